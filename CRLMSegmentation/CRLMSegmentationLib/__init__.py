@@ -1,0 +1,3 @@
+"""Segmentation of colorectal liver metastases in tracked intraoperative ultrasound."""
+
+__version__ = "0.1.0"

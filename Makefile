@@ -1,0 +1,48 @@
+# `make demo` and `make test` need Python 3.10 or newer and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo-output
+# pip options that name a CPU build of torch, such as TORCH_INDEX="--index-url URL"
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test lint benchmarks clean
+
+demo: $(VENV)/installed
+	$(BIN)/crlm-seg demo --out $(OUT)
+
+test: $(VENV)/tested lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd CRLMSegmentation && ../$(BIN)/lint-imports --no-cache
+
+benchmarks: $(VENV)/installed
+	for file in Testing/benchmarks/benchmark_*.py; do $(BIN)/python $$file || exit 1; done
+
+$(VENV)/torch: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV); this takes a few minutes once ..."
+	@if [ -z "$(CUDA)" ] && ! command -v nvidia-smi >/dev/null && \
+	   $(PIP) --dry-run --report - $(TORCH_INDEX) torch | grep -qi '"name": *"nvidia'; then \
+	   echo "No NVIDIA GPU here, but pip would download gigabytes of CUDA with torch. Choose \"CPU\" on"; \
+	   echo "https://pytorch.org/get-started/locally and pass the index it names:"; \
+	   echo "  make $(MAKECMDGOALS) TORCH_INDEX=\"--index-url ...\"      (or CUDA=1 to download them all the same)"; \
+	   exit 1; fi
+	$(PIP) $(TORCH_INDEX) torch
+	touch $@
+
+$(VENV)/installed: $(VENV)/torch CRLMSegmentation/pyproject.toml
+	$(PIP) torchvision --editable CRLMSegmentation
+	touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(PIP) --editable 'CRLMSegmentation[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(OUT)
