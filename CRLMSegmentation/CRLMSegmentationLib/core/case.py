@@ -1,0 +1,220 @@
+"""The case: one recorded patient or phantom in one folder.
+
+    case.json          what is in the folder, see `Case`
+    *.nrrd             volumes and truth, with space directions
+    tracking.jsonl     one transform per line, append-only
+
+`case.json` names every other file with its SHA-256, holds seeds in RAS mm and no patient data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .errors import CaseError
+from .volume import Volume, read_volume, write_volume
+
+SCHEMA_VERSION = 1
+CASE_FILE = "case.json"
+TRACKING_FILE = "tracking.jsonl"
+SAME_PLACE_MM = 1e-3
+"""OpenIGTLink carries matrices in single precision."""
+
+
+@dataclass(frozen=True)
+class CaseVolume:
+    """A volume of a case. `swept` names the file of its accumulation mask, where there is one."""
+
+    file: str
+    device: str
+    timestamp_s: float
+    swept: str | None = None
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A lesion of a case. `label` is its number in the truth file; `about` holds what is known of it."""
+
+    name: str
+    seed_ras_mm: tuple[float, float, float]
+    label: int | None = None
+    about: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class TrackingSample:
+    """One transform as it was recorded: mm, `status` is OK, MISSING or INVALID."""
+
+    timestamp_s: float
+    device: str
+    status: str
+    matrix: np.ndarray
+
+
+@dataclass(frozen=True)
+class Case:
+    """What `case.json` says, and the folder it lies in.
+
+    Attributes:
+        frame: the frame in which volumes, truth and seeds live; shown as RAS.
+        devices: role to device name, such as {"probe": "ProbeToReference"}.
+        source: where it came from, such as {"kind": "simulated", "seed": 7}.
+    """
+
+    folder: Path
+    case_id: str
+    volumes: tuple[CaseVolume, ...]
+    lesions: tuple[Lesion, ...] = ()
+    truth: str | None = None
+    tracking: str | None = None
+    frame: str = "Reference"
+    devices: dict[str, str] = field(default_factory=dict)
+    source: dict = field(default_factory=dict)
+
+    @property
+    def volume_devices(self) -> frozenset[str]:
+        """Names under which the volumes travel."""
+        return frozenset(volume.device for volume in self.volumes)
+
+    def volume(self, index: int = 0) -> Volume:
+        """Read a volume with its swept mask."""
+        entry = self.volumes[index]
+        read = read_volume(self.folder / entry.file)
+        swept = read_volume(self.folder / entry.swept).array > 0 if entry.swept else None
+        return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, swept)
+
+    @property
+    def file_names(self) -> list[str]:
+        """Names of all files beside `case.json`."""
+        names = [n for v in self.volumes for n in (v.file, v.swept)] + [self.truth, self.tracking]
+        return [name for name in names if name]
+
+    def truth_of(self, lesion: Lesion, volume: Volume) -> np.ndarray | None:
+        """The true mask of a lesion, bool, shape (K, J, I) of the volume, or None where it is not known.
+
+        Raises:
+            CaseError: the truth lies on another grid than the volume.
+        """
+        labels = self.truth_labels()
+        if labels is None or lesion.label is None:
+            return None
+        same_place = np.allclose(labels.ijk_to_ras, volume.ijk_to_ras, atol=SAME_PLACE_MM)
+        if labels.array.shape != volume.array.shape or not same_place:
+            raise CaseError(f"the truth of {self.case_id} lies on another grid than its volume; resample it onto that")
+        return labels.array == lesion.label
+
+    def truth_labels(self) -> Volume | None:
+        """The truth on its own grid, lesion numbers as voxel values, or None."""
+        return read_volume(self.folder / self.truth) if self.truth else None
+
+    def tracking_samples(self) -> Iterator[TrackingSample]:
+        """The recorded transforms in their order.
+
+        Raises:
+            CaseError: a line is not a sample; a last line cut short by a crash is left out instead.
+        """
+        if not self.tracking:
+            return
+        lines = (self.folder / self.tracking).read_text("utf-8").splitlines(keepends=True)
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = json.loads(line)
+                matrix = np.array(entry["matrix"], dtype=np.float64).reshape(4, 4)
+                yield TrackingSample(float(entry["timestamp_s"]), entry["device"], entry["status"], matrix)
+            except (ValueError, KeyError, TypeError) as error:
+                if number == len(lines) and not line.endswith("\n"):
+                    return
+                raise CaseError(f"{self.tracking} line {number} is not a transform: {error}") from error
+
+
+def load_case(folder: Path | str, verify: bool = True) -> Case:
+    """Read and check a case.
+
+    Raises:
+        CaseError: no case there, unknown version, a file missing or other than its hash says.
+    """
+    folder = Path(folder)
+    path = folder / CASE_FILE
+    if not path.is_file():
+        raise CaseError(f"no case in {folder}: {CASE_FILE} is missing; give a case folder")
+    try:
+        entry = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise CaseError(f"{path} is not valid JSON: {error}; restore it from its source") from error
+    if not isinstance(entry, dict) or entry.get("schema_version") != SCHEMA_VERSION:
+        version = entry.get("schema_version") if isinstance(entry, dict) else None
+        raise CaseError(f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}")
+    try:
+        case = Case(
+            folder=folder,
+            case_id=entry["case_id"],
+            volumes=tuple(CaseVolume(**v) for v in entry["volumes"]),
+            lesions=tuple(Lesion(**{**v, "seed_ras_mm": tuple(v["seed_ras_mm"])}) for v in entry.get("lesions", [])),
+            **{k: entry[k] for k in ("truth", "tracking", "frame", "devices", "source") if k in entry},
+        )
+    except (KeyError, TypeError) as error:
+        raise CaseError(f"{path} is incomplete or holds an unknown entry: {error}") from error
+    if not case.volumes:
+        raise CaseError(f"{path} names no volume")
+    if verify:
+        _verify_files(case, entry.get("files", {}))
+    return case
+
+
+def _verify_files(case: Case, files: dict[str, str]) -> None:
+    folder = case.folder
+    unlisted = [name for name in case.file_names if name not in files]
+    if unlisted:
+        raise CaseError(
+            f"{CASE_FILE} of {folder.name} gives no hash of {', '.join(unlisted)}; restore it from its source"
+        )
+    for name, expected in files.items():
+        path = folder / name
+        if folder.resolve() not in path.resolve().parents:
+            raise CaseError(f"{CASE_FILE} names a file outside its folder: {name}")
+        if not path.is_file():
+            raise CaseError(f"{name} is missing from the case {folder.name}; copy the whole folder again")
+        if sha256_of(path) != expected:
+            raise CaseError(f"{name} differs from its hash in {CASE_FILE}: damaged or changed; copy the case again")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_volume_into_case(folder: Path, stem: str, volume: Volume) -> CaseVolume:
+    """Write a volume, and its swept mask where it has one, into a case folder."""
+    write_volume(volume, folder / f"{stem}.nrrd")
+    swept = None
+    if volume.swept is not None:
+        swept = f"{stem}-swept.nrrd"
+        write_volume(Volume(volume.swept.astype(np.uint8), volume.ijk_to_ras), folder / swept)
+    return CaseVolume(f"{stem}.nrrd", volume.device, volume.timestamp_s, swept)
+
+
+def append_tracking(path: Path, samples: Iterator[TrackingSample] | list[TrackingSample]) -> None:
+    """Append transforms to a tracking file, one JSON object per line."""
+    with path.open("a", encoding="utf-8") as stream:
+        for s in samples:
+            matrix = np.round(s.matrix, 6).ravel().tolist()
+            line = {"timestamp_s": round(s.timestamp_s, 6), "device": s.device, "status": s.status, "matrix": matrix}
+            stream.write(json.dumps(line) + "\n")
+
+
+def save_case(case: Case) -> None:
+    """Write `case.json` with the hashes of the files that it names; they must be there already."""
+    files = {name: sha256_of(case.folder / name) for name in case.file_names}
+    entry = {"schema_version": SCHEMA_VERSION, **asdict(case), "files": files}
+    del entry["folder"]
+    (case.folder / CASE_FILE).write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")

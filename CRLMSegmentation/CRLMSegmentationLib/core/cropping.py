@@ -1,0 +1,196 @@
+"""How the crop around a seed is chosen, and how its answer is put back into the volume.
+
+nnU-Net knows spacing but not direction, so a crop is always resampled onto a grid whose axes are R, A
+and S: the same tissue gives the same crop however the volume is stored (permuted, flipped, oblique).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from .crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
+from .errors import SeedError
+from .geometry import box_around, spacing_of, transform_points
+from .volume import Volume, to_sitk
+
+HOLE_SIGMA_VOXELS = 0.7
+"""Empty voxels this close to swept ones are interpolated; farther ones stay empty."""
+MIN_SWEPT_WEIGHT = 0.2
+SEED_SIGMA_MM = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A cube around a seed, ready for the network.
+
+    Attributes:
+        array: float32, shape (K, J, I), axes S, A, R; empty voxels hold the mean of the swept ones.
+        swept: bool, shape (K, J, I).
+        ijk_to_ras: 4x4, diagonal but for the origin.
+        seed_ras_mm: shape (3,).
+    """
+
+    array: np.ndarray
+    swept: np.ndarray
+    ijk_to_ras: np.ndarray
+    seed_ras_mm: np.ndarray
+
+    @property
+    def spacing_mm(self) -> float:
+        return float(self.ijk_to_ras[0, 0])
+
+    @property
+    def size_mm(self) -> float:
+        return self.spacing_mm * self.array.shape[0]
+
+    @property
+    def seed_kji(self) -> tuple[int, int, int]:
+        """Index of the voxel that holds the seed."""
+        ijk = transform_points(np.linalg.inv(self.ijk_to_ras), self.seed_ras_mm)
+        return tuple(np.clip(np.round(ijk[::-1]).astype(int), 0, np.array(self.array.shape) - 1))
+
+
+def network_input(crop: Crop, channels: tuple[str, ...] = CHANNELS) -> np.ndarray:
+    """What the network sees, float32, shape (C, K, J, I).
+
+    Args:
+        channels: of "ultrasound", the grey values, and "seed", a Gaussian around the click that tells the
+            network which lesion is meant.
+    """
+    made = {"ultrasound": lambda: crop.array, "seed": lambda: _seed_map(crop)}
+    return np.stack([made[name]() for name in channels]).astype(np.float32)
+
+
+def _seed_map(crop: Crop) -> np.ndarray:
+    ijk = transform_points(np.linalg.inv(crop.ijk_to_ras), crop.seed_ras_mm)
+    along = [
+        np.exp(-(((np.arange(n) - c) * crop.spacing_mm / SEED_SIGMA_MM) ** 2) / 2)
+        for n, c in zip(crop.array.shape, ijk[::-1])
+    ]
+    return along[0][:, None, None] * along[1][:, None] * along[2]
+
+
+def check_seed(volume: Volume, seed_ras_mm: np.ndarray) -> np.ndarray:
+    """Return the seed as float64 of shape (3,).
+
+    Raises:
+        SeedError: not three finite numbers, outside the volume, or in voxels never swept.
+    """
+    seed = np.asarray(seed_ras_mm, dtype=np.float64)
+    if seed.shape != (3,) or not np.isfinite(seed).all():
+        raise SeedError(f"a seed is three numbers R A S in mm, got {seed_ras_mm}")
+    place = f"({seed[0]:.1f}, {seed[1]:.1f}, {seed[2]:.1f})"
+    if not volume.contains(seed):
+        corners = transform_points(volume.ijk_to_ras, _corners(volume.shape_ijk))
+        low, high = np.round(corners.min(0), 1).tolist(), np.round(corners.max(0), 1).tolist()
+        raise SeedError(
+            f"the seed {place} mm lies outside the volume, which spans {low} to {high} mm RAS; place it in the tumour"
+        )
+    ijk = np.clip(np.round(transform_points(volume.ras_to_ijk, seed)).astype(int), 0, volume.shape_ijk - 1)
+    near = tuple(slice(max(0, n - 1), n + 2) for n in ijk[::-1])
+    if not volume.swept_in(near).any():
+        raise SeedError(
+            f"the seed {place} mm lies where the probe has not been (empty voxels); "
+            "place it in the tumour or sweep again"
+        )
+    return seed
+
+
+def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacing_mm: float) -> Crop:
+    """Cut a cube out of a volume, resampled to the network's spacing along R, A and S.
+
+    Args:
+        volume: any orientation; parts of the cube that lie outside it count as never swept.
+        seed_ras_mm: middle of the cube, shape (3,).
+        size_mm: edge of the cube; rounded to whole voxels.
+        spacing_mm: edge of the network's voxels.
+
+    Raises:
+        SeedError: see `check_seed`; or the size is out of range.
+    """
+    seed = check_seed(volume, seed_ras_mm)
+    low, high = CROP_SIZE_LIMITS_MM
+    if not low <= size_mm <= high:
+        raise SeedError(f"the crop must be {low:.0f} to {high:.0f} mm wide, got {size_mm} mm")
+    count = round(size_mm / spacing_mm)
+    grid = box_around(seed, (count, count, count), spacing_mm)
+    box = _box_in_volume(volume, grid, count)
+    if any(s.start >= s.stop for s in box):
+        raise SeedError("the crop does not meet the volume")
+    swept = volume.swept_in(box).astype(np.float32)
+    values = volume.array[box].astype(np.float32) * swept
+    matrix = _shifted(volume.ijk_to_ras, box)
+    sigma = _smoothing_sigma(volume.spacing_mm, spacing_mm)
+    weight = _resample(ndimage.gaussian_filter(swept, sigma, mode="constant"), matrix, grid, count)
+    blurred = _resample(ndimage.gaussian_filter(values, sigma, mode="constant"), matrix, grid, count)
+    known = weight >= MIN_SWEPT_WEIGHT
+    array = np.divide(blurred, weight, out=np.zeros_like(blurred), where=known)
+    array[~known] = array[known].mean() if known.any() else 0.0
+    return Crop(array, known, grid, seed)
+
+
+def resample_labels(labels: np.ndarray, ijk_to_ras: np.ndarray, crop: Crop) -> np.ndarray:
+    """Bring a boolean mask (K, J, I) of a volume onto the grid of a crop, cutting at one half."""
+    image = to_sitk(labels.astype(np.float32), ijk_to_ras)
+    return _on_grid(image, crop.array.shape, crop.ijk_to_ras, sitk.sitkLinear) >= 0.5
+
+
+def paste_probability(
+    probability: np.ndarray, crop: Crop, volume: Volume
+) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
+    """Bring a crop's probabilities back onto the voxels of the volume they came from.
+
+    Args:
+        probability: float32, shape of the crop.
+
+    Returns:
+        The probabilities of a box of the volume, shape (K, J, I), and the box itself; outside it nothing
+        is known and nothing is tumour.
+    """
+    box = _box_in_volume(volume, crop.ijk_to_ras, crop.array.shape[0])
+    shape = tuple(s.stop - s.start for s in box)
+    pasted = _on_grid(
+        to_sitk(probability.astype(np.float32), crop.ijk_to_ras),
+        shape,
+        _shifted(volume.ijk_to_ras, box),
+        sitk.sitkLinear,
+    )
+    return pasted, box
+
+
+def _corners(shape_ijk: np.ndarray) -> np.ndarray:
+    return np.array(np.meshgrid(*[(0, n - 1) for n in shape_ijk])).reshape(3, -1).T
+
+
+def _box_in_volume(volume: Volume, grid: np.ndarray, count: int) -> tuple[slice, slice, slice]:
+    """The part (K, J, I) of a volume that a cubic grid can see, two voxels of margin included."""
+    corners = transform_points(volume.ras_to_ijk @ grid, _corners(np.array([count] * 3)))
+    reach = 2 + 2 * np.ceil(_smoothing_sigma(volume.spacing_mm, spacing_of(grid)[0]).max()).astype(int)
+    low = np.clip(np.floor(corners.min(0)).astype(int) - reach, 0, volume.shape_ijk)
+    high = np.clip(np.ceil(corners.max(0)).astype(int) + reach + 1, 0, volume.shape_ijk)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1]))
+
+
+def _shifted(ijk_to_ras: np.ndarray, box: tuple[slice, slice, slice]) -> np.ndarray:
+    matrix = ijk_to_ras.copy()
+    matrix[:3, 3] = transform_points(ijk_to_ras, [s.start for s in box[::-1]])
+    return matrix
+
+
+def _smoothing_sigma(volume_spacing_mm: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Gaussian width in voxels (K, J, I) against aliasing, and never less than what closes single holes."""
+    ratio = spacing_mm / volume_spacing_mm[::-1]
+    return np.maximum(0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)), HOLE_SIGMA_VOXELS * np.minimum(1, ratio))
+
+
+def _resample(array: np.ndarray, ijk_to_ras: np.ndarray, grid: np.ndarray, count: int) -> np.ndarray:
+    return _on_grid(to_sitk(array, ijk_to_ras), (count, count, count), grid, sitk.sitkLinear)
+
+
+def _on_grid(image: sitk.Image, shape_kji: tuple[int, ...], ijk_to_ras: np.ndarray, interpolator: int) -> np.ndarray:
+    reference = to_sitk(np.zeros(shape_kji, np.uint8), ijk_to_ras)
+    return sitk.GetArrayFromImage(sitk.Resample(image, reference, sitk.Transform(), interpolator, 0.0))

@@ -1,0 +1,132 @@
+"""From probabilities to the mask of the lesion that was clicked, and the warnings that go with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from .cropping import Crop, paste_probability
+from .volume import Volume, to_sitk
+
+THRESHOLD = 0.5
+SEED_REACH_MM = 5.0
+"""A lesion that misses the seed by more than this is not the one that was clicked."""
+LOW_CONFIDENCE = 0.75
+"""Mean probability inside the mask below which the result is called uncertain."""
+EMPTY_CONTACT = 0.10
+"""Share of the surface on never-swept voxels above which the outline is called incomplete."""
+
+NOTHING = f"nothing found: no tumour within {SEED_REACH_MM:.0f} mm of the seed; move the seed or segment by hand"
+SEED_OUTSIDE = "seed outside the mask by {distance:.1f} mm: check that the right lesion was taken"
+TOUCHES_EDGE = "touches the crop edge: the tumour may be larger; segment again with a larger crop"
+TOUCHES_EMPTY = "touches empty voxels: part of the tumour may not have been swept"
+UNCERTAIN = "low confidence: mean probability {confidence:.2f} inside the mask; check the outline"
+
+
+@dataclass(frozen=True, eq=False)
+class LesionMask:
+    """One lesion on the grid of its volume.
+
+    Attributes:
+        mask: bool, shape (K, J, I) of the volume.
+        probability: float32, same shape, zero outside the crop; all of the network's answer, not only the lesion.
+        in_crop: bool, same shape, where the network has looked.
+        volume_ml: of the mask.
+        diameters_mm: axes of the ellipsoid of equal inertia, longest first; zeros when nothing was found.
+        confidence: mean probability inside the mask.
+        warnings: what the user must know, in plain words.
+    """
+
+    mask: np.ndarray
+    probability: np.ndarray
+    in_crop: np.ndarray
+    volume_ml: float
+    diameters_mm: tuple[float, float, float]
+    confidence: float
+    warnings: tuple[str, ...]
+
+
+def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume) -> LesionMask:
+    """Keep the lesion at the seed, close its holes, drop what was never swept, paste it back.
+
+    Args:
+        probability: of tumour, float32, shape of the crop.
+    """
+    component, distance_mm = _component_at_seed((probability >= THRESHOLD) & crop.swept, crop)
+    solid = ndimage.binary_fill_holes(component)
+    pasted, box = paste_probability(_cleaned(probability, component, solid, crop), crop, volume)
+    part = _largest_part(pasted >= THRESHOLD)
+    confidence = float(probability[component].mean()) if part.any() else 0.0
+    volume_ml, diameters_mm = measure(part, volume.ijk_to_ras)
+    return LesionMask(
+        mask=_in_volume(part, box, volume),
+        probability=_in_volume(paste_probability(probability, crop, volume)[0], box, volume),
+        in_crop=_in_volume(paste_probability(np.ones_like(probability), crop, volume)[0] > 0, box, volume),
+        volume_ml=volume_ml,
+        diameters_mm=diameters_mm,
+        confidence=confidence,
+        warnings=tuple(_warnings(solid, distance_mm, confidence, crop) if part.any() else [NOTHING]),
+    )
+
+
+def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, crop: Crop) -> np.ndarray:
+    """Probabilities of the lesion alone, its holes closed; around it they fade, so that the outline stays smooth."""
+    near = ndimage.binary_dilation(solid, iterations=2) & crop.swept
+    cleaned = np.where(near, probability, 0.0)
+    cleaned[solid & ~component] = 1.0
+    return cleaned
+
+
+def _in_volume(part: np.ndarray, box: tuple[slice, slice, slice], volume: Volume) -> np.ndarray:
+    whole = np.zeros(volume.array.shape, part.dtype)
+    whole[box] = part
+    return whole
+
+
+def measure(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, tuple[float, float, float]]:
+    """Volume in ml and the three axes in mm, longest first, of the equivalent ellipsoid of a mask (K, J, I)."""
+    if not mask.any():
+        return 0.0, (0.0, 0.0, 0.0)
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    statistics = sitk.LabelShapeStatisticsImageFilter()
+    statistics.Execute(to_sitk(mask[box].astype(np.uint8), ijk_to_ras))
+    diameters = sorted(statistics.GetEquivalentEllipsoidDiameter(1), reverse=True)
+    return statistics.GetPhysicalSize(1) / 1000.0, tuple(float(d) for d in diameters)
+
+
+def _component_at_seed(found: np.ndarray, crop: Crop) -> tuple[np.ndarray, float]:
+    """The connected part that holds the seed, else the nearest within reach, and its distance in mm."""
+    labels, count = ndimage.label(found)
+    if count == 0:
+        return found, np.inf
+    if found[crop.seed_kji]:
+        return labels == labels[crop.seed_kji], 0.0
+    away_mm, nearest = ndimage.distance_transform_edt(labels == 0, sampling=crop.spacing_mm, return_indices=True)
+    distance_mm = float(away_mm[crop.seed_kji])
+    if distance_mm > SEED_REACH_MM:
+        return np.zeros_like(found), distance_mm
+    return labels == labels[tuple(nearest[(slice(None), *crop.seed_kji)])], distance_mm
+
+
+def _largest_part(mask: np.ndarray) -> np.ndarray:
+    labels, count = ndimage.label(mask)
+    return mask if count < 2 else labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+
+
+def _warnings(lesion: np.ndarray, distance_mm: float, confidence: float, crop: Crop) -> list[str]:
+    warnings = []
+    if distance_mm > crop.spacing_mm:
+        warnings.append(SEED_OUTSIDE.format(distance=distance_mm))
+    inner = np.zeros_like(lesion)
+    inner[1:-1, 1:-1, 1:-1] = True
+    if (lesion & ~inner).any():
+        warnings.append(TOUCHES_EDGE)
+    rim = ndimage.binary_dilation(lesion) & ~lesion
+    if rim.any() and (rim & ~crop.swept).sum() > EMPTY_CONTACT * rim.sum():
+        warnings.append(TOUCHES_EMPTY)
+    if confidence < LOW_CONFIDENCE:
+        warnings.append(UNCERTAIN.format(confidence=confidence))
+    return warnings

@@ -1,0 +1,117 @@
+import json
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.case import (
+    Case,
+    Lesion,
+    TrackingSample,
+    append_tracking,
+    load_case,
+    save_case,
+    save_volume_into_case,
+)
+from CRLMSegmentationLib.core.errors import CaseError
+from CRLMSegmentationLib.core.volume import Volume, write_volume
+
+
+@pytest.fixture
+def folder(tmp_path):
+    array = np.random.default_rng(0).integers(1, 255, (6, 7, 8), dtype=np.uint8)
+    volume = Volume(array, np.diag([0.5, 1, 2, 1.0]), "recvol_Reference", 12.5, array > 20)
+    write_volume(Volume((array > 100).astype(np.uint8), volume.ijk_to_ras), tmp_path / "truth.nrrd")
+    samples = [TrackingSample(12.0 + t, "ProbeToReference", "OK", np.diag([1, 1, 1, 1.0])) for t in range(3)]
+    append_tracking(tmp_path / "tracking.jsonl", samples)
+    entry = save_volume_into_case(tmp_path, "volume", volume)
+    lesions = (Lesion("Tumour 1", (1.0, 2.0, 3.0), 1, {"echogenicity": "isoechoic"}),)
+    save_case(Case(tmp_path, "case-1", (entry,), lesions, "truth.nrrd", "tracking.jsonl", source={"kind": "simulated"}))
+    return tmp_path
+
+
+def test_case_comes_back_as_it_was_written(folder):
+    case = load_case(folder)
+    assert case.case_id == "case-1"
+    assert case.lesions[0].seed_ras_mm == (1.0, 2.0, 3.0)
+    volume = case.volume()
+    assert volume.device == "recvol_Reference"
+    assert volume.timestamp_s == 12.5
+    assert (volume.swept == (volume.array > 20)).all()
+    assert case.truth_labels().array.max() == 1
+    assert [s.timestamp_s for s in case.tracking_samples()] == [12.0, 13.0, 14.0]
+
+
+def test_changed_file_is_noticed(folder):
+    (folder / "tracking.jsonl").write_text("{}\n")
+    with pytest.raises(CaseError, match=r"tracking\.jsonl differs from its hash"):
+        load_case(folder)
+
+
+def test_missing_file_is_noticed(folder):
+    (folder / "truth.nrrd").unlink()
+    with pytest.raises(CaseError, match=r"truth\.nrrd is missing"):
+        load_case(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda e: e.update(schema_version=99), "schema version 99"),
+        (lambda e: e.pop("case_id"), "case_id"),
+        (lambda e: e.update(lesions=[{"name": "x"}]), "incomplete"),
+        (lambda e: e["files"].update({"../outside": "0"}), "outside its folder"),
+    ],
+)
+def test_damaged_description_says_what_is_wrong(folder, change, words):
+    entry = json.loads((folder / "case.json").read_text())
+    change(entry)
+    (folder / "case.json").write_text(json.dumps(entry))
+    with pytest.raises(CaseError, match=words):
+        load_case(folder)
+
+
+def test_no_case_and_no_json_are_told_apart(tmp_path):
+    with pytest.raises(CaseError, match="no case in"):
+        load_case(tmp_path)
+    (tmp_path / "case.json").write_text("{")
+    with pytest.raises(CaseError, match="not valid JSON"):
+        load_case(tmp_path)
+
+
+def test_line_cut_short_by_a_crash_costs_only_itself(folder):
+    path = folder / "tracking.jsonl"
+    path.write_text(path.read_text() + '{"timestamp_s": 15.0, "dev')
+    assert len(list(load_case(folder, verify=False).tracking_samples())) == 3
+
+
+def test_damaged_line_in_the_middle_is_an_error(folder):
+    path = folder / "tracking.jsonl"
+    path.write_text("garbage\n" + path.read_text())
+    with pytest.raises(CaseError, match="line 1"):
+        list(load_case(folder, verify=False).tracking_samples())
+
+
+@pytest.mark.parametrize("name", ["volume.nrrd", "truth.nrrd", "tracking.jsonl"])
+def test_file_without_a_hash_is_refused(folder, name):
+    entry = json.loads((folder / "case.json").read_text())
+    del entry["files"][name]
+    (folder / "case.json").write_text(json.dumps(entry))
+    with pytest.raises(CaseError, match=name.replace(".", r"\.")):
+        load_case(folder)
+
+
+def test_case_without_a_volume_is_refused(folder):
+    entry = json.loads((folder / "case.json").read_text())
+    entry["volumes"] = []
+    (folder / "case.json").write_text(json.dumps(entry))
+    with pytest.raises(CaseError, match="names no volume"):
+        load_case(folder)
+
+
+def test_truth_on_another_grid_is_refused_and_on_the_same_it_is_the_lesion(folder):
+    case = load_case(folder)
+    volume = case.volume()
+    assert (case.truth_of(case.lesions[0], volume) == (case.truth_labels().array == 1)).all()
+    moved = volume.ijk_to_ras.copy()
+    moved[0, 3] += 1
+    with pytest.raises(CaseError, match="another grid"):
+        case.truth_of(case.lesions[0], Volume(volume.array, moved))
