@@ -1,0 +1,1 @@
+"""OpenIGTLink: messages, the protocol without I/O, a client and a server that need no thread."""

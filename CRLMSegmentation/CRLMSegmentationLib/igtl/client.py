@@ -1,0 +1,262 @@
+"""The receiving side of a link, without a thread: something calls `poll` every few milliseconds.
+
+In Slicer that is a QTimer (a Python thread starves there), on the command line `wait`, which sleeps until
+bytes arrive. Nothing here raises for a broken network: `state` and `state_reason` tell, and the client
+connects again by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from ..core.errors import LinkError
+from .messages import Frame, Message, StatusMessage
+from .packing import pack
+from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, Progress
+from .sockets import (
+    CHUNK_BYTES,
+    MAX_QUEUE_BYTES,
+    SEND_TIMEOUT_S,
+    SendQueue,
+    check_connected,
+    check_port,
+    connect,
+    prepare,
+    reason_of,
+)
+from .statistics import DropReason, LinkStatistics
+
+logger = logging.getLogger(__name__)
+
+BACKOFF_S = (0.1, 2.0)
+CONNECT_TIMEOUT_S = 3.0
+STALL_TIMEOUT_S = 10.0
+CLIENT_NAME = "CRLMSegmentation"
+
+
+class LinkState(Enum):
+    """CONNECTING: first attempt. RETRYING: lost or refused, connects again. CLOSED: by `close`, for good."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RETRYING = "retrying"
+    CLOSED = "closed"
+
+
+class IgtlClient:
+    """Receives from PLUS, a scanner or the replay.
+
+    Args:
+        frame: the frame in which the server counts.
+        check_crc: None checks where that is fast.
+        max_body_bytes: a larger message closes the connection.
+        introduce: show header version 2 on connecting, as SlicerOpenIGTLink does, so that transforms come with
+            their status; turn off for servers built on the OpenIGTLink 1.x library.
+        stall_timeout_s: how long the server may pause in the middle of a message.
+        clock: seconds that never go back.
+
+    Raises:
+        LinkError: the port is no port.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        frame: Frame = Frame.RAS,
+        check_crc: bool | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        introduce: bool = True,
+        stall_timeout_s: float = STALL_TIMEOUT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_port(port, lowest=1)
+        self.host, self.port, self.frame = host, port, frame
+        self.state, self.state_reason = LinkState.CONNECTING, ""
+        self.statistics = LinkStatistics()
+        self._check_crc, self._max_body_bytes = check_crc, max_body_bytes
+        self._introduce, self._stall_timeout_s, self._clock = introduce, stall_timeout_s, clock
+        self._selector = selectors.DefaultSelector()
+        self._socket: socket.socket | None = None
+        self._attempts = 0
+        self._backoff_s, self._retry_at_s, self._attempt_at_s = BACKOFF_S[0], 0.0, 0.0
+        self._received_at_s = 0.0
+        self._start_over()
+        if check_crc is None and not CRC_IS_FAST:
+            logger.warning("checksums of received messages are not checked: crcmod lacks its C extension")
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def receiving(self) -> Progress | None:
+        """The message that is under way, or None."""
+        return self._decoder.receiving
+
+    def poll(self, budget_s: float = 0.004) -> list[Message]:
+        """Do what can be done at once, and return the messages that are complete.
+
+        Args:
+            budget_s: stop reading after this time; what is left is read by the next call.
+        """
+        now_s = self._clock()
+        if self.state is LinkState.CLOSED:
+            return []
+        if self._socket is None and now_s >= self._retry_at_s:
+            self._begin_to_connect(now_s)
+        if self._socket is not None and self.state is not LinkState.CONNECTED:
+            self._finish_to_connect(now_s)
+        if self.state is not LinkState.CONNECTED:
+            return []
+        messages: list[Message] = []
+        try:
+            self._send(now_s + budget_s)
+            self._receive(messages, now_s + budget_s)
+        except LinkError as error:
+            self._lose(str(error))
+        except OSError as error:
+            self._lose(reason_of(error))
+        return messages
+
+    def wait(self, timeout_s: float) -> list[Message]:
+        """Sleep until a message is complete, at most so long. For the command line, not for Slicer."""
+        end_s = self._clock() + timeout_s
+        while True:
+            messages = self.poll(max(0.004, min(0.1, end_s - self._clock())))
+            left_s = end_s - self._clock()
+            if messages or left_s <= 0 or self.state is LinkState.CLOSED:
+                return messages
+            if self._socket is None:
+                time.sleep(max(0.0, min(left_s, self._retry_at_s - self._clock())))
+            else:
+                self._selector.select(min(left_s, 0.1))
+
+    def send(self, message: Message) -> None:
+        """Queue a message; `poll` sends it.
+
+        Raises:
+            LinkError: not connected, or the server takes nothing and the queue is full.
+            MessageError: it cannot be packed.
+        """
+        if self.state is not LinkState.CONNECTED:
+            raise LinkError(f"not connected: {self.state_reason or f'still connecting to {self.address}'}")
+        data = pack(message, self._decoder.peer_version, self.frame)
+        if not self._queue.put(data, self._clock()):
+            raise LinkError(f"{self.address} takes no more data; wait, or connect again")
+        self.statistics.sent += 1
+        self._watch()
+
+    def close(self) -> None:
+        """Close the link for good."""
+        if self.state is not LinkState.CLOSED:
+            self._drop_socket()
+            self._selector.close()
+            self._set_state(LinkState.CLOSED, "closed")
+
+    def __enter__(self) -> IgtlClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start_over(self) -> None:
+        self._decoder = Decoder(self.frame, self._check_crc, self._max_body_bytes, self.statistics)
+        self._queue = SendQueue(MAX_QUEUE_BYTES, self._clock())
+
+    def _begin_to_connect(self, now_s: float) -> None:
+        self._attempt_at_s = now_s
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            family, kind, protocol, _, address = found[self._attempts % len(found)]
+            self._attempts += 1
+            self._socket = socket.socket(family, kind, protocol)
+            prepare(self._socket)
+            self._selector.register(self._socket, selectors.EVENT_WRITE)
+            connect(self._socket, address)
+        except (OSError, UnicodeError) as error:
+            self._lose(reason_of(error) if isinstance(error, OSError) else str(error))
+
+    def _finish_to_connect(self, now_s: float) -> None:
+        if self._selector.select(0):
+            try:
+                check_connected(self._socket)
+                self._be_connected(now_s)
+            except OSError as error:
+                self._lose(reason_of(error))
+        elif now_s - self._attempt_at_s > CONNECT_TIMEOUT_S:
+            self._lose("no answer; check host, network and firewall")
+
+    def _be_connected(self, now_s: float) -> None:
+        self._start_over()
+        self._received_at_s = now_s
+        self.statistics.connections += 1
+        self._set_state(LinkState.CONNECTED, "")
+        if self._introduce:
+            self._queue.put(pack(StatusMessage(CLIENT_NAME, time.time()), version=2), now_s)
+        self._watch()
+
+    def _send(self, end_s: float) -> None:
+        before = self._queue.sent_bytes
+        while self._clock() < end_s and self._queue.send(self._socket, self._clock()):
+            pass
+        self.statistics.sent_bytes += self._queue.sent_bytes - before
+        if self._queue.stalled_s(self._clock()) > SEND_TIMEOUT_S:
+            raise LinkError(f"the server has taken nothing for {SEND_TIMEOUT_S:.0f} s")
+        self._watch()
+
+    def _receive(self, messages: list[Message], end_s: float) -> None:
+        """Read until nothing is left or time is up; what was complete before an error stays in `messages`."""
+        while True:
+            try:
+                count = self._socket.recv_into(self._decoder.writable()[:CHUNK_BYTES])
+            except BlockingIOError:
+                self._check_stall()
+                return
+            if count == 0:
+                raise LinkError("the server closed the connection")
+            self._received_at_s = self._clock()
+            messages += self._decoder.advance(count)
+            if messages:
+                self._backoff_s = BACKOFF_S[0]
+            if self._received_at_s >= end_s:
+                return
+
+    def _check_stall(self) -> None:
+        """Only after a read that found nothing: a caller that was busy must not be taken for a silent server."""
+        silent_s = self._clock() - self._received_at_s
+        if self._decoder.unfinished and silent_s > self._stall_timeout_s:
+            raise LinkError(f"the server stopped in the middle of a message {silent_s:.0f} s ago")
+
+    def _lose(self, reason: str) -> None:
+        lost = self._decoder.unfinished
+        if lost:
+            self.statistics.drop(DropReason.CUT_SHORT, lost)
+            reason = f"{reason}, and lost {lost}"
+        self._drop_socket()
+        self._start_over()
+        self._retry_at_s = self._clock() + self._backoff_s
+        self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
+        self._set_state(LinkState.RETRYING, f"{self.address}: {reason}")
+
+    def _drop_socket(self) -> None:
+        if self._socket is not None:
+            self._selector.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    def _watch(self) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._queue else 0)
+        if self._selector.get_key(self._socket).events != events:
+            self._selector.modify(self._socket, events)
+
+    def _set_state(self, state: LinkState, reason: str) -> None:
+        if (state, reason) != (self.state, self.state_reason):
+            level = logging.WARNING if state is LinkState.RETRYING else logging.INFO
+            logger.log(level, "link to %s: %s %s", self.address, state.value, reason)
+        self.state, self.state_reason = state, reason

@@ -1,0 +1,152 @@
+"""What travels over OpenIGTLink, as plain data: always RAS mm, arrays (K, J, I), points (x, y, z).
+
+Whether a peer counts in RAS or LPS is settled in `packing.py`; nothing behind it sees LPS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Union
+
+import numpy as np
+
+from ..core.errors import GeometryError
+from ..core.geometry import MAX_SHEAR
+from ..core.volume import Volume
+
+TRANSFORM_STATUS_KEY = "TransformStatus"
+"""Metadata key with which PLUS says whether a tool was seen: OK, MISSING or INVALID."""
+STATUS_OK = "OK"
+SCALE_LIMITS = (1e-3, 1e3)
+"""A transform may scale (ImageToProbe carries the pixel size), but not beyond reason."""
+RIGID_TOLERANCE = 0.01
+
+
+class Frame(Enum):
+    """The frame in which a peer counts, whatever its image header claims. PLUS and SlicerIGT: RAS."""
+
+    RAS = "ras"
+    LPS = "lps"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageMessage:
+    """An image and its place.
+
+    Attributes:
+        device: the full name, such as "recvol_Reference".
+        timestamp_s: the sender's clock, seconds since 1970; 0 when it is unknown.
+        array: shape (K, J, I) or (K, J, I, components), native byte order, writable, owned by this message.
+        ijk_to_ras: 4x4, mm, checked by `core.geometry.check_ijk_to_ras`.
+        metadata: strings by key.
+        labelled_frame: what the image header claims; kept for diagnosis only.
+    """
+
+    device: str
+    timestamp_s: float
+    array: np.ndarray
+    ijk_to_ras: np.ndarray
+    metadata: dict[str, str] = field(default_factory=dict)
+    labelled_frame: Frame = Frame.RAS
+
+
+@dataclass(frozen=True, eq=False)
+class TransformMessage:
+    """A pose, such as "ProbeToReference".
+
+    Attributes:
+        matrix: 4x4, RAS mm. Checked only while `status` is OK; otherwise it means nothing.
+    """
+
+    device: str
+    timestamp_s: float
+    matrix: np.ndarray
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """OK, MISSING or INVALID; OK where the sender does not say (header version 1 cannot)."""
+        return self.metadata.get(TRANSFORM_STATUS_KEY, STATUS_OK)
+
+    @property
+    def is_rigid(self) -> bool:
+        """Whether this can be the pose of a tool: right-handed and without scale."""
+        scale = np.linalg.norm(self.matrix[:3, :3], axis=0)
+        return bool(np.abs(scale - 1).max() <= RIGID_TOLERANCE and np.linalg.det(self.matrix[:3, :3]) > 0)
+
+
+@dataclass(frozen=True)
+class StringMessage:
+    """A text: PLUS commands (device CMD_<uid>) and their answers (ACK_<uid>)."""
+
+    device: str
+    timestamp_s: float
+    text: str
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StatusMessage:
+    """A state or a sign of life; code 1 is OK. See the OpenIGTLink v2 STATUS message."""
+
+    device: str
+    timestamp_s: float
+    code: int = 1
+    subcode: int = 0
+    error_name: str = ""
+    text: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class PointMessage:
+    """Points, shape (N, 3), RAS mm, with a name each."""
+
+    device: str
+    timestamp_s: float
+    points_ras_mm: np.ndarray
+    names: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+Message = Union[ImageMessage, TransformMessage, StringMessage, StatusMessage, PointMessage]
+
+
+def check_transform(matrix: np.ndarray) -> np.ndarray:
+    """Return a float64 copy of a pose, or say why it cannot be one. Scale and either handedness are legal.
+
+    Raises:
+        GeometryError: wrong shape, not finite, not affine, scale out of reason, singular or sheared.
+    """
+    checked = np.array(matrix, dtype=np.float64)
+    if checked.shape != (4, 4):
+        raise GeometryError(f"a transform must be 4x4, got {checked.shape}")
+    if not np.isfinite(checked).all():
+        raise GeometryError("the transform holds NaN or infinity")
+    if not np.allclose(checked[3], [0, 0, 0, 1], atol=1e-6):
+        raise GeometryError(f"a transform must end in the row 0 0 0 1, got {checked[3].tolist()}")
+    scale = np.linalg.norm(checked[:3, :3], axis=0)
+    low, high = SCALE_LIMITS
+    if (scale < low).any() or (scale > high).any():
+        raise GeometryError(f"the transform scales by {scale.tolist()}, expected {low} to {high} (singular matrix?)")
+    axes = checked[:3, :3] / scale
+    shear = np.abs(axes.T @ axes - np.eye(3)).max()
+    if shear > MAX_SHEAR:
+        raise GeometryError(f"the axes of a transform must be at right angles, got a cosine of {shear:.3f}")
+    return checked
+
+
+def volume_of(message: ImageMessage) -> Volume:
+    """The volume that an IMAGE carries. It shares the voxels of the message.
+
+    Raises:
+        VolumeError: colour, a single slice, NaN: an IMAGE, but not a volume to segment.
+        GeometryError: its size and spacing cannot be.
+    """
+    return Volume(message.array, message.ijk_to_ras, message.device, message.timestamp_s)
+
+
+def image_of(volume: Volume) -> ImageMessage:
+    """The IMAGE that carries a volume under its own name and time."""
+    return ImageMessage(volume.device, volume.timestamp_s, volume.array, volume.ijk_to_ras)

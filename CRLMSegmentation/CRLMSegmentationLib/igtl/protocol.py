@@ -1,0 +1,154 @@
+"""OpenIGTLink without I/O: bytes go in, messages come out, in pieces of any size.
+
+The driver (a QTimer in Slicer, a loop or asyncio elsewhere) asks where the next bytes belong and says how
+many it has put there, in the manner of `asyncio.BufferedProtocol`; a large body is received in place.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import NamedTuple
+
+import numpy as np
+from pyigtl.messages import CRC64
+
+from ..core.errors import LinkError, MessageError
+from .messages import Frame, ImageMessage, Message
+from .packing import HEADER_BYTES, SUPPORTED_VERSIONS, Header, is_known, parse_header, unpack
+from .statistics import DropReason, LinkStatistics
+
+MAX_BODY_BYTES = 512 << 20
+SKIP_BUFFER_BYTES = 64 << 10
+CRC_IS_FAST = importlib.util.find_spec("crcmod._crcfunext") is not None
+"""Without its C extension crcmod checks 12 MB/s instead of some 300."""
+
+
+class Progress(NamedTuple):
+    """A message that is under way."""
+
+    device: str
+    received_bytes: int
+    total_bytes: int
+
+
+class Decoder:
+    """Turns the bytes of one connection into messages.
+
+    A body that is damaged or unknown is left out and counted, and the next message is read as usual. A header
+    that cannot be trusted ends the connection, since nothing says where the next message would begin.
+
+    Args:
+        frame: the frame in which the peer counts.
+        check_crc: None checks where that is fast.
+        max_body_bytes: larger bodies are refused before memory is taken for them.
+        statistics: where to count; one may outlive several decoders.
+    """
+
+    def __init__(
+        self,
+        frame: Frame = Frame.RAS,
+        check_crc: bool | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        statistics: LinkStatistics | None = None,
+    ) -> None:
+        self.frame = frame
+        self.check_crc = CRC_IS_FAST if check_crc is None else check_crc
+        self.max_body_bytes = max_body_bytes
+        self.statistics = LinkStatistics() if statistics is None else statistics
+        self.peer_version = 1
+        """The highest header version that the peer has shown."""
+        self._header_buffer = memoryview(bytearray(HEADER_BYTES))
+        self._skip_buffer = memoryview(bytearray(SKIP_BUFFER_BYTES))
+        self._expect_header()
+
+    @property
+    def unfinished(self) -> str:
+        """What the peer has begun and not finished, in words; empty between two messages."""
+        if self._header is None:
+            return "a header" if self._filled else ""
+        return f"'{self._header.device}' after {self._filled} of {self._header.body_bytes} bytes"
+
+    @property
+    def receiving(self) -> Progress | None:
+        """The message whose body is under way, or None."""
+        return Progress(self._header.device, self._filled, self._header.body_bytes) if self._header else None
+
+    def writable(self) -> memoryview:
+        """Where the next bytes belong; never empty."""
+        if self._header is not None and not self._kept:
+            return self._skip_buffer[: self._header.body_bytes - self._filled]
+        return self._buffer[self._filled :]
+
+    def advance(self, count: int) -> list[Message]:
+        """Take note that so many bytes were put into `writable()`, and return what is complete.
+
+        Raises:
+            LinkError: the stream cannot be followed any further; close the connection.
+        """
+        self.statistics.received_bytes += count
+        if self._header is None:
+            self._filled += count
+            return self._begin_body() if self._filled == HEADER_BYTES else []
+        if self._kept and self.check_crc:
+            self._crc = CRC64(self._buffer[self._filled : self._filled + count], self._crc)
+        self._filled += count
+        return self._finish_body() if self._filled == self._header.body_bytes else []
+
+    def feed(self, data: bytes | memoryview) -> list[Message]:
+        """Take bytes that lie elsewhere already; otherwise as `advance`."""
+        data, messages = memoryview(data), []
+        while data:
+            room = self.writable()
+            count = min(len(room), len(data))
+            room[:count] = data[:count]
+            messages += self.advance(count)
+            data = data[count:]
+        return messages
+
+    def _expect_header(self) -> None:
+        self._header: Header | None = None
+        self._buffer = self._header_buffer
+        self._filled, self._crc, self._kept = 0, 0, True
+
+    def _begin_body(self) -> list[Message]:
+        header = self._checked_header()
+        self.peer_version = max(self.peer_version, header.version)
+        self._header, self._filled, self._kept = header, 0, is_known(header.type)
+        if self._kept:
+            self._buffer = memoryview(np.empty(header.body_bytes, np.uint8))  # takes no time for pages not yet used
+        return [] if header.body_bytes else self._finish_body()
+
+    def _checked_header(self) -> Header:
+        try:
+            header = parse_header(self._header_buffer)
+        except MessageError as error:
+            raise self._fatal(DropReason.GARBAGE, str(error)) from error
+        if header.version not in SUPPORTED_VERSIONS:
+            raise self._fatal(DropReason.VERSION, f"got version {header.version}, this program reads 1 and 2")
+        if header.body_bytes > self.max_body_bytes:
+            size = f"{header.type} '{header.device}' declares {header.body_bytes / 1e6:.0f} MB"
+            raise self._fatal(DropReason.TOO_LARGE, f"{size}, at most {self.max_body_bytes / 1e6:.0f} MB are taken")
+        return header
+
+    def _fatal(self, reason: DropReason, text: str) -> LinkError:
+        self.statistics.drop(reason, text)
+        return LinkError(f"{reason.value}: {text}")
+
+    def _finish_body(self) -> list[Message]:
+        header, body, kept, crc = self._header, self._buffer, self._kept, self._crc
+        self._expect_header()
+        if not kept:
+            self.statistics.skipped[header.type] += 1
+            return []
+        if self.check_crc and crc != header.crc:
+            self.statistics.drop(DropReason.CRC, f"{header.type} '{header.device}', {header.body_bytes} bytes")
+            return []
+        try:
+            message = unpack(header, body, self.frame)
+        except MessageError as error:
+            self.statistics.drop(DropReason.BODY, str(error))
+            return []
+        self.statistics.received[header.type] += 1
+        if isinstance(message, ImageMessage) and message.labelled_frame is not self.frame:
+            self.statistics.frame_label_differs += 1
+        return [message]

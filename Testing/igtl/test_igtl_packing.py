@@ -1,0 +1,288 @@
+"""Messages survive the wire, and what cannot be carried is refused in words."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.errors import GeometryError, MessageError, VolumeError
+from CRLMSegmentationLib.igtl.messages import (
+    Frame,
+    ImageMessage,
+    Message,
+    PointMessage,
+    StatusMessage,
+    StringMessage,
+    TransformMessage,
+    check_transform,
+    image_of,
+    volume_of,
+)
+from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack, parse_header, unpack
+from hypothesis import given
+from hypothesis import strategies as st
+from igtl_links import OBLIQUE_LEFT_HANDED, image, transform
+from pyigtl.messages import CRC64, MessageBase
+from pyigtl.messages import ImageMessage as WireImage
+from pyigtl.messages import StringMessage as WireString
+
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def over_the_wire(message: Message, version: int = 1, frame: Frame = Frame.RAS) -> Message:
+    return read(pack(message, version, frame), frame)
+
+
+def read(data: bytes, frame: Frame = Frame.RAS) -> Message:
+    return unpack(parse_header(data[:HEADER_BYTES]), memoryview(bytearray(data[HEADER_BYTES:])), frame)
+
+
+def wire_image(array: np.ndarray, matrix: np.ndarray, frame: str = "ras") -> bytes:
+    """What another program sends, without our checks."""
+    return WireImage(array, matrix, frame, timestamp=1.0, device_name="recvol_Reference").pack()
+
+
+@pytest.mark.parametrize("frame", list(Frame))
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8", ">i2", ">f4"])
+def test_left_handed_oblique_image_comes_back(dtype: str, version: int, frame: Frame) -> None:
+    sent = replace(image(), array=np.arange(24).reshape(4, 3, 2).astype(dtype))
+    got = over_the_wire(sent, version, frame)
+    assert (got.device, got.timestamp_s) == ("recvol_Reference", 1700000000.25)
+    np.testing.assert_array_equal(got.array, sent.array)
+    np.testing.assert_allclose(got.ijk_to_ras, OBLIQUE_LEFT_HANDED, atol=2e-5)
+    assert np.linalg.det(got.ijk_to_ras[:3, :3]) < 0
+    assert got.array.dtype.isnative
+    assert got.array.flags.writeable
+    assert got.array.flags.aligned
+
+
+def test_big_endian_voxels_arrive_in_native_order() -> None:
+    data = bytearray(wire_image(np.arange(24, dtype="<i2").reshape(4, 3, 2), np.eye(4)))
+    data[HEADER_BYTES + 4] = 1  # says: voxels are big-endian
+    data[HEADER_BYTES + 72 :] = np.arange(24, dtype=">i2").tobytes()
+    got = read(bytes(data))
+    assert got.array.dtype == np.dtype("=i2")
+    assert got.array.dtype.isnative
+    assert got.array[0, 0].tolist() == [0, 1]
+    assert got.array[3, 2, 1] == 23
+    got.array[0, 0, 0] = 7
+
+
+def test_colour_image_is_delivered_but_is_no_volume_to_segment() -> None:
+    got = over_the_wire(image((4, 3, 2, 3)))
+    assert got.array.shape == (4, 3, 2, 3)
+    assert got.array[0, 0, 1].tolist() == [3, 4, 5]
+    with pytest.raises(VolumeError, match="3 components"):
+        volume_of(got)
+
+
+def test_volume_there_and_back_keeps_voxels_name_and_time() -> None:
+    got = volume_of(over_the_wire(image_of(volume_of(image()))))
+    assert got.array[3, 2, 1] == 23
+    assert (got.device, got.timestamp_s) == ("recvol_Reference", 1700000000.25)
+
+
+@pytest.mark.parametrize("frame", list(Frame))
+def test_the_wire_holds_the_peers_frame_and_says_so(frame: Frame) -> None:
+    data = pack(image(), frame=frame)
+    seen = WireImage()
+    seen.unpack(MessageBase.parse_header(data[:HEADER_BYTES]), data[HEADER_BYTES:])
+    expected = LPS @ OBLIQUE_LEFT_HANDED if frame is Frame.LPS else OBLIQUE_LEFT_HANDED
+    np.testing.assert_allclose(seen.ijk_to_world_matrix, expected, atol=2e-5)
+    assert seen.world_coordinate_system == frame.value
+    np.testing.assert_array_equal(seen.image, image().array)
+
+
+def test_the_setting_counts_and_not_the_label_of_the_image() -> None:
+    got = read(wire_image(image().array, OBLIQUE_LEFT_HANDED, "lps"), Frame.RAS)
+    np.testing.assert_allclose(got.ijk_to_ras, OBLIQUE_LEFT_HANDED, atol=2e-5)
+    assert got.labelled_frame is Frame.LPS
+
+
+def test_image_position_on_the_wire_is_its_centre() -> None:
+    content = pack(replace(image((5, 3, 3)), ijk_to_ras=np.diag([1.0, 2.0, 3.0, 1.0])))[HEADER_BYTES:]
+    assert struct.unpack(">3f", content[48:60]) == (1.0, 2.0, 6.0)
+
+
+@pytest.mark.parametrize("frame", list(Frame))
+@pytest.mark.parametrize("status", ["OK", "MISSING", "INVALID"])
+def test_transform_comes_back_with_its_status(status: str, frame: Frame) -> None:
+    sent = replace(transform(status=status), matrix=check_transform(_turned()))
+    got = over_the_wire(sent, 2, frame)
+    np.testing.assert_allclose(got.matrix, sent.matrix, atol=1e-5)
+    assert got.status == status
+    assert got.is_rigid
+
+
+def _turned() -> np.ndarray:
+    return np.array([[0.0, -1.0, 0.0, 5.0], [0.6, 0.0, -0.8, -6.0], [0.8, 0.0, 0.6, 7.0], [0, 0, 0, 1]])
+
+
+def test_transform_in_lps_is_the_same_pose_told_in_lps() -> None:
+    """A point of the tool goes to the same place whichever way it is calculated."""
+    tool_point = np.array([1.0, 2.0, 3.0, 1.0])
+    content = pack(replace(transform(), matrix=_turned()), frame=Frame.LPS)[HEADER_BYTES:]
+    lps = np.vstack([np.array(struct.unpack(">12f", content)).reshape(4, 3).T, [0, 0, 0, 1]])
+    np.testing.assert_allclose(LPS @ lps @ LPS @ tool_point, _turned() @ tool_point, atol=1e-5)
+    assert not np.allclose(lps, _turned())
+
+
+def test_version_1_carries_no_status() -> None:
+    assert over_the_wire(transform(status="MISSING"), 1).status == "OK"
+
+
+def test_a_scaled_transform_passes_but_is_not_rigid() -> None:
+    got = over_the_wire(replace(transform("ImageToProbe"), matrix=np.diag([0.08, 0.08, 0.08, 1.0])))
+    assert not got.is_rigid
+
+
+@pytest.mark.parametrize("frame", list(Frame))
+def test_points_come_back(frame: Frame) -> None:
+    sent = PointMessage("Seeds", 1.0, np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, 6.0]]), ("S1", "S2"))
+    got = over_the_wire(sent, 1, frame)
+    np.testing.assert_allclose(got.points_ras_mm, sent.points_ras_mm)
+    assert got.names == ("S1", "S2")
+
+
+def test_strings_and_states_come_back() -> None:
+    command = StringMessage("CMD_1", 1.0, '<Command Name="GetVolumeReconstructionSnapshot" />')
+    assert over_the_wire(command, 2) == command
+    status = StatusMessage("PLUS", 2.0, 13, -5, "NoSensor", "probe lost", {"a": "b"})
+    assert over_the_wire(status, 2) == status
+
+
+def test_a_long_name_travels_in_the_metadata_of_version_2_and_is_cut_in_version_1() -> None:
+    name = "liveReconstruction_LiverReference"
+    assert over_the_wire(image(device=name), 2).device == name
+    assert over_the_wire(image(device=name), 1).device == name[:20]
+
+
+def test_utf8_text_is_read() -> None:
+    message = WireString("", timestamp=1.0, device_name="ACK_1")
+    message._pack_content = lambda: struct.pack(">HH", 106, 4) + "für".encode()
+    assert read(message.pack()).text == "für"
+
+
+def test_a_device_name_that_is_not_ascii_is_readable_still() -> None:
+    data = bytearray(pack(transform()))
+    data[14:18] = b"\xfcber"
+    assert read(bytes(data)).device == "\ufffdbereToReference"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("bool", "uint8"), ("float16", "float32"), ("int64", "int32"), ("uint64", "uint32")]
+)
+def test_voxels_that_the_wire_lacks_are_cast(dtype: str, expected: str) -> None:
+    got = over_the_wire(replace(image(), array=(np.arange(24).reshape(4, 3, 2) % 2).astype(dtype)))
+    assert got.array.dtype == expected
+    assert got.array[0, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (replace(image(), array=np.full((2, 2, 2), 2**40)), "exceed 32 bits"),
+        (replace(image(), array=np.zeros((2, 2, 2), complex)), "no voxels of type complex128"),
+        (replace(image(), array=np.zeros((5, 4), np.uint8)), r"must be \(K, J, I\)"),
+        (replace(image(), array=np.zeros((0, 5, 4), np.uint8)), r"must be \(K, J, I\)"),
+        (replace(image(), ijk_to_ras=np.zeros((4, 4))), "0 0 0 1"),
+        (replace(image(), device="Läsion"), "ASCII"),
+        (replace(image(), timestamp_s=float("nan")), "timestamp"),
+        (replace(image(), timestamp_s=-1.0), "timestamp"),
+        (replace(image(), metadata={"a": 5}), "metadata"),
+        (replace(transform(), matrix=np.full((4, 4), np.nan)), "NaN"),
+        (replace(transform(), matrix=np.eye(3)), "4x4"),
+        (StringMessage("S", 1.0, "x" * 65536), "65535"),
+        (StringMessage("S", 1.0, "größer"), "ASCII"),
+        (PointMessage("P", 1.0, np.zeros((0, 3))), "shape"),
+        (PointMessage("P", 1.0, np.full((1, 3), np.inf)), "finite"),
+        (PointMessage("P", 1.0, np.zeros((2, 3)), ("only one",)), "names"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_in_words(message: Message, words: str) -> None:
+    with pytest.raises(MessageError, match=words):
+        pack(message)
+
+
+def test_only_versions_1_and_2_are_packed() -> None:
+    with pytest.raises(MessageError, match="1 or 2"):
+        pack(transform(), 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((0, 0, np.nan), "NaN"),
+        ((0, 0, 0.0), "spacing"),
+        ((0, 0, 1e6), "spacing"),
+        ((0, 1, 0.5), "right angles"),
+    ],
+    ids=["nan", "singular", "absurd spacing", "sheared"],
+)
+def test_image_with_impossible_geometry_is_refused(change: tuple[int, int, float], words: str) -> None:
+    row, column, value = change
+    matrix = np.eye(4)
+    matrix[row, column] = value
+    with pytest.raises(MessageError, match=words):
+        read(wire_image(np.zeros((2, 2, 2), np.uint8), matrix))
+
+
+@pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.full((3, 3), np.nan), [[1, 1, 0], [0, 1, 0], [0, 0, 1]]])
+def test_impossible_pose_is_refused_while_it_counts(matrix: list) -> None:
+    body = struct.pack(">12f", *np.vstack([np.transpose(matrix), [0, 0, 0]]).ravel())
+    data = pack(transform())[:HEADER_BYTES] + body
+    with pytest.raises(MessageError, match="ProbeToReference"):
+        read(data)
+
+
+def test_status_of_a_lost_tool_arrives_even_with_a_broken_pose() -> None:
+    data = bytearray(pack(transform(status="INVALID"), 2))
+    data[HEADER_BYTES + 12 : HEADER_BYTES + 16] = struct.pack(">f", float("nan"))
+    assert read(bytes(data)).status == "INVALID"
+
+
+def test_scale_limits_of_a_pose() -> None:
+    with pytest.raises(GeometryError, match="scales"):
+        check_transform(np.diag([1e-9, 1.0, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("message", [image(), transform(), StringMessage("S", 1.0, "text"), StatusMessage("S", 1.0)])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_body_cut_anywhere_is_refused_or_read_but_never_crashes(message: Message, version: int) -> None:
+    data = pack(message, version)
+    whole = parse_header(data[:HEADER_BYTES])
+    for end in range(HEADER_BYTES, len(data)):
+        try:
+            got = unpack(replace(whole, body_bytes=end - HEADER_BYTES), memoryview(data[HEADER_BYTES:end]))
+        except MessageError:
+            continue
+        assert not isinstance(message, (ImageMessage, TransformMessage, StringMessage)), f"accepted at {end}: {got}"
+
+
+@given(st.binary(max_size=200), st.sampled_from(["IMAGE", "TRANSFORM", "STRING", "STATUS", "POINT"]), st.integers(1, 2))
+def test_random_bodies_are_refused_or_read_but_never_crash(body: bytes, kind: str, version: int) -> None:
+    header = replace(parse_header(pack(transform())[:HEADER_BYTES]), type=kind, version=version, body_bytes=len(body))
+    with contextlib.suppress(MessageError):
+        assert unpack(header, memoryview(bytearray(body))).device
+
+
+@given(
+    st.floats(0, 4e9),
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60),
+    st.dictionaries(st.text("abcXYZ_", min_size=1, max_size=9), st.text("OK abc", max_size=30), max_size=5),
+)
+def test_time_name_and_metadata_come_back(time_s: float, device: str, metadata: dict[str, str]) -> None:
+    got = over_the_wire(TransformMessage(device, time_s, np.eye(4), metadata), 2)
+    assert got.device == device
+    assert got.metadata == metadata
+    assert got.timestamp_s == pytest.approx(time_s, abs=1e-6)
+
+
+def test_the_checksum_is_that_of_the_standard_and_of_pyigtl() -> None:
+    assert CRC64(b"123456789") == 0x6C40DF5F0B497347  # ECMA-182, check value of its specification
+    data = pack(image())
+    assert parse_header(data[:HEADER_BYTES]).crc == CRC64(data[HEADER_BYTES:])
