@@ -1,0 +1,294 @@
+"""A model package: a folder with the weights of an nnU-Net v2 model, its plans, and what one must know about it.
+
+    model.json           name, version, crop, spacing, what it was trained on, card, SHA-256 of the other files
+    plans.json           nnU-Net's plans
+    dataset.json         nnU-Net's description of channels and labels
+    fold_0.safetensors   the weights; more folds are averaged
+
+torch is imported only by `write_model_package` and `export_nnunet`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.crop_format import CHANNELS
+from ..core.errors import ModelError
+from .weights import check_safetensors, load_weights, save_weights
+
+if TYPE_CHECKING:
+    import torch
+
+SCHEMA_VERSION = 1
+MANIFEST = "model.json"
+PLANS = "plans.json"
+DATASET = "dataset.json"
+FOLD_PATTERN = re.compile(r"fold_(\d+)\.safetensors")
+CONFIGURATION = "3d_fullres"
+TRAINER = "nnUNetTrainer"
+TUMOUR_LABEL = 1
+NOT_FOR_CLINICAL_USE = "Research software. Not a medical device; not for clinical use."
+REQUIRED_INFO = ("name", "version", "crop_size_mm", "spacing_mm", "trained_on", "intended_use")
+CODE_PREFIXES = ("dynamic_network_architectures.architectures.", "torch.nn.")
+"""The plans name classes to import; anything outside these packages is refused."""
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """A model package whose files have been verified.
+
+    Attributes:
+        sha256: one hash over the hashes of the files; the identity of the model.
+        crop_size_mm, spacing_mm: of the crops it was trained on, cubes of cubic voxels.
+        channels: what the network is shown, see `core.cropping.network_input`.
+        mirroring_axes: array axes along which it was trained with mirrored copies.
+        folds: their numbers, ascending.
+        simulated_only: it has never seen a real patient.
+        card: figures and facts, as written by training.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    sha256: str
+    crop_size_mm: float
+    spacing_mm: float
+    channels: tuple[str, ...]
+    mirroring_axes: tuple[int, ...]
+    folds: tuple[int, ...]
+    simulated_only: bool
+    trained_on: dict[str, Any]
+    intended_use: str
+    not_for_clinical_use: str
+    card: dict[str, Any]
+
+    def plans(self) -> dict[str, Any]:
+        return _read_json(self.folder / PLANS)
+
+    def dataset(self) -> dict[str, Any]:
+        return _read_json(self.folder / DATASET)
+
+    def weights(self, fold: int) -> dict[str, torch.Tensor]:
+        return load_weights(self.folder / f"fold_{fold}.safetensors")
+
+
+def load_model_package(folder: Path | str) -> ModelPackage:
+    """Read and verify a model package.
+
+    Raises:
+        ModelError: no package, a file missing or changed, an unknown version, or plans this project cannot run.
+    """
+    folder = Path(folder).resolve()
+    if not (folder / MANIFEST).is_file():
+        raise ModelError(f"{folder} is no model package: it has no {MANIFEST}")
+    manifest = _read_json(folder / MANIFEST)
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise ModelError(
+            f"{folder.name} is a model package of version {manifest.get('schema_version')}, this program reads "
+            f"version {SCHEMA_VERSION}; update the program or the model"
+        )
+    files = _listed_files(folder, manifest)
+    for name, expected in files.items():
+        _verify(folder / name, expected)
+    try:
+        package = _from_manifest(folder, manifest, files)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{MANIFEST} of {folder.name} is incomplete or wrong: {error!r}; copy it again") from error
+    _check_plans(package)
+    return package
+
+
+def default_model_package(models_folder: Path | str | None = None) -> ModelPackage:
+    """The model that is shipped with the program.
+
+    Raises:
+        ModelError: there is none, or more than one.
+    """
+    if models_folder is None:
+        from ..core.resources import resource_path
+
+        models_folder = resource_path("Models")
+    found = sorted(path.parent for path in Path(models_folder).glob(f"*/{MANIFEST}"))
+    if not found:
+        raise ModelError(f"no model package in {models_folder}; install the program again or name a model folder")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise ModelError(f"{len(found)} model packages in {models_folder}, name one: {names}")
+    return load_model_package(found[0])
+
+
+def model_or_default(folder: Path | None) -> ModelPackage:
+    """The model in a folder, else the shipped one."""
+    return load_model_package(folder) if folder else default_model_package()
+
+
+def write_model_package(
+    folder: Path | str,
+    plans: dict[str, Any],
+    dataset_json: dict[str, Any],
+    state_dicts: Mapping[int, Mapping[str, torch.Tensor]],
+    info: Mapping[str, Any],
+    half: bool = True,
+) -> ModelPackage:
+    """Pack a trained model.
+
+    Args:
+        plans, dataset_json: as nnU-Net wrote them beside the checkpoints.
+        state_dicts: from the number of a fold to its `network_weights`.
+        info: the keys of `REQUIRED_INFO`, and optionally `channels`, `card`, `mirroring_axes`, `not_for_clinical_use`.
+        half: store float16, half the size; probabilities change by about 0.001.
+
+    Raises:
+        ModelError: something is missing from `info`, or the result does not verify.
+    """
+    folder = Path(folder)
+    missing = [key for key in REQUIRED_INFO if key not in info]
+    if missing or not state_dicts:
+        raise ModelError(f"cannot pack a model without {', '.join(missing) or 'weights'}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [folder / MANIFEST, *folder.glob("fold_*.safetensors")]:
+        old.unlink(missing_ok=True)
+    _write_json(folder / PLANS, plans)
+    _write_json(folder / DATASET, dataset_json)
+    for fold, state_dict in state_dicts.items():
+        save_weights(dict(state_dict), folder / f"fold_{int(fold)}.safetensors", half)
+    names = [PLANS, DATASET, *sorted(path.name for path in folder.glob("fold_*.safetensors"))]
+    optional = {"mirroring_axes": [0, 1, 2], "not_for_clinical_use": NOT_FOR_CLINICAL_USE, "card": {}}
+    files = {name: file_sha256(folder / name) for name in names}
+    _write_json(folder / MANIFEST, {"schema_version": SCHEMA_VERSION, **optional, **info, "files": files})
+    return load_model_package(folder)
+
+
+def export_nnunet(package: ModelPackage, folder: Path | str) -> Path:
+    """Write an ordinary trained-model folder of nnU-Net v2, for `nnUNetv2_predict_from_modelfolder`.
+
+    Returns:
+        The folder, with `fold_N/checkpoint_final.pth`.
+    """
+    import torch
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / PLANS, package.plans())
+    _write_json(folder / DATASET, package.dataset())
+    for fold in package.folds:
+        (folder / f"fold_{fold}").mkdir(exist_ok=True)
+        checkpoint = {
+            "network_weights": package.weights(fold),
+            "trainer_name": TRAINER,
+            "init_args": {"configuration": CONFIGURATION},
+            "inference_allowed_mirroring_axes": package.mirroring_axes or None,
+        }
+        torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")
+    return folder
+
+
+def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _from_manifest(folder: Path, manifest: dict[str, Any], files: dict[str, str]) -> ModelPackage:
+    identity = "".join(f"{name} {files[name]}\n" for name in sorted(files))
+    return ModelPackage(
+        name=str(manifest["name"]),
+        version=str(manifest["version"]),
+        folder=folder,
+        sha256=hashlib.sha256(identity.encode()).hexdigest(),
+        crop_size_mm=_positive(manifest, "crop_size_mm"),
+        spacing_mm=_positive(manifest, "spacing_mm"),
+        channels=tuple(str(name) for name in manifest.get("channels", CHANNELS[:1])),
+        mirroring_axes=tuple(int(axis) for axis in manifest.get("mirroring_axes", ())),
+        folds=tuple(sorted(int(m.group(1)) for m in map(FOLD_PATTERN.fullmatch, files) if m)),
+        simulated_only=manifest["trained_on"]["simulated"] is True,
+        trained_on=manifest["trained_on"],
+        intended_use=str(manifest["intended_use"]),
+        not_for_clinical_use=str(manifest["not_for_clinical_use"]),
+        card=dict(manifest.get("card", {})),
+    )
+
+
+def _positive(manifest: dict[str, Any], key: str) -> float:
+    value = float(manifest[key])
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{key} must be above 0, got {value}")
+    return value
+
+
+def _listed_files(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
+    """The files of the package with their hashes; names that could lead outside the folder are refused."""
+    files = manifest.get("files")
+    if not isinstance(files, dict):
+        raise ModelError(f"{MANIFEST} of {folder.name} lists no files; copy the model again")
+    strange = [name for name in files if name not in (PLANS, DATASET) and not FOLD_PATTERN.fullmatch(name)]
+    if strange:
+        raise ModelError(f"{MANIFEST} of {folder.name} lists files that no model package has: {', '.join(strange)}")
+    folds = [name for name in files if FOLD_PATTERN.fullmatch(name)]
+    absent = [name for name in (PLANS, DATASET) if name not in files] + ([] if folds else ["fold_0.safetensors"])
+    if absent:
+        raise ModelError(f"{MANIFEST} of {folder.name} does not list {', '.join(absent)}; copy the model again")
+    return files
+
+
+def _verify(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ModelError(f"the model {path.parent.name} lacks {path.name}; copy it again")
+    actual = file_sha256(path)
+    if actual != expected:
+        raise ModelError(
+            f"{path.name} of the model {path.parent.name} is damaged or was changed: SHA-256 is {actual[:12]}…, "
+            f"expected {str(expected)[:12]}…; copy the model again"
+        )
+    if path.suffix == ".safetensors":
+        check_safetensors(path)
+
+
+def _check_plans(package: ModelPackage) -> None:
+    """Refuse plans that do not belong to the manifest, or that would import code from elsewhere."""
+    try:
+        configuration = package.plans()["configurations"][CONFIGURATION]
+        spacing_mm = [float(s) for s in configuration["spacing"]]
+        architecture = configuration["architecture"]
+        imports = [architecture["network_class_name"]]
+        imports += [architecture["arch_kwargs"][key] for key in architecture["_kw_requires_import"]]
+        channels, labels = package.dataset()["channel_names"], package.dataset()["labels"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"the plans of {package.name} lack {error!r} of {CONFIGURATION}; pack it again") from error
+    if any(not math.isclose(s, package.spacing_mm, rel_tol=1e-6) for s in spacing_mm):
+        raise ModelError(f"{MANIFEST} says spacing {package.spacing_mm} mm, the plans {spacing_mm}; pack it again")
+    foreign = [name for name in imports if name is not None and not str(name).startswith(CODE_PREFIXES)]
+    if foreign:
+        names = ", ".join(map(str, foreign))
+        raise ModelError(f"the plans of {package.name} import {names}, which no U-Net needs; not opened")
+    if sorted(labels.values()) != [0, TUMOUR_LABEL]:
+        raise ModelError(f"expected the labels 0 and 1, {package.name} has {labels}")
+    if len(channels) != len(package.channels) or package.channels not in (CHANNELS[:1], CHANNELS):
+        raise ModelError(
+            f"{MANIFEST} of {package.name} names the channels {package.channels}, its {DATASET} {channels}; expected "
+            f"{CHANNELS[:1]} or {CHANNELS}; pack it again"
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path.name} of the model {path.parent.name} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path.name} of the model {path.parent.name} holds no JSON object")
+    return content
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:  # the same bytes, so the same hash, everywhere
+        file.write(json.dumps(content, indent=1) + "\n")

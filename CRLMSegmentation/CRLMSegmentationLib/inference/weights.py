@@ -1,0 +1,83 @@
+"""Weights in safetensors, a format whose loading can run no code. Imports torch only when called.
+
+A U-Net of nnU-Net holds many tensors under two or three names (the decoder lists its encoder's). Equal tensors
+are stored once; the other names stand in the metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+ALIASES = "aliases"
+"""Metadata key: JSON object from a name to the name under which the same tensor is stored."""
+MAX_HEADER_BYTES = 16 << 20
+
+
+def check_safetensors(path: Path) -> None:
+    """Refuse what is no safetensors file by its first bytes, without torch and without loading it.
+
+    Raises:
+        ModelError: a pickle, say, put in its place.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, MAX_HEADER_BYTES))
+    try:
+        fine = len(header) == length and isinstance(json.loads(header), dict)
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ModelError(
+            f"{path.name} is no safetensors file; weights in any other format are not opened, since pickles "
+            "can run code. Pack the model again with write_model_package"
+        )
+
+
+def save_weights(state_dict: dict[str, torch.Tensor], path: Path, half: bool) -> None:
+    """Write a state dict; with `half`, floating-point tensors as float16."""
+    import torch
+    from safetensors.torch import save_file
+
+    stored: dict[str, torch.Tensor] = {}
+    aliases: dict[str, str] = {}
+    first_name: dict[tuple, str] = {}
+    for name, tensor in state_dict.items():
+        tensor = tensor.detach().cpu().contiguous()
+        tensor = tensor.half() if half and tensor.is_floating_point() else tensor
+        digest = hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy()).hexdigest()
+        key = (digest, tuple(tensor.shape), tensor.dtype)
+        if key in first_name:
+            aliases[name] = first_name[key]
+        else:
+            first_name[key] = name
+            stored[name] = tensor.clone()
+    save_file(stored, str(path), metadata={ALIASES: json.dumps(aliases)})
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read what `save_weights` wrote: every name, float16 widened to float32.
+
+    Raises:
+        ModelError: it is no safetensors file, or damaged.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    check_safetensors(path)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            aliases = json.loads((file.metadata() or {}).get(ALIASES, "{}"))
+            names = file.keys()
+            stored = {name: file.get_tensor(name) for name in names}
+        weights = {name: t.float() if t.dtype == torch.float16 else t for name, t in stored.items()}
+        return {**weights, **{name: weights[source] for name, source in aliases.items()}}
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{path.name} cannot be read: {error}; copy the model again") from error

@@ -1,0 +1,219 @@
+"""The inference process: `python -m CRLMSegmentationLib.inference.worker MODEL_FOLDER`.
+
+Reads frames (job, cancel) from stdin and writes frames (ready, progress, finished, failed, cancelled, fatal) to
+stdout. A thread reads, so that newer jobs and cancels are seen while the network runs; only the main thread
+writes. The process ends when stdin closes: whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import io
+import os
+import platform
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import CrlmError, WorkerError
+from .frames import Frame, FrameReader, encode
+from .model_package import ModelPackage, load_model_package
+
+if TYPE_CHECKING:
+    from .nnunet import NnUNet
+
+EXIT_PARENT_GONE = 0
+EXIT_FATAL = 3
+MISSING = "{error}; install torch and nnunetv2 for {python}, in 3D Slicer with the extensions PyTorch and NNUNet"
+
+OUT_OF_MEMORY = "not enough memory for this crop; choose a smaller one"
+
+
+class Inbox:
+    """What the parent wants: at most one job, the newest. Shared by the reading and the main thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._newest: Frame | None = None
+        self._dropped: list[int] = []
+        self._unwanted: set[int] = set()
+        self._running: int | None = None
+
+    def put(self, frame: Frame) -> None:
+        """Take a frame from the parent."""
+        with self._changed:
+            if frame.type == "cancel":
+                self._cancel(frame.header["job_id"])
+            elif frame.type == "job":
+                self._replace(frame)
+            self._changed.notify()
+
+    def next(self) -> tuple[Frame | None, list[int]]:
+        """Wait for a job; returns it (or None) and the jobs that were dropped before they began."""
+        with self._changed:
+            self._running = None
+            self._unwanted.clear()
+            self._changed.wait_for(lambda: self._newest is not None or self._dropped)
+            frame, self._newest = self._newest, None
+            dropped, self._dropped = self._dropped, []
+            self._running = None if frame is None else frame.header["job_id"]
+            return frame, dropped
+
+    def is_unwanted(self, job_id: int) -> bool:
+        return job_id in self._unwanted
+
+    def _cancel(self, job_id: int) -> None:
+        if self._newest is not None and self._newest.header["job_id"] == job_id:
+            self._newest = None
+            self._dropped.append(job_id)
+        elif self._running == job_id:
+            self._unwanted.add(job_id)
+
+    def _replace(self, frame: Frame) -> None:
+        if self._newest is not None:
+            self._dropped.append(self._newest.header["job_id"])
+        if self._running is not None:
+            self._unwanted.add(self._running)
+        self._newest = frame
+
+
+class Outbox:
+    """Writes frames to the parent."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self._file = file
+
+    def send(self, header: dict, array: np.ndarray | None = None) -> None:
+        try:
+            for part in encode(header, array):
+                while part:
+                    part = part[self._file.write(part) :]
+        except OSError:  # the parent no longer listens
+            os._exit(EXIT_PARENT_GONE)
+
+
+def read_frames(file: io.RawIOBase, inbox: Inbox) -> None:
+    """Feed the inbox until stdin closes, then end the process at once, whatever it is computing."""
+    reader = FrameReader()
+    try:
+        while True:
+            count = file.readinto(reader.wanted())
+            if not count:
+                break
+            frame = reader.filled(count)
+            if frame is not None:
+                inbox.put(frame)
+    finally:
+        os._exit(EXIT_PARENT_GONE)
+
+
+def serve(network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
+    """Answer jobs for ever."""
+    while True:
+        frame, dropped = inbox.next()
+        for job_id in dropped:
+            outbox.send({"type": "cancelled", "job_id": job_id})
+        if frame is not None:
+            _answer(frame, network, inbox, outbox)
+
+
+def _answer(frame: Frame, network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
+    from .nnunet import CancelledError
+
+    job_id = frame.header["job_id"]
+    try:
+        prediction = network.predict(
+            frame.array(),
+            frame.header["spacing_mm"],
+            frame.header["mirroring"],
+            lambda stage, done, total: outbox.send(
+                {"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total}
+            ),
+            lambda: inbox.is_unwanted(job_id),
+        )
+    except CancelledError:
+        outbox.send({"type": "cancelled", "job_id": job_id})
+    except CrlmError as error:
+        outbox.send({"type": "failed", "job_id": job_id, "reason": str(error)})
+    except MemoryError:
+        outbox.send({"type": "failed", "job_id": job_id, "reason": OUT_OF_MEMORY})
+    except Exception as error:  # a bug or a limit of nnU-Net fails one job, not the worker
+        traceback.print_exc()
+        outbox.send({"type": "failed", "job_id": job_id, "reason": f"nnU-Net failed: {type(error).__name__}: {error}"})
+    else:
+        header = {"type": "finished", "job_id": job_id, "timings_s": prediction.timings_s}
+        header.update(device=prediction.device, warnings=prediction.warnings)
+        outbox.send(header, prediction.probability)
+
+
+def load(package: ModelPackage, device: str, cpu_threads: int | None) -> tuple[NnUNet, tuple[str, ...]]:
+    """The warm model, and warnings about the device.
+
+    Raises:
+        WorkerError: torch or nnunetv2 cannot be imported.
+    """
+    try:
+        import torch
+
+        from .nnunet import NnUNet, available_cpu_threads, choose_device
+    except (ImportError, OSError) as error:  # OSError: a shared library that does not load
+        raise WorkerError(MISSING.format(error=error, python=sys.executable)) from error
+    threads = cpu_threads or available_cpu_threads()
+    torch.set_num_threads(threads)
+    chosen, warnings = choose_device(device)
+    network = NnUNet(package, chosen, threads)
+    network.warm_up()
+    return network, warnings
+
+
+def _ready(network: NnUNet, warnings: tuple[str, ...]) -> dict:
+    from importlib.metadata import version
+
+    versions = {"python": platform.python_version(), "torch": version("torch"), "nnunetv2": version("nnunetv2")}
+    package = network.package
+    header = {"type": "ready", "device": network.device_text, "versions": versions, "warnings": warnings}
+    return {**header, "model_name": package.name, "model_sha256": package.sha256}
+
+
+def _take_over_pipes() -> tuple[io.RawIOBase, io.RawIOBase]:
+    """Raw stdin and stdout; whatever else is printed in this process goes to stderr from now on."""
+    if os.name == "nt":
+        import msvcrt
+
+        for descriptor in (0, 1):
+            msvcrt.setmode(descriptor, os.O_BINARY)
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    return io.FileIO(0, "r", closefd=False), io.FileIO(answers, "w")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Inference process; started by the program, not by hand.")
+    parser.add_argument("model_folder", type=Path)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int, default=None)
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads halve the speed beside other programs
+    faulthandler.enable()
+    requests, answers = _take_over_pipes()
+    inbox, outbox = Inbox(), Outbox(answers)
+    threading.Thread(target=read_frames, args=(requests, inbox), daemon=True).start()
+    try:
+        network, warnings = load(load_model_package(options.model_folder), options.device, options.threads)
+    except CrlmError as error:
+        outbox.send({"type": "fatal", "reason": str(error)})
+        sys.stderr.flush()
+        os._exit(EXIT_FATAL)
+    outbox.send(_ready(network, warnings))
+    serve(network, inbox, outbox)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The tiny model, and a warm worker that has loaded it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from CRLMSegmentationLib.inference.engine import EngineState, Ready
+from CRLMSegmentationLib.inference.model_package import ModelPackage, write_model_package
+from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
+
+from inference_helpers import COLD_START_LIMIT_S, DATASET_JSON, random_weights, tiny_info, tiny_plans, wait_for
+
+
+@pytest.fixture(scope="session")
+def tiny_package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folds = {0: random_weights(0), 1: random_weights(1)}
+    return write_model_package(folder, tiny_plans(), DATASET_JSON, folds, tiny_info())
+
+
+@pytest.fixture(scope="session")
+def warm_engine(tiny_package: ModelPackage) -> Iterator[WorkerEngine]:
+    """One worker for all tests that leave it as they found it: loading torch takes many seconds."""
+    with WorkerEngine(tiny_package, device="cpu", cpu_threads=1) as engine:
+        wait_for(engine, Ready, COLD_START_LIMIT_S)
+        yield engine
+
+
+@pytest.fixture
+def engine(warm_engine: WorkerEngine) -> WorkerEngine:
+    end_s = time.monotonic() + COLD_START_LIMIT_S
+    warm_engine.cancel()
+    while warm_engine.wait(0.0) or warm_engine.state is not EngineState.READY:
+        assert time.monotonic() < end_s
+        warm_engine.wait(0.1)
+    return warm_engine

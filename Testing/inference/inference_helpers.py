@@ -1,0 +1,144 @@
+"""The parts of a real but tiny nnU-Net package, crops for it, and waiting for what an engine does."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.cropping import CHANNELS
+from CRLMSegmentationLib.inference.engine import Event, Failed
+from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+from scipy import ndimage
+
+SPACING_MM = 1.25
+PATCH = 16
+COLD_START_LIMIT_S = 120.0
+DATASET_JSON = {
+    "channel_names": {"0": "ultrasound", "1": "noNorm"},
+    "labels": {"background": 0, "tumour": 1},
+    "numTraining": 1,
+    "file_ending": ".nrrd",
+}
+
+
+def tiny_plans(patch: int = PATCH) -> dict[str, Any]:
+    """What nnUNetv2_plan_experiment (2.8) writes, for a network of three stages."""
+    resampling = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
+    architecture = {
+        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "arch_kwargs": {
+            "n_stages": 3,
+            "features_per_stage": [4, 8, 8],
+            "conv_op": "torch.nn.modules.conv.Conv3d",
+            "kernel_sizes": [[3, 3, 3]] * 3,
+            "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]],
+            "n_conv_per_stage": [1, 1, 1],
+            "n_conv_per_stage_decoder": [1, 1],
+            "conv_bias": True,
+            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+            "norm_op_kwargs": {"eps": 1e-05, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+    configuration = {
+        "data_identifier": "nnUNetPlans_3d_fullres",
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": 2,
+        "patch_size": [patch] * 3,
+        "median_image_size_in_voxels": [40.0] * 3,
+        "spacing": [SPACING_MM] * 3,
+        "normalization_schemes": ["ZScoreNormalization", "NoNormalization"],
+        "use_mask_for_norm": [False, False],
+        "resampling_fn_data": "resample_data_or_seg_to_shape",
+        "resampling_fn_seg": "resample_data_or_seg_to_shape",
+        "resampling_fn_data_kwargs": resampling,
+        "resampling_fn_seg_kwargs": {**resampling, "is_seg": True, "order": 1},
+        "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
+        "resampling_fn_probabilities_kwargs": {**resampling, "order": 1},
+        "architecture": architecture,
+        "batch_dice": False,
+    }
+    return {
+        "dataset_name": "Dataset001_Tiny",
+        "plans_name": "nnUNetPlans",
+        "original_median_spacing_after_transp": [SPACING_MM] * 3,
+        "original_median_shape_after_transp": [40] * 3,
+        "image_reader_writer": "SimpleITKIO",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "configurations": {"3d_fullres": configuration},
+        "experiment_planner_used": "ExperimentPlanner",
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {str(n): {"mean": 0.0, "std": 1.0} for n in range(2)},
+    }
+
+
+def tiny_info() -> dict[str, Any]:
+    return {
+        "name": "tiny",
+        "version": "1",
+        "crop_size_mm": 50.0,
+        "spacing_mm": SPACING_MM,
+        "channels": list(CHANNELS),
+        "trained_on": {"simulated": True, "cases": 0},
+        "intended_use": "tests of this project",
+        "card": {"dice_median": None},
+    }
+
+
+def random_weights(seed: int) -> dict[str, Any]:
+    """A state dict for `tiny_plans`."""
+    import torch
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    torch.manual_seed(seed)
+    architecture = tiny_plans()["configurations"]["3d_fullres"]["architecture"]
+    kwargs, imports = architecture["arch_kwargs"], architecture["_kw_requires_import"]
+    network = get_network_from_plans(architecture["network_class_name"], kwargs, imports, len(CHANNELS), 2)
+    return network.state_dict()
+
+
+def crop_array(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
+    """Blobs and speckle with no two axes alike, and a smooth second channel; float32, shape (2, K, J, I)."""
+    noise = np.random.default_rng(seed).standard_normal(shape)
+    array = 60 + 40 * ndimage.gaussian_filter(noise, 3) / 0.05 + 5 * noise + np.arange(shape[2]) * 0.5
+    return np.stack([array, ndimage.gaussian_filter(noise, 4)]).astype(np.float32)
+
+
+def wait_for(engine: WorkerEngine, kind: type, timeout_s: float = 60.0) -> Any:
+    """The first event of a kind; what came before is lost."""
+    return events_until(engine, kind, timeout_s)[-1]
+
+
+def events_until(engine: WorkerEngine, kind: type, timeout_s: float = 60.0) -> list[Event]:
+    """All events up to and including the first of a kind."""
+    seen: list[Event] = []
+    end_s = time.monotonic() + timeout_s
+    while time.monotonic() < end_s:
+        for event in engine.wait(0.5):
+            seen.append(event)
+            if isinstance(event, kind):
+                return seen
+            if isinstance(event, Failed) and event.job_id is None:
+                pytest.fail(event.reason)
+    pytest.fail(f"no {kind.__name__} within {timeout_s} s, only {[type(e).__name__ for e in seen][-5:]}")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    listing = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listing.stdout.strip()[:1] not in ("", "Z")
+
+
+def wait_until_gone(pid: int, timeout_s: float = 5.0) -> bool:
+    end_s = time.monotonic() + timeout_s
+    while is_alive(pid) and time.monotonic() < end_s:
+        time.sleep(0.02)
+    return not is_alive(pid)
