@@ -1,0 +1,82 @@
+"""Drives a session from the command line: poll, sleep, wait for what is due. In Slicer a QTimer does this."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Container
+
+from .core.errors import LinkError, WorkerError
+from .session import Event, LesionFailed, LesionProgress, LesionResult, LesionSegmented, ModelReady, Refused, Session
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.005
+BUDGET_S = 0.1
+OnProgress = Callable[[str, int, int], None]
+"""Called with the name of the lesion (or of another step), tiles done and tiles in all."""
+Check = Callable[[], None]
+"""Called at each turn; ends the waiting by raising."""
+
+
+def wait_for(
+    session: Session, *kinds: type[Event], check: Check = lambda: None, needed: Container[str] = ()
+) -> list[Event]:
+    """Drive the session until an event of each kind has come, and return the first of each.
+
+    Args:
+        needed: devices without whose images there is nothing to wait for; those of others may be refused.
+
+    Raises:
+        WorkerError: the engine has given up.
+        LinkError: what came over the link cannot be used.
+    """
+    first: dict[type, Event] = {}
+    while len(first) < len(kinds):
+        check()
+        for event in _turn(session):
+            if isinstance(event, LesionFailed) and event.lesion is None:
+                raise WorkerError(event.reason)
+            if isinstance(event, Refused) and event.device in needed:
+                raise LinkError(f"'{event.device}', which came over the link, cannot be used: {event.reason}")
+            if isinstance(event, kinds):
+                first.setdefault(type(event), event)
+    return [first[kind] for kind in kinds]
+
+
+def wait_for_model(session: Session) -> ModelReady:
+    """Drive the session until its engine is ready.
+
+    Raises:
+        WorkerError: it will not be; says why.
+    """
+    return wait_for(session, ModelReady)[0]
+
+
+def wait_for_lesion(session: Session, lesion: str, on_progress: OnProgress = lambda *_: None) -> LesionResult:
+    """Drive the session until a lesion that was asked for is there.
+
+    Raises:
+        WorkerError: there will be no answer; says why.
+    """
+    while True:
+        for event in _turn(session):
+            if isinstance(event, LesionProgress) and event.lesion == lesion and event.stage == "inference":
+                on_progress(lesion, event.done, event.total)
+            if isinstance(event, LesionSegmented) and event.result.request.lesion == lesion:
+                return event.result
+            if isinstance(event, LesionFailed) and event.lesion in (lesion, None):
+                raise WorkerError(f"{lesion} was not segmented: {event.reason}")
+
+
+def _turn(session: Session) -> list[Event]:
+    """What has happened in the session; sleeps a little when that is nothing."""
+    events = session.poll(BUDGET_S)
+    for event in events:
+        if isinstance(event, ModelReady):
+            logger.info("model ready on %s after %.1f s", event.device, event.cold_start_s)
+        if isinstance(event, LesionProgress) and event.done <= 1:
+            logger.info("%s: %s", event.lesion, event.stage)
+    if not events:
+        time.sleep(POLL_S)
+    return events

@@ -1,0 +1,312 @@
+"""One session: the link brings volumes, a seed asks for a lesion, the engine answers, events tell.
+
+Nothing here blocks, draws or starts a thread. A QTimer in Slicer, a loop on the command line and the tests
+all drive the same `Session.poll`, so what is replayed is what ran in the room.
+
+    link -> volume -> seed -> crop -> engine -> probability -> mask -> LesionSegmented
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Union
+
+import numpy as np
+
+from .core.cropping import Crop, check_seed, extract_crop, network_input
+from .core.errors import CrlmError, SeedError
+from .core.postprocessing import LesionMask, lesion_from_probability
+from .core.volume import Volume
+from .igtl.client import LinkState
+from .igtl.messages import ImageMessage, Message, TransformMessage, volume_of
+from .inference import engine as engine_events
+from .inference.engine import CropJob, Engine
+from .inference.model_package import ModelPackage
+
+CANCELLED = "cancelled"
+
+
+class Link(Protocol):
+    """Where messages come from; `igtl.client.IgtlClient` is the real one."""
+
+    state: LinkState
+    state_reason: str
+
+    @property
+    def receiving(self) -> object | None:
+        """The message that is under way, or None."""
+
+    def poll(self, budget_s: float = ...) -> list[Message]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class SeedRequest:
+    """Segment the lesion at this point. A request with the name of an earlier one replaces it."""
+
+    lesion: str
+    seed_ras_mm: tuple[float, float, float]
+    crop_size_mm: float
+    mirroring: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class LesionResult:
+    """A segmented lesion and everything that tells where it came from.
+
+    Attributes:
+        volume: that was segmented; may be older than the current one, see `Session.is_current`.
+        mask: on the grid of that volume.
+        timings_s: crop, preprocess, inference, postprocess and, where the volume came over a link, receive.
+        requested_at_s: `time.monotonic()` when the seed was dropped.
+    """
+
+    request: SeedRequest
+    volume: Volume
+    mask: LesionMask
+    timings_s: dict[str, float]
+    device: str
+    model_name: str
+    model_sha256: str
+    requested_at_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeArrived:
+    volume: Volume
+    receive_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class TransformArrived:
+    message: TransformMessage
+
+
+@dataclass(frozen=True)
+class LinkChanged:
+    state: LinkState
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelReady:
+    """The engine can answer; `cold_start_s` is what it took to get there."""
+
+    device: str
+    cold_start_s: float
+    versions: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LesionProgress:
+    lesion: str
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class LesionSegmented:
+    result: LesionResult
+
+
+@dataclass(frozen=True)
+class LesionFailed:
+    """No answer for a lesion; `lesion` is None when the engine itself has given up."""
+
+    lesion: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Something that arrived cannot be used, and why."""
+
+    device: str
+    reason: str
+
+
+Event = Union[
+    VolumeArrived, TransformArrived, LinkChanged, ModelReady, LesionProgress, LesionSegmented, LesionFailed, Refused
+]
+
+
+@dataclass(eq=False)
+class _Job:
+    """A request together with the volume that was current when it was made."""
+
+    request: SeedRequest
+    volume: Volume
+    requested_at_s: float
+    crop: Crop | None = None
+    timings_s: dict[str, float] = field(default_factory=dict)
+    engine_id: int | None = None
+
+
+class Session:
+    """Connects a link, the current volume and an engine.
+
+    Args:
+        engine: answers crops; started and closed with the session.
+        model: whose spacing, channels and crop size are used.
+        link: source of volumes and transforms, or None when volumes are given by `use_volume`.
+
+    Attributes:
+        volume: the newest volume, or None.
+        transforms: the newest transform of each device.
+    """
+
+    def __init__(self, engine: Engine, model: ModelPackage, link: Link | None = None) -> None:
+        self.engine, self.model, self.link = engine, model, link
+        self.volume: Volume | None = None
+        self.transforms: dict[str, TransformMessage] = {}
+        self._waiting: deque[_Job] = deque()
+        self._running: _Job | None = None
+        self._given_up: list[_Job] = []
+        self._link_state: tuple[LinkState, str] | None = None
+        self._receive_s = 0.0
+        self._receiving_since_s: float | None = None
+        self.engine.start()
+
+    def use_volume(self, volume: Volume, receive_s: float = 0.0) -> None:
+        """Make a volume the current one. Requests made before still answer for their own volume."""
+        self.volume, self._receive_s = volume, receive_s
+
+    def is_current(self, result: LesionResult) -> bool:
+        """Whether a result belongs to the volume that is shown now."""
+        return self.volume is not None and result.volume.identity == self.volume.identity
+
+    @property
+    def busy(self) -> bool:
+        return self._running is not None or bool(self._waiting)
+
+    def segment(
+        self, lesion: str, seed_ras_mm: np.ndarray, crop_size_mm: float | None = None, mirroring: bool = False
+    ) -> SeedRequest:
+        """Ask for the lesion at a seed in the current volume. The answer comes as an event.
+
+        Raises:
+            SeedError: no volume yet, or the seed is not in what was swept.
+        """
+        if self.volume is None:
+            raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
+        seed = check_seed(self.volume, seed_ras_mm)
+        request = SeedRequest(lesion, tuple(map(float, seed)), crop_size_mm or self.model.crop_size_mm, mirroring)
+        self._waiting = deque(job for job in self._waiting if job.request.lesion != lesion)
+        if self._running and self._running.request.lesion == lesion:
+            self._running = None
+            self.engine.cancel()
+        job = _Job(request, self.volume, time.monotonic())
+        if self._receive_s:
+            job.timings_s["receive"] = self._receive_s
+        self._waiting.append(job)
+        return request
+
+    def cancel(self) -> None:
+        """Give up what runs and what waits; `LesionFailed` follows for each."""
+        self._given_up += self._waiting
+        self._waiting.clear()
+        self.engine.cancel()
+
+    def poll(self, budget_s: float = 0.004) -> list[Event]:
+        """Do what can be done at once; call it every 5 to 10 ms."""
+        return [*self._poll_link(budget_s), *self._poll_engine(), *self._start_next()]
+
+    def close(self) -> None:
+        """End the link and the engine with everything they have started."""
+        if self.link is not None:
+            self.link.close()
+        self.engine.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _poll_link(self, budget_s: float) -> list[Event]:
+        if self.link is None:
+            return []
+        events: list[Event] = []
+        started_s = self._receiving_since_s or time.monotonic()
+        messages = self.link.poll(budget_s)
+        if (self.link.state, self.link.state_reason) != self._link_state:
+            self._link_state = (self.link.state, self.link.state_reason)
+            events.append(LinkChanged(*self._link_state))
+        for message in messages:
+            events += self._take(message, time.monotonic() - started_s)
+        under_way = self.link.receiving is not None
+        self._receiving_since_s = (time.monotonic() if messages else started_s) if under_way else None
+        return events
+
+    def _take(self, message: Message, receive_s: float) -> list[Event]:
+        if isinstance(message, TransformMessage):
+            self.transforms[message.device] = message
+            return [TransformArrived(message)]
+        if not isinstance(message, ImageMessage):
+            return []
+        try:
+            volume = volume_of(message)
+        except CrlmError as error:
+            return [Refused(message.device, str(error))]
+        self.use_volume(volume, receive_s)
+        return [VolumeArrived(volume, receive_s)]
+
+    def _start_next(self) -> list[Event]:
+        if self._running or not self._waiting:
+            return []
+        job = self._waiting.popleft()
+        started_s = time.perf_counter()
+        try:
+            request = job.request
+            job.crop = extract_crop(
+                job.volume, np.array(request.seed_ras_mm), request.crop_size_mm, self.model.spacing_mm
+            )
+            array = network_input(job.crop, self.model.channels)
+            job.timings_s["crop"] = time.perf_counter() - started_s
+            job.engine_id = self.engine.submit(CropJob(array, self.model.spacing_mm, request.mirroring))
+        except CrlmError as error:
+            return [LesionFailed(job.request.lesion, str(error))]
+        self._running = job
+        return []
+
+    def _poll_engine(self) -> list[Event]:
+        given_up, self._given_up = self._given_up, []
+        events: list[Event] = [LesionFailed(job.request.lesion, CANCELLED) for job in given_up]
+        return events + [event for reported in self.engine.poll() for event in self._answer(reported)]
+
+    def _answer(self, event: engine_events.Event) -> list[Event]:
+        if isinstance(event, engine_events.Ready):
+            return [ModelReady(event.device, event.cold_start_s, event.versions, event.warnings)]
+        if isinstance(event, engine_events.Failed) and event.job_id is None:
+            return [LesionFailed(None, event.reason)]
+        job = self._running
+        if job is None or getattr(event, "job_id", None) != job.engine_id:
+            return []
+        if isinstance(event, engine_events.Progress):
+            return [LesionProgress(job.request.lesion, event.stage, event.done, event.total)]
+        self._running = None
+        if isinstance(event, engine_events.Finished):
+            return [LesionSegmented(self._finish(job, event))]
+        return [LesionFailed(job.request.lesion, getattr(event, "reason", CANCELLED))]
+
+    def _finish(self, job: _Job, answer: engine_events.Finished) -> LesionResult:
+        started_s = time.perf_counter()
+        mask = lesion_from_probability(answer.probability, job.crop, job.volume)
+        mask = replace(mask, warnings=mask.warnings + tuple(answer.warnings))
+        timings_s = {**job.timings_s, **answer.timings_s}
+        timings_s["postprocess"] = timings_s.get("postprocess", 0.0) + time.perf_counter() - started_s
+        return LesionResult(
+            job.request,
+            job.volume,
+            mask,
+            timings_s,
+            answer.device,
+            self.model.name,
+            self.model.sha256,
+            job.requested_at_s,
+        )
