@@ -1,0 +1,128 @@
+"""The phantom against the published figures that it is built from, and against itself."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.case import load_case
+from CRLMSegmentationLib.core.geometry import transform_points
+from CRLMSegmentationLib.core.volume import infer_swept
+from CRLMSegmentationLib.phantom import speckle
+from CRLMSegmentationLib.phantom.anatomy import (
+    DIAMETER_MM,
+    ECHOGENICITY_SHARES,
+    PATTERN_SHARES,
+    draw_tumours,
+)
+from CRLMSegmentationLib.phantom.cases import simulate, write_phantom_case
+from CRLMSegmentationLib.phantom.reconstruction import reconstruct
+from CRLMSegmentationLib.phantom.sweep import draw_sweep
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return simulate(seed=3, number=0)
+
+
+@pytest.fixture(scope="module")
+def even_tissue():
+    """Envelope of tissue without structure; the ends along the sweep and the sides are left off."""
+    scattering = np.zeros((60, speckle.LINES, speckle.SAMPLES), np.float32)
+    return speckle.envelope(scattering, 0.55, np.random.default_rng(0))
+
+
+def test_speckle_before_compression_is_rayleigh(even_tissue):
+    assert even_tissue.mean() / even_tissue.std() == pytest.approx(1.91, rel=0.03)
+    assert (even_tissue**2).mean() == pytest.approx(1, rel=0.05)
+
+
+def test_point_spread_widens_away_from_the_focus(even_tissue):
+    def lateral_correlation(depth_mm):
+        sample = int(depth_mm / speckle.DEPTH_MM * speckle.SAMPLES)
+        lines = even_tissue[:, :, sample - 3 : sample + 3] - even_tissue[:, :, sample - 3 : sample + 3].mean()
+        shifted = (lines[:, 1:] * lines[:, :-1]).mean() / (lines**2).mean()
+        step_mm = (speckle.PROBE_RADIUS_MM + depth_mm) * 2 * speckle.HALF_ANGLE_RAD / (speckle.LINES - 1)
+        return step_mm / np.sqrt(-np.log(shifted))
+
+    assert lateral_correlation(85) > 1.3 * lateral_correlation(40)
+
+
+def test_scattering_level_is_what_was_asked_for():
+    scattering = np.full((40, speckle.LINES, speckle.SAMPLES), -6.0, np.float32)
+    envelope = speckle.envelope(scattering, 0.55, np.random.default_rng(1))
+    assert 10 * np.log10((envelope**2).mean()) == pytest.approx(-6, abs=0.3)
+
+
+def test_cohort_has_the_published_mix():
+    patients = [draw_tumours(np.random.default_rng([9, n])) for n in range(1500)]
+    echogenicity = Counter(tumours[0].echogenicity for tumours in patients)
+    for name, share in ECHOGENICITY_SHARES.items():
+        assert echogenicity[name] / len(patients) == pytest.approx(share, abs=0.04)
+    tumours = [t for tumours in patients for t in tumours]
+    patterns = Counter(t.pattern for t in tumours)
+    for name, share in PATTERN_SHARES.items():
+        assert patterns[name] / len(tumours) == pytest.approx(share, abs=0.04)
+    diameters = [t.diameter_mm for t in tumours]
+    assert min(diameters) >= DIAMETER_MM[2] - 0.01
+    assert max(diameters) <= DIAMETER_MM[3] + 0.01
+    assert all(len({t.echogenicity for t in tumours}) == 1 for tumours in patients)
+    assert any(len(tumours) > 1 for tumours in patients)
+
+
+def test_same_seed_gives_the_same_patient_and_another_seed_another(phantom):
+    again, other = simulate(seed=3, number=0), simulate(seed=4, number=0)
+    assert phantom.volume.identity == again.volume.identity
+    assert phantom.truth.identity == again.truth.identity
+    assert phantom.volume.identity != other.volume.identity
+
+
+def test_truth_lies_where_the_tumour_is(phantom):
+    for number in phantom.visible:
+        tumour = phantom.anatomy.tumours[number - 1]
+        mask = phantom.truth.array == number
+        center = transform_points(phantom.truth.ijk_to_ras, np.argwhere(mask).mean(0)[::-1])
+        expected = transform_points(phantom.local_to_reference, tumour.center_mm)
+        assert np.linalg.norm(center - expected) < 0.5 * tumour.diameter_mm
+        assert phantom.volume.swept[mask].mean() > 0.5
+
+
+def test_real_artefacts_arise(phantom):
+    swept = phantom.volume.swept
+    assert 0.1 < swept.mean() < 0.9
+    assert phantom.volume.array[~swept].max() == 0
+    inside = swept[10:-10, 10:-10, 10:-10]
+    assert (~inside).sum() > 0
+
+
+def test_empty_voxels_are_recognised_without_the_accumulation_buffer(phantom):
+    assert (infer_swept(phantom.volume.array) == phantom.volume.swept).mean() > 0.999
+
+
+def test_tracked_poses_differ_from_the_true_ones_by_the_noise_of_the_tracker():
+    sweep = draw_sweep(np.random.default_rng(2))
+    error = np.linalg.norm(sweep.tracked_poses[:, :3, 3] - sweep.true_poses[:, :3, 3], axis=1)
+    assert 0.3 < error.mean() < 1.5
+    assert np.abs(sweep.breathing_mm).max() < 1.5
+
+
+def test_reconstruction_averages_in_the_nearest_voxel_and_leaves_holes():
+    points = np.array([[0.0, 0, 0], [0.4, 0, 0], [2.0, 0, 0]])
+    frames = [(np.array([10.0, 30.0, 50.0]), np.eye(4))]
+    volume = reconstruct(frames, points, np.zeros(3), np.array([2.0, 1, 1]), 1.0)
+    assert volume.array[0, 0].tolist() == [20, 0, 50]
+    assert volume.swept[0, 0].tolist() == [True, False, True]
+
+
+def test_case_folder_is_complete_deterministic_and_verified(tmp_path):
+    case = write_phantom_case(tmp_path / "a", seed=5, number=1)
+    write_phantom_case(tmp_path / "b", seed=5, number=1)
+    assert (tmp_path / "a" / "case.json").read_text() == (tmp_path / "b" / "case.json").read_text()
+    read = load_case(tmp_path / "a")
+    assert read.source["kind"] == "simulated"
+    truth = read.truth_labels()
+    for lesion in case.lesions:
+        kji = np.round(transform_points(np.linalg.inv(truth.ijk_to_ras), lesion.seed_ras_mm))[::-1].astype(int)
+        assert truth.array[tuple(kji)] == lesion.label
+    devices = Counter(sample.device for sample in read.tracking_samples())
+    assert set(devices) == set(read.devices.values())
+    assert len(set(devices.values())) == 1
