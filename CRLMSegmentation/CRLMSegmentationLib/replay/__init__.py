@@ -1,0 +1,1 @@
+"""Plays recorded cases over OpenIGTLink, as PLUS would have sent them."""

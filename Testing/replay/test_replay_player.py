@@ -1,0 +1,177 @@
+"""The timeline of a recording, and how it is kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.case import Case, TrackingSample, append_tracking
+from CRLMSegmentationLib.core.errors import CaseError, LinkError, VolumeError
+from CRLMSegmentationLib.core.volume import Volume, write_volume
+from CRLMSegmentationLib.igtl.client import IgtlClient
+from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, TransformMessage, volume_of
+from CRLMSegmentationLib.igtl.server import IgtlServer
+from CRLMSegmentationLib.replay.player import Player, ReplayEvent, from_first_volume, load_source, run_replay, timeline
+
+
+class Room:
+    """A client that is polled whenever the player asks whether to stop, and stops it once satisfied."""
+
+    def __init__(self, server: IgtlServer, enough: int) -> None:
+        self.client = IgtlClient("127.0.0.1", server.port)
+        self.enough = enough
+        self.got: list[Message] = []
+        self.arrived_s: list[float] = []
+        self.end_s = time.monotonic() + 10
+
+    def stop(self) -> bool:
+        messages = self.client.poll()
+        self.got += messages
+        self.arrived_s += [time.monotonic()] * len(messages)
+        return len(self.got) >= self.enough or time.monotonic() > self.end_s
+
+
+def play(source: Case | Volume, enough: int, **options: object) -> Room:
+    with IgtlServer() as server:
+        room = Room(server, enough)
+        Player(timeline(source), server, stop=room.stop, **options).run()
+        room.client.close()
+    return room
+
+
+def test_timeline_puts_volume_and_poses_in_the_order_of_their_times(tiny_case: Case) -> None:
+    timed = timeline(tiny_case)
+    assert [round(t.offset_s, 3) for t in timed] == [0, 0.05, 0.1, 0.15, 0.2, 0.22, 0.25, 0.3, 0.35, 0.4, 0.45]
+    assert isinstance(timed[5].message, ImageMessage)
+    assert timed[5].message.device == "recvol_Reference"
+    assert [t.message.status for t in timed if isinstance(t.message, TransformMessage)][2:5] == ["OK", "MISSING", "OK"]
+
+
+def test_volume_of_unknown_time_belongs_to_the_start(tiny_case: Case) -> None:
+    undated = replace(tiny_case, volumes=(replace(tiny_case.volumes[0], timestamp_s=0.0),))
+    first, second = timeline(undated)[:2]
+    assert (first.offset_s, second.offset_s) == (0.0, 0.0)
+    assert isinstance(first.message, ImageMessage)
+
+
+def test_sweep_before_the_first_volume_can_be_left_out(tiny_case: Case) -> None:
+    timed = from_first_volume(timeline(tiny_case))
+    assert isinstance(timed[0].message, ImageMessage)
+    assert [round(t.offset_s, 2) for t in timed] == [0, 0.03, 0.08, 0.13, 0.18, 0.23]
+
+
+def test_impossible_times_are_refused(tiny_case: Case) -> None:
+    sample = TrackingSample(math.nan, "ProbeToReference", "OK", np.eye(4))
+    append_tracking(tiny_case.folder / "tracking.jsonl", [sample])
+    with pytest.raises(CaseError, match="times"):
+        timeline(tiny_case)
+
+
+def test_case_is_played_whole_at_its_recorded_rate_and_times(tiny_case: Case) -> None:
+    room = play(tiny_case, 11)
+    assert [m.timestamp_s for m in room.got] == pytest.approx([t.message.timestamp_s for t in timeline(tiny_case)])
+    assert 0.42 < room.arrived_s[-1] - room.arrived_s[0] < 1.5
+    assert [m.matrix[0, 3] for m in room.got if isinstance(m, TransformMessage)] == list(range(10))
+
+
+def test_received_volume_is_the_recorded_one(tiny_case: Case) -> None:
+    (got,) = [volume_of(m) for m in play(tiny_case, 11, speed=math.inf).got if isinstance(m, ImageMessage)]
+    np.testing.assert_array_equal(got.array, tiny_case.volume().array)
+    np.testing.assert_allclose(got.ijk_to_ras, tiny_case.volume().ijk_to_ras, atol=2e-5)
+    assert got.timestamp_s == pytest.approx(tiny_case.volume().timestamp_s, abs=1e-6)
+
+
+def test_two_replays_give_the_same_identity(tiny_case: Case) -> None:
+    first, second = (
+        next(volume_of(m).identity for m in play(tiny_case, 11, speed=math.inf).got if isinstance(m, ImageMessage))
+        for _ in range(2)
+    )
+    assert first == second
+
+
+def test_speed_shortens_the_time(tiny_case: Case) -> None:
+    room = play(tiny_case, 11, speed=4.0)
+    assert 0.1 < room.arrived_s[-1] - room.arrived_s[0] < 0.4
+
+
+def test_loop_begins_again(tiny_case: Case) -> None:
+    room = play(tiny_case, 25, speed=20.0, loop=True)
+    poses = [m.matrix[0, 3] for m in room.got if isinstance(m, TransformMessage)]
+    assert poses[:20] == [*range(10), *range(10)]
+
+
+def test_client_that_comes_after_the_end_still_gets_the_volume(tiny_case: Case) -> None:
+    with IgtlServer() as server:
+        first = IgtlClient("127.0.0.1", server.port)
+        rooms: list[Room] = []
+
+        def on_event(event: ReplayEvent) -> None:
+            if event.kind == "finished":
+                rooms.append(Room(server, 1))
+
+        def stop() -> bool:
+            first.poll()
+            return bool(rooms) and rooms[0].stop()
+
+        Player(timeline(tiny_case), server, math.inf, on_event=on_event, stop=stop).run()
+        assert [m.device for m in rooms[0].got] == ["recvol_Reference"]
+        first.close()
+        rooms[0].client.close()
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, math.nan])
+def test_impossible_speeds_are_refused(speed: float, tiny_case: Case) -> None:
+    with IgtlServer() as server, pytest.raises(CaseError, match="above 0"):
+        Player(timeline(tiny_case), server, speed)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii.gz"])
+def test_any_volume_file_is_played_under_the_name_that_plus_uses(suffix: str, tmp_path: Path, tiny_case: Case) -> None:
+    path = tmp_path / f"scan{suffix}"
+    write_volume(tiny_case.volume(), path)
+    (got,) = play(load_source(path), 1).got
+    assert (got.device, got.timestamp_s) == ("recvol_Reference", 0.0)
+    np.testing.assert_array_equal(got.array, tiny_case.volume().array)
+    np.testing.assert_allclose(got.ijk_to_ras, tiny_case.volume().ijk_to_ras, atol=1e-4)
+
+
+def test_sources_that_cannot_be_played_are_told(tmp_path: Path, tiny_case: Case) -> None:
+    with pytest.raises(VolumeError, match="no such file"):
+        run_replay(tmp_path / "nothing.nrrd", port=0)
+    with pytest.raises(CaseError, match="case"):
+        run_replay(tmp_path, port=0)
+    (tiny_case.folder / "volume.nrrd").write_bytes(b"damaged")
+    with pytest.raises(CaseError, match="hash"):
+        run_replay(tiny_case.folder, port=0)
+
+
+def test_port_in_use_is_told(tiny_case: Case) -> None:
+    with IgtlServer() as server, pytest.raises(LinkError, match="in use"):
+        run_replay(tiny_case.folder, port=server.port)
+
+
+def test_ctrl_c_ends_the_replay_without_an_error(tiny_case: Case) -> None:
+    events: list[ReplayEvent] = []
+
+    def stop() -> bool:
+        raise KeyboardInterrupt
+
+    run_replay(tiny_case.folder, port=0, on_event=events.append, stop=stop)
+    assert [e.kind for e in events] == ["listening", "stopped"]
+    assert events[0].port > 0
+
+
+SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the recordings of PlusLibData are not at ../shared/data")
+@pytest.mark.parametrize("name", ["NwirePhantomFreehandReconstructed.mha", "SpinePhantomFreehandReconstructed.mha"])
+def test_real_reconstruction_of_plus_arrives_as_it_is(name: str) -> None:
+    source = load_source(SHARED_DATA / name)
+    (got,) = play(source, 1).got
+    np.testing.assert_array_equal(got.array, source.array)
+    np.testing.assert_allclose(got.ijk_to_ras, source.ijk_to_ras, atol=1e-3)
