@@ -1,0 +1,97 @@
+"""How this project finds its own nodes again, and the attributes by which it knows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import numpy as np
+import slicer
+import vtk
+
+from ..core.errors import GeometryError
+from ..core.volume import VolumeIdentity
+
+PREFIX = "CRLMSegmentation."
+KEY = PREFIX + "Key"
+"""Under this attribute a node keeps the name it was made with, so that a user may rename it."""
+DEVICE = PREFIX + "Device"
+TIMESTAMP = PREFIX + "Timestamp"
+VOLUME_IDENTITY = PREFIX + "VolumeIdentity"
+
+
+def find_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode | None:
+    """The node of a class that this project made under a key, or None."""
+    for index in range(scene.GetNumberOfNodesByClass(class_name)):
+        node = scene.GetNthNodeByClass(index, class_name)
+        if node.GetClassName() == class_name and node.GetAttribute(KEY) == key:
+            return node
+    return None
+
+
+def make_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode:
+    """A new node, named and marked with its key."""
+    node = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(key))
+    node.SetAttribute(KEY, key)
+    return node
+
+
+@contextmanager
+def one_update(node: slicer.vtkMRMLNode) -> Iterator[None]:
+    """Everything changed inside is announced to the views once, at the end."""
+    was_modifying = node.StartModify()
+    try:
+        yield
+    finally:
+        node.EndModify(was_modifying)
+
+
+def put_under(node: slicer.vtkMRMLTransformableNode, parent: slicer.vtkMRMLTransformNode | None) -> None:
+    """Make a transform the parent of a node; None puts it into the world."""
+    node.SetAndObserveTransformNodeID(parent.GetID() if parent else None)
+
+
+def local_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
+    """4x4 from the coordinates that a node stores (mm) to world RAS, through all its parent transforms.
+
+    Raises:
+        GeometryError: one of the parents is not linear, so no matrix can say it.
+    """
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return np.eye(4)
+    if not parent.IsTransformToWorldLinear():
+        raise GeometryError(
+            f"'{node.GetName()}' lies under the non-linear transform '{parent.GetName()}'; "
+            "harden the transform or move the node out of it"
+        )
+    matrix = vtk.vtkMatrix4x4()
+    parent.GetMatrixTransformToWorld(matrix)
+    return to_array(matrix)
+
+
+def to_vtk_matrix(matrix: np.ndarray) -> vtk.vtkMatrix4x4:
+    """A 4x4 array as VTK's own."""
+    result = vtk.vtkMatrix4x4()
+    result.DeepCopy(np.asarray(matrix, dtype=np.float64).ravel().tolist())
+    return result
+
+
+def to_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    """VTK's 4x4 matrix as an array."""
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def identity_to_text(identity: VolumeIdentity) -> str:
+    """JSON; bars and semicolons are escaped because .seg.nrrd and MRML separate their entries with them."""
+    return json.dumps(asdict(identity)).replace("|", "\\u007c").replace(";", "\\u003b")
+
+
+def identity_from_text(text: str | None) -> VolumeIdentity | None:
+    """The identity that an attribute or tag holds, or None where there is none that can be read."""
+    try:
+        return VolumeIdentity(**json.loads(text or ""))
+    except (ValueError, TypeError):
+        return None
