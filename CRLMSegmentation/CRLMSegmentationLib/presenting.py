@@ -1,0 +1,131 @@
+"""A segmented lesion as people see it: overlaid in a scene, as pictures, as an entry of the report, in a sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import slicer
+
+from .core.metrics import compare
+from .environment import versions
+from .inference.model_package import ModelPackage
+from .report.html import SLICES, VIEW_3D
+from .report.pictures import three_slices
+from .report.planes import Lesion as PicturedLesion
+from .report.rendering import RenderingError, lesion_in_space, surface_of_mask
+from .report.schema import lesion_report
+from .scene.nodes import local_to_world
+from .scene.segmentations import LESION_COLOURS, ShownLesion, lesion_surface, show_lesions
+from .session import LesionResult, ModelReady
+
+ENGINE = "nnU-Net v2"
+
+
+def overlay(
+    scene: slicer.vtkMRMLScene, volume_node: slicer.vtkMRMLScalarVolumeNode, result: LesionResult, number: int = 0
+) -> tuple[slicer.vtkMRMLSegmentationNode, dict[str, float]]:
+    """Show a result over its volume.
+
+    Args:
+        number: of the lesion, from 0; chooses its colour.
+
+    Returns:
+        The segmentation node, and the timings `overlay` and `seed_to_overlay` in seconds.
+    """
+    started_s = time.monotonic()
+    world_to_local = np.linalg.inv(local_to_world(volume_node))
+    lesion = ShownLesion(
+        name=result.request.lesion,
+        mask=result.mask.mask,
+        colour=LESION_COLOURS[number % len(LESION_COLOURS)],
+        seed_ras_mm=np.array(result.request.seed_ras_mm),
+        volume_identity=result.volume.identity,
+        model_sha256=result.model_sha256,
+        ijk_to_ras=world_to_local @ result.volume.ijk_to_ras,
+        needs_review=bool(result.mask.warnings),
+    )
+    node = show_lesions(scene, volume_node, [lesion])
+    done_s = time.monotonic()
+    return node, {"overlay": done_s - started_s, "seed_to_overlay": done_s - result.requested_at_s}
+
+
+def report_entry(
+    result: LesionResult,
+    ready: ModelReady,
+    case_id: str,
+    timings_s: Mapping[str, float] | None = None,
+    truth: np.ndarray | None = None,
+    simulated: bool = False,
+) -> dict:
+    """The entry of report.json for one lesion.
+
+    Args:
+        timings_s: what was measured outside the session, such as `overlay`.
+        truth: bool, shape (K, J, I) of the volume, of this lesion alone.
+    """
+    mask = replace(result.mask, warnings=(*result.mask.warnings, *ready.warnings))
+    metrics = None
+    if truth is not None:
+        metrics = compare(mask.mask, truth, result.volume.ijk_to_ras, mask.probability, mask.in_crop)
+    return lesion_report(
+        case_id=case_id,
+        engine=ENGINE,
+        device=result.device,
+        model_name=result.model_name,
+        model_sha256=result.model_sha256,
+        seed_ras_mm=result.request.seed_ras_mm,
+        crop_size_mm=result.request.crop_size_mm,
+        timings_s={**result.timings_s, **(timings_s or {}), "cold_start": ready.cold_start_s},
+        metrics=metrics,
+        result=mask,
+        versions={**versions(), **ready.versions},
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        lesion=result.request.lesion,
+        simulated=simulated,
+        volume_identity=result.volume.identity,
+    )
+
+
+def pictures_of(
+    result: LesionResult, node: slicer.vtkMRMLSegmentationNode, truth: np.ndarray | None = None
+) -> dict[str, bytes | str]:
+    """Slices and 3D view of a lesion, by the names that `report.html.write_report` looks for."""
+    lesion = PicturedLesion(
+        result.volume, result.mask.mask, np.array(result.request.seed_ras_mm), result.request.crop_size_mm, truth
+    )
+    truth_surface = None if truth is None else surface_of_mask(truth, result.volume.ijk_to_ras)
+    name = result.request.lesion
+    try:
+        view: bytes | str = lesion_in_space(lesion, lesion_surface(node, name), truth_surface)
+    except RenderingError as error:
+        view = str(error)
+    return {f"{name}/{SLICES}": three_slices(lesion), f"{name}/{VIEW_3D}": view}
+
+
+def sentence_of(result: LesionResult) -> str:
+    """One line for a terminal."""
+    mask = result.mask
+    warnings = "".join(f"\n  ! {warning}" for warning in mask.warnings)
+    if not mask.mask.any():
+        return f"{result.request.lesion}: no tumour{warnings}"
+    sizes = " x ".join(f"{d:.0f}" for d in mask.diameters_mm)
+    seconds = sum(result.timings_s.get(step, 0.0) for step in ("crop", "preprocess", "inference", "postprocess"))
+    size = f"{mask.volume_ml:.1f} ml, {sizes} mm"
+    return f"{result.request.lesion}: {size}, confidence {mask.confidence:.2f}, in {seconds:.1f} s{warnings}"
+
+
+def card_of(model: ModelPackage) -> dict:
+    """What the report says about the model."""
+    return {
+        "name": model.name,
+        "version": model.version,
+        "sha256": model.sha256,
+        "statement": model.not_for_clinical_use,
+        "intended_use": model.intended_use,
+        "trained_on": model.trained_on,
+        **model.card,
+    }

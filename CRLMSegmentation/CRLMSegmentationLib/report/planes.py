@@ -1,0 +1,123 @@
+"""Slices through a volume along R, A and S, sampled in mm whatever way the volume is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import ndimage
+
+from ..core.geometry import transform_points
+from ..core.volume import Volume
+
+
+@dataclass(frozen=True)
+class Plane:
+    """How a slice lies on the screen, as in 3D Slicer: the patient is looked at from the feet or from the front.
+
+    Attributes:
+        right, up: unit vectors (R, A, S) along the screen.
+        through: index of the RAS axis that goes through the screen.
+        edges: letters at the left, right, top and bottom edge.
+    """
+
+    name: str
+    right: tuple[int, int, int]
+    up: tuple[int, int, int]
+    through: int
+    edges: tuple[str, str, str, str]
+
+
+AXIAL = Plane("Axial", (-1, 0, 0), (0, 1, 0), 2, ("R", "L", "A", "P"))
+SAGITTAL = Plane("Sagittal", (0, -1, 0), (0, 0, 1), 0, ("A", "P", "S", "I"))
+CORONAL = Plane("Coronal", (-1, 0, 0), (0, 0, 1), 1, ("R", "L", "S", "I"))
+PLANES = (AXIAL, SAGITTAL, CORONAL)
+MIN_VIEW_MM = 24.0
+"""A close-up is never narrower, so that tiny lesions keep some tissue around them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lesion:
+    """What the pictures show; all arrays on the grid of the volume, shape (K, J, I).
+
+    Attributes:
+        mask: bool, the prediction.
+        truth: bool, or None where it is not known.
+        crop_size_mm: edge of the cube around the seed, its edges along R, A and S.
+    """
+
+    volume: Volume
+    mask: np.ndarray
+    seed_ras_mm: np.ndarray
+    crop_size_mm: float
+    truth: np.ndarray | None = None
+
+    @cached_property
+    def swept(self) -> np.ndarray:
+        """Where the probe has been, bool, shape (K, J, I)."""
+        return self.volume.swept_in()
+
+    @cached_property
+    def center_ras_mm(self) -> np.ndarray:
+        """Middle of the prediction; the seed when nothing was found."""
+        if not self.mask.any():
+            return np.asarray(self.seed_ras_mm, dtype=np.float64)
+        return transform_points(self.volume.ijk_to_ras, np.array(ndimage.center_of_mass(self.mask))[::-1])
+
+
+def field_of_view_mm(lesion: Lesion) -> float:
+    """Edge of a square around the lesion that shows prediction, truth and seed with room around them."""
+    shown = lesion.mask if lesion.truth is None else lesion.mask | lesion.truth
+    points = [np.asarray(lesion.seed_ras_mm, dtype=np.float64)[None]]
+    if shown.any():
+        points.append(transform_points(lesion.volume.ijk_to_ras, _corners_of(shown)))
+    reach_mm = np.abs(np.concatenate(points) - lesion.center_ras_mm).max()
+    return float(np.clip(2.9 * reach_mm, MIN_VIEW_MM, 1.1 * max(lesion.crop_size_mm, MIN_VIEW_MM)))
+
+
+def volume_corners(volume: Volume) -> np.ndarray:
+    """World RAS mm of the eight corners of a volume, shape (8, 3)."""
+    ends = [(-0.5, n - 0.5) for n in volume.shape_ijk]
+    return transform_points(volume.ijk_to_ras, np.array(np.meshgrid(*ends)).reshape(3, -1).T)
+
+
+def plane_pixels(
+    plane: Plane, volume: Volume, center_ras_mm: np.ndarray, size_mm: tuple[float, float], count: tuple[int, int]
+) -> np.ndarray:
+    """Indices into a volume's arrays of the pixels of a slice, shape (3, rows, columns), (k, j, i), not rounded.
+
+    Args:
+        center_ras_mm: middle of the slice.
+        size_mm: width and height.
+        count: columns and rows; rows go from bottom to top.
+    """
+    across = ((np.arange(count[0]) + 0.5) / count[0] - 0.5) * size_mm[0]
+    upward = ((np.arange(count[1]) + 0.5) / count[1] - 0.5) * size_mm[1]
+    to_kji = volume.ras_to_ijk[2::-1, :3]
+    middle = transform_points(volume.ras_to_ijk, center_ras_mm)[::-1]
+    right, up = to_kji @ plane.right, to_kji @ plane.up
+    return middle[:, None, None] + right[:, None, None] * across + up[:, None, None] * upward[:, None]
+
+
+def sample(array: np.ndarray, pixels_kji: np.ndarray) -> np.ndarray:
+    """Values of an array (K, J, I) at indices in between, linear; 0 beyond the outermost voxel centres.
+
+    Only the part of the array that is needed is converted to floating point.
+
+    Args:
+        pixels_kji: as `plane_pixels` gives them.
+
+    Returns:
+        float32, shape (rows, columns).
+    """
+    corners = pixels_kji[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    low = np.clip(np.floor(corners.min(axis=1)).astype(int) - 1, 0, np.array(array.shape) - 1)
+    high = np.clip(np.ceil(corners.max(axis=1)).astype(int) + 2, low + 1, array.shape)
+    part = array[tuple(slice(a, b) for a, b in zip(low, high))].astype(np.float32)
+    return ndimage.map_coordinates(part, pixels_kji - low[:, None, None], order=1, mode="constant")
+
+
+def _corners_of(mask: np.ndarray) -> np.ndarray:
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    return np.array(np.meshgrid(*[(part.start, part.stop - 1) for part in box[::-1]])).reshape(3, -1).T

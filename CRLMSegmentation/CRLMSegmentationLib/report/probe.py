@@ -1,0 +1,39 @@
+"""Whether OpenGL works here without a display; run as a process of its own, since it may crash instead of failing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import vtk
+
+DRAWN = "drawn"
+
+
+def offscreen_window() -> vtk.vtkRenderWindow:
+    """A window that needs no display: EGL where there is none, else the platform's own, hidden."""
+    egl = getattr(vtk, "vtkEGLRenderWindow", None)
+    without_display = sys.platform.startswith("linux") and not os.environ.get("DISPLAY")
+    window = egl() if egl is not None and without_display else vtk.vtkRenderWindow()
+    window.SetOffScreenRendering(True)
+    return window
+
+
+def main() -> int:
+    """Draw a few pixels and say so; 0 when they came out as they should."""
+    window = offscreen_window()
+    window.SetSize(8, 8)
+    renderer = vtk.vtkRenderer()
+    renderer.SetBackground(1, 1, 1)
+    window.AddRenderer(renderer)
+    window.Render()
+    pixels = vtk.vtkUnsignedCharArray()
+    window.GetRGBACharPixelData(0, 0, 7, 7, 0, pixels)
+    if pixels.GetNumberOfTuples() != 64 or pixels.GetTuple(0)[0] != 255:
+        return 1
+    print(DRAWN)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""report.json: its keys, which are stable, and how one is made, checked and written.
+
+The file holds one object for one lesion, and a list of such objects for several.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import CrlmError
+from ..core.metrics import METRICS
+from ..core.postprocessing import LesionMask
+from ..core.volume import VolumeIdentity
+
+TIMINGS = {
+    "receive": "from the first to the last byte of the volume",
+    "crop": "cutting out and resampling around the seed",
+    "preprocess": "nnU-Net's normalisation and padding",
+    "inference": "the network itself",
+    "postprocess": "from probabilities to one clean mask on the volume's grid",
+    "overlay": "mask and surface into the scene",
+    "seed_to_overlay": "from placing the seed to seeing the result; what the surgeon waits",
+    "cold_start": "starting the worker and loading the model; once, before the first seed",
+}
+KEYS = {
+    "case_id": "name of the case, or of the volume's file",
+    "engine": "what computed the probabilities, such as nnU-Net",
+    "device": "processor or graphics card that did it",
+    "model": "{name, sha256} of the model package",
+    "seed_ras_mm": "the point that was clicked, [R, A, S]",
+    "crop_size_mm": "edge of the cube around the seed that the network saw",
+    "timings_s": "{" + ", ".join(TIMINGS) + "}, each seconds or null when it did not happen",
+    "metrics": "{" + ", ".join(METRICS) + "}, or null where there is no truth",
+    "volume_ml": "of the mask",
+    "diameters_mm": "the three axes of the ellipsoid of equal inertia, longest first",
+    "warnings": "list of plain sentences; empty when there is nothing to say",
+    "versions": "name to version of everything that took part",
+}
+FURTHER_KEYS = {
+    "lesion": "name of the lesion",
+    "confidence": "mean probability inside the mask, null when nothing was found",
+    "created": "date and time of the report, ISO 8601",
+    "simulated": "whether the volume comes from the phantom and not from a patient",
+    "metrics_region": "the voxels over which the two ROC areas were taken",
+    "volume_identity": "{device, timestamp_s, geometry_sha256, content_sha256} of the volume, or null",
+}
+
+
+def lesion_report(
+    *,
+    case_id: str,
+    engine: str,
+    device: str,
+    model_name: str,
+    model_sha256: str,
+    seed_ras_mm: Sequence[float],
+    crop_size_mm: float,
+    timings_s: Mapping[str, float | None],
+    metrics: Mapping[str, float | None] | None,
+    result: LesionMask,
+    versions: Mapping[str, str],
+    created: str,
+    lesion: str = "Lesion 1",
+    simulated: bool = False,
+    metrics_region: str = "the crop",
+    volume_identity: VolumeIdentity | None = None,
+) -> dict[str, Any]:
+    """The report of one lesion, ready for `write_json` and `write_report`.
+
+    Args:
+        timings_s: seconds by the names of `TIMINGS`; those left out become null.
+        metrics: as `core.metrics.compare` gives them, or None where there is no truth.
+        created: ISO 8601.
+
+    Raises:
+        CrlmError: a timing or metric that this version does not know, or one that is missing.
+    """
+    if set(timings_s) - set(TIMINGS):
+        raise CrlmError(f"unknown timings {sorted(set(timings_s) - set(TIMINGS))}; expected some of {list(TIMINGS)}")
+    report = {
+        "case_id": case_id,
+        "lesion": lesion,
+        "engine": engine,
+        "device": device,
+        "model": {"name": model_name, "sha256": model_sha256},
+        "seed_ras_mm": [float(x) for x in seed_ras_mm],
+        "crop_size_mm": crop_size_mm,
+        "timings_s": {name: timings_s.get(name) for name in TIMINGS},
+        "metrics": None if metrics is None else dict(metrics),
+        "metrics_region": metrics_region,
+        "volume_ml": result.volume_ml,
+        "diameters_mm": list(result.diameters_mm),
+        "confidence": result.confidence if result.mask.any() else None,
+        "warnings": list(result.warnings),
+        "versions": dict(versions),
+        "created": created,
+        "simulated": simulated,
+        "volume_identity": None if volume_identity is None else vars(volume_identity).copy(),
+    }
+    check_report(report)
+    return report
+
+
+def check_report(report: Mapping[str, Any]) -> None:
+    """Refuse a report that lacks one of the documented keys.
+
+    Raises:
+        CrlmError: names what is missing.
+    """
+    expected = [(report, KEYS, "report"), (report.get("timings_s") or {}, TIMINGS, "timings_s")]
+    if report.get("metrics") is not None:
+        expected.append((report["metrics"], METRICS, "metrics"))
+    for part, names, where in expected:
+        missing = [name for name in names if name not in part]
+        if missing:
+            raise CrlmError(f"{where} lacks {', '.join(missing)}; see the keys in report/schema.py")
+
+
+def write_json(path: Path | str, reports: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+    """Write report.json: one object for one lesion, a list for several; what is not a number becomes null."""
+    reports = as_list(reports)
+    for report in reports:
+        check_report(report)
+    content = reports[0] if len(reports) == 1 else reports
+    text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def as_list(reports: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The reports of all lesions, whether one came or several.
+
+    Raises:
+        CrlmError: none came.
+    """
+    reports = [reports] if isinstance(reports, Mapping) else list(reports)
+    if not reports:
+        raise CrlmError("a report needs at least one lesion; place a seed")
+    return reports
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; NaN and infinity, which JSON lacks, become None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
