@@ -1,0 +1,53 @@
+"""The model, sample cases, and the command line inside this process for what needs no process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from CRLMSegmentationLib.cli import main
+from CRLMSegmentationLib.core.case import Case, load_case
+from CRLMSegmentationLib.core.resources import resource_path
+from CRLMSegmentationLib.inference.model_package import ModelPackage, model_or_default
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
+
+from cli_helpers import Done
+
+
+@pytest.fixture(scope="session")
+def model() -> ModelPackage:
+    """The shipped model; CRLM_TEST_MODEL names a model folder to test instead of the shipped one."""
+    folder = os.environ.get("CRLM_TEST_MODEL")
+    return model_or_default(Path(folder) if folder else None)
+
+
+@pytest.fixture(scope="session")
+def sample() -> Case:
+    return load_case(resource_path("SampleCases", "phantom-hypoechoic"))
+
+
+@pytest.fixture
+def damaged_model(model: ModelPackage, tmp_path: Path) -> Path:
+    """A copy of the model to be damaged."""
+    return Path(shutil.copytree(model.folder, tmp_path / "damaged-model"))
+
+
+@pytest.fixture
+def crlm_seg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs the command line in this process."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["crlm-seg", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        return Done(code, *capsys.readouterr(), seconds=0.0)
+
+    return run

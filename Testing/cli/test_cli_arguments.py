@@ -1,0 +1,149 @@
+"""Arguments: what is understood, what is refused with exit code 2, and what must not be loaded for --help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from CRLMSegmentationLib.cli import join_seeds
+
+COMMANDS = ("demo", "replay", "segment", "phantom", "info")
+HEAVY = ("numpy", "scipy", "SimpleITK", "torch", "nnunetv2", "vtk", "vtkmodules", "slicer", "matplotlib", "rich")
+PROBE = """
+import sys
+sys.argv = ["crlm-seg", *sys.argv[1:]]
+from CRLMSegmentationLib.cli import main
+try:
+    main()
+finally:
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    print("LOADED", *sorted(loaded), file=sys.stderr)
+"""
+
+
+def loaded_by(*arguments: object) -> set[str]:
+    """The top-level modules that a run has imported."""
+    command = [sys.executable, "-c", PROBE, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stderr.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *[[command, "--help"] for command in COMMANDS], ["info"]])
+def test_nothing_heavy_is_loaded_for_help_and_info(arguments):
+    loaded = loaded_by(*arguments)
+    assert "CRLMSegmentationLib" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_model_is_verified_without_anything_heavy(model):
+    loaded = loaded_by("info", "--json", "--model", model.folder)
+    assert "hashlib" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_help_names_every_command_and_the_limits_of_use(crlm_seg):
+    done = crlm_seg("--help")
+    assert done.code == 0
+    assert "Not for clinical use" in " ".join(done.out.split())
+    for command in COMMANDS:
+        assert command in done.out
+
+
+def test_info_tells_versions_devices_and_the_verified_model(crlm_seg, model):
+    told = json.loads(crlm_seg("info", "--json", "--model", model.folder).out)
+    assert set(told) == {"versions", "devices", "model", "model_error"}
+    assert told["model"] == {
+        "name": model.name,
+        "version": model.version,
+        "sha256": model.sha256,
+        "simulated_only": model.simulated_only,
+    }
+    assert told["model_error"] is None
+    assert "cores" in told["devices"][-1]
+    assert "missing" not in told["versions"].values()
+    plain = crlm_seg("info", "--model", model.folder)
+    assert plain.code == 0
+    assert model.sha256 in plain.out
+    assert told["versions"]["torch"] in plain.out
+
+
+def test_gpus_are_named_by_their_driver(tmp_path, monkeypatch):
+    from CRLMSegmentationLib import environment
+
+    for number, name in enumerate(["NVIDIA H200", "NVIDIA RTX A6000"]):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "information").write_text(f"Model: \t\t {name}\nIRQ:   \t\t 74\n")
+    monkeypatch.setattr(environment, "NVIDIA_DRIVER", tmp_path)
+    assert environment.devices()[:-1] == ["NVIDIA H200", "NVIDIA RTX A6000"]
+
+
+@pytest.mark.parametrize(
+    ("given", "joined"),
+    [
+        ("segment v --seed 1 2 3 --out o", ["segment", "v", "--seed=1 2 3", "--out", "o"]),
+        ("segment v --seed -1 -2.5 +3e1 -v", ["segment", "v", "--seed=-1 -2.5 +3e1", "-v"]),
+        ("segment --seed 1 2 3 v --seed 4 5 6", ["segment", "--seed=1 2 3", "v", "--seed=4 5 6"]),
+        ("-v segment --seed 1 2 3", ["-v", "segment", "--seed=1 2 3"]),
+        ("segment v --seed 1 2 --out o", ["segment", "v", "--seed=1 2", "--out", "o"]),
+        ("segment v --seed 1 2 3 4", ["segment", "v", "--seed=1 2 3 4"]),
+        ("segment v --seed=1,2,3 --seed -1,2,3", ["segment", "v", "--seed=1,2,3", "--seed", "-1,2,3"]),
+        ("segment v --seed", ["segment", "v", "--seed"]),
+        ("phantom --seed 4 --cases 2 --out segment", ["phantom", "--seed", "4", "--cases", "2", "--out", "segment"]),
+    ],
+)
+def test_three_words_make_a_seed(given, joined):
+    assert join_seeds(given.split()) == joined
+
+
+@pytest.mark.parametrize(
+    "seed", ["--seed -1.5 -20 3e1", "--seed=-1.5,-20,30", "--seed -1.5,-20,30", "--seed=-1.5 -20 30"]
+)
+def test_every_way_to_write_a_seed_is_understood(crlm_seg, seed, monkeypatch, tmp_path):
+    from CRLMSegmentationLib import offline
+
+    asked = []
+
+    def stop_here(volume, seeds, *rest):
+        asked.extend(seeds)
+        raise MemoryError
+
+    monkeypatch.setattr(offline, "segment_file", stop_here)
+    words = [seed] if seed.startswith("--seed=") else seed.split()
+    done = crlm_seg("segment", "v.nrrd", "--seed", 7, 8, 9, *words, "--out", tmp_path / "o.nrrd")
+    assert asked == [(7.0, 8.0, 9.0), (-1.5, -20.0, 30.0)]
+    assert done.code == 1
+    assert done.error_lines == ["Error: not enough memory; close other programs or take a smaller volume"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        ("segment v.nrrd --seed 1 2 --out o.nrrd", "three numbers R A S in mm, got '1 2'"),
+        ("segment v.nrrd --seed 1 2 3 4 --out o.nrrd", "got '1 2 3 4'"),
+        ("segment v.nrrd --seed 1 2 nan --out o.nrrd", "got '1 2 nan'"),
+        ("segment v.nrrd --seed left up 3 --out o.nrrd", "up 3"),
+        ("segment v.nrrd --out o.nrrd --seed", "--seed"),
+        ("segment v.nrrd --seed --out o.nrrd", "--out"),
+        ("segment v.nrrd --out o.nrrd", "--seed"),
+        ("segment v.nrrd --seed 1 2 3", "--out"),
+        ("segment --seed 1 2 3 --out o.nrrd", "volume"),
+        ("segment v.nrrd --seed 1 2 3 --out o.nrrd --size 19", "--size"),
+        ("segment v.nrrd --seed 1 2 3 --out o.nrrd --size 401", "--size"),
+        ("replay case --speed 0", "--speed"),
+        ("replay case --speed nan", "--speed"),
+        ("replay case --port 65536", "--port"),
+        ("replay", "case"),
+        ("phantom --cases 0 --out o", "--cases"),
+        ("phantom --cases 1", "--out"),
+        ("dance", "dance"),
+        ("info --jso", "--jso"),
+    ],
+)
+def test_wrong_arguments_give_exit_code_2(crlm_seg, arguments, cause, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = crlm_seg(*arguments.split())
+    assert done.code == 2
+    assert cause.lower() in done.err.splitlines()[-1].lower()
+    assert list(tmp_path.iterdir()) == []

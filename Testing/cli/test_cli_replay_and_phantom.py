@@ -1,0 +1,111 @@
+"""`replay` with a real client, and `phantom`, each as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+import numpy as np
+import pytest
+from cli_helpers import Run, names_in, run
+from CRLMSegmentationLib.commands import _is_loopback
+from CRLMSegmentationLib.core.case import load_case
+from CRLMSegmentationLib.igtl.client import IgtlClient
+from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, TransformMessage, volume_of
+
+pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
+
+
+def port_of(started: Run) -> int:
+    return int(re.search(r"port (\d+)", started.wait_for_line("out", "port"))[1])
+
+
+def received(port: int, enough: int) -> list[Message]:
+    messages: list[Message] = []
+    end_s = time.monotonic() + 20
+    with IgtlClient("127.0.0.1", port) as client:
+        while len(messages) < enough and time.monotonic() < end_s:
+            messages += client.wait(1.0)
+    return messages
+
+
+def ends_by_ctrl_c(started: Run) -> None:
+    """Ctrl-C is the ordinary end of a replay: exit code 0 and not a word of error."""
+    started.press_ctrl_c()
+    done = started.finish()
+    assert done.code == 0
+    assert done.err == ""
+    assert done.out.splitlines()[-1] == "the replay has ended"
+    assert started.leaves_nothing()
+
+
+def test_case_is_received_whole_and_ctrl_c_is_the_ordinary_end(tiny_case):
+    with Run("replay", tiny_case, "--port", 0, "--speed", 4) as started:
+        messages = received(port_of(started), 11)
+        ends_by_ctrl_c(started)
+    images = [m for m in messages if isinstance(m, ImageMessage)]
+    poses = [m for m in messages if isinstance(m, TransformMessage)]
+    np.testing.assert_array_equal(volume_of(images[0]).array, load_case(tiny_case).volume().array)
+    assert {(m.device, m.status) for m in poses} == {("ProbeToReference", "OK")}
+    assert len(poses) == 10
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz"])
+def test_single_volume_is_received_under_the_name_that_plus_uses(suffix, tiny_volume, tmp_path):
+    from CRLMSegmentationLib.core.volume import write_volume
+
+    write_volume(tiny_volume, tmp_path / f"scan{suffix}")
+    with Run("replay", tmp_path / f"scan{suffix}", "--port", 0) as started:
+        (message,) = received(port_of(started), 1)
+        ends_by_ctrl_c(started)
+    assert message.device == "recvol_Reference"
+    np.testing.assert_array_equal(volume_of(message).array, tiny_volume.array)
+    np.testing.assert_allclose(volume_of(message).ijk_to_ras, tiny_volume.ijk_to_ras, atol=1e-4)
+
+
+def test_replay_says_when_others_than_this_machine_can_connect(tiny_case):
+    with Run("replay", tiny_case, "--port", 0, "--host", "0.0.0.0") as started:
+        assert len(received(port_of(started), 1)) >= 1
+        started.press_ctrl_c()
+        done = started.finish()
+    assert done.code == 0
+    assert done.error_lines == [
+        "Note: whoever reaches 0.0.0.0 over the network can connect; OpenIGTLink knows no passwords."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)]
+    + [("0.0.0.0", False), ("::", False), ("", False), ("192.168.0.5", False), ("theatre-3", False)],
+)
+def test_loopback_is_told_from_what_others_reach(host, loopback):
+    assert _is_loopback(host) is loopback
+
+
+def test_phantom_writes_a_case_that_loads(tmp_path):
+    done = run("phantom", "--cases", 1, "--seed", 3, "--out", tmp_path / "new" / "cohort")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"1 simulated case in {tmp_path / 'new' / 'cohort'}\n"
+    assert names_in(tmp_path / "new" / "cohort") == ["phantom-3-000"]
+    case = load_case(tmp_path / "new" / "cohort" / "phantom-3-000")
+    volume, truth = case.volume(), case.truth_labels()
+    assert case.lesions
+    for lesion in case.lesions:
+        i, j, k = np.round(volume.ras_to_ijk @ [*lesion.seed_ras_mm, 1])[:3].astype(int)
+        assert truth.array[k, j, i] == lesion.label
+    assert len({sample.device for sample in case.tracking_samples()}) == 3
+
+
+def test_ctrl_c_ends_a_simulation_at_once_and_without_tracebacks(tmp_path):
+    with Run("phantom", "--cases", 20, "--out", tmp_path) as started:
+        started.wait_for_child("spawn_main")
+        started.sleep_until(started.seconds_so_far() + 1.5)
+        started.press_ctrl_c()
+        before_s = started.seconds_so_far()
+        done = started.finish()
+        assert done.seconds - before_s < 5
+        assert (done.code, done.out) == (1, "")
+        assert done.error_lines == ["Error: stopped by Ctrl-C"]
+        assert started.leaves_nothing()

@@ -1,0 +1,158 @@
+"""`segment` on shipped volumes through the model in its worker, and what is left when it is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cli_helpers import Run, maps_of, names_in, run, seed_words, wait_until
+from CRLMSegmentationLib.core.case import Case, load_case
+from CRLMSegmentationLib.core.metrics import compare
+from CRLMSegmentationLib.core.resources import resource_path
+from CRLMSegmentationLib.core.volume import read_volume
+from CRLMSegmentationLib.report.schema import FURTHER_KEYS, KEYS, TIMINGS
+
+pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
+
+TILES = ": inference"
+"""What `-v` says when the network has begun."""
+WORKER = "inference.worker"
+
+
+@pytest.fixture(scope="module")
+def several() -> Case:
+    return load_case(resource_path("SampleCases", "phantom-several"))
+
+
+@pytest.fixture(scope="module")
+def two_lesions(several, model, tmp_path_factory) -> SimpleNamespace:
+    """Two lesions of a shipped case, into labels and a report."""
+    folder = tmp_path_factory.mktemp("two")
+    seeds = [lesion.seed_ras_mm for lesion in several.lesions[:2]]
+    arguments = ["--model", model.folder, "--size", 60, "--out", "labels.nii.gz", "--report", "report.json"]
+    done = run("segment", several.folder / "volume.nrrd", *seed_words(seeds), *arguments, folder=folder)
+    return SimpleNamespace(done=done, folder=folder, seeds=seeds)
+
+
+def test_several_seeds_give_labels_in_their_order(two_lesions, several):
+    assert two_lesions.done.code == 0, two_lesions.done
+    assert two_lesions.done.err == ""
+    assert names_in(two_lesions.folder) == ["labels.nii.gz", "report.json"]
+    labels, truth = read_volume(two_lesions.folder / "labels.nii.gz"), several.truth_labels()
+    np.testing.assert_allclose(labels.ijk_to_ras, truth.ijk_to_ras, atol=1e-4)
+    for number, lesion in enumerate(several.lesions[:2], 1):
+        assert compare(labels.array == number, truth.array == lesion.label, truth.ijk_to_ras)["dice"] > 0.5
+    assert set(np.unique(labels.array)) == {0, 1, 2}
+
+
+def test_what_is_printed_is_one_line_for_each_lesion_and_the_place(two_lesions):
+    first, second, last = [line for line in two_lesions.done.out.splitlines() if not line.startswith("  ! ")]
+    assert first.startswith("Tumour 1: ")
+    assert second.startswith("Tumour 2: ")
+    assert last == "Segmentation: labels.nii.gz"
+
+
+def test_report_of_several_lesions_is_a_list_with_every_documented_key(two_lesions, model):
+    entries = json.loads((two_lesions.folder / "report.json").read_text())
+    assert [entry["lesion"] for entry in entries] == ["Tumour 1", "Tumour 2"]
+    for entry, seed in zip(entries, two_lesions.seeds):
+        assert set(entry) == {*KEYS, *FURTHER_KEYS}
+        assert set(entry["timings_s"]) == set(TIMINGS)
+        assert entry["seed_ras_mm"] == list(seed)
+        assert entry["crop_size_mm"] == 60
+        assert entry["model"] == {"name": model.name, "sha256": model.sha256}
+        assert entry["case_id"] == "volume.nrrd"
+        assert entry["metrics"] is None
+        assert all(entry["timings_s"][step] > 0 for step in ("crop", "inference", "postprocess", "cold_start"))
+        assert entry["volume_ml"] > 0
+
+
+def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(sample, model, tmp_path):
+    import slicer
+
+    out = tmp_path / "one.seg.nrrd"
+    (lesion,) = sample.lesions
+    done = run(
+        "segment",
+        sample.folder / "volume.nrrd",
+        *seed_words([lesion.seed_ras_mm]),
+        "--out",
+        out,
+        "--model",
+        model.folder,
+    )
+    assert done.code == 0, done
+    assert names_in(tmp_path) == ["one.seg.nrrd"]
+    node = slicer.vtkMRMLSegmentationNode()
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(out))
+    assert storage.ReadData(node)
+    assert node.GetSegmentation().GetNumberOfSegments() == 1
+    assert node.GetSegmentation().GetNthSegment(0).GetName() == "Tumour 1"
+
+
+def test_no_tumour_at_any_seed_is_written_down_and_told_as_a_failure(crlm_seg, monkeypatch, tmp_path):
+    from CRLMSegmentationLib import offline
+
+    mask = SimpleNamespace(mask=np.zeros((2, 2, 2)), warnings=("look again",))
+    nothing = SimpleNamespace(request=SimpleNamespace(lesion="Tumour 1"), mask=mask)
+    monkeypatch.setattr(offline, "segment_file", lambda *arguments: [nothing])
+    done = crlm_seg("segment", "v.nrrd", "--seed", 1, 2, 3, "--out", tmp_path / "o.nrrd")
+    assert done.code == 1
+    assert done.out == f"Tumour 1: no tumour\n  ! look again\nSegmentation: {tmp_path / 'o.nrrd'}\n"
+    assert done.error_lines == ["Error: no tumour was found at any seed; move the seeds or change the crop with --size"]
+
+
+@pytest.fixture
+def segmenting(sample, model, tmp_path):
+    """A run that has just begun to segment, over outputs of an earlier run; mirrored copies keep it busy for long."""
+    for name in ("out.seg.nrrd", "report.json"):
+        (tmp_path / name).write_text("of an earlier run")
+    seeds = seed_words([sample.lesions[0].seed_ras_mm])
+    arguments = ["--model", model.folder, "--mirroring", "--out", "out.seg.nrrd", "--report", "report.json"]
+    with Run("-v", "segment", sample.folder / "volume.nrrd", *seeds, *arguments, folder=tmp_path) as started:
+        started.wait_for_line("err", TILES)
+        yield started
+
+
+def test_killed_worker_is_told_and_leaves_neither_process_nor_output(segmenting, tmp_path):
+    os.kill(segmenting.wait_for_child(WORKER), signal.SIGKILL)
+    done = segmenting.finish()
+    assert done.code == 1
+    assert done.error_lines[-1].startswith("Error: Tumour 1 was not segmented: the worker process was ended by SIGKILL")
+    assert "memory" in done.error_lines[-1]
+    assert "Traceback" not in done.err
+    assert segmenting.leaves_nothing()
+    assert names_in(tmp_path) == []
+
+
+def test_ctrl_c_in_the_network_ends_everything_at_once(segmenting, tmp_path):
+    before_s = segmenting.seconds_so_far()
+    segmenting.press_ctrl_c()
+    done = segmenting.finish()
+    assert (done.code, done.error_lines[-1]) == (1, "Error: stopped by Ctrl-C")
+    assert done.seconds - before_s < 3
+    assert "Traceback" not in done.err
+    assert segmenting.leaves_nothing()
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("library", ["_multiarray_umath", "_SimpleITK", "torch"])
+def test_ctrl_c_while_it_starts(library, sample, model, tmp_path):
+    """While it loads numpy, SimpleITK, or in its worker torch."""
+    seeds = seed_words([sample.lesions[0].seed_ras_mm])
+    arguments = ["--model", model.folder, "--out", tmp_path / "out.seg.nrrd"]
+    with Run("segment", sample.folder / "volume.nrrd", *seeds, *arguments) as started:
+        assert wait_until(lambda: any(library in maps_of(pid) for pid in started.left()))
+        before_s = started.seconds_so_far()
+        started.press_ctrl_c()
+        done = started.finish()
+        assert (done.code, done.out) == (1, "")
+        assert done.error_lines == ["Error: stopped by Ctrl-C"]
+        assert done.seconds - before_s < 3
+        assert started.leaves_nothing()
+    assert names_in(tmp_path) == []
