@@ -64,7 +64,8 @@ def surface_distances(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarra
 
 def _distances_on_surface(of: sitk.Image, to: sitk.Image) -> np.ndarray:
     away = sitk.Abs(sitk.SignedMaurerDistanceMap(sitk.LabelContour(to), squaredDistance=False, useImageSpacing=True))
-    return sitk.GetArrayViewFromImage(away)[sitk.GetArrayViewFromImage(sitk.LabelContour(of)) == 1]
+    on_surface = sitk.GetArrayFromImage(sitk.LabelContour(of)) == 1  # a view would outlive its image
+    return sitk.GetArrayFromImage(away)[on_surface]
 
 
 def roc_area(truth: np.ndarray, score: np.ndarray) -> float | None:
