@@ -27,7 +27,7 @@ from .dataset import CROP_SIZE_MM, DATASET_NAME, SPACING_MM, prepare_dataset
 from .evaluate import evaluate, summarise
 from .train import ITERATIONS_PER_EPOCH, plan_and_preprocess, train
 
-NAME, VERSION = "crlm-crop-phantom", "1"
+NAME, VERSION = "crlm-crop-phantom", "2"
 INTENDED_USE = (
     "Shows that the whole path works, and is a start for a group's own training. Outlines one clicked lesion in "
     "a crop of a simulated intraoperative ultrasound volume of the liver."
@@ -42,9 +42,9 @@ RUN_FILE = "run.json"
 class Recipe:
     """How much of everything: training patients, held-out patients, minutes, where."""
 
-    patients: int = 188
+    patients: int = 320
     held_out: int = 40
-    minutes: float = 70.0
+    minutes: float = 75.0
     device: str = "cpu"
     processes: int = 2
 

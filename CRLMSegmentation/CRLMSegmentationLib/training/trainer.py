@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -31,6 +32,11 @@ class BudgetTrainer(nnUNetTrainer):
         self.save_every = 5
         self.oversample_foreground_percent = 0.5
 
+    def initialize(self) -> None:
+        super().initialize()
+        if self.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            self.network.forward = _in_bfloat16(self.network.forward)
+
     def configure_optimizers(self):
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=1e-4)
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: max(0.01, 1 - self.spent) ** 0.9)
@@ -50,3 +56,19 @@ class BudgetTrainer(nnUNetTrainer):
             super().run_training()
         except BudgetSpentSignal:
             self.on_train_end()
+
+
+def _in_bfloat16(forward: Callable) -> Callable:
+    """Run a network in bfloat16 where the processor has it, in half the time; losses are still taken in float32.
+
+    nnU-Net itself uses half precision on GPUs only.
+    """
+    quick = torch.autocast("cpu", torch.bfloat16)(forward)
+
+    def run(tiles: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        outputs = quick(tiles)
+        if isinstance(outputs, torch.Tensor):
+            return outputs.float()
+        return [output.float() for output in outputs]
+
+    return run
