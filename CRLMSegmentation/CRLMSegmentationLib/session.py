@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Union
+from typing import Union
 
 import numpy as np
 
@@ -19,28 +19,13 @@ from .core.cropping import Crop, check_seed, extract_crop, network_input
 from .core.errors import CrlmError, SeedError
 from .core.postprocessing import LesionMask, lesion_from_probability
 from .core.volume import Volume
-from .igtl.client import LinkState
+from .igtl.link import Link, LinkState
 from .igtl.messages import ImageMessage, Message, TransformMessage, volume_of
 from .inference import engine as engine_events
 from .inference.engine import CropJob, Engine
 from .inference.model_package import ModelPackage
 
 CANCELLED = "cancelled"
-
-
-class Link(Protocol):
-    """Where messages come from; `igtl.client.IgtlClient` is the real one."""
-
-    state: LinkState
-    state_reason: str
-
-    @property
-    def receiving(self) -> object | None:
-        """The message that is under way, or None."""
-
-    def poll(self, budget_s: float = ...) -> list[Message]: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

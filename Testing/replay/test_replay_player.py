@@ -15,7 +15,8 @@ from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, TransformMessage, volume_of
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from CRLMSegmentationLib.replay.player import Player, ReplayEvent, from_first_volume, load_source, run_replay, timeline
+from CRLMSegmentationLib.replay.player import Player, ReplayEvent, run_replay
+from CRLMSegmentationLib.replay.timeline import from_first_volume, load_source, timeline
 
 
 class Room:

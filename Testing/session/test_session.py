@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SeedError
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.igtl.client import LinkState
+from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
 from CRLMSegmentationLib.inference.engine import Failed
 from CRLMSegmentationLib.session import (

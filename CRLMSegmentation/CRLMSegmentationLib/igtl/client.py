@@ -12,9 +12,9 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
-from enum import Enum
 
 from ..core.errors import LinkError
+from .link import LinkState
 from .messages import Frame, Message, StatusMessage
 from .packing import pack
 from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, Progress
@@ -37,15 +37,6 @@ BACKOFF_S = (0.1, 2.0)
 CONNECT_TIMEOUT_S = 3.0
 STALL_TIMEOUT_S = 10.0
 CLIENT_NAME = "CRLMSegmentation"
-
-
-class LinkState(Enum):
-    """CONNECTING: first attempt. RETRYING: lost or refused, connects again. CLOSED: by `close`, for good."""
-
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    RETRYING = "retrying"
-    CLOSED = "closed"
 
 
 class IgtlClient:

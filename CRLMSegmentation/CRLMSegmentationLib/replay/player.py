@@ -1,8 +1,4 @@
-"""How a recorded case goes over OpenIGTLink: what is sent when, under which name and time.
-
-Messages keep the time at which they were recorded, so that each replay gives the same volume identity and the
-same results. Their age must be judged by when they arrive.
-"""
+"""How a recording goes over OpenIGTLink: a server sends what is due."""
 
 from __future__ import annotations
 
@@ -10,29 +6,15 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
 
-from ..core.case import Case, TrackingSample, load_case
 from ..core.errors import CaseError
-from ..core.volume import Volume, read_volume
-from ..igtl.messages import TRANSFORM_STATUS_KEY, ImageMessage, Message, TransformMessage, image_of
+from ..igtl.messages import ImageMessage
 from ..igtl.server import DEFAULT_PORT, IgtlServer
+from .timeline import TimedMessage, from_first_volume, load_source, timeline
 
-DEFAULT_DEVICE = "recvol_Reference"
-"""What PLUS calls a reconstructed volume; the name of a volume that comes from a file."""
 POLL_S = 0.05
-
-Source = Union[Case, Volume]
-
-
-@dataclass(frozen=True, eq=False)
-class TimedMessage:
-    """A message, and how many seconds after the start of the recording it goes out."""
-
-    offset_s: float
-    message: Message
 
 
 @dataclass(frozen=True)
@@ -50,48 +32,6 @@ class ReplayEvent:
     text: str
     port: int
     clients: int = 0
-
-
-def load_source(path: Path | str) -> Source:
-    """A case folder or a single volume file.
-
-    Raises:
-        CaseError, VolumeError, GeometryError: neither of them, or damaged.
-    """
-    path = Path(path)
-    return load_case(path) if path.is_dir() else replace(read_volume(path), device=DEFAULT_DEVICE)
-
-
-def timeline(source: Source) -> tuple[TimedMessage, ...]:
-    """All messages of a recording in the order of their times; volumes before transforms of the same time.
-
-    A volume whose time is unknown (0) belongs to the start.
-
-    Raises:
-        CaseError: a time is no number.
-    """
-    if isinstance(source, Volume):
-        return (TimedMessage(0.0, image_of(source)),)
-    volumes = [image_of(source.volume(index)) for index in range(len(source.volumes))]
-    messages: list[Message] = [*volumes, *(_transform_of(sample) for sample in source.tracking_samples())]
-    if any(not math.isfinite(m.timestamp_s) or m.timestamp_s < 0 for m in messages):
-        raise CaseError(f"{source.case_id} holds times that are no numbers; restore the case from its source")
-    known = [m.timestamp_s for m in messages if m.timestamp_s > 0]
-    start_s = min(known, default=0.0)
-    timed = [TimedMessage(max(0.0, m.timestamp_s - start_s), m) for m in messages]
-    return tuple(sorted(timed, key=lambda t: t.offset_s))
-
-
-def from_first_volume(messages: Iterable[TimedMessage]) -> tuple[TimedMessage, ...]:
-    """Leave out what was recorded before the first volume: the sweep from which it was made."""
-    messages = tuple(messages)
-    first_s = next((m.offset_s for m in messages if isinstance(m.message, ImageMessage)), 0.0)
-    return tuple(TimedMessage(m.offset_s - first_s, m.message) for m in messages if m.offset_s >= first_s)
-
-
-def _transform_of(sample: TrackingSample) -> TransformMessage:
-    metadata = {TRANSFORM_STATUS_KEY: sample.status}
-    return TransformMessage(sample.device, sample.timestamp_s, sample.matrix, metadata)
 
 
 class Player:
