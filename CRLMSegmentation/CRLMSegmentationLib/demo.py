@@ -16,14 +16,15 @@ from .igtl.client import IgtlClient
 from .inference.model_package import ModelPackage, model_or_default
 from .inference.worker_engine import WorkerEngine
 from .outputs import make_folder, whole_files
-from .presenting import card_of, overlay, pictures_of, report_entry, sentence_of
+from .presenting import card_of, pictures_of, report_entry, sentence_of
 from .replay.process import ReplayProcess
 from .report.html import write_report
 from .report.schema import write_json
 from .scene.headless import new_scene
 from .scene.instruments import show_transform
+from .scene.overlay import overlay
 from .scene.saving import save_scene_bundle, save_segmentation
-from .scene.seeds import show_seeds
+from .scene.seeds import colour_of, show_seed
 from .scene.volumes import show_volume
 from .session import LesionResult, ModelReady, Session, VolumeArrived
 
@@ -91,7 +92,8 @@ def _play(case: Case, model: ModelPackage, on_step: OnStep) -> _Played:
             volume_node = show_volume(scene, session.volume, session.volume.device)
             for device, message in session.transforms.items():
                 show_transform(scene, device, message.matrix, message.status)
-            show_seeds(scene, {lesion.name: lesion.seed_ras_mm for lesion in case.lesions})
+            for number, lesion in enumerate(case.lesions):
+                show_seed(scene, lesion.name, lesion.seed_ras_mm, colour_of(number))
             shown = [_segment(session, scene, volume_node, case, n, on_step) for n in range(len(case.lesions))]
     return _Played(case, ready, scene, shown)
 

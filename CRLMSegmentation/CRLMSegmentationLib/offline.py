@@ -98,8 +98,8 @@ def _labels(volume: Volume, results: list[LesionResult]) -> np.ndarray:
 
 
 def _write_segments(path: Path, volume: Volume, results: list[LesionResult]) -> None:
-    from .presenting import overlay
     from .scene.headless import new_scene
+    from .scene.overlay import overlay
     from .scene.saving import save_segmentation
     from .scene.volumes import show_volume
 

@@ -1,8 +1,7 @@
-"""A segmented lesion as people see it: overlaid in a scene, as pictures, as an entry of the report, in a sentence."""
+"""A segmented lesion as people read of it: as an entry of the report, as pictures, in a sentence."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,44 +12,11 @@ import slicer
 from .core.metrics import compare
 from .environment import versions
 from .inference.model_package import ModelPackage
-from .report.html import SLICES, VIEW_3D
-from .report.pictures import three_slices
-from .report.planes import Lesion as PicturedLesion
-from .report.rendering import RenderingError, lesion_in_space, surface_of_mask
 from .report.schema import lesion_report
-from .scene.nodes import local_to_world
-from .scene.segmentations import LESION_COLOURS, ShownLesion, lesion_surface, show_lesions
+from .scene.segmentations import lesion_surface
 from .session import LesionResult, ModelReady
 
 ENGINE = "nnU-Net v2"
-
-
-def overlay(
-    scene: slicer.vtkMRMLScene, volume_node: slicer.vtkMRMLScalarVolumeNode, result: LesionResult, number: int = 0
-) -> tuple[slicer.vtkMRMLSegmentationNode, dict[str, float]]:
-    """Show a result over its volume.
-
-    Args:
-        number: of the lesion, from 0; chooses its colour.
-
-    Returns:
-        The segmentation node, and the timings `overlay` and `seed_to_overlay` in seconds.
-    """
-    started_s = time.monotonic()
-    world_to_local = np.linalg.inv(local_to_world(volume_node))
-    lesion = ShownLesion(
-        name=result.request.lesion,
-        mask=result.mask.mask,
-        colour=LESION_COLOURS[number % len(LESION_COLOURS)],
-        seed_ras_mm=np.array(result.request.seed_ras_mm),
-        volume_identity=result.volume.identity,
-        model_sha256=result.model_sha256,
-        ijk_to_ras=world_to_local @ result.volume.ijk_to_ras,
-        needs_review=bool(result.mask.warnings),
-    )
-    node = show_lesions(scene, volume_node, [lesion])
-    done_s = time.monotonic()
-    return node, {"overlay": done_s - started_s, "seed_to_overlay": done_s - result.requested_at_s}
 
 
 def report_entry(
@@ -94,6 +60,11 @@ def pictures_of(
     result: LesionResult, node: slicer.vtkMRMLSegmentationNode, truth: np.ndarray | None = None
 ) -> dict[str, bytes | str]:
     """Slices and 3D view of a lesion, by the names that `report.html.write_report` looks for."""
+    from .report.html import SLICES, VIEW_3D  # only who wants pictures needs jinja2 and matplotlib
+    from .report.pictures import three_slices
+    from .report.planes import Lesion as PicturedLesion
+    from .report.rendering import RenderingError, lesion_in_space, surface_of_mask
+
     lesion = PicturedLesion(
         result.volume, result.mask.mask, np.array(result.request.seed_ras_mm), result.request.crop_size_mm, truth
     )

@@ -141,13 +141,15 @@ class Session:
         link: source of volumes and transforms, or None when volumes are given by `use_volume`.
 
     Attributes:
-        volume: the newest volume, or None.
+        volume: the current volume, or None.
+        followed_device: only its volumes become current; None lets the newest be, whoever sent it.
         transforms: the newest transform of each device.
     """
 
     def __init__(self, engine: Engine, model: ModelPackage, link: Link | None = None) -> None:
         self.engine, self.model, self.link = engine, model, link
         self.volume: Volume | None = None
+        self.followed_device: str | None = None
         self.transforms: dict[str, TransformMessage] = {}
         self._waiting: deque[_Job] = deque()
         self._running: _Job | None = None
@@ -160,6 +162,13 @@ class Session:
     def use_volume(self, volume: Volume, receive_s: float = 0.0) -> None:
         """Make a volume the current one. Requests made before still answer for their own volume."""
         self.volume, self._receive_s = volume, receive_s
+
+    def use_link(self, link: Link | None) -> None:
+        """Take another source, and close the one before. The volume stays until another comes."""
+        if self.link is not None:
+            self.link.close()
+        self.link, self._link_state, self._receiving_since_s = link, None, None
+        self.transforms = {}
 
     def is_current(self, result: LesionResult) -> bool:
         """Whether a result belongs to the volume that is shown now."""
@@ -238,7 +247,8 @@ class Session:
             volume = volume_of(message)
         except CrlmError as error:
             return [Refused(message.device, str(error))]
-        self.use_volume(volume, receive_s)
+        if self.followed_device in (None, volume.device):
+            self.use_volume(volume, receive_s)
         return [VolumeArrived(volume, receive_s)]
 
     def _start_next(self) -> list[Event]:

@@ -9,7 +9,8 @@ import pytest
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.scene.headless import new_scene
 from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
-from CRLMSegmentationLib.scene.segmentations import LESION_COLOURS, ShownLesion
+from CRLMSegmentationLib.scene.seeds import LESION_COLOURS
+from CRLMSegmentationLib.scene.segmentations import ShownLesion
 
 GEOMETRIES = {
     "axis-aligned": np.diag([1.0, 1.0, 1.0, 1.0]),

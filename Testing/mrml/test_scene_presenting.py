@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 from CRLMSegmentationLib.core.postprocessing import LesionMask
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.presenting import overlay, report_entry
+from CRLMSegmentationLib.presenting import report_entry
 from CRLMSegmentationLib.scene.headless import new_scene
 from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
+from CRLMSegmentationLib.scene.overlay import overlay
 from CRLMSegmentationLib.scene.segmentations import lesion_surface
 from CRLMSegmentationLib.scene.staleness import STALE, tag_of
 from CRLMSegmentationLib.scene.volumes import show_volume, volume_from_node

@@ -10,9 +10,8 @@ from CRLMSegmentationLib.core.volume import RAS_TO_LPS, Volume, from_sitk
 from CRLMSegmentationLib.scene.instruments import is_tracked, show_transform
 from CRLMSegmentationLib.scene.nodes import to_array
 from CRLMSegmentationLib.scene.saving import save_scene_bundle, save_segmentation
-from CRLMSegmentationLib.scene.seeds import seeds_from_node, show_seeds
+from CRLMSegmentationLib.scene.seeds import LESION_COLOURS, seeds_in, show_seed
 from CRLMSegmentationLib.scene.segmentations import (
-    LESION_COLOURS,
     LIVER_METASTASIS,
     lesion_surface,
     lesions_of,
@@ -97,7 +96,9 @@ def test_bundle_opens_complete(scene, volume, lesion_in, add_transform, read_bun
     volume_node = show_volume(scene, volume, "recvol", parent)
     lesions = [lesion_in(volume), lesion_in(volume, "Lesion 2", start=(5, 5, 2), colour=LESION_COLOURS[1])]
     node = show_lesions(scene, volume_node, lesions)
-    show_seeds(scene, {"Lesion 1": [1, 2, 3]}, parent_transform=parent)
+    clicked = volume.center_ras_mm
+    show_seed(scene, "Lesion 1", clicked).SetAndObserveTransformNodeID(parent.GetID())
+    show_seed(scene, "Lesion 1", clicked)
     show_transform(scene, "ProbeToReference", rigid(5, (7, 8, 9)))
     show_transform(scene, "PointerToReference", None, "MISSING")
     save_scene_bundle(scene, tmp_path / "scene.mrb")
@@ -120,9 +121,7 @@ def test_bundle_opens_complete(scene, volume, lesion_in, add_transform, read_bun
     )
     assert mark_stale(opened_lesions, volume.identity) == []
 
-    ((name, seed),) = seeds_from_node(opened.GetFirstNodeByName("Seeds"))
-    assert name == "Lesion 1"
-    np.testing.assert_allclose(seed, [1, 2, 3], atol=1e-3)
+    np.testing.assert_allclose(seeds_in(opened)["Lesion 1"], clicked, atol=1e-3)
     probe = vtk.vtkMatrix4x4()
     opened.GetFirstNodeByName("ProbeToReference").GetMatrixTransformToParent(probe)
     np.testing.assert_allclose(to_array(probe), rigid(5, (7, 8, 9)), atol=1e-6)

@@ -9,6 +9,7 @@ from CRLMSegmentationLib.core.errors import VolumeError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume, VolumeIdentity
 from CRLMSegmentationLib.scene.nodes import VOLUME_IDENTITY, identity_from_text, identity_to_text, to_array
+from CRLMSegmentationLib.scene.seeds import show_seed
 from CRLMSegmentationLib.scene.segmentations import (
     LIVER_METASTASIS,
     MODEL,
@@ -171,7 +172,7 @@ def test_lesion_of_an_older_volume_looks_old_and_fresh_again(scene, volume, lesi
     newer = Volume(volume.array + 1, volume.ijk_to_ras, volume.device, 99.0)
     for _ in range(2):
         assert mark_stale(node, newer.identity) == ["Lesion 1"]
-        assert segment.GetName() == "Lesion 1 (old volume)"
+        assert segment.GetName() == "Lesion 1 (out of date)"
         assert segment.GetColor() == pytest.approx(STALE_COLOUR)
         assert (tag_of(segment, STALE), node.GetAttribute(STALE)) == ("1", "1")
     assert mark_stale(node, volume.identity) == []
@@ -184,7 +185,7 @@ def test_result_of_a_replaced_volume_looks_old_and_lies_where_it_was_found(scene
     late = lesion_in(volume, ijk_to_ras=volume.ijk_to_ras)
     newer = Volume(np.ones((5, 6, 7), np.uint8), np.eye(4), volume.device, 99.0)
     node = show_lesions(scene, show_volume(scene, newer, "recvol"), [late])
-    assert node.GetSegmentation().GetSegment("Lesion 1").GetName() == "Lesion 1 (old volume)"
+    assert node.GetSegmentation().GetSegment("Lesion 1").GetName() == "Lesion 1 (out of date)"
     expected = transform_points(volume.ijk_to_ras, [2.5, 4, 4])
     np.testing.assert_allclose(_surface_center(node, "Lesion 1"), expected, atol=0.1)
 
@@ -198,6 +199,25 @@ def test_new_result_makes_an_old_lesion_fresh(scene, volume, lesion_in):
     show_lesions(scene, volume_node, [lesion_in(newer)])
     segment = node.GetSegmentation().GetSegment("Lesion 1")
     assert (segment.GetName(), tag_of(segment, STALE)) == ("Lesion 1", "0")
+
+
+def test_lesion_whose_seed_was_moved_looks_old_until_it_is_back(scene, volume, lesion_in):
+    node = show_lesions(scene, show_volume(scene, volume, "recvol"), [lesion_in(volume), lesion_in(volume, "Lesion 2")])
+    clicked = volume.center_ras_mm
+    show_seed(scene, "Lesion 1", clicked)
+    assert mark_stale(node, volume.identity) == []
+    show_seed(scene, "Lesion 1", clicked + [0.5, 0, 0])
+    assert mark_stale(node, volume.identity) == ["Lesion 1"]
+    assert node.GetSegmentation().GetSegment("Lesion 1").GetName() == "Lesion 1 (out of date)"
+    show_volume(scene, volume, "recvol")
+    assert node.GetSegmentation().GetSegment("Lesion 1").GetName() == "Lesion 1 (out of date)"
+    show_seed(scene, "Lesion 1", clicked)
+    assert mark_stale(node, volume.identity) == []
+
+
+def test_while_nobody_knows_what_the_volume_holds_every_lesion_looks_old(scene, volume, lesion_in):
+    node = show_lesions(scene, show_volume(scene, volume, "recvol"), [lesion_in(volume)])
+    assert mark_stale(node, None) == ["Lesion 1"]
 
 
 def test_segment_drawn_by_the_user_is_never_marked(scene, volume, lesion_in):

@@ -20,6 +20,7 @@ KEY = PREFIX + "Key"
 DEVICE = PREFIX + "Device"
 TIMESTAMP = PREFIX + "Timestamp"
 VOLUME_IDENTITY = PREFIX + "VolumeIdentity"
+SEED_CLASS = "vtkMRMLMarkupsFiducialNode"
 
 
 def find_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode | None:

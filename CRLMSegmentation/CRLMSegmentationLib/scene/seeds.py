@@ -1,81 +1,106 @@
-"""Seeds as a markups list: one named point per lesion, in world RAS."""
+"""Seeds: one markups node with one point for each lesion, so that each has a name and a colour of its own.
+
+MRML colours whole lists of points. The node keeps the lesion it belongs to as an attribute: a user may rename,
+drag or delete it like any other.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import slicer
 
 from ..core.errors import SeedError
-from .nodes import find_node, make_node, one_update, put_under
+from .nodes import PREFIX, SEED_CLASS, one_update
 
-CLASS = "vtkMRMLMarkupsFiducialNode"
-SEED_COLOUR = (0.94, 0.89, 0.26)
-"""Yellow of the Okabe-Ito palette; MRML colours a whole list, not single points."""
+LESION = PREFIX + "Lesion"
+"""Attribute: the lesion that a seed belongs to; also the ID of its segment."""
+LESION_COLOURS = (
+    (0.90, 0.62, 0.00),
+    (0.34, 0.71, 0.91),
+    (0.00, 0.62, 0.45),
+    (0.80, 0.47, 0.65),
+    (0.84, 0.37, 0.00),
+    (0.00, 0.45, 0.70),
+)
+"""Okabe-Ito palette: told apart by people with any colour vision."""
 
 
-def show_seeds(
+def colour_of(number: int) -> tuple[float, float, float]:
+    """Colour of the lesion with a number, from 0."""
+    return LESION_COLOURS[number % len(LESION_COLOURS)]
+
+
+def show_seed(
     scene: slicer.vtkMRMLScene,
-    seeds: Mapping[str, np.ndarray],
-    name: str = "Seeds",
-    colour: tuple[float, float, float] = SEED_COLOUR,
-    parent_transform: slicer.vtkMRMLTransformNode | None = None,
+    lesion: str,
+    seed_ras_mm: np.ndarray | None = None,
+    colour: tuple[float, float, float] = LESION_COLOURS[0],
 ) -> slicer.vtkMRMLMarkupsFiducialNode:
-    """Show exactly these seeds; points of the same name are moved, others removed.
+    """Show the seed of a lesion; one that is there is moved.
 
     Args:
-        seeds: name of the lesion to its seed in world RAS mm, shape (3,).
-        parent_transform: the node to lie under; None leaves it where it is.
+        seed_ras_mm: world RAS, shape (3,); None makes a node without a point, to be placed by the user.
 
     Raises:
-        SeedError: a seed is not three finite numbers.
+        SeedError: not three finite numbers.
     """
-    points = {label: _checked(label, seed) for label, seed in seeds.items()}
-    node = find_node(scene, CLASS, name) or _make_list(scene, name, colour)
-    with one_update(node):
-        if parent_transform is not None:
-            put_under(node, parent_transform)
-        for index in reversed(range(node.GetNumberOfControlPoints())):
-            if node.GetNthControlPointLabel(index) not in points:
-                node.RemoveNthControlPoint(index)
-        for label, seed in points.items():
-            _place(node, label, seed)
+    point = None if seed_ras_mm is None else _checked(lesion, seed_ras_mm)
+    node = seed_nodes(scene).get(lesion) or _make_node(scene, lesion, colour)
+    if point is not None:
+        with one_update(node):
+            if node.GetNumberOfControlPoints() == 0:
+                node.AddControlPointWorld(point.tolist(), node.GetName())
+            else:
+                node.SetNthControlPointPositionWorld(0, point.tolist())
     return node
 
 
-def seeds_from_node(node: slicer.vtkMRMLMarkupsFiducialNode) -> list[tuple[str, np.ndarray]]:
-    """Name and place (world RAS mm, shape (3,)) of every point that has been placed."""
-    placed = [n for n in range(node.GetNumberOfControlPoints()) if _is_placed(node, n)]
-    return [(node.GetNthControlPointLabel(n), np.array(node.GetNthControlPointPositionWorld(n))) for n in placed]
+def seed_nodes(scene: slicer.vtkMRMLScene) -> dict[str, slicer.vtkMRMLMarkupsFiducialNode]:
+    """The seed node of each lesion, in the order in which they were made."""
+    nodes = [scene.GetNthNodeByClass(n, SEED_CLASS) for n in range(scene.GetNumberOfNodesByClass(SEED_CLASS))]
+    return {node.GetAttribute(LESION): node for node in nodes if node.GetAttribute(LESION)}
 
 
-def _checked(label: str, seed: np.ndarray) -> np.ndarray:
+def seed_of(node: slicer.vtkMRMLMarkupsFiducialNode) -> np.ndarray | None:
+    """Where a seed is, world RAS mm, shape (3,); None before it has been placed."""
+    defined = slicer.vtkMRMLMarkupsNode.PositionDefined
+    if node.GetNumberOfControlPoints() == 0 or node.GetNthControlPointPositionStatus(0) != defined:
+        return None
+    return np.array(node.GetNthControlPointPositionWorld(0))
+
+
+def seeds_in(scene: slicer.vtkMRMLScene) -> dict[str, np.ndarray]:
+    """The seed of each lesion that has one, world RAS mm, shape (3,)."""
+    seeds = {lesion: seed_of(node) for lesion, node in seed_nodes(scene).items()}
+    return {lesion: seed for lesion, seed in seeds.items() if seed is not None}
+
+
+def free_lesion_name(scene: slicer.vtkMRMLScene) -> str:
+    """ "Tumour 1", "Tumour 2", ...: the first that no seed and no node has."""
+    taken, number = seed_nodes(scene), 1
+    while f"Tumour {number}" in taken or scene.GetFirstNodeByName(f"Tumour {number}"):
+        number += 1
+    return f"Tumour {number}"
+
+
+def _checked(lesion: str, seed: np.ndarray) -> np.ndarray:
     point = np.asarray(seed, dtype=np.float64)
     if point.shape != (3,) or not np.isfinite(point).all():
-        raise SeedError(f"the seed of '{label}' must be three numbers R A S in mm, got {seed}")
+        raise SeedError(f"the seed of '{lesion}' must be three numbers R A S in mm, got {seed}")
     return point
 
 
-def _make_list(
-    scene: slicer.vtkMRMLScene, name: str, colour: tuple[float, float, float]
+def _make_node(
+    scene: slicer.vtkMRMLScene, lesion: str, colour: tuple[float, float, float]
 ) -> slicer.vtkMRMLMarkupsFiducialNode:
-    node = make_node(scene, CLASS, name)
+    node = slicer.vtkMRMLMarkupsFiducialNode()
+    node.SetName(lesion)
+    node.SetAttribute(LESION, lesion)
+    node.SetMaximumNumberOfControlPoints(1)
+    scene.AddNode(node)  # with its attribute, so that whoever watches the scene knows what has come
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetColor(*colour)
     display.SetSelectedColor(*colour)
     display.SetGlyphTypeFromString("CrossDot2D")
     return node
-
-
-def _place(node: slicer.vtkMRMLMarkupsFiducialNode, label: str, seed: np.ndarray) -> None:
-    index = node.GetControlPointIndexByLabel(label)
-    if index < 0:
-        node.AddControlPointWorld(seed.tolist(), label)
-    else:
-        node.SetNthControlPointPositionWorld(index, seed.tolist())
-
-
-def _is_placed(node: slicer.vtkMRMLMarkupsFiducialNode, index: int) -> bool:
-    return node.GetNthControlPointPositionStatus(index) == slicer.vtkMRMLMarkupsNode.PositionDefined

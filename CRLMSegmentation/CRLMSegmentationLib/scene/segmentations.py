@@ -23,7 +23,7 @@ from .nodes import (
     to_array,
     to_vtk_matrix,
 )
-from .staleness import CLASS, KEY_OF_LESIONS, lesions_of, look_fresh, mark_stale
+from .staleness import CLASS, KEY_OF_LESIONS, SEED, lesions_of, look_fresh, mark_stale
 from .volumes import shown_identity
 
 CLOSED_SURFACE = "Closed surface"
@@ -39,16 +39,6 @@ LIVER_METASTASIS = (
 )
 """Category, type, modifier, region and its modifier, in codes of the contexts that 3D Slicer ships."""
 
-LESION_COLOURS = (
-    (0.90, 0.62, 0.00),
-    (0.34, 0.71, 0.91),
-    (0.00, 0.62, 0.45),
-    (0.80, 0.47, 0.65),
-    (0.84, 0.37, 0.00),
-    (0.00, 0.45, 0.70),
-)
-"""Okabe-Ito palette: told apart by people with any colour vision."""
-SEED = PREFIX + "SeedRasMm"
 MODEL = PREFIX + "ModelSha256"
 
 

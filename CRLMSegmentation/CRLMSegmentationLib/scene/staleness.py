@@ -1,18 +1,27 @@
-"""Which lesions belong to the volume that is shown, and how those that do not are made to look old."""
+"""Which lesions are what they seem: found in the volume that is shown, from the seed where it is now.
+
+All that tells is in the scene, so that it also holds for a scene that has been saved and opened again.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
 import vtk
 
 from ..core.volume import VolumeIdentity
 from .nodes import KEY, PREFIX, VOLUME_IDENTITY, identity_from_text, one_update
+from .seeds import seeds_in
 
 CLASS = "vtkMRMLSegmentationNode"
 KEY_OF_LESIONS = "Lesions"
 STALE_COLOUR = (0.55, 0.55, 0.55)
-STALE_SUFFIX = " (old volume)"
+STALE_SUFFIX = " (out of date)"
 STALE = PREFIX + "Stale"
+SEED = PREFIX + "SeedRasMm"
+"""Tag: where the lesion was clicked, world RAS, as three numbers."""
+SEED_MOVED_MM = 0.01
+"""The tag holds thousandths."""
 FRESH_LOOK = PREFIX + "FreshLook"
 """Colour of a segment before it was marked as old, as three numbers."""
 
@@ -29,28 +38,40 @@ def lesions_of(
     return None
 
 
-def mark_stale(node: slicer.vtkMRMLSegmentationNode, current: VolumeIdentity) -> list[str]:
-    """Show lesions that were found in another volume than the current one as old, all others as fresh.
+def mark_stale(node: slicer.vtkMRMLSegmentationNode, current: VolumeIdentity | None) -> list[str]:
+    """Show lesions of another volume than the current one, or of another seed, as old, all others as fresh.
 
     An old lesion is grey, its name says so, and so does the tag `CRLMSegmentation.Stale`.
+
+    Args:
+        current: what the volume holds now; None when that is not known yet: then every lesion is old.
 
     Returns:
         IDs of the segments that are old. Segments made by a user carry no identity and are left alone.
     """
     stale_ids = []
+    seeds = seeds_in(node.GetScene())
     with one_update(node):
         for segment_id in node.GetSegmentation().GetSegmentIDs():
             segment = node.GetSegmentation().GetSegment(segment_id)
             source = identity_from_text(tag_of(segment, VOLUME_IDENTITY))
             if source is None:
                 continue
-            if source.is_same_image(current):
+            same_image = current is not None and source.is_same_image(current)
+            if same_image and not _seed_has_moved(segment, seeds.get(segment_id)):
                 look_fresh(segment)
             else:
                 _look_old(segment)
                 stale_ids.append(segment_id)
         node.SetAttribute(STALE, "1" if stale_ids else "0")
     return stale_ids
+
+
+def _seed_has_moved(segment: slicer.vtkSegment, seed_ras_mm: np.ndarray | None) -> bool:
+    clicked = tag_of(segment, SEED)
+    if seed_ras_mm is None or clicked is None:
+        return False
+    return bool(np.abs(seed_ras_mm - np.array(clicked.split(), float)).max() > SEED_MOVED_MM)
 
 
 def tag_of(segment: slicer.vtkSegment, name: str) -> str | None:

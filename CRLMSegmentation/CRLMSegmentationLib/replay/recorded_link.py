@@ -1,0 +1,99 @@
+"""A recording as a link: its messages come when their time has come, in this process and without a socket.
+
+A session cannot tell it from a network. It can be paused and moved to any time.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from pathlib import Path
+
+from ..core.errors import CaseError
+from ..igtl.link import LinkState
+from ..igtl.messages import Message
+from .timeline import Source, load_source, timeline
+
+
+class RecordedLink:
+    """Plays a recording from its beginning; pause it, go on, or seek.
+
+    Args:
+        source: a case or a volume, see `timeline.load_source`.
+        speed: 2 plays twice as fast; may be changed while it plays.
+        clock: seconds that never go back.
+
+    Raises:
+        CaseError: the speed is not above 0, or a time in the recording is no number.
+    """
+
+    def __init__(self, source: Source, speed: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        if not speed > 0:
+            raise CaseError(f"the speed of a replay must be above 0, got {speed}")
+        self.speed = speed
+        self.state, self.state_reason = LinkState.CONNECTED, ""
+        self.is_playing = True
+        self._messages = timeline(source)
+        self._offsets_s = [timed.offset_s for timed in self._messages]
+        self._clock = clock
+        self._last_s = clock()
+        self._position_s = 0.0
+        self._sent = 0
+        self._jumped: list[Message] = []
+
+    @classmethod
+    def open(cls, path: Path | str, speed: float = 1.0) -> RecordedLink:
+        """Play a case folder or a volume file.
+
+        Raises:
+            CaseError, VolumeError, GeometryError: neither of them, or damaged.
+        """
+        return cls(load_source(path), speed)
+
+    @property
+    def receiving(self) -> None:
+        """Messages come whole."""
+
+    @property
+    def duration_s(self) -> float:
+        return self._offsets_s[-1] if self._offsets_s else 0.0
+
+    @property
+    def position_s(self) -> float:
+        return self._position_s
+
+    def play(self) -> None:
+        """Go on, from the beginning if the end has been reached."""
+        if self._position_s >= self.duration_s:
+            self.seek(0.0)
+        self.is_playing, self._last_s = True, self._clock()
+
+    def pause(self) -> None:
+        self.is_playing = False
+
+    def seek(self, position_s: float) -> None:
+        """Go to a time; the next `poll` gives the newest message of each device until then."""
+        self._position_s = min(max(0.0, position_s), self.duration_s)
+        self._last_s = self._clock()
+        self._sent = bisect_right(self._offsets_s, self._position_s)
+        newest = {(type(t.message), t.message.device): t.message for t in self._messages[: self._sent]}
+        self._jumped = list(newest.values())
+
+    def poll(self, budget_s: float = 0.004) -> list[Message]:
+        """The messages whose time has come since the last call, in their order."""
+        if self.state is LinkState.CLOSED:
+            return []
+        now_s = self._clock()
+        if self.is_playing:
+            self._position_s += (now_s - self._last_s) * self.speed
+        self._last_s = now_s
+        end = bisect_right(self._offsets_s, self._position_s)
+        due = self._jumped + [timed.message for timed in self._messages[self._sent : end]]
+        self._jumped, self._sent = [], max(end, self._sent)
+        if self._position_s >= self.duration_s:
+            self._position_s, self.is_playing = self.duration_s, False
+        return due
+
+    def close(self) -> None:
+        self.state, self.state_reason, self.is_playing = LinkState.CLOSED, "closed", False
