@@ -1,0 +1,63 @@
+# Stand-in, see SlicerConfig.cmake: the variables and macros that a scripted module uses.
+set(EXTENSION_NAME "${PROJECT_NAME}")
+set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR "${Slicer_INSTALL_ROOT}${Slicer_QTSCRIPTEDMODULES_LIB_DIR}")
+include(CTest)
+
+function(stub_refuse_unknown_arguments command unknown)
+  if(unknown)
+    message(FATAL_ERROR "${command} does not know the arguments: ${unknown}")
+  endif()
+endfunction()
+
+# The real macro copies "../x" and absolute paths to places that are not installed.
+function(stub_check_listed_file argument file)
+  if(IS_ABSOLUTE "${file}" OR "${file}" MATCHES "(^|/)\\.\\.(/|$)")
+    message(FATAL_ERROR "slicerMacroBuildScriptedModule(${argument}) would not install '${file}'")
+  endif()
+  set(path "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+  if(NOT EXISTS "${path}" OR IS_DIRECTORY "${path}")
+    message(FATAL_ERROR "slicerMacroBuildScriptedModule(${argument}) given nonexistent file '${file}'")
+  endif()
+endfunction()
+
+function(stub_copy_and_install file result)
+  set(copy "${CMAKE_BINARY_DIR}/${Slicer_QTSCRIPTEDMODULES_LIB_DIR}/${file}")
+  add_custom_command(
+    OUTPUT "${copy}"
+    COMMAND "${CMAKE_COMMAND}" -E copy "${CMAKE_CURRENT_SOURCE_DIR}/${file}" "${copy}"
+    DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${file}"
+    )
+  get_filename_component(folder "${file}" DIRECTORY)
+  install(FILES "${copy}" DESTINATION "${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR}/${folder}" COMPONENT RuntimeLibraries)
+  set(${result} "${copy}" PARENT_SCOPE)
+endfunction()
+
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(MY "WITH_GENERIC_TESTS;WITH_SUBDIR;VERBOSE" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  stub_refuse_unknown_arguments(slicerMacroBuildScriptedModule "${MY_UNPARSED_ARGUMENTS}")
+  if(NOT MY_NAME OR NOT "${MY_NAME}.py" IN_LIST MY_SCRIPTS)
+    message(FATAL_ERROR "slicerMacroBuildScriptedModule needs NAME, and <NAME>.py among SCRIPTS")
+  endif()
+  set(copies)
+  foreach(argument IN ITEMS SCRIPTS RESOURCES)
+    foreach(file IN LISTS MY_${argument})
+      stub_check_listed_file(${argument} "${file}")
+      stub_copy_and_install("${file}" copy)
+      list(APPEND copies "${copy}")
+    endforeach()
+  endforeach()
+  add_custom_target(Copy${MY_NAME}Files ALL DEPENDS ${copies})
+  if(BUILD_TESTING AND MY_WITH_GENERIC_TESTS)
+    add_test(NAME py_nomainwindow_qSlicer${MY_NAME}ModuleGenericTest COMMAND ${Slicer_LAUNCHER_EXECUTABLE})
+  endif()
+endfunction()
+
+function(slicer_add_python_unittest)
+  cmake_parse_arguments(MY "" "TESTNAME_PREFIX;SCRIPT" "SLICER_ARGS" ${ARGN})
+  stub_refuse_unknown_arguments(slicer_add_python_unittest "${MY_UNPARSED_ARGUMENTS}")
+  if(NOT MY_SCRIPT OR NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${MY_SCRIPT}")
+    message(FATAL_ERROR "slicer_add_python_unittest given nonexistent script '${MY_SCRIPT}'")
+  endif()
+  get_filename_component(name "${MY_SCRIPT}" NAME_WE)
+  add_test(NAME py_${MY_TESTNAME_PREFIX}${name} COMMAND ${Slicer_LAUNCHER_EXECUTABLE} ${MY_SLICER_ARGS})
+endfunction()

@@ -1,0 +1,150 @@
+"""The files by which 3D Slicer and its Extensions Index know the extension: complete, and of one mind."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "CRLMSegmentation"
+NAME = "CRLMSegmentation"
+NOT_INSTALLED = {"CMakeLists.txt", "pyproject.toml"}
+JSON_KEYS = {
+    "$schema",
+    "category",
+    "scm_url",
+    "scm_revision",
+    "build_dependencies",
+    "build_subdirectory",
+    "tier",
+}
+SAME_IN_S4EXT = (
+    "homepage",
+    "contributors",
+    "category",
+    "iconurl",
+    "status",
+    "description",
+    "screenshoturls",
+    "depends",
+)
+
+
+def files_of_module() -> set[str]:
+    """Every file below CRLMSegmentation/ that an installation needs, as CMake would name it."""
+    files = (path.relative_to(MODULE) for path in MODULE.rglob("*") if path.is_file())
+    return {file.as_posix() for file in files if file.name not in NOT_INSTALLED and not is_left_by_tools(file)}
+
+
+def is_left_by_tools(file: Path) -> bool:
+    """Whether it lies in a hidden folder, or in one that Python or pip has made."""
+    made = (".egg-info", "__pycache__")
+    return any(part.startswith(".") or part.endswith(made) or part in {"build", "dist"} for part in file.parts)
+
+
+def cmake_list(name: str) -> list[str]:
+    """The entries of `set(NAME ...)` in the module's CMakeLists.txt."""
+    found = re.search(rf"^set\({name}\s([^)]*)\)", (MODULE / "CMakeLists.txt").read_text(), re.MULTILINE)
+    assert found, f"CRLMSegmentation/CMakeLists.txt has no set({name} ...)"
+    return found[1].split()
+
+
+def extension_value(name: str) -> str:
+    """`set(EXTENSION_NAME "value")` as the Extensions Index reads it: one quoted literal on one line."""
+    found = re.findall(rf'^set\(EXTENSION_{name} "([^"\n]+)"\)$', (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE)
+    assert len(found) == 1, f'CMakeLists.txt needs exactly one line: set(EXTENSION_{name} "...")'
+    return found[0]
+
+
+def s4ext() -> dict[str, str]:
+    """CRLMSegmentation.s4ext: the first word of a line is the key, the rest of it the value."""
+    lines = (ROOT / f"{NAME}.s4ext").read_text().splitlines()
+    pairs = (line.partition(" ") for line in lines if line.strip() and not line.startswith("#"))
+    return {key: value.strip() for key, _, value in pairs}
+
+
+def catalog_entry() -> dict:
+    """CRLMSegmentation.json."""
+    return json.loads((ROOT / f"{NAME}.json").read_text())
+
+
+def image_urls() -> list[str]:
+    """The icon's address and those of the screenshots."""
+    return [extension_value("ICONURL"), *extension_value("SCREENSHOTURLS").split()]
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels, from the header of a PNG file."""
+    head = path.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n", f"{path} is not a PNG"
+    return struct.unpack(">II", head[16:24])
+
+
+@pytest.mark.parametrize(
+    ("variable", "is_script"), [("MODULE_PYTHON_SCRIPTS", True), ("MODULE_PYTHON_RESOURCES", False)]
+)
+def test_cmake_lists_exactly_the_files_of_the_module(variable, is_script):
+    listed = cmake_list(variable)
+    there = {file for file in files_of_module() if file.endswith(".py") == is_script}
+    problems = [f"  add     {file}" for file in sorted(there - set(listed))]
+    problems += [f"  remove  {file}" for file in sorted(set(listed) - there)]
+    problems += [f"  twice   {file}" for file in sorted({file for file in listed if listed.count(file) > 1})]
+    assert not problems, "\n".join([f"{variable} in CRLMSegmentation/CMakeLists.txt:", *problems])
+
+
+def test_project_is_named_like_the_description_files():
+    assert re.findall(r"^project\((\S+)\)$", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE) == [NAME]
+    assert (ROOT / f"{NAME}.s4ext").is_file()
+    assert (ROOT / f"{NAME}.json").is_file()
+
+
+@pytest.mark.parametrize("key", SAME_IN_S4EXT)
+def test_s4ext_says_what_cmake_says(key):
+    assert s4ext()[key] == extension_value(key.upper())
+
+
+def test_json_says_what_s4ext_says():
+    entry, old = catalog_entry(), s4ext()
+    assert entry["category"] == old["category"]
+    assert entry["scm_url"] == old["scmurl"]
+    assert entry["scm_revision"] == old["scmrevision"]
+    assert entry["build_dependencies"] == old["depends"].split()
+    assert entry["build_subdirectory"] == old["build_subdirectory"]
+    assert (old["scm"], old["enabled"]) == ("git", "1")
+
+
+def test_json_has_no_key_that_the_extensions_index_refuses():
+    entry = catalog_entry()
+    assert set(entry) <= JSON_KEYS
+    assert re.fullmatch(r"https://\S+/slicer-extension-catalog-entry-schema-v1\.0\.\d\.json#", entry["$schema"])
+    assert entry["tier"] in (1, 3, 5)
+
+
+def test_addresses_are_those_of_one_repository():
+    address = catalog_entry()["scm_url"]
+    assert address.startswith("https://github.com/")
+    assert extension_value("HOMEPAGE") == address
+
+
+def test_image_addresses_name_png_files_of_this_repository():
+    entry = catalog_entry()
+    raw = entry["scm_url"].replace("https://github.com/", "https://raw.githubusercontent.com/")
+    start = f"{raw}/{entry['scm_revision']}/"
+    for url in image_urls():
+        assert url.startswith(start), f"{url} does not begin with {start}"
+        assert url.endswith(".png"), f"{url} is not the address of a PNG"
+        png_size(ROOT / url[len(start) :])
+
+
+def test_icon_has_the_size_that_slicer_wants():
+    assert png_size(MODULE / "Resources" / "Icons" / f"{NAME}.png") == (128, 128)
+
+
+def test_description_is_short_enough_to_be_read():
+    description = extension_value("DESCRIPTION")
+    assert len(description) < 300
+    assert "not for clinical use" in description
