@@ -129,7 +129,7 @@ def _segment(
     session.segment(lesion.name, lesion.seed_ras_mm)
     progress = lambda name, done, total: on_step(f"Segmenting {name}: tile {done} of {total}")  # noqa: E731
     result = wait_for_lesion(session, lesion.name, progress)
-    return _Shown(lesion, result, *overlay(scene, volume_node, result, number))
+    return _Shown(lesion, result, *overlay(scene, volume_node, result, colour_of(number)))
 
 
 def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:

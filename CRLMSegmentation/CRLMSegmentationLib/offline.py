@@ -101,12 +101,13 @@ def _write_segments(path: Path, volume: Volume, results: list[LesionResult]) -> 
     from .scene.headless import new_scene
     from .scene.overlay import overlay
     from .scene.saving import save_segmentation
+    from .scene.seeds import colour_of
     from .scene.volumes import show_volume
 
     scene = new_scene()
     volume_node = show_volume(scene, volume, volume.device)
     for number, result in enumerate(results):
-        node, _ = overlay(scene, volume_node, result, number)
+        node, _ = overlay(scene, volume_node, result, colour_of(number))
     save_segmentation(node, path)
 
 

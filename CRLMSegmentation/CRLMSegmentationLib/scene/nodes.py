@@ -20,13 +20,11 @@ KEY = PREFIX + "Key"
 DEVICE = PREFIX + "Device"
 TIMESTAMP = PREFIX + "Timestamp"
 VOLUME_IDENTITY = PREFIX + "VolumeIdentity"
-SEED_CLASS = "vtkMRMLMarkupsFiducialNode"
 
 
 def find_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode | None:
     """The node of a class that this project made under a key, or None."""
-    for index in range(scene.GetNumberOfNodesByClass(class_name)):
-        node = scene.GetNthNodeByClass(index, class_name)
+    for node in nodes_of_class(scene, class_name):
         if node.GetClassName() == class_name and node.GetAttribute(KEY) == key:
             return node
     return None
@@ -71,6 +69,18 @@ def local_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(matrix)
     return to_array(matrix)
+
+
+def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
+    """All nodes of a class, in the order of the scene."""
+    return [scene.GetNthNodeByClass(index, class_name) for index in range(scene.GetNumberOfNodesByClass(class_name))]
+
+
+def tip_of(tool: slicer.vtkMRMLLinearTransformNode) -> np.ndarray:
+    """Where the origin of a tool's own frame is, world RAS mm, shape (3,)."""
+    matrix = vtk.vtkMatrix4x4()
+    tool.GetMatrixTransformToWorld(matrix)
+    return to_array(matrix)[:3, 3]
 
 
 def to_vtk_matrix(matrix: np.ndarray) -> vtk.vtkMatrix4x4:

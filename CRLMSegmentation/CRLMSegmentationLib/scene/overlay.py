@@ -9,17 +9,17 @@ import slicer
 
 from ..session import LesionResult
 from .nodes import local_to_world
-from .seeds import colour_of
+from .seeds import LESION_COLOURS
 from .segmentations import ShownLesion, show_lesions
 
 
 def overlay(
-    scene: slicer.vtkMRMLScene, volume_node: slicer.vtkMRMLScalarVolumeNode, result: LesionResult, number: int = 0
+    scene: slicer.vtkMRMLScene,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    result: LesionResult,
+    colour: tuple[float, float, float] = LESION_COLOURS[0],
 ) -> tuple[slicer.vtkMRMLSegmentationNode, dict[str, float]]:
     """Show a result over its volume.
-
-    Args:
-        number: of the lesion, from 0; chooses its colour.
 
     Returns:
         The segmentation node, and the timings `overlay` and `seed_to_overlay` in seconds.
@@ -29,7 +29,7 @@ def overlay(
     lesion = ShownLesion(
         name=result.request.lesion,
         mask=result.mask.mask,
-        colour=colour_of(number),
+        colour=colour,
         seed_ras_mm=np.array(result.request.seed_ras_mm),
         volume_identity=result.volume.identity,
         model_sha256=result.model_sha256,

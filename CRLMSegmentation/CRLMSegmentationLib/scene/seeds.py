@@ -10,8 +10,9 @@ import numpy as np
 import slicer
 
 from ..core.errors import SeedError
-from .nodes import PREFIX, SEED_CLASS, one_update
+from .nodes import PREFIX, nodes_of_class, one_update
 
+SEED_CLASS = "vtkMRMLMarkupsFiducialNode"
 LESION = PREFIX + "Lesion"
 """Attribute: the lesion that a seed belongs to; also the ID of its segment."""
 LESION_COLOURS = (
@@ -57,7 +58,7 @@ def show_seed(
 
 def seed_nodes(scene: slicer.vtkMRMLScene) -> dict[str, slicer.vtkMRMLMarkupsFiducialNode]:
     """The seed node of each lesion, in the order in which they were made."""
-    nodes = [scene.GetNthNodeByClass(n, SEED_CLASS) for n in range(scene.GetNumberOfNodesByClass(SEED_CLASS))]
+    nodes = nodes_of_class(scene, SEED_CLASS)
     return {node.GetAttribute(LESION): node for node in nodes if node.GetAttribute(LESION)}
 
 
@@ -81,6 +82,13 @@ def free_lesion_name(scene: slicer.vtkMRMLScene) -> str:
     while f"Tumour {number}" in taken or scene.GetFirstNodeByName(f"Tumour {number}"):
         number += 1
     return f"Tumour {number}"
+
+
+def free_colour(scene: slicer.vtkMRMLScene) -> tuple[float, float, float]:
+    """The first colour that no seed has; they come again when all are taken."""
+    nodes = list(seed_nodes(scene).values())
+    taken = {tuple(round(part, 2) for part in node.GetDisplayNode().GetSelectedColor()) for node in nodes}
+    return next((colour for colour in LESION_COLOURS if colour not in taken), colour_of(len(nodes)))
 
 
 def _checked(lesion: str, seed: np.ndarray) -> np.ndarray:

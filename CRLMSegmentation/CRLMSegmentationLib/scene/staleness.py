@@ -10,7 +10,7 @@ import slicer
 import vtk
 
 from ..core.volume import VolumeIdentity
-from .nodes import KEY, PREFIX, VOLUME_IDENTITY, identity_from_text, one_update
+from .nodes import KEY, PREFIX, VOLUME_IDENTITY, identity_from_text, nodes_of_class, one_update
 from .seeds import seeds_in
 
 CLASS = "vtkMRMLSegmentationNode"
@@ -31,8 +31,7 @@ def lesions_of(
 ) -> slicer.vtkMRMLSegmentationNode | None:
     """The segmentation that holds the lesions of a volume, or None."""
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-    for index in range(scene.GetNumberOfNodesByClass(CLASS)):
-        node = scene.GetNthNodeByClass(index, CLASS)
+    for node in nodes_of_class(scene, CLASS):
         if node.GetAttribute(KEY) == KEY_OF_LESIONS and node.GetNodeReferenceID(role) == volume_node.GetID():
             return node
     return None
@@ -67,6 +66,13 @@ def mark_stale(node: slicer.vtkMRMLSegmentationNode, current: VolumeIdentity | N
     return stale_ids
 
 
+def mark_all_stale(scene: slicer.vtkMRMLScene) -> None:
+    """Show every lesion of every volume as old."""
+    for node in nodes_of_class(scene, CLASS):
+        if node.GetAttribute(KEY) == KEY_OF_LESIONS:
+            mark_stale(node, None)
+
+
 def _seed_has_moved(segment: slicer.vtkSegment, seed_ras_mm: np.ndarray | None) -> bool:
     clicked = tag_of(segment, SEED)
     if seed_ras_mm is None or clicked is None:
@@ -78,6 +84,13 @@ def tag_of(segment: slicer.vtkSegment, name: str) -> str | None:
     """Value of a segment's tag, None where there is none."""
     value = vtk.reference("")
     return str(value) if segment.GetTag(name, value) else None
+
+
+def rename(segment: slicer.vtkSegment, name: str) -> None:
+    """Give a segment another name; that it is old stays said."""
+    shown = name + STALE_SUFFIX if tag_of(segment, STALE) == "1" else name
+    if segment.GetName() != shown:
+        segment.SetName(shown)
 
 
 def _look_old(segment: slicer.vtkSegment) -> None:

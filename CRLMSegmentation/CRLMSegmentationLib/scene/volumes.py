@@ -89,6 +89,15 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
     return Volume(_voxels(node.GetImageData()).copy(), ijk_to_ras, device, _timestamp_s(node))
 
 
+def content_stamp(node: slicer.vtkMRMLScalarVolumeNode) -> tuple:
+    """Changes whenever somebody writes voxels into a node or moves its grid; costs nothing to ask for."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    image = node.GetImageData()
+    scalars = image.GetPointData().GetScalars() if image else None
+    return image.GetMTime() if image else 0, scalars.GetMTime() if scalars else 0, to_array(matrix).tobytes()
+
+
 def shown_identity(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdentity | None:
     """Identity of the volume that `show_volume` put into a node last, None for nodes made by others."""
     return identity_from_text(node.GetAttribute(VOLUME_IDENTITY))

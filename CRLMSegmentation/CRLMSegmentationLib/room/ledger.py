@@ -1,0 +1,199 @@
+"""The lesions of a scene: seeds as the user has put them, outlines as they stand, undo and redo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import slicer
+
+from ..scene.history import History
+from ..scene.overlay import overlay
+from ..scene.seeds import seed_nodes, seeds_in, show_seed
+from ..scene.staleness import SEED, lesions_of, mark_all_stale, mark_stale, rename, tag_of
+from ..session import LesionResult
+from .current_volume import CurrentVolume
+from .lesions import Found, LesionEntry, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
+
+BUSY = (LesionState.WAITING, LesionState.RUNNING)
+
+
+class LesionLedger:
+    """Reads the scene at each `look`, so that nothing has to be observed.
+
+    Attributes:
+        entries: of each lesion that has a seed node.
+        active_lesion: the one whose seed was touched last.
+        stale: lesions whose outline belongs to another volume or seed than what is shown now.
+    """
+
+    def __init__(self, scene: slicer.vtkMRMLScene, volume: CurrentVolume, clock: Callable[[], float]) -> None:
+        self._scene, self._volume, self._clock = scene, volume, clock
+        self.entries: dict[str, LesionEntry] = {}
+        self.active_lesion: str | None = None
+        self.stale: set[str] = set()
+        self._histories: dict[str, History] = {}
+
+    @property
+    def segmentation_node(self) -> slicer.vtkMRMLSegmentationNode | None:
+        """The outlines of the current volume."""
+        node = self._volume.node
+        return lesions_of(self._scene, node) if node else None
+
+    def rows(self) -> list[LesionRow]:
+        """The lesions in the order in which their seeds were made."""
+        now_s = self._clock()
+        return [
+            row_of(lesion, node, self.entries.get(lesion, LesionEntry()), lesion in self.stale, now_s)
+            for lesion, node in seed_nodes(self._scene).items()
+        ]
+
+    def look(self) -> None:
+        """Take over what the user has done in the scene since the last look."""
+        self._look_at_seeds()
+        self._look_at_outlines()
+
+    def show(self, result: LesionResult) -> Found | None:
+        """Overlay an answer; returns None when its lesion has been removed meanwhile."""
+        lesion = result.request.lesion
+        seed_node = seed_nodes(self._scene).get(lesion)
+        if seed_node is None:
+            return None
+        self._remember()
+        colour = tuple(seed_node.GetDisplayNode().GetSelectedColor())
+        node, timings_s = overlay(self._scene, self._volume.node, result, colour)
+        result = replace(result, timings_s={**result.timings_s, **timings_s})
+        entry = self.entries.setdefault(lesion, LesionEntry())
+        entry.found = outline_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
+        entry.state, entry.reason = LesionState.DONE, ""
+        self._rename_segments()
+        self.refresh_staleness()
+        return entry.found
+
+    def refresh_staleness(self) -> None:
+        """Mark what no longer belongs to the volume or the seed that is shown."""
+        node = self.segmentation_node
+        self.stale = set(mark_stale(node, self._volume.identity)) if node else set()
+
+    def adopt(self) -> None:
+        """Take over outlines that the scene holds already, as after loading one."""
+        node = self.segmentation_node
+        if node is None:
+            return
+        for lesion, seed_ras_mm in seeds_in(self._scene).items():
+            entry = self.entries.setdefault(lesion, LesionEntry())
+            if entry.found is None and node.GetSegmentation().GetSegment(lesion) is not None:
+                entry.found, entry.state = outline_of(node, lesion), LesionState.DONE
+                entry.seed_ras_mm, entry.is_asked = seed_ras_mm, True
+
+    def leave_volume(self) -> None:
+        """The outlines of the volume before stay in the scene and look old."""
+        mark_all_stale(self._scene)
+        for entry in self.entries.values():
+            entry.found = None
+            if entry.state is LesionState.DONE:
+                entry.state = LesionState.NEW
+        self.stale = set()
+
+    @property
+    def can_undo(self) -> bool:
+        history = self._history
+        return history is not None and history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        history = self._history
+        return history is not None and history.can_redo
+
+    def undo(self) -> None:
+        """Bring back the outlines as they were before the last change."""
+        if self.can_undo:
+            self._take_back(self._history.undo(self.segmentation_node, self._outlines()))
+
+    def redo(self) -> None:
+        """Take the last `undo` back."""
+        if self.can_redo:
+            self._take_back(self._history.redo(self.segmentation_node, self._outlines()))
+
+    def _look_at_seeds(self) -> None:
+        nodes, seeds = seed_nodes(self._scene), seeds_in(self._scene)
+        for lesion in [lesion for lesion in self.entries if lesion not in nodes]:
+            self._remove(lesion)
+        moved = [lesion for lesion in nodes if self._notice_seed(lesion, seeds.get(lesion))]
+        if moved:
+            self.active_lesion = moved[-1]
+            self.refresh_staleness()
+        self._rename_segments()
+
+    def _notice_seed(self, lesion: str, seed_ras_mm: np.ndarray | None) -> bool:
+        entry = self.entries.setdefault(lesion, LesionEntry())
+        if not entry.has_moved_to(seed_ras_mm):
+            return False
+        entry.seed_ras_mm, entry.moved_at_s, entry.is_asked = seed_ras_mm, self._clock(), False
+        if entry.state in (LesionState.UNPLACED, LesionState.NEW, LesionState.FAILED):
+            entry.state, entry.reason = (LesionState.UNPLACED if seed_ras_mm is None else LesionState.NEW), ""
+        return True
+
+    def _look_at_outlines(self) -> None:
+        node = self.segmentation_node
+        for lesion, entry in self.entries.items():
+            if entry.found is None:
+                continue
+            if node is None or node.GetSegmentation().GetSegment(lesion) is None:
+                entry.found = None
+                entry.state = LesionState.NEW if entry.state is LesionState.DONE else entry.state
+            elif voxels_changed_at(node, lesion) != entry.found.changed_at:
+                self._measure_again(node, lesion, entry)
+
+    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: LesionEntry) -> None:
+        before = entry.found
+        after = outline_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
+        entry.found = replace(after, corrected=before.corrected or after.fingerprint != before.fingerprint)
+
+    def _rename_segments(self) -> None:
+        node = self.segmentation_node
+        for lesion, seed_node in seed_nodes(self._scene).items() if node else ():
+            segment = node.GetSegmentation().GetSegment(lesion)
+            if segment is not None:
+                rename(segment, seed_node.GetName())
+
+    def _remove(self, lesion: str) -> None:
+        node = self.segmentation_node
+        if node is not None and node.GetSegmentation().GetSegment(lesion) is not None:
+            self._remember()
+            node.GetSegmentation().RemoveSegment(lesion)
+        del self.entries[lesion]
+        self.stale.discard(lesion)
+        if self.active_lesion == lesion:
+            self.active_lesion = next(iter(self.entries), None)
+
+    @property
+    def _history(self) -> History | None:
+        node = self.segmentation_node
+        return self._histories.setdefault(node.GetID(), History()) if node else None
+
+    def _outlines(self) -> dict[str, Found]:
+        return {lesion: entry.found for lesion, entry in self.entries.items() if entry.found}
+
+    def _remember(self) -> None:
+        if self.segmentation_node is not None:
+            self._history.remember(self.segmentation_node, self._outlines())
+
+    def _take_back(self, outlines: dict[str, Found]) -> None:
+        """Fit seeds and entries to a segmentation that `undo` or `redo` has brought back."""
+        node, nodes = self.segmentation_node, seed_nodes(self._scene)
+        for lesion in node.GetSegmentation().GetSegmentIDs():
+            segment = node.GetSegmentation().GetSegment(lesion)
+            place = tag_of(segment, SEED)
+            if place and lesion not in nodes:
+                show_seed(self._scene, lesion, np.array(place.split(), float), segment.GetColor())
+        for lesion in seed_nodes(self._scene):
+            entry, found = self.entries.setdefault(lesion, LesionEntry()), outlines.get(lesion)
+            there = found is not None and node.GetSegmentation().GetSegment(lesion) is not None
+            entry.found = replace(found, changed_at=voxels_changed_at(node, lesion)) if there else None
+            if entry.state not in BUSY:
+                entry.state, entry.reason = (LesionState.DONE if there else LesionState.NEW), ""
+            entry.is_asked = True  # whoever undoes does not want it computed again at once
+        self._look_at_seeds()
+        self.refresh_staleness()

@@ -1,0 +1,168 @@
+"""What is known of each lesion of a scene: how far it is, what was found, and whether that still holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import slicer
+
+from ..core.postprocessing import measure
+from ..scene.masks import fingerprint, mask_of_segment
+from ..session import LesionResult
+
+CORRECTED = "corrected by hand"
+
+
+class LesionState(Enum):
+    """UNPLACED: has no seed yet. NEW: has a seed, was never asked for."""
+
+    UNPLACED = "unplaced"
+    NEW = "new"
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An outline in the scene.
+
+    Attributes:
+        result: it came from; None when it was loaded with a scene.
+        seconds: from the seed to the overlay.
+        volume_arrived_s: `time.monotonic()` when its volume came.
+        fingerprint: of the outline, see `scene.masks.fingerprint`.
+        changed_at: modification time of the segment's voxels (VTK's counter) when the outline was measured.
+        corrected: a user has changed the outline since.
+    """
+
+    result: LesionResult | None
+    seconds: float | None
+    volume_arrived_s: float | None
+    volume_ml: float
+    diameters_mm: tuple[float, float, float]
+    fingerprint: str
+    changed_at: int
+    corrected: bool = False
+
+
+@dataclass(eq=False)
+class LesionEntry:
+    """One lesion.
+
+    Attributes:
+        seed_ras_mm: where the seed was when last looked at.
+        moved_at_s: when it was seen to move.
+        is_asked: somebody has asked for the lesion at this seed, so it is not asked for by itself.
+    """
+
+    seed_ras_mm: np.ndarray | None = None
+    moved_at_s: float = 0.0
+    state: LesionState = LesionState.UNPLACED
+    reason: str = ""
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    asked_at_s: float = 0.0
+    is_asked: bool = False
+    found: Found | None = None
+
+    def has_moved_to(self, seed_ras_mm: np.ndarray | None) -> bool:
+        if self.seed_ras_mm is None or seed_ras_mm is None:
+            return self.seed_ras_mm is not seed_ras_mm
+        return not np.array_equal(self.seed_ras_mm, seed_ras_mm)
+
+
+@dataclass(frozen=True)
+class LesionRow:
+    """A lesion as a table shows it.
+
+    Attributes:
+        lesion: its key; stays when the user renames it.
+        is_current: the outline belongs to the volume shown now and to the seed where it is now.
+        volume_ml, diameters_mm: None without an outline.
+        volume_age_s: since the volume of the outline came; None when that is not known.
+        warnings: in plain words.
+        reason: why there is no (new) outline.
+    """
+
+    lesion: str
+    name: str
+    colour: tuple[float, float, float]
+    state: LesionState
+    is_current: bool
+    volume_ml: float | None
+    diameters_mm: tuple[float, float, float] | None
+    seconds: float | None
+    volume_age_s: float | None
+    warnings: tuple[str, ...]
+    reason: str
+    stage: str
+    done: int
+    total: int
+    elapsed_s: float
+
+
+def outline_of(
+    node: slicer.vtkMRMLSegmentationNode,
+    lesion: str,
+    result: LesionResult | None = None,
+    seconds: float | None = None,
+    volume_arrived_s: float | None = None,
+    corrected: bool = False,
+) -> Found:
+    """Measure a lesion as it stands in the scene."""
+    mask, ijk_to_ras = mask_of_segment(node, lesion)
+    volume_ml, diameters_mm = measure(mask, ijk_to_ras)
+    return Found(
+        result,
+        seconds,
+        volume_arrived_s,
+        volume_ml,
+        diameters_mm,
+        fingerprint(mask, ijk_to_ras),
+        voxels_changed_at(node, lesion),
+        corrected,
+    )
+
+
+def voxels_changed_at(node: slicer.vtkMRMLSegmentationNode, lesion: str) -> int:
+    """VTK's modification counter of a segment's voxels, 0 without any."""
+    voxels = node.GetSegmentation().GetSegment(lesion).GetRepresentation("Binary labelmap")
+    return 0 if voxels is None else voxels.GetMTime()
+
+
+def row_of(
+    lesion: str, seed_node: slicer.vtkMRMLMarkupsFiducialNode, entry: LesionEntry, is_stale: bool, now_s: float
+) -> LesionRow:
+    found = entry.found
+    arrived_s = found.volume_arrived_s if found else None
+    busy = entry.state in (LesionState.WAITING, LesionState.RUNNING)
+    return LesionRow(
+        lesion=lesion,
+        name=seed_node.GetName(),
+        colour=tuple(seed_node.GetDisplayNode().GetSelectedColor()) if seed_node.GetDisplayNode() else (1.0, 1.0, 1.0),
+        state=entry.state,
+        is_current=found is not None and not is_stale,
+        volume_ml=found.volume_ml if found else None,
+        diameters_mm=found.diameters_mm if found else None,
+        seconds=found.seconds if found else None,
+        volume_age_s=None if arrived_s is None else now_s - arrived_s,
+        warnings=_warnings_of(found),
+        reason=entry.reason,
+        stage=entry.stage,
+        done=entry.done,
+        total=entry.total,
+        elapsed_s=now_s - entry.asked_at_s if busy else 0.0,
+    )
+
+
+def _warnings_of(found: Found | None) -> tuple[str, ...]:
+    if found is None:
+        return ()
+    if found.corrected:
+        return (CORRECTED,)
+    return found.result.mask.warnings if found.result else ()

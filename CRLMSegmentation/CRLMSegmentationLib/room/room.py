@@ -1,0 +1,299 @@
+"""A session shown in a scene: seeds in, outlines out.
+
+Something calls `tick` every 10 to 20 ms, a QTimer in Slicer. Seeds, volumes and outlines are read from the scene
+at each turn instead of being observed: there is no observer to be left behind, and a node that a user deletes is
+simply not there at the next turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import slicer
+
+from ..core.crop_format import CROP_SIZE_LIMITS_MM
+from ..core.errors import CrlmError, SeedError
+from ..igtl.link import Link, LinkState
+from ..scene.crop_box import crop_box, crop_box_size_mm, show_crop_box
+from ..scene.instruments import is_tracked, show_transform
+from ..scene.nodes import tip_of
+from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
+from ..scene.volumes import show_volume
+from ..session import (
+    CANCELLED,
+    LesionFailed,
+    LesionProgress,
+    LesionResult,
+    LesionSegmented,
+    LinkChanged,
+    ModelReady,
+    Refused,
+    Session,
+    TransformArrived,
+    VolumeArrived,
+)
+from .current_volume import CurrentVolume
+from .ledger import LesionLedger
+from .lesions import LesionEntry, LesionState
+
+logger = logging.getLogger(__name__)
+
+SETTLE_S = 0.3
+"""A seed that has lain still for so long has been placed; a dragged one is not segmented at every step."""
+RATE_WINDOW_S = 2.0
+LOG_LINES = 500
+VOLUME_GONE = "the volume was removed before the answer came; choose a volume and segment again"
+SAME_MM = 0.01
+
+
+class Room:
+    """What a surgeon works with.
+
+    Args:
+        scene: Slicer's own, or one of `scene.headless.new_scene`.
+        session: closed together with this.
+        clock: seconds that never go back.
+
+    Attributes:
+        volume, ledger: the volume that is segmented, and its lesions.
+        auto_segment: segment by itself when a seed has been placed or moved.
+        crop_size_mm: edge of the cube around a seed.
+        mirroring: average over mirrored copies.
+        link_state, link_reason: of the source.
+        ready: what the engine said when it was ready, or None.
+        engine_problem: why the engine has given up, empty otherwise.
+        devices: what has arrived over the link, device name to "volume" or "transform".
+        log: what has happened, oldest first, for people.
+    """
+
+    def __init__(
+        self, scene: slicer.vtkMRMLScene, session: Session, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.scene, self.session, self._clock = scene, session, clock
+        self.volume = CurrentVolume(scene, session, clock)
+        self.ledger = LesionLedger(scene, self.volume, clock)
+        self.auto_segment, self.mirroring = True, False
+        self.crop_size_mm = session.model.crop_size_mm
+        self.link_state, self.link_reason = LinkState.CLOSED, ""
+        self.ready: ModelReady | None = None
+        self.engine_problem = ""
+        self.devices: dict[str, str] = {}
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self._arrivals_s: deque[float] = deque()
+        self._box_size_mm: float | None = None
+
+    def use_link(self, link: Link | None) -> None:
+        """Take volumes and transforms from a link, or from none; the one before is closed."""
+        self.session.use_link(link)
+        self.devices, self._arrivals_s = {}, deque()
+        self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
+
+    def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Segment in a volume of the scene from now on.
+
+        Raises:
+            VolumeError, GeometryError: it cannot be segmented.
+        """
+        if node is not self.volume.node:
+            self.ledger.leave_volume()
+        self.volume.take(node)
+        self.ledger.adopt()
+        self.ledger.refresh_staleness()
+
+    @property
+    def messages_per_s(self) -> float:
+        """Messages of the link in the last seconds."""
+        limit_s = self._clock() - RATE_WINDOW_S
+        return sum(arrived_s > limit_s for arrived_s in self._arrivals_s) / RATE_WINDOW_S
+
+    @property
+    def message_age_s(self) -> float | None:
+        """Since the last message of the link; None before the first."""
+        return self._clock() - self._arrivals_s[-1] if self._arrivals_s else None
+
+    def add_seed(self, seed_ras_mm: np.ndarray | None = None) -> slicer.vtkMRMLMarkupsFiducialNode:
+        """A seed for one more lesion; without a place it waits for the user to place it."""
+        lesion = free_lesion_name(self.scene)
+        self.ledger.active_lesion = lesion
+        return show_seed(self.scene, lesion, seed_ras_mm, free_colour(self.scene))
+
+    def add_seed_at_tip(self, tool: slicer.vtkMRMLLinearTransformNode | None) -> slicer.vtkMRMLMarkupsFiducialNode:
+        """A seed where the tip of a tracked tool is now.
+
+        Raises:
+            SeedError: no tool, or it is not tracked at this moment.
+        """
+        if tool is None:
+            raise SeedError("no tool is chosen; choose the transform of a tracked tool")
+        if not is_tracked(tool):
+            raise SeedError(f"'{tool.GetName()}' is not tracked at this moment; bring it into the tracker's field")
+        return self.add_seed(tip_of(tool))
+
+    def remove_seed(self, lesion: str) -> None:
+        """Remove a lesion with its outline; undo brings both back."""
+        node = seed_nodes(self.scene).get(lesion)
+        if node is not None:
+            self.scene.RemoveNode(node)
+
+    def segment(self, lesions: Sequence[str] | None = None) -> None:
+        """Ask for lesions, all that have a seed by default; the answers come with `tick`.
+
+        Raises:
+            SeedError: no seed has been placed.
+            VolumeError: there is no volume.
+        """
+        seeds = seeds_in(self.scene)
+        wanted = [lesion for lesion in (seeds if lesions is None else lesions) if lesion in seeds]
+        if not wanted:
+            raise SeedError("no seed has been placed; place one in the middle of the tumour")
+        self.volume.read_again_if_changed()
+        for lesion in wanted:
+            self._ask_for(lesion, seeds[lesion])
+
+    def restart_engine(self) -> None:
+        """Try again after the engine has given up."""
+        self.engine_problem = ""
+        self.session.engine.start()
+
+    def tick(self, budget_s: float = 0.004) -> None:
+        """Do what is due; never blocks for long."""
+        newest: dict[str, TransformArrived] = {}
+        for event in self.session.poll(budget_s):
+            if isinstance(event, TransformArrived):
+                self._arrivals_s.append(self._clock())
+                newest[event.message.device] = event
+            else:
+                self._handle(event)
+        self._show_transforms(newest.values())
+        self._look_at_volume()
+        self.ledger.look()
+        self._look_at_crop_box()
+        if self.auto_segment:
+            self._segment_settled()
+
+    def close(self) -> None:
+        """End the link and the engine with everything they have started."""
+        self.session.close()
+
+    def note(self, text: str) -> None:
+        """Add a line to the log."""
+        logger.info("%s", text)
+        self.log.append(f"{time.strftime('%H:%M:%S')} {text}")
+
+    def _handle(self, event: object) -> None:
+        if isinstance(event, VolumeArrived):
+            self._take_volume(event)
+        elif isinstance(event, LinkChanged):
+            self.link_state, self.link_reason = event.state, event.reason
+            self.note(f"link {event.state.value} {event.reason}".rstrip())
+        elif isinstance(event, ModelReady):
+            self.ready, self.engine_problem = event, ""
+            self.note(f"model ready on {event.device} after {event.cold_start_s:.1f} s")
+        elif isinstance(event, LesionProgress):
+            self._take_progress(event)
+        elif isinstance(event, LesionSegmented):
+            self._take_result(event.result)
+        elif isinstance(event, LesionFailed):
+            self._take_failure(event)
+        elif isinstance(event, Refused):
+            self.note(f"'{event.device}' cannot be used: {event.reason}")
+
+    def _take_volume(self, event: VolumeArrived) -> None:
+        volume = event.volume
+        node = show_volume(self.scene, volume, volume.device)
+        self._arrivals_s.append(self._clock())
+        self.devices[volume.device] = "volume"
+        self.note(f"volume {volume.identity} received in {event.receive_s:.2f} s")
+        if volume is not self.session.volume:
+            return
+        if node is not self.volume.node:
+            self.ledger.leave_volume()
+        self.volume.take(node, volume)
+        self.ledger.adopt()
+        self.ledger.refresh_staleness()
+
+    def _show_transforms(self, events: Iterable[TransformArrived]) -> None:
+        for event in events:
+            message = event.message
+            self.devices[message.device] = "transform"
+            show_transform(self.scene, message.device, message.matrix, message.status)
+        while self._arrivals_s and self._clock() - self._arrivals_s[0] > RATE_WINDOW_S and len(self._arrivals_s) > 1:
+            self._arrivals_s.popleft()
+
+    def _take_progress(self, event: LesionProgress) -> None:
+        entry = self.ledger.entries.get(event.lesion)
+        if entry is not None:
+            entry.state = LesionState.RUNNING
+            entry.stage, entry.done, entry.total = event.stage, event.done, event.total
+
+    def _take_result(self, result: LesionResult) -> None:
+        lesion = result.request.lesion
+        if self.volume.node is None:
+            self._fail(lesion, VOLUME_GONE)
+            return
+        found = self.ledger.show(result)
+        if found is not None:
+            self.note(f"{lesion}: {found.volume_ml:.1f} ml in {found.seconds:.1f} s")
+
+    def _take_failure(self, event: LesionFailed) -> None:
+        if event.lesion is None:
+            self.engine_problem, self.ready = event.reason, None
+            self.note(event.reason)
+        elif event.reason == CANCELLED:
+            entry = self.ledger.entries.get(event.lesion)
+            if entry is not None:
+                entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
+            self.note(f"{event.lesion}: cancelled")
+        else:
+            self._fail(event.lesion, event.reason)
+
+    def _fail(self, lesion: str, reason: str) -> None:
+        entry = self.ledger.entries.get(lesion)
+        if entry is not None:
+            entry.state, entry.reason = LesionState.FAILED, reason
+        self.note(f"{lesion}: {reason}")
+
+    def _look_at_volume(self) -> None:
+        if self.volume.is_lost:
+            self.session.cancel()
+            self.ledger.leave_volume()
+            self.volume.leave()
+            self.note("the volume was removed from the scene")
+        elif self.volume.notice_change():
+            self.note(f"'{self.volume.node.GetName()}' has changed; its outlines are out of date")
+            self.ledger.refresh_staleness()
+
+    def _look_at_crop_box(self) -> None:
+        """Keep the box a cube around the active seed; a size that the user gave it is taken over."""
+        box, entry = crop_box(self.scene), self.ledger.entries.get(self.ledger.active_lesion or "")
+        if box is not None and self._box_size_mm is not None:
+            size_mm = crop_box_size_mm(box)
+            if abs(size_mm - self._box_size_mm) > SAME_MM:
+                low, high = CROP_SIZE_LIMITS_MM
+                self.crop_size_mm = min(max(low, size_mm), high)
+        if entry is not None and entry.seed_ras_mm is not None:
+            show_crop_box(self.scene, entry.seed_ras_mm, self.crop_size_mm)
+            self._box_size_mm = self.crop_size_mm
+
+    def _segment_settled(self) -> None:
+        now_s = self._clock()
+        if self.volume.node is None:
+            return
+        for lesion, entry in self.ledger.entries.items():
+            has_settled = entry.seed_ras_mm is not None and now_s - entry.moved_at_s >= SETTLE_S
+            if has_settled and not entry.is_asked:
+                self.segment([lesion])
+
+    def _ask_for(self, lesion: str, seed_ras_mm: np.ndarray) -> None:
+        entry = self.ledger.entries.setdefault(lesion, LesionEntry())
+        entry.is_asked, entry.asked_at_s = True, self._clock()
+        entry.stage, entry.done, entry.total = "", 0, 0
+        try:
+            self.session.segment(lesion, seed_ras_mm, self.crop_size_mm, self.mirroring)
+            entry.state, entry.reason = LesionState.WAITING, ""
+        except CrlmError as error:
+            self._fail(lesion, str(error))

@@ -1,0 +1,43 @@
+"""The crop around a seed as a box that the user can see and resize."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+from .nodes import find_node, make_node, one_update
+
+CLASS = "vtkMRMLMarkupsROINode"
+NAME = "Crop"
+
+
+def crop_box(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLMarkupsROINode | None:
+    """The box, or None."""
+    return find_node(scene, CLASS, NAME)
+
+
+def show_crop_box(scene: slicer.vtkMRMLScene, center_ras_mm: np.ndarray, size_mm: float) -> None:
+    """Show a cube around a point in world RAS; one that is there is moved, if it is not there already."""
+    node = crop_box(scene) or _make_box(scene)
+    if np.allclose(node.GetCenterWorld(), center_ras_mm) and np.allclose(node.GetSize(), size_mm):
+        return
+    with one_update(node):
+        node.SetCenterWorld([float(x) for x in center_ras_mm])
+        node.SetSize([float(size_mm)] * 3)
+
+
+def crop_box_size_mm(node: slicer.vtkMRMLMarkupsROINode) -> float:
+    """Edge of the smallest cube that holds the box."""
+    return float(max(node.GetSize()))
+
+
+def _make_box(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLMarkupsROINode:
+    node = make_node(scene, CLASS, NAME)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetFillVisibility(False)
+    display.SetTextScale(0.0)
+    display.SetHandlesInteractive(True)
+    display.SetTranslationHandleVisibility(False)
+    display.SetRotationHandleVisibility(False)
+    return node

@@ -1,0 +1,429 @@
+"""A session shown in a real MRML scene; only engine and clock are stubs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.errors import SeedError, VolumeError
+from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.igtl.link import LinkState
+from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
+from CRLMSegmentationLib.room.lesions import CORRECTED, LesionState
+from CRLMSegmentationLib.room.room import SETTLE_S, Room
+from CRLMSegmentationLib.scene.crop_box import crop_box
+from CRLMSegmentationLib.scene.headless import new_scene
+from CRLMSegmentationLib.scene.masks import mask_in_volume, mask_of_segment
+from CRLMSegmentationLib.scene.nodes import nodes_of_class
+from CRLMSegmentationLib.scene.seeds import seed_nodes, show_seed
+from CRLMSegmentationLib.scene.volumes import show_volume
+from CRLMSegmentationLib.session import Session
+from slicer import vtkOrientedImageData, vtkSlicerSegmentationsModuleLogic
+from vtk.util.numpy_support import vtk_to_numpy
+
+SEED = (20.0, 20.0, 20.0)
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+class StubLink:
+    def __init__(self):
+        self.state, self.state_reason, self.receiving = LinkState.CONNECTED, "", None
+        self.inbox, self.closed = [], False
+
+    def poll(self, budget_s=0.004):
+        messages, self.inbox = self.inbox, []
+        return messages
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def room(engine, model, clock):
+    made = Room(new_scene(), Session(engine, model), clock)
+    made.auto_segment = False
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def link(room):
+    made = StubLink()
+    room.use_link(made)
+    return made
+
+
+@pytest.fixture
+def with_volume(room, tiny_volume):
+    """A room in which a volume of the scene has been chosen."""
+    room.use_node(show_volume(room.scene, tiny_volume, "recvol"))
+    return room
+
+
+def answer(room, engine, lesions=None):
+    room.segment(lesions)
+    for _ in range(1 if lesions is None else len(lesions)):
+        room.tick()
+        engine.finish()
+        room.tick()
+
+
+def row(room, number=0):
+    return room.ledger.rows()[number]
+
+
+def paint(room, lesion, box):
+    """What the Segment Editor does with a brush: fill a box (K, J, I) of the current volume."""
+    node = room.ledger.segmentation_node
+    mask = mask_in_volume(node, lesion, room.session.volume)
+    mask[box] = True
+    image = vtkOrientedImageData()
+    image.SetDimensions(mask.shape[::-1])
+    image.AllocateScalars(3, 1)
+    vtk_to_numpy(image.GetPointData().GetScalars())[:] = mask.ravel()
+    logic = vtkSlicerSegmentationsModuleLogic
+    logic.SetBinaryLabelmapToSegment(image, node, lesion, logic.MODE_REPLACE, image.GetExtent())
+
+
+def test_seed_in_a_volume_of_the_scene_becomes_an_outline(with_volume, engine, tiny_volume):
+    with_volume.add_seed(SEED)
+    with_volume.tick()
+    assert row(with_volume).state is LesionState.NEW
+    answer(with_volume, engine)
+    found = row(with_volume)
+    truth = tiny_volume.array < 80
+    mask = mask_in_volume(with_volume.ledger.segmentation_node, "Tumour 1", tiny_volume)
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.95
+    assert (found.state, found.is_current, found.name) == (LesionState.DONE, True, "Tumour 1")
+    assert found.volume_ml == pytest.approx(mask.sum() * np.prod(tiny_volume.spacing_mm) / 1000)
+    assert found.volume_age_s == 0
+
+
+def test_seed_that_lies_still_is_segmented_by_itself_and_only_once(with_volume, engine, clock):
+    with_volume.auto_segment = True
+    node = with_volume.add_seed(SEED)
+    with_volume.tick()
+    clock.now_s += SETTLE_S / 2
+    node.SetNthControlPointPositionWorld(0, 20.5, 20.0, 20.0)
+    with_volume.tick()
+    clock.now_s += SETTLE_S / 2
+    with_volume.tick()
+    assert not engine.jobs
+    clock.now_s += SETTLE_S / 2 + 0.01
+    with_volume.tick()
+    with_volume.tick()
+    engine.finish()
+    for _ in range(5):
+        clock.now_s += 1
+        with_volume.tick()
+    assert len(engine.jobs) == 1
+    assert row(with_volume).state is LesionState.DONE
+
+
+def test_moved_seed_makes_the_outline_old_at_the_next_turn(with_volume, engine):
+    node = with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    node.SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
+    with_volume.tick()
+    assert not row(with_volume).is_current
+    assert with_volume.ledger.segmentation_node.GetSegmentation().GetSegment("Tumour 1").GetName().endswith("date)")
+    answer(with_volume, engine)
+    assert row(with_volume).is_current
+
+
+def test_seed_moved_while_the_network_runs_makes_the_late_answer_old(with_volume, engine):
+    node = with_volume.add_seed(SEED)
+    with_volume.segment()
+    with_volume.tick()
+    node.SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
+    engine.finish()
+    with_volume.tick()
+    with_volume.tick()
+    assert not row(with_volume).is_current
+
+
+def test_voxels_overwritten_in_place_make_the_outline_old(with_volume, engine, tiny_volume):
+    with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    image = with_volume.volume.node.GetImageData()
+    vtk_to_numpy(image.GetPointData().GetScalars())[:] = 7
+    image.GetPointData().GetScalars().Modified()
+    with_volume.tick()
+    assert not row(with_volume).is_current
+    assert with_volume.session.volume.identity == tiny_volume_identity(with_volume, tiny_volume)
+    answer(with_volume, engine)
+    assert row(with_volume).is_current
+    assert (with_volume.session.volume.array == 7).all()
+
+
+def tiny_volume_identity(room, tiny_volume):
+    """What was segmented stays a copy, whatever is written into the scene."""
+    return replace(tiny_volume, device=room.session.volume.device).identity
+
+
+def test_new_volume_over_the_link_makes_the_outline_old(room, link, engine, tiny_volume, clock):
+    link.inbox = [image_of(tiny_volume)]
+    room.tick()
+    room.add_seed(SEED)
+    answer(room, engine)
+    assert row(room).is_current
+    clock.now_s += 3
+    assert row(room).volume_age_s == pytest.approx(3)
+    link.inbox = [image_of(replace(tiny_volume, array=tiny_volume.array + 1, timestamp_s=9.0))]
+    room.tick()
+    assert not row(room).is_current
+
+
+def test_only_the_followed_device_is_segmented_others_are_shown(room, link, tiny_volume):
+    room.session.followed_device = "live"
+    link.inbox = [image_of(replace(tiny_volume, device="other")), image_of(replace(tiny_volume, device="live"))]
+    room.tick()
+    link.inbox = [image_of(replace(tiny_volume, device="other", timestamp_s=9.0))]
+    room.tick()
+    assert room.volume.node.GetName() == "live"
+    assert room.devices == {"other": "volume", "live": "volume"}
+
+
+def test_transforms_of_one_turn_are_shown_once_and_the_rate_is_known(room, link, clock):
+    for turn in range(20):
+        link.inbox = [TransformMessage("StylusToReference", turn, np.diag([1.0, 1, 1, 1])) for _ in range(6)]
+        room.tick()
+        clock.now_s += 0.1
+    assert len(nodes_of_class(room.scene, "vtkMRMLLinearTransformNode")) == 1
+    assert room.messages_per_s == pytest.approx(60, rel=0.1)
+    assert room.message_age_s == pytest.approx(0.1)
+    clock.now_s += 10
+    room.tick()
+    assert room.messages_per_s == 0
+    assert room.message_age_s == pytest.approx(10.1)
+
+
+def test_several_lesions_keep_apart(with_volume, engine):
+    for shift in (0, 1, 2):
+        with_volume.add_seed(np.array(SEED) + [shift, 0, 0])
+    with_volume.tick()
+    answer(with_volume, engine, ["Tumour 2", "Tumour 3", "Tumour 1"])
+    assert [r.state for r in with_volume.ledger.rows()] == [LesionState.DONE] * 3
+    assert len({r.colour for r in with_volume.ledger.rows()}) == 3
+
+
+def test_renamed_seed_renames_its_outline(with_volume, engine):
+    node = with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    node.SetName("segment VIII")
+    with_volume.tick()
+    assert with_volume.ledger.segmentation_node.GetSegmentation().GetSegment("Tumour 1").GetName() == "segment VIII"
+    assert row(with_volume).name == "segment VIII"
+
+
+def test_removed_seed_takes_its_outline_along_and_undo_brings_both_back(with_volume, engine):
+    with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    volume_ml = row(with_volume).volume_ml
+    with_volume.remove_seed("Tumour 1")
+    with_volume.tick()
+    assert with_volume.ledger.rows() == []
+    assert with_volume.ledger.segmentation_node.GetSegmentation().GetNumberOfSegments() == 0
+    with_volume.ledger.undo()
+    with_volume.tick()
+    assert row(with_volume).volume_ml == pytest.approx(volume_ml)
+    assert row(with_volume).is_current
+    np.testing.assert_allclose(seed_nodes(with_volume.scene)["Tumour 1"].GetNthControlPointPositionWorld(0), SEED)
+
+
+def test_undo_and_redo_go_through_corrections_too(with_volume, engine):
+    with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    first_ml = row(with_volume).volume_ml
+    paint(with_volume, "Tumour 1", np.s_[0:8, 0:8, 0:8])
+    with_volume.tick()
+    corrected_ml = row(with_volume).volume_ml
+    assert corrected_ml > first_ml
+    assert row(with_volume).warnings == (CORRECTED,)
+    answer(with_volume, engine)
+    assert row(with_volume).volume_ml == pytest.approx(first_ml)
+    with_volume.ledger.undo()
+    with_volume.tick()
+    assert row(with_volume).volume_ml == pytest.approx(corrected_ml)
+    assert row(with_volume).warnings == (CORRECTED,)
+    with_volume.ledger.redo()
+    with_volume.tick()
+    assert row(with_volume).volume_ml == pytest.approx(first_ml)
+    assert row(with_volume).warnings == ()
+
+
+def test_undo_does_not_compute_again_by_itself(with_volume, engine, clock):
+    with_volume.auto_segment = True
+    with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    answer(with_volume, engine)
+    with_volume.ledger.undo()
+    for _ in range(5):
+        clock.now_s += 1
+        with_volume.tick()
+    assert len(engine.jobs) == 2
+
+
+def test_volume_deleted_during_inference_ends_it_and_says_why(with_volume, engine):
+    with_volume.add_seed(SEED)
+    with_volume.segment()
+    with_volume.tick()
+    with_volume.scene.RemoveNode(with_volume.volume.node)
+    with_volume.tick()
+    with_volume.tick()
+    assert not with_volume.session.busy
+    assert with_volume.volume.node is None
+    assert row(with_volume).volume_ml is None
+    with pytest.raises(VolumeError, match="there is no volume"):
+        with_volume.segment()
+
+
+def test_outlines_of_a_deleted_volume_look_old(with_volume, engine):
+    with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    node = with_volume.ledger.segmentation_node
+    with_volume.scene.RemoveNode(with_volume.volume.node)
+    with_volume.tick()
+    assert node.GetSegmentation().GetSegment("Tumour 1").GetName() == "Tumour 1 (out of date)"
+
+
+@pytest.mark.parametrize("what", ["seed", "segmentation"])
+def test_node_deleted_during_inference_does_no_harm(with_volume, engine, what):
+    node = with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    with_volume.segment()
+    with_volume.tick()
+    with_volume.scene.RemoveNode(node if what == "seed" else with_volume.ledger.segmentation_node)
+    with_volume.tick()
+    engine.finish()
+    with_volume.tick()
+    rows = with_volume.ledger.rows()
+    assert rows == [] if what == "seed" else rows[0].state is LesionState.DONE
+
+
+def test_cancel_gives_back_what_was_there(with_volume, engine):
+    with_volume.add_seed(SEED)
+    with_volume.segment()
+    with_volume.tick()
+    with_volume.session.cancel()
+    with_volume.tick()
+    assert row(with_volume).state is LesionState.NEW
+    answer(with_volume, engine)
+    with_volume.segment()
+    with_volume.tick()
+    with_volume.session.cancel()
+    with_volume.tick()
+    assert row(with_volume).state is LesionState.DONE
+    assert row(with_volume).is_current
+
+
+def test_failure_is_told_in_the_row_and_a_moved_seed_clears_it(with_volume, engine):
+    node = with_volume.add_seed(SEED)
+    with_volume.segment()
+    with_volume.tick()
+    engine.fail("the worker died; try again")
+    with_volume.tick()
+    assert (row(with_volume).state, row(with_volume).reason) == (LesionState.FAILED, "the worker died; try again")
+    node.SetNthControlPointPositionWorld(0, 21.0, 20.0, 20.0)
+    with_volume.tick()
+    assert (row(with_volume).state, row(with_volume).reason) == (LesionState.NEW, "")
+
+
+def test_seed_outside_the_volume_is_told_in_its_row(with_volume):
+    with_volume.add_seed([500, 0, 0])
+    with_volume.segment()
+    assert row(with_volume).state is LesionState.FAILED
+    assert "outside the volume" in row(with_volume).reason
+
+
+def test_without_seed_or_volume_the_next_step_is_said(room):
+    with pytest.raises(SeedError, match="place one"):
+        room.segment()
+    room.add_seed(SEED)
+    with pytest.raises(VolumeError, match="connect to a source"):
+        room.segment()
+
+
+def test_seed_from_a_tool_lies_at_its_tip(room, link):
+    matrix = np.eye(4)
+    matrix[:3, 3] = [3, 4, 5]
+    link.inbox = [TransformMessage("StylusToReference", 1.0, matrix)]
+    room.tick()
+    tool = room.scene.GetFirstNodeByName("StylusToReference")
+    assert room.add_seed_at_tip(tool).GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 5))
+    link.inbox = [TransformMessage("StylusToReference", 2.0, matrix, {"TransformStatus": "MISSING"})]
+    room.tick()
+    with pytest.raises(SeedError, match="not tracked"):
+        room.add_seed_at_tip(tool)
+    with pytest.raises(SeedError, match="choose the transform"):
+        room.add_seed_at_tip(None)
+
+
+def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):
+    node = with_volume.add_seed(SEED)
+    with_volume.tick()
+    box = crop_box(with_volume.scene)
+    assert box.GetCenterWorld() == pytest.approx(SEED)
+    assert box.GetSize() == pytest.approx([30] * 3)
+    box.SetSize([24.0, 40.0, 24.0])
+    with_volume.tick()
+    assert with_volume.crop_size_mm == pytest.approx(40)
+    assert box.GetSize() == pytest.approx([40] * 3)
+    node.SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
+    with_volume.tick()
+    assert box.GetCenterWorld() == pytest.approx((22, 20, 20))
+    answer(with_volume, engine)
+    assert with_volume.ledger.entries["Tumour 1"].found.result.request.crop_size_mm == pytest.approx(40)
+    with_volume.crop_size_mm = 26.0
+    with_volume.tick()
+    assert box.GetSize() == pytest.approx([26] * 3)
+
+
+def test_outlines_of_a_loaded_scene_are_taken_over_and_not_computed_again(with_volume, engine, model, clock):
+    with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    volume_ml = row(with_volume).volume_ml
+    later = Room(with_volume.scene, Session(engine, model), clock)
+    later.use_node(with_volume.volume.node)
+    for _ in range(3):
+        later.tick()
+        clock.now_s += 1
+    assert row(later).volume_ml == pytest.approx(volume_ml)
+    assert row(later).is_current
+    assert len(engine.jobs) == 1
+
+
+def test_no_nodes_leak_over_many_answers(with_volume, engine):
+    node = with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    before = with_volume.scene.GetNumberOfNodes()
+    for n in range(10):
+        node.SetNthControlPointPositionWorld(0, 20.0 + 0.1 * n, 20.0, 20.0)
+        answer(with_volume, engine)
+    assert with_volume.scene.GetNumberOfNodes() == before
+
+
+def test_closing_ends_link_and_engine(room, link, engine):
+    room.close()
+    assert link.closed
+    assert engine.closed
+
+
+def test_mask_of_a_segment_has_its_place(with_volume, engine, tiny_volume):
+    show_seed(with_volume.scene, "Tumour 1", SEED)
+    answer(with_volume, engine)
+    mask, ijk_to_ras = mask_of_segment(with_volume.ledger.segmentation_node, "Tumour 1")
+    center = ijk_to_ras @ [*np.argwhere(mask)[:, ::-1].mean(0), 1]
+    np.testing.assert_allclose(center[:3], SEED, atol=1.0)
+    assert isinstance(tiny_volume, Volume)
