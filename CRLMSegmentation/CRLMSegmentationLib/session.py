@@ -179,23 +179,32 @@ class Session:
         return self._running is not None or bool(self._waiting)
 
     def segment(
-        self, lesion: str, seed_ras_mm: np.ndarray, crop_size_mm: float | None = None, mirroring: bool = False
+        self,
+        lesion: str,
+        seed_ras_mm: np.ndarray,
+        crop_size_mm: float | None = None,
+        mirroring: bool = False,
+        volume: Volume | None = None,
     ) -> SeedRequest:
-        """Ask for the lesion at a seed in the current volume. The answer comes as an event.
+        """Ask for the lesion at a seed. The answer comes as an event.
+
+        Args:
+            volume: to look in, the current one by default.
 
         Raises:
             SeedError: no volume yet, or the seed is not in what was swept.
         """
-        if self.volume is None:
+        volume = volume or self.volume
+        if volume is None:
             raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
-        seed = check_seed(self.volume, seed_ras_mm)
+        seed = check_seed(volume, seed_ras_mm)
         request = SeedRequest(lesion, tuple(map(float, seed)), crop_size_mm or self.model.crop_size_mm, mirroring)
         self._waiting = deque(job for job in self._waiting if job.request.lesion != lesion)
         if self._running and self._running.request.lesion == lesion:
             self._running = None
             self.engine.cancel()
-        job = _Job(request, self.volume, time.monotonic())
-        if self._receive_s:
+        job = _Job(request, volume, time.monotonic())
+        if volume is self.volume and self._receive_s:
             job.timings_s["receive"] = self._receive_s
         self._waiting.append(job)
         return request

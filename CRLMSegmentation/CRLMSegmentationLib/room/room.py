@@ -17,6 +17,7 @@ import slicer
 
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError, SeedError
+from ..core.volume import Volume
 from ..igtl.link import Link, LinkState
 from ..scene.crop_box import crop_box, crop_box_size_mm, show_crop_box
 from ..scene.instruments import is_tracked, show_transform
@@ -46,6 +47,8 @@ SETTLE_S = 0.3
 """A seed that has lain still for so long has been placed; a dragged one is not segmented at every step."""
 RATE_WINDOW_S = 2.0
 LOG_LINES = 500
+KNOWN_ANSWER = "known answer"
+"""Name under which the pre-flight check asks; no lesion of the scene is called like this."""
 VOLUME_GONE = "the volume was removed before the answer came; choose a volume and segment again"
 SAME_MM = 0.01
 
@@ -64,10 +67,12 @@ class Room:
         crop_size_mm: edge of the cube around a seed.
         mirroring: average over mirrored copies.
         link_state, link_reason: of the source.
-        ready: what the engine said when it was ready, or None.
+        ready: what the engine said when it was ready; None while it is not.
+        last_ready: the same, kept when the engine has given up since.
         engine_problem: why the engine has given up, empty otherwise.
         devices: what has arrived over the link, device name to "volume" or "transform".
         log: what has happened, oldest first, for people.
+        known_answer, known_answer_problem: what came of `ask_known_answer`.
     """
 
     def __init__(
@@ -80,9 +85,12 @@ class Room:
         self.crop_size_mm = session.model.crop_size_mm
         self.link_state, self.link_reason = LinkState.CLOSED, ""
         self.ready: ModelReady | None = None
+        self.last_ready: ModelReady | None = None
         self.engine_problem = ""
         self.devices: dict[str, str] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self.known_answer: LesionResult | None = None
+        self.known_answer_problem = ""
         self._arrivals_s: deque[float] = deque()
         self._box_size_mm: float | None = None
 
@@ -154,6 +162,15 @@ class Room:
         for lesion in wanted:
             self._ask_for(lesion, seeds[lesion])
 
+    def ask_known_answer(self, volume: Volume, seed_ras_mm: np.ndarray) -> None:
+        """Segment in a volume that is not shown; the answer comes as `known_answer`.
+
+        Raises:
+            SeedError: the seed is not in what was swept.
+        """
+        self.known_answer, self.known_answer_problem = None, ""
+        self.session.segment(KNOWN_ANSWER, seed_ras_mm, volume=volume)
+
     def restart_engine(self) -> None:
         """Try again after the engine has given up."""
         self.engine_problem = ""
@@ -191,7 +208,8 @@ class Room:
             self.link_state, self.link_reason = event.state, event.reason
             self.note(f"link {event.state.value} {event.reason}".rstrip())
         elif isinstance(event, ModelReady):
-            self.ready, self.engine_problem = event, ""
+            self.ready = self.last_ready = event
+            self.engine_problem = ""
             self.note(f"model ready on {event.device} after {event.cold_start_s:.1f} s")
         elif isinstance(event, LesionProgress):
             self._take_progress(event)
@@ -232,6 +250,9 @@ class Room:
 
     def _take_result(self, result: LesionResult) -> None:
         lesion = result.request.lesion
+        if lesion == KNOWN_ANSWER:
+            self.known_answer = result
+            return
         if self.volume.node is None:
             self._fail(lesion, VOLUME_GONE)
             return
@@ -243,6 +264,8 @@ class Room:
         if event.lesion is None:
             self.engine_problem, self.ready = event.reason, None
             self.note(event.reason)
+        elif event.lesion == KNOWN_ANSWER:
+            self.known_answer_problem = event.reason
         elif event.reason == CANCELLED:
             entry = self.ledger.entries.get(event.lesion)
             if entry is not None:

@@ -1,0 +1,749 @@
+"""3D Slicer's module CRLMSegmentation: connect, drop a seed, see the tumour.
+
+Wiring only: the panel reads its widgets, calls one method of the logic or of its `Room`, and shows what has come of
+it. Everything else stands in CRLMSegmentationLib, which is imported when the panel is first used, so that Slicer
+starts as fast as without this module.
+
+No observers and no threads (in Slicer they starve): one QTimer drives `Room.tick`, which reads the scene.
+"""
+
+import html
+import logging
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Callable, Optional
+
+import qt
+import slicer
+from slicer import vtkMRMLLinearTransformNode, vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+LIBRARY = "CRLMSegmentationLib"
+TICK_MS = 10
+"""Between two turns of the room; a turn takes a few milliseconds."""
+REFRESH_TURNS = 10
+"""The panel is redrawn every so many turns."""
+TIP_KEY, SEGMENT_KEY = "F9", "F10"
+SAMPLES = ("phantom-hypoechoic", "phantom-isoechoic", "phantom-several")
+GREEN, AMBER, RED, GREY = "#3fb950", "#e69f00", "#f85149", "#8b949e"
+LIVE, RECORDED, IN_SCENE = 0, 1, 2
+"""Tabs of the source."""
+
+
+class CRLMSegmentation(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        super().__init__(parent)
+        parent.title = _("CRLM Segmentation")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "IGT")]
+        parent.dependencies = []
+        parent.contributors = ["The contributors of CRLMSegmentation"]
+        parent.helpText = _(
+            "Outlines colorectal liver metastases in tracked intraoperative 3D ultrasound: connect to the tracker, put "
+            "one seed into the tumour, and its outline appears beside the tracked instruments. "
+            "Research software, not a medical device, not for clinical use. "
+            'See <a href="{url}">the tutorial</a>.'
+        ).format(url="https://github.com/CRLMSegmentation/CRLMSegmentation")
+        parent.acknowledgementText = _(
+            "Follows the method of Natali et al., Netherlands Cancer Institute (arXiv 2511.05253). "
+            "The network is nnU-Net (Isensee et al., doi 10.1038/s41592-020-01008-z)."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    """Offer the shipped simulated cases in the module Sample Data."""
+    import SampleData
+    from CRLMSegmentationLib.core.case import CASE_FILE, load_case
+    from CRLMSegmentationLib.core.resources import resource_path
+
+    icons = Path(__file__).parent / "Resources" / "Icons"
+    for sample in SAMPLES:
+        folder = resource_path("SampleCases", sample)
+        volume = load_case(folder, verify=False).volumes[0].file
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category="CRLMSegmentation",
+            sampleName=f"CRLM-{sample}",
+            uris=(folder / volume).as_uri(),
+            fileNames=f"{sample}.nrrd",
+            nodeNames=sample,
+            checksums=f"SHA256:{_recorded_hash(folder / CASE_FILE, volume)}",
+            thumbnailFileName=str(icons / f"{sample}.png"),
+        )
+
+
+def _recorded_hash(case_file: Path, name: str) -> str:
+    import json
+
+    return json.loads(case_file.read_text("utf-8"))["files"][name]
+
+
+@parameterNodeWrapper
+class CRLMSegmentationParameterNode:
+    """What is saved with the scene.
+
+    Attributes:
+        cropSize: width of the cube around a seed, mm.
+    """
+
+    host: Annotated[str, Default("127.0.0.1")]
+    port: Annotated[int, WithinRange(1, 65535), Default(18944)]
+    casePath: Path
+    speed: Annotated[float, WithinRange(0.1, 20.0), Default(1.0)]
+    volume: vtkMRMLScalarVolumeNode
+    tool: vtkMRMLLinearTransformNode
+    cropSize: Annotated[float, WithinRange(20.0, 400.0), Default(80.0)]
+    autoSegment: Annotated[bool, Default(True)]
+    mirroring: Annotated[bool, Default(False)]
+    opacity: Annotated[float, WithinRange(0.0, 1.0), Default(0.8)]
+    outlineOnly: Annotated[bool, Default(False)]
+    outputFolder: Path
+
+
+class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: Optional[CRLMSegmentationLogic] = None
+        self.ui: Any = None
+        self._parameters: Optional[CRLMSegmentationParameterNode] = None
+        self._parametersTag: Any = None
+        self._timer: Any = None
+        self._shortcuts: list = []
+        self._preflight: Any = None
+        self._turn = 0
+        self._shown: dict = {}
+
+    # ---- life of the panel
+
+    def setup(self):
+        super().setup()
+        panel = slicer.util.loadUI(self.resourcePath("UI/CRLMSegmentation.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = CRLMSegmentationLogic()
+        self._timer = qt.QTimer()
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self.onTick)
+        self._connectButtons()
+        self._prepareTables()
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        slicer.app.aboutToQuit.connect(self.onQuit)
+
+    def _connectButtons(self):
+        ui = self.ui
+        for button, handler in (
+            (ui.connectButton, self.onConnect),
+            (ui.playButton, self.onPlay),
+            (ui.placeButton, self.onPlace),
+            (ui.tipButton, self.onSeedAtTip),
+            (ui.applyButton, self.onApply),
+            (ui.correctButton, self.onCorrect),
+            (ui.againButton, self.onAgain),
+            (ui.undoButton, lambda *_: self._do(lambda room: room.ledger.undo())),
+            (ui.redoButton, lambda *_: self._do(lambda room: room.ledger.redo())),
+            (ui.removeButton, self.onRemove),
+            (ui.saveButton, self.onSave),
+            (ui.runPreflightButton, self.onPreflight),
+            (ui.installButton, self.onInstall),
+            (ui.copyLogButton, self.onCopyLog),
+            (ui.dismissButton, lambda *_: self.ui.messageFrame.setVisible(False)),
+        ):
+            button.clicked.connect(handler)
+        ui.positionSlider.valueChanged.connect(self.onSeek)
+        ui.speedSpinBox.valueChanged.connect(self.onSpeed)
+        ui.volumeSelector.currentNodeChanged.connect(self.onVolumeChosen)
+        ui.connectorSelector.currentNodeChanged.connect(self.onConnectorChosen)
+        ui.followedComboBox.activated.connect(self.onFollow)
+        ui.lesionTable.cellChanged.connect(self.onLesionRenamed)
+        ui.lesionTable.itemSelectionChanged.connect(self.onLesionSelected)
+
+    def _prepareTables(self):
+        ui = self.ui
+        ui.followedComboBox.addItem(_("the newest volume"))
+        for table in (ui.lesionTable, ui.preflightTable):
+            table.verticalHeader().setVisible(False)
+            table.horizontalHeader().setStretchLastSection(True)
+            table.setWordWrap(True)
+        ui.installButton.setVisible(False)
+
+    def enter(self):
+        """The user opens the module: shortcuts work, and the model is warmed up."""
+        self._useParameters()
+        self._installShortcuts()
+        self._startRoom()
+
+    def exit(self):
+        """The user goes to another module; tracking and inference go on, shortcuts do not."""
+        self._removeShortcuts()
+
+    def cleanup(self):
+        """The panel goes for good: at reload and at the end of Slicer."""
+        self._removeShortcuts()
+        self._endRoom()
+        self._dropParameters()
+        self.removeObservers()
+        slicer.app.aboutToQuit.disconnect(self.onQuit)
+
+    def onReload(self):
+        for name in [name for name in sys.modules if name.split(".")[0] == LIBRARY]:
+            del sys.modules[name]
+        super().onReload()
+
+    def onQuit(self):
+        self._endRoom()
+
+    def onSceneStartClose(self, caller=None, event=None):
+        self._endRoom()
+        self._dropParameters()
+
+    def onSceneEndClose(self, caller=None, event=None):
+        if self.parent.isEntered:
+            self._useParameters()
+
+    def onSceneEndImport(self, caller=None, event=None):
+        if self.parent.isEntered:
+            self._useParameters()
+            self._startRoom()
+
+    # ---- parameters
+
+    def _useParameters(self):
+        """Bind the panel to the parameter node of the scene, a new one if the user has deleted it."""
+        self._dropParameters()
+        self._parameters = self.logic.getParameterNode()
+        self._parametersTag = self._parameters.connectGui(self.ui)
+
+    def _dropParameters(self):
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._parametersTag)
+        self._parameters, self._parametersTag = None, None
+
+    def _applyParameters(self, room):
+        """Give what is set in the panel to the room, and take back what was changed in the views."""
+        ui = self.ui
+        room.auto_segment, room.mirroring = ui.autoCheckBox.checked, ui.mirroringCheckBox.checked
+        if self._shown.get("cropSize") != ui.cropSizeSlider.value:
+            room.crop_size_mm = ui.cropSizeSlider.value
+        elif room.crop_size_mm != ui.cropSizeSlider.value:
+            ui.cropSizeSlider.value = room.crop_size_mm
+        self._shown["cropSize"] = ui.cropSizeSlider.value
+        self.logic.showLesions(room, ui.opacitySlider.value, ui.outlineCheckBox.checked)
+
+    # ---- the room
+
+    def _startRoom(self):
+        """Returns the room, or None when it cannot be; then the panel says why."""
+        if self.logic.room is None:
+            try:
+                self.logic.openRoom()
+            except Exception as error:
+                self._tell(error)
+                return None
+            self._shown = {}
+            volume = self.ui.volumeSelector.currentNode()
+            if volume is not None:
+                self.onVolumeChosen(volume)
+        self._timer.start()
+        return self.logic.room
+
+    def _endRoom(self):
+        if self._timer is not None:
+            self._timer.stop()
+        self._preflight = None
+        self.logic.closeRoom()
+        self._shown = {}
+        self._refresh()
+
+    def _do(self, action: Callable) -> Any:
+        """Do something with the room; an error is told, with its cause and the next action."""
+        room = self._startRoom()
+        if room is None:
+            return None
+        try:
+            return action(room)
+        except Exception as error:
+            self._tell(error)
+            return None
+
+    def onTick(self):
+        room = self.logic.room
+        if room is None:
+            return
+        try:
+            self._applyParameters(room)
+            self.logic.tick()
+        except Exception as error:  # one bad turn must not stop the tracking
+            self._tell(error)
+        self._turn += 1
+        if self._turn % REFRESH_TURNS == 0:
+            self._refresh()
+
+    # ---- 1 source
+
+    def onConnect(self, *_args):
+        host, port = self.ui.hostLineEdit.text.strip(), self.ui.portSpinBox.value
+        self._do(lambda room: self.logic.connectOrDisconnect(host, port))
+        self._refresh()
+
+    def onConnectorChosen(self, node):
+        self._do(lambda room: self.logic.source.use_connector(node))
+
+    def onPlay(self, *_args):
+        path = self.ui.casePathLineEdit.currentPath
+        self._do(lambda room: self.logic.source.play_or_pause(Path(path), self.ui.speedSpinBox.value))
+        self._refresh()
+
+    def onSpeed(self, speed):
+        if self.logic.recording is not None:
+            self.logic.recording.speed = speed
+
+    def onSeek(self, position_s):
+        recording = self.logic.recording
+        if recording is not None and abs(position_s - self._shown.get("position", position_s)) > 0.05:
+            recording.seek(position_s)
+
+    def onVolumeChosen(self, node):
+        if node is not None and self.logic.room is not None and node is not self.logic.room.volume.node:
+            self._do(lambda room: self.logic.source.use_node(node))
+
+    def onFollow(self, index):
+        device = self.ui.followedComboBox.itemText(index) if index > 0 else None
+        self._do(lambda room: setattr(room.session, "followed_device", device))
+
+    # ---- 2 seed
+
+    def onPlace(self, *_args):
+        self._do(lambda room: self.logic.startPlacing())
+
+    def onSeedAtTip(self, *_args):
+        self._do(lambda room: room.add_seed_at_tip(self.ui.toolSelector.currentNode()))
+
+    # ---- 3 segment
+
+    def onApply(self, *_args):
+        self._do(lambda room: room.session.cancel() if room.session.busy else room.segment())
+        self._refresh()
+
+    # ---- 4 result
+
+    @property
+    def selectedLesion(self) -> Optional[str]:
+        rows = self._shown.get("lesions", ())
+        index = self.ui.lesionTable.currentRow()
+        return rows[index] if 0 <= index < len(rows) else (rows[0] if rows else None)
+
+    def onLesionSelected(self):
+        if self.logic.room is not None and self.selectedLesion:
+            self.logic.room.ledger.active_lesion = self.selectedLesion
+
+    def onLesionRenamed(self, row, column):
+        rows = self._shown.get("lesions", ())
+        if column == 0 and row < len(rows) and not self._shown.get("filling"):
+            self._do(lambda room: self.logic.renameLesion(rows[row], self.ui.lesionTable.item(row, 0).text()))
+
+    def onCorrect(self, *_args):
+        self._do(lambda room: self.logic.correct(self.selectedLesion))
+
+    def onAgain(self, *_args):
+        self._do(lambda room: room.segment([self.selectedLesion] if self.selectedLesion else None))
+
+    def onRemove(self, *_args):
+        if self.selectedLesion:
+            self._do(lambda room: room.remove_seed(self.selectedLesion))
+
+    def onSave(self, *_args):
+        folder = self._do(lambda room: self.logic.save(Path(self.ui.outputDirectoryButton.directory)))
+        if folder is not None:
+            slicer.util.showStatusMessage(_("Saved to {folder}").format(folder=folder), 10000)
+            self._say(_("Saved to {folder}").format(folder=folder))
+
+    # ---- pre-flight, messages
+
+    def onPreflight(self, *_args):
+        self._preflight = self._do(lambda room: self.logic.preflight(Path(self.ui.outputDirectoryButton.directory)))
+        self._refresh()
+
+    def onInstall(self, *_args):
+        names = ", ".join(package.requirement for package in self.logic.missingPackages())
+        question = _("Install into 3D Slicer: {names}?\nIt takes some minutes, in which Slicer does not answer.")
+        if not slicer.util.confirmYesNoDisplay(question.format(names=names)):
+            return
+        try:
+            self.logic.install(self._say)
+        except Exception as error:
+            self._tell(error)
+            return
+        self._endRoom()
+        self._say(_("Installed. Press 'Check everything' to prove it with a known answer."))
+        self._startRoom()
+
+    def onCopyLog(self, *_args):
+        slicer.app.clipboard().setText(self.logic.logText())
+
+    def _tell(self, error: Exception):
+        """Show an error; what is not ours is logged with its traceback."""
+        logging.log(logging.WARNING if self.logic.isOurs(error) else logging.ERROR, "%s", error, exc_info=error)
+        self.logic.note(f"{type(error).__name__}: {error}")
+        self._say(str(error) or type(error).__name__)
+
+    def _say(self, text: str):
+        self.ui.messageLabel.setText(html.escape(text))
+        self.ui.installButton.setVisible(bool(self.logic.missingPackages()))
+        self.ui.messageFrame.setVisible(True)
+        slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+
+    # ---- shortcuts
+
+    def _installShortcuts(self):
+        self._removeShortcuts()
+        for key, handler in ((TIP_KEY, self.onSeedAtTip), (SEGMENT_KEY, self.onApply)):
+            shortcut = qt.QShortcut(slicer.util.mainWindow())
+            shortcut.setKey(qt.QKeySequence(key))
+            shortcut.connect("activated()", handler)
+            self._shortcuts.append(shortcut)
+
+    def _removeShortcuts(self):
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(False)
+            shortcut.setParent(None)
+            shortcut.deleteLater()
+        self._shortcuts = []
+
+    # ---- what the panel shows
+
+    def _refresh(self):
+        """Redraw what has changed."""
+        room = self.logic.room
+        rows = room.ledger.rows() if room else []
+        for label, text in self.logic.statusTexts().items():
+            getattr(self.ui, label).setText(text)
+        self._refreshSource(room)
+        self._refreshProgress(room, rows)
+        self._refreshLesions(rows)
+        self._refreshPreflight()
+        problem = room.engine_problem if room else ""
+        if problem and self._shown.get("problem") != problem:
+            self._say(problem)
+        self._shown["problem"] = problem
+
+    def _refreshSource(self, room):
+        ui, recording = self.ui, self.logic.recording
+        connected = self.logic.source is not None and self.logic.source.is_network
+        ui.connectButton.setText(_("Disconnect") if connected else _("Connect"))
+        ui.playButton.setText(_("Pause") if recording is not None and recording.is_playing else _("Play"))
+        if recording is not None:
+            self._shown["position"] = recording.position_s
+            ui.positionSlider.maximum = max(0.1, recording.duration_s)
+            ui.positionSlider.value = recording.position_s
+        devices = dict(room.devices) if room else {}
+        if devices != self._shown.get("devices"):
+            self._shown["devices"] = devices
+            ui.deviceList.clear()
+            for device, kind in sorted(devices.items()):
+                ui.deviceList.addItem(f"{device}  ({kind})")
+            chosen = ui.followedComboBox.currentText
+            ui.followedComboBox.clear()
+            ui.followedComboBox.addItem(_("the newest volume"))
+            for device in sorted(name for name, kind in devices.items() if kind == "volume"):
+                ui.followedComboBox.addItem(device)
+            ui.followedComboBox.setCurrentIndex(max(0, ui.followedComboBox.findText(chosen)))
+
+    def _refreshProgress(self, room, rows):
+        busy = room is not None and room.session.busy
+        self.ui.applyButton.setText(_("Cancel") if busy else _("Segment"))
+        running = next((row for row in rows if row.state.value == "running"), None)
+        bar = self.ui.progressBar
+        bar.setEnabled(busy)
+        bar.maximum, bar.value = (max(1, running.total), running.done) if running else (1, 0)
+        bar.setFormat(self.logic.progressText(running) if running else _("waiting for the model") if busy else " ")
+
+    def _refreshLesions(self, rows):
+        table, cells = self.ui.lesionTable, [self.logic.cellsOf(row) for row in rows]
+        ui, lesions = self.ui, [row.lesion for row in rows]
+        for button in (ui.correctButton, ui.againButton, ui.removeButton, ui.saveButton):
+            button.setEnabled(bool(rows))
+        room = self.logic.room
+        ui.undoButton.setEnabled(room is not None and room.ledger.can_undo)
+        ui.redoButton.setEnabled(room is not None and room.ledger.can_redo)
+        if cells == self._shown.get("cells"):
+            return
+        self._shown.update(cells=cells, lesions=lesions, filling=True)
+        table.setRowCount(len(rows))
+        for index, (row, (*texts, colour)) in enumerate(zip(rows, cells)):
+            for column, text in enumerate(texts):
+                item = table.item(index, column) or qt.QTableWidgetItem()
+                item.setText(text)
+                item.setToolTip(text)
+                item.setForeground(qt.QBrush(qt.QColor.fromRgbF(*row.colour) if column == 0 else qt.QColor(colour)))
+                if column > 0:
+                    item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+                table.setItem(index, column, item)
+        table.resizeRowsToContents()
+        self._shown["filling"] = False
+
+    def _refreshPreflight(self):
+        if self._preflight is None:
+            return
+        checks = self._preflight.checks()
+        if checks == self._shown.get("checks"):
+            return
+        self._shown["checks"] = checks
+        colours = {"green": GREEN, "amber": AMBER, "red": RED, "pending": GREY}
+        table = self.ui.preflightTable
+        table.setRowCount(len(checks))
+        for index, check in enumerate(checks):
+            for column, text in enumerate((check.name, check.text, check.action)):
+                item = qt.QTableWidgetItem(("● " if column == 0 else "") + text)
+                item.setForeground(qt.QBrush(qt.QColor(colours[check.level.value])))
+                item.setToolTip(text)
+                table.setItem(index, column, item)
+        table.resizeColumnToContents(0)
+        table.resizeRowsToContents()
+
+
+class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
+    """Works without a panel; something must call `tick` every 10 to 20 ms.
+
+    Args:
+        makeEngine: makes an `inference.engine.Engine` for a model package; None for nnU-Net in a process of its own.
+
+    Attributes:
+        room: the session in the scene, see `CRLMSegmentationLib.room.room.Room`; None before it is opened.
+        source: where it takes its volumes from, see `CRLMSegmentationLib.room.source.Source`.
+    """
+
+    def __init__(self, makeEngine: Optional[Callable] = None):
+        super().__init__()
+        self.makeEngine = makeEngine or self._makeWorker
+        self.room: Any = None
+        self.source: Any = None
+
+    def getParameterNode(self):
+        return CRLMSegmentationParameterNode(super().getParameterNode())
+
+    # ---- the room
+
+    def openRoom(self, modelFolder: Optional[Path] = None):
+        """Load the model's description and start its worker."""
+        from CRLMSegmentationLib.core import i18n
+        from CRLMSegmentationLib.inference.model_package import model_or_default
+        from CRLMSegmentationLib.room.room import Room
+        from CRLMSegmentationLib.room.source import Source
+        from CRLMSegmentationLib.session import Session
+
+        i18n.translator = lambda text: translate("CRLMSegmentation", text)
+        model = model_or_default(modelFolder)
+        self.room = Room(slicer.mrmlScene, Session(self.makeEngine(model), model))
+        self.source = Source(self.room)
+
+    def closeRoom(self):
+        """End the link and the worker with everything they have started."""
+        room, self.room, self.source = self.room, None, None
+        if room is not None:
+            room.close()
+
+    def tick(self):
+        before = self.room.volume.node
+        self.source.follow_connector()
+        self.room.tick()
+        if self.room.volume.node is not None and self.room.volume.node is not before:
+            slicer.util.setSliceViewerLayers(background=self.room.volume.node, fit=True)
+
+    @staticmethod
+    def pythonExecutable() -> str:
+        """The interpreter that runs Slicer's packages; Slicer's own is hidden inside the application.
+
+        Raises:
+            RuntimeError: there is none.
+        """
+        beside = (
+            Path(slicer.app.slicerHome) / "bin" / ("PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer")
+        )
+        found = shutil.which("PythonSlicer") or (str(beside) if beside.is_file() else sys.executable)
+        if not found:
+            raise RuntimeError(
+                _("PythonSlicer was not found beside {home}; install Slicer again").format(home=slicer.app.slicerHome)
+            )
+        return found
+
+    def _makeWorker(self, model):
+        from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+
+        return WorkerEngine(model, python=self.pythonExecutable())
+
+    # ---- source, seeds and results
+
+    @property
+    def recording(self):
+        """The recorded case that is played, or None."""
+        return self.source.recording if self.source is not None else None
+
+    def connectOrDisconnect(self, host: str, port: int):
+        if self.source.is_network:
+            self.source.stop()
+        else:
+            self.source.connect(host, port)
+
+    def startPlacing(self):
+        """Let the user click the next seed into the views; one that was not placed yet is used first."""
+        from CRLMSegmentationLib.scene.seeds import seed_nodes, seed_of
+
+        waiting = [node for node in seed_nodes(slicer.mrmlScene).values() if seed_of(node) is None]
+        node = waiting[0] if waiting else self.room.add_seed()
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
+        selection.SetActivePlaceNodeID(node.GetID())
+        interaction = slicer.app.applicationLogic().GetInteractionNode()
+        interaction.SetPlaceModePersistence(0)
+        interaction.SetCurrentInteractionMode(interaction.Place)
+
+    def renameLesion(self, lesion: str, name: str):
+        from CRLMSegmentationLib.scene.seeds import seed_nodes
+
+        node = seed_nodes(slicer.mrmlScene).get(lesion)
+        if node is not None and name.strip():
+            node.SetName(name.strip())
+
+    def showLesions(self, room, opacity: float, outlineOnly: bool):
+        """How outlines and surfaces look."""
+        node = room.ledger.segmentation_node
+        display = node.GetDisplayNode() if node else None
+        if display is not None and (display.GetOpacity3D(), display.GetVisibility2DFill()) != (
+            opacity,
+            not outlineOnly,
+        ):
+            display.SetOpacity3D(opacity)
+            display.SetVisibility2DFill(not outlineOnly)
+
+    def correct(self, lesion: Optional[str]):
+        """Open the Segment Editor on a lesion.
+
+        Raises:
+            SeedError: it has no outline yet.
+        """
+        from CRLMSegmentationLib.core.errors import SeedError
+
+        node = self.room.ledger.segmentation_node
+        if node is None or lesion is None or node.GetSegmentation().GetSegment(lesion) is None:
+            raise SeedError(_("there is no outline to correct; segment the lesion first"))
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.util.getModuleWidget("SegmentEditor").editor
+        editor.setSegmentationNode(node)
+        editor.setSourceVolumeNode(self.room.volume.node)
+        editor.setCurrentSegmentID(lesion)
+
+    def save(self, folder: Path) -> Path:
+        """Save scene, outlines and report into a new folder; returns it."""
+        from CRLMSegmentationLib.room.saving import save
+
+        return save(self.room, folder)
+
+    def preflight(self, folder: Path):
+        """Begin the checks before the incision; the card fills while `tick` goes on."""
+        from CRLMSegmentationLib.room.preflight import Preflight
+
+        return Preflight(self.room, folder)
+
+    # ---- installation
+
+    def missingPackages(self) -> list:
+        from CRLMSegmentationLib.dependencies import missing
+
+        return missing()
+
+    def install(self, say: Callable[[str], None]):
+        """Install what is missing, after the user has agreed."""
+        from CRLMSegmentationLib.room.installing import install_missing
+
+        install_missing(say)
+
+    # ---- texts
+
+    @staticmethod
+    def isOurs(error: Exception) -> bool:
+        """Whether an error was raised on purpose, with cause and next action."""
+        errors = sys.modules.get("CRLMSegmentationLib.core.errors")
+        return errors is not None and isinstance(error, errors.CrlmError)
+
+    def note(self, text: str):
+        if self.room is not None:
+            self.room.note(text)
+
+    def logText(self) -> str:
+        return "\n".join(self.room.log) if self.room is not None else ""
+
+    def statusTexts(self) -> dict:
+        """Rich text of each label of the status strip."""
+        from CRLMSegmentationLib.room.texts import status_texts
+
+        return status_texts(self.room)
+
+    @staticmethod
+    def progressText(row) -> str:
+        from CRLMSegmentationLib.room.texts import progress_text
+
+        return progress_text(row)
+
+    @staticmethod
+    def cellsOf(row) -> tuple:
+        """Texts of a lesion's line in the table, and the colour of its state."""
+        from CRLMSegmentationLib.room.texts import cells_of, colour_of_state
+
+        return (*cells_of(row), colour_of_state(row))
+
+
+class CRLMSegmentationTest(ScriptedLoadableModuleTest):
+    """Plays a shipped case, drops its seed, and checks the outline against the truth. Needs torch and nnunetv2."""
+
+    PATIENCE_S = 180.0
+    LEAST_DICE = 0.7
+
+    def runTest(self):
+        slicer.mrmlScene.Clear(False)
+        self.test_recordedCaseBecomesAnOutline()
+
+    def test_recordedCaseBecomesAnOutline(self):
+        import time
+
+        from CRLMSegmentationLib.core.case import load_case
+        from CRLMSegmentationLib.core.resources import resource_path
+
+        case = load_case(resource_path("SampleCases", SAMPLES[0]))
+        lesion = case.lesions[0]
+        logic = CRLMSegmentationLogic()
+        logic.openRoom()
+        try:
+            logic.source.play_or_pause(case.folder, 20.0)
+            room, end_s = logic.room, time.monotonic() + self.PATIENCE_S
+            while not (room.ledger.rows() and room.ledger.rows()[0].is_current):
+                logic.tick()
+                if room.volume.node is not None and not room.ledger.rows():
+                    room.add_seed(lesion.seed_ras_mm)
+                if time.monotonic() > end_s or room.engine_problem:
+                    self.fail(room.engine_problem or f"no outline within {self.PATIENCE_S:.0f} s")
+                slicer.app.processEvents()
+                time.sleep(0.005)
+            result = room.ledger.entries[lesion.name].found.result
+            truth = case.truth_of(lesion, result.volume)
+            dice = 2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum())
+            assert dice > self.LEAST_DICE, f"Dice {dice:.2f}"
+            self.delayDisplay(f"Simulated case: Dice {dice:.2f}")
+        finally:
+            logic.closeRoom()

@@ -1,0 +1,99 @@
+"""Where a room takes its volumes from: a server, a recording, a connector of OpenIGTLinkIF, or the scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import slicer
+
+from ..core.errors import LinkError
+from ..core.i18n import tr as _
+from ..dependencies import missing
+from ..replay.recorded_link import RecordedLink
+from .room import Room
+
+
+class Source:
+    """One of them at a time.
+
+    Attributes:
+        recording: the recorded case that is played, or None.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.recording: RecordedLink | None = None
+        self._recording_path: Path | None = None
+        self._connector_id: str | None = None
+
+    @property
+    def is_network(self) -> bool:
+        """A server was asked for, whether or not it answers at this moment."""
+        return self._room.session.link is not None and self.recording is None
+
+    @property
+    def is_stream(self) -> bool:
+        """Volumes come by themselves, and are not chosen in the scene."""
+        return self._room.session.link is not None or self._connector_id is not None
+
+    def connect(self, host: str, port: int) -> None:
+        """Receive from a server; the client connects again by itself.
+
+        Raises:
+            LinkError: pyigtl is missing, or the port is no port.
+        """
+        absent = [package.requirement for package in missing("connect")]
+        if absent:
+            raise LinkError(_("{names} is missing; press Install").format(names=", ".join(absent)))
+        from ..igtl.client import IgtlClient
+
+        link = IgtlClient(host, port)
+        self.stop()
+        self._room.use_link(link)
+
+    def stop(self) -> None:
+        """Take nothing more; what was received stays."""
+        self.recording, self._recording_path, self._connector_id = None, None, None
+        self._room.use_link(None)
+
+    def play_or_pause(self, path: Path, speed: float) -> None:
+        """Play a recording from its beginning, pause it, or go on.
+
+        Raises:
+            CaseError, VolumeError, GeometryError: it is no recording, or damaged.
+        """
+        if self.recording is None or path != self._recording_path:
+            recording = RecordedLink.open(path, speed)
+            self.stop()
+            self._room.use_link(recording)
+            self.recording, self._recording_path = recording, path
+        elif self.recording.is_playing:
+            self.recording.pause()
+        else:
+            self.recording.play()
+
+    def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Segment in a volume of the scene."""
+        self.stop()
+        self._room.use_node(node)
+
+    def use_connector(self, node: slicer.vtkMRMLNode | None) -> None:
+        """Segment in what a vtkMRMLIGTLConnectorNode receives; None for none."""
+        self.stop()
+        self._connector_id = node.GetID() if node is not None else None
+
+    def follow_connector(self) -> None:
+        """Take the volume that the connector has written last; call it at each turn."""
+        connector = self._room.scene.GetNodeByID(self._connector_id) if self._connector_id else None
+        if connector is None:
+            self._connector_id = None
+            return
+        count = connector.GetNumberOfIncomingMRMLNodes()
+        nodes = [connector.GetIncomingMRMLNode(index) for index in range(count)]
+        followed = self._room.session.followed_device
+        volumes = [n for n in nodes if n is not None and n.IsA("vtkMRMLScalarVolumeNode") and n.GetImageData()]
+        self._room.devices = {node.GetName(): "volume" for node in volumes}
+        wanted = [node for node in volumes if followed in (None, node.GetName())]
+        newest = max(wanted, key=lambda node: node.GetImageData().GetMTime(), default=None)
+        if newest is not None and newest is not self._room.volume.node:
+            self._room.use_node(newest)

@@ -1,0 +1,123 @@
+"""What the panel says of a room, in the user's language; rich text, without Qt."""
+
+from __future__ import annotations
+
+import html
+
+from ..core.i18n import tr as _
+from ..igtl.link import LinkState
+from ..inference.engine import EngineState
+from ..replay.recorded_link import RecordedLink
+from .lesions import LesionRow, LesionState
+from .room import Room
+
+GREEN, AMBER, RED, GREY = "#3fb950", "#e69f00", "#f85149", "#8b949e"
+FRESH_LINK_S = 1.0
+
+
+def status_texts(room: Room | None) -> dict[str, str]:
+    """Rich text of each label of the status strip, by the label's name."""
+    return {
+        "linkLabel": _link_text(room),
+        "deviceLabel": _device_text(room),
+        "modelLabel": _model_text(room),
+        "workerLabel": _worker_text(room),
+    }
+
+
+def _link_text(room: Room | None) -> str:
+    link = room.session.link if room else None
+    if link is None:
+        return _dot(GREY, _("Not connected"))
+    if room.link_state is not LinkState.CONNECTED:
+        return _dot(RED if room.link_reason else AMBER, room.link_reason or _("Connecting ..."))
+    age_s = room.message_age_s
+    if age_s is None:
+        return _dot(AMBER, _("Connected, nothing received yet"))
+    text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=room.messages_per_s, age=age_s)
+    if isinstance(link, RecordedLink):
+        if not link.is_playing:
+            return _dot(GREY, _("Recorded case, stands still"))
+        return _dot(GREEN, _("Recorded case: {text}").format(text=text))
+    return _dot(GREEN if age_s < FRESH_LINK_S else AMBER, text)
+
+
+def _device_text(room: Room | None) -> str:
+    ready = room.ready if room else None
+    if ready is None:
+        return _dot(GREY, _("Device not known yet"))
+    return _dot(AMBER if ready.device.startswith("cpu") else GREEN, ready.device)
+
+
+def _model_text(room: Room | None) -> str:
+    if room is None:
+        return _dot(GREY, _("No model loaded"))
+    model = room.session.model
+    text = f"{model.name} {model.sha256[:8]}"
+    if model.simulated_only:
+        return _dot(AMBER, _("{model}: simulated data only").format(model=text))
+    return _dot(GREEN, text)
+
+
+def _worker_text(room: Room | None) -> str:
+    if room is None:
+        return _dot(GREY, _("Worker not running"))
+    if room.engine_problem:
+        return _dot(RED, _("Worker failed"))
+    texts = {
+        EngineState.STARTING: (AMBER, _("Worker is starting")),
+        EngineState.READY: (GREEN, _("Worker ready")),
+        EngineState.BUSY: (GREEN, _("Worker is segmenting")),
+    }
+    return _dot(*texts.get(room.session.engine.state, (RED, _("Worker stopped"))))
+
+
+def cells_of(row: LesionRow) -> tuple[str, ...]:
+    """What the table of lesions says of one: name, ml, mm, time taken, age of the volume, state."""
+    volume = "" if row.volume_ml is None else f"{row.volume_ml:.1f}"
+    sizes = " × ".join(f"{diameter:.0f}" for diameter in row.diameters_mm or ())
+    took = "" if row.seconds is None else _("{seconds:.1f} s").format(seconds=row.seconds)
+    return row.name, volume, sizes, took, _age(row.volume_age_s), _state_text(row)
+
+
+def colour_of_state(row: LesionRow) -> str:
+    """Grey without an outline that holds, amber where the user must look, else green."""
+    if row.reason or row.warnings:
+        return AMBER
+    return GREEN if row.is_current else GREY
+
+
+def progress_text(row: LesionRow) -> str:
+    """What the progress bar says of the lesion that is being segmented."""
+    text = _("{lesion}: {stage} {done} of {total}, {seconds:.1f} s")
+    return text.format(lesion=row.name, stage=row.stage, done=row.done, total=row.total, seconds=row.elapsed_s)
+
+
+def _state_text(row: LesionRow) -> str:
+    old = [] if row.is_current or row.volume_ml is None else [_("OUT OF DATE: volume or seed has changed")]
+    if row.reason:
+        return "; ".join([*old, row.reason])
+    states = {
+        LesionState.UNPLACED: _("click into the tumour"),
+        LesionState.NEW: _("not segmented"),
+        LesionState.WAITING: _("waiting"),
+        LesionState.RUNNING: row.stage,
+    }
+    if row.state in states:
+        return "; ".join([states[row.state], *old])
+    return "; ".join([*old, *row.warnings]) or _("up to date")
+
+
+def _age(seconds: float | None) -> str:
+    """How long ago, in steps, so that the table need not be redrawn all the time."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return _("just now")
+    if seconds < 60:
+        return _("{seconds} s ago").format(seconds=10 * int(seconds // 10))
+    return _("{minutes} min ago").format(minutes=int(seconds // 60))
+
+
+def _dot(colour: str, text: str) -> str:
+    return f'<span style="color:{colour}">●</span> {html.escape(text)}'
