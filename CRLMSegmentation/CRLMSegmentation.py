@@ -181,6 +181,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             table.verticalHeader().setVisible(False)
             table.horizontalHeader().setStretchLastSection(True)
             table.setWordWrap(True)
+        for column in (0, 1):
+            ui.lesionTable.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         ui.installButton.setVisible(False)
 
     def enter(self):
@@ -196,10 +198,11 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         """The panel goes for good: at reload and at the end of Slicer."""
         self._removeShortcuts()
-        self._endRoom()
-        self._dropParameters()
+        if self.logic is not None:  # else setup has failed
+            self._endRoom()
+            self._dropParameters()
+            slicer.app.aboutToQuit.disconnect(self.onQuit)
         self.removeObservers()
-        slicer.app.aboutToQuit.disconnect(self.onQuit)
 
     def onReload(self):
         for name in [name for name in sys.modules if name.split(".")[0] == LIBRARY]:
@@ -488,7 +491,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         table.setRowCount(len(rows))
         for index, (row, (*texts, colour)) in enumerate(zip(rows, cells)):
             for column, text in enumerate(texts):
-                item = table.item(index, column) or qt.QTableWidgetItem()
+                item = qt.QTableWidgetItem()
                 item.setText(text)
                 item.setToolTip(text)
                 item.setForeground(qt.QBrush(qt.QColor.fromRgbF(*row.colour) if column == 0 else qt.QColor(colour)))
@@ -509,8 +512,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         table = self.ui.preflightTable
         table.setRowCount(len(checks))
         for index, check in enumerate(checks):
-            for column, text in enumerate((check.name, check.text, check.action)):
-                item = qt.QTableWidgetItem(("● " if column == 0 else "") + text)
+            found = "\n".join(part for part in (check.text, check.action and f"→ {check.action}") if part)
+            for column, text in enumerate((f"● {check.name}", found)):
+                item = qt.QTableWidgetItem(text)
                 item.setForeground(qt.QBrush(qt.QColor(colours[check.level.value])))
                 item.setToolTip(text)
                 table.setItem(index, column, item)
@@ -550,7 +554,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
         i18n.translator = lambda text: translate("CRLMSegmentation", text)
         model = model_or_default(modelFolder)
-        self.room = Room(slicer.mrmlScene, Session(self.makeEngine(model), model))
+        self.room = Room(slicer.mrmlScene, Session(self.makeEngine(model), model), self.pythonExecutable())
         self.source = Source(self.room)
 
     def closeRoom(self):

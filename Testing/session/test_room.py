@@ -51,7 +51,7 @@ def clock():
 
 @pytest.fixture
 def room(engine, model, clock):
-    made = Room(new_scene(), Session(engine, model), clock)
+    made = Room(new_scene(), Session(engine, model), clock=clock)
     made.auto_segment = False
     yield made
     made.close()
@@ -215,6 +215,7 @@ def test_several_lesions_keep_apart(with_volume, engine):
     with_volume.tick()
     answer(with_volume, engine, ["Tumour 2", "Tumour 3", "Tumour 1"])
     assert [r.state for r in with_volume.ledger.rows()] == [LesionState.DONE] * 3
+    assert all(CORRECTED not in r.warnings for r in with_volume.ledger.rows())
     assert len({r.colour for r in with_volume.ledger.rows()}) == 3
 
 
@@ -394,7 +395,7 @@ def test_outlines_of_a_loaded_scene_are_taken_over_and_not_computed_again(with_v
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     volume_ml = row(with_volume).volume_ml
-    later = Room(with_volume.scene, Session(engine, model), clock)
+    later = Room(with_volume.scene, Session(engine, model), clock=clock)
     later.use_node(with_volume.volume.node)
     for _ in range(3):
         later.tick()

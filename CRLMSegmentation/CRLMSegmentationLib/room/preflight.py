@@ -123,7 +123,9 @@ def _packages() -> Check:
     if absent:
         text = _("missing: {names}").format(names=", ".join(absent))
         return Check(name, Level.RED, text, _("Press Install"))
-    return Check(name, Level.GREEN, ", ".join(f"{p.name} {p.installed_version}" for p in PACKAGES))
+    torch, nnunet, *others = PACKAGES
+    versions = f"{torch.name} {torch.installed_version}, {nnunet.name} {nnunet.installed_version}"
+    return Check(name, Level.GREEN, _("{versions} and {count} more").format(versions=versions, count=len(others)))
 
 
 def _model(room: Room) -> Check:

@@ -8,6 +8,7 @@ simply not there at the next turn.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError, SeedError
 from ..core.volume import Volume
 from ..igtl.link import Link, LinkState
+from ..inference.child_process import ChildProcess
 from ..scene.crop_box import crop_box, crop_box_size_mm, show_crop_box
 from ..scene.instruments import is_tracked, show_transform
 from ..scene.nodes import tip_of
@@ -47,6 +49,7 @@ SETTLE_S = 0.3
 """A seed that has lain still for so long has been placed; a dragged one is not segmented at every step."""
 RATE_WINDOW_S = 2.0
 LOG_LINES = 500
+END_TIMEOUT_S = 10.0
 KNOWN_ANSWER = "known answer"
 """Name under which the pre-flight check asks; no lesion of the scene is called like this."""
 VOLUME_GONE = "the volume was removed before the answer came; choose a volume and segment again"
@@ -59,6 +62,7 @@ class Room:
     Args:
         scene: Slicer's own, or one of `scene.headless.new_scene`.
         session: closed together with this.
+        python: interpreter for what takes long; 3D Slicer has to name one, its own is hidden.
         clock: seconds that never go back.
 
     Attributes:
@@ -73,12 +77,18 @@ class Room:
         devices: what has arrived over the link, device name to "volume" or "transform".
         log: what has happened, oldest first, for people.
         known_answer, known_answer_problem: what came of `ask_known_answer`.
+        children: processes at work for the room; they end with it.
     """
 
     def __init__(
-        self, scene: slicer.vtkMRMLScene, session: Session, clock: Callable[[], float] = time.monotonic
+        self,
+        scene: slicer.vtkMRMLScene,
+        session: Session,
+        python: str = sys.executable,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.scene, self.session, self._clock = scene, session, clock
+        self.scene, self.session, self.python, self._clock = scene, session, python, clock
+        self.children: list[ChildProcess] = []
         self.volume = CurrentVolume(scene, session, clock)
         self.ledger = LesionLedger(scene, self.volume, clock)
         self.auto_segment, self.mirroring = True, False
@@ -191,10 +201,14 @@ class Room:
         self._look_at_crop_box()
         if self.auto_segment:
             self._segment_settled()
+        self._look_at_children()
 
     def close(self) -> None:
-        """End the link and the engine with everything they have started."""
+        """End the link, the engine and the children with everything they have started."""
         self.session.close()
+        for child in self.children:
+            child.end(END_TIMEOUT_S)
+        self.children.clear()
 
     def note(self, text: str) -> None:
         """Add a line to the log."""
@@ -310,6 +324,15 @@ class Room:
             has_settled = entry.seed_ras_mm is not None and now_s - entry.moved_at_s >= SETTLE_S
             if has_settled and not entry.is_asked:
                 self.segment([lesion])
+
+    def _look_at_children(self) -> None:
+        for child in self.children:
+            child.read_stderr()
+        for child in [child for child in self.children if child.exit_code is not None]:
+            if child.exit_code != 0:
+                self.note(f"the page of the report was not written: {child.stderr_tail}")
+            child.release()
+            self.children.remove(child)
 
     def _ask_for(self, lesion: str, seed_ras_mm: np.ndarray) -> None:
         entry = self.ledger.entries.setdefault(lesion, LesionEntry())

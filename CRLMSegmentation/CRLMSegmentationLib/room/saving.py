@@ -1,4 +1,7 @@
-"""What a user saves: the scene, the outlines and a report, in a folder of their own."""
+"""What a user saves: the scene, the outlines and a report, in a folder of their own.
+
+The page with pictures takes seconds; a process of its own writes it, and the panel goes on meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ import numpy as np
 from ..core.errors import CrlmError
 from ..core.postprocessing import LesionMask
 from ..dependencies import missing
+from ..inference.child_process import ChildProcess
 from ..outputs import make_folder, whole_files
-from ..presenting import card_of, pictures_of, report_entry
+from ..presenting import card_of, report_entry
 from ..report.schema import write_json
 from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
@@ -22,13 +26,15 @@ from .lesions import CORRECTED, Found
 from .room import Room
 
 SCENE, SEGMENTATION, REPORT_JSON, REPORT_HTML = "scene.mrb", "segmentation.seg.nrrd", "report.json", "report.html"
+PAGE_INPUT = ".report-input.npz"
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 OUT_OF_DATE = "out of date: the volume or the seed has changed since"
 
 
 def save(room: Room, parent: Path) -> Path:
     """Write what the room holds into a new folder, named by date and time; nothing is overwritten.
 
-    The page for people needs jinja2 and matplotlib and is left out without them.
+    `REPORT_HTML` follows some seconds later, while `room.tick` goes on; it is left out without jinja2 and matplotlib.
 
     Returns:
         The folder.
@@ -42,27 +48,34 @@ def save(room: Room, parent: Path) -> Path:
     folder = parent / time.strftime("crlm-%Y%m%d-%H%M%S")
     make_folder(folder)
     results = [item for item in (_reported(room, lesion) for lesion in room.ledger.entries) if item is not None]
-    with_page = bool(results) and not missing("report")
-    names = [SEGMENTATION, SCENE, *([REPORT_JSON] if results else []), *([REPORT_HTML] if with_page else [])]
+    entries = [report_entry(result, room.last_ready, result.volume.device) for result in results]
+    names = [SEGMENTATION, SCENE, *([REPORT_JSON] if results else [])]
     with whole_files([folder / name for name in names]) as unfinished:
         save_segmentation(node, unfinished[0])
         save_scene_bundle(room.scene, unfinished[1])
         if results:
-            _write_reports(room, results, unfinished[2:])
+            write_json(unfinished[2], entries)
     room.note(f"saved to {folder}")
+    if results and not missing("report"):
+        _begin_page(room, folder, results, entries)
     return folder
 
 
-def _write_reports(room: Room, results: list[LesionResult], paths: list[Path]) -> None:
-    entries = [report_entry(result, room.last_ready, result.volume.device) for result in results]
-    write_json(paths[0], entries)
-    if len(paths) > 1:
-        from ..report.html import write_report
+def _begin_page(room: Room, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:
+    """Outlines of an earlier volume are in the JSON report only: a page shows one volume."""
+    from ..report.page import save_input
+    from ..report.planes import Lesion
 
-        pictures: dict[str, bytes | str] = {}
-        for result in results:
-            pictures |= pictures_of(result, room.ledger.segmentation_node)
-        write_report(paths[1], entries, pictures, card_of(room.session.model))
+    newest = results[-1].volume.identity
+    shown = [(r, e) for r, e in zip(results, entries) if r.volume.identity == newest]
+    lesions = [
+        Lesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.crop_size_mm)
+        for r, _ in shown
+    ]
+    source = folder / PAGE_INPUT
+    save_input(source, [e for _, e in shown], card_of(room.session.model), lesions)
+    command = [room.python, "-m", "CRLMSegmentationLib.report.page", str(source), str(folder / REPORT_HTML)]
+    room.children.append(ChildProcess(command, PACKAGE_ROOT))
 
 
 def _reported(room: Room, lesion: str) -> LesionResult | None:

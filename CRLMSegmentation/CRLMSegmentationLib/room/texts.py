@@ -72,12 +72,16 @@ def _worker_text(room: Room | None) -> str:
     return _dot(*texts.get(room.session.engine.state, (RED, _("Worker stopped"))))
 
 
-def cells_of(row: LesionRow) -> tuple[str, ...]:
-    """What the table of lesions says of one: name, ml, mm, time taken, age of the volume, state."""
-    volume = "" if row.volume_ml is None else f"{row.volume_ml:.1f}"
-    sizes = " × ".join(f"{diameter:.0f}" for diameter in row.diameters_mm or ())
-    took = "" if row.seconds is None else _("{seconds:.1f} s").format(seconds=row.seconds)
-    return row.name, volume, sizes, took, _age(row.volume_age_s), _state_text(row)
+def cells_of(row: LesionRow) -> tuple[str, str, str]:
+    """What the table of lesions says of one: name; volume and diameters; state, time taken and age of the volume."""
+    size = ""
+    if row.volume_ml is not None:
+        diameters = " × ".join(f"{diameter:.0f}" for diameter in row.diameters_mm)
+        size = f"{row.volume_ml:.1f} ml\n{diameters} mm"
+    took = "" if row.seconds is None else _("in {seconds:.1f} s").format(seconds=row.seconds)
+    age = "" if row.volume_age_s is None else _("volume of {age}").format(age=_age(row.volume_age_s))
+    origin = ", ".join(part for part in (took, age) if part)
+    return row.name, size, "\n".join(part for part in (_state_text(row), origin) if part)
 
 
 def colour_of_state(row: LesionRow) -> str:
@@ -108,10 +112,8 @@ def _state_text(row: LesionRow) -> str:
     return "; ".join([*old, *row.warnings]) or _("up to date")
 
 
-def _age(seconds: float | None) -> str:
+def _age(seconds: float) -> str:
     """How long ago, in steps, so that the table need not be redrawn all the time."""
-    if seconds is None:
-        return ""
     if seconds < 10:
         return _("just now")
     if seconds < 60:

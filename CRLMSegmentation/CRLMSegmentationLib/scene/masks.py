@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import slicer
 import vtk
+from scipy import ndimage
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.volume import Volume
@@ -22,7 +23,12 @@ def mask_of_segment(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> tu
     """
     image = slicer.vtkOrientedImageData()
     node.GetBinaryLabelmapRepresentation(segment_id, image)
-    return _array_of(image), _ijk_to_ras_of(image)
+    mask, ijk_to_ras = _array_of(image), _ijk_to_ras_of(image)
+    if not mask.any():
+        return np.zeros((0, 0, 0), bool), ijk_to_ras
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]  # segments share one image, as large as all of them
+    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array([part.start for part in box[::-1]], float)
+    return mask[box], ijk_to_ras
 
 
 def mask_in_volume(node: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: Volume) -> np.ndarray:
