@@ -170,7 +170,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.speedSpinBox.valueChanged.connect(self.onSpeed)
         ui.volumeSelector.currentNodeChanged.connect(self.onVolumeChosen)
         ui.connectorSelector.currentNodeChanged.connect(self.onConnectorChosen)
-        ui.followedComboBox.activated.connect(self.onFollow)
+        ui.followedComboBox.connect("activated(int)", self.onFollow)
+        ui.outputDirectoryButton.directoryChanged.connect(self.onOutputFolder)
         ui.lesionTable.cellChanged.connect(self.onLesionRenamed)
         ui.lesionTable.itemSelectionChanged.connect(self.onLesionSelected)
 
@@ -231,6 +232,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Bind the panel to the parameter node of the scene, a new one if the user has deleted it."""
         self._dropParameters()
         self._parameters = self.logic.getParameterNode()
+        if str(self._parameters.outputFolder) in ("", "."):
+            documents = qt.QStandardPaths.writableLocation(qt.QStandardPaths.DocumentsLocation)
+            self._parameters.outputFolder = Path(documents)
         self._parametersTag = self._parameters.connectGui(self.ui)
 
     def _dropParameters(self):
@@ -376,6 +380,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if folder is not None:
             slicer.util.showStatusMessage(_("Saved to {folder}").format(folder=folder), 10000)
             self._say(_("Saved to {folder}").format(folder=folder))
+
+    def onOutputFolder(self, folder):
+        self.ui.outputDirectoryButton.text = _("into {folder}").format(folder=Path(folder).name)
 
     # ---- pre-flight, messages
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Union
 
-from ..core.case import Case, TrackingSample, load_case
+from ..core.case import CASE_FILE, Case, TrackingSample, load_case
 from ..core.errors import CaseError
 from ..core.volume import Volume, read_volume
 from ..igtl.messages import TRANSFORM_STATUS_KEY, ImageMessage, Message, TransformMessage, image_of
@@ -32,12 +32,13 @@ class TimedMessage:
 
 
 def load_source(path: Path | str) -> Source:
-    """A case folder or a single volume file.
+    """A case folder (or the `case.json` in it) or a single volume file.
 
     Raises:
         CaseError, VolumeError, GeometryError: neither of them, or damaged.
     """
     path = Path(path)
+    path = path.parent if path.name == CASE_FILE else path
     return load_case(path) if path.is_dir() else replace(read_volume(path), device=DEFAULT_DEVICE)
 
 

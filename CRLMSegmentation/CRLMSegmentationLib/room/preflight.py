@@ -17,6 +17,7 @@ from ..core.resources import resource_path
 from ..dependencies import PACKAGES
 from ..igtl.link import LinkState
 from ..inference.model_package import load_model_package
+from ..replay.recorded_link import RecordedLink
 from .room import Room
 
 SAMPLE = "phantom-hypoechoic"
@@ -170,11 +171,13 @@ def _link(room: Room) -> Check:
         return Check(name, Level.AMBER, _("no source is connected"), _("Connect to the tracker before the sweep"))
     if room.link_state is not LinkState.CONNECTED:
         return Check(name, Level.RED, room.link_reason or room.link_state.value, _("Start the server, check the cable"))
+    if isinstance(room.session.link, RecordedLink):
+        return Check(name, Level.AMBER, _("a recorded case is open"), _("Connect to the tracker before the sweep"))
     rate = room.messages_per_s
     text = _("{rate:.0f} messages a second").format(rate=rate)
     if rate > 0:
         return Check(name, Level.GREEN, text)
-    return Check(name, Level.AMBER, text, _("The server is connected but silent: start its devices"))
+    return Check(name, Level.AMBER, text, _("Start the devices of the server: it is silent"))
 
 
 def free_memory_gb() -> float | None:

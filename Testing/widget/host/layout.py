@@ -1,0 +1,199 @@
+"""Stand-ins for the layout manager and its views: real MRML view nodes and slice logics, nothing drawn."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+from PySide6 import QtCore, QtWidgets
+
+from .stand_in import StandIn, plain, through
+
+SLICES = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
+
+
+class SliceView(StandIn, QtWidgets.QWidget):
+    """Stand-in for qMRMLSliceView."""
+
+    slicer_class = "qMRMLSliceView"
+    p_renderEnabled = plain(True)
+
+    def __init__(self, logic: slicer.vtkMRMLSliceLogic, parent: QtWidgets.QWidget) -> None:
+        super().__init__(parent)
+        self._logic = logic
+        self.renders = 0
+
+    def mrmlSliceNode(self) -> slicer.vtkMRMLSliceNode:
+        return self._logic.GetSliceNode()
+
+    def forceRender(self) -> None:
+        self.renders += 1
+
+    scheduleRender = forceRender
+
+
+class SliceController(StandIn, QtWidgets.QWidget):
+    """Stand-in for qMRMLSliceControllerWidget."""
+
+    slicer_class = "qMRMLSliceControllerWidget"
+
+    def __init__(self, logic: slicer.vtkMRMLSliceLogic, parent: QtWidgets.QWidget) -> None:
+        super().__init__(parent)
+        self._logic = logic
+
+    def mrmlSliceNode(self) -> slicer.vtkMRMLSliceNode:
+        return self._logic.GetSliceNode()
+
+    def setSliceVisible(self, on: bool) -> None:
+        self._logic.GetSliceNode().SetSliceVisible(on)
+
+    def setSliceOffsetValue(self, offset_mm: float) -> None:
+        self._logic.SetSliceOffset(offset_mm)
+
+    def fitSliceToBackground(self) -> None:
+        self._logic.FitSliceToBackground()
+
+
+class SliceWidget(StandIn, QtWidgets.QWidget):
+    """Stand-in for qMRMLSliceWidget around a real slice logic."""
+
+    slicer_class = "qMRMLSliceWidget"
+
+    def __init__(self, logic: slicer.vtkMRMLSliceLogic, parent: QtWidgets.QWidget) -> None:
+        super().__init__(parent)
+        self._logic = logic
+        self._view, self._controller = SliceView(logic, self), SliceController(logic, self)
+
+    def sliceLogic(self) -> slicer.vtkMRMLSliceLogic:
+        return self._logic
+
+    def mrmlSliceNode(self) -> slicer.vtkMRMLSliceNode:
+        return self._logic.GetSliceNode()
+
+    def mrmlSliceCompositeNode(self) -> slicer.vtkMRMLSliceCompositeNode:
+        return self._logic.GetSliceCompositeNode()
+
+    def sliceView(self) -> SliceView:
+        return self._view
+
+    def sliceController(self) -> SliceController:
+        return self._controller
+
+    def fitSliceToBackground(self) -> None:
+        self._logic.FitSliceToBackground()
+
+
+class ThreeDView(StandIn, QtWidgets.QWidget):
+    """Stand-in for qMRMLThreeDView."""
+
+    slicer_class = "qMRMLThreeDView"
+
+    def __init__(self, node: slicer.vtkMRMLViewNode, parent: QtWidgets.QWidget) -> None:
+        super().__init__(parent)
+        self._node = node
+        self.resets = 0
+
+    def mrmlViewNode(self) -> slicer.vtkMRMLViewNode:
+        return self._node
+
+    def resetFocalPoint(self) -> None:
+        self.resets += 1
+
+    resetCamera = resetFocalPoint
+
+    def forceRender(self) -> None:
+        """Nothing is drawn."""
+
+    scheduleRender = forceRender
+
+
+class ThreeDWidget(StandIn, QtWidgets.QWidget):
+    """Stand-in for qMRMLThreeDWidget."""
+
+    slicer_class = "qMRMLThreeDWidget"
+
+    def __init__(self, node: slicer.vtkMRMLViewNode, parent: QtWidgets.QWidget) -> None:
+        super().__init__(parent)
+        self._view = ThreeDView(node, self)
+
+    def threeDView(self) -> ThreeDView:
+        return self._view
+
+    def mrmlViewNode(self) -> slicer.vtkMRMLViewNode:
+        return self._view.mrmlViewNode()
+
+
+class LayoutManager(StandIn, QtCore.QObject):
+    """Stand-in for qSlicerLayoutManager: three slice views and a 3D view, whatever the layout."""
+
+    slicer_class = "qSlicerLayoutManager"
+    own_signals = ("layoutChanged()", "layoutChanged(int)", "selectModule(QString)")
+
+    def __init__(self, scene: slicer.vtkMRMLScene, application_logic: slicer.vtkMRMLApplicationLogic) -> None:
+        super().__init__()
+        self._scene = scene
+        self._viewport = QtWidgets.QWidget()
+        self._layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+        self._logics = vtk.vtkCollection()
+        self._slices = {name: SliceWidget(self._slice_logic(name), self._viewport) for name in SLICES}
+        application_logic.SetSliceLogics(self._logics)
+        self._three_d = ThreeDWidget(self._view_node(), self._viewport)
+
+    p_layout = through(lambda self: self._layout, lambda self, layout: self.setLayout(layout))
+    p_threeDViewCount = through(lambda self: 1)
+    p_tableViewCount = through(lambda self: 0)
+    p_plotViewCount = through(lambda self: 0)
+
+    def setLayout(self, layout: int) -> None:
+        if layout != self._layout:
+            self._layout = layout
+            self.emit_own("layoutChanged(int)", layout)
+            self.emit_own("layoutChanged()")
+
+    def sliceViewNames(self) -> list[str]:
+        return list(self._slices)
+
+    def sliceWidget(self, name: str) -> SliceWidget | None:
+        return self._slices.get(name)
+
+    def threeDWidget(self, which: int | str) -> ThreeDWidget | None:
+        return self._three_d if which in (0, "View1") else None
+
+    def mrmlSliceLogics(self) -> vtk.vtkCollection:
+        return self._logics
+
+    def mrmlScene(self) -> slicer.vtkMRMLScene:
+        return self._scene
+
+    def activeMRMLThreeDViewNode(self) -> slicer.vtkMRMLViewNode:
+        return self._three_d.mrmlViewNode()
+
+    def viewport(self) -> QtWidgets.QWidget:
+        return self._viewport
+
+    def resetThreeDViews(self) -> None:
+        self._three_d.threeDView().resetFocalPoint()
+
+    def resetSliceViews(self) -> None:
+        for widget in self._slices.values():
+            widget.fitSliceToBackground()
+
+    def pauseRender(self) -> None:
+        """Nothing is drawn."""
+
+    resumeRender = pauseRender
+
+    def _slice_logic(self, name: str) -> slicer.vtkMRMLSliceLogic:
+        logic = slicer.vtkMRMLSliceLogic()
+        logic.SetMRMLScene(self._scene)
+        node = logic.AddSliceNode(name)
+        node.SetOrientation(SLICES[name])
+        node.SetMappedInLayout(1)
+        self._logics.AddItem(logic)
+        return logic
+
+    def _view_node(self) -> slicer.vtkMRMLViewNode:
+        node = slicer.vtkMRMLViewNode()
+        node.SetSingletonTag("1")
+        node.SetName("View1")
+        node.SetLayoutName("1")
+        return self._scene.AddNode(node)
