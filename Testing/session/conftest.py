@@ -7,10 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from CRLMSegmentationLib.room.room import Room
+from CRLMSegmentationLib.scene.headless import new_scene
+from CRLMSegmentationLib.scene.volumes import show_volume
 from CRLMSegmentationLib.session import Session
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 
+from room_helpers import Clock, StubLink
 from stub_engine import StubEngine
 
 
@@ -22,10 +26,46 @@ def engine():
 @pytest.fixture
 def model():
     return SimpleNamespace(
-        name="stub", sha256="0" * 64, crop_size_mm=30.0, spacing_mm=1.0, channels=("ultrasound", "seed")
+        name="stub",
+        version="0",
+        sha256="0" * 64,
+        crop_size_mm=30.0,
+        spacing_mm=1.0,
+        channels=("ultrasound", "seed"),
+        not_for_clinical_use="A stub.",
+        intended_use="Tests.",
+        trained_on={"simulated": True},
+        card={},
     )
 
 
 @pytest.fixture
 def session(engine, model):
     return Session(engine, model)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def room(engine, model, clock):
+    made = Room(new_scene(), Session(engine, model), clock=clock)
+    made.auto_segment = False
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def link(room):
+    made = StubLink()
+    room.use_link(made)
+    return made
+
+
+@pytest.fixture
+def with_volume(room, tiny_volume):
+    """A room in which a volume of the scene has been chosen."""
+    room.use_node(show_volume(room.scene, tiny_volume, "recvol"))
+    return room
