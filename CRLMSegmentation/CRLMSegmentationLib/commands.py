@@ -119,7 +119,7 @@ def segment(
     for lesion in lesions:
         typer.echo(sentence_of(lesion))
     typer.echo(f"Segmentation: {out}")
-    if not any(lesion.mask.mask.any() for lesion in lesions):
+    if all(lesion.mask.is_empty for lesion in lesions):
         raise CrlmError("no tumour was found at any seed; move the seeds or change the crop with --size")
 
 

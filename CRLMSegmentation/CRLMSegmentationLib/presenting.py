@@ -81,7 +81,7 @@ def sentence_of(result: LesionResult) -> str:
     """One line for a terminal."""
     mask = result.mask
     warnings = "".join(f"\n  ! {warning}" for warning in mask.warnings)
-    if not mask.mask.any():
+    if mask.is_empty:
         return f"{result.request.lesion}: no tumour{warnings}"
     sizes = " x ".join(f"{d:.0f}" for d in mask.diameters_mm)
     seconds = sum(result.timings_s.get(step, 0.0) for step in ("crop", "preprocess", "inference", "postprocess"))

@@ -15,14 +15,14 @@ from typing import Union
 
 import numpy as np
 
-from .core.cropping import Crop, check_seed, extract_crop, network_input
+from .core.cropping import check_seed, part_for_crop
 from .core.errors import CrlmError, SeedError
-from .core.postprocessing import LesionMask, lesion_from_probability
+from .core.postprocessing import LesionMask
 from .core.volume import Volume
 from .igtl.link import Link, LinkState
 from .igtl.messages import ImageMessage, Message, TransformMessage, volume_of
 from .inference import engine as engine_events
-from .inference.engine import CropJob, Engine
+from .inference.engine import Engine, LesionJob
 from .inference.model_package import ModelPackage
 
 CANCELLED = "cancelled"
@@ -127,7 +127,7 @@ class _Job:
     request: SeedRequest
     volume: Volume
     requested_at_s: float
-    crop: Crop | None = None
+    offset_kji: tuple[int, int, int] = (0, 0, 0)
     timings_s: dict[str, float] = field(default_factory=dict)
     engine_id: int | None = None
 
@@ -264,17 +264,15 @@ class Session:
         if self._running or not self._waiting:
             return []
         job = self._waiting.popleft()
-        started_s = time.perf_counter()
+        request = job.request
         try:
-            request = job.request
-            job.crop = extract_crop(
+            part, job.offset_kji = part_for_crop(
                 job.volume, np.array(request.seed_ras_mm), request.crop_size_mm, self.model.spacing_mm
             )
-            array = network_input(job.crop, self.model.channels)
-            job.timings_s["crop"] = time.perf_counter() - started_s
-            job.engine_id = self.engine.submit(CropJob(array, self.model.spacing_mm, request.mirroring))
+            task = LesionJob(part, request.seed_ras_mm, request.crop_size_mm, request.mirroring)
+            job.engine_id = self.engine.submit(task)
         except CrlmError as error:
-            return [LesionFailed(job.request.lesion, str(error))]
+            return [LesionFailed(request.lesion, str(error))]
         self._running = job
         return []
 
@@ -299,16 +297,12 @@ class Session:
         return [LesionFailed(job.request.lesion, getattr(event, "reason", CANCELLED))]
 
     def _finish(self, job: _Job, answer: engine_events.Finished) -> LesionResult:
-        started_s = time.perf_counter()
-        mask = lesion_from_probability(answer.probability, job.crop, job.volume)
-        mask = replace(mask, warnings=mask.warnings + tuple(answer.warnings))
-        timings_s = {**job.timings_s, **answer.timings_s}
-        timings_s["postprocess"] = timings_s.get("postprocess", 0.0) + time.perf_counter() - started_s
+        mask = answer.lesion.moved_into(job.volume, job.offset_kji)
         return LesionResult(
             job.request,
             job.volume,
-            mask,
-            timings_s,
+            replace(mask, warnings=mask.warnings + tuple(answer.warnings)),
+            {**job.timings_s, **answer.timings_s},
             answer.device,
             self.model.name,
             self.model.sha256,

@@ -6,7 +6,7 @@ from CRLMSegmentationLib.core.cropping import (
     CHANNELS,
     extract_crop,
     network_input,
-    paste_probability,
+    paste,
     resample_labels,
 )
 from CRLMSegmentationLib.core.errors import SeedError
@@ -59,7 +59,7 @@ def test_crop_at_border_is_padded_and_pastes_back():
     volume = ball(center_ras=(2.0, 22.0, 24.0))
     crop = extract_crop(volume, (2.0, 22.0, 24.0), 40.0, 1.25)
     assert not crop.swept[:, :, 0].any()
-    pasted, box = paste_probability((crop.array > 100).astype(np.float32), crop, volume)
+    pasted, box = paste((crop.array > 100).astype(np.float32), crop.ijk_to_ras, volume.ijk_to_ras, volume.array.shape)
     mask = np.zeros(volume.array.shape, bool)
     mask[box] = pasted >= 0.5
     truth = volume.array > 100
@@ -75,7 +75,7 @@ def test_oblique_anisotropic_left_handed_volume_pastes_back():
     center = transform_points(matrix, [30, 20, 15])
     volume = ball((32, 44, 64), center, 9.0, matrix)
     crop = extract_crop(volume, center, 40.0, 1.25)
-    pasted, box = paste_probability((crop.array > 100).astype(np.float32), crop, volume)
+    pasted, box = paste((crop.array > 100).astype(np.float32), crop.ijk_to_ras, volume.ijk_to_ras, volume.array.shape)
     truth = volume.array[box] > 100
     mask = pasted >= 0.5
     assert truth.sum() == (volume.array > 100).sum()

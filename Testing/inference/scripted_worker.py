@@ -36,7 +36,7 @@ def main(behaviour: str) -> None:
             sys.exit(7)
         time.sleep(frame.header["spacing_mm"])
         header = {"type": "finished", "job_id": frame.header["job_id"], "timings_s": {}, "device": "", "warnings": []}
-        for part in encode(header, frame.array()):
+        for part in encode(header, {"probability": frame.arrays()["crop"]}):
             while part:
                 part = part[answers.write(part) :]
 

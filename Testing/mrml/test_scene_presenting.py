@@ -21,7 +21,9 @@ SEED = (20.0, 20.0, 20.0)
 
 def result_in(volume: Volume) -> LesionResult:
     mask = volume.array < 80
-    found = LesionMask(mask, mask.astype(np.float32), np.ones_like(mask), 2.1, (16.0, 16.0, 16.0), 0.9, ())
+    place = volume.ijk_to_ras
+    whole = (mask, (0, 0, 0), mask.shape, place, mask.astype(np.float32), place)
+    found = LesionMask(*whole, 2.1, (16.0, 16.0, 16.0), 0.9, ())
     return LesionResult(SeedRequest("Tumour 1", SEED, 30.0), volume, found, {}, "cpu", "stub", "0" * 64, 0.0)
 
 

@@ -53,7 +53,8 @@ def report_of():
         mask, matrix = shown.mask, shown.volume.ijk_to_ras
         volume_ml, diameters_mm = measure(mask, matrix)
         warnings = () if mask.any() else ("nothing found: move the seed",)
-        result = LesionMask(mask, mask.astype(np.float32), mask | True, volume_ml, diameters_mm, 0.8, warnings)
+        whole = (mask, (0, 0, 0), mask.shape, matrix, mask.astype(np.float32), matrix)
+        result = LesionMask(*whole, volume_ml, diameters_mm, 0.8, warnings)
         truth = shown.truth
         entries = {
             "case_id": "phantom-0001",

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from CRLMSegmentationLib.inference.engine import Cancelled, CropJob, EngineState, Failed, Finished, Progress, Ready
+from CRLMSegmentationLib.core.cropping import extract_crop
+from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
+from CRLMSegmentationLib.inference.engine import Cancelled, EngineState, Failed, Finished, LesionJob, Progress, Ready
+
+SPACING_MM = 1.0
 
 
 class StubEngine:
@@ -17,7 +21,7 @@ class StubEngine:
         self.state = EngineState.READY
         self.events.append(Ready("stub", 0.0, "stub", "0" * 64))
 
-    def submit(self, job: CropJob) -> int:
+    def submit(self, job: LesionJob) -> int:
         self.cancel()
         self.jobs.append(job)
         self.pending = len(self.jobs)
@@ -35,12 +39,14 @@ class StubEngine:
 
     def finish(self):
         """Let the running job end."""
-        array = self.jobs[self.pending - 1].array[0]
-        probability = (array < 80).astype(np.float32)
-        timings_s = {"preprocess": 0.1, "inference": 0.2, "postprocess": 0.3}
+        job = self.jobs[self.pending - 1]
+        crop = extract_crop(job.volume, np.array(job.seed_ras_mm), job.crop_size_mm, SPACING_MM)
+        probability = (crop.array < 80).astype(np.float32)
+        lesion = lesion_from_probability(probability, crop, job.volume)
+        timings_s = {"crop": 0.05, "preprocess": 0.1, "inference": 0.2, "postprocess": 0.3}
         self.events += [
             Progress(self.pending, "inference", 1, 1),
-            Finished(self.pending, probability, timings_s, "stub"),
+            Finished(self.pending, probability, timings_s, "stub", lesion=lesion),
         ]
         self.pending = None
 

@@ -113,14 +113,8 @@ def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacin
         SeedError: see `check_seed`; or the size is out of range.
     """
     seed = check_seed(volume, seed_ras_mm)
-    low, high = CROP_SIZE_LIMITS_MM
-    if not low <= size_mm <= high:
-        raise SeedError(f"the crop must be {low:.0f} to {high:.0f} mm wide, got {size_mm} mm")
-    count = round(size_mm / spacing_mm)
-    grid = box_around(seed, (count, count, count), spacing_mm)
-    box = _box_in_volume(volume, grid, count)
-    if any(s.start >= s.stop for s in box):
-        raise SeedError("the crop does not meet the volume")
+    grid, count = _crop_grid(seed, size_mm, spacing_mm)
+    box = _box_to_see(volume, grid, count)
     swept = volume.swept_in(box).astype(np.float32)
     values = volume.array[box].astype(np.float32) * swept
     matrix = _shifted(volume.ijk_to_ras, box)
@@ -133,45 +127,78 @@ def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacin
     return Crop(array, known, grid, seed)
 
 
+def part_for_crop(
+    volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacing_mm: float
+) -> tuple[Volume, tuple[int, int, int]]:
+    """The part of a volume from which `extract_crop` gives the same crop, to be sent to another process.
+
+    Returns:
+        The part, and the index (k, j, i) of its first voxel.
+
+    Raises:
+        SeedError: as `extract_crop`.
+    """
+    seed = check_seed(volume, seed_ras_mm)
+    return volume.part_around(_box_to_see(volume, *_crop_grid(seed, size_mm, spacing_mm)))
+
+
+def _crop_grid(seed: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[np.ndarray, int]:
+    low, high = CROP_SIZE_LIMITS_MM
+    if not low <= size_mm <= high:
+        raise SeedError(f"the crop must be {low:.0f} to {high:.0f} mm wide, got {size_mm} mm")
+    count = round(size_mm / spacing_mm)
+    return box_around(seed, (count, count, count), spacing_mm), count
+
+
+def _box_to_see(volume: Volume, grid: np.ndarray, count: int) -> tuple[slice, slice, slice]:
+    box = box_in_volume(volume.ijk_to_ras, volume.array.shape, grid, count)
+    if any(s.start >= s.stop for s in box):
+        raise SeedError("the crop does not meet the volume")
+    return box
+
+
 def resample_labels(labels: np.ndarray, ijk_to_ras: np.ndarray, crop: Crop) -> np.ndarray:
     """Bring a boolean mask (K, J, I) of a volume onto the grid of a crop, cutting at one half."""
     image = to_sitk(labels.astype(np.float32), ijk_to_ras)
     return _on_grid(image, crop.array.shape, crop.ijk_to_ras, sitk.sitkLinear) >= 0.5
 
 
-def paste_probability(
-    probability: np.ndarray, crop: Crop, volume: Volume
+def paste(
+    values: np.ndarray, grid: np.ndarray, ijk_to_ras: np.ndarray, shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
-    """Bring a crop's probabilities back onto the voxels of the volume they came from.
+    """Bring values of a crop back onto the voxels of a volume.
 
     Args:
-        probability: float32, shape of the crop.
+        values: float32, cubic, on the crop's `grid` (4x4 ijk_to_ras).
+        ijk_to_ras, shape: of the volume, (K, J, I).
 
     Returns:
-        The probabilities of a box of the volume, shape (K, J, I), and the box itself; outside it nothing
-        is known and nothing is tumour.
+        The values in a box of the volume, and the box itself; outside it nothing is known and nothing is tumour.
     """
-    box = _box_in_volume(volume, crop.ijk_to_ras, crop.array.shape[0])
-    shape = tuple(s.stop - s.start for s in box)
-    pasted = _on_grid(
-        to_sitk(probability.astype(np.float32), crop.ijk_to_ras),
-        shape,
-        _shifted(volume.ijk_to_ras, box),
+    box = box_in_volume(ijk_to_ras, shape, grid, values.shape[0])
+    there = _on_grid(
+        to_sitk(values.astype(np.float32), grid),
+        tuple(s.stop - s.start for s in box),
+        _shifted(ijk_to_ras, box),
         sitk.sitkLinear,
     )
-    return pasted, box
+    return there, box
 
 
 def _corners(shape_ijk: np.ndarray) -> np.ndarray:
     return np.array(np.meshgrid(*[(0, n - 1) for n in shape_ijk])).reshape(3, -1).T
 
 
-def _box_in_volume(volume: Volume, grid: np.ndarray, count: int) -> tuple[slice, slice, slice]:
+def box_in_volume(
+    ijk_to_ras: np.ndarray, shape: tuple[int, int, int], grid: np.ndarray, count: int
+) -> tuple[slice, slice, slice]:
     """The part (K, J, I) of a volume that a cubic grid can see, two voxels of margin included."""
-    corners = transform_points(volume.ras_to_ijk @ grid, _corners(np.array([count] * 3)))
-    reach = 2 + 2 * np.ceil(_smoothing_sigma(volume.spacing_mm, spacing_of(grid)[0]).max()).astype(int)
-    low = np.clip(np.floor(corners.min(0)).astype(int) - reach, 0, volume.shape_ijk)
-    high = np.clip(np.ceil(corners.max(0)).astype(int) + reach + 1, 0, volume.shape_ijk)
+    shape_ijk = np.array(shape[::-1])
+    corners = transform_points(np.linalg.inv(ijk_to_ras) @ grid, _corners(np.array([count] * 3)))
+    sigma = _smoothing_sigma(spacing_of(ijk_to_ras), spacing_of(grid)[0])[::-1]
+    reach = 2 + 2 * np.ceil(sigma.max()).astype(int)
+    low = np.clip(np.floor(corners.min(0)).astype(int) - reach, 0, shape_ijk)
+    high = np.clip(np.ceil(corners.max(0)).astype(int) + reach + 1, 0, shape_ijk)
     return tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1]))
 
 

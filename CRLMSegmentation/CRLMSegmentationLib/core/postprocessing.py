@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .cropping import Crop, paste_probability
+from .cropping import Crop, paste
 from .volume import Volume, to_sitk
 
 THRESHOLD = 0.5
@@ -28,25 +29,65 @@ UNCERTAIN = "low confidence: mean probability {confidence:.2f} inside the mask; 
 
 @dataclass(frozen=True, eq=False)
 class LesionMask:
-    """One lesion on the grid of its volume.
+    """One lesion on the grid of its volume. Only what is there is kept; whole arrays are made when asked for.
 
     Attributes:
-        mask: bool, shape (K, J, I) of the volume.
-        probability: float32, same shape, zero outside the crop; all of the network's answer, not only the lesion.
-        in_crop: bool, same shape, where the network has looked.
+        part: bool, shape (K, J, I), no larger than the lesion.
+        offset_kji: index in the volume of the first voxel of `part`.
+        shape: of the volume, (K, J, I).
+        ijk_to_ras: 4x4 of the volume.
+        crop_probability: float32, of tumour, on the grid of the crop; all of the network's answer.
+        crop_to_ras: 4x4 of that grid.
         volume_ml: of the mask.
         diameters_mm: axes of the ellipsoid of equal inertia, longest first; zeros when nothing was found.
         confidence: mean probability inside the mask.
         warnings: what the user must know, in plain words.
     """
 
-    mask: np.ndarray
-    probability: np.ndarray
-    in_crop: np.ndarray
+    part: np.ndarray
+    offset_kji: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    ijk_to_ras: np.ndarray
+    crop_probability: np.ndarray
+    crop_to_ras: np.ndarray
     volume_ml: float
     diameters_mm: tuple[float, float, float]
     confidence: float
     warnings: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.part.any()
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """bool, shape of the volume."""
+        box = tuple(slice(start, start + count) for start, count in zip(self.offset_kji, self.part.shape))
+        return self._in_volume(self.part, box)
+
+    @cached_property
+    def probability(self) -> np.ndarray:
+        """Of tumour, float32, shape of the volume; zero outside the crop."""
+        return self._in_volume(*self._pasted(self.crop_probability))
+
+    @cached_property
+    def in_crop(self) -> np.ndarray:
+        """bool, shape of the volume: where the network has looked."""
+        ones, box = self._pasted(np.ones_like(self.crop_probability))
+        return self._in_volume(ones > 0, box)
+
+    def moved_into(self, volume: Volume, offset_kji: tuple[int, int, int]) -> LesionMask:
+        """The same lesion in the volume of which its own is a part that begins at an index (k, j, i)."""
+        offset = tuple(a + b for a, b in zip(self.offset_kji, offset_kji))
+        return replace(self, offset_kji=offset, shape=volume.array.shape, ijk_to_ras=volume.ijk_to_ras)
+
+    def _pasted(self, values: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
+        return paste(values, self.crop_to_ras, self.ijk_to_ras, self.shape)
+
+    def _in_volume(self, part: np.ndarray, box: tuple[slice, slice, slice]) -> np.ndarray:
+        whole = np.zeros(self.shape, part.dtype)
+        whole[box] = part
+        return whole
 
 
 def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume) -> LesionMask:
@@ -57,19 +98,30 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
     """
     component, distance_mm = _component_at_seed((probability >= THRESHOLD) & crop.swept, crop)
     solid = ndimage.binary_fill_holes(component)
-    pasted, box = paste_probability(_cleaned(probability, component, solid, crop), crop, volume)
-    part = _largest_part(pasted >= THRESHOLD)
+    cleaned = _cleaned(probability, component, solid, crop)
+    pasted, box = paste(cleaned, crop.ijk_to_ras, volume.ijk_to_ras, volume.array.shape)
+    part, offset_kji = _tight(_largest_part(pasted >= THRESHOLD), box)
     confidence = float(probability[component].mean()) if part.any() else 0.0
     volume_ml, diameters_mm = measure(part, volume.ijk_to_ras)
     return LesionMask(
-        mask=_in_volume(part, box, volume),
-        probability=_in_volume(paste_probability(probability, crop, volume)[0], box, volume),
-        in_crop=_in_volume(paste_probability(np.ones_like(probability), crop, volume)[0] > 0, box, volume),
+        part=part,
+        offset_kji=offset_kji,
+        shape=volume.array.shape,
+        ijk_to_ras=volume.ijk_to_ras,
+        crop_probability=probability,
+        crop_to_ras=crop.ijk_to_ras,
         volume_ml=volume_ml,
         diameters_mm=diameters_mm,
         confidence=confidence,
         warnings=tuple(_warnings(solid, distance_mm, confidence, crop) if part.any() else [NOTHING]),
     )
+
+
+def _tight(mask: np.ndarray, box: tuple[slice, slice, slice]) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Cut a mask, which lies in a box of a volume, down to what is not empty; returns its place as well."""
+    found = ndimage.find_objects(mask.astype(np.uint8))
+    inner = found[0] if found else (slice(0, 0),) * 3
+    return mask[inner].copy(), tuple(outer.start + part.start for outer, part in zip(box, inner))
 
 
 def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, crop: Crop) -> np.ndarray:
@@ -78,12 +130,6 @@ def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, 
     cleaned = np.where(near, probability, 0.0)
     cleaned[solid & ~component] = 1.0
     return cleaned
-
-
-def _in_volume(part: np.ndarray, box: tuple[slice, slice, slice], volume: Volume) -> np.ndarray:
-    whole = np.zeros(volume.array.shape, part.dtype)
-    whole[box] = part
-    return whole
 
 
 def measure(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, tuple[float, float, float]]:

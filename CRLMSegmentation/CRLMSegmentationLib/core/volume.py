@@ -102,12 +102,39 @@ class Volume:
         return VolumeIdentity(self.device, self.timestamp_s, geometry.hexdigest(), content.hexdigest())
 
     @cached_property
-    def _unswept_blocks(self) -> np.ndarray:
+    def unswept_blocks(self) -> np.ndarray:
+        """`outside_blocks` of the voxels."""
         return outside_blocks(self.array == 0)
 
     def swept_in(self, box: Box = EVERYWHERE) -> np.ndarray:
         """Where the probe has been in a box (K, J, I): as the source says, else as `infer_swept` guesses."""
-        return infer_swept(self.array, box, self._unswept_blocks) if self.swept is None else self.swept[box]
+        return infer_swept(self.array, box, self.unswept_blocks) if self.swept is None else self.swept[box]
+
+    def part_around(self, box: Box) -> tuple[Volume, tuple[int, int, int]]:
+        """A part that holds a box, and as much around it as `swept_in` must see to say the same of it.
+
+        Returns:
+            The part, a view of the same voxels, and the index (k, j, i) of its first voxel.
+        """
+        start = [max(0, part.start - RIM - 1) // BLOCK * BLOCK for part in box]
+        stop = [min(count, part.stop + RIM + 1) for part, count in zip(box, self.array.shape)]
+        near = tuple(slice(low, high) for low, high in zip(start, stop))
+        blocks = tuple(slice(low // BLOCK, -(-high // BLOCK)) for low, high in zip(start, stop))
+        matrix = self.ijk_to_ras.copy()
+        matrix[:3, 3] = transform_points(self.ijk_to_ras, start[::-1])
+        known = None if self.swept is not None else self.unswept_blocks[blocks]
+        swept = None if self.swept is None else self.swept[near]
+        return Volume.of_part(self.array[near], matrix, swept, known), tuple(start)
+
+    @classmethod
+    def of_part(
+        cls, array: np.ndarray, ijk_to_ras: np.ndarray, swept: np.ndarray | None, unswept_blocks: np.ndarray | None
+    ) -> Volume:
+        """Put together what `part_around` has taken apart, as in another process."""
+        part = cls(array, ijk_to_ras, swept=swept)
+        if unswept_blocks is not None:
+            part.__dict__["unswept_blocks"] = unswept_blocks
+        return part
 
     def contains(self, point_ras_mm: np.ndarray) -> bool:
         """Whether a point lies within the volume, half a voxel beyond the outermost centres included."""

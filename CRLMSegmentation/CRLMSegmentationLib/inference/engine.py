@@ -14,6 +14,8 @@ from typing import Protocol, Union
 import numpy as np
 
 from ..core.errors import WorkerError
+from ..core.postprocessing import LesionMask
+from ..core.volume import Volume
 
 
 class EngineState(enum.Enum):
@@ -28,8 +30,25 @@ class EngineState(enum.Enum):
 
 
 @dataclass(frozen=True, eq=False)
+class LesionJob:
+    """One lesion to segment: the engine crops, computes and cleans, so that whoever shows the scene need not.
+
+    Attributes:
+        volume: what the crop can see, see `core.cropping.part_for_crop`; not to be written to until the job has ended.
+        seed_ras_mm: middle of the crop.
+        crop_size_mm: edge of the crop.
+        mirroring: average over mirrored copies as well; slower, a little better.
+    """
+
+    volume: Volume
+    seed_ras_mm: tuple[float, float, float]
+    crop_size_mm: float
+    mirroring: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class CropJob:
-    """One crop to segment.
+    """One crop to segment, for comparisons with nnU-Net itself.
 
     Attributes:
         array: float32, shape (C, K, J, I), the channels that the model wants, see
@@ -79,7 +98,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progress:
-    """Stage is "preprocess", "inference" or "postprocess"; in "inference" the network passes are counted."""
+    """Stage is "crop", "preprocess", "inference" or "postprocess"; in "inference" the network passes are counted."""
 
     job_id: int
     stage: str
@@ -92,10 +111,11 @@ class Finished:
     """The answer to a job.
 
     Attributes:
-        probability: of tumour, float32, shape (K, J, I).
-        timings_s: preprocess, inference, postprocess.
+        probability: of tumour, float32, shape (K, J, I) of the crop.
+        timings_s: preprocess, inference, postprocess; for a lesion also crop.
         device: that computed it; may differ from `Ready.device` when memory ran out.
         warnings: in plain words.
+        lesion: in the volume of a `LesionJob`, None for a `CropJob`.
     """
 
     job_id: int
@@ -103,6 +123,7 @@ class Finished:
     timings_s: dict[str, float]
     device: str
     warnings: tuple[str, ...] = ()
+    lesion: LesionMask | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +141,7 @@ class Cancelled:
     job_id: int
 
 
+Job = Union[LesionJob, CropJob]
 Event = Union[Started, Ready, Progress, Finished, Failed, Cancelled]
 
 
@@ -132,7 +154,7 @@ class Engine(Protocol):
     def start(self) -> None:
         """Begin to load the model; returns at once. Does nothing if already started."""
 
-    def submit(self, job: CropJob) -> int:
+    def submit(self, job: Job) -> int:
         """Queue a job and return its id; jobs still unanswered are cancelled. Starts the engine if need be."""
 
     def poll(self) -> list[Event]:

@@ -1,13 +1,15 @@
-"""What travels between the engine and its worker: frames of a small JSON header and raw bytes.
+"""What travels between the engine and its worker: frames of a small JSON header and arrays.
 
-A frame is PREFIX (magic, length of the header, length of the payload), the header, the payload. There is no
-I/O here: the reader says where the next bytes belong, so that a large array is received without a copy.
+A frame is PREFIX (magic, length of the header, length of the payload), the header, the payload: the bytes of the
+arrays that the header's "arrays" lists. There is no I/O here: the reader says where the next bytes belong, so that
+a large array is received without a copy.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,21 +33,29 @@ class Frame:
     def type(self) -> str:
         return self.header["type"]
 
-    def array(self) -> np.ndarray:
-        """The payload as float32 of the header's shape (K, J, I)."""
-        shape = tuple(int(n) for n in self.header["shape"])
-        if 4 * int(np.prod(shape, dtype=np.int64)) != len(self.payload):
-            raise WorkerError(f"an array of shape {shape} came with {len(self.payload)} bytes")
-        return np.frombuffer(self.payload, np.float32).reshape(shape)
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of the payload by name, read-only."""
+        found, start = {}, 0
+        for name, dtype, shape in self.header.get("arrays", ()):
+            kind = np.dtype(dtype)
+            if kind.hasobject:
+                raise WorkerError(f"an array of {dtype} does not travel")
+            count = int(np.prod(shape, dtype=np.int64))
+            stop = start + count * kind.itemsize
+            found[name] = np.frombuffer(self.payload[start:stop], kind).reshape([int(n) for n in shape])
+            start = stop
+        if start != len(self.payload):
+            raise WorkerError(f"arrays of {start} bytes came with {len(self.payload)} bytes")
+        return found
 
 
-def encode(header: dict, array: np.ndarray | None = None) -> list[memoryview]:
-    """The parts of a frame, to be written one after the other; the array is not copied."""
-    payload = memoryview(b"") if array is None else memoryview(np.ascontiguousarray(array, np.float32)).cast("B")
-    if array is not None:
-        header = {**header, "shape": list(array.shape)}
-    text = json.dumps(header).encode()
-    return [memoryview(PREFIX.pack(MAGIC, len(text), len(payload)) + text), payload]
+def encode(header: dict, arrays: Mapping[str, np.ndarray] | None = None) -> list[memoryview]:
+    """The parts of a frame, to be written one after the other; contiguous arrays are not copied."""
+    solid = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
+    described = [(name, array.dtype.str, array.shape) for name, array in solid.items()]
+    text = json.dumps({**header, "arrays": described}).encode()
+    payload = [memoryview(array.reshape(-1).view(np.uint8)) for array in solid.values()]
+    return [memoryview(PREFIX.pack(MAGIC, len(text), sum(map(len, payload))) + text), *payload]
 
 
 class FrameReader:

@@ -15,18 +15,24 @@ import platform
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.cropping import extract_crop, network_input
 from ..core.errors import CrlmError, WorkerError
+from ..core.postprocessing import lesion_from_probability
+from .engine import CropJob, Finished, Job
 from .frames import Frame, FrameReader, encode
 from .model_package import ModelPackage, load_model_package
+from .wire import decode_job, encode_answer
 
 if TYPE_CHECKING:
-    from .nnunet import NnUNet
+    from .nnunet import NnUNet, Prediction
 
 EXIT_PARENT_GONE = 0
 EXIT_FATAL = 3
@@ -89,9 +95,12 @@ class Outbox:
     def __init__(self, file: io.RawIOBase) -> None:
         self._file = file
 
-    def send(self, header: dict, array: np.ndarray | None = None) -> None:
+    def send(self, header: dict) -> None:
+        self.write(encode(header))
+
+    def write(self, parts: Iterable[memoryview]) -> None:
         try:
-            for part in encode(header, array):
+            for part in parts:
                 while part:
                     part = part[self._file.write(part) :]
         except OSError:  # the parent no longer listens
@@ -128,15 +137,7 @@ def _answer(frame: Frame, network: NnUNet, inbox: Inbox, outbox: Outbox) -> None
 
     job_id = frame.header["job_id"]
     try:
-        prediction = network.predict(
-            frame.array(),
-            frame.header["spacing_mm"],
-            frame.header["mirroring"],
-            lambda stage, done, total: outbox.send(
-                {"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total}
-            ),
-            lambda: inbox.is_unwanted(job_id),
-        )
+        outbox.write(encode_answer(_compute(job_id, decode_job(frame), network, inbox, outbox)))
     except CancelledError:
         outbox.send({"type": "cancelled", "job_id": job_id})
     except CrlmError as error:
@@ -146,10 +147,30 @@ def _answer(frame: Frame, network: NnUNet, inbox: Inbox, outbox: Outbox) -> None
     except Exception as error:  # a bug or a limit of nnU-Net fails one job, not the worker
         traceback.print_exc()
         outbox.send({"type": "failed", "job_id": job_id, "reason": f"nnU-Net failed: {type(error).__name__}: {error}"})
-    else:
-        header = {"type": "finished", "job_id": job_id, "timings_s": prediction.timings_s}
-        header.update(device=prediction.device, warnings=prediction.warnings)
-        outbox.send(header, prediction.probability)
+
+
+def _compute(job_id: int, job: Job, network: NnUNet, inbox: Inbox, outbox: Outbox) -> Finished:
+    def report(stage: str, done: int, total: int) -> None:
+        outbox.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
+
+    def predict(array: np.ndarray, spacing_mm: float) -> Prediction:
+        return network.predict(array, spacing_mm, job.mirroring, report, lambda: inbox.is_unwanted(job_id))
+
+    if isinstance(job, CropJob):
+        answer = predict(job.array, job.spacing_mm)
+        return Finished(job_id, answer.probability, answer.timings_s, answer.device, answer.warnings)
+    started_s = time.perf_counter()
+    report("crop", 0, 1)
+    package = network.package
+    crop = extract_crop(job.volume, np.array(job.seed_ras_mm), job.crop_size_mm, package.spacing_mm)
+    array = network_input(crop, package.channels)
+    timings_s = {"crop": time.perf_counter() - started_s}
+    answer = predict(array, package.spacing_mm)
+    started_s = time.perf_counter()
+    lesion = lesion_from_probability(answer.probability, crop, job.volume)
+    timings_s |= answer.timings_s
+    timings_s["postprocess"] += time.perf_counter() - started_s
+    return Finished(job_id, answer.probability, timings_s, answer.device, answer.warnings, lesion)
 
 
 def load(package: ModelPackage, device: str, cpu_threads: int | None) -> tuple[NnUNet, tuple[str, ...]]:

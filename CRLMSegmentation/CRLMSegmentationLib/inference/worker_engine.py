@@ -15,9 +15,10 @@ from pathlib import Path
 
 from ..core.errors import WorkerError
 from .child_process import ChildProcess
-from .engine import Cancelled, CropJob, EngineState, Event, Failed, Finished, Progress, Ready, Started
+from .engine import Cancelled, EngineState, Event, Failed, Finished, Job, Progress, Ready, Started
 from .frames import Frame, encode
 from .model_package import ModelPackage
+from .wire import decode_answer, encode_job
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class WorkerEngine:
             self._crashes = 0
             self._launch("")
 
-    def submit(self, job: CropJob) -> int:
+    def submit(self, job: Job) -> int:
         """Queue a job and return its id; jobs still unanswered are cancelled. Starts the engine if need be.
 
         Raises:
@@ -116,8 +117,7 @@ class WorkerEngine:
         for pending in list(self._pending.values()):
             self._cancel(pending)
         job_id = next(self._ids)
-        header = {"type": "job", "job_id": job_id, "spacing_mm": job.spacing_mm, "mirroring": job.mirroring}
-        self._pending[job_id] = _Pending(job_id, encode(header, job.array))
+        self._pending[job_id] = _Pending(job_id, encode_job(job_id, job))
         return job_id
 
     def cancel(self) -> None:
@@ -198,7 +198,7 @@ class WorkerEngine:
 
     def _take(self, frame: Frame) -> None:
         """Turn a frame of the worker into an event."""
-        header = {key: value for key, value in frame.header.items() if key not in ("type", "shape")}
+        header = {key: value for key, value in frame.header.items() if key not in ("type", "arrays")}
         if frame.type == "fatal":
             self._give_up(header["reason"])
             return
@@ -220,8 +220,7 @@ class WorkerEngine:
         elif frame.type == "failed":
             self._end_job(Failed(**header))
         elif frame.type == "finished":
-            header["warnings"] = tuple(header["warnings"])
-            self._end_job(Finished(probability=frame.array(), **header))
+            self._end_job(decode_answer(frame))
 
     def _end_job(self, event: Finished | Failed | Cancelled) -> None:
         del self._pending[event.job_id]

@@ -96,7 +96,7 @@ def lesion_report(
         "metrics_region": metrics_region,
         "volume_ml": result.volume_ml,
         "diameters_mm": list(result.diameters_mm),
-        "confidence": result.confidence if result.mask.any() else None,
+        "confidence": None if result.is_empty else result.confidence,
         "warnings": list(result.warnings),
         "versions": dict(versions),
         "created": created,

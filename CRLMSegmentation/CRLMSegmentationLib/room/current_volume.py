@@ -7,11 +7,10 @@ from collections.abc import Callable
 import slicer
 
 from ..core.errors import VolumeError
+from ..core.i18n import tr as _
 from ..core.volume import Volume, VolumeIdentity
 from ..scene.volumes import content_stamp, volume_from_node
 from ..session import Session
-
-NONE_YET = "there is no volume; connect to a source, open a case or choose a volume of the scene"
 
 
 class CurrentVolume:
@@ -67,6 +66,6 @@ class CurrentVolume:
         """Raises: VolumeError: there is none, or it can no longer be segmented."""
         node = self.node
         if node is None:
-            raise VolumeError(NONE_YET)
+            raise VolumeError(_("there is no volume; connect to a source, open a case or choose a volume of the scene"))
         if self._stamp is None:
             self.take(node)

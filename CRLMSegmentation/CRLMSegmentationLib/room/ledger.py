@@ -9,9 +9,10 @@ import numpy as np
 import slicer
 
 from ..scene.history import History
+from ..scene.nodes import nodes_of_class
 from ..scene.overlay import overlay
-from ..scene.seeds import seed_nodes, seeds_in, show_seed
-from ..scene.staleness import SEED, lesions_of, mark_all_stale, mark_stale, rename, tag_of
+from ..scene.seeds import seed_nodes, seeds_in, show_seed, shown_colour
+from ..scene.staleness import CLASS, KEY, KEY_OF_LESIONS, SEED, lesions_of, mark_all_stale, mark_stale, rename, tag_of
 from ..session import LesionResult
 from .current_volume import CurrentVolume
 from .lesions import Found, LesionEntry, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
@@ -41,6 +42,12 @@ class LesionLedger:
         node = self._volume.node
         return lesions_of(self._scene, node) if node else None
 
+    def volume_of_outlines(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+        """The volume that was segmented last in a scene that has been loaded; None without outlines."""
+        outlines = [n for n in nodes_of_class(self._scene, CLASS) if n.GetAttribute(KEY) == KEY_OF_LESIONS]
+        role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+        return outlines[-1].GetNodeReference(role) if outlines else None
+
     def rows(self) -> list[LesionRow]:
         """The lesions in the order in which their seeds were made."""
         now_s = self._clock()
@@ -61,8 +68,7 @@ class LesionLedger:
         if seed_node is None:
             return None
         self._remember()
-        colour = tuple(seed_node.GetDisplayNode().GetSelectedColor())
-        node, timings_s = overlay(self._scene, self._volume.node, result, colour)
+        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node))
         result = replace(result, timings_s={**result.timings_s, **timings_s})
         entry = self.entries.setdefault(lesion, LesionEntry())
         entry.found = outline_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
@@ -86,6 +92,12 @@ class LesionLedger:
             if entry.found is None and node.GetSegmentation().GetSegment(lesion) is not None:
                 entry.found, entry.state = outline_of(node, lesion), LesionState.DONE
                 entry.seed_ras_mm, entry.is_asked = seed_ras_mm, True
+
+    def take_over_seeds(self) -> None:
+        """Seeds that the scene holds already, as after loading one, are not segmented by themselves."""
+        for lesion, seed_ras_mm in seeds_in(self._scene).items():
+            if lesion not in self.entries:
+                self.entries[lesion] = LesionEntry(seed_ras_mm, state=LesionState.NEW, is_asked=True)
 
     def leave_volume(self) -> None:
         """The outlines of the volume before stay in the scene and look old."""
@@ -188,6 +200,7 @@ class LesionLedger:
             place = tag_of(segment, SEED)
             if place and lesion not in nodes:
                 show_seed(self._scene, lesion, np.array(place.split(), float), segment.GetColor())
+        self._look_at_seeds()
         for lesion in seed_nodes(self._scene):
             entry, found = self.entries.setdefault(lesion, LesionEntry()), outlines.get(lesion)
             there = found is not None and node.GetSegmentation().GetSegment(lesion) is not None
@@ -195,5 +208,4 @@ class LesionLedger:
             if entry.state not in BUSY:
                 entry.state, entry.reason = (LesionState.DONE if there else LesionState.NEW), ""
             entry.is_asked = True  # whoever undoes does not want it computed again at once
-        self._look_at_seeds()
         self.refresh_staleness()

@@ -10,6 +10,7 @@ import slicer
 
 from ..core.postprocessing import measure
 from ..scene.masks import fingerprint, mask_of_segment
+from ..scene.seeds import shown_colour
 from ..session import LesionResult
 
 CORRECTED = "corrected by hand"
@@ -144,7 +145,7 @@ def row_of(
     return LesionRow(
         lesion=lesion,
         name=seed_node.GetName(),
-        colour=tuple(seed_node.GetDisplayNode().GetSelectedColor()) if seed_node.GetDisplayNode() else (1.0, 1.0, 1.0),
+        colour=shown_colour(seed_node),
         state=entry.state,
         is_current=found is not None and not is_stale,
         volume_ml=found.volume_ml if found else None,

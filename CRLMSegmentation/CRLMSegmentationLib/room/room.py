@@ -18,13 +18,15 @@ import slicer
 
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError, SeedError
+from ..core.i18n import tr as _
 from ..core.volume import Volume
 from ..igtl.link import Link, LinkState
 from ..inference.child_process import ChildProcess
 from ..scene.crop_box import crop_box, crop_box_size_mm, show_crop_box
 from ..scene.instruments import is_tracked, show_transform
-from ..scene.nodes import tip_of
+from ..scene.nodes import find_node, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
+from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import show_volume
 from ..session import (
     CANCELLED,
@@ -52,7 +54,6 @@ LOG_LINES = 500
 END_TIMEOUT_S = 10.0
 KNOWN_ANSWER = "known answer"
 """Name under which the pre-flight check asks; no lesion of the scene is called like this."""
-VOLUME_GONE = "the volume was removed before the answer came; choose a volume and segment again"
 SAME_MM = 0.01
 
 
@@ -102,12 +103,14 @@ class Room:
         self.known_answer: LesionResult | None = None
         self.known_answer_problem = ""
         self._arrivals_s: deque[float] = deque()
+        self._refused: set[Refused] = set()
         self._box_size_mm: float | None = None
+        self.ledger.take_over_seeds()
 
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
         self.session.use_link(link)
-        self.devices, self._arrivals_s = {}, deque()
+        self.devices, self._arrivals_s, self._refused = {}, deque(), set()
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
 
     def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -121,6 +124,13 @@ class Room:
         self.volume.take(node)
         self.ledger.adopt()
         self.ledger.refresh_staleness()
+
+    def follow(self, device: str | None) -> None:
+        """Segment in the volumes of one device only, from its last one on; None for the newest of all."""
+        self.session.followed_device = device
+        node = find_node(self.scene, VOLUME_CLASS, device) if device in self.devices else None
+        if node is not None and node is not self.volume.node:
+            self.use_node(node)
 
     @property
     def messages_per_s(self) -> float:
@@ -146,9 +156,10 @@ class Room:
             SeedError: no tool, or it is not tracked at this moment.
         """
         if tool is None:
-            raise SeedError("no tool is chosen; choose the transform of a tracked tool")
+            raise SeedError(_("no tool is chosen; choose the transform of a tracked tool"))
         if not is_tracked(tool):
-            raise SeedError(f"'{tool.GetName()}' is not tracked at this moment; bring it into the tracker's field")
+            text = _("'{tool}' is not tracked at this moment; bring it into the tracker's field")
+            raise SeedError(text.format(tool=tool.GetName()))
         return self.add_seed(tip_of(tool))
 
     def remove_seed(self, lesion: str) -> None:
@@ -167,7 +178,7 @@ class Room:
         seeds = seeds_in(self.scene)
         wanted = [lesion for lesion in (seeds if lesions is None else lesions) if lesion in seeds]
         if not wanted:
-            raise SeedError("no seed has been placed; place one in the middle of the tumour")
+            raise SeedError(_("no seed has been placed; place one in the middle of the tumour"))
         self.volume.read_again_if_changed()
         for lesion in wanted:
             self._ask_for(lesion, seeds[lesion])
@@ -231,7 +242,8 @@ class Room:
             self._take_result(event.result)
         elif isinstance(event, LesionFailed):
             self._take_failure(event)
-        elif isinstance(event, Refused):
+        elif isinstance(event, Refused) and event not in self._refused:  # a video is refused 30 times a second
+            self._refused.add(event)
             self.note(f"'{event.device}' cannot be used: {event.reason}")
 
     def _take_volume(self, event: VolumeArrived) -> None:
@@ -268,7 +280,8 @@ class Room:
             self.known_answer = result
             return
         if self.volume.node is None:
-            self._fail(lesion, VOLUME_GONE)
+            gone = _("the volume was removed before the answer came; choose a volume and segment again")
+            self._fail(lesion, gone)
             return
         found = self.ledger.show(result)
         if found is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import CrlmError
+from ..core.i18n import tr as _
 from ..core.postprocessing import LesionMask
 from ..dependencies import missing
 from ..inference.child_process import ChildProcess
@@ -44,7 +45,7 @@ def save(room: Room, parent: Path) -> Path:
     """
     node = room.ledger.segmentation_node
     if node is None:
-        raise CrlmError("there is no outline to save; segment a lesion first")
+        raise CrlmError(_("there is no outline to save; segment a lesion first"))
     folder = parent / time.strftime("crlm-%Y%m%d-%H%M%S")
     make_folder(folder)
     results = [item for item in (_reported(room, lesion) for lesion in room.ledger.entries) if item is not None]
@@ -70,10 +71,10 @@ def _begin_page(room: Room, folder: Path, results: list[LesionResult], entries: 
     shown = [(r, e) for r, e in zip(results, entries) if r.volume.identity == newest]
     lesions = [
         Lesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.crop_size_mm)
-        for r, _ in shown
+        for r, _entry in shown
     ]
     source = folder / PAGE_INPUT
-    save_input(source, [e for _, e in shown], card_of(room.session.model), lesions)
+    save_input(source, [e for _result, e in shown], card_of(room.session.model), lesions)
     command = [room.python, "-m", "CRLMSegmentationLib.report.page", str(source), str(folder / REPORT_HTML)]
     room.children.append(ChildProcess(command, PACKAGE_ROOT))
 
@@ -94,7 +95,8 @@ def _corrected(room: Room, lesion: str, found: Found) -> LesionMask:
     world_to_local = np.linalg.inv(local_to_world(node))
     return replace(
         found.result.mask,
-        mask=mask_in_volume(node, lesion, replace(volume, ijk_to_ras=world_to_local @ volume.ijk_to_ras)),
+        part=mask_in_volume(node, lesion, replace(volume, ijk_to_ras=world_to_local @ volume.ijk_to_ras)),
+        offset_kji=(0, 0, 0),
         volume_ml=found.volume_ml,
         diameters_mm=found.diameters_mm,
         warnings=(CORRECTED, *found.result.mask.warnings),

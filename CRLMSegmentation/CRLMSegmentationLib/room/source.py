@@ -6,10 +6,11 @@ from pathlib import Path
 
 import slicer
 
-from ..core.errors import LinkError
+from ..core.errors import CrlmError, LinkError
 from ..core.i18n import tr as _
 from ..dependencies import missing
 from ..replay.recorded_link import RecordedLink
+from ..scene.volumes import content_stamp
 from .room import Room
 
 
@@ -25,6 +26,7 @@ class Source:
         self.recording: RecordedLink | None = None
         self._recording_path: Path | None = None
         self._connector_id: str | None = None
+        self._refused: tuple | None = None
 
     @property
     def is_network(self) -> bool:
@@ -78,8 +80,9 @@ class Source:
         self._room.use_node(node)
 
     def use_connector(self, node: slicer.vtkMRMLNode | None) -> None:
-        """Segment in what a vtkMRMLIGTLConnectorNode receives; None for none."""
-        self.stop()
+        """Segment in what a vtkMRMLIGTLConnectorNode receives; None for none, which leaves other sources alone."""
+        if node is not None:
+            self.stop()
         self._connector_id = node.GetID() if node is not None else None
 
     def follow_connector(self) -> None:
@@ -91,9 +94,26 @@ class Source:
         count = connector.GetNumberOfIncomingMRMLNodes()
         nodes = [connector.GetIncomingMRMLNode(index) for index in range(count)]
         followed = self._room.session.followed_device
-        volumes = [n for n in nodes if n is not None and n.IsA("vtkMRMLScalarVolumeNode") and n.GetImageData()]
+        volumes = [node for node in nodes if node is not None and _is_volume(node)]
         self._room.devices = {node.GetName(): "volume" for node in volumes}
         wanted = [node for node in volumes if followed in (None, node.GetName())]
         newest = max(wanted, key=lambda node: node.GetImageData().GetMTime(), default=None)
         if newest is not None and newest is not self._room.volume.node:
-            self._room.use_node(newest)
+            self._take(newest)
+
+    def _take(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Use what the connector has written, once; what cannot be used must not stop the room."""
+        stamp = (node.GetID(), content_stamp(node))
+        if stamp == self._refused:
+            return
+        try:
+            self._room.use_node(node)
+        except CrlmError as error:
+            self._refused = stamp
+            self._room.note(str(error))
+
+
+def _is_volume(node: slicer.vtkMRMLNode) -> bool:
+    """Three-dimensional and grey; the live picture of a scanner comes as a single slice, or in colour."""
+    image = node.GetImageData() if node.IsA("vtkMRMLScalarVolumeNode") else None
+    return image is not None and image.GetNumberOfScalarComponents() == 1 and min(image.GetDimensions()) > 1

@@ -84,6 +84,11 @@ def cells_of(row: LesionRow) -> tuple[str, str, str]:
     return row.name, size, "\n".join(part for part in (_state_text(row), origin) if part)
 
 
+def colour_of_name(row: LesionRow) -> str:
+    """The colour of its seed and outline."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in row.colour)
+
+
 def colour_of_state(row: LesionRow) -> str:
     """Grey without an outline that holds, amber where the user must look, else green."""
     if row.reason or row.warnings:

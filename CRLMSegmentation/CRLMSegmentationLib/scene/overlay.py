@@ -28,13 +28,15 @@ def overlay(
     world_to_local = np.linalg.inv(local_to_world(volume_node))
     lesion = ShownLesion(
         name=result.request.lesion,
-        mask=result.mask.mask,
+        mask=result.mask.part,
         colour=colour,
         seed_ras_mm=np.array(result.request.seed_ras_mm),
         volume_identity=result.volume.identity,
         model_sha256=result.model_sha256,
         ijk_to_ras=world_to_local @ result.volume.ijk_to_ras,
         needs_review=bool(result.mask.warnings),
+        offset_kji=result.mask.offset_kji,
+        shape=result.mask.shape,
     )
     node = show_lesions(scene, volume_node, [lesion])
     done_s = time.monotonic()

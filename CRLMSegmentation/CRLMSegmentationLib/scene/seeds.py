@@ -76,6 +76,12 @@ def seeds_in(scene: slicer.vtkMRMLScene) -> dict[str, np.ndarray]:
     return {lesion: seed for lesion, seed in seeds.items() if seed is not None}
 
 
+def shown_colour(node: slicer.vtkMRMLMarkupsFiducialNode) -> tuple[float, float, float]:
+    """The colour of a seed; white when a user has deleted its display node."""
+    display = node.GetDisplayNode()
+    return tuple(display.GetSelectedColor()) if display else (1.0, 1.0, 1.0)
+
+
 def free_lesion_name(scene: slicer.vtkMRMLScene) -> str:
     """ "Tumour 1", "Tumour 2", ...: the first that no seed and no node has."""
     taken, number = seed_nodes(scene), 1
@@ -87,7 +93,7 @@ def free_lesion_name(scene: slicer.vtkMRMLScene) -> str:
 def free_colour(scene: slicer.vtkMRMLScene) -> tuple[float, float, float]:
     """The first colour that no seed has; they come again when all are taken."""
     nodes = list(seed_nodes(scene).values())
-    taken = {tuple(round(part, 2) for part in node.GetDisplayNode().GetSelectedColor()) for node in nodes}
+    taken = {tuple(round(part, 2) for part in shown_colour(node)) for node in nodes}
     return next((colour for colour in LESION_COLOURS if colour not in taken), colour_of(len(nodes)))
 
 

@@ -48,13 +48,15 @@ class ShownLesion:
 
     Attributes:
         name: of the lesion; also the ID of its segment, so it stays when a user renames the segment.
-        mask: bool, shape (K, J, I).
+        mask: bool, shape (K, J, I), of the volume or of a part of it.
         colour: red, green, blue within 0 to 1.
         seed_ras_mm: the point that was clicked, world RAS.
         volume_identity: of the volume that was segmented.
         model_sha256: of the model that did it.
         ijk_to_ras: 4x4 of the mask relative to the volume's parent transform; None means the volume's own.
         needs_review: whether there are warnings; the segment is then flagged.
+        offset_kji: index in the volume of the first voxel of the mask.
+        shape: of the volume, (K, J, I); None where the mask is as large.
     """
 
     name: str
@@ -65,6 +67,8 @@ class ShownLesion:
     model_sha256: str
     ijk_to_ras: np.ndarray | None = None
     needs_review: bool = False
+    offset_kji: tuple[int, int, int] = (0, 0, 0)
+    shape: tuple[int, int, int] | None = None
     terminology: str = LIVER_METASTASIS
 
 
@@ -132,34 +136,38 @@ def _make_segmentation(
 
 def _labelmap(lesion: ShownLesion, volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkOrientedImageData | None:
     """The part of a mask that is not empty, as Slicer stores segments; None when all of it is."""
+    shape = lesion.shape or lesion.mask.shape
     ijk_to_ras = lesion.ijk_to_ras
     if ijk_to_ras is None:
-        shape = volume_node.GetImageData().GetDimensions()[::-1]
-        if lesion.mask.shape != shape:
-            came = f"the mask of '{lesion.name}' has shape {lesion.mask.shape}"
-            raise VolumeError(f"{came}, its volume {shape}; segment again")
+        volume_shape = volume_node.GetImageData().GetDimensions()[::-1]
+        if shape != volume_shape:
+            came = f"the mask of '{lesion.name}' has shape {shape}"
+            raise VolumeError(f"{came}, its volume {volume_shape}; segment again")
         matrix = vtk.vtkMatrix4x4()
         volume_node.GetIJKToRASMatrix(matrix)
         ijk_to_ras = to_array(matrix)
     if not lesion.mask.any():
         return None
-    mask, ijk_to_ras = _right_handed(lesion.mask, ijk_to_ras)
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = ndimage.find_objects(lesion.mask.astype(np.uint8))[0]
+    start = [offset + part.start for offset, part in zip(lesion.offset_kji, box)]
+    mask, start, ijk_to_ras = _right_handed(lesion.mask[box], start, shape, ijk_to_ras)
     image = slicer.vtkOrientedImageData()
-    image.SetExtent([n for part in box[::-1] for n in (part.start, part.stop - 1)])
+    image.SetExtent([n for first, count in zip(start[::-1], mask.shape[::-1]) for n in (first, first + count - 1)])
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    vtk_to_numpy(image.GetPointData().GetScalars())[:] = mask[box].ravel()
+    vtk_to_numpy(image.GetPointData().GetScalars())[:] = mask.ravel()
     image.SetGeometryFromImageToWorldMatrix(to_vtk_matrix(ijk_to_ras))
     return image
 
 
-def _right_handed(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _right_handed(
+    mask: np.ndarray, start: list[int], shape: tuple[int, int, int], ijk_to_ras: np.ndarray
+) -> tuple[np.ndarray, list[int], np.ndarray]:
     """The same voxels in the same places, counted so that Slicer's surfaces face outwards."""
     if np.linalg.det(ijk_to_ras[:3, :3]) > 0:
-        return mask, ijk_to_ras
+        return mask, start, ijk_to_ras
     from_other_end = np.diag([1.0, 1.0, -1.0, 1.0])
-    from_other_end[2, 3] = mask.shape[0] - 1
-    return mask[::-1], ijk_to_ras @ from_other_end
+    from_other_end[2, 3] = shape[0] - 1
+    return mask[::-1], [shape[0] - start[0] - len(mask), *start[1:]], ijk_to_ras @ from_other_end
 
 
 def _show_mask(
