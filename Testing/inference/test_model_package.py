@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 from CRLMSegmentationLib.core.errors import ModelError, WorkerError
+from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.inference.engine import EngineState, Failed
 from CRLMSegmentationLib.inference.model_package import (
     MANIFEST,
     ModelPackage,
     default_model_package,
     export_nnunet,
-    file_sha256,
     load_model_package,
     write_model_package,
 )
@@ -46,7 +46,7 @@ def edit_manifest(folder: Path, **changes: object) -> None:
 def rehash(folder: Path) -> None:
     """Make the manifest agree with the files again, as someone who means harm would."""
     files = json.loads((folder / MANIFEST).read_text())["files"]
-    edit_manifest(folder, files={name: file_sha256(folder / name) for name in files})
+    edit_manifest(folder, files={name: sha256_of(folder / name) for name in files})
 
 
 class CreatesFile:

@@ -27,6 +27,8 @@ from .staleness import lesions_of, mark_stale
 
 CLASS = "vtkMRMLScalarVolumeNode"
 GREY = "vtkMRMLColorTableNodeGrey"
+ENOUGH_VOXELS = 300_000
+"""Of a larger volume only some voxels are looked at."""
 SHOWN_PERCENTILES = (1.0, 99.7)
 """Between these percentiles of the voxels that are not zero lies the grey window of a new volume."""
 
@@ -148,7 +150,7 @@ def _show_in_grey(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> None:
 
 def grey_window(volume: Volume) -> tuple[float, float]:
     """The grey values shown as black and as white: percentiles of the voxels that are not zero."""
-    step = 2 if volume.array.size > 1_000_000 else 1
+    step = max(1, round((volume.array.size / ENOUGH_VOXELS) ** (1 / 3)))
     values = volume.array[::step, ::step, ::step]
     values = values[values != 0]
     low, high = np.percentile(values, SHOWN_PERCENTILES) if values.size else (0.0, 1.0)
