@@ -123,6 +123,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parametersTag: Any = None
         self._timer: Any = None
         self._shortcuts: list = []
+        self._isEntered = self._isImporting = False
         self._preflight: Any = None
         self._turn = 0
         self._shown: dict = {}
@@ -141,9 +142,11 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._timer.timeout.connect(self.onTick)
         self._connectButtons()
         self._prepareTables()
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
+        self.addObserver(scene, scene.EndBatchProcessEvent, self.onSceneEndBatchProcess)
         slicer.app.aboutToQuit.connect(self.onQuit)
 
     def _connectButtons(self):
@@ -166,10 +169,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.dismissButton, lambda *_: self.ui.messageFrame.setVisible(False)),
         ):
             button.clicked.connect(handler)
-        ui.positionSlider.valueChanged.connect(self.onSeek)
-        ui.speedSpinBox.valueChanged.connect(self.onSpeed)
-        ui.volumeSelector.currentNodeChanged.connect(self.onVolumeChosen)
-        ui.connectorSelector.currentNodeChanged.connect(self.onConnectorChosen)
+        ui.positionSlider.connect("valueChanged(double)", self.onSeek)
+        ui.speedSpinBox.connect("valueChanged(double)", self.onSpeed)
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onVolumeChosen)
+        ui.connectorSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onConnectorChosen)
         ui.followedComboBox.connect("activated(int)", self.onFollow)
         ui.outputDirectoryButton.directoryChanged.connect(self.onOutputFolder)
         ui.lesionTable.cellChanged.connect(self.onLesionRenamed)
@@ -188,12 +191,15 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self):
         """The user opens the module: shortcuts work, and the model is warmed up."""
+        self._isEntered = True
         self._useParameters()
         self._installShortcuts()
         self._startRoom()
+        self._refresh()
 
     def exit(self):
         """The user goes to another module; tracking and inference go on, shortcuts do not."""
+        self._isEntered = False
         self._removeShortcuts()
 
     def cleanup(self):
@@ -218,29 +224,47 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._dropParameters()
 
     def onSceneEndClose(self, caller=None, event=None):
-        if self.parent.isEntered:
+        if self._isEntered and not self._isImporting:
             self._useParameters()
 
-    def onSceneEndImport(self, caller=None, event=None):
-        if self.parent.isEntered:
+    def onSceneStartImport(self, caller=None, event=None):
+        """Until all nodes are there, neither the panel nor the room looks at them."""
+        self._isImporting = True
+        self._timer.stop()
+        self._dropParameters()
+
+    def onSceneEndBatchProcess(self, caller=None, event=None):
+        """The end of an import; at EndImportEvent the selectors do not list the new nodes yet."""
+        if not self._isImporting:
+            return
+        self._isImporting = False
+        if self.logic.room is not None:
+            self.logic.room.ledger.take_over_seeds()
+            self._timer.start()
+        if self._isEntered:
             self._useParameters()
             self._startRoom()
 
     # ---- parameters
 
     def _useParameters(self):
-        """Bind the panel to the parameter node of the scene, a new one if the user has deleted it."""
+        """Bind the panel to the parameter node of the scene."""
         self._dropParameters()
         self._parameters = self.logic.getParameterNode()
         if str(self._parameters.outputFolder) in ("", "."):
-            documents = qt.QStandardPaths.writableLocation(qt.QStandardPaths.DocumentsLocation)
-            self._parameters.outputFolder = Path(documents)
+            documents = Path(qt.QStandardPaths.writableLocation(qt.QStandardPaths.DocumentsLocation))
+            self._parameters.outputFolder = documents if documents.is_dir() else Path.home()
         self._parametersTag = self._parameters.connectGui(self.ui)
 
     def _dropParameters(self):
         if self._parameters is not None:
             self._parameters.disconnectGui(self._parametersTag)
         self._parameters, self._parametersTag = None, None
+
+    def _keepParameters(self):
+        """Put the parameter node back if the user has deleted it: the settings in the panel are still in use."""
+        if self._parameters is not None and self._parameters.parameterNode.GetScene() is None:
+            slicer.mrmlScene.AddNode(self._parameters.parameterNode)
 
     def _applyParameters(self, room):
         """Give what is set in the panel to the room, and take back what was changed in the views."""
@@ -264,9 +288,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._tell(error)
                 return None
             self._shown = {}
-            volume = self.ui.volumeSelector.currentNode()
-            if volume is not None:
-                self.onVolumeChosen(volume)
+            if self._parameters is None:  # after a reload the panel is shown without being entered
+                self._useParameters()
+            self.onVolumeChosen(self.ui.volumeSelector.currentNode() or self.logic.room.ledger.volume_of_outlines())
         self._timer.start()
         return self.logic.room
 
@@ -294,10 +318,14 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if room is None:
             return
         try:
+            self._keepParameters()
             self._applyParameters(room)
             self.logic.tick()
-        except Exception as error:  # one bad turn must not stop the tracking
-            self._tell(error)
+            self._shown["turnError"] = ""
+        except Exception as error:  # one bad turn must not stop the tracking; a hundred a second are told once
+            if self._shown.get("turnError") != str(error):
+                self._shown["turnError"] = str(error)
+                self._tell(error)
         self._turn += 1
         if self._turn % REFRESH_TURNS == 0:
             self._refresh()
@@ -310,7 +338,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refresh()
 
     def onConnectorChosen(self, node):
-        self._do(lambda room: self.logic.source.use_connector(node))
+        if node is not None or self.logic.room is not None:  # a closing scene must not start anything
+            self._do(lambda room: self.logic.source.use_connector(node))
 
     def onPlay(self, *_args):
         path = self.ui.casePathLineEdit.currentPath
@@ -322,17 +351,16 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.recording.speed = speed
 
     def onSeek(self, position_s):
-        recording = self.logic.recording
-        if recording is not None and abs(position_s - self._shown.get("position", position_s)) > 0.05:
-            recording.seek(position_s)
+        if self.logic.recording is not None:
+            self.logic.recording.seek(position_s)
 
     def onVolumeChosen(self, node):
-        if node is not None and self.logic.room is not None and node is not self.logic.room.volume.node:
-            self._do(lambda room: self.logic.source.use_node(node))
+        if node is not None and (self._isEntered or self.logic.room is not None):
+            self._do(lambda room: self.logic.source.use_node(node) if node is not room.volume.node else None)
 
     def onFollow(self, index):
         device = self.ui.followedComboBox.itemText(index) if index > 0 else None
-        self._do(lambda room: setattr(room.session, "followed_device", device))
+        self._do(lambda room: room.follow(device))
 
     # ---- 2 seed
 
@@ -364,6 +392,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         rows = self._shown.get("lesions", ())
         if column == 0 and row < len(rows) and not self._shown.get("filling"):
             self._do(lambda room: self.logic.renameLesion(rows[row], self.ui.lesionTable.item(row, 0).text()))
+            self._shown["cells"].pop((row, 0), None)  # what was typed may not be what it is called now
 
     def onCorrect(self, *_args):
         self._do(lambda room: self.logic.correct(self.selectedLesion))
@@ -388,6 +417,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onPreflight(self, *_args):
         self._preflight = self._do(lambda room: self.logic.preflight(Path(self.ui.outputDirectoryButton.directory)))
+        if self.logic.missingPackages():
+            self._say(_("Packages are missing; press Install."))
         self._refresh()
 
     def onInstall(self, *_args):
@@ -459,21 +490,23 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.connectButton.setText(_("Disconnect") if connected else _("Connect"))
         ui.playButton.setText(_("Pause") if recording is not None and recording.is_playing else _("Play"))
         if recording is not None:
-            self._shown["position"] = recording.position_s
+            wasBlocked = ui.positionSlider.blockSignals(True)  # only the user seeks
             ui.positionSlider.maximum = max(0.1, recording.duration_s)
             ui.positionSlider.value = recording.position_s
+            ui.positionSlider.blockSignals(wasBlocked)
         devices = dict(room.devices) if room else {}
         if devices != self._shown.get("devices"):
             self._shown["devices"] = devices
             ui.deviceList.clear()
             for device, kind in sorted(devices.items()):
                 ui.deviceList.addItem(f"{device}  ({kind})")
-            chosen = ui.followedComboBox.currentText
+            followed = room.session.followed_device if room else None
+            volumes = {name for name, kind in devices.items() if kind == "volume"} | ({followed} if followed else set())
             ui.followedComboBox.clear()
             ui.followedComboBox.addItem(_("the newest volume"))
-            for device in sorted(name for name, kind in devices.items() if kind == "volume"):
+            for device in sorted(volumes):  # the followed one also while it is silent
                 ui.followedComboBox.addItem(device)
-            ui.followedComboBox.setCurrentIndex(max(0, ui.followedComboBox.findText(chosen)))
+            ui.followedComboBox.setCurrentIndex(max(0, ui.followedComboBox.findText(followed)) if followed else 0)
 
     def _refreshProgress(self, room, rows):
         busy = room is not None and room.session.busy
@@ -485,28 +518,32 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         bar.setFormat(self.logic.progressText(running) if running else _("waiting for the model") if busy else " ")
 
     def _refreshLesions(self, rows):
-        table, cells = self.ui.lesionTable, [self.logic.cellsOf(row) for row in rows]
+        table, cells = self.ui.lesionTable, self.logic.cellsOf(rows)
         ui, lesions = self.ui, [row.lesion for row in rows]
         for button in (ui.correctButton, ui.againButton, ui.removeButton, ui.saveButton):
             button.setEnabled(bool(rows))
         room = self.logic.room
         ui.undoButton.setEnabled(room is not None and room.ledger.can_undo)
         ui.redoButton.setEnabled(room is not None and room.ledger.can_redo)
-        if cells == self._shown.get("cells"):
+        before = self._shown.get("cells")
+        if cells == before:
             return
         self._shown.update(cells=cells, lesions=lesions, filling=True)
         table.setRowCount(len(rows))
-        for index, (row, (*texts, colour)) in enumerate(zip(rows, cells)):
-            for column, text in enumerate(texts):
-                item = qt.QTableWidgetItem()
-                item.setText(text)
-                item.setToolTip(text)
-                item.setForeground(qt.QBrush(qt.QColor.fromRgbF(*row.colour) if column == 0 else qt.QColor(colour)))
-                if column > 0:
-                    item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
-                table.setItem(index, column, item)
+        for place, (text, colour) in cells.items():
+            if not before or before.get(place) != (text, colour):  # a name being typed is left alone
+                self._setCell(table, place, text, colour)
         table.resizeRowsToContents()
         self._shown["filling"] = False
+
+    @staticmethod
+    def _setCell(table, place, text, colour):
+        item = qt.QTableWidgetItem(text)
+        item.setToolTip(text)
+        item.setForeground(qt.QBrush(qt.QColor(colour)))
+        if place[1] > 0:
+            item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+        table.setItem(*place, item)
 
     def _refreshPreflight(self):
         if self._preflight is None:
@@ -713,11 +750,15 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         return progress_text(row)
 
     @staticmethod
-    def cellsOf(row) -> tuple:
-        """Texts of a lesion's line in the table, and the colour of its state."""
-        from CRLMSegmentationLib.room.texts import cells_of, colour_of_state
+    def cellsOf(rows) -> dict:
+        """Text and colour of each cell in the table of lesions, by line and column."""
+        from CRLMSegmentationLib.room.texts import cells_of, colour_of_name, colour_of_state
 
-        return (*cells_of(row), colour_of_state(row))
+        return {
+            (line, column): (text, colour_of_name(row) if column == 0 else colour_of_state(row))
+            for line, row in enumerate(rows)
+            for column, text in enumerate(cells_of(row))
+        }
 
 
 class CRLMSegmentationTest(ScriptedLoadableModuleTest):

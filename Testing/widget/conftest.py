@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 
 from host import SlicerHost
+from module_helpers import Panel, stub_engine
 from sample_path import SAMPLE
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -58,3 +59,48 @@ def add_volume(host) -> Callable:
         return host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
 
     return add
+
+
+@pytest.fixture(autouse=True)
+def english_afterwards(monkeypatch):
+    """The library is shared by all tests; a module that was opened has given it Slicer's translations."""
+    from CRLMSegmentationLib.core import i18n
+
+    monkeypatch.setattr(i18n, "translator", str)
+
+
+@pytest.fixture
+def panel(host, monkeypatch) -> Panel:
+    """The module, opened with a stub in place of the worker process."""
+    from CRLMSegmentationLib.inference import worker_engine
+    from CRLMSegmentationLib.room import room
+
+    monkeypatch.setattr(room, "SETTLE_S", 0.1)
+    engines: list = []
+
+    def make(_model, python):
+        assert Path(python).name.startswith("python")
+        engines.append(stub_engine())
+        return engines[-1]
+
+    monkeypatch.setattr(worker_engine, "WorkerEngine", make)
+    opened = Panel(host)
+    opened.engines = engines
+    return opened
+
+
+@pytest.fixture
+def with_volume(panel, tiny_volume) -> Panel:
+    """A volume of the scene has been chosen, and the crop made as small as it is."""
+    panel.show_volume(tiny_volume)
+    panel.host.widget("cropSizeSlider").value = 30
+    panel.turns(2)
+    return panel
+
+
+@pytest.fixture
+def with_result(with_volume) -> Panel:
+    """One lesion has been segmented."""
+    with_volume.place()
+    with_volume.answer()
+    return with_volume

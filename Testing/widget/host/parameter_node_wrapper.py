@@ -107,6 +107,8 @@ class _ParameterNode:
     def disconnectGui(self, tag: int) -> None:
         for connector in self._guis.pop(tag, {}).values():
             connector.stop()
+        if tag in self._gui_observers:  # else a collected wrapper leaves VTK a function that is no more
+            self.RemoveObserver(self._gui_observers.pop(tag))
 
     def StartModify(self) -> int:
         return self.parameterNode.StartModify()

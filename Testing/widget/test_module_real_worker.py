@@ -1,0 +1,176 @@
+"""The panel with the real worker: nnU-Net in a process of its own, on the shipped case with several lesions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core import i18n
+from CRLMSegmentationLib.core.case import load_case
+
+from host import SlicerHost
+from module_helpers import CASES, PATIENCE_S, SIZE, STATE, Panel, card, check_everything, track
+
+CASE = CASES / "phantom-several"
+CANCEL_S = 1.0
+TURN_S = 0.05
+"""What a turn may take by design; a noisy machine gets ten times as much."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def english_afterwards():
+    yield
+    i18n.translator = str
+
+
+@pytest.fixture(scope="module")
+def operation():
+    """A panel that all tests of this file share: the case has been played, the worker is warm."""
+    with SlicerHost() as host:
+        panel = Panel(host)
+        host.widget("sourceTabs").currentIndex = 1
+        host.widget("casePathLineEdit").currentPath = str(CASE)
+        host.widget("speedSpinBox").value = 20
+        panel.press("playButton")
+        panel.wait(lambda: panel.room.volume.node, PATIENCE_S)
+        panel.wait(lambda: panel.room.ready or panel.room.engine_problem, PATIENCE_S)
+        assert panel.room.engine_problem == ""
+        yield panel
+
+
+@pytest.fixture
+def panel(operation):
+    """Without lesions, and the worker idle."""
+    while operation.table():
+        operation.press("removeButton")
+        operation.turns()
+    operation.wait(lambda: operation.text("workerLabel") == "● Worker ready", PATIENCE_S)
+    return operation
+
+
+@pytest.fixture
+def running(panel):
+    """The first tile is done."""
+    panel.place(seeds()[0])
+    panel.wait(lambda: panel.host.widget("progressBar").value >= 1, PATIENCE_S)
+    return panel
+
+
+def seeds():
+    return [lesion.seed_ras_mm for lesion in load_case(CASE).lesions]
+
+
+def worker_runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_strip_says_what_is_at_work(panel):
+    assert panel.text("modelLabel").startswith("● crlm-crop-phantom ")
+    assert panel.text("modelLabel").endswith(": simulated data only")
+    device = panel.host.widget("deviceLabel").text
+    assert ("#e69f00" if panel.room.ready.device.startswith("cpu") else "#3fb950") in device
+    assert panel.text("workerLabel") == "● Worker ready"
+
+
+def test_transforms_go_on_moving_while_the_network_runs(panel):
+    moved = 0
+    with timed_turns(panel) as (turns_s, with_result_s):
+        panel.place(seeds()[0])
+        while "up to date" not in panel.cell(STATE):
+            tool = track(panel.host.scene, "MovingToReference", (moved, 0.0, 0.0))
+            assert tool.GetMatrixTransformToParent().GetElement(0, 3) == moved
+            moved += 1
+            panel.host.run_for(0.02)
+            assert moved < PATIENCE_S / 0.02
+    longest_ms, result_ms = 1000 * max(turns_s), 1000 * max(with_result_s)
+    print(f"{len(turns_s)} turns, {moved} moves; longest turn {longest_ms:.0f} ms, with the result {result_ms:.0f} ms")
+    assert moved > 20
+    assert max(turns_s) < 10 * TURN_S
+    assert np.percentile(turns_s, 95) < TURN_S
+
+
+@contextmanager
+def timed_turns(panel):
+    """Seconds of the turns of the panel, those apart that show a result."""
+    widget, ledger = panel.widget, panel.room.ledger
+    turns_s, with_result_s, results, show = [], [], [], ledger.show
+
+    def timed(*_args):
+        before, started_s = len(results), time.perf_counter()
+        widget.onTick()
+        (turns_s if len(results) == before else with_result_s).append(time.perf_counter() - started_s)
+
+    def shown(result):
+        results.append(result)
+        return show(result)
+
+    assert widget._timer.timeout.disconnect(widget.onTick)
+    widget._timer.timeout.connect(timed)
+    ledger.show = shown
+    try:
+        yield turns_s, with_result_s
+    finally:
+        widget._timer.timeout.disconnect(timed)
+        widget._timer.timeout.connect(widget.onTick)
+        del ledger.show
+
+
+def test_cancel_is_over_within_a_second(running):
+    assert running.text("applyButton") == "Cancel"
+    running.press("applyButton")
+    started_s = time.monotonic()
+    running.wait(lambda: not running.room.session.busy, PATIENCE_S)
+    took_s = time.monotonic() - started_s
+    print(f"cancelled in {took_s:.2f} s")
+    assert took_s < CANCEL_S + 0.5
+    running.turns()
+    assert running.text("applyButton") == "Segment"
+    assert running.cell(SIZE) == ""
+
+
+def test_killed_worker_is_told_and_the_next_one_answers(running):
+    pid = running.room.session.engine.worker_pid
+    os.kill(pid, signal.SIGKILL)
+    running.wait(lambda: "SIGKILL" in running.cell(STATE), PATIENCE_S)
+    assert "try again" in running.cell(STATE)
+    running.wait(lambda: running.text("workerLabel") == "● Worker ready", PATIENCE_S)
+    assert running.room.session.engine.worker_pid != pid
+    running.press("applyButton")
+    running.wait(lambda: "up to date" in running.cell(STATE), PATIENCE_S)
+
+
+def test_card_is_filled_and_the_known_answer_green(panel):
+    check_everything(panel)
+    panel.wait(lambda: all(level != "pending" for level, _found in card(panel).values()), PATIENCE_S)
+    lines = card(panel)
+    assert lines["Packages"][0] == "green"
+    assert lines["Known answer"][0] == "green", lines["Known answer"]
+    assert lines["Model warm"][0] in ("green", "amber")
+    assert panel.table() == []
+
+
+def test_closing_the_scene_during_inference_ends_the_process(running):
+    pid = running.room.session.engine.worker_pid
+    running.host.close_scene()
+    assert running.room is None
+    assert not worker_runs(pid)
+    assert not running.host.leaks().processes
+    assert running.table() == []
+
+
+def test_self_test_of_the_module_passes(operation):
+    import slicer
+
+    operation.host.close_scene()
+    operation.host.leave_module()
+    slicer.selfTests["CRLMSegmentation"]()
+    assert not operation.host.leaks().processes
+    assert "Dice 0." in operation.host.messages[-1].text
