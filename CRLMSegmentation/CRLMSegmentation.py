@@ -8,6 +8,7 @@ No observers and no threads (in Slicer they starve): one QTimer drives `Room.tic
 """
 
 import html
+import json
 import logging
 import shutil
 import sys
@@ -63,30 +64,25 @@ class CRLMSegmentation(ScriptedLoadableModule):
 
 
 def registerSampleData():
-    """Offer the shipped simulated cases in the module Sample Data."""
+    """Offer the shipped simulated cases in the module Sample Data; without the library, for Slicer is starting."""
     import SampleData
-    from CRLMSegmentationLib.core.case import CASE_FILE, load_case
-    from CRLMSegmentationLib.core.resources import resource_path
 
-    icons = Path(__file__).parent / "Resources" / "Icons"
-    for sample in SAMPLES:
-        folder = resource_path("SampleCases", sample)
-        volume = load_case(folder, verify=False).volumes[0].file
+    module = Path(__file__).resolve().parent
+    bases = [base / "Resources" / "SampleCases" for base in (module, module.parent)]
+    samples = next(base for base in bases if base.is_dir())  # beside the module when installed
+    for name in SAMPLES:
+        folder = samples / name
+        case = json.loads((folder / "case.json").read_text("utf-8"))
+        volume = case["volumes"][0]["file"]
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category="CRLMSegmentation",
-            sampleName=f"CRLM-{sample}",
+            sampleName=f"CRLM-{name}",
             uris=(folder / volume).as_uri(),
-            fileNames=f"{sample}.nrrd",
-            nodeNames=sample,
-            checksums=f"SHA256:{_recorded_hash(folder / CASE_FILE, volume)}",
-            thumbnailFileName=str(icons / f"{sample}.png"),
+            fileNames=f"{name}.nrrd",
+            nodeNames=name,
+            checksums=f"SHA256:{case['files'][volume]}",
+            thumbnailFileName=str(module / "Resources" / "Icons" / f"{name}.png"),
         )
-
-
-def _recorded_hash(case_file: Path, name: str) -> str:
-    import json
-
-    return json.loads(case_file.read_text("utf-8"))["files"][name]
 
 
 @parameterNodeWrapper
