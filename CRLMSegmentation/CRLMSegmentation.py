@@ -428,8 +428,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._tell(error)
             return
         self._endRoom()
-        self._say(_("Installed. Press 'Check everything' to prove it with a known answer."))
-        self._startRoom()
+        self._say(_("Installed. A known answer proves it: see Pre-flight."))
+        self.onPreflight()
 
     def onCopyLog(self, *_args):
         slicer.app.clipboard().setText(self.logic.logText())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 
@@ -133,23 +134,33 @@ def test_small_packages_come_by_pip_and_the_others_through_their_extensions(pane
     assert not panel.host.widget("installButton").visible
     assert len(panel.engines) == 2
     assert panel.engines[0].closed
-    panel.turns()
-    assert panel.text("workerLabel") == "● Worker ready"
+    panel.wait(lambda: "Known answer" in card(panel))  # proves the installation
 
 
-@pytest.mark.parametrize(
-    ("package", "module", "extension"),
-    [
-        ("torch", "PyTorchUtils", "PyTorch"),
-        ("nnunetv2", "SlicerNNUNetLib", "NNUNet"),
-    ],
-)
-def test_absent_extension_is_named(panel, installed, extensions, monkeypatch, package, module, extension):
-    monkeypatch.setitem(sys.modules, module, None)
+def test_without_its_extension_torch_is_not_installed_and_the_extension_is_named(
+    panel, installed, extensions, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     panel.host.answers.append(True)
-    offer_to_install(panel, installed, package)
-    assert panel.message.startswith(f"The extension {extension} is missing; install it in the Extensions Manager")
+    offer_to_install(panel, installed, "torch")
+    assert panel.message.startswith("The extension PyTorch is missing; install it in the Extensions Manager")
     assert panel.host.widget("installButton").visible
+    assert panel.host.user.pip == []
+
+
+def test_without_its_extension_nnunet_comes_by_pip_and_what_slicer_brings_stays(
+    panel, installed, extensions, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "SlicerNNUNetLib", None)
+    panel.host.user.pip_result = lambda text: installed.add(text.partition(">")[0])
+    panel.host.answers.append(True)
+    offer_to_install(panel, installed, "nnunetv2")
+    first, *others = panel.host.user.pip
+    assert first == "nnunetv2>=2.6,<2.9 --no-deps"
+    names = {re.split("[<>=! ]", text)[0].lower() for text in others}
+    assert {"batchgenerators", "dynamic-network-architectures", "acvl-utils"} <= names
+    assert not names & {"torch", "simpleitk", "requests", "numpy", "scipy", "pre-commit"}
+    assert panel.message.startswith("Installed.")
 
 
 def test_failing_pip_is_told(panel, installed, extensions):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import requires
 
 import slicer
 
@@ -11,6 +12,8 @@ from ..core.i18n import tr as _
 from ..dependencies import NNUNET, SMALL_PACKAGES, TORCH, pip_arguments
 
 Say = Callable[[str], None]
+NEVER_BY_PIP = ("torch", "SimpleITK", "requests", "numpy", "scipy")
+"""Slicer's own, or of a build that pip would not choose."""
 
 
 def install_missing(say: Say) -> None:
@@ -47,12 +50,25 @@ def _install_torch() -> None:
 def _install_nnunet(say: Say) -> None:
     try:
         from SlicerNNUNetLib import InstallLogic
-    except ImportError as error:
-        raise _needs_extension("NNUNet") from error
+    except ImportError:
+        say(_("Installing nnU-Net without the extension NNUNet, by pip ..."))
+        _install_nnunet_by_pip()
+        return
     installer = InstallLogic(doAskConfirmation=False)
     installer.progressInfo.connect(say)
     if not installer.setupPythonRequirements(NNUNET.requirement) or installer.needsRestart:
         raise CrlmError(_("nnU-Net is not ready yet; start Slicer again and press Install"))
+
+
+def _install_nnunet_by_pip() -> None:
+    """nnU-Net alone, then what it needs one by one, but for what Slicer brings or what comes through PyTorch."""
+    from packaging.requirements import Requirement
+
+    slicer.util.pip_install(f"{NNUNET.requirement} --no-deps")
+    for requirement in map(Requirement, requires(NNUNET.name) or ()):
+        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if wanted and requirement.name not in NEVER_BY_PIP:
+            slicer.util.pip_install(f"{requirement.name}{requirement.specifier}")
 
 
 def _needs_extension(name: str) -> CrlmError:
