@@ -57,8 +57,32 @@ def test_missing_file_is_noticed(folder):
     [
         (lambda e: e.update(schema_version=99), "schema version 99"),
         (lambda e: e.pop("case_id"), "case_id"),
-        (lambda e: e.update(lesions=[{"name": "x"}]), "incomplete"),
         (lambda e: e["files"].update({"../outside": "0"}), "outside its folder"),
+        (lambda e: e.update(case_id=None), "case_id must be a text, got null"),
+        (lambda e: e.update(source=None), "source must be an object, got null"),
+        (lambda e: e.update(files=None), "files must be an object of file names and hashes, got null"),
+        (lambda e: e.update(files={"volume.nrrd": 1}), "files must be .*, got {"),
+        (lambda e: e.update(devices={"probe": "Sondé"}), "devices must be .* ASCII .*, got .*Sondé"),
+        (lambda e: e.update(devices={"probe": 3}), "devices must be .* ASCII"),
+        (lambda e: e.update(truth=["truth.nrrd"]), "truth must be a text or null"),
+        (lambda e: e.update(volumes={}), "volumes must be a list"),
+        (lambda e: e.update(volumes=[None]), r"volumes\[0\] must be an object, got null"),
+        (lambda e: e["volumes"][0].update(file=["a"]), r"volumes\[0\]\.file must be a text, got \[\"a\"\]"),
+        (lambda e: e["volumes"][0].update(timestamp_s="x"), r"volumes\[0\]\.timestamp_s must be seconds .*, got \"x\""),
+        (lambda e: e["volumes"][0].update(timestamp_s=float("nan")), r"timestamp_s must be seconds .*, got NaN"),
+        (lambda e: e["volumes"][0].update(device="Größe"), r"volumes\[0\]\.device must be .* ASCII"),
+        (lambda e: e["volumes"][0].update(device=7), r"volumes\[0\]\.device must be .* ASCII .*, got 7"),
+        (lambda e: e["volumes"][0].update(colour="red"), r"volumes\[0\] holds the unknown entry colour, expected file"),
+        (lambda e: e.update(lesions=[{"name": "x"}]), r"lesions\[0\]\.seed_ras_mm is missing, expected three"),
+        (lambda e: e["lesions"][0].update(seed_ras_mm=["a", "b", "c"]), r"lesions\[0\]\.seed_ras_mm must be three"),
+        (
+            lambda e: e["lesions"][0].update(seed_ras_mm=[1, 2]),
+            r"seed_ras_mm must be three finite numbers .*got \[1, 2",
+        ),
+        (lambda e: e["lesions"][0].update(seed_ras_mm=[1, 2, float("inf")]), "seed_ras_mm must be three finite"),
+        (lambda e: e["lesions"][0].update(seed_ras_mm=[1, 2, 10**400]), "seed_ras_mm must be three finite"),
+        (lambda e: e["lesions"][0].update(label="1"), r"lesions\[0\]\.label must be an integer or null, got \"1\""),
+        (lambda e: e["lesions"].append(e["lesions"][0]), "a name of their own each, got .*Tumour 1.*Tumour 1"),
     ],
 )
 def test_damaged_description_says_what_is_wrong(folder, change, words):
@@ -67,6 +91,14 @@ def test_damaged_description_says_what_is_wrong(folder, change, words):
     (folder / "case.json").write_text(json.dumps(entry))
     with pytest.raises(CaseError, match=words):
         load_case(folder)
+
+
+@pytest.mark.parametrize("label", [7, "1", 1.5])
+def test_truth_that_does_not_hold_the_lesion_is_told(folder, label):
+    case = load_case(folder)
+    lesion = Lesion("Tumour 7", (1.0, 2.0, 3.0), label)
+    with pytest.raises(CaseError, match=r"truth\.nrrd of case-1 has no voxel with the label .* of Tumour 7"):
+        case.truth_of(lesion, case.volume())
 
 
 def test_no_case_and_no_json_are_told_apart(tmp_path):
@@ -90,6 +122,18 @@ def test_damaged_line_in_the_middle_is_an_error(folder):
         list(load_case(folder, verify=False).tracking_samples())
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"device": 7}, "must be texts, got 7 and 'OK'"), ({"timestamp_s": 10**400}, "too large"), ({"matrix": [1]}, "")],
+)
+def test_line_that_is_no_transform_is_told_with_its_number(folder, change, words):
+    path = folder / "tracking.jsonl"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text(json.dumps({**json.loads(first), **change}) + "\n" + "".join(rest))
+    with pytest.raises(CaseError, match=rf"tracking\.jsonl line 1 is not a transform: .*{words}"):
+        list(load_case(folder, verify=False).tracking_samples())
+
+
 @pytest.mark.parametrize("name", ["volume.nrrd", "truth.nrrd", "tracking.jsonl"])
 def test_file_without_a_hash_is_refused(folder, name):
     entry = json.loads((folder / "case.json").read_text())
@@ -103,7 +147,7 @@ def test_case_without_a_volume_is_refused(folder):
     entry = json.loads((folder / "case.json").read_text())
     entry["volumes"] = []
     (folder / "case.json").write_text(json.dumps(entry))
-    with pytest.raises(CaseError, match="names no volume"):
+    with pytest.raises(CaseError, match="volumes must be a list of at least one volume"):
         load_case(folder)
 
 

@@ -76,6 +76,11 @@ def test_nothing_found_has_no_distance_and_no_precision():
     assert result["rvd"] == -1
 
 
+@pytest.mark.parametrize("mask", [cube(3, 8), np.zeros((12, 12, 12), bool)])
+def test_with_an_empty_truth_nothing_is_compared(mask):
+    assert compare(mask, mask & False, np.eye(4), mask.astype(float)) == dict.fromkeys(METRICS)
+
+
 def test_hausdorff_is_never_less_than_its_percentile_even_with_a_cleft():
     k, j, i = np.indices((26, 26, 26)) - 13
     truth = k**2 + j**2 + i**2 <= 100

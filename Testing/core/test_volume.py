@@ -68,6 +68,7 @@ def test_identity_changes_with_content_geometry_time_and_device():
         (np.zeros((4, 4, 4, 3), np.uint8), "3 components"),
         (np.zeros((0, 4, 4), np.uint8), "empty"),
         (np.full((4, 4, 4), np.nan, np.float32), "NaN"),
+        (np.full((4, 4, 4), 1e300), "reach 1.0e.300, beyond the range of single precision"),
         (np.zeros((4, 4, 4), complex), "real numbers"),
     ],
 )
@@ -125,6 +126,20 @@ def test_colour_file_is_refused(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 3, 3, 3), np.uint8), isVector=True), str(tmp_path / "rgb.nrrd"))
     with pytest.raises(VolumeError, match="components"):
         read_volume(tmp_path / "rgb.nrrd")
+
+
+def test_flat_colour_picture_is_refused_for_its_dimensions(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((40, 41, 3), np.uint8), isVector=True), str(tmp_path / "rgb.nrrd"))
+    with pytest.raises(VolumeError, match=r"2 dimensions of size \(41, 40\)"):
+        read_volume(tmp_path / "rgb.nrrd")
+
+
+def test_series_of_volumes_is_refused_for_its_dimensions(tmp_path):
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.zeros((5, 4, 3, 40), np.uint8), isVector=False), str(tmp_path / "4d.nrrd")
+    )
+    with pytest.raises(VolumeError, match=r"4 dimensions of size \(40, 3, 4, 5\); export one volume of one moment"):
+        read_volume(tmp_path / "4d.nrrd")
 
 
 def test_black_lumen_is_tissue_but_the_unswept_border_is_empty():

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .case_entries import INTEGER, check_entries
 from .errors import CaseError
+from .hashing import sha256_of
 from .volume import Volume, read_volume, write_volume
 
 SCHEMA_VERSION = 1
@@ -99,7 +100,7 @@ class Case:
         """The true mask of a lesion, bool, shape (K, J, I) of the volume, or None where it is not known.
 
         Raises:
-            CaseError: the truth lies on another grid than the volume.
+            CaseError: the truth lies on another grid than the volume, or does not hold the lesion.
         """
         labels = self.truth_labels()
         if labels is None or lesion.label is None:
@@ -107,7 +108,13 @@ class Case:
         same_place = np.allclose(labels.ijk_to_ras, volume.ijk_to_ras, atol=SAME_PLACE_MM)
         if labels.array.shape != volume.array.shape or not same_place:
             raise CaseError(f"the truth of {self.case_id} lies on another grid than its volume; resample it onto that")
-        return labels.array == lesion.label
+        mask = labels.array == lesion.label
+        if not INTEGER.holds(lesion.label) or not mask.any():
+            raise CaseError(
+                f"{self.truth} of {self.case_id} has no voxel with the label {lesion.label!r} of {lesion.name}; "
+                f"correct the label in {CASE_FILE}, or remove it"
+            )
+        return mask
 
     def truth_labels(self) -> Volume | None:
         """The truth on its own grid, lesion numbers as voxel values, or None."""
@@ -124,20 +131,26 @@ class Case:
         lines = (self.folder / self.tracking).read_text("utf-8").splitlines(keepends=True)
         for number, line in enumerate(lines, 1):
             try:
-                entry = json.loads(line)
-                matrix = np.array(entry["matrix"], dtype=np.float64).reshape(4, 4)
-                yield TrackingSample(float(entry["timestamp_s"]), entry["device"], entry["status"], matrix)
-            except (ValueError, KeyError, TypeError) as error:
+                yield _sample_of(json.loads(line))
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
                 if number == len(lines) and not line.endswith("\n"):
                     return
                 raise CaseError(f"{self.tracking} line {number} is not a transform: {error}") from error
+
+
+def _sample_of(entry: dict) -> TrackingSample:
+    device, status = entry["device"], entry["status"]
+    if not isinstance(device, str) or not isinstance(status, str):
+        raise TypeError(f"device and status must be texts, got {device!r} and {status!r}")
+    matrix = np.array(entry["matrix"], dtype=np.float64).reshape(4, 4)
+    return TrackingSample(float(entry["timestamp_s"]), device, status, matrix)
 
 
 def load_case(folder: Path | str, verify: bool = True) -> Case:
     """Read and check a case.
 
     Raises:
-        CaseError: no case there, unknown version, a file missing or other than its hash says.
+        CaseError: no case there, unknown version, a wrong entry, a file missing or other than its hash says.
     """
     folder = Path(folder)
     path = folder / CASE_FILE
@@ -150,18 +163,14 @@ def load_case(folder: Path | str, verify: bool = True) -> Case:
     if not isinstance(entry, dict) or entry.get("schema_version") != SCHEMA_VERSION:
         version = entry.get("schema_version") if isinstance(entry, dict) else None
         raise CaseError(f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}")
-    try:
-        case = Case(
-            folder=folder,
-            case_id=entry["case_id"],
-            volumes=tuple(CaseVolume(**v) for v in entry["volumes"]),
-            lesions=tuple(Lesion(**{**v, "seed_ras_mm": tuple(v["seed_ras_mm"])}) for v in entry.get("lesions", [])),
-            **{k: entry[k] for k in ("truth", "tracking", "frame", "devices", "source") if k in entry},
-        )
-    except (KeyError, TypeError) as error:
-        raise CaseError(f"{path} is incomplete or holds an unknown entry: {error}") from error
-    if not case.volumes:
-        raise CaseError(f"{path} names no volume")
+    check_entries(entry, str(path))
+    case = Case(
+        folder=folder,
+        case_id=entry["case_id"],
+        volumes=tuple(CaseVolume(**v) for v in entry["volumes"]),
+        lesions=tuple(Lesion(**{**v, "seed_ras_mm": tuple(v["seed_ras_mm"])}) for v in entry.get("lesions", [])),
+        **{k: entry[k] for k in ("truth", "tracking", "frame", "devices", "source") if k in entry},
+    )
     if verify:
         _verify_files(case, entry.get("files", {}))
     return case
@@ -182,15 +191,6 @@ def _verify_files(case: Case, files: dict[str, str]) -> None:
             raise CaseError(f"{name} is missing from the case {folder.name}; copy the whole folder again")
         if sha256_of(path) != expected:
             raise CaseError(f"{name} differs from its hash in {CASE_FILE}: damaged or changed; copy the case again")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def save_volume_into_case(folder: Path, stem: str, volume: Volume) -> CaseVolume:

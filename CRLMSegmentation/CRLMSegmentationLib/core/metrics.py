@@ -30,22 +30,20 @@ def compare(
         region: bool, same shape: the voxels over which both ROC areas are taken (default all).
 
     Returns:
-        The keys of `METRICS`. `rvd` is (mask - truth) / truth, signed. Distances are None when either
-        mask is empty; ratios that divide by nothing are None.
+        The keys of `METRICS`. `rvd` is (mask - truth) / truth, signed. Distances and precision are None for an
+        empty mask; all are None for an empty truth, with which nothing can be compared.
     """
+    result: dict[str, float | None] = dict.fromkeys(METRICS)
+    if not truth.any():
+        return result
     overlap = sitk.LabelOverlapMeasuresImageFilter()
     mask_image, truth_image = (to_sitk(m.astype(np.uint8), ijk_to_ras) for m in (mask, truth))
-    found, real = bool(mask.any()), bool(truth.any())
-    result: dict[str, float | None] = dict.fromkeys(METRICS)
-    if found or real:
-        overlap.Execute(truth_image, mask_image)
-        result["dice"] = overlap.GetDiceCoefficient()
-    if real:
-        result["recall"] = float((mask & truth).sum() / truth.sum())
-        result["rvd"] = float(mask.sum() / truth.sum() - 1)
-    if found:
+    overlap.Execute(truth_image, mask_image)
+    result["dice"] = overlap.GetDiceCoefficient()
+    result["recall"] = float((mask & truth).sum() / truth.sum())
+    result["rvd"] = float(mask.sum() / truth.sum() - 1)
+    if mask.any():
         result["precision"] = float((mask & truth).sum() / mask.sum())
-    if found and real:
         result["hausdorff_mm"], result["hausdorff95_mm"] = surface_distances(mask, truth, ijk_to_ras)
     region = np.ones(mask.shape, bool) if region is None else region
     result["auc_hard"] = roc_area(truth[region], mask[region])

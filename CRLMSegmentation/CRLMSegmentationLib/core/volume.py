@@ -164,6 +164,10 @@ def check_voxels(array: np.ndarray) -> None:
         raise VolumeError(
             f"{np.count_nonzero(~np.isfinite(array))} voxels are NaN or infinite; repair the volume first"
         )
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4 and np.abs(array).max() > np.finfo(np.float32).max:
+        raise VolumeError(
+            f"voxels reach {np.abs(array).max():.1e}, beyond the range of single precision; rescale the volume first"
+        )
 
 
 def infer_swept(array: np.ndarray, box: Box = EVERYWHERE, outside: np.ndarray | None = None) -> np.ndarray:
@@ -244,7 +248,19 @@ def write_volume(volume: Volume, path: Path | str) -> None:
 
 
 def from_sitk(image: sitk.Image, device: str = "", timestamp_s: float = 0.0) -> Volume:
-    """Take over a SimpleITK image (which lives in LPS)."""
+    """Take over a SimpleITK image (which lives in LPS).
+
+    Raises:
+        VolumeError, GeometryError: it is not a scalar 3D volume, or cannot be placed.
+    """
+    if image.GetDimension() != 3:
+        raise VolumeError(
+            f"expected a 3D volume, got {image.GetDimension()} dimensions of size {image.GetSize()}; "
+            "export one volume of one moment"
+        )
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        count = image.GetNumberOfComponentsPerPixel()
+        raise VolumeError(f"expected one number per voxel, got {count} components (colour?); convert to grey")
     array = sitk.GetArrayFromImage(image)
     check_voxels(array)
     ijk_to_lps = np.eye(4)

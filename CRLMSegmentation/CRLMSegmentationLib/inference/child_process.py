@@ -74,10 +74,6 @@ class ChildProcess:
         return self._process.poll()
 
     @property
-    def has_unsent(self) -> bool:
-        return bool(self._unsent)
-
-    @property
     def stderr_tail(self) -> str:
         """The last lines it has printed."""
         return "\n".join([*self._stderr, *([_text(self._line)] if self._line else [])])

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.crop_format import CHANNELS
 from ..core.errors import ModelError
+from ..core.hashing import sha256_of
 from .weights import check_safetensors, load_weights, save_weights
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def write_model_package(
         save_weights(dict(state_dict), folder / f"fold_{int(fold)}.safetensors", half)
     names = [PLANS, DATASET, *sorted(path.name for path in folder.glob("fold_*.safetensors"))]
     optional = {"mirroring_axes": [0, 1, 2], "not_for_clinical_use": NOT_FOR_CLINICAL_USE, "card": {}}
-    files = {name: file_sha256(folder / name) for name in names}
+    files = {name: sha256_of(folder / name) for name in names}
     _write_json(folder / MANIFEST, {"schema_version": SCHEMA_VERSION, **optional, **info, "files": files})
     return load_model_package(folder)
 
@@ -188,14 +189,6 @@ def export_nnunet(package: ModelPackage, folder: Path | str) -> Path:
         }
         torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")
     return folder
-
-
-def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _from_manifest(folder: Path, manifest: dict[str, Any], files: dict[str, str]) -> ModelPackage:
@@ -243,7 +236,7 @@ def _listed_files(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
 def _verify(path: Path, expected: str) -> None:
     if not path.is_file():
         raise ModelError(f"the model {path.parent.name} lacks {path.name}; copy it again")
-    actual = file_sha256(path)
+    actual = sha256_of(path)
     if actual != expected:
         raise ModelError(
             f"{path.name} of the model {path.parent.name} is damaged or was changed: SHA-256 is {actual[:12]}…, "
