@@ -105,6 +105,83 @@ def test_loop_begins_again(tiny_case: Case) -> None:
     assert poses[:20] == [*range(10), *range(10)]
 
 
+class Second:
+    """A clock that goes on by a tenth of a second whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += 0.1
+        return self.now_s
+
+
+class ScriptedServer(IgtlServer):
+    """A server whose clients are what the test says; notes when volumes were sent."""
+
+    clients: tuple = ()
+
+    def __init__(self, clock: Second) -> None:
+        super().__init__()
+        self.clock, self.sent_s = clock, []
+
+    def broadcast(self, message: Message, retain: bool = False) -> None:
+        self.sent_s.append(self.clock.now_s)
+
+    def poll(self, timeout_s: float = 0.0) -> list[Message]:
+        return []
+
+
+def turns_of(server: ScriptedServer, end_s: float) -> list[float]:
+    """When the only volume of a recording without length was sent, in a loop."""
+    volume = Volume(np.arange(24, dtype=np.uint8).reshape(4, 3, 2), np.eye(4), "recvol_Reference")
+    stop = lambda: server.clock() >= end_s  # noqa: E731
+    Player(timeline(volume), server, loop=True, stop=stop, clock=server.clock).run()
+    return server.sent_s
+
+
+def test_turn_of_a_loop_lasts_a_second_at_least() -> None:
+    with ScriptedServer(Second()) as server:
+        server.clients = ("somebody",)
+        sent_s = turns_of(server, 10.0)
+    assert 5 <= len(sent_s) <= 10
+    assert np.diff(sent_s).min() >= 1.0
+
+
+def test_loop_plays_nothing_when_the_last_client_has_left() -> None:
+    class ServerThatIsLeft(ScriptedServer):
+        clients = ("somebody",)
+
+        def broadcast(self, message: Message, retain: bool = False) -> None:
+            super().broadcast(message, retain)
+            self.clients = ()
+
+    with ServerThatIsLeft(Second()) as server:
+        assert len(turns_of(server, 10.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("matrix", "cause"), [(np.diag([1.0, 0, 1, 1]), "singular"), (np.full((4, 4), math.inf), "infinity")]
+)
+def test_transform_that_cannot_be_sent_is_told_before_the_play(matrix, cause, tiny_case: Case) -> None:
+    bad = TrackingSample(1700000000.3, "ProbeToReference", "OK", matrix)
+    append_tracking(tiny_case.folder / "tracking.jsonl", [bad])
+    with pytest.raises(CaseError, match=f"'ProbeToReference' at 1700000000.3 s is OK, but cannot be: .*{cause}"):
+        timeline(tiny_case)
+
+
+def test_transform_of_a_lost_tool_may_hold_anything(tiny_case: Case) -> None:
+    lost = TrackingSample(1700000000.3, "ProbeToReference", "MISSING", np.zeros((4, 4)))
+    append_tracking(tiny_case.folder / "tracking.jsonl", [lost])
+    assert len(timeline(tiny_case)) == 12
+
+
+def test_device_name_that_is_not_ascii_is_told_before_the_play(tiny_case: Case) -> None:
+    append_tracking(tiny_case.folder / "tracking.jsonl", [TrackingSample(1700000000.3, "Größe", "OK", np.eye(4))])
+    with pytest.raises(CaseError, match=r"'Größe' at .* not ASCII"):
+        timeline(tiny_case)
+
+
 def test_client_that_comes_after_the_end_still_gets_the_volume(tiny_case: Case) -> None:
     with IgtlServer() as server:
         first = IgtlClient("127.0.0.1", server.port)

@@ -72,6 +72,16 @@ def test_case_that_cannot_be_played_is_told_and_leaves_no_process(tiny_case: Cas
     assert not replay.is_running
 
 
+def test_last_words_of_a_child_that_fails_in_mid_play_are_kept(tiny_case: Case, tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    said = '{"kind": "listening", "port": 7}\n{"kind": "error", "text": "the volume is gone"}'
+    child.write_text(f"#!/bin/sh\ncat <<END\n{said}\nEND\n")
+    child.chmod(0o755)
+    with ReplayProcess(tiny_case.folder, python=str(child)) as replay:
+        assert wait_for(lambda: not replay.is_running)
+        assert replay.last_error == "the volume is gone"
+
+
 def test_port_in_use_is_told(tiny_case: Case) -> None:
     with IgtlServer() as server, pytest.raises(LinkError, match=f"port {server.port} .* in use"):
         ReplayProcess(tiny_case.folder, port=server.port).start()

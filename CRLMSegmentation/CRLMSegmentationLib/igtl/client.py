@@ -90,6 +90,11 @@ class IgtlClient:
         """The message that is under way, or None."""
         return self._decoder.receiving
 
+    @property
+    def problem(self) -> str:
+        """The newest reason for which a message was lost, or nothing."""
+        return self.statistics.last_problem
+
     def poll(self, budget_s: float = 0.004) -> list[Message]:
         """Do what can be done at once, and return the messages that are complete.
 

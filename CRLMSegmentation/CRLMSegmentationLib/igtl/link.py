@@ -27,6 +27,10 @@ class Link(Protocol):
     state_reason: str
 
     @property
+    def problem(self) -> str:
+        """The newest reason for which a message was lost, or nothing. A link that loses none may lack this."""
+
+    @property
     def receiving(self) -> object | None:
         """The message that is under way, or None."""
 

@@ -19,7 +19,6 @@ from .statistics import LinkStatistics
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PORT = 18944
 MAX_CLIENTS = 16
 INTRODUCTION_S = 0.1
 """How long a new client may take to show its header version, before it is served as version 1."""

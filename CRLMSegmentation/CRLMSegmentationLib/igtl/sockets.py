@@ -11,6 +11,8 @@ from ..core.errors import LinkError
 
 CHUNK_BYTES = 256 << 10
 """Read at once: checking and storing it takes under 1 ms, so that a timer tick stays short."""
+DEFAULT_PORT = 18944
+"""OpenIGTLink's own."""
 MAX_PORT = 65535
 SEND_BYTES = 1 << 20
 MAX_QUEUE_BYTES = 512 << 20
@@ -36,7 +38,9 @@ def check_port(port: int, lowest: int) -> None:
         LinkError: out of range.
     """
     if not lowest <= port <= MAX_PORT:
-        raise LinkError(f"a port is a number from {lowest} to {MAX_PORT}, got {port}; OpenIGTLink's own is 18944")
+        raise LinkError(
+            f"a port is a number from {lowest} to {MAX_PORT}, got {port}; OpenIGTLink's own is {DEFAULT_PORT}"
+        )
 
 
 def reason_of(error: OSError) -> str:

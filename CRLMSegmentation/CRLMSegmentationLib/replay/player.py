@@ -11,10 +11,13 @@ from pathlib import Path
 
 from ..core.errors import CaseError
 from ..igtl.messages import ImageMessage
-from ..igtl.server import DEFAULT_PORT, IgtlServer
+from ..igtl.server import IgtlServer
+from ..igtl.sockets import DEFAULT_PORT
 from .timeline import TimedMessage, from_first_volume, load_source, timeline
 
 POLL_S = 0.05
+MIN_TURN_S = 1.0
+"""A shorter turn of a loop is followed by a pause, lest a single volume be sent without end."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,19 @@ class Player:
         self._clients = 0
 
     def run(self) -> None:
-        """Wait for a first client, play, then serve the volumes to whoever connects, until stopped."""
+        """Wait for a first client, play, then serve the volumes to whoever connects, until stopped.
+
+        In a loop, each turn waits for a client.
+        """
         self.report("listening", f"{len(self.messages)} messages on {self.server.host} port {self.server.port}")
-        self._serve_until(lambda: bool(self.server.clients))
         while not self._stop():
+            self._serve_until(lambda: bool(self.server.clients))
+            next_turn_s = self._clock() + MIN_TURN_S
             self.play_once()
             if not self.loop:
                 self.report("finished", "all was played; the last volumes are served on")
-                self._serve_until(lambda: False)
+                next_turn_s = math.inf
+            self._serve_until(lambda end_s=next_turn_s: self._clock() >= end_s, next_turn_s)
 
     def play_once(self) -> None:
         """Play from start to end; returns early when stopped."""

@@ -16,6 +16,7 @@ from ..core.errors import LinkError
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
+ERROR = "error"
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,6 +50,7 @@ class ReplayProcess:
         self._command += ["--loop"] * loop + ["--skip-sweep"] * skip_sweep
         self._process: subprocess.Popen | None = None
         self._events: queue.Queue[dict | None] = queue.Queue()
+        self._last_error = ""
 
     @property
     def pid(self) -> int | None:
@@ -57,6 +59,13 @@ class ReplayProcess:
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def last_error(self) -> str:
+        """What the child has said of its failure, or nothing."""
+        if self._process is not None and not self.is_running:
+            self._reader.join(STOP_TIMEOUT_S)  # its last line may be under way
+        return self._last_error
 
     def start(self) -> None:
         """Start the child and wait until it listens.
@@ -108,7 +117,10 @@ class ReplayProcess:
     def _read_events(self) -> None:
         try:
             for line in self._process.stdout:
-                self._events.put(json.loads(line))
+                event = json.loads(line)
+                if event["kind"] == ERROR:
+                    self._last_error = event["text"]
+                self._events.put(event)
         finally:
             self._events.put(None)
 
@@ -121,7 +133,7 @@ class ReplayProcess:
                 raise LinkError(f"the replay has not started within {START_TIMEOUT_S:.0f} s; try again") from None
             if event is None:
                 raise LinkError(f"the replay ended at once: {self._last_error_line()}")
-            if event["kind"] == "error":
+            if event["kind"] == ERROR:
                 raise LinkError(f"the replay cannot start: {event['text']}")
             if event["kind"] == "listening":
                 return event["port"]

@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import Union
 
 from ..core.case import CASE_FILE, Case, TrackingSample, load_case
-from ..core.errors import CaseError
+from ..core.errors import CaseError, GeometryError
 from ..core.volume import Volume, read_volume
-from ..igtl.messages import TRANSFORM_STATUS_KEY, ImageMessage, Message, TransformMessage, image_of
+from ..igtl.messages import (
+    STATUS_OK,
+    TRANSFORM_STATUS_KEY,
+    ImageMessage,
+    Message,
+    TransformMessage,
+    check_transform,
+    image_of,
+)
 
 DEFAULT_DEVICE = "recvol_Reference"
 """What PLUS calls a reconstructed volume; the name of a volume that comes from a file."""
@@ -48,7 +56,7 @@ def timeline(source: Source) -> tuple[TimedMessage, ...]:
     A volume whose time is unknown (0) belongs to the start.
 
     Raises:
-        CaseError: a time is no number.
+        CaseError: a time is no number, or a transform cannot be sent.
     """
     if isinstance(source, Volume):
         return (TimedMessage(0.0, image_of(source)),)
@@ -70,5 +78,13 @@ def from_first_volume(messages: Iterable[TimedMessage]) -> tuple[TimedMessage, .
 
 
 def _transform_of(sample: TrackingSample) -> TransformMessage:
+    """Checked now: what OpenIGTLink cannot carry would end the replay in mid-play."""
+    where = f"the transform {sample.device!r} at {sample.timestamp_s} s"
+    if not sample.device.isascii() or not sample.status.isascii():
+        raise CaseError(f"{where} has a name or status that is not ASCII; rename it")
+    try:
+        matrix = check_transform(sample.matrix) if sample.status == STATUS_OK else sample.matrix
+    except GeometryError as error:
+        raise CaseError(f"{where} is {STATUS_OK}, but cannot be: {error}; restore the case from its source") from error
     metadata = {TRANSFORM_STATUS_KEY: sample.status}
-    return TransformMessage(sample.device, sample.timestamp_s, sample.matrix, metadata)
+    return TransformMessage(sample.device, sample.timestamp_s, matrix, metadata)
