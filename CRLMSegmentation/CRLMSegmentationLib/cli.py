@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 from .core.errors import CrlmError
@@ -11,28 +12,38 @@ from .core.errors import CrlmError
 FAILED = 1
 INTERRUPTED = 130
 """With this typer answers Ctrl-C."""
-STOPPED = "Error: stopped by Ctrl-C"
+STOPPED = "stopped before the end"
+ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
 
 
 def main() -> None:
     """Run the command line; exit code 0 fine, 1 failed, 2 wrong arguments."""
+    _end_as_by_ctrl_c()
     try:
         from .commands import app  # not earlier, so that Ctrl-C is answered from the start
 
         app(join_seeds(sys.argv[1:]))
     except CrlmError as error:
-        _fail(f"Error: {error}")
+        _fail(str(error), error)
     except OSError as error:
         reason = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or str(error)
-        _fail(f"Error: {reason}; check the path, its permissions and the free space")
-    except MemoryError:
-        _fail("Error: not enough memory; close other programs or take a smaller volume")
-    except KeyboardInterrupt:
-        _fail(STOPPED)
+        _fail(f"{reason}; check the path, its permissions and the free space", error)
+    except MemoryError as error:
+        _fail("not enough memory; close other programs or take a smaller volume", error)
+    except KeyboardInterrupt as error:
+        _fail(STOPPED, error)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            _fail(STOPPED)
+            _fail(STOPPED, ended)
         raise
+
+
+def _end_as_by_ctrl_c() -> None:
+    """A request to end, or a terminal that is closed, gets the clean end of Ctrl-C; under nohup it is ignored."""
+    for name in ENDING_SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def join_seeds(arguments: Sequence[str]) -> list[str]:
@@ -57,10 +68,18 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _fail(text: str) -> None:
+def _fail(text: str, error: BaseException) -> None:
     colour, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
-    print(colour + " ".join(text.split()) + plain, file=sys.stderr)
+    whole = "; ".join(["Error: " + text, *_notes_of(error)])
+    print(colour + " ".join(whole.split()) + plain, file=sys.stderr)
     sys.exit(FAILED)
+
+
+def _notes_of(error: BaseException | None) -> Iterator[str]:
+    """What was noted on an error, or on one that it came from: typer turns a Ctrl-C into an end of its own."""
+    while error is not None:
+        yield from getattr(error, "__notes__", ())
+        error = error.__cause__ or error.__context__
 
 
 if __name__ == "__main__":

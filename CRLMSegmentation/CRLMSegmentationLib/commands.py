@@ -16,13 +16,14 @@ import typer
 from . import __version__
 from .core.crop_format import CROP_SIZE_LIMITS_MM
 from .core.errors import CrlmError
+from .igtl.sockets import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from .driver import OnProgress
+    from .replay.player import ReplayEvent
 
-DEFAULT_PORT = 18944
 EXPOSED = "Note: whoever reaches {host} over the network can connect; OpenIGTLink knows no passwords."
 ModelOption = Annotated[Optional[Path], typer.Option(help="Model folder; default: the shipped model.")]
 logger = logging.getLogger(__name__)
@@ -80,9 +81,13 @@ def replay(
 
     if not (speed > 0 and math.isfinite(speed)):
         raise typer.BadParameter("must be above 0", param_hint="--speed")
-    if not _is_loopback(host):
-        typer.echo(EXPOSED.format(host=host), err=True)
-    run_replay(case, host, port, speed, loop, on_event=lambda event: typer.echo(event.text))
+
+    def show(event: ReplayEvent) -> None:
+        typer.echo(event.text)
+        if event.kind == "listening" and not _is_loopback(host):
+            typer.echo(EXPOSED.format(host=host), err=True)
+
+    run_replay(case, host, port, speed, loop, show)
 
 
 @app.command()

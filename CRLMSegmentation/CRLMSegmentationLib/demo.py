@@ -108,11 +108,14 @@ def volume_check(session: Session, client: IgtlClient, replay: ReplayProcess) ->
             return
         if client.statistics.received_bytes != heard_bytes:
             heard_bytes, heard_at_s = client.statistics.received_bytes, time.monotonic()
-        why = client.state_reason or client.state.value
+        said = (replay.last_error, client.state_reason or client.state.value, client.problem)
+        why = "; ".join(filter(None, said))
         if not replay.is_running:
             raise LinkError(f"the replay server ended before the volume was here ({why}); start the demo again")
         if time.monotonic() - heard_at_s > SILENCE_LIMIT_S:
-            raise LinkError(f"the replay server has sent nothing for {SILENCE_LIMIT_S:.0f} s ({why}); start it again")
+            raise LinkError(
+                f"no more has come from the replay server for {SILENCE_LIMIT_S:.0f} s ({why}); start it again"
+            )
 
     return check
 
@@ -135,7 +138,7 @@ def _segment(
 def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
     """Write the outputs and return the entries of the report."""
     case = played.case
-    simulated = case.source.get("kind") == "simulated"
+    simulated = case.source["kind"] == "simulated" if "kind" in case.source else None
     entries, pictures = [], {}
     for item in played.shown:
         truth = case.truth_of(item.lesion, item.result.volume)

@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.005
 BUDGET_S = 0.1
+READY_LIMIT_S = 180.0
+"""A worker that is not ready after so long hangs; a slow disk and a busy processor need a minute."""
 OnProgress = Callable[[str, int, int], None]
 """Called with the name of the lesion (or of another step), tiles done and tiles in all."""
 Check = Callable[[], None]
@@ -28,12 +30,17 @@ def wait_for(
         needed: devices without whose images there is nothing to wait for; those of others may be refused.
 
     Raises:
-        WorkerError: the engine has given up.
+        WorkerError: the engine has given up, or has not become ready in `READY_LIMIT_S`.
         LinkError: what came over the link cannot be used.
     """
     first: dict[type, Event] = {}
+    end_s = time.monotonic() + READY_LIMIT_S
     while len(first) < len(kinds):
         check()
+        if ModelReady in kinds and ModelReady not in first and time.monotonic() > end_s:
+            raise WorkerError(
+                f"the worker has not become ready in {READY_LIMIT_S:.0f} s; close other programs and try again"
+            )
         for event in _turn(session):
             if isinstance(event, LesionFailed) and event.lesion is None:
                 raise WorkerError(event.reason)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .core.cropping import check_seed
-from .core.errors import CrlmError
+from .core.errors import CrlmError, WorkerError
 from .core.volume import VOLUME_SUFFIXES, Volume, read_volume, write_volume
 from .driver import OnProgress, wait_for_lesion, wait_for_model
 from .inference.model_package import ModelPackage, model_or_default
@@ -37,8 +39,9 @@ def segment_file(
         out: .seg.nrrd for Slicer, another volume suffix for labels 1, 2, ... in the order of the seeds.
 
     Raises:
-        CrlmError: see the kinds in `core.errors`; nothing has been written then. Bad input leaves the outputs of
-            earlier runs alone, what fails later removes them, see `outputs.whole_files`.
+        CrlmError: see the kinds in `core.errors`. Bad input leaves the outputs of earlier runs alone, what fails
+            later sets them aside, see `outputs.whole_files`. When a later seed fails, what was found at those
+            before it is written all the same.
     """
     if not out.name.lower().endswith(VOLUME_SUFFIXES):
         raise CrlmError(f"{out.name}: write a segmentation as .seg.nrrd, or as labels in {' '.join(VOLUME_SUFFIXES)}")
@@ -49,10 +52,14 @@ def segment_file(
         check_seed(volume, np.array(seed))
     model = model_or_default(model_folder)
     with whole_files(places) as unfinished:
-        results, ready = segment_volume(volume, seeds, model, crop_size_mm, mirroring, on_progress)
+        results, ready, failure = segment_volume(volume, seeds, model, crop_size_mm, mirroring, on_progress)
+        results = with_overlaps(results, as_labels=not _is_for_slicer(out))
         _write_segmentation(unfinished[0], volume, results)
         if report is not None:
             _write_report(unfinished[1], path.name, results, ready)
+    if failure is not None:
+        before = "lesion before it is" if len(results) == 1 else f"{len(results)} lesions before it are"
+        raise WorkerError(f"{failure}; the {before} in {out}") from failure
     return results
 
 
@@ -63,12 +70,15 @@ def segment_volume(
     crop_size_mm: float | None = None,
     mirroring: bool = False,
     on_progress: OnProgress = lambda *_: None,
-) -> tuple[list[LesionResult], ModelReady]:
+) -> tuple[list[LesionResult], ModelReady, WorkerError | None]:
     """Segment a lesion at each seed ("Tumour 1", "Tumour 2", ...).
+
+    Returns:
+        The lesions, the model, and why there is no answer at the seed after the last lesion, if so.
 
     Raises:
         SeedError: a seed is not in what was swept.
-        WorkerError: the worker cannot answer.
+        WorkerError: the worker cannot answer at the first seed.
     """
     with Session(WorkerEngine(model), model) as session:
         session.use_volume(volume)
@@ -78,12 +88,45 @@ def segment_volume(
         results = []
         for number, seed in enumerate(seeds, 1):
             session.segment(f"Tumour {number}", np.array(seed), crop_size_mm, mirroring)
-            results.append(wait_for_lesion(session, f"Tumour {number}", on_progress))
-    return results, ready
+            try:
+                results.append(wait_for_lesion(session, f"Tumour {number}", on_progress))
+            except WorkerError as error:
+                if not results:
+                    raise
+                return results, ready, error
+    return results, ready, None
+
+
+def with_overlaps(results: Sequence[LesionResult], as_labels: bool) -> list[LesionResult]:
+    """The lesions, with a warning for each that shares voxels with an earlier one.
+
+    Args:
+        as_labels: they are written as labels, so that the earlier lesion keeps what is shared.
+    """
+    checked = []
+    for number, result in enumerate(results):
+        warnings = [_overlap(result, earlier, as_labels) for earlier in results[:number]]
+        mask = replace(result.mask, warnings=(*result.mask.warnings, *filter(None, warnings)))
+        checked.append(replace(result, mask=mask))
+    return checked
+
+
+def _overlap(result: LesionResult, earlier: LesionResult, as_labels: bool) -> str:
+    shared = int((result.mask.mask & earlier.mask.mask).sum())
+    if not shared:
+        return ""
+    percent = math.ceil(100 * shared / int(result.mask.mask.sum()))  # upwards: a single voxel is told as well
+    name = earlier.request.lesion
+    kept = f"; the label file gives them to {name} alone" if as_labels else ""
+    return f"shares {percent} % of its voxels with {name}: both seeds may lie in one tumour{kept}"
+
+
+def _is_for_slicer(path: Path) -> bool:
+    return path.name.lower().endswith(SEGMENTATION_SUFFIX)
 
 
 def _write_segmentation(path: Path, volume: Volume, results: list[LesionResult]) -> None:
-    if path.name.lower().endswith(SEGMENTATION_SUFFIX):
+    if _is_for_slicer(path):
         _write_segments(path, volume, results)
     else:
         write_volume(Volume(_labels(volume, results), volume.ijk_to_ras), path)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from .core.errors import CrlmError
 
 SCRATCH_PREFIX = ".unfinished-"
+SUFFIXES = re.compile(r"((\.seg|\.nii)?\.[^.]+)?$")
 
 
 def check_places(places: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
@@ -46,20 +49,43 @@ def make_folder(folder: Path) -> None:
 def whole_files(places: Sequence[Path]) -> Iterator[list[Path]]:
     """Give for each place a path of the same name to write to; at the end all are moved to their places.
 
-    What an earlier run has left there is removed at the start, lest it be taken for the result of a run that has
-    failed; so check the input before. Nothing is written when the block ends with an exception.
+    What an earlier run has left there is set aside at the start, as `name.previous.suffix`, lest it be taken for the
+    result of a run that has failed; so check the input before. It is removed when the new files are in place. When
+    the block ends with an exception, nothing is written, the earlier files stay aside, and a note on the exception
+    says where.
 
     Raises:
         CrlmError: a folder cannot be written to.
     """
     with ExitStack() as stack:
-        scratch = [_scratch_folder(stack, place.parent) for place in places]
-        for place in places:
-            place.unlink(missing_ok=True)
-        yield [folder / place.name for folder, place in zip(scratch, places)]
-        for folder, place in zip(scratch, places):
-            for file in sorted(folder.iterdir(), key=lambda file: file.name == place.name):  # its data file before it
-                os.replace(file, place.parent / file.name)
+        folders = list(dict.fromkeys(place.parent for place in places))
+        scratch = {folder: _scratch_folder(stack, folder) for folder in folders}
+        aside = {place: _free_name(place) for place in places if place.is_file()}
+        try:
+            for place, previous in aside.items():
+                os.replace(place, previous)
+            yield [scratch[place.parent] / place.name for place in places]
+            for folder in folders:
+                _move_all(scratch[folder], folder, {place.name for place in places})
+        except BaseException as error:
+            error.__notes__ = [f"the earlier {old.name} is kept as {new}" for old, new in aside.items() if new.exists()]
+            raise
+        for previous in aside.values():
+            previous.unlink()
+
+
+def _move_all(scratch: Path, folder: Path, last: Container[str]) -> None:
+    """Move all files, the named ones at the end: the data files of a header come before it."""
+    for file in sorted(scratch.iterdir(), key=lambda file: file.name in last):
+        os.replace(file, folder / file.name)
+
+
+def _free_name(place: Path) -> Path:
+    """Beside a file: `a.previous.seg.nrrd` for `a.seg.nrrd`, with a number where that is taken."""
+    marks = chain([".previous"], (f".previous-{number}" for number in count(2)))
+    end = SUFFIXES.search(place.name).start()
+    names = (place.with_name(place.name[:end] + mark + place.name[end:]) for mark in marks)
+    return next(path for path in names if not path.exists())
 
 
 def _scratch_folder(stack: ExitStack, parent: Path) -> Path:

@@ -25,13 +25,14 @@ def report_entry(
     case_id: str,
     timings_s: Mapping[str, float] | None = None,
     truth: np.ndarray | None = None,
-    simulated: bool = False,
+    simulated: bool | None = None,
 ) -> dict:
     """The entry of report.json for one lesion.
 
     Args:
         timings_s: what was measured outside the session, such as `overlay`.
         truth: bool, shape (K, J, I) of the volume, of this lesion alone.
+        simulated: whether the volume comes from the phantom; None when that is not known.
     """
     mask = replace(result.mask, warnings=(*result.mask.warnings, *ready.warnings))
     metrics = None

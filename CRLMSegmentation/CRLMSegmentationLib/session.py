@@ -43,7 +43,7 @@ class LesionResult:
     """A segmented lesion and everything that tells where it came from.
 
     Attributes:
-        volume: that was segmented; may be older than the current one, see `Session.is_current`.
+        volume: that was segmented; may be older than the current one.
         mask: on the grid of that volume.
         timings_s: crop, preprocess, inference, postprocess and, where the volume came over a link, receive.
         requested_at_s: `time.monotonic()` when the seed was dropped.
@@ -109,7 +109,7 @@ class LesionFailed:
 
 @dataclass(frozen=True)
 class Refused:
-    """Something that arrived cannot be used, and why."""
+    """Something that arrived cannot be used, and why; `device` is empty where it could not even be read."""
 
     device: str
     reason: str
@@ -155,6 +155,7 @@ class Session:
         self._running: _Job | None = None
         self._given_up: list[_Job] = []
         self._link_state: tuple[LinkState, str] | None = None
+        self._link_problems: set[str] = set()
         self._receive_s = 0.0
         self._receiving_since_s: float | None = None
         self.engine.start()
@@ -168,11 +169,7 @@ class Session:
         if self.link is not None:
             self.link.close()
         self.link, self._link_state, self._receiving_since_s = link, None, None
-        self.transforms = {}
-
-    def is_current(self, result: LesionResult) -> bool:
-        """Whether a result belongs to the volume that is shown now."""
-        return self.volume is not None and result.volume.identity == self.volume.identity
+        self.transforms, self._link_problems = {}, set()
 
     @property
     def busy(self) -> bool:
@@ -240,6 +237,10 @@ class Session:
         if (self.link.state, self.link.state_reason) != self._link_state:
             self._link_state = (self.link.state, self.link.state_reason)
             events.append(LinkChanged(*self._link_state))
+        problem = getattr(self.link, "problem", "")
+        if problem and problem not in self._link_problems:
+            self._link_problems.add(problem)
+            events.append(Refused("", problem))
         for message in messages:
             events += self._take(message, time.monotonic() - started_s)
         under_way = self.link.receiving is not None

@@ -15,6 +15,7 @@ from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.inference.model_package import ModelPackage, model_or_default
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
+sys.path.insert(1, str(Path(__file__).parents[1] / "session"))
 
 from cli_helpers import Done
 

@@ -44,6 +44,18 @@ def colour(path: Path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(np.ones((4, 5, 6, 3), np.uint8), isVector=True), str(path))
 
 
+def flat_colour(path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((40, 40, 3), np.uint8), isVector=True), str(path))
+
+
+def four_dimensions(path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((2, 4, 5, 40), np.uint8), isVector=False), str(path))
+
+
+def beyond_single_precision(path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((4, 5, 6), 1e300)), str(path))
+
+
 def zero_size(path: Path) -> None:
     nrrd(path, "sizes: 0 5 6")
 
@@ -90,6 +102,9 @@ def nrrd(path: Path, *changed: str) -> None:
         (one_slice, "single slice"),
         (two_dimensions, "2 dimensions"),
         (colour, "colour"),
+        (flat_colour, "2 dimensions"),
+        (four_dimensions, "4 dimensions"),
+        (beyond_single_precision, "single precision"),
         (zero_size, "axis 0 size is zero"),
         (singular, "determinant is 0"),
         (sheared, "right angles"),
@@ -203,6 +218,10 @@ def test_case_without_a_seed_is_told(crlm_seg, tiny_case, model, tmp_path):
 def test_port_in_use_is_told(sample):
     with IgtlServer() as server:
         fails(run("replay", sample.folder, "--port", server.port), f"port {server.port}", "in use")
+
+
+def test_address_that_is_not_of_this_machine_is_told_without_a_note(crlm_seg, tiny_case):
+    fails(crlm_seg("replay", tiny_case, "--port", 0, "--host", "300.1.1.1"), "300.1.1.1 is no address")
 
 
 def test_places_that_cannot_be_written_to_are_told_before_the_work(crlm_seg, volume, model, tmp_path):

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cli_helpers import Run, names_in, run
-from CRLMSegmentationLib.core.errors import LinkError
+from CRLMSegmentationLib.core.errors import LinkError, WorkerError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.metrics import compare
 from CRLMSegmentationLib.demo import OUTPUTS, REPLAY_SPEED, volume_check
@@ -21,6 +21,7 @@ from CRLMSegmentationLib.driver import wait_for
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import image_of
 from CRLMSegmentationLib.igtl.packing import pack
+from CRLMSegmentationLib.igtl.statistics import DropReason
 from CRLMSegmentationLib.report.schema import FURTHER_KEYS, KEYS, TIMINGS
 from CRLMSegmentationLib.scene.headless import new_scene
 from CRLMSegmentationLib.session import Session, VolumeArrived
@@ -28,7 +29,8 @@ from CRLMSegmentationLib.session import Session, VolumeArrived
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 
 REPLAY, WORKER = "CRLMSegmentationLib.replay", "inference.worker"
-STOPPED = "Error: stopped by Ctrl-C"
+STOPPED = "Error: stopped before the end"
+PREVIOUS = ("segmentation.previous.seg.nrrd", "scene.previous.mrb", "report.previous.json", "report.previous.html")
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,7 @@ def ends_with(started: Run, error: str, out) -> None:
     assert "Traceback" not in done.err
     assert done.seconds - before_s < 5
     assert started.leaves_nothing()
-    assert names_in(out) == ["notes.txt"]
+    assert names_in(out) == sorted(["notes.txt", *PREVIOUS])
 
 
 def test_replay_that_dies_before_the_volume_ends_the_demo(playing, sample, tmp_path):
@@ -181,7 +183,7 @@ class IdleEngine:
 def test_server_that_vanishes_in_the_middle_of_a_volume_is_told(tiny_volume):
     """Half of an image arrives over a real socket, then the server is gone for good."""
     server = socket.create_server(("127.0.0.1", 0))
-    replay = SimpleNamespace(is_running=True)
+    replay = SimpleNamespace(is_running=True, last_error="")
     with Session(IdleEngine(), None, IgtlClient("127.0.0.1", server.getsockname()[1])) as session:
         while not session.link.statistics.connections:
             session.poll()
@@ -208,6 +210,29 @@ def test_server_that_falls_silent_is_told(monkeypatch):
         link = IgtlClient("127.0.0.1", server.getsockname()[1])
         with Session(IdleEngine(), None, link) as session:
             started_s = time.monotonic()
-            with pytest.raises(LinkError, match="has sent nothing"):
-                wait_for(session, VolumeArrived, check=volume_check(session, link, SimpleNamespace(is_running=True)))
+            link.statistics.drop(DropReason.CRC, "IMAGE 'recvol'")
+            replay = SimpleNamespace(is_running=True, last_error="")
+            with pytest.raises(LinkError, match=r"no more has come .* \(.*; checksum wrong: IMAGE 'recvol'\)"):
+                wait_for(session, VolumeArrived, check=volume_check(session, link, replay))
             assert time.monotonic() - started_s < 2
+
+
+def test_worker_that_never_becomes_ready_is_told(monkeypatch, tiny_volume):
+    from CRLMSegmentationLib import driver
+
+    monkeypatch.setattr(driver, "READY_LIMIT_S", 0.2)
+    with Session(IdleEngine(), None) as session:
+        session.use_volume(tiny_volume)
+        with pytest.raises(WorkerError, match="has not become ready in 0 s; close other programs"):
+            driver.wait_for_model(session)
+
+
+def test_replay_that_fails_in_mid_play_says_why():
+    replay = SimpleNamespace(is_running=False, last_error="the transform 'Probe' cannot be sent")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        link = IgtlClient("127.0.0.1", server.getsockname()[1])
+        with (
+            Session(IdleEngine(), None, link) as session,
+            pytest.raises(LinkError, match=r"\(the transform 'Probe' can"),
+        ):
+            wait_for(session, VolumeArrived, check=volume_check(session, link, replay))

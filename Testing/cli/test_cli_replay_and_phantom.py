@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 
 import numpy as np
@@ -98,14 +99,26 @@ def test_phantom_writes_a_case_that_loads(tmp_path):
     assert len({sample.device for sample in case.tracking_samples()}) == 3
 
 
-def test_ctrl_c_ends_a_simulation_at_once_and_without_tracebacks(tmp_path):
+@pytest.mark.parametrize("after_s", [0.0, 0.5, 1.5, 4.0])
+def test_ctrl_c_ends_a_simulation_at_once_and_without_tracebacks(after_s, tmp_path):
+    """While its processes start, and while they simulate."""
     with Run("phantom", "--cases", 20, "--out", tmp_path) as started:
         started.wait_for_child("spawn_main")
-        started.sleep_until(started.seconds_so_far() + 1.5)
+        started.sleep_until(started.seconds_so_far() + after_s)
         started.press_ctrl_c()
         before_s = started.seconds_so_far()
         done = started.finish()
         assert done.seconds - before_s < 5
         assert (done.code, done.out) == (1, "")
-        assert done.error_lines == ["Error: stopped by Ctrl-C"]
+        assert done.error_lines == ["Error: stopped before the end"]
+        assert started.leaves_nothing()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_processes_of_a_simulation_do_not_outlive_their_parent(sent, tmp_path):
+    with Run("phantom", "--cases", 20, "--out", tmp_path) as started:
+        started.wait_for_child("spawn_main")
+        started.sleep_until(started.seconds_so_far() + 3.0)
+        os.kill(started.process.pid, sent)
+        started.process.wait(10)
         assert started.leaves_nothing()

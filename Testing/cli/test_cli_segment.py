@@ -21,6 +21,10 @@ pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks f
 TILES = ": inference"
 """What `-v` says when the network has begun."""
 WORKER = "inference.worker"
+KEPT = (
+    "; the earlier out.seg.nrrd is kept as out.previous.seg.nrrd"
+    "; the earlier report.json is kept as report.previous.json"
+)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +102,7 @@ def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(sample, model, 
 def test_no_tumour_at_any_seed_is_written_down_and_told_as_a_failure(crlm_seg, monkeypatch, tmp_path):
     from CRLMSegmentationLib import offline
 
-    mask = SimpleNamespace(mask=np.zeros((2, 2, 2)), warnings=("look again",))
+    mask = SimpleNamespace(is_empty=True, warnings=("look again",))
     nothing = SimpleNamespace(request=SimpleNamespace(lesion="Tumour 1"), mask=mask)
     monkeypatch.setattr(offline, "segment_file", lambda *arguments: [nothing])
     done = crlm_seg("segment", "v.nrrd", "--seed", 1, 2, 3, "--out", tmp_path / "o.nrrd")
@@ -119,26 +123,34 @@ def segmenting(sample, model, tmp_path):
         yield started
 
 
+def nothing_looks_like_a_result(folder) -> bool:
+    """Only the outputs of the earlier run are left, under their other names."""
+    kept = ["out.previous.seg.nrrd", "report.previous.json"]
+    return names_in(folder) == kept and all((folder / name).read_text() == "of an earlier run" for name in kept)
+
+
 def test_killed_worker_is_told_and_leaves_neither_process_nor_output(segmenting, tmp_path):
     os.kill(segmenting.wait_for_child(WORKER), signal.SIGKILL)
     done = segmenting.finish()
     assert done.code == 1
     assert done.error_lines[-1].startswith("Error: Tumour 1 was not segmented: the worker process was ended by SIGKILL")
     assert "memory" in done.error_lines[-1]
+    assert done.error_lines[-1].endswith(KEPT)
     assert "Traceback" not in done.err
     assert segmenting.leaves_nothing()
-    assert names_in(tmp_path) == []
+    assert nothing_looks_like_a_result(tmp_path)
 
 
-def test_ctrl_c_in_the_network_ends_everything_at_once(segmenting, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_or_a_signal_in_the_network_ends_everything_at_once(sent, segmenting, tmp_path):
     before_s = segmenting.seconds_so_far()
-    segmenting.press_ctrl_c()
+    os.killpg(segmenting.process.pid, sent)
     done = segmenting.finish()
-    assert (done.code, done.error_lines[-1]) == (1, "Error: stopped by Ctrl-C")
+    assert (done.code, done.error_lines[-1]) == (1, "Error: stopped before the end" + KEPT)
     assert done.seconds - before_s < 3
     assert "Traceback" not in done.err
     assert segmenting.leaves_nothing()
-    assert names_in(tmp_path) == []
+    assert nothing_looks_like_a_result(tmp_path)
 
 
 @pytest.mark.parametrize("library", ["_multiarray_umath", "_SimpleITK", "torch"])
@@ -152,7 +164,7 @@ def test_ctrl_c_while_it_starts(library, sample, model, tmp_path):
         started.press_ctrl_c()
         done = started.finish()
         assert (done.code, done.out) == (1, "")
-        assert done.error_lines == ["Error: stopped by Ctrl-C"]
+        assert done.error_lines == ["Error: stopped before the end"]
         assert done.seconds - before_s < 3
         assert started.leaves_nothing()
     assert names_in(tmp_path) == []

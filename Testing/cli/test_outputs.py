@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ def test_all_files_take_their_places_together_at_the_end(tmp_path):
         place.write_text("old")
     with whole_files(places) as unfinished:
         assert not any(place.exists() for place in places)
+        assert names_in(tmp_path / "a")[1:] == ["one.previous.json"]
         for number, path in enumerate(unfinished):
             path.write_text(f"new {number}")
         assert not any(place.exists() for place in places)
@@ -27,19 +29,47 @@ def test_all_files_take_their_places_together_at_the_end(tmp_path):
     assert names_in(tmp_path / "b") == ["two.json"]
 
 
-@pytest.mark.parametrize("end", [CrlmError, KeyboardInterrupt, SystemExit])
-def test_nothing_old_half_or_new_is_left_after_a_failure(end, tmp_path):
-    place = tmp_path / "one.json"
-    place.write_text("old")
+def fail_to_write(place: Path, end: type[BaseException] = CrlmError) -> list[str]:
+    """What is noted on the error of a run that fails in the middle."""
 
     def write_half() -> None:
         with whole_files([place]) as (unfinished,):
             unfinished.write_text("ha")
             raise end
 
-    with pytest.raises(end):
+    with pytest.raises(end) as failed:
         write_half()
-    assert names_in(tmp_path) == []
+    return failed.value.__notes__
+
+
+@pytest.mark.parametrize("end", [CrlmError, KeyboardInterrupt, SystemExit])
+def test_after_a_failure_the_earlier_file_is_kept_under_another_name(end, tmp_path):
+    place, kept = tmp_path / "mine.seg.nrrd", tmp_path / "mine.previous.seg.nrrd"
+    place.write_text("old")
+    assert fail_to_write(place, end) == [f"the earlier mine.seg.nrrd is kept as {kept}"]
+    assert names_in(tmp_path) == ["mine.previous.seg.nrrd"]
+    assert kept.read_text() == "old"
+    assert fail_to_write(place, end) == []
+    assert kept.read_text() == "old"
+
+
+def test_no_earlier_file_is_lost_when_one_run_after_the_other_fails(tmp_path):
+    place = tmp_path / "scan.nii.gz"
+    for content in ("first", "second"):
+        place.write_text(content)
+        fail_to_write(place)
+    with whole_files([place]) as (unfinished,):
+        unfinished.write_text("third")
+    assert names_in(tmp_path) == ["scan.nii.gz", "scan.previous-2.nii.gz", "scan.previous.nii.gz"]
+    assert [(tmp_path / name).read_text() for name in names_in(tmp_path)] == ["third", "second", "first"]
+
+
+def test_outputs_of_one_folder_share_a_scratch_folder(tmp_path):
+    with whole_files([tmp_path / "one.json", tmp_path / "two.json"]) as (one, two):
+        assert one.parent == two.parent
+        one.write_text("1")
+        two.write_text("2")
+    assert names_in(tmp_path) == ["one.json", "two.json"]
 
 
 @pytest.mark.parametrize("name", ["labels.mhd", "labels.nhdr"])

@@ -139,7 +139,7 @@ def test_each_lesion_has_its_own_pictures(lesion, report_of, page_of):
     assert 'id="lesion-2"' in source
 
 
-@pytest.mark.parametrize(("simulated", "expected"), [(True, True), (False, False)])
+@pytest.mark.parametrize(("simulated", "expected"), [(True, True), (False, False), (None, False)])
 def test_banner_names_simulated_data_and_always_the_clinical_limit(lesion, report_of, page_of, simulated, expected):
     _, page = page_of(report_of(lesion, simulated=simulated))
     assert ("Simulated data" in page.text) is expected

@@ -84,6 +84,10 @@ def test_nothing_found_has_no_confidence_and_says_so(lesion, report_of, tmp_path
     assert written["metrics"]["hausdorff_mm"] is None
 
 
+def test_unknown_origin_is_null(lesion, report_of, tmp_path):
+    assert _written(tmp_path, report_of(lesion))["simulated"] is None
+
+
 def test_step_that_did_not_happen_is_null(lesion, report_of, tmp_path):
     written = _written(tmp_path, report_of(lesion, timings_s={"inference": np.float32(1.5)}))
     assert written["timings_s"]["receive"] is None

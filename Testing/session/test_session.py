@@ -1,11 +1,15 @@
 import dataclasses
+import socket
+import time
 
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SeedError
 from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
+from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.inference.engine import Failed
 from CRLMSegmentationLib.session import (
     LesionFailed,
@@ -100,7 +104,39 @@ def test_colour_image_is_refused_and_the_volume_stays(engine, model, tiny_volume
     assert session.volume is tiny_volume
 
 
-def test_result_of_an_older_volume_is_not_current(session, engine, tiny_volume):
+def test_message_that_was_lost_is_told_once_for_each_reason_and_link(engine, model):
+    link = StubLink()
+    session = Session(engine, model, link)
+    assert not of_kind(session.poll(), Refused)
+    link.problem = "checksum wrong: IMAGE 'recvol', 99 bytes"
+    assert of_kind([*session.poll(), *session.poll()], Refused) == [Refused("", link.problem)]
+    link.problem = "body unreadable: TRANSFORM 'Probe'"
+    assert of_kind([*session.poll(), *session.poll()], Refused) == [Refused("", link.problem)]
+    another = StubLink()
+    another.problem = link.problem
+    session.use_link(another)
+    assert of_kind(session.poll(), Refused) == [Refused("", link.problem)]
+
+
+def test_damaged_message_over_a_socket_is_told(engine, model, tiny_volume):
+    damaged = bytearray(pack(image_of(tiny_volume), version=2))
+    damaged[-1] ^= 1
+    server = socket.create_server(("127.0.0.1", 0))
+    with server, Session(engine, model, IgtlClient("127.0.0.1", server.getsockname()[1], check_crc=True)) as session:
+        while not session.link.statistics.connections:
+            session.poll()
+        peer, _ = server.accept()
+        events, end_s = [], time.monotonic() + 10
+        with peer:
+            peer.sendall(damaged)
+            while not of_kind(events, Refused) and time.monotonic() < end_s:
+                events += session.poll()
+    (refused,) = of_kind(events, Refused)
+    assert refused.device == ""
+    assert refused.reason.startswith("checksum wrong: IMAGE")
+
+
+def test_result_of_an_older_volume_names_that_volume(session, engine, tiny_volume):
     session.use_volume(tiny_volume)
     session.segment("Tumour 1", SEED)
     session.poll()
@@ -108,7 +144,7 @@ def test_result_of_an_older_volume_is_not_current(session, engine, tiny_volume):
     engine.finish()
     result = of_kind(session.poll(), LesionSegmented)[0].result
     assert result.volume is tiny_volume
-    assert not session.is_current(result)
+    assert result.volume.identity != session.volume.identity
 
 
 def test_several_lesions_are_answered_one_after_the_other(session, engine, tiny_volume):

@@ -46,7 +46,7 @@ FURTHER_KEYS = {
     "lesion": "name of the lesion",
     "confidence": "mean probability inside the mask, null when nothing was found",
     "created": "date and time of the report, ISO 8601",
-    "simulated": "whether the volume comes from the phantom and not from a patient",
+    "simulated": "whether the volume comes from the phantom and not from a patient; null when that is not known",
     "metrics_region": "the voxels over which the two ROC areas were taken",
     "volume_identity": "{device, timestamp_s, geometry_sha256, content_sha256} of the volume, or null",
 }
@@ -67,7 +67,7 @@ def lesion_report(
     versions: Mapping[str, str],
     created: str,
     lesion: str = "Lesion 1",
-    simulated: bool = False,
+    simulated: bool | None = None,
     metrics_region: str = "the crop",
     volume_identity: VolumeIdentity | None = None,
 ) -> dict[str, Any]:

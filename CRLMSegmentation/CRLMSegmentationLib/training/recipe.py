@@ -44,7 +44,7 @@ class Recipe:
 
     patients: int = 320
     held_out: int = 40
-    minutes: float = 89.0
+    minutes: float = 97.0
     device: str = "cpu"
     processes: int = 2
 

@@ -57,7 +57,7 @@ def _shrink(configuration: dict) -> dict:
     return configuration | {k: SMALL_PLAN[k] for k in ("patch_size", "batch_size")}
 
 
-def train(work: Path, minutes: float, device: str = "cpu", resume: bool = False) -> Path:
+def train(work: Path, minutes: float, device: str = "cpu") -> Path:
     """Train one fold for a number of minutes and return nnU-Net's result folder.
 
     The learning rate falls with the time spent, so that a slower machine ends with a finished, if
@@ -73,11 +73,9 @@ def train(work: Path, minutes: float, device: str = "cpu", resume: bool = False)
     folder = work / "preprocessed" / DATASET_NAME
     plans = json.loads((folder / "nnUNetPlans.json").read_text())
     dataset = json.loads((folder / "dataset.json").read_text())
-    trainer = BudgetTrainer(plans | {"continue_training": resume}, CONFIGURATION, 0, dataset, torch.device(device))
+    trainer = BudgetTrainer(plans | {"continue_training": False}, CONFIGURATION, 0, dataset, torch.device(device))
     trainer.budget_s, trainer.started_s = 60 * minutes, time.monotonic()
     trainer.num_iterations_per_epoch = ITERATIONS_PER_EPOCH
     trainer.initialize()
-    if resume:
-        trainer.load_checkpoint(str(Path(trainer.output_folder) / "checkpoint_latest.pth"))
     trainer.run_training()
     return Path(trainer.output_folder)
