@@ -244,7 +244,7 @@ class Room:
             self._take_failure(event)
         elif isinstance(event, Refused) and event not in self._refused:  # a video is refused 30 times a second
             self._refused.add(event)
-            self.note(f"'{event.device}' cannot be used: {event.reason}")
+            self.note(f"'{event.device}' cannot be used: {event.reason}" if event.device else event.reason)
 
     def _take_volume(self, event: VolumeArrived) -> None:
         volume = event.volume
