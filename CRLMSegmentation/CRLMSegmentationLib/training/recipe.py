@@ -32,6 +32,10 @@ INTENDED_USE = (
     "Shows that the whole path works, and is a start for a group's own training. Outlines one clicked lesion in "
     "a crop of a simulated intraoperative ultrasound volume of the liver."
 )
+STATEMENT = (
+    "Trained on simulated data only; it has never seen a patient. Research software. Not a medical device; "
+    "not for clinical use."
+)
 TRAINING_SEED, HELD_OUT_SEED = 1, 2
 CROPS_PER_LESION, VALIDATION_SHARE = 2, 0.08
 RUN_FILE = "run.json"
@@ -107,6 +111,7 @@ def pack(results: Path, out: Path, recipe: Recipe, held_out: dict) -> ModelPacka
         "spacing_mm": SPACING_MM,
         "channels": list(CHANNELS),
         "intended_use": INTENDED_USE,
+        "not_for_clinical_use": STATEMENT,
         "mirroring_axes": list(checkpoint["inference_allowed_mirroring_axes"] or ()),
         "trained_on": {
             "simulated": True,
