@@ -163,3 +163,15 @@ def test_several_types_of_one_name_are_all_delivered() -> None:
     got = Decoder().feed(pack(image(device="X")) + pack(transform("X")) + pack(transform("X", 1700000001.0)))
     assert [m.timestamp_s for m in got] == [1700000000.25, 1700000000.5, 1700000001.0]
     assert isinstance(got[0], ImageMessage)
+
+
+def test_tap_gets_whole_messages_as_they_came_even_of_unknown_types() -> None:
+    tapped: list[bytes] = []
+    unknown = PolyDataMessage(device_name="Model").pack()
+    wrong = damaged(GOOD, HEADER_BYTES + 5, b"!")
+    decoder = Decoder(check_crc=True, tap=lambda header, body: tapped.append(bytes(header) + bytes(body)))
+    for data in (pack(image(), 2), unknown, wrong, GOOD):
+        decoder.feed(data[:70])
+        decoder.feed(data[70:])
+    assert tapped == [pack(image(), 2), unknown, GOOD]
+    assert decoder.statistics.skipped == {"POLYDATA": 1}

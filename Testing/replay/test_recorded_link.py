@@ -38,7 +38,7 @@ def test_everything_comes_once_and_in_order(case, clock):
     while link.is_playing:
         received += link.poll()
         clock.now_s += 0.037
-    assert times_of(received) == times_of(t.message for t in timeline(case))
+    assert times_of(received) == times_of(t.load() for t in timeline(case))
     assert link.position_s == link.duration_s
     assert link.poll() == []
 
@@ -71,7 +71,7 @@ def test_seek_gives_each_device_as_it_was_at_that_time(case, clock):
     link.poll()
     link.seek(3.0)
     messages = link.poll()
-    start_s = timeline(case)[0].message.timestamp_s
+    start_s = timeline(case)[0].load().timestamp_s
     assert {m.device for m in messages} == set(case.devices.values())
     assert all(m.timestamp_s - start_s == pytest.approx(3.0, abs=0.06) for m in messages)
     link.seek(link.duration_s)

@@ -47,21 +47,21 @@ def play(source: Case | Volume, enough: int, **options: object) -> Room:
 def test_timeline_puts_volume_and_poses_in_the_order_of_their_times(tiny_case: Case) -> None:
     timed = timeline(tiny_case)
     assert [round(t.offset_s, 3) for t in timed] == [0, 0.05, 0.1, 0.15, 0.2, 0.22, 0.25, 0.3, 0.35, 0.4, 0.45]
-    assert isinstance(timed[5].message, ImageMessage)
-    assert timed[5].message.device == "recvol_Reference"
-    assert [t.message.status for t in timed if isinstance(t.message, TransformMessage)][2:5] == ["OK", "MISSING", "OK"]
+    assert isinstance(timed[5].load(), ImageMessage)
+    assert timed[5].load().device == "recvol_Reference"
+    assert [t.load().status for t in timed if isinstance(t.load(), TransformMessage)][2:5] == ["OK", "MISSING", "OK"]
 
 
 def test_volume_of_unknown_time_belongs_to_the_start(tiny_case: Case) -> None:
     undated = replace(tiny_case, volumes=(replace(tiny_case.volumes[0], timestamp_s=0.0),))
     first, second = timeline(undated)[:2]
     assert (first.offset_s, second.offset_s) == (0.0, 0.0)
-    assert isinstance(first.message, ImageMessage)
+    assert isinstance(first.load(), ImageMessage)
 
 
 def test_sweep_before_the_first_volume_can_be_left_out(tiny_case: Case) -> None:
     timed = from_first_volume(timeline(tiny_case))
-    assert isinstance(timed[0].message, ImageMessage)
+    assert isinstance(timed[0].load(), ImageMessage)
     assert [round(t.offset_s, 2) for t in timed] == [0, 0.03, 0.08, 0.13, 0.18, 0.23]
 
 
@@ -74,7 +74,7 @@ def test_impossible_times_are_refused(tiny_case: Case) -> None:
 
 def test_case_is_played_whole_at_its_recorded_rate_and_times(tiny_case: Case) -> None:
     room = play(tiny_case, 11)
-    assert [m.timestamp_s for m in room.got] == pytest.approx([t.message.timestamp_s for t in timeline(tiny_case)])
+    assert [m.timestamp_s for m in room.got] == pytest.approx([t.load().timestamp_s for t in timeline(tiny_case)])
     assert 0.42 < room.arrived_s[-1] - room.arrived_s[0] < 1.5
     assert [m.matrix[0, 3] for m in room.got if isinstance(m, TransformMessage)] == list(range(10))
 

@@ -17,7 +17,7 @@ from ..core.errors import LinkError
 from .link import LinkState
 from .messages import Frame, Message, StatusMessage
 from .packing import pack
-from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, Progress
+from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, Progress, Tap
 from .sockets import (
     CHUNK_BYTES,
     MAX_QUEUE_BYTES,
@@ -50,6 +50,7 @@ class IgtlClient:
             their status; turn off for servers built on the OpenIGTLink 1.x library.
         stall_timeout_s: how long the server may pause in the middle of a message.
         clock: seconds that never go back.
+        tap: gets each message as it came, see `protocol.Decoder`.
 
     Raises:
         LinkError: the port is no port.
@@ -65,12 +66,13 @@ class IgtlClient:
         introduce: bool = True,
         stall_timeout_s: float = STALL_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
+        tap: Tap | None = None,
     ) -> None:
         check_port(port, lowest=1)
         self.host, self.port, self.frame = host, port, frame
         self.state, self.state_reason = LinkState.CONNECTING, ""
         self.statistics = LinkStatistics()
-        self._check_crc, self._max_body_bytes = check_crc, max_body_bytes
+        self._check_crc, self._max_body_bytes, self._tap = check_crc, max_body_bytes, tap
         self._introduce, self._stall_timeout_s, self._clock = introduce, stall_timeout_s, clock
         self._selector = selectors.DefaultSelector()
         self._socket: socket.socket | None = None
@@ -162,7 +164,7 @@ class IgtlClient:
         self.close()
 
     def _start_over(self) -> None:
-        self._decoder = Decoder(self.frame, self._check_crc, self._max_body_bytes, self.statistics)
+        self._decoder = Decoder(self.frame, self._check_crc, self._max_body_bytes, self.statistics, self._tap)
         self._queue = SendQueue(MAX_QUEUE_BYTES, self._clock())
 
     def _begin_to_connect(self, now_s: float) -> None:

@@ -50,6 +50,11 @@ class ImageMessage:
     metadata: dict[str, str] = field(default_factory=dict)
     labelled_frame: Frame = Frame.RAS
 
+    @property
+    def is_volume(self) -> bool:
+        """More than one slice: a volume, not a frame of a scanner's live picture."""
+        return self.array.shape[0] > 1
+
 
 @dataclass(frozen=True, eq=False)
 class TransformMessage:

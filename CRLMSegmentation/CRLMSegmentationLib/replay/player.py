@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import CaseError
-from ..igtl.messages import ImageMessage
 from ..igtl.server import IgtlServer
 from ..igtl.sockets import DEFAULT_PORT
 from .timeline import TimedMessage, from_first_volume, load_source, timeline
@@ -81,10 +80,9 @@ class Player:
         """Play from start to end; returns early when stopped."""
         start_s = self._clock()
         for timed in self._due(start_s):
-            is_volume = isinstance(timed.message, ImageMessage)
-            self.server.broadcast(timed.message, retain=is_volume)
-            if is_volume:
-                self.report("volume", f"{timed.message.device} at {timed.offset_s:.2f} s")
+            self.server.broadcast(timed.load(), retain=timed.is_volume)
+            if timed.is_volume:
+                self.report("volume", f"{timed.device} at {timed.offset_s:.2f} s")
         self._poll(0.0)
 
     def _due(self, start_s: float) -> Iterator[TimedMessage]:

@@ -77,8 +77,8 @@ class RecordedLink:
         self._position_s = min(max(0.0, position_s), self.duration_s)
         self._last_s = self._clock()
         self._sent = bisect_right(self._offsets_s, self._position_s)
-        newest = {(type(t.message), t.message.device): t.message for t in self._messages[: self._sent]}
-        self._jumped = list(newest.values())
+        newest = {(t.kind, t.device): t for t in self._messages[: self._sent]}
+        self._jumped = [timed.load() for timed in newest.values()]
 
     def poll(self, budget_s: float = 0.004) -> list[Message]:
         """The messages whose time has come since the last call, in their order."""
@@ -89,7 +89,7 @@ class RecordedLink:
             self._position_s += (now_s - self._last_s) * self.speed
         self._last_s = now_s
         end = bisect_right(self._offsets_s, self._position_s)
-        due = self._jumped + [timed.message for timed in self._messages[self._sent : end]]
+        due = self._jumped + [timed.load() for timed in self._messages[self._sent : end]]
         self._jumped, self._sent = [], max(end, self._sent)
         if self._position_s >= self.duration_s:
             self._position_s, self.is_playing = self.duration_s, False

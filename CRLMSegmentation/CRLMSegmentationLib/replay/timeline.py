@@ -7,7 +7,7 @@ same results. Their age must be judged by when they arrive.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Union
@@ -33,10 +33,27 @@ Source = Union[Case, Volume]
 
 @dataclass(frozen=True, eq=False)
 class TimedMessage:
-    """A message, and how many seconds after the start of the recording it goes out."""
+    """A message of a recording, which need not be in memory yet.
+
+    Attributes:
+        offset_s: seconds after the start of the recording at which it goes out.
+        device: of the message.
+        kind: type of the message.
+        is_volume: it is an image of more than one slice.
+        load: reads the message; raises CaseError where it is damaged.
+    """
 
     offset_s: float
-    message: Message
+    device: str
+    kind: type[Message]
+    is_volume: bool
+    load: Callable[[], Message]
+
+    @classmethod
+    def at_hand(cls, offset_s: float, message: Message) -> TimedMessage:
+        """A message that is in memory."""
+        is_volume = isinstance(message, ImageMessage) and message.is_volume
+        return cls(offset_s, message.device, type(message), is_volume, lambda: message)
 
 
 def load_source(path: Path | str) -> Source:
@@ -59,22 +76,22 @@ def timeline(source: Source) -> tuple[TimedMessage, ...]:
         CaseError: a time is no number, or a transform cannot be sent.
     """
     if isinstance(source, Volume):
-        return (TimedMessage(0.0, image_of(source)),)
+        return (TimedMessage.at_hand(0.0, image_of(source)),)
     volumes = [image_of(source.volume(index)) for index in range(len(source.volumes))]
     messages: list[Message] = [*volumes, *(_transform_of(sample) for sample in source.tracking_samples())]
     if any(not math.isfinite(m.timestamp_s) or m.timestamp_s < 0 for m in messages):
         raise CaseError(f"{source.case_id} holds times that are no numbers; restore the case from its source")
     known = [m.timestamp_s for m in messages if m.timestamp_s > 0]
     start_s = min(known, default=0.0)
-    timed = [TimedMessage(max(0.0, m.timestamp_s - start_s), m) for m in messages]
+    timed = [TimedMessage.at_hand(max(0.0, m.timestamp_s - start_s), m) for m in messages]
     return tuple(sorted(timed, key=lambda t: t.offset_s))
 
 
 def from_first_volume(messages: Iterable[TimedMessage]) -> tuple[TimedMessage, ...]:
     """Leave out what was recorded before the first volume: the sweep from which it was made."""
     messages = tuple(messages)
-    first_s = next((m.offset_s for m in messages if isinstance(m.message, ImageMessage)), 0.0)
-    return tuple(TimedMessage(m.offset_s - first_s, m.message) for m in messages if m.offset_s >= first_s)
+    first_s = next((m.offset_s for m in messages if m.is_volume), 0.0)
+    return tuple(replace(m, offset_s=m.offset_s - first_s) for m in messages if m.offset_s >= first_s)
 
 
 def _transform_of(sample: TrackingSample) -> TransformMessage:
