@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from cli_helpers import Run, names_in, run
-from CRLMSegmentationLib.commands import _is_loopback
+from CRLMSegmentationLib.commands.recordings import _is_loopback
 from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, TransformMessage, volume_of

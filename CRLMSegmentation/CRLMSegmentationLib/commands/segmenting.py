@@ -1,0 +1,100 @@
+"""From a case, a volume or a simulated patient to a segmentation."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ..core.crop_format import CROP_SIZE_LIMITS_MM
+from ..core.errors import CrlmError
+from .app import ModelOption
+from .showing import bars, steps
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the report; made if need be.")] = Path("demo-output"),
+    case: Annotated[Optional[Path], typer.Option(help="Case folder; default: a shipped sample.")] = None,
+    model: ModelOption = None,
+) -> None:
+    """Play a recorded case over OpenIGTLink, segment it live, and write a report."""
+    from ..core.resources import resource_path
+    from ..demo import REPORT, run_demo
+
+    folder = case or resource_path("SampleCases", "phantom-hypoechoic")
+    with steps() as on_step:
+        summary = run_demo(folder, out, model, on_step)
+    for line in summary:
+        typer.echo(line)
+    typer.echo(f"Report: {out / REPORT}")
+
+
+def segment(
+    volume: Annotated[Path, typer.Argument(help="The 3D volume (.nrrd .mha .nii.gz).")],
+    seed: Annotated[
+        list[str], typer.Option(help="R A S of a point in the tumour, mm; once for each lesion.", metavar="R A S")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Segmentation to write: .seg.nrrd for Slicer, .nrrd .nii.gz .mha as labels.")
+    ],
+    model: ModelOption = None,
+    size: Annotated[
+        Optional[float],
+        typer.Option(
+            min=CROP_SIZE_LIMITS_MM[0],
+            max=CROP_SIZE_LIMITS_MM[1],
+            help="Width of the crop in mm; default: the model's.",
+        ),
+    ] = None,
+    report: Annotated[Optional[Path], typer.Option(help="JSON report to write.")] = None,
+    mirroring: Annotated[
+        bool, typer.Option("--mirroring", help="Average over mirrored copies: slower, a little better.")
+    ] = False,
+) -> None:
+    """Segment one or several lesions in a volume file."""
+    seeds = [_three_numbers(text) for text in seed]
+    from ..offline import segment_file
+
+    with bars() as on_progress:
+        lesions = segment_file(volume, seeds, out, model, size, report, mirroring, on_progress)
+    from ..presenting import sentence_of
+
+    for lesion in lesions:
+        typer.echo(sentence_of(lesion))
+    typer.echo(f"Segmentation: {out}")
+    if all(lesion.mask.is_empty for lesion in lesions):
+        raise CrlmError("no tumour was found at any seed; move the seeds or change the crop with --size")
+
+
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder to which one case folder for each patient is written.")],
+    cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Number of the cohort; the same seed gives the same patients.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="How many to simulate at once.")] = 2,
+) -> None:
+    """Simulate patients: a liver with metastases under a tracked probe, with the truth."""
+    from ..outputs import make_folder
+    from ..phantom.cases import write_cohort
+
+    make_folder(out)
+    with bars() as on_progress:
+        written: list[object] = []
+
+        def count(case: object) -> None:
+            written.append(case)
+            on_progress("Simulating", len(written), cases)
+
+        write_cohort(out, seed, range(cases), min(processes, cases), on_written=count)
+    typer.echo(f"{cases} simulated case{'s' if cases > 1 else ''} in {out}")
+
+
+def _three_numbers(text: str) -> tuple[float, float, float]:
+    try:
+        r, a, s = (float(part) for part in text.replace(",", " ").split())
+        if not all(map(math.isfinite, (r, a, s))):
+            raise ValueError
+    except ValueError:
+        raise typer.BadParameter(f"expected three numbers R A S in mm, got '{text}'", param_hint="--seed") from None
+    return r, a, s
