@@ -1,10 +1,12 @@
-"""How long a volume takes over the loopback, from `broadcast` in one process to the array in another.
+"""How long a volume takes over the loopback, and how many transforms a second pass: ours, pyigtl's, the C++ library's.
 
     python Testing/benchmarks/benchmark_igtl.py [--repeats N]
 
-Three ways of receiving: asleep until bytes come (command line), a timer of 10 ms that may use 4 ms (as in
-Slicer), and stock pyigtl, which cannot send more than some megabytes. Exit code 1 when 27 MB take 1 s or
-108 MB take 3 s.
+A volume's time runs from `broadcast` (or the library's Pack) in one process to the array in another. Of our receiving
+there are two ways: asleep until bytes come (command line), and a timer of 10 ms that may use 4 ms (as in Slicer).
+Stock pyigtl cannot send more than some megabytes. "+ CRC": the receiver checks the sum; every sender calculates it.
+The C++ library (Debian's libopenigtlink-dev, header version 1) is left out where it is absent. Under two minutes.
+Exit code 1 when 27 MB take 1 s or 108 MB take 3 s.
 """
 
 from __future__ import annotations
@@ -15,26 +17,39 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyigtl
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, StringMessage
+from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, StringMessage, TransformMessage
 from CRLMSegmentationLib.igtl.protocol import CRC_IS_FAST
 from CRLMSegmentationLib.igtl.server import IgtlServer
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
+
+from cpp_peer import CppPeer, PeerAbsentError, build_peer
+
 VOLUMES = {
-    "1 MB": ((100, 100, 100), "uint8"),
     "8 MB": ((200, 200, 200), "uint8"),
     "27 MB": ((300, 300, 300), "uint8"),
     "108 MB": ((300, 300, 300), "float32"),
 }
 LIMITS_S = {"27 MB": 1.0, "108 MB": 3.0}
 TIMEOUT_S = 20.0
+STOCK_TIMEOUT_S = 6.0
+"""What pyigtl cannot send never arrives; what it can is there in a fraction of a second."""
 DEVICE = "recvol_Reference"
+POSE = "ProbeToReference"
+TRANSFORMS = 20000
+STOCK_TRANSFORMS = 200
+"""Each waits for its turn in a queue of 10 ms steps."""
+IGTL_SCALARS = {"uint8": 3, "float32": 10}
 
 
 def make_voxels(name: str) -> np.ndarray:
@@ -62,14 +77,58 @@ def serve_stock(name: str) -> None:
         time.sleep(0.01)
     message.timestamp = time.time()
     server.send_message(message, wait=False)
-    time.sleep(TIMEOUT_S)
+    time.sleep(STOCK_TIMEOUT_S)
 
 
 def receive_stock(name: str) -> None:
     """Child: pyigtl's own client prints the seconds, or nothing."""
     client = pyigtl.OpenIGTLinkClient("127.0.0.1", int(sys.argv[3]))
-    message = client.wait_for_message(DEVICE, timeout=TIMEOUT_S / 2)
+    message = client.wait_for_message(DEVICE, timeout=STOCK_TIMEOUT_S)
     print(time.time() - message.timestamp if message else "", flush=True)
+
+
+def serve_transforms(count: str) -> None:
+    """Child: send so many poses when a client asks."""
+    with IgtlServer() as server:
+        print(server.port, flush=True)
+        while not any(isinstance(m, StringMessage) for m in server.poll(1.0)):
+            pass
+        broadcast_transforms(server, int(count))
+        while server.clients:  # until the last has been read
+            server.poll(0.1)
+
+
+def serve_transforms_stock(count: str) -> None:
+    """Child: the same with pyigtl's own server, under a name each, since its client keeps one message a name."""
+    port = int(sys.argv[3])
+    server = pyigtl.OpenIGTLinkServer(port=port)
+    print(port, flush=True)
+    while not server.is_connected():
+        time.sleep(0.01)
+    for number in range(int(count)):
+        server.send_message(pyigtl.TransformMessage(np.eye(4), device_name=f"{POSE[:10]}{number}"), wait=True)
+    time.sleep(STOCK_TIMEOUT_S)
+
+
+def receive_transforms_stock(count: str) -> None:
+    """Child: pyigtl's own client prints the seconds from the first to the last."""
+    client = pyigtl.OpenIGTLinkClient("127.0.0.1", int(sys.argv[3]))
+    got, times_s, end_s = 0, [], time.monotonic() + STOCK_TIMEOUT_S
+    while got < int(count) and time.monotonic() < end_s:
+        new = len(client.get_latest_messages())
+        got += new
+        times_s += [time.monotonic()] * bool(new)
+        time.sleep(0.0005)
+    print(times_s[-1] - times_s[0] if got == int(count) else "", flush=True)
+    os._exit(0)  # its thread would hold the process
+
+
+def broadcast_transforms(server: IgtlServer, count: int) -> None:
+    pose = TransformMessage(POSE, 1700000000.0, np.eye(4))
+    for number in range(count):
+        server.broadcast(pose)
+        if number % 100 == 0:
+            server.poll(0)
 
 
 def start(*arguments: str) -> subprocess.Popen:
@@ -77,12 +136,12 @@ def start(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
-def measure_stock(name: str) -> float | None:
+def measure_stock(name: str, serving: str = "serve_stock", receiving: str = "receive_stock") -> float | None:
     with IgtlServer() as free:
         port = str(free.port)
-    server = start("serve_stock", name, port)
+    server = start(serving, name, port)
     server.stdout.readline()
-    client = start("receive_stock", name, port)
+    client = start(receiving, name, port)
     try:
         answer = client.communicate(timeout=TIMEOUT_S)[0].strip()
     except subprocess.TimeoutExpired:
@@ -131,27 +190,168 @@ def _ask_for_volume(client: IgtlClient, poll: Callable[[IgtlClient], list[Messag
     raise LinkError(f"no volume within {TIMEOUT_S:.0f} s: {client.state} {client.state_reason} {client.statistics}")
 
 
-def run(repeats: int) -> int:
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    machine = f"{os.cpu_count()} cores, load {load} before the start"
-    print(f"Python {platform.python_version()}, {machine}, fast CRC: {CRC_IS_FAST}; median of {repeats}, seconds")
-    print(f"{'volume':>8} {'asleep':>9} {'+ CRC':>9} {'timer':>9} {'+ CRC':>9} {'pyigtl':>14} {'ratio':>7}")
-    failed = False
+def image_line(name: str) -> str:
+    (k, j, i), dtype = VOLUMES[name]
+    return f'image "{DEVICE}" now 0 {IGTL_SCALARS[dtype]} 1 2 1 {i} {j} {k} 1 0 0 0 0 1 0 0 0 0 1 0'
+
+
+def cpp_to_ours(program: Path, name: str, check_crc: bool, repeats: int) -> float:
+    seconds = []
+    with (
+        CppPeer(program, "answer", lines=[image_line(name)]) as peer,
+        IgtlClient("127.0.0.1", peer.port, check_crc=check_crc, introduce=False) as client,
+    ):
+        for _ in range(repeats):
+            message, arrived_s = _ask_for_volume(client, asleep)
+            seconds.append(arrived_s - message.timestamp_s)
+    return statistics.median(seconds)
+
+
+@contextmanager
+def counting(program: Path, server: IgtlServer, count: int, check_crc: bool) -> Iterator[CppPeer]:
+    """A C++ receiver that is served already."""
+    words = ["count", count] + ["unchecked"] * (not check_crc)
+    with CppPeer(program, *words, port=server.port) as peer:
+        while not server.clients:
+            server.poll(0.01)
+        yield peer
+
+
+def ours_to_cpp(program: Path, name: str, check_crc: bool, repeats: int) -> float:
+    array = make_voxels(name)
+    with IgtlServer() as server, counting(program, server, repeats, check_crc) as peer:
+        for _ in range(repeats):
+            server.broadcast(ImageMessage(DEVICE, time.time(), array, np.eye(4)))
+            server.flush(TIMEOUT_S)
+            time.sleep(0.5)  # the receiver is done with it
+        return statistics.median(_printed(peer)["ages_s"])
+
+
+def cpp_to_cpp(program: Path, name: str, check_crc: bool, repeats: int) -> float:
+    lines = [f"repeat {repeats}", image_line(name)]
+    return statistics.median(_between_cpp(program, lines, repeats, check_crc)["ages_s"])
+
+
+def _between_cpp(program: Path, lines: list[str], count: int, check_crc: bool) -> dict:
+    words = ["count", count] + ["unchecked"] * (not check_crc)
+    with CppPeer(program, *words) as receiver, CppPeer(program, "send", lines=lines, port=receiver.port):
+        return _printed(receiver)
+
+
+def _printed(peer: CppPeer) -> dict:
+    code, printed, complaint = peer.finish()
+    if code:
+        raise LinkError(f"the C++ peer failed: {complaint}")
+    return printed[0]
+
+
+def rate_of_our_client(client: IgtlClient) -> float:
+    """Messages a second, from the first to the last."""
+    received, first_s = client.statistics.received, 0.0
+    while received["TRANSFORM"] < TRANSFORMS:
+        if client.wait(TIMEOUT_S) == []:
+            raise LinkError(f"{received['TRANSFORM']} of {TRANSFORMS} transforms arrived: {client.state_reason}")
+        first_s = first_s or time.monotonic()
+    return TRANSFORMS / (time.monotonic() - first_s)
+
+
+def rate_ours() -> float:
+    child = start("serve_transforms", str(TRANSFORMS))
+    try:
+        with IgtlClient("127.0.0.1", int(child.stdout.readline()), check_crc=True) as client:
+            while not client.statistics.connections:
+                client.poll()
+            client.send(StringMessage("go", time.time(), ""))
+            return rate_of_our_client(client)
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def rate_cpp_to_ours(program: Path) -> float:
+    with (
+        CppPeer(program, "send", lines=_pose_lines()) as peer,
+        IgtlClient("127.0.0.1", peer.port, check_crc=True, introduce=False) as client,
+    ):
+        return rate_of_our_client(client)
+
+
+def rate_ours_to_cpp(program: Path) -> float:
+    with IgtlServer() as server, counting(program, server, TRANSFORMS, True) as peer:
+        broadcast_transforms(server, TRANSFORMS)
+        server.flush(TIMEOUT_S)
+        return TRANSFORMS / _printed(peer)["seconds"]
+
+
+def rate_cpp(program: Path) -> float:
+    return TRANSFORMS / _between_cpp(program, _pose_lines(), TRANSFORMS, True)["seconds"]
+
+
+def _pose_lines() -> list[str]:
+    return [f"repeat {TRANSFORMS}", f'transform "{POSE}" now 0 1 0 0 10 0 1 0 0 0 0 1 0']
+
+
+def report_volumes(repeats: int) -> bool:
+    """Ours against pyigtl; whether all was fast enough."""
+    print(f"\n{'volume':>8} {'asleep':>9} {'+ CRC':>9} {'timer':>9} {'+ CRC':>9} {'pyigtl':>14} {'ratio':>7}")
+    fast_enough = True
     for name in VOLUMES:
         cells = [measure(name, poll, crc, repeats) for poll in (asleep, timer) for crc in (False, True)]
         stock = measure_stock(name)
         theirs = f"{stock:14.3f} {stock / cells[0]:6.1f}x" if stock else f"{'never arrives':>14} {'-':>7}"
         print(f"{name:>8} " + " ".join(f"{c:9.3f}" for c in cells) + f" {theirs}", flush=True)
-        failed |= max(cells) >= LIMITS_S.get(name, TIMEOUT_S)
-    print("too slow" if failed else "within the limits: " + ", ".join(f"{k} in {v:.0f} s" for k, v in LIMITS_S.items()))
-    return int(failed)
+        fast_enough &= max(cells) < LIMITS_S.get(name, TIMEOUT_S)
+    return fast_enough
+
+
+def report_volumes_with_cpp(program: Path, repeats: int) -> None:
+    """Each pair of sender and receiver; the ratio is that to C++ on both sides."""
+    print(f"\n{'volume':>8} {'CRC':>4} {'C++ to C++':>11} {'C++ to ours':>19} {'ours to C++':>19}")
+    for name in LIMITS_S:
+        for check_crc in (False, True):
+            both, *mixed = [f(program, name, check_crc, repeats) for f in (cpp_to_cpp, cpp_to_ours, ours_to_cpp)]
+            cells = " ".join(f"{seconds:11.3f} {seconds / both:6.2f}x" for seconds in mixed)
+            print(f"{name:>8} {'yes' if check_crc else 'no':>4} {both:11.3f} {cells}", flush=True)
+
+
+def report_rates(program: Path | None) -> None:
+    """Transforms a second, CRC checked but by pyigtl."""
+    stock = measure_stock(str(STOCK_TRANSFORMS), "serve_transforms_stock", "receive_transforms_stock")
+    rates = {"ours to ours": rate_ours(), "pyigtl to pyigtl": stock and STOCK_TRANSFORMS / stock}
+    if program:
+        rates |= {"C++ to ours": rate_cpp_to_ours(program), "ours to C++": rate_ours_to_cpp(program)}
+        rates["C++ to C++"] = rate_cpp(program)
+    print(f"\n{'transforms':>18} {'a second':>9} {'to ours':>8}")
+    for pair, rate in rates.items():
+        cells = f"{rate:9.0f} {rate / rates['ours to ours']:7.2f}x" if rate else f"{'lost':>9}"
+        print(f"{pair:>18} {cells}", flush=True)
+
+
+def run(repeats: int) -> int:
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    machine = f"{os.cpu_count()} cores, load {load} before the start"
+    print(f"Python {platform.python_version()}, {machine}, fast CRC: {CRC_IS_FAST}; median of {repeats}, seconds")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            program = build_peer(Path(folder))
+        except PeerAbsentError as error:
+            print(f"without the C++ library: {error}")
+            program = None
+        fast_enough = report_volumes(repeats)
+        if program:
+            report_volumes_with_cpp(program, repeats)
+        report_rates(program)
+    limits = "within the limits: " + ", ".join(f"{name} in {limit_s:.0f} s" for name, limit_s in LIMITS_S.items())
+    print(f"\n{limits if fast_enough else 'too slow'}")
+    return int(not fast_enough)
 
 
 def main() -> int:
-    roles = {"serve": serve, "serve_stock": serve_stock, "receive_stock": receive_stock}
-    if len(sys.argv) > 2 and sys.argv[1] in roles:
-        roles[sys.argv[1]](sys.argv[2])
-        return 0
+    roles = (serve, serve_stock, receive_stock, serve_transforms, serve_transforms_stock, receive_transforms_stock)
+    for role in roles:
+        if len(sys.argv) > 2 and sys.argv[1] == role.__name__:
+            role(sys.argv[2])
+            return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     return run(parser.parse_args().repeats)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from CRLMSegmentationLib.igtl.server import IgtlServer
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
+sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
 
+from cpp_peer import PeerAbsentError, build_peer
 from igtl_links import Link, RawServer
 
 
@@ -28,3 +31,12 @@ def raw_server() -> Iterator[RawServer]:
     server = RawServer()
     yield server
     server.listener.close()
+
+
+@pytest.fixture(scope="session")
+def peer_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The C++ peer, built from its sources. CI must have what it takes; elsewhere its tests are left out."""
+    try:
+        return build_peer(tmp_path_factory.mktemp("igtl_peer"))
+    except PeerAbsentError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))

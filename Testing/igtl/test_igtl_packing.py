@@ -14,6 +14,7 @@ from CRLMSegmentationLib.igtl.messages import (
     ImageMessage,
     Message,
     PointMessage,
+    PolyDataMessage,
     StatusMessage,
     StringMessage,
     TransformMessage,
@@ -146,6 +147,16 @@ def test_points_come_back(frame: Frame) -> None:
     got = over_the_wire(sent, 1, frame)
     np.testing.assert_allclose(got.points_ras_mm, sent.points_ras_mm)
     assert got.names == ("S1", "S2")
+    assert (got.groups, got.owners, got.diameters_mm) == (("", ""), ("", ""), (0.0, 0.0))
+    assert got.colours_rgba == ((255, 255, 0, 255),) * 2
+
+
+@pytest.mark.parametrize("frame", list(Frame))
+def test_surface_comes_back(frame: Frame) -> None:
+    got = over_the_wire(SURFACE, 2, frame)
+    np.testing.assert_array_equal(got.points_ras_mm, SURFACE.points_ras_mm)
+    np.testing.assert_array_equal(got.triangles, SURFACE.triangles)
+    assert (got.device, got.triangles.dtype) == ("Tumour 1", np.int32)
 
 
 def test_strings_and_states_come_back() -> None:
@@ -161,10 +172,73 @@ def test_a_long_name_travels_in_the_metadata_of_version_2_and_is_cut_in_version_
     assert over_the_wire(image(device=name), 1).device == name[:20]
 
 
-def test_utf8_text_is_read() -> None:
+@pytest.mark.parametrize(
+    ("encoding", "data", "expected"),
+    [
+        (106, "für".encode(), "für"),
+        (3, "für".encode(), "für"),
+        (4, "für".encode("latin-1"), "für"),
+        (3, b"f\xfcr", "f\ufffdr"),
+        (9999, b"fur", "fur"),
+    ],
+    ids=["utf8", "utf8 called ascii", "latin-1", "nonsense", "unknown encoding"],
+)
+def test_text_of_any_encoding_is_read(encoding: int, data: bytes, expected: str) -> None:
     message = WireString("", timestamp=1.0, device_name="ACK_1")
-    message._pack_content = lambda: struct.pack(">HH", 106, 4) + "für".encode()
-    assert read(message.pack()).text == "für"
+    message._pack_content = lambda: struct.pack(">HH", encoding, len(data)) + data
+    assert read(message.pack()).text == expected
+
+
+@pytest.mark.parametrize(
+    ("encoding", "value", "expected"),
+    [(106, "Jürgen".encode(), "Jürgen"), (3, "Jürgen".encode(), "Jürgen"), (3, b"J\xfc", "J\ufffd"), (77, b"J", "J")],
+)
+def test_metadata_that_is_not_ascii_does_not_cost_the_message(encoding: int, value: bytes, expected: str) -> None:
+    data = pack(StringMessage("S", 1.0, "text", {"Operator": "@" * len(value), "next": "1"}), 2)
+    index = struct.pack(">HHHI", 2, 8, encoding, len(value))
+    data = data.replace(struct.pack(">HHHI", 2, 8, 3, len(value)), index).replace(b"@" * len(value), value)
+    got = read(data)
+    assert (got.text, got.metadata) == ("text", {"Operator": expected, "next": "1"})
+
+
+def test_metadata_of_64_kb_still_arrives() -> None:
+    sent = StringMessage("S", 1.0, "text", {"k": "x" * 65534})
+    assert over_the_wire(sent, 2) == sent
+
+
+def test_centre_of_an_image_is_rounded_once() -> None:
+    """pyigtl would calculate it from the rounded matrix: 0.5 um off for a whole picture of PLUS."""
+    matrix = np.eye(4)
+    matrix[:3, :3] *= 0.1
+    content = pack(ImageMessage("S", 1.0, np.zeros((1, 1, 60001), np.uint8), matrix))[HEADER_BYTES:]
+    assert struct.unpack(">f", content[48:52]) == (3000.0,)
+
+
+def sheared(cosine: float) -> np.ndarray:
+    """Pixels of 0.08 mm whose axes are off the right angle."""
+    matrix = np.diag([0.08, 0.08, 0.08, 1.0])
+    matrix[:2, 1] = 0.08 * cosine, 0.08 * np.sqrt(1 - cosine**2)
+    return matrix
+
+
+def test_calibrated_slice_may_be_sheared_but_a_volume_may_not() -> None:
+    picture = ImageMessage("Image_Probe", 1.0, np.zeros((1, 5, 4), np.uint8), sheared(0.05))
+    np.testing.assert_allclose(over_the_wire(picture).ijk_to_ras, picture.ijk_to_ras, atol=1e-7)
+    with pytest.raises(MessageError, match=r"cosine of 0.050, at most 0.01"):
+        pack(replace(picture, array=np.zeros((2, 5, 4), np.uint8)))
+    with pytest.raises(MessageError, match=r"cosine of 0.050, at most 0.01"):
+        read(wire_image(np.zeros((2, 5, 4), np.uint8), sheared(0.05)))
+
+
+def test_even_a_slice_is_refused_when_its_axes_are_far_from_right_angles() -> None:
+    with pytest.raises(MessageError, match=r"cosine of 0.250, at most 0.2"):
+        read(wire_image(np.zeros((1, 5, 4), np.uint8), sheared(0.25)))
+
+
+def test_calibration_as_transform_may_be_sheared_but_the_pose_of_a_tool_may_not() -> None:
+    assert not over_the_wire(replace(transform("ImageToProbe"), matrix=sheared(0.05))).is_rigid
+    with pytest.raises(GeometryError, match="right angles"):
+        check_transform(sheared(0.05) @ np.diag([12.5, 12.5, 12.5, 1]))
 
 
 def test_a_device_name_that_is_not_ascii_is_readable_still() -> None:
@@ -201,6 +275,18 @@ def test_voxels_that_the_wire_lacks_are_cast(dtype: str, expected: str) -> None:
         (PointMessage("P", 1.0, np.zeros((0, 3))), "shape"),
         (PointMessage("P", 1.0, np.full((1, 3), np.inf)), "finite"),
         (PointMessage("P", 1.0, np.zeros((2, 3)), ("only one",)), "names"),
+        (PointMessage("P", 1.0, np.zeros((1, 3)), ("n" * 64,)), "at most 63 bytes"),
+        (PointMessage("P", 1.0, np.zeros((1, 3)), owners=("o" * 20,)), "at most 19 bytes"),
+        (PointMessage("P", 1.0, np.zeros((1, 3)), groups=("a\0b",)), "without NUL"),
+        (PointMessage("P", 1.0, np.zeros((1, 3)), colours_rgba=((0, 0, 256, 0),)), "from 0 to 255"),
+        (PointMessage("P", 1.0, np.zeros((1, 3)), colours_rgba=((0, 0, 0),)), "four whole numbers"),
+        (PointMessage("P", 1.0, np.zeros((1, 3)), diameters_mm=(-1.0,)), "not negative"),
+        (PointMessage("P", 1.0, np.zeros((1, 3)), diameters_mm=(1.0, 2.0)), "one each or none"),
+        (StatusMessage("S", 1.0, 1, 0, "e" * 20), "error name"),
+        (StringMessage("S", 1.0, "", {"a": "x" * 65535}), "at most 65535 bytes"),
+        (StringMessage("S", 1.0, "", {"x" * 65536: ""}), "at most 65535 bytes"),
+        (StringMessage("S", 1.0, "", {f"{n}": "" for n in range(8192)}), "8192 entries"),
+        (StringMessage("S", 1.0, "", {"a": "ä"}), "ASCII"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_in_words(message: Message, words: str) -> None:
@@ -250,7 +336,12 @@ def test_scale_limits_of_a_pose() -> None:
         check_transform(np.diag([1e-9, 1.0, 1.0, 1.0]))
 
 
-@pytest.mark.parametrize("message", [image(), transform(), StringMessage("S", 1.0, "text"), StatusMessage("S", 1.0)])
+SURFACE = PolyDataMessage("Tumour 1", 1.0, np.eye(3) * 10, np.array([[0, 1, 2]]))
+
+
+@pytest.mark.parametrize(
+    "message", [image(), transform(), StringMessage("S", 1.0, "text"), StatusMessage("S", 1.0), SURFACE]
+)
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_body_cut_anywhere_is_refused_or_read_but_never_crashes(message: Message, version: int) -> None:
     data = pack(message, version)
@@ -260,10 +351,14 @@ def test_a_body_cut_anywhere_is_refused_or_read_but_never_crashes(message: Messa
             got = unpack(replace(whole, body_bytes=end - HEADER_BYTES), memoryview(data[HEADER_BYTES:end]))
         except MessageError:
             continue
-        assert not isinstance(message, (ImageMessage, TransformMessage, StringMessage)), f"accepted at {end}: {got}"
+        assert isinstance(message, StatusMessage), f"accepted at {end}: {got}"
 
 
-@given(st.binary(max_size=200), st.sampled_from(["IMAGE", "TRANSFORM", "STRING", "STATUS", "POINT"]), st.integers(1, 2))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["IMAGE", "TRANSFORM", "STRING", "STATUS", "POINT", "POLYDATA"]),
+    st.integers(1, 2),
+)
 def test_random_bodies_are_refused_or_read_but_never_crash(body: bytes, kind: str, version: int) -> None:
     header = replace(parse_header(pack(transform())[:HEADER_BYTES]), type=kind, version=version, body_bytes=len(body))
     with contextlib.suppress(MessageError):

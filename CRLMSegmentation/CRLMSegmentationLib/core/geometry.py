@@ -18,9 +18,12 @@ SPACING_LIMITS_MM = (0.01, 50.0)
 MAX_EXTENT_MM = 5000.0
 MAX_SHEAR = 1e-2
 """Largest cosine between two axes that still counts as a right angle."""
+MAX_CALIBRATION_SHEAR = 0.2
+"""The same for a calibrated picture of a probe: its axes are fitted to measurements, each for itself. Of PLUS's
+own spine sweep the cosine is 0.048; 0.2, 12 degrees off, is beyond any probe that could be navigated with."""
 
 
-def check_ijk_to_ras(ijk_to_ras: np.ndarray) -> np.ndarray:
+def check_ijk_to_ras(ijk_to_ras: np.ndarray, max_shear: float = MAX_SHEAR) -> np.ndarray:
     """Return a float64 copy of a voxel matrix, or say why it cannot be one.
 
     Left-handed matrices are legal: many scanners store them.
@@ -28,6 +31,7 @@ def check_ijk_to_ras(ijk_to_ras: np.ndarray) -> np.ndarray:
     Args:
         ijk_to_ras: 4x4, columns are the voxel axes times spacing in mm, last column the centre
             of voxel (0, 0, 0).
+        max_shear: largest cosine between two axes; for a single picture of a probe `MAX_CALIBRATION_SHEAR`.
 
     Raises:
         GeometryError: wrong shape, not finite, not affine, spacing out of range, or sheared.
@@ -46,13 +50,19 @@ def check_ijk_to_ras(ijk_to_ras: np.ndarray) -> np.ndarray:
             f"voxel spacing must lie within {low} to {high} mm, got {np.round(spacing_mm, 4).tolist()}; "
             "check the units of the file or sender"
         )
-    axes = matrix[:3, :3] / spacing_mm
-    shear = np.abs(axes.T @ axes - np.eye(3)).max()
-    if shear > MAX_SHEAR:
+    shear = shear_of(matrix)
+    if shear > max_shear:
         raise GeometryError(
-            f"voxel axes must be at right angles, got a cosine of {shear:.3f} (sheared or singular matrix)"
+            f"voxel axes must be at right angles, got a cosine of {shear:.3f}, at most {max_shear} is taken "
+            "(sheared or singular matrix)"
         )
     return matrix
+
+
+def shear_of(matrix: np.ndarray) -> float:
+    """The largest cosine between two of the three axes of a 4x4 matrix; 0 when they are at right angles."""
+    axes = matrix[:3, :3] / spacing_of(matrix)
+    return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
 
 def spacing_of(ijk_to_ras: np.ndarray) -> np.ndarray:

@@ -12,9 +12,11 @@ from typing import Union
 import numpy as np
 
 from ..core.errors import GeometryError
-from ..core.geometry import MAX_SHEAR
+from ..core.geometry import MAX_CALIBRATION_SHEAR, MAX_SHEAR, shear_of
 from ..core.volume import Volume
 
+MAX_NAME_BYTES = 20
+"""A header holds no longer device name; the whole one travels as metadata, where there is any."""
 TRANSFORM_STATUS_KEY = "TransformStatus"
 """Metadata key with which PLUS says whether a tool was seen: OK, MISSING or INVALID."""
 STATUS_OK = "OK"
@@ -76,9 +78,11 @@ class TransformMessage:
 
     @property
     def is_rigid(self) -> bool:
-        """Whether this can be the pose of a tool: right-handed and without scale."""
+        """Whether this can be the pose of a tool: right-handed, without scale, its axes at right angles."""
         scale = np.linalg.norm(self.matrix[:3, :3], axis=0)
-        return bool(np.abs(scale - 1).max() <= RIGID_TOLERANCE and np.linalg.det(self.matrix[:3, :3]) > 0)
+        if np.abs(scale - 1).max() > RIGID_TOLERANCE:
+            return False
+        return bool(np.linalg.det(self.matrix[:3, :3]) > 0 and shear_of(self.matrix) <= MAX_SHEAR)
 
 
 @dataclass(frozen=True)
@@ -106,20 +110,51 @@ class StatusMessage:
 
 @dataclass(frozen=True, eq=False)
 class PointMessage:
-    """Points, shape (N, 3), RAS mm, with a name each."""
+    """Points that become markups in Slicer. What is told of a point is told of each, or of none.
+
+    Attributes:
+        points_ras_mm: shape (N, 3), RAS mm.
+        names: labels, at most 63 bytes each.
+        groups: at most 31 bytes each; Slicer takes all for selected but "Unselected".
+        colours_rgba: 0 to 255 each; yellow where left out. Slicer hides a point whose alpha is 0.
+        diameters_mm: 0 where left out. Slicer does not keep them.
+        owners: device names of the images that the points belong to, at most 19 bytes each.
+    """
 
     device: str
     timestamp_s: float
     points_ras_mm: np.ndarray
     names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    colours_rgba: tuple[tuple[int, int, int, int], ...] = ()
+    diameters_mm: tuple[float, ...] = ()
+    owners: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-Message = Union[ImageMessage, TransformMessage, StringMessage, StatusMessage, PointMessage]
+@dataclass(frozen=True, eq=False)
+class PolyDataMessage:
+    """A surface that becomes a model in Slicer. Without points it is empty, which clears the model there.
+
+    Attributes:
+        points_ras_mm: shape (N, 3), RAS mm; float32 on the wire.
+        triangles: shape (M, 3), indices of points, counter-clockwise seen from outside.
+    """
+
+    device: str
+    timestamp_s: float
+    points_ras_mm: np.ndarray
+    triangles: np.ndarray
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+Message = Union[ImageMessage, TransformMessage, StringMessage, StatusMessage, PointMessage, PolyDataMessage]
 
 
 def check_transform(matrix: np.ndarray) -> np.ndarray:
     """Return a float64 copy of a pose, or say why it cannot be one. Scale and either handedness are legal.
+
+    A calibration (ImageToProbe) scales, and may be sheared as well; what does not scale is the pose of a tool.
 
     Raises:
         GeometryError: wrong shape, not finite, not affine, scale out of reason, singular or sheared.
@@ -135,9 +170,8 @@ def check_transform(matrix: np.ndarray) -> np.ndarray:
     low, high = SCALE_LIMITS
     if (scale < low).any() or (scale > high).any():
         raise GeometryError(f"the transform scales by {scale.tolist()}, expected {low} to {high} (singular matrix?)")
-    axes = checked[:3, :3] / scale
-    shear = np.abs(axes.T @ axes - np.eye(3)).max()
-    if shear > MAX_SHEAR:
+    shear = shear_of(checked)
+    if shear > (MAX_SHEAR if np.abs(scale - 1).max() <= RIGID_TOLERANCE else MAX_CALIBRATION_SHEAR):
         raise GeometryError(f"the axes of a transform must be at right angles, got a cosine of {shear:.3f}")
     return checked
 

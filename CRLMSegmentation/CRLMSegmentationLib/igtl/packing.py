@@ -1,4 +1,7 @@
-"""Messages to bytes and back, by pyigtl, with the checks that it leaves out.
+"""Messages to bytes and back, with the checks that pyigtl leaves out.
+
+pyigtl reads IMAGE and TRANSFORM. All is packed here, in points.py and in polydata.py: pyigtl copies a volume five
+times over, and rounds its matrix before it calculates the centre from it.
 
 Header version 1 carries no metadata; version 2 does, but desynchronises the 1.x C++ library. So version 1
 is spoken until the peer has shown version 2 (as PLUS does), and metadata is lost on a version 1 peer.
@@ -8,59 +11,69 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from pyigtl import messages as wire
+from pyigtl.messages import CRC64
 
 from ..core.errors import GeometryError, MessageError
-from ..core.geometry import RAS_TO_LPS, check_ijk_to_ras, transform_points
+from ..core.geometry import MAX_CALIBRATION_SHEAR, MAX_SHEAR, RAS_TO_LPS, check_ijk_to_ras, transform_points
 from .messages import (
+    MAX_NAME_BYTES,
     STATUS_OK,
     Frame,
     ImageMessage,
     Message,
     PointMessage,
+    PolyDataMessage,
     StatusMessage,
     StringMessage,
     TransformMessage,
     check_transform,
 )
+from .points import pack_points, read_points, text_of
+from .polydata import pack_polydata, unpack_polydata
 
 HEADER = struct.Struct(">H12s20sIIQQ")
 HEADER_BYTES = wire.MessageBase.IGTL_HEADER_SIZE
 EXTENDED_HEADER = struct.Struct(">HHII")
-POINT_BYTES = 136
-MAX_NAME_BYTES = 20
+IMAGE_HEAD = struct.Struct(">H4B3H12f6H")
+METADATA_ENTRY = struct.Struct(">HHI")
+STATUS_HEAD = struct.Struct(">Hq20s")
+STRING_HEAD = struct.Struct(">HH")
+ASCII, LATIN_1 = 3, 4
+"""MIBenum of IANA; other texts are taken for UTF-8."""
+MAX_ERROR_NAME_BYTES = 19
 MAX_STRING_BYTES = 0xFFFF
+MAX_METADATA_BYTES = 0xFFFF
+"""Of the index, since the header counts it in 16 bits, and of keys and values together."""
 FULL_NAME_KEY = "IGTL_DEVICE_NAME"
 """Metadata key with which PLUS gives a name that the 20 bytes of the header cannot hold."""
 SUPPORTED_VERSIONS = (1, 2)
 NARROWER = {"b": np.uint8, "i": np.int32, "u": np.uint32, "f": np.float32}
-WIRE_DTYPES = tuple(np.dtype(t) for t in wire.ImageMessage.scalar_types.values())
+WIRE_DTYPES = {np.dtype(dtype): code for code, dtype in wire.ImageMessage.scalar_types.items()}
+NATIVE_ENDIAN = 2 if sys.byteorder == "little" else 1
 UNPACK_ERRORS = (
     struct.error, ValueError, KeyError, IndexError, TypeError, OverflowError, NotImplementedError, GeometryError,
 )  # fmt: skip
 
 
-class _WireStatus(wire.MessageBase):
-    """STATUS, which pyigtl lacks: code, subcode, error name, text that ends in NUL (OpenIGTLink v2)."""
+class _Content(NamedTuple):
+    """What a message says, in pieces that are put together once."""
 
-    HEAD = struct.Struct(">Hq20s")
+    type: str
+    parts: list[bytes | memoryview]
 
-    def __init__(self, message: StatusMessage | None = None) -> None:
-        super().__init__(timestamp=0)
-        self._message_type = "STATUS"
-        self.status = message
 
-    def _pack_content(self) -> bytes:
-        s = self.status
-        return self.HEAD.pack(s.code, s.subcode, s.error_name.encode("ascii")) + s.text.encode("ascii") + b"\0"
+class _Envelope(NamedTuple):
+    """What every message has; `device` in full where the metadata gives it."""
 
-    def _unpack_content(self, content: bytes) -> None:
-        code, subcode, name = self.HEAD.unpack(content[: self.HEAD.size])
-        text = bytes(content[self.HEAD.size :]).decode("utf8", "replace").rstrip("\0")
-        self.status = StatusMessage("", 0.0, code, subcode, name.decode("ascii", "replace").rstrip("\0"), text)
+    device: str
+    timestamp_s: float
+    metadata: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -105,27 +118,10 @@ def unpack(header: Header, body: memoryview, frame: Frame = Frame.RAS) -> Messag
     """
     try:
         content, metadata = _split(header, body)
-        _check_content_size(header.type, content)
-        message = _WireStatus() if header.type == "STATUS" else wire.MessageBase.create_message(header.type)
-        # As version 1, pyigtl takes all of it for content and copies none of it.
-        message.unpack(_fields(header, version=1), content if header.type == "IMAGE" else bytes(content))
         device = metadata.pop(FULL_NAME_KEY, header.device)
-        return _UNPACKERS[header.type](message, device, header.timestamp_s, metadata, frame)
+        return _UNPACKERS[header.type](content, _Envelope(device, header.timestamp_s, metadata), frame)
     except UNPACK_ERRORS as error:
         raise MessageError(f"{header.type} '{header.device}' cannot be read: {error}") from error
-
-
-def _check_content_size(message_type: str, content: memoryview) -> None:
-    """For those types whose missing or surplus bytes pyigtl would ignore."""
-    if message_type == "POINT" and len(content) % POINT_BYTES:
-        raise MessageError(f"POINT of {len(content)} bytes, expected a multiple of {POINT_BYTES}")
-    if message_type == "STRING" and len(content) != 4 + struct.unpack(">H", content[2:4])[0]:
-        raise MessageError(f"STRING of {len(content)} bytes, which disagrees with its length")
-
-
-def _fields(header: Header, version: int) -> dict:
-    time_s, kind = header.timestamp_s, header.type
-    return {"header_version": version, "message_type": kind, "device_name": header.device, "timestamp": time_s}
 
 
 def _split(header: Header, body: memoryview) -> tuple[memoryview, dict[str, str]]:
@@ -136,55 +132,119 @@ def _split(header: Header, body: memoryview) -> tuple[memoryview, dict[str, str]
     end = len(body) - index - strings
     if extended < EXTENDED_HEADER.size or end < extended:
         raise MessageError(f"extended header of {extended} and metadata of {index + strings} bytes exceed {len(body)}")
-    metadata = bytes(body[end:])
-    if metadata:
-        sizes = [key + value for key, _, value in struct.iter_unpack(">HHI", metadata[2:index])]
-        if struct.unpack(">H", metadata[:2]) != (len(sizes),) or sum(sizes) != strings:
-            raise MessageError("the metadata index disagrees with the metadata")
-    reader = wire.MessageBase()
-    reader.unpack(_fields(header, version=2), bytes(body[: EXTENDED_HEADER.size]) + metadata)
-    return body[extended:end], reader.metadata
+    return body[extended:end], _read_metadata(bytes(body[end : end + index]), bytes(body[end + index :]))
 
 
-def _image(message: wire.ImageMessage, device: str, time_s: float, metadata: dict, frame: Frame) -> ImageMessage:
+def _read_metadata(index: bytes, strings: bytes) -> dict[str, str]:
+    """Texts that are not what their encoding says are read as far as they can be: they must not cost the message."""
+    if not index and not strings:
+        return {}
+    entries = list(METADATA_ENTRY.iter_unpack(index[2:]))
+    if struct.unpack(">H", index[:2]) != (len(entries),) or sum(k + v for k, _, v in entries) != len(strings):
+        raise MessageError("the metadata index disagrees with the metadata")
+    metadata, at = {}, 0
+    for key_bytes, encoding, value_bytes in entries:
+        key, value = strings[at : at + key_bytes], strings[at + key_bytes : at + key_bytes + value_bytes]
+        metadata[_decoded(key)] = _decoded(value, encoding)
+        at += key_bytes + value_bytes
+    return metadata
+
+
+def _decoded(text: bytes, encoding: int = ASCII) -> str:
+    """UTF-8 whether or not it is announced: it holds ASCII, and PLUS and Slicer send it under that name."""
+    return text.decode("latin-1") if encoding == LATIN_1 else text.decode("utf8", "replace")
+
+
+def _by_pyigtl(message_type: str, content: memoryview | bytes) -> wire.MessageBase:
+    """Of the header pyigtl needs no more than version 1, for which it takes all bytes for content."""
+    message = wire.MessageBase.create_message(message_type)
+    message.unpack(dict.fromkeys(("message_type", "device_name", "timestamp")) | {"header_version": 1}, content)
+    return message
+
+
+def _image(content: memoryview, envelope: _Envelope, frame: Frame) -> ImageMessage:
+    message = _by_pyigtl("IMAGE", content)
     if 0 in message.image.shape:
         raise GeometryError(f"the image is empty: {message.image.shape}")
     native = message.image.dtype.newbyteorder("=")
     array = np.require(message.image, native, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
-    matrix = message.ijk_to_world_matrix
-    ijk_to_ras = check_ijk_to_ras(RAS_TO_LPS @ matrix if frame is Frame.LPS else matrix)
-    return ImageMessage(device, time_s, array, ijk_to_ras, metadata, Frame(message.world_coordinate_system))
+    matrix = RAS_TO_LPS @ message.ijk_to_world_matrix if frame is Frame.LPS else message.ijk_to_world_matrix
+    label = Frame(message.world_coordinate_system)
+    return ImageMessage(
+        envelope.device, envelope.timestamp_s, array, _check_place(matrix, array), envelope.metadata, label
+    )
 
 
-def _transform(
-    message: wire.TransformMessage, name: str, time_s: float, metadata: dict, frame: Frame
-) -> TransformMessage:
-    pose = TransformMessage(name, time_s, _between_frames(message.matrix, frame), metadata)
+def _check_place(ijk_to_ras: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """A single slice may be sheared as calibrations are; it is a picture of a probe, not to be segmented."""
+    return check_ijk_to_ras(ijk_to_ras, MAX_CALIBRATION_SHEAR if array.shape[0] == 1 else MAX_SHEAR)
+
+
+def _transform(content: memoryview, envelope: _Envelope, frame: Frame) -> TransformMessage:
+    matrix = _between_frames(_by_pyigtl("TRANSFORM", bytes(content)).matrix, frame)
+    pose = TransformMessage(envelope.device, envelope.timestamp_s, matrix, envelope.metadata)
     return replace(pose, matrix=check_transform(pose.matrix)) if pose.status == STATUS_OK else pose
 
 
-def _string(message: wire.StringMessage, device: str, time_s: float, metadata: dict, frame: Frame) -> StringMessage:
-    return StringMessage(device, time_s, message.string, metadata)
+def _string(content: memoryview, envelope: _Envelope, frame: Frame) -> StringMessage:
+    encoding, length = STRING_HEAD.unpack(content[: STRING_HEAD.size])
+    if len(content) != STRING_HEAD.size + length:
+        raise MessageError(f"STRING of {len(content)} bytes, which disagrees with its length of {length}")
+    text = _decoded(bytes(content[STRING_HEAD.size :]), encoding)
+    return StringMessage(envelope.device, envelope.timestamp_s, text, envelope.metadata)
 
 
-def _status(message: _WireStatus, device: str, time_s: float, metadata: dict, frame: Frame) -> StatusMessage:
-    return replace(message.status, device=device, timestamp_s=time_s, metadata=metadata)
+def _status(content: memoryview, envelope: _Envelope, frame: Frame) -> StatusMessage:
+    code, subcode, name = STATUS_HEAD.unpack(content[: STATUS_HEAD.size])
+    text = _decoded(bytes(content[STATUS_HEAD.size :])).rstrip("\0")
+    return StatusMessage(
+        envelope.device, envelope.timestamp_s, code, subcode, text_of(name), text, envelope.metadata
+    )  # fmt: skip
 
 
-def _points(message: wire.PointMessage, device: str, time_s: float, metadata: dict, frame: Frame) -> PointMessage:
-    points = np.array(message.positions, dtype=np.float64).reshape(-1, 3)
+def _points(content: memoryview, envelope: _Envelope, frame: Frame) -> PointMessage:
+    records = read_points(content)
+    points = _points_between_frames(records["xyz"], frame)
     if not np.isfinite(points).all():
         raise GeometryError("a point holds NaN or infinity")
-    points = transform_points(RAS_TO_LPS, points) if frame is Frame.LPS else points
-    return PointMessage(device, time_s, points, tuple(message.names), metadata)
+    return PointMessage(
+        envelope.device,
+        envelope.timestamp_s,
+        points,
+        names=tuple(text_of(name) for name in records["name"]),
+        groups=tuple(text_of(group) for group in records["group"]),
+        colours_rgba=tuple(tuple(rgba) for rgba in records["rgba"].tolist()),
+        diameters_mm=tuple(records["diameter"].tolist()),
+        owners=tuple(text_of(owner) for owner in records["owner"]),
+        metadata=envelope.metadata,
+    )
 
 
-_UNPACKERS = {"IMAGE": _image, "TRANSFORM": _transform, "STRING": _string, "STATUS": _status, "POINT": _points}
+def _polydata(content: memoryview, envelope: _Envelope, frame: Frame) -> PolyDataMessage:
+    points, triangles = unpack_polydata(content)
+    points = _points_between_frames(points, frame)
+    return PolyDataMessage(envelope.device, envelope.timestamp_s, points, triangles, envelope.metadata)
+
+
+_UNPACKERS = {
+    "IMAGE": _image,
+    "TRANSFORM": _transform,
+    "STRING": _string,
+    "STATUS": _status,
+    "POINT": _points,
+    "POLYDATA": _polydata,
+}
 
 
 def _between_frames(matrix: np.ndarray, frame: Frame) -> np.ndarray:
     """A pose between tools and Reference, told in the other frame; its own inverse."""
     return RAS_TO_LPS @ matrix @ RAS_TO_LPS if frame is Frame.LPS else np.array(matrix, dtype=np.float64)
+
+
+def _points_between_frames(points: np.ndarray, frame: Frame) -> np.ndarray:
+    """Points (N, 3) told in the other frame; its own inverse."""
+    points = np.asarray(points, dtype=np.float64)
+    return transform_points(RAS_TO_LPS, points) if frame is Frame.LPS else points
 
 
 def pack(message: Message, version: int = 1, frame: Frame = Frame.RAS) -> bytes:
@@ -197,13 +257,28 @@ def pack(message: Message, version: int = 1, frame: Frame = Frame.RAS) -> bytes:
         raise MessageError(f"header version must be 1 or 2, got {version}")
     _check_envelope(message)
     try:
-        packed = _PACKERS[type(message)](message, frame)
-        packed.device_name, packed.timestamp = message.device[:MAX_NAME_BYTES], message.timestamp_s
-        packed.header_version = version
-        packed.metadata = _metadata_to_send(message) if version == 2 else {}
-        return packed.pack()
+        content = _PACKERS[type(message)](message, frame)
+        body = _with_metadata(content.parts, _metadata_to_send(message)) if version == 2 else content.parts
+        return b"".join([_header(version, content.type, message, body), *body])
     except UNPACK_ERRORS as error:
         raise MessageError(f"'{message.device}' cannot be sent over OpenIGTLink: {error}") from error
+
+
+def _header(version: int, message_type: str, message: Message, body: list[bytes | memoryview]) -> bytes:
+    crc = 0
+    for part in body:
+        crc = CRC64(part, crc)
+    seconds = int(message.timestamp_s)
+    fraction = int((message.timestamp_s - seconds) * 2**32)
+    name = message.device[:MAX_NAME_BYTES].encode("ascii")
+    return HEADER.pack(version, message_type.encode("ascii"), name, seconds, fraction, sum(map(len, body)), crc)
+
+
+def _with_metadata(parts: list[bytes | memoryview], metadata: dict[str, str]) -> list[bytes | memoryview]:
+    index = struct.pack(">H", len(metadata))
+    index += b"".join(METADATA_ENTRY.pack(len(key), ASCII, len(value)) for key, value in metadata.items())
+    strings = "".join(key + value for key, value in metadata.items()).encode("ascii")
+    return [EXTENDED_HEADER.pack(EXTENDED_HEADER.size, len(index), len(strings), 0), *parts, index, strings]
 
 
 def _check_envelope(message: Message) -> None:
@@ -211,9 +286,13 @@ def _check_envelope(message: Message) -> None:
         raise MessageError(f"OpenIGTLink device names are ASCII, got {message.device!r}; rename the device")
     if not math.isfinite(message.timestamp_s) or not 0 <= message.timestamp_s < 2**32:
         raise MessageError(f"a timestamp lies within 0 to 2^32 seconds since 1970, got {message.timestamp_s}")
-    for text in (*message.metadata, *message.metadata.values()):
-        if not isinstance(text, str) or not text.isascii() or len(text) > MAX_STRING_BYTES:
+    metadata = _metadata_to_send(message)
+    for text in (*metadata, *metadata.values()):
+        if not isinstance(text, str) or not text.isascii():
             raise MessageError(f"metadata is ASCII text, got {text!r:.60}")
+    size = max(sum(map(len, (*metadata, *metadata.values()))), 2 + METADATA_ENTRY.size * len(metadata))
+    if size > MAX_METADATA_BYTES:
+        raise MessageError(f"metadata takes at most {MAX_METADATA_BYTES} bytes, got {size} in {len(metadata)} entries")
 
 
 def _metadata_to_send(message: Message) -> dict[str, str]:
@@ -240,36 +319,50 @@ def wire_array(array: np.ndarray) -> np.ndarray:
     return narrower
 
 
-def _pack_image(message: ImageMessage, frame: Frame) -> wire.ImageMessage:
-    matrix = check_ijk_to_ras(message.ijk_to_ras)
-    return wire.ImageMessage(
-        wire_array(message.array),
-        ijk_to_world_matrix=RAS_TO_LPS @ matrix if frame is Frame.LPS else matrix,
-        world_coordinate_system=frame.value,
-    )
+def _pack_image(message: ImageMessage, frame: Frame) -> _Content:
+    array = np.ascontiguousarray(wire_array(message.array))
+    matrix = _check_place(message.ijk_to_ras, array)
+    matrix = RAS_TO_LPS @ matrix if frame is Frame.LPS else matrix
+    size = array.shape[2::-1]
+    centre = transform_points(matrix, (np.array(size) - 1) / 2)
+    components, coordinates = (*array.shape, 1)[3], {Frame.RAS: 1, Frame.LPS: 2}[frame]
+    kind = (1, components, WIRE_DTYPES[array.dtype], NATIVE_ENDIAN, coordinates)
+    head = IMAGE_HEAD.pack(*kind, *size, *matrix[:3, :3].T.ravel(), *centre, 0, 0, 0, *size)
+    return _Content("IMAGE", [head, memoryview(array.reshape(-1).view(np.uint8))])
 
 
-def _pack_transform(message: TransformMessage, frame: Frame) -> wire.TransformMessage:
+def _pack_transform(message: TransformMessage, frame: Frame) -> _Content:
     matrix = check_transform(message.matrix) if message.status == STATUS_OK else message.matrix
-    return wire.TransformMessage(_between_frames(matrix, frame))
+    columns = _between_frames(matrix, frame)[:3].T.ravel()
+    return _Content("TRANSFORM", [struct.pack(">12f", *columns)])
 
 
-def _pack_string(message: StringMessage, frame: Frame) -> wire.StringMessage:
+def _pack_string(message: StringMessage, frame: Frame) -> _Content:
     if not message.text.isascii() or len(message.text) > MAX_STRING_BYTES:
         raise MessageError(f"a STRING is at most {MAX_STRING_BYTES} ASCII characters, got {len(message.text)}")
-    return wire.StringMessage(message.text)
+    return _Content("STRING", [STRING_HEAD.pack(ASCII, len(message.text)), message.text.encode("ascii")])
 
 
-def _pack_points(message: PointMessage, frame: Frame) -> wire.PointMessage:
+def _pack_points(message: PointMessage, frame: Frame) -> _Content:
     points = np.asarray(message.points_ras_mm, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or not len(points) or not np.isfinite(points).all():
         raise MessageError(f"points must be finite and of shape (N, 3), got {points.shape}")
-    points = transform_points(RAS_TO_LPS, points) if frame is Frame.LPS else points
-    return wire.PointMessage(positions=points, names=list(message.names))
+    points, m = _points_between_frames(points, frame), message
+    return _Content("POINT", [pack_points(points, m.names, m.groups, m.colours_rgba, m.diameters_mm, m.owners)])
 
 
-def _pack_status(message: StatusMessage, frame: Frame) -> _WireStatus:
-    return _WireStatus(message)
+def _pack_polydata(message: PolyDataMessage, frame: Frame) -> _Content:
+    points = np.asarray(message.points_ras_mm, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise MessageError(f"the points of a surface must be of shape (N, 3), got {points.shape}")
+    return _Content("POLYDATA", [pack_polydata(_points_between_frames(points, frame), message.triangles)])
+
+
+def _pack_status(message: StatusMessage, frame: Frame) -> _Content:
+    if len(message.error_name) > MAX_ERROR_NAME_BYTES:
+        raise MessageError(f"the error name of a STATUS is at most {MAX_ERROR_NAME_BYTES} bytes; put more into text")
+    head = STATUS_HEAD.pack(message.code, message.subcode, message.error_name.encode("ascii"))
+    return _Content("STATUS", [head, message.text.encode("ascii"), b"\0"])
 
 
 _PACKERS = {
@@ -278,4 +371,5 @@ _PACKERS = {
     StringMessage: _pack_string,
     StatusMessage: _pack_status,
     PointMessage: _pack_points,
+    PolyDataMessage: _pack_polydata,
 }

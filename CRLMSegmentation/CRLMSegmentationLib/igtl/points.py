@@ -1,0 +1,82 @@
+"""The body of a POINT message: 136 bytes a point (OpenIGTLink v2).
+
+pyigtl loses a message whose names are not UTF-8, and cuts names that are too long in silence.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.errors import MessageError
+
+POINT = np.dtype(
+    [("name", "S64"), ("group", "S32"), ("rgba", "u1", 4), ("xyz", ">f4", 3), ("diameter", ">f4"), ("owner", "S20")]
+)
+POINT_BYTES = POINT.itemsize
+DEFAULT_RGBA = (255, 255, 0, 255)
+"""Yellow, as pyigtl has it."""
+
+
+def pack_points(
+    points_mm: np.ndarray,
+    names: tuple[str, ...],
+    groups: tuple[str, ...],
+    colours_rgba: tuple[tuple[int, int, int, int], ...],
+    diameters_mm: tuple[float, ...],
+    owners: tuple[str, ...],
+) -> bytes:
+    """The body that carries points (N, 3); each of the tuples is empty or has one entry for each point.
+
+    Raises:
+        MessageError: they do not fit together, or into the message.
+    """
+    records = np.zeros(len(points_mm), POINT)
+    records["xyz"] = points_mm
+    for field, texts in (("name", names), ("group", groups), ("owner", owners)):
+        records[field] = _encoded(field, texts, len(records))
+    records["rgba"] = _checked_colours(colours_rgba, len(records))
+    records["diameter"] = _one_each("diameters", diameters_mm or (0.0,) * len(records), len(records))
+    if not np.isfinite(records["diameter"]).all() or (records["diameter"] < 0).any():
+        raise MessageError(f"diameters of points must be finite and not negative, got {diameters_mm}")
+    return records.tobytes()
+
+
+def read_points(content: memoryview) -> np.ndarray:
+    """The points of a body, as records of type `POINT`; `text_of` reads their names.
+
+    Raises:
+        MessageError: not a whole number of points.
+    """
+    if len(content) % POINT_BYTES:
+        raise MessageError(f"POINT of {len(content)} bytes, expected a multiple of {POINT_BYTES}")
+    return np.frombuffer(content, POINT)
+
+
+def text_of(data: bytes) -> str:
+    """A text of fixed length, which ends at its first NUL or fills its field."""
+    return data.split(b"\0")[0].decode("utf8", "replace")
+
+
+def _one_each(what: str, values: tuple, count: int) -> tuple:
+    if len(values) != count:
+        raise MessageError(f"{what} of points are one each or none at all, got {len(values)} for {count} points")
+    return values
+
+
+def _encoded(field: str, texts: tuple[str, ...], count: int) -> list[bytes]:
+    """A byte is left for the NUL: the C++ library reads a full field beyond its end."""
+    encoded = [text.encode("utf8") for text in _one_each(f"{field}s", texts or ("",) * count, count)]
+    room = POINT[field].itemsize - 1
+    for text, data in zip(texts, encoded):
+        if len(data) > room or b"\0" in data:
+            raise MessageError(
+                f"the {field} of a point is at most {room} bytes without NUL, got {text!r:.80}; shorten it"
+            )
+    return encoded
+
+
+def _checked_colours(colours_rgba: tuple[tuple[int, int, int, int], ...], count: int) -> np.ndarray:
+    colours = np.array(_one_each("colours", colours_rgba or (DEFAULT_RGBA,) * count, count))
+    if colours.shape != (count, 4) or colours.dtype.kind not in "iu" or colours.min() < 0 or colours.max() > 255:
+        raise MessageError(f"colours of points are four whole numbers from 0 to 255 each, got {colours_rgba}")
+    return colours

@@ -1,0 +1,152 @@
+"""The body of a POLYDATA message (OpenIGTLink v2), which pyigtl does not write to the standard and cannot read.
+
+Read are polygons, cut into triangles from their first corner, and triangle strips. Vertices, lines and attributes
+(colours, normals) are left out: this program wants surfaces.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core.errors import GeometryError, MessageError
+
+HEAD = struct.Struct(">10I")
+WORD_BYTES = 4
+POINT_BYTES = 12
+MIN_ATTRIBUTE_BYTES = 7
+"""Type, number of components, size, and the NUL of an empty name."""
+MAX_WORDS = 4_000_000
+"""Numbers in polygons and strips together, one million triangles: a liver has some hundred thousand."""
+
+
+class _Cells(NamedTuple):
+    """Polygons or strips as they came: a count, so many indices, the next count ..."""
+
+    what: str
+    count: int
+    words: np.ndarray
+
+
+def pack_polydata(points_mm: np.ndarray, triangles: np.ndarray) -> bytes:
+    """The body that carries finite points (N, 3) and the triangles (M, 3) between them.
+
+    Raises:
+        MessageError: not the shapes and types of a surface, or a triangle names a point that is not there.
+        GeometryError: a point holds NaN or infinity.
+    """
+    points, triangles = np.asarray(points_mm), np.asarray(triangles)
+    if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
+        raise MessageError(f"triangles must be whole numbers of shape (M, 3), got {triangles.dtype} {triangles.shape}")
+    _check_finite(points)
+    _check_indices(triangles, len(points))
+    words = np.full((len(triangles), 4), 3, ">u4")
+    words[:, 1:] = triangles
+    head = HEAD.pack(len(points), 0, 0, 0, 0, len(words), words.nbytes, 0, 0, 0)
+    return head + points.astype(">f4").tobytes() + words.tobytes()
+
+
+def unpack_polydata(content: memoryview) -> tuple[np.ndarray, np.ndarray]:
+    """The points (N, 3), float64, and triangles (M, 3), int32, of a body. Its sizes are checked before memory is taken.
+
+    Raises:
+        MessageError: the sizes disagree with one another or with the body, it is too large, or an index is wrong.
+        GeometryError: a point holds NaN or infinity.
+    """
+    if len(content) < HEAD.size:
+        raise MessageError(f"POLYDATA of {len(content)} bytes is shorter than its head of {HEAD.size}")
+    n_points, *pairs, n_attributes = HEAD.unpack(content[: HEAD.size])
+    counts, sizes = pairs[::2], pairs[1::2]
+    _check_sizes(len(content), n_points, counts, sizes, n_attributes)
+    ends = list(itertools.accumulate(sizes, initial=HEAD.size + n_points * POINT_BYTES))
+    points = np.frombuffer(content[HEAD.size : ends[0]], ">f4").reshape(-1, 3).astype(np.float64)
+    polygons = _Cells("polygons", counts[2], _words(content[ends[2] : ends[3]]))
+    strips = _Cells("triangle strips", counts[3], _words(content[ends[3] : ends[4]]))
+    _check_finite(points)
+    triangles = np.concatenate([_triangles_of_polygons(polygons), _triangles_of_strips(strips)])
+    _check_indices(triangles, n_points)
+    return points, triangles.astype(np.int32)
+
+
+def _check_sizes(length: int, n_points: int, counts: list[int], sizes: list[int], n_attributes: int) -> None:
+    """Plain numbers, since Python's do not overflow; nothing has been allocated by then."""
+    rest = length - HEAD.size - n_points * POINT_BYTES - sum(sizes)
+    if rest < n_attributes * MIN_ATTRIBUTE_BYTES or (rest and not n_attributes):
+        declared = f"{n_points} points, cells of {sizes} bytes and {n_attributes} attributes"
+        raise MessageError(f"POLYDATA of {length} bytes disagrees with its head: {declared}")
+    for count, size in zip(counts, sizes):
+        if size % WORD_BYTES or size < WORD_BYTES * count or (size and not count):
+            raise MessageError(f"{count} cells of a surface cannot take {size} bytes")
+    words = (sizes[2] + sizes[3]) // WORD_BYTES
+    if words > MAX_WORDS:
+        raise MessageError(f"a surface of {words} indices is too large, at most {MAX_WORDS} are taken; simplify it")
+
+
+def _words(content: memoryview) -> np.ndarray:
+    return np.frombuffer(content, ">u4").astype(np.uint32)
+
+
+def _check_finite(points: np.ndarray) -> None:
+    if not np.isfinite(points).all():
+        raise GeometryError("a point of the surface holds NaN or infinity")
+
+
+def _check_indices(triangles: np.ndarray, n_points: int) -> None:
+    if triangles.size and (triangles.min() < 0 or triangles.max() >= n_points):
+        span = f"{triangles.min()} to {triangles.max()}"
+        raise MessageError(f"the triangles name points {span}, the surface has {n_points}")
+
+
+def _triangles_of_polygons(cells: _Cells) -> np.ndarray:
+    """Fans around the first corner: right for triangles, quads and whatever is convex."""
+    first, nth, _ = _corners(cells)
+    return cells.words[np.stack([first, first + nth + 1, first + nth + 2], axis=-1)]
+
+
+def _triangles_of_strips(cells: _Cells) -> np.ndarray:
+    """Each corner makes a triangle with the two before it; every second one is turned, so that all face one way."""
+    first, nth, odd = _corners(cells)
+    return cells.words[np.stack([first + nth + odd, first + nth + 1 - odd, first + nth + 2], axis=-1)]
+
+
+def _corners(cells: _Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each triangle: where the first corner of its cell stands, its number within the cell, and whether odd."""
+    starts, sizes = _starts(cells)
+    triangles = sizes - 2
+    first = np.repeat(starts + 1, triangles)
+    nth = np.arange(len(first)) - np.repeat(np.cumsum(triangles) - triangles, triangles)
+    return first, nth, nth % 2
+
+
+def _starts(cells: _Cells) -> tuple[np.ndarray, np.ndarray]:
+    """Where each cell begins, and how many corners it has."""
+    starts = _equal_starts(cells)
+    if starts is None:
+        starts = np.fromiter(_walk(cells), np.int64)
+    return starts, cells.words[starts].astype(np.int64)
+
+
+def _equal_starts(cells: _Cells) -> np.ndarray | None:
+    """At once, where all cells are of one size, as those of a mesh mostly are."""
+    size = int(cells.words[0]) if cells.count else 0
+    starts = np.arange(cells.count) * (size + 1)
+    if size < 3 or len(cells.words) != cells.count * (size + 1) or (cells.words[starts] != size).any():
+        return None
+    return starts
+
+
+def _walk(cells: _Cells) -> Iterator[int]:
+    """The starts, one after the other."""
+    at, words = 0, memoryview(cells.words)  # read twice as fast as from the array
+    for _ in range(cells.count):
+        size = words[at] if at < len(words) else 0
+        if size < 3 or at + 1 + size > len(words):
+            raise MessageError(f"the {cells.what} of a surface disagree with their size: {size} corners at {at}")
+        yield at
+        at += 1 + size
+    if at != len(words):
+        raise MessageError(f"the {cells.what} of a surface disagree with their size: {len(words) - at} left over")
