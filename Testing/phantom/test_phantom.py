@@ -15,7 +15,6 @@ from CRLMSegmentationLib.phantom.anatomy import (
     draw_tumours,
 )
 from CRLMSegmentationLib.phantom.cases import simulate, write_phantom_case
-from CRLMSegmentationLib.phantom.reconstruction import reconstruct
 from CRLMSegmentationLib.phantom.sweep import draw_sweep
 
 
@@ -103,14 +102,6 @@ def test_tracked_poses_differ_from_the_true_ones_by_the_noise_of_the_tracker():
     error = np.linalg.norm(sweep.tracked_poses[:, :3, 3] - sweep.true_poses[:, :3, 3], axis=1)
     assert 0.3 < error.mean() < 1.5
     assert np.abs(sweep.breathing_mm).max() < 1.5
-
-
-def test_reconstruction_averages_in_the_nearest_voxel_and_leaves_holes():
-    points = np.array([[0.0, 0, 0], [0.4, 0, 0], [2.0, 0, 0]])
-    frames = [(np.array([10.0, 30.0, 50.0]), np.eye(4))]
-    volume = reconstruct(frames, points, np.zeros(3), np.array([2.0, 1, 1]), 1.0)
-    assert volume.array[0, 0].tolist() == [20, 0, 50]
-    assert volume.swept[0, 0].tolist() == [True, False, True]
 
 
 def test_case_folder_is_complete_deterministic_and_verified(tmp_path):

@@ -19,6 +19,10 @@ class SeedError(CrlmError):
     """A seed outside the volume or where the probe never swept."""
 
 
+class SweepError(CrlmError):
+    """A tracked sweep or its calibration that cannot be used."""
+
+
 class CaseError(CrlmError):
     """A case folder that is incomplete, damaged or of an unknown version."""
 

@@ -30,8 +30,8 @@ from ..core.case import (
 from ..core.errors import CaseError
 from ..core.geometry import transform_points
 from ..core.volume import Volume, write_volume
+from ..sweeps.volume_builder import Grid, VolumeBuilder
 from .anatomy import Anatomy, draw_anatomy, random_rotation
-from .reconstruction import reconstruct
 from .speckle import Fan, draw_scanner, image_beams, make_fan
 from .sweep import Sweep, draw_sweep
 
@@ -96,9 +96,11 @@ def _simulate_once(rng: np.random.Generator) -> Phantom:
     fan = _fan()
     hull = fan.points_mm[:: max(1, len(fan.points_mm) // 400)]
     reached = np.concatenate([transform_points(pose, hull) for pose in poses[::4]])
-    frames = ((fan.weights @ b.reshape(-1).astype(np.float32), p) for b, p in zip(beams, poses))
-    volume = reconstruct(frames, fan.points_mm, np.floor(reached.min(0)), np.ceil(reached.max(0)), SPACING_MM)
-    volume = Volume(volume.array, volume.ijk_to_ras, "recvol_Reference", EPOCH_S + sweep.times_s[-1], volume.swept)
+    grid = Grid.around(np.floor(reached.min(0)), np.ceil(reached.max(0)), SPACING_MM)
+    builder = VolumeBuilder(grid, pixel_type=np.float32, voxel_type=np.uint8)
+    for beam, pose in zip(beams, poses):
+        builder.insert_points(fan.weights @ beam.reshape(-1).astype(np.float32), transform_points(pose, fan.points_mm))
+    volume = builder.volume(timestamp_s=EPOCH_S + sweep.times_s[-1])
     return Phantom(volume, _truth(volume, anatomy, local_to_reference), anatomy, sweep, local_to_reference)
 
 

@@ -1,0 +1,109 @@
+"""Calibrations as numbers, as text files and as PLUS configurations."""
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.errors import SweepError
+from CRLMSegmentationLib.sweeps.calibration import Calibration, ClipRectangle, Fan, image_region, read_calibration
+
+LEFT_HANDED = np.array([[0.0, 0.1, 0, 5], [0.2, 0, 0, -7], [0, 0, 0.1, 1], [0, 0, 0, 1]])
+NUMBERS = " ".join(str(value) for value in LEFT_HANDED.ravel())
+CONFIGURATION = f"""<?xml version="1.0" encoding="UTF-8"?>
+<PlusConfiguration version="2.1">
+  <CoordinateDefinitions>
+    <Transform From="Image" To="Probe" Matrix="
+      {NUMBERS}" Error="0.5" Date="2011.12.06 17:57:00" />
+    <Transform From="StylusTip" To="Stylus" Matrix="1 0 0 203.772 0 1 0 -12.283 0 0 1 1.17469 0 0 0 1" />
+  </CoordinateDefinitions>
+  <VolumeReconstruction OutputSpacing="0.5 0.5 0.6" ClipRectangleOrigin="192 16" ClipRectangleSize="420 580"
+    FanAnglesDeg="-45 45" FanOriginPixel="380 20" FanRadiusStartPixel="120" FanRadiusStopPixel="360"
+    Interpolation="LINEAR" CompoundingMode="MEAN" FillHoles="ON" />
+</PlusConfiguration>"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NUMBERS,
+        " ".join(NUMBERS.split()[:12]),
+        NUMBERS.replace(" ", ", "),
+        f"[[{NUMBERS.replace(' ', ';')}]]",
+        "\n".join(" ".join(NUMBERS.split()[row : row + 4]) for row in (0, 4, 8, 12)) + "\n",
+        CONFIGURATION,
+        "\ufeff" + CONFIGURATION,
+    ],
+)
+def test_matrix_is_read_from_text_and_from_a_file_of_it(tmp_path, text):
+    (tmp_path / "calibration").write_text(text, encoding="utf-8")
+    for source in (text, tmp_path / "calibration", str(tmp_path / "calibration")):
+        assert (read_calibration(source).image_to_probe == LEFT_HANDED).all()
+
+
+def test_configuration_of_plus_tells_of_tools_clipping_fan_and_spacing():
+    calibration = read_calibration(CONFIGURATION)
+    assert set(calibration.transforms) == {"ImageToProbe", "StylusTipToStylus"}
+    assert calibration.transforms["StylusTipToStylus"][0, 3] == 203.772
+    assert calibration.clip == ClipRectangle((192, 16), (420, 580))
+    assert calibration.fan == Fan((380, 20), (-45, 45), (120, 360))
+    assert calibration.output_spacing_mm == (0.5, 0.5, 0.6)
+    assert (calibration.compounding, calibration.interpolation, calibration.fill_holes) == ("MEAN", "LINEAR", True)
+
+
+def test_configuration_without_fan_or_clipping_uses_the_whole_picture():
+    text = CONFIGURATION.replace("-45 45", "0 0").replace("ClipRectangleSize", "Other")
+    region = read_calibration(text).region(600, 800)
+    assert (region.rows, region.columns, region.mask) == (slice(0, 600), slice(0, 800), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1 2 3", "no such calibration file"),
+        ("1 2 3\n4 5", "16 numbers .* got 5"),
+        (NUMBERS.replace("0.1", "x"), "must be numbers, got '0.0 x"),
+        (NUMBERS.replace("0.1", "nan"), "NaN"),
+        (" ".join(["0"] * 12), "singular"),
+        (" ".join(str(v) for v in LEFT_HANDED.T.ravel()), "0 0 0 1, got .* transposed"),
+        (" ".join(str(v) for v in np.diag([50.0, 50, 50, 1]).ravel()), "pixels of .* mm, expected"),
+        (CONFIGURATION.replace('From="Image"', 'From="Other"'), "it has: OtherToProbe, StylusTipToStylus"),
+        (CONFIGURATION.replace("203.772", ""), "StylusTipToStylus must be 16 numbers"),
+        (CONFIGURATION.replace("420 580", "420"), "ClipRectangleSize must be 2 numbers"),
+        (CONFIGURATION.replace("</PlusConfiguration>", ""), "not valid XML"),
+        ('<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>', "document type"),
+        ("<a>" + "x" * 11_000_000 + "</a>", "too large"),
+    ],
+)
+def test_bad_calibration_says_what_is_wrong_with_it(text, says):
+    with pytest.raises(SweepError, match=says):
+        read_calibration(text)
+
+
+def test_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "a.xml").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(SweepError, match="not a text file"):
+        read_calibration(tmp_path / "a.xml")
+
+
+def test_clip_rectangle_counts_pixels_and_is_cut_by_the_picture():
+    region = image_region(10, 20, ClipRectangle((2, 3), (4, 5)))
+    assert (region.rows, region.columns) == (slice(3, 8), slice(2, 6))
+    region = image_region(10, 20, ClipRectangle((-5, 3), (100, 100)))
+    assert (region.rows, region.columns) == (slice(3, 10), slice(0, 20))
+    with pytest.raises(SweepError, match="leaves nothing"):
+        image_region(10, 20, ClipRectangle((20, 0), (5, 5)))
+
+
+def test_fan_keeps_what_lies_between_its_edges_and_arcs():
+    region = image_region(5, 5, fan=Fan((2, 0), (-45, 45), (1, 3)))
+    expected = ["00000", "01110", "11111", "00100", "00000"]
+    assert ["".join(str(int(pixel)) for pixel in row) for row in region.mask] == expected
+    right_only = image_region(5, 5, fan=Fan((2, 0), (0, 45), (1, 3))).mask
+    assert not right_only[:, :2].any()
+    with pytest.raises(SweepError, match="FanOriginPixel"):
+        image_region(5, 5, fan=Fan((100, 0), (-10, 10), (1, 3)))
+
+
+def test_fan_and_rectangle_both_hold():
+    region = Calibration(LEFT_HANDED, clip=ClipRectangle((2, 1), (2, 2)), fan=Fan((2, 0), (-45, 45), (1, 3))).region(
+        5, 5
+    )
+    assert region.mask.tolist() == [[True, True], [True, True]]
