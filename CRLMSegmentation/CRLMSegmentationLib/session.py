@@ -19,8 +19,10 @@ from .core.cropping import check_seed, part_for_crop
 from .core.errors import CrlmError, SeedError
 from .core.postprocessing import LesionMask
 from .core.volume import Volume
-from .igtl.link import Link, LinkState
-from .igtl.messages import ImageMessage, Message, TransformMessage, volume_of
+from .igtl.link import Link
+from .igtl.messages import TransformMessage
+from .igtl.statistics import Problems
+from .incoming import Incoming, LinkChanged, Noticed, Refused, TransformArrived, VolumeArrived
 from .inference import engine as engine_events
 from .inference.engine import Engine, LesionJob
 from .inference.model_package import ModelPackage
@@ -59,23 +61,6 @@ class LesionResult:
     requested_at_s: float
 
 
-@dataclass(frozen=True, eq=False)
-class VolumeArrived:
-    volume: Volume
-    receive_s: float
-
-
-@dataclass(frozen=True, eq=False)
-class TransformArrived:
-    message: TransformMessage
-
-
-@dataclass(frozen=True)
-class LinkChanged:
-    state: LinkState
-    reason: str
-
-
 @dataclass(frozen=True)
 class ModelReady:
     """The engine can answer; `cold_start_s` is what it took to get there."""
@@ -107,16 +92,16 @@ class LesionFailed:
     reason: str
 
 
-@dataclass(frozen=True)
-class Refused:
-    """Something that arrived cannot be used, and why; `device` is empty where it could not even be read."""
-
-    device: str
-    reason: str
-
-
 Event = Union[
-    VolumeArrived, TransformArrived, LinkChanged, ModelReady, LesionProgress, LesionSegmented, LesionFailed, Refused
+    VolumeArrived,
+    TransformArrived,
+    LinkChanged,
+    ModelReady,
+    LesionProgress,
+    LesionSegmented,
+    LesionFailed,
+    Refused,
+    Noticed,
 ]
 
 
@@ -143,21 +128,17 @@ class Session:
     Attributes:
         volume: the current volume, or None.
         followed_device: only its volumes become current; None lets the newest be, whoever sent it.
-        transforms: the newest transform of each device.
     """
 
     def __init__(self, engine: Engine, model: ModelPackage, link: Link | None = None) -> None:
         self.engine, self.model, self.link = engine, model, link
         self.volume: Volume | None = None
         self.followed_device: str | None = None
-        self.transforms: dict[str, TransformMessage] = {}
         self._waiting: deque[_Job] = deque()
         self._running: _Job | None = None
         self._given_up: list[_Job] = []
-        self._link_state: tuple[LinkState, str] | None = None
-        self._link_problems: set[str] = set()
+        self._incoming = Incoming(link, lambda: self.volume)
         self._receive_s = 0.0
-        self._receiving_since_s: float | None = None
         self.engine.start()
 
     def use_volume(self, volume: Volume, receive_s: float = 0.0) -> None:
@@ -168,8 +149,22 @@ class Session:
         """Take another source, and close the one before. The volume stays until another comes."""
         if self.link is not None:
             self.link.close()
-        self.link, self._link_state, self._receiving_since_s = link, None, None
-        self.transforms, self._link_problems = {}, set()
+        self.link, self._incoming = link, Incoming(link, lambda: self.volume)
+
+    @property
+    def transforms(self) -> dict[str, TransformMessage]:
+        """The newest of each device, in the order of arrival."""
+        return self._incoming.transforms
+
+    @property
+    def problems(self) -> Problems:
+        """What was refused or odd on this link, counted."""
+        return self._incoming.problems
+
+    @property
+    def volume_warning(self) -> str:
+        """What is to be known of the last volume that came, beside itself; mostly nothing."""
+        return self._incoming.volume_warning
 
     @property
     def busy(self) -> bool:
@@ -229,37 +224,12 @@ class Session:
         self.close()
 
     def _poll_link(self, budget_s: float) -> list[Event]:
-        if self.link is None:
-            return []
         events: list[Event] = []
-        started_s = self._receiving_since_s or time.monotonic()
-        messages = self.link.poll(budget_s)
-        if (self.link.state, self.link.state_reason) != self._link_state:
-            self._link_state = (self.link.state, self.link.state_reason)
-            events.append(LinkChanged(*self._link_state))
-        problem = getattr(self.link, "problem", "")
-        if problem and problem not in self._link_problems:
-            self._link_problems.add(problem)
-            events.append(Refused("", problem))
-        for message in messages:
-            events += self._take(message, time.monotonic() - started_s)
-        under_way = self.link.receiving is not None
-        self._receiving_since_s = (time.monotonic() if messages else started_s) if under_way else None
+        for event in self._incoming.poll(budget_s):  # one by one: what comes next is compared with the current volume
+            if isinstance(event, VolumeArrived) and self.followed_device in (None, event.volume.device):
+                self.use_volume(event.volume, event.receive_s)
+            events.append(event)
         return events
-
-    def _take(self, message: Message, receive_s: float) -> list[Event]:
-        if isinstance(message, TransformMessage):
-            self.transforms[message.device] = message
-            return [TransformArrived(message)]
-        if not isinstance(message, ImageMessage):
-            return []
-        try:
-            volume = volume_of(message)
-        except CrlmError as error:
-            return [Refused(message.device, str(error))]
-        if self.followed_device in (None, volume.device):
-            self.use_volume(volume, receive_s)
-        return [VolumeArrived(volume, receive_s)]
 
     def _start_next(self) -> list[Event]:
         if self._running or not self._waiting:

@@ -172,7 +172,7 @@ def test_a_socket_that_has_met_itself_is_not_a_server() -> None:
             check_connected(sock)
 
 
-def test_reconnection_backs_off_to_2_s() -> None:
+def test_reconnection_backs_off_to_half_a_second() -> None:
     now_s = [0.0]
     client = IgtlClient("127.0.0.1", free_port(), clock=lambda: now_s[0])
     attempts = []
@@ -186,7 +186,7 @@ def test_reconnection_backs_off_to_2_s() -> None:
     gaps = np.diff(attempts)
     assert gaps[0] == pytest.approx(0.1, abs=0.051)
     assert (np.diff(gaps) > -0.051).all()
-    assert gaps[-1] == pytest.approx(2.0, abs=0.051)
+    assert gaps[-1] == pytest.approx(0.5, abs=0.051)
 
 
 def test_state_changes_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -198,8 +198,7 @@ def test_state_changes_are_logged_once(caplog: pytest.LogCaptureFixture) -> None
 @pytest.mark.parametrize("host", ["no such host", "x" * 300, "256.0.0.1"])
 def test_impossible_hosts_are_told_and_not_raised(host: str) -> None:
     with IgtlClient(host, 18944) as client:
-        assert client.poll() == []
-        assert client.state is LinkState.RETRYING
+        assert poll_client_until(client, lambda: client.state is LinkState.RETRYING) == []
         assert client.state_reason
 
 
@@ -273,3 +272,49 @@ def test_an_image_outlives_the_link(link: Link) -> None:
     client.close()
     assert isinstance(got, ImageMessage)
     assert got.array[3, 2, 1] == 23
+
+
+def test_silence_is_told_while_connected_and_logged_once(raw_server: RawServer, caplog) -> None:
+    now_s = [0.0]
+    with caplog.at_level(logging.INFO), IgtlClient("127.0.0.1", raw_server.port, clock=lambda: now_s[0]) as client:
+        assert client.silent_s is None
+        sock = raw_server.accept(client)
+        sock.sendall(pack(transform()))
+        poll_client_until(client, lambda: bool(client.statistics.received))
+        assert client.state_reason == ""
+        for now_s[0] in np.arange(0.5, 60.0, 0.5):
+            client.poll()
+        assert client.silent_s == 59.5
+        assert client.state is LinkState.CONNECTED
+        assert client.state_reason == "nothing has come for 59 s"
+        sock.sendall(pack(transform())[:70])
+        poll_client_until(client, lambda: client.receiving is not None)
+        assert (client.silent_s, client.state_reason) == (0.0, "")
+        now_s[0] += 4.0
+        client.poll()
+        assert (
+            client.state_reason == "nothing has come for 4 s in the middle of 'ProbeToReference' after 12 of 48 bytes"
+        )
+        sock.close()
+    said = [record.message.partition(": ")[2] for record in caplog.records]
+    assert said == [
+        "connected",
+        "connected nothing has come for 3 s",
+        "connected",
+        "connected nothing has come for 4 s in the middle of 'ProbeToReference' after 12 of 48 bytes",
+        "closed closed",
+    ]
+
+
+def test_stall_of_10_s_in_the_middle_of_a_message_is_survived(raw_server: RawServer) -> None:
+    now_s = [0.0]
+    with IgtlClient("127.0.0.1", raw_server.port, clock=lambda: now_s[0]) as client:
+        sock = raw_server.accept(client)
+        data = pack(image())
+        sock.sendall(data[:70])
+        poll_client_until(client, lambda: client.receiving is not None)
+        for now_s[0] in (5.0, 10.0, 20.0):
+            client.poll()
+        sock.sendall(data[70:])
+        assert len(poll_client_until(client, lambda: bool(client.statistics.received))) == 1
+        sock.close()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import socket
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import LinkError, MessageError
-from CRLMSegmentationLib.igtl.messages import StringMessage
+from CRLMSegmentationLib.igtl import served_client
+from CRLMSegmentationLib.igtl import server as server_module
+from CRLMSegmentationLib.igtl.messages import StatusMessage, StringMessage
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack, parse_header
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from igtl_links import Link, image, transform
@@ -227,3 +232,185 @@ def test_ctrl_c_while_a_client_is_dropped_does_not_spoil_the_closing(monkeypatch
         server.poll(5.0)
     monkeypatch.undo()
     server.close()
+
+
+def poll_until(server: IgtlServer, done: Callable[[], bool], timeout_s: float = 5.0) -> list:
+    got, end_s = [], time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < end_s, "the server did not get there in time"
+        got += server.poll(0.01)
+    return got
+
+
+def send_all(sock: socket.socket, data: bytes, server: IgtlServer) -> None:
+    """Send more than the system buffers, while the server is polled."""
+    sock.setblocking(False)
+    rest = memoryview(data)
+    end_s = time.monotonic() + 10
+    while rest:
+        assert time.monotonic() < end_s
+        try:
+            rest = rest[sock.send(rest) :]
+        except BlockingIOError:
+            server.poll(0.01)
+        except OSError:
+            return
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_who_can_connect_is_logged_when_it_is_not_only_this_machine(host: str, caplog) -> None:
+    with caplog.at_level(logging.WARNING), IgtlServer(host) as server:
+        expected = [] if host == "127.0.0.1" else [f"port {server.port} is open on 0.0.0.0: whoever reaches it"]
+    assert [record.message.partition(" over")[0] for record in caplog.records] == expected
+
+
+def test_client_that_declares_more_than_a_command_is_dropped_before_memory_is_taken() -> None:
+    with IgtlServer() as server:
+        sock = raw_client(server)
+        sock.sendall(pack(image((200, 200, 200)))[:HEADER_BYTES])
+        poll_until(server, lambda: not server.clients)
+        assert server.statistics.dropped == {"body too large": 1}
+        sock.close()
+
+
+def test_client_that_never_finishes_a_message_is_dropped_however_diligent() -> None:
+    now_s = [0.0]
+    with IgtlServer(clock=lambda: now_s[0]) as server:
+        loris, other = socket.create_connection((server.host, server.port)), None
+        poll_until(server, lambda: bool(server._clients))
+        now_s[0] = 1.0
+        server.poll(0)
+        other = socket.create_connection((server.host, server.port))
+        data = pack(StringMessage("CMD_1", 1.0, "x" * 1000))
+        for byte in data[:62]:
+            loris.sendall(bytes([byte]))
+            now_s[0] += 0.5
+            server.poll(0.01)
+        assert [c.socket.getpeername() for c in server.clients] == [other.getsockname()]
+        assert server.statistics.dropped == {"link broke in the middle of a message": 1}
+        loris.close()
+        other.close()
+
+
+def test_server_that_was_suspended_does_not_blame_its_clients() -> None:
+    now_s = [0.0]
+    with IgtlServer(clock=lambda: now_s[0]) as server:
+        sock = socket.create_connection((server.host, server.port))
+        data = pack(StringMessage("CMD_1", 1.0, "x"))
+        sock.sendall(data[:30])
+        poll_until(server, lambda: bool(server._clients) and server._clients[0].decoder.unfinished != "")
+        now_s[0] = 1000.0
+        server.poll(0)
+        sock.sendall(data[30:])
+        assert len(poll_until(server, lambda: bool(server.statistics.received))) == 1
+        sock.close()
+
+
+def test_client_that_floods_is_read_slowly_and_costs_no_processor() -> None:
+    with IgtlServer() as server:
+        flooding = raw_client(server)
+        flooding.setblocking(False)
+        flood = memoryview(pack(StatusMessage("", 1.0)) * 50_000)
+        at, got, start_s, used_s = 0, 0, time.monotonic(), time.thread_time()
+        while time.monotonic() - start_s < 3.0:
+            with contextlib.suppress(BlockingIOError):
+                at = (at + flooding.send(flood[at:])) % len(flood)
+            got += len(server.poll(0.05))
+        bound = (served_client.INBOUND_BURST_BYTES + 4 * served_client.INBOUND_BYTES_PER_S) / 2000
+        assert 500 < got < bound
+        assert time.thread_time() - used_s < 2.0
+        flooding.close()
+
+
+def test_flooding_client_keeps_nobody_else_waiting() -> None:
+    with IgtlServer() as server:
+        flooding, good = raw_client(server), raw_client(server)
+        send_all(flooding, pack(StatusMessage("", 1.0)) * 30_000, server)
+        good.sendall(pack(StringMessage("CMD_1", 1.0, "text")))
+        start_s, got = time.monotonic(), []
+        while not any(m.device == "CMD_1" for m in got):
+            assert time.monotonic() - start_s < 2
+            got += server.poll(0.05)
+        flooding.close()
+        good.close()
+
+
+def test_what_waits_for_all_clients_is_bounded_and_counts_once() -> None:
+    volume_bytes = 8_000_000
+    with IgtlServer(max_total_bytes=3 * volume_bytes) as server:
+        slow = [raw_client(server) for _ in range(4)]
+        for _ in range(10):
+            server.broadcast(image((200, 200, 200)))
+            server.poll(0)
+        assert server.queued_bytes <= 3 * volume_bytes
+        assert server.waiting_bytes > server.queued_bytes, "what waits for several is in memory once"
+        assert all(client.left_out >= 6 for client in server.clients)
+        for sock in slow:
+            sock.close()
+        poll_until(server, lambda: not server.clients)
+        assert server.queued_bytes == 0
+
+
+def test_retained_volume_is_packed_once_for_all_who_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, pack_really = [], server_module.pack
+    monkeypatch.setattr(server_module, "pack", lambda *args: packed.append(args) or pack_really(*args))
+    with IgtlServer() as server:
+        server.broadcast(image((50, 50, 50)), retain=True)
+        for sock in [raw_client(server) for _ in range(8)]:
+            sock.close()
+    assert len(packed) == 1
+
+
+def test_connections_are_let_in_at_a_rate_and_the_others_wait() -> None:
+    now_s = [0.0]
+    with IgtlServer(max_clients=1000, clock=lambda: now_s[0]) as server:
+        burst = server_module.CONNECTIONS_BURST
+        socks = [socket.create_connection((server.host, server.port)) for _ in range(burst + 20)]
+        for _ in range(100):
+            server.poll(0.001)
+        assert server.statistics.connections == burst
+        now_s[0] = 1.0
+        for _ in range(100):
+            server.poll(0.001)
+        assert server.statistics.connections == burst + server_module.CONNECTIONS_PER_S
+        now_s[0] = 100.0
+        poll_until(server, lambda: server.statistics.connections == burst + 20)
+        for sock in socks:
+            sock.close()
+
+
+def test_a_server_whose_newcomers_wait_sleeps_meanwhile() -> None:
+    with IgtlServer(max_clients=1000) as server:
+        socks = [socket.create_connection((server.host, server.port)) for _ in range(60)]
+        used_s, start_s = time.thread_time(), time.monotonic()
+        while time.monotonic() - start_s < 0.5:
+            server.poll(0.05)
+        assert time.thread_time() - used_s < 0.25
+        for sock in socks:
+            sock.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="the system does not offer it")
+def test_half_open_connection_is_noticed_by_the_system() -> None:
+    with IgtlServer() as server:
+        sock = raw_client(server)
+        served = server.clients[0].socket
+        assert served.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle, every, count = (
+            served.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+            for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+        )
+        assert idle + every * count <= 15
+        sock.close()
+
+
+def test_lines_about_clients_that_come_and_go_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), IgtlServer() as server:
+        for _ in range(30):
+            sock = socket.create_connection((server.host, server.port))
+            sock.sendall(b"GET / HTTP/1.1\r\n\r\n".ljust(80))
+            poll_until(server, lambda: bool(server._clients))
+            poll_until(server, lambda: not server._clients)
+            sock.close()
+    assert len(caplog.records) < 30
+    assert sum(server.statistics.dropped.values()) == 30

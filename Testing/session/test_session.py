@@ -10,6 +10,7 @@ from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
 from CRLMSegmentationLib.igtl.packing import pack
+from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
 from CRLMSegmentationLib.inference.engine import Failed
 from CRLMSegmentationLib.session import (
     LesionFailed,
@@ -106,16 +107,37 @@ def test_colour_image_is_refused_and_the_volume_stays(engine, model, tiny_volume
 
 def test_message_that_was_lost_is_told_once_for_each_reason_and_link(engine, model):
     link = StubLink()
+    link.problems = lost = Problems()
     session = Session(engine, model, link)
     assert not of_kind(session.poll(), Refused)
-    link.problem = "checksum wrong: IMAGE 'recvol', 99 bytes"
-    assert of_kind([*session.poll(), *session.poll()], Refused) == [Refused("", link.problem)]
-    link.problem = "body unreadable: TRANSFORM 'Probe'"
-    assert of_kind([*session.poll(), *session.poll()], Refused) == [Refused("", link.problem)]
+    for size in range(1000):
+        lost.note(DropReason.CRC, "", f"checksum wrong: IMAGE 'recvol', {size} bytes")
+        events = of_kind([*session.poll(), *session.poll()], Refused)
+        assert events == ([] if size else [Refused("", "checksum wrong: IMAGE 'recvol', 0 bytes", DropReason.CRC)])
+    lost.note(DropReason.BODY, "", "body unreadable: TRANSFORM 'Probe'")
+    assert [r.kind for r in of_kind([*session.poll(), *session.poll()], Refused)] == [DropReason.BODY]
+    assert session.problems.of(DropReason.CRC) == 1000
+    assert [str(problem) for problem in session.problems] == [
+        "checksum wrong: IMAGE 'recvol', 0 bytes (1000 times)",
+        "body unreadable: TRANSFORM 'Probe'",
+    ]
     another = StubLink()
-    another.problem = link.problem
+    another.problems = lost
     session.use_link(another)
-    assert of_kind(session.poll(), Refused) == [Refused("", link.problem)]
+    assert len(of_kind(session.poll(), Refused)) == 2
+
+
+def test_refusals_of_many_names_and_texts_are_counted_and_not_told_one_by_one(engine, model):
+    link = StubLink()
+    session = Session(engine, model, link)
+    told = []
+    for n in range(300):
+        link.inbox = [ImageMessage(f"Video{n}", 1.0, np.zeros((2, 4, 4 + n % 7, 3), np.uint8), np.eye(4))] * 2
+        told += of_kind(session.poll(), Refused)
+    assert session.problems.of(DropReason.NOT_A_VOLUME) == 600
+    assert len(told) == len(session.problems) == MAX_PROBLEMS + 1
+    assert told[-1].device == ""
+    assert "others" in told[-1].reason
 
 
 def test_damaged_message_over_a_socket_is_told(engine, model, tiny_volume):

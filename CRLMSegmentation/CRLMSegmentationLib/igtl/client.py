@@ -11,10 +11,11 @@ import logging
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..core.errors import LinkError
-from .link import LinkState
+from .limits import limited, printable
+from .link import LinkState, reason_kind
 from .messages import Frame, Message, StatusMessage
 from .packing import pack
 from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, Progress, Tap
@@ -22,6 +23,7 @@ from .sockets import (
     CHUNK_BYTES,
     MAX_QUEUE_BYTES,
     SEND_TIMEOUT_S,
+    AddressLookup,
     SendQueue,
     check_connected,
     check_port,
@@ -29,13 +31,21 @@ from .sockets import (
     prepare,
     reason_of,
 )
-from .statistics import DropReason, LinkStatistics
+from .statistics import DropReason, LinkStatistics, Problem
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_S = (0.1, 2.0)
-CONNECT_TIMEOUT_S = 3.0
-STALL_TIMEOUT_S = 10.0
+BACKOFF_S = (0.1, 0.5)
+"""First and longest pause between two attempts: a server that is back must be found within 2 s."""
+CONNECT_TIMEOUT_S = 1.5
+"""A host that was off has not answered the first SYN; the system repeats it after 1 s, then only after 3 s."""
+LASTING_S = 1.0
+"""A connection that has stood for so long was no failure: the next attempt comes at once."""
+STALL_TIMEOUT_S = 30.0
+"""A network may stand still in the middle of a volume, for 10 s too, and go on."""
+LOOKUP_POLL_S = 0.01
+SILENCE_S = 3.0
+"""After so long without a byte, `state_reason` says so."""
 CLIENT_NAME = "CRLMSegmentation"
 
 
@@ -75,10 +85,12 @@ class IgtlClient:
         self._check_crc, self._max_body_bytes, self._tap = check_crc, max_body_bytes, tap
         self._introduce, self._stall_timeout_s, self._clock = introduce, stall_timeout_s, clock
         self._selector = selectors.DefaultSelector()
+        self._log = limited(logger, clock)
+        self._lookup: AddressLookup | None = None
         self._socket: socket.socket | None = None
         self._attempts = 0
         self._backoff_s, self._retry_at_s, self._attempt_at_s = BACKOFF_S[0], 0.0, 0.0
-        self._received_at_s = 0.0
+        self._connected_at_s = self._received_at_s = 0.0
         self._start_over()
         if check_crc is None and not CRC_IS_FAST:
             logger.warning("checksums of received messages are not checked: crcmod lacks its C extension")
@@ -93,9 +105,24 @@ class IgtlClient:
         return self._decoder.receiving
 
     @property
+    def problems(self) -> Iterable[Problem]:
+        """For what reasons messages were lost, counted."""
+        return self.statistics.problems
+
+    @property
     def problem(self) -> str:
-        """The newest reason for which a message was lost, or nothing."""
+        """The reason for which a message was lost that was met last for the first time, or nothing."""
         return self.statistics.last_problem
+
+    @property
+    def epoch(self) -> int:
+        """How often the connection was made."""
+        return self.statistics.connections
+
+    @property
+    def silent_s(self) -> float | None:
+        """For how long nothing has come, not a byte; None while not connected. PLUS sends a STATUS now and then."""
+        return self._clock() - self._received_at_s if self.state is LinkState.CONNECTED else None
 
     def poll(self, budget_s: float = 0.004) -> list[Message]:
         """Do what can be done at once, and return the messages that are complete.
@@ -116,6 +143,7 @@ class IgtlClient:
         try:
             self._send(now_s + budget_s)
             self._receive(messages, now_s + budget_s)
+            self._tell_silence()
         except LinkError as error:
             self._lose(str(error))
         except OSError as error:
@@ -131,7 +159,7 @@ class IgtlClient:
             if messages or left_s <= 0 or self.state is LinkState.CLOSED:
                 return messages
             if self._socket is None:
-                time.sleep(max(0.0, min(left_s, self._retry_at_s - self._clock())))
+                time.sleep(min(left_s, max(LOOKUP_POLL_S, self._retry_at_s - self._clock())))
             else:
                 self._selector.select(min(left_s, 0.1))
 
@@ -164,21 +192,31 @@ class IgtlClient:
         self.close()
 
     def _start_over(self) -> None:
+        self._broken = ""
         self._decoder = Decoder(self.frame, self._check_crc, self._max_body_bytes, self.statistics, self._tap)
         self._queue = SendQueue(MAX_QUEUE_BYTES, self._clock())
 
     def _begin_to_connect(self, now_s: float) -> None:
-        self._attempt_at_s = now_s
+        if self._lookup is None:
+            self._lookup, self._attempt_at_s = AddressLookup(self.host, self.port), now_s
         try:
-            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-            family, kind, protocol, _, address = found[self._attempts % len(found)]
-            self._attempts += 1
-            self._socket = socket.socket(family, kind, protocol)
-            prepare(self._socket)
-            self._selector.register(self._socket, selectors.EVENT_WRITE)
-            connect(self._socket, address)
-        except (OSError, UnicodeError) as error:
+            found = self._lookup.addresses()
+            if found:
+                self._lookup, self._attempt_at_s = None, now_s
+                self._open(*found[self._attempts % len(found)])
+            elif now_s - self._attempt_at_s > CONNECT_TIMEOUT_S:
+                why = "no answer yet from the name server; give the number of the host"
+                self._set_state(LinkState.RETRYING, f"{self.address}: {why}")
+        except (OSError, LinkError) as error:
+            self._lookup = None
             self._lose(reason_of(error) if isinstance(error, OSError) else str(error))
+
+    def _open(self, family: int, kind: int, protocol: int, address: tuple) -> None:
+        self._attempts += 1
+        self._socket = socket.socket(family, kind, protocol)
+        self._selector.register(self._socket, selectors.EVENT_WRITE)
+        prepare(self._socket)
+        connect(self._socket, address)
 
     def _finish_to_connect(self, now_s: float) -> None:
         if self._selector.select(0):
@@ -192,7 +230,7 @@ class IgtlClient:
 
     def _be_connected(self, now_s: float) -> None:
         self._start_over()
-        self._received_at_s = now_s
+        self._connected_at_s = self._received_at_s = now_s
         self.statistics.connections += 1
         self._set_state(LinkState.CONNECTED, "")
         if self._introduce:
@@ -200,12 +238,18 @@ class IgtlClient:
         self._watch()
 
     def _send(self, end_s: float) -> None:
+        """Where nothing can be sent any more, what the server has sent before it left must still be read."""
         before = self._queue.sent_bytes
-        while self._clock() < end_s and self._queue.send(self._socket, self._clock()):
-            pass
+        try:
+            while self._clock() < end_s and self._queue.send(self._socket, self._clock()):
+                pass
+        except OSError as error:
+            self._queue.clear()
+            self._broken = reason_of(error)
         self.statistics.sent_bytes += self._queue.sent_bytes - before
         if self._queue.stalled_s(self._clock()) > SEND_TIMEOUT_S:
-            raise LinkError(f"the server has taken nothing for {SEND_TIMEOUT_S:.0f} s")
+            self._queue.clear()
+            self._broken = f"the server has taken nothing for {SEND_TIMEOUT_S:.0f} s"
         self._watch()
 
     def _receive(self, messages: list[Message], end_s: float) -> None:
@@ -214,16 +258,22 @@ class IgtlClient:
             try:
                 count = self._socket.recv_into(self._decoder.writable()[:CHUNK_BYTES])
             except BlockingIOError:
+                if self._broken:
+                    raise LinkError(self._broken) from None
                 self._check_stall()
                 return
             if count == 0:
                 raise LinkError("the server closed the connection")
             self._received_at_s = self._clock()
             messages += self._decoder.advance(count)
-            if messages:
-                self._backoff_s = BACKOFF_S[0]
             if self._received_at_s >= end_s:
                 return
+
+    def _tell_silence(self) -> None:
+        silent_s = int(self._clock() - self._received_at_s)
+        within = f" in the middle of {self._decoder.unfinished}" if self._decoder.unfinished else ""
+        reason = f"nothing has come for {silent_s} s{within}" if silent_s >= SILENCE_S else ""
+        self._set_state(LinkState.CONNECTED, reason)
 
     def _check_stall(self) -> None:
         """Only after a read that found nothing: a caller that was busy must not be taken for a silent server."""
@@ -236,6 +286,8 @@ class IgtlClient:
         if lost:
             self.statistics.drop(DropReason.CUT_SHORT, lost)
             reason = f"{reason}, and lost {lost}"
+        if self.state is LinkState.CONNECTED and self._clock() - self._connected_at_s >= LASTING_S:
+            self._backoff_s = BACKOFF_S[0]
         self._drop_socket()
         self._start_over()
         self._retry_at_s = self._clock() + self._backoff_s
@@ -254,7 +306,8 @@ class IgtlClient:
             self._selector.modify(self._socket, events)
 
     def _set_state(self, state: LinkState, reason: str) -> None:
-        if (state, reason) != (self.state, self.state_reason):
-            level = logging.WARNING if state is LinkState.RETRYING else logging.INFO
-            logger.log(level, "link to %s: %s %s", self.address, state.value, reason)
-        self.state, self.state_reason = state, reason
+        before = (self.state, reason_kind(self.state_reason))
+        self.state, self.state_reason = state, printable(reason)
+        if (state, reason_kind(self.state_reason)) != before:
+            level = logging.WARNING if reason and state is not LinkState.CLOSED else logging.INFO
+            self._log(level, f"link to {self.address}: {state.value} {reason}".rstrip())

@@ -5,10 +5,13 @@ Imports neither sockets nor pyigtl, so that a recorded case can be watched where
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Protocol
 
 from .messages import Message
+from .statistics import Problem
 
 
 class LinkState(Enum):
@@ -20,15 +23,33 @@ class LinkState(Enum):
     CLOSED = "closed"
 
 
+def reason_kind(reason: str) -> str:
+    """A reason without its numbers, which change all the time while it stays the same."""
+    return re.sub(r"\d+", "#", reason)
+
+
 class Link(Protocol):
-    """Where messages come from: `igtl.client.IgtlClient` over a network, `replay.recorded_link` from a file."""
+    """Where messages come from: `igtl.client.IgtlClient` over a network, `replay.recorded_link` from a file.
+
+    Attributes:
+        state_reason: why it is not connected, or, while it is, for how long nothing has come; else empty. The
+            numbers in it change with time.
+    """
 
     state: LinkState
     state_reason: str
 
     @property
-    def problem(self) -> str:
-        """The newest reason for which a message was lost, or nothing. A link that loses none may lack this."""
+    def problems(self) -> Iterable[Problem]:
+        """What was lost, by reason, counted. A link that loses nothing may lack this."""
+
+    @property
+    def epoch(self) -> int:
+        """How often a connection was made. A link whose time may jump at will, a recording, lacks this."""
+
+    @property
+    def silent_s(self) -> float | None:
+        """For how long nothing has come, not a byte; None while not connected. A recording lacks this."""
 
     @property
     def receiving(self) -> object | None:

@@ -15,10 +15,16 @@ from pyigtl.messages import CRC64
 
 from ..core.errors import LinkError, MessageError
 from .messages import Frame, ImageMessage, Message
-from .packing import HEADER_BYTES, SUPPORTED_VERSIONS, Header, is_known, parse_header, unpack
+from .packing import EXTENDED_HEADER, HEADER_BYTES, SUPPORTED_VERSIONS, Header, is_known, parse_header, unpack
 from .statistics import DropReason, LinkStatistics
 
 MAX_BODY_BYTES = 512 << 20
+MAX_SMALL_BODY_BYTES = 1 << 20
+SMALL_TYPES = ("TRANSFORM", "STATUS", "STRING", "POINT")
+"""Types none of which needs more; reading one takes milliseconds then, not seconds."""
+MAX_DEVICE_NAME = 256
+MAX_RECEIVED_METADATA_BYTES = 256 << 10
+"""Of one message; PLUS needs some hundreds, the standard knows no limit."""
 SKIP_BUFFER_BYTES = 64 << 10
 Tap = Callable[[memoryview, memoryview], None]
 """Gets the 58 bytes of a header and the body behind it; both are valid during the call only."""
@@ -46,7 +52,7 @@ class Decoder:
         max_body_bytes: larger bodies are refused before memory is taken for them.
         statistics: where to count; one may outlive several decoders.
         tap: gets each message whose checksum is right as it came, before it is unpacked; also those of types that
-            this program does not know, and those whose body it cannot read.
+            this program does not know, and those whose body it cannot read; but not what is too large for its type.
     """
 
     def __init__(
@@ -120,9 +126,9 @@ class Decoder:
         header = self._checked_header()
         self.peer_version = max(self.peer_version, header.version)
         self._header, self._filled = header, 0
-        self._kept = self._tap is not None or is_known(header.type)
+        self._kept = not _is_too_large(header) and (self._tap is not None or is_known(header.type))
         if self._kept:
-            self._buffer = memoryview(np.empty(header.body_bytes, np.uint8))  # takes no time for pages not yet used
+            self._buffer = self._memory_for(header)
         return [] if header.body_bytes else self._finish_body()
 
     def _checked_header(self) -> Header:
@@ -137,13 +143,26 @@ class Decoder:
             raise self._fatal(DropReason.TOO_LARGE, f"{size}, at most {self.max_body_bytes / 1e6:.0f} MB are taken")
         return header
 
+    def _memory_for(self, header: Header) -> memoryview:
+        try:
+            return memoryview(np.empty(header.body_bytes, np.uint8))  # takes no time for pages not yet used
+        except MemoryError as error:
+            size = f"{header.type} '{header.device}' of {header.body_bytes / 1e6:.0f} MB"
+            raise self._fatal(DropReason.TOO_LARGE, f"this machine has no memory for {size}") from error
+
     def _fatal(self, reason: DropReason, text: str) -> LinkError:
+        """Told once, as what it is, and not a second time as a message that was cut short."""
+        self._expect_header()
         self.statistics.drop(reason, text)
         return LinkError(f"{reason.value}: {text}")
 
     def _finish_body(self) -> list[Message]:
         header, body, kept, crc = self._header, self._buffer, self._kept, self._crc
         self._expect_header()
+        if _is_too_large(header):
+            size = f"{header.type} '{header.device}' of {header.body_bytes / 1e6:.1f} MB"
+            self.statistics.drop(DropReason.TOO_LARGE, f"{size}, at most {MAX_SMALL_BODY_BYTES / 1e6:.1f} MB are taken")
+            return []
         if kept and self.check_crc and crc != header.crc:
             self.statistics.drop(DropReason.CRC, f"{header.type} '{header.device}', {header.body_bytes} bytes")
             return []
@@ -153,11 +172,35 @@ class Decoder:
             self.statistics.skipped[header.type] += 1
             return []
         try:
-            message = unpack(header, body, self.frame)
+            with np.errstate(all="ignore"):  # what NaN and infinity lead to is refused by the checks
+                message = _read(header, body, self.frame)
         except MessageError as error:
             self.statistics.drop(DropReason.BODY, str(error))
+            return []
+        except MemoryError:
+            what = f"{header.type} '{header.device}'"
+            self.statistics.drop(DropReason.TOO_LARGE, f"this machine has no memory to read {what}")
             return []
         self.statistics.received[header.type] += 1
         if isinstance(message, ImageMessage) and message.labelled_frame is not self.frame:
             self.statistics.frame_label_differs += 1
         return [message]
+
+
+def _read(header: Header, body: memoryview, frame: Frame) -> Message:
+    """Unpack what has names and metadata of reasonable size: a name becomes nodes, files and lines of a log."""
+    if header.version == 2 and len(body) >= EXTENDED_HEADER.size:
+        _, index_bytes, strings_bytes, _ = EXTENDED_HEADER.unpack(body[: EXTENDED_HEADER.size])
+        if index_bytes + strings_bytes > MAX_RECEIVED_METADATA_BYTES:
+            size = f"{header.type} '{header.device}' has {index_bytes + strings_bytes} bytes of metadata"
+            raise MessageError(f"{size}, at most {MAX_RECEIVED_METADATA_BYTES} are taken")
+    message = unpack(header, body, frame)
+    if len(message.device) > MAX_DEVICE_NAME or not message.device.isprintable():
+        what = f"{header.type} with the device name {message.device!r:.60}"
+        raise MessageError(f"{what}: a name has at most {MAX_DEVICE_NAME} printable characters")
+    return message
+
+
+def _is_too_large(header: Header) -> bool:
+    """For its type. Its size can still be trusted, so it is left out and the connection goes on."""
+    return header.type in SMALL_TYPES and header.body_bytes > MAX_SMALL_BODY_BYTES

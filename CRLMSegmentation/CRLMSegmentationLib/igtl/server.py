@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..core.errors import LinkError
+from .limits import Allowance, limited
+from .listening import listen
 from .messages import STATUS_OK, Frame, Message, TransformMessage
 from .packing import pack
-from .protocol import Decoder
-from .sockets import CHUNK_BYTES, MAX_QUEUE_BYTES, SEND_TIMEOUT_S, SendQueue, check_port, prepare, reason_of
-from .statistics import LinkStatistics
+from .served_client import UNFINISHED_TIMEOUT_S, ServedClient
+from .sockets import MAX_QUEUE_BYTES, SEND_TIMEOUT_S, QueuedBytes, prepare, reason_of
+from .statistics import DropReason, LinkStatistics
 
 logger = logging.getLogger(__name__)
 
 MAX_CLIENTS = 16
 INTRODUCTION_S = 0.1
 """How long a new client may take to show its header version, before it is served as version 1."""
-
-
-class ServedClient:
-    """One connected client.
-
-    Attributes:
-        name: its address.
-        joined: whether it is served yet, see `INTRODUCTION_S`.
-        left_out: messages that found no room in its queue.
-    """
-
-    def __init__(self, sock: socket.socket, name: str, frame: Frame, max_queue_bytes: int, now_s: float) -> None:
-        self.socket, self.name = sock, name
-        self.decoder = Decoder(frame)
-        self.queue = SendQueue(max_queue_bytes, now_s)
-        self.accepted_at_s = now_s
-        self.joined = False
-        self.left_out = 0
-
-    def __str__(self) -> str:
-        return self.name
+MAX_TOTAL_QUEUE_BYTES = 1 << 30
+"""Beside what an empty queue takes in any case: one message, however large."""
+CONNECTIONS_BURST, CONNECTIONS_PER_S = 32, 10
+"""How many are let in; the others wait outside."""
+LONGEST_TURN_S = 1.0
+"""If `poll` was not called for longer, the time beyond is not held against the clients."""
 
 
 class IgtlServer:
@@ -51,12 +36,19 @@ class IgtlServer:
     A message with `retain` is kept, and a client that connects later gets the last one of its type and device
     at once. Clients of header version 1 get no metadata, hence no transforms but valid ones.
 
+    OpenIGTLink knows no passwords. What a client can take of this machine is bounded: its connections, what is
+    read from it in size and rate, how long it may take over a message, and what waits for it to be read.
+
     Args:
-        host: the loopback unless others may connect: OpenIGTLink knows no passwords.
+        host: the loopback unless others may connect.
         port: 0 takes a free one.
         frame: in which the clients count.
         max_queue_bytes: what may wait for one slow client; beyond it messages to that client are left out.
         send_timeout_s: a client that takes nothing for so long is dropped.
+        max_total_bytes: what may wait for all clients together, each message counted once; a message beyond is
+            left out for those that have others to take first.
+        unfinished_timeout_s: a client that takes longer over one message is dropped.
+        answer: gets each message of a client; what it returns goes to that client alone.
 
     Raises:
         LinkError: the port or the address cannot be had.
@@ -71,13 +63,21 @@ class IgtlServer:
         max_queue_bytes: int = MAX_QUEUE_BYTES,
         send_timeout_s: float = SEND_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
+        max_total_bytes: int = MAX_TOTAL_QUEUE_BYTES,
+        unfinished_timeout_s: float = UNFINISHED_TIMEOUT_S,
+        answer: Callable[[Message], Iterable[Message]] | None = None,
     ) -> None:
         self.statistics = LinkStatistics()
         self._frame, self._max_clients, self._max_queue_bytes = frame, max_clients, max_queue_bytes
-        self._send_timeout_s, self._clock = send_timeout_s, clock
+        self._max_total_bytes, self._unfinished_timeout_s = max_total_bytes, unfinished_timeout_s
+        self._send_timeout_s, self._clock, self._answer = send_timeout_s, clock, answer
         self._clients: list[ServedClient] = []
-        self._retained: dict[tuple[type, str], Message] = {}
-        self._listener = _listen(host, port)
+        self._retained: dict[tuple[type, str], _Retained] = {}
+        self._queued = QueuedBytes()
+        self._admission = Allowance(CONNECTIONS_BURST, CONNECTIONS_PER_S, clock())
+        self._polled_at_s = clock()
+        self._log = limited(logger, clock)
+        self._listener = listen(host, port)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
 
@@ -99,6 +99,11 @@ class IgtlServer:
         """What has not been handed to the network yet, over all clients."""
         return sum(c.queue.waiting_bytes for c in self._clients)
 
+    @property
+    def queued_bytes(self) -> int:
+        """Memory of the messages that wait; what waits for several clients counts once."""
+        return self._queued.count
+
     def broadcast(self, message: Message, retain: bool = False) -> None:
         """Queue a message for all clients; `poll` sends it.
 
@@ -107,21 +112,20 @@ class IgtlServer:
         """
         packed = {version: pack(message, version, self._frame) for version in self._versions_needed()}
         if retain:
-            self._retained[type(message), message.device] = message
+            self._retained[type(message), message.device] = _Retained(message, packed)
         for client in self.clients:
             self._queue(client, message, packed[client.decoder.peer_version])
 
     def poll(self, timeout_s: float = 0.0) -> list[Message]:
         """Accept, send and receive what can be at once; sleep at most so long when there is nothing to do."""
-        newcomers = [c for c in self._clients if not c.joined]
-        if newcomers:
-            timeout_s = min(timeout_s, INTRODUCTION_S)
         messages: list[Message] = []
-        for key, events in self._selector.select(max(0.0, timeout_s)):
+        for key, events in self._selector.select(self._time_to_sleep_s(timeout_s)):
             if key.fileobj is self._listener:
                 self._accept()
             elif key.data in self._clients:
-                messages += self._serve(key.data, events)
+                received = self._serve(key.data, events)
+                self._reply(key.data, received)
+                messages += received
         self._look_after_clients()
         return messages
 
@@ -149,110 +153,125 @@ class IgtlServer:
         """At least one, so that what cannot be packed is told to the caller even without a client."""
         return {c.decoder.peer_version for c in self.clients} or {1}
 
+    def _time_to_sleep_s(self, timeout_s: float) -> float:
+        """Until a newcomer must be served, or somebody may send again who had to pause."""
+        now_s = self._clock()
+        waits_s = [w for w in (c.inbound.wait_s(now_s) for c in self._clients) if w > 0]
+        waits_s += [INTRODUCTION_S] * any(not c.joined for c in self._clients)
+        waits_s += [self._admission.wait_s(now_s)] * (self._listener not in self._selector.get_map())
+        return max(0.0, min([timeout_s, *waits_s]))
+
     def _accept(self) -> None:
+        if not self._admission.take(self._clock()):
+            self._selector.unregister(self._listener)  # they wait in the system's queue, which is bounded
+            self._log(logging.WARNING, f"more than {CONNECTIONS_PER_S} connections a second: the others wait")
+            return
         try:
             sock, address = self._listener.accept()
         except OSError as error:  # the client left before it was let in
-            logger.info("a connection could not be accepted: %s", reason_of(error))
+            self._log(logging.INFO, f"a connection could not be accepted: {reason_of(error)}")
             return
         name = f"{address[0]}:{address[1]}"
         if len(self._clients) >= self._max_clients:
-            logger.warning("%s refused: %d clients are connected already", name, len(self._clients))
+            self._log(logging.WARNING, f"{name} refused: {len(self._clients)} clients are connected already")
             sock.close()
             return
-        prepare(sock)
-        client = ServedClient(sock, name, self._frame, self._max_queue_bytes, self._clock())
+        self._let_in(sock, name, self._clock())
+
+    def _let_in(self, sock: socket.socket, name: str, now_s: float) -> None:
+        try:
+            prepare(sock)
+        except OSError as error:  # it has left again
+            sock.close()
+            self._log(logging.INFO, f"{name} could not be served: {reason_of(error)}")
+            return
+        client = ServedClient(sock, name, self._frame, self.statistics, self._max_queue_bytes, self._queued, now_s)
         self._clients.append(client)
         self._selector.register(sock, selectors.EVENT_READ, client)
         self.statistics.connections += 1
-        logger.info("%s connected", name)
+        self._log(logging.INFO, f"{name} connected")
 
     def _serve(self, client: ServedClient, events: int) -> list[Message]:
         messages: list[Message] = []
         try:
             if events & selectors.EVENT_READ:
-                self._receive(client, messages)
+                messages = client.receive()
             if events & selectors.EVENT_WRITE:
                 client.queue.send(client.socket, self._clock())
-                self._watch(client)
         except LinkError as error:
             self._drop(client, str(error))
         except OSError as error:
             self._drop(client, reason_of(error))
         return messages
 
-    def _receive(self, client: ServedClient, messages: list[Message]) -> None:
-        try:
-            count = client.socket.recv_into(client.decoder.writable()[:CHUNK_BYTES])
-        except BlockingIOError:
-            return
-        if count == 0:
-            raise LinkError("left")
-        messages += client.decoder.advance(count)
+    def _reply(self, client: ServedClient, received: Iterable[Message]) -> None:
+        replies = [reply for message in received for reply in self._answer(message)] if self._answer else []
+        for reply in replies if client in self._clients else ():
+            self._queue(client, reply, pack(reply, client.decoder.peer_version, self._frame))
 
     def _look_after_clients(self) -> None:
         now_s = self._clock()
+        turn_s, self._polled_at_s = min(now_s - self._polled_at_s, LONGEST_TURN_S), now_s
+        if self._listener not in self._selector.get_map() and self._admission.wait_s(now_s) == 0:
+            self._selector.register(self._listener, selectors.EVENT_READ)
         for client in list(self._clients):
             introduced = client.decoder.peer_version > 1 or now_s - client.accepted_at_s >= INTRODUCTION_S
             if introduced and not client.joined:
                 self._join(client)
-            if client.queue.stalled_s(now_s) > self._send_timeout_s:
-                self._drop(client, f"took nothing for {self._send_timeout_s:.0f} s")
+            self._watch(client)
+            reason = client.must_go(now_s, turn_s, self._send_timeout_s, self._unfinished_timeout_s)
+            if reason:
+                self._drop(client, reason)
 
     def _watch(self, client: ServedClient) -> None:
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.queue else 0)
-        if self._selector.get_key(client.socket).events != events:
-            self._selector.modify(client.socket, events, client)
+        wanted = client.wanted_events(self._clock())
+        key = self._selector.get_map().get(client.socket)
+        if wanted and key is None:
+            self._selector.register(client.socket, wanted, client)
+        elif wanted and key.events != wanted:
+            self._selector.modify(client.socket, wanted, client)
+        elif not wanted and key is not None:
+            self._selector.unregister(client.socket)
 
     def _join(self, client: ServedClient) -> None:
         client.joined = True
-        version = client.decoder.peer_version
-        for message in self._retained.values():
-            self._queue(client, message, pack(message, version, self._frame))
+        for retained in self._retained.values():
+            data = retained.packed_for(client.decoder.peer_version, self._frame)
+            self._queue(client, retained.message, data)
 
     def _queue(self, client: ServedClient, message: Message, data: bytes) -> None:
         untold = isinstance(message, TransformMessage) and message.status != STATUS_OK
         if untold and client.decoder.peer_version == 1:
             return
-        if client.queue.put(data, self._clock()):
+        fits = not client.queue or self._queued.would_be(data) <= self._max_total_bytes
+        if fits and client.queue.put(data, self._clock()):
             self.statistics.sent += 1
             self._watch(client)
             return
         client.left_out += 1
         if client.left_out == 1:
-            logger.warning("%s is too slow: messages to it are left out", client)
+            self._log(logging.WARNING, f"{client} is too slow: messages to it are left out")
 
     def _drop(self, client: ServedClient, reason: str) -> None:
         self._clients.remove(client)  # first: a Ctrl-C between these lines must not make `close` drop it again
-        self._selector.unregister(client.socket)
+        if client.socket in self._selector.get_map():
+            self._selector.unregister(client.socket)
         client.socket.close()
         self.statistics.sent_bytes += client.queue.sent_bytes
-        logger.info("%s dropped: %s", client, reason)
+        client.queue.clear()
+        if client.decoder.unfinished:
+            self.statistics.drop(DropReason.CUT_SHORT, client.decoder.unfinished)
+        self._log(logging.INFO, f"{client} dropped: {reason}")
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    check_port(port, lowest=0)
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise LinkError(f"{host} is no address of this machine: {error}; use 127.0.0.1") from error
-    try:
-        # On Windows the option would let two servers share a port.
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
-        listener.setblocking(False)
-        return listener
-    except OSError as error:
-        listener.close()
-        raise LinkError(_bind_reason(error, host, port)) from error
+class _Retained:
+    """A message for whoever connects later, packed once for each header version: many may connect."""
 
+    def __init__(self, message: Message, packed: dict[int, bytes]) -> None:
+        self.message = message
+        self._packed = dict(packed)
 
-def _bind_reason(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use; stop the program that listens there, or choose another with --port"
-    if error.errno == errno.EACCES:
-        return f"port {port} may not be opened by this user; choose one above 1023 with --port"
-    return f"cannot listen on {host} port {port}: {error}; choose another host or port"
+    def packed_for(self, version: int, frame: Frame) -> bytes:
+        if version not in self._packed:
+            self._packed[version] = pack(self.message, version, frame)
+        return self._packed[version]

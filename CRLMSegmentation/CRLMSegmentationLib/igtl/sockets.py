@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections import deque
+import threading
+from collections import Counter, deque
 
 from ..core.errors import LinkError
 
@@ -48,6 +49,45 @@ def reason_of(error: OSError) -> str:
     return REASONS.get(error.errno, f"{error.strerror or error}")
 
 
+class AddressLookup:
+    """Finds the addresses of a host without holding up the caller: a name server may take many seconds.
+
+    A number needs nobody's answer. A name is looked up in a thread that carries no data, only the answer.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._found: list[tuple] = []
+        self._problem = ""
+        try:
+            self._found = self._ask(socket.AI_NUMERICHOST)
+        except (OSError, UnicodeError):
+            self._thread = threading.Thread(target=self._look_up, name=f"look up {host:.50}", daemon=True)
+            self._thread.start()
+
+    def addresses(self) -> list[tuple]:
+        """Family, kind, protocol and address of each; empty while the answer is awaited.
+
+        Raises:
+            LinkError: there is none; says why.
+        """
+        if self._problem:
+            raise LinkError(self._problem)
+        return self._found
+
+    def _look_up(self) -> None:
+        try:
+            self._found = self._ask(0)
+        except OSError as error:
+            self._problem = reason_of(error)
+        except UnicodeError as error:
+            self._problem = f"{self._host!r:.80} is no name of a host: {error}"
+
+    def _ask(self, flags: int) -> list[tuple]:
+        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=flags)
+        return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+
+
 def connect(sock: socket.socket, address: tuple) -> None:
     """Begin to connect a non-blocking socket.
 
@@ -84,28 +124,55 @@ def prepare(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+class QueuedBytes:
+    """What several queues hold together; a message that stands in all of them lies in memory once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._holders: Counter[int] = Counter()
+
+    def add(self, data: bytes) -> None:
+        self._holders[id(data)] += 1
+        if self._holders[id(data)] == 1:
+            self.count += len(data)
+
+    def remove(self, data: bytes) -> None:
+        self._holders[id(data)] -= 1
+        if not self._holders[id(data)]:
+            del self._holders[id(data)]
+            self.count -= len(data)
+
+    def would_be(self, data: bytes) -> int:
+        """What it would come to with this message."""
+        return self.count + (0 if id(data) in self._holders else len(data))
+
+
 class SendQueue:
     """Packed messages that wait for a socket; the bytes of a message may stand in several queues.
 
     Args:
         max_bytes: a message beyond this is not taken, except into an empty queue.
         now_s: the time at the start.
+        shared: keeps account over several queues.
     """
 
-    def __init__(self, max_bytes: int, now_s: float) -> None:
+    def __init__(self, max_bytes: int, now_s: float, shared: QueuedBytes | None = None) -> None:
         self.max_bytes = max_bytes
         self.waiting_bytes = 0
         self.sent_bytes = 0
-        self._parts: deque[memoryview] = deque()
+        self._shared = QueuedBytes() if shared is None else shared
+        self._messages: deque[bytes] = deque()
+        self._sent_of_first = 0
         self._progress_at_s = now_s
 
     def put(self, data: bytes, now_s: float) -> bool:
         """Take a message; False when there is no room."""
-        if self._parts and self.waiting_bytes + len(data) > self.max_bytes:
+        if self._messages and self.waiting_bytes + len(data) > self.max_bytes:
             return False
-        if not self._parts:
+        if not self._messages:
             self._progress_at_s = now_s
-        self._parts.append(memoryview(data))
+        self._messages.append(data)
+        self._shared.add(data)
         self.waiting_bytes += len(data)
         return True
 
@@ -115,23 +182,31 @@ class SendQueue:
         Raises:
             OSError: the connection is gone.
         """
-        if not self._parts:
+        if not self._messages:
             return False
+        first, start = self._messages[0], self._sent_of_first
         try:
-            count = sock.send(self._parts[0][:SEND_BYTES])
+            count = sock.send(memoryview(first)[start : start + SEND_BYTES])
         except BlockingIOError:
             return False
         self._progress_at_s = now_s
         self.waiting_bytes -= count
         self.sent_bytes += count
-        rest = self._parts.popleft()[count:]
-        if rest:
-            self._parts.appendleft(rest)
+        self._sent_of_first += count
+        if self._sent_of_first == len(first):
+            self._shared.remove(self._messages.popleft())
+            self._sent_of_first = 0
         return True
+
+    def clear(self) -> None:
+        """Give up what waits: the peer is gone."""
+        while self._messages:
+            self._shared.remove(self._messages.popleft())
+        self.waiting_bytes = self._sent_of_first = 0
 
     def stalled_s(self, now_s: float) -> float:
         """For how long the peer has taken nothing of what waits for it."""
-        return now_s - self._progress_at_s if self._parts else 0.0
+        return now_s - self._progress_at_s if self._messages else 0.0
 
     def __bool__(self) -> bool:
-        return bool(self._parts)
+        return bool(self._messages)

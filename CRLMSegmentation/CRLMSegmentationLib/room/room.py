@@ -20,6 +20,7 @@ from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError, SeedError
 from ..core.i18n import tr as _
 from ..core.volume import Volume
+from ..igtl.limits import LimitedLog
 from ..igtl.link import Link, LinkState
 from ..inference.child_process import ChildProcess
 from ..scene.crop_box import crop_box, crop_box_size_mm, show_crop_box
@@ -36,6 +37,7 @@ from ..session import (
     LesionSegmented,
     LinkChanged,
     ModelReady,
+    Noticed,
     Refused,
     Session,
     TransformArrived,
@@ -51,6 +53,8 @@ SETTLE_S = 0.3
 """A seed that has lain still for so long has been placed; a dragged one is not segmented at every step."""
 RATE_WINDOW_S = 2.0
 LOG_LINES = 500
+LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
+"""A link that comes and goes must not drive everything else out of the log."""
 END_TIMEOUT_S = 10.0
 KNOWN_ANSWER = "known answer"
 """Name under which the pre-flight check asks; no lesion of the scene is called like this."""
@@ -103,14 +107,14 @@ class Room:
         self.known_answer: LesionResult | None = None
         self.known_answer_problem = ""
         self._arrivals_s: deque[float] = deque()
-        self._refused: set[Refused] = set()
+        self._note_link = LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, clock)
         self._box_size_mm: float | None = None
         self.ledger.take_over_seeds()
 
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
         self.session.use_link(link)
-        self.devices, self._arrivals_s, self._refused = {}, deque(), set()
+        self.devices, self._arrivals_s = {}, deque()
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
 
     def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -137,6 +141,16 @@ class Room:
         """Messages of the link in the last seconds."""
         limit_s = self._clock() - RATE_WINDOW_S
         return sum(arrived_s > limit_s for arrived_s in self._arrivals_s) / RATE_WINDOW_S
+
+    @property
+    def problem_count(self) -> int:
+        """How many messages of the link were refused or odd."""
+        return self.session.problems.count
+
+    @property
+    def problem_lines(self) -> list[str]:
+        """What was refused or odd on this link: a line for each kind and device, with its count."""
+        return [str(problem) for problem in self.session.problems]
 
     @property
     def message_age_s(self) -> float | None:
@@ -206,6 +220,7 @@ class Room:
                 newest[event.message.device] = event
             else:
                 self._handle(event)
+        self._look_at_link()
         self._show_transforms(newest.values())
         self._look_at_volume()
         self.ledger.look()
@@ -230,8 +245,7 @@ class Room:
         if isinstance(event, VolumeArrived):
             self._take_volume(event)
         elif isinstance(event, LinkChanged):
-            self.link_state, self.link_reason = event.state, event.reason
-            self.note(f"link {event.state.value} {event.reason}".rstrip())
+            self._note_link(logging.INFO, f"link {event.state.value} {event.reason}".rstrip())
         elif isinstance(event, ModelReady):
             self.ready = self.last_ready = event
             self.engine_problem = ""
@@ -242,9 +256,10 @@ class Room:
             self._take_result(event.result)
         elif isinstance(event, LesionFailed):
             self._take_failure(event)
-        elif isinstance(event, Refused) and event not in self._refused:  # a video is refused 30 times a second
-            self._refused.add(event)
+        elif isinstance(event, Refused):
             self.note(f"'{event.device}' cannot be used: {event.reason}" if event.device else event.reason)
+        elif isinstance(event, Noticed):
+            self.note(f"'{event.device}': {event.reason}" if event.device else event.reason)
 
     def _take_volume(self, event: VolumeArrived) -> None:
         volume = event.volume
@@ -306,6 +321,12 @@ class Room:
         if entry is not None:
             entry.state, entry.reason = LesionState.FAILED, reason
         self.note(f"{lesion}: {reason}")
+
+    def _look_at_link(self) -> None:
+        """At each turn: the numbers in a reason, such as for how long nothing has come, change without an event."""
+        link = self.session.link
+        if link is not None:
+            self.link_state, self.link_reason = link.state, link.state_reason
 
     def _look_at_volume(self) -> None:
         if self.volume.is_lost:

@@ -1,0 +1,148 @@
+"""What a room says of its link: silence, refusals with counts, volumes that are not what they seem."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import time
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.igtl.link import LinkState
+from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
+from CRLMSegmentationLib.igtl.packing import pack
+from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
+from CRLMSegmentationLib.room.room import LOG_LINES
+from CRLMSegmentationLib.room.source import Source
+from CRLMSegmentationLib.room.texts import AMBER, GREEN, RED, status_texts
+from CRLMSegmentationLib.scene.nodes import find_node
+from room_helpers import StubLink
+
+
+@pytest.fixture
+def network(room):
+    """A link that has connections, as a network has."""
+    link = StubLink()
+    link.epoch, link.problems = 1, Problems()
+    room.use_link(link)
+    room.session.model.simulated_only = False
+    return link
+
+
+def link_text(room):
+    return status_texts(room)["linkLabel"]
+
+
+def receive(room, link, *messages):
+    link.inbox = list(messages)
+    room.tick()
+
+
+def pose(time_s):
+    return TransformMessage("ProbeToReference", time_s, np.eye(4))
+
+
+def test_silence_is_shown_with_its_length_and_logged_once(room, network):
+    receive(room, network, pose(1.0))
+    for seconds in range(3, 200):
+        network.state_reason = f"nothing has come for {seconds} s"
+        room.tick()
+        assert f"Connected, but nothing has come for {seconds} s" in link_text(room)
+        assert AMBER in link_text(room)
+    assert sum("nothing has come" in line for line in room.log) == 1
+    network.state_reason = ""
+    receive(room, network, pose(2.0))
+    assert GREEN in link_text(room)
+
+
+def test_link_that_comes_and_goes_does_not_drive_the_rest_out_of_the_log(room, network, clock):
+    room.note("what matters")
+    for n in range(2 * LOG_LINES):
+        network.state = (LinkState.RETRYING, LinkState.CONNECTED)[n % 2]
+        network.state_reason = ("the server closed the connection", "")[n % 2]
+        room.tick()
+        assert (RED in link_text(room)) == (n % 2 == 0), "what is shown is always the truth"
+    assert len(room.log) < 30
+    clock.now_s += 120
+    network.state = LinkState.RETRYING
+    room.tick()
+    assert "such lines before were left out" in room.log[-1]
+
+
+def test_refusals_are_one_line_each_in_the_log_and_a_count_in_the_strip(room, network):
+    receive(room, network, pose(1.0))
+    for n in range(200):
+        network.problems.note(DropReason.CRC, "", f"checksum wrong: IMAGE 'recvol', {n} bytes")
+        receive(room, network, ImageMessage("Video", float(n), np.zeros((2, 4, 4, 3), np.uint8), np.eye(4)))
+    assert sum("checksum" in line for line in room.log) == 1
+    assert sum("'Video' cannot be used" in line for line in room.log) == 1
+    assert room.problem_count == 400
+    assert room.problem_lines[0] == "checksum wrong: IMAGE 'recvol', 0 bytes (200 times)"
+    assert room.problem_lines[1].startswith("'Video': ")
+    assert room.problem_lines[1].endswith("(200 times)")
+    receive(room, network, pose(2.0))
+    assert "400 refused or odd" in link_text(room)
+
+
+def test_names_that_a_peer_invents_fill_neither_the_log_nor_the_scene(room, network):
+    for n in range(500):
+        receive(room, network, ImageMessage(f"V{n}", 1.0, np.zeros((2, 4, 4, 3), np.uint8), np.eye(4)))
+        receive(room, network, TransformMessage(f"T{n}", 1.0, np.eye(4)))
+    assert len(room.log) < 2 * MAX_PROBLEMS
+    assert room.scene.GetNumberOfNodesByClass("vtkMRMLLinearTransformNode") <= 256
+    assert len(room.devices) <= 256
+
+
+def test_late_volume_changes_nothing_that_is_shown_and_is_told(room, network, tiny_volume):
+    receive(room, network, image_of(tiny_volume), pose(101.0))
+    node, shown = room.volume.node, room.session.volume
+    older = dataclasses.replace(tiny_volume, array=tiny_volume.array * 0, timestamp_s=90.0)
+    receive(room, network, image_of(older))
+    assert room.volume.node is node
+    assert room.session.volume is shown
+    assert node.GetImageData().GetScalarRange()[1] > 0
+    assert "10.0 s older" in room.log[-1]
+    assert AMBER in link_text(room)
+    assert "10.0 s older" in link_text(room)
+
+
+def test_older_volume_that_is_taken_does_not_look_current(room, network, tiny_volume):
+    receive(room, network, image_of(tiny_volume))
+    receive(room, network, image_of(dataclasses.replace(tiny_volume, timestamp_s=90.0)))
+    assert room.session.volume.timestamp_s == 90.0
+    assert AMBER in link_text(room)
+    assert "10.0 s older" in link_text(room)
+    receive(room, network, image_of(dataclasses.replace(tiny_volume, timestamp_s=102.0)))
+    assert "older" not in link_text(room)
+
+
+def test_volume_that_is_sent_again_does_not_look_fresh(room, network, tiny_volume, clock):
+    receive(room, network, image_of(tiny_volume))
+    arrived_s = room.volume.arrived_s
+    clock.now_s += 600
+    receive(room, network, image_of(tiny_volume))
+    assert room.volume.arrived_s == arrived_s
+    assert find_node(room.scene, "vtkMRMLScalarVolumeNode", "recvol_Reference") is room.volume.node
+
+
+def test_link_that_the_panel_makes_tells_what_was_lost_and_what_comes_late(room, tiny_volume):
+    room.session.model.simulated_only = False
+    damaged = bytearray(pack(image_of(tiny_volume)))
+    damaged[-1] ^= 1
+    late = dataclasses.replace(tiny_volume, timestamp_s=90.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Source(room).connect("127.0.0.1", server.getsockname()[1])
+        end_s = time.monotonic() + 10
+        while room.link_state is not LinkState.CONNECTED:
+            assert time.monotonic() < end_s
+            room.tick()
+        peer, _ = server.accept()
+        with peer:
+            peer.sendall(bytes(damaged) * 3)
+            peer.sendall(b"".join(map(pack, (image_of(tiny_volume), pose(101.0), image_of(late)))))
+            while not room.session.problems.of(DropReason.LATE):
+                assert time.monotonic() < end_s
+                room.tick()
+    assert room.session.problems.of(DropReason.CRC) == 3
+    assert room.session.volume.timestamp_s == 100.0
+    assert "10.0 s older" in link_text(room)

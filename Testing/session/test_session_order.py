@@ -1,0 +1,209 @@
+"""Times that repeat, come late or go back: what is shown as current, and what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.igtl.link import LinkState
+from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
+from CRLMSegmentationLib.igtl.statistics import DropReason
+from CRLMSegmentationLib.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES
+from CRLMSegmentationLib.session import (
+    LinkChanged,
+    Noticed,
+    Refused,
+    Session,
+    TransformArrived,
+    VolumeArrived,
+)
+
+
+class NetworkStub:
+    """A link whose messages come from a network: it has connections."""
+
+    def __init__(self):
+        self.state, self.state_reason, self.receiving, self.epoch = LinkState.CONNECTED, "", None, 1
+        self.inbox = []
+
+    def poll(self, budget_s=0.004):
+        messages, self.inbox = self.inbox, []
+        return messages
+
+    def close(self): ...
+
+
+class Sender:
+    """Sends through a stub of a link into a session, and returns what the session tells."""
+
+    def __init__(self, session, link, volume):
+        self.session, self.link, self._volume = session, link, volume
+
+    def volume(self, time_s, **changes):
+        return self.send(image_of(dataclasses.replace(self._volume, timestamp_s=time_s, **changes)))
+
+    def pose(self, time_s, device="ProbeToReference"):
+        return self.send(TransformMessage(device, time_s, np.eye(4)))
+
+    def send(self, *messages):
+        self.link.inbox = list(messages)
+        return [event for event in self.session.poll() if not isinstance(event, LinkChanged)]
+
+    @property
+    def current_s(self):
+        return self.session.volume.timestamp_s
+
+
+@pytest.fixture
+def sender(engine, model, tiny_volume):
+    link = NetworkStub()
+    with Session(engine, model, link) as session:
+        session.poll()
+        yield Sender(session, link, tiny_volume)
+
+
+def kinds(events):
+    return [type(event) for event in events]
+
+
+def test_same_volume_again_is_the_same_volume(sender):
+    sender.volume(100.0)
+    before = sender.session.volume
+    (noticed,) = sender.volume(100.0)
+    assert noticed.kind is DropReason.REPEATED
+    assert sender.volume(100.0) == []
+    assert sender.session.volume is before
+    assert sender.session.problems.of(DropReason.REPEATED) == 2
+
+
+def test_other_voxels_of_the_same_time_are_another_volume(sender, tiny_volume):
+    sender.volume(100.0)
+    assert kinds(sender.volume(100.0, array=tiny_volume.array + 1)) == [VolumeArrived]
+
+
+def test_late_volume_is_not_shown_as_current(sender):
+    sender.volume(100.0)
+    sender.pose(101.0)
+    (refused,) = sender.volume(95.0)
+    assert (refused.device, refused.kind) == ("recvol_Reference", DropReason.LATE)
+    assert "5.0 s older" in refused.reason
+    assert sender.current_s == 100.0
+    assert "5.0 s older" in sender.session.volume_warning
+    assert kinds(sender.volume(102.0)) == [VolumeArrived]
+    assert sender.current_s == 102.0
+    assert sender.session.volume_warning == ""
+
+
+def test_every_late_volume_is_warned_of_though_told_once(sender):
+    sender.volume(100.0)
+    sender.pose(101.0)
+    sender.volume(95.0)
+    assert sender.volume(90.0) == []
+    assert "10.0 s older" in sender.session.volume_warning
+    assert sender.session.problems.of(DropReason.LATE) == 2
+
+
+def test_clock_that_was_set_back_does_not_hold_back_the_newest_volume(sender):
+    sender.volume(100.0)
+    sender.pose(101.0)
+    assert kinds(sender.pose(41.0)) == [TransformArrived, Noticed]
+    arrived, *_ = sender.volume(42.0)
+    assert isinstance(arrived, VolumeArrived)
+    assert sender.current_s == 42.0
+    assert sender.session.problems.of(DropReason.CLOCK_BACK) == 2
+    assert kinds(sender.volume(43.0)) == [VolumeArrived]
+
+
+def test_volume_ahead_of_the_first_pose_of_a_clock_set_back_is_taken_with_that_pose(sender):
+    sender.volume(100.0)
+    sender.pose(101.0)
+    assert kinds(sender.volume(41.0)) == [Refused]
+    assert VolumeArrived in kinds(sender.pose(41.1))
+    assert sender.current_s == 41.0
+    assert sender.session.volume_warning == ""
+
+
+def test_older_volume_without_poses_is_taken_and_loudly(sender):
+    sender.volume(100.0)
+    assert kinds(sender.volume(70.0)) == [VolumeArrived, Noticed, Noticed]
+    assert sender.current_s == 70.0
+    assert "30.0 s older" in sender.session.volume_warning
+
+
+def test_new_connection_begins_anew_and_says_when_its_volume_is_older(sender):
+    sender.volume(100.0)
+    sender.pose(101.0)
+    sender.link.epoch += 1
+    assert VolumeArrived in kinds(sender.volume(70.0))
+    assert "30.0 s older" in sender.session.volume_warning
+    assert TransformArrived in kinds(sender.pose(71.0))
+
+
+def test_volume_that_is_sent_again_after_a_reconnection_is_the_same(sender):
+    sender.volume(100.0)
+    before = sender.session.volume
+    sender.link.epoch += 1
+    sender.volume(100.0)
+    assert sender.session.volume is before
+
+
+def test_volumes_without_a_time_are_taken_as_they_come(sender, tiny_volume):
+    sender.volume(100.0)
+    assert kinds(sender.volume(0.0)) == [VolumeArrived]
+    assert kinds(sender.volume(0.0, array=tiny_volume.array + 1)) == [VolumeArrived]
+
+
+def test_poses_are_delivered_in_the_order_in_which_they_come_and_counted(sender):
+    sender.pose(10.0)
+    for _ in range(50):
+        sender.pose(10.0)
+    sender.pose(10.5)
+    for _ in range(50):
+        sender.pose(10.2)
+    assert sender.session.transforms["ProbeToReference"].timestamp_s == 10.2
+    assert sender.session.problems.of(DropReason.REPEATED) == 50
+    assert sender.session.problems.of(DropReason.LATE) == 50
+    assert len(sender.session.problems) == 2
+
+
+def test_clock_that_goes_back_often_is_told_once(sender):
+    told = []
+    for n in range(100):
+        told += [event for event in sender.pose(1000.0 - 5 * n) if isinstance(event, Noticed)]
+    assert [event.kind for event in told] == [DropReason.CLOCK_BACK]
+    assert sender.session.problems.of(DropReason.CLOCK_BACK) == 99
+
+
+def test_a_time_in_the_far_future_does_not_stay_the_newest(sender):
+    sender.pose(2.0**32 - 1)
+    sender.pose(10.0)
+    assert kinds(sender.pose(10.1)) == [TransformArrived]
+
+
+def test_names_of_tools_and_volumes_are_bounded(sender):
+    sender.send(*(TransformMessage(f"Tool{n}", 1.0, np.eye(4)) for n in range(2 * MAX_TOOLS)))
+    assert len(sender.session.transforms) == MAX_TOOLS
+    assert kinds(sender.pose(2.0, "Tool0")) == [TransformArrived], "those that are known go on"
+    arrived = []
+    for n in range(2 * MAX_VOLUME_DEVICES):
+        arrived += [event for event in sender.volume(10.0 + n, device=f"V{n}") if isinstance(event, VolumeArrived)]
+    assert len(arrived) == MAX_VOLUME_DEVICES
+    assert sender.session.problems.of(DropReason.TOO_MANY_DEVICES) == MAX_TOOLS + MAX_VOLUME_DEVICES
+
+
+def test_recording_may_jump_in_time(sender, engine, model, tiny_volume):
+    del sender.link.epoch
+    sender.session.use_link(sender.link)
+    sender.volume(100.0)
+    sender.pose(101.0)
+    assert kinds(sender.volume(50.0)) == [VolumeArrived]
+    assert kinds(sender.volume(50.0)) == [VolumeArrived]
+
+
+def test_numbers_in_the_reason_of_a_link_are_not_told_each_time(sender):
+    told = []
+    for seconds in range(3, 600):
+        sender.link.state_reason = f"nothing has come for {seconds} s"
+        told += [event for event in sender.session.poll() if isinstance(event, LinkChanged)]
+    assert told == [LinkChanged(LinkState.CONNECTED, "nothing has come for 3 s")]
