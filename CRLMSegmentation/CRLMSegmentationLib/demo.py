@@ -9,7 +9,7 @@ from pathlib import Path
 
 import slicer
 
-from .core.case import Case, Lesion, load_case
+from .core.case import Case, Lesion, load_case, no_volume_in
 from .core.errors import CaseError, LinkError
 from .driver import Check, wait_for, wait_for_lesion
 from .igtl.client import IgtlClient
@@ -72,6 +72,8 @@ def run_demo(
     case, model = load_case(folder), model_or_default(model_folder)
     if not case.lesions:
         raise CaseError(f"{case.case_id} has no seed; add one to its case.json")
+    if not case.volumes:
+        raise CaseError(no_volume_in(case))
     make_folder(out)
     with whole_files([out / name for name in OUTPUTS]) as unfinished:
         played = _play(case, model, on_step)

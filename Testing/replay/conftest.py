@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from CRLMSegmentationLib.core.case import (
     save_volume_into_case,
 )
 from CRLMSegmentationLib.core.volume import Volume
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 
 START_S = 1700000000.0
 MIRRORED_OBLIQUE = np.array([[0, -0.4, -0.36, 12.5], [0.5, 0, 0, -30.25], [0, 0.3, -0.48, 71.0], [0, 0, 0, 1]])

@@ -2,7 +2,10 @@
 
     case.json          what is in the folder, see `Case`
     *.nrrd             volumes and truth, with space directions
+    *.nhdr             volumes whose voxels lie in another file, such as a recording
     tracking.jsonl     one transform per line, append-only
+    messages.igtl      a recording: what came over OpenIGTLink, as it came, see `igtl.journal`
+    arrivals.jsonl     when it came
 
 `case.json` names every other file with its SHA-256, holds seeds in RAS mm and no patient data.
 """
@@ -10,7 +13,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,8 +28,12 @@ from .volume import Volume, read_volume, write_volume
 SCHEMA_VERSION = 1
 CASE_FILE = "case.json"
 TRACKING_FILE = "tracking.jsonl"
+RECORDING_FILE = "messages.igtl"
+DETACHED_HEADER_SUFFIX = ".nhdr"
+UNFINISHED_SUFFIX = ".unfinished"
 SAME_PLACE_MM = 1e-3
 """OpenIGTLink carries matrices in single precision."""
+OPTIONAL_ENTRIES = ("truth", "tracking", "recording", "arrivals", "frame", "devices", "source")
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,10 @@ class Case:
     """What `case.json` says, and the folder it lies in.
 
     Attributes:
+        volumes: may be empty where there is a recording, such as a sweep that was not reconstructed.
+        recording: file of the messages that came over OpenIGTLink, which hold all that was received; the volumes
+            and `tracking` are taken from it.
+        arrivals: file that says when they came.
         frame: the frame in which volumes, truth and seeds live; shown as RAS.
         devices: role to device name, such as {"probe": "ProbeToReference"}.
         source: where it came from, such as {"kind": "simulated", "seed": 7}.
@@ -74,6 +86,8 @@ class Case:
     lesions: tuple[Lesion, ...] = ()
     truth: str | None = None
     tracking: str | None = None
+    recording: str | None = None
+    arrivals: str | None = None
     frame: str = "Reference"
     devices: dict[str, str] = field(default_factory=dict)
     source: dict = field(default_factory=dict)
@@ -84,7 +98,13 @@ class Case:
         return frozenset(volume.device for volume in self.volumes)
 
     def volume(self, index: int = 0) -> Volume:
-        """Read a volume with its swept mask."""
+        """Read a volume with its swept mask.
+
+        Raises:
+            CaseError: the case holds no volume, but only a recording.
+        """
+        if not self.volumes:
+            raise CaseError(no_volume_in(self))
         entry = self.volumes[index]
         read = read_volume(self.folder / entry.file)
         swept = read_volume(self.folder / entry.swept).array > 0 if entry.swept else None
@@ -92,9 +112,15 @@ class Case:
 
     @property
     def file_names(self) -> list[str]:
-        """Names of all files beside `case.json`."""
-        names = [n for v in self.volumes for n in (v.file, v.swept)] + [self.truth, self.tracking]
-        return [name for name in names if name]
+        """Names of all files beside `case.json`, those to which detached headers point included.
+
+        Raises:
+            CaseError: a detached header does not say where its voxels are.
+        """
+        names = [n for v in self.volumes for n in (v.file, v.swept)]
+        names += [self.truth, self.tracking, self.recording, self.arrivals]
+        names = [name for name in names if name]
+        return list(dict.fromkeys([*names, *filter(None, (_data_file_of(self.folder / name) for name in names))]))
 
     def truth_of(self, lesion: Lesion, volume: Volume) -> np.ndarray | None:
         """The true mask of a lesion, bool, shape (K, J, I) of the volume, or None where it is not known.
@@ -138,6 +164,27 @@ class Case:
                 raise CaseError(f"{self.tracking} line {number} is not a transform: {error}") from error
 
 
+def no_volume_in(case: Case) -> str:
+    """Why a case cannot be segmented, and what to do."""
+    return (
+        f"{case.case_id} holds no volume, only a recording of poses and single images; "
+        "reconstruct a volume from it, or give a case with one"
+    )
+
+
+def _data_file_of(path: Path) -> str | None:
+    """The file that holds the voxels of a detached NRRD header; None for other files, and those that are missing."""
+    if path.suffix.lower() != DETACHED_HEADER_SUFFIX or not path.is_file():
+        return None
+    for line in path.read_text("utf-8", "replace").splitlines():
+        field, colon, value = line.partition(":")
+        if colon and field.strip().lower() in ("data file", "datafile"):
+            if value.split() and value.split()[0] != "LIST" and "%" not in value:
+                return value.strip()
+            break
+    raise CaseError(f"{path.name} must name one file that holds its voxels, in a line 'data file: NAME'")
+
+
 def _sample_of(entry: dict) -> TrackingSample:
     device, status = entry["device"], entry["status"]
     if not isinstance(device, str) or not isinstance(status, str):
@@ -146,14 +193,20 @@ def _sample_of(entry: dict) -> TrackingSample:
     return TrackingSample(float(entry["timestamp_s"]), device, status, matrix)
 
 
-def load_case(folder: Path | str, verify: bool = True) -> Case:
+def load_case(folder: Path | str, verify: bool = True, verify_recording: bool = True) -> Case:
     """Read and check a case.
+
+    Args:
+        verify: compare all files with their hashes.
+        verify_recording: the recording as well, which may be many GB; whoever plays it checks each message by itself.
 
     Raises:
         CaseError: no case there, unknown version, a wrong entry, a file missing or other than its hash says.
     """
     folder = Path(folder)
     path = folder / CASE_FILE
+    if not path.is_file() and (folder / RECORDING_FILE).is_file():
+        raise CaseError(f"{folder} is a recording that was not finished; finish it with: crlm-seg recover {folder}")
     if not path.is_file():
         raise CaseError(f"no case in {folder}: {CASE_FILE} is missing; give a case folder")
     try:
@@ -169,14 +222,14 @@ def load_case(folder: Path | str, verify: bool = True) -> Case:
         case_id=entry["case_id"],
         volumes=tuple(CaseVolume(**v) for v in entry["volumes"]),
         lesions=tuple(Lesion(**{**v, "seed_ras_mm": tuple(v["seed_ras_mm"])}) for v in entry.get("lesions", [])),
-        **{k: entry[k] for k in ("truth", "tracking", "frame", "devices", "source") if k in entry},
+        **{k: entry[k] for k in OPTIONAL_ENTRIES if k in entry},
     )
     if verify:
-        _verify_files(case, entry.get("files", {}))
+        _verify_files(case, entry.get("files", {}), () if verify_recording else (case.recording,))
     return case
 
 
-def _verify_files(case: Case, files: dict[str, str]) -> None:
+def _verify_files(case: Case, files: dict[str, str], only_there: Container[str | None]) -> None:
     folder = case.folder
     unlisted = [name for name in case.file_names if name not in files]
     if unlisted:
@@ -189,7 +242,7 @@ def _verify_files(case: Case, files: dict[str, str]) -> None:
             raise CaseError(f"{CASE_FILE} names a file outside its folder: {name}")
         if not path.is_file():
             raise CaseError(f"{name} is missing from the case {folder.name}; copy the whole folder again")
-        if sha256_of(path) != expected:
+        if name not in only_there and sha256_of(path) != expected:
             raise CaseError(f"{name} differs from its hash in {CASE_FILE}: damaged or changed; copy the case again")
 
 
@@ -212,9 +265,16 @@ def append_tracking(path: Path, samples: Iterator[TrackingSample] | list[Trackin
             stream.write(json.dumps(line) + "\n")
 
 
-def save_case(case: Case) -> None:
-    """Write `case.json` with the hashes of the files that it names; they must be there already."""
-    files = {name: sha256_of(case.folder / name) for name in case.file_names}
+def save_case(case: Case, hashes: Mapping[str, str] | None = None) -> None:
+    """Write `case.json` with the hashes of the files that it names; they must be there already.
+
+    Args:
+        hashes: those that are known already, by the name of the file.
+    """
+    known = hashes or {}
+    files = {name: known.get(name) or sha256_of(case.folder / name) for name in case.file_names}
     entry = {"schema_version": SCHEMA_VERSION, **asdict(case), "files": files}
     del entry["folder"]
-    (case.folder / CASE_FILE).write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
+    unfinished = case.folder / (CASE_FILE + UNFINISHED_SUFFIX)
+    unfinished.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
+    os.replace(unfinished, case.folder / CASE_FILE)

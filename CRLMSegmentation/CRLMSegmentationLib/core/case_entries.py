@@ -59,10 +59,12 @@ HASHES = Kind("an object of file names and hashes", _is_dict_of(_is_text))
 
 CASE = {
     "case_id": TEXT,
-    "volumes": Kind("a list of at least one volume", lambda value: isinstance(value, list) and value != []),
+    "volumes": LIST,
     "lesions": LIST.or_absent(),
     "truth": TEXT.or_null(),
     "tracking": TEXT.or_null(),
+    "recording": TEXT.or_null(),
+    "arrivals": TEXT.or_null(),
     "frame": TEXT.or_absent(),
     "devices": DEVICES.or_absent(),
     "source": OBJECT.or_absent(),
@@ -83,6 +85,8 @@ def check_entries(entry: Mapping[str, Any], where: str) -> None:
         CaseError: which entry, what was expected, what came.
     """
     _check(entry, CASE, f"{where}: ")
+    if not entry["volumes"] and not entry.get("recording"):
+        raise CaseError(f"{where}: volumes must be a list of at least one volume where there is no recording, got []")
     for number, volume in enumerate(entry["volumes"]):
         _check_object(volume, VOLUME, f"{where}: volumes[{number}]")
     lesions = entry.get("lesions", [])

@@ -17,6 +17,7 @@ from itertools import count
 
 from ..core.errors import LinkError, MessageError
 from .client import IgtlClient
+from .limits import limited
 from .link import LinkState
 from .messages import Message, StringMessage
 from .plus_commands import DEFAULT_RECONSTRUCTOR, SNAPSHOT, START, STOP, PlusCommand, PlusReply, pack_command, reply_of
@@ -91,7 +92,7 @@ class LiveReconstruction:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client, self.live_state, self.live_reason, self.snapshots = client, LiveState.OFF, "", 0
-        self._every_s, self._region, self._clock = every_s, region, clock
+        self._every_s, self._region, self._clock, self._log = every_s, region, clock, limited(logger, clock)
         self._common = {"VolumeReconstructorDeviceId": reconstructor, "OutputVolDeviceName": device}
         # A server remembers the ids of a client's last commands, and answers each once.
         self._uids = count(int(time.time()) % 100_000 * 1000 + 1)
@@ -135,11 +136,11 @@ class LiveReconstruction:
 
     def poll(self, budget_s: float = 0.004) -> list[Message]:
         """The messages that are complete, without the replies to commands of this."""
-        messages = [message for message in self.client.poll(budget_s) if not self._is_answer(message)]
-        if self.client.state is LinkState.CONNECTED:
-            self._begin_again_after_reconnection()
-            self._ask_what_is_due()
-        return messages
+        return self._digest(self.client.poll(budget_s))
+
+    def wait(self, timeout_s: float) -> list[Message]:
+        """As `poll`, but sleeps until a message is complete, at most so long. For the command line."""
+        return self._digest(self.client.wait(timeout_s))
 
     def start(self) -> None:
         """Have volumes reconstructed from now on; they come with `poll`."""
@@ -152,8 +153,18 @@ class LiveReconstruction:
             self.live_state, self._asked = LiveState.STOPPING, None
 
     def close(self) -> None:
-        """Close the link for good."""
+        """Close the link for good; a server that still reconstructs is told to end it, as far as it listens."""
+        if self.is_wanted and self.client.state is LinkState.CONNECTED:
+            self._ask(STOP)
+            self.client.poll()
         self.client.close()
+
+    def _digest(self, messages: list[Message]) -> list[Message]:
+        left = [message for message in messages if not self._is_answer(message)]
+        if self.client.state is LinkState.CONNECTED:
+            self._begin_again_after_reconnection()
+            self._ask_what_is_due()
+        return left
 
     def _begin_again_after_reconnection(self) -> None:
         connections = self.client.statistics.connections
@@ -194,7 +205,7 @@ class LiveReconstruction:
         try:
             reply = reply_of(message)
         except MessageError as error:
-            logger.warning("%s", error)
+            self._log(logging.WARNING, f"a reply cannot be read: {error}")
             return False
         if reply is None:
             return False
@@ -216,5 +227,5 @@ class LiveReconstruction:
             self.live_reason = reply.text
 
     def _fail(self, reason: str) -> None:
-        logger.warning("%s", reason)
+        self._log(logging.WARNING, reason)
         self.live_state, self.live_reason, self._asked = LiveState.FAILED, reason, None

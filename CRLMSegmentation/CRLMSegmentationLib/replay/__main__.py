@@ -22,15 +22,16 @@ from .player import ReplayEvent, run_replay
 def main() -> int:
     """Return the exit code: 0 fine, 1 failed, 2 wrong arguments."""
     parser = argparse.ArgumentParser(prog="replay", description="Play a case or a volume over OpenIGTLink.")
-    parser.add_argument("source", help="case folder or volume file")
+    parser.add_argument("source", help="case folder, tracked sweep or volume file")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--loop", action="store_true")
     parser.add_argument("--skip-sweep", action="store_true", help="begin at the first volume")
+    parser.add_argument("--calibration", help="of a sweep: 16 numbers, or a file")
     a = parser.parse_args()
     try:
-        run_replay(a.source, a.host, a.port, a.speed, a.loop, _report, a.skip_sweep, _parent_gone())
+        run_replay(a.source, a.host, a.port, a.speed, a.loop, _report, a.skip_sweep, _parent_gone(), a.calibration)
         return 0
     except (BrokenPipeError, KeyboardInterrupt):
         return 0

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import CaseError
+from ..core.errors import CaseError, MessageError
+from ..igtl.messages import Frame, Message
 from ..igtl.server import IgtlServer
 from ..igtl.sockets import DEFAULT_PORT
-from .timeline import TimedMessage, from_first_volume, load_source, timeline
+from ..sweeps.calibration import read_calibration
+from .reconstruction_service import ReconstructionService
+from .sweep_messages import Sweep
+from .timed_message import TimedMessage
+from .timeline import from_first_volume, load_source, timeline
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.05
 MIN_TURN_S = 1.0
@@ -39,10 +47,14 @@ class ReplayEvent:
 class Player:
     """Plays a timeline on a server.
 
+    Attributes:
+        left_out: messages of a recording that are damaged, or that OpenIGTLink cannot carry again.
+
     Args:
         speed: 2 plays twice as fast, `math.inf` without a pause.
         stop: asked often; True ends the play.
         clock: seconds that never go back.
+        on_sent: gets each message that has gone out.
     """
 
     def __init__(
@@ -54,12 +66,14 @@ class Player:
         on_event: Callable[[ReplayEvent], None] = lambda event: None,
         stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
+        on_sent: Callable[[Message], None] = lambda message: None,
     ) -> None:
         if not speed > 0:
             raise CaseError(f"the speed of a replay must be above 0, got {speed}")
         self.messages, self.server, self.speed, self.loop = tuple(messages), server, speed, loop
-        self._on_event, self._stop, self._clock = on_event, stop, clock
+        self._on_event, self._stop, self._clock, self._on_sent = on_event, stop, clock, on_sent
         self._clients = 0
+        self.left_out = 0
 
     def run(self) -> None:
         """Wait for a first client, play, then serve the volumes to whoever connects, until stopped.
@@ -72,7 +86,8 @@ class Player:
             next_turn_s = self._clock() + MIN_TURN_S
             self.play_once()
             if not self.loop:
-                self.report("finished", "all was played; the last volumes are served on")
+                without = f", {self.left_out} damaged messages left out" if self.left_out else ""
+                self.report("finished", f"all was played{without}; the last volumes are served on")
                 next_turn_s = math.inf
             self._serve_until(lambda end_s=next_turn_s: self._clock() >= end_s, next_turn_s)
 
@@ -80,10 +95,20 @@ class Player:
         """Play from start to end; returns early when stopped."""
         start_s = self._clock()
         for timed in self._due(start_s):
-            self.server.broadcast(timed.load(), retain=timed.is_volume)
-            if timed.is_volume:
+            if self._send(timed) and timed.is_volume:
                 self.report("volume", f"{timed.device} at {timed.offset_s:.2f} s")
         self._poll(0.0)
+
+    def _send(self, timed: TimedMessage) -> bool:
+        try:
+            message = timed.load()
+            self.server.broadcast(message, retain=timed.is_volume)
+        except (CaseError, MessageError) as error:
+            logger.warning("left out at %.2f s: %s", timed.offset_s, error)
+            self.left_out += 1
+            return False
+        self._on_sent(message)
+        return True
 
     def _due(self, start_s: float) -> Iterator[TimedMessage]:
         for timed in self.messages:
@@ -118,22 +143,31 @@ def run_replay(
     on_event: Callable[[ReplayEvent], None] = lambda event: None,
     skip_sweep: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    calibration: str | Path | None = None,
+    frame: Frame = Frame.RAS,
 ) -> None:
     """Serve a recording until `stop` says so or Ctrl-C is pressed.
 
+    While a tracked sweep is played, clients can have volumes reconstructed from it, with the commands of PLUS.
+
     Args:
-        source: a case folder or a volume file.
+        source: a case folder, a tracked sweep or a volume file.
         port: 0 takes a free one; the event "listening" tells which.
         skip_sweep: begin at the first volume, see `from_first_volume`.
+        calibration: of the probe of a sweep, see `sweeps.calibration.read_calibration`.
+        frame: in which the clients count.
 
     Raises:
-        CaseError, VolumeError, GeometryError: the source cannot be played.
+        CaseError, SweepError, VolumeError, GeometryError: the source cannot be played.
         LinkError: the port cannot be had.
     """
-    messages = timeline(load_source(source))
+    loaded = load_source(source, None if calibration is None else read_calibration(calibration))
+    messages = timeline(loaded)
     messages = from_first_volume(messages) if skip_sweep else messages
-    with IgtlServer(host, port) as server:
-        player = Player(messages, server, speed, loop, on_event, stop)
+    service = ReconstructionService(loaded) if isinstance(loaded, Sweep) else None
+    with IgtlServer(host, port, frame, answer=service.answer if service else None) as server:
+        on_sent = service.take if service else lambda message: None
+        player = Player(messages, server, speed, loop, on_event, stop, on_sent=on_sent)
         with contextlib.suppress(KeyboardInterrupt):
             player.run()
         player.report("stopped", "the replay has ended")

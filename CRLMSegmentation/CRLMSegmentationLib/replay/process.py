@@ -28,11 +28,12 @@ class ReplayProcess:
             client = IgtlClient("127.0.0.1", replay.port)
 
     Args:
-        source: a case folder or a volume file.
+        source: a case folder, a tracked sweep or a volume file.
         port: 0 takes a free one.
         speed: 2 plays twice as fast.
         skip_sweep: begin at the first volume.
         python: the interpreter; inside Slicer that is PythonSlicer, not `sys.executable`.
+        calibration: of the probe of a sweep, as text or the path of a file.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class ReplayProcess:
         loop: bool = False,
         skip_sweep: bool = False,
         python: str = sys.executable,
+        calibration: str | Path | None = None,
     ) -> None:
         self.port = port
         self._command = [python, "-m", "CRLMSegmentationLib.replay", str(Path(source).resolve())]
         self._command += ["--port", str(port), "--speed", str(speed)]
         self._command += ["--loop"] * loop + ["--skip-sweep"] * skip_sweep
+        self._command += [] if calibration is None else ["--calibration", str(calibration)]
         self._process: subprocess.Popen | None = None
         self._events: queue.Queue[dict | None] = queue.Queue()
         self._last_error = ""

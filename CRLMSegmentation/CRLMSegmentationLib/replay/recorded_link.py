@@ -5,19 +5,26 @@ A session cannot tell it from a network. It can be paused and moved to any time.
 
 from __future__ import annotations
 
+import logging
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..core.errors import CaseError
 from ..igtl.link import LinkState
 from ..igtl.messages import Message
+from .timed_message import TimedMessage
 from .timeline import Source, load_source, timeline
+
+logger = logging.getLogger(__name__)
 
 
 class RecordedLink:
     """Plays a recording from its beginning; pause it, go on, or seek.
+
+    Attributes:
+        left_out: messages that are damaged.
 
     Args:
         source: a case or a volume, see `timeline.load_source`.
@@ -40,7 +47,8 @@ class RecordedLink:
         self._last_s = clock()
         self._position_s = 0.0
         self._sent = 0
-        self._jumped: list[Message] = []
+        self._jumped: list[TimedMessage] = []
+        self.left_out = 0
 
     @classmethod
     def open(cls, path: Path | str, speed: float = 1.0) -> RecordedLink:
@@ -54,6 +62,11 @@ class RecordedLink:
     @property
     def receiving(self) -> None:
         """Messages come whole."""
+
+    @property
+    def has_volumes(self) -> bool:
+        """Whether there will be anything to segment."""
+        return any(timed.is_volume for timed in self._messages)
 
     @property
     def duration_s(self) -> float:
@@ -78,22 +91,46 @@ class RecordedLink:
         self._last_s = self._clock()
         self._sent = bisect_right(self._offsets_s, self._position_s)
         newest = {(t.kind, t.device): t for t in self._messages[: self._sent]}
-        self._jumped = [timed.load() for timed in newest.values()]
+        self._jumped = sorted(newest.values(), key=lambda t: t.offset_s)
 
     def poll(self, budget_s: float = 0.004) -> list[Message]:
-        """The messages whose time has come since the last call, in their order."""
+        """The messages whose time has come since the last call, in their order.
+
+        Args:
+            budget_s: stop reading after this time; what is left comes with the next call.
+        """
         if self.state is LinkState.CLOSED:
             return []
         now_s = self._clock()
         if self.is_playing:
             self._position_s += (now_s - self._last_s) * self.speed
         self._last_s = now_s
-        end = bisect_right(self._offsets_s, self._position_s)
-        due = self._jumped + [timed.load() for timed in self._messages[self._sent : end]]
-        self._jumped, self._sent = [], max(end, self._sent)
+        due = self._read(now_s + budget_s)
         if self._position_s >= self.duration_s:
             self._position_s, self.is_playing = self.duration_s, False
         return due
+
+    def _read(self, end_s: float) -> list[Message]:
+        """A recording of hours, of which a jump of the clock has made all due, must not fill the memory."""
+        last = bisect_right(self._offsets_s, self._position_s)
+        messages: list[Message] = []
+        while (self._jumped or self._sent < last) and (not messages or self._clock() < end_s):
+            if self._jumped:
+                timed = self._jumped.pop(0)
+            else:
+                timed = self._messages[self._sent]
+                self._sent += 1
+            messages += self._loaded(timed)
+        return messages
+
+    def _loaded(self, timed: TimedMessage) -> Iterable[Message]:
+        """A message, or none where it is damaged: that must not end the replay."""
+        try:
+            return [timed.load()]
+        except CaseError as error:
+            logger.warning("left out at %.2f s: %s", timed.offset_s, error)
+            self.left_out += 1
+            return []
 
     def close(self) -> None:
         self.state, self.state_reason, self.is_playing = LinkState.CLOSED, "closed", False

@@ -7,8 +7,8 @@ same results. Their age must be judged by when they arrive.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Union
 
@@ -18,65 +18,58 @@ from ..core.volume import Volume, read_volume
 from ..igtl.messages import (
     STATUS_OK,
     TRANSFORM_STATUS_KEY,
-    ImageMessage,
     Message,
     TransformMessage,
     check_transform,
     image_of,
 )
+from ..sweeps.calibration import Calibration
+from ..sweeps.sequence_io import is_sequence, read_sequence
+from .recording_messages import messages_of_recording
+from .sweep_messages import Sweep, messages_of_sweep
+from .timed_message import TimedMessage
 
 DEFAULT_DEVICE = "recvol_Reference"
 """What PLUS calls a reconstructed volume; the name of a volume that comes from a file."""
 
-Source = Union[Case, Volume]
+Source = Union[Case, Sweep, Volume]
 
 
-@dataclass(frozen=True, eq=False)
-class TimedMessage:
-    """A message of a recording, which need not be in memory yet.
+def load_source(path: Path | str, calibration: Calibration | None = None) -> Source:
+    """A case folder (or the `case.json` in it), a tracked sweep of PLUS, or a single volume file.
 
-    Attributes:
-        offset_s: seconds after the start of the recording at which it goes out.
-        device: of the message.
-        kind: type of the message.
-        is_volume: it is an image of more than one slice.
-        load: reads the message; raises CaseError where it is damaged.
-    """
+    The messages of a recording are checked one by one when they are due, so that it begins at once.
 
-    offset_s: float
-    device: str
-    kind: type[Message]
-    is_volume: bool
-    load: Callable[[], Message]
-
-    @classmethod
-    def at_hand(cls, offset_s: float, message: Message) -> TimedMessage:
-        """A message that is in memory."""
-        is_volume = isinstance(message, ImageMessage) and message.is_volume
-        return cls(offset_s, message.device, type(message), is_volume, lambda: message)
-
-
-def load_source(path: Path | str) -> Source:
-    """A case folder (or the `case.json` in it) or a single volume file.
+    Args:
+        calibration: of the probe of a sweep; others do not need it.
 
     Raises:
-        CaseError, VolumeError, GeometryError: neither of them, or damaged.
+        CaseError, SweepError, VolumeError, GeometryError: none of them, or damaged.
     """
     path = Path(path)
     path = path.parent if path.name == CASE_FILE else path
-    return load_case(path) if path.is_dir() else replace(read_volume(path), device=DEFAULT_DEVICE)
+    if path.is_dir():
+        return load_case(path, verify_recording=False)
+    if path.is_file() and is_sequence(path):
+        return Sweep(read_sequence(path), calibration)
+    return replace(read_volume(path), device=DEFAULT_DEVICE)
 
 
 def timeline(source: Source) -> tuple[TimedMessage, ...]:
     """All messages of a recording in the order of their times; volumes before transforms of the same time.
 
-    A volume whose time is unknown (0) belongs to the start.
+    A volume whose time is unknown (0) belongs to the start. A case with a recording plays what that holds, in the
+    order and at the pace in which it came.
 
     Raises:
         CaseError: a time is no number, or a transform cannot be sent.
     """
     if isinstance(source, Volume):
         return (TimedMessage.at_hand(0.0, image_of(source)),)
+    if isinstance(source, Sweep):
+        return messages_of_sweep(source)
+    if source.recording:
+        return messages_of_recording(source)
     volumes = [image_of(source.volume(index)) for index in range(len(source.volumes))]
     messages: list[Message] = [*volumes, *(_transform_of(sample) for sample in source.tracking_samples())]
     if any(not math.isfinite(m.timestamp_s) or m.timestamp_s < 0 for m in messages):

@@ -1,0 +1,100 @@
+"""What a recording knows of a message without reading all of its body."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .packing import EXTENDED_HEADER, FULL_NAME_KEY, HEADER_BYTES, MAX_NAME_BYTES, Header
+
+IMAGE_HEADER = struct.Struct(">HBBBB3H12f6H")
+METADATA_ENTRY = struct.Struct(">HHI")
+BIG_ENDIAN = 1
+ReadBody = Callable[[int, int], bytes]
+"""Gives bytes of a body: from where, how many."""
+
+
+class Entry(NamedTuple):
+    """A message of a recording, without its content.
+
+    Attributes:
+        received_s: when it was complete here, seconds since 1970; never less than that of the message before.
+        offset_bytes: where its header begins in `messages.igtl`.
+        size_bytes: header and body.
+        device: the full name, also where the header cuts it.
+        shape: of an IMAGE, (K, J, I) or (K, J, I, components); None for other types.
+    """
+
+    received_s: float
+    offset_bytes: int
+    size_bytes: int
+    type: str
+    device: str
+    timestamp_s: float
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def is_volume(self) -> bool:
+        """An image of more than one slice."""
+        return self.shape is not None and self.shape[0] > 1
+
+
+class ImageLayout(NamedTuple):
+    """Where and how the voxels of an IMAGE lie in its body; `scalar_type` is OpenIGTLink's number."""
+
+    shape: tuple[int, ...]
+    scalar_type: int
+    is_big_endian: bool
+    voxels_at_bytes: int
+
+
+def entry_of(header: Header, read: ReadBody, offset_bytes: int, received_s: float) -> Entry:
+    """What is to be known of a message without reading all of its body."""
+    layout = image_layout(header, read)
+    shape = layout.shape if layout else None
+    size_bytes = HEADER_BYTES + header.body_bytes
+    # Each name is kept once, not a million times.
+    kind, device = sys.intern(header.type), sys.intern(_full_name(header, read))
+    return Entry(received_s, offset_bytes, size_bytes, kind, device, header.timestamp_s, shape)
+
+
+def image_layout(header: Header, read: ReadBody) -> ImageLayout | None:
+    """How the voxels of an IMAGE lie in its body; None for other types, and where the body is too short to say."""
+    if header.type != "IMAGE":
+        return None
+    try:
+        start = EXTENDED_HEADER.unpack(read(0, EXTENDED_HEADER.size))[0] if header.version > 1 else 0
+        _, components, scalar_type, endian, _, i, j, k, *_ = IMAGE_HEADER.unpack(read(start, IMAGE_HEADER.size))
+    except struct.error:
+        return None
+    shape = (k, j, i) if components == 1 else (k, j, i, components)
+    return ImageLayout(shape, scalar_type, endian == BIG_ENDIAN, start + IMAGE_HEADER.size)
+
+
+def _full_name(header: Header, read: ReadBody) -> str:
+    """Only a name that fills the header may be longer; it then stands in the metadata at the end of the body."""
+    if header.version == 1 or len(header.device) < MAX_NAME_BYTES:
+        return header.device
+    try:
+        _, index, strings, _ = EXTENDED_HEADER.unpack(read(0, EXTENDED_HEADER.size))
+        start = header.body_bytes - index - strings
+        if start < EXTENDED_HEADER.size:
+            return header.device
+        return _metadata_of(read(start, index), read(start + index, strings)).get(FULL_NAME_KEY, header.device)
+    except struct.error:
+        return header.device
+
+
+def _metadata_of(index: bytes, strings: bytes) -> dict[str, str]:
+    metadata, position = {}, 0
+    for key_bytes, _, value_bytes in METADATA_ENTRY.iter_unpack(bytes(index[2:])):
+        middle, end = position + key_bytes, position + key_bytes + value_bytes
+        metadata[_text(strings[position:middle])] = _text(strings[middle:end])
+        position = end
+    return metadata
+
+
+def _text(data: bytes) -> str:
+    return bytes(data).decode("utf8", "replace")

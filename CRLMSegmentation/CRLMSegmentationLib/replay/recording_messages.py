@@ -1,0 +1,70 @@
+"""What a recording has kept of a link, as messages that are read when they are due."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from functools import partial
+
+from ..core.case import Case
+from ..core.errors import CaseError, MessageError
+from ..igtl.journal import Journal, read_journal
+from ..igtl.journal_entry import Entry
+from ..igtl.messages import (
+    ImageMessage,
+    Message,
+    PointMessage,
+    PolyDataMessage,
+    StatusMessage,
+    StringMessage,
+    TransformMessage,
+)
+from .timed_message import TimedMessage
+
+logger = logging.getLogger(__name__)
+
+KINDS: dict[str, type[Message]] = {
+    "IMAGE": ImageMessage,
+    "TRANSFORM": TransformMessage,
+    "STRING": StringMessage,
+    "STATUS": StatusMessage,
+    "POINT": PointMessage,
+    "POLYDATA": PolyDataMessage,
+}
+"""What a replay can send, by its name on the wire."""
+
+
+def messages_of_recording(case: Case) -> tuple[TimedMessage, ...]:
+    """All messages in the order and at the pace in which they came; types that cannot be sent are left out.
+
+    Raises:
+        CaseError: the recording cannot be read.
+    """
+    journal = _journal_of(case)
+    left_out = Counter(entry.type for entry in journal.entries if entry.type not in KINDS)
+    if left_out:
+        logger.warning("messages of unknown types are left out of the replay: %s", dict(left_out))
+    entries = [entry for entry in journal.entries if entry.type in KINDS]
+    start_s = entries[0].received_s if entries else 0.0
+    return tuple(
+        TimedMessage(e.received_s - start_s, e.device, KINDS[e.type], e.is_volume, partial(_load, journal, e))
+        for e in entries
+    )
+
+
+def _journal_of(case: Case) -> Journal:
+    try:
+        return read_journal(case.folder / case.recording, case.folder / case.arrivals if case.arrivals else None)
+    except OSError as error:
+        raise CaseError(
+            f"{case.recording} of {case.case_id} cannot be read: {error.strerror}; copy it again"
+        ) from error
+
+
+def _load(journal: Journal, entry: Entry) -> Message:
+    try:
+        return journal.load(entry)
+    except MessageError as error:
+        raise CaseError(str(error)) from error
+    except OSError as error:
+        raise CaseError(f"{journal.path} cannot be read: {error.strerror}") from error

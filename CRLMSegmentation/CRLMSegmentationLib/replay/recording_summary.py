@@ -1,0 +1,118 @@
+"""What a recording holds, in numbers and words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ..igtl.journal import Journal
+from ..igtl.packing import is_known
+
+STARTED, CONNECTED, LINK_LOST, LOST, ENDED = "started", "connected", "link lost", "messages lost", "ended"
+"""Events of a recording."""
+A_CRASH = "a crash"
+ROLES = {"ProbeToReference": "probe", "StylusToReference": "pointer", "ReferenceToTracker": "liver_sensor"}
+"""What devices with the names that PLUS gives are."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recording that has become a case.
+
+    Attributes:
+        seconds: from the first message to the last.
+        volumes: those that can be segmented.
+        unreadable: messages that are recorded as they came, but whose content is damaged.
+        unknown: messages of types that this program does not know, by type; recorded as they came.
+        lost: messages that never came to be recorded, by reason.
+        reconnections: how often the link was lost and came back.
+        ended_by: why it ended; "a crash" where it does not say.
+        left_out: what the case lacks, since there was no room for it.
+    """
+
+    folder: Path
+    messages: int
+    volumes: int
+    seconds: float
+    size_bytes: int
+    unreadable: int
+    unknown: dict[str, int]
+    lost: dict[str, int]
+    reconnections: int
+    ended_by: str
+    left_out: tuple[str, ...] = ()
+
+
+def summary_of(journal: Journal, volumes: int, unreadable: int, left_out: tuple[str, ...]) -> Recorded:
+    """Count what is in a recording.
+
+    Args:
+        volumes, unreadable, left_out: what only reading it has shown.
+    """
+    return Recorded(
+        folder=journal.path.parent,
+        messages=len(journal.entries),
+        volumes=volumes,
+        seconds=journal.duration_s,
+        size_bytes=journal.end_bytes,
+        unreadable=unreadable,
+        unknown=dict(Counter(entry.type for entry in journal.entries if not is_known(entry.type))),
+        lost=_lost(journal),
+        reconnections=max(0, sum(event.event == CONNECTED for event in journal.events) - 1),
+        ended_by=next((str(event.about.get("why")) for event in journal.events if event.event == ENDED), A_CRASH),
+        left_out=left_out,
+    )
+
+
+def sentence_of(recorded: Recorded) -> str:
+    """What was recorded, in one line for a terminal."""
+    volumes = "1 volume" if recorded.volumes == 1 else f"{recorded.volumes} volumes"
+    parts = [f"{recorded.messages} messages, {volumes}, {recorded.seconds:.1f} s, {recorded.size_bytes / 1e6:.1f} MB"]
+    parts += [f"{count} lost: {reason}" for reason, count in recorded.lost.items()]
+    if recorded.reconnections:
+        parts.append(f"link lost and found again {recorded.reconnections} times")
+    if recorded.unreadable:
+        parts.append(f"{recorded.unreadable} of them unreadable, kept as they came")
+    parts += [f"{count} of the unknown type {kind}, kept as they came" for kind, count in recorded.unknown.items()]
+    parts += [f"no room for {name}" for name in recorded.left_out]
+    return "; ".join(parts)
+
+
+def roles_in(journal: Journal) -> dict[str, str]:
+    """What the devices are that have the names of PLUS: role to device."""
+    present = {entry.device for entry in journal.entries if entry.type == "TRANSFORM"}
+    return {role: device for device, role in ROLES.items() if device in present}
+
+
+def _lost(journal: Journal) -> dict[str, int]:
+    lost: Counter[str] = Counter()
+    for event in journal.events:
+        if event.event == LOST and isinstance(event.about.get("count"), int):
+            lost[str(event.about.get("reason"))] += event.about["count"]
+    return dict(lost)
+
+
+def source_of(journal: Journal, recorded: Recorded) -> dict:
+    """Where the case came from; nothing of it is about a patient."""
+    started = next((event.about for event in journal.events if event.event == STARTED), {})
+    return {
+        "kind": "recorded",
+        "host": started.get("host"),
+        "port": started.get("port"),
+        "started": _iso(journal.entries[0].received_s),
+        "ended": _iso(journal.entries[-1].received_s),
+        "ended_by": recorded.ended_by,
+        "messages": dict(Counter(entry.type for entry in journal.entries)),
+        "lost": recorded.lost,
+        "unreadable": recorded.unreadable,
+        "reconnections": recorded.reconnections,
+    }
+
+
+def _iso(time_s: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(time_s, timezone.utc).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):  # a time that was guessed from a clock that is wrong
+        return None

@@ -1,0 +1,237 @@
+"""The files of a recording: written whole, read lazily, and readable whatever a crash has left."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.errors import MessageError
+from CRLMSegmentationLib.igtl import journal_writer
+from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
+from CRLMSegmentationLib.igtl.journal_writer import JournalWriter, RecordingError
+from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
+from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from recording_helpers import START_S, every_kind, pose, raw, raw_image, volume, write_recording
+
+
+def read(folder: Path) -> Journal:
+    return read_journal(folder / MESSAGES_FILE, folder / ARRIVALS_FILE)
+
+
+def data_of(journal: Journal) -> list[bytes]:
+    whole = journal.path.read_bytes()
+    return [whole[e.offset_bytes : e.offset_bytes + e.size_bytes] for e in journal.entries]
+
+
+def test_every_kind_of_message_comes_back_as_it_came(tmp_path: Path) -> None:
+    messages = every_kind()
+    packed = [pack(message, 2) for message in messages]
+    write_recording(tmp_path, packed)
+    journal = read(tmp_path)
+    assert data_of(journal) == packed
+    assert [e.device for e in journal.entries] == [m.device for m in messages]
+    assert [type(journal.load(e)) for e in journal.entries] == [type(m) for m in messages]
+    np.testing.assert_array_equal(journal.load(journal.entries[4]).array, messages[4].array)
+    assert journal.load(journal.entries[1]).status == "MISSING"
+
+
+def test_volumes_and_single_images_are_told_apart_without_reading_them(tmp_path: Path) -> None:
+    write_recording(tmp_path, [pack(message, 2) for message in every_kind()])
+    shapes = [(e.shape, e.is_volume) for e in read(tmp_path).entries if e.type == "IMAGE"]
+    assert shapes == [((1, 3, 4), False), ((1, 3, 4, 3), False), ((4, 3, 2), True)]
+
+
+def test_name_that_the_header_cuts_is_read_whole(tmp_path: Path) -> None:
+    write_recording(tmp_path, [pack(pose(0, "ReferenceFromAVeryLongDeviceToTracker"), 2)])
+    line = json.loads((tmp_path / ARRIVALS_FILE).read_text())
+    assert read(tmp_path).entries[0].device == line["device"] == "ReferenceFromAVeryLongDeviceToTracker"
+
+
+def test_unknown_types_are_kept_as_they_came(tmp_path: Path) -> None:
+    messages = [raw("COLORT", b"12345"), raw("NDARRAY", b""), pack(pose(), 2)]
+    write_recording(tmp_path, messages)
+    journal = read(tmp_path)
+    assert data_of(journal) == messages
+    with pytest.raises(MessageError):
+        journal.load(journal.entries[0])
+
+
+message_bytes = st.one_of(
+    st.builds(
+        lambda number, device, status, version: pack(pose(number, device, status), version),
+        st.integers(0, 10**6),
+        st.text("abcdefghij_", min_size=1, max_size=40),
+        st.sampled_from(["OK", "MISSING"]),
+        st.sampled_from([1, 2]),
+    ),
+    st.builds(
+        lambda number, shape, version: pack(volume(number, shape), version),
+        st.integers(0, 200),
+        st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)),
+        st.sampled_from([1, 2]),
+    ),
+    st.builds(
+        raw,
+        st.text("ABCDEFGH", min_size=1, max_size=12),
+        st.binary(max_size=200),
+        st.text("abc", max_size=20),
+        st.sampled_from([1, 2]),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(messages=st.lists(message_bytes, min_size=1, max_size=6), cut=st.integers(0, 10**6), has_arrivals=st.booleans())
+def test_whatever_comes_is_found_again(
+    tmp_path_factory: pytest.TempPathFactory, messages: list[bytes], cut: int, has_arrivals: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("recording")
+    whole = write_recording(folder, messages)
+    if not has_arrivals:
+        (folder / ARRIVALS_FILE).unlink()
+    assert data_of(read(folder)) == messages
+    os.truncate(folder / MESSAGES_FILE, cut % (len(whole) + 1))
+    journal = read(folder)
+    ends = np.cumsum([len(data) for data in messages])
+    kept = int((ends <= cut % (len(whole) + 1)).sum())
+    assert data_of(journal) == messages[:kept]
+    assert journal.is_cut_short == (journal.surplus_bytes > 0)
+
+
+def test_cut_at_any_byte_of_its_last_message_a_recording_keeps_those_before(tmp_path: Path) -> None:
+    messages = [pack(pose(1), 2), pack(volume(2), 2), pack(pose(3, "ReferenceFromAVeryLongDeviceToTracker"), 2)]
+    whole = write_recording(tmp_path, messages)
+    for size in range(len(whole) - 1, len(whole) - len(messages[-1]) - 1, -1):
+        os.truncate(tmp_path / MESSAGES_FILE, size)
+        journal = read(tmp_path)
+        assert data_of(journal) == messages[:2]
+        assert journal.end_bytes + journal.surplus_bytes == size
+        assert journal.is_cut_short == (size > journal.end_bytes)
+
+
+def test_arrivals_cut_short_or_damaged_cost_only_times(tmp_path: Path) -> None:
+    messages = [pack(pose(number), 2) for number in range(0, 600, 60)]
+    write_recording(tmp_path, messages)
+    path = tmp_path / ARRIVALS_FILE
+    lines = path.read_bytes().splitlines(keepends=True)
+    first_s = json.loads(lines[0])["received_s"]
+    damaged = [b"\0\0\xff\n", b'{"received_s": NaN, "offset": 0, "bytes": 1}\n', b"[]\n", b'{"event": 7}\n']
+    path.write_bytes(lines[0] + b"".join(damaged) + lines[1][:20])
+    journal = read(tmp_path)
+    assert data_of(journal) == messages
+    times_s = [e.received_s - first_s for e in journal.entries]
+    assert times_s == pytest.approx(range(10), abs=1e-3)  # as the messages themselves say
+
+
+def test_times_that_are_guessed_never_go_back_nor_leap_over_years(tmp_path: Path) -> None:
+    messages = [pack(m, 2) for m in (pose(600), pose(0), pose(660), TransformMessage("Odd", 4e9, np.eye(4)), pose(720))]
+    write_recording(tmp_path, messages)
+    (tmp_path / ARRIVALS_FILE).unlink()
+    times_s = [e.received_s for e in read(tmp_path).entries]
+    assert [t - times_s[0] for t in times_s] == pytest.approx([0, 0, 1, 11, 11])
+
+
+def test_damaged_header_is_passed_over_where_its_arrival_is_known(tmp_path: Path) -> None:
+    messages = [pack(pose(number), 2) for number in range(4)]
+    write_recording(tmp_path, messages)
+    with (tmp_path / MESSAGES_FILE).open("r+b") as stream:
+        stream.seek(len(messages[0]))
+        stream.write(bytes(HEADER_BYTES))
+    assert data_of(read(tmp_path)) == [messages[0], *messages[2:]]
+    (tmp_path / ARRIVALS_FILE).unlink()
+    journal = read(tmp_path)
+    assert data_of(journal) == messages[:1]
+    assert not journal.is_cut_short
+    assert journal.surplus_bytes == 3 * len(messages[0])
+
+
+def test_damaged_body_is_told_and_the_others_are_read(tmp_path: Path) -> None:
+    write_recording(tmp_path, [pack(pose(1), 2), raw("TRANSFORM", b"short"), pack(pose(2), 2)])
+    journal = read(tmp_path)
+    with pytest.raises(MessageError, match=r"TRANSFORM"):
+        journal.load(journal.entries[1])
+    assert isinstance(journal.load(journal.entries[2]), TransformMessage)
+
+
+def test_body_that_a_power_cut_has_blanked_is_noticed(tmp_path: Path) -> None:
+    data = pack(volume(), 2)
+    write_recording(tmp_path, [data])
+    with (tmp_path / MESSAGES_FILE).open("r+b") as stream:
+        stream.seek(len(data) - 10)
+        stream.write(bytes(10))
+    journal = read(tmp_path)
+    with pytest.raises(MessageError, match="checksum"):
+        journal.load(journal.entries[0])
+
+
+def test_recording_larger_than_the_memory_is_walked_through_at_once(tmp_path: Path) -> None:
+    body_bytes, count = 500 << 20, 10
+    header = raw("BIG", b"")[:42] + body_bytes.to_bytes(8, "big") + bytes(8)
+    with (tmp_path / MESSAGES_FILE).open("wb") as stream:
+        for number in range(count):
+            stream.seek(number * (HEADER_BYTES + body_bytes))
+            stream.write(header)
+        stream.seek(count * (HEADER_BYTES + body_bytes))
+        stream.write(raw_image(np.ones((2, 2, 2), np.uint8), np.eye(4)))
+    journal = read(tmp_path)
+    assert len(journal.entries) == count + 1
+    assert isinstance(journal.load(journal.entries[-1]), ImageMessage)
+    assert journal.entries[-1].offset_bytes > 5e9
+
+
+def test_disk_that_fills_up_within_a_message_leaves_whole_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = [pack(pose(number), 2) for number in range(3)]
+    room, write = [2 * len(data[0]) + 30], os.write
+
+    def scarce(number: int, part: memoryview) -> int:
+        if bytes(part[:1]) == b"{":
+            return write(number, part)
+        if room[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        count = write(number, part[: room[0]])
+        room[0] -= count
+        return count
+
+    monkeypatch.setattr(journal_writer.os, "write", scarce)
+    writer = JournalWriter(tmp_path)
+    for message in data[:2]:
+        writer.append(memoryview(message)[:HEADER_BYTES], memoryview(message)[HEADER_BYTES:])
+    with pytest.raises(RecordingError, match="disk is full"):
+        writer.append(memoryview(data[2])[:HEADER_BYTES], memoryview(data[2])[HEADER_BYTES:])
+    assert (writer.messages, writer.recorded_bytes) == (2, 2 * len(data[0]))
+    writer.close()
+    assert (tmp_path / MESSAGES_FILE).read_bytes() == data[0] + data[1]
+
+
+def test_disk_that_cannot_put_away_what_it_took_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(number: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(journal_writer, "_fdatasync", broken)
+    writer = JournalWriter(tmp_path, sync_every_s=0.01)
+    writer._syncing.join(5)
+    message = pack(pose(), 2)
+    with pytest.raises(RecordingError, match="disk reports an error"):
+        writer.append(memoryview(message)[:HEADER_BYTES], memoryview(message)[HEADER_BYTES:])
+    writer.close()
+
+
+def test_recording_is_not_written_over(tmp_path: Path) -> None:
+    write_recording(tmp_path, [pack(pose(), 2)])
+    with pytest.raises(RecordingError, match="File exists"):
+        JournalWriter(tmp_path)
+
+
+def test_events_stand_between_the_messages(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path)
+    writer.note("link lost", why="the server closed the connection")
+    writer.close()
+    (event,) = read(tmp_path).events
+    assert (event.event, event.about) == ("link lost", {"why": "the server closed the connection"})
+    assert event.received_s > START_S

@@ -1,0 +1,47 @@
+"""kill -9 at any moment: what had arrived is there."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from CRLMSegmentationLib.core.case import load_case
+from CRLMSegmentationLib.core.errors import CaseError
+from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.replay.recording_case import recover
+from CRLMSegmentationLib.replay.timeline import timeline
+from recording_helpers import Sender, recorder_process, reports_of, stream_of_messages
+
+
+def kill_after(port: int, out: Path, seconds: float) -> dict:
+    """Kill a recorder so long after its first message; returns what it reported last."""
+    with recorder_process(port, out) as process:
+        reports = reports_of(process)
+        first = next(r for r in reports if r["messages"] > 0)
+        timer = threading.Timer(seconds, os.kill, (process.pid, getattr(signal, "SIGKILL", signal.SIGTERM)))
+        timer.start()
+        return [first, *reports][-1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_a_random_moment_it_has_kept_all_that_it_had_reported(tmp_path: Path, seed: int) -> None:
+    out = tmp_path / "r"
+    with Sender(stream_of_messages(volume_every=8, voxels=120), per_s=400) as sender:
+        reported = kill_after(sender.port, out, random.Random(seed).uniform(0.1, 1.2))
+    with pytest.raises(CaseError, match="crlm-seg recover"):
+        load_case(out)
+    recovered = recover(out)
+    sent = list(sender.sent)
+    assert reported["messages"] <= recovered.messages <= len(sent)
+    assert (out / MESSAGES_FILE).read_bytes() == b"".join(sent[: recovered.messages])
+    case = load_case(out)
+    assert len(case.volumes) == recovered.volumes > 0
+    assert len(timeline(case)) == recovered.messages
+    assert all(t.load().device for t in timeline(case)[-9:])
+    assert recovered.ended_by == "a crash"
+    arrivals = read_journal(out / MESSAGES_FILE, out / ARRIVALS_FILE)
+    assert [e.event for e in arrivals.events] == ["started", "connected"]
