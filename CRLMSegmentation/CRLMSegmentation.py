@@ -105,6 +105,7 @@ class CRLMSegmentationParameterNode:
     opacity: Annotated[float, WithinRange(0.0, 1.0), Default(0.8)]
     outlineOnly: Annotated[bool, Default(False)]
     outputFolder: Path
+    sharePort: Annotated[int, WithinRange(1, 65535), Default(18945)]
 
 
 class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -149,6 +150,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui = self.ui
         for button, handler in (
             (ui.connectButton, self.onConnect),
+            (ui.liveButton, self.onLive),
             (ui.playButton, self.onPlay),
             (ui.placeButton, self.onPlace),
             (ui.tipButton, self.onSeedAtTip),
@@ -159,6 +161,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.redoButton, lambda *_: self._do(lambda room: room.ledger.redo())),
             (ui.removeButton, self.onRemove),
             (ui.saveButton, self.onSave),
+            (ui.shareButton, self.onShare),
             (ui.runPreflightButton, self.onPreflight),
             (ui.installButton, self.onInstall),
             (ui.copyLogButton, self.onCopyLog),
@@ -333,6 +336,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._do(lambda room: self.logic.connectOrDisconnect(host, port))
         self._refresh()
 
+    def onLive(self, *_args):
+        self._do(lambda room: self.logic.source.start_or_stop_live())
+        self._refresh()
+
     def onConnectorChosen(self, node):
         if node is not None or self.logic.room is not None:  # a closing scene must not start anything
             self._do(lambda room: self.logic.source.use_connector(node))
@@ -406,6 +413,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             slicer.util.showStatusMessage(_("Saved to {folder}").format(folder=folder), 10000)
             self._say(_("Saved to {folder}").format(folder=folder))
 
+    def onShare(self, *_args):
+        self._do(lambda room: self.logic.startOrStopSharing(self.ui.sharePortSpinBox.value))
+        self._refresh()
+
     def onOutputFolder(self, folder):
         self.ui.outputDirectoryButton.text = _("into {folder}").format(folder=Path(folder).name)
 
@@ -472,10 +483,11 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for label, text in self.logic.statusTexts().items():
             getattr(self.ui, label).setText(text)
         self._refreshSource(room)
+        self.ui.shareButton.setText(self.logic.shareText())
         self._refreshProgress(room, rows)
         self._refreshLesions(rows)
         self._refreshPreflight()
-        problem = room.engine_problem if room else ""
+        problem = self.logic.problem()
         if problem and self._shown.get("problem") != problem:
             self._say(problem)
         self._shown["problem"] = problem
@@ -484,6 +496,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui, recording = self.ui, self.logic.recording
         connected = self.logic.source is not None and self.logic.source.is_network
         ui.connectButton.setText(_("Disconnect") if connected else _("Connect"))
+        ui.liveButton.setEnabled(connected)
+        ui.liveButton.setText(self.logic.liveText())
         ui.playButton.setText(_("Pause") if recording is not None and recording.is_playing else _("Play"))
         if recording is not None:
             wasBlocked = ui.positionSlider.blockSignals(True)  # only the user seeks
@@ -571,6 +585,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
     Attributes:
         room: the session in the scene, see `CRLMSegmentationLib.room.room.Room`; None before it is opened.
         source: where it takes its volumes from, see `CRLMSegmentationLib.room.source.Source`.
+        publisher: offers results to others, see `CRLMSegmentationLib.room.publishing.Publisher`.
     """
 
     def __init__(self, makeEngine: Optional[Callable] = None):
@@ -578,6 +593,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         self.makeEngine = makeEngine or self._makeWorker
         self.room: Any = None
         self.source: Any = None
+        self.publisher: Any = None
 
     def getParameterNode(self):
         return CRLMSegmentationParameterNode(super().getParameterNode())
@@ -588,6 +604,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         """Load the model's description and start its worker."""
         from CRLMSegmentationLib.core import i18n
         from CRLMSegmentationLib.inference.model_package import model_or_default
+        from CRLMSegmentationLib.room.publishing import Publisher
         from CRLMSegmentationLib.room.room import Room
         from CRLMSegmentationLib.room.source import Source
         from CRLMSegmentationLib.session import Session
@@ -595,11 +612,14 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         i18n.translator = lambda text: translate("CRLMSegmentation", text)
         model = model_or_default(modelFolder)
         self.room = Room(slicer.mrmlScene, Session(self.makeEngine(model), model), self.pythonExecutable())
-        self.source = Source(self.room)
+        self.source, self.publisher = Source(self.room), Publisher(self.room)
 
     def closeRoom(self):
-        """End the link and the worker with everything they have started."""
+        """End the links and the worker with everything they have started."""
         room, self.room, self.source = self.room, None, None
+        publisher, self.publisher = self.publisher, None
+        if publisher is not None:
+            publisher.stop()
         if room is not None:
             room.close()
 
@@ -607,6 +627,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         before = self.room.volume.node
         self.source.follow_connector()
         self.room.tick()
+        self.publisher.look()
         if self.room.volume.node is not None and self.room.volume.node is not before:
             slicer.util.setSliceViewerLayers(background=self.room.volume.node, fit=True)
 
@@ -644,6 +665,13 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
             self.source.stop()
         else:
             self.source.connect(host, port)
+
+    def startOrStopSharing(self, port: int):
+        """Offer results to other programs on this machine, or no longer."""
+        if self.publisher.port is None:
+            self.publisher.start(port)
+        else:
+            self.publisher.stop()
 
     def startPlacing(self):
         """Let the user click the next seed into the views; one that was not placed yet is used first."""
@@ -730,6 +758,12 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         if self.room is not None:
             self.room.note(text)
 
+    def problem(self) -> str:
+        """What keeps the worker or the server from doing what is wanted, or nothing."""
+        if self.room is None:
+            return ""
+        return self.room.engine_problem or (self.source.live.live_reason if self.source.live is not None else "")
+
     def logText(self) -> str:
         return "\n".join(self.room.log) if self.room is not None else ""
 
@@ -738,6 +772,16 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         from CRLMSegmentationLib.room.texts import status_texts
 
         return status_texts(self.room)
+
+    def liveText(self) -> str:
+        from CRLMSegmentationLib.room.texts import live_text
+
+        return live_text(self.source)
+
+    def shareText(self) -> str:
+        from CRLMSegmentationLib.room.texts import share_text
+
+        return share_text(self.publisher)
 
     @staticmethod
     def progressText(row) -> str:

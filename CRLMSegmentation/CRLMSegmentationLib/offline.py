@@ -16,7 +16,9 @@ from .driver import OnProgress, wait_for_lesion, wait_for_model
 from .inference.model_package import ModelPackage, model_or_default
 from .inference.worker_engine import WorkerEngine
 from .outputs import check_places, whole_files
+from .reconstructing import load_sweep, reconstruct
 from .session import LesionResult, ModelReady, Session
+from .sweeps.sequence_io import is_sequence
 
 Seed = tuple[float, float, float]
 SEGMENTATION_SUFFIX = ".seg.nrrd"
@@ -32,10 +34,13 @@ def segment_file(
     report: Path | None = None,
     mirroring: bool = False,
     on_progress: OnProgress = lambda *_: None,
+    calibration: str | None = None,
 ) -> list[LesionResult]:
     """Segment a volume file and write the segmentation, and a JSON report where one is wanted.
 
     Args:
+        path: of a volume, or of a tracked sweep, from which a volume is reconstructed first.
+        calibration: of the sweep, see `sweeps.calibration.read_calibration`.
         out: .seg.nrrd for Slicer, another volume suffix for labels 1, 2, ... in the order of the seeds.
 
     Raises:
@@ -47,7 +52,7 @@ def segment_file(
         raise CrlmError(f"{out.name}: write a segmentation as .seg.nrrd, or as labels in {' '.join(VOLUME_SUFFIXES)}")
     places = [out] if report is None else [out, report]
     check_places(places, inputs=[path])
-    volume = read_volume(path)
+    volume = _volume_of(path, calibration, on_progress)
     for seed in seeds:
         check_seed(volume, np.array(seed))
     model = model_or_default(model_folder)
@@ -61,6 +66,12 @@ def segment_file(
         before = "lesion before it is" if len(results) == 1 else f"{len(results)} lesions before it are"
         raise WorkerError(f"{failure}; the {before} in {out}") from failure
     return results
+
+
+def _volume_of(path: Path, calibration: str | None, on_progress: OnProgress) -> Volume:
+    if not path.is_dir() and not (path.is_file() and is_sequence(path)):
+        return read_volume(path)
+    return reconstruct(load_sweep(path, calibration), on_progress=on_progress).volume
 
 
 def segment_volume(

@@ -2,8 +2,8 @@
 
 from .app import app
 from .information import info
-from .recordings import replay
+from .recordings import reconstruct, record, recover, replay
 from .segmenting import demo, phantom, segment
 
-for _command in (demo, replay, segment, phantom, info):
+for _command in (demo, replay, record, recover, reconstruct, segment, phantom, info):
     app.command()(_command)

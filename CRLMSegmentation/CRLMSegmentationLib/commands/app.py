@@ -9,6 +9,13 @@ from typing import Annotated, Optional
 import typer
 
 ModelOption = Annotated[Optional[Path], typer.Option(help="Model folder; default: the shipped model.")]
+CalibrationOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="FILE|MATRIX",
+        help="Of a sweep: ImageToProbe as 16 numbers, a text file of them, or a PLUS configuration (.xml).",
+    ),
+]
 
 app = typer.Typer(
     name="crlm-seg",

@@ -5,28 +5,36 @@ from __future__ import annotations
 import ipaddress
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from ..igtl.sockets import DEFAULT_PORT
+from .app import CalibrationOption
+from .showing import bars
 
 if TYPE_CHECKING:
     from ..replay.player import ReplayEvent
 
 EXPOSED = "Note: whoever reaches {host} over the network can connect; OpenIGTLink knows no passwords."
+PeerOption = Annotated[
+    str, typer.Option(help="Who is at the other end: plus and slicer count in RAS, custusx in LPS.", metavar="NAME")
+]
 
 
 def replay(
-    case: Annotated[Path, typer.Argument(help="Case folder, or a volume (.nrrd .mha .nii.gz).")],
+    source: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder, tracked sweep (.igs.mha), or volume.")],
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than this machine need e.g. 0.0.0.0.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
     speed: Annotated[float, typer.Option(help="2 plays twice as fast.")] = 1.0,
     loop: Annotated[bool, typer.Option("--loop", help="Start again at the end.")] = False,
+    calibration: CalibrationOption = None,
+    peer: PeerOption = "plus",
 ) -> None:
     """Play a recorded case over OpenIGTLink until Ctrl-C, which ends it with exit code 0."""
+    from ..igtl.peers import peer_named
     from ..replay.player import run_replay
 
     if not (speed > 0 and math.isfinite(speed)):
@@ -37,7 +45,69 @@ def replay(
         if event.kind == "listening" and not _is_loopback(host):
             typer.echo(EXPOSED.format(host=host), err=True)
 
-    run_replay(case, host, port, speed, loop, show)
+    run_replay(source, host, port, speed, loop, show, calibration=calibration, frame=peer_named(peer).frame)
+
+
+def record(
+    out: Annotated[Path, typer.Option(help="Folder of the case; made if need be.")],
+    host: Annotated[str, typer.Option(help="Where the sender listens: PLUS, a scanner, a replay.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = DEFAULT_PORT,
+    duration: Annotated[Optional[float], typer.Option(min=0, metavar="SECONDS", help="End after so long.")] = None,
+    max_gb: Annotated[Optional[float], typer.Option(min=0, metavar="GB", help="End when so much is recorded.")] = None,
+    peer: PeerOption = "plus",
+    live: Annotated[
+        bool, typer.Option("--live-volumes", help="Have PLUS reconstruct a volume, and ask for it every second.")
+    ] = False,
+) -> None:
+    """Record what comes over OpenIGTLink into a case folder until Ctrl-C, which ends it with exit code 0."""
+    from ..igtl.peers import peer_named
+    from ..recording_view import record_case
+
+    for line in record_case(host, port, out, duration, max_gb, peer=peer_named(peer), live_volumes=live):
+        typer.echo(line)
+
+
+def recover(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the recording.")]) -> None:
+    """Make a case of a recording that was ended by force."""
+    from ..recording_view import recover_case
+
+    for line in recover_case(folder):
+        typer.echo(line)
+
+
+def reconstruct(
+    sweep: Annotated[Path, typer.Argument(help="Tracked 2D frames (.igs.mha .igs.nrrd), or a recorded case.")],
+    out: Annotated[Path, typer.Option(help="Volume to write (.nrrd .nii.gz .mha), in the Reference frame.")],
+    calibration: CalibrationOption = None,
+    spacing: Annotated[
+        Optional[float], typer.Option(help="Voxel size in mm; default: the calibration's, or 1.")
+    ] = None,
+    compounding: Annotated[
+        Optional[str], typer.Option(help="Of several pixels in a voxel: mean, maximum or latest.", metavar="MODE")
+    ] = None,
+    linear: Annotated[
+        Optional[bool],
+        typer.Option("--linear/--nearest", help="Share each pixel among eight voxels; slower. Default: nearest."),
+    ] = None,
+    fill_holes: Annotated[
+        Optional[bool], typer.Option("--fill-holes/--keep-holes", help="Close gaps between frames. Default: yes.")
+    ] = None,
+) -> None:
+    """Make a 3D volume of a tracked 2D sweep."""
+    from ..reconstructing import Settings, reconstruct_file
+    from ..sweeps.volume_builder import Compounding, Interpolation
+
+    modes = {mode.name.lower(): mode for mode in Compounding}
+    if compounding is not None and compounding.lower() not in modes:
+        raise typer.BadParameter(f"choose one of {', '.join(modes)}", param_hint="--compounding")
+    if spacing is not None and not (spacing > 0 and math.isfinite(spacing)):
+        raise typer.BadParameter("must be above 0", param_hint="--spacing")
+    ways = {None: None, True: Interpolation.LINEAR, False: Interpolation.NEAREST}
+    settings = Settings(spacing, modes[compounding.lower()] if compounding else None, ways[linear], fill_holes)
+    with bars() as on_progress:
+        lines = reconstruct_file(sweep, out, calibration, settings, on_progress)
+    for line in lines:
+        typer.echo(line)
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -10,7 +11,7 @@ import typer
 
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
-from .app import ModelOption
+from .app import CalibrationOption, ModelOption
 from .showing import bars, steps
 
 
@@ -32,7 +33,7 @@ def demo(
 
 
 def segment(
-    volume: Annotated[Path, typer.Argument(help="The 3D volume (.nrrd .mha .nii.gz).")],
+    volume: Annotated[Path, typer.Argument(help="3D volume (.nrrd .mha .nii.gz), or a tracked sweep (.igs.mha).")],
     seed: Annotated[
         list[str], typer.Option(help="R A S of a point in the tumour, mm; once for each lesion.", metavar="R A S")
     ],
@@ -52,13 +53,23 @@ def segment(
     mirroring: Annotated[
         bool, typer.Option("--mirroring", help="Average over mirrored copies: slower, a little better.")
     ] = False,
+    calibration: CalibrationOption = None,
+    serve: Annotated[
+        Optional[int],
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Then offer the results over OpenIGTLink on this machine, until Ctrl-C.",
+        ),
+    ] = None,
 ) -> None:
     """Segment one or several lesions in a volume file."""
     seeds = [_three_numbers(text) for text in seed]
     from ..offline import segment_file
 
     with bars() as on_progress:
-        lesions = segment_file(volume, seeds, out, model, size, report, mirroring, on_progress)
+        lesions = segment_file(volume, seeds, out, model, size, report, mirroring, on_progress, calibration)
     from ..presenting import sentence_of
 
     for lesion in lesions:
@@ -66,6 +77,11 @@ def segment(
     typer.echo(f"Segmentation: {out}")
     if all(lesion.mask.is_empty for lesion in lesions):
         raise CrlmError("no tumour was found at any seed; move the seeds or change the crop with --size")
+    if serve is not None:
+        from ..serving import serve_results
+
+        with suppress(KeyboardInterrupt):
+            serve_results(lesions, serve, on_listening=typer.echo)
 
 
 def phantom(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import slicer
 
@@ -13,17 +14,22 @@ from ..replay.recorded_link import RecordedLink
 from ..scene.volumes import content_stamp
 from .room import Room
 
+if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
+    from ..igtl.live_reconstruction import LiveReconstruction
+
 
 class Source:
     """One of them at a time.
 
     Attributes:
         recording: the recorded case that is played, or None.
+        live: the server's link, which can ask for live volumes, or None.
     """
 
     def __init__(self, room: Room) -> None:
         self._room = room
         self.recording: RecordedLink | None = None
+        self.live: LiveReconstruction | None = None
         self._recording_path: Path | None = None
         self._connector_id: str | None = None
         self._refused: tuple | None = None
@@ -48,14 +54,29 @@ class Source:
         if absent:
             raise LinkError(_("{names} is missing; press Install").format(names=", ".join(absent)))
         from ..igtl.client import IgtlClient
+        from ..igtl.live_reconstruction import LiveReconstruction
 
-        link = IgtlClient(host, port)
+        link = LiveReconstruction(IgtlClient(host, port))
         self.stop()
         self._room.use_link(link)
+        self.live = link
+
+    def start_or_stop_live(self) -> None:
+        """Have the server reconstruct volumes while the probe moves, or no longer.
+
+        Raises:
+            LinkError: no server is connected.
+        """
+        if self.live is None:
+            raise LinkError(_("volumes are reconstructed by a PLUS server; connect to one first"))
+        if self.live.is_wanted:
+            self.live.stop()
+        else:
+            self.live.start()
 
     def stop(self) -> None:
         """Take nothing more; what was received stays."""
-        self.recording, self._recording_path, self._connector_id = None, None, None
+        self.recording, self._recording_path, self._connector_id, self.live = None, None, None, None
         self._room.use_link(None)
 
     def play_or_pause(self, path: Path, speed: float) -> None:
@@ -69,6 +90,8 @@ class Source:
             self.stop()
             self._room.use_link(recording)
             self.recording, self._recording_path = recording, path
+            if not recording.has_volumes:
+                self._room.note(_("This recording holds no volume, only poses and single images"))
         elif self.recording.is_playing:
             self.recording.pause()
         else:

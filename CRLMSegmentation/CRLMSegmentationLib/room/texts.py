@@ -9,7 +9,9 @@ from ..igtl.link import LinkState
 from ..inference.engine import EngineState
 from ..replay.recorded_link import RecordedLink
 from .lesions import LesionRow, LesionState
+from .publishing import Publisher
 from .room import Room
+from .source import Source
 
 GREEN, AMBER, RED, GREY = "#3fb950", "#e69f00", "#f85149", "#8b949e"
 FRESH_LINK_S = 1.0
@@ -31,6 +33,9 @@ def _link_text(room: Room | None) -> str:
         return _dot(GREY, _("Not connected"))
     if room.link_state is not LinkState.CONNECTED:
         return _dot(RED if room.link_reason else AMBER, room.link_reason or _("Connecting ..."))
+    warning = room.session.volume_warning or room.link_reason
+    if warning:
+        return _dot(AMBER, _("Connected, but {warning}").format(warning=warning))
     age_s = room.message_age_s
     if age_s is None:
         return _dot(AMBER, _("Connected, nothing received yet"))
@@ -39,6 +44,8 @@ def _link_text(room: Room | None) -> str:
         if not link.is_playing:
             return _dot(GREY, _("Recorded case, stands still"))
         return _dot(GREEN, _("Recorded case: {text}").format(text=text))
+    if room.problem_count:
+        text += _(", {count} refused or odd").format(count=room.problem_count)
     return _dot(GREEN if age_s < FRESH_LINK_S else AMBER, text)
 
 
@@ -115,6 +122,21 @@ def _state_text(row: LesionRow) -> str:
     if row.state in states:
         return "; ".join([states[row.state], *old])
     return "; ".join([*old, *row.warnings]) or _("up to date")
+
+
+def live_text(source: Source | None) -> str:
+    """What the button for live volumes says."""
+    live = source.live if source else None
+    if live is None or not live.is_wanted:
+        return _("Live volumes from PLUS")
+    return _("Stop live volumes ({count} received)").format(count=live.snapshots)
+
+
+def share_text(publisher: Publisher | None) -> str:
+    """What the button for sharing results says."""
+    if publisher is None or publisher.port is None:
+        return _("Offer results to the network")
+    return _("Stop offering results ({count} connected)").format(count=publisher.clients)
 
 
 def _age(seconds: float) -> str:
