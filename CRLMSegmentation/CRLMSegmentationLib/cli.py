@@ -48,7 +48,7 @@ def _end_as_by_ctrl_c() -> None:
 
 def join_seeds(arguments: Sequence[str]) -> list[str]:
     """`segment --seed R A S` to `segment "--seed=R A S"`: no option parser repeats an option of three words."""
-    if next((word for word in arguments if not word.startswith("-")), None) != "segment":
+    if next((word for word in arguments if not word.startswith("-")), None) not in ("segment", "demo"):
         return list(arguments)
     joined: list[str] = []
     rest = list(arguments)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import slicer
 
 from .core.case import Case, Lesion, load_case, no_volume_in
 from .core.errors import CaseError, LinkError
-from .driver import Check, wait_for, wait_for_lesion
+from .driver import Check, drive_until, wait_for, wait_for_lesion
 from .igtl.client import IgtlClient
+from .igtl.live_reconstruction import LiveReconstruction, LiveState
 from .inference.model_package import ModelPackage, model_or_default
 from .inference.worker_engine import WorkerEngine
 from .outputs import make_folder, whole_files
 from .presenting import card_of, pictures_of, report_entry, sentence_of
+from .reconstructing import check_calibrated
 from .replay.process import ReplayProcess
+from .replay.sweep_messages import Sweep
+from .replay.timeline import DEFAULT_DEVICE, load_source
 from .report.html import write_report
 from .report.schema import write_json
 from .scene.headless import new_scene
@@ -27,6 +31,7 @@ from .scene.saving import save_scene_bundle, save_segmentation
 from .scene.seeds import colour_of, show_seed
 from .scene.volumes import show_volume
 from .session import LesionResult, ModelReady, Session, VolumeArrived
+from .sweeps.calibration import read_calibration
 
 REPLAY_SPEED = 4.0
 SILENCE_LIMIT_S = 30.0
@@ -34,6 +39,8 @@ SILENCE_LIMIT_S = 30.0
 REPORT = "report.html"
 OUTPUTS = ("segmentation.seg.nrrd", "scene.mrb", "report.json", REPORT)
 OnStep = Callable[[str], None]
+Seed = tuple[float, float, float]
+"""R, A, S in mm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,41 +63,90 @@ class _Played:
     shown: list[_Shown]
 
 
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What is played.
+
+    Attributes:
+        case: with its seeds; of a single file it holds no more than that.
+        devices: names under which its volumes come.
+        is_sweep: volumes are reconstructed while it is played.
+    """
+
+    path: Path
+    case: Case
+    devices: frozenset[str]
+    calibration: str | None = None
+    is_sweep: bool = False
+
+
 def run_demo(
-    folder: Path, out: Path, model_folder: Path | None = None, on_step: OnStep = lambda text: None
+    path: Path,
+    out: Path,
+    model_folder: Path | None = None,
+    on_step: OnStep = lambda text: None,
+    seeds: Sequence[Seed] = (),
+    calibration: str | None = None,
 ) -> list[str]:
-    """Play a case from a server in another process, segment its lesions live, and write `OUTPUTS` into a folder.
+    """Play a recording from a server in another process, segment its lesions live, and write `OUTPUTS` into a folder.
+
+    Args:
+        path: a case; or a tracked sweep, of which the server reconstructs a volume while it plays; or a volume.
+        seeds: instead of those of the case; the others have none of their own.
+        calibration: of a sweep, see `sweeps.calibration.read_calibration`.
 
     Returns:
         A summary, in lines for a terminal.
 
     Raises:
-        CaseError: the case is damaged or has no seed.
+        CaseError, SweepError, VolumeError: it is damaged or has no seed.
         LinkError: the volume does not arrive.
         WorkerError: the worker cannot answer.
     """
-    case, model = load_case(folder), model_or_default(model_folder)
-    if not case.lesions:
-        raise CaseError(f"{case.case_id} has no seed; add one to its case.json")
-    if not case.volumes:
-        raise CaseError(no_volume_in(case))
+    source, model = _source_of(path, seeds, calibration), model_or_default(model_folder)
     make_folder(out)
     with whole_files([out / name for name in OUTPUTS]) as unfinished:
-        played = _play(case, model, on_step)
+        played = _play(source, model, on_step)
         on_step("Writing the report")
         entries = _write(unfinished, played, card_of(model))
     return [_line(item.result, entry) for item, entry in zip(played.shown, entries)]
 
 
-def _play(case: Case, model: ModelPackage, on_step: OnStep) -> _Played:
-    scene = new_scene()
+def _source_of(path: Path, seeds: Sequence[Seed], calibration: str | None) -> _Source:
+    """Check what shall be played, before anything is started."""
+    loaded = load_source(path, None if calibration is None else read_calibration(calibration))
+    lesions = tuple(Lesion(f"Tumour {number}", seed) for number, seed in enumerate(seeds, 1))
+    if isinstance(loaded, Case):
+        case = replace(load_case(loaded.folder), lesions=lesions or loaded.lesions)
+        if not case.volumes:
+            raise CaseError(no_volume_in(case))
+        source = _Source(case.folder, case, case.volume_devices)
+    else:
+        if isinstance(loaded, Sweep):
+            check_calibrated(loaded)
+        case = Case(path.parent, path.name, volumes=(), lesions=lesions)
+        source = _Source(path, case, frozenset([DEFAULT_DEVICE]), calibration, isinstance(loaded, Sweep))
+    if not case.lesions:
+        raise CaseError(f"{case.case_id} has no seed; give one with --seed R A S, or add it to the case.json of a case")
+    return source
+
+
+def _play(source: _Source, model: ModelPackage, on_step: OnStep) -> _Played:
+    scene, case = new_scene(), source.case
     on_step("Starting the replay server and the worker")
-    with ReplayProcess(case.folder, speed=REPLAY_SPEED) as replay:
-        client = IgtlClient("127.0.0.1", replay.port)
-        with Session(WorkerEngine(model), model, client) as session:
+    replay = ReplayProcess(
+        source.path, speed=REPLAY_SPEED, calibration=source.calibration, await_reconstruction=source.is_sweep
+    )
+    with replay:
+        link = LiveReconstruction(IgtlClient("127.0.0.1", replay.port))
+        with Session(WorkerEngine(model), model, link) as session:
             on_step(f"Playing {case.case_id} at {REPLAY_SPEED:.0f} times its speed over OpenIGTLink port {replay.port}")
-            check = volume_check(session, client, replay)
-            _, ready = wait_for(session, VolumeArrived, ModelReady, check=check, needed=case.volume_devices)
+            check = _live_check(link, volume_check(session, link.client, replay))
+            if source.is_sweep:
+                link.start()
+            _, ready = wait_for(session, VolumeArrived, ModelReady, check=check, needed=source.devices)
+            if source.is_sweep:
+                _finish_sweep(session, link, replay, check)
             volume_node = show_volume(scene, session.volume, session.volume.device)
             for device, message in session.transforms.items():
                 show_transform(scene, device, message.matrix, message.status)
@@ -98,6 +154,24 @@ def _play(case: Case, model: ModelPackage, on_step: OnStep) -> _Played:
                 show_seed(scene, lesion.name, lesion.seed_ras_mm, colour_of(number))
             shown = [_segment(session, scene, volume_node, case, n, on_step) for n in range(len(case.lesions))]
     return _Played(case, ready, scene, shown)
+
+
+def _live_check(link: LiveReconstruction, check: Check) -> Check:
+    """A check that also raises when no volume will be reconstructed."""
+
+    def check_link() -> None:
+        if link.live_state is LiveState.FAILED:
+            raise LinkError(f"no volume was reconstructed: {link.live_reason}")
+        check()
+
+    return check_link
+
+
+def _finish_sweep(session: Session, link: LiveReconstruction, replay: ReplayProcess, check: Check) -> None:
+    """Let the sweep be played to its end; its last volume comes with `link.stop`."""
+    drive_until(session, lambda: replay.has_finished, check)
+    link.stop()
+    drive_until(session, lambda: link.live_state is LiveState.OFF, check)
 
 
 def volume_check(session: Session, client: IgtlClient, replay: ReplayProcess) -> Check:

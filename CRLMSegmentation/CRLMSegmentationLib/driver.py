@@ -51,6 +51,13 @@ def wait_for(
     return [first[kind] for kind in kinds]
 
 
+def drive_until(session: Session, done: Callable[[], bool], check: Check = lambda: None) -> None:
+    """Drive the session until something holds."""
+    while not done():
+        check()
+        _turn(session)
+
+
 def wait_for_model(session: Session) -> ModelReady:
     """Drive the session until its engine is ready.
 

@@ -17,7 +17,15 @@ from .replay.sweep_messages import Sweep
 from .replay.sweep_of_case import sweep_of_messages
 from .replay.timeline import load_source, timeline
 from .sweeps.calibration import Calibration, read_calibration
-from .sweeps.reconstruction import Compounding, FramePoses, Interpolation, place_frames, reconstruct_sweep
+from .sweeps.reconstruction import (
+    IMAGE_FRAME,
+    Compounding,
+    FramePoses,
+    Interpolation,
+    place_frames,
+    reconstruct_sweep,
+)
+from .sweeps.transforms import touches
 
 DEFAULT_SPACING_MM = 1.0
 RECONSTRUCTING = "Reconstructing"
@@ -84,6 +92,7 @@ def reconstruct(
         SweepError: no frame can be placed, or the volume would be too large.
     """
     started_s, known = time.monotonic(), sweep.calibration
+    check_calibrated(sweep)
     poses = place_frames(sweep.sequence, known)
     volume = reconstruct_sweep(
         sweep.sequence,
@@ -96,6 +105,18 @@ def reconstruct(
         poses=poses,
     )
     return Reconstructed(volume, poses, time.monotonic() - started_s)
+
+
+def check_calibrated(sweep: Sweep) -> None:
+    """Make sure that the place of its pixels is known.
+
+    Raises:
+        SweepError: it is not.
+    """
+    if sweep.calibration is None and not any(touches(name, IMAGE_FRAME) for name in sweep.sequence.transforms):
+        raise SweepError(
+            f"{sweep.sequence.name} does not say where its pixels lie; give the probe's ImageToProbe with --calibration"
+        )
 
 
 def reconstruct_file(

@@ -1,10 +1,11 @@
-"""What is installed."""
+"""What is installed, and what a file holds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Optional
 
 import typer
 
@@ -13,10 +14,20 @@ from .app import ModelOption
 
 
 def info(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON: versions, devices, model, model_error.")] = False,
+    source: Annotated[
+        Optional[Path],
+        typer.Argument(metavar="[FILE]", help="Case folder, tracked sweep or volume; none: what is installed."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Versions, devices, the model and its hash."""
+    """Tell what a case, a sweep or a volume holds; without one: versions, devices, the model and its hash."""
+    if source is not None:
+        from ..describing import describe_source, lines_of
+
+        described = describe_source(source)
+        typer.echo(json.dumps(described, indent=1) if as_json else "\n".join(lines_of(described)))
+        return
     from ..environment import describe
 
     found = describe(model)

@@ -17,16 +17,26 @@ from .showing import bars, steps
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the report; made if need be.")] = Path("demo-output"),
-    case: Annotated[Optional[Path], typer.Option(help="Case folder; default: a shipped sample.")] = None,
+    case: Annotated[
+        Optional[Path], typer.Option(help="Case folder, tracked sweep (.igs.mha) or volume; default: a shipped sample.")
+    ] = None,
+    seed: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            help="R A S of a point in the tumour, mm; once for each lesion. Cases have theirs.", metavar="R A S"
+        ),
+    ] = None,
+    calibration: CalibrationOption = None,
     model: ModelOption = None,
 ) -> None:
     """Play a recorded case over OpenIGTLink, segment it live, and write a report."""
     from ..core.resources import resource_path
     from ..demo import REPORT, run_demo
 
-    folder = case or resource_path("SampleCases", "phantom-hypoechoic")
+    path = case or resource_path("SampleCases", "phantom-hypoechoic")
+    seeds = [_three_numbers(text) for text in seed or ()]
     with steps() as on_step:
-        summary = run_demo(folder, out, model, on_step)
+        summary = run_demo(path, out, model, on_step, seeds, calibration)
     for line in summary:
         typer.echo(line)
     typer.echo(f"Report: {out / REPORT}")

@@ -29,9 +29,21 @@ def main() -> int:
     parser.add_argument("--loop", action="store_true")
     parser.add_argument("--skip-sweep", action="store_true", help="begin at the first volume")
     parser.add_argument("--calibration", help="of a sweep: 16 numbers, or a file")
+    parser.add_argument("--await-reconstruction", action="store_true", help="begin when a client wants a volume of it")
     a = parser.parse_args()
     try:
-        run_replay(a.source, a.host, a.port, a.speed, a.loop, _report, a.skip_sweep, _parent_gone(), a.calibration)
+        run_replay(
+            a.source,
+            a.host,
+            a.port,
+            a.speed,
+            a.loop,
+            _report,
+            a.skip_sweep,
+            _parent_gone(),
+            a.calibration,
+            await_reconstruction=a.await_reconstruction,
+        )
         return 0
     except (BrokenPipeError, KeyboardInterrupt):
         return 0

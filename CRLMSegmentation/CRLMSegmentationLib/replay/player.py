@@ -55,6 +55,7 @@ class Player:
         stop: asked often; True ends the play.
         clock: seconds that never go back.
         on_sent: gets each message that has gone out.
+        may_begin: asked before each turn, when a client is there.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Player:
         stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         on_sent: Callable[[Message], None] = lambda message: None,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
         if not speed > 0:
             raise CaseError(f"the speed of a replay must be above 0, got {speed}")
         self.messages, self.server, self.speed, self.loop = tuple(messages), server, speed, loop
         self._on_event, self._stop, self._clock, self._on_sent = on_event, stop, clock, on_sent
+        self._may_begin = may_begin
         self._clients = 0
         self.left_out = 0
 
@@ -82,7 +85,7 @@ class Player:
         """
         self.report("listening", f"{len(self.messages)} messages on {self.server.host} port {self.server.port}")
         while not self._stop():
-            self._serve_until(lambda: bool(self.server.clients))
+            self._serve_until(lambda: bool(self.server.clients) and self._may_begin())
             next_turn_s = self._clock() + MIN_TURN_S
             self.play_once()
             if not self.loop:
@@ -145,6 +148,7 @@ def run_replay(
     stop: Callable[[], bool] = lambda: False,
     calibration: str | Path | None = None,
     frame: Frame = Frame.RAS,
+    await_reconstruction: bool = False,
 ) -> None:
     """Serve a recording until `stop` says so or Ctrl-C is pressed.
 
@@ -156,6 +160,7 @@ def run_replay(
         skip_sweep: begin at the first volume, see `from_first_volume`.
         calibration: of the probe of a sweep, see `sweeps.calibration.read_calibration`.
         frame: in which the clients count.
+        await_reconstruction: begin to play a sweep when a client has it reconstructed, so that no frame is missed.
 
     Raises:
         CaseError, SweepError, VolumeError, GeometryError: the source cannot be played.
@@ -167,7 +172,8 @@ def run_replay(
     service = ReconstructionService(loaded) if isinstance(loaded, Sweep) else None
     with IgtlServer(host, port, frame, answer=service.answer if service else None) as server:
         on_sent = service.take if service else lambda message: None
-        player = Player(messages, server, speed, loop, on_event, stop, on_sent=on_sent)
+        may_begin = (lambda: service.is_taking) if service and await_reconstruction else (lambda: True)
+        player = Player(messages, server, speed, loop, on_event, stop, on_sent=on_sent, may_begin=may_begin)
         with contextlib.suppress(KeyboardInterrupt):
             player.run()
         player.report("stopped", "the replay has ended")

@@ -16,7 +16,7 @@ from ..core.errors import LinkError
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
-ERROR = "error"
+ERROR, FINISHED = "error", "finished"
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,6 +34,10 @@ class ReplayProcess:
         skip_sweep: begin at the first volume.
         python: the interpreter; inside Slicer that is PythonSlicer, not `sys.executable`.
         calibration: of the probe of a sweep, as text or the path of a file.
+        await_reconstruction: begin to play a sweep when a client has it reconstructed.
+
+    Attributes:
+        has_finished: all was played once.
     """
 
     def __init__(
@@ -45,12 +49,15 @@ class ReplayProcess:
         skip_sweep: bool = False,
         python: str = sys.executable,
         calibration: str | Path | None = None,
+        await_reconstruction: bool = False,
     ) -> None:
         self.port = port
         self._command = [python, "-m", "CRLMSegmentationLib.replay", str(Path(source).resolve())]
         self._command += ["--port", str(port), "--speed", str(speed)]
         self._command += ["--loop"] * loop + ["--skip-sweep"] * skip_sweep
         self._command += [] if calibration is None else ["--calibration", str(calibration)]
+        self._command += ["--await-reconstruction"] * await_reconstruction
+        self.has_finished = False
         self._process: subprocess.Popen | None = None
         self._events: queue.Queue[dict | None] = queue.Queue()
         self._last_error = ""
@@ -123,6 +130,7 @@ class ReplayProcess:
                 event = json.loads(line)
                 if event["kind"] == ERROR:
                     self._last_error = event["text"]
+                self.has_finished = self.has_finished or event["kind"] == FINISHED
                 self._events.put(event)
         finally:
             self._events.put(None)

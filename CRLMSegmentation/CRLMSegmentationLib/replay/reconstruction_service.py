@@ -41,13 +41,16 @@ class ReconstructionService:
 
     Args:
         sweep: that is played; says where the volume lies unless a client does.
+
+    Attributes:
+        is_taking: frames go into a volume now.
     """
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
         self._region: ImageRegion = region_of_sweep(sweep)
         self._builder: VolumeBuilder | None = None
-        self._is_taking = False
+        self.is_taking = False
         self._last_frame_s = 0.0
         self._actions: dict[str, Callable[[PlusCommand], tuple[str, list[Message]]]] = {
             START: self._start,
@@ -59,7 +62,7 @@ class ReconstructionService:
 
     def take(self, message: Message) -> None:
         """Put a frame that is being sent into the volume."""
-        if not self._is_taking or not isinstance(message, ImageMessage) or message.is_volume:
+        if not self.is_taking or not isinstance(message, ImageMessage) or message.is_volume:
             return
         self._builder.insert(grey(message.array[0]), message.ijk_to_ras, self._region)
         self._last_frame_s = message.timestamp_s
@@ -84,11 +87,11 @@ class ReconstructionService:
         return [*volumes, pack_reply(PlusReply(command.uid, True, f"{command.name}: {text}"))]
 
     def _start(self, command: PlusCommand) -> tuple[str, list[Message]]:
-        if self._is_taking:
+        if self.is_taking:
             raise SweepError("live volume reconstruction is in progress.")
         pixel_type = self._sweep.sequence.frames.dtype
         self._builder = VolumeBuilder(self._grid(command), pixel_type=pixel_type)
-        self._is_taking = True
+        self.is_taking = True
         return "Volume reconstruction from live frames started.", []
 
     def _snapshot(self, command: PlusCommand) -> tuple[str, list[Message]]:
@@ -100,21 +103,21 @@ class ReconstructionService:
         return f"image sent as: {device}", [replace(image_of(volume), device=device)]
 
     def _suspend(self, command: PlusCommand) -> tuple[str, list[Message]]:
-        if not self._is_taking:
+        if not self.is_taking:
             raise SweepError("live volume reconstruction is not in progress.")
-        self._is_taking = False
+        self.is_taking = False
         return "Volume reconstruction from live frames suspended.", []
 
     def _resume(self, command: PlusCommand) -> tuple[str, list[Message]]:
-        if self._is_taking or self._builder is None:
+        if self.is_taking or self._builder is None:
             raise SweepError("live volume reconstruction is already in progress, or was never started.")
-        self._is_taking = True
+        self.is_taking = True
         return "Volume reconstruction from live frames resumed.", []
 
     def _stop(self, command: PlusCommand) -> tuple[str, list[Message]]:
         if self._builder is None:
             raise SweepError("live volume reconstruction is already stopped.")
-        self._is_taking = False
+        self.is_taking = False
         try:
             return self._snapshot(command)
         finally:

@@ -1,0 +1,141 @@
+"""What a file or folder holds: a volume, a tracked sweep, or a case."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .core.case import Case
+from .core.volume import Volume
+from .igtl.messages import ImageMessage
+from .replay.sweep_messages import Sweep
+from .replay.timed_message import TimedMessage
+from .replay.timeline import load_source, timeline
+from .sweeps.sequence import TrackedSequence
+
+COMMAND = re.compile(r"^(CMD|ACK)_\d+$")
+"""Each command to PLUS has a device of its own."""
+
+
+def describe_source(path: Path) -> dict:
+    """As plain data: `kind` ("volume", "sweep" or "case"), and what belongs to it.
+
+    Raises:
+        CaseError, SweepError, VolumeError, GeometryError: none of them, or damaged.
+    """
+    source = load_source(path)
+    if isinstance(source, Volume):
+        return {"kind": "volume", **_volume(source)}
+    if isinstance(source, Sweep):
+        return {"kind": "sweep", **_sweep(source.sequence)}
+    return {"kind": "case", **_case(source)}
+
+
+def lines_of(found: dict, indent: str = "") -> Iterator[str]:
+    """The same for a terminal."""
+    for name, value in found.items():
+        title = name.replace("_", " ") if name.islower() else name  # a device is called what it is called
+        if isinstance(value, dict):
+            yield f"{indent}{title}:"
+            yield from lines_of(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, item in enumerate(value, 1):
+                yield f"{indent}{title.removesuffix('s')} {number}:"
+                yield from lines_of(item, indent + "  ")
+        else:
+            yield f"{indent}{title}: {_text(value)}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return " x ".join(_text(item) for item in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
+def _volume(volume: Volume) -> dict:
+    axes = volume.ijk_to_ras[:3, :3] / volume.spacing_mm
+    return {
+        "size": volume.shape_ijk.tolist(),
+        "spacing_mm": _rounded(volume.spacing_mm),
+        "extent_mm": _rounded(volume.shape_ijk * volume.spacing_mm),
+        "center_ras_mm": ", ".join(f"{x:.1f}" for x in volume.center_ras_mm),
+        "type": str(volume.array.dtype),
+        "values": f"{volume.array.min():g} to {volume.array.max():g}",
+        "swept_percent": round(100 * float(volume.swept_in().mean()), 1),
+        "axes": _axes(axes),
+        "handedness": "right" if np.linalg.det(axes) > 0 else "left",
+    }
+
+
+def _axes(axes: np.ndarray) -> str:
+    """Where i, j and k point, such as "L, P, S"."""
+    if not np.allclose(np.abs(axes).max(axis=0), 1, atol=1e-3):
+        return "oblique"
+    names = [("RL", "AP", "SI")[int(np.abs(axis).argmax())] for axis in axes.T]
+    return ", ".join(name[0] if axis.sum() > 0 else name[1] for name, axis in zip(names, axes.T))
+
+
+def _sweep(sequence: TrackedSequence) -> dict:
+    seconds = float(np.ptp(sequence.timestamps_s))
+    rows, columns = sequence.frames.shape[1:3]
+    return {
+        "frames": len(sequence),
+        "size": [columns, rows],
+        "components": sequence.frames.shape[3] if sequence.frames.ndim == 4 else 1,
+        "type": str(sequence.frames.dtype),
+        "orientation": sequence.orientation or "not said",
+        "seconds": round(seconds, 2),
+        "frames_per_second": round((len(sequence) - 1) / seconds, 1) if seconds else None,
+        "image_status": _statuses(sequence.image_statuses),
+        "transforms": {name: _statuses(track.statuses) for name, track in sorted(sequence.transforms.items())},
+        "has_calibration": any(name.startswith("ImageTo") for name in sequence.transforms),
+    }
+
+
+def _case(case: Case) -> dict:
+    messages = timeline(case)
+    return {
+        "case_id": case.case_id,
+        "source": {name: value for name, value in case.source.items() if value not in (None, {}, "")},
+        "frame": case.frame,
+        "seconds": round(messages[-1].offset_s, 2) if messages else 0.0,
+        "messages": {device: _stream(stream) for device, stream in _streams(messages).items()},
+        "volumes": len(case.volumes),
+        "lesions": [_lesion(lesion.name, lesion.seed_ras_mm, lesion.about) for lesion in case.lesions],
+        "has_truth": case.truth is not None,
+    }
+
+
+def _lesion(name: str, seed_ras_mm: Sequence[float], about: dict) -> dict:
+    return {"name": name, "seed_ras_mm": ", ".join(f"{x:.1f}" for x in seed_ras_mm), **about}
+
+
+def _streams(messages: Sequence[TimedMessage]) -> dict[str, list[TimedMessage]]:
+    streams: dict[str, list[TimedMessage]] = {}
+    for message in messages:
+        streams.setdefault(COMMAND.sub(r"\1_…", message.device), []).append(message)
+    return dict(sorted(streams.items()))
+
+
+def _stream(messages: Sequence[TimedMessage]) -> str:
+    first = messages[0]
+    kind = "transform"
+    if first.kind is ImageMessage:
+        kind = "volume" if first.is_volume else "2D image"
+    elif first.kind.__name__ != "TransformMessage":
+        kind = first.kind.__name__.removesuffix("Message").lower()
+    seconds = messages[-1].offset_s - first.offset_s
+    rate = f", {(len(messages) - 1) / seconds:.1f} a second" if seconds > 0 else ""
+    return f"{len(messages)} x {kind}{rate}"
+
+
+def _statuses(statuses: Sequence[str]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in Counter(statuses).most_common())
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 4) for value in values]
