@@ -7,7 +7,7 @@ OUT ?= demo-output
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint benchmarks clean
+.PHONY: demo test lint benchmarks fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/crlm-seg demo --out $(OUT)
@@ -22,6 +22,9 @@ lint: $(VENV)/tested
 
 benchmarks: $(VENV)/installed
 	for file in Testing/benchmarks/benchmark_*.py; do $(BIN)/python $$file || exit 1; done
+
+fuzz: $(VENV)/tested
+	$(BIN)/python Testing/fuzz/fuzz_igtl.py --messages 100000 --seconds 240
 
 $(VENV)/torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed: make PYTHON=...")'

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from .core.case import Case
 from .core.errors import SweepError
-from .core.volume import VOLUME_SUFFIXES, Volume, write_volume
+from .core.volume import VOLUME_SUFFIXES, Volume, infer_swept, write_volume
 from .driver import OnProgress
 from .outputs import check_places, whole_files
 from .replay.sweep_messages import Sweep
@@ -104,6 +104,8 @@ def reconstruct(
         interpolation=settings.interpolation or _interpolation_of(known),
         poses=poses,
     )
+    # Frames also hold the black around the scanner's sector, which shows no tissue.
+    volume = replace(volume, swept=volume.swept & infer_swept(volume.array))
     return Reconstructed(volume, poses, time.monotonic() - started_s)
 
 
