@@ -7,7 +7,6 @@ starts as fast as without this module.
 No observers and no threads (in Slicer they starve): one QTimer drives `Room.tick`, which reads the scene.
 """
 
-import html
 import json
 import logging
 import shutil
@@ -36,7 +35,6 @@ REFRESH_TURNS = 10
 """The panel is redrawn every so many turns."""
 TIP_KEY, SEGMENT_KEY = "F9", "F10"
 SAMPLES = ("phantom-hypoechoic", "phantom-isoechoic", "phantom-several")
-GREEN, AMBER, RED, GREY = "#3fb950", "#e69f00", "#f85149", "#8b949e"
 LIVE, RECORDED, IN_SCENE = 0, 1, 2
 """Tabs of the source."""
 
@@ -274,7 +272,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         elif room.crop_size_mm != ui.cropSizeSlider.value:
             ui.cropSizeSlider.value = room.crop_size_mm
         self._shown["cropSize"] = ui.cropSizeSlider.value
-        self.logic.showLesions(room, ui.opacitySlider.value, ui.outlineCheckBox.checked)
+        room.show_outlines(ui.opacitySlider.value, ui.outlineCheckBox.checked)
 
     # ---- the room
 
@@ -333,7 +331,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onConnect(self, *_args):
         host, port = self.ui.hostLineEdit.text.strip(), self.ui.portSpinBox.value
-        self._do(lambda room: self.logic.connectOrDisconnect(host, port))
+        self._do(lambda room: self.logic.source.connect_or_disconnect(host, port))
         self._refresh()
 
     def onLive(self, *_args):
@@ -394,7 +392,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onLesionRenamed(self, row, column):
         rows = self._shown.get("lesions", ())
         if column == 0 and row < len(rows) and not self._shown.get("filling"):
-            self._do(lambda room: self.logic.renameLesion(rows[row], self.ui.lesionTable.item(row, 0).text()))
+            self._do(lambda room: room.rename_lesion(rows[row], self.ui.lesionTable.item(row, 0).text()))
             self._shown["cells"].pop((row, 0), None)  # what was typed may not be what it is called now
 
     def onCorrect(self, *_args):
@@ -414,7 +412,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._say(_("Saved to {folder}").format(folder=folder))
 
     def onShare(self, *_args):
-        self._do(lambda room: self.logic.startOrStopSharing(self.ui.sharePortSpinBox.value))
+        self._do(lambda room: self.logic.publisher.start_or_stop(self.ui.sharePortSpinBox.value))
         self._refresh()
 
     def onOutputFolder(self, folder):
@@ -452,7 +450,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._say(str(error) or type(error).__name__)
 
     def _say(self, text: str):
-        self.ui.messageLabel.setText(html.escape(text))
+        self.ui.messageLabel.setText(text)
         self.ui.installButton.setVisible(bool(self.logic.missingPackages()))
         self.ui.messageFrame.setVisible(True)
         slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
@@ -480,14 +478,14 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Redraw what has changed."""
         room = self.logic.room
         rows = room.ledger.rows() if room else []
-        for label, text in self.logic.statusTexts().items():
+        for label, text in self.logic.texts.status_texts(room).items():
             getattr(self.ui, label).setText(text)
         self._refreshSource(room)
-        self.ui.shareButton.setText(self.logic.shareText())
+        self._refreshSharing()
         self._refreshProgress(room, rows)
         self._refreshLesions(rows)
         self._refreshPreflight()
-        problem = self.logic.problem()
+        problem = self.logic.texts.problem_text(room, self.logic.source)
         if problem and self._shown.get("problem") != problem:
             self._say(problem)
         self._shown["problem"] = problem
@@ -497,7 +495,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         connected = self.logic.source is not None and self.logic.source.is_network
         ui.connectButton.setText(_("Disconnect") if connected else _("Connect"))
         ui.liveButton.setEnabled(connected)
-        ui.liveButton.setText(self.logic.liveText())
+        ui.liveButton.setText(self.logic.texts.live_text(self.logic.source))
         ui.playButton.setText(_("Pause") if recording is not None and recording.is_playing else _("Play"))
         if recording is not None:
             wasBlocked = ui.positionSlider.blockSignals(True)  # only the user seeks
@@ -518,6 +516,11 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 ui.followedComboBox.addItem(device)
             ui.followedComboBox.setCurrentIndex(max(0, ui.followedComboBox.findText(followed)) if followed else 0)
 
+    def _refreshSharing(self):
+        publisher = self.logic.publisher
+        self.ui.shareButton.setText(self.logic.texts.share_text(publisher))
+        self.ui.sharePortSpinBox.setEnabled(publisher is None or publisher.port is None)
+
     def _refreshProgress(self, room, rows):
         busy = room is not None and room.session.busy
         self.ui.applyButton.setText(_("Cancel") if busy else _("Segment"))
@@ -525,10 +528,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         bar = self.ui.progressBar
         bar.setEnabled(busy)
         bar.maximum, bar.value = (max(1, running.total), running.done) if running else (1, 0)
-        bar.setFormat(self.logic.progressText(running) if running else _("waiting for the model") if busy else " ")
+        bar.setFormat(self.logic.texts.progress_text(running, busy))
 
     def _refreshLesions(self, rows):
-        table, cells = self.ui.lesionTable, self.logic.cellsOf(rows)
+        table, cells = self.ui.lesionTable, self.logic.texts.lesion_cells(rows)
         ui, lesions = self.ui, [row.lesion for row in rows]
         for button in (ui.correctButton, ui.againButton, ui.removeButton, ui.saveButton):
             button.setEnabled(bool(rows))
@@ -558,20 +561,14 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _refreshPreflight(self):
         if self._preflight is None:
             return
-        checks = self._preflight.checks()
-        if checks == self._shown.get("checks"):
+        cells = self.logic.texts.check_cells(self._preflight.checks())
+        if cells == self._shown.get("checks"):
             return
-        self._shown["checks"] = checks
-        colours = {"green": GREEN, "amber": AMBER, "red": RED, "pending": GREY}
+        self._shown["checks"] = cells
         table = self.ui.preflightTable
-        table.setRowCount(len(checks))
-        for index, check in enumerate(checks):
-            found = "\n".join(part for part in (check.text, check.action and f"→ {check.action}") if part)
-            for column, text in enumerate((f"● {check.name}", found)):
-                item = qt.QTableWidgetItem(text)
-                item.setForeground(qt.QBrush(qt.QColor(colours[check.level.value])))
-                item.setToolTip(text)
-                table.setItem(index, column, item)
+        table.setRowCount(len(cells) // 2)
+        for place, (text, colour) in cells.items():
+            self._setCell(table, place, text, colour)
         table.resizeColumnToContents(0)
         table.resizeRowsToContents()
 
@@ -625,7 +622,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def tick(self):
         before = self.room.volume.node
-        self.source.follow_connector()
+        self.source.look()
         self.room.tick()
         self.publisher.look()
         if self.room.volume.node is not None and self.room.volume.node is not before:
@@ -660,19 +657,6 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         """The recorded case that is played, or None."""
         return self.source.recording if self.source is not None else None
 
-    def connectOrDisconnect(self, host: str, port: int):
-        if self.source.is_network:
-            self.source.stop()
-        else:
-            self.source.connect(host, port)
-
-    def startOrStopSharing(self, port: int):
-        """Offer results to other programs on this machine, or no longer."""
-        if self.publisher.port is None:
-            self.publisher.start(port)
-        else:
-            self.publisher.stop()
-
     def startPlacing(self):
         """Let the user click the next seed into the views; one that was not placed yet is used first."""
         from CRLMSegmentationLib.scene.seeds import seed_nodes, seed_of
@@ -685,24 +669,6 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         interaction.SetPlaceModePersistence(0)
         interaction.SetCurrentInteractionMode(interaction.Place)
-
-    def renameLesion(self, lesion: str, name: str):
-        from CRLMSegmentationLib.scene.seeds import seed_nodes
-
-        node = seed_nodes(slicer.mrmlScene).get(lesion)
-        if node is not None and name.strip():
-            node.SetName(name.strip())
-
-    def showLesions(self, room, opacity: float, outlineOnly: bool):
-        """How outlines and surfaces look."""
-        node = room.ledger.segmentation_node
-        display = node.GetDisplayNode() if node else None
-        if display is not None and (display.GetOpacity3D(), display.GetVisibility2DFill()) != (
-            opacity,
-            not outlineOnly,
-        ):
-            display.SetOpacity3D(opacity)
-            display.SetVisibility2DFill(not outlineOnly)
 
     def correct(self, lesion: Optional[str]):
         """Open the Segment Editor on a lesion.
@@ -758,47 +724,15 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         if self.room is not None:
             self.room.note(text)
 
-    def problem(self) -> str:
-        """What keeps the worker or the server from doing what is wanted, or nothing."""
-        if self.room is None:
-            return ""
-        return self.room.engine_problem or (self.source.live.live_reason if self.source.live is not None else "")
-
     def logText(self) -> str:
         return "\n".join(self.room.log) if self.room is not None else ""
 
-    def statusTexts(self) -> dict:
-        """Rich text of each label of the status strip."""
-        from CRLMSegmentationLib.room.texts import status_texts
+    @property
+    def texts(self):
+        """What the panel says, see `CRLMSegmentationLib.room.texts`."""
+        from CRLMSegmentationLib.room import texts
 
-        return status_texts(self.room)
-
-    def liveText(self) -> str:
-        from CRLMSegmentationLib.room.texts import live_text
-
-        return live_text(self.source)
-
-    def shareText(self) -> str:
-        from CRLMSegmentationLib.room.texts import share_text
-
-        return share_text(self.publisher)
-
-    @staticmethod
-    def progressText(row) -> str:
-        from CRLMSegmentationLib.room.texts import progress_text
-
-        return progress_text(row)
-
-    @staticmethod
-    def cellsOf(rows) -> dict:
-        """Text and colour of each cell in the table of lesions, by line and column."""
-        from CRLMSegmentationLib.room.texts import cells_of, colour_of_name, colour_of_state
-
-        return {
-            (line, column): (text, colour_of_name(row) if column == 0 else colour_of_state(row))
-            for line, row in enumerate(rows)
-            for column, text in enumerate(cells_of(row))
-        }
+        return texts
 
 
 class CRLMSegmentationTest(ScriptedLoadableModuleTest):

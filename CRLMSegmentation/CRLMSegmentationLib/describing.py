@@ -11,6 +11,7 @@ import numpy as np
 
 from .core.case import Case
 from .core.volume import Volume
+from .igtl.limits import printable
 from .igtl.messages import ImageMessage
 from .replay.sweep_messages import Sweep
 from .replay.timed_message import TimedMessage
@@ -38,7 +39,7 @@ def describe_source(path: Path) -> dict:
 def lines_of(found: dict, indent: str = "") -> Iterator[str]:
     """The same for a terminal."""
     for name, value in found.items():
-        title = name.replace("_", " ") if name.islower() else name  # a device is called what it is called
+        title = name.replace("_", " ") if name.islower() else printable(name)  # a device is called what it is called
         if isinstance(value, dict):
             yield f"{indent}{title}:"
             yield from lines_of(value, indent + "  ")
@@ -53,7 +54,7 @@ def lines_of(found: dict, indent: str = "") -> Iterator[str]:
 def _text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return " x ".join(_text(item) for item in value) or "none"
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else printable(str(value))
 
 
 def _volume(volume: Volume) -> dict:

@@ -1,4 +1,4 @@
-"""What comes over a link: volumes, poses, changes of the link itself, and what cannot be taken as it came."""
+"""What comes over a link: volumes, poses, live pictures, changes of the link itself, and what cannot be taken."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .igtl.link import Link, LinkState, reason_kind
 from .igtl.messages import ImageMessage, Message, TransformMessage, volume_of
 from .igtl.statistics import DropReason, Problems
 
-MAX_TOOLS, MAX_VOLUME_DEVICES = 256, 32
-"""Names that are followed on one link: each becomes a node of the scene."""
+MAX_TOOLS, MAX_VOLUME_DEVICES, MAX_PICTURE_DEVICES = 256, 32, 32
+"""Names that are followed on one link: each becomes a node of the scene, or a line of the panel."""
 CLOCK_WENT_BACK = "the sender's clock was set back, or its recording began anew; what came last counts"
 
 
@@ -30,6 +30,13 @@ class VolumeArrived:
 @dataclass(frozen=True, eq=False)
 class TransformArrived:
     message: TransformMessage
+
+
+@dataclass(frozen=True)
+class PictureArrived:
+    """A single slice, such as the live picture of a scanner, 20 to 30 a second. Nothing is done with it."""
+
+    device: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class Noticed:
     kind: DropReason
 
 
-Arrival = Union[VolumeArrived, TransformArrived, LinkChanged, Refused, Noticed]
+Arrival = Union[VolumeArrived, TransformArrived, PictureArrived, LinkChanged, Refused, Noticed]
 
 
 class Incoming:
@@ -87,6 +94,7 @@ class Incoming:
         self._epoch: int | None = None
         self._chronology = Chronology()
         self._volume_times_s: dict[str, float] = {}
+        self._pictures: set[str] = set()
         self._held: VolumeArrived | None = None
 
     def poll(self, budget_s: float) -> Iterator[Arrival]:
@@ -132,8 +140,19 @@ class Incoming:
     def _take(self, message: Message, receive_s: float) -> Iterator[Arrival]:
         if isinstance(message, TransformMessage):
             yield from self._take_transform(message)
-        elif isinstance(message, ImageMessage):
+        elif isinstance(message, ImageMessage) and message.is_volume:
             yield from self._take_image(message, receive_s)
+        elif isinstance(message, ImageMessage):
+            yield from self._take_picture(message.device)
+
+    def _take_picture(self, device: str) -> Iterator[Arrival]:
+        """Its voxels are not even looked at: it costs what it takes to receive it."""
+        if device not in self._pictures and len(self._pictures) >= MAX_PICTURE_DEVICES:
+            text = f"more than {MAX_PICTURE_DEVICES} devices send pictures; those of further ones are left out"
+            yield from self._refuse(device, text, DropReason.TOO_MANY_DEVICES)
+            return
+        self._pictures.add(device)
+        yield PictureArrived(device)
 
     def _take_image(self, message: ImageMessage, receive_s: float) -> Iterator[Arrival]:
         try:
@@ -181,13 +200,15 @@ class Incoming:
         - No poses, as with a scanner alone or on a new connection: nobody knows. The volume is taken, since
           otherwise none would come through until the clock has caught up, and `volume_warning` says so.
 
-        A volume of the same time and content is the same volume: neither its results nor its age change.
+        A volume of the same time and content is the same volume: neither its results nor its age change. That is
+        odd, unless it was asked for again and again, as live volumes are while the probe rests.
         """
         volume, self.volume_warning = arrived.volume, ""
         newest_s = self._volume_times_s.get(volume.device, 0.0)
         sender_s = self._chronology.clock_s(time.monotonic())
         if self._is_current(volume):
-            yield from self._notice(volume.device, "the same volume is sent again", DropReason.REPEATED)
+            if not getattr(self._link, "repeats_volumes", False):
+                yield from self._notice(volume.device, "the same volume is sent again", DropReason.REPEATED)
         elif volume.timestamp_s >= newest_s or volume.timestamp_s <= 0:
             yield self._delivered(arrived)
         elif sender_s is not None and sender_s >= newest_s:

@@ -22,7 +22,7 @@ from .core.volume import Volume
 from .igtl.link import Link
 from .igtl.messages import TransformMessage
 from .igtl.statistics import Problems
-from .incoming import Incoming, LinkChanged, Noticed, Refused, TransformArrived, VolumeArrived
+from .incoming import Incoming, LinkChanged, Noticed, PictureArrived, Refused, TransformArrived, VolumeArrived
 from .inference import engine as engine_events
 from .inference.engine import Engine, LesionJob
 from .inference.model_package import ModelPackage
@@ -95,6 +95,7 @@ class LesionFailed:
 Event = Union[
     VolumeArrived,
     TransformArrived,
+    PictureArrived,
     LinkChanged,
     ModelReady,
     LesionProgress,

@@ -3,15 +3,18 @@
     python Testing/benchmarks/benchmark_room.py
 
 The volume is a simulated case, repeated to 300 voxels a side. The promise is that no turn takes more than 50 ms
-while the network is at work, so that tracked transforms go on moving. Run it on an idle machine.
+while the network is at work, so that tracked transforms go on moving. Each phase is measured twice in turns: alone,
+and while results are offered to another program, which is connected. Run it on an idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from CRLMSegmentationLib.core.case import load_case
@@ -22,12 +25,19 @@ from CRLMSegmentationLib.inference.model_package import model_or_default
 from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
 from CRLMSegmentationLib.replay.recorded_link import RecordedLink
 from CRLMSegmentationLib.room.lesions import LesionState
+from CRLMSegmentationLib.room.publishing import Publisher
 from CRLMSegmentationLib.room.room import Room
 from CRLMSegmentationLib.scene.headless import new_scene
 from CRLMSegmentationLib.session import Session
 
 TURN_S = 0.01
 TRANSFORMS_PER_TURN = 4
+PEER = """
+import socket, sys
+link = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+while link.recv(1 << 20):
+    pass
+"""
 
 
 class Streaming(RecordedLink):
@@ -45,57 +55,85 @@ class Streaming(RecordedLink):
         return [*images, *tools]
 
 
+class Bench:
+    """What a panel drives, with or without another program that receives the results."""
+
+    def __init__(self, room: Room) -> None:
+        self.room, self.publisher = room, Publisher(room)
+        self._peer: subprocess.Popen | None = None
+
+    def offer(self, wanted: bool) -> None:
+        self.publisher.stop()
+        if self._peer is not None:
+            self._peer.wait()
+            self._peer = None
+        if wanted:
+            self.publisher.start(0)
+            self._peer = subprocess.Popen([sys.executable, "-c", PEER, str(self.publisher.port)])
+            self.run_until(lambda: self.publisher.clients == 1)
+
+    def turn_s(self) -> float:
+        started_s = time.perf_counter()
+        self.room.tick()
+        self.publisher.look()
+        return time.perf_counter() - started_s
+
+    def longest_turn_s(self, count: int) -> float:
+        return max(self.turn_s() for _ in range(count))
+
+    def run_until(self, holds: Callable[[], bool]) -> list[float]:
+        turns = [self.turn_s()]
+        while not holds():
+            time.sleep(TURN_S)
+            turns.append(self.turn_s())
+        return turns
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     runs = parser.parse_args().runs
     model = model_or_default(None)
     case = load_case(resource_path("SampleCases", "phantom-hypoechoic"))
-    volumes = [large_volume(case.volume(), number) for number in range(runs + 1)]
-    link = Streaming(volumes[0])
+    seed = np.array(case.lesions[0].seed_ras_mm)
     room = Room(new_scene(), Session(WorkerEngine(model), model))
+    volumes = (large_volume(case.volume(), number) for number in range(4 * runs + 5))
+    link, bench = Streaming(next(volumes)), Bench(room)
     room.use_link(link)
     room.auto_segment = False
-    run_until(room, lambda: room.ready is not None)
-    rows = [measure(room, link, volume, np.array(case.lesions[0].seed_ras_mm)) for volume in volumes][1:]
+    bench.run_until(lambda: room.ready is not None)
+    found = {offered: [] for offered in (False, True)}
+    for _ in range(runs + 1):
+        for offered, rows in found.items():
+            bench.offer(offered)
+            rows.append(measure(bench, link, volumes, seed))
+    bench.offer(False)
     room.close()
-    print(f"longest turn in ms, median of {runs}; {volumes[0].array.nbytes / 1e6:.0f} MB, {room.last_ready.device}")
-    for name in rows[0]:
-        print(f"  {name:24} {1000 * statistics.median(row[name] for row in rows):7.1f}")
+    print(f"longest turn in ms, median of {runs}; 27 MB, {room.last_ready.device}")
+    print(f"  {'':24} {'alone':>8} {'offered':>8} {'ratio':>6}")
+    for name in found[False][0]:
+        alone, offered = (1000 * statistics.median(row[name] for row in rows[1:]) for rows in found.values())
+        print(f"  {name:24} {alone:8.1f} {offered:8.1f} {offered / alone:6.2f}")
 
 
-def measure(room: Room, link: Streaming, volume: Volume, seed_ras_mm: np.ndarray) -> dict[str, float]:
+def measure(bench: Bench, link: Streaming, volumes: Iterator[Volume], seed_ras_mm: np.ndarray) -> dict[str, float]:
     """Seconds of the longest turn in each phase of one answer."""
-    link.images = [image_of(volume)]
-    found = {"volume arrives": longest_turn(room, 5)}
+    room = bench.room
+    link.images = [image_of(next(volumes))]
+    found = {"volume arrives": bench.longest_turn_s(5)}
     if "Tumour 1" not in room.ledger.entries:
         room.add_seed(seed_ras_mm)
-    found["seed"] = longest_turn(room, 5)
+    found["seed"] = bench.longest_turn_s(5)
     started_s = time.perf_counter()
     room.segment()
     found["asking"] = time.perf_counter() - started_s
-    turns = run_until(room, lambda: room.ledger.entries["Tumour 1"].state is LesionState.DONE)
+    turns = bench.run_until(lambda: room.ledger.entries["Tumour 1"].state is LesionState.DONE)
     found["network at work"] = max(turns[:-1])
     found["outline appears"] = turns[-1]
+    found["nothing happens"] = statistics.median(bench.turn_s() for _ in range(50))
+    link.images = [image_of(next(volumes))]
+    found["outline becomes old"] = bench.longest_turn_s(5)
     return found
-
-
-def longest_turn(room: Room, count: int) -> float:
-    return max(turn_s(room) for _ in range(count))
-
-
-def run_until(room: Room, holds: Callable[[], bool]) -> list[float]:
-    turns = [turn_s(room)]
-    while not holds():
-        time.sleep(TURN_S)
-        turns.append(turn_s(room))
-    return turns
-
-
-def turn_s(room: Room) -> float:
-    started_s = time.perf_counter()
-    room.tick()
-    return time.perf_counter() - started_s
 
 
 def large_volume(volume: Volume, number: int) -> Volume:

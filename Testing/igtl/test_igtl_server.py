@@ -414,3 +414,16 @@ def test_lines_about_clients_that_come_and_go_are_bounded(caplog: pytest.LogCapt
             sock.close()
     assert len(caplog.records) < 30
     assert sum(server.statistics.dropped.values()) == 30
+
+
+def test_answer_that_cannot_be_sent_costs_that_client_its_answer_and_nobody_else_anything(caplog) -> None:
+    answers = iter([StringMessage("ACK_1", 0.0, "Lebér"), StringMessage("ACK_2", 0.0, "Leber")])
+    with IgtlServer(answer=lambda message: [next(answers)] if isinstance(message, StringMessage) else []) as server:
+        link = Link(server)
+        client = link.client()
+        for number in (1, 2):
+            client.send(StringMessage(f"CMD_{number}", 0.0, "a question"))
+        (got,) = link.receive(client)
+        client.close()
+    assert got.text == "Leber"
+    assert "an answer to it cannot be sent" in caplog.text

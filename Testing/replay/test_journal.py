@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ from CRLMSegmentationLib.igtl import journal_writer
 from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from CRLMSegmentationLib.igtl.journal_writer import JournalWriter, RecordingError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
-from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
+from CRLMSegmentationLib.igtl.packing import EXTENDED_HEADER, FULL_NAME_KEY, HEADER_BYTES, METADATA_ENTRY, pack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recording_helpers import START_S, every_kind, pose, raw, raw_image, volume, write_recording
+
+SIZE_AT = 42
+"""Where a header says how long its body is."""
 
 
 def read(folder: Path) -> Journal:
@@ -151,12 +155,44 @@ def test_damaged_header_is_passed_over_where_its_arrival_is_known(tmp_path: Path
     assert journal.surplus_bytes == 3 * len(messages[0])
 
 
+@pytest.mark.parametrize("size", [1, 1 << 40])
+def test_header_with_a_wrong_size_is_passed_over_where_its_arrival_is_known(tmp_path: Path, size: int) -> None:
+    messages = [pack(pose(number), 2) for number in range(4)]
+    write_recording(tmp_path, messages)
+    with (tmp_path / MESSAGES_FILE).open("r+b") as stream:
+        stream.seek(len(messages[0]) + SIZE_AT)
+        stream.write(size.to_bytes(8, "big"))
+    journal = read(tmp_path)
+    assert data_of(journal) == [messages[0], *messages[2:]]
+    assert (journal.damaged_bytes, journal.surplus_bytes, journal.is_cut_short) == (len(messages[1]), 0, False)
+
+
+def test_name_beyond_reason_is_taken_from_the_header(tmp_path: Path) -> None:
+    name = b"N" * (1 << 20)
+    index = struct.pack(">H", 1) + METADATA_ENTRY.pack(len(FULL_NAME_KEY), 3, len(name))
+    extended = EXTENDED_HEADER.pack(EXTENDED_HEADER.size, len(index), len(FULL_NAME_KEY) + len(name), 0)
+    data = raw("UNKNOWN", extended + index + FULL_NAME_KEY.encode() + name, "A" * 20, version=2)
+    write_recording(tmp_path, [data])
+    (entry,) = read(tmp_path).entries
+    assert entry.device == "A" * 20
+    assert (tmp_path / ARRIVALS_FILE).stat().st_size < 1000
+
+
 def test_damaged_body_is_told_and_the_others_are_read(tmp_path: Path) -> None:
     write_recording(tmp_path, [pack(pose(1), 2), raw("TRANSFORM", b"short"), pack(pose(2), 2)])
     journal = read(tmp_path)
     with pytest.raises(MessageError, match=r"TRANSFORM"):
         journal.load(journal.entries[1])
     assert isinstance(journal.load(journal.entries[2]), TransformMessage)
+
+
+def test_name_that_no_link_would_deliver_is_refused_when_it_is_played_too(tmp_path: Path) -> None:
+    """It was recorded as it came; a name becomes nodes, files and lines of a log."""
+    write_recording(tmp_path, [pack(pose(1, "Probe\x1b[2J"), 2), pack(pose(2, "P" * 300), 2)])
+    journal = read(tmp_path)
+    for entry in journal.entries:
+        with pytest.raises(MessageError, match="printable characters"):
+            journal.load(entry)
 
 
 def test_body_that_a_power_cut_has_blanked_is_noticed(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, StringMessage
+from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.plus_commands import (
     RESUME,
     SNAPSHOT,
@@ -100,11 +101,24 @@ def test_second_start_fails_as_in_plus(service) -> None:
         {"OutputOrigin": "0 0 0", "OutputExtent": "0 9999 0 9999 0 9999"},
         {"OutputSpacing": "0 0 0"},
         {"OutputSpacing": "nan 1 1"},
+        {"OutputSpacing": "é" * 5000},
+        {"OutputOrigin": "0 0 0", "OutputExtent": "0 9 0 9 0 9", "OutputSpacing": "-1 -1 -1"},
+        {"OutputOrigin": "0 0 0", "OutputExtent": "0 1e300 0 1e300 0 1e300"},
     ],
 )
 def test_region_that_cannot_be_is_refused(service, wrong: dict) -> None:
     (reply,) = ask(service, START, **wrong)
     assert not reply_of(reply).succeeded
+    pack(reply)
+
+
+def test_volume_under_a_name_that_cannot_be_sent_is_refused(service, sweep) -> None:
+    ask(service, START)
+    play(service, sweep)
+    (reply,) = ask(service, SNAPSHOT, OutputVolDeviceName="Lebér")
+    assert not reply_of(reply).succeeded
+    assert "Lebér" in reply_of(reply).text
+    pack(reply)
 
 
 def test_unknown_and_unreadable_commands_are_answered_as_plus_does(service) -> None:

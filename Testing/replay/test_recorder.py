@@ -19,7 +19,7 @@ from CRLMSegmentationLib.core.case import Case, load_case
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.igtl import journal_writer
-from CRLMSegmentationLib.igtl.journal import MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, read_journal
 from CRLMSegmentationLib.igtl.journal_writer import RecordingError
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import Message
@@ -29,7 +29,7 @@ from CRLMSegmentationLib.replay.process import ReplayProcess
 from CRLMSegmentationLib.replay.recorder import Account
 from CRLMSegmentationLib.replay.recording import Limits, run_record
 from CRLMSegmentationLib.replay.recording_case import finish_recording
-from CRLMSegmentationLib.replay.recording_summary import Recorded
+from CRLMSegmentationLib.replay.recording_summary import LOST, Recorded
 from CRLMSegmentationLib.replay.timeline import timeline
 from recording_helpers import (
     Sender,
@@ -131,6 +131,17 @@ def test_message_with_a_wrong_checksum_is_lost_and_counted(tmp_path: Path) -> No
         recorded = record(sender.port, tmp_path / "recording", 2)
     assert recorded.lost == {"checksum wrong": 1}
     assert load_case(tmp_path / "recording").source["lost"] == {"checksum wrong": 1}
+
+
+def test_each_loss_is_noted_with_its_own_reason(tmp_path: Path) -> None:
+    damaged = raw("TRANSFORM", bytes(48), "Damaged", crc=1)
+    messages = [pack(pose(1), 2), damaged, raw("TRANSFORM", b"short", "Unreadable"), pack(pose(2), 2)]
+    with Sender(messages) as sender:
+        record(sender.port, tmp_path / "recording", 3)
+    journal = read_journal(tmp_path / "recording" / MESSAGES_FILE, tmp_path / "recording" / ARRIVALS_FILE)
+    (lost,) = [event.about for event in journal.events if event.event == LOST]
+    assert (lost["reason"], lost["count"]) == ("checksum wrong", 1)
+    assert lost["text"].startswith("checksum wrong: TRANSFORM 'Damaged'")
 
 
 def test_link_that_is_lost_and_comes_back_goes_on_in_the_same_recording(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE
 from CRLMSegmentationLib.igtl.journal_writer import RecordingError
 from CRLMSegmentationLib.igtl.messages import Message
-from CRLMSegmentationLib.igtl.packing import pack
+from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.replay import recording_case
 from CRLMSegmentationLib.replay.player import Player, ReplayEvent
@@ -146,6 +146,34 @@ def test_message_cut_short_by_a_crash_is_cut_off_and_the_rest_is_a_case(tmp_path
     assert path.read_bytes() == b"".join(messages[:2])
     assert sentence_of(recovered).startswith("2 messages, 1 volume, ")
     assert len(load_case(folder).volumes) == 1
+
+
+@pytest.mark.parametrize("has_arrivals", [True, False])
+def test_damage_to_a_recording_is_told_and_nothing_is_cut_off(tmp_path: Path, has_arrivals: bool) -> None:
+    messages = [pack(pose(number), 2) for number in range(4)]
+    write_recording(tmp_path, messages)
+    path = tmp_path / MESSAGES_FILE
+    with path.open("r+b") as stream:
+        stream.seek(len(messages[0]))
+        stream.write(bytes(HEADER_BYTES))
+    if not has_arrivals:
+        (tmp_path / ARRIVALS_FILE).unlink()
+    recovered = recover(tmp_path)
+    lost = len(messages[0]) * (1 if has_arrivals else 3)
+    assert recovered.messages == (3 if has_arrivals else 1)
+    assert f"{lost} bytes are damaged" in sentence_of(recovered)
+    assert path.stat().st_size == 4 * len(messages[0])
+
+
+def test_header_whose_size_is_damaged_does_not_cut_off_what_follows(tmp_path: Path) -> None:
+    messages = [pack(pose(number), 2) for number in range(4)]
+    write_recording(tmp_path, messages)
+    path = tmp_path / MESSAGES_FILE
+    with path.open("r+b") as stream:
+        stream.seek(len(messages[0]) + 42)
+        stream.write((1 << 40).to_bytes(8, "big"))
+    assert recover(tmp_path).messages == 3
+    assert path.stat().st_size == 4 * len(messages[0])
 
 
 def test_what_is_no_unfinished_recording_is_told(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
+from CRLMSegmentationLib.incoming import MAX_PICTURE_DEVICES
 from CRLMSegmentationLib.room.room import LOG_LINES
 from CRLMSegmentationLib.room.source import Source
 from CRLMSegmentationLib.room.texts import AMBER, GREEN, RED, status_texts
@@ -82,6 +83,62 @@ def test_refusals_are_one_line_each_in_the_log_and_a_count_in_the_strip(room, ne
     assert room.problem_lines[1].endswith("(200 times)")
     receive(room, network, pose(2.0))
     assert "400 refused or odd" in link_text(room)
+
+
+def picture(number, device="Image_Reference", shape=(1, 6, 8)):
+    return ImageMessage(device, float(number), np.full(shape, number % 200, np.uint8), np.eye(4))
+
+
+def test_live_pictures_are_listed_and_neither_odd_nor_told(room, network, tiny_volume):
+    receive(room, network, pose(0.5))
+    before = list(room.log)
+    for number in range(1, 100):
+        receive(room, network, pose(number), picture(number), picture(number, "Camera", (1, 6, 8, 3)))
+    assert room.devices == {"ProbeToReference": "transform", "Image_Reference": "image", "Camera": "image"}
+    assert room.problem_count == 0
+    assert list(room.log) == before
+    assert "refused" not in link_text(room)
+    assert GREEN in link_text(room)
+    assert room.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+    assert room.volume.node is None
+    receive(room, network, image_of(tiny_volume), picture(100))
+    assert room.devices["recvol_Reference"] == "volume"
+
+
+def test_device_that_sends_volumes_as_well_as_pictures_is_listed_for_its_volumes(room, network, tiny_volume):
+    for time_s in (1.0, 2.0):
+        receive(room, network, picture(time_s, "Scanner"))
+        receive(room, network, image_of(dataclasses.replace(tiny_volume, device="Scanner", timestamp_s=time_s)))
+    receive(room, network, picture(3.0, "Scanner"))
+    assert room.devices == {"Scanner": "volume"}
+
+
+def test_pictures_under_many_names_are_bounded_and_told_once(room, network):
+    for number in range(500):
+        receive(room, network, picture(number, f"Image{number}"))
+    assert len(room.devices) == MAX_PICTURE_DEVICES
+    assert room.session.problems.of(DropReason.TOO_MANY_DEVICES) == 500 - MAX_PICTURE_DEVICES
+    assert sum("pictures" in line for line in room.log) <= MAX_PROBLEMS + 1
+
+
+def test_a_volume_each_second_does_not_fill_the_log(room, network, tiny_volume, clock):
+    room.note("what matters")
+    for second in range(1, 3600):
+        clock.now_s += 1
+        receive(room, network, image_of(dataclasses.replace(tiny_volume, timestamp_s=float(second))))
+    assert len(room.log) < 100
+    assert "what matters" in room.log[0] or "what matters" in room.log[1]
+    assert "such lines before were left out" in room.log[-1]
+
+
+def test_live_volume_that_comes_again_while_the_probe_rests_is_not_odd(room, network, tiny_volume):
+    network.repeats_volumes = True
+    for _ in range(5):
+        receive(room, network, image_of(tiny_volume))
+    assert room.problem_count == 0
+    network.repeats_volumes = False
+    receive(room, network, image_of(tiny_volume))
+    assert room.session.problems.of(DropReason.REPEATED) == 1
 
 
 def test_names_that_a_peer_invents_fill_neither_the_log_nor_the_scene(room, network):

@@ -3,10 +3,13 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from CRLMSegmentationLib import dependencies
 from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.igtl.link import LinkState
+from CRLMSegmentationLib.igtl.messages import TransformMessage
+from CRLMSegmentationLib.igtl.statistics import DropReason, Problems
 from CRLMSegmentationLib.inference.engine import Failed, Ready
 from CRLMSegmentationLib.inference.model_package import model_or_default
 from CRLMSegmentationLib.replay.recorded_link import RecordedLink
@@ -126,6 +129,23 @@ def test_link_is_judged(room, tmp_path, tiny_case):
     room.use_link(RecordedLink(load_case(tiny_case)))
     room.tick()
     assert line(card_of(room, tmp_path, tiny_case), "Link").text == "a recorded case is open"
+
+
+def test_what_was_refused_on_the_link_is_shown(room, tmp_path, tiny_case):
+    link = StubLink()
+    link.problems = Problems()
+    room.use_link(link)
+    link.inbox = [TransformMessage("ProbeToReference", 1.0, np.eye(4))]
+    room.tick()
+    assert line(card_of(room, tmp_path, tiny_case), "Link").level is Level.GREEN
+    for number in range(5):
+        link.problems.note(DropReason.CRC, f"recvol{number}", "checksum wrong", 7)
+    room.tick()
+    found = line(card_of(room, tmp_path, tiny_case), "Link")
+    assert found.level is Level.AMBER
+    assert "'recvol0': checksum wrong (7 times)" in found.text
+    assert found.text.splitlines()[-1] == "and 2 more kinds"
+    assert "Check sender" in found.action
 
 
 def test_sample_that_is_not_there_is_told(room, tmp_path):

@@ -200,6 +200,13 @@ def test_sequence_may_hold_its_own_calibration_but_a_given_one_stands_above_it()
     assert place_frames(sequence, Calibration(shifted(x_mm=9))).matrices[0, 0, 3] == 9
 
 
+@pytest.mark.parametrize("z_mm", [1e7, 1e30, 1e300])
+def test_pose_beyond_reason_is_refused(z_mm):
+    sequence = sequence_of(np.ones((2, 3, 4), np.uint8), [np.eye(4), shifted(z_mm=z_mm)])
+    with pytest.raises(SweepError, match="frames lie up to"):
+        reconstruct_sweep(sequence, Calibration(np.eye(4)))
+
+
 def test_too_large_a_volume_is_refused_with_the_spacing_that_would_fit():
     sequence = sequence_of(np.zeros((2, 100, 100), np.uint8), [np.eye(4), shifted(z_mm=100)])
     with pytest.raises(SweepError, match=r"would have \d+ x \d+ x \d+ voxels.*spacing of (\d\.\d+) mm") as caught:

@@ -1,5 +1,6 @@
 """Sequence files against PLUS's way of writing them, and against what SimpleITK makes of the same bytes."""
 
+import contextlib
 import zlib
 
 import numpy as np
@@ -9,7 +10,7 @@ from CRLMSegmentationLib.core.errors import SweepError
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.sweeps.orientation import from_mf, to_mf
 from CRLMSegmentationLib.sweeps.sequence_io import is_sequence, read_sequence, sequence_name, write_sequence
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sweep_helpers import sequence_of, shifted, track
@@ -204,6 +205,11 @@ def test_unknown_orientation_is_taken_for_mf_and_told(tmp_path, caplog, said):
         ("LOCAL", "../secret.raw", "outside its folder"),
         ("LOCAL", "LIST", "several files"),
         ("Seq_Frame0001_Timestamp = 1.6", "", "frame 1 has no timestamp"),
+        ("Seq_Frame0001_Timestamp = 1.6", "Seq_Frame0001_Timestamp = nan", "frame 1 has no timestamp"),
+        ("Seq_Frame0001_Timestamp = 1.6", "Seq_Frame0001_Timestamp = -1.6", "frame 1 has no timestamp"),
+        ("DimSize = 4 3 2", "DimSize =", "DimSize must be whole numbers|no list of 2D frames|dimensions"),
+        ("LOCAL", "listing.raw", "listing.raw, which is missing"),
+        ("LOCAL", "a\0b", "outside its folder|cannot be"),
         ("BinaryData = True", "BinaryData = False", "pixels as text"),
         ("ElementDataFile = LOCAL\n", "", "is not a sequence file|within its header"),
     ],
@@ -212,6 +218,24 @@ def test_bad_file_says_what_is_wrong_with_it(tmp_path, old, new, says):
     assert old in META
     with pytest.raises(SweepError, match=says):
         read_sequence(written(tmp_path / "a.mha", META.replace(old, new)))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    line=st.integers(0, len(META.splitlines()) - 1),
+    value=st.text(max_size=8),
+    suffix=st.sampled_from([".mha", ".nrrd"]),
+)
+def test_any_value_in_a_header_is_read_or_refused(tmp_path_factory, line, value, suffix):
+    path = tmp_path_factory.mktemp("any") / f"a{suffix}"
+    write_sequence(sequence_of(FRAMES), path, compress=False)
+    equals = "=" if suffix == ".mha" else ":"
+    head, separator, data = path.read_bytes().rpartition(b"LOCAL\n" if suffix == ".mha" else b"\n\n")
+    lines = head.decode().split("\n")
+    lines[line % len(lines)] = lines[line % len(lines)].partition(equals)[0] + equals + value
+    path.write_bytes("\n".join(lines).encode() + separator + data)
+    with contextlib.suppress(SweepError):
+        assert np.isfinite(read_sequence(path).timestamps_s).all()
 
 
 def test_what_is_no_sequence_is_told_apart_by_its_header(tmp_path):

@@ -57,8 +57,8 @@ class Panel:
 
     @property
     def message(self) -> str:
-        """What the panel tells, empty when it tells nothing."""
-        return "" if self.host.widget("messageFrame").isHidden() else self.text("messageLabel")
+        """What the panel tells, as it is read, empty when it tells nothing."""
+        return "" if self.host.widget("messageFrame").isHidden() else self.host.widget("messageLabel").text
 
     def table(self, name: str = "lesionTable") -> list[tuple[str, ...]]:
         table = self.host.widget(name)

@@ -112,6 +112,13 @@ def test_wrong_path_is_told_and_breaks_nothing(case, tiny_case, tmp_path):
     assert case.message == ""
 
 
+def test_message_is_shown_as_it_is_written_and_never_as_markup(case, qt):
+    case.host.widget("casePathLineEdit").currentPath = "it's <b>nowhere</b> & gone"
+    case.press("playButton")
+    assert "it's <b>nowhere" in case.message
+    assert case.host.widget("messageLabel").textFormat == qt.Qt.PlainText
+
+
 def test_wrong_path_leaves_the_case_that_plays(case, tmp_path):
     case.host.widget("speedSpinBox").value = 0.1
     case.press("playButton")

@@ -23,8 +23,8 @@ from pyigtl.messages import CRC64
 from ..core.errors import MessageError
 from .journal_entry import Entry, ImageLayout, ReadBody, entry_of, image_layout
 from .messages import Frame, Message
-from .packing import HEADER_BYTES, SUPPORTED_VERSIONS, Header, parse_header, unpack
-from .protocol import CRC_IS_FAST
+from .packing import HEADER_BYTES, SUPPORTED_VERSIONS, Header, parse_header
+from .protocol import CRC_IS_FAST, read_message
 
 MESSAGES_FILE = "messages.igtl"
 ARRIVALS_FILE = "arrivals.jsonl"
@@ -63,6 +63,12 @@ class Journal:
     frame: Frame = Frame.RAS
 
     @property
+    def damaged_bytes(self) -> int:
+        """What belongs to no message, and not to one that was cut short either."""
+        readable_bytes = sum(entry.size_bytes for entry in self.entries)
+        return self.end_bytes - readable_bytes + (0 if self.is_cut_short else self.surplus_bytes)
+
+    @property
     def duration_s(self) -> float:
         """From the first message to the last."""
         return self.entries[-1].received_s - self.entries[0].received_s if self.entries else 0.0
@@ -84,7 +90,7 @@ class Journal:
             raise MessageError(f"{where} ends after {count} of {header.body_bytes} bytes")
         if CRC_IS_FAST and CRC64(body) != header.crc:
             raise MessageError(f"{where} is damaged: its checksum is wrong")
-        return unpack(header, body, self.frame)
+        return read_message(header, body, self.frame)
 
     def layout(self, entry: Entry) -> ImageLayout:
         """How the voxels of an IMAGE lie in its body.
@@ -116,7 +122,8 @@ def read_journal(messages: Path, arrivals: Path | None = None) -> Journal:
     with messages.open("rb", buffering=READ_BUFFER_BYTES) as stream:
         entries = tuple(_walk(stream, size_bytes, times_s, sizes))
         end_bytes = entries[-1].offset_bytes + entries[-1].size_bytes if entries else 0
-        is_cut_short = end_bytes < size_bytes and _is_beginning(stream, end_bytes)
+        arrived_whole = 0 < sizes.get(end_bytes, 0) <= size_bytes - end_bytes
+        is_cut_short = end_bytes < size_bytes and not arrived_whole and _is_beginning(stream, end_bytes)
     return Journal(messages, entries, events, end_bytes, size_bytes - end_bytes, is_cut_short, _frame_in(events))
 
 
@@ -129,9 +136,11 @@ def _frame_in(events: Iterable[Event]) -> Frame:
 def _walk(stream: BinaryIO, size_bytes: int, times_s: dict[int, float], sizes: dict[int, int]) -> Iterator[Entry]:
     """From header to header; over one that is damaged only where its arrival says how long it was."""
     offset, last, newest_s = 0, None, 0.0
+    names: dict[str, str] = {}  # each is kept once, not a million times
     while offset < size_bytes:
         header, known_bytes = _header_at(stream, offset), sizes.get(offset, 0)
-        if header is None and 0 < known_bytes <= size_bytes - offset:
+        is_damaged = header is None or HEADER_BYTES + header.body_bytes != known_bytes
+        if is_damaged and 0 < known_bytes <= size_bytes - offset:
             offset += known_bytes
             continue
         if header is None or offset + HEADER_BYTES + header.body_bytes > size_bytes:
@@ -139,7 +148,9 @@ def _walk(stream: BinaryIO, size_bytes: int, times_s: dict[int, float], sizes: d
         received_s = times_s.get(offset)
         if received_s is None:
             received_s = _guessed_arrival_s(last, header.timestamp_s, newest_s)
-        last = entry_of(header, _body_of(stream, offset), offset, max(received_s, last.received_s if last else 0.0))
+        entry = entry_of(header, _body_of(stream, offset), offset, max(received_s, last.received_s if last else 0.0))
+        kind, device = (names.setdefault(name, name) for name in (entry.type, entry.device))
+        last = entry._replace(type=kind, device=device)
         newest_s = max(newest_s, last.timestamp_s)
         offset += last.size_bytes
         yield last

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .packing import EXTENDED_HEADER, FULL_NAME_KEY, HEADER_BYTES, MAX_NAME_BYTES, Header
+from ..core.errors import MessageError
+from .packing import (
+    EXTENDED_HEADER,
+    FULL_NAME_KEY,
+    HEADER_BYTES,
+    IMAGE_HEAD,
+    MAX_NAME_BYTES,
+    Header,
+    read_metadata,
+)
+from .protocol import MAX_RECEIVED_METADATA_BYTES
 
-IMAGE_HEADER = struct.Struct(">HBBBB3H12f6H")
-METADATA_ENTRY = struct.Struct(">HHI")
 BIG_ENDIAN = 1
 ReadBody = Callable[[int, int], bytes]
 """Gives bytes of a body: from where, how many."""
@@ -55,9 +62,8 @@ def entry_of(header: Header, read: ReadBody, offset_bytes: int, received_s: floa
     layout = image_layout(header, read)
     shape = layout.shape if layout else None
     size_bytes = HEADER_BYTES + header.body_bytes
-    # Each name is kept once, not a million times.
-    kind, device = sys.intern(header.type), sys.intern(_full_name(header, read))
-    return Entry(received_s, offset_bytes, size_bytes, kind, device, header.timestamp_s, shape)
+    device = _full_name(header, read)
+    return Entry(received_s, offset_bytes, size_bytes, header.type, device, header.timestamp_s, shape)
 
 
 def image_layout(header: Header, read: ReadBody) -> ImageLayout | None:
@@ -66,11 +72,11 @@ def image_layout(header: Header, read: ReadBody) -> ImageLayout | None:
         return None
     try:
         start = EXTENDED_HEADER.unpack(read(0, EXTENDED_HEADER.size))[0] if header.version > 1 else 0
-        _, components, scalar_type, endian, _, i, j, k, *_ = IMAGE_HEADER.unpack(read(start, IMAGE_HEADER.size))
+        _, components, scalar_type, endian, _, i, j, k, *_ = IMAGE_HEAD.unpack(read(start, IMAGE_HEAD.size))
     except struct.error:
         return None
     shape = (k, j, i) if components == 1 else (k, j, i, components)
-    return ImageLayout(shape, scalar_type, endian == BIG_ENDIAN, start + IMAGE_HEADER.size)
+    return ImageLayout(shape, scalar_type, endian == BIG_ENDIAN, start + IMAGE_HEAD.size)
 
 
 def _full_name(header: Header, read: ReadBody) -> str:
@@ -80,21 +86,9 @@ def _full_name(header: Header, read: ReadBody) -> str:
     try:
         _, index, strings, _ = EXTENDED_HEADER.unpack(read(0, EXTENDED_HEADER.size))
         start = header.body_bytes - index - strings
-        if start < EXTENDED_HEADER.size:
+        if start < EXTENDED_HEADER.size or index + strings > MAX_RECEIVED_METADATA_BYTES:
             return header.device
-        return _metadata_of(read(start, index), read(start + index, strings)).get(FULL_NAME_KEY, header.device)
-    except struct.error:
+        metadata = read_metadata(bytes(read(start, index)), bytes(read(start + index, strings)))
+    except (struct.error, MessageError):
         return header.device
-
-
-def _metadata_of(index: bytes, strings: bytes) -> dict[str, str]:
-    metadata, position = {}, 0
-    for key_bytes, _, value_bytes in METADATA_ENTRY.iter_unpack(bytes(index[2:])):
-        middle, end = position + key_bytes, position + key_bytes + value_bytes
-        metadata[_text(strings[position:middle])] = _text(strings[middle:end])
-        position = end
-    return metadata
-
-
-def _text(data: bytes) -> str:
-    return bytes(data).decode("utf8", "replace")
+    return metadata.get(FULL_NAME_KEY, header.device)

@@ -3,7 +3,8 @@
     Start ──▶ Snapshot, one at a time, every so often ──▶ Stop, which brings the last volume
 
 A server that fills no volume yet, or whose reconstruction another client has started, is no failure: snapshots are
-asked for all the same. After a lost connection everything begins again by itself.
+asked for all the same, and only if none comes for long is that told. After a lost connection everything begins again
+by itself.
 """
 
 from __future__ import annotations
@@ -27,13 +28,18 @@ logger = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 10.0
 """A server that has not answered after so long will not; a snapshot of a large volume takes a second or two."""
+PATIENCE_S = 15.0
+"""After so long without a volume the reason is told: until a sweep begins, a server has none to give."""
 LIVE_VOLUME = "recvol_Reference"
 IN_PROGRESS = "in progress"
 """In the words of PLUS: a reconstruction has been started already."""
 
 
 class LiveState(Enum):
-    """OFF: not asked for. STARTING: asked, not answered. RUNNING: snapshots come. STOPPING: the last volume comes."""
+    """OFF: not asked for. STARTING: asked, not answered. RUNNING: snapshots come. STOPPING: the last volume comes.
+
+    FAILED: the server cannot, or does not answer; `start` tries again.
+    """
 
     OFF = "off"
     STARTING = "starting"
@@ -78,8 +84,8 @@ class LiveReconstruction:
         clock: seconds that never go back.
 
     Attributes:
-        live_state, live_reason: how far it is, and what the server last said against it.
-        snapshots: how many were answered with a volume.
+        live_state, live_reason: how far it is, and what the user must know of it, mostly nothing.
+        snapshots: how many volumes have come since `start`.
     """
 
     def __init__(
@@ -99,7 +105,7 @@ class LiveReconstruction:
         self._asked: PlusCommand | None = None
         self._asked_at_s = 0.0
         self._connections = 0
-        self._next_at_s = 0.0
+        self._next_at_s = self._volume_at_s = 0.0
 
     @property
     def state(self) -> LinkState:
@@ -134,6 +140,11 @@ class LiveReconstruction:
         """It was started, and neither stopped nor given up."""
         return self.live_state in (LiveState.STARTING, LiveState.RUNNING)
 
+    @property
+    def repeats_volumes(self) -> bool:
+        """While the probe rests, each snapshot is the same volume as the one before; see `incoming`."""
+        return self.live_state in (LiveState.RUNNING, LiveState.STOPPING)
+
     def poll(self, budget_s: float = 0.004) -> list[Message]:
         """The messages that are complete, without the replies to commands of this."""
         return self._digest(self.client.poll(budget_s))
@@ -144,17 +155,18 @@ class LiveReconstruction:
 
     def start(self) -> None:
         """Have volumes reconstructed from now on; they come with `poll`."""
-        if self.live_state in (LiveState.OFF, LiveState.FAILED):
-            self.live_state, self.live_reason, self._asked = LiveState.STARTING, "", None
+        if not self.is_wanted:
+            self.live_state, self.live_reason, self.snapshots, self._asked = LiveState.STARTING, "", 0, None
 
     def stop(self) -> None:
         """Have the reconstruction ended; its last volume still comes, so go on polling until OFF or FAILED."""
         if self.is_wanted:
-            self.live_state, self._asked = LiveState.STOPPING, None
+            self.live_state, self.live_reason, self._asked = LiveState.STOPPING, "", None
 
     def close(self) -> None:
         """Close the link for good; a server that still reconstructs is told to end it, as far as it listens."""
-        if self.is_wanted and self.client.state is LinkState.CONNECTED:
+        is_on = self.is_wanted or (self.live_state is LiveState.STOPPING and self._asked is None)
+        if is_on and self.client.state is LinkState.CONNECTED:
             self._ask(STOP)
             self.client.poll()
         self.client.close()
@@ -171,16 +183,16 @@ class LiveReconstruction:
         if connections == self._connections:
             return
         self._connections, self._asked = connections, None
-        if self.live_state in (LiveState.RUNNING, LiveState.FAILED):
+        if self.live_state is LiveState.RUNNING:
             self.live_state, self.live_reason = LiveState.STARTING, ""
 
     def _ask_what_is_due(self) -> None:
         now_s = self._clock()
         if self._asked is not None:
-            if now_s - self._asked_at_s > REPLY_TIMEOUT_S:
-                self._fail(
-                    f"the server has not answered {self._asked.name} within {REPLY_TIMEOUT_S:.0f} s; is it PLUS?"
-                )
+            if self.client.receiving is not None:  # it is busy sending, perhaps the very volume, over a slow network
+                self._asked_at_s = now_s
+            elif now_s - self._asked_at_s > REPLY_TIMEOUT_S:
+                self._take_silence()
         elif self.live_state is LiveState.STARTING:
             self._ask(START, self._region.attributes() if self._region else {})
         elif self.live_state is LiveState.STOPPING:
@@ -194,7 +206,7 @@ class LiveReconstruction:
         try:
             self.client.send(pack_command(command))
         except LinkError as error:
-            logger.info("%s cannot be sent: %s", name, error)
+            self._log(logging.INFO, f"{name} cannot be sent: {error}")
             return
         self._asked, self._asked_at_s = command, self._clock()
 
@@ -215,16 +227,35 @@ class LiveReconstruction:
         return True
 
     def _take(self, name: str, reply: PlusReply) -> None:
+        now_s = self._clock()
         if name == START and (reply.succeeded or IN_PROGRESS in reply.text):
-            self.live_state, self._next_at_s = LiveState.RUNNING, self._clock() + self._every_s
-        elif name == STOP:
-            self.live_state, self.live_reason = LiveState.OFF, "" if reply.succeeded else reply.text
+            self.live_state, self._next_at_s, self._volume_at_s = LiveState.RUNNING, now_s + self._every_s, now_s
         elif name == START:
-            self._fail(f"the server does not reconstruct: {reply.text}")
+            device = self._common["VolumeReconstructorDeviceId"]
+            self._fail(f"the server does not reconstruct ({reply.text}); is it PLUS, and has it a device '{device}'?")
         elif reply.succeeded:
-            self.snapshots, self.live_reason = self.snapshots + 1, ""
+            self.snapshots, self.live_reason, self._volume_at_s = self.snapshots + 1, "", now_s
+        elif name == SNAPSHOT:
+            self._miss(reply.text)
         else:
-            self.live_reason = reply.text
+            self._log(logging.INFO, f"no last volume: {reply.text}")
+        if name == STOP:
+            self.live_state, self.live_reason = LiveState.OFF, ""
+
+    def _take_silence(self) -> None:
+        """Once it has reconstructed, a server is given time: a network, too, may stand still."""
+        asked, self._asked = self._asked, None
+        silence = f"the server has not answered {asked.name} within {REPLY_TIMEOUT_S:.0f} s"
+        if asked.name == SNAPSHOT:
+            self._miss(silence)
+        else:
+            self._fail(f"{silence}; is it PLUS?")
+
+    def _miss(self, why: str) -> None:
+        """A volume has not come."""
+        if self._clock() - self._volume_at_s > PATIENCE_S:
+            action = "move the probe over the organ, and see that probe and reference are tracked"
+            self.live_reason = f"no live volume comes ({why}); {action}"
 
     def _fail(self, reason: str) -> None:
         self._log(logging.WARNING, reason)

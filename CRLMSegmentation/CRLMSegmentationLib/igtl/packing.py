@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 from pyigtl import messages as wire
-from pyigtl.messages import CRC64
 
 from ..core.errors import GeometryError, MessageError
 from ..core.geometry import MAX_CALIBRATION_SHEAR, MAX_SHEAR, RAS_TO_LPS, check_ijk_to_ras, transform_points
+from .checksum import crc64
 from .messages import (
     MAX_NAME_BYTES,
     STATUS_OK,
@@ -132,11 +132,15 @@ def _split(header: Header, body: memoryview) -> tuple[memoryview, dict[str, str]
     end = len(body) - index - strings
     if extended < EXTENDED_HEADER.size or end < extended:
         raise MessageError(f"extended header of {extended} and metadata of {index + strings} bytes exceed {len(body)}")
-    return body[extended:end], _read_metadata(bytes(body[end : end + index]), bytes(body[end + index :]))
+    return body[extended:end], read_metadata(bytes(body[end : end + index]), bytes(body[end + index :]))
 
 
-def _read_metadata(index: bytes, strings: bytes) -> dict[str, str]:
-    """Texts that are not what their encoding says are read as far as they can be: they must not cost the message."""
+def read_metadata(index: bytes, strings: bytes) -> dict[str, str]:
+    """Keys and values. What is not what its encoding says is read as far as it can be: it must not cost the message.
+
+    Raises:
+        MessageError, struct.error: the index disagrees with the strings, or is none.
+    """
     if not index and not strings:
         return {}
     entries = list(METADATA_ENTRY.iter_unpack(index[2:]))
@@ -267,7 +271,7 @@ def pack(message: Message, version: int = 1, frame: Frame = Frame.RAS) -> bytes:
 def _header(version: int, message_type: str, message: Message, body: list[bytes | memoryview]) -> bytes:
     crc = 0
     for part in body:
-        crc = CRC64(part, crc)
+        crc = crc64(part, crc)
     seconds = int(message.timestamp_s)
     fraction = int((message.timestamp_s - seconds) * 2**32)
     name = message.device[:MAX_NAME_BYTES].encode("ascii")

@@ -33,22 +33,14 @@ class PeerConventions:
         name: as it is chosen on the command line.
         title: as people call it.
         frame: in which it counts, in all types of message; only that of IMAGE carries a flag for it.
-        sets_flag: whether the flag of its images is set on purpose; else it is the library's default, RAS.
-        honours_flag: whether it looks at the flag of images that it gets.
         introduce: whether it sends metadata, and with it the status of transforms, only to those that have shown
             header version 2. Elsewhere nothing is gained, and a peer built on the 1.x library would lose its place.
-        checks_crc: whether it checks the checksum of what it gets. All send a right one.
-        volume_devices: names under which its volumes come where nobody has chosen others.
     """
 
     name: str
     title: str
     frame: Frame
-    sets_flag: bool
-    honours_flag: bool
     introduce: bool
-    checks_crc: bool
-    volume_devices: tuple[str, ...]
 
     @property
     def client_options(self) -> ClientOptions:
@@ -64,28 +56,19 @@ class PeerConventions:
 PLUS = PeerConventions(
     name="plus",
     title="PLUS",
-    # The matrix goes out as it is calculated, in Reference (vtkPlusIgtlMessageCommon::PackImageMessage).
+    # The matrix goes out as it is calculated, in Reference (vtkPlusIgtlMessageCommon::PackImageMessage); the flag of
+    # an image is neither set nor read.
     frame=Frame.RAS,
-    sets_flag=False,
-    honours_flag=False,
     # A client is answered in the highest version that it has sent (vtkPlusOpenIGTLinkServer, ClientHeaderVersion).
     introduce=True,
-    checks_crc=False,  # IgtlMessageCrcCheckEnabled(0)
-    # docs/PlusServerCommands.md; docs/algorithms/AlgorithmVolumeReconstruction.md and PlusRemote; PlusRemote, live.
-    volume_devices=("recvol_Reference", "RecVol_Reference", "liveReconstruction"),
 )
 SLICER = PeerConventions(
     name="slicer",
     title="3D Slicer with SlicerOpenIGTLink",
     # IJK to RAS, whatever the flag: igtlioImageConverter neither reads nor sets it.
     frame=Frame.RAS,
-    sets_flag=False,
-    honours_flag=False,
     # It shows version 2 itself on connecting (vtkMRMLIGTLConnectorNode), and sends metadata in any case.
     introduce=True,
-    checks_crc=True,  # igtlioConnector, CheckCRC(true)
-    # Nodes go out under the names of the nodes. SlicerIGT calls a reconstruction so; the others pass on PLUS's.
-    volume_devices=("ReconstructedVolume", "liveReconstruction", "RecVol_Reference"),
 )
 CUSTUSX = PeerConventions(
     name="custusx",
@@ -94,12 +77,9 @@ CUSTUSX = PeerConventions(
     # so poses and surfaces are taken for LPS too. It sends neither by itself: transforms are only received, and taken
     # as they are (NetworkHandler); surfaces have no flag, and its own IGTLinkConversionPolyData turns them into the
     # frame that the caller names, for Slicer into RAS.
+    # The flag of an image that it gets is read by IGTLinkConversionImage::decode_rMd, not by its live view.
     frame=Frame.LPS,
-    sets_flag=True,
-    honours_flag=True,  # IGTLinkConversionImage::decode_rMd; its live view takes pixels and spacing only
     introduce=False,  # it sends no metadata to anyone
-    checks_crc=False,  # IGTLinkClientStreamer: Unpack() without a check; through OpenIGTLinkIO it does check
-    volume_devices=(),  # the unique names of its images
 )
 PEERS = {peer.name: peer for peer in (PLUS, SLICER, CUSTUSX)}
 

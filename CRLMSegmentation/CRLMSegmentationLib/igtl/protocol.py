@@ -172,8 +172,7 @@ class Decoder:
             self.statistics.skipped[header.type] += 1
             return []
         try:
-            with np.errstate(all="ignore"):  # what NaN and infinity lead to is refused by the checks
-                message = _read(header, body, self.frame)
+            message = read_message(header, body, self.frame)
         except MessageError as error:
             self.statistics.drop(DropReason.BODY, str(error))
             return []
@@ -187,14 +186,19 @@ class Decoder:
         return [message]
 
 
-def _read(header: Header, body: memoryview, frame: Frame) -> Message:
-    """Unpack what has names and metadata of reasonable size: a name becomes nodes, files and lines of a log."""
+def read_message(header: Header, body: memoryview, frame: Frame) -> Message:
+    """Unpack what has names and metadata of reasonable size: a name becomes nodes, files and lines of a log.
+
+    Raises:
+        MessageError: the body is not what its header says, or holds what is beyond reason.
+    """
     if header.version == 2 and len(body) >= EXTENDED_HEADER.size:
         _, index_bytes, strings_bytes, _ = EXTENDED_HEADER.unpack(body[: EXTENDED_HEADER.size])
         if index_bytes + strings_bytes > MAX_RECEIVED_METADATA_BYTES:
             size = f"{header.type} '{header.device}' has {index_bytes + strings_bytes} bytes of metadata"
             raise MessageError(f"{size}, at most {MAX_RECEIVED_METADATA_BYTES} are taken")
-    message = unpack(header, body, frame)
+    with np.errstate(all="ignore"):  # what NaN and infinity lead to is refused by the checks
+        message = unpack(header, body, frame)
     if len(message.device) > MAX_DEVICE_NAME or not message.device.isprintable():
         what = f"{header.type} with the device name {message.device!r:.60}"
         raise MessageError(f"{what}: a name has at most {MAX_DEVICE_NAME} printable characters")

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
-from ..core.errors import LinkError
+from ..core.errors import LinkError, MessageError
 from .limits import Allowance, limited
 from .listening import listen
 from .messages import STATUS_OK, Frame, Message, TransformMessage
@@ -207,7 +207,10 @@ class IgtlServer:
     def _reply(self, client: ServedClient, received: Iterable[Message]) -> None:
         replies = [reply for message in received for reply in self._answer(message)] if self._answer else []
         for reply in replies if client in self._clients else ():
-            self._queue(client, reply, pack(reply, client.decoder.peer_version, self._frame))
+            try:
+                self._queue(client, reply, pack(reply, client.decoder.peer_version, self._frame))
+            except MessageError as error:  # what a client asks for must not end the server
+                self._log(logging.WARNING, f"{client}: an answer to it cannot be sent: {error}")
 
     def _look_after_clients(self) -> None:
         now_s = self._clock()

@@ -27,13 +27,15 @@ from ..igtl.plus_commands import (
 )
 from ..sweeps.calibration import ImageRegion
 from ..sweeps.reconstruction import Grid, VolumeBuilder, grey
-from ..sweeps.volume_builder import DEVICE
+from ..sweeps.volume_builder import DEVICE, check_spacing
 from .sweep_messages import Sweep, grid_of_sweep, region_of_sweep
 
 logger = logging.getLogger(__name__)
 
 FAILED = "Command failed. See error message."
 """What PLUS says of any command that fails, to clients that send commands as STRING."""
+MAX_NUMBER = 1e6
+"""No origin, spacing or extent that a client asks for is beyond it, mm or voxels."""
 
 
 class ReconstructionService:
@@ -82,7 +84,7 @@ class ReconstructionService:
             return [pack_reply(PlusReply(None, False, "Error attempting to process command."))]
         try:
             text, volumes = self._actions[command.name](command)
-        except (CrlmError, ValueError) as error:
+        except CrlmError as error:
             return [pack_reply(PlusReply(command.uid, False, f"{FAILED} {command.name}: {error}"))]
         return [*volumes, pack_reply(PlusReply(command.uid, True, f"{command.name}: {text}"))]
 
@@ -99,6 +101,8 @@ class ReconstructionService:
             raise SweepError("there are no frames in the volume yet.")
         fill = command.attributes.get("ApplyHoleFilling", "TRUE").upper() == "TRUE"
         device = command.attributes.get("OutputVolDeviceName", DEVICE)
+        if not device.isascii():
+            raise SweepError(f"OutputVolDeviceName must be ASCII, got '{device:.60}'")
         volume = self._builder.volume(device, self._last_frame_s, fill)
         return f"image sent as: {device}", [replace(image_of(volume), device=device)]
 
@@ -129,7 +133,7 @@ class ReconstructionService:
         origin, extent = _numbers(command, "OutputOrigin", 3), _numbers(command, "OutputExtent", 6)
         if origin is None or extent is None:
             return grid_of_sweep(self._sweep, spacing)
-        spacing = np.ones(3) if spacing is None else spacing
+        spacing = check_spacing(1.0 if spacing is None else spacing)
         first, last = extent[::2], extent[1::2]
         matrix = np.diag([*spacing, 1.0])
         matrix[:3, 3] = origin + first * spacing
@@ -140,7 +144,10 @@ def _numbers(command: PlusCommand, name: str, count: int) -> np.ndarray | None:
     text = command.attributes.get(name)
     if text is None:
         return None
-    numbers = np.array([float(part) for part in text.split()])
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise SweepError(f"{name} must be {count} numbers, got '{text:.60}'")
+    try:
+        numbers = np.array([float(part) for part in text.split()])
+    except ValueError:
+        numbers = np.array([])
+    if len(numbers) != count or not (np.abs(numbers) <= MAX_NUMBER).all():
+        raise SweepError(f"{name} must be {count} numbers of at most {MAX_NUMBER:g}, got '{text:.60}'")
     return numbers

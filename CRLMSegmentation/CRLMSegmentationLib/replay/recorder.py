@@ -181,8 +181,10 @@ class Recorder:
         self._connections, self._was_connected = connections, is_connected
 
     def _note_losses(self) -> None:
-        dropped = Counter(self.client.statistics.dropped)
+        statistics = self.client.statistics
+        dropped = Counter(statistics.dropped)
+        first_text = {problem.kind.value: problem.text for problem in statistics.problems}
         for reason, count in (dropped - self._dropped).items():
             if reason != DropReason.BODY.value:  # those are recorded, and counted when they are read
-                self.journal.note(LOST, reason=reason, count=count, text=self.client.statistics.last_problem)
+                self.journal.note(LOST, reason=reason, count=count, text=first_text[reason])
         self._dropped = dropped

@@ -25,6 +25,7 @@ class Recorded:
         seconds: from the first message to the last.
         volumes: those that can be segmented.
         unreadable: messages that are recorded as they came, but whose content is damaged.
+        damaged_bytes: of the file that can no longer be read as messages, left as they are.
         unknown: messages of types that this program does not know, by type; recorded as they came.
         lost: messages that never came to be recorded, by reason.
         reconnections: how often the link was lost and came back.
@@ -42,6 +43,7 @@ class Recorded:
     lost: dict[str, int]
     reconnections: int
     ended_by: str
+    damaged_bytes: int = 0
     left_out: tuple[str, ...] = ()
 
 
@@ -61,6 +63,7 @@ def summary_of(journal: Journal, volumes: int, unreadable: int, left_out: tuple[
         unknown=dict(Counter(entry.type for entry in journal.entries if not is_known(entry.type))),
         lost=_lost(journal),
         reconnections=max(0, sum(event.event == CONNECTED for event in journal.events) - 1),
+        damaged_bytes=journal.damaged_bytes,
         ended_by=next((str(event.about.get("why")) for event in journal.events if event.event == ENDED), A_CRASH),
         left_out=left_out,
     )
@@ -76,6 +79,8 @@ def sentence_of(recorded: Recorded) -> str:
     if recorded.unreadable:
         parts.append(f"{recorded.unreadable} of them unreadable, kept as they came")
     parts += [f"{count} of the unknown type {kind}, kept as they came" for kind, count in recorded.unknown.items()]
+    if recorded.damaged_bytes:
+        parts.append(f"{recorded.damaged_bytes} bytes are damaged and no messages any more, kept as they are")
     parts += [f"no room for {name}" for name in recorded.left_out]
     return "; ".join(parts)
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from ..core.case import Case
 from ..core.errors import CaseError, SweepError
-from ..igtl.messages import STATUS_OK, ImageMessage, TransformMessage
+from ..igtl.messages import STATUS_OK, ImageMessage, Message, TransformMessage
 from ..sweeps.sequence import TrackedSequence, TransformTrack
+from ..sweeps.sequence_header import MAX_PIXEL_BYTES
 from ..sweeps.transforms import STATUS_MISSING
+from .sweep_messages import IMAGE, IMAGE_STATUS_KEY
 from .timed_message import TimedMessage
+
+logger = logging.getLogger(__name__)
 
 SAME_MOMENT_S = 0.02
 """A transform belongs to an image when their times differ by no more; PLUS gives both the same."""
-IMAGE, UNPLACED = "Image", "Image"
+UNPLACED = IMAGE
+"""An image "Image_Image" lies in its own pixels."""
 
 
 def sweep_of_messages(case: Case, messages: Iterable[TimedMessage]) -> TrackedSequence:
@@ -25,37 +31,48 @@ def sweep_of_messages(case: Case, messages: Iterable[TimedMessage]) -> TrackedSe
     An image that came placed, such as "Image_Reference", brings its ImageToReference along.
 
     Raises:
-        SweepError: the case holds no 2D images, or images of several sizes.
+        SweepError: the case holds no 2D images, images of several sizes or types, or more than fit into memory.
     """
     messages = tuple(messages)
     devices = Counter(m.device for m in messages if m.kind is ImageMessage and not m.is_volume)
-    if not devices:
+    device = devices.most_common(1)[0][0] if devices else ""
+    images = _images([m for m in messages if m.device == device and m.kind is ImageMessage and not m.is_volume])
+    if not images:
         raise SweepError(f"{case.case_id} holds no tracked 2D images; give a case that was recorded while sweeping")
-    device = devices.most_common(1)[0][0]
-    images = _loaded([m for m in messages if m.device == device and m.kind is ImageMessage])
-    sizes = {image.array.shape for image in images}
-    if len(sizes) != 1:
-        raise SweepError(f"the images of '{device}' have several sizes: {sorted(sizes)}; record each scan by itself")
+    kinds = {f"{image.array.shape} {image.array.dtype}" for image in images}
+    if len(kinds) != 1:
+        raise SweepError(
+            f"'{device}' sent images of several sizes or types: {sorted(kinds)}; record each scan by itself"
+        )
     times_s = np.array([image.timestamp_s for image in images])
-    transforms = _loaded([m for m in messages if m.kind is TransformMessage])
+    transforms = _loaded(m for m in messages if m.kind is TransformMessage)
     tracks = {name: _track(poses, times_s) for name, poses in _by_device(transforms).items()}
     frame = device.rpartition("_")[2]
     if frame not in (UNPLACED, device):
         matrices = np.stack([image.ijk_to_ras for image in images])
         tracks[f"{IMAGE}To{frame}"] = TransformTrack(matrices, (STATUS_OK,) * len(images))
-    frames = np.concatenate([image.array for image in images])
-    return TrackedSequence(case.case_id, frames, times_s, (STATUS_OK,) * len(images), tracks)
+    statuses = tuple(image.metadata.get(IMAGE_STATUS_KEY, STATUS_OK) for image in images)
+    return TrackedSequence(case.case_id, np.concatenate([image.array for image in images]), times_s, statuses, tracks)
 
 
-def _loaded(messages: Iterable[TimedMessage]) -> list:
-    """Those that are whole; what is damaged is not there."""
-    loaded = []
+def _images(messages: Sequence[TimedMessage]) -> list[ImageMessage]:
+    """All in memory, as reading a file has them too; refused by their number and the size of the first."""
+    images: list[ImageMessage] = []
+    for image in _loaded(messages):
+        images.append(image)
+        if image.array.nbytes * len(messages) > MAX_PIXEL_BYTES:
+            size = f"{len(messages)} images of {image.array.nbytes / 1e6:.1f} MB"
+            raise SweepError(f"'{image.device}' sent {size}, too much for one volume; record each scan by itself")
+    return images
+
+
+def _loaded(messages: Iterable[TimedMessage]) -> Iterator[Message]:
+    """Those that are whole."""
     for timed in messages:
         try:
-            loaded.append(timed.load())
-        except CaseError:
-            continue
-    return loaded
+            yield timed.load()
+        except CaseError as error:
+            logger.warning("left out at %.2f s: %s", timed.offset_s, error)
 
 
 def _by_device(transforms: Iterable[TransformMessage]) -> dict[str, list[TransformMessage]]:

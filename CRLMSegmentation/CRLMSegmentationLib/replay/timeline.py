@@ -25,12 +25,13 @@ from ..igtl.messages import (
 )
 from ..sweeps.calibration import Calibration
 from ..sweeps.sequence_io import is_sequence, read_sequence
+from ..sweeps.volume_builder import DEVICE
 from .recording_messages import messages_of_recording
 from .sweep_messages import Sweep, messages_of_sweep
 from .timed_message import TimedMessage
 
-DEFAULT_DEVICE = "recvol_Reference"
-"""What PLUS calls a reconstructed volume; the name of a volume that comes from a file."""
+DEFAULT_DEVICE = DEVICE
+"""The name of a volume that comes from a file."""
 
 Source = Union[Case, Sweep, Volume]
 

@@ -26,6 +26,7 @@ KNOWN_DICE = 0.70
 FREE_MEMORY_GB, FREE_DISK_GB = (2.0, 4.0), (2.0, 10.0)
 """Red below the first, amber below the second."""
 SLOW_START_S = 30.0
+PROBLEM_LINES = 3
 
 
 class Level(Enum):
@@ -175,9 +176,17 @@ def _link(room: Room) -> Check:
         return Check(name, Level.AMBER, _("a recorded case is open"), _("Connect to the tracker before the sweep"))
     rate = room.messages_per_s
     text = _("{rate:.0f} messages a second").format(rate=rate)
+    if room.problem_lines:
+        action = _("Check sender and network: what was refused is lost")
+        return Check(name, Level.AMBER, "\n".join([text, *_shortened(room.problem_lines)]), action)
     if rate > 0:
         return Check(name, Level.GREEN, text)
     return Check(name, Level.AMBER, text, _("Start the devices of the server: it is silent"))
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    more = len(lines) - PROBLEM_LINES
+    return lines if more <= 0 else [*lines[:PROBLEM_LINES], _("and {count} more kinds").format(count=more)]
 
 
 def free_memory_gb() -> float | None:

@@ -55,6 +55,17 @@ class Publisher:
         self._server, self._published = ResultServer(IgtlServer(host, port)), None
         self._room.note(f"results are offered on {host} port {self.port}")
 
+    def start_or_stop(self, port: int) -> None:
+        """Offer results to others, or no longer.
+
+        Raises:
+            LinkError: see `start`.
+        """
+        if self._server is None:
+            self.start(port)
+        else:
+            self.stop()
+
     def stop(self) -> None:
         """Offer nothing any more; what was offered is withdrawn, since nobody would say when it is out of date."""
         if self._server is not None:

@@ -38,6 +38,7 @@ from ..session import (
     LinkChanged,
     ModelReady,
     Noticed,
+    PictureArrived,
     Refused,
     Session,
     TransformArrived,
@@ -54,7 +55,7 @@ SETTLE_S = 0.3
 RATE_WINDOW_S = 2.0
 LOG_LINES = 500
 LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
-"""A link that comes and goes must not drive everything else out of the log."""
+"""A link that comes and goes, or live volumes, must not drive everything else out of the log."""
 END_TIMEOUT_S = 10.0
 KNOWN_ANSWER = "known answer"
 """Name under which the pre-flight check asks; no lesion of the scene is called like this."""
@@ -79,7 +80,7 @@ class Room:
         ready: what the engine said when it was ready; None while it is not.
         last_ready: the same, kept when the engine has given up since.
         engine_problem: why the engine has given up, empty otherwise.
-        devices: what has arrived over the link, device name to "volume" or "transform".
+        devices: what has arrived over the link, device name to "volume", "image" or "transform".
         log: what has happened, oldest first, for people.
         known_answer, known_answer_problem: what came of `ask_known_answer`.
         children: processes at work for the room; they end with it.
@@ -107,7 +108,7 @@ class Room:
         self.known_answer: LesionResult | None = None
         self.known_answer_problem = ""
         self._arrivals_s: deque[float] = deque()
-        self._note_link = LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, clock)
+        self._note_link, self._note_volume = self._limited_note(), self._limited_note()
         self._box_size_mm: float | None = None
         self.ledger.take_over_seeds()
 
@@ -182,6 +183,23 @@ class Room:
         if node is not None:
             self.scene.RemoveNode(node)
 
+    def rename_lesion(self, lesion: str, name: str) -> None:
+        """Give a lesion another name; an empty one changes nothing."""
+        node = seed_nodes(self.scene).get(lesion)
+        if node is not None and name.strip():
+            node.SetName(name.strip())
+
+    def show_outlines(self, opacity: float, outline_only: bool) -> None:
+        """How surfaces and outlines look: opacity from 0 to 1, and whether outlines are left unfilled."""
+        node = self.ledger.segmentation_node
+        display = node.GetDisplayNode() if node else None
+        if display is not None and (display.GetOpacity3D(), display.GetVisibility2DFill()) != (
+            opacity,
+            not outline_only,
+        ):
+            display.SetOpacity3D(opacity)
+            display.SetVisibility2DFill(not outline_only)
+
     def segment(self, lesions: Sequence[str] | None = None) -> None:
         """Ask for lesions, all that have a seed by default; the answers come with `tick`.
 
@@ -218,6 +236,9 @@ class Room:
             if isinstance(event, TransformArrived):
                 self._arrivals_s.append(self._clock())
                 newest[event.message.device] = event
+            elif isinstance(event, PictureArrived):
+                self._arrivals_s.append(self._clock())
+                self.devices.setdefault(event.device, "image")
             else:
                 self._handle(event)
         self._look_at_link()
@@ -240,6 +261,9 @@ class Room:
         """Add a line to the log."""
         logger.info("%s", text)
         self.log.append(f"{time.strftime('%H:%M:%S')} {text}")
+
+    def _limited_note(self) -> LimitedLog:
+        return LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, self._clock)
 
     def _handle(self, event: object) -> None:
         if isinstance(event, VolumeArrived):
@@ -266,7 +290,7 @@ class Room:
         node = show_volume(self.scene, volume, volume.device)
         self._arrivals_s.append(self._clock())
         self.devices[volume.device] = "volume"
-        self.note(f"volume {volume.identity} received in {event.receive_s:.2f} s")
+        self._note_volume(logging.INFO, f"volume {volume.identity} received in {event.receive_s:.2f} s")
         if volume is not self.session.volume:
             return
         if node is not self.volume.node:
@@ -300,7 +324,7 @@ class Room:
             return
         found = self.ledger.show(result)
         if found is not None:
-            self.note(f"{lesion}: {found.volume_ml:.1f} ml in {found.seconds:.1f} s")
+            self.note(f"{lesion}: {found.volume_ml:.1f} ml in {found.seconds:.1f} s, in {result.volume.identity}")
 
     def _take_failure(self, event: LesionFailed) -> None:
         if event.lesion is None:

@@ -33,6 +33,7 @@ class Source:
         self._recording_path: Path | None = None
         self._connector_id: str | None = None
         self._refused: tuple | None = None
+        self._noted_reason = ""
 
     @property
     def is_network(self) -> bool:
@@ -60,6 +61,17 @@ class Source:
         self.stop()
         self._room.use_link(link)
         self.live = link
+
+    def connect_or_disconnect(self, host: str, port: int) -> None:
+        """Leave the server, or whichever takes its place; without one, connect.
+
+        Raises:
+            LinkError: see `connect`.
+        """
+        if self.is_network:
+            self.stop()
+        else:
+            self.connect(host, port)
 
     def start_or_stop_live(self) -> None:
         """Have the server reconstruct volumes while the probe moves, or no longer.
@@ -108,8 +120,18 @@ class Source:
             self.stop()
         self._connector_id = node.GetID() if node is not None else None
 
-    def follow_connector(self) -> None:
-        """Take the volume that the connector has written last; call it at each turn."""
+    def look(self) -> None:
+        """Take the volume that the connector has written last, and note what a server has against live volumes.
+
+        Call it at each turn.
+        """
+        self._follow_connector()
+        reason = self.live.live_reason if self.live is not None else ""
+        if reason and reason != self._noted_reason:
+            self._room.note(reason)
+        self._noted_reason = reason
+
+    def _follow_connector(self) -> None:
         connector = self._room.scene.GetNodeByID(self._connector_id) if self._connector_id else None
         if connector is None:
             self._connector_id = None

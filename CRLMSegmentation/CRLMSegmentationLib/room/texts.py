@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 from ..core.i18n import tr as _
 from ..igtl.link import LinkState
 from ..inference.engine import EngineState
 from ..replay.recorded_link import RecordedLink
 from .lesions import LesionRow, LesionState
+from .preflight import Check, Level
 from .publishing import Publisher
 from .room import Room
 from .source import Source
 
 GREEN, AMBER, RED, GREY = "#3fb950", "#e69f00", "#f85149", "#8b949e"
 FRESH_LINK_S = 1.0
+Cells = dict[tuple[int, int], tuple[str, str]]
+"""Text and colour of each cell of a table, by line and column."""
 
 
 def status_texts(room: Room | None) -> dict[str, str]:
@@ -79,6 +83,33 @@ def _worker_text(room: Room | None) -> str:
     return _dot(*texts.get(room.session.engine.state, (RED, _("Worker stopped"))))
 
 
+def problem_text(room: Room | None, source: Source | None) -> str:
+    """What keeps the worker or the server from doing what is wanted, or nothing."""
+    if room is None:
+        return ""
+    return room.engine_problem or (source.live.live_reason if source and source.live else "")
+
+
+def lesion_cells(rows: Sequence[LesionRow]) -> Cells:
+    """The table of lesions."""
+    return {
+        (line, column): (text, colour_of_name(row) if column == 0 else colour_of_state(row))
+        for line, row in enumerate(rows)
+        for column, text in enumerate(cells_of(row))
+    }
+
+
+def check_cells(checks: Sequence[Check]) -> Cells:
+    """The pre-flight card: what was tried, then what was found and what to do next."""
+    colours = {Level.GREEN: GREEN, Level.AMBER: AMBER, Level.RED: RED, Level.PENDING: GREY}
+    cells = {}
+    for line, check in enumerate(checks):
+        found = "\n".join(part for part in (check.text, check.action and f"→ {check.action}") if part)
+        cells[line, 0] = f"● {check.name}", colours[check.level]
+        cells[line, 1] = found, colours[check.level]
+    return cells
+
+
 def cells_of(row: LesionRow) -> tuple[str, str, str]:
     """What the table of lesions says of one: name; volume and diameters; state, time taken and age of the volume."""
     size = ""
@@ -103,8 +134,10 @@ def colour_of_state(row: LesionRow) -> str:
     return GREEN if row.is_current else GREY
 
 
-def progress_text(row: LesionRow) -> str:
+def progress_text(row: LesionRow | None, is_busy: bool) -> str:
     """What the progress bar says of the lesion that is being segmented."""
+    if row is None:
+        return _("waiting for the model") if is_busy else " "
     text = _("{lesion}: {stage} {done} of {total}, {seconds:.1f} s")
     return text.format(lesion=row.name, stage=row.stage, done=row.done, total=row.total, seconds=row.elapsed_s)
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..core.errors import SweepError
+from ..core.plain_xml import BLANKS, parse_xml
 
 IMAGE_TO_PROBE = "ImageToProbe"
 MAX_BYTES = 10 * 1024 * 1024
@@ -150,7 +151,7 @@ def read_calibration(text_or_path: str | Path) -> Calibration:
         SweepError: no such file, no numbers, no ImageToProbe in it, or a matrix that cannot be one.
     """
     text = _text(text_or_path)
-    return _from_xml(text) if text.lstrip("\ufeff \t\r\n").startswith("<") else _from_numbers(text)
+    return _from_xml(text) if text.lstrip(BLANKS).startswith("<") else _from_numbers(text)
 
 
 def _text(text_or_path: str | Path) -> str:
@@ -168,7 +169,7 @@ def _text(text_or_path: str | Path) -> str:
 
 
 def _looks_like_content(text: str) -> bool:
-    return text.lstrip("\ufeff \t\r\n").startswith("<") or "\n" in text or len(_words(text)) in (12, 16)
+    return text.lstrip(BLANKS).startswith("<") or "\n" in text or len(_words(text)) in (12, 16)
 
 
 def _words(text: str) -> list[str]:
@@ -194,7 +195,10 @@ def _numbers(text: str, name: str) -> list[float]:
 
 
 def _from_xml(text: str) -> Calibration:
-    root = _parse(text)
+    try:
+        root = parse_xml(text, MAX_BYTES)
+    except ValueError as error:
+        raise SweepError(f"the configuration cannot be read: {error}") from error
     transforms = {}
     for element in root.iter("Transform"):
         if {"From", "To", "Matrix"} <= set(element.attrib):
@@ -206,18 +210,6 @@ def _from_xml(text: str) -> Calibration:
     element = root.find(".//VolumeReconstruction")
     settings = {} if element is None else _settings(element)
     return Calibration(transforms[IMAGE_TO_PROBE], transforms, **settings)
-
-
-def _parse(text: str) -> ElementTree.Element:
-    """Parse with the standard library; a document type, through which entities could explode, is refused."""
-    if len(text) > MAX_BYTES:
-        raise SweepError(f"the configuration is too large: {len(text) / 1e6:.0f} MB")
-    if re.search(r"<!\s*(DOCTYPE|ENTITY)", text, re.IGNORECASE):
-        raise SweepError("the configuration declares a document type, which PLUS does not; remove <!DOCTYPE ...>")
-    try:
-        return ElementTree.fromstring(text.lstrip("\ufeff \t\r\n"))
-    except (ElementTree.ParseError, ValueError) as error:
-        raise SweepError(f"the configuration is not valid XML: {error}") from error
 
 
 def _settings(element: ElementTree.Element) -> dict:

@@ -24,6 +24,7 @@ __all__ += ["reconstruct_sweep"]
 logger = logging.getLogger(__name__)
 
 IMAGE_FRAME = "Image"
+MAX_DISTANCE_MM = 1e6
 LUMA_256 = (77, 150, 29)
 """ITU-R BT.601's share of red, green and blue in brightness, in parts of 256."""
 
@@ -82,12 +83,17 @@ def grid_of(poses: FramePoses, region: ImageRegion, spacing_mm: float | tuple[fl
     Its voxels lie at multiples of the spacing, so that grids of several sweeps fit onto each other, as in PLUS.
 
     Raises:
-        SweepError: it would be too large; says which spacing would fit.
+        SweepError: it would be too large, and then says which spacing would fit; or a pose is beyond reason.
     """
     spacing = check_spacing(spacing_mm)
     xs, ys = ((part.start, part.stop - 1) for part in (region.columns, region.rows))
     corners = np.array([[x, y, 0.0] for x in xs for y in ys])
     reached = np.concatenate([transform_points(matrix, corners) for matrix in poses.matrices[poses.accepted]])
+    farthest_mm = np.abs(reached).max()
+    if not farthest_mm <= MAX_DISTANCE_MM:
+        raise SweepError(
+            f"frames lie up to {farthest_mm:.3g} mm from Reference, which no tracker sees; check the poses"
+        )
     return Grid.around(np.floor(reached.min(0) / spacing) * spacing, reached.max(0), spacing)
 
 

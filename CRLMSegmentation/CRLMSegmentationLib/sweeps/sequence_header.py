@@ -167,12 +167,12 @@ def _meta_parts(words: dict[str, str], path: Path, start: int) -> tuple:
         raise SweepError(f"{path.name} holds its pixels as text; save it as binary")
     sizes = _integers(words["dimsize"], "DimSize", path)
     kinds = words.get("kinds", "").split() or ["domain"] * (len(sizes) - 1) + ["list"]
-    channels = _integers(words.get("elementnumberofchannels", "1"), "ElementNumberOfChannels", path)[0]
+    channels = _integer(words.get("elementnumberofchannels", "1"), "ElementNumberOfChannels", path)
     big = words.get("binarydatabyteordermsb", words.get("elementbyteordermsb", "false")).lower() == "true"
     dtype = _dtype(META_TYPES, words["elementtype"].upper(), big, path)
     local = words["elementdatafile"].upper() == "LOCAL"
     where = path if local else _beside(path, words["elementdatafile"])
-    begin = start if local else _integers(words.get("headersize", "0"), "HeaderSize", path)[0]
+    begin = start if local else _integer(words.get("headersize", "0"), "HeaderSize", path)
     compression = "zlib" if words.get("compresseddata", "false").lower() == "true" else ""
     return _shape(sizes, kinds, channels, path), dtype, where, begin, compression
 
@@ -184,13 +184,13 @@ def _nrrd_parts(words: dict[str, str], path: Path, start: int) -> tuple:
     if compression is None:
         raise SweepError(f"{path.name} is stored with encoding '{encoding}'; expected raw or gzip, save it again")
     channels, is_vector = 1, bool(kinds) and kinds[0].lower() not in ("domain", "space", "list", "time")
-    if is_vector:
+    if is_vector and sizes:
         channels, sizes, kinds = sizes[0], sizes[1:], kinds[1:]
     dtype = _dtype(NRRD_TYPES, words["type"].lower(), words.get("endian", "little").lower() == "big", path)
     local = "datafile" not in words
-    if _integers(words.get("lineskip", "0"), "line skip", path)[0]:
+    if _integer(words.get("lineskip", "0"), "line skip", path):
         raise SweepError(f"{path.name} skips lines of its data file; save it again")
-    skip = _integers(words.get("byteskip", "0"), "byte skip", path)[0]
+    skip = _integer(words.get("byteskip", "0"), "byte skip", path)
     where = path if local else _beside(path, words["datafile"])
     return _shape(sizes, kinds, channels, path), dtype, where, start + skip if local else skip, compression
 
@@ -225,11 +225,18 @@ def _integers(text: str, key: str, path: Path) -> list[int]:
         raise SweepError(f"{path.name}: {key} must be whole numbers, got '{text[:40]}'") from error
 
 
+def _integer(text: str, key: str, path: Path) -> int:
+    numbers = _integers(text, key, path)
+    if len(numbers) != 1:
+        raise SweepError(f"{path.name}: {key} must be one whole number, got '{text[:40]}'")
+    return numbers[0]
+
+
 def _beside(path: Path, name: str) -> Path:
     """The file of pixels that a header names: in the header's folder or below, and no list of files."""
-    if name.upper().startswith("LIST") or "%" in name:
+    if name.upper().split()[:1] == ["LIST"] or "%" in name:
         raise SweepError(f"{path.name} spreads its pixels over several files; save it as one")
     where = path.parent / name
-    if not where.resolve().is_relative_to(path.parent.resolve()):
+    if "\0" in name or not where.resolve().is_relative_to(path.parent.resolve()):
         raise SweepError(f"{path.name} names pixels outside its folder: {name}; put both files into one folder")
     return where

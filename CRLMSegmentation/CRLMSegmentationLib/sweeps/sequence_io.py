@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from pathlib import Path
 
@@ -104,12 +105,14 @@ def _unpack(packed: bytes, header: SequenceHeader, name: str) -> bytes:
 
 
 def _timestamp(fields: dict[str, str], number: int, name: str) -> float:
+    text = fields.get(TIMESTAMP, "")
     try:
-        return float(fields[TIMESTAMP])
-    except (KeyError, ValueError) as error:
-        raise SweepError(
-            f"{name}: frame {number} has no timestamp that can be read: {fields.get(TIMESTAMP)}"
-        ) from error
+        time_s = float(text)
+    except ValueError:
+        time_s = math.nan
+    if not 0 <= time_s < math.inf:
+        raise SweepError(f"{name}: frame {number} has no timestamp that can be read: '{text[:40]}'")
+    return time_s
 
 
 def _image_status(fields: dict[str, str]) -> str:

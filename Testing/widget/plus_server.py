@@ -1,0 +1,86 @@
+"""A PLUS server as the panel meets one: plays a tracked sweep, and reconstructs it when it is asked to."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import numpy as np
+from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.igtl.messages import Message, StringMessage
+from CRLMSegmentationLib.igtl.plus_commands import PlusReply, command_of, pack_reply
+from CRLMSegmentationLib.igtl.server import IgtlServer
+from CRLMSegmentationLib.replay.player import Player
+from CRLMSegmentationLib.replay.reconstruction_service import ReconstructionService
+from CRLMSegmentationLib.replay.sweep_messages import Sweep, messages_of_sweep
+from CRLMSegmentationLib.sweeps.calibration import Calibration
+from CRLMSegmentationLib.sweeps.sequence import TrackedSequence, TransformTrack
+
+FRAME_S, REST_FRAMES = 0.02, 40
+
+
+def sweep_over(volume: Volume) -> Sweep:
+    """The slices of a volume of 1 mm voxels as the frames of a probe that rests for a while, then moves along z."""
+    slices = np.concatenate([np.zeros(REST_FRAMES, int), np.arange(len(volume.array))])
+    count = len(slices)
+    probe = np.tile(np.eye(4), (count, 1, 1))
+    probe[:, 2, 3] = slices
+    still, fine = np.tile(np.eye(4), (count, 1, 1)), ("OK",) * count
+    tracks = {"ProbeToTracker": TransformTrack(probe, fine), "ReferenceToTracker": TransformTrack(still, fine)}
+    times_s = 1000.0 + FRAME_S * np.arange(count)
+    return Sweep(TrackedSequence("sweep", volume.array[slices], times_s, fine, tracks), Calibration(np.eye(4)))
+
+
+class PlusServer:
+    """Serves in a thread while the `with` block lasts; sweeps once, for the first client.
+
+    Args:
+        failure: None answers as PLUS does, "" not at all; else every command fails with these words.
+
+    Attributes:
+        asked: names of the commands that have come.
+    """
+
+    def __init__(self, volume: Volume, port: int = 0, failure: str | None = None) -> None:
+        sweep = sweep_over(volume)
+        self._service, self._failure, self.asked = ReconstructionService(sweep), failure, []
+        self.server = IgtlServer(port=port, answer=self._answer)
+        self._ended = threading.Event()
+        self._player = Player(
+            messages_of_sweep(sweep), self.server, stop=self._ended.is_set, on_sent=self._service.take
+        )
+        self._thread = threading.Thread(target=self._player.run)
+        self.port = self.server.port
+
+    @property
+    def clients(self) -> int:
+        return len(self.server.clients)
+
+    def _answer(self, message: Message) -> list[Message]:
+        command = command_of(message) if isinstance(message, StringMessage) else None
+        if command is None:
+            return []
+        self.asked.append(command.name)
+        if self._failure is None:
+            return self._service.answer(message)
+        return [pack_reply(PlusReply(command.uid, False, self._failure))] if self._failure else []
+
+    def __enter__(self) -> PlusServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Be gone, as a computer that is switched off."""
+        if not self._ended.is_set():
+            self._ended.set()
+            self._thread.join()
+            self.server.close()
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
