@@ -40,7 +40,7 @@ class Package:
             return None
 
 
-TORCH = Package("torch", "torch", ">=2.4,<3", "segment")
+TORCH = Package("torch", "torch", ">=2.6,<3", "segment")
 NNUNET = Package("nnunetv2", "nnunetv2", ">=2.6,<2.9", "segment")
 SMALL_PACKAGES = (
     Package("safetensors", "safetensors", ">=0.4", "segment"),

@@ -1,6 +1,14 @@
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.metrics import METRICS, compare, surface_distances
+from CRLMSegmentationLib.core.metrics import (
+    METRICS,
+    THOROUGH_METRICS,
+    compare,
+    compare_thoroughly,
+    roc_area,
+    roc_area_of_sparse,
+    surface_distances,
+)
 
 
 def cube(start, stop, size=12):
@@ -87,3 +95,31 @@ def test_hausdorff_is_never_less_than_its_percentile_even_with_a_cleft():
     mask = truth & ~((k == 0) & (j > 0))
     result = compare(mask, truth, np.eye(4))
     assert result["hausdorff_mm"] >= result["hausdorff95_mm"] > 0
+
+
+def test_thorough_comparison_agrees_with_the_short_one_and_names_its_regions():
+    mask, truth, crop = cube(4, 8), cube(5, 10), cube(2, 11)
+    probability = np.where(crop, np.random.default_rng(0).random(mask.shape), 0.0)
+    result = compare_thoroughly(mask, truth, np.eye(4), probability, crop)
+    assert tuple(result) == THOROUGH_METRICS
+    near, far = (compare(mask, truth, np.eye(4), probability, region) for region in (crop, None))
+    assert result["dice"] == near["dice"]
+    assert result["hausdorff95_mm"] == near["hausdorff95_mm"]
+    for name in ("hard", "probability"):
+        assert result[f"auc_{name}_crop"] == pytest.approx(near[f"auc_{name}"])
+        assert result[f"auc_{name}_volume"] == pytest.approx(far[f"auc_{name}"])
+
+
+def test_mean_surface_distance_by_hand():
+    """Two plates of one voxel, 3 mm apart: every voxel is 3 mm from the other."""
+    mask, truth = np.zeros((12, 12, 12), bool), np.zeros((12, 12, 12), bool)
+    mask[3, 2:10, 2:10], truth[6, 2:10, 2:10] = True, True
+    result = compare_thoroughly(mask, truth, np.eye(4), mask.astype(float), mask | True)
+    assert (result["mean_surface_mm"], result["hausdorff_mm"]) == (3, 3)
+
+
+@pytest.mark.parametrize("truth", [cube(5, 10), cube(0, 12), np.zeros((12, 12, 12), bool)])
+def test_area_over_many_zeros_is_that_of_all_voxels(truth):
+    score = np.where(cube(4, 9), np.random.default_rng(1).random(truth.shape), 0.0)
+    expected = roc_area(truth, score)
+    assert roc_area_of_sparse(truth, score) == (None if expected is None else pytest.approx(expected))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -40,3 +41,22 @@ def engine(warm_engine: WorkerEngine) -> WorkerEngine:
         assert time.monotonic() < end_s
         warm_engine.wait(0.1)
     return warm_engine
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real results of nnU-Net, its own exports of them, and its own answers; see `nnunet_exports.make`."""
+    folder = tmp_path_factory.mktemp("exports")
+    command = [sys.executable, str(Path(__file__).with_name("nnunet_exports.py")), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for imported models."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("CRLM_MODELS", str(folder))
+    return folder

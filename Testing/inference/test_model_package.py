@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
+import pydoc
 import shutil
 import subprocess
 import sys
@@ -170,6 +172,20 @@ def test_plans_that_import_foreign_code_are_refused(folder, key):
     rehash(folder)
     with pytest.raises(ModelError, match=r"import subprocess\.Popen"):
         load_model_package(folder)
+
+
+def test_plans_that_name_what_torch_itself_has_imported_are_refused(folder, tmp_path):
+    """nnU-Net calls `nonlin(**nonlin_kwargs)`: a name that begins with torch.nn is not harmless for that."""
+    name = "torch.nn.parallel.distributed.os.system"
+    assert pydoc.locate(name) is os.system
+    plans = json.loads((folder / "plans.json").read_text())
+    kwargs = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+    kwargs.update(nonlin=name, nonlin_kwargs={"command": f"touch {tmp_path / 'code_ran'}"})
+    (folder / "plans.json").write_text(json.dumps(plans))
+    rehash(folder)
+    with pytest.raises(ModelError, match=r"import torch\.nn\.parallel\.distributed\.os\.system"):
+        load_model_package(folder)
+    assert not (tmp_path / "code_ran").exists()
 
 
 def test_model_with_other_labels_is_refused(folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from CRLMSegmentationLib.inference.model_package import load_model_package
 from CRLMSegmentationLib.training import recipe, train
 from CRLMSegmentationLib.training.dataset import CROP_SIZE_MM, DATASET_NAME, SPACING_MM, prepare_dataset
 from CRLMSegmentationLib.training.evaluate import summarise
+from evaluation_helpers import row_of
 
+MODEL = Path(__file__).parents[2] / "Resources" / "Models" / "crlm-crop-phantom"
 CROP_VOXELS = round(CROP_SIZE_MM / SPACING_MM)
 
 
@@ -93,10 +96,21 @@ def test_recipe_trains_packs_and_measures_and_does_not_repeat_itself(cohort, tmp
 
 def test_summary_counts_by_echogenicity_by_hand():
     rows = [
-        {"echogenicity": "isoechoic", "dice": d, "hausdorff95_mm": h, "recall": d}
-        for d, h in ((0.2, None), (0.8, 2.0), (0.9, 4.0))
+        row_of(f"patient-{number}", dice, about={"echogenicity": "isoechoic"}, hausdorff95_mm=distance_mm)
+        for number, (dice, distance_mm) in enumerate(((0.2, None), (0.8, 2.0), (0.9, 4.0)))
     ]
     figures = summarise(rows)["isoechoic"]
     assert figures["dice_median"] == 0.8
     assert figures["share_under_0.3"] == pytest.approx(1 / 3, abs=1e-3)
     assert figures["hausdorff95_mm_median"] == 3.0
+    assert summarise(rows)["all"] == figures
+
+
+def test_held_out_figures_of_the_shipped_model_come_from_its_rows():
+    """The rows beside the weights are flat, as an earlier version wrote them."""
+    package = load_model_package(MODEL)
+    rows = [
+        row_of(row["case_id"], row["dice"], row, hausdorff95_mm=row["hausdorff95_mm"], recall=row["recall"])
+        for row in json.loads((MODEL / "held-out.json").read_text())
+    ]
+    assert summarise(rows) == package.card["held_out"]["figures"]

@@ -2,8 +2,10 @@
 
 from .app import app
 from .information import info
+from .models import evaluate, model, pack
 from .recordings import reconstruct, record, recover, replay
 from .segmenting import demo, phantom, segment
 
-for _command in (demo, replay, record, recover, reconstruct, segment, phantom, info):
+for _command in (demo, replay, record, recover, reconstruct, segment, phantom, evaluate, pack, info):
     app.command()(_command)
+app.add_typer(model, name="model")

@@ -1,5 +1,7 @@
 """How well a mask agrees with the truth, as in arXiv 2511.05253: overlap, surfaces, volume, ROC.
 
+`compare` gives what a report of one lesion shows, `compare_thoroughly` what an evaluation of a model needs.
+
 Overlaps and surface distances are SimpleITK's, the ROC area is scikit-learn's.
 """
 
@@ -12,6 +14,19 @@ from scipy import ndimage
 from .volume import to_sitk
 
 METRICS = ("dice", "hausdorff_mm", "hausdorff95_mm", "rvd", "recall", "precision", "auc_hard", "auc_probability")
+THOROUGH_METRICS = (
+    "dice",
+    "hausdorff_mm",
+    "hausdorff95_mm",
+    "mean_surface_mm",
+    "rvd",
+    "recall",
+    "precision",
+    "auc_hard_crop",
+    "auc_probability_crop",
+    "auc_hard_volume",
+    "auc_probability_volume",
+)
 
 
 def compare(
@@ -36,15 +51,8 @@ def compare(
     result: dict[str, float | None] = dict.fromkeys(METRICS)
     if not truth.any():
         return result
-    overlap = sitk.LabelOverlapMeasuresImageFilter()
-    mask_image, truth_image = (to_sitk(m.astype(np.uint8), ijk_to_ras) for m in (mask, truth))
-    overlap.Execute(truth_image, mask_image)
-    result["dice"] = overlap.GetDiceCoefficient()
-    result["recall"] = float((mask & truth).sum() / truth.sum())
-    result["rvd"] = float(mask.sum() / truth.sum() - 1)
-    if mask.any():
-        result["precision"] = float((mask & truth).sum() / mask.sum())
-        result["hausdorff_mm"], result["hausdorff95_mm"] = surface_distances(mask, truth, ijk_to_ras)
+    found = overlap_and_surfaces(mask, truth, ijk_to_ras)
+    result.update({key: found[key] for key in METRICS if key in found})
     region = np.ones(mask.shape, bool) if region is None else region
     result["auc_hard"] = roc_area(truth[region], mask[region])
     if probability is not None:
@@ -52,12 +60,57 @@ def compare(
     return result
 
 
+def compare_thoroughly(
+    mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray, probability: np.ndarray, in_crop: np.ndarray
+) -> dict[str, float | None]:
+    """Compare a mask with the truth by the keys of `THOROUGH_METRICS`; None where there is nothing to measure.
+
+    Args:
+        mask, truth: bool, shape (K, J, I).
+        probability: of tumour, float, same shape, zero where the network did not look.
+        in_crop: bool, same shape: where it did; `auc_*_crop` are over these voxels, `auc_*_volume` over all.
+    """
+    result: dict[str, float | None] = dict.fromkeys(THOROUGH_METRICS)
+    if not truth.any():
+        return result
+    result.update(overlap_and_surfaces(mask, truth, ijk_to_ras))
+    for name, score in (("hard", mask), ("probability", probability)):
+        result[f"auc_{name}_crop"] = roc_area(truth[in_crop], score[in_crop])
+        result[f"auc_{name}_volume"] = roc_area_of_sparse(truth, score)
+    return result
+
+
+def overlap_and_surfaces(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray) -> dict[str, float | None]:
+    """Dice, recall, precision, rvd, hausdorff_mm, hausdorff95_mm, mean_surface_mm of a mask against a truth.
+
+    The truth must not be empty. For an empty mask, precision and distances are None.
+    """
+    overlap = sitk.LabelOverlapMeasuresImageFilter()
+    mask_image, truth_image = (to_sitk(m.astype(np.uint8), ijk_to_ras) for m in (mask, truth))
+    overlap.Execute(truth_image, mask_image)
+    both, of_mask, of_truth = (int(np.count_nonzero(m)) for m in (mask & truth, mask, truth))
+    result = {"dice": overlap.GetDiceCoefficient(), "recall": both / of_truth, "rvd": of_mask / of_truth - 1}
+    distances_mm = symmetric_distances_mm(mask, truth, ijk_to_ras) if of_mask else None
+    return {
+        **result,
+        "precision": both / of_mask if of_mask else None,
+        "hausdorff_mm": None if distances_mm is None else float(distances_mm.max()),
+        "hausdorff95_mm": None if distances_mm is None else float(np.percentile(distances_mm, 95)),
+        "mean_surface_mm": None if distances_mm is None else float(distances_mm.mean()),
+    }
+
+
 def surface_distances(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, float]:
     """Largest and 95th percentile symmetric distance in mm between two surfaces (voxel centres)."""
+    distances_mm = symmetric_distances_mm(mask, truth, ijk_to_ras)
+    return float(distances_mm.max()), float(np.percentile(distances_mm, 95))
+
+
+def symmetric_distances_mm(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
+    """From each voxel of either surface to the other surface, mm, shape (N,); neither may be empty."""
     box = ndimage.find_objects((mask | truth).astype(np.uint8))[0]
     images = [to_sitk(np.pad(m[box].astype(np.uint8), 1), ijk_to_ras) for m in (mask, truth)]
-    distances_mm = np.concatenate([_distances_on_surface(one, other) for one, other in (images, images[::-1])])
-    return float(distances_mm.max()), float(np.percentile(distances_mm, 95))
+    return np.concatenate([_distances_on_surface(one, other) for one, other in (images, images[::-1])])
 
 
 def _distances_on_surface(of: sitk.Image, to: sitk.Image) -> np.ndarray:
@@ -66,10 +119,25 @@ def _distances_on_surface(of: sitk.Image, to: sitk.Image) -> np.ndarray:
     return sitk.GetArrayFromImage(away)[on_surface]
 
 
-def roc_area(truth: np.ndarray, score: np.ndarray) -> float | None:
-    """Area under the ROC curve, None when the truth has one class only."""
+def roc_area(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> float | None:
+    """Area under the ROC curve, None when the truth has one class only.
+
+    Args:
+        weights: how many voxels each entry stands for, 1 by default.
+    """
     from sklearn.metrics import roc_auc_score
 
     if truth.all() or not truth.any():
         return None
-    return float(roc_auc_score(truth.ravel(), score.ravel().astype(np.float32)))
+    return float(roc_auc_score(truth.ravel(), score.ravel().astype(np.float32), sample_weight=weights))
+
+
+def roc_area_of_sparse(truth: np.ndarray, score: np.ndarray) -> float | None:
+    """`roc_area` of scores from 0 on that are zero nearly everywhere: the zeros are counted instead of sorted."""
+    seen = score > 0
+    zeros_of = [np.count_nonzero(~seen & ~truth), np.count_nonzero(~seen & truth)]
+    labels = np.concatenate([truth[seen], [False, True]])
+    scores = np.concatenate([score[seen].astype(np.float32), [0.0, 0.0]])
+    weights = np.concatenate([np.ones(len(labels) - 2), zeros_of])
+    there = weights > 0
+    return roc_area(labels[there], scores[there], weights[there])

@@ -5,7 +5,8 @@
     dataset.json         nnU-Net's description of channels and labels
     fold_0.safetensors   the weights; more folds are averaged
 
-torch is imported only by `write_model_package` and `export_nnunet`.
+Made of nnU-Net's results by `packing.pack_model`; installed and found by name in `model_registry`. torch is imported
+only by `write_model_package` and `export_nnunet`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.crop_format import CHANNELS
 from ..core.errors import ModelError
 from ..core.hashing import sha256_of
+from .plan_names import foreign_names
 from .weights import check_safetensors, load_weights, save_weights
 
 if TYPE_CHECKING:
@@ -36,23 +38,25 @@ CONFIGURATION = "3d_fullres"
 TRAINER = "nnUNetTrainer"
 TUMOUR_LABEL = 1
 NOT_FOR_CLINICAL_USE = "Research software. Not a medical device; not for clinical use."
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Of names and versions: they become names of folders, and arguments on the command line."""
 REQUIRED_INFO = ("name", "version", "crop_size_mm", "spacing_mm", "trained_on", "intended_use")
-CODE_PREFIXES = ("dynamic_network_architectures.architectures.", "torch.nn.")
-"""The plans name classes to import; anything outside these packages is refused."""
 
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A model package whose files have been verified.
+    """A model package; `load_model_package` has verified its files.
 
     Attributes:
         sha256: one hash over the hashes of the files; the identity of the model.
-        crop_size_mm, spacing_mm: of the crops it was trained on, cubes of cubic voxels.
+        crop_size_mm, spacing_mm: of the crops it is shown, cubes of cubic voxels.
         channels: what the network is shown, see `core.cropping.network_input`.
         mirroring_axes: array axes along which it was trained with mirrored copies.
         folds: their numbers, ascending.
         simulated_only: it has never seen a real patient.
         card: figures and facts, as written by training.
+        files: from their names to their SHA-256, the manifest excepted.
+        source: of which checkpoints it was made, where that was written down.
     """
 
     name: str
@@ -69,6 +73,8 @@ class ModelPackage:
     intended_use: str
     not_for_clinical_use: str
     card: dict[str, Any]
+    files: dict[str, str]
+    source: dict[str, Any] = field(default_factory=dict)
 
     def plans(self) -> dict[str, Any]:
         return _read_json(self.folder / PLANS)
@@ -86,6 +92,19 @@ def load_model_package(folder: Path | str) -> ModelPackage:
     Raises:
         ModelError: no package, a file missing or changed, an unknown version, or plans this project cannot run.
     """
+    package = read_model_package(folder)
+    for name, expected in package.files.items():
+        _verify(package.folder / name, expected)
+    _check_plans(package)
+    return package
+
+
+def read_model_package(folder: Path | str) -> ModelPackage:
+    """What the manifest of a model package says, at once: the other files are not even looked for.
+
+    Raises:
+        ModelError: no package, an unknown version, or a manifest that is wrong in itself.
+    """
     folder = Path(folder).resolve()
     if not (folder / MANIFEST).is_file():
         raise ModelError(f"{folder} is no model package: it has no {MANIFEST}")
@@ -96,14 +115,10 @@ def load_model_package(folder: Path | str) -> ModelPackage:
             f"version {SCHEMA_VERSION}; update the program or the model"
         )
     files = _listed_files(folder, manifest)
-    for name, expected in files.items():
-        _verify(folder / name, expected)
     try:
-        package = _from_manifest(folder, manifest, files)
+        return _from_manifest(folder, manifest, files)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{MANIFEST} of {folder.name} is incomplete or wrong: {error!r}; copy it again") from error
-    _check_plans(package)
-    return package
 
 
 def default_model_package(models_folder: Path | str | None = None) -> ModelPackage:
@@ -125,9 +140,11 @@ def default_model_package(models_folder: Path | str | None = None) -> ModelPacka
     return load_model_package(found[0])
 
 
-def model_or_default(folder: Path | None) -> ModelPackage:
-    """The model in a folder, else the shipped one."""
-    return load_model_package(folder) if folder else default_model_package()
+def model_or_default(wanted: Path | str | None) -> ModelPackage:
+    """The model in a folder or of a name, else the default one; see `model_registry.find_model`."""
+    from .model_registry import find_model
+
+    return find_model(wanted)
 
 
 def write_model_package(
@@ -143,7 +160,8 @@ def write_model_package(
     Args:
         plans, dataset_json: as nnU-Net wrote them beside the checkpoints.
         state_dicts: from the number of a fold to its `network_weights`.
-        info: the keys of `REQUIRED_INFO`, and optionally `channels`, `card`, `mirroring_axes`, `not_for_clinical_use`.
+        info: the keys of `REQUIRED_INFO`, and optionally `channels`, `card`, `mirroring_axes`, `not_for_clinical_use`,
+            `source`.
         half: store float16, half the size; probabilities change by about 0.001.
 
     Raises:
@@ -194,8 +212,8 @@ def export_nnunet(package: ModelPackage, folder: Path | str) -> Path:
 def _from_manifest(folder: Path, manifest: dict[str, Any], files: dict[str, str]) -> ModelPackage:
     identity = "".join(f"{name} {files[name]}\n" for name in sorted(files))
     return ModelPackage(
-        name=str(manifest["name"]),
-        version=str(manifest["version"]),
+        name=check_name(str(manifest["name"])),
+        version=check_name(str(manifest["version"])),
         folder=folder,
         sha256=hashlib.sha256(identity.encode()).hexdigest(),
         crop_size_mm=_positive(manifest, "crop_size_mm"),
@@ -208,7 +226,20 @@ def _from_manifest(folder: Path, manifest: dict[str, Any], files: dict[str, str]
         intended_use=str(manifest["intended_use"]),
         not_for_clinical_use=str(manifest["not_for_clinical_use"]),
         card=dict(manifest.get("card", {})),
+        files=files,
+        source=dict(manifest.get("source", {})),
     )
+
+
+def check_name(text: str) -> str:
+    """The text, if it can be the name or the version of a model.
+
+    Raises:
+        ValueError: says what a name may be.
+    """
+    if not NAME_PATTERN.fullmatch(text):
+        raise ValueError(f"a name or version is up to 64 letters, digits and . _ -, got {text!r}")
+    return text
 
 
 def _positive(manifest: dict[str, Any], key: str) -> float:
@@ -249,21 +280,20 @@ def _verify(path: Path, expected: str) -> None:
 def _check_plans(package: ModelPackage) -> None:
     """Refuse plans that do not belong to the manifest, or that would import code from elsewhere."""
     try:
-        configuration = package.plans()["configurations"][CONFIGURATION]
+        plans, dataset = package.plans(), package.dataset()
+        configuration = plans["configurations"][CONFIGURATION]
         spacing_mm = [float(s) for s in configuration["spacing"]]
-        architecture = configuration["architecture"]
-        imports = [architecture["network_class_name"]]
-        imports += [architecture["arch_kwargs"][key] for key in architecture["_kw_requires_import"]]
-        channels, labels = package.dataset()["channel_names"], package.dataset()["labels"]
+        channels, labels = dataset["channel_names"], dict(dataset["labels"])
+        foreign = foreign_names(configuration, plans["label_manager"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the plans of {package.name} lack {error!r} of {CONFIGURATION}; pack it again") from error
-    if any(not math.isclose(s, package.spacing_mm, rel_tol=1e-6) for s in spacing_mm):
-        raise ModelError(f"{MANIFEST} says spacing {package.spacing_mm} mm, the plans {spacing_mm}; pack it again")
-    foreign = [name for name in imports if name is not None and not str(name).startswith(CODE_PREFIXES)]
     if foreign:
-        names = ", ".join(map(str, foreign))
+        names = ", ".join(foreign)
         raise ModelError(f"the plans of {package.name} import {names}, which no U-Net needs; not opened")
-    if sorted(labels.values()) != [0, TUMOUR_LABEL]:
+    if not min(spacing_mm) * (1 - 1e-6) <= package.spacing_mm <= max(spacing_mm) * (1 + 1e-6):
+        raise ModelError(f"{MANIFEST} says spacing {package.spacing_mm} mm, the plans {spacing_mm}; pack it again")
+    labels.pop("ignore", None)  # not segmented: the network has no output for it
+    if labels.get("background") != 0 or len(labels) != 2 or TUMOUR_LABEL not in labels.values():
         raise ModelError(f"expected the labels 0 and 1, {package.name} has {labels}")
     if len(channels) != len(package.channels) or package.channels not in (CHANNELS[:1], CHANNELS):
         raise ModelError(

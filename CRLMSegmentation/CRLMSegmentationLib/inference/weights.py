@@ -37,7 +37,7 @@ def check_safetensors(path: Path) -> None:
     if not fine:
         raise ModelError(
             f"{path.name} is no safetensors file; weights in any other format are not opened, since pickles "
-            "can run code. Pack the model again with write_model_package"
+            "can run code. Pack the model again with crlm-seg pack"
         )
 
 
@@ -79,5 +79,5 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
             stored = {name: file.get_tensor(name) for name in names}
         weights = {name: t.float() if t.dtype == torch.float16 else t for name, t in stored.items()}
         return {**weights, **{name: weights[source] for name, source in aliases.items()}}
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"{path.name} cannot be read: {error}; copy the model again") from error

@@ -1,84 +1,55 @@
-"""How good a model is on cases with truth, measured through the same session that runs in the room."""
+"""The figures on a model's card, from the same measuring as `crlm-seg evaluate`."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..core.case import Case, Lesion, load_case
 from ..core.errors import CaseError
-from ..core.metrics import compare
-from ..core.volume import Volume
-from ..driver import wait_for_lesion
+from ..evaluation import statistics
+from ..evaluation.inputs import check_cases, table_of
+from ..evaluation.ledger import Ledger, Row
+from ..evaluation.lesions import header_of, measure_cases
+from ..evaluation.settings import Settings
 from ..inference.model_package import ModelPackage
-from ..inference.worker_engine import WorkerEngine
-from ..session import LesionResult, Session
 
-BAD_DICE = 0.3
+RECORDED_ONLY = Settings(robustness_lesions=0, bootstrap_draws=0)
 
 
-def evaluate(
-    package: ModelPackage,
-    folders: Iterable[Path],
-    mirroring: bool = False,
-    on_row: Callable[[dict], None] = lambda row: None,
-) -> list[dict]:
+def evaluate(package: ModelPackage, folders: Iterable[Path], settings: Settings = RECORDED_ONLY) -> list[Row]:
     """Segment every lesion of every case from its recorded seed and compare with the truth.
 
-    Metrics and both ROC areas are taken over the crop. The swept mask of a case is not used, since it does
-    not travel over the link either.
-
     Returns:
-        A row for each lesion: case, lesion, what is known of it, metrics, confidence, warnings, seconds.
+        A row for each lesion, see `evaluation.lesions.ROW_KEYS`.
+
+    Raises:
+        CaseError: a case cannot be evaluated, or a lesion got no answer.
     """
-    rows = []
-    with Session(WorkerEngine(package), package) as session:
-        for folder in folders:
-            case = load_case(folder)
-            if case.truth is None:
-                raise CaseError(f"{case.case_id} has no truth to compare with")
-            volume = case.volume()
-            session.use_volume(Volume(volume.array, volume.ijk_to_ras, volume.device, volume.timestamp_s))
-            for lesion in case.lesions:
-                session.segment(lesion.name, lesion.seed_ras_mm, mirroring=mirroring)
-                rows.append(_row(case, lesion, wait_for_lesion(session, lesion.name)))
-                on_row(rows[-1])
+    checked = [check_cases(folder) for folder in folders]
+    problems = [problem for _, found in checked for problem in found]
+    if problems:
+        raise CaseError(f"some cases cannot be evaluated:\n{table_of(problems)}")
+    cases = [case for found, _ in checked for case in found]
+    rows, _ = measure_cases(package, cases, settings, Ledger(None, header_of(package, settings)))
+    for row in rows:
+        if row["error"]:
+            raise CaseError(f"{row['case_id']}, {row['lesion']}: {row['error']}")
     return rows
 
 
-def _row(case: Case, lesion: Lesion, result: LesionResult) -> dict:
-    mask = result.mask
-    truth = case.truth_of(lesion, result.volume)
-    metrics = compare(mask.mask, truth, result.volume.ijk_to_ras, mask.probability, mask.in_crop)
+def summarise(rows: Sequence[Row]) -> dict:
+    """For the card, all rows and by echogenicity: count, median and quartiles of Dice, share under 0.3, ..."""
+    figures = statistics.summarise(rows, seed=0, draws=0)
+    return {name: _short(group) for name, group in {**figures["all"], **figures["echogenicity"]}.items()}
+
+
+def _short(figures: statistics.Figures) -> dict:
+    distance_mm = figures["hausdorff95_mm"]["median"]
     return {
-        "case_id": case.case_id,
-        "lesion": lesion.name,
-        **lesion.about,
-        **metrics,
-        "confidence": mask.confidence,
-        "warnings": list(mask.warnings),
-        "seconds": sum(result.timings_s.values()),
-    }
-
-
-def summarise(rows: list[dict]) -> dict:
-    """Figures over all rows and by echogenicity: count, median and quartiles of Dice, share under 0.3, ..."""
-    groups = {"all": rows}
-    for row in rows:
-        groups.setdefault(row.get("echogenicity", "unknown"), []).append(row)
-    return {name: _figures(group) for name, group in groups.items()}
-
-
-def _figures(rows: list[dict]) -> dict:
-    dice = sorted(row["dice"] for row in rows)
-    quartiles = statistics.quantiles(dice, n=4, method="inclusive") if len(dice) > 1 else dice * 3
-    found = [row["hausdorff95_mm"] for row in rows if row["hausdorff95_mm"] is not None]
-    return {
-        "lesions": len(rows),
-        "dice_median": round(quartiles[1], 3),
-        "dice_quartiles": [round(quartiles[0], 3), round(quartiles[2], 3)],
-        "share_under_0.3": round(sum(d < BAD_DICE for d in dice) / len(dice), 3),
-        "hausdorff95_mm_median": round(statistics.median(found), 2) if found else None,
-        "recall_median": round(statistics.median(row["recall"] for row in rows), 3),
+        "lesions": figures["lesions"],
+        "dice_median": round(figures["dice"]["median"], 3),
+        "dice_quartiles": [round(quartile, 3) for quartile in figures["dice"]["quartiles"]],
+        "share_under_0.3": round(figures["share_under_0.3"]["share"], 3),
+        "hausdorff95_mm_median": None if distance_mm is None else round(distance_mm, 2),
+        "recall_median": round(figures["recall"]["median"], 3),
     }

@@ -21,9 +21,11 @@ from pathlib import Path
 from ..core.cropping import CHANNELS
 from ..core.errors import CrlmError
 from ..environment import versions
-from ..inference.model_package import ModelPackage, write_model_package
+from ..inference.checkpoints import read_checkpoint
+from ..inference.model_package import ModelPackage
+from ..inference.packing import About, pack_model
 from ..phantom.cases import PHANTOM_VERSION, write_cohort
-from .dataset import CROP_SIZE_MM, DATASET_NAME, SPACING_MM, prepare_dataset
+from .dataset import CROP_SIZE_MM, DATASET_NAME, prepare_dataset
 from .evaluate import evaluate, summarise
 from .train import ITERATIONS_PER_EPOCH, plan_and_preprocess, train
 
@@ -98,39 +100,30 @@ def _hardware(device: str) -> str:
 
 def pack(results: Path, out: Path, recipe: Recipe, held_out: dict) -> ModelPackage:
     """Turn nnU-Net's result folder of one fold into a model package with its card."""
-    import torch
-
-    checkpoint = torch.load(results / "checkpoint_final.pth", map_location="cpu", weights_only=False)  # our own file
-    plans = json.loads((results.parent / "plans.json").read_text())
-    dataset = json.loads((results.parent / "dataset.json").read_text())
     split = json.loads((results.parents[3] / "preprocessed" / DATASET_NAME / "splits_final.json").read_text())[0]
-    info = {
-        "name": NAME,
-        "version": VERSION,
-        "crop_size_mm": CROP_SIZE_MM,
-        "spacing_mm": SPACING_MM,
-        "channels": list(CHANNELS),
-        "intended_use": INTENDED_USE,
-        "not_for_clinical_use": STATEMENT,
-        "mirroring_axes": list(checkpoint["inference_allowed_mirroring_axes"] or ()),
-        "trained_on": {
+    epochs = read_checkpoint(results / "checkpoint_final.pth").epochs
+    about = About(
+        name=NAME,
+        version=VERSION,
+        crop_size_mm=CROP_SIZE_MM,
+        channels=CHANNELS,
+        intended_use=INTENDED_USE,
+        not_for_clinical_use=STATEMENT,
+        trained_on={
             "simulated": True,
             "phantom_version": PHANTOM_VERSION,
             "phantom_seed": TRAINING_SEED,
             "patients": recipe.patients,
             "crops": {name: len(crops) for name, crops in split.items()},
         },
-        "card": {
-            "network": plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"],
-            "patch_size": plans["configurations"]["3d_fullres"]["patch_size"],
-            "epochs": checkpoint["current_epoch"],
-            "iterations": ITERATIONS_PER_EPOCH * checkpoint["current_epoch"],
+        card={
+            "iterations": ITERATIONS_PER_EPOCH * epochs,
             **json.loads((results / RUN_FILE).read_text()),
             "versions": versions(),
             "held_out": {"phantom_seed": HELD_OUT_SEED, "patients": recipe.held_out, "figures": held_out},
         },
-    }
-    return write_model_package(out, plans, dataset, {0: checkpoint["network_weights"]}, info)
+    )
+    return pack_model(results.parent, out, about, folds=[0], half=True)
 
 
 def main() -> None:

@@ -1,0 +1,192 @@
+"""Models: packed, imported, managed, evaluated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ..core.errors import ModelError
+from .showing import bars, steps
+
+if TYPE_CHECKING:
+    from ..inference.packing import About
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name, or name@version.")]
+NameOption = Annotated[Optional[str], typer.Option("--name", help="Default: that of the dataset.")]
+VersionOption = Annotated[Optional[str], typer.Option("--version", help="Of the model; default: 1.")]
+CropOption = Annotated[
+    Optional[float],
+    typer.Option("--crop-size", metavar="MM", help="Width of the cubes it was trained on; default: the median image."),
+]
+SeedOption = Annotated[
+    bool, typer.Option("--with-seed", help="Its second channel is the seed, as in the shipped model.")
+]
+UseOption = Annotated[Optional[str], typer.Option("--intended-use", help="What it is made for, in a sentence.")]
+CardOption = Annotated[Optional[Path], typer.Option("--card", help="JSON file with figures and facts about it.")]
+FoldOption = Annotated[
+    Optional[list[str]], typer.Option("--fold", metavar="FOLD", help="One of several; default: all that are there.")
+]
+CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="Which of nnU-Net's: final or best.")]
+
+model = typer.Typer(help="Show, verify, import and remove models.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def pack(
+    results: Annotated[Path, typer.Argument(help="Folder of nnU-Net's results: plans.json, dataset.json, fold_*.")],
+    out: Annotated[Path, typer.Option(help="Folder of the model package to make.")],
+    name: NameOption = None,
+    version: VersionOption = None,
+    crop_size: CropOption = None,
+    with_seed: SeedOption = False,
+    intended_use: UseOption = None,
+    card: CardOption = None,
+    fold: FoldOption = None,
+    checkpoint: CheckpointOption = "final",
+    half: Annotated[bool, typer.Option("--half", help="Store weights in half precision.")] = False,
+) -> None:
+    """Make a model package of what nnU-Net v2 has trained; nothing in the files can run code."""
+    from ..inference.packing import pack_model
+
+    about = _about(name, version, crop_size, with_seed, intended_use, card)
+    with steps() as on_step:
+        on_step("Reading checkpoints, and trying the network once")
+        package = pack_model(results, out, about, fold, checkpoint, half)
+    typer.echo(f"{package.name} {package.version}: {out}, SHA-256 {package.sha256}")
+
+
+@model.command("list")
+def list_models() -> None:
+    """The installed models, the default marked with a star."""
+    from ..inference.model_listing import list_lines
+    from ..inference.model_registry import installed_models
+
+    for line in list_lines(installed_models()):
+        typer.echo(line)
+
+
+@model.command("info")
+def model_info(
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Name, or a folder; none: default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Everything that is known of a model."""
+    from ..describing import lines_of
+    from ..inference.model_listing import info_of
+    from ..inference.model_registry import find_model
+
+    found = info_of(find_model(name))
+    typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(lines_of(found)))
+
+
+@model.command()
+def verify(
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Name, or name@version; none: all.")] = None,
+) -> None:
+    """Hash every file anew, and compare."""
+    from ..inference.model_registry import verify_models
+
+    checked = verify_models(name)
+    for found in checked:
+        typer.echo(f"{found.key}: {found.problem or 'as it was made'}")
+    damaged = [found.key for found in checked if found.problem]
+    if damaged:
+        raise ModelError(f"{', '.join(damaged)} cannot be relied on; import again, or remove")
+
+
+@model.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Model package, or export of nnU-Net v2; a folder or a zip file.")],
+    which: Annotated[Optional[str], typer.Option(help="Which, where the file holds several models.")] = None,
+    name: NameOption = None,
+    version: VersionOption = None,
+    crop_size: CropOption = None,
+    with_seed: SeedOption = False,
+    intended_use: UseOption = None,
+    card: CardOption = None,
+    fold: FoldOption = None,
+    checkpoint: CheckpointOption = "final",
+) -> None:
+    """Install a model; what could run code is refused with the reason."""
+    from ..inference.model_import import import_model
+
+    about = _about(name, version, crop_size, with_seed, intended_use, card)
+    with steps() as on_step:
+        on_step("Reading the model, and trying the network once")
+        package = import_model(file, about, which, fold, checkpoint)
+    typer.echo(f"{package.name}@{package.version}: installed in {package.folder}")
+
+
+@model.command()
+def remove(name: NameArgument) -> None:
+    """Delete a model that was imported."""
+    from ..inference.model_registry import remove_model
+
+    typer.echo(f"{remove_model(name).key}: removed")
+
+
+@model.command()
+def default(
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Name; none: the shipped model.")] = None,
+) -> None:
+    """Choose the model that is used where none is named."""
+    from ..inference.model_registry import set_default
+
+    package = set_default(name)
+    typer.echo(f"{package.name}@{package.version} is used where no model is named")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Name of a model, or folder of a package.")],
+    cases: Annotated[
+        Path, typer.Argument(help="Folder of cases with a truth, or of pairs NAME.nrrd, NAME-label.nrrd.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for tables and page; a run that was ended goes on there.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn; the same seed gives the same tables.")] = 0,
+    mirroring: Annotated[bool, typer.Option("--mirroring", help="Average over mirrored copies.")] = False,
+    robustness: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Move the seed and change the gain in so many lesions; 0 for none.")
+    ] = 10,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be evaluated.")] = False,
+) -> None:
+    """Tell how good a model is on cases with a truth."""
+    from ..evaluating import OUTPUTS, evaluate_model
+    from ..evaluation.document import summary_of
+    from ..evaluation.inputs import table_of
+    from ..evaluation.settings import Settings
+
+    settings = Settings(seed=seed, mirroring=mirroring, robustness_lesions=robustness)
+    with bars() as on_progress:
+        document = evaluate_model(
+            model, cases, out, settings, skip_bad, on_progress, lambda bad: typer.echo(table_of(bad), err=True)
+        )
+    for line in summary_of(document):
+        typer.echo(line)
+    typer.echo(f"Page: {out / OUTPUTS[-1]}")
+
+
+def _about(
+    name: str | None,
+    version: str | None,
+    crop_size_mm: float | None,
+    with_seed: bool,
+    intended_use: str | None,
+    card: Path | None,
+) -> About:
+    from ..core.crop_format import CHANNELS
+    from ..inference.packing import About
+
+    channels = tuple(CHANNELS) if with_seed else None
+    return About(name, version, crop_size_mm, channels, intended_use, card=None if card is None else _card(card))
+
+
+def _card(path: Path) -> dict:
+    try:
+        card = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(card, dict):
+        raise ModelError(f"{path} must hold an object of figures and facts, got {type(card).__name__}")
+    return card

@@ -1,0 +1,191 @@
+"""The cases of an evaluation, checked before a minute is spent, with a table of what is wrong with which.
+
+Taken are a case folder, a folder of case folders, and a folder of pairs `NAME.nrrd` with `NAME-label.nrrd`
+(any volume suffix): in a label each number from 1 on is a lesion, and its deepest voxel the seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from ..core.case import CASE_FILE, RECORDING_FILE, Case, CaseVolume, Lesion, load_case
+from ..core.cropping import check_seed
+from ..core.errors import CaseError, CrlmError
+from ..core.geometry import transform_points
+from ..core.hashing import sha256_of
+from ..core.volume import VOLUME_SUFFIXES, Volume, read_volume
+
+LABEL_MARK = "-label"
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a case, or one of its lesions, cannot be evaluated. `lesion` is empty when it is the whole case."""
+
+    case: str
+    lesion: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedCase:
+    """A case that can be evaluated.
+
+    Attributes:
+        lesions: those with a truth and a seed in what was swept.
+        sha256: changes when anything in the case does.
+    """
+
+    case: Case
+    lesions: tuple[Lesion, ...]
+    sha256: str
+
+    @property
+    def case_id(self) -> str:
+        return self.case.case_id
+
+    @property
+    def patient(self) -> str:
+        """Two cases may be of one patient: then both name him in `source`, as {"patient": "P7"}."""
+        named = self.case.source.get("patient")
+        return str(named) if named else self.case_id
+
+    @property
+    def simulated(self) -> bool | None:
+        """None when the case does not say where it came from."""
+        return self.case.source["kind"] == "simulated" if "kind" in self.case.source else None
+
+    def read_volume(self) -> Volume:
+        """As it would come over a link: without the swept mask, which does not travel."""
+        return without_swept(self.case.volume())
+
+
+def without_swept(volume: Volume) -> Volume:
+    return Volume(volume.array, volume.ijk_to_ras, volume.device, volume.timestamp_s)
+
+
+def check_cases(path: Path, on_progress: OnProgress = lambda *_: None) -> tuple[list[CheckedCase], list[Problem]]:
+    """Find the cases below a folder and read all of each once.
+
+    Returns:
+        The cases that can be evaluated, by name, and what is wrong with the others.
+
+    Raises:
+        CaseError: there is no case at all.
+    """
+    sources = _sources_in(path)
+    if not sources:
+        raise CaseError(
+            f"no case in {path}; give a case folder, a folder of them, or pairs NAME.nrrd and NAME{LABEL_MARK}.nrrd"
+        )
+    cases: dict[str, CheckedCase] = {}
+    problems: list[Problem] = []
+    for number, source in enumerate(sources, 1):
+        try:
+            checked, found = _checked(source)
+            if checked is not None and checked.case_id in cases:
+                other = cases[checked.case_id].case.folder
+                raise CaseError(f"has the name {checked.case_id} as well as {other}; give each case its own case_id")
+        except CrlmError as error:
+            checked, found = None, [Problem(source.name, "", str(error))]
+        problems += found
+        if checked is not None:
+            cases[checked.case_id] = checked
+        on_progress("Checking the cases", number, len(sources))
+    return [cases[name] for name in sorted(cases)], problems
+
+
+def table_of(problems: Sequence[Problem]) -> str:
+    """The problems in three columns, for a terminal."""
+    rows = [("Case", "Lesion", "What is wrong"), *((p.case, p.lesion or "all", p.text) for p in problems)]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"{case:<{widths[0]}}  {lesion:<{widths[1]}}  {text}" for case, lesion, text in rows)
+
+
+def _sources_in(path: Path) -> list[Path]:
+    """Case folders, and volumes that have a label beside them or are without one among those that have."""
+    if not path.is_dir():
+        raise CaseError(f"{path} is no folder; give a case folder, or a folder of cases")
+    if (path / CASE_FILE).is_file() or (path / RECORDING_FILE).is_file():
+        return [path]
+    inside = sorted(path.iterdir())
+    folders = [p for p in inside if p.is_dir() and ((p / CASE_FILE).is_file() or (p / RECORDING_FILE).is_file())]
+    volumes = [p for p in inside if p.is_file() and _suffix_of(p) and not _stem_of(p).endswith(LABEL_MARK)]
+    return [*folders, *volumes]
+
+
+def _checked(source: Path) -> tuple[CheckedCase | None, list[Problem]]:
+    if source.is_dir():
+        case, sha256 = load_case(source, verify_recording=False), sha256_of(source / CASE_FILE)
+    else:
+        case, sha256 = _pair(source)
+    if case.truth is None:
+        raise CaseError("has no truth to compare with; name its labels as truth in case.json")
+    volume = without_swept(case.volume())
+    if not case.lesions:
+        raise CaseError("has no lesion; list them in case.json with seed and label")
+    problems, lesions = [], []
+    for lesion in case.lesions:
+        try:
+            _check_lesion(case, lesion, volume)
+            lesions.append(lesion)
+        except CrlmError as error:
+            problems.append(Problem(case.case_id, lesion.name, str(error)))
+    return (CheckedCase(case, tuple(lesions), sha256) if lesions else None), problems
+
+
+def _check_lesion(case: Case, lesion: Lesion, volume: Volume) -> None:
+    if lesion.label is None:
+        raise CaseError(f"has no label in {case.truth}; add its number as label in case.json")
+    case.truth_of(lesion, volume)
+    check_seed(volume, np.array(lesion.seed_ras_mm))
+
+
+def _pair(path: Path) -> tuple[Case, str]:
+    """A volume and its label as a case of its own."""
+    stem = _stem_of(path)
+    labels = [path.with_name(f"{stem}{LABEL_MARK}{suffix}") for suffix in VOLUME_SUFFIXES]
+    label_path = next((label for label in labels if label.is_file()), None)
+    if label_path is None:
+        raise CaseError(f"has no label beside it; expected {stem}{LABEL_MARK}{_suffix_of(path)}")
+    label = read_volume(label_path)
+    if not np.array_equal(label.array, np.round(label.array)):
+        raise CaseError(f"{label_path.name} holds fractions; expected whole numbers, one for each lesion")
+    numbers = [int(n) for n in np.unique(label.array) if n > 0]
+    lesions = tuple(Lesion(f"Tumour {n}", _deepest(label.array == n, label), n) for n in numbers)
+    case = Case(path.parent, stem, (CaseVolume(path.name, stem, 0.0),), lesions, label_path.name)
+    both = sha256_of(path) + sha256_of(label_path)
+    return case, hashlib.sha256(both.encode()).hexdigest()
+
+
+def _deepest(mask: np.ndarray, volume: Volume) -> tuple[float, float, float]:
+    return tuple(float(x) for x in deepest_point(mask, volume.ijk_to_ras))
+
+
+def deepest_point(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
+    """The centre, RAS mm, of the voxel of a mask (K, J, I) that is farthest from its border.
+
+    Of several, as in a slab or a box, the one in their middle.
+    """
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    spacing_kji = np.linalg.norm(ijk_to_ras[:3, :3], axis=0)[::-1]
+    depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=spacing_kji)[1:-1, 1:-1, 1:-1]
+    deepest = np.argwhere(depth >= depth.max() - 1e-6)
+    away = np.linalg.norm((deepest - deepest.mean(axis=0)) * spacing_kji, axis=1)
+    kji = deepest[np.argmin(away)] + [part.start for part in box]
+    return transform_points(ijk_to_ras, kji[::-1])
+
+
+def _suffix_of(path: Path) -> str:
+    return next((s for s in sorted(VOLUME_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s)), "")
+
+
+def _stem_of(path: Path) -> str:
+    return path.name[: len(path.name) - len(_suffix_of(path))]

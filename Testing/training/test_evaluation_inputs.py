@@ -1,0 +1,116 @@
+"""What is taken as a case with truth, and what is said of the others."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.case import load_case, save_case
+from CRLMSegmentationLib.core.errors import CaseError, CrlmError
+from CRLMSegmentationLib.core.volume import Volume, write_volume
+from CRLMSegmentationLib.evaluation.inputs import check_cases, deepest_point, table_of
+from CRLMSegmentationLib.evaluation.settings import Settings
+from evaluation_helpers import box, tiny_volume, write_case
+
+OBLIQUE = np.array([[0.6, -0.8, 0, 12], [0.8, 0.6, 0, -7], [0, 0, -1.5, 33], [0, 0, 0, 1]], float)
+
+
+def problems_of(path) -> dict[str, str]:
+    return {problem.case: problem.text for problem in check_cases(path)[1]}
+
+
+def test_one_case_and_a_folder_of_cases_are_found(cases_folder):
+    assert [c.case_id for c in check_cases(cases_folder)[0]] == ["exact", "half", "missed"]
+    assert [c.case_id for c in check_cases(cases_folder / "half")[0]] == ["half"]
+
+
+def test_each_bad_case_has_its_reason(tmp_path):
+    write_case(tmp_path / "good")
+    write_case(tmp_path / "no-truth", truth=None)
+    write_case(tmp_path / "no-label", label=None)
+    write_case(tmp_path / "other-label", label=5)
+    write_case(tmp_path / "seed-outside", seed=(500.0, 0.0, 0.0))
+    write_case(tmp_path / "namesake", case_id="good")
+    write_case(tmp_path / "damaged")
+    (tmp_path / "damaged" / "truth.nrrd").write_bytes(b"")
+    case = write_case(tmp_path / "other-grid")
+    write_volume(Volume(box((16, 24)).astype(np.uint8)[:-1], np.eye(4)), case.folder / "truth.nrrd")
+    save_case(case)
+    save_case(dataclasses.replace(write_case(tmp_path / "no-lesion"), lesions=()))
+    found = problems_of(tmp_path)
+    expected = {
+        "no-truth": "no truth",
+        "no-label": "no label",
+        "other-label": "no voxel with the label 5",
+        "seed-outside": "outside the volume",
+        "namesake": "has the name good as well",
+        "damaged": "differs from its hash",
+        "other-grid": "another grid",
+        "no-lesion": "no lesion",
+    }
+    assert set(found) == set(expected)
+    for name, reason in expected.items():
+        assert reason in found[name]
+    assert [c.case_id for c in check_cases(tmp_path)[0]] == ["good"]
+
+
+def test_one_bad_lesion_leaves_the_others_of_its_case(tmp_path):
+    case = write_case(tmp_path / "mixed")
+    lost = dataclasses.replace(case.lesions[0], name="Tumour 2", label=9)
+    save_case(dataclasses.replace(case, lesions=(*case.lesions, lost)))
+    cases, problems = check_cases(tmp_path)
+    assert [lesion.name for lesion in cases[0].lesions] == ["Tumour 1"]
+    assert [(p.case, p.lesion) for p in problems] == [("mixed", "Tumour 2")]
+    assert load_case(cases[0].case.folder).lesions[1] == lost
+
+
+def test_table_lines_up(tmp_path):
+    write_case(tmp_path / "a-long-name", truth=None)
+    lines = table_of(check_cases(tmp_path)[1]).splitlines()
+    assert lines[0].index("What is wrong") == lines[1].index("has no truth")
+    assert lines[1].startswith("a-long-name  all ")
+
+
+def test_pairs_of_volume_and_label_are_cases_with_seeds_in_the_deepest_voxel(tmp_path):
+    label = box((4, 12)).astype(np.int16) + 2 * box((20, 34))
+    write_volume(tiny_volume((16, 24), OBLIQUE), tmp_path / "p1.nii.gz")
+    write_volume(Volume(label, OBLIQUE), tmp_path / "p1-label.nii.gz")
+    write_volume(tiny_volume((16, 24)), tmp_path / "p2.nrrd")
+    cases, problems = check_cases(tmp_path)
+    assert [p.case for p in problems] == ["p2.nrrd"]
+    assert "p2-label.nrrd" in problems[0].text
+    assert [lesion.label for lesion in cases[0].lesions] == [1, 2]
+    assert cases[0].simulated is None
+    for lesion in cases[0].lesions:
+        truth = cases[0].case.truth_of(lesion, cases[0].read_volume())
+        i, j, k = np.linalg.solve(OBLIQUE, [*lesion.seed_ras_mm, 1])[:3].round().astype(int)
+        assert truth[k, j, i]
+
+
+def test_label_with_fractions_is_refused(tmp_path):
+    write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
+    write_volume(Volume(box((16, 24)) * np.float32(0.5), np.eye(4)), tmp_path / "p-label.nrrd")
+    assert "fractions" in problems_of(tmp_path)["p.nrrd"]
+
+
+def test_nothing_to_evaluate_is_said(tmp_path):
+    with pytest.raises(CaseError, match="no case in"):
+        check_cases(tmp_path)
+    with pytest.raises(CaseError, match="no folder"):
+        check_cases(tmp_path / "absent")
+
+
+def test_deepest_point_is_inside_a_horseshoe():
+    mask = box((10, 30))
+    mask[12:30, 18:22] = False
+    i, j, k = deepest_point(mask, np.eye(4)).astype(int)
+    assert mask[k, j, i]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seed": -1}, {"crop_size_mm": 1.0}, {"grey_factors": (-1.0,)}, {"gains_db": (float("nan"),)}]
+)
+def test_settings_that_cannot_be_are_refused(wrong):
+    with pytest.raises(CrlmError):
+        Settings(**wrong)
