@@ -48,6 +48,16 @@ def test_model_is_imported_chosen_and_removed(crlm_seg, model, tmp_path):
     assert key not in crlm_seg("model", "list").out
 
 
+def test_exported_model_is_imported_elsewhere(crlm_seg, model, own_models, tmp_path, monkeypatch):
+    assert crlm_seg("model", "import", _renamed(model, tmp_path)).code == 0
+    assert crlm_seg("model", "export", "mine", "--out", tmp_path / "mine.zip").code == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("CRLM_MODELS", str(elsewhere))
+    assert crlm_seg("model", "import", tmp_path / "mine.zip").code == 0
+    assert json.loads(crlm_seg("model", "info", "mine", "--json").out)["sha256"] == model.sha256
+
+
 def test_damaged_model_ends_verify_with_1_and_its_name(crlm_seg, model, own_models, tmp_path):
     assert crlm_seg("model", "import", _renamed(model, tmp_path)).code == 0
     weights = next(own_models.rglob("*.safetensors"))

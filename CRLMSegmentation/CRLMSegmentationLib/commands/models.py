@@ -120,6 +120,23 @@ def import_(
 
 
 @model.command()
+def export(
+    name: NameArgument,
+    out: Annotated[Path, typer.Option(help="Zip file to write, for `model import` elsewhere.")],
+) -> None:
+    """Write an installed model into one file."""
+    from ..inference.model_archive import zip_model_package
+    from ..inference.model_registry import find_model
+    from ..outputs import check_places, whole_files
+
+    package = find_model(name)
+    check_places([out])
+    with whole_files([out]) as (unfinished,):
+        zip_model_package(package, unfinished)
+    typer.echo(f"{package.name}@{package.version}: {out}")
+
+
+@model.command()
 def remove(name: NameArgument) -> None:
     """Delete a model that was imported."""
     from ..inference.model_registry import remove_model
