@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,21 @@ def test_last_words_of_a_child_that_fails_in_mid_play_are_kept(tiny_case: Case, 
     with ReplayProcess(tiny_case.folder, python=str(child)) as replay:
         assert wait_for(lambda: not replay.is_running)
         assert replay.last_error == "the volume is gone"
+
+
+def test_child_that_dies_in_the_middle_of_a_line_does_no_harm(
+    tiny_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    child = tmp_path / "child"
+    said = '{"kind": "listening", "port": 7}\n{"kind": "cli'
+    child.write_text(f"#!/bin/sh\nprintf '%s' '{said}'\n")
+    child.chmod(0o755)
+    with ReplayProcess(tiny_case.folder, python=str(child)) as replay:
+        assert wait_for(lambda: not replay.is_running)
+        assert replay.last_error == ""
+    assert raised == []
 
 
 def test_port_in_use_is_told(tiny_case: Case) -> None:

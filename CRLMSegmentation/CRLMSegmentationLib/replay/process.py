@@ -127,6 +127,8 @@ class ReplayProcess:
     def _read_events(self) -> None:
         try:
             for line in self._process.stdout:
+                if not line.endswith(b"\n"):  # it was ended, as by Ctrl-C, while it spoke
+                    break
                 event = json.loads(line)
                 if event["kind"] == ERROR:
                     self._last_error = event["text"]
