@@ -114,7 +114,7 @@ def test_refused_installation_does_nothing(panel, installed, extensions):
     panel.host.answers.append(False)
     offer_to_install(panel, installed, "torch", "Jinja2")
     (question,) = [message for message in panel.host.messages if message.kind == "question"]
-    assert "torch>=2.4,<3, Jinja2>=3.1" in question.text
+    assert "torch>=2.6,<3, Jinja2>=3.1" in question.text
     assert panel.host.user.pip == []
     assert extensions == []
     assert len(panel.engines) == 1
@@ -129,7 +129,7 @@ def test_small_packages_come_by_pip_and_the_others_through_their_extensions(pane
         word in text for text in panel.host.user.pip for word in ("SimpleITK", "requests", "torch", "nnunet")
     )
     assert [text.endswith("--no-deps") for text in panel.host.user.pip] == [True, True, True, False, False]
-    assert extensions == [("torch", False, ">=2.4,<3"), ("nnunetv2", "nnunetv2>=2.6,<2.9")]
+    assert extensions == [("torch", False, ">=2.6,<3"), ("nnunetv2", "nnunetv2>=2.6,<2.9")]
     assert panel.message.startswith("Installed.")
     assert not panel.host.widget("installButton").visible
     assert len(panel.engines) == 2
