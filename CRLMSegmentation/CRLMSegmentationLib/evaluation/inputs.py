@@ -7,7 +7,7 @@ Taken are a case folder, a folder of case folders, and a folder of pairs `NAME.n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from ..core.errors import CaseError, CrlmError
 from ..core.geometry import transform_points
 from ..core.hashing import sha256_of
 from ..core.volume import VOLUME_SUFFIXES, Volume, read_volume
+from ..driver import OnProgress
 
 LABEL_MARK = "-label"
-OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,10 @@ class ModelPackage:
     source: dict[str, Any] = field(default_factory=dict)
 
     def plans(self) -> dict[str, Any]:
-        return _read_json(self.folder / PLANS)
+        return read_json(self.folder / PLANS)
 
     def dataset(self) -> dict[str, Any]:
-        return _read_json(self.folder / DATASET)
+        return read_json(self.folder / DATASET)
 
     def weights(self, fold: int) -> dict[str, torch.Tensor]:
         return load_weights(self.folder / f"fold_{fold}.safetensors")
@@ -108,7 +108,7 @@ def read_model_package(folder: Path | str) -> ModelPackage:
     folder = Path(folder).resolve()
     if not (folder / MANIFEST).is_file():
         raise ModelError(f"{folder} is no model package: it has no {MANIFEST}")
-    manifest = _read_json(folder / MANIFEST)
+    manifest = read_json(folder / MANIFEST)
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise ModelError(
             f"{folder.name} is a model package of version {manifest.get('schema_version')}, this program reads "
@@ -302,7 +302,7 @@ def _check_plans(package: ModelPackage) -> None:
         )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -6,7 +6,6 @@ Imports nnunetv2, but only when called.
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -128,13 +127,3 @@ def plans_of_one(plans: dict[str, Any], configuration: str) -> dict[str, Any]:
     for key in ("inherits_from", "next_stage"):
         resolved.pop(key, None)
     return {**plans, "configurations": {CONFIGURATION: resolved}}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path.name} cannot be read: {error}; copy it again") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path.name} holds no JSON object")
-    return content

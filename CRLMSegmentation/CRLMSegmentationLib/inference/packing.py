@@ -32,9 +32,10 @@ from .model_package import (
     ModelPackage,
     check_name,
     load_model_package,
+    read_json,
     write_model_package,
 )
-from .nnunet_results import agreed_checkpoint, check_trainer, checkpoint_files, plans_of_one, read_json
+from .nnunet_results import agreed_checkpoint, check_trainer, checkpoint_files, plans_of_one
 
 STATEMENT_KEY = "crlm"
 NO_INTENDED_USE = "Not stated by its makers. Research only."

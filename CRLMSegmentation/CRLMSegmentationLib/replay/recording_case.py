@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from ..core.case import (
 from ..core.errors import CaseError, CrlmError, MessageError
 from ..core.geometry import RAS_TO_LPS
 from ..core.volume import Volume
+from ..driver import OnProgress
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from ..igtl.journal_entry import Entry, ImageLayout
 from ..igtl.journal_writer import REASONS, RecordingError, reason_of
@@ -58,8 +59,6 @@ data file: {data}
 HASHED_BYTES = 4 << 20
 MAX_DEVICE_CHARACTERS = 200
 NO_NAME = "unnamed"
-OnProgress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 def recover(folder: Path | str, on_progress: OnProgress = lambda *_: None) -> Recorded:
