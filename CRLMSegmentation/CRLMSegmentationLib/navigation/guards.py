@@ -1,0 +1,167 @@
+"""When a pose is not to be steered by: too old, not tracked, jumped, or its sensor has come off the liver.
+
+All limits are in one place and told with their reason. A guard never holds on to a fault: as soon as poses are sound
+again, for `settle_s`, the instrument comes back by itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..igtl.messages import STATUS_OK
+from .poses import Pose
+
+TRUSTED = ""
+STILL = "the liver sensor has not moved for {seconds:.0f} s: it may have come off"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What still counts as sound. Assumptions, where no source is named.
+
+    Attributes:
+        age_s: a tracker sends 20 to 60 poses a second; one so old shows where the tool was.
+        speed_mm_s: faster than any hand guides a tool beside a vessel; glitches of electromagnetic trackers are
+            centimetres from one pose to the next, which at 40 poses a second is more.
+        turn_deg_s: the same for turning.
+        noise_mm: what a tool at rest may jump, several times the 0.9 mm of an electromagnetic sensor.
+        noise_deg: the same for turning, several times 0.31 degrees.
+        settle_s: sound poses for so long end the doubt after a jump.
+        still_s: a sensor on a breathing liver moves within this time; breaths are 3 to 5 s apart.
+        still_mm: it lies still if it moves less.
+        breath_mm: only a sensor that has moved so far with the breath before can be missed.
+        others_mm: a tool moves if it moves more.
+    """
+
+    age_s: float = 0.5
+    speed_mm_s: float = 1000.0
+    turn_deg_s: float = 1000.0
+    noise_mm: float = 5.0
+    noise_deg: float = 5.0
+    settle_s: float = 0.25
+    still_s: float = 6.0
+    still_mm: float = 0.8
+    breath_mm: float = 2.0
+    others_mm: float = 5.0
+
+
+class JumpGuard:
+    """Watches one pose for jumps that no hand makes."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._last: Pose | None = None
+        self._jumped_at_s: float | None = None
+        self._jump = TRUSTED
+
+    def look(self, pose: Pose, now_s: float) -> str:
+        """The reason not to trust a pose that is tracked, or `TRUSTED`. Call it for each pose that is new."""
+        last, self._last = self._last, pose
+        if last is not None and last.changed_s != pose.changed_s:
+            self._compare(last, pose, now_s)
+        if self._jumped_at_s is not None and now_s - self._jumped_at_s >= self._limits.settle_s:
+            self._jumped_at_s = None
+        return TRUSTED if self._jumped_at_s is None else self._jump
+
+    def forget(self) -> None:
+        """The pose was lost: it may come back elsewhere."""
+        self._last = None
+
+    def _compare(self, last: Pose, pose: Pose, now_s: float) -> None:
+        limits, apart_s = self._limits, _seconds_between(last, pose)
+        moved_mm = float(np.linalg.norm(pose.matrix[:3, 3] - last.matrix[:3, 3]))
+        turned_deg = _angle_deg(last.matrix, pose.matrix)
+        if moved_mm > limits.noise_mm + limits.speed_mm_s * apart_s:
+            self._jumped_at_s, self._jump = now_s, f"jumped by {moved_mm:.0f} mm"
+        elif turned_deg > limits.noise_deg + limits.turn_deg_s * apart_s:
+            self._jumped_at_s, self._jump = now_s, f"jumped by {turned_deg:.0f} degrees"
+
+
+def _seconds_between(last: Pose, pose: Pose) -> float:
+    """By the sender's clock, since poses may come in bunches; by ours where it says nothing of use."""
+    sent_s = pose.sent_s - last.sent_s
+    return sent_s if last.sent_s and pose.sent_s and 0 < sent_s < 10 else max(0.0, pose.changed_s - last.changed_s)
+
+
+def _angle_deg(one: np.ndarray, other: np.ndarray) -> float:
+    cosine = (np.einsum("ij,ij", one[:3, :3], other[:3, :3]) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+
+
+class BreathGuard:
+    """Watches the sensor on the liver: one that has come off no longer moves with the breath.
+
+    It takes a breath to be sure. Where the ventilator is paused everything is still; so it warns only while a tool
+    moves, and never before the sensor has been seen to breathe.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._sensor = _Places(limits.still_s)
+        self._tools: dict[str, _Places] = {}
+        self.has_breathed = False
+
+    def take_sensor(self, matrix: np.ndarray, now_s: float) -> None:
+        """The sensor in the tracker's frame, while it is tracked."""
+        self._sensor.add(matrix[:3, 3], now_s)
+        self.has_breathed = self.has_breathed or self._sensor.moved_mm >= self._limits.breath_mm
+
+    def take_tool(self, name: str, matrix: np.ndarray, now_s: float) -> None:
+        """A tool in the tracker's frame, while it is tracked."""
+        self._tools.setdefault(name, _Places(self._limits.still_s)).add(matrix[:3, 3], now_s)
+
+    def look(self, now_s: float) -> str:
+        """The reason not to trust anything in the frame of the liver, or `TRUSTED`."""
+        watched_s = self._sensor.watched_s(now_s)
+        if not self.has_breathed or watched_s < self._limits.still_s or self._sensor.moved_mm >= self._limits.still_mm:
+            return TRUSTED
+        moving = any(tool.moved_mm >= self._limits.others_mm for tool in self._tools.values())
+        return STILL.format(seconds=self._limits.still_s) if moving else TRUSTED
+
+
+class _Places:
+    """Where something was in the last seconds: a median for each half second, so that noise does not look like motion.
+
+    Args:
+        span_s: what is older is forgotten.
+    """
+
+    BIN_S, GAP_S = 0.5, 1.0
+
+    def __init__(self, span_s: float) -> None:
+        self._count = int(np.ceil(span_s / self.BIN_S))
+        self._start_over(0.0)
+
+    def _start_over(self, now_s: float) -> None:
+        self._medians: deque[np.ndarray] = deque(maxlen=self._count)
+        self._bin: list[np.ndarray] = []
+        self._since_s = self._bin_since_s = self._last_s = now_s
+
+    def add(self, place_mm: np.ndarray, now_s: float) -> None:
+        if now_s - self._last_s > self.GAP_S:  # not seen meanwhile, it may be anywhere
+            self._start_over(now_s)
+        self._last_s = now_s
+        if self._bin and now_s - self._bin_since_s >= self.BIN_S:
+            self._medians.append(np.median(self._bin, axis=0))
+            self._bin, self._bin_since_s = [], now_s
+        self._bin.append(np.array(place_mm))
+
+    def watched_s(self, now_s: float) -> float:
+        """For how long it has been seen without a gap; 0 when it is not seen now."""
+        return self._last_s - self._since_s if now_s - self._last_s <= self.GAP_S else 0.0
+
+    @property
+    def moved_mm(self) -> float:
+        """Diagonal of the box that holds its places."""
+        return float(np.linalg.norm(np.ptp(self._medians, axis=0))) if len(self._medians) > 1 else 0.0
+
+
+def staleness(pose: Pose, now_s: float, limits: Limits) -> str:
+    """The reason not to trust a pose by itself: lost, or too old; else `TRUSTED`."""
+    if pose.status != STATUS_OK:
+        return "not tracked"
+    age_s = now_s - pose.arrived_s
+    return f"no pose for {age_s:.1f} s" if age_s > limits.age_s else TRUSTED

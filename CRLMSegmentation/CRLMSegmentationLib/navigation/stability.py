@@ -1,0 +1,80 @@
+"""Where an outline can be relied on: the same lesion segmented again, as another user or another day might have it.
+
+What was tumour every time is the inner shell, what was tumour at any time the outer one. Where they lie apart, the
+outline hangs on how it was asked for. They show the network's indecision, not what it is wrong about every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.postprocessing import LesionMask
+
+JITTER_SHARE = 0.4
+"""Of the lesion's radius: how far the seeds of another user lie from the first. Clicks on targets scatter so."""
+MIN_JITTER_MM = 1.5
+DIRECTIONS = np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]) / np.sqrt(3)
+"""Corners of a tetrahedron: no direction is left out, and none is drawn by chance."""
+MIRRORED_AXES = ((2,), (1,), (0,))
+"""Array axes along which the crop is turned round, one for each further run."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """How a lesion is segmented once more: from which seed (RAS mm), and along which array axes turned round."""
+
+    seed_ras_mm: tuple[float, float, float]
+    flip: tuple[int, ...] = ()
+
+
+def repeats_of(seed_ras_mm: np.ndarray, mask: LesionMask) -> list[Repeat]:
+    """The runs that the shells of a lesion are made of, beside the first: four seeds around it, three mirrored."""
+    radius_mm = (mask.volume_ml * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
+    away_mm = max(MIN_JITTER_MM, JITTER_SHARE * radius_mm)
+    seed = np.asarray(seed_ras_mm, float)
+    moved = [Repeat(tuple(map(float, seed + away_mm * direction))) for direction in DIRECTIONS]
+    return [*moved, *(Repeat(tuple(map(float, seed)), axes) for axes in MIRRORED_AXES)]
+
+
+@dataclass(frozen=True, eq=False)
+class Shells:
+    """Attributes:
+    inner, outer: bool, shape (K, J, I) of the part of the volume that begins at `offset_kji`; inner may be empty.
+    runs: how many outlines they were made of.
+    agreement: volume of the inner shell by that of the outer one, 0 to 1.
+    spread_mm: mean distance between both, as if they were balls.
+    """
+
+    inner: np.ndarray
+    outer: np.ndarray
+    offset_kji: tuple[int, int, int]
+    runs: int
+    agreement: float
+    spread_mm: float
+
+
+def shells_of(masks: Sequence[LesionMask]) -> Shells | None:
+    """The shells of one lesion, from all outlines of it on the grid of one volume; None when all are empty."""
+    found = [mask for mask in masks if not mask.is_empty]
+    if not found:
+        return None
+    low = np.min([mask.offset_kji for mask in found], axis=0)
+    high = np.max([np.add(mask.offset_kji, mask.part.shape) for mask in found], axis=0)
+    count = np.zeros(high - low, np.uint16)
+    for mask in found:
+        start = np.subtract(mask.offset_kji, low)
+        count[tuple(slice(a, a + n) for a, n in zip(start, mask.part.shape))] += mask.part
+    inner, outer = count == len(masks), count > 0
+    voxel_mm3 = abs(float(np.linalg.det(found[0].ijk_to_ras[:3, :3])))
+    radii_mm = [(3 * np.count_nonzero(shell) * voxel_mm3 / (4 * np.pi)) ** (1 / 3) for shell in (inner, outer)]
+    return Shells(
+        inner,
+        outer,
+        tuple(int(n) for n in low),
+        len(masks),
+        float(np.count_nonzero(inner) / np.count_nonzero(outer)),
+        radii_mm[1] - radii_mm[0],
+    )

@@ -1,0 +1,171 @@
+"""Each fault withdraws the distance with its reason, and nothing else does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.igtl.messages import TransformMessage
+from CRLMSegmentationLib.navigation.navigator import Navigator, Target
+from navigation_helpers import EPOCH_S, RATE_HZ, Tracker, at, sphere
+
+TOLD_WITHIN_S = 0.3
+
+
+@pytest.fixture
+def tracker():
+    navigator = Navigator()
+    navigator.aim_at({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
+    return Tracker(navigator)
+
+
+def breathing(seconds, depth_mm=7.0):
+    return at(120, -60 + depth_mm * np.sin(2 * np.pi * seconds / 4), -180)
+
+
+def guided(seconds, speed_mm_s=40.0):
+    """A pointer that goes to and fro in front of the ball, 30 mm from its middle at the nearest."""
+    return at(50 + 20 * np.cos(speed_mm_s * seconds / 20))
+
+
+def play_soundly(tracker, seconds=1.0):
+    tracker.play(seconds, lambda t: {"StylusToReference": guided(t)})
+    assert tracker.state_of("Stylus").doubt == ""
+
+
+def told_after_s(tracker, step, frame="Stylus", limit_s=10.0):
+    """How long until a doubt is told, while `step` plays on."""
+    start_s = tracker.now_s
+    while not (doubt := tracker.state_of(frame).doubt):
+        step()
+        assert tracker.now_s - start_s < limit_s, "no doubt at all"
+    return tracker.now_s - start_s, doubt
+
+
+def test_sound_poses_give_a_distance(tracker):
+    play_soundly(tracker)
+    reading = tracker.state_of("Stylus").readings[0]
+    tip = tracker.state_of("Stylus").tip_ras_mm
+    assert reading.interval.distance_mm == pytest.approx(np.linalg.norm(tip) - 10, abs=0.05)
+
+
+def test_tool_without_update_for_half_a_second_is_withdrawn_and_comes_back(tracker):
+    play_soundly(tracker)
+    seconds, doubt = told_after_s(tracker, tracker.wait)
+    assert 0.5 < seconds <= 0.5 + TOLD_WITHIN_S
+    assert doubt.startswith("no pose for 0.5 s")
+    assert tracker.state_of("Stylus").readings == ()
+    play_soundly(tracker, 0.5)
+
+
+@pytest.mark.parametrize("status", ["MISSING", "INVALID"])
+def test_tool_that_is_not_tracked_is_withdrawn_at_once_and_stays_where_it_was_seen(tracker, status):
+    play_soundly(tracker)
+    seen = tracker.state_of("Stylus").tip_ras_mm
+    tracker.wait()
+    tracker.send(StylusToReference=status)
+    state = tracker.state_of("Stylus")
+    assert state.doubt == "not tracked"
+    assert state.readings == ()
+    assert (state.tip_ras_mm == seen).all()
+    play_soundly(tracker, 0.5)
+
+
+def test_jump_that_no_hand_makes_is_told_and_forgiven_once_poses_are_sound_again(tracker):
+    play_soundly(tracker)
+    tracker.wait()
+    tracker.send(StylusToReference=guided(1.0) + at(0, 45.0) - np.eye(4))
+    assert tracker.state_of("Stylus").doubt == "jumped by 45 mm"
+    tracker.play(0.2, lambda t: {"StylusToReference": guided(1.0)})
+    assert "jumped" in tracker.state_of("Stylus").doubt
+    tracker.play(0.2, lambda t: {"StylusToReference": guided(1.0 + t)})
+    assert tracker.state_of("Stylus").doubt == ""
+
+
+def test_flip_of_the_orientation_is_a_jump(tracker):
+    play_soundly(tracker)
+    tracker.wait()
+    turned = guided(1.0) @ at(0, turned_deg=90)
+    tracker.send(StylusToReference=turned)
+    assert tracker.state_of("Stylus").doubt == "jumped by 90 degrees"
+
+
+@pytest.mark.parametrize("speed_mm_s", [100, 300, 600])
+def test_hand_that_is_quick_is_no_jump(tracker, speed_mm_s):
+    for step in range(200):
+        tracker.wait()
+        tracker.send(StylusToReference=guided(step / RATE_HZ, speed_mm_s))
+        assert tracker.state_of("Stylus").doubt == ""
+
+
+def test_noise_of_an_electromagnetic_sensor_is_no_jump(tracker):
+    rng = np.random.default_rng(3)
+    for _ in range(2000):
+        tracker.wait()
+        tracker.send(StylusToReference=at(*(rng.normal(scale=0.9 / 3**0.5, size=3) + [40, 0, 0])))
+        assert tracker.state_of("Stylus").doubt == ""
+
+
+def test_poses_that_come_in_a_bunch_are_no_jump(tracker):
+    """A receiver that was busy takes ten poses at once; the sender's clock says that they were apart."""
+    play_soundly(tracker)
+    sent_s, tracker.now_s = tracker.now_s, tracker.now_s + 0.25
+    for step in range(1, 11):
+        moment_s = sent_s + step / RATE_HZ
+        message = TransformMessage("StylusToReference", EPOCH_S + moment_s, guided(1 + step / RATE_HZ, 600.0))
+        tracker.navigator.take(message, tracker.now_s)
+    assert tracker.state_of("Stylus").doubt == ""
+
+
+def test_sensor_that_came_off_the_liver_is_told_after_one_breath_and_forgiven(tracker):
+    def both(sensor):
+        return lambda t: {"ReferenceToTracker": sensor(t), "StylusToReference": guided(t)}
+
+    tracker.play(12, both(breathing))
+    assert tracker.state_of("Stylus").doubt == ""
+    rng = np.random.default_rng(5)
+    fallen_s = tracker.now_s
+    while not tracker.look().sensor_doubt:
+        tracker.wait()
+        lying = at(*(rng.normal(scale=0.3, size=3) + [120, -60, -180]))
+        tracker.send(ReferenceToTracker=lying, StylusToReference=guided(tracker.now_s))
+        assert tracker.now_s - fallen_s < 8
+    assert tracker.now_s - fallen_s > 5
+    state = tracker.state_of("Stylus")
+    assert state.doubt == "the liver sensor has not moved for 6 s: it may have come off"
+    assert state.readings == ()
+    tracker.play(4, both(breathing))
+    assert tracker.look().sensor_doubt == ""
+
+
+def test_paused_ventilation_with_tools_at_rest_is_no_fault(tracker):
+    tracker.play(12, lambda t: {"ReferenceToTracker": breathing(t), "StylusToReference": guided(t)})
+    tracker.play(12, lambda t: {"ReferenceToTracker": breathing(0), "StylusToReference": guided(0)})
+    assert tracker.look().sensor_doubt == ""
+
+
+def test_sensor_that_never_breathed_cannot_be_missed(tracker):
+    """As with a phantom on a table."""
+    tracker.play(20, lambda t: {"ReferenceToTracker": breathing(0), "StylusToReference": guided(t)})
+    assert tracker.look().sensor_doubt == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [("MISSING", "liver sensor: not tracked"), (at(120, -60, -80), "liver sensor: jumped by 100 mm")],
+)
+def test_fault_of_the_sensor_withdraws_every_instrument(tracker, fault, expected):
+    def sound(t):
+        return {"ReferenceToTracker": at(120, -60, -180), "StylusToReference": guided(t), "ProbeToReference": at(0, 50)}
+
+    tracker.play(1, sound)
+    tracker.wait()
+    tracker.send(ReferenceToTracker=fault, StylusToReference=guided(1.0), ProbeToReference=at(0, 50))
+    situation = tracker.look()
+    assert situation.sensor_doubt == expected
+    assert {state.doubt for state in situation.instruments} == {expected}
+    assert situation.nearest is None
+
+
+def test_tool_that_nothing_places_in_the_frame_of_the_liver_says_so(tracker):
+    tracker.play(0.5, lambda t: {"StylusToTracker": guided(t)})
+    assert tracker.state_of("Stylus").doubt == "no way from Stylus to Reference"

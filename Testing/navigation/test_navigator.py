@@ -1,0 +1,121 @@
+"""Instruments, distances and margins from poses as they come."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.navigation.instruments import Instrument, Kind, instruments_in
+from CRLMSegmentationLib.navigation.navigator import Navigator, Target
+from navigation_helpers import Tracker, at, sphere
+
+BALL = Target("Tumour 1", sphere(10.0), 1.0)
+
+
+def tracker_to(targets=None, **keywords):
+    navigator = Navigator(**keywords)
+    navigator.aim_at(targets or {"Tumour 1": BALL})
+    return Tracker(navigator)
+
+
+def test_pose_is_composed_where_it_is_not_given_directly():
+    tracker = tracker_to()
+    tracker.play(0.5, lambda t: {"ProbeToTracker": at(130.0), "ReferenceToTracker": at(100.0)})
+    state = tracker.state_of("Probe")
+    assert state.tip_ras_mm == pytest.approx([30, 0, 0])
+    assert state.readings[0].interval.distance_mm == pytest.approx(20, abs=0.05)
+
+
+def test_tip_that_is_calibrated_by_a_transform_is_the_tip():
+    tracker = tracker_to()
+    tracker.navigator.poses.fix("StylusTipToStylus", at(0, 0, -40.0))
+    tracker.play(0.5, lambda t: {"StylusToReference": at(30, 0, 40.0)})
+    assert [s.instrument.frame for s in tracker.look().instruments] == ["StylusTip"]
+    assert tracker.state_of("StylusTip").tip_ras_mm == pytest.approx([30, 0, 0])
+
+
+def test_fixed_transform_never_grows_old():
+    tracker = tracker_to()
+    tracker.navigator.poses.fix("StylusTipToStylus", at(0))
+    tracker.wait(1000)
+    tracker.play(0.5, lambda t: {"StylusToReference": at(30)})
+    assert tracker.state_of("StylusTip").doubt == ""
+
+
+def test_names_tell_which_tools_there_are():
+    names = ["StylusTipToStylus", "StylusToReference", "ProbeToTracker", "ReferenceToTracker", "ImageToProbe", "RVol_1"]
+    assert instruments_in([*names, "CusaToTracker"]) == [
+        Instrument("Cusa", Kind.DISSECTOR),
+        Instrument("Probe", Kind.PROBE),
+        Instrument("StylusTip", Kind.POINTER),
+    ]
+
+
+def test_roles_of_a_case_go_before_what_names_suggest():
+    found = instruments_in(
+        ["StylusToReference"], {"dissector": "StylusToReference", "liver_sensor": "ReferenceToTracker"}
+    )
+    assert found == [Instrument("Stylus", Kind.DISSECTOR)]
+
+
+def test_lesions_are_told_nearest_first_with_the_nearest_of_all():
+    far = Target("Far", sphere(5.0, (0, 0, 80.0)), 1.0)
+    tracker = tracker_to({"a": far, "b": BALL})
+    tracker.play(0.5, lambda t: {"StylusToReference": at(15), "ProbeToReference": at(0, 12)})
+    assert [r.name for r in tracker.state_of("Stylus").readings] == ["Tumour 1", "Far"]
+    state, reading = tracker.look().nearest
+    assert (state.instrument.frame, reading.lesion) == ("Probe", "b")
+    assert reading.point_ras_mm == pytest.approx([0, 10, 0], abs=0.3)
+
+
+def test_outline_in_doubt_has_no_distance_but_the_others_have():
+    cut = Target("Cut", sphere(5.0, (0, 0, 30.0)), 1.0, doubt="the outline was cut off")
+    tracker = tracker_to({"a": cut, "b": BALL})
+    tracker.play(0.5, lambda t: {"StylusToReference": at(0, 0, 22.0)})
+    near, other = sorted(tracker.state_of("Stylus").readings, key=lambda r: r.lesion)
+    assert near.interval is None
+    assert near.doubt == "the outline was cut off"
+    assert other.interval is not None
+
+
+def test_margin_is_entered_at_its_width_and_left_a_little_farther_out():
+    tracker = tracker_to()
+    told = []
+    for x in [21, 20.1, 19.9, 20.5, 20.9, 21.1, 19.9, 15.1, 14.9, 15.5, 16.1]:
+        tracker.play(0.3, lambda t, x=x: {"StylusToReference": at(x)})
+        told.append(tracker.state_of("Stylus").readings[0].margin_mm)
+    assert told == [None, None, 10, 10, 10, None, 10, 10, 5, 5, 10]
+
+
+def test_same_target_is_not_prepared_again():
+    tracker = tracker_to()
+    before = tracker.navigator._targets["Tumour 1"]
+    tracker.navigator.aim_at({"Tumour 1": BALL, "Other": Target("Other", sphere(3.0), 1.0)})
+    assert tracker.navigator._targets["Tumour 1"] is before
+
+
+def test_shells_that_lie_apart_widen_the_interval():
+    alone = tracker_to()
+    shelled = tracker_to({"a": Target("a", sphere(10.0), 1.0, sphere(12.0), sphere(7.0))})
+    for tracker in (alone, shelled):
+        tracker.play(0.5, lambda t: {"StylusToReference": at(30)})
+    narrow, wide = (tracker.state_of("Stylus").readings[0].interval for tracker in (alone, shelled))
+    assert wide.distance_mm == narrow.distance_mm
+    assert narrow.low_mm - wide.low_mm == pytest.approx(2, abs=0.1)
+    assert wide.high_mm - narrow.high_mm == pytest.approx(3, abs=0.1)
+
+
+def test_lost_sensor_among_composed_poses_is_told_as_not_tracked():
+    tracker = tracker_to()
+    tracker.play(0.5, lambda t: {"ProbeToTracker": at(130.0), "ReferenceToTracker": at(100.0)})
+    tracker.wait()
+    tracker.send(ReferenceToTracker="MISSING")
+    assert tracker.state_of("Probe").doubt == "not tracked"
+    assert tracker.look().sensor_doubt == "liver sensor: not tracked"
+
+
+def test_singular_matrix_is_no_pose():
+    tracker = tracker_to()
+    flat = np.diag([1.0, 1.0, 0.0, 1.0])
+    tracker.play(0.2, lambda t: {"ProbeToTracker": at(130.0), "ReferenceToTracker": flat})
+    assert tracker.state_of("Probe").readings == ()
+    assert tracker.state_of("Probe").doubt

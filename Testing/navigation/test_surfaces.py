@@ -1,0 +1,40 @@
+"""Signed distances against what is known by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import vtk
+from CRLMSegmentationLib.core.errors import CrlmError
+from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance
+from navigation_helpers import sphere
+
+
+def test_distance_to_a_ball_is_signed_and_its_point_lies_on_the_way():
+    ball = SurfaceDistance(sphere(10.0, (5.0, 0.0, 0.0), resolution=128))
+    outside = ball.nearest(np.array([27.0, 0, 0]))
+    assert outside.distance_mm == pytest.approx(12.0, abs=0.05)
+    assert outside.point_ras_mm == pytest.approx([15, 0, 0], abs=0.3)
+    assert ball.nearest(np.array([5.0, 0, 3.0])).distance_mm == pytest.approx(-7.0, abs=0.05)
+
+
+def test_distance_to_a_cube_is_that_to_its_face_edge_and_corner():
+    cube = vtk.vtkCubeSource()
+    cube.SetBounds(-1, 1, -1, 1, -1, 1)
+    triangles = vtk.vtkTriangleFilter()
+    clean = vtk.vtkCleanPolyData()
+    clean.SetInputConnection(cube.GetOutputPort())
+    triangles.SetInputConnection(clean.GetOutputPort())
+    triangles.Update()
+    distance = SurfaceDistance(triangles.GetOutput())
+    for point, expected in [((3, 0, 0), 2), ((2, 2, 0), 2**0.5), ((2, 2, 2), 3**0.5), ((0.5, 0, 0), -0.5)]:
+        assert distance.nearest(np.array(point, float)).distance_mm == pytest.approx(expected, abs=1e-6)
+
+
+def test_nothing_and_an_open_surface_have_no_inside():
+    with pytest.raises(CrlmError, match="no triangle"):
+        SurfaceDistance(vtk.vtkPolyData())
+    plane = vtk.vtkPlaneSource()
+    plane.Update()
+    with pytest.raises(CrlmError, match="open"):
+        SurfaceDistance(plane.GetOutput())
