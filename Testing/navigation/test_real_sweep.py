@@ -1,0 +1,72 @@
+"""Poses as an electromagnetic tracker really gives them: PLUS's N-wire sweep, whose stylus is lost in all 97 frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.igtl.messages import TransformMessage
+from CRLMSegmentationLib.navigation.navigator import Navigator, Target
+from CRLMSegmentationLib.sweeps.sequence_io import read_sequence
+from navigation_helpers import sphere
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"PLUS's recordings are not at {DATA}")
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    return read_sequence(DATA / "NwirePhantomFreehand.igs.mha")
+
+
+def play(sweep, lost: range = range(0), shifted: dict[int, float] | None = None):
+    """States of probe and stylus at each frame; the probe may be lost, or shifted by mm, in some of them."""
+    navigator = Navigator()
+    navigator.aim_at({"Tumour 1": Target("Tumour 1", sphere(10.0, (0, 0, -60.0)), 1.0)})
+    told = []
+    for frame, now_s in enumerate(sweep.timestamps_s):
+        for name, track in sweep.transforms.items():
+            matrix, status = track.matrices[frame].copy(), track.statuses[frame]
+            if name == "ProbeToTracker":
+                matrix[:3, 3] += (shifted or {}).get(frame, 0.0)
+                status = "MISSING" if frame in lost else status
+            navigator.take(TransformMessage(name, now_s, matrix, {"TransformStatus": status}), now_s)
+        told.append({state.instrument.frame: state for state in navigator.look(now_s).instruments})
+    return told
+
+
+def test_stylus_that_is_never_seen_is_never_steered_by(sweep):
+    told = play(sweep)
+    assert len(told) == 97
+    assert {states["Stylus"].doubt for states in told} == {"not tracked"}
+    assert all(states["Stylus"].matrix is None for states in told)
+
+
+def test_hand_that_sweeps_is_never_taken_for_a_fault(sweep):
+    told = play(sweep)
+    assert {states["Probe"].doubt for states in told} == {""}
+    assert all(len(states["Probe"].readings) == 1 for states in told)
+
+
+def test_probe_that_is_lost_in_the_middle_is_withdrawn_just_then(sweep):
+    told = play(sweep, lost=range(40, 50))
+    doubts = [states["Probe"].doubt for states in told]
+    assert set(doubts[40:50]) == {"not tracked"}
+    assert set(doubts[:40] + doubts[50:]) == {""}
+
+
+def test_glitch_of_one_frame_is_told_and_forgotten(sweep):
+    """Frames are 80 ms apart, in which a hand moves 80 mm at most; 100 mm along each axis is no hand."""
+    told = play(sweep, shifted={60: 100.0})
+    doubts = [states["Probe"].doubt for states in told]
+    assert doubts[60].startswith("jumped by 1")
+    assert set(doubts[:60]) == {""}
+    assert set(doubts[70:]) == {""}
+
+
+def test_poses_are_read_with_their_frame_times(sweep):
+    """What the tests above stand on: frames come about 80 ms apart, within the age that is still trusted."""
+    apart_s = np.diff(sweep.timestamps_s)
+    assert 0.05 < np.median(apart_s) < 0.1
+    assert apart_s.max() < 0.5
