@@ -61,20 +61,29 @@ def shells_of(masks: Sequence[LesionMask]) -> Shells | None:
     found = [mask for mask in masks if not mask.is_empty]
     if not found:
         return None
-    low = np.min([mask.offset_kji for mask in found], axis=0)
-    high = np.max([np.add(mask.offset_kji, mask.part.shape) for mask in found], axis=0)
-    count = np.zeros(high - low, np.uint16)
-    for mask in found:
-        start = np.subtract(mask.offset_kji, low)
-        count[tuple(slice(a, a + n) for a, n in zip(start, mask.part.shape))] += mask.part
+    arrays, offset_kji = on_one_grid(found)
+    count = np.sum(arrays, axis=0, dtype=np.uint16)
     inner, outer = count == len(masks), count > 0
     voxel_mm3 = abs(float(np.linalg.det(found[0].ijk_to_ras[:3, :3])))
     radii_mm = [(3 * np.count_nonzero(shell) * voxel_mm3 / (4 * np.pi)) ** (1 / 3) for shell in (inner, outer)]
     return Shells(
         inner,
         outer,
-        tuple(int(n) for n in low),
+        offset_kji,
         len(masks),
         float(np.count_nonzero(inner) / np.count_nonzero(outer)),
         radii_mm[1] - radii_mm[0],
     )
+
+
+def on_one_grid(masks: Sequence[LesionMask]) -> tuple[list[np.ndarray], tuple[int, int, int]]:
+    """Outlines that are not empty, in the smallest box that holds all; and the box's first index in the volume."""
+    low = np.min([mask.offset_kji for mask in masks], axis=0)
+    shape = np.max([np.add(mask.offset_kji, mask.part.shape) for mask in masks], axis=0) - low
+    arrays = []
+    for mask in masks:
+        start = np.subtract(mask.offset_kji, low)
+        array = np.zeros(shape, bool)
+        array[tuple(slice(a, a + n) for a, n in zip(start, mask.part.shape))] = mask.part
+        arrays.append(array)
+    return arrays, tuple(int(n) for n in low)

@@ -1,0 +1,136 @@
+"""From the first answer to the shells, on outlines that are boxes; the network is whoever answers the asks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.postprocessing import NOTHING, TOUCHES_EDGE, TOUCHES_EMPTY, LesionMask, measure
+from CRLMSegmentationLib.navigation.refinement import (
+    CUT_OFF,
+    CUT_OFF_FOR_GOOD,
+    LARGEST_CROP_MM,
+    NOT_SWEPT,
+    Ask,
+    Purpose,
+    Refinement,
+    change_of,
+)
+
+VOXEL = np.diag([1.0, 1.0, 1.0, 1.0])
+FIRST = Ask("Tumour 1", Purpose.ANSWER, (10.0, 10.0, 10.0), 80.0)
+
+
+def outline(k=(5, 15), warnings=()) -> LesionMask:
+    part = np.ones((k[1] - k[0], 10, 10), bool) if k else np.zeros((0, 0, 0), bool)
+    volume_ml, diameters_mm = measure(part, VOXEL) if k else (0.0, (0.0, 0.0, 0.0))
+    first = (k[0] if k else 0, 5, 5)
+    return LesionMask(part, first, (30, 30, 30), VOXEL, part, VOXEL, volume_ml, diameters_mm, 0.9, tuple(warnings))
+
+
+def run(refinement, answer, first=FIRST):
+    """Answer everything that is asked; returns the asks in their order."""
+    asked, waiting = [], [first]
+    while waiting:
+        ask = waiting.pop(0)
+        asked.append(ask)
+        waiting += refinement.take(ask, answer(ask))
+    return asked
+
+
+def test_answer_is_refined_and_then_repeated():
+    refinement = Refinement(can_refine=True)
+    asked = run(refinement, lambda ask: outline())
+    assert [ask.purpose for ask in asked[:2]] == [Purpose.ANSWER, Purpose.REFINED]
+    assert {ask.purpose for ask in asked[2:]} == {Purpose.REPEATED}
+    assert [ask.thorough for ask in asked] == [False, True] + [False] * 7
+    assert {ask.flip for ask in asked if ask.flip} == {(0,), (1,), (2,)}
+    assert refinement.shells_of("Tumour 1").runs == 8
+
+
+def test_shells_are_those_of_the_refined_answer_and_its_repeats():
+    answers = {Purpose.ANSWER: outline((0, 30)), Purpose.REFINED: outline((5, 15)), Purpose.REPEATED: outline((7, 17))}
+    refinement = Refinement(can_refine=True)
+    run(refinement, lambda ask: answers[ask.purpose])
+    shells = refinement.shells_of("Tumour 1")
+    assert shells.inner.sum() == 8 * 100
+    assert shells.outer.sum() == 12 * 100
+
+
+def test_model_that_cannot_be_refined_is_repeated_at_once():
+    asked = run(Refinement(can_refine=False), lambda ask: outline())
+    assert [ask.purpose for ask in asked] == [Purpose.ANSWER] + [Purpose.REPEATED] * 7
+
+
+def test_shells_are_left_out_where_nobody_wants_them():
+    asked = run(Refinement(can_refine=True, repeat=False), lambda ask: outline())
+    assert [ask.purpose for ask in asked] == [Purpose.ANSWER, Purpose.REFINED]
+
+
+def test_refining_tells_how_far_the_outline_moved():
+    answers = {Purpose.ANSWER: outline((5, 15)), Purpose.REFINED: outline((5, 18)), Purpose.REPEATED: outline((5, 18))}
+    refinement = Refinement(can_refine=True)
+    run(refinement, lambda ask: answers[ask.purpose])
+    change = refinement.change_of("Tumour 1")
+    assert change.largest_mm == pytest.approx(3)
+    assert 0.3 < change.mean_mm < 1.0
+    assert str(change) == f"refined: the outline moved by {change.mean_mm:.1f} mm, 3.0 mm at most"
+
+
+def test_tumour_that_touches_the_crop_is_looked_at_in_a_larger_one_and_unsafe_meanwhile():
+    refinement = Refinement(can_refine=False, repeat=False)
+    doubts = []
+
+    def answer(ask):
+        doubts.append(refinement.doubt_of("Tumour 1"))
+        return outline(warnings=[TOUCHES_EDGE] if ask.crop_size_mm < 150 else [])
+
+    asked = run(refinement, answer)
+    assert [ask.crop_size_mm for ask in asked] == [80.0, 112.0, 156.8]
+    assert {ask.purpose for ask in asked[1:]} == {Purpose.GROWN}
+    assert doubts == ["", CUT_OFF, CUT_OFF]
+    assert refinement.doubt_of("Tumour 1") == ""
+
+
+def test_tumour_larger_than_the_largest_crop_stays_in_doubt():
+    refinement = Refinement(can_refine=False, repeat=False)
+    asked = run(refinement, lambda ask: outline(warnings=[TOUCHES_EDGE]))
+    assert asked[-1].crop_size_mm == LARGEST_CROP_MM
+    assert refinement.doubt_of("Tumour 1") == CUT_OFF_FOR_GOOD
+
+
+def test_tumour_that_was_not_swept_whole_stays_in_doubt_since_no_crop_helps():
+    refinement = Refinement(can_refine=False, repeat=False)
+    assert len(run(refinement, lambda ask: outline(warnings=[TOUCHES_EMPTY]))) == 1
+    assert refinement.doubt_of("Tumour 1") == NOT_SWEPT
+
+
+def test_nothing_found_is_not_repeated():
+    refinement = Refinement(can_refine=True)
+    assert len(run(refinement, lambda ask: outline(None, [NOTHING]))) == 1
+    assert refinement.shells_of("Tumour 1") is None
+
+
+def test_new_answer_begins_anew():
+    refinement = Refinement(can_refine=True)
+    run(refinement, lambda ask: outline())
+    refinement.take(replace(FIRST, seed_ras_mm=(11.0, 10.0, 10.0)), outline())
+    assert refinement.shells_of("Tumour 1") is None
+    assert refinement.change_of("Tumour 1") is None
+
+
+def test_lesion_that_is_forgotten_has_nothing():
+    refinement = Refinement(can_refine=True)
+    run(refinement, lambda ask: outline(warnings=[TOUCHES_EMPTY]))
+    refinement.forget("Tumour 1")
+    assert refinement.doubt_of("Tumour 1") == ""
+    assert refinement.shells_of("Tumour 1") is None
+
+
+def test_only_the_background_gives_way():
+    assert [purpose.waits for purpose in Purpose] == [False, False, True, True]
+
+
+def test_change_to_nothing_has_no_distance():
+    assert change_of(outline(), outline(None)) is None
