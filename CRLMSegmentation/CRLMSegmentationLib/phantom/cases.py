@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +22,7 @@ from ..core.case import (
 )
 from ..core.errors import CaseError
 from ..core.geometry import transform_points
+from ..core.parallel import map_in_processes
 from ..core.volume import Volume, write_volume
 from ..sweeps.volume_builder import Grid, VolumeBuilder
 from .anatomy import Anatomy, draw_anatomy, random_rotation
@@ -43,8 +37,6 @@ LOCAL_TO_NOMINAL = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 SEED_JITTER = 0.25
 """How far a user's click misses the centre, as a share of the radius."""
 MIN_VISIBLE_VOXELS = 40
-HAS_MASK = hasattr(signal, "pthread_sigmask")
-"""Not on Windows."""
 EPOCH_S = 1_700_000_000.0
 """Time of the first frame: fixed, so that a seed always gives the same files."""
 
@@ -188,54 +180,13 @@ def write_cohort(
 ) -> list[Case]:
     """Simulate many patients, each into its own folder below `out`, in parallel; complete ones are kept.
 
-    The processes that do it end at once when this one is interrupted or gone. For the main thread only.
+    See `core.parallel` for the processes that do it.
 
     Returns:
         The cases in the order of their numbers.
     """
     jobs = [(out / f"phantom-{seed}-{number:03d}", seed, number) for number in numbers]
-    cases = []
-    context = get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    with theirs, ProcessPoolExecutor(processes, context, _end_with, (theirs,)) as pool, ours:
-        with _ctrl_c_kept_back():
-            waiting = [pool.submit(_write_unless_there, job) for job in jobs]
-        for future in waiting:
-            cases.append(future.result())
-            on_written(cases[-1])
-    return cases
-
-
-@contextmanager
-def _ctrl_c_kept_back() -> Iterator[None]:
-    """A Ctrl-C comes at the end of the block, and never to processes started in it: they inherit the mask.
-
-    The mask does not keep it from this process, whose other threads take it all the same; a handler does.
-    """
-    came: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if HAS_MASK else None
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if HAS_MASK:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    if came:
-        signal.raise_signal(signal.SIGINT)
-
-
-def _end_with(pipe: Connection) -> None:
-    """End this process when the other end of a pipe is closed, by its owner or by its owner's death."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, see `_ctrl_c_kept_back`
-
-    def wait() -> None:
-        try:
-            pipe.recv_bytes()
-        finally:
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    return map_in_processes(_write_unless_there, jobs, processes, on_written)
 
 
 def _write_unless_there(job: tuple[Path, int, int]) -> Case:
