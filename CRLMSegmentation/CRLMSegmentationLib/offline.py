@@ -13,7 +13,7 @@ from .core.cropping import check_seed
 from .core.errors import CrlmError, WorkerError
 from .core.volume import VOLUME_SUFFIXES, Volume, read_volume, write_volume
 from .driver import OnProgress, wait_for_lesion, wait_for_model
-from .inference.model_package import ModelPackage, model_or_default
+from .inference.model_package import ModelPackage, crop_size_of, model_or_default
 from .inference.worker_engine import WorkerEngine
 from .outputs import check_places, whole_files
 from .reconstructing import load_sweep, reconstruct
@@ -40,6 +40,7 @@ def segment_file(
 
     Args:
         path: of a volume, or of a tracked sweep, from which a volume is reconstructed first.
+        crop_size_mm: None for the model's own, as of a model that sees the whole volume.
         calibration: of the sweep, see `sweeps.calibration.read_calibration`.
         out: .seg.nrrd for Slicer, another volume suffix for labels 1, 2, ... in the order of the seeds.
 
@@ -52,10 +53,11 @@ def segment_file(
         raise CrlmError(f"{out.name}: write a segmentation as .seg.nrrd, or as labels in {' '.join(VOLUME_SUFFIXES)}")
     places = [out] if report is None else [out, report]
     check_places(places, inputs=[path])
+    model = model_or_default(model_folder)
+    crop_size_of(model, crop_size_mm)
     volume = _volume_of(path, calibration, on_progress)
     for seed in seeds:
         check_seed(volume, np.array(seed))
-    model = model_or_default(model_folder)
     with whole_files(places) as unfinished:
         results, ready, failure = segment_volume(volume, seeds, model, crop_size_mm, mirroring, on_progress)
         results = with_overlaps(results, as_labels=not _is_for_slicer(out))

@@ -48,6 +48,7 @@ def report_entry(
         crop_size_mm=result.request.crop_size_mm,
         timings_s={**result.timings_s, **(timings_s or {}), "cold_start": ready.cold_start_s},
         metrics=metrics,
+        metrics_region="the whole volume" if result.request.crop_size_mm is None else "the crop",
         result=mask,
         versions={**versions(), **ready.versions},
         created=datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -15,7 +15,7 @@ from typing import Union
 
 import numpy as np
 
-from .core.cropping import check_seed, part_for_crop
+from .core.cropping import check_seed, part_for_crop, whole_volume_grid
 from .core.errors import CrlmError, SeedError
 from .core.postprocessing import LesionMask
 from .core.volume import Volume
@@ -25,19 +25,29 @@ from .igtl.statistics import Problems
 from .incoming import Incoming, LinkChanged, Noticed, PictureArrived, Refused, TransformArrived, VolumeArrived
 from .inference import engine as engine_events
 from .inference.engine import Engine, LesionJob
-from .inference.model_package import ModelPackage
+from .inference.model_package import ModelPackage, crop_size_of
+from .navigation.refinement import Ask, Purpose
 
 CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True)
 class SeedRequest:
-    """Segment the lesion at this point. A request with the name of an earlier one replaces it."""
+    """Segment the lesion at this point. A request with the name of an earlier one replaces it.
+
+    Attributes:
+        crop_size_mm: edge of the cube that the network sees; None where it sees the whole volume.
+        mirroring, quick, flip: see `inference.engine.LesionJob`.
+        purpose: what the answer is for.
+    """
 
     lesion: str
     seed_ras_mm: tuple[float, float, float]
-    crop_size_mm: float
+    crop_size_mm: float | None
     mirroring: bool = False
+    quick: bool = False
+    flip: tuple[int, ...] = ()
+    purpose: Purpose = Purpose.ANSWER
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +87,7 @@ class LesionProgress:
     stage: str
     done: int
     total: int
+    purpose: Purpose = Purpose.ANSWER
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +101,7 @@ class LesionFailed:
 
     lesion: str | None
     reason: str
+    purpose: Purpose = Purpose.ANSWER
 
 
 Event = Union[
@@ -123,7 +135,7 @@ class Session:
 
     Args:
         engine: answers crops; started and closed with the session.
-        model: whose spacing, channels and crop size are used.
+        model: whose region, spacing, channels and crop size are used.
         link: source of volumes and transforms, or None when volumes are given by `use_volume`.
 
     Attributes:
@@ -136,6 +148,7 @@ class Session:
         self.volume: Volume | None = None
         self.followed_device: str | None = None
         self._waiting: deque[_Job] = deque()
+        self._background: deque[_Job] = deque()
         self._running: _Job | None = None
         self._given_up: list[_Job] = []
         self._incoming = Incoming(link, lambda: self.volume)
@@ -145,6 +158,14 @@ class Session:
     def use_volume(self, volume: Volume, receive_s: float = 0.0) -> None:
         """Make a volume the current one. Requests made before still answer for their own volume."""
         self.volume, self._receive_s = volume, receive_s
+
+    def use_model(self, engine: Engine, model: ModelPackage) -> None:
+        """Answer with another model from now on. What runs and waits is given up; `LesionFailed` follows for each."""
+        self._given_up += [*([self._running] if self._running else []), *self._waiting]
+        self._running, self._waiting, self._background = None, deque(), deque()
+        self.engine.close()
+        self.engine, self.model = engine, model
+        self.engine.start()
 
     def use_link(self, link: Link | None) -> None:
         """Take another source, and close the one before. The volume stays until another comes."""
@@ -169,7 +190,8 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        return self._running is not None or bool(self._waiting)
+        """Whether somebody waits for an answer; what runs in the background does not count."""
+        return bool(self._waiting) or (self._running is not None and not self._running.request.purpose.waits)
 
     def segment(
         self,
@@ -178,34 +200,48 @@ class Session:
         crop_size_mm: float | None = None,
         mirroring: bool = False,
         volume: Volume | None = None,
+        quick: bool = False,
     ) -> SeedRequest:
         """Ask for the lesion at a seed. The answer comes as an event.
 
         Args:
+            crop_size_mm: None for the model's own; of a model that sees the whole volume there is none to choose.
             volume: to look in, the current one by default.
+            quick: the first fold alone; the others may follow, see `look_again`.
 
         Raises:
             SeedError: no volume yet, or the seed is not in what was swept.
+            ModelError: a crop size for a model that sees the whole volume.
         """
         volume = volume or self.volume
         if volume is None:
             raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
         seed = check_seed(volume, seed_ras_mm)
-        request = SeedRequest(lesion, tuple(map(float, seed)), crop_size_mm or self.model.crop_size_mm, mirroring)
-        self._waiting = deque(job for job in self._waiting if job.request.lesion != lesion)
-        if self._running and self._running.request.lesion == lesion:
-            self._running = None
-            self.engine.cancel()
+        crop_size_mm = crop_size_of(self.model, crop_size_mm)
+        request = SeedRequest(lesion, tuple(map(float, seed)), crop_size_mm, mirroring, quick)
+        self._drop(lesion)
+        self._make_way()
         job = _Job(request, volume, time.monotonic())
         if volume is self.volume and self._receive_s:
             job.timings_s["receive"] = self._receive_s
         self._waiting.append(job)
         return request
 
+    def look_again(self, ask: Ask, result: LesionResult) -> None:
+        """Have the network look again at the lesion of an answer, in the same volume; see `navigation.refinement`.
+
+        What waits runs when nothing else does, and gives way to what a user asks for.
+        """
+        manner = {"mirroring": ask.thorough, "quick": not ask.thorough, "flip": ask.flip, "purpose": ask.purpose}
+        request = SeedRequest(ask.lesion, ask.seed_ras_mm, ask.crop_size_mm, **manner)
+        queue = self._background if ask.purpose.waits else self._waiting
+        queue.append(_Job(request, result.volume, result.requested_at_s))
+
     def cancel(self) -> None:
-        """Give up what runs and what waits; `LesionFailed` follows for each."""
+        """Give up what runs and what waits; `LesionFailed` follows for each that somebody waits for."""
         self._given_up += self._waiting
         self._waiting.clear()
+        self._background.clear()
         self.engine.cancel()
 
     def poll(self, budget_s: float = 0.004) -> list[Event]:
@@ -224,6 +260,22 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _drop(self, lesion: str) -> None:
+        """What was asked of a lesion before is void."""
+        self._waiting, self._background = (
+            deque(job for job in queue if job.request.lesion != lesion) for queue in (self._waiting, self._background)
+        )
+        if self._running and self._running.request.lesion == lesion:
+            self._running = None
+            self.engine.cancel()
+
+    def _make_way(self) -> None:
+        """What runs in the background begins anew later."""
+        if self._running and self._running.request.purpose.waits:
+            self._background.appendleft(self._running)
+            self._running = None
+            self.engine.cancel()
+
     def _poll_link(self, budget_s: float) -> list[Event]:
         events: list[Event] = []
         for event in self._incoming.poll(budget_s):  # one by one: what comes next is compared with the current volume
@@ -233,24 +285,30 @@ class Session:
         return events
 
     def _start_next(self) -> list[Event]:
-        if self._running or not self._waiting:
+        if self._running or not (self._waiting or self._background):
             return []
-        job = self._waiting.popleft()
+        job = (self._waiting or self._background).popleft()
         request = job.request
         try:
-            part, job.offset_kji = part_for_crop(
-                job.volume, np.array(request.seed_ras_mm), request.crop_size_mm, self.model.spacing_mm
-            )
-            task = LesionJob(part, request.seed_ras_mm, request.crop_size_mm, request.mirroring)
-            job.engine_id = self.engine.submit(task)
+            part, job.offset_kji = self._part_to_see(job)
+            manner = request.mirroring, request.quick, request.flip
+            job.engine_id = self.engine.submit(LesionJob(part, request.seed_ras_mm, request.crop_size_mm, *manner))
         except CrlmError as error:
-            return [LesionFailed(request.lesion, str(error))]
+            return [LesionFailed(request.lesion, str(error), request.purpose)]
         self._running = job
         return []
 
+    def _part_to_see(self, job: _Job) -> tuple[Volume, tuple[int, int, int]]:
+        """What the engine needs of a volume, and the index (k, j, i) of its first voxel."""
+        if job.request.crop_size_mm is None:
+            whole_volume_grid(job.volume, self.model.spacing_mm)  # too large is refused before it is sent
+            return job.volume, (0, 0, 0)
+        seed = np.array(job.request.seed_ras_mm)
+        return part_for_crop(job.volume, seed, job.request.crop_size_mm, self.model.spacing_mm)
+
     def _poll_engine(self) -> list[Event]:
         given_up, self._given_up = self._given_up, []
-        events: list[Event] = [LesionFailed(job.request.lesion, CANCELLED) for job in given_up]
+        events: list[Event] = [LesionFailed(job.request.lesion, CANCELLED, job.request.purpose) for job in given_up]
         return events + [event for reported in self.engine.poll() for event in self._answer(reported)]
 
     def _answer(self, event: engine_events.Event) -> list[Event]:
@@ -262,11 +320,11 @@ class Session:
         if job is None or getattr(event, "job_id", None) != job.engine_id:
             return []
         if isinstance(event, engine_events.Progress):
-            return [LesionProgress(job.request.lesion, event.stage, event.done, event.total)]
+            return [LesionProgress(job.request.lesion, event.stage, event.done, event.total, job.request.purpose)]
         self._running = None
         if isinstance(event, engine_events.Finished):
             return [LesionSegmented(self._finish(job, event))]
-        return [LesionFailed(job.request.lesion, getattr(event, "reason", CANCELLED))]
+        return [LesionFailed(job.request.lesion, getattr(event, "reason", CANCELLED), job.request.purpose)]
 
     def _finish(self, job: _Job, answer: engine_events.Finished) -> LesionResult:
         mask = answer.lesion.moved_into(job.volume, job.offset_kji)

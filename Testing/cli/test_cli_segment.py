@@ -103,12 +103,24 @@ def test_no_tumour_at_any_seed_is_written_down_and_told_as_a_failure(crlm_seg, m
     from CRLMSegmentationLib import offline
 
     mask = SimpleNamespace(is_empty=True, warnings=("look again",))
-    nothing = SimpleNamespace(request=SimpleNamespace(lesion="Tumour 1"), mask=mask)
+    nothing = SimpleNamespace(request=SimpleNamespace(lesion="Tumour 1", crop_size_mm=80.0), mask=mask)
     monkeypatch.setattr(offline, "segment_file", lambda *arguments: [nothing])
     done = crlm_seg("segment", "v.nrrd", "--seed", 1, 2, 3, "--out", tmp_path / "o.nrrd")
     assert done.code == 1
     assert done.out == f"Tumour 1: no tumour\n  ! look again\nSegmentation: {tmp_path / 'o.nrrd'}\n"
     assert done.error_lines == ["Error: no tumour was found at any seed; move the seeds or change the crop with --size"]
+
+
+def test_crop_size_for_a_model_of_whole_volumes_is_refused_before_anything_is_read(crlm_seg, damaged_model, tmp_path):
+    manifest = json.loads((damaged_model / "model.json").read_text())
+    (damaged_model / "model.json").write_text(json.dumps({**manifest, "region": "volume"}))
+    arguments = ["--seed", 1, 2, 3, "--model", damaged_model, "--size", 60, "--out", tmp_path / "o.nrrd"]
+    done = crlm_seg("segment", "absent.nrrd", *arguments)
+    assert done.code == 1
+    assert done.error_lines == [
+        f"Error: {manifest['name']} is shown the whole volume, so there is no crop to choose; leave the size out"
+    ]
+    assert "region: volume\ncrop size mm: none\n" in crlm_seg("model", "info", damaged_model).out
 
 
 @pytest.fixture

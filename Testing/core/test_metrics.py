@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.metrics import (
     METRICS,
+    ROC_FALSE_POSITIVES,
     THOROUGH_METRICS,
     compare,
     compare_thoroughly,
     roc_area,
     roc_area_of_sparse,
+    roc_curve_of,
+    roc_curves,
     surface_distances,
 )
 
@@ -123,3 +126,32 @@ def test_area_over_many_zeros_is_that_of_all_voxels(truth):
     score = np.where(cube(4, 9), np.random.default_rng(1).random(truth.shape), 0.0)
     expected = roc_area(truth, score)
     assert roc_area_of_sparse(truth, score) == (None if expected is None else pytest.approx(expected))
+
+
+def test_curve_of_scores_by_hand():
+    """Two of four tumour voxels lie above all others, one more above half of them."""
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
+    score = np.array([0.9, 0.8, 0.5, 0.1, 0.6, 0.3, 0.2, 0.6])
+    curve = dict(zip(ROC_FALSE_POSITIVES, roc_curve_of(truth, score)))
+    assert curve[0.0] == 0.5
+    assert curve[0.5] == 0.75
+    assert curve[1.0] == 1.0
+    assert curve[0.26] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("truth", [cube(5, 10), cube(0, 12), np.zeros((12, 12, 12), bool)])
+def test_curves_over_many_zeros_are_those_of_all_voxels(truth):
+    crop = cube(2, 11)
+    score = np.where(crop, np.random.default_rng(1).random(truth.shape), 0.0)
+    curves = roc_curves(truth, score, crop)
+    for name, region in (("crop", crop), ("volume", np.ones_like(crop))):
+        expected = roc_curve_of(truth[region], score[region])
+        assert curves[name] == (None if expected is None else pytest.approx(expected, abs=1e-3))
+
+
+def test_without_probabilities_their_areas_are_missing_and_the_others_not():
+    mask, truth = cube(4, 8), cube(5, 10)
+    result = compare_thoroughly(mask, truth, np.eye(4), None, cube(2, 11))
+    assert result["auc_probability_crop"] is None
+    assert result["auc_probability_volume"] is None
+    assert result["auc_hard_volume"] == pytest.approx(compare(mask, truth, np.eye(4))["auc_hard"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.cropping import extract_crop
-from CRLMSegmentationLib.core.postprocessing import lesion_from_probability, measure
+from CRLMSegmentationLib.core.cropping import extract_crop, whole_volume
+from CRLMSegmentationLib.core.postprocessing import TOUCHES_VOLUME_EDGE, lesion_from_probability, measure
 from CRLMSegmentationLib.core.volume import Volume
 
 SEED = (24.0, 24.0, 24.0)
@@ -58,6 +58,27 @@ def test_seed_beside_the_mask_warns_and_far_from_it_finds_nothing(volume, crop):
 def test_mask_at_the_crop_edge_warns(volume, crop):
     lesion = lesion_from_probability(ball(crop, (14, 14, 14), 17), crop, volume)
     assert any("crop edge" in w for w in lesion.warnings)
+
+
+def test_mask_at_the_edge_of_a_whole_volume_is_not_told_to_take_a_larger_crop(volume):
+    whole = whole_volume(volume, SEED, 1.0)
+    lesion = lesion_from_probability(ball(whole, (0, 24, 24), 8), whole, volume)
+    assert lesion.is_empty, "another lesion than the one that was clicked"
+    at_edge = whole_volume(volume, (2.0, 24.0, 24.0), 1.0)
+    lesion = lesion_from_probability(ball(at_edge, (0, 24, 24), 8), at_edge, volume)
+    assert lesion.warnings == (TOUCHES_VOLUME_EDGE,)
+    assert lesion.volume_ml == pytest.approx(2 / 3 * np.pi * 8**3 / 1000, rel=0.1)
+    inside = lesion_from_probability(ball(whole, (24, 24, 24), 8), whole, volume)
+    assert inside.warnings == ()
+
+
+def test_seed_beside_the_lesions_takes_the_nearest(volume):
+    whole = whole_volume(volume, SEED, 1.0)
+    probability = np.maximum(ball(whole, (31, 24, 24), 4.5), ball(whole, (15, 24, 24), 4.5))
+    lesion = lesion_from_probability(probability, whole, volume)
+    assert lesion.mask[24, 24, 31]
+    assert not lesion.mask[24, 24, 15]
+    assert lesion.warnings == ("seed outside the mask by 3.0 mm: check that the right lesion was taken",)
 
 
 def test_mask_beside_empty_voxels_warns_and_does_not_cover_them():

@@ -16,6 +16,12 @@ from scipy import ndimage
 SPACING_MM = 1.25
 PATCH = 16
 COLD_START_LIMIT_S = 120.0
+GREY_JSON = {
+    "channel_names": {"0": "ultrasound"},
+    "labels": {"background": 0, "tumour": 1},
+    "numTraining": 1,
+    "file_ending": ".nrrd",
+}
 DATASET_JSON = {
     "channel_names": {"0": "ultrasound", "1": "noNorm"},
     "labels": {"background": 0, "tumour": 1},
@@ -93,7 +99,17 @@ def tiny_info() -> dict[str, Any]:
     }
 
 
-def random_weights(seed: int) -> dict[str, Any]:
+def grey_plans() -> dict[str, Any]:
+    """`tiny_plans` for one channel."""
+    plans = tiny_plans()
+    plans["configurations"]["3d_fullres"] |= {
+        "normalization_schemes": ["ZScoreNormalization"],
+        "use_mask_for_norm": [False],
+    }
+    return plans
+
+
+def random_weights(seed: int, channels: int = len(CHANNELS)) -> dict[str, Any]:
     """A state dict for `tiny_plans`."""
     import torch
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
@@ -101,7 +117,7 @@ def random_weights(seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     architecture = tiny_plans()["configurations"]["3d_fullres"]["architecture"]
     kwargs, imports = architecture["arch_kwargs"], architecture["_kw_requires_import"]
-    network = get_network_from_plans(architecture["network_class_name"], kwargs, imports, len(CHANNELS), 2)
+    network = get_network_from_plans(architecture["network_class_name"], kwargs, imports, channels, 2)
     return network.state_dict()
 
 

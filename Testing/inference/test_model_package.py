@@ -21,6 +21,7 @@ from CRLMSegmentationLib.inference.engine import EngineState, Failed
 from CRLMSegmentationLib.inference.model_package import (
     MANIFEST,
     ModelPackage,
+    crop_size_of,
     default_model_package,
     export_nnunet,
     load_model_package,
@@ -67,6 +68,23 @@ def test_package_says_what_it_is(tiny_package):
     assert tiny_package.simulated_only
     assert "not for clinical use" in tiny_package.not_for_clinical_use
     assert len(tiny_package.sha256) == 64
+
+
+def test_package_that_does_not_speak_of_a_region_is_shown_crops(tiny_package):
+    assert "region" not in json.loads((tiny_package.folder / MANIFEST).read_text())
+    assert tiny_package.region == "crop"
+
+
+def test_crop_is_as_wide_as_is_wanted_else_as_the_model_says(tiny_package):
+    assert (crop_size_of(tiny_package), crop_size_of(tiny_package, 40.0)) == (50.0, 40.0)
+
+
+def test_model_of_whole_volumes_has_no_crop_and_takes_none(folder):
+    edit_manifest(folder, region="volume")
+    package = load_model_package(folder)
+    assert crop_size_of(package) is None
+    with pytest.raises(ModelError, match="tiny is shown the whole volume, so there is no crop to choose; leave"):
+        crop_size_of(package, 40.0)
 
 
 def test_identity_follows_the_weights_and_not_the_card(folder, tmp_path):
@@ -148,6 +166,7 @@ def test_folder_without_manifest_is_no_package(tmp_path):
         ({"name": None}, "incomplete or wrong: KeyError"),
         ({"trained_on": "mice"}, "incomplete or wrong"),
         ({"crop_size_mm": -3}, "crop_size_mm must be above 0"),
+        ({"region": "liver"}, "the region is one of crop, volume, got 'liver'"),
         ({"spacing_mm": 2.0}, "says spacing 2.0 mm, the plans"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,25 @@ def test_what_the_dataset_states_of_its_crops_is_used(results, tmp_path):
     assert (package.channels, package.crop_size_mm) == (("ultrasound", "seed"), 44.0)
     assert package.simulated_only
     assert pack_model(results, tmp_path / "other", About(crop_size_mm=55.0)).crop_size_mm == 55.0
+
+
+def test_model_of_whole_volumes_says_so_and_how_long_its_images_were(exports, results, tmp_path):
+    grey = exports / "results" / GREY / MODEL
+    package = pack_model(grey, tmp_path / "said", About(region="volume"))
+    assert (package.region, package.crop_size_mm) == ("volume", 80.0)
+    stated = {"channels": ["ultrasound", "seed"], "crop_size_mm": 44.0, "region": "volume"}
+    edit_json(results / "dataset.json", crlm=stated)
+    package = pack_model(results, tmp_path / "stated")
+    assert (package.region, package.crop_size_mm) == ("volume", 50.0), "40 voxels of 1.25 mm, whatever a crop would be"
+    assert pack_model(results, tmp_path / "crop", About(region="crop")).crop_size_mm == 44.0
+
+
+def test_region_that_does_not_exist_and_crop_size_without_crops_are_refused(results, tmp_path):
+    with pytest.raises(ModelError, match="the region is one of crop, volume, got 'liver'"):
+        pack_model(results, tmp_path / "model", replace(SEED, region="liver"))
+    with pytest.raises(ModelError, match="has no crop size; leave it out"):
+        pack_model(results, tmp_path / "model", replace(SEED, region="volume", crop_size_mm=80.0))
+    assert not (tmp_path / "model").exists()
 
 
 def test_one_channel_is_the_ultrasound_and_thick_slices_are_left_to_nnunet(exports, tmp_path):

@@ -202,6 +202,7 @@ def test_list_and_choices_say_what_a_user_must_know(tiny):
 
 def test_info_is_plain_data(tiny):
     info = json.loads(json.dumps(info_of(tiny)))
+    assert (info["region"], info["crop_size_mm"]) == ("crop", 50.0)
     assert (info["name"], info["folds"], info["channels"]) == ("tiny", "0, 1", "ultrasound, seed")
     assert set(info["files"]) == {"plans.json", "dataset.json", "fold_0.safetensors", "fold_1.safetensors"}
 

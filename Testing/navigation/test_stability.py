@@ -69,6 +69,14 @@ def test_runs_are_the_same_each_time_and_surround_the_seed():
 
 
 def test_seeds_of_a_small_lesion_still_move():
-    tiny = outline((9, 10), (9, 10), (9, 10))
+    small = outline((8, 11), (7, 12), (7, 12))
     seed = np.array([9.0, 9.0, 18.0])
-    assert np.linalg.norm(np.subtract(repeats_of(seed, tiny)[0].seed_ras_mm, seed)) == pytest.approx(MIN_JITTER_MM)
+    away_mm = [np.linalg.norm(np.subtract(run.seed_ras_mm, seed)) for run in repeats_of(seed, small)[:4]]
+    assert away_mm == pytest.approx([MIN_JITTER_MM] * 4)
+
+
+def test_seeds_stay_in_the_lesion():
+    flat, seed = outline((9, 10)), np.array([10.0, 10.0, 18.0])
+    for run in repeats_of(seed, flat)[:4]:
+        kji = np.round(np.linalg.solve(VOXEL, [*run.seed_ras_mm, 1])[2::-1]).astype(int)
+        assert flat.mask[tuple(kji)]

@@ -29,12 +29,14 @@ def model():
         name="stub",
         version="0",
         sha256="0" * 64,
+        region="crop",
         crop_size_mm=30.0,
         spacing_mm=1.0,
         channels=("ultrasound", "seed"),
         not_for_clinical_use="A stub.",
         intended_use="Tests.",
         trained_on={"simulated": True},
+        simulated_only=True,
         card={},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from CRLMSegmentationLib.core.cropping import extract_crop
+from CRLMSegmentationLib.core.cropping import extract_crop, whole_volume
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.inference.engine import Cancelled, EngineState, Failed, Finished, LesionJob, Progress, Ready
 
@@ -40,7 +40,11 @@ class StubEngine:
     def finish(self):
         """Let the running job end."""
         job = self.jobs[self.pending - 1]
-        crop = extract_crop(job.volume, np.array(job.seed_ras_mm), job.crop_size_mm, SPACING_MM)
+        seed = np.array(job.seed_ras_mm)
+        if job.crop_size_mm is None:
+            crop = whole_volume(job.volume, seed, SPACING_MM)
+        else:
+            crop = extract_crop(job.volume, seed, job.crop_size_mm, SPACING_MM)
         probability = (crop.array < 80).astype(np.float32)
         lesion = lesion_from_probability(probability, crop, job.volume)
         timings_s = {"crop": 0.05, "preprocess": 0.1, "inference": 0.2, "postprocess": 0.3}

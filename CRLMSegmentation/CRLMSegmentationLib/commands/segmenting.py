@@ -56,7 +56,7 @@ def segment(
         typer.Option(
             min=CROP_SIZE_LIMITS_MM[0],
             max=CROP_SIZE_LIMITS_MM[1],
-            help="Width of the crop in mm; default: the model's.",
+            help="Width of the crop in mm; default: the model's. Not for models that see the whole volume.",
         ),
     ] = None,
     report: Annotated[Optional[Path], typer.Option(help="JSON report to write.")] = None,
@@ -86,7 +86,8 @@ def segment(
         typer.echo(sentence_of(lesion))
     typer.echo(f"Segmentation: {out}")
     if all(lesion.mask.is_empty for lesion in lesions):
-        raise CrlmError("no tumour was found at any seed; move the seeds or change the crop with --size")
+        change = "" if lesions[0].request.crop_size_mm is None else " or change the crop with --size"
+        raise CrlmError(f"no tumour was found at any seed; move the seeds{change}")
     if serve is not None:
         from ..serving import serve_results
 

@@ -6,6 +6,8 @@
     tracking.jsonl     one transform per line, append-only
     messages.igtl      a recording: what came over OpenIGTLink, as it came, see `igtl.journal`
     arrivals.jsonl     when it came
+    events.jsonl       a flight recording: what happened in a session, see `replay.flight_events`
+    results/*.nrrd     the masks that it speaks of
 
 `case.json` names every other file with its SHA-256, holds seeds in RAS mm and no patient data.
 """
@@ -33,7 +35,9 @@ DETACHED_HEADER_SUFFIX = ".nhdr"
 UNFINISHED_SUFFIX = ".unfinished"
 SAME_PLACE_MM = 1e-3
 """OpenIGTLink carries matrices in single precision."""
-OPTIONAL_ENTRIES = ("truth", "tracking", "recording", "arrivals", "frame", "devices", "source")
+OPTIONAL_ENTRIES = ("truth", "tracking", "recording", "arrivals", "frame", "devices", "source", "events")
+FLIGHT_ENTRIES = ("events", "results")
+"""Only in a case that holds them."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Case:
         frame: the frame in which volumes, truth and seeds live; shown as RAS.
         devices: role to device name, such as {"probe": "ProbeToReference"}.
         source: where it came from, such as {"kind": "simulated", "seed": 7}.
+        events: file of what happened in the session.
+        results: files of the masks that were found in it.
     """
 
     folder: Path
@@ -91,6 +97,8 @@ class Case:
     frame: str = "Reference"
     devices: dict[str, str] = field(default_factory=dict)
     source: dict = field(default_factory=dict)
+    events: str | None = None
+    results: tuple[str, ...] = ()
 
     @property
     def volume_devices(self) -> frozenset[str]:
@@ -118,7 +126,7 @@ class Case:
             CaseError: a detached header does not say where its voxels are.
         """
         names = [n for v in self.volumes for n in (v.file, v.swept)]
-        names += [self.truth, self.tracking, self.recording, self.arrivals]
+        names += [self.truth, self.tracking, self.recording, self.arrivals, self.events, *self.results]
         names = [name for name in names if name]
         return list(dict.fromkeys([*names, *filter(None, (_data_file_of(self.folder / name) for name in names))]))
 
@@ -222,6 +230,7 @@ def load_case(folder: Path | str, verify: bool = True, verify_recording: bool = 
         case_id=entry["case_id"],
         volumes=tuple(CaseVolume(**v) for v in entry["volumes"]),
         lesions=tuple(Lesion(**{**v, "seed_ras_mm": tuple(v["seed_ras_mm"])}) for v in entry.get("lesions", [])),
+        results=tuple(entry.get("results", ())),
         **{k: entry[k] for k in OPTIONAL_ENTRIES if k in entry},
     )
     if verify:
@@ -274,7 +283,8 @@ def save_case(case: Case, hashes: Mapping[str, str] | None = None) -> None:
     known = hashes or {}
     files = {name: known.get(name) or sha256_of(case.folder / name) for name in case.file_names}
     entry = {"schema_version": SCHEMA_VERSION, **asdict(case), "files": files}
-    del entry["folder"]
+    for name in ("folder", *(name for name in FLIGHT_ENTRIES if not entry[name])):
+        del entry[name]
     unfinished = case.folder / (CASE_FILE + UNFINISHED_SUFFIX)
     unfinished.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
     os.replace(unfinished, case.folder / CASE_FILE)

@@ -55,6 +55,7 @@ INTEGER = Kind("an integer", lambda value: isinstance(value, int) and not isinst
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 LIST = Kind("a list", lambda value: isinstance(value, list))
 DEVICES = Kind("an object of device names of ASCII characters", _is_dict_of(_is_device))
+TEXTS = Kind("a list of texts", lambda value: isinstance(value, list) and all(map(_is_text, value)))
 HASHES = Kind("an object of file names and hashes", _is_dict_of(_is_text))
 
 CASE = {
@@ -69,6 +70,8 @@ CASE = {
     "devices": DEVICES.or_absent(),
     "source": OBJECT.or_absent(),
     "files": HASHES.or_absent(),
+    "events": TEXT.or_null(),
+    "results": TEXTS.or_absent(),
 }
 VOLUME = {"file": TEXT, "device": DEVICE, "timestamp_s": TIME, "swept": TEXT.or_null()}
 LESION = {"name": TEXT, "seed_ras_mm": POINT, "label": INTEGER.or_null(), "about": OBJECT.or_absent()}

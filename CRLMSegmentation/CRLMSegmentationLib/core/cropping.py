@@ -1,6 +1,6 @@
-"""How the crop around a seed is chosen, and how its answer is put back into the volume.
+"""What the network is shown of a volume, a cube around the seed or all of it, and how its answer is put back.
 
-nnU-Net knows spacing but not direction, so a crop is always resampled onto a grid whose axes are R, A
+nnU-Net knows spacing but not direction, so what it sees is always resampled onto a grid whose axes are R, A
 and S: the same tissue gives the same crop however the volume is stored (permuted, flipped, oblique).
 """
 
@@ -13,39 +13,42 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
-from .errors import SeedError
+from .errors import SeedError, VolumeError
 from .geometry import box_around, spacing_of, transform_points
-from .volume import Volume, to_sitk
+from .volume import Box, Volume, to_sitk
+
+Shape = tuple[int, int, int]
+"""Of an array, (K, J, I)."""
 
 HOLE_SIGMA_VOXELS = 0.7
 """Empty voxels this close to swept ones are interpolated; farther ones stay empty."""
 MIN_SWEPT_WEIGHT = 0.2
 SEED_SIGMA_MM = 4.0
+MAX_GRID_VOXELS = 512**3
+"""More in a whole volume would ask for several GB of memory here, and again for each step of the network."""
 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A cube around a seed, ready for the network.
+    """What the network is shown: a cube around a seed, or a box that holds the whole volume.
 
     Attributes:
         array: float32, shape (K, J, I), axes S, A, R; empty voxels hold the mean of the swept ones.
         swept: bool, shape (K, J, I).
-        ijk_to_ras: 4x4, diagonal but for the origin.
+        ijk_to_ras: 4x4, diagonal but for the origin; the voxels are cubes.
         seed_ras_mm: shape (3,).
+        is_whole_volume: nothing of the volume lies beyond it.
     """
 
     array: np.ndarray
     swept: np.ndarray
     ijk_to_ras: np.ndarray
     seed_ras_mm: np.ndarray
+    is_whole_volume: bool = False
 
     @property
     def spacing_mm(self) -> float:
         return float(self.ijk_to_ras[0, 0])
-
-    @property
-    def size_mm(self) -> float:
-        return self.spacing_mm * self.array.shape[0]
 
     @property
     def seed_kji(self) -> tuple[int, int, int]:
@@ -113,18 +116,61 @@ def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacin
         SeedError: see `check_seed`; or the size is out of range.
     """
     seed = check_seed(volume, seed_ras_mm)
-    grid, count = _crop_grid(seed, size_mm, spacing_mm)
-    box = _box_to_see(volume, grid, count)
+    grid, shape = _crop_grid(seed, size_mm, spacing_mm)
+    return Crop(*_on_network_grid(volume, _box_to_see(volume, grid, shape), grid, shape), grid, seed)
+
+
+def whole_volume(volume: Volume, seed_ras_mm: np.ndarray, spacing_mm: float) -> Crop:
+    """All of a volume, resampled to the network's spacing along R, A and S as `extract_crop` does it.
+
+    The grid is the smallest of whole voxels, with the same middle, that holds the volume's bounding box. What of it
+    lies outside an oblique volume counts as never swept.
+
+    Args:
+        volume: any orientation.
+        seed_ras_mm: in the lesion that is meant, shape (3,).
+        spacing_mm: edge of the network's voxels.
+
+    Raises:
+        SeedError: see `check_seed`.
+        VolumeError: the grid would have more than `MAX_GRID_VOXELS` voxels.
+    """
+    seed = check_seed(volume, seed_ras_mm)
+    grid, shape = whole_volume_grid(volume, spacing_mm)
+    everything = tuple(slice(0, count) for count in volume.array.shape)
+    return Crop(*_on_network_grid(volume, everything, grid, shape), grid, seed, is_whole_volume=True)
+
+
+def whole_volume_grid(volume: Volume, spacing_mm: float) -> tuple[np.ndarray, Shape]:
+    """The grid of `whole_volume`: its 4x4 ijk_to_ras and its shape (K, J, I).
+
+    Raises:
+        VolumeError: see `whole_volume`.
+    """
+    faces = transform_points(volume.ijk_to_ras, _corners(volume.shape_ijk + 1) - 0.5)
+    extent_mm = faces.max(0) - faces.min(0)
+    count = np.maximum(np.ceil(extent_mm / spacing_mm - 1e-6), 1).astype(int)  # 1e-6: what is whole but for rounding
+    if np.prod(count.astype(float)) > MAX_GRID_VOXELS:
+        raise VolumeError(
+            f"the whole volume is {' x '.join(f'{mm:.0f}' for mm in extent_mm)} mm, on the model's grid of "
+            f"{spacing_mm:g} mm {' x '.join(map(str, count))} voxels, too many to compute; "
+            "cut the volume down to the liver, or use a model that sees crops"
+        )
+    return box_around((faces.max(0) + faces.min(0)) / 2, tuple(count), spacing_mm), tuple(map(int, count[::-1]))
+
+
+def _on_network_grid(volume: Volume, box: Box, grid: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """`Crop.array` and `Crop.swept` out of a box of a volume, smoothed against aliasing."""
     swept = volume.swept_in(box).astype(np.float32)
     values = volume.array[box].astype(np.float32) * swept
-    matrix = _shifted(volume.ijk_to_ras, box)
-    sigma = _smoothing_sigma(volume.spacing_mm, spacing_mm)
-    weight = _resample(ndimage.gaussian_filter(swept, sigma, mode="constant"), matrix, grid, count)
-    blurred = _resample(ndimage.gaussian_filter(values, sigma, mode="constant"), matrix, grid, count)
+    matrix = shifted(volume.ijk_to_ras, box)
+    sigma = _smoothing_sigma(volume.spacing_mm, grid[0, 0])
+    weight = _resample(ndimage.gaussian_filter(swept, sigma, mode="constant"), matrix, grid, shape)
+    blurred = _resample(ndimage.gaussian_filter(values, sigma, mode="constant"), matrix, grid, shape)
     known = weight >= MIN_SWEPT_WEIGHT
     array = np.divide(blurred, weight, out=np.zeros_like(blurred), where=known)
     array[~known] = array[known].mean() if known.any() else 0.0
-    return Crop(array, known, grid, seed)
+    return array, known
 
 
 def part_for_crop(
@@ -142,16 +188,16 @@ def part_for_crop(
     return volume.part_around(_box_to_see(volume, *_crop_grid(seed, size_mm, spacing_mm)))
 
 
-def _crop_grid(seed: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[np.ndarray, int]:
+def _crop_grid(seed: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[np.ndarray, Shape]:
     low, high = CROP_SIZE_LIMITS_MM
     if not low <= size_mm <= high:
         raise SeedError(f"the crop must be {low:.0f} to {high:.0f} mm wide, got {size_mm} mm")
-    count = round(size_mm / spacing_mm)
-    return box_around(seed, (count, count, count), spacing_mm), count
+    shape = (round(size_mm / spacing_mm),) * 3
+    return box_around(seed, shape, spacing_mm), shape
 
 
-def _box_to_see(volume: Volume, grid: np.ndarray, count: int) -> tuple[slice, slice, slice]:
-    box = box_in_volume(volume.ijk_to_ras, volume.array.shape, grid, count)
+def _box_to_see(volume: Volume, grid: np.ndarray, shape: Shape) -> Box:
+    box = box_in_volume(volume.ijk_to_ras, volume.array.shape, grid, shape)
     if any(s.start >= s.stop for s in box):
         raise SeedError("the crop does not meet the volume")
     return box
@@ -163,23 +209,21 @@ def resample_labels(labels: np.ndarray, ijk_to_ras: np.ndarray, crop: Crop) -> n
     return _on_grid(image, crop.array.shape, crop.ijk_to_ras, sitk.sitkLinear) >= 0.5
 
 
-def paste(
-    values: np.ndarray, grid: np.ndarray, ijk_to_ras: np.ndarray, shape: tuple[int, int, int]
-) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
+def paste(values: np.ndarray, grid: np.ndarray, ijk_to_ras: np.ndarray, shape: Shape) -> tuple[np.ndarray, Box]:
     """Bring values of a crop back onto the voxels of a volume.
 
     Args:
-        values: float32, cubic, on the crop's `grid` (4x4 ijk_to_ras).
+        values: float32, shape (K, J, I), on the crop's `grid` (4x4 ijk_to_ras).
         ijk_to_ras, shape: of the volume, (K, J, I).
 
     Returns:
         The values in a box of the volume, and the box itself; outside it nothing is known and nothing is tumour.
     """
-    box = box_in_volume(ijk_to_ras, shape, grid, values.shape[0])
+    box = box_in_volume(ijk_to_ras, shape, grid, values.shape)
     there = _on_grid(
         to_sitk(values.astype(np.float32), grid),
         tuple(s.stop - s.start for s in box),
-        _shifted(ijk_to_ras, box),
+        shifted(ijk_to_ras, box),
         sitk.sitkLinear,
     )
     return there, box
@@ -189,12 +233,10 @@ def _corners(shape_ijk: np.ndarray) -> np.ndarray:
     return np.array(np.meshgrid(*[(0, n - 1) for n in shape_ijk])).reshape(3, -1).T
 
 
-def box_in_volume(
-    ijk_to_ras: np.ndarray, shape: tuple[int, int, int], grid: np.ndarray, count: int
-) -> tuple[slice, slice, slice]:
-    """The part (K, J, I) of a volume that a cubic grid can see, two voxels of margin included."""
+def box_in_volume(ijk_to_ras: np.ndarray, shape: Shape, grid: np.ndarray, grid_shape: Shape) -> Box:
+    """The part (K, J, I) of a volume that a grid of cubic voxels can see, two voxels of margin included."""
     shape_ijk = np.array(shape[::-1])
-    corners = transform_points(np.linalg.inv(ijk_to_ras) @ grid, _corners(np.array([count] * 3)))
+    corners = transform_points(np.linalg.inv(ijk_to_ras) @ grid, _corners(np.array(grid_shape[::-1])))
     sigma = _smoothing_sigma(spacing_of(ijk_to_ras), spacing_of(grid)[0])[::-1]
     reach = 2 + 2 * np.ceil(sigma.max()).astype(int)
     low = np.clip(np.floor(corners.min(0)).astype(int) - reach, 0, shape_ijk)
@@ -202,7 +244,8 @@ def box_in_volume(
     return tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1]))
 
 
-def _shifted(ijk_to_ras: np.ndarray, box: tuple[slice, slice, slice]) -> np.ndarray:
+def shifted(ijk_to_ras: np.ndarray, box: Box) -> np.ndarray:
+    """ijk_to_ras of a box (K, J, I) of a grid."""
     matrix = ijk_to_ras.copy()
     matrix[:3, 3] = transform_points(ijk_to_ras, [s.start for s in box[::-1]])
     return matrix
@@ -214,10 +257,10 @@ def _smoothing_sigma(volume_spacing_mm: np.ndarray, spacing_mm: float) -> np.nda
     return np.maximum(0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)), HOLE_SIGMA_VOXELS * np.minimum(1, ratio))
 
 
-def _resample(array: np.ndarray, ijk_to_ras: np.ndarray, grid: np.ndarray, count: int) -> np.ndarray:
-    return _on_grid(to_sitk(array, ijk_to_ras), (count, count, count), grid, sitk.sitkLinear)
+def _resample(array: np.ndarray, ijk_to_ras: np.ndarray, grid: np.ndarray, shape: Shape) -> np.ndarray:
+    return _on_grid(to_sitk(array, ijk_to_ras), shape, grid, sitk.sitkLinear)
 
 
-def _on_grid(image: sitk.Image, shape_kji: tuple[int, ...], ijk_to_ras: np.ndarray, interpolator: int) -> np.ndarray:
+def _on_grid(image: sitk.Image, shape_kji: Shape, ijk_to_ras: np.ndarray, interpolator: int) -> np.ndarray:
     reference = to_sitk(np.zeros(shape_kji, np.uint8), ijk_to_ras)
     return sitk.GetArrayFromImage(sitk.Resample(image, reference, sitk.Transform(), interpolator, 0.0))

@@ -31,6 +31,10 @@ class ModelError(CrlmError):
     """A model package that is incomplete, damaged or not usable."""
 
 
+class UnclearChannelsError(ModelError):
+    """A network with several channels, of which nobody has said what they are."""
+
+
 class LinkError(CrlmError):
     """An OpenIGTLink connection that cannot be made or kept."""
 

@@ -1,8 +1,8 @@
 """How well a mask agrees with the truth, as in arXiv 2511.05253: overlap, surfaces, volume, ROC.
 
-`compare` gives what a report of one lesion shows, `compare_thoroughly` what an evaluation of a model needs.
+`compare` gives what a report of one lesion shows, `compare_thoroughly` and `roc_curves` what an evaluation needs.
 
-Overlaps and surface distances are SimpleITK's, the ROC area is scikit-learn's.
+Overlaps and surface distances are SimpleITK's, ROC areas and curves are scikit-learn's.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ THOROUGH_METRICS = (
     "auc_hard_volume",
     "auc_probability_volume",
 )
+ROC_FALSE_POSITIVES = (
+    0.0,
+    *np.geomspace(1e-5, 1e-2, 31).round(8).tolist(),
+    *np.linspace(0.02, 1, 50).round(2).tolist(),
+)
+"""82 rates at which curves are kept, close together near 0: over a whole volume nearly all that happens is there."""
+ROC_DIGITS = 4
 
 
 def compare(
@@ -61,20 +68,21 @@ def compare(
 
 
 def compare_thoroughly(
-    mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray, probability: np.ndarray, in_crop: np.ndarray
+    mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray, probability: np.ndarray | None, in_crop: np.ndarray
 ) -> dict[str, float | None]:
     """Compare a mask with the truth by the keys of `THOROUGH_METRICS`; None where there is nothing to measure.
 
     Args:
         mask, truth: bool, shape (K, J, I).
-        probability: of tumour, float, same shape, zero where the network did not look.
+        probability: of tumour, float, same shape, zero where the network did not look; None where there is none.
         in_crop: bool, same shape: where it did; `auc_*_crop` are over these voxels, `auc_*_volume` over all.
     """
     result: dict[str, float | None] = dict.fromkeys(THOROUGH_METRICS)
     if not truth.any():
         return result
     result.update(overlap_and_surfaces(mask, truth, ijk_to_ras))
-    for name, score in (("hard", mask), ("probability", probability)):
+    scores = {"hard": mask} if probability is None else {"hard": mask, "probability": probability}
+    for name, score in scores.items():
         result[f"auc_{name}_crop"] = roc_area(truth[in_crop], score[in_crop])
         result[f"auc_{name}_volume"] = roc_area_of_sparse(truth, score)
     return result
@@ -134,10 +142,42 @@ def roc_area(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | None = 
 
 def roc_area_of_sparse(truth: np.ndarray, score: np.ndarray) -> float | None:
     """`roc_area` of scores from 0 on that are zero nearly everywhere: the zeros are counted instead of sorted."""
+    return roc_area(*_without_zeros(truth, score))
+
+
+def roc_curves(truth: np.ndarray, probability: np.ndarray, in_crop: np.ndarray) -> dict[str, list[float] | None]:
+    """The ROC curves of probabilities: `crop` over the voxels that were looked at, `volume` over all.
+
+    Args:
+        truth: bool, shape (K, J, I).
+        probability: of tumour, float, same shape, zero where the network did not look.
+        in_crop: bool, same shape.
+
+    Returns:
+        The rates of true positives at `ROC_FALSE_POSITIVES`; None when the truth there has one class only.
+    """
+    return {
+        "crop": roc_curve_of(*_without_zeros(truth[in_crop], probability[in_crop])),
+        "volume": roc_curve_of(*_without_zeros(truth, probability)),
+    }
+
+
+def roc_curve_of(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> list[float] | None:
+    """One curve of `roc_curves`; a straight line between thresholds, as its area takes it to be; where it steps up, the top."""
+    from sklearn.metrics import roc_curve
+
+    if truth.all() or not truth.any():
+        return None
+    false, true, _ = roc_curve(truth.ravel(), score.ravel().astype(np.float32), sample_weight=weights)
+    return np.round(np.interp(ROC_FALSE_POSITIVES, false, true), ROC_DIGITS).tolist()
+
+
+def _without_zeros(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, scores and weights, the zeros of either class as one entry that stands for all of them."""
     seen = score > 0
     zeros_of = [np.count_nonzero(~seen & ~truth), np.count_nonzero(~seen & truth)]
     labels = np.concatenate([truth[seen], [False, True]])
     scores = np.concatenate([score[seen].astype(np.float32), [0.0, 0.0]])
     weights = np.concatenate([np.ones(len(labels) - 2), zeros_of])
     there = weights > 0
-    return roc_area(labels[there], scores[there], weights[there])
+    return labels[there], scores[there], weights[there]

@@ -9,20 +9,23 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .cropping import Crop, paste
-from .volume import Volume, to_sitk
+from .cropping import Crop, paste, shifted
+from .volume import Box, Volume, to_sitk
 
 THRESHOLD = 0.5
 SEED_REACH_MM = 5.0
 """A lesion that misses the seed by more than this is not the one that was clicked."""
 LOW_CONFIDENCE = 0.75
 """Mean probability inside the mask below which the result is called uncertain."""
+FADE_VOXELS = 2
+"""How far around the mask probabilities are kept, so that its outline stays smooth."""
 EMPTY_CONTACT = 0.10
 """Share of the surface on never-swept voxels above which the outline is called incomplete."""
 
 NOTHING = f"nothing found: no tumour within {SEED_REACH_MM:.0f} mm of the seed; move the seed or segment by hand"
 SEED_OUTSIDE = "seed outside the mask by {distance:.1f} mm: check that the right lesion was taken"
 TOUCHES_EDGE = "touches the crop edge: the tumour may be larger; segment again with a larger crop"
+TOUCHES_VOLUME_EDGE = "touches the edge of the volume: part of the tumour may lie beyond what was swept"
 TOUCHES_EMPTY = "touches empty voxels: part of the tumour may not have been swept"
 UNCERTAIN = "low confidence: mean probability {confidence:.2f} inside the mask; check the outline"
 
@@ -36,7 +39,8 @@ class LesionMask:
         offset_kji: index in the volume of the first voxel of `part`.
         shape: of the volume, (K, J, I).
         ijk_to_ras: 4x4 of the volume.
-        crop_probability: float32, of tumour, on the grid of the crop; all of the network's answer.
+        crop_probability: float32, of tumour, on the grid that the network was shown (`cropping.Crop`); all of its
+            answer.
         crop_to_ras: 4x4 of that grid.
         volume_ml: of the mask.
         diameters_mm: axes of the ellipsoid of equal inertia, longest first; zeros when nothing was found.
@@ -97,11 +101,13 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
         probability: of tumour, float32, shape of the crop.
     """
     component, distance_mm = _component_at_seed((probability >= THRESHOLD) & crop.swept, crop)
+    near = _around(component)
+    component, swept = component[near], crop.swept[near]
     solid = ndimage.binary_fill_holes(component)
-    cleaned = _cleaned(probability, component, solid, crop)
-    pasted, box = paste(cleaned, crop.ijk_to_ras, volume.ijk_to_ras, volume.array.shape)
+    cleaned = _cleaned(probability[near], component, solid, swept)
+    pasted, box = paste(cleaned, shifted(crop.ijk_to_ras, near), volume.ijk_to_ras, volume.array.shape)
     part, offset_kji = _tight(_largest_part(pasted >= THRESHOLD), box)
-    confidence = float(probability[component].mean()) if part.any() else 0.0
+    confidence = float(probability[near][component].mean()) if part.any() else 0.0
     volume_ml, diameters_mm = measure(part, volume.ijk_to_ras)
     return LesionMask(
         part=part,
@@ -113,7 +119,7 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
         volume_ml=volume_ml,
         diameters_mm=diameters_mm,
         confidence=confidence,
-        warnings=tuple(_warnings(solid, distance_mm, confidence, crop) if part.any() else [NOTHING]),
+        warnings=tuple(_warnings(solid, swept, distance_mm, confidence, crop) if part.any() else [NOTHING]),
     )
 
 
@@ -124,9 +130,17 @@ def _tight(mask: np.ndarray, box: tuple[slice, slice, slice]) -> tuple[np.ndarra
     return mask[inner].copy(), tuple(outer.start + part.start for outer, part in zip(box, inner))
 
 
-def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, crop: Crop) -> np.ndarray:
+def _around(component: np.ndarray) -> Box:
+    """The box that holds a lesion and what is looked at around it; of a whole volume most is left out. All if none."""
+    found = ndimage.find_objects(component.astype(np.uint8))
+    inner = found[0] if found else tuple(slice(0, count) for count in component.shape)
+    room = FADE_VOXELS + 1
+    return tuple(slice(max(0, s.start - room), min(n, s.stop + room)) for s, n in zip(inner, component.shape))
+
+
+def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, swept: np.ndarray) -> np.ndarray:
     """Probabilities of the lesion alone, its holes closed; around it they fade, so that the outline stays smooth."""
-    near = ndimage.binary_dilation(solid, iterations=2) & crop.swept
+    near = ndimage.binary_dilation(solid, iterations=FADE_VOXELS) & swept
     cleaned = np.where(near, probability, 0.0)
     cleaned[solid & ~component] = 1.0
     return cleaned
@@ -144,17 +158,20 @@ def measure(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, tuple[floa
 
 
 def _component_at_seed(found: np.ndarray, crop: Crop) -> tuple[np.ndarray, float]:
-    """The connected part that holds the seed, else the nearest within reach, and its distance in mm."""
+    """The connected part that holds the seed, else the nearest within reach, and its distance in mm (else infinity)."""
     labels, count = ndimage.label(found)
     if count == 0:
         return found, np.inf
     if found[crop.seed_kji]:
         return labels == labels[crop.seed_kji], 0.0
-    away_mm, nearest = ndimage.distance_transform_edt(labels == 0, sampling=crop.spacing_mm, return_indices=True)
-    distance_mm = float(away_mm[crop.seed_kji])
-    if distance_mm > SEED_REACH_MM:
-        return np.zeros_like(found), distance_mm
-    return labels == labels[tuple(nearest[(slice(None), *crop.seed_kji)])], distance_mm
+    reach = int(SEED_REACH_MM / crop.spacing_mm) + 1
+    near = tuple(slice(max(0, n - reach), n + reach + 1) for n in crop.seed_kji)
+    seed = tuple(n - part.start for n, part in zip(crop.seed_kji, near))
+    empty = ~found[near]
+    away_mm, nearest = ndimage.distance_transform_edt(empty, sampling=crop.spacing_mm, return_indices=True)
+    if empty.all() or away_mm[seed] > SEED_REACH_MM:
+        return np.zeros_like(found), np.inf
+    return labels == labels[near][tuple(nearest[(slice(None), *seed)])], float(away_mm[seed])
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:
@@ -162,16 +179,17 @@ def _largest_part(mask: np.ndarray) -> np.ndarray:
     return mask if count < 2 else labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
 
 
-def _warnings(lesion: np.ndarray, distance_mm: float, confidence: float, crop: Crop) -> list[str]:
+def _warnings(lesion: np.ndarray, swept: np.ndarray, distance_mm: float, confidence: float, crop: Crop) -> list[str]:
+    """What is to be known of a lesion in its `_around`, which ends close to it only where the crop ends."""
     warnings = []
     if distance_mm > crop.spacing_mm:
         warnings.append(SEED_OUTSIDE.format(distance=distance_mm))
     inner = np.zeros_like(lesion)
     inner[1:-1, 1:-1, 1:-1] = True
     if (lesion & ~inner).any():
-        warnings.append(TOUCHES_EDGE)
+        warnings.append(TOUCHES_VOLUME_EDGE if crop.is_whole_volume else TOUCHES_EDGE)
     rim = ndimage.binary_dilation(lesion) & ~lesion
-    if rim.any() and (rim & ~crop.swept).sum() > EMPTY_CONTACT * rim.sum():
+    if rim.any() and (rim & ~swept).sum() > EMPTY_CONTACT * rim.sum():
         warnings.append(TOUCHES_EMPTY)
     if confidence < LOW_CONFIDENCE:
         warnings.append(UNCERTAIN.format(confidence=confidence))

@@ -35,15 +35,19 @@ class LesionJob:
 
     Attributes:
         volume: what the crop can see, see `core.cropping.part_for_crop`; not to be written to until the job has ended.
-        seed_ras_mm: middle of the crop.
-        crop_size_mm: edge of the crop.
+        seed_ras_mm: in the lesion; middle of the crop.
+        crop_size_mm: edge of the crop; None to show the network all of the volume.
         mirroring: average over mirrored copies as well; slower, a little better.
+        quick: the first fold alone, where the model has several.
+        flip: array axes (0 is K) along which the network sees everything turned round; the answer is turned back.
     """
 
     volume: Volume
     seed_ras_mm: tuple[float, float, float]
-    crop_size_mm: float
+    crop_size_mm: float | None
     mirroring: bool = False
+    quick: bool = False
+    flip: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +116,9 @@ class Finished:
 
     Attributes:
         probability: of tumour, float32, shape (K, J, I) of the crop.
-        timings_s: preprocess, inference, postprocess; for a lesion also crop.
+        timings_s: preprocess, inference, postprocess; for a lesion also crop. An answer to the whole volume that the
+            worker has kept from an earlier lesion counts with what it took then, so that no lesion looks cheaper
+            than it is when it is the first.
         device: that computed it; may differ from `Ready.device` when memory ran out.
         warnings: in plain words.
         lesion: in the volume of a `LesionJob`, None for a `CropJob`.

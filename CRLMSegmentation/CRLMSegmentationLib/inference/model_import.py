@@ -23,7 +23,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import CrlmError, ModelError
+from ..core.errors import CrlmError, ModelError, UnclearChannelsError
 from ..core.hashing import sha256_of
 from .model_archive import opened_model
 from .model_package import MANIFEST, ModelPackage, load_model_package, read_model_package
@@ -107,7 +107,7 @@ class ImportProcess:
         """None while it runs, then the installed model.
 
         Raises:
-            ModelError: why it was not installed.
+            ModelError: why it was not installed; an `UnclearChannelsError` where `about` has to name the channels.
         """
         if self._process.poll() is None:
             return None
@@ -119,7 +119,7 @@ class ImportProcess:
             last = (self._log.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
             raise ModelError(f"the import has ended with code {self._process.returncode}: {last}") from error
         if "error" in answer:
-            raise ModelError(answer["error"])
+            raise (UnclearChannelsError if answer["unclear_channels"] else ModelError)(answer["error"])
         return read_model_package(answer["folder"])
 
     def stop(self) -> None:
@@ -184,7 +184,7 @@ def main() -> None:
         with contextlib.redirect_stdout(sys.stderr):  # nnU-Net prints
             answer = {"folder": str(import_model(path, About(**about), **options).folder)}
     except CrlmError as error:
-        answer = {"error": str(error)}
+        answer = {"error": str(error), "unclear_channels": isinstance(error, UnclearChannelsError)}
     print(json.dumps(answer))
 
 

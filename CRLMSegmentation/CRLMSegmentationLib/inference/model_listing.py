@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import ModelError
-from .model_package import ModelPackage
+from .model_package import ModelPackage, crop_size_of
 from .model_registry import InstalledModel, default_package, installed_models
 
 
@@ -56,7 +56,8 @@ def info_of(package: ModelPackage) -> dict[str, Any]:
         "intended_use": package.intended_use,
         "statement": package.not_for_clinical_use,
         "simulated_only": package.simulated_only,
-        "crop_size_mm": package.crop_size_mm,
+        "region": package.region,
+        "crop_size_mm": crop_size_of(package),
         "spacing_mm": package.spacing_mm,
         "channels": ", ".join(package.channels),
         "mirroring_axes": ", ".join(map(str, package.mirroring_axes)) or "none",
@@ -78,7 +79,9 @@ def _choice(model: InstalledModel) -> ModelChoice:
 def _brief(model: InstalledModel) -> str:
     package = model.package
     data = "simulated data only" if package.simulated_only else "trained on: " + _trained_on(package)
-    return f"{' + '.join(package.channels)}, crop {package.crop_size_mm:g} mm, {data}"
+    size_mm = crop_size_of(package)
+    region = "whole volume" if size_mm is None else f"crop {size_mm:g} mm"
+    return f"{' + '.join(package.channels)}, {region}, {data}"
 
 
 def _trained_on(package: ModelPackage) -> str:

@@ -1,6 +1,6 @@
 """A model package: a folder with the weights of an nnU-Net v2 model, its plans, and what one must know about it.
 
-    model.json           name, version, crop, spacing, what it was trained on, card, SHA-256 of the other files
+    model.json           name, version, region, crop, spacing, what it was trained on, card, SHA-256 of the other files
     plans.json           nnU-Net's plans
     dataset.json         nnU-Net's description of channels and labels
     fold_0.safetensors   the weights; more folds are averaged
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.crop_format import CHANNELS
+from ..core.crop_format import CHANNELS, REGIONS
 from ..core.errors import ModelError
 from ..core.hashing import sha256_of
 from .plan_names import foreign_names
@@ -49,7 +49,8 @@ class ModelPackage:
 
     Attributes:
         sha256: one hash over the hashes of the files; the identity of the model.
-        crop_size_mm, spacing_mm: of the crops it is shown, cubes of cubic voxels.
+        crop_size_mm, spacing_mm: of the crops it is shown, cubes of cubic voxels. Where it is shown whole volumes,
+            nothing is cut, and the size only tells how long those were on which it was trained.
         channels: what the network is shown, see `core.cropping.network_input`.
         mirroring_axes: array axes along which it was trained with mirrored copies.
         folds: their numbers, ascending.
@@ -57,6 +58,7 @@ class ModelPackage:
         card: figures and facts, as written by training.
         files: from their names to their SHA-256, the manifest excepted.
         source: of which checkpoints it was made, where that was written down.
+        region: how much of a volume it is shown, of `REGIONS`; "crop" where the manifest does not say.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ModelPackage:
     card: dict[str, Any]
     files: dict[str, str]
     source: dict[str, Any] = field(default_factory=dict)
+    region: str = REGIONS[0]
 
     def plans(self) -> dict[str, Any]:
         return read_json(self.folder / PLANS)
@@ -160,8 +163,8 @@ def write_model_package(
     Args:
         plans, dataset_json: as nnU-Net wrote them beside the checkpoints.
         state_dicts: from the number of a fold to its `network_weights`.
-        info: the keys of `REQUIRED_INFO`, and optionally `channels`, `card`, `mirroring_axes`, `not_for_clinical_use`,
-            `source`.
+        info: the keys of `REQUIRED_INFO`, and optionally `channels`, `region`, `card`, `mirroring_axes`,
+            `not_for_clinical_use`, `source`.
         half: store float16, half the size; probabilities change by about 0.001.
 
     Raises:
@@ -228,7 +231,21 @@ def _from_manifest(folder: Path, manifest: dict[str, Any], files: dict[str, str]
         card=dict(manifest.get("card", {})),
         files=files,
         source=dict(manifest.get("source", {})),
+        region=check_region(manifest.get("region", REGIONS[0])),
     )
+
+
+def crop_size_of(model: ModelPackage, wanted_mm: float | None = None) -> float | None:
+    """Edge of the crop to be cut for a model: the one that is wanted, else its own; None for the whole volume.
+
+    Raises:
+        ModelError: a size is wanted of a model that is shown whole volumes.
+    """
+    if model.region == "crop":
+        return wanted_mm or model.crop_size_mm
+    if wanted_mm is not None:
+        raise ModelError(f"{model.name} is shown the whole volume, so there is no crop to choose; leave the size out")
+    return None
 
 
 def check_name(text: str) -> str:
@@ -239,6 +256,17 @@ def check_name(text: str) -> str:
     """
     if not NAME_PATTERN.fullmatch(text):
         raise ValueError(f"a name or version is up to 64 letters, digits and . _ -, got {text!r}")
+    return text
+
+
+def check_region(text: str) -> str:
+    """The text, if it is one of `REGIONS`.
+
+    Raises:
+        ValueError: says what it may be.
+    """
+    if text not in REGIONS:
+        raise ValueError(f"the region is one of {', '.join(REGIONS)}, got {text!r}")
     return text
 
 

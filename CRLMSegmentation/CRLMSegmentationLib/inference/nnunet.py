@@ -30,7 +30,7 @@ TILE_STEP = 0.5
 HEADS = 2
 """Background and tumour; `load_model_package` has seen to that."""
 RESULTS_ON_CPU = "the GPU ran short of memory: tiles were gathered in main memory"
-RAN_ON_CPU = "the GPU ran out of memory: this crop was computed on the CPU, slower; close what else uses the GPU"
+RAN_ON_CPU = "the GPU ran out of memory: this lesion was computed on the CPU, slower; close what else uses the GPU"
 
 OnProgress = Callable[[str, int, int], None]
 """Called with stage, done, total."""
@@ -67,6 +67,7 @@ class NnUNet:
         self._dataset = package.dataset()
         self._preprocessor = self._configuration.preprocessor_class(verbose=False)
         self._networks = [self._build_network(fold) for fold in package.folds]
+        self._asked = self._networks
         self._gate = _Gate()
         self._predictor = self._build_predictor(device)
 
@@ -87,6 +88,7 @@ class NnUNet:
         mirroring: bool = False,
         on_progress: OnProgress = lambda stage, done, total: None,
         is_cancelled: IsCancelled = lambda: False,
+        quick: bool = False,
     ) -> Prediction:
         """The probability of tumour in a crop.
 
@@ -94,6 +96,7 @@ class NnUNet:
             array: float32, shape (C, K, J, I), the channels of the package.
             spacing_mm: edge of its voxels; resampled by nnU-Net if it is not the model's.
             is_cancelled: asked before every pass of the network.
+            quick: the first fold alone.
 
         Raises:
             CancelledError: `is_cancelled` said so.
@@ -104,6 +107,7 @@ class NnUNet:
         if not np.isfinite(array).all():
             raise WorkerError("the crop holds NaN or infinite values; repair the volume first")
         self._predictor.use_mirroring = mirroring and bool(self.package.mirroring_axes)
+        self._asked = self._networks[:1] if quick else self._networks
         clock = _Stopwatch()
         on_progress("preprocess", 0, 1)
         data, properties = self._preprocess(array, spacing_mm)
@@ -170,13 +174,13 @@ class NnUNet:
         """As nnU-Net averages them, in half precision, so that the sums round alike."""
         torch.set_num_threads(self._cpu_threads)
         total = None
-        for network in self._networks:
+        for network in self._asked:
             if self._gate.cancelled:
                 break
             self._gate.network = network.to(self._predictor.device)
             logits = self._predictor.predict_sliding_window_return_logits(data).to("cpu")
             total = logits if total is None else total + logits
-        return total / len(self._networks) if len(self._networks) > 1 else total
+        return total / len(self._asked) if len(self._asked) > 1 else total
 
     def _on_cpu(self, data: torch.Tensor) -> torch.Tensor:
         cpu_predictor, gpu_predictor = self._build_predictor(torch.device("cpu")), self._predictor
@@ -194,7 +198,7 @@ class NnUNet:
         padded = [max(n, p) for n, p in zip(data.shape[1:], patch)]
         tiles = int(np.prod([len(s) for s in compute_steps_for_sliding_window(padded, patch, TILE_STEP)]))
         mirrored = 2 ** len(self.package.mirroring_axes) if self._predictor.use_mirroring else 1
-        return tiles * mirrored * len(self._networks)
+        return tiles * mirrored * len(self._asked)
 
     def _export(self, logits: torch.Tensor, properties: dict) -> np.ndarray:
         _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(

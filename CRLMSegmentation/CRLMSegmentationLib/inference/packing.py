@@ -12,14 +12,14 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..core.crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
-from ..core.errors import CrlmError, ModelError
+from ..core.crop_format import CHANNELS, CROP_SIZE_LIMITS_MM, REGIONS
+from ..core.errors import CrlmError, ModelError, UnclearChannelsError
 from ..core.hashing import sha256_of
 from .checkpoints import Checkpoint, read_checkpoint
 from .model_package import (
@@ -31,11 +31,12 @@ from .model_package import (
     PLANS,
     ModelPackage,
     check_name,
+    check_region,
     load_model_package,
     read_json,
     write_model_package,
 )
-from .nnunet_results import agreed_checkpoint, check_trainer, checkpoint_files, plans_of_one
+from .nnunet_results import agreed_checkpoint, check_trainer, checkpoint_files, folder_of_results, plans_of_one
 
 STATEMENT_KEY = "crlm"
 NO_INTENDED_USE = "Not stated by its makers. Research only."
@@ -49,9 +50,11 @@ class About:
     Attributes:
         name: from the name of the dataset, where not given.
         crop_size_mm: edge of the cubes it was trained on; where not given, the median size of its training images.
+            Of a model that is shown whole volumes always that median: nobody chooses a size.
         channels: see `core.crop_format.CHANNELS`; one channel is the ultrasound.
         trained_on: with the key `simulated`, None where nobody knows.
         card: figures and facts, as JSON can hold them.
+        region: see `core.crop_format.REGIONS`; where not given, "crop".
     """
 
     name: str | None = None
@@ -62,6 +65,7 @@ class About:
     not_for_clinical_use: str | None = None
     trained_on: Mapping[str, Any] | None = None
     card: Mapping[str, Any] | None = None
+    region: str | None = None
 
 
 def pack_model(
@@ -75,7 +79,8 @@ def pack_model(
     """Make a model package, and prove that this program can compute with it.
 
     Args:
-        results: of one configuration: nnU-Net's folder with `plans.json`, `dataset.json` and `fold_*`.
+        results: of one configuration: nnU-Net's folder with `plans.json`, `dataset.json` and `fold_*`; or a dataset
+            folder in which one configuration was trained.
         out: folder to write; a package that is there is replaced once the new one is whole.
         folds: numbers, or "all"; None for all numbered ones, else `fold_all`.
         checkpoint: "final", or "best" for a training that was not brought to its end.
@@ -85,7 +90,7 @@ def pack_model(
         ModelError: something is missing or contradicts itself, the checkpoints are not safe to open, or nnU-Net
             cannot build the network; nothing has been written then.
     """
-    results, out = Path(results), Path(out)
+    results, out = folder_of_results(Path(results)), Path(out)
     _check_place(out)
     chosen = checkpoint_files(results, folds, checkpoint)
     with contextlib.redirect_stdout(io.StringIO()):  # nnU-Net prints, and our stdout may be somebody's JSON
@@ -122,13 +127,14 @@ def _info(
         said |= {f.name: getattr(about, f.name) for f in fields(About) if getattr(about, f.name) is not None}
         configuration = plans["configurations"][CONFIGURATION]
         spacing_mm = min(float(s) for s in configuration["spacing"])
-        crop_size_mm = float(said["crop_size_mm"] or _median_size_mm(configuration))
+        region = _checked(check_region, said["region"] or REGIONS[0])
         default_name = re.sub(r"[^A-Za-z0-9._-]+", "-", re.sub(r"^Dataset\d+_", "", plans["dataset_name"]))
         trained_on = said["trained_on"] or {"dataset": plans["dataset_name"], "images": dataset.get("numTraining")}
         return {
-            "name": _checked_name(said["name"] or default_name),
-            "version": _checked_name(str(said["version"] or 1)),
-            "crop_size_mm": _checked_crop_size(crop_size_mm),
+            "name": _checked(check_name, said["name"] or default_name),
+            "version": _checked(check_name, str(said["version"] or 1)),
+            "region": region,
+            "crop_size_mm": _crop_size_mm(region, said["crop_size_mm"], about.crop_size_mm, configuration),
             "spacing_mm": spacing_mm,
             "channels": _channels(said["channels"], list(dataset["channel_names"].values())),
             "mirroring_axes": list(next(iter(read.values())).mirroring_axes),
@@ -141,22 +147,24 @@ def _info(
         raise ModelError(f"{PLANS} or {DATASET} of this model is not as nnU-Net v2 writes it: {error!r}") from error
 
 
-def _checked_name(text: str) -> str:
+def _checked(check: Callable[[str], str], text: str) -> str:
     try:
-        return check_name(text)
+        return check(text)
     except ValueError as error:
         raise ModelError(str(error)) from error
 
 
-def _median_size_mm(configuration: Mapping[str, Any]) -> float:
-    """Of the images it was trained on, along their longest edge, within what a crop may be."""
+def _crop_size_mm(
+    region: str, said_mm: float | None, wanted_mm: float | None, configuration: Mapping[str, Any]
+) -> float:
+    """Of the crops, as somebody says, else as the images are on which it was trained, see `About`."""
     sizes_mm = [n * s for n, s in zip(configuration["median_image_size_in_voxels"], configuration["spacing"])]
     low, high = CROP_SIZE_LIMITS_MM
-    return round(min(max(max(sizes_mm), low), high), 1)
-
-
-def _checked_crop_size(size_mm: float) -> float:
-    low, high = CROP_SIZE_LIMITS_MM
+    if region == "volume":
+        if wanted_mm is not None:
+            raise ModelError("a model that is shown the whole volume has no crop size; leave it out")
+        return round(max(sizes_mm), 1)
+    size_mm = float(said_mm or round(min(max(max(sizes_mm), low), high), 1))
     if not low <= size_mm <= high:
         raise ModelError(f"a crop is {low:.0f} to {high:.0f} mm wide, got {size_mm} mm")
     return size_mm
@@ -166,7 +174,7 @@ def _channels(said: Sequence[str] | None, names: Sequence[str]) -> list[str]:
     """What is put into the channels that nnU-Net names, by normalisation rather than by content."""
     channels = tuple(said) if said else CHANNELS[: len(names)] if len(names) == 1 else None
     if channels is None:
-        raise ModelError(
+        raise UnclearChannelsError(
             f"the network sees {len(names)} channels ({', '.join(names)}), and nobody says what they are; where the "
             f"second is the map of the seed, say so: channels {', '.join(CHANNELS)}"
         )

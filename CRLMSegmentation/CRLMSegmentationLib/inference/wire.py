@@ -24,7 +24,8 @@ def encode_job(job_id: int, job: Job) -> list[memoryview]:
     else:
         arrays["unswept_blocks"] = volume.unswept_blocks
     place = {"ijk_to_ras": volume.ijk_to_ras.tolist(), "seed_ras_mm": list(job.seed_ras_mm)}
-    return encode({**header, **place, "crop_size_mm": job.crop_size_mm}, arrays)
+    manner = {"crop_size_mm": job.crop_size_mm, "quick": job.quick, "flip": list(job.flip)}
+    return encode({**header, **place, **manner}, arrays)
 
 
 def decode_job(frame: Frame) -> Job:
@@ -38,7 +39,8 @@ def decode_job(frame: Frame) -> Job:
         return CropJob(arrays["crop"], header["spacing_mm"], header["mirroring"])
     matrix = np.array(header["ijk_to_ras"])
     volume = Volume.of_part(arrays["voxels"], matrix, arrays.get("swept"), arrays.get("unswept_blocks"))
-    return LesionJob(volume, tuple(header["seed_ras_mm"]), header["crop_size_mm"], header["mirroring"])
+    manner = header["mirroring"], header["quick"], tuple(header["flip"])
+    return LesionJob(volume, tuple(header["seed_ras_mm"]), header["crop_size_mm"], *manner)
 
 
 def encode_answer(answer: Finished) -> list[memoryview]:

@@ -17,16 +17,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.cropping import extract_crop, network_input
+from ..core.cropping import Crop, extract_crop, network_input, whole_volume
 from ..core.errors import CrlmError, WorkerError
 from ..core.postprocessing import lesion_from_probability
-from .engine import CropJob, Finished, Job
+from .engine import CropJob, Finished, Job, LesionJob
 from .frames import Frame, FrameReader, encode
 from .model_package import ModelPackage, load_model_package
 from .wire import decode_job, encode_answer
@@ -38,7 +38,7 @@ EXIT_PARENT_GONE = 0
 EXIT_FATAL = 3
 MISSING = "{error}; install torch and nnunetv2 for {python}, in 3D Slicer with the extensions PyTorch and NNUNet"
 
-OUT_OF_MEMORY = "not enough memory for this crop; choose a smaller one"
+OUT_OF_MEMORY = "not enough memory for this {region}; choose a smaller one, or close other programs"
 
 
 class Inbox:
@@ -122,39 +122,61 @@ def read_frames(file: io.RawIOBase, inbox: Inbox) -> None:
         os._exit(EXIT_PARENT_GONE)
 
 
+class KeptAnswer:
+    """The network's last answer to a whole volume: each lesion in it is picked from the same one.
+
+    One volume's input and answer are held, no more. Crops are not kept: each lesion has its own.
+    """
+
+    def __init__(self) -> None:
+        self._array: np.ndarray | None = None
+        self._manner: object = None
+        self._answer: Prediction | None = None
+
+    def of(self, array: np.ndarray, manner: object, predict: Callable[[], Prediction]) -> Prediction:
+        """The answer to an input asked in a manner, kept where both are the same to the last bit, else predicted."""
+        if self._array is None or manner != self._manner or not np.array_equal(array, self._array):
+            self._array = self._answer = None  # what is held is let go before as much again is needed
+            self._answer = predict()
+            self._array, self._manner = array, manner
+        return self._answer
+
+
 def serve(network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
     """Answer jobs for ever."""
+    kept = KeptAnswer()
     while True:
         frame, dropped = inbox.next()
         for job_id in dropped:
             outbox.send({"type": "cancelled", "job_id": job_id})
         if frame is not None:
-            _answer(frame, network, inbox, outbox)
+            _answer(frame, network, kept, inbox, outbox)
 
 
-def _answer(frame: Frame, network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
+def _answer(frame: Frame, network: NnUNet, kept: KeptAnswer, inbox: Inbox, outbox: Outbox) -> None:
     from .nnunet import CancelledError
 
     job_id = frame.header["job_id"]
     try:
-        outbox.write(encode_answer(_compute(job_id, decode_job(frame), network, inbox, outbox)))
+        outbox.write(encode_answer(_compute(job_id, decode_job(frame), network, kept, inbox, outbox)))
     except CancelledError:
         outbox.send({"type": "cancelled", "job_id": job_id})
     except CrlmError as error:
         outbox.send({"type": "failed", "job_id": job_id, "reason": str(error)})
     except MemoryError:
-        outbox.send({"type": "failed", "job_id": job_id, "reason": OUT_OF_MEMORY})
+        reason = OUT_OF_MEMORY.format(region="volume" if frame.header.get("crop_size_mm", 0) is None else "crop")
+        outbox.send({"type": "failed", "job_id": job_id, "reason": reason})
     except Exception as error:  # a bug or a limit of nnU-Net fails one job, not the worker
         traceback.print_exc()
         outbox.send({"type": "failed", "job_id": job_id, "reason": f"nnU-Net failed: {type(error).__name__}: {error}"})
 
 
-def _compute(job_id: int, job: Job, network: NnUNet, inbox: Inbox, outbox: Outbox) -> Finished:
+def _compute(job_id: int, job: Job, network: NnUNet, kept: KeptAnswer, inbox: Inbox, outbox: Outbox) -> Finished:
     def report(stage: str, done: int, total: int) -> None:
         outbox.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
 
-    def predict(array: np.ndarray, spacing_mm: float) -> Prediction:
-        return network.predict(array, spacing_mm, job.mirroring, report, lambda: inbox.is_unwanted(job_id))
+    def predict(array: np.ndarray, spacing_mm: float, quick: bool = False) -> Prediction:
+        return network.predict(array, spacing_mm, job.mirroring, report, lambda: inbox.is_unwanted(job_id), quick)
 
     if isinstance(job, CropJob):
         answer = predict(job.array, job.spacing_mm)
@@ -162,15 +184,31 @@ def _compute(job_id: int, job: Job, network: NnUNet, inbox: Inbox, outbox: Outbo
     started_s = time.perf_counter()
     report("crop", 0, 1)
     package = network.package
-    crop = extract_crop(job.volume, np.array(job.seed_ras_mm), job.crop_size_mm, package.spacing_mm)
-    array = network_input(crop, package.channels)
+    crop = _shown(job, package.spacing_mm)
+    array = _turned(network_input(crop, package.channels), job.flip)
     timings_s = {"crop": time.perf_counter() - started_s}
-    answer = predict(array, package.spacing_mm)
+    if crop.is_whole_volume:
+        manner = (job.mirroring, job.quick, job.flip)
+        answer = kept.of(array, manner, lambda: predict(array, package.spacing_mm, job.quick))
+    else:
+        answer = predict(array, package.spacing_mm, job.quick)
     started_s = time.perf_counter()
-    lesion = lesion_from_probability(answer.probability, crop, job.volume)
+    probability = _turned(answer.probability, job.flip)
+    lesion = lesion_from_probability(probability, crop, job.volume)
     timings_s |= answer.timings_s
     timings_s["postprocess"] += time.perf_counter() - started_s
-    return Finished(job_id, answer.probability, timings_s, answer.device, answer.warnings, lesion)
+    return Finished(job_id, probability, timings_s, answer.device, answer.warnings, lesion)
+
+
+def _turned(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """An array (..., K, J, I) turned round along some of its last three axes; twice gives it back."""
+    return np.ascontiguousarray(np.flip(array, [axis - 3 for axis in axes])) if axes else array
+
+
+def _shown(job: LesionJob, spacing_mm: float) -> Crop:
+    if job.crop_size_mm is None:
+        return whole_volume(job.volume, np.array(job.seed_ras_mm), spacing_mm)
+    return extract_crop(job.volume, np.array(job.seed_ras_mm), job.crop_size_mm, spacing_mm)
 
 
 def load(package: ModelPackage, device: str, cpu_threads: int | None) -> tuple[NnUNet, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.geometry import transform_points
 from ..core.postprocessing import LesionMask
 
 JITTER_SHARE = 0.4
@@ -35,8 +36,19 @@ def repeats_of(seed_ras_mm: np.ndarray, mask: LesionMask) -> list[Repeat]:
     radius_mm = (mask.volume_ml * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
     away_mm = max(MIN_JITTER_MM, JITTER_SHARE * radius_mm)
     seed = np.asarray(seed_ras_mm, float)
-    moved = [Repeat(tuple(map(float, seed + away_mm * direction))) for direction in DIRECTIONS]
+    moved = [Repeat(tuple(map(float, _moved(seed, away_mm * direction, mask)))) for direction in DIRECTIONS]
     return [*moved, *(Repeat(tuple(map(float, seed)), axes) for axes in MIRRORED_AXES)]
+
+
+def _moved(seed_ras_mm: np.ndarray, by_mm: np.ndarray, mask: LesionMask) -> np.ndarray:
+    """As far as the lesion reaches: nobody clicks beside what he sees."""
+    ras_to_ijk = np.linalg.inv(mask.ijk_to_ras)
+    for share in (1.0, 0.5, 0.25):
+        place = seed_ras_mm + share * by_mm
+        kji = np.round(transform_points(ras_to_ijk, place)[::-1]).astype(int) - mask.offset_kji
+        if (kji >= 0).all() and (kji < mask.part.shape).all() and mask.part[tuple(kji)]:
+            return place
+    return seed_ras_mm
 
 
 @dataclass(frozen=True, eq=False)

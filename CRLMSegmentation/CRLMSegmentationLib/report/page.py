@@ -32,7 +32,7 @@ def save_input(path: Path, entries: Sequence[dict], card: dict, lesions: Sequenc
             ijk_to_ras=volume.ijk_to_ras,
             masks=np.stack([np.packbits(lesion.mask) for lesion in lesions]),
             seeds_ras_mm=np.stack([lesion.seed_ras_mm for lesion in lesions]),
-            crop_sizes_mm=np.array([lesion.crop_size_mm for lesion in lesions]),
+            crop_sizes_mm=np.array([lesion.crop_size_mm for lesion in lesions], np.float64),  # None becomes NaN
         )
 
 
@@ -43,9 +43,8 @@ def write_page(source: Path, target: Path) -> None:
         volume = Volume(kept["array"], kept["ijk_to_ras"])
         shape, count = volume.array.shape, volume.array.size
         masks = [np.unpackbits(packed)[:count].reshape(shape).astype(bool) for packed in kept["masks"]]
-        lesions = [
-            Lesion(volume, *parts, None) for parts in zip(masks, kept["seeds_ras_mm"], kept["crop_sizes_mm"].tolist())
-        ]
+        sizes_mm = [None if np.isnan(size_mm) else size_mm for size_mm in kept["crop_sizes_mm"].tolist()]
+        lesions = [Lesion(volume, *parts, None) for parts in zip(masks, kept["seeds_ras_mm"], sizes_mm)]
     pictures: dict[str, bytes | str] = {}
     for entry, lesion in zip(texts["entries"], lesions):
         pictures[f"{entry['lesion']}/{SLICES}"] = three_slices(lesion)

@@ -35,7 +35,7 @@ SCALE_BARS_MM = (1, 2, 5, 10, 20, 50, 100)
 def three_slices(lesion: Lesion, dpi: int = 130) -> bytes:
     """Axial, sagittal and coronal slice through the lesion with outlines of prediction and truth, as PNG.
 
-    The upper row is close up, the lower one shows the whole volume with the crop box.
+    The upper row is close up, the lower one shows the whole volume with the crop box, where there is one.
     """
     figure = Figure(figsize=(12.4, 7.75), facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
@@ -64,7 +64,8 @@ def _draw_overview(axes: Axes, lesion: Lesion, plane: Plane, limits: tuple[float
     extent_mm = corners.max(axis=0) - corners.min(axis=0)
     size_mm = 1.06 * extent_mm[np.argmax(np.abs(plane.right))], 1.06 * extent_mm[np.argmax(np.abs(plane.up))]
     _draw_slice(axes, lesion, plane, middle, size_mm, OVERVIEW_PIXELS, limits)
-    _draw_crop_box(axes, lesion, plane, middle)
+    if lesion.crop_size_mm is not None:
+        _draw_crop_box(axes, lesion, plane, middle)
     _draw_scale_bar(axes, max(size_mm))
 
 
@@ -190,6 +191,8 @@ def _draw_legend(figure: Figure, lesion: Lesion) -> None:
             label="seed (faint: beside this slice)",
         )
     )
-    entries.append(Line2D([], [], color=CROP_COLOUR, linestyle=CROP_DASHES, label=f"crop {lesion.crop_size_mm:.0f} mm"))
+    if lesion.crop_size_mm is not None:
+        label = f"crop {lesion.crop_size_mm:.0f} mm"
+        entries.append(Line2D([], [], color=CROP_COLOUR, linestyle=CROP_DASHES, label=label))
     entries.append(Patch(facecolor=NOT_SWEPT, edgecolor="#2a3644", label="not swept"))
     figure.legend(handles=entries, loc="lower center", ncol=len(entries), frameon=False, labelcolor=INK, fontsize=10.5)

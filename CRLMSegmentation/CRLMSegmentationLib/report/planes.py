@@ -44,13 +44,14 @@ class Lesion:
     Attributes:
         mask: bool, the prediction.
         truth: bool, or None where it is not known.
-        crop_size_mm: edge of the cube around the seed, its edges along R, A and S.
+        crop_size_mm: edge of the cube around the seed, its edges along R, A and S; None where the network saw the
+            whole volume.
     """
 
     volume: Volume
     mask: np.ndarray
     seed_ras_mm: np.ndarray
-    crop_size_mm: float
+    crop_size_mm: float | None
     truth: np.ndarray | None = None
 
     @cached_property
@@ -73,7 +74,8 @@ def field_of_view_mm(lesion: Lesion) -> float:
     if shown.any():
         points.append(transform_points(lesion.volume.ijk_to_ras, _corners_of(shown)))
     reach_mm = np.abs(np.concatenate(points) - lesion.center_ras_mm).max()
-    return float(np.clip(2.9 * reach_mm, MIN_VIEW_MM, 1.1 * max(lesion.crop_size_mm, MIN_VIEW_MM)))
+    seen_mm = lesion.crop_size_mm or np.ptp(volume_corners(lesion.volume), axis=0).max()
+    return float(np.clip(2.9 * reach_mm, MIN_VIEW_MM, 1.1 * max(seen_mm, MIN_VIEW_MM)))
 
 
 def volume_corners(volume: Volume) -> np.ndarray:

@@ -174,9 +174,9 @@ def _add_map(window: vtk.vtkRenderWindow, lesion: Lesion, surface: vtk.vtkPolyDa
     corner.SetViewport(0.755, 0.73, 1.0, 1.0)
     _add_light(corner)
     corner.AddActor(box(corners, "#8fa3b8", 1.1 * OVERSAMPLING))
-    corner.AddActor(
-        box(cube_corners(lesion.seed_ras_mm, lesion.crop_size_mm), "#ffffff", 1.1 * OVERSAMPLING, dashed=True)
-    )
+    if lesion.crop_size_mm is not None:
+        cube = cube_corners(lesion.seed_ras_mm, lesion.crop_size_mm)
+        corner.AddActor(box(cube, "#ffffff", 1.1 * OVERSAMPLING, dashed=True))
     if surface.GetNumberOfPoints():
         corner.AddActor(solid(surface, PREDICTION_COLOUR))
     _aim(corner, middle, 1.02 * np.linalg.norm(corners - middle, axis=1).max())

@@ -1,0 +1,113 @@
+"""What is looked at again after the first answer: it waits for nothing else to do, and never delays a user."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from CRLMSegmentationLib.navigation.refinement import Ask, Purpose
+from CRLMSegmentationLib.session import LesionFailed, LesionProgress, LesionSegmented
+
+SEED, OTHER_SEED = (20.0, 20.0, 20.0), (19.0, 20.0, 20.0)
+
+
+@pytest.fixture
+def with_answer(session, tiny_volume):
+    """A session in which one lesion has been answered."""
+    session.use_volume(tiny_volume)
+    session.segment("Tumour 1", SEED, quick=True)
+    session.poll()
+    session.engine.finish()
+    session.result = segmented(session)[-1]
+    return session
+
+
+def segmented(session):
+    return [event.result for event in session.poll() if isinstance(event, LesionSegmented)]
+
+
+def again(session, purpose=Purpose.REPEATED, lesion="Tumour 1", **changes):
+    ask = replace(Ask(lesion, purpose, SEED, 30.0, purpose is Purpose.REFINED), **changes)
+    session.look_again(ask, session.result)
+
+
+def test_quick_answer_asks_for_the_first_fold_alone_and_refining_for_all(with_answer):
+    assert with_answer.engine.jobs[0].quick
+    again(with_answer, Purpose.REFINED)
+    with_answer.poll()
+    job = with_answer.engine.jobs[1]
+    assert (job.quick, job.mirroring) == (False, True)
+
+
+def test_second_look_is_in_the_volume_of_the_first_whatever_is_current_now(with_answer, tiny_volume):
+    with_answer.use_volume(replace(tiny_volume, timestamp_s=tiny_volume.timestamp_s + 1))
+    again(with_answer, flip=(1,))
+    with_answer.poll()
+    assert with_answer.engine.jobs[1].flip == (1,)
+    with_answer.engine.finish()
+    result = segmented(with_answer)[0]
+    assert result.volume is tiny_volume
+    assert (result.request.purpose, result.request.flip) == (Purpose.REPEATED, (1,))
+
+
+def test_nobody_waits_for_the_background(with_answer):
+    again(with_answer)
+    with_answer.poll()
+    assert not with_answer.busy
+
+
+def test_what_a_user_asks_for_goes_first_and_the_background_begins_anew(with_answer):
+    again(with_answer)
+    with_answer.poll()
+    with_answer.segment("Tumour 2", OTHER_SEED)
+    assert with_answer.busy
+    with_answer.poll()
+    assert with_answer.engine.jobs[-1].seed_ras_mm == OTHER_SEED
+    with_answer.engine.finish()
+    assert [result.request.lesion for result in segmented(with_answer)] == ["Tumour 2"]
+    with_answer.poll()
+    with_answer.engine.finish()
+    result = segmented(with_answer)[0]
+    assert (result.request.lesion, result.request.purpose) == ("Tumour 1", Purpose.REPEATED)
+
+
+def test_crop_that_was_too_small_is_grown_before_the_background_runs(with_answer):
+    again(with_answer, lesion="Tumour 2")
+    again(with_answer, Purpose.GROWN, crop_size_mm=42.0)
+    assert with_answer.busy
+    with_answer.poll()
+    assert with_answer.engine.jobs[-1].crop_size_mm == 42.0
+
+
+def test_new_click_makes_all_of_its_lesion_void_and_leaves_the_others(with_answer):
+    again(with_answer)
+    again(with_answer, lesion="Tumour 2", seed_ras_mm=OTHER_SEED)
+    with_answer.poll()
+    with_answer.segment("Tumour 1", OTHER_SEED)
+    purposes = []
+    for _ in range(6):
+        purposes += [(r.request.lesion, r.request.purpose) for r in segmented(with_answer)]
+        if with_answer.engine.pending:
+            with_answer.engine.finish()
+    assert purposes == [("Tumour 1", Purpose.ANSWER), ("Tumour 2", Purpose.REPEATED)]
+
+
+def test_cancel_clears_the_background_without_a_word(with_answer):
+    again(with_answer)
+    again(with_answer)
+    with_answer.cancel()
+    assert not with_answer.poll()
+    assert with_answer.engine.pending is None
+
+
+def test_failure_and_progress_in_the_background_say_so(with_answer):
+    again(with_answer)
+    with_answer.poll()
+    with_answer.engine.fail("no memory")
+    again(with_answer)
+    failed = [event for event in with_answer.poll() if isinstance(event, LesionFailed)]
+    assert [(event.purpose, event.reason) for event in failed] == [(Purpose.REPEATED, "no memory")]
+    with_answer.poll()
+    with_answer.engine.finish()
+    progress = [event for event in with_answer.poll() if isinstance(event, LesionProgress)]
+    assert {event.purpose for event in progress} == {Purpose.REPEATED}
