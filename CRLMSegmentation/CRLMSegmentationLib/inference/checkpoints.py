@@ -43,8 +43,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelError: it is damaged, wants to run something, or holds what no network of nnU-Net holds.
     """
-    _check_container(path)
-    content = _load(path)
+    content = load_safely(path)
     try:
         axes = content.get("inference_allowed_mirroring_axes") or ()
         checkpoint = Checkpoint(
@@ -61,6 +60,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from error
     _check_weights(path.name, checkpoint.weights)
     return checkpoint
+
+
+def load_safely(path: Path) -> dict[str, Any]:
+    """All that is in a checkpoint, on the CPU.
+
+    Raises:
+        ModelError: it is damaged, or wants to run something.
+    """
+    _check_container(path)
+    return _load(path)
 
 
 def _text(value: object) -> str:

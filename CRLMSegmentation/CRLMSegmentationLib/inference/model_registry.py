@@ -92,6 +92,12 @@ def installed_models() -> list[InstalledModel]:
     return [replace(model, is_default=model.package is not None and model.key == default) for model in models]
 
 
+def is_shipped(package: ModelPackage) -> bool:
+    """Whether a model is one that came with the program, wherever it lies."""
+    shipped = [_installed(folder, shipped=True).package for folder in _folders_in(_shipped_folder())]
+    return any(model is not None and model.sha256 == package.sha256 for model in shipped)
+
+
 def find_model(wanted: Path | str | None = None) -> ModelPackage:
     """Load and verify a model.
 

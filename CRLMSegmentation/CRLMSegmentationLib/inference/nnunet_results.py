@@ -18,8 +18,25 @@ from .checkpoints import Checkpoint
 from .model_package import CONFIGURATION, DATASET, PLANS
 
 FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
-OWN_TRAINERS = ("BudgetTrainer",)
+OWN_TRAINERS = ("BudgetTrainer", "CRLMTrainer")
 """Trainers of `training`, which build the network of the plans."""
+
+
+def folder_of_results(folder: Path) -> Path:
+    """nnU-Net's folder of one configuration: the one named, or the only one that was trained in a dataset folder.
+
+    Raises:
+        ModelError: a dataset folder has none, or several; names them.
+    """
+    if (folder / PLANS).is_file() or not (folder / "results").is_dir():
+        return folder
+    trained = sorted({path.parent.parent for path in (folder / "results").glob("*/*/fold_*/checkpoint_*.pth")})
+    if not trained:
+        raise ModelError(f"nothing is trained in {folder} yet; train with: crlm-seg train {folder}")
+    if len(trained) > 1:
+        names = ", ".join(str(path) for path in trained)
+        raise ModelError(f"{len(trained)} configurations are trained in {folder}; name one of {names}")
+    return trained[0]
 
 
 def checkpoint_files(results: Path, folds: Sequence[str | int] | None, kind: str) -> dict[str, Path]:

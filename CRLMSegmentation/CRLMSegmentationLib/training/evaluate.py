@@ -8,8 +8,8 @@ from pathlib import Path
 from ..core.errors import CaseError
 from ..evaluation import statistics
 from ..evaluation.inputs import check_cases, table_of
-from ..evaluation.ledger import Ledger, Row
-from ..evaluation.lesions import header_of, measure_cases
+from ..evaluation.ledger import Row
+from ..evaluation.lesions import measure_model
 from ..evaluation.settings import Settings
 from ..inference.model_package import ModelPackage
 
@@ -20,7 +20,7 @@ def evaluate(package: ModelPackage, folders: Iterable[Path], settings: Settings 
     """Segment every lesion of every case from its recorded seed and compare with the truth.
 
     Returns:
-        A row for each lesion, see `evaluation.lesions.ROW_KEYS`.
+        A row for each lesion, see `evaluation.rows.ROW_KEYS`.
 
     Raises:
         CaseError: a case cannot be evaluated, or a lesion got no answer.
@@ -30,7 +30,7 @@ def evaluate(package: ModelPackage, folders: Iterable[Path], settings: Settings 
     if problems:
         raise CaseError(f"some cases cannot be evaluated:\n{table_of(problems)}")
     cases = [case for found, _ in checked for case in found]
-    rows, _ = measure_cases(package, cases, settings, Ledger(None, header_of(package, settings)))
+    rows = measure_model(package, cases, settings)
     for row in rows:
         if row["error"]:
             raise CaseError(f"{row['case_id']}, {row['lesion']}: {row['error']}")

@@ -2,34 +2,35 @@
 
     python -m CRLMSegmentationLib.training.recipe --work training-work --out Resources/Models/crlm-crop-phantom
 
-Simulates patients, crops them, lets nnU-Net plan, preprocess and train, packs the weights, and measures the
-model on other simulated patients. Steps whose results lie in the work folder are not done again.
+Simulates patients, prepares and trains as `crlm-seg prepare` and `crlm-seg train --preset quick` do, packs the
+weights, and measures the model on other simulated patients. Steps whose results lie in the work folder are not done
+again, and a training that was ended goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import re
-import sys
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ..core.cropping import CHANNELS
 from ..core.errors import CrlmError
-from ..environment import versions
-from ..inference.checkpoints import read_checkpoint
+from ..environment import devices, versions
+from ..evaluation.inputs import check_cases
 from ..inference.model_package import ModelPackage
 from ..inference.packing import About, pack_model
 from ..phantom.cases import PHANTOM_VERSION, write_cohort
-from .dataset import CROP_SIZE_MM, DATASET_NAME, prepare_dataset
+from .dataset import prepare_dataset
 from .evaluate import evaluate, summarise
-from .train import ITERATIONS_PER_EPOCH, plan_and_preprocess, train
+from .layout import PROGRESS
+from .manifest import Manifest
+from .preparation import Preparation
+from .presets import QUICK
+from .progress import read_progress
+from .train import Training, train_dataset
 
-NAME, VERSION = "crlm-crop-phantom", "2"
+NAME, VERSION = "crlm-crop-phantom", "3"
 INTENDED_USE = (
     "Shows that the whole path works, and is a start for a group's own training. Outlines one clicked lesion in "
     "a crop of a simulated intraoperative ultrasound volume of the liver."
@@ -38,19 +39,19 @@ STATEMENT = (
     "Trained on simulated data only; it has never seen a patient. Research software. Not a medical device; "
     "not for clinical use."
 )
+PRESET = QUICK
 TRAINING_SEED, HELD_OUT_SEED = 1, 2
-CROPS_PER_LESION, VALIDATION_SHARE = 2, 0.08
-RUN_FILE = "run.json"
-"""Beside the checkpoints: how long the training took, and on what."""
+CROPS_PER_LESION = 2
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of everything: training patients, held-out patients, minutes, where."""
+    """How much of everything. One of the folds is trained; the others of its patients validate it."""
 
     patients: int = 320
     held_out: int = 40
-    minutes: float = 97.0
+    folds: int = 12
+    epochs: int = 97
     device: str = "cpu"
     processes: int = 2
 
@@ -62,20 +63,21 @@ def run(recipe: Recipe, work: Path, out: Path) -> ModelPackage:
         CrlmError: the work folder holds the results of another recipe.
     """
     _check_same_recipe(recipe, work)
-    cases = write_cohort(work / "cases", TRAINING_SEED, range(recipe.patients), recipe.processes)
-    if not (work / "preprocessed" / DATASET_NAME / "splits_final.json").is_file():
-        prepare_dataset([c.folder for c in cases], work / "raw", CROPS_PER_LESION, VALIDATION_SHARE, TRAINING_SEED)
-        plan_and_preprocess(work, recipe.processes)
-    results = work / "results" / DATASET_NAME / "BudgetTrainer__nnUNetPlans__3d_fullres" / "fold_0"
-    if not (results / RUN_FILE).is_file():
-        started_s = time.monotonic()
-        train(work, recipe.minutes, recipe.device)
-        minutes = round((time.monotonic() - started_s) / 60, 1)
-        (results / RUN_FILE).write_text(json.dumps({"minutes": minutes, "hardware": _hardware(recipe.device)}))
-    package = pack(results, out, recipe, {})
+    write_cohort(work / "cases", TRAINING_SEED, range(recipe.patients), recipe.processes)
+    cases, problems = check_cases(work / "cases")
+    preparation = Preparation(
+        crops_per_lesion=CROPS_PER_LESION, folds=recipe.folds, seed=TRAINING_SEED, processes=recipe.processes
+    )
+    manifest = prepare_dataset(cases, work / "dataset", preparation, problems=problems, skip_bad=True)
+    training = Training(PRESET, epochs=recipe.epochs, seed=TRAINING_SEED, device=recipe.device, resume=True)
+    results = train_dataset(work / "dataset", replace(training, processes=recipe.processes))
+    about = _about(recipe, manifest, results)
+    package = pack_model(results, out, about, folds=[0], half=True)
     held_out = write_cohort(work / "held-out", HELD_OUT_SEED, range(recipe.held_out), recipe.processes)
-    rows = evaluate(package, [c.folder for c in held_out])
-    package = pack(results, out, recipe, summarise(rows))
+    rows = evaluate(package, [case.folder for case in held_out])
+    figures = {"phantom_seed": HELD_OUT_SEED, "patients": recipe.held_out, "figures": summarise(rows)}
+    about = replace(about, card={**about.card, "held_out": figures})
+    package = pack_model(results, out, about, folds=[0], half=True)
     (out / "held-out.json").write_text(json.dumps(rows, indent=1) + "\n")
     return package
 
@@ -89,50 +91,39 @@ def _check_same_recipe(recipe: Recipe, work: Path) -> None:
     path.write_text(json.dumps(wanted, indent=1) + "\n")
 
 
-def _hardware(device: str) -> str:
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.get_device_name()
-    names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else []
-    return f"{os.cpu_count()} cores of {names[0] if names else platform.machine()}"
-
-
-def pack(results: Path, out: Path, recipe: Recipe, held_out: dict) -> ModelPackage:
-    """Turn nnU-Net's result folder of one fold into a model package with its card."""
-    split = json.loads((results.parents[3] / "preprocessed" / DATASET_NAME / "splits_final.json").read_text())[0]
-    epochs = read_checkpoint(results / "checkpoint_final.pth").epochs
-    about = About(
+def _about(recipe: Recipe, manifest: Manifest, results: Path) -> About:
+    lines = read_progress(results / "fold_0" / PROGRESS)
+    split = manifest.splits[0]
+    trained_on: dict[str, Any] = {
+        "simulated": True,
+        "phantom_version": PHANTOM_VERSION,
+        "phantom_seed": TRAINING_SEED,
+        "patients": recipe.patients,
+        "crops": {name: len(crops) for name, crops in split.items()},
+        "cases": [case.sha256[:16] for case in manifest.cases],
+    }
+    card = {
+        "iterations": PRESET.iterations * len(lines),
+        "minutes": round(sum(line["seconds"] for line in lines) / 60, 1),
+        "hardware": devices()[-1 if recipe.device == "cpu" else 0],
+        "versions": versions(),
+    }
+    return About(
         name=NAME,
         version=VERSION,
-        crop_size_mm=CROP_SIZE_MM,
-        channels=CHANNELS,
         intended_use=INTENDED_USE,
         not_for_clinical_use=STATEMENT,
-        trained_on={
-            "simulated": True,
-            "phantom_version": PHANTOM_VERSION,
-            "phantom_seed": TRAINING_SEED,
-            "patients": recipe.patients,
-            "crops": {name: len(crops) for name, crops in split.items()},
-        },
-        card={
-            "iterations": ITERATIONS_PER_EPOCH * epochs,
-            **json.loads((results / RUN_FILE).read_text()),
-            "versions": versions(),
-            "held_out": {"phantom_seed": HELD_OUT_SEED, "patients": recipe.held_out, "figures": held_out},
-        },
+        trained_on=trained_on,
+        card=card,
     )
-    return pack_model(results.parent, out, about, folds=[0], half=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the shipped model anew on simulated patients.")
     parser.add_argument("--work", type=Path, default=Path("training-work"), help="folder for cases and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("Resources/Models") / NAME, help="model package to write")
-    for field in ("patients", "held_out", "processes"):
+    for field in ("patients", "held_out", "folds", "epochs", "processes"):
         parser.add_argument(f"--{field.replace('_', '-')}", type=int, default=getattr(Recipe, field))
-    parser.add_argument("--minutes", type=float, default=Recipe.minutes, help="of training")
     parser.add_argument("--device", choices=("cpu", "cuda"), default=Recipe.device)
     arguments = vars(parser.parse_args())
     work, out = arguments.pop("work"), arguments.pop("out")

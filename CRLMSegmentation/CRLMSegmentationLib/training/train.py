@@ -1,81 +1,232 @@
-"""nnU-Net's own planner, preprocessor and trainer on a dataset of crops, within a budget of minutes."""
+"""Train nnU-Net in a dataset folder that `crlm-seg prepare` has written: check, plan, then one process for each fold.
+
+What is done is not done again: the plan is kept, a fold that was ended goes on from its last checkpoint. A fold is
+`fold_process.train_fold`, a plain function over files that can be run on another machine.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import time
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from typing import Any
 
-from .dataset import DATASET_NAME
+import SimpleITK as sitk
 
-SMALL_PLAN = {"features_per_stage": [16, 32, 64, 128, 160], "patch_size": [48, 48, 48], "batch_size": 2}
-"""A 3D U-Net of 3.6 M parameters that two processor cores train in about 90 minutes."""
-CONFIGURATION = "3d_fullres"
-ITERATIONS_PER_EPOCH = 100
+from ..core.errors import CrlmError
+from ..core.hashing import sha256_of
+from .fold_process import FoldSettings, is_begun, is_finished
+from .launching import Running, Step, run_queue
+from .layout import LOG, Layout
+from .manifest import IMAGES, Manifest, verify_manifest
+from .presets import Preset, preset_named
+from .progress import FoldProgress, OnState
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is done, how much of it, and how much there is."""
+CHECKPOINTS = 4
+"""Of a fold at the same time, at most: latest, best, final, and one that is being written."""
+
+SLOW = "the preset {} is made for a GPU and takes weeks on this CPU; --preset quick takes about an hour"
 
 
-def plan_and_preprocess(work: Path, processes: int = 2) -> dict:
-    """Fingerprint, plan and preprocess `work/raw` into `work/preprocessed`; return the plans used.
+@dataclass(frozen=True)
+class Training:
+    """How to train.
 
-    nnU-Net plans; its network, patch and batch are then replaced by `SMALL_PLAN`.
+    Attributes:
+        preset: its name, see `presets`, or one that was made for the occasion.
+        folds: which of the dataset's; None for all.
+        epochs: None for as many as the preset has.
+        device: "auto", "cpu" or "cuda".
+        resume: go on with folds that were begun; without it they are refused.
+        validation: predict the validation images of each fold at its end, as nnU-Net does.
+        processes: to preprocess with.
     """
-    use_folders(work)
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
 
-    dataset = int(DATASET_NAME[7:10])
-    extract_fingerprints([dataset], num_processes=processes, check_dataset_integrity=True)
-    plan_experiments([dataset], gpu_memory_target_in_gb=8)
-    folder = work / "preprocessed" / DATASET_NAME
-    path = folder / "nnUNetPlans.json"
-    plans = json.loads(path.read_text())
-    plans["configurations"] = {CONFIGURATION: _shrink(plans["configurations"][CONFIGURATION])}
-    path.write_text(json.dumps(plans, indent=1))
-    preprocess([dataset], configurations=(CONFIGURATION,), num_processes=(processes,))
-    (folder / "splits_final.json").write_text((work / "raw" / DATASET_NAME / "splits.json").read_text())
-    return plans
+    preset: str | Preset = "standard"
+    folds: tuple[int, ...] | None = (0,)
+    epochs: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+    validation: bool = False
+    processes: int = 2
 
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.epochs < 1:
+            raise CrlmError(f"a training has 1 epoch or more, got {self.epochs}")
+        if self.seed < 0:
+            raise CrlmError(f"the seed must be 0 or more, got {self.seed}")
+        if self.folds is not None and not self.folds:
+            raise CrlmError("name a fold to train")
 
-def use_folders(work: Path) -> None:
-    """Point nnU-Net at the folders of this training; before nnunetv2 is imported."""
-    for name in ("raw", "preprocessed", "results"):
-        os.environ[f"nnUNet_{name}"] = str(work / name)
-        (work / name).mkdir(parents=True, exist_ok=True)
-
-
-def _shrink(configuration: dict) -> dict:
-    stages = len(SMALL_PLAN["features_per_stage"])
-    kwargs = configuration["architecture"]["arch_kwargs"]
-    kwargs |= {
-        "n_stages": stages,
-        "features_per_stage": SMALL_PLAN["features_per_stage"],
-        "kernel_sizes": [[3, 3, 3]] * stages,
-        "strides": [[1, 1, 1]] + [[2, 2, 2]] * (stages - 1),
-        "n_conv_per_stage": [2] * stages,
-        "n_conv_per_stage_decoder": [1] * (stages - 1),
-    }
-    return configuration | {k: SMALL_PLAN[k] for k in ("patch_size", "batch_size")}
+    @property
+    def preset_used(self) -> Preset:
+        return self.preset if isinstance(self.preset, Preset) else preset_named(self.preset)
 
 
-def train(work: Path, minutes: float, device: str = "cpu") -> Path:
-    """Train one fold for a number of minutes and return nnU-Net's result folder.
+def train_dataset(
+    dataset: Path,
+    training: Training = Training(),
+    on_progress: OnProgress = lambda name, done, total: None,
+    on_state: OnState = lambda state: None,
+    on_warning: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """Train folds of a prepared dataset, each in its own process; several GPUs train one each at a time.
 
-    The learning rate falls with the time spent, so that a slower machine ends with a finished, if
-    shorter, training.
+    Args:
+        on_progress: told "Planning" (0 of 1, 1 of 1), then "Fold N" with epochs.
+        on_state: told more of each fold, see `progress.FoldState`.
+
+    Returns:
+        nnU-Net's folder of the configuration, for `pack_model`.
+
+    Raises:
+        CrlmError: the dataset is not whole, a fold was begun before, there is no space or no such device, or a
+            process has failed; what was trained until then is kept.
     """
-    use_folders(work)
-    if device == "cpu":
-        os.environ["nnUNet_n_proc_DA"] = "0"
-    import torch
+    preset = training.preset_used
+    manifest = verify_manifest(dataset)
+    layout = Layout(dataset.resolve(), manifest.dataset_name)
+    wanted = _settings(layout, manifest, training, preset)
+    _check_folds(layout, wanted, training)
+    waiting = [fold for fold in wanted if not is_finished(layout.fold_of(preset, fold.fold))]
+    if waiting:
+        _check_space(layout, preset, len(waiting))
+        places = _plan(layout, preset, training, on_progress, on_warning)
+        _train_all(layout, waiting, places, on_progress, on_state)
+    return layout.results_of(preset)
 
-    from .trainer import BudgetTrainer
 
-    folder = work / "preprocessed" / DATASET_NAME
-    plans = json.loads((folder / "nnUNetPlans.json").read_text())
-    dataset = json.loads((folder / "dataset.json").read_text())
-    trainer = BudgetTrainer(plans | {"continue_training": False}, CONFIGURATION, 0, dataset, torch.device(device))
-    trainer.budget_s, trainer.started_s = 60 * minutes, time.monotonic()
-    trainer.num_iterations_per_epoch = ITERATIONS_PER_EPOCH
-    trainer.initialize()
-    trainer.run_training()
-    return Path(trainer.output_folder)
+def _settings(layout: Layout, manifest: Manifest, training: Training, preset: Preset) -> list[FoldSettings]:
+    count = len(layout.read_splits())
+    folds = range(count) if training.folds is None else sorted(set(training.folds))
+    unknown = [fold for fold in folds if not 0 <= fold < count]
+    if unknown:
+        raise CrlmError(f"{layout.root} has the folds 0 to {count - 1}, and no fold {', '.join(map(str, unknown))}")
+    kinds = {case.simulated for case in manifest.cases}
+    return [
+        FoldSettings(
+            fold=fold,
+            preset=preset,
+            epochs=training.epochs or preset.epochs,
+            seed=training.seed,
+            manifest=sha256_of(layout.manifest),
+            simulated=next(iter(kinds)) if len(kinds) == 1 else None,
+            title=f"{manifest.preparation['name']}, {preset.name}, fold {fold}",
+            validation=training.validation,
+        )
+        for fold in folds
+    ]
+
+
+def _check_folds(layout: Layout, wanted: Sequence[FoldSettings], training: Training) -> None:
+    """Refuse folds that were begun where nobody said to go on, or that were begun otherwise."""
+    problems = []
+    for settings in wanted:
+        folder = layout.fold_of(settings.preset, settings.fold)
+        if not is_begun(folder):
+            continue
+        state = "finished" if is_finished(folder) else "begun"
+        if not training.resume:
+            problems.append(f"fold {settings.fold} is {state} already")
+            continue
+        different = _differences(FoldSettings.read(folder), settings)
+        if different:
+            problems.append(f"fold {settings.fold} was {state} with {different}")
+    if problems and not training.resume:
+        raise CrlmError(
+            f"{'; '.join(problems)} in {layout.results_of(wanted[0].preset)}; go on there with --resume, or prepare "
+            "another folder to train anew"
+        )
+    if problems:
+        raise CrlmError(f"{'; '.join(problems)}; say the same to go on, or prepare another folder to train anew")
+
+
+def _differences(before: FoldSettings, now: FoldSettings) -> str:
+    told = [f"{name} {was}" for name in ("epochs", "seed") if (was := getattr(before, name)) != getattr(now, name)]
+    told += ["other settings of the preset"] if before.preset != now.preset else []
+    told += ["other images"] if before.manifest != now.manifest else []
+    return " and ".join(told)
+
+
+def _check_space(layout: Layout, preset: Preset, folds: int) -> None:
+    images = [] if layout.planned_mark(preset).is_file() else sorted((layout.raw / IMAGES).iterdir())
+    wanted_mb = _preprocessed_mb(images) + CHECKPOINTS * preset.checkpoint_mb * folds
+    free_mb = shutil.disk_usage(layout.root).free / 1e6
+    if free_mb < wanted_mb:
+        raise CrlmError(
+            f"{layout.root} has {free_mb / 1000:.1f} GB free, and about {wanted_mb / 1000:.1f} GB are needed; make "
+            "room, or move the dataset"
+        )
+
+
+def _preprocessed_mb(images: Sequence[Path]) -> float:
+    """nnU-Net keeps images as float32, little compressed; the first tells for all."""
+    if not images:
+        return 0.0
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(images[0]))
+    reader.ReadImageInformation()
+    return 4 * prod(reader.GetSize()) * len(images) / 1e6
+
+
+def _plan(
+    layout: Layout, preset: Preset, training: Training, on_progress: OnProgress, on_warning: Callable[[str], None]
+) -> list[str]:
+    """Have the dataset planned and preprocessed; the devices to train on: ["cpu"], or the numbers of the GPUs."""
+    arguments = [str(layout.root), "--preset", json.dumps(preset.as_json()), "--device", training.device]
+    arguments += ["--processes", str(training.processes)]
+    places: list[str] = []
+
+    def take(_: str, message: Mapping[str, Any]) -> None:
+        if message["type"] == "device":
+            places.extend(map(str, range(message["gpus"])) if message["device"] == "cuda" else ["cpu"])
+            slow = [SLOW.format(preset.name)] if places == ["cpu"] and not preset.small else []
+            for warning in [*message["warnings"], *slow]:
+                on_warning(warning)
+
+    def launch(what: str, _: str) -> Running:
+        return Step(what, "planning", arguments, layout.planning_log, {})
+
+    on_progress("Planning", 0, 1)
+    run_queue(["planning and preprocessing"], ["here"], launch, take)
+    on_progress("Planning", 1, 1)
+    return places
+
+
+def _train_all(
+    layout: Layout,
+    wanted: Sequence[FoldSettings],
+    places: Sequence[str],
+    on_progress: OnProgress,
+    on_state: OnState,
+) -> None:
+    followed = {settings.fold: FoldProgress(settings.fold) for settings in wanted}
+
+    def take(settings: FoldSettings, message: Mapping[str, Any]) -> None:
+        state = followed[settings.fold].take(message)
+        on_state(state)
+        if message["type"] != "step":
+            on_progress(f"Fold {state.fold}", state.epoch, state.epochs)
+
+    def launch(settings: FoldSettings, place: str) -> Running:
+        folder = layout.fold_of(settings.preset, settings.fold)
+        settings.write(folder)
+        device = "cpu" if place == "cpu" else "cuda"
+        environment = {} if place == "cpu" else {"CUDA_VISIBLE_DEVICES": _visible(place)}
+        arguments = [str(folder), "--device", device, "--child"]
+        return Step(f"the training of fold {settings.fold}", "fold_process", arguments, folder / LOG, environment)
+
+    run_queue(wanted, places, launch, take)
+
+
+def _visible(place: str) -> str:
+    """The GPU that this process sees under a number, as its children are to be told."""
+    mine = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return mine[int(place)] if mine else place

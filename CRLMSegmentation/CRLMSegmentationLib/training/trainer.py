@@ -1,61 +1,145 @@
-"""nnU-Net's trainer with an end by the clock. Imports torch and nnunetv2."""
+"""nnU-Net's trainer with a seed for every epoch and checkpoints that appear whole. Imports torch and nnunetv2.
+
+An epoch is drawn from (seed, fold, epoch) alone, so that a training that was ended and goes on gives the weights of
+one that was not: on the CPU, with nnU-Net's augmentation in the same process.
+"""
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from ..core.errors import CrlmError
+from ..inference.checkpoints import load_safely
+from .layout import LATEST, replacing
+from .presets import Preset
 
-class BudgetSpentSignal(Exception):  # noqa: N818  (no error)
-    """The time for training is over."""
+STEP_REPORT_S = 0.25
+NEVER = 1_000_000_000
 
 
-class BudgetTrainer(nnUNetTrainer):
-    """Trains until a time budget is spent, with AdamW, which gets farther than SGD in few steps.
+class CRLMTrainer(nnUNetTrainer):
+    """Attributes, to be set by `configure` before `initialize`:
 
-    Attributes:
-        budget_s: seconds to train.
-        started_s: `time.monotonic()` at the start.
+    preset: how it is trained.
+    seed: of all that is drawn.
+    on_step: called with epoch, iteration, iterations and loss.
+    on_epoch: called with a line of `progress.jsonl` after each epoch, before its checkpoint is written.
     """
 
-    budget_s = 3600.0
-    started_s = 0.0
+    preset: Preset
+    seed: int
+    on_step: Callable[[int, int, int, float], None]
+    on_epoch: Callable[[dict[str, Any]], None]
 
-    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict, device: torch.device) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.initial_lr = 1e-3
-        self.num_val_iterations_per_epoch = 8
-        self.num_epochs = 100_000
-        self.save_every = 5
-        self.oversample_foreground_percent = 0.5
+    def configure(
+        self,
+        preset: Preset,
+        epochs: int,
+        seed: int,
+        on_step: Callable[[int, int, int, float], None],
+        on_epoch: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self.preset, self.seed, self.on_step, self.on_epoch = preset, seed, on_step, on_epoch
+        self.num_epochs = epochs
+        self.num_iterations_per_epoch = preset.iterations
+        self.num_val_iterations_per_epoch = preset.validation_iterations
+        self.initial_lr = preset.learning_rate
+        self.oversample_foreground_percent = preset.oversample
+        self.save_every = NEVER  # we save, after nnU-Net has decided which epoch was the best
+        self.logger.plot_progress_png = lambda folder: None  # seconds for each epoch; we draw a curve now and then
+        self._saved_s = self._reported_s = time.monotonic()
+        self._iteration = 0
 
     def initialize(self) -> None:
+        self._seed_all(0)
         super().initialize()
-        if self.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        wanted = self.preset.bfloat16_on_cpu and self.device.type == "cpu"
+        if wanted and torch.ops.mkldnn._is_mkldnn_bf16_supported():
             self.network.forward = _in_bfloat16(self.network.forward)
 
     def configure_optimizers(self):
+        if self.preset.optimizer == "sgd":
+            return super().configure_optimizers()
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=1e-4)
-        return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: max(0.01, 1 - self.spent) ** 0.9)
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
-    @property
-    def spent(self) -> float:
-        """Share of the budget that is gone."""
-        return min(1.0, (time.monotonic() - self.started_s) / self.budget_s)
+    def go_on_from(self, path: Path) -> None:
+        """Take over the state of a training that was ended; nnU-Net's own way would run code from the file."""
+        content = load_safely(path)
+        getattr(self.network, "_orig_mod", self.network).load_state_dict(content["network_weights"])
+        self.optimizer.load_state_dict(content["optimizer_state"])
+        if self.grad_scaler is not None and content["grad_scaler_state"]:
+            self.grad_scaler.load_state_dict(content["grad_scaler_state"])
+        self.logger.load_checkpoint(content["logging"])
+        self._best_ema, self.current_epoch = content["_best_ema"], content["current_epoch"]
+
+    def on_epoch_start(self) -> None:
+        self._seed_all(self.current_epoch + 1)
+        self._iteration = 0
+        super().on_epoch_start()
+
+    def train_step(self, batch: dict) -> dict:
+        answer = super().train_step(batch)
+        self._iteration += 1
+        now_s = time.monotonic()
+        if now_s - self._reported_s >= STEP_REPORT_S:
+            self._reported_s = now_s
+            self.on_step(self.current_epoch, self._iteration, self.num_iterations_per_epoch, float(answer["loss"]))
+        return answer
+
+    def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
+        """A network of NaN learns no more, and must not take the place of a checkpoint that does."""
+        super().on_train_epoch_end(train_outputs)
+        if not all(bool(torch.isfinite(weights).all()) for weights in self.network.parameters()):
+            raise CrlmError(
+                f"in epoch {self.current_epoch + 1} the weights became NaN or infinite; look for images that are not "
+                "as they should be, or take another preset or seed"
+            )
 
     def on_epoch_end(self) -> None:
         super().on_epoch_end()
-        if self.spent >= 1:
-            raise BudgetSpentSignal
+        self.on_epoch(self._line())
+        if self.current_epoch < self.num_epochs and time.monotonic() - self._saved_s >= self.preset.save_after_s:
+            self.current_epoch -= 1  # nnU-Net has counted already, and counts once more when it saves
+            self.save_checkpoint(str(Path(self.output_folder) / LATEST))
+            self.current_epoch += 1
+            self._saved_s = time.monotonic()
 
-    def run_training(self) -> None:
-        try:
-            super().run_training()
-        except BudgetSpentSignal:
-            self.on_train_end()
+    def save_checkpoint(self, filename: str) -> None:
+        with replacing(Path(filename)) as unfinished:
+            super().save_checkpoint(str(unfinished))
+
+    def _line(self) -> dict[str, Any]:
+        """Of the epoch that has just ended, see `progress.EPOCH_KEYS`."""
+        logged = {name: values[-1] for name, values in self.logger.get_checkpoint().items()}
+        return {
+            "epoch": self.current_epoch - 1,
+            "train_loss": _number(logged["train_losses"]),
+            "val_loss": _number(logged["val_losses"]),
+            "dice": _number(logged["mean_fg_dice"]),
+            "lr": float(logged["lrs"]),
+            "seconds": round(logged["epoch_end_timestamps"] - logged["epoch_start_timestamps"], 2),
+        }
+
+    def _seed_all(self, number: int) -> None:
+        drawn = np.random.SeedSequence([self.seed, int(self.fold), number]).generate_state(1)[0]
+        random.seed(int(drawn))
+        np.random.seed(drawn)
+        torch.manual_seed(int(drawn))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _in_bfloat16(forward: Callable) -> Callable:
