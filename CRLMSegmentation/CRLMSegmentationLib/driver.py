@@ -7,7 +7,18 @@ import time
 from collections.abc import Callable, Container
 
 from .core.errors import LinkError, WorkerError
-from .session import Event, LesionFailed, LesionProgress, LesionResult, LesionSegmented, ModelReady, Refused, Session
+from .navigation.refinement import Purpose, Refinement
+from .session import (
+    Event,
+    LesionFailed,
+    LesionProgress,
+    LesionResult,
+    LesionSegmented,
+    ModelReady,
+    Refused,
+    Session,
+    ask_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +92,26 @@ def wait_for_lesion(session: Session, lesion: str, on_progress: OnProgress = lam
                 return event.result
             if isinstance(event, LesionFailed) and event.lesion in (lesion, None):
                 raise WorkerError(f"{lesion} was not segmented: {event.reason}")
+
+
+def settle(session: Session, refinement: Refinement, first: LesionResult) -> LesionResult:
+    """Drive all that follows a first answer, until there is nothing more to ask.
+
+    Returns:
+        The last outline of the lesion: that of the grown crop, refined; the shells are with `refinement`.
+
+    Raises:
+        WorkerError: one of the runs has no answer.
+    """
+    best = first
+    asks = refinement.take(ask_of(first.request), first.mask)
+    while asks:
+        session.look_again(asks.pop(0), first)
+        result = wait_for_lesion(session, first.request.lesion)
+        if result.request.purpose is not Purpose.REPEATED:
+            best = result
+        asks += refinement.take(ask_of(result.request), result.mask)
+    return best
 
 
 def _turn(session: Session) -> list[Event]:

@@ -12,6 +12,7 @@ import slicer
 from .core.metrics import compare
 from .environment import versions
 from .inference.model_package import ModelPackage
+from .navigation.surfaces import surface_of_mask
 from .report.schema import lesion_report
 from .scene.segmentations import lesion_surface
 from .session import LesionResult, ModelReady
@@ -65,7 +66,7 @@ def pictures_of(
     from .report.html import SLICES, VIEW_3D  # only who wants pictures needs jinja2 and matplotlib
     from .report.pictures import three_slices
     from .report.planes import Lesion as PicturedLesion
-    from .report.rendering import RenderingError, lesion_in_space, surface_of_mask
+    from .report.rendering import RenderingError, lesion_in_space
 
     lesion = PicturedLesion(
         result.volume, result.mask.mask, np.array(result.request.seed_ras_mm), result.request.crop_size_mm, truth

@@ -50,6 +50,13 @@ class SeedRequest:
     purpose: Purpose = Purpose.ANSWER
 
 
+def ask_of(request: SeedRequest) -> Ask:
+    """A request as the run of the network that it was."""
+    return Ask(
+        request.lesion, request.purpose, request.seed_ras_mm, request.crop_size_mm, request.mirroring, request.flip
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class LesionResult:
     """A segmented lesion and everything that tells where it came from.

@@ -6,7 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.report.html import METRIC_TEXTS, write_report
+from CRLMSegmentationLib.core.metrics import METRICS
+from CRLMSegmentationLib.report import page as report_page
+from CRLMSegmentationLib.report.html import write_report
+from CRLMSegmentationLib.report.metric_names import METRIC_NAMES
 from CRLMSegmentationLib.report.schema import TIMINGS
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
@@ -53,6 +56,28 @@ def page_of(tmp_path):
     return render
 
 
+def test_page_of_a_network_that_saw_everything_speaks_of_no_crop(lesion, report_of, page_of):
+    _, page = page_of(report_of(lesion))
+    assert "Crop around the seed 20 mm" in page.text
+    assert "In the corner: volume, and crop (dashed)." in page.text
+    _, page = page_of(report_of(replace(lesion, crop_size_mm=None), metrics_region="the whole volume"))
+    assert "The network saw the whole volume" in page.text
+    assert "Crop around" not in page.text
+    assert "In the corner: volume." in page.text
+    assert "over the crop" not in page.text
+
+
+def test_lesions_are_drawn_elsewhere_with_and_without_a_crop(lesion, report_of, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(report_page, "three_slices", lambda lesion: drawn.append(lesion) or PNG)
+    monkeypatch.setattr(report_page, "_view", lambda lesion: "not drawn")
+    lesions = [lesion, replace(lesion, crop_size_mm=None)]
+    entries = [report_of(shown, lesion=f"Tumour {number}") for number, shown in enumerate(lesions)]
+    report_page.save_input(tmp_path / "input.npz", entries, CARD, lesions)
+    report_page.write_page(tmp_path / "input.npz", tmp_path / "report.html")
+    assert [shown.crop_size_mm for shown in drawn] == [20.0, None]
+
+
 def test_page_says_what_was_found_with_what(lesion, report_of, page_of):
     report = report_of(lesion)
     _, page = page_of(report)
@@ -65,7 +90,7 @@ def test_page_says_what_was_found_with_what(lesion, report_of, page_of):
 
 def test_every_metric_and_timing_has_its_row(lesion, report_of, page_of):
     _, page = page_of(report_of(lesion, metrics_region="the crop of 20 mm"))
-    for name, _, _ in METRIC_TEXTS.values():
+    for name in (METRIC_NAMES[key].label for key in METRICS):
         assert name in page.text
     for name in TIMINGS:
         assert name.replace("_", " ") in page.text

@@ -9,11 +9,12 @@ import pytest
 import vtk
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.navigation.surfaces import surface_of_mask
 from CRLMSegmentationLib.report import actors, rendering
 from CRLMSegmentationLib.report.actors import rgb
-from CRLMSegmentationLib.report.pictures import PREDICTION_COLOUR, SEED_COLOUR, TRUTH_COLOUR, three_slices
+from CRLMSegmentationLib.report.pictures import CROP_COLOUR, PREDICTION_COLOUR, SEED_COLOUR, TRUTH_COLOUR, three_slices
 from CRLMSegmentationLib.report.planes import AXIAL, CORONAL, PLANES, SAGITTAL, field_of_view_mm, plane_pixels, sample
-from CRLMSegmentationLib.report.rendering import RenderingError, check_rendering, lesion_in_space, surface_of_mask
+from CRLMSegmentationLib.report.rendering import RenderingError, check_rendering, lesion_in_space
 from PIL import Image
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -81,6 +82,20 @@ def test_close_up_holds_prediction_truth_and_seed(any_lesion):
     far_seed = replace(any_lesion, seed_ras_mm=any_lesion.center_ras_mm + np.array([0, 16, 0]), crop_size_mm=80.0)
     assert field_of_view_mm(far_seed) / 2 > 16
     assert field_of_view_mm(replace(far_seed, crop_size_mm=30.0)) <= 1.1 * 30.0 + 1e-9
+
+
+def test_close_up_of_a_network_that_saw_everything_may_hold_the_whole_volume(any_lesion):
+    far_seed = replace(any_lesion, seed_ras_mm=any_lesion.center_ras_mm + np.array([0, 16, 0]), crop_size_mm=None)
+    assert field_of_view_mm(far_seed) / 2 > 16
+    far_seed = replace(far_seed, seed_ras_mm=far_seed.center_ras_mm + np.array([0, 1000, 0]))
+    assert field_of_view_mm(far_seed) < 100
+
+
+def test_slices_of_a_network_that_saw_everything_show_no_crop_box(lesion):
+    overviews = slice(300, None), slice(None)
+    with_box = _pixels(three_slices(replace(lesion, crop_size_mm=24.0), dpi=50))[overviews]
+    without = _pixels(three_slices(replace(lesion, crop_size_mm=None), dpi=50))[overviews]
+    assert _count(with_box, CROP_COLOUR) > _count(without, CROP_COLOUR)
 
 
 def test_slices_show_prediction_truth_and_seed_in_their_colours(lesion):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import vtk
+from vtk.util.numpy_support import numpy_to_vtk
 
 from ..core.errors import CrlmError
 
@@ -56,3 +57,28 @@ def _has_rim(surface: vtk.vtkPolyData) -> bool:
     edges.NonManifoldEdgesOff()
     edges.Update()
     return edges.GetOutput().GetNumberOfCells() > 0
+
+
+def surface_of_mask(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
+    """Smoothed surface of a mask (K, J, I) in the space of its matrix; for truth, which is not in the scene."""
+    image = vtk.vtkImageData()
+    padded = np.pad(mask.astype(np.uint8), 1)
+    image.SetDimensions(padded.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(padded.ravel(), deep=True))
+    nets = vtk.vtkSurfaceNets3D()
+    nets.SetInputData(image)
+    nets.SetValue(0, 1)
+    nets.Update()
+    place = np.array(ijk_to_ras, dtype=np.float64)
+    place[:3, 3] -= place[:3, :3].sum(axis=1)
+    return _transformed(nets.GetOutput(), place)
+
+
+def _transformed(surface: vtk.vtkPolyData, matrix: np.ndarray) -> vtk.vtkPolyData:
+    transform = vtk.vtkTransform()
+    transform.SetMatrix(matrix.ravel().tolist())
+    moved = vtk.vtkTransformPolyDataFilter()
+    moved.SetTransform(transform)
+    moved.SetInputData(surface)
+    moved.Update()
+    return moved.GetOutput()

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from ..core.volume import Volume
+from ..navigation.surfaces import surface_of_mask
 from .html import SLICES, VIEW_3D, write_report
 from .pictures import three_slices
 from .planes import Lesion
-from .rendering import RenderingError, lesion_in_space, surface_of_mask
+from .rendering import RenderingError, lesion_in_space
 
 
 def save_input(path: Path, entries: Sequence[dict], card: dict, lesions: Sequence[Lesion]) -> None:

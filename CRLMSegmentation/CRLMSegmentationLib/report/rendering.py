@@ -10,7 +10,7 @@ from io import BytesIO
 import numpy as np
 import vtk
 from PIL import Image
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.errors import CrlmError
 from .actors import box, cross, cube_corners, net, ras_axes, rgb, solid, wall
@@ -59,21 +59,6 @@ def lesion_in_space(lesion: Lesion, surface: vtk.vtkPolyData, truth_surface: vtk
     _add_map(window, lesion, surface)
     _add_axes(window)
     return _picture_of(window)
-
-
-def surface_of_mask(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
-    """Smoothed surface of a mask (K, J, I) in the space of its matrix; for truth, which is not in the scene."""
-    image = vtk.vtkImageData()
-    padded = np.pad(mask.astype(np.uint8), 1)
-    image.SetDimensions(padded.shape[::-1])
-    image.GetPointData().SetScalars(numpy_to_vtk(padded.ravel(), deep=True))
-    nets = vtk.vtkSurfaceNets3D()
-    nets.SetInputData(image)
-    nets.SetValue(0, 1)
-    nets.Update()
-    place = np.array(ijk_to_ras, dtype=np.float64)
-    place[:3, 3] -= place[:3, :3].sum(axis=1)
-    return _transformed(nets.GetOutput(), place)
 
 
 @lru_cache(maxsize=1)
@@ -202,13 +187,3 @@ def _picture_of(window: vtk.vtkRenderWindow) -> bytes:
     stream = BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).resize(SIZE_PIXELS, Image.Resampling.LANCZOS).save(stream, "PNG")
     return stream.getvalue()
-
-
-def _transformed(surface: vtk.vtkPolyData, matrix: np.ndarray) -> vtk.vtkPolyData:
-    transform = vtk.vtkTransform()
-    transform.SetMatrix(matrix.ravel().tolist())
-    moved = vtk.vtkTransformPolyDataFilter()
-    moved.SetTransform(transform)
-    moved.SetInputData(surface)
-    moved.Update()
-    return moved.GetOutput()
