@@ -9,7 +9,6 @@ No observers and no threads (in Slicer they starve): one QTimer drives `Room.tic
 
 import json
 import logging
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Callable, Optional
@@ -34,9 +33,8 @@ TICK_MS = 10
 REFRESH_TURNS = 10
 """The panel is redrawn every so many turns."""
 TIP_KEY, SEGMENT_KEY = "F9", "F10"
+MODEL_SETTING = "CRLMSegmentation/model"  # of the application: key of the model that was chosen last
 SAMPLES = ("phantom-hypoechoic", "phantom-isoechoic", "phantom-several")
-LIVE, RECORDED, IN_SCENE = 0, 1, 2
-"""Tabs of the source."""
 
 
 class CRLMSegmentation(ScriptedLoadableModule):
@@ -89,6 +87,7 @@ class CRLMSegmentationParameterNode:
 
     Attributes:
         cropSize: width of the cube around a seed, mm.
+        model: key of the model that was in use; the one to use is chosen in the application's settings.
     """
 
     host: Annotated[str, Default("127.0.0.1")]
@@ -98,6 +97,7 @@ class CRLMSegmentationParameterNode:
     volume: vtkMRMLScalarVolumeNode
     tool: vtkMRMLLinearTransformNode
     cropSize: Annotated[float, WithinRange(20.0, 400.0), Default(80.0)]
+    model: str
     autoSegment: Annotated[bool, Default(True)]
     mirroring: Annotated[bool, Default(False)]
     opacity: Annotated[float, WithinRange(0.0, 1.0), Default(0.8)]
@@ -160,6 +160,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.removeButton, self.onRemove),
             (ui.saveButton, self.onSave),
             (ui.shareButton, self.onShare),
+            (ui.importFileButton, self.onImportFile),
+            (ui.importFolderButton, self.onImportFolder),
+            (ui.importAgainButton, lambda *_: self._beginImport(self.logic.models.importing, True)),
+            (ui.cancelImportButton, self.onCancelImport),
             (ui.runPreflightButton, self.onPreflight),
             (ui.installButton, self.onInstall),
             (ui.copyLogButton, self.onCopyLog),
@@ -171,6 +175,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onVolumeChosen)
         ui.connectorSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onConnectorChosen)
         ui.followedComboBox.connect("activated(int)", self.onFollow)
+        ui.seedChannelCheckBox.connect("toggled(bool)", lambda *_: self._refresh())
+        ui.modelComboBox.connect("activated(int)", self.onModelChosen)
         ui.outputDirectoryButton.directoryChanged.connect(self.onOutputFolder)
         ui.lesionTable.cellChanged.connect(self.onLesionRenamed)
         ui.lesionTable.itemSelectionChanged.connect(self.onLesionSelected)
@@ -191,6 +197,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._isEntered = True
         self._useParameters()
         self._installShortcuts()
+        self.logic.models.refresh()
         self._startRoom()
         self._refresh()
 
@@ -203,7 +210,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The panel goes for good: at reload and at the end of Slicer."""
         self._removeShortcuts()
         if self.logic is not None:  # else setup has failed
-            self._endRoom()
+            self.onQuit()
             self._dropParameters()
             slicer.app.aboutToQuit.disconnect(self.onQuit)
         self.removeObservers()
@@ -214,6 +221,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         super().onReload()
 
     def onQuit(self):
+        self.logic.models.cancel_import()
         self._endRoom()
 
     def onSceneStartClose(self, caller=None, event=None):
@@ -237,7 +245,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._isImporting = False
         if self.logic.room is not None:
             self.logic.room.ledger.take_over_seeds()
-            self._timer.start()
+        self._tickIfNeeded()
         if self._isEntered:
             self._useParameters()
             self._startRoom()
@@ -257,6 +265,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is not None:
             self._parameters.disconnectGui(self._parametersTag)
         self._parameters, self._parametersTag = None, None
+        self._shown.pop("model", None)
 
     def _keepParameters(self):
         """Put the parameter node back if the user has deleted it: the settings in the panel are still in use."""
@@ -272,6 +281,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         elif room.crop_size_mm != ui.cropSizeSlider.value:
             ui.cropSizeSlider.value = room.crop_size_mm
         self._shown["cropSize"] = ui.cropSizeSlider.value
+        if self._parameters is not None and self._shown.get("model") is not room.session.model:
+            self._shown["model"] = room.session.model
+            recorded = self._parameters.model, self._parameters.cropSize
+            self._parameters.model, room.crop_size_mm = self.logic.library.beginning_of(room.session.model, *recorded)
         room.show_outlines(ui.opacitySlider.value, ui.outlineCheckBox.checked)
 
     # ---- the room
@@ -287,17 +300,24 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._shown = {}
             if self._parameters is None:  # after a reload the panel is shown without being entered
                 self._useParameters()
+            self._tellNotice()
             self.onVolumeChosen(self.ui.volumeSelector.currentNode() or self.logic.room.ledger.volume_of_outlines())
         self._timer.start()
         return self.logic.room
 
     def _endRoom(self):
-        if self._timer is not None:
-            self._timer.stop()
         self._preflight = None
         self.logic.closeRoom()
         self._shown = {}
+        self._tickIfNeeded()
         self._refresh()
+
+    def _tickIfNeeded(self):
+        """Tick while there is a room, or a model is being imported."""
+        if self.logic.room is not None or self.logic.models.is_importing:
+            self._timer.start()
+        elif self._timer is not None:
+            self._timer.stop()
 
     def _do(self, action: Callable) -> Any:
         """Do something with the room; an error is told, with its cause and the next action."""
@@ -311,13 +331,13 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return None
 
     def onTick(self):
+        self._lookAtImport()
         room = self.logic.room
-        if room is None:
-            return
         try:
-            self._keepParameters()
-            self._applyParameters(room)
-            self.logic.tick()
+            if room is not None:
+                self._keepParameters()
+                self._applyParameters(room)
+                self.logic.tick()
             self._shown["turnError"] = ""
         except Exception as error:  # one bad turn must not stop the tracking; a hundred a second are told once
             if self._shown.get("turnError") != str(error):
@@ -366,7 +386,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # ---- 2 seed
 
     def onPlace(self, *_args):
-        self._do(lambda room: self.logic.startPlacing())
+        self._do(lambda room: self.logic.library.start_placing(room))
 
     def onSeedAtTip(self, *_args):
         self._do(lambda room: room.add_seed_at_tip(self.ui.toolSelector.currentNode()))
@@ -396,7 +416,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._shown["cells"].pop((row, 0), None)  # what was typed may not be what it is called now
 
     def onCorrect(self, *_args):
-        self._do(lambda room: self.logic.correct(self.selectedLesion))
+        self._do(lambda room: self.logic.library.correct(room, self.selectedLesion))
 
     def onAgain(self, *_args):
         self._do(lambda room: room.segment([self.selectedLesion] if self.selectedLesion else None))
@@ -406,7 +426,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._do(lambda room: room.remove_seed(self.selectedLesion))
 
     def onSave(self, *_args):
-        folder = self._do(lambda room: self.logic.save(Path(self.ui.outputDirectoryButton.directory)))
+        folder = self._do(lambda room: self.logic.library.save(room, Path(self.ui.outputDirectoryButton.directory)))
         if folder is not None:
             slicer.util.showStatusMessage(_("Saved to {folder}").format(folder=folder), 10000)
             self._say(_("Saved to {folder}").format(folder=folder))
@@ -418,21 +438,83 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onOutputFolder(self, folder):
         self.ui.outputDirectoryButton.text = _("into {folder}").format(folder=Path(folder).name)
 
+    # ---- model
+
+    def onModelChosen(self, index):
+        self._useModel(self.ui.modelComboBox.itemData(index))
+        self._startRoom()
+
+    def onImportFile(self, *_args):
+        kinds = _("Models (*.zip);;All files (*)")
+        self._beginImport(qt.QFileDialog.getOpenFileName(self.parent, _("Import a model"), "", kinds))
+
+    def onImportFolder(self, *_args):
+        self._beginImport(qt.QFileDialog.getExistingDirectory(self.parent, _("Import a model")))
+
+    def onCancelImport(self, *_args):
+        self.logic.models.cancel_import()
+        self._tickIfNeeded()
+        self._refresh()
+
+    def _beginImport(self, path, hasSeedChannel=False):
+        if not path:
+            return
+        try:
+            self.logic.models.begin_import(Path(path), self.logic.library.slicers_python(), hasSeedChannel)
+        except Exception as error:
+            self._tell(error)
+        self.ui.seedChannelCheckBox.checked = False
+        self._tickIfNeeded()
+        self._refresh()
+
+    def _lookAtImport(self):
+        if not self.logic.models.is_importing:
+            return
+        try:
+            key = self.logic.models.look()
+            if key is not None:
+                self._say(_("{model} is installed.").format(model=key))
+                self._useModel(key)
+        except Exception as error:
+            self._tell(error)
+        self._tickIfNeeded()
+
+    def _useModel(self, key):
+        """Choose a model; the choice is kept for the next start."""
+        try:
+            if self.logic.models.use(key, self.logic.room, self.logic.makeEngine):
+                self._preflight = None
+                self._shown.pop("checks", None)
+                self.ui.preflightTable.setRowCount(0)
+            self._tellNotice()
+        except Exception as error:
+            self._tell(error)
+        self._shown.pop("choices", None)  # the box shows what was clicked, not what came of it
+        self._refresh()
+
+    def _tellNotice(self):
+        """What the user has to know of the model in use, once."""
+        notice, self.logic.models.notice = self.logic.models.notice, ""
+        if notice:
+            self.logic.note(notice)
+            self._say(notice)
+
     # ---- pre-flight, messages
 
     def onPreflight(self, *_args):
-        self._preflight = self._do(lambda room: self.logic.preflight(Path(self.ui.outputDirectoryButton.directory)))
-        if self.logic.missingPackages():
+        folder = Path(self.ui.outputDirectoryButton.directory)
+        self._preflight = self._do(lambda room: self.logic.library.Preflight(room, folder))
+        if self.logic.library.missing():
             self._say(_("Packages are missing; press Install."))
         self._refresh()
 
     def onInstall(self, *_args):
-        names = ", ".join(package.requirement for package in self.logic.missingPackages())
+        names = ", ".join(package.requirement for package in self.logic.library.missing())
         question = _("Install into 3D Slicer: {names}?\nIt takes some minutes, in which Slicer does not answer.")
         if not slicer.util.confirmYesNoDisplay(question.format(names=names)):
             return
         try:
-            self.logic.install(self._say)
+            self.logic.library.install_missing(self._say)
         except Exception as error:
             self._tell(error)
             return
@@ -441,7 +523,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.onPreflight()
 
     def onCopyLog(self, *_args):
-        slicer.app.clipboard().setText(self.logic.logText())
+        slicer.app.clipboard().setText("\n".join(self.logic.room.log) if self.logic.room else "")
 
     def _tell(self, error: Exception):
         """Show an error; what is not ours is logged with its traceback."""
@@ -451,7 +533,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _say(self, text: str):
         self.ui.messageLabel.setText(text)
-        self.ui.installButton.setVisible(bool(self.logic.missingPackages()))
+        self.ui.installButton.setVisible(bool(self.logic.library.missing()))
         self.ui.messageFrame.setVisible(True)
         slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
 
@@ -478,14 +560,15 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Redraw what has changed."""
         room = self.logic.room
         rows = room.ledger.rows() if room else []
-        for label, text in self.logic.texts.status_texts(room).items():
+        for label, text in self.logic.library.texts.status_texts(room).items():
             getattr(self.ui, label).setText(text)
         self._refreshSource(room)
         self._refreshSharing()
         self._refreshProgress(room, rows)
         self._refreshLesions(rows)
+        self._refreshModel(room)
         self._refreshPreflight()
-        problem = self.logic.texts.problem_text(room, self.logic.source)
+        problem = self.logic.library.texts.problem_text(room, self.logic.source)
         if problem and self._shown.get("problem") != problem:
             self._say(problem)
         self._shown["problem"] = problem
@@ -495,7 +578,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         connected = self.logic.source is not None and self.logic.source.is_network
         ui.connectButton.setText(_("Disconnect") if connected else _("Connect"))
         ui.liveButton.setEnabled(connected)
-        ui.liveButton.setText(self.logic.texts.live_text(self.logic.source))
+        ui.liveButton.setText(self.logic.library.texts.live_text(self.logic.source))
         ui.playButton.setText(_("Pause") if recording is not None and recording.is_playing else _("Play"))
         if recording is not None:
             wasBlocked = ui.positionSlider.blockSignals(True)  # only the user seeks
@@ -508,17 +591,15 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             ui.deviceList.clear()
             for device, kind in sorted(devices.items()):
                 ui.deviceList.addItem(f"{device}  ({kind})")
-            followed = room.session.followed_device if room else None
-            volumes = {name for name, kind in devices.items() if kind == "volume"} | ({followed} if followed else set())
+            volumes, followed = self.logic.library.texts.followable(room)
             ui.followedComboBox.clear()
             ui.followedComboBox.addItem(_("the newest volume"))
-            for device in sorted(volumes):  # the followed one also while it is silent
-                ui.followedComboBox.addItem(device)
-            ui.followedComboBox.setCurrentIndex(max(0, ui.followedComboBox.findText(followed)) if followed else 0)
+            ui.followedComboBox.addItems(volumes)
+            ui.followedComboBox.setCurrentIndex(1 + volumes.index(followed) if followed else 0)
 
     def _refreshSharing(self):
         publisher = self.logic.publisher
-        self.ui.shareButton.setText(self.logic.texts.share_text(publisher))
+        self.ui.shareButton.setText(self.logic.library.texts.share_text(publisher))
         self.ui.sharePortSpinBox.setEnabled(publisher is None or publisher.port is None)
 
     def _refreshProgress(self, room, rows):
@@ -528,10 +609,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         bar = self.ui.progressBar
         bar.setEnabled(busy)
         bar.maximum, bar.value = (max(1, running.total), running.done) if running else (1, 0)
-        bar.setFormat(self.logic.texts.progress_text(running, busy))
+        bar.setFormat(self.logic.library.texts.progress_text(running, busy))
 
     def _refreshLesions(self, rows):
-        table, cells = self.ui.lesionTable, self.logic.texts.lesion_cells(rows)
+        table, cells = self.ui.lesionTable, self.logic.library.texts.lesion_cells(rows)
         ui, lesions = self.ui, [row.lesion for row in rows]
         for button in (ui.correctButton, ui.againButton, ui.removeButton, ui.saveButton):
             button.setEnabled(bool(rows))
@@ -558,10 +639,29 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
         table.setItem(*place, item)
 
+    def _refreshModel(self, room):
+        view = self.logic.library.model_texts.model_view(room, self.logic.models, self.ui.seedChannelCheckBox.checked)
+        for setter, values in (("setText", view.texts), ("setVisible", view.visible), ("setEnabled", view.enabled)):
+            for name, value in values.items():
+                getattr(getattr(self.ui, name), setter)(value)
+        if self._shown.get("choices") != (view.choices, view.chosen):
+            self._shown["choices"] = view.choices, view.chosen
+            self._fillModels(view.choices, view.chosen)
+
+    def _fillModels(self, choices, chosen):
+        box = self.ui.modelComboBox
+        box.clear()
+        for index, (text, key, tip, isUsable) in enumerate(choices):
+            box.addItem(text, key)
+            box.setItemData(index, tip, qt.Qt.ToolTipRole)
+            if not isUsable:
+                box.setItemData(index, 0, qt.Qt.UserRole - 1)  # in this role Qt keeps the flags of an item
+        box.setCurrentIndex(box.findData(chosen))
+
     def _refreshPreflight(self):
         if self._preflight is None:
             return
-        cells = self.logic.texts.check_cells(self._preflight.checks())
+        cells = self.logic.library.texts.check_cells(self._preflight.checks())
         if cells == self._shown.get("checks"):
             return
         self._shown["checks"] = cells
@@ -587,29 +687,21 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, makeEngine: Optional[Callable] = None):
         super().__init__()
-        self.makeEngine = makeEngine or self._makeWorker
+        self.makeEngine = makeEngine or (lambda model: self.library.make_worker(model))
         self.room: Any = None
         self.source: Any = None
         self.publisher: Any = None
+        self._models: Any = None
 
     def getParameterNode(self):
         return CRLMSegmentationParameterNode(super().getParameterNode())
 
     # ---- the room
 
-    def openRoom(self, modelFolder: Optional[Path] = None):
-        """Load the model's description and start its worker."""
-        from CRLMSegmentationLib.core import i18n
-        from CRLMSegmentationLib.inference.model_package import model_or_default
-        from CRLMSegmentationLib.room.publishing import Publisher
-        from CRLMSegmentationLib.room.room import Room
-        from CRLMSegmentationLib.room.source import Source
-        from CRLMSegmentationLib.session import Session
-
-        i18n.translator = lambda text: translate("CRLMSegmentation", text)
-        model = model_or_default(modelFolder)
-        self.room = Room(slicer.mrmlScene, Session(self.makeEngine(model), model), self.pythonExecutable())
-        self.source, self.publisher = Source(self.room), Publisher(self.room)
+    def openRoom(self, model: Optional[Path] = None):
+        """Load a model's description and start its worker; by default, of the model that was chosen last."""
+        self.room = self.library.open_room(self.models, self.makeEngine, model)
+        self.source, self.publisher = self.library.Source(self.room), self.library.Publisher(self.room)
 
     def closeRoom(self):
         """End the links and the worker with everything they have started."""
@@ -628,27 +720,23 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         if self.room.volume.node is not None and self.room.volume.node is not before:
             slicer.util.setSliceViewerLayers(background=self.room.volume.node, fit=True)
 
-    @staticmethod
-    def pythonExecutable() -> str:
-        """The interpreter that runs Slicer's packages; Slicer's own is hidden inside the application.
+    @property
+    def library(self):
+        """What the panel calls, see `CRLMSegmentationLib.room.panel`; imported when it is first needed."""
+        from CRLMSegmentationLib.core import i18n
+        from CRLMSegmentationLib.room import panel
 
-        Raises:
-            RuntimeError: there is none.
-        """
-        beside = (
-            Path(slicer.app.slicerHome) / "bin" / ("PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer")
-        )
-        found = shutil.which("PythonSlicer") or (str(beside) if beside.is_file() else sys.executable)
-        if not found:
-            raise RuntimeError(
-                _("PythonSlicer was not found beside {home}; install Slicer again").format(home=slicer.app.slicerHome)
-            )
-        return found
+        i18n.translator = lambda text: translate("CRLMSegmentation", text)
+        return panel
 
-    def _makeWorker(self, model):
-        from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
-
-        return WorkerEngine(model, python=self.pythonExecutable())
+    @property
+    def models(self):
+        """Which can be chosen and which is, see `CRLMSegmentationLib.room.models.Models`."""
+        if self._models is None:
+            settings = qt.QSettings()
+            chosen = str(settings.value(MODEL_SETTING) or "")
+            self._models = self.library.Models(chosen, lambda key: settings.setValue(MODEL_SETTING, key))
+        return self._models
 
     # ---- source, seeds and results
 
@@ -656,61 +744,6 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
     def recording(self):
         """The recorded case that is played, or None."""
         return self.source.recording if self.source is not None else None
-
-    def startPlacing(self):
-        """Let the user click the next seed into the views; one that was not placed yet is used first."""
-        from CRLMSegmentationLib.scene.seeds import seed_nodes, seed_of
-
-        waiting = [node for node in seed_nodes(slicer.mrmlScene).values() if seed_of(node) is None]
-        node = waiting[0] if waiting else self.room.add_seed()
-        selection = slicer.app.applicationLogic().GetSelectionNode()
-        selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
-        selection.SetActivePlaceNodeID(node.GetID())
-        interaction = slicer.app.applicationLogic().GetInteractionNode()
-        interaction.SetPlaceModePersistence(0)
-        interaction.SetCurrentInteractionMode(interaction.Place)
-
-    def correct(self, lesion: Optional[str]):
-        """Open the Segment Editor on a lesion.
-
-        Raises:
-            SeedError: it has no outline yet.
-        """
-        from CRLMSegmentationLib.core.errors import SeedError
-
-        node = self.room.ledger.segmentation_node
-        if node is None or lesion is None or node.GetSegmentation().GetSegment(lesion) is None:
-            raise SeedError(_("there is no outline to correct; segment the lesion first"))
-        slicer.util.selectModule("SegmentEditor")
-        editor = slicer.util.getModuleWidget("SegmentEditor").editor
-        editor.setSegmentationNode(node)
-        editor.setSourceVolumeNode(self.room.volume.node)
-        editor.setCurrentSegmentID(lesion)
-
-    def save(self, folder: Path) -> Path:
-        """Save scene, outlines and report into a new folder; returns it."""
-        from CRLMSegmentationLib.room.saving import save
-
-        return save(self.room, folder)
-
-    def preflight(self, folder: Path):
-        """Begin the checks before the incision; the card fills while `tick` goes on."""
-        from CRLMSegmentationLib.room.preflight import Preflight
-
-        return Preflight(self.room, folder)
-
-    # ---- installation
-
-    def missingPackages(self) -> list:
-        from CRLMSegmentationLib.dependencies import missing
-
-        return missing()
-
-    def install(self, say: Callable[[str], None]):
-        """Install what is missing, after the user has agreed."""
-        from CRLMSegmentationLib.room.installing import install_missing
-
-        install_missing(say)
 
     # ---- texts
 
@@ -724,21 +757,10 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         if self.room is not None:
             self.room.note(text)
 
-    def logText(self) -> str:
-        return "\n".join(self.room.log) if self.room is not None else ""
-
-    @property
-    def texts(self):
-        """What the panel says, see `CRLMSegmentationLib.room.texts`."""
-        from CRLMSegmentationLib.room import texts
-
-        return texts
-
 
 class CRLMSegmentationTest(ScriptedLoadableModuleTest):
     """Plays a shipped case, drops its seed, and checks the outline against the truth. Needs torch and nnunetv2."""
 
-    PATIENCE_S = 180.0
     LEAST_DICE = 0.7
 
     def runTest(self):
@@ -746,30 +768,8 @@ class CRLMSegmentationTest(ScriptedLoadableModuleTest):
         self.test_recordedCaseBecomesAnOutline()
 
     def test_recordedCaseBecomesAnOutline(self):
-        import time
+        from CRLMSegmentationLib.room.self_test import dice_of_sample
 
-        from CRLMSegmentationLib.core.case import load_case
-        from CRLMSegmentationLib.core.resources import resource_path
-
-        case = load_case(resource_path("SampleCases", SAMPLES[0]))
-        lesion = case.lesions[0]
-        logic = CRLMSegmentationLogic()
-        logic.openRoom()
-        try:
-            logic.source.play_or_pause(case.folder, 20.0)
-            room, end_s = logic.room, time.monotonic() + self.PATIENCE_S
-            while not (room.ledger.rows() and room.ledger.rows()[0].is_current):
-                logic.tick()
-                if room.volume.node is not None and not room.ledger.rows():
-                    room.add_seed(lesion.seed_ras_mm)
-                if time.monotonic() > end_s or room.engine_problem:
-                    self.fail(room.engine_problem or f"no outline within {self.PATIENCE_S:.0f} s")
-                slicer.app.processEvents()
-                time.sleep(0.005)
-            result = room.ledger.entries[lesion.name].found.result
-            truth = case.truth_of(lesion, result.volume)
-            dice = 2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum())
-            assert dice > self.LEAST_DICE, f"Dice {dice:.2f}"
-            self.delayDisplay(f"Simulated case: Dice {dice:.2f}")
-        finally:
-            logic.closeRoom()
+        dice = dice_of_sample(CRLMSegmentationLogic(), slicer.app.processEvents)
+        assert dice > self.LEAST_DICE, f"Dice {dice:.2f}"
+        self.delayDisplay(f"Simulated case: Dice {dice:.2f}")

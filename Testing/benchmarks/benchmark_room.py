@@ -109,7 +109,7 @@ def main() -> None:
             rows.append(measure(bench, link, volumes, seed))
     bench.offer(False)
     room.close()
-    print(f"longest turn in ms, median of {runs}; 27 MB, {room.last_ready.device}")
+    print(f"longest turn in ms, median of {runs}; 27 MB, {room.ready.device}")
     print(f"  {'':24} {'alone':>8} {'offered':>8} {'ratio':>6}")
     for name in found[False][0]:
         alone, offered = (1000 * statistics.median(row[name] for row in rows[1:]) for rows in found.values())

@@ -122,12 +122,12 @@ def test_transforms_of_one_turn_are_shown_once_and_the_rate_is_known(room, link,
         room.tick()
         clock.now_s += 0.1
     assert len(nodes_of_class(room.scene, "vtkMRMLLinearTransformNode")) == 1
-    assert room.messages_per_s == pytest.approx(60, rel=0.1)
-    assert room.message_age_s == pytest.approx(0.1)
+    assert room.arrivals.per_s == pytest.approx(60, rel=0.1)
+    assert room.arrivals.age_s == pytest.approx(0.1)
     clock.now_s += 10
     room.tick()
-    assert room.messages_per_s == 0
-    assert room.message_age_s == pytest.approx(10.1)
+    assert room.arrivals.per_s == 0
+    assert room.arrivals.age_s == pytest.approx(10.1)
 
 
 def test_several_lesions_keep_apart(with_volume, engine):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from copy import copy
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, PointMessage, PolyDa
 from CRLMSegmentationLib.room.publishing import Publisher
 from CRLMSegmentationLib.sharing import POINTS, SEGMENTATION, STATE, device_of
 from room_helpers import SEED, answer, paint
+from stub_engine import StubEngine
 
 
 class Peer:
@@ -126,3 +128,13 @@ def test_port_that_is_taken_is_told(publisher, with_volume):
     with pytest.raises(LinkError, match="in use"):
         other.start(publisher.port)
     assert other.port is None
+
+
+def test_outline_of_a_model_that_is_no_longer_in_use_says_so(with_volume, peer, model):
+    peer.wait(lambda got: STATE in got)
+    assert peer.state()["lesions"][0]["warnings"] == []
+    other = copy(model)
+    other.name, other.sha256 = "other", "1" * 64
+    with_volume.use_model(StubEngine(), other)
+    peer.wait(lambda got: peer.state()["lesions"][0]["warnings"])
+    assert peer.state()["lesions"][0]["warnings"] == ["made with another model: stub 00000000"]

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.errors import SeedError
+from CRLMSegmentationLib.core.errors import ModelError, SeedError
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.link import LinkState
@@ -205,6 +205,40 @@ def test_failure_of_the_engine_is_told_for_the_lesion_and_for_itself(session, en
     session.poll()
     engine.events += [Failed(engine.pending, "the worker was killed"), Failed(None, "gave up")]
     assert session.poll() == [LesionFailed("Tumour 1", "the worker was killed"), LesionFailed(None, "gave up")]
+
+
+def test_model_of_whole_volumes_is_sent_the_whole_volume_and_no_size(engine, model, tiny_volume):
+    model.region = "volume"
+    session = Session(engine, model)
+    session.use_volume(tiny_volume)
+    request = session.segment("Tumour 1", SEED)
+    assert request.crop_size_mm is None
+    result = of_kind(answer(session, engine), LesionSegmented)[0].result
+    (job,) = engine.jobs
+    assert job.volume is tiny_volume
+    assert job.crop_size_mm is None
+    truth = tiny_volume.array < 80
+    assert 2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum()) > 0.95
+    assert result.mask.in_crop.all()
+
+
+def test_crop_size_for_a_model_of_whole_volumes_is_refused(engine, model, tiny_volume):
+    model.region = "volume"
+    session = Session(engine, model)
+    session.use_volume(tiny_volume)
+    with pytest.raises(ModelError, match="stub is shown the whole volume, so there is no crop to choose"):
+        session.segment("Tumour 1", SEED, 40.0)
+    assert not session.busy
+
+
+def test_volume_too_large_to_be_shown_whole_fails_before_it_is_sent(engine, model):
+    model.region, model.spacing_mm = "volume", 0.05
+    session = Session(engine, model)
+    session.use_volume(Volume(np.full((40, 40, 40), 200, np.uint8), np.eye(4)))
+    session.segment("Tumour 1", SEED)
+    (failed,) = of_kind(session.poll(), LesionFailed)
+    assert "800 x 800 x 800 voxels, too many" in failed.reason
+    assert not engine.jobs
 
 
 def test_seed_without_volume_or_outside_is_refused_at_once(session, tiny_volume):

@@ -151,12 +151,12 @@ def test_every_node_removed_one_after_the_other_does_no_harm(with_result):
 
 def test_model_that_is_missing_is_told_and_the_panel_stays(host, monkeypatch):
     from CRLMSegmentationLib.core.errors import CrlmError
-    from CRLMSegmentationLib.inference import model_package
+    from CRLMSegmentationLib.room import models
 
-    def fail(_folder):
+    def fail():
         raise CrlmError("the model is missing; install the extension again")
 
-    monkeypatch.setattr(model_package, "model_or_default", fail)
+    monkeypatch.setattr(models, "find_model", fail)
     opened = Panel(host)
     assert opened.message == "the model is missing; install the extension again"
     assert opened.text("modelLabel") == "● No model loaded"

@@ -157,6 +157,33 @@ def test_card_is_filled_and_the_known_answer_green(panel):
     assert panel.table() == []
 
 
+def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tmp_path, monkeypatch):
+    """Weights of its own: the shipped ones, a little shrunk."""
+    from CRLMSegmentationLib.inference.model_package import write_model_package
+
+    shipped = running.room.session.model
+    weights = {0: {name: value * 0.999 for name, value in shipped.weights(0).items()}}
+    said = {"name": "shrunk", "version": "1", "channels": list(shipped.channels), "trained_on": {"simulated": True}}
+    said |= {"crop_size_mm": 60, "spacing_mm": shipped.spacing_mm, "intended_use": "this test"}
+    write_model_package(tmp_path / "shrunk", shipped.plans(), shipped.dataset(), weights, said)
+    monkeypatch.setenv("CRLM_MODELS", str(tmp_path))
+    pid = running.room.session.engine.worker_pid
+    started_s = time.monotonic()
+    running.widget._useModel("shrunk@1")
+    took_s = time.monotonic() - started_s
+    print(f"the panel was back after {took_s:.2f} s")
+    assert took_s < 2.0
+    assert not worker_runs(pid)
+    assert running.message.startswith("Tumour 1: cancelled")
+    running.turns()
+    assert running.text("workerLabel") == "● Loading the model"
+    running.press("applyButton")
+    running.wait(lambda: "up to date" in running.cell(STATE), PATIENCE_S)
+    assert running.room.ledger.entries["Tumour 1"].found.model_name == "shrunk"
+    running.widget._useModel("crlm-crop-phantom@2")
+    assert "made with another model: shrunk" in running.room.ledger.rows()[0].warnings[0]
+
+
 def test_closing_the_scene_during_inference_ends_the_process(running):
     pid = running.room.session.engine.worker_pid
     running.host.close_scene()

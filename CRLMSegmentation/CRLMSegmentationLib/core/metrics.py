@@ -163,7 +163,7 @@ def roc_curves(truth: np.ndarray, probability: np.ndarray, in_crop: np.ndarray) 
 
 
 def roc_curve_of(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> list[float] | None:
-    """One curve of `roc_curves`; a straight line between thresholds, as its area takes it to be; where it steps up, the top."""
+    """One curve of `roc_curves`: straight between thresholds, as for its area; where it steps up, the top."""
     from sklearn.metrics import roc_curve
 
     if truth.all() or not truth.any():

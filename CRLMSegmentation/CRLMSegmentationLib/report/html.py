@@ -12,22 +12,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..core.metrics import METRICS
+from .metric_names import METRIC_NAMES, MISSING
 from .schema import TIMINGS, as_list, check_report
 
-MISSING = "—"
 SLICES = "slices"
 VIEW_3D = "view3d"
 NOT_DRAWN = "it was not drawn"
-METRIC_TEXTS = {
-    "dice": ("Dice", "{:.3f}", "overlap of prediction and truth: 1 identical, 0 apart"),
-    "hausdorff_mm": ("Hausdorff distance", "{:.1f} mm", "the largest distance between the two surfaces"),
-    "hausdorff95_mm": ("Hausdorff 95 %", "{:.1f} mm", "95 % of the surfaces lie closer than this"),
-    "rvd": ("Relative volume", "{:+.1%}", "predicted volume against the true one: minus is too small"),
-    "recall": ("Recall", "{:.3f}", "share of the true tumour that was found"),
-    "precision": ("Precision", "{:.3f}", "share of the prediction that is tumour"),
-    "auc_hard": ("ROC area, mask", "{:.3f}", "area under the curve of the yes-or-no mask, over {region}"),
-    "auc_probability": ("ROC area, probability", "{:.3f}", "the same from the network's probabilities, over {region}"),
-}
 TIMING_NAMES = {"seed_to_overlay": "seed to overlay", "cold_start": "cold start, once"}
 
 
@@ -62,6 +53,7 @@ def write_report(
             lesions=[_lesion(entry, pictures, number) for number, entry in enumerate(reports, 1)],
             simulated=any(entry.get("simulated") for entry in reports),
             any_truth=any(entry["metrics"] for entry in reports),
+            models={entry["model"]["sha256"]: entry["model"] for entry in reports}.values(),
             model_card=model_card,
             style=Markup((Path(__file__).parent / "style.css").read_text("utf-8")),
         )
@@ -117,12 +109,13 @@ def _image(picture: bytes | str, about: str) -> dict[str, Any]:
 
 
 def _agreement(metrics: Mapping[str, float | None] | None, region: str) -> list[dict[str, str]]:
-    rows = []
-    for key, (name, pattern, about) in METRIC_TEXTS.items() if metrics else ():
-        value = metrics[key]
-        text = MISSING if _is_missing(value) else pattern.format(value)
-        rows.append({"name": name, "text": text, "about": about.format(region=region)})
-    return rows
+    if not metrics:
+        return []
+    names = [(METRIC_NAMES[key], metrics[key]) for key in METRICS]
+    return [
+        {"name": name.label, "text": name.text(value), "about": name.about.format(region=region)}
+        for name, value in names
+    ]
 
 
 def _times(timings_s: Mapping[str, float | None]) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ class LesionLedger:
     Attributes:
         entries: of each lesion that has a seed node.
         active_lesion: the one whose seed was touched last.
+        model_sha256: of the model in use; outlines of others say so.
         stale: lesions whose outline belongs to another volume or seed than what is shown now.
     """
 
@@ -33,6 +34,7 @@ class LesionLedger:
         self._scene, self._volume, self._clock = scene, volume, clock
         self.entries: dict[str, LesionEntry] = {}
         self.active_lesion: str | None = None
+        self.model_sha256 = ""
         self.stale: set[str] = set()
         self._histories: dict[str, History] = {}
 
@@ -50,9 +52,9 @@ class LesionLedger:
 
     def rows(self) -> list[LesionRow]:
         """The lesions in the order in which their seeds were made."""
-        now_s = self._clock()
+        now_s, entries = self._clock(), self.entries
         return [
-            row_of(lesion, node, self.entries.get(lesion, LesionEntry()), lesion in self.stale, now_s)
+            row_of(lesion, node, entries.get(lesion, LesionEntry()), lesion in self.stale, now_s, self.model_sha256)
             for lesion, node in seed_nodes(self._scene).items()
         ]
 

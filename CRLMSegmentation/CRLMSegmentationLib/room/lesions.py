@@ -8,9 +8,12 @@ from enum import Enum
 import numpy as np
 import slicer
 
+from ..core.i18n import tr as _
 from ..core.postprocessing import measure
 from ..scene.masks import fingerprint, mask_of_segment
 from ..scene.seeds import shown_colour
+from ..scene.segmentations import MODEL, MODEL_NAME
+from ..scene.staleness import tag_of
 from ..session import LesionResult
 
 CORRECTED = "corrected by hand"
@@ -38,6 +41,7 @@ class Found:
         fingerprint: of the outline, see `scene.masks.fingerprint`.
         changed_at: modification time of the segment's voxels (VTK's counter) when the outline was measured.
         corrected: a user has changed the outline since.
+        model_sha256, model_name: which model has found it; empty where that was not written down.
     """
 
     result: LesionResult | None
@@ -48,6 +52,8 @@ class Found:
     fingerprint: str
     changed_at: int
     corrected: bool = False
+    model_sha256: str = ""
+    model_name: str = ""
 
 
 @dataclass(eq=False)
@@ -117,6 +123,7 @@ def outline_of(
 ) -> Found:
     """Measure a lesion as it stands in the scene."""
     mask, ijk_to_ras = mask_of_segment(node, lesion)
+    segment = node.GetSegmentation().GetSegment(lesion)
     volume_ml, diameters_mm = measure(mask, ijk_to_ras)
     return Found(
         result,
@@ -127,6 +134,8 @@ def outline_of(
         fingerprint(mask, ijk_to_ras),
         voxels_changed_at(node, lesion),
         corrected,
+        tag_of(segment, MODEL) or "",
+        tag_of(segment, MODEL_NAME) or "",
     )
 
 
@@ -137,8 +146,14 @@ def voxels_changed_at(node: slicer.vtkMRMLSegmentationNode, lesion: str) -> int:
 
 
 def row_of(
-    lesion: str, seed_node: slicer.vtkMRMLMarkupsFiducialNode, entry: LesionEntry, is_stale: bool, now_s: float
+    lesion: str,
+    seed_node: slicer.vtkMRMLMarkupsFiducialNode,
+    entry: LesionEntry,
+    is_stale: bool,
+    now_s: float,
+    model_sha256: str,
 ) -> LesionRow:
+    """A lesion's line in the table, while the model of that hash is in use."""
     found = entry.found
     arrived_s = found.volume_arrived_s if found else None
     busy = entry.state in (LesionState.WAITING, LesionState.RUNNING)
@@ -152,13 +167,21 @@ def row_of(
         diameters_mm=found.diameters_mm if found else None,
         seconds=found.seconds if found else None,
         volume_age_s=None if arrived_s is None else now_s - arrived_s,
-        warnings=_warnings_of(found),
+        warnings=(*_of_another_model(found, model_sha256), *_warnings_of(found)),
         reason=entry.reason,
         stage=entry.stage,
         done=entry.done,
         total=entry.total,
         elapsed_s=now_s - entry.asked_at_s if busy else 0.0,
     )
+
+
+def _of_another_model(found: Found | None, model_sha256: str) -> tuple[str, ...]:
+    """An outline stays that of its volume when another model is chosen, but says which model has made it."""
+    if found is None or found.model_sha256 in ("", model_sha256):
+        return ()
+    name = f"{found.model_name} {found.model_sha256[:8]}".lstrip()
+    return (_("made with another model: {name}").format(name=name),)
 
 
 def _warnings_of(found: Found | None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from ..core.resources import resource_path
 from ..dependencies import PACKAGES
 from ..igtl.link import LinkState
 from ..inference.model_package import load_model_package
+from ..inference.model_registry import is_shipped
 from ..replay.recorded_link import RecordedLink
 from .room import Room
 
@@ -63,6 +64,7 @@ class Preflight:
     def __init__(self, room: Room, folder: Path, sample: Path | None = None) -> None:
         self._room, self._folder = room, folder
         self._sample: Case | None = None
+        self._is_shipped = is_shipped(room.session.model)
         self._at_once = [_packages(), _model(room), _memory(), _disk(folder), _link(room)]
         room.known_answer, room.known_answer_problem = None, ""
         try:
@@ -109,13 +111,17 @@ class Preflight:
             return Check(name, Level.RED, problem, _("Do not rely on results before this is green"))
         if result is None:
             return Check(name, Level.PENDING, _("segmenting a simulated case whose truth is known"))
+        if not self._is_shipped:
+            text = _("not the shipped model, whose answer alone is known; the network answers, in {seconds:.1f} s")
+            text = text.format(seconds=sum(result.timings_s.values()))
+            return Check(name, Level.AMBER, text, _("To prove the installation, choose the shipped model"))
         truth = self._sample.truth_of(self._sample.lesions[0], result.volume)
         dice = 2 * (result.mask.mask & truth).sum() / max(1, result.mask.mask.sum() + truth.sum())
         seconds = sum(result.timings_s.values())
         text = _("simulated case: Dice {dice:.2f}, in {seconds:.1f} s").format(dice=dice, seconds=seconds)
         if dice >= KNOWN_DICE:
             return Check(name, Level.GREEN, text)
-        action = _("The model does not fit simulated tissue, or the installation is broken: try the shipped model")
+        action = _("The installation is broken, or damaged: install it again before relying on results")
         return Check(name, Level.RED, text, action)
 
 
@@ -139,6 +145,8 @@ def _model(room: Room) -> Check:
     text = f"{model.name} {model.version}, SHA-256 {model.sha256[:12]}"
     if model.simulated_only:
         return Check(name, Level.AMBER, text, _("Trained on simulated data only: not for decisions about patients"))
+    if model.trained_on.get("simulated") is None:
+        return Check(name, Level.AMBER, text, _("Nobody has stated what it was trained on: ask its makers"))
     return Check(name, Level.GREEN, text)
 
 
@@ -174,7 +182,7 @@ def _link(room: Room) -> Check:
         return Check(name, Level.RED, room.link_reason or room.link_state.value, _("Start the server, check the cable"))
     if isinstance(room.session.link, RecordedLink):
         return Check(name, Level.AMBER, _("a recorded case is open"), _("Connect to the tracker before the sweep"))
-    rate = room.messages_per_s
+    rate = room.arrivals.per_s
     text = _("{rate:.0f} messages a second").format(rate=rate)
     if room.problem_lines:
         action = _("Check sender and network: what was refused is lost")

@@ -97,7 +97,7 @@ class Publisher:
             for lesion, entry in ledger.entries.items()
         ]
         names = tuple(node.GetName() for node in seed_nodes(self._room.scene).values())
-        return self._room.volume.identity, names, tuple(lesions)
+        return self._room.volume.identity, ledger.model_sha256, names, tuple(lesions)
 
     def _holds(self, lesion: str, entry: LesionEntry) -> bool:
         return entry.found is not None and lesion not in self._room.ledger.stale

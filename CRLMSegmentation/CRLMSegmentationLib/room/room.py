@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import slicer
 
-from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError, SeedError
 from ..core.i18n import tr as _
 from ..core.volume import Volume
 from ..igtl.limits import LimitedLog
 from ..igtl.link import Link, LinkState
 from ..inference.child_process import ChildProcess
-from ..scene.crop_box import crop_box, crop_box_size_mm, show_crop_box
+from ..inference.engine import Engine
+from ..inference.model_package import ModelPackage
 from ..scene.instruments import is_tracked, show_transform
 from ..scene.nodes import find_node, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
@@ -44,22 +44,22 @@ from ..session import (
     TransformArrived,
     VolumeArrived,
 )
+from .arrivals import Arrivals
 from .current_volume import CurrentVolume
 from .ledger import LesionLedger
 from .lesions import LesionEntry, LesionState
+from .shown_crop import ShownCrop
 
 logger = logging.getLogger(__name__)
 
 SETTLE_S = 0.3
 """A seed that has lain still for so long has been placed; a dragged one is not segmented at every step."""
-RATE_WINDOW_S = 2.0
 LOG_LINES = 500
 LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
 """A link that comes and goes, or live volumes, must not drive everything else out of the log."""
 END_TIMEOUT_S = 10.0
 KNOWN_ANSWER = "known answer"
 """Name under which the pre-flight check asks; no lesion of the scene is called like this."""
-SAME_MM = 0.01
 
 
 class Room:
@@ -74,11 +74,13 @@ class Room:
     Attributes:
         volume, ledger: the volume that is segmented, and its lesions.
         auto_segment: segment by itself when a seed has been placed or moved.
-        crop_size_mm: edge of the cube around a seed.
+        crop_size_mm: edge of the cube around a seed, where the model is shown one.
+        models: those that have been in use here, by their hash.
+        arrivals: messages of the link.
         mirroring: average over mirrored copies.
         link_state, link_reason: of the source.
         ready: what the engine said when it was ready; None while it is not.
-        last_ready: the same, kept when the engine has given up since.
+        readies: the same of each model that has been in use, by its hash; kept when its engine has given up.
         engine_problem: why the engine has given up, empty otherwise.
         devices: what has arrived over the link, device name to "volume", "image" or "transform".
         log: what has happened, oldest first, for people.
@@ -99,23 +101,24 @@ class Room:
         self.ledger = LesionLedger(scene, self.volume, clock)
         self.auto_segment, self.mirroring = True, False
         self.crop_size_mm = session.model.crop_size_mm
+        self.models: dict[str, ModelPackage] = {}
+        self._know_model()
         self.link_state, self.link_reason = LinkState.CLOSED, ""
         self.ready: ModelReady | None = None
-        self.last_ready: ModelReady | None = None
+        self.readies: dict[str, ModelReady] = {}
         self.engine_problem = ""
         self.devices: dict[str, str] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.known_answer: LesionResult | None = None
         self.known_answer_problem = ""
-        self._arrivals_s: deque[float] = deque()
+        self.arrivals, self._crop = Arrivals(clock), ShownCrop(scene)
         self._note_link, self._note_volume = self._limited_note(), self._limited_note()
-        self._box_size_mm: float | None = None
         self.ledger.take_over_seeds()
 
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
         self.session.use_link(link)
-        self.devices, self._arrivals_s = {}, deque()
+        self.devices, self.arrivals = {}, Arrivals(self._clock)
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
 
     def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -137,11 +140,17 @@ class Room:
         if node is not None and node is not self.volume.node:
             self.use_node(node)
 
+    def use_model(self, engine: Engine, model: ModelPackage) -> None:
+        """Answer with another model from now on; what is being segmented is given up, what was found stays."""
+        self.ready, self.engine_problem = None, ""
+        self.session.use_model(engine, model)
+        self._know_model()
+        self.note(f"model {model.name} {model.version} {model.sha256[:8]} was chosen")
+
     @property
-    def messages_per_s(self) -> float:
-        """Messages of the link in the last seconds."""
-        limit_s = self._clock() - RATE_WINDOW_S
-        return sum(arrived_s > limit_s for arrived_s in self._arrivals_s) / RATE_WINDOW_S
+    def sees_whole_volume(self) -> bool:
+        """The model is shown the whole volume instead of a cube around the seed."""
+        return self.session.model.region == "volume"
 
     @property
     def problem_count(self) -> int:
@@ -152,11 +161,6 @@ class Room:
     def problem_lines(self) -> list[str]:
         """What was refused or odd on this link: a line for each kind and device, with its count."""
         return [str(problem) for problem in self.session.problems]
-
-    @property
-    def message_age_s(self) -> float | None:
-        """Since the last message of the link; None before the first."""
-        return self._clock() - self._arrivals_s[-1] if self._arrivals_s else None
 
     def add_seed(self, seed_ras_mm: np.ndarray | None = None) -> slicer.vtkMRMLMarkupsFiducialNode:
         """A seed for one more lesion; without a place it waits for the user to place it."""
@@ -193,10 +197,8 @@ class Room:
         """How surfaces and outlines look: opacity from 0 to 1, and whether outlines are left unfilled."""
         node = self.ledger.segmentation_node
         display = node.GetDisplayNode() if node else None
-        if display is not None and (display.GetOpacity3D(), display.GetVisibility2DFill()) != (
-            opacity,
-            not outline_only,
-        ):
+        wanted = opacity, not outline_only
+        if display is not None and (display.GetOpacity3D(), display.GetVisibility2DFill()) != wanted:
             display.SetOpacity3D(opacity)
             display.SetVisibility2DFill(not outline_only)
 
@@ -234,10 +236,10 @@ class Room:
         newest: dict[str, TransformArrived] = {}
         for event in self.session.poll(budget_s):
             if isinstance(event, TransformArrived):
-                self._arrivals_s.append(self._clock())
+                self.arrivals.note()
                 newest[event.message.device] = event
             elif isinstance(event, PictureArrived):
-                self._arrivals_s.append(self._clock())
+                self.arrivals.note()
                 self.devices.setdefault(event.device, "image")
             else:
                 self._handle(event)
@@ -262,6 +264,10 @@ class Room:
         logger.info("%s", text)
         self.log.append(f"{time.strftime('%H:%M:%S')} {text}")
 
+    def _know_model(self) -> None:
+        self.models[self.session.model.sha256] = self.session.model
+        self.ledger.model_sha256 = self.session.model.sha256
+
     def _limited_note(self) -> LimitedLog:
         return LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, self._clock)
 
@@ -271,7 +277,7 @@ class Room:
         elif isinstance(event, LinkChanged):
             self._note_link(logging.INFO, f"link {event.state.value} {event.reason}".rstrip())
         elif isinstance(event, ModelReady):
-            self.ready = self.last_ready = event
+            self.ready = self.readies[self.session.model.sha256] = event
             self.engine_problem = ""
             self.note(f"model ready on {event.device} after {event.cold_start_s:.1f} s")
         elif isinstance(event, LesionProgress):
@@ -288,7 +294,7 @@ class Room:
     def _take_volume(self, event: VolumeArrived) -> None:
         volume = event.volume
         node = show_volume(self.scene, volume, volume.device)
-        self._arrivals_s.append(self._clock())
+        self.arrivals.note()
         self.devices[volume.device] = "volume"
         self._note_volume(logging.INFO, f"volume {volume.identity} received in {event.receive_s:.2f} s")
         if volume is not self.session.volume:
@@ -304,8 +310,6 @@ class Room:
             message = event.message
             self.devices[message.device] = "transform"
             show_transform(self.scene, message.device, message.matrix, message.status)
-        while self._arrivals_s and self._clock() - self._arrivals_s[0] > RATE_WINDOW_S and len(self._arrivals_s) > 1:
-            self._arrivals_s.popleft()
 
     def _take_progress(self, event: LesionProgress) -> None:
         entry = self.ledger.entries.get(event.lesion)
@@ -363,16 +367,11 @@ class Room:
             self.ledger.refresh_staleness()
 
     def _look_at_crop_box(self) -> None:
-        """Keep the box a cube around the active seed; a size that the user gave it is taken over."""
-        box, entry = crop_box(self.scene), self.ledger.entries.get(self.ledger.active_lesion or "")
-        if box is not None and self._box_size_mm is not None:
-            size_mm = crop_box_size_mm(box)
-            if abs(size_mm - self._box_size_mm) > SAME_MM:
-                low, high = CROP_SIZE_LIMITS_MM
-                self.crop_size_mm = min(max(low, size_mm), high)
-        if entry is not None and entry.seed_ras_mm is not None:
-            show_crop_box(self.scene, entry.seed_ras_mm, self.crop_size_mm)
-            self._box_size_mm = self.crop_size_mm
+        entry = self.ledger.entries.get(self.ledger.active_lesion or "")
+        if self.sees_whole_volume:
+            self._crop.hide()
+        else:
+            self.crop_size_mm = self._crop.look(self.crop_size_mm, entry.seed_ras_mm if entry else None)
 
     def _segment_settled(self) -> None:
         now_s = self._clock()
@@ -397,7 +396,8 @@ class Room:
         entry.is_asked, entry.asked_at_s = True, self._clock()
         entry.stage, entry.done, entry.total = "", 0, 0
         try:
-            self.session.segment(lesion, seed_ras_mm, self.crop_size_mm, self.mirroring)
+            size_mm = None if self.sees_whole_volume else self.crop_size_mm
+            self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring)
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:
             self._fail(lesion, str(error))

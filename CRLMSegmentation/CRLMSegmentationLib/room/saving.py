@@ -49,7 +49,7 @@ def save(room: Room, parent: Path) -> Path:
     folder = parent / time.strftime("crlm-%Y%m%d-%H%M%S")
     make_folder(folder)
     results = [item for item in (_reported(room, lesion) for lesion in room.ledger.entries) if item is not None]
-    entries = [report_entry(result, room.last_ready, result.volume.device) for result in results]
+    entries = [report_entry(r, room.readies[r.model_sha256], r.volume.device) for r in results]
     names = [SEGMENTATION, SCENE, *([REPORT_JSON] if results else [])]
     with whole_files([folder / name for name in names]) as unfinished:
         save_segmentation(node, unfinished[0])
@@ -74,9 +74,16 @@ def _begin_page(room: Room, folder: Path, results: list[LesionResult], entries: 
         for r, _entry in shown
     ]
     source = folder / PAGE_INPUT
-    save_input(source, [e for _result, e in shown], card_of(room.session.model), lesions)
+    save_input(source, [e for _result, e in shown], _card(room, [r for r, _entry in shown]), lesions)
     command = [room.python, "-m", "CRLMSegmentationLib.report.page", str(source), str(folder / REPORT_HTML)]
     room.children.append(ChildProcess(command, PACKAGE_ROOT))
+
+
+def _card(room: Room, results: list[LesionResult]) -> dict:
+    """Of the model that has made the results; of several, each under its name."""
+    models = {result.model_sha256: room.models[result.model_sha256] for result in results}
+    cards = {f"{model.name} {sha256[:8]}": card_of(model) for sha256, model in models.items()}
+    return cards if len(cards) > 1 else next(iter(cards.values()))
 
 
 def _reported(room: Room, lesion: str) -> LesionResult | None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 from ..core.i18n import tr as _
 from ..igtl.link import LinkState
 from ..inference.engine import EngineState
 from ..replay.recorded_link import RecordedLink
+from .colours import AMBER, GREEN, GREY, RED, dot
 from .lesions import LesionRow, LesionState
 from .preflight import Check, Level
 from .publishing import Publisher
 from .room import Room
 from .source import Source
 
-GREEN, AMBER, RED, GREY = "#3fb950", "#e69f00", "#f85149", "#8b949e"
 FRESH_LINK_S = 1.0
+NAME_WIDTH = 24
+"""Letters of a model's name that the strip has room for."""
 Cells = dict[tuple[int, int], tuple[str, str]]
 """Text and colour of each cell of a table, by line and column."""
 
@@ -34,53 +35,59 @@ def status_texts(room: Room | None) -> dict[str, str]:
 def _link_text(room: Room | None) -> str:
     link = room.session.link if room else None
     if link is None:
-        return _dot(GREY, _("Not connected"))
+        return dot(GREY, _("Not connected"))
     if room.link_state is not LinkState.CONNECTED:
-        return _dot(RED if room.link_reason else AMBER, room.link_reason or _("Connecting ..."))
+        return dot(RED if room.link_reason else AMBER, room.link_reason or _("Connecting ..."))
     warning = room.session.volume_warning or room.link_reason
     if warning:
-        return _dot(AMBER, _("Connected, but {warning}").format(warning=warning))
-    age_s = room.message_age_s
+        return dot(AMBER, _("Connected, but {warning}").format(warning=warning))
+    age_s = room.arrivals.age_s
     if age_s is None:
-        return _dot(AMBER, _("Connected, nothing received yet"))
-    text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=room.messages_per_s, age=age_s)
+        return dot(AMBER, _("Connected, nothing received yet"))
+    text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=room.arrivals.per_s, age=age_s)
     if isinstance(link, RecordedLink):
         if not link.is_playing:
-            return _dot(GREY, _("Recorded case, stands still"))
-        return _dot(GREEN, _("Recorded case: {text}").format(text=text))
+            return dot(GREY, _("Recorded case, stands still"))
+        return dot(GREEN, _("Recorded case: {text}").format(text=text))
     if room.problem_count:
         text += _(", {count} refused or odd").format(count=room.problem_count)
-    return _dot(GREEN if age_s < FRESH_LINK_S else AMBER, text)
+    return dot(GREEN if age_s < FRESH_LINK_S else AMBER, text)
 
 
 def _device_text(room: Room | None) -> str:
     ready = room.ready if room else None
     if ready is None:
-        return _dot(GREY, _("Device not known yet"))
-    return _dot(AMBER if ready.device.startswith("cpu") else GREEN, ready.device)
+        return dot(GREY, _("Device not known yet"))
+    return dot(AMBER if ready.device.startswith("cpu") else GREEN, ready.device)
 
 
 def _model_text(room: Room | None) -> str:
     if room is None:
-        return _dot(GREY, _("No model loaded"))
+        return dot(GREY, _("No model loaded"))
     model = room.session.model
-    text = f"{model.name} {model.sha256[:8]}"
+    text = f"{shorten(model.name, NAME_WIDTH)} {model.sha256[:8]}"
     if model.simulated_only:
-        return _dot(AMBER, _("{model}: simulated data only").format(model=text))
-    return _dot(GREEN, text)
+        return dot(AMBER, _("{model}: simulated data only").format(model=text))
+    if model.trained_on.get("simulated") is None:
+        return dot(AMBER, _("{model}: origin unknown").format(model=text))
+    return dot(GREEN, text)
+
+
+def shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _worker_text(room: Room | None) -> str:
     if room is None:
-        return _dot(GREY, _("Worker not running"))
+        return dot(GREY, _("Worker not running"))
     if room.engine_problem:
-        return _dot(RED, _("Worker failed"))
+        return dot(RED, _("Worker failed"))
     texts = {
-        EngineState.STARTING: (AMBER, _("Worker is starting")),
+        EngineState.STARTING: (AMBER, _("Loading the model")),
         EngineState.READY: (GREEN, _("Worker ready")),
         EngineState.BUSY: (GREEN, _("Worker is segmenting")),
     }
-    return _dot(*texts.get(room.session.engine.state, (RED, _("Worker stopped"))))
+    return dot(*texts.get(room.session.engine.state, (RED, _("Worker stopped"))))
 
 
 def problem_text(room: Room | None, source: Source | None) -> str:
@@ -88,6 +95,15 @@ def problem_text(room: Room | None, source: Source | None) -> str:
     if room is None:
         return ""
     return room.engine_problem or (source.live.live_reason if source and source.live else "")
+
+
+def followable(room: Room | None) -> tuple[list[str], str | None]:
+    """The devices whose volumes can be followed, and the one that is, which stays there while it is silent."""
+    if room is None:
+        return [], None
+    followed = room.session.followed_device
+    volumes = {name for name, kind in room.devices.items() if kind == "volume"}
+    return sorted(volumes | ({followed} if followed else set())), followed
 
 
 def lesion_cells(rows: Sequence[LesionRow]) -> Cells:
@@ -179,7 +195,3 @@ def _age(seconds: float) -> str:
     if seconds < 60:
         return _("{seconds} s ago").format(seconds=10 * int(seconds // 10))
     return _("{minutes} min ago").format(minutes=int(seconds // 60))
-
-
-def _dot(colour: str, text: str) -> str:
-    return f'<span style="color:{colour}">●</span> {html.escape(text)}'

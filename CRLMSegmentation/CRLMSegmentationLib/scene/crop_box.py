@@ -26,6 +26,13 @@ def show_crop_box(scene: slicer.vtkMRMLScene, center_ras_mm: np.ndarray, size_mm
         node.SetSize([float(size_mm)] * 3)
 
 
+def remove_crop_box(scene: slicer.vtkMRMLScene) -> None:
+    """Show no box any more, if there is one."""
+    node = crop_box(scene)
+    if node is not None:
+        scene.RemoveNode(node)
+
+
 def crop_box_size_mm(node: slicer.vtkMRMLMarkupsROINode) -> float:
     """Edge of the smallest cube that holds the box."""
     return float(max(node.GetSize()))

@@ -33,6 +33,7 @@ def overlay(
         seed_ras_mm=np.array(result.request.seed_ras_mm),
         volume_identity=result.volume.identity,
         model_sha256=result.model_sha256,
+        model_name=result.model_name,
         ijk_to_ras=world_to_local @ result.volume.ijk_to_ras,
         needs_review=bool(result.mask.warnings),
         offset_kji=result.mask.offset_kji,

@@ -39,7 +39,8 @@ LIVER_METASTASIS = (
 )
 """Category, type, modifier, region and its modifier, in codes of the contexts that 3D Slicer ships."""
 
-MODEL = PREFIX + "ModelSha256"
+MODEL, MODEL_NAME = PREFIX + "ModelSha256", PREFIX + "ModelName"
+"""Tags: which model has found the lesion."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class ShownLesion:
         colour: red, green, blue within 0 to 1.
         seed_ras_mm: the point that was clicked, world RAS.
         volume_identity: of the volume that was segmented.
-        model_sha256: of the model that did it.
+        model_sha256, model_name: of the model that did it.
         ijk_to_ras: 4x4 of the mask relative to the volume's parent transform; None means the volume's own.
         needs_review: whether there are warnings; the segment is then flagged.
         offset_kji: index in the volume of the first voxel of the mask.
@@ -70,6 +71,7 @@ class ShownLesion:
     offset_kji: tuple[int, int, int] = (0, 0, 0)
     shape: tuple[int, int, int] | None = None
     terminology: str = LIVER_METASTASIS
+    model_name: str = ""
 
 
 def show_lesions(
@@ -210,5 +212,6 @@ def _describe(segment: slicer.vtkSegment, lesion: ShownLesion) -> None:
     segment.SetTag(VOLUME_IDENTITY, identity_to_text(lesion.volume_identity))
     segment.SetTag(SEED, " ".join(f"{x:.3f}" for x in lesion.seed_ras_mm))
     segment.SetTag(MODEL, lesion.model_sha256)
+    segment.SetTag(MODEL_NAME, lesion.model_name)
     look_fresh(segment)
     segment.SetColor(*lesion.colour)

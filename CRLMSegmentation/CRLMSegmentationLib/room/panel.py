@@ -1,0 +1,60 @@
+"""All that 3D Slicer's panel needs of this library, in one place; importing it takes the better part of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import slicer
+
+from ..dependencies import missing
+from ..inference import worker_engine
+from ..inference.engine import Engine
+from ..inference.model_package import ModelPackage, model_or_default
+from ..session import Session
+from . import model_texts, texts
+from .application import correct, slicers_python, start_placing
+from .installing import install_missing
+from .models import Models, beginning_of
+from .preflight import Preflight
+from .publishing import Publisher
+from .room import Room
+from .saving import save
+from .source import Source
+
+__all__ = [
+    "Models",
+    "Preflight",
+    "Publisher",
+    "Source",
+    "beginning_of",
+    "correct",
+    "install_missing",
+    "make_worker",
+    "missing",
+    "model_texts",
+    "open_room",
+    "save",
+    "slicers_python",
+    "start_placing",
+    "texts",
+]
+
+
+def make_worker(model: ModelPackage) -> Engine:
+    """nnU-Net in a process of its own, run by Slicer's Python."""
+    return worker_engine.WorkerEngine(model, python=slicers_python())
+
+
+def open_room(models: Models, make_engine: Callable[[ModelPackage], Engine], wanted: Path | str | None = None) -> Room:
+    """Load a model's description, start its worker, and show what they find in Slicer's scene.
+
+    Args:
+        make_engine: makes an engine for a model package.
+        wanted: folder or key of a model; the chosen one by default.
+
+    Raises:
+        CrlmError: there is no model, or no Python.
+    """
+    model = models.package() if wanted is None else model_or_default(wanted)
+    return Room(slicer.mrmlScene, Session(make_engine(model), model), slicers_python())
