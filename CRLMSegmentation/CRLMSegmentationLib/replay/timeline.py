@@ -26,7 +26,6 @@ from ..igtl.messages import (
 from ..sweeps.calibration import Calibration
 from ..sweeps.sequence_io import is_sequence, read_sequence
 from ..sweeps.volume_builder import DEVICE
-from .recording_messages import messages_of_recording
 from .sweep_messages import Sweep, messages_of_sweep
 from .timed_message import TimedMessage
 
@@ -70,7 +69,7 @@ def timeline(source: Source) -> tuple[TimedMessage, ...]:
     if isinstance(source, Sweep):
         return messages_of_sweep(source)
     if source.recording:
-        return messages_of_recording(source)
+        return _read_recording(source)
     volumes = [image_of(source.volume(index)) for index in range(len(source.volumes))]
     messages: list[Message] = [*volumes, *(_transform_of(sample) for sample in source.tracking_samples())]
     if any(not math.isfinite(m.timestamp_s) or m.timestamp_s < 0 for m in messages):
@@ -99,3 +98,12 @@ def _transform_of(sample: TrackingSample) -> TransformMessage:
         raise CaseError(f"{where} is {STATUS_OK}, but cannot be: {error}; restore the case from its source") from error
     metadata = {TRANSFORM_STATUS_KEY: sample.status}
     return TransformMessage(sample.device, sample.timestamp_s, matrix, metadata)
+
+
+def _read_recording(case: Case) -> tuple[TimedMessage, ...]:
+    """Imports pyigtl, which Slicer may lack while all else can be played."""
+    try:
+        from .recording_messages import messages_of_recording
+    except ImportError as error:
+        raise CaseError(f"the recording {case.case_id} cannot be read: {error}; install what is missing") from error
+    return messages_of_recording(case)

@@ -1,0 +1,24 @@
+"""A Slicer that lacks what this project installs must still open the panel: its button Install is there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+BLOCKED = """
+import importlib.abc, sys
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"pyigtl", "crcmod", "torch", "nnunetv2", "safetensors", "jinja2", "matplotlib"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+@pytest.mark.parametrize("module", ["room.room", "room.panel", "room.texts", "room.source", "room.preflight"])
+def test_panel_can_be_opened_without_any_package_that_it_installs(module):
+    code = f"{BLOCKED}\nimport CRLMSegmentationLib.{module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
