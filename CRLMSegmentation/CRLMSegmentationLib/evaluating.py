@@ -1,4 +1,4 @@
-"""Evaluate a model on cases with a truth: check, measure through the session, write tables and a page.
+"""Evaluate a model or a semi-automatic method on cases with a truth: check, measure, write tables and a page.
 
 DIR/lesions.jsonl    results as they come; a second run goes on from there
 DIR/masks            the masks as recorded
@@ -9,16 +9,19 @@ DIR/evaluation.html  the page
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .core.errors import CaseError
 from .evaluation.document import document_of, write_csv, write_json
-from .evaluation.inputs import OnProgress, Problem, check_cases
+from .evaluation.inputs import CheckedCase, OnProgress, Problem, check_cases
+from .evaluation.leaks import check_held_out
 from .evaluation.ledger import Ledger
-from .evaluation.lesions import header_of, measure_cases
+from .evaluation.lesions import measure_subject
 from .evaluation.settings import Settings
+from .evaluation.subjects import ModelSubject, Subject
 from .inference.engine import Engine
 from .inference.model_package import ModelPackage, model_or_default
 from .inference.worker_engine import WorkerEngine
@@ -26,53 +29,115 @@ from .outputs import make_folder, whole_files
 
 LEDGER = "lesions.jsonl"
 OUTPUTS = ("evaluation.json", "lesions.csv", "evaluation.html")
+OnProblems = Callable[[Sequence[Problem]], None]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The cases that a dataset keeps from training, by their hashes; only these are measured."""
+
+    dataset: str
+    hashes: frozenset[str]
 
 
 def evaluate_model(
-    model_folder: Path | None,
+    model_folder: Path | str | None,
     cases_path: Path,
     out: Path,
     settings: Settings | None = None,
     skip_bad: bool = False,
     on_progress: OnProgress = lambda *_: None,
-    on_problems: Callable[[Sequence[Problem]], None] = lambda problems: None,
+    on_problems: OnProblems = lambda problems: None,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
+    held_out: HeldOut | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model package and write `OUTPUTS` into a folder.
 
     Args:
         model_folder: of the package; None for the shipped one.
+
+    See `evaluate_subject` for the others, and for what it returns.
+
+    Raises:
+        ModelError: there is no such model, or it is damaged.
+        WorkerError: the worker has given up; what was measured is kept, and the next run goes on.
+    """
+    subject = ModelSubject(model_or_default(model_folder), engine_of)
+    return evaluate_subject(subject, cases_path, out, settings, skip_bad, on_progress, on_problems, held_out)
+
+
+def evaluate_method(
+    name: str,
+    cases_path: Path,
+    out: Path,
+    settings: Settings | None = None,
+    skip_bad: bool = False,
+    on_progress: OnProgress = lambda *_: None,
+    on_problems: OnProblems = lambda problems: None,
+    held_out: HeldOut | None = None,
+) -> dict[str, Any]:
+    """Evaluate a semi-automatic method, see `semiautomatic.methods.METHODS`, and write `OUTPUTS` into a folder.
+
+    See `evaluate_subject` for the arguments, and for what it returns.
+
+    Raises:
+        CrlmError: there is no such method.
+    """
+    from .semiautomatic.methods import method_named  # brings VTK, which a model needs not
+
+    subject = method_named(name)
+    return evaluate_subject(subject, cases_path, out, settings, skip_bad, on_progress, on_problems, held_out)
+
+
+def evaluate_subject(
+    subject: Subject,
+    cases_path: Path,
+    out: Path,
+    settings: Settings | None,
+    skip_bad: bool,
+    on_progress: OnProgress,
+    on_problems: OnProblems,
+    held_out: HeldOut | None = None,
+) -> dict[str, Any]:
+    """Measure whatever can be evaluated and write `OUTPUTS` into a folder.
+
+    Args:
         cases_path: see `evaluation.inputs`.
         skip_bad: go on without the cases and lesions that cannot be evaluated.
         on_problems: told what is wrong with which case, before anything is measured; see `inputs.table_of`.
+        held_out: to measure only what a dataset has kept from training; None for all cases.
 
     Returns:
         The content of evaluation.json.
 
     Raises:
         CaseError: there is no case, or one of them cannot be evaluated.
-        CrlmError: the folder holds the results of another model or other settings.
-        WorkerError: the worker has given up; what was measured is kept, and the next run goes on.
+        CrlmError: the folder holds the results of something else or of other settings.
     """
     settings = settings or Settings()
-    model = model_or_default(model_folder)
-    cases, problems = check_cases(cases_path, on_progress)
+    header = subject.header(settings)
+    cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out)
+    make_folder(out)
+    ledger = Ledger(out / LEDGER, header)
+    rows, versions = measure_subject(subject, cases, settings, ledger, out, on_progress)
+    of = None if held_out is None else {"dataset": held_out.dataset, "listed": len(held_out.hashes)}
+    document = document_of(subject, cases, problems, settings, rows, versions, of)
+    _write(document, cases, out, on_progress)
+    return document
+
+
+def _cases_in(
+    path: Path, skip_bad: bool, on_progress: OnProgress, on_problems: OnProblems, held_out: HeldOut | None
+) -> tuple[list[CheckedCase], list[Problem]]:
+    only: Collection[str] | None = None if held_out is None else held_out.hashes
+    cases, problems = check_cases(path, on_progress, only)
     if problems:
         on_problems(problems)
-    if (problems and not skip_bad) or not cases:
+    if problems and not (skip_bad and cases):
         raise CaseError(_refusal(problems, bool(cases)))
-    make_folder(out)
-    ledger = Ledger(out / LEDGER, header_of(model, settings))
-    rows, ready = measure_cases(model, cases, settings, ledger, out, engine_of, on_progress)
-    document = document_of(model, cases, problems, settings, rows, ready)
-    from .report.evaluation_html import worst_pictures, write_evaluation_page  # only now are pictures needed
-
-    pictures = worst_pictures(document, {checked.case_id: checked for checked in cases}, out, on_progress)
-    with whole_files([out / name for name in OUTPUTS]) as unfinished:
-        write_json(unfinished[0], document)
-        write_csv(unfinished[1], document["lesions"])
-        write_evaluation_page(unfinished[2], document, pictures)
-    return document
+    if held_out is not None:
+        check_held_out(cases, held_out.hashes, path, held_out.dataset)
+    return cases, problems
 
 
 def _refusal(problems: Sequence[Problem], some_are_good: bool) -> str:
@@ -81,3 +146,13 @@ def _refusal(problems: Sequence[Problem], some_are_good: bool) -> str:
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     end = "mend them, or leave them out with --skip-bad" if some_are_good else "no case is left to evaluate"
     return f"some cases cannot be evaluated: {place}: {first.text}{more}; {end}"
+
+
+def _write(document: dict[str, Any], cases: Sequence[CheckedCase], out: Path, on_progress: OnProgress) -> None:
+    from .report.evaluation_html import worst_pictures, write_evaluation_page  # only now are pictures needed
+
+    pictures = worst_pictures(document, {checked.case_id: checked for checked in cases}, out, on_progress)
+    with whole_files([out / name for name in OUTPUTS]) as unfinished:
+        write_json(unfinished[0], document)
+        write_csv(unfinished[1], document)
+        write_evaluation_page(unfinished[2], document, pictures)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from CRLMSegmentationLib.core.case import Case, Lesion, save_case, save_volume_into_case
-from CRLMSegmentationLib.core.cropping import extract_crop, resample_labels
+from CRLMSegmentationLib.core.cropping import extract_crop, resample_labels, whole_volume
 from CRLMSegmentationLib.core.errors import WorkerError
 from CRLMSegmentationLib.core.metrics import THOROUGH_METRICS
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.evaluation.lesions import ROW_KEYS
+from CRLMSegmentationLib.evaluation.rows import ROW_KEYS
 from CRLMSegmentationLib.inference.engine import EngineState, Failed, Finished, LesionJob, Ready
 
 SIZE, OTHERS = 40, slice(16, 24)
@@ -25,6 +25,7 @@ class StubModel:
     name: str = "stub"
     version: str = "0"
     sha256: str = "0" * 64
+    region: str = "crop"
     crop_size_mm: float = 31.0
     spacing_mm: float = 1.0
     channels: tuple = ("ultrasound", "seed")
@@ -68,7 +69,11 @@ class DarkEngine:
         return number
 
     def _answer(self, number, job):
-        crop = extract_crop(job.volume, np.array(job.seed_ras_mm), job.crop_size_mm, 1.0)
+        seed = np.array(job.seed_ras_mm)
+        if job.crop_size_mm is None:
+            crop = whole_volume(job.volume, seed, 1.0)
+        else:
+            crop = extract_crop(job.volume, seed, job.crop_size_mm, 1.0)
         dark = job.volume.array < (DARK + BRIGHT) / 2
         probability = resample_labels(dark, job.volume.ijk_to_ras, crop).astype(np.float32)
         lesion = lesion_from_probability(probability, crop, job.volume)

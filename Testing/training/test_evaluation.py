@@ -13,9 +13,10 @@ from CRLMSegmentationLib.core.volume import read_volume
 from CRLMSegmentationLib.evaluating import evaluate_model
 from CRLMSegmentationLib.evaluation import lesions
 from CRLMSegmentationLib.evaluation.document import CSV_COLUMNS, KEYS, summary_of
-from CRLMSegmentationLib.evaluation.lesions import ROW_KEYS, evaluate_lesions
+from CRLMSegmentationLib.evaluation.lesions import evaluate_lesions
+from CRLMSegmentationLib.evaluation.rows import ROW_KEYS, cube_at
 from CRLMSegmentationLib.evaluation.settings import Settings
-from evaluation_helpers import box, write_case
+from evaluation_helpers import StubModel, box, write_case
 
 PLAIN = Settings(robustness_lesions=0, bootstrap_draws=100, worst=1)
 VARIED = Settings(robustness_lesions=2, seed_shares=(0, 0.5), seed_draws=2, gains_db=(10,), grey_factors=())
@@ -253,3 +254,34 @@ def test_seed_is_moved_as_far_as_is_said(evaluate):
             assert row["seed_away_mm"] == pytest.approx(row["amount"] * radius_mm)
             moved_mm = np.linalg.norm(np.array(row["seed_ras_mm"]) - centre)
             assert moved_mm == pytest.approx(row["seed_away_mm"], abs=0.9)  # the middle lies between voxels
+
+
+def test_curves_are_kept_of_what_is_recorded_alone_and_belong_to_the_areas(evaluate):
+    document = evaluate(VARIED)
+    assert all(row["roc"] is None for row in document["variations"])
+    rates = document["roc_false_positives"]
+    for row in document["lesions"]:
+        for region in ("crop", "volume"):
+            curve = row["roc"][region]
+            assert len(curve) == len(rates)
+            area = np.trapezoid(curve, rates) if hasattr(np, "trapezoid") else np.trapz(curve, rates)
+            assert area == pytest.approx(row["metrics"][f"auc_probability_{region}"], abs=0.01)
+
+
+def test_model_that_sees_the_whole_volume_is_evaluated_as_one_with_a_crop(evaluate, monkeypatch, tmp_path):
+    small = evaluate(out=tmp_path / "crop")
+    monkeypatch.setattr(evaluating, "model_or_default", lambda folder: StubModel(region="volume"))
+    whole = evaluate(out=tmp_path / "volume")
+    assert whole["model"]["region"] == "volume"
+    for row, other in zip(whole["lesions"], small["lesions"]):
+        assert row["crop_size_mm"] is None
+        assert row["metrics"]["dice"] == other["metrics"]["dice"]
+        assert row["metrics"]["auc_hard_crop"] is not None
+
+
+def test_cube_around_a_click_is_counted_in_mm():
+    inside = cube_at(np.array([20.0, 10.0, 5.0]), 8.0, np.diag([2.0, 1.0, 1.0, 1.0]), (40, 40, 40))
+    k, j, i = np.nonzero(inside)
+    assert (i.min(), i.max()) == (8, 12)
+    assert (j.min(), j.max()) == (6, 14)
+    assert (k.min(), k.max()) == (1, 9)

@@ -1,4 +1,4 @@
-"""Models: packed, imported, managed, evaluated."""
+"""Models: packed, imported, managed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ..core.errors import ModelError
-from .showing import bars, steps
+from .showing import steps
 
 if TYPE_CHECKING:
     from ..inference.packing import About
@@ -20,6 +20,10 @@ VersionOption = Annotated[Optional[str], typer.Option("--version", help="Of the 
 CropOption = Annotated[
     Optional[float],
     typer.Option("--crop-size", metavar="MM", help="Width of the cubes it was trained on; default: the median image."),
+]
+RegionOption = Annotated[
+    Optional[str],
+    typer.Option("--region", help="What it is shown: crop, or volume if it was trained on whole ones; default: crop."),
 ]
 SeedOption = Annotated[
     bool, typer.Option("--with-seed", help="Its second channel is the seed, as in the shipped model.")
@@ -35,10 +39,13 @@ model = typer.Typer(help="Show, verify, import and remove models.", no_args_is_h
 
 
 def pack(
-    results: Annotated[Path, typer.Argument(help="Folder of nnU-Net's results: plans.json, dataset.json, fold_*.")],
+    results: Annotated[
+        Path, typer.Argument(help="Folder of nnU-Net's results: plans.json, dataset.json, fold_*; or of a dataset.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the model package to make.")],
     name: NameOption = None,
     version: VersionOption = None,
+    region: RegionOption = None,
     crop_size: CropOption = None,
     with_seed: SeedOption = False,
     intended_use: UseOption = None,
@@ -50,7 +57,7 @@ def pack(
     """Make a model package of what nnU-Net v2 has trained; nothing in the files can run code."""
     from ..inference.packing import pack_model
 
-    about = _about(name, version, crop_size, with_seed, intended_use, card)
+    about = _about(name, version, crop_size, with_seed, intended_use, card, region)
     with steps() as on_step:
         on_step("Reading checkpoints, and trying the network once")
         package = pack_model(results, out, about, fold, checkpoint, half)
@@ -102,6 +109,7 @@ def import_(
     which: Annotated[Optional[str], typer.Option(help="Which, where the file holds several models.")] = None,
     name: NameOption = None,
     version: VersionOption = None,
+    region: RegionOption = None,
     crop_size: CropOption = None,
     with_seed: SeedOption = False,
     intended_use: UseOption = None,
@@ -112,7 +120,7 @@ def import_(
     """Install a model; what could run code is refused with the reason."""
     from ..inference.model_import import import_model
 
-    about = _about(name, version, crop_size, with_seed, intended_use, card)
+    about = _about(name, version, crop_size, with_seed, intended_use, card, region)
     with steps() as on_step:
         on_step("Reading the model, and trying the network once")
         package = import_model(file, about, which, fold, checkpoint)
@@ -155,35 +163,6 @@ def default(
     typer.echo(f"{package.name}@{package.version} is used where no model is named")
 
 
-def evaluate(
-    model: Annotated[str, typer.Argument(help="Name of a model, or folder of a package.")],
-    cases: Annotated[
-        Path, typer.Argument(help="Folder of cases with a truth, or of pairs NAME.nrrd, NAME-label.nrrd.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for tables and page; a run that was ended goes on there.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn; the same seed gives the same tables.")] = 0,
-    mirroring: Annotated[bool, typer.Option("--mirroring", help="Average over mirrored copies.")] = False,
-    robustness: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Move the seed and change the gain in so many lesions; 0 for none.")
-    ] = 10,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be evaluated.")] = False,
-) -> None:
-    """Tell how good a model is on cases with a truth."""
-    from ..evaluating import OUTPUTS, evaluate_model
-    from ..evaluation.document import summary_of
-    from ..evaluation.inputs import table_of
-    from ..evaluation.settings import Settings
-
-    settings = Settings(seed=seed, mirroring=mirroring, robustness_lesions=robustness)
-    with bars() as on_progress:
-        document = evaluate_model(
-            model, cases, out, settings, skip_bad, on_progress, lambda bad: typer.echo(table_of(bad), err=True)
-        )
-    for line in summary_of(document):
-        typer.echo(line)
-    typer.echo(f"Page: {out / OUTPUTS[-1]}")
-
-
 def _about(
     name: str | None,
     version: str | None,
@@ -191,12 +170,14 @@ def _about(
     with_seed: bool,
     intended_use: str | None,
     card: Path | None,
+    region: str | None,
 ) -> About:
     from ..core.crop_format import CHANNELS
     from ..inference.packing import About
 
     channels = tuple(CHANNELS) if with_seed else None
-    return About(name, version, crop_size_mm, channels, intended_use, card=None if card is None else _card(card))
+    facts = None if card is None else _card(card)
+    return About(name, version, crop_size_mm, channels, intended_use, card=facts, region=region)
 
 
 def _card(path: Path) -> dict:

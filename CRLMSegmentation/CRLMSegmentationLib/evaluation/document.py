@@ -12,29 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CrlmError
-from ..core.metrics import THOROUGH_METRICS
+from ..core.metrics import ROC_FALSE_POSITIVES, THOROUGH_METRICS
 from ..environment import versions
-from ..inference.model_package import ModelPackage
-from ..session import ModelReady
 from . import statistics
 from .inputs import CheckedCase, Problem
+from .leaks import trained_on
 from .ledger import Row
-from .lesions import DETECTED_DICE, ROW_KEYS
+from .rows import COMPARED_MM, DETECTED_DICE, ROW_KEYS
 from .settings import AS_RECORDED, GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, Settings
+from .subjects import ABOUT_KEYS, SEMIAUTOMATIC, Subject
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KEYS = {
-    "schema_version": "of this file, 1",
+    "schema_version": f"of this file, {SCHEMA_VERSION}",
     "created": "date and time, ISO 8601",
     "not_for_clinical_use": "what the model says of itself",
     "simulated": "'all', 'some' or 'none' of the cases are simulated, 'unknown' where one does not say",
-    "model": "{name, version, sha256, simulated_only, crop_size_mm, spacing_mm, intended_use, trained_on}",
+    "model": "what was evaluated: {" + ", ".join(ABOUT_KEYS) + "}; kind is 'model' or 'semi-automatic'; strokes says "
+    "who has painted them, parameters on what a semi-automatic method depends",
     "devices": "that computed the rows",
     "versions": "name to version of everything that took part",
     "settings": "as in evaluation/settings.py",
     "data": "{cases: [{case_id, patient, sha256, simulated, lesions}], left_out: [{case, lesion, text}], failed: "
-    "[{case, lesion, text}]}",
+    "[{case, lesion, text}], trained_on: [case_id] that the model was trained on, null where it does not say on which "
+    "cases it was, held_out_of: {dataset, listed: number of its held-out cases} or null}",
     "regions": "what the names of the ROC areas stand for",
+    "roc_false_positives": "the rates at which the curves `roc` of the lesions are kept",
     "figures": "{all, echogenicity, size}: name of the group to {lesions, patients, each metric and seconds: {count, "
     "mean, median, quartiles, range, interval}, detection_rate and share_under_0.3: {count, share, interval}}",
     "calibration": "{bins: [{low, high, lesions, confidence, dice_mean, dice_median, detected}], nothing_found, gap, "
@@ -46,26 +49,32 @@ KEYS = {
     "variations": "the rows of the robustness sample, with the same keys",
 }
 REGIONS = {
-    "auc_hard_crop": "the mask, yes or no, over the voxels of the crop",
-    "auc_probability_crop": "the network's probabilities over the voxels of the crop",
+    "auc_hard_crop": "the mask, yes or no, over the voxels of the crop; of what sees the whole volume, over a cube of "
+    f"{COMPARED_MM:.0f} mm around the click",
+    "auc_probability_crop": "the network's probabilities over the same voxels",
     "auc_hard_volume": "the mask, yes or no, over all voxels of the volume",
-    "auc_probability_volume": "the network's probabilities over all voxels of the volume, 0 outside the crop",
+    "auc_probability_volume": "the network's probabilities over all voxels of the volume, 0 where it did not look",
 }
 CSV_ABOUT = ("echogenicity", "pattern")
 CSV_ROW = ("diameter_mm", "truth_ml", "volume_ml")
-CSV_LAST = ("detected", "confidence", "seconds", "device", "warnings", "mask", "error")
+CSV_LAST = ("detected", "confidence", "seconds", "device", "strokes", "trained_on", "warnings", "mask", "error")
 CSV_COLUMNS = ("case_id", "patient", "lesion", "simulated", *CSV_ABOUT, *CSV_ROW, *THOROUGH_METRICS, *CSV_LAST)
 
 
 def document_of(
-    model: ModelPackage,
+    subject: Subject,
     cases: Sequence[CheckedCase],
     problems: Sequence[Problem],
     settings: Settings,
     rows: Sequence[Row],
-    ready: ModelReady | None,
+    other_versions: Mapping[str, str],
+    held_out_of: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of evaluation.json.
+
+    Args:
+        other_versions: of what took part beside this program.
+        held_out_of: see `KEYS`, data.
 
     Raises:
         CrlmError: no lesion was answered.
@@ -80,14 +89,19 @@ def document_of(
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "not_for_clinical_use": model.not_for_clinical_use,
+        "not_for_clinical_use": subject.not_for_clinical_use,
         "simulated": simulated_of(cases),
-        "model": _model(model),
+        "model": subject.about(),
         "devices": sorted({row["device"] for row in rows if row["device"]}),
-        "versions": {**versions(), "scikit-learn": version("scikit-learn"), **(ready.versions if ready else {})},
+        "versions": {**versions(), "scikit-learn": version("scikit-learn"), **other_versions},
         "settings": asdict(settings),
-        "data": _data(cases, problems, rows),
+        "data": {
+            **_data(cases, problems, rows),
+            "trained_on": trained_on(subject.about(), cases),
+            "held_out_of": held_out_of,
+        },
         "regions": REGIONS,
+        "roc_false_positives": ROC_FALSE_POSITIVES,
         "figures": statistics.summarise(measured, settings.seed, settings.bootstrap_draws),
         "calibration": statistics.calibration(measured),
         "robustness": _robustness(measured, varied, settings),
@@ -102,11 +116,6 @@ def simulated_of(cases: Sequence[CheckedCase]) -> str:
     if True in kinds:
         return "all" if kinds == {True} else "some"
     return "unknown" if None in kinds else "none"
-
-
-def _model(model: ModelPackage) -> dict[str, Any]:
-    names = ("name", "version", "sha256", "simulated_only", "crop_size_mm", "spacing_mm", "intended_use", "trained_on")
-    return {name: getattr(model, name, None) for name in names}
 
 
 def _data(cases: Sequence[CheckedCase], problems: Sequence[Problem], rows: Sequence[Row]) -> dict[str, Any]:
@@ -157,14 +166,16 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write lesions.csv: one line for each row, `CSV_COLUMNS`, empty where nothing is known."""
+def write_csv(path: Path, document: Mapping[str, Any]) -> None:
+    """Write lesions.csv: one line for each lesion, `CSV_COLUMNS`, empty where nothing is known."""
+    leaked = document["data"]["trained_on"]
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, CSV_COLUMNS)
         writer.writeheader()
-        for row in rows:
+        for row in document["lesions"]:
             known = {**{name: row["about"].get(name) for name in CSV_ABOUT}, **row, **(row["metrics"] or {})}
             known["warnings"] = "; ".join(row["warnings"] or ())
+            known["trained_on"] = None if leaked is None else row["case_id"] in leaked
             writer.writerow({name: _plain(known.get(name)) for name in CSV_COLUMNS})
 
 
@@ -188,7 +199,28 @@ def summary_of(document: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"  Hausdorff 95 % {distance['median']:.1f} mm, largest {figures['hausdorff_mm']['median']:.1f} mm"
         )
-    lines.append(f"  {seconds['median']:.1f} s for each lesion on {', '.join(document['devices'])}")
-    if document["data"]["failed"]:
-        lines.append(f"  ! {len(document['data']['failed'])} measurements failed, see evaluation.json")
-    return lines
+    lines.append(f"  {seconds['median']:.2g} s of computing for each lesion on {', '.join(document['devices'])}")
+    return lines + [f"  ! {caution}" for caution in cautions_of(document)]
+
+
+def cautions_of(document: Mapping[str, Any]) -> list[str]:
+    """What must be known wherever the figures are shown."""
+    model, data = document["model"], document["data"]
+    cautions = []
+    if data["trained_on"]:
+        cautions.append(
+            f"trained on {len(data['trained_on'])} of these {len(data['cases'])} cases "
+            f"({', '.join(data['trained_on'])}): figures that hold them are too good"
+        )
+    if model["strokes"]:
+        cautions.append(f"strokes painted by {model['strokes']}, which favours the method; he corrects nothing")
+    if model["kind"] == SEMIAUTOMATIC:
+        cautions.append("the time of a user's work is not simulated, and is in no figure")
+    if data["held_out_of"] and len(data["cases"]) < data["held_out_of"]["listed"]:
+        cautions.append(
+            f"{len(data['cases'])} of the {data['held_out_of']['listed']} held-out cases of "
+            f"{data['held_out_of']['dataset']} were measured"
+        )
+    if data["failed"]:
+        cautions.append(f"{len(data['failed'])} measurements failed, see evaluation.json")
+    return cautions

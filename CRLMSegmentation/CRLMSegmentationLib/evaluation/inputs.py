@@ -7,7 +7,7 @@ Taken are a case folder, a folder of case folders, and a folder of pairs `NAME.n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from ..core.volume import VOLUME_SUFFIXES, Volume, read_volume
 from ..driver import OnProgress
 
 LABEL_MARK = "-label"
+SHORT_HASH = 16
+"""Hexadecimal digits of a case's SHA-256 by which a model says what it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,13 @@ def without_swept(volume: Volume) -> Volume:
     return Volume(volume.array, volume.ijk_to_ras, volume.device, volume.timestamp_s)
 
 
-def check_cases(path: Path, on_progress: OnProgress = lambda *_: None) -> tuple[list[CheckedCase], list[Problem]]:
+def check_cases(
+    path: Path, on_progress: OnProgress = lambda *_: None, only: Collection[str] | None = None
+) -> tuple[list[CheckedCase], list[Problem]]:
     """Find the cases below a folder and read all of each once.
+
+    Args:
+        only: hashes of cases, whole or `SHORT_HASH` digits; others are passed over unread. None for all.
 
     Returns:
         The cases that can be evaluated, by name, and what is wrong with the others.
@@ -87,9 +94,10 @@ def check_cases(path: Path, on_progress: OnProgress = lambda *_: None) -> tuple[
         )
     cases: dict[str, CheckedCase] = {}
     problems: list[Problem] = []
+    wanted = None if only is None else set(short_hashes(only))
     for number, source in enumerate(sources, 1):
         try:
-            checked, found = _checked(source)
+            checked, found = _checked(source, wanted)
             if checked is not None and checked.case_id in cases:
                 other = cases[checked.case_id].case.folder
                 raise CaseError(f"has the name {checked.case_id} as well as {other}; give each case its own case_id")
@@ -100,6 +108,10 @@ def check_cases(path: Path, on_progress: OnProgress = lambda *_: None) -> tuple[
             cases[checked.case_id] = checked
         on_progress("Checking the cases", number, len(sources))
     return [cases[name] for name in sorted(cases)], problems
+
+
+def short_hashes(hashes: Iterable[str]) -> list[str]:
+    return [sha256[:SHORT_HASH] for sha256 in hashes]
 
 
 def table_of(problems: Sequence[Problem]) -> str:
@@ -121,11 +133,15 @@ def _sources_in(path: Path) -> list[Path]:
     return [*folders, *volumes]
 
 
-def _checked(source: Path) -> tuple[CheckedCase | None, list[Problem]]:
+def _checked(source: Path, wanted: set[str] | None) -> tuple[CheckedCase | None, list[Problem]]:
+    """A case, or None, and what is wrong with it; neither where it is not wanted."""
     if source.is_dir():
-        case, sha256 = load_case(source, verify_recording=False), sha256_of(source / CASE_FILE)
+        sha256 = sha256_of(source / CASE_FILE) if (source / CASE_FILE).is_file() else ""
     else:
-        case, sha256 = _pair(source)
+        sha256 = _pair_sha256(source)
+    if wanted is not None and sha256[:SHORT_HASH] not in wanted:
+        return None, []
+    case = load_case(source, verify_recording=False) if source.is_dir() else _pair(source)
     if case.truth is None:
         raise CaseError("has no truth to compare with; name its labels as truth in case.json")
     volume = without_swept(case.volume())
@@ -148,21 +164,29 @@ def _check_lesion(case: Case, lesion: Lesion, volume: Volume) -> None:
     check_seed(volume, np.array(lesion.seed_ras_mm))
 
 
-def _pair(path: Path) -> tuple[Case, str]:
-    """A volume and its label as a case of its own."""
+def _label_beside(path: Path) -> Path:
     stem = _stem_of(path)
     labels = [path.with_name(f"{stem}{LABEL_MARK}{suffix}") for suffix in VOLUME_SUFFIXES]
     label_path = next((label for label in labels if label.is_file()), None)
     if label_path is None:
         raise CaseError(f"has no label beside it; expected {stem}{LABEL_MARK}{_suffix_of(path)}")
+    return label_path
+
+
+def _pair_sha256(path: Path) -> str:
+    both = sha256_of(path) + sha256_of(_label_beside(path))
+    return hashlib.sha256(both.encode()).hexdigest()
+
+
+def _pair(path: Path) -> Case:
+    """A volume and its label as a case of its own."""
+    stem, label_path = _stem_of(path), _label_beside(path)
     label = read_volume(label_path)
     if not np.array_equal(label.array, np.round(label.array)):
         raise CaseError(f"{label_path.name} holds fractions; expected whole numbers, one for each lesion")
     numbers = [int(n) for n in np.unique(label.array) if n > 0]
     lesions = tuple(Lesion(f"Tumour {n}", _deepest(label.array == n, label), n) for n in numbers)
-    case = Case(path.parent, stem, (CaseVolume(path.name, stem, 0.0),), lesions, label_path.name)
-    both = sha256_of(path) + sha256_of(label_path)
-    return case, hashlib.sha256(both.encode()).hexdigest()
+    return Case(path.parent, stem, (CaseVolume(path.name, stem, 0.0),), lesions, label_path.name)
 
 
 def _deepest(mask: np.ndarray, volume: Volume) -> tuple[float, float, float]:

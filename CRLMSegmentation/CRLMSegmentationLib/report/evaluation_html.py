@@ -12,36 +12,33 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..core.metrics import THOROUGH_METRICS
+from ..evaluation.document import cautions_of
+from ..evaluation.subjects import SEMIAUTOMATIC
 from .evaluation_plots import box_plot, calibration_plot, curve_plot
+from .metric_names import METRIC_NAMES, MISSING
 
 if TYPE_CHECKING:
     from ..evaluation.inputs import CheckedCase
 
-MISSING = "—"
 PICTURE_DPI = 100
-METRICS = {
-    "dice": ("Dice", "{:.3f}", "overlap of mask and truth: 1 identical, 0 apart"),
-    "hausdorff_mm": ("Hausdorff distance, mm", "{:.1f}", "the largest distance between the two surfaces"),
-    "hausdorff95_mm": ("Hausdorff 95 %, mm", "{:.1f}", "95 % of the surfaces lie closer than this"),
-    "mean_surface_mm": ("Mean surface distance, mm", "{:.2f}", "from each surface to the other"),
-    "rvd": ("Relative volume", "{:+.1%}", "volume of the mask against the true one: minus is too small"),
-    "recall": ("Recall", "{:.3f}", "share of the true tumour that was found"),
-    "precision": ("Precision", "{:.3f}", "share of the mask that is tumour"),
-    "auc_hard_crop": ("ROC area, mask, crop", "{:.3f}", "of the yes-or-no mask, over the crop"),
-    "auc_probability_crop": ("ROC area, probability, crop", "{:.3f}", "of the network's probabilities, over the crop"),
-    "auc_hard_volume": ("ROC area, mask, volume", "{:.3f}", "of the yes-or-no mask, over the full volume"),
-    "auc_probability_volume": (
-        "ROC area, probability, volume",
-        "{:.3f}",
-        "of the probabilities over the full volume, 0 outside the crop",
-    ),
-    "seconds": ("Time, s", "{:.1f}", "from the volume in memory to the mask, the model being loaded"),
-}
+METRICS = {key: METRIC_NAMES[key] for key in (*THOROUGH_METRICS, "seconds")}
 RATES = {
     "detection_rate": ("Detected", "share of lesions with Dice above 0.1"),
     "share_under_0.3": ("Dice under 0.3", "share of lesions that would have to be drawn by hand"),
 }
+STYLES = ("style.css", "evaluation.css")
 GROUP_METRICS = ("dice", "hausdorff95_mm", "mean_surface_mm", "rvd", "recall", "precision")
+LESION_METRICS = {
+    "dice": "{:.2f}",
+    "hausdorff95_mm": "{:.1f}",
+    "hausdorff_mm": "{:.1f}",
+    "mean_surface_mm": "{:.1f}",
+    "rvd": "{:+.0%}",
+    "recall": "{:.2f}",
+    "precision": "{:.2f}",
+}
+"""Of the table of every lesion, with patterns for narrow columns."""
 CURVES = {
     "seed share": ("Seed moved, radii", "seed away from the centre, in radii of the lesion"),
     "seed mm": ("Seed moved, mm", "seed away from the centre, mm"),
@@ -95,6 +92,7 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], pictures: Seq
         pictures: PNG of the worst lesions, in the order of `document["worst"]`.
     """
     rows = {(row["case_id"], row["lesion"]): row for row in document["lesions"]}
+    trained_on = document["data"]["trained_on"] or ()
     worst = [{"row": rows[tuple(key)], "image": p and _png(p)} for key, p in zip(document["worst"], pictures)]
     page = (
         _environment()
@@ -102,10 +100,14 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], pictures: Seq
         .render(
             document=document,
             overall=document["figures"]["all"]["all"],
-            note=DATA_NOTES[document["simulated"]],
+            note=DATA_NOTES[document["simulated"]] + (", in part trained on" if trained_on else ""),
+            trained_on=trained_on,
+            cautions=cautions_of(document),
+            subject="method" if document["model"]["kind"] == SEMIAUTOMATIC else "model",
             metrics=METRICS,
             rates=RATES,
             group_metrics=GROUP_METRICS,
+            lesion_metrics=LESION_METRICS,
             curves={kind: texts for kind, texts in CURVES.items() if document["robustness"][kind]},
             plots=_plots(document),
             worst=worst,
@@ -115,14 +117,14 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], pictures: Seq
     path.write_text(page, encoding="utf-8")
 
 
-STYLES = ("style.css", "evaluation.css")
-
-
 def _plots(document: Mapping[str, Any]) -> dict[str, Markup]:
     rows = [row for row in document["lesions"] if row["metrics"]]
     plots = {
         "dice": _svg(box_plot(_groups(document, rows, "dice"), "Dice", (-0.02, 1.02)), "Dice by group"),
-        "surface": _svg(box_plot(_groups(document, rows, "hausdorff95_mm"), "Hausdorff 95 %, mm"), "HD95 by group"),
+        "surface": _svg(
+            box_plot(_groups(document, rows, "hausdorff95_mm"), METRICS["hausdorff95_mm"].label_with_unit),
+            "HD95 by group",
+        ),
     }
     for kind, (_, label) in CURVES.items():
         if document["robustness"][kind]:
@@ -171,6 +173,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(sentence=lambda text: text[:1].upper() + text[1:])
     environment.filters.update(value=_value, span=_span, percent=_percent, percents=_percents, date=_date)
     return environment
 
