@@ -13,6 +13,8 @@ from .core.case import Case
 from .core.volume import Volume
 from .igtl.limits import printable
 from .igtl.messages import ImageMessage
+from .replay.flight_events import read_events
+from .replay.flight_results import recorded_results
 from .replay.sweep_messages import Sweep
 from .replay.timed_message import TimedMessage
 from .replay.timeline import load_source, timeline
@@ -108,7 +110,18 @@ def _case(case: Case) -> dict:
         "volumes": len(case.volumes),
         "lesions": [_lesion(lesion.name, lesion.seed_ras_mm, lesion.about) for lesion in case.lesions],
         "has_truth": case.truth is not None,
+        **_session(case),
     }
+
+
+def _session(case: Case) -> dict:
+    """Of a flight recording."""
+    if case.events is None:
+        return {}
+    events = read_events(case.folder / case.events)
+    minutes = max((event.elapsed_s for event in events), default=0.0) / 60
+    results = len(recorded_results(case))
+    return {"session": {"minutes": round(minutes, 1), "events": len(events), "results": results}}
 
 
 def _lesion(name: str, seed_ras_mm: Sequence[float], about: dict) -> dict:

@@ -208,6 +208,7 @@ class Session:
         mirroring: bool = False,
         volume: Volume | None = None,
         quick: bool = False,
+        flip: tuple[int, ...] = (),
     ) -> SeedRequest:
         """Ask for the lesion at a seed. The answer comes as an event.
 
@@ -215,6 +216,7 @@ class Session:
             crop_size_mm: None for the model's own; of a model that sees the whole volume there is none to choose.
             volume: to look in, the current one by default.
             quick: the first fold alone; the others may follow, see `look_again`.
+            flip: see `inference.engine.LesionJob`.
 
         Raises:
             SeedError: no volume yet, or the seed is not in what was swept.
@@ -225,7 +227,7 @@ class Session:
             raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
         seed = check_seed(volume, seed_ras_mm)
         crop_size_mm = crop_size_of(self.model, crop_size_mm)
-        request = SeedRequest(lesion, tuple(map(float, seed)), crop_size_mm, mirroring, quick)
+        request = SeedRequest(lesion, tuple(map(float, seed)), crop_size_mm, mirroring, quick, flip)
         self._drop(lesion)
         self._make_way()
         job = _Job(request, volume, time.monotonic())

@@ -9,7 +9,7 @@ import sys
 import pytest
 from CRLMSegmentationLib.cli import join_seeds
 
-COMMANDS = ("demo", "replay", "segment", "phantom", "info")
+COMMANDS = ("demo", "replay", "segment", "phantom", "prepare", "study", "info")
 HEAVY = ("numpy", "scipy", "SimpleITK", "torch", "nnunetv2", "vtk", "vtkmodules", "slicer", "matplotlib", "rich")
 PROBE = """
 import sys

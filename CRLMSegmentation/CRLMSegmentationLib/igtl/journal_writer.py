@@ -57,8 +57,8 @@ class JournalWriter:
         self._since_1970_s = time.time() - time.monotonic()  # a clock that is set meanwhile must not reorder anything
         self._failure: OSError | None = None
         try:
-            self._messages = _AppendedFile(folder / MESSAGES_FILE)
-            self._arrivals = _AppendedFile(folder / ARRIVALS_FILE)
+            self._messages = AppendedFile(folder / MESSAGES_FILE)
+            self._arrivals = AppendedFile(folder / ARRIVALS_FILE)
         except OSError as error:
             raise RecordingError(f"nothing can be recorded into {folder}: {reason_of(error)}") from error
         self._closing = threading.Event()
@@ -73,6 +73,11 @@ class JournalWriter:
     def recorded_bytes(self) -> int:
         """Of whole messages."""
         return self._messages.end_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all that is written."""
+        return self._messages.end_bytes + self._arrivals.end_bytes
 
     def append(self, header: memoryview, body: memoryview) -> None:
         """Record a message as it came.
@@ -111,7 +116,7 @@ class JournalWriter:
     def _write_line(self, entry: dict) -> None:
         self._guarded(self._arrivals, json.dumps(entry).encode("ascii") + b"\n")
 
-    def _guarded(self, file: _AppendedFile, *parts: bytes | memoryview) -> None:
+    def _guarded(self, file: AppendedFile, *parts: bytes | memoryview) -> None:
         try:
             if self._failure is not None:
                 raise self._failure
@@ -129,7 +134,7 @@ class JournalWriter:
                 return
 
 
-class _AppendedFile:
+class AppendedFile:
     """A new file to which is written whole or not at all, unless the process dies.
 
     Attributes:

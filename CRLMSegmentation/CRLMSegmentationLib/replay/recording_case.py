@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ from ..igtl.journal_entry import Entry, ImageLayout
 from ..igtl.journal_writer import REASONS, RecordingError, reason_of
 from ..igtl.messages import Message, TransformMessage, volume_of
 from ..igtl.packing import HEADER_BYTES
+from .flight_case import Flight, flight_in, has_flight
+from .flight_events import EVENTS_FILE
 from .recording_folder import check_unfinished, locked, release_reserve
 from .recording_summary import Recorded, roles_in, source_of, summary_of
 
@@ -97,11 +100,15 @@ def finish_recording(folder: Path, on_progress: OnProgress = lambda *_: None) ->
 
 
 def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
-    journal = _whole_messages(folder)
+    flight = flight_in(folder) if has_flight(folder) else None
+    journal = _whole_messages(folder, may_be_empty=flight is not None)
     contents = _Contents(journal, on_progress)
     volumes = _write_volumes(contents)
     has_tracking, left_out = _write_tracking(contents)
+    if flight is not None:
+        volumes += flight.volumes
     recorded = summary_of(journal, len(volumes), contents.unreadable, left_out)
+    recorded = _recorded_with(recorded, flight) if flight else recorded
     has_arrivals = (folder / ARRIVALS_FILE).is_file()
     case = Case(
         folder=folder,
@@ -113,8 +120,39 @@ def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
         devices=roles_in(journal),
         source=source_of(journal, recorded),
     )
-    save_case(case, {MESSAGES_FILE: _hash_of(journal.path, on_progress)})
+    hashes = {MESSAGES_FILE: _hash_of(journal.path, on_progress)}
+    if flight is not None:
+        case = _with_flight(case, flight)
+        hashes.update(flight.hashes)
+    save_case(case, hashes)
     return recorded
+
+
+def _with_flight(case: Case, flight: Flight) -> Case:
+    """A case with what happened in the session; one whose volumes came over no link has no recording to play."""
+    is_played = case.source["messages"] or not case.volumes
+    return replace(
+        case,
+        lesions=flight.lesions,
+        recording=case.recording if is_played else None,
+        arrivals=case.arrivals if is_played else None,
+        source={**case.source, **flight.source},
+        events=EVENTS_FILE,
+        results=flight.masks,
+    )
+
+
+def _recorded_with(recorded: Recorded, flight: Flight) -> Recorded:
+    """A summary that tells of a flight recording as well."""
+    return replace(
+        recorded,
+        seconds=flight.seconds,
+        size_bytes=recorded.size_bytes + sum((recorded.folder / name).stat().st_size for name in flight.hashes),
+        ended_by=flight.ended_by,
+        results=flight.results,
+        events=len(flight.events),
+        missing=flight.missing,
+    )
 
 
 class _Contents:
@@ -134,11 +172,11 @@ class _Contents:
                 self.unreadable += 1
 
 
-def _whole_messages(folder: Path) -> Journal:
+def _whole_messages(folder: Path, may_be_empty: bool) -> Journal:
     """The recording, from whose end a message was cut off that had only begun to come."""
     path = folder / MESSAGES_FILE
     journal = read_journal(path, folder / ARRIVALS_FILE)
-    if not journal.entries:
+    if not journal.entries and not may_be_empty:
         raise CaseError(f"{folder} holds no message; there is nothing to make a case of")
     if journal.is_cut_short:
         os.truncate(path, journal.end_bytes)

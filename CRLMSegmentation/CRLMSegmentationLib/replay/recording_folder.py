@@ -18,6 +18,7 @@ from ..core.errors import CaseError
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE
 from ..igtl.journal_writer import RecordingError, reason_of
 from ..outputs import make_folder
+from .flight_events import EVENTS_FILE
 
 LOCK_FILE = ".lock"
 RESERVE_FILE = ".reserve"
@@ -49,9 +50,9 @@ def state_of(folder: Path) -> FolderState:
     names = {path.name for path in folder.iterdir()} - {LOCK_FILE, RESERVE_FILE}
     if CASE_FILE in names:
         return FolderState.FINISHED
-    if MESSAGES_FILE in names and (folder / MESSAGES_FILE).stat().st_size:
+    if any(name in names and (folder / name).stat().st_size for name in (MESSAGES_FILE, EVENTS_FILE)):
         return FolderState.UNFINISHED
-    return FolderState.OTHER if names - {MESSAGES_FILE, ARRIVALS_FILE} else FolderState.FREE
+    return FolderState.OTHER if names - {MESSAGES_FILE, ARRIVALS_FILE, EVENTS_FILE} else FolderState.FREE
 
 
 def next_free(folder: Path) -> Path:
@@ -140,7 +141,7 @@ def _lock_open_file(stream: int) -> None:
 
 def discard_empty(folder: Path) -> None:
     """Remove what a recording leaves that has received nothing."""
-    for name in (MESSAGES_FILE, ARRIVALS_FILE):
+    for name in (MESSAGES_FILE, ARRIVALS_FILE, EVENTS_FILE):
         (folder / name).unlink(missing_ok=True)
 
 

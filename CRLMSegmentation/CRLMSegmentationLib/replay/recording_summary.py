@@ -31,6 +31,8 @@ class Recorded:
         reconnections: how often the link was lost and came back.
         ended_by: why it ended; "a crash" where it does not say.
         left_out: what the case lacks, since there was no room for it.
+        results, events: of a flight recording.
+        missing: files of results or volumes that are not there as they were written.
     """
 
     folder: Path
@@ -45,6 +47,9 @@ class Recorded:
     ended_by: str
     damaged_bytes: int = 0
     left_out: tuple[str, ...] = ()
+    results: int = 0
+    events: int = 0
+    missing: tuple[str, ...] = ()
 
 
 def summary_of(journal: Journal, volumes: int, unreadable: int, left_out: tuple[str, ...]) -> Recorded:
@@ -82,6 +87,9 @@ def sentence_of(recorded: Recorded) -> str:
     if recorded.damaged_bytes:
         parts.append(f"{recorded.damaged_bytes} bytes are damaged and no messages any more, kept as they are")
     parts += [f"no room for {name}" for name in recorded.left_out]
+    if recorded.events:
+        parts.append(f"{recorded.results} result{'' if recorded.results == 1 else 's'}, {recorded.events} events")
+    parts += [f"{name} is lost or damaged" for name in recorded.missing]
     return "; ".join(parts)
 
 
@@ -102,12 +110,13 @@ def _lost(journal: Journal) -> dict[str, int]:
 def source_of(journal: Journal, recorded: Recorded) -> dict:
     """Where the case came from; nothing of it is about a patient."""
     started = next((event.about for event in journal.events if event.event == STARTED), {})
+    times_s = [entry.received_s for entry in journal.entries] or [event.received_s for event in journal.events]
     return {
         "kind": "recorded",
         "host": started.get("host"),
         "port": started.get("port"),
-        "started": _iso(journal.entries[0].received_s),
-        "ended": _iso(journal.entries[-1].received_s),
+        "started": iso_of(times_s[0]) if times_s else None,
+        "ended": iso_of(times_s[-1]) if times_s else None,
         "ended_by": recorded.ended_by,
         "messages": dict(Counter(entry.type for entry in journal.entries)),
         "lost": recorded.lost,
@@ -116,7 +125,7 @@ def source_of(journal: Journal, recorded: Recorded) -> dict:
     }
 
 
-def _iso(time_s: float) -> str | None:
+def iso_of(time_s: float) -> str | None:
     try:
         return datetime.fromtimestamp(time_s, timezone.utc).isoformat(timespec="milliseconds")
     except (ValueError, OverflowError, OSError):  # a time that was guessed from a clock that is wrong

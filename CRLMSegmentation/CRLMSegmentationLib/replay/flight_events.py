@@ -1,0 +1,148 @@
+"""What happens in a session, a line of JSON each, in a file that only grows.
+
+    {"time_s": 1700000000.25, "elapsed_s": 12.5, "event": "seed placed", "lesion": "Tumour 1", ...}
+
+`time_s` counts from 1970 by this machine's clock, `elapsed_s` from the start of the recording by a clock that is never
+set. A line is handed to the system at once, so it outlives the death of the process; of one that was cut short the
+reader knows nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..igtl.journal_writer import SYNC_EVERY_S, AppendedFile
+
+EVENTS_FILE = "events.jsonl"
+STARTED, ENDED = "started", "ended"
+SEED_PLACED, SEED_MOVED, SEED_REMOVED = "seed placed", "seed moved", "seed removed"
+RESULT, CORRECTED, UNDONE, RECALCULATED = "result", "corrected by hand", "undone", "recalculated"
+VOLUME, MODEL, READY = "volume", "model", "ready"
+CONNECTED, LINK_LOST = "connected", "link lost"
+IN_DOUBT, TRUSTED_AGAIN = "in doubt", "trusted again"
+TIP_DISTANCE = "smallest tip distance"
+FAILED, NOTE = "failed", "note"
+LESS_RECORDED = "less is recorded"
+SEEDS = (SEED_PLACED, SEED_MOVED)
+
+
+class FlightEvent(NamedTuple):
+    """One line: when, what, and what belongs to it."""
+
+    time_s: float
+    elapsed_s: float
+    event: str
+    about: dict[str, Any]
+
+
+class EventLog:
+    """Appends events to a new file, and has what was written put on the disk about once a second.
+
+    Attributes:
+        count: of the lines.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float], sync_every_s: float = SYNC_EVERY_S) -> None:
+        self._file = AppendedFile(folder / EVENTS_FILE)
+        self._clock, self._started_at_s, self._started_since_1970_s = clock, clock(), time.time()
+        self.count = 0
+        self._failure: OSError | None = None
+        self._unsynced: deque[Path] = deque()
+        self._closing = threading.Event()
+        self._syncing = threading.Thread(target=self._sync, args=(sync_every_s,), daemon=True)
+        self._syncing.start()
+
+    @property
+    def size_bytes(self) -> int:
+        return self._file.end_bytes
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._clock() - self._started_at_s
+
+    def write(self, event: str, **about: object) -> None:
+        """Append a line.
+
+        Raises:
+            OSError: the disk takes no more; the line is not there.
+        """
+        if self._failure is not None:
+            raise self._failure
+        elapsed_s = self.elapsed_s
+        entry = {"time_s": round(time.time(), 6), "elapsed_s": round(elapsed_s, 6), "event": event, **about}
+        self._file.append(json.dumps(_plain(entry), allow_nan=False).encode("ascii") + b"\n")
+        self.count += 1
+
+    def sync_soon(self, path: Path) -> None:
+        """Have another file put on the disk as well, which is complete."""
+        self._unsynced.append(path)
+
+    def close(self) -> None:
+        """What was written is on the disk when this returns, where the disk can."""
+        self._closing.set()
+        self._syncing.join()
+        with contextlib.suppress(OSError):  # a full disk has been told already
+            self._sync_once()
+        self._file.close()
+
+    def _sync(self, every_s: float) -> None:
+        while not self._closing.wait(every_s):
+            try:
+                self._sync_once()
+            except OSError as error:  # the next write tells it
+                self._failure = error
+                return
+
+    def _sync_once(self) -> None:
+        while self._unsynced:
+            number = os.open(self._unsynced.popleft(), os.O_RDWR | getattr(os, "O_BINARY", 0))
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
+        self._file.sync()
+
+
+def read_events(path: Path) -> tuple[FlightEvent, ...]:
+    """The events of a recording, in their order. A last line that was cut short, and damaged ones, are left out.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        found = [_parsed(line) for line in stream if line.endswith(b"\n")]
+    return tuple(event for event in found if event is not None)
+
+
+def _parsed(line: bytes) -> FlightEvent | None:
+    try:
+        entry = json.loads(line)
+        time_s, elapsed_s, event = (entry.pop(name) for name in ("time_s", "elapsed_s", "event"))
+        if not (isinstance(event, str) and math.isfinite(time_s) and math.isfinite(elapsed_s)):
+            return None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None
+    return FlightEvent(float(time_s), float(elapsed_s), event, entry)
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,170 @@
+"""The results in a flight recording: as lines of its events, and read back with their volumes and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..core.case import Case
+from ..core.errors import CaseError, CrlmError
+from ..core.volume import Volume, read_volume
+from ..session import LesionResult
+from .flight_events import CORRECTED, RESULT, FlightEvent, read_events
+from .flight_files import read_mask
+
+SAME_MOMENT_S = 1e-5
+
+
+@dataclass(frozen=True)
+class RecordedResult:
+    """What was recorded of one result.
+
+    Attributes:
+        mirroring, quick, flip: see `inference.engine.LesionJob`.
+        volume, mask: how both are found, see `volume_of` and `mask_of`; no mask where nothing was found.
+        corrected: the outline that a user has made of it in the end, in the same words; None without.
+    """
+
+    number: int
+    lesion: str
+    seed_ras_mm: tuple[float, float, float]
+    crop_size_mm: float | None
+    mirroring: bool
+    quick: bool
+    flip: tuple[int, ...]
+    model_name: str
+    model_sha256: str
+    device: str
+    volume_ml: float
+    timings_s: dict[str, float]
+    volume: dict[str, Any]
+    mask: dict[str, Any] | None
+    corrected: Correction | None = None
+
+
+@dataclass(frozen=True)
+class Correction:
+    """An outline that a user has changed; `volume` is None where only that is known."""
+
+    volume: dict[str, Any] | None
+    mask: dict[str, Any] | None
+    volume_ml: float | None
+
+
+def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
+    """What the line of a result says beside its number, volume and mask."""
+    request, mask = result.request, result.mask
+    return {
+        "lesion": request.lesion,
+        "seed_ras_mm": request.seed_ras_mm,
+        "crop_size_mm": request.crop_size_mm,
+        "mirroring": request.mirroring,
+        "quick": request.quick,
+        "flip": request.flip,
+        "purpose": request.purpose.value,
+        "model": {"name": result.model_name, "version": model_version, "sha256": result.model_sha256},
+        "device": result.device,
+        "volume_ml": mask.volume_ml,
+        "diameters_mm": mask.diameters_mm,
+        "confidence": mask.confidence,
+        "warnings": mask.warnings,
+        "timings_s": result.timings_s,
+    }
+
+
+def recorded_results(case: Case) -> list[RecordedResult]:
+    """The results of a case, in their order; none where it holds no flight recording.
+
+    Raises:
+        CaseError: a line cannot be one of a result.
+    """
+    if case.events is None:
+        return []
+    try:
+        events = read_events(case.folder / case.events)
+        return _with_corrections([_result_of(e.about) for e in events if e.event == RESULT], events)
+    except OSError as error:
+        raise CaseError(f"{case.events} of {case.case_id} cannot be read: {error.strerror}; copy it again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CaseError(f"{case.events} of {case.case_id} has a result that is none: {error!r}") from error
+
+
+def volume_of(case: Case, reference: dict[str, Any]) -> Volume:
+    """The volume in which a result was made, as it was to the last bit.
+
+    Raises:
+        CrlmError: it is not in the case any more.
+    """
+    try:
+        matrix, shape = np.array(reference["ijk_to_ras"], float).reshape(4, 4), tuple(reference["shape"])
+        swept = read_volume(case.folder / reference["swept"]).array > 0 if reference.get("swept") else None
+        for array in _candidates(case, reference):
+            volume = Volume(array, matrix, reference["device"], reference["timestamp_s"], swept)
+            if array.shape == shape and volume.identity.content_sha256 == reference["content_sha256"]:
+                return volume
+    except (KeyError, TypeError, ValueError) as error:
+        raise CaseError(f"the volume of a result is not described: {error!r}") from error
+    raise CaseError(f"its volume {reference['content_sha256'][:8]} is not in the case; it was left out or is damaged")
+
+
+def mask_of(case: Case, of: RecordedResult | Correction) -> np.ndarray:
+    """The recorded mask in its volume: bool, (K, J, I).
+
+    Raises:
+        CrlmError: it cannot be read.
+    """
+    try:
+        shape = tuple(of.volume["shape"])
+        if of.mask is None:
+            return np.zeros(shape, bool)
+        return read_mask(case.folder / of.mask["file"], tuple(of.mask["offset_kji"]), shape)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CaseError(f"the mask of a result is not described: {error!r}") from error
+
+
+def _candidates(case: Case, reference: dict[str, Any]) -> Iterable[np.ndarray]:
+    """Voxels of the case that may be those of a volume, the likely ones first."""
+    if reference["file"]:
+        yield read_volume(case.folder / reference["file"]).array
+        return
+    far = lambda volume: abs(volume.timestamp_s - reference["timestamp_s"]) > SAME_MOMENT_S  # noqa: E731
+    for number, volume in sorted(enumerate(case.volumes), key=lambda pair: far(pair[1])):
+        try:
+            yield case.volume(number).array
+        except CrlmError:
+            if not far(volume):
+                raise
+
+
+def _result_of(about: dict[str, Any]) -> RecordedResult:
+    same = (
+        "number",
+        "lesion",
+        "crop_size_mm",
+        "mirroring",
+        "quick",
+        "device",
+        "volume_ml",
+        "timings_s",
+        "volume",
+        "mask",
+    )
+    return RecordedResult(
+        seed_ras_mm=tuple(float(x) for x in about["seed_ras_mm"]),
+        flip=tuple(int(axis) for axis in about["flip"]),
+        model_name=about["model"]["name"],
+        model_sha256=about["model"]["sha256"],
+        **{name: about[name] for name in same},
+    )
+
+
+def _with_corrections(results: list[RecordedResult], events: Iterable[FlightEvent]) -> list[RecordedResult]:
+    newest: dict[Any, Correction] = {}
+    for event in events:
+        if event.event == CORRECTED:
+            about = event.about
+            newest[about.get("result")] = Correction(about.get("volume"), about.get("mask"), about.get("volume_ml"))
+    return [replace(result, corrected=newest.get(result.number)) for result in results]

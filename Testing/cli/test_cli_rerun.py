@@ -1,0 +1,174 @@
+"""A recorded session computed again: the same model says the same, another one is measured against it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.commands.rerunning import lines_of
+from CRLMSegmentationLib.core.case import Case, load_case
+from CRLMSegmentationLib.core.errors import CaseError
+from CRLMSegmentationLib.core.hashing import sha256_of
+from CRLMSegmentationLib.driver import wait_for_lesion, wait_for_model
+from CRLMSegmentationLib.inference.model_package import ModelPackage, write_model_package
+from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
+from CRLMSegmentationLib.replay.flight_results import mask_of, recorded_results
+from CRLMSegmentationLib.rerunning import agreement_of, rerun_case
+from CRLMSegmentationLib.session import LesionSegmented, Session
+
+sys.path.insert(2, str(Path(__file__).parents[1] / "inference"))
+
+from inference_helpers import DATASET_JSON, random_weights, tiny_info, tiny_plans
+from stub_engine import StubEngine
+
+
+class AnsweringStub(StubEngine):
+    """Answers at the next poll."""
+
+    def poll(self):
+        if self.pending is not None:
+            self.finish()
+        return super().poll()
+
+
+def recorded_session(folder: Path, case: Case, engine, model: ModelPackage, corrects: bool = False) -> Path:
+    """What a module records of a case whose seeds are placed one after another."""
+    recorder = FlightRecorder(folder)
+    recorder.use_model(model)
+    volume = case.volume()
+    with Session(engine, model) as session:
+        session.use_volume(volume)
+        recorder.take(wait_for_model(session))
+        for lesion in case.lesions:
+            recorder.seed(lesion.name, lesion.seed_ras_mm, volume)
+            session.segment(lesion.name, np.array(lesion.seed_ras_mm), 70.0, quick=True, flip=(1,))
+            result = wait_for_lesion(session, lesion.name)
+            recorder.take(LesionSegmented(result))
+    if corrects:
+        recorder.corrected(lesion.name, result.mask.mask & np.roll(result.mask.mask, 2, axis=0), volume)
+    assert recorder.finish().results == len(case.lesions)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory, sample: Case, model: ModelPackage) -> Path:
+    """Of the real model, the outline corrected by hand afterwards."""
+    return recorded_session(tmp_path_factory.mktemp("rerun") / "session", sample, WorkerEngine(model), model, True)
+
+
+@pytest.fixture
+def stubbed(tmp_path: Path, sample: Case, model: ModelPackage) -> Path:
+    """Of a stub that calls dark voxels tumour."""
+    return recorded_session(tmp_path / "stubbed", sample, AnsweringStub(), model)
+
+
+def test_same_model_gives_the_same_voxels(crlm_seg, recorded: Path, tmp_path: Path) -> None:
+    done = crlm_seg("rerun", recorded, "--json", tmp_path / "r.json", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    head, same, corrected, conclusion = done.out.splitlines()
+    assert head.split()[:3] == ["lesion", "recorded", "ml"]
+    assert same.split()[-1] == "identical"
+    assert " 1.000 " in same
+    assert corrected.endswith("corrected by hand")
+    assert conclusion == "1 of 1 results are identical, voxel by voxel"
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert (document["identical"], document["different"], document["failed"]) == (1, 0, 0)
+    first, second = document["results"]
+    assert (first["dice"], first["largest_mm"], first["mean_mm"]) == (1.0, 0.0, 0.0)
+    assert first["recorded_ml"] == first["new_ml"] > 0.5
+    assert 0.3 < second["dice"] < 1
+    assert first["recorded_s"] > 0
+    assert first["new_s"] > 0
+    assert json.loads((tmp_path / "out" / "rerun.json").read_text()) == document
+    (new,) = (tmp_path / "out" / "results").iterdir()
+    (old,) = [recorded / name for name in load_case(recorded).results if "corrected" not in name]
+    assert sha256_of(new) == sha256_of(old)
+
+
+def test_another_model_is_measured_against_the_recording(crlm_seg, recorded: Path, tmp_path: Path) -> None:
+    write_model_package(tmp_path / "tiny", tiny_plans(), DATASET_JSON, {0: random_weights(1)}, tiny_info())
+    done = crlm_seg("rerun", recorded, "--model", tmp_path / "tiny", "--json", tmp_path / "r.json")
+    assert done.code == 0, done.err
+    assert "different, another model" in done.out
+    assert "0 of 1 results are identical" in done.out
+    assert "computed with tiny 1, which is not the model of the recording" in done.out
+    row = json.loads((tmp_path / "r.json").read_text())["results"][0]
+    assert (row["same_model"], row["identical"]) == (False, False)
+    assert row["dice"] < 0.5
+
+
+def test_each_result_is_computed_with_the_size_and_the_seed_of_its_own(stubbed: Path) -> None:
+    engine = AnsweringStub()
+    rows = rerun_case(stubbed, engine_of=lambda package: engine)
+    assert [row.identical for row in rows] == [True]
+    (job,), (result,) = engine.jobs, recorded_results(load_case(stubbed))
+    assert (job.seed_ras_mm, job.crop_size_mm) == (result.seed_ras_mm, 70.0)
+    assert (job.mirroring, job.quick, job.flip) == (False, True, (1,))
+
+
+def test_result_whose_volume_is_lost_fails_and_the_others_are_computed(stubbed: Path) -> None:
+    lines = (stubbed / "events.jsonl").read_text().splitlines()
+    line = next(line for line in lines if '"event": "result"' in line)
+    lost = json.loads(line)
+    lost["number"], lost["volume"]["file"], lost["volume"]["content_sha256"] = 2, None, "f" * 64
+    (stubbed / "events.jsonl").write_text("\n".join([*lines, json.dumps(lost)]) + "\n")
+    entry = json.loads((stubbed / "case.json").read_text())
+    entry["files"]["events.jsonl"] = sha256_of(stubbed / "events.jsonl")
+    (stubbed / "case.json").write_text(json.dumps(entry))
+    rows = rerun_case(stubbed, engine_of=lambda model: AnsweringStub())
+    assert [bool(row.problem) for row in rows] == [False, True]
+    assert "is not in the case" in "\n".join(lines_of(rows))
+
+
+def test_command_fails_where_something_cannot_be_computed(
+    crlm_seg, stubbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise CaseError("its volume is gone")
+
+    monkeypatch.setattr("CRLMSegmentationLib.rerunning.volume_of", failing)
+    monkeypatch.setattr("CRLMSegmentationLib.rerunning.Session", lambda engine, model: _stubbed(model))
+    done = crlm_seg("rerun", stubbed)
+    assert done.code == 1
+    assert "not compared: its volume is gone" in done.out
+    assert "1 of 1 could not be computed" in done.err
+
+
+def _stubbed(model: ModelPackage) -> Session:
+    return Session(AnsweringStub(), model)
+
+
+def test_case_without_results_is_told_so(crlm_seg, sample: Case, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sample.folder, tmp_path / "case"))
+    done = crlm_seg("rerun", folder)
+    assert done.code == 1
+    assert "holds no recorded results" in done.err
+    assert len(done.error_lines) == 1
+
+
+def test_session_that_was_killed_is_recovered_first(crlm_seg, stubbed: Path) -> None:
+    (stubbed / "case.json").unlink()
+    assert f"crlm-seg recover {stubbed}" in crlm_seg("rerun", stubbed).err
+    done = crlm_seg("recover", stubbed)
+    assert done.code == 0, done.err
+    assert "1 result, " in done.out
+    assert len(recorded_results(load_case(stubbed))) == 1
+    assert mask_of(load_case(stubbed), recorded_results(load_case(stubbed))[0]).any()
+
+
+def test_two_empty_masks_agree_and_an_empty_one_does_not() -> None:
+    nothing = np.zeros((4, 4, 4), bool)
+    something = nothing.copy()
+    something[1:3, 1:3, 1:3] = True
+    shifted = np.roll(something, 1, axis=2)
+    spacing = np.diag([2.0, 1.0, 1.0, 1.0])
+    assert agreement_of(nothing, nothing, spacing).dice == 1.0
+    assert agreement_of(something, nothing, spacing) == agreement_of(nothing, something, spacing)
+    assert agreement_of(something, nothing, spacing).largest_mm is None
+    moved = agreement_of(something, shifted, spacing)
+    assert (moved.dice, moved.largest_mm, moved.mean_mm) == (0.5, 2.0, 1.0)
