@@ -1,6 +1,7 @@
 """The commands of `crlm-seg`. Heavy imports stand inside them, so that --help and info answer at once."""
 
 from .app import app
+from .calibrating import calibrate
 from .evaluating import evaluate
 from .information import info
 from .models import model, pack
@@ -23,6 +24,7 @@ for _command in (
     prepare,
     train,
     evaluate,
+    calibrate,
     pack,
     study,
     info,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class ModelPackage:
         card: figures and facts, as written by training.
         files: from their names to their SHA-256, the manifest excepted.
         source: of which checkpoints it was made, where that was written down.
+        calibration: what its stability shells are worth, see `navigation.confidence`; empty where nobody has measured.
         region: how much of a volume it is shown, of `REGIONS`; "crop" where the manifest does not say.
     """
 
@@ -77,6 +79,7 @@ class ModelPackage:
     card: dict[str, Any]
     files: dict[str, str]
     source: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
     region: str = REGIONS[0]
 
     def plans(self) -> dict[str, Any]:
@@ -188,6 +191,24 @@ def write_model_package(
     return load_model_package(folder)
 
 
+def add_calibration(package: ModelPackage, calibration: Mapping[str, Any]) -> ModelPackage:
+    """Write into a package what was measured of it; the network, and so its hash, stays what it was.
+
+    Raises:
+        ModelError: the folder cannot be written to.
+    """
+    manifest = {**read_json(package.folder / MANIFEST), "calibration": dict(calibration)}
+    unfinished = package.folder / (MANIFEST + ".unfinished")
+    try:
+        _write_json(unfinished, manifest)
+        os.replace(unfinished, package.folder / MANIFEST)
+    except OSError as error:
+        raise ModelError(
+            f"{package.folder} cannot be written to: {error.strerror}; import a copy of it first"
+        ) from error
+    return load_model_package(package.folder)
+
+
 def export_nnunet(package: ModelPackage, folder: Path | str) -> Path:
     """Write an ordinary trained-model folder of nnU-Net v2, for `nnUNetv2_predict_from_modelfolder`.
 
@@ -231,6 +252,7 @@ def _from_manifest(folder: Path, manifest: dict[str, Any], files: dict[str, str]
         card=dict(manifest.get("card", {})),
         files=files,
         source=dict(manifest.get("source", {})),
+        calibration=dict(manifest.get("calibration", {})),
         region=check_region(manifest.get("region", REGIONS[0])),
     )
 

@@ -71,7 +71,8 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
         return None
     try:
         curve = {name: tuple(map(float, entry[name])) for name in ("agreements", "expected_dice")}
-        made = Calibration(**{**entry, **curve})
+        rest = {name: entry[name] for name in ("unexplained_mm", "lesions", "patients", "simulated")}
+        made = Calibration(**curve, **rest)
         good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
         good = good and np.isfinite([*made.agreements, *made.expected_dice, made.unexplained_mm]).all()
     except (KeyError, TypeError, ValueError) as error:

@@ -1,0 +1,101 @@
+"""Calibrating a model on tiny cases: the stub answers the same however it is asked, so its shells agree."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib import calibrating
+from CRLMSegmentationLib.calibrating import calibrate_model, worth_of
+from CRLMSegmentationLib.core.errors import CaseError, ModelError
+from CRLMSegmentationLib.evaluation import stability
+from CRLMSegmentationLib.evaluation.inputs import check_cases, short_hashes
+from CRLMSegmentationLib.evaluation.stability import Approach
+from CRLMSegmentationLib.navigation import confidence
+from CRLMSegmentationLib.navigation.confidence import Calibration, calibration_from
+from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance, surface_of_mask
+from evaluation_helpers import StubModel, box, write_case
+
+EXACT = Calibration((0.0, 1.0), (0.0, 1.0), 0.5, 20, 20, True)
+
+
+@pytest.fixture
+def written(monkeypatch, engines):
+    """What would be written into the package; the model is a stub."""
+    entries = []
+    monkeypatch.setattr(calibrating, "add_calibration", lambda model, entry: entries.append(entry) or model)
+    monkeypatch.setattr(calibrating, "model_or_default", lambda wanted: wanted)
+    monkeypatch.setattr(confidence, "LEAST_LESIONS", 2)
+    monkeypatch.setattr(stability, "TIPS", 20)
+    observe = stability.observe
+    monkeypatch.setattr(calibrating, "observe", lambda *args, **keywords: observe(*args, engine_of=engines, **keywords))
+    return entries
+
+
+@pytest.fixture
+def cohorts(tmp_path):
+    for n, name in enumerate(("one", "two", "three")):
+        folder = tmp_path / ("made-on" if n < 2 else "tried-on")
+        write_case(folder / name, truth=(16, 24 - n))
+    return tmp_path / "made-on", tmp_path / "tried-on"
+
+
+def test_lesions_are_asked_for_again_and_compared_with_the_truth(cohorts, engines):
+    cases, _ = check_cases(cohorts[0])
+    observed = stability.observe(StubModel(), cases, engine_of=engines)
+    assert len(engines.made[0].jobs) == 2 * 8
+    (exact, approach), (less, _) = observed
+    assert exact.agreement == less.agreement == 1
+    assert exact.dice == pytest.approx(1)
+    assert less.dice == pytest.approx(2 * 7 / (8 + 7))
+    assert exact.misses_mm.max() == pytest.approx(0, abs=1e-3)
+    assert 0.5 < less.misses_mm.max() <= 1.01
+    assert approach.true_mm.min() > -5
+    assert approach.true_mm.max() > 20
+
+
+def test_what_was_measured_is_written_with_how_it_does_on_others(written, cohorts, tmp_path):
+    _, made, worth = calibrate_model(StubModel(), *cohorts, report=tmp_path / "calibration.json")
+    assert made.lesions == 2
+    assert worth.lesions == 1
+    assert worth.before["gap"] > 0
+    assert worth.held > 0.9
+    assert calibration_from(written[0]) == made
+    report = json.loads((tmp_path / "calibration.json").read_text())
+    assert report["checked"]["lesions"] == 1
+    assert report["model"] == StubModel().sha256
+
+
+def test_patients_cannot_be_calibrated_and_checked_on(written, cohorts):
+    with pytest.raises(CaseError, match="one, two is calibrated and checked on"):
+        calibrate_model(StubModel(), cohorts[0], cohorts[0])
+
+
+def test_patients_that_were_trained_on_are_refused(written, cohorts):
+    cases, _ = check_cases(cohorts[0])
+    known = short_hashes([cases[0].sha256])
+    model = StubModel(trained_on={"simulated": True, "cases": known})
+    with pytest.raises(CaseError, match="trained on one; it would look better"):
+        calibrate_model(model, cohorts[0])
+
+
+def test_too_few_lesions_say_how_many_are_needed(written, cohorts):
+    with pytest.raises(ModelError, match="at least 2 lesions, got 1"):
+        calibrate_model(StubModel(), cohorts[1])
+
+
+def test_worth_by_hand():
+    ball = SurfaceDistance(surface_of_mask(box((16, 24)), np.eye(4)))
+    approach = Approach(np.array([[19.5, 19.5, 40.0]]), np.array([16.5]), ball, ball, ball, 1.0)
+    lesions = [(0.9, 0.8), (0.5, 0.4), (0.3, 0.6), (0.7, 0.3)]
+    observed = [
+        (confidence.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1)), approach)
+        for n, (agreement, dice) in enumerate(lesions)
+    ]
+    worth = worth_of(EXACT, observed)
+    assert worth.held == 1
+    assert worth.gap == pytest.approx(np.mean([0.1, 0.1, -0.3, 0.4]))
+    assert worth.error == pytest.approx(np.mean([0.1, 0.1, 0.3, 0.4]))
+    assert worth.before["gap"] == pytest.approx(1 - np.mean([0.8, 0.4, 0.6, 0.3]))
+    assert (worth.bad, worth.flagged, worth.bad_flagged) == (2, 2, 1)
