@@ -1,0 +1,17 @@
+"""Steps of a study that take no time: stubs that write what the real ones write, and remember what was asked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
+
+from study_helpers import StubSteps
+
+
+@pytest.fixture
+def stubs():
+    return StubSteps()
