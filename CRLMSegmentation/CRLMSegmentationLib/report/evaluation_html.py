@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from ..core.metrics import THOROUGH_METRICS
@@ -17,6 +17,7 @@ from ..evaluation.document import cautions_of
 from ..evaluation.subjects import SEMIAUTOMATIC
 from .evaluation_plots import box_plot, calibration_plot, curve_plot
 from .metric_names import METRIC_NAMES, MISSING
+from .templates import templates
 
 if TYPE_CHECKING:
     from ..evaluation.inputs import CheckedCase
@@ -166,16 +167,14 @@ def _svg(text: str, about: str) -> Markup:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return templates(
+        sentence=lambda text: text[:1].upper() + text[1:],
+        value=_value,
+        span=_span,
+        percent=_percent,
+        percents=_percents,
+        date=_date,
     )
-    environment.filters.update(sentence=lambda text: text[:1].upper() + text[1:])
-    environment.filters.update(value=_value, span=_span, percent=_percent, percents=_percents, date=_date)
-    return environment
 
 
 def _value(value: float | None, pattern: str) -> str:

@@ -13,21 +13,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-INK, SOFT, LINE, ACCENT, PALE = "#17212b", "#5a6876", "#dfe5eb", "#0b6bcb", "#cfe3f8"
+from ..core.plot_style import INK, LINE, PLOT_STYLE, SOFT
+
+ACCENT, PALE = "#0b6bcb", "#cfe3f8"
 DETECTED_COLOUR = "#b45309"
-STYLE = {
-    "svg.hashsalt": "crlm-seg",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 11,
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "xtick.color": SOFT,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+STYLE = {**PLOT_STYLE, "svg.hashsalt": "crlm-seg", "ytick.color": INK}
 """The font that matplotlib brings, drawn as outlines: the same picture on every machine."""
 
 WIDTH = 6.0

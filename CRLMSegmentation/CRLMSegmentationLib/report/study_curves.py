@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from .study_style import INK, ORACLE_MARK, SOFT, any_oracle, colour_of, label_of, marker_of, new_figure
+from ..core.plot_style import INK, SOFT
+from .study_style import ORACLE_MARK, any_oracle, colour_of, label_of, marker_of, new_figure
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -17,6 +17,7 @@ from .study_curves import agreement_figure, learning_figure, roc_figure
 from .study_pictures import Example, examples_figure
 from .study_plots import box_figure, difference_figure, echogenicity_figure, p_text, signed
 from .study_style import colour_of, label_of, png_of, styled
+from .templates import templates
 
 NAMES = {
     **METRIC_NAMES,
@@ -136,14 +137,7 @@ def _image(name: str, picture: bytes) -> Markup:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    return templates(
         label=label_of,
         colour=colour_of,
         number=_number,
@@ -156,7 +150,6 @@ def _environment() -> Environment:
         date=_date,
         ratio=_ratio,
     )
-    return environment
 
 
 def _number(value: float | None, metric: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .study_style import INK, ORACLE_MARK, SOFT, any_oracle, colour_of, label_of, new_figure
+from ..core.plot_style import INK, SOFT
+from .study_style import ORACLE_MARK, any_oracle, colour_of, label_of, new_figure
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -10,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-INK, SOFT, LINE = "#17212b", "#5a6876", "#dfe5eb"
+from ..core.plot_style import INK, LINE, PLOT_STYLE, SOFT
+
 COLOURS = {
     "full": "#56B4E9",
     "crop": "#E69F00",
@@ -33,20 +34,11 @@ SIMULATED = "SIMULATED DATA"
 BADGE = {"boxstyle": "round,pad=0.4", "facecolor": "#ffe2a8", "edgecolor": "none"}
 BADGE_INK = "#5c3b00"
 STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 11,
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
+    **PLOT_STYLE,
     "axes.titlesize": 11,
     "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "grid.color": LINE,
     "grid.linewidth": 0.8,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "legend.frameon": False,

@@ -12,22 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..core.plot_style import LINE, PLOT_STYLE
 from .layout import replacing
 
-INK, SOFT, LINE = "#17212b", "#5a6876", "#dfe5eb"
 TRAIN, VALIDATION, DICE = "#0b6bcb", "#b45309", "#15803d"
-STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 11,
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-}
 SIMULATED = "SIMULATED DATA"
 SMOOTHING = 0.9
 """As nnU-Net smooths its pseudo Dice."""
@@ -40,7 +28,7 @@ def draw_learning_curve(path: Path, lines: Sequence[Mapping[str, Any]], title: s
         title: what was trained.
         simulated: marks the picture, where it was trained on simulated data.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(PLOT_STYLE):
         figure = Figure(figsize=(7.5, 6.4), dpi=130, layout="constrained")
         FigureCanvasAgg(figure)
         losses, dice = figure.subplots(2, 1, sharex=True)

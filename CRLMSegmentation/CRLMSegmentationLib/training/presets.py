@@ -6,7 +6,7 @@ Plain data, known without torch: it travels to the training process as JSON, see
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..core.errors import CrlmError
@@ -96,18 +96,11 @@ STANDARD = Preset(
     compile_on_gpu=True,
     checkpoint_mb=300,
 )
-RESIDUAL_ENCODER = Preset(
+RESIDUAL_ENCODER = replace(
+    STANDARD,
     name="residual-encoder",
     planner="nnUNetPlannerResEncM",
     plans="nnUNetResEncUNetMPlans",
-    small=None,
-    epochs=1000,
-    iterations=250,
-    validation_iterations=50,
-    optimizer="sgd",
-    learning_rate=1e-2,
-    oversample=0.33,
-    bfloat16_on_cpu=False,
     compile_on_gpu=False,
     checkpoint_mb=900,
 )
