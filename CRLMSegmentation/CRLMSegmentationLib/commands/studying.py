@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def study(
     out: Annotated[Path, typer.Option(help="Folder of the study; one that was ended goes on there.")],
     preset: Annotated[
-        str, typer.Option(help="demo, half an hour on two processor cores; or paper, 85 patients, on a GPU.")
+        str, typer.Option(help="demo, about half an hour on two processor cores; or paper, 85 patients, on a GPU.")
     ] = "demo",
     patients: Annotated[Optional[int], typer.Option(metavar="N", help="To train on; default: the preset's.")] = None,
     held_out: Annotated[
