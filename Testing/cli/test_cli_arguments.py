@@ -9,7 +9,19 @@ import sys
 import pytest
 from CRLMSegmentationLib.cli import join_seeds
 
-COMMANDS = ("demo", "replay", "rerun", "segment", "phantom", "prepare", "train", "evaluate", "calibrate", "study", "info")
+COMMANDS = (
+    "demo",
+    "replay",
+    "rerun",
+    "segment",
+    "phantom",
+    "prepare",
+    "train",
+    "evaluate",
+    "calibrate",
+    "study",
+    "info",
+)
 HEAVY = ("numpy", "scipy", "SimpleITK", "torch", "nnunetv2", "vtk", "vtkmodules", "slicer", "matplotlib", "rich")
 PROBE = """
 import sys
