@@ -275,15 +275,17 @@ class Session:
             deque(job for job in queue if job.request.lesion != lesion) for queue in (self._waiting, self._background)
         )
         if self._running and self._running.request.lesion == lesion:
-            self._running = None
-            self.engine.cancel()
+            self._running = None  # the engine gives it up for the next job, or its answer is not looked at
 
     def _make_way(self) -> None:
-        """What runs in the background begins anew later."""
+        """What runs in the background begins anew later.
+
+        The engine gives it up when the next job is handed over; it is not told to end it within a second, for a
+        worker that is slow at a tile would be killed, and a new one takes longer to load than the tile takes.
+        """
         if self._running and self._running.request.purpose.waits:
             self._background.appendleft(self._running)
             self._running = None
-            self.engine.cancel()
 
     def _poll_link(self, budget_s: float) -> list[Event]:
         events: list[Event] = []

@@ -70,3 +70,5 @@ def test_sigma_by_hand():
 
 def test_interval_reads_as_a_surgeon_would_say_it():
     assert str(Interval(12.2, 9.4, 15.6)) == "12 mm (9–16)"
+    assert str(Interval(3.0, -0.4, 7.0)) == "3 mm (0–7)"
+    assert str(Interval(3.0, -1.2, 7.0)) == "3 mm (-1 to 7)"

@@ -7,7 +7,7 @@ import pytest
 import vtk
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.navigation.margins import MARGIN_LIMITS_MM, margin_surface
+from CRLMSegmentationLib.navigation.margins import MARGIN_LIMITS_MM, margin_steps, margin_surface
 from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance
 from CRLMSegmentationLib.scene.headless import new_scene
 from CRLMSegmentationLib.scene.segmentations import ShownLesion, lesion_surface, show_lesions
@@ -30,6 +30,16 @@ def test_margin_of_a_ball_is_a_larger_ball(radius_mm, margin_mm):
     margin = margin_surface(sphere(radius_mm, CENTER), margin_mm)
     away_mm = np.linalg.norm(points_of(margin) - CENTER, axis=1) - radius_mm
     assert away_mm == pytest.approx(margin_mm, abs=0.2)
+
+
+def test_margin_comes_in_steps_for_whoever_must_not_stand_still():
+    steps, count = margin_steps(sphere(20.0, CENTER), 10.0), 0
+    with pytest.raises(StopIteration) as done:
+        while True:
+            next(steps)
+            count += 1
+    assert count > 10
+    assert points_of(done.value.value) == pytest.approx(points_of(margin_surface(sphere(20.0, CENTER), 10.0)))
 
 
 def test_margin_is_closed_faces_outwards_and_has_no_wall_inside():

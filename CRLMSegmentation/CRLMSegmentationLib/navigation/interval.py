@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Z = 1.96
+EN_DASH = "\u2013"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Interval:
     high_mm: float
 
     def __str__(self) -> str:
-        return f"{self.distance_mm:.0f} mm ({self.low_mm:.0f}\u2013{self.high_mm:.0f})"
+        distance_mm, low_mm, high_mm = (round(mm) for mm in (self.distance_mm, self.low_mm, self.high_mm))
+        return f"{distance_mm} mm ({low_mm}{' to ' if low_mm < 0 else EN_DASH}{high_mm})"
 
 
 def interval_of(
