@@ -200,6 +200,11 @@ class Session:
         """Whether somebody waits for an answer; what runs in the background does not count."""
         return bool(self._waiting) or (self._running is not None and not self._running.request.purpose.waits)
 
+    @property
+    def looks_again(self) -> bool:
+        """Whether something runs or waits in the background, for which nobody waits."""
+        return bool(self._background) or (self._running is not None and self._running.request.purpose.waits)
+
     def segment(
         self,
         lesion: str,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from CRLMSegmentationLib.navigation.instruments import Instrument, Kind, instruments_in
@@ -86,11 +88,14 @@ def test_margin_is_entered_at_its_width_and_left_a_little_farther_out():
     assert told == [None, None, 10, 10, 10, None, 10, 10, 5, 5, 10]
 
 
-def test_same_target_is_not_prepared_again():
+def test_surface_that_is_measured_to_already_is_not_prepared_again():
     tracker = tracker_to()
     before = tracker.navigator._targets["Tumour 1"]
-    tracker.navigator.aim_at({"Tumour 1": BALL, "Other": Target("Other", sphere(3.0), 1.0)})
-    assert tracker.navigator._targets["Tumour 1"] is before
+    renamed = replace(BALL, name="Left", outer=sphere(12.0))
+    tracker.navigator.aim_at({"Tumour 1": renamed, "Other": Target("Other", sphere(3.0), 1.0)})
+    after = tracker.navigator._targets["Tumour 1"]
+    assert after.surface is before.surface
+    assert (after.target.name, after.outer is None) == ("Left", False)
 
 
 def test_shells_that_lie_apart_widen_the_interval():

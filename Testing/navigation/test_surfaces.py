@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance
+from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance, surface_of_mask
 from navigation_helpers import sphere
 
 
@@ -38,3 +38,13 @@ def test_nothing_and_an_open_surface_have_no_inside():
     plane.Update()
     with pytest.raises(CrlmError, match="open"):
         SurfaceDistance(plane.GetOutput())
+
+
+@pytest.mark.parametrize("left_handed", [False, True])
+def test_inside_of_a_mask_is_inside_in_left_handed_volumes_too(left_handed):
+    ijk_to_ras = np.diag([-1.5 if left_handed else 1.5, 1.0, 1.0, 1.0])
+    mask = np.zeros((20, 20, 20), bool)
+    mask[5:15, 5:15, 5:15] = True
+    distance = SurfaceDistance(surface_of_mask(mask, ijk_to_ras))
+    assert distance.nearest(ijk_to_ras[:3, :3] @ [9.5, 9.5, 9.5]).distance_mm < -3
+    assert distance.nearest(ijk_to_ras[:3, :3] @ [9.5, 9.5, 19.0]).distance_mm > 3

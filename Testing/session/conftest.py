@@ -38,6 +38,7 @@ def model():
         trained_on={"simulated": True},
         simulated_only=True,
         card={},
+        calibration={},
     )
 
 

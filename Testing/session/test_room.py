@@ -10,7 +10,7 @@ from CRLMSegmentationLib.room.lesions import CORRECTED, LesionState
 from CRLMSegmentationLib.room.room import SETTLE_S, Room
 from CRLMSegmentationLib.scene.crop_box import crop_box
 from CRLMSegmentationLib.scene.masks import mask_in_volume, mask_of_segment
-from CRLMSegmentationLib.scene.nodes import nodes_of_class
+from CRLMSegmentationLib.scene.nodes import DEVICE, nodes_of_class
 from CRLMSegmentationLib.scene.seeds import seed_nodes, show_seed
 from CRLMSegmentationLib.session import Session
 from room_helpers import SEED, answer, paint
@@ -121,7 +121,8 @@ def test_transforms_of_one_turn_are_shown_once_and_the_rate_is_known(room, link,
         link.inbox = [TransformMessage("StylusToReference", turn, np.diag([1.0, 1, 1, 1])) for _ in range(6)]
         room.tick()
         clock.now_s += 0.1
-    assert len(nodes_of_class(room.scene, "vtkMRMLLinearTransformNode")) == 1
+    nodes = nodes_of_class(room.scene, "vtkMRMLLinearTransformNode")
+    assert [node.GetName() for node in nodes if node.GetAttribute(DEVICE)] == ["StylusToReference"]
     assert room.arrivals.per_s == pytest.approx(60, rel=0.1)
     assert room.arrivals.age_s == pytest.approx(0.1)
     clock.now_s += 10

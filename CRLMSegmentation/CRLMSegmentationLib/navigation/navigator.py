@@ -117,6 +117,12 @@ class _Measured:
     outer: SurfaceDistance | None
     inner: SurfaceDistance | None
 
+    def known(self, surface: vtk.vtkPolyData) -> SurfaceDistance | None:
+        """What measures to a surface already."""
+        target = self.target
+        pairs = ((target.surface, self.surface), (target.outer, self.outer), (target.inner, self.inner))
+        return next((made for part, made in pairs if part is surface), None)
+
 
 class Navigator:
     """Keeps poses, guards and targets together.
@@ -159,12 +165,8 @@ class Navigator:
         self._watch_breath(message.device, now_s)
 
     def aim_at(self, targets: Mapping[str, Target]) -> None:
-        """Measure to these lesions from now on; one whose target is the same object is not prepared again."""
-        before = self._targets
-        self._targets = {
-            lesion: before[lesion] if lesion in before and before[lesion].target is target else _prepared(target)
-            for lesion, target in targets.items()
-        }
+        """Measure to these lesions from now on; surfaces that are measured to already are not prepared again."""
+        self._targets = {lesion: _prepared(target, self._targets.get(lesion)) for lesion, target in targets.items()}
 
     def look(self, now_s: float) -> Situation:
         """How things stand now."""
@@ -269,6 +271,10 @@ class Navigator:
         return watched.margins[lesion]
 
 
-def _prepared(target: Target) -> _Measured:
-    outer, inner = (SurfaceDistance(shell) if shell is not None else None for shell in (target.outer, target.inner))
-    return _Measured(target, SurfaceDistance(target.surface), outer, inner)
+def _prepared(target: Target, before: _Measured | None) -> _Measured:
+    def made_of(surface: vtk.vtkPolyData | None) -> SurfaceDistance | None:
+        if surface is None:
+            return None
+        return (before.known(surface) if before else None) or SurfaceDistance(surface)
+
+    return _Measured(target, *map(made_of, (target.surface, target.outer, target.inner)))

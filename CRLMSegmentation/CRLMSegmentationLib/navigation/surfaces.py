@@ -80,5 +80,8 @@ def _transformed(surface: vtk.vtkPolyData, matrix: np.ndarray) -> vtk.vtkPolyDat
     moved = vtk.vtkTransformPolyDataFilter()
     moved.SetTransform(transform)
     moved.SetInputData(surface)
-    moved.Update()
-    return moved.GetOutput()
+    turned = vtk.vtkReverseSense()
+    turned.SetReverseCells(bool(np.linalg.det(matrix[:3, :3]) < 0))  # a mirrored surface would face inwards
+    turned.SetInputConnection(moved.GetOutputPort())
+    turned.Update()
+    return turned.GetOutput()

@@ -28,6 +28,7 @@ class LesionLedger:
         active_lesion: the one whose seed was touched last.
         model_sha256: of the model in use; outlines of others say so.
         stale: lesions whose outline belongs to another volume or seed than what is shown now.
+        renewed: lesions whose outline is of the volume before, and is being renewed at this moment.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene, volume: CurrentVolume, clock: Callable[[], float]) -> None:
@@ -36,6 +37,7 @@ class LesionLedger:
         self.active_lesion: str | None = None
         self.model_sha256 = ""
         self.stale: set[str] = set()
+        self.renewed: set[str] = set()
         self._histories: dict[str, History] = {}
 
     @property
@@ -79,10 +81,21 @@ class LesionLedger:
         self.refresh_staleness()
         return entry.found
 
+    def refine(self, result: LesionResult) -> None:
+        """Put a better outline in the place of the one that is shown; undo goes back to before the first."""
+        lesion = result.request.lesion
+        entry = self.entries[lesion]
+        before = entry.found
+        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_nodes(self._scene)[lesion]))
+        result = replace(result, timings_s={**result.timings_s, "overlay": timings_s["overlay"]})
+        entry.found = outline_of(node, lesion, result, before.seconds, before.volume_arrived_s)
+        self._rename_segments()
+        self.refresh_staleness()
+
     def refresh_staleness(self) -> None:
         """Mark what no longer belongs to the volume or the seed that is shown."""
         node = self.segmentation_node
-        self.stale = set(mark_stale(node, self._volume.identity)) if node else set()
+        self.stale = set(mark_stale(node, self._volume.identity, self.renewed)) if node else set()
 
     def adopt(self) -> None:
         """Take over outlines that the scene holds already, as after loading one."""

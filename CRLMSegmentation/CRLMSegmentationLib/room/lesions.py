@@ -94,6 +94,11 @@ class LesionRow:
         volume_age_s: since the volume of the outline came; None when that is not known.
         warnings: in plain words.
         reason: why there is no (new) outline.
+        is_renewing: the outline is of the volume before, and is being segmented again in this one.
+        doubt: why the border is not to be relied on; empty otherwise.
+        refined: what looking again has changed; empty before that.
+        confidence: Dice to be expected, as calibrated; None where that is not known.
+        shift_mm, change: of the centre and (as a share) of the volume, since the volume before; None for the first.
     """
 
     lesion: str
@@ -111,6 +116,12 @@ class LesionRow:
     done: int
     total: int
     elapsed_s: float
+    is_renewing: bool = False
+    doubt: str = ""
+    refined: str = ""
+    confidence: float | None = None
+    shift_mm: float | None = None
+    change: float | None = None
 
 
 def outline_of(

@@ -66,19 +66,19 @@ class Preflight:
         self._sample: Case | None = None
         self._is_shipped = is_shipped(room.session.model)
         self._at_once = [_packages(), _model(room), _memory(), _disk(folder), _link(room)]
-        room.known_answer, room.known_answer_problem = None, ""
+        room.answers.known_answer, room.answers.known_answer_problem = None, ""
         try:
             self._sample = load_case(sample or resource_path("SampleCases", SAMPLE))
             if room.engine_problem:
                 room.restart_engine()
             room.ask_known_answer(self._sample.volume(), np.array(self._sample.lesions[0].seed_ras_mm))
         except CrlmError as error:
-            room.known_answer_problem = str(error)
+            room.answers.known_answer_problem = str(error)
 
     @property
     def is_finished(self) -> bool:
         room = self._room
-        return bool(room.known_answer or room.known_answer_problem or room.engine_problem)
+        return bool(room.answers.known_answer or room.answers.known_answer_problem or room.engine_problem)
 
     def checks(self) -> list[Check]:
         """The card as it stands."""
@@ -105,8 +105,8 @@ class Preflight:
         return Check(name, level, _("loaded and warm after {seconds:.1f} s").format(seconds=ready.cold_start_s))
 
     def _answer(self) -> Check:
-        name, result = _("Known answer"), self._room.known_answer
-        problem = self._room.known_answer_problem or self._room.engine_problem
+        name, result = _("Known answer"), self._room.answers.known_answer
+        problem = self._room.answers.known_answer_problem or self._room.engine_problem
         if problem:
             return Check(name, Level.RED, problem, _("Do not rely on results before this is green"))
         if result is None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import slicer
@@ -24,16 +25,16 @@ from ..igtl.link import Link, LinkState
 from ..inference.child_process import ChildProcess
 from ..inference.engine import Engine
 from ..inference.model_package import ModelPackage
+from ..navigation.lesion_history import LesionHistory
 from ..scene.instruments import is_tracked, show_transform
 from ..scene.nodes import find_node, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
 from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import show_volume
 from ..session import (
-    CANCELLED,
+    Event,
     LesionFailed,
     LesionProgress,
-    LesionResult,
     LesionSegmented,
     LinkChanged,
     ModelReady,
@@ -44,11 +45,16 @@ from ..session import (
     TransformArrived,
     VolumeArrived,
 )
+from .answers import KNOWN_ANSWER, Answers
 from .arrivals import Arrivals
 from .current_volume import CurrentVolume
+from .following import Following
 from .ledger import LesionLedger
-from .lesions import LesionEntry, LesionState
+from .lesions import LesionEntry, LesionRow, LesionState
+from .second_looks import SecondLooks
 from .shown_crop import ShownCrop
+from .steering import Steering
+from .targets import Aim
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +64,7 @@ LOG_LINES = 500
 LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
 """A link that comes and goes, or live volumes, must not drive everything else out of the log."""
 END_TIMEOUT_S = 10.0
-KNOWN_ANSWER = "known answer"
-"""Name under which the pre-flight check asks; no lesion of the scene is called like this."""
+OUT_OF_DATE = "the outline is out of date; segment it again"
 
 
 class Room:
@@ -84,7 +89,10 @@ class Room:
         engine_problem: why the engine has given up, empty otherwise.
         devices: what has arrived over the link, device name to "volume", "image" or "transform".
         log: what has happened, oldest first, for people.
-        known_answer, known_answer_problem: what came of `ask_known_answer`.
+        answers: what has come of them; also that of `ask_known_answer`.
+        second_looks, following: what the network is asked for without anybody clicking.
+        history: the lesions in each volume.
+        steering: tools, distances and margins.
         children: processes at work for the room; they end with it.
     """
 
@@ -102,23 +110,25 @@ class Room:
         self.auto_segment, self.mirroring = True, False
         self.crop_size_mm = session.model.crop_size_mm
         self.models: dict[str, ModelPackage] = {}
-        self._know_model()
         self.link_state, self.link_reason = LinkState.CLOSED, ""
         self.ready: ModelReady | None = None
         self.readies: dict[str, ModelReady] = {}
         self.engine_problem = ""
         self.devices: dict[str, str] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
-        self.known_answer: LesionResult | None = None
-        self.known_answer_problem = ""
+        self.second_looks, self.following = SecondLooks(session, clock), Following(session, self.ledger, clock)
+        self.history, self.steering = LesionHistory(), Steering(scene, clock)
+        self.answers = Answers(self.volume, self.ledger, self.second_looks, self.history, clock, self.note)
         self.arrivals, self._crop = Arrivals(clock), ShownCrop(scene)
         self._note_link, self._note_volume = self._limited_note(), self._limited_note()
+        self._know_model()
         self.ledger.take_over_seeds()
 
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
         self.session.use_link(link)
         self.devices, self.arrivals = {}, Arrivals(self._clock)
+        self.steering.forget_tools()
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
 
     def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -128,7 +138,7 @@ class Room:
             VolumeError, GeometryError: it cannot be segmented.
         """
         if node is not self.volume.node:
-            self.ledger.leave_volume()
+            self._leave_volume()
         self.volume.take(node)
         self.ledger.adopt()
         self.ledger.refresh_staleness()
@@ -223,7 +233,7 @@ class Room:
         Raises:
             SeedError: the seed is not in what was swept.
         """
-        self.known_answer, self.known_answer_problem = None, ""
+        self.answers.known_answer, self.answers.known_answer_problem = None, ""
         self.session.segment(KNOWN_ANSWER, seed_ras_mm, volume=volume)
 
     def restart_engine(self) -> None:
@@ -231,12 +241,18 @@ class Room:
         self.engine_problem = ""
         self.session.engine.start()
 
-    def tick(self, budget_s: float = 0.004) -> None:
-        """Do what is due; never blocks for long."""
+    def rows(self) -> list[LesionRow]:
+        """The lesions in the order in which their seeds were made."""
+        return [self._with_second_looks(row) for row in self.ledger.rows()]
+
+    def tick(self, budget_s: float = 0.004) -> list[Event]:
+        """Do what is due; never blocks for long. Returns what the session has told."""
+        events = self.session.poll(budget_s)
         newest: dict[str, TransformArrived] = {}
-        for event in self.session.poll(budget_s):
+        for event in events:
             if isinstance(event, TransformArrived):
                 self.arrivals.note()
+                self.steering.take(event.message)
                 newest[event.message.device] = event
             elif isinstance(event, PictureArrived):
                 self.arrivals.note()
@@ -250,7 +266,13 @@ class Room:
         self._look_at_crop_box()
         if self.auto_segment:
             self._segment_settled()
+        self._segment_again()
+        self.steering.look(self._aims())
         self._look_at_children()
+        return events
+
+    poll = tick
+    """A room is driven like its session, see `driver`."""
 
     def close(self) -> None:
         """End the link, the engine and the children with everything they have started."""
@@ -267,6 +289,8 @@ class Room:
     def _know_model(self) -> None:
         self.models[self.session.model.sha256] = self.session.model
         self.ledger.model_sha256 = self.session.model.sha256
+        calibration = self.second_looks.calibration
+        self.steering.navigator.unexplained_mm = calibration.unexplained_mm if calibration else 0.0
 
     def _limited_note(self) -> LimitedLog:
         return LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, self._clock)
@@ -281,9 +305,9 @@ class Room:
             self.engine_problem = ""
             self.note(f"model ready on {event.device} after {event.cold_start_s:.1f} s")
         elif isinstance(event, LesionProgress):
-            self._take_progress(event)
+            self.answers.take_progress(event)
         elif isinstance(event, LesionSegmented):
-            self._take_result(event.result)
+            self.answers.take_result(event.result)
         elif isinstance(event, LesionFailed):
             self._take_failure(event)
         elif isinstance(event, Refused):
@@ -300,8 +324,9 @@ class Room:
         if volume is not self.session.volume:
             return
         if node is not self.volume.node:
-            self.ledger.leave_volume()
+            self._leave_volume()
         self.volume.take(node, volume)
+        self.following.note_volume(volume.identity)
         self.ledger.adopt()
         self.ledger.refresh_staleness()
 
@@ -311,44 +336,16 @@ class Room:
             self.devices[message.device] = "transform"
             show_transform(self.scene, message.device, message.matrix, message.status)
 
-    def _take_progress(self, event: LesionProgress) -> None:
-        entry = self.ledger.entries.get(event.lesion)
-        if entry is not None:
-            entry.state = LesionState.RUNNING
-            entry.stage, entry.done, entry.total = event.stage, event.done, event.total
-
-    def _take_result(self, result: LesionResult) -> None:
-        lesion = result.request.lesion
-        if lesion == KNOWN_ANSWER:
-            self.known_answer = result
-            return
-        if self.volume.node is None:
-            gone = _("the volume was removed before the answer came; choose a volume and segment again")
-            self._fail(lesion, gone)
-            return
-        found = self.ledger.show(result)
-        if found is not None:
-            self.note(f"{lesion}: {found.volume_ml:.1f} ml in {found.seconds:.1f} s, in {result.volume.identity}")
-
     def _take_failure(self, event: LesionFailed) -> None:
-        if event.lesion is None:
+        if event.lesion is not None:
+            self.answers.take_failure(event)
+        else:
             self.engine_problem, self.ready = event.reason, None
             self.note(event.reason)
-        elif event.lesion == KNOWN_ANSWER:
-            self.known_answer_problem = event.reason
-        elif event.reason == CANCELLED:
-            entry = self.ledger.entries.get(event.lesion)
-            if entry is not None:
-                entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
-            self.note(f"{event.lesion}: cancelled")
-        else:
-            self._fail(event.lesion, event.reason)
 
-    def _fail(self, lesion: str, reason: str) -> None:
-        entry = self.ledger.entries.get(lesion)
-        if entry is not None:
-            entry.state, entry.reason = LesionState.FAILED, reason
-        self.note(f"{lesion}: {reason}")
+    def _leave_volume(self) -> None:
+        self.ledger.leave_volume()
+        self.following.leave_volume()
 
     def _look_at_link(self) -> None:
         """At each turn: the numbers in a reason, such as for how long nothing has come, change without an event."""
@@ -359,7 +356,7 @@ class Room:
     def _look_at_volume(self) -> None:
         if self.volume.is_lost:
             self.session.cancel()
-            self.ledger.leave_volume()
+            self._leave_volume()
             self.volume.leave()
             self.note("the volume was removed from the scene")
         elif self.volume.notice_change():
@@ -382,6 +379,56 @@ class Room:
             if has_settled and not entry.is_asked:
                 self.segment([lesion])
 
+    def _segment_again(self) -> None:
+        """What nobody has clicked: a lesion in a newer volume, or a second look."""
+        lesion = self.following.look()
+        if lesion is not None:
+            self._ask_for(lesion, self.ledger.entries[lesion].seed_ras_mm)
+        self.second_looks.look(self.volume.arrived_s)
+
+    def _aims(self) -> dict[str, Aim]:
+        """The outlines to steer by."""
+        node, aims = self.ledger.segmentation_node, {}
+        for lesion, entry in self.ledger.entries.items() if node else ():
+            found = entry.found
+            if found is None:
+                continue
+            volume = found.result.volume if found.result else self.session.volume
+            knows = self._network_knows(entry)
+            aims[lesion] = Aim(
+                lesion,
+                seed_nodes(self.scene)[lesion].GetName(),
+                node,
+                found.changed_at,
+                float(volume.spacing_mm.max()),
+                volume.ijk_to_ras,
+                self.second_looks.shells_of(lesion) if knows else None,
+                _(OUT_OF_DATE) if lesion in self.ledger.stale else self.second_looks.doubt_of(lesion) if knows else "",
+            )
+        return aims
+
+    def _network_knows(self, entry: LesionEntry) -> bool:
+        """Whether an outline is still that which the network was asked to look at again."""
+        found = entry.found
+        return found is not None and not found.corrected and self.second_looks.is_about(found.result)
+
+    def _with_second_looks(self, row: LesionRow) -> LesionRow:
+        entry = self.ledger.entries.get(row.lesion)
+        if entry is None or entry.found is None:
+            return row
+        seen = self.history.of(row.lesion)[-1:]
+        row = replace(row, is_renewing=row.lesion in self.ledger.renewed)
+        if seen and not entry.found.corrected:
+            row = replace(row, shift_mm=seen[0].shift_mm, change=seen[0].change)
+        if not self._network_knows(entry):
+            return row
+        return replace(
+            row,
+            doubt=self.second_looks.doubt_of(row.lesion),
+            refined=str(self.second_looks.change_of(row.lesion) or ""),
+            confidence=self.second_looks.confidence_of(row.lesion),
+        )
+
     def _look_at_children(self) -> None:
         for child in self.children:
             child.read_stderr()
@@ -397,7 +444,11 @@ class Room:
         entry.stage, entry.done, entry.total = "", 0, 0
         try:
             size_mm = None if self.sees_whole_volume else self.crop_size_mm
-            self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring)
+            self.second_looks.forget(lesion)
+            if self.volume.identity is not None:
+                self.following.note_asked(lesion, self.volume.identity)
+            is_quick = self.second_looks.enabled and not self.mirroring
+            self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:
-            self._fail(lesion, str(error))
+            self.answers.fail(lesion, str(error))

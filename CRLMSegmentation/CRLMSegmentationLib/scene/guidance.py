@@ -1,22 +1,28 @@
-"""Margins around the tumours, and the line from the tip of an instrument to the nearest of them."""
+"""Margins and stability shells around the tumours, and the line from the tip of an instrument to the nearest one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 import slicer
 import vtk
 
-from .nodes import PREFIX, find_node, make_node, one_update
+from .nodes import KEY, PREFIX, find_node, make_node, nodes_of_class, one_update
 
 MODEL = "vtkMRMLModelNode"
 LINE = "Distance"
-MARGIN = PREFIX + "MarginMm"
+MARGIN, MARGIN_OF = PREFIX + "MarginMm", PREFIX + "MarginOf"
 CLEAR_COLOUR = (1.0, 1.0, 1.0)
 OUTER_COLOUR, INNER_COLOUR = (1.0, 0.78, 0.20), (1.0, 0.25, 0.20)
 """Of the widest margin and of the narrowest; also of whatever stands in one."""
+UNSAFE_COLOUR = (0.6, 0.6, 0.6)
+"""Of margins around an outline that is not to be relied on."""
 MARGIN_OPACITY = 0.18
+SHELL_OF = PREFIX + "ShellOf"
+INNER, OUTER = "always tumour", "ever tumour"
+SHELL_COLOURS = {INNER: (0.25, 0.95, 0.85), OUTER: (0.80, 0.55, 1.0)}
+SHELL_OPACITIES = {INNER: 0.6, OUTER: 0.22}
 
 
 def show_distance(
@@ -45,24 +51,31 @@ def hide_distance(scene: slicer.vtkMRMLScene) -> None:
 
 
 def show_margins(
-    scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[float, vtk.vtkPolyData]
+    scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[float, vtk.vtkPolyData], is_safe: bool = True
 ) -> list[slicer.vtkMRMLModelNode]:
     """Show margins around a lesion: translucent in 3D, cut lines in the slices; others of it are taken away.
 
     Args:
         surfaces: by their width in mm, RAS mm.
+        is_safe: False where the outline that they lie around is not to be relied on: then they are grey.
     """
     for node in margins_of(scene, lesion):
         if float(node.GetAttribute(MARGIN)) not in surfaces:
             scene.RemoveNode(node)
     widest = max(surfaces, default=0.0)
-    return [_show_margin(scene, lesion, width, surfaces[width], widest) for width in sorted(surfaces)]
+    nodes = []
+    for width_mm in sorted(surfaces):
+        colour = margin_colour(width_mm, widest) if is_safe else UNSAFE_COLOUR
+        node = _show_surface(scene, f"{lesion} +{width_mm:g} mm", surfaces[width_mm], colour, MARGIN_OPACITY)
+        node.SetAttribute(MARGIN_OF, lesion)
+        node.SetAttribute(MARGIN, f"{width_mm:g}")
+        nodes.append(node)
+    return nodes
 
 
 def margins_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
     """The margins of a lesion that are in the scene."""
-    nodes = [scene.GetNthNodeByClass(n, MODEL) for n in range(scene.GetNumberOfNodesByClass(MODEL))]
-    return [node for node in nodes if node.GetAttribute(PREFIX + "MarginOf") == lesion]
+    return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(MARGIN_OF) == lesion]
 
 
 def margin_colour(width_mm: float, widest_mm: float) -> tuple[float, float, float]:
@@ -70,24 +83,50 @@ def margin_colour(width_mm: float, widest_mm: float) -> tuple[float, float, floa
     return OUTER_COLOUR if width_mm >= widest_mm else INNER_COLOUR
 
 
-def _show_margin(
-    scene: slicer.vtkMRMLScene, lesion: str, width_mm: float, surface: vtk.vtkPolyData, widest_mm: float
+def show_shells(scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[str, vtk.vtkPolyData]) -> None:
+    """Show the stability shells of a lesion; those that are not given are taken away.
+
+    Args:
+        surfaces: by `INNER` and `OUTER`, RAS mm.
+    """
+    for node in shells_of(scene, lesion):
+        if node.GetAttribute(KEY).rpartition(": ")[2] not in surfaces:
+            scene.RemoveNode(node)
+    for which, surface in surfaces.items():
+        node = _show_surface(scene, f"{lesion}: {which}", surface, SHELL_COLOURS[which], SHELL_OPACITIES[which])
+        node.SetAttribute(SHELL_OF, lesion)
+
+
+def shells_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
+    """The stability shells of a lesion that are in the scene."""
+    return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(SHELL_OF) == lesion]
+
+
+def remove_guidance_except(scene: slicer.vtkMRMLScene, lesions: Container[str]) -> None:
+    """Take away margins and shells of other lesions, which are gone."""
+    for node in nodes_of_class(scene, MODEL):
+        lesion = node.GetAttribute(MARGIN_OF) or node.GetAttribute(SHELL_OF)
+        if lesion and lesion not in lesions:
+            scene.RemoveNode(node)
+
+
+def _show_surface(
+    scene: slicer.vtkMRMLScene, key: str, surface: vtk.vtkPolyData, colour: tuple[float, float, float], opacity: float
 ) -> slicer.vtkMRMLModelNode:
-    key = f"{lesion} +{width_mm:g} mm"
-    node = find_node(scene, MODEL, key) or _make_margin(scene, key, lesion, width_mm)
-    node.SetAndObserveMesh(surface)
-    node.GetDisplayNode().SetColor(*margin_colour(width_mm, widest_mm))
+    node = find_node(scene, MODEL, key) or _make_surface(scene, key, opacity)
+    if node.GetPolyData() is not surface:
+        node.SetAndObserveMesh(surface)
+    if node.GetDisplayNode().GetColor() != colour:
+        node.GetDisplayNode().SetColor(*colour)
     return node
 
 
-def _make_margin(scene: slicer.vtkMRMLScene, key: str, lesion: str, width_mm: float) -> slicer.vtkMRMLModelNode:
+def _make_surface(scene: slicer.vtkMRMLScene, key: str, opacity: float) -> slicer.vtkMRMLModelNode:
     node = make_node(scene, MODEL, key)
-    node.SetAttribute(PREFIX + "MarginOf", lesion)
-    node.SetAttribute(MARGIN, f"{width_mm:g}")
     node.SetSelectable(False)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
-    display.SetOpacity(MARGIN_OPACITY)
+    display.SetOpacity(opacity)
     display.SetBackfaceCulling(True)
     display.SetVisibility2D(True)
     display.SetSliceIntersectionThickness(1)

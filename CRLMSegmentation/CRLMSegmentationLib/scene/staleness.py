@@ -5,6 +5,8 @@ All that tells is in the scene, so that it also holds for a scene that has been 
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 import slicer
 import vtk
@@ -16,8 +18,10 @@ from .seeds import seeds_in
 CLASS = "vtkMRMLSegmentationNode"
 KEY_OF_LESIONS = "Lesions"
 STALE_COLOUR = (0.55, 0.55, 0.55)
-STALE_SUFFIX = " (out of date)"
 STALE = PREFIX + "Stale"
+"""Tag: one of the following."""
+FRESH, OLD, RENEWED_NOW = "0", "1", "renewed now"
+SUFFIXES = {FRESH: "", OLD: " (out of date)", RENEWED_NOW: " (being renewed)"}
 SEED = PREFIX + "SeedRasMm"
 """Tag: where the lesion was clicked, world RAS, as three numbers."""
 SEED_MOVED_MM = 0.01
@@ -37,13 +41,17 @@ def lesions_of(
     return None
 
 
-def mark_stale(node: slicer.vtkMRMLSegmentationNode, current: VolumeIdentity | None) -> list[str]:
+def mark_stale(
+    node: slicer.vtkMRMLSegmentationNode, current: VolumeIdentity | None, renewed: Container[str] = ()
+) -> list[str]:
     """Show lesions of another volume than the current one, or of another seed, as old, all others as fresh.
 
     An old lesion is grey, its name says so, and so does the tag `CRLMSegmentation.Stale`.
 
     Args:
         current: what the volume holds now; None when that is not known yet: then every lesion is old.
+        renewed: lesions of the volume before that are being segmented again at this moment: they keep their colour,
+            their names say it.
 
     Returns:
         IDs of the segments that are old. Segments made by a user carry no identity and are left alone.
@@ -57,11 +65,11 @@ def mark_stale(node: slicer.vtkMRMLSegmentationNode, current: VolumeIdentity | N
             if source is None:
                 continue
             same_image = current is not None and source.is_same_image(current)
-            if same_image and not _seed_has_moved(segment, seeds.get(segment_id)):
-                look_fresh(segment)
-            else:
-                _look_old(segment)
+            if _seed_has_moved(segment, seeds.get(segment_id)) or not (same_image or segment_id in renewed):
+                _look(segment, OLD)
                 stale_ids.append(segment_id)
+            else:
+                _look(segment, FRESH if same_image else RENEWED_NOW)
         node.SetAttribute(STALE, "1" if stale_ids else "0")
     return stale_ids
 
@@ -88,22 +96,23 @@ def tag_of(segment: slicer.vtkSegment, name: str) -> str | None:
 
 def rename(segment: slicer.vtkSegment, name: str) -> None:
     """Give a segment another name; that it is old stays said."""
-    shown = name + STALE_SUFFIX if tag_of(segment, STALE) == "1" else name
+    shown = name + SUFFIXES[tag_of(segment, STALE) or FRESH]
     if segment.GetName() != shown:
         segment.SetName(shown)
 
 
-def _look_old(segment: slicer.vtkSegment) -> None:
-    if tag_of(segment, STALE) == "1":
-        return
-    segment.SetTag(FRESH_LOOK, " ".join(f"{x:.6f}" for x in segment.GetColor()))
-    segment.SetTag(STALE, "1")
-    segment.SetName(segment.GetName() + STALE_SUFFIX)
-    segment.SetColor(*STALE_COLOUR)
-
-
 def look_fresh(segment: slicer.vtkSegment) -> None:
-    if tag_of(segment, STALE) == "1":
-        segment.SetName(segment.GetName().removesuffix(STALE_SUFFIX))
-        segment.SetColor(*(float(x) for x in tag_of(segment, FRESH_LOOK).split()))
-    segment.SetTag(STALE, "0")
+    """Take away what says that a segment is old."""
+    _look(segment, FRESH)
+
+
+def _look(segment: slicer.vtkSegment, wanted: str) -> None:
+    before = tag_of(segment, STALE) or FRESH
+    if wanted != before:
+        segment.SetName(segment.GetName().removesuffix(SUFFIXES[before]) + SUFFIXES[wanted])
+        if wanted == OLD:
+            segment.SetTag(FRESH_LOOK, " ".join(f"{x:.6f}" for x in segment.GetColor()))
+            segment.SetColor(*STALE_COLOUR)
+        elif before == OLD:
+            segment.SetColor(*(float(x) for x in tag_of(segment, FRESH_LOOK).split()))
+    segment.SetTag(STALE, wanted)

@@ -1,0 +1,144 @@
+"""What the surgeon steers by, in the scene: tools that move, the nearest tumour with its distance, margins, guards.
+
+transforms -> `take`        outlines -> `look` at each turn -> tools, line, margins and shells in the scene
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import slicer
+import vtk
+
+from ..igtl.messages import TransformMessage
+from ..navigation.instruments import Kind
+from ..navigation.margins import DEFAULT_MARGINS_MM
+from ..navigation.navigator import InstrumentState, Navigator, Situation, Target
+from ..scene.guidance import CLEAR_COLOUR, hide_distance, margin_colour, show_distance
+from ..scene.tools import remove_tools_except, show_tool
+from .targets import Aim, Targets
+
+LOOK_AGAIN_S = 0.05
+"""Without a new pose the situation changes by what grows old; guards promise 0.3 s."""
+FOCUS_ORDER = (Kind.POINTER, Kind.DISSECTOR, Kind.PROBE)
+"""Which tip the slices follow while no distance says."""
+
+
+class Steering:
+    """Keeps a `Navigator` and the scene together.
+
+    Attributes:
+        situation: how things stand.
+        navigator: measures.
+    """
+
+    def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float]) -> None:
+        self._scene, self._clock = scene, clock
+        self.navigator = Navigator()
+        self.situation = Situation((), "")
+        self._targets = Targets(scene, DEFAULT_MARGINS_MM)
+        self._is_due, self._looked_at_s = True, -np.inf
+        self._frames: frozenset[str] = frozenset()
+
+    @property
+    def margins_mm(self) -> tuple[float, ...]:
+        """Widths of the margins that are drawn and warned of, mm."""
+        return self._targets.margins_mm
+
+    @margins_mm.setter
+    def margins_mm(self, widths_mm: tuple[float, ...]) -> None:
+        self._targets.margins_mm = self.navigator.margins_mm = tuple(sorted(set(widths_mm)))
+
+    @property
+    def shows_margins(self) -> bool:
+        """Whether margins are drawn; they are warned of in any case."""
+        return self._targets.shows_margins
+
+    @shows_margins.setter
+    def shows_margins(self, wanted: bool) -> None:
+        self._targets.shows_margins = wanted
+
+    @property
+    def shows_shells(self) -> bool:
+        """Whether stability shells are drawn, where there are any."""
+        return self._targets.shows_shells
+
+    @shows_shells.setter
+    def shows_shells(self, wanted: bool) -> None:
+        self._targets.shows_shells = wanted
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What is measured to, by lesion."""
+        return self._targets.targets
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether margins or shells are still being made."""
+        return self._targets.is_at_work
+
+    def margin_surfaces_of(self, lesion: str) -> dict[float, vtk.vtkPolyData]:
+        """The margins that have been made of a lesion, by their width in mm, RAS mm."""
+        return self._targets.margin_surfaces_of(lesion)
+
+    @property
+    def narrowest_margin_mm(self) -> float | None:
+        """The narrowest margin of any lesion that the tip of a trusted instrument is in; None outside of all."""
+        inside = [r.margin_mm for state in self.situation.instruments for r in state.readings]
+        return min((width for width in inside if width is not None), default=None)
+
+    @property
+    def focus_ras_mm(self) -> np.ndarray | None:
+        """The tip to look at, RAS mm: that nearest to a tumour, else that of a pointer; None without a trusted one."""
+        nearest = self.situation.nearest
+        if nearest is not None:
+            return nearest[0].tip_ras_mm
+        trusted = [s for s in self.situation.instruments if not s.doubt and s.tip_ras_mm is not None]
+        first = min(trusted, key=lambda s: FOCUS_ORDER.index(s.instrument.kind), default=None)
+        return None if first is None else first.tip_ras_mm
+
+    def forget_tools(self) -> None:
+        """Another source: what the one before has sent tells nothing of the poses to come."""
+        margins_mm, unexplained_mm = self.margins_mm, self.navigator.unexplained_mm
+        self.navigator = Navigator(unexplained_mm=unexplained_mm)
+        self.navigator.margins_mm = margins_mm
+        self.navigator.aim_at(self.targets)
+        self.situation, self._frames, self._is_due = Situation((), ""), frozenset(), True
+        remove_tools_except(self._scene, set())
+
+    def take(self, message: TransformMessage) -> None:
+        """Take in a transform that has just come."""
+        self.navigator.take(message, self._clock())
+        self._is_due = True
+
+    def look(self, aims: Mapping[str, Aim]) -> None:
+        """Bring outlines, tools and distances in step; call it at each turn."""
+        if self._targets.look(aims):
+            self.navigator.aim_at(self.targets)
+            self._is_due = True
+        now_s = self._clock()
+        if not self._is_due and now_s - self._looked_at_s < LOOK_AGAIN_S:
+            return
+        self._is_due, self._looked_at_s = False, now_s
+        self.situation = self.navigator.look(now_s)
+        self._show_tools(self.situation.instruments)
+        self._show_distance()
+
+    def _show_tools(self, states: tuple[InstrumentState, ...]) -> None:
+        frames = frozenset(state.instrument.frame for state in states)
+        if frames != self._frames:
+            self._frames = frames
+            remove_tools_except(self._scene, set(frames))
+        for state in states:
+            show_tool(self._scene, state)
+
+    def _show_distance(self) -> None:
+        nearest = self.situation.nearest
+        if nearest is None:
+            hide_distance(self._scene)
+            return
+        state, reading = nearest
+        widest_mm = max(self.margins_mm, default=0.0)
+        colour = CLEAR_COLOUR if reading.margin_mm is None else margin_colour(reading.margin_mm, widest_mm)
+        show_distance(self._scene, state.tip_ras_mm, reading.point_ras_mm, colour)

@@ -1,0 +1,191 @@
+"""What is looked at again in a room: the engine and the clock are stubs, all else is real."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.postprocessing import TOUCHES_EDGE
+from CRLMSegmentationLib.navigation.refinement import CUT_OFF
+from CRLMSegmentationLib.room.lesions import CORRECTED
+from CRLMSegmentationLib.room.second_looks import QUIET_S
+from CRLMSegmentationLib.scene.guidance import UNSAFE_COLOUR, margins_of, shells_of
+from CRLMSegmentationLib.scene.seeds import seed_nodes
+from room_helpers import SEED, paint
+from steering_helpers import Tracker, at, draw_all, finish, finish_all, send_volume, turns, with_lesion
+
+RUNS = 9
+"""First answer, refined once, repeated from four seeds and in three mirrors."""
+
+
+@pytest.fixture
+def looking(room, link, engine, tiny_volume):
+    """A room that looks again, with the first answer of one lesion."""
+    room.second_looks.enabled = True
+    with_lesion(room, link, engine, tiny_volume)
+    return room
+
+
+def row(room):
+    return room.rows()[0]
+
+
+def test_first_answer_is_fast_and_what_follows_waits_until_the_volume_is_at_rest(looking, engine, clock):
+    assert engine.jobs[0].quick
+    assert row(looking).is_current
+    looking.tick()
+    assert len(engine.jobs) == 1
+    clock.now_s += QUIET_S
+    turns(looking)
+    assert (engine.jobs[1].quick, engine.jobs[1].mirroring) == (False, True)
+    assert not looking.session.busy
+    assert looking.second_looks.is_at_work
+
+
+def test_refined_and_repeated_lesion_has_shells_and_says_what_has_changed(looking, engine, clock):
+    finish_all(looking, engine, clock)
+    assert len(engine.jobs) == RUNS
+    shells = looking.second_looks.shells_of("Tumour 1")
+    assert shells.runs == 8
+    assert 0.85 < shells.agreement < 1  # the crops of other seeds have other voxels
+    assert row(looking).refined == "refined: the outline moved by 0.0 mm, 0.0 mm at most"
+    assert not looking.second_looks.is_at_work
+    draw_all(looking)
+    assert looking.steering.targets["Tumour 1"].outer is not None
+
+
+def test_refined_outline_takes_the_place_of_the_first_and_undo_goes_before_both(looking, engine, clock):
+    before = looking.ledger.entries["Tumour 1"].found.result
+    looking.segment()
+    finish(looking, engine)
+    seconds = row(looking).seconds
+    clock.now_s += QUIET_S
+    turns(looking)
+    engine.finish()
+    looking.tick()
+    found = looking.ledger.entries["Tumour 1"].found
+    assert found.result.request.mirroring
+    assert row(looking).seconds == seconds
+    looking.ledger.undo()
+    assert looking.ledger.entries["Tumour 1"].found.result.requested_at_s == before.requested_at_s
+    assert row(looking).refined == ""
+
+
+def test_outline_corrected_by_hand_is_not_refined(looking, engine, clock):
+    paint(looking, "Tumour 1", np.s_[18:23, 18:23, 20:35])
+    looking.tick()
+    volume_ml = row(looking).volume_ml
+    finish_all(looking, engine, clock)
+    assert row(looking).volume_ml == volume_ml
+    assert row(looking).warnings == (CORRECTED,)
+    assert (row(looking).refined, row(looking).confidence) == ("", None)
+    assert looking.steering.targets["Tumour 1"].outer is None
+
+
+def test_refined_answer_to_an_outline_that_was_taken_back_is_not_shown(looking, engine, clock):
+    before = looking.ledger.entries["Tumour 1"].found.result
+    looking.segment()
+    finish(looking, engine)
+    clock.now_s += QUIET_S
+    turns(looking)
+    looking.ledger.undo()
+    engine.finish()
+    looking.tick()
+    assert looking.ledger.entries["Tumour 1"].found.result.requested_at_s == before.requested_at_s
+
+
+def test_new_click_begins_anew_at_once(looking, engine, clock):
+    clock.now_s += QUIET_S
+    turns(looking)
+    seed_nodes(looking.scene)["Tumour 1"].SetNthControlPointPositionWorld(0, 19.0, 20.0, 20.0)
+    looking.tick()
+    looking.segment()
+    looking.tick()
+    assert (engine.jobs[-1].seed_ras_mm, engine.jobs[-1].quick) == ((19.0, 20.0, 20.0), True)
+    engine.finish()
+    looking.tick()
+    assert row(looking).is_current
+    assert looking.second_looks.shells_of("Tumour 1") is None
+
+
+def test_live_volumes_are_not_looked_at_again(looking, link, engine, clock, tiny_volume):
+    looking.following.enabled = True
+    for number in range(1, 8):
+        clock.now_s += 1.0
+        send_volume(looking, link, tiny_volume, number)
+        engine.finish()
+        looking.tick()
+    assert all(job.quick for job in engine.jobs)
+    assert len(engine.jobs) == 8
+
+
+def test_confidence_is_what_the_calibration_of_the_model_says(looking, engine, clock, model):
+    model.calibration = {
+        "agreements": [0.0, 1.0],
+        "expected_dice": [0.2, 0.85],
+        "unexplained_mm": 1.5,
+        "lesions": 30,
+        "patients": 20,
+        "simulated": True,
+    }
+    finish_all(looking, engine, clock)
+    assert row(looking).confidence == pytest.approx(0.2 + 0.65 * looking.second_looks.shells_of("Tumour 1").agreement)
+
+
+def test_without_a_calibration_no_confidence_is_claimed(looking, engine, clock):
+    finish_all(looking, engine, clock)
+    assert row(looking).confidence is None
+
+
+def test_outline_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(room, link, engine, clock, tiny_volume):
+    room.crop_size_mm = 20.0
+    dark = replace(tiny_volume, array=np.where(tiny_volume.array < 80, tiny_volume.array, np.uint8(120)))
+    dark.array[14:27, 14:27, 4:37] = 40
+    with_lesion(room, link, engine, dark)
+    assert TOUCHES_EDGE in row(room).warnings
+    assert row(room).doubt == CUT_OFF
+    tracker = Tracker(room, link, clock)
+    situation = tracker.send(StylusToReference=at(20.0, 20.0, 38.0))
+    assert situation.nearest is None
+    assert situation.instruments[0].readings[0].doubt == CUT_OFF
+    draw_all(room)
+    assert {node.GetDisplayNode().GetColor() for node in margins_of(room.scene, "Tumour 1")} == {UNSAFE_COLOUR}
+    while row(room).doubt == CUT_OFF:
+        size_mm = engine.jobs[-1].crop_size_mm
+        finish(room, engine)
+        assert engine.jobs[-1].crop_size_mm > 20.0 or size_mm > 20.0
+    assert tracker.send(StylusToReference=at(20.0, 20.0, 38.0)).nearest
+    assert row(room).volume_ml > 4
+
+
+def test_shells_are_drawn_on_demand(looking, engine, clock):
+    finish_all(looking, engine, clock)
+    assert shells_of(looking.scene, "Tumour 1") == []
+    draw_all(looking)
+    looking.steering.shows_shells = True
+    draw_all(looking)
+    names = {node.GetName() for node in shells_of(looking.scene, "Tumour 1")}
+    assert names == {"Tumour 1: always tumour", "Tumour 1: ever tumour"}
+    looking.steering.shows_shells = False
+    looking.tick()
+    assert shells_of(looking.scene, "Tumour 1") == []
+
+
+def test_failure_in_the_background_is_logged_and_the_outline_stays(looking, engine, clock):
+    clock.now_s += QUIET_S
+    turns(looking)
+    engine.fail("no memory")
+    looking.tick()
+    assert row(looking).reason == ""
+    assert row(looking).is_current
+    assert "Tumour 1, in the background: no memory" in looking.log[-1]
+
+
+def test_mirroring_at_once_needs_no_refining(room, link, engine, clock, tiny_volume):
+    room.second_looks.enabled = room.mirroring = True
+    with_lesion(room, link, engine, tiny_volume)
+    assert (engine.jobs[0].mirroring, engine.jobs[0].quick) == (True, False)
+    finish_all(room, engine, clock)
+    assert not any(job.mirroring for job in engine.jobs[1:])
+    assert engine.jobs[1].seed_ras_mm != SEED

@@ -1,0 +1,214 @@
+"""What is steered by: real scene and real surfaces; the tracker, the engine and the clock are stubs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.room.room import OUT_OF_DATE
+from CRLMSegmentationLib.scene.guidance import (
+    CLEAR_COLOUR,
+    INNER_COLOUR,
+    OUTER_COLOUR,
+    UNSAFE_COLOUR,
+    margins_of,
+)
+from CRLMSegmentationLib.scene.nodes import find_node, nodes_of_class
+from CRLMSegmentationLib.scene.seeds import seed_nodes
+from CRLMSegmentationLib.scene.tools import DOUBT, MODEL
+from room_helpers import SEED, StubLink, paint
+from steering_helpers import Tracker, at, draw_all, finish, send_volume, with_lesion
+
+
+@pytest.fixture
+def tracker(room, link, engine, clock, tiny_volume):
+    """A tracker beside a tumour that has been segmented."""
+    with_lesion(room, link, engine, tiny_volume)
+    return Tracker(room, link, clock)
+
+
+def nearest(tracker, **poses):
+    return tracker.send(**poses).nearest
+
+
+def tool(room, frame):
+    return find_node(room.scene, MODEL, f"Tool {frame}")
+
+
+def line(room):
+    return find_node(room.scene, MODEL, "Distance")
+
+
+def shows_line(room):
+    return line(room) is not None and bool(line(room).GetDisplayNode().GetVisibility())
+
+
+def test_distance_to_the_tumour_has_its_name_its_interval_and_its_line(tracker, room):
+    seed_nodes(room.scene)["Tumour 1"].SetName("Left lobe")
+    state, reading = nearest(tracker, StylusToReference=at(40.0))
+    assert (state.instrument.frame, reading.lesion, reading.name) == ("Stylus", "Tumour 1", "Left lobe")
+    assert reading.interval.distance_mm == pytest.approx(12, abs=0.8)
+    assert reading.interval.low_mm < reading.interval.distance_mm - 1
+    ends = [line(room).GetPolyData().GetPoint(n) for n in (0, 1)]
+    assert ends[0] == pytest.approx((40, 20, 20), abs=1e-3)
+    assert ends[1] == pytest.approx((28, 20, 20), abs=1.2)
+
+
+def test_tip_inside_the_tumour_has_a_negative_distance(tracker):
+    assert nearest(tracker, StylusToReference=at(20.0))[1].interval.distance_mm < -6
+
+
+def test_tool_stands_where_its_pose_says_in_the_same_turn(tracker, room):
+    tracker.send(StylusToReference=at(40.0))
+    matrix = tool(room, "Stylus").GetParentTransformNode().GetMatrixTransformToParent()
+    assert [matrix.GetElement(row, 3) for row in range(3)] == pytest.approx([40, 20, 20])
+
+
+def test_pose_that_is_not_given_directly_is_composed(tracker):
+    state, reading = nearest(tracker, CusaToTracker=at(140.0, 120.0, 120.0), ReferenceToTracker=at(100.0, 100.0, 100.0))
+    assert state.instrument.frame == "Cusa"
+    assert reading.interval.distance_mm == pytest.approx(12, abs=0.8)
+
+
+def test_margins_are_drawn_and_the_line_has_the_colour_of_the_one_that_the_tip_is_in(tracker, room):
+    draw_all(room)
+    widths = sorted(node.GetAttribute("CRLMSegmentation.MarginMm") for node in margins_of(room.scene, "Tumour 1"))
+    assert widths == ["10", "5"]
+    for x, margin_mm, colour in [(45.0, None, CLEAR_COLOUR), (36.0, 10, OUTER_COLOUR), (31.0, 5, INNER_COLOUR)]:
+        tracker.send(StylusToReference=at(x))
+        assert room.steering.narrowest_margin_mm == margin_mm
+        assert line(room).GetDisplayNode().GetColor() == pytest.approx(colour)
+
+
+def test_margin_of_the_scene_lies_at_its_distance_from_the_ball(tracker, room):
+    draw_all(room)
+    surface = room.steering.margin_surfaces_of("Tumour 1")[5.0]
+    points = np.array([surface.GetPoint(n) for n in range(surface.GetNumberOfPoints())])
+    assert np.linalg.norm(points - SEED, axis=1) == pytest.approx(13, abs=0.8)
+
+
+def test_margins_can_be_others_or_none(tracker, room):
+    draw_all(room)
+    room.steering.margins_mm = (3.0,)
+    draw_all(room)
+    assert [node.GetName() for node in margins_of(room.scene, "Tumour 1")] == ["Tumour 1 +3 mm"]
+    room.steering.shows_margins = False
+    draw_all(room)
+    assert margins_of(room.scene, "Tumour 1") == []
+    tracker.send(StylusToReference=at(30.0))
+    assert room.steering.narrowest_margin_mm == 3.0
+
+
+def test_removed_lesion_takes_its_margins_and_its_distance_along(tracker, room):
+    draw_all(room)
+    room.remove_seed("Tumour 1")
+    assert nearest(tracker, StylusToReference=at(40.0)) is None
+    assert margins_of(room.scene, "Tumour 1") == []
+    assert not shows_line(room)
+
+
+def test_corrected_outline_is_measured_to_at_once(tracker, room):
+    before_mm = nearest(tracker, StylusToReference=at(40.0))[1].interval.distance_mm
+    paint(room, "Tumour 1", np.s_[18:23, 18:23, 20:35])
+    after_mm = nearest(tracker, StylusToReference=at(40.0))[1].interval.distance_mm
+    assert before_mm - after_mm == pytest.approx(6, abs=1)
+
+
+def test_outline_that_is_out_of_date_gives_no_distance_and_grey_margins(tracker, room, link, tiny_volume):
+    draw_all(room)
+    send_volume(room, link, tiny_volume, 3)
+    situation = tracker.send(StylusToReference=at(40.0))
+    assert situation.nearest is None
+    assert situation.instruments[0].readings[0].doubt == OUT_OF_DATE
+    assert not shows_line(room)
+    colours = {node.GetDisplayNode().GetColor() for node in margins_of(room.scene, "Tumour 1")}
+    assert colours == {UNSAFE_COLOUR}
+
+
+@pytest.mark.parametrize("status", ["MISSING", "INVALID"])
+def test_lost_tool_turns_grey_withdraws_its_distance_and_comes_back(tracker, room, status):
+    assert nearest(tracker, StylusToReference=at(40.0))
+    situation = tracker.send(0.1, StylusToReference=status)
+    assert situation.nearest is None
+    assert situation.instruments[0].doubt == "not tracked"
+    assert tool(room, "Stylus").GetAttribute(DOUBT) == "not tracked"
+    assert not shows_line(room)
+    assert nearest(tracker, StylusToReference=at(40.0))
+    assert tool(room, "Stylus").GetAttribute(DOUBT) == ""
+
+
+def test_tool_that_falls_silent_is_told_within_0_8_s(tracker, room):
+    """Half a second is the age that is allowed, 0.3 s the time to tell it."""
+    assert nearest(tracker, StylusToReference=at(40.0))
+    assert tracker.wait(0.45).nearest is not None
+    situation = tracker.wait(0.3)
+    assert situation.nearest is None
+    assert situation.instruments[0].doubt.startswith("no pose for 0.")
+
+
+def test_jump_that_no_hand_makes_withdraws_the_distance_for_a_moment(tracker):
+    assert nearest(tracker, StylusToReference=at(40.0))
+    situation = tracker.send(0.1, StylusToReference=at(140.0))
+    assert situation.nearest is None
+    assert "jumped by 100 mm" in situation.instruments[0].doubt
+    assert nearest(tracker, StylusToReference=at(140.0))
+
+
+def test_liver_sensor_that_has_come_off_withdraws_all_distances(tracker, room):
+    def poses(t, breathes):
+        liver = at(100.0, 100.0 + (6 * np.sin(1.5 * t) if breathes else 0.0), 100.0)
+        return {"ReferenceToTracker": liver, "StylusToTracker": liver @ at(40.0 + 10 * np.sin(t))}
+
+    for step in range(400):
+        situation = tracker.send(1 / 40, **poses(step / 40, breathes=True))
+    assert situation.nearest
+    for step in range(400, 800):
+        situation = tracker.send(1 / 40, **poses(step / 40, breathes=False))
+    assert situation.nearest is None
+    assert "it may have come off" in situation.sensor_doubt
+    for step in range(800, 1000):
+        situation = tracker.send(1 / 40, **poses(step / 40, breathes=True))
+    assert situation.nearest
+
+
+def test_another_source_takes_the_tools_of_the_one_before_away(tracker, room):
+    tracker.send(StylusToReference=at(40.0))
+    room.use_link(StubLink())
+    room.tick()
+    assert tool(room, "Stylus") is None
+    assert room.steering.situation.instruments == ()
+
+
+def test_slices_follow_the_tip_that_is_nearest_and_none_that_is_in_doubt(tracker, room):
+    tracker.send(StylusToReference=at(40.0), ProbeToReference=at(32.0))
+    assert room.steering.focus_ras_mm == pytest.approx([32, 20, 20])
+    tracker.send(StylusToReference=at(40.0), ProbeToReference="MISSING")
+    assert room.steering.focus_ras_mm == pytest.approx([40, 20, 20])
+    tracker.send(StylusToReference="MISSING", ProbeToReference="MISSING")
+    assert room.steering.focus_ras_mm is None
+
+
+def test_pointer_is_followed_before_there_is_a_lesion(room, link, clock):
+    Tracker(room, link, clock).send(ProbeToReference=at(1.0), StylusToReference=at(2.0))
+    assert room.steering.focus_ras_mm == pytest.approx([2, 20, 20])
+
+
+def test_left_handed_volume_has_the_inside_inside(room, link, engine, clock, tiny_volume):
+    mirrored = Volume(tiny_volume.array, np.diag([-1.0, 1, 1, 1]), "recvol_Reference", 100.0)
+    send_volume(room, link, mirrored, 0)
+    room.add_seed((-20.0, 20.0, 20.0))
+    room.segment()
+    finish(room, engine)
+    tracker = Tracker(room, link, clock)
+    assert nearest(tracker, StylusToReference=at(-20.0))[1].interval.distance_mm < -6
+    assert nearest(tracker, StylusToReference=at(-40.0))[1].interval.distance_mm == pytest.approx(12, abs=0.8)
+
+
+def test_nothing_is_left_behind_by_a_thousand_poses(tracker, room):
+    tracker.send(StylusToReference=at(40.0), ProbeToReference=at(60.0))
+    draw_all(room)
+    before = room.scene.GetNumberOfNodes()
+    for n in range(50):
+        tracker.send(0.5, StylusToReference=at(40.0 + n % 5), ProbeToReference=at(60.0))
+    assert room.scene.GetNumberOfNodes() == before
+    assert len(nodes_of_class(room.scene, MODEL)) == 5
