@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.room.room import OUT_OF_DATE
+from CRLMSegmentationLib.room.aims import OUT_OF_DATE
 from CRLMSegmentationLib.scene.guidance import (
     CLEAR_COLOUR,
     INNER_COLOUR,

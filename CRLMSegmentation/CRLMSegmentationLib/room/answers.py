@@ -105,7 +105,6 @@ class Answers:
     def _is_of_what_is_shown(self, result: LesionResult) -> bool:
         """Whether the outline is still that of the network, of the same click and volume."""
         entry = self._ledger.entries.get(result.request.lesion)
-        found = entry.found if entry else None
-        if found is None or found.result is None or found.corrected:
+        if entry is None or entry.found is None or not self._second_looks.knows(entry.found):
             return False
-        return found.result.requested_at_s == result.requested_at_s and self._second_looks.is_about(result)
+        return self._second_looks.is_about(result)

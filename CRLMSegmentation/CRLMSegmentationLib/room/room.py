@@ -12,7 +12,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import slicer
@@ -45,16 +44,17 @@ from ..session import (
     TransformArrived,
     VolumeArrived,
 )
+from .aims import aims_of
 from .answers import KNOWN_ANSWER, Answers
 from .arrivals import Arrivals
 from .current_volume import CurrentVolume
 from .following import Following
 from .ledger import LesionLedger
 from .lesions import LesionEntry, LesionRow, LesionState
+from .rows import rows_of
 from .second_looks import SecondLooks
 from .shown_crop import ShownCrop
 from .steering import Steering
-from .targets import Aim
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,6 @@ LOG_LINES = 500
 LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
 """A link that comes and goes, or live volumes, must not drive everything else out of the log."""
 END_TIMEOUT_S = 10.0
-OUT_OF_DATE = "the outline is out of date; segment it again"
 
 
 class Room:
@@ -243,7 +242,7 @@ class Room:
 
     def rows(self) -> list[LesionRow]:
         """The lesions in the order in which their seeds were made."""
-        return [self._with_second_looks(row) for row in self.ledger.rows()]
+        return rows_of(self.ledger, self.second_looks, self.history)
 
     def tick(self, budget_s: float = 0.004) -> list[Event]:
         """Do what is due; never blocks for long. Returns what the session has told."""
@@ -267,7 +266,7 @@ class Room:
         if self.auto_segment:
             self._segment_settled()
         self._segment_again()
-        self.steering.look(self._aims())
+        self.steering.look(aims_of(self.scene, self.session, self.ledger, self.second_looks))
         self._look_at_children()
         return events
 
@@ -385,49 +384,6 @@ class Room:
         if lesion is not None:
             self._ask_for(lesion, self.ledger.entries[lesion].seed_ras_mm)
         self.second_looks.look(self.volume.arrived_s)
-
-    def _aims(self) -> dict[str, Aim]:
-        """The outlines to steer by."""
-        node, aims = self.ledger.segmentation_node, {}
-        for lesion, entry in self.ledger.entries.items() if node else ():
-            found = entry.found
-            if found is None:
-                continue
-            volume = found.result.volume if found.result else self.session.volume
-            knows = self._network_knows(entry)
-            aims[lesion] = Aim(
-                lesion,
-                seed_nodes(self.scene)[lesion].GetName(),
-                node,
-                found.changed_at,
-                float(volume.spacing_mm.max()),
-                volume.ijk_to_ras,
-                self.second_looks.shells_of(lesion) if knows else None,
-                _(OUT_OF_DATE) if lesion in self.ledger.stale else self.second_looks.doubt_of(lesion) if knows else "",
-            )
-        return aims
-
-    def _network_knows(self, entry: LesionEntry) -> bool:
-        """Whether an outline is still that which the network was asked to look at again."""
-        found = entry.found
-        return found is not None and not found.corrected and self.second_looks.is_about(found.result)
-
-    def _with_second_looks(self, row: LesionRow) -> LesionRow:
-        entry = self.ledger.entries.get(row.lesion)
-        if entry is None or entry.found is None:
-            return row
-        seen = self.history.of(row.lesion)[-1:]
-        row = replace(row, is_renewing=row.lesion in self.ledger.renewed)
-        if seen and not entry.found.corrected:
-            row = replace(row, shift_mm=seen[0].shift_mm, change=seen[0].change)
-        if not self._network_knows(entry):
-            return row
-        return replace(
-            row,
-            doubt=self.second_looks.doubt_of(row.lesion),
-            refined=str(self.second_looks.change_of(row.lesion) or ""),
-            confidence=self.second_looks.confidence_of(row.lesion),
-        )
 
     def _look_at_children(self) -> None:
         for child in self.children:

@@ -9,6 +9,7 @@ from ..navigation.confidence import Calibration, calibration_from
 from ..navigation.refinement import Ask, Change, Purpose, Refinement
 from ..navigation.stability import Shells
 from ..session import LesionResult, Session, ask_of
+from .lesions import Found
 
 QUIET_S = 2.0
 """A volume that has been current for so long is not one of a live stream, in which a second look would never end."""
@@ -63,6 +64,10 @@ class SecondLooks:
         """Whether what is known of its lesion came of the same click as an answer."""
         about = None if result is None else self._about.get(result.request.lesion)
         return about is not None and about.requested_at_s == result.requested_at_s and about.volume is result.volume
+
+    def knows(self, found: Found) -> bool:
+        """Whether an outline is still that which the network was asked to look at again."""
+        return not found.corrected and self.is_about(found.result)
 
     def forget(self, lesion: str) -> None:
         """It is being asked for anew."""

@@ -17,33 +17,10 @@ from ..navigation.stability import Shells
 from ..navigation.surfaces import surface_of_mask
 from ..scene.guidance import INNER, OUTER, remove_guidance_except, show_margins, show_shells
 from ..scene.segmentations import lesion_surface
+from .aims import Aim
 
 BUDGET_S = 0.004
 """Of a turn, for margins and shells; the outline itself is never late."""
-
-
-@dataclass(frozen=True, eq=False)
-class Aim:
-    """An outline to steer by.
-
-    Attributes:
-        lesion, name: its key, and as shown.
-        node: in which its segment is.
-        changed_at: when its voxels changed last, see `lesions.voxels_changed_at`.
-        voxel_mm: longest edge of the voxels of its volume.
-        ijk_to_ras: 4x4 of its volume, world RAS mm.
-        shells: of exactly this outline, if there are any.
-        doubt: why it is not to be relied on, or empty.
-    """
-
-    lesion: str
-    name: str
-    node: slicer.vtkMRMLSegmentationNode
-    changed_at: int
-    voxel_mm: float
-    ijk_to_ras: np.ndarray
-    shells: Shells | None
-    doubt: str
 
 
 @dataclass(eq=False)
