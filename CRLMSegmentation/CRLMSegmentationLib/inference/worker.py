@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 EXIT_PARENT_GONE = 0
 EXIT_FATAL = 3
+NICENESS = 5
+"""On a processor that both need, tools that move go before a network that computes."""
 MISSING = "{error}; install torch and nnunetv2 for {python}, in 3D Slicer with the extensions PyTorch and NNUNet"
 
 OUT_OF_MEMORY = "not enough memory for this {region}; choose a smaller one, or close other programs"
@@ -259,6 +261,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads halve the speed beside other programs
     faulthandler.enable()
     requests, answers = _take_over_pipes()

@@ -156,12 +156,13 @@ class Navigator:
     def take(self, message: TransformMessage, now_s: float) -> None:
         """Take in a transform that has come, whatever its status."""
         self.poses.take(message, now_s)
-        if self.poses.names != self._names:
+        is_new = self.poses.names != self._names
+        if is_new:
             self._names = self.poses.names
             self._find_instruments()
         for watched in (self._sensor, *self._watched.values()):
-            wanted = SENSOR if watched is self._sensor else watched.instrument.to_reference
-            self._follow(watched, wanted, message.device, now_s)
+            if is_new or watched.pose is None or message.device in watched.pose.names:
+                self._follow(watched, SENSOR if watched is self._sensor else watched.instrument.to_reference, now_s)
         self._watch_breath(message.device, now_s)
 
     def aim_at(self, targets: Mapping[str, Target]) -> None:
@@ -181,14 +182,12 @@ class Navigator:
             if frame not in self._watched:
                 self._watched[frame] = _Watched(instrument, JumpGuard(self._limits))
 
-    def _follow(self, watched: _Watched, wanted: str, device: str, now_s: float) -> None:
+    def _follow(self, watched: _Watched, wanted: str, now_s: float) -> None:
         """Bring an instrument up to date when one of its transforms has come."""
         try:
             pose = self.poses.find(wanted)
         except SweepError:  # a singular matrix: there is no pose
             pose = None
-        if pose is not None and watched.pose is not None and device not in pose.names:
-            return
         watched.pose = pose
         if pose is not None and pose.is_tracked:
             watched.jump = watched.guard.look(pose, now_s)

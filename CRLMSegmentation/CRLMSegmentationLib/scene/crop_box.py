@@ -9,6 +9,7 @@ from .nodes import find_node, make_node, one_update
 
 CLASS = "vtkMRMLMarkupsROINode"
 NAME = "Crop"
+SAME_MM = 1e-4
 
 
 def crop_box(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLMarkupsROINode | None:
@@ -19,7 +20,8 @@ def crop_box(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLMarkupsROINode | None:
 def show_crop_box(scene: slicer.vtkMRMLScene, center_ras_mm: np.ndarray, size_mm: float) -> None:
     """Show a cube around a point in world RAS; one that is there is moved, if it is not there already."""
     node = crop_box(scene) or _make_box(scene)
-    if np.allclose(node.GetCenterWorld(), center_ras_mm) and np.allclose(node.GetSize(), size_mm):
+    off_mm = np.abs([np.subtract(node.GetCenterWorld(), center_ras_mm), np.subtract(node.GetSize(), size_mm)])
+    if off_mm.max() < SAME_MM:
         return
     with one_update(node):
         node.SetCenterWorld([float(x) for x in center_ras_mm])
