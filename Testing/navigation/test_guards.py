@@ -169,3 +169,41 @@ def test_fault_of_the_sensor_withdraws_every_instrument(tracker, fault, expected
 def test_tool_that_nothing_places_in_the_frame_of_the_liver_says_so(tracker):
     tracker.play(0.5, lambda t: {"StylusToTracker": guided(t)})
     assert tracker.state_of("Stylus").doubt == "no way from Stylus to Reference"
+
+
+def play_late(tracker, seconds, late_s, rate=1.0):
+    """Poses that were sent some time ago, by a sender whose clock runs at a rate and 100 s behind ours."""
+    for _ in range(round(seconds * RATE_HZ)):
+        tracker.wait()
+        sent_s = EPOCH_S - 100 + rate * (tracker.now_s - late_s)
+        tracker.navigator.take(TransformMessage("StylusToReference", sent_s, at(40)), tracker.now_s)
+    return tracker.state_of("Stylus").doubt
+
+
+def test_link_that_falls_behind_withdraws_the_distance_until_it_has_caught_up(tracker):
+    assert play_late(tracker, 10, late_s=0.02) == ""
+    assert play_late(tracker, 0.2, late_s=0.9) == "poses come 0.9 s late"
+    assert play_late(tracker, 60, late_s=0.9).startswith("poses come 0.8")
+    assert play_late(tracker, 0.2, late_s=0.1) == ""
+
+
+def test_clocks_that_drift_apart_are_no_fault(tracker):
+    assert play_late(tracker, 1800, late_s=0.02, rate=0.9995) == ""
+
+
+def test_clock_of_the_sender_that_is_set_is_no_fault(tracker):
+    assert play_late(tracker, 10, late_s=0.02) == ""
+    assert play_late(tracker, 10, late_s=3600) == ""
+    assert play_late(tracker, 10, late_s=-3600) == ""
+
+
+@pytest.mark.parametrize("rate", [0.5, 4.0])
+def test_recording_that_is_played_at_another_speed_is_not_called_late(tracker, rate):
+    assert play_late(tracker, 20, late_s=0.0, rate=rate) == ""
+
+
+def test_recording_that_is_paused_is_not_called_late():
+    navigator = Navigator(is_live=False)
+    tracker = Tracker(navigator)
+    assert play_late(tracker, 10, late_s=0.0) == ""
+    assert play_late(tracker, 1, late_s=30.0) == ""

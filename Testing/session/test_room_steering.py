@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.replay.recorded_link import RecordedLink
+from CRLMSegmentationLib.replay.timeline import load_source
 from CRLMSegmentationLib.room.aims import OUT_OF_DATE
 from CRLMSegmentationLib.scene.guidance import (
     CLEAR_COLOUR,
@@ -13,11 +17,13 @@ from CRLMSegmentationLib.scene.guidance import (
     UNSAFE_COLOUR,
     margins_of,
 )
-from CRLMSegmentationLib.scene.nodes import find_node, nodes_of_class
+from CRLMSegmentationLib.scene.nodes import find_node, nodes_of_class, tip_of
 from CRLMSegmentationLib.scene.seeds import seed_nodes
 from CRLMSegmentationLib.scene.tools import DOUBT, MODEL
 from room_helpers import SEED, StubLink, paint
 from steering_helpers import Tracker, at, draw_all, finish, send_volume, with_lesion
+
+SWEEP = Path(__file__).resolve().parents[3] / "shared" / "data" / "NwirePhantomFreehand.igs.mha"
 
 
 @pytest.fixture
@@ -212,3 +218,20 @@ def test_nothing_is_left_behind_by_a_thousand_poses(tracker, room):
         tracker.send(0.5, StylusToReference=at(40.0 + n % 5), ProbeToReference=at(60.0))
     assert room.scene.GetNumberOfNodes() == before
     assert len(nodes_of_class(room.scene, MODEL)) == 5
+
+
+@pytest.mark.skipif(not SWEEP.is_file(), reason=f"PLUS's recordings are not at {SWEEP.parent}")
+def test_real_sweep_moves_the_probe_and_never_a_stylus_that_was_never_seen(room, clock):
+    """PLUS's N-wire sweep: the probe is tracked in its 97 frames, the stylus is lost in all of them."""
+    room.use_link(RecordedLink(load_source(SWEEP), clock=clock))
+    places, doubts = [], set()
+    while room.session.link.is_playing:
+        clock.now_s += 0.02
+        room.tick()
+        if tool(room, "Probe") is not None:
+            places.append(tip_of(tool(room, "Probe").GetParentTransformNode()))
+        states = room.steering.situation.instruments
+        doubts |= {(state.instrument.frame, state.doubt) for state in states}
+    assert tool(room, "Stylus") is None
+    assert doubts == {("Probe", ""), ("Stylus", "not tracked")}
+    assert np.ptp(places, axis=0).max() > 30

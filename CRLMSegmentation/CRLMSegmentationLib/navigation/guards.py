@@ -1,4 +1,4 @@
-"""When a pose is not to be steered by: too old, not tracked, jumped, or its sensor has come off the liver.
+"""When a pose is not to be steered by: too old, late, not tracked, jumped, or its sensor has come off the liver.
 
 All limits are in one place and told with their reason. A guard never holds on to a fault: as soon as poses are sound
 again, for `settle_s`, the instrument comes back by itself.
@@ -24,6 +24,7 @@ class Limits:
 
     Attributes:
         age_s: a tracker sends 20 to 60 poses a second; one so old shows where the tool was.
+        late_s: so much longer than usual a pose may be under way, for the same reason.
         speed_mm_s: faster than any hand guides a tool beside a vessel; glitches of electromagnetic trackers are
             centimetres from one pose to the next, which at 40 poses a second is more.
         turn_deg_s: the same for turning.
@@ -37,6 +38,7 @@ class Limits:
     """
 
     age_s: float = 0.5
+    late_s: float = 0.5
     speed_mm_s: float = 1000.0
     turn_deg_s: float = 1000.0
     noise_mm: float = 5.0
@@ -89,6 +91,47 @@ def _seconds_between(last: Pose, pose: Pose) -> float:
 def _angle_deg(one: np.ndarray, other: np.ndarray) -> float:
     cosine = (np.einsum("ij,ij", one[:3, :3], other[:3, :3]) - 1) / 2
     return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+
+
+class LateGuard:
+    """Watches for poses that come, but long after they were sent, as over a link that has fallen behind.
+
+    The clocks of both machines differ by nobody knows how much; so the quickest pose of this link is the measure. It
+    is let rise slowly, for clocks drift apart. Nothing is said of a sender whose clock does not keep step with ours,
+    such as a recording that is played slowly.
+    """
+
+    DRIFT = 1e-3
+    STEP_S = 1.0
+    LEAST_RATE, WATCHED_S = 0.9, 3.0
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._first: tuple[float, float] | None = None
+        self._last = (0.0, 0.0)
+        self._quickest_s = 0.0
+        self.late_s = 0.0
+
+    def take(self, sent_s: float, now_s: float) -> None:
+        """A pose has come now that was sent then, by the sender's clock; 0 where it does not say."""
+        if not sent_s:
+            return
+        under_way_s = now_s - sent_s
+        if self._first is None or sent_s < self._last[1] - self.STEP_S:  # its clock was set back
+            self._first, self._quickest_s = (now_s, sent_s), under_way_s
+        else:
+            self._quickest_s = min(under_way_s, self._quickest_s + self.DRIFT * (now_s - self._last[0]))
+        self._last = now_s, sent_s
+        self.late_s = under_way_s - self._quickest_s if self._keeps_step else 0.0
+
+    @property
+    def _keeps_step(self) -> bool:
+        here_s, there_s = (last - first for last, first in zip(self._last, self._first))
+        return here_s >= self.WATCHED_S and there_s >= self.LEAST_RATE * here_s
+
+    def look(self) -> str:
+        """The reason not to trust any pose of the link, or `TRUSTED`."""
+        return f"poses come {self.late_s:.1f} s late" if self.late_s > self._limits.late_s else TRUSTED
 
 
 class BreathGuard:

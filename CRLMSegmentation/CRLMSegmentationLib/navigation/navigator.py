@@ -16,7 +16,7 @@ import vtk
 from ..core.errors import SweepError
 from ..core.geometry import transform_points
 from ..igtl.messages import TransformMessage
-from .guards import TRUSTED, BreathGuard, JumpGuard, Limits, staleness
+from .guards import TRUSTED, BreathGuard, JumpGuard, LateGuard, Limits, staleness
 from .instruments import REFERENCE, TRACKER, Instrument, instruments_in
 from .interval import Interval, TrackingError, interval_of
 from .margins import DEFAULT_MARGINS_MM
@@ -130,6 +130,8 @@ class Navigator:
     Args:
         roles: what the devices of a case are, see `instruments.instruments_in`.
         unexplained_mm: of the model, see `interval`.
+        is_live: poses are sent when they are measured, so that late ones can be told; not so of a recording, which
+            may be paused.
 
     Attributes:
         margins_mm: ascending or not; those that are warned of.
@@ -142,6 +144,7 @@ class Navigator:
         tracking: TrackingError | None = None,
         limits: Limits | None = None,
         unexplained_mm: float = 0.0,
+        is_live: bool = True,
     ) -> None:
         self.poses, self.margins_mm = Poses(), DEFAULT_MARGINS_MM
         self.unexplained_mm = unexplained_mm
@@ -150,12 +153,15 @@ class Navigator:
         self._watched: dict[str, _Watched] = {}
         self._targets: dict[str, _Measured] = {}
         self._breath = BreathGuard(limits)
+        self._late = LateGuard(limits) if is_live else None
         self._sensor = _Watched(Instrument(REFERENCE), JumpGuard(limits))
         self._names: frozenset[str] = frozenset()
 
     def take(self, message: TransformMessage, now_s: float) -> None:
         """Take in a transform that has come, whatever its status."""
         self.poses.take(message, now_s)
+        if self._late is not None:
+            self._late.take(message.timestamp_s, now_s)
         is_new = self.poses.names != self._names
         if is_new:
             self._names = self.poses.names
@@ -227,7 +233,8 @@ class Navigator:
         if pose is None:
             doubt = f"no way from {instrument.frame} to {REFERENCE}"
         else:
-            doubt = staleness(pose, now_s, self._limits) or self._jump_of(watched, now_s) or sensor_doubt
+            late = self._late.look() if self._late is not None else TRUSTED
+            doubt = staleness(pose, now_s, self._limits) or late or self._jump_of(watched, now_s) or sensor_doubt
         matrix = watched.last_tracked
         tip = None if matrix is None else transform_points(matrix, np.array(instrument.tip_mm))
         readings = () if doubt or tip is None else self._readings(watched, tip)

@@ -25,6 +25,7 @@ from ..inference.child_process import ChildProcess
 from ..inference.engine import Engine
 from ..inference.model_package import ModelPackage
 from ..navigation.lesion_history import LesionHistory
+from ..replay.recorded_link import RecordedLink
 from ..scene.instruments import is_tracked, show_transform
 from ..scene.nodes import find_node, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
@@ -127,7 +128,7 @@ class Room:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
         self.session.use_link(link)
         self.devices, self.arrivals = {}, Arrivals(self._clock)
-        self.steering.forget_tools()
+        self.steering.forget_tools(is_live=not isinstance(link, RecordedLink))
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
 
     def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:

@@ -98,10 +98,14 @@ class Steering:
         first = min(trusted, key=lambda s: FOCUS_ORDER.index(s.instrument.kind), default=None)
         return None if first is None else first.tip_ras_mm
 
-    def forget_tools(self) -> None:
-        """Another source: what the one before has sent tells nothing of the poses to come."""
+    def forget_tools(self, is_live: bool) -> None:
+        """Another source: what the one before has sent tells nothing of the poses to come.
+
+        Args:
+            is_live: see `Navigator`.
+        """
         margins_mm, unexplained_mm = self.margins_mm, self.navigator.unexplained_mm
-        self.navigator = Navigator(unexplained_mm=unexplained_mm)
+        self.navigator = Navigator(unexplained_mm=unexplained_mm, is_live=is_live)
         self.navigator.margins_mm = margins_mm
         self.navigator.aim_at(self.targets)
         self.situation, self._frames, self._is_due = Situation((), ""), frozenset(), True
