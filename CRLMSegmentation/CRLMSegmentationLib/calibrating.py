@@ -38,6 +38,7 @@ class Worth:
         before: gap, error and rank_correlation of the network's own mean probability, on the same lesions.
         bad: lesions with a Dice under `BAD_DICE`; flagged: those with a confidence under `DOUBTFUL`; bad_flagged: both.
         held: share of simulated distances that lie in their intervals; width_mm: how wide these are in the middle.
+        held_alone, width_alone_mm: the same before a lesion has been looked at again.
     """
 
     lesions: int
@@ -51,6 +52,8 @@ class Worth:
     bad_flagged: int
     held: float
     width_mm: float
+    held_alone: float
+    width_alone_mm: float
 
 
 def calibrate_model(
@@ -99,7 +102,9 @@ def worth_of(calibration: Calibration, observed: Observed, seed: int = 0) -> Wor
     dice = np.array([o.dice for o in observations])
     confidence = np.array([calibration.confidence_of(o.agreement) for o in observations])
     probability = np.array([o.probability for o in observations])
-    held, width_mm = share_held([approach for _, approach in observed], calibration, TrackingError(), seed)
+    approaches = [approach for _, approach in observed]
+    held, width_mm = share_held(approaches, calibration, TrackingError(), seed)
+    held_alone, width_alone_mm = share_held([a.alone for a in approaches], calibration, TrackingError(), seed)
     bad, flagged = dice < BAD_DICE, confidence < DOUBTFUL
     return Worth(
         len(observations),
@@ -111,6 +116,8 @@ def worth_of(calibration: Calibration, observed: Observed, seed: int = 0) -> Wor
         bad_flagged=int((bad & flagged).sum()),
         held=held,
         width_mm=width_mm,
+        held_alone=held_alone,
+        width_alone_mm=width_alone_mm,
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import ModelError
 from CRLMSegmentationLib.navigation.confidence import LEAST_LESIONS, Observation, calibrate, calibration_from
+from CRLMSegmentationLib.navigation.interval import Unexplained
 
 
 def lesions(count=40, misses=(0.0, 1.0, 2.0, 3.0)):
@@ -13,7 +14,9 @@ def lesions(count=40, misses=(0.0, 1.0, 2.0, 3.0)):
     agreements = np.linspace(0, 1, count)
     noise = np.where(np.arange(count) % 2, 0.02, -0.02)
     return [
-        Observation(f"P{n // 2}", float(a), 0.95, float(np.clip(0.4 + a / 2 + e, 0, 1)), np.array(misses))
+        Observation(
+            f"P{n // 2}", float(a), 0.95, float(np.clip(0.4 + a / 2 + e, 0, 1)), np.array(misses), 2 * np.array(misses)
+        )
         for n, (a, e) in enumerate(zip(agreements, noise))
     ]
 
@@ -32,10 +35,10 @@ def test_confidence_never_falls_with_agreement():
 
 
 def test_unexplained_rest_holds_95_of_100_tips_with_each_lesion_counting_alike():
-    one_far_off = [*lesions(39, misses=(0.0, 0.0)), Observation("X", 0.5, 0.9, 0.5, np.full(1000, 9.0))]
-    assert calibrate(one_far_off, None).unexplained_mm == 0.0
-    four_far_off = [*lesions(36, misses=(0.0,)), *(Observation("X", 0.5, 0.9, 0.5, np.full(7, 9.0)) for _ in range(4))]
-    assert calibrate(four_far_off, None).unexplained_mm == 9.0
+    one_far_off = [*lesions(39, misses=(0.0, 0.0)), Observation("X", 0.5, 0.9, 0.5, *[np.full(1000, 9.0)] * 2)]
+    assert calibrate(one_far_off, None).unexplained == Unexplained(0.0, 0.0)
+    far_off = Observation("X", 0.5, 0.9, 0.5, np.full(7, 9.0), np.full(7, 11.0))
+    assert calibrate([*lesions(36, misses=(0.0,)), *[far_off] * 4], None).unexplained == Unexplained(9.0, 11.0)
 
 
 def test_calibration_is_read_as_it_was_written():
@@ -52,8 +55,10 @@ def test_model_without_calibration_has_none():
     [
         {"agreements": [0.5, 0.1]},
         {"expected_dice": [0.5]},
-        {"unexplained_mm": float("nan")},
-        {"unexplained_mm": -1.0},
+        {"unexplained": {"with_shells_mm": float("nan"), "alone_mm": 1.0}},
+        {"unexplained": {"with_shells_mm": 1.0, "alone_mm": -1.0}},
+        {"unexplained": {"with_shells_mm": 1.0, "other": 1.0}},
+        {"unexplained": 1.0},
         {"agreements": "no"},
         {"lesions": None, "agreements": None},
     ],
@@ -62,7 +67,7 @@ def test_calibration_that_is_none_is_refused(change):
     entry = {
         "agreements": [0.1, 0.9],
         "expected_dice": [0.5, 0.8],
-        "unexplained_mm": 1.0,
+        "unexplained": {"with_shells_mm": 1.0, "alone_mm": 2.0},
         "lesions": 30,
         "patients": 20,
         "simulated": True,

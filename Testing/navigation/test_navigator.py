@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.navigation.instruments import Instrument, Kind, instruments_in
+from CRLMSegmentationLib.navigation.interval import Unexplained
 from CRLMSegmentationLib.navigation.navigator import Navigator, Target
 from navigation_helpers import Tracker, at, sphere
 
@@ -107,6 +108,17 @@ def test_shells_that_lie_apart_widen_the_interval():
     assert wide.distance_mm == narrow.distance_mm
     assert narrow.low_mm - wide.low_mm == pytest.approx(2, abs=0.1)
     assert wide.high_mm - narrow.high_mm == pytest.approx(3, abs=0.1)
+
+
+def test_error_of_the_model_is_that_with_or_without_shells():
+    plain = Target("a", sphere(10.0), 1.0)
+    widths_mm = []
+    for target in (plain, replace(plain, outer=plain.surface, inner=plain.surface)):
+        tracker = tracker_to({"a": target}, unexplained=Unexplained(with_shells_mm=1.0, alone_mm=4.0))
+        tracker.play(0.5, lambda t: {"StylusToReference": at(30)})
+        interval = tracker.state_of("Stylus").readings[0].interval
+        widths_mm.append(interval.high_mm - interval.low_mm)
+    assert widths_mm[0] - widths_mm[1] == pytest.approx(6.0)
 
 
 def test_lost_sensor_among_composed_poses_is_told_as_not_tracked():

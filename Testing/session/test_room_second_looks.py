@@ -124,7 +124,7 @@ def test_confidence_is_what_the_calibration_of_the_model_says(looking, engine, c
     model.calibration = {
         "agreements": [0.0, 1.0],
         "expected_dice": [0.2, 0.85],
-        "unexplained_mm": 1.5,
+        "unexplained": {"with_shells_mm": 1.5, "alone_mm": 3.0},
         "lesions": 30,
         "patients": 20,
         "simulated": True,

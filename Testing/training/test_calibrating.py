@@ -14,10 +14,11 @@ from CRLMSegmentationLib.evaluation.inputs import check_cases, short_hashes
 from CRLMSegmentationLib.evaluation.stability import Approach
 from CRLMSegmentationLib.navigation import confidence
 from CRLMSegmentationLib.navigation.confidence import Calibration, calibration_from
+from CRLMSegmentationLib.navigation.interval import Unexplained
 from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance, surface_of_mask
 from evaluation_helpers import StubModel, box, write_case
 
-EXACT = Calibration((0.0, 1.0), (0.0, 1.0), 0.5, 20, 20, True)
+EXACT = Calibration((0.0, 1.0), (0.0, 1.0), Unexplained(0.5, 0.5), 20, 20, True)
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def test_lesions_are_asked_for_again_and_compared_with_the_truth(cohorts, engine
     assert exact.dice == pytest.approx(1)
     assert less.dice == pytest.approx(2 * 7 / (8 + 7))
     assert exact.misses_mm.max() == pytest.approx(0, abs=1e-3)
+    assert less.errors_mm == pytest.approx(less.misses_mm, abs=1e-3)  # the stub's shells are its outline
     assert 0.5 < less.misses_mm.max() <= 1.01
     assert approach.true_mm.min() > -5
     assert approach.true_mm.max() > 20
@@ -61,6 +63,7 @@ def test_what_was_measured_is_written_with_how_it_does_on_others(written, cohort
     assert worth.lesions == 1
     assert worth.before["gap"] > 0
     assert worth.held > 0.9
+    assert (worth.held_alone, worth.width_alone_mm) == pytest.approx((worth.held, worth.width_mm))
     assert calibration_from(written[0]) == made
     report = json.loads((tmp_path / "calibration.json").read_text())
     assert report["checked"]["lesions"] == 1
@@ -90,7 +93,7 @@ def test_worth_by_hand():
     approach = Approach(np.array([[19.5, 19.5, 40.0]]), np.array([16.5]), ball, ball, ball, 1.0)
     lesions = [(0.9, 0.8), (0.5, 0.4), (0.3, 0.6), (0.7, 0.3)]
     observed = [
-        (confidence.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1)), approach)
+        (confidence.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), approach)
         for n, (agreement, dice) in enumerate(lesions)
     ]
     worth = worth_of(EXACT, observed)

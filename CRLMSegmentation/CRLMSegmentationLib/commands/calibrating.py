@@ -25,7 +25,8 @@ def calibrate(
     kind = "simulated " if calibration.simulated else ""
     typer.echo(
         f"{package.name}@{package.version}: calibrated on {calibration.lesions} lesions of {calibration.patients} "
-        f"{kind}patients; {calibration.unexplained_mm:.1f} mm are added to both sides of a distance"
+        f"{kind}patients; {calibration.unexplained.with_shells_mm:.1f} mm are added to both sides of a distance, "
+        f"{calibration.unexplained.alone_mm:.1f} mm before a lesion has been looked at again"
     )
     if worth is not None:
         before = worth.before
@@ -37,5 +38,6 @@ def calibrate(
         typer.echo(
             f"  {worth.bad_flagged} of {worth.bad} outlines with a Dice under 0.5 are told by their confidence, with "
             f"{worth.flagged - worth.bad_flagged} false alarms; {100 * worth.held:.1f} % of the distances lie in their "
-            f"interval, which is {worth.width_mm:.1f} mm wide in the middle"
+            f"interval, which is {worth.width_mm:.1f} mm wide in the middle ({100 * worth.held_alone:.1f} % and "
+            f"{worth.width_alone_mm:.1f} mm before a lesion has been looked at again)"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,14 +30,22 @@ TIP_RANGE_MM = (-3.0, 40.0)
 
 @dataclass(frozen=True, eq=False)
 class Approach:
-    """Tips of an instrument around one lesion, with what was measured and what is true, mm, shape (N,) each."""
+    """Tips of an instrument around one lesion, with what was measured and what is true, mm, shape (N,) each.
+
+    `to_outer` and `to_inner` are None where the lesion has not been looked at again, or is never all of a kind.
+    """
 
     tips_ras_mm: np.ndarray
     true_mm: np.ndarray
     to_outline: SurfaceDistance
-    to_outer: SurfaceDistance
+    to_outer: SurfaceDistance | None
     to_inner: SurfaceDistance | None
     voxel_mm: float
+
+    @property
+    def alone(self) -> Approach:
+        """The same before the lesion has been looked at again."""
+        return replace(self, to_outer=None, to_inner=None)
 
 
 def observe(
@@ -83,7 +91,8 @@ def _observed(
 ) -> tuple[Observation, Approach]:
     dice = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)["dice"]
     approach = _approach(result, shells, truth, volume, rng)
-    observation = Observation(patient, shells.agreement, result.mask.confidence, float(dice), _misses_mm(approach))
+    misses_mm, errors_mm = _misses_mm(approach), _misses_mm(approach.alone)
+    observation = Observation(patient, shells.agreement, result.mask.confidence, float(dice), misses_mm, errors_mm)
     return observation, approach
 
 
@@ -126,8 +135,8 @@ def _misses_mm(approach: Approach) -> np.ndarray:
 
 
 def _bracket(approach: Approach, tip_ras_mm: np.ndarray) -> tuple[float, float]:
-    known = [approach.to_outline, approach.to_outer, *([approach.to_inner] if approach.to_inner else [])]
-    distances_mm = [surface.nearest(tip_ras_mm).distance_mm for surface in known]
+    known = (approach.to_outline, approach.to_outer, approach.to_inner)
+    distances_mm = [surface.nearest(tip_ras_mm).distance_mm for surface in known if surface is not None]
     return min(distances_mm), max(distances_mm)
 
 
@@ -138,7 +147,7 @@ def share_held(
 
     The tracker's errors are simulated: each tip is seen where sensors of tool, liver and probe put it.
     """
-    rng = np.random.default_rng(seed)
+    rng, unexplained = np.random.default_rng(seed), calibration.unexplained
     held, widths_mm = [], []
     for approach in approaches:
         for tip, true_mm in zip(approach.tips_ras_mm, approach.true_mm):
@@ -146,9 +155,8 @@ def share_held(
             seen = tip + _tracking_error_mm(rng, tracking, to_sensor_mm)
             low_mm, high_mm = _bracket(approach, seen)
             measured_mm = approach.to_outline.nearest(seen).distance_mm
-            interval = interval_of(
-                measured_mm, low_mm, high_mm, to_sensor_mm, approach.voxel_mm, tracking, calibration.unexplained_mm
-            )
+            rest_mm = unexplained.with_shells_mm if approach.to_outer else unexplained.alone_mm
+            interval = interval_of(measured_mm, low_mm, high_mm, to_sensor_mm, approach.voxel_mm, tracking, rest_mm)
             held.append(interval.low_mm <= true_mm <= interval.high_mm)
             widths_mm.append(interval.high_mm - interval.low_mm)
     return float(np.mean(held)), float(np.median(widths_mm))

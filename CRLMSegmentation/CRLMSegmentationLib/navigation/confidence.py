@@ -1,7 +1,7 @@
 """What the agreement of a lesion's shells is worth, as measured on patients whose truth is known.
 
 A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the truth that
-lesions of the same agreement had on average; `unexplained_mm` is q of `interval`.
+lesions of the same agreement had on average; `unexplained` is q of `interval`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ModelError
+from .interval import Unexplained
 
 LEAST_LESIONS = 20
 """Below which a curve through so few points would only look like knowledge."""
@@ -28,6 +29,7 @@ class Observation:
         probability: mean probability in the outline, what the network says of itself.
         dice: of the outline with the truth.
         misses_mm: for tips around it, how far the true distance lay outside the shells', 0 where inside.
+        errors_mm: for the same tips, how far it lay from that to the outline alone.
     """
 
     patient: str
@@ -35,20 +37,21 @@ class Observation:
     probability: float
     dice: float
     misses_mm: np.ndarray
+    errors_mm: np.ndarray
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Attributes:
     agreements, expected_dice: corners of a curve that never falls.
-    unexplained_mm: see `interval`.
+    unexplained: see `interval`.
     lesions, patients: that it was measured on.
     simulated: whether these were simulated; None when nobody knows.
     """
 
     agreements: tuple[float, ...]
     expected_dice: tuple[float, ...]
-    unexplained_mm: float
+    unexplained: Unexplained
     lesions: int
     patients: int
     simulated: bool | None
@@ -71,13 +74,15 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
         return None
     try:
         curve = {name: tuple(map(float, entry[name])) for name in ("agreements", "expected_dice")}
-        rest = {name: entry[name] for name in ("unexplained_mm", "lesions", "patients", "simulated")}
-        made = Calibration(**curve, **rest)
+        rest = {name: entry[name] for name in ("lesions", "patients", "simulated")}
+        unexplained = Unexplained(**{name: float(mm) for name, mm in entry["unexplained"].items()})
+        made = Calibration(**curve, unexplained=unexplained, **rest)
+        rests_mm = [unexplained.with_shells_mm, unexplained.alone_mm]
         good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
-        good = good and np.isfinite([*made.agreements, *made.expected_dice, made.unexplained_mm]).all()
-    except (KeyError, TypeError, ValueError) as error:
+        good = good and np.isfinite([*made.agreements, *made.expected_dice, *rests_mm]).all()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"the calibration of this model cannot be read: {error!r}; calibrate it again") from error
-    if not good or made.unexplained_mm < 0:
+    if not good or min(rests_mm) < 0:
         raise ModelError("the calibration of this model is no rising curve of finite numbers; calibrate it again")
     return made
 
@@ -100,7 +105,10 @@ def calibrate(observations: Sequence[Observation], simulated: bool | None) -> Ca
     return Calibration(
         tuple(map(float, curve.X_thresholds_)),
         tuple(map(float, curve.y_thresholds_)),
-        _quantile([o.misses_mm for o in observations], COVERAGE),
+        Unexplained(
+            _quantile([o.misses_mm for o in observations], COVERAGE),
+            _quantile([o.errors_mm for o in observations], COVERAGE),
+        ),
         len(observations),
         len({o.patient for o in observations}),
         simulated,

@@ -16,8 +16,9 @@ s(L)     error along one direction of a point at a lever L from a sensor: e, the
          both sensors, of the tool and of the liver, take part, for the tip now and for the probe during the sweep
 h        longest edge of a voxel of the volume: a border is known to half of it, evenly (h^2 / 12)
 z        1.96, both sides of a normal distribution
-q        what is left: the share of the network's own error that its shells do not show. It is the 95 % quantile of
-         what was missing on simulated patients (split conformal prediction, Vovk 2005), and belongs to the model
+q        what is left: the share of the network's own error that its shells do not show, or all of it while there are
+         none (`Unexplained`). It is the 95 % quantile of what was missing on simulated patients (split conformal
+         prediction, Vovk 2005), and belongs to the model
 """
 
 from __future__ import annotations
@@ -45,6 +46,14 @@ class TrackingError:
     angle_deg: float = 0.31
     tool_lever_mm: float = 100.0
     probe_lever_mm: float = 60.0
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """q of a model in mm: of an outline with its stability shells, and of one without. 0 where nobody measured it."""
+
+    with_shells_mm: float = 0.0
+    alone_mm: float = 0.0
 
 
 @dataclass(frozen=True)

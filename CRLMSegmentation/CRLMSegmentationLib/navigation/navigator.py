@@ -18,7 +18,7 @@ from ..core.geometry import transform_points
 from ..igtl.messages import TransformMessage
 from .guards import TRUSTED, BreathGuard, JumpGuard, LateGuard, Limits, staleness
 from .instruments import REFERENCE, TRACKER, Instrument, instruments_in
-from .interval import Interval, TrackingError, interval_of
+from .interval import Interval, TrackingError, Unexplained, interval_of
 from .margins import DEFAULT_MARGINS_MM
 from .poses import Pose, Poses
 from .surfaces import SurfaceDistance
@@ -129,7 +129,7 @@ class Navigator:
 
     Args:
         roles: what the devices of a case are, see `instruments.instruments_in`.
-        unexplained_mm: of the model, see `interval`.
+        unexplained: of the model, see `interval`.
         is_live: poses are sent when they are measured, so that late ones can be told; not so of a recording, which
             may be paused.
 
@@ -143,11 +143,11 @@ class Navigator:
         roles: Mapping[str, str] | None = None,
         tracking: TrackingError | None = None,
         limits: Limits | None = None,
-        unexplained_mm: float = 0.0,
+        unexplained: Unexplained | None = None,
         is_live: bool = True,
     ) -> None:
         self.poses, self.margins_mm = Poses(), DEFAULT_MARGINS_MM
-        self.unexplained_mm = unexplained_mm
+        self.unexplained = unexplained or Unexplained()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
         self._limits = limits = limits or Limits()
         self._watched: dict[str, _Watched] = {}
@@ -261,7 +261,7 @@ class Navigator:
             float(np.linalg.norm(tip_ras_mm)),
             target.voxel_mm,
             self._tracking,
-            self.unexplained_mm,
+            self.unexplained.with_shells_mm if measured.outer else self.unexplained.alone_mm,
         )
         return Reading(lesion, target.name, interval, nearest.point_ras_mm, margin_mm)
 

@@ -289,8 +289,7 @@ class Room:
     def _know_model(self) -> None:
         self.models[self.session.model.sha256] = self.session.model
         self.ledger.model_sha256 = self.session.model.sha256
-        calibration = self.second_looks.calibration
-        self.steering.navigator.unexplained_mm = calibration.unexplained_mm if calibration else 0.0
+        self.steering.use_calibration(self.second_looks.calibration)
 
     def _limited_note(self) -> LimitedLog:
         return LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, self._clock)

@@ -12,7 +12,9 @@ import slicer
 import vtk
 
 from ..igtl.messages import TransformMessage
+from ..navigation.confidence import Calibration
 from ..navigation.instruments import Kind
+from ..navigation.interval import Unexplained
 from ..navigation.margins import DEFAULT_MARGINS_MM
 from ..navigation.navigator import InstrumentState, Navigator, Situation, Target
 from ..scene.guidance import CLEAR_COLOUR, hide_distance, margin_colour, show_distance
@@ -31,11 +33,12 @@ class Steering:
     Attributes:
         situation: how things stand.
         navigator: measures.
+        is_calibrated: intervals hold the error of the model as well; otherwise only those of tracker and voxels.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float]) -> None:
         self._scene, self._clock = scene, clock
-        self.navigator = Navigator()
+        self.navigator, self.is_calibrated = Navigator(), False
         self.situation = Situation((), "")
         self._targets = Targets(scene, DEFAULT_MARGINS_MM)
         self._is_due, self._looked_at_s = True, -np.inf
@@ -82,6 +85,11 @@ class Steering:
         """The margins that have been made of a lesion, by their width in mm, RAS mm."""
         return self._targets.margin_surfaces_of(lesion)
 
+    def use_calibration(self, calibration: Calibration | None) -> None:
+        """Take the errors of the model in use; None where nobody has measured them."""
+        self.is_calibrated = calibration is not None
+        self.navigator.unexplained = calibration.unexplained if calibration else Unexplained()
+
     @property
     def narrowest_margin_mm(self) -> float | None:
         """The narrowest margin of any lesion that the tip of a trusted instrument is in; None outside of all."""
@@ -104,8 +112,8 @@ class Steering:
         Args:
             is_live: see `Navigator`.
         """
-        margins_mm, unexplained_mm = self.margins_mm, self.navigator.unexplained_mm
-        self.navigator = Navigator(unexplained_mm=unexplained_mm, is_live=is_live)
+        margins_mm, unexplained = self.margins_mm, self.navigator.unexplained
+        self.navigator = Navigator(unexplained=unexplained, is_live=is_live)
         self.navigator.margins_mm = margins_mm
         self.navigator.aim_at(self.targets)
         self.situation, self._frames, self._is_due = Situation((), ""), frozenset(), True
