@@ -1,37 +1,37 @@
-"""The whole way once: a recorded case over OpenIGTLink, a seed, the segmentation in a scene, a report."""
+"""The whole way once: a recorded case over OpenIGTLink, a seed, the segmentation in a scene, distances, a report."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import slicer
+import numpy as np
 
-from .core.case import Case, Lesion, load_case, no_volume_in
-from .core.errors import CaseError, LinkError
+from .core.case import Lesion
+from .core.errors import LinkError, SeedError, WorkerError
+from .demo_source import DemoSource, Seed, demo_source
+from .demo_tracking import steer_past
 from .driver import Check, drive_until, wait_for, wait_for_lesion
 from .igtl.client import IgtlClient
 from .igtl.live_reconstruction import LiveReconstruction, LiveState
 from .inference.model_package import ModelPackage, model_or_default
 from .inference.worker_engine import WorkerEngine
 from .outputs import make_folder, whole_files
-from .presenting import card_of, pictures_of, report_entry, sentence_of
-from .reconstructing import check_calibrated
+from .presenting import card_of, pictures_of, report_entry, sentence_of, steering_sentences
 from .replay.process import ReplayProcess
-from .replay.sweep_messages import Sweep
-from .replay.timeline import DEFAULT_DEVICE, load_source
 from .report.html import write_report
 from .report.schema import write_json
+from .report.steering import Approaches, stability_entry
+from .room.lesions import LesionState
+from .room.room import Room
 from .scene.headless import new_scene
-from .scene.instruments import show_transform
-from .scene.overlay import overlay
 from .scene.saving import save_scene_bundle, save_segmentation
 from .scene.seeds import colour_of, show_seed
-from .scene.volumes import show_volume
+from .scene.segmentations import lesion_surface
 from .session import LesionResult, ModelReady, Session, VolumeArrived
-from .sweeps.calibration import read_calibration
 
 REPLAY_SPEED = 4.0
 SILENCE_LIMIT_S = 30.0
@@ -39,45 +39,22 @@ SILENCE_LIMIT_S = 30.0
 REPORT = "report.html"
 OUTPUTS = ("segmentation.seg.nrrd", "scene.mrb", "report.json", REPORT)
 OnStep = Callable[[str], None]
-Seed = tuple[float, float, float]
-"""R, A, S in mm."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """A lesion in the scene."""
-
-    lesion: Lesion
-    result: LesionResult
-    node: slicer.vtkMRMLSegmentationNode
-    timings_s: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
 class _Played:
-    """What has come out of playing a case."""
-
-    case: Case
-    ready: ModelReady
-    scene: slicer.vtkMRMLScene
-    shown: list[_Shown]
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """What is played.
+    """What has come out of playing a case.
 
     Attributes:
-        case: with its seeds; of a single file it holds no more than that.
-        devices: names under which its volumes come.
-        is_sweep: volumes are reconstructed while it is played.
+        timings_s: of the answer that somebody has waited for, by lesion.
+        approaches: how near the instruments came to the outlines.
     """
 
-    path: Path
-    case: Case
-    devices: frozenset[str]
-    calibration: str | None = None
-    is_sweep: bool = False
+    source: DemoSource
+    ready: ModelReady
+    room: Room
+    timings_s: dict[str, dict[str, float]]
+    approaches: Approaches
 
 
 def run_demo(
@@ -87,73 +64,62 @@ def run_demo(
     on_step: OnStep = lambda text: None,
     seeds: Sequence[Seed] = (),
     calibration: str | None = None,
+    thorough: bool = False,
 ) -> list[str]:
     """Play a recording from a server in another process, segment its lesions live, and write `OUTPUTS` into a folder.
+
+    It drives the same room as the module. A volume comes at the end of its sweep, so the tracking is played once more
+    when the outlines are there: instruments, distances and margins follow it.
 
     Args:
         path: a case; or a tracked sweep, of which the server reconstructs a volume while it plays; or a volume.
         seeds: instead of those of the case; the others have none of their own.
         calibration: of a sweep, see `sweeps.calibration.read_calibration`.
+        thorough: wait until the network has looked again: outlines refined, and how stable they are.
 
     Returns:
         A summary, in lines for a terminal.
 
     Raises:
         CaseError, SweepError, VolumeError: it is damaged or has no seed.
+        SeedError: a seed is not in what was swept.
         LinkError: the volume does not arrive.
         WorkerError: the worker cannot answer.
     """
-    source, model = _source_of(path, seeds, calibration), model_or_default(model_folder)
+    source, model = demo_source(path, seeds, calibration), model_or_default(model_folder)
     make_folder(out)
     with whole_files([out / name for name in OUTPUTS]) as unfinished:
-        played = _play(source, model, on_step)
+        played = _play(source, model, on_step, thorough)
         on_step("Writing the report")
         entries = _write(unfinished, played, card_of(model))
-    return [_line(item.result, entry) for item, entry in zip(played.shown, entries)]
+    results = [_result_of(played.room, lesion) for lesion in source.case.lesions]
+    return [_line(replace(result, timings_s=entry["timings_s"]), entry) for result, entry in zip(results, entries)]
 
 
-def _source_of(path: Path, seeds: Sequence[Seed], calibration: str | None) -> _Source:
-    """Check what shall be played, before anything is started."""
-    loaded = load_source(path, None if calibration is None else read_calibration(calibration))
-    lesions = tuple(Lesion(f"Tumour {number}", seed) for number, seed in enumerate(seeds, 1))
-    if isinstance(loaded, Case):
-        case = replace(load_case(loaded.folder), lesions=lesions or loaded.lesions)
-        if not case.volumes:
-            raise CaseError(no_volume_in(case))
-        source = _Source(case.folder, case, case.volume_devices)
-    else:
-        if isinstance(loaded, Sweep):
-            check_calibrated(loaded)
-        case = Case(path.parent, path.name, volumes=(), lesions=lesions)
-        source = _Source(path, case, frozenset([DEFAULT_DEVICE]), calibration, isinstance(loaded, Sweep))
-    if not case.lesions:
-        raise CaseError(f"{case.case_id} has no seed; give one with --seed R A S, or add it to the case.json of a case")
-    return source
-
-
-def _play(source: _Source, model: ModelPackage, on_step: OnStep) -> _Played:
-    scene, case = new_scene(), source.case
+def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bool) -> _Played:
+    case = source.case
     on_step("Starting the replay server and the worker")
     replay = ReplayProcess(
         source.path, speed=REPLAY_SPEED, calibration=source.calibration, await_reconstruction=source.is_sweep
     )
     with replay:
         link = LiveReconstruction(IgtlClient("127.0.0.1", replay.port))
-        with Session(WorkerEngine(model), model, link) as session:
+        with closing(Room(new_scene(), Session(WorkerEngine(model), model, link))) as room:
+            room.auto_segment, room.second_looks.enabled = False, thorough
             on_step(f"Playing {case.case_id} at {REPLAY_SPEED:.0f} times its speed over OpenIGTLink port {replay.port}")
-            check = _live_check(link, volume_check(session, link.client, replay))
+            check = _live_check(link, volume_check(room.session, link.client, replay))
             if source.is_sweep:
                 link.start()
-            _, ready = wait_for(session, VolumeArrived, ModelReady, check=check, needed=source.devices)
+            _, ready = wait_for(room, VolumeArrived, ModelReady, check=check, needed=source.devices)
             if source.is_sweep:
-                _finish_sweep(session, link, replay, check)
-            volume_node = show_volume(scene, session.volume, session.volume.device)
-            for device, message in session.transforms.items():
-                show_transform(scene, device, message.matrix, message.status)
-            for number, lesion in enumerate(case.lesions):
-                show_seed(scene, lesion.name, lesion.seed_ras_mm, colour_of(number))
-            shown = [_segment(session, scene, volume_node, case, n, on_step) for n in range(len(case.lesions))]
-    return _Played(case, ready, scene, shown)
+                _finish_sweep(room, link, replay, check)
+            timings_s = {lesion.name: _segment(room, lesion, n, on_step) for n, lesion in enumerate(case.lesions)}
+            if thorough:
+                _look_again(room, on_step)
+            drive_until(room, lambda: not room.steering.is_at_work)  # margins and shells are made little by little
+            on_step("Playing the tracking once more, past the outlines")
+            approaches = steer_past(room, source.loaded, REPLAY_SPEED)
+    return _Played(source, ready, room, timings_s, approaches)
 
 
 def _live_check(link: LiveReconstruction, check: Check) -> Check:
@@ -167,11 +133,11 @@ def _live_check(link: LiveReconstruction, check: Check) -> Check:
     return check_link
 
 
-def _finish_sweep(session: Session, link: LiveReconstruction, replay: ReplayProcess, check: Check) -> None:
+def _finish_sweep(room: Room, link: LiveReconstruction, replay: ReplayProcess, check: Check) -> None:
     """Let the sweep be played to its end; its last volume comes with `link.stop`."""
-    drive_until(session, lambda: replay.has_finished, check)
+    drive_until(room, lambda: replay.has_finished, check)
     link.stop()
-    drive_until(session, lambda: link.live_state is LiveState.OFF, check)
+    drive_until(room, lambda: link.live_state is LiveState.OFF, check)
 
 
 def volume_check(session: Session, client: IgtlClient, replay: ReplayProcess) -> Check:
@@ -196,36 +162,71 @@ def volume_check(session: Session, client: IgtlClient, replay: ReplayProcess) ->
     return check
 
 
-def _segment(
-    session: Session,
-    scene: slicer.vtkMRMLScene,
-    volume_node: slicer.vtkMRMLScalarVolumeNode,
-    case: Case,
-    number: int,
-    on_step: OnStep,
-) -> _Shown:
-    lesion = case.lesions[number]
-    session.segment(lesion.name, lesion.seed_ras_mm)
+def _segment(room: Room, lesion: Lesion, number: int, on_step: OnStep) -> dict[str, float]:
+    """Place a seed and wait for the outline; returns its timings in seconds."""
+    show_seed(room.scene, lesion.name, np.array(lesion.seed_ras_mm), colour_of(number))
+    room.segment([lesion.name])
+    entry = room.ledger.entries[lesion.name]
+    if entry.state is LesionState.FAILED:
+        raise SeedError(entry.reason)
     progress = lambda name, done, total: on_step(f"Segmenting {name}: tile {done} of {total}")  # noqa: E731
-    result = wait_for_lesion(session, lesion.name, progress)
-    return _Shown(lesion, result, *overlay(scene, volume_node, result, colour_of(number)))
+    wait_for_lesion(room, lesion.name, progress)
+    drive_until(room, lambda: not room.session.busy, _engine_check(room))  # a crop that was too small is grown
+    return _result_of(room, lesion).timings_s
+
+
+def _engine_check(room: Room) -> Check:
+    def check() -> None:
+        if room.engine_problem:
+            raise WorkerError(room.engine_problem)
+
+    return check
+
+
+def _look_again(room: Room, on_step: OnStep) -> None:
+    on_step("Refining the outlines, and outlining them again from other seeds")
+    drive_until(room, lambda: not (room.second_looks.is_at_work or room.session.busy), _engine_check(room))
+
+
+def _result_of(room: Room, lesion: Lesion) -> LesionResult:
+    """The outline as it is shown."""
+    return room.ledger.entries[lesion.name].found.result
 
 
 def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
     """Write the outputs and return the entries of the report."""
-    case = played.case
-    simulated = case.source["kind"] == "simulated" if "kind" in case.source else None
-    entries, pictures = [], {}
-    for item in played.shown:
-        truth = case.truth_of(item.lesion, item.result.volume)
-        entries.append(report_entry(item.result, played.ready, case.case_id, item.timings_s, truth, simulated))
-        pictures |= pictures_of(item.result, item.node, truth)
+    room, entries, pictures = played.room, [], {}
+    for lesion in played.source.case.lesions:
+        entry, drawn = _reported(played, lesion)
+        entries.append(entry)
+        pictures |= drawn
     segmentation, scene, report_json, report_html = paths
-    save_segmentation(played.shown[0].node, segmentation)
-    save_scene_bundle(played.scene, scene)
+    save_segmentation(room.ledger.segmentation_node, segmentation)
+    save_scene_bundle(room.scene, scene)
     write_json(report_json, entries)
     write_report(report_html, entries, pictures, card)
     return entries
+
+
+def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | str]]:
+    """The entry of a lesion in the report, and its pictures."""
+    room, source, approaches = played.room, played.source, played.approaches
+    result, looks, steering = _result_of(room, lesion), room.second_looks, room.steering
+    truth = source.case.truth_of(lesion, result.volume)
+    shells, near = looks.shells_of(lesion.name), approaches.nearest_of(lesion.name)
+    entry = report_entry(
+        result,
+        played.ready,
+        source.case.case_id,
+        played.timings_s[lesion.name],
+        truth,
+        source.simulated,
+        approaches.entry_of(lesion.name, steering.margins_mm),
+        stability_entry(shells, looks.change_of(lesion.name), looks.confidence_of(lesion.name), looks.calibration),
+    )
+    surface = lesion_surface(room.ledger.segmentation_node, lesion.name)
+    margins = steering.margin_surfaces_of(lesion.name)
+    return entry, pictures_of(result, surface, truth, near, margins, shells, source.simulated)
 
 
 def _line(result: LesionResult, entry: dict) -> str:
@@ -235,4 +236,4 @@ def _line(result: LesionResult, entry: dict) -> str:
         distance = entry["metrics"]["hausdorff95_mm"]
         shown = "" if distance is None else f", HD95 {distance:.1f} mm"
         text += f"; {kind}Dice {entry['metrics']['dice']:.2f}{shown}"
-    return text
+    return "\n  ".join([text, *steering_sentences(entry)])

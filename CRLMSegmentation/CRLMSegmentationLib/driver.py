@@ -1,10 +1,11 @@
-"""Drives a session from the command line: poll, sleep, wait for what is due. In Slicer a QTimer does this."""
+"""Drives a session, or a room, from the command line: poll, sleep, wait for what is due. In Slicer a QTimer does it."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Container
+from typing import Protocol
 
 from .core.errors import LinkError, WorkerError
 from .navigation.refinement import Purpose, Refinement
@@ -32,10 +33,18 @@ Check = Callable[[], None]
 """Called at each turn; ends the waiting by raising."""
 
 
+class Driven(Protocol):
+    """What can be driven: `session.Session`, or a room around one."""
+
+    def poll(self, budget_s: float) -> list[Event]:
+        """Do what can be done at once; tells what has happened."""
+        ...
+
+
 def wait_for(
-    session: Session, *kinds: type[Event], check: Check = lambda: None, needed: Container[str] = ()
+    driven: Driven, *kinds: type[Event], check: Check = lambda: None, needed: Container[str] = ()
 ) -> list[Event]:
-    """Drive the session until an event of each kind has come, and return the first of each.
+    """Drive until an event of each kind has come, and return the first of each.
 
     Args:
         needed: devices without whose images there is nothing to wait for; those of others may be refused.
@@ -52,7 +61,7 @@ def wait_for(
             raise WorkerError(
                 f"the worker has not become ready in {READY_LIMIT_S:.0f} s; close other programs and try again"
             )
-        for event in _turn(session):
+        for event in _turn(driven):
             if isinstance(event, LesionFailed) and event.lesion is None:
                 raise WorkerError(event.reason)
             if isinstance(event, Refused) and event.device in needed:
@@ -62,30 +71,30 @@ def wait_for(
     return [first[kind] for kind in kinds]
 
 
-def drive_until(session: Session, done: Callable[[], bool], check: Check = lambda: None) -> None:
-    """Drive the session until something holds."""
+def drive_until(driven: Driven, done: Callable[[], bool], check: Check = lambda: None) -> None:
+    """Drive until something holds."""
     while not done():
         check()
-        _turn(session)
+        _turn(driven)
 
 
-def wait_for_model(session: Session) -> ModelReady:
-    """Drive the session until its engine is ready.
+def wait_for_model(driven: Driven) -> ModelReady:
+    """Drive until its engine is ready.
 
     Raises:
         WorkerError: it will not be; says why.
     """
-    return wait_for(session, ModelReady)[0]
+    return wait_for(driven, ModelReady)[0]
 
 
-def wait_for_lesion(session: Session, lesion: str, on_progress: OnProgress = lambda *_: None) -> LesionResult:
-    """Drive the session until a lesion that was asked for is there.
+def wait_for_lesion(driven: Driven, lesion: str, on_progress: OnProgress = lambda *_: None) -> LesionResult:
+    """Drive until a lesion that was asked for is there.
 
     Raises:
         WorkerError: there will be no answer; says why.
     """
     while True:
-        for event in _turn(session):
+        for event in _turn(driven):
             if isinstance(event, LesionProgress) and event.lesion == lesion and event.stage == "inference":
                 on_progress(lesion, event.done, event.total)
             if isinstance(event, LesionSegmented) and event.result.request.lesion == lesion:
@@ -114,9 +123,9 @@ def settle(session: Session, refinement: Refinement, first: LesionResult) -> Les
     return best
 
 
-def _turn(session: Session) -> list[Event]:
-    """What has happened in the session; sleeps a little when that is nothing."""
-    events = session.poll(BUDGET_S)
+def _turn(driven: Driven) -> list[Event]:
+    """What has happened; sleeps a little when that is nothing."""
+    events = driven.poll(BUDGET_S)
     for event in events:
         if isinstance(event, ModelReady):
             logger.info("model ready on %s after %.1f s", event.device, event.cold_start_s)

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import slicer
 
 from .core.metrics import compare
 from .environment import versions
 from .inference.model_package import ModelPackage
+from .navigation.interval import Interval
+from .navigation.refinement import Change
 from .navigation.surfaces import surface_of_mask
 from .report.schema import lesion_report
-from .scene.segmentations import lesion_surface
 from .session import LesionResult, ModelReady
+
+if TYPE_CHECKING:
+    import vtk
+
+    from .navigation.stability import Shells
+    from .report.steering import Approach
 
 ENGINE = "nnU-Net v2"
 
@@ -27,6 +34,8 @@ def report_entry(
     timings_s: Mapping[str, float] | None = None,
     truth: np.ndarray | None = None,
     simulated: bool | None = None,
+    navigation: Mapping[str, Any] | None = None,
+    stability: Mapping[str, Any] | None = None,
 ) -> dict:
     """The entry of report.json for one lesion.
 
@@ -34,6 +43,7 @@ def report_entry(
         timings_s: what was measured outside the session, such as `overlay`.
         truth: bool, shape (K, J, I) of the volume, of this lesion alone.
         simulated: whether the volume comes from the phantom; None when that is not known.
+        navigation, stability: see `report.steering`.
     """
     mask = replace(result.mask, warnings=(*result.mask.warnings, *ready.warnings))
     metrics = None
@@ -56,28 +66,45 @@ def report_entry(
         lesion=result.request.lesion,
         simulated=simulated,
         volume_identity=result.volume.identity,
+        navigation=navigation,
+        stability=stability,
     )
 
 
 def pictures_of(
-    result: LesionResult, node: slicer.vtkMRMLSegmentationNode, truth: np.ndarray | None = None
+    result: LesionResult,
+    surface: vtk.vtkPolyData,
+    truth: np.ndarray | None = None,
+    approach: Approach | None = None,
+    margins: Mapping[float, vtk.vtkPolyData] | None = None,
+    shells: Shells | None = None,
+    simulated: bool | None = None,
 ) -> dict[str, bytes | str]:
-    """Slices and 3D view of a lesion, by the names that `report.html.write_report` looks for."""
+    """All pictures of a lesion, by the names that `report.html.write_report` looks for.
+
+    Args:
+        surface: closed, of the lesion as it is shown, RAS mm; may be empty.
+        approach: when an instrument was nearest to it; None where none was trusted.
+        margins: surfaces around it by their width in mm.
+        shells: see `navigation.stability`; None where it was outlined only once.
+    """
     from .report.html import SLICES, VIEW_3D  # only who wants pictures needs jinja2 and matplotlib
     from .report.pictures import three_slices
     from .report.planes import Lesion as PicturedLesion
     from .report.rendering import RenderingError, lesion_in_space
+    from .report.steering_pictures import steering_pictures
 
     lesion = PicturedLesion(
         result.volume, result.mask.mask, np.array(result.request.seed_ras_mm), result.request.crop_size_mm, truth
     )
     truth_surface = None if truth is None else surface_of_mask(truth, result.volume.ijk_to_ras)
-    name = result.request.lesion
     try:
-        view: bytes | str = lesion_in_space(lesion, lesion_surface(node, name), truth_surface)
+        view: bytes | str = lesion_in_space(lesion, surface, truth_surface)
     except RenderingError as error:
         view = str(error)
-    return {f"{name}/{SLICES}": three_slices(lesion), f"{name}/{VIEW_3D}": view}
+    pictures = {SLICES: three_slices(lesion), VIEW_3D: view}
+    pictures |= steering_pictures(lesion, surface, approach, margins, shells, simulated)
+    return {f"{result.request.lesion}/{kind}": picture for kind, picture in pictures.items()}
 
 
 def sentence_of(result: LesionResult) -> str:
@@ -90,6 +117,23 @@ def sentence_of(result: LesionResult) -> str:
     seconds = sum(result.timings_s.get(step, 0.0) for step in ("crop", "preprocess", "inference", "postprocess"))
     size = f"{mask.volume_ml:.1f} ml, {sizes} mm"
     return f"{result.request.lesion}: {size}, confidence {mask.confidence:.2f}, in {seconds:.1f} s{warnings}"
+
+
+def steering_sentences(entry: Mapping[str, Any]) -> list[str]:
+    """What an entry of the report tells of instruments and stability, for a terminal; a distance has its interval."""
+    lines, near, stability = [], entry["navigation"], entry["stability"]
+    if near and near["distance_mm"] is not None:
+        interval = Interval(*(near[f"{name}_mm"] for name in ("distance", "low", "high")))
+        inside = "outside the margins" if near["margin_mm"] is None else f"in the margin of {near['margin_mm']:g} mm"
+        lines.append(f"{near['instrument']} came as near as {interval}, {inside}")
+    elif near:
+        lines.append("no distance was to be trusted: " + "; ".join(doubt["doubt"] for doubt in near["doubts"]))
+    if stability and stability["change"]:
+        lines.append(str(Change(**stability["change"])))
+    if stability and stability["runs"]:
+        worth = "" if stability["confidence"] is None else f", expected Dice {stability['confidence']:.2f}"
+        lines.append(f"{stability['runs']} outlines agree to {stability['agreement']:.0%}{worth}")
+    return lines
 
 
 def card_of(model: ModelPackage) -> dict:

@@ -8,12 +8,15 @@ import signal
 import socket
 import time
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from cli_helpers import Run, names_in, run
-from CRLMSegmentationLib.core.errors import LinkError, WorkerError
+from CRLMSegmentationLib import demo
+from CRLMSegmentationLib.core.case import TrackingSample, append_tracking, load_case, save_case
+from CRLMSegmentationLib.core.errors import LinkError, SeedError, WorkerError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.metrics import compare
 from CRLMSegmentationLib.demo import OUTPUTS, REPLAY_SPEED, volume_check
@@ -22,9 +25,12 @@ from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import image_of
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import DropReason
+from CRLMSegmentationLib.navigation.interval import Interval
+from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance, surface_of_mask
 from CRLMSegmentationLib.report.schema import FURTHER_KEYS, KEYS, TIMINGS
 from CRLMSegmentationLib.scene.headless import new_scene
 from CRLMSegmentationLib.session import Session, VolumeArrived
+from stub_engine import StubEngine
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 
@@ -69,10 +75,30 @@ def test_report_has_every_documented_key_every_timing_and_a_tumour_on_the_truth(
 
 def test_page_holds_pictures_figures_and_the_model_without_a_network(shown, entry):
     page = (shown.folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 4
+    assert f'<td class="number">{distance_of(entry)}</td>' in page
     for text in (f"{entry['metrics']['dice']:.3f}", entry["model"]["sha256"], entry["case_id"], "clinical use"):
         assert text in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def distance_of(entry: dict) -> Interval:
+    return Interval(*(entry["navigation"][f"{name}_mm"] for name in ("distance", "low", "high")))
+
+
+def test_interval_of_the_nearest_moment_holds_the_true_distance(shown, entry, sample):
+    """The pointer of the case moves to the tumour: it was seen there, and measured as the truth says."""
+    near = entry["navigation"]
+    assert (near["instrument"], near["kind"], near["margins_mm"]) == ("Stylus", "pointer", [5.0, 10.0])
+    assert near["time_s"] == pytest.approx(sample.volumes[0].timestamp_s, abs=0.3)
+    volume = sample.volume()
+    truth = surface_of_mask(sample.truth_of(sample.lesions[0], volume), volume.ijk_to_ras)
+    true_mm = SurfaceDistance(truth).nearest(np.array(near["tip_ras_mm"])).distance_mm
+    assert near["low_mm"] < true_mm < near["high_mm"]
+    assert near["low_mm"] < near["distance_mm"] < near["high_mm"]
+    assert near["margin_mm"] == (5.0 if near["distance_mm"] < 5 else 10.0)
+    assert entry["stability"] is None
+    assert f"Stylus came as near as {distance_of(entry)}, in the margin of" in shown.done.out
 
 
 def test_segmentation_opens_with_its_segment_on_the_tumour(shown, sample):
@@ -119,10 +145,95 @@ def test_scene_opens_with_volume_seed_tools_and_segmentation(shown, sample, tmp_
 
     assert names("vtkMRMLScalarVolumeNode") == ["recvol_Reference"]
     assert set(sample.devices.values()) <= set(names("vtkMRMLLinearTransformNode"))
+    assert {"Stylus", "Probe", "Distance", "Tumour 1 +5 mm", "Tumour 1 +10 mm"} <= set(names("vtkMRMLModelNode"))
     seeds = scene.GetFirstNodeByClass("vtkMRMLMarkupsFiducialNode")
     assert seeds.GetNthControlPointPosition(0) == pytest.approx(sample.lesions[0].seed_ras_mm, abs=1e-3)
     segmentation = scene.GetFirstNodeByClass("vtkMRMLSegmentationNode").GetSegmentation()
     assert [segmentation.GetSegment(s).GetName() for s in segmentation.GetSegmentIDs()] == [sample.lesions[0].name]
+
+
+class PromptEngine(StubEngine):
+    """Answers at the next look."""
+
+    def poll(self) -> list:
+        if self.pending is not None:
+            self.finish()
+        return super().poll()
+
+
+@pytest.fixture
+def stub_model(monkeypatch) -> None:
+    """Dark voxels are tumour, and cost no time."""
+    model = SimpleNamespace(
+        name="stub",
+        version="0",
+        sha256="0" * 64,
+        region="crop",
+        crop_size_mm=34.0,
+        spacing_mm=1.0,
+        channels=("ultrasound", "seed"),
+        not_for_clinical_use="A stub.",
+        intended_use="Tests.",
+        trained_on={},
+        simulated_only=True,
+        card={},
+        calibration={},
+    )
+    monkeypatch.setattr(demo, "model_or_default", lambda folder: model)
+    monkeypatch.setattr(demo, "WorkerEngine", lambda model: PromptEngine())
+
+
+@pytest.fixture
+def steered_case(tiny_case) -> Path:
+    """The tiny case, with a pointer that comes within 4 mm of the ball, is lost for a while, and comes no nearer."""
+    samples = []
+    for step in range(80):
+        pose = np.eye(4)
+        pose[:3, 3] = 20 + 8 + max(4.0, 34 - step), 20, 20
+        status = "MISSING" if 40 <= step < 64 else "OK"
+        samples.append(TrackingSample(97.0 + step / 20, "StylusToReference", status, pose))
+    (tiny_case / "tracking.jsonl").unlink()
+    append_tracking(tiny_case / "tracking.jsonl", samples)
+    save_case(load_case(tiny_case, verify=False))
+    return tiny_case
+
+
+@pytest.mark.usefixtures("stub_model")
+def test_thorough_demo_tells_how_stable_an_outline_is_and_for_how_long_distances_were_withheld(steered_case, tmp_path):
+    (summary,) = demo.run_demo(steered_case, tmp_path / "out", thorough=True)
+    entry = json.loads((tmp_path / "out" / "report.json").read_text())
+    near, stability = entry["navigation"], entry["stability"]
+    assert near["distance_mm"] == pytest.approx(4.0, abs=0.6)
+    assert near["margin_mm"] == 5.0
+    assert near["low_mm"] < near["distance_mm"] < near["high_mm"]
+    (lost,) = near["doubts"]
+    assert (lost["instrument"], lost["doubt"]) == ("Stylus", "not tracked")
+    assert lost["seconds"] == pytest.approx(24 / 20 / REPLAY_SPEED, abs=0.15)
+    assert stability["runs"] == 8
+    assert 0.8 < stability["agreement"] <= 1
+    assert stability["confidence"] is None
+    assert stability["change"]["largest_mm"] < 1
+    assert "8 outlines agree to" in summary
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 5
+    assert "Stylus: not tracked" in page
+    assert "this model has no calibration" in page
+
+
+@pytest.mark.usefixtures("stub_model")
+def test_volume_without_tracking_has_no_navigation(tiny_case, tmp_path):
+    (summary,) = demo.run_demo(tiny_case / "volume.nrrd", tmp_path / "out", seeds=[(20.0, 20.0, 20.0)])
+    entry = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (entry["navigation"], entry["stability"], entry["simulated"]) == (None, None, None)
+    assert "came as near" not in summary
+    assert "Navigation" not in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("stub_model")
+def test_seed_beside_the_volume_is_refused_with_its_reason(tiny_case, tmp_path):
+    with pytest.raises(SeedError, match="outside"):
+        demo.run_demo(tiny_case, tmp_path / "out", seeds=[(500.0, 0.0, 0.0)])
+    assert names_in(tmp_path / "out") == []
 
 
 @pytest.fixture
@@ -203,8 +314,6 @@ def test_server_that_vanishes_in_the_middle_of_a_volume_is_told(tiny_volume):
 
 
 def test_server_that_falls_silent_is_told(monkeypatch):
-    from CRLMSegmentationLib import demo
-
     monkeypatch.setattr(demo, "SILENCE_LIMIT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         link = IgtlClient("127.0.0.1", server.getsockname()[1])

@@ -70,7 +70,7 @@ def test_page_of_a_network_that_saw_everything_speaks_of_no_crop(lesion, report_
 def test_lesions_are_drawn_elsewhere_with_and_without_a_crop(lesion, report_of, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(report_page, "three_slices", lambda lesion: drawn.append(lesion) or PNG)
-    monkeypatch.setattr(report_page, "_view", lambda lesion: "not drawn")
+    monkeypatch.setattr(report_page, "_view", lambda *_: "not drawn")
     lesions = [lesion, replace(lesion, crop_size_mm=None)]
     entries = [report_of(shown, lesion=f"Tumour {number}") for number, shown in enumerate(lesions)]
     report_page.save_input(tmp_path / "input.npz", entries, CARD, lesions)

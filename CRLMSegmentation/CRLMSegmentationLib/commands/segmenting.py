@@ -28,15 +28,18 @@ def demo(
     ] = None,
     calibration: CalibrationOption = None,
     model: ModelOption = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Also refine the outlines and tell how stable they are; about a minute.")
+    ] = False,
 ) -> None:
-    """Play a recorded case over OpenIGTLink, segment it live, and write a report."""
+    """Play a recorded case over OpenIGTLink, segment it live, steer past it, and write a report."""
     from ..core.resources import resource_path
     from ..demo import REPORT, run_demo
 
     path = case or resource_path("SampleCases", "phantom-hypoechoic")
     seeds = [_three_numbers(text) for text in seed or ()]
     with steps() as on_step:
-        summary = run_demo(path, out, model, on_step, seeds, calibration)
+        summary = run_demo(path, out, model, on_step, seeds, calibration, thorough)
     for line in summary:
         typer.echo(line)
     typer.echo(f"Report: {out / REPORT}")

@@ -9,15 +9,20 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from ..core.metrics import METRICS
+from ..navigation.interval import Interval
 from .metric_names import METRIC_NAMES, MISSING
 from .schema import TIMINGS, as_list, check_report
+from .templates import templates
 
 SLICES = "slices"
 VIEW_3D = "view3d"
+APPROACH, MARGINS = "approach", "margins"
+"""Of the moment at which an instrument was nearest, in space and in slices."""
+STABILITY = "stability"
 NOT_DRAWN = "it was not drawn"
 TIMING_NAMES = {"seed_to_overlay": "seed to overlay", "cold_start": "cold start, once"}
 
@@ -32,8 +37,9 @@ def write_report(
 
     Args:
         report: one object of `schema.lesion_report`, or a list of them.
-        pictures: PNG by "<lesion>/slices" and "<lesion>/view3d", for a single lesion also by "slices" and
-            "view3d"; a text instead of a PNG says why there is none.
+        pictures: PNG by "<lesion>/slices", "<lesion>/view3d" and, where the report tells of such, "<lesion>/approach",
+            "<lesion>/margins" and "<lesion>/stability"; for a single lesion also by "slices" and so on. A text
+            instead of a PNG says why there is none.
         model_card: shown as it is, entries within entries.
 
     Raises:
@@ -62,14 +68,7 @@ def write_report(
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    return templates(
         number=_number,
         sizes=_sizes,
         point=_point,
@@ -78,8 +77,9 @@ def _environment() -> Environment:
         date=_date,
         moment=_moment,
         flat=_flat,
+        widths=_widths,
+        width=_width,
     )
-    return environment
 
 
 def _lesion(report: Mapping[str, Any], pictures: Mapping[str, bytes | str], number: int) -> dict[str, Any]:
@@ -87,13 +87,39 @@ def _lesion(report: Mapping[str, Any], pictures: Mapping[str, bytes | str], numb
     return {
         "confidence": None,
         "volume_identity": None,
+        "simulated": None,
         **report,
         "name": name,
         "slices": _image(pictures.get(f"{name}/{SLICES}", NOT_DRAWN), f"Three slices through {name}"),
         "view3d": _image(pictures.get(f"{name}/{VIEW_3D}", NOT_DRAWN), f"{name} in space"),
         "times": _times(report["timings_s"]),
         "agreement": _agreement(report["metrics"], report.get("metrics_region", "the volume")),
+        "navigation": _navigation(report.get("navigation"), pictures, name),
+        "stability": _stability(report.get("stability"), pictures, name),
     }
+
+
+def _navigation(
+    entry: Mapping[str, Any] | None, pictures: Mapping[str, bytes | str], name: str
+) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    near = entry["distance_mm"] is not None
+    return {
+        **entry,
+        "distance": str(Interval(*(entry[key] for key in ("distance_mm", "low_mm", "high_mm")))) if near else None,
+        "view": _image(pictures.get(f"{name}/{APPROACH}", NOT_DRAWN), f"{name} and the nearest instrument in space"),
+        "slices": _image(pictures.get(f"{name}/{MARGINS}", NOT_DRAWN), f"Slices where the tip was nearest to {name}"),
+    }
+
+
+def _stability(
+    entry: Mapping[str, Any] | None, pictures: Mapping[str, bytes | str], name: str
+) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    picture = _image(pictures.get(f"{name}/{STABILITY}", NOT_DRAWN), f"Stability shells of {name}")
+    return {**entry, "slices": picture}
 
 
 def _name(report: Mapping[str, Any], number: int) -> str:
@@ -171,3 +197,11 @@ def _moment(timestamp_s: float) -> str:
 
 def _flat(values: Sequence[Any]) -> bool:
     return all(isinstance(v, (int, float)) for v in values)
+
+
+def _widths(margins_mm: Sequence[float]) -> str:
+    return " and ".join(map(_width, margins_mm)) or "none"
+
+
+def _width(margin_mm: float) -> str:
+    return f"{margin_mm:g} mm"

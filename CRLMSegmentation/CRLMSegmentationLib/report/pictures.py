@@ -47,8 +47,8 @@ def three_slices(lesion: Lesion, dpi: int = 130) -> bytes:
     for column, plane in enumerate(PLANES):
         close_up = figure.add_subplot(rows[0, column])
         _draw_slice(close_up, lesion, plane, lesion.center_ras_mm, (span_mm, span_mm), CLOSE_UP_PIXELS, limits)
-        _label_edges(close_up, plane)
-        _draw_scale_bar(close_up, span_mm)
+        label_edges(close_up, plane)
+        draw_scale_bar(close_up, span_mm)
         _draw_title(close_up, plane, lesion)
         _draw_overview(figure.add_subplot(rows[1, column]), lesion, plane, limits)
     _draw_legend(figure, lesion)
@@ -66,7 +66,7 @@ def _draw_overview(axes: Axes, lesion: Lesion, plane: Plane, limits: tuple[float
     _draw_slice(axes, lesion, plane, middle, size_mm, OVERVIEW_PIXELS, limits)
     if lesion.crop_size_mm is not None:
         _draw_crop_box(axes, lesion, plane, middle)
-    _draw_scale_bar(axes, max(size_mm))
+    draw_scale_bar(axes, max(size_mm))
 
 
 def _draw_slice(
@@ -113,13 +113,13 @@ def _draw_outline(
     lines.set_path_effects([effects.Stroke(linewidth=3.4, foreground="#000000", alpha=0.55), effects.Normal()])
 
 
-def _on_screen(plane: Plane, offset_mm: np.ndarray) -> tuple[float, float]:
+def on_screen(plane: Plane, offset_mm: np.ndarray) -> tuple[float, float]:
     return float(offset_mm @ np.array(plane.right)), float(offset_mm @ np.array(plane.up))
 
 
 def _draw_seed(axes: Axes, lesion: Lesion, plane: Plane, center_ras_mm: np.ndarray) -> None:
     offset_mm = np.asarray(lesion.seed_ras_mm) - center_ras_mm
-    x, y = _on_screen(plane, offset_mm)
+    x, y = on_screen(plane, offset_mm)
     in_slice = abs(offset_mm[plane.through]) <= SEED_DEPTH_MM
     axes.plot(
         [x],
@@ -134,7 +134,7 @@ def _draw_seed(axes: Axes, lesion: Lesion, plane: Plane, center_ras_mm: np.ndarr
 
 
 def _draw_crop_box(axes: Axes, lesion: Lesion, plane: Plane, center_ras_mm: np.ndarray) -> None:
-    x, y = _on_screen(plane, np.asarray(lesion.seed_ras_mm) - center_ras_mm)
+    x, y = on_screen(plane, np.asarray(lesion.seed_ras_mm) - center_ras_mm)
     size = lesion.crop_size_mm
     axes.add_patch(
         Rectangle((x - size / 2, y - size / 2), size, size, fill=False, color=CROP_COLOUR, linestyle=CROP_DASHES)
@@ -146,7 +146,7 @@ def _draw_title(axes: Axes, plane: Plane, lesion: Lesion) -> None:
     axes.set_title(f"{plane.name}   {'RAS'[plane.through]} {place_mm:.1f} mm", color=INK, fontsize=11, pad=5)
 
 
-def _label_edges(axes: Axes, plane: Plane) -> None:
+def label_edges(axes: Axes, plane: Plane) -> None:
     places = (
         (0.02, 0.5, "left", "center"),
         (0.98, 0.5, "right", "center"),
@@ -158,7 +158,7 @@ def _label_edges(axes: Axes, plane: Plane) -> None:
         text.set_path_effects([effects.withStroke(linewidth=2.5, foreground="#000000")])
 
 
-def _draw_scale_bar(axes: Axes, span_mm: float) -> None:
+def draw_scale_bar(axes: Axes, span_mm: float) -> None:
     length = max((n for n in SCALE_BARS_MM if n <= span_mm / 3), default=SCALE_BARS_MM[0])
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     x, y = left + 0.04 * (right - left), bottom + 0.05 * (top - bottom)

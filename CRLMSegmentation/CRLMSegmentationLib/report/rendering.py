@@ -50,15 +50,15 @@ def lesion_in_space(lesion: Lesion, surface: vtk.vtkPolyData, truth_surface: vtk
         RenderingError: OpenGL does not work here, and what to install.
     """
     check_rendering()
-    window = _make_window()
+    window = make_window()
     room_mm = ROOM_PER_VIEW * field_of_view_mm(lesion)
-    room = _add_renderer(window, layer=0)
+    room = add_renderer(window, layer=0)
     _fill_room(room, lesion, room_mm, surface, truth_surface)
     _aim(room, lesion.center_ras_mm - 0.06 * room_mm, 0.92 * room_mm)
     _add_see_through(window, room, lesion, room_mm, truth_surface)
     _add_map(window, lesion, surface)
     _add_axes(window)
-    return _picture_of(window)
+    return picture_of(window)
 
 
 @lru_cache(maxsize=1)
@@ -81,7 +81,7 @@ def check_rendering() -> None:
         )
 
 
-def _make_window() -> vtk.vtkRenderWindow:
+def make_window() -> vtk.vtkRenderWindow:
     window = offscreen_window()
     window.SetSize(*(n * OVERSAMPLING for n in SIZE_PIXELS))
     window.SetNumberOfLayers(3)
@@ -89,7 +89,7 @@ def _make_window() -> vtk.vtkRenderWindow:
     return window
 
 
-def _add_renderer(window: vtk.vtkRenderWindow, layer: int) -> vtk.vtkRenderer:
+def add_renderer(window: vtk.vtkRenderWindow, layer: int) -> vtk.vtkRenderer:
     renderer = vtk.vtkRenderer()
     renderer.SetLayer(layer)
     window.AddRenderer(renderer)
@@ -106,7 +106,7 @@ def _fill_room(
     room.GradientBackgroundOn()
     room.SetBackground(*rgb("#0b1016"))
     room.SetBackground2(*rgb("#1b2632"))
-    _add_light(room)
+    add_light(room)
     for plane in PLANES:
         room.AddActor(wall(lesion, plane, room_mm))
     corners = cube_corners(lesion.center_ras_mm, room_mm)
@@ -118,7 +118,7 @@ def _fill_room(
         room.AddActor(net(truth_surface, TRUTH_COLOUR, 1.2 * OVERSAMPLING, 0.95))
 
 
-def _add_light(renderer: vtk.vtkRenderer) -> None:
+def add_light(renderer: vtk.vtkRenderer) -> None:
     lights = vtk.vtkLightKit()
     lights.SetKeyLightIntensity(0.95)
     lights.SetKeyToFillRatio(2.6)
@@ -145,7 +145,7 @@ def _add_see_through(
     truth_surface: vtk.vtkPolyData | None,
 ) -> None:
     """What would be hidden inside the prediction, drawn over it: the seed, and faintly the truth."""
-    over = _add_renderer(window, layer=1)
+    over = add_renderer(window, layer=1)
     over.SetActiveCamera(room.GetActiveCamera())
     if truth_surface is not None and truth_surface.GetNumberOfPoints():
         over.AddActor(net(truth_surface, TRUTH_COLOUR, 0.8 * OVERSAMPLING, 0.16))
@@ -155,9 +155,9 @@ def _add_see_through(
 def _add_map(window: vtk.vtkRenderWindow, lesion: Lesion, surface: vtk.vtkPolyData) -> None:
     corners = volume_corners(lesion.volume)
     middle = corners.mean(axis=0)
-    corner = _add_renderer(window, layer=2)
+    corner = add_renderer(window, layer=2)
     corner.SetViewport(0.755, 0.73, 1.0, 1.0)
-    _add_light(corner)
+    add_light(corner)
     corner.AddActor(box(corners, "#8fa3b8", 1.1 * OVERSAMPLING))
     if lesion.crop_size_mm is not None:
         cube = cube_corners(lesion.seed_ras_mm, lesion.crop_size_mm)
@@ -168,13 +168,13 @@ def _add_map(window: vtk.vtkRenderWindow, lesion: Lesion, surface: vtk.vtkPolyDa
 
 
 def _add_axes(window: vtk.vtkRenderWindow) -> None:
-    corner = _add_renderer(window, layer=2)
+    corner = add_renderer(window, layer=2)
     corner.SetViewport(0.0, 0.0, 0.18, 0.22)
     corner.AddActor(ras_axes(17 * OVERSAMPLING))
     _aim(corner, np.full(3, 0.4), 1.25)
 
 
-def _picture_of(window: vtk.vtkRenderWindow) -> bytes:
+def picture_of(window: vtk.vtkRenderWindow) -> bytes:
     window.Render()
     grab = vtk.vtkWindowToImageFilter()
     grab.SetInput(window)

@@ -49,6 +49,32 @@ FURTHER_KEYS = {
     "simulated": "whether the volume comes from the phantom and not from a patient; null when that is not known",
     "metrics_region": "the voxels over which the two ROC areas were taken",
     "volume_identity": "{device, timestamp_s, geometry_sha256, content_sha256} of the volume, or null",
+    "navigation": "see NAVIGATION_KEYS; null where no instrument was tracked",
+    "stability": "see STABILITY_KEYS; null where the network has looked at the lesion only once",
+}
+NAVIGATION_KEYS = {
+    "instrument": "frame of the tool whose tip came nearest, such as Stylus; it, and all of that moment, is null where "
+    "no distance was trusted",
+    "kind": "of that tool: pointer, dissector or probe",
+    "distance_mm": "smallest trusted distance from its tip to the outline, negative inside",
+    "low_mm": "lower end of what that distance may be in 95 of 100 cases, see navigation/interval.py",
+    "high_mm": "upper end",
+    "time_s": "when, by the sender's clock, seconds since 1970; null where it does not say",
+    "pose": "4x4 from the tool to the Reference frame at that moment, mm, rows",
+    "tip_ras_mm": "where the tip was, [R, A, S]",
+    "point_ras_mm": "the nearest point of the outline, [R, A, S]",
+    "margin_mm": "the narrowest margin that a trusted tip was in at any time; null outside all",
+    "margins_mm": "the margins that were shown and warned of",
+    "doubts": "[{instrument, doubt, seconds}]: why a distance was withheld and for how long, by the clock of this "
+    "machine; instrument is empty where the outline itself was in doubt",
+}
+STABILITY_KEYS = {
+    "runs": "how often the lesion was outlined, from seeds around the first and mirrored; null while refined only",
+    "agreement": "volume that was tumour every time by the volume that was at any time, 0 to 1",
+    "spread_mm": "mean distance between those two",
+    "confidence": "Dice with the truth that this agreement is worth, by the calibration of the model; null without one",
+    "calibration": "{lesions, patients, simulated} that this was measured on; null without a confidence",
+    "change": "{mean_mm, largest_mm}: how far the refined outline lies from the first; null where it was not refined",
 }
 
 
@@ -70,6 +96,8 @@ def lesion_report(
     simulated: bool | None = None,
     metrics_region: str = "the crop",
     volume_identity: VolumeIdentity | None = None,
+    navigation: Mapping[str, Any] | None = None,
+    stability: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report of one lesion, ready for `write_json` and `write_report`.
 
@@ -77,6 +105,7 @@ def lesion_report(
         timings_s: seconds by the names of `TIMINGS`; those left out become null.
         metrics: as `core.metrics.compare` gives them, or None where there is no truth.
         created: ISO 8601.
+        navigation, stability: see `steering.Approaches.entry_of` and `steering.stability_entry`.
 
     Raises:
         CrlmError: a timing or metric that this version does not know, or one that is missing.
@@ -102,6 +131,8 @@ def lesion_report(
         "created": created,
         "simulated": simulated,
         "volume_identity": None if volume_identity is None else vars(volume_identity).copy(),
+        "navigation": None if navigation is None else dict(navigation),
+        "stability": None if stability is None else dict(stability),
     }
     check_report(report)
     return report
@@ -116,6 +147,8 @@ def check_report(report: Mapping[str, Any]) -> None:
     expected = [(report, KEYS, "report"), (report.get("timings_s") or {}, TIMINGS, "timings_s")]
     if report.get("metrics") is not None:
         expected.append((report["metrics"], METRICS, "metrics"))
+    further = (("navigation", NAVIGATION_KEYS), ("stability", STABILITY_KEYS))
+    expected += [(report[where], names, where) for where, names in further if report.get(where) is not None]
     for part, names, where in expected:
         missing = [name for name in names if name not in part]
         if missing:
