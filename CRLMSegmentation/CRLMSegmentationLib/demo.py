@@ -24,7 +24,7 @@ from .presenting import card_of, pictures_of, report_entry, sentence_of, steerin
 from .replay.process import ReplayProcess
 from .report.html import write_report
 from .report.schema import write_json
-from .report.steering import Approaches, stability_entry
+from .report.steering import navigation_entry, stability_entry
 from .room.lesions import LesionState
 from .room.room import Room
 from .scene.headless import new_scene
@@ -47,14 +47,12 @@ class _Played:
 
     Attributes:
         timings_s: of the answer that somebody has waited for, by lesion.
-        approaches: how near the instruments came to the outlines.
     """
 
     source: DemoSource
     ready: ModelReady
     room: Room
     timings_s: dict[str, dict[str, float]]
-    approaches: Approaches
 
 
 def run_demo(
@@ -118,8 +116,8 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
                 _look_again(room, on_step)
             drive_until(room, lambda: not room.steering.is_at_work)  # margins and shells are made little by little
             on_step("Playing the tracking once more, past the outlines")
-            approaches = steer_past(room, source.loaded, REPLAY_SPEED)
-    return _Played(source, ready, room, timings_s, approaches)
+            steer_past(room, source.loaded, REPLAY_SPEED)
+    return _Played(source, ready, room, timings_s)
 
 
 def _live_check(link: LiveReconstruction, check: Check) -> Check:
@@ -210,10 +208,10 @@ def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
 
 def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | str]]:
     """The entry of a lesion in the report, and its pictures."""
-    room, source, approaches = played.room, played.source, played.approaches
+    room, source = played.room, played.source
     result, looks, steering = _result_of(room, lesion), room.second_looks, room.steering
     truth = source.case.truth_of(lesion, result.volume)
-    shells, near = looks.shells_of(lesion.name), approaches.nearest_of(lesion.name)
+    shells, near = looks.shells_of(lesion.name), steering.approaches.nearest_of(lesion.name)
     entry = report_entry(
         result,
         played.ready,
@@ -221,7 +219,7 @@ def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | 
         played.timings_s[lesion.name],
         truth,
         source.simulated,
-        approaches.entry_of(lesion.name, steering.margins_mm),
+        navigation_entry(steering.approaches, lesion.name, steering.margins_mm),
         stability_entry(shells, looks.change_of(lesion.name), looks.confidence_of(lesion.name), looks.calibration),
     )
     surface = lesion_surface(room.ledger.segmentation_node, lesion.name)

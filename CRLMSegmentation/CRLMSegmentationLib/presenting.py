@@ -21,8 +21,8 @@ from .session import LesionResult, ModelReady
 if TYPE_CHECKING:
     import vtk
 
+    from .navigation.approaches import Approach
     from .navigation.stability import Shells
-    from .report.steering import Approach
 
 ENGINE = "nnU-Net v2"
 

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from CRLMSegmentationLib.navigation.approaches import Approaches
 from CRLMSegmentationLib.navigation.confidence import Calibration
 from CRLMSegmentationLib.navigation.instruments import Instrument, Kind
 from CRLMSegmentationLib.navigation.interval import Interval
@@ -13,7 +14,7 @@ from CRLMSegmentationLib.navigation.navigator import InstrumentState, Reading, S
 from CRLMSegmentationLib.navigation.refinement import Change
 from CRLMSegmentationLib.navigation.stability import Shells
 from CRLMSegmentationLib.report.schema import NAVIGATION_KEYS, STABILITY_KEYS, write_json
-from CRLMSegmentationLib.report.steering import Approaches, approach_from, stability_entry
+from CRLMSegmentationLib.report.steering import approach_from, navigation_entry, stability_entry
 
 STYLUS = Instrument("Stylus", Kind.POINTER, (0.0, 0.0, 20.0))
 
@@ -42,20 +43,20 @@ def approaches() -> Approaches:
 def test_smallest_distance_of_each_lesion_is_kept_with_its_moment(approaches):
     for now_s, mm, other_mm in ((0.0, 12.0, 30.0), (0.1, 7.0, 31.0), (0.2, 9.0, 32.0)):
         approaches.look(situation_of(reading_of(mm), reading_of(other_mm, "Tumour 2")), now_s, 1000 + now_s)
-    entry = approaches.entry_of("Tumour 1", (10.0, 5.0))
+    entry = navigation_entry(approaches, "Tumour 1", (10.0, 5.0))
     assert (entry["instrument"], entry["kind"]) == ("Stylus", "pointer")
     assert (entry["distance_mm"], entry["low_mm"], entry["high_mm"]) == (7.0, 5.0, 10.0)
     assert entry["time_s"] == pytest.approx(1000.1)
     assert entry["margins_mm"] == [5.0, 10.0]
     assert entry["tip_ras_mm"] == [1.0, 2.0, 23.0]
-    assert approaches.entry_of("Tumour 2", ())["distance_mm"] == 30.0
+    assert navigation_entry(approaches, "Tumour 2", ())["distance_mm"] == 30.0
 
 
 def test_narrowest_margin_is_told_even_where_the_tip_was_not_nearest_then(approaches):
     """Another instrument may hold a margin a little longer, by the hysteresis."""
     approaches.look(situation_of(reading_of(5.2, margin_mm=5.0)), 0.0)
     approaches.look(situation_of(reading_of(5.1, margin_mm=10.0)), 0.1)
-    entry = approaches.entry_of("Tumour 1", (5.0, 10.0))
+    entry = navigation_entry(approaches, "Tumour 1", (5.0, 10.0))
     assert (entry["distance_mm"], entry["margin_mm"]) == (5.1, 5.0)
 
 
@@ -63,7 +64,7 @@ def test_withheld_distance_counts_as_none(approaches):
     approaches.look(situation_of(withheld("cut off")), 0.0)
     approaches.look(situation_of(doubt="not tracked"), 0.5)
     approaches.look(situation_of(doubt="not tracked"), 0.75)
-    entry = approaches.entry_of("Tumour 1", (5.0,))
+    entry = navigation_entry(approaches, "Tumour 1", (5.0,))
     assert entry["distance_mm"] is entry["instrument"] is entry["margin_mm"] is None
     assert entry["doubts"] == [
         {"instrument": "Stylus", "doubt": "not tracked", "seconds": 0.25},
@@ -75,26 +76,26 @@ def test_withheld_distance_counts_as_none(approaches):
 def test_doubt_of_an_outline_belongs_to_its_lesion_alone(approaches):
     approaches.look(situation_of(withheld("cut off"), reading_of(8.0, "Tumour 2")), 0.0)
     approaches.look(situation_of(reading_of(8.0, "Tumour 2")), 1.0)
-    assert approaches.entry_of("Tumour 2", ())["doubts"] == []
-    assert [d["seconds"] for d in approaches.entry_of("Tumour 1", ())["doubts"]] == [1.0]
+    assert navigation_entry(approaches, "Tumour 2", ())["doubts"] == []
+    assert [d["seconds"] for d in navigation_entry(approaches, "Tumour 1", ())["doubts"]] == [1.0]
 
 
 def test_reason_whose_number_grows_is_one_doubt(approaches):
     for tenth in range(6, 12):
         approaches.look(situation_of(doubt=f"no pose for {tenth / 10:.1f} s"), tenth / 10)
-    (doubt,) = approaches.entry_of("Tumour 1", ())["doubts"]
+    (doubt,) = navigation_entry(approaches, "Tumour 1", ())["doubts"]
     assert doubt == {"instrument": "Stylus", "doubt": "no pose for 1.0 s", "seconds": 0.5}
 
 
 def test_room_without_instruments_has_no_navigation(approaches):
     approaches.look(Situation((), ""), 0.0)
-    assert approaches.entry_of("Tumour 1", (5.0,)) is None
+    assert navigation_entry(approaches, "Tumour 1", (5.0,)) is None
     assert approaches.nearest_of("Tumour 1") is None
 
 
 def test_moment_is_the_same_after_it_was_written_and_read(approaches, lesion, report_of, tmp_path):
     approaches.look(situation_of(reading_of(-3.0, margin_mm=5.0)), 0.0)
-    report = report_of(lesion, navigation=approaches.entry_of("Tumour 1", (5.0,)))
+    report = report_of(lesion, navigation=navigation_entry(approaches, "Tumour 1", (5.0,)))
     write_json(tmp_path / "report.json", report)
     written = json.loads((tmp_path / "report.json").read_text("utf-8"))["navigation"]
     before, after = approaches.nearest_of("Tumour 1"), approach_from(written, "Tumour 1")
@@ -107,7 +108,7 @@ def test_moment_is_the_same_after_it_was_written_and_read(approaches, lesion, re
 
 def test_all_that_is_written_is_documented(approaches):
     approaches.look(situation_of(reading_of(4.0)), 0.0)
-    assert set(approaches.entry_of("Tumour 1", ())) == set(NAVIGATION_KEYS)
+    assert set(navigation_entry(approaches, "Tumour 1", ())) == set(NAVIGATION_KEYS)
     shells = Shells(np.ones((1, 1, 1), bool), np.ones((1, 1, 1), bool), (0, 0, 0), 8, 0.8, 1.2)
     assert set(stability_entry(shells)) == set(STABILITY_KEYS)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.navigation.approaches import Approach
 from CRLMSegmentationLib.navigation.instruments import Instrument, Kind
 from CRLMSegmentationLib.navigation.interval import Interval
 from CRLMSegmentationLib.navigation.margins import margin_surface
@@ -19,7 +20,6 @@ from CRLMSegmentationLib.navigation.surfaces import surface_of_mask
 from CRLMSegmentationLib.report import actors, rendering, steering_view
 from CRLMSegmentationLib.report.planes import Lesion
 from CRLMSegmentationLib.report.rendering import RenderingError, check_rendering
-from CRLMSegmentationLib.report.steering import Approach
 from CRLMSegmentationLib.report.steering_pictures import steering_pictures
 from CRLMSegmentationLib.report.steering_slices import cut_lines, margin_slices, stability_slices, surface_of_shell
 from CRLMSegmentationLib.report.steering_view import approach_in_space, view_direction

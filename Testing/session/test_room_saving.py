@@ -11,6 +11,7 @@ from CRLMSegmentationLib.room import saving
 from CRLMSegmentationLib.room.lesions import CORRECTED
 from CRLMSegmentationLib.room.saving import OUT_OF_DATE, REPORT_HTML, REPORT_JSON, SCENE, SEGMENTATION, save
 from room_helpers import SEED, answer, paint
+from steering_helpers import Tracker, at, finish_all, with_lesion
 
 
 def wait_for_page(room, folder):
@@ -98,3 +99,20 @@ def test_folder_that_cannot_be_made_is_said(with_lesions, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CrlmError, match="choose another place"):
         save(with_lesions, tmp_path / "file")
+
+
+def test_report_tells_how_near_an_instrument_came_and_how_stable_the_outline_is(
+    room, link, engine, clock, tiny_volume, tmp_path
+):
+    room.second_looks.enabled = True
+    with_lesion(room, link, engine, tiny_volume)
+    finish_all(room, engine, clock)
+    Tracker(room, link, clock).send(StylusToReference=at(33.0))
+    folder = save(room, tmp_path)
+    entry = json.loads((folder / REPORT_JSON).read_text())
+    assert entry["navigation"]["distance_mm"] == pytest.approx(5, abs=0.8)
+    assert entry["navigation"]["low_mm"] < entry["navigation"]["distance_mm"] < entry["navigation"]["high_mm"]
+    assert entry["stability"]["runs"] == 8
+    page = wait_for_page(room, folder)
+    assert "Stylus" in page
+    assert page.count("data:image/png") >= 4

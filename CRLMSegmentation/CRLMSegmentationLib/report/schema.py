@@ -105,7 +105,7 @@ def lesion_report(
         timings_s: seconds by the names of `TIMINGS`; those left out become null.
         metrics: as `core.metrics.compare` gives them, or None where there is no truth.
         created: ISO 8601.
-        navigation, stability: see `steering.Approaches.entry_of` and `steering.stability_entry`.
+        navigation, stability: see `steering.navigation_entry` and `steering.stability_entry`.
 
     Raises:
         CrlmError: a timing or metric that this version does not know, or one that is missing.

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import vtk
 
+from ..navigation.approaches import Approach
 from ..navigation.stability import Shells
 from .html import APPROACH, MARGINS, STABILITY
 from .planes import Lesion
 from .rendering import RenderingError
-from .steering import Approach
 from .steering_slices import margin_slices, stability_slices
 from .steering_view import approach_in_space
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from vtk.util.numpy_support import vtk_to_numpy
 
+from ..navigation.approaches import Approach
 from ..navigation.stability import Shells
 from ..navigation.surfaces import surface_of_mask
 from ..scene.guidance import INNER, OUTER, SHELL_COLOURS, margin_colour
@@ -32,7 +33,6 @@ from .pictures import (
     on_screen,
 )
 from .planes import PLANES, Lesion, Plane, plane_pixels, sample
-from .steering import Approach
 from .steering_view import distance_colour
 
 Colour = Union[str, tuple[float, float, float]]

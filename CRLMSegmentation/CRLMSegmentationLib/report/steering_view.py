@@ -12,6 +12,7 @@ from itertools import permutations, product
 import numpy as np
 import vtk
 
+from ..navigation.approaches import Approach
 from ..scene.guidance import CLEAR_COLOUR, margin_colour
 from ..scene.tool_meshes import mesh_of
 from ..scene.tools import COLOURS
@@ -27,7 +28,6 @@ from .rendering import (
     make_window,
     picture_of,
 )
-from .steering import Approach
 from .steering_words import write_distance
 
 WALL_SHADE = 0.72

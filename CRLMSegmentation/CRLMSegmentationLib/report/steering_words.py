@@ -9,8 +9,8 @@ from io import BytesIO
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
+from ..navigation.approaches import Approach
 from ..scene.guidance import CLEAR_COLOUR, margin_colour
-from .steering import Approach
 
 SOFT, SHADOW = "#9fb0c2", "#0b1016"
 SIMULATED = "simulated, not a patient"

@@ -16,9 +16,11 @@ from ..core.i18n import tr as _
 from ..core.postprocessing import LesionMask
 from ..dependencies import missing
 from ..inference.child_process import ChildProcess
+from ..navigation.stability import Shells
 from ..outputs import make_folder, whole_files
 from ..presenting import card_of, report_entry
 from ..report.schema import write_json
+from ..report.steering import navigation_entry, stability_entry
 from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
 from ..scene.saving import save_scene_bundle, save_segmentation
@@ -49,7 +51,7 @@ def save(room: Room, parent: Path) -> Path:
     folder = parent / time.strftime("crlm-%Y%m%d-%H%M%S")
     make_folder(folder)
     results = [item for item in (_reported(room, lesion) for lesion in room.ledger.entries) if item is not None]
-    entries = [report_entry(r, room.readies[r.model_sha256], r.volume.device) for r in results]
+    entries = [_entry(room, result) for result in results]
     names = [SEGMENTATION, SCENE, *([REPORT_JSON] if results else [])]
     with whole_files([folder / name for name in names]) as unfinished:
         save_segmentation(node, unfinished[0])
@@ -60,6 +62,24 @@ def save(room: Room, parent: Path) -> Path:
     if results and not missing("report"):
         _begin_page(room, folder, results, entries)
     return folder
+
+
+def _entry(room: Room, result: LesionResult) -> dict:
+    """What the report says of an outline; with what was measured to it and seen of it since."""
+    lesion, looks, steering = result.request.lesion, room.second_looks, room.steering
+    stability = None
+    if looks.knows(room.ledger.entries[lesion].found):
+        shells, change = looks.shells_of(lesion), looks.change_of(lesion)
+        stability = stability_entry(shells, change, looks.confidence_of(lesion), looks.calibration)
+    navigation = navigation_entry(steering.approaches, lesion, steering.margins_mm)
+    ready, case_id = room.readies[result.model_sha256], result.volume.device
+    return report_entry(result, ready, case_id, navigation=navigation, stability=stability)
+
+
+def _shells_of(room: Room, lesion: str) -> Shells | None:
+    """Of the outline as it stands: one that a user has corrected has none."""
+    is_known = room.second_looks.knows(room.ledger.entries[lesion].found)
+    return room.second_looks.shells_of(lesion) if is_known else None
 
 
 def _begin_page(room: Room, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:
@@ -74,7 +94,8 @@ def _begin_page(room: Room, folder: Path, results: list[LesionResult], entries: 
         for r, _entry in shown
     ]
     source = folder / PAGE_INPUT
-    save_input(source, [e for _result, e in shown], _card(room, [r for r, _entry in shown]), lesions)
+    shells = [_shells_of(room, r.request.lesion) for r, _entry in shown]
+    save_input(source, [e for _result, e in shown], _card(room, [r for r, _entry in shown]), lesions, shells)
     command = [room.python, "-m", "CRLMSegmentationLib.report.page", str(source), str(folder / REPORT_HTML)]
     room.children.append(ChildProcess(command, PACKAGE_ROOT))
 

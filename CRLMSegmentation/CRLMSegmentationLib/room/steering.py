@@ -12,6 +12,7 @@ import slicer
 import vtk
 
 from ..igtl.messages import TransformMessage
+from ..navigation.approaches import Approaches
 from ..navigation.confidence import Calibration
 from ..navigation.instruments import Kind
 from ..navigation.interval import Unexplained
@@ -33,6 +34,7 @@ class Steering:
     Attributes:
         situation: how things stand.
         navigator: measures.
+        approaches: how near instruments have come so far.
         is_calibrated: intervals hold the error of the model as well; otherwise only those of tracker and voxels.
     """
 
@@ -41,7 +43,8 @@ class Steering:
         self.navigator, self.is_calibrated = Navigator(), False
         self.situation = Situation((), "")
         self._targets = Targets(scene, DEFAULT_MARGINS_MM)
-        self._is_due, self._looked_at_s = True, -np.inf
+        self.approaches = Approaches()
+        self._is_due, self._looked_at_s, self._sent_s = True, -np.inf, 0.0
         self._frames: frozenset[str] = frozenset()
 
     @property
@@ -116,13 +119,14 @@ class Steering:
         self.navigator = Navigator(unexplained=unexplained, is_live=is_live)
         self.navigator.margins_mm = margins_mm
         self.navigator.aim_at(self.targets)
-        self.situation, self._frames, self._is_due = Situation((), ""), frozenset(), True
+        self.situation, self.approaches = Situation((), ""), Approaches()
+        self._frames, self._is_due, self._sent_s = frozenset(), True, 0.0
         remove_tools_except(self._scene, set())
 
     def take(self, message: TransformMessage) -> None:
         """Take in a transform that has just come."""
         self.navigator.take(message, self._clock())
-        self._is_due = True
+        self._is_due, self._sent_s = True, message.timestamp_s
 
     def look(self, aims: Mapping[str, Aim]) -> None:
         """Bring outlines, tools and distances in step; call it at each turn."""
@@ -134,6 +138,7 @@ class Steering:
             return
         self._is_due, self._looked_at_s = False, now_s
         self.situation = self.navigator.look(now_s)
+        self.approaches.look(self.situation, now_s, self._sent_s)
         self._show_tools(self.situation.instruments)
         self._show_distance()
 
