@@ -13,6 +13,7 @@ COMMANDS = (
     "demo",
     "replay",
     "rerun",
+    "report",
     "segment",
     "phantom",
     "prepare",

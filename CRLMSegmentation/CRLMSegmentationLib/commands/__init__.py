@@ -7,6 +7,7 @@ from .information import info
 from .models import model, pack
 from .preparing import prepare
 from .recordings import reconstruct, record, recover, replay
+from .reporting import report
 from .rerunning import rerun
 from .segmenting import demo, phantom, segment
 from .studying import study
@@ -19,6 +20,7 @@ for _command in (
     recover,
     reconstruct,
     rerun,
+    report,
     segment,
     phantom,
     prepare,

@@ -17,6 +17,7 @@ from .flight_events import (
     RESULT,
     SEED_REMOVED,
     SEEDS,
+    SOURCE,
     FlightEvent,
     read_events,
 )
@@ -55,7 +56,11 @@ class Flight:
         less = [event.about.get("what") for event in self.events if event.event == LESS_RECORDED]
         times_s = [event.time_s for event in self.events]
         times = {"started": iso_of(times_s[0]), "ended": iso_of(times_s[-1])} if times_s else {}
-        return {**times, **({"less_recorded": less} if less else {})}
+        told = [
+            event.about["simulated"] for event in self.events if event.event == SOURCE and "simulated" in event.about
+        ]
+        simulated = {"simulated": any(told)} if told else {}
+        return {**times, **simulated, **({"less_recorded": less} if less else {})}
 
     @property
     def ended_by(self) -> str:

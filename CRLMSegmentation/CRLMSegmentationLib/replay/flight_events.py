@@ -25,11 +25,14 @@ from ..igtl.journal_writer import SYNC_EVERY_S, AppendedFile
 EVENTS_FILE = "events.jsonl"
 STARTED, ENDED = "started", "ended"
 SEED_PLACED, SEED_MOVED, SEED_REMOVED = "seed placed", "seed moved", "seed removed"
-RESULT, CORRECTED, UNDONE, RECALCULATED = "result", "corrected by hand", "undone", "recalculated"
-VOLUME, MODEL, READY = "volume", "model", "ready"
+RESULT, CORRECTED, RECALCULATED = "result", "corrected by hand", "recalculated"
+UNDONE, REDONE, TAKEN_OVER = "undone", "done again", "taken over"
+OUTLINES = (CORRECTED, UNDONE, REDONE, TAKEN_OVER)
+"""Beside results: which outline of a lesion stands from then on."""
+VOLUME, MODEL, READY, SOURCE = "volume", "model", "ready", "source"
 CONNECTED, LINK_LOST = "connected", "link lost"
 IN_DOUBT, TRUSTED_AGAIN = "in doubt", "trusted again"
-TIP_DISTANCE = "smallest tip distance"
+TIP_DISTANCE, TIP = "smallest tip distance", "tip distance"
 FAILED, NOTE = "failed", "note"
 LESS_RECORDED = "less is recorded"
 SEEDS = (SEED_PLACED, SEED_MOVED)

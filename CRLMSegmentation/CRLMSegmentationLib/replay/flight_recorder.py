@@ -24,7 +24,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..core.errors import CrlmError
-from ..core.postprocessing import measure
 from ..core.volume import Volume
 from ..driver import OnProgress
 from ..igtl.link import LinkState, reason_kind
@@ -34,9 +33,9 @@ from ..inference.model_package import ModelPackage
 from ..navigation.refinement import Purpose
 from ..session import Event, LesionFailed, LesionResult, LesionSegmented, ModelReady
 from . import flight_events as kinds
-from .flight_results import line_of
+from .flight_results import line_of, measures_of
 from .flight_storage import FlightStorage, text_of
-from .flight_tips import TipDistances
+from .flight_tips import Bounds, TipDistances
 from .flight_volumes import tight
 from .recording_case import finish_recording
 from .recording_folder import claimed, discard_empty
@@ -195,25 +194,54 @@ class FlightRecorder:
         self._record_result(result)
 
     @_in_the_room
-    def corrected(self, lesion: str, mask: np.ndarray | None = None, volume: Volume | None = None) -> None:
+    def corrected(
+        self,
+        lesion: str,
+        mask: np.ndarray | None = None,
+        volume: Volume | None = None,
+        offset_kji: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
         """A user has changed the outline of a lesion, which is this now.
 
         Args:
-            mask: bool, shape (K, J, I) of the volume; None where it is not at hand.
+            mask: bool, shape (K, J, I) of the volume, or of a part of it; None where it is not at hand.
+            offset_kji: of the first voxel of the mask in the volume.
         """
-        about: dict[str, Any] = {"lesion": lesion, "result": self._last_result.get(lesion)}
-        if mask is not None and volume is not None:
-            reference, (part, offset_kji) = self._files.reference(volume), tight(mask)
-            written = self._files.save_mask(f"{lesion}-corrected", part, offset_kji, volume)
-            volume_ml, diameters_mm = measure(part, volume.ijk_to_ras)
-            about = {**about, "volume": reference, "mask": written}
-            about = {**about, "volume_ml": volume_ml, "diameters_mm": diameters_mm}
-        self._files.write(kinds.CORRECTED, **about)
+        self._write_outline(kinds.CORRECTED, lesion, self._last_result.get(lesion), mask, volume, offset_kji)
 
     @_in_the_room
-    def undone(self, lesion: str) -> None:
-        """The last change of a lesion's outline was taken back."""
-        self._files.write(kinds.UNDONE, lesion=lesion)
+    def undone(
+        self,
+        lesion: str,
+        result: int | None = None,
+        mask: np.ndarray | None = None,
+        volume: Volume | None = None,
+        offset_kji: tuple[int, int, int] = (0, 0, 0),
+        again: bool = False,
+    ) -> None:
+        """The last change of a lesion's outline was taken back.
+
+        Args:
+            result: number of the result that the outline is or was made of now; None where none stands.
+            mask, volume, offset_kji: as in `corrected`, of an outline that is not that of the result.
+            again: what had been taken back was done again.
+        """
+        self._last_result.pop(lesion, None)
+        if result is not None:
+            self._last_result[lesion] = result
+        self._write_outline(kinds.REDONE if again else kinds.UNDONE, lesion, result, mask, volume, offset_kji)
+
+    @_in_the_room
+    def taken_over(
+        self,
+        lesion: str,
+        mask: np.ndarray | None,
+        volume: Volume | None,
+        offset_kji: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        """A lesion has an outline that was in the scene already, as after loading one; see `corrected`."""
+        self._last_result.pop(lesion, None)
+        self._write_outline(kinds.TAKEN_OVER, lesion, None, mask, volume, offset_kji)
 
     @_in_the_room
     def recalculated(self, lesion: str, why: str) -> None:
@@ -231,10 +259,28 @@ class FlightRecorder:
             self._files.write(kinds.TRUSTED_AGAIN, name=name)
 
     @_in_the_room
-    def tip_distance(self, lesion: str, distance_mm: float, instrument: str = "") -> None:
-        """How far the tip is from a lesion now, negative inside; cheap enough for each pose."""
-        if self._tips.look(lesion, distance_mm, instrument):
+    def tip_distance(self, lesion: str, distance_mm: float, instrument: str = "", bounds_mm: Bounds = None) -> None:
+        """How far the tip is from a lesion now, negative inside; cheap enough for each pose. The smallest is kept."""
+        if self._tips.look(lesion, distance_mm, instrument, bounds_mm):
             self._files.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))
+
+    @_in_the_room
+    def shown_distance(self, lesion: str, distance_mm: float, instrument: str, bounds_mm: Bounds = None) -> None:
+        """What stands in the panel now; about each second is kept, for a curve over time."""
+        if self._tips.is_due(lesion, distance_mm, instrument):
+            about = {"lesion": lesion, "distance_mm": distance_mm, "bounds_mm": bounds_mm, "instrument": instrument}
+            self._files.write(kinds.TIP, **about)
+
+    @_in_the_room
+    def distance_withheld(self) -> None:
+        """No distance stands in the panel now."""
+        if self._tips.is_withheld():
+            self._files.write(kinds.TIP, lesion=None, distance_mm=None)
+
+    @_in_the_room
+    def source(self, is_simulated: bool) -> None:
+        """What comes now is simulated, or is not."""
+        self._files.write(kinds.SOURCE, simulated=is_simulated)
 
     @_in_the_room
     def note(self, text: str, **about: object) -> None:
@@ -282,6 +328,24 @@ class FlightRecorder:
         number, version = self.results + 1, self._versions.get(result.model_sha256, "")
         self._files.write(kinds.RESULT, number=number, **line_of(result, version), volume=reference, mask=written)
         self.results, self._last_result[lesion] = number, number
+
+    def _write_outline(
+        self,
+        kind: str,
+        lesion: str,
+        result: int | None,
+        mask: np.ndarray | None,
+        volume: Volume | None,
+        start_kji: tuple[int, int, int],
+    ) -> None:
+        about: dict[str, Any] = {"lesion": lesion, "result": result}
+        if mask is not None and volume is not None:
+            reference, (part, inner_kji) = self._files.reference(volume), tight(mask)
+            offset_kji = tuple(a + b for a, b in zip(start_kji, inner_kji))
+            written = self._files.save_mask(f"{lesion}-{kind.split()[0]}", part, offset_kji, volume)
+            about.update(volume=reference, mask=written)
+            about.update(measures_of(part, offset_kji, volume.ijk_to_ras))
+        self._files.write(kind, **about)
 
     def _record_link(self, is_connected: bool, reason: str) -> None:
         if is_connected == self._was_connected:

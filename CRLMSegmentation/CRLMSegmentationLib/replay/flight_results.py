@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from ..core.case import Case
 from ..core.errors import CaseError, CrlmError
+from ..core.geometry import transform_points
+from ..core.postprocessing import measure
 from ..core.volume import Volume, read_volume
 from ..session import LesionResult
-from .flight_events import CORRECTED, RESULT, FlightEvent, read_events
+from .flight_events import CORRECTED, OUTLINES, RESULT, FlightEvent, read_events
 from .flight_files import read_mask
 
 SAME_MOMENT_S = 1e-5
@@ -54,6 +57,24 @@ class Correction:
     volume_ml: float | None
 
 
+def measures_of(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> dict[str, Any]:
+    """What the line of an outline says of its size and place; of an empty one the centre is None.
+
+    Args:
+        part: bool, (K, J, I), of the mask.
+        offset_kji: of its first voxel in the volume, whose 4x4 is `ijk_to_ras`.
+    """
+    volume_ml, diameters_mm = measure(part, ijk_to_ras)
+    return {"volume_ml": volume_ml, "diameters_mm": diameters_mm, **_centre(part, offset_kji, ijk_to_ras)}
+
+
+def _centre(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> dict[str, Any]:
+    if not part.any():
+        return {"centre_ras_mm": None}
+    kji = np.add(ndimage.center_of_mass(part), offset_kji)
+    return {"centre_ras_mm": transform_points(ijk_to_ras, kji[::-1])}
+
+
 def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
     """What the line of a result says beside its number, volume and mask."""
     request, mask = result.request, result.mask
@@ -69,6 +90,7 @@ def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
         "device": result.device,
         "volume_ml": mask.volume_ml,
         "diameters_mm": mask.diameters_mm,
+        **_centre(mask.part, mask.offset_kji, mask.ijk_to_ras),
         "confidence": mask.confidence,
         "warnings": mask.warnings,
         "timings_s": result.timings_s,
@@ -164,7 +186,9 @@ def _result_of(about: dict[str, Any]) -> RecordedResult:
 def _with_corrections(results: list[RecordedResult], events: Iterable[FlightEvent]) -> list[RecordedResult]:
     newest: dict[Any, Correction] = {}
     for event in events:
-        if event.event == CORRECTED:
-            about = event.about
+        about = event.about
+        if event.event == CORRECTED or (event.event in OUTLINES and "volume" in about):
             newest[about.get("result")] = Correction(about.get("volume"), about.get("mask"), about.get("volume_ml"))
+        elif event.event in OUTLINES:  # undone, so that the result stands as it was
+            newest.pop(about.get("result"), None)
     return [replace(result, corrected=newest.get(result.number)) for result in results]

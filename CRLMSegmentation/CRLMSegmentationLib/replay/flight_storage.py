@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from ..core.errors import CrlmError
 from ..core.volume import Volume
 from ..igtl.journal_writer import RecordingError, reason_of
@@ -49,7 +50,7 @@ class FlightStorage:
             raise
         self._volumes = SavedVolumes(folder, self._log.sync_soon)
         self._masks = SavedMasks(folder, self._log.sync_soon)
-        self._log.write(STARTED)
+        self._log.write(STARTED, program=__version__)
 
     @property
     def used_bytes(self) -> int:

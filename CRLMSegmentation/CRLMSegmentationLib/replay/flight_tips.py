@@ -1,13 +1,17 @@
-"""How near the tip has come to each lesion: asked at each pose, written down seldom."""
+"""How near the tip has come to each lesion, and how near it is: asked at each pose, written down seldom."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional
 
 STEP_MM, EVERY_S = 0.5, 1.0
 """A smaller distance is due when it is so much smaller than what was written, at most so often."""
+STILL_EVERY_S = 10.0
+"""A distance that stays the same is written so often all the same, so that a curve shows where there was none."""
+Bounds = Optional[tuple[float, float]]
+"""Between which a distance lies; None where that is not known."""
 
 
 class TipDistances:
@@ -23,14 +27,16 @@ class TipDistances:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.smallest_mm: dict[str, float] = {}
-        self._instruments: dict[str, str] = {}
+        self._instruments: dict[str, tuple[str, Bounds]] = {}
         self._written: dict[str, tuple[float, float]] = {}
+        self._shown: tuple[str, str, float] | None = None
+        self._shown_at_s = -math.inf
 
-    def look(self, lesion: str, distance_mm: float, instrument: str) -> bool:
+    def look(self, lesion: str, distance_mm: float, instrument: str, bounds_mm: Bounds = None) -> bool:
         """Take note of a distance; whether it is due to be written."""
         if not distance_mm < self.smallest_mm.get(lesion, math.inf):  # so NaN is none either
             return False
-        self.smallest_mm[lesion], self._instruments[lesion] = float(distance_mm), instrument
+        self.smallest_mm[lesion], self._instruments[lesion] = float(distance_mm), (instrument, bounds_mm)
         written_mm, written_at_s = self._written.get(lesion, (math.inf, -math.inf))
         return written_mm - distance_mm >= STEP_MM and self._clock() - written_at_s >= EVERY_S
 
@@ -38,7 +44,25 @@ class TipDistances:
         """What is written of a lesion now."""
         smallest_mm = self.smallest_mm[lesion]
         self._written[lesion] = (smallest_mm, self._clock())
-        return {"lesion": lesion, "distance_mm": smallest_mm, "instrument": self._instruments[lesion]}
+        instrument, bounds_mm = self._instruments[lesion]
+        return {"lesion": lesion, "distance_mm": smallest_mm, "bounds_mm": bounds_mm, "instrument": instrument}
+
+    def is_due(self, lesion: str, distance_mm: float, instrument: str) -> bool:
+        """Whether the distance that is shown now has changed so much that it is due to be written."""
+        before = self._shown
+        is_same = before is not None and before[:2] == (lesion, instrument)
+        is_still = is_same and abs(before[2] - distance_mm) < STEP_MM
+        if self._clock() - self._shown_at_s < (STILL_EVERY_S if is_still else EVERY_S):
+            return False
+        self._shown, self._shown_at_s = (lesion, instrument, distance_mm), self._clock()
+        return True
+
+    def is_withheld(self) -> bool:
+        """Take note that no distance is shown; whether that is due to be written."""
+        if self._shown is None:
+            return False
+        self._shown, self._shown_at_s = None, -math.inf
+        return True
 
     def unwritten(self) -> list[str]:
         """Lesions whose smallest distance is not yet written."""
