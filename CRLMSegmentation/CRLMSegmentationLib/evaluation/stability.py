@@ -18,7 +18,7 @@ from ..navigation.confidence import Calibration, Observation
 from ..navigation.interval import TrackingError, interval_of
 from ..navigation.refinement import Refinement
 from ..navigation.stability import Shells
-from ..navigation.surfaces import SurfaceDistance, surface_of_mask
+from ..navigation.surfaces import SurfaceDistance, measured_surface
 from ..session import LesionResult, Session
 from .inputs import CheckedCase
 from .variations import generator_of
@@ -99,7 +99,7 @@ def _observed(
 def _approach(
     result: LesionResult, shells: Shells, truth: np.ndarray, volume: Volume, rng: np.random.Generator
 ) -> Approach:
-    surface = surface_of_mask(truth, volume.ijk_to_ras)
+    surface = measured_surface(truth, volume.ijk_to_ras)
     to_truth = SurfaceDistance(surface)
     centre = np.mean(np.array(surface.GetBounds()).reshape(3, 2), axis=1)
     radius_mm = np.ptp(np.array(surface.GetBounds()).reshape(3, 2), axis=1).mean() / 2
@@ -110,7 +110,7 @@ def _approach(
     return Approach(
         tips,
         np.array([to_truth.nearest(tip).distance_mm for tip in tips]),
-        SurfaceDistance(surface_of_mask(result.mask.mask, volume.ijk_to_ras)),
+        SurfaceDistance(measured_surface(result.mask.mask, volume.ijk_to_ras)),
         outer,
         inner,
         float(volume.spacing_mm.max()),
@@ -122,7 +122,7 @@ def _surface_in(volume: Volume, part: np.ndarray, offset_kji: tuple[int, int, in
         return None
     matrix = volume.ijk_to_ras.copy()
     matrix[:3, 3] += matrix[:3, :3] @ np.array(offset_kji[::-1], float)
-    return SurfaceDistance(surface_of_mask(part, matrix))
+    return SurfaceDistance(measured_surface(part, matrix))
 
 
 def _misses_mm(approach: Approach) -> np.ndarray:

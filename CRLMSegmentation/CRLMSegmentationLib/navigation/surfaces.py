@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import vtk
+from scipy import ndimage
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..core.errors import CrlmError
+
+PADDING = 1
+"""Voxels around a mask, so that its surface is closed at the borders."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +63,49 @@ def _has_rim(surface: vtk.vtkPolyData) -> bool:
     return edges.GetOutput().GetNumberOfCells() > 0
 
 
+def measured_surface(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
+    """The surface of a mask (K, J, I) to measure to, in the space of its matrix; empty for an empty mask.
+
+    Where the distance from outside equals that from inside. Smoothing, as for display, draws a surface inwards: by
+    0.3 mm at a radius of 8 mm, by 1 mm at 2 mm. This one lies right on average, and within half a voxel.
+    """
+    if not mask.any():
+        return vtk.vtkPolyData()
+    padded = np.pad(mask, PADDING)
+    spacing_kji_mm = np.linalg.norm(ijk_to_ras[:3, :3], axis=0)[::-1]
+    inside_mm, outside_mm = (
+        ndimage.distance_transform_edt(part, sampling=spacing_kji_mm) for part in (padded, ~padded)
+    )
+    contour = vtk.vtkFlyingEdges3D()
+    contour.SetInputData(_image_of((inside_mm - outside_mm).astype(np.float32)))
+    contour.SetValue(0, 0.0)
+    contour.ComputeNormalsOff()
+    contour.ComputeScalarsOff()
+    contour.Update()
+    return _transformed(contour.GetOutput(), _padded(ijk_to_ras))
+
+
 def surface_of_mask(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
-    """Smoothed surface of a mask (K, J, I) in the space of its matrix; for truth, which is not in the scene."""
-    image = vtk.vtkImageData()
-    padded = np.pad(mask.astype(np.uint8), 1)
-    image.SetDimensions(padded.shape[::-1])
-    image.GetPointData().SetScalars(numpy_to_vtk(padded.ravel(), deep=True))
+    """Smoothed surface of a mask (K, J, I) in the space of its matrix; for pictures."""
     nets = vtk.vtkSurfaceNets3D()
-    nets.SetInputData(image)
+    nets.SetInputData(_image_of(np.pad(mask.astype(np.uint8), PADDING)))
     nets.SetValue(0, 1)
     nets.Update()
+    return _transformed(nets.GetOutput(), _padded(ijk_to_ras))
+
+
+def _image_of(array: np.ndarray) -> vtk.vtkImageData:
+    image = vtk.vtkImageData()
+    image.SetDimensions(array.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(array.ravel(), deep=True))
+    return image
+
+
+def _padded(ijk_to_ras: np.ndarray) -> np.ndarray:
+    """From indices of the padded array."""
     place = np.array(ijk_to_ras, dtype=np.float64)
-    place[:3, 3] -= place[:3, :3].sum(axis=1)
-    return _transformed(nets.GetOutput(), place)
+    place[:3, 3] -= PADDING * place[:3, :3].sum(axis=1)
+    return place
 
 
 def _transformed(surface: vtk.vtkPolyData, matrix: np.ndarray) -> vtk.vtkPolyData:

@@ -30,6 +30,8 @@ def show_distance(
 ) -> slicer.vtkMRMLModelNode:
     """Draw the line from a tip to the nearest point of a tumour, both RAS mm; it is moved in place."""
     node = find_node(scene, MODEL, LINE) or _make_line(scene)
+    if node.GetDisplayNode() is None:
+        _make_line_display(node)
     points = node.GetPolyData().GetPoints()
     points.SetPoint(0, *map(float, tip_ras_mm))
     points.SetPoint(1, *map(float, point_ras_mm))
@@ -46,8 +48,9 @@ def show_distance(
 def hide_distance(scene: slicer.vtkMRMLScene) -> None:
     """A distance that is withheld has no line."""
     node = find_node(scene, MODEL, LINE)
-    if node is not None and node.GetDisplayNode().GetVisibility():
-        node.GetDisplayNode().SetVisibility(False)
+    display = node.GetDisplayNode() if node is not None else None
+    if display is not None and display.GetVisibility():
+        display.SetVisibility(False)
 
 
 def show_margins(
@@ -113,7 +116,9 @@ def remove_guidance_except(scene: slicer.vtkMRMLScene, lesions: Container[str]) 
 def _show_surface(
     scene: slicer.vtkMRMLScene, key: str, surface: vtk.vtkPolyData, colour: tuple[float, float, float], opacity: float
 ) -> slicer.vtkMRMLModelNode:
-    node = find_node(scene, MODEL, key) or _make_surface(scene, key, opacity)
+    node = find_node(scene, MODEL, key) or _make_surface(scene, key)
+    if node.GetDisplayNode() is None:
+        _make_surface_display(node, opacity)
     if node.GetPolyData() is not surface:
         node.SetAndObserveMesh(surface)
     if node.GetDisplayNode().GetColor() != colour:
@@ -121,16 +126,21 @@ def _show_surface(
     return node
 
 
-def _make_surface(scene: slicer.vtkMRMLScene, key: str, opacity: float) -> slicer.vtkMRMLModelNode:
+def _make_surface(scene: slicer.vtkMRMLScene, key: str) -> slicer.vtkMRMLModelNode:
     node = make_node(scene, MODEL, key)
     node.SetSelectable(False)
+    node.SetSaveWithScene(False)
+    return node
+
+
+def _make_surface_display(node: slicer.vtkMRMLModelNode, opacity: float) -> None:
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetOpacity(opacity)
     display.SetBackfaceCulling(True)
     display.SetVisibility2D(True)
     display.SetSliceIntersectionThickness(1)
-    return node
+    display.SetSaveWithScene(False)
 
 
 def _make_line(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLModelNode:
@@ -138,10 +148,15 @@ def _make_line(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLModelNode:
     line.Update()
     node = make_node(scene, MODEL, LINE)
     node.SetSelectable(False)
+    node.SetSaveWithScene(False)
     node.SetAndObserveMesh(line.GetOutput())
+    return node
+
+
+def _make_line_display(node: slicer.vtkMRMLModelNode) -> None:
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetLineWidth(4)
     display.SetLighting(False)
     display.SetVisibility2D(True)
-    return node
+    display.SetSaveWithScene(False)

@@ -47,6 +47,6 @@ def _checked(device: str, matrix: np.ndarray | None) -> np.ndarray:
     if array.shape != (4, 4) or not np.isfinite(array).all():
         came = "NaN or infinity" if array.shape == (4, 4) else f"shape {array.shape}"
         raise GeometryError(f"'{device}' must come with a finite 4x4 matrix, got {came}; check the tracker")
-    if abs(np.linalg.det(array[:3, :3])) < 1e-6 or np.abs(array[3] - LAST_ROW).max() > 1e-6:
+    if np.linalg.det(array[:3, :3]) == 0 or np.abs(array[3] - LAST_ROW).max() > 1e-6:
         raise GeometryError(f"the matrix of '{device}' is singular or not affine; check the tracker")
     return array

@@ -194,6 +194,8 @@ def _show_mask(
     if segmentation.GetSegment(lesion.name) is None:
         segmentation.AddEmptySegment(lesion.name, lesion.name, lesion.colour)
     if labelmap is not None:
+        # In an image that lesions share, each answer would resample the others onto its grid.
+        segmentation.SeparateSegmentLabelmap(lesion.name)
         logic.SetBinaryLabelmapToSegment(labelmap, node, lesion.name, logic.MODE_REPLACE, labelmap.GetExtent())
         return
     segment = segmentation.GetSegment(lesion.name)

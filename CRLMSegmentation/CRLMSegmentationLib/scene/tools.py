@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 import slicer
 
 from ..navigation.instruments import Kind
 from ..navigation.navigator import InstrumentState
-from .nodes import PREFIX, find_node, make_node, one_update, put_under, to_vtk_matrix
+from .nodes import PREFIX, find_node, make_node, nodes_of_class, one_update, put_under, to_vtk_matrix
 from .tool_meshes import mesh_of
 
 MODEL, TRANSFORM = "vtkMRMLModelNode", "vtkMRMLLinearTransformNode"
 COLOURS = {Kind.POINTER: (0.35, 0.80, 1.0), Kind.DISSECTOR: (1.0, 0.85, 0.35), Kind.PROBE: (0.80, 0.84, 0.88)}
 DOUBT_COLOUR, DOUBT_OPACITY = (0.5, 0.5, 0.5), 0.35
+FRAME = PREFIX + "ToolFrame"
 DOUBT = PREFIX + "Doubt"
 """Attribute of a tool's mesh: why it is not to be steered by; empty while it is."""
 
 
 def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode | None:
     """Put a tool where it was seen last, grey while in doubt; nothing before it was first seen.
+
+    What a user has deleted of it is made again. It is not saved with the scene: it would stand there unguarded.
 
     Returns:
         The node of its mesh, under the transform that places it.
@@ -27,51 +32,63 @@ def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkM
         return None
     frame = state.instrument.frame
     model = find_node(scene, MODEL, _key(frame)) or _make_tool(scene, state)
-    placed = model.GetParentTransformNode()
+    placed = find_node(scene, TRANSFORM, _place_key(frame)) or _make_place(scene, frame)
+    if model.GetParentTransformNode() is not placed:
+        put_under(model, placed)
+    if model.GetDisplayNode() is None:
+        _make_display(model)
     if not state.doubt or model.GetAttribute(DOUBT) is None:
-        _move(placed, state.matrix)
+        placed.SetMatrixTransformToParent(to_vtk_matrix(state.matrix))
     if model.GetAttribute(DOUBT) != state.doubt:
         _look(model, state)
     return model
 
 
-def remove_tools_except(scene: slicer.vtkMRMLScene, frames: set[str]) -> None:
+def remove_tools_except(scene: slicer.vtkMRMLScene, frames: Container[str]) -> None:
     """Take away the tools of other frames, as after another source was chosen."""
-    for index in reversed(range(scene.GetNumberOfNodesByClass(MODEL))):
-        model = scene.GetNthNodeByClass(index, MODEL)
-        frame = model.GetAttribute(PREFIX + "ToolFrame")
+    for node in [*nodes_of_class(scene, MODEL), *nodes_of_class(scene, TRANSFORM)]:
+        frame = node.GetAttribute(FRAME)
         if frame and frame not in frames:
-            placed = model.GetParentTransformNode()
-            scene.RemoveNode(model)
-            scene.RemoveNode(placed)
+            scene.RemoveNode(node)
 
 
 def _key(frame: str) -> str:
     return f"Tool {frame}"
 
 
+def _place_key(frame: str) -> str:
+    return f"{frame} in the liver's frame"
+
+
+def _make_place(scene: slicer.vtkMRMLScene, frame: str) -> slicer.vtkMRMLLinearTransformNode:
+    placed = make_node(scene, TRANSFORM, _place_key(frame))
+    placed.SetAttribute(FRAME, frame)
+    placed.SetHideFromEditors(True)
+    placed.SetSaveWithScene(False)
+    return placed
+
+
 def _make_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode:
     frame = state.instrument.frame
-    placed = make_node(scene, TRANSFORM, f"{frame} in the liver's frame")
-    placed.SetHideFromEditors(True)
     model = make_node(scene, MODEL, _key(frame))
     model.SetName(frame)
-    model.SetAttribute(PREFIX + "ToolFrame", frame)
+    model.SetAttribute(FRAME, frame)
     mesh = mesh_of(state.instrument.kind)
     for point in range(mesh.GetNumberOfPoints()):
         mesh.GetPoints().SetPoint(point, np.add(mesh.GetPoint(point), state.instrument.tip_mm))
     model.SetAndObserveMesh(mesh)
-    model.CreateDefaultDisplayNodes()
     model.SetSelectable(False)
-    display = model.GetDisplayNode()
-    display.SetVisibility2D(True)
-    display.SetSliceIntersectionThickness(2)
-    put_under(model, placed)
+    model.SetSaveWithScene(False)
     return model
 
 
-def _move(placed: slicer.vtkMRMLLinearTransformNode, matrix: np.ndarray) -> None:
-    placed.SetMatrixTransformToParent(to_vtk_matrix(matrix))
+def _make_display(model: slicer.vtkMRMLModelNode) -> None:
+    model.RemoveAttribute(DOUBT)
+    model.CreateDefaultDisplayNodes()
+    display = model.GetDisplayNode()
+    display.SetVisibility2D(True)
+    display.SetSliceIntersectionThickness(2)
+    display.SetSaveWithScene(False)
 
 
 def _look(model: slicer.vtkMRMLModelNode, state: InstrumentState) -> None:
