@@ -87,6 +87,8 @@ class CRLMSegmentationParameterNode:
 
     Attributes:
         cropSize: width of the cube around a seed, mm.
+        innerMargin, outerMargin: around each lesion, to be warned of, mm; 0 for none.
+        diskBudget: of the recording, GB.
         model: key of the model that was in use; the one to use is chosen in the application's settings.
     """
 
@@ -104,6 +106,17 @@ class CRLMSegmentationParameterNode:
     outlineOnly: Annotated[bool, Default(False)]
     outputFolder: Path
     sharePort: Annotated[int, WithinRange(1, 65535), Default(18945)]
+    innerMargin: Annotated[float, WithinRange(0.0, 50.0), Default(5.0)]
+    outerMargin: Annotated[float, WithinRange(0.0, 50.0), Default(10.0)]
+    showMargins: Annotated[bool, Default(True)]
+    showShells: Annotated[bool, Default(False)]
+    secondLooks: Annotated[bool, Default(True)]
+    followVolumes: Annotated[bool, Default(True)]
+    sound: Annotated[bool, Default(False)]
+    followTip: Annotated[bool, Default(True)]
+    showNumber: Annotated[bool, Default(True)]
+    record: Annotated[bool, Default(True)]
+    diskBudget: Annotated[float, WithinRange(1.0, 10000.0), Default(20.0)]
 
 
 class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -120,6 +133,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._shortcuts: list = []
         self._isEntered = self._isImporting = False
         self._preflight: Any = None
+        self._guide: Any = None
+        self._sounds: dict = {}
         self._turn = 0
         self._shown: dict = {}
 
@@ -143,6 +158,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndBatchProcessEvent, self.onSceneEndBatchProcess)
         slicer.app.aboutToQuit.connect(self.onQuit)
+        self._useParameters()  # after a reload the panel is shown without being entered
 
     def _connectButtons(self):
         ui = self.ui
@@ -160,6 +176,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.removeButton, self.onRemove),
             (ui.saveButton, self.onSave),
             (ui.shareButton, self.onShare),
+            (ui.layoutButton, lambda *_: self._do(lambda room: self._guide.layout.toggle())),
+            (ui.renderingButton, lambda *_: self._do(lambda room: self._guide.rendering.toggle())),
+            (ui.sessionReportButton, lambda *_: self._do(lambda room: self.logic.session.begin_report())),
             (ui.importFileButton, self.onImportFile),
             (ui.importFolderButton, self.onImportFolder),
             (ui.importAgainButton, lambda *_: self._beginImport(self.logic.models.importing, True)),
@@ -183,7 +202,6 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _prepareTables(self):
         ui = self.ui
-        ui.followedComboBox.addItem(_("the newest volume"))
         for table in (ui.lesionTable, ui.preflightTable):
             table.verticalHeader().setVisible(False)
             table.horizontalHeader().setStretchLastSection(True)
@@ -286,6 +304,16 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             recorded = self._parameters.model, self._parameters.cropSize
             self._parameters.model, room.crop_size_mm = self.logic.library.beginning_of(room.session.model, *recorded)
         room.show_outlines(ui.opacitySlider.value, ui.outlineCheckBox.checked)
+        self._applySteering(room)
+
+    def _applySteering(self, room):
+        ui, steering, guide, session = self.ui, room.steering, self._guide, self.logic.session
+        steering.margins_mm = self.logic.library.margins_of(ui.innerMarginSpinBox.value, ui.outerMarginSpinBox.value)
+        steering.shows_margins, steering.shows_shells = ui.marginsCheckBox.checked, ui.shellsCheckBox.checked
+        room.second_looks.enabled, room.following.enabled = ui.secondLooksCheckBox.checked, ui.renewCheckBox.checked
+        guide.follows_tip, guide.shows_number = ui.followTipCheckBox.checked, ui.cornerCheckBox.checked
+        session.is_wanted, session.budget_bytes = ui.recordCheckBox.checked, 1e9 * ui.budgetSpinBox.value
+        session.parent = Path(ui.outputDirectoryButton.directory)
 
     # ---- the room
 
@@ -298,7 +326,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._tell(error)
                 return None
             self._shown = {}
-            if self._parameters is None:  # after a reload the panel is shown without being entered
+            manager, rendering = slicer.app.layoutManager(), slicer.modules.volumerendering.logic()
+            self._guide = self.logic.library.Guide(self.logic.room, manager, rendering)
+            if self._parameters is None:
                 self._useParameters()
             self._tellNotice()
             self.onVolumeChosen(self.ui.volumeSelector.currentNode() or self.logic.room.ledger.volume_of_outlines())
@@ -307,6 +337,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _endRoom(self):
         self._preflight = None
+        guide, self._guide = self._guide, None
+        if guide is not None:
+            guide.end()
         self.logic.closeRoom()
         self._shown = {}
         self._tickIfNeeded()
@@ -338,6 +371,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._keepParameters()
                 self._applyParameters(room)
                 self.logic.tick()
+                self._play(self._guide.look())
             self._shown["turnError"] = ""
         except Exception as error:  # one bad turn must not stop the tracking; a hundred a second are told once
             if self._shown.get("turnError") != str(error):
@@ -347,11 +381,21 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._turn % REFRESH_TURNS == 0:
             self._refresh()
 
+    def _play(self, which):
+        """A sound, once, for a margin that was entered."""
+        if not which or not self.ui.soundCheckBox.checked:
+            return
+        if which not in self._sounds:
+            self._sounds[which] = qt.QSoundEffect()
+            file = self.logic.library.write_sound(which, Path(slicer.app.temporaryPath))
+            self._sounds[which].setSource(qt.QUrl.fromLocalFile(str(file)))
+        self._sounds[which].play()
+
     # ---- 1 source
 
     def onConnect(self, *_args):
-        host, port = self.ui.hostLineEdit.text.strip(), self.ui.portSpinBox.value
-        self._do(lambda room: self.logic.source.connect_or_disconnect(host, port))
+        host, port = self.ui.hostLineEdit, self.ui.portSpinBox  # to be read once the room has bound the parameters
+        self._do(lambda room: self.logic.source.connect_or_disconnect(host.text.strip(), port.value))
         self._refresh()
 
     def onLive(self, *_args):
@@ -363,8 +407,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._do(lambda room: self.logic.source.use_connector(node))
 
     def onPlay(self, *_args):
-        path = self.ui.casePathLineEdit.currentPath
-        self._do(lambda room: self.logic.source.play_or_pause(Path(path), self.ui.speedSpinBox.value))
+        path = self.ui.casePathLineEdit
+        self._do(lambda room: self.logic.source.play_or_pause(Path(path.currentPath), self.ui.speedSpinBox.value))
         self._refresh()
 
     def onSpeed(self, speed):
@@ -558,28 +602,29 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _refresh(self):
         """Redraw what has changed."""
-        room = self.logic.room
-        rows = room.ledger.rows() if room else []
-        for label, text in self.logic.library.texts.status_texts(room).items():
-            getattr(self.ui, label).setText(text)
+        room, logic, library = self.logic.room, self.logic, self.logic.library
+        rows = room.rows() if room else []
+        if self._guide is not None:
+            self._guide.show_number()
+        self._show(library.panel_view(room, logic.source, logic.publisher, logic.session, self._guide, rows))
         self._refreshSource(room)
-        self._refreshSharing()
         self._refreshProgress(room, rows)
-        self._refreshLesions(rows)
+        self._refreshLesions(room, rows)
         self._refreshModel(room)
         self._refreshPreflight()
-        problem = self.logic.library.texts.problem_text(room, self.logic.source)
+        problem = library.texts.problem_text(room, logic.source)
         if problem and self._shown.get("problem") != problem:
             self._say(problem)
         self._shown["problem"] = problem
 
+    def _show(self, view):
+        """Set texts, visibility and usability of widgets, by their names."""
+        for setter, values in (("setText", view.texts), ("setVisible", view.visible), ("setEnabled", view.enabled)):
+            for name, value in values.items():
+                getattr(getattr(self.ui, name), setter)(value)
+
     def _refreshSource(self, room):
         ui, recording = self.ui, self.logic.recording
-        connected = self.logic.source is not None and self.logic.source.is_network
-        ui.connectButton.setText(_("Disconnect") if connected else _("Connect"))
-        ui.liveButton.setEnabled(connected)
-        ui.liveButton.setText(self.logic.library.texts.live_text(self.logic.source))
-        ui.playButton.setText(_("Pause") if recording is not None and recording.is_playing else _("Play"))
         if recording is not None:
             wasBlocked = ui.positionSlider.blockSignals(True)  # only the user seeks
             ui.positionSlider.maximum = max(0.1, recording.duration_s)
@@ -589,40 +634,24 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if devices != self._shown.get("devices"):
             self._shown["devices"] = devices
             ui.deviceList.clear()
-            for device, kind in sorted(devices.items()):
-                ui.deviceList.addItem(f"{device}  ({kind})")
-            volumes, followed = self.logic.library.texts.followable(room)
+            ui.deviceList.addItems([f"{device}  ({kind})" for device, kind in sorted(devices.items())])
+            volumes, index = self.logic.library.texts.followable(room)
             ui.followedComboBox.clear()
-            ui.followedComboBox.addItem(_("the newest volume"))
             ui.followedComboBox.addItems(volumes)
-            ui.followedComboBox.setCurrentIndex(1 + volumes.index(followed) if followed else 0)
-
-    def _refreshSharing(self):
-        publisher = self.logic.publisher
-        self.ui.shareButton.setText(self.logic.library.texts.share_text(publisher))
-        self.ui.sharePortSpinBox.setEnabled(publisher is None or publisher.port is None)
+            ui.followedComboBox.setCurrentIndex(index)
 
     def _refreshProgress(self, room, rows):
-        busy = room is not None and room.session.busy
-        self.ui.applyButton.setText(_("Cancel") if busy else _("Segment"))
         running = next((row for row in rows if row.state.value == "running"), None)
         bar = self.ui.progressBar
-        bar.setEnabled(busy)
         bar.maximum, bar.value = (max(1, running.total), running.done) if running else (1, 0)
-        bar.setFormat(self.logic.library.texts.progress_text(running, busy))
+        bar.setFormat(self.logic.library.texts.progress_text(running, room is not None and room.session.busy))
 
-    def _refreshLesions(self, rows):
-        table, cells = self.ui.lesionTable, self.logic.library.texts.lesion_cells(rows)
-        ui, lesions = self.ui, [row.lesion for row in rows]
-        for button in (ui.correctButton, ui.againButton, ui.removeButton, ui.saveButton):
-            button.setEnabled(bool(rows))
-        room = self.logic.room
-        ui.undoButton.setEnabled(room is not None and room.ledger.can_undo)
-        ui.redoButton.setEnabled(room is not None and room.ledger.can_redo)
-        before = self._shown.get("cells")
-        if cells == before:
+    def _refreshLesions(self, room, rows):
+        table, cells = self.ui.lesionTable, self.logic.library.texts.lesion_cells(rows, room)
+        before, width = self._shown.get("cells"), table.columnWidth(2)
+        if (cells, width) == (before, self._shown.get("width")):
             return
-        self._shown.update(cells=cells, lesions=lesions, filling=True)
+        self._shown.update(cells=cells, lesions=[row.lesion for row in rows], width=width, filling=True)
         table.setRowCount(len(rows))
         for place, (text, colour) in cells.items():
             if not before or before.get(place) != (text, colour):  # a name being typed is left alone
@@ -641,9 +670,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _refreshModel(self, room):
         view = self.logic.library.model_texts.model_view(room, self.logic.models, self.ui.seedChannelCheckBox.checked)
-        for setter, values in (("setText", view.texts), ("setVisible", view.visible), ("setEnabled", view.enabled)):
-            for name, value in values.items():
-                getattr(getattr(self.ui, name), setter)(value)
+        self._show(view)
         if self._shown.get("choices") != (view.choices, view.chosen):
             self._shown["choices"] = view.choices, view.chosen
             self._fillModels(view.choices, view.chosen)
@@ -659,10 +686,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         box.setCurrentIndex(box.findData(chosen))
 
     def _refreshPreflight(self):
-        if self._preflight is None:
-            return
-        cells = self.logic.library.texts.check_cells(self._preflight.checks())
-        if cells == self._shown.get("checks"):
+        cells = self.logic.library.texts.check_cells(self._preflight.checks()) if self._preflight else None
+        if cells is None or cells == self._shown.get("checks"):
             return
         self._shown["checks"] = cells
         table = self.ui.preflightTable
@@ -683,6 +708,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         room: the session in the scene, see `CRLMSegmentationLib.room.room.Room`; None before it is opened.
         source: where it takes its volumes from, see `CRLMSegmentationLib.room.source.Source`.
         publisher: offers results to others, see `CRLMSegmentationLib.room.publishing.Publisher`.
+        session: records what happens, see `CRLMSegmentationLib.room.session_recording.SessionRecording`.
     """
 
     def __init__(self, makeEngine: Optional[Callable] = None):
@@ -691,6 +717,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         self.room: Any = None
         self.source: Any = None
         self.publisher: Any = None
+        self.session: Any = None
         self._models: Any = None
 
     def getParameterNode(self):
@@ -701,21 +728,23 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
     def openRoom(self, model: Optional[Path] = None):
         """Load a model's description and start its worker; by default, of the model that was chosen last."""
         self.room = self.library.open_room(self.models, self.makeEngine, model)
-        self.source, self.publisher = self.library.Source(self.room), self.library.Publisher(self.room)
+        self.session, self.publisher = self.library.SessionRecording(self.room), self.library.Publisher(self.room)
+        self.source = self.library.Source(self.room, self.session.recording)
 
     def closeRoom(self):
         """End the links and the worker with everything they have started."""
-        room, self.room, self.source = self.room, None, None
-        publisher, self.publisher = self.publisher, None
-        if publisher is not None:
-            publisher.stop()
+        room, publisher, session = self.room, self.publisher, self.session
+        self.room = self.source = self.publisher = self.session = None
         if room is not None:
+            publisher.stop()
+            session.end()
             room.close()
 
     def tick(self):
         before = self.room.volume.node
         self.source.look()
-        self.room.tick()
+        self.session.prepare()
+        self.session.look(self.room.tick())
         self.publisher.look()
         if self.room.volume.node is not None and self.room.volume.node is not before:
             slicer.util.setSliceViewerLayers(background=self.room.volume.node, fit=True)
@@ -738,14 +767,10 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
             self._models = self.library.Models(chosen, lambda key: settings.setValue(MODEL_SETTING, key))
         return self._models
 
-    # ---- source, seeds and results
-
     @property
     def recording(self):
         """The recorded case that is played, or None."""
         return self.source.recording if self.source is not None else None
-
-    # ---- texts
 
     @staticmethod
     def isOurs(error: Exception) -> bool:

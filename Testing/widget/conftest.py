@@ -69,6 +69,14 @@ def english_afterwards(monkeypatch):
     monkeypatch.setattr(i18n, "translator", str)
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch) -> Path:
+    """Where the panel saves and records unless it is told otherwise."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def panel(host, monkeypatch) -> Panel:
     """The module, opened with a stub in place of the worker process."""

@@ -1,25 +1,30 @@
 """Makes Resources/Screenshots/panel-*.png: the module in the host, on a shipped case, with the real worker.
 
-    python Testing/widget/make_screenshots.py
+    python Testing/widget/make_screenshots.py [FOLDER]
 
-It takes half a minute. Look at what it has made.
+It takes some minutes. Look at what it has made.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageChops
 
 from host import SlicerHost
-from module_helpers import PATIENCE_S, ROOT, Panel, card, check_everything
+from module_helpers import BY_THEMSELVES, PATIENCE_S, ROOT, Panel, card, check_everything
+from scripted_tracker import ScriptedTracker
 
-SCREENSHOTS = ROOT / "Resources" / "Screenshots"
+SCREENSHOTS = Path(sys.argv[1]).resolve() if sys.argv[1:] else ROOT / "Resources" / "Screenshots"
 CASE = Path("SampleCases", "phantom-several")
 """Relative, because the panel shows it."""
 SCALE, MARGIN = 2.0, 40
+AWAY_MM = 7.0
+"""Of the stylus from a lesion, between the margins."""
 
 
 def main() -> None:
@@ -29,8 +34,13 @@ def main() -> None:
         panel = Panel(host)
         (Path(folder) / "results").mkdir()
         host.widget("outputDirectoryButton").directory = str(Path(folder) / "results")
+        host.widget("recordCheckBox").checked = True
+        for name in ("navigationButton", "recordingButton"):
+            host.widget(name).collapsed = True
         segment_case(panel)
         take(panel, SCREENSHOTS / "panel-result.png")
+        navigate(panel)
+        take(panel, SCREENSHOTS / "panel-navigation.png")
         check_before_incision(panel)
         take(panel, SCREENSHOTS / "panel-preflight.png")
 
@@ -52,6 +62,31 @@ def segment_case(panel: Panel) -> None:
     panel.turns()
 
 
+def navigate(panel: Panel) -> None:
+    """A stylus between the margins of a lesion, a dissector that is lost; the network has looked again."""
+    for name in ("sourceButton", "seedButton", "segmentButton"):
+        panel.host.widget(name).collapsed = True
+    for name in ("navigationButton", "recordingButton"):
+        panel.host.widget(name).collapsed = False
+    for name in BY_THEMSELVES:
+        panel.host.widget(name).checked = True
+    panel.turns(2)
+    panel.room.segment()
+    looks = panel.room.second_looks
+    panel.wait(lambda: looks.is_at_work, PATIENCE_S)
+    panel.wait(lambda: not looks.is_at_work and not panel.room.session.busy, 10 * PATIENCE_S)
+    tracker = ScriptedTracker()
+    panel.room.use_link(tracker)
+    tip = panel.seed(0).GetNthControlPointPositionWorld(0) + np.array([0.0, 25.0, 0.0])
+    for _ in range(5):
+        tracker.poses = {"StylusToReference": tuple(tip), "DissectorToReference": "MISSING"}
+        panel.turns(30)
+        nearest = panel.room.steering.situation.nearest
+        away = tip - nearest[1].point_ras_mm
+        tip = tip + (AWAY_MM - nearest[1].interval.distance_mm) * away / np.linalg.norm(away)
+    panel.turns(200)
+
+
 def take(panel: Panel, path: Path) -> None:
     """A picture without the empty space below the panel."""
     panel.host.screenshot(path, SCALE)
@@ -64,7 +99,9 @@ def take(panel: Panel, path: Path) -> None:
 
 def check_before_incision(panel: Panel) -> None:
     """Only the strip and the card are of interest."""
-    for name in ("sourceButton", "seedButton", "segmentButton", "resultButton"):
+    panel.room.use_link(None)
+    sections = ("sourceButton", "seedButton", "segmentButton", "resultButton", "navigationButton", "recordingButton")
+    for name in sections:
         panel.host.widget(name).collapsed = True
     check_everything(panel)
     panel.wait(lambda: all(level != "pending" for level, _found in card(panel).values()), PATIENCE_S)

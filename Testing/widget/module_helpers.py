@@ -23,6 +23,8 @@ PATIENCE_S = 90.0
 """For what the real worker does, on a machine that does something else as well."""
 NAME, SIZE, STATE = 0, 1, 2
 """Columns of the table of lesions."""
+BY_THEMSELVES = ("secondLooksCheckBox", "renewCheckBox", "recordCheckBox")
+"""What the panel does without being asked; each test of it ticks what it is about."""
 
 sys.path.insert(0, str(ROOT / "Testing" / "session"))
 
@@ -38,6 +40,8 @@ class Panel:
         self.host = host
         self.engines: list = []
         host.open_module(MODULE)
+        for name in BY_THEMSELVES:
+            host.widget(name).checked = False
 
     @property
     def widget(self):

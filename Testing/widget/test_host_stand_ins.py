@@ -159,6 +159,38 @@ def test_slicers_own_functions_work_on_the_scene(host):
     assert slicer.util.mainWindow().statusBar().currentMessage() == "ready"
 
 
+def test_a_layout_must_be_described_before_it_is_used(host):
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    with pytest.raises(HostError, match="was not described"):
+        manager.setLayout(4711)
+    node = manager.layoutLogic().GetLayoutNode()
+    node.AddLayoutDescription(4711, '<layout><item><view class="vtkMRMLViewNode" singletontag="1"/></item></layout>')
+    manager.setLayout(4711)
+    assert manager.layout == node.GetViewArrangement() == 4711
+    assert len(slicer.util.getNodesByClass("vtkMRMLViewNode")) == 1
+
+
+def test_text_in_the_corner_of_the_view_of_space(host):
+    import slicer
+
+    view = slicer.app.layoutManager().threeDWidget(0).threeDView()
+    view.setCornerAnnotationText("12 mm")
+    assert view.cornerAnnotation().GetText(2) == view.cornerAnnotationText == "12 mm"
+
+
+def test_volume_rendering_has_its_real_logic(host):
+    import slicer
+
+    volume = slicer.util.addVolumeFromArray(np.arange(8, dtype=np.uint8).reshape(2, 2, 2), name="us")
+    logic = slicer.modules.volumerendering.logic()
+    assert logic.GetFirstVolumeRenderingDisplayNode(volume) is None
+    display = logic.CreateDefaultVolumeRenderingNodes(volume)
+    assert display.GetVolumeNode() is volume
+    assert display.GetVolumePropertyNode() is not None
+
+
 def test_nodes_are_saved_and_loaded(host, tmp_path):
     import slicer
 

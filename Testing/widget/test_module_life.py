@@ -115,6 +115,21 @@ def test_module_reloaded_twice_leaves_nothing_and_works(running, tiny_volume):
     assert not running.host.leaks(), running.host.leaks()
 
 
+def test_module_shown_after_a_reload_still_has_its_settings(panel, tiny_case):
+    panel.host.widget("hostLineEdit").text = "127.0.0.2"
+    panel.host.widget("portSpinBox").value = 9
+    panel.host.widget("speedSpinBox").value = 3.0
+    panel.host.widget("casePathLineEdit").currentPath = str(tiny_case)
+    reload(panel)
+    panel.press("connectButton")
+    panel.wait(lambda: "127.0.0.2" in panel.text("linkLabel"))
+    reload(panel)
+    panel.host.widget("sourceTabs").currentIndex = 1
+    panel.press("playButton")
+    assert panel.message == ""
+    assert panel.widget.logic.recording.speed == 3.0
+
+
 @pytest.mark.parametrize("leave", ["quit", "unload_module"])
 @pytest.mark.parametrize("state", ["running", "with_result", "panel"])
 def test_nothing_is_left_behind(request, state, leave):

@@ -48,7 +48,7 @@ def test_row_warns_in_amber_of_what_the_user_must_look_at(with_volume):
     with_volume.turns(3)
     with_volume.place((20.0, 20.0, 27.0))
     with_volume.answer()
-    assert "edge" in with_volume.cell(STATE)
+    assert "cut off by the crop" in with_volume.cell(STATE)
     assert with_volume.host.widget("lesionTable").item(0, STATE).foreground().color().name() == "#e69f00"
 
 
@@ -185,3 +185,15 @@ def test_display_of_a_lesion_deleted_by_the_user_does_no_harm(with_result, node)
     with_result.answer()
     assert with_result.message == ""
     assert len(with_result.table()) == 2
+
+
+def test_row_grows_with_its_text_when_the_panel_becomes_narrower(with_result):
+    table, window = with_result.host.widget("lesionTable"), with_result.host.main_window
+    window.resize(1200, 900)
+    with_result.room.ledger.entries["Tumour 1"].reason = "a reason that is long " * 4
+    with_result.wait(lambda: "a reason" in with_result.cell(STATE))
+    with_result.turns()
+    wide = table.rowHeight(0)
+    window.resize(520, 900)
+    with_result.turns()
+    assert table.rowHeight(0) > wide

@@ -13,31 +13,40 @@ from ..inference.engine import Engine
 from ..inference.model_package import ModelPackage, model_or_default
 from ..session import Session
 from . import model_texts, texts
+from .alarm import write_sound
 from .application import correct, slicers_python, start_placing
+from .guide import Guide
 from .installing import install_missing
 from .models import Models, beginning_of
+from .panel_view import margins_of, panel_view
 from .preflight import Preflight
 from .publishing import Publisher
 from .room import Room
 from .saving import save
+from .session_recording import SessionRecording
 from .source import Source
 
 __all__ = [
+    "Guide",
     "Models",
     "Preflight",
     "Publisher",
+    "SessionRecording",
     "Source",
     "beginning_of",
     "correct",
     "install_missing",
     "make_worker",
+    "margins_of",
     "missing",
     "model_texts",
     "open_room",
+    "panel_view",
     "save",
     "slicers_python",
     "start_placing",
     "texts",
+    "write_sound",
 ]
 
 

@@ -7,27 +7,33 @@ from typing import TYPE_CHECKING
 
 import slicer
 
+from ..core.case import Case
 from ..core.errors import CrlmError, LinkError
 from ..core.i18n import tr as _
 from ..dependencies import missing
 from ..replay.recorded_link import RecordedLink
+from ..replay.timeline import load_source
 from ..scene.volumes import content_stamp
 from .room import Room
 
-if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
+if TYPE_CHECKING:  # need pyigtl, which Slicer may lack
     from ..igtl.live_reconstruction import LiveReconstruction
+    from .recording import Recording
 
 
 class Source:
     """One of them at a time.
+
+    Args:
+        session_recording: gets what comes over a network as it came; None records nothing.
 
     Attributes:
         recording: the recorded case that is played, or None.
         live: the server's link, which can ask for live volumes, or None.
     """
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, room: Room, session_recording: Recording | None = None) -> None:
+        self._room, self._session_recording = room, session_recording
         self.recording: RecordedLink | None = None
         self.live: LiveReconstruction | None = None
         self._recording_path: Path | None = None
@@ -57,8 +63,11 @@ class Source:
         from ..igtl.client import IgtlClient
         from ..igtl.live_reconstruction import LiveReconstruction
 
-        link = LiveReconstruction(IgtlClient(host, port))
+        recorded = self._session_recording
+        link = LiveReconstruction(IgtlClient(host, port, tap=recorded.tap if recorded is not None else None))
         self.stop()
+        if recorded is not None:
+            recorded.use_link(host, port)
         self._room.use_link(link)
         self.live = link
 
@@ -89,6 +98,7 @@ class Source:
     def stop(self) -> None:
         """Take nothing more; what was received stays."""
         self.recording, self._recording_path, self._connector_id, self.live = None, None, None, None
+        self._tell_recording(None)
         self._room.use_link(None)
 
     def play_or_pause(self, path: Path, speed: float) -> None:
@@ -98,8 +108,10 @@ class Source:
             CaseError, VolumeError, GeometryError: it is no recording, or damaged.
         """
         if self.recording is None or path != self._recording_path:
-            recording = RecordedLink.open(path, speed)
+            source = load_source(path)
+            recording = RecordedLink(source, speed)
             self.stop()
+            self._tell_recording(_is_simulated(source))
             self._room.use_link(recording)
             self.recording, self._recording_path = recording, path
             if not recording.has_volumes:
@@ -131,6 +143,10 @@ class Source:
             self._room.note(reason)
         self._noted_reason = reason
 
+    def _tell_recording(self, is_simulated: bool | None) -> None:
+        if self._session_recording is not None:
+            self._session_recording.use_source(is_simulated)
+
     def _follow_connector(self) -> None:
         connector = self._room.scene.GetNodeByID(self._connector_id) if self._connector_id else None
         if connector is None:
@@ -156,6 +172,12 @@ class Source:
         except CrlmError as error:
             self._refused = stamp
             self._room.note(str(error))
+
+
+def _is_simulated(source: object) -> bool | None:
+    """Whether a recorded case is; None where nobody has written that down."""
+    kind = source.source.get("kind") if isinstance(source, Case) else None
+    return None if kind is None else kind == "simulated"
 
 
 def _is_volume(node: slicer.vtkMRMLNode) -> bool:

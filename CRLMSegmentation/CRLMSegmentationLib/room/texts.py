@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.i18n import tr as _
+from ..core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE
 from ..igtl.link import LinkState
 from ..inference.engine import EngineState
 from ..replay.recorded_link import RecordedLink
@@ -14,8 +15,10 @@ from .preflight import Check, Level
 from .publishing import Publisher
 from .room import Room
 from .source import Source
+from .steering_texts import MINUS
 
 FRESH_LINK_S = 1.0
+TOUCHES = (TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE)
 NAME_WIDTH = 24
 """Letters of a model's name that the strip has room for."""
 Cells = dict[tuple[int, int], tuple[str, str]]
@@ -82,6 +85,8 @@ def _worker_text(room: Room | None) -> str:
         return dot(GREY, _("Worker not running"))
     if room.engine_problem:
         return dot(RED, _("Worker failed"))
+    if room.second_looks.is_at_work and not room.session.busy and room.session.engine.state is EngineState.BUSY:
+        return dot(GREEN, _("Looking again in the background"))
     texts = {
         EngineState.STARTING: (AMBER, _("Loading the model")),
         EngineState.READY: (GREEN, _("Worker ready")),
@@ -97,21 +102,25 @@ def problem_text(room: Room | None, source: Source | None) -> str:
     return room.engine_problem or (source.live.live_reason if source and source.live else "")
 
 
-def followable(room: Room | None) -> tuple[list[str], str | None]:
-    """The devices whose volumes can be followed, and the one that is, which stays there while it is silent."""
+def followable(room: Room | None) -> tuple[list[str], int]:
+    """Whose volumes can be followed, and which of them is; a device that is followed stays there while it is silent."""
+    newest = _("the newest volume")
     if room is None:
-        return [], None
+        return [newest], 0
     followed = room.session.followed_device
     volumes = {name for name, kind in room.devices.items() if kind == "volume"}
-    return sorted(volumes | ({followed} if followed else set())), followed
+    names = sorted(volumes | ({followed} if followed else set()))
+    return [newest, *names], 1 + names.index(followed) if followed else 0
 
 
-def lesion_cells(rows: Sequence[LesionRow]) -> Cells:
+def lesion_cells(rows: Sequence[LesionRow], room: Room | None = None) -> Cells:
     """The table of lesions."""
+    calibration = room.second_looks.calibration if room is not None else None
+    is_simulated = calibration.simulated if calibration is not None else None
     return {
         (line, column): (text, colour_of_name(row) if column == 0 else colour_of_state(row))
         for line, row in enumerate(rows)
-        for column, text in enumerate(cells_of(row))
+        for column, text in enumerate(cells_of(row, is_simulated))
     }
 
 
@@ -126,16 +135,41 @@ def check_cells(checks: Sequence[Check]) -> Cells:
     return cells
 
 
-def cells_of(row: LesionRow) -> tuple[str, str, str]:
-    """What the table of lesions says of one: name; volume and diameters; state, time taken and age of the volume."""
-    size = ""
-    if row.volume_ml is not None:
-        diameters = " × ".join(f"{diameter:.0f}" for diameter in row.diameters_mm)
-        size = f"{row.volume_ml:.1f} ml\n{diameters} mm"
+def cells_of(row: LesionRow, is_simulated: bool | None = None) -> tuple[str, str, str]:
+    """What the table of lesions says of one.
+
+    Args:
+        is_simulated: whether the confidence was calibrated on simulated patients; None when nobody knows.
+
+    Returns:
+        Name; volume, diameters and what has become of them since the volume before; state, what looking again has
+        changed, the confidence, time taken and age of the volume.
+    """
     took = "" if row.seconds is None else _("in {seconds:.1f} s").format(seconds=row.seconds)
     age = "" if row.volume_age_s is None else _("volume of {age}").format(age=_age(row.volume_age_s))
     origin = ", ".join(part for part in (took, age) if part)
-    return row.name, size, "\n".join(part for part in (_state_text(row), origin) if part)
+    lines = (_state_text(row), _(row.refined), confidence_text(row.confidence, is_simulated), origin)
+    return row.name, _size_text(row), "\n".join(line for line in lines if line)
+
+
+def _size_text(row: LesionRow) -> str:
+    if row.volume_ml is None:
+        return ""
+    diameters = " × ".join(f"{diameter:.0f}" for diameter in row.diameters_mm)
+    lines = [f"{row.volume_ml:.1f} ml", f"{diameters} mm"]
+    if row.shift_mm is not None and row.change is not None:
+        percent = round(100 * row.change)
+        text = _("moved {shift:.1f} mm, {change} %")
+        lines.append(text.format(shift=row.shift_mm, change=f"{percent:+d}".replace("-", MINUS) if percent else "±0"))
+    return "\n".join(lines)
+
+
+def confidence_text(confidence: float | None, is_simulated: bool | None) -> str:
+    """How well the outline is expected to fit, and on whom that was measured; nothing where it is not known."""
+    if confidence is None:
+        return ""
+    measured_on = {True: _("simulated"), False: _("patients"), None: _("origin unknown")}[is_simulated]
+    return _("expected Dice {dice:.2f}, {measured_on}").format(dice=confidence, measured_on=measured_on)
 
 
 def colour_of_name(row: LesionRow) -> str:
@@ -145,7 +179,7 @@ def colour_of_name(row: LesionRow) -> str:
 
 def colour_of_state(row: LesionRow) -> str:
     """Grey without an outline that holds, amber where the user must look, else green."""
-    if row.reason or row.warnings:
+    if row.reason or row.warnings or row.doubt:
         return AMBER
     return GREEN if row.is_current else GREY
 
@@ -168,9 +202,18 @@ def _state_text(row: LesionRow) -> str:
         LesionState.WAITING: _("waiting"),
         LesionState.RUNNING: row.stage,
     }
+    if row.is_renewing:
+        return "; ".join([_("being renewed"), *_warnings(row)])
     if row.state in states:
         return "; ".join([states[row.state], *old])
-    return "; ".join([*old, *row.warnings]) or _("up to date")
+    return "; ".join([*old, *_warnings(row)]) or _("up to date")
+
+
+def _warnings(row: LesionRow) -> list[str]:
+    """A doubt says the same as what the mask touches, and what is being done about it."""
+    if not row.doubt:
+        return [*row.warnings]
+    return [_(row.doubt), *(warning for warning in row.warnings if warning not in TOUCHES)]
 
 
 def live_text(source: Source | None) -> str:

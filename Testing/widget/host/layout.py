@@ -6,6 +6,7 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
+from .errors import HostError
 from .stand_in import StandIn, plain, through
 
 SLICES = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
@@ -90,10 +91,23 @@ class ThreeDView(StandIn, QtWidgets.QWidget):
     def __init__(self, node: slicer.vtkMRMLViewNode, parent: QtWidgets.QWidget) -> None:
         super().__init__(parent)
         self._node = node
-        self.resets = 0
+        self._corner = vtk.vtkCornerAnnotation()
+        self.resets = self.renders = 0
+
+    p_cornerAnnotationText = through(
+        lambda self: self._corner.GetText(vtk.vtkCornerAnnotation.UpperLeft) or "",
+        lambda self, text: self.setCornerAnnotationText(text),
+    )
 
     def mrmlViewNode(self) -> slicer.vtkMRMLViewNode:
         return self._node
+
+    def cornerAnnotation(self) -> vtk.vtkCornerAnnotation:
+        return self._corner
+
+    def setCornerAnnotationText(self, text: str) -> None:
+        self._corner.ClearAllTexts()
+        self._corner.SetText(vtk.vtkCornerAnnotation.UpperLeft, text)
 
     def resetFocalPoint(self) -> None:
         self.resets += 1
@@ -101,7 +115,8 @@ class ThreeDView(StandIn, QtWidgets.QWidget):
     resetCamera = resetFocalPoint
 
     def forceRender(self) -> None:
-        """Nothing is drawn."""
+        """Nothing is drawn, only counted."""
+        self.renders += 1
 
     scheduleRender = forceRender
 
@@ -137,17 +152,36 @@ class LayoutManager(StandIn, QtCore.QObject):
         self._slices = {name: SliceWidget(self._slice_logic(name), self._viewport) for name in SLICES}
         application_logic.SetSliceLogics(self._logics)
         self._three_d = ThreeDWidget(self._view_node(), self._viewport)
+        self._layout_logic = slicer.vtkMRMLLayoutLogic()
+        self._layout_logic.SetMRMLScene(scene)
+        self._layout_logic.GetLayoutNode().SetViewArrangement(self._layout)
 
     p_layout = through(lambda self: self._layout, lambda self, layout: self.setLayout(layout))
     p_threeDViewCount = through(lambda self: 1)
     p_tableViewCount = through(lambda self: 0)
     p_plotViewCount = through(lambda self: 0)
 
+    def layoutLogic(self) -> slicer.vtkMRMLLayoutLogic:
+        return self._layout_logic
+
     def setLayout(self, layout: int) -> None:
+        """The layout logic reads its description.
+
+        Raises:
+            HostError: nobody has described it.
+        """
+        node = self._layout_logic.GetLayoutNode()
+        if not node.IsLayoutDescription(layout):
+            raise HostError(f"layout {layout} was not described by AddLayoutDescription")
         if layout != self._layout:
             self._layout = layout
+            node.SetViewArrangement(layout)
             self.emit_own("layoutChanged(int)", layout)
             self.emit_own("layoutChanged()")
+
+    def leave_scene(self) -> None:
+        """Before the scene is cleared with its singletons, which the logic does not survive."""
+        self._layout_logic.SetMRMLScene(None)
 
     def sliceViewNames(self) -> list[str]:
         return list(self._slices)

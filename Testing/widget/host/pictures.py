@@ -46,4 +46,6 @@ def _dark() -> QtGui.QPalette:
     palette = QtGui.QPalette(QtGui.QColor(49, 54, 59))
     palette.setColor(roles.Base, QtGui.QColor(35, 38, 41))
     palette.setColor(roles.Highlight, QtGui.QColor(61, 174, 233))
+    for role in (roles.Text, roles.WindowText, roles.ButtonText):
+        palette.setColor(QtGui.QPalette.ColorGroup.Disabled, role, QtGui.QColor(127, 132, 137))
     return palette

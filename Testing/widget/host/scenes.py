@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import slicer
 
 LOGICS = {
@@ -13,8 +15,11 @@ LOGICS = {
     "Tables": "vtkSlicerTablesLogic",
     "Texts": "vtkSlicerTextsLogic",
     "Transforms": "vtkSlicerTransformLogic",
+    "VolumeRendering": "vtkSlicerVolumeRenderingLogic",
     "Volumes": "vtkSlicerVolumesLogic",
 }
+SHARE = Path(__file__).parent
+"""Holds presets.xml: the names of some presets for volume rendering, without which its logic crashes."""
 WITHOUT_LOGIC = ("Data", "SampleData", "SegmentEditor", "Terminologies", "Welcome")
 
 
@@ -41,6 +46,7 @@ def _add_data_manager(scene: slicer.vtkMRMLScene) -> None:
 def module_logics(scene: slicer.vtkMRMLScene, application: slicer.vtkMRMLApplicationLogic) -> dict[str, object]:
     """The logics of the modules that Slicer always has, by module name."""
     logics = {name: getattr(slicer, cls)() for name, cls in LOGICS.items()}
+    logics["VolumeRendering"].SetModuleShareDirectory(str(SHARE))
     for logic in logics.values():
         if hasattr(logic, "SetMRMLApplicationLogic"):
             logic.SetMRMLApplicationLogic(application)

@@ -18,6 +18,7 @@ from PySide6 import QtCore, QtWidgets
 from . import dialogs, errors, event_loop, leaks, pictures, wrappers
 from .application import Application, MainWindow
 from .errors import HostError
+from .immortal_none import keep_none
 from .installing import Patches, add_submodules, patch_slicer, patch_util, restore_modules
 from .io_manager import read_scene, write_scene
 from .modules import LoadableModule, Modules, ScriptedModule
@@ -36,6 +37,7 @@ class SlicerHost:
     """
 
     def __init__(self) -> None:
+        keep_none()
         self.qt_application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
         self._folder = tempfile.TemporaryDirectory(prefix="slicer-host-")
         self._patches = Patches()
@@ -83,6 +85,7 @@ class SlicerHost:
             self.unload_module()
         finally:
             leaks.end_what_is_left()
+            self.application.layoutManager().leave_scene()
             self.scene.Clear(1)
             self.main_window.deleteLater()
             self.run_events()

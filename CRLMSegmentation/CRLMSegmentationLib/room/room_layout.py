@@ -1,0 +1,151 @@
+"""How the views stand in an operating room: a large one of space beside three slices, dark, following the tip.
+
+Without Qt: Slicer's layout manager (qSlicerLayoutManager) is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import slicer
+
+from ..scene.nodes import one_update
+
+LAYOUT = 6117
+"""Number of the layout among Slicer's; its own end below 1000."""
+SPACE, SLICES = "1", ("Red", "Yellow", "Green")
+"""Singleton tags of Slicer's own views, which are used rather than new ones."""
+SLICES_IN_SPACE = ("Red",)
+"""One only: three that cross at the tip would hide the tumour from seven of eight sides."""
+BLACK = (0.0, 0.0, 0.0)
+FOLLOW_S = 0.1
+"""Between two moves of the slices."""
+STILL_MM = 0.2
+"""A tip that has moved less is at rest, and its slices are not drawn anew."""
+NEAR_MM = 20.0
+"""A tip that is farther outside the volume is not followed: its slices would be empty."""
+
+
+def description() -> str:
+    """The layout as Slicer reads it."""
+    space = '<view class="vtkMRMLViewNode" singletontag="{tag}"><property name="viewlabel" action="default">{tag}'
+    space = space.format(tag=SPACE) + "</property></view>"
+    planes = zip(SLICES, ("Axial", "Sagittal", "Coronal"), ("R", "Y", "G"), ("#F34A33", "#EDD54C", "#6EB04B"))
+    slices = "".join(f'<item splitSize="300">{_slice(*plane)}</item>' for plane in planes)
+    beside = f'<layout type="vertical" split="true">{slices}</layout>'
+    sizes = f'<item splitSize="700">{space}</item><item splitSize="300">{beside}</item>'
+    return f'<layout type="horizontal" split="true">{sizes}</layout>'
+
+
+def _slice(tag: str, orientation: str, label: str, colour: str) -> str:
+    return (
+        f'<view class="vtkMRMLSliceNode" singletontag="{tag}">'
+        f'<property name="orientation" action="default">{orientation}</property>'
+        f'<property name="viewlabel" action="default">{label}</property>'
+        f'<property name="viewcolor" action="default">{colour}</property></view>'
+    )
+
+
+class RoomLayout:
+    """Switches between the layout of the room and the one before.
+
+    Args:
+        layout_manager: of the application.
+    """
+
+    def __init__(self, layout_manager: Any) -> None:
+        self._manager = layout_manager
+        self._before: int | None = None
+        self._look_before = _look_of(slicer.vtkMRMLViewNode()), [0] * len(SLICES)
+
+    @property
+    def is_used(self) -> bool:
+        """False too when the user has chosen another layout in Slicer's own menu."""
+        return self._manager.layout == LAYOUT
+
+    def toggle(self) -> None:
+        """Use the layout of the room, or go back to the one before."""
+        if self.is_used:
+            self._leave()
+        else:
+            self._use()
+
+    def _use(self) -> None:
+        node = self._manager.layoutLogic().GetLayoutNode()
+        if not node.IsLayoutDescription(LAYOUT):
+            node.AddLayoutDescription(LAYOUT, description())
+        self._before = self._manager.layout
+        self._manager.setLayout(LAYOUT)
+        space, slices = self._nodes()
+        self._look_before = _look_of(space), [node.GetSliceVisible() for node in slices]
+        _set_look(space, (BLACK, BLACK, 0, 0))
+        for name, node in zip(SLICES, slices):
+            node.SetSliceVisible(name in SLICES_IN_SPACE)
+        self._manager.resetSliceViews()
+
+    def _leave(self) -> None:
+        space, slices = self._nodes()
+        default = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+        self._manager.setLayout(default if self._before is None else self._before)
+        look, are_visible = self._look_before
+        _set_look(space, look)
+        for node, is_visible in zip(slices, are_visible):
+            node.SetSliceVisible(is_visible)
+
+    def _nodes(self) -> tuple[slicer.vtkMRMLViewNode, list[slicer.vtkMRMLSliceNode]]:
+        slices = [self._manager.sliceWidget(name).mrmlSliceNode() for name in SLICES]
+        return self._manager.threeDWidget(0).mrmlViewNode(), slices
+
+
+class Follower:
+    """Moves the slices to the tip of the instrument that is steered by."""
+
+    def __init__(self, layout_manager: Any, scene: slicer.vtkMRMLScene, clock: Callable[[], float]) -> None:
+        self._manager, self._scene, self._clock = layout_manager, scene, clock
+        self._moved_s = float("-inf")
+        self._at_ras_mm: np.ndarray | None = None
+
+    def look(self, tip_ras_mm: np.ndarray | None, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        """Call it at each turn; it does something some ten times a second.
+
+        Args:
+            tip_ras_mm: shape (3,); None while no instrument is to be steered by.
+            volume: that the slices show.
+        """
+        now_s = self._clock()
+        if tip_ras_mm is None or volume is None or now_s - self._moved_s < FOLLOW_S or self._is_placing():
+            return
+        is_still = self._at_ras_mm is not None and np.linalg.norm(tip_ras_mm - self._at_ras_mm) < STILL_MM
+        if is_still or not is_near(tip_ras_mm, volume):
+            return
+        self._moved_s, self._at_ras_mm = now_s, np.array(tip_ras_mm)
+        for name in self._manager.sliceViewNames():
+            self._manager.sliceWidget(name).mrmlSliceNode().JumpSlice(*map(float, tip_ras_mm))
+
+    def _is_placing(self) -> bool:
+        """While somebody clicks a point into a slice it stays where it is."""
+        node = self._scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+        return node is not None and node.GetCurrentInteractionMode() == node.Place
+
+
+def is_near(tip_ras_mm: np.ndarray, volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether a tip is in a volume or close to it."""
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    low, high = np.array(bounds[::2]) - NEAR_MM, np.array(bounds[1::2]) + NEAR_MM
+    return bool(np.all((low <= tip_ras_mm) & (tip_ras_mm <= high)))
+
+
+def _look_of(view: slicer.vtkMRMLViewNode) -> tuple:
+    return view.GetBackgroundColor(), view.GetBackgroundColor2(), view.GetBoxVisible(), view.GetAxisLabelsVisible()
+
+
+def _set_look(view: slicer.vtkMRMLViewNode, look: tuple) -> None:
+    below, above, box, labels = look
+    with one_update(view):
+        view.SetBackgroundColor(*below)
+        view.SetBackgroundColor2(*above)
+        view.SetBoxVisible(box)
+        view.SetAxisLabelsVisible(labels)

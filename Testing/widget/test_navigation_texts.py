@@ -1,0 +1,144 @@
+"""What is said of distances and lesions, word by word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.postprocessing import TOUCHES_EDGE
+from CRLMSegmentationLib.navigation.guards import STILL
+from CRLMSegmentationLib.navigation.instruments import Instrument
+from CRLMSegmentationLib.navigation.interval import Interval
+from CRLMSegmentationLib.navigation.navigator import InstrumentState, Reading, Situation
+from CRLMSegmentationLib.navigation.refinement import CUT_OFF, Change
+from CRLMSegmentationLib.room.colours import AMBER, GREEN
+from CRLMSegmentationLib.room.lesions import LesionRow, LesionState
+from CRLMSegmentationLib.room.panel_view import margins_of
+from CRLMSegmentationLib.room.steering_texts import distance_of, interval_text, number_text
+from CRLMSegmentationLib.room.texts import cells_of, colour_of_state
+
+TIP = np.array([0.0, 0.0, 0.0])
+ROW = LesionRow(
+    *("Tumour 1", "Segment VII", (1.0, 0.0, 0.0), LesionState.DONE, True, 2.14, (16.2, 15.9, 15.6)),
+    *(1.24, 5.0, (), "", "", 0, 0, 0.0),
+)
+
+
+def reading(name, away_mm, doubt="", margin_mm=None):
+    """Of a lesion to the right of the tip; without a number where there is a doubt."""
+    interval = None if doubt else Interval(away_mm, away_mm - 3.4, away_mm + 3.4)
+    return Reading(name, name, interval, TIP + (away_mm, 0.0, 0.0), margin_mm, doubt)
+
+
+def tool(frame, *readings, doubt=""):
+    return InstrumentState(Instrument(frame), np.eye(4), TIP, doubt, readings)
+
+
+def told(*instruments, sensor_doubt="", margin_mm=None, has_targets=True):
+    """What the panel says in a situation."""
+    situation = Situation(instruments, sensor_doubt)
+    steering = SimpleNamespace(
+        situation=situation, targets=dict.fromkeys("a" if has_targets else ""), margins_mm=(5.0, 10.0)
+    )
+    steering.narrowest_margin_mm = margin_mm
+    return distance_of(SimpleNamespace(steering=steering))
+
+
+@pytest.mark.parametrize(
+    ("distance_mm", "text"), [(12.4, "12 mm"), (0.4, "0 mm"), (-0.4, "0 mm"), (-0.6, "−1 mm"), (-12.4, "−12 mm")]
+)
+def test_number_is_in_whole_millimetres_and_never_minus_nothing(distance_mm, text):
+    assert number_text(distance_mm) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"), [(9.2, 15.6, "9–16"), (-0.4, 3.0, "0–3"), (-2.0, 3.0, "−2 to 3"), (-9.0, -2.0, "−9 to −2")]
+)
+def test_interval_with_a_minus_has_no_dash_beside_it(low, high, text):
+    assert interval_text(Interval((low + high) / 2, low, high)) == text
+
+
+def test_nearest_of_all_is_told():
+    stylus = tool("Stylus", reading("A", 12.0), reading("B", 30.0))
+    distance = told(stylus, tool("Knife", reading("B", 7.0), reading("A", 40.0)))
+    assert (distance.text, distance.words, distance.warning) == ("7 mm (4–10)", "Knife to B", "")
+
+
+def test_lesion_that_is_withheld_is_told_beside_the_number_of_another():
+    distance = told(tool("Stylus", reading("A", 12.0), reading("B", 30.0, "cut off")))
+    assert (distance.number, distance.warning) == ("12 mm", "B withheld: cut off")
+
+
+@pytest.mark.parametrize(("away_mm", "margin_mm"), [(8.0, 10.0), (15.0, 5.0)], ids=["nearer", "deep inside"])
+def test_no_number_while_an_unsure_lesion_is_nearer(away_mm, margin_mm):
+    distance = told(tool("Stylus", reading("A", 12.0), reading("B", away_mm, "cut off", margin_mm)))
+    assert (distance.text, distance.words) == ("–", "B withheld: cut off")
+
+
+@pytest.mark.parametrize(
+    ("situation", "words"),
+    [
+        ({"instruments": ()}, "no tracked instrument"),
+        ({"instruments": (tool("Stylus"),), "has_targets": False}, "no outline to measure to"),
+        ({"instruments": (tool("Stylus", reading("A", 5.0, "cut off")),)}, "A withheld: cut off"),
+        (
+            {"instruments": (tool("Stylus", doubt="not tracked"), tool("Knife", doubt="jumped by 40 mm"))},
+            "Stylus: not tracked; Knife: jumped by 40 mm",
+        ),
+        (
+            {"instruments": (tool("Stylus", doubt="x"),), "sensor_doubt": STILL.format(seconds=6)},
+            "the liver sensor has not moved for 6 s: it may have come off",
+        ),
+    ],
+)
+def test_reason_stands_in_the_place_of_the_number(situation, words):
+    instruments = situation.pop("instruments")
+    distance = told(*instruments, **situation)
+    assert (distance.text, distance.words) == ("–", words)
+
+
+def test_margins_that_are_off_are_left_out():
+    assert margins_of(10.0, 5.0) == (5.0, 10.0)
+    assert margins_of(0.0, 5.0) == margins_of(5.0, 5.0) == (5.0,)
+    assert margins_of(0.0, 0.0) == ()
+
+
+def test_row_tells_what_has_become_of_the_lesion_and_what_its_outline_is_worth():
+    change = str(Change(0.6, 2.1))
+    row = replace(ROW, shift_mm=1.24, change=0.031, refined=change, confidence=0.812)
+    name, size, state = cells_of(row, True)
+    assert name == "Segment VII"
+    assert size == "2.1 ml\n16 × 16 × 16 mm\nmoved 1.2 mm, +3 %"
+    assert state.splitlines() == [
+        "up to date",
+        "refined: the outline moved by 0.6 mm, 2.1 mm at most",
+        "expected Dice 0.81, simulated",
+        "in 1.2 s, volume of just now",
+    ]
+    assert colour_of_state(row) == GREEN
+
+
+@pytest.mark.parametrize(("change", "text"), [(0.004, "±0 %"), (-0.12, "−12 %"), (0.5, "+50 %")])
+def test_growth_has_its_sign(change, text):
+    assert cells_of(replace(ROW, shift_mm=0.0, change=change))[1].endswith(f"moved 0.0 mm, {text}")
+
+
+@pytest.mark.parametrize(
+    ("is_simulated", "words"), [(True, "simulated"), (False, "patients"), (None, "origin unknown")]
+)
+def test_confidence_says_on_whom_it_was_measured(is_simulated, words):
+    assert f"expected Dice 0.81, {words}" in cells_of(replace(ROW, confidence=0.81), is_simulated)[2]
+    assert "Dice" not in cells_of(ROW, is_simulated)[2]
+
+
+def test_doubt_is_amber_and_takes_the_place_of_what_the_mask_touches():
+    row = replace(ROW, doubt=CUT_OFF, warnings=(TOUCHES_EDGE, "made with another model: old"))
+    assert cells_of(row)[2].splitlines()[0] == f"{CUT_OFF}; made with another model: old"
+    assert colour_of_state(row) == AMBER
+
+
+def test_outline_that_is_being_renewed_is_not_called_old():
+    row = replace(ROW, is_renewing=True, state=LesionState.RUNNING, stage="inference")
+    assert cells_of(row)[2].splitlines()[0] == "being renewed"
