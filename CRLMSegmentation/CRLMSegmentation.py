@@ -438,7 +438,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # ---- 3 segment
 
     def onApply(self, *_args):
-        self._do(lambda room: room.session.cancel() if room.session.busy else room.segment())
+        self._do(lambda room: room.cancel() if room.session.busy else room.segment())
         self._refresh()
 
     # ---- 4 result

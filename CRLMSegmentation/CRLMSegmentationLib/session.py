@@ -233,7 +233,7 @@ class Session:
         seed = check_seed(volume, seed_ras_mm)
         crop_size_mm = crop_size_of(self.model, crop_size_mm)
         request = SeedRequest(lesion, tuple(map(float, seed)), crop_size_mm, mirroring, quick, flip)
-        self._drop(lesion)
+        self.drop(lesion)
         self._make_way()
         job = _Job(request, volume, time.monotonic())
         if volume is self.volume and self._receive_s:
@@ -250,6 +250,14 @@ class Session:
         request = SeedRequest(ask.lesion, ask.seed_ras_mm, ask.crop_size_mm, **manner)
         queue = self._background if ask.purpose.waits else self._waiting
         queue.append(_Job(request, result.volume, result.requested_at_s))
+
+    def drop(self, lesion: str) -> None:
+        """What was asked of a lesion before is void; nothing more is told of it."""
+        self._waiting, self._background = (
+            deque(job for job in queue if job.request.lesion != lesion) for queue in (self._waiting, self._background)
+        )
+        if self._running and self._running.request.lesion == lesion:
+            self._running = None  # the engine gives it up for the next job, or its answer is not looked at
 
     def cancel(self) -> None:
         """Give up what runs and what waits; `LesionFailed` follows for each that somebody waits for."""
@@ -273,14 +281,6 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _drop(self, lesion: str) -> None:
-        """What was asked of a lesion before is void."""
-        self._waiting, self._background = (
-            deque(job for job in queue if job.request.lesion != lesion) for queue in (self._waiting, self._background)
-        )
-        if self._running and self._running.request.lesion == lesion:
-            self._running = None  # the engine gives it up for the next job, or its answer is not looked at
 
     def _make_way(self) -> None:
         """What runs in the background begins anew later.

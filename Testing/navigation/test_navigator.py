@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.navigation.instruments import Instrument, Kind, instruments_in
+import vtk
 from CRLMSegmentationLib.navigation.interval import Unexplained
 from CRLMSegmentationLib.navigation.navigator import Navigator, Target
 from navigation_helpers import Tracker, at, sphere
@@ -42,22 +42,6 @@ def test_fixed_transform_never_grows_old():
     tracker.wait(1000)
     tracker.play(0.5, lambda t: {"StylusToReference": at(30)})
     assert tracker.state_of("StylusTip").doubt == ""
-
-
-def test_names_tell_which_tools_there_are():
-    names = ["StylusTipToStylus", "StylusToReference", "ProbeToTracker", "ReferenceToTracker", "ImageToProbe", "RVol_1"]
-    assert instruments_in([*names, "CusaToTracker"]) == [
-        Instrument("Cusa", Kind.DISSECTOR),
-        Instrument("Probe", Kind.PROBE),
-        Instrument("StylusTip", Kind.POINTER),
-    ]
-
-
-def test_roles_of_a_case_go_before_what_names_suggest():
-    found = instruments_in(
-        ["StylusToReference"], {"dissector": "StylusToReference", "liver_sensor": "ReferenceToTracker"}
-    )
-    assert found == [Instrument("Stylus", Kind.DISSECTOR)]
 
 
 def test_lesions_are_told_nearest_first_with_the_nearest_of_all():
@@ -111,10 +95,10 @@ def test_shells_that_lie_apart_widen_the_interval():
 
 
 def test_error_of_the_model_is_that_with_or_without_shells():
-    plain = Target("a", sphere(10.0), 1.0)
+    plain = Target("a", sphere(10.0), 1.0, unexplained=Unexplained(with_shells_mm=1.0, alone_mm=4.0))
     widths_mm = []
     for target in (plain, replace(plain, outer=plain.surface, inner=plain.surface)):
-        tracker = tracker_to({"a": target}, unexplained=Unexplained(with_shells_mm=1.0, alone_mm=4.0))
+        tracker = tracker_to({"a": target})
         tracker.play(0.5, lambda t: {"StylusToReference": at(30)})
         interval = tracker.state_of("Stylus").readings[0].interval
         widths_mm.append(interval.high_mm - interval.low_mm)
@@ -136,3 +120,54 @@ def test_singular_matrix_is_no_pose():
     tracker.play(0.2, lambda t: {"ProbeToTracker": at(130.0), "ReferenceToTracker": flat})
     assert tracker.state_of("Probe").readings == ()
     assert tracker.state_of("Probe").doubt
+
+
+def reading_of(target):
+    tracker = tracker_to({"a": target, "b": BALL})
+    tracker.play(0.5, lambda t: {"StylusToReference": at(30)})
+    state = tracker.state_of("Stylus")
+    assert state.doubt == ""
+    readings = {reading.lesion: reading for reading in state.readings}
+    assert readings["b"].interval.distance_mm == pytest.approx(20, abs=0.05)
+    return readings["a"]
+
+
+@pytest.mark.parametrize("inner", [None, vtk.vtkPolyData()], ids=["none", "empty"])
+def test_outline_that_was_never_certain_reaches_as_far_as_its_middle(inner):
+    """Without a place that always was tumour, the true border may be anywhere down to the middle."""
+    shells = {"outer": sphere(14.0), "inner": sphere(2.0)}
+    certain = reading_of(Target("a", sphere(10.0), 1.0, **shells)).interval
+    never = reading_of(Target("a", sphere(10.0), 1.0, **{**shells, "inner": inner})).interval
+    assert never.low_mm == certain.low_mm
+    assert never.high_mm - certain.high_mm == pytest.approx(2, abs=0.1)
+
+
+def open_surface():
+    half = vtk.vtkSphereSource()
+    half.SetEndTheta(180)
+    half.Update()
+    return half.GetOutput()
+
+
+@pytest.mark.parametrize("part", ["surface", "outer", "inner"])
+def test_surface_that_cannot_be_measured_to_spoils_its_own_lesion_only(part):
+    good = {"surface": sphere(10.0), "outer": sphere(12.0), "inner": sphere(8.0)}
+    reading = reading_of(Target("a", voxel_mm=1.0, **{**good, part: open_surface()}))
+    assert (reading.interval, reading.point_ras_mm, reading.margin_mm) == (None, None, None)
+    assert "closed surface" in reading.doubt
+
+
+def test_lesion_without_a_surface_is_told_with_its_doubt():
+    reading = reading_of(Target("a", None, 1.0, doubt="nothing was found in this volume"))
+    assert (reading.interval, reading.point_ras_mm, reading.margin_mm) == (None, None, None)
+    assert reading.doubt == "nothing was found in this volume"
+
+
+def test_lesion_that_loses_its_surface_is_in_no_margin_any_more():
+    tracker = tracker_to()
+    tracker.play(0.5, lambda t: {"StylusToReference": at(14.5)})
+    tracker.navigator.aim_at({"Tumour 1": Target("Tumour 1", None, 1.0, doubt="gone")})
+    assert tracker.state_of("Stylus").readings[0].margin_mm is None
+    tracker.navigator.aim_at({"Tumour 1": BALL})
+    tracker.play(0.5, lambda t: {"StylusToReference": at(15.5)})
+    assert tracker.state_of("Stylus").readings[0].margin_mm == 10

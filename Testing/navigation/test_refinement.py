@@ -9,13 +9,13 @@ import pytest
 from CRLMSegmentationLib.core.postprocessing import NOTHING, TOUCHES_EDGE, TOUCHES_EMPTY, LesionMask, measure
 from CRLMSegmentationLib.navigation.refinement import (
     CUT_OFF,
-    CUT_OFF_FOR_GOOD,
     LARGEST_CROP_MM,
     NOT_SWEPT,
     Ask,
     Purpose,
     Refinement,
     change_of,
+    doubt_of,
 )
 
 VOXEL = np.diag([1.0, 1.0, 1.0, 1.0])
@@ -78,32 +78,34 @@ def test_refining_tells_how_far_the_outline_moved():
     assert str(change) == f"refined: the outline moved by {change.mean_mm:.1f} mm, 3.0 mm at most"
 
 
-def test_tumour_that_touches_the_crop_is_looked_at_in_a_larger_one_and_unsafe_meanwhile():
+def test_tumour_that_touches_the_crop_is_looked_at_in_a_larger_one():
     refinement = Refinement(can_refine=False, repeat=False)
-    doubts = []
-
-    def answer(ask):
-        doubts.append(refinement.doubt_of("Tumour 1"))
-        return outline(warnings=[TOUCHES_EDGE] if ask.crop_size_mm < 150 else [])
-
-    asked = run(refinement, answer)
+    asked = run(refinement, lambda ask: outline(warnings=[TOUCHES_EDGE] if ask.crop_size_mm < 150 else []))
     assert [ask.crop_size_mm for ask in asked] == [80.0, 112.0, 156.8]
     assert {ask.purpose for ask in asked[1:]} == {Purpose.GROWN}
-    assert doubts == ["", CUT_OFF, CUT_OFF]
-    assert refinement.doubt_of("Tumour 1") == ""
 
 
-def test_tumour_larger_than_the_largest_crop_stays_in_doubt():
-    refinement = Refinement(can_refine=False, repeat=False)
-    asked = run(refinement, lambda ask: outline(warnings=[TOUCHES_EDGE]))
+def test_growing_ends_at_the_largest_crop():
+    asked = run(Refinement(can_refine=False, repeat=False), lambda ask: outline(warnings=[TOUCHES_EDGE]))
     assert asked[-1].crop_size_mm == LARGEST_CROP_MM
-    assert refinement.doubt_of("Tumour 1") == CUT_OFF_FOR_GOOD
 
 
-def test_tumour_that_was_not_swept_whole_stays_in_doubt_since_no_crop_helps():
+def test_refined_outline_that_touches_the_crop_is_grown_too_and_not_refined_twice():
+    touching = outline(warnings=[TOUCHES_EDGE])
+    answers = {Purpose.ANSWER: outline(), Purpose.REFINED: touching, Purpose.GROWN: outline()}
+    asked = run(Refinement(can_refine=True, repeat=False), lambda ask: answers[ask.purpose])
+    assert [ask.purpose for ask in asked] == [Purpose.ANSWER, Purpose.REFINED, Purpose.GROWN]
+
+
+def test_no_crop_helps_where_nobody_has_swept():
     refinement = Refinement(can_refine=False, repeat=False)
     assert len(run(refinement, lambda ask: outline(warnings=[TOUCHES_EMPTY]))) == 1
-    assert refinement.doubt_of("Tumour 1") == NOT_SWEPT
+
+
+def test_border_of_an_outline_is_in_doubt_by_what_it_touches():
+    assert doubt_of(outline()) == ""
+    assert doubt_of(outline(warnings=[TOUCHES_EDGE, TOUCHES_EMPTY])) == CUT_OFF
+    assert doubt_of(outline(warnings=[TOUCHES_EMPTY])) == NOT_SWEPT
 
 
 def test_nothing_found_is_not_repeated():
@@ -122,9 +124,8 @@ def test_new_answer_begins_anew():
 
 def test_lesion_that_is_forgotten_has_nothing():
     refinement = Refinement(can_refine=True)
-    run(refinement, lambda ask: outline(warnings=[TOUCHES_EMPTY]))
+    run(refinement, lambda ask: outline())
     refinement.forget("Tumour 1")
-    assert refinement.doubt_of("Tumour 1") == ""
     assert refinement.shells_of("Tumour 1") is None
 
 

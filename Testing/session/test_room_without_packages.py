@@ -17,7 +17,9 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
-@pytest.mark.parametrize("module", ["room.room", "room.panel", "room.texts", "room.source", "room.preflight", "room.recording"])
+@pytest.mark.parametrize(
+    "module", ["room.room", "room.panel", "room.texts", "room.source", "room.preflight", "room.recording"]
+)
 def test_panel_can_be_opened_without_any_package_that_it_installs(module):
     code = f"{BLOCKED}\nimport CRLMSegmentationLib.{module}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)

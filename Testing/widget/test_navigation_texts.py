@@ -36,13 +36,16 @@ def tool(frame, *readings, doubt=""):
     return InstrumentState(Instrument(frame), np.eye(4), TIP, doubt, readings)
 
 
-def told(*instruments, sensor_doubt="", margin_mm=None, has_targets=True):
+def told(*instruments, sensor_doubt="", margin_mm=None, has_targets=True, is_calibrated=True, is_of_other_source=False):
     """What the panel says in a situation."""
-    situation = Situation(instruments, sensor_doubt)
     steering = SimpleNamespace(
-        situation=situation, targets=dict.fromkeys("a" if has_targets else ""), margins_mm=(5.0, 10.0)
+        situation=Situation(instruments, sensor_doubt),
+        targets=dict.fromkeys("a" if has_targets else ""),
+        margins_mm=(5.0, 10.0),
+        narrowest_margin_mm=margin_mm,
+        is_calibrated=is_calibrated,
+        is_of_other_source=is_of_other_source,
     )
-    steering.narrowest_margin_mm = margin_mm
     return distance_of(SimpleNamespace(steering=steering))
 
 
@@ -64,6 +67,12 @@ def test_nearest_of_all_is_told():
     stylus = tool("Stylus", reading("A", 12.0), reading("B", 30.0))
     distance = told(stylus, tool("Knife", reading("B", 7.0), reading("A", 40.0)))
     assert (distance.text, distance.words, distance.warning) == ("7 mm (4–10)", "Knife to B", "")
+
+
+def test_number_that_lacks_the_error_of_the_model_or_of_which_volume_and_tools_differ_says_so():
+    stylus = tool("Stylus", reading("A", 12.0))
+    assert "never measured" in told(stylus, is_calibrated=False).warning
+    assert "do they belong together?" in told(stylus, is_of_other_source=True).warning
 
 
 def test_lesion_that_is_withheld_is_told_beside_the_number_of_another():

@@ -75,6 +75,10 @@ class Approaches:
         """The moment of the smallest trusted distance; None before there was one."""
         return self._lesions[lesion].nearest if lesion in self._lesions else None
 
+    def forget(self, lesion: str) -> None:
+        """It is gone; another may be called the same."""
+        self._lesions.pop(lesion, None)
+
     def margin_of(self, lesion: str) -> float | None:
         """The narrowest margin of a lesion that a trusted tip was in, mm; None where it was in none."""
         return self._lesions[lesion].margin_mm if lesion in self._lesions else None

@@ -7,12 +7,13 @@ again, for `settle_s`, the instrument comes back by itself.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..igtl.messages import STATUS_OK
-from .poses import Pose
+from .poses import SET_BACK_S, Pose
 
 TRUSTED = ""
 STILL = "the liver sensor has not moved for {seconds:.0f} s: it may have come off"
@@ -96,49 +97,76 @@ def _angle_deg(one: np.ndarray, other: np.ndarray) -> float:
 class LateGuard:
     """Watches for poses that come, but long after they were sent, as over a link that has fallen behind.
 
-    The clocks of both machines differ by nobody knows how much; so the quickest pose of this link is the measure. It
-    is let rise slowly, for clocks drift apart. Nothing is said of a sender whose clock does not keep step with ours,
-    such as a recording that is played slowly.
+    Each device is watched by itself: senders have clocks of their own.
     """
-
-    DRIFT = 1e-3
-    STEP_S = 1.0
-    LEAST_RATE, WATCHED_S = 0.9, 3.0
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._first: tuple[float, float] | None = None
-        self._last = (0.0, 0.0)
-        self._quickest_s = 0.0
-        self.late_s = 0.0
+        self._delays: dict[str, _Delay] = {}
 
-    def take(self, sent_s: float, now_s: float) -> None:
-        """A pose has come now that was sent then, by the sender's clock; 0 where it does not say."""
+    def take(self, device: str, sent_s: float, now_s: float) -> None:
+        """A pose of a device has come now that was sent then, by the sender's clock; 0 where it does not say."""
         if not sent_s:
             return
-        under_way_s = now_s - sent_s
-        if self._first is None or sent_s < self._last[1] - self.STEP_S:  # its clock was set back
-            self._first, self._quickest_s = (now_s, sent_s), under_way_s
+        delay = self._delays.get(device)
+        if delay is None or delay.is_set_back(sent_s):
+            self._delays[device] = _Delay(sent_s, now_s)
         else:
-            self._quickest_s = min(under_way_s, self._quickest_s + self.DRIFT * (now_s - self._last[0]))
+            delay.add(sent_s, now_s, self._limits.late_s)
+
+    def look(self, devices: Iterable[str]) -> str:
+        """The reason not to trust a pose that is made of these devices, or `TRUSTED`."""
+        late_s = max((self._delays[device].late_s for device in devices if device in self._delays), default=0.0)
+        return f"poses come {late_s:.1f} s late" if late_s > self._limits.late_s else TRUSTED
+
+
+class _Delay:
+    """How much longer than usual the poses of a device are under way.
+
+    The clocks of both machines differ by nobody knows how much; so the quickest pose is the measure. It is let rise
+    slowly, for clocks drift apart, but not while poses are late, or a lag would be forgotten.
+    Nothing is said of a sender whose clock has not kept step with ours yet, such as a recording that is played slowly.
+    Once it has, it has to go on.
+    """
+
+    DRIFT = 1e-3
+    LEAST_RATE, WATCHED_S = 0.9, 3.0
+
+    def __init__(self, sent_s: float, now_s: float) -> None:
+        self.late_s, self._keeps_step = 0.0, False
+        self._begin(sent_s, now_s)
+
+    def _begin(self, sent_s: float, now_s: float) -> None:
+        self._first = self._last = now_s, sent_s
+        self._quickest_s = now_s - sent_s
+
+    def is_set_back(self, sent_s: float) -> bool:
+        """Whether the sender's clock was set: a link keeps the order of what is sent."""
+        return sent_s < self._last[1] - SET_BACK_S
+
+    def add(self, sent_s: float, now_s: float, limit_s: float) -> None:
+        under_way_s = now_s - sent_s
+        rise_s = self.DRIFT * (now_s - self._last[0]) if self.late_s <= limit_s else 0.0
+        self._quickest_s = min(under_way_s, self._quickest_s + rise_s)
         self._last = now_s, sent_s
+        if not self._keeps_step:
+            self._judge()
         self.late_s = under_way_s - self._quickest_s if self._keeps_step else 0.0
 
-    @property
-    def _keeps_step(self) -> bool:
+    def _judge(self) -> None:
         here_s, there_s = (last - first for last, first in zip(self._last, self._first))
-        return here_s >= self.WATCHED_S and there_s >= self.LEAST_RATE * here_s
-
-    def look(self) -> str:
-        """The reason not to trust any pose of the link, or `TRUSTED`."""
-        return f"poses come {self.late_s:.1f} s late" if self.late_s > self._limits.late_s else TRUSTED
+        if here_s < self.WATCHED_S:
+            return
+        self._keeps_step = there_s >= self.LEAST_RATE * here_s
+        if not self._keeps_step:
+            self._begin(self._last[1], self._last[0])
 
 
 class BreathGuard:
     """Watches the sensor on the liver: one that has come off no longer moves with the breath.
 
     It takes a breath to be sure. Where the ventilator is paused everything is still; so it warns only while a tool
-    moves, and never before the sensor has been seen to breathe.
+    that is seen moves, and never before the sensor has been seen to breathe.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -161,7 +189,8 @@ class BreathGuard:
         watched_s = self._sensor.watched_s(now_s)
         if not self.has_breathed or watched_s < self._limits.still_s or self._sensor.moved_mm >= self._limits.still_mm:
             return TRUSTED
-        moving = any(tool.moved_mm >= self._limits.others_mm for tool in self._tools.values())
+        seen = (tool for tool in self._tools.values() if tool.watched_s(now_s) > 0)
+        moving = any(tool.moved_mm >= self._limits.others_mm for tool in seen)
         return STILL.format(seconds=self._limits.still_s) if moving else TRUSTED
 
 

@@ -11,6 +11,8 @@ from ..sweeps.transforms import frames_of
 
 REFERENCE, TRACKER = "Reference", "Tracker"
 """Frames of the sensor on the liver, in which everything is shown, and of the tracker."""
+PLACES = frozenset({REFERENCE, TRACKER})
+"""A tool is what is tracked in one of these."""
 
 
 class Kind(Enum):
@@ -19,9 +21,20 @@ class Kind(Enum):
     PROBE = "probe"
 
 
-KIND_BY_FRAME = {"Stylus": Kind.POINTER, "Pointer": Kind.POINTER, "Probe": Kind.PROBE, "Needle": Kind.POINTER}
-"""What PLUS's configurations call them; whatever else is tracked is taken for a dissector."""
-NO_TOOL = frozenset({"Image", REFERENCE, TRACKER, "RAS", "LPS", "World"})
+KIND_BY_FRAME = {
+    "Stylus": Kind.POINTER,
+    "Pointer": Kind.POINTER,
+    "Needle": Kind.POINTER,
+    "Probe": Kind.PROBE,
+    "Transducer": Kind.PROBE,
+    "Transd": Kind.PROBE,
+}
+"""What the configurations of PLUS and SlicerIGT call them; whatever else is tracked is taken for a dissector."""
+NO_TOOL = frozenset({"image", "reference", "tracker", "ras", "lps", "world", "phantom", "liver", "patient"})
+"""Frames, in small letters, in which no tool is, although they may be placed in the tracker."""
+NO_TOOL_ENDS = ("Model", "Base", "Image", "TransducerOrigin", "TransducerOriginPixel")
+"""Ends of the names of parts, drawings and pictures: "StylusModel", "NeedleBase"."""
+TIP = "Tip"
 
 
 @dataclass(frozen=True)
@@ -49,23 +62,42 @@ class Instrument:
 def instruments_in(names: Iterable[str], roles: Mapping[str, str] | None = None) -> list[Instrument]:
     """The tools that the names of transforms tell of, by name; a calibrated tip stands for its tool.
 
+    Tools are the frames that are placed in the tracker or the sensor on the liver, by themselves or by their tip;
+    whatever else is told of, such as the model of a stylus, hangs on one of them.
+
     Args:
         names: such as "StylusToTracker", "StylusTipToStylus"; those that name no two frames tell of nothing.
         roles: of a case, such as {"pointer": "StylusToReference"}; they go before what the names suggest.
     """
-    frames, tips = set(), {}
+    kinds = _kinds_by_frame(roles or {})
+    placed, tips = set(), set()
     for name in names:
         try:
             start, goal = frames_of(name)
         except SweepError:
             continue
-        if start == f"{goal}Tip":
-            tips[goal] = start
-        elif start not in NO_TOOL:
-            frames.add(start)
-    kinds = _kinds_by_frame(roles or {})
-    tools = sorted(frame for frame in frames | set(tips) if frame not in tips.values())
-    return [Instrument(tips.get(f, f), kinds.get(f, KIND_BY_FRAME.get(f, Kind.DISSECTOR))) for f in tools]
+        if tip_of(start) == goal:
+            tips.add(start)
+        elif start in kinds or (goal in PLACES and _may_be_tool(start)):
+            placed.add(start)
+    calibrated = {tip for tip in tips if tip_of(tip) in placed}
+    with_tip = {tip_of(frame) for frame in placed | calibrated}
+    return [Instrument(frame, _kind_of(frame, kinds)) for frame in sorted((placed | calibrated) - with_tip)]
+
+
+def tip_of(frame: str) -> str | None:
+    """The tool that a frame is the tip of, by its name: "Stylus" for "StylusTip"; None where it is no tip."""
+    return frame[: -len(TIP)] if frame.endswith(TIP) and frame != TIP else None
+
+
+def _may_be_tool(frame: str) -> bool:
+    return frame.lower() not in NO_TOOL and not frame.endswith(NO_TOOL_ENDS)
+
+
+def _kind_of(frame: str, kinds: Mapping[str, Kind]) -> Kind:
+    """By its role or its name, or by those of the tool that it is the tip of."""
+    named = (of[name] for of in (kinds, KIND_BY_FRAME) for name in (frame, tip_of(frame)) if name in of)
+    return next(named, Kind.DISSECTOR)
 
 
 def _kinds_by_frame(roles: Mapping[str, str]) -> dict[str, Kind]:

@@ -56,6 +56,9 @@ class Unexplained:
     alone_mm: float = 0.0
 
 
+UNMEASURED = Unexplained()
+
+
 @dataclass(frozen=True)
 class Interval:
     """Attributes: distance_mm: as measured, negative inside; low_mm, high_mm: what it may be."""

@@ -11,41 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import vtk
 
 from ..core.errors import SweepError
 from ..core.geometry import transform_points
 from ..igtl.messages import TransformMessage
 from .guards import TRUSTED, BreathGuard, JumpGuard, LateGuard, Limits, staleness
 from .instruments import REFERENCE, TRACKER, Instrument, instruments_in
-from .interval import Interval, TrackingError, Unexplained, interval_of
+from .interval import Interval, TrackingError
 from .margins import DEFAULT_MARGINS_MM
+from .measuring import Measured, Target, measure_to
 from .poses import Pose, Poses
-from .surfaces import SurfaceDistance
 
 SENSOR = f"{REFERENCE}To{TRACKER}"
 HYSTERESIS_MM = 1.0
 """So much farther than a margin the tip must go before it counts as outside again."""
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """A lesion to measure to.
-
-    Attributes:
-        name: as shown.
-        surface: closed, RAS mm in the Reference frame.
-        voxel_mm: longest edge of the voxels of its volume.
-        outer, inner: stability shells, closed, where there are any.
-        doubt: why its surface is not to be relied on, such as an outline that was cut off; empty otherwise.
-    """
-
-    name: str
-    surface: vtk.vtkPolyData
-    voxel_mm: float
-    outer: vtk.vtkPolyData | None = None
-    inner: vtk.vtkPolyData | None = None
-    doubt: str = TRUSTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +34,7 @@ class Reading:
     Attributes:
         lesion, name: its key, and as shown.
         interval: None while it is withheld.
-        point_ras_mm: of the surface, nearest to the tip.
+        point_ras_mm: of the surface, nearest to the tip; None where there is no surface that can be measured to.
         margin_mm: the narrowest margin that the tip is in; None outside all.
         doubt: why the distance is withheld, or empty.
     """
@@ -110,26 +89,11 @@ class _Watched:
     margins: dict[str, float | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    target: Target
-    surface: SurfaceDistance
-    outer: SurfaceDistance | None
-    inner: SurfaceDistance | None
-
-    def known(self, surface: vtk.vtkPolyData) -> SurfaceDistance | None:
-        """What measures to a surface already."""
-        target = self.target
-        pairs = ((target.surface, self.surface), (target.outer, self.outer), (target.inner, self.inner))
-        return next((made for part, made in pairs if part is surface), None)
-
-
 class Navigator:
     """Keeps poses, guards and targets together.
 
     Args:
         roles: what the devices of a case are, see `instruments.instruments_in`.
-        unexplained: of the model, see `interval`.
         is_live: poses are sent when they are measured, so that late ones can be told; not so of a recording, which
             may be paused.
 
@@ -143,28 +107,26 @@ class Navigator:
         roles: Mapping[str, str] | None = None,
         tracking: TrackingError | None = None,
         limits: Limits | None = None,
-        unexplained: Unexplained | None = None,
         is_live: bool = True,
     ) -> None:
         self.poses, self.margins_mm = Poses(), DEFAULT_MARGINS_MM
-        self.unexplained = unexplained or Unexplained()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
         self._limits = limits = limits or Limits()
         self._watched: dict[str, _Watched] = {}
-        self._targets: dict[str, _Measured] = {}
+        self._targets: dict[str, Measured] = {}
         self._breath = BreathGuard(limits)
         self._late = LateGuard(limits) if is_live else None
         self._sensor = _Watched(Instrument(REFERENCE), JumpGuard(limits))
-        self._names: frozenset[str] = frozenset()
+        self._usable: frozenset[str] = frozenset()
 
     def take(self, message: TransformMessage, now_s: float) -> None:
         """Take in a transform that has come, whatever its status."""
         self.poses.take(message, now_s)
         if self._late is not None:
-            self._late.take(message.timestamp_s, now_s)
-        is_new = self.poses.names != self._names
+            self._late.take(message.device, message.timestamp_s, now_s)
+        is_new = self.poses.usable is not self._usable
         if is_new:
-            self._names = self.poses.names
+            self._usable = self.poses.usable
             self._find_instruments()
         for watched in (self._sensor, *self._watched.values()):
             if is_new or watched.pose is None or message.device in watched.pose.names:
@@ -172,8 +134,8 @@ class Navigator:
         self._watch_breath(message.device, now_s)
 
     def aim_at(self, targets: Mapping[str, Target]) -> None:
-        """Measure to these lesions from now on; surfaces that are measured to already are not prepared again."""
-        self._targets = {lesion: _prepared(target, self._targets.get(lesion)) for lesion, target in targets.items()}
+        """Measure to these lesions from now on; one that cannot be measured to says why in its readings."""
+        self._targets = measure_to(targets, self._targets)
 
     def look(self, now_s: float) -> Situation:
         """How things stand now."""
@@ -181,7 +143,7 @@ class Navigator:
         return Situation(tuple(self._state_of(w, doubt, now_s) for w in self._watched.values()), doubt)
 
     def _find_instruments(self) -> None:
-        found = {i.frame: i for i in instruments_in(self._names, self._roles)}
+        found = {i.frame: i for i in instruments_in(self.poses.names, self._roles)}
         for frame in [frame for frame in self._watched if frame not in found]:
             del self._watched[frame]
         for frame, instrument in found.items():
@@ -233,7 +195,7 @@ class Navigator:
         if pose is None:
             doubt = f"no way from {instrument.frame} to {REFERENCE}"
         else:
-            late = self._late.look() if self._late is not None else TRUSTED
+            late = self._late.look(pose.moving) if self._late is not None else TRUSTED
             doubt = staleness(pose, now_s, self._limits) or late or self._jump_of(watched, now_s) or sensor_doubt
         matrix = watched.last_tracked
         tip = None if matrix is None else transform_points(matrix, np.array(instrument.tip_mm))
@@ -244,26 +206,17 @@ class Navigator:
         made = [self._reading(watched, lesion, measured, tip_ras_mm) for lesion, measured in self._targets.items()]
         return tuple(sorted(made, key=lambda r: r.interval.distance_mm if r.interval else np.inf))
 
-    def _reading(self, watched: _Watched, lesion: str, measured: _Measured, tip_ras_mm: np.ndarray) -> Reading:
-        target = measured.target
+    def _reading(self, watched: _Watched, lesion: str, measured: Measured, tip_ras_mm: np.ndarray) -> Reading:
+        name = measured.target.name
+        if measured.surface is None:
+            watched.margins.pop(lesion, None)
+            return Reading(lesion, name, None, None, None, measured.doubt)
         nearest = measured.surface.nearest(tip_ras_mm)
         margin_mm = self._margin_of(watched, lesion, nearest.distance_mm)
-        if target.doubt:
-            return Reading(lesion, target.name, None, nearest.point_ras_mm, margin_mm, target.doubt)
-        to_outer, to_inner = (
-            shell.nearest(tip_ras_mm).distance_mm if shell else nearest.distance_mm
-            for shell in (measured.outer, measured.inner)
-        )
-        interval = interval_of(
-            nearest.distance_mm,
-            to_outer,
-            to_inner,
-            float(np.linalg.norm(tip_ras_mm)),
-            target.voxel_mm,
-            self._tracking,
-            self.unexplained.with_shells_mm if measured.outer else self.unexplained.alone_mm,
-        )
-        return Reading(lesion, target.name, interval, nearest.point_ras_mm, margin_mm)
+        if measured.doubt:
+            return Reading(lesion, name, None, nearest.point_ras_mm, margin_mm, measured.doubt)
+        interval = measured.interval(nearest, tip_ras_mm, self._tracking)
+        return Reading(lesion, name, interval, nearest.point_ras_mm, margin_mm)
 
     def _margin_of(self, watched: _Watched, lesion: str, distance_mm: float) -> float | None:
         """The narrowest margin that holds the tip; one that it was in holds it a little longer."""
@@ -275,12 +228,3 @@ class Navigator:
         ]
         watched.margins[lesion] = min(held, default=None)
         return watched.margins[lesion]
-
-
-def _prepared(target: Target, before: _Measured | None) -> _Measured:
-    def made_of(surface: vtk.vtkPolyData | None) -> SurfaceDistance | None:
-        if surface is None:
-            return None
-        return (before.known(surface) if before else None) or SurfaceDistance(surface)
-
-    return _Measured(target, *map(made_of, (target.surface, target.outer, target.inner)))

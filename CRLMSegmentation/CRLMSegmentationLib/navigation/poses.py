@@ -1,14 +1,23 @@
-"""Where frames are to each other now: the newest transform of each name, with its age, and chains of them."""
+"""Where frames are to each other now: the newest transform of each name, with its age, and chains of them.
+
+What moves is tracked, and grows old; a calibration, such as "StylusTipToStylus", may be given once and does not. Names
+that are silent, as of a server that was started again with others, are gone by only where no other way leads.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.errors import SweepError
 from ..igtl.messages import STATUS_OK, TransformMessage
-from ..sweeps.transforms import Chain, find_chain, follow
+from ..sweeps.transforms import Chain, find_chain, follow, frames_of
+from .instruments import PLACES, tip_of
+
+SET_BACK_S = 0.1
+"""A sender's time that goes back farther was set; a little less may be two measurements in the wrong order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,10 +27,11 @@ class Pose:
     Attributes:
         matrix: 4x4 mm; the identity while the status is not OK.
         status: OK, or the worst on the way.
-        arrived_s: when the oldest of the transforms came, by this machine's clock.
+        arrived_s: when the oldest of the transforms came, by this machine's clock; calibrations do not count.
         changed_s: when the newest of them came.
         sent_s: the sender's time of the newest, seconds since 1970; 0 where it does not say.
         names: of the transforms that it was made of.
+        moving: those of them that are no calibrations.
     """
 
     matrix: np.ndarray
@@ -30,6 +40,7 @@ class Pose:
     changed_s: float
     sent_s: float
     names: tuple[str, ...]
+    moving: tuple[str, ...]
 
     @property
     def is_tracked(self) -> bool:
@@ -39,25 +50,49 @@ class Pose:
 class Poses:
     """The newest transforms of a link, by name. What never changes, such as a tip's calibration, may be given once."""
 
+    SILENT_S, SORT_S = 3.0, 0.5
+
     def __init__(self) -> None:
         self._poses: dict[str, tuple[np.ndarray, str]] = {}
         self._times_s: dict[str, tuple[float, float]] = {}
+        self._clocks: dict[str, _SenderClock] = {}
         self._fixed: set[str] = set()
+        self._names = self._moving = self._usable = frozenset()
+        self._chains: dict[str, Chain | None] = {}
+        self._sorted_s = -np.inf
 
     def take(self, message: TransformMessage, now_s: float) -> None:
-        """Keep a transform that has come now; one that was fixed stays as it was given."""
-        if message.device not in self._fixed:
-            self._poses[message.device] = (message.matrix, message.status)
-            self._times_s[message.device] = (now_s, message.timestamp_s)
+        """Keep a transform that has come now; one that was fixed stays as it was given.
+
+        One whose time stands still is a pose that was sent before: it does not become younger by that.
+        """
+        name = message.device
+        if name in self._fixed:
+            return
+        is_new = self._clocks.setdefault(name, _SenderClock()).tick(message.timestamp_s)
+        if is_new or message.status != STATUS_OK:
+            self._poses[name] = (message.matrix, message.status)
+        if is_new:
+            self._times_s[name] = (now_s, message.timestamp_s)
+            if name not in self._usable or now_s - self._sorted_s >= self.SORT_S:
+                self._sort_out(now_s)
 
     def fix(self, name: str, matrix: np.ndarray) -> None:
         """Give a transform that does not come over the link and never grows old."""
         self._poses[name] = (np.asarray(matrix, float), STATUS_OK)
         self._fixed.add(name)
+        self._moving = moving_in(self._poses) - self._fixed
+        self._use(self._usable | {name})
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset(self._poses)
+        """All that were ever given."""
+        return self._names
+
+    @property
+    def usable(self) -> frozenset[str]:
+        """Those that are not silent; where they change, other ways may lead to a frame."""
+        return self._usable
 
     def find(self, wanted: str) -> Pose | None:
         """The pose that a name asks for, such as "StylusToReference", direct or composed; None where no way leads.
@@ -65,17 +100,75 @@ class Poses:
         Raises:
             SweepError: a matrix that is OK cannot be inverted.
         """
-        chain = self._chain(wanted)
+        if wanted not in self._chains:
+            self._chains[wanted] = _chain(self._usable, wanted) or _chain(self._names, wanted)
+        chain = self._chains[wanted]
         if chain is None:
             return None
         matrix, status = follow(chain, self._poses)
-        times_s = [self._times_s[name] for name, _ in chain if name not in self._fixed]
+        names = tuple(name for name, _ in chain)
+        moving = tuple(name for name in names if name in self._moving)
+        times_s = [self._times_s[name] for name in moving]
         changed_s, sent_s = max(times_s, default=(np.inf, 0.0))
         arrived_s = min(times_s, default=(np.inf, 0.0))[0]
-        return Pose(matrix, status, arrived_s, changed_s, sent_s, tuple(name for name, _ in chain))
+        return Pose(matrix, status, arrived_s, changed_s, sent_s, names, moving)
 
-    def _chain(self, wanted: str) -> Chain | None:
-        try:
-            return find_chain(self._poses, wanted)
-        except SweepError:
-            return None
+    def _sort_out(self, now_s: float) -> None:
+        self._sorted_s = now_s
+        if len(self._names) != len(self._poses):
+            self._moving = moving_in(self._poses) - self._fixed
+        silent = {name for name in self._moving if now_s - self._times_s[name][0] > self.SILENT_S}
+        self._use(frozenset(self._poses) - silent)
+
+    def _use(self, usable: frozenset[str]) -> None:
+        if usable != self._usable:
+            self._names, self._usable, self._chains = frozenset(self._poses), usable, {}
+
+
+class _SenderClock:
+    """Tells new measurements of a device from such as are sent once more, by the sender's time.
+
+    A sender that never says the time, or always the same, is believed to measure anew each time.
+    """
+
+    def __init__(self) -> None:
+        self._last_s: float | None = None
+        self._advances = False
+
+    def tick(self, sent_s: float) -> bool:
+        """Whether a message with this time, 0 where it does not say, is a new measurement."""
+        if not sent_s:
+            return True
+        last_s, self._last_s = self._last_s, sent_s
+        step_s = 0.0 if last_s is None else sent_s - last_s
+        self._advances = self._advances or step_s > 0
+        return not self._advances or step_s > 0 or step_s < -SET_BACK_S
+
+
+def moving_in(names: Iterable[str]) -> frozenset[str]:
+    """Which transforms are between things that are tracked, so that each needs to come again and again.
+
+    These are all to or from the tracker and the sensor on the liver, and those between two tools, such as
+    "CauteryToNeedle"; not so a tip in its tool.
+    """
+    pairs = {name: pair for name in names if (pair := _pair_of(name)) is not None}
+    placed = {frame for pair in pairs.values() if PLACES & set(pair) for frame in pair}
+    return frozenset(
+        name
+        for name, (start, goal) in pairs.items()
+        if PLACES & {start, goal} or (placed >= {start, goal} and tip_of(start) != goal)
+    )
+
+
+def _pair_of(name: str) -> tuple[str, str] | None:
+    try:
+        return frames_of(name)
+    except SweepError:
+        return None
+
+
+def _chain(names: frozenset[str], wanted: str) -> Chain | None:
+    try:
+        return find_chain(names, wanted)
+    except SweepError:
+        return None

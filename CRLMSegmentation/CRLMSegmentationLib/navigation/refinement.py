@@ -9,7 +9,6 @@ Knows no session and no scene: takes results, says what to ask next. A new seed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -23,8 +22,7 @@ GROWTH = 1.4
 """Of the crop's edge, when a tumour touches it: its volume grows to 2.7 times."""
 LARGEST_CROP_MM = 200.0
 """Longer than any metastasis, and than most volumes; beyond it a crop is mostly air."""
-CUT_OFF = "the outline was cut off by the crop; a larger one is being looked at"
-CUT_OFF_FOR_GOOD = "the outline reaches the largest crop: the tumour may be larger"
+CUT_OFF = "the outline was cut off by the crop: the tumour may be larger"
 NOT_SWEPT = "part of the tumour was not swept: it may be larger there"
 
 
@@ -78,7 +76,6 @@ class _Course:
     ask: Ask
     masks: list[LesionMask] = field(default_factory=list)
     waiting: list[Repeat] = field(default_factory=list)
-    doubt: str = ""
     change: Change | None = None
     shells: Shells | None = None
 
@@ -111,7 +108,7 @@ class Refinement:
         if ask.purpose is Purpose.REFINED:
             course.change = change_of(course.masks[0], mask)
             course.masks = [mask]
-            return self._repeats(course, ask, mask)
+            return _grown(ask, mask) or self._repeats(course, ask, mask)
         course.masks.append(mask)
         if course.waiting:
             return [self._next_repeat(course)]
@@ -121,10 +118,6 @@ class Refinement:
     def forget(self, lesion: str) -> None:
         """Its seed or its volume is another now."""
         self._courses.pop(lesion, None)
-
-    def doubt_of(self, lesion: str) -> str:
-        """Why the border of a lesion is not to be relied on, or nothing."""
-        return self._courses[lesion].doubt if lesion in self._courses else ""
 
     def change_of(self, lesion: str) -> Change | None:
         """What refining has changed; None before it has been done."""
@@ -136,13 +129,10 @@ class Refinement:
 
     def _answered(self, course: _Course, ask: Ask, mask: LesionMask) -> list[Ask]:
         course.ask, course.masks, course.shells, course.change = ask, [mask], None, None
-        larger_mm = _larger(ask.crop_size_mm) if TOUCHES_EDGE in mask.warnings else None
-        course.doubt = _doubt_of(mask, larger_mm)
-        if larger_mm is not None:
-            return [replace(ask, purpose=Purpose.GROWN, crop_size_mm=larger_mm)]
-        if mask.is_empty:
-            return []
-        if self.can_refine:
+        grown = _grown(ask, mask)
+        if grown or mask.is_empty:
+            return grown
+        if self.can_refine and not ask.thorough:
             return [replace(ask, purpose=Purpose.REFINED, thorough=True)]
         return self._repeats(course, ask, mask)
 
@@ -168,15 +158,16 @@ def change_of(before: LesionMask, after: LesionMask) -> Change | None:
     return Change(float(distances_mm.mean()), float(distances_mm.max()))
 
 
-def _larger(crop_size_mm: float | None) -> float | None:
-    """The edge of the next larger crop; None where there is none."""
-    if crop_size_mm is None or crop_size_mm >= LARGEST_CROP_MM:
-        return None
-    return min(LARGEST_CROP_MM, round(GROWTH * crop_size_mm, 1))
+def doubt_of(mask: LesionMask) -> str:
+    """Why the border of an outline is not to be relied on, or nothing."""
+    if TOUCHES_EDGE in mask.warnings:
+        return CUT_OFF
+    return NOT_SWEPT if TOUCHES_EMPTY in mask.warnings or TOUCHES_VOLUME_EDGE in mask.warnings else ""
 
 
-def _doubt_of(mask: LesionMask, larger_mm: float | None) -> str:
-    warnings: Sequence[str] = mask.warnings
-    if TOUCHES_EDGE in warnings:
-        return CUT_OFF_FOR_GOOD if larger_mm is None else CUT_OFF
-    return NOT_SWEPT if TOUCHES_EMPTY in warnings or TOUCHES_VOLUME_EDGE in warnings else ""
+def _grown(ask: Ask, mask: LesionMask) -> list[Ask]:
+    """The same in the next larger crop, where one is needed and there is one."""
+    if TOUCHES_EDGE not in mask.warnings or ask.crop_size_mm is None or ask.crop_size_mm >= LARGEST_CROP_MM:
+        return []
+    larger_mm = min(LARGEST_CROP_MM, round(GROWTH * ask.crop_size_mm, 1))
+    return [replace(ask, purpose=Purpose.GROWN, crop_size_mm=larger_mm)]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import slicer
 
 from ..core.i18n import tr as _
+from ..navigation.confidence import Calibration
+from ..navigation.interval import Unexplained
 from ..navigation.stability import Shells
+from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes
 from ..session import Session
 from .ledger import LesionLedger
+from .lesions import Found
 from .second_looks import SecondLooks
 
 OUT_OF_DATE = "the outline is out of date; segment it again"
+NOTHING_FOUND = "nothing was found in this volume"
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,42 +30,66 @@ class Aim:
     Attributes:
         lesion, name: its key, and as shown.
         node: in which its segment is.
-        changed_at: when its voxels changed last, see `lesions.voxels_changed_at`.
+        place: 4x4 from the node's own coordinates to world RAS mm.
+        fingerprint: of the outline, see `scene.masks.fingerprint`.
         voxel_mm: longest edge of the voxels of its volume.
         ijk_to_ras: 4x4 of its volume, world RAS mm.
         shells: of exactly this outline, if there are any.
         doubt: why it is not to be relied on, or empty.
+        unexplained: error of the model that has found it; None where nobody has measured that.
     """
 
     lesion: str
     name: str
     node: slicer.vtkMRMLSegmentationNode
-    changed_at: int
+    place: np.ndarray
+    fingerprint: str
     voxel_mm: float
     ijk_to_ras: np.ndarray
     shells: Shells | None
     doubt: str
+    unexplained: Unexplained | None
 
 
 def aims_of(
-    scene: slicer.vtkMRMLScene, session: Session, ledger: LesionLedger, second_looks: SecondLooks
+    scene: slicer.vtkMRMLScene,
+    session: Session,
+    ledger: LesionLedger,
+    second_looks: SecondLooks,
+    calibrations: Mapping[str, Calibration | None],
 ) -> dict[str, Aim]:
-    """What can be steered by now, by lesion."""
+    """What can be steered by now, by lesion.
+
+    Args:
+        calibrations: of the models that are known, by their hash.
+
+    Raises:
+        GeometryError: the outlines lie under a transform that is not linear.
+    """
     node = ledger.segmentation_node
     found = {lesion: entry.found for lesion, entry in ledger.entries.items() if entry.found} if node else {}
-    seeds, aims = seed_nodes(scene) if found else {}, {}
+    if not found:
+        return {}
+    seeds, place, aims = seed_nodes(scene), local_to_world(node), {}
     for lesion, outline in found.items():
         volume = outline.result.volume if outline.result else session.volume
-        is_known = second_looks.knows(outline)
-        doubt = second_looks.doubt_of(lesion) if is_known else ""
+        calibration = calibrations.get(outline.model_sha256)
         aims[lesion] = Aim(
             lesion,
             seeds[lesion].GetName(),
             node,
-            outline.changed_at,
+            place,
+            outline.fingerprint,
             float(volume.spacing_mm.max()),
             volume.ijk_to_ras,
-            second_looks.shells_of(lesion) if is_known else None,
-            _(OUT_OF_DATE) if lesion in ledger.stale else doubt,
+            second_looks.shells_of(lesion) if second_looks.knows(outline) else None,
+            _doubt_of(outline, lesion in ledger.stale),
+            calibration.unexplained if calibration else None,
         )
     return aims
+
+
+def _doubt_of(outline: Found, is_stale: bool) -> str:
+    if is_stale:
+        return _(OUT_OF_DATE)
+    return _(NOTHING_FOUND) if outline.volume_ml == 0 else outline.doubt

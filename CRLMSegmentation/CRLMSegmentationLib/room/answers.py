@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+import numpy as np
+
+from ..core.errors import CrlmError
 from ..core.i18n import tr as _
 from ..navigation.lesion_history import LesionHistory
 from ..navigation.refinement import Purpose
@@ -13,6 +17,10 @@ from .ledger import LesionLedger
 from .lesions import LesionState
 from .second_looks import SecondLooks
 
+logger = logging.getLogger(__name__)
+
+ANOTHER_LESION_MM = 5.0
+"""A seed farther outside of a lesion is not in it."""
 KNOWN_ANSWER = "known answer"
 """Name under which the pre-flight check asks; no lesion of the scene is called like this."""
 
@@ -55,13 +63,19 @@ class Answers:
         elif self._volume.node is None:
             gone = _("the volume was removed before the answer came; choose a volume and segment again")
             self.fail(lesion, gone)
-        elif not purpose.waits:
+        elif purpose is Purpose.ANSWER:
+            self._take_answer(result)
+        elif not self._is_of_what_is_shown(result):
+            logger.info("%s: %s, but its outline is another by now", lesion, purpose.value)
+            if not purpose.waits:
+                self._rest(lesion)
+        elif purpose is Purpose.GROWN:
             self._second_looks.take(result)
             self._show(result)
-        elif self._is_of_what_is_shown(result):
+        elif purpose is Purpose.REFINED:
+            self._refine(result)
+        else:
             self._second_looks.take(result)
-            if purpose is Purpose.REFINED:
-                self._refine(result)
 
     def take_failure(self, event: LesionFailed) -> None:
         """Of one lesion; that the engine has given up is not its matter."""
@@ -70,9 +84,7 @@ class Answers:
         elif event.purpose.waits:
             self._note(f"{event.lesion}, in the background: {event.reason}")
         elif event.reason == CANCELLED:
-            entry = self._ledger.entries.get(event.lesion)
-            if entry is not None:
-                entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
+            self._rest(event.lesion)
             self._note(f"{event.lesion}: cancelled")
         else:
             self.fail(event.lesion, event.reason)
@@ -80,31 +92,69 @@ class Answers:
     def fail(self, lesion: str, reason: str) -> None:
         """There is no outline of a lesion, or no newer one."""
         entry = self._ledger.entries.get(lesion)
+        is_known = entry is not None and entry.is_automatic and entry.last_reason == reason
         if entry is not None:
-            entry.state, entry.reason = LesionState.FAILED, reason
-        self._note(f"{lesion}: {reason}")
+            entry.state, entry.reason, entry.last_reason = LesionState.FAILED, reason, reason
+        if not is_known:  # what fails by itself, with each live volume, is logged once
+            self._note(f"{lesion}: {reason}")
+
+    def _rest(self, lesion: str) -> None:
+        """Nothing is being done for a lesion any more."""
+        entry = self._ledger.entries.get(lesion)
+        if entry is not None:
+            entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
+
+    def _take_answer(self, result: LesionResult) -> None:
+        """What somebody has clicked for replaces everything; what has come by itself no correction by hand."""
+        entry = self._ledger.entries.get(result.request.lesion)
+        if entry is not None and entry.is_automatic and entry.found and entry.found.corrected:
+            entry.state = LesionState.DONE
+            self._note(f"{result.request.lesion}: corrected by hand meanwhile, so it stays as it is")
+            return
+        self._second_looks.take(result)
+        self._show(result)
 
     def _show(self, result: LesionResult) -> None:
         lesion = result.request.lesion
-        found = self._ledger.show(result)
+        entry = self._ledger.entries.get(lesion)
+        is_clicked = result.request.purpose is Purpose.ANSWER and not (entry and entry.is_automatic)
+        try:
+            found = self._ledger.show(result, is_undoable=is_clicked)
+        except CrlmError as error:
+            self.fail(lesion, str(error))
+            return
         if found is not None:
-            self._history.add(lesion, result.mask, result.volume.identity, self._clock())
+            self._take_down(result)
             again = ", in a larger crop" if result.request.purpose is Purpose.GROWN else ""
             text = f"{lesion}: {found.volume_ml:.1f} ml in {found.seconds:.1f} s{again}, in {result.volume.identity}"
             self._note(text)
 
     def _refine(self, result: LesionResult) -> None:
-        lesion, change = result.request.lesion, self._second_looks.change_of(result.request.lesion)
+        lesion = result.request.lesion
         if result.mask.is_empty:
+            self._second_looks.forget(lesion)
             self._note(f"{lesion}: nothing is found when refined; the first outline stays, check it")
             return
+        self._second_looks.take(result)
         self._ledger.refine(result)
+        self._take_down(result)
+        self._note(f"{lesion}: {self._second_looks.change_of(lesion)}")
+
+    def _take_down(self, result: LesionResult) -> None:
+        """A seed that was moved out of the lesion means another one, which begins a history of its own."""
+        lesion, seen = result.request.lesion, self._history.of(result.request.lesion)
+        if seen:
+            away_mm = np.linalg.norm(np.array(result.request.seed_ras_mm) - seen[-1].centre_ras_mm)
+            if away_mm > max(seen[-1].diameters_mm) / 2 + ANOTHER_LESION_MM:
+                self._history.forget(lesion)
         self._history.add(lesion, result.mask, result.volume.identity, self._clock())
-        self._note(f"{lesion}: {change}")
 
     def _is_of_what_is_shown(self, result: LesionResult) -> bool:
-        """Whether the outline is still that of the network, of the same click and volume."""
+        """Whether the outline is still the one that was to be looked at again, of the same click and volume."""
         entry = self._ledger.entries.get(result.request.lesion)
-        if entry is None or entry.found is None or not self._second_looks.knows(entry.found):
+        found = entry.found if entry else None
+        if found is None or not self._second_looks.knows(found):
             return False
-        return self._second_looks.is_about(result)
+        if result.request.purpose.waits and result.request.lesion in self._ledger.stale:
+            return False
+        return found.result.requested_at_s == result.requested_at_s and found.result.volume is result.volume

@@ -44,6 +44,10 @@ class Following:
         self._asked_in.clear()
         self._arrivals.clear()
 
+    def forget(self, lesion: str) -> None:
+        """It is gone."""
+        self._asked_in.pop(lesion, None)
+
     def look(self) -> str | None:
         """Keep up what counts as being renewed, and return the lesion that is to be asked for now, if any."""
         renewed = {lesion for lesion, entry in self._ledger.entries.items() if self._is_renewed(lesion, entry)}
@@ -67,6 +71,8 @@ class Following:
             return False
         of = found.result.volume
         if of.device != volume.device or of.identity.is_same_image(volume.identity):
+            return False
+        if entry.state not in BUSY and not self._is_due(lesion, entry):
             return False
         return self._clock() - self._newer_since_s(of.identity) < GRACE_S
 

@@ -65,13 +65,18 @@ class LesionLedger:
         self._look_at_seeds()
         self._look_at_outlines()
 
-    def show(self, result: LesionResult) -> Found | None:
-        """Overlay an answer; returns None when its lesion has been removed meanwhile."""
+    def show(self, result: LesionResult, is_undoable: bool = True) -> Found | None:
+        """Overlay an answer; returns None when its lesion has been removed meanwhile.
+
+        Args:
+            is_undoable: somebody has asked for it. What comes by itself, once a second, is nothing to be undone.
+        """
         lesion = result.request.lesion
         seed_node = seed_nodes(self._scene).get(lesion)
         if seed_node is None:
             return None
-        self._remember()
+        if is_undoable:
+            self._remember()
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node))
         result = replace(result, timings_s={**result.timings_s, **timings_s})
         entry = self.entries.setdefault(lesion, LesionEntry())
@@ -84,9 +89,11 @@ class LesionLedger:
     def refine(self, result: LesionResult) -> None:
         """Put a better outline in the place of the one that is shown; undo goes back to before the first."""
         lesion = result.request.lesion
-        entry = self.entries[lesion]
+        entry, seed_node = self.entries[lesion], seed_nodes(self._scene).get(lesion)
+        if seed_node is None:
+            return
         before = entry.found
-        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_nodes(self._scene)[lesion]))
+        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node))
         result = replace(result, timings_s={**result.timings_s, "overlay": timings_s["overlay"]})
         entry.found = outline_of(node, lesion, result, before.seconds, before.volume_arrived_s)
         self._rename_segments()
@@ -176,7 +183,8 @@ class LesionLedger:
     def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: LesionEntry) -> None:
         before = entry.found
         after = outline_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
-        entry.found = replace(after, corrected=before.corrected or after.fingerprint != before.fingerprint)
+        corrected = before.corrected or after.fingerprint != before.fingerprint
+        entry.found = replace(after, corrected=corrected, doubt="" if corrected else before.doubt)
 
     def _rename_segments(self) -> None:
         node = self.segmentation_node

@@ -12,7 +12,7 @@ from ..core.i18n import tr as _
 from ..core.postprocessing import measure
 from ..scene.masks import fingerprint, mask_of_segment
 from ..scene.seeds import shown_colour
-from ..scene.segmentations import MODEL, MODEL_NAME
+from ..scene.segmentations import DOUBT, MODEL, MODEL_NAME
 from ..scene.staleness import tag_of
 from ..session import LesionResult
 
@@ -41,6 +41,7 @@ class Found:
         fingerprint: of the outline, see `scene.masks.fingerprint`.
         changed_at: modification time of the segment's voxels (VTK's counter) when the outline was measured.
         corrected: a user has changed the outline since.
+        doubt: why its border is not to be relied on, or empty; what a user has corrected is his.
         model_sha256, model_name: which model has found it; empty where that was not written down.
     """
 
@@ -54,6 +55,7 @@ class Found:
     corrected: bool = False
     model_sha256: str = ""
     model_name: str = ""
+    doubt: str = ""
 
 
 @dataclass(eq=False)
@@ -64,17 +66,20 @@ class LesionEntry:
         seed_ras_mm: where the seed was when last looked at.
         moved_at_s: when it was seen to move.
         is_asked: somebody has asked for the lesion at this seed, so it is not asked for by itself.
+        is_automatic: the room has asked last, and nobody who clicked.
     """
 
     seed_ras_mm: np.ndarray | None = None
     moved_at_s: float = 0.0
     state: LesionState = LesionState.UNPLACED
     reason: str = ""
+    last_reason: str = ""
     stage: str = ""
     done: int = 0
     total: int = 0
     asked_at_s: float = 0.0
     is_asked: bool = False
+    is_automatic: bool = False
     found: Found | None = None
 
     def has_moved_to(self, seed_ras_mm: np.ndarray | None) -> bool:
@@ -147,6 +152,7 @@ def outline_of(
         corrected,
         tag_of(segment, MODEL) or "",
         tag_of(segment, MODEL_NAME) or "",
+        "" if corrected else tag_of(segment, DOUBT) or "",
     )
 
 

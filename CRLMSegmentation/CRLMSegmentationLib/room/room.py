@@ -24,10 +24,11 @@ from ..igtl.link import Link, LinkState
 from ..inference.child_process import ChildProcess
 from ..inference.engine import Engine
 from ..inference.model_package import ModelPackage
+from ..navigation.confidence import Calibration
 from ..navigation.lesion_history import LesionHistory
 from ..replay.recorded_link import RecordedLink
 from ..scene.instruments import is_tracked, show_transform
-from ..scene.nodes import find_node, tip_of
+from ..scene.nodes import find_node, put_under, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
 from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import show_volume
@@ -48,6 +49,7 @@ from ..session import (
 from .aims import aims_of
 from .answers import KNOWN_ANSWER, Answers
 from .arrivals import Arrivals
+from .attempts import Attempts
 from .current_volume import CurrentVolume
 from .following import Following
 from .ledger import LesionLedger
@@ -80,7 +82,7 @@ class Room:
         volume, ledger: the volume that is segmented, and its lesions.
         auto_segment: segment by itself when a seed has been placed or moved.
         crop_size_mm: edge of the cube around a seed, where the model is shown one.
-        models: those that have been in use here, by their hash.
+        models, calibrations: those that have been in use here, and what is known of their errors, by their hash.
         arrivals: messages of the link.
         mirroring: average over mirrored copies.
         link_state, link_reason: of the source.
@@ -110,6 +112,8 @@ class Room:
         self.auto_segment, self.mirroring = True, False
         self.crop_size_mm = session.model.crop_size_mm
         self.models: dict[str, ModelPackage] = {}
+        self.calibrations: dict[str, Calibration | None] = {}
+        self._volume_link: Link | None = None
         self.link_state, self.link_reason = LinkState.CLOSED, ""
         self.ready: ModelReady | None = None
         self.readies: dict[str, ModelReady] = {}
@@ -127,6 +131,7 @@ class Room:
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
         self.session.use_link(link)
+        self.following.leave_volume()
         self.devices, self.arrivals = {}, Arrivals(self._clock)
         self.steering.forget_tools(is_live=not isinstance(link, RecordedLink))
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
@@ -153,6 +158,7 @@ class Room:
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
         """Answer with another model from now on; what is being segmented is given up, what was found stays."""
         self.ready, self.engine_problem = None, ""
+        self.second_looks.clear()
         self.session.use_model(engine, model)
         self._know_model()
         self.note(f"model {model.name} {model.version} {model.sha256[:8]} was chosen")
@@ -227,6 +233,11 @@ class Room:
         for lesion in wanted:
             self._ask_for(lesion, seeds[lesion])
 
+    def cancel(self) -> None:
+        """Give up what the network does and what it was to do; what was found stays."""
+        self.session.cancel()
+        self.second_looks.clear()
+
     def ask_known_answer(self, volume: Volume, seed_ras_mm: np.ndarray) -> None:
         """Segment in a volume that is not shown; the answer comes as `known_answer`.
 
@@ -246,29 +257,28 @@ class Room:
         return rows_of(self.ledger, self.second_looks, self.history)
 
     def tick(self, budget_s: float = 0.004) -> list[Event]:
-        """Do what is due; never blocks for long. Returns what the session has told."""
-        events = self.session.poll(budget_s)
+        """Do what is due; never blocks for long. Returns what the session has told.
+
+        Raises:
+            Exception: of the first step that failed, after all others have been done.
+        """
+        events, attempt = self.session.poll(budget_s), Attempts()
         newest: dict[str, TransformArrived] = {}
         for event in events:
             if isinstance(event, TransformArrived):
-                self.arrivals.note()
-                self.steering.take(event.message)
                 newest[event.message.device] = event
-            elif isinstance(event, PictureArrived):
-                self.arrivals.note()
-                self.devices.setdefault(event.device, "image")
-            else:
-                self._handle(event)
+            attempt(self._handle, event)
         self._look_at_link()
-        self._show_transforms(newest.values())
-        self._look_at_volume()
-        self.ledger.look()
-        self._look_at_crop_box()
+        attempt(self._show_transforms, newest.values())
+        attempt(self._look_at_volume)
+        attempt(self._look_at_lesions)
+        attempt(self._look_at_crop_box)
         if self.auto_segment:
-            self._segment_settled()
-        self._segment_again()
-        self.steering.look(aims_of(self.scene, self.session, self.ledger, self.second_looks))
-        self._look_at_children()
+            attempt(self._segment_settled)
+        attempt(self._segment_again)
+        attempt(self._steer)
+        attempt(self._look_at_children)
+        attempt.end()
         return events
 
     poll = tick
@@ -289,13 +299,19 @@ class Room:
     def _know_model(self) -> None:
         self.models[self.session.model.sha256] = self.session.model
         self.ledger.model_sha256 = self.session.model.sha256
-        self.steering.use_calibration(self.second_looks.calibration)
+        self.calibrations[self.session.model.sha256] = self.second_looks.calibration
 
     def _limited_note(self) -> LimitedLog:
         return LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, self._clock)
 
     def _handle(self, event: object) -> None:
-        if isinstance(event, VolumeArrived):
+        if isinstance(event, TransformArrived):
+            self.arrivals.note()
+            self.steering.take(event.message)
+        elif isinstance(event, PictureArrived):
+            self.arrivals.note()
+            self.devices.setdefault(event.device, "image")
+        elif isinstance(event, VolumeArrived):
             self._take_volume(event)
         elif isinstance(event, LinkChanged):
             self._note_link(logging.INFO, f"link {event.state.value} {event.reason}".rstrip())
@@ -317,6 +333,9 @@ class Room:
     def _take_volume(self, event: VolumeArrived) -> None:
         volume = event.volume
         node = show_volume(self.scene, volume, volume.device)
+        if node.GetParentTransformNode() is not None:
+            put_under(node, None)
+            self.note(f"'{volume.device}' was taken out of its transform: what comes over the link is in its place")
         self.arrivals.note()
         self.devices[volume.device] = "volume"
         self._note_volume(logging.INFO, f"volume {volume.identity} received in {event.receive_s:.2f} s")
@@ -325,6 +344,7 @@ class Room:
         if node is not self.volume.node:
             self._leave_volume()
         self.volume.take(node, volume)
+        self._volume_link = self.session.link
         self.following.note_volume(volume.identity)
         self.ledger.adopt()
         self.ledger.refresh_staleness()
@@ -345,6 +365,8 @@ class Room:
     def _leave_volume(self) -> None:
         self.ledger.leave_volume()
         self.following.leave_volume()
+        self.second_looks.clear()
+        self._volume_link = None
 
     def _look_at_link(self) -> None:
         """At each turn: the numbers in a reason, such as for how long nothing has come, change without an event."""
@@ -382,8 +404,23 @@ class Room:
         """What nobody has clicked: a lesion in a newer volume, or a second look."""
         lesion = self.following.look()
         if lesion is not None:
-            self._ask_for(lesion, self.ledger.entries[lesion].seed_ras_mm)
+            entry = self.ledger.entries[lesion]
+            self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
         self.second_looks.look(self.volume.arrived_s)
+
+    def _look_at_lesions(self) -> None:
+        before = set(self.ledger.entries)
+        self.ledger.look()
+        for lesion in before - set(self.ledger.entries):  # another may be called the same
+            self.session.drop(lesion)
+            for keeper in (self.second_looks, self.following, self.history, self.steering.approaches):
+                keeper.forget(lesion)
+
+    def _steer(self) -> None:
+        link = self.session.link
+        self.steering.is_of_other_source = link is not None and self._volume_link is not link
+        aims = aims_of(self.scene, self.session, self.ledger, self.second_looks, self.calibrations)
+        self.steering.look(aims)
 
     def _look_at_children(self) -> None:
         for child in self.children:
@@ -394,17 +431,28 @@ class Room:
             child.release()
             self.children.remove(child)
 
-    def _ask_for(self, lesion: str, seed_ras_mm: np.ndarray) -> None:
+    def _ask_for(self, lesion: str, seed_ras_mm: np.ndarray, automatic_mm: float | None = None) -> None:
+        """Ask for a lesion.
+
+        Args:
+            automatic_mm: nobody has clicked; at least so large a crop is needed.
+        """
         entry = self.ledger.entries.setdefault(lesion, LesionEntry())
-        entry.is_asked, entry.asked_at_s = True, self._clock()
+        entry.is_asked, entry.is_automatic, entry.asked_at_s = True, automatic_mm is not None, self._clock()
         entry.stage, entry.done, entry.total = "", 0, 0
+        size_mm = None if self.sees_whole_volume else max(self.crop_size_mm, automatic_mm or 0.0)
+        self.second_looks.forget(lesion)
+        if self.volume.identity is not None:
+            self.following.note_asked(lesion, self.volume.identity)
         try:
-            size_mm = None if self.sees_whole_volume else self.crop_size_mm
-            self.second_looks.forget(lesion)
-            if self.volume.identity is not None:
-                self.following.note_asked(lesion, self.volume.identity)
             is_quick = self.second_looks.enabled and not self.mirroring
             self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:
             self.answers.fail(lesion, str(error))
+
+
+def _sufficient_mm(entry: LesionEntry) -> float:
+    """The crop that was large enough last time; 0 where that is not known."""
+    request = entry.found.result.request if entry.found and entry.found.result else None
+    return (request.crop_size_mm if request else None) or 0.0

@@ -19,7 +19,7 @@ def _completed(row: LesionRow, ledger: LesionLedger, second_looks: SecondLooks, 
     lesion, entry = row.lesion, ledger.entries.get(row.lesion)
     if entry is None or entry.found is None:
         return row
-    row = replace(row, is_renewing=lesion in ledger.renewed)
+    row = replace(row, is_renewing=lesion in ledger.renewed, doubt=entry.found.doubt)
     seen = history.of(lesion)
     if seen and not entry.found.corrected:
         row = replace(row, shift_mm=seen[-1].shift_mm, change=seen[-1].change)
@@ -27,7 +27,6 @@ def _completed(row: LesionRow, ledger: LesionLedger, second_looks: SecondLooks, 
         return row
     return replace(
         row,
-        doubt=second_looks.doubt_of(lesion),
         refined=str(second_looks.change_of(lesion) or ""),
         confidence=second_looks.confidence_of(lesion),
     )

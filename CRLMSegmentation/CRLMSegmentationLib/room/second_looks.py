@@ -42,11 +42,11 @@ class SecondLooks:
         return bool(self._due) or self._session.looks_again
 
     def take(self, result: LesionResult) -> None:
-        """Take an answer, whatever it was asked for."""
+        """Take an answer, whatever it was asked for; one that looks again only while `knows` its outline."""
         request = result.request
-        self._refinement.repeat = self.enabled
-        self._refinement.can_refine = self.enabled and not request.mirroring
-        self._about[request.lesion] = result
+        self._refinement.repeat = self._refinement.can_refine = self.enabled
+        if request.purpose is not Purpose.REPEATED:
+            self._about[request.lesion] = result
         for ask in self._refinement.take(ask_of(request), result.mask):
             if ask.purpose is Purpose.GROWN:
                 self._session.look_again(ask, result)
@@ -55,28 +55,29 @@ class SecondLooks:
 
     def look(self, volume_arrived_s: float | None) -> None:
         """Hand on what is due once the volume is at rest. Call it at each turn."""
+        if not self.enabled:
+            self.clear()
         if self._due and volume_arrived_s is not None and self._clock() - volume_arrived_s >= QUIET_S:
             for ask, result in self._due:
                 self._session.look_again(ask, result)
             self._due.clear()
 
-    def is_about(self, result: LesionResult | None) -> bool:
-        """Whether what is known of its lesion came of the same click as an answer."""
-        about = None if result is None else self._about.get(result.request.lesion)
-        return about is not None and about.requested_at_s == result.requested_at_s and about.volume is result.volume
-
     def knows(self, found: Found) -> bool:
-        """Whether an outline is still that which the network was asked to look at again."""
-        return not found.corrected and self.is_about(found.result)
+        """Whether an outline is exactly that which the network was asked to look at again."""
+        if found.result is None or found.corrected:
+            return False
+        about = self._about.get(found.result.request.lesion)
+        return about is not None and about.mask is found.result.mask
+
+    def clear(self) -> None:
+        """Nothing more is asked for by itself; what is known stays."""
+        self._due.clear()
 
     def forget(self, lesion: str) -> None:
-        """It is being asked for anew."""
+        """It is being asked for anew, or is gone."""
         self._refinement.forget(lesion)
+        self._about.pop(lesion, None)
         self._due = deque((ask, result) for ask, result in self._due if ask.lesion != lesion)
-
-    def doubt_of(self, lesion: str) -> str:
-        """Why the border of a lesion is not to be relied on, or nothing."""
-        return self._refinement.doubt_of(lesion)
 
     def change_of(self, lesion: str) -> Change | None:
         """What refining has changed; None before it has been done."""

@@ -13,11 +13,10 @@ import vtk
 
 from ..igtl.messages import TransformMessage
 from ..navigation.approaches import Approaches
-from ..navigation.confidence import Calibration
 from ..navigation.instruments import Kind
-from ..navigation.interval import Unexplained
 from ..navigation.margins import DEFAULT_MARGINS_MM
-from ..navigation.navigator import InstrumentState, Navigator, Situation, Target
+from ..navigation.measuring import Target
+from ..navigation.navigator import InstrumentState, Navigator, Situation
 from ..scene.guidance import CLEAR_COLOUR, hide_distance, margin_colour, show_distance
 from ..scene.tools import remove_tools_except, show_tool
 from .targets import Aim, Targets
@@ -35,17 +34,21 @@ class Steering:
         situation: how things stand.
         navigator: measures.
         approaches: how near instruments have come so far.
-        is_calibrated: intervals hold the error of the model as well; otherwise only those of tracker and voxels.
+        is_calibrated: intervals hold the errors of the models as well; otherwise only those of tracker and voxels.
+        is_of_other_source: the volume did not come with the poses, so that they may not belong together.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float]) -> None:
         self._scene, self._clock = scene, clock
-        self.navigator, self.is_calibrated = Navigator(), False
+        self.navigator = Navigator()
+        self.is_calibrated = self.is_of_other_source = False
         self.situation = Situation((), "")
         self._targets = Targets(scene, DEFAULT_MARGINS_MM)
         self.approaches = Approaches()
         self._is_due, self._looked_at_s, self._sent_s = True, -np.inf, 0.0
         self._frames: frozenset[str] = frozenset()
+        remove_tools_except(scene, ())  # of a scene that has been opened
+        hide_distance(scene)
 
     @property
     def margins_mm(self) -> tuple[float, ...]:
@@ -88,11 +91,6 @@ class Steering:
         """The margins that have been made of a lesion, by their width in mm, RAS mm."""
         return self._targets.margin_surfaces_of(lesion)
 
-    def use_calibration(self, calibration: Calibration | None) -> None:
-        """Take the errors of the model in use; None where nobody has measured them."""
-        self.is_calibrated = calibration is not None
-        self.navigator.unexplained = calibration.unexplained if calibration else Unexplained()
-
     @property
     def narrowest_margin_mm(self) -> float | None:
         """The narrowest margin of any lesion that the tip of a trusted instrument is in; None outside of all."""
@@ -115,13 +113,14 @@ class Steering:
         Args:
             is_live: see `Navigator`.
         """
-        margins_mm, unexplained = self.margins_mm, self.navigator.unexplained
-        self.navigator = Navigator(unexplained=unexplained, is_live=is_live)
+        margins_mm = self.margins_mm
+        self.navigator = Navigator(is_live=is_live)
         self.navigator.margins_mm = margins_mm
         self.navigator.aim_at(self.targets)
         self.situation, self.approaches = Situation((), ""), Approaches()
         self._frames, self._is_due, self._sent_s = frozenset(), True, 0.0
-        remove_tools_except(self._scene, set())
+        remove_tools_except(self._scene, ())
+        hide_distance(self._scene)
 
     def take(self, message: TransformMessage) -> None:
         """Take in a transform that has just come."""
@@ -130,6 +129,7 @@ class Steering:
 
     def look(self, aims: Mapping[str, Aim]) -> None:
         """Bring outlines, tools and distances in step; call it at each turn."""
+        self.is_calibrated = all(aim.unexplained is not None for aim in aims.values())
         if self._targets.look(aims):
             self.navigator.aim_at(self.targets)
             self._is_due = True

@@ -17,6 +17,7 @@ from ..navigation.navigator import InstrumentState, Reading, Situation
 from ..scene.guidance import CLEAR_COLOUR, margin_colour
 from .colours import AMBER, GREEN, dot
 from .room import Room
+from .steering import Steering
 
 Colour = tuple[float, float, float]
 WITHHELD = "–"
@@ -84,7 +85,7 @@ def distance_of(room: Room | None) -> Distance:
         number_text(reading.interval.distance_mm),
         interval_text(reading.interval),
         _words(state, reading, steering.narrowest_margin_mm),
-        "; ".join(_lesion_doubt(other) for other in _doubtful(situation)),
+        "; ".join([*_reservations(steering), *(_lesion_doubt(other) for other in _doubtful(situation))]),
         colour_of(steering.narrowest_margin_mm, steering.margins_mm),
     )
 
@@ -168,6 +169,16 @@ def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) ->
     if margin_mm is None:
         return _("{instrument} to {lesion}").format(**names)
     return _("{instrument} to {lesion}, within {margin:g} mm").format(**names, margin=margin_mm)
+
+
+def _reservations(steering: Steering) -> list[str]:
+    """What must be known of any number."""
+    said = []
+    if steering.is_of_other_source:
+        said.append(_("the volume did not come with these tools: do they belong together?"))
+    if not steering.is_calibrated:
+        said.append(_("the interval lacks the model's own error, which was never measured"))
+    return said
 
 
 def _instrument_doubt(state: InstrumentState) -> str:

@@ -4,36 +4,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import slicer
 import vtk
 
 from ..core.errors import CrlmError
+from ..navigation.interval import UNMEASURED
 from ..navigation.margins import MARGIN_LIMITS_MM, margin_steps
-from ..navigation.navigator import Target
+from ..navigation.measuring import Target
 from ..navigation.stability import Shells
-from ..navigation.surfaces import surface_of_mask
-from ..scene.guidance import INNER, OUTER, remove_guidance_except, show_margins, show_shells
-from ..scene.segmentations import lesion_surface
+from ..navigation.surfaces import measured_surface
+from ..scene.guidance import INNER, OUTER, grey_margins, remove_guidance_except, show_margins, show_shells
+from ..scene.masks import mask_of_segment
 from .aims import Aim
 
 BUDGET_S = 0.004
 """Of a turn, for margins and shells; the outline itself is never late."""
+GRACE_S = 1.0
+"""So long margins may lie around the outline before, lest they flicker with each volume of a live stream."""
 
 
 @dataclass(eq=False)
 class _Kept:
-    """What was made of one outline."""
+    """What was made of one outline.
 
-    changed_at: int
-    target: Target | None
+    Attributes:
+        place: of its node when the surface was made.
+        has_moved: its node has been moved since it was found, so that the shells no longer lie around it.
+        shown_of: the surface around which the margins lie that are drawn.
+    """
+
+    fingerprint: str
+    place: np.ndarray
+    target: Target
+    has_moved: bool = False
     shells: Shells | None = None
-    shell_surfaces: dict[str, vtk.vtkPolyData] | None = None
+    shell_surfaces: dict[str, vtk.vtkPolyData] = field(default_factory=dict)
     margins: dict[float, vtk.vtkPolyData] | None = None
     work: Iterator[None] | None = None
     shown: tuple = ()
+    shown_of: vtk.vtkPolyData | None = None
+    made_at_s: float = field(default_factory=time.perf_counter)
 
 
 class Targets:
@@ -52,7 +65,7 @@ class Targets:
 
     @property
     def targets(self) -> dict[str, Target]:
-        return {lesion: kept.target for lesion, kept in self._kept.items() if kept.target is not None}
+        return {lesion: kept.target for lesion, kept in self._kept.items()}
 
     @property
     def is_at_work(self) -> bool:
@@ -85,17 +98,17 @@ class Targets:
 
     def _look_at(self, lesion: str, aim: Aim) -> bool:
         kept = self._kept.get(lesion)
-        if kept is None or kept.changed_at != aim.changed_at:
+        if kept is None or kept.fingerprint != aim.fingerprint or not np.array_equal(kept.place, aim.place):
             self._kept[lesion] = self._made(aim, kept)
             return True
-        if kept.target is None:
-            return False
+        shells = None if kept.has_moved else aim.shells
         has_other_margins = kept.work is None and set(kept.margins or {}) != set(self._wanted_mm)
-        if kept.shells is not aim.shells or has_other_margins:
-            kept.shells, kept.work = aim.shells, self._steps(kept, aim)
-        if (kept.target.name, kept.target.doubt) == (aim.name, aim.doubt):
+        if kept.shells is not shells or has_other_margins:
+            kept.shells, kept.work = shells, self._steps(kept, aim)
+        target = kept.target
+        if (target.name, target.doubt, target.unexplained) == (aim.name, aim.doubt, aim.unexplained or UNMEASURED):
             return False
-        kept.target = _renamed(kept.target, aim)
+        kept.target = replace(target, name=aim.name, doubt=aim.doubt, unexplained=aim.unexplained or UNMEASURED)
         return True
 
     @property
@@ -105,24 +118,29 @@ class Targets:
 
     def _made(self, aim: Aim, before: _Kept | None) -> _Kept:
         """The margins of the outline before stay until those of this one have been made."""
-        surface = lesion_surface(aim.node, aim.lesion)
-        if not surface.GetNumberOfPolys():
-            return _Kept(aim.changed_at, None)
-        kept = _Kept(aim.changed_at, Target(aim.name, surface, aim.voxel_mm, doubt=aim.doubt), aim.shells)
-        kept.shown = before.shown if before else ()
+        mask, ijk_to_local = mask_of_segment(aim.node, aim.lesion)
+        surface = measured_surface(mask, aim.place @ ijk_to_local) if mask.any() else None
+        unexplained = aim.unexplained or UNMEASURED
+        target = Target(aim.name, surface, aim.voxel_mm, doubt=aim.doubt, unexplained=unexplained)
+        kept = _Kept(aim.fingerprint, aim.place, target)
+        if before is not None:
+            is_same = before.fingerprint == aim.fingerprint
+            kept.has_moved = is_same and (before.has_moved or not np.array_equal(before.place, aim.place))
+            kept.shown, kept.shown_of = before.shown, before.shown_of
+        kept.shells = None if kept.has_moved else aim.shells
         kept.work = self._steps(kept, aim)
         return kept
 
     def _steps(self, kept: _Kept, aim: Aim) -> Iterator[None]:
         """Shells first, since distances hang on them; then the margins."""
         shells = {}
-        for which, part in ((INNER, aim.shells.inner), (OUTER, aim.shells.outer)) if aim.shells else ():
+        for which, part in ((INNER, kept.shells.inner), (OUTER, kept.shells.outer)) if kept.shells else ():
             if part.any():
-                shells[which] = _shell_surface(part, aim)
+                shells[which] = _shell_surface(part, kept.shells.offset_kji, aim.ijk_to_ras)
             yield
         kept.shell_surfaces = shells
         margins = {}
-        for width_mm in self._wanted_mm:
+        for width_mm in self._wanted_mm if kept.target.surface is not None else ():
             margins[width_mm] = yield from margin_steps(kept.target.surface, width_mm)
         kept.margins = margins
 
@@ -140,41 +158,35 @@ class Targets:
     def _take_shells(self, lesion: str) -> bool:
         """Put shells that have been made meanwhile into the target."""
         kept = self._kept[lesion]
-        made = kept.shell_surfaces or {}
-        if kept.target is None or (kept.target.inner, kept.target.outer) == (made.get(INNER), made.get(OUTER)):
+        inner, outer = kept.shell_surfaces.get(INNER), kept.shell_surfaces.get(OUTER)
+        if (kept.target.inner, kept.target.outer) == (inner, outer):
             return False
-        kept.target = Target(
-            kept.target.name,
-            kept.target.surface,
-            kept.target.voxel_mm,
-            outer=made.get(OUTER),
-            inner=made.get(INNER),
-            doubt=kept.target.doubt,
-        )
+        kept.target = replace(kept.target, inner=inner, outer=outer)
         return True
 
     def _show(self, lesion: str, aim: Aim) -> None:
-        """Draw what has been made; what has not yet is left as it was."""
+        """Draw what has been made; what lies around an outline that is gone is grey before long."""
         kept = self._kept[lesion]
-        if kept.target is None:
-            margins, shells = {}, {}
-        elif kept.work is not None or kept.margins is None:
+        if kept.work is not None or kept.margins is None:
+            self._show_unsafe(lesion, kept)
             return
-        else:
-            margins = {width: kept.margins[width] for width in self._wanted_mm if width in kept.margins}
-            shells = (kept.shell_surfaces or {}) if self.shows_shells else {}
+        margins = {width: kept.margins[width] for width in self._wanted_mm if width in kept.margins}
+        shells = kept.shell_surfaces if self.shows_shells else {}
         shown = (not aim.doubt, *map(id, margins.values()), *map(id, shells.values()), *margins)
         if shown != kept.shown:
-            kept.shown = shown
+            kept.shown, kept.shown_of = shown, kept.target.surface
             show_margins(self._scene, lesion, margins, is_safe=not aim.doubt)
             show_shells(self._scene, lesion, shells)
 
+    def _show_unsafe(self, lesion: str, kept: _Kept) -> None:
+        is_late = time.perf_counter() - kept.made_at_s > GRACE_S
+        if is_late and kept.shown and kept.shown_of is not kept.target.surface:
+            kept.shown = ()
+            grey_margins(self._scene, lesion)
+            show_shells(self._scene, lesion, {})
 
-def _renamed(target: Target, aim: Aim) -> Target:
-    return Target(aim.name, target.surface, target.voxel_mm, target.outer, target.inner, aim.doubt)
 
-
-def _shell_surface(part: np.ndarray, aim: Aim) -> vtk.vtkPolyData:
-    ijk_to_ras = aim.ijk_to_ras.copy()
-    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array(aim.shells.offset_kji[::-1], float)
-    return surface_of_mask(part, ijk_to_ras)
+def _shell_surface(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
+    ijk_to_ras = ijk_to_ras.copy()
+    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array(offset_kji[::-1], float)
+    return measured_surface(part, ijk_to_ras)

@@ -76,6 +76,13 @@ def show_margins(
     return nodes
 
 
+def grey_margins(scene: slicer.vtkMRMLScene, lesion: str) -> None:
+    """The margins of a lesion lie around an outline that is gone."""
+    for node in margins_of(scene, lesion):
+        if node.GetDisplayNode() is not None:
+            node.GetDisplayNode().SetColor(*UNSAFE_COLOUR)
+
+
 def margins_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
     """The margins of a lesion that are in the scene."""
     return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(MARGIN_OF) == lesion]

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import slicer
 
+from ..navigation.refinement import doubt_of
 from ..session import LesionResult
 from .nodes import local_to_world
 from .seeds import LESION_COLOURS
@@ -38,6 +39,7 @@ def overlay(
         needs_review=bool(result.mask.warnings),
         offset_kji=result.mask.offset_kji,
         shape=result.mask.shape,
+        doubt=doubt_of(result.mask),
     )
     node = show_lesions(scene, volume_node, [lesion])
     done_s = time.monotonic()

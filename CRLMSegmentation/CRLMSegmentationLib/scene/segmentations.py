@@ -41,6 +41,8 @@ LIVER_METASTASIS = (
 
 MODEL, MODEL_NAME = PREFIX + "ModelSha256", PREFIX + "ModelName"
 """Tags: which model has found the lesion."""
+DOUBT = PREFIX + "Doubt"
+"""Tag: why the border of the outline is not to be relied on; empty where it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,7 @@ class ShownLesion:
         needs_review: whether there are warnings; the segment is then flagged.
         offset_kji: index in the volume of the first voxel of the mask.
         shape: of the volume, (K, J, I); None where the mask is as large.
+        doubt: why its border is not to be relied on, or empty.
     """
 
     name: str
@@ -72,6 +75,7 @@ class ShownLesion:
     shape: tuple[int, int, int] | None = None
     terminology: str = LIVER_METASTASIS
     model_name: str = ""
+    doubt: str = ""
 
 
 def show_lesions(
@@ -215,5 +219,6 @@ def _describe(segment: slicer.vtkSegment, lesion: ShownLesion) -> None:
     segment.SetTag(SEED, " ".join(f"{x:.3f}" for x in lesion.seed_ras_mm))
     segment.SetTag(MODEL, lesion.model_sha256)
     segment.SetTag(MODEL_NAME, lesion.model_name)
+    segment.SetTag(DOUBT, lesion.doubt)
     look_fresh(segment)
     segment.SetColor(*lesion.colour)

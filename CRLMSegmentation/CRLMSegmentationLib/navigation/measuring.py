@@ -1,0 +1,128 @@
+"""Lesions to measure to, and how far a point is from them, as an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import vtk
+
+from ..core.errors import CrlmError
+from .guards import TRUSTED
+from .interval import UNMEASURED, Interval, TrackingError, Unexplained, interval_of
+from .surfaces import Nearest, SurfaceDistance
+
+NO_SURFACE = "there is no outline to measure to"
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A lesion to measure to.
+
+    Attributes:
+        name: as shown.
+        surface: closed, RAS mm in the Reference frame; None where there is none, `doubt` says why.
+        voxel_mm: longest edge of the voxels of its volume.
+        outer, inner: stability shells, closed. There are none without the outer one; the inner one is None or without
+            a triangle where no place was always called tumour.
+        doubt: why its surface is not to be relied on, such as an outline that was cut off; empty otherwise.
+        unexplained: error of the model that has found it.
+    """
+
+    name: str
+    surface: vtk.vtkPolyData | None
+    voxel_mm: float
+    outer: vtk.vtkPolyData | None = None
+    inner: vtk.vtkPolyData | None = None
+    doubt: str = TRUSTED
+    unexplained: Unexplained = UNMEASURED
+
+    @property
+    def has_shells(self) -> bool:
+        return self.outer is not None
+
+    @property
+    def doubt_anyway(self) -> str:
+        """The doubt, also where nobody said why there is no surface."""
+        return self.doubt or (NO_SURFACE if self.surface is None else TRUSTED)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A target with what measures to it.
+
+    Attributes:
+        surface: None where there is nothing to measure to, or where that cannot be done.
+        doubt: the target's, or why it cannot be measured to.
+        depth_mm: from the outline to its middle, about.
+    """
+
+    target: Target
+    surface: SurfaceDistance | None = None
+    outer: SurfaceDistance | None = None
+    inner: SurfaceDistance | None = None
+    doubt: str = TRUSTED
+    depth_mm: float = 0.0
+
+    def known(self, surface: vtk.vtkPolyData) -> SurfaceDistance | None:
+        """What measures to a surface already."""
+        target = self.target
+        pairs = ((target.surface, self.surface), (target.outer, self.outer), (target.inner, self.inner))
+        return next((made for part, made in pairs if part is surface), None)
+
+    def interval(self, nearest: Nearest, tip_ras_mm: np.ndarray, tracking: TrackingError) -> Interval:
+        """What the distance of a tip may be, see `interval`; of a target that can be measured to.
+
+        Where no place was always called tumour, the border may lie as deep as the middle of the outline.
+        """
+        unexplained = self.target.unexplained
+        distance_mm = to_outer_mm = to_inner_mm = nearest.distance_mm
+        if self.outer is not None:
+            to_outer_mm = self.outer.nearest(tip_ras_mm).distance_mm
+            to_inner_mm = distance_mm + self.depth_mm
+        if self.inner is not None:
+            to_inner_mm = self.inner.nearest(tip_ras_mm).distance_mm
+        return interval_of(
+            distance_mm,
+            to_outer_mm,
+            to_inner_mm,
+            float(np.linalg.norm(tip_ras_mm)),
+            self.target.voxel_mm,
+            tracking,
+            unexplained.with_shells_mm if self.outer is not None else unexplained.alone_mm,
+        )
+
+
+def measure_to(targets: Mapping[str, Target], before: Mapping[str, Measured]) -> dict[str, Measured]:
+    """Prepare targets, by lesion; surfaces that are measured to already are not prepared again.
+
+    One that cannot be measured to says so by its doubt, and leaves the others alone.
+    """
+    return {lesion: _prepared(target, before.get(lesion)) for lesion, target in targets.items()}
+
+
+def _prepared(target: Target, before: Measured | None) -> Measured:
+    if before is not None and before.target is target:
+        return before
+    made = Measured(target, doubt=target.doubt_anyway)
+    if target.surface is None:
+        return made
+    inner = target.inner if target.inner is not None and target.inner.GetNumberOfPolys() else None
+    try:
+        surface, outer, inner = (_distance_to(part, before) for part in (target.surface, target.outer, inner))
+    except CrlmError as error:
+        return replace(made, doubt=str(error))
+    return replace(made, surface=surface, outer=outer, inner=inner, depth_mm=_depth_mm(target.surface))
+
+
+def _distance_to(surface: vtk.vtkPolyData | None, before: Measured | None) -> SurfaceDistance | None:
+    if surface is None:
+        return None
+    return (before.known(surface) if before else None) or SurfaceDistance(surface)
+
+
+def _depth_mm(surface: vtk.vtkPolyData) -> float:
+    """Half of the smallest extent, for the radius of the largest ball within."""
+    low_high_mm = np.reshape(surface.GetBounds(), (3, 2))
+    return float(np.ptp(low_high_mm, axis=1).min()) / 2

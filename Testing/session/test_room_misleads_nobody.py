@@ -1,0 +1,374 @@
+"""What looks current must be current: outlines, doubts, distances and histories after everything that users do.
+
+The engine, the link and the clock are stubs; the scene and its surfaces are real.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import slicer
+from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
+from CRLMSegmentationLib.navigation.refinement import CUT_OFF
+from CRLMSegmentationLib.room.aims import NOTHING_FOUND, OUT_OF_DATE
+from CRLMSegmentationLib.room.following import GRACE_S
+from CRLMSegmentationLib.room.lesions import LesionState
+from CRLMSegmentationLib.room.second_looks import QUIET_S
+from CRLMSegmentationLib.scene.guidance import UNSAFE_COLOUR, margins_of
+from CRLMSegmentationLib.scene.masks import mask_of_segment
+from CRLMSegmentationLib.scene.nodes import find_node, nodes_of_class
+from CRLMSegmentationLib.scene.seeds import seed_nodes
+from CRLMSegmentationLib.scene.tools import MODEL
+from CRLMSegmentationLib.scene.volumes import show_volume
+from room_helpers import SEED, StubLink, paint
+from steering_helpers import Tracker, at, draw_all, finish, finish_all, send_volume, turns, with_lesion
+
+
+@pytest.fixture
+def tracker(room, link, engine, clock, tiny_volume):
+    with_lesion(room, link, engine, tiny_volume)
+    return Tracker(room, link, clock)
+
+
+@pytest.fixture
+def cut_off(room, link, engine, clock, tiny_volume):
+    """A tracker beside a long tumour that a crop of 20 mm has cut off; the larger crop has not answered yet."""
+    room.crop_size_mm = 20.0
+    array = np.where(tiny_volume.array < 80, tiny_volume.array, np.uint8(120))
+    array[14:27, 14:27, 4:37] = 40
+    with_lesion(room, link, engine, replace(tiny_volume, array=array))
+    return Tracker(room, link, clock)
+
+
+def row(room):
+    return room.rows()[0]
+
+
+def distance_mm(tracker, x=40.0):
+    nearest = tracker.send(StylusToReference=at(x)).nearest
+    return None if nearest is None else nearest[1].interval.distance_mm
+
+
+def empty_of(volume):
+    return replace(volume, array=np.full_like(volume.array, 120))
+
+
+# ---- the doubt belongs to the outline
+
+
+def test_outline_that_was_cut_off_stays_in_doubt_when_it_is_asked_for_again_and_cancelled(cut_off, room):
+    assert distance_mm(cut_off) is None
+    room.segment()
+    assert row(room).doubt == CUT_OFF
+    assert distance_mm(cut_off) is None
+    room.cancel()
+    turns(room)
+    assert distance_mm(cut_off) is None
+
+
+def test_outline_that_was_cut_off_is_in_doubt_again_after_undo(cut_off, room, engine):
+    room.segment()
+    finish(room, engine)
+    room.ledger.undo()
+    room.tick()
+    assert row(room).doubt == CUT_OFF
+    assert distance_mm(cut_off) is None
+
+
+def test_outline_that_was_cut_off_is_in_doubt_when_its_volume_is_chosen_again(cut_off, room, engine, tiny_volume):
+    node = room.volume.node
+    room.use_node(show_volume(room.scene, empty_of(tiny_volume), "other"))
+    turns(room)
+    room.use_node(node)
+    turns(room)
+    assert row(room).doubt == CUT_OFF
+
+
+def test_larger_crop_that_fails_leaves_the_outline_in_doubt(cut_off, room, engine):
+    turns(room)
+    engine.fail("no memory")
+    turns(room)
+    assert row(room).doubt == CUT_OFF
+    assert distance_mm(cut_off) is None
+
+
+# ---- an outline is only replaced by an answer to it
+
+
+def test_larger_crop_does_not_overwrite_a_correction_by_hand(cut_off, room, engine):
+    turns(room)
+    paint(room, "Tumour 1", np.s_[18:23, 18:23, 20:35])
+    room.tick()
+    volume_ml = row(room).volume_ml
+    engine.finish()
+    turns(room)
+    assert row(room).volume_ml == volume_ml
+    assert row(room).state is LesionState.DONE
+
+
+def test_renewal_under_way_does_not_overwrite_a_correction_by_hand(tracker, room, link, engine, tiny_volume):
+    room.following.enabled = True
+    send_volume(room, link, tiny_volume, 1)
+    paint(room, "Tumour 1", np.s_[18:23, 18:23, 20:35])
+    room.tick()
+    volume_ml = row(room).volume_ml
+    engine.finish()
+    turns(room)
+    assert row(room).volume_ml == volume_ml
+    assert not row(room).is_current
+
+
+def test_lesions_keep_their_outlines_when_another_is_answered_on_another_grid(room, link, engine, tiny_volume):
+    with_lesion(room, link, engine, tiny_volume)
+    room.add_seed((19.0, 20.0, 20.0))
+    room.tick()
+    room.segment(["Tumour 2"])
+    finish(room, engine)
+    before, _ = mask_of_segment(room.ledger.segmentation_node, "Tumour 2")
+    moved = np.eye(4)
+    moved[:3, 3] = 0.37, -0.41, 0.22
+    send_volume(room, link, replace(tiny_volume, ijk_to_ras=moved), 1)
+    room.segment(["Tumour 1"])
+    finish(room, engine)
+    turns(room)
+    after, _ = mask_of_segment(room.ledger.segmentation_node, "Tumour 2")
+    assert np.array_equal(before, after)
+    assert not room.ledger.entries["Tumour 2"].found.corrected
+
+
+# ---- where it stands
+
+
+def test_outline_that_is_moved_with_its_transform_is_measured_to_where_it_stands(
+    room, link, engine, clock, tiny_volume
+):
+    place = room.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "place")
+    room.use_node(show_volume(room.scene, tiny_volume, "loaded", place))
+    room.add_seed(SEED)
+    room.tick()
+    room.segment()
+    finish(room, engine)
+    tracker = Tracker(room, link, clock)
+    assert distance_mm(tracker) == pytest.approx(12, abs=0.6)
+    matrix = slicer.vtkMRMLLinearTransformNode().GetMatrixTransformToParent()
+    matrix.SetElement(0, 3, 10.0)
+    place.SetMatrixTransformToParent(matrix)
+    assert distance_mm(tracker) == pytest.approx(2, abs=0.6)
+
+
+def test_live_volume_is_taken_out_of_a_transform(tracker, room, link, tiny_volume):
+    place = room.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "place")
+    room.volume.node.SetAndObserveTransformNodeID(place.GetID())
+    send_volume(room, link, tiny_volume, 1)
+    assert room.volume.node.GetParentTransformNode() is None
+    assert "taken out of its transform" in "\n".join(room.log)
+
+
+def test_outline_is_measured_to_whatever_its_display_is_like(tracker, room):
+    room.ledger.segmentation_node.GetSegmentation().GetSegment("Tumour 1").RemoveRepresentation("Closed surface")
+    room.ledger.segmentation_node.GetDisplayNode().SetVisibility3D(False)
+    assert distance_mm(tracker) == pytest.approx(12, abs=0.6)
+
+
+# ---- nothing drops out in silence
+
+
+def test_lesion_at_which_nothing_is_found_any_more_is_told(tracker, room, link, engine, tiny_volume):
+    room.following.enabled = True
+    send_volume(room, link, empty_of(tiny_volume), 1)
+    finish(room, engine)
+    situation = tracker.send(StylusToReference=at(40.0))
+    assert [reading.doubt for reading in situation.instruments[0].readings] == [NOTHING_FOUND]
+    assert margins_of(room.scene, "Tumour 1") == []
+
+
+def test_one_step_that_fails_does_not_freeze_the_tools(tracker, room, link, clock, monkeypatch):
+    monkeypatch.setattr(room.ledger, "look", lambda: 1 / 0)
+    link.inbox = [TransformMessage("StylusToReference", 1_700_000_000.0, at(29.0))]
+    clock.now_s += 0.05
+    with pytest.raises(ZeroDivisionError):
+        room.tick()
+    assert room.steering.situation.nearest[1].interval.distance_mm == pytest.approx(1, abs=0.6)
+
+
+def test_one_message_that_fails_does_not_keep_back_the_next(tracker, room, link, tiny_volume, monkeypatch):
+    monkeypatch.setattr(room, "_note_volume", lambda *_: 1 / 0)
+    link.inbox = [
+        image_of(replace(tiny_volume, timestamp_s=101.0)),
+        TransformMessage("ProbeToReference", 0.0, at(50.0)),
+    ]
+    with pytest.raises(ZeroDivisionError):
+        room.tick()
+    assert "Probe" in {state.instrument.frame for state in room.steering.situation.instruments}
+
+
+def test_scale_of_a_calibration_is_shown_like_any_transform(tracker, room):
+    tracker.send(ImageToProbe=np.diag([0.005, 0.005, 0.005, 1.0]), StylusToReference=at(40.0))
+    assert find_node(room.scene, "vtkMRMLLinearTransformNode", "ImageToProbe") is not None
+
+
+@pytest.mark.parametrize("key", ["Tool Stylus", "Distance", "Tumour 1 +5 mm"])
+def test_display_that_a_user_has_deleted_is_made_again(tracker, room, key):
+    draw_all(room)
+    tracker.send(StylusToReference=at(40.0))
+    room.scene.RemoveNode(find_node(room.scene, MODEL, key).GetDisplayNode())
+    room.steering.margins_mm = (5.0, 8.0)
+    draw_all(room)
+    tracker.send(StylusToReference="MISSING")
+    tracker.send(StylusToReference=at(35.0))
+    assert find_node(room.scene, MODEL, key).GetDisplayNode() is not None
+
+
+# ---- other sources, other models
+
+
+def test_outline_of_another_source_is_told(tracker, room, clock):
+    assert distance_mm(tracker)
+    assert not room.steering.is_of_other_source
+    other = StubLink()
+    room.use_link(other)
+    Tracker(room, other, clock).send(StylusToReference=at(40.0))
+    assert room.steering.is_of_other_source
+
+
+def test_volume_of_the_same_name_from_another_source_is_no_successor(tracker, room, engine, tiny_volume):
+    room.following.enabled = True
+    other = StubLink()
+    room.use_link(other)
+    send_volume(room, other, tiny_volume, 1)
+    turns(room)
+    assert len(engine.jobs) == 1
+    assert not row(room).is_renewing
+    assert not row(room).is_current
+
+
+def test_interval_holds_the_error_of_the_model_that_has_found_the_outline(tracker, room, model):
+    before = tracker.send(StylusToReference=at(40.0)).nearest[1].interval
+    assert not room.steering.is_calibrated
+    model.calibration = {
+        "agreements": [0.0, 1.0],
+        "expected_dice": [0.2, 0.85],
+        "unexplained": {"with_shells_mm": 2.0, "alone_mm": 5.0},
+        "lesions": 30,
+        "patients": 20,
+        "simulated": True,
+    }
+    room._know_model()
+    after = tracker.send(StylusToReference=at(40.0)).nearest[1].interval
+    assert room.steering.is_calibrated
+    assert before.low_mm - after.low_mm == pytest.approx(5.0)
+
+
+# ---- the same name again
+
+
+def test_new_lesion_of_an_old_name_begins_anew(tracker, room, link, engine, tiny_volume):
+    tracker.send(StylusToReference=at(30.0))
+    room.segment()
+    room.tick()
+    room.remove_seed("Tumour 1")
+    room.tick()
+    assert engine.pending is None or room.session._running is None
+    room.add_seed((19.0, 20.0, 20.0))
+    turns(room)
+    assert row(room).volume_ml is None
+    assert room.history.of("Tumour 1") == ()
+    assert room.steering.approaches.nearest_of("Tumour 1") is None
+
+
+def test_seed_that_is_moved_to_another_tumour_begins_a_history_of_its_own(tracker, room, link, engine, tiny_volume):
+    array = tiny_volume.array.copy()
+    array[2:8, 2:8, 2:8] = 40
+    array[12:29, 12:29, 12:29] = 120
+    send_volume(room, link, replace(tiny_volume, array=array), 1)
+    seed_nodes(room.scene)["Tumour 1"].SetNthControlPointPositionWorld(0, 5.0, 5.0, 5.0)
+    turns(room)
+    room.segment()
+    finish(room, engine)
+    assert len(room.history.of("Tumour 1")) == 1
+    assert row(room).shift_mm is None
+
+
+# ---- following
+
+
+def test_renewal_asks_with_the_crop_that_was_large_enough(cut_off, room, link, engine, tiny_volume):
+    turns(room)
+    while row(room).doubt:
+        finish(room, engine)
+    size_mm = room.ledger.entries["Tumour 1"].found.result.request.crop_size_mm
+    assert size_mm > 20.0
+    room.following.enabled = True
+    send_volume(room, link, room.session.volume, 1)
+    assert engine.jobs[-1].crop_size_mm == size_mm
+
+
+def test_outline_whose_renewal_has_failed_is_out_of_date_at_once(tracker, room, link, engine, tiny_volume):
+    room.following.enabled = True
+    send_volume(room, link, tiny_volume, 1)
+    engine.fail("no memory")
+    turns(room)
+    assert not row(room).is_renewing
+    assert not row(room).is_current
+    assert distance_mm(tracker) is None
+
+
+def test_answers_that_come_by_themselves_are_nothing_to_undo(tracker, room, link, engine, tiny_volume):
+    room.following.enabled = True
+    for number in range(1, 5):
+        send_volume(room, link, tiny_volume, number)
+        finish(room, engine)
+    assert not room.ledger.can_undo
+
+
+# ---- second looks
+
+
+def test_nothing_is_looked_at_again_after_cancel_or_when_it_is_switched_off(room, link, engine, clock, tiny_volume):
+    for stop in (room.cancel, lambda: setattr(room.second_looks, "enabled", False)):
+        room.second_looks.enabled = True
+        send_volume(room, link, tiny_volume, len(engine.jobs) + 1)
+        if not seed_nodes(room.scene):
+            room.add_seed(SEED)
+        room.tick()
+        room.segment()
+        finish(room, engine)
+        count = len(engine.jobs)
+        stop()
+        clock.now_s += 2 * QUIET_S
+        turns(room)
+        assert len(engine.jobs) == count
+        assert not room.second_looks.is_at_work
+
+
+def test_outline_that_is_out_of_date_is_not_looked_at_again(room, link, engine, clock, tiny_volume):
+    room.second_looks.enabled = True
+    with_lesion(room, link, engine, tiny_volume)
+    clock.now_s += QUIET_S
+    turns(room)
+    send_volume(room, link, tiny_volume, 1)
+    engine.finish()
+    finish_all(room, engine, clock)
+    assert len(engine.jobs) == 2
+
+
+# ---- scenes
+
+
+def test_tools_margins_and_line_are_not_saved_with_the_scene(tracker, room):
+    draw_all(room)
+    tracker.send(StylusToReference=at(40.0))
+    models = nodes_of_class(room.scene, MODEL)
+    assert len(models) == 4
+    assert not any(node.GetSaveWithScene() or node.GetDisplayNode().GetSaveWithScene() for node in models)
+
+
+def test_margins_around_an_outline_that_is_out_of_date_are_grey(tracker, room, link, clock, tiny_volume):
+    draw_all(room)
+    room.following.enabled = True
+    send_volume(room, link, tiny_volume, 1)
+    tracker.send(GRACE_S + 0.5, StylusToReference=at(40.0))
+    assert room.steering.targets["Tumour 1"].doubt == OUT_OF_DATE
+    assert {node.GetDisplayNode().GetColor() for node in margins_of(room.scene, "Tumour 1")} == {UNSAFE_COLOUR}
