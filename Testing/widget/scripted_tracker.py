@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 RATE_HZ = 40.0
-RADIUS_MM = 8.0
-"""Of the tiny volume's ball, whose centre is (20, 20, 20)."""
+RADIUS_MM = 8.5
+"""Of the outline of the tiny volume's ball, whose centre is (20, 20, 20)."""
 
 
 class ScriptedTracker:
@@ -44,6 +44,12 @@ class ScriptedTracker:
         from CRLMSegmentationLib.igtl.link import LinkState
 
         self.state = LinkState.CLOSED
+
+
+def use_tracker(room, tracker: ScriptedTracker) -> None:
+    """Connect a room to a tracker, as if the volume that is there had come with its poses."""
+    room.use_link(tracker)
+    room._volume_link = tracker
 
 
 def _image_of(volume):

@@ -31,7 +31,7 @@ def turns():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="starving is made for Linux only")
 def test_a_python_thread_starves_while_the_loop_is_idle(host, turns):
     host.run_for(0.2)
-    assert turns[0] <= 5
+    assert turns[0] <= 20  # some on a busy machine; a thread that is not starved gets hundreds
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="starving is made for Linux only")
@@ -40,7 +40,7 @@ def test_a_python_thread_gets_a_turn_with_each_tick(host, qt, turns):
     timer.timeout.connect(lambda: ticks.append(1))
     timer.start(10)
     host.run_for(0.3)
-    assert 1 <= turns[0] <= len(ticks) + 5
+    assert 1 <= turns[0] <= 2 * len(ticks) + 20
 
 
 def test_a_process_answers_bytes_with_zeros(host, qt):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from module_helpers import SIZE, STATE, Panel, parameter_nodes
-from scripted_tracker import RADIUS_MM, ScriptedTracker
+from scripted_tracker import RADIUS_MM, ScriptedTracker, use_tracker
 
 WHITE, AMBER, RED = "#ffffff", "#ffc733", "#ff4033"
 
@@ -25,7 +25,7 @@ def tracker() -> ScriptedTracker:
 def navigated(with_result, tracker) -> Panel:
     """One lesion, and a stylus 12 mm from it."""
     tracker.stylus(12.0)
-    with_result.room.use_link(tracker)
+    use_tracker(with_result.room, tracker)
     with_result.wait(lambda: number(with_result) == "12 mm")
     return with_result
 
@@ -308,7 +308,7 @@ def test_second_look_is_called_what_it_is_and_tells_what_it_has_changed(navigate
 
 def test_lesion_is_renewed_in_a_newer_volume_and_tells_what_has_become_of_it(with_result, tracker, tiny_volume):
     tick(with_result, "renewCheckBox", True)
-    with_result.room.use_link(tracker)
+    use_tracker(with_result.room, tracker)
     shifted = replace(tiny_volume, array=np.roll(tiny_volume.array, 2, axis=2), timestamp_s=101.0)
     tracker.volumes.append(tiny_volume)
     with_result.wait(lambda: with_result.room.volume.node.GetName() == "recvol_Reference")

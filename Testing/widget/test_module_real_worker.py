@@ -108,9 +108,9 @@ def timed_turns(panel):
         widget.onTick()
         (turns_s if len(results) == before else with_result_s).append(time.perf_counter() - started_s)
 
-    def shown(result):
+    def shown(result, **how):
         results.append(result)
-        return show(result)
+        return show(result, **how)
 
     assert widget._timer.timeout.disconnect(widget.onTick)
     widget._timer.timeout.connect(timed)

@@ -9,7 +9,7 @@ import pytest
 import vtk
 
 from module_helpers import Panel
-from scripted_tracker import ScriptedTracker
+from scripted_tracker import ScriptedTracker, use_tracker
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def tracker() -> ScriptedTracker:
 @pytest.fixture
 def navigated(with_result, tracker) -> Panel:
     tracker.stylus(9.0)
-    with_result.room.use_link(tracker)
+    use_tracker(with_result.room, tracker)
     with_result.wait(lambda: with_result.text("distanceLabel").startswith("9 mm"))
     return with_result
 
