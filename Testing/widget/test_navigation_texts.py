@@ -80,9 +80,14 @@ def test_lesion_that_is_withheld_is_told_beside_the_number_of_another():
     assert (distance.number, distance.warning) == ("12 mm", "B withheld: cut off")
 
 
-@pytest.mark.parametrize(("away_mm", "margin_mm"), [(8.0, 10.0), (15.0, 5.0)], ids=["nearer", "deep inside"])
-def test_no_number_while_an_unsure_lesion_is_nearer(away_mm, margin_mm):
-    distance = told(tool("Stylus", reading("A", 12.0), reading("B", away_mm, "cut off", margin_mm)))
+@pytest.mark.parametrize(
+    ("shown", "away_mm", "margin_mm"),
+    [((12.0, None), 8.0, 10.0), ((12.0, None), 15.0, 5.0), ((8.0, 10.0), 15.0, 5.0)],
+    ids=["nearer", "deep inside", "deep inside while another is near"],
+)
+def test_no_number_while_an_unsure_lesion_is_nearer(shown, away_mm, margin_mm):
+    known = reading("A", shown[0], margin_mm=shown[1])
+    distance = told(tool("Stylus", known, reading("B", away_mm, "cut off", margin_mm)))
     assert (distance.text, distance.words) == ("–", "B withheld: cut off")
 
 

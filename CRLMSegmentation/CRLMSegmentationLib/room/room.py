@@ -154,6 +154,7 @@ class Room:
         node = find_node(self.scene, VOLUME_CLASS, device) if device in self.devices else None
         if node is not None and node is not self.volume.node:
             self.use_node(node)
+            self._volume_link = self.session.link
 
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
         """Answer with another model from now on; what is being segmented is given up, what was found stays."""

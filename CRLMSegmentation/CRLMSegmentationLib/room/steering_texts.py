@@ -219,7 +219,11 @@ def _doubtful_and_nearer(situation: Situation) -> Reading | None:
         for reading in state.readings:
             if reading.doubt and reading.point_ras_mm is not None:
                 away_mm = float(np.linalg.norm(state.tip_ras_mm - reading.point_ras_mm))
-                is_inside = reading.margin_mm is not None and shown.margin_mm is None
-                if is_inside or away_mm < shown.interval.distance_mm:
+                if _width_mm(reading) < _width_mm(shown) or away_mm < shown.interval.distance_mm:
                     return reading
     return None
+
+
+def _width_mm(reading: Reading) -> float:
+    """Of the margin that the tip is in; deep inside an outline, its border may be far away."""
+    return np.inf if reading.margin_mm is None else reading.margin_mm
