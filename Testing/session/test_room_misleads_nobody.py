@@ -23,7 +23,7 @@ from CRLMSegmentationLib.scene.seeds import seed_nodes
 from CRLMSegmentationLib.scene.tools import MODEL
 from CRLMSegmentationLib.scene.volumes import show_volume
 from room_helpers import SEED, StubLink, paint
-from steering_helpers import Tracker, at, draw_all, finish, finish_all, send_volume, turns, with_lesion
+from steering_helpers import Tracker, at, calibration, draw_all, finish, finish_all, send_volume, turns, with_lesion
 
 
 @pytest.fixture
@@ -247,14 +247,7 @@ def test_volume_of_the_same_name_from_another_source_is_no_successor(tracker, ro
 def test_interval_holds_the_error_of_the_model_that_has_found_the_outline(tracker, room, model):
     before = tracker.send(StylusToReference=at(40.0)).nearest[1].interval
     assert not room.steering.is_calibrated
-    model.calibration = {
-        "agreements": [0.0, 1.0],
-        "expected_dice": [0.2, 0.85],
-        "unexplained": {"with_shells_mm": 2.0, "alone_mm": 5.0},
-        "lesions": 30,
-        "patients": 20,
-        "simulated": True,
-    }
+    model.calibration = calibration(with_shells_mm=2.0, alone_mm=5.0)
     room._know_model()
     after = tracker.send(StylusToReference=at(40.0)).nearest[1].interval
     assert room.steering.is_calibrated

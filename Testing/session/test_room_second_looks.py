@@ -13,7 +13,7 @@ from CRLMSegmentationLib.room.second_looks import QUIET_S
 from CRLMSegmentationLib.scene.guidance import UNSAFE_COLOUR, margins_of, shells_of
 from CRLMSegmentationLib.scene.seeds import seed_nodes
 from room_helpers import SEED, paint
-from steering_helpers import Tracker, at, draw_all, finish, finish_all, send_volume, turns, with_lesion
+from steering_helpers import Tracker, at, calibration, draw_all, finish, finish_all, send_volume, turns, with_lesion
 
 RUNS = 9
 """First answer, refined once, repeated from four seeds and in three mirrors."""
@@ -121,14 +121,7 @@ def test_live_volumes_are_not_looked_at_again(looking, link, engine, clock, tiny
 
 
 def test_confidence_is_what_the_calibration_of_the_model_says(looking, engine, clock, model):
-    model.calibration = {
-        "agreements": [0.0, 1.0],
-        "expected_dice": [0.2, 0.85],
-        "unexplained": {"with_shells_mm": 1.5, "alone_mm": 3.0},
-        "lesions": 30,
-        "patients": 20,
-        "simulated": True,
-    }
+    model.calibration = calibration(with_shells_mm=1.5, alone_mm=3.0)
     finish_all(looking, engine, clock)
     assert row(looking).confidence == pytest.approx(0.2 + 0.65 * looking.second_looks.shells_of("Tumour 1").agreement)
 

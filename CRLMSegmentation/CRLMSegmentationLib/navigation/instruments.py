@@ -54,10 +54,6 @@ class Instrument:
     def to_reference(self) -> str:
         return f"{self.frame}To{REFERENCE}"
 
-    @property
-    def to_tracker(self) -> str:
-        return f"{self.frame}To{TRACKER}"
-
 
 def instruments_in(names: Iterable[str], roles: Mapping[str, str] | None = None) -> list[Instrument]:
     """The tools that the names of transforms tell of, by name; a calibrated tip stands for its tool.

@@ -39,10 +39,6 @@ class Target:
     unexplained: Unexplained = UNMEASURED
 
     @property
-    def has_shells(self) -> bool:
-        return self.outer is not None
-
-    @property
     def doubt_anyway(self) -> str:
         """The doubt, also where nobody said why there is no surface."""
         return self.doubt or (NO_SURFACE if self.surface is None else TRUSTED)

@@ -46,11 +46,6 @@ class Source:
         """A server was asked for, whether or not it answers at this moment."""
         return self._room.session.link is not None and self.recording is None
 
-    @property
-    def is_stream(self) -> bool:
-        """Volumes come by themselves, and are not chosen in the scene."""
-        return self._room.session.link is not None or self._connector_id is not None
-
     def connect(self, host: str, port: int) -> None:
         """Receive from a server; the client connects again by itself.
 

@@ -115,7 +115,7 @@ def followable(room: Room | None) -> tuple[list[str], int]:
 
 def lesion_cells(rows: Sequence[LesionRow], room: Room | None = None) -> Cells:
     """The table of lesions."""
-    calibration = room.second_looks.calibration if room is not None else None
+    calibration = room.calibrations[room.session.model.sha256] if room is not None else None
     is_simulated = calibration.simulated if calibration is not None else None
     return {
         (line, column): (text, colour_of_name(row) if column == 0 else colour_of_state(row))
