@@ -12,7 +12,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "CRLMSegmentation"
 NAME = "CRLMSegmentation"
-NOT_INSTALLED = {"CMakeLists.txt", "pyproject.toml"}
 JSON_KEYS = {
     "$schema",
     "category",
@@ -32,25 +31,6 @@ SAME_IN_S4EXT = (
     "screenshoturls",
     "depends",
 )
-
-
-def files_of_module() -> set[str]:
-    """Every file below CRLMSegmentation/ that an installation needs, as CMake would name it."""
-    files = (path.relative_to(MODULE) for path in MODULE.rglob("*") if path.is_file())
-    return {file.as_posix() for file in files if file.name not in NOT_INSTALLED and not is_left_by_tools(file)}
-
-
-def is_left_by_tools(file: Path) -> bool:
-    """Whether it lies in a hidden folder, or in one that Python or pip has made."""
-    made = (".egg-info", "__pycache__")
-    return any(part.startswith(".") or part.endswith(made) or part in {"build", "dist"} for part in file.parts)
-
-
-def cmake_list(name: str) -> list[str]:
-    """The entries of `set(NAME ...)` in the module's CMakeLists.txt."""
-    found = re.search(rf"^set\({name}\s([^)]*)\)", (MODULE / "CMakeLists.txt").read_text(), re.MULTILINE)
-    assert found, f"CRLMSegmentation/CMakeLists.txt has no set({name} ...)"
-    return found[1].split()
 
 
 def extension_value(name: str) -> str:
@@ -82,18 +62,6 @@ def png_size(path: Path) -> tuple[int, int]:
     head = path.read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n", f"{path} is not a PNG"
     return struct.unpack(">II", head[16:24])
-
-
-@pytest.mark.parametrize(
-    ("variable", "is_script"), [("MODULE_PYTHON_SCRIPTS", True), ("MODULE_PYTHON_RESOURCES", False)]
-)
-def test_cmake_lists_exactly_the_files_of_the_module(variable, is_script):
-    listed = cmake_list(variable)
-    there = {file for file in files_of_module() if file.endswith(".py") == is_script}
-    problems = [f"  add     {file}" for file in sorted(there - set(listed))]
-    problems += [f"  remove  {file}" for file in sorted(set(listed) - there)]
-    problems += [f"  twice   {file}" for file in sorted({file for file in listed if listed.count(file) > 1})]
-    assert not problems, "\n".join([f"{variable} in CRLMSegmentation/CMakeLists.txt:", *problems])
 
 
 def test_project_is_named_like_the_description_files():
