@@ -20,6 +20,8 @@ OBLIQUE_LEFT_HANDED = np.array(
     ]
 ) @ np.diag([1.0, 1.0, -1.0, 1.0])
 """Spacings 0.5, 0.5, 0.6 mm; axes permuted, turned and mirrored."""
+PATIENCE_S = 120.0
+"""After this time a test gives up that waits for something; a busy machine may take seconds over milliseconds."""
 
 
 def image(shape: tuple[int, ...] = (4, 3, 2), device: str = "recvol_Reference") -> ImageMessage:
@@ -51,7 +53,7 @@ class Link:
         self.poll_until(lambda: len(self.server.clients) > count)
         return client
 
-    def poll_until(self, done: Callable[[], bool], timeout_s: float = 5.0) -> dict[IgtlClient, list[Message]]:
+    def poll_until(self, done: Callable[[], bool], timeout_s: float = PATIENCE_S) -> dict[IgtlClient, list[Message]]:
         """Poll all ends until something holds; fails when it does not."""
         got: dict[IgtlClient, list[Message]] = {c: [] for c in self.clients}
         end_s = time.monotonic() + timeout_s
@@ -77,7 +79,7 @@ class RawServer:
 
     def accept(self, client: IgtlClient) -> socket.socket:
         """The connection of a client that is on its way."""
-        end_s = time.monotonic() + 5
+        end_s = time.monotonic() + PATIENCE_S
         self.listener.settimeout(0.02)
         while time.monotonic() < end_s:
             client.poll()
@@ -90,7 +92,7 @@ class RawServer:
         raise AssertionError("the client has not come")
 
 
-def poll_client_until(client: IgtlClient, done: Callable[[], bool], timeout_s: float = 5.0) -> list[Message]:
+def poll_client_until(client: IgtlClient, done: Callable[[], bool], timeout_s: float = PATIENCE_S) -> list[Message]:
     """Poll a client until something holds; fails when it does not."""
     got: list[Message] = []
     end_s = time.monotonic() + timeout_s

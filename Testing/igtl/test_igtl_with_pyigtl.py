@@ -9,20 +9,20 @@ import numpy as np
 import pyigtl
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from igtl_links import OBLIQUE_LEFT_HANDED, image, poll_client_until, transform
+from igtl_links import OBLIQUE_LEFT_HANDED, PATIENCE_S, image, poll_client_until, transform
 
 
 def test_pyigtl_client_reads_what_our_server_sends() -> None:
     with IgtlServer() as server:
         client = pyigtl.OpenIGTLinkClient("127.0.0.1", server.port)
-        end_s = time.monotonic() + 5
+        end_s = time.monotonic() + PATIENCE_S
         while not server.clients and time.monotonic() < end_s:
             server.poll(0.05)
         server.broadcast(image())
         server.broadcast(transform())
-        assert server.flush(5)
-        got = client.wait_for_message("recvol_Reference", timeout=5)
-        pose = client.wait_for_message("ProbeToReference", timeout=5)
+        assert server.flush(PATIENCE_S)
+        got = client.wait_for_message("recvol_Reference", timeout=PATIENCE_S)
+        pose = client.wait_for_message("ProbeToReference", timeout=PATIENCE_S)
         client.stop()
     np.testing.assert_array_equal(got.image, image().array)
     np.testing.assert_allclose(got.ijk_to_world_matrix, OBLIQUE_LEFT_HANDED, atol=2e-5)
