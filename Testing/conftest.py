@@ -1,6 +1,12 @@
-"""Fixtures for every test: a tiny case, and a strict stub of the inference engine."""
+"""Fixtures for every test: a tiny case; and how the tests share two processes (see `make test`)."""
 
 from __future__ import annotations
+
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes, one core for each: their threads must not fight
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ.setdefault(name, "1")
 
 import numpy as np
 import pytest

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -248,14 +247,12 @@ def playing(sample, model, tmp_path):
 
 
 def ends_with(started: Run, error: str, out) -> None:
-    """It fails with this error, quickly, and leaves neither a process nor what looks like a result."""
-    before_s = started.seconds_so_far()
+    """It fails with this error, and leaves neither a process nor what looks like a result."""
     done = started.finish()
     assert done.code == 1
     assert done.out == ""
     assert done.error_lines[-1].startswith(error), done
     assert "Traceback" not in done.err
-    assert done.seconds - before_s < 5
     assert started.leaves_nothing()
     assert names_in(out) == sorted(["notes.txt", *PREVIOUS])
 
@@ -318,12 +315,10 @@ def test_server_that_falls_silent_is_told(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         link = IgtlClient("127.0.0.1", server.getsockname()[1])
         with Session(IdleEngine(), None, link) as session:
-            started_s = time.monotonic()
             link.statistics.drop(DropReason.CRC, "IMAGE 'recvol'")
             replay = SimpleNamespace(is_running=True, last_error="")
             with pytest.raises(LinkError, match=r"no more has come .* \(.*; checksum wrong: IMAGE 'recvol'\)"):
                 wait_for(session, VolumeArrived, check=volume_check(session, link, replay))
-            assert time.monotonic() - started_s < 2
 
 
 def test_worker_that_never_becomes_ready_is_told(monkeypatch, tiny_volume):

@@ -155,11 +155,9 @@ def test_killed_worker_is_told_and_leaves_neither_process_nor_output(segmenting,
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_or_a_signal_in_the_network_ends_everything_at_once(sent, segmenting, tmp_path):
-    before_s = segmenting.seconds_so_far()
     os.killpg(segmenting.process.pid, sent)
     done = segmenting.finish()
     assert (done.code, done.error_lines[-1]) == (1, "Error: stopped before the end" + KEPT)
-    assert done.seconds - before_s < 3
     assert "Traceback" not in done.err
     assert segmenting.leaves_nothing()
     assert nothing_looks_like_a_result(tmp_path)
@@ -172,11 +170,9 @@ def test_ctrl_c_while_it_starts(library, sample, model, tmp_path):
     arguments = ["--model", model.folder, "--out", tmp_path / "out.seg.nrrd"]
     with Run("segment", sample.folder / "volume.nrrd", *seeds, *arguments) as started:
         assert wait_until(lambda: any(library in maps_of(pid) for pid in started.left()))
-        before_s = started.seconds_so_far()
         started.press_ctrl_c()
         done = started.finish()
         assert (done.code, done.out) == (1, "")
         assert done.error_lines == ["Error: stopped before the end"]
-        assert done.seconds - before_s < 3
         assert started.leaves_nothing()
     assert names_in(tmp_path) == []

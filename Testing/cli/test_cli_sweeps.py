@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from cli_helpers import Run, run
+from cli_helpers import TIMEOUT_S, Run, run
 from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.volume import read_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
@@ -167,7 +167,7 @@ def test_results_are_offered_until_ctrl_c(sample, seed, tmp_path):
     ) as segment:
         port = int(segment.wait_for_line("out", "offered on").split("port ")[1].split(";")[0])
         with IgtlClient("127.0.0.1", port) as client:
-            end_s = time.monotonic() + 20
+            end_s = time.monotonic() + TIMEOUT_S
             while STATE not in got and time.monotonic() < end_s:
                 got |= {message.device: message for message in client.wait(0.2)}
         segment.press_ctrl_c()

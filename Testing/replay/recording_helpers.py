@@ -32,6 +32,8 @@ from CRLMSegmentationLib.igtl.packing import HEADER, HEADER_BYTES, pack
 from pyigtl.messages import CRC64
 
 START_S = 1700000000.0
+PATIENCE_S = 120.0
+"""After which something has gone wrong, on a busy machine too."""
 OBLIQUE = np.array([[0.4, -0.24, 0.1, 12.5], [0.3, 0.32, -0.2, -30.25], [0, 0.3, 0.6, 71.0], [0, 0, 0, 1]])
 OBLIQUE[:3, 2] = np.cross(OBLIQUE[:3, 0], OBLIQUE[:3, 1])
 OBLIQUE[:3, 2] *= 0.6 / np.linalg.norm(OBLIQUE[:3, 2])
@@ -117,11 +119,11 @@ class Sender:
         self._thread.start()
 
     def _serve(self, messages: Iterable[bytes], per_s: float) -> None:
-        self.listener.settimeout(20)
+        self.listener.settimeout(PATIENCE_S)
         try:
             connection, _ = self.listener.accept()
             with connection:
-                connection.settimeout(20)
+                connection.settimeout(PATIENCE_S)
                 start_s = time.monotonic()
                 for number, data in enumerate(messages):
                     self.sent.append(data)  # before: what was handed over in part counts as sent
@@ -129,13 +131,13 @@ class Sender:
                     if self._stop.wait(max(0.0, start_s + number / per_s - time.monotonic())):
                         return
                 self.is_done.set()
-                self._stop.wait(20)
+                self._stop.wait(PATIENCE_S)
         except OSError:
             pass
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(25)
+        self._thread.join(PATIENCE_S)
         self.listener.close()
 
     def __enter__(self) -> Sender:
@@ -145,7 +147,7 @@ class Sender:
         self.stop()
 
 
-def after(done: Callable[[], bool], timeout_s: float = 20.0) -> Callable[[], bool]:
+def after(done: Callable[[], bool], timeout_s: float = PATIENCE_S) -> Callable[[], bool]:
     """A question for `run_record` that becomes true when something holds; fails when it does not."""
     end_s = time.monotonic() + timeout_s
 

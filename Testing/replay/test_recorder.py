@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import math
 import os
 import signal
@@ -26,12 +27,13 @@ from CRLMSegmentationLib.igtl.messages import Message
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.replay import recording_folder
 from CRLMSegmentationLib.replay.process import ReplayProcess
-from CRLMSegmentationLib.replay.recorder import Account
+from CRLMSegmentationLib.replay.recorder import ACCOUNT_EVERY_S, Account
 from CRLMSegmentationLib.replay.recording import Limits, run_record
 from CRLMSegmentationLib.replay.recording_case import finish_recording
 from CRLMSegmentationLib.replay.recording_summary import LOST, Recorded
 from CRLMSegmentationLib.replay.timeline import timeline
 from recording_helpers import (
+    START_S,
     Sender,
     after,
     every_kind,
@@ -108,11 +110,13 @@ def test_replay_of_a_recording_gives_the_same_recording(tmp_path: Path) -> None:
     assert [m.text for m in messages[2] if hasattr(m, "text")] == ["a snapshot", "all is well"]
 
 
-def test_replay_keeps_the_pace_of_the_arrival(tmp_path: Path) -> None:
-    with Sender([pack(pose(n), 2) for n in range(20)], per_s=50) as sender:
-        record(sender.port, tmp_path / "recording", 20)
-    timed = timeline(load_case(tmp_path / "recording"))
-    assert timed[-1].offset_s == pytest.approx(19 / 50, abs=0.1)
+def test_replay_keeps_the_pace_of_the_arrival(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrivals_s = (START_S + number / 50 for number in itertools.count())
+    monkeypatch.setattr(journal_writer.JournalWriter, "_now_s", lambda self: next(arrivals_s))
+    write_recording(tmp_path, [pack(pose(n), 2) for n in range(20)])
+    finish_recording(tmp_path)
+    timed = timeline(load_case(tmp_path))
+    assert [message.offset_s for message in timed] == pytest.approx(np.arange(20) / 50, abs=1e-5)
 
 
 def test_every_message_is_recorded_as_it_came(tmp_path: Path) -> None:
@@ -171,15 +175,14 @@ def test_link_that_is_lost_and_comes_back_goes_on_in_the_same_recording(tmp_path
 
 def test_account_tells_what_comes_and_for_how_long_there_is_room(tmp_path: Path) -> None:
     accounts: list[Account] = []
+    stop = after(lambda: bool(accounts) and accounts[-1].volumes >= 8)
     with Sender(stream_of_messages(volume_every=30), per_s=100) as sender:
-        run_record("127.0.0.1", sender.port, tmp_path / "r", Limits(duration_s=2.5), accounts.append)
+        run_record("127.0.0.1", sender.port, tmp_path / "r", on_account=accounts.append, stop=stop)
     last = accounts[-1]
-    assert last.rates_hz["ProbeToReference"] == pytest.approx(97, rel=0.3)
-    assert last.rates_hz["recvol_Reference"] == pytest.approx(3, abs=1.5)
+    assert 15 < last.rates_hz["ProbeToReference"] / last.rates_hz["recvol_Reference"] < 60
     assert last.left_s == pytest.approx(last.free_bytes / last.bytes_per_s)
     assert (last.lost, last.unreadable, last.reconnections) == ({}, 0, 0)
-    assert last.volumes >= 5
-    assert 8 <= len(accounts) <= 14
+    assert 2 <= len(accounts) <= last.elapsed_s / ACCOUNT_EVERY_S + 2
 
 
 def test_limits_end_a_recording(tmp_path: Path) -> None:
@@ -264,7 +267,7 @@ def test_signal_ends_a_recording_as_a_case(tmp_path: Path, number: signal.Signal
         next(r for r in reports_of(process) if r["messages"] > 50)
         process.send_signal(number)
         last = list(reports_of(process))[-1]
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     assert last["ended_by"] == "stopped"
     assert last["recorded"] > 50
     data = (tmp_path / "r" / MESSAGES_FILE).read_bytes()
@@ -279,7 +282,7 @@ def test_file_that_may_not_grow_ends_as_a_case_with_what_fitted(tmp_path: Path) 
     sent = stream_of_messages(volume_every=5, voxels=150)
     with Sender(sent, per_s=200) as sender, recorder_process(sender.port, tmp_path / "r", limit_bytes) as process:
         said = list(reports_of(process))[-1]["error"]
-        assert process.wait(20) == 1
+        assert process.wait(120) == 1
     assert "may not grow any further" in said
     assert "kept in" in said
     case = load_case(tmp_path / "r")
@@ -358,5 +361,5 @@ def test_two_recorders_at_once_take_the_same_messages(tmp_path: Path, tiny_case:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(120)
     assert all(load_case(folder).recording for folder in folders)

@@ -17,11 +17,11 @@ from CRLMSegmentationLib.replay.timeline import timeline
 from recording_helpers import Sender, recorder_process, reports_of, stream_of_messages
 
 
-def kill_after(port: int, out: Path, seconds: float) -> dict:
-    """Kill a recorder so long after its first message; returns what it reported last."""
+def kill_after(port: int, out: Path, messages: int, seconds: float) -> dict:
+    """Kill a recorder so long after it has told of so many messages; returns what it reported last."""
     with recorder_process(port, out) as process:
         reports = reports_of(process)
-        first = next(r for r in reports if r["messages"] > 0)
+        first = next(r for r in reports if r["messages"] >= messages)
         timer = threading.Timer(seconds, os.kill, (process.pid, getattr(signal, "SIGKILL", signal.SIGTERM)))
         timer.start()
         return [first, *reports][-1]
@@ -31,7 +31,7 @@ def kill_after(port: int, out: Path, seconds: float) -> dict:
 def test_killed_at_a_random_moment_it_has_kept_all_that_it_had_reported(tmp_path: Path, seed: int) -> None:
     out = tmp_path / "r"
     with Sender(stream_of_messages(volume_every=8, voxels=120), per_s=400) as sender:
-        reported = kill_after(sender.port, out, random.Random(seed).uniform(0.1, 1.2))
+        reported = kill_after(sender.port, out, 20 + 120 * seed, random.Random(seed).uniform(0.0, 0.2))
     with pytest.raises(CaseError, match="crlm-seg recover"):
         load_case(out)
     recovered = recover(out)

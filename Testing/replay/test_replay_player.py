@@ -27,7 +27,7 @@ class Room:
         self.enough = enough
         self.got: list[Message] = []
         self.arrived_s: list[float] = []
-        self.end_s = time.monotonic() + 10
+        self.end_s = time.monotonic() + 120
 
     def stop(self) -> bool:
         messages = self.client.poll()
@@ -75,7 +75,7 @@ def test_impossible_times_are_refused(tiny_case: Case) -> None:
 def test_case_is_played_whole_at_its_recorded_rate_and_times(tiny_case: Case) -> None:
     room = play(tiny_case, 11)
     assert [m.timestamp_s for m in room.got] == pytest.approx([t.load().timestamp_s for t in timeline(tiny_case)])
-    assert 0.42 < room.arrived_s[-1] - room.arrived_s[0] < 1.5
+    assert room.arrived_s[-1] - room.arrived_s[0] > 0.42
     assert [m.matrix[0, 3] for m in room.got if isinstance(m, TransformMessage)] == list(range(10))
 
 
@@ -94,25 +94,20 @@ def test_two_replays_give_the_same_identity(tiny_case: Case) -> None:
     assert first == second
 
 
-def test_speed_shortens_the_time(tiny_case: Case) -> None:
-    room = play(tiny_case, 11, speed=4.0)
-    assert 0.1 < room.arrived_s[-1] - room.arrived_s[0] < 0.4
-
-
 def test_loop_begins_again(tiny_case: Case) -> None:
     room = play(tiny_case, 25, speed=20.0, loop=True)
     poses = [m.matrix[0, 3] for m in room.got if isinstance(m, TransformMessage)]
     assert poses[:20] == [*range(10), *range(10)]
 
 
-class Second:
-    """A clock that goes on by a tenth of a second whenever somebody looks."""
+class Ticking:
+    """A clock that goes on whenever somebody looks."""
 
-    def __init__(self) -> None:
-        self.now_s = 0.0
+    def __init__(self, tick_s: float = 0.1) -> None:
+        self.now_s, self.tick_s = 0.0, tick_s
 
     def __call__(self) -> float:
-        self.now_s += 0.1
+        self.now_s += self.tick_s
         return self.now_s
 
 
@@ -121,7 +116,7 @@ class ScriptedServer(IgtlServer):
 
     clients: tuple = ()
 
-    def __init__(self, clock: Second) -> None:
+    def __init__(self, clock: Ticking) -> None:
         super().__init__()
         self.clock, self.sent_s = clock, []
 
@@ -130,6 +125,15 @@ class ScriptedServer(IgtlServer):
 
     def poll(self, timeout_s: float = 0.0) -> list[Message]:
         return []
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 4.0])
+def test_speed_stretches_and_shortens_the_time(tiny_case: Case, speed: float) -> None:
+    with ScriptedServer(Ticking(0.0001)) as server:
+        server.clients = ("somebody",)
+        Player(timeline(tiny_case), server, speed, stop=lambda: len(server.sent_s) == 11, clock=server.clock).run()
+    offsets_s = [timed.offset_s for timed in timeline(tiny_case)]
+    assert np.diff(server.sent_s) == pytest.approx(np.diff(offsets_s) / speed, abs=0.002)
 
 
 def turns_of(server: ScriptedServer, end_s: float) -> list[float]:
@@ -141,7 +145,7 @@ def turns_of(server: ScriptedServer, end_s: float) -> list[float]:
 
 
 def test_turn_of_a_loop_lasts_a_second_at_least() -> None:
-    with ScriptedServer(Second()) as server:
+    with ScriptedServer(Ticking()) as server:
         server.clients = ("somebody",)
         sent_s = turns_of(server, 10.0)
     assert 5 <= len(sent_s) <= 10
@@ -156,7 +160,7 @@ def test_loop_plays_nothing_when_the_last_client_has_left() -> None:
             super().broadcast(message, retain)
             self.clients = ()
 
-    with ServerThatIsLeft(Second()) as server:
+    with ServerThatIsLeft(Ticking()) as server:
         assert len(turns_of(server, 10.0)) == 1
 
 

@@ -19,7 +19,7 @@ MODULE = ROOT / "CRLMSegmentation" / "CRLMSegmentation.py"
 CASES = ROOT / "Resources" / "SampleCases"
 SEED = (20.0, 20.0, 20.0)
 """In the middle of the tiny volume's dark ball."""
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 """For what the real worker does, on a machine that does something else as well."""
 NAME, SIZE, STATE = 0, 1, 2
 """Columns of the table of lesions."""
@@ -75,7 +75,7 @@ class Panel:
         rows = self.table()
         return rows[row][column] if row < len(rows) else ""
 
-    def wait(self, condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    def wait(self, condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
         self.host.run_until(lambda: bool(condition()), timeout_s)
 
     def turns(self, count: int = 12) -> None:

@@ -179,7 +179,7 @@ def test_what_a_connector_writes_makes_the_outline_old(panel, connector, tiny_vo
     panel.answer()
     assert "up to date" in panel.cell(STATE)
     overwrite_voxels(connector.incoming[0], 60)
-    panel.wait(lambda: "OUT OF DATE" in panel.cell(STATE), 1.0)
+    panel.wait(lambda: "OUT OF DATE" in panel.cell(STATE))
 
 
 def test_live_picture_of_a_connector_is_no_volume(panel, connector, tiny_volume):

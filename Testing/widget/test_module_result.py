@@ -52,8 +52,8 @@ def test_row_warns_in_amber_of_what_the_user_must_look_at(with_volume):
     assert with_volume.host.widget("lesionTable").item(0, STATE).foreground().color().name() == "#e69f00"
 
 
-def old(panel, timeout_s=1.0):
-    panel.wait(lambda: "OUT OF DATE" in panel.cell(STATE), timeout_s)
+def old(panel):
+    panel.wait(lambda: "OUT OF DATE" in panel.cell(STATE))
     colour = panel.segment().GetColor()
     return colour == pytest.approx(STALE_COLOUR) and panel.segment().GetName() == "Tumour 1 (out of date)"
 
@@ -63,7 +63,7 @@ def test_moved_seed_makes_the_outline_old(with_result):
     with_result.seed().SetNthControlPointPositionWorld(0, 23.0, 20.0, 20.0)
     assert old(with_result)
     with_result.seed().SetNthControlPointPositionWorld(0, 20.0, 20.0, 20.0)
-    with_result.wait(lambda: "up to date" in with_result.cell(STATE), 1.0)
+    with_result.wait(lambda: "up to date" in with_result.cell(STATE))
     assert with_result.segment().GetColor() != pytest.approx(STALE_COLOUR)
 
 
@@ -76,7 +76,7 @@ def test_overwritten_voxels_make_the_outline_old(with_result):
 def test_another_volume_makes_the_outline_old(with_result, tiny_volume):
     outlines = with_result.room.ledger.segmentation_node
     with_result.show_volume(replace(tiny_volume, array=tiny_volume.array + 1, timestamp_s=9.0), "another")
-    with_result.wait(lambda: "not segmented" in with_result.cell(STATE), 1.0)
+    with_result.wait(lambda: "not segmented" in with_result.cell(STATE))
     assert with_result.cell(SIZE) == ""
     assert outlines.GetSegmentation().GetSegment("Tumour 1").GetColor() == pytest.approx(STALE_COLOUR)
 
@@ -92,7 +92,7 @@ def test_undo_redo_and_again(with_result):
     assert not panel.host.widget("redoButton").enabled
     first_ml = volume_ml(panel)
     paint(panel)
-    panel.wait(lambda: "corrected by hand" in panel.cell(STATE), 1.0)
+    panel.wait(lambda: "corrected by hand" in panel.cell(STATE))
     corrected_ml = volume_ml(panel)
     assert corrected_ml == pytest.approx(first_ml + 0.5, abs=0.1)
     panel.press("againButton")
@@ -151,7 +151,7 @@ def test_correct_opens_the_segment_editor_on_the_selected_lesion(with_result, mo
     assert with_result.widget._shortcuts == []
     with_result.turns()
     paint(with_result, "Tumour 2")
-    with_result.wait(lambda: "corrected by hand" in with_result.cell(STATE, 1), 1.0)
+    with_result.wait(lambda: "corrected by hand" in with_result.cell(STATE, 1))
 
 
 def test_correct_without_an_outline_says_what_to_do(with_volume, monkeypatch):

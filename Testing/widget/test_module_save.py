@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from CRLMSegmentationLib.core.volume import read_volume
@@ -40,10 +39,11 @@ def test_scene_outlines_and_report_are_written(with_result, results):
 
 def test_page_of_the_report_follows_while_the_panel_goes_on(with_result, results):
     folder = saved(with_result, results)
-    turn, started_s = with_result.widget._turn, time.monotonic()
-    with_result.wait(lambda: (folder / "report.html").exists(), 60.0)
+    assert not (folder / "report.html").exists()
+    turn = with_result.widget._turn
+    with_result.wait(lambda: (folder / "report.html").exists())
     with_result.wait(lambda: not with_result.room.children)
-    assert with_result.widget._turn - turn > 20 * (time.monotonic() - started_s)
+    assert with_result.widget._turn - turn > 5
     assert "Tumour 1" in (folder / "report.html").read_text(encoding="utf-8")
     assert not list(folder.glob(".*"))
 

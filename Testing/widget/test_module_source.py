@@ -96,7 +96,7 @@ def test_speed_is_changed_while_it_plays(case):
     assert case.widget.logic.recording.speed == pytest.approx(0.1)
     case.host.widget("speedSpinBox").value = 5
     assert case.widget.logic.recording.speed == 5
-    case.wait(lambda: case.text("playButton") == "Play", 3.0)
+    case.wait(lambda: case.text("playButton") == "Play")
 
 
 def test_wrong_path_is_told_and_breaks_nothing(case, tiny_case, tmp_path):

@@ -307,6 +307,7 @@ def device_text(device: torch.device) -> str:
 
 
 def available_cpu_threads() -> int:
-    """Cores this process may use, at most nnU-Net's own limit."""
+    """Cores this process may use, at most nnU-Net's own limit and what OMP_NUM_THREADS allows, as torch reads it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_CPU_THREADS)
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, MAX_CPU_THREADS, int(allowed) if allowed.isdecimal() and int(allowed) else cores)

@@ -27,6 +27,9 @@ from .scenes import module_logics, new_scene
 from .settings import Settings
 from .wrappers import Wrapper, wrap
 
+PATIENCE_S = 180.0
+"""After which something has gone wrong, on a busy machine too."""
+
 
 class SlicerHost:
     """One run of a pretended 3D Slicer. Use as a context manager, or install() and uninstall().
@@ -236,7 +239,7 @@ class SlicerHost:
         event_loop.run_for(seconds)
         self.check()
 
-    def run_until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    def run_until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Run it until the condition holds.
 
         Raises:
