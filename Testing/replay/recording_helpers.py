@@ -181,7 +181,8 @@ def main(port: int, out: str, limit_bytes: int) -> int:
     from CRLMSegmentationLib.replay.recorder import Account
     from CRLMSegmentationLib.replay.recording import run_record
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a background shell has the second ignored
+        signal.signal(number, signal.default_int_handler)
     if limit_bytes:
         import resource
 

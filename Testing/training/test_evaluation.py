@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from CRLMSegmentationLib.evaluation.document import CSV_COLUMNS, KEYS, summary_o
 from CRLMSegmentationLib.evaluation.lesions import evaluate_lesions
 from CRLMSegmentationLib.evaluation.rows import ROW_KEYS, cube_at
 from CRLMSegmentationLib.evaluation.settings import Settings
+from CRLMSegmentationLib.report import evaluation_html
 from evaluation_helpers import StubModel, box, write_case
 
 PLAIN = Settings(robustness_lesions=0, bootstrap_draws=100, worst=1)
@@ -26,6 +28,19 @@ TIMES = {"created"}
 @pytest.fixture(autouse=True)
 def _stub_model(monkeypatch, model):
     monkeypatch.setattr(evaluating, "model_or_default", lambda folder: model)
+
+
+@pytest.fixture
+def drawn():
+    """Asked for by a test that looks at pictures."""
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(request, monkeypatch):
+    """Pictures and plots take most of the time of so small an evaluation."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(evaluation_html, "worst_pictures", lambda document, *_: [None] * len(document["worst"]))
+        monkeypatch.setattr(evaluation_html, "_plots", lambda document: defaultdict(str))
 
 
 @pytest.fixture
@@ -80,6 +95,7 @@ def test_files_hold_what_is_documented(evaluate, tmp_path):
     assert "3 lesions of 3 simulated patients" in summary_of(document)[0]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_page_stands_alone_and_says_that_its_data_is_simulated(evaluate, tmp_path):
     evaluate(VARIED)
     page = (tmp_path / "out" / "evaluation.html").read_text()
@@ -237,6 +253,7 @@ def test_one_case_is_measured_from_files_alone(cases_folder, engines, model, mon
         evaluate_lesions(cases_folder / "truthless", "model", PLAIN, engines)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_progress_counts_to_the_end(evaluate):
     seen = []
     evaluate(VARIED, on_progress=lambda *step: seen.append(step))
