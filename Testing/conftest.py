@@ -1,8 +1,13 @@
-"""Fixtures for every test: a tiny case; and how the tests share two processes (see `make test`)."""
+"""Fixtures for every test: a tiny case; and how `make test` shares the tests among processes.
+
+Each file runs in one process, so that what its tests share is made once; so does all of `inference`, whose files
+share a worker and a trained model. Whatever a test opens is its own: `tmp_path`, port 0.
+"""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes, one core for each: their threads must not fight
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
@@ -19,6 +24,78 @@ from CRLMSegmentationLib.core.case import (
     save_volume_into_case,
 )
 from CRLMSegmentationLib.core.volume import Volume, write_volume
+
+FIRST = (
+    "inference",
+    "study/test_study_real.py",
+    "training/test_train.py",
+    "cli/test_cli_demo.py",
+    "cli/test_cli_segment.py",
+    "widget/test_module_real_worker.py",
+    "alignment",
+    "study/test_study_run.py",
+    "training/test_evaluation.py",
+)
+"""Take longest, so they begin first: a process that is given one of them last would end alone."""
+SLOW = (
+    "alignment",
+    "cli/test_cli_arguments.py",
+    "cli/test_cli_demo.py",
+    "cli/test_cli_models.py",
+    "cli/test_cli_replay_and_phantom.py",
+    "cli/test_cli_rerun.py",
+    "cli/test_cli_segment.py",
+    "cli/test_cli_study.py",
+    "cli/test_cli_sweeps.py",
+    "cli/test_cli_train.py",
+    "cli/test_offline.py",
+    "extension/test_extension_cmake.py",
+    "igtl/test_igtl_faults.py",
+    "igtl/test_igtl_with_cpp.py",
+    "inference/test_engine_answers.py",
+    "inference/test_engine_lifecycle.py",
+    "inference/test_model_import.py",
+    "inference/test_model_packing.py",
+    "inference/test_nnunet.py",
+    "inference/test_volume_model.py",
+    "phantom",
+    "replay/test_flight_recorder_limits.py",
+    "replay/test_recorder.py",
+    "replay/test_recover.py",
+    "replay/test_replay_process.py",
+    "report/test_report_pictures.py",
+    "report/test_session_report.py",
+    "report/test_steering_pictures.py",
+    "study",
+    "training/test_calibrating.py",
+    "training/test_evaluation.py",
+    "training/test_train.py",
+    "widget/test_module_models.py",
+    "widget/test_module_network.py",
+    "widget/test_module_real_worker.py",
+    "widget/test_module_recording.py",
+    "widget/test_module_save.py",
+)
+"""Start processes, compute outlines or draw: `make check` leaves them to `make test`."""
+
+
+def _file_of(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
+def _place_in(names: tuple[str, ...], file: str) -> int:
+    """Where a file of tests, or its folder, stands in a list; the list's length when nowhere."""
+    return next((place for place, name in enumerate(names) if file == name or file.startswith(f"{name}/")), len(names))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _place_in(FIRST, _file_of(item)))
+    for item in items:
+        file = _file_of(item)
+        if _place_in(SLOW, file) < len(SLOW):
+            item.add_marker(pytest.mark.slow)
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group("inference" if file.startswith("inference/") else file))
 
 
 @pytest.fixture

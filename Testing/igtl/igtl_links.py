@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -22,6 +24,14 @@ OBLIQUE_LEFT_HANDED = np.array(
 """Spacings 0.5, 0.5, 0.6 mm; axes permuted, turned and mirrored."""
 PATIENCE_S = 120.0
 """After this time a test gives up that waits for something; a busy machine may take seconds over milliseconds."""
+
+
+def free_port() -> int:
+    """A port below those that the system hands out, lest another test be given it meanwhile."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def image(shape: tuple[int, ...] = (4, 3, 2), device: str = "recvol_Reference") -> ImageMessage:

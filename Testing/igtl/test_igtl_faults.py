@@ -23,7 +23,7 @@ from CRLMSegmentationLib.igtl.messages import StringMessage
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.session import LinkChanged, Session, TransformArrived
-from igtl_links import PATIENCE_S, image, transform
+from igtl_links import PATIENCE_S, free_port, image, transform
 
 LIBRARY = Path(__file__).parents[2] / "CRLMSegmentation"
 KILLS = 20
@@ -85,11 +85,6 @@ class Sender:
         self._child.wait()
         self._child.stdout.close()
         return int(lines[-1]) if lines else 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 def test_server_that_is_killed_and_restarted_20_times() -> None:
