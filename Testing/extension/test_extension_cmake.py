@@ -54,7 +54,7 @@ def run(*command: str | Path) -> str:
     Raises:
         RuntimeError: it failed; the message is what it printed, on one line, as CMake wraps its own.
     """
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=280)
     if result.returncode != 0:
         raise RuntimeError(" ".join((result.stdout + result.stderr).split()))
     return result.stdout

@@ -15,7 +15,8 @@ from scipy import ndimage
 
 SPACING_MM = 1.25
 PATCH = 16
-COLD_START_LIMIT_S = 120.0
+COLD_START_LIMIT_S = 240.0
+"""After which something has gone wrong, on a busy machine too."""
 GREY_JSON = {
     "channel_names": {"0": "ultrasound"},
     "labels": {"background": 0, "tumour": 1},
@@ -128,12 +129,12 @@ def crop_array(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
     return np.stack([array, ndimage.gaussian_filter(noise, 4)]).astype(np.float32)
 
 
-def wait_for(engine: WorkerEngine, kind: type, timeout_s: float = 60.0) -> Any:
+def wait_for(engine: WorkerEngine, kind: type, timeout_s: float = COLD_START_LIMIT_S) -> Any:
     """The first event of a kind; what came before is lost."""
     return events_until(engine, kind, timeout_s)[-1]
 
 
-def events_until(engine: WorkerEngine, kind: type, timeout_s: float = 60.0) -> list[Event]:
+def events_until(engine: WorkerEngine, kind: type, timeout_s: float = COLD_START_LIMIT_S) -> list[Event]:
     """All events up to and including the first of a kind."""
     seen: list[Event] = []
     end_s = time.monotonic() + timeout_s
@@ -153,7 +154,7 @@ def is_alive(pid: int) -> bool:
     return listing.stdout.strip()[:1] not in ("", "Z")
 
 
-def wait_until_gone(pid: int, timeout_s: float = 5.0) -> bool:
+def wait_until_gone(pid: int, timeout_s: float = 120.0) -> bool:
     end_s = time.monotonic() + timeout_s
     while is_alive(pid) and time.monotonic() < end_s:
         time.sleep(0.02)

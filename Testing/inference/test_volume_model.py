@@ -106,7 +106,7 @@ def warm_engine_of(engine: WorkerEngine):
 
 
 def polled_until(session: Session, kind: type) -> list:
-    end_s = time.monotonic() + 60
+    end_s = time.monotonic() + COLD_START_LIMIT_S
     while time.monotonic() < end_s:
         found = [event for event in session.poll() if isinstance(event, kind)]
         if found:

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
-BUILD_TIMEOUT_S = 120.0
-RUN_TIMEOUT_S = 60.0
+BUILD_TIMEOUT_S = 600.0
+RUN_TIMEOUT_S = 240.0
 ADVICE = "the C++ peer cannot be built: {}; apt-get install libopenigtlink-dev g++"
 
 

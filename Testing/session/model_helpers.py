@@ -56,7 +56,7 @@ def make_export(folder: Path, mark: Path | None = None) -> Path:
     return exported
 
 
-def wait_for_import(models, timeout_s: float = 90.0) -> str | None:
+def wait_for_import(models, timeout_s: float = 240.0) -> str | None:
     """Ask as a timer does, until there is an answer; returns the key of what was imported."""
     end_s = time.monotonic() + timeout_s
     while models.is_importing:

@@ -15,7 +15,7 @@ from steering_helpers import Tracker, at, finish_all, with_lesion
 
 
 def wait_for_page(room, folder):
-    end_s = time.monotonic() + 90
+    end_s = time.monotonic() + 240
     while room.children and time.monotonic() < end_s:
         room.tick()
         time.sleep(0.05)
@@ -81,7 +81,7 @@ def test_page_under_way_ends_with_the_room(with_lesions, tmp_path):
 def test_page_that_fails_is_told_in_the_log(with_lesions, tmp_path):
     folder = save(with_lesions, tmp_path)
     (folder / saving.PAGE_INPUT).unlink()
-    end_s = time.monotonic() + 60
+    end_s = time.monotonic() + 240
     while with_lesions.children and time.monotonic() < end_s:
         with_lesions.tick()
         time.sleep(0.05)

@@ -22,5 +22,5 @@ sys.meta_path.insert(0, Blocker())
 )
 def test_panel_can_be_opened_without_any_package_that_it_installs(module):
     code = f"{BLOCKED}\nimport CRLMSegmentationLib.{module}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr

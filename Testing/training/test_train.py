@@ -76,7 +76,6 @@ def fold_until(layout: Layout, epoch: int) -> Step:
         time.sleep(0.002)
 
 
-@pytest.mark.timeout(300)
 def test_fold_leaves_checkpoint_progress_curve_and_log(trained):
     folder = trained.fold_of(TINY, 0)
     lines = read_progress(folder / PROGRESS)
@@ -89,7 +88,6 @@ def test_fold_leaves_checkpoint_progress_curve_and_log(trained):
     assert "Training done" in (folder / LOG).read_text()
 
 
-@pytest.mark.timeout(300)
 def test_killed_training_goes_on_to_the_same_weights(trained, planned):
     step = fold_until(planned, epoch=1)
     os.kill(step.pid, signal.SIGKILL)

@@ -223,16 +223,14 @@ def test_opening_the_module_takes_little_time_and_imports_no_library():
     code = f"""
 import sys; sys.path.insert(0, {str(MODULE.parents[1] / "Testing" / "widget")!r})
 from host import SlicerHost
-import time
 with SlicerHost() as host:
-    started_s = time.perf_counter()
     from host.modules import ScriptedModule
     from pathlib import Path
+    before = set(sys.modules)
     ScriptedModule(Path({str(MODULE)!r})).instantiate()
-    took_s = time.perf_counter() - started_s
-    print(took_s, [name for name in sys.modules if name.startswith(("CRLMSegmentationLib", "torch", "scipy"))])
+    print(*sorted(set(sys.modules) - before))
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    seconds, imported = run.stdout.split(" ", 1)
-    assert float(seconds) < 0.2, run.stdout
-    assert "CRLMSegmentationLib" not in imported
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240)
+    imported = run.stdout.split()
+    assert not [name for name in imported if name.startswith(("CRLMSegmentationLib", "torch", "scipy"))]
+    assert len(imported) < 60, imported
