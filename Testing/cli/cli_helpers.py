@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stub_engine import StubEngine
+
 TIMEOUT_S = 240.0
 """After which something has gone wrong, on a busy machine too."""
 MARK = "CRLM_TEST_RUN"
@@ -115,6 +117,19 @@ def run(*arguments: object, folder: Path | None = None) -> Done:
         done = started.finish()
         assert started.leaves_nothing()
     return done
+
+
+class InstantEngine(StubEngine):
+    """Answers at once; from the given job on it fails."""
+
+    def __init__(self, fails_from: int = 99) -> None:
+        super().__init__()
+        self.fails_from = fails_from
+
+    def poll(self) -> list:
+        if self.pending is not None:
+            self.fail("the worker was killed") if self.pending >= self.fails_from else self.finish()
+        return super().poll()
 
 
 def cpu_seconds_of(pid: int) -> float:

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cli_helpers import Run, maps_of, names_in, run, seed_words, wait_until
+from cli_helpers import InstantEngine, Run, maps_of, names_in, run, seed_words, wait_until
 from CRLMSegmentationLib.core.case import Case, load_case
 from CRLMSegmentationLib.core.metrics import compare
 from CRLMSegmentationLib.core.resources import resource_path
-from CRLMSegmentationLib.core.volume import read_volume
+from CRLMSegmentationLib.core.volume import read_volume, write_volume
 from CRLMSegmentationLib.report.schema import FURTHER_KEYS, KEYS, TIMINGS
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
@@ -75,22 +75,18 @@ def test_report_of_several_lesions_is_a_list_with_every_documented_key(two_lesio
         assert entry["volume_ml"] > 0
 
 
-def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(sample, model, tmp_path):
+def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(crlm_seg, monkeypatch, tiny_volume, model, tmp_path):
+    """A stub answers: what the network finds is shown by the two lesions above."""
     import slicer
+    from CRLMSegmentationLib import offline
 
-    out = tmp_path / "one.seg.nrrd"
-    (lesion,) = sample.lesions
-    done = run(
-        "segment",
-        sample.folder / "volume.nrrd",
-        *seed_words([lesion.seed_ras_mm]),
-        "--out",
-        out,
-        "--model",
-        model.folder,
-    )
+    monkeypatch.setattr(offline, "WorkerEngine", lambda model: InstantEngine())
+    write_volume(tiny_volume, tmp_path / "volume.nrrd")
+    out = tmp_path / "new" / "one.seg.nrrd"
+    rest = ["--model", model.folder, "--size", 30, "--out", out]
+    done = crlm_seg("segment", tmp_path / "volume.nrrd", "--seed", 20, 20, 20, *rest)
     assert done.code == 0, done
-    assert names_in(tmp_path) == ["one.seg.nrrd"]
+    assert names_in(out.parent) == ["one.seg.nrrd"]
     node = slicer.vtkMRMLSegmentationNode()
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(out))
@@ -153,7 +149,7 @@ def test_killed_worker_is_told_and_leaves_neither_process_nor_output(segmenting,
     assert nothing_looks_like_a_result(tmp_path)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_or_a_signal_in_the_network_ends_everything_at_once(sent, segmenting, tmp_path):
     os.killpg(segmenting.process.pid, sent)
     done = segmenting.finish()
@@ -163,14 +159,17 @@ def test_ctrl_c_or_a_signal_in_the_network_ends_everything_at_once(sent, segment
     assert nothing_looks_like_a_result(tmp_path)
 
 
-@pytest.mark.parametrize("library", ["_multiarray_umath", "_SimpleITK", "torch"])
-def test_ctrl_c_while_it_starts(library, sample, model, tmp_path):
+@pytest.mark.parametrize(
+    ("library", "sent"),
+    [("_multiarray_umath", signal.SIGINT), ("_SimpleITK", signal.SIGHUP), ("torch", signal.SIGINT)],
+)
+def test_ctrl_c_or_a_signal_while_it_starts(library, sent, sample, model, tmp_path):
     """While it loads numpy, SimpleITK, or in its worker torch."""
     seeds = seed_words([sample.lesions[0].seed_ras_mm])
     arguments = ["--model", model.folder, "--out", tmp_path / "out.seg.nrrd"]
     with Run("segment", sample.folder / "volume.nrrd", *seeds, *arguments) as started:
         assert wait_until(lambda: any(library in maps_of(pid) for pid in started.left()))
-        started.press_ctrl_c()
+        os.killpg(started.process.pid, sent)
         done = started.finish()
         assert (done.code, done.out) == (1, "")
         assert done.error_lines == ["Error: stopped before the end"]

@@ -7,25 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_helpers import names_in
+from cli_helpers import InstantEngine, names_in
 from CRLMSegmentationLib import offline
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
-from stub_engine import StubEngine
 
 ONE, SAME, OTHER = (20, 20, 20), (22, 20, 20), (60, 20, 20)
-
-
-class InstantEngine(StubEngine):
-    """Answers at once; from the given job on it fails."""
-
-    def __init__(self, fails_from: int = 99) -> None:
-        super().__init__()
-        self.fails_from = fails_from
-
-    def poll(self) -> list:
-        if self.pending is not None:
-            self.fail("the worker was killed") if self.pending >= self.fails_from else self.finish()
-        return super().poll()
 
 
 @pytest.fixture

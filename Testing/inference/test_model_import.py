@@ -13,10 +13,11 @@ import torch
 from CRLMSegmentationLib.core.errors import ModelError
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.inference import model_archive
-from CRLMSegmentationLib.inference.engine import CropJob, Finished, LesionJob, Ready
+from CRLMSegmentationLib.inference.engine import Finished, LesionJob, Ready
 from CRLMSegmentationLib.inference.model_archive import zip_model_package
 from CRLMSegmentationLib.inference.model_import import ImportProcess, import_model
 from CRLMSegmentationLib.inference.model_registry import find_model, installed_models
+from CRLMSegmentationLib.inference.nnunet import NnUNet
 from CRLMSegmentationLib.inference.packing import About
 from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
 from inference_helpers import COLD_START_LIMIT_S, crop_array, wait_for
@@ -44,17 +45,18 @@ def left_over(models: Path) -> list[str]:
     ],
 )
 def test_imported_export_answers_as_nnunets_own_predictor(exports, models, file, dataset, configuration, about, wanted):
-    """Two folds with a seed; one channel and thick slices; a configuration that inherits; a folder."""
+    """Two folds with a seed; one channel and thick slices; a configuration that inherits; a folder.
+
+    In this process: that a worker answers as the network does is shown elsewhere.
+    """
     package = import_model(exports / file, about, wanted)
     array = crop_array(SHAPE)[: len(package.channels)]
-    with WorkerEngine(package, device="cpu", cpu_threads=1) as engine:
-        wait_for(engine, Ready, COLD_START_LIMIT_S)
-        for mirroring in (False, True):
-            engine.submit(CropJob(array, FINER_MM, mirroring))
-            probability = wait_for(engine, Finished).probability
-            expected = np.load(exports / f"{dataset}-{configuration}-{mirroring}.npy")
-            assert expected.std() > 0.01, "the model says the same everywhere: nothing would be tested"
-            np.testing.assert_allclose(probability, expected, atol=1e-5)
+    network = NnUNet(package, torch.device("cpu"), cpu_threads=1)
+    for mirroring in (False, True):
+        probability = network.predict(array, FINER_MM, mirroring).probability
+        expected = np.load(exports / f"{dataset}-{configuration}-{mirroring}.npy")
+        assert expected.std() > 0.01, "the model says the same everywhere: nothing would be tested"
+        np.testing.assert_allclose(probability, expected, atol=1e-5)
 
 
 def test_model_without_seed_channel_segments_a_volume_around_a_seed(exports, models, tiny_volume):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from CRLMSegmentationLib.evaluation.inputs import check_cases
 from CRLMSegmentationLib.evaluation.leaks import trained_on
 from CRLMSegmentationLib.inference.model_package import load_model_package
@@ -35,6 +36,7 @@ def train_tiny(dataset, study, device, processes, on_progress):
     return train_dataset(dataset, Training(TINY, epochs=study.epochs, device="cpu", resume=True), on_progress)
 
 
+@pytest.mark.usefixtures("coarse")
 def test_study_of_seven_tiny_patients_from_nothing_to_its_page(tmp_path):
     out = tmp_path / "s"
     steps = replace(REAL_STEPS, simulate=StubSteps().simulate, train=train_tiny)

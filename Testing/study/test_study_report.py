@@ -88,6 +88,7 @@ def test_user_who_sees_the_truth_is_told_of(results, tmp_path):
     assert "sees the truth, an oracle, which favours it" in page_of(results, tmp_path)
 
 
+@pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize("change", [nothing_found, without_answers], ids=["nothing found", "without answers"])
 def test_page_and_figures_stand_missing_values(change, tmp_path):
     found = draw_results(tmp_path, change=change)
@@ -98,6 +99,7 @@ def test_page_and_figures_stand_missing_values(change, tmp_path):
     assert summary_of(found)
 
 
+@pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize("methods", [("grow-cut",), ("crop",), ("full", "region-growing")])
 def test_page_and_figures_of_few_methods(methods, tmp_path):
     found = draw_results(tmp_path, methods=methods)
