@@ -9,7 +9,7 @@ OUT ?= demo-output
 JOBS ?= 2
 # pip options that name a CPU build of torch, such as TORCH_INDEX="--index-url URL"
 TORCH_INDEX ?=
-PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: demo test check lint benchmarks fuzz clean

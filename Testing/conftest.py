@@ -79,23 +79,31 @@ SLOW = (
 """Start processes, compute outlines or draw: `make check` leaves them to `make test`."""
 
 
-def _file_of(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).as_posix()
-
-
 def _place_in(names: tuple[str, ...], file: str) -> int:
     """Where a file of tests, or its folder, stands in a list; the list's length when nowhere."""
     return next((place for place, name in enumerate(names) if file == name or file.startswith(f"{name}/")), len(names))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: _place_in(FIRST, _file_of(item)))
-    for item in items:
-        file = _file_of(item)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    file_of = {item: item.path.relative_to(here).as_posix() for item in items}
+    items.sort(key=lambda item: _place_in(FIRST, file_of[item]))
+    for item, file in file_of.items():
         if _place_in(SLOW, file) < len(SLOW):
             item.add_marker(pytest.mark.slow)
-        if config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group("inference" if file.startswith("inference/") else file))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Hands whole files to processes. (pytest-xdist 3.8 has groups for this, which pytest 9 leaves without effect.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "inference" if "/inference/" in file else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture
