@@ -19,6 +19,12 @@ TIMEOUT_S = 240.0
 MARK = "CRLM_TEST_RUN"
 
 
+def _heed_signals() -> None:
+    """A background shell has the first ignored, nohup the second."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Done:
     """How a run has ended."""
@@ -51,7 +57,7 @@ class Run:
             cwd=folder,
             env={**os.environ, MARK: self.mark},
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell has it ignored
+            preexec_fn=_heed_signals,
         )
         self._early = {"out": "", "err": ""}
 

@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from cli_helpers import TIMEOUT_S, Run, run
+from cli_helpers import TIMEOUT_S, InstantEngine, Run, run
+from CRLMSegmentationLib import offline
 from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.volume import read_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
@@ -64,14 +65,19 @@ def test_sliced_volume_is_put_together_again(crlm_seg, sweep, calibration, sampl
     np.testing.assert_array_equal(part, before.array)
 
 
-def test_lesion_in_a_sweep_is_the_lesion_in_its_volume(sweep, calibration, sample, seed, tmp_path):
+def test_lesion_in_a_sweep_is_the_lesion_in_its_volume(
+    crlm_seg, monkeypatch, sweep, calibration, sample, seed, tmp_path
+):
+    """For a stub that calls dark voxels tumour; the demo below shows the network a sweep."""
+    monkeypatch.setattr(offline, "WorkerEngine", lambda model: InstantEngine())
     labels = {}
     for name, source in {
         "volume": [sample.folder / "volume.nrrd"],
         "sweep": [sweep, "--calibration", calibration],
     }.items():
         out = tmp_path / f"{name}.nrrd"
-        assert run("segment", *source, "--seed", *seed, "--out", out).code == 0
+        done = crlm_seg("segment", *source, "--seed", *seed, "--out", out)
+        assert done.code == 0, done
         labels[name] = read_volume(out).array
     counts = {name: np.count_nonzero(array) for name, array in labels.items()}
     assert counts["volume"] > 1000
