@@ -24,11 +24,15 @@ from CRLMSegmentationLib.core.case import (
     save_volume_into_case,
 )
 from CRLMSegmentationLib.core.volume import Volume, write_volume
+from hypothesis import HealthCheck, settings
 
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 FIRST = (
     "inference",
     "study/test_study_real.py",
     "training/test_train.py",
+    "training/test_train_recipe.py",
     "cli/test_cli_demo.py",
     "cli/test_cli_segment.py",
     "widget/test_module_real_worker.py",
@@ -70,6 +74,7 @@ SLOW = (
     "training/test_calibrating.py",
     "training/test_evaluation.py",
     "training/test_train.py",
+    "training/test_train_recipe.py",
     "widget/test_module_models.py",
     "widget/test_module_network.py",
     "widget/test_module_real_worker.py",

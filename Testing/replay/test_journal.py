@@ -90,7 +90,9 @@ message_bytes = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(messages=st.lists(message_bytes, min_size=1, max_size=6), cut=st.integers(0, 10**6), has_arrivals=st.booleans())
 def test_whatever_comes_is_found_again(
     tmp_path_factory: pytest.TempPathFactory, messages: list[bytes], cut: int, has_arrivals: bool
