@@ -92,7 +92,7 @@ def test_killed_run_leaves_no_process_and_no_dataset_and_the_next_one_finishes(p
     with Run(*arguments) as started:
         assert wait_until(lambda: len(list(out.glob("raw/*/imagesTr/*"))) > 3)
         os.kill(started.process.pid, sent)
-        started.process.wait(10)
+        started.process.wait(240)
         assert started.leaves_nothing()
     assert not (out / "manifest.json").exists()
     done = run("prepare", pairs, "--out", out, *SMALL, "--crops", 1, "--processes", 2)

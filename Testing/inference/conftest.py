@@ -51,7 +51,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real results of nnU-Net, its own exports of them, and its own answers; see `nnunet_exports.make`."""
     folder = tmp_path_factory.mktemp("exports")
     command = [sys.executable, str(Path(__file__).with_name("nnunet_exports.py")), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=290, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 

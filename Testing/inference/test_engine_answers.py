@@ -51,7 +51,7 @@ def nnunet_answers(package: ModelPackage, folder: Path, mirrorings: tuple[bool, 
     answers = {mirroring: folder / f"mirroring_{mirroring}" for mirroring in mirrorings}
     commands = [[*common, "-o", str(answers[m]), *([] if m else ["--disable_tta"])] for m in mirrorings]
     command = [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300, env={**os.environ, **ONE_THREAD})
+    subprocess.run(command, check=True, capture_output=True, timeout=800, env={**os.environ, **ONE_THREAD})
     return {mirroring: _read_answers(answers[mirroring], ending) for mirroring in mirrorings}
 
 

@@ -253,7 +253,7 @@ def test_disk_that_cannot_put_away_what_it_took_is_told(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(journal_writer, "_fdatasync", broken)
     writer = JournalWriter(tmp_path, sync_every_s=0.01)
-    writer._syncing.join(5)
+    writer._syncing.join(240)
     message = pack(pose(), 2)
     with pytest.raises(RecordingError, match="disk reports an error"):
         writer.append(memoryview(message)[:HEADER_BYTES], memoryview(message)[HEADER_BYTES:])
