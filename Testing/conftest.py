@@ -55,6 +55,7 @@ SLOW = (
     "cli/test_offline.py",
     "extension/test_extension_cmake.py",
     "igtl/test_igtl_faults.py",
+    "igtl/test_igtl_hostile.py",
     "igtl/test_igtl_with_cpp.py",
     "inference/test_engine_answers.py",
     "inference/test_engine_lifecycle.py",
@@ -62,6 +63,8 @@ SLOW = (
     "inference/test_model_packing.py",
     "inference/test_nnunet.py",
     "inference/test_volume_model.py",
+    "navigation/test_interval.py",
+    "navigation/test_late_and_frozen.py",
     "phantom",
     "replay/test_flight_recorder_limits.py",
     "replay/test_recorder.py",
@@ -81,7 +84,7 @@ SLOW = (
     "widget/test_module_recording.py",
     "widget/test_module_save.py",
 )
-"""Start processes, compute outlines or draw: `make check` leaves them to `make test`."""
+"""Start processes, compute outlines, draw, or take long for another reason: `make check` leaves them out."""
 
 
 def _place_in(names: tuple[str, ...], file: str) -> int:
@@ -91,6 +94,9 @@ def _place_in(names: tuple[str, ...], file: str) -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
+    gone = [name for name in (*FIRST, *SLOW) if not (here / name).exists()]
+    if gone:
+        raise pytest.UsageError(f"conftest.py lists tests that are not there: {', '.join(gone)}; rename or remove them")
     file_of = {item: item.path.relative_to(here).as_posix() for item in items}
     items.sort(key=lambda item: _place_in(FIRST, file_of[item]))
     for item, file in file_of.items():
