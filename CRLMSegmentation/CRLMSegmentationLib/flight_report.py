@@ -83,6 +83,8 @@ def summary_of(document: Mapping[str, Any], page: Path) -> Iterator[str]:
     end = "" if session["ended"] else ", without an end"
     results = f"{session['results']} result{'' if session['results'] == 1 else 's'}"
     yield f"Session of {elapsed_text(session['seconds'])} min{end}: {results}, {session['events']} events{simulated}"
+    if document["left_out"]["lines"]:
+        yield f"  {document['left_out']['lines']}"
     for lesion in document["lesions"]:
         yield f"  {lesion['lesion']}: {', '.join(_facts_of(lesion))}"
     yield f"Page: {page}"
@@ -91,7 +93,8 @@ def summary_of(document: Mapping[str, Any], page: Path) -> Iterator[str]:
 
 def _facts_of(lesion: Mapping[str, Any]) -> Iterator[str]:
     outline, nearest = lesion["outline"], lesion["nearest_tip"]
-    yield f"{outline['volume_ml']:.1f} ml, {outline['how']}" if outline else "no outline"
+    size = "of unknown size" if outline is None or outline["volume_ml"] is None else f"{outline['volume_ml']:.1f} ml"
+    yield f"{size}, {outline['how']}" if outline else "no outline"
     volumes = {sighting["volume"] for sighting in lesion["history"]}
     if len(volumes) > 1:
         yield f"seen in {len(volumes)} volumes"

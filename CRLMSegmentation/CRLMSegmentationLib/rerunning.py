@@ -16,6 +16,7 @@ import numpy as np
 
 from .core.case import Case, load_case
 from .core.errors import CaseError, CrlmError
+from .core.json_files import Damage
 from .core.metrics import symmetric_distances_mm
 from .core.volume import Volume
 from .driver import OnProgress, wait_for_lesion, wait_for_model
@@ -78,6 +79,7 @@ def rerun_case(
     report: Path | None = None,
     on_progress: OnProgress = lambda *_: None,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> list[Row]:
     """Compute all recorded results of a case again, without a window.
 
@@ -86,6 +88,7 @@ def rerun_case(
             the default one.
         out: folder for the new masks and `DOCUMENT`.
         report: the same document as another file.
+        on_note: told of recorded results that cannot be used, once.
 
     Returns:
         A row for each result, and one more for each that was corrected by hand.
@@ -95,11 +98,15 @@ def rerun_case(
         CrlmError: a model or a place to write to that cannot be used.
     """
     case = load_case(folder, verify_recording=False)
-    results = recorded_results(case)
+    damage = Damage()
+    results = recorded_results(case, damage)
+    if damage.is_any:
+        on_note(damage.sentence(case.events))
     if not results:
+        told = f" ({damage.sentence(case.events)})" if damage.is_any else ""
         raise CaseError(
-            f"{case.case_id} holds no recorded results, so there is nothing to compute again; segment its lesions "
-            f"with: crlm-seg demo --case {folder}"
+            f"{case.case_id} holds no recorded results{told}, so there is nothing to compute again; segment its "
+            f"lesions with: crlm-seg demo --case {folder}"
         )
     if out is not None:
         make_folder(out)
@@ -110,11 +117,11 @@ def rerun_case(
         unfinished = stack.enter_context(whole_files(places)) if places else []
         rows = list(_rows(case, results, models, out, on_progress, engine_of))
         for path in unfinished:
-            path.write_text(json.dumps(document_of(case, rows), indent=1) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(document_of(case, rows, damage), indent=1) + "\n", encoding="utf-8")
     return rows
 
 
-def document_of(case: Case, rows: Sequence[Row]) -> dict:
+def document_of(case: Case, rows: Sequence[Row], damage: Damage) -> dict:
     """The rows as plain data, with what they were computed by."""
     return {
         "case_id": case.case_id,
@@ -122,6 +129,7 @@ def document_of(case: Case, rows: Sequence[Row]) -> dict:
         "identical": sum(row.identical is True for row in rows),
         "different": sum(row.identical is False and not row.corrected for row in rows),
         "failed": sum(bool(row.problem) for row in rows),
+        "left_out": damage.sentence(case.events or ""),
         "versions": versions(),
     }
 
@@ -186,7 +194,8 @@ def _rows_of(case: Case, recorded: RecordedResult, session: Session, masks: Save
     if correction is None:
         return
     try:
-        if correction.volume is None or correction.volume["geometry_sha256"] != recorded.volume["geometry_sha256"]:
+        geometries = [volume and volume.get("geometry_sha256") for volume in (correction.volume, recorded.volume)]
+        if geometries[0] is None or geometries[0] != geometries[1]:
             raise CaseError("the corrected outline was not recorded in the volume of its result")
         yield _row(recorded, session.model, new, mask_of(case, correction), correction.volume_ml, corrected=True)
     except CrlmError as error:

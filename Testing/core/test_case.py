@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from CRLMSegmentationLib.core.case import (
     save_volume_into_case,
 )
 from CRLMSegmentationLib.core.errors import CaseError
+from CRLMSegmentationLib.core.json_files import Damage
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 
 
@@ -115,23 +117,37 @@ def test_line_cut_short_by_a_crash_costs_only_itself(folder):
     assert len(list(load_case(folder, verify=False).tracking_samples())) == 3
 
 
-def test_damaged_line_in_the_middle_is_an_error(folder):
+def test_damaged_line_in_the_middle_costs_that_line_and_is_told(folder):
     path = folder / "tracking.jsonl"
     path.write_text("garbage\n" + path.read_text())
-    with pytest.raises(CaseError, match="line 1"):
-        list(load_case(folder, verify=False).tracking_samples())
+    damage = Damage()
+    assert len(list(load_case(folder, verify=False).tracking_samples(damage))) == 3
+    assert damage.sentence("tracking.jsonl").startswith("1 line of tracking.jsonl cannot be used and is left out")
+    assert "line 1: it is not valid JSON" in damage.first
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"device": 7}, "must be texts, got 7 and 'OK'"), ({"timestamp_s": 10**400}, "too large"), ({"matrix": [1]}, "")],
+    [
+        ({"device": 7}, "device must be .*, got 7"),
+        ({"device": "a\0b"}, "device holds the character NUL"),
+        ({"device": "x" * 10_000}, "device must be .*, got .*x…"),
+        ({"status": ["OK"]}, "status must be"),
+        ({"timestamp_s": 10**400}, "timestamp_s must be a number of up to 18 digits, got 401 digits"),
+        ({"timestamp_s": 1e300}, "timestamp_s must be seconds from 0 to .*, got 1e.300"),
+        ({"timestamp_s": -1.0}, "timestamp_s must be seconds from 0 to .*, got -1.0"),
+        ({"timestamp_s": float("nan")}, "timestamp_s must be a finite number, got NaN"),
+        ({"matrix": [1]}, "matrix must be 16 finite numbers"),
+        ({"matrix": [float("inf")] * 16}, r"matrix\[\d+\] must be a finite number, got Infinity"),
+    ],
 )
 def test_line_that_is_no_transform_is_told_with_its_number(folder, change, words):
     path = folder / "tracking.jsonl"
     first, *rest = path.read_text().splitlines(keepends=True)
     path.write_text(json.dumps({**json.loads(first), **change}) + "\n" + "".join(rest))
-    with pytest.raises(CaseError, match=rf"tracking\.jsonl line 1 is not a transform: .*{words}"):
-        list(load_case(folder, verify=False).tracking_samples())
+    damage = Damage()
+    assert len(list(load_case(folder, verify=False).tracking_samples(damage))) == 2
+    assert re.match(f"line 1: {words}", damage.first)
 
 
 @pytest.mark.parametrize("name", ["volume.nrrd", "truth.nrrd", "tracking.jsonl"])

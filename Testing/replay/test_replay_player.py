@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from dataclasses import replace
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.case import Case, TrackingSample, append_tracking
 from CRLMSegmentationLib.core.errors import CaseError, LinkError, VolumeError
+from CRLMSegmentationLib.core.hashing import sha256_of
+from CRLMSegmentationLib.core.json_files import Damage
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, TransformMessage, volume_of
@@ -62,11 +65,19 @@ def test_sweep_before_the_first_volume_can_be_left_out(tiny_case: Case) -> None:
     assert [round(t.offset_s, 2) for t in timed] == [0, 0.03, 0.08, 0.13, 0.18, 0.23]
 
 
-def test_impossible_times_are_refused(tiny_case: Case) -> None:
-    sample = TrackingSample(math.nan, "ProbeToReference", "OK", np.eye(4))
-    append_tracking(tiny_case.folder / "tracking.jsonl", [sample])
-    with pytest.raises(CaseError, match="times"):
-        timeline(tiny_case)
+def test_impossible_times_cost_their_lines(tiny_case: Case) -> None:
+    for time_s in (math.nan, -1.0, 1e300):
+        sample = TrackingSample(time_s, "ProbeToReference", "OK", np.eye(4))
+        append_tracking(tiny_case.folder / "tracking.jsonl", [sample])
+    assert problems_of(tiny_case).count == 3
+    assert "timestamp_s must be" in problems_of(tiny_case).first
+
+
+def problems_of(case: Case) -> Damage:
+    """What is left out of a case with eleven good messages."""
+    damage = Damage()
+    assert len(timeline(case, damage)) == 11
+    return damage
 
 
 def test_case_is_played_whole_with_its_recorded_times(tiny_case: Case) -> None:
@@ -161,13 +172,12 @@ def test_loop_plays_nothing_when_the_last_client_has_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("matrix", "cause"), [(np.diag([1.0, 0, 1, 1]), "singular"), (np.full((4, 4), math.inf), "infinity")]
+    ("matrix", "cause"), [(np.diag([1.0, 0, 1, 1]), "singular"), (np.full((4, 4), math.inf), "Infinity")]
 )
 def test_transform_that_cannot_be_sent_is_told_before_the_play(matrix, cause, tiny_case: Case) -> None:
     bad = TrackingSample(1700000000.3, "ProbeToReference", "OK", matrix)
     append_tracking(tiny_case.folder / "tracking.jsonl", [bad])
-    with pytest.raises(CaseError, match=f"'ProbeToReference' at 1700000000.3 s is OK, but cannot be: .*{cause}"):
-        timeline(tiny_case)
+    assert cause in problems_of(tiny_case).first
 
 
 def test_transform_of_a_lost_tool_may_hold_anything(tiny_case: Case) -> None:
@@ -178,8 +188,19 @@ def test_transform_of_a_lost_tool_may_hold_anything(tiny_case: Case) -> None:
 
 def test_device_name_that_is_not_ascii_is_told_before_the_play(tiny_case: Case) -> None:
     append_tracking(tiny_case.folder / "tracking.jsonl", [TrackingSample(1700000000.3, "Größe", "OK", np.eye(4))])
-    with pytest.raises(CaseError, match=r"'Größe' at .* not ASCII"):
-        timeline(tiny_case)
+    assert 'device must be a device name of ASCII characters, got "Größe"' in problems_of(tiny_case).first
+
+
+def test_replay_tells_of_lines_that_are_left_out(tiny_case: Case) -> None:
+    path = tiny_case.folder / "tracking.jsonl"
+    path.write_bytes(b"[" * 100_000 + b"\n" + path.read_bytes())
+    entry = json.loads((tiny_case.folder / "case.json").read_text())
+    entry["files"]["tracking.jsonl"] = sha256_of(path)
+    (tiny_case.folder / "case.json").write_text(json.dumps(entry))
+    events: list[ReplayEvent] = []
+    run_replay(tiny_case.folder, port=0, on_event=events.append, stop=lambda: True)
+    assert events[0].kind == "note"
+    assert events[0].text.startswith("1 line of tracking.jsonl cannot be used and is left out; the first is line 1: ")
 
 
 def test_client_that_comes_after_the_end_still_gets_the_volume(tiny_case: Case) -> None:

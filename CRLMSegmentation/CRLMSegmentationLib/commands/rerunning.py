@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .showing import bars
+from .showing import bars, tell
 
 if TYPE_CHECKING:
     from ..rerunning import Row
@@ -33,9 +33,9 @@ def rerun(
     from ..rerunning import rerun_case
 
     with bars() as on_progress:
-        rows = rerun_case(case, model, out, as_json, on_progress)
+        rows = rerun_case(case, model, out, as_json, on_progress, on_note=lambda text: tell(text, err=True))
     for line in lines_of(rows):
-        typer.echo(line)
+        tell(line)
     failed = [row for row in rows if row.problem]
     if failed:
         raise WorkerError(f"{len(failed)} of {len(rows)} could not be computed or compared; the table says why")

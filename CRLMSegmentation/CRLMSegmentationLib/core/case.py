@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,9 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .case_entries import INTEGER, check_entries
-from .errors import CaseError
+from .case_entries import check_entries
+from .errors import CaseError, JsonError, os_reason
 from .hashing import sha256_of
+from .json_fields import DEVICE, LABEL, MATRIX, STATUS, TIME, check_object
+from .json_files import Damage, check_values, json_lines, open_regular, read_json_object, shown
 from .volume import Volume, read_volume, write_volume
 
 SCHEMA_VERSION = 1
@@ -38,6 +41,9 @@ SAME_PLACE_MM = 1e-3
 OPTIONAL_ENTRIES = ("truth", "tracking", "recording", "arrivals", "frame", "devices", "source", "events")
 FLIGHT_ENTRIES = ("events", "results")
 """Only in a case that holds them."""
+SAMPLE = {"timestamp_s": TIME, "device": DEVICE, "status": STATUS, "matrix": MATRIX}
+"""A line of a tracking file."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ class Case:
         if labels.array.shape != volume.array.shape or not same_place:
             raise CaseError(f"the truth of {self.case_id} lies on another grid than its volume; resample it onto that")
         mask = labels.array == lesion.label
-        if not INTEGER.holds(lesion.label) or not mask.any():
+        if not LABEL.holds(lesion.label) or not mask.any():
             raise CaseError(
                 f"{self.truth} of {self.case_id} has no voxel with the label {lesion.label!r} of {lesion.name}; "
                 f"correct the label in {CASE_FILE}, or remove it"
@@ -154,22 +160,31 @@ class Case:
         """The truth on its own grid, lesion numbers as voxel values, or None."""
         return read_volume(self.folder / self.truth) if self.truth else None
 
-    def tracking_samples(self) -> Iterator[TrackingSample]:
-        """The recorded transforms in their order.
+    def tracking_samples(self, damage: Damage | None = None) -> Iterator[TrackingSample]:
+        """The recorded transforms in their order. A line that holds none costs that line.
+
+        Args:
+            damage: takes note of the lines that were left out; `Damage.sentence` tells of them. None logs them.
 
         Raises:
-            CaseError: a line is not a sample; a last line cut short by a crash is left out instead.
+            CaseError: the file cannot be read.
         """
         if not self.tracking:
             return
-        lines = (self.folder / self.tracking).read_text("utf-8").splitlines(keepends=True)
-        for number, line in enumerate(lines, 1):
-            try:
-                yield _sample_of(json.loads(line))
-            except (ValueError, KeyError, TypeError, OverflowError) as error:
-                if number == len(lines) and not line.endswith("\n"):
-                    return
-                raise CaseError(f"{self.tracking} line {number} is not a transform: {error}") from error
+        found = Damage() if damage is None else damage
+        path = self.folder / self.tracking
+        try:
+            with open_regular(path) as stream:
+                for line in json_lines(stream):
+                    sample, problem = (None, line.problem) if line.problem else _sample_or_problem(line.value)
+                    if sample is None:
+                        found.add(line, problem)
+                    else:
+                        yield sample
+        except OSError as error:
+            raise CaseError(f"{path} cannot be read: {os_reason(error)}; copy the case again") from error
+        if damage is None and found.is_any:
+            logger.warning("%s: %s", self.case_id, found.sentence(self.tracking))
 
 
 def no_volume_in(case: Case) -> str:
@@ -193,12 +208,14 @@ def _data_file_of(path: Path) -> str | None:
     raise CaseError(f"{path.name} must name one file that holds its voxels, in a line 'data file: NAME'")
 
 
-def _sample_of(entry: dict) -> TrackingSample:
-    device, status = entry["device"], entry["status"]
-    if not isinstance(device, str) or not isinstance(status, str):
-        raise TypeError(f"device and status must be texts, got {device!r} and {status!r}")
+def _sample_or_problem(entry: object) -> tuple[TrackingSample | None, str]:
+    """A line of a tracking file as a transform, or why it is none."""
+    try:
+        check_object(entry, SAMPLE)
+    except JsonError as error:
+        return None, str(error)
     matrix = np.array(entry["matrix"], dtype=np.float64).reshape(4, 4)
-    return TrackingSample(float(entry["timestamp_s"]), device, status, matrix)
+    return TrackingSample(float(entry["timestamp_s"]), entry["device"], entry["status"], matrix), ""
 
 
 def load_case(folder: Path | str, verify: bool = True, verify_recording: bool = True) -> Case:
@@ -212,19 +229,29 @@ def load_case(folder: Path | str, verify: bool = True, verify_recording: bool = 
         CaseError: no case there, unknown version, a wrong entry, a file missing or other than its hash says.
     """
     folder = Path(folder)
+    try:
+        return _load_case(folder, verify, verify_recording)
+    except OSError as error:
+        place = error.filename or folder
+        raise CaseError(f"{place} cannot be read: {os_reason(error)}; copy the case again, or free it") from error
+
+
+def _load_case(folder: Path, verify: bool, verify_recording: bool) -> Case:
     path = folder / CASE_FILE
     if not path.is_file() and (folder / RECORDING_FILE).is_file():
         raise CaseError(f"{folder} is a recording that was not finished; finish it with: crlm-seg recover {folder}")
     if not path.is_file():
         raise CaseError(f"no case in {folder}: {CASE_FILE} is missing; give a case folder")
-    try:
-        entry = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise CaseError(f"{path} is not valid JSON: {error}; restore it from its source") from error
-    if not isinstance(entry, dict) or entry.get("schema_version") != SCHEMA_VERSION:
-        version = entry.get("schema_version") if isinstance(entry, dict) else None
-        raise CaseError(f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}")
+    entry = read_json_object(path, CaseError, "restore it from its source", finite=False)
+    if entry.get("schema_version") != SCHEMA_VERSION:
+        raise CaseError(
+            f"{path} has schema version {shown(entry.get('schema_version'))}, this program reads {SCHEMA_VERSION}"
+        )
     check_entries(entry, str(path))
+    try:
+        check_values(entry)
+    except JsonError as error:
+        raise CaseError(f"{path}: {error}; restore it from its source") from error
     case = Case(
         folder=folder,
         case_id=entry["case_id"],
@@ -269,7 +296,9 @@ def append_tracking(path: Path, samples: Iterator[TrackingSample] | list[Trackin
     """Append transforms to a tracking file, one JSON object per line."""
     with path.open("a", encoding="utf-8") as stream:
         for s in samples:
-            matrix = np.round(s.matrix, 6).ravel().tolist()
+            is_lost = s.status != "OK" and not np.isfinite(s.matrix).all()
+            known = np.eye(4) if is_lost else s.matrix  # nobody uses the matrix of a lost tool, and JSON has no NaN
+            matrix = np.round(known, 6).ravel().tolist()
             line = {"timestamp_s": round(s.timestamp_s, 6), "device": s.device, "status": s.status, "matrix": matrix}
             stream.write(json.dumps(line) + "\n")
 

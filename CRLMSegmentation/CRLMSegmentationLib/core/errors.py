@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class CrlmError(Exception):
     """Base of every error that this project raises on purpose."""
@@ -35,6 +37,10 @@ class UnclearChannelsError(ModelError):
     """A network with several channels, of which nobody has said what they are."""
 
 
+class JsonError(CrlmError):
+    """Text that is no usable JSON: damaged, in another encoding, too large, too deep, or with unusable values."""
+
+
 class LinkError(CrlmError):
     """An OpenIGTLink connection that cannot be made or kept."""
 
@@ -45,3 +51,25 @@ class MessageError(LinkError):
 
 class WorkerError(CrlmError):
     """The inference process failed, died or was given something it cannot do."""
+
+
+OS_REASONS = {
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.EROFS: "the disk can only be read",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of this user is used up",
+    errno.EFBIG: "the file may not grow any further (limit of the file system, or ulimit -f)",
+    errno.EIO: "the disk reports an error",
+    errno.EISDIR: "it is a folder, no file",
+    errno.ENOTDIR: "a part of its path is a file, no folder",
+    errno.ENOENT: "there is no such file or folder",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.EMFILE: "this program has too many files open",
+    errno.ELOOP: "its links lead in a circle",
+}
+
+
+def os_reason(error: OSError) -> str:
+    """Return why the operating system refuses a file, without the path; the caller names that and what to do."""
+    return OS_REASONS.get(error.errno) or error.strerror or str(error)

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from ..core.errors import LinkError
-from .limits import limited, printable
+from ..core.text import printable
+from .limits import limited
 from .link import LinkState, reason_kind
 from .messages import Frame, Message, StatusMessage
 from .packing import pack

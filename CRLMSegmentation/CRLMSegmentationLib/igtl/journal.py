@@ -10,17 +10,17 @@ may be larger than the memory.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from pyigtl.messages import CRC64
 
-from ..core.errors import MessageError
+from ..core.errors import JsonError, MessageError
+from ..core.json_fields import ANY_TEXT, COUNT, NAME, TIME, check_object
+from ..core.json_files import Damage, json_lines, open_regular
 from .journal_entry import Entry, ImageLayout, ReadBody, entry_of, image_layout
 from .messages import Frame, Message
 from .packing import HEADER_BYTES, SUPPORTED_VERSIONS, Header, parse_header
@@ -33,6 +33,17 @@ FRAME = "frame"
 MAX_GUESSED_PAUSE_S = 10.0
 """Between two messages whose arrival is unknown; the clocks of two devices may differ by years."""
 READ_BUFFER_BYTES = 64 << 10
+ARRIVAL = {"received_s": TIME, "offset": COUNT, "bytes": COUNT}
+EVENT = {
+    "received_s": TIME,
+    "event": NAME,
+    "why": ANY_TEXT.or_null(),
+    "reason": ANY_TEXT.or_null(),
+    "count": COUNT.or_absent(),
+    "host": ANY_TEXT.or_null(),
+    "port": COUNT.or_null(),
+}
+"""What the lines of `arrivals.jsonl` must hold."""
 
 
 class Event(NamedTuple):
@@ -52,6 +63,7 @@ class Journal:
         end_bytes: behind the last whole message.
         surplus_bytes: what follows it: a message cut short, or what is no message.
         is_cut_short: the surplus is the beginning of a message.
+        damage: lines of `arrivals.jsonl` that were left out; for their messages the messages' own times stand in.
     """
 
     path: Path
@@ -61,6 +73,7 @@ class Journal:
     surplus_bytes: int
     is_cut_short: bool
     frame: Frame = Frame.RAS
+    damage: Damage = field(default_factory=Damage)
 
     @property
     def damaged_bytes(self) -> int:
@@ -117,14 +130,16 @@ def read_journal(messages: Path, arrivals: Path | None = None) -> Journal:
     Raises:
         OSError: the messages cannot be read.
     """
-    times_s, sizes, events = _read_arrivals(arrivals)
+    damage = Damage()
+    times_s, sizes, events = _read_arrivals(arrivals, damage)
     size_bytes = messages.stat().st_size
     with messages.open("rb", buffering=READ_BUFFER_BYTES) as stream:
         entries = tuple(_walk(stream, size_bytes, times_s, sizes))
         end_bytes = entries[-1].offset_bytes + entries[-1].size_bytes if entries else 0
         arrived_whole = 0 < sizes.get(end_bytes, 0) <= size_bytes - end_bytes
         is_cut_short = end_bytes < size_bytes and not arrived_whole and _is_beginning(stream, end_bytes)
-    return Journal(messages, entries, events, end_bytes, size_bytes - end_bytes, is_cut_short, _frame_in(events))
+    surplus_bytes = size_bytes - end_bytes
+    return Journal(messages, entries, events, end_bytes, surplus_bytes, is_cut_short, _frame_in(events), damage)
 
 
 def _frame_in(events: Iterable[Event]) -> Frame:
@@ -199,35 +214,32 @@ def _read_into(stream: BinaryIO, body: memoryview) -> int:
     return done
 
 
-def _read_arrivals(path: Path | None) -> tuple[dict[int, float], dict[int, int], tuple[Event, ...]]:
+def _read_arrivals(path: Path | None, damage: Damage) -> tuple[dict[int, float], dict[int, int], tuple[Event, ...]]:
     """Times and sizes of the messages by their offset, and events; lines that are damaged are left out."""
     times_s: dict[int, float] = {}
     sizes: dict[int, int] = {}
     events: list[Event] = []
     if path is None or not path.is_file():
         return times_s, sizes, ()
-    with path.open(encoding="utf8", errors="replace") as stream:
-        for line in stream:
-            entry = _parsed(line)
-            if entry is None:
+    with open_regular(path) as stream:
+        for line in json_lines(stream):
+            problem = line.problem or problem_of_arrival(line.value)
+            if problem:
+                damage.add(line, problem)
                 continue
-            if isinstance(entry.get("event"), str):
+            entry = line.value
+            if "event" in entry:
                 about = {name: value for name, value in entry.items() if name not in ("received_s", "event")}
-                events.append(Event(entry["received_s"], entry["event"], about))
-            elif _is_count(entry.get("offset")) and _is_count(entry.get("bytes")):
+                events.append(Event(float(entry["received_s"]), entry["event"], about))
+            else:
                 times_s[entry["offset"]], sizes[entry["offset"]] = entry["received_s"], entry["bytes"]
     return times_s, sizes, tuple(events)
 
 
-def _parsed(line: str) -> dict | None:
+def problem_of_arrival(entry: Any) -> str:
+    """Why a line of `arrivals.jsonl` is none, in a sentence; empty where it is one."""
     try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    received_s = entry.get("received_s") if isinstance(entry, dict) else None
-    is_time = isinstance(received_s, (int, float)) and not isinstance(received_s, bool)
-    return entry if is_time and math.isfinite(received_s) and received_s >= 0 else None
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        check_object(entry, EVENT if isinstance(entry, dict) and "event" in entry else ARRIVAL)
+    except JsonError as error:
+        return str(error)
+    return ""

@@ -16,7 +16,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from ..core.errors import CrlmError
+from ..core.errors import CrlmError, os_reason
+from ..core.text import printable
 from .journal import ARRIVALS_FILE, MESSAGES_FILE
 from .journal_entry import Entry, entry_of
 from .packing import parse_header
@@ -27,12 +28,8 @@ SMALL_BYTES = 64 << 10
 """A smaller message goes out in one call to the system."""
 WRITE_BYTES = 64 << 20
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
-REASONS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the quota of this user is used up",
-    errno.EFBIG: "the file may not grow any further (limit of the file system, or ulimit -f)",
-    errno.EIO: "the disk reports an error",
-}
+REASONS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Why a disk takes no more."""
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
@@ -60,7 +57,7 @@ class JournalWriter:
             self._messages = AppendedFile(folder / MESSAGES_FILE)
             self._arrivals = AppendedFile(folder / ARRIVALS_FILE)
         except OSError as error:
-            raise RecordingError(f"nothing can be recorded into {folder}: {reason_of(error)}") from error
+            raise RecordingError(f"nothing can be recorded into {folder}: {os_reason(error)}") from error
         self._closing = threading.Event()
         self._syncing = threading.Thread(target=self._sync, args=(sync_every_s,), daemon=True)
         self._syncing.start()
@@ -122,7 +119,7 @@ class JournalWriter:
                 raise self._failure
             file.append(*parts)
         except OSError as error:
-            raise RecordingError(reason_of(error)) from error
+            raise RecordingError(os_reason(error)) from error
 
     def _sync(self, every_s: float) -> None:
         while not self._closing.wait(every_s):
@@ -166,18 +163,13 @@ class AppendedFile:
             data = data[os.write(self._number, data[:WRITE_BYTES]) :]
 
 
-def reason_of(error: OSError) -> str:
-    """Plain words for what the disk has said."""
-    return REASONS.get(error.errno, error.strerror or str(error))
-
-
 def _line_of(entry: Entry) -> dict:
     line = {
         "received_s": round(entry.received_s, 6),
         "offset": entry.offset_bytes,
         "bytes": entry.size_bytes,
         "type": entry.type,
-        "device": entry.device,
+        "device": printable(entry.device),
         "timestamp_s": round(entry.timestamp_s, 6),
     }
     return line if entry.shape is None else {**line, "shape": entry.shape}

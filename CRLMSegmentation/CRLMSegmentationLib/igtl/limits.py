@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-MAX_TEXT = 300
-"""Characters of a text that a peer has had a hand in."""
+from ..core.text import MAX_TEXT as MAX_TEXT
+from ..core.text import printable as printable
 
 
 class Allowance:
@@ -66,10 +66,3 @@ class LimitedLog:
 def limited(logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> LimitedLog:
     """Lines for a logger of the library."""
     return LimitedLog(lambda level, text: logger.log(level, "%s", text), clock=clock)
-
-
-def printable(text: str, max_characters: int = MAX_TEXT) -> str:
-    """One line of bounded length: a peer must neither forge lines of a log nor fill it."""
-    shown = text[: max_characters + 1]
-    shown = "".join(c if c.isprintable() else "�" for c in shown)
-    return shown if len(shown) <= max_characters else shown[: max_characters - 1] + "…"

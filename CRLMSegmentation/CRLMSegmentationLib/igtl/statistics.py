@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .limits import printable
+from ..core.text import printable
 
 MAX_NAMES = 64
 """Types that are counted by name; the rest is counted as `OTHERS`."""

@@ -10,6 +10,8 @@ from typing import Any
 
 from ..core.case import UNFINISHED_SUFFIX, CaseVolume, Lesion
 from ..core.hashing import sha256_of
+from ..core.json_files import Damage
+from ..core.text import ascii_name
 from .flight_events import (
     ENDED,
     EVENTS_FILE,
@@ -37,6 +39,7 @@ class Flight:
         masks: their files.
         hashes: of all files of volumes and masks.
         missing: files that an event names and that are not there, or damaged.
+        damage: lines that are no events, and were left out.
     """
 
     events: tuple[FlightEvent, ...]
@@ -45,6 +48,7 @@ class Flight:
     masks: tuple[str, ...]
     hashes: dict[str, str]
     missing: tuple[str, ...]
+    damage: Damage
 
     @property
     def results(self) -> int:
@@ -87,7 +91,8 @@ def flight_in(folder: Path) -> Flight:
     for part in (FOLDER, MASKS_FOLDER):
         for unfinished in (folder / part).glob(f"*{UNFINISHED_SUFFIX}"):
             unfinished.unlink()
-    events = read_events(folder / EVENTS_FILE)
+    damage = Damage()
+    events = read_events(folder / EVENTS_FILE, damage)
     named = dict(_named_files(events))
     hashes = {name: sha256 for name, sha256 in named.items() if _is_whole(folder, name, sha256)}
     for name in sorted(set(named) - set(hashes)):
@@ -99,6 +104,7 @@ def flight_in(folder: Path) -> Flight:
         masks=tuple(name for name in hashes if name.startswith(f"{MASKS_FOLDER}/")),
         hashes=hashes,
         missing=tuple(sorted(set(named) - set(hashes))),
+        damage=damage,
     )
 
 
@@ -121,7 +127,7 @@ def _lesions(events: Iterable[FlightEvent]) -> tuple[Lesion, ...]:
     seeds: dict[str, tuple[float, float, float]] = {}
     for event in events:
         lesion, seed = event.about.get("lesion"), event.about.get("seed_ras_mm")
-        if event.event in SEEDS and lesion and isinstance(seed, list) and len(seed) == 3 and None not in seed:
+        if event.event in SEEDS and lesion and seed is not None:
             seeds[lesion] = tuple(seed)
         elif event.event == SEED_REMOVED:
             seeds.pop(lesion, None)
@@ -136,5 +142,5 @@ def _volumes(events: Iterable[FlightEvent], there: dict[str, str]) -> Iterator[C
         if file in there and file not in seen:
             seen.add(file)
             swept = volume.get("swept") if volume.get("swept") in there else None
-            device = str(volume["device"]).encode("ascii", "replace").decode() or "volume"
-            yield CaseVolume(file, device, max(0.0, float(volume["timestamp_s"] or 0)), swept)
+            device = ascii_name(volume.get("device") or "", "volume")
+            yield CaseVolume(file, device, float(volume.get("timestamp_s") or 0), swept)

@@ -3,14 +3,15 @@
     {"time_s": 1700000000.25, "elapsed_s": 12.5, "event": "seed placed", "lesion": "Tumour 1", ...}
 
 `time_s` counts from 1970 by this machine's clock, `elapsed_s` from the start of the recording by a clock that is never
-set. A line is handed to the system at once, so it outlives the death of the process; of one that was cut short the
-reader knows nothing.
+set. A line is handed to the system at once, so it outlives the death of the process. One that was cut short, or has a
+value of the wrong kind (see `flight_event_fields`), is left out by the reader, which counts such lines.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import os
 import threading
@@ -20,7 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..core.json_files import Damage, json_lines, open_regular
 from ..igtl.journal_writer import SYNC_EVERY_S, AppendedFile
+from .flight_event_fields import ENVELOPE, problem_of
 
 EVENTS_FILE = "events.jsonl"
 STARTED, ENDED = "started", "ended"
@@ -36,6 +39,7 @@ TIP_DISTANCE, TIP = "smallest tip distance", "tip distance"
 FAILED, NOTE = "failed", "note"
 LESS_RECORDED = "less is recorded"
 SEEDS = (SEED_PLACED, SEED_MOVED)
+logger = logging.getLogger(__name__)
 
 
 class FlightEvent(NamedTuple):
@@ -118,26 +122,31 @@ class EventLog:
         self._file.sync()
 
 
-def read_events(path: Path) -> tuple[FlightEvent, ...]:
-    """The events of a recording, in their order. A last line that was cut short, and damaged ones, are left out.
+def read_events(path: Path, damage: Damage | None = None) -> tuple[FlightEvent, ...]:
+    """The events of a recording, in their order. A line that is none, or has a value of the wrong kind, is left out.
+
+    Args:
+        damage: takes note of the lines that were left out; None logs them.
 
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as stream:
-        found = [_parsed(line) for line in stream if line.endswith(b"\n")]
-    return tuple(event for event in found if event is not None)
+    found, events = Damage() if damage is None else damage, []
+    with open_regular(path) as stream:
+        for line in json_lines(stream):
+            problem = line.problem or problem_of(line.value)
+            if problem or line.is_cut_off:
+                found.add(line, problem)
+            else:
+                events.append(_event_of(line.value))
+    if damage is None and found.is_any:
+        logger.warning("%s", found.sentence(path.name))
+    return tuple(events)
 
 
-def _parsed(line: bytes) -> FlightEvent | None:
-    try:
-        entry = json.loads(line)
-        time_s, elapsed_s, event = (entry.pop(name) for name in ("time_s", "elapsed_s", "event"))
-        if not (isinstance(event, str) and math.isfinite(time_s) and math.isfinite(elapsed_s)):
-            return None
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        return None
-    return FlightEvent(float(time_s), float(elapsed_s), event, entry)
+def _event_of(entry: dict[str, Any]) -> FlightEvent:
+    about = {name: value for name, value in entry.items() if name not in ENVELOPE}
+    return FlightEvent(float(entry["time_s"]), float(entry["elapsed_s"]), entry["event"], about)
 
 
 def _plain(value: Any) -> Any:

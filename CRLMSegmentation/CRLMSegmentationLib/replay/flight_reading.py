@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..core.case import CASE_FILE
-from ..core.errors import CaseError, MessageError
+from ..core.errors import CaseError, MessageError, os_reason
 from ..core.hashing import sha256_of
+from ..core.json_files import Damage
 from ..core.volume import Volume, read_volume
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from ..igtl.messages import volume_of
@@ -27,7 +28,7 @@ GONE = "its volume is not in the recording"
 
 
 class RecordedFlight:
-    """Attributes: events: in their order.
+    """Attributes: events: in their order; damage: lines that were left out, since they are none.
 
     Raises:
         CaseError: there is no recorded session, or it cannot be read.
@@ -35,7 +36,8 @@ class RecordedFlight:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.events: Sequence[FlightEvent] = _events_of(folder)
+        self.damage = Damage()
+        self.events: Sequence[FlightEvent] = _events_of(folder, self.damage)
         self._last: tuple[tuple[str, str], Volume] | None = None
 
     @property
@@ -73,7 +75,7 @@ class RecordedFlight:
         except (KeyError, TypeError, ValueError) as error:
             raise CaseError(f"{GONE}: it is not described") from error
         except OSError as error:
-            raise CaseError(f"{GONE}: {error.strerror or error}") from error
+            raise CaseError(f"{GONE}: {os_reason(error)}") from error
         return self._last[1]
 
     def mask(self, mask: Mapping[str, Any] | None, shape: Sequence[int]) -> np.ndarray:
@@ -92,7 +94,7 @@ class RecordedFlight:
         except (KeyError, TypeError, ValueError) as error:
             raise CaseError("its outline is not described") from error
         except OSError as error:
-            raise CaseError(f"its outline cannot be read: {error.strerror or error}") from error
+            raise CaseError(f"its outline cannot be read: {os_reason(error)}") from error
 
     def _read(self, reference: Mapping[str, Any]) -> Volume:
         matrix = np.array(reference["ijk_to_ras"], float).reshape(4, 4)
@@ -129,18 +131,19 @@ class RecordedFlight:
         return path
 
 
-def _events_of(folder: Path) -> Sequence[FlightEvent]:
+def _events_of(folder: Path, damage: Damage) -> Sequence[FlightEvent]:
     if not folder.is_dir():
         raise CaseError(f"no such folder: {folder}; give the folder of a recorded session")
     try:
-        events = read_events(folder / EVENTS_FILE)
+        events = read_events(folder / EVENTS_FILE, damage)
     except FileNotFoundError as error:
         raise CaseError(
             f"{folder} holds no recorded session: there is no {EVENTS_FILE}; give a folder that the panel has "
             f"recorded into"
         ) from error
     except OSError as error:
-        raise CaseError(f"{folder / EVENTS_FILE} cannot be read: {error.strerror}; copy it again") from error
+        raise CaseError(f"{folder / EVENTS_FILE} cannot be read: {os_reason(error)}; copy it again") from error
     if not events:
-        raise CaseError(f"{folder / EVENTS_FILE} holds no event yet; there is nothing to report")
+        why = f": {damage.sentence(EVENTS_FILE)}" if damage.is_any else " yet"
+        raise CaseError(f"{folder / EVENTS_FILE} holds no event{why}; there is nothing to report")
     return events

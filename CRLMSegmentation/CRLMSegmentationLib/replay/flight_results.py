@@ -10,8 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from ..core.case import Case
-from ..core.errors import CaseError, CrlmError
+from ..core.errors import CaseError, CrlmError, os_reason
 from ..core.geometry import transform_points
+from ..core.json_files import Damage
 from ..core.postprocessing import measure
 from ..core.volume import Volume, read_volume
 from ..session import LesionResult
@@ -19,6 +20,22 @@ from .flight_events import CORRECTED, OUTLINES, RESULT, FlightEvent, read_events
 from .flight_files import read_mask
 
 SAME_MOMENT_S = 1e-5
+AS_THEY_ARE = (
+    "number",
+    "lesion",
+    "crop_size_mm",
+    "mirroring",
+    "quick",
+    "device",
+    "volume_ml",
+    "timings_s",
+    "volume",
+    "mask",
+)
+RESULT_KEYS = (*AS_THEY_ARE, "seed_ras_mm", "flip", "model")
+"""Without one of them a result cannot be computed again."""
+MAY_BE_NULL = ("crop_size_mm", "mask")
+"""A model that is shown whole volumes cuts no crop; nothing was found."""
 
 
 @dataclass(frozen=True)
@@ -97,21 +114,32 @@ def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
     }
 
 
-def recorded_results(case: Case) -> list[RecordedResult]:
+def recorded_results(case: Case, damage: Damage | None = None) -> list[RecordedResult]:
     """The results of a case, in their order; none where it holds no flight recording.
 
+    Args:
+        damage: takes note of the lines that were left out, since they hold no event or no whole result.
+
     Raises:
-        CaseError: a line cannot be one of a result.
+        CaseError: the file of the events cannot be read.
     """
     if case.events is None:
         return []
+    found = Damage() if damage is None else damage
+    path = case.folder / case.events
     try:
-        events = read_events(case.folder / case.events)
-        return _with_corrections([_result_of(e.about) for e in events if e.event == RESULT], events)
+        events = read_events(path, found)
     except OSError as error:
-        raise CaseError(f"{case.events} of {case.case_id} cannot be read: {error.strerror}; copy it again") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise CaseError(f"{case.events} of {case.case_id} has a result that is none: {error!r}") from error
+        raise CaseError(f"{path} cannot be read: {os_reason(error)}; copy the case again") from error
+    results = []
+    for event in events:
+        if event.event == RESULT:
+            missing = [name for name in RESULT_KEYS if event.about.get(name) is None and name not in MAY_BE_NULL]
+            if missing:
+                found.add_problem(f"the result {event.about['number']} lacks {', '.join(missing)}")
+            else:
+                results.append(_result_of(event.about))
+    return _with_corrections(results, events)
 
 
 def volume_of(case: Case, reference: dict[str, Any]) -> Volume:
@@ -162,24 +190,12 @@ def _candidates(case: Case, reference: dict[str, Any]) -> Iterable[np.ndarray]:
 
 
 def _result_of(about: dict[str, Any]) -> RecordedResult:
-    same = (
-        "number",
-        "lesion",
-        "crop_size_mm",
-        "mirroring",
-        "quick",
-        "device",
-        "volume_ml",
-        "timings_s",
-        "volume",
-        "mask",
-    )
     return RecordedResult(
         seed_ras_mm=tuple(float(x) for x in about["seed_ras_mm"]),
-        flip=tuple(int(axis) for axis in about["flip"]),
+        flip=tuple(about["flip"]),
         model_name=about["model"]["name"],
         model_sha256=about["model"]["sha256"],
-        **{name: about[name] for name in same},
+        **{name: about[name] for name in AS_THEY_ARE},
     )
 
 

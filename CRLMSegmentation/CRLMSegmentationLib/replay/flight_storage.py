@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..core.errors import CrlmError
+from ..core.errors import CrlmError, os_reason
 from ..core.volume import Volume
-from ..igtl.journal_writer import RecordingError, reason_of
+from ..igtl.journal_writer import RecordingError
 from ..igtl.peers import PeerConventions
 from .flight_budget import Budget, Step
 from .flight_events import ENDED, LESS_RECORDED, STARTED, EventLog
@@ -165,5 +165,5 @@ class FlightStorage:
 def text_of(error: Exception) -> str:
     """Plain words for what has failed."""
     if isinstance(error, OSError):
-        return reason_of(error)
+        return os_reason(error)
     return str(error) if isinstance(error, CrlmError) else f"{type(error).__name__}: {error}"

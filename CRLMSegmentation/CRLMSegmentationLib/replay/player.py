@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import CaseError, MessageError
+from ..core.json_files import Damage
 from ..igtl.messages import Frame, Message
 from ..igtl.server import IgtlServer
 from ..igtl.sockets import DEFAULT_PORT
@@ -18,7 +19,7 @@ from ..sweeps.calibration import read_calibration
 from .reconstruction_service import ReconstructionService
 from .sweep_messages import Sweep
 from .timed_message import TimedMessage
-from .timeline import from_first_volume, load_source, timeline
+from .timeline import from_first_volume, lines_file_of, load_source, timeline
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class ReplayEvent:
     """What a replay tells about itself.
 
     Attributes:
-        kind: listening, clients, volume, finished (all played), stopped.
+        kind: note (of what is left out), listening, clients, volume, finished (all played), stopped.
         text: the same in words.
         port: where the server listens.
         clients: how many are connected.
@@ -167,13 +168,16 @@ def run_replay(
         LinkError: the port cannot be had.
     """
     loaded = load_source(source, None if calibration is None else read_calibration(calibration))
-    messages = timeline(loaded)
+    damage = Damage()
+    messages = timeline(loaded, damage)
     messages = from_first_volume(messages) if skip_sweep else messages
     service = ReconstructionService(loaded) if isinstance(loaded, Sweep) else None
     with IgtlServer(host, port, frame, answer=service.answer if service else None) as server:
         on_sent = service.take if service else lambda message: None
         may_begin = (lambda: service.is_taking) if service and await_reconstruction else (lambda: True)
         player = Player(messages, server, speed, loop, on_event, stop, on_sent=on_sent, may_begin=may_begin)
+        if damage.is_any:
+            player.report("note", damage.sentence(lines_file_of(loaded)))
         with contextlib.suppress(KeyboardInterrupt):
             player.run()
         player.report("stopped", "the replay has ended")

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..core.errors import CaseError
+from ..core.json_files import Damage
 from ..igtl.link import LinkState
 from ..igtl.messages import Message
 from .timed_message import TimedMessage
-from .timeline import Source, load_source, timeline
+from .timeline import Source, lines_file_of, load_source, timeline
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class RecordedLink:
     """Plays a recording from its beginning; pause it, go on, or seek.
 
     Attributes:
-        left_out: messages that are damaged.
+        left_out: messages that are damaged, and lines of a tracking file that hold none.
 
     Args:
         source: a case or a volume, see `timeline.load_source`.
@@ -32,7 +33,7 @@ class RecordedLink:
         clock: seconds that never go back.
 
     Raises:
-        CaseError: the speed is not above 0, or a time in the recording is no number.
+        CaseError: the speed is not above 0, or the recording cannot be read.
     """
 
     def __init__(self, source: Source, speed: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,14 +42,17 @@ class RecordedLink:
         self.speed = speed
         self.state, self.state_reason = LinkState.CONNECTED, ""
         self.is_playing = True
-        self._messages = timeline(source)
+        damage = Damage()
+        self._messages = timeline(source, damage)
         self._offsets_s = [timed.offset_s for timed in self._messages]
         self._clock = clock
         self._last_s = clock()
         self._position_s = 0.0
         self._sent = 0
         self._jumped: list[TimedMessage] = []
-        self.left_out = 0
+        self.left_out = damage.count
+        if damage.is_any:
+            logger.warning("%s", damage.sentence(lines_file_of(source)))
 
     @classmethod
     def open(cls, path: Path | str, speed: float = 1.0) -> RecordedLink:

@@ -24,13 +24,15 @@ from ..core.case import (
     append_tracking,
     save_case,
 )
-from ..core.errors import CaseError, CrlmError, MessageError
+from ..core.errors import CaseError, CrlmError, MessageError, os_reason
 from ..core.geometry import RAS_TO_LPS
+from ..core.json_fields import MAX_NAME
+from ..core.text import ascii_name, printable
 from ..core.volume import Volume
 from ..driver import OnProgress
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from ..igtl.journal_entry import Entry, ImageLayout
-from ..igtl.journal_writer import REASONS, RecordingError, reason_of
+from ..igtl.journal_writer import REASONS, RecordingError
 from ..igtl.messages import Message, TransformMessage, volume_of
 from ..igtl.packing import HEADER_BYTES
 from .flight_case import Flight, flight_in, has_flight
@@ -60,7 +62,6 @@ space origin: {origin}
 data file: {data}
 """
 HASHED_BYTES = 4 << 20
-MAX_DEVICE_CHARACTERS = 200
 NO_NAME = "unnamed"
 
 
@@ -91,7 +92,7 @@ def finish_recording(folder: Path, on_progress: OnProgress = lambda *_: None) ->
         return _finish(folder, on_progress)
     except OSError as error:
         raise RecordingError(
-            f"{folder} cannot be finished: {reason_of(error)}; what was recorded is kept, "
+            f"{folder} cannot be finished: {os_reason(error)}; what was recorded is kept, "
             f"free some space and finish it with: crlm-seg recover {folder}"
         ) from error
     except KeyboardInterrupt as error:
@@ -112,7 +113,7 @@ def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
     has_arrivals = (folder / ARRIVALS_FILE).is_file()
     case = Case(
         folder=folder,
-        case_id=folder.resolve().name or NO_NAME,
+        case_id=printable(folder.resolve().name, MAX_NAME) or NO_NAME,
         volumes=tuple(volumes),
         tracking=TRACKING_FILE if has_tracking else None,
         recording=MESSAGES_FILE,
@@ -152,6 +153,7 @@ def _recorded_with(recorded: Recorded, flight: Flight) -> Recorded:
         results=flight.results,
         events=len(flight.events),
         missing=flight.missing,
+        unusable="; ".join(filter(None, (recorded.unusable, flight.damage.sentence(EVENTS_FILE)))),
     )
 
 
@@ -246,7 +248,7 @@ def _sample(message: TransformMessage) -> TrackingSample:
 
 def _ascii_name(device: str) -> str:
     """A case holds names as OpenIGTLink allows them; what else came is in the recording."""
-    return device.encode("ascii", "replace").decode()[:MAX_DEVICE_CHARACTERS] or NO_NAME
+    return ascii_name(device, NO_NAME)
 
 
 def _hash_of(path: Path, on_progress: OnProgress) -> str:

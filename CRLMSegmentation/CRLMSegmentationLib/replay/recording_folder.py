@@ -14,9 +14,9 @@ from itertools import count
 from pathlib import Path
 
 from ..core.case import CASE_FILE
-from ..core.errors import CaseError
+from ..core.errors import CaseError, os_reason
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE
-from ..igtl.journal_writer import RecordingError, reason_of
+from ..igtl.journal_writer import RecordingError
 from ..outputs import make_folder
 from .flight_events import EVENTS_FILE
 
@@ -93,7 +93,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         stream = _lock(path)
     except OSError as error:
-        raise RecordingError(f"nothing can be written into {folder}: {reason_of(error)}") from error
+        raise RecordingError(f"nothing can be written into {folder}: {os_reason(error)}") from error
     if stream is None:
         raise RecordingError(f"another program is recording into {folder}; wait for it, or choose another folder")
     try:
@@ -172,7 +172,7 @@ def _make_reserve(folder: Path) -> None:
                 stream.write(bytes(RESERVE_BYTES))
     except OSError as error:
         release_reserve(folder)
-        raise RecordingError(f"nothing can be recorded into {folder}: {reason_of(error)}") from error
+        raise RecordingError(f"nothing can be recorded into {folder}: {os_reason(error)}") from error
 
 
 def check_unfinished(folder: Path) -> None:

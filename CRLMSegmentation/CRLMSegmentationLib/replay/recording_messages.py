@@ -7,7 +7,8 @@ from collections import Counter
 from functools import partial
 
 from ..core.case import Case
-from ..core.errors import CaseError, MessageError
+from ..core.errors import CaseError, MessageError, os_reason
+from ..core.json_files import Damage
 from ..igtl.journal import Journal, read_journal
 from ..igtl.journal_entry import Entry
 from ..igtl.messages import (
@@ -34,13 +35,18 @@ KINDS: dict[str, type[Message]] = {
 """What a replay can send, by its name on the wire."""
 
 
-def messages_of_recording(case: Case) -> tuple[TimedMessage, ...]:
+def messages_of_recording(case: Case, damage: Damage | None = None) -> tuple[TimedMessage, ...]:
     """All messages in the order and at the pace in which they came; types that cannot be sent are left out.
+
+    Args:
+        damage: takes note of the lines of the arrivals that cannot be used.
 
     Raises:
         CaseError: the recording cannot be read.
     """
     journal = _journal_of(case)
+    if damage is not None:
+        damage.take(journal.damage)
     left_out = Counter(entry.type for entry in journal.entries if entry.type not in KINDS)
     if left_out:
         logger.warning("messages of unknown types are left out of the replay: %s", dict(left_out))
@@ -57,7 +63,7 @@ def _journal_of(case: Case) -> Journal:
         return read_journal(case.folder / case.recording, case.folder / case.arrivals if case.arrivals else None)
     except OSError as error:
         raise CaseError(
-            f"{case.recording} of {case.case_id} cannot be read: {error.strerror}; copy it again"
+            f"{case.recording} of {case.case_id} cannot be read: {os_reason(error)}; copy it again"
         ) from error
 
 
@@ -67,4 +73,4 @@ def _load(journal: Journal, entry: Entry) -> Message:
     except MessageError as error:
         raise CaseError(str(error)) from error
     except OSError as error:
-        raise CaseError(f"{journal.path} cannot be read: {error.strerror}") from error
+        raise CaseError(f"{journal.path} cannot be read: {os_reason(error)}") from error

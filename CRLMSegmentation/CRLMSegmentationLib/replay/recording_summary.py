@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..igtl.journal import Journal
+from ..core.text import printable
+from ..igtl.journal import ARRIVALS_FILE, Journal
 from ..igtl.packing import is_known
 
 STARTED, CONNECTED, LINK_LOST, LOST, ENDED = "started", "connected", "link lost", "messages lost", "ended"
@@ -33,6 +34,7 @@ class Recorded:
         left_out: what the case lacks, since there was no room for it.
         results, events: of a flight recording.
         missing: files of results or volumes that are not there as they were written.
+        unusable: what to tell of lines of the recording that were left out, empty where there are none.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class Recorded:
     results: int = 0
     events: int = 0
     missing: tuple[str, ...] = ()
+    unusable: str = ""
 
 
 def summary_of(journal: Journal, volumes: int, unreadable: int, left_out: tuple[str, ...]) -> Recorded:
@@ -71,6 +74,7 @@ def summary_of(journal: Journal, volumes: int, unreadable: int, left_out: tuple[
         damaged_bytes=journal.damaged_bytes,
         ended_by=next((str(event.about.get("why")) for event in journal.events if event.event == ENDED), A_CRASH),
         left_out=left_out,
+        unusable=journal.damage.sentence(ARRIVALS_FILE),
     )
 
 
@@ -90,7 +94,8 @@ def sentence_of(recorded: Recorded) -> str:
     if recorded.events:
         parts.append(f"{recorded.results} result{'' if recorded.results == 1 else 's'}, {recorded.events} events")
     parts += [f"{name} is lost or damaged" for name in recorded.missing]
-    return "; ".join(parts)
+    parts += [recorded.unusable] if recorded.unusable else []
+    return "; ".join(printable(part) for part in parts)
 
 
 def roles_in(journal: Journal) -> dict[str, str]:

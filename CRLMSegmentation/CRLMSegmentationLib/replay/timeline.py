@@ -6,14 +6,14 @@ same results. Their age must be judged by when they arrive.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Union
 
-from ..core.case import CASE_FILE, Case, TrackingSample, load_case
+from ..core.case import CASE_FILE, Case, load_case
 from ..core.errors import CaseError, GeometryError
+from ..core.json_files import Damage
 from ..core.volume import Volume, read_volume
 from ..igtl.messages import (
     STATUS_OK,
@@ -55,25 +55,27 @@ def load_source(path: Path | str, calibration: Calibration | None = None) -> Sou
     return replace(read_volume(path), device=DEFAULT_DEVICE)
 
 
-def timeline(source: Source) -> tuple[TimedMessage, ...]:
+def timeline(source: Source, damage: Damage | None = None) -> tuple[TimedMessage, ...]:
     """All messages of a recording in the order of their times; volumes before transforms of the same time.
 
     A volume whose time is unknown (0) belongs to the start. A case with a recording plays what that holds, in the
     order and at the pace in which it came.
 
+    Args:
+        damage: takes note of the lines of `lines_file_of` the source that are left out: they hold no transform, or one
+            that cannot be sent; or no arrival, so that the message's own time stands in.
+
     Raises:
-        CaseError: a time is no number, or a transform cannot be sent.
+        CaseError: a file cannot be read.
     """
     if isinstance(source, Volume):
         return (TimedMessage.at_hand(0.0, image_of(source)),)
     if isinstance(source, Sweep):
         return messages_of_sweep(source)
     if source.recording:
-        return _read_recording(source)
+        return _read_recording(source, damage)
     volumes = [image_of(source.volume(index)) for index in range(len(source.volumes))]
-    messages: list[Message] = [*volumes, *(_transform_of(sample) for sample in source.tracking_samples())]
-    if any(not math.isfinite(m.timestamp_s) or m.timestamp_s < 0 for m in messages):
-        raise CaseError(f"{source.case_id} holds times that are no numbers; restore the case from its source")
+    messages: list[Message] = [*volumes, *_transforms_of(source, Damage() if damage is None else damage)]
     known = [m.timestamp_s for m in messages if m.timestamp_s > 0]
     start_s = min(known, default=0.0)
     timed = [TimedMessage.at_hand(max(0.0, m.timestamp_s - start_s), m) for m in messages]
@@ -87,23 +89,29 @@ def from_first_volume(messages: Iterable[TimedMessage]) -> tuple[TimedMessage, .
     return tuple(replace(m, offset_s=m.offset_s - first_s) for m in messages if m.offset_s >= first_s)
 
 
-def _transform_of(sample: TrackingSample) -> TransformMessage:
+def _transforms_of(case: Case, damage: Damage) -> Iterator[TransformMessage]:
     """Checked now: what OpenIGTLink cannot carry would end the replay in mid-play."""
-    where = f"the transform {sample.device!r} at {sample.timestamp_s} s"
-    if not sample.device.isascii() or not sample.status.isascii():
-        raise CaseError(f"{where} has a name or status that is not ASCII; rename it")
-    try:
-        matrix = check_transform(sample.matrix) if sample.status == STATUS_OK else sample.matrix
-    except GeometryError as error:
-        raise CaseError(f"{where} is {STATUS_OK}, but cannot be: {error}; restore the case from its source") from error
-    metadata = {TRANSFORM_STATUS_KEY: sample.status}
-    return TransformMessage(sample.device, sample.timestamp_s, matrix, metadata)
+    for sample in case.tracking_samples(damage):
+        try:
+            matrix = check_transform(sample.matrix) if sample.status == STATUS_OK else sample.matrix
+        except GeometryError as error:
+            where = f"the transform {sample.device!r} at {sample.timestamp_s} s"
+            damage.add_problem(f"{where} is {STATUS_OK}, but cannot be: {error}")
+            continue
+        yield TransformMessage(sample.device, sample.timestamp_s, matrix, {TRANSFORM_STATUS_KEY: sample.status})
 
 
-def _read_recording(case: Case) -> tuple[TimedMessage, ...]:
+def lines_file_of(source: Source) -> str:
+    """The file whose damaged lines `timeline` leaves out; empty where there is none."""
+    if not isinstance(source, Case):
+        return ""
+    return (source.arrivals if source.recording else source.tracking) or ""
+
+
+def _read_recording(case: Case, damage: Damage | None) -> tuple[TimedMessage, ...]:
     """Imports pyigtl, which Slicer may lack while all else can be played."""
     try:
         from .recording_messages import messages_of_recording
     except ImportError as error:
         raise CaseError(f"the recording {case.case_id} cannot be read: {error}; install what is missing") from error
-    return messages_of_recording(case)
+    return messages_of_recording(case, damage)

@@ -42,7 +42,8 @@ KEYS = {
     "timings_s": "step to {count, median, longest}",
     "models": "of each: name, version, sha256, device, cold_start_s, versions",
     "volumes": "of each: number, origin, acquired, size, spacing_mm, content_sha256, geometry_sha256",
-    "left_out": "{steps: [{moment, what, why}], messages: {kind: count}}, what the budget or the disk took no more",
+    "left_out": "{steps: [{moment, what, why}], messages: {kind: count}, lines}: what the budget or the disk took no "
+    "more, and lines of the recording that cannot be used, in a sentence",
     "versions": "of the program that recorded and of the one that reports",
 }
 
@@ -64,7 +65,7 @@ def document_of(flight: RecordedFlight, stories: Mapping[str, LesionStory]) -> d
         "timings_s": _timings(events),
         "models": _models(events),
         "volumes": volumes.entries,
-        "left_out": _left_out(events),
+        "left_out": {**_left_out(events), "lines": flight.damage.sentence(kinds.EVENTS_FILE)},
         "versions": {"recorded by": _program_of(events), "reported by": __version__},
     }
     return _with_clock_times(document)
