@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import chain, count
 from pathlib import Path
 
-from .core.errors import CrlmError
+from .core.errors import CrlmError, os_reason
 
 SCRATCH_PREFIX = ".unfinished-"
 SUFFIXES = re.compile(r"((\.seg|\.nii)?\.[^.]+)?$")
@@ -42,7 +42,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CrlmError(f"the folder {folder} cannot be made: {error.strerror}; choose another place") from error
+        raise CrlmError(f"the folder {folder} cannot be made: {os_reason(error)}; choose another place") from error
 
 
 @contextmanager
@@ -92,4 +92,4 @@ def _scratch_folder(stack: ExitStack, parent: Path) -> Path:
     try:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(dir=parent, prefix=SCRATCH_PREFIX)))
     except OSError as error:
-        raise CrlmError(f"nothing can be written into {parent}: {error.strerror}; choose another place") from error
+        raise CrlmError(f"nothing can be written into {parent}: {os_reason(error)}; choose another place") from error

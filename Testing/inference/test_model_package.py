@@ -163,7 +163,7 @@ def test_folder_without_manifest_is_no_package(tmp_path):
         ({"files": None}, "lists no files"),
         ({"files": {}}, "does not list plans.json"),
         ({"files": {"../../etc/passwd": "0"}}, "no model package has"),
-        ({"name": None}, "incomplete or wrong: KeyError"),
+        ({"name": None}, "incomplete or wrong: name is missing, expected a text"),
         ({"trained_on": "mice"}, "incomplete or wrong"),
         ({"crop_size_mm": -3}, "crop_size_mm must be above 0"),
         ({"region": "liver"}, "the region is one of crop, volume, got 'liver'"),

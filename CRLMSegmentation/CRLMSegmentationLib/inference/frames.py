@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import WorkerError
+from ..core.errors import JsonError, WorkerError
+from ..core.json_files import JsonLimits, parse_json
 
 PREFIX = struct.Struct(">4sIQ")
 MAGIC = b"CRLM"
 MAX_HEADER_BYTES = 1 << 20
 MAX_PAYLOAD_BYTES = 1 << 32
+LIMITS = JsonLimits(size_bytes=MAX_HEADER_BYTES, text_characters=MAX_HEADER_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +115,8 @@ class FrameReader:
 
 def _parse_header(text: bytes) -> dict:
     try:
-        header = json.loads(text)
-    except ValueError as error:
+        header = parse_json(text, LIMITS, finite=False)
+    except JsonError as error:
         raise WorkerError(f"a frame's header is not JSON: {text[:80]!r}") from error
     if not isinstance(header, dict) or "type" not in header:
         raise WorkerError(f"a frame's header has no type: {text[:80]!r}")

@@ -22,8 +22,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.crop_format import CHANNELS, REGIONS
-from ..core.errors import ModelError
+from ..core.errors import ModelError, os_reason
 from ..core.hashing import sha256_of
+from ..core.json_fields import (
+    ANY_TEXT,
+    BOOLEAN,
+    HASH,
+    OBJECT,
+    TEXT,
+    TEXTS,
+    Kind,
+    first_problem,
+    in_range,
+    is_integer,
+    is_list_of,
+    is_object_with,
+    listed,
+)
+from ..core.json_files import read_json_object, shown
+from ..core.text import quoted
 from .plan_names import foreign_names
 from .weights import check_safetensors, load_weights, save_weights
 
@@ -39,8 +56,28 @@ CONFIGURATION = "3d_fullres"
 TRAINER = "nnUNetTrainer"
 TUMOUR_LABEL = 1
 NOT_FOR_CLINICAL_USE = "Research software. Not a medical device; not for clinical use."
+MAX_WIDTH_MM = 5000.0
+"""Of a crop, or of a voxel; as `core.geometry.MAX_EXTENT_MM`, which would load numpy."""
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Of names and versions: they become names of folders, and arguments on the command line."""
+SIMULATED = BOOLEAN.or_null()
+FIELDS = {
+    "name": TEXT,
+    "version": TEXT,
+    "crop_size_mm": Kind("above 0, a width in mm", in_range(1e-3, MAX_WIDTH_MM)),
+    "spacing_mm": Kind("above 0, a spacing in mm", in_range(1e-3, MAX_WIDTH_MM)),
+    "channels": TEXTS.or_absent(),
+    "mirroring_axes": Kind("a list of array axes 0 to 2", is_list_of(in_range(0, 2, is_integer))).or_absent(),
+    "trained_on": Kind("an object that says whether it is simulated", is_object_with({"simulated": SIMULATED})),
+    "intended_use": ANY_TEXT,
+    "not_for_clinical_use": ANY_TEXT,
+    "card": OBJECT.or_absent(),
+    "source": OBJECT.or_absent(),
+    "calibration": OBJECT.or_absent(),
+    "region": TEXT.or_absent(),
+    "files": OBJECT.or_absent(),
+}
+"""Of `model.json`."""
 REQUIRED_INFO = ("name", "version", "crop_size_mm", "spacing_mm", "trained_on", "intended_use")
 
 
@@ -99,8 +136,12 @@ def load_model_package(folder: Path | str) -> ModelPackage:
         ModelError: no package, a file missing or changed, an unknown version, or plans this project cannot run.
     """
     package = read_model_package(folder)
-    for name, expected in package.files.items():
-        _verify(package.folder / name, expected)
+    try:
+        for name, expected in package.files.items():
+            _verify(package.folder / name, expected)
+    except OSError as error:
+        place = error.filename or package.folder
+        raise ModelError(f"{place} cannot be read: {os_reason(error)}; copy the model again") from error
     _check_plans(package)
     return package
 
@@ -115,16 +156,19 @@ def read_model_package(folder: Path | str) -> ModelPackage:
     if not (folder / MANIFEST).is_file():
         raise ModelError(f"{folder} is no model package: it has no {MANIFEST}")
     manifest = read_json(folder / MANIFEST)
+    problem = first_problem(manifest, FIELDS) if manifest.get("schema_version") == SCHEMA_VERSION else None
+    if problem is not None:
+        raise ModelError(f"{MANIFEST} of {folder.name} is incomplete or wrong: {problem}; copy it again")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise ModelError(
-            f"{folder.name} is a model package of version {manifest.get('schema_version')}, this program reads "
+            f"{folder.name} is a model package of version {shown(manifest.get('schema_version'))}, this program reads "
             f"version {SCHEMA_VERSION}; update the program or the model"
         )
     files = _listed_files(folder, manifest)
     try:
         return _from_manifest(folder, manifest, files)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{MANIFEST} of {folder.name} is incomplete or wrong: {error!r}; copy it again") from error
+        raise ModelError(f"{MANIFEST} of {folder.name} is incomplete or wrong: {error}; copy it again") from error
 
 
 def default_model_package(models_folder: Path | str | None = None) -> ModelPackage:
@@ -204,7 +248,7 @@ def add_calibration(package: ModelPackage, calibration: Mapping[str, Any]) -> Mo
         os.replace(unfinished, package.folder / MANIFEST)
     except OSError as error:
         raise ModelError(
-            f"{package.folder} cannot be written to: {error.strerror}; import a copy of it first"
+            f"{package.folder} cannot be written to: {os_reason(error)}; import a copy of it first"
         ) from error
     return load_model_package(package.folder)
 
@@ -277,7 +321,7 @@ def check_name(text: str) -> str:
         ValueError: says what a name may be.
     """
     if not NAME_PATTERN.fullmatch(text):
-        raise ValueError(f"a name or version is up to 64 letters, digits and . _ -, got {text!r}")
+        raise ValueError(f"a name or version is up to 64 letters, digits and . _ -, got {quoted(text)}")
     return text
 
 
@@ -288,7 +332,7 @@ def check_region(text: str) -> str:
         ValueError: says what it may be.
     """
     if text not in REGIONS:
-        raise ValueError(f"the region is one of {', '.join(REGIONS)}, got {text!r}")
+        raise ValueError(f"the region is one of {', '.join(REGIONS)}, got {quoted(text)}")
     return text
 
 
@@ -306,7 +350,11 @@ def _listed_files(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
         raise ModelError(f"{MANIFEST} of {folder.name} lists no files; copy the model again")
     strange = [name for name in files if name not in (PLANS, DATASET) and not FOLD_PATTERN.fullmatch(name)]
     if strange:
-        raise ModelError(f"{MANIFEST} of {folder.name} lists files that no model package has: {', '.join(strange)}")
+        raise ModelError(f"{MANIFEST} of {folder.name} lists files that no model package has: {listed(strange)}")
+    without = [name for name, sha256 in files.items() if not HASH.holds(sha256)]
+    if without:
+        problem = f"files.{without[0]} must be {HASH.expected}, got {shown(files[without[0]])}"
+        raise ModelError(f"{MANIFEST} of {folder.name} is wrong: {problem}; copy the model again")
     folds = [name for name in files if FOLD_PATTERN.fullmatch(name)]
     absent = [name for name in (PLANS, DATASET) if name not in files] + ([] if folds else ["fold_0.safetensors"])
     if absent:
@@ -335,16 +383,16 @@ def _check_plans(package: ModelPackage) -> None:
         spacing_mm = [float(s) for s in configuration["spacing"]]
         channels, labels = dataset["channel_names"], dict(dataset["labels"])
         foreign = foreign_names(configuration, plans["label_manager"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"the plans of {package.name} lack {error!r} of {CONFIGURATION}; pack it again") from error
     if foreign:
         names = ", ".join(foreign)
         raise ModelError(f"the plans of {package.name} import {names}, which no U-Net needs; not opened")
-    if not min(spacing_mm) * (1 - 1e-6) <= package.spacing_mm <= max(spacing_mm) * (1 + 1e-6):
+    if not spacing_mm or not min(spacing_mm) * (1 - 1e-6) <= package.spacing_mm <= max(spacing_mm) * (1 + 1e-6):
         raise ModelError(f"{MANIFEST} says spacing {package.spacing_mm} mm, the plans {spacing_mm}; pack it again")
     labels.pop("ignore", None)  # not segmented: the network has no output for it
     if labels.get("background") != 0 or len(labels) != 2 or TUMOUR_LABEL not in labels.values():
-        raise ModelError(f"expected the labels 0 and 1, {package.name} has {labels}")
+        raise ModelError(f"expected the labels 0 and 1, {package.name} has {shown(labels)}")
     if len(channels) != len(package.channels) or package.channels not in (CHANNELS[:1], CHANNELS):
         raise ModelError(
             f"{MANIFEST} of {package.name} names the channels {package.channels}, its {DATASET} {channels}; expected "
@@ -353,13 +401,12 @@ def _check_plans(package: ModelPackage) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path.name} of the model {path.parent.name} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path.name} of the model {path.parent.name} holds no JSON object")
-    return content
+    """The content of a JSON file of a model.
+
+    Raises:
+        ModelError: it cannot be read, or holds no object.
+    """
+    return read_json_object(path, ModelError, f"copy the model {path.parent.name} again")
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

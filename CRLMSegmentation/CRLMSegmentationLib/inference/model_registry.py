@@ -16,6 +16,8 @@ from typing import Any
 
 from ..core.errors import CrlmError, ModelError
 from ..core.hashing import sha256_of
+from ..core.json_fields import ANY_TEXT, NAME, check_object
+from ..core.json_files import read_json_object
 from ..core.resources import resource_path
 from .model_package import (
     MANIFEST,
@@ -29,6 +31,14 @@ FOLDER_VARIABLE = "CRLM_MODELS"
 DEFAULT_FILE = "default.json"
 RECORD = "imported.json"
 """In the folder of an imported model: from what, when, and the hash of its manifest."""
+
+RECORD_FIELDS = {
+    "name": NAME.or_absent(),
+    "version": NAME.or_absent(),
+    "sha256": ANY_TEXT.or_absent(),
+    "manifest_sha256": ANY_TEXT.or_absent(),
+}
+"""Of both files; neither has all of them."""
 
 
 @dataclass(frozen=True)
@@ -267,11 +277,9 @@ def _check_record(model: InstalledModel) -> None:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}; delete it, or repair it") from error
-    return content if isinstance(content, dict) else {}
+    content = read_json_object(path, ModelError, "delete it, or repair it")
+    check_object(content, RECORD_FIELDS, f"{path}: ", ModelError)
+    return content
 
 
 def _chosen_default() -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import ModelError
+from ..core.errors import JsonError, ModelError
+from ..core.json_files import JsonLimits, parse_json
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 ALIASES = "aliases"
 """Metadata key: JSON object from a name to the name under which the same tensor is stored."""
 MAX_HEADER_BYTES = 16 << 20
+HEADER_LIMITS = JsonLimits(size_bytes=MAX_HEADER_BYTES, text_characters=MAX_HEADER_BYTES)
+"""The header holds a text with the JSON of all aliases."""
 
 
 def check_safetensors(path: Path) -> None:
@@ -31,8 +34,8 @@ def check_safetensors(path: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(min(length, MAX_HEADER_BYTES))
     try:
-        fine = len(header) == length and isinstance(json.loads(header), dict)
-    except ValueError:
+        fine = len(header) == length and isinstance(parse_json(header, HEADER_LIMITS), dict)
+    except JsonError:
         fine = False
     if not fine:
         raise ModelError(
@@ -74,10 +77,10 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     check_safetensors(path)
     try:
         with safe_open(str(path), framework="pt") as file:
-            aliases = json.loads((file.metadata() or {}).get(ALIASES, "{}"))
+            aliases = parse_json((file.metadata() or {}).get(ALIASES, "{}"), HEADER_LIMITS)
             names = file.keys()
             stored = {name: file.get_tensor(name) for name in names}
         weights = {name: t.float() if t.dtype == torch.float16 else t for name, t in stored.items()}
         return {**weights, **{name: weights[source] for name, source in aliases.items()}}
-    except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (SafetensorError, JsonError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"{path.name} cannot be read: {error}; copy the model again") from error

@@ -13,11 +13,23 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ModelError
+from ..core.geometry import MAX_EXTENT_MM
+from ..core.json_fields import BOOLEAN, COUNT, Kind, first_problem, in_range, is_list_of, is_object_of
 from .interval import Unexplained
 
 LEAST_LESIONS = 20
 """Below which a curve through so few points would only look like knowledge."""
 COVERAGE = 0.95
+SHARES = Kind("a list of numbers from 0 to 1", is_list_of(in_range(0, 1)))
+FIELDS = {
+    "agreements": SHARES,
+    "expected_dice": SHARES,
+    "unexplained": Kind("an object of mm", is_object_of(in_range(0, MAX_EXTENT_MM))),
+    "lesions": COUNT,
+    "patients": COUNT,
+    "simulated": BOOLEAN.or_null(),
+}
+"""Of the calibration in `model.json`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +84,9 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
     """
     if not entry:
         return None
+    problem = first_problem(entry, FIELDS)
+    if problem is not None:
+        raise ModelError(f"the calibration of this model cannot be read: {problem}; calibrate it again")
     try:
         curve = {name: tuple(map(float, entry[name])) for name in ("agreements", "expected_dice")}
         rest = {name: entry[name] for name in ("lesions", "patients", "simulated")}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.case import Case, load_case
-from ..core.errors import CrlmError
+from ..core.errors import CrlmError, os_reason
 from ..core.i18n import tr as _
 from ..core.resources import resource_path
 from ..dependencies import PACKAGES
@@ -163,7 +163,7 @@ def _disk(folder: Path) -> Check:
     try:
         free = shutil.disk_usage(folder).free / 1e9
     except OSError as error:
-        return Check(name, Level.RED, f"{folder}: {error.strerror}", _("Choose another folder for results"))
+        return Check(name, Level.RED, f"{folder}: {os_reason(error)}", _("Choose another folder for results"))
     return _enough(name, free, FREE_DISK_GB, _("Delete what is not needed, or choose another folder"))
 
 

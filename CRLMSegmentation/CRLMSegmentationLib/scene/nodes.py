@@ -11,7 +11,9 @@ import numpy as np
 import slicer
 import vtk
 
-from ..core.errors import GeometryError
+from ..core.errors import GeometryError, JsonError
+from ..core.json_fields import ANY_TEXT, NUMBER, TEXT, check_object
+from ..core.json_files import LINE_LIMITS, parse_json
 from ..core.volume import VolumeIdentity
 
 PREFIX = "CRLMSegmentation."
@@ -20,6 +22,8 @@ KEY = PREFIX + "Key"
 DEVICE = PREFIX + "Device"
 TIMESTAMP = PREFIX + "Timestamp"
 VOLUME_IDENTITY = PREFIX + "VolumeIdentity"
+IDENTITY = {"device": ANY_TEXT, "timestamp_s": NUMBER, "geometry_sha256": TEXT, "content_sha256": TEXT}
+"""What the text under this attribute holds; a scene file may come from anywhere."""
 
 
 def find_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode | None:
@@ -103,6 +107,8 @@ def identity_to_text(identity: VolumeIdentity) -> str:
 def identity_from_text(text: str | None) -> VolumeIdentity | None:
     """The identity that an attribute or tag holds, or None where there is none that can be read."""
     try:
-        return VolumeIdentity(**json.loads(text or ""))
-    except (ValueError, TypeError):
+        fields = parse_json(text or "", LINE_LIMITS)
+        check_object(fields, IDENTITY, only_these=True)
+    except JsonError:
         return None
+    return VolumeIdentity(**fields)
