@@ -119,6 +119,8 @@ def evaluate_subject(
     cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out)
     make_folder(out)
     ledger = Ledger(out / LEDGER, header)
+    if ledger.damage.is_any:
+        on_problems([Problem(LEDGER, "", f"{ledger.damage.sentence(LEDGER)}; they are measured again")])
     rows, versions = measure_subject(subject, cases, settings, ledger, out, on_progress)
     of = None if held_out is None else {"dataset": held_out.dataset, "listed": len(held_out.hashes)}
     document = document_of(subject, cases, problems, settings, rows, versions, of)

@@ -14,7 +14,6 @@ What is there is not done again; a study that was killed goes on at the step in 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -24,6 +23,8 @@ from typing import Any
 
 from .core.case import CASE_FILE
 from .core.errors import CrlmError
+from .core.json_fields import ANY_TEXT, LIST, NAME, NAMES, OBJECT, TEXT, Kind, check_object, is_list_of, is_object_with
+from .core.json_files import read_json, read_json_object
 from .driver import OnProgress
 from .evaluation.inputs import CheckedCase, short_hashes
 from .inference.model_package import MANIFEST
@@ -33,9 +34,32 @@ from .study.results import Network, results_of
 from .study.settings import METHODS, NETWORKS, Study, check_methods, folder_name, keep_to, study_named
 from .study.steps import REAL_STEPS, Document, Steps
 from .study.tables import write_results, write_tables
+from .training.manifest import FIELDS as DATASET_FIELDS
+from .training.manifest import MANIFEST as DATASET_MANIFEST
+from .training.manifest import SPLITS
 from .training.progress import read_progress
 
 EVALUATION = "evaluation.json"
+REMOVE = "remove it, and run again"
+MEASURED = Kind(
+    "an object with cases and failed",
+    is_object_with(
+        {
+            "cases": Kind("", is_list_of(is_object_with({"case_id": NAME, "sha256": TEXT}))),
+            "failed": LIST,
+        }
+    ),
+)
+DOCUMENT = {
+    "data": MEASURED,
+    "model": OBJECT,
+    "lesions": LIST,
+    "devices": LIST,
+    "versions": OBJECT,
+    "regions": OBJECT,
+}
+ROW = {"case_id": NAME, "lesion": NAME, "about": OBJECT, "metrics": OBJECT.or_null(), "device": ANY_TEXT.or_null()}
+"""What is used of an evaluation, and of each of its lesions."""
 FIGURES = "figures"
 OUTPUTS = ("results.json", "tables.csv", "study.html")
 PUBLISHED_LIMIT_MB = 2.0
@@ -163,10 +187,22 @@ def _train(run: _Run, variant: str, trained_on: Sequence[CheckedCase], held_out:
             run.steps.pack(results, model, variant)
     package = run.steps.load(model)
     _check_known(package.trained_on.get("cases"), trained_on, held_out, f"the network {variant}")
-    manifest = _json_of(dataset / "manifest.json") or {"folds": [[]], "left_out": []}
+    manifest = _summary_of(dataset)
     sizes = [len(patients) for patients in manifest["folds"]]
     patients = {"train": sum(sizes[1:]), "val": sizes[0]}
     return Network(package, _curve(dataset), _images(dataset), patients, manifest["left_out"])
+
+
+def _summary_of(dataset: Path) -> dict[str, Any]:
+    """Folds, and what was left out, of a dataset; its images need not be there any more."""
+    path = dataset / DATASET_MANIFEST
+    if not path.is_file():
+        return {"folds": [[]], "left_out": []}
+    manifest = read_json_object(path, advice=REMOVE)
+    check_object(manifest, {name: DATASET_FIELDS[name] for name in ("folds", "left_out")}, f"{path}: ")
+    if not manifest["folds"]:
+        raise CrlmError(f"{path} has no folds; {REMOVE}")
+    return manifest
 
 
 def _curve(dataset: Path) -> list[dict[str, Any]]:
@@ -176,13 +212,29 @@ def _curve(dataset: Path) -> list[dict[str, Any]]:
 
 def _images(dataset: Path) -> dict[str, int]:
     """How many images were trained on, and how many gave the validation curve."""
-    splits = _json_of(dataset / "splits.json")
-    return {name: len(images) for name, images in splits[0].items()} if splits else {}
+    path = dataset / SPLITS
+    if not path.is_file():
+        return {}
+    splits = read_json(path, advice=REMOVE)
+    split = splits[0] if isinstance(splits, list) and splits else None
+    check_object(split, {"train": NAMES, "val": NAMES}, f"{path}: [0]", only_these=True)
+    return {name: len(images) for name, images in split.items()}
 
 
-def _json_of(path: Path) -> Any:
-    """The content of a file, None where there is none."""
-    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+def _document_in(folder: Path) -> Document | None:
+    """The evaluation in a folder, None where there is none.
+
+    Raises:
+        CrlmError: it is damaged.
+    """
+    path = folder / EVALUATION
+    if not path.is_file():
+        return None
+    document = read_json_object(path, advice=REMOVE)
+    check_object(document, DOCUMENT, f"{path}: ")
+    for number, row in enumerate(document["lesions"]):
+        check_object(row, ROW, f"{path}: lesions[{number}]")
+    return document
 
 
 def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Document:
@@ -196,7 +248,9 @@ def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Docume
                 run.steps.evaluate_network(run.model(method), cases, out, run.study, run.told(method))
             else:
                 run.steps.evaluate_baseline(method, cases, out, run.study, run.told(method))
-        document = _json_of(out / EVALUATION)
+        document = _document_in(out)
+    if document is None:
+        raise CrlmError(f"{out} holds no {EVALUATION}; {REMOVE}")
     measured = {case["case_id"]: case["sha256"] for case in document["data"]["cases"]}
     if measured != {case.case_id: case.sha256 for case in held_out}:
         raise CrlmError(f"{out} holds an evaluation of other patients; remove it, and run again")
@@ -204,7 +258,7 @@ def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Docume
 
 
 def _evaluated(run: _Run, method: str) -> Document | None:
-    document = _json_of(run.evaluation(method) / EVALUATION)
+    document = _document_in(run.evaluation(method))
     if document is None or document["data"]["failed"]:
         return None
     same = method not in NETWORKS or document["model"]["sha256"] == run.steps.load(run.model(method)).sha256

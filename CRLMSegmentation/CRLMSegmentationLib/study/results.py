@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.json_fields import is_number
 from ..environment import devices, versions
 from ..evaluation import statistics
 from ..evaluation.comparison import ABSOLUTE, compare, planned
@@ -183,7 +184,7 @@ def _cohort(cases: Sequence[CheckedCase], rows: Sequence[Row] = ()) -> dict[str,
         "patients": len({case.patient for case in cases}),
         "lesions": len(about),
         "echogenicity": dict(sorted(Counter(str(a.get("echogenicity", statistics.UNKNOWN)) for a in about).items())),
-        "diameter_mm": _middle_and_range([a["diameter_mm"] for a in about if "diameter_mm" in a]),
+        "diameter_mm": _middle_and_range([a["diameter_mm"] for a in about if is_number(a.get("diameter_mm"))]),
         "cases": {case.case_id: case.sha256 for case in cases},
     }
     return {**found, "truth_ml": _middle_and_range([row["truth_ml"] for row in rows])} if rows else found

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CrlmError
+from ..core.json_fields import listed
+from ..core.json_files import read_json_object, shown
 from ..outputs import make_folder, whole_files
 from ..phantom.cases import PHANTOM_VERSION
 from ..training.presets import preset_named
@@ -118,11 +120,8 @@ def keep_to(study: Study, out: Path) -> None:
 
 
 def _check_same(path: Path, wanted: Mapping[str, Any]) -> None:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise CrlmError(f"{path} is damaged ({error}); restore it, or choose a new folder with --out") from error
+    found = read_json_object(path, CrlmError, "restore it, or choose a new folder with --out")
+    names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
     if names:
-        was = ", ".join(f"{name} {found.get(name)!r} instead of {wanted.get(name)!r}" for name in names)
+        was = listed([f"{name} {shown(found.get(name))} instead of {shown(wanted.get(name))}" for name in names])
         raise CrlmError(f"{path.parent} holds another study ({was}); choose another folder with --out")

@@ -6,7 +6,6 @@ they lie. A dataset is there when its manifest is; what a killed run has left is
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from ..core.errors import CaseError, CrlmError
 from ..core.hashing import sha256_of
+from ..core.json_files import read_json
 from ..core.parallel import map_in_processes
 from ..driver import OnProgress
 from ..environment import versions
@@ -132,8 +132,9 @@ def _begin(out: Path, preparation: Preparation) -> None:
     make_folder(out)
     mark = out / UNDER_WAY
     if mark.is_file():
-        for name in json.loads(mark.read_text("utf-8")):
-            if DATASET_NAME.fullmatch(name):
+        begun = read_json(mark, advice=f"remove {mark.name} and {RAW}, or choose another folder with --out")
+        for name in begun if isinstance(begun, list) else ():
+            if isinstance(name, str) and DATASET_NAME.fullmatch(name):
                 shutil.rmtree(raw_folder(out, name), ignore_errors=True)
         (out / SPLITS).unlink(missing_ok=True)
     write_json(mark, [preparation.dataset_name])

@@ -15,14 +15,14 @@ copied back. Imports torch and nnunetv2, but only when called.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import CrlmError
+from ..core.errors import CrlmError, JsonError
+from ..core.json_files import read_json_object
 from .child import Send, run_step
 from .layout import CURVE, FINAL, LATEST, LOG, PROGRESS, SETTINGS, Layout, alone_in
 from .manifest import write_json
@@ -55,11 +55,11 @@ class FoldSettings:
     def read(cls, folder: Path) -> FoldSettings:
         """Raises: CrlmError: the file is not there, or not ours."""
         try:
-            fields = json.loads((folder / SETTINGS).read_text("utf-8"))
+            fields = read_json_object(folder / SETTINGS, JsonError)
             return replace(cls(**fields), preset=preset_from(fields["preset"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (JsonError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CrlmError(
-                f"{folder} does not say how it was trained ({error!r}); move it away and train anew"
+                f"{folder} does not say how it was trained ({error}); move it away and train anew"
             ) from error
 
 
@@ -79,7 +79,7 @@ def train_fold(folder: Path, device: str, send: Send = lambda message: None) -> 
 def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -> None:
     layout = Layout.of_fold(folder)
     names = f"{settings.preset.plans}.json", "dataset.json"
-    plans, dataset = (json.loads((layout.preprocessed / name).read_text("utf-8")) for name in names)
+    plans, dataset = (read_json_object(layout.preprocessed / name, advice="train anew") for name in names)
     os.environ.update(layout.environment() | _nnunet_variables(settings.preset, device))
     import torch
 

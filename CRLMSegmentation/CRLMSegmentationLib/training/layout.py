@@ -9,7 +9,6 @@ DATASET/results/DatasetNNN_NAME/TRAINER__PLANS__3d_fullres/fold_N    written by 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import CrlmError
+from ..core.json_fields import NAMES, check_object
+from ..core.json_files import read_json, shown
 from .manifest import MANIFEST, SPLITS, raw_folder
 from .presets import CONFIGURATION, TRAINER, Preset
 
@@ -78,11 +79,12 @@ class Layout:
 
     def read_splits(self) -> list[Mapping[str, list[str]]]:
         """Raises: CrlmError: it is no list of splits, or one has nothing to train or to validate on."""
-        try:
-            splits = json.loads(self.splits.read_text("utf-8"))
-            empty = [n for n, split in enumerate(splits) if not (split["train"] and split["val"])]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CrlmError(f"{self.splits} cannot be used ({error!r}); prepare the dataset anew") from error
+        splits = read_json(self.splits, CrlmError, "prepare the dataset anew")
+        if not isinstance(splits, list):
+            raise CrlmError(f"{self.splits} must be a list of splits, got {shown(splits)}; prepare the dataset anew")
+        for number, split in enumerate(splits):
+            check_object(split, {"train": NAMES, "val": NAMES}, f"{self.splits}: [{number}]", CrlmError)
+        empty = [n for n, split in enumerate(splits) if not (split["train"] and split["val"])]
         if empty or not splits:
             raise CrlmError(
                 f"{self.splits}: fold {', '.join(map(str, empty)) or 0} has nothing to train or nothing to validate "

@@ -15,13 +15,65 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import CrlmError
+from ..core.errors import CrlmError, JsonError
 from ..core.hashing import sha256_of
-from .preparation import dataset_name_of
+from ..core.json_fields import (
+    ANY_TEXT,
+    BOOLEAN,
+    COUNT,
+    LIST,
+    NAME,
+    NAMES,
+    POINT,
+    TEXT,
+    TEXTS,
+    Kind,
+    check_object,
+    is_file_name,
+    is_list_of,
+    is_object_of,
+    is_object_with,
+    is_text,
+)
+from ..core.json_files import read_json_object, shown
+from .preparation import DATASET_WORD, dataset_name_of
 
 SCHEMA_VERSION = 1
 MANIFEST, SPLITS, UNDER_WAY, RAW = "manifest.json", "splits.json", "preparing.json", "raw"
 DATASET_JSON, IMAGES, LABELS = "dataset.json", "imagesTr", "labelsTr"
+ANEW = "prepare the dataset anew, into another folder"
+LEFT_OUT = Kind("a list of case, lesion and text each", is_list_of(is_list_of(lambda text: isinstance(text, str), 3)))
+FIELDS = {
+    "preparation": Kind("an object with the name of the dataset", is_object_with({"name": DATASET_WORD})),
+    "versions": Kind("an object of texts", is_object_of(ANY_TEXT.holds)),
+    "given": TEXTS,
+    "cases": LIST,
+    "held_out": LIST,
+    "images": LIST,
+    "folds": Kind("a list of lists of names", is_list_of(NAMES.holds)),
+    "left_out": LEFT_OUT,
+    "remarks": LEFT_OUT,
+    "files": Kind("an object of file names and hashes", lambda value: _is_hashes(value)),
+}
+CASE = {
+    "case_id": NAME,
+    "patient": NAME,
+    "sha256": TEXT,
+    "simulated": BOOLEAN.or_null().required(),
+    "echogenicity": ANY_TEXT,
+    "size": ANY_TEXT,
+    "fold": COUNT.or_null().required(),
+    "lesions": NAMES,
+    "images": NAMES,
+}
+IMAGE = {
+    "name": NAME,
+    "case_id": NAME,
+    "lesion": NAME.or_null().required(),
+    "seed_ras_mm": POINT.or_null().required(),
+    "sha256": Kind("an object of file names and hashes", lambda value: _is_hashes(value)),
+}
+"""Of `manifest.json`, of each of its cases and of each of its images."""
 SHOWN = 3
 """Names that an error lists."""
 
@@ -122,14 +174,20 @@ def read_manifest(dataset: Path) -> Manifest:
         why = "its preparation was not finished" if unfinished else f"{MANIFEST} is missing"
         again = "run it again" if unfinished else "prepare one"
         raise CrlmError(f"{dataset} is no dataset: {why}; {again} with: crlm-seg prepare CASES --out {dataset}")
+    entry = read_json_object(path, advice=f"it is damaged, {ANEW}")
+    if "schema_version" not in entry:
+        raise CrlmError(f"{path} is damaged: schema_version is missing, expected {SCHEMA_VERSION}; {ANEW}")
+    version = entry.pop("schema_version")
+    if version != SCHEMA_VERSION:
+        raise CrlmError(f"{path} has schema version {shown(version)}, this program reads {SCHEMA_VERSION}; {ANEW}")
     try:
-        entry = json.loads(path.read_text("utf-8"))
-        version = entry.pop("schema_version")
-        if version != SCHEMA_VERSION:
-            raise CrlmError(f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; prepare anew")
-        return _manifest_of(entry)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CrlmError(f"{path} is damaged: {error!r}; prepare the dataset anew, into another folder") from error
+        check_object(entry, FIELDS, only_these=True)
+        for part, kinds in (("cases", CASE), ("held_out", CASE), ("images", IMAGE)):
+            for number, one in enumerate(entry[part]):
+                check_object(one, kinds, f"{part}[{number}]", only_these=True)
+    except JsonError as error:
+        raise CrlmError(f"{path} is damaged: {error}; {ANEW}") from error
+    return _manifest_of(entry)
 
 
 def write_manifest(manifest: Manifest, dataset: Path) -> None:
@@ -169,10 +227,11 @@ def _refuse(dataset: Path, what: str, paths: Sequence[Path] | set[Path]) -> None
     verb = "is" if len(names) == 1 else "are"
     if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        raise CrlmError(
-            f"{dataset} is not as it was prepared: {', '.join(names[:SHOWN])}{more} {verb} {what}; "
-            " prepare the dataset anew, into another folder"
-        )
+        raise CrlmError(f"{dataset} is not as it was prepared: {', '.join(names[:SHOWN])}{more} {verb} {what}; {ANEW}")
+
+
+def _is_hashes(value: Any) -> bool:
+    return is_object_of(is_text)(value) and all(map(is_file_name, value))
 
 
 def _manifest_of(entry: dict[str, Any]) -> Manifest:

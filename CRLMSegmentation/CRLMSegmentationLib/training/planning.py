@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.hashing import sha256_of
+from ..core.json_files import parse_json, read_json, read_json_object
 from .child import Send, run_step
 from .layout import Layout, alone_in
 from .manifest import read_manifest, write_json
@@ -31,7 +32,7 @@ def plan_and_preprocess(layout: Layout, preset: Preset, processes: int = 2) -> N
     """
     wanted = _mark(layout, preset)
     done = layout.planned_mark(preset)
-    if done.is_file() and json.loads(done.read_text("utf-8")) == wanted:
+    if done.is_file() and read_json(done, advice="remove it, and train again") == wanted:
         return
     done.unlink(missing_ok=True)
     os.environ.update(layout.environment())
@@ -51,11 +52,12 @@ def plan_and_preprocess(layout: Layout, preset: Preset, processes: int = 2) -> N
 
 def _mark(layout: Layout, preset: Preset) -> dict[str, Any]:
     small = preset.as_json()["small"]
-    return json.loads(json.dumps({"manifest": sha256_of(layout.manifest), "planner": preset.planner, "small": small}))
+    mark = {"manifest": sha256_of(layout.manifest), "planner": preset.planner, "small": small}
+    return parse_json(json.dumps(mark))  # tuples become lists, as they come back from the file
 
 
 def _keep_one_configuration(path: Path, small: SmallPlan | None) -> dict[str, Any]:
-    plans = json.loads(path.read_text("utf-8"))
+    plans = read_json_object(path, advice="remove it, and train again")
     configuration = plans["configurations"][CONFIGURATION]
     if small:
         configuration = _shrink(configuration, small)
@@ -101,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     def plan(send: Send) -> None:
         send({"type": "device", **devices_for(options.device)})
         with alone_in(layout.preprocessed):
-            plan_and_preprocess(layout, preset_from(json.loads(options.preset)), options.processes)
+            plan_and_preprocess(layout, preset_from(parse_json(options.preset)), options.processes)
 
     run_step(plan, layout.planning_log)
 

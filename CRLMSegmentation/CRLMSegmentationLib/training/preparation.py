@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
+from ..core.json_fields import Kind, is_name
 
 DATASET_ID = 511
 CROP_SIZE_MM, SPACING_MM = 80.0, 1.25
@@ -17,9 +18,16 @@ NAMES = {FULL: "CRLMFull", CROP: "CRLMCrop", CROP_SEED: "CRLMCropSeed"}
 """Of the variants, and what their datasets are called where nothing else is said."""
 SPACING_LIMITS_MM = (0.1, 10.0)
 CROP_LIMITS_VOXELS = (16, 320)
-NAME_PATTERN = re.compile(r"[A-Za-z0-9]+([-_]?[A-Za-z0-9]+)*")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*")
 """Two underscores would mean something to nnU-Net."""
 DATASET_NAME = re.compile(rf"Dataset{DATASET_ID}_{NAME_PATTERN.pattern}")
+
+
+DATASET_WORD = Kind(
+    "letters, digits and single - or _ between them",
+    lambda value: is_name(value) and bool(NAME_PATTERN.fullmatch(value)),
+)
+"""What a dataset may be called."""
 
 
 def dataset_name_of(name: str) -> str:

@@ -7,17 +7,31 @@ A child tells its parent {"type": "started", "epoch": done so far, "epochs": of}
 from __future__ import annotations
 
 import json
+import logging
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import CrlmError, JsonError, os_reason
+from ..core.json_fields import COUNT, NOT_NEGATIVE, NUMBER, check_object
+from ..core.json_files import Damage, json_lines, open_regular
 from .layout import replacing
 
 EPOCH_KEYS = ("epoch", "train_loss", "val_loss", "dice", "lr", "seconds")
 """Of a line: epoch from 0; dice: of the validation patches, null where they hold no tumour; seconds: it took."""
 RECENT_EPOCHS = 10
+LINE = {
+    "epoch": COUNT,
+    "train_loss": NUMBER.or_null(),
+    "val_loss": NUMBER.or_null(),
+    "dice": NUMBER.or_null(),
+    "lr": NUMBER.or_null(),
+    "seconds": NOT_NEGATIVE,
+}
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,14 +92,47 @@ class FoldProgress:
 
 
 def read_progress(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of progress; a last one that was cut off is left out."""
-    lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """The lines of a file of progress. A last one that was cut off is left out, as are lines that are none.
+
+    Raises:
+        CrlmError: the file cannot be read.
+    """
+    if not path.is_file():
+        return []
+    damage, found = Damage(), []
+    try:
+        with open_regular(path) as stream:
+            for line in json_lines(stream):
+                problem = line.problem or problem_of_line(line.value)
+                if problem:
+                    damage.add(line, problem)
+                else:
+                    found.append(line.value)
+    except OSError as error:
+        raise CrlmError(f"{path} cannot be read: {os_reason(error)}; move it away and train anew") from error
+    if damage.is_any:
+        logger.warning("%s", damage.sentence(str(path)))
+    return found
+
+
+def problem_of_line(line: Any) -> str:
+    """Why a line is none of an epoch, in a sentence; empty where it is one."""
+    try:
+        check_object(line, LINE)
+    except JsonError as error:
+        return str(error)
+    return ""
 
 
 def append_progress(path: Path, line: Mapping[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({key: line[key] for key in EPOCH_KEYS}) + "\n")
+        known = {key: _finite(line[key]) for key in EPOCH_KEYS}
+        file.write(json.dumps(known, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """A loss that is no number any more becomes null: JSON has no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def keep_progress(path: Path, epochs: int) -> list[dict[str, Any]]:

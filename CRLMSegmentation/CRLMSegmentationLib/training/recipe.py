@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CrlmError
+from ..core.json_files import read_json
 from ..environment import devices, versions
 from ..evaluation.inputs import check_cases
 from ..inference.model_package import ModelPackage
@@ -86,7 +87,7 @@ def _check_same_recipe(recipe: Recipe, work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     path, wanted = work / "recipe.json", {**asdict(recipe), "phantom_version": PHANTOM_VERSION}
     del wanted["processes"]
-    if path.is_file() and json.loads(path.read_text()) != wanted:
+    if path.is_file() and read_json(path) != wanted:
         raise CrlmError(f"{work} holds the work of another recipe, see {path.name}; choose another folder with --work")
     path.write_text(json.dumps(wanted, indent=1) + "\n")
 
