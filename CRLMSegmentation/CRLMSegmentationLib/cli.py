@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from .core.errors import CrlmError
+from .core.errors import CrlmError, os_reason
+from .core.text import printable
 
 FAILED = 1
 INTERRUPTED = 130
 """With this typer answers Ctrl-C."""
 STOPPED = "stopped before the end"
 ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
+MAX_ERROR_CHARACTERS = 3000
+"""Of the line that tells of an error; what it quotes of a file is cut to much less."""
+FAULT = "a fault of this program, not of your data"
 
 
 def main() -> None:
     """Run the command line; exit code 0 fine, 1 failed, 2 wrong arguments."""
     _end_as_by_ctrl_c()
+    _never_fail_to_print()
     try:
         from .commands import app  # not earlier, so that Ctrl-C is answered from the start
 
@@ -26,8 +33,8 @@ def main() -> None:
     except CrlmError as error:
         _fail(str(error), error)
     except OSError as error:
-        reason = ": ".join(str(part) for part in (error.filename, error.strerror) if part) or str(error)
-        _fail(f"{reason}; check the path, its permissions and the free space", error)
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{os_reason(error)}; check the path, its permissions and the free space", error)
     except MemoryError as error:
         _fail("not enough memory; close other programs or take a smaller volume", error)
     except KeyboardInterrupt as error:
@@ -36,6 +43,27 @@ def main() -> None:
         if ended.code == INTERRUPTED:
             _fail(STOPPED, ended)
         raise
+    except Exception as error:
+        _fail(f"{FAULT} ({type(error).__name__}: {error}); please report it with {_written_down(error)}", error)
+
+
+def _never_fail_to_print() -> None:
+    """Write characters that the encoding of the terminal lacks as escapes, lest a name in a file end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _written_down(error: Exception) -> str:
+    """Keep the traceback of a fault in a file, which whoever mends it needs, and return how to find it."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="crlm-seg-fault-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.writelines(traceback.format_exception(type(error), error, error.__traceback__))
+    except OSError:
+        return "the command that you gave"
+    return file.name
 
 
 def _end_as_by_ctrl_c() -> None:
@@ -71,7 +99,7 @@ def _is_number(word: str) -> bool:
 def _fail(text: str, error: BaseException) -> None:
     colour, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
     whole = "; ".join(["Error: " + text, *_notes_of(error)])
-    print(colour + " ".join(whole.split()) + plain, file=sys.stderr)
+    print(colour + printable(" ".join(whole.split()), MAX_ERROR_CHARACTERS) + plain, file=sys.stderr)
     sys.exit(FAILED)
 
 

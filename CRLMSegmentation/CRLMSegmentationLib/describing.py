@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from .core.case import Case
+from .core.errors import CaseError, os_reason
+from .core.json_files import Damage
+from .core.text import bounded, printable
 from .core.volume import Volume
-from .igtl.limits import printable
 from .igtl.messages import ImageMessage
 from .replay.flight_events import read_events
 from .replay.flight_results import recorded_results
 from .replay.sweep_messages import Sweep
 from .replay.timed_message import TimedMessage
-from .replay.timeline import load_source, timeline
+from .replay.timeline import lines_file_of, load_source, timeline
 from .sweeps.sequence import TrackedSequence
 
 COMMAND = re.compile(r"^(CMD|ACK)_\d+$")
@@ -27,15 +29,17 @@ COMMAND = re.compile(r"^(CMD|ACK)_\d+$")
 def describe_source(path: Path) -> dict:
     """As plain data: `kind` ("volume", "sweep" or "case"), and what belongs to it.
 
+    Texts from the file are cut and printable, lists and objects are shortened, see `core.text.bounded`.
+
     Raises:
         CaseError, SweepError, VolumeError, GeometryError: none of them, or damaged.
     """
     source = load_source(path)
     if isinstance(source, Volume):
-        return {"kind": "volume", **_volume(source)}
+        return bounded({"kind": "volume", **_volume(source)})
     if isinstance(source, Sweep):
-        return {"kind": "sweep", **_sweep(source.sequence)}
-    return {"kind": "case", **_case(source)}
+        return bounded({"kind": "sweep", **_sweep(source.sequence)})
+    return bounded({"kind": "case", **_case(source)})
 
 
 def lines_of(found: dict, indent: str = "") -> Iterator[str]:
@@ -100,7 +104,8 @@ def _sweep(sequence: TrackedSequence) -> dict:
 
 
 def _case(case: Case) -> dict:
-    messages = timeline(case)
+    damage = Damage()
+    messages = timeline(case, damage)
     return {
         "case_id": case.case_id,
         "source": {name: value for name, value in case.source.items() if value not in (None, {}, "")},
@@ -110,6 +115,7 @@ def _case(case: Case) -> dict:
         "volumes": len(case.volumes),
         "lesions": [_lesion(lesion.name, lesion.seed_ras_mm, lesion.about) for lesion in case.lesions],
         "has_truth": case.truth is not None,
+        **({"left_out": damage.sentence(lines_file_of(case))} if damage.is_any else {}),
         **_session(case),
     }
 
@@ -118,14 +124,20 @@ def _session(case: Case) -> dict:
     """Of a flight recording."""
     if case.events is None:
         return {}
-    events = read_events(case.folder / case.events)
+    damage = Damage()  # of the results, which are read from the same lines
+    try:
+        events = read_events(case.folder / case.events, Damage())
+    except OSError as error:
+        raise CaseError(f"{case.events} of {case.case_id} cannot be read: {os_reason(error)}; copy it again") from error
     minutes = max((event.elapsed_s for event in events), default=0.0) / 60
-    results = len(recorded_results(case))
-    return {"session": {"minutes": round(minutes, 1), "events": len(events), "results": results}}
+    results = len(recorded_results(case, damage))
+    told = {"left_out": damage.sentence(case.events)} if damage.is_any else {}
+    return {"session": {"minutes": round(minutes, 1), "events": len(events), "results": results, **told}}
 
 
 def _lesion(name: str, seed_ras_mm: Sequence[float], about: dict) -> dict:
-    return {"name": name, "seed_ras_mm": ", ".join(f"{x:.1f}" for x in seed_ras_mm), **about}
+    known = {"name": name, "seed_ras_mm": ", ".join(f"{x:.1f}" for x in seed_ras_mm)}
+    return {**known, **{key: value for key, value in about.items() if key not in known}}
 
 
 def _streams(messages: Sequence[TimedMessage]) -> dict[str, list[TimedMessage]]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .igtl.limits import printable
+from .core.text import printable
 from .igtl.link import LinkState
 from .igtl.peers import PLUS, PeerConventions
 from .replay.recorder import Account

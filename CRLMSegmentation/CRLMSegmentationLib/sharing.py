@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .core.geometry import transform_points
+from .core.text import printable
 from .core.volume import Volume
-from .igtl.limits import printable
 from .igtl.messages import MAX_NAME_BYTES, ImageMessage, Message, PointMessage, PolyDataMessage, StringMessage
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.cli import main
+from CRLMSegmentationLib.cli import FAULT, main
 from CRLMSegmentationLib.core.case import Case, load_case
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.inference.model_package import ModelPackage, model_or_default
@@ -49,6 +49,8 @@ def crlm_seg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
             main()
         except SystemExit as ended:
             code = ended.code or 0
-        return Done(code, *capsys.readouterr(), seconds=0.0)
+        done = Done(code, *capsys.readouterr(), seconds=0.0)
+        assert FAULT not in done.err, done.err  # an unforeseen exception is a bug, however well it is told
+        return done
 
     return run

@@ -8,6 +8,10 @@ from typing import Annotated, Optional
 
 import typer
 
+from ..core.text import printable
+
+MAX_LOGGED = 2000
+"""Characters of a line."""
 ModelOption = Annotated[Optional[Path], typer.Option(help="Model folder; default: the shipped model.")]
 CalibrationOption = Annotated[
     Optional[str],
@@ -33,4 +37,13 @@ def _options(
 ) -> None:
     # Without -v nothing is logged: what a user must know is in the answer or in the one line of the error.
     level = logging.INFO if verbose else logging.CRITICAL
-    logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
+    logging.basicConfig(level=level)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_OneLine("%(asctime)s %(name)s: %(message)s"))
+
+
+class _OneLine(logging.Formatter):
+    """Names from files and messages neither forge lines of the log nor drive the terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
+        return printable(super().formatMessage(record), MAX_LOGGED)

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .showing import bars
+from .showing import bars, tell
 
 
 def calibrate(
@@ -23,19 +23,19 @@ def calibrate(
     with bars() as on_progress:
         package, calibration, worth = calibrate_model(model, cases, check, report, seed, on_progress)
     kind = "simulated " if calibration.simulated else ""
-    typer.echo(
+    tell(
         f"{package.name}@{package.version}: calibrated on {calibration.lesions} lesions of {calibration.patients} "
         f"{kind}patients; {calibration.unexplained.with_shells_mm:.1f} mm are added to both sides of a distance, "
         f"{calibration.unexplained.alone_mm:.1f} mm before a lesion has been looked at again"
     )
     if worth is not None:
         before = worth.before
-        typer.echo(
+        tell(
             f"  On {worth.lesions} lesions of {worth.patients} other patients: confidence is {worth.gap:+.2f} off the "
             f"Dice on average (the network's own probability {before['gap']:+.2f}), {worth.error:.2f} for a single one "
             f"({before['error']:.2f})"
         )
-        typer.echo(
+        tell(
             f"  {worth.bad_flagged} of {worth.bad} outlines with a Dice under 0.5 are told by their confidence, with "
             f"{worth.flagged - worth.bad_flagged} false alarms; {100 * worth.held:.1f} % of the distances lie in their "
             f"interval, which is {worth.width_mm:.1f} mm wide in the middle ({100 * worth.held_alone:.1f} % and "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ..semiautomatic import METHOD_NAMES
-from .showing import bars
+from .showing import bars, tell
 
 if TYPE_CHECKING:
     from ..evaluating import HeldOut
@@ -54,12 +54,12 @@ def evaluate(
             settings,
             skip_bad,
             on_progress,
-            lambda bad: typer.echo(table_of(bad), err=True),
+            lambda bad: tell(table_of(bad), err=True),
             held_out=held_out,
         )
     for line in summary_of(document):
-        typer.echo(line)
-    typer.echo(f"Page: {out / OUTPUTS[-1]}")
+        tell(line)
+    tell(f"Page: {out / OUTPUTS[-1]}")
 
 
 def _held_out_of(dataset: Path) -> HeldOut:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Optional
@@ -11,6 +10,7 @@ import typer
 
 from .. import __version__
 from .app import ModelOption
+from .showing import tell_data
 
 
 def info(
@@ -26,12 +26,12 @@ def info(
         from ..describing import describe_source, lines_of
 
         described = describe_source(source)
-        typer.echo(json.dumps(described, indent=1) if as_json else "\n".join(lines_of(described)))
+        tell_data(described, lines_of(described), as_json)
         return
     from ..environment import describe
 
     found = describe(model)
-    typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(_lines_of(found)))
+    tell_data(found, _lines_of(found), as_json)
 
 
 def _lines_of(found: dict) -> Iterator[str]:

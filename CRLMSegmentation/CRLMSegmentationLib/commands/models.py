@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from ..core.errors import ModelError
-from .showing import steps
+from .showing import steps, tell, tell_data
 
 if TYPE_CHECKING:
     from ..inference.packing import About
@@ -61,7 +60,7 @@ def pack(
     with steps() as on_step:
         on_step("Reading checkpoints, and trying the network once")
         package = pack_model(results, out, about, fold, checkpoint, half)
-    typer.echo(f"{package.name} {package.version}: {out}, SHA-256 {package.sha256}")
+    tell(f"{package.name} {package.version}: {out}, SHA-256 {package.sha256}")
 
 
 @model.command("list")
@@ -71,7 +70,7 @@ def list_models() -> None:
     from ..inference.model_registry import installed_models
 
     for line in list_lines(installed_models()):
-        typer.echo(line)
+        tell(line)
 
 
 @model.command("info")
@@ -85,7 +84,7 @@ def model_info(
     from ..inference.model_registry import find_model
 
     found = info_of(find_model(name))
-    typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(lines_of(found)))
+    tell_data(found, lines_of(found), as_json)
 
 
 @model.command()
@@ -97,7 +96,7 @@ def verify(
 
     checked = verify_models(name)
     for found in checked:
-        typer.echo(f"{found.key}: {found.problem or 'as it was made'}")
+        tell(f"{found.key}: {found.problem or 'as it was made'}")
     damaged = [found.key for found in checked if found.problem]
     if damaged:
         raise ModelError(f"{', '.join(damaged)} cannot be relied on; import again, or remove")
@@ -124,7 +123,7 @@ def import_(
     with steps() as on_step:
         on_step("Reading the model, and trying the network once")
         package = import_model(file, about, which, fold, checkpoint)
-    typer.echo(f"{package.name}@{package.version}: installed in {package.folder}")
+    tell(f"{package.name}@{package.version}: installed in {package.folder}")
 
 
 @model.command()
@@ -141,7 +140,7 @@ def export(
     check_places([out])
     with whole_files([out]) as (unfinished,):
         zip_model_package(package, unfinished)
-    typer.echo(f"{package.name}@{package.version}: {out}")
+    tell(f"{package.name}@{package.version}: {out}")
 
 
 @model.command()
@@ -149,7 +148,7 @@ def remove(name: NameArgument) -> None:
     """Delete a model that was imported."""
     from ..inference.model_registry import remove_model
 
-    typer.echo(f"{remove_model(name).key}: removed")
+    tell(f"{remove_model(name).key}: removed")
 
 
 @model.command()
@@ -160,7 +159,7 @@ def default(
     from ..inference.model_registry import set_default
 
     package = set_default(name)
-    typer.echo(f"{package.name}@{package.version} is used where no model is named")
+    tell(f"{package.name}@{package.version} is used where no model is named")
 
 
 def _about(
@@ -181,10 +180,6 @@ def _about(
 
 
 def _card(path: Path) -> dict:
-    try:
-        card = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(card, dict):
-        raise ModelError(f"{path} must hold an object of figures and facts, got {type(card).__name__}")
-    return card
+    from ..core.json_files import read_json_object
+
+    return read_json_object(path, ModelError, "give a JSON file with an object of figures and facts as --card")

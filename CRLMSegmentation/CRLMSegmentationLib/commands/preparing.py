@@ -10,7 +10,7 @@ import typer
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
 from ..training.preparation import CROP_SEED, CROP_SIZE_MM, FULL, NAMES, SPACING_MM, Preparation
-from .showing import bars
+from .showing import bars, tell
 
 
 def prepare(
@@ -70,13 +70,13 @@ def prepare(
             on_progress,
             problems=problems,
             skip_bad=skip_bad,
-            on_problems=lambda bad: typer.echo(table_of(bad), err=True),
-            on_remarks=lambda remarks: typer.echo("Not refused, but to be known:\n" + table_of(remarks), err=True),
+            on_problems=lambda bad: tell(table_of(bad), err=True),
+            on_remarks=lambda remarks: tell("Not refused, but to be known:\n" + table_of(remarks), err=True),
         )
-    typer.echo(f"{'Already prepared' if is_there else 'Prepared'}: {out}")
+    tell(f"{'Already prepared' if is_there else 'Prepared'}: {out}")
     for line in summary_of(manifest):
-        typer.echo(line)
-    typer.echo(f"Next: crlm-seg train {out}")
+        tell(line)
+    tell(f"Next: crlm-seg train {out}")
 
 
 def _preparation(of_crops: dict[str, Any], **others: Any) -> Preparation:

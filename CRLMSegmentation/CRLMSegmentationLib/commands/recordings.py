@@ -11,7 +11,7 @@ import typer
 
 from ..igtl.sockets import DEFAULT_PORT
 from .app import CalibrationOption
-from .showing import bars
+from .showing import bars, tell
 
 if TYPE_CHECKING:
     from ..replay.player import ReplayEvent
@@ -41,9 +41,9 @@ def replay(
         raise typer.BadParameter("must be above 0", param_hint="--speed")
 
     def show(event: ReplayEvent) -> None:
-        typer.echo(event.text)
+        tell(event.text)
         if event.kind == "listening" and not _is_loopback(host):
-            typer.echo(EXPOSED.format(host=host), err=True)
+            tell(EXPOSED.format(host=host), err=True)
 
     run_replay(source, host, port, speed, loop, show, calibration=calibration, frame=peer_named(peer).frame)
 
@@ -64,7 +64,7 @@ def record(
     from ..recording_view import record_case
 
     for line in record_case(host, port, out, duration, max_gb, peer=peer_named(peer), live_volumes=live):
-        typer.echo(line)
+        tell(line)
 
 
 def recover(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the recording.")]) -> None:
@@ -72,7 +72,7 @@ def recover(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folde
     from ..recording_view import recover_case
 
     for line in recover_case(folder):
-        typer.echo(line)
+        tell(line)
 
 
 def reconstruct(
@@ -107,7 +107,7 @@ def reconstruct(
     with bars() as on_progress:
         lines = reconstruct_file(sweep, out, calibration, settings, on_progress)
     for line in lines:
-        typer.echo(line)
+        tell(line)
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .showing import bars
+from .showing import bars, tell
 
 
 def report(
@@ -22,4 +22,4 @@ def report(
     with bars() as on_progress:
         document = make_report(folder, out / PAGE, on_progress)
     for line in summary_of(document, out / PAGE):
-        typer.echo(line)
+        tell(line)

@@ -12,7 +12,7 @@ import typer
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
 from .app import CalibrationOption, ModelOption
-from .showing import bars, steps
+from .showing import bars, steps, tell
 
 
 def demo(
@@ -41,8 +41,8 @@ def demo(
     with steps() as on_step:
         summary = run_demo(path, out, model, on_step, seeds, calibration, thorough)
     for line in summary:
-        typer.echo(line)
-    typer.echo(f"Report: {out / REPORT}")
+        tell(line)
+    tell(f"Report: {out / REPORT}")
 
 
 def segment(
@@ -86,8 +86,8 @@ def segment(
     from ..presenting import sentence_of
 
     for lesion in lesions:
-        typer.echo(sentence_of(lesion))
-    typer.echo(f"Segmentation: {out}")
+        tell(sentence_of(lesion))
+    tell(f"Segmentation: {out}")
     if all(lesion.mask.is_empty for lesion in lesions):
         change = "" if lesions[0].request.crop_size_mm is None else " or change the crop with --size"
         raise CrlmError(f"no tumour was found at any seed; move the seeds{change}")
@@ -95,7 +95,7 @@ def segment(
         from ..serving import serve_results
 
         with suppress(KeyboardInterrupt):
-            serve_results(lesions, serve, on_listening=typer.echo)
+            serve_results(lesions, serve, on_listening=tell)
 
 
 def phantom(
@@ -117,7 +117,7 @@ def phantom(
             on_progress("Simulating", len(written), cases)
 
         write_cohort(out, seed, range(cases), min(processes, cases), on_written=count)
-    typer.echo(f"{cases} simulated case{'s' if cases > 1 else ''} in {out}")
+    tell(f"{cases} simulated case{'s' if cases > 1 else ''} in {out}")
 
 
 def _three_numbers(text: str) -> tuple[float, float, float]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import typer
+
+from ..core.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,8 +20,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MAX_LINE = 4000
+"""Characters."""
 LINES_OF_A_TRAINING = 100
 """At most, where stderr is no terminal."""
+
+
+def tell(text: str, err: bool = False) -> None:
+    """Print lines, in which there may be names from files and messages; on stderr with `err`."""
+    for line in text.split("\n"):
+        typer.echo(printable(line, MAX_LINE), err=err)
+
+
+def tell_data(found: dict, lines: Iterable[str], as_json: bool) -> None:
+    """Print plain data, as JSON or as lines."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))  # ASCII, in which control characters are escaped
+    else:
+        tell("\n".join(lines))
 
 
 def terminal() -> Console:

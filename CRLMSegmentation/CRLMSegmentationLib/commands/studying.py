@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .showing import bars
+from .showing import bars, tell
 
 if TYPE_CHECKING:
     from ..driver import OnProgress
@@ -50,8 +50,8 @@ def study(
     with _bars_or_lines() as on_progress:
         results = run_study(preset, out, changes, names, device, publish=publish, on_progress=on_progress)
     for line in summary_of(results):
-        typer.echo(line)
-    typer.echo(f"Page: {out / OUTPUTS[-1]}")
+        tell(line)
+    tell(f"Page: {out / OUTPUTS[-1]}")
 
 
 @contextmanager
@@ -59,10 +59,10 @@ def _bars_or_lines() -> Iterator[OnProgress]:
     """A study takes its time: where stderr is no terminal, a line for each thing that is begun."""
     begun: set[str] = set()
 
-    def tell(name: str, done: int, total: int) -> None:
+    def tell_begun(name: str, done: int, total: int) -> None:
         if name not in begun:
             begun.add(name)
-            typer.echo(f"{name} ...", err=True)
+            tell(f"{name} ...", err=True)
 
     with bars() as on_progress:
-        yield on_progress if sys.stderr.isatty() else tell
+        yield on_progress if sys.stderr.isatty() else tell_begun

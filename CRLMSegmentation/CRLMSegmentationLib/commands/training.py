@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ..core.errors import CrlmError
-from .showing import training_bars
+from .showing import tell, training_bars
 
 if TYPE_CHECKING:
     from ..training.train import Training
@@ -46,9 +46,9 @@ def train(
         raise CrlmError(f"there is no device {device!r}; choose auto, cpu or cuda")
     training = Training(preset, _folds(fold), epochs, seed, device, resume, validation, processes)
     with _told_how_to_go_on(dataset, training), training_bars() as (on_progress, on_state):
-        results = train_dataset(dataset, training, on_progress, on_state, lambda text: typer.echo(text, err=True))
-    typer.echo(f"Results: {results}")
-    typer.echo(f"Next: {_command('pack', results, *_fold_words(results, training), '--out', dataset / 'model')}")
+        results = train_dataset(dataset, training, on_progress, on_state, lambda text: tell(text, err=True))
+    tell(f"Results: {results}")
+    tell(f"Next: {_command('pack', results, *_fold_words(results, training), '--out', dataset / 'model')}")
 
 
 def _folds(words: list[str] | None) -> tuple[int, ...] | None:

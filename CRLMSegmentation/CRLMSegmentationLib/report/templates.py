@@ -8,15 +8,29 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..core.text import printable
+
+MAX_CHARACTERS = 4000
+"""Of one text on a page; a name or a reason in a file may be a megabyte long."""
+PICTURE = "data:image/"
+
 
 def templates(**filters: Callable[..., Any]) -> Environment:
-    """Templates that escape what they are given, fail on what they are not, and know these filters."""
+    """Templates that escape and cut what they are given, fail on what they are not, and know these filters."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(filters)
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """A text without marks that turn its direction, and cut; pictures and what is HTML already stay as they are."""
+    if type(value) is not str or value.startswith(PICTURE):
+        return value
+    return printable(" ".join(value.splitlines()), MAX_CHARACTERS)
