@@ -126,7 +126,7 @@ def _session(case: Case) -> dict:
         return {}
     damage = Damage()  # of the results, which are read from the same lines
     try:
-        events = read_events(case.folder / case.events, Damage())
+        events = read_events(case.path_of(case.events), Damage())
     except OSError as error:
         raise CaseError(f"{case.events} of {case.case_id} cannot be read: {os_reason(error)}; copy it again") from error
     minutes = max((event.elapsed_s for event in events), default=0.0) / 60

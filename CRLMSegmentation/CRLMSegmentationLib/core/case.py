@@ -17,24 +17,26 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from .case_entries import check_entries
-from .errors import CaseError, JsonError, os_reason
+from .errors import CaseError, CrlmError, JsonError, os_reason
 from .hashing import sha256_of
 from .json_fields import DEVICE, LABEL, MATRIX, STATUS, TIME, check_object
 from .json_files import Damage, check_values, json_lines, open_regular, read_json_object, shown
 from .volume import Volume, read_volume, write_volume
+from .volume_files import VOLUME_SUFFIXES, data_files_of, volume_suffix
 
 SCHEMA_VERSION = 1
 CASE_FILE = "case.json"
 TRACKING_FILE = "tracking.jsonl"
 RECORDING_FILE = "messages.igtl"
 DETACHED_HEADER_SUFFIX = ".nhdr"
+DETACHED_SUFFIXES = (".nhdr", ".mhd")
 UNFINISHED_SUFFIX = ".unfinished"
 SAME_PLACE_MM = 1e-3
 """OpenIGTLink carries matrices in single precision."""
@@ -120,21 +122,66 @@ class Case:
         if not self.volumes:
             raise CaseError(no_volume_in(self))
         entry = self.volumes[index]
-        read = read_volume(self.folder / entry.file)
-        swept = read_volume(self.folder / entry.swept).array > 0 if entry.swept else None
+        read = self.read_volume(entry.file)
+        swept = self.read_volume(entry.swept).array > 0 if entry.swept else None
         return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, swept)
+
+    def path_of(self, name: str) -> Path:
+        """The path of a file of the case.
+
+        Raises:
+            CaseError: the name, or a link of that name, leads out of the folder.
+        """
+        return path_inside(self.folder, name)
+
+    def read_volume(self, name: str) -> Volume:
+        """Read a volume file of the case; its voxels must lie in the case as well.
+
+        Raises:
+            CaseError: it leads out of the folder.
+            VolumeError, GeometryError: it cannot be read.
+        """
+        return read_volume(self.path_of(name), root=self.folder)
+
+    @property
+    def named_files(self) -> list[str]:
+        """Names of the files that the entries of `case.json` name."""
+        names = [n for v in self.volumes for n in (v.file, v.swept)]
+        names += [self.truth, self.tracking, self.recording, self.arrivals, self.events, *self.results]
+        return list(dict.fromkeys(name for name in names if name))
 
     @property
     def file_names(self) -> list[str]:
         """Names of all files beside `case.json`, those to which detached headers point included.
 
         Raises:
-            CaseError: a detached header does not say where its voxels are.
+            CaseError: a header does not say where its voxels are, or cannot be read.
         """
-        names = [n for v in self.volumes for n in (v.file, v.swept)]
-        names += [self.truth, self.tracking, self.recording, self.arrivals, self.events, *self.results]
-        names = [name for name in names if name]
-        return list(dict.fromkeys([*names, *filter(None, (_data_file_of(self.folder / name) for name in names))]))
+        return list(dict.fromkeys([*self.named_files, *self.data_files(VOLUME_SUFFIXES)]))
+
+    def data_files(self, suffixes: Container[str]) -> list[str]:
+        """Names of the files in which headers of the case keep their voxels, those outside the folder included.
+
+        Args:
+            suffixes: of the headers that are looked at.
+
+        Raises: see `file_names`.
+        """
+        names = [name for name in self.named_files if volume_suffix(name) in suffixes]
+        found = [path for name in names for path in self._data_files_of(name)]
+        return list(dict.fromkeys(Path(os.path.relpath(path, self.folder)).as_posix() for path in found))
+
+    def _data_files_of(self, name: str) -> tuple[Path, ...]:
+        path = self.path_of(name)
+        if not path.is_file():
+            return ()
+        try:
+            found = data_files_of(path, root=Path(path.resolve().anchor))
+        except CrlmError as error:
+            raise CaseError(f"{name} must name one file that holds its voxels, or hold them itself: {error}") from error
+        if len(found) > 1:
+            raise CaseError(f"{name} must name one file that holds its voxels, got {len(found)}; save it as one")
+        return found
 
     def truth_of(self, lesion: Lesion, volume: Volume) -> np.ndarray | None:
         """The true mask of a lesion, bool, shape (K, J, I) of the volume, or None where it is not known.
@@ -158,7 +205,7 @@ class Case:
 
     def truth_labels(self) -> Volume | None:
         """The truth on its own grid, lesion numbers as voxel values, or None."""
-        return read_volume(self.folder / self.truth) if self.truth else None
+        return self.read_volume(self.truth) if self.truth else None
 
     def tracking_samples(self, damage: Damage | None = None) -> Iterator[TrackingSample]:
         """The recorded transforms in their order. A line that holds none costs that line.
@@ -172,7 +219,7 @@ class Case:
         if not self.tracking:
             return
         found = Damage() if damage is None else damage
-        path = self.folder / self.tracking
+        path = self.path_of(self.tracking)
         try:
             with open_regular(path) as stream:
                 for line in json_lines(stream):
@@ -195,17 +242,20 @@ def no_volume_in(case: Case) -> str:
     )
 
 
-def _data_file_of(path: Path) -> str | None:
-    """The file that holds the voxels of a detached NRRD header; None for other files, and those that are missing."""
-    if path.suffix.lower() != DETACHED_HEADER_SUFFIX or not path.is_file():
-        return None
-    for line in path.read_text("utf-8", "replace").splitlines():
-        field, colon, value = line.partition(":")
-        if colon and field.strip().lower() in ("data file", "datafile"):
-            if value.split() and value.split()[0] != "LIST" and "%" not in value:
-                return value.strip()
-            break
-    raise CaseError(f"{path.name} must name one file that holds its voxels, in a line 'data file: NAME'")
+def path_inside(folder: Path, name: str) -> Path:
+    """The path of a file in a folder.
+
+    Raises:
+        CaseError: the name, or a link of that name, leads out of the folder.
+    """
+    path = folder / name
+    try:
+        is_inside = "\0" not in name and folder.resolve() in path.resolve().parents
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise CaseError(f"{name!r} in {folder.name} cannot be followed: {error}; copy the folder again") from error
+    if not is_inside:
+        raise CaseError(f"{CASE_FILE} names a file outside its folder: {name!r}; copy the file into the folder")
+    return path
 
 
 def _sample_or_problem(entry: object) -> tuple[TrackingSample | None, str]:
@@ -266,20 +316,28 @@ def _load_case(folder: Path, verify: bool, verify_recording: bool) -> Case:
 
 
 def _verify_files(case: Case, files: dict[str, str], only_there: Container[str | None]) -> None:
-    folder = case.folder
-    unlisted = [name for name in case.file_names if name not in files]
+    """Check that every file lies in the case, is listed and is genuine, data files of headers included."""
+    _check_listed(case, [*case.named_files, *case.data_files(DETACHED_SUFFIXES)], files)
+    for name, expected in files.items():
+        _verify_file(case, name, None if name in only_there else expected)
+    _check_listed(case, case.data_files(VOLUME_SUFFIXES), files)
+
+
+def _check_listed(case: Case, names: Iterable[str], files: Mapping[str, str]) -> None:
+    listed = {PurePosixPath(name) for name in files}
+    unlisted = [name for name in names if PurePosixPath(name) not in listed]
     if unlisted:
         raise CaseError(
-            f"{CASE_FILE} of {folder.name} gives no hash of {', '.join(unlisted)}; restore it from its source"
+            f"{CASE_FILE} of {case.folder.name} gives no hash of {', '.join(unlisted)}; restore it from its source"
         )
-    for name, expected in files.items():
-        path = folder / name
-        if folder.resolve() not in path.resolve().parents:
-            raise CaseError(f"{CASE_FILE} names a file outside its folder: {name}")
-        if not path.is_file():
-            raise CaseError(f"{name} is missing from the case {folder.name}; copy the whole folder again")
-        if name not in only_there and sha256_of(path) != expected:
-            raise CaseError(f"{name} differs from its hash in {CASE_FILE}: damaged or changed; copy the case again")
+
+
+def _verify_file(case: Case, name: str, expected: str | None) -> None:
+    path = case.path_of(name)
+    if not path.is_file():
+        raise CaseError(f"{name} is missing from the case {case.folder.name}; copy the whole folder again")
+    if expected is not None and sha256_of(path) != expected:
+        raise CaseError(f"{name} differs from its hash in {CASE_FILE}: damaged or changed; copy the case again")
 
 
 def save_volume_into_case(folder: Path, stem: str, volume: Volume) -> CaseVolume:
@@ -310,7 +368,7 @@ def save_case(case: Case, hashes: Mapping[str, str] | None = None) -> None:
         hashes: those that are known already, by the name of the file.
     """
     known = hashes or {}
-    files = {name: known.get(name) or sha256_of(case.folder / name) for name in case.file_names}
+    files = {name: known.get(name) or sha256_of(case.path_of(name)) for name in case.file_names}
     entry = {"schema_version": SCHEMA_VERSION, **asdict(case), "files": files}
     for name in ("folder", *(name for name in FLIGHT_ENTRIES if not entry[name])):
         del entry[name]

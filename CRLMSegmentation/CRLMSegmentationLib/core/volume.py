@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,8 @@ from scipy import ndimage
 
 from .errors import GeometryError, VolumeError
 from .geometry import MAX_EXTENT_MM, RAS_TO_LPS, check_ijk_to_ras, spacing_of, transform_points
+from .volume_files import VOLUME_SUFFIXES as VOLUME_SUFFIXES
+from .volume_files import read_stored_volume, volume_stem
 
 Box = tuple[slice, slice, slice]
 """A part of a volume, (K, J, I)."""
@@ -22,7 +23,6 @@ BLOCK = 3
 """Edge in voxels of the blocks by which empty space is followed through a whole volume."""
 RIM = 3
 """Voxels that are looked at around a box."""
-VOLUME_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -216,30 +216,18 @@ def outside_blocks(zero: np.ndarray) -> np.ndarray:
     return (labels == labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
 
 
-def read_volume(path: Path | str) -> Volume:
+def read_volume(path: Path | str, root: Path | None = None) -> Volume:
     """Read one 3D volume (.nrrd .mha .nii.gz and their kin).
 
+    Args:
+        root: folder in which the files must lie that a detached header names; None for the header's own.
+
     Raises:
-        VolumeError: no such file, not readable, or not a scalar 3D volume.
-        GeometryError: it is placed by a matrix that cannot be.
+        VolumeError: no such file, cut off, damaged, or not a scalar 3D volume.
+        GeometryError: it is placed by a matrix that cannot be, or does not say where it lies.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise VolumeError(f"no such file: {path}")
-    if not path.name.lower().endswith(VOLUME_SUFFIXES):
-        raise VolumeError(f"{path.name} is not a volume file; expected one of {' '.join(VOLUME_SUFFIXES)}")
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise VolumeError(f"{path.name} cannot be read as a volume: {_reason_of(error)}; export it again") from error
-    name = path.name[: -len(next(s for s in VOLUME_SUFFIXES if path.name.lower().endswith(s)))]
-    return from_sitk(image, device=name)
-
-
-def _reason_of(error: RuntimeError) -> str:
-    """The cause out of the several lines that SimpleITK says, without the places in its source."""
-    said = " ".join(str(error).rpartition("ERROR:")[2].split())
-    return re.sub(r"^.*\[nrrd\] \w+: |^\w+\(0x\w+\): ", "", said)
+    stored = read_stored_volume(path, root)
+    return Volume(stored.array, stored.ijk_to_ras, device=volume_stem(path))
 
 
 def write_volume(volume: Volume, path: Path | str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.case import CASE_FILE
+from ..core.case import CASE_FILE, path_inside
 from ..core.errors import CaseError, MessageError, os_reason
 from ..core.hashing import sha256_of
 from ..core.json_files import Damage
@@ -98,7 +98,7 @@ class RecordedFlight:
 
     def _read(self, reference: Mapping[str, Any]) -> Volume:
         matrix = np.array(reference["ijk_to_ras"], float).reshape(4, 4)
-        swept = read_volume(self._inside(reference["swept"])).array > 0 if reference.get("swept") else None
+        swept = read_volume(self._inside(reference["swept"]), self.folder).array > 0 if reference.get("swept") else None
         for array in self._candidates(reference):
             volume = Volume(array, matrix, reference["device"], reference["timestamp_s"], swept)
             if volume.identity.content_sha256 == reference["content_sha256"]:
@@ -108,7 +108,7 @@ class RecordedFlight:
     def _candidates(self, reference: Mapping[str, Any]) -> Iterator[np.ndarray]:
         """Voxels that may be those of a volume."""
         if reference["file"]:
-            yield read_volume(self._inside(reference["file"])).array
+            yield read_volume(self._inside(reference["file"]), self.folder).array
             return
         shape, time_s = tuple(reference["shape"]), reference["timestamp_s"]
         for entry in self._journal.entries if self._journal else ():
@@ -125,10 +125,10 @@ class RecordedFlight:
 
     def _inside(self, name: str) -> Path:
         """A file of the recording; a recording that comes from elsewhere may name any."""
-        path = self.folder / name
-        if self.folder.resolve() not in path.resolve().parents:
-            raise CaseError(f"the recording names {name}, which is not in it")
-        return path
+        try:
+            return path_inside(self.folder, name)
+        except CaseError as error:
+            raise CaseError(f"the recording names {name!r}, which is not in it") from error
 
 
 def _events_of(folder: Path, damage: Damage) -> Sequence[FlightEvent]:

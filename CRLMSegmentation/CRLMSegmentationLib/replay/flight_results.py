@@ -14,7 +14,7 @@ from ..core.errors import CaseError, CrlmError, os_reason
 from ..core.geometry import transform_points
 from ..core.json_files import Damage
 from ..core.postprocessing import measure
-from ..core.volume import Volume, read_volume
+from ..core.volume import Volume
 from ..session import LesionResult
 from .flight_events import CORRECTED, OUTLINES, RESULT, FlightEvent, read_events
 from .flight_files import read_mask
@@ -126,7 +126,7 @@ def recorded_results(case: Case, damage: Damage | None = None) -> list[RecordedR
     if case.events is None:
         return []
     found = Damage() if damage is None else damage
-    path = case.folder / case.events
+    path = case.path_of(case.events)
     try:
         events = read_events(path, found)
     except OSError as error:
@@ -150,7 +150,7 @@ def volume_of(case: Case, reference: dict[str, Any]) -> Volume:
     """
     try:
         matrix, shape = np.array(reference["ijk_to_ras"], float).reshape(4, 4), tuple(reference["shape"])
-        swept = read_volume(case.folder / reference["swept"]).array > 0 if reference.get("swept") else None
+        swept = case.read_volume(reference["swept"]).array > 0 if reference.get("swept") else None
         for array in _candidates(case, reference):
             volume = Volume(array, matrix, reference["device"], reference["timestamp_s"], swept)
             if array.shape == shape and volume.identity.content_sha256 == reference["content_sha256"]:
@@ -170,7 +170,7 @@ def mask_of(case: Case, of: RecordedResult | Correction) -> np.ndarray:
         shape = tuple(of.volume["shape"])
         if of.mask is None:
             return np.zeros(shape, bool)
-        return read_mask(case.folder / of.mask["file"], tuple(of.mask["offset_kji"]), shape)
+        return read_mask(case.path_of(of.mask["file"]), tuple(of.mask["offset_kji"]), shape)
     except (KeyError, TypeError, ValueError) as error:
         raise CaseError(f"the mask of a result is not described: {error!r}") from error
 
@@ -178,7 +178,7 @@ def mask_of(case: Case, of: RecordedResult | Correction) -> np.ndarray:
 def _candidates(case: Case, reference: dict[str, Any]) -> Iterable[np.ndarray]:
     """Voxels of the case that may be those of a volume, the likely ones first."""
     if reference["file"]:
-        yield read_volume(case.folder / reference["file"]).array
+        yield case.read_volume(reference["file"]).array
         return
     far = lambda volume: abs(volume.timestamp_s - reference["timestamp_s"]) > SAME_MOMENT_S  # noqa: E731
     for number, volume in sorted(enumerate(case.volumes), key=lambda pair: far(pair[1])):

@@ -60,7 +60,7 @@ def messages_of_recording(case: Case, damage: Damage | None = None) -> tuple[Tim
 
 def _journal_of(case: Case) -> Journal:
     try:
-        return read_journal(case.folder / case.recording, case.folder / case.arrivals if case.arrivals else None)
+        return read_journal(case.path_of(case.recording), case.path_of(case.arrivals) if case.arrivals else None)
     except OSError as error:
         raise CaseError(
             f"{case.recording} of {case.case_id} cannot be read: {os_reason(error)}; copy it again"

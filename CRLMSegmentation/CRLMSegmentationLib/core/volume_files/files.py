@@ -1,0 +1,151 @@
+"""Reads a volume file of any supported format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import GeometryError, VolumeError
+from .data import read_voxels
+from .header import VolumeHeader, unreadable, without_single_samples
+from .meta_image import read_meta_image_header
+from .nifti import read_nifti_header
+from .nrrd import read_nrrd_header
+
+READERS = {
+    ".nrrd": read_nrrd_header,
+    ".nhdr": read_nrrd_header,
+    ".mha": read_meta_image_header,
+    ".mhd": read_meta_image_header,
+    ".nii": read_nifti_header,
+    ".nii.gz": read_nifti_header,
+}
+VOLUME_SUFFIXES = tuple(READERS)
+SEGMENTATION_SUFFIX = ".seg.nrrd"
+HIDDEN_NAMES = ("thumbs.db", "desktop.ini")
+BLOCK_VOXELS = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class StoredVolume:
+    """What a volume file holds: voxels, shape (K, J, I), and the matrix from (i, j, k) to RAS mm, 4x4."""
+
+    array: np.ndarray
+    ijk_to_ras: np.ndarray
+
+
+def volume_suffix(path: Path | str) -> str:
+    """The suffix of a volume file in lower case, as it stands in `VOLUME_SUFFIXES`; empty for other files."""
+    name = Path(path).name.lower()
+    return next((suffix for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
+
+
+def volume_stem(path: Path | str) -> str:
+    """The name of a volume file without its suffix; ".seg" of a segmentation is part of the suffix."""
+    name = Path(path).name
+    suffix = SEGMENTATION_SUFFIX if name.lower().endswith(SEGMENTATION_SUFFIX) else volume_suffix(path)
+    return name[: len(name) - len(suffix)]
+
+
+def is_hidden(path: Path | str) -> bool:
+    """Whether a file belongs to the system and not to the user, such as ._NAME and .DS_Store of macOS."""
+    name = Path(path).name
+    return name.startswith(".") or name.lower() in HIDDEN_NAMES
+
+
+def read_header(path: Path | str, root: Path | None = None) -> VolumeHeader:
+    """Read and check the header of a volume file; no voxel is read.
+
+    Args:
+        root: folder in which the files must lie that a detached header names; None for the header's own.
+
+    Raises:
+        VolumeError: it is no volume file, or its header is cut off or wrong.
+        GeometryError: its voxels cannot be placed, or it does not say where.
+    """
+    path = Path(path)
+    reader = READERS.get(volume_suffix(path))
+    if reader is None:
+        raise VolumeError(f"{path.name} is not a volume file; expected one of {' '.join(VOLUME_SUFFIXES)}")
+    return reader(path, path.parent if root is None else root)
+
+
+def data_files_of(path: Path | str, root: Path | None = None) -> tuple[Path, ...]:
+    """The files that hold the voxels of a detached header; empty where they stand in the same file.
+
+    Raises:
+        VolumeError, GeometryError: see `read_header`.
+    """
+    layout = read_header(path, root).layout
+    return () if layout.is_attached else layout.files
+
+
+def read_stored_volume(path: Path | str, root: Path | None = None) -> StoredVolume:
+    """Read one 3D volume.
+
+    Args:
+        root: see `read_header`.
+
+    Raises:
+        VolumeError: no such file, cut off, damaged, or not one scalar 3D volume.
+        GeometryError: its voxels cannot be placed, or it does not say where.
+    """
+    header = read_header(path, root)
+    check_is_3d(header)
+    array = read_voxels(header).reshape(header_shape(header))
+    return StoredVolume(_scaled(array, header), header.ijk_to_ras)
+
+
+def header_shape(header: VolumeHeader) -> tuple[int, ...]:
+    """Shape (K, J, I) of a 3D volume."""
+    kept = without_single_samples(header.sizes, header.kinds)
+    return tuple(header.sizes[axis] for axis in reversed(kept))
+
+
+def check_is_3d(header: VolumeHeader) -> None:
+    """Refuse what is not one number per voxel of one 3D volume of one moment.
+
+    Raises:
+        VolumeError: says what it is instead.
+    """
+    name = header.name
+    count = header.count_of("component")
+    series = header.count_of("list", "time")
+    if "Segment0_ID" in header.pairs and series > 1:
+        raise VolumeError(
+            f"{name} is a segmentation of {_segments_in(header)} segments in {series} layers, expected one 3D volume; "
+            "export the volume, or the segments as one labelmap"
+        )
+    kept = without_single_samples(header.sizes, header.kinds)
+    if len([axis for axis in kept if header.kinds[axis] == "space"]) != 3 or series > 1:
+        sizes = tuple(size for size, kind in zip(header.sizes, header.kinds) if kind != "component")
+        raise VolumeError(
+            f"{name}: expected a 3D volume, got {len(sizes)} dimensions of size {sizes}; "
+            "export one volume of one moment"
+        )
+    if count > 1:
+        raise VolumeError(f"{name}: expected one number per voxel, got {count} components (colour?); convert to grey")
+    if header.ijk_to_ras is None:
+        raise GeometryError(f"{name} does not say where its voxels lie; export it again")
+
+
+def _segments_in(header: VolumeHeader) -> int:
+    return sum(key.startswith("Segment") and key.endswith("_ID") for key in header.pairs)
+
+
+def _scaled(array: np.ndarray, header: VolumeHeader) -> np.ndarray:
+    """The values that a header means by what it stores: float32, or float64 for types that need it."""
+    if header.slope == 1 and header.intercept == 0:
+        return array
+    kind = np.float64 if array.dtype.itemsize == 8 or array.dtype == np.float64 else np.float32
+    values = np.empty(array.shape, kind)
+    flat, stored = values.reshape(-1), array.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(stored), BLOCK_VOXELS):
+            block = slice(start, start + BLOCK_VOXELS)
+            flat[block] = stored[block].astype(np.float64) * header.slope + header.intercept
+    if not np.isfinite(values).all() and (array.dtype.kind != "f" or np.isfinite(array).all()):
+        raise unreadable(header.name, f"its values are scaled by {header.slope:g}, beyond the range of its type")
+    return values
