@@ -11,9 +11,11 @@ import numpy as np
 
 from .core.case import Case
 from .core.errors import CaseError, os_reason
+from .core.geometry import spacing_of
 from .core.json_files import Damage
 from .core.text import bounded, printable
 from .core.volume import Volume
+from .core.volume_files import StoredSegmentation, is_segmentation, read_segmentation, volume_suffix
 from .igtl.messages import ImageMessage
 from .replay.flight_events import read_events
 from .replay.flight_results import recorded_results
@@ -21,19 +23,22 @@ from .replay.sweep_messages import Sweep
 from .replay.timed_message import TimedMessage
 from .replay.timeline import lines_file_of, load_source, timeline
 from .sweeps.sequence import TrackedSequence
+from .sweeps.sequence_io import is_sequence
 
 COMMAND = re.compile(r"^(CMD|ACK)_\d+$")
 """Each command to PLUS has a device of its own."""
 
 
 def describe_source(path: Path) -> dict:
-    """As plain data: `kind` ("volume", "sweep" or "case"), and what belongs to it.
+    """As plain data: `kind` ("volume", "segmentation", "sweep" or "case"), and what belongs to it.
 
     Texts from the file are cut and printable, lists and objects are shortened, see `core.text.bounded`.
 
     Raises:
         CaseError, SweepError, VolumeError, GeometryError: none of them, or damaged.
     """
+    if volume_suffix(path) and path.is_file() and not is_sequence(path) and is_segmentation(path):
+        return bounded({"kind": "segmentation", **_segmentation(read_segmentation(path))})
     source = load_source(path)
     if isinstance(source, Volume):
         return bounded({"kind": "volume", **_volume(source)})
@@ -75,6 +80,24 @@ def _volume(volume: Volume) -> dict:
         "swept_percent": round(100 * float(volume.swept_in().mean()), 1),
         "axes": _axes(axes),
         "handedness": "right" if np.linalg.det(axes) > 0 else "left",
+    }
+
+
+def _segmentation(stored: StoredSegmentation) -> dict:
+    voxel_ml = abs(float(np.linalg.det(stored.ijk_to_ras[:3, :3]))) / 1000
+    return {
+        "size": list(stored.layers.shape[:0:-1]),
+        "spacing_mm": _rounded(spacing_of(stored.ijk_to_ras)),
+        "layers": len(stored.layers),
+        "segments": [
+            {
+                "name": segment.name,
+                "layer": segment.layer,
+                "label": segment.label_value,
+                "volume_ml": round(float(stored.mask_of(segment).sum()) * voxel_ml, 2),
+            }
+            for segment in stored.segments
+        ],
     }
 
 

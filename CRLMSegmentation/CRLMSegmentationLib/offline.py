@@ -11,7 +11,8 @@ import numpy as np
 
 from .core.cropping import check_seed
 from .core.errors import CrlmError, WorkerError
-from .core.volume import VOLUME_SUFFIXES, Volume, read_volume, write_volume
+from .core.volume import VOLUME_SUFFIXES, Volume, write_volume
+from .core.volume_reading import read_image
 from .driver import OnProgress, wait_for_lesion, wait_for_model
 from .inference.model_package import ModelPackage, crop_size_of, model_or_default
 from .inference.worker_engine import WorkerEngine
@@ -72,7 +73,7 @@ def segment_file(
 
 def _volume_of(path: Path, calibration: str | None, on_progress: OnProgress) -> Volume:
     if not path.is_dir() and not (path.is_file() and is_sequence(path)):
-        return read_volume(path)
+        return read_image(path)
     return reconstruct(load_sweep(path, calibration), on_progress=on_progress).volume
 
 

@@ -30,6 +30,7 @@ from .json_fields import DEVICE, LABEL, MATRIX, STATUS, TIME, check_object
 from .json_files import Damage, check_values, json_lines, open_regular, read_json_object, shown
 from .volume import Volume, read_volume, write_volume
 from .volume_files import VOLUME_SUFFIXES, data_files_of, volume_suffix
+from .volume_reading import read_labels
 
 SCHEMA_VERSION = 1
 CASE_FILE = "case.json"
@@ -205,7 +206,7 @@ class Case:
 
     def truth_labels(self) -> Volume | None:
         """The truth on its own grid, lesion numbers as voxel values, or None."""
-        return self.read_volume(self.truth) if self.truth else None
+        return read_labels(self.path_of(self.truth), self.folder) if self.truth else None
 
     def tracking_samples(self, damage: Damage | None = None) -> Iterator[TrackingSample]:
         """The recorded transforms in their order. A line that holds none costs that line.

@@ -19,7 +19,9 @@ from ..core.cropping import check_seed
 from ..core.errors import CaseError, CrlmError
 from ..core.geometry import transform_points
 from ..core.hashing import sha256_of
-from ..core.volume import VOLUME_SUFFIXES, Volume, read_volume
+from ..core.volume import Volume
+from ..core.volume_files import is_hidden, volume_stem, volume_suffix
+from ..core.volume_reading import check_intensities, read_labels
 from ..driver import OnProgress
 
 LABEL_MARK = "-label"
@@ -127,9 +129,9 @@ def _sources_in(path: Path) -> list[Path]:
         raise CaseError(f"{path} is no folder; give a case folder, or a folder of cases")
     if (path / CASE_FILE).is_file() or (path / RECORDING_FILE).is_file():
         return [path]
-    inside = sorted(path.iterdir())
+    inside = sorted(entry for entry in path.iterdir() if not is_hidden(entry))
     folders = [p for p in inside if p.is_dir() and ((p / CASE_FILE).is_file() or (p / RECORDING_FILE).is_file())]
-    volumes = [p for p in inside if p.is_file() and _suffix_of(p) and not _stem_of(p).endswith(LABEL_MARK)]
+    volumes = [p for p in inside if p.is_file() and volume_suffix(p) and not volume_stem(p).endswith(LABEL_MARK)]
     return [*folders, *volumes]
 
 
@@ -145,6 +147,8 @@ def _checked(source: Path, wanted: set[str] | None) -> tuple[CheckedCase | None,
     if case.truth is None:
         raise CaseError("has no truth to compare with; name its labels as truth in case.json")
     volume = without_swept(case.volume())
+    if source.is_file():  # a case was written by this program, a pair comes from elsewhere
+        check_intensities(volume)
     if not case.lesions:
         raise CaseError("has no lesion; list them in case.json with seed and label")
     problems, lesions = [], []
@@ -165,12 +169,15 @@ def _check_lesion(case: Case, lesion: Lesion, volume: Volume) -> None:
 
 
 def _label_beside(path: Path) -> Path:
-    stem = _stem_of(path)
-    labels = [path.with_name(f"{stem}{LABEL_MARK}{suffix}") for suffix in VOLUME_SUFFIXES]
-    label_path = next((label for label in labels if label.is_file()), None)
-    if label_path is None:
-        raise CaseError(f"has no label beside it; expected {stem}{LABEL_MARK}{_suffix_of(path)}")
-    return label_path
+    stem = volume_stem(path)
+    beside = (entry for entry in sorted(path.parent.iterdir()) if entry.is_file() and volume_suffix(entry))
+    labels = [entry for entry in beside if volume_stem(entry) == stem + LABEL_MARK]
+    if not labels:
+        raise CaseError(f"has no label beside it; expected {stem}{LABEL_MARK}{volume_suffix(path)}")
+    if len(labels) > 1:
+        names = ", ".join(label.name for label in labels)
+        raise CaseError(f"has {len(labels)} labels beside it ({names}); keep the right one")
+    return labels[0]
 
 
 def _pair_sha256(path: Path) -> str:
@@ -180,8 +187,8 @@ def _pair_sha256(path: Path) -> str:
 
 def _pair(path: Path) -> Case:
     """A volume and its label as a case of its own."""
-    stem, label_path = _stem_of(path), _label_beside(path)
-    label = read_volume(label_path)
+    stem, label_path = volume_stem(path), _label_beside(path)
+    label = read_labels(label_path)
     if not np.array_equal(label.array, np.round(label.array)):
         raise CaseError(f"{label_path.name} holds fractions; expected whole numbers, one for each lesion")
     numbers = [int(n) for n in np.unique(label.array) if n > 0]
@@ -205,11 +212,3 @@ def deepest_point(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
     away = np.linalg.norm((deepest - deepest.mean(axis=0)) * spacing_kji, axis=1)
     kji = deepest[np.argmin(away)] + [part.start for part in box]
     return transform_points(ijk_to_ras, kji[::-1])
-
-
-def _suffix_of(path: Path) -> str:
-    return next((s for s in sorted(VOLUME_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s)), "")
-
-
-def _stem_of(path: Path) -> str:
-    return path.name[: len(path.name) - len(_suffix_of(path))]

@@ -15,6 +15,7 @@ from ..core.case import CASE_FILE, Case, load_case
 from ..core.errors import CaseError, GeometryError
 from ..core.json_files import Damage
 from ..core.volume import Volume, read_volume
+from ..core.volume_reading import check_is_no_segmentation
 from ..igtl.messages import (
     STATUS_OK,
     TRANSFORM_STATUS_KEY,
@@ -52,6 +53,7 @@ def load_source(path: Path | str, calibration: Calibration | None = None) -> Sou
         return load_case(path, verify_recording=False)
     if path.is_file() and is_sequence(path):
         return Sweep(read_sequence(path), calibration)
+    check_is_no_segmentation(path)
     return replace(read_volume(path), device=DEFAULT_DEVICE)
 
 
