@@ -17,6 +17,9 @@ from ..free_memory import free_memory_bytes
 from .header import DataLayout, VolumeHeader, unreadable
 
 BLOCK_BYTES = 1 << 20
+PACKED_BYTES = 64 << 10
+"""Read at once of compressed data; small, since what is left of it is copied for each member of a gzip file."""
+MAX_MEMBERS = 100_000
 MAX_SKIPPED_LINES = 100_000
 MAX_SKIPPED_BYTES = 256 << 20
 """That are decompressed only to be left out."""
@@ -159,7 +162,7 @@ class CompressedStream:
     def __init__(self, file: BinaryIO, encoding: str, name: str, packed_bytes: int | None = None) -> None:
         self._file, self._encoding, self._name, self._left = file, encoding, name, packed_bytes
         self._decompressor = self._new_decompressor()
-        self._waiting = b""
+        self._waiting, self._members = b"", 1
 
     def skip(self, count: int) -> None:
         """Leave out some decompressed bytes."""
@@ -208,7 +211,9 @@ class CompressedStream:
             block = self._decompressor.decompress(self._waiting, most)
         except (zlib.error, OSError, ValueError, EOFError) as error:
             raise unreadable(self._name, f"it is damaged and cannot be unpacked ({error})", "copy it again") from error
-        self._waiting = getattr(self._decompressor, "unconsumed_tail", b"")
+        # At the end of a stream zlib may name what is left twice; it stands in unused_data then.
+        has_more = not self._decompressor.eof
+        self._waiting = getattr(self._decompressor, "unconsumed_tail", b"") if has_more else b""
         is_short = has_ended and not block and not self._decompressor.eof
         return None if is_short else block
 
@@ -217,19 +222,21 @@ class CompressedStream:
 
     def _begin_next_member(self) -> bool:
         """Files of gzip may be put one behind the other; zeros may fill up the end."""
-        rest = (self._decompressor.unused_data + self._waiting).lstrip(b"\0")
-        self._waiting = b""
+        rest = self._decompressor.unused_data.lstrip(b"\0")
         while len(rest) < len(GZIP_MARK) and (block := self._read_packed()):
             rest = (rest + block).lstrip(b"\0")
         if not rest:
             return False
         if self._encoding != "gzip" or not rest.startswith(GZIP_MARK):
             raise unreadable(self._name, "other data follows its compressed voxels")
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            raise unreadable(self._name, f"it consists of more than {MAX_MEMBERS} compressed parts")
         self._decompressor, self._waiting = self._new_decompressor(), rest
         return True
 
     def _read_packed(self) -> bytes:
-        block = self._file.read(BLOCK_BYTES if self._left is None else min(BLOCK_BYTES, self._left))
+        block = self._file.read(PACKED_BYTES if self._left is None else min(PACKED_BYTES, self._left))
         if self._left is not None:
             self._left -= len(block)
         return block
