@@ -56,9 +56,10 @@ def check_intensities(volume: Volume) -> None:
     """
     name, array = volume.device or "the volume", volume.array
     finite = array[np.isfinite(array)] if array.dtype.kind == "f" and not np.isfinite(array).all() else array
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    darkest, brightest = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    low, high = float(darkest), float(brightest)
     largest = max(abs(low), abs(high))
-    if low == high:
+    if darkest == brightest:
         raise VolumeError(f"all voxels of {name} have the value {low:g}, so there is nothing to see; export it again")
     if largest > MAX_INTENSITY:
         raise VolumeError(

@@ -20,7 +20,7 @@ from ..core.errors import CaseError, CrlmError
 from ..core.geometry import transform_points
 from ..core.hashing import sha256_of
 from ..core.volume import Volume
-from ..core.volume_files import is_hidden, volume_stem, volume_suffix
+from ..core.volume_files import data_files_of, is_hidden, volume_stem, volume_suffix
 from ..core.volume_reading import check_intensities, read_labels
 from ..driver import OnProgress
 
@@ -181,8 +181,10 @@ def _label_beside(path: Path) -> Path:
 
 
 def _pair_sha256(path: Path) -> str:
-    both = sha256_of(path) + sha256_of(_label_beside(path))
-    return hashlib.sha256(both.encode()).hexdigest()
+    """One hash over both, and over the files in which detached headers keep their voxels."""
+    both = [path, _label_beside(path)]
+    files = [*both, *(data for header in both for data in data_files_of(header) if data.is_file())]
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
 def _pair(path: Path) -> Case:

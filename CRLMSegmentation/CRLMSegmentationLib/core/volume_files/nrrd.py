@@ -190,10 +190,11 @@ def _matrix_of(fields: dict[str, str], sizes: tuple[int, ...], kinds: tuple[str,
         missing = "space directions" if directions is None else "space origin"
         raise GeometryError(f"{name} does not say where its voxels lie: its header has no {missing}; export it again")
     _check_no_spacings(fields, kept, name)
-    axes = np.array([directions[axis] for axis in kept]).T
+    vectors = [directions[axis] for axis in kept]
     origin = _vector(fields["spaceorigin"].strip("() "), "space origin", name)
-    if len(origin) != len(axes) or len(axes) < 3 or axes[3:].any():
+    if len(origin) < 3 or any(len(vector) != len(origin) or vector[3:].any() for vector in vectors):
         raise GeometryError(f"{name}: space directions and origin must be vectors of 3 numbers; export it again")
+    axes = np.array(vectors).T
     scale = _unit_scale(fields, name)
     return placed(name, axes[:3] * scale[:, None], origin[:3] * scale, frame)
 
