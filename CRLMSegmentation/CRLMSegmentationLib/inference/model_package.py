@@ -365,14 +365,16 @@ def _listed_files(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
 def _verify(path: Path, expected: str) -> None:
     if not path.is_file():
         raise ModelError(f"the model {path.parent.name} lacks {path.name}; copy it again")
+    if path.resolve().parent != path.parent.resolve():
+        raise ModelError(f"{path.name} of {path.parent.name} is a link out of its folder; copy the file there")
+    if path.suffix == ".safetensors":
+        check_safetensors(path)
     actual = sha256_of(path)
     if actual != expected:
         raise ModelError(
             f"{path.name} of the model {path.parent.name} is damaged or was changed: SHA-256 is {actual[:12]}…, "
             f"expected {str(expected)[:12]}…; copy the model again"
         )
-    if path.suffix == ".safetensors":
-        check_safetensors(path)
 
 
 def _check_plans(package: ModelPackage) -> None:

@@ -25,23 +25,34 @@ HEADER_LIMITS = JsonLimits(size_bytes=MAX_HEADER_BYTES, text_characters=MAX_HEAD
 
 
 def check_safetensors(path: Path) -> None:
-    """Refuse what is no safetensors file by its first bytes, without torch and without loading it.
+    """Refuse what is no whole safetensors file by its header and its size, without torch and without loading it.
 
     Raises:
-        ModelError: a pickle, say, put in its place.
+        ModelError: a pickle, say, put in its place, or a file that is cut off.
     """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(min(length, MAX_HEADER_BYTES))
+    found = path.stat().st_size
+    if header[:1] == b"{" and found < 8 + length <= 8 + MAX_HEADER_BYTES:
+        raise _cut_off(path, 8 + length, found)
     try:
-        fine = len(header) == length and isinstance(parse_json(header, HEADER_LIMITS), dict)
-    except JsonError:
-        fine = False
-    if not fine:
+        tensors = parse_json(header, HEADER_LIMITS) if len(header) == length else None
+        end = max((t["data_offsets"][1] for name, t in tensors.items() if name != "__metadata__"), default=0)
+        expected = 8 + length + int(end)
+    except (JsonError, ValueError, AttributeError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise ModelError(
             f"{path.name} is no safetensors file; weights in any other format are not opened, since pickles "
             "can run code. Pack the model again with crlm-seg pack"
-        )
+        ) from error
+    if found < expected:
+        raise _cut_off(path, expected, found)
+    if found > expected:
+        raise ModelError(f"{path.name} holds {found} bytes, its header tells of {expected}; copy the model again")
+
+
+def _cut_off(path: Path, expected: int, found: int) -> ModelError:
+    return ModelError(f"{path.name} is cut off: expected {expected} bytes, found {found}; copy it again")
 
 
 def save_weights(state_dict: dict[str, torch.Tensor], path: Path, half: bool) -> None:
