@@ -114,3 +114,43 @@ def test_deepest_point_is_inside_a_horseshoe():
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(CrlmError):
         Settings(**wrong)
+
+
+def test_files_of_the_system_are_no_cases_and_suffixes_count_in_any_case(tmp_path):
+    write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
+    write_volume(Volume(box((16, 24)).astype(np.uint8), np.eye(4)), tmp_path / "p-label.nii.gz")
+    (tmp_path / "p.nrrd").rename(tmp_path / "p.NRRD")
+    (tmp_path / "p-label.nii.gz").rename(tmp_path / "p-label.Nii.Gz")
+    for name in ("._p.NRRD", "._p-label.Nii.Gz", ".DS_Store", "._q.nrrd"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    cases, problems = check_cases(tmp_path)
+    assert [case.case_id for case in cases] == ["p"]
+    assert problems == []
+
+
+def test_segmentation_is_a_label(tmp_path):
+    write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
+    write_volume(Volume(box((16, 24)).astype(np.uint8), np.eye(4)), tmp_path / "p-label.seg.nrrd")
+    cases, problems = check_cases(tmp_path)
+    assert ([case.case_id for case in cases], problems) == (["p"], [])
+
+
+def test_two_labels_of_one_volume_are_told_instead_of_choosing(tmp_path):
+    write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
+    for suffix in (".nrrd", ".nii.gz"):
+        write_volume(Volume(box((16, 24)).astype(np.uint8), np.eye(4)), tmp_path / f"p-label{suffix}")
+    assert "2 labels beside it (p-label.nii.gz, p-label.nrrd)" in problems_of(tmp_path)["p.nrrd"]
+
+
+def test_cut_off_label_is_refused(tmp_path):
+    write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
+    label = tmp_path / "p-label.nii.gz"
+    write_volume(Volume(box((16, 24)).astype(np.uint8), np.eye(4)), label)
+    label.write_bytes(label.read_bytes()[: label.stat().st_size * 55 // 100])
+    assert "is cut off: expected" in problems_of(tmp_path)["p.nrrd"]
+
+
+def test_volume_of_one_value_is_refused(tmp_path):
+    write_volume(Volume(np.full((40, 40, 40), 7, np.uint8), np.eye(4)), tmp_path / "p.nrrd")
+    write_volume(Volume(box((16, 24)).astype(np.uint8), np.eye(4)), tmp_path / "p-label.nrrd")
+    assert "have the value 7" in problems_of(tmp_path)["p.nrrd"]

@@ -21,6 +21,7 @@ from typing import Any
 from ..core.crop_format import CHANNELS, CROP_SIZE_LIMITS_MM, REGIONS
 from ..core.errors import CrlmError, ModelError, UnclearChannelsError
 from ..core.hashing import sha256_of
+from ..core.volume_files import is_hidden
 from .checkpoints import Checkpoint, read_checkpoint
 from .model_package import (
     CONFIGURATION,
@@ -114,7 +115,7 @@ def _pack(results: Path, out: Path, about: About, chosen: Mapping[str, Path], ha
 
 
 def _check_place(out: Path) -> None:
-    if out.exists() and not (out / MANIFEST).is_file() and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and not (out / MANIFEST).is_file() and not (out.is_dir() and all(map(is_hidden, out.iterdir()))):
         raise ModelError(f"{out} is there already and is no model package; name a new folder")
 
 

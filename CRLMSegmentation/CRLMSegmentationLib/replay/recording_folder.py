@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..core.case import CASE_FILE
 from ..core.errors import CaseError, os_reason
+from ..core.volume_files import is_hidden
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE
 from ..igtl.journal_writer import RecordingError
 from ..outputs import make_folder
@@ -47,7 +48,7 @@ def state_of(folder: Path) -> FolderState:
         return FolderState.FREE
     if not folder.is_dir():
         return FolderState.OTHER
-    names = {path.name for path in folder.iterdir()} - {LOCK_FILE, RESERVE_FILE}
+    names = {path.name for path in folder.iterdir() if not is_hidden(path)} - {LOCK_FILE, RESERVE_FILE}
     if CASE_FILE in names:
         return FolderState.FINISHED
     if any(name in names and (folder / name).stat().st_size for name in (MESSAGES_FILE, EVENTS_FILE)):

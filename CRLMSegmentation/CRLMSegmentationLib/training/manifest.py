@@ -36,6 +36,7 @@ from ..core.json_fields import (
     is_text,
 )
 from ..core.json_files import read_json_object, shown
+from ..core.volume_files import is_hidden
 from .preparation import DATASET_WORD, dataset_name_of
 
 SCHEMA_VERSION = 1
@@ -215,7 +216,8 @@ def verify_manifest(dataset: Path) -> Manifest:
     raw = Path(RAW) / manifest.dataset_name
     expected = {raw / name: sha256 for image in manifest.images for name, sha256 in image.sha256.items()}
     expected |= {Path(name): sha256 for name, sha256 in manifest.files.items()}
-    found = {p.relative_to(dataset) for part in (IMAGES, LABELS) for p in (dataset / raw / part).glob("*")}
+    inside = [path for part in (IMAGES, LABELS) for path in (dataset / raw / part).glob("*") if not is_hidden(path)]
+    found = {path.relative_to(dataset) for path in inside}
     _refuse(dataset, "missing", [path for path in expected if not (dataset / path).is_file()])
     _refuse(dataset, "of unknown origin", found - set(expected))
     _refuse(dataset, "changed", [path for path, sha256 in expected.items() if sha256_of(dataset / path) != sha256])

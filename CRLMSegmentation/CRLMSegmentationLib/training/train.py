@@ -15,10 +15,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import SimpleITK as sitk
-
 from ..core.errors import CrlmError
 from ..core.hashing import sha256_of
+from ..core.volume_files import is_hidden, read_header
 from .fold_process import FoldSettings, is_begun, is_finished
 from .launching import Running, Step, run_queue
 from .layout import LOG, Layout
@@ -156,7 +155,8 @@ def _differences(before: FoldSettings, now: FoldSettings) -> str:
 
 
 def _check_space(layout: Layout, preset: Preset, folds: int) -> None:
-    images = [] if layout.planned_mark(preset).is_file() else sorted((layout.raw / IMAGES).iterdir())
+    files = [] if layout.planned_mark(preset).is_file() else sorted((layout.raw / IMAGES).iterdir())
+    images = [path for path in files if not is_hidden(path)]
     wanted_mb = _preprocessed_mb(images) + CHECKPOINTS * preset.checkpoint_mb * folds
     free_mb = shutil.disk_usage(layout.root).free / 1e6
     if free_mb < wanted_mb:
@@ -170,10 +170,7 @@ def _preprocessed_mb(images: Sequence[Path]) -> float:
     """nnU-Net keeps images as float32, little compressed; the first tells for all."""
     if not images:
         return 0.0
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(images[0]))
-    reader.ReadImageInformation()
-    return 4 * prod(reader.GetSize()) * len(images) / 1e6
+    return 4 * prod(read_header(images[0]).sizes) * len(images) / 1e6
 
 
 def _plan(
