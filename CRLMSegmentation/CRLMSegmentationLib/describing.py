@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .core.case import Case
-from .core.errors import CaseError, os_reason
+from .core.errors import CaseError, SweepError, os_reason
 from .core.geometry import spacing_of
 from .core.json_files import Damage
 from .core.text import bounded, printable
@@ -19,10 +19,14 @@ from .core.volume_files import StoredSegmentation, is_segmentation, read_segment
 from .igtl.messages import ImageMessage
 from .replay.flight_events import read_events
 from .replay.flight_results import recorded_results
+from .replay.frame_pairing import ARRIVAL, TIME
 from .replay.sweep_messages import Sweep
+from .replay.sweep_of_case import ultrasound_in
 from .replay.timed_message import TimedMessage
 from .replay.timeline import lines_file_of, load_source, timeline
-from .sweeps.sequence import TrackedSequence
+from .sweeps.colours import colour_remarks
+from .sweeps.placement import REFERENCE, TRACKER, place_frames
+from .sweeps.sequence import Pairing, TrackedSequence, time_faults
 from .sweeps.sequence_io import is_sequence
 
 COMMAND = re.compile(r"^(CMD|ACK)_\d+$")
@@ -110,7 +114,7 @@ def _axes(axes: np.ndarray) -> str:
 
 
 def _sweep(sequence: TrackedSequence) -> dict:
-    seconds = float(np.ptp(sequence.timestamps_s))
+    seconds, faults = float(np.ptp(sequence.timestamps_s)), time_faults(sequence.timestamps_s)
     rows, columns = sequence.frames.shape[1:3]
     return {
         "frames": len(sequence),
@@ -119,11 +123,27 @@ def _sweep(sequence: TrackedSequence) -> dict:
         "type": str(sequence.frames.dtype),
         "orientation": sequence.orientation or "not said",
         "seconds": round(seconds, 2),
-        "frames_per_second": round((len(sequence) - 1) / seconds, 1) if seconds else None,
+        "frames_per_second": round((len(sequence) - 1) / seconds, 1) if seconds and not faults else None,
+        "times": faults or "each frame has its own",
         "image_status": _statuses(sequence.image_statuses),
         "transforms": {name: _statuses(track.statuses) for name, track in sorted(sequence.transforms.items())},
-        "has_calibration": any(name.startswith("ImageTo") for name in sequence.transforms),
+        **_place(sequence),
+        "notes": [*sequence.remarks, *colour_remarks(sequence.frames)],
     }
+
+
+def _place(sequence: TrackedSequence) -> dict:
+    """Whether the sweep itself says where its pixels lie, and what it lacks where it does not."""
+    refusal = ""
+    for frame in (REFERENCE, TRACKER):
+        try:
+            poses = place_frames(sequence, None, frame)
+        except SweepError as error:
+            refusal = refusal or str(error)
+            continue
+        way = {"frame": poses.frame, "pixels_in": poses.pixels.name, "way": poses.way, "frames": str(poses)}
+        return {"has_calibration": True, "placed": way}
+    return {"has_calibration": False, "not_placed": refusal}
 
 
 def _case(case: Case) -> dict:
@@ -135,12 +155,30 @@ def _case(case: Case) -> dict:
         "frame": case.frame,
         "seconds": round(messages[-1].offset_s, 2) if messages else 0.0,
         "messages": {device: _stream(stream) for device, stream in _streams(messages).items()},
+        **_sweep_in(case, messages),
         "volumes": len(case.volumes),
         "lesions": [_lesion(lesion.name, lesion.seed_ras_mm, lesion.about) for lesion in case.lesions],
         "has_truth": case.truth is not None,
         **({"left_out": damage.sentence(lines_file_of(case))} if damage.is_any else {}),
         **_session(case),
     }
+
+
+def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> dict:
+    """Of a recording with 2D images: which are the ultrasound, and whether their times can place them."""
+    if not any(m.kind is ImageMessage and not m.is_volume for m in messages):
+        return {}
+    try:
+        stream, why = ultrasound_in(case, messages)
+    except SweepError as error:
+        return {"sweep": {"not_decided": str(error)}}
+    images = [m for m in messages if m.kind is ImageMessage and not m.is_volume and m.device == stream.device]
+    faults = time_faults(np.array([m.timestamp_s for m in images]))
+    pairing = Pairing(TIME)
+    if faults:
+        is_recorded = all(image.arrived_s is not None for image in images)
+        pairing = Pairing(ARRIVAL, faults) if is_recorded else Pairing("", f"{faults}, their arrival was not recorded")
+    return {"sweep": {"ultrasound": f"{stream}: {why}", "frames_and_poses": str(pairing)}}
 
 
 def _session(case: Case) -> dict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from .driver import OnProgress, wait_for_lesion, wait_for_model
 from .inference.model_package import ModelPackage, crop_size_of, model_or_default
 from .inference.worker_engine import WorkerEngine
 from .outputs import check_places, whole_files
-from .reconstructing import load_sweep, reconstruct
+from .reconstructing import Choices, Settings, load_sweep, reconstruct
 from .session import LesionResult, ModelReady, Session
+from .sweeps.placement import REFERENCE
 from .sweeps.sequence_io import is_sequence
 
 Seed = tuple[float, float, float]
@@ -36,6 +37,9 @@ def segment_file(
     mirroring: bool = False,
     on_progress: OnProgress = lambda *_: None,
     calibration: str | None = None,
+    frame: str = REFERENCE,
+    device: str | None = None,
+    on_note: Callable[[str], None] = lambda line: None,
 ) -> list[LesionResult]:
     """Segment a volume file and write the segmentation, and a JSON report where one is wanted.
 
@@ -43,6 +47,9 @@ def segment_file(
         path: of a volume, or of a tracked sweep, from which a volume is reconstructed first.
         crop_size_mm: None for the model's own, as of a model that sees the whole volume.
         calibration: of the sweep, see `sweeps.calibration.read_calibration`.
+        frame: the coordinate frame in which a sweep is reconstructed, and the seeds are given.
+        device: of a recorded case: whose images are the ultrasound; None finds it.
+        on_note: gets what was decided to reconstruct a sweep, as lines for a terminal.
         out: .seg.nrrd for Slicer, another volume suffix for labels 1, 2, ... in the order of the seeds.
 
     Raises:
@@ -56,7 +63,7 @@ def segment_file(
     check_places(places, inputs=[path])
     model = model_or_default(model_folder)
     crop_size_of(model, crop_size_mm)
-    volume = _volume_of(path, calibration, on_progress)
+    volume = _volume_of(path, calibration, frame, device, on_progress, on_note)
     for seed in seeds:
         check_seed(volume, np.array(seed))
     with whole_files(places) as unfinished:
@@ -71,10 +78,21 @@ def segment_file(
     return results
 
 
-def _volume_of(path: Path, calibration: str | None, on_progress: OnProgress) -> Volume:
+def _volume_of(
+    path: Path,
+    calibration: str | None,
+    frame: str,
+    device: str | None,
+    on_progress: OnProgress,
+    on_note: Callable[[str], None],
+) -> Volume:
     if not path.is_dir() and not (path.is_file() and is_sequence(path)):
         return read_image(path)
-    return reconstruct(load_sweep(path, calibration), on_progress=on_progress).volume
+    sweep = load_sweep(path, calibration, Choices(device), frame)
+    made = reconstruct(sweep, Settings(frame=frame), on_progress)
+    for line in made.lines():
+        on_note(line)
+    return made.volume
 
 
 def segment_volume(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,23 +13,23 @@ from .core.case import Case
 from .core.errors import SweepError
 from .core.volume import VOLUME_SUFFIXES, Volume, infer_swept, write_volume
 from .driver import OnProgress
+from .igtl.limits import printable
 from .outputs import check_places, whole_files
 from .replay.sweep_messages import Sweep
 from .replay.sweep_of_case import sweep_of_messages
 from .replay.timeline import load_source, timeline
 from .sweeps.calibration import Calibration, read_calibration
-from .sweeps.reconstruction import (
-    IMAGE_FRAME,
-    Compounding,
-    FramePoses,
-    Interpolation,
-    place_frames,
-    reconstruct_sweep,
-)
-from .sweeps.transforms import touches
+from .sweeps.colours import colour_remarks
+from .sweeps.placement import REFERENCE, FramePoses, place_frames
+from .sweeps.reconstruction import reconstruct_sweep
+from .sweeps.volume_builder import DEVICE, Compounding, Interpolation
 
 DEFAULT_SPACING_MM = 1.0
+MAX_REMARK = 600
 RECONSTRUCTING = "Reconstructing"
+COMPOUNDING_ADVICE = "choose one with --compounding of crlm-seg reconstruct, or correct CompoundingMode"
+INTERPOLATION_ADVICE = "choose with --linear or --nearest of crlm-seg reconstruct, or correct Interpolation"
+Mode = TypeVar("Mode", Compounding, Interpolation)
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,45 @@ class Settings:
         compounding: default MEAN.
         interpolation: default NEAREST.
         fill_holes: default yes.
+        frame: the coordinate frame of the volume.
+        image_frame: the coordinate frame of the pixels; None finds it by the transforms.
+        ignored: transforms that must not be used.
     """
 
     spacing_mm: float | None = None
     compounding: Compounding | None = None
     interpolation: Interpolation | None = None
     fill_holes: bool | None = None
+    frame: str = REFERENCE
+    image_frame: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is taken of a recording; None lets the program decide, and tell why.
+
+    Attributes:
+        device: whose images are the ultrasound.
+        pairing: how poses are assigned to frames, "time" or "arrival".
+    """
+
+    device: str | None = None
+    pairing: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstructed:
-    """A volume, and what became of the frames."""
+    """A volume, and what became of the frames.
+
+    Attributes:
+        remarks: what was decided and why, as sentences for a user.
+    """
 
     volume: Volume
     poses: FramePoses
     seconds: float
+    remarks: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For a terminal."""
@@ -62,14 +87,22 @@ class Reconstructed:
         size = " x ".join(map(str, volume.shape_ijk))
         spacing = " x ".join(f"{x:g}" for x in volume.spacing_mm)
         filled = 100 * np.count_nonzero(volume.swept) / volume.swept.size
-        return [f"{self.poses}", f"{size} voxels of {spacing} mm, {filled:.0f} % filled, in {self.seconds:.1f} s"]
+        return [
+            f"{self.poses}",
+            *(f"Note: {printable(remark, MAX_REMARK)}" for remark in self.remarks),
+            f"{size} voxels of {spacing} mm, {filled:.0f} % filled, in {self.seconds:.1f} s",
+        ]
 
 
-def load_sweep(path: Path, calibration: str | Path | None = None) -> Sweep:
+def load_sweep(
+    path: Path, calibration: str | Path | None = None, choices: Choices = Choices(), frame: str = REFERENCE
+) -> Sweep:
     """Read the sweep of a file or of a recorded case.
 
     Args:
         calibration: see `read_calibration`; None where the sweep has its own.
+        choices: of a recorded case; a file holds one stream of images with its poses.
+        frame: in which it is to be placed.
 
     Raises:
         SweepError, CaseError, VolumeError: it is no sweep, or damaged.
@@ -79,7 +112,8 @@ def load_sweep(path: Path, calibration: str | Path | None = None) -> Sweep:
     if isinstance(source, Sweep):
         return source
     if isinstance(source, Case):
-        return Sweep(sweep_of_messages(source, timeline(source)), known)
+        messages = timeline(source)
+        return Sweep(sweep_of_messages(source, messages, choices.device, known, choices.pairing, frame), known)
     raise SweepError(f"{path} is a volume already; give a sequence of tracked 2D frames (.igs.mha), or a recorded case")
 
 
@@ -92,33 +126,70 @@ def reconstruct(
         SweepError: no frame can be placed, or the volume would be too large.
     """
     started_s, known = time.monotonic(), sweep.calibration
-    check_calibrated(sweep)
-    poses = place_frames(sweep.sequence, known)
+    poses = place_frames(sweep.sequence, known, settings.frame, settings.image_frame, settings.ignored)
+    spacing_mm, told = _spacing(settings, known)
+    compounding = settings.compounding or _named(Compounding, known and known.compounding, COMPOUNDING_ADVICE)
+    interpolation = settings.interpolation or _named(Interpolation, known and known.interpolation, INTERPOLATION_ADVICE)
+    fills = _fill_holes(settings, known)
     volume = reconstruct_sweep(
         sweep.sequence,
         known,
-        settings.spacing_mm or (known and known.output_spacing_mm) or DEFAULT_SPACING_MM,
-        settings.compounding or _compounding_of(known),
-        _fill_holes(settings, known),
+        spacing_mm,
+        compounding,
+        fills,
         lambda done, total: on_progress(RECONSTRUCTING, done, total),
-        interpolation=settings.interpolation or _interpolation_of(known),
+        interpolation=interpolation,
         poses=poses,
+        device=device_in(settings.frame),
     )
     # Frames also hold the black around the scanner's sector, which shows no tissue.
     volume = replace(volume, swept=volume.swept & infer_swept(volume.array))
-    return Reconstructed(volume, poses, time.monotonic() - started_s)
+    remarks = [
+        *poses.remarks,
+        *colour_remarks(sweep.sequence.frames, poses.accepted),
+        f"placed in {poses.frame} by {poses.way}; {_picture(poses, sweep)}",
+        f"{told}, {compounding.name.lower()} of the pixels in a voxel, {interpolation.name.lower()} voxel, "
+        f"gaps between frames {'closed' if fills else 'kept'}",
+    ]
+    return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(remarks))
+
+
+def device_in(frame: str) -> str:
+    """The name that PLUS gives to a volume that was reconstructed in a frame."""
+    return f"{DEVICE.rpartition('_')[0]}_{frame}"
+
+
+def _picture(poses: FramePoses, sweep: Sweep) -> str:
+    """The size of a pixel and of the picture, by which a calibration in a wrong unit is seen."""
+    first = poses.matrices[np.flatnonzero(poses.accepted)[0]]
+    pixel_mm = np.linalg.norm(first[:3, :2], axis=0)
+    rows, columns = sweep.sequence.frames.shape[1:3]
+    width_mm, height_mm = pixel_mm * (columns, rows)
+    known = sweep.calibration
+    parts = {} if known is None else {"clip rectangle": known.clip, "fan": known.fan}
+    used = [what for what, part in parts.items() if part is not None]
+    return (
+        f"pixels of {pixel_mm[0]:.3g} x {pixel_mm[1]:.3g} mm, picture {width_mm:.3g} x {height_mm:.3g} mm, "
+        f"{' and '.join(used) + ' of the configuration' if used else 'all of it'} used"
+    )
+
+
+def _spacing(settings: Settings, known: Calibration | None) -> tuple[float | tuple[float, float, float], str]:
+    """The spacing of the voxels, and where it came from."""
+    if settings.spacing_mm:
+        return settings.spacing_mm, "spacing as --spacing says"
+    if known is not None and known.output_spacing_mm:
+        return known.output_spacing_mm, "spacing of the configuration"
+    return DEFAULT_SPACING_MM, f"spacing {DEFAULT_SPACING_MM:g} mm by default"
 
 
 def check_calibrated(sweep: Sweep) -> None:
-    """Make sure that the place of its pixels is known.
+    """Make sure that the place of its pixels in Reference is known.
 
     Raises:
         SweepError: it is not.
     """
-    if sweep.calibration is None and not any(touches(name, IMAGE_FRAME) for name in sweep.sequence.transforms):
-        raise SweepError(
-            f"{sweep.sequence.name} does not say where its pixels lie; give the probe's ImageToProbe with --calibration"
-        )
+    place_frames(sweep.sequence, sweep.calibration)
 
 
 def reconstruct_file(
@@ -127,6 +198,7 @@ def reconstruct_file(
     calibration: str | Path | None = None,
     settings: Settings = Settings(),
     on_progress: OnProgress = lambda *_: None,
+    choices: Choices = Choices(),
 ) -> list[str]:
     """Write the volume of a sweep, and return a summary in lines for a terminal.
 
@@ -136,21 +208,25 @@ def reconstruct_file(
     if not out.name.lower().endswith(VOLUME_SUFFIXES):
         raise SweepError(f"{out.name}: write the volume as one of {' '.join(VOLUME_SUFFIXES)}")
     check_places([out], inputs=[path])
-    sweep = load_sweep(path, calibration)
+    sweep = load_sweep(path, calibration, choices, settings.frame)
     with whole_files([out]) as (unfinished,):
         made = reconstruct(sweep, settings, on_progress)
         write_volume(made.volume, unfinished)
     return [*made.lines(), f"Volume: {out}"]
 
 
-def _compounding_of(calibration: Calibration | None) -> Compounding:
-    word = (calibration and calibration.compounding) or Compounding.MEAN.value
-    return next((mode for mode in Compounding if mode.value == word.upper()), Compounding.MEAN)
+def _named(kind: type[Mode], word: str | None, advice: str) -> Mode:
+    """The mode that a configuration names; the first one, which is the default, where it names none.
 
-
-def _interpolation_of(calibration: Calibration | None) -> Interpolation:
-    word = (calibration and calibration.interpolation) or Interpolation.NEAREST.value
-    return next((mode for mode in Interpolation if mode.value == word.upper()), Interpolation.NEAREST)
+    Raises:
+        SweepError: there is no such mode here.
+    """
+    modes = list(kind)
+    found = next((mode for mode in modes if word is None or mode.value == word.strip().upper()), None)
+    if found is None:
+        known = ", ".join(mode.value for mode in modes)
+        raise SweepError(f"the configuration asks for {kind.__name__} '{word[:40]}', known are {known}; {advice}")
+    return found
 
 
 def _fill_holes(settings: Settings, calibration: Calibration | None) -> bool:

@@ -20,6 +20,14 @@ CalibrationOption = Annotated[
         help="Of a sweep: ImageToProbe as 16 numbers, a text file of them, or a PLUS configuration (.xml).",
     ),
 ]
+FrameOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Of a sweep: coordinate frame of the volume; Tracker needs no reference sensor."),
+]
+DeviceOption = Annotated[
+    Optional[str],
+    typer.Option(metavar="NAME", help="Of a recorded case: whose images are the ultrasound, as info lists them."),
+]
 
 app = typer.Typer(
     name="crlm-seg",

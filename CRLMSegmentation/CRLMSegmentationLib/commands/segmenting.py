@@ -11,7 +11,7 @@ import typer
 
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
-from .app import CalibrationOption, ModelOption
+from .app import CalibrationOption, DeviceOption, FrameOption, ModelOption
 from .showing import bars, steps, tell
 
 
@@ -67,6 +67,8 @@ def segment(
         bool, typer.Option("--mirroring", help="Average over mirrored copies: slower, a little better.")
     ] = False,
     calibration: CalibrationOption = None,
+    frame: FrameOption = "Reference",
+    device: DeviceOption = None,
     serve: Annotated[
         Optional[int],
         typer.Option(
@@ -81,8 +83,13 @@ def segment(
     seeds = [_three_numbers(text) for text in seed]
     from ..offline import segment_file
 
+    notes: list[str] = []
     with bars() as on_progress:
-        lesions = segment_file(volume, seeds, out, model, size, report, mirroring, on_progress, calibration)
+        lesions = segment_file(
+            volume, seeds, out, model, size, report, mirroring, on_progress, calibration, frame, device, notes.append
+        )
+    for note in notes:
+        typer.echo(note)
     from ..presenting import sentence_of
 
     for lesion in lesions:

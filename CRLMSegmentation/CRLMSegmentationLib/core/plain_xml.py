@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-import re
+from codecs import BOM_UTF8
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 BLANKS = "\ufeff \t\r\n"
 
 
-def parse_xml(text: str, max_characters: int) -> ElementTree.Element:
-    """The element that a text holds.
+def parse_xml(source: str | bytes, max_characters: int) -> ElementTree.Element:
+    """Parse XML that declares no document type.
+
+    Args:
+        source: text, or the bytes of a file, whose encoding is the one that the XML declares (UTF-8 where it declares
+            none; UTF-16 by its byte order mark).
+        max_characters: characters or bytes that are accepted.
 
     Raises:
         ValueError: it is too long, is no XML, or declares a document type, through which entities could explode.
     """
-    if len(text) > max_characters:
-        raise ValueError(f"it is too large: {len(text)} characters, at most {max_characters} are taken")
-    if re.search(r"<!\s*(DOCTYPE|ENTITY)", text, re.IGNORECASE):
-        raise ValueError("it declares a document type; remove <!DOCTYPE ...>")
+    if len(source) > max_characters:
+        raise ValueError(f"it is too large: {len(source)} characters, at most {max_characters} are taken")
+    is_text = isinstance(source, str)
+    content = source.strip(BLANKS).encode("utf-8", "replace") if is_text else source.removeprefix(BOM_UTF8).lstrip()
+    encoding = "utf-8" if is_text else None  # a text has been decoded, whatever it declares
+    checker = expat.ParserCreate(encoding)
+    checker.StartDoctypeDeclHandler = checker.EntityDeclHandler = _refuse_document_type
     try:
-        return ElementTree.fromstring(text.strip(BLANKS))
-    except ElementTree.ParseError as error:
+        checker.Parse(content, True)
+        return ElementTree.fromstring(content, ElementTree.XMLParser(encoding=encoding))
+    except (expat.ExpatError, ElementTree.ParseError, LookupError) as error:
         raise ValueError(f"it is not valid XML: {error}") from error
+
+
+def _refuse_document_type(*_: object) -> None:
+    raise ValueError("it declares a document type; remove <!DOCTYPE ...>")

@@ -161,11 +161,12 @@ def _walk(stream: BinaryIO, size_bytes: int, times_s: dict[int, float], sizes: d
         if header is None or offset + HEADER_BYTES + header.body_bytes > size_bytes:
             return
         received_s = times_s.get(offset)
+        is_known = received_s is not None
         if received_s is None:
             received_s = _guessed_arrival_s(last, header.timestamp_s, newest_s)
         entry = entry_of(header, _body_of(stream, offset), offset, max(received_s, last.received_s if last else 0.0))
         kind, device = (names.setdefault(name, name) for name in (entry.type, entry.device))
-        last = entry._replace(type=kind, device=device)
+        last = entry._replace(type=kind, device=device, is_arrival_known=is_known)
         newest_s = max(newest_s, last.timestamp_s)
         offset += last.size_bytes
         yield last

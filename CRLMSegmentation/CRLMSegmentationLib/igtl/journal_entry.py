@@ -32,6 +32,7 @@ class Entry(NamedTuple):
         size_bytes: header and body.
         device: the full name, also where the header cuts it.
         shape: of an IMAGE, (K, J, I) or (K, J, I, components); None for other types.
+        is_arrival_known: `received_s` was recorded, and not guessed from the times of the sender.
     """
 
     received_s: float
@@ -41,6 +42,7 @@ class Entry(NamedTuple):
     device: str
     timestamp_s: float
     shape: tuple[int, ...] | None = None
+    is_arrival_known: bool = True
 
     @property
     def is_volume(self) -> bool:

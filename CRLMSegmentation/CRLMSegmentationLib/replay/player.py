@@ -17,7 +17,7 @@ from ..igtl.server import IgtlServer
 from ..igtl.sockets import DEFAULT_PORT
 from ..sweeps.calibration import read_calibration
 from .reconstruction_service import ReconstructionService
-from .sweep_messages import Sweep
+from .sweep_messages import Sweep, notes_on
 from .timed_message import TimedMessage
 from .timeline import from_first_volume, lines_file_of, load_source, timeline
 
@@ -33,7 +33,8 @@ class ReplayEvent:
     """What a replay tells about itself.
 
     Attributes:
-        kind: note (of what is left out), listening, clients, volume, finished (all played), stopped.
+        kind: note (what was decided to play it, what is left out), listening, clients, volume, finished (all played),
+            stopped.
         text: the same in words.
         port: where the server listens.
         clients: how many are connected.
@@ -175,6 +176,8 @@ def run_replay(
     with IgtlServer(host, port, frame, answer=service.answer if service else None) as server:
         on_sent = service.take if service else lambda message: None
         may_begin = (lambda: service.is_taking) if service and await_reconstruction else (lambda: True)
+        for note in notes_on(loaded) if isinstance(loaded, Sweep) else ():
+            on_event(ReplayEvent("note", f"Note: {note}", server.port))
         player = Player(messages, server, speed, loop, on_event, stop, on_sent=on_sent, may_begin=may_begin)
         if damage.is_any:
             player.report("note", damage.sentence(lines_file_of(loaded)))

@@ -25,10 +25,10 @@ from ..igtl.plus_commands import (
     command_of,
     pack_reply,
 )
-from ..sweeps.calibration import ImageRegion
+from ..sweeps.image_region import ImageRegion
 from ..sweeps.reconstruction import Grid, VolumeBuilder, grey
 from ..sweeps.volume_builder import DEVICE, check_spacing
-from .sweep_messages import Sweep, grid_of_sweep, region_of_sweep
+from .sweep_messages import Sweep, frame_of_sweep, grid_of_sweep, region_of_sweep
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class ReconstructionService:
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
         self._region: ImageRegion = region_of_sweep(sweep)
+        self._device = f"{DEVICE.rpartition('_')[0]}_{frame_of_sweep(sweep)}"
         self._builder: VolumeBuilder | None = None
         self.is_taking = False
         self._last_frame_s = 0.0
@@ -100,7 +101,7 @@ class ReconstructionService:
         if self._builder is None or not self._builder.frames:
             raise SweepError("there are no frames in the volume yet.")
         fill = command.attributes.get("ApplyHoleFilling", "TRUE").upper() == "TRUE"
-        device = command.attributes.get("OutputVolDeviceName", DEVICE)
+        device = command.attributes.get("OutputVolDeviceName", self._device)
         if not device.isascii():
             raise SweepError(f"OutputVolDeviceName must be ASCII, got '{device:.60}'")
         volume = self._builder.volume(device, self._last_frame_s, fill)

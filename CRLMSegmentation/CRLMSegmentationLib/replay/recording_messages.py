@@ -52,9 +52,18 @@ def messages_of_recording(case: Case, damage: Damage | None = None) -> tuple[Tim
         logger.warning("messages of unknown types are left out of the replay: %s", dict(left_out))
     entries = [entry for entry in journal.entries if entry.type in KINDS]
     start_s = entries[0].received_s if entries else 0.0
-    return tuple(
-        TimedMessage(e.received_s - start_s, e.device, KINDS[e.type], e.is_volume, partial(_load, journal, e))
-        for e in entries
+    return tuple(_timed(journal, entry, start_s) for entry in entries)
+
+
+def _timed(journal: Journal, entry: Entry, start_s: float) -> TimedMessage:
+    return TimedMessage(
+        entry.received_s - start_s,
+        entry.device,
+        KINDS[entry.type],
+        entry.is_volume,
+        partial(_load, journal, entry),
+        entry.timestamp_s,
+        entry.received_s if entry.is_arrival_known else None,
     )
 
 

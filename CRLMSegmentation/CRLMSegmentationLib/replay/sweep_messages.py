@@ -11,9 +11,10 @@ import numpy as np
 
 from ..core.errors import CaseError, GeometryError, SweepError
 from ..igtl.messages import STATUS_OK, TRANSFORM_STATUS_KEY, ImageMessage, TransformMessage, check_transform
-from ..sweeps.calibration import Calibration, ImageRegion, image_region
-from ..sweeps.reconstruction import FramePoses, Grid, grid_of, place_frames
-from ..sweeps.sequence import TrackedSequence
+from ..sweeps.calibration import Calibration
+from ..sweeps.image_region import ImageRegion
+from ..sweeps.reconstruction import FramePoses, Grid, grid_of, place_frames, region_of
+from ..sweeps.sequence import TrackedSequence, time_faults
 from .timed_message import TimedMessage
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ IMAGE = "Image"
 FRAMES = ("Reference", "Tracker", "Probe")
 """Where an image is placed: in the first of these to which a way is known."""
 IMAGE_STATUS_KEY = "ImageStatus"
+ASSUMED_PERIOD_S = 0.1
+"""Between two frames where their times do not tell when they were taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +41,25 @@ def region_of_sweep(sweep: Sweep) -> ImageRegion:
     Raises:
         SweepError: none, by its calibration.
     """
-    rows, columns = sweep.sequence.frames.shape[1:3]
-    return sweep.calibration.region(rows, columns) if sweep.calibration else image_region(rows, columns)
+    return region_of(sweep.sequence, sweep.calibration, _place(sweep)[1])
+
+
+def frame_of_sweep(sweep: Sweep) -> str:
+    """The frame in which its images are sent: the first of `FRAMES` to which a way is known, else their own pixels."""
+    return _place(sweep)[0]
+
+
+def notes_on(sweep: Sweep) -> list[str]:
+    """What was decided to play it, as sentences for a user."""
+    frame, poses, refusal = _place(sweep)
+    notes = list(poses.remarks)
+    if refusal:
+        where = "in pixels, without a place" if frame == IMAGE else f"in the frame {frame}"
+        notes.append(f"images are sent {where}, as {IMAGE}_{frame}: {refusal}")
+    faults = time_faults(sweep.sequence.timestamps_s)
+    if faults:
+        notes.append(f"{faults}; frames are played {ASSUMED_PERIOD_S:g} s apart")
+    return [*notes, f"{poses}"] if poses.rejections else notes
 
 
 def grid_of_sweep(sweep: Sweep, spacing_mm: np.ndarray | None = None) -> Grid:
@@ -65,29 +85,38 @@ def messages_of_sweep(sweep: Sweep) -> tuple[TimedMessage, ...]:
         CaseError: a transform that is OK cannot be sent.
     """
     sequence = sweep.sequence
-    frame, poses = _place(sweep)
+    frame, poses, _ = _place(sweep)
     if poses.rejections:
         logger.warning("%s: %s", sequence.name, poses)
-    start_s, device = float(sequence.timestamps_s.min()), f"{IMAGE}_{frame}"
+    device = f"{IMAGE}_{frame}"
     timed = []
-    for number, time_s in enumerate(sequence.timestamps_s):
-        offset_s = float(time_s) - start_s
+    for number, offset_s in enumerate(_offsets_s(sequence)):
         timed += [TimedMessage.at_hand(offset_s, message) for message in _transforms(sequence, number)]
         if poses.accepted[number]:
             load = partial(_image, sequence, number, device, poses.matrices[number])
-            timed.append(TimedMessage(offset_s, device, ImageMessage, False, load))
+            time_s = float(sequence.timestamps_s[number])
+            timed.append(TimedMessage(offset_s, device, ImageMessage, False, load, time_s))
     return tuple(sorted(timed, key=lambda t: t.offset_s))
 
 
-def _place(sweep: Sweep) -> tuple[str, FramePoses]:
-    """Where the images lie in the best frame that is known; in pixels where none is."""
+def _offsets_s(sequence: TrackedSequence) -> list[float]:
+    """When each frame goes out, in the order of the file; evenly where its times cannot tell."""
+    if time_faults(sequence.timestamps_s):
+        return [ASSUMED_PERIOD_S * number for number in range(len(sequence))]
+    return [float(time_s - sequence.timestamps_s[0]) for time_s in sequence.timestamps_s]
+
+
+def _place(sweep: Sweep) -> tuple[str, FramePoses, str]:
+    """Where the images lie in the best frame that is known, in pixels where none is; and why it is not the first."""
+    refusal = ""
     for frame in FRAMES:
         try:
-            return frame, place_frames(sweep.sequence, sweep.calibration, frame)
+            return frame, place_frames(sweep.sequence, sweep.calibration, frame), refusal
         except SweepError as error:
-            logger.info("%s", error)
+            refusal = refusal or str(error)
     accepted = np.array([status == STATUS_OK for status in sweep.sequence.image_statuses])
-    return IMAGE, FramePoses(np.tile(np.eye(4), (len(accepted), 1, 1)), accepted, {})
+    poses = FramePoses(np.tile(np.eye(4), (len(accepted), 1, 1)), accepted, {}, IMAGE, remarks=sweep.sequence.remarks)
+    return IMAGE, poses, refusal
 
 
 def _transforms(sequence: TrackedSequence, number: int) -> Iterator[TransformMessage]:

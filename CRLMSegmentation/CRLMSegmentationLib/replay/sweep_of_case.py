@@ -4,93 +4,167 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..core.case import Case
 from ..core.errors import CaseError, SweepError
 from ..igtl.messages import STATUS_OK, ImageMessage, Message, TransformMessage
-from ..sweeps.sequence import TrackedSequence, TransformTrack
+from ..sweeps.calibration import Calibration
+from ..sweeps.placement import REFERENCE
+from ..sweeps.sequence import CONSTANT, Pairing, TrackedSequence, TransformTrack
 from ..sweeps.sequence_header import MAX_PIXEL_BYTES
-from ..sweeps.transforms import STATUS_MISSING
+from ..sweeps.transforms import STATUS_MISSING, touches
+from .frame_pairing import Stream, pair
+from .image_stream import ImageStream, choose_stream, image_frame_of
 from .sweep_messages import IMAGE, IMAGE_STATUS_KEY
 from .timed_message import TimedMessage
 
 logger = logging.getLogger(__name__)
 
-SAME_MOMENT_S = 0.02
-"""A transform belongs to an image when their times differ by no more; PLUS gives both the same."""
-UNPLACED = IMAGE
-"""An image "Image_Image" lies in its own pixels."""
+Placed = tuple[int, TimedMessage]
+"""A message, and its place among all messages of the recording."""
 
 
-def sweep_of_messages(case: Case, messages: Iterable[TimedMessage]) -> TrackedSequence:
-    """The frames of the device that has sent most 2D images.
+def sweep_of_messages(
+    case: Case,
+    messages: Iterable[TimedMessage],
+    device: str | None = None,
+    calibration: Calibration | None = None,
+    way: str | None = None,
+    frame: str = REFERENCE,
+) -> TrackedSequence:
+    """The frames of the device that is the ultrasound, see `image_stream`, each with its poses, see `frame_pairing`.
 
     An image that came placed, such as "Image_Reference", brings its ImageToReference along.
 
+    Args:
+        device: the one that a user has named; None finds it.
+        calibration: of the probe, where one is given; it names the images that it was made with.
+        way: how poses are assigned to frames, "time" or "arrival"; None decides.
+        frame: in which the images are to be placed.
+
     Raises:
-        SweepError: the case holds no 2D images, images of several sizes or types, or more than fit into memory.
+        SweepError: the case holds no 2D images, images of several sizes or types, or more than fit into memory; or
+            nothing tells which device is the ultrasound.
+    """
+    placed: list[Placed] = list(enumerate(messages))
+    fixed = {} if calibration is None else calibration.transforms
+    stream, why = ultrasound_in(case, [m for _, m in placed], frame, device, fixed)
+    images = _images([m for m in placed if _is_image(m[1]) and m[1].device == stream.device])
+    damaged = stream.count - len(images)
+    told = [f"{damaged} damaged images were left out"] if damaged else []
+    _check_alike(stream.device, [image for _, image in images])
+    frames = _stream([timed for timed, _ in images])
+    pairings, tracks = _tracks(placed, frames, way)
+    arrays = [image for _, image in images]
+    image_frame = image_frame_of(stream, fixed)
+    if stream.frame is not None:
+        matrices = np.stack([image.ijk_to_ras for image in arrays])
+        tracks[f"{image_frame}To{stream.frame}"] = TransformTrack(matrices, (STATUS_OK,) * len(arrays))
+    return TrackedSequence(
+        case.case_id,
+        np.concatenate([image.array for image in arrays]),
+        frames.sent_s,
+        tuple(image.metadata.get(IMAGE_STATUS_KEY, STATUS_OK) for image in arrays),
+        tracks,
+        image_frame=image_frame,
+        pairings=pairings,
+        remarks=(f"the ultrasound is {stream}: {why}", *told),
+    )
+
+
+def ultrasound_in(
+    case: Case,
+    messages: Iterable[TimedMessage],
+    frame: str = REFERENCE,
+    device: str | None = None,
+    calibrated: Collection[str] = (),
+) -> tuple[ImageStream, str]:
+    """Which device is the ultrasound, and why.
+
+    Args:
+        calibrated: names of the transforms of a calibration that is given.
+
+    Raises:
+        SweepError: there are no 2D images, or nothing tells which are the ultrasound.
     """
     messages = tuple(messages)
-    devices = Counter(m.device for m in messages if m.kind is ImageMessage and not m.is_volume)
-    device = devices.most_common(1)[0][0] if devices else ""
-    images = _images([m for m in messages if m.device == device and m.kind is ImageMessage and not m.is_volume])
-    if not images:
+    counts = Counter(m.device for m in messages if _is_image(m))
+    if not counts:
         raise SweepError(f"{case.case_id} holds no tracked 2D images; give a case that was recorded while sweeping")
+    streams = [ImageStream(name, count) for name, count in sorted(counts.items())]
+    names = {*calibrated, *(m.device for m in messages if m.kind is TransformMessage)}
+    return choose_stream(streams, names, frame, device, calibrated)
+
+
+def _is_image(message: TimedMessage) -> bool:
+    return message.kind is ImageMessage and not message.is_volume
+
+
+def _check_alike(device: str, images: Sequence[ImageMessage]) -> None:
+    if not images:
+        raise SweepError(f"no image of '{device}' is whole: it holds no tracked 2D images; record again")
     kinds = {f"{image.array.shape} {image.array.dtype}" for image in images}
     if len(kinds) != 1:
         raise SweepError(
             f"'{device}' sent images of several sizes or types: {sorted(kinds)}; record each scan by itself"
         )
-    times_s = np.array([image.timestamp_s for image in images])
-    transforms = _loaded(m for m in messages if m.kind is TransformMessage)
-    tracks = {name: _track(poses, times_s) for name, poses in _by_device(transforms).items()}
-    frame = device.rpartition("_")[2]
-    if frame not in (UNPLACED, device):
-        matrices = np.stack([image.ijk_to_ras for image in images])
-        tracks[f"{IMAGE}To{frame}"] = TransformTrack(matrices, (STATUS_OK,) * len(images))
-    statuses = tuple(image.metadata.get(IMAGE_STATUS_KEY, STATUS_OK) for image in images)
-    return TrackedSequence(case.case_id, np.concatenate([image.array for image in images]), times_s, statuses, tracks)
 
 
-def _images(messages: Sequence[TimedMessage]) -> list[ImageMessage]:
+def _images(messages: Sequence[Placed]) -> list[tuple[Placed, ImageMessage]]:
     """All in memory, as reading a file has them too; refused by their number and the size of the first."""
-    images: list[ImageMessage] = []
-    for image in _loaded(messages):
-        images.append(image)
+    images: list[tuple[Placed, ImageMessage]] = []
+    for placed, image in _loaded(messages):
+        images.append((placed, image))
         if image.array.nbytes * len(messages) > MAX_PIXEL_BYTES:
             size = f"{len(messages)} images of {image.array.nbytes / 1e6:.1f} MB"
             raise SweepError(f"'{image.device}' sent {size}, too much for one volume; record each scan by itself")
     return images
 
 
-def _loaded(messages: Iterable[TimedMessage]) -> Iterator[Message]:
+def _loaded(messages: Iterable[Placed]) -> Iterator[tuple[Placed, Message]]:
     """Those that are whole."""
-    for timed in messages:
+    for place, timed in messages:
         try:
-            yield timed.load()
+            message = timed.load()
         except CaseError as error:
             logger.warning("left out at %.2f s: %s", timed.offset_s, error)
+            continue
+        yield (place, replace(timed, timestamp_s=message.timestamp_s)), message
 
 
-def _by_device(transforms: Iterable[TransformMessage]) -> dict[str, list[TransformMessage]]:
-    found: dict[str, list[TransformMessage]] = defaultdict(list)
-    for transform in transforms:
-        found[transform.device].append(transform)
-    return found
+def _stream(messages: Iterable[Placed]) -> Stream:
+    return Stream.of([(place, timed.timestamp_s, timed.arrived_s) for place, timed in messages])
 
 
-def _track(poses: Sequence[TransformMessage], times_s: np.ndarray) -> TransformTrack:
-    """For each time the pose that is nearest; MISSING where none is near enough."""
-    poses = sorted(poses, key=lambda pose: pose.timestamp_s)
-    known_s = np.array([pose.timestamp_s for pose in poses])
-    after = np.clip(np.searchsorted(known_s, times_s), 1, max(1, len(poses) - 1))
-    before = after - 1
-    after = np.minimum(after, len(poses) - 1)
-    nearest = np.where(np.abs(known_s[after] - times_s) < np.abs(times_s - known_s[before]), after, before)
-    is_near = np.abs(known_s[nearest] - times_s) <= SAME_MOMENT_S
-    chosen = [poses[index] if near else None for index, near in zip(nearest, is_near)]
+def _tracks(
+    messages: Iterable[Placed], frames: Stream, way: str | None
+) -> tuple[dict[str, Pairing], dict[str, TransformTrack]]:
+    """By the name of a transform, how its poses were assigned to the frames, and the poses of the frames."""
+    found: dict[str, list[tuple[Placed, TransformMessage]]] = defaultdict(list)
+    for placed, transform in _loaded(m for m in messages if m[1].kind is TransformMessage):
+        found[transform.device].append((placed, transform))
+    pairings, tracks = {}, {}
+    for name, loaded in found.items():
+        poses = [transform for _, transform in loaded]
+        pairings[name], indices = _paired(name, poses, _stream(placed for placed, _ in loaded), frames, way)
+        tracks[name] = _track([poses[index] if index >= 0 else None for index in indices])
+    return pairings, tracks
+
+
+def _paired(
+    name: str, poses: Sequence[TransformMessage], stream: Stream, frames: Stream, way: str | None
+) -> tuple[Pairing, np.ndarray]:
+    distinct = np.array([(a.matrix != b.matrix).any() or a.status != b.status for a, b in zip(poses, poses[1:])], bool)
+    if len(poses) * 2 <= len(frames) and not distinct.any() and touches(name, IMAGE):
+        reason = f"it came {len(poses)} times and never changed"
+        return Pairing(CONSTANT, reason), np.zeros(len(frames), int)
+    return pair(frames, stream, distinct, way)
+
+
+def _track(chosen: Sequence[TransformMessage | None]) -> TransformTrack:
     matrices = np.stack([np.eye(4) if pose is None else pose.matrix for pose in chosen])
     return TransformTrack(matrices, tuple(STATUS_MISSING if pose is None else pose.status for pose in chosen))

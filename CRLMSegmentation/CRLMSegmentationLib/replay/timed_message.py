@@ -18,6 +18,8 @@ class TimedMessage:
         kind: type of the message.
         is_volume: it is an image of more than one slice.
         load: reads the message; raises CaseError where it is damaged.
+        timestamp_s: the sender's time, 0 where it is unknown; None where only loading the message tells.
+        arrived_s: when it arrived as it was recorded, seconds since 1970; None where nobody has recorded that.
     """
 
     offset_s: float
@@ -25,9 +27,11 @@ class TimedMessage:
     kind: type[Message]
     is_volume: bool
     load: Callable[[], Message]
+    timestamp_s: float | None = None
+    arrived_s: float | None = None
 
     @classmethod
     def at_hand(cls, offset_s: float, message: Message) -> TimedMessage:
         """A message that is in memory."""
         is_volume = isinstance(message, ImageMessage) and message.is_volume
-        return cls(offset_s, message.device, type(message), is_volume, lambda: message)
+        return cls(offset_s, message.device, type(message), is_volume, lambda: message, message.timestamp_s)

@@ -21,6 +21,11 @@ LATERAL, AXIAL = {"M": False, "U": True}, {"F": False, "N": True}
 """Whether the letter runs against that of MF."""
 
 
+def is_unknown(orientation: str) -> bool:
+    """Whether the letters do not say how the frames lie on the probe."""
+    return orientation.strip().upper() in UNKNOWN
+
+
 def to_mf(frames: np.ndarray, orientation: str, name: str) -> np.ndarray:
     """Turn frames of a file into MF, the marked side to the right and the depth downwards.
 
@@ -32,7 +37,7 @@ def to_mf(frames: np.ndarray, orientation: str, name: str) -> np.ndarray:
     Raises:
         SweepError: letters that make no 2D picture.
     """
-    if orientation.strip().upper() in UNKNOWN:
+    if is_unknown(orientation):
         logger.warning("%s does not say how its frames lie on the probe; taken for %s", name, IN_MEMORY)
         return frames
     return _turned(frames, *_turns(orientation))
@@ -40,7 +45,7 @@ def to_mf(frames: np.ndarray, orientation: str, name: str) -> np.ndarray:
 
 def from_mf(frames: np.ndarray, orientation: str) -> np.ndarray:
     """The way back of `to_mf`, for writing."""
-    if orientation.strip().upper() in UNKNOWN:
+    if is_unknown(orientation):
         return frames
     flip_columns, flip_rows, transpose = _turns(orientation)
     turned = _turned(frames, flip_columns, flip_rows, transpose=False)
@@ -55,7 +60,7 @@ def _turned(frames: np.ndarray, flip_columns: bool, flip_rows: bool, transpose: 
 
 def _turns(orientation: str) -> tuple[bool, bool, bool]:
     """Whether MF's columns are to be flipped, its rows, and, before that, both exchanged."""
-    letters = orientation.strip().upper()
+    letters = orientation.strip().upper().removeprefix("US_IMG_ORIENT_")
     if len(letters) == 2 or (len(letters) == 3 and letters[2] in "AD"):
         x, y = letters[:2]
         if x in LATERAL and y in AXIAL:

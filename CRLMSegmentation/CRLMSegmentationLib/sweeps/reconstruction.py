@@ -3,78 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.errors import SweepError
 from ..core.geometry import transform_points
 from ..core.volume import Volume
-from .calibration import Calibration, ImageRegion, image_region
+from .calibration import Calibration
+from .colours import grey
 from .hole_filling import DEFAULT_SIZE
-from .sequence import TrackedSequence
-from .transforms import STATUS_OK, find_chain, follow, touches
+from .image_region import ImageRegion, image_region
+from .placement import FramePoses, place_frames
+from .sequence import TrackedSequence, last_known_s
 from .volume_builder import DEVICE, Compounding, Grid, Interpolation, VolumeBuilder, check_spacing
 
 __all__ = ["Compounding", "FramePoses", "Grid", "Interpolation", "VolumeBuilder", "grey", "grid_of", "place_frames"]
-__all__ += ["reconstruct_sweep"]
+__all__ += ["reconstruct_sweep", "region_of"]
 
 logger = logging.getLogger(__name__)
 
-IMAGE_FRAME = "Image"
 MAX_DISTANCE_MM = 1e6
-LUMA_256 = (77, 150, 29)
-"""ITU-R BT.601's share of red, green and blue in brightness, in parts of 256."""
-
-
-@dataclass(frozen=True, eq=False)
-class FramePoses:
-    """Where the frames of a sweep lie.
-
-    Attributes:
-        matrices: shape (N, 4, 4), pixels (column, row, 0) to mm of Reference; the identity where rejected.
-        accepted: bool, shape (N,).
-        rejections: how many frames were left out for each reason, such as "ProbeToTracker INVALID".
-    """
-
-    matrices: np.ndarray
-    accepted: np.ndarray
-    rejections: dict[str, int]
-
-    def __str__(self) -> str:
-        why = ", ".join(f"{count} for {reason}" for reason, count in self.rejections.items())
-        used = f"{np.count_nonzero(self.accepted)} of {len(self.accepted)} frames used"
-        return f"{used}; left out: {why}" if why else used
-
-
-def place_frames(
-    sequence: TrackedSequence, calibration: Calibration | None = None, reference: str = "Reference"
-) -> FramePoses:
-    """Find the pose of each frame, and reject those that have none to be relied on.
-
-    A frame is rejected when its image or a transform on the way from Image to Reference is not OK; what the
-    other tools do does not matter. A calibration that is given stands above what the sequence says of Image.
-
-    Raises:
-        SweepError: no way leads from Image to Reference, or no frame is left.
-    """
-    fixed = {} if calibration is None else {name: (m, STATUS_OK) for name, m in calibration.transforms.items()}
-    tracks = {n: t for n, t in sequence.transforms.items() if not (fixed and touches(n, IMAGE_FRAME))}
-    chain = find_chain({**fixed, **tracks}, f"{IMAGE_FRAME}To{reference}")
-    matrices, accepted, reasons = np.tile(np.eye(4), (len(sequence), 1, 1)), np.zeros(len(sequence), bool), Counter()
-    for number, image_status in enumerate(sequence.image_statuses):
-        poses = {**fixed, **{name: (t.matrices[number], t.statuses[number]) for name, t in tracks.items()}}
-        bad = [f"{name} {poses[name][1]}" for name, _ in chain if poses[name][1] != STATUS_OK]
-        bad += [] if image_status == STATUS_OK else [f"image {image_status}"]
-        reasons.update(bad[:1])
-        if not bad:
-            matrices[number], accepted[number] = follow(chain, poses)[0], True
-    found = FramePoses(matrices, accepted, dict(reasons))
-    if not accepted.any():
-        raise SweepError(f"no frame of {sequence.name} can be used: {found}; track the probe while sweeping")
-    return found
 
 
 def grid_of(poses: FramePoses, region: ImageRegion, spacing_mm: float | tuple[float, float, float] = 1.0) -> Grid:
@@ -130,32 +79,23 @@ def reconstruct_sweep(
     poses = place_frames(sequence, calibration) if poses is None else poses
     if poses.rejections:
         logger.warning("%s: %s", sequence.name, poses)
-    rows, columns = sequence.frames.shape[1:3]
-    region = image_region(rows, columns) if calibration is None else calibration.region(rows, columns)
+    region = region_of(sequence, calibration, poses)
     grid = grid_of(poses, region, spacing_mm) if grid is None else grid
     builder = VolumeBuilder(grid, compounding, interpolation, sequence.frames.dtype)
     numbers = np.flatnonzero(poses.accepted)
     for done, number in enumerate(numbers, 1):
         builder.insert(grey(sequence.frames[number]), poses.matrices[number], region)
         on_progress(done, len(numbers))
-    return builder.volume(device, float(sequence.timestamps_s[numbers[-1]]), fill_holes, hole_size)
+    return builder.volume(device, last_known_s(sequence.timestamps_s[numbers]), fill_holes, hole_size)
 
 
-def grey(frame: np.ndarray) -> np.ndarray:
-    """One number for each pixel, of the frame's own type: brightness (ITU-R BT.601) of red, green and blue.
-
-    Args:
-        frame: shape (rows, columns), or (rows, columns, C) with C 1, 3 or 4 (the fourth, opacity, is left out).
+def region_of(sequence: TrackedSequence, calibration: Calibration | None, poses: FramePoses) -> ImageRegion:
+    """Which pixels of the frames are used.
 
     Raises:
-        SweepError: another number of components.
+        SweepError: none, by the calibration.
     """
-    if frame.ndim == 2:
-        return frame
-    if frame.shape[-1] == 1:
-        return frame[..., 0]
-    if frame.shape[-1] not in (3, 4):
-        raise SweepError(f"frames have {frame.shape[-1]} components; expected grey, RGB or RGBA")
-    is_whole = frame.dtype.kind in "ui"
-    mixed = frame[..., :3].astype(np.int64 if is_whole else np.float64) @ np.array(LUMA_256)
-    return ((mixed + 128) // 256 if is_whole else mixed / 256).astype(frame.dtype)
+    rows, columns = sequence.frames.shape[1:3]
+    if calibration is None:
+        return image_region(rows, columns)
+    return calibration.region(rows, columns, poses.pixels.to_calibrated)

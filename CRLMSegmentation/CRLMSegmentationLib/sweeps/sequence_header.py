@@ -17,8 +17,14 @@ META_SUFFIXES, NRRD_SUFFIXES = (".mha", ".mhd"), (".nrrd", ".nhdr")
 SEQUENCE_SUFFIXES = META_SUFFIXES + NRRD_SUFFIXES
 MAX_HEADER_BYTES = 256 * 1024 * 1024
 MAX_LINE_BYTES = 65536
-MAX_PIXEL_BYTES = 16 * 1024**3
-FRAME_FIELD = re.compile(r"Seq_Frame(\d+)_(.+)", re.IGNORECASE)
+MAX_PIXEL_BYTES = 8 * 1024**3
+MAX_FIELDS = 4_000_000
+"""Of all frames together: some 100,000 frames of 30 fields and more, about 1 GB in memory."""
+FRAME_FIELD = re.compile(r"Seq_Frame(\d{1,9})_(.+)", re.IGNORECASE)
+SPATIAL, TEMPORAL = ("domain", "space"), ("list", "time")
+"""Kinds of dimensions of a picture, and of those along which pictures are listed."""
+IMAGE_TYPES = ("", "XX", "N/A", "BRIGHTNESS", "RGB_COLOR")
+"""What `UltrasoundImageType` may say of pictures that show brightness; the first three say nothing."""
 META_TYPES = {
     "MET_UCHAR": "u1",
     "MET_CHAR": "i1",
@@ -61,7 +67,10 @@ class SequenceHeader:
         pixels_path: the file with the pixels.
         pixels_start: its first byte of pixels; negative: they stand at the end of the file.
         compression: "" for raw, else "zlib" or "gzip".
+        packed_bytes: of compressed pixels as the header declares them, 0 where it does not.
         orientation: PLUS's letters, empty when missing.
+        image_type: PLUS's word, empty when missing.
+        spacing: of the pixels as the header declares it; a calibration counts in pixels and does not use it.
         frame_fields: fields of each frame that has any, by number.
         fields: all others, apart from `STRUCTURE`.
     """
@@ -71,7 +80,10 @@ class SequenceHeader:
     pixels_path: Path
     pixels_start: int
     compression: str
+    packed_bytes: int
     orientation: str
+    image_type: str
+    spacing: tuple[float, ...]
     frame_fields: dict[int, dict[str, str]]
     fields: dict[str, str]
 
@@ -95,7 +107,7 @@ def describes_sequence(path: Path) -> bool:
             if key.lower() == "kinds":
                 kinds = value.lower().split()
             if FRAME_FIELD.match(key):
-                return "list" in kinds or "time" in kinds or kinds.count("domain") < 3
+                return any(kind in TEMPORAL for kind in kinds) or sum(kind in SPATIAL for kind in kinds) < 3
     return False
 
 
@@ -110,7 +122,9 @@ def read_header(path: Path) -> SequenceHeader:
     fields: dict[str, str] = {}
     frame_fields: dict[int, dict[str, str]] = {}
     with path.open("rb") as file:
-        for key, value in _entries(file, path.name, is_nrrd):
+        for number, (key, value) in enumerate(_entries(file, path.name, is_nrrd)):
+            if number > MAX_FIELDS:
+                raise SweepError(f"{path.name} has more than {MAX_FIELDS} fields in its header; cut the sweep")
             match = FRAME_FIELD.match(key)
             if match:
                 frame_fields.setdefault(int(match[1]), {})[match[2]] = value
@@ -124,12 +138,37 @@ def read_header(path: Path) -> SequenceHeader:
         parts = (_nrrd_parts if is_nrrd else _meta_parts)(words, path, start)
     except KeyError as error:
         raise SweepError(f"{path.name} cannot be read: its header has no {error.args[0]}; export it again") from error
-    if words.get("ultrasoundimagetype", "").upper().startswith("RF"):
-        raise SweepError(f"{path.name} holds radio-frequency data; record brightness (B-mode) images instead")
-    header = SequenceHeader(*parts, words.get("ultrasoundimageorientation", ""), frame_fields, fields)
+    header = SequenceHeader(
+        *parts,
+        orientation=words.get("ultrasoundimageorientation", ""),
+        image_type=_image_type(words.get("ultrasoundimagetype", ""), path),
+        spacing=_spacing(words),
+        frame_fields=frame_fields,
+        fields=fields,
+    )
     if header.pixel_bytes > MAX_PIXEL_BYTES:
         raise SweepError(f"{path.name} says that it holds {header.pixel_bytes / 1e9:.1f} GB of pixels; cut the sweep")
     return header
+
+
+def _image_type(word: str, path: Path) -> str:
+    plain = word.strip().upper().removeprefix("US_IMG_")
+    if plain.startswith("RF"):
+        raise SweepError(f"{path.name} holds radio-frequency data; record brightness (B-mode) images instead")
+    if plain not in IMAGE_TYPES:
+        raise SweepError(
+            f"{path.name} holds images of type '{word[:40]}'; expected BRIGHTNESS or RGB_COLOR; record B-mode "
+            "images, or correct UltrasoundImageType in the file"
+        )
+    return plain
+
+
+def _spacing(words: dict[str, str]) -> tuple[float, ...]:
+    """The spacing within a picture; empty where the header does not say, or says what is no number."""
+    try:
+        return tuple(float(word) for word in words.get("elementspacing", words.get("spacings", "")).split())[:2]
+    except ValueError:
+        return ()
 
 
 def _entries(file: BinaryIO, name: str, is_nrrd: bool) -> Iterator[tuple[str, str]]:
@@ -166,15 +205,35 @@ def _meta_parts(words: dict[str, str], path: Path, start: int) -> tuple:
     if words.get("binarydata", "true").lower() != "true":
         raise SweepError(f"{path.name} holds its pixels as text; save it as binary")
     sizes = _integers(words["dimsize"], "DimSize", path)
-    kinds = words.get("kinds", "").split() or ["domain"] * (len(sizes) - 1) + ["list"]
-    channels = _integer(words.get("elementnumberofchannels", "1"), "ElementNumberOfChannels", path)
+    declared = _integer(words.get("elementnumberofchannels", "1"), "ElementNumberOfChannels", path)
+    kinds = words.get("kinds", "").split() or _usual_kinds(sizes, declared)
+    channels, sizes, kinds = _components(sizes, kinds)
+    if channels != declared and "elementnumberofchannels" in words and channels > 1:
+        raise SweepError(f"{path.name} has {declared} channels by ElementNumberOfChannels, but {channels} by DimSize")
+    channels = max(channels, declared)
     big = words.get("binarydatabyteordermsb", words.get("elementbyteordermsb", "false")).lower() == "true"
     dtype = _dtype(META_TYPES, words["elementtype"].upper(), big, path)
     local = words["elementdatafile"].upper() == "LOCAL"
     where = path if local else _beside(path, words["elementdatafile"])
     begin = start if local else _integer(words.get("headersize", "0"), "HeaderSize", path)
     compression = "zlib" if words.get("compresseddata", "false").lower() == "true" else ""
-    return _shape(sizes, kinds, channels, path), dtype, where, begin, compression
+    packed_bytes = _integer(words.get("compresseddatasize") or "0", "CompressedDataSize", path) if compression else 0
+    return _shape(sizes, kinds, channels, path), dtype, where, begin, compression, packed_bytes
+
+
+def _usual_kinds(sizes: list[int], channels: int) -> list[str]:
+    """PLUS's rule for a header without Kinds: the last dimension lists the frames."""
+    colour = ["vector"] if len(sizes) == 4 and channels > 1 and sizes[0] == channels else []
+    return colour + ["domain"] * (len(sizes) - 1 - len(colour)) + ["list"]
+
+
+def _components(sizes: list[int], kinds: list[str]) -> tuple[int, list[int], list[str]]:
+    """Take a first dimension of components, such as "vector" or "RGB-color", off the dimensions of a picture."""
+    if kinds and kinds[0].lower() not in (*SPATIAL, *TEMPORAL):
+        if len(kinds) == len(sizes) and sizes:
+            return sizes[0], sizes[1:], kinds[1:]
+        return 1, sizes, kinds[1:]
+    return 1, sizes, kinds
 
 
 def _nrrd_parts(words: dict[str, str], path: Path, start: int) -> tuple:
@@ -183,22 +242,26 @@ def _nrrd_parts(words: dict[str, str], path: Path, start: int) -> tuple:
     compression = {"raw": "", "gz": "gzip", "gzip": "gzip"}.get(encoding)
     if compression is None:
         raise SweepError(f"{path.name} is stored with encoding '{encoding}'; expected raw or gzip, save it again")
-    channels, is_vector = 1, bool(kinds) and kinds[0].lower() not in ("domain", "space", "list", "time")
-    if is_vector and sizes:
-        channels, sizes, kinds = sizes[0], sizes[1:], kinds[1:]
+    channels, sizes, kinds = _components(sizes, kinds)
     dtype = _dtype(NRRD_TYPES, words["type"].lower(), words.get("endian", "little").lower() == "big", path)
     local = "datafile" not in words
     if _integer(words.get("lineskip", "0"), "line skip", path):
         raise SweepError(f"{path.name} skips lines of its data file; save it again")
     skip = _integer(words.get("byteskip", "0"), "byte skip", path)
+    if skip and compression:
+        raise SweepError(f"{path.name} skips {skip} bytes of compressed data; save it again")
     where = path if local else _beside(path, words["datafile"])
-    return _shape(sizes, kinds, channels, path), dtype, where, start + skip if local else skip, compression
+    begin = start + skip if local and skip >= 0 else skip
+    return _shape(sizes, kinds, channels, path), dtype, where, begin, compression, 0
 
 
 def _shape(sizes: list[int], kinds: list[str], channels: int, path: Path) -> tuple[int, int, int, int]:
     if len(kinds) != len(sizes):
         raise SweepError(f"{path.name} has {len(sizes)} dimensions but {len(kinds)} kinds of them")
-    is_space = [kind.lower() in ("domain", "space") for kind in kinds]
+    is_space = [kind.lower() in SPATIAL for kind in kinds]
+    unknown = [kind for kind in kinds if kind.lower() not in (*SPATIAL, *TEMPORAL)]
+    if unknown:
+        raise SweepError(f"{path.name} has a dimension of kind '{unknown[0][:40]}'; expected domain and list")
     space = [size for size, yes in zip(sizes, is_space) if yes]
     others = [size for size, yes in zip(sizes, is_space) if not yes]
     if len(space) < 2 or len(others) > 1 or (others and is_space[-1]):

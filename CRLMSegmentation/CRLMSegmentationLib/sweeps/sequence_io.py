@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from ..core.errors import SweepError
-from .orientation import from_mf, to_mf
-from .sequence import TrackedSequence, TransformTrack
+from .orientation import IN_MEMORY, from_mf, is_unknown, to_mf
+from .sequence import TrackedSequence, TransformTrack, time_faults
 from .sequence_header import (
     META_TYPES,
     NRRD_SUFFIXES,
@@ -24,6 +26,13 @@ from .transforms import STATUS_MISSING, STATUS_OK
 TRANSFORM, STATUS, TIMESTAMP = "Transform", "TransformStatus", "Timestamp"
 IMAGE_STATUSES = ("ImageStatus", "Status")
 """MetaImage's word, and NRRD's."""
+UNSTATED = "WITHOUT A STATUS"
+"""Status of a transform in single frames, where other frames have one."""
+MAX_TIME_S = 1e11
+"""The year 5138; a greater number is no time."""
+LARGE_BYTES, MAX_RATIO = 1 << 30, 100
+"""Speckle compresses 2 to 10 times; so much in so little is a damaged header or made to fill the memory."""
+PACKED_BYTES, UNPACKED_BYTES = 1 << 20, 16 << 20
 NRRD_NAMES = {"u1": "uint8", "i1": "int8", "u2": "uint16", "i2": "int16", "u4": "uint32", "i4": "int32"}
 
 
@@ -59,15 +68,34 @@ def read_sequence(path: Path | str) -> TrackedSequence:
         )
     frames = [header.frame_fields.get(n, {}) for n in range(count)]
     pixels = _pixels(header, path.name).reshape(header.shape)
+    times_s = np.array([_timestamp(fields, n, path.name) for n, fields in enumerate(frames)])
+    transforms, unstated = _tracks(frames, path.name)
     return TrackedSequence(
         name=sequence_name(path),
         frames=to_mf(pixels[..., 0] if channels == 1 else pixels, header.orientation, path.name),
-        timestamps_s=np.array([_timestamp(f, n, path.name) for n, f in enumerate(frames)]),
+        timestamps_s=times_s,
         image_statuses=tuple(_image_status(fields) for fields in frames),
-        transforms=_tracks(frames, path.name),
+        transforms=transforms,
         orientation=header.orientation,
         fields={**header.fields, **_other_fields(frames)},
+        remarks=(*_assumed(header), *_time_remark(frames, times_s), *unstated),
     )
+
+
+def _assumed(header: SequenceHeader) -> Iterator[str]:
+    """What the header leaves open, and how it was taken."""
+    if is_unknown(header.orientation):
+        yield f"the file does not say how its frames lie on the probe; taken for {IN_MEMORY}, as PLUS does"
+    if any(size != 1 for size in header.spacing):
+        spacing = " x ".join(f"{size:g}" for size in header.spacing)
+        yield f"the file declares a pixel spacing of {spacing}, which is not used: a calibration counts in pixels"
+
+
+def _time_remark(frames: list[dict[str, str]], times_s: np.ndarray) -> Iterator[str]:
+    missing = sum(TIMESTAMP not in fields for fields in frames)
+    faults = f"{missing} of {len(frames)} frames have no time" if missing else time_faults(times_s)
+    if faults:
+        yield f"{faults}; each frame is placed by the poses that the file holds for it"
 
 
 def sequence_name(path: Path | str) -> str:
@@ -82,35 +110,65 @@ def sequence_name(path: Path | str) -> str:
 def _pixels(header: SequenceHeader, name: str) -> np.ndarray:
     if not header.pixels_path.is_file():
         raise SweepError(f"{name} keeps its pixels in {header.pixels_path.name}, which is missing; copy both files")
-    with header.pixels_path.open("rb") as file:
-        size = header.pixels_path.stat().st_size
-        start = header.pixels_start
-        file.seek(start if start >= 0 else max(0, size - header.pixel_bytes))
-        data = file.read(header.pixel_bytes) if not header.compression else _unpack(file.read(), header, name)
-    if len(data) != header.pixel_bytes:
+    size, expected = header.pixels_path.stat().st_size, header.pixel_bytes
+    start = header.pixels_start if header.pixels_start >= 0 else max(0, size - expected)
+    found = max(0, size - start)
+    if not header.compression and found != expected:
+        raise _wrong_size(name, expected, found)
+    if header.compression and header.packed_bytes > found:
+        raise _wrong_size(name, header.packed_bytes, found)
+    if header.compression and expected > LARGE_BYTES and expected > MAX_RATIO * found:
         raise SweepError(
-            f"{name} holds {len(data)} bytes of pixels where {header.pixel_bytes} are expected; "
-            "it is cut off, copy or record it again"
+            f"{name} declares {expected / 1e9:.1f} GB of pixels in {found / 1e6:.1f} MB, which no ultrasound "
+            "compresses to; copy or export it again"
         )
+    with header.pixels_path.open("rb") as file:
+        file.seek(start)
+        data = _unpack(file, header, name) if header.compression else file.read(expected)
     return np.frombuffer(data, header.dtype).astype(header.dtype.newbyteorder("="), copy=False)
 
 
-def _unpack(packed: bytes, header: SequenceHeader, name: str) -> bytes:
-    """Decompress no more than is expected: a damaged header must not fill the memory."""
+def _unpack(file: BinaryIO, header: SequenceHeader, name: str) -> bytearray:
+    """Decompress to the end of the stream, where its checksum stands, but no more than the header declares."""
+    data, unpacker = bytearray(), zlib.decompressobj(wbits=47)  # zlib's and gzip's headers both
     try:
-        unpacker = zlib.decompressobj(wbits=47)  # zlib's and gzip's headers both
-        return unpacker.decompress(packed, header.pixel_bytes)
+        while not unpacker.eof:
+            packed = unpacker.unconsumed_tail or file.read(PACKED_BYTES)
+            piece = unpacker.decompress(packed, min(UNPACKED_BYTES, header.pixel_bytes + 1 - len(data)))
+            data += piece
+            if not packed and not piece and not unpacker.eof:
+                raise _wrong_size(name, header.pixel_bytes, len(data))
+            if len(data) > header.pixel_bytes:
+                raise SweepError(
+                    f"{name} holds more than the {header.pixel_bytes} bytes of pixels that its header declares; "
+                    "header and pixels do not belong together, copy or export it again"
+                )
     except zlib.error as error:
-        raise SweepError(f"the pixels of {name} cannot be decompressed: {error}; copy or record it again") from error
+        raise SweepError(
+            f"{name} is damaged, its pixels cannot be decompressed: {error}; copy or record it again"
+        ) from error
+    if len(data) != header.pixel_bytes:
+        raise _wrong_size(name, header.pixel_bytes, len(data))
+    return data
+
+
+def _wrong_size(name: str, expected: int, found: int) -> SweepError:
+    if found < expected:
+        return SweepError(f"{name} is cut off: expected {expected} bytes, found {found}; copy it again")
+    return SweepError(
+        f"{name}: expected {expected} bytes, found {found}; header and pixels do not belong together, "
+        "copy or export it again"
+    )
 
 
 def _timestamp(fields: dict[str, str], number: int, name: str) -> float:
-    text = fields.get(TIMESTAMP, "")
+    """The time of a frame in seconds; 0 where it has none."""
+    text = fields.get(TIMESTAMP, "0")
     try:
         time_s = float(text)
     except ValueError:
         time_s = math.nan
-    if not 0 <= time_s < math.inf:
+    if not 0 <= time_s <= MAX_TIME_S:
         raise SweepError(f"{name}: frame {number} has no timestamp that can be read: '{text[:40]}'")
     return time_s
 
@@ -119,16 +177,26 @@ def _image_status(fields: dict[str, str]) -> str:
     return next((fields[key].upper() for key in IMAGE_STATUSES if key in fields), STATUS_OK)
 
 
-def _tracks(frames: list[dict[str, str]], name: str) -> dict[str, TransformTrack]:
+def _tracks(frames: list[dict[str, str]], name: str) -> tuple[dict[str, TransformTrack], list[str]]:
+    """The transforms of all frames by name, and what the file does not say of them."""
     keys = dict.fromkeys(key.removesuffix(TRANSFORM) for f in frames for key in f if key.endswith(TRANSFORM))
-    return {key: _track(key, frames, name) for key in keys if key}
+    unstated = [key for key in keys if key and not any(key + STATUS in fields for fields in frames)]
+    tracks = {key: _track(key, frames, STATUS_OK if key in unstated else UNSTATED, name) for key in keys if key}
+    if not unstated:
+        return tracks, []
+    return tracks, [f"the file does not say when {', '.join(unstated)} was tracked; taken as valid in each frame"]
 
 
-def _track(key: str, frames: list[dict[str, str]], name: str) -> TransformTrack:
+def _track(key: str, frames: list[dict[str, str]], unstated: str, name: str) -> TransformTrack:
+    """A transform over all frames.
+
+    Args:
+        unstated: the status of a frame that has the transform but no status of it.
+    """
     matrices, statuses = np.tile(np.eye(4), (len(frames), 1, 1)), []
     for number, fields in enumerate(frames):
         text = fields.get(key + TRANSFORM)
-        status = fields.get(key + STATUS, STATUS_OK).upper() if text is not None else STATUS_MISSING
+        status = fields.get(key + STATUS, unstated).upper() if text is not None else STATUS_MISSING
         statuses.append(status)
         if text is None:
             continue
@@ -250,6 +318,7 @@ def _frame_lines(sequence: TrackedSequence, is_nrrd: bool) -> list[str]:
             lines.append(f"{prefix}{name}{TRANSFORM}{equals}{text}")
             lines.append(f"{prefix}{name}{STATUS}{equals}{track.statuses[number]}")
         lines += [f"{key}{equals}{value}" for key, value in sequence.fields.items() if key.startswith(prefix)]
-        lines.append(f"{prefix}{TIMESTAMP}{equals}{float(sequence.timestamps_s[number])!r}")
+        if sequence.timestamps_s[number] > 0:
+            lines.append(f"{prefix}{TIMESTAMP}{equals}{float(sequence.timestamps_s[number])!r}")
         lines.append(f"{prefix}{image_status}{equals}{sequence.image_statuses[number]}")
     return lines

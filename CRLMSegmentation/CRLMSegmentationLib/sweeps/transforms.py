@@ -76,6 +76,25 @@ def _find_chain(names: frozenset[str], wanted: str) -> Chain:
     return ways[goal]
 
 
+def leads(names: Iterable[str], start: str, goal: str) -> bool:
+    """Whether transforms lead from one frame to another."""
+    try:
+        _find_chain(frozenset(names), f"{start}To{goal}")
+    except SweepError:
+        return False
+    return True
+
+
+def neighbours_of(names: Iterable[str], frame: str) -> list[tuple[str, bool, str]]:
+    """The transforms that touch a frame: name, whether it must be gone backwards, and the frame to which it leads."""
+    return _neighbours(frozenset(names)).get(frame, [])
+
+
+def text_of(chain: Chain) -> str:
+    """A chain for a user, such as "ImageToProbe, ProbeToTracker, ReferenceToTracker inverted"."""
+    return ", ".join(f"{name} inverted" if backwards else name for name, backwards in chain) or "no transform"
+
+
 def _neighbours(names: frozenset[str]) -> dict[str, list[tuple[str, bool, str]]]:
     """For each frame the transforms that touch it, by name, forwards before backwards."""
     found: dict[str, list[tuple[str, bool, str]]] = {}

@@ -15,8 +15,8 @@ import numpy as np
 from ..core.errors import SweepError
 from ..core.geometry import check_ijk_to_ras, transform_points
 from ..core.volume import Volume
-from .calibration import ImageRegion, image_region
 from .hole_filling import DEFAULT_SIZE, fill_holes
+from .image_region import ImageRegion, image_region
 
 MAX_VOXELS = 100_000_000
 """464 voxels a side: about 1 GB while the volume grows."""
@@ -29,7 +29,7 @@ MIN_WEIGHT = WEIGHT_STEPS**3 // 8
 
 
 class Compounding(Enum):
-    """What becomes of several pixels in one voxel; PLUS's words."""
+    """What becomes of several pixels in one voxel; PLUS's words, the default first."""
 
     MEAN = "MEAN"
     MAXIMUM = "MAXIMUM"
@@ -37,7 +37,7 @@ class Compounding(Enum):
 
 
 class Interpolation(Enum):
-    """Into which voxels a pixel goes: the nearest one, or the eight around it by their share; PLUS's words."""
+    """Into which voxels a pixel goes: the nearest, or the eight around it by their share; the default first."""
 
     NEAREST = "NEAREST_NEIGHBOR"
     LINEAR = "LINEAR"
