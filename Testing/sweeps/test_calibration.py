@@ -64,7 +64,21 @@ def test_configuration_without_fan_or_clipping_uses_the_whole_picture():
         (" ".join(["0"] * 12), "singular"),
         (" ".join(str(v) for v in LEFT_HANDED.T.ravel()), "0 0 0 1, got .* transposed"),
         (" ".join(str(v) for v in np.diag([50.0, 50, 50, 1]).ravel()), "pixels of .* mm, expected"),
-        (CONFIGURATION.replace('From="Image"', 'From="Other"'), "it has: OtherToProbe, StylusTipToStylus"),
+        ("<PlusConfiguration><CoordinateDefinitions/></PlusConfiguration>", 'has no <Transform From="Image"'),
+        (CONFIGURATION.replace("203.772 0 1 0", "203.772 0 1 nan"), "StylusTipToStylus holds NaN"),
+        (CONFIGURATION.replace('ClipRectangleOrigin="192 16"', ""), "ClipRectangleSize but no ClipRectangleOrigin"),
+        (CONFIGURATION.replace('"192 16"', '"nan 16"'), "ClipRectangleOrigin must be 2 numbers, got 'nan 16'"),
+        (CONFIGURATION.replace('FillHoles="ON"', 'FillHoles="PERHAPS"'), "FillHoles must be ON or OFF, got 'PERHAPS'"),
+        (CONFIGURATION.replace('From="StylusTip" To="Stylus"', 'From="Image" To="Probe"'), "ImageToProbe twice"),
+        (
+            CONFIGURATION.replace(
+                "</PlusConfiguration>", '<VolumeReconstruction OutputSpacing="1 1 1"/></PlusConfiguration>'
+            ),
+            "2 VolumeReconstruction elements with different settings",
+        ),
+        (" ".join(str(v / 1000) for v in LEFT_HANDED.ravel()[:12]), "pixels of .* mm, expected .*not metres"),
+        ("0,5 0 0 1 0 0,5 0 1 0 0 0,5 1\n", "mixes commas and blanks"),
+        ("0.1 0.09 0 0 0 0.04 0 0 0 0 0.1 0", "rows and columns of the picture at a cosine of 0.9"),
         (CONFIGURATION.replace("203.772", ""), "StylusTipToStylus must be 16 numbers"),
         (CONFIGURATION.replace("420 580", "420"), "ClipRectangleSize must be 2 numbers"),
         (CONFIGURATION.replace("</PlusConfiguration>", ""), "not valid XML"),
@@ -107,3 +121,67 @@ def test_fan_and_rectangle_both_hold():
         5, 5
     )
     assert region.mask.tolist() == [[True, True], [True, True]]
+
+
+ENCODINGS = {"iso-8859-1": "ISO-8859-1", "utf-16": "UTF-16", "windows-1252": "windows-1252", "utf-8": "UTF-8"}
+
+
+@pytest.mark.parametrize(("codec", "declared"), ENCODINGS.items())
+def test_configuration_is_read_in_the_encoding_that_it_declares(tmp_path, codec, declared):
+    text = CONFIGURATION.replace("UTF-8", declared).replace(
+        "<CoordinateDefinitions>", "<!-- Prüfkopf --><CoordinateDefinitions>"
+    )
+    (tmp_path / "a.xml").write_bytes(text.encode(codec))
+    assert (read_calibration(tmp_path / "a.xml").image_to_probe == LEFT_HANDED).all()
+
+
+def test_numbers_are_read_from_the_unicode_text_that_windows_writes(tmp_path):
+    (tmp_path / "a.txt").write_bytes(NUMBERS.encode("utf-16"))
+    assert (read_calibration(tmp_path / "a.txt").image_to_probe == LEFT_HANDED).all()
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16"])
+def test_document_type_is_refused_in_any_encoding(tmp_path, codec):
+    (tmp_path / "a.xml").write_bytes('<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>'.encode(codec))
+    with pytest.raises(SweepError, match="document type"):
+        read_calibration(tmp_path / "a.xml")
+
+
+def test_configuration_may_lead_to_the_sensor_under_any_name():
+    calibration = read_calibration(CONFIGURATION.replace('To="Probe"', 'To="Ultrasound"'))
+    assert calibration.image_to_probe is None
+    assert set(calibration.transforms) == {"ImageToUltrasound", "StylusTipToStylus"}
+
+
+def test_settings_of_plus_that_have_no_counterpart_are_told():
+    text = CONFIGURATION.replace(
+        'FillHoles="ON"', 'SkipInterval="3" EnableFanAnglesAutoDetect="TRUE" OutputOrigin="1 2 3"'
+    )
+    (remark,) = read_calibration(text).remarks
+    assert "SkipInterval 3" in remark
+    assert "EnableFanAnglesAutoDetect TRUE" in remark
+    assert read_calibration(CONFIGURATION.replace('FillHoles="ON"', 'SkipInterval="1"')).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("", "MEAN"), ('Calculation="MAXIMUM"', "MAXIMUM"), ('Compounding="OFF"', "LATEST"), ('Compounding="ON"', "MEAN")],
+)
+def test_words_that_plus_has_replaced_are_understood_as_it_does(old, new):
+    compounding = read_calibration(CONFIGURATION.replace('CompoundingMode="MEAN"', old)).compounding
+    assert compounding == (new if old else None)
+
+
+def test_rectangle_and_fan_count_in_the_picture_before_it_was_cropped_or_flipped():
+    """Pixel (0, 0) of the frames is (2, 1) of the calibrated picture; flipped, column 0 is its column 9."""
+    crop, flip = np.eye(4), np.diag([-1.0, 1, 1, 1])
+    crop[:2, 3], flip[0, 3] = (2, 1), 9
+    whole = image_region(8, 10, ClipRectangle((4, 3), (3, 2)))
+    assert (whole.rows, whole.columns) == (slice(3, 5), slice(4, 7))
+    cropped = image_region(6, 6, ClipRectangle((4, 3), (3, 2)), to_calibrated=crop)
+    assert (cropped.rows, cropped.columns, cropped.mask) == (slice(2, 4), slice(2, 5), None)
+    flipped = image_region(8, 10, ClipRectangle((4, 3), (3, 2)), to_calibrated=flip)
+    assert (flipped.rows, flipped.columns) == (slice(3, 5), slice(3, 6))
+    fan = Fan((4, 0), (-45, 45), (1, 4))
+    before, after = image_region(8, 10, fan=fan), image_region(6, 6, fan=fan, to_calibrated=crop)
+    assert (before.mask[1:7, 2:8][after.rows, after.columns] == after.mask).all()

@@ -191,8 +191,12 @@ def test_unknown_orientation_is_taken_for_mf_and_told(tmp_path, caplog, said):
     ("old", "new", "says"),
     [
         ("= MFA", "= AMF", "orientation 'AMF' cannot be read"),
-        ("DimSize = 4 3 2", "DimSize = 4 3 3", "holds 24 bytes of pixels where 36 are expected"),
+        ("DimSize = 4 3 2", "DimSize = 4 3 3", "is cut off: expected 36 bytes, found 24; copy it again"),
         ("DimSize = 4 3 2", "DimSize = 4 3 1", "has 1 frames but fields of frame 1"),
+        ("DimSize = 4 3 2", "DimSize = 4 2 2", "expected 16 bytes, found 24; header and pixels do not belong together"),
+        ("DimSize = 4 3 2", "ElementNumberOfChannels = 3\nDimSize = 4 3 2", "expected 72 bytes, found 24"),
+        ("Kinds = domain domain list", "Kinds = domain fog list", "dimension of kind 'fog'"),
+        ("= BRIGHTNESS", "= ELASTOGRAM", "images of type 'ELASTOGRAM'; expected BRIGHTNESS or RGB_COLOR"),
         ("DimSize = 4 3 2", "DimSize = 4 x 2", "DimSize must be whole numbers"),
         ("DimSize = 4 3 2", "DimSize = 0 0 2", "holds no images"),
         ("DimSize = 4 3 2", "DimSize = 999999 999999 2", "GB of pixels"),
@@ -204,7 +208,6 @@ def test_unknown_orientation_is_taken_for_mf_and_told(tmp_path, caplog, said):
         ("LOCAL", "gone.raw", "gone.raw, which is missing"),
         ("LOCAL", "../secret.raw", "outside its folder"),
         ("LOCAL", "LIST", "several files"),
-        ("Seq_Frame0001_Timestamp = 1.6", "", "frame 1 has no timestamp"),
         ("Seq_Frame0001_Timestamp = 1.6", "Seq_Frame0001_Timestamp = nan", "frame 1 has no timestamp"),
         ("Seq_Frame0001_Timestamp = 1.6", "Seq_Frame0001_Timestamp = -1.6", "frame 1 has no timestamp"),
         ("DimSize = 4 3 2", "DimSize =", "DimSize must be whole numbers|no list of 2D frames|dimensions"),
@@ -291,3 +294,109 @@ def test_any_frames_survive_any_file(tmp_path_factory, frames, orientation, comp
     path = tmp_path_factory.mktemp("any") / f"a{suffix}"
     write_sequence(sequence_of(frames, orientation=orientation), path, compress)
     assert (read_sequence(path).frames == frames).all()
+
+
+def without_lines(header: str, *words: str) -> str:
+    return "".join(line for line in header.splitlines(keepends=True) if not any(word in line for word in words))
+
+
+def test_frames_without_a_time_are_read_and_told(tmp_path):
+    sequence = read_sequence(written(tmp_path / "a.mha", without_lines(META, "Timestamp")))
+    assert sequence.timestamps_s.tolist() == [0, 0]
+    assert "2 of 2 frames have no time" in sequence.remarks[0]
+    one = read_sequence(written(tmp_path / "b.mha", without_lines(META, "0001_Timestamp")))
+    assert one.timestamps_s.tolist() == [1.5, 0]
+    assert "1 of 2 frames have no time" in one.remarks[0]
+
+
+def test_frame_without_any_field_is_missing_and_the_others_are_read(tmp_path):
+    sequence = read_sequence(written(tmp_path / "a.mha", without_lines(META, "Frame0001")))
+    assert sequence.transforms["ProbeToTracker"].statuses == ("OK", "MISSING")
+
+
+def test_transform_without_a_status_is_valid_only_where_the_whole_file_has_none(tmp_path):
+    none = read_sequence(written(tmp_path / "a.mha", without_lines(META, "TransformStatus")))
+    assert none.transforms["ProbeToTracker"].statuses == ("OK", "OK")
+    assert "does not say when ProbeToTracker was tracked" in none.remarks[0]
+    some = read_sequence(written(tmp_path / "b.mha", without_lines(META, "0001_ProbeToTrackerTransformStatus")))
+    assert some.transforms["ProbeToTracker"].statuses == ("OK", "WITHOUT A STATUS")
+
+
+@pytest.mark.parametrize("said", ["UltrasoundImageOrientation = N/A", "X = Y"])
+def test_orientation_that_was_assumed_is_told_to_the_user(tmp_path, said):
+    sequence = read_sequence(written(tmp_path / "a.mha", META.replace("UltrasoundImageOrientation = MFA", said)))
+    assert "does not say how its frames lie on the probe; taken for MF" in sequence.remarks[0]
+
+
+def test_spacing_of_the_file_that_is_not_used_is_told(tmp_path):
+    header = META.replace("ElementType", "ElementSpacing = 0.2 0.2 1\nElementType")
+    assert "pixel spacing of 0.2 x 0.2" in read_sequence(written(tmp_path / "a.mha", header)).remarks[0]
+
+
+COLOUR = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "kinds"),
+    [
+        ("3 4 3 2", "Kinds = vector domain domain list"),
+        ("3 4 3 2", "Kinds = RGB-color space space time"),
+        ("4 3 2", "Kinds = vector domain domain list"),
+        ("4 3 2", "Kinds = domain domain list"),
+        ("3 4 3 2", ""),
+        ("4 3 2", ""),
+    ],
+)
+def test_colour_of_metaimage_is_read_however_plus_writes_its_dimensions(tmp_path, size, kinds):
+    header = META.replace("DimSize = 4 3 2", f"ElementNumberOfChannels = 3\nDimSize = {size}")
+    header = header.replace("Kinds = domain domain list\n", f"{kinds}\n" if kinds else "")
+    header = header.replace("BRIGHTNESS", "RGB_COLOR")
+    assert (read_sequence(written(tmp_path / "a.mha", header, COLOUR.tobytes())).frames == COLOUR).all()
+
+
+def test_channels_that_disagree_with_the_dimensions_are_refused(tmp_path):
+    header = META.replace("DimSize = 4 3 2", "ElementNumberOfChannels = 4\nDimSize = 3 4 3 2")
+    header = header.replace("Kinds = domain", "Kinds = vector domain")
+    with pytest.raises(SweepError, match="4 channels by ElementNumberOfChannels, but 3 by DimSize"):
+        read_sequence(written(tmp_path / "a.mha", header, COLOUR.tobytes()))
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("lost_bytes", [1, 3, 700])
+def test_file_that_is_cut_off_is_refused_and_not_read_in_part(tmp_path, suffix, compress, lost_bytes):
+    noise = np.random.default_rng(0).integers(0, 255, (2, 30, 40), dtype=np.uint8)
+    write_sequence(sequence_of(noise), tmp_path / f"a{suffix}", compress)
+    whole = (tmp_path / f"a{suffix}").read_bytes()
+    (tmp_path / f"a{suffix}").write_bytes(whole[:-lost_bytes])
+    with pytest.raises(SweepError, match=r"is cut off: expected \d+ bytes.*; copy it again"):
+        read_sequence(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_compressed_pixels_with_a_wrong_byte_are_refused_by_their_checksum(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 255, (2, 30, 40), dtype=np.uint8)
+    write_sequence(sequence_of(noise), tmp_path / f"a{suffix}")
+    data = bytearray((tmp_path / f"a{suffix}").read_bytes())
+    data[-600] ^= 0x10
+    (tmp_path / f"a{suffix}").write_bytes(data)
+    with pytest.raises(SweepError, match=r"is damaged|is cut off|do not belong together"):
+        read_sequence(tmp_path / f"a{suffix}")
+
+
+def test_compressed_pixels_beyond_what_the_header_declares_are_not_unpacked(tmp_path):
+    header = META.replace("CompressedData = False", "CompressedData = True")
+    with pytest.raises(SweepError, match="holds more than the 24 bytes of pixels that its header declares"):
+        read_sequence(written(tmp_path / "a.mha", header, zlib.compress(bytes(50_000_000))))
+
+
+def test_header_that_declares_more_than_its_bytes_can_hold_is_refused_before_it_is_unpacked(tmp_path):
+    header = META.replace("CompressedData = False", "CompressedData = True")
+    header = header.replace("DimSize = 4 3 2", "DimSize = 40000 40000 2")
+    with pytest.raises(SweepError, match=r"declares 3\.2 GB of pixels in 0\.0 MB"):
+        read_sequence(written(tmp_path / "a.mha", header, zlib.compress(bytes(1000))))
+
+
+def test_frame_numbers_of_thousands_of_digits_do_no_harm(tmp_path):
+    header = META.replace("Operator = somebody", f"Seq_Frame{'9' * 6000}_Timestamp = 1")
+    assert len(read_sequence(written(tmp_path / "a.mha", header))) == 2

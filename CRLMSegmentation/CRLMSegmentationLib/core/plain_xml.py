@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 BLANKS = "\ufeff \t\r\n"
+DOCUMENT_TYPE = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
+"""Also as a parser would not take it; in bytes of any encoding the parser itself tells."""
 
 
 def parse_xml(source: str | bytes, max_characters: int) -> ElementTree.Element:
@@ -23,6 +26,8 @@ def parse_xml(source: str | bytes, max_characters: int) -> ElementTree.Element:
     if len(source) > max_characters:
         raise ValueError(f"it is too large: {len(source)} characters, at most {max_characters} are taken")
     is_text = isinstance(source, str)
+    if is_text and DOCUMENT_TYPE.search(source):
+        _refuse_document_type()
     content = source.strip(BLANKS).encode("utf-8", "replace") if is_text else source.removeprefix(BOM_UTF8).lstrip()
     encoding = "utf-8" if is_text else None  # a text has been decoded, whatever it declares
     checker = expat.ParserCreate(encoding)

@@ -74,7 +74,7 @@ def pair(frames: Stream, poses: Stream, distinct: np.ndarray, way: str | None = 
     if not faults and not offset_s:
         return Pairing(TIME), by_time(frames.sent_s, poses.sent_s)
     if offset_s:
-        faults = f"the poses' times are {abs(offset_s):.3g} s {'ahead of' if offset_s > 0 else 'behind'} the frames'"
+        faults = f"the poses' times are {abs(offset_s):.6g} s {'ahead of' if offset_s > 0 else 'behind'} the frames'"
     indices = by_arrival(frames, poses)
     if offset_s and _side(frames, poses) is None:
         why = "nothing tells whether a clock is wrong or the images come late"

@@ -382,7 +382,7 @@ def _remarks(
     by_text: dict[str, list[str]] = {}
     for name, _ in chain:
         pairing = sequence.pairings.get(name)
-        if pairing is not None and pairing.reason:
+        if pairing is not None:
             by_text.setdefault(str(pairing), []).append(name)
     yield from (f"frames and {', '.join(names)} {text}" for text, names in by_text.items())
     yield from told

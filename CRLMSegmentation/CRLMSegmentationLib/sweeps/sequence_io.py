@@ -153,6 +153,10 @@ def _unpack(file: BinaryIO, header: SequenceHeader, name: str) -> bytearray:
 
 
 def _wrong_size(name: str, expected: int, found: int) -> SweepError:
+    if found == expected:
+        return SweepError(
+            f"{name} is cut off: expected {expected} bytes and their checksum, which is missing; copy it again"
+        )
     if found < expected:
         return SweepError(f"{name} is cut off: expected {expected} bytes, found {found}; copy it again")
     return SweepError(
