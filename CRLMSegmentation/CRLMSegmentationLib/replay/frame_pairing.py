@@ -20,8 +20,8 @@ SAME_MOMENT_S = 0.02
 """A transform belongs to an image when their times differ by no more; PLUS gives both the same."""
 BURST = 0.25
 """A frame and its pose came together when less than this share of the time between two frames lies between them."""
-CLEARER = 3.0
-"""The pose on the other side of the frame must be so many times farther away to tell which one belongs to it."""
+APART = 0.5
+"""The pose on the other side of the frame must be at least this share away to tell which one belongs to it."""
 NO_POSE = -1
 
 
@@ -178,7 +178,7 @@ def _side(frames: Stream, poses: Stream) -> int | None:
     ]
     period_s = float(np.median(np.diff(frames.arrived_s)))
     near_s, far_s = sorted(gaps_s)
-    if not (near_s <= BURST * period_s and far_s >= CLEARER * near_s and far_s > 0):
+    if not (period_s > 0 and near_s <= BURST * period_s and far_s >= APART * period_s):
         return None
     return -1 if gaps_s[0] < gaps_s[1] else 1
 

@@ -1,0 +1,201 @@
+"""Frames and poses of a recording: by time where it can tell, by arrival where that was recorded, else refused."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from CRLMSegmentationLib.core.case import Case
+from CRLMSegmentationLib.core.errors import CaseError, SweepError
+from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
+from CRLMSegmentationLib.replay.sweep_of_case import sweep_of_messages
+from CRLMSegmentationLib.replay.timed_message import TimedMessage
+from CRLMSegmentationLib.sweeps.calibration import Calibration
+from CRLMSegmentationLib.sweeps.placement import place_frames
+
+COUNT, PERIOD_S, START_S = 60, 0.05, 1_700_000_000.0
+CASE = Case(Path("case"), "case", volumes=())
+PIXELS_OF_1_MM = Calibration(np.eye(4))
+
+
+def timed(message, arrived_s: float | None) -> TimedMessage:
+    offset_s = 0.0 if arrived_s is None else arrived_s - START_S
+    load = partial(same, message)
+    return TimedMessage(offset_s, message.device, type(message), False, load, message.timestamp_s, arrived_s)
+
+
+def same(message):
+    return message
+
+
+def image(number: int, sent_s: float, device: str = "Image") -> ImageMessage:
+    return ImageMessage(device, sent_s, np.full((1, 3, 4), number, np.uint8), np.eye(4))
+
+
+def pose(z_mm: float, sent_s: float, name: str = "ProbeToReference") -> TransformMessage:
+    matrix = np.eye(4)
+    matrix[2, 3] = z_mm
+    return TransformMessage(name, sent_s, matrix)
+
+
+def feed(image_s, pose_s=None, behind=False, arrival=True, dropped=(), gap_s=0.001, bunched=()):
+    """Frame n and the pose at z = n mm, 50 ms apart and 1 ms after another.
+
+    Args:
+        image_s, pose_s: the sender's time of frame n, in seconds after the start or absolute where it is 0.
+        behind: the pose comes behind its frame.
+        dropped: numbers of the poses that never came.
+        bunched: numbers of the frames that the network held back until the next one.
+    """
+    messages, pose_s = [], pose_s or image_s
+    for n in range(COUNT):
+        begin_s = START_S + (PERIOD_S * (n + 1) - 3 * gap_s if n in bunched else PERIOD_S * n)
+        pair = [(pose(n, pose_s(n)), n not in dropped), (image(n, image_s(n)), True)]
+        for place, (message, came) in enumerate(pair[::-1] if behind else pair):
+            if came:
+                messages.append(timed(message, begin_s + gap_s * place if arrival else None))
+    return messages
+
+
+def placed_z_mm(messages, **options) -> tuple[list[float], str]:
+    """Where the frames lie that are used, by their numbers, and what was told of the pairing."""
+    sequence = sweep_of_messages(CASE, messages, **options)
+    placed = place_frames(sequence, PIXELS_OF_1_MM)
+    numbers = sequence.frames[:, 0, 0]
+    assert (numbers == np.arange(COUNT)).all()
+    z_mm = [float(m[2, 3]) if used else -1.0 for m, used in zip(placed.matrices, placed.accepted)]
+    return z_mm, next(remark for remark in placed.remarks if "ProbeToReference" in remark)
+
+
+def true_s(n):
+    return START_S + PERIOD_S * n
+
+
+RIGHT_MM = [float(n) for n in range(COUNT)]
+BAD_TIMES = {
+    "zero": (lambda n: 0.0, r"paired by arrival: 60 frames share 1 timestamp \(0, which means unknown\)"),
+    "equal": (lambda n: START_S, r"paired by arrival: 60 frames share 1 timestamp$"),
+    "whole seconds": (lambda n: float(int(true_s(n))), "paired by arrival: 60 frames share 3 timestamps"),
+    "shared by threes": (lambda n: true_s(n - n % 3), "paired by arrival: 60 frames share 20 timestamps"),
+    "set back": (lambda n: true_s(n) - 5 * (n >= 30), "paired by arrival: the time goes back at 1 frame"),
+    "running backwards": (lambda n: START_S - n, "paired by arrival: the time goes back at 59 frames"),
+    "two alike": (lambda n: true_s(n - (n == 7)), "paired by arrival: 2 frames share 1 timestamp"),
+}
+
+
+def test_good_times_are_paired_by_time_and_told():
+    assert placed_z_mm(feed(true_s)) == (RIGHT_MM, "frames and ProbeToReference paired by time")
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("kind", BAD_TIMES)
+def test_times_that_cannot_place_frames_are_replaced_by_the_arrival(kind, behind):
+    times, told = BAD_TIMES[kind]
+    z_mm, remark = placed_z_mm(feed(times, behind=behind))
+    assert z_mm == RIGHT_MM
+    assert re.search(told, remark), remark
+
+
+@pytest.mark.parametrize("kind", BAD_TIMES)
+def test_without_a_recorded_arrival_they_are_refused_and_the_option_is_named(kind):
+    with pytest.raises(SweepError, match=r"their arrival was not recorded; .*--pair"):
+        placed_z_mm(feed(BAD_TIMES[kind][0], arrival=False))
+
+
+@pytest.mark.parametrize("kind", ["zero", "whole seconds", "shared by threes"])
+def test_poses_whose_times_cannot_tell_are_paired_by_arrival(kind):
+    z_mm, remark = placed_z_mm(feed(true_s, BAD_TIMES[kind][0]))
+    assert z_mm == RIGHT_MM
+    assert "paired by arrival: 60 poses share" in remark
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("ahead_s", [-3600, -0.3, -0.03, 0.03, 0.3, 1.0, 3600])
+def test_tracker_with_another_clock_is_paired_by_arrival_and_told(ahead_s, behind):
+    z_mm, remark = placed_z_mm(feed(true_s, lambda n: true_s(n) + ahead_s, behind=behind))
+    assert z_mm == RIGHT_MM
+    assert f"{abs(ahead_s):g} s {'ahead of' if ahead_s > 0 else 'behind'}" in remark
+
+
+@pytest.mark.parametrize("ahead_s", [-0.3, 0.3, 3600])
+def test_another_clock_without_a_recorded_arrival_is_refused(ahead_s):
+    with pytest.raises(SweepError, match=r"s (ahead of|behind) the frames'.*--pair"):
+        placed_z_mm(feed(true_s, lambda n: true_s(n) + ahead_s, arrival=False))
+
+
+def test_few_milliseconds_between_frame_and_pose_are_no_other_clock():
+    assert placed_z_mm(feed(true_s, lambda n: true_s(n) + 0.004))[1] == "frames and ProbeToReference paired by time"
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_frame_whose_pose_never_came_is_left_out_and_gets_no_other(behind):
+    z_mm, _ = placed_z_mm(feed(lambda n: 0.0, behind=behind, dropped=(10, 11, 40)))
+    assert z_mm == [-1.0 if n in (10, 11, 40) else float(n) for n in range(COUNT)]
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_frames_that_the_network_held_back_keep_their_poses(behind):
+    z_mm, _ = placed_z_mm(feed(lambda n: 0.0, behind=behind, bunched=(20, 33)))
+    assert z_mm == RIGHT_MM
+
+
+def test_poses_midway_between_frames_cannot_be_told_apart():
+    with pytest.raises(SweepError, match="their arrival does not tell either"):
+        placed_z_mm(feed(lambda n: 0.0, gap_s=PERIOD_S / 2))
+
+
+def fast_tracker(image_s, pose_s):
+    """Frames each 50 ms, poses each 2 ms at z = seconds / 50 ms."""
+    messages = [timed(image(n, image_s(n)), true_s(n)) for n in range(COUNT)]
+    for k in range(COUNT * 25):
+        arrived_s = START_S + 0.002 * k + 0.0005
+        messages.append(timed(pose(k / 25, pose_s(k)), arrived_s))
+    return sorted(messages, key=lambda m: m.arrived_s)
+
+
+def test_tracker_that_is_faster_than_the_images_gives_the_pose_that_came_nearest():
+    z_mm, remark = placed_z_mm(fast_tracker(lambda n: 0.0, lambda k: 0.0))
+    np.testing.assert_allclose(z_mm, RIGHT_MM, atol=0.05)
+    assert "paired by arrival" in remark
+
+
+def test_images_that_come_late_are_no_other_clock_unless_somebody_says_so():
+    late = fast_tracker(lambda n: true_s(n) - 0.12, lambda k: START_S + 0.002 * k)
+    with pytest.raises(SweepError, match=r"nothing tells whether a clock is wrong or the images come late; .*--pair"):
+        placed_z_mm(late)
+    by_time, told = placed_z_mm(late, way="time")
+    np.testing.assert_allclose(by_time[10:], np.array(RIGHT_MM[10:]) - 0.12 / PERIOD_S, atol=0.05)
+    assert "as --pair says" in told
+    by_arrival, _ = placed_z_mm(late, way="arrival")
+    np.testing.assert_allclose(by_arrival, RIGHT_MM, atol=0.05)
+
+
+def test_calibration_that_was_sent_once_holds_for_all_frames_and_is_told():
+    scaled = np.diag([0.5, 0.5, 0.5, 1.0])
+    once = timed(TransformMessage("ImageToProbe", START_S - 10, scaled), START_S - 10)
+    sequence = sweep_of_messages(CASE, [once, *feed(true_s)])
+    placed = place_frames(sequence)
+    assert placed.accepted.all()
+    assert np.linalg.norm(placed.matrices[5][:3, 0]) == 0.5
+    assert any("ImageToProbe the same in all frames: it came 1 times" in remark for remark in placed.remarks)
+
+
+def test_tracker_that_repeats_a_pose_with_its_time_is_believed():
+    messages = feed(true_s)
+    doubled = [again for m in messages for again in ((m, m) if m.kind is TransformMessage else (m,))]
+    assert placed_z_mm(doubled)[0] == RIGHT_MM
+
+
+def test_single_damaged_image_is_counted():
+    messages = feed(true_s)
+
+    def fail():
+        raise CaseError("damaged")
+
+    broken = TimedMessage(messages[1].offset_s, "Image", ImageMessage, False, fail, START_S, START_S)
+    sequence = sweep_of_messages(CASE, [messages[0], broken, *messages[2:]])
+    assert len(sequence) == COUNT - 1
+    assert any("1 damaged images were left out" in remark for remark in sequence.remarks)
