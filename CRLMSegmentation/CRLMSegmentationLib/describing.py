@@ -19,14 +19,13 @@ from .core.volume_files import StoredSegmentation, is_segmentation, read_segment
 from .igtl.messages import ImageMessage
 from .replay.flight_events import read_events
 from .replay.flight_results import recorded_results
-from .replay.frame_pairing import ARRIVAL, TIME
 from .replay.sweep_messages import Sweep
-from .replay.sweep_of_case import ultrasound_in
+from .replay.sweep_of_case import pairings_in, ultrasound_in
 from .replay.timed_message import TimedMessage
 from .replay.timeline import lines_file_of, load_source, timeline
 from .sweeps.colours import colour_remarks
 from .sweeps.placement import REFERENCE, TRACKER, place_frames
-from .sweeps.sequence import Pairing, TrackedSequence, time_faults
+from .sweeps.sequence import TrackedSequence, time_faults
 from .sweeps.sequence_io import is_sequence
 
 COMMAND = re.compile(r"^(CMD|ACK)_\d+$")
@@ -172,13 +171,8 @@ def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> dict:
         stream, why = ultrasound_in(case, messages)
     except SweepError as error:
         return {"sweep": {"not_decided": str(error)}}
-    images = [m for m in messages if m.kind is ImageMessage and not m.is_volume and m.device == stream.device]
-    faults = time_faults(np.array([m.timestamp_s for m in images]))
-    pairing = Pairing(TIME)
-    if faults:
-        is_recorded = all(image.arrived_s is not None for image in images)
-        pairing = Pairing(ARRIVAL, faults) if is_recorded else Pairing("", f"{faults}, their arrival was not recorded")
-    return {"sweep": {"ultrasound": f"{stream}: {why}", "frames_and_poses": str(pairing)}}
+    pairings = {name: str(pairing) for name, pairing in pairings_in(messages, stream.device).items()}
+    return {"sweep": {"ultrasound": f"{stream}: {why}", "frames_and_poses": pairings}}
 
 
 def _session(case: Case) -> dict:

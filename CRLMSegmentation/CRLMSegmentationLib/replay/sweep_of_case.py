@@ -14,7 +14,7 @@ from ..core.errors import CaseError, SweepError
 from ..igtl.messages import STATUS_OK, ImageMessage, Message, TransformMessage
 from ..sweeps.calibration import Calibration
 from ..sweeps.placement import REFERENCE
-from ..sweeps.sequence import CONSTANT, Pairing, TrackedSequence, TransformTrack
+from ..sweeps.sequence import CONSTANT, Pairing, TrackedSequence, TransformTrack, time_faults
 from ..sweeps.sequence_header import MAX_PIXEL_BYTES
 from ..sweeps.transforms import STATUS_MISSING, touches
 from .frame_pairing import Stream, pair
@@ -100,6 +100,25 @@ def ultrasound_in(
     return choose_stream(streams, names, frame, device, calibrated)
 
 
+def pairings_in(messages: Iterable[TimedMessage], device: str) -> dict[str, Pairing]:
+    """How the poses of each transform would be assigned to the images of a device, without reading the images."""
+    placed: list[Placed] = list(enumerate(messages))
+    frames = _stream(m for m in placed if _is_image(m[1]) and m[1].device == device)
+    found: dict[str, list[Placed]] = defaultdict(list)
+    for place, timed in placed:
+        if timed.kind is TransformMessage:
+            found[timed.device].append((place, timed))
+    pairings = {}
+    for name, messages_of_it in found.items():
+        poses = messages_of_it
+        distinct = np.ones(max(0, len(poses) - 1), bool)
+        if time_faults(_stream(poses).sent_s):  # only then it matters whether a pose was repeated
+            loaded = list(_loaded(poses))
+            poses, distinct = [placed for placed, _ in loaded], _distinct([pose for _, pose in loaded])
+        pairings[name] = pair(frames, _stream(poses), distinct)[0]
+    return pairings
+
+
 def _is_image(message: TimedMessage) -> bool:
     return message.kind is ImageMessage and not message.is_volume
 
@@ -158,11 +177,16 @@ def _tracks(
 def _paired(
     name: str, poses: Sequence[TransformMessage], stream: Stream, frames: Stream, way: str | None
 ) -> tuple[Pairing, np.ndarray]:
-    distinct = np.array([(a.matrix != b.matrix).any() or a.status != b.status for a, b in zip(poses, poses[1:])], bool)
+    distinct = _distinct(poses)
     if len(poses) * 2 <= len(frames) and not distinct.any() and touches(name, IMAGE):
         reason = f"it came {len(poses)} times and never changed"
         return Pairing(CONSTANT, reason), np.zeros(len(frames), int)
     return pair(frames, stream, distinct, way)
+
+
+def _distinct(poses: Sequence[TransformMessage]) -> np.ndarray:
+    """Whether each pose differs from the one before it: bool, shape (M - 1,)."""
+    return np.array([(a.matrix != b.matrix).any() or a.status != b.status for a, b in zip(poses, poses[1:])], bool)
 
 
 def _track(chosen: Sequence[TransformMessage | None]) -> TransformTrack:
