@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -199,3 +200,26 @@ def test_single_damaged_image_is_counted():
     sequence = sweep_of_messages(CASE, [messages[0], broken, *messages[2:]])
     assert len(sequence) == COUNT - 1
     assert any("1 damaged images were left out" in remark for remark in sequence.remarks)
+
+
+def flood(image_s, pose_s, others: int):
+    """All that was sent came at once, one message each 0.1 ms, as from a network that had stood still."""
+    messages = []
+    for n in range(COUNT):
+        tools = [pose(99, pose_s(n), f"Tool{k}ToReference") for k in range(others)]
+        messages += [pose(n, pose_s(n)), *tools, image(n, image_s(n))]
+    return [timed(message, START_S + 1e-4 * place) for place, message in enumerate(messages)]
+
+
+@pytest.mark.parametrize("others", [0, 3, 20])
+def test_flood_is_paired_by_time_where_times_are_good_and_refused_where_they_are_not(others):
+    assert placed_z_mm(flood(true_s, true_s, others)) == (RIGHT_MM, "frames and ProbeToReference paired by time")
+    with pytest.raises(SweepError, match=r"all came at once; .*--pair"):
+        placed_z_mm(flood(lambda n: 0.0, lambda n: 0.0, others))
+
+
+@pytest.mark.parametrize("others", [3, 20])
+def test_messages_that_come_evenly_tell_nothing_by_their_arrival(others):
+    evenly = [replace(m, arrived_s=START_S + 0.01 * n) for n, m in enumerate(flood(lambda n: 0.0, true_s, others))]
+    with pytest.raises(SweepError, match=r"their arrival does not tell either; .*--pair|does not tell either: poses"):
+        placed_z_mm(evenly)

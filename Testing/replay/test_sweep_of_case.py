@@ -19,7 +19,7 @@ from CRLMSegmentationLib.replay.sweep_of_case import sweep_of_messages
 from CRLMSegmentationLib.replay.timeline import timeline
 from CRLMSegmentationLib.sweeps.calibration import Calibration
 from CRLMSegmentationLib.sweeps.reconstruction import place_frames, reconstruct_sweep
-from CRLMSegmentationLib.sweeps.sequence import TrackedSequence
+from CRLMSegmentationLib.sweeps.sequence import TrackedSequence, TransformTrack
 from recording_helpers import pose, write_recording
 from tiny_sweeps import tiny_sequence, tiny_sweep
 
@@ -120,3 +120,16 @@ def test_damaged_images_are_passed_over(tmp_path: Path) -> None:
 
 def _damaged() -> Message:
     raise CaseError("damaged")
+
+
+@pytest.mark.parametrize("calibration", [None, PIXELS_OF_1_MM])
+def test_crop_is_counted_once_whether_the_sender_has_placed_the_images_or_a_calibration_does(tmp_path, calibration):
+    sequence = tiny_sequence()
+    crop = np.tile(np.eye(4), (5, 1, 1))
+    crop[:, :2, 3] = -30, -20
+    sequence.transforms["ImageToCroppedImage"] = TransformTrack(crop, ("OK",) * 5)
+    case = recorded(tmp_path, messages_of(Sweep(sequence, PIXELS_OF_1_MM)))
+    ours = place_frames(sweep_of_messages(case, timeline(case), calibration=calibration), calibration)
+    theirs = place_frames(sequence, PIXELS_OF_1_MM)
+    np.testing.assert_allclose(ours.matrices, theirs.matrices, atol=1e-4)
+    assert ours.matrices[0, :2, 3].tolist() == pytest.approx([30, 20])

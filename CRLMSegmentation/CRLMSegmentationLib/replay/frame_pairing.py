@@ -22,6 +22,8 @@ BURST = 0.25
 """A frame and its pose came together when less than this share of the time between two frames lies between them."""
 APART = 0.5
 """The pose on the other side of the frame must be at least this share away to tell which one belongs to it."""
+MIN_PERIOD_S = 0.005
+"""Between two frames of any scanner; what came faster was held back on its way."""
 NO_POSE = -1
 
 
@@ -33,11 +35,13 @@ class Stream:
         order: shape (M,), the place of each among all messages of the recording.
         sent_s: shape (M,), the sender's times, 0 where unknown.
         arrived_s: shape (M,), or None where the arrival was not recorded.
+        all_arrived_s: of frames: when anything came that comes about as often as they, ascending.
     """
 
     order: np.ndarray
     sent_s: np.ndarray
     arrived_s: np.ndarray | None
+    all_arrived_s: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.order)
@@ -155,7 +159,7 @@ def by_arrival(frames: Stream, poses: Stream) -> np.ndarray | None:
     side = _side(frames, poses)
     if side is not None:
         return _beside(frames, poses, side)
-    if len(poses) < 2 * len(frames):
+    if len(poses) < 2 * len(frames) or _period_s(frames) < MIN_PERIOD_S:
         return None
     indices = by_time(frames.arrived_s, poses.arrived_s)  # a tracker that is faster than the pictures
     return indices if np.count_nonzero(indices >= 0) * 2 > len(frames) else None
@@ -164,23 +168,40 @@ def by_arrival(frames: Stream, poses: Stream) -> np.ndarray | None:
 def why_not_by_arrival(frames: Stream, poses: Stream) -> str:
     if frames.arrived_s is None or poses.arrived_s is None:
         return "their arrival was not recorded"
+    if _period_s(frames) < MIN_PERIOD_S:
+        return "their arrival does not tell either: all came at once"
     return "their arrival does not tell either: poses come as long before the frames as behind them"
 
 
 def _side(frames: Stream, poses: Stream) -> int | None:
     """Whether the pose of a frame comes just before it (-1) or just behind it (1); None where nobody can tell."""
-    if frames.arrived_s is None or poses.arrived_s is None or len(frames) < 2 or not len(poses):
+    if frames.arrived_s is None or poses.arrived_s is None or not len(poses) or not _comes_in_bursts(frames):
         return None
     before, after = _neighbours(frames, poses)
     gaps_s = [
         _median_gap_s(frames.arrived_s, poses.arrived_s, index, valid)
         for index, valid in ((before, before >= 0), (after, after < len(poses)))
     ]
-    period_s = float(np.median(np.diff(frames.arrived_s)))
+    period_s = _period_s(frames)
     near_s, far_s = sorted(gaps_s)
-    if not (period_s > 0 and near_s <= BURST * period_s and far_s >= APART * period_s):
+    if not (near_s <= BURST * period_s and far_s >= APART * period_s):
         return None
     return -1 if gaps_s[0] < gaps_s[1] else 1
+
+
+def _period_s(frames: Stream) -> float:
+    return float(np.median(np.diff(frames.arrived_s))) if len(frames) > 1 else 0.0
+
+
+def _comes_in_bursts(frames: Stream) -> bool:
+    """Whether the sender paused between two frames: in a flood the arrival tells nothing of what belongs together."""
+    period_s = _period_s(frames)
+    if period_s < MIN_PERIOD_S or frames.all_arrived_s is None:
+        return False
+    pauses_s = np.diff(frames.all_arrived_s)
+    starts = np.searchsorted(frames.all_arrived_s, frames.arrived_s[:-1])
+    longest_s = np.maximum.reduceat(pauses_s, np.minimum(starts, len(pauses_s) - 1))
+    return bool(np.median(longest_s) >= APART * period_s)
 
 
 def _median_gap_s(frames_s: np.ndarray, poses_s: np.ndarray, index: np.ndarray, valid: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from ..core.case import Case
 from ..core.errors import CaseError, SweepError
 from ..igtl.messages import STATUS_OK, ImageMessage, Message, TransformMessage
 from ..sweeps.calibration import Calibration
+from ..sweeps.pixel_frame import find_pixel_frame
 from ..sweeps.placement import REFERENCE
 from ..sweeps.sequence import CONSTANT, Pairing, TrackedSequence, TransformTrack, time_faults
 from ..sweeps.sequence_header import MAX_PIXEL_BYTES
@@ -24,6 +25,8 @@ from .timed_message import TimedMessage
 
 logger = logging.getLogger(__name__)
 
+OFTEN = 0.5, 2.0
+"""What comes so many times for each image belongs to the sender's burst around it."""
 Placed = tuple[int, TimedMessage]
 """A message, and its place among all messages of the recording."""
 
@@ -57,23 +60,44 @@ def sweep_of_messages(
     damaged = stream.count - len(images)
     told = [f"{damaged} damaged images were left out"] if damaged else []
     _check_alike(stream.device, [image for _, image in images])
-    frames = _stream([timed for timed, _ in images])
+    frames = _frames([timed for timed, _ in images], placed)
     pairings, tracks = _tracks(placed, frames, way)
     arrays = [image for _, image in images]
-    image_frame = image_frame_of(stream, fixed)
-    if stream.frame is not None:
-        matrices = np.stack([image.ijk_to_ras for image in arrays])
-        tracks[f"{image_frame}To{stream.frame}"] = TransformTrack(matrices, (STATUS_OK,) * len(arrays))
-    return TrackedSequence(
+    sequence = TrackedSequence(
         case.case_id,
         np.concatenate([image.array for image in arrays]),
         frames.sent_s,
         tuple(image.metadata.get(IMAGE_STATUS_KEY, STATUS_OK) for image in arrays),
         tracks,
-        image_frame=image_frame,
+        image_frame=image_frame_of(stream, fixed),
         pairings=pairings,
         remarks=(f"the ultrasound is {stream}: {why}", *told),
     )
+    return sequence if stream.frame is None else _placed_by_sender(sequence, stream.frame, arrays, calibration, frame)
+
+
+def _placed_by_sender(
+    sequence: TrackedSequence,
+    placed_in: str,
+    images: Sequence[ImageMessage],
+    calibration: Calibration | None,
+    goal: str,
+) -> TrackedSequence:
+    """The same with the place that the sender has given to the pixels as they are, cropped or not.
+
+    It stands for itself where no calibration is given; where one is, the crop that the sweep tells of counts.
+    """
+    try:
+        edits = find_pixel_frame(sequence, calibration, goal).edits
+    except SweepError:
+        edits = ()  # is told when the frames are placed
+    if edits and calibration is not None:
+        return sequence
+    tracks = {name: track for name, track in sequence.transforms.items() if name not in edits}
+    matrices = np.stack([image.ijk_to_ras for image in images])
+    tracks[f"{sequence.image_frame}To{placed_in}"] = TransformTrack(matrices, (STATUS_OK,) * len(images))
+    told = [f"the sender has placed the pixels in {placed_in}; {', '.join(edits)} was not used"] if edits else []
+    return replace(sequence, transforms=tracks, remarks=(*sequence.remarks, *told))
 
 
 def ultrasound_in(
@@ -103,7 +127,7 @@ def ultrasound_in(
 def pairings_in(messages: Iterable[TimedMessage], device: str) -> dict[str, Pairing]:
     """How the poses of each transform would be assigned to the images of a device, without reading the images."""
     placed: list[Placed] = list(enumerate(messages))
-    frames = _stream(m for m in placed if _is_image(m[1]) and m[1].device == device)
+    frames = _frames([m for m in placed if _is_image(m[1]) and m[1].device == device], placed)
     found: dict[str, list[Placed]] = defaultdict(list)
     for place, timed in placed:
         if timed.kind is TransformMessage:
@@ -157,6 +181,14 @@ def _loaded(messages: Iterable[Placed]) -> Iterator[tuple[Placed, Message]]:
 
 def _stream(messages: Iterable[Placed]) -> Stream:
     return Stream.of([(place, timed.timestamp_s, timed.arrived_s) for place, timed in messages])
+
+
+def _frames(images: Sequence[Placed], messages: Sequence[Placed]) -> Stream:
+    """Images, with the arrival of all that came about as often."""
+    counts = Counter(timed.device for _, timed in messages)
+    beside = [timed.arrived_s for _, timed in messages if OFTEN[0] <= counts[timed.device] / len(images) <= OFTEN[1]]
+    known = None if any(arrived_s is None for arrived_s in beside) else np.sort(np.array(beside, float))
+    return replace(_stream(images), all_arrived_s=known)
 
 
 def _tracks(

@@ -115,6 +115,7 @@ def _calibrated_frame(sequence: TrackedSequence, calibration: Calibration | None
             frames_of(name)[0]
             for name, matrix in fixed.items()
             if not _is_millimetres(np.linalg.norm(matrix[:3, :2], axis=0)) and leads(names, frames_of(name)[0], goal)
+            if TRANSDUCER not in frames_of(name)[0].upper()
         }
     )
     if len(candidates) > 1:
