@@ -7,9 +7,12 @@ Reference frame of the tracker, which 3D Slicer shows as RAS.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .errors import GeometryError
+from .status import Reason, Status
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Turns RAS into LPS and back: it is its own inverse."""
@@ -21,6 +24,12 @@ MAX_SHEAR = 1e-2
 MAX_CALIBRATION_SHEAR = 0.2
 """The same for a calibrated picture of a probe: its axes are fitted to measurements, each for itself. Of PLUS's
 own spine sweep the cosine is 0.048; 0.2, 12 degrees off, is beyond any probe that could be navigated with."""
+
+RIGID_TOLERANCE = 1e-3
+"""By how much the products of a pose's axes may miss 1 and 0. Single precision is off by 1e-7, PLUS's files, which
+write six digits, by 3e-6, four digits by 2e-4; this is 0.08 mm at a lever of 150 mm, a tenth of a tracker's noise."""
+LAST_ROW_TOLERANCE, SINGULAR = 1e-6, 1e-6
+"""Of the row 0 0 0 1; and the volume that the axes of a matrix span, by that of a box with their lengths."""
 
 
 def check_ijk_to_ras(ijk_to_ras: np.ndarray, max_shear: float = MAX_SHEAR) -> np.ndarray:
@@ -63,6 +72,56 @@ def shear_of(matrix: np.ndarray) -> float:
     """The largest cosine between two of the three axes of a 4x4 matrix; 0 when they are at right angles."""
     axes = matrix[:3, :3] / spacing_of(matrix)
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
+
+
+def rigid_fault(matrix: np.ndarray, name: str = "") -> Status | None:
+    """Why a 4x4 matrix is no pose of a tool, or None: a pose turns and moves, it never scales, mirrors or shears.
+
+    Plain numbers instead of arrays, since it is asked for each pose that comes.
+
+    Args:
+        name: of the transform, for the reason.
+    """
+    fault = transform_fault(matrix, name)
+    if fault is not None:
+        return fault
+    x, y, z = np.asarray(matrix)[:3, :3].T.tolist()
+    xx, yy, zz, xy, xz, yz = _dot(x, x), _dot(y, y), _dot(z, z), _dot(x, y), _dot(x, z), _dot(y, z)
+    about = {"transform": name}
+    if _dot(_cross(x, y), z) < 0:
+        return Status(Reason.MIRRORED, about)
+    square = max((xx, yy, zz), key=lambda value: abs(value - 1))
+    if abs(square - 1) > RIGID_TOLERANCE:
+        return Status(Reason.SCALED, {"factor": square**0.5, **about})
+    shear = max(abs(xy), abs(xz), abs(yz))
+    return Status(Reason.SHEARED, {"cosine": shear, **about}) if shear > RIGID_TOLERANCE else None
+
+
+def transform_fault(matrix: np.ndarray, name: str = "") -> Status | None:
+    """Why a 4x4 matrix places nothing, or None; a calibration may scale, but must be finite, affine and invertible."""
+    array = np.asarray(matrix)
+    if array.shape != (4, 4):
+        return Status(Reason.NOT_A_TRANSFORM, {"transform": name})
+    x, y, z, place = array.T.tolist()
+    if not math.isfinite(sum(x) + sum(y) + sum(z) + sum(place)):
+        return Status(Reason.NOT_FINITE, {"transform": name})
+    volume = abs(_dot(_cross(x, y), z))
+    edges = math.sqrt(_dot(x, x) * _dot(y, y) * _dot(z, z))
+    is_affine = max(abs(x[3]), abs(y[3]), abs(z[3]), abs(place[3] - 1)) <= LAST_ROW_TOLERANCE
+    return None if is_affine and volume > SINGULAR * edges else Status(Reason.NOT_A_TRANSFORM, {"transform": name})
+
+
+def is_rigid(matrix: np.ndarray) -> bool:
+    """Whether a 4x4 matrix can be the pose of a tool: right-handed, without scale, its axes at right angles."""
+    return rigid_fault(matrix) is None
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _cross(a: list[float], b: list[float]) -> list[float]:
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 
 
 def spacing_of(ijk_to_ras: np.ndarray) -> np.ndarray:

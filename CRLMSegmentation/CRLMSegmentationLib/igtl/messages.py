@@ -12,7 +12,7 @@ from typing import Union
 import numpy as np
 
 from ..core.errors import GeometryError
-from ..core.geometry import MAX_CALIBRATION_SHEAR, MAX_SHEAR, shear_of
+from ..core.geometry import MAX_CALIBRATION_SHEAR, MAX_SHEAR, is_rigid, shear_of
 from ..core.volume import Volume
 
 MAX_NAME_BYTES = 20
@@ -22,7 +22,8 @@ TRANSFORM_STATUS_KEY = "TransformStatus"
 STATUS_OK = "OK"
 SCALE_LIMITS = (1e-3, 1e3)
 """A transform may scale (ImageToProbe carries the pixel size), but not beyond reason."""
-RIGID_TOLERANCE = 0.01
+UNIT_SCALE = 0.01
+"""A transform whose axes are no more off 1 is no calibration, which may be sheared; see `core.geometry.is_rigid`."""
 LAST_ROW = np.array([0.0, 0.0, 0.0, 1.0])
 
 
@@ -79,11 +80,8 @@ class TransformMessage:
 
     @property
     def is_rigid(self) -> bool:
-        """Whether this can be the pose of a tool: right-handed, without scale, its axes at right angles."""
-        scale = np.linalg.norm(self.matrix[:3, :3], axis=0)
-        if np.abs(scale - 1).max() > RIGID_TOLERANCE:
-            return False
-        return bool(np.linalg.det(self.matrix[:3, :3]) > 0 and shear_of(self.matrix) <= MAX_SHEAR)
+        """Whether this can be the pose of a tool, see `core.geometry.is_rigid`."""
+        return is_rigid(self.matrix)
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ def check_transform(matrix: np.ndarray) -> np.ndarray:
     if (scale < low).any() or (scale > high).any():
         raise GeometryError(f"the transform scales by {scale.tolist()}, expected {low} to {high} (singular matrix?)")
     shear = shear_of(checked)
-    if shear > (MAX_SHEAR if np.abs(scale - 1).max() <= RIGID_TOLERANCE else MAX_CALIBRATION_SHEAR):
+    if shear > (MAX_SHEAR if np.abs(scale - 1).max() <= UNIT_SCALE else MAX_CALIBRATION_SHEAR):
         raise GeometryError(f"the axes of a transform must be at right angles, got a cosine of {shear:.3f}")
     return checked
 

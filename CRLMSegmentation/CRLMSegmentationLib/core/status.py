@@ -1,0 +1,144 @@
+"""Why a distance, a pose or an outline is not to be used: a reason with its parameters, and the sentence for it.
+
+Programs compare the reason; only at the border is a sentence made of it: `str(status)` is the untranslated English for
+logs, recordings and reports, `translated` the user's language for the panel. Both come from the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from .i18n import tr
+
+
+class Reason(Enum):
+    """The values are written into recordings, reports and scenes; they stay when the sentences change."""
+
+    # of a pose
+    NOT_TRACKED = "not-tracked"
+    NO_RECENT_POSE = "no-recent-pose"
+    LATE = "late"
+    JUMPED = "jumped"
+    TURNED = "turned"
+    NO_PATH = "no-path"
+    SCALED = "pose-scales"
+    MIRRORED = "pose-mirrors"
+    SHEARED = "pose-shears"
+    NOT_FINITE = "matrix-not-finite"
+    NOT_A_TRANSFORM = "not-a-transform"
+    SENSOR_STILL = "sensor-still"
+    SENSOR_NOT_SENT = "sensor-not-sent"
+    # of an outline
+    CUT_OFF = "cut-off"
+    NOT_SWEPT = "not-swept"
+    OUT_OF_DATE = "out-of-date"
+    NOTHING_FOUND = "nothing-found"
+    NO_SURFACE = "no-surface"
+    NOT_MEASURABLE = "not-measurable"
+    # of what is displayed
+    NO_INSTRUMENT = "no-instrument"
+    NO_TARGET = "no-target"
+    NEARER_UNRELIABLE = "nearer-unreliable"
+    OTHER_SOURCE = "other-source"
+    UNCALIBRATED = "uncalibrated"
+    OTHER = "other"
+
+
+def _templates(_: Any) -> dict[Reason, str]:
+    """The sentences; `_` marks them for translators."""
+    return {
+        Reason.NOT_TRACKED: _("not tracked"),
+        Reason.NO_RECENT_POSE: _("no pose for {seconds:.1f} s"),
+        Reason.LATE: _("poses come {seconds:.1f} s late"),
+        Reason.JUMPED: _("jumped by {mm:.0f} mm"),
+        Reason.TURNED: _("jumped by {degrees:.0f} degrees"),
+        Reason.NO_PATH: _("no way from {start} to {goal}"),
+        Reason.SCALED: _("pose is not rigid: scales by {factor:.4g} ({transform})"),
+        Reason.MIRRORED: _("pose is not rigid: mirrors ({transform})"),
+        Reason.SHEARED: _("pose is not rigid: shears, cosine {cosine:.2g} between its axes ({transform})"),
+        Reason.NOT_FINITE: _("pose holds NaN or infinity ({transform})"),
+        Reason.NOT_A_TRANSFORM: _("pose is singular or not affine ({transform})"),
+        Reason.SENSOR_STILL: _("the liver sensor has not moved for {seconds:.0f} s: it may have come off"),
+        Reason.SENSOR_NOT_SENT: _("liver sensor not watched: the tracker does not send {transform}"),
+        Reason.CUT_OFF: _("the outline was cut off by the crop: the tumour may be larger"),
+        Reason.NOT_SWEPT: _("part of the tumour was not swept: it may be larger there"),
+        Reason.OUT_OF_DATE: _("the outline is out of date; segment it again"),
+        Reason.NOTHING_FOUND: _("nothing was found in this volume"),
+        Reason.NO_SURFACE: _("there is no outline to measure to"),
+        Reason.NOT_MEASURABLE: _("the outline cannot be measured to: {text}"),
+        Reason.NO_INSTRUMENT: _("no tracked instrument"),
+        Reason.NO_TARGET: _("no outline to measure to"),
+        Reason.NEARER_UNRELIABLE: _("{lesion} may be nearer, and its distance is withheld"),
+        Reason.OTHER_SOURCE: _("the volume did not come with these tools: do they belong together?"),
+        Reason.UNCALIBRATED: _("the interval lacks the model's own error, which was never measured"),
+        Reason.OTHER: _("{text}"),
+    }
+
+
+ENGLISH = _templates(str)
+OF_SENSOR = "liver sensor: {sentence}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """A reason, and what its sentence is filled with.
+
+    Attributes:
+        params: numbers and names by the places of the sentence; lengths in mm, times in s.
+        of_sensor: it is about the sensor on the liver, on which all instruments hang.
+    """
+
+    reason: Reason
+    params: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    of_sensor: bool = False
+
+    def __str__(self) -> str:
+        sentence = self.sentence
+        return OF_SENSOR.format(sentence=sentence) if self.of_sensor else sentence
+
+    @property
+    def sentence(self) -> str:
+        """In English, without naming the sensor that it may be about."""
+        return ENGLISH[self.reason].format(**self.params)
+
+    @property
+    def kind(self) -> tuple[Reason, bool]:
+        """The same for as long as only numbers in the sentence change."""
+        return self.reason, self.of_sensor
+
+    @property
+    def tells_age(self) -> bool:
+        """Whether the sentence says for how long it has been so."""
+        return self.reason is Reason.NO_RECENT_POSE
+
+    def about_sensor(self) -> Status:
+        """The same of the sensor on the liver."""
+        return replace(self, of_sensor=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """As recordings and reports hold it: the sentence for people, the reason and its parameters for programs."""
+        return {"reason": self.sentence, "code": self.reason.value, "params": dict(self.params)}
+
+
+def translated(status: Status) -> str:
+    """The sentence in the user's language."""
+    sentence = tr(ENGLISH[status.reason]).format(**status.params)
+    return tr(OF_SENSOR).format(sentence=sentence) if status.of_sensor else sentence
+
+
+def tag_of_status(status: Status | None) -> str:
+    """For an attribute of a scene: the value of the reason, or nothing."""
+    return "" if status is None else status.reason.value
+
+
+def status_from_tag(tag: str) -> Status | None:
+    """What `tag_of_status` has written. Scenes of earlier versions hold the sentence itself."""
+    if not tag:
+        return None
+    by_text = {text: reason for reason, text in ENGLISH.items()}
+    known = {reason.value: reason for reason in Reason}
+    reason = known.get(tag) or by_text.get(tag)
+    return Status(Reason.OTHER, {"text": tag}) if reason is None else Status(reason)
