@@ -128,6 +128,8 @@ def steering_sentences(entry: Mapping[str, Any]) -> list[str]:
         lines.append(f"{near['instrument']} came as near as {interval}, {inside}")
     elif near:
         lines.append("no distance was to be trusted: " + "; ".join(doubt["doubt"] for doubt in near["doubts"]))
+    if near:
+        lines.extend(f"! {caution}" for caution in near.get("cautions", ()))
     if stability and stability["change"]:
         lines.append(str(Change(**stability["change"])))
     if stability and stability["runs"]:

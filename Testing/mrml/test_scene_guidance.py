@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vtk
+from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.navigation.instruments import Instrument, Kind
 from CRLMSegmentationLib.navigation.margins import margin_surface
 from CRLMSegmentationLib.navigation.navigator import InstrumentState
@@ -21,7 +22,7 @@ from CRLMSegmentationLib.scene.tool_meshes import mesh_of
 from CRLMSegmentationLib.scene.tools import DOUBT, DOUBT_COLOUR, remove_tools_except, show_tool
 
 
-def state(matrix, doubt="", kind=Kind.POINTER, frame="Stylus"):
+def state(matrix, doubt=None, kind=Kind.POINTER, frame="Stylus"):
     return InstrumentState(Instrument(frame, kind), matrix, None if matrix is None else matrix[:3, 3], doubt)
 
 
@@ -44,7 +45,7 @@ def test_tip_of_every_mesh_is_the_origin_and_its_handle_is_behind(kind):
 
 
 def test_tool_that_was_never_seen_is_not_shown(scene):
-    assert show_tool(scene, state(None, "no way from Stylus to Reference")) is None
+    assert show_tool(scene, state(None, Status(Reason.NO_PATH, {"start": "Stylus", "goal": "Reference"}))) is None
 
 
 def test_tool_moves_in_place(scene, rigid):
@@ -59,10 +60,10 @@ def test_tool_moves_in_place(scene, rigid):
 def test_tool_in_doubt_is_grey_where_it_was_trusted_last_and_comes_back(scene, rigid):
     model = show_tool(scene, state(rigid(0, (1, 2, 3))))
     colour = model.GetDisplayNode().GetColor()
-    show_tool(scene, state(rigid(0, (90, 2, 3)), "jumped by 89 mm"))
+    show_tool(scene, state(rigid(0, (90, 2, 3)), Status(Reason.JUMPED, {"mm": 89.0})))
     assert model.GetDisplayNode().GetColor() == DOUBT_COLOUR
     assert model.GetDisplayNode().GetOpacity() < 0.5
-    assert model.GetAttribute(DOUBT) == "jumped by 89 mm"
+    assert model.GetAttribute(DOUBT) == "jumped"
     assert place_of(model) == pytest.approx([1, 2, 3])
     show_tool(scene, state(rigid(0, (2, 2, 3))))
     assert model.GetDisplayNode().GetColor() == colour
@@ -72,7 +73,7 @@ def test_tool_in_doubt_is_grey_where_it_was_trusted_last_and_comes_back(scene, r
 
 def test_tip_that_lies_elsewhere_in_its_frame_is_drawn_there(scene, rigid):
     instrument = Instrument("Stylus", Kind.POINTER, (0.0, 0.0, 120.0))
-    model = show_tool(scene, InstrumentState(instrument, rigid(0, (0, 0, 0)), np.array([0, 0, 120.0]), ""))
+    model = show_tool(scene, InstrumentState(instrument, rigid(0, (0, 0, 0)), np.array([0, 0, 120.0])))
     assert model.GetPolyData().GetBounds()[5] == pytest.approx(120)
 
 

@@ -31,7 +31,7 @@ def play_at(tracker, seconds, *senders):
         for device, sent_s_at in senders:
             tracker.navigator.take(TransformMessage(device, sent_s_at(tracker.now_s), at(40)), tracker.now_s)
         if number % every == 0:
-            yield tracker.look().instruments[0].doubt
+            yield str(tracker.look().instruments[0].doubt or "")
 
 
 def told(tracker, seconds, *senders):
@@ -74,7 +74,7 @@ def test_jump_under_the_same_time_is_told_with_the_next_pose(tracker):
     tracker.navigator.take(TransformMessage(STYLUS, soundly(tracker.now_s), at(85)), tracker.now_s)
     tracker.wait()
     tracker.send(StylusToReference=at(85))
-    assert tracker.state_of("Stylus").doubt == "jumped by 45 mm"
+    assert str(tracker.state_of("Stylus").doubt) == "jumped by 45 mm"
 
 
 @pytest.mark.parametrize("good_s", [5, 10, 60])
@@ -115,15 +115,15 @@ def test_only_instruments_that_hang_on_the_late_device_are_in_doubt(tracker):
     list(play_at(tracker, 10, (STYLUS, soundly), ("ProbeToReference", soundly)))
     list(play_at(tracker, 0.9, (STYLUS, soundly)))
     list(play_at(tracker, 1, (STYLUS, soundly), ("ProbeToReference", lagging(0.9))))
-    assert tracker.state_of("Stylus").doubt == ""
-    assert tracker.state_of("Probe").doubt == "poses come 0.9 s late"
+    assert tracker.state_of("Stylus").doubt is None
+    assert str(tracker.state_of("Probe").doubt) == "poses come 0.9 s late"
 
 
 def test_composed_pose_is_late_with_any_of_its_devices(tracker):
     list(play_at(tracker, 10, ("StylusToTracker", soundly), ("ReferenceToTracker", soundly)))
     list(play_at(tracker, 0.9, ("StylusToTracker", soundly)))
     list(play_at(tracker, 1, ("StylusToTracker", soundly), ("ReferenceToTracker", lagging(0.9))))
-    assert tracker.state_of("Stylus").doubt == "poses come 0.9 s late"
+    assert str(tracker.state_of("Stylus").doubt) == "poses come 0.9 s late"
 
 
 @pytest.mark.parametrize("step_s", [-0.2, -0.8, -30.0, 0.8, 30.0])

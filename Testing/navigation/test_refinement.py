@@ -103,7 +103,7 @@ def test_no_crop_helps_where_nobody_has_swept():
 
 
 def test_border_of_an_outline_is_in_doubt_by_what_it_touches():
-    assert doubt_of(outline()) == ""
+    assert doubt_of(outline()) is None
     assert doubt_of(outline(warnings=[TOUCHES_EDGE, TOUCHES_EMPTY])) == CUT_OFF
     assert doubt_of(outline(warnings=[TOUCHES_EMPTY])) == NOT_SWEPT
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.case import Case, load_case
 from CRLMSegmentationLib.core.errors import CaseError
+from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.core.volume import Volume, read_volume
 from CRLMSegmentationLib.describing import describe_source
 from CRLMSegmentationLib.igtl.client import IgtlClient
@@ -169,8 +170,8 @@ def test_what_befalls_a_session_is_told_in_its_order_and_time(tmp_path: Path) ->
     clock.now_s += 90
     recorder.take(LinkChanged(LinkState.RETRYING, "the server closed the connection"))
     recorder.take(LesionFailed("Tumour 1", "cancelled"))
-    for reason in ("jumped by 12 mm", "jumped by 13 mm", "", ""):
-        recorder.doubt("StylusToReference", reason)
+    for status in (jump(12.0), jump(13.0), None, None):
+        recorder.doubt("StylusToReference", status)
     recorder.recalculated("Tumour 1", "a new volume came")
     recorder.note("time out")
     recorder.close()
@@ -180,7 +181,12 @@ def test_what_befalls_a_session_is_told_in_its_order_and_time(tmp_path: Path) ->
     assert [event.elapsed_s for event in events[2:4]] == [0.0, 90.0]
     assert all(1.7e9 < event.time_s < 5e9 for event in events)
     assert events[3].about == {"why": "the server closed the connection"}
-    assert events[5].about == {"name": "StylusToReference", "reason": "jumped by 12 mm"}
+    told = {"name": "StylusToReference", "reason": "jumped by 12 mm", "code": "jumped", "params": {"mm": 12.0}}
+    assert events[5].about == told
+
+
+def jump(mm: float) -> Status:
+    return Status(Reason.JUMPED, {"mm": mm})
 
 
 def test_repeats_that_nobody_is_shown_are_not_recorded(recorder: FlightRecorder) -> None:

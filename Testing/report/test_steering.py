@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.navigation.approaches import Approaches
 from CRLMSegmentationLib.navigation.confidence import Calibration
 from CRLMSegmentationLib.navigation.instruments import Instrument, Kind
 from CRLMSegmentationLib.navigation.interval import Interval
-from CRLMSegmentationLib.navigation.navigator import InstrumentState, Reading, Situation
-from CRLMSegmentationLib.navigation.refinement import Change
+from CRLMSegmentationLib.navigation.refinement import CUT_OFF, Change
+from CRLMSegmentationLib.navigation.situation import InstrumentState, Reading, Situation
 from CRLMSegmentationLib.navigation.stability import Shells
 from CRLMSegmentationLib.report.schema import NAVIGATION_KEYS, STABILITY_KEYS, write_json
 from CRLMSegmentationLib.report.steering import approach_from, navigation_entry, stability_entry
 
 STYLUS = Instrument("Stylus", Kind.POINTER, (0.0, 0.0, 20.0))
+LOST = Status(Reason.NOT_TRACKED)
 
 
 def reading_of(distance_mm: float, lesion: str = "Tumour 1", margin_mm: float | None = None) -> Reading:
@@ -24,15 +27,15 @@ def reading_of(distance_mm: float, lesion: str = "Tumour 1", margin_mm: float | 
     return Reading(lesion, lesion, interval, np.array([distance_mm, 0.0, 0.0]), margin_mm)
 
 
-def withheld(doubt: str, lesion: str = "Tumour 1") -> Reading:
+def withheld(doubt: Status, lesion: str = "Tumour 1") -> Reading:
     return Reading(lesion, lesion, None, np.zeros(3), 5.0, doubt)
 
 
-def situation_of(*readings: Reading, doubt: str = "", instrument: Instrument = STYLUS) -> Situation:
+def situation_of(*readings: Reading, doubt: Status | None = None, instrument: Instrument = STYLUS) -> Situation:
     matrix = np.eye(4)
     matrix[:3, 3] = [1, 2, 3]
     tip = matrix[:3, :3] @ instrument.tip_mm + matrix[:3, 3]
-    return Situation((InstrumentState(instrument, matrix, tip, doubt, readings),), "")
+    return Situation((InstrumentState(instrument, matrix, tip, doubt, readings),))
 
 
 @pytest.fixture
@@ -61,34 +64,45 @@ def test_narrowest_margin_is_told_even_where_the_tip_was_not_nearest_then(approa
 
 
 def test_withheld_distance_counts_as_none(approaches):
-    approaches.look(situation_of(withheld("cut off")), 0.0)
-    approaches.look(situation_of(doubt="not tracked"), 0.5)
-    approaches.look(situation_of(doubt="not tracked"), 0.75)
+    approaches.look(situation_of(withheld(CUT_OFF)), 0.0)
+    approaches.look(situation_of(doubt=LOST), 0.5)
+    approaches.look(situation_of(doubt=LOST), 0.75)
     entry = navigation_entry(approaches, "Tumour 1", (5.0,))
     assert entry["distance_mm"] is entry["instrument"] is entry["margin_mm"] is None
     assert entry["doubts"] == [
-        {"instrument": "Stylus", "doubt": "not tracked", "seconds": 0.25},
-        {"instrument": "", "doubt": "cut off", "seconds": 0.5},
+        {"instrument": "Stylus", "doubt": "not tracked", "code": "not-tracked", "seconds": 0.25},
+        {"instrument": "", "doubt": str(CUT_OFF), "code": "cut-off", "seconds": 0.5},
     ]
     assert approach_from(entry, "Tumour 1") is None
 
 
-def test_doubt_of_an_outline_belongs_to_its_lesion_alone(approaches):
-    approaches.look(situation_of(withheld("cut off"), reading_of(8.0, "Tumour 2")), 0.0)
+def test_doubt_of_an_outline_that_is_farther_belongs_to_its_lesion_alone(approaches):
+    far = replace(withheld(CUT_OFF), measured_mm=50.0, margin_mm=None)
+    approaches.look(situation_of(reading_of(8.0, "Tumour 2"), far), 0.0)
     approaches.look(situation_of(reading_of(8.0, "Tumour 2")), 1.0)
     assert navigation_entry(approaches, "Tumour 2", ())["doubts"] == []
     assert [d["seconds"] for d in navigation_entry(approaches, "Tumour 1", ())["doubts"]] == [1.0]
 
 
+def test_distance_that_was_not_shown_since_an_unreliable_lesion_was_nearer_counts_as_none(approaches):
+    approaches.look(situation_of(withheld(CUT_OFF), reading_of(8.0, "Tumour 2")), 0.0)
+    approaches.look(situation_of(reading_of(9.0, "Tumour 2")), 1.0)
+    entry = navigation_entry(approaches, "Tumour 2", ())
+    assert entry["distance_mm"] == 9.0
+    (doubt,) = entry["doubts"]
+    assert (doubt["instrument"], doubt["code"], doubt["seconds"]) == ("", Reason.NEARER_UNRELIABLE.value, 1.0)
+    assert "Tumour 1" in doubt["doubt"]
+
+
 def test_reason_whose_number_grows_is_one_doubt(approaches):
     for tenth in range(6, 12):
-        approaches.look(situation_of(doubt=f"no pose for {tenth / 10:.1f} s"), tenth / 10)
+        approaches.look(situation_of(doubt=Status(Reason.NO_RECENT_POSE, {"seconds": tenth / 10})), tenth / 10)
     (doubt,) = navigation_entry(approaches, "Tumour 1", ())["doubts"]
-    assert doubt == {"instrument": "Stylus", "doubt": "no pose for 1.0 s", "seconds": 0.5}
+    assert (doubt["doubt"], doubt["code"], doubt["seconds"]) == ("no pose for 1.0 s", "no-recent-pose", 0.5)
 
 
 def test_room_without_instruments_has_no_navigation(approaches):
-    approaches.look(Situation((), ""), 0.0)
+    approaches.look(Situation(), 0.0)
     assert navigation_entry(approaches, "Tumour 1", (5.0,)) is None
     assert approaches.nearest_of("Tumour 1") is None
 

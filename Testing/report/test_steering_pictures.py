@@ -66,7 +66,7 @@ def approach_of(distance_mm: float, margin_mm: float | None, handle=(0.0, 1.0, 0
     reading = Reading(
         "T", "Tumour 1", Interval(distance_mm, distance_mm - 2, distance_mm + 2), CENTER + RADIUS_MM * handle, margin_mm
     )
-    return Approach(InstrumentState(Instrument("Stylus", kind), matrix, matrix[:3, 3], "", (reading,)), reading)
+    return Approach(InstrumentState(Instrument("Stylus", kind), matrix, matrix[:3, 3], None, (reading,)), reading)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ RADIUS_MM = 8.5
 
 class ScriptedTracker:
     """Attributes:
-    poses: by device, a place (RAS mm) of the tip, or the status of what is lost; absent is silent.
+    poses: by device, a place (RAS mm) of the tip, or the status of what is lost; absent is silent. That of the liver
+        sensor is there from the beginning, as a tracker sends it.
     volumes: to be sent next, once each.
     """
 
@@ -21,7 +22,7 @@ class ScriptedTracker:
         from CRLMSegmentationLib.igtl.link import LinkState
 
         self.state, self.state_reason, self.receiving = LinkState.CONNECTED, "", None
-        self.poses: dict[str, tuple[float, float, float] | str] = {}
+        self.poses: dict[str, tuple[float, float, float] | str] = {"ReferenceToTracker": (0.0, 0.0, 0.0)}
         self.volumes: list = []
         self._sent_s = 0.0
 

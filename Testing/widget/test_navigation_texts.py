@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import TOUCHES_EDGE
-from CRLMSegmentationLib.navigation.guards import STILL
+from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.navigation.instruments import Instrument
 from CRLMSegmentationLib.navigation.interval import Interval
-from CRLMSegmentationLib.navigation.navigator import InstrumentState, Reading, Situation
 from CRLMSegmentationLib.navigation.refinement import CUT_OFF, Change
+from CRLMSegmentationLib.navigation.situation import InstrumentState, Reading, Situation
 from CRLMSegmentationLib.room.colours import AMBER, GREEN
 from CRLMSegmentationLib.room.lesions import LesionRow, LesionState
 from CRLMSegmentationLib.room.panel_view import margins_of
@@ -20,33 +20,27 @@ from CRLMSegmentationLib.room.steering_texts import distance_of, interval_text, 
 from CRLMSegmentationLib.room.texts import cells_of, colour_of_state
 
 TIP = np.array([0.0, 0.0, 0.0])
+LOST, STILL = Status(Reason.NOT_TRACKED), Status(Reason.SENSOR_STILL, {"seconds": 6.0})
 ROW = LesionRow(
     *("Tumour 1", "Segment VII", (1.0, 0.0, 0.0), LesionState.DONE, True, 2.14, (16.2, 15.9, 15.6)),
     *(1.24, 5.0, (), "", "", 0, 0, 0.0),
 )
 
 
-def reading(name, away_mm, doubt="", margin_mm=None):
+def reading(name, away_mm, doubt=None, margin_mm=None):
     """Of a lesion to the right of the tip; without a number where there is a doubt."""
     interval = None if doubt else Interval(away_mm, away_mm - 3.4, away_mm + 3.4)
     return Reading(name, name, interval, TIP + (away_mm, 0.0, 0.0), margin_mm, doubt)
 
 
-def tool(frame, *readings, doubt=""):
+def tool(frame, *readings, doubt=None):
     return InstrumentState(Instrument(frame), np.eye(4), TIP, doubt, readings)
 
 
-def told(*instruments, sensor_doubt="", margin_mm=None, has_targets=True, is_calibrated=True, is_of_other_source=False):
+def told(*instruments, sensor_doubt=None, cautions=()):
     """What the panel says in a situation."""
-    steering = SimpleNamespace(
-        situation=Situation(instruments, sensor_doubt),
-        targets=dict.fromkeys("a" if has_targets else ""),
-        margins_mm=(5.0, 10.0),
-        narrowest_margin_mm=margin_mm,
-        is_calibrated=is_calibrated,
-        is_of_other_source=is_of_other_source,
-    )
-    return distance_of(SimpleNamespace(steering=steering))
+    displayed = Situation(instruments, sensor_doubt, tuple(Status(reason) for reason in cautions)).displayed
+    return distance_of(SimpleNamespace(steering=SimpleNamespace(displayed=displayed, margins_mm=(5.0, 10.0))))
 
 
 @pytest.mark.parametrize(
@@ -71,13 +65,13 @@ def test_nearest_of_all_is_told():
 
 def test_number_that_lacks_the_error_of_the_model_or_of_which_volume_and_tools_differ_says_so():
     stylus = tool("Stylus", reading("A", 12.0))
-    assert "never measured" in told(stylus, is_calibrated=False).warning
-    assert "do they belong together?" in told(stylus, is_of_other_source=True).warning
+    assert "never measured" in told(stylus, cautions=[Reason.UNCALIBRATED]).warning
+    assert "do they belong together?" in told(stylus, cautions=[Reason.OTHER_SOURCE]).warning
 
 
 def test_lesion_that_is_withheld_is_told_beside_the_number_of_another():
-    distance = told(tool("Stylus", reading("A", 12.0), reading("B", 30.0, "cut off")))
-    assert (distance.number, distance.warning) == ("12 mm", "B withheld: cut off")
+    distance = told(tool("Stylus", reading("A", 12.0), reading("B", 30.0, CUT_OFF)))
+    assert (distance.number, distance.warning) == ("12 mm", f"B withheld: {CUT_OFF}")
 
 
 @pytest.mark.parametrize(
@@ -87,22 +81,22 @@ def test_lesion_that_is_withheld_is_told_beside_the_number_of_another():
 )
 def test_no_number_while_an_unsure_lesion_is_nearer(shown, away_mm, margin_mm):
     known = reading("A", shown[0], margin_mm=shown[1])
-    distance = told(tool("Stylus", known, reading("B", away_mm, "cut off", margin_mm)))
-    assert (distance.text, distance.words) == ("–", "B withheld: cut off")
+    distance = told(tool("Stylus", known, reading("B", away_mm, CUT_OFF, margin_mm)))
+    assert (distance.text, distance.words) == ("–", f"B withheld: {CUT_OFF}")
 
 
 @pytest.mark.parametrize(
     ("situation", "words"),
     [
         ({"instruments": ()}, "no tracked instrument"),
-        ({"instruments": (tool("Stylus"),), "has_targets": False}, "no outline to measure to"),
-        ({"instruments": (tool("Stylus", reading("A", 5.0, "cut off")),)}, "A withheld: cut off"),
+        ({"instruments": (tool("Stylus"),)}, "no outline to measure to"),
+        ({"instruments": (tool("Stylus", reading("A", 5.0, CUT_OFF)),)}, f"A withheld: {CUT_OFF}"),
         (
-            {"instruments": (tool("Stylus", doubt="not tracked"), tool("Knife", doubt="jumped by 40 mm"))},
+            {"instruments": (tool("Stylus", doubt=LOST), tool("Knife", doubt=Status(Reason.JUMPED, {"mm": 40.2})))},
             "Stylus: not tracked; Knife: jumped by 40 mm",
         ),
         (
-            {"instruments": (tool("Stylus", doubt="x"),), "sensor_doubt": STILL.format(seconds=6)},
+            {"instruments": (tool("Stylus", doubt=LOST),), "sensor_doubt": STILL},
             "the liver sensor has not moved for 6 s: it may have come off",
         ),
     ],

@@ -1,15 +1,19 @@
 """How near instruments have come to the lesions, and for how long distances were withheld meanwhile.
 
 Situation, many times a second -> `Approaches.look` -> when a tip was nearest
+
+A moment at which no distance was shown counts for no lesion: what was withheld then, it might be said later that it had
+been shown. How long that lasted, and why, is told of each lesion instead.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ..igtl.link import reason_kind
+from ..core.status import Reason, Status
+from .displayed import Displayed, Withheld
 from .interval import Interval
-from .navigator import InstrumentState, Reading, Situation
+from .situation import InstrumentState, Reading, Situation
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,24 +41,25 @@ class _Watched:
 
     nearest: Approach | None = None
     margin_mm: float | None = None
-    doubts: dict[tuple[str, str], Doubt] = field(default_factory=dict)
+    doubts: dict[tuple, Doubt] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class Doubt:
-    """A reason as it was worded last, and for how long it held; `instrument` is empty where it is the outline's."""
+    """A reason as it was last, and for how long it held; `instrument` is empty where it is an outline's."""
 
     instrument: str
-    text: str = ""
+    status: Status
     seconds: float = 0.0
 
 
 class Approaches:
-    """Keeps the nearest trusted moment of each lesion, and for how long distances were withheld meanwhile."""
+    """Keeps the nearest shown moment of each lesion, and for how long distances were withheld meanwhile."""
 
     def __init__(self) -> None:
         self._lesions: dict[str, _Watched] = {}
-        self._doubts: dict[tuple[str, str], Doubt] = {}
+        self._doubts: dict[tuple, Doubt] = {}
+        self._cautions: dict[Reason, Status] = {}
         self._before: tuple[float, Situation] | None = None
 
     def look(self, situation: Situation, now_s: float, time_s: float = 0.0) -> None:
@@ -67,31 +72,45 @@ class Approaches:
         if self._before is not None:
             self._count_doubts(self._before[1], now_s - self._before[0])
         self._before = now_s, situation
+        shown = situation.displayed
+        self._cautions.update({caution.reason: caution for caution in shown.cautions})
+        if shown.nearest is None:
+            return
         for state in situation.instruments:
             for reading in state.readings:
-                self._take(Approach(state, reading, time_s))
+                if reading.interval is not None:
+                    self._take(Approach(state, reading, time_s))
+
+    @property
+    def cautions(self) -> tuple[Status, ...]:
+        """What had to be known beside the distances at any time, each once."""
+        return tuple(self._cautions.values())
 
     def nearest_of(self, lesion: str) -> Approach | None:
-        """The moment of the smallest trusted distance; None before there was one."""
-        return self._lesions[lesion].nearest if lesion in self._lesions else None
+        """The moment of the smallest distance that was not withheld, in the narrowest margin; None before one."""
+        watched = self._lesions.get(lesion)
+        if watched is None or watched.nearest is None:
+            return None
+        reading = replace(watched.nearest.reading, margin_mm=watched.margin_mm)
+        return replace(watched.nearest, reading=reading)
 
     def forget(self, lesion: str) -> None:
         """It is gone; another may be called the same."""
         self._lesions.pop(lesion, None)
 
     def margin_of(self, lesion: str) -> float | None:
-        """The narrowest margin of a lesion that a trusted tip was in, mm; None where it was in none."""
+        """The narrowest margin of a lesion that a tip was in while a distance was shown, mm; None outside all."""
         return self._lesions[lesion].margin_mm if lesion in self._lesions else None
 
     def doubts_of(self, lesion: str) -> list[Doubt]:
-        """Why distances to a lesion were withheld, and for how long: doubts of instruments and of its outline."""
+        """Why distances to a lesion were withheld, and for how long: doubts of instruments, of its outline, and of
+        one that may have been nearer.
+        """
         own = self._lesions[lesion].doubts if lesion in self._lesions else {}
         return list({**self._doubts, **own}.values())
 
     def _take(self, seen: Approach) -> None:
         reading = seen.reading
-        if reading.interval is None:
-            return
         watched = self._lesions.setdefault(reading.lesion, _Watched())
         if watched.nearest is None or reading.interval.distance_mm < watched.nearest.interval.distance_mm:
             watched.nearest = seen
@@ -101,12 +120,30 @@ class Approaches:
     def _count_doubts(self, situation: Situation, seconds: float) -> None:
         """What was in doubt at the last look was so until now."""
         for state in situation.instruments:
-            if state.doubt:
+            if state.doubt is not None:
                 _add(self._doubts, state.instrument.frame, state.doubt, seconds)
-        for lesion, doubt in {r.lesion: r.doubt for s in situation.instruments for r in s.readings if r.doubt}.items():
+        for lesion, doubt in _doubts_by_lesion(situation).items():
             _add(self._lesions.setdefault(lesion, _Watched()).doubts, "", doubt, seconds)
 
 
-def _add(doubts: dict[tuple[str, str], Doubt], instrument: str, text: str, seconds: float) -> None:
-    doubt = doubts.setdefault((instrument, reason_kind(text)), Doubt(instrument))
-    doubt.text, doubt.seconds = text, doubt.seconds + seconds
+def _doubts_by_lesion(situation: Situation) -> dict[str, Status]:
+    """Why the distance to each lesion is withheld from trusted instruments."""
+    readings = [reading for state in situation.instruments for reading in state.readings]
+    nearer = _nearer_lesion(situation.displayed)
+    found = {}
+    for reading in readings:
+        if reading.doubt is not None:
+            found[reading.lesion] = reading.doubt
+        elif nearer is not None:
+            found[reading.lesion] = Status(Reason.NEARER_UNRELIABLE, {"lesion": nearer.lesion})
+    return found
+
+
+def _nearer_lesion(shown: Displayed) -> Withheld | None:
+    """The lesion for the sake of which the distances to all others are withheld."""
+    return next((withheld for withheld in shown.withheld if withheld.lesion), None)
+
+
+def _add(doubts: dict[tuple, Doubt], instrument: str, status: Status, seconds: float) -> None:
+    doubt = doubts.setdefault((instrument, status.kind), Doubt(instrument, status))
+    doubt.status, doubt.seconds = status, doubt.seconds + seconds

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.status import Reason, Status
 from ..igtl.messages import STATUS_OK
 from .poses import SET_BACK_S, Pose
-
-TRUSTED = ""
-STILL = "the liver sensor has not moved for {seconds:.0f} s: it may have come off"
 
 
 @dataclass(frozen=True)
@@ -58,16 +56,16 @@ class JumpGuard:
         self._limits = limits
         self._last: Pose | None = None
         self._jumped_at_s: float | None = None
-        self._jump = TRUSTED
+        self._jump: Status | None = None
 
-    def look(self, pose: Pose, now_s: float) -> str:
-        """The reason not to trust a pose that is tracked, or `TRUSTED`. Call it for each pose that is new."""
+    def look(self, pose: Pose, now_s: float) -> Status | None:
+        """The reason not to trust a pose that is tracked, or None. Call it for each pose that is new."""
         last, self._last = self._last, pose
         if last is not None and last.changed_s != pose.changed_s:
             self._compare(last, pose, now_s)
         if self._jumped_at_s is not None and now_s - self._jumped_at_s >= self._limits.settle_s:
             self._jumped_at_s = None
-        return TRUSTED if self._jumped_at_s is None else self._jump
+        return None if self._jumped_at_s is None else self._jump
 
     def forget(self) -> None:
         """The pose was lost: it may come back elsewhere."""
@@ -78,9 +76,9 @@ class JumpGuard:
         moved_mm = float(np.linalg.norm(pose.matrix[:3, 3] - last.matrix[:3, 3]))
         turned_deg = _angle_deg(last.matrix, pose.matrix)
         if moved_mm > limits.noise_mm + limits.speed_mm_s * apart_s:
-            self._jumped_at_s, self._jump = now_s, f"jumped by {moved_mm:.0f} mm"
+            self._jumped_at_s, self._jump = now_s, Status(Reason.JUMPED, {"mm": moved_mm})
         elif turned_deg > limits.noise_deg + limits.turn_deg_s * apart_s:
-            self._jumped_at_s, self._jump = now_s, f"jumped by {turned_deg:.0f} degrees"
+            self._jumped_at_s, self._jump = now_s, Status(Reason.TURNED, {"degrees": turned_deg})
 
 
 def _seconds_between(last: Pose, pose: Pose) -> float:
@@ -90,7 +88,10 @@ def _seconds_between(last: Pose, pose: Pose) -> float:
 
 
 def _angle_deg(one: np.ndarray, other: np.ndarray) -> float:
-    cosine = (np.einsum("ij,ij", one[:3, :3], other[:3, :3]) - 1) / 2
+    """Between two orientations; the calibration of a tip, which both hold, may scale."""
+    one, other = one[:3, :3], other[:3, :3]
+    trace = 3 * np.einsum("ij,ij", one, other) / (np.linalg.norm(one) * np.linalg.norm(other))
+    cosine = (trace - 1) / 2
     return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
@@ -114,10 +115,10 @@ class LateGuard:
         else:
             delay.add(sent_s, now_s, self._limits.late_s)
 
-    def look(self, devices: Iterable[str]) -> str:
-        """The reason not to trust a pose that is made of these devices, or `TRUSTED`."""
+    def look(self, devices: Iterable[str]) -> Status | None:
+        """The reason not to trust a pose that is made of these devices, or None."""
         late_s = max((self._delays[device].late_s for device in devices if device in self._delays), default=0.0)
-        return f"poses come {late_s:.1f} s late" if late_s > self._limits.late_s else TRUSTED
+        return Status(Reason.LATE, {"seconds": late_s}) if late_s > self._limits.late_s else None
 
 
 class _Delay:
@@ -184,14 +185,14 @@ class BreathGuard:
         """A tool in the tracker's frame, while it is tracked."""
         self._tools.setdefault(name, _Places(self._limits.still_s)).add(matrix[:3, 3], now_s)
 
-    def look(self, now_s: float) -> str:
-        """The reason not to trust anything in the frame of the liver, or `TRUSTED`."""
+    def look(self, now_s: float) -> Status | None:
+        """The reason not to trust anything in the frame of the liver, or None."""
         watched_s = self._sensor.watched_s(now_s)
         if not self.has_breathed or watched_s < self._limits.still_s or self._sensor.moved_mm >= self._limits.still_mm:
-            return TRUSTED
+            return None
         seen = (tool for tool in self._tools.values() if tool.watched_s(now_s) > 0)
         moving = any(tool.moved_mm >= self._limits.others_mm for tool in seen)
-        return STILL.format(seconds=self._limits.still_s) if moving else TRUSTED
+        return Status(Reason.SENSOR_STILL, {"seconds": self._limits.still_s}) if moving else None
 
 
 class _Places:
@@ -231,9 +232,11 @@ class _Places:
         return float(np.linalg.norm(np.ptp(self._medians, axis=0))) if len(self._medians) > 1 else 0.0
 
 
-def staleness(pose: Pose, now_s: float, limits: Limits) -> str:
-    """The reason not to trust a pose by itself: lost, or too old; else `TRUSTED`."""
+def staleness(pose: Pose, now_s: float, limits: Limits) -> Status | None:
+    """The reason not to trust a pose by itself: lost, not rigid, or too old; else None."""
     if pose.status != STATUS_OK:
-        return "not tracked"
+        return Status(Reason.NOT_TRACKED)
+    if pose.fault is not None:
+        return pose.fault
     age_s = now_s - pose.arrived_s
-    return f"no pose for {age_s:.1f} s" if age_s > limits.age_s else TRUSTED
+    return Status(Reason.NO_RECENT_POSE, {"seconds": age_s}) if age_s > limits.age_s else None

@@ -11,7 +11,9 @@ from ..sweeps.transforms import frames_of
 
 REFERENCE, TRACKER = "Reference", "Tracker"
 """Frames of the sensor on the liver, in which everything is shown, and of the tracker."""
-PLACES = frozenset({REFERENCE, TRACKER})
+TRACKERS = (TRACKER, "TrackerBase", "FieldGenerator", "Transmitter", "Emitter")
+"""What configurations call the frame of the tracker, the usual name first."""
+PLACES = frozenset({REFERENCE, *TRACKERS})
 """A tool is what is tracked in one of these."""
 
 
@@ -30,7 +32,9 @@ KIND_BY_FRAME = {
     "Transd": Kind.PROBE,
 }
 """What the configurations of PLUS and SlicerIGT call them; whatever else is tracked is taken for a dissector."""
-NO_TOOL = frozenset({"image", "reference", "tracker", "ras", "lps", "world", "phantom", "liver", "patient"})
+NO_TOOL = frozenset(
+    {"image", "ras", "lps", "world", "phantom", "liver", "patient", *(place.lower() for place in PLACES)}
+)
 """Frames, in small letters, in which no tool is, although they may be placed in the tracker."""
 NO_TOOL_ENDS = ("Model", "Base", "Image", "TransducerOrigin", "TransducerOriginPixel")
 """Ends of the names of parts, drawings and pictures: "StylusModel", "NeedleBase"."""

@@ -9,11 +9,9 @@ import numpy as np
 import vtk
 
 from ..core.errors import CrlmError
-from .guards import TRUSTED
+from ..core.status import Reason, Status
 from .interval import UNMEASURED, Interval, TrackingError, Unexplained, interval_of
 from .surfaces import Nearest, SurfaceDistance
-
-NO_SURFACE = "there is no outline to measure to"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +24,7 @@ class Target:
         voxel_mm: longest edge of the voxels of its volume.
         outer, inner: stability shells, closed. There are none without the outer one; the inner one is None or without
             a triangle where no place was always called tumour.
-        doubt: why its surface is not to be relied on, such as an outline that was cut off; empty otherwise.
+        doubt: why its surface is not to be relied on, such as an outline that was cut off; else None.
         unexplained: error of the model that has found it.
     """
 
@@ -35,13 +33,13 @@ class Target:
     voxel_mm: float
     outer: vtk.vtkPolyData | None = None
     inner: vtk.vtkPolyData | None = None
-    doubt: str = TRUSTED
+    doubt: Status | None = None
     unexplained: Unexplained = UNMEASURED
 
     @property
-    def doubt_anyway(self) -> str:
+    def doubt_anyway(self) -> Status | None:
         """The doubt, also where nobody said why there is no surface."""
-        return self.doubt or (NO_SURFACE if self.surface is None else TRUSTED)
+        return self.doubt or (Status(Reason.NO_SURFACE) if self.surface is None else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +56,7 @@ class Measured:
     surface: SurfaceDistance | None = None
     outer: SurfaceDistance | None = None
     inner: SurfaceDistance | None = None
-    doubt: str = TRUSTED
+    doubt: Status | None = None
     depth_mm: float = 0.0
 
     def known(self, surface: vtk.vtkPolyData) -> SurfaceDistance | None:
@@ -108,7 +106,7 @@ def _prepared(target: Target, before: Measured | None) -> Measured:
     try:
         surface, outer, inner = (_distance_to(part, before) for part in (target.surface, target.outer, inner))
     except CrlmError as error:
-        return replace(made, doubt=str(error))
+        return replace(made, doubt=Status(Reason.NOT_MEASURABLE, {"text": str(error)}))
     return replace(made, surface=surface, outer=outer, inner=inner, depth_mm=_depth_mm(target.surface))
 
 

@@ -2,7 +2,8 @@
 
     transforms -> `take`        lesions -> `aim_at`        60 times a second: `look` -> Situation
 
-A distance is given only while everything that it hangs on is sound; otherwise the reason stands in its place.
+A distance is given only while everything that it hangs on is sound; otherwise the reason stands in its place. What
+of it may be shown is `Situation.displayed`.
 """
 
 from __future__ import annotations
@@ -13,68 +14,24 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.errors import SweepError
-from ..core.geometry import transform_points
-from ..igtl.messages import TransformMessage
-from .guards import TRUSTED, BreathGuard, JumpGuard, LateGuard, Limits, staleness
-from .instruments import REFERENCE, TRACKER, Instrument, instruments_in
-from .interval import Interval, TrackingError
+from ..core.geometry import rigid_fault, transform_points
+from ..core.status import Reason, Status
+from ..igtl.messages import STATUS_OK, TransformMessage
+from .guards import BreathGuard, JumpGuard, LateGuard, Limits, staleness
+from .instruments import REFERENCE, TRACKERS, Instrument, instruments_in
+from .interval import TrackingError
 from .margins import DEFAULT_MARGINS_MM
 from .measuring import Measured, Target, measure_to
 from .poses import Pose, Poses
+from .situation import InstrumentState, Reading, Situation
 
-SENSOR = f"{REFERENCE}To{TRACKER}"
+__all__ = ["InstrumentState", "Navigator", "Reading", "Situation", "Target"]
+
+SENSORS = tuple(f"{REFERENCE}To{tracker}" for tracker in TRACKERS)
+"""The pose of the sensor on the liver in the tracker, as configurations name it; the usual name first."""
+NOWHERE = np.full(3, np.nan)
 HYSTERESIS_MM = 1.0
 """So much farther than a margin the tip must go before it counts as outside again."""
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """From the tip of an instrument to a lesion.
-
-    Attributes:
-        lesion, name: its key, and as shown.
-        interval: None while it is withheld.
-        point_ras_mm: of the surface, nearest to the tip; None where there is no surface that can be measured to.
-        margin_mm: the narrowest margin that the tip is in; None outside all.
-        doubt: why the distance is withheld, or empty.
-    """
-
-    lesion: str
-    name: str
-    interval: Interval | None
-    point_ras_mm: np.ndarray | None
-    margin_mm: float | None
-    doubt: str = TRUSTED
-
-
-@dataclass(frozen=True, eq=False)
-class InstrumentState:
-    """Attributes:
-    matrix: 4x4 to Reference, of the last pose that was tracked; None before the first.
-    tip_ras_mm: shape (3,), of that pose.
-    doubt: why the instrument is not to be steered by, or empty.
-    readings: the nearest lesion first; without any while in doubt.
-    """
-
-    instrument: Instrument
-    matrix: np.ndarray | None
-    tip_ras_mm: np.ndarray | None
-    doubt: str
-    readings: tuple[Reading, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Situation:
-    """Everything at one moment. `sensor_doubt` is about the sensor on the liver, on which all instruments hang."""
-
-    instruments: tuple[InstrumentState, ...]
-    sensor_doubt: str
-
-    @property
-    def nearest(self) -> tuple[InstrumentState, Reading] | None:
-        """The instrument that is nearest to a lesion, and the lesion; None while no distance is given."""
-        known = [(state, r) for state in self.instruments for r in state.readings if r.interval]
-        return min(known, key=lambda pair: pair[1].interval.distance_mm, default=None)
 
 
 @dataclass(eq=False)
@@ -85,7 +42,7 @@ class _Watched:
     guard: JumpGuard
     pose: Pose | None = None
     last_tracked: np.ndarray | None = None
-    jump: str = TRUSTED
+    jump: Status | None = None
     margins: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -100,6 +57,7 @@ class Navigator:
     Attributes:
         margins_mm: ascending or not; those that are warned of.
         poses: tip calibrations that do not come over the link are put there by `poses.fix`.
+        cautions: what must be known beside any distance; those of the navigator itself are added to each situation.
     """
 
     def __init__(
@@ -110,6 +68,7 @@ class Navigator:
         is_live: bool = True,
     ) -> None:
         self.poses, self.margins_mm = Poses(), DEFAULT_MARGINS_MM
+        self.cautions: tuple[Status, ...] = ()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
         self._limits = limits = limits or Limits()
         self._watched: dict[str, _Watched] = {}
@@ -130,7 +89,8 @@ class Navigator:
             self._find_instruments()
         for watched in (self._sensor, *self._watched.values()):
             if is_new or watched.pose is None or message.device in watched.pose.names:
-                self._follow(watched, SENSOR if watched is self._sensor else watched.instrument.to_reference, now_s)
+                wanted = SENSORS if watched is self._sensor else (watched.instrument.to_reference,)
+                self._follow(watched, wanted, now_s)
         self._watch_breath(message.device, now_s)
 
     def aim_at(self, targets: Mapping[str, Target]) -> None:
@@ -140,7 +100,21 @@ class Navigator:
     def look(self, now_s: float) -> Situation:
         """How things stand now."""
         doubt = self._doubt_of_sensor(now_s)
-        return Situation(tuple(self._state_of(w, doubt, now_s) for w in self._watched.values()), doubt)
+        unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
+        states = tuple(self._state_of(w, doubt, now_s) for w in self._watched.values())
+        return Situation(states, doubt, (*unwatched, *self.cautions))
+
+    def doubt_of(self, device: str, now_s: float) -> Status | None:
+        """Why nothing can be placed by the transform of a device at this moment, or None; whatever it is called."""
+        given = self.poses.given(device)
+        if given is None:
+            return Status(Reason.NOT_TRACKED)
+        matrix, status, arrived_s = given
+        if status != STATUS_OK:
+            return Status(Reason.NOT_TRACKED)
+        age_s = now_s - arrived_s
+        is_old = age_s > self._limits.age_s
+        return rigid_fault(matrix, device) or (Status(Reason.NO_RECENT_POSE, {"seconds": age_s}) if is_old else None)
 
     def _find_instruments(self) -> None:
         found = {i.frame: i for i in instruments_in(self.poses.names, self._roles)}
@@ -150,11 +124,11 @@ class Navigator:
             if frame not in self._watched:
                 self._watched[frame] = _Watched(instrument, JumpGuard(self._limits))
 
-    def _follow(self, watched: _Watched, wanted: str, now_s: float) -> None:
-        """Bring an instrument up to date when one of its transforms has come."""
+    def _follow(self, watched: _Watched, wanted: tuple[str, ...], now_s: float) -> None:
+        """Bring an instrument up to date when one of its transforms has come, by the first name that leads there."""
         try:
-            pose = self.poses.find(wanted)
-        except SweepError:  # a singular matrix: there is no pose
+            pose = next((pose for name in wanted if (pose := self.poses.find(name)) is not None), None)
+        except SweepError:  # a matrix that cannot be inverted: there is no pose
             pose = None
         watched.pose = pose
         if pose is not None and pose.is_tracked:
@@ -174,31 +148,32 @@ class Navigator:
             if in_reference is not None and in_reference.is_tracked and device in in_reference.names:
                 self._breath.take_tool(frame, sensor.matrix @ in_reference.matrix, now_s)
 
-    def _doubt_of_sensor(self, now_s: float) -> str:
-        """A room whose tracker does not tell of the sensor by itself is not watched, see `watches_sensor`."""
+    def _doubt_of_sensor(self, now_s: float) -> Status | None:
+        """A sensor whose pose is not sent cannot be doubted, see `watches_sensor`: that is a caution."""
         if self._sensor.pose is None:
-            return TRUSTED
+            return None
         doubt = staleness(self._sensor.pose, now_s, self._limits) or self._jump_of(self._sensor, now_s)
-        return f"liver sensor: {doubt}" if doubt else self._breath.look(now_s)
+        return doubt.about_sensor() if doubt else self._breath.look(now_s)
 
     @property
     def watches_sensor(self) -> bool:
         """Whether the tracker sends the pose of the sensor on the liver, so that it can be guarded."""
         return self._sensor.pose is not None
 
-    def _jump_of(self, watched: _Watched, now_s: float) -> str:
+    def _jump_of(self, watched: _Watched, now_s: float) -> Status | None:
         watched.jump = watched.guard.look(watched.pose, now_s)
         return watched.jump
 
-    def _state_of(self, watched: _Watched, sensor_doubt: str, now_s: float) -> InstrumentState:
+    def _state_of(self, watched: _Watched, sensor_doubt: Status | None, now_s: float) -> InstrumentState:
         instrument, pose = watched.instrument, watched.pose
         if pose is None:
-            doubt = f"no way from {instrument.frame} to {REFERENCE}"
+            doubt = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
         else:
-            late = self._late.look(pose.moving) if self._late is not None else TRUSTED
+            late = self._late.look(pose.moving) if self._late is not None else None
             doubt = staleness(pose, now_s, self._limits) or late or self._jump_of(watched, now_s) or sensor_doubt
         matrix = watched.last_tracked
-        tip = None if matrix is None else transform_points(matrix, np.array(instrument.tip_mm))
+        tip = NOWHERE if pose is not None and pose.fault is not None else None
+        tip = tip if matrix is None else transform_points(matrix, np.array(instrument.tip_mm))
         readings = () if doubt or tip is None else self._readings(watched, tip)
         return InstrumentState(instrument, matrix, tip, doubt, readings)
 
@@ -214,9 +189,9 @@ class Navigator:
         nearest = measured.surface.nearest(tip_ras_mm)
         margin_mm = self._margin_of(watched, lesion, nearest.distance_mm)
         if measured.doubt:
-            return Reading(lesion, name, None, nearest.point_ras_mm, margin_mm, measured.doubt)
+            return Reading(lesion, name, None, nearest.point_ras_mm, margin_mm, measured.doubt, nearest.distance_mm)
         interval = measured.interval(nearest, tip_ras_mm, self._tracking)
-        return Reading(lesion, name, interval, nearest.point_ras_mm, margin_mm)
+        return Reading(lesion, name, interval, nearest.point_ras_mm, margin_mm, measured_mm=nearest.distance_mm)
 
     def _margin_of(self, watched: _Watched, lesion: str, distance_mm: float) -> float | None:
         """The narrowest margin that holds the tip; one that it was in holds it a little longer."""

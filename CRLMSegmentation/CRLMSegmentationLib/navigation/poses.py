@@ -12,12 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import SweepError
+from ..core.geometry import rigid_fault
+from ..core.status import Reason, Status
 from ..igtl.messages import STATUS_OK, TransformMessage
-from ..sweeps.transforms import Chain, find_chain, follow, frames_of
+from ..sweeps.transforms import Chain, find_chain, follow, frames_of, worst
 from .instruments import PLACES, tip_of
 
 SET_BACK_S = 0.1
 """A sender's time that goes back farther was set; a little less may be two measurements in the wrong order."""
+
+NO_MATRIX = (Reason.NOT_FINITE, Reason.NOT_A_TRANSFORM)
+"""What not even a calibration may be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,7 @@ class Pose:
         sent_s: the sender's time of the newest, seconds since 1970; 0 where it does not say.
         names: of the transforms that it was made of.
         moving: those of them that are no calibrations.
+        fault: why one of the matrices is no pose, or no calibration; the matrix is the identity then.
     """
 
     matrix: np.ndarray
@@ -41,10 +47,12 @@ class Pose:
     sent_s: float
     names: tuple[str, ...]
     moving: tuple[str, ...]
+    fault: Status | None = None
 
     @property
     def is_tracked(self) -> bool:
-        return self.status == STATUS_OK
+        """Whether the matrix is where the frame was seen."""
+        return self.status == STATUS_OK and self.fault is None
 
 
 class Poses:
@@ -54,6 +62,7 @@ class Poses:
 
     def __init__(self) -> None:
         self._poses: dict[str, tuple[np.ndarray, str]] = {}
+        self._faults: dict[str, Status] = {}
         self._times_s: dict[str, tuple[float, float]] = {}
         self._clocks: dict[str, _SenderClock] = {}
         self._fixed: set[str] = set()
@@ -71,7 +80,7 @@ class Poses:
             return
         is_new = self._clocks.setdefault(name, _SenderClock()).tick(message.timestamp_s)
         if is_new or message.status != STATUS_OK:
-            self._poses[name] = (message.matrix, message.status)
+            self._keep(name, message.matrix, message.status)
         if is_new:
             self._times_s[name] = (now_s, message.timestamp_s)
             if name not in self._usable or now_s - self._sorted_s >= self.SORT_S:
@@ -79,7 +88,7 @@ class Poses:
 
     def fix(self, name: str, matrix: np.ndarray) -> None:
         """Give a transform that does not come over the link and never grows old."""
-        self._poses[name] = (np.asarray(matrix, float), STATUS_OK)
+        self._keep(name, np.asarray(matrix, float), STATUS_OK)
         self._fixed.add(name)
         self._moving = moving_in(self._poses) - self._fixed
         self._use(self._usable | {name})
@@ -94,6 +103,12 @@ class Poses:
         """Those that are not silent; where they change, other ways may lead to a frame."""
         return self._usable
 
+    def given(self, name: str) -> tuple[np.ndarray, str, float] | None:
+        """Matrix, status and time of arrival (this machine's clock) of a transform; None before it has come."""
+        if name not in self._poses:
+            return None
+        return (*self._poses[name], self._times_s.get(name, (np.inf, 0.0))[0])
+
     def find(self, wanted: str) -> Pose | None:
         """The pose that a name asks for, such as "StylusToReference", direct or composed; None where no way leads.
 
@@ -105,13 +120,30 @@ class Poses:
         chain = self._chains[wanted]
         if chain is None:
             return None
-        matrix, status = follow(chain, self._poses)
         names = tuple(name for name, _ in chain)
+        fault = next((fault for name in names if (fault := self.fault_of(name)) is not None), None)
+        if fault is None:
+            matrix, status = follow(chain, self._poses)
+        else:
+            matrix, status = np.eye(4), worst(self._poses[name][1] for name in names)
         moving = tuple(name for name in names if name in self._moving)
         times_s = [self._times_s[name] for name in moving]
         changed_s, sent_s = max(times_s, default=(np.inf, 0.0))
         arrived_s = min(times_s, default=(np.inf, 0.0))[0]
-        return Pose(matrix, status, arrived_s, changed_s, sent_s, names, moving)
+        return Pose(matrix, status, arrived_s, changed_s, sent_s, names, moving, fault)
+
+    def fault_of(self, name: str) -> Status | None:
+        """Why the matrix of a transform cannot be one: a pose must be rigid, a calibration may scale; else None."""
+        fault = self._faults.get(name)
+        return fault if fault is None or name in self._moving or fault.reason in NO_MATRIX else None
+
+    def _keep(self, name: str, matrix: np.ndarray, status: str) -> None:
+        self._poses[name] = (matrix, status)
+        fault = rigid_fault(matrix, name) if status == STATUS_OK else None
+        if fault is not None:
+            self._faults[name] = fault
+        else:
+            self._faults.pop(name, None)
 
     def _sort_out(self, now_s: float) -> None:
         self._sorted_s = now_s

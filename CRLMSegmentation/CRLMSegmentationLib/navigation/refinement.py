@@ -16,14 +16,14 @@ import numpy as np
 
 from ..core.metrics import symmetric_distances_mm
 from ..core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE, LesionMask
+from ..core.status import Reason, Status
 from .stability import Repeat, Shells, on_one_grid, repeats_of, shells_of
 
 GROWTH = 1.4
 """Of the crop's edge, when a tumour touches it: its volume grows to 2.7 times."""
 LARGEST_CROP_MM = 200.0
 """Longer than any metastasis, and than most volumes; beyond it a crop is mostly air."""
-CUT_OFF = "the outline was cut off by the crop: the tumour may be larger"
-NOT_SWEPT = "part of the tumour was not swept: it may be larger there"
+CUT_OFF, NOT_SWEPT = Status(Reason.CUT_OFF), Status(Reason.NOT_SWEPT)
 
 
 class Purpose(Enum):
@@ -158,11 +158,11 @@ def change_of(before: LesionMask, after: LesionMask) -> Change | None:
     return Change(float(distances_mm.mean()), float(distances_mm.max()))
 
 
-def doubt_of(mask: LesionMask) -> str:
-    """Why the border of an outline is not to be relied on, or nothing."""
+def doubt_of(mask: LesionMask) -> Status | None:
+    """Why the border of an outline is not to be relied on, or None."""
     if TOUCHES_EDGE in mask.warnings:
         return CUT_OFF
-    return NOT_SWEPT if TOUCHES_EMPTY in mask.warnings or TOUCHES_VOLUME_EDGE in mask.warnings else ""
+    return NOT_SWEPT if TOUCHES_EMPTY in mask.warnings or TOUCHES_VOLUME_EDGE in mask.warnings else None
 
 
 def _grown(ask: Ask, mask: LesionMask) -> list[Ask]:

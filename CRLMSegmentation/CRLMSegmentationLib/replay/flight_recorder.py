@@ -24,12 +24,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..core.errors import CrlmError
+from ..core.status import Reason, Status
 from ..core.volume import Volume
 from ..driver import OnProgress
-from ..igtl.link import LinkState, reason_kind
+from ..igtl.link import LinkState
 from ..igtl.peers import PLUS, PeerConventions
 from ..incoming import LinkChanged, Noticed, Refused
 from ..inference.model_package import ModelPackage
+from ..navigation.displayed import Withheld
 from ..navigation.refinement import Purpose
 from ..session import Event, LesionFailed, LesionResult, LesionSegmented, ModelReady
 from . import flight_events as kinds
@@ -88,7 +90,7 @@ class FlightRecorder:
         self._seeds: dict[str, tuple[float, ...]] = {}
         self._versions: dict[str, str] = {}
         self._last_result: dict[str, int] = {}
-        self._doubts: dict[str, str] = {}
+        self._doubts: dict[str, Status | None] = {}
         self._was_connected = False
         self._claim = ExitStack()
         self._files: FlightStorage | None = None
@@ -249,13 +251,13 @@ class FlightRecorder:
         self._files.write(kinds.RECALCULATED, lesion=lesion, why=why)
 
     @_in_the_room
-    def doubt(self, name: str, reason: str) -> None:
-        """Why a sensor or an instrument is not to be trusted, or an empty reason; only changes are written."""
-        before = self._doubts.get(name, "")
-        self._doubts[name] = reason
-        if reason and reason_kind(reason) != reason_kind(before):
-            self._files.write(kinds.IN_DOUBT, name=name, reason=reason)
-        elif before and not reason:
+    def doubt(self, name: str, status: Status | None) -> None:
+        """Why a sensor or an instrument is not to be trusted, or None; only other reasons are written."""
+        before = self._doubts.get(name)
+        self._doubts[name] = status
+        if status is not None and (before is None or status.kind != before.kind):
+            self._files.write(kinds.IN_DOUBT, name=name, **status.to_json())
+        elif before is not None and status is None:
             self._files.write(kinds.TRUSTED_AGAIN, name=name)
 
     @_in_the_room
@@ -265,17 +267,31 @@ class FlightRecorder:
             self._files.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))
 
     @_in_the_room
-    def shown_distance(self, lesion: str, distance_mm: float, instrument: str, bounds_mm: Bounds = None) -> None:
-        """What stands in the panel now; about each second is kept, for a curve over time."""
+    def shown_distance(
+        self,
+        lesion: str,
+        distance_mm: float,
+        instrument: str,
+        bounds_mm: Bounds = None,
+        cautions: Sequence[Status] = (),
+    ) -> None:
+        """What is shown now, see `navigation.displayed`; about each second is kept, for a curve over time.
+
+        Args:
+            cautions: what is shown beside it.
+        """
         if self._tips.is_due(lesion, distance_mm, instrument):
             about = {"lesion": lesion, "distance_mm": distance_mm, "bounds_mm": bounds_mm, "instrument": instrument}
-            self._files.write(kinds.TIP, **about)
+            self._files.write(kinds.TIP, **about, cautions=[caution.to_json() for caution in cautions])
 
     @_in_the_room
-    def distance_withheld(self) -> None:
-        """No distance stands in the panel now."""
-        if self._tips.is_withheld():
-            self._files.write(kinds.TIP, lesion=None, distance_mm=None)
+    def distance_withheld(self, withheld: Sequence[Withheld] = (), cautions: Sequence[Status] = ()) -> None:
+        """No distance is shown now, and why; written when that has changed."""
+        is_idle = all(reason.status.reason is Reason.NO_INSTRUMENT for reason in withheld)
+        if self._tips.is_withheld(tuple(reason.kind for reason in withheld), is_idle):
+            reasons = [{"lesion": r.lesion, "instrument": r.instrument, **r.status.to_json()} for r in withheld]
+            beside = [caution.to_json() for caution in cautions]
+            self._files.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, cautions=beside)
 
     @_in_the_room
     def source(self, is_simulated: bool) -> None:

@@ -31,6 +31,8 @@ class TipDistances:
         self._written: dict[str, tuple[float, float]] = {}
         self._shown: tuple[str, str, float] | None = None
         self._shown_at_s = -math.inf
+        self._withheld: tuple | None = None
+        self._withheld_at_s = -math.inf
 
     def look(self, lesion: str, distance_mm: float, instrument: str, bounds_mm: Bounds = None) -> bool:
         """Take note of a distance; whether it is due to be written."""
@@ -49,7 +51,7 @@ class TipDistances:
 
     def is_due(self, lesion: str, distance_mm: float, instrument: str) -> bool:
         """Whether the distance that is shown now has changed so much that it is due to be written."""
-        before = self._shown
+        before, self._withheld = self._shown, None
         is_same = before is not None and before[:2] == (lesion, instrument)
         is_still = is_same and abs(before[2] - distance_mm) < STEP_MM
         if self._clock() - self._shown_at_s < (STILL_EVERY_S if is_still else EVERY_S):
@@ -57,11 +59,21 @@ class TipDistances:
         self._shown, self._shown_at_s = (lesion, instrument, distance_mm), self._clock()
         return True
 
-    def is_withheld(self) -> bool:
-        """Take note that no distance is shown; whether that is due to be written."""
+    def is_withheld(self, why: tuple = (), is_idle: bool = False) -> bool:
+        """Take note that no distance is shown; whether that is due to be written.
+
+        It is at once when a distance was shown before, and when the reasons are others, at most every `EVERY_S`.
+
+        Args:
+            why: what tells the reasons from others.
+            is_idle: there is no instrument; before there was one, that is nothing to be written.
+        """
         if self._shown is None:
-            return False
+            is_other = self._withheld != why and not (is_idle and self._withheld is None)
+            if not is_other or self._clock() - self._withheld_at_s < EVERY_S:
+                return False
         self._shown, self._shown_at_s = None, -math.inf
+        self._withheld, self._withheld_at_s = why, self._clock()
         return True
 
     def unwritten(self) -> list[str]:

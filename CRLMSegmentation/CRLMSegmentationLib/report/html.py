@@ -106,6 +106,7 @@ def _navigation(
         return None
     near = entry["distance_mm"] is not None
     return {
+        "cautions": [],
         **entry,
         "distance": str(Interval(*(entry[key] for key in ("distance_mm", "low_mm", "high_mm")))) if near else None,
         "view": _image(pictures.get(f"{name}/{APPROACH}", NOT_DRAWN), f"{name} and the nearest instrument in space"),

@@ -56,18 +56,23 @@ NAVIGATION_KEYS = {
     "instrument": "frame of the tool whose tip came nearest, such as Stylus; it, and all of that moment, is null where "
     "no distance was trusted",
     "kind": "of that tool: pointer, dissector or probe",
-    "distance_mm": "smallest trusted distance from its tip to the outline, negative inside",
+    "distance_mm": "smallest distance from its tip to the outline, negative inside, of all moments at which a distance "
+    "was shown",
     "low_mm": "lower end of what that distance may be in 95 of 100 cases, see navigation/interval.py",
     "high_mm": "upper end",
     "time_s": "when, by the sender's clock, seconds since 1970; null where it does not say",
     "pose": "4x4 from the tool to the Reference frame at that moment, mm, rows",
     "tip_ras_mm": "where the tip was, [R, A, S]",
     "point_ras_mm": "the nearest point of the outline, [R, A, S]",
-    "margin_mm": "the narrowest margin that a trusted tip was in at any time; null outside all",
+    "margin_mm": "the narrowest margin that a tip was in while a distance was shown; null outside all",
     "margins_mm": "the margins that were shown and warned of",
-    "doubts": "[{instrument, doubt, seconds}]: why a distance was withheld and for how long, by the clock of this "
-    "machine; instrument is empty where the outline itself was in doubt",
+    "doubts": "[{instrument, doubt, code, seconds}]: why a distance was withheld and for how long, by this machine's "
+    "clock; instrument is empty where an outline was in doubt; code is a value of core.status.Reason",
+    "cautions": "what had to be known beside any distance, such as that the liver sensor was not watched; absent in "
+    "reports of earlier versions",
 }
+LATER_KEYS = ("cautions",)
+"""Absent in reports of earlier versions, which stay readable."""
 STABILITY_KEYS = {
     "runs": "how often the lesion was outlined, from seeds around the first and mirrored; null while refined only",
     "agreement": "volume that was tumour every time by the volume that was at any time, 0 to 1",
@@ -150,7 +155,7 @@ def check_report(report: Mapping[str, Any]) -> None:
     further = (("navigation", NAVIGATION_KEYS), ("stability", STABILITY_KEYS))
     expected += [(report[where], names, where) for where, names in further if report.get(where) is not None]
     for part, names, where in expected:
-        missing = [name for name in names if name not in part]
+        missing = [name for name in names if name not in part and name not in LATER_KEYS]
         if missing:
             raise CrlmError(f"{where} lacks {', '.join(missing)}; see the keys in report/schema.py")
 

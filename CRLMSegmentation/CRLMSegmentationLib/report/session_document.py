@@ -38,7 +38,8 @@ KEYS = {
     "lesions": "of each: lesion, seed_ras_mm, removed, outline, failure, nearest_tip, refined, history",
     "events": "rows of a table, see `session_events.rows_of`; moments are {time, elapsed_s}",
     "tip_distances": "[elapsed_s, lesion, instrument, distance_mm, low_mm, high_mm], about one each second, of the "
-    "lesion that was nearest; lesion and all after it null: withheld from here on",
+    "lesion that was nearest; lesion and all after it null: withheld from here on, for the reason in events",
+    "cautions": "what was shown beside the distances, or beside the reason why there was none, each once",
     "timings_s": "step to {count, median, longest}",
     "models": "of each: name, version, sha256, device, cold_start_s, versions",
     "volumes": "of each: number, origin, acquired, size, spacing_mm, content_sha256, geometry_sha256",
@@ -62,6 +63,7 @@ def document_of(flight: RecordedFlight, stories: Mapping[str, LesionStory]) -> d
         "lesions": [_lesion(story, volumes) for story in stories.values()],
         "events": rows_of(events, volumes.number_of),
         "tip_distances": _tip_distances(events),
+        "cautions": _cautions(events),
         "timings_s": _timings(events),
         "models": _models(events),
         "volumes": volumes.entries,
@@ -179,6 +181,12 @@ def _tip(about: Mapping[str, Any]) -> tuple[Any, ...]:
     names = ("lesion", "instrument", "distance_mm")
     bounds_mm = about.get("bounds_mm") or (None, None)
     return (*(about.get(name) for name in names), *bounds_mm) if about.get("lesion") else (None,) * 5
+
+
+def _cautions(events: Iterable[FlightEvent]) -> list[str]:
+    listed = (event.about.get("cautions") for event in events if event.event == kinds.TIP)
+    found = (caution for cautions in listed if isinstance(cautions, list) for caution in cautions)
+    return list({c.get("code"): str(c.get("reason")) for c in found if isinstance(c, dict)}.values())
 
 
 def _timings(events: Iterable[FlightEvent]) -> dict[str, dict[str, float]]:

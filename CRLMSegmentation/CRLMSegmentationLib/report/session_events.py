@@ -16,8 +16,9 @@ from .session_lesions import is_volume
 COMPUTING_S = ("crop", "preprocess", "inference", "postprocess")
 MERGED_S = 10.0
 """The same again within this time is the same row."""
-LEFT_OUT = (kinds.TIP, kinds.TIP_DISTANCE)
-"""They have places of their own."""
+LEFT_OUT = (kinds.TIP_DISTANCE,)
+"""It has a place of its own."""
+WITHHELD = "distance withheld"
 LINK = "link"
 ADDRESS = re.compile(r"^\S+:\d+: ")
 """Of the sender, before the reason why it is lost; it is nobody's business."""
@@ -79,7 +80,7 @@ class _Table:
 
     def add(self, event: FlightEvent, what: str, of: str, detail: str, kind: str | None = None) -> tuple:
         """Returns the key of the row, which may be one from before."""
-        key = (what, of, reason_kind(detail) if event.event in (kinds.IN_DOUBT, kinds.FAILED, kinds.NOTE) else "")
+        key = (what, of, _kind_of(event, detail))
         row, at_s = self._latest.get(key, (None, 0.0))
         if row is None or event.elapsed_s - at_s > MERGED_S:
             row = {"moment": moment_of(event), "kind": kind or KINDS.get(event.event, PLAIN), "what": what, "of": of}
@@ -120,10 +121,12 @@ def _enter(table: _Table, event: FlightEvent, number_of: NumberOf) -> None:
         if not table.end(LINK, event):
             table.add(event, "link connected", "", "")
     elif kind == kinds.IN_DOUBT:
-        name, reason = str(about.get("name")), str(about.get("reason"))
-        table.begin(name, event, kind, name, reason.removeprefix(f"{name}: "))
+        name = str(about.get("name"))
+        table.begin(name, event, kind, name, _reason_of(about, name))
     elif kind == kinds.TRUSTED_AGAIN:
         table.end(str(about.get("name")), event)
+    elif kind == kinds.TIP:
+        _enter_withheld(table, event)
     elif kind == kinds.FAILED and about.get("reason") == CANCELLED:
         table.add(event, CANCELLED, str(about.get("lesion") or ""), "", PLAIN)
     else:
@@ -131,6 +134,38 @@ def _enter(table: _Table, event: FlightEvent, number_of: NumberOf) -> None:
         if kind == kinds.RESULT:
             what = PURPOSES.get(str(about.get("purpose")), what)
         table.add(event, what, str(about.get("lesion") or ""), _detail(event, number_of))
+
+
+def _enter_withheld(table: _Table, event: FlightEvent) -> None:
+    """A row for as long as no distance is shown because of an outline; instruments in doubt have rows of their own."""
+    reasons = _withheld_lesions(event.about)
+    if not reasons:
+        table.end(WITHHELD, event)
+        return
+    of = ", ".join(str(reason["lesion"]) for reason in reasons)
+    table.begin(WITHHELD, event, WITHHELD, of, "; ".join(str(reason.get("reason")) for reason in reasons), TROUBLE)
+
+
+def _withheld_lesions(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    reasons = about.get("withheld")
+    listed = reasons if isinstance(reasons, list) else []
+    return [reason for reason in listed if isinstance(reason, dict) and reason.get("lesion")]
+
+
+def _kind_of(event: FlightEvent, detail: str) -> str:
+    """What stays the same in a reason while its numbers change: its code; recordings before had none."""
+    if event.event == kinds.TIP:
+        return ",".join(str(reason.get("code")) for reason in _withheld_lesions(event.about))
+    code = event.about.get("code")
+    if isinstance(code, str):
+        return code
+    return reason_kind(detail) if event.event in (kinds.IN_DOUBT, kinds.FAILED, kinds.NOTE) else ""
+
+
+def _reason_of(about: Mapping[str, Any], name: str) -> str:
+    """Why something is in doubt; before there were codes, the sentence began with its name."""
+    reason = str(about.get("reason"))
+    return reason if "code" in about else reason.removeprefix(f"{name}: ")
 
 
 def _detail(event: FlightEvent, number_of: NumberOf) -> str:

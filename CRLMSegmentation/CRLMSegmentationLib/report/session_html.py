@@ -94,7 +94,8 @@ def _bounds(bounds_mm: Sequence[float | None] | None) -> str:
     """As in the room: "(9–16)"; nothing where it is not known."""
     if bounds_mm is None or any(map(_is_missing, bounds_mm)):
         return ""
-    return f"({bounds_mm[0]:.0f}–{bounds_mm[1]:.0f})"
+    low_mm, high_mm = map(round, bounds_mm)
+    return f"({low_mm}{' to ' if low_mm < 0 else '–'}{high_mm})"
 
 
 def _clock(moment: Mapping[str, Any]) -> str:

@@ -18,11 +18,13 @@ from ..core.plot_style import INK, LINE, PLOT_STYLE, SOFT
 from ..replay import flight_events as kinds
 from ..replay.flight_tips import STILL_EVERY_S
 from ..scene.seeds import colour_of
+from .session_events import WITHHELD
 
 STYLE = {**PLOT_STYLE, "axes.axisbelow": True, "ytick.labelcolor": INK, "legend.frameon": False}
 LANES = (
     kinds.LINK_LOST,
     kinds.IN_DOUBT,
+    WITHHELD,
     kinds.FAILED,
     kinds.LESS_RECORDED,
     kinds.RECALCULATED,

@@ -12,8 +12,8 @@ from ..navigation.approaches import Approach, Approaches
 from ..navigation.confidence import Calibration
 from ..navigation.instruments import Instrument, Kind
 from ..navigation.interval import Interval
-from ..navigation.navigator import InstrumentState, Reading
 from ..navigation.refinement import Change
+from ..navigation.situation import InstrumentState, Reading
 from ..navigation.stability import Shells
 
 _MOMENT = (
@@ -37,14 +37,20 @@ def navigation_entry(approaches: Approaches, lesion: str, margins_mm: Sequence[f
     """
     nearest = approaches.nearest_of(lesion)
     doubts = [
-        {"instrument": doubt.instrument, "doubt": doubt.text, "seconds": round(doubt.seconds, 2)}
+        {
+            "instrument": doubt.instrument,
+            "doubt": str(doubt.status),
+            "code": doubt.status.reason.value,
+            "seconds": round(doubt.seconds, 2),
+        }
         for doubt in approaches.doubts_of(lesion)
     ]
     if nearest is None and not doubts:
         return None
     moment = dict.fromkeys(_MOMENT) if nearest is None else _moment(nearest)
     margins = {"margin_mm": approaches.margin_of(lesion), "margins_mm": sorted(map(float, margins_mm))}
-    return {**moment, **margins, "doubts": doubts}
+    cautions = [str(caution) for caution in approaches.cautions]
+    return {**moment, **margins, "doubts": doubts, "cautions": cautions}
 
 
 def _moment(seen: Approach) -> dict[str, Any]:
@@ -72,7 +78,7 @@ def approach_from(entry: Mapping[str, Any] | None, lesion: str) -> Approach | No
     instrument = Instrument(entry["instrument"], Kind(entry["kind"]), tuple(map(float, tip_mm)))
     interval = Interval(*(float(entry[f"{name}_mm"]) for name in ("distance", "low", "high")))
     reading = Reading(lesion, lesion, interval, np.array(entry["point_ras_mm"], float), entry["margin_mm"])
-    return Approach(InstrumentState(instrument, pose, tip_ras_mm, "", (reading,)), reading, entry["time_s"] or 0.0)
+    return Approach(InstrumentState(instrument, pose, tip_ras_mm, None, (reading,)), reading, entry["time_s"] or 0.0)
 
 
 def stability_entry(

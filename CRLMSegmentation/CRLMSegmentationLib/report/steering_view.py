@@ -13,7 +13,8 @@ import numpy as np
 import vtk
 
 from ..navigation.approaches import Approach
-from ..scene.guidance import CLEAR_COLOUR, margin_colour
+from ..scene.guidance import distance_colour as colour_in_scene
+from ..scene.guidance import margin_colour
 from ..scene.tool_meshes import mesh_of
 from ..scene.tools import COLOURS
 from .actors import box, cube_corners, ras_axes, rgb, solid, wall
@@ -182,8 +183,7 @@ def _add_axes(window: vtk.vtkRenderWindow, direction: np.ndarray) -> None:
 
 def distance_colour(approach: Approach, widest_mm: float) -> tuple[float, float, float]:
     """As in the scene: that of the margin in which the tip was, white outside all."""
-    margin_mm = approach.reading.margin_mm
-    return CLEAR_COLOUR if margin_mm is None else margin_colour(margin_mm, widest_mm)
+    return colour_in_scene(approach.reading.margin_mm, (widest_mm,))
 
 
 def _aim(renderer: vtk.vtkRenderer, center_ras_mm: np.ndarray, radius_mm: float, direction: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from ..navigation.approaches import Approach
-from ..scene.guidance import CLEAR_COLOUR, margin_colour
+from ..scene.guidance import distance_colour, margin_colour
 
 SOFT, SHADOW = "#9fb0c2", "#0b1016"
 SIMULATED = "simulated, not a patient"
@@ -21,8 +21,7 @@ def write_distance(png: bytes, approach: Approach, margins_mm: Sequence[float], 
     image = Image.open(BytesIO(png)).convert("RGB")
     pen, unit = ImageDraw.Draw(image), image.height / 100
     left, widest_mm = 3.2 * unit, max(margins_mm, default=0.0)
-    margin_mm = approach.reading.margin_mm
-    colour = CLEAR_COLOUR if margin_mm is None else margin_colour(margin_mm, widest_mm)
+    colour = distance_colour(approach.reading.margin_mm, margins_mm)
     _write(pen, (left, 2.4 * unit), str(approach.interval), 7.4 * unit, colour, bold=True)
     whose = f"{approach.state.instrument.frame} to {approach.reading.name}"
     _write(pen, (left, 11.8 * unit), whose, 3.4 * unit, "#cfd8e3")

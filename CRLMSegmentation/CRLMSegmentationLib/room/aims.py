@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
-from ..core.i18n import tr as _
+from ..core.status import Reason, Status
 from ..navigation.confidence import Calibration
 from ..navigation.interval import Unexplained
 from ..navigation.stability import Shells
@@ -19,8 +19,7 @@ from .ledger import LesionLedger
 from .lesions import Found
 from .second_looks import SecondLooks
 
-OUT_OF_DATE = "the outline is out of date; segment it again"
-NOTHING_FOUND = "nothing was found in this volume"
+OUT_OF_DATE, NOTHING_FOUND = Status(Reason.OUT_OF_DATE), Status(Reason.NOTHING_FOUND)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class Aim:
         voxel_mm: longest edge of the voxels of its volume.
         ijk_to_ras: 4x4 of its volume, world RAS mm.
         shells: of exactly this outline, if there are any.
-        doubt: why it is not to be relied on, or empty.
+        doubt: why it is not to be relied on, or None.
         unexplained: error of the model that has found it; None where nobody has measured that.
     """
 
@@ -47,7 +46,7 @@ class Aim:
     voxel_mm: float
     ijk_to_ras: np.ndarray
     shells: Shells | None
-    doubt: str
+    doubt: Status | None
     unexplained: Unexplained | None
 
 
@@ -89,7 +88,7 @@ def aims_of(
     return aims
 
 
-def _doubt_of(outline: Found, is_stale: bool) -> str:
+def _doubt_of(outline: Found, is_stale: bool) -> Status | None:
     if is_stale:
-        return _(OUT_OF_DATE)
-    return _(NOTHING_FOUND) if outline.volume_ml == 0 else outline.doubt
+        return OUT_OF_DATE
+    return NOTHING_FOUND if outline.volume_ml == 0 else outline.doubt

@@ -32,11 +32,11 @@ class MarginAlarm:
     def look(self) -> str:
         """ "outer" or "inner" when the tip has just come into a margin, or into a narrower one; else empty."""
         now_s, steering = self._clock(), self._room.steering
-        if not any(state.readings for state in steering.situation.instruments):
+        if not steering.displayed.measures:
             if now_s - self._seen_s > FORGET_S:
                 self._margin_mm = None
             return ""
-        before, self._margin_mm, self._seen_s = self._margin_mm, steering.narrowest_margin_mm, now_s
+        before, self._margin_mm, self._seen_s = self._margin_mm, steering.displayed.margin_mm, now_s
         has_entered = self._margin_mm is not None and (before is None or self._margin_mm < before)
         if not has_entered:
             return ""

@@ -26,7 +26,7 @@ class Corner:
 
     def show(self, distance: Distance) -> None:
         """The number in the colour of its margin, below it what it is; the view is drawn anew only for a change."""
-        shown = distance.text, distance.words, distance.colour
+        shown = distance.text, distance.words, distance.colour, distance.short_warning
         if shown == self._shown:
             return
         annotation = self._view.cornerAnnotation()
@@ -34,7 +34,8 @@ class Corner:
             self._before = _look_of(annotation)
             _set_look(annotation, (LINE_HEIGHT, LINEAR_FONT_SCALE, NONLINEAR_FONT_SCALE, LARGEST_FONT, (1.0, 1.0, 1.0)))
         annotation.GetTextProperty().SetColor(*distance.colour)
-        annotation.SetText(CORNER, "\n".join([distance.text, *textwrap.wrap(distance.words, WIDTH)]))
+        words = [line for text in (distance.words, distance.short_warning) for line in textwrap.wrap(text, WIDTH)]
+        annotation.SetText(CORNER, "\n".join([distance.text, *words]))
         self._shown = shown
         self._view.scheduleRender()
 

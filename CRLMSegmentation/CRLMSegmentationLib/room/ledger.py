@@ -184,7 +184,7 @@ class LesionLedger:
         before = entry.found
         after = outline_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
         corrected = before.corrected or after.fingerprint != before.fingerprint
-        entry.found = replace(after, corrected=corrected, doubt="" if corrected else before.doubt)
+        entry.found = replace(after, corrected=corrected, doubt=None if corrected else before.doubt)
 
     def _rename_segments(self) -> None:
         node = self.segmentation_node

@@ -10,6 +10,7 @@ import slicer
 
 from ..core.i18n import tr as _
 from ..core.postprocessing import measure
+from ..core.status import Status, status_from_tag
 from ..scene.masks import fingerprint, mask_of_segment
 from ..scene.seeds import shown_colour
 from ..scene.segmentations import DOUBT, MODEL, MODEL_NAME
@@ -41,7 +42,7 @@ class Found:
         fingerprint: of the outline, see `scene.masks.fingerprint`.
         changed_at: modification time of the segment's voxels (VTK's counter) when the outline was measured.
         corrected: a user has changed the outline since.
-        doubt: why its border is not to be relied on, or empty; what a user has corrected is his.
+        doubt: why its border is not to be relied on, or None; what a user has corrected is his.
         model_sha256, model_name: which model has found it; empty where that was not written down.
     """
 
@@ -55,7 +56,7 @@ class Found:
     corrected: bool = False
     model_sha256: str = ""
     model_name: str = ""
-    doubt: str = ""
+    doubt: Status | None = None
 
 
 @dataclass(eq=False)
@@ -100,7 +101,7 @@ class LesionRow:
         warnings: in plain words.
         reason: why there is no (new) outline.
         is_renewing: the outline is of the volume before, and is being segmented again in this one.
-        doubt: why the border is not to be relied on; empty otherwise.
+        doubt: why the border is not to be relied on; else None.
         refined: what looking again has changed; empty before that.
         confidence: Dice to be expected, as calibrated; None where that is not known.
         shift_mm, change: of the centre and (as a share) of the volume, since the volume before; None for the first.
@@ -122,7 +123,7 @@ class LesionRow:
     total: int
     elapsed_s: float
     is_renewing: bool = False
-    doubt: str = ""
+    doubt: Status | None = None
     refined: str = ""
     confidence: float | None = None
     shift_mm: float | None = None
@@ -152,7 +153,7 @@ def outline_of(
         corrected,
         tag_of(segment, MODEL) or "",
         tag_of(segment, MODEL_NAME) or "",
-        "" if corrected else tag_of(segment, DOUBT) or "",
+        None if corrected else status_from_tag(tag_of(segment, DOUBT) or ""),
     )
 
 

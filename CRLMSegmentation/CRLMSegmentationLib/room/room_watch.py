@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.status import Status
 from ..core.volume import Volume, VolumeIdentity
 from ..igtl.link import Link, LinkState
 from ..incoming import LinkChanged, PictureArrived, TransformArrived, VolumeArrived
 from ..inference.model_package import ModelPackage
-from ..navigation.navigator import InstrumentState, Reading, Situation
+from ..navigation.situation import InstrumentState, Reading, Situation
 from ..session import Event, LesionFailed, LesionProgress, LesionResult, LesionSegmented
 from .answers import KNOWN_ANSWER
 from .lesions import Found, LesionEntry
@@ -70,7 +71,7 @@ class RoomWatch:
         self._results: dict[tuple, int] = {}
         self._unseen_results: set[tuple] = set()
         self._situation: Situation | None = None
-        self._doubts: dict[str, str] = {}
+        self._doubts: dict[str, Status] = {}
 
     def begin(self, address: tuple[str, int] | None) -> None:
         """Tell what the room is like already.
@@ -245,22 +246,23 @@ class RoomWatch:
         if situation is self._situation:
             return
         self._situation = situation
+        shown = situation.displayed
         if situation.instruments:
             self._note_doubt(SENSOR, situation.sensor_doubt)
         for state in situation.instruments:
-            if not state.doubt or state.doubt != situation.sensor_doubt:  # that of the sensor is told once
+            if state.doubt is None or state.doubt != situation.sensor_doubt:  # that of the sensor is told once
                 self._note_doubt(state.instrument.frame, state.doubt)
-            self._note_distances(state)
-        nearest = situation.nearest
-        if nearest is None:
-            self._recorder.distance_withheld()
+            if shown.nearest is not None:
+                self._note_distances(state)
+        if shown.nearest is None:
+            self._recorder.distance_withheld(shown.withheld, shown.cautions)
         else:
-            self._recorder.shown_distance(*_distance_of(*nearest))
+            self._recorder.shown_distance(*_distance_of(*shown.nearest), shown.cautions)
 
-    def _note_doubt(self, name: str, reason: str) -> None:
-        if self._doubts.get(name, "") != reason:
-            self._doubts[name] = reason
-            self._recorder.doubt(name, reason)
+    def _note_doubt(self, name: str, status: Status | None) -> None:
+        if self._doubts.get(name) != status:
+            self._doubts[name] = status
+            self._recorder.doubt(name, status)
 
     def _note_distances(self, state: InstrumentState) -> None:
         for reading in state.readings:

@@ -11,14 +11,19 @@ import numpy as np
 import slicer
 import vtk
 
+from ..core.errors import SweepError
+from ..core.status import Reason, Status
 from ..igtl.messages import TransformMessage
 from ..navigation.approaches import Approaches
-from ..navigation.instruments import Kind
+from ..navigation.displayed import Displayed
+from ..navigation.instruments import REFERENCE, Kind, tip_of
 from ..navigation.margins import DEFAULT_MARGINS_MM
 from ..navigation.measuring import Target
-from ..navigation.navigator import InstrumentState, Navigator, Situation
-from ..scene.guidance import CLEAR_COLOUR, hide_distance, margin_colour, show_distance
+from ..navigation.navigator import Navigator
+from ..navigation.situation import InstrumentState, Situation
+from ..scene.guidance import distance_colour, hide_distance, show_distance
 from ..scene.tools import remove_tools_except, show_tool
+from ..sweeps.transforms import frames_of
 from .targets import Aim, Targets
 
 LOOK_AGAIN_S = 0.05
@@ -42,7 +47,7 @@ class Steering:
         self._scene, self._clock = scene, clock
         self.navigator = Navigator()
         self.is_calibrated = self.is_of_other_source = False
-        self.situation = Situation((), "")
+        self.situation = Situation()
         self._targets = Targets(scene, DEFAULT_MARGINS_MM)
         self.approaches = Approaches()
         self._is_due, self._looked_at_s, self._sent_s = True, -np.inf, 0.0
@@ -92,18 +97,21 @@ class Steering:
         return self._targets.margin_surfaces_of(lesion)
 
     @property
+    def displayed(self) -> Displayed:
+        """What may be shown now; all that shows a distance takes it from here."""
+        return self.situation.displayed
+
+    @property
     def narrowest_margin_mm(self) -> float | None:
         """The narrowest margin of any lesion that the tip of a trusted instrument is in; None outside of all."""
-        inside = [r.margin_mm for state in self.situation.instruments for r in state.readings]
-        return min((width for width in inside if width is not None), default=None)
+        return self.displayed.margin_mm
 
     @property
     def focus_ras_mm(self) -> np.ndarray | None:
         """The tip to look at, RAS mm: that nearest to a tumour, else that of a pointer; None without a trusted one."""
-        nearest = self.situation.nearest
-        if nearest is not None:
-            return nearest[0].tip_ras_mm
-        trusted = [s for s in self.situation.instruments if not s.doubt and s.tip_ras_mm is not None]
+        if self.displayed.focus is not None:
+            return self.displayed.focus.tip_ras_mm
+        trusted = [s for s in self.situation.instruments if s.doubt is None and s.tip_ras_mm is not None]
         first = min(trusted, key=lambda s: FOCUS_ORDER.index(s.instrument.kind), default=None)
         return None if first is None else first.tip_ras_mm
 
@@ -117,10 +125,28 @@ class Steering:
         self.navigator = Navigator(is_live=is_live)
         self.navigator.margins_mm = margins_mm
         self.navigator.aim_at(self.targets)
-        self.situation, self.approaches = Situation((), ""), Approaches()
+        self.situation, self.approaches = Situation(), Approaches()
         self._frames, self._is_due, self._sent_s = frozenset(), True, 0.0
         remove_tools_except(self._scene, ())
         hide_distance(self._scene)
+
+    def tip_of_device(self, device: str) -> np.ndarray | Status | None:
+        """Where the tip of the tool that the transform of a device moves is now, RAS mm.
+
+        Returns:
+            The reason where it cannot be relied on; None where the name of the device tells of no frames.
+        """
+        doubt = self.navigator.doubt_of(device, self._clock())
+        try:
+            start, goal = frames_of(device)
+        except SweepError:
+            return doubt
+        states = [s for s in self.situation.instruments if start in (s.instrument.frame, tip_of(s.instrument.frame))]
+        if doubt is None and not states and goal != REFERENCE:
+            return Status(Reason.NO_PATH, {"start": start, "goal": REFERENCE})
+        if doubt is not None or not states:
+            return doubt
+        return states[0].doubt or states[0].tip_ras_mm
 
     def take(self, message: TransformMessage) -> None:
         """Take in a transform that has just come."""
@@ -137,6 +163,7 @@ class Steering:
         if not self._is_due and now_s - self._looked_at_s < LOOK_AGAIN_S:
             return
         self._is_due, self._looked_at_s = False, now_s
+        self.navigator.cautions = self._cautions
         self.situation = self.navigator.look(now_s)
         self.approaches.look(self.situation, now_s, self._sent_s)
         self._show_tools(self.situation.instruments)
@@ -150,12 +177,16 @@ class Steering:
         for state in states:
             show_tool(self._scene, state)
 
+    @property
+    def _cautions(self) -> tuple[Status, ...]:
+        """What must be known of any distance, whichever it is."""
+        other = (Status(Reason.OTHER_SOURCE),) if self.is_of_other_source else ()
+        return other if self.is_calibrated else (*other, Status(Reason.UNCALIBRATED))
+
     def _show_distance(self) -> None:
-        nearest = self.situation.nearest
-        if nearest is None:
+        if self.displayed.nearest is None:
             hide_distance(self._scene)
             return
-        state, reading = nearest
-        widest_mm = max(self.margins_mm, default=0.0)
-        colour = CLEAR_COLOUR if reading.margin_mm is None else margin_colour(reading.margin_mm, widest_mm)
+        state, reading = self.displayed.nearest
+        colour = distance_colour(self.displayed.margin_mm, self.margins_mm)
         show_distance(self._scene, state.tip_ras_mm, reading.point_ras_mm, colour)

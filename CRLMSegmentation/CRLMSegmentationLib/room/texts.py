@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..core.i18n import tr as _
 from ..core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE
+from ..core.status import translated
 from ..igtl.link import LinkState
 from ..inference.engine import EngineState
 from ..replay.recorded_link import RecordedLink
@@ -211,9 +212,9 @@ def _state_text(row: LesionRow) -> str:
 
 def _warnings(row: LesionRow) -> list[str]:
     """A doubt says the same as what the mask touches, and what is being done about it."""
-    if not row.doubt:
+    if row.doubt is None:
         return [*row.warnings]
-    return [_(row.doubt), *(warning for warning in row.warnings if warning not in TOUCHES)]
+    return [translated(row.doubt), *(warning for warning in row.warnings if warning not in TOUCHES)]
 
 
 def live_text(source: Source | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 import slicer
@@ -91,6 +91,11 @@ def margins_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLMo
 def margin_colour(width_mm: float, widest_mm: float) -> tuple[float, float, float]:
     """Amber for the widest margin, red for those inside."""
     return OUTER_COLOUR if width_mm >= widest_mm else INNER_COLOUR
+
+
+def distance_colour(margin_mm: float | None, margins_mm: Iterable[float]) -> tuple[float, float, float]:
+    """The colour of a distance, of its number as of its line: that of the margin that the tip is in, else white."""
+    return CLEAR_COLOUR if margin_mm is None else margin_colour(margin_mm, max(margins_mm, default=0.0))
 
 
 def show_shells(scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[str, vtk.vtkPolyData]) -> None:

@@ -12,6 +12,7 @@ from scipy import ndimage
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.errors import VolumeError
+from ..core.status import Status, tag_of_status
 from ..core.volume import VolumeIdentity
 from .nodes import (
     PREFIX,
@@ -60,7 +61,7 @@ class ShownLesion:
         needs_review: whether there are warnings; the segment is then flagged.
         offset_kji: index in the volume of the first voxel of the mask.
         shape: of the volume, (K, J, I); None where the mask is as large.
-        doubt: why its border is not to be relied on, or empty.
+        doubt: why its border is not to be relied on, or None.
     """
 
     name: str
@@ -75,7 +76,7 @@ class ShownLesion:
     shape: tuple[int, int, int] | None = None
     terminology: str = LIVER_METASTASIS
     model_name: str = ""
-    doubt: str = ""
+    doubt: Status | None = None
 
 
 def show_lesions(
@@ -219,6 +220,6 @@ def _describe(segment: slicer.vtkSegment, lesion: ShownLesion) -> None:
     segment.SetTag(SEED, " ".join(f"{x:.3f}" for x in lesion.seed_ras_mm))
     segment.SetTag(MODEL, lesion.model_sha256)
     segment.SetTag(MODEL_NAME, lesion.model_name)
-    segment.SetTag(DOUBT, lesion.doubt)
+    segment.SetTag(DOUBT, tag_of_status(lesion.doubt))
     look_fresh(segment)
     segment.SetColor(*lesion.colour)

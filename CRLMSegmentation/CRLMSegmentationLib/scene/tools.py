@@ -7,8 +7,9 @@ from collections.abc import Container
 import numpy as np
 import slicer
 
+from ..core.status import tag_of_status
 from ..navigation.instruments import Kind
-from ..navigation.navigator import InstrumentState
+from ..navigation.situation import InstrumentState
 from .nodes import PREFIX, find_node, make_node, nodes_of_class, one_update, put_under, to_vtk_matrix
 from .tool_meshes import mesh_of
 
@@ -17,7 +18,7 @@ COLOURS = {Kind.POINTER: (0.35, 0.80, 1.0), Kind.DISSECTOR: (1.0, 0.85, 0.35), K
 DOUBT_COLOUR, DOUBT_OPACITY = (0.5, 0.5, 0.5), 0.35
 FRAME = PREFIX + "ToolFrame"
 DOUBT = PREFIX + "Doubt"
-"""Attribute of a tool's mesh: why it is not to be steered by; empty while it is."""
+"""Attribute of a tool's mesh: value of the reason why it is not to be steered by; empty while it is."""
 
 
 def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode | None:
@@ -37,9 +38,9 @@ def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkM
         put_under(model, placed)
     if model.GetDisplayNode() is None:
         _make_display(model)
-    if not state.doubt or model.GetAttribute(DOUBT) is None:
+    if state.doubt is None or model.GetAttribute(DOUBT) is None:
         placed.SetMatrixTransformToParent(to_vtk_matrix(state.matrix))
-    if model.GetAttribute(DOUBT) != state.doubt:
+    if model.GetAttribute(DOUBT) != tag_of_status(state.doubt):
         _look(model, state)
     return model
 
@@ -96,4 +97,4 @@ def _look(model: slicer.vtkMRMLModelNode, state: InstrumentState) -> None:
     with one_update(display):
         display.SetColor(*(DOUBT_COLOUR if state.doubt else COLOURS[state.instrument.kind]))
         display.SetOpacity(DOUBT_OPACITY if state.doubt else 1.0)
-    model.SetAttribute(DOUBT, state.doubt)
+    model.SetAttribute(DOUBT, tag_of_status(state.doubt))

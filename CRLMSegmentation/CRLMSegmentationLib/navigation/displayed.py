@@ -1,0 +1,177 @@
+"""Which distance may be shown, decided once for all outputs: panel, 3D view, sound, recording and reports.
+
+The smallest distance of a trusted instrument to a reliable outline is shown, unless an outline that is not reliable
+may be nearer: then no number is shown anywhere, and the reason takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.status import Reason, Status
+
+if TYPE_CHECKING:
+    from .situation import InstrumentState, Reading, Situation
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """Why a distance is not shown.
+
+    Attributes:
+        instrument: frame of the instrument that it is about; empty where it is about none.
+        lesion, name: key and shown name of the lesion that it is about; empty where it is about none.
+    """
+
+    status: Status
+    instrument: str = ""
+    lesion: str = ""
+    name: str = ""
+
+    @property
+    def kind(self) -> tuple:
+        """The same for as long as only numbers in the reason change."""
+        return self.status.kind, self.instrument, self.lesion
+
+
+@dataclass(frozen=True, eq=False)
+class InstrumentLine:
+    """What may be shown of one instrument: a reading with an interval, or why there is none; or neither."""
+
+    state: InstrumentState
+    reading: Reading | None = None
+    withheld: Withheld | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Displayed:
+    """What may be shown in a situation.
+
+    Attributes:
+        nearest: the instrument and its reading whose distance is shown; None while it is withheld.
+        withheld: why no distance is shown; empty while one is.
+        others: lesions that are withheld beside the distance that is shown.
+        cautions: what must be known beside the distance, or beside the reason why there is none.
+        margin_mm: narrowest margin of any lesion that the tip of a trusted instrument is in: it is warned of, and
+            gives the distance its colour. An outline that is not reliable is warned of as well.
+        focus: the instrument that is nearest to any lesion, reliable or not; None without one.
+        lines: of each instrument.
+    """
+
+    nearest: tuple[InstrumentState, Reading] | None = None
+    withheld: tuple[Withheld, ...] = ()
+    others: tuple[Withheld, ...] = ()
+    cautions: tuple[Status, ...] = ()
+    margin_mm: float | None = None
+    focus: InstrumentState | None = None
+    lines: tuple[InstrumentLine, ...] = ()
+
+    @property
+    def measures(self) -> bool:
+        """Whether any instrument is measured to any lesion, reliable or not."""
+        return any(line.state.readings for line in self.lines)
+
+
+def displayed(situation: Situation) -> Displayed:
+    """Decide what may be shown in a situation."""
+    pairs = [(state, reading) for state in situation.instruments for reading in state.readings]
+    nearest = _nearest_known(pairs)
+    nearer = _nearer_unreliable(pairs, nearest)
+    if nearer is not None:
+        withheld: tuple[Withheld, ...] = (_of_lesion(nearer[1]),)
+    else:
+        withheld = _reasons_of(situation, pairs) if nearest is None else ()
+    shown = None if withheld else nearest
+    return Displayed(
+        nearest=shown,
+        withheld=withheld,
+        others=() if withheld else _unreliable_lesions(pairs),
+        cautions=_cautions_of(situation, shown is not None),
+        margin_mm=min((r.margin_mm for _, r in pairs if r.margin_mm is not None), default=None),
+        focus=(shown or nearer or _nearest_unreliable(pairs) or (None, None))[0],
+        lines=tuple(_line_of(state, shown is not None) for state in situation.instruments),
+    )
+
+
+def _cautions_of(situation: Situation, is_shown: bool) -> tuple[Status, ...]:
+    """Without instruments nothing is said; what is wrong with an interval alone, only beside one."""
+    if not situation.instruments:
+        return ()
+    return tuple(c for c in situation.cautions if is_shown or c.reason is not Reason.UNCALIBRATED)
+
+
+def _nearest_known(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tuple[InstrumentState, Reading] | None:
+    known = (pair for pair in pairs if pair[1].interval is not None)
+    return min(known, key=lambda pair: pair[1].interval.distance_mm, default=None)
+
+
+def _nearer_unreliable(
+    pairs: Iterable[tuple[InstrumentState, Reading]], nearest: tuple[InstrumentState, Reading] | None
+) -> tuple[InstrumentState, Reading] | None:
+    """The nearest of the lesions without a reliable outline that may be nearer than what would be shown."""
+    if nearest is None:
+        return None
+    return _nearest_unreliable(pair for pair in pairs if _may_be_nearer(*pair, nearest[1]))
+
+
+def _may_be_nearer(state: InstrumentState, reading: Reading, shown: Reading) -> bool:
+    if reading.doubt is None:
+        return False
+    if reading.point_ras_mm is None:  # no outline, which is told beside the number; or one nobody knows how far away
+        return reading.doubt.reason is Reason.NOT_MEASURABLE
+    is_deeper = reading.margin_mm is not None and (shown.margin_mm is None or reading.margin_mm < shown.margin_mm)
+    return is_deeper or _away_mm(state, reading) <= shown.interval.distance_mm
+
+
+def _nearest_unreliable(
+    pairs: Iterable[tuple[InstrumentState, Reading]],
+) -> tuple[InstrumentState, Reading] | None:
+    unreliable = (pair for pair in pairs if pair[1].doubt is not None)
+    return min(unreliable, key=lambda pair: _away_mm(*pair), default=None)
+
+
+def _away_mm(state: InstrumentState, reading: Reading) -> float:
+    """As measured; infinite where there is nothing to measure to."""
+    if reading.measured_mm is not None:
+        return reading.measured_mm
+    if reading.point_ras_mm is None:
+        return np.inf
+    return float(np.linalg.norm(state.tip_ras_mm - reading.point_ras_mm))
+
+
+def _reasons_of(situation: Situation, pairs: list[tuple[InstrumentState, Reading]]) -> tuple[Withheld, ...]:
+    """Why there is no distance that could be shown."""
+    if not situation.instruments:
+        return (Withheld(Status(Reason.NO_INSTRUMENT)),)
+    if all(state.doubt is not None for state in situation.instruments):
+        if situation.sensor_doubt is not None:
+            return (Withheld(situation.sensor_doubt),)
+        return tuple(Withheld(state.doubt, state.instrument.frame) for state in situation.instruments)
+    return _unreliable_lesions(pairs) or (Withheld(Status(Reason.NO_TARGET)),)
+
+
+def _unreliable_lesions(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tuple[Withheld, ...]:
+    """Lesions whose distance is withheld although an instrument is trusted, each once."""
+    return tuple({r.lesion: _of_lesion(r) for _, r in pairs if r.doubt is not None}.values())
+
+
+def _of_lesion(reading: Reading) -> Withheld:
+    return Withheld(reading.doubt, lesion=reading.lesion, name=reading.name)
+
+
+def _line_of(state: InstrumentState, is_shown: bool) -> InstrumentLine:
+    """A number of one instrument only while the distance is shown, and only where no lesion may be nearer to it."""
+    if state.doubt is not None:
+        return InstrumentLine(state, withheld=Withheld(state.doubt, state.instrument.frame))
+    pairs = [(state, reading) for reading in state.readings]
+    nearest = _nearest_known(pairs)
+    nearer = _nearer_unreliable(pairs, nearest)
+    if nearer is None and nearest is None:
+        nearer = _nearest_unreliable(pairs)
+    if nearer is not None:
+        return InstrumentLine(state, withheld=_of_lesion(nearer[1]))
+    return InstrumentLine(state, reading=nearest[1] if nearest and is_shown else None)

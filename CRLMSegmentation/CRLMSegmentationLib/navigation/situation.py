@@ -1,0 +1,75 @@
+"""Where all instruments stand to all lesions at one moment, as it was measured; `displayed` says what may be shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..core.status import Status
+from .displayed import Displayed, displayed
+from .instruments import Instrument
+from .interval import Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """From the tip of an instrument to a lesion.
+
+    Attributes:
+        lesion, name: its key, and as shown.
+        interval: None while it is withheld.
+        point_ras_mm: of the surface, nearest to the tip; None where there is no surface that can be measured to.
+        margin_mm: the narrowest margin that the tip is in; None outside all.
+        doubt: why the distance is withheld; None where it is given.
+        measured_mm: signed distance to the surface, also where it is withheld; for comparing, never to be shown.
+    """
+
+    lesion: str
+    name: str
+    interval: Interval | None
+    point_ras_mm: np.ndarray | None
+    margin_mm: float | None
+    doubt: Status | None = None
+    measured_mm: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class InstrumentState:
+    """Attributes:
+    matrix: 4x4 to Reference, of the last pose that was tracked and rigid; None before the first.
+    tip_ras_mm: shape (3,), of that pose; NaN where poses have come, but none that was rigid.
+    doubt: why the instrument is not to be navigated by; None while it is.
+    readings: the nearest lesion first; without any while in doubt.
+    """
+
+    instrument: Instrument
+    matrix: np.ndarray | None
+    tip_ras_mm: np.ndarray | None
+    doubt: Status | None = None
+    readings: tuple[Reading, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """Everything at one moment.
+
+    Attributes:
+        sensor_doubt: about the sensor on the liver, on which all instruments hang; None while it is trusted.
+        cautions: what must be known beside any distance, such as that the liver sensor is not watched.
+    """
+
+    instruments: tuple[InstrumentState, ...] = ()
+    sensor_doubt: Status | None = None
+    cautions: tuple[Status, ...] = ()
+
+    @cached_property
+    def displayed(self) -> Displayed:
+        """What may be shown of it; all outputs take it from here."""
+        return displayed(self)
+
+    @property
+    def nearest(self) -> tuple[InstrumentState, Reading] | None:
+        """The instrument and the lesion whose distance is shown; None while it is withheld."""
+        return self.displayed.nearest

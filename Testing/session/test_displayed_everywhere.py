@@ -1,0 +1,324 @@
+"""Every output that shows or uses a distance agrees with `Situation.displayed`, in each situation of a table.
+
+The situations are made by hand, so that the rule is tried alone; scene, recorder and session report are real.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import vtk
+from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.navigation.instruments import Instrument
+from CRLMSegmentationLib.navigation.interval import Interval
+from CRLMSegmentationLib.navigation.refinement import CUT_OFF, NOT_SWEPT
+from CRLMSegmentationLib.navigation.situation import InstrumentState, Reading, Situation
+from CRLMSegmentationLib.replay.flight_reading import RecordedFlight
+from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
+from CRLMSegmentationLib.report.session_document import document_of
+from CRLMSegmentationLib.report.session_lesions import stories_of
+from CRLMSegmentationLib.report.steering import navigation_entry
+from CRLMSegmentationLib.room.aims import NOTHING_FOUND, OUT_OF_DATE
+from CRLMSegmentationLib.room.alarm import MarginAlarm
+from CRLMSegmentationLib.room.corner import CORNER, Corner
+from CRLMSegmentationLib.room.room_watch import RoomWatch
+from CRLMSegmentationLib.room.steering_texts import distance_of, instruments_text
+from CRLMSegmentationLib.scene.guidance import distance_colour
+from CRLMSegmentationLib.scene.nodes import find_node
+
+MARGINS_MM = (5.0, 10.0)
+STILL = Status(Reason.SENSOR_STILL, {"seconds": 6.0})
+SENSOR_LOST = Status(Reason.NOT_TRACKED).about_sensor()
+UNWATCHED = Status(Reason.SENSOR_NOT_SENT, {"transform": "ReferenceToTracker"})
+OTHER_SOURCE, UNCALIBRATED = Status(Reason.OTHER_SOURCE), Status(Reason.UNCALIBRATED)
+
+
+def reading(lesion, away_mm, doubt=None, has_surface=True):
+    """Of a lesion to the right of the tip; deep inside it the border may be far away."""
+    interval = None if doubt else Interval(away_mm, away_mm - 3.0, away_mm + 3.0)
+    margin_mm = min((width for width in MARGINS_MM if away_mm < width), default=None)
+    if not has_surface:
+        return Reading(lesion, f"{lesion} named", None, None, None, doubt)
+    point = np.array([abs(away_mm), 0.0, 0.0])
+    return Reading(lesion, f"{lesion} named", interval, point, margin_mm, doubt, away_mm)
+
+
+def tool(frame, *readings, doubt=None, place=(0.0, 0.0, 0.0)):
+    matrix = np.eye(4)
+    matrix[:3, 3] = place
+    return InstrumentState(Instrument(frame), matrix, matrix[:3, 3], doubt, readings)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What must be shown: a distance of an instrument to a lesion; or reasons, and no number anywhere."""
+
+    situation: Situation
+    shown: tuple[str, str, float] | None = None
+    reasons: tuple[Reason, ...] = ()
+    margin_mm: float | None = None
+    cautions: tuple[Status, ...] = field(default=())
+
+
+def shows(*instruments, of, margin_mm=None, cautions=()):
+    return Case(Situation(instruments, None, cautions), of, (), margin_mm, cautions)
+
+
+def withholds(*instruments, reasons, margin_mm=None, sensor_doubt=None, cautions=()):
+    return Case(Situation(instruments, sensor_doubt, cautions), None, reasons, margin_mm, cautions)
+
+
+def alone(doubt):
+    """The only instrument is in doubt."""
+    return withholds(tool("Stylus", doubt=doubt), reasons=(doubt.reason,))
+
+
+SIGHTS = {
+    "sound lesion alone": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0)),
+    "within a margin": shows(tool("Stylus", reading("A", 7.0)), of=("Stylus", "A", 7.0), margin_mm=10.0),
+    "sound lesion nearest": shows(
+        tool("Stylus", reading("A", 4.0), reading("B", 12.0, CUT_OFF)), of=("Stylus", "A", 4.0), margin_mm=5.0
+    ),
+    "unreliable lesion nearer": withholds(
+        tool("Stylus", reading("A", 12.0), reading("B", 4.0, CUT_OFF)), reasons=(Reason.CUT_OFF,), margin_mm=5.0
+    ),
+    "unreliable lesion as near": withholds(
+        tool("Stylus", reading("A", 12.0), reading("B", 12.0, CUT_OFF)), reasons=(Reason.CUT_OFF,)
+    ),
+    "unreliable lesion farther": shows(
+        tool("Stylus", reading("A", 12.0), reading("B", 20.0, NOT_SWEPT)), of=("Stylus", "A", 12.0)
+    ),
+    "deep inside an unreliable lesion": withholds(
+        tool("Stylus", reading("A", 12.0), reading("B", -15.0, CUT_OFF)), reasons=(Reason.CUT_OFF,), margin_mm=5.0
+    ),
+    "inside a sound lesion": shows(tool("Stylus", reading("A", -4.0)), of=("Stylus", "A", -4.0), margin_mm=5.0),
+    "inside a sound lesion, an unreliable one beside": shows(
+        tool("Stylus", reading("A", -4.0), reading("B", 1.0, CUT_OFF)), of=("Stylus", "A", -4.0), margin_mm=5.0
+    ),
+    "two unreliable lesions, the nearest is told": withholds(
+        tool("Stylus", reading("A", 12.0), reading("B", 9.0, CUT_OFF), reading("C", 6.0, NOT_SWEPT)),
+        reasons=(Reason.NOT_SWEPT,),
+        margin_mm=10.0,
+    ),
+    "stale outline nearer": withholds(
+        tool("Stylus", reading("A", 12.0), reading("B", 4.0, OUT_OF_DATE)), reasons=(Reason.OUT_OF_DATE,), margin_mm=5.0
+    ),
+    "only a stale outline": withholds(tool("Stylus", reading("A", 12.0, OUT_OF_DATE)), reasons=(Reason.OUT_OF_DATE,)),
+    "nothing found": withholds(
+        tool("Stylus", reading("A", 0.0, NOTHING_FOUND, has_surface=False)), reasons=(Reason.NOTHING_FOUND,)
+    ),
+    "nothing found beside a sound lesion": shows(
+        tool("Stylus", reading("A", 12.0), reading("B", 0.0, NOTHING_FOUND, has_surface=False)),
+        of=("Stylus", "A", 12.0),
+    ),
+    "outline that cannot be measured to": withholds(
+        tool("Stylus", reading("A", 12.0), reading("B", 0.0, Status(Reason.NOT_MEASURABLE, {"text": "open"}), False)),
+        reasons=(Reason.NOT_MEASURABLE,),
+    ),
+    "no instrument": withholds(reasons=(Reason.NO_INSTRUMENT,)),
+    "no target": withholds(tool("Stylus"), reasons=(Reason.NO_TARGET,)),
+    "sensor not tracked": withholds(
+        tool("Stylus", doubt=SENSOR_LOST), sensor_doubt=SENSOR_LOST, reasons=(Reason.NOT_TRACKED,)
+    ),
+    "sensor came off": withholds(tool("Stylus", doubt=STILL), sensor_doubt=STILL, reasons=(Reason.SENSOR_STILL,)),
+    "instrument jumped": alone(Status(Reason.JUMPED, {"mm": 40.0})),
+    "instrument not tracked": alone(Status(Reason.NOT_TRACKED)),
+    "no pose": alone(Status(Reason.NO_RECENT_POSE, {"seconds": 1.3})),
+    "late": alone(Status(Reason.LATE, {"seconds": 0.9})),
+    "not rigid": alone(Status(Reason.SCALED, {"factor": 1.1, "transform": "StylusToReference"})),
+    "two instruments, one invalid": shows(
+        tool("Stylus", doubt=Status(Reason.NOT_TRACKED)), tool("Knife", reading("A", 12.0)), of=("Knife", "A", 12.0)
+    ),
+    "two instruments, both invalid": withholds(
+        tool("Stylus", doubt=Status(Reason.NOT_TRACKED)),
+        tool("Knife", doubt=Status(Reason.TURNED, {"degrees": 90.0})),
+        reasons=(Reason.NOT_TRACKED, Reason.TURNED),
+    ),
+    "two instruments, an unreliable lesion nearer to the other": withholds(
+        tool("Stylus", reading("A", 12.0), reading("B", 60.0, CUT_OFF)),
+        tool("Knife", reading("A", 40.0), reading("B", 8.0, CUT_OFF), place=(0.0, 9.0, 0.0)),
+        reasons=(Reason.CUT_OFF,),
+        margin_mm=10.0,
+    ),
+    "two instruments, an unreliable lesion nearer to the one that is farther": shows(
+        tool("Stylus", reading("A", 6.0), reading("B", 60.0, CUT_OFF)),
+        tool("Knife", reading("A", 40.0), reading("B", 20.0, CUT_OFF), place=(0.0, 9.0, 0.0)),
+        of=("Stylus", "A", 6.0),
+        margin_mm=10.0,
+    ),
+    "sensor not watched": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), cautions=(UNWATCHED,)),
+    "sensor not watched and nothing shown": withholds(
+        tool("Stylus"), reasons=(Reason.NO_TARGET,), cautions=(UNWATCHED,)
+    ),
+    "other source": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), cautions=(OTHER_SOURCE,)),
+    "model without calibration": shows(
+        tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), cautions=(UNCALIBRATED,)
+    ),
+}
+
+
+class Told:
+    """A navigator that has measured what the table says."""
+
+    def __init__(self, situation):
+        self.situation, self.margins_mm, self.cautions = situation, MARGINS_MM, ()
+
+    def look(self, now_s):
+        return self.situation
+
+
+class View:
+    """Of a qMRMLThreeDView what the corner annotation needs."""
+
+    def __init__(self):
+        self.annotation = vtk.vtkCornerAnnotation()
+
+    def cornerAnnotation(self):  # noqa: N802
+        return self.annotation
+
+    def scheduleRender(self):  # noqa: N802
+        pass
+
+
+@pytest.fixture(params=SIGHTS.values(), ids=SIGHTS.keys())
+def case(request):
+    return request.param
+
+
+@pytest.fixture
+def shown_in(room, case):
+    """The room that has taken a turn in the situation."""
+    room.steering.navigator = Told(case.situation)
+    room.steering.look({})
+    assert room.steering.situation is case.situation
+    return room
+
+
+def test_rule(case):
+    shown = case.situation.displayed
+    nearest = shown.nearest and (shown.nearest[0].instrument.frame, shown.nearest[1].lesion)
+    assert nearest == (case.shown and case.shown[:2])
+    assert tuple(withheld.status.reason for withheld in shown.withheld) == case.reasons
+    assert (shown.margin_mm, shown.cautions) == (case.margin_mm, case.cautions)
+    assert (case.situation.nearest is None) == (case.shown is None)
+
+
+def test_panel(case, shown_in):
+    distance = distance_of(shown_in)
+    assert distance.number == ("–" if case.shown is None else f"{case.shown[2]:.0f} mm".replace("-", "−"))
+    assert bool(distance.interval) == (case.shown is not None)
+    for withheld in case.situation.displayed.withheld:
+        assert str(withheld.status) in distance.words
+    for caution in case.cautions:
+        assert str(caution) in distance.warning
+
+
+def test_lines_of_the_instruments_hold_no_number_that_is_withheld(case, shown_in):
+    text = instruments_text(shown_in, None)
+    if case.shown is None:
+        assert "named, " not in text
+        assert all(f"{r.interval.distance_mm:.0f} mm (" not in text for r in sound_readings(case))
+    else:
+        frame, lesion, distance_mm = case.shown
+        assert f"{frame}: {distance_mm:.0f} mm (".replace("-", "−") in text
+        assert f"to {lesion} named" in text
+    assert "40 mm (" not in text  # the other instrument, to which an unreliable lesion is nearer
+
+
+def test_line_in_the_scene(case, shown_in):
+    node = find_node(shown_in.scene, "vtkMRMLModelNode", "Distance")
+    is_drawn = node is not None and bool(node.GetDisplayNode().GetVisibility())
+    assert is_drawn == (case.shown is not None)
+    if is_drawn:
+        colour = distance_of(shown_in).colour
+        assert node.GetDisplayNode().GetColor() == pytest.approx(colour)
+        assert colour == distance_colour(case.margin_mm, MARGINS_MM)
+
+
+def test_corner_annotation(case, shown_in):
+    view = View()
+    Corner(view).show(distance_of(shown_in))
+    text = view.annotation.GetText(CORNER)
+    assert text.splitlines()[0] == distance_of(shown_in).text
+    assert ("–" in text.splitlines()[0][:1]) == (case.shown is None)
+    assert ("not watched" in " ".join(text.split())) == (UNWATCHED in case.cautions)
+
+
+def test_sound_warns_of_the_margin_that_gives_the_colour(case, shown_in, clock):
+    sound = MarginAlarm(shown_in, clock).look()
+    assert sound == {None: "", 10.0: "outer", 5.0: "inner"}[case.margin_mm]
+    assert shown_in.steering.narrowest_margin_mm == case.margin_mm
+
+
+def test_slices_follow_the_tip_that_the_number_or_its_reason_is_about(case, shown_in):
+    focus = case.situation.displayed.focus
+    if case.shown is not None:
+        assert focus.instrument.frame == case.shown[0]
+    if case.situation.displayed.focus is not None:
+        assert shown_in.steering.focus_ras_mm == pytest.approx(focus.tip_ras_mm)
+
+
+@pytest.fixture
+def recorded(shown_in, clock, tmp_path):
+    """The folder of a recording that has seen the situation."""
+    recorder = FlightRecorder(tmp_path / "session", clock=clock)
+    RoomWatch(shown_in, recorder, clock).look(())
+    recorder.close()
+    return tmp_path / "session"
+
+
+def test_recorder(case, recorded):
+    tips = [event.about for event in RecordedFlight(recorded).events if event.event == "tip distance"]
+    if case.shown is not None:
+        (tip,) = tips
+        assert (tip["instrument"], tip["lesion"], tip["distance_mm"]) == case.shown
+    elif case.situation.instruments:
+        (tip,) = tips
+        assert (tip["lesion"], tip["distance_mm"]) == (None, None)
+        assert [reason["code"] for reason in tip["withheld"]] == [reason.value for reason in case.reasons]
+    else:
+        assert tips == []
+    for tip in tips:
+        assert [caution["code"] for caution in tip["cautions"]] == [caution.reason.value for caution in case.cautions]
+
+
+def test_session_report(case, recorded):
+    flight = RecordedFlight(recorded)
+    document = document_of(flight, stories_of(flight.events))
+    numbers = [row[3] for row in document["tip_distances"] if row[3] is not None]
+    assert numbers == ([] if case.shown is None else [case.shown[2]])
+    rows = [row["of"] for row in document["events"] if row["what"] == "distance withheld"]
+    lesions = [withheld.lesion for withheld in case.situation.displayed.withheld if withheld.lesion]
+    assert rows == ([", ".join(lesions)] if lesions else [])
+    assert document["cautions"] == [str(caution) for caution in case.cautions]
+    nearest = {entry["lesion"]: entry["nearest_tip"] for entry in document["lesions"] if entry["nearest_tip"]}
+    if case.shown is None:
+        assert nearest == {}
+    else:
+        assert nearest[case.shown[1]]["distance_mm"] == case.shown[2]
+
+
+def test_report_of_the_lesions(case, shown_in):
+    approaches = shown_in.steering.approaches
+    for lesion in {r.lesion for state in case.situation.instruments for r in state.readings}:
+        entry = navigation_entry(approaches, lesion, MARGINS_MM)
+        near = None if entry is None else entry["distance_mm"]
+        if case.shown is None:
+            assert near is None
+        elif lesion == case.shown[1]:
+            assert near == case.shown[2]
+            assert entry["cautions"] == [str(caution) for caution in case.cautions]
+
+
+def sound_readings(case):
+    return [r for state in case.situation.instruments for r in state.readings if r.interval is not None]
+
+
+def test_table_holds_a_situation_of_each_reason_why_a_distance_is_withheld():
+    told = {reason for case in SIGHTS.values() for reason in case.reasons}
+    of_poses = {Reason.NO_PATH, Reason.MIRRORED, Reason.SHEARED, Reason.NOT_FINITE, Reason.NOT_A_TRANSFORM}
+    elsewhere = {Reason.NO_SURFACE, Reason.NEARER_UNRELIABLE, Reason.OTHER}
+    cautions = {Reason.SENSOR_NOT_SENT, Reason.OTHER_SOURCE, Reason.UNCALIBRATED}
+    assert told == set(Reason) - of_poses - elsewhere - cautions
