@@ -9,6 +9,7 @@ from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
 from CRLMSegmentationLib.room.lesions import CORRECTED, LesionState
 from CRLMSegmentationLib.room.room import SETTLE_S, Room
 from CRLMSegmentationLib.scene.crop_box import crop_box
+from CRLMSegmentationLib.scene.instruments import is_tracked
 from CRLMSegmentationLib.scene.masks import mask_in_volume, mask_of_segment
 from CRLMSegmentationLib.scene.nodes import DEVICE, nodes_of_class
 from CRLMSegmentationLib.scene.seeds import seed_nodes, show_seed
@@ -291,6 +292,60 @@ def test_seed_from_a_tool_lies_at_its_tip(room, link):
         room.add_seed_at_tip(tool)
     with pytest.raises(SeedError, match="choose the transform"):
         room.add_seed_at_tip(None)
+
+
+def scaled(factor):
+    return np.diag([factor, factor, factor, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("device", "matrix", "reason"),
+    [
+        ("StylusToReference", scaled(1.03), "scales by 1.03"),
+        ("StylusToReference", np.diag([1.0, 1, -1, 1]), "mirrors"),
+        ("Stylus", scaled(1.1), "scales by 1.1"),
+        ("StylusToTracker", np.eye(4), "no way from Stylus to Reference"),
+        ("ReferenceToTracker", np.eye(4), "no way from Reference"),
+    ],
+)
+def test_no_seed_is_placed_by_a_pose_that_is_none_of_a_tool(room, link, device, matrix, reason):
+    link.inbox = [TransformMessage(device, 1.0, matrix)]
+    room.tick()
+    tool = room.scene.GetFirstNodeByName(device)
+    with pytest.raises(SeedError, match=reason):
+        room.add_seed_at_tip(tool)
+    assert seed_nodes(room.scene) == {}
+
+
+@pytest.mark.parametrize("device", ["StylusToReference", "Stylus"])
+def test_no_seed_is_placed_by_a_pose_that_is_old(room, link, clock, device):
+    link.inbox = [TransformMessage(device, 1.0, np.eye(4))]
+    room.tick()
+    tool = room.scene.GetFirstNodeByName(device)
+    clock.now_s += 2.0
+    with pytest.raises(SeedError, match=r"no pose for 2\.0 s"):
+        room.add_seed_at_tip(tool)
+    room.use_link(None)
+    with pytest.raises(SeedError, match="not tracked"):
+        room.add_seed_at_tip(tool)
+
+
+def test_seed_from_a_tool_whose_tip_is_calibrated_lies_at_that_tip(room, link):
+    tip, pose = np.eye(4), np.eye(4)
+    tip[2, 3], pose[:3, 3] = 150.0, [3, 4, 5]
+    link.inbox = [TransformMessage("StylusTipToStylus", 1.0, tip), TransformMessage("StylusToReference", 1.0, pose)]
+    room.tick()
+    seed = room.add_seed_at_tip(room.scene.GetFirstNodeByName("StylusToReference"))
+    assert seed.GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 155))
+
+
+def test_node_of_a_tool_stays_where_it_was_when_a_pose_is_not_rigid(room, link):
+    for number, matrix in enumerate((np.eye(4), scaled(1.1))):
+        link.inbox = [TransformMessage("StylusToReference", 1.0 + number, matrix)]
+        room.tick()
+    tool = room.scene.GetFirstNodeByName("StylusToReference")
+    assert tool.GetMatrixTransformToParent().GetElement(0, 0) == 1.0
+    assert not is_tracked(tool)
 
 
 def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):

@@ -18,6 +18,7 @@ import slicer
 
 from ..core.errors import CrlmError, SeedError
 from ..core.i18n import tr as _
+from ..core.status import Status, translated
 from ..core.volume import Volume
 from ..igtl.limits import LimitedLog
 from ..igtl.link import Link, LinkState
@@ -27,8 +28,8 @@ from ..inference.model_package import ModelPackage
 from ..navigation.confidence import Calibration
 from ..navigation.lesion_history import LesionHistory
 from ..replay.recorded_link import RecordedLink
-from ..scene.instruments import is_tracked, show_transform
-from ..scene.nodes import find_node, put_under, tip_of
+from ..scene.instruments import NOT_A_POSE, show_transform
+from ..scene.nodes import DEVICE, find_node, put_under, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
 from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import show_volume
@@ -189,14 +190,15 @@ class Room:
         """A seed where the tip of a tracked tool is now.
 
         Raises:
-            SeedError: no tool, or it is not tracked at this moment.
+            SeedError: no tool, or its pose cannot be relied on at this moment.
         """
         if tool is None:
             raise SeedError(_("no tool is chosen; choose the transform of a tracked tool"))
-        if not is_tracked(tool):
-            text = _("'{tool}' is not tracked at this moment; bring it into the tracker's field")
-            raise SeedError(text.format(tool=tool.GetName()))
-        return self.add_seed(tip_of(tool))
+        tip_ras_mm = self.steering.tip_of_device(tool.GetAttribute(DEVICE) or "")
+        if isinstance(tip_ras_mm, Status):
+            text = _("no seed can be placed with '{tool}' now: {reason}; hold it within the tracker's field")
+            raise SeedError(text.format(tool=tool.GetName(), reason=translated(tip_ras_mm)))
+        return self.add_seed(tip_of(tool) if tip_ras_mm is None else tip_ras_mm)
 
     def remove_seed(self, lesion: str) -> None:
         """Remove a lesion with its outline; undo brings both back."""
@@ -354,7 +356,8 @@ class Room:
         for event in events:
             message = event.message
             self.devices[message.device] = "transform"
-            show_transform(self.scene, message.device, message.matrix, message.status)
+            is_pose = self.steering.navigator.poses.fault_of(message.device) is None
+            show_transform(self.scene, message.device, message.matrix, message.status if is_pose else NOT_A_POSE)
 
     def _take_failure(self, event: LesionFailed) -> None:
         if event.lesion is not None:

@@ -168,19 +168,21 @@ class Targets:
         """Draw what has been made; what lies around an outline that is gone is grey before long."""
         kept = self._kept[lesion]
         if kept.work is not None or kept.margins is None:
-            self._show_unsafe(lesion, kept)
+            self._show_unsafe(lesion, kept, is_safe=aim.doubt is None)
             return
         margins = {width: kept.margins[width] for width in self._wanted_mm if width in kept.margins}
         shells = kept.shell_surfaces if self.shows_shells else {}
-        shown = (not aim.doubt, *map(id, margins.values()), *map(id, shells.values()), *margins)
+        shown = (aim.doubt is None, *map(id, margins.values()), *map(id, shells.values()), *margins)
         if shown != kept.shown:
             kept.shown, kept.shown_of = shown, kept.target.surface
-            show_margins(self._scene, lesion, margins, is_safe=not aim.doubt)
+            show_margins(self._scene, lesion, margins, is_safe=aim.doubt is None)
             show_shells(self._scene, lesion, shells)
 
-    def _show_unsafe(self, lesion: str, kept: _Kept) -> None:
+    def _show_unsafe(self, lesion: str, kept: _Kept, is_safe: bool) -> None:
+        """Grey at once around an outline that is not reliable any more, before long around one that is gone."""
         is_late = time.perf_counter() - kept.made_at_s > GRACE_S
-        if is_late and kept.shown and kept.shown_of is not kept.target.surface:
+        is_of_another = kept.shown_of is not kept.target.surface
+        if kept.shown and (is_late if is_of_another else not is_safe and kept.shown[0]):
             kept.shown = ()
             grey_margins(self._scene, lesion)
             show_shells(self._scene, lesion, {})

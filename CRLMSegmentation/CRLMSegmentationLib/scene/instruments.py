@@ -11,6 +11,8 @@ from .nodes import DEVICE, PREFIX, find_node, make_node, one_update, to_vtk_matr
 CLASS = "vtkMRMLLinearTransformNode"
 STATUS = PREFIX + "TransformStatus"
 TRACKED = "OK"
+NOT_A_POSE = "INVALID"
+"""Status of a device that is tracked, but whose matrix scales, mirrors or shears: it stays where it was seen last."""
 LAST_ROW = np.array([0.0, 0.0, 0.0, 1.0])
 
 
