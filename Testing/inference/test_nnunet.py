@@ -8,7 +8,13 @@ import torch
 from CRLMSegmentationLib.core.errors import ModelError, WorkerError
 from CRLMSegmentationLib.inference import nnunet
 from CRLMSegmentationLib.inference.model_package import write_model_package
-from CRLMSegmentationLib.inference.nnunet import RAN_ON_CPU, CancelledError, NnUNet, choose_device
+from CRLMSegmentationLib.inference.nnunet import (
+    RAN_ON_CPU,
+    CancelledError,
+    NnUNet,
+    available_cpu_threads,
+    choose_device,
+)
 from inference_helpers import DATASET_JSON, SPACING_MM, crop_array, random_weights, tiny_info, tiny_plans
 
 CPU = torch.device("cpu")
@@ -106,3 +112,11 @@ def test_several_folds_are_averaged(tiny_package, tmp_path):
 def test_crop_with_other_channels_than_the_model_is_refused(model):
     with pytest.raises(WorkerError, match=r"wants the channels .* got 1"):
         model.predict(crop_array((16, 16, 16))[:1], SPACING_MM)
+
+
+def test_threads_are_no_more_than_the_environment_allows(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    cores = available_cpu_threads()
+    for allowed, expected in (("1", 1), ("1000", cores), ("0", cores), ("", cores), ("4,2", cores)):
+        monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+        assert available_cpu_threads() == expected, allowed
