@@ -82,7 +82,8 @@ def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(crlm_seg, monke
 
     monkeypatch.setattr(offline, "WorkerEngine", lambda model: InstantEngine())
     write_volume(tiny_volume, tmp_path / "volume.nrrd")
-    out = tmp_path / "new" / "one.seg.nrrd"
+    out = tmp_path / "out" / "one.seg.nrrd"
+    out.parent.mkdir()
     rest = ["--model", model.folder, "--size", 30, "--out", out]
     done = crlm_seg("segment", tmp_path / "volume.nrrd", "--seed", 20, 20, 20, *rest)
     assert done.code == 0, done
