@@ -78,11 +78,14 @@ SLOW = (
     "training/test_evaluation.py",
     "training/test_train.py",
     "training/test_train_recipe.py",
+    "widget/test_module_live.py",
     "widget/test_module_models.py",
+    "widget/test_module_navigation.py",
     "widget/test_module_network.py",
     "widget/test_module_real_worker.py",
     "widget/test_module_recording.py",
     "widget/test_module_save.py",
+    "widget/test_module_views.py",
 )
 """Start processes, compute outlines, draw, or take long for another reason: `make check` leaves them out."""
 
