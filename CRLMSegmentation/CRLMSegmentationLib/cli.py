@@ -34,7 +34,8 @@ def main() -> None:
         _fail(str(error), error)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{os_reason(error)}; check the path, its permissions and the free space", error)
+        own_words = f" ({error.strerror})" if error.strerror and error.strerror != os_reason(error) else ""
+        _fail(f"{place}{os_reason(error)}{own_words}; check the path, its permissions and the free space", error)
     except MemoryError as error:
         _fail("not enough memory; close other programs or take a smaller volume", error)
     except KeyboardInterrupt as error:
