@@ -17,7 +17,7 @@ from CRLMSegmentationLib.igtl.messages import image_of
 from CRLMSegmentationLib.replay.flight_events import EVENTS_FILE, read_events
 from CRLMSegmentationLib.replay.flight_reading import RecordedFlight
 from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
-from CRLMSegmentationLib.replay.flight_results import recorded_results
+from CRLMSegmentationLib.replay.flight_results import mask_of, recorded_results, volume_of
 from CRLMSegmentationLib.rerunning import rerun_case
 from flight_helpers import ball, feed, result_in, seed_in
 
@@ -83,8 +83,6 @@ def within(name: str, key: str, value: object) -> Callable[[dict], dict]:
         (within("volume", "ijk_to_ras", [0.0] * 16), "volume.ijk_to_ras must be a 4x4 matrix that places voxels"),
         (within("volume", "ijk_to_ras", [NAN] * 16), r"volume.ijk_to_ras\[\d+\] must be a finite number"),
         (within("volume", "shape", [1 << 30] * 3), "volume.shape must be three integers"),
-        (within("volume", "file", "../../secret.txt"), "volume.file must be the name of a file in this folder"),
-        (within("mask", "file", "/etc/passwd"), "mask must be a mask with file"),
         (lambda e: "[" * 100_000 + "\n", "lists and objects lie in each other more than"),
         (lambda e: '{"event": "result", "event": "result"}\n', "the key 'event' is given twice"),
         (lambda e: "rubbish\n", "it is not valid JSON"),
@@ -100,6 +98,15 @@ def test_a_result_that_is_none_costs_its_line_and_is_told(session: Path, change,
     assert left_out.count == 1
     assert "1 line of events.jsonl cannot be used" in describe_source(session)["session"]["left_out"]
     assert RecordedFlight(session).damage.count == 1
+
+
+@pytest.mark.parametrize(("part", "name"), [("volume", "../../x.nrrd"), ("mask", "/etc/passwd"), ("mask", "a\\..\\x")])
+def test_a_file_outside_the_recording_is_not_opened(session: Path, part: str, name: str) -> None:
+    change_line(session, EVENTS_FILE, is_result, within(part, "file", name))
+    case = load_case(session)
+    result = recorded_results(case)[0]
+    with pytest.raises(CaseError, match=r"the recording names .*, which is not in it"):
+        volume_of(case, result.volume) if part == "volume" else mask_of(case, result)
 
 
 def test_a_result_that_lacks_what_computing_it_again_needs_is_told_by_rerun(session: Path) -> None:

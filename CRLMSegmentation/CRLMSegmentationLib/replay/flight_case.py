@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.case import UNFINISHED_SUFFIX, CaseVolume, Lesion
 from ..core.hashing import sha256_of
+from ..core.json_fields import is_file_name
 from ..core.json_files import Damage
 from ..core.text import ascii_name
 from .flight_events import (
@@ -120,6 +121,8 @@ def _named_files(events: Iterable[FlightEvent]) -> Iterator[tuple[str, str]]:
 
 def _is_whole(folder: Path, name: str, sha256: str) -> bool:
     path = folder / name
+    if not is_file_name(name):
+        return False
     return folder.resolve() in path.resolve().parents and path.is_file() and sha256_of(path) == sha256
 
 

@@ -12,9 +12,9 @@ from ..core.json_fields import (
     ANY_TEXT,
     BOOLEAN,
     COUNT,
-    FILE,
     INTEGERS_3,
     MATRIX,
+    MAX_FILE_NAME,
     NAME,
     NOT_NEGATIVE,
     NUMBER,
@@ -31,12 +31,17 @@ from ..core.json_fields import (
     is_list_of,
     is_object_of,
     is_object_with,
+    is_text,
 )
 from ..core.json_files import shown
 
 MAX_SESSION_S = 1e8
 """Three years: longer than any session, short enough for every calendar."""
 ENVELOPE = {"time_s": TIME, "elapsed_s": Kind("seconds since the start", in_range(0, MAX_SESSION_S)), "event": NAME}
+FILE_NAME = Kind(
+    "the name of a file", lambda value: is_text(value) and len(value) <= MAX_FILE_NAME and value.isprintable()
+)
+"""Whoever opens it makes sure that it lies in the recording; where it does not, the rest of the line holds still."""
 VOLUME = {
     "device": ANY_TEXT.or_null(),
     "timestamp_s": TIME.or_null(),
@@ -44,12 +49,12 @@ VOLUME = {
     "geometry_sha256": TEXT.or_absent(),
     "shape": SHAPE.or_absent(),
     "ijk_to_ras": Kind("a 4x4 matrix that places voxels", lambda value: _is_place(value)).or_absent(),
-    "file": FILE.or_null(),
-    "swept": FILE.or_null(),
+    "file": FILE_NAME.or_null(),
+    "swept": FILE_NAME.or_null(),
     "sha256": Kind("an object of file names and hashes", is_object_of(TEXT.holds)).or_absent(),
 }
 """How a volume is found again. One that only says which volume it was has no shape and no matrix."""
-MASK = {"file": FILE, "sha256": TEXT, "offset_kji": INTEGERS_3}
+MASK = {"file": FILE_NAME, "sha256": TEXT, "offset_kji": INTEGERS_3}
 MODEL = {"name": TEXT, "version": ANY_TEXT.or_absent(), "sha256": TEXT}
 SECONDS = Kind("seconds from 0 on", in_range(0, MAX_SESSION_S)).or_null()
 TIMINGS = Kind("an object of seconds", is_object_of(SECONDS.holds))

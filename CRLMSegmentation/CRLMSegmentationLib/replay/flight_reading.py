@@ -16,6 +16,7 @@ from ..core.case import CASE_FILE, path_inside
 from ..core.errors import CaseError, MessageError, os_reason
 from ..core.hashing import sha256_of
 from ..core.json_files import Damage
+from ..core.text import quoted
 from ..core.volume import Volume, read_volume
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from ..igtl.messages import volume_of
@@ -128,7 +129,7 @@ class RecordedFlight:
         try:
             return path_inside(self.folder, name)
         except CaseError as error:
-            raise CaseError(f"the recording names {name!r}, which is not in it") from error
+            raise CaseError(f"the recording names {quoted(name, marks='')}, which is not in it") from error
 
 
 def _events_of(folder: Path, damage: Damage) -> Sequence[FlightEvent]:
