@@ -73,7 +73,9 @@ class Calibration:
         return float(np.interp(agreement, self.agreements, self.expected_dice))
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As plain JSON: lists instead of tuples."""
+        curve = {name: list(getattr(self, name)) for name in ("agreements", "expected_dice")}
+        return {**asdict(self), **curve}
 
 
 def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
