@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import CrlmError, GeometryError, VolumeError
 from CRLMSegmentationLib.core.volume import from_sitk, read_volume
+from CRLMSegmentationLib.core.volume_files import read_header
 from volume_file_helpers import (
     FORMATS,
     change,
@@ -307,3 +308,11 @@ def test_size_that_does_not_belong_to_the_data_is_refused(tmp_path):
     change(write(tmp_path, "raw.mha"), b"DimSize = 6 5 4", b"DimSize = 6 5 5")
     with pytest.raises(VolumeError, match="expected 150 bytes, found 120"):
         read_volume(tmp_path / "raw.mha")
+
+
+def test_key_of_nrrd_may_hold_a_colon_and_lines_may_end_as_on_windows(tmp_path):
+    path = nrrd(tmp_path, [*nrrd_lines(), "a: b:=c:=d", "sizes:=9", "# sizes: 7"], COUNTED)
+    head, _, voxels = path.read_bytes().partition(b"\n\n")
+    path.write_bytes(head.replace(b"\n", b"\r\n") + b"\r\n\r\n" + voxels)
+    assert read_volume(path).array.ravel().tolist() == [*COUNTED]
+    assert read_header(path).pairs == {"a: b": "c:=d", "sizes": "9"}

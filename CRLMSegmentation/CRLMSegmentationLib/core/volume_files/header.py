@@ -78,11 +78,6 @@ class VolumeHeader:
         """Size of all voxels before compression."""
         return prod(self.sizes) * self.dtype.itemsize
 
-    @property
-    def sizes_in_space(self) -> tuple[int, ...]:
-        """Numbers of voxels along i, j, k."""
-        return tuple(size for size, kind in zip(self.sizes, self.kinds) if kind == "space")
-
     def count_of(self, *kinds: str) -> int:
         """How many samples there are for each voxel along axes of some kinds."""
         return prod(size for size, kind in zip(self.sizes, self.kinds) if kind in kinds)

@@ -110,10 +110,10 @@ def _fields_of(lines: Iterator[tuple[str, bool]], name: str) -> tuple[dict[str, 
         key, separator, value = line.partition(":")
         if not separator:
             raise unreadable(name, f"{shown(line)} stands in its header")
-        if value.startswith("="):
-            pairs[key.strip()] = value[1:].strip()
-            continue
         plain = key.replace(" ", "").lower()
+        if value.startswith("=") or (plain not in FIELDS and ":=" in value):  # a colon may stand in a key
+            pairs[line.partition(":=")[0].strip()] = line.partition(":=")[2].strip()
+            continue
         if plain not in FIELDS or plain in fields:
             raise unreadable(name, f"its header has {'twice ' * (plain in fields)}the field {shown(key)}")
         fields[plain] = value.strip()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from ..errors import VolumeError
 from .header import shown, unreadable
 
 MAX_HEADER_BYTES = 8 << 20
@@ -34,7 +35,7 @@ def lines_in(file: BinaryIO, name: str) -> Iterator[tuple[str, bool]]:
     raise unreadable(name, f"its header has more than {MAX_LINES} lines")
 
 
-def ended_in_header(name: str) -> Exception:
+def ended_in_header(name: str) -> VolumeError:
     """The error for a file that stops before its header is complete."""
     return unreadable(name, "cut off: it ends within its header", "copy it again")
 
