@@ -253,4 +253,5 @@ class Incoming:
             and np.array_equal(current.ijk_to_ras, volume.ijk_to_ras)
             and current.array.dtype == volume.array.dtype
             and np.array_equal(current.array, volume.array)
+            and np.array_equal(current.missing, volume.missing)
         )

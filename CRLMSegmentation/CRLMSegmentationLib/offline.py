@@ -12,7 +12,7 @@ import numpy as np
 from .core.cropping import check_seed
 from .core.errors import CrlmError, WorkerError
 from .core.volume import VOLUME_SUFFIXES, Volume, write_volume
-from .core.volume_reading import read_image
+from .core.volume_reading import check_intensities, read_image
 from .driver import OnProgress, wait_for_lesion, wait_for_model
 from .inference.model_package import ModelPackage, crop_size_of, model_or_default
 from .inference.worker_engine import WorkerEngine
@@ -92,6 +92,7 @@ def _volume_of(
     made = reconstruct(sweep, Settings(frame=frame), on_progress)
     for line in made.lines():
         on_note(line)
+    check_intensities(made.volume)
     return made.volume
 
 

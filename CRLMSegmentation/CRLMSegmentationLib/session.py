@@ -347,7 +347,7 @@ class Session:
         return LesionResult(
             job.request,
             job.volume,
-            replace(mask, warnings=mask.warnings + tuple(answer.warnings)),
+            replace(mask, warnings=(*mask.warnings, *answer.warnings, *job.volume.field_of_view_remarks)),
             {**job.timings_s, **answer.timings_s},
             answer.device,
             self.model.name,

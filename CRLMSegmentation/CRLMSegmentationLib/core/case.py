@@ -125,7 +125,7 @@ class Case:
         entry = self.volumes[index]
         read = self.read_volume(entry.file)
         swept = self.read_volume(entry.swept).array > 0 if entry.swept else None
-        return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, swept)
+        return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, swept, read.missing)
 
     def path_of(self, name: str) -> Path:
         """The path of a file of the case.

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
 from .cropping import Crop, paste, shifted
-from .volume import Box, Volume, to_sitk
+from .diameters import diameters_of
+from .volume import Box, Volume
 
 THRESHOLD = 0.5
 SEED_REACH_MM = 5.0
@@ -43,7 +43,7 @@ class LesionMask:
             answer.
         crop_to_ras: 4x4 of that grid.
         volume_ml: of the mask.
-        diameters_mm: axes of the ellipsoid of equal inertia, longest first; zeros when nothing was found.
+        diameters_mm: longest first, see `diameters`; zeros when nothing was found.
         confidence: mean probability inside the mask.
         warnings: what the user must know, in plain words.
     """
@@ -147,14 +147,12 @@ def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, 
 
 
 def measure(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, tuple[float, float, float]]:
-    """Volume in ml and the three axes in mm, longest first, of the equivalent ellipsoid of a mask (K, J, I)."""
+    """Volume in ml and the three diameters in mm, longest first, of a mask (K, J, I); see `diameters`."""
     if not mask.any():
         return 0.0, (0.0, 0.0, 0.0)
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    statistics = sitk.LabelShapeStatisticsImageFilter()
-    statistics.Execute(to_sitk(mask[box].astype(np.uint8), ijk_to_ras))
-    diameters = sorted(statistics.GetEquivalentEllipsoidDiameter(1), reverse=True)
-    return statistics.GetPhysicalSize(1) / 1000.0, tuple(float(d) for d in diameters)
+    volume_mm3 = np.count_nonzero(mask[box]) * abs(np.linalg.det(ijk_to_ras[:3, :3]))
+    return float(volume_mm3 / 1000), diameters_of(mask[box], ijk_to_ras)
 
 
 def _component_at_seed(found: np.ndarray, crop: Crop) -> tuple[np.ndarray, float]:

@@ -9,20 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 from .errors import GeometryError, VolumeError
+from .field_of_view import (
+    BLOCK,
+    EVERYWHERE,
+    RIM,
+    ZERO,
+    Background,
+    Box,
+    contradiction,
+    empty_values,
+    find_background,
+    infer_swept,
+    outside_blocks,
+    remarks_on,
+    without_missing,
+)
 from .geometry import MAX_EXTENT_MM, RAS_TO_LPS, check_ijk_to_ras, spacing_of, transform_points
 from .volume_files import VOLUME_SUFFIXES as VOLUME_SUFFIXES
 from .volume_files import read_stored_volume, volume_stem
-
-Box = tuple[slice, slice, slice]
-"""A part of a volume, (K, J, I)."""
-EVERYWHERE: Box = (slice(None), slice(None), slice(None))
-BLOCK = 3
-"""Edge in voxels of the blocks by which empty space is followed through a whole volume."""
-RIM = 3
-"""Voxels that are looked at around a box."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,11 @@ class Volume:
         device: name of the sender's device, or of the file.
         timestamp_s: when it was acquired (Unix time of the sender), 0 if unknown.
         swept: shape (K, J, I), True where the probe has been, or None when the source does not say.
+        missing: shape (K, J, I), True where the source gave no number (NaN), which `array` does not keep; None where
+            every voxel has one. Taken from the voxels; to be given only with voxels that came from another volume.
 
     Raises:
-        VolumeError: not a 3D scalar volume, or NaN in it.
+        VolumeError: not a 3D scalar volume, no number in it, or some that overflow.
         GeometryError: the matrix cannot place voxels.
     """
 
@@ -63,9 +71,14 @@ class Volume:
     device: str = ""
     timestamp_s: float = 0.0
     swept: np.ndarray | None = field(default=None, repr=False)
+    missing: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_voxels(self.array)
+        array, missing = without_missing(self.array)
+        if missing is not None:
+            object.__setattr__(self, "array", array)
+            object.__setattr__(self, "missing", missing if self.missing is None else missing | self.missing)
         object.__setattr__(self, "ijk_to_ras", check_ijk_to_ras(self.ijk_to_ras))
         extent_mm = self.spacing_mm * self.shape_ijk
         if extent_mm.max() > MAX_EXTENT_MM:
@@ -73,8 +86,9 @@ class Volume:
                 f"the volume would be {extent_mm.max() / 1000:.1f} m long; check the spacing "
                 f"{self.spacing_mm.tolist()} mm of '{self.device}'"
             )
-        if self.swept is not None and self.swept.shape != self.array.shape:
-            raise VolumeError(f"swept mask has shape {self.swept.shape}, its volume {self.array.shape}")
+        for name, mask in (("swept mask", self.swept), ("mask of missing voxels", self.missing)):
+            if mask is not None and mask.shape != self.array.shape:
+                raise VolumeError(f"{name} has shape {mask.shape}, its volume {self.array.shape}")
 
     @property
     def shape_ijk(self) -> np.ndarray:
@@ -99,16 +113,46 @@ class Volume:
         geometry = hashlib.sha256(np.ascontiguousarray(self.ijk_to_ras).tobytes() + repr(self.array.shape).encode())
         content = hashlib.sha256(np.ascontiguousarray(self.array).data)
         content.update(self.array.dtype.str.encode())
+        if self.missing is not None:
+            content.update(np.packbits(self.missing).data)
         return VolumeIdentity(self.device, self.timestamp_s, geometry.hexdigest(), content.hexdigest())
+
+    @property
+    def recorded_array(self) -> np.ndarray:
+        """The voxels as they came: NaN where there was no number; to be written, sent or compared."""
+        return self.array if self.missing is None else np.where(self.missing, self.array.dtype.type("nan"), self.array)
+
+    @cached_property
+    def background(self) -> Background:
+        """How the voxels mark what was not insonified."""
+        return find_background(self.array, self.missing)
 
     @cached_property
     def unswept_blocks(self) -> np.ndarray:
         """`outside_blocks` of the voxels."""
-        return outside_blocks(self.array == 0)
+        return outside_blocks(empty_values(self.array, self.background, self.missing))
+
+    @cached_property
+    def contradicted_share(self) -> float:
+        """Share of what the source calls swept that is empty outside, 0 to 1, where that is too much to believe."""
+        return 0.0 if self.swept is None else contradiction(self.swept, self.array, self.background, self.missing)
+
+    @property
+    def field_of_view_remarks(self) -> tuple[str, ...]:
+        """What a user must know of how `swept_in` came about; mostly nothing."""
+        is_recognised = self.swept is not None or bool(self.unswept_blocks.any())
+        return remarks_on(self.background, self.missing, is_recognised, self.contradicted_share)
 
     def swept_in(self, box: Box = EVERYWHERE) -> np.ndarray:
-        """Where the probe has been in a box (K, J, I): as the source says, else as `infer_swept` guesses."""
-        return infer_swept(self.array, box, self.unswept_blocks) if self.swept is None else self.swept[box]
+        """Where the probe has been in a box (K, J, I): as the source says, else as `infer_swept` guesses.
+
+        Of a source that contradicts the voxels (see `contradicted_share`), or whose volume is filled with another
+        constant than 0, only what both say is taken: such a constant must not be seen as tissue.
+        """
+        if self.swept is not None and not self.contradicted_share and not self.background.values:
+            return self.swept[box] if self.missing is None else self.swept[box] & ~self.missing[box]
+        inferred = infer_swept(self.array, box, self.unswept_blocks, self.background, self.missing)
+        return inferred if self.swept is None else inferred & self.swept[box]
 
     def part_around(self, box: Box) -> tuple[Volume, tuple[int, int, int]]:
         """A part that holds a box, and as much around it as `swept_in` must see to say the same of it.
@@ -116,22 +160,32 @@ class Volume:
         Returns:
             The part, a view of the same voxels, and the index (k, j, i) of its first voxel.
         """
-        start = [max(0, part.start - RIM - 1) // BLOCK * BLOCK for part in box]
-        stop = [min(count, part.stop + RIM + 1) for part, count in zip(box, self.array.shape)]
+        rim = self.background.rim if self.swept is None else RIM
+        start = [max(0, part.start - rim - 1) // BLOCK * BLOCK for part in box]
+        stop = [min(count, part.stop + rim + 1) for part, count in zip(box, self.array.shape)]
         near = tuple(slice(low, high) for low, high in zip(start, stop))
         blocks = tuple(slice(low // BLOCK, -(-high // BLOCK)) for low, high in zip(start, stop))
         matrix = self.ijk_to_ras.copy()
         matrix[:3, 3] = transform_points(self.ijk_to_ras, start[::-1])
         known = None if self.swept is not None else self.unswept_blocks[blocks]
-        swept = None if self.swept is None else self.swept[near]
-        return Volume.of_part(self.array[near], matrix, swept, known), tuple(start)
+        swept = None if self.swept is None else self.swept_in(near)
+        background = self.background if self.swept is None else ZERO  # what a mask says holds the constants already
+        missing = None if self.missing is None else self.missing[near]
+        return Volume.of_part(self.array[near], matrix, swept, known, background, missing), tuple(start)
 
     @classmethod
     def of_part(
-        cls, array: np.ndarray, ijk_to_ras: np.ndarray, swept: np.ndarray | None, unswept_blocks: np.ndarray | None
+        cls,
+        array: np.ndarray,
+        ijk_to_ras: np.ndarray,
+        swept: np.ndarray | None,
+        unswept_blocks: np.ndarray | None,
+        background: Background,
+        missing: np.ndarray | None = None,
     ) -> Volume:
         """Put together what `part_around` has taken apart, as in another process."""
-        part = cls(array, ijk_to_ras, swept=swept)
+        part = cls(array, ijk_to_ras, swept=swept, missing=missing)
+        part.__dict__.update(background=background, contradicted_share=0.0)
         if unswept_blocks is not None:
             part.__dict__["unswept_blocks"] = unswept_blocks
         return part
@@ -143,7 +197,7 @@ class Volume:
 
 
 def check_voxels(array: np.ndarray) -> None:
-    """Refuse what is not a scalar 3D image with finite numbers.
+    """Refuse what is not a scalar 3D image of real numbers.
 
     Raises:
         VolumeError: says what came instead.
@@ -160,60 +214,6 @@ def check_voxels(array: np.ndarray) -> None:
         )
     if array.dtype.kind not in "uif":
         raise VolumeError(f"voxels must be real numbers, got {array.dtype}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise VolumeError(
-            f"{np.count_nonzero(~np.isfinite(array))} voxels are NaN or infinite; repair the volume first"
-        )
-    if array.dtype.kind == "f" and array.dtype.itemsize > 4 and np.abs(array).max() > np.finfo(np.float32).max:
-        raise VolumeError(
-            f"voxels reach {np.abs(array).max():.1e}, beyond the range of single precision; rescale the volume first"
-        )
-
-
-def infer_swept(array: np.ndarray, box: Box = EVERYWHERE, outside: np.ndarray | None = None) -> np.ndarray:
-    """Guess which voxels the probe has swept, for volumes that arrive without an accumulation buffer.
-
-    Zero alone does not mean empty: a vessel's lumen is black as well. Empty is what is zero and either
-    hangs together with the border of the volume through passages of more than two voxels (never swept),
-    or is at most two voxels thick (a gap between frames).
-
-    Args:
-        array: shape (K, J, I).
-        box: the part that is asked for; only its surroundings are looked at closely, since a large volume
-            would take seconds.
-        outside: `outside_blocks` of the array, where it is known already.
-
-    Returns:
-        Boolean array, shape of the box, False where the volume is taken to be empty.
-    """
-    outside = outside_blocks(array == 0) if outside is None else outside
-    asked = [range(*part.indices(count)) for part, count in zip(box, array.shape)]
-    near = [range(max(0, r.start - RIM), min(count, r.stop + RIM)) for r, count in zip(asked, array.shape)]
-    zero = array[tuple(slice(r.start, r.stop) for r in near)] == 0
-    beyond = [(RIM * (r.start == 0), RIM * (r.stop == count)) for r, count in zip(near, array.shape)]
-    thick = ndimage.binary_opening(np.pad(zero, beyond, constant_values=True), ndimage.generate_binary_structure(3, 1))
-    labels, _ = ndimage.label(thick)
-    reached = outside[np.ix_(*[np.arange(r.start, r.stop) // BLOCK for r in near])]
-    empty = np.isin(labels, np.unique(labels[np.pad(reached, beyond, constant_values=True) & thick]))
-    empty = (empty | ~thick)[tuple(slice(low, low + len(r)) for (low, _), r in zip(beyond, near))] & zero
-    return ~empty[tuple(slice(r.start - n.start, r.stop - n.start) for r, n in zip(asked, near))]
-
-
-def outside_blocks(zero: np.ndarray) -> np.ndarray:
-    """Which blocks of `BLOCK` voxels a side are zero throughout and hang together with the border.
-
-    Args:
-        zero: bool, shape (K, J, I).
-
-    Returns:
-        Boolean array with one entry per block, the last ones cut by the end of the volume.
-    """
-    zero = np.pad(zero, [(0, -count % BLOCK) for count in zero.shape], constant_values=True)
-    zero = zero[0::3] & zero[1::3] & zero[2::3]
-    zero = zero[:, 0::3] & zero[:, 1::3] & zero[:, 2::3]
-    zero = zero[:, :, 0::3] & zero[:, :, 1::3] & zero[:, :, 2::3]
-    labels, _ = ndimage.label(np.pad(zero, 1, constant_values=True))
-    return (labels == labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
 
 
 def read_volume(path: Path | str, root: Path | None = None) -> Volume:
@@ -232,7 +232,7 @@ def read_volume(path: Path | str, root: Path | None = None) -> Volume:
 
 def write_volume(volume: Volume, path: Path | str) -> None:
     """Write a volume, compressed, with its space directions; the suffix chooses the format."""
-    sitk.WriteImage(to_sitk(volume.array, volume.ijk_to_ras), str(path), useCompression=True)
+    sitk.WriteImage(to_sitk(volume.recorded_array, volume.ijk_to_ras), str(path), useCompression=True)
 
 
 def from_sitk(image: sitk.Image, device: str = "", timestamp_s: float = 0.0) -> Volume:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import VolumeError
+from .field_of_view import empty_values
 from .volume import Volume, read_volume
 from .volume_files import is_segmentation, read_segmentation, volume_stem
 
@@ -55,8 +56,9 @@ def check_intensities(volume: Volume) -> None:
         VolumeError: one value throughout, values that differ by less than single precision holds, or too large ones.
     """
     name, array = volume.device or "the volume", volume.array
-    finite = array[np.isfinite(array)] if array.dtype.kind == "f" and not np.isfinite(array).all() else array
-    darkest, brightest = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    is_marked = bool(volume.background.values) or volume.missing is not None  # 0 is a grey value as well
+    imaged = array[~empty_values(array, volume.background, volume.missing)] if is_marked else array
+    darkest, brightest = (imaged.min(), imaged.max()) if imaged.size else (0.0, 0.0)
     low, high = float(darkest), float(brightest)
     largest = max(abs(low), abs(high))
     if darkest == brightest:

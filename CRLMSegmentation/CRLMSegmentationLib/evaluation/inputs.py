@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,7 @@ class CheckedCase:
 
 
 def without_swept(volume: Volume) -> Volume:
-    return Volume(volume.array, volume.ijk_to_ras, volume.device, volume.timestamp_s)
+    return replace(volume, swept=None)
 
 
 def check_cases(

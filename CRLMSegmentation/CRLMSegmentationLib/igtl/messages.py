@@ -187,4 +187,4 @@ def volume_of(message: ImageMessage) -> Volume:
 
 def image_of(volume: Volume) -> ImageMessage:
     """The IMAGE that carries a volume under its own name and time."""
-    return ImageMessage(volume.device, volume.timestamp_s, volume.array, volume.ijk_to_ras)
+    return ImageMessage(volume.device, volume.timestamp_s, volume.recorded_array, volume.ijk_to_ras)

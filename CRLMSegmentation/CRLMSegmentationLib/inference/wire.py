@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
+from ..core.field_of_view import Background
 from ..core.postprocessing import LesionMask
 from ..core.volume import Volume
 from .engine import CropJob, Finished, Job, LesionJob
@@ -19,10 +22,13 @@ def encode_job(job_id: int, job: Job) -> list[memoryview]:
         return encode({**header, "spacing_mm": job.spacing_mm}, {"crop": job.array})
     volume = job.volume
     arrays = {"voxels": volume.array}
+    if volume.missing is not None:
+        arrays["missing"] = volume.missing
     if volume.swept is not None:
-        arrays["swept"] = volume.swept
+        arrays["swept"] = volume.swept_in()
     else:
         arrays["unswept_blocks"] = volume.unswept_blocks
+        header["background"] = asdict(volume.background)
     place = {"ijk_to_ras": volume.ijk_to_ras.tolist(), "seed_ras_mm": list(job.seed_ras_mm)}
     manner = {"crop_size_mm": job.crop_size_mm, "quick": job.quick, "flip": list(job.flip)}
     return encode({**header, **place, **manner}, arrays)
@@ -38,7 +44,10 @@ def decode_job(frame: Frame) -> Job:
     if "crop" in arrays:
         return CropJob(arrays["crop"], header["spacing_mm"], header["mirroring"])
     matrix = np.array(header["ijk_to_ras"])
-    volume = Volume.of_part(arrays["voxels"], matrix, arrays.get("swept"), arrays.get("unswept_blocks"))
+    said = header.get("background", {})
+    background = Background(**{**said, "values": tuple(said.get("values", ()))})
+    masks = (arrays.get(name) for name in ("swept", "unswept_blocks"))
+    volume = Volume.of_part(arrays["voxels"], matrix, *masks, background, arrays.get("missing"))
     manner = header["mirroring"], header["quick"], tuple(header["flip"])
     return LesionJob(volume, tuple(header["seed_ras_mm"]), header["crop_size_mm"], *manner)
 

@@ -108,7 +108,7 @@ class RecordedLink:
             return False
         start = entry.offset_bytes + HEADER_BYTES + layout.voxels_at_bytes
         voxels = np.memmap(self._path, (">" if layout.is_big_endian else "<") + kind, "r", start, entry.shape)
-        return np.array_equal(voxels, volume.array)
+        return np.array_equal(voxels, volume.recorded_array, equal_nan=volume.missing is not None)
 
     def end(self, why: str) -> None:
         """Close the recording, which says why.

@@ -109,13 +109,13 @@ class RecordedFlight:
     def _candidates(self, reference: Mapping[str, Any]) -> Iterator[np.ndarray]:
         """Voxels that may be those of a volume."""
         if reference["file"]:
-            yield read_volume(self._inside(reference["file"]), self.folder).array
+            yield read_volume(self._inside(reference["file"]), self.folder).recorded_array
             return
         shape, time_s = tuple(reference["shape"]), reference["timestamp_s"]
         for entry in self._journal.entries if self._journal else ():
             if entry.is_volume and tuple(entry.shape) == shape and abs(entry.timestamp_s - time_s) < SAME_MOMENT_S:
                 try:
-                    yield volume_of(self._journal.load(entry)).array
+                    yield volume_of(self._journal.load(entry)).recorded_array
                 except MessageError:  # it is damaged; another may be the one
                     continue
 

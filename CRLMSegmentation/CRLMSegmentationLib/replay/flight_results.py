@@ -178,12 +178,12 @@ def mask_of(case: Case, of: RecordedResult | Correction) -> np.ndarray:
 def _candidates(case: Case, reference: dict[str, Any]) -> Iterable[np.ndarray]:
     """Voxels of the case that may be those of a volume, the likely ones first."""
     if reference["file"]:
-        yield case.read_volume(reference["file"]).array
+        yield case.read_volume(reference["file"]).recorded_array
         return
     far = lambda volume: abs(volume.timestamp_s - reference["timestamp_s"]) > SAME_MOMENT_S  # noqa: E731
     for number, volume in sorted(enumerate(case.volumes), key=lambda pair: far(pair[1])):
         try:
-            yield case.volume(number).array
+            yield case.volume(number).recorded_array
         except CrlmError:
             if not far(volume):
                 raise

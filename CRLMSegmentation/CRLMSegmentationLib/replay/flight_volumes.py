@@ -51,7 +51,9 @@ class SavedVolumes:
         identity = volume.identity
         reference = {**vars(identity), "device": device, "shape": list(volume.array.shape)}
         reference["ijk_to_ras"] = volume.ijk_to_ras.ravel().tolist()
-        files = {"file": None if is_in_link else self._file(identity.content_sha256, volume.array, volume, False)}
+        files = {
+            "file": None if is_in_link else self._file(identity.content_sha256, volume.recorded_array, volume, False)
+        }
         if volume.swept is not None:
             swept = volume.swept.astype(np.uint8)
             files["swept"] = self._file(hashlib.sha256(swept.data).hexdigest(), swept, volume, True)

@@ -159,5 +159,5 @@ def outline_in(
     box = tuple(slice(a, b) for a, b in zip(start[::-1], stop[::-1]))
     part_to_local = grid_to_local.copy()
     part_to_local[:3, 3] = transform_points(grid_to_local, start)
-    part = replace(volume, array=volume.array[box], ijk_to_ras=part_to_local, swept=None)
+    part = replace(volume, array=volume.array[box], ijk_to_ras=part_to_local, swept=None, missing=None)
     return mask_in_volume(node, lesion, part), tuple(int(n) for n in start[::-1])

@@ -1,0 +1,469 @@
+"""The field of view: which voxels of a volume were insonified, and which only fill the space around and between them.
+
+Most senders fill that space with 0. Others take -1024, the lowest number of their type, 255, NaN, or what lossy
+compression makes of 0. Such a constant is recognised by what it does: it fills whole blocks at the border of the
+volume. 0 is always taken for empty there; any other value needs evidence, see `find_background`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from .errors import VolumeError
+
+Box = tuple[slice, slice, slice]
+"""A part of a volume, (K, J, I)."""
+EVERYWHERE: Box = (slice(None), slice(None), slice(None))
+BLOCK = 3
+"""Edge in voxels of the blocks by which empty space is followed through a whole volume."""
+RIM = 3
+"""Voxels that are looked at around a box."""
+WIDE_RIM = 6
+"""The same where a constant other than 0 fills the outside: there the surroundings decide about more."""
+THIN_REACH = 2
+"""Voxels around empty space that are empty too when they hold a constant which tissue holds as well."""
+SURE_SHARE, LIKELY_SHARE, POSSIBLE_SHARE = 0.05, 0.01, 0.005
+"""Of the blocks at the border: enough for any constant, for one at a corner, for one far from all grey values."""
+LEAST_GREY_VALUES = 8
+"""Fewer beside a constant are no image of tissue, so that nothing can be said of the constant."""
+LOSSY_SHARE = 0.025
+"""Of the range of grey values: what lossy compression may make of a constant."""
+SATURATED_SHARE = 0.02
+"""Of that range: a constant this close above the brightest tissue may be what bright tissue is cut off at."""
+SATURATED_FACTOR = 5
+"""Of voxels at that end: so many more may be cut off there; when more hold the constant, they are gaps."""
+INTERPOLATED_SHARE = 0.002
+"""Of the voxels that hold no constant: when more of them lie between tissue and a constant, they are a mix of both."""
+USUAL_REACH = 3.0
+"""Interquartile ranges beyond the quartiles: nearly all grey values of tissue lie within."""
+DOMINANT_SHARE = 0.2
+"""Of the voxels that are not 0: no grey value of tissue occurs so often."""
+ENOUGH_VOXELS = 200_000
+MOST_CONSTANTS = 4
+CONFLICT_SHARE = 0.1
+"""Of the voxels that a mask calls imaged: when more of them are empty, mask and volume contradict each other."""
+LARGEST = float(np.finfo(np.float32).max)
+
+NOT_RECOGNISED = (
+    "what was not imaged could not be recognised: no constant value fills the outside, so every voxel counts as "
+    "imaged; check that the tumour lies where the probe has been"
+)
+CONFLICT = (
+    "the mask of what was imaged disagrees with the volume: {percent:.0f} % of what it calls imaged is empty outside; "
+    "that counts as not imaged"
+)
+
+
+@dataclass(frozen=True)
+class Background:
+    """How a volume marks what was not insonified, beside the value 0 and voxels without a number.
+
+    Attributes:
+        values: constants that fill the space around what was imaged.
+        tolerance: how far a voxel may be from one of them, after lossy compression.
+        low, high: limits of what tissue can be, where a constant lies beyond; what lies beyond as well, in whatever
+            place, is the constant or was interpolated between it and tissue.
+        is_in_tissue: a constant is as bright as the brightest tissue, such as 255; alone and thin it is tissue then.
+    """
+
+    values: tuple[float, ...] = ()
+    tolerance: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    is_in_tissue: bool = False
+
+    @property
+    def rim(self) -> int:
+        """Voxels that must be looked at around a box."""
+        return WIDE_RIM if self.values else RIM
+
+    def covers(self, array: np.ndarray) -> np.ndarray:
+        """Which voxels may be empty by their value; bool, shape of the array."""
+        return _holds(array, self.values, self.tolerance) | self.covers_when_thin(array)
+
+    def covers_when_thin(self, array: np.ndarray) -> np.ndarray:
+        """Which of them are empty even where they are thin and alone, such as gaps between frames."""
+        empty = array == 0
+        if not self.values:
+            return empty
+        if not self.is_in_tissue:
+            empty |= _holds(array, self.values, self.tolerance)
+        return empty | self.is_beyond_tissue(array)
+
+    def is_beyond_tissue(self, array: np.ndarray) -> np.ndarray:
+        """Which voxels are empty wherever they are; bool, shape of the array."""
+        beyond = np.zeros(array.shape, bool)
+        if self.low is not None:
+            beyond |= array < self.low
+        if self.high is not None:
+            beyond |= array > self.high
+        return beyond
+
+
+ZERO = Background()
+
+
+def without_missing(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Give voxels that hold no number a harmless one, and say which they were.
+
+    NaN says that there is no number. Infinity, or a number beyond single precision, says the same where it is one
+    constant that reaches the border of the volume; anywhere else it is an overflow.
+
+    Args:
+        array: shape (K, J, I).
+
+    Returns:
+        The voxels, and a boolean array of the same shape, None where all hold a number.
+
+    Raises:
+        VolumeError: no voxel holds a number, or some have overflown.
+    """
+    if array.dtype.kind != "f":
+        return array, None
+    missing = ~np.isfinite(array)
+    if array.dtype.itemsize > 4:
+        missing |= np.abs(array) > LARGEST
+    if not missing.any():
+        return array, None
+    if missing.all():
+        raise VolumeError("no voxel holds a finite number, all are NaN or infinite; export the volume again")
+    _check_overflow(array, missing)
+    known = array[~missing]
+    filled = array.copy()
+    filled[missing] = min(0, known.min())
+    return filled, missing
+
+
+def _check_overflow(array: np.ndarray, missing: np.ndarray) -> None:
+    overflown = missing & ~np.isnan(array)
+    values = array[overflown]
+    if not values.size or ((values == values[0]).all() and _reaches_border(overflown)):
+        return
+    finite = values[np.isfinite(values)]
+    if finite.size:
+        raise VolumeError(
+            f"voxels reach {np.abs(finite).max():.1e}, beyond the range of single precision; rescale the volume first"
+        )
+    raise VolumeError(f"{values.size} voxels are infinite; repair the volume first")
+
+
+def _reaches_border(mask: np.ndarray) -> bool:
+    return any(np.take(mask, end, axis).any() for axis in range(mask.ndim) for end in (0, -1))
+
+
+def is_uniform(array: np.ndarray) -> bool:
+    """Whether all voxels hold the same value. Few are looked at where they differ."""
+    first = array.flat[0]
+    step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
+    return bool((array[::step, ::step, ::step] == first).all() and (array == first).all())
+
+
+def infer_swept(
+    array: np.ndarray,
+    box: Box = EVERYWHERE,
+    outside: np.ndarray | None = None,
+    background: Background | None = None,
+    missing: np.ndarray | None = None,
+) -> np.ndarray:
+    """Guess which voxels the probe has swept, for volumes that arrive without an accumulation buffer.
+
+    An empty value alone does not mean empty: a vessel's lumen is black as well. Empty is what holds an empty value
+    and either hangs together with the border of the volume through passages of more than two voxels (never swept),
+    or is at most two voxels thick (a gap between frames). What holds no number is empty in any case.
+
+    Args:
+        array: shape (K, J, I).
+        box: the part that is asked for; only its surroundings are looked at closely, since a large volume
+            would take seconds.
+        outside: `outside_blocks` of the array, where it is known already.
+        background: `find_background` of the array, where it is known already.
+        missing: bool, shape of the array: voxels without a number; None where all have one.
+
+    Returns:
+        Boolean array, shape of the box, False where the volume is taken to be empty.
+    """
+    background = find_background(array, missing) if background is None else background
+    outside = outside_blocks(empty_values(array, background, missing)) if outside is None else outside
+    asked = [range(*part.indices(count)) for part, count in zip(box, array.shape)]
+    rim = background.rim
+    near = [range(max(0, r.start - rim), min(count, r.stop + rim)) for r, count in zip(asked, array.shape)]
+    window = tuple(slice(r.start, r.stop) for r in near)
+    part, gone = array[window], None if missing is None else missing[window]
+    zero = empty_values(part, background, gone)
+    beyond = [(rim * (r.start == 0), rim * (r.stop == count)) for r, count in zip(near, array.shape)]
+    thick = ndimage.binary_opening(np.pad(zero, beyond, constant_values=True), ndimage.generate_binary_structure(3, 1))
+    labels, _ = ndimage.label(thick)
+    reached = outside[np.ix_(*[np.arange(r.start, r.stop) // BLOCK for r in near])]
+    empty = np.isin(labels, np.unique(labels[np.pad(reached, beyond, constant_values=True) & thick]))
+    inner = tuple(slice(low, low + len(r)) for (low, _), r in zip(beyond, near))
+    thin = ~thick[inner]
+    if background.values:
+        beside = ndimage.binary_dilation(empty, ndimage.generate_binary_structure(3, 3), THIN_REACH)[inner]
+        thin &= beside | background.covers_when_thin(part)
+    empty = (empty[inner] | thin) & zero
+    if background.values:
+        empty |= background.is_beyond_tissue(part)
+    if gone is not None:
+        empty |= gone
+    if background.tolerance:
+        empty |= _specks(~empty) & beside
+    return ~empty[tuple(slice(r.start - n.start, r.stop - n.start) for r, n in zip(asked, near))]
+
+
+def _specks(swept: np.ndarray) -> np.ndarray:
+    """What is at most two voxels thick: beside empty space that is noise of the compression, not tissue."""
+    solid = ndimage.binary_opening(swept, ndimage.generate_binary_structure(3, 1))
+    return swept & ~ndimage.binary_dilation(solid, ndimage.generate_binary_structure(3, 3))
+
+
+def empty_values(array: np.ndarray, background: Background, missing: np.ndarray | None) -> np.ndarray:
+    """Which voxels may be empty by what they hold; bool, shape of the array."""
+    empty = background.covers(array) if background.values else array == 0
+    return empty if missing is None else empty | missing
+
+
+def outside_blocks(zero: np.ndarray) -> np.ndarray:
+    """Which blocks of `BLOCK` voxels a side are empty throughout and hang together with the border.
+
+    Args:
+        zero: bool, shape (K, J, I).
+
+    Returns:
+        Boolean array with one entry per block, the last ones cut by the end of the volume.
+    """
+    zero = np.pad(zero, [(0, -count % BLOCK) for count in zero.shape], constant_values=True)
+    zero = zero[0::3] & zero[1::3] & zero[2::3]
+    zero = zero[:, 0::3] & zero[:, 1::3] & zero[:, 2::3]
+    zero = zero[:, :, 0::3] & zero[:, :, 1::3] & zero[:, :, 2::3]
+    labels, _ = ndimage.label(np.pad(zero, 1, constant_values=True))
+    return (labels == labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
+
+
+def find_background(array: np.ndarray, missing: np.ndarray | None = None) -> Background:
+    """Recognise the constants other than 0 that fill the outside of a volume.
+
+    A constant fills blocks of `BLOCK` voxels a side at the border: many of them, some and a corner of the volume, or
+    a few where it is far from all grey values. Speckle fills no block with one value. Where what is left of the
+    volume is no image of tissue, having fewer than `LEAST_GREY_VALUES` values, nothing is recognised.
+
+    Args:
+        array: shape (K, J, I).
+        missing: bool, same shape: voxels without a number; None where all have one.
+    """
+    low, high, at_corner = _border_blocks(array, missing)
+    constants = _constants_among(low, high)
+    sample = _sampled(array, missing)
+    is_within = _is_dominated(sample)
+    if not constants and missing is None and not is_within and not _is_lossy(low, high, array):
+        return ZERO
+    grey = sample[~np.isin(sample, [value for value, count in constants if count >= POSSIBLE_SHARE * low.size])]
+    if np.unique(grey[grey != 0]).size < LEAST_GREY_VALUES:
+        return ZERO
+    corners = {value for value, _ in _constants_among(low[at_corner], high[at_corner])}
+    values = [v for v, count in constants if _is_evident(v, count / low.size, v in corners, grey)]
+    if not values and missing is None and not is_within:
+        return _lossy_background(low, high, at_corner, array)
+    values = _with_inner_constants(values, array, missing)
+    return _background_of(values, array, missing) if values else ZERO
+
+
+def _holds(array: np.ndarray, values: Iterable[float], tolerance: float) -> np.ndarray:
+    found = np.zeros(array.shape, bool)
+    for value in values:
+        found |= array == value if not tolerance else (array >= value - tolerance) & (array <= value + tolerance)
+    return found
+
+
+def _extrema(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest value of each block."""
+    low = high = array
+    for axis, count in enumerate(array.shape):
+        starts = np.arange(0, count, BLOCK)
+        low, high = np.minimum.reduceat(low, starts, axis), np.maximum.reduceat(high, starts, axis)
+    return low, high
+
+
+def _border_blocks(array: np.ndarray, missing: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Smallest and largest value of each block at the border, and whether it is at a corner; all of shape (N,).
+
+    Blocks at an edge of the volume count for both faces. Blocks with voxels that hold no number are left out.
+    """
+    faces = []
+    for axis, count in enumerate(array.shape):
+        for face in (slice(0, BLOCK), slice((count - 1) // BLOCK * BLOCK, None)):
+            slab = (slice(None),) * axis + (face,)
+            low, high = _extrema(array[slab])
+            corner = np.zeros(low.shape, bool)
+            corner[np.ix_(*[[0, -1]] * 3)] = True
+            kept = np.ones(low.shape, bool) if missing is None else ~_extrema(missing[slab])[1]
+            faces.append((low[kept], high[kept], corner[kept]))
+    return tuple(np.concatenate(parts) for parts in zip(*faces))
+
+
+def _constants_among(low: np.ndarray, high: np.ndarray) -> list[tuple[float, int]]:
+    """Values other than 0 that fill whole blocks, and how many, most first."""
+    values, counts = np.unique(low[(low == high) & (low != 0)], return_counts=True)
+    order = np.argsort(counts, kind="stable")[::-1][:MOST_CONSTANTS]
+    return [(values[n].item(), int(counts[n])) for n in order]
+
+
+def _sampled(array: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
+    """Some of the voxels that hold a number, spread over the volume, shape (N,)."""
+    step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
+    some = array[::step, ::step, ::step]
+    return some.ravel() if missing is None else some[~missing[::step, ::step, ::step]]
+
+
+def _is_dominated(sample: np.ndarray) -> bool:
+    """Whether one value other than 0 occurs so often that it must be a constant, wherever it is."""
+    grey = np.sort(sample[sample != 0])
+    step = int(DOMINANT_SHARE / 2 * grey.size)
+    return bool(step and (grey[step::step] == grey[: -step or None : step][: len(grey[step::step])]).any())
+
+
+def _is_evident(value: float, share: float, is_at_corner: bool, grey: np.ndarray) -> bool:
+    if share >= SURE_SHARE or (is_at_corner and share >= LIKELY_SHARE):
+        return True
+    low, high = float(grey.min()), float(grey.max())
+    return share >= POSSIBLE_SHARE and not low - (high - low) <= value <= high + (high - low)
+
+
+def _lossy_tolerance(array: np.ndarray) -> float:
+    low, high = np.percentile(_sampled(array, None), (0.5, 99.5)).tolist()
+    return LOSSY_SHARE * (high - low)
+
+
+def _is_lossy(low: np.ndarray, high: np.ndarray, array: np.ndarray) -> bool:
+    """Whether blocks at the border are rather nearly constant than constant."""
+    constant = np.count_nonzero(low == high)
+    if constant > low.size / 2:
+        return False
+    width = high.astype(np.float64) - low
+    return np.count_nonzero((width > 0) & (width <= _lossy_tolerance(array))) > constant
+
+
+def _lossy_background(low: np.ndarray, high: np.ndarray, at_corner: np.ndarray, array: np.ndarray) -> Background:
+    """A constant that lossy compression has blurred; none where blocks are flat at different levels, as in a ramp."""
+    if not _is_lossy(low, high, array):
+        return ZERO
+    middle = (low.astype(np.float64) + high) / 2
+    flat = high.astype(np.float64) - low <= _lossy_tolerance(array)
+    level = float(np.median(middle[flat]))
+    alike = flat & (np.abs(middle - level) <= _lossy_tolerance(array))
+    if np.count_nonzero(alike) < 0.8 * np.count_nonzero(flat):
+        return ZERO
+    share = np.count_nonzero(alike) / low.size
+    if share < SURE_SHARE and not (share >= LIKELY_SHARE and (alike & at_corner).any()):
+        return ZERO
+    tolerance = max(float(high[alike].max()) - level, level - float(low[alike].min()))
+    return Background((level,), tolerance)
+
+
+def _with_inner_constants(values: list[float], array: np.ndarray, missing: np.ndarray | None) -> list[float]:
+    """Constants that fill the space within what the known ones fill, as in a volume that was resampled twice."""
+    low, high = _extrema(array)
+    whole = None if missing is None else _extrema(missing)
+    for _ in range(MOST_CONSTANTS):
+        outside = outside_blocks(empty_values(array, Background(tuple(values)), missing))
+        near = ndimage.binary_dilation(outside, ndimage.generate_binary_structure(3, 1), 3) & ~outside
+        near = near if whole is None else near & ~whole[1]
+        found = [
+            value
+            for value, count in _constants_among(low[near], high[near])
+            if value not in values and count >= SURE_SHARE * np.count_nonzero(near)
+        ]
+        if not found:
+            break
+        values = [*values, found[0]]
+    return values
+
+
+def _background_of(values: list[float], array: np.ndarray, missing: np.ndarray | None) -> Background:
+    """Constants with the range of what they surround, looked for two blocks away from them."""
+    filled = _holds(array, values, 0.0)
+    low, _ = _extrema(filled)
+    deep = ~ndimage.binary_dilation(low, ndimage.generate_binary_structure(3, 3), 2)
+    for axis, count in enumerate(array.shape):
+        deep = np.repeat(deep, BLOCK, axis).take(range(count), axis)
+    filled |= empty_values(array, ZERO, missing)
+    tissue = array[deep & ~filled]
+    if tissue.size < LEAST_GREY_VALUES:
+        return Background(tuple(values))
+    low, high = float(tissue.min()), float(tissue.max())
+    close = SATURATED_SHARE * (high - low)
+    top = max(values)
+    others = array[~filled]
+    quarter, three_quarters = np.percentile(tissue, (25, 75)).tolist()
+    reach = USUAL_REACH * (three_quarters - quarter)
+    return Background(
+        tuple(values),
+        low=_limit(others, min(values), max(low, quarter - reach), reach) if min(values) < low else None,
+        high=_limit(others, top, min(high, three_quarters + reach), reach) if top > high else None,
+        is_in_tissue=bool(high < top <= high + close) and _is_saturated(tissue, array[deep & filled], top, close),
+    )
+
+
+def _limit(others: np.ndarray, value: float, end: float, reach: float) -> float | None:
+    """What separates a constant beyond an end of the grey values of tissue from them; None where nothing can.
+
+    Args:
+        others: voxels that hold no constant, shape (N,).
+        reach: the constant is far from tissue when it is farther than this from its end.
+    """
+    if abs(value - end) <= reach:
+        return None
+    middle = (value + end) / 2
+    low, high = sorted((value, middle))
+    is_interpolated = np.count_nonzero((others > low) & (others < high)) > INTERPOLATED_SHARE * others.size
+    return end if is_interpolated else middle
+
+
+def _is_saturated(tissue: np.ndarray, constants: np.ndarray, top: float, close: float) -> bool:
+    """Whether so many grey values lie close below a constant that bright tissue may have been cut off at it."""
+    bright = np.count_nonzero(tissue >= top - max(close, 1))
+    return bool(np.count_nonzero(constants == top) <= SATURATED_FACTOR * bright)
+
+
+def contradiction(swept: np.ndarray, array: np.ndarray, background: Background, missing: np.ndarray | None) -> float:
+    """Share of what a mask calls imaged that is empty outside, 0 to 1; 0 where it is too little to contradict."""
+    step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
+    some = (slice(None, None, step),) * 3
+    empty = empty_values(array[some], background, None if missing is None else missing[some])
+    if np.count_nonzero(empty & swept[some]) <= CONFLICT_SHARE / 2 * np.count_nonzero(swept[some]):
+        return 0.0  # saves a pass through the whole volume
+    outside = outside_blocks(empty_values(array, background, missing))
+    wrong = np.count_nonzero(_extrema(swept)[0] & outside) * BLOCK**3
+    share = float(wrong / max(1, np.count_nonzero(swept)))
+    return share if share > CONFLICT_SHARE else 0.0
+
+
+def remarks_on(
+    background: Background, missing: np.ndarray | None, is_recognised: bool, contradicted_share: float
+) -> tuple[str, ...]:
+    """What a user must know of how the field of view of a volume was found; nothing where 0 fills the outside.
+
+    Args:
+        is_recognised: the source says what was imaged, or something fills the outside.
+        contradicted_share: see `contradiction`.
+    """
+    remarks = []
+    if background.values:
+        about = "about " if background.tolerance else ""
+        values = " and ".join(f"{value:g}" for value in background.values)
+        tissue = "; the brightest tissue has this value too, and stays" if background.is_in_tissue else ""
+        remarks.append(f"voxels of {about}{values} fill the outside and count as not imaged{tissue}")
+    if missing is not None:
+        remarks.append(f"{_percent(missing)} % of the voxels hold no number (NaN) and count as not imaged")
+    if contradicted_share:
+        remarks.append(CONFLICT.format(percent=100 * contradicted_share))
+    if not is_recognised:
+        remarks.append(NOT_RECOGNISED)
+    return tuple(remarks)
+
+
+def _percent(mask: np.ndarray) -> str:
+    return f"{100 * np.count_nonzero(mask) / mask.size:.2g}"
