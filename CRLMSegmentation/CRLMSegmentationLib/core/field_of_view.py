@@ -43,6 +43,8 @@ USUAL_REACH = 3.0
 DOMINANT_SHARE = 0.2
 """Of the voxels that are not 0: no grey value of tissue occurs so often."""
 ENOUGH_VOXELS = 200_000
+LEAST_TISSUE_SHARE = 0.02
+"""Of all voxels."""
 MOST_CONSTANTS = 4
 CONFLICT_SHARE = 0.1
 """Of the voxels that a mask calls imaged: when more of them are empty, mask and volume contradict each other."""
@@ -129,7 +131,7 @@ def without_missing(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         missing |= np.abs(array) > LARGEST
     if not missing.any():
         return array, None
-    if missing.all():
+    if missing.all() and not np.isfinite(array).any():
         raise VolumeError("no voxel holds a finite number, all are NaN or infinite; export the volume again")
     _check_overflow(array, missing)
     known = array[~missing]
@@ -141,7 +143,7 @@ def without_missing(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 def _check_overflow(array: np.ndarray, missing: np.ndarray) -> None:
     overflown = missing & ~np.isnan(array)
     values = array[overflown]
-    if not values.size or ((values == values[0]).all() and _reaches_border(overflown)):
+    if not values.size or ((values == values[0]).all() and _reaches_border(overflown) and not missing.all()):
         return
     finite = values[np.isfinite(values)]
     if finite.size:
@@ -257,11 +259,11 @@ def find_background(array: np.ndarray, missing: np.ndarray | None = None) -> Bac
     low, high, at_corner = _border_blocks(array, missing)
     constants = _constants_among(low, high)
     sample = _sampled(array, missing)
-    is_within = _is_dominated(sample)
+    is_within = _dominant(sample) is not None
     if not constants and missing is None and not is_within and not _is_lossy(low, high, array):
         return ZERO
     grey = sample[~np.isin(sample, [value for value, count in constants if count >= POSSIBLE_SHARE * low.size])]
-    if np.unique(grey[grey != 0]).size < LEAST_GREY_VALUES:
+    if not _shows_tissue(grey, sample.size):
         return ZERO
     corners = {value for value, _ in _constants_among(low[at_corner], high[at_corner])}
     values = [v for v, count in constants if _is_evident(v, count / low.size, v in corners, grey)]
@@ -318,11 +320,23 @@ def _sampled(array: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
     return some.ravel() if missing is None else some[~missing[::step, ::step, ::step]]
 
 
-def _is_dominated(sample: np.ndarray) -> bool:
-    """Whether one value other than 0 occurs so often that it must be a constant, wherever it is."""
-    grey = np.sort(sample[sample != 0])
-    step = int(DOMINANT_SHARE / 2 * grey.size)
-    return bool(step and (grey[step::step] == grey[: -step or None : step][: len(grey[step::step])]).any())
+def _dominant(sample: np.ndarray) -> float | None:
+    """The value other than 0 that occurs so often that it must be a constant, wherever it is; None where none does."""
+    values, counts = np.unique(sample[sample != 0], return_counts=True)
+    return values[counts.argmax()].item() if counts.size and counts.max() >= DOMINANT_SHARE * counts.sum() else None
+
+
+def _shows_tissue(grey: np.ndarray, count: int) -> bool:
+    """Whether voxels beside the constants at the border, and one more within, are an image of something.
+
+    Args:
+        grey: some of those voxels, shape (N,).
+        count: of all voxels that were looked at.
+    """
+    within = _dominant(grey)
+    textured = grey[(grey != 0) & (grey != within)] if within is not None else grey[grey != 0]
+    is_enough = textured.size >= LEAST_TISSUE_SHARE * count and np.unique(textured).size >= LEAST_GREY_VALUES
+    return is_enough and (within is None or _dominant(textured) is None)
 
 
 def _is_evident(value: float, share: float, is_at_corner: bool, grey: np.ndarray) -> bool:

@@ -38,7 +38,7 @@ KEYS = {
     "timings_s": "{" + ", ".join(TIMINGS) + "}, each seconds or null when it did not happen",
     "metrics": "{" + ", ".join(METRICS) + "}, or null where there is no truth",
     "volume_ml": "of the mask",
-    "diameters_mm": "the three axes of the ellipsoid of equal inertia, longest first; of what one or two slices show, see core/diameters.py",
+    "diameters_mm": "the three axes of the ellipsoid of equal inertia, longest first; see core/diameters.py",
     "warnings": "list of plain sentences; empty when there is nothing to say",
     "versions": "name to version of everything that took part",
 }
