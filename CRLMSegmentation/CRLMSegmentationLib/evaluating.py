@@ -50,6 +50,7 @@ def evaluate_model(
     on_problems: OnProblems = lambda problems: None,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
     held_out: HeldOut | None = None,
+    labels_together: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a model package and write `OUTPUTS` into a folder.
 
@@ -63,7 +64,9 @@ def evaluate_model(
         WorkerError: the worker has given up; what was measured is kept, and the next run goes on.
     """
     subject = ModelSubject(model_or_default(model_folder), engine_of)
-    return evaluate_subject(subject, cases_path, out, settings, skip_bad, on_progress, on_problems, held_out)
+    return evaluate_subject(
+        subject, cases_path, out, settings, skip_bad, on_progress, on_problems, held_out, labels_together
+    )
 
 
 def evaluate_method(
@@ -75,6 +78,7 @@ def evaluate_method(
     on_progress: OnProgress = lambda *_: None,
     on_problems: OnProblems = lambda problems: None,
     held_out: HeldOut | None = None,
+    labels_together: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a semi-automatic method, see `semiautomatic.methods.METHODS`, and write `OUTPUTS` into a folder.
 
@@ -86,7 +90,9 @@ def evaluate_method(
     from .semiautomatic.methods import method_named  # brings VTK, which a model needs not
 
     subject = method_named(name)
-    return evaluate_subject(subject, cases_path, out, settings, skip_bad, on_progress, on_problems, held_out)
+    return evaluate_subject(
+        subject, cases_path, out, settings, skip_bad, on_progress, on_problems, held_out, labels_together
+    )
 
 
 def evaluate_subject(
@@ -98,6 +104,7 @@ def evaluate_subject(
     on_progress: OnProgress,
     on_problems: OnProblems,
     held_out: HeldOut | None = None,
+    labels_together: bool = False,
 ) -> dict[str, Any]:
     """Measure whatever can be evaluated and write `OUTPUTS` into a folder.
 
@@ -106,6 +113,7 @@ def evaluate_subject(
         skip_bad: go on without the cases and lesions that cannot be evaluated.
         on_problems: told what is wrong with which case, before anything is measured; see `inputs.table_of`.
         held_out: to measure only what a dataset has kept from training; None for all cases.
+        labels_together: parts of a label that lie apart are one lesion, see `evaluation.components`.
 
     Returns:
         The content of evaluation.json.
@@ -116,7 +124,7 @@ def evaluate_subject(
     """
     settings = settings or Settings()
     header = subject.header(settings)
-    cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out)
+    cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together)
     make_folder(out)
     ledger = Ledger(out / LEDGER, header)
     if ledger.damage.is_any:
@@ -129,10 +137,15 @@ def evaluate_subject(
 
 
 def _cases_in(
-    path: Path, skip_bad: bool, on_progress: OnProgress, on_problems: OnProblems, held_out: HeldOut | None
+    path: Path,
+    skip_bad: bool,
+    on_progress: OnProgress,
+    on_problems: OnProblems,
+    held_out: HeldOut | None,
+    labels_together: bool,
 ) -> tuple[list[CheckedCase], list[Problem]]:
     only: Collection[str] | None = None if held_out is None else held_out.hashes
-    cases, problems = check_cases(path, on_progress, only)
+    cases, problems = check_cases(path, on_progress, only, labels_together)
     if problems:
         on_problems(problems)
     if problems and not (skip_bad and cases):

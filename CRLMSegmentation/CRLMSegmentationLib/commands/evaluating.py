@@ -27,6 +27,9 @@ def evaluate(
         int, typer.Option(min=0, metavar="N", help="Move the seed and change the gain in so many lesions; 0 for none.")
     ] = 10,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be evaluated.")] = False,
+    keep_labels_together: Annotated[
+        bool, typer.Option("--keep-labels-together", help="Parts of a label that lie apart are one lesion.")
+    ] = False,
     held_out_of: Annotated[
         Optional[Path],
         typer.Option(metavar="DATASET", help="Only the cases that this dataset has kept from training."),
@@ -56,6 +59,7 @@ def evaluate(
             on_progress,
             lambda bad: tell(table_of(bad), err=True),
             held_out=held_out,
+            labels_together=keep_labels_together,
         )
     for line in summary_of(document):
         tell(line)

@@ -44,6 +44,9 @@ def prepare(
     name: Annotated[Optional[str], typer.Option(help="Of the dataset; default: by the variant.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="How many cases to work on at once.")] = 2,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be learned from.")] = False,
+    keep_labels_together: Annotated[
+        bool, typer.Option("--keep-labels-together", help="Parts of a label that lie apart are one lesion.")
+    ] = False,
 ) -> None:
     """Make a dataset of cases with a truth, for nnU-Net, split by patient."""
     preparation = _preparation(
@@ -54,6 +57,7 @@ def prepare(
         held_out_share=held_out,
         seed=seed,
         name=name,
+        labels_together=keep_labels_together,
         processes=processes,
     )
     from ..evaluation.inputs import check_cases, table_of
@@ -61,7 +65,7 @@ def prepare(
     from ..training.summary import summary_of
 
     with bars() as on_progress:
-        found, problems = check_cases(cases, on_progress)
+        found, problems = check_cases(cases, on_progress, labels_together=keep_labels_together)
         is_there = (skip_bad or not problems) and prepared_before(found, out, preparation) is not None
         manifest = prepare_dataset(
             found,

@@ -184,13 +184,16 @@ class Case:
             raise CaseError(f"{name} must name one file that holds its voxels, got {len(found)}; save it as one")
         return found
 
-    def truth_of(self, lesion: Lesion, volume: Volume) -> np.ndarray | None:
+    def truth_of(self, lesion: Lesion, volume: Volume, labels: Volume | None = None) -> np.ndarray | None:
         """The true mask of a lesion, bool, shape (K, J, I) of the volume, or None where it is not known.
+
+        Args:
+            labels: in place of `truth_labels`, such as with other numbers.
 
         Raises:
             CaseError: the truth lies on another grid than the volume, or does not hold the lesion.
         """
-        labels = self.truth_labels()
+        labels = labels or self.truth_labels()
         if labels is None or lesion.label is None:
             return None
         same_place = np.allclose(labels.ijk_to_ras, volume.ijk_to_ras, atol=SAME_PLACE_MM)

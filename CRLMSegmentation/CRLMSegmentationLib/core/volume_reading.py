@@ -104,3 +104,20 @@ def read_labels(path: Path | str, root: Path | None = None) -> Volume:
             )
         labels[mask] = number
     return Volume(labels, stored.ijk_to_ras, device=volume_stem(path))
+
+
+def segment_names(path: Path | str, root: Path | None = None) -> dict[int, str]:
+    """Names of the segments of a segmentation by the labels that `read_labels` gives them; empty for other volumes.
+
+    Segments that share a name are told apart by their label.
+
+    Raises:
+        VolumeError, GeometryError: it cannot be read.
+    """
+    if not is_segmentation(path, root):
+        return {}
+    stored = read_segmentation(path, root)
+    is_layered = len(stored.layers) > 1
+    labels = {(n if is_layered else s.label_value): s.name for n, s in enumerate(stored.segments, 1)}
+    is_clear = len(set(labels.values())) == len(labels)
+    return labels if is_clear else {label: f"{name} {label}" for label, name in labels.items()}

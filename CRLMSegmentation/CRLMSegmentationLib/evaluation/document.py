@@ -23,6 +23,8 @@ from .settings import AS_RECORDED, GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, Se
 from .subjects import ABOUT_KEYS, SEMIAUTOMATIC, Subject
 
 SCHEMA_VERSION = 2
+SHOWN = 5
+"""Remarks on the truth that are told at once."""
 KEYS = {
     "schema_version": f"of this file, {SCHEMA_VERSION}",
     "created": "date and time, ISO 8601",
@@ -34,7 +36,7 @@ KEYS = {
     "versions": "name to version of everything that took part",
     "settings": "as in evaluation/settings.py",
     "data": "{cases: [{case_id, patient, sha256, simulated, lesions}], left_out: [{case, lesion, text}], failed: "
-    "[{case, lesion, text}], trained_on: [case_id] that the model was trained on, null where it does not say on which "
+    "[{case, lesion, text}], remarks: [{case, lesion, text}] of what was made of the truth, trained_on: [case_id] that the model was trained on, null where it does not say on which "
     "cases it was, held_out_of: {dataset, listed: number of its held-out cases} or null}",
     "regions": "what the names of the ROC areas stand for",
     "roc_false_positives": "the rates at which the curves `roc` of the lesions are kept",
@@ -137,6 +139,7 @@ def _data(cases: Sequence[CheckedCase], problems: Sequence[Problem], rows: Seque
         ],
         "left_out": [asdict(problem) for problem in problems],
         "failed": failed,
+        "remarks": [asdict(remark) for checked in cases for remark in checked.remarks],
     }
 
 
@@ -221,6 +224,9 @@ def cautions_of(document: Mapping[str, Any]) -> list[str]:
             f"{len(data['cases'])} of the {data['held_out_of']['listed']} held-out cases of "
             f"{data['held_out_of']['dataset']} were measured"
         )
+    cautions += [": ".join(filter(None, (r["case"], r["lesion"], r["text"]))) for r in data.get("remarks", ())[:SHOWN]]
+    if len(data.get("remarks", ())) > SHOWN:
+        cautions.append(f"{len(data['remarks']) - SHOWN} more remarks on the truth, see evaluation.json")
     if data["failed"]:
         cautions.append(f"{len(data['failed'])} measurements failed, see evaluation.json")
     return cautions

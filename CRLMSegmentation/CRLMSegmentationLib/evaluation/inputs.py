@@ -1,7 +1,8 @@
 """The cases of an evaluation, checked before a minute is spent, with a table of what is wrong with which.
 
 Taken are a case folder, a folder of case folders, and a folder of pairs `NAME.nrrd` with `NAME-label.nrrd`
-(any volume suffix): in a label each number from 1 on is a lesion, and its deepest voxel the seed.
+(any volume suffix; `NAME-label.seg.nrrd` of 3D Slicer as well): in a label each number from 1 on is a lesion, and its
+deepest voxel the seed. Parts of one number that lie apart are lesions of their own, see `components`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from ..core.geometry import transform_points
 from ..core.hashing import sha256_of
 from ..core.volume import Volume
 from ..core.volume_files import data_files_of, is_hidden, volume_stem, volume_suffix
-from ..core.volume_reading import check_intensities, read_labels
+from ..core.volume_reading import check_intensities, read_labels, segment_names
 from ..driver import OnProgress
+from .components import MOST_LESIONS, SplitLabels, split_labels
 
 LABEL_MARK = "-label"
 SHORT_HASH = 16
@@ -43,13 +45,17 @@ class CheckedCase:
     """A case that can be evaluated.
 
     Attributes:
-        lesions: those with a truth and a seed in what was swept.
+        lesions: those with a truth and a seed in what was swept; their labels are those of `truth_labels`.
         sha256: changes when anything in the case does.
+        labels_together: parts of a label that lie apart are one lesion.
+        remarks: what is not wrong, but to be known, such as a label of which several lesions were made.
     """
 
     case: Case
     lesions: tuple[Lesion, ...]
     sha256: str
+    labels_together: bool = False
+    remarks: tuple[Problem, ...] = ()
 
     @property
     def case_id(self) -> str:
@@ -66,6 +72,18 @@ class CheckedCase:
         """None when the case does not say where it came from."""
         return self.case.source["kind"] == "simulated" if "kind" in self.case.source else None
 
+    def truth_labels(self) -> Volume:
+        """The truth with a number of its own for each lesion."""
+        return split_labels(self.case.truth_labels(), self.labels_together).labels
+
+    def truth_of(self, lesion: Lesion, volume: Volume) -> np.ndarray:
+        """The true mask of one of `lesions`, bool, shape (K, J, I) of the volume.
+
+        Raises:
+            CaseError: the truth lies on another grid than the volume.
+        """
+        return self.case.truth_of(lesion, volume, self.truth_labels())
+
     def read_volume(self) -> Volume:
         """As it would come over a link: without the swept mask, which does not travel."""
         return without_swept(self.case.volume())
@@ -76,12 +94,16 @@ def without_swept(volume: Volume) -> Volume:
 
 
 def check_cases(
-    path: Path, on_progress: OnProgress = lambda *_: None, only: Collection[str] | None = None
+    path: Path,
+    on_progress: OnProgress = lambda *_: None,
+    only: Collection[str] | None = None,
+    labels_together: bool = False,
 ) -> tuple[list[CheckedCase], list[Problem]]:
     """Find the cases below a folder and read all of each once.
 
     Args:
         only: hashes of cases, whole or `SHORT_HASH` digits; others are passed over unread. None for all.
+        labels_together: parts of a label that lie apart are one lesion.
 
     Returns:
         The cases that can be evaluated, by name, and what is wrong with the others.
@@ -99,7 +121,7 @@ def check_cases(
     wanted = None if only is None else set(short_hashes(only))
     for number, source in enumerate(sources, 1):
         try:
-            checked, found = _checked(source, wanted)
+            checked, found = _checked(source, wanted, labels_together)
             if checked is not None and checked.case_id in cases:
                 other = cases[checked.case_id].case.folder
                 raise CaseError(f"has the name {checked.case_id} as well as {other}; give each case its own case_id")
@@ -131,14 +153,25 @@ def _sources_in(path: Path) -> list[Path]:
         return [path]
     inside = sorted(entry for entry in path.iterdir() if not is_hidden(entry))
     folders = [p for p in inside if p.is_dir() and ((p / CASE_FILE).is_file() or (p / RECORDING_FILE).is_file())]
-    volumes = [p for p in inside if p.is_file() and volume_suffix(p) and not volume_stem(p).endswith(LABEL_MARK)]
-    return [*folders, *volumes]
+    files = [p for p in inside if p.is_file() and volume_suffix(p)]
+    labels = [p for p in files if _is_label(p)]
+    volumes = [p for p in files if p not in labels]
+    stems = {volume_stem(p).lower() for p in volumes}
+    alone = [p for p in labels if volume_stem(p)[: -len(LABEL_MARK)].lower() not in stems]
+    return [*folders, *volumes, *alone]
 
 
-def _checked(source: Path, wanted: set[str] | None) -> tuple[CheckedCase | None, list[Problem]]:
+def _is_label(path: Path) -> bool:
+    return volume_stem(path).lower().endswith(LABEL_MARK)
+
+
+def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tuple[CheckedCase | None, list[Problem]]:
     """A case, or None, and what is wrong with it; neither where it is not wanted."""
     if source.is_dir():
         sha256 = sha256_of(source / CASE_FILE) if (source / CASE_FILE).is_file() else ""
+    elif _is_label(source):
+        wanted = volume_stem(source)[: -len(LABEL_MARK)]
+        raise CaseError(f"is a label without a volume; expected {wanted}.nrrd beside it")
     else:
         sha256 = _pair_sha256(source)
     if wanted is not None and sha256[:SHORT_HASH] not in wanted:
@@ -147,33 +180,77 @@ def _checked(source: Path, wanted: set[str] | None) -> tuple[CheckedCase | None,
     if case.truth is None:
         raise CaseError("has no truth to compare with; name its labels as truth in case.json")
     volume = without_swept(case.volume())
-    if source.is_file():  # a case was written by this program, a pair comes from elsewhere
-        check_intensities(volume)
+    check_intensities(volume)
     if not case.lesions:
         raise CaseError("has no lesion; list them in case.json with seed and label")
+    split = split_labels(case.truth_labels(), labels_together)
     problems, lesions = [], []
-    for lesion in case.lesions:
+    listed, remarks = _lesions_of(case, split)
+    case = replace(case, lesions=tuple(listed))
+    taken: dict[int, str] = {}
+    for lesion in listed:
         try:
-            _check_lesion(case, lesion, volume)
+            _check_lesion(case, lesion, volume, split.labels)
+            if lesion.label in taken:
+                raise CaseError(
+                    f"has the label {lesion.label} as well as {taken[lesion.label]}; give each lesion its own"
+                )
+            taken[lesion.label] = lesion.name
             lesions.append(lesion)
         except CrlmError as error:
             problems.append(Problem(case.case_id, lesion.name, str(error)))
-    return (CheckedCase(case, tuple(lesions), sha256) if lesions else None), problems
+    told = tuple(Problem(case.case_id, name, text) for name, text in remarks)
+    return (CheckedCase(case, tuple(lesions), sha256, labels_together, told) if lesions else None), problems
 
 
-def _check_lesion(case: Case, lesion: Lesion, volume: Volume) -> None:
+def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tuple[str, str]]]:
+    """The lesions of a case, one for each part of its labels, and what is to be known, by lesion ("" for the case).
+
+    A listed lesion is the part in which its seed lies, else the nearest. Parts without a listed one are added.
+    """
+    lesions, remarks = [], [("", text) for text in split.remarks]
+    claimed: set[int] = set()
+    for lesion in case.lesions:
+        parts = split.parts.get(lesion.label, ()) if lesion.label is not None else ()
+        if not parts:
+            lesions.append(lesion)
+            continue
+        away_mm = [_distance_mm(lesion.seed_ras_mm, split.labels, part) for part in parts]
+        nearest = int(np.argmin(away_mm))
+        claimed.add(parts[nearest])
+        name = f"{lesion.name}.{nearest + 1}" if len(parts) > 1 else lesion.name
+        lesions.append(replace(lesion, name=name, label=parts[nearest]))
+        if away_mm[nearest] > 0:
+            remarks.append((name, f"its seed lies {away_mm[nearest]:.1f} mm outside its truth; check seed and label"))
+    for lesion in {lesion.label: lesion for lesion in reversed(case.lesions)}.values():
+        for number, part in enumerate(split.parts.get(lesion.label, ()), 1):
+            if part not in claimed:
+                seed = _deepest(split.labels.array == part, split.labels)
+                lesions.append(Lesion(f"{lesion.name}.{number}", seed, part))
+    return lesions, remarks
+
+
+def _distance_mm(point_ras_mm: Sequence[float], labels: Volume, number: int) -> float:
+    """From a point to the nearest voxel of a number, 0 within that voxel."""
+    kji = np.argwhere(labels.array == number)
+    seed_ijk = transform_points(labels.ras_to_ijk, np.asarray(point_ras_mm, dtype=float))
+    beyond_ijk = np.maximum(np.abs(kji[:, ::-1] - seed_ijk) - 0.5, 0)
+    return float(np.linalg.norm(beyond_ijk * labels.spacing_mm, axis=1).min())
+
+
+def _check_lesion(case: Case, lesion: Lesion, volume: Volume, labels: Volume) -> None:
     if lesion.label is None:
         raise CaseError(f"has no label in {case.truth}; add its number as label in case.json")
-    case.truth_of(lesion, volume)
+    case.truth_of(lesion, volume, labels)
     check_seed(volume, np.array(lesion.seed_ras_mm))
 
 
 def _label_beside(path: Path) -> Path:
-    stem = volume_stem(path)
+    wanted = f"{volume_stem(path)}{LABEL_MARK}".lower()
     beside = (entry for entry in sorted(path.parent.iterdir()) if entry.is_file() and volume_suffix(entry))
-    labels = [entry for entry in beside if volume_stem(entry) == stem + LABEL_MARK]
+    labels = [entry for entry in beside if volume_stem(entry).lower() == wanted]
     if not labels:
-        raise CaseError(f"has no label beside it; expected {stem}{LABEL_MARK}{volume_suffix(path)}")
+        raise CaseError(f"has no label beside it; expected {volume_stem(path)}{LABEL_MARK}{volume_suffix(path)}")
     if len(labels) > 1:
         names = ", ".join(label.name for label in labels)
         raise CaseError(f"has {len(labels)} labels beside it ({names}); keep the right one")
@@ -190,11 +267,13 @@ def _pair_sha256(path: Path) -> str:
 def _pair(path: Path) -> Case:
     """A volume and its label as a case of its own."""
     stem, label_path = volume_stem(path), _label_beside(path)
-    label = read_labels(label_path)
-    if not np.array_equal(label.array, np.round(label.array)):
-        raise CaseError(f"{label_path.name} holds fractions; expected whole numbers, one for each lesion")
+    label, names = read_labels(label_path), segment_names(label_path)
     numbers = [int(n) for n in np.unique(label.array) if n > 0]
-    lesions = tuple(Lesion(f"Tumour {n}", _deepest(label.array == n, label), n) for n in numbers)
+    if not numbers:
+        raise CaseError(f"{label_path.name} is empty: no voxel holds a number from 1 on; outline the lesions")
+    lesions = tuple(
+        Lesion(names.get(n, f"Tumour {n}"), _deepest(label.array == n, label), n) for n in numbers[: MOST_LESIONS + 1]
+    )
     return Case(path.parent, stem, (CaseVolume(path.name, stem, 0.0),), lesions, label_path.name)
 
 

@@ -149,7 +149,7 @@ def measure(
         WorkerError: the engine has given up.
     """
     variation = variation or Variation()
-    truth = checked.case.truth_of(lesion, volume)
+    truth = checked.truth_of(lesion, volume)
     seed, shown, away_mm = seed_and_volume(variation, checked.case_id, lesion, volume, truth, settings.seed)
     row = row_before(checked, lesion, variation, truth, volume)
     row.update(seed_away_mm=away_mm, seed_ras_mm=None if seed is None else [round(float(x), 3) for x in seed])

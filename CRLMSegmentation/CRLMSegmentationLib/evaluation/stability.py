@@ -81,7 +81,7 @@ def observe(
             shells = refinement.shells_of(lesion.name)
             if shells is not None and not result.mask.is_empty:
                 rng = generator_of(seed, checked.case_id, lesion.name, "tips")
-                truth = checked.case.truth_of(lesion, volume)
+                truth = checked.truth_of(lesion, volume)
                 made.append(_observed(checked.patient, result, shells, truth, volume, rng))
     return made
 

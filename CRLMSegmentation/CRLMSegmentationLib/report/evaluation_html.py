@@ -72,16 +72,16 @@ def worst_pictures(
     rows = {(row["case_id"], row["lesion"]): row for row in document["lesions"]}
     pictures: list[bytes | None] = []
     for number, key in enumerate(map(tuple, document["worst"]), 1):
-        row, case = rows[key], cases[key[0]].case
+        row, checked = rows[key], cases[key[0]]
         on_progress("Drawing the worst", number, len(document["worst"]))
         if not row["mask"] or not (out / row["mask"]).is_file():
             pictures.append(None)
             continue
-        volume = case.volume()
-        lesion = next(lesion for lesion in case.lesions if lesion.name == key[1])
+        volume = checked.case.volume()
+        lesion = next(lesion for lesion in checked.lesions if lesion.name == key[1])
         seed = np.array(row["seed_ras_mm"])
         mask = read_mask(out / row["mask"])
-        shown = Lesion(volume, mask, seed, row["crop_size_mm"], case.truth_of(lesion, volume))
+        shown = Lesion(volume, mask, seed, row["crop_size_mm"], checked.truth_of(lesion, volume))
         pictures.append(three_slices(shown, PICTURE_DPI))
     return pictures
 

@@ -80,7 +80,7 @@ def _example(chosen: Mapping[str, Any], checked: CheckedCase, methods: list[str]
     kind, size = lesion.about.get("echogenicity", "echogenicity unknown"), lesion.about.get("diameter_mm")
     about = kind if size is None else f"{kind}, {size:.0f} mm"
     title = f"{chosen['rank'].capitalize()}: {chosen['case_id']}, {chosen['lesion']} ({about})"
-    truth = checked.case.truth_of(lesion, volume)
+    truth = checked.truth_of(lesion, volume)
     return Example(title, volume, np.array(lesion.seed_ras_mm), truth, masks, chosen["dice"])
 
 

@@ -96,7 +96,7 @@ def check_for_training(
 def look_at(job: tuple[CheckedCase, Preparation]) -> Findings:
     """All that can be said of one case by itself."""
     checked, preparation = job
-    volume, labels = checked.read_volume(), checked.case.truth_labels().array
+    volume, labels = checked.read_volume(), checked.truth_labels().array
     not_told = list(_not_told(checked, labels, preparation))
     whole = list(_of_volume(volume, preparation)) + (not_told if preparation.variant != CROP_SEED else [])
     remarks = not_told if preparation.variant == CROP_SEED else []
@@ -106,7 +106,7 @@ def look_at(job: tuple[CheckedCase, Preparation]) -> Findings:
     bad += [Problem(checked.case_id, look.lesion.name, look.bad) for look in looks if look.bad]
     if not good and not bad:
         bad = [Problem(checked.case_id, "", "has no lesion that is large enough to learn from")]
-    said = [Problem(checked.case_id, "", text) for text in remarks]
+    said = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in remarks)]
     said += [Problem(checked.case_id, look.lesion.name, text) for look in looks for text in look.remarks]
     lesions, facts = tuple(look.lesion for look in good), tuple((look.echogenicity, look.diameter_mm) for look in good)
     return Findings(tuple(bad), tuple(said), lesions, facts, volume.identity.content_sha256)

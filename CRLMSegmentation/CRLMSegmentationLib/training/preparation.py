@@ -46,6 +46,7 @@ class Preparation:
         folds: each validates on other patients.
         held_out_share: of the patients, who are in no image.
         name: of the dataset; by the variant where None.
+        labels_together: parts of a label that lie apart are one lesion, see `evaluation.components`.
         processes: at once; does not change the result.
 
     Raises:
@@ -60,6 +61,7 @@ class Preparation:
     held_out_share: float = 0.0
     seed: int = 0
     name: str | None = None
+    labels_together: bool = False
     processes: int = 2
 
     def __post_init__(self) -> None:
@@ -104,6 +106,8 @@ class Preparation:
         """All that changes the result."""
         fields = asdict(self)
         del fields["processes"]
+        if not self.labels_together:  # as in datasets that were prepared before there was a choice
+            del fields["labels_together"]
         if self.variant == FULL:
             del fields["crop_size_mm"], fields["crops_per_lesion"]
         return fields

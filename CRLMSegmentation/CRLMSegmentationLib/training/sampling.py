@@ -46,7 +46,7 @@ def samples_of(checked: CheckedCase, lesions: Sequence[Lesion], preparation: Pre
         lesions: around which crops are cut; what is foreground in them is told by all lesions of the case.
     """
     case, volume = checked.case, checked.read_volume()
-    name, labels = image_name(case.case_id), case.truth_labels().array
+    name, labels = image_name(case.case_id), checked.truth_labels().array
     every_lesion = np.isin(labels, [lesion.label for lesion in case.lesions if lesion.label])
     if preparation.variant == FULL:
         crop = whole_volume(volume, np.array(lesions[0].seed_ras_mm), preparation.spacing_mm)

@@ -1,0 +1,111 @@
+"""The parts of a ground truth that lie apart under one label: each is a lesion of its own, unless told otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from ..core.errors import CaseError
+from ..core.volume import Volume
+
+TOUCHING = ndimage.generate_binary_structure(3, 3)
+BRIDGED_VOXELS = 1
+"""On each side: parts with at most two empty voxels between them are one, such as slices that were not outlined."""
+SPECK_ML = 0.01
+"""A part this small beside a larger one, as of 2.7 mm, is a slip of the pen; it is told and left out."""
+MOST_LESIONS = 200
+KEEP_TOGETHER = "--keep-labels-together"
+
+
+@dataclass(frozen=True, eq=False)
+class SplitLabels:
+    """A truth with a number of its own for each part that lies apart.
+
+    Attributes:
+        labels: numbers as voxel values; the largest part of a label keeps its number, further ones have new numbers.
+        parts: for each label of the truth the numbers of its parts, the largest first.
+        remarks: what was done with which label, in plain words.
+    """
+
+    labels: Volume
+    parts: dict[int, tuple[int, ...]]
+    remarks: tuple[str, ...]
+
+
+def split_labels(labels: Volume, keep_together: bool = False) -> SplitLabels:
+    """Number the parts of each label that lie apart.
+
+    Args:
+        labels: whole numbers, 0 for background.
+        keep_together: each label is one lesion, wherever its parts lie.
+
+    Raises:
+        CaseError: fractions, negative numbers, or so many lesions that it cannot be a truth.
+    """
+    array = _whole_numbers(labels)
+    numbers = [int(n) for n in np.unique(array) if n]
+    _check_count(len(numbers), "different numbers")
+    if keep_together:
+        return SplitLabels(replace(labels, array=array), {n: (n,) for n in numbers}, ())
+    split, remarks, parts = array.copy(), [], {}
+    voxel_ml = abs(np.linalg.det(labels.ijk_to_ras[:3, :3])) / 1000
+    free = max(numbers, default=0) + 1
+    boxes = ndimage.find_objects(array)
+    for number in numbers:
+        box = boxes[number - 1]
+        names, sizes = _parts_of(array[box] == number)
+        large = [name for name, size in sizes if size * voxel_ml >= SPECK_ML or name == sizes[0][0]]
+        parts[number] = (number, *range(free, free + len(large) - 1))
+        free += len(large) - 1
+        renumbered = np.zeros(len(sizes) + 1, array.dtype)
+        renumbered[large] = parts[number]
+        split[box][names > 0] = renumbered[names[names > 0]]
+        remarks += _remarks_on(number, [size * voxel_ml for _, size in sizes], len(large))
+    _check_count(sum(map(len, parts.values())), "parts that lie apart")
+    return SplitLabels(replace(labels, array=split), parts, tuple(remarks))
+
+
+def _whole_numbers(labels: Volume) -> np.ndarray:
+    array = labels.array
+    if labels.missing is not None or not np.array_equal(array, np.round(array)):
+        raise CaseError("its truth holds fractions; expected whole numbers, one for each lesion")
+    if array.min() < 0:
+        raise CaseError(f"its truth holds the number {array.min():g}; lesions are numbered from 1 on, background is 0")
+    if array.max() > np.iinfo(np.uint16).max:
+        raise CaseError(f"its truth holds the number {array.max():g}; number lesions from 1 on")
+    return array.astype(np.int32)
+
+
+def _check_count(count: int, what: str) -> None:
+    if count > MOST_LESIONS:
+        raise CaseError(f"its truth holds {count} {what}, more than {MOST_LESIONS}; is it the volume, or noise?")
+
+
+def _parts_of(mask: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """A number for each part of a mask, and (number, voxels) of each, the largest first."""
+    wide = ndimage.binary_dilation(np.pad(mask, BRIDGED_VOXELS), TOUCHING, BRIDGED_VOXELS)
+    names, count = ndimage.label(wide, TOUCHING)
+    inner = (slice(BRIDGED_VOXELS, -BRIDGED_VOXELS),) * 3
+    names = np.where(mask, names[inner], 0)
+    sizes = np.bincount(names.ravel(), minlength=count + 1)[1:]
+    order = np.argsort(-sizes, kind="stable")
+    return names, [(int(n) + 1, int(sizes[n])) for n in order]
+
+
+def _remarks_on(number: int, sizes_ml: list[float], large: int) -> list[str]:
+    remarks = []
+    if large > 1:
+        sizes = ", ".join(f"{ml:.2g}" for ml in sizes_ml[:large])
+        remarks.append(
+            f"the label {number} holds {large} parts that lie apart ({sizes} ml): each is a lesion of its own; "
+            f"{KEEP_TOGETHER} makes them one"
+        )
+    specks = sizes_ml[large:]
+    if specks:
+        remarks.append(
+            f"the label {number} holds {len(specks)} specks of less than {SPECK_ML:g} ml apart from the rest, "
+            f"{sum(specks):.2g} ml in all: left out of the truth; {KEEP_TOGETHER} keeps them"
+        )
+    return remarks
