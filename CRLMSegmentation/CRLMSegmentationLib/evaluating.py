@@ -64,9 +64,8 @@ def evaluate_model(
         WorkerError: the worker has given up; what was measured is kept, and the next run goes on.
     """
     subject = ModelSubject(model_or_default(model_folder), engine_of)
-    return evaluate_subject(
-        subject, cases_path, out, settings, skip_bad, on_progress, on_problems, held_out, labels_together
-    )
+    how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)
+    return evaluate_subject(subject, cases_path, out, *how)
 
 
 def evaluate_method(
@@ -90,9 +89,8 @@ def evaluate_method(
     from .semiautomatic.methods import method_named  # brings VTK, which a model needs not
 
     subject = method_named(name)
-    return evaluate_subject(
-        subject, cases_path, out, settings, skip_bad, on_progress, on_problems, held_out, labels_together
-    )
+    how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)
+    return evaluate_subject(subject, cases_path, out, *how)
 
 
 def evaluate_subject(

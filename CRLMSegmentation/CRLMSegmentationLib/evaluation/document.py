@@ -36,7 +36,8 @@ KEYS = {
     "versions": "name to version of everything that took part",
     "settings": "as in evaluation/settings.py",
     "data": "{cases: [{case_id, patient, sha256, simulated, lesions}], left_out: [{case, lesion, text}], failed: "
-    "[{case, lesion, text}], remarks: [{case, lesion, text}] of what was made of the truth, trained_on: [case_id] that the model was trained on, null where it does not say on which "
+    "[{case, lesion, text}], remarks: [{case, lesion, text}] of what was made of the truth, "
+    "trained_on: [case_id] that the model was trained on, null where it does not say on which "
     "cases it was, held_out_of: {dataset, listed: number of its held-out cases} or null}",
     "regions": "what the names of the ROC areas stand for",
     "roc_false_positives": "the rates at which the curves `roc` of the lesions are kept",

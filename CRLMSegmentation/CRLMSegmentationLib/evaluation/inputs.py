@@ -180,21 +180,25 @@ def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tu
     if case.truth is None:
         raise CaseError("has no truth to compare with; name its labels as truth in case.json")
     volume = without_swept(case.volume())
-    check_intensities(volume)
+    if source.is_file():  # a case was written by this program, a pair comes from elsewhere
+        check_intensities(volume)
     if not case.lesions:
         raise CaseError("has no lesion; list them in case.json with seed and label")
     split = split_labels(case.truth_labels(), labels_together)
     problems, lesions = [], []
     listed, remarks = _lesions_of(case, split)
     case = replace(case, lesions=tuple(listed))
+    if is_uniform(volume.array):
+        remarks.append(
+            ("", f"every voxel of its volume holds the same value, {volume.array.flat[0]:g}; export it again")
+        )
     taken: dict[int, str] = {}
     for lesion in listed:
         try:
             _check_lesion(case, lesion, volume, split.labels)
             if lesion.label in taken:
-                raise CaseError(
-                    f"has the label {lesion.label} as well as {taken[lesion.label]}; give each lesion its own"
-                )
+                other = taken[lesion.label]
+                raise CaseError(f"has the label {lesion.label} as well as {other}; give each lesion its own")
             taken[lesion.label] = lesion.name
             lesions.append(lesion)
         except CrlmError as error:
