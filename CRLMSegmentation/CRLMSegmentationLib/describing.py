@@ -11,6 +11,7 @@ import numpy as np
 
 from .core.case import Case
 from .core.errors import CaseError, SweepError, os_reason
+from .core.field_of_view import is_uniform
 from .core.geometry import spacing_of
 from .core.json_files import Damage
 from .core.text import bounded, printable
@@ -81,6 +82,7 @@ def _volume(volume: Volume) -> dict:
         "type": str(volume.array.dtype),
         "values": f"{volume.array.min():g} to {volume.array.max():g}",
         "swept_percent": round(100 * float(volume.swept_in().mean()), 1),
+        "field_of_view": "; ".join(_remarks(volume)) or "recognised: 0 fills what was not imaged",
         "axes": _axes(axes),
         "handedness": "right" if np.linalg.det(axes) > 0 else "left",
     }
@@ -102,6 +104,12 @@ def _segmentation(stored: StoredSegmentation) -> dict:
             for segment in stored.segments
         ],
     }
+
+
+def _remarks(volume: Volume) -> tuple[str, ...]:
+    if is_uniform(volume.array):
+        return (f"every voxel holds the same value, {volume.array.flat[0]:g}: nothing was imaged",)
+    return volume.field_of_view_remarks
 
 
 def _axes(axes: np.ndarray) -> str:

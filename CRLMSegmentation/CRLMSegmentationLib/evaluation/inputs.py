@@ -18,6 +18,7 @@ from scipy import ndimage
 from ..core.case import CASE_FILE, RECORDING_FILE, Case, CaseVolume, Lesion, load_case
 from ..core.cropping import check_seed
 from ..core.errors import CaseError, CrlmError
+from ..core.field_of_view import is_uniform
 from ..core.geometry import transform_points
 from ..core.hashing import sha256_of
 from ..core.volume import Volume
