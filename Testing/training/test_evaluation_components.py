@@ -87,3 +87,12 @@ def test_two_labels_beside_a_volume_and_a_label_alone_are_told(tmp_path):
     assert not cases
     assert "2 labels beside it" in problems[0].text
     assert "label without a volume" in problems[1].text
+
+
+def test_segmentation_in_layers_is_told_as_that(tmp_path):
+    pair(tmp_path, two_parts())
+    (tmp_path / "p1-label.nrrd").unlink()
+    image = sitk.GetImageFromArray(np.stack([two_parts()] * 2, axis=-1), isVector=True)
+    sitk.WriteImage(image, str(tmp_path / "p1-label.seg.nrrd"))
+    _, problems = check_cases(tmp_path)
+    assert "several layers" in problems[0].text

@@ -149,9 +149,9 @@ def _show_in_grey(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> None:
 
 
 def grey_window(volume: Volume) -> tuple[float, float]:
-    """The grey values shown as black and as white: percentiles of the voxels that are not zero."""
+    """The grey values shown as black and as white: percentiles of the voxels that may be tissue."""
     step = max(1, round((volume.array.size / ENOUGH_VOXELS) ** (1 / 3)))
     values = volume.array[::step, ::step, ::step]
-    values = values[values != 0]
+    values = values[~volume.background.covers(values)]  # what fills the outside is no grey value
     low, high = np.percentile(values, SHOWN_PERCENTILES) if values.size else (0.0, 1.0)
     return float(low), float(max(high, low + 1e-6))
