@@ -42,7 +42,7 @@ USUAL_REACH = 3.0
 """Interquartile ranges beyond the quartiles: nearly all grey values of tissue lie within."""
 DOMINANT_SHARE = 0.2
 """Of the voxels that are not 0: no grey value of tissue occurs so often."""
-ENOUGH_VOXELS = 200_000
+ENOUGH_VOXELS = 40_000
 LEAST_TISSUE_SHARE = 0.02
 """Of all voxels."""
 MOST_CONSTANTS = 4
