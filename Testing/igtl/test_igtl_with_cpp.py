@@ -218,6 +218,40 @@ def test_frame_of_each_type_to_cpp(peer_program: Path, frame: Frame) -> None:
     np.testing.assert_array_equal(got[3]["points"], points)
 
 
+TURNED_POSE = np.eye(4)
+TURNED_POSE[:3, :3], TURNED_POSE[:3, 3] = TURNED, (5.5, -6.25, 7.75)
+
+
+@pytest.mark.parametrize("kind", ["tdata", "qtdata"])
+def test_tools_of_tracking_data_from_cpp(peer_program: Path, kind: str) -> None:
+    long = "ElectrocauteryToReferenceOfLiver"
+    tools = f'"StylusToReference" 2 {numbers(TURNED_POSE[:3])} "{long[:19]}" 1 {numbers(RAS_POSE[:3])}'
+    got = from_cpp(peer_program, f'{kind} "Tracker" {TIME} 2 {tools}', count=1)
+    assert [message.device for message in got] == ["StylusToReference", long[:19]]
+    np.testing.assert_allclose(got[0].matrix, TURNED_POSE, atol=1e-6)
+    np.testing.assert_allclose(got[1].matrix, RAS_POSE, atol=1e-6)
+    assert [message.timestamp_s for message in got] == [TIME_S] * 2
+
+
+@pytest.mark.parametrize("size", [12, 24, 28])
+def test_positions_from_cpp_in_their_three_sizes(peer_program: Path, size: int) -> None:
+    (got,) = from_cpp(peer_program, f'position "StylusToReference" {TIME} {size} {numbers(TURNED_POSE[:3])}')
+    expected = TURNED_POSE.copy()
+    if size == 12:
+        expected[:3, :3] = np.eye(3)
+    np.testing.assert_allclose(got.matrix, expected, atol=1e-6)
+    assert (got.device, got.has_orientation) == ("StylusToReference", size > 12)
+
+
+@pytest.mark.parametrize("kind", ["tdata", "qtdata"])
+def test_status_and_whole_names_of_tools_from_the_metadata_of_plus(peer_program: Path, kind: str) -> None:
+    long = "ElectrocauteryToReferenceOfLiver"
+    metadata = f'v2 4 "{long}Status" "OK" "{long}Index" "0" "ProbeToTrackerStatus" "MISSING" "ProbeToTrackerIndex" "1"'
+    tools = f'"{long[:20]}" 2 {numbers(TURNED_POSE[:3])} "ProbeToTracker" 2 {numbers(RAS_POSE[:3])}'
+    got = from_cpp(peer_program, f'{metadata}\n{kind} "TDATA_2Elem" {TIME} 2 {tools}', count=1)
+    assert [(message.device, message.status) for message in got] == [(long, "OK"), ("ProbeToTracker", "MISSING")]
+
+
 def test_points_from_cpp_with_all_that_is_told_of_them(peer_program: Path) -> None:
     full = "n" * 64
     (got,) = from_cpp(

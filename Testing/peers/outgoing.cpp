@@ -3,8 +3,11 @@
 #include <igtlImageMessage.h>
 #include <igtlPointMessage.h>
 #include <igtlPolyDataMessage.h>
+#include <igtlPositionMessage.h>
+#include <igtlQuaternionTrackingDataMessage.h>
 #include <igtlStatusMessage.h>
 #include <igtlStringMessage.h>
+#include <igtlTrackingDataMessage.h>
 #include <igtlTransformMessage.h>
 #include <igtl_util.h>
 
@@ -102,15 +105,72 @@ igtl::MessageBase::Pointer read_image(std::istream& in) {
   return image.GetPointer();
 }
 
+void read_matrix(std::istream& in, igtl::Matrix4x4& matrix) {
+  igtl::IdentityMatrix(matrix);
+  for (int r = 0; r < 3; ++r)
+    for (int c = 0; c < 4; ++c) matrix[r][c] = next<float>(in);
+}
+
 // transform NAME SECONDS FRACTION, twelve numbers row by row
 igtl::MessageBase::Pointer read_transform(std::istream& in) {
   auto transform = igtl::TransformMessage::New();
   igtl::Matrix4x4 matrix;
-  igtl::IdentityMatrix(matrix);
-  for (int r = 0; r < 3; ++r)
-    for (int c = 0; c < 4; ++c) matrix[r][c] = next<float>(in);
+  read_matrix(in, matrix);
   transform->SetMatrix(matrix);
   return transform.GetPointer();
+}
+
+// tdata NAME SECONDS FRACTION COUNT, then for each "NAME" TYPE and twelve numbers row by row
+igtl::MessageBase::Pointer read_tracking(std::istream& in) {
+  auto message = igtl::TrackingDataMessage::New();
+  for (int count = next<int>(in); count > 0; --count) {
+    auto tool = igtl::TrackingDataElement::New();
+    tool->SetName(next_text(in).c_str());
+    tool->SetType(next<int>(in));
+    igtl::Matrix4x4 matrix;
+    read_matrix(in, matrix);
+    tool->SetMatrix(matrix);
+    message->AddTrackingDataElement(tool);
+  }
+  return message.GetPointer();
+}
+
+// The library makes the quaternion of a matrix, so that its order and signs are not ours.
+void read_pose(std::istream& in, float position[3], float quaternion[4]) {
+  igtl::Matrix4x4 matrix;
+  read_matrix(in, matrix);
+  for (int r = 0; r < 3; ++r) position[r] = matrix[r][3];
+  igtl::MatrixToQuaternion(matrix, quaternion);
+}
+
+// qtdata NAME SECONDS FRACTION COUNT, then for each "NAME" TYPE and twelve numbers row by row
+igtl::MessageBase::Pointer read_quaternion_tracking(std::istream& in) {
+  auto message = igtl::QuaternionTrackingDataMessage::New();
+  for (int count = next<int>(in); count > 0; --count) {
+    auto tool = igtl::QuaternionTrackingDataElement::New();
+    tool->SetName(next_text(in).c_str());
+    tool->SetType(next<int>(in));
+    float position[3], quaternion[4];
+    read_pose(in, position, quaternion);
+    tool->SetPosition(position);
+    tool->SetQuaternion(quaternion);
+    message->AddQuaternionTrackingDataElement(tool);
+  }
+  return message.GetPointer();
+}
+
+// position NAME SECONDS FRACTION BYTES, twelve numbers row by row; BYTES is 12, 24 or 28
+igtl::MessageBase::Pointer read_position(std::istream& in) {
+  auto message = igtl::PositionMessage::New();
+  const int bytes = next<int>(in);
+  message->SetPackType(bytes == 12   ? igtl::PositionMessage::POSITION_ONLY
+                       : bytes == 24 ? igtl::PositionMessage::WITH_QUATERNION3
+                                     : igtl::PositionMessage::ALL);
+  float position[3], quaternion[4];
+  read_pose(in, position, quaternion);
+  message->SetPosition(position);
+  message->SetQuaternion(quaternion);
+  return message.GetPointer();
 }
 
 // string NAME SECONDS FRACTION ENCODING "TEXT"
@@ -198,6 +258,9 @@ igtl::MessageBase::Pointer read_polydata(std::istream& in) {
 igtl::MessageBase::Pointer read_content(const std::string& kind, std::istream& in) {
   if (kind == "image") return read_image(in);
   if (kind == "transform") return read_transform(in);
+  if (kind == "tdata") return read_tracking(in);
+  if (kind == "qtdata") return read_quaternion_tracking(in);
+  if (kind == "position") return read_position(in);
   if (kind == "string") return read_string(in);
   if (kind == "status") return read_status(in);
   if (kind == "point") return read_points(in);

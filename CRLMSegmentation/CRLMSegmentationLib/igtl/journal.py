@@ -151,7 +151,7 @@ def _frame_in(events: Iterable[Event]) -> Frame:
 def _walk(stream: BinaryIO, size_bytes: int, times_s: dict[int, float], sizes: dict[int, int]) -> Iterator[Entry]:
     """From header to header; over one that is damaged only where its arrival says how long it was."""
     offset, last, newest_s = 0, None, 0.0
-    names: dict[str, str] = {}  # each is kept once, not a million times
+    names: dict[Any, Any] = {}  # each is kept once, not a million times
     while offset < size_bytes:
         header, known_bytes = _header_at(stream, offset), sizes.get(offset, 0)
         is_damaged = header is None or HEADER_BYTES + header.body_bytes != known_bytes
@@ -165,8 +165,8 @@ def _walk(stream: BinaryIO, size_bytes: int, times_s: dict[int, float], sizes: d
         if received_s is None:
             received_s = _guessed_arrival_s(last, header.timestamp_s, newest_s)
         entry = entry_of(header, _body_of(stream, offset), offset, max(received_s, last.received_s if last else 0.0))
-        kind, device = (names.setdefault(name, name) for name in (entry.type, entry.device))
-        last = entry._replace(type=kind, device=device, is_arrival_known=is_known)
+        kind, device, tools = (names.setdefault(name, name) for name in (entry.type, entry.device, entry.tools))
+        last = entry._replace(type=kind, device=device, tools=tools, is_arrival_known=is_known)
         newest_s = max(newest_s, last.timestamp_s)
         offset += last.size_bytes
         yield last

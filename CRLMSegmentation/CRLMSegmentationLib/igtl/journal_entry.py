@@ -14,9 +14,11 @@ from .packing import (
     IMAGE_HEAD,
     MAX_NAME_BYTES,
     Header,
+    content_and_metadata,
     read_metadata,
 )
-from .protocol import MAX_RECEIVED_METADATA_BYTES
+from .protocol import MAX_RECEIVED_METADATA_BYTES, MAX_SMALL_BODY_BYTES
+from .tracking_data import ELEMENTS, POSE_TYPES, element_names
 
 BIG_ENDIAN = 1
 ReadBody = Callable[[int, int], bytes]
@@ -33,6 +35,7 @@ class Entry(NamedTuple):
         device: the full name, also where the header cuts it.
         shape: of an IMAGE, (K, J, I) or (K, J, I, components); None for other types.
         is_arrival_known: `received_s` was recorded, and not guessed from the times of the sender.
+        tools: names of the tools of a TDATA or QTDATA message; empty for other types.
     """
 
     received_s: float
@@ -43,6 +46,12 @@ class Entry(NamedTuple):
     timestamp_s: float
     shape: tuple[int, ...] | None = None
     is_arrival_known: bool = True
+    tools: tuple[str, ...] = ()
+
+    @property
+    def poses(self) -> tuple[str, ...]:
+        """The names of the poses that it carries."""
+        return self.tools or ((self.device,) if self.type in POSE_TYPES and self.type not in ELEMENTS else ())
 
     @property
     def is_volume(self) -> bool:
@@ -65,7 +74,8 @@ def entry_of(header: Header, read: ReadBody, offset_bytes: int, received_s: floa
     shape = layout.shape if layout else None
     size_bytes = HEADER_BYTES + header.body_bytes
     device = _full_name(header, read)
-    return Entry(received_s, offset_bytes, size_bytes, header.type, device, header.timestamp_s, shape)
+    tools = _tools(header, read) if header.type in ELEMENTS else ()
+    return Entry(received_s, offset_bytes, size_bytes, header.type, device, header.timestamp_s, shape, tools)
 
 
 def image_layout(header: Header, read: ReadBody) -> ImageLayout | None:
@@ -94,3 +104,14 @@ def _full_name(header: Header, read: ReadBody) -> str:
     except (struct.error, MessageError):
         return header.device
     return metadata.get(FULL_NAME_KEY, header.device)
+
+
+def _tools(header: Header, read: ReadBody) -> tuple[str, ...]:
+    """The names in a message with several tools; none where it cannot be read, which is told when it is loaded."""
+    if header.body_bytes > MAX_SMALL_BODY_BYTES:
+        return ()
+    try:
+        content, metadata = content_and_metadata(header, memoryview(bytes(read(0, header.body_bytes))))
+        return element_names(header.type, content, metadata)
+    except (struct.error, MessageError):
+        return ()

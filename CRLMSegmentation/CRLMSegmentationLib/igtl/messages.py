@@ -20,6 +20,12 @@ MAX_NAME_BYTES = 20
 TRANSFORM_STATUS_KEY = "TransformStatus"
 """Metadata key with which PLUS says whether a tool was seen: OK, MISSING or INVALID."""
 STATUS_OK = "OK"
+STATUS_POSITION_ONLY = "POSITION_ONLY"
+"""Our own word where an orientation is needed and the sender gives a position alone."""
+STATUS_AMBIGUOUS = "AMBIGUOUS"
+"""Our own word for a pose under whose name two senders or two tools come, see `igtl.mixed_streams`."""
+ORIENTATION_KEY, ORIENTATION_UNKNOWN = "Orientation", "unknown"
+"""Metadata of a pose that came without an orientation: POSITION of 12 bytes, TDATA of a 3D or 5D instrument."""
 SCALE_LIMITS = (1e-3, 1e3)
 """A transform may scale (ImageToProbe carries the pixel size), but not beyond reason."""
 UNIT_SCALE = 0.01
@@ -44,7 +50,7 @@ class ImageMessage:
         array: shape (K, J, I) or (K, J, I, components), native byte order, writable, owned by this message.
         ijk_to_ras: 4x4, mm, checked by `core.geometry.check_ijk_to_ras`.
         metadata: strings by key.
-        labelled_frame: what the image header claims; kept for diagnosis only.
+        labelled_frame: what the image header claims, None for a flag that is neither; kept for diagnosis only.
     """
 
     device: str
@@ -52,7 +58,7 @@ class ImageMessage:
     array: np.ndarray
     ijk_to_ras: np.ndarray
     metadata: dict[str, str] = field(default_factory=dict)
-    labelled_frame: Frame = Frame.RAS
+    labelled_frame: Frame | None = Frame.RAS
 
     @property
     def is_volume(self) -> bool:
@@ -77,6 +83,16 @@ class TransformMessage:
     def status(self) -> str:
         """OK, MISSING or INVALID; OK where the sender does not say (header version 1 cannot)."""
         return self.metadata.get(TRANSFORM_STATUS_KEY, STATUS_OK)
+
+    @property
+    def has_orientation(self) -> bool:
+        """Whether the rotation of the matrix means something; else only the position does."""
+        return self.metadata.get(ORIENTATION_KEY) != ORIENTATION_UNKNOWN
+
+    @property
+    def full_status(self) -> str:
+        """The status where all of the matrix is needed, as for placing an image: OK only with an orientation."""
+        return STATUS_POSITION_ONLY if self.status == STATUS_OK and not self.has_orientation else self.status
 
     @property
     def is_rigid(self) -> bool:
@@ -147,7 +163,40 @@ class PolyDataMessage:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-Message = Union[ImageMessage, TransformMessage, StringMessage, StatusMessage, PointMessage, PolyDataMessage]
+@dataclass(frozen=True, eq=False)
+class TrackingMessage:
+    """Poses of several tools in one message (TDATA, QTDATA); the protocol delivers them one by one.
+
+    Attributes:
+        elements: for each tool of the message its pose, or why that cannot be read.
+        cut_names: those that fill their field, so that they may have been cut.
+    """
+
+    device: str
+    timestamp_s: float
+    elements: tuple[TransformMessage | str, ...]
+    cut_names: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def poses(self) -> tuple[TransformMessage, ...]:
+        """Those that can be read."""
+        return tuple(element for element in self.elements if isinstance(element, TransformMessage))
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why the others cannot."""
+        return tuple(element for element in self.elements if isinstance(element, str))
+
+
+Message = Union[
+    ImageMessage, TransformMessage, StringMessage, StatusMessage, PointMessage, PolyDataMessage, TrackingMessage
+]
+
+
+def parts_of(message: Message) -> tuple[Message, ...]:
+    """A message as the program deals with it: poses that came in one message each by itself."""
+    return message.poses if isinstance(message, TrackingMessage) else (message,)
 
 
 def check_transform(matrix: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Messages to bytes and back, with the checks that pyigtl leaves out.
 
-pyigtl reads IMAGE and TRANSFORM. All is packed here, in points.py and in polydata.py: pyigtl copies a volume five
+pyigtl reads IMAGE and TRANSFORM. All is packed here, in points.py and in polydata.py, and poses of other types are
+read in tracking_data.py: pyigtl copies a volume five
 times over, and rounds its matrix before it calculates the centre from it.
 
 Header version 1 carries no metadata; version 2 does, but desynchronises the 1.x C++ library. So version 1
@@ -13,6 +14,7 @@ import math
 import struct
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +25,10 @@ from ..core.geometry import MAX_CALIBRATION_SHEAR, MAX_SHEAR, RAS_TO_LPS, check_
 from .checksum import crc64
 from .messages import (
     MAX_NAME_BYTES,
+    ORIENTATION_KEY,
+    ORIENTATION_UNKNOWN,
     STATUS_OK,
+    TRANSFORM_STATUS_KEY,
     Frame,
     ImageMessage,
     Message,
@@ -31,11 +36,13 @@ from .messages import (
     PolyDataMessage,
     StatusMessage,
     StringMessage,
+    TrackingMessage,
     TransformMessage,
     check_transform,
 )
 from .points import pack_points, read_points, text_of
 from .polydata import pack_polydata, unpack_polydata
+from .tracking_data import ELEMENTS, POSITION_TYPES, Element, PoseInBody, read_elements, read_position
 
 HEADER = struct.Struct(">H12s20sIIQQ")
 HEADER_BYTES = wire.MessageBase.IGTL_HEADER_SIZE
@@ -55,7 +62,11 @@ FULL_NAME_KEY = "IGTL_DEVICE_NAME"
 SUPPORTED_VERSIONS = (1, 2)
 NARROWER = {"b": np.uint8, "i": np.int32, "u": np.uint32, "f": np.float32}
 WIRE_DTYPES = {np.dtype(dtype): code for code, dtype in wire.ImageMessage.scalar_types.items()}
-NATIVE_ENDIAN = 2 if sys.byteorder == "little" else 1
+BIG_ENDIAN, LITTLE_ENDIAN = 1, 2
+NATIVE_ENDIAN = LITTLE_ENDIAN if sys.byteorder == "little" else BIG_ENDIAN
+COORDINATE_FLAGS = {1: Frame.RAS, 2: Frame.LPS}
+NO_POSE = PoseInBody(np.eye(4))
+"""Stands for numbers that are no pose, of a tool that is not seen: its status must arrive all the same."""
 UNPACK_ERRORS = (
     struct.error, ValueError, KeyError, IndexError, TypeError, OverflowError, NotImplementedError, GeometryError,
 )  # fmt: skip
@@ -78,7 +89,12 @@ class _Envelope(NamedTuple):
 
 @dataclass(frozen=True)
 class Header:
-    """The 58 bytes that precede each body. `device` is cut at 20 bytes."""
+    """The 58 bytes that precede each body.
+
+    Attributes:
+        device: cut at 20 bytes.
+        name_is_full: no more letters had room, so that the name may have been cut.
+    """
 
     version: int
     type: str
@@ -86,6 +102,7 @@ class Header:
     timestamp_s: float
     body_bytes: int
     crc: int
+    name_is_full: bool = False
 
 
 def parse_header(data: bytes) -> Header:
@@ -98,8 +115,19 @@ def parse_header(data: bytes) -> Header:
     kind = kind.rstrip(b"\0 ")
     if not kind or not all(33 <= c < 127 for c in kind):
         raise MessageError(f"{kind!r} is not a message type: the peer does not speak OpenIGTLink, or lost its place")
-    device = name.split(b"\0")[0].decode("utf8", "replace").rstrip()
-    return Header(version, kind.decode("ascii"), device, seconds + fraction / 2**32, body_bytes, crc)
+    letters = name.split(b"\0")[0]
+    device, is_full = letters.decode("utf8", "replace").rstrip(), len(letters) == MAX_NAME_BYTES
+    return Header(version, kind.decode("ascii"), device, seconds + fraction / 2**32, body_bytes, crc, is_full)
+
+
+def may_be_cut(header: Header, message: Message) -> bool:
+    """Whether the name of a message may be longer than what has come: the header is full, and no metadata tells more.
+
+    PLUS gives metadata of each pose, and in it a name that is longer than the header; where it gives none, the name
+    is whole.
+    """
+    is_whole = header.version > 1 and TRANSFORM_STATUS_KEY in message.metadata
+    return header.name_is_full and message.device == header.device and not is_whole
 
 
 def is_known(message_type: str) -> bool:
@@ -117,15 +145,19 @@ def unpack(header: Header, body: memoryview, frame: Frame = Frame.RAS) -> Messag
         MessageError: the body is not what its header says, or places something where nothing can be.
     """
     try:
-        content, metadata = _split(header, body)
+        content, metadata = content_and_metadata(header, body)
         device = metadata.pop(FULL_NAME_KEY, header.device)
         return _UNPACKERS[header.type](content, _Envelope(device, header.timestamp_s, metadata), frame)
-    except UNPACK_ERRORS as error:
+    except (*UNPACK_ERRORS, MessageError) as error:
         raise MessageError(f"{header.type} '{header.device}' cannot be read: {error}") from error
 
 
-def _split(header: Header, body: memoryview) -> tuple[memoryview, dict[str, str]]:
-    """Part a body into content and metadata, which only version 2 has."""
+def content_and_metadata(header: Header, body: memoryview) -> tuple[memoryview, dict[str, str]]:
+    """Part a body into content and metadata, which only version 2 has.
+
+    Raises:
+        MessageError, struct.error: the extended header disagrees with the body.
+    """
     if header.version == 1:
         return body, {}
     extended, index, strings, _ = EXTENDED_HEADER.unpack(body[: EXTENDED_HEADER.size])
@@ -167,16 +199,35 @@ def _by_pyigtl(message_type: str, content: memoryview | bytes) -> wire.MessageBa
 
 
 def _image(content: memoryview, envelope: _Envelope, frame: Frame) -> ImageMessage:
+    label = _check_image_head(content)
     message = _by_pyigtl("IMAGE", content)
     if 0 in message.image.shape:
         raise GeometryError(f"the image is empty: {message.image.shape}")
     native = message.image.dtype.newbyteorder("=")
     array = np.require(message.image, native, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
     matrix = RAS_TO_LPS @ message.ijk_to_world_matrix if frame is Frame.LPS else message.ijk_to_world_matrix
-    label = Frame(message.world_coordinate_system)
     return ImageMessage(
         envelope.device, envelope.timestamp_s, array, _check_place(matrix, array), envelope.metadata, label
     )
+
+
+def _check_image_head(content: memoryview) -> Frame | None:
+    """Refuse what the flags of an image leave open; returns the frame that it claims, None for no frame known.
+
+    Raises:
+        MessageError: an unknown type of voxels, an unknown order of bytes, or a part of an image.
+    """
+    _, components, scalar_type, endian, coordinates, i, j, k, *rest = IMAGE_HEAD.unpack(content[: IMAGE_HEAD.size])
+    if scalar_type not in wire.ImageMessage.scalar_types:
+        known = ", ".join(f"{code} {np.dtype(t).name}" for code, t in wire.ImageMessage.scalar_types.items())
+        raise MessageError(f"its voxels are of the type {scalar_type}, OpenIGTLink has {known}")
+    if endian not in (BIG_ENDIAN, LITTLE_ENDIAN) and np.dtype(wire.ImageMessage.scalar_types[scalar_type]).itemsize > 1:
+        raise MessageError(f"the order of its bytes is {endian}, expected 1 (big-endian) or 2 (little-endian)")
+    if tuple(rest[12:]) != (0, 0, 0, i, j, k):
+        raise MessageError(f"it is a part of an image of {i} x {j} x {k} voxels; have the sender send it whole")
+    if not components:
+        raise MessageError("it has 0 components; expected 1, or several for colours")
+    return COORDINATE_FLAGS.get(coordinates)
 
 
 def _check_place(ijk_to_ras: np.ndarray, array: np.ndarray) -> np.ndarray:
@@ -188,6 +239,50 @@ def _transform(content: memoryview, envelope: _Envelope, frame: Frame) -> Transf
     matrix = _between_frames(_by_pyigtl("TRANSFORM", bytes(content)).matrix, frame)
     pose = TransformMessage(envelope.device, envelope.timestamp_s, matrix, envelope.metadata)
     return replace(pose, matrix=check_transform(pose.matrix)) if pose.status == STATUS_OK else pose
+
+
+def _position(content: memoryview, envelope: _Envelope, frame: Frame) -> TransformMessage:
+    try:
+        pose = read_position(content)
+    except GeometryError:
+        if envelope.metadata.get(TRANSFORM_STATUS_KEY, STATUS_OK) == STATUS_OK:
+            raise
+        pose = NO_POSE
+    return _pose_message(pose, envelope, frame)
+
+
+def _pose_message(pose: PoseInBody, envelope: _Envelope, frame: Frame) -> TransformMessage:
+    """A pose of any type of message; its matrix is checked while its status is OK."""
+    metadata = (
+        envelope.metadata if pose.has_orientation else {**envelope.metadata, ORIENTATION_KEY: ORIENTATION_UNKNOWN}
+    )
+    message = TransformMessage(
+        envelope.device, envelope.timestamp_s, _between_frames(pose.matrix, frame), metadata
+    )  # fmt: skip
+    return replace(message, matrix=check_transform(message.matrix)) if message.status == STATUS_OK else message
+
+
+def _tracking(message_type: str, content: memoryview, envelope: _Envelope, frame: Frame) -> TrackingMessage:
+    elements = read_elements(message_type, content, envelope.metadata)
+    read = tuple(_tool(number, element, envelope, frame) for number, element in enumerate(elements, 1))
+    cut_names = tuple(element.name for element in elements if element.may_be_cut)
+    return TrackingMessage(envelope.device, envelope.timestamp_s, read, cut_names, envelope.metadata)
+
+
+def _tool(number: int, element: Element, envelope: _Envelope, frame: Frame) -> TransformMessage | str:
+    """One tool of a TDATA message as a message of its own, or why it is none."""
+    shown = f"tool {number} {element.name!r:.60} of '{envelope.device}'"
+    if not element.name or not element.name.isprintable():
+        return f"{shown} has no name of printable characters"
+    status = element.status or envelope.metadata.get(TRANSFORM_STATUS_KEY, "")
+    metadata = {TRANSFORM_STATUS_KEY: status} if status else {}
+    if isinstance(element.pose, str) and (status or STATUS_OK) == STATUS_OK:
+        return f"{shown} cannot be read: {element.pose}"
+    own = _Envelope(element.name, envelope.timestamp_s, metadata)
+    try:
+        return _pose_message(NO_POSE if isinstance(element.pose, str) else element.pose, own, frame)
+    except GeometryError as error:
+        return f"{shown} cannot be read: {error}"
 
 
 def _string(content: memoryview, envelope: _Envelope, frame: Frame) -> StringMessage:
@@ -237,6 +332,8 @@ _UNPACKERS = {
     "STATUS": _status,
     "POINT": _points,
     "POLYDATA": _polydata,
+    **dict.fromkeys(POSITION_TYPES, _position),
+    **{message_type: partial(_tracking, message_type) for message_type in ELEMENTS},
 }
 
 

@@ -14,13 +14,23 @@ import numpy as np
 from pyigtl.messages import CRC64
 
 from ..core.errors import LinkError, MessageError
-from .messages import Frame, ImageMessage, Message
-from .packing import EXTENDED_HEADER, HEADER_BYTES, SUPPORTED_VERSIONS, Header, is_known, parse_header, unpack
+from .messages import Frame, ImageMessage, Message, TrackingMessage, parts_of
+from .packing import (
+    EXTENDED_HEADER,
+    HEADER_BYTES,
+    SUPPORTED_VERSIONS,
+    Header,
+    is_known,
+    may_be_cut,
+    parse_header,
+    unpack,
+)
 from .statistics import DropReason, LinkStatistics
+from .tracking_data import POSE_TYPES
 
 MAX_BODY_BYTES = 512 << 20
 MAX_SMALL_BODY_BYTES = 1 << 20
-SMALL_TYPES = ("TRANSFORM", "STATUS", "STRING", "POINT")
+SMALL_TYPES = (*POSE_TYPES, "STATUS", "STRING", "POINT")
 """Types none of which needs more; reading one takes milliseconds then, not seconds."""
 MAX_DEVICE_NAME = 256
 MAX_RECEIVED_METADATA_BYTES = 256 << 10
@@ -28,6 +38,10 @@ MAX_RECEIVED_METADATA_BYTES = 256 << 10
 SKIP_BUFFER_BYTES = 64 << 10
 Tap = Callable[[memoryview, memoryview], None]
 """Gets the 58 bytes of a header and the body behind it; both are valid during the call only."""
+NAME_CUT = (
+    "the name fills the 20 bytes of a header and may be cut, so that two devices may come under one name; "
+    "give the sender a shorter name, or use one that speaks header version 2"
+)
 CRC_IS_FAST = importlib.util.find_spec("crcmod._crcfunext") is not None
 """Without its C extension crcmod checks 12 MB/s instead of some 300."""
 
@@ -169,7 +183,7 @@ class Decoder:
         if self._tap is not None:
             self._tap(self._header_buffer, body)
         if not is_known(header.type):
-            self.statistics.skipped[header.type] += 1
+            self.statistics.skip(header.type, header.device)
             return []
         try:
             message = read_message(header, body, self.frame)
@@ -181,9 +195,21 @@ class Decoder:
             self.statistics.drop(DropReason.TOO_LARGE, f"this machine has no memory to read {what}")
             return []
         self.statistics.received[header.type] += 1
+        self._tell_oddities(header, message)
+        return list(parts_of(message))
+
+    def _tell_oddities(self, header: Header, message: Message) -> None:
+        """Count what was read, but is to be known: names that may be cut, frames that disagree, tools left out."""
+        problems = self.statistics.problems
+        if isinstance(message, TrackingMessage):
+            for reason in message.refusals:
+                self.statistics.drop(DropReason.BODY, reason)
         if isinstance(message, ImageMessage) and message.labelled_frame is not self.frame:
             self.statistics.frame_label_differs += 1
-        return [message]
+            problems.note_once(DropReason.FRAME_LABEL, message.device, _frame_text(message.labelled_frame, self.frame))
+        cut = [message.device] if may_be_cut(header, message) else []
+        for name in message.cut_names if isinstance(message, TrackingMessage) else cut:
+            problems.note_once(DropReason.NAME_CUT, name, NAME_CUT)
 
 
 def read_message(header: Header, body: memoryview, frame: Frame) -> Message:
@@ -203,6 +229,13 @@ def read_message(header: Header, body: memoryview, frame: Frame) -> Message:
         what = f"{header.type} with the device name {message.device!r:.60}"
         raise MessageError(f"{what}: a name has at most {MAX_DEVICE_NAME} printable characters")
     return message
+
+
+def _frame_text(labelled: Frame | None, frame: Frame) -> str:
+    said = "has a coordinate flag that OpenIGTLink does not know" if labelled is None else f"says {labelled.name}"
+    return (
+        f"an image {said}, but is read as {frame.name}, as this kind of sender counts; see that it lies where it should"
+    )
 
 
 def _is_too_large(header: Header) -> bool:

@@ -33,7 +33,7 @@ from ..driver import OnProgress
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from ..igtl.journal_entry import Entry, ImageLayout
 from ..igtl.journal_writer import REASONS, RecordingError
-from ..igtl.messages import Message, TransformMessage, volume_of
+from ..igtl.messages import Message, TransformMessage, parts_of, volume_of
 from ..igtl.packing import HEADER_BYTES
 from .flight_case import Flight, flight_in, has_flight
 from .flight_events import EVENTS_FILE
@@ -226,13 +226,14 @@ def _write_tracking(contents: _Contents) -> tuple[bool, tuple[str, ...]]:
         Whether there is a file, and what had no room.
     """
     folder = contents.journal.path.parent
-    entries = [entry for entry in contents.journal.entries if entry.type == "TRANSFORM"]
+    entries = [entry for entry in contents.journal.entries if entry.poses]
     if not entries:
         return False, ()
     unfinished = folder / (TRACKING_FILE + UNFINISHED_SUFFIX)
     unfinished.unlink(missing_ok=True)
     try:
-        append_tracking(unfinished, (_sample(message) for _, message in contents.of(entries, "Transforms")))
+        messages = (part for _, message in contents.of(entries, "Transforms") for part in parts_of(message))
+        append_tracking(unfinished, (_sample(message) for message in messages))
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         if error.errno not in REASONS:
@@ -243,7 +244,7 @@ def _write_tracking(contents: _Contents) -> tuple[bool, tuple[str, ...]]:
 
 
 def _sample(message: TransformMessage) -> TrackingSample:
-    return TrackingSample(message.timestamp_s, _ascii_name(message.device), message.status, message.matrix)
+    return TrackingSample(message.timestamp_s, _ascii_name(message.device), message.full_status, message.matrix)
 
 
 def _ascii_name(device: str) -> str:

@@ -100,7 +100,7 @@ def sentence_of(recorded: Recorded) -> str:
 
 def roles_in(journal: Journal) -> dict[str, str]:
     """What the devices are that have the names of PLUS: role to device."""
-    present = {entry.device for entry in journal.entries if entry.type == "TRANSFORM"}
+    present = {name for entry in journal.entries for name in entry.poses}
     return {role: device for device, role in ROLES.items() if device in present}
 
 

@@ -223,4 +223,4 @@ def _distinct(poses: Sequence[TransformMessage]) -> np.ndarray:
 
 def _track(chosen: Sequence[TransformMessage | None]) -> TransformTrack:
     matrices = np.stack([np.eye(4) if pose is None else pose.matrix for pose in chosen])
-    return TransformTrack(matrices, tuple(STATUS_MISSING if pose is None else pose.status for pose in chosen))
+    return TransformTrack(matrices, tuple(STATUS_MISSING if pose is None else pose.full_status for pose in chosen))
