@@ -13,6 +13,7 @@ from CRLMSegmentationLib.scene.volumes import show_volume
 from CRLMSegmentationLib.session import Session
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
+sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
 
 from room_helpers import Clock, StubLink
 from stub_engine import StubEngine

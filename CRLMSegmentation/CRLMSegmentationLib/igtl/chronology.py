@@ -29,7 +29,7 @@ class Order(Enum):
 
 
 class Chronology:
-    """The newest time of each device, over one connection."""
+    """The newest time of each device, over one connection; of too many, those that have been silent longest go."""
 
     def __init__(self) -> None:
         self._newest_s: dict[tuple[type, str], float] = {}
@@ -46,10 +46,13 @@ class Chronology:
         if isinstance(message, TransformMessage):
             self._pose_time_s, self._pose_came_at_s = message.timestamp_s, now_s
         key = (type(message), message.device)
-        behind_s = self._newest_s.get(key, 0.0) - message.timestamp_s
-        if behind_s < 0 or behind_s > CLOCK_STEP_S:
-            if key in self._newest_s or len(self._newest_s) < MAX_WATCHED:
-                self._newest_s[key] = message.timestamp_s
+        newest_s = self._newest_s.pop(key, 0.0)
+        behind_s = newest_s - message.timestamp_s
+        is_newest = behind_s < 0 or behind_s > CLOCK_STEP_S
+        if len(self._newest_s) >= MAX_WATCHED:
+            del self._newest_s[next(iter(self._newest_s))]
+        self._newest_s[key] = message.timestamp_s if is_newest else newest_s
+        if is_newest:
             return Order.NEXT if behind_s < 0 else Order.CLOCK_BACK
         return Order.LATE if behind_s else Order.REPEATED
 

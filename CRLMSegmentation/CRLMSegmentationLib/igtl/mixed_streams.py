@@ -1,0 +1,182 @@
+"""Recognises two streams that come under one device name, such as two tools whose names were cut to the same letters.
+
+**Poses.** One tool has one place at a time. Two streams under one name show as a tool that is there and back again, to
+the same two places, over and over. A hand can look like that only near its limits, so a device counts as mixed when
+
+1. its poses return to where they were at most `MAX_LAG` poses ago, by jumps faster than any hand (`NOISE` + `SPEED`
+   times the time between two poses, the larger of sender's and receiver's), in both directions: `RETURNS` returns,
+   each right after another, within `WINDOW` poses; or
+2. at least `ALTERNATIONS` of `WINDOW` poses in a row lie `NOISE` or more from the pose before and four times nearer to
+   the one before that: places 5 mm apart or farther that take turns; or poses that are valid and lost in turns.
+
+A stroke of 1 m/s, a tremor, noise of several mm, single glitches (they return, but do not leave to the same place
+again), a tool that is seen and lost at random, and a sender's clock that stands still meet neither rule. A device that
+was mixed is trusted again after `HOLD` poses without a sign of it.
+
+**Images.** The size, type and voxel size of a stream, and the place of a volume, may change, but do not return: a
+device is mixed when they have gone back to what they were `IMAGE_RETURNS` times within `IMAGE_WINDOW` images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from .messages import STATUS_AMBIGUOUS, STATUS_OK, TRANSFORM_STATUS_KEY, ImageMessage, TransformMessage
+
+NOISE = 5.0
+"""Mm, or degrees, that a tool at rest may seem to move; several times the error of an electromagnetic sensor."""
+SPEED = 1000.0
+"""Mm/s, or degrees/s, beyond what a hand that guides a tool does; as in `navigation.guards.Limits`."""
+NEARER = 4.0
+MAX_LAG = 6
+WINDOW, RETURNS, ALTERNATIONS, HOLD = 24, 3, 20, 48
+IMAGE_WINDOW, IMAGE_RETURNS = 8, 2
+MAX_INTERVAL_S = 10.0
+DEGREES_BY_NORM = math.degrees(1.0) / math.sqrt(2.0)
+"""A rotation by a small angle changes its matrix by sqrt(2) times the angle, in the Frobenius norm."""
+DECIMALS = 3
+
+_Place = "tuple[tuple[float, ...], tuple[float, ...]] | None"
+
+
+class MixedPoses:
+    """Watches the poses of one device.
+
+    Attributes:
+        apart: how far the places lie from each other, mm or degrees; 0 where nothing was recognised.
+    """
+
+    def __init__(self) -> None:
+        self.apart = 0.0
+        self._places: deque[_Place] = deque(maxlen=MAX_LAG + 1)
+        self._times_s: deque[tuple[float, float]] = deque(maxlen=WINDOW)
+        self._alternated: deque[bool] = deque(maxlen=WINDOW)
+        self._returned: deque[bool] = deque(maxlen=WINDOW)
+        self._last_jump_returned = False
+        self._held = 0
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether two streams come under this name, as far as can be told."""
+        return self._held > 0
+
+    def take(self, message: TransformMessage, now_s: float) -> bool:
+        """Take in the next pose; returns `is_mixed`.
+
+        Args:
+            now_s: when it came, by a clock that never goes back.
+        """
+        place = _place_of(message) if message.status == STATUS_OK else None
+        if self._places and self._places[-1] == place and self._times_s[-1][0] == message.timestamp_s:
+            return self.is_mixed  # the same pose once more
+        self._held = max(0, self._held - 1)
+        self._times_s.append((message.timestamp_s, now_s))
+        self._alternated.append(self._alternates(place))
+        self._returned.append(self._returns(place))
+        self._places.append(place)
+        if sum(self._returned) >= RETURNS or sum(self._alternated) >= ALTERNATIONS:
+            self._held = HOLD
+        return self.is_mixed
+
+    def _alternates(self, place: _Place) -> bool:
+        if len(self._places) < 2:
+            return False
+        apart = _distance(place, self._places[-1])
+        nearest = _distance(place, self._places[-2])
+        alternates = apart >= NOISE and math.isfinite(nearest) and NEARER * nearest <= apart
+        self.apart = apart if alternates and math.isfinite(apart) else self.apart
+        return alternates
+
+    def _returns(self, place: _Place) -> bool:
+        """Whether a jump leads back to an earlier place, and the jump before it did so too."""
+        if place is None or not self._places or self._places[-1] is None:
+            return False
+        apart, interval_s = _distance(place, self._places[-1]), self._interval_s
+        if interval_s == 0 or apart <= NOISE + SPEED * interval_s:
+            return False
+        earlier = list(self._places)[:-1]
+        is_back = any(NEARER * _distance(place, other) <= apart for other in earlier)
+        follows, self._last_jump_returned = self._last_jump_returned, is_back
+        self.apart = apart if is_back else self.apart
+        return is_back and follows
+
+    @property
+    def _interval_s(self) -> float:
+        """Between two poses, by the clock that says more; bursts and clocks that stand still do not count."""
+        if len(self._times_s) < 2:
+            return 0.0
+        (first_sent_s, first_s), (last_sent_s, last_s) = self._times_s[0], self._times_s[-1]
+        count = len(self._times_s) - 1
+        sent_s = (last_sent_s - first_sent_s) / count
+        return max((last_s - first_s) / count, sent_s if 0 < sent_s < MAX_INTERVAL_S else 0.0)
+
+
+class MixedImages:
+    """Watches the images of one device; volumes and single slices each by themselves."""
+
+    def __init__(self) -> None:
+        self._kinds: deque[tuple] = deque(maxlen=IMAGE_WINDOW)
+        self._places: deque[tuple] = deque(maxlen=IMAGE_WINDOW)
+
+    def take(self, message: ImageMessage) -> bool:
+        """Take in the next image; returns whether two streams come under its name, as far as can be told."""
+        spacing = np.linalg.norm(message.ijk_to_ras[:3, :3], axis=0).round(DECIMALS)
+        self._kinds.append((message.array.shape, message.array.dtype.str, tuple(spacing.tolist())))
+        places = tuple(message.ijk_to_ras[:3].round(DECIMALS).ravel().tolist()) if message.is_volume else ()
+        self._places.append(places)
+        return self.is_mixed
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether two streams come under this name, as far as can be told."""
+        return max(_returns_in(self._kinds), _returns_in(self._places)) >= IMAGE_RETURNS
+
+    @property
+    def shapes(self) -> list[str]:
+        """The sizes that have come of late, as i x j x k."""
+        found = dict.fromkeys(kind[0] for kind in self._kinds)
+        return [" x ".join(str(count) for count in shape[2::-1]) for shape in found]
+
+
+def without_mixed(poses: Sequence[TransformMessage]) -> Sequence[TransformMessage]:
+    """The recorded poses of one device; where two streams came under its name, none of them is valid.
+
+    Args:
+        poses: in the order in which they came.
+    """
+    mixed = MixedPoses()
+    is_mixed = sum(mixed.take(pose, pose.timestamp_s) for pose in poses) > 0
+    return [ambiguous(pose) for pose in poses] if is_mixed else poses
+
+
+def ambiguous(pose: TransformMessage) -> TransformMessage:
+    """The same pose, not to be used: nobody knows whose it is."""
+    return replace(pose, metadata={**pose.metadata, TRANSFORM_STATUS_KEY: STATUS_AMBIGUOUS})
+
+
+def _place_of(message: TransformMessage) -> _Place:
+    """Position in mm, and the columns of the rotation so scaled that their distance is an angle in degrees."""
+    columns = message.matrix[:3, :3] * DEGREES_BY_NORM
+    return tuple(message.matrix[:3, 3].tolist()), tuple(columns.ravel().tolist())
+
+
+def _distance(one: _Place, other: _Place) -> float:
+    """In mm or degrees, whichever is more; infinite between a pose and none, 0 between none and none."""
+    if one is None or other is None:
+        return 0.0 if one is other else math.inf
+    return max(math.dist(one[0], other[0]), math.dist(one[1], other[1]))
+
+
+def _returns_in(kinds: Iterable[tuple]) -> int:
+    """How often something came that had come before, but not just before."""
+    seen: list[tuple] = []
+    count = 0
+    for kind in kinds:
+        count += bool(seen) and kind != seen[-1] and kind in seen
+        seen.append(kind)
+    return count
