@@ -31,6 +31,8 @@ from .sweeps.sequence_io import is_sequence
 
 COMMAND = re.compile(r"^(CMD|ACK)_\d+$")
 """Each command to PLUS has a device of its own."""
+MAX_LISTED = 64
+"""Types and devices that are listed; a peer chooses their names."""
 
 
 def describe_source(path: Path) -> dict:
@@ -162,6 +164,7 @@ def _case(case: Case) -> dict:
         "frame": case.frame,
         "seconds": round(messages[-1].offset_s, 2) if messages else 0.0,
         "messages": {device: _stream(stream) for device, stream in _streams(messages).items()},
+        **_types(case),
         **_sweep_in(case, messages),
         "volumes": len(case.volumes),
         "lesions": [_lesion(lesion.name, lesion.seed_ras_mm, lesion.about) for lesion in case.lesions],
@@ -181,6 +184,25 @@ def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> dict:
         return {"sweep": {"not_decided": str(error)}}
     pairings = {name: str(pairing) for name, pairing in pairings_in(messages, stream.device).items()}
     return {"sweep": {"ultrasound": f"{stream}: {why}", "frames_and_poses": pairings}}
+
+
+def _types(case: Case) -> dict:
+    """Of a recording: how many messages of each type it holds, and which of them are not understood."""
+    if case.recording is None:
+        return {}
+    from .igtl.packing import is_known
+    from .replay.recording_messages import journal_of
+
+    entries = journal_of(case).entries
+    types = Counter(entry.type for entry in entries)
+    unknown = Counter(f"{entry.type} '{entry.device}'" for entry in entries if not is_known(entry.type))
+    return {"types": _most_common(types), **({"not_understood": _most_common(unknown)} if unknown else {})}
+
+
+def _most_common(counts: Counter[str]) -> dict[str, int]:
+    listed = dict(counts.most_common(MAX_LISTED))
+    others = sum(counts.values()) - sum(listed.values())
+    return {**listed, "others": others} if others else listed
 
 
 def _session(case: Case) -> dict:
@@ -211,13 +233,21 @@ def _streams(messages: Sequence[TimedMessage]) -> dict[str, list[TimedMessage]]:
 
 
 def _stream(messages: Sequence[TimedMessage]) -> str:
-    first = messages[0]
-    kind = "transform"
-    if first.kind is ImageMessage:
-        kind = "volume" if first.is_volume else "2D image"
-    elif first.kind.__name__ != "TransformMessage":
-        kind = first.kind.__name__.removesuffix("Message").lower()
-    seconds = messages[-1].offset_s - first.offset_s
+    """Of a device that sends several kinds, each by itself."""
+    kinds: dict[str, list[TimedMessage]] = {}
+    for message in messages:
+        kinds.setdefault(_kind(message), []).append(message)
+    return "; ".join(_rate(kind, of_kind) for kind, of_kind in kinds.items())
+
+
+def _kind(message: TimedMessage) -> str:
+    if message.kind is ImageMessage:
+        return "volume" if message.is_volume else "2D image"
+    return message.kind.__name__.removesuffix("Message").lower()
+
+
+def _rate(kind: str, messages: Sequence[TimedMessage]) -> str:
+    seconds = messages[-1].offset_s - messages[0].offset_s
     rate = f", {(len(messages) - 1) / seconds:.1f} a second" if seconds > 0 else ""
     return f"{len(messages)} x {kind}{rate}"
 

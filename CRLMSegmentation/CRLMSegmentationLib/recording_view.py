@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from .igtl.peers import PLUS, PeerConventions
 from .replay.recorder import Account
 from .replay.recording import Limits, run_record
 from .replay.recording_case import recover
-from .replay.recording_summary import A_CRASH, sentence_of
+from .replay.recording_summary import A_CRASH, refusal_lines, sentence_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +60,8 @@ def record_case(
         recorded = run_record(
             host, port, out, limits, shown.account, shown.note, shown.progress, stop, peer, live_volumes
         )
-    return [f"{recorded.folder}: {sentence_of(recorded)}", f"Play it with: crlm-seg replay {recorded.folder}"]
+    summary = [f"{recorded.folder}: {sentence_of(recorded)}", *refusal_lines(recorded)]
+    return [*summary, f"Play it with: crlm-seg replay {recorded.folder}"]
 
 
 def recover_case(folder: Path) -> list[str]:
@@ -74,7 +76,7 @@ def recover_case(folder: Path) -> list[str]:
     with display() as shown:
         recorded = recover(folder, shown.progress)
     ended = "" if recorded.ended_by == A_CRASH else f" (it was ended by: {recorded.ended_by})"
-    return [f"{recorded.folder} is a case now{ended}: {sentence_of(recorded)}"]
+    return [f"{recorded.folder} is a case now{ended}: {sentence_of(recorded)}", *refusal_lines(recorded)]
 
 
 class Display:
@@ -168,6 +170,10 @@ def _losses(account: Account) -> str:
     parts = [f"{count} lost: {reason}" for reason, count in account.lost.items()]
     if account.unreadable:
         parts.append(f"{account.unreadable} unreadable, recorded as they came")
+    if account.unknown:
+        types = Counter(account.unknown).most_common(MAX_DEVICES)
+        counts = ", ".join(f"{count} {printable(name, 40)}" for name, count in types)
+        parts.append(f"not understood, recorded as they came: {counts}")
     newest = f" (last: {printable(account.problem)})" if account.problem else ""
     return f"  {'; '.join(parts)}{newest}" if parts else "  nothing lost"
 

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +18,13 @@ from ..igtl.live_reconstruction import LiveReconstruction, LiveState
 from ..igtl.peers import PLUS, PeerConventions
 from ..igtl.statistics import DropReason
 from .recording_folder import free_bytes_at
-from .recording_summary import CONNECTED, ENDED, LINK_LOST, LOST, STARTED
+from .recording_summary import CONNECTED, ENDED, LINK_LOST, LOST, ODD, STARTED
 
 POLL_S = 0.05
 ACCOUNT_EVERY_S = 0.2
 RATE_WINDOW_S = 2.0
+TOLD_AT_THE_END = (DropReason.NAME_CUT, DropReason.FRAME_LABEL)
+"""Of what was recorded; the rest is found again when the recording is read."""
 LAST_VOLUME_S = 10.0
 """How long the end of a recording waits for the last volume of a reconstruction."""
 
@@ -39,6 +41,7 @@ class Account:
         left_s: how long the disk lasts at this rate; None while nothing comes.
         lost: messages that could not be recorded, by reason.
         unreadable: messages that are recorded, but whose content is damaged.
+        unknown: messages that are recorded, but whose type this program does not know, by type.
         problem: the newest reason for either, or nothing.
     """
 
@@ -58,6 +61,7 @@ class Account:
     unreadable: int
     reconnections: int
     problem: str
+    unknown: dict[str, int] = field(default_factory=dict)
 
 
 class _Snapshot(NamedTuple):
@@ -133,13 +137,14 @@ class Recorder:
             volumes=self.journal.volumes,
             recorded_bytes=recorded_bytes,
             bytes_per_s=bytes_per_s,
-            rates_hz={device: (counts[device] - first.counts[device]) / seconds for device in counts},
+            rates_hz={device: max(0, counts[device] - first.counts[device]) / seconds for device in counts},
             free_bytes=free_bytes,
             left_s=free_bytes / bytes_per_s if bytes_per_s else None,
             lost={reason: count for reason, count in statistics.dropped.items() if reason != DropReason.BODY.value},
             unreadable=statistics.dropped[DropReason.BODY.value],
             reconnections=max(0, statistics.connections - 1),
             problem=statistics.last_problem,
+            unknown=dict(statistics.skipped),
         )
 
     def end(self, why: str) -> None:
@@ -150,6 +155,7 @@ class Recorder:
         self.client.close()
         with contextlib.suppress(RecordingError):
             self._note_losses()
+            self._note_oddities()
             self.journal.note(ENDED, why=why, **about)
         self.journal.close()
 
@@ -188,3 +194,10 @@ class Recorder:
             if reason != DropReason.BODY.value:  # those are recorded, and counted when they are read
                 self.journal.note(LOST, reason=reason, count=count, text=first_text[reason])
         self._dropped = dropped
+
+    def _note_oddities(self) -> None:
+        """What was recorded, but must be known of: names that may be cut, images that say another frame."""
+        for problem in self.client.statistics.problems:
+            if problem.kind in TOLD_AT_THE_END:
+                about = {"reason": problem.kind.value, "device": problem.device, "text": problem.text}
+                self.journal.note(ODD, count=problem.count, **about)

@@ -33,12 +33,12 @@ from ..driver import OnProgress
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from ..igtl.journal_entry import Entry, ImageLayout
 from ..igtl.journal_writer import REASONS, RecordingError
-from ..igtl.messages import Message, TransformMessage, parts_of, volume_of
+from ..igtl.messages import Message, TrackingMessage, TransformMessage, parts_of, volume_of
 from ..igtl.packing import HEADER_BYTES
 from .flight_case import Flight, flight_in, has_flight
 from .flight_events import EVENTS_FILE
 from .recording_folder import check_unfinished, locked, release_reserve
-from .recording_summary import Recorded, roles_in, source_of, summary_of
+from .recording_summary import MAX_REFUSALS, Recorded, Refusal, roles_in, source_of, summary_of
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
     has_tracking, left_out = _write_tracking(contents)
     if flight is not None:
         volumes += flight.volumes
-    recorded = summary_of(journal, len(volumes), contents.unreadable, left_out)
+    recorded = summary_of(journal, len(volumes), contents.unreadable, left_out, contents.refused)
     recorded = _recorded_with(recorded, flight) if flight else recorded
     has_arrivals = (folder / ARRIVALS_FILE).is_file()
     case = Case(
@@ -163,15 +163,34 @@ class _Contents:
     def __init__(self, journal: Journal, on_progress: OnProgress) -> None:
         self.journal, self.on_progress = journal, on_progress
         self.unreadable = 0
+        self._refused: dict[tuple[str, str], Refusal] = {}
+
+    @property
+    def refused(self) -> list[Refusal]:
+        """What could not be read or used, with the first reason of each type and device."""
+        return list(self._refused.values())
+
+    def refuse(self, entry: Entry, reason: str) -> None:
+        """Take note that a message cannot be used."""
+        logger.warning("%s", reason)
+        known = self._refused.get((entry.type, entry.device))
+        if known is None and len(self._refused) >= MAX_REFUSALS:
+            return
+        first = known or Refusal(f"{entry.type} '{entry.device}'", reason, 0)
+        self._refused[entry.type, entry.device] = first._replace(count=first.count + 1)
 
     def of(self, entries: list[Entry], what: str) -> Iterator[tuple[Entry, Message]]:
         for number, entry in enumerate(entries, 1):
             self.on_progress(what, number, len(entries))
             try:
-                yield entry, self.journal.load(entry)
+                message = self.journal.load(entry)
             except MessageError as error:
-                logger.warning("%s", error)
+                self.refuse(entry, str(error))
                 self.unreadable += 1
+                continue
+            for reason in message.refusals if isinstance(message, TrackingMessage) else ():
+                self.refuse(entry, reason)
+            yield entry, message
 
 
 def _whole_messages(folder: Path, may_be_empty: bool) -> Journal:
@@ -192,7 +211,7 @@ def _write_volumes(contents: _Contents) -> list[CaseVolume]:
         try:
             volume = volume_of(message)
         except CrlmError as error:
-            logger.warning("%s at %.3f s is recorded, but is no volume: %s", entry.device, entry.timestamp_s, error)
+            contents.refuse(entry, f"recorded, but no volume to segment: {error}")
             continue
         name = f"volume-{len(volumes) + 1:04d}{DETACHED_HEADER_SUFFIX}"
         header = nrrd_header(entry, contents.journal.layout(entry), volume)

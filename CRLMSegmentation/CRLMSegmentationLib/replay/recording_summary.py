@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 from ..core.text import printable
 from ..igtl.journal import ARRIVALS_FILE, Journal
 from ..igtl.packing import is_known
+from ..igtl.statistics import DropReason
 
 STARTED, CONNECTED, LINK_LOST, LOST, ENDED = "started", "connected", "link lost", "messages lost", "ended"
+ODD = "odd messages"
 """Events of a recording."""
+MAX_REFUSALS = 32
+"""Lines of the table of what cannot be used; the rest is counted together."""
 A_CRASH = "a crash"
 ROLES = {"ProbeToReference": "probe", "StylusToReference": "pointer", "ReferenceToTracker": "liver_sensor"}
 """What devices with the names that PLUS gives are."""
+
+
+class Refusal(NamedTuple):
+    """Messages that are recorded or lost, and cannot be used as they came.
+
+    Attributes:
+        what: their type and device, or what else is known of them.
+    """
+
+    what: str
+    reason: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,7 @@ class Recorded:
         results, events: of a flight recording.
         missing: files of results or volumes that are not there as they were written.
         unusable: what to tell of lines of the recording that were left out, empty where there are none.
+        refusals: what cannot be used as it came, with the reason; bounded.
     """
 
     folder: Path
@@ -53,13 +72,16 @@ class Recorded:
     events: int = 0
     missing: tuple[str, ...] = ()
     unusable: str = ""
+    refusals: tuple[Refusal, ...] = ()
 
 
-def summary_of(journal: Journal, volumes: int, unreadable: int, left_out: tuple[str, ...]) -> Recorded:
+def summary_of(
+    journal: Journal, volumes: int, unreadable: int, left_out: tuple[str, ...], refused: Iterable[Refusal] = ()
+) -> Recorded:
     """Count what is in a recording.
 
     Args:
-        volumes, unreadable, left_out: what only reading it has shown.
+        volumes, unreadable, left_out, refused: what only reading it has shown.
     """
     return Recorded(
         folder=journal.path.parent,
@@ -75,7 +97,46 @@ def summary_of(journal: Journal, volumes: int, unreadable: int, left_out: tuple[
         ended_by=next((str(event.about.get("why")) for event in journal.events if event.event == ENDED), A_CRASH),
         left_out=left_out,
         unusable=journal.damage.sentence(ARRIVALS_FILE),
+        refusals=_bounded([*refused, *_not_understood(journal), *_refusals_in(journal)]),
     )
+
+
+def refusal_lines(recorded: Recorded) -> list[str]:
+    """The table of what cannot be used as it came, a line each for a terminal; none where all is well."""
+    if not recorded.refusals:
+        return []
+    width = max(len(str(refusal.count)) for refusal in recorded.refusals)
+    lines = [
+        f"  {refusal.count:>{width}} x {printable(refusal.what, 60)}: {printable(refusal.reason)}"
+        for refusal in recorded.refusals
+    ]
+    return ["Refused or odd:", *lines]
+
+
+def _not_understood(journal: Journal) -> list[Refusal]:
+    counts = Counter((entry.type, entry.device) for entry in journal.entries if not is_known(entry.type))
+    reason = f"{DropReason.NOT_UNDERSTOOD.value}, kept as it came"
+    return [Refusal(f"{kind} '{device}'", reason, count) for (kind, device), count in counts.most_common()]
+
+
+def _refusals_in(journal: Journal) -> list[Refusal]:
+    """What was lost or odd while it was recorded, as its events tell."""
+    found: Counter[tuple[str, str]] = Counter()
+    for event in journal.events:
+        count = event.about.get("count")
+        if event.event in (LOST, ODD) and isinstance(count, int):
+            device = str(event.about.get("device") or "")
+            what = f"'{device}'" if device else str(event.about.get("reason"))
+            found[what, str(event.about.get("text") or event.about.get("reason"))] += count
+    return [Refusal(what, reason, count) for (what, reason), count in found.items()]
+
+
+def _bounded(refusals: list[Refusal]) -> tuple[Refusal, ...]:
+    if len(refusals) <= MAX_REFUSALS:
+        return tuple(refusals)
+    listed, others = refusals[: MAX_REFUSALS - 1], refusals[MAX_REFUSALS - 1 :]
+    text = f"{len(others)} more reasons, devices and types"
+    return (*listed, Refusal("others", text, sum(refusal.count for refusal in others)))
 
 
 def sentence_of(recorded: Recorded) -> str:

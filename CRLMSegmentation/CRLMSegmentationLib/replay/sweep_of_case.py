@@ -12,6 +12,7 @@ import numpy as np
 from ..core.case import Case
 from ..core.errors import CaseError, SweepError
 from ..igtl.messages import STATUS_OK, ImageMessage, Message, TransformMessage
+from ..igtl.mixed_streams import without_mixed
 from ..sweeps.calibration import Calibration
 from ..sweeps.pixel_frame import find_pixel_frame
 from ..sweeps.placement import REFERENCE
@@ -200,7 +201,7 @@ def _tracks(
         found[transform.device].append((placed, transform))
     pairings, tracks = {}, {}
     for name, loaded in found.items():
-        poses = [transform for _, transform in loaded]
+        poses = without_mixed([transform for _, transform in loaded])
         pairings[name], indices = _paired(name, poses, _stream(placed for placed, _ in loaded), frames, way)
         tracks[name] = _track([poses[index] if index >= 0 else None for index in indices])
     return pairings, tracks
