@@ -9,15 +9,44 @@ from typing import Union
 
 import numpy as np
 
-from .core.errors import CrlmError
+from .core.errors import CrlmError, SweepError
 from .core.volume import Volume
 from .igtl.chronology import Chronology, Order
+from .igtl.known_devices import KnownDevices, KnownTools
 from .igtl.link import Link, LinkState, reason_kind
-from .igtl.messages import ImageMessage, Message, TransformMessage, volume_of
-from .igtl.statistics import DropReason, Problems
+from .igtl.messages import (
+    ImageMessage,
+    Message,
+    PointMessage,
+    PolyDataMessage,
+    StatusMessage,
+    StringMessage,
+    TransformMessage,
+    volume_of,
+)
+from .igtl.mixed_streams import MixedImages, MixedPoses, ambiguous
+from .igtl.statistics import USED_ALL_THE_SAME, DropReason, NameCounts, Problems, Unseen
+from .navigation.instruments import PLACES
+from .sweeps.transforms import frames_of
 
-MAX_TOOLS, MAX_VOLUME_DEVICES, MAX_PICTURE_DEVICES = 256, 32, 32
+MAX_TOOLS, MAX_VOLUME_DEVICES, MAX_PICTURE_DEVICES = 128, 32, 32
 """Names that are followed on one link: each becomes a node of the scene, or a line of the panel."""
+TRANSFORM, VOLUME, PICTURE = "transform", "volume", "image"
+"""What a device sends."""
+STATUS_OK_CODE = 1
+KINDS = {
+    ImageMessage: "IMAGE",
+    PointMessage: "POINT",
+    PolyDataMessage: "POLYDATA",
+    StatusMessage: "STATUS",
+    StringMessage: "STRING",
+    TransformMessage: "TRANSFORM",
+}
+NO_FRAMES = "the name does not say from which frame to which it leads, as ProbeToReference does: no tool is found by it"
+MIXED_POSES = (
+    "poses under this name take turns between places {apart:.0f} mm or degrees apart: two tools or two senders under "
+    "one name, or a tracker that wavers; none is used until each has a name of its own"
+)
 CLOCK_WENT_BACK = "the sender's clock was set back, or its recording began anew; what came last counts"
 
 
@@ -37,6 +66,18 @@ class PictureArrived:
     """A single slice, such as the live picture of a scanner, 20 to 30 a second. Nothing is done with it."""
 
     device: str
+
+
+@dataclass(frozen=True)
+class DeviceForgotten:
+    """A device that has been silent longest is no longer known, since others have come.
+
+    Attributes:
+        kind: what it has sent: "transform", "volume" or "image".
+    """
+
+    device: str
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +109,7 @@ class Noticed:
     kind: DropReason
 
 
-Arrival = Union[VolumeArrived, TransformArrived, PictureArrived, LinkChanged, Refused, Noticed]
+Arrival = Union[VolumeArrived, TransformArrived, PictureArrived, DeviceForgotten, LinkChanged, Refused, Noticed]
 
 
 class Incoming:
@@ -80,6 +121,7 @@ class Incoming:
 
     Attributes:
         transforms: the newest transform of each device, in the order of arrival.
+        received: messages by type; none of those that the link has not understood, which are among the problems.
         problems: what was refused or odd, counted.
         volume_warning: what is to be known of the last volume that came, beside itself; mostly nothing.
     """
@@ -87,15 +129,26 @@ class Incoming:
     def __init__(self, link: Link | None, current_volume: Callable[[], Volume | None]) -> None:
         self._link, self._current_volume = link, current_volume
         self.transforms: dict[str, TransformMessage] = {}
+        self.received = NameCounts()
         self.problems, self.volume_warning = Problems(), ""
         self._receiving_since_s: float | None = None
         self._link_state: tuple[LinkState, str] | None = None
-        self._lost: dict[tuple[DropReason, str], int] = {}
+        self._lost = Unseen()
         self._epoch: int | None = None
         self._chronology = Chronology()
         self._volume_times_s: dict[str, float] = {}
-        self._pictures: set[str] = set()
+        self._tools = KnownTools(MAX_TOOLS, _frames_in, PLACES)
+        self._volumes = KnownDevices(MAX_VOLUME_DEVICES, self._is_current_device)
+        self._pictures = KnownDevices(MAX_PICTURE_DEVICES)
+        self._mixed_poses: dict[str, MixedPoses] = {}
+        self._mixed_images: dict[tuple[str, str], MixedImages] = {}
         self._held: VolumeArrived | None = None
+
+    @property
+    def mixed_devices(self) -> list[str]:
+        """The devices under whose names two streams come now."""
+        poses = [device for device, mixed in self._mixed_poses.items() if mixed.is_mixed]
+        return poses + [device for (device, _), mixed in self._mixed_images.items() if mixed.is_mixed]
 
     def poll(self, budget_s: float) -> Iterator[Arrival]:
         """Take what can be had at once. Act on each arrival before the next: it decides what is current then."""
@@ -120,39 +173,49 @@ class Incoming:
             yield LinkChanged(self._link.state, self._link.state_reason)
 
     def _count_lost(self) -> Iterator[Arrival]:
-        """What the link has lost since the last call."""
-        for problem in getattr(self._link, "problems", ()):
-            key = (problem.kind, problem.device)
-            more, self._lost[key] = problem.count - self._lost.get(key, 0), problem.count
-            if more:
-                yield from self._refuse(problem.device, problem.text, problem.kind, more)
+        """What the link has lost, or found odd, since the last call."""
+        for problem, more in self._lost.of(getattr(self._link, "problems", ())):
+            tell = self._notice if problem.kind in USED_ALL_THE_SAME else self._refuse
+            yield from tell(problem.device, problem.text, problem.kind, more, problem.about)
 
-    def _refuse(self, device: str, reason: str, kind: DropReason, count: int = 1) -> Iterator[Arrival]:
-        problem = self.problems.note(kind, device, reason, count)
+    def _refuse(
+        self, device: str, reason: str, kind: DropReason, count: int = 1, about: str = ""
+    ) -> Iterator[Arrival]:  # fmt: skip
+        problem = self.problems.note(kind, device, reason, count, about)
         if problem:
             yield Refused(problem.device, problem.text, kind)
 
-    def _notice(self, device: str, reason: str, kind: DropReason) -> Iterator[Arrival]:
-        problem = self.problems.note(kind, device, reason)
+    def _notice(
+        self, device: str, reason: str, kind: DropReason, count: int = 1, about: str = ""
+    ) -> Iterator[Arrival]:  # fmt: skip
+        problem = self.problems.note(kind, device, reason, count, about)
         if problem:
             yield Noticed(problem.device, problem.text, kind)
 
     def _take(self, message: Message, receive_s: float) -> Iterator[Arrival]:
+        self.received[KINDS.get(type(message), type(message).__name__)] += 1
         if isinstance(message, TransformMessage):
             yield from self._take_transform(message)
         elif isinstance(message, ImageMessage) and message.is_volume:
             yield from self._take_image(message, receive_s)
         elif isinstance(message, ImageMessage):
-            yield from self._take_picture(message.device)
+            yield from self._take_picture(message)
+        elif isinstance(message, StatusMessage) and message.code != STATUS_OK_CODE:
+            yield from self._take_error(message)
 
-    def _take_picture(self, device: str) -> Iterator[Arrival]:
+    def _take_error(self, message: StatusMessage) -> Iterator[Arrival]:
+        """What goes wrong at the sender's end is nothing that was lost, but must be known here."""
+        said = " ".join(part for part in (message.error_name, message.text) if part)
+        code = f"STATUS {message.code}.{message.subcode}"
+        text = f"the sender reports {code}{': ' + said if said else ''}"
+        yield from self._notice(message.device, text, DropReason.SENDER_ERROR, about=f"{code} {message.error_name}")
+
+    def _take_picture(self, message: ImageMessage) -> Iterator[Arrival]:
         """Its voxels are not even looked at: it costs what it takes to receive it."""
-        if device not in self._pictures and len(self._pictures) >= MAX_PICTURE_DEVICES:
-            text = f"more than {MAX_PICTURE_DEVICES} devices send pictures; those of further ones are left out"
-            yield from self._refuse(device, text, DropReason.TOO_MANY_DEVICES)
-            return
-        self._pictures.add(device)
-        yield PictureArrived(device)
+        yield from self._make_room(self._pictures, message.device, PICTURE)
+        if self._is_mixed(message, PICTURE):
+            yield from self._refuse_mixed(message, PICTURE)
+        yield PictureArrived(message.device)
 
     def _take_image(self, message: ImageMessage, receive_s: float) -> Iterator[Arrival]:
         try:
@@ -160,20 +223,50 @@ class Incoming:
         except CrlmError as error:
             yield from self._refuse(message.device, str(error), DropReason.NOT_A_VOLUME)
             return
-        if volume.device not in self._volume_times_s and len(self._volume_times_s) >= MAX_VOLUME_DEVICES:
-            text = f"more than {MAX_VOLUME_DEVICES} devices send volumes; those of further ones are left out"
-            yield from self._refuse(volume.device, text, DropReason.TOO_MANY_DEVICES)
+        yield from self._make_room(self._volumes, volume.device, VOLUME)
+        if self._is_mixed(message, VOLUME):
+            yield from self._refuse_mixed(message, VOLUME)
         elif self._epoch is None:
             yield self._delivered(VolumeArrived(volume, receive_s))
         else:
             yield from self._take_in_time(VolumeArrived(volume, receive_s))
 
+    def _make_room(self, known: KnownDevices, device: str, kind: str) -> Iterator[Arrival]:
+        """Know a device that sends now; of too many, the one that has been silent longest is forgotten."""
+        gone = known.note(device)
+        if gone is None:
+            return
+        self._mixed_images.pop((gone, kind), None)
+        if kind == TRANSFORM:
+            del self.transforms[gone], self._mixed_poses[gone]
+        elif kind == VOLUME:
+            self._volume_times_s.pop(gone, None)
+        text = f"more than {known.most} devices send {kind}s; those that have been silent longest are forgotten"
+        yield from self._notice("", text, DropReason.TOO_MANY_DEVICES, about=kind)
+        yield DeviceForgotten(gone, kind)
+
+    def _is_mixed(self, message: ImageMessage, kind: str) -> bool:
+        return self._mixed_images.setdefault((message.device, kind), MixedImages()).take(message)
+
+    def _refuse_mixed(self, message: ImageMessage, kind: str) -> Iterator[Arrival]:
+        shapes = " and ".join(self._mixed_images[message.device, kind].shapes)
+        text = f"two streams of {kind}s come in turns under this name ({shapes}), and none is taken"
+        text = f"{text}; give each a name of its own at the sender"
+        if kind == VOLUME:
+            self.volume_warning = f"'{message.device}': {text}"
+        yield from self._refuse(message.device, text, DropReason.AMBIGUOUS, about=kind)
+
     def _take_transform(self, message: TransformMessage) -> Iterator[Arrival]:
         """Poses are taken in the order in which they come, see `igtl.chronology`."""
-        if message.device not in self.transforms and len(self.transforms) >= MAX_TOOLS:
-            text = f"more than {MAX_TOOLS} devices send transforms; those of further ones are left out"
-            yield from self._refuse(message.device, text, DropReason.TOO_MANY_DEVICES)
-            return
+        is_new = message.device not in self._tools
+        yield from self._make_room(self._tools, message.device, TRANSFORM)
+        if is_new and not self._tools.names_two_frames(message.device):
+            yield from self._notice(message.device, NO_FRAMES, DropReason.NO_FRAMES)
+        mixed = self._mixed_poses.setdefault(message.device, MixedPoses())
+        if mixed.take(message, time.monotonic()):
+            text = MIXED_POSES.format(apart=mixed.apart)
+            yield from self._refuse(message.device, text, DropReason.AMBIGUOUS)
+            message = ambiguous(message)
         self.transforms[message.device] = message
         yield TransformArrived(message)
         order = Order.UNTIMED if self._epoch is None else self._chronology.order_of(message, time.monotonic())
@@ -244,6 +337,10 @@ class Incoming:
         self._volume_times_s[arrived.volume.device] = arrived.volume.timestamp_s
         return arrived
 
+    def _is_current_device(self, device: str) -> bool:
+        current = self._current_volume()
+        return current is not None and current.device == device
+
     def _is_current(self, volume: Volume) -> bool:
         """Compares the voxels only where all else agrees."""
         current = self._current_volume()
@@ -255,3 +352,10 @@ class Incoming:
             and np.array_equal(current.array, volume.array)
             and np.array_equal(current.missing, volume.missing)
         )
+
+
+def _frames_in(name: str) -> tuple[str, str] | None:
+    try:
+        return frames_of(name)
+    except SweepError:
+        return None

@@ -9,7 +9,7 @@ all drive the same `Session.poll`, so what is replayed is what ran in the room.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import Union
 
@@ -22,13 +22,24 @@ from .core.volume import Volume
 from .igtl.link import Link
 from .igtl.messages import TransformMessage
 from .igtl.statistics import Problems
-from .incoming import Incoming, LinkChanged, Noticed, PictureArrived, Refused, TransformArrived, VolumeArrived
+from .incoming import (
+    DeviceForgotten,
+    Incoming,
+    LinkChanged,
+    Noticed,
+    PictureArrived,
+    Refused,
+    TransformArrived,
+    VolumeArrived,
+)
 from .inference import engine as engine_events
 from .inference.engine import Engine, LesionJob
 from .inference.model_package import ModelPackage, crop_size_of
 from .navigation.refinement import Ask, Purpose
 
 CANCELLED = "cancelled"
+MAX_NAMED_DEVICES = 4
+"""So many are told by name."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,7 @@ Event = Union[
     VolumeArrived,
     TransformArrived,
     PictureArrived,
+    DeviceForgotten,
     LinkChanged,
     ModelReady,
     LesionProgress,
@@ -147,13 +159,19 @@ class Session:
 
     Attributes:
         volume: the current volume, or None.
-        followed_device: only its volumes become current; None lets the newest be, whoever sent it.
+        followed_device: only its volumes become current; None where nobody has chosen.
+        takes_newest: somebody has chosen that the newest volume becomes current, whoever sent it. Where nobody has
+            chosen anything, the device that sent the first volume of a connection is followed, and `following_note`
+            tells of the others: to change between them by itself would be a guess.
     """
 
     def __init__(self, engine: Engine, model: ModelPackage, link: Link | None = None) -> None:
         self.engine, self.model, self.link = engine, model, link
         self.volume: Volume | None = None
         self.followed_device: str | None = None
+        self.takes_newest = False
+        self._senders: dict[str, None] = {}
+        self._epoch: int | None = None
         self._waiting: deque[_Job] = deque()
         self._background: deque[_Job] = deque()
         self._running: _Job | None = None
@@ -179,6 +197,18 @@ class Session:
         if self.link is not None:
             self.link.close()
         self.link, self._incoming = link, Incoming(link, lambda: self.volume)
+        self._senders = {}
+
+    def follow(self, device: str | None) -> None:
+        """Let only the volumes of one device become current; None lets the newest be, whoever sent it."""
+        self.followed_device, self.takes_newest = device, device is None
+
+    @property
+    def device_in_use(self) -> str | None:
+        """The device whose volumes become current: the chosen one, or the first that sent one; None for the newest."""
+        if self.followed_device is not None or self.takes_newest:
+            return self.followed_device
+        return next(iter(self._senders), None)
 
     @property
     def transforms(self) -> dict[str, TransformMessage]:
@@ -191,9 +221,32 @@ class Session:
         return self._incoming.problems
 
     @property
+    def received(self) -> Counter[str]:
+        """Messages that came over this link, by type; without those that the link has not understood or refused."""
+        return self._incoming.received
+
+    @property
+    def mixed_devices(self) -> list[str]:
+        """The devices under whose names two streams come now, so that nothing of them is used."""
+        return self._incoming.mixed_devices
+
+    @property
     def volume_warning(self) -> str:
         """What is to be known of the last volume that came, beside itself; mostly nothing."""
         return self._incoming.volume_warning
+
+    @property
+    def following_note(self) -> str:
+        """Which device's volumes become current, and which others come; empty where one sends, or one was chosen."""
+        if self.followed_device is not None or len(self._senders) < 2:
+            return ""
+        names = [f"'{device}'" for device in self._senders][:MAX_NAMED_DEVICES]
+        if self.takes_newest:
+            return (
+                f"volumes come under several names ({', '.join(names)}), and the newest is shown; choose one to follow"
+            )
+        others = ", ".join(names[1:])
+        return f"{names[0]} is followed, volumes come under {others} as well; choose which one to follow"
 
     @property
     def busy(self) -> bool:
@@ -295,10 +348,20 @@ class Session:
     def _poll_link(self, budget_s: float) -> list[Event]:
         events: list[Event] = []
         for event in self._incoming.poll(budget_s):  # one by one: what comes next is compared with the current volume
-            if isinstance(event, VolumeArrived) and self.followed_device in (None, event.volume.device):
+            if isinstance(event, VolumeArrived) and self._is_followed(event.volume.device):
                 self.use_volume(event.volume, event.receive_s)
+            elif isinstance(event, DeviceForgotten):
+                self._senders.pop(event.device, None)
             events.append(event)
         return events
+
+    def _is_followed(self, device: str) -> bool:
+        """Whether a volume that has come becomes current."""
+        epoch = getattr(self.link, "epoch", None)
+        if epoch != self._epoch:
+            self._epoch, self._senders = epoch, {}
+        self._senders.setdefault(device)
+        return self.takes_newest or device == self.device_in_use
 
     def _start_next(self) -> list[Event]:
         if self._running or not (self._waiting or self._background):

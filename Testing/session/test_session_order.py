@@ -9,7 +9,7 @@ import pytest
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
 from CRLMSegmentationLib.igtl.statistics import DropReason
-from CRLMSegmentationLib.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES
+from CRLMSegmentationLib.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES, DeviceForgotten
 from CRLMSegmentationLib.session import (
     LinkChanged,
     Noticed,
@@ -181,15 +181,43 @@ def test_a_time_in_the_far_future_does_not_stay_the_newest(sender):
     assert kinds(sender.pose(10.1)) == [TransformArrived]
 
 
-def test_names_of_tools_and_volumes_are_bounded(sender):
-    sender.send(*(TransformMessage(f"Tool{n}", 1.0, np.eye(4)) for n in range(2 * MAX_TOOLS)))
-    assert len(sender.session.transforms) == MAX_TOOLS
-    assert kinds(sender.pose(2.0, "Tool0")) == [TransformArrived], "those that are known go on"
+def test_names_of_tools_and_volumes_are_bounded_and_none_that_sends_now_is_kept_out(sender):
+    names = [f"Tool{n}ToReference" for n in range(2 * MAX_TOOLS)]
+    for name in names:
+        assert TransformArrived in kinds(sender.pose(1.0, name)), "a bound must not keep out what is tracked now"
+    assert list(sender.session.transforms) == names[MAX_TOOLS:], "what has been silent longest goes"
+    assert kinds(sender.pose(2.0, names[-1])) == [TransformArrived]
     arrived = []
     for n in range(2 * MAX_VOLUME_DEVICES):
         arrived += [event for event in sender.volume(10.0 + n, device=f"V{n}") if isinstance(event, VolumeArrived)]
-    assert len(arrived) == MAX_VOLUME_DEVICES
+    assert len(arrived) == 2 * MAX_VOLUME_DEVICES
     assert sender.session.problems.of(DropReason.TOO_MANY_DEVICES) == MAX_TOOLS + MAX_VOLUME_DEVICES
+
+
+def test_device_that_goes_for_another_is_told(sender):
+    for n in range(MAX_TOOLS):
+        sender.pose(1.0, f"Tool{n}ToReference")
+    sender.pose(2.0, "Tool0ToReference")
+    gone = [event for event in sender.pose(3.0, "StylusToReference") if isinstance(event, DeviceForgotten)]
+    assert gone == [DeviceForgotten("Tool1ToReference", "transform")]
+
+
+def test_calibration_that_came_once_stays_as_long_as_its_tool_is_known(sender):
+    sender.pose(1.0, "StylusTipToStylus")
+    for n in range(3 * MAX_TOOLS):
+        sender.pose(1.0 + n / 100, "StylusToReference")
+        sender.pose(1.0, f"Tool{n}ToReference")
+    assert {"StylusTipToStylus", "StylusToReference"} <= set(sender.session.transforms)
+    for n in range(2 * MAX_TOOLS):
+        sender.pose(9.0, f"Tool{n}ToReference")
+    assert not {"StylusTipToStylus", "StylusToReference"} & set(sender.session.transforms), "both have gone"
+
+
+def test_calibrations_of_tools_that_nobody_tracks_keep_nothing_out(sender):
+    for n in range(2 * MAX_TOOLS):
+        sender.pose(1.0, f"A{n}TipToA{n}")
+    assert len(sender.session.transforms) == MAX_TOOLS
+    assert kinds(sender.pose(2.0, "StylusToReference"))[-1] is TransformArrived
 
 
 def test_recording_may_jump_in_time(sender, engine, model, tiny_volume):

@@ -24,6 +24,8 @@ class Reason(Enum):
     JUMPED = "jumped"
     TURNED = "turned"
     NO_PATH = "no-path"
+    AMBIGUOUS_NAME = "ambiguous-name"
+    POSITION_ONLY = "position-only"
     SCALED = "pose-scales"
     MIRRORED = "pose-mirrors"
     SHEARED = "pose-shears"
@@ -56,6 +58,8 @@ def _templates(_: Any) -> dict[Reason, str]:
         Reason.JUMPED: _("jumped by {mm:.0f} mm"),
         Reason.TURNED: _("jumped by {degrees:.0f} degrees"),
         Reason.NO_PATH: _("no way from {start} to {goal}"),
+        Reason.AMBIGUOUS_NAME: _("two tools or two senders under one name"),
+        Reason.POSITION_ONLY: _("the sender gives its position without an orientation"),
         Reason.SCALED: _("pose is not rigid: scales by {factor:.4g} ({transform})"),
         Reason.MIRRORED: _("pose is not rigid: mirrors ({transform})"),
         Reason.SHEARED: _("pose is not rigid: shears, cosine {cosine:.2g} between its axes ({transform})"),

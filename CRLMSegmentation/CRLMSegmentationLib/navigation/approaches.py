@@ -15,6 +15,9 @@ from .displayed import Displayed, Withheld
 from .interval import Interval
 from .situation import InstrumentState, Reading, Situation
 
+MAX_DOUBTS = 512
+"""Reasons that are remembered, one for each instrument; of more, the one that held longest ago goes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Approach:
@@ -145,5 +148,9 @@ def _nearer_lesion(shown: Displayed) -> Withheld | None:
 
 
 def _add(doubts: dict[tuple, Doubt], instrument: str, status: Status, seconds: float) -> None:
-    doubt = doubts.setdefault((instrument, status.kind), Doubt(instrument, status))
+    key = (instrument, status.kind)
+    doubt = doubts.pop(key, None) or Doubt(instrument, status)
+    if len(doubts) >= MAX_DOUBTS:
+        del doubts[next(iter(doubts))]  # a peer chooses the names of its instruments
+    doubts[key] = doubt
     doubt.status, doubt.seconds = status, doubt.seconds + seconds

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.status import Reason, Status
-from ..igtl.messages import STATUS_OK
+from ..igtl.messages import STATUS_AMBIGUOUS, STATUS_OK, STATUS_POSITION_ONLY
 from .poses import SET_BACK_S, Pose
+
+REASONS_BY_STATUS = {STATUS_AMBIGUOUS: Reason.AMBIGUOUS_NAME, STATUS_POSITION_ONLY: Reason.POSITION_ONLY}
+"""Why a pose is not to be used although the tool was not lost."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,10 @@ class LateGuard:
         else:
             delay.add(sent_s, now_s, self._limits.late_s)
 
+    def forget(self, device: str) -> None:
+        """Know nothing of a device any more."""
+        self._delays.pop(device, None)
+
     def look(self, devices: Iterable[str]) -> Status | None:
         """The reason not to trust a pose that is made of these devices, or None."""
         late_s = max((self._delays[device].late_s for device in devices if device in self._delays), default=0.0)
@@ -185,6 +192,10 @@ class BreathGuard:
         """A tool in the tracker's frame, while it is tracked."""
         self._tools.setdefault(name, _Places(self._limits.still_s)).add(matrix[:3, 3], now_s)
 
+    def forget(self, name: str) -> None:
+        """Know nothing of a tool any more."""
+        self._tools.pop(name, None)
+
     def look(self, now_s: float) -> Status | None:
         """The reason not to trust anything in the frame of the liver, or None."""
         watched_s = self._sensor.watched_s(now_s)
@@ -235,7 +246,7 @@ class _Places:
 def staleness(pose: Pose, now_s: float, limits: Limits) -> Status | None:
     """The reason not to trust a pose by itself: lost, not rigid, or too old; else None."""
     if pose.status != STATUS_OK:
-        return Status(Reason.NOT_TRACKED)
+        return Status(REASONS_BY_STATUS.get(pose.status, Reason.NOT_TRACKED))
     if pose.fault is not None:
         return pose.fault
     age_s = now_s - pose.arrived_s

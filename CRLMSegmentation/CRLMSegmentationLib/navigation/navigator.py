@@ -93,6 +93,18 @@ class Navigator:
                 self._follow(watched, wanted, now_s)
         self._watch_breath(message.device, now_s)
 
+    def forget(self, device: str, now_s: float) -> None:
+        """Know nothing of a transform any more."""
+        self.poses.forget(device)
+        if self._late is not None:
+            self._late.forget(device)
+        if self.poses.usable is not self._usable:
+            self._usable = self.poses.usable
+            self._find_instruments()
+            for watched in (self._sensor, *self._watched.values()):
+                if watched.pose is None or device in watched.pose.names:
+                    self._follow(watched, SENSOR if watched is self._sensor else watched.instrument.to_reference, now_s)
+
     def aim_at(self, targets: Mapping[str, Target]) -> None:
         """Measure to these lesions from now on; one that cannot be measured to says why in its readings."""
         self._targets = measure_to(targets, self._targets)
@@ -120,6 +132,7 @@ class Navigator:
         found = {i.frame: i for i in instruments_in(self.poses.names, self._roles)}
         for frame in [frame for frame in self._watched if frame not in found]:
             del self._watched[frame]
+            self._breath.forget(frame)
         for frame, instrument in found.items():
             if frame not in self._watched:
                 self._watched[frame] = _Watched(instrument, JumpGuard(self._limits))

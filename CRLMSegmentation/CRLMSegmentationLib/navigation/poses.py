@@ -14,7 +14,7 @@ import numpy as np
 from ..core.errors import SweepError
 from ..core.geometry import rigid_fault
 from ..core.status import Reason, Status
-from ..igtl.messages import STATUS_OK, TransformMessage
+from ..igtl.messages import STATUS_OK, STATUS_POSITION_ONLY, TransformMessage
 from ..sweeps.transforms import Chain, find_chain, follow, frames_of, worst
 from .instruments import PLACES, tip_of
 
@@ -66,6 +66,7 @@ class Poses:
         self._times_s: dict[str, tuple[float, float]] = {}
         self._clocks: dict[str, _SenderClock] = {}
         self._fixed: set[str] = set()
+        self._unoriented: set[str] = set()
         self._names = self._moving = self._usable = frozenset()
         self._chains: dict[str, Chain | None] = {}
         self._sorted_s = -np.inf
@@ -76,15 +77,26 @@ class Poses:
         One whose time stands still is a pose that was sent before: it does not become younger by that.
         """
         name = message.device
-        if name in self._fixed:
+        if name in self._fixed or _pair_of(name) is None:  # a name without two frames leads nowhere
             return
         is_new = self._clocks.setdefault(name, _SenderClock()).tick(message.timestamp_s)
         if is_new or message.status != STATUS_OK:
             self._keep(name, message.matrix, message.status)
+            (self._unoriented.discard if message.has_orientation else self._unoriented.add)(name)
         if is_new:
             self._times_s[name] = (now_s, message.timestamp_s)
             if name not in self._usable or now_s - self._sorted_s >= self.SORT_S:
                 self._sort_out(now_s)
+
+    def forget(self, name: str) -> None:
+        """Know nothing of a transform any more, unless it was fixed."""
+        if name in self._fixed or name not in self._poses:
+            return
+        for known in (self._poses, self._faults, self._times_s, self._clocks):
+            known.pop(name, None)
+        self._unoriented.discard(name)
+        self._moving = moving_in(self._poses) - self._fixed
+        self._use(self._usable - {name})
 
     def fix(self, name: str, matrix: np.ndarray) -> None:
         """Give a transform that does not come over the link and never grows old."""
@@ -126,6 +138,8 @@ class Poses:
             matrix, status = follow(chain, self._poses)
         else:
             matrix, status = np.eye(4), worst(self._poses[name][1] for name in names)
+        if status == STATUS_OK and self._lacks_orientation(chain):
+            status = STATUS_POSITION_ONLY
         moving = tuple(name for name in names if name in self._moving)
         times_s = [self._times_s[name] for name in moving]
         changed_s, sent_s = max(times_s, default=(np.inf, 0.0))
@@ -144,6 +158,14 @@ class Poses:
             self._faults[name] = fault
         else:
             self._faults.pop(name, None)
+
+    def _lacks_orientation(self, chain: Chain) -> bool:
+        """Whether a pose that is a position alone would have to turn something.
+
+        Only the first of a chain, gone forwards, need not: it is the origin of the tool that it places.
+        """
+        turning = {name for number, (name, backwards) in enumerate(chain) if number or backwards}
+        return bool(self._unoriented & turning)
 
     def _sort_out(self, now_s: float) -> None:
         self._sorted_s = now_s

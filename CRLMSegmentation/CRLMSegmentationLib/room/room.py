@@ -22,18 +22,21 @@ from ..core.status import Status, translated
 from ..core.volume import Volume
 from ..igtl.limits import LimitedLog
 from ..igtl.link import Link, LinkState
+from ..incoming import TRANSFORM, VOLUME
 from ..inference.child_process import ChildProcess
 from ..inference.engine import Engine
 from ..inference.model_package import ModelPackage
 from ..navigation.confidence import Calibration
 from ..navigation.lesion_history import LesionHistory
 from ..replay.recorded_link import RecordedLink
+from ..scene.instruments import CLASS as TRANSFORM_CLASS
 from ..scene.instruments import NOT_A_POSE, show_transform
 from ..scene.nodes import DEVICE, find_node, put_under, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
 from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import show_volume
 from ..session import (
+    DeviceForgotten,
     Event,
     LesionFailed,
     LesionProgress,
@@ -65,6 +68,8 @@ logger = logging.getLogger(__name__)
 SETTLE_S = 0.3
 """A seed that has lain still for so long has been placed; a dragged one is not segmented at every step."""
 LOG_LINES = 500
+NODE_CLASSES = {TRANSFORM: TRANSFORM_CLASS, VOLUME: VOLUME_CLASS}
+"""Of what a device sends and the scene shows."""
 LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
 """A link that comes and goes, or live volumes, must not drive everything else out of the log."""
 END_TIMEOUT_S = 10.0
@@ -151,7 +156,7 @@ class Room:
 
     def follow(self, device: str | None) -> None:
         """Segment in the volumes of one device only, from its last one on; None for the newest of all."""
-        self.session.followed_device = device
+        self.session.follow(device)
         node = find_node(self.scene, VOLUME_CLASS, device) if device in self.devices else None
         if node is not None and node is not self.volume.node:
             self.use_node(node)
@@ -270,6 +275,8 @@ class Room:
         for event in events:
             if isinstance(event, TransformArrived):
                 newest[event.message.device] = event
+            elif isinstance(event, DeviceForgotten):
+                newest.pop(event.device, None)
             attempt(self._handle, event)
         self._look_at_link()
         attempt(self._show_transforms, newest.values())
@@ -316,6 +323,8 @@ class Room:
             self.devices.setdefault(event.device, "image")
         elif isinstance(event, VolumeArrived):
             self._take_volume(event)
+        elif isinstance(event, DeviceForgotten):
+            self._forget_device(event)
         elif isinstance(event, LinkChanged):
             self._note_link(logging.INFO, f"link {event.state.value} {event.reason}".rstrip())
         elif isinstance(event, ModelReady):
@@ -351,6 +360,16 @@ class Room:
         self.following.note_volume(volume.identity)
         self.ledger.adopt()
         self.ledger.refresh_staleness()
+
+    def _forget_device(self, event: DeviceForgotten) -> None:
+        """What a device has left in the scene goes with it, unless it is what is worked with."""
+        if self.devices.get(event.device) == event.kind:
+            del self.devices[event.device]
+        if event.kind == TRANSFORM:
+            self.steering.forget(event.device)
+        node = find_node(self.scene, NODE_CLASSES[event.kind], event.device) if event.kind in NODE_CLASSES else None
+        if node is not None and node is not self.volume.node:
+            self.scene.RemoveNode(node)
 
     def _show_transforms(self, events: Iterable[TransformArrived]) -> None:
         for event in events:

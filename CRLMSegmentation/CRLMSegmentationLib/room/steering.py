@@ -153,6 +153,11 @@ class Steering:
         self.navigator.take(message, self._clock())
         self._is_due, self._sent_s = True, message.timestamp_s
 
+    def forget(self, device: str) -> None:
+        """A transform is no longer known: others have come, and it was silent longest."""
+        self.navigator.forget(device, self._clock())
+        self._is_due = True
+
     def look(self, aims: Mapping[str, Aim]) -> None:
         """Bring outlines, tools and distances in step; call it at each turn."""
         self.is_calibrated = all(aim.unexplained is not None for aim in aims.values())

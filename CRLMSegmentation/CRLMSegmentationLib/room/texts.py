@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ..core.i18n import tr as _
 from ..core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE
 from ..core.status import translated
+from ..core.text import printable
 from ..igtl.link import LinkState
+from ..igtl.statistics import DropReason
 from ..inference.engine import EngineState
 from ..replay.recorded_link import RecordedLink
 from .colours import AMBER, GREEN, GREY, RED, dot
@@ -22,6 +25,8 @@ FRESH_LINK_S = 1.0
 TOUCHES = (TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE)
 NAME_WIDTH = 24
 """Letters of a model's name that the strip has room for."""
+MAX_TYPES = 4
+"""Types or names that the strip lists."""
 Cells = dict[tuple[int, int], tuple[str, str]]
 """Text and colour of each cell of a table, by line and column."""
 
@@ -47,7 +52,7 @@ def _link_text(room: Room | None) -> str:
         return dot(AMBER, _("Connected, but {warning}").format(warning=warning))
     age_s = room.arrivals.age_s
     if age_s is None:
-        return dot(AMBER, _("Connected, nothing received yet"))
+        return dot(AMBER, _nothing_usable_text(room))
     text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=room.arrivals.per_s, age=age_s)
     if isinstance(link, RecordedLink):
         if not link.is_playing:
@@ -55,7 +60,55 @@ def _link_text(room: Room | None) -> str:
         return dot(GREEN, _("Recorded case: {text}").format(text=text))
     if room.problem_count:
         text += _(", {count} refused or odd").format(count=room.problem_count)
-    return dot(GREEN if age_s < FRESH_LINK_S else AMBER, text)
+    unknown, mixed = _not_understood(room), _mixed_names(room)
+    if unknown:
+        text += _("; not understood: {types}").format(types=unknown)
+    if mixed:
+        text += _("; two streams under one name: {names}").format(names=mixed)
+    note = room.session.following_note
+    if note:
+        text += f"; {note}"
+    return dot(GREEN if age_s < FRESH_LINK_S and not (mixed or note) else AMBER, text)
+
+
+def _nothing_usable_text(room: Room) -> str:
+    """What has come while no image and no pose has; that nothing has come is said only where that is so."""
+    session = room.session
+    under_way = session.link.receiving
+    total_bytes = getattr(under_way, "total_bytes", 0)
+    if total_bytes and not session.received and not room.problem_count:
+        text = _("Connected, receiving '{device}': {done:.0f} of {total:.0f} MB")
+        name = shorten(under_way.device, NAME_WIDTH)
+        return text.format(device=name, done=under_way.received_bytes / 1e6, total=total_bytes / 1e6)
+    parts = [_counted(session.received)] if session.received else []
+    if room.problem_count:
+        parts.append(_("{count} refused or odd").format(count=room.problem_count))
+    unknown = _not_understood(room)
+    if unknown:
+        parts.append(_("not understood: {types}").format(types=unknown))
+    if not parts:
+        return _("Connected, nothing received yet")
+    return _("Connected, but no image and no pose has come: {what}").format(what="; ".join(parts))
+
+
+def _not_understood(room: Room) -> str:
+    """The types of messages that this program does not know, with their counts."""
+    counts: Counter[str] = Counter()
+    for problem in room.session.problems:
+        if problem.kind is DropReason.NOT_UNDERSTOOD:
+            counts[problem.about or _("others")] += problem.count
+    return _counted(counts)
+
+
+def _counted(counts: Counter[str]) -> str:
+    """Counts by type, the most frequent first, in the room that the strip has."""
+    listed = [f"{count} {printable(name, NAME_WIDTH)}" for name, count in counts.most_common(MAX_TYPES)]
+    return ", ".join([*listed, "…"] if len(counts) > MAX_TYPES else listed)
+
+
+def _mixed_names(room: Room) -> str:
+    """The devices under whose names two streams come now."""
+    return ", ".join(shorten(name, NAME_WIDTH) for name in room.session.mixed_devices[:MAX_TYPES])
 
 
 def _device_text(room: Room | None) -> str:
@@ -108,8 +161,9 @@ def followable(room: Room | None) -> tuple[list[str], int]:
     newest = _("the newest volume")
     if room is None:
         return [newest], 0
-    followed = room.session.followed_device
     volumes = {name for name, kind in room.devices.items() if kind == "volume"}
+    chosen, in_use = room.session.followed_device, room.session.device_in_use
+    followed = in_use if len(volumes) > 1 else chosen  # of a single one, its volumes are the newest of all
     names = sorted(volumes | ({followed} if followed else set()))
     return [newest, *names], 1 + names.index(followed) if followed else 0
 

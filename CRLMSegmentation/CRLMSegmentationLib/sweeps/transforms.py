@@ -31,11 +31,17 @@ def frames_of(name: str) -> tuple[str, str]:
     Raises:
         SweepError: not of the form AToB, or it can be read in two ways.
     """
-    places = [match.start() for match in re.finditer(r"(?<=.)To(?=[A-Z0-9])", name)]
+    places = _places_of_to(name)
     if len(places) != 1:
         what = "can be read in more than one way" if places else "does not name two frames"
         raise SweepError(f"transform name '{name}' {what}; expected one such as ProbeToTracker")
     return name[: places[0]], name[places[0] + 2 :]
+
+
+@lru_cache(maxsize=1024)
+def _places_of_to(name: str) -> tuple[int, ...]:
+    """Remembered: names come again with each pose."""
+    return tuple(match.start() for match in re.finditer(r"(?<=.)To(?=[A-Z0-9])", name))
 
 
 def touches(name: str, frame: str) -> bool:
@@ -95,8 +101,9 @@ def text_of(chain: Chain) -> str:
     return ", ".join(f"{name} inverted" if backwards else name for name, backwards in chain) or "no transform"
 
 
+@lru_cache(maxsize=8)
 def _neighbours(names: frozenset[str]) -> dict[str, list[tuple[str, bool, str]]]:
-    """For each frame the transforms that touch it, by name, forwards before backwards."""
+    """For each frame the transforms that touch it, by name, forwards before backwards. Not to be changed."""
     found: dict[str, list[tuple[str, bool, str]]] = {}
     for name in sorted(names):
         try:
