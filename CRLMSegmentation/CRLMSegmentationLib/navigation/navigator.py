@@ -17,7 +17,7 @@ from ..core.errors import SweepError
 from ..core.geometry import rigid_fault, transform_points
 from ..core.status import Reason, Status
 from ..igtl.messages import STATUS_OK, TransformMessage
-from .guards import BreathGuard, JumpGuard, LateGuard, Limits, staleness
+from .guards import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, Limits, staleness
 from .instruments import REFERENCE, TRACKERS, Instrument, instruments_in
 from .interval import TrackingError
 from .margins import DEFAULT_MARGINS_MM
@@ -89,8 +89,7 @@ class Navigator:
             self._find_instruments()
         for watched in (self._sensor, *self._watched.values()):
             if is_new or watched.pose is None or message.device in watched.pose.names:
-                wanted = SENSORS if watched is self._sensor else (watched.instrument.to_reference,)
-                self._follow(watched, wanted, now_s)
+                self._follow(watched, now_s)
         self._watch_breath(message.device, now_s)
 
     def forget(self, device: str, now_s: float) -> None:
@@ -103,7 +102,7 @@ class Navigator:
             self._find_instruments()
             for watched in (self._sensor, *self._watched.values()):
                 if watched.pose is None or device in watched.pose.names:
-                    self._follow(watched, SENSOR if watched is self._sensor else watched.instrument.to_reference, now_s)
+                    self._follow(watched, now_s)
 
     def aim_at(self, targets: Mapping[str, Target]) -> None:
         """Measure to these lesions from now on; one that cannot be measured to says why in its readings."""
@@ -123,7 +122,7 @@ class Navigator:
             return Status(Reason.NOT_TRACKED)
         matrix, status, arrived_s = given
         if status != STATUS_OK:
-            return Status(Reason.NOT_TRACKED)
+            return Status(REASONS_BY_STATUS.get(status, Reason.NOT_TRACKED))
         age_s = now_s - arrived_s
         is_old = age_s > self._limits.age_s
         return rigid_fault(matrix, device) or (Status(Reason.NO_RECENT_POSE, {"seconds": age_s}) if is_old else None)
@@ -137,8 +136,9 @@ class Navigator:
             if frame not in self._watched:
                 self._watched[frame] = _Watched(instrument, JumpGuard(self._limits))
 
-    def _follow(self, watched: _Watched, wanted: tuple[str, ...], now_s: float) -> None:
+    def _follow(self, watched: _Watched, now_s: float) -> None:
         """Bring an instrument up to date when one of its transforms has come, by the first name that leads there."""
+        wanted = SENSORS if watched is self._sensor else (watched.instrument.to_reference,)
         try:
             pose = next((pose for name in wanted if (pose := self.poses.find(name)) is not None), None)
         except SweepError:  # a matrix that cannot be inverted: there is no pose
