@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import slicer
 
-from .nodes import find_node, make_node, one_update
+from .nodes import find_node, make_display, make_node, one_update, remove_node
 
 CLASS = "vtkMRMLMarkupsROINode"
 NAME = "Crop"
@@ -32,7 +32,7 @@ def remove_crop_box(scene: slicer.vtkMRMLScene) -> None:
     """Show no box any more, if there is one."""
     node = crop_box(scene)
     if node is not None:
-        scene.RemoveNode(node)
+        remove_node(scene, node)
 
 
 def crop_box_size_mm(node: slicer.vtkMRMLMarkupsROINode) -> float:
@@ -42,8 +42,7 @@ def crop_box_size_mm(node: slicer.vtkMRMLMarkupsROINode) -> float:
 
 def _make_box(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLMarkupsROINode:
     node = make_node(scene, CLASS, NAME)
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
+    display = make_display(node)
     display.SetFillVisibility(False)
     display.SetTextScale(0.0)
     display.SetHandlesInteractive(True)

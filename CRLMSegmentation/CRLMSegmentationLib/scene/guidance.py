@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 import vtk
 
-from .nodes import KEY, PREFIX, find_node, make_node, nodes_of_class, one_update
+from .nodes import KEY, PREFIX, find_node, make_display, make_node, nodes_of_class, one_update, remove_node
 
 MODEL = "vtkMRMLModelNode"
 LINE = "Distance"
@@ -64,7 +64,7 @@ def show_margins(
     """
     for node in margins_of(scene, lesion):
         if float(node.GetAttribute(MARGIN)) not in surfaces:
-            scene.RemoveNode(node)
+            remove_node(scene, node)
     widest = max(surfaces, default=0.0)
     nodes = []
     for width_mm in sorted(surfaces):
@@ -106,7 +106,7 @@ def show_shells(scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[str, 
     """
     for node in shells_of(scene, lesion):
         if node.GetAttribute(KEY).rpartition(": ")[2] not in surfaces:
-            scene.RemoveNode(node)
+            remove_node(scene, node)
     for which, surface in surfaces.items():
         node = _show_surface(scene, f"{lesion}: {which}", surface, SHELL_COLOURS[which], SHELL_OPACITIES[which])
         node.SetAttribute(SHELL_OF, lesion)
@@ -122,7 +122,7 @@ def remove_guidance_except(scene: slicer.vtkMRMLScene, lesions: Container[str]) 
     for node in nodes_of_class(scene, MODEL):
         lesion = node.GetAttribute(MARGIN_OF) or node.GetAttribute(SHELL_OF)
         if lesion and lesion not in lesions:
-            scene.RemoveNode(node)
+            remove_node(scene, node)
 
 
 def _show_surface(
@@ -146,8 +146,7 @@ def _make_surface(scene: slicer.vtkMRMLScene, key: str) -> slicer.vtkMRMLModelNo
 
 
 def _make_surface_display(node: slicer.vtkMRMLModelNode, opacity: float) -> None:
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
+    display = make_display(node)
     display.SetOpacity(opacity)
     display.SetBackfaceCulling(True)
     display.SetVisibility2D(True)
@@ -166,8 +165,7 @@ def _make_line(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLModelNode:
 
 
 def _make_line_display(node: slicer.vtkMRMLModelNode) -> None:
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
+    display = make_display(node)
     display.SetLineWidth(4)
     display.SetLighting(False)
     display.SetVisibility2D(True)

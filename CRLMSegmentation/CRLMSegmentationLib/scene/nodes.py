@@ -21,6 +21,8 @@ KEY = PREFIX + "Key"
 """Under this attribute a node keeps the name it was made with, so that a user may rename it."""
 DEVICE = PREFIX + "Device"
 TIMESTAMP = PREFIX + "Timestamp"
+PART_OF = PREFIX + "PartOf"
+"""Attribute of the display and storage nodes that this project makes: the key of the node that they belong to."""
 VOLUME_IDENTITY = PREFIX + "VolumeIdentity"
 IDENTITY = {"device": ANY_TEXT, "timestamp_s": NUMBER, "geometry_sha256": TEXT, "content_sha256": TEXT}
 """What the text under this attribute holds; a scene file may come from anywhere."""
@@ -39,6 +41,55 @@ def make_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.v
     node = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(key))
     node.SetAttribute(KEY, key)
     return node
+
+
+def make_display(node: slicer.vtkMRMLDisplayableNode) -> slicer.vtkMRMLDisplayNode:
+    """Give a node its default display node, which is removed together with it; return the display node."""
+    node.CreateDefaultDisplayNodes()
+    for index in range(node.GetNumberOfDisplayNodes()):
+        node.GetNthDisplayNode(index).SetAttribute(PART_OF, node.GetAttribute(KEY) or node.GetName())
+    return node.GetDisplayNode()
+
+
+def make_storage(node: slicer.vtkMRMLStorableNode) -> None:
+    """Give a node its default storage node, which is removed together with it; one that has one keeps that."""
+    if node.GetStorageNode() is None:
+        node.AddDefaultStorageNode()
+        if node.GetStorageNode() is not None:
+            node.GetStorageNode().SetAttribute(PART_OF, node.GetAttribute(KEY) or node.GetName())
+
+
+def remove_node(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLNode) -> None:
+    """Remove a node with its display and storage nodes, which `vtkMRMLScene.RemoveNode` leaves behind."""
+    parts: list[slicer.vtkMRMLNode] = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        parts += [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLStorableNode"):
+        parts += [node.GetNthStorageNode(index) for index in range(node.GetNumberOfStorageNodes())]
+    scene.RemoveNode(node)
+    for part in parts:
+        if part is not None and part.GetScene() is scene and _owner_of(part) is None:
+            scene.RemoveNode(part)
+
+
+def remove_leftovers(scene: slicer.vtkMRMLScene) -> None:
+    """Remove display and storage nodes of this project whose node somebody has deleted."""
+    for class_name in ("vtkMRMLDisplayNode", "vtkMRMLStorageNode"):
+        for part in nodes_of_class(scene, class_name):
+            if part.GetAttribute(PART_OF) and _owner_of(part) is None:
+                scene.RemoveNode(part)
+
+
+def is_referred_to(node: slicer.vtkMRMLNode) -> bool:
+    """Whether any other node refers to a node; the outlines of a volume do not count."""
+    scene, own_id = node.GetScene(), node.GetID()
+    numbers = range(scene.GetNumberOfNodeReferences())
+    others = [scene.GetNthReferencingNode(n) for n in numbers if scene.GetNthReferencedID(n) == own_id]
+    return any(other is not None and not other.IsA("vtkMRMLSegmentationNode") for other in others)
+
+
+def _owner_of(part: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode | None:
+    return part.GetDisplayableNode() if part.IsA("vtkMRMLDisplayNode") else part.GetStorableNode()
 
 
 @contextmanager

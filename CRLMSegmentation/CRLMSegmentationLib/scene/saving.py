@@ -9,7 +9,7 @@ from pathlib import Path
 import slicer
 
 from ..core.errors import CrlmError
-from .nodes import local_to_world
+from .nodes import local_to_world, make_storage, remove_node
 
 
 def save_segmentation(node: slicer.vtkMRMLSegmentationNode, path: Path | str) -> None:
@@ -42,8 +42,7 @@ def save_scene_bundle(scene: slicer.vtkMRMLScene, path: Path | str) -> None:
     _check_folder(path)
     path.unlink(missing_ok=True)
     for node in _storable_nodes(scene):
-        if node.GetStorageNode() is None:
-            node.AddDefaultStorageNode()
+        make_storage(node)
     if not scene.WriteToMRB(str(path), None) or not path.is_file():
         raise CrlmError(f"cannot write {path}; check the free space and the permissions of its folder")
 
@@ -64,7 +63,7 @@ def _in_world(node: slicer.vtkMRMLSegmentationNode) -> Iterator[slicer.vtkMRMLSe
         copy.HardenTransform()
         yield copy
     finally:
-        scene.RemoveNode(copy)
+        remove_node(scene, copy)
 
 
 def _check_folder(path: Path) -> None:

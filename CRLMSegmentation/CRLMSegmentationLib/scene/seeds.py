@@ -10,7 +10,7 @@ import numpy as np
 import slicer
 
 from ..core.errors import SeedError
-from .nodes import PREFIX, nodes_of_class, one_update
+from .nodes import PREFIX, make_display, nodes_of_class, one_update
 
 SEED_CLASS = "vtkMRMLMarkupsFiducialNode"
 LESION = PREFIX + "Lesion"
@@ -112,8 +112,7 @@ def _make_node(
     node.SetAttribute(LESION, lesion)
     node.SetMaximumNumberOfControlPoints(1)
     scene.AddNode(node)  # with its attribute, so that whoever watches the scene knows what has come
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
+    display = make_display(node)
     display.SetColor(*colour)
     display.SetSelectedColor(*colour)
     display.SetGlyphTypeFromString("CrossDot2D")

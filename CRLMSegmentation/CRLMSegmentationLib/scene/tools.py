@@ -10,7 +10,17 @@ import slicer
 from ..core.status import tag_of_status
 from ..navigation.instruments import Kind
 from ..navigation.situation import InstrumentState
-from .nodes import PREFIX, find_node, make_node, nodes_of_class, one_update, put_under, to_vtk_matrix
+from .nodes import (
+    PREFIX,
+    find_node,
+    make_display,
+    make_node,
+    nodes_of_class,
+    one_update,
+    put_under,
+    remove_node,
+    to_vtk_matrix,
+)
 from .tool_meshes import mesh_of
 
 MODEL, TRANSFORM = "vtkMRMLModelNode", "vtkMRMLLinearTransformNode"
@@ -50,7 +60,7 @@ def remove_tools_except(scene: slicer.vtkMRMLScene, frames: Container[str]) -> N
     for node in [*nodes_of_class(scene, MODEL), *nodes_of_class(scene, TRANSFORM)]:
         frame = node.GetAttribute(FRAME)
         if frame and frame not in frames:
-            scene.RemoveNode(node)
+            remove_node(scene, node)
 
 
 def _key(frame: str) -> str:
@@ -85,8 +95,7 @@ def _make_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtk
 
 def _make_display(model: slicer.vtkMRMLModelNode) -> None:
     model.RemoveAttribute(DOUBT)
-    model.CreateDefaultDisplayNodes()
-    display = model.GetDisplayNode()
+    display = make_display(model)
     display.SetVisibility2D(True)
     display.SetSliceIntersectionThickness(2)
     display.SetSaveWithScene(False)
