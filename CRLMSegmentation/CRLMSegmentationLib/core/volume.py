@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -110,12 +111,44 @@ class Volume:
 
     @cached_property
     def identity(self) -> VolumeIdentity:
-        geometry = hashlib.sha256(np.ascontiguousarray(self.ijk_to_ras).tobytes() + repr(self.array.shape).encode())
         content = hashlib.sha256(np.ascontiguousarray(self.array).data)
         content.update(self.array.dtype.str.encode())
         if self.missing is not None:
             content.update(np.packbits(self.missing).data)
-        return VolumeIdentity(self.device, self.timestamp_s, geometry.hexdigest(), content.hexdigest())
+        return VolumeIdentity(self.device, self.timestamp_s, self._geometry_sha256(), content.hexdigest())
+
+    def _geometry_sha256(self) -> str:
+        return hashlib.sha256(
+            np.ascontiguousarray(self.ijk_to_ras).tobytes() + repr(self.array.shape).encode()
+        ).hexdigest()
+
+    def moved_to(self, ijk_to_ras: np.ndarray) -> Volume:
+        """The same voxels in another place; they are neither copied nor checked nor hashed again.
+
+        Raises:
+            GeometryError: the matrix cannot place voxels.
+        """
+        ijk_to_ras, identity = check_ijk_to_ras(ijk_to_ras), self.identity
+        moved = copy(self)
+        moved.__dict__.pop("ras_to_ijk", None)
+        object.__setattr__(moved, "ijk_to_ras", ijk_to_ras)
+        moved.__dict__["identity"] = replace(identity, geometry_sha256=moved._geometry_sha256())
+        return moved
+
+    @property
+    def has_voxels(self) -> bool:
+        """False of what `without_voxels` has made."""
+        return any(self.array.strides)
+
+    def without_voxels(self) -> Volume:
+        """What is left of a volume when its memory is needed: its identity and grid, and no voxel to be looked at."""
+        identity, left = self.identity, copy(self)
+        left.__dict__.pop("unswept_blocks", None)
+        object.__setattr__(left, "array", np.broadcast_to(np.zeros((), self.array.dtype), self.array.shape))
+        for mask in ("swept", "missing"):
+            object.__setattr__(left, mask, None)
+        left.__dict__["identity"] = identity
+        return left
 
     @property
     def recorded_array(self) -> np.ndarray:

@@ -80,7 +80,7 @@ def aims_of(
             place,
             outline.fingerprint,
             float(volume.spacing_mm.max()),
-            volume.ijk_to_ras,
+            ledger.placed_now(volume),
             second_looks.shells_of(lesion) if second_looks.knows(outline) else None,
             _doubt_of(outline, lesion in ledger.stale),
             calibration.unexplained if calibration else None,

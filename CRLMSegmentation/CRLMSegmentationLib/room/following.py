@@ -54,7 +54,7 @@ class Following:
         if renewed != self._ledger.renewed:
             self._ledger.renewed = renewed
             self._ledger.refresh_staleness()
-        if not self.enabled or self._session.busy:
+        if not self.enabled or self._session.busy or not self._ledger.is_volume_known:
             return None
         due = [lesion for lesion, entry in self._ledger.entries.items() if self._is_due(lesion, entry)]
         return min(due, key=lambda lesion: self._newer_since_s(self._asked_in[lesion]), default=None)

@@ -8,11 +8,26 @@ from dataclasses import replace
 import numpy as np
 import slicer
 
+from ..core.volume import Volume
 from ..scene.history import History
-from ..scene.nodes import nodes_of_class
+from ..scene.nodes import local_to_world, nodes_of_class
 from ..scene.overlay import overlay
 from ..scene.seeds import seed_nodes, seeds_in, show_seed, shown_colour
-from ..scene.staleness import CLASS, KEY, KEY_OF_LESIONS, SEED, lesions_of, mark_all_stale, mark_stale, rename, tag_of
+from ..scene.segmentations import CORRECTED
+from ..scene.staleness import (
+    CLASS,
+    KEY,
+    KEY_OF_LESIONS,
+    SEED,
+    lesions_of,
+    lies_together,
+    mark_all_stale,
+    mark_stale,
+    own_colour,
+    rename,
+    tag_of,
+    volume_of,
+)
 from ..session import LesionResult
 from .current_volume import CurrentVolume
 from .lesions import Found, LesionEntry, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
@@ -38,7 +53,8 @@ class LesionLedger:
         self.model_sha256 = ""
         self.stale: set[str] = set()
         self.renewed: set[str] = set()
-        self._histories: dict[str, History] = {}
+        self._are_together = True
+        self._histories: dict[str, tuple[slicer.vtkMRMLSegmentationNode, History]] = {}
 
     @property
     def segmentation_node(self) -> slicer.vtkMRMLSegmentationNode | None:
@@ -46,11 +62,15 @@ class LesionLedger:
         node = self._volume.node
         return lesions_of(self._scene, node) if node else None
 
+    def has_outlines_in(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+        """Whether lesions were found in a volume."""
+        node = lesions_of(self._scene, volume_node)
+        return node is not None and node.GetSegmentation().GetNumberOfSegments() > 0
+
     def volume_of_outlines(self) -> slicer.vtkMRMLScalarVolumeNode | None:
         """The volume that was segmented last in a scene that has been loaded; None without outlines."""
         outlines = [n for n in nodes_of_class(self._scene, CLASS) if n.GetAttribute(KEY) == KEY_OF_LESIONS]
-        role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-        return outlines[-1].GetNodeReference(role) if outlines else None
+        return volume_of(outlines[-1]) if outlines else None
 
     def rows(self) -> list[LesionRow]:
         """The lesions in the order in which their seeds were made."""
@@ -64,6 +84,8 @@ class LesionLedger:
         """Take over what the user has done in the scene since the last look."""
         self._look_at_seeds()
         self._look_at_outlines()
+        self._look_at_places()
+        self._forget_histories()
 
     def show(self, result: LesionResult, is_undoable: bool = True) -> Found | None:
         """Overlay an answer; returns None when its lesion has been removed meanwhile.
@@ -77,7 +99,8 @@ class LesionLedger:
             return None
         if is_undoable:
             self._remember()
-        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node))
+        place = self._volume.place_of(result.volume)
+        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, **timings_s})
         entry = self.entries.setdefault(lesion, LesionEntry())
         entry.found = outline_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
@@ -93,22 +116,39 @@ class LesionLedger:
         if seed_node is None:
             return
         before = entry.found
-        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node))
+        place = self._volume.place_of(result.volume)
+        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, "overlay": timings_s["overlay"]})
         entry.found = outline_of(node, lesion, result, before.seconds, before.volume_arrived_s)
         self._rename_segments()
         self.refresh_staleness()
 
+    @property
+    def is_volume_known(self) -> bool:
+        """Whether anybody knows what the current volume holds."""
+        return self._volume.identity is not None
+
+    def placed_now(self, volume: Volume) -> np.ndarray:
+        """4x4 from the voxels of a volume of a result to world RAS mm, where its outline lies now."""
+        node, place = self.segmentation_node, self._volume.place_of(volume)
+        if node is None or place is None:
+            return volume.ijk_to_ras
+        return local_to_world(node) @ np.linalg.inv(place) @ volume.ijk_to_ras
+
     def refresh_staleness(self) -> None:
         """Mark what no longer belongs to the volume or the seed that is shown."""
-        node = self.segmentation_node
-        self.stale = set(mark_stale(node, self._volume.identity, self.renewed)) if node else set()
+        node, identity = self.segmentation_node, self._volume.identity
+        renewed = self.renewed if identity is not None else set()
+        self.stale = set(mark_stale(node, identity, renewed, needs_seed=True)) if node else set()
+        mark_all_stale(self._scene, but=node)
 
     def adopt(self) -> None:
         """Take over outlines that the scene holds already, as after loading one."""
         node = self.segmentation_node
         if node is None:
             return
+        if volume_of(node) is None:  # outlines of a volume of this name that was deleted
+            node.SetReferenceImageGeometryParameterFromVolumeNode(self._volume.node)
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
             entry = self.entries.setdefault(lesion, LesionEntry())
             if entry.found is None and node.GetSegmentation().GetSegment(lesion) is not None:
@@ -180,10 +220,20 @@ class LesionLedger:
             elif voxels_changed_at(node, lesion) != entry.found.changed_at:
                 self._measure_again(node, lesion, entry)
 
+    def _look_at_places(self) -> None:
+        """Whether outlines and volume still lie together; each may be put under another transform by hand."""
+        node, volume_node = self.segmentation_node, self._volume.node
+        are_together = node is None or lies_together(node, volume_node)
+        if are_together != self._are_together:
+            self._are_together = are_together
+            self.refresh_staleness()
+
     def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: LesionEntry) -> None:
         before = entry.found
         after = outline_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
         corrected = before.corrected or after.fingerprint != before.fingerprint
+        if corrected and not before.corrected:  # said in the scene, so that it holds when the volume is left or loaded
+            node.GetSegmentation().GetSegment(lesion).SetTag(CORRECTED, "1")
         entry.found = replace(after, corrected=corrected, doubt=None if corrected else before.doubt)
 
     def _rename_segments(self) -> None:
@@ -206,10 +256,30 @@ class LesionLedger:
     @property
     def _history(self) -> History | None:
         node = self.segmentation_node
-        return self._histories.setdefault(node.GetID(), History()) if node else None
+        if node is None:
+            return None
+        known, history = self._histories.get(node.GetID(), (None, None))
+        if known is not node:  # another node of the same ID, once the scene has been cleared
+            history = History()
+            self._histories[node.GetID()] = node, history
+        return history
+
+    def _forget_histories(self) -> None:
+        """Of segmentations that are not in the scene any more."""
+        gone = [key for key, (node, _history) in self._histories.items() if node.GetScene() is not self._scene]
+        for key in gone:
+            del self._histories[key]
 
     def _outlines(self) -> dict[str, Found]:
-        return {lesion: entry.found for lesion, entry in self.entries.items() if entry.found}
+        """What is remembered of the outlines: without voxels of volumes, of which twenty states would hold as many."""
+        return {lesion: _without_voxels(entry.found) for lesion, entry in self.entries.items() if entry.found}
+
+    def _with_voxels(self, found: Found) -> Found:
+        """With the voxels of its volume again, where that is the current one."""
+        current = self._volume.volume
+        if found.result is None or current is None or found.result.volume.identity != current.identity:
+            return found
+        return replace(found, result=replace(found.result, volume=current))
 
     def _remember(self) -> None:
         if self.segmentation_node is not None:
@@ -222,13 +292,20 @@ class LesionLedger:
             segment = node.GetSegmentation().GetSegment(lesion)
             place = tag_of(segment, SEED)
             if place and lesion not in nodes:
-                show_seed(self._scene, lesion, np.array(place.split(), float), segment.GetColor())
+                show_seed(self._scene, lesion, np.array(place.split(), float), own_colour(segment))
         self._look_at_seeds()
         for lesion in seed_nodes(self._scene):
             entry, found = self.entries.setdefault(lesion, LesionEntry()), outlines.get(lesion)
             there = found is not None and node.GetSegmentation().GetSegment(lesion) is not None
-            entry.found = replace(found, changed_at=voxels_changed_at(node, lesion)) if there else None
+            changed_at = voxels_changed_at(node, lesion) if there else 0
+            entry.found = replace(self._with_voxels(found), changed_at=changed_at) if there else None
             if entry.state not in BUSY:
                 entry.state, entry.reason = (LesionState.DONE if there else LesionState.NEW), ""
             entry.is_asked = True  # whoever undoes does not want it computed again at once
         self.refresh_staleness()
+
+
+def _without_voxels(found: Found) -> Found:
+    if found.result is None:
+        return found
+    return replace(found, result=replace(found.result, volume=found.result.volume.without_voxels()))

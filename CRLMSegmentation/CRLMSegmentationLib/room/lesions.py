@@ -13,6 +13,7 @@ from ..core.postprocessing import measure
 from ..core.status import Status, status_from_tag
 from ..scene.masks import fingerprint, mask_of_segment
 from ..scene.seeds import shown_colour
+from ..scene.segmentations import CORRECTED as CORRECTED_TAG
 from ..scene.segmentations import DOUBT, MODEL, MODEL_NAME
 from ..scene.staleness import tag_of
 from ..session import LesionResult
@@ -142,6 +143,7 @@ def outline_of(
     mask, ijk_to_ras = mask_of_segment(node, lesion)
     segment = node.GetSegmentation().GetSegment(lesion)
     volume_ml, diameters_mm = measure(mask, ijk_to_ras)
+    corrected = corrected or tag_of(segment, CORRECTED_TAG) == "1"
     return Found(
         result,
         seconds,

@@ -154,8 +154,8 @@ def outline_in(
     grid_to_local = world_to_local @ volume.ijk_to_ras
     corners = np.array(np.meshgrid(*[(-0.5, count - 0.5) for count in mask.shape[::-1]])).reshape(3, -1).T
     ijk = transform_points(np.linalg.inv(grid_to_local) @ mask_to_local, corners)
-    start = np.clip(np.floor(ijk.min(axis=0)).astype(int) - 1, 0, volume.shape_ijk - 1)
-    stop = np.clip(np.ceil(ijk.max(axis=0)).astype(int) + 2, start + 1, volume.shape_ijk)
+    start = np.clip(np.floor(ijk.min(axis=0)).astype(int) - 1, 0, volume.shape_ijk - 2)  # a single slice is no volume
+    stop = np.clip(np.ceil(ijk.max(axis=0)).astype(int) + 2, start + 2, volume.shape_ijk)
     box = tuple(slice(a, b) for a, b in zip(start[::-1], stop[::-1]))
     part_to_local = grid_to_local.copy()
     part_to_local[:3, 3] = transform_points(grid_to_local, start)

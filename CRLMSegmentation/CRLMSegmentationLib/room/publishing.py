@@ -84,7 +84,7 @@ class Publisher:
         known = self._room.volume.identity is not None
         self._volume = self._room.session.volume if known else self._volume
         what = self._what_holds()
-        if self._volume is not None and what != self._published:
+        if self._volume is not None and what != self._published and self._room.volume.is_at_rest:
             self._published = what
             self._server.publish(self._lesions() if known else [], self._volume)
         self._server.poll()

@@ -213,7 +213,7 @@ class RoomWatch:
 
     def _is_answer(self, found: Found) -> bool:
         """A result that is not in the recording yet, as one from before it began, is taken into it."""
-        if found.result is None:
+        if found.result is None or (not found.result.volume.has_voxels and _key(found.result) not in self._results):
             return False
         key = _key(found.result)
         if key not in self._results:
@@ -231,6 +231,8 @@ class RoomWatch:
             return
         volume = self._room.session.volume if result is None else result.volume
         outline: tuple = (None, None)
+        if volume is not None and not volume.has_voxels and _key(result) not in self._results:
+            volume = None  # its voxels were let go, and no file holds them
         if volume is not None and found is not None and (result is None or found.corrected):
             mask, offset_kji = outline_in(volume, self._room.ledger.segmentation_node, lesion)
             outline = (mask, volume, offset_kji)

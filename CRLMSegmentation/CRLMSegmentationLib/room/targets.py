@@ -62,6 +62,7 @@ class Targets:
         self._scene, self.margins_mm = scene, margins_mm
         self.shows_margins, self.shows_shells = True, False
         self._kept: dict[str, _Kept] = {}
+        remove_guidance_except(scene, ())  # of a workspace that was in this scene before
 
     @property
     def targets(self) -> dict[str, Target]:
@@ -180,9 +181,8 @@ class Targets:
 
     def _show_unsafe(self, lesion: str, kept: _Kept, is_safe: bool) -> None:
         """Grey at once around an outline that is not reliable any more, before long around one that is gone."""
-        is_late = time.perf_counter() - kept.made_at_s > GRACE_S
-        is_of_another = kept.shown_of is not kept.target.surface
-        if kept.shown and (is_late if is_of_another else not is_safe and kept.shown[0]):
+        is_late = time.perf_counter() - kept.made_at_s > GRACE_S and kept.shown_of is not kept.target.surface
+        if kept.shown and (is_late or (not is_safe and kept.shown[0])):
             kept.shown = ()
             grey_margins(self._scene, lesion)
             show_shells(self._scene, lesion, {})

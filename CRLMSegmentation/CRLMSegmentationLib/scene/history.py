@@ -10,22 +10,30 @@ from typing import Any
 import slicer
 
 DEPTH = 20
+MAX_BYTES = 200e6
+"""Of the outlines that one history remembers; those of the liver's largest tumours take about a megabyte each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Attributes: segmentation: a copy; notes: what belongs to it outside the scene."""
+    """Attributes: segmentation: a copy; notes: what belongs to it outside the scene; size_bytes: of the copy."""
 
     segmentation: slicer.vtkSegmentation
     notes: dict[str, Any] = field(default_factory=dict)
+    size_bytes: int = 0
 
 
 class History:
-    """The last states of one segmentation node; a new one forgets what had been undone."""
+    """The last states of one segmentation node; a new one forgets what had been undone.
 
-    def __init__(self) -> None:
+    Args:
+        max_bytes: of all states together; the oldest are forgotten, the last one is always kept.
+    """
+
+    def __init__(self, max_bytes: float = MAX_BYTES) -> None:
         self._past: deque[Snapshot] = deque(maxlen=DEPTH)
         self._future: list[Snapshot] = []
+        self._max_bytes = max_bytes
 
     @property
     def can_undo(self) -> bool:
@@ -35,10 +43,17 @@ class History:
     def can_redo(self) -> bool:
         return bool(self._future)
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the outlines that are remembered."""
+        return sum(snapshot.size_bytes for snapshot in (*self._past, *self._future))
+
     def remember(self, node: slicer.vtkMRMLSegmentationNode, notes: Mapping[str, Any]) -> None:
         """Keep the state as it is; call it before a change."""
         self._past.append(_snapshot(node, notes))
         self._future.clear()
+        while len(self._past) > 1 and self.size_bytes > self._max_bytes:
+            self._past.popleft()
 
     def undo(self, node: slicer.vtkMRMLSegmentationNode, notes: Mapping[str, Any]) -> dict[str, Any]:
         """Bring the state before back; returns its notes."""
@@ -54,9 +69,19 @@ class History:
 def _snapshot(node: slicer.vtkMRMLSegmentationNode, notes: Mapping[str, Any]) -> Snapshot:
     copy = slicer.vtkSegmentation()
     copy.DeepCopy(node.GetSegmentation())
-    return Snapshot(copy, dict(notes))
+    return Snapshot(copy, dict(notes), size_of(copy))
 
 
 def _restore(node: slicer.vtkMRMLSegmentationNode, snapshot: Snapshot) -> dict[str, Any]:
     node.GetSegmentation().DeepCopy(snapshot.segmentation)
     return dict(snapshot.notes)
+
+
+def size_of(segmentation: slicer.vtkSegmentation) -> int:
+    """Bytes of the voxels and surfaces of a segmentation; those that segments share count once."""
+    names: list[str] = []
+    segmentation.GetContainedRepresentationNames(names)
+    segments = [segmentation.GetNthSegment(number) for number in range(segmentation.GetNumberOfSegments())]
+    parts = (segment.GetRepresentation(name) for segment in segments for name in names)
+    sizes = {part.GetAddressAsString(""): part.GetActualMemorySize() for part in parts if part is not None}
+    return 1024 * sum(sizes.values())

@@ -19,14 +19,20 @@ def overlay(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     result: LesionResult,
     colour: tuple[float, float, float] = LESION_COLOURS[0],
+    local_to_world_then: np.ndarray | None = None,
 ) -> tuple[slicer.vtkMRMLSegmentationNode, dict[str, float]]:
     """Show a result over its volume.
+
+    Args:
+        local_to_world_then: 4x4 of the transforms above the volume when it was taken to be segmented; None for those
+            above it now. An outline follows its volume where the volume has been moved meanwhile.
 
     Returns:
         The segmentation node, and the timings `overlay` and `seed_to_overlay` in seconds.
     """
     started_s = time.monotonic()
-    world_to_local = np.linalg.inv(local_to_world(volume_node))
+    then = local_to_world(volume_node) if local_to_world_then is None else local_to_world_then
+    world_to_local = np.linalg.inv(then)
     lesion = ShownLesion(
         name=result.request.lesion,
         mask=result.mask.part,

@@ -11,13 +11,17 @@ from ..core.errors import VolumeError
 from ..core.volume import Volume, VolumeIdentity
 from .nodes import (
     DEVICE,
+    PREFIX,
     TIMESTAMP,
     VOLUME_IDENTITY,
     find_node,
     identity_from_text,
     identity_to_text,
+    is_referred_to,
     local_to_world,
+    make_display,
     make_node,
+    nodes_of_class,
     one_update,
     put_under,
     to_array,
@@ -27,6 +31,8 @@ from .staleness import lesions_of, mark_stale
 
 CLASS = "vtkMRMLScalarVolumeNode"
 GREY = "vtkMRMLColorTableNodeGrey"
+FROM_LINK = PREFIX + "FromLink"
+"""Attribute of a volume that a link has brought."""
 ENOUGH_VOXELS = 300_000
 """Of a larger volume only some voxels are looked at."""
 SHOWN_PERCENTILES = (1.0, 99.7)
@@ -91,6 +97,33 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
     return Volume(_voxels(node.GetImageData()).copy(), ijk_to_ras, device, _timestamp_s(node))
 
 
+def link_volumes(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """The volumes that links have brought, the one that came first first."""
+    return [node for node in nodes_of_class(scene, CLASS) if node.GetAttribute(FROM_LINK)]
+
+
+def mark_as_from_link(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """What a link has brought may be taken out of the scene when memory is needed."""
+    if not node.GetAttribute(FROM_LINK):
+        node.SetAttribute(FROM_LINK, "1")
+
+
+def size_bytes(node: slicer.vtkMRMLScalarVolumeNode) -> int:
+    """Of a node's voxels."""
+    image = node.GetImageData()
+    return (
+        0 if image is None else image.GetNumberOfPoints() * image.GetScalarSize() * image.GetNumberOfScalarComponents()
+    )
+
+
+def is_used_elsewhere(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether any node refers to a volume but for its outlines, or shows it other than in slices."""
+    if is_referred_to(node):
+        return True
+    displays = [node.GetNthDisplayNode(number) for number in range(node.GetNumberOfDisplayNodes())]
+    return any(d is not None and d.IsA("vtkMRMLVolumeRenderingDisplayNode") and d.GetVisibility() for d in displays)
+
+
 def content_stamp(node: slicer.vtkMRMLScalarVolumeNode) -> tuple:
     """Changes whenever somebody writes voxels into a node or moves its grid; costs nothing to ask for."""
     matrix = vtk.vtkMatrix4x4()
@@ -140,8 +173,7 @@ def _kind(image: vtk.vtkImageData) -> tuple[tuple[int, ...], int]:
 
 
 def _show_in_grey(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> None:
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
+    display = make_display(node)
     display.SetAndObserveColorNodeID(GREY)
     display.AutoWindowLevelOff()
     low, high = grey_window(volume)
