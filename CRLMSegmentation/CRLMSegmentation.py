@@ -89,6 +89,7 @@ class CRLMSegmentationParameterNode:
         cropSize: width of the cube around a seed, mm.
         innerMargin, outerMargin: around each lesion, to be warned of, mm; 0 for none.
         diskBudget: of the recording, GB.
+        memoryLimit: of all volumes together, GB; 0 for half of the machine's.
         model: key of the model that was in use; the one to use is chosen in the application's settings.
     """
 
@@ -117,6 +118,7 @@ class CRLMSegmentationParameterNode:
     showNumber: Annotated[bool, Default(True)]
     record: Annotated[bool, Default(True)]
     diskBudget: Annotated[float, WithinRange(1.0, 10000.0), Default(20.0)]
+    memoryLimit: Annotated[float, WithinRange(0.0, 1000.0), Default(0.0)]
 
 
 class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -314,6 +316,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         guide.follows_tip, guide.shows_number = ui.followTipCheckBox.checked, ui.cornerCheckBox.checked
         session.is_wanted, session.budget_bytes = ui.recordCheckBox.checked, 1e9 * ui.budgetSpinBox.value
         session.parent = Path(ui.outputDirectoryButton.directory)
+        room.memory.set_limit_gb(ui.memorySpinBox.value)
 
     # ---- the room
 

@@ -178,6 +178,10 @@ class Incoming:
             tell = self._notice if problem.kind in USED_ALL_THE_SAME else self._refuse
             yield from tell(problem.device, problem.text, problem.kind, more, problem.about)
 
+    def refuse_volume(self, volume: Volume, reason: str) -> Iterator[Arrival]:
+        """A volume that could be read is not taken by whoever asks; the one before stays the newest."""
+        yield from self._refuse(volume.device, reason, DropReason.TOO_LARGE)
+
     def _refuse(
         self, device: str, reason: str, kind: DropReason, count: int = 1, about: str = ""
     ) -> Iterator[Arrival]:  # fmt: skip

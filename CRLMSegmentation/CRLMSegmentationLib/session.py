@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Union
 
@@ -163,6 +164,7 @@ class Session:
         takes_newest: somebody has chosen that the newest volume becomes current, whoever sent it. Where nobody has
             chosen anything, the device that sent the first volume of a connection is followed, and `following_note`
             tells of the others: to change between them by itself would be a guess.
+        refuse_volume: asked for each volume that has come: why it cannot be taken, or nothing.
     """
 
     def __init__(self, engine: Engine, model: ModelPackage, link: Link | None = None) -> None:
@@ -178,11 +180,16 @@ class Session:
         self._given_up: list[_Job] = []
         self._incoming = Incoming(link, lambda: self.volume)
         self._receive_s = 0.0
+        self.refuse_volume: Callable[[Volume], str] = lambda volume: ""
         self.engine.start()
 
     def use_volume(self, volume: Volume, receive_s: float = 0.0) -> None:
         """Make a volume the current one. Requests made before still answer for their own volume."""
         self.volume, self._receive_s = volume, receive_s
+
+    def move_volume(self, moved: Volume) -> None:
+        """Put the current volume elsewhere: the same voxels, so that nothing else changes."""
+        self.volume = moved
 
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
         """Answer with another model from now on. What runs and waits is given up; `LesionFailed` follows for each."""
@@ -247,6 +254,12 @@ class Session:
             )
         others = ", ".join(names[1:])
         return f"{names[0]} is followed, volumes come under {others} as well; choose which one to follow"
+
+    @property
+    def volumes_at_work(self) -> tuple[Volume, ...]:
+        """Those in which something runs or waits to run."""
+        jobs = [*self._waiting, *self._background, *([self._running] if self._running else [])]
+        return tuple(job.volume for job in jobs)
 
     @property
     def busy(self) -> bool:
@@ -348,8 +361,13 @@ class Session:
     def _poll_link(self, budget_s: float) -> list[Event]:
         events: list[Event] = []
         for event in self._incoming.poll(budget_s):  # one by one: what comes next is compared with the current volume
-            if isinstance(event, VolumeArrived) and self._is_followed(event.volume.device):
-                self.use_volume(event.volume, event.receive_s)
+            if isinstance(event, VolumeArrived):
+                reason = self.refuse_volume(event.volume)
+                if reason:
+                    events += self._incoming.refuse_volume(event.volume, reason)
+                    continue
+                if self._is_followed(event.volume.device):
+                    self.use_volume(event.volume, event.receive_s)
             elif isinstance(event, DeviceForgotten):
                 self._senders.pop(event.device, None)
             events.append(event)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.case import Case, load_case
@@ -110,3 +112,41 @@ def test_closed_it_is_silent(case, clock):
 def test_speed_must_be_above_zero(case, speed):
     with pytest.raises(CaseError, match="above 0"):
         RecordedLink(case, speed=speed)
+
+
+def test_volumes_beyond_a_bound_are_read_when_they_are_due_and_are_the_same(tiny_case, monkeypatch):
+    case = replace(tiny_case, volumes=tuple(replace(tiny_case.volumes[0], timestamp_s=100.0 + n) for n in range(4)))
+    everything = timeline(case)
+    monkeypatch.setattr("CRLMSegmentationLib.replay.timeline.AT_HAND_BYTES", 1)
+    bounded = timeline(case)
+    size = tiny_case.volume().array.nbytes
+    assert [timed.memory_bytes for timed in everything if timed.is_volume] == [size] * 4
+    assert [timed.memory_bytes for timed in bounded if timed.is_volume] == [size, 0, 0, 0]
+    for one, other in zip(everything, bounded):
+        assert (one.offset_s, one.device, one.kind, one.is_volume) == (
+            other.offset_s,
+            other.device,
+            other.kind,
+            other.is_volume,
+        )
+        if one.is_volume:
+            assert np.array_equal(one.load().array, other.load().array)
+            assert one.load().timestamp_s == other.load().timestamp_s
+    assert RecordedLink(case).memory_bytes == size
+
+
+def test_volume_that_is_gone_when_it_is_due_is_left_out(tiny_case, monkeypatch):
+    case = replace(tiny_case, volumes=tiny_case.volumes * 2)
+    monkeypatch.setattr("CRLMSegmentationLib.replay.timeline.AT_HAND_BYTES", 1)
+    late = [timed for timed in timeline(case) if timed.is_volume][1]
+    (case.folder / case.volumes[0].file).unlink()
+    with pytest.raises(CaseError, match="no such file"):
+        late.load()
+
+
+def test_closed_link_holds_nothing_more(case):
+    link = RecordedLink(case)
+    assert link.memory_bytes > 0
+    link.close()
+    assert link.memory_bytes == 0
+    assert link.poll() == []

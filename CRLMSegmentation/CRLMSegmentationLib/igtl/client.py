@@ -19,7 +19,7 @@ from .limits import limited
 from .link import LinkState, reason_kind
 from .messages import Frame, Message, StatusMessage
 from .packing import pack
-from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, Progress, Tap
+from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, Progress, Refusal, Tap
 from .sockets import (
     CHUNK_BYTES,
     MAX_QUEUE_BYTES,
@@ -62,6 +62,7 @@ class IgtlClient:
         stall_timeout_s: how long the server may pause in the middle of a message.
         clock: seconds that never go back.
         tap: gets each message as it came, see `protocol.Decoder`.
+        refusal: says which images are too much, see `protocol.Decoder`.
 
     Raises:
         LinkError: the port is no port.
@@ -78,12 +79,14 @@ class IgtlClient:
         stall_timeout_s: float = STALL_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
         tap: Tap | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
         check_port(port, lowest=1)
         self.host, self.port, self.frame = host, port, frame
         self.state, self.state_reason = LinkState.CONNECTING, ""
         self.statistics = LinkStatistics()
         self._check_crc, self._max_body_bytes, self._tap = check_crc, max_body_bytes, tap
+        self._refusal = refusal
         self._introduce, self._stall_timeout_s, self._clock = introduce, stall_timeout_s, clock
         self._selector = selectors.DefaultSelector()
         self._log = limited(logger, clock)
@@ -194,7 +197,9 @@ class IgtlClient:
 
     def _start_over(self) -> None:
         self._broken = ""
-        self._decoder = Decoder(self.frame, self._check_crc, self._max_body_bytes, self.statistics, self._tap)
+        self._decoder = Decoder(
+            self.frame, self._check_crc, self._max_body_bytes, self.statistics, self._tap, self._refusal
+        )
         self._queue = SendQueue(MAX_QUEUE_BYTES, self._clock())
 
     def _begin_to_connect(self, now_s: float) -> None:

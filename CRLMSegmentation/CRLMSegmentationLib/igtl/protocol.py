@@ -36,6 +36,8 @@ MAX_DEVICE_NAME = 256
 MAX_RECEIVED_METADATA_BYTES = 256 << 10
 """Of one message; PLUS needs some hundreds, the standard knows no limit."""
 SKIP_BUFFER_BYTES = 64 << 10
+Refusal = Callable[[str, int], str]
+"""Asked for each image before memory is taken for it, with device and bytes: why it cannot be taken, or nothing."""
 Tap = Callable[[memoryview, memoryview], None]
 """Gets the 58 bytes of a header and the body behind it; both are valid during the call only."""
 NAME_CUT = (
@@ -67,6 +69,7 @@ class Decoder:
         statistics: where to count; one may outlive several decoders.
         tap: gets each message whose checksum is right as it came, before it is unpacked; also those of types that
             this program does not know, and those whose body it cannot read; but not what is too large for its type.
+        refusal: what it refuses is left out and counted, and the connection goes on.
     """
 
     def __init__(
@@ -76,8 +79,9 @@ class Decoder:
         max_body_bytes: int = MAX_BODY_BYTES,
         statistics: LinkStatistics | None = None,
         tap: Tap | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
-        self.frame, self._tap = frame, tap
+        self.frame, self._tap, self._refusal = frame, tap, refusal
         self.check_crc = CRC_IS_FAST if check_crc is None else check_crc
         self.max_body_bytes = max_body_bytes
         self.statistics = LinkStatistics() if statistics is None else statistics
@@ -140,10 +144,16 @@ class Decoder:
         header = self._checked_header()
         self.peer_version = max(self.peer_version, header.version)
         self._header, self._filled = header, 0
-        self._kept = not _is_too_large(header) and (self._tap is not None or is_known(header.type))
+        self._refused = self._refusal(header.device, header.body_bytes) if self._asks_for(header) else ""
+        self._kept = (
+            not self._refused and not _is_too_large(header) and (self._tap is not None or is_known(header.type))
+        )
         if self._kept:
             self._buffer = self._memory_for(header)
         return [] if header.body_bytes else self._finish_body()
+
+    def _asks_for(self, header: Header) -> bool:
+        return self._refusal is not None and header.type == "IMAGE"
 
     def _checked_header(self) -> Header:
         try:
@@ -176,6 +186,9 @@ class Decoder:
         if _is_too_large(header):
             size = f"{header.type} '{header.device}' of {header.body_bytes / 1e6:.1f} MB"
             self.statistics.drop(DropReason.TOO_LARGE, f"{size}, at most {MAX_SMALL_BODY_BYTES / 1e6:.1f} MB are taken")
+            return []
+        if self._refused:
+            self.statistics.drop(DropReason.TOO_LARGE, f"{header.type} '{header.device}': {self._refused}")
             return []
         if kept and self.check_crc and crc != header.crc:
             self.statistics.drop(DropReason.CRC, f"{header.type} '{header.device}', {header.body_bytes} bytes")

@@ -73,6 +73,11 @@ class RecordedLink:
         return any(timed.is_volume for timed in self._messages)
 
     @property
+    def memory_bytes(self) -> int:
+        """Of the voxels that are held; the others are read when their time has come."""
+        return sum(timed.memory_bytes for timed in self._messages)
+
+    @property
     def duration_s(self) -> float:
         return self._offsets_s[-1] if self._offsets_s else 0.0
 
@@ -137,4 +142,6 @@ class RecordedLink:
             return []
 
     def close(self) -> None:
+        """Play nothing more, and let go what is held."""
         self.state, self.state_reason, self.is_playing = LinkState.CLOSED, "closed", False
+        self._messages, self._jumped = (), []

@@ -20,6 +20,7 @@ class TimedMessage:
         load: reads the message; raises CaseError where it is damaged.
         timestamp_s: the sender's time, 0 where it is unknown; None where only loading the message tells.
         arrived_s: when it arrived as it was recorded, seconds since 1970; None where nobody has recorded that.
+        memory_bytes: of the voxels that are in memory already.
     """
 
     offset_s: float
@@ -29,9 +30,12 @@ class TimedMessage:
     load: Callable[[], Message]
     timestamp_s: float | None = None
     arrived_s: float | None = None
+    memory_bytes: int = 0
 
     @classmethod
     def at_hand(cls, offset_s: float, message: Message) -> TimedMessage:
         """A message that is in memory."""
         is_volume = isinstance(message, ImageMessage) and message.is_volume
-        return cls(offset_s, message.device, type(message), is_volume, lambda: message, message.timestamp_s)
+        size = message.array.nbytes if isinstance(message, ImageMessage) else 0
+        sent_s = message.timestamp_s
+        return cls(offset_s, message.device, type(message), is_volume, lambda: message, sent_s, memory_bytes=size)

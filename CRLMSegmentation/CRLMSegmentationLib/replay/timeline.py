@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Union
 
 from ..core.case import CASE_FILE, Case, load_case
-from ..core.errors import CaseError, GeometryError
+from ..core.errors import CaseError, CrlmError, GeometryError
 from ..core.json_files import Damage
 from ..core.volume import Volume, read_volume
 from ..core.volume_reading import check_is_no_segmentation
 from ..igtl.messages import (
     STATUS_OK,
     TRANSFORM_STATUS_KEY,
-    Message,
+    ImageMessage,
     TransformMessage,
     check_transform,
     image_of,
@@ -30,6 +31,8 @@ from ..sweeps.volume_builder import DEVICE
 from .sweep_messages import Sweep, messages_of_sweep
 from .timed_message import TimedMessage
 
+AT_HAND_BYTES = 256 << 20
+"""Of the volumes of a case that are read at once."""
 DEFAULT_DEVICE = DEVICE
 """The name of a volume that comes from a file."""
 
@@ -76,12 +79,30 @@ def timeline(source: Source, damage: Damage | None = None) -> tuple[TimedMessage
         return messages_of_sweep(source)
     if source.recording:
         return _read_recording(source, damage)
-    volumes = [image_of(source.volume(index)) for index in range(len(source.volumes))]
-    messages: list[Message] = [*volumes, *_transforms_of(source, Damage() if damage is None else damage)]
-    known = [m.timestamp_s for m in messages if m.timestamp_s > 0]
-    start_s = min(known, default=0.0)
-    timed = [TimedMessage.at_hand(max(0.0, m.timestamp_s - start_s), m) for m in messages]
+    poses = _transforms_of(source, Damage() if damage is None else damage)
+    messages = [*_volumes_of(source), *(TimedMessage.at_hand(m.timestamp_s, m) for m in poses)]
+    start_s = min((m.offset_s for m in messages if m.offset_s > 0), default=0.0)
+    timed = [replace(m, offset_s=max(0.0, m.offset_s - start_s)) for m in messages]
     return tuple(sorted(timed, key=lambda t: t.offset_s))
+
+
+def _volumes_of(case: Case) -> list[TimedMessage]:
+    """The volumes of a case at their own times; those beyond `AT_HAND_BYTES` are read when they are due."""
+    timed: list[TimedMessage] = []
+    for index, entry in enumerate(case.volumes):
+        if sum(known.memory_bytes for known in timed) < AT_HAND_BYTES:
+            timed.append(TimedMessage.at_hand(entry.timestamp_s, image_of(case.volume(index))))
+        else:
+            load = partial(_load_volume, case, index)
+            timed.append(TimedMessage(entry.timestamp_s, entry.device, ImageMessage, True, load, entry.timestamp_s))
+    return timed
+
+
+def _load_volume(case: Case, index: int) -> ImageMessage:
+    try:
+        return image_of(case.volume(index))
+    except CrlmError as error:
+        raise CaseError(str(error)) from error
 
 
 def from_first_volume(messages: Iterable[TimedMessage]) -> tuple[TimedMessage, ...]:

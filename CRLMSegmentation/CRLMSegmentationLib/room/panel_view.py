@@ -9,6 +9,7 @@ from ..core.i18n import tr as _
 from . import texts
 from .guide import Guide
 from .lesions import LesionRow
+from .memory import memory_text
 from .publishing import Publisher
 from .recording_texts import recording_text
 from .room import Room
@@ -53,6 +54,7 @@ def panel_view(
             "layoutButton": _("Layout as before") if guide is not None and guide.layout.is_used else _("Room layout"),
             "renderingButton": _rendering_text(guide),
             "recordingLabel": recording_text(session),
+            "memoryLabel": memory_text(room.memory if room is not None else None),
         },
         visible={"distanceFrame": room is not None and bool(room.steering.situation.instruments)},
         enabled={

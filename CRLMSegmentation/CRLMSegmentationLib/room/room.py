@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from weakref import ref
 
 import numpy as np
 import slicer
@@ -31,10 +32,10 @@ from ..navigation.lesion_history import LesionHistory
 from ..replay.recorded_link import RecordedLink
 from ..scene.instruments import CLASS as TRANSFORM_CLASS
 from ..scene.instruments import NOT_A_POSE, show_transform
-from ..scene.nodes import DEVICE, find_node, put_under, tip_of
+from ..scene.nodes import DEVICE, find_node, is_referred_to, put_under, remove_leftovers, remove_node, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
 from ..scene.volumes import CLASS as VOLUME_CLASS
-from ..scene.volumes import show_volume
+from ..scene.volumes import mark_as_from_link, show_volume
 from ..session import (
     DeviceForgotten,
     Event,
@@ -58,6 +59,7 @@ from .current_volume import CurrentVolume
 from .following import Following
 from .ledger import LesionLedger
 from .lesions import LesionEntry, LesionRow, LesionState
+from .memory import VolumeMemory
 from .rows import rows_of
 from .second_looks import SecondLooks
 from .shown_crop import ShownCrop
@@ -67,12 +69,13 @@ logger = logging.getLogger(__name__)
 
 SETTLE_S = 0.3
 """A seed that has lain still for so long has been placed; a dragged one is not segmented at every step."""
-LOG_LINES = 500
-NODE_CLASSES = {TRANSFORM: TRANSFORM_CLASS, VOLUME: VOLUME_CLASS}
-"""Of what a device sends and the scene shows."""
+LOG_LINES, LOG_CHARACTERS = 500, 2000
+"""What is kept; an engine or a file may say more than a person reads."""
 LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
 """A link that comes and goes, or live volumes, must not drive everything else out of the log."""
 END_TIMEOUT_S = 10.0
+MAX_TRANSFORM_NODES = 512
+"""That links have made, one after the other: each may send as many other names."""
 
 
 class Room:
@@ -100,6 +103,7 @@ class Room:
         answers: what has come of them; also that of `ask_known_answer`.
         second_looks, following: what the network is asked for without anybody clicking.
         history: the lesions in each volume.
+        memory: bounds what volumes take together.
         steering: tools, distances and margins.
         children: processes at work for the room; they end with it.
     """
@@ -119,20 +123,27 @@ class Room:
         self.crop_size_mm = session.model.crop_size_mm
         self.models: dict[str, ModelPackage] = {}
         self.calibrations: dict[str, Calibration | None] = {}
-        self._volume_link: Link | None = None
+        self._volume_link: ref[Link] | None = None
         self.link_state, self.link_reason = LinkState.CLOSED, ""
         self.ready: ModelReady | None = None
         self.readies: dict[str, ModelReady] = {}
         self.engine_problem = ""
         self.devices: dict[str, str] = {}
+        self._transforms: dict[str, None] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.second_looks, self.following = SecondLooks(session, clock), Following(session, self.ledger, clock)
         self.history, self.steering = LesionHistory(), Steering(scene, clock)
         self.answers = Answers(self.volume, self.ledger, self.second_looks, self.history, clock, self.note)
+        self._nodes_seen = (0, "")
         self.arrivals, self._crop = Arrivals(clock), ShownCrop(scene)
         self._note_link, self._note_volume = self._limited_note(), self._limited_note()
+        self._limited_memory = self._limited_note()
+        self._note_unplaced = LimitedLog(lambda level, text: self.note(text), 1, LINK_LINES_PER_S, clock)
+        self.memory = VolumeMemory(scene, session, self.volume, self.ledger, self._note_memory)
+        session.refuse_volume = self.memory.refusal_of_volume
         self._know_model()
         self.ledger.take_over_seeds()
+        self.ledger.refresh_staleness()
 
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
@@ -160,7 +171,7 @@ class Room:
         node = find_node(self.scene, VOLUME_CLASS, device) if device in self.devices else None
         if node is not None and node is not self.volume.node:
             self.use_node(node)
-            self._volume_link = self.session.link
+            self._volume_link = ref(self.session.link) if self.session.link else None
 
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
         """Answer with another model from now on; what is being segmented is given up, what was found stays."""
@@ -209,7 +220,7 @@ class Room:
         """Remove a lesion with its outline; undo brings both back."""
         node = seed_nodes(self.scene).get(lesion)
         if node is not None:
-            self.scene.RemoveNode(node)
+            remove_node(self.scene, node)
 
     def rename_lesion(self, lesion: str, name: str) -> None:
         """Give a lesion another name; an empty one changes nothing."""
@@ -282,6 +293,7 @@ class Room:
         attempt(self._show_transforms, newest.values())
         attempt(self._look_at_volume)
         attempt(self._look_at_lesions)
+        attempt(self._look_at_leftovers)
         attempt(self._look_at_crop_box)
         if self.auto_segment:
             attempt(self._segment_settled)
@@ -303,6 +315,7 @@ class Room:
 
     def note(self, text: str) -> None:
         """Add a line to the log."""
+        text = text if len(text) <= LOG_CHARACTERS else f"{text[:LOG_CHARACTERS]} ..."
         logger.info("%s", text)
         self.log.append(f"{time.strftime('%H:%M:%S')} {text}")
 
@@ -310,6 +323,9 @@ class Room:
         self.models[self.session.model.sha256] = self.session.model
         self.ledger.model_sha256 = self.session.model.sha256
         self.calibrations[self.session.model.sha256] = self.second_looks.calibration
+
+    def _note_memory(self, text: str) -> None:
+        self._limited_memory(logging.INFO, text)
 
     def _limited_note(self) -> LimitedLog:
         return LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, self._clock)
@@ -345,6 +361,7 @@ class Room:
     def _take_volume(self, event: VolumeArrived) -> None:
         volume = event.volume
         node = show_volume(self.scene, volume, volume.device)
+        mark_as_from_link(node)
         if node.GetParentTransformNode() is not None:
             put_under(node, None)
             self.note(f"'{volume.device}' was taken out of its transform: what comes over the link is in its place")
@@ -352,31 +369,46 @@ class Room:
         self.devices[volume.device] = "volume"
         self._note_volume(logging.INFO, f"volume {volume.identity} received in {event.receive_s:.2f} s")
         if volume is not self.session.volume:
+            self.ledger.refresh_staleness()
             return
         if node is not self.volume.node:
             self._leave_volume()
         self.volume.take(node, volume)
-        self._volume_link = self.session.link
+        self._volume_link = ref(self.session.link) if self.session.link else None
         self.following.note_volume(volume.identity)
         self.ledger.adopt()
         self.ledger.refresh_staleness()
 
     def _forget_device(self, event: DeviceForgotten) -> None:
         """What a device has left in the scene goes with it, unless it is what is worked with."""
-        if self.devices.get(event.device) == event.kind:
-            del self.devices[event.device]
         if event.kind == TRANSFORM:
             self.steering.forget(event.device)
-        node = find_node(self.scene, NODE_CLASSES[event.kind], event.device) if event.kind in NODE_CLASSES else None
+            self._forget_transform(event.device)
+            return
+        if self.devices.get(event.device) == event.kind:
+            del self.devices[event.device]
+        node = find_node(self.scene, VOLUME_CLASS, event.device) if event.kind == VOLUME else None
         if node is not None and node is not self.volume.node:
-            self.scene.RemoveNode(node)
+            remove_node(self.scene, node)
 
     def _show_transforms(self, events: Iterable[TransformArrived]) -> None:
         for event in events:
             message = event.message
             self.devices[message.device] = "transform"
+            self._transforms.pop(message.device, None)
+            self._transforms[message.device] = None
             is_pose = self.steering.navigator.poses.fault_of(message.device) is None
             show_transform(self.scene, message.device, message.matrix, message.status if is_pose else NOT_A_POSE)
+        for device in list(self._transforms)[:-MAX_TRANSFORM_NODES]:
+            self._forget_transform(device)
+
+    def _forget_transform(self, device: str) -> None:
+        """The device that has been silent longest; its transform stays where something hangs on it."""
+        self._transforms.pop(device, None)
+        self.devices.pop(device, None)
+        node = find_node(self.scene, TRANSFORM_CLASS, device)
+        if node is not None and not is_referred_to(node):
+            remove_node(self.scene, node)
 
     def _take_failure(self, event: LesionFailed) -> None:
         if event.lesion is not None:
@@ -406,6 +438,21 @@ class Room:
         elif self.volume.notice_change():
             self.note(f"'{self.volume.node.GetName()}' has changed; its outlines are out of date")
             self.ledger.refresh_staleness()
+        else:
+            self._look_at_place()
+
+    def _look_at_place(self) -> None:
+        try:
+            self.volume.notice_move()
+        except CrlmError as error:
+            self.note(f"{error}; its outlines are out of date")
+            self.ledger.refresh_staleness()
+
+    def _look_at_leftovers(self) -> None:
+        """What belongs to nodes that somebody has deleted; only after nodes have come or gone."""
+        if self._nodes_seen != _nodes_of(self.scene):
+            remove_leftovers(self.scene)
+            self._nodes_seen = _nodes_of(self.scene)
 
     def _look_at_crop_box(self) -> None:
         entry = self.ledger.entries.get(self.ledger.active_lesion or "")
@@ -421,7 +468,15 @@ class Room:
         for lesion, entry in self.ledger.entries.items():
             has_settled = entry.seed_ras_mm is not None and now_s - entry.moved_at_s >= SETTLE_S
             if has_settled and not entry.is_asked:
-                self.segment([lesion])
+                self._segment_or_fail(lesion, entry)
+
+    def _segment_or_fail(self, lesion: str, entry: LesionEntry) -> None:
+        """Ask for a lesion for which nobody has clicked; a reason why that cannot be is told once, in its row."""
+        try:
+            self.segment([lesion])
+        except CrlmError as error:
+            entry.is_asked = True
+            self.answers.fail(lesion, str(error))
 
     def _segment_again(self) -> None:
         """What nobody has clicked: a lesion in a newer volume, or a second look."""
@@ -441,8 +496,14 @@ class Room:
 
     def _steer(self) -> None:
         link = self.session.link
-        self.steering.is_of_other_source = link is not None and self._volume_link is not link
-        aims = aims_of(self.scene, self.session, self.ledger, self.second_looks, self.calibrations)
+        self.steering.is_of_other_source = link is not None and (
+            self._volume_link is None or self._volume_link() is not link
+        )
+        try:
+            aims = aims_of(self.scene, self.session, self.ledger, self.second_looks, self.calibrations)
+        except CrlmError as error:  # nothing that can be measured to; a distance that stays would be an old one
+            aims = {}
+            self._note_unplaced(logging.WARNING, f"no distances: {error}")
         self.steering.look(aims)
 
     def _look_at_children(self) -> None:
@@ -473,6 +534,12 @@ class Room:
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:
             self.answers.fail(lesion, str(error))
+
+
+def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
+    """Changes when nodes come or go; asking for the nodes themselves would take half a millisecond at each turn."""
+    count = scene.GetNumberOfNodes()
+    return count, scene.GetNthNode(count - 1).GetID() if count else ""
 
 
 def _sufficient_mm(entry: LesionEntry) -> float:

@@ -29,6 +29,7 @@ from .lesions import CORRECTED, Found
 from .room import Room
 
 SCENE, SEGMENTATION, REPORT_JSON, REPORT_HTML = "scene.mrb", "segmentation.seg.nrrd", "report.json", "report.html"
+MAX_CHILDREN = 4
 PAGE_INPUT = ".report-input.npz"
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 OUT_OF_DATE = "out of date: the volume or the seed has changed since"
@@ -60,8 +61,22 @@ def save(room: Room, parent: Path) -> Path:
             write_json(unfinished[2], entries)
     room.note(f"saved to {folder}")
     if results and not missing("report"):
-        _begin_page(room, folder, results, entries)
+        _begin_page_if_possible(room, folder, results, entries)
     return folder
+
+
+def _begin_page_if_possible(room: Room, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:
+    """A page needs a process for some seconds, and the voxels of its volume, which may have been let go."""
+    if len(room.children) >= MAX_CHILDREN:
+        room.note(f"{folder.name}: {REPORT_HTML} is left out, {len(room.children)} pages are being written; save again")
+        return
+    current = room.session.volume
+    if current is not None:
+        results = [replace(r, volume=current) if r.volume.identity == current.identity else r for r in results]
+    if results[-1].volume.has_voxels:
+        _begin_page(room, folder, results, entries)
+    else:
+        room.note(f"{folder.name}: {REPORT_HTML} is left out, the voxels of the volume are not in memory any more")
 
 
 def _entry(room: Room, result: LesionResult) -> dict:

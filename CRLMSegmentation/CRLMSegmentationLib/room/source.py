@@ -59,7 +59,8 @@ class Source:
         from ..igtl.live_reconstruction import LiveReconstruction
 
         recorded = self._session_recording
-        link = LiveReconstruction(IgtlClient(host, port, tap=recorded.tap if recorded is not None else None))
+        tap = recorded.tap if recorded is not None else None
+        link = LiveReconstruction(IgtlClient(host, port, tap=tap, refusal=self._room.memory.refusal_of))
         self.stop()
         if recorded is not None:
             recorded.use_link(host, port)

@@ -1,0 +1,51 @@
+"""How much memory this process may use."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Of a container, versions 2 and 1."""
+
+
+def machine_memory_bytes() -> int | None:
+    """The memory of the machine, or less where a container or the user's limits allow less; None if nobody says."""
+    known = [limit for limit in (_installed_bytes(), _container_bytes(), _address_space_bytes()) if limit]
+    return min(known, default=None)
+
+
+def _installed_bytes() -> int | None:
+    if sys.platform == "win32":
+        return _installed_bytes_of_windows()
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def _installed_bytes_of_windows() -> int | None:
+    kilobytes = ctypes.c_ulonglong()
+    known = ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
+    return 1024 * kilobytes.value if known else None
+
+
+def _container_bytes() -> int | None:
+    for path in CGROUP_LIMITS:
+        try:
+            text = Path(path).read_text("ascii").strip()
+        except (OSError, UnicodeError):
+            continue
+        return int(text) if text.isdigit() else None
+    return None
+
+
+def _address_space_bytes() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
