@@ -1,0 +1,354 @@
+"""An outline looks current only in its volume, at its place, with its seed; and nothing is left behind by anybody."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from CRLMSegmentationLib.igtl.messages import image_of
+from CRLMSegmentationLib.room.lesions import LesionState
+from CRLMSegmentationLib.room.room import Room
+from CRLMSegmentationLib.scene.guidance import UNSAFE_COLOUR, margins_of
+from CRLMSegmentationLib.scene.nodes import nodes_of_class, to_vtk_matrix
+from CRLMSegmentationLib.scene.seeds import LESION_COLOURS, seed_nodes, shown_colour
+from CRLMSegmentationLib.scene.segmentations import lesion_surface
+from CRLMSegmentationLib.scene.staleness import STALE, tag_of
+from CRLMSegmentationLib.scene.volumes import show_volume
+from CRLMSegmentationLib.session import Session
+from room_helpers import SEED, answer
+from steering_helpers import Tracker, at, draw_all, finish
+from stub_engine import StubEngine
+from vtk.util.numpy_support import vtk_to_numpy
+
+LESION = "Tumour 1"
+TRANSFORM = "vtkMRMLLinearTransformNode"
+
+
+def is_current(room, lesion=LESION):
+    """As table, scene and navigation say, which must agree."""
+    room.tick()
+    segment = room.ledger.segmentation_node.GetSegmentation().GetSegment(lesion)
+    row = next(row for row in room.rows() if row.lesion == lesion)
+    said = {row.is_current, tag_of(segment, STALE) == "0", not room.steering.targets[lesion].doubt}
+    assert len(said) == 1, said
+    return said.pop()
+
+
+def shifted(mm):
+    matrix = np.eye(4)
+    matrix[0, 3] = mm
+    return matrix
+
+
+def add_place(room, mm=0.0):
+    place = room.scene.AddNewNodeByClass(TRANSFORM, "place")
+    place.SetMatrixTransformToParent(to_vtk_matrix(shifted(mm)))
+    return place
+
+
+@pytest.fixture
+def found(with_volume, engine):
+    with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    assert is_current(with_volume)
+    return with_volume
+
+
+# ---- its seed
+
+
+def unplace(room):
+    seed_nodes(room.scene)[LESION].RemoveAllControlPoints()
+
+
+def unset(room):
+    seed_nodes(room.scene)[LESION].UnsetNthControlPointPosition(0)
+
+
+@pytest.mark.parametrize("take_away", [unplace, unset])
+def test_outline_without_a_placed_seed_is_out_of_date(found, take_away):
+    take_away(found)
+    assert not is_current(found)
+    seed_nodes(found.scene)[LESION].RemoveAllControlPoints()
+    seed_nodes(found.scene)[LESION].AddControlPointWorld(list(SEED), LESION)
+    assert is_current(found)
+
+
+def test_undo_and_redo_bring_back_no_current_outline_without_its_seed(found, engine):
+    seed_nodes(found.scene)[LESION].SetNthControlPointPositionWorld(0, 20.5, 20.0, 20.0)
+    answer(found, engine)
+    unplace(found)
+    found.tick()
+    found.ledger.undo()
+    assert not is_current(found)
+    found.ledger.redo()
+    assert not is_current(found)
+
+
+def test_new_volume_does_not_make_an_outline_without_its_seed_current(room, link, engine, tiny_volume):
+    link.inbox = [image_of(tiny_volume)]
+    room.tick()
+    room.add_seed(SEED)
+    answer(room, engine)
+    unplace(room)
+    room.tick()
+    for timestamp_s in (101.0, 100.0):
+        link.inbox = [image_of(replace(tiny_volume, timestamp_s=timestamp_s))]
+        room.tick()
+        assert not is_current(room)
+
+
+def test_lesion_that_undo_brings_back_has_its_own_colour(found, engine, tiny_volume):
+    answer(found, engine)
+    found.use_node(show_volume(found.scene, replace(tiny_volume, timestamp_s=7.0), "recvol"))
+    found.tick()
+    found.remove_seed(LESION)
+    found.tick()
+    found.ledger.undo()
+    assert shown_colour(seed_nodes(found.scene)[LESION]) == pytest.approx(LESION_COLOURS[0])
+
+
+# ---- its volume, and where that is
+
+
+def test_same_voxels_with_another_matrix_are_not_the_volume_of_the_outline(found):
+    found.volume.node.SetIJKToRASMatrix(to_vtk_matrix(shifted(9.0)))
+    assert not is_current(found)
+    found.segment()
+    found.tick()
+    found.cancel()
+    found.tick()
+    assert found.volume.identity is not None
+    assert not is_current(found)
+
+
+def test_volume_sent_again_at_another_place_makes_the_outline_old(room, link, engine, tiny_volume):
+    link.inbox = [image_of(tiny_volume)]
+    room.tick()
+    room.add_seed(SEED)
+    answer(room, engine)
+    link.inbox = [image_of(replace(tiny_volume, ijk_to_ras=shifted(6.0)))]
+    room.tick()
+    assert not is_current(room)
+    link.inbox = [image_of(tiny_volume)]
+    room.tick()
+    assert is_current(room)
+
+
+def test_outlines_of_a_volume_that_is_not_current_are_old_also_when_it_comes_again(room, link, engine, tiny_volume):
+    link.inbox = [image_of(replace(tiny_volume, device="A"))]
+    room.tick()
+    room.add_seed(SEED)
+    answer(room, engine)
+    of_a = room.ledger.segmentation_node
+    link.inbox = [image_of(replace(tiny_volume, device="B", timestamp_s=101.0))]
+    room.tick()
+    room.follow("B")
+    link.inbox = [image_of(replace(tiny_volume, device="A"))]
+    room.tick()
+    assert tag_of(of_a.GetSegmentation().GetSegment(LESION), STALE) == "1"
+
+
+def test_outline_follows_the_transform_above_its_volume_also_while_the_network_runs(with_volume, engine):
+    place = add_place(with_volume)
+    with_volume.volume.node.SetAndObserveTransformNodeID(place.GetID())
+    with_volume.add_seed(SEED)
+    with_volume.segment()
+    with_volume.tick()
+    place.SetMatrixTransformToParent(to_vtk_matrix(shifted(10.0)))
+    with_volume.tick()
+    engine.finish()
+    with_volume.tick()
+    assert is_current(with_volume)
+    centre = lesion_surface(with_volume.ledger.segmentation_node, LESION).GetCenter()
+    np.testing.assert_allclose(centre, np.add(SEED, [10, 0, 0]), atol=0.6)
+
+
+def test_seed_is_looked_for_where_the_volume_has_been_moved_to(with_volume, engine, tiny_volume):
+    with_volume.volume.node.SetAndObserveTransformNodeID(add_place(with_volume, 10.0).GetID())
+    with_volume.tick()
+    with_volume.add_seed(np.add(SEED, [10, 0, 0]))
+    answer(with_volume, engine)
+    centre = lesion_surface(with_volume.ledger.segmentation_node, LESION).GetCenter()
+    np.testing.assert_allclose(centre, np.add(SEED, [10, 0, 0]), atol=0.6)
+    assert with_volume.rows()[0].volume_ml == pytest.approx((tiny_volume.array < 80).sum() / 1000, rel=0.05)
+
+
+@pytest.mark.parametrize("which", ["volume", "outlines"])
+def test_outline_that_lies_under_another_transform_than_its_volume_is_old(found, which):
+    node = found.volume.node if which == "volume" else found.ledger.segmentation_node
+    node.SetAndObserveTransformNodeID(add_place(found, 10.0).GetID())
+    assert not is_current(found)
+    node.SetAndObserveTransformNodeID(None)
+    assert is_current(found)
+
+
+def test_volume_under_a_transform_that_no_matrix_can_say_gives_a_reason_and_no_distance(found, link, clock):
+    """The turn goes on: a distance that nobody brings up to date would stand in the view."""
+    tracker = Tracker(found, link, clock)
+    found.steering.is_of_other_source = False
+    assert tracker.send(StylusToReference=at(40.0)).nearest is not None
+    warp = bent(found.scene)
+    found.volume.node.SetAndObserveTransformNodeID(warp.GetID())
+    found.ledger.segmentation_node.SetAndObserveTransformNodeID(warp.GetID())
+    assert tracker.send(StylusToReference=at(35.0)).nearest is None
+    assert "lies under the non-linear transform 'warp'" in "\n".join(found.log)
+    assert not found.rows()[0].is_current
+
+
+def bent(scene):
+    """A transform that is not linear."""
+    coefficients, spline = vtk.vtkImageData(), slicer.vtkOrientedBSplineTransform()
+    coefficients.SetDimensions(5, 5, 5)
+    coefficients.AllocateScalars(vtk.VTK_DOUBLE, 3)
+    vtk_to_numpy(coefficients.GetPointData().GetScalars())[:] = 1.0
+    spline.SetCoefficientData(coefficients)
+    warp = scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp")
+    warp.SetAndObserveTransformFromParent(spline)
+    return warp
+
+
+def test_automatic_segmentation_that_cannot_be_is_told_once(with_volume, clock):
+    with_volume.volume.node.SetAndObserveImageData(None)
+    with_volume.tick()
+    with_volume.auto_segment = True
+    with_volume.add_seed(SEED)
+    for _ in range(20):
+        clock.now_s += 0.2
+        with_volume.tick()
+    row = with_volume.rows()[0]
+    assert row.state is LesionState.FAILED
+    assert "has no voxels" in row.reason
+    assert sum("has no voxels" in line for line in with_volume.log) == 1
+
+
+def test_workspace_that_is_opened_in_a_scene_trusts_nothing_until_a_volume_is_chosen(found, model, clock):
+    draw_all(found)
+    assert margins_of(found.scene, LESION)
+    node, volume = found.ledger.segmentation_node, found.volume.node
+    found.close()
+    again = Room(found.scene, Session(StubEngine(), model), clock=clock)
+    segment = node.GetSegmentation().GetSegment(LESION)
+    assert tag_of(segment, STALE) == "1"
+    assert not margins_of(found.scene, LESION)
+    again.use_node(volume)
+    assert tag_of(segment, STALE) == "0"
+    again.close()
+
+
+def test_another_volume_in_a_cleared_scene_is_not_the_one_before(found, tiny_volume):
+    before = found.volume.node.GetID()
+    found.scene.Clear(False)
+    other = show_volume(found.scene, replace(tiny_volume, timestamp_s=5.0), "other")
+    assert other.GetID() == before
+    assert found.volume.node is None
+    found.tick()
+    assert found.session.volume is None
+    assert not found.ledger.can_undo
+
+
+def test_margins_turn_grey_at_once_while_others_are_being_made(found, monkeypatch):
+    draw_all(found)
+    monkeypatch.setattr("CRLMSegmentationLib.room.targets.BUDGET_S", 0.0)  # nothing more gets done
+    found.steering.margins_mm = (3.0, 6.0)
+    found.tick()
+    unplace(found)
+    found.tick()
+    assert found.steering.is_at_work
+    assert {node.GetDisplayNode().GetColor() for node in margins_of(found.scene, LESION)} == {UNSAFE_COLOUR}
+
+
+# ---- what is left behind
+
+
+def counts(scene):
+    nodes = [scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes())]
+    return Counter(node.GetClassName() for node in nodes)
+
+
+def renew(room, link, engine, volume, number):
+    link.inbox = [image_of(replace(volume, timestamp_s=200.0 + number))]
+    room.tick()
+    room.segment()
+    finish(room, engine)
+
+
+def remove_and_make_seed(room, link, engine, volume, number):
+    room.remove_seed(next(iter(seed_nodes(room.scene))))
+    room.tick()
+    room.add_seed(SEED)
+    room.tick()
+
+
+def delete_seed_by_hand(room, link, engine, volume, number):
+    room.scene.RemoveNode(next(iter(seed_nodes(room.scene).values())))
+    room.tick()
+    room.add_seed(SEED)
+    room.tick()
+
+
+def switch_margins(room, link, engine, volume, number):
+    room.steering.shows_margins = bool(number % 2)
+    room.steering.margins_mm = (3.0 + number % 3, 7.0)
+    draw_all(room)
+
+
+def reconnect(room, link, engine, volume, number):
+    room.use_link(None)
+    room.use_link(link)
+    link.closed = False
+
+
+def delete_volume(room, link, engine, volume, number):
+    room.scene.RemoveNode(room.volume.node)
+    room.tick()
+    renew(room, link, engine, volume, number)
+
+
+def delete_models(room, link, engine, volume, number):
+    for node in nodes_of_class(room.scene, "vtkMRMLModelNode"):
+        room.scene.RemoveNode(node)
+
+
+def delete_displays(room, link, engine, volume, number):
+    for node in nodes_of_class(room.scene, "vtkMRMLDisplayNode"):
+        if node.IsA("vtkMRMLModelDisplayNode"):
+            room.scene.RemoveNode(node)
+
+
+def change_model(room, link, engine, volume, number):
+    room._crop.hide()
+
+
+ACTS = [
+    renew,
+    remove_and_make_seed,
+    delete_seed_by_hand,
+    switch_margins,
+    reconnect,
+    delete_volume,
+    delete_models,
+    delete_displays,
+    change_model,
+]
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
+def test_no_node_is_left_behind(room, link, engine, clock, tiny_volume, act):
+    """After ten times as many acts there are no more nodes of any class."""
+    link.inbox = [image_of(tiny_volume)]
+    room.tick()
+    room.add_seed(SEED)
+    answer(room, engine)
+    tracker, seen = Tracker(room, link, clock), []
+    for number in range(8):
+        act(room, link, engine, tiny_volume, number)
+        tracker.send(0.1, StylusToReference=at(40.0), ProbeToReference=at(60.0))
+        draw_all(room)
+        seen.append(counts(room.scene))
+    least_and_most = [{name: n[name] for name in seen[0] | seen[-1]} for n in (seen[-2], seen[-1])]
+    early = {name: max(n[name] for n in seen[:2]) for name in seen[0] | seen[-1]}
+    for late in least_and_most:
+        assert all(late[name] <= early[name] for name in late), (early, late)
