@@ -138,7 +138,7 @@ def test_mask_that_calls_the_filled_outside_imaged_is_not_believed():
 
 
 def test_volume_of_one_value_is_refused():
-    with pytest.raises(VolumeError, match="same value, 7: nothing was imaged"):
+    with pytest.raises(VolumeError, match="have the value 7, so there is nothing to see"):
         check_intensities(Volume(np.full(SHAPE, 7, np.uint8), np.eye(4)))
 
 

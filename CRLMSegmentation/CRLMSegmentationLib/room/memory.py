@@ -153,7 +153,7 @@ class VolumeMemory:
 
     def _unused(self, device: str) -> list[slicer.vtkMRMLScalarVolumeNode]:
         """Those with outlines last, since a user may come back to them."""
-        current, kept = self._volume.node, (device, self._session.followed_device)
+        current, kept = self._volume.node, (device, self._session.device_in_use)
         unused = [
             node
             for node in link_volumes(self._scene)
