@@ -254,8 +254,10 @@ def _read_text(header: VolumeHeader) -> np.ndarray:
         raise unreadable(header.name, f"it holds {count} voxels as text, at most {MAX_TEXT_VOXELS} are read")
     parts = [_text_of(path, header) for path in header.layout.files]
     words = [word for part in parts for word in part.split(None, count + 1)]
-    if len(words) < count or not parts[-1][-1:].isspace():
+    if len(words) < count:
         raise VolumeError(f"{header.name} is cut off: expected {count} numbers, found {len(words)}; copy it again")
+    if not parts[-1][-1:].isspace():
+        raise VolumeError(f"{header.name} may be cut off within its last number: no line end follows; copy it again")
     if len(words) > count:
         raise unreadable(header.name, f"its header declares {count} voxels, its data has more numbers")
     if max(map(len, words)) > MAX_NUMBER_CHARACTERS:
