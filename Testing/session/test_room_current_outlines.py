@@ -18,7 +18,7 @@ from CRLMSegmentationLib.scene.staleness import STALE, tag_of
 from CRLMSegmentationLib.scene.volumes import show_volume
 from CRLMSegmentationLib.session import Session
 from room_helpers import SEED, answer
-from steering_helpers import Tracker, at, draw_all, finish
+from steering_helpers import Tracker, at, draw_all, finish, finish_all
 from stub_engine import StubEngine
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -164,6 +164,66 @@ def test_outline_follows_the_transform_above_its_volume_also_while_the_network_r
     assert is_current(with_volume)
     centre = lesion_surface(with_volume.ledger.segmentation_node, LESION).GetCenter()
     np.testing.assert_allclose(centre, np.add(SEED, [10, 0, 0]), atol=0.6)
+
+
+def move_above_volume(room, clock, mm):
+    """Put the volume and its outlines elsewhere, and let them rest there."""
+    parent = room.volume.node.GetParentTransformNode()
+    parent.SetMatrixTransformToParent(to_vtk_matrix(shifted(mm)))
+    room.tick()
+    clock.now_s += 1.0
+    room.tick()
+
+
+@pytest.fixture
+def two_lesions(room, engine, clock, tiny_volume):
+    """Found under a transform; the second, the larger one, has its consensus surfaces."""
+    k, j, i = np.ogrid[:40, :40, :40]
+    array = tiny_volume.array.copy()
+    array[(k - 20) ** 2 + (j - 33) ** 2 + (i - 33) ** 2 < 16] = 40
+    room.use_node(show_volume(room.scene, replace(tiny_volume, array=array), "recvol"))
+    room.volume.node.SetAndObserveTransformNodeID(add_place(room).GetID())
+    room.second_looks.enabled = True
+    for seed in ((33.0, 33.0, 20.0), SEED):
+        room.add_seed(seed)
+        room.tick()
+        room.segment([room.ledger.active_lesion])
+        finish_all(room, engine, clock, 60)
+    draw_all(room)
+    return room
+
+
+def let_go_voxels(room):
+    entry = room.ledger.entries[LESION]
+    room.ledger.stale = {LESION}
+    room.session.volume = replace(room.session.volume, array=room.session.volume.array.copy())
+    room.memory.limit_bytes = 0
+    room.memory.refusal_of("other", 1)
+    assert not entry.found.result.volume.has_voxels
+
+
+def test_consensus_surfaces_lie_at_their_outline_that_is_brought_back_after_a_move(two_lesions, clock):
+    move_above_volume(two_lesions, clock, 15.0)
+    two_lesions.ledger.undo()
+    two_lesions.tick()
+    two_lesions.ledger.redo()
+    draw_all(two_lesions)
+    target = two_lesions.steering.targets["Tumour 2"]
+    np.testing.assert_allclose(target.surface.GetCenter(), np.add(SEED, [15, 0, 0]), atol=0.6)
+    np.testing.assert_allclose(target.outer.GetCenter(), target.surface.GetCenter(), atol=1.0)
+
+
+def test_volume_whose_voxels_were_let_go_is_still_known_to_lie_where_it_was_taken(with_volume, engine, clock):
+    with_volume.volume.node.SetAndObserveTransformNodeID(add_place(with_volume, 5.0).GetID())
+    with_volume.tick()
+    with_volume.add_seed(np.add(SEED, [5, 0, 0]))
+    answer(with_volume, engine)
+    move_above_volume(with_volume, clock, 20.0)
+    entry = with_volume.ledger.entries[LESION]
+    before = with_volume.ledger.placed_now(entry.found.result.volume)
+    let_go_voxels(with_volume)
+    np.testing.assert_allclose(with_volume.ledger.placed_now(entry.found.result.volume), before)
+    np.testing.assert_allclose(before, shifted(20.0))
 
 
 def test_seed_is_looked_for_where_the_volume_has_been_moved_to(with_volume, engine, tiny_volume):

@@ -80,6 +80,13 @@ class CurrentVolume:
         """4x4 of the transforms above a volume when it was taken, to world RAS mm; None where it never was."""
         return self._places.get(volume)
 
+    def without_voxels(self, volume: Volume) -> Volume:
+        """A volume without its voxels; outlines that were found in it are still placed by where it was taken."""
+        left, place = volume.without_voxels(), self.place_of(volume)
+        if place is not None:
+            self._places[left] = place
+        return left
+
     def notice_change(self) -> bool:
         """Whether somebody has written into the node since it was taken; said once."""
         node = self.node

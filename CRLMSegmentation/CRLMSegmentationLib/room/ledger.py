@@ -272,7 +272,13 @@ class LesionLedger:
 
     def _outlines(self) -> dict[str, Found]:
         """What is remembered of the outlines: without voxels of volumes, of which twenty states would hold as many."""
-        return {lesion: _without_voxels(entry.found) for lesion, entry in self.entries.items() if entry.found}
+        return {lesion: self._without_voxels(entry.found) for lesion, entry in self.entries.items() if entry.found}
+
+    def _without_voxels(self, found: Found) -> Found:
+        if found.result is None:
+            return found
+        volume = self._volume.without_voxels(found.result.volume)
+        return replace(found, result=replace(found.result, volume=volume))
 
     def _with_voxels(self, found: Found) -> Found:
         """With the voxels of its volume again, where that is the current one."""
@@ -303,9 +309,3 @@ class LesionLedger:
                 entry.state, entry.reason = (LesionState.DONE if there else LesionState.NEW), ""
             entry.is_asked = True  # whoever undoes does not want it computed again at once
         self.refresh_staleness()
-
-
-def _without_voxels(found: Found) -> Found:
-    if found.result is None:
-        return found
-    return replace(found, result=replace(found.result, volume=found.result.volume.without_voxels()))

@@ -136,7 +136,7 @@ class VolumeMemory:
                 continue
             if self.used_bytes + needed <= self.limit_bytes:
                 return
-            entry.found = replace(found, result=replace(found.result, volume=volume.without_voxels()))
+            entry.found = replace(found, result=replace(found.result, volume=self._volume.without_voxels(volume)))
             self._tell(_("{lesion}: the voxels of its earlier volume were let go").format(lesion=lesion))
 
     def _let_go_nodes(self, device: str, needed: float) -> None:
