@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.scene.masks import mask_in_volume
+from CRLMSegmentationLib.scene.nodes import local_to_world
 from slicer import vtkOrientedImageData, vtkSlicerSegmentationsModuleLogic
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -42,7 +46,9 @@ def answer(room, engine, lesions=None):
 def paint(room, lesion, box):
     """What the Segment Editor does with a brush: fill a box (K, J, I) of the current volume."""
     node = room.ledger.segmentation_node
-    mask = mask_in_volume(node, lesion, room.session.volume)
+    volume = room.session.volume
+    grid_to_local = np.linalg.inv(local_to_world(node)) @ volume.ijk_to_ras
+    mask = mask_in_volume(node, lesion, replace(volume, ijk_to_ras=grid_to_local))
     mask[box] = True
     image = vtkOrientedImageData()
     image.SetDimensions(mask.shape[::-1])

@@ -22,6 +22,7 @@ from CRLMSegmentationLib.room.room import Room
 from CRLMSegmentationLib.room.room_watch import ASKED_AGAIN, NEWER_VOLUME, SENSOR, RoomWatch
 from CRLMSegmentationLib.scene.headless import new_scene
 from CRLMSegmentationLib.scene.masks import mask_in_volume
+from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.scene.seeds import seed_nodes
 from CRLMSegmentationLib.scene.volumes import show_volume
 from CRLMSegmentationLib.session import Session
@@ -162,6 +163,26 @@ def test_correction_is_recorded_once_it_has_rested(begun, with_outline, clock, f
     (result,) = recorded_results(load_case(folder))
     np.testing.assert_array_equal(mask_of(load_case(folder), result.corrected), expected)
     assert result.corrected.volume_ml == pytest.approx(expected.sum() / 1000)
+
+
+def test_correction_after_a_move_is_recorded_in_the_voxels_it_was_painted_in(begun, with_volume, engine, clock, folder):
+    place = with_volume.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    with_volume.volume.node.SetAndObserveTransformNodeID(place.GetID())
+    with_volume.tick()
+    with_volume.add_seed(np.array(SEED))
+    answer(with_volume, engine, ["Tumour 1"])
+    wait(with_volume, clock, 2.5)
+    expected = with_volume.ledger.entries["Tumour 1"].found.result.mask.mask.copy()
+    expected[4:8, 5:8, 6:8] = True
+    moved = np.eye(4)
+    moved[:3, 3] = 6.0, -4.0, 2.0
+    place.SetMatrixTransformToParent(to_vtk_matrix(moved))
+    with_volume.tick()
+    paint(with_volume, "Tumour 1", np.s_[4:8, 5:8, 6:8])
+    wait(with_volume, clock, 2.5)
+    begun.end()
+    (result,) = recorded_results(load_case(folder))
+    np.testing.assert_array_equal(mask_of(load_case(folder), result.corrected), expected)
 
 
 def test_outline_of_any_geometry_is_read_back_to_the_voxel(room, engine, tiny_volume):

@@ -10,6 +10,7 @@ from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.room import saving
 from CRLMSegmentationLib.room.lesions import CORRECTED
 from CRLMSegmentationLib.room.saving import OUT_OF_DATE, REPORT_HTML, REPORT_JSON, SCENE, SEGMENTATION, save
+from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
 from room_helpers import SEED, answer, paint
 from steering_helpers import Tracker, at, finish_all, with_lesion
 
@@ -53,6 +54,30 @@ def test_corrected_outline_is_saved_as_corrected(with_lesions, tmp_path, monkeyp
     entry = json.loads((save(with_lesions, tmp_path) / REPORT_JSON).read_text())[0]
     assert entry["volume_ml"] > before_ml
     assert entry["warnings"][0] == CORRECTED
+
+
+def test_corrected_outline_is_saved_in_the_voxels_it_was_painted_in_after_a_move(
+    with_volume, engine, tmp_path, monkeypatch
+):
+    place = with_volume.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    with_volume.volume.node.SetAndObserveTransformNodeID(place.GetID())
+    with_volume.tick()
+    with_volume.add_seed(SEED)
+    answer(with_volume, engine)
+    found = with_volume.ledger.entries["Tumour 1"].found.result.mask.mask
+    expected = found.copy()
+    expected[4:8, 5:8, 6:8] = True
+    moved = np.eye(4)
+    moved[:3, 3] = 6.0, -4.0, 2.0
+    place.SetMatrixTransformToParent(to_vtk_matrix(moved))
+    with_volume.tick()
+    paint(with_volume, "Tumour 1", np.s_[4:8, 5:8, 6:8])
+    with_volume.tick()
+    reported = []
+    monkeypatch.setattr(saving, "missing", lambda purpose: [])
+    monkeypatch.setattr(saving, "_begin_page", lambda room, folder, results, entries: reported.extend(results))
+    save(with_volume, tmp_path)
+    np.testing.assert_array_equal(reported[0].mask.mask, expected)
 
 
 def test_outline_that_is_out_of_date_says_so_in_the_report(with_lesions, tmp_path, monkeypatch):

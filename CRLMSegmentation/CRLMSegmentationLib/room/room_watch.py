@@ -234,7 +234,9 @@ class RoomWatch:
         if volume is not None and not volume.has_voxels and _key(result) not in self._results:
             volume = None  # its voxels were let go, and no file holds them
         if volume is not None and found is not None and (result is None or found.corrected):
-            mask, offset_kji = outline_in(volume, self._room.ledger.segmentation_node, lesion)
+            ledger = self._room.ledger
+            grid = volume if result is None else volume.moved_to(ledger.placed_now(volume))  # moved with its outline
+            mask, offset_kji = outline_in(grid, ledger.segmentation_node, lesion)
             outline = (mask, volume, offset_kji)
         if change.kind is Kind.CORRECTED:
             self._recorder.corrected(lesion, *outline)

@@ -135,10 +135,10 @@ def _reported(room: Room, lesion: str) -> LesionResult | None:
 
 def _corrected(room: Room, lesion: str, found: Found) -> LesionMask:
     node, volume = room.ledger.segmentation_node, found.result.volume
-    world_to_local = np.linalg.inv(local_to_world(node))
+    grid_to_local = np.linalg.inv(local_to_world(node)) @ room.ledger.placed_now(volume)
     return replace(
         found.result.mask,
-        part=mask_in_volume(node, lesion, replace(volume, ijk_to_ras=world_to_local @ volume.ijk_to_ras)),
+        part=mask_in_volume(node, lesion, replace(volume, ijk_to_ras=grid_to_local)),
         offset_kji=(0, 0, 0),
         volume_ml=found.volume_ml,
         diameters_mm=found.diameters_mm,
