@@ -24,6 +24,7 @@ from .igtl.link import Link
 from .igtl.messages import TransformMessage
 from .igtl.statistics import Problems
 from .incoming import (
+    VOLUME,
     DeviceForgotten,
     Incoming,
     LinkChanged,
@@ -368,7 +369,7 @@ class Session:
                     continue
                 if self._is_followed(event.volume.device):
                     self.use_volume(event.volume, event.receive_s)
-            elif isinstance(event, DeviceForgotten):
+            elif isinstance(event, DeviceForgotten) and event.kind == VOLUME:
                 self._senders.pop(event.device, None)
             events.append(event)
         return events

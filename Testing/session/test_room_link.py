@@ -12,7 +12,7 @@ from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
-from CRLMSegmentationLib.incoming import MAX_PICTURE_DEVICES
+from CRLMSegmentationLib.incoming import MAX_PICTURE_DEVICES, MAX_TOOLS
 from CRLMSegmentationLib.room.room import LOG_LINES
 from CRLMSegmentationLib.room.source import Source
 from CRLMSegmentationLib.room.texts import AMBER, GREEN, RED, status_texts
@@ -119,6 +119,27 @@ def test_pictures_under_many_names_are_bounded_and_told_once(room, network):
     assert len(room.devices) == MAX_PICTURE_DEVICES
     assert room.session.problems.of(DropReason.TOO_MANY_DEVICES) == 500 - MAX_PICTURE_DEVICES
     assert sum("pictures" in line for line in room.log) <= MAX_PROBLEMS + 1
+
+
+def test_forgotten_pictures_of_a_device_take_nothing_from_its_volumes_or_poses(room, network, tiny_volume):
+    for device in ("Scanner", "Other"):
+        receive(room, network, image_of(dataclasses.replace(tiny_volume, device=device)))
+    network.inbox = [picture(1, "Scanner"), picture(1, "ProbeToReference")]
+    room.tick()
+    many = [picture(2, f"Image{number}") for number in range(MAX_PICTURE_DEVICES)]
+    receive(room, network, pose(2.0), *many)
+    assert room.session.device_in_use == "Scanner"
+    assert (room.devices["Scanner"], room.devices["ProbeToReference"]) == ("volume", "transform")
+    assert find_node(room.scene, "vtkMRMLLinearTransformNode", "ProbeToReference") is not None
+    receive(room, network, image_of(dataclasses.replace(tiny_volume, device="Other", timestamp_s=9.0)))
+    assert room.session.volume.device == "Scanner"
+
+
+def test_forgotten_pose_of_a_device_takes_nothing_from_its_volumes(room, network, tiny_volume):
+    receive(room, network, TransformMessage("Scanner", 1.0, np.eye(4)))
+    receive(room, network, image_of(dataclasses.replace(tiny_volume, device="Scanner")))
+    receive(room, network, *(TransformMessage(f"Tool{n}ToReference", 2.0, np.eye(4)) for n in range(MAX_TOOLS)))
+    assert room.devices["Scanner"] == "volume"
 
 
 def test_a_volume_each_second_does_not_fill_the_log(room, network, tiny_volume, clock):

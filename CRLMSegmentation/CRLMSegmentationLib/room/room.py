@@ -286,7 +286,7 @@ class Room:
         for event in events:
             if isinstance(event, TransformArrived):
                 newest[event.message.device] = event
-            elif isinstance(event, DeviceForgotten):
+            elif isinstance(event, DeviceForgotten) and event.kind == TRANSFORM:
                 newest.pop(event.device, None)
             attempt(self._handle, event)
         self._look_at_link()
@@ -405,7 +405,8 @@ class Room:
     def _forget_transform(self, device: str) -> None:
         """The device that has been silent longest; its transform stays where something hangs on it."""
         self._transforms.pop(device, None)
-        self.devices.pop(device, None)
+        if self.devices.get(device) == TRANSFORM:
+            del self.devices[device]
         node = find_node(self.scene, TRANSFORM_CLASS, device)
         if node is not None and not is_referred_to(node):
             remove_node(self.scene, node)
