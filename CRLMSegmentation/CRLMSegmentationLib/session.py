@@ -163,8 +163,10 @@ class Session:
         volume: the current volume, or None.
         followed_device: only its volumes become current; None where nobody has chosen.
         takes_newest: somebody has chosen that the newest volume becomes current, whoever sent it. Where nobody has
-            chosen anything, the device that sent the first volume of a connection is followed, and `following_note`
-            tells of the others: to change between them by itself would be a guess.
+            chosen anything, the device that sent the first volume is followed, and `following_note` tells of the
+            others: to change between them by itself would be a guess. Once several have sent, that one is followed
+            over a reconnection as well, whichever sends first then; a sender that was alone may come back with
+            another name.
         refuse_volume: asked for each volume that has come: why it cannot be taken, or nothing.
     """
 
@@ -174,6 +176,8 @@ class Session:
         self.followed_device: str | None = None
         self.takes_newest = False
         self._senders: dict[str, None] = {}
+        self._have_sent: set[str] = set()
+        self._left_behind, self._were_several = "", False
         self._epoch: int | None = None
         self._waiting: deque[_Job] = deque()
         self._background: deque[_Job] = deque()
@@ -205,7 +209,8 @@ class Session:
         if self.link is not None:
             self.link.close()
         self.link, self._incoming = link, Incoming(link, lambda: self.volume)
-        self._senders = {}
+        self._senders, self._have_sent = {}, set()
+        self._left_behind, self._were_several = "", False
 
     def follow(self, device: str | None) -> None:
         """Let only the volumes of one device become current; None lets the newest be, whoever sent it."""
@@ -246,15 +251,27 @@ class Session:
     @property
     def following_note(self) -> str:
         """Which device's volumes become current, and which others come; empty where one sends, or one was chosen."""
-        if self.followed_device is not None or len(self._senders) < 2:
+        if self.followed_device is not None:
             return ""
+        if len(self._senders) < 2:
+            return self._renamed_note
         names = [f"'{device}'" for device in self._senders][:MAX_NAMED_DEVICES]
         if self.takes_newest:
             return (
                 f"volumes come under several names ({', '.join(names)}), and the newest is shown; choose one to follow"
             )
         others = ", ".join(names[1:])
+        if self.device_in_use not in self._have_sent:
+            silent = f"{names[0]} is followed, but has sent no volume since the connection was made again"
+            return f"{silent}; volumes come under {others}; choose which one to follow"
         return f"{names[0]} is followed, volumes come under {others} as well; choose which one to follow"
+
+    @property
+    def _renamed_note(self) -> str:
+        if not self._left_behind or not self._senders or self.takes_newest:
+            return ""
+        now = f"'{self.device_in_use}' is followed since the connection was made again"
+        return f"{now}, '{self._left_behind}' was before; choose the one to follow"
 
     @property
     def volumes_at_work(self) -> tuple[Volume, ...]:
@@ -378,8 +395,13 @@ class Session:
         """Whether a volume that has come becomes current."""
         epoch = getattr(self.link, "epoch", None)
         if epoch != self._epoch:
-            self._epoch, self._senders = epoch, {}
+            self._epoch, in_use = epoch, next(iter(self._senders), "")
+            self._senders = {in_use: None} if self._were_several and in_use else {}
+            self._left_behind = "" if self._senders or device == in_use else in_use
+            self._have_sent = set()
         self._senders.setdefault(device)
+        self._have_sent.add(device)
+        self._were_several = self._were_several or len(self._senders) > 1
         return self.takes_newest or device == self.device_in_use
 
     def _start_next(self) -> list[Event]:

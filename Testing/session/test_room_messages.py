@@ -197,6 +197,45 @@ def test_server_that_comes_back_with_another_name_is_followed(room, network, tin
     assert room.volume.node.GetName() == "recvol_B"
 
 
+def test_server_that_comes_back_with_another_name_is_told(room, network, tiny_volume):
+    receive(room, network, *volumes_of(tiny_volume, "recvol_A"))
+    network.epoch = 2
+    receive(room, network, *volumes_of(tiny_volume, "recvol_B", time_s=2.0))
+    assert "'recvol_B' is followed since the connection was made again, 'recvol_A' was before" in strip(room)
+    room.follow("recvol_B")
+    assert "is followed" not in strip(room)
+
+
+def test_server_that_comes_back_with_the_same_name_is_followed_without_a_word(room, network, tiny_volume):
+    for epoch in range(1, 4):
+        network.epoch = epoch
+        receive(room, network, *volumes_of(tiny_volume, "recvol_A", time_s=float(epoch)))
+        assert "follow" not in strip(room)
+
+
+def test_reconnection_does_not_change_which_of_several_devices_is_followed(room, network, tiny_volume):
+    receive(room, network, *volumes_of(tiny_volume, "recvol_A", "recvol_B"))
+    for epoch in range(2, 5):
+        network.epoch = epoch
+        receive(room, network, *volumes_of(tiny_volume, "recvol_B", time_s=2.0 * epoch))
+        assert room.session.volume.device == "recvol_A"
+        assert "'recvol_A' is followed, but has sent no volume since the connection was made again" in strip(room)
+        if epoch > 2:
+            receive(room, network, *volumes_of(tiny_volume, "recvol_A", time_s=2.0 * epoch + 1))
+            assert room.session.volume.timestamp_s == 2.0 * epoch + 1
+            assert "'recvol_A' is followed, volumes come under 'recvol_B' as well" in strip(room)
+
+
+def test_other_device_is_not_followed_though_the_one_in_use_came_back_alone(room, network, tiny_volume):
+    receive(room, network, *volumes_of(tiny_volume, "recvol_A", "recvol_B"))
+    network.epoch = 2
+    receive(room, network, *volumes_of(tiny_volume, "recvol_A", time_s=2.0))
+    assert "follow" not in strip(room)
+    network.epoch = 3
+    receive(room, network, *volumes_of(tiny_volume, "recvol_B", time_s=3.0))
+    assert room.session.volume.device == "recvol_A"
+
+
 def test_two_volumes_under_one_name_are_withheld(room, network, tiny_volume):
     other = dataclasses.replace(tiny_volume, array=tiny_volume.array[:, :, ::-1].copy() // 2)
     moved = other.ijk_to_ras.copy()
