@@ -135,6 +135,7 @@ class Incoming:
         self._link_state: tuple[LinkState, str] | None = None
         self._lost = Unseen()
         self._epoch: int | None = None
+        self._jumps = 0
         self._chronology = Chronology()
         self._volume_times_s: dict[str, float] = {}
         self._tools = KnownTools(MAX_TOOLS, _frames_in, PLACES)
@@ -167,6 +168,9 @@ class Incoming:
         epoch = getattr(self._link, "epoch", None)
         if epoch != self._epoch:
             self._epoch, self._chronology, self._held = epoch, Chronology(), None
+        jumps = getattr(self._link, "jumps", 0)
+        if jumps != self._jumps:  # somebody has moved a recording: what returns now is no second stream
+            self._jumps, self._mixed_images, self._mixed_poses = jumps, {}, {}
         state = (self._link.state, reason_kind(self._link.state_reason))
         if state != self._link_state:
             self._link_state = state
@@ -242,7 +246,8 @@ class Incoming:
             return
         self._mixed_images.pop((gone, kind), None)
         if kind == TRANSFORM:
-            del self.transforms[gone], self._mixed_poses[gone]
+            del self.transforms[gone]
+            self._mixed_poses.pop(gone, None)
         elif kind == VOLUME:
             self._volume_times_s.pop(gone, None)
         text = f"more than {known.most} devices send {kind}s; those that have been silent longest are forgotten"
@@ -250,7 +255,11 @@ class Incoming:
         yield DeviceForgotten(gone, kind)
 
     def _is_mixed(self, message: ImageMessage, kind: str) -> bool:
-        return self._mixed_images.setdefault((message.device, kind), MixedImages()).take(message)
+        """Without poses that tell the sender's time, an image that comes again, earlier, is a recording begun anew."""
+        mixed = self._mixed_images.setdefault((message.device, kind), MixedImages())
+        if self._chronology.clock_s(time.monotonic()) is None and mixed.repeats(message):
+            mixed = self._mixed_images[message.device, kind] = MixedImages()
+        return mixed.take(message)
 
     def _refuse_mixed(self, message: ImageMessage, kind: str) -> Iterator[Arrival]:
         shapes = " and ".join(self._mixed_images[message.device, kind].shapes)
@@ -281,6 +290,8 @@ class Incoming:
             text = "poses are sent again with the same time"
             yield from self._notice(message.device, text, DropReason.REPEATED)
         elif order is Order.CLOCK_BACK:
+            if not mixed.is_mixed:  # two streams of poses, each by its own clock, tell of no clock
+                self._mixed_images = {}
             yield from self._notice("", CLOCK_WENT_BACK, DropReason.CLOCK_BACK)
             yield from self._release_held(message)
 

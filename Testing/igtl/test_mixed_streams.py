@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -275,6 +276,19 @@ def test_picture_that_moves_with_its_probe_and_depth_that_is_changed_are_one_str
     assert image_recognised_after(moving) is None
     depths = [picture(spacing=1.0 + 0.5 * (n // 20 % 2)) for n in range(200)]
     assert image_recognised_after(depths) is None
+
+
+def test_image_that_comes_again_is_told_from_the_next_one_of_a_second_stream() -> None:
+    mixed = MixedImages()
+    first, second = picture((4, 6, 8)), replace(picture((4, 6, 9)), timestamp_s=6.0)
+    for image in (first, second):
+        assert not mixed.repeats(image)
+        mixed.take(image)
+    assert mixed.repeats(first)
+    assert not mixed.repeats(second), "the same once more"
+    assert not mixed.repeats(replace(first, timestamp_s=1.1)), "the next one, by a clock of its own"
+    assert not mixed.repeats(replace(first, ijk_to_ras=second.ijk_to_ras * 2)), "at another place"
+    assert not mixed.repeats(replace(first, timestamp_s=0.0)), "nobody knows when"
 
 
 def test_volume_that_grows_while_it_is_swept_is_one_stream() -> None:

@@ -82,6 +82,7 @@ def test_seek_gives_each_device_as_it_was_at_that_time(case, clock):
     assert kinds.count(TransformMessage) == len(case.devices)
     link.seek(1.0)
     assert ImageMessage not in [type(m) for m in link.poll()]
+    assert link.jumps == 3
 
 
 def test_after_the_end_play_begins_anew(case, clock):

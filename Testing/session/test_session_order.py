@@ -229,6 +229,61 @@ def test_recording_may_jump_in_time(sender, engine, model, tiny_volume):
     assert kinds(sender.volume(50.0)) == [VolumeArrived]
 
 
+def two_volumes(volume):
+    """Of a recording: of different sizes, five seconds apart."""
+    image = image_of(dataclasses.replace(volume, timestamp_s=100.0))
+    larger = dataclasses.replace(volume, array=np.concatenate([volume.array] * 2), timestamp_s=105.0)
+    return image, image_of(larger)
+
+
+@pytest.mark.parametrize("has_poses", [True, False])
+def test_recording_of_two_volumes_that_is_sent_over_and_over_is_one_stream(sender, tiny_volume, has_poses):
+    for _ in range(5):
+        for image in two_volumes(tiny_volume):
+            sender.send(image)
+            if has_poses:
+                sender.pose(image.timestamp_s + 0.1)
+            assert sender.current_s == image.timestamp_s
+    assert sender.session.mixed_devices == []
+    assert sender.session.problems.of(DropReason.AMBIGUOUS) == 0
+
+
+def test_recording_that_is_moved_to_and_fro_is_one_stream(sender, tiny_volume):
+    del sender.link.epoch
+    sender.session.use_link(sender.link)
+    first, second = two_volumes(tiny_volume)
+    moved = dataclasses.replace(second, timestamp_s=106.0)
+    for jump, image in enumerate([first, second, first, moved] * 3):
+        sender.link.jumps = jump
+        pose = np.eye(4)
+        pose[0, 3] = 300.0 * (jump % 2)
+        sender.send(image, TransformMessage("StylusToReference", image.timestamp_s, pose))
+        assert sender.current_s == image.timestamp_s
+    assert sender.session.mixed_devices == []
+
+
+@pytest.mark.parametrize("clock_s", [50.0, 100.5])
+@pytest.mark.parametrize("has_poses", [True, False])
+def test_two_streams_of_volumes_by_clocks_of_their_own_are_still_told_apart(sender, tiny_volume, clock_s, has_poses):
+    first, second = two_volumes(tiny_volume)
+    for second_s in range(8):
+        sender.send(dataclasses.replace(first, timestamp_s=100.0 + second_s))
+        sender.send(dataclasses.replace(second, timestamp_s=clock_s + second_s))
+        if has_poses:
+            sender.pose(100.0 + second_s)
+    assert sender.session.mixed_devices == ["recvol_Reference"]
+
+
+def test_recorded_streams_of_two_senders_are_told_apart_while_they_are_played(sender, tiny_volume):
+    del sender.link.epoch
+    sender.session.use_link(sender.link)
+    first, second = two_volumes(tiny_volume)
+    for second_s in range(8):
+        sender.send(dataclasses.replace(first, timestamp_s=100.0 + second_s))
+        sender.send(dataclasses.replace(second, timestamp_s=100.5 + second_s))
+    assert sender.session.mixed_devices == ["recvol_Reference"]
+
+
 def test_numbers_in_the_reason_of_a_link_are_not_told_each_time(sender):
     told = []
     for seconds in range(3, 600):

@@ -14,7 +14,8 @@ again), a tool that is seen and lost at random, and a sender's clock that stands
 was mixed is trusted again after `HOLD` poses without a sign of it.
 
 **Images.** The size, type and voxel size of a stream, and the place of a volume, may change, but do not return: a
-device is mixed when they have gone back to what they were `IMAGE_RETURNS` times within `IMAGE_WINDOW` images.
+device is mixed when they have gone back to what they were `IMAGE_RETURNS` times within `IMAGE_WINDOW` images. They
+return also where a recording begins anew; `MixedImages.repeats` tells that apart by the times of the images.
 """
 
 from __future__ import annotations
@@ -122,14 +123,24 @@ class MixedImages:
     def __init__(self) -> None:
         self._kinds: deque[tuple] = deque(maxlen=IMAGE_WINDOW)
         self._places: deque[tuple] = deque(maxlen=IMAGE_WINDOW)
+        self._times_s: deque[float] = deque(maxlen=IMAGE_WINDOW)
 
     def take(self, message: ImageMessage) -> bool:
         """Take in the next image; returns whether two streams come under its name, as far as can be told."""
-        spacing = np.linalg.norm(message.ijk_to_ras[:3, :3], axis=0).round(DECIMALS)
-        self._kinds.append((message.array.shape, message.array.dtype.str, tuple(spacing.tolist())))
-        places = tuple(message.ijk_to_ras[:3].round(DECIMALS).ravel().tolist()) if message.is_volume else ()
-        self._places.append(places)
+        self._kinds.append(_kind_of(message))
+        self._places.append(_image_place_of(message))
+        self._times_s.append(message.timestamp_s)
         return self.is_mixed
+
+    def repeats(self, message: ImageMessage) -> bool:
+        """Whether an image that is to be taken next goes back in time, to one that has come of late.
+
+        The second of two streams goes on in its own time: its images are new ones.
+        """
+        if not self._times_s or not 0 < message.timestamp_s < self._times_s[-1]:
+            return False
+        one = message.timestamp_s, _kind_of(message), _image_place_of(message)
+        return one in zip(self._times_s, self._kinds, self._places)
 
     @property
     def is_mixed(self) -> bool:
@@ -157,6 +168,15 @@ def without_mixed(poses: Sequence[TransformMessage]) -> Sequence[TransformMessag
 def ambiguous(pose: TransformMessage) -> TransformMessage:
     """The same pose, not to be used: nobody knows whose it is."""
     return replace(pose, metadata={**pose.metadata, TRANSFORM_STATUS_KEY: STATUS_AMBIGUOUS})
+
+
+def _kind_of(message: ImageMessage) -> tuple:
+    spacing = np.linalg.norm(message.ijk_to_ras[:3, :3], axis=0).round(DECIMALS)
+    return message.array.shape, message.array.dtype.str, tuple(spacing.tolist())
+
+
+def _image_place_of(message: ImageMessage) -> tuple:
+    return tuple(message.ijk_to_ras[:3].round(DECIMALS).ravel().tolist()) if message.is_volume else ()
 
 
 def _place_of(message: TransformMessage) -> _Place:

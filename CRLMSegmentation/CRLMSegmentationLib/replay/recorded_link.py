@@ -26,6 +26,7 @@ class RecordedLink:
 
     Attributes:
         left_out: messages that are damaged, and lines of a tracking file that hold none.
+        jumps: how often somebody has gone to another time; what comes then does not follow what came before.
 
     Args:
         source: a case or a volume, see `timeline.load_source`.
@@ -48,6 +49,7 @@ class RecordedLink:
         self._clock = clock
         self._last_s = clock()
         self._position_s = 0.0
+        self.jumps = 0
         self._sent = 0
         self._jumped: list[TimedMessage] = []
         self.left_out = damage.count
@@ -97,6 +99,7 @@ class RecordedLink:
     def seek(self, position_s: float) -> None:
         """Go to a time; the next `poll` gives the newest message of each device until then."""
         self._position_s = min(max(0.0, position_s), self.duration_s)
+        self.jumps += 1
         self._last_s = self._clock()
         self._sent = bisect_right(self._offsets_s, self._position_s)
         newest = {(t.kind, t.device): t for t in self._messages[: self._sent]}
