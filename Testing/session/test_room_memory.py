@@ -41,6 +41,7 @@ def test_every_volume_counts_once_for_the_scene_and_once_for_the_network(room, l
 
 
 def test_twelve_devices_take_no_more_than_the_limit_and_the_oldest_go(room, link, tiny_volume):
+    room.follow(None)  # the newest is current: otherwise the first device would be followed, and stay
     room.memory.limit_bytes = 6 * ONE
     for number in range(12):
         send(room, link, tiny_volume, f"Device {number}", number=number)
@@ -127,6 +128,26 @@ def test_limit_is_asked_before_memory_is_taken_for_a_body(tiny_volume):
     assert taken < 66_000  # the buffer for what is skipped
     assert decoder.statistics.dropped[DropReason.TOO_LARGE.value] == 1
     assert "no room" in decoder.statistics.last_problem
+
+
+@pytest.mark.parametrize("device", ["Reconstruction", "LiverReconstruction_VolumeToReference"])
+def test_next_volume_of_a_device_needs_as_much_whether_or_not_a_header_cuts_its_name(room, link, tiny_volume, device):
+    send(room, link, tiny_volume, device, "B")
+    room.memory.limit_bytes = room.memory.used_bytes + 1.5 * ONE
+    assert room.memory.refusal_of(device[:20], ONE) == ""
+    assert names(room) == [device, "B"]
+    room.memory.limit_bytes = room.memory.used_bytes + 0.5 * ONE
+    room.memory.refusal_of(device[:20], ONE)
+    assert device in names(room), "it would have made room for itself"
+
+
+def test_volume_of_another_device_with_the_same_first_letters_is_counted_once_it_is_read(room, link, tiny_volume):
+    send(room, link, tiny_volume, "LiverReconstruction_A")
+    room.memory.limit_bytes = room.memory.used_bytes + 1.5 * ONE
+    send(room, link, tiny_volume, "LiverReconstruction_B", number=1)
+    assert room.memory.used_bytes <= room.memory.limit_bytes
+    assert names(room) == ["LiverReconstruction_A"]
+    assert "'LiverReconstruction_B' cannot be used: a volume of 0.1 MB is left out" in "\n".join(room.log)
 
 
 def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(room, link, engine, tiny_volume):

@@ -20,6 +20,7 @@ import slicer
 from ..core.i18n import tr as _
 from ..core.machine_memory import machine_memory_bytes
 from ..core.volume import Volume
+from ..igtl.packing import MAX_NAME_BYTES
 from ..scene.nodes import KEY, find_node, remove_node
 from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import is_used_elsewhere, link_volumes, size_bytes
@@ -88,12 +89,22 @@ class VolumeMemory:
         """Make room for a volume that a link is about to bring.
 
         Args:
+            device: as a header names it, which cuts the name to `MAX_NAME_BYTES`.
             volume_bytes: of its voxels; they are needed twice, once for the network and once for the scene.
 
         Returns:
             Why it cannot be taken; empty where it can.
         """
         node = find_node(self._scene, VOLUME_CLASS, device)
+        if (
+            node is None and len(device.encode()) >= MAX_NAME_BYTES
+        ):  # the largest it may be: asked again once it is read
+            ours = [node for node in link_volumes(self._scene) if (node.GetAttribute(KEY) or "").startswith(device)]
+            node = max(ours, key=size_bytes, default=None)
+        return self._refusal_of(device if node is None else node.GetAttribute(KEY), node, volume_bytes)
+
+    def _refusal_of(self, device: str, node: slicer.vtkMRMLScalarVolumeNode | None, volume_bytes: int) -> str:
+        """Args: node: that holds its volume before; None where there is none."""
         needed = volume_bytes + max(0, volume_bytes - (size_bytes(node) if node is not None else 0))
         if self.used_bytes + needed > self.limit_bytes:
             self._let_go_voxels(needed)
@@ -115,7 +126,8 @@ class VolumeMemory:
         self._arrivals[volume.device] = self._arrived
         for device in list(self._arrivals)[:-MAX_LINK_VOLUMES]:
             del self._arrivals[device]
-        return self.refusal_of(volume.device, doubled * volume.array.nbytes)
+        node = find_node(self._scene, VOLUME_CLASS, volume.device)
+        return self._refusal_of(volume.device, node, doubled * volume.array.nbytes)
 
     def _held(self) -> Iterable[Volume]:
         current = self._session.volume
