@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core import machine_memory
-from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
-from CRLMSegmentationLib.igtl.packing import pack
+from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
+from CRLMSegmentationLib.igtl.packing import HEADER, pack
 from CRLMSegmentationLib.igtl.protocol import Decoder
 from CRLMSegmentationLib.igtl.statistics import DropReason
 from CRLMSegmentationLib.room import memory, saving
@@ -128,6 +128,40 @@ def test_limit_is_asked_before_memory_is_taken_for_a_body(tiny_volume):
     assert taken < 66_000  # the buffer for what is skipped
     assert decoder.statistics.dropped[DropReason.TOO_LARGE.value] == 1
     assert "no room" in decoder.statistics.last_problem
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("piece", [1, 50, 100_000])
+def test_picture_near_the_limit_is_taken_and_no_volume_goes_for_it(room, link, tiny_volume, version, piece):
+    send(room, link, tiny_volume, "A", "B")
+    room.memory.limit_bytes = room.memory.used_bytes + 100
+    picture = ImageMessage("Image_Reference", 101.0, np.full((1, 12, 16), 7, np.uint8), np.eye(4))
+    decoder = Decoder(refusal=room.memory.refusal_of, check_crc=True)
+    data = bytes(pack(picture, version)) * 2
+    taken = [m for start in range(0, len(data), piece) for m in decoder.feed(data[start : start + piece])]
+    assert len(taken) == 2
+    np.testing.assert_array_equal(taken[1].array, picture.array)
+    assert names(room) == ["A", "B"]
+    assert room.memory.notice == ""
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("piece", [1, 997, 1_000_000])
+def test_volume_that_is_asked_for_arrives_whole(tiny_volume, version, piece):
+    asked = []
+    decoder = Decoder(refusal=lambda device, count: asked.append(count) or "", check_crc=True)
+    data = bytes(pack(image_of(replace(tiny_volume, array=tiny_volume.array[:9, :9, :9])), version))
+    taken = [m for start in range(0, len(data), piece) for m in decoder.feed(data[start : start + piece])]
+    np.testing.assert_array_equal(taken[0].array, tiny_volume.array[:9, :9, :9])
+    assert asked == [len(data) - 58]
+
+
+def test_image_that_is_too_short_to_say_what_it_is_is_left_out_and_what_follows_is_read():
+    decoder = Decoder(refusal=lambda device, count: "", check_crc=False)
+    small = bytes(pack(TransformMessage("StylusToReference", 1.0, np.eye(4)), 2))
+    for count in (0, 1, 12, 83):
+        header = HEADER.pack(2, b"IMAGE", b"Short", 0, 0, count, 0)
+        assert [message.device for message in decoder.feed(header + bytes(count) + small)] == ["StylusToReference"]
 
 
 @pytest.mark.parametrize("device", ["Reconstruction", "LiverReconstruction_VolumeToReference"])

@@ -130,6 +130,19 @@ def may_be_cut(header: Header, message: Message) -> bool:
     return header.name_is_full and message.device == header.device and not is_whole
 
 
+IMAGE_BEGINNING_BYTES = EXTENDED_HEADER.size + IMAGE_HEAD.size
+"""So much of the body of an image says how many slices it has."""
+
+
+def is_single_slice(header: Header, beginning: memoryview) -> bool:
+    """Whether the first `IMAGE_BEGINNING_BYTES` of the body of an image say that it is a picture and no volume."""
+    start = 0
+    if header.version > 1 and len(beginning) >= EXTENDED_HEADER.size:
+        start = EXTENDED_HEADER.unpack(beginning[: EXTENDED_HEADER.size])[0]
+    head = beginning[start : start + IMAGE_HEAD.size]
+    return len(head) == IMAGE_HEAD.size and IMAGE_HEAD.unpack(head)[7] == 1
+
+
 def is_known(message_type: str) -> bool:
     """Whether `unpack` has a message for this type."""
     return message_type in _UNPACKERS

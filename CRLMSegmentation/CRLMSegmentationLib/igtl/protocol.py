@@ -18,9 +18,11 @@ from .messages import Frame, ImageMessage, Message, TrackingMessage, parts_of
 from .packing import (
     EXTENDED_HEADER,
     HEADER_BYTES,
+    IMAGE_BEGINNING_BYTES,
     SUPPORTED_VERSIONS,
     Header,
     is_known,
+    is_single_slice,
     may_be_cut,
     parse_header,
     unpack,
@@ -37,7 +39,10 @@ MAX_RECEIVED_METADATA_BYTES = 256 << 10
 """Of one message; PLUS needs some hundreds, the standard knows no limit."""
 SKIP_BUFFER_BYTES = 64 << 10
 Refusal = Callable[[str, int], str]
-"""Asked for each image before memory is taken for it, with device and bytes: why it cannot be taken, or nothing."""
+"""Asked for each volume before memory is taken for it, with device and bytes: why it cannot be taken, or nothing.
+
+Not asked for a picture of one slice, which is nothing that is kept.
+"""
 Tap = Callable[[memoryview, memoryview], None]
 """Gets the 58 bytes of a header and the body behind it; both are valid during the call only."""
 NAME_CUT = (
@@ -122,6 +127,8 @@ class Decoder:
         if self._kept and self.check_crc:
             self._crc = CRC64(self._buffer[self._filled : self._filled + count], self._crc)
         self._filled += count
+        if self._is_beginning and self._filled == len(self._buffer):
+            self._ask()
         return self._finish_body() if self._filled == self._header.body_bytes else []
 
     def feed(self, data: bytes | memoryview) -> list[Message]:
@@ -139,21 +146,38 @@ class Decoder:
         self._header: Header | None = None
         self._buffer = self._header_buffer
         self._filled, self._crc, self._kept = 0, 0, True
+        self._refused, self._is_beginning = "", False
 
     def _begin_body(self) -> list[Message]:
         header = self._checked_header()
         self.peer_version = max(self.peer_version, header.version)
         self._header, self._filled = header, 0
-        self._refused = self._refusal(header.device, header.body_bytes) if self._asks_for(header) else ""
+        if self._asks_for(header):
+            self._is_beginning = True
+            self._buffer = memoryview(bytearray(min(IMAGE_BEGINNING_BYTES, header.body_bytes)))
+        else:
+            self._take_body()
+        return [] if header.body_bytes else self._finish_body()
+
+    def _ask(self) -> None:
+        """Whether a volume may come, once its beginning says that it is one; then go on behind that beginning."""
+        header, beginning, self._is_beginning = self._header, self._buffer, False
+        if not is_single_slice(header, beginning):
+            self._refused = self._refusal(header.device, header.body_bytes)
+        self._take_body()
+        if self._kept:
+            self._buffer[: len(beginning)] = beginning
+
+    def _take_body(self) -> None:
+        header = self._header
         self._kept = (
             not self._refused and not _is_too_large(header) and (self._tap is not None or is_known(header.type))
         )
         if self._kept:
             self._buffer = self._memory_for(header)
-        return [] if header.body_bytes else self._finish_body()
 
     def _asks_for(self, header: Header) -> bool:
-        return self._refusal is not None and header.type == "IMAGE"
+        return self._refusal is not None and header.type == "IMAGE" and header.body_bytes > 0
 
     def _checked_header(self) -> Header:
         try:
@@ -181,14 +205,14 @@ class Decoder:
         return LinkError(f"{reason.value}: {text}")
 
     def _finish_body(self) -> list[Message]:
-        header, body, kept, crc = self._header, self._buffer, self._kept, self._crc
+        header, body, kept, crc, refused = self._header, self._buffer, self._kept, self._crc, self._refused
         self._expect_header()
         if _is_too_large(header):
             size = f"{header.type} '{header.device}' of {header.body_bytes / 1e6:.1f} MB"
             self.statistics.drop(DropReason.TOO_LARGE, f"{size}, at most {MAX_SMALL_BODY_BYTES / 1e6:.1f} MB are taken")
             return []
-        if self._refused:
-            self.statistics.drop(DropReason.TOO_LARGE, f"{header.type} '{header.device}': {self._refused}")
+        if refused:
+            self.statistics.drop(DropReason.TOO_LARGE, f"{header.type} '{header.device}': {refused}")
             return []
         if kept and self.check_crc and crc != header.crc:
             self.statistics.drop(DropReason.CRC, f"{header.type} '{header.device}', {header.body_bytes} bytes")
