@@ -97,12 +97,11 @@ class Navigator:
         self.poses.forget(device)
         if self._late is not None:
             self._late.forget(device)
-        if self.poses.usable is not self._usable:
-            self._usable = self.poses.usable
-            self._find_instruments()
-            for watched in (self._sensor, *self._watched.values()):
-                if watched.pose is None or device in watched.pose.names:
-                    self._follow(watched, now_s)
+        self._usable = self.poses.usable
+        self._find_instruments()
+        for watched in (self._sensor, *self._watched.values()):
+            if watched.pose is None or device in watched.pose.names:
+                self._follow(watched, now_s)
 
     def aim_at(self, targets: Mapping[str, Target]) -> None:
         """Measure to these lesions from now on; one that cannot be measured to says why in its readings."""
@@ -137,12 +136,19 @@ class Navigator:
                 self._watched[frame] = _Watched(instrument, JumpGuard(self._limits))
 
     def _follow(self, watched: _Watched, now_s: float) -> None:
-        """Bring an instrument up to date when one of its transforms has come, by the first name that leads there."""
+        """Bring an instrument up to date when one of its transforms has come, by the first name that leads there.
+
+        The pose of the liver sensor, once it was sent, stays and grows old where no way leads to it any more: the
+        sensor is lost then, which is not the same as a tracker that never sends it, see `watches_sensor`.
+        """
         wanted = SENSORS if watched is self._sensor else (watched.instrument.to_reference,)
         try:
             pose = next((pose for name in wanted if (pose := self.poses.find(name)) is not None), None)
         except SweepError:  # a matrix that cannot be inverted: there is no pose
             pose = None
+        if pose is None and watched is self._sensor:
+            watched.guard.forget()
+            return
         watched.pose = pose
         if pose is not None and pose.is_tracked:
             watched.jump = watched.guard.look(pose, now_s)

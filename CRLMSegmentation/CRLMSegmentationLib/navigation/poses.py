@@ -96,7 +96,7 @@ class Poses:
             known.pop(name, None)
         self._unoriented.discard(name)
         self._moving = moving_in(self._poses) - self._fixed
-        self._use(self._usable - {name})
+        self._renew(self._usable - {name})
 
     def fix(self, name: str, matrix: np.ndarray) -> None:
         """Give a transform that does not come over the link and never grows old."""
@@ -176,7 +176,11 @@ class Poses:
 
     def _use(self, usable: frozenset[str]) -> None:
         if usable != self._usable:
-            self._names, self._usable, self._chains = frozenset(self._poses), usable, {}
+            self._renew(usable)
+
+    def _renew(self, usable: frozenset[str]) -> None:
+        """Look for all ways anew: a name that is gone may have been silent, and so in no usable way, but in others."""
+        self._names, self._usable, self._chains = frozenset(self._poses), usable, {}
 
 
 class _SenderClock:
