@@ -93,3 +93,16 @@ def test_pointer_that_was_laid_aside_is_no_motion_while_the_ventilator_rests(tra
     tracker.play(20, lambda t: {"ReferenceToTracker": breathing(0), "ProbeToReference": at(60)})
     assert tracker.look().sensor_doubt is None
     assert tracker.state_of("Probe").doubt is None
+
+
+def test_name_that_tells_of_no_frames_is_kept_and_is_in_no_chain(tracker):
+    poses = tracker.navigator.poses
+    tracker.play(1, lambda t: {"Stylus": at(5.0), "KnifeToReference": at(30.0)})
+    assert poses.given("Stylus")[0][0, 3] == 5.0
+    assert poses.names == poses.usable == {"KnifeToReference"}
+    assert [state.instrument.frame for state in tracker.look().instruments] == ["Knife"]
+    assert tracker.navigator.doubt_of("Stylus", tracker.now_s) is None
+    tracker.wait(2.0)
+    assert str(tracker.navigator.doubt_of("Stylus", tracker.now_s)) == "no pose for 2.0 s"
+    tracker.navigator.forget("Stylus", tracker.now_s)
+    assert str(tracker.navigator.doubt_of("Stylus", tracker.now_s)) == "not tracked"

@@ -330,6 +330,19 @@ def test_no_seed_is_placed_by_a_pose_that_is_old(room, link, clock, device):
         room.add_seed_at_tip(tool)
 
 
+def test_seed_is_placed_by_a_tool_whose_name_tells_of_no_frames(room, link):
+    pose = np.eye(4)
+    pose[:3, 3] = [3, 4, 5]
+    link.inbox = [TransformMessage("Stylus", 1.0, pose)]
+    room.tick()
+    seed = room.add_seed_at_tip(room.scene.GetFirstNodeByName("Stylus"))
+    assert seed.GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 5))
+    link.inbox = [TransformMessage("Stylus", 2.0, np.eye(4), {"TransformStatus": "MISSING"})]
+    room.tick()
+    with pytest.raises(SeedError, match="not tracked"):
+        room.add_seed_at_tip(room.scene.GetFirstNodeByName("Stylus"))
+
+
 def test_seed_from_a_tool_whose_tip_is_calibrated_lies_at_that_tip(room, link):
     tip, pose = np.eye(4), np.eye(4)
     tip[2, 3], pose[:3, 3] = 150.0, [3, 4, 5]
@@ -339,11 +352,12 @@ def test_seed_from_a_tool_whose_tip_is_calibrated_lies_at_that_tip(room, link):
     assert seed.GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 155))
 
 
-def test_node_of_a_tool_stays_where_it_was_when_a_pose_is_not_rigid(room, link):
+@pytest.mark.parametrize("device", ["StylusToReference", "Stylus"])
+def test_node_of_a_tool_stays_where_it_was_when_a_pose_is_not_rigid(room, link, device):
     for number, matrix in enumerate((np.eye(4), scaled(1.1))):
-        link.inbox = [TransformMessage("StylusToReference", 1.0 + number, matrix)]
+        link.inbox = [TransformMessage(device, 1.0 + number, matrix)]
         room.tick()
-    tool = room.scene.GetFirstNodeByName("StylusToReference")
+    tool = room.scene.GetFirstNodeByName(device)
     assert tool.GetMatrixTransformToParent().GetElement(0, 0) == 1.0
     assert not is_tracked(tool)
 

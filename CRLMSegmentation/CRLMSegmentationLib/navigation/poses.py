@@ -67,6 +67,7 @@ class Poses:
         self._clocks: dict[str, _SenderClock] = {}
         self._fixed: set[str] = set()
         self._unoriented: set[str] = set()
+        self._leading: set[str] = set()
         self._names = self._moving = self._usable = frozenset()
         self._chains: dict[str, Chain | None] = {}
         self._sorted_s = -np.inf
@@ -74,10 +75,11 @@ class Poses:
     def take(self, message: TransformMessage, now_s: float) -> None:
         """Keep a transform that has come now; one that was fixed stays as it was given.
 
-        One whose time stands still is a pose that was sent before: it does not become younger by that.
+        One whose time stands still is a pose that was sent before: it does not become younger by that. One whose name
+        tells of no two frames is part of no chain, but a seed may be placed by it.
         """
         name = message.device
-        if name in self._fixed or _pair_of(name) is None:  # a name without two frames leads nowhere
+        if name in self._fixed:
             return
         is_new = self._clocks.setdefault(name, _SenderClock()).tick(message.timestamp_s)
         if is_new or message.status != STATUS_OK:
@@ -85,7 +87,8 @@ class Poses:
             (self._unoriented.discard if message.has_orientation else self._unoriented.add)(name)
         if is_new:
             self._times_s[name] = (now_s, message.timestamp_s)
-            if name not in self._usable or now_s - self._sorted_s >= self.SORT_S:
+            is_leading = name in self._leading
+            if is_leading and (name not in self._usable or now_s - self._sorted_s >= self.SORT_S):
                 self._sort_out(now_s)
 
     def forget(self, name: str) -> None:
@@ -95,19 +98,21 @@ class Poses:
         for known in (self._poses, self._faults, self._times_s, self._clocks):
             known.pop(name, None)
         self._unoriented.discard(name)
-        self._moving = moving_in(self._poses) - self._fixed
-        self._renew(self._usable - {name})
+        if name in self._leading:
+            self._leading.remove(name)
+            self._moving = moving_in(self._leading) - self._fixed
+            self._renew(self._usable - {name})
 
     def fix(self, name: str, matrix: np.ndarray) -> None:
         """Give a transform that does not come over the link and never grows old."""
         self._keep(name, np.asarray(matrix, float), STATUS_OK)
         self._fixed.add(name)
-        self._moving = moving_in(self._poses) - self._fixed
-        self._use(self._usable | {name})
+        self._moving = moving_in(self._leading) - self._fixed
+        self._use(self._usable | ({name} & self._leading))
 
     @property
     def names(self) -> frozenset[str]:
-        """All that were ever given."""
+        """All that were given and tell of two frames."""
         return self._names
 
     @property
@@ -147,11 +152,18 @@ class Poses:
         return Pose(matrix, status, arrived_s, changed_s, sent_s, names, moving, fault)
 
     def fault_of(self, name: str) -> Status | None:
-        """Why the matrix of a transform cannot be one: a pose must be rigid, a calibration may scale; else None."""
+        """Why the matrix of a transform cannot be one: a pose must be rigid, a calibration may scale; else None.
+
+        One whose name tells of no two frames is taken for a pose.
+        """
         fault = self._faults.get(name)
-        return fault if fault is None or name in self._moving or fault.reason in NO_MATRIX else None
+        if fault is None or fault.reason in NO_MATRIX:
+            return fault
+        return fault if name in self._moving or name not in self._leading else None
 
     def _keep(self, name: str, matrix: np.ndarray, status: str) -> None:
+        if name not in self._poses and _pair_of(name) is not None:
+            self._leading.add(name)
         self._poses[name] = (matrix, status)
         fault = rigid_fault(matrix, name) if status == STATUS_OK else None
         if fault is not None:
@@ -169,10 +181,10 @@ class Poses:
 
     def _sort_out(self, now_s: float) -> None:
         self._sorted_s = now_s
-        if len(self._names) != len(self._poses):
-            self._moving = moving_in(self._poses) - self._fixed
+        if len(self._names) != len(self._leading):
+            self._moving = moving_in(self._leading) - self._fixed
         silent = {name for name in self._moving if now_s - self._times_s[name][0] > self.SILENT_S}
-        self._use(frozenset(self._poses) - silent)
+        self._use(frozenset(self._leading) - silent)
 
     def _use(self, usable: frozenset[str]) -> None:
         if usable != self._usable:
@@ -180,7 +192,7 @@ class Poses:
 
     def _renew(self, usable: frozenset[str]) -> None:
         """Look for all ways anew: a name that is gone may have been silent, and so in no usable way, but in others."""
-        self._names, self._usable, self._chains = frozenset(self._poses), usable, {}
+        self._names, self._usable, self._chains = frozenset(self._leading), usable, {}
 
 
 class _SenderClock:
