@@ -157,3 +157,26 @@ def test_one_instrument_that_is_not_rigid_leaves_the_others_alone(tracker):
 def test_message_says_whether_it_can_be_the_pose_of_a_tool(part, reason):
     assert not TransformMessage("StylusToReference", 0.0, part).is_rigid
     assert TransformMessage("StylusToReference", 0.0, at(3.0, turned_deg=30.0)).is_rigid
+
+
+@pytest.mark.parametrize(
+    "name", ["ImageToReference", "ImageToTracker", "TrackerToImage", "TransducerOriginPixelToTracker"]
+)
+def test_pose_of_an_image_scales_as_its_calibration_does(tracker, name):
+    tracker.send(**{name: moved(scale(0.2), 5.0)})
+    assert tracker.navigator.poses.fault_of(name) is None
+    tracker.send(**{name: with_entry(0, 3, np.nan)})
+    assert tracker.navigator.poses.fault_of(name).reason is Reason.NOT_FINITE
+
+
+def test_tool_is_not_placed_by_way_of_an_image_whose_scale_stays(tracker):
+    tracker.play(1, lambda t: {"StylusToImage": at(30.0), "ImageToReference": scale(0.2), "StylusToTracker": at(1.0)})
+    state = tracker.state_of("Stylus")
+    assert str(state.doubt) == "pose is not rigid: scales by 0.2 (StylusToReference)"
+    assert state.readings == ()
+
+
+def test_tool_is_placed_by_way_of_an_image_whose_scale_is_undone(tracker):
+    poses = {"StylusToProbe": at(10.0), "ImageToProbe": scale(0.2), "ImageToReference": moved(scale(0.2), 20.0)}
+    tracker.play(1, lambda t: {**poses, "StylusToTracker": at(1.0)})
+    assert tracker.state_of("Stylus").tip_ras_mm == pytest.approx([30, 0, 0])

@@ -362,6 +362,25 @@ def test_node_of_a_tool_stays_where_it_was_when_a_pose_is_not_rigid(room, link, 
     assert not is_tracked(tool)
 
 
+def test_node_of_an_image_scales_as_its_calibration_does(room, link):
+    link.inbox = [TransformMessage("ImageToReference", 1.0, scaled(0.2))]
+    room.tick()
+    node = room.scene.GetFirstNodeByName("ImageToReference")
+    assert is_tracked(node)
+    assert node.GetMatrixTransformToParent().GetElement(0, 0) == 0.2
+    assert room.problem_lines == []
+
+
+@pytest.mark.parametrize("device", ["PhantomToReference", "StylusToTracker"])
+def test_pose_that_is_not_rigid_is_told_once_among_the_problems(room, link, device):
+    for number in range(3):
+        link.inbox = [TransformMessage(device, 1.0 + number, scaled(1.1))]
+        room.tick()
+    (line,) = room.problem_lines
+    assert f"pose is not rigid: scales by 1.1 ({device})" in line
+    assert room.problem_count == 1
+
+
 def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):
     node = with_volume.add_seed(SEED)
     with_volume.tick()

@@ -39,6 +39,7 @@ class DropReason(str, Enum):
     CLOCK_BACK = "the sender's clock went back"
     NAME_CUT = "name may be cut"
     NO_FRAMES = "name without two frames"
+    NOT_RIGID = "no pose of a tool"
     FRAME_LABEL = "image labelled with another frame"
     SENDER_ERROR = "the sender reports an error"
 

@@ -36,7 +36,9 @@ NO_TOOL = frozenset(
     {"image", "ras", "lps", "world", "phantom", "liver", "patient", *(place.lower() for place in PLACES)}
 )
 """Frames, in small letters, in which no tool is, although they may be placed in the tracker."""
-NO_TOOL_ENDS = ("Model", "Base", "Image", "TransducerOrigin", "TransducerOriginPixel")
+SCALED_ENDS = ("Image", "TransducerOriginPixel", "Model")
+"""Ends of the names of frames of pixels and drawings, whose unit need not be mm."""
+NO_TOOL_ENDS = ("Base", "TransducerOrigin", *SCALED_ENDS)
 """Ends of the names of parts, drawings and pictures: "StylusModel", "NeedleBase"."""
 TIP = "Tip"
 
@@ -88,6 +90,11 @@ def instruments_in(names: Iterable[str], roles: Mapping[str, str] | None = None)
 def tip_of(frame: str) -> str | None:
     """The tool that a frame is the tip of, by its name: "Stylus" for "StylusTip"; None where it is no tip."""
     return frame[: -len(TIP)] if frame.endswith(TIP) and frame != TIP else None
+
+
+def may_scale(frame: str) -> bool:
+    """Whether a frame is one of pixels or of a drawing: what leads to it or from it scales, even while it moves."""
+    return frame.lower() == "image" or frame.endswith(SCALED_ENDS)
 
 
 def _may_be_tool(frame: str) -> bool:

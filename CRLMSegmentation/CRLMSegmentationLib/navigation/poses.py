@@ -16,7 +16,7 @@ from ..core.geometry import rigid_fault
 from ..core.status import Reason, Status
 from ..igtl.messages import STATUS_OK, STATUS_POSITION_ONLY, TransformMessage
 from ..sweeps.transforms import Chain, find_chain, follow, frames_of, worst
-from .instruments import PLACES, tip_of
+from .instruments import PLACES, may_scale, tip_of
 
 SET_BACK_S = 0.1
 """A sender's time that goes back farther was set; a little less may be two measurements in the wrong order."""
@@ -146,6 +146,11 @@ class Poses:
         if status == STATUS_OK and self._lacks_orientation(chain):
             status = STATUS_POSITION_ONLY
         moving = tuple(name for name in names if name in self._moving)
+        if (
+            fault is None and status == STATUS_OK and any(name in self._faults for name in moving)
+        ):  # a pose of an image is on the way
+            fault = rigid_fault(matrix, wanted)
+            matrix = matrix if fault is None else np.eye(4)
         times_s = [self._times_s[name] for name in moving]
         changed_s, sent_s = max(times_s, default=(np.inf, 0.0))
         arrived_s = min(times_s, default=(np.inf, 0.0))[0]
@@ -154,12 +159,15 @@ class Poses:
     def fault_of(self, name: str) -> Status | None:
         """Why the matrix of a transform cannot be one: a pose must be rigid, a calibration may scale; else None.
 
-        One whose name tells of no two frames is taken for a pose.
+        "ImageToReference" may scale as well: it is a pose with the calibration of the image. One whose name tells of
+        no two frames is taken for a pose.
         """
         fault = self._faults.get(name)
         if fault is None or fault.reason in NO_MATRIX:
             return fault
-        return fault if name in self._moving or name not in self._leading else None
+        pair = _pair_of(name)
+        is_pose = pair is None or (name in self._moving and not any(map(may_scale, pair)))
+        return fault if is_pose else None
 
     def _keep(self, name: str, matrix: np.ndarray, status: str) -> None:
         if name not in self._poses and _pair_of(name) is not None:

@@ -23,6 +23,7 @@ from ..core.status import Status, translated
 from ..core.volume import Volume
 from ..igtl.limits import LimitedLog
 from ..igtl.link import Link, LinkState
+from ..igtl.statistics import DropReason
 from ..incoming import TRANSFORM, VOLUME
 from ..inference.child_process import ChildProcess
 from ..inference.engine import Engine
@@ -397,8 +398,11 @@ class Room:
             self.devices[message.device] = "transform"
             self._transforms.pop(message.device, None)
             self._transforms[message.device] = None
-            is_pose = self.steering.navigator.poses.fault_of(message.device) is None
-            show_transform(self.scene, message.device, message.matrix, message.status if is_pose else NOT_A_POSE)
+            fault = self.steering.navigator.poses.fault_of(message.device)
+            if fault is not None:
+                text = f"{fault}: its transform stays where it was, and nothing is placed by it; check its calibration"
+                self.session.problems.note_once(DropReason.NOT_RIGID, message.device, text)
+            show_transform(self.scene, message.device, message.matrix, NOT_A_POSE if fault else message.status)
         for device in list(self._transforms)[:-MAX_TRANSFORM_NODES]:
             self._forget_transform(device)
 
