@@ -55,3 +55,11 @@ def test_reason_comes_back_from_a_scene_also_of_one_that_holds_the_sentence(reas
 def test_reason_of_a_scene_that_nobody_knows_is_still_one():
     assert str(status_from_tag("the probe was upside down")) == "the probe was upside down"
     assert status_from_tag(tag_of_status(None)) is None
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_that_a_scene_holds_has_a_sentence(reason):
+    status = status_from_tag(reason.value)
+    assert status.sentence
+    assert "{" not in str(status) + translated(status)
+    assert status_from_tag(ENGLISH[reason]).sentence

@@ -139,10 +139,15 @@ def tag_of_status(status: Status | None) -> str:
 
 
 def status_from_tag(tag: str) -> Status | None:
-    """What `tag_of_status` has written. Scenes of earlier versions hold the sentence itself."""
+    """What `tag_of_status` has written. Scenes of earlier versions hold the sentence itself.
+
+    A scene holds no parameters: a reason whose sentence needs some is told by its tag.
+    """
     if not tag:
         return None
     by_text = {text: reason for reason, text in ENGLISH.items()}
     known = {reason.value: reason for reason in Reason}
     reason = known.get(tag) or by_text.get(tag)
-    return Status(Reason.OTHER, {"text": tag}) if reason is None else Status(reason)
+    if reason is None or "{" in ENGLISH[reason]:
+        return Status(Reason.OTHER, {"text": tag})
+    return Status(reason)
