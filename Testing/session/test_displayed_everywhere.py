@@ -126,6 +126,8 @@ SIGHTS = {
     "instrument jumped": alone(Status(Reason.JUMPED, {"mm": 40.0})),
     "instrument not tracked": alone(Status(Reason.NOT_TRACKED)),
     "no pose": alone(Status(Reason.NO_RECENT_POSE, {"seconds": 1.3})),
+    "two tools under one name": alone(Status(Reason.AMBIGUOUS_NAME)),
+    "position without an orientation": alone(Status(Reason.POSITION_ONLY)),
     "late": alone(Status(Reason.LATE, {"seconds": 0.9})),
     "not rigid": alone(Status(Reason.SCALED, {"factor": 1.1, "transform": "StylusToReference"})),
     "two instruments, one invalid": shows(
@@ -147,6 +149,11 @@ SIGHTS = {
         tool("Knife", reading("A", 40.0), reading("B", 20.0, CUT_OFF), place=(0.0, 9.0, 0.0)),
         of=("Stylus", "A", 6.0),
         margin_mm=10.0,
+    ),
+    "two instruments, an unreliable lesion nearer to the other than a third one": shows(
+        tool("Stylus", reading("A", 12.0)),
+        tool("Knife", reading("B", 20.0, CUT_OFF), reading("C", 25.0), reading("A", 60.0), place=(0.0, 9.0, 0.0)),
+        of=("Stylus", "A", 12.0),
     ),
     "sensor not watched": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), cautions=(UNWATCHED,)),
     "sensor not watched and nothing shown": withholds(
@@ -297,6 +304,7 @@ def test_session_report(case, recorded):
     if case.shown is None:
         assert nearest == {}
     else:
+        assert nearest.keys() == {case.shown[1]}, "the table measures to no other lesion without a doubt"
         assert nearest[case.shown[1]]["distance_mm"] == case.shown[2]
 
 
@@ -310,6 +318,8 @@ def test_report_of_the_lesions(case, shown_in):
         elif lesion == case.shown[1]:
             assert near == case.shown[2]
             assert entry["cautions"] == [str(caution) for caution in case.cautions]
+        else:
+            assert near is None
 
 
 def sound_readings(case):

@@ -8,10 +8,11 @@ been shown. How long that lasted, and why, is told of each lesion instead.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..core.status import Reason, Status
-from .displayed import Displayed, Withheld
+from .displayed import Withheld
 from .interval import Interval
 from .situation import InstrumentState, Reading, Situation
 
@@ -77,12 +78,8 @@ class Approaches:
         self._before = now_s, situation
         shown = situation.displayed
         self._cautions.update({caution.reason: caution for caution in shown.cautions})
-        if shown.nearest is None:
-            return
-        for state in situation.instruments:
-            for reading in state.readings:
-                if reading.interval is not None:
-                    self._take(Approach(state, reading, time_s))
+        for state, reading in shown.readings:
+            self._take(Approach(state, reading, time_s))
 
     @property
     def cautions(self) -> tuple[Status, ...]:
@@ -131,20 +128,22 @@ class Approaches:
 
 def _doubts_by_lesion(situation: Situation) -> dict[str, Status]:
     """Why the distance to each lesion is withheld from trusted instruments."""
-    readings = [reading for state in situation.instruments for reading in state.readings]
-    nearer = _nearer_lesion(situation.displayed)
+    shown = situation.displayed
+    given = {reading.lesion for _, reading in shown.readings}
     found = {}
-    for reading in readings:
-        if reading.doubt is not None:
-            found[reading.lesion] = reading.doubt
-        elif nearer is not None:
-            found[reading.lesion] = Status(Reason.NEARER_UNRELIABLE, {"lesion": nearer.lesion})
+    for line in shown.lines:
+        nearer = _nearer_lesion((*shown.withheld, *([line.withheld] if line.withheld else ())))
+        for reading in line.state.readings:
+            if reading.doubt is not None:
+                found[reading.lesion] = reading.doubt
+            elif nearer is not None and reading.lesion not in given:
+                found[reading.lesion] = Status(Reason.NEARER_UNRELIABLE, {"lesion": nearer.lesion})
     return found
 
 
-def _nearer_lesion(shown: Displayed) -> Withheld | None:
-    """The lesion for the sake of which the distances to all others are withheld."""
-    return next((withheld for withheld in shown.withheld if withheld.lesion), None)
+def _nearer_lesion(withheld: Iterable[Withheld]) -> Withheld | None:
+    """The lesion for the sake of which the distances to others are withheld."""
+    return next((each for each in withheld if each.lesion), None)
 
 
 def _add(doubts: dict[tuple, Doubt], instrument: str, status: Status, seconds: float) -> None:

@@ -71,6 +71,14 @@ class Displayed:
     lines: tuple[InstrumentLine, ...] = ()
 
     @property
+    def readings(self) -> tuple[tuple[InstrumentState, Reading], ...]:
+        """All that may be given: with an interval, and of an instrument whose own line is not withheld either."""
+        if self.nearest is None:
+            return ()
+        given = (line.state for line in self.lines if line.withheld is None)
+        return tuple((state, reading) for state in given for reading in state.readings if reading.interval is not None)
+
+    @property
     def measures(self) -> bool:
         """Whether any instrument is measured to any lesion, reliable or not."""
         return any(line.state.readings for line in self.lines)

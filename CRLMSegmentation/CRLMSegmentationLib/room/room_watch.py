@@ -256,8 +256,8 @@ class RoomWatch:
         for state in situation.instruments:
             if state.doubt is None or state.doubt != situation.sensor_doubt:  # that of the sensor is told once
                 self._note_doubt(state.instrument.frame, state.doubt)
-            if shown.nearest is not None:
-                self._note_distances(state)
+        for state, reading in shown.readings:
+            self._recorder.tip_distance(*_distance_of(state, reading))
         if shown.nearest is None:
             self._recorder.distance_withheld(shown.withheld, shown.cautions)
         else:
@@ -267,11 +267,6 @@ class RoomWatch:
         if self._doubts.get(name) != status:
             self._doubts[name] = status
             self._recorder.doubt(name, status)
-
-    def _note_distances(self, state: InstrumentState) -> None:
-        for reading in state.readings:
-            if reading.interval is not None:
-                self._recorder.tip_distance(*_distance_of(state, reading))
 
 
 def _distance_of(state: InstrumentState, reading: Reading) -> tuple[str, float, str, tuple[float, float]]:
