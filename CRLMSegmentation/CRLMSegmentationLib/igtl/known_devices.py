@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 
 class KnownDevices:
@@ -25,10 +26,13 @@ class KnownDevices:
             del self._names[name]  # to stand last again
         gone = None
         if not is_known and len(self._names) >= self.most:
-            gone = next((other for other in self._names if not self._is_needed(other)), next(iter(self._names)))
+            gone = self._silent_longest()
             self._forget(gone)
         self._names[name] = None
         return gone
+
+    def _silent_longest(self) -> str:
+        return next((other for other in self._names if not self._is_needed(other)), next(iter(self._names)))
 
     def _forget(self, name: str) -> None:
         del self._names[name]
@@ -47,7 +51,8 @@ class KnownDevices:
 class KnownTools(KnownDevices):
     """The same for transforms. A calibration comes once and is silent then: it stays as long as its tool is known.
 
-    Without "StylusTipToStylus" the tip of a stylus would be taken for its sensor.
+    Without "StylusTipToStylus" the tip of a stylus would be taken for its sensor. Half of the names are kept so at
+    most, those that came first: calibrations that a peer invents drive out neither tools nor one another's.
 
     Args:
         frames_of: the two frames that a name tells of, None where it tells of none.
@@ -57,7 +62,7 @@ class KnownTools(KnownDevices):
     def __init__(
         self, most: int, frames_of: Callable[[str], tuple[str, str] | None], places: frozenset[str]
     ) -> None:  # fmt: skip
-        super().__init__(most, self._is_calibration_of_a_tool)
+        super().__init__(most)
         self._frames_of, self._places = frames_of, places
         self._pairs: dict[str, tuple[str, str] | None] = {}
         self._tracked: Counter[str] = Counter()
@@ -72,6 +77,10 @@ class KnownTools(KnownDevices):
     def names_two_frames(self, name: str) -> bool:
         """Whether the name of a known device says from where to where it leads."""
         return self._pairs[name] is not None
+
+    def _silent_longest(self) -> str:
+        kept = set(islice(filter(self._is_calibration_of_a_tool, self._pairs), self.most // 2))
+        return next(other for other in self._names if other not in kept)
 
     def _is_calibration_of_a_tool(self, name: str) -> bool:
         pair = self._pairs[name]
