@@ -252,3 +252,14 @@ def test_texts_are_not_taken_for_nothing_and_cost_no_word(room, network):
     receive(room, network, StringMessage("Text", 1.0, "hello"))
     assert "1 STRING" in strip(room)
     assert room.problem_count == 0
+
+
+def test_volume_that_a_view_shows_stays_when_its_device_is_forgotten(room, network, tiny_volume):
+    receive(room, network, *volumes_of(tiny_volume, "Current", "Shown", "Idle"))
+    shown = find_node(room.scene, "vtkMRMLScalarVolumeNode", "Shown")
+    view = room.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    view.SetBackgroundVolumeID(shown.GetID())
+    receive(room, network, *volumes_of(tiny_volume, *(f"V{n}" for n in range(MAX_VOLUME_DEVICES + 1)), time_s=2.0))
+    assert find_node(room.scene, "vtkMRMLScalarVolumeNode", "Shown") is shown
+    assert find_node(room.scene, "vtkMRMLScalarVolumeNode", "Idle") is None
+    assert any("'Idle' was taken out of the scene" in line for line in room.log)

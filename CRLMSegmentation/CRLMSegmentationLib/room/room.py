@@ -36,7 +36,7 @@ from ..scene.instruments import NOT_A_POSE, show_transform
 from ..scene.nodes import DEVICE, find_node, is_referred_to, put_under, remove_leftovers, remove_node, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
 from ..scene.volumes import CLASS as VOLUME_CLASS
-from ..scene.volumes import mark_as_from_link, show_volume
+from ..scene.volumes import is_used_elsewhere, mark_as_from_link, show_volume
 from ..session import (
     DeviceForgotten,
     Event,
@@ -381,7 +381,7 @@ class Room:
         self.ledger.refresh_staleness()
 
     def _forget_device(self, event: DeviceForgotten) -> None:
-        """What a device has left in the scene goes with it, unless it is what is worked with."""
+        """What a device has left in the scene goes with it, unless it is worked with, or shown, or holds outlines."""
         if event.kind == TRANSFORM:
             self.steering.forget(event.device)
             self._forget_transform(event.device)
@@ -389,7 +389,10 @@ class Room:
         if self.devices.get(event.device) == event.kind:
             del self.devices[event.device]
         node = find_node(self.scene, VOLUME_CLASS, event.device) if event.kind == VOLUME else None
-        if node is not None and node is not self.volume.node:
+        if node is None or node is self.volume.node:
+            return
+        if not is_used_elsewhere(node) and not self.ledger.has_outlines_in(node):
+            self._note_memory(f"'{node.GetName()}' was taken out of the scene: too many other devices have sent since")
             remove_node(self.scene, node)
 
     def _show_transforms(self, events: Iterable[TransformArrived]) -> None:
