@@ -40,7 +40,16 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 MAX_LESIONS = 4
 DEVICES = ("Live", "Other", "Third")
-TOOLS = ("StylusToReference", "ProbeToReference", "LiverToReference", "CusaToReference")
+TOOLS = (
+    "StylusToReference",
+    "ProbeToReference",
+    "LiverToReference",
+    "CusaToReference",
+    "DrillToTracker",
+    "ReferenceToTracker",
+)
+KNOWN_TOOLS = 4
+"""Transforms that are known at once; the others are forgotten in turns."""
 RADIUS = 3.5
 SHAPES = ((24, 24, 24), (22, 26, 24))
 OBLIQUE = np.array([[0.8, -0.6, 0, 4], [0.6, 0.8, 0, -3], [0, 0, 1.2, 2], [0, 0, 0, 1]])

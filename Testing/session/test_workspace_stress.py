@@ -14,8 +14,9 @@ import re
 from collections.abc import Sequence
 
 import pytest
+from CRLMSegmentationLib import incoming
 from CRLMSegmentationLib.room import saving
-from stress_acts import Act, Workspace, random_acts
+from stress_acts import KNOWN_TOOLS, Act, Workspace, random_acts
 from stress_checks import MAX_LIVE_VOLUMES, live_volumes, violations
 
 ACTS = int(os.environ.get("CRLM_STRESS_ACTS", "120"))
@@ -29,6 +30,12 @@ MAX_RUNS = 60
 def without_pages(monkeypatch):
     """No page of a report is written: it takes a process of its own, and seconds."""
     monkeypatch.setattr(saving, "missing", lambda *_: ["left out"])
+
+
+@pytest.fixture(autouse=True)
+def few_tools_are_known(monkeypatch):
+    """So that transforms are forgotten, which takes more than a hundred others otherwise."""
+    monkeypatch.setattr(incoming, "MAX_TOOLS", KNOWN_TOOLS)
 
 
 @pytest.mark.timeout(0)
