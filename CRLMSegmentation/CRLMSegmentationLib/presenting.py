@@ -45,7 +45,7 @@ def report_entry(
         simulated: whether the volume comes from the phantom; None when that is not known.
         navigation, stability: see `report.steering`.
     """
-    mask = replace(result.mask, warnings=(*result.mask.warnings, *ready.warnings))
+    mask = replace(result.mask, warnings=(*result.warnings, *ready.warnings))
     metrics = None
     if truth is not None:
         metrics = compare(mask.mask, truth, result.volume.ijk_to_ras, mask.probability, mask.in_crop)
@@ -110,7 +110,7 @@ def pictures_of(
 def sentence_of(result: LesionResult) -> str:
     """One line for a terminal."""
     mask = result.mask
-    warnings = "".join(f"\n  ! {warning}" for warning in mask.warnings)
+    warnings = "".join(f"\n  ! {warning}" for warning in result.warnings)
     if mask.is_empty:
         return f"{result.request.lesion}: no tumour{warnings}"
     sizes = " x ".join(f"{d:.0f}" for d in mask.diameters_mm)

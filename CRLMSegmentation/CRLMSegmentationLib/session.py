@@ -79,6 +79,7 @@ class LesionResult:
         mask: on the grid of that volume.
         timings_s: crop, preprocess, inference, postprocess and, where the volume came over a link, receive.
         requested_at_s: `time.monotonic()` when the seed was dropped.
+        remarks: how it was found which voxels were imaged, see `Volume.field_of_view_remarks`.
     """
 
     request: SeedRequest
@@ -89,6 +90,12 @@ class LesionResult:
     model_name: str
     model_sha256: str
     requested_at_s: float
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user must know of the lesion and of its volume, in plain words."""
+        return (*self.mask.warnings, *self.remarks)
 
 
 @dataclass(frozen=True)
@@ -451,10 +458,11 @@ class Session:
         return LesionResult(
             job.request,
             job.volume,
-            replace(mask, warnings=(*mask.warnings, *answer.warnings, *job.volume.field_of_view_remarks)),
+            replace(mask, warnings=(*mask.warnings, *answer.warnings)),
             {**job.timings_s, **answer.timings_s},
             answer.device,
             self.model.name,
             self.model.sha256,
             job.requested_at_s,
+            job.volume.field_of_view_remarks,
         )

@@ -100,6 +100,7 @@ class LesionRow:
         volume_ml, diameters_mm: None without an outline.
         volume_age_s: since the volume of the outline came; None when that is not known.
         warnings: in plain words.
+        remarks: what is to be known of its volume; nothing is wrong with the outline itself.
         reason: why there is no (new) outline.
         is_renewing: the outline is of the volume before, and is being segmented again in this one.
         doubt: why the border is not to be relied on; else None.
@@ -118,6 +119,7 @@ class LesionRow:
     seconds: float | None
     volume_age_s: float | None
     warnings: tuple[str, ...]
+    remarks: tuple[str, ...]
     reason: str
     stage: str
     done: int
@@ -188,6 +190,7 @@ def row_of(
         seconds=found.seconds if found else None,
         volume_age_s=None if arrived_s is None else now_s - arrived_s,
         warnings=(*_of_another_model(found, model_sha256), *_warnings_of(found)),
+        remarks=found.result.remarks if found and found.result else (),
         reason=entry.reason,
         stage=entry.stage,
         done=entry.done,
