@@ -23,7 +23,7 @@ TIP = np.array([0.0, 0.0, 0.0])
 LOST, STILL = Status(Reason.NOT_TRACKED), Status(Reason.SENSOR_STILL, {"seconds": 6.0})
 ROW = LesionRow(
     *("Tumour 1", "Segment VII", (1.0, 0.0, 0.0), LesionState.DONE, True, 2.14, (16.2, 15.9, 15.6)),
-    *(1.24, 5.0, (), "", "", 0, 0, 0.0),
+    *(1.24, 5.0, (), (), "", "", 0, 0, 0.0),
 )
 
 
