@@ -174,6 +174,38 @@ def test_images_that_come_late_are_no_other_clock_unless_somebody_says_so():
     np.testing.assert_allclose(by_arrival, RIGHT_MM, atol=0.05)
 
 
+def late(rate_hz, delay_s, pose_s=None, dropped=()):
+    """Frame n and the pose at z = n mm at one time; the pose comes at once, the picture later."""
+    messages = []
+    for n in range(COUNT):
+        time_s = START_S + n / rate_hz
+        messages.append(timed(image(n, time_s), time_s + delay_s + 1e-4 * (n % 7)))
+        if n not in dropped:
+            messages.append(timed(pose(n, (pose_s or (lambda s: s))(time_s)), time_s + 1e-4 * (n % 5)))
+    return sorted(messages, key=lambda m: m.arrived_s)
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "delay_s"),
+    [(30, 0.028), (30, 0.033), (30, 0.040), (30, 0.066), (50, 0.02), (60, 0.0165), (60, 0.02), (15, 0.07), (10, 0.1)],
+)
+def test_pictures_that_come_a_frame_late_keep_the_pose_of_their_time(rate_hz, delay_s):
+    assert placed_z_mm(late(rate_hz, delay_s)) == (RIGHT_MM, "frames and ProbeToReference paired by time")
+
+
+def test_late_pictures_whose_pose_never_came_get_no_other():
+    z_mm, _ = placed_z_mm(late(30, 0.033, dropped=range(3, COUNT, 9)))
+    assert z_mm == [-1.0 if n in range(3, COUNT, 9) else float(n) for n in range(COUNT)]
+
+
+@pytest.mark.parametrize("apart_s", [-0.005, 0.004])
+def test_late_pictures_or_another_clock_that_look_alike_are_refused_and_the_option_decides(apart_s):
+    messages = late(30, 0.033, lambda time_s: time_s + apart_s)
+    with pytest.raises(SweepError, match=r"whether a clock is wrong or the images come late; .*--pair"):
+        placed_z_mm(messages)
+    assert placed_z_mm(messages, way="time")[0] == RIGHT_MM
+
+
 def test_calibration_that_was_sent_once_holds_for_all_frames_and_is_told():
     scaled = np.diag([0.5, 0.5, 0.5, 1.0])
     once = timed(TransformMessage("ImageToProbe", START_S - 10, scaled), START_S - 10)

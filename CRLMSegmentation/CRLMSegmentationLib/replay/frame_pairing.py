@@ -24,6 +24,12 @@ APART = 0.5
 """The pose on the other side of the frame must be at least this share away to tell which one belongs to it."""
 MIN_PERIOD_S = 0.005
 """Between two frames of any scanner; what came faster was held back on its way."""
+SAME_CLOCK_S, SAME_CLOCK_SHARE = 0.001, 0.05
+"""Times of frames and poses that differ by less, and by less than this share of the time between two poses, are equal."""
+MAX_DELAY_S = 1.0
+"""Pictures reach us later than poses by less than this; what is farther apart was told by two clocks."""
+FITTING, COVERED = 0.75, 0.95
+"""Shares of the frames: with a pose at their time, of those between the first and the last pose; and between them."""
 NO_POSE = -1
 
 
@@ -74,13 +80,13 @@ def pair(frames: Stream, poses: Stream, distinct: np.ndarray, way: str | None = 
     if way == TIME:
         return Pairing(TIME, "as --pair says"), by_time(frames.sent_s, poses.sent_s)
     faults = why_not_by_time(frames, poses, distinct)
-    offset_s = 0.0 if faults else clock_offset_s(frames, poses)
+    offset_s = 0.0 if faults or _is_one_clock(frames, poses) else clock_offset_s(frames, poses)
     if not faults and not offset_s:
         return Pairing(TIME), by_time(frames.sent_s, poses.sent_s)
     if offset_s:
         faults = f"the poses' times are {abs(offset_s):.6g} s {'ahead of' if offset_s > 0 else 'behind'} the frames'"
     indices = by_arrival(frames, poses)
-    if offset_s and _side(frames, poses) is None:
+    if offset_s and (_side(frames, poses) is None or _may_be_delay(frames, poses, offset_s)):
         why = "nothing tells whether a clock is wrong or the images come late"
     elif indices is None:
         why = why_not_by_arrival(frames, poses)
@@ -105,6 +111,34 @@ def why_not_by_time(frames: Stream, poses: Stream, distinct: np.ndarray) -> str:
     if faults and not _repairs_itself(poses.sent_s):
         return faults.replace("frames", "poses")  # its own words say frames
     return ""
+
+
+def _is_one_clock(frames: Stream, poses: Stream) -> bool:
+    """Whether the times of the frames are those of poses, whenever they came: pictures may come later than poses.
+
+    Where poses come much more often than frames, any time is near that of a pose.
+    """
+    if not 1 < len(poses) < 2 * len(frames):
+        return False
+    period_s = float(np.median(np.abs(np.diff(poses.sent_s))))
+    return _fits(frames, poses, min(SAME_CLOCK_S, SAME_CLOCK_SHARE * period_s))
+
+
+def _may_be_delay(frames: Stream, poses: Stream, offset_s: float) -> bool:
+    """Whether the times fit as they are, so that pictures or poses may just have come late: then nobody can tell."""
+    if abs(offset_s) >= MAX_DELAY_S or len(frames) < 2:
+        return False
+    return _fits(frames, poses, min(SAME_MOMENT_S, float(np.median(np.diff(frames.sent_s))) / 3))
+
+
+def _fits(frames: Stream, poses: Stream, within_s: float) -> bool:
+    """Whether poses cover the time of the frames, and most frames have one so near to their time."""
+    low_s, high_s = poses.sent_s.min() - within_s, poses.sent_s.max() + within_s
+    is_covered = (frames.sent_s >= low_s) & (frames.sent_s <= high_s)
+    if np.count_nonzero(is_covered) < COVERED * len(frames):
+        return False
+    is_near = by_time(frames.sent_s, poses.sent_s, within_s) >= 0
+    return bool(np.count_nonzero(is_near) >= FITTING * np.count_nonzero(is_covered))
 
 
 def _repairs_itself(sent_s: np.ndarray) -> bool:
@@ -139,8 +173,8 @@ def clock_offset_s(frames: Stream, poses: Stream) -> float:
     return (low_s + high_s) / 2
 
 
-def by_time(frames_s: np.ndarray, poses_s: np.ndarray) -> np.ndarray:
-    """For each frame the pose whose time is nearest, within `SAME_MOMENT_S`."""
+def by_time(frames_s: np.ndarray, poses_s: np.ndarray, within_s: float = SAME_MOMENT_S) -> np.ndarray:
+    """For each frame the pose whose time is nearest, and no farther than that."""
     if not len(poses_s):
         return np.full(len(frames_s), NO_POSE)
     ranks = np.argsort(poses_s, kind="stable")
@@ -148,7 +182,7 @@ def by_time(frames_s: np.ndarray, poses_s: np.ndarray) -> np.ndarray:
     after = np.clip(np.searchsorted(known_s, frames_s), 1, max(1, len(known_s) - 1))
     before, after = after - 1, np.minimum(after, len(known_s) - 1)
     nearest = np.where(np.abs(known_s[after] - frames_s) < np.abs(frames_s - known_s[before]), after, before)
-    is_near = np.abs(known_s[nearest] - frames_s) <= SAME_MOMENT_S
+    is_near = np.abs(known_s[nearest] - frames_s) <= within_s
     return np.where(is_near, ranks[nearest], NO_POSE)
 
 
