@@ -234,6 +234,8 @@ def test_tool_that_is_tracked_stands_above_what_a_configuration_says_of_it():
 
 BAD_POSES = {
     "scaled": np.diag([1.1, 1.1, 1.1, 1]),
+    "scaled a little": np.diag([1.005, 1.005, 1.005, 1]),
+    "sheared a little": np.array([[1, 0.008, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
     "mirrored": np.diag([-1.0, 1, 1, 1]),
     "sheared": np.array([[1, 0.3, 0, 0], [0, 0.954, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
     "flat": np.diag([0.0, 1, 1, 1]),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..core.errors import SweepError
-from ..core.geometry import MAX_SHEAR
+from ..core.geometry import rigid_fault, transform_fault
 from .calibrated_matrix import check_pixel_size
 from .calibration import IMAGE_TO_PROBE, Calibration
 from .pixel_frame import PixelFrame, find_pixel_frame, named_pixel_frame
@@ -18,7 +18,6 @@ from .transforms import STATUS_OK, Chain, find_chain, frames_of, leads, text_of,
 
 REFERENCE, TRACKER = "Reference", "Tracker"
 FRAME_OPTION, IGNORE_OPTION, PAIR_OPTION = "--frame", "--ignore", "--pair"
-RIGID_TOLERANCE = 0.01
 MAX_DISAGREEMENT_MM = 1.0
 """Two ways from the same pixels to the same frame may differ by so much at a corner of the picture."""
 PIXEL_CHANGE = 0.01
@@ -162,23 +161,13 @@ class _Transforms:
 
 
 def is_invertible(matrices: np.ndarray) -> np.ndarray:
-    """Whether matrices, shape (N, 4, 4), can place anything: affine, and not flat; bool, shape (N,)."""
-    finite = np.isfinite(matrices).all(axis=(1, 2))
-    known = np.where(finite[:, None, None], matrices, 0.0)
-    is_affine = np.abs(known[:, 3] - [0, 0, 0, 1]).max(axis=1) < 1e-6
-    return finite & is_affine & (np.abs(np.linalg.det(known[:, :3, :3])) > 1e-12)
+    """Whether matrices, shape (N, 4, 4), can place anything, by `transform_fault`; bool, shape (N,)."""
+    return np.array([transform_fault(matrix) is None for matrix in matrices], bool)
 
 
 def is_rigid(matrices: np.ndarray) -> np.ndarray:
-    """Whether matrices, shape (N, 4, 4), can be poses of a tool, which turn and shift; bool, shape (N,)."""
-    fine = is_invertible(matrices)
-    axes = np.where(fine[:, None, None], matrices, np.eye(4))[:, :3, :3]
-    scale = np.linalg.norm(axes, axis=1)
-    unit = axes / scale[:, None, :]
-    cosines = np.abs(np.swapaxes(unit, 1, 2) @ unit - np.eye(3)).max(axis=(1, 2))
-    return (
-        fine & (np.abs(scale - 1).max(axis=1) <= RIGID_TOLERANCE) & (np.linalg.det(axes) > 0) & (cosines <= MAX_SHEAR)
-    )
+    """Whether matrices, shape (N, 4, 4), can be poses of a tool, by `rigid_fault`; bool, shape (N,)."""
+    return np.array([rigid_fault(matrix) is None for matrix in matrices], bool)
 
 
 def _pixel_frame(
