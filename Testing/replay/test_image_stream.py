@@ -26,7 +26,6 @@ def chosen(devices: dict[str, int], names=TRACKED, calibrated=NUMBERS, device=No
         ({"BMode": 10, "Elasto": 900}, TRACKED, NUMBERS, "BMode"),
         ({"BMode_Reference": 10, "Elasto_Reference": 10}, TRACKED, (), "BMode_Reference"),
         ({"Ultrasound": 10, "Laparoscope": 900}, TRACKED, NUMBERS, "Ultrasound"),
-        ({"Linear": 10, "WebCam": 900}, TRACKED, NUMBERS, "Linear"),
         ({"Left": 10, "Right": 900}, TRACKED, ("LeftToProbe",), "Left"),
         ({"Image_Reference": 10, "Image_Tracker": 10}, TRACKED, (), "Image_Reference"),
         ({"Scan": 5}, TRACKED, NUMBERS, "Scan"),
@@ -39,7 +38,14 @@ def test_ultrasound_is_found_by_calibration_and_name_and_never_by_the_number_of_
 
 
 @pytest.mark.parametrize(
-    "devices", [{"Left": 10, "Right": 900}, {"BMode": 5, "Ultrasound": 9}, {"Doppler": 5, "Elasto": 5}]
+    "devices",
+    [
+        {"Left": 10, "Right": 900},
+        {"BMode": 5, "Ultrasound": 9},
+        {"Doppler": 5, "Elasto": 5},
+        {"Thermal": 5, "Webcam": 9},
+        {"Linear": 10, "WebCam": 900},
+    ],
 )
 def test_where_nothing_tells_the_candidates_and_the_option_are_named(devices):
     with pytest.raises(SweepError, match="choose one with --device") as caught:

@@ -109,10 +109,6 @@ def _by_name(streams: Collection[ImageStream]) -> tuple[ImageStream, str] | None
     if len(named) == 1:
         others = ", ".join(str(s) for s in streams if s is not named[0])
         return named[0], f"the only images that are called B-mode ultrasound; not taken: {others}"
-    left = [s for s in streams if not OTHER.search(s.base)]
-    if len(left) == 1:
-        others = ", ".join(str(s) for s in streams if s is not left[0])
-        return left[0], f"by their names no ultrasound: {others}"
     return None
 
 
