@@ -42,6 +42,25 @@ def test_case_comes_back_as_it_was_written(folder):
     assert [s.timestamp_s for s in case.tracking_samples()] == [12.0, 13.0, 14.0]
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda array, matrix: (array, matrix + 5 * np.eye(4, k=3)), "lies on another grid"),
+        (lambda array, matrix: (array, matrix @ np.diag([-1.0, 1, 1, 1])), "lies on another grid"),
+        (lambda array, matrix: (array[1:], matrix), "lies on another grid"),
+        (lambda array, matrix: (array * np.float32(0.5), matrix), "holds fractions or NaN"),
+        (lambda array, matrix: (np.where(array, 1, np.nan).astype(np.float32), matrix), "holds fractions or NaN"),
+    ],
+)
+def test_swept_mask_that_lies_elsewhere_or_is_no_mask_is_refused(folder, change, words):
+    case = load_case(folder)
+    name = case.volumes[0].swept
+    mask = case.read_volume(name)
+    write_volume(Volume(*change(mask.array, mask.ijk_to_ras)), folder / name)
+    with pytest.raises(CaseError, match=words):
+        case.volume()
+
+
 def test_changed_file_is_noticed(folder):
     (folder / "tracking.jsonl").write_text("{}\n")
     with pytest.raises(CaseError, match=r"tracking\.jsonl differs from its hash"):

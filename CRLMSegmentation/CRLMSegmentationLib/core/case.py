@@ -118,14 +118,28 @@ class Case:
         """Read a volume with its swept mask.
 
         Raises:
-            CaseError: the case holds no volume, but only a recording.
+            CaseError: the case holds no volume, but only a recording; or its swept mask lies elsewhere or is no mask.
         """
         if not self.volumes:
             raise CaseError(no_volume_in(self))
         entry = self.volumes[index]
         read = self.read_volume(entry.file)
-        swept = self.read_volume(entry.swept).array > 0 if entry.swept else None
+        swept = self._swept_of(entry.swept, read) if entry.swept else None
         return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, swept, read.missing)
+
+    def _swept_of(self, name: str, volume: Volume) -> np.ndarray:
+        """Where a volume was imaged as a mask of the case says, bool, shape (K, J, I)."""
+        mask = self.read_volume(name)
+        if not _is_on_grid_of(mask, volume):
+            raise CaseError(
+                f"the swept mask {name} of {self.case_id} lies on another grid than its volume; resample it onto that"
+            )
+        if mask.missing is not None or (mask.array.dtype.kind == "f" and (mask.array != np.rint(mask.array)).any()):
+            raise CaseError(
+                f"the swept mask {name} of {self.case_id} holds fractions or NaN; expected whole numbers, 0 where "
+                "nothing was imaged"
+            )
+        return mask.array > 0
 
     def path_of(self, name: str) -> Path:
         """The path of a file of the case.
@@ -196,8 +210,7 @@ class Case:
         labels = labels or self.truth_labels()
         if labels is None or lesion.label is None:
             return None
-        same_place = np.allclose(labels.ijk_to_ras, volume.ijk_to_ras, atol=SAME_PLACE_MM)
-        if labels.array.shape != volume.array.shape or not same_place:
+        if not _is_on_grid_of(labels, volume):
             raise CaseError(f"the truth of {self.case_id} lies on another grid than its volume; resample it onto that")
         mask = labels.array == lesion.label
         if not LABEL.holds(lesion.label) or not mask.any():
@@ -236,6 +249,11 @@ class Case:
             raise CaseError(f"{path} cannot be read: {os_reason(error)}; copy the case again") from error
         if damage is None and found.is_any:
             logger.warning("%s: %s", self.case_id, found.sentence(self.tracking))
+
+
+def _is_on_grid_of(mask: Volume, volume: Volume) -> bool:
+    same_place = np.allclose(mask.ijk_to_ras, volume.ijk_to_ras, atol=SAME_PLACE_MM)
+    return mask.array.shape == volume.array.shape and same_place
 
 
 def no_volume_in(case: Case) -> str:
