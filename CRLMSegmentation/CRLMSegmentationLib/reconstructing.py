@@ -150,6 +150,7 @@ def reconstruct(
         f"placed in {poses.frame} by {poses.way}; {_picture(poses, sweep)}",
         f"{told}, {compounding.name.lower()} of the pixels in a voxel, {interpolation.name.lower()} voxel, "
         f"gaps between frames {'closed' if fills else 'kept'}",
+        *volume.field_of_view_remarks,
     ]
     return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(remarks))
 

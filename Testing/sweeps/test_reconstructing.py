@@ -62,6 +62,16 @@ def test_what_was_decided_stands_in_the_output(sweep, tmp_path):
         assert part in told
 
 
+def test_constant_that_is_left_out_as_the_outside_is_told(tmp_path):
+    """Scanners draw a border of a grey of their own around the picture."""
+    frames = np.random.default_rng(0).integers(60, 200, (40, 48, 48), dtype=np.uint8)
+    for rows in (slice(0, 8), slice(40, 48)):
+        frames[:, rows], frames[:, :, rows] = 12, 12
+    write_sequence(sequence_of(frames), tmp_path / "a.igs.mha")
+    made = reconstruct(load_sweep(tmp_path / "a.igs.mha", configuration()))
+    assert any("voxels of 12 fill the outside and count as not imaged" in line for line in made.lines())
+
+
 def test_volume_in_another_frame_is_not_called_one_of_reference(sweep):
     made = reconstruct(load_sweep(sweep, configuration()), Settings(frame="Tracker"))
     assert made.volume.device == "recvol_Tracker"
