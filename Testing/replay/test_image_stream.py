@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SweepError
 from CRLMSegmentationLib.replay.image_stream import ImageStream, choose_stream, image_frame_of
 from CRLMSegmentationLib.replay.sweep_of_case import sweep_of_messages
+from CRLMSegmentationLib.sweeps.placement import place_frames
 from test_frame_pairing import CASE, COUNT, PIXELS_OF_1_MM, feed, image, timed, true_s
 
 NUMBERS = ("ImageToProbe",)
+CENTRED = np.array([[1, 0, 0, -1.5], [0, 1, 0, -1], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 TRACKED = ("ProbeToReference",)
 
 
@@ -67,6 +71,24 @@ def test_name_of_the_images_is_their_frame_only_where_a_calibration_starts_at_it
     assert image_frame_of(stream, ["UltrasoundToProbe"]) == "Ultrasound"
     assert ImageStream("Image_Image", 1).frame is None
     assert ImageStream("US_US", 1).frame is None
+
+
+@pytest.mark.parametrize("device", ["US_Live", "Clarius_Scan", "B_Mode", "US_Tracker"])
+def test_underscore_in_a_name_tells_of_no_frame_that_nothing_knows(device):
+    """Senders without a frame give their images the identity, of a corner half a picture aside."""
+    messages = [
+        timed(replace(m.load(), device=device, ijk_to_ras=CENTRED), m.arrived_s) if m.device == "Image" else m
+        for m in feed(true_s)
+    ]
+    sequence = sweep_of_messages(CASE, messages, calibration=PIXELS_OF_1_MM)
+    expected = place_frames(sweep_of_messages(CASE, feed(true_s), calibration=PIXELS_OF_1_MM), PIXELS_OF_1_MM)
+    np.testing.assert_allclose(place_frames(sequence, PIXELS_OF_1_MM).matrices, expected.matrices)
+
+
+def test_frame_behind_a_name_counts_where_a_transform_or_the_goal_names_it():
+    known = frozenset({"Probe", "Reference"})
+    assert [ImageStream(name, 1, known).frame for name in ("US_Live", "US_Probe")] == [None, "Probe"]
+    assert [ImageStream(name, 1, known).base for name in ("US_Live", "US_Probe")] == ["US_Live", "US"]
 
 
 def test_camera_with_more_frames_is_not_reconstructed_and_named():

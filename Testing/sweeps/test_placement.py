@@ -125,6 +125,22 @@ def test_several_frames_of_the_pixels_are_refused_and_the_option_decides(edits):
     assert "as --image-frame says" in placed.remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "matrix"),
+    [
+        ("ImageToScreen", np.diag([2.0, 2, 1, 1])),
+        ("ImageToDisplay", shifted(9) @ np.diag([-1.0, 1, 1, 1])),
+        ("ViewportToImage", np.diag([0.5, 0.5, 1, 1])),
+    ],
+)
+def test_frame_in_which_a_picture_is_only_shown_is_refused_and_the_option_decides(name, matrix):
+    sweep = tracked(ProbeToReference=poses(), **{name: matrix})
+    with pytest.raises(SweepError, match=f"{name} may tell only how a picture is shown.*--image-frame"):
+        place_frames(sweep, CALIBRATION)
+    placed = place_frames(sweep, CALIBRATION, image_frame="Image")
+    np.testing.assert_allclose(first_pixel_mm(placed), expected_mm((0, 0)), atol=1e-9)
+
+
 def test_crop_that_the_configuration_undoes_already_is_not_undone_twice():
     """PLUS's own example for cropped sweeps calls the cropped picture Image, and the whole one ImageFull."""
     sweep = tracked(ProbeToReference=poses(), ImageToCroppedImage=CROP)

@@ -25,7 +25,7 @@ APART = 0.5
 MIN_PERIOD_S = 0.005
 """Between two frames of any scanner; what came faster was held back on its way."""
 SAME_CLOCK_S, SAME_CLOCK_SHARE = 0.001, 0.05
-"""Times of frames and poses that differ by less, and by less than this share of the time between two poses, are equal."""
+"""Times of a frame and a pose are equal when they differ by less, and by less than this share of a pose's period."""
 MAX_DELAY_S = 1.0
 """Pictures reach us later than poses by less than this; what is farther apart was told by two clocks."""
 FITTING, COVERED = 0.75, 0.95

@@ -19,6 +19,8 @@ OTHER = re.compile(
     re.IGNORECASE,
 )
 """Names of streams that are by no means the B-mode picture."""
+PLUS_FRAMES = frozenset({"Reference", "Tracker"})
+"""Coordinate frames that PLUS puts behind the name of an image, whatever else is tracked."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +30,28 @@ class ImageStream:
     Attributes:
         device: such as "Image_Reference": PLUS puts the frame in which the image lies behind its name.
         count: of its 2D images.
+        known: the coordinate frames that are known: "Live" of "US_Live" is none unless a transform names it.
     """
 
     device: str
     count: int
+    known: frozenset[str] = PLUS_FRAMES
 
     @property
     def base(self) -> str:
         """The name without the frame."""
-        return self.device.rpartition("_")[0] or self.device
+        return self._parts()[0]
 
     @property
     def frame(self) -> str | None:
         """The frame in which its sender has placed it; None where it lies in its own pixels or nobody says."""
+        base, frame = self._parts()
+        return None if frame in (base, IMAGE_FRAME) else frame
+
+    def _parts(self) -> tuple[str, str | None]:
         base, _, frame = self.device.rpartition("_")
-        return frame if base and frame not in (base, IMAGE_FRAME) else None
+        is_frame = frame in self.known or frame in (base, IMAGE_FRAME)
+        return (base, frame) if base and is_frame else (self.device, None)
 
     def __str__(self) -> str:
         return f"'{printable(self.device, 60)}' ({self.count} images)"
@@ -95,9 +104,9 @@ def _by_calibration(
 
 
 def _is_placed(stream: ImageStream, names: Collection[str], goal: str, calibrated: Collection[str]) -> bool:
-    if any(stream.base in _pair(name) for name in calibrated):
+    if any(stream.base in frames_in(name) for name in calibrated):
         return leads(names, stream.base, goal)
-    if any(IMAGE_FRAME in _pair(name) for name in calibrated):
+    if any(IMAGE_FRAME in frames_in(name) for name in calibrated):
         return False  # another picture is calibrated
     if stream.frame is not None and (stream.frame == goal or leads(names, stream.frame, goal)):
         return True
@@ -132,11 +141,12 @@ def image_frame_of(stream: ImageStream, calibrated: Collection[str]) -> str:
 
 
 def _starts_at(name: str, frame: str) -> bool:
-    pair = _pair(name)
+    pair = frames_in(name)
     return bool(pair) and pair[0] == frame
 
 
-def _pair(name: str) -> tuple[str, ...]:
+def frames_in(name: str) -> tuple[str, ...]:
+    """Both frames of a transform; none for a name that tells of no two frames."""
     try:
         return frames_of(name)
     except SweepError:

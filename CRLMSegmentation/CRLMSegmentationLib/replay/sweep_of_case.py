@@ -20,7 +20,7 @@ from ..sweeps.sequence import CONSTANT, Pairing, TrackedSequence, TransformTrack
 from ..sweeps.sequence_header import MAX_PIXEL_BYTES
 from ..sweeps.transforms import STATUS_MISSING, touches
 from .frame_pairing import Stream, pair
-from .image_stream import ImageStream, choose_stream, image_frame_of
+from .image_stream import PLUS_FRAMES, ImageStream, choose_stream, frames_in, image_frame_of
 from .sweep_messages import IMAGE, IMAGE_STATUS_KEY
 from .timed_message import TimedMessage
 
@@ -96,9 +96,10 @@ def _placed_by_sender(
         return sequence
     tracks = {name: track for name, track in sequence.transforms.items() if name not in edits}
     matrices = np.stack([image.ijk_to_ras for image in images])
-    tracks[f"{sequence.image_frame}To{placed_in}"] = TransformTrack(matrices, (STATUS_OK,) * len(images))
+    name = f"{sequence.image_frame}To{placed_in}"
+    tracks[name] = TransformTrack(matrices, (STATUS_OK,) * len(images))
     told = [f"the sender has placed the pixels in {placed_in}; {', '.join(edits)} was not used"] if edits else []
-    return replace(sequence, transforms=tracks, remarks=(*sequence.remarks, *told))
+    return replace(sequence, transforms=tracks, placed=name, remarks=(*sequence.remarks, *told))
 
 
 def ultrasound_in(
@@ -120,8 +121,9 @@ def ultrasound_in(
     counts = Counter(m.device for m in messages if _is_image(m))
     if not counts:
         raise SweepError(f"{case.case_id} holds no tracked 2D images; give a case that was recorded while sweeping")
-    streams = [ImageStream(name, count) for name, count in sorted(counts.items())]
     names = {*calibrated, *(m.device for m in messages if m.kind is TransformMessage)}
+    known = frozenset({frame, *PLUS_FRAMES}.union(*map(frames_in, names)))
+    streams = [ImageStream(name, count, known) for name, count in sorted(counts.items())]
     return choose_stream(streams, names, frame, device, calibrated)
 
 

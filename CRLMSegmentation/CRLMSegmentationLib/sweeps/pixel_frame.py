@@ -7,6 +7,7 @@ not how it is called: it takes whole pictures to pictures, and the pixels that a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,13 +15,15 @@ import numpy as np
 
 from ..core.errors import SweepError
 from .calibration import Calibration
-from .sequence import TrackedSequence, TransformTrack
+from .sequence import TrackedSequence
 from .transforms import STATUS_OK, frames_of, leads, neighbours_of
 
 OPTION = "--image-frame"
 TRANSDUCER = "TRANSD"
 """PLUS's frames Transducer, TransducerOrigin, TransducerOriginPixel and Transd lie at the probe's elements: no picture
 is counted in them."""
+DISPLAY = re.compile("screen|display|monitor|viewport|viewer|canvas|widget|window|projector", re.IGNORECASE)
+"""Frames in which a program may show the picture while the pixels that it sends stay as they are."""
 MILLIMETRE = (0.9, 1.1)
 """A frame whose unit is so many mm counts in mm; calibrated pixels differ from the scanner's word by some percent."""
 
@@ -53,13 +56,12 @@ def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None,
     """
     fixed = {} if calibration is None else calibration.transforms
     start = _calibrated_frame(sequence, calibration, goal)
-    tracks = sequence.transforms
     names, to_start, edits = [start], np.eye(4), []
     while True:
         _refuse_invalid_edit(sequence, names[-1], goal)
         found = {
             name: (other, matrix)
-            for name, other, matrix in _steps(tracks, names[-1])
+            for name, other, matrix in _steps(sequence, names[-1])
             if other not in names and _is_edit(name, other, matrix, names[-1], sequence, fixed, goal)
         }
         if not found:
@@ -90,7 +92,7 @@ def _way_back(sequence: TrackedSequence, pixels: str, calibrated: str) -> tuple[
     """From the pixels to the calibrated picture, where the sweep tells of edits between them."""
     frame, matrix, edits, seen = pixels, np.eye(4), [], {pixels}
     while frame != calibrated:
-        steps = [s for s in _steps(sequence.transforms, frame) if s[1] not in seen and _keeps_the_picture(s[2])]
+        steps = [s for s in _steps(sequence, frame) if s[1] not in seen and _keeps_the_picture(s[2])]
         steps = [s for s in steps if s[1] == calibrated or leads(set(sequence.transforms) - {s[0]}, s[1], calibrated)]
         if not steps:
             return np.eye(4), ()
@@ -132,10 +134,13 @@ def _pair(name: str) -> list[tuple[str, str]]:
     return [(start, goal), (goal, start)]
 
 
-def _steps(tracks: Mapping[str, TransformTrack], frame: str) -> list[tuple[str, str, np.ndarray]]:
-    """Transforms of the sweep at a frame: name, other frame, and the first valid matrix that leads there."""
-    steps = []
-    for name, is_backwards, other in neighbours_of(tracks, frame):
+def _steps(sequence: TrackedSequence, frame: str) -> list[tuple[str, str, np.ndarray]]:
+    """Transforms of the sweep at a frame: name, other frame, and the first valid matrix that leads there.
+
+    The place that the sender has given to the pixels makes no other picture of them.
+    """
+    tracks, steps = sequence.transforms, []
+    for name, is_backwards, other in neighbours_of(set(tracks) - {sequence.placed}, frame):
         valid = [m for m, status in zip(tracks[name].matrices, tracks[name].statuses) if status == STATUS_OK]
         if valid and np.isfinite(valid[0]).all() and abs(np.linalg.det(valid[0])) > 1e-12:
             steps.append((name, other, np.linalg.inv(valid[0]) if is_backwards else valid[0]))
@@ -162,6 +167,8 @@ def _is_edit(
     names = {*tracks, *fixed}
     if _holds_the_pixels(matrix, sequence.frames.shape[2], sequence.frames.shape[1]):
         scale = np.linalg.norm(matrix[:3, :2], axis=0)
+        if DISPLAY.search(other) and not np.allclose(matrix, np.eye(4)):
+            raise _undecided(sequence, [frame, other], f"{name} may tell only how a picture is shown")
         return bool(np.abs(scale - 1).max() < 1e-3) or not _may_count_in_mm(sequence, fixed, other, scale)
     is_the_only_way = leads(names | {name}, frame, goal) and not leads(names, frame, goal)
     if is_the_only_way or np.allclose(matrix, np.eye(4)):
@@ -171,7 +178,7 @@ def _is_edit(
 
 def _refuse_invalid_edit(sequence: TrackedSequence, frame: str, goal: str) -> None:
     """Refuse an edit, by its name, of which no frame has a valid matrix."""
-    valid = {name for name, _, _ in _steps(sequence.transforms, frame)}
+    valid = {sequence.placed, *(name for name, _, _ in _steps(sequence, frame))}
     for name, _, other in neighbours_of(sequence.transforms, frame):
         if name not in valid and "IMAGE" in other.upper() and not leads(set(sequence.transforms) - {name}, other, goal):
             raise _undecided(sequence, [frame, other], f"{name} is valid in no frame")

@@ -60,6 +60,7 @@ class TrackedSequence:
         orientation: of the frames in the file, PLUS's letters, empty when it did not say.
         fields: what else the header holds, among it "Seq_Frame0003_<field>" of single frames.
         image_frame: the coordinate frame that the source names for its pixels.
+        placed: the transform by which the sender itself has placed the pixels, empty where it has not.
         pairings: of a recording: by the name of a transform, how its poses were assigned to the frames.
         remarks: what had to be assumed to read it, as sentences for a user.
 
@@ -75,6 +76,7 @@ class TrackedSequence:
     orientation: str = "MF"
     fields: dict[str, str] = field(default_factory=dict)
     image_frame: str = IMAGE_FRAME
+    placed: str = ""
     pairings: dict[str, Pairing] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
