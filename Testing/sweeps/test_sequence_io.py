@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import SweepError
-from CRLMSegmentationLib.core.volume import Volume, write_volume
+from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 from CRLMSegmentationLib.sweeps.orientation import from_mf, to_mf
 from CRLMSegmentationLib.sweeps.sequence_io import is_sequence, read_sequence, sequence_name, write_sequence
 from hypothesis import given, settings
@@ -261,6 +261,31 @@ def test_volume_that_newer_plus_writes_as_one_frame_in_3d_is_no_sequence(tmp_pat
     assert not is_sequence(written(tmp_path / "a.mha", volume))
     with pytest.raises(SweepError, match="holds 3D frames"):
         read_sequence(tmp_path / "a.mha")
+
+
+@pytest.mark.parametrize("suffix", [".igs.mha", ".igs.nrrd"])
+def test_volume_that_is_listed_as_one_frame_in_3d_is_read_as_a_volume(tmp_path, suffix):
+    path, data = tmp_path / f"a{suffix}", bytes(range(24))
+    header = META.split("Seq_Frame0001")[0].replace("NDims = 3", "NDims = 4").replace("4 3 2", "4 3 2 1")
+    header = header.replace("domain domain list", "domain domain domain list")
+    header += "ElementSpacing = 1 1 1 1\nOffset = 0 0 0 0\nElementDataFile = LOCAL\n"
+    if suffix.endswith("nrrd"):
+        header = (
+            "NRRD0004\ntype: uchar\ndimension: 4\nsizes: 4 3 2 1\nkinds: domain domain domain list\nspace: LPS\n"
+            "space directions: (1,0,0) (0,1,0) (0,0,1) none\nspace origin: (0,0,0)\nencoding: raw\n"
+            "Seq_Frame0000_Timestamp:=1.5\n\n"
+        )
+    assert not is_sequence(written(path, header, data))
+    assert read_volume(path).array.tobytes() == data
+
+
+def test_several_frames_in_3d_are_no_volume(tmp_path):
+    header = (
+        META.replace("NDims = 3", "NDims = 4").replace("4 3 2", "4 3 2 2").replace("domain list", "domain domain list")
+    )
+    with pytest.raises(SweepError, match="holds 3D frames"):
+        read_sequence(written(tmp_path / "a.mha", header, bytes(48)))
+    assert is_sequence(tmp_path / "a.mha")
 
 
 def test_only_the_header_is_read_to_recognise_a_sequence(tmp_path):

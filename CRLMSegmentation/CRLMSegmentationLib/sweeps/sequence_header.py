@@ -95,20 +95,30 @@ class SequenceHeader:
 def describes_sequence(path: Path) -> bool:
     """Whether a header tells of tracked 2D frames; reads no further than the first field of a frame.
 
-    Newer versions of PLUS give a volume that they reconstructed such fields as well, as of a single frame in 3D.
+    Newer versions of PLUS give a volume that they reconstructed such fields as well, as of a single frame in 3D,
+    whether its header lists one such frame or none.
 
     Raises:
         SweepError: it is no header.
     """
     is_nrrd = path.name.lower().endswith(NRRD_SUFFIXES)
-    kinds: list[str] = []
+    words: dict[str, list[str]] = {}
     with path.open("rb") as file:
         for key, value in _entries(file, path.name, is_nrrd):
-            if key.lower() == "kinds":
-                kinds = value.lower().split()
+            if key.lower() in ("kinds", "dimsize", "sizes"):
+                words[key.lower()] = value.lower().split()
             if FRAME_FIELD.match(key):
-                return any(kind in TEMPORAL for kind in kinds) or sum(kind in SPATIAL for kind in kinds) < 3
+                return not _is_single_volume(words.get("kinds", []), words.get("sizes" if is_nrrd else "dimsize", []))
     return False
+
+
+def _is_single_volume(kinds: list[str], sizes: list[str]) -> bool:
+    """Whether three dimensions lie in space, and at most one such picture is listed."""
+    space = [size for kind, size in zip(kinds, sizes) if kind in SPATIAL]
+    listed = [size for kind, size in zip(kinds, sizes) if kind in TEMPORAL]
+    if not listed:
+        return len(space) >= 3
+    return sum(size != "1" for size in space) >= 3 and listed == ["1"]
 
 
 def read_header(path: Path) -> SequenceHeader:
