@@ -191,6 +191,25 @@ def test_sweep_without_a_reference_sensor_names_the_option_that_places_it_in_the
     np.testing.assert_allclose(first_pixel_mm(placed), expected_mm((0, 0)), atol=1e-9)
 
 
+@pytest.mark.parametrize("calibration", [None, CALIBRATION])
+def test_tools_whose_names_tell_of_no_frames_are_told_as_such(calibration):
+    """TDATA may bring tools that are called "Probe" and "Reference"."""
+    sweep = tracked(Probe=poses(), Reference=np.eye(4))
+    with pytest.raises(SweepError, match="the poses of Probe, Reference do not say between which two frames") as caught:
+        place_frames(sweep, calibration)
+    assert "none is tracked" not in str(caught.value)
+    assert "such as ProbeToTracker" in str(caught.value)
+
+
+def test_two_senders_under_one_name_are_advised_to_use_two():
+    sweep = tracked()
+    sweep.transforms["ProbeToReference"] = track(poses(), ["AMBIGUOUS"] * COUNT)
+    with pytest.raises(
+        SweepError, match=r"4 for ProbeToReference AMBIGUOUS; give each of the tools .* a name of its own"
+    ):
+        place_frames(sweep, CALIBRATION)
+
+
 def test_frame_of_the_pixels_is_no_place():
     with pytest.raises(SweepError, match="--frame Image is the frame of the pixels"):
         place_frames(tracked(ProbeToReference=poses()), CALIBRATION, "Image")

@@ -17,6 +17,8 @@ from .sequence import IMAGE_FRAME, TrackedSequence, TransformTrack
 from .transforms import STATUS_OK, Chain, find_chain, frames_of, leads, text_of, worst
 
 REFERENCE, TRACKER = "Reference", "Tracker"
+AMBIGUOUS = "AMBIGUOUS"
+"""Status of poses that several tools sent under one name."""
 FRAME_OPTION, IGNORE_OPTION, PAIR_OPTION = "--frame", "--ignore", "--pair"
 MAX_DISAGREEMENT_MM = 1.0
 """Two ways from the same pixels to the same frame may differ by so much at a corner of the picture."""
@@ -100,8 +102,14 @@ def place_frames(
         tuple(_remarks(sequence, calibration, chain, pixels, reference, [*told, *differing])),
     )
     if not accepted.any():
-        raise SweepError(f"no frame of {sequence.name} can be used: {found}; track the probe while sweeping")
+        raise SweepError(f"no frame of {sequence.name} can be used: {found}; {_what_to_record(found)}")
     return _checked(found, sequence)
+
+
+def _what_to_record(found: FramePoses) -> str:
+    if any(reason.endswith(f" {AMBIGUOUS}") for reason in found.rejections):
+        return "give each of the tools that send under one name a name of its own, and record again"
+    return "track the probe while sweeping"
 
 
 def _without(
@@ -231,6 +239,12 @@ def _touches(name: str, frame: str) -> bool:
 def _advice(sweep: _Transforms, pixels: PixelFrame, reference: str, overruled: frozenset[str]) -> str:
     """What a user can do where no way leads to a frame."""
     names = sweep.names - overruled
+    nameless = sorted(name for name in sweep.tracks if not _frames(name))
+    if nameless and not any(_is_pose(name, pixels) for name in sweep.tracks if _frames(name)):
+        return (
+            f"the poses of {', '.join(nameless)} do not say between which two frames; name their transforms as "
+            f"PLUS does, such as ProbeTo{TRACKER}, and record again"
+        )
     goals = sorted({frame for name in sweep.tracks for frame in _frames(name)[1:]} - {reference, pixels.name})
     reached = [frame for frame in goals if leads(names, pixels.name, frame)]
     if reached:
