@@ -12,7 +12,7 @@ import pytest
 from CRLMSegmentationLib.core.case import Case
 from CRLMSegmentationLib.core.errors import CaseError, SweepError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
-from CRLMSegmentationLib.replay.sweep_of_case import sweep_of_messages
+from CRLMSegmentationLib.replay.sweep_of_case import pairings_in, sweep_of_messages
 from CRLMSegmentationLib.replay.timed_message import TimedMessage
 from CRLMSegmentationLib.sweeps.calibration import Calibration
 from CRLMSegmentationLib.sweeps.placement import place_frames
@@ -214,6 +214,49 @@ def test_calibration_that_was_sent_once_holds_for_all_frames_and_is_told():
     assert placed.accepted.all()
     assert np.linalg.norm(placed.matrices[5][:3, 0]) == 0.5
     assert any("ImageToProbe the same in all frames: it came 1 times" in remark for remark in placed.remarks)
+
+
+def once(name: str, matrix: np.ndarray) -> TimedMessage:
+    return timed(TransformMessage(name, START_S - 10, matrix), START_S - 10)
+
+
+def test_calibration_that_was_sent_once_in_two_steps_holds_for_all_frames_and_info_says_the_same():
+    half, shifted = np.diag([0.5, 0.5, 0.5, 1.0]), np.eye(4)
+    shifted[0, 3] = 7
+    messages = [once("ImageToUltrasound", half), once("UltrasoundToProbe", shifted), *feed(true_s)]
+    sequence = sweep_of_messages(CASE, messages)
+    placed = place_frames(sequence)
+    assert placed.accepted.all()
+    assert placed.matrices[5][:3, 3].tolist() == [7, 0, 5]
+    assert {n: str(p) for n, p in sequence.pairings.items()} == {
+        n: str(p) for n, p in pairings_in(messages, "Image").items()
+    }
+
+
+def test_second_step_that_was_sent_once_follows_the_first_of_a_given_calibration():
+    given = Calibration(None, {"ImageToUltrasound": np.eye(4)})
+    messages = [once("UltrasoundToProbe", np.eye(4)), *feed(true_s)]
+    assert place_frames(sweep_of_messages(CASE, messages, calibration=given), given).accepted.all()
+
+
+@pytest.mark.parametrize("name", ["ProbeToTracker", "ProbeToMarker", "TrackerToProbe"])
+def test_pose_that_came_once_is_no_calibration(name):
+    """The probe was lost while other tools were tracked."""
+    tail = name.replace("Probe", "").replace("To", "")
+    others = [timed(pose(n, true_s(n), f"ReferenceTo{tail}"), true_s(n)) for n in range(COUNT)]
+    images = [m for m in feed(true_s) if m.kind is ImageMessage]
+    messages = sorted([once(name, np.eye(4)), *others, *images], key=lambda m: m.arrived_s)
+    assert sweep_of_messages(CASE, messages).pairings[name].way != "constant"
+    with pytest.raises(SweepError):
+        place_frames(sweep_of_messages(CASE, messages), PIXELS_OF_1_MM)
+
+
+def test_name_of_two_senders_is_told_by_info_as_by_reconstruction():
+    others = [timed(pose(300 + n % 2, true_s(n) + 0.025), true_s(n) + 0.025) for n in range(COUNT)]
+    messages = sorted([*feed(true_s), *others], key=lambda m: m.arrived_s)
+    told = pairings_in(messages, "Image")["ProbeToReference"]
+    assert "two senders use this name" in str(told)
+    assert told == sweep_of_messages(CASE, messages).pairings["ProbeToReference"]
 
 
 def test_tracker_that_repeats_a_pose_with_its_time_is_believed():

@@ -11,14 +11,15 @@ import numpy as np
 
 from ..core.case import Case
 from ..core.errors import CaseError, SweepError
-from ..igtl.messages import STATUS_OK, ImageMessage, Message, TransformMessage
+from ..igtl.messages import STATUS_AMBIGUOUS, STATUS_OK, ImageMessage, Message, TransformMessage
 from ..igtl.mixed_streams import without_mixed
 from ..sweeps.calibration import Calibration
 from ..sweeps.pixel_frame import find_pixel_frame
 from ..sweeps.placement import REFERENCE
-from ..sweeps.sequence import CONSTANT, Pairing, TrackedSequence, TransformTrack, time_faults
+from ..sweeps.sequence import CONSTANT, Pairing, TrackedSequence, TransformTrack
 from ..sweeps.sequence_header import MAX_PIXEL_BYTES
-from ..sweeps.transforms import STATUS_MISSING, touches
+from ..sweeps.transforms import STATUS_MISSING
+from .constant_transforms import Constants
 from .frame_pairing import Stream, pair
 from .image_stream import PLUS_FRAMES, ImageStream, choose_stream, frames_in, image_frame_of
 from .sweep_messages import IMAGE, IMAGE_STATUS_KEY
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 OFTEN = 0.5, 2.0
 """What comes so many times for each image belongs to the sender's burst around it."""
+MIXED = "two senders use this name, so that no pose of it can be used"
 Placed = tuple[int, TimedMessage]
 """A message, and its place among all messages of the recording."""
 
@@ -62,7 +64,8 @@ def sweep_of_messages(
     told = [f"{damaged} damaged images were left out"] if damaged else []
     _check_alike(stream.device, [image for _, image in images])
     frames = _frames([timed for timed, _ in images], placed)
-    pairings, tracks = _tracks(placed, frames, way)
+    pixels = image_frame_of(stream, fixed)
+    pairings, tracks = _tracks(placed, frames, way, Constants(pixels, frozenset(fixed), frame))
     arrays = [image for _, image in images]
     sequence = TrackedSequence(
         case.case_id,
@@ -70,7 +73,7 @@ def sweep_of_messages(
         frames.sent_s,
         tuple(image.metadata.get(IMAGE_STATUS_KEY, STATUS_OK) for image in arrays),
         tracks,
-        image_frame=image_frame_of(stream, fixed),
+        image_frame=pixels,
         pairings=pairings,
         remarks=(f"the ultrasound is {stream}: {why}", *told),
     )
@@ -131,19 +134,7 @@ def pairings_in(messages: Iterable[TimedMessage], device: str) -> dict[str, Pair
     """How the poses of each transform would be assigned to the images of a device, without reading the images."""
     placed: list[Placed] = list(enumerate(messages))
     frames = _frames([m for m in placed if _is_image(m[1]) and m[1].device == device], placed)
-    found: dict[str, list[Placed]] = defaultdict(list)
-    for place, timed in placed:
-        if timed.kind is TransformMessage:
-            found[timed.device].append((place, timed))
-    pairings = {}
-    for name, messages_of_it in found.items():
-        poses = messages_of_it
-        distinct = np.ones(max(0, len(poses) - 1), bool)
-        if time_faults(_stream(poses).sent_s):  # only then it matters whether a pose was repeated
-            loaded = list(_loaded(poses))
-            poses, distinct = [placed for placed, _ in loaded], _distinct([pose for _, pose in loaded])
-        pairings[name] = pair(frames, _stream(poses), distinct)[0]
-    return pairings
+    return _tracks(placed, frames, None, Constants(IMAGE))[0]
 
 
 def _is_image(message: TimedMessage) -> bool:
@@ -195,28 +186,28 @@ def _frames(images: Sequence[Placed], messages: Sequence[Placed]) -> Stream:
 
 
 def _tracks(
-    messages: Iterable[Placed], frames: Stream, way: str | None
+    messages: Iterable[Placed], frames: Stream, way: str | None, constants: Constants
 ) -> tuple[dict[str, Pairing], dict[str, TransformTrack]]:
     """By the name of a transform, how its poses were assigned to the frames, and the poses of the frames."""
     found: dict[str, list[tuple[Placed, TransformMessage]]] = defaultdict(list)
     for placed, transform in _loaded(m for m in messages if m[1].kind is TransformMessage):
         found[transform.device].append((placed, transform))
+    poses_of = {name: without_mixed([transform for _, transform in loaded]) for name, loaded in found.items()}
+    still = [n for n, poses in poses_of.items() if len(poses) * 2 <= len(frames) and not _distinct(poses).any()]
+    held = constants.among(still, poses_of.keys() - set(still))
     pairings, tracks = {}, {}
     for name, loaded in found.items():
-        poses = without_mixed([transform for _, transform in loaded])
-        pairings[name], indices = _paired(name, poses, _stream(placed for placed, _ in loaded), frames, way)
+        poses = poses_of[name]
+        if name in held:
+            pairing = Pairing(CONSTANT, f"it came {len(poses)} times and never changed")
+            indices = np.zeros(len(frames), int)
+        else:
+            pairing, indices = pair(frames, _stream(placed for placed, _ in loaded), _distinct(poses), way)
+        if any(pose.status == STATUS_AMBIGUOUS for pose in poses):
+            pairing = replace(pairing, reason="; ".join(filter(None, [pairing.reason, MIXED])))
+        pairings[name] = pairing
         tracks[name] = _track([poses[index] if index >= 0 else None for index in indices])
     return pairings, tracks
-
-
-def _paired(
-    name: str, poses: Sequence[TransformMessage], stream: Stream, frames: Stream, way: str | None
-) -> tuple[Pairing, np.ndarray]:
-    distinct = _distinct(poses)
-    if len(poses) * 2 <= len(frames) and not distinct.any() and touches(name, IMAGE):
-        reason = f"it came {len(poses)} times and never changed"
-        return Pairing(CONSTANT, reason), np.zeros(len(frames), int)
-    return pair(frames, stream, distinct, way)
 
 
 def _distinct(poses: Sequence[TransformMessage]) -> np.ndarray:
