@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ALIASES = "aliases"
 """Metadata key: JSON object from a name to the name under which the same tensor is stored."""
+LENGTH_BYTES = 8
+"""At the beginning of a file: the length of the header that follows."""
 MAX_HEADER_BYTES = 16 << 20
 HEADER_LIMITS = JsonLimits(size_bytes=MAX_HEADER_BYTES, text_characters=MAX_HEADER_BYTES)
 """The header holds a text with the JSON of all aliases."""
@@ -31,15 +33,18 @@ def check_safetensors(path: Path) -> None:
         ModelError: a pickle, say, put in its place, or a file that is cut off.
     """
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
+        prefix = file.read(LENGTH_BYTES)
+        length = int.from_bytes(prefix, "little")
         header = file.read(min(length, MAX_HEADER_BYTES))
     found = path.stat().st_size
-    if header[:1] == b"{" and found < 8 + length <= 8 + MAX_HEADER_BYTES:
-        raise _cut_off(path, 8 + length, found)
+    if len(prefix) < LENGTH_BYTES:
+        raise _cut_off(path, LENGTH_BYTES, found)
+    if header[:1] in (b"", b"{") and found < LENGTH_BYTES + length <= LENGTH_BYTES + MAX_HEADER_BYTES:
+        raise _cut_off(path, LENGTH_BYTES + length, found)
     try:
         tensors = parse_json(header, HEADER_LIMITS) if len(header) == length else None
         end = max((t["data_offsets"][1] for name, t in tensors.items() if name != "__metadata__"), default=0)
-        expected = 8 + length + int(end)
+        expected = LENGTH_BYTES + length + int(end)
     except (JsonError, ValueError, AttributeError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise ModelError(
             f"{path.name} is no safetensors file; weights in any other format are not opened, since pickles "
@@ -52,7 +57,7 @@ def check_safetensors(path: Path) -> None:
 
 
 def _cut_off(path: Path, expected: int, found: int) -> ModelError:
-    return ModelError(f"{path.name} is cut off: expected {expected} bytes, found {found}; copy it again")
+    return ModelError(f"{path.name} is cut off: expected {expected} bytes or more, found {found}; copy it again")
 
 
 def save_weights(state_dict: dict[str, torch.Tensor], path: Path, half: bool) -> None:
