@@ -1,10 +1,13 @@
 """Where a volume file puts its voxels: honoured with a reason, or refused."""
 
+import struct
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import CrlmError, GeometryError, VolumeError
 from CRLMSegmentationLib.core.volume import read_volume
+from CRLMSegmentationLib.core.volume_files import read_header
 from volume_file_helpers import change, mha, nifti, nrrd, nrrd_lines, oblique_image, write
 
 COUNTED = bytes(range(24))
@@ -197,6 +200,28 @@ def test_nifti_whose_two_placements_disagree_is_refused(tmp_path):
         read_volume(nifti(tmp_path, rows=shifted, codes=(1, 1)))
     assert read_volume(nifti(tmp_path, rows=shifted, codes=(0, 1))).ijk_to_ras[0, 3] == 30
     assert read_volume(nifti(tmp_path, rows=shifted, codes=(1, 0))).ijk_to_ras[0, 3] == 0
+
+
+@pytest.mark.parametrize("degrees", [0.03, 0.1, 0.3, 1.0, 30.0])
+@pytest.mark.parametrize("axis", [(1, 0, 0), (0, 1, 0), (1, 2, 3)])
+def test_large_nifti_of_itk_is_taken_however_little_it_is_tilted(tmp_path, degrees, axis):
+    image = sitk.Image(4, 4, 4, sitk.sitkUInt8)
+    image.SetSpacing((0.5, 0.5, 0.5))
+    turn = sitk.VersorTransform([float(n) for n in axis], float(np.radians(degrees)))
+    image.SetDirection(turn.GetMatrix())
+    path = tmp_path / "v.nii"
+    sitk.WriteImage(image, str(path))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<3h", content, 42, 900, 700, 600)  # only the header is read
+    path.write_bytes(content)
+    rotation = np.reshape(turn.GetMatrix(), (3, 3)) * [[-1], [-1], [1]]
+    np.testing.assert_allclose(read_header(path).ijk_to_ras[:3, :3], rotation * 0.5, atol=1e-6)
+
+
+def test_nifti_whose_two_placements_are_turned_by_half_a_degree_is_refused(tmp_path):
+    path = nifti(tmp_path, dim=(3, 200, 200, 200), quaternion=(0, np.sin(np.radians(0.25)), 0), codes=(1, 1))
+    with pytest.raises(GeometryError, match=r"place it 2\.5 mm apart"):
+        read_header(path)
 
 
 def test_nifti_whose_spacing_contradicts_its_sform_is_refused(tmp_path):

@@ -19,9 +19,10 @@ from .placement import check_spacing, placed
 
 MAX_HEADER_BYTES = 64 << 20
 """Up to the first voxel, extensions included."""
-MAX_DISAGREEMENT = 0.1
-"""Of a voxel's smallest edge, by which the two placements of a file may differ at its corners: rounding of
-quaternions in single precision."""
+MAX_DISAGREEMENT, MAX_TURN = 0.1, 1e-3
+"""Of a voxel's smallest edge and, added to that, of the volume's diagonal, by which the two placements of a file may
+differ at its corners. A quaternion leaves out its first number; where that is near 0, rounding the others to single
+precision turns the volume by up to 7e-4."""
 MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 """By the three lowest bits of xyzt_units. 0 is "unknown": nibabel writes it for mm, and all programs read it so."""
 TYPES = {2: "u1", 256: "i1", 512: "u2", 4: "i2", 768: "u4", 8: "i4", 1280: "u8", 1024: "i8", 16: "f4", 64: "f8"}
@@ -194,7 +195,9 @@ def _check_agreement(matrices: list[np.ndarray], shape_ijk: np.ndarray, name: st
     corners = np.array(np.meshgrid(*[(0, count - 1) for count in shape_ijk])).reshape(3, -1).T
     places = [transform_points(matrix, corners) for matrix in matrices]
     apart_mm = float(np.linalg.norm(places[0] - places[-1], axis=1).max())
-    if apart_mm > MAX_DISAGREEMENT * np.linalg.norm(matrices[0][:3, :3], axis=0).min():
+    spacing_mm = np.linalg.norm(matrices[0][:3, :3], axis=0)
+    diagonal_mm = np.linalg.norm(spacing_mm * (shape_ijk - 1))
+    if apart_mm > MAX_DISAGREEMENT * spacing_mm.min() + MAX_TURN * diagonal_mm:
         raise GeometryError(
             f"{name} contradicts itself: its qform and its sform place it {apart_mm:.1f} mm apart; "
             "keep the right one (set the code of the other to 0), or export it again"
