@@ -14,7 +14,8 @@ from .data import read_voxels
 from .files import SEGMENTATION_SUFFIX, read_header
 from .header import VolumeHeader, unreadable
 
-SEGMENT_ID = re.compile(r"Segment(\d{1,6})_ID")
+SEGMENT_KEY = re.compile(r"Segment(\d{1,6})_(?:ID|Name|LabelValue)")
+"""3D Slicer writes all three, other programs leave some out."""
 MAX_SEGMENTS = 10_000
 
 
@@ -90,7 +91,7 @@ def _layers_of(header: VolumeHeader) -> np.ndarray:
 
 
 def _numbers_in(pairs: Mapping[str, str]) -> list[int]:
-    numbers = sorted(int(match[1]) for match in map(SEGMENT_ID.fullmatch, pairs) if match)
+    numbers = sorted({int(match[1]) for match in map(SEGMENT_KEY.fullmatch, pairs) if match})
     return numbers[:MAX_SEGMENTS]
 
 
@@ -103,12 +104,13 @@ def _segment_of(header: VolumeHeader, number: int, count: int, layers: int) -> S
         raise unreadable(
             header.name, f"segment {number} shall be the value {value!r} of layer {layer!r}; it has {layers} layers"
         )
-    return Segment(pairs.get(f"{prefix}Name", pairs[f"{prefix}ID"]), int(layer), int(value))
+    name = pairs.get(f"{prefix}Name") or pairs.get(f"{prefix}ID") or f"Segment {number}"
+    return Segment(name, int(layer), int(value))
 
 
 def _values_in(layers: np.ndarray, header: VolumeHeader) -> list[int]:
     if len(layers) > 1:
-        raise unreadable(header.name, f"it has {len(layers)} layers, but names no segment")
+        raise unreadable(header.name, f"it has several layers ({len(layers)}), but names no segment")
     values = [int(value) for value in np.unique(layers) if value > 0]
     if len(values) > MAX_SEGMENTS:
         raise unreadable(header.name, f"it holds {len(values)} labels, at most {MAX_SEGMENTS} are read")
