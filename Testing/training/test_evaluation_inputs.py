@@ -9,6 +9,7 @@ import pytest
 from CRLMSegmentationLib.core.case import load_case, save_case
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError
 from CRLMSegmentationLib.core.volume import Volume, write_volume
+from CRLMSegmentationLib.evaluation import inputs
 from CRLMSegmentationLib.evaluation.inputs import check_cases, deepest_point, table_of
 from CRLMSegmentationLib.evaluation.settings import Settings
 from evaluation_helpers import box, tiny_volume, write_case
@@ -92,6 +93,40 @@ def test_label_with_fractions_is_refused(tmp_path):
     write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
     write_volume(Volume(box((16, 24)) * np.float32(0.5), np.eye(4)), tmp_path / "p-label.nrrd")
     assert "fractions" in problems_of(tmp_path)["p.nrrd"]
+
+
+@pytest.mark.parametrize("edge", [0.4, 1.4, 1.6, 2.5])
+def test_label_blurred_at_its_border_is_refused_as_that(tmp_path, edge):
+    label = 2 * box((16, 24)).astype(np.float32)
+    label[24] = edge * box((16, 24))[23]
+    write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
+    write_volume(Volume(label, np.eye(4)), tmp_path / "p-label.nrrd")
+    assert "its truth holds fractions" in problems_of(tmp_path)["p.nrrd"]
+
+
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [
+        (np.linspace(0, 1, 40**3, dtype=np.float32).reshape(40, 40, 40), "fractions"),
+        (np.arange(40**3, dtype=np.uint16).reshape(40, 40, 40) % 255, "254 different numbers"),
+    ],
+)
+def test_no_seed_is_sought_in_a_label_that_is_none(tmp_path, monkeypatch, label, reason):
+    sought = []
+    monkeypatch.setattr(inputs, "deepest_point", lambda *_: sought.append(1) or np.zeros(3))
+    write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
+    write_volume(Volume(label, np.eye(4)), tmp_path / "p-label.nrrd")
+    assert reason in problems_of(tmp_path)["p.nrrd"]
+    assert not sought
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_label_without_a_number_somewhere_is_told_as_that(tmp_path, number):
+    label = box((16, 24)).astype(np.float32)
+    label[0, 0, :3] = number
+    write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
+    write_volume(Volume(label, np.eye(4)), tmp_path / "p-label.nrrd")
+    assert "no number (NaN or infinity) in 3 voxels" in problems_of(tmp_path)["p.nrrd"]
 
 
 def test_nothing_to_evaluate_is_said(tmp_path):

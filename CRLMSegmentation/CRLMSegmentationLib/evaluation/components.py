@@ -44,9 +44,7 @@ def split_labels(labels: Volume, keep_together: bool = False) -> SplitLabels:
     Raises:
         CaseError: fractions, negative numbers, or so many lesions that it cannot be a truth.
     """
-    array = _whole_numbers(labels)
-    numbers = [int(n) for n in np.unique(array) if n]
-    _check_count(len(numbers), "different numbers")
+    array, numbers = numbers_of(labels)
     if keep_together:
         return SplitLabels(replace(labels, array=array), {n: (n,) for n in numbers}, ())
     split, remarks, parts = array.copy(), [], {}
@@ -67,9 +65,23 @@ def split_labels(labels: Volume, keep_together: bool = False) -> SplitLabels:
     return SplitLabels(replace(labels, array=split), parts, tuple(remarks))
 
 
+def numbers_of(labels: Volume) -> tuple[np.ndarray, list[int]]:
+    """The voxels of a truth as int32, shape (K, J, I), and the numbers from 1 on that occur, ascending.
+
+    Raises: see `split_labels`.
+    """
+    array = _whole_numbers(labels)
+    numbers = [int(n) for n in np.unique(array) if n]
+    _check_count(len(numbers), "different numbers")
+    return array, numbers
+
+
 def _whole_numbers(labels: Volume) -> np.ndarray:
     array = labels.array
-    if labels.missing is not None or not np.array_equal(array, np.round(array)):
+    if labels.missing is not None:
+        count = int(np.count_nonzero(labels.missing))
+        raise CaseError(f"its truth holds no number (NaN or infinity) in {count} voxels; write 0 where no lesion is")
+    if not np.array_equal(array, np.round(array)):
         raise CaseError("its truth holds fractions; expected whole numbers, one for each lesion")
     if array.min() < 0:
         raise CaseError(f"its truth holds the number {array.min():g}; lesions are numbered from 1 on, background is 0")

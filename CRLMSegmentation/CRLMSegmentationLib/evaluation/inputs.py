@@ -25,7 +25,7 @@ from ..core.volume import Volume
 from ..core.volume_files import data_files_of, is_hidden, volume_stem, volume_suffix
 from ..core.volume_reading import check_intensities, read_labels, segment_names
 from ..driver import OnProgress
-from .components import MOST_LESIONS, SplitLabels, split_labels
+from .components import SplitLabels, numbers_of, split_labels
 
 LABEL_MARK = "-label"
 SHORT_HASH = 16
@@ -273,12 +273,10 @@ def _pair(path: Path) -> Case:
     """A volume and its label as a case of its own."""
     stem, label_path = volume_stem(path), _label_beside(path)
     label, names = read_labels(label_path), segment_names(label_path)
-    numbers = [int(n) for n in np.unique(label.array) if n > 0]
+    array, numbers = numbers_of(label)
     if not numbers:
         raise CaseError(f"{label_path.name} is empty: no voxel holds a number from 1 on; outline the lesions")
-    lesions = tuple(
-        Lesion(names.get(n, f"Tumour {n}"), _deepest(label.array == n, label), n) for n in numbers[: MOST_LESIONS + 1]
-    )
+    lesions = tuple(Lesion(names.get(n, f"Tumour {n}"), _deepest(array == n, label), n) for n in numbers)
     return Case(path.parent, stem, (CaseVolume(path.name, stem, 0.0),), lesions, label_path.name)
 
 
