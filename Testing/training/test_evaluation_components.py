@@ -1,12 +1,16 @@
 """Several parts under one label, and labels of 3D Slicer, in an evaluation."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from CRLMSegmentationLib.core.case import Lesion, save_case
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.evaluation.components import split_labels
 from CRLMSegmentationLib.evaluation.inputs import check_cases
+from evaluation_helpers import write_case
 
 
 def two_parts():
@@ -77,6 +81,41 @@ def test_segmentation_of_slicer_is_a_truth_with_its_names(tmp_path):
     (checked,), problems = check_cases(tmp_path, labels_together=True)
     assert [(lesion.name, lesion.label) for lesion in checked.lesions] == [("Metastasis", 5)]
     assert not problems
+
+
+@pytest.mark.parametrize("listed", [("A", "A.2"), ("A.2", "A"), ("A", "A.1")])
+def test_parts_get_names_that_no_other_lesion_of_the_case_has(tmp_path, listed):
+    array = two_parts()
+    array[3:10, 20:27, 3:10] = 2
+    case = write_case(tmp_path / "case")
+    write_volume(Volume(np.pad(array, (0, 10)), np.eye(4)), case.folder / "truth.nrrd")
+    lesions = {
+        name: Lesion(name, (6.0, 6.0, 6.0) if name == "A" else (6.0, 23.0, 6.0), 1 if name == "A" else 2)
+        for name in listed
+    }
+    save_case(dataclasses.replace(case, lesions=tuple(lesions.values())))
+    (checked,), problems = check_cases(tmp_path)
+    volume = checked.read_volume()
+    voxels = {lesion.name: int(checked.truth_of(lesion, volume).sum()) for lesion in checked.lesions}
+    other = next(name for name in listed if name != "A")
+    expected = {"A.1": 729, "A.2": 216, other: 343}
+    expected[f"{other} (2)"] = {"A.1": 729, "A.2": 216}[other]
+    assert voxels == expected
+    assert not problems
+
+
+def test_number_without_a_segment_gets_a_name_that_no_segment_has(tmp_path):
+    array = two_parts()
+    array[20:26, 20:26, 20:26] = 3
+    pair(tmp_path, array)
+    (tmp_path / "p1-label.nrrd").unlink()
+    image = sitk.GetImageFromArray(array)
+    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    for key, text in {"ID": "Segment_1", "Name": "Tumour 3", "LabelValue": "1", "Layer": "0"}.items():
+        image.SetMetaData(f"Segment0_{key}", text)
+    sitk.WriteImage(image, str(tmp_path / "p1-label.seg.nrrd"))
+    (checked,), _ = check_cases(tmp_path)
+    assert [(lesion.name, lesion.label) for lesion in checked.lesions] == [("Tumour 3", 1), ("Tumour 3 (2)", 3)]
 
 
 def test_two_labels_beside_a_volume_and_a_label_alone_are_told(tmp_path):

@@ -8,6 +8,7 @@ deepest voxel the seed. Parts of one number that lie apart are lesions of their 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -214,6 +215,7 @@ def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tupl
     A listed lesion is the part in which its seed lies, else the nearest. Parts without a listed one are added.
     """
     lesions, remarks = [], [("", text) for text in split.remarks]
+    taken = {lesion.name for lesion in case.lesions}
     claimed: set[int] = set()
     for lesion in case.lesions:
         parts = split.parts.get(lesion.label, ()) if lesion.label is not None else ()
@@ -223,7 +225,7 @@ def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tupl
         away_mm = [_distance_mm(lesion.seed_ras_mm, split.labels, part) for part in parts]
         nearest = int(np.argmin(away_mm))
         claimed.add(parts[nearest])
-        name = f"{lesion.name}.{nearest + 1}" if len(parts) > 1 else lesion.name
+        name = _free_name(f"{lesion.name}.{nearest + 1}", taken) if len(parts) > 1 else lesion.name
         lesions.append(replace(lesion, name=name, label=parts[nearest]))
         if away_mm[nearest] > 0:
             remarks.append((name, f"its seed lies {away_mm[nearest]:.1f} mm outside its truth; check seed and label"))
@@ -231,8 +233,16 @@ def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tupl
         for number, part in enumerate(split.parts.get(lesion.label, ()), 1):
             if part not in claimed:
                 seed = _deepest(split.labels.array == part, split.labels)
-                lesions.append(Lesion(f"{lesion.name}.{number}", seed, part))
+                lesions.append(Lesion(_free_name(f"{lesion.name}.{number}", taken), seed, part))
     return lesions, remarks
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    """The wanted name, with a number behind it where another lesion has it; it is taken from then on."""
+    others = (f"{wanted} ({number})" for number in itertools.count(2))
+    name = next(name for name in itertools.chain([wanted], others) if name not in taken)
+    taken.add(name)
+    return name
 
 
 def _distance_mm(point_ras_mm: Sequence[float], labels: Volume, number: int) -> float:
@@ -276,7 +286,9 @@ def _pair(path: Path) -> Case:
     array, numbers = numbers_of(label)
     if not numbers:
         raise CaseError(f"{label_path.name} is empty: no voxel holds a number from 1 on; outline the lesions")
-    lesions = tuple(Lesion(names.get(n, f"Tumour {n}"), _deepest(array == n, label), n) for n in numbers)
+    taken = {names[n] for n in numbers if n in names}
+    names = {n: names[n] if n in names else _free_name(f"Tumour {n}", taken) for n in numbers}
+    lesions = tuple(Lesion(names[n], _deepest(array == n, label), n) for n in numbers)
     return Case(path.parent, stem, (CaseVolume(path.name, stem, 0.0),), lesions, label_path.name)
 
 
