@@ -177,6 +177,22 @@ def test_two_labels_of_one_volume_are_told_instead_of_choosing(tmp_path):
     assert "2 labels beside it (p-label.nii.gz, p-label.nrrd)" in problems_of(tmp_path)["p.nrrd"]
 
 
+def test_two_volumes_of_one_label_are_told_without_the_entry_of_a_case(tmp_path):
+    for suffix in (".nrrd", ".nii.gz"):
+        write_volume(tiny_volume((16, 24)), tmp_path / f"p{suffix}")
+    write_volume(Volume(box((16, 24)).astype(np.uint8), np.eye(4)), tmp_path / "p-label.nrrd")
+    told = f"has the name p as well as {tmp_path / 'p.nii.gz'}; keep the right one"
+    assert problems_of(tmp_path) == {"p.nrrd": told}
+
+
+def test_volume_with_the_name_of_a_case_is_to_be_renamed(tmp_path):
+    write_case(tmp_path / "p")
+    write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
+    write_volume(Volume(box((16, 24)).astype(np.uint8), np.eye(4)), tmp_path / "p-label.nrrd")
+    told = f"has the name p as well as {tmp_path / 'p'}; rename the volume and its label"
+    assert problems_of(tmp_path) == {"p.nrrd": told}
+
+
 def test_cut_off_label_is_refused(tmp_path):
     write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
     label = tmp_path / "p-label.nii.gz"

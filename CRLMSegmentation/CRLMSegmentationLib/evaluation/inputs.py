@@ -125,8 +125,7 @@ def check_cases(
         try:
             checked, found = _checked(source, wanted, labels_together)
             if checked is not None and checked.case_id in cases:
-                other = cases[checked.case_id].case.folder
-                raise CaseError(f"has the name {checked.case_id} as well as {other}; give each case its own case_id")
+                raise CaseError(_same_name(source, cases[checked.case_id].case))
         except CrlmError as error:
             checked, found = None, [Problem(source.name, "", str(error))]
         problems += found
@@ -134,6 +133,16 @@ def check_cases(
             cases[checked.case_id] = checked
         on_progress("Checking the cases", number, len(sources))
     return [cases[name] for name in sorted(cases)], problems
+
+
+def _same_name(source: Path, other: Case) -> str:
+    """Two case folders differ by their case_id, while a volume with its label is named by its file."""
+    if source.is_dir():
+        return f"has the name {other.case_id} as well as {other.folder}; give each case its own case_id"
+    is_pair = other.folder == source.parent
+    place = other.folder / other.volumes[0].file if is_pair else other.folder
+    end = "keep the right one" if is_pair else "rename the volume and its label"
+    return f"has the name {other.case_id} as well as {place}; {end}"
 
 
 def short_hashes(hashes: Iterable[str]) -> list[str]:
