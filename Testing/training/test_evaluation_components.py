@@ -49,6 +49,34 @@ def test_slice_that_was_not_outlined_makes_no_second_lesion():
     assert split_labels(Volume(array, np.eye(4))).parts == {1: (1,)}
 
 
+@pytest.mark.parametrize(
+    ("spacing_mm", "empty", "parts"),
+    [
+        (0.5, 2, 1),
+        (1.0, 2, 1),
+        (1.0, 3, 2),
+        (1.5, 1, 1),
+        (1.5, 2, 2),
+        (2.0, 1, 1),
+        (2.5, 1, 2),
+        (5.0, 2, 2),
+        (5.0, 0, 1),
+    ],
+)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_parts_are_joined_over_two_voxels_and_two_mm_at_most(axis, spacing_mm, empty, parts):
+    array = np.zeros((12, 12, 12), np.uint8)
+    along = np.moveaxis(array, axis, 0)
+    along[1:4, 2:9, 2:9] = along[4 + empty : 7 + empty, 2:9, 2:9] = 1
+    spacing = np.ones(4)
+    spacing[2 - axis] = spacing_mm
+    split = split_labels(Volume(array, np.diag(spacing)))
+    assert len(split.parts[1]) == parts
+    assert len(np.unique(split.labels.array)) == parts + 1
+    assert any("drawn in 2 pieces" in remark for remark in split.remarks) == (empty > 0 and parts == 1)
+    assert any("2 parts that lie apart" in remark for remark in split.remarks) == (parts == 2)
+
+
 def test_speck_is_told_and_left_out():
     array = two_parts()
     array[28, 3, 3] = 1

@@ -11,8 +11,9 @@ from ..core.errors import CaseError
 from ..core.volume import Volume
 
 TOUCHING = ndimage.generate_binary_structure(3, 3)
-BRIDGED_VOXELS = 1
-"""On each side: parts with at most two empty voxels between them are one, such as slices that were not outlined."""
+BRIDGED_VOXELS, BRIDGED_MM = 2, 2.0
+"""Parts with at most so many empty voxels, and so many mm, between them along an axis are one, such as where slices
+were not outlined. Without the bound in mm, two lesions 10 mm apart would be one in slices of 5 mm."""
 SPECK_ML = 0.01
 """A part this small beside a larger one, as of 2.7 mm, is a slip of the pen; it is told and left out."""
 MOST_LESIONS = 200
@@ -53,13 +54,15 @@ def split_labels(labels: Volume, keep_together: bool = False) -> SplitLabels:
     boxes = ndimage.find_objects(array)
     for number in numbers:
         box = boxes[number - 1]
-        names, sizes = _parts_of(array[box] == number)
+        mask = array[box] == number
+        names, sizes = _parts_of(mask, labels.spacing_mm[::-1])
         large = [name for name, size in sizes if size * voxel_ml >= SPECK_ML or name == sizes[0][0]]
         parts[number] = (number, *range(free, free + len(large) - 1))
         free += len(large) - 1
         renumbered = np.zeros(len(sizes) + 1, array.dtype)
         renumbered[large] = parts[number]
         split[box][names > 0] = renumbered[names[names > 0]]
+        remarks += _remarks_on_bridges(number, ndimage.label(mask, TOUCHING)[1], len(sizes))
         remarks += _remarks_on(number, [size * voxel_ml for _, size in sizes], len(large))
     _check_count(sum(map(len, parts.values())), "parts that lie apart")
     return SplitLabels(replace(labels, array=split), parts, tuple(remarks))
@@ -95,15 +98,36 @@ def _check_count(count: int, what: str) -> None:
         raise CaseError(f"its truth holds {count} {what}, more than {MOST_LESIONS}; is it the volume, or noise?")
 
 
-def _parts_of(mask: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
+def _parts_of(mask: np.ndarray, spacing_kji_mm: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """A number for each part of a mask, and (number, voxels) of each, the largest first."""
-    wide = ndimage.binary_dilation(np.pad(mask, BRIDGED_VOXELS), TOUCHING, BRIDGED_VOXELS)
+    wide = ndimage.binary_dilation(np.pad(mask, 1), _bridging(spacing_kji_mm))
     names, count = ndimage.label(wide, TOUCHING)
-    inner = (slice(BRIDGED_VOXELS, -BRIDGED_VOXELS),) * 3
-    names = np.where(mask, names[inner], 0)
+    names = np.where(mask, names[1:-1, 1:-1, 1:-1], 0)
     sizes = np.bincount(names.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
     return names, [(int(n) + 1, int(sizes[n])) for n in order]
+
+
+def _bridging(spacing_kji_mm: np.ndarray) -> np.ndarray:
+    """What a voxel is widened to, bool, shape (3, 3, 3): to both sides along an axis where two empty voxels are
+    bridged, to one side where one is, to none where a single one is too long.
+    """
+    element = np.ones((3, 3, 3), bool)
+    for axis, spacing_mm in enumerate(spacing_kji_mm):
+        bridged = min(BRIDGED_VOXELS, int(BRIDGED_MM / spacing_mm + 1e-3))
+        along = np.moveaxis(element, axis, 0)
+        along[0] &= bridged >= 1
+        along[2] &= bridged >= 2
+    return element
+
+
+def _remarks_on_bridges(number: int, drawn: int, taken: int) -> list[str]:
+    if drawn == taken:
+        return []
+    return [
+        f"the label {number} is drawn in {drawn} pieces; those with at most {BRIDGED_VOXELS} voxels and "
+        f"{BRIDGED_MM:g} mm between them are taken as one, which leaves {taken}"
+    ]
 
 
 def _remarks_on(number: int, sizes_ml: list[float], large: int) -> list[str]:
