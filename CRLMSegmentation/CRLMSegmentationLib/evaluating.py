@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .core.errors import CaseError
+from .core.errors import CaseError, CrlmError
+from .evaluation.components import KEEP_TOGETHER
 from .evaluation.document import document_of, write_csv, write_json
 from .evaluation.inputs import CheckedCase, OnProgress, Problem, check_cases
 from .evaluation.leaks import check_held_out
@@ -34,10 +35,15 @@ OnProblems = Callable[[Sequence[Problem]], None]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The cases that a dataset keeps from training, by their hashes; only these are measured."""
+    """The cases that a dataset keeps from training, by their hashes; only these are measured.
+
+    Attributes:
+        labels_together: how the dataset was prepared, see `evaluate_subject`; None where it is not known.
+    """
 
     dataset: str
     hashes: frozenset[str]
+    labels_together: bool | None = None
 
 
 def evaluate_model(
@@ -111,17 +117,20 @@ def evaluate_subject(
         skip_bad: go on without the cases and lesions that cannot be evaluated.
         on_problems: told what is wrong with which case, before anything is measured; see `inputs.table_of`.
         held_out: to measure only what a dataset has kept from training; None for all cases.
-        labels_together: parts of a label that lie apart are one lesion, see `evaluation.components`.
+        labels_together: parts of a label that lie apart are one lesion, see `evaluation.components`; taken from the
+            dataset where that says so.
 
     Returns:
         The content of evaluation.json.
 
     Raises:
         CaseError: there is no case, or one of them cannot be evaluated.
-        CrlmError: the folder holds the results of something else or of other settings.
+        CrlmError: the folder holds the results of something else or of other settings, or the dataset was prepared
+            with the parts of labels as lesions of their own, which shall be one here.
     """
     settings = settings or Settings()
-    header = subject.header(settings)
+    labels_together = _labels_together(held_out, labels_together)
+    header = {**subject.header(settings), "labels_together": labels_together}
     cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together)
     make_folder(out)
     ledger = Ledger(out / LEDGER, header)
@@ -132,6 +141,18 @@ def evaluate_subject(
     document = document_of(subject, cases, problems, settings, rows, versions, of)
     _write(document, cases, out, on_progress)
     return document
+
+
+def _labels_together(held_out: HeldOut | None, wanted: bool) -> bool:
+    """Lesions that were kept from training are measured as they would have been learned from."""
+    if held_out is None or held_out.labels_together is None:
+        return wanted
+    if wanted and not held_out.labels_together:
+        raise CrlmError(
+            f"{held_out.dataset} was prepared without {KEEP_TOGETHER}, so that its lesions are others; leave out "
+            f"{KEEP_TOGETHER}, or prepare a dataset with it"
+        )
+    return held_out.labels_together
 
 
 def _cases_in(

@@ -37,6 +37,8 @@ def test_folder_that_is_no_dataset_is_refused(crlm_seg, sample, tmp_path):
 
 
 class _Manifest:
+    labels_together = False
+
     def __init__(self, *hashes):
         self.held_out = [type("Entry", (), {"sha256": sha256}) for sha256 in hashes]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 
 import numpy as np
 import pytest
 from CRLMSegmentationLib import evaluating
-from CRLMSegmentationLib.core.errors import CaseError
+from CRLMSegmentationLib.core.case import CASE_FILE, load_case, save_case
+from CRLMSegmentationLib.core.errors import CaseError, CrlmError
+from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.evaluating import HeldOut, evaluate_model
 from CRLMSegmentationLib.evaluation.document import cautions_of, summary_of
@@ -22,6 +25,11 @@ PLAIN = Settings(robustness_lesions=0, bootstrap_draws=20, worst=1)
 @pytest.fixture
 def hashes(cases_folder):
     return {case.case_id: case.sha256 for case in check_cases(cases_folder)[0]}
+
+
+def two_boxes() -> np.ndarray:
+    """A truth of one label in two parts."""
+    return (box((16, 24)) | box((30, 36))).astype(np.uint8)
 
 
 @pytest.fixture
@@ -71,6 +79,48 @@ def test_only_held_out_cases_are_measured(evaluate, hashes, tmp_path):
     assert [row["case_id"] for row in document["lesions"]] == ["exact", "missed"]
     assert document["data"]["held_out_of"] == {"dataset": "dataset", "listed": 2}
     assert cautions_of(document) == []
+
+
+@pytest.mark.parametrize(
+    ("of_dataset", "asked", "lesions"),
+    [
+        (None, False, ["Tumour 1.1", "Tumour 1.2"]),
+        (None, True, ["Tumour 1"]),
+        (False, False, ["Tumour 1.1", "Tumour 1.2"]),
+        (True, False, ["Tumour 1"]),
+        (True, True, ["Tumour 1"]),
+    ],
+)
+def test_held_out_lesions_are_those_of_the_dataset(evaluate, hashes, cases_folder, of_dataset, asked, lesions):
+    truth = cases_folder / "exact" / "truth.nrrd"
+    write_volume(Volume(two_boxes(), np.eye(4)), truth)
+    save_case(load_case(cases_folder / "exact", verify=False))
+    listed = frozenset({sha256_of(cases_folder / "exact" / CASE_FILE)})
+    document = evaluate(held_out=HeldOut("dataset", listed, of_dataset), labels_together=asked)
+    assert [row["lesion"] for row in document["lesions"]] == lesions
+
+
+def test_parts_that_the_dataset_has_apart_are_not_put_together(evaluate, hashes, tmp_path):
+    with pytest.raises(CrlmError, match="dataset was prepared without --keep-labels-together"):
+        evaluate(held_out=HeldOut("dataset", frozenset({hashes["exact"]}), False), labels_together=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_of_other_lesions_are_not_gone_on_with(evaluate, tmp_path):
+    evaluate()
+    with pytest.raises(CrlmError, match=r"another evaluation \(labels_together false instead of true\)"):
+        evaluate(labels_together=True)
+
+
+def test_results_of_a_version_that_did_not_say_how_labels_were_split_are_not_gone_on_with(evaluate, tmp_path):
+    evaluate()
+    ledger = tmp_path / "out" / "lesions.jsonl"
+    header, *rows = ledger.read_text().splitlines(keepends=True)
+    old = {**json.loads(header), "schema_version": 2}
+    del old["labels_together"]
+    ledger.write_text("".join([json.dumps(old) + "\n", *rows]))
+    with pytest.raises(CrlmError, match="schema_version 2 instead of 3"):
+        evaluate()
 
 
 def test_cases_that_are_not_held_out_may_be_bad(evaluate, hashes, cases_folder):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.training import dataset, nnunet_raw
@@ -37,6 +39,39 @@ def test_other_arguments_are_refused_with_what_differs(cases, tmp_path, other, t
     with pytest.raises(CrlmError, match=rf"another dataset \(.*{told}.*choose another folder"):
         prepare(cases, tmp_path / "out", **other)
     assert files_in(tmp_path / "out") == before
+
+
+def without_the_choice(out):
+    """A dataset as it was prepared before there was a choice."""
+    entry = json.loads((out / "manifest.json").read_text())
+    del entry["preparation"]["labels_together"]
+    (out / "manifest.json").write_text(json.dumps(entry))
+
+
+def test_manifest_says_whether_parts_of_a_label_are_one_lesion(cases, tmp_path):
+    assert prepare(cases, tmp_path / "apart").preparation["labels_together"] is False
+    assert prepare(cases, tmp_path / "together", labels_together=True).labels_together
+    assert not read_manifest(tmp_path / "apart").labels_together
+    without_the_choice(tmp_path / "apart")
+    assert read_manifest(tmp_path / "apart").labels_together
+
+
+def test_dataset_of_other_lesions_is_refused(cases, tmp_path):
+    prepare(cases, tmp_path / "out")
+    with pytest.raises(CrlmError, match="labels_together False instead of True"):
+        prepare(cases, tmp_path / "out", labels_together=True)
+    without_the_choice(tmp_path / "out")
+    with pytest.raises(CrlmError, match="labels_together True instead of False"):
+        prepare(cases, tmp_path / "out")
+    prepare(cases, tmp_path / "out", labels_together=True)
+
+
+def test_manifest_with_another_choice_than_true_or_false_is_refused(cases, tmp_path):
+    prepare(cases, tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    path.write_text(path.read_text().replace('"labels_together": false', '"labels_together": "no"'))
+    with pytest.raises(CrlmError, match="labels_together true or false"):
+        read_manifest(tmp_path / "out")
 
 
 def test_other_cases_are_refused(cases, tmp_path):

@@ -32,7 +32,9 @@ def evaluate(
     ] = False,
     held_out_of: Annotated[
         Optional[Path],
-        typer.Option(metavar="DATASET", help="Only the cases that this dataset has kept from training."),
+        typer.Option(
+            metavar="DATASET", help="Only the cases that this dataset has kept from training, labels split as in it."
+        ),
     ] = None,
 ) -> None:
     """Tell how good a model, or a semi-automatic method, is on cases with a truth.
@@ -48,6 +50,8 @@ def evaluate(
 
     settings = Settings(seed=seed, mirroring=mirroring, robustness_lesions=robustness)
     held_out = None if held_out_of is None else _held_out_of(held_out_of)
+    if held_out is not None and held_out.labels_together and not keep_labels_together:
+        tell(f"As in {held_out_of}, parts of a label that lie apart are one lesion.", err=True)
     measure = evaluate_method if model in METHOD_NAMES else evaluate_model
     with bars() as on_progress:
         document = measure(
@@ -71,4 +75,4 @@ def _held_out_of(dataset: Path) -> HeldOut:
     from ..training.manifest import read_manifest
 
     manifest = read_manifest(dataset)
-    return HeldOut(str(dataset), frozenset(case.sha256 for case in manifest.held_out))
+    return HeldOut(str(dataset), frozenset(case.sha256 for case in manifest.held_out), manifest.labels_together)

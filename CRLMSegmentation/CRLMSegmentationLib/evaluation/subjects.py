@@ -38,7 +38,8 @@ ABOUT_KEYS = (
     "parameters",
 )
 """Of `Subject.about`."""
-LEDGER_VERSION = 2
+LEDGER_VERSION = 3
+"""Raised when lesions of the same name may be others than before, such as by another rule for parts of a label."""
 
 
 class NoAnswerError(CrlmError):

@@ -97,7 +97,7 @@ def prepared_before(cases: Sequence[CheckedCase], out: Path, preparation: Prepar
         return None
     manifest = read_manifest(out)
     wanted = preparation.that_matters
-    known = {**dict.fromkeys(wanted), **manifest.preparation}
+    known = {**dict.fromkeys(wanted), **manifest.preparation, "labels_together": manifest.labels_together}
     differences = [
         f"{name} {was} instead of {wanted.get(name)}" for name, was in known.items() if was != wanted.get(name)
     ]

@@ -44,8 +44,11 @@ MANIFEST, SPLITS, UNDER_WAY, RAW = "manifest.json", "splits.json", "preparing.js
 DATASET_JSON, IMAGES, LABELS = "dataset.json", "imagesTr", "labelsTr"
 ANEW = "prepare the dataset anew, into another folder"
 LEFT_OUT = Kind("a list of case, lesion and text each", is_list_of(is_list_of(lambda text: isinstance(text, str), 3)))
+PREPARATION = {"name": DATASET_WORD, "labels_together": BOOLEAN.or_absent()}
 FIELDS = {
-    "preparation": Kind("an object with the name of the dataset", is_object_with({"name": DATASET_WORD})),
+    "preparation": Kind(
+        "an object with the name of the dataset, labels_together true or false", is_object_with(PREPARATION)
+    ),
     "versions": Kind("an object of texts", is_object_of(ANY_TEXT.holds)),
     "given": TEXTS,
     "cases": LIST,
@@ -145,6 +148,11 @@ class Manifest:
     @property
     def dataset_name(self) -> str:
         return dataset_name_of(self.preparation["name"])
+
+    @property
+    def labels_together(self) -> bool:
+        """Whether parts of a label that lie apart are one lesion: so they were before there was a choice."""
+        return self.preparation.get("labels_together", True)
 
     @property
     def splits(self) -> list[dict[str, list[str]]]:

@@ -106,8 +106,6 @@ class Preparation:
         """All that changes the result."""
         fields = asdict(self)
         del fields["processes"]
-        if not self.labels_together:  # as in datasets that were prepared before there was a choice
-            del fields["labels_together"]
         if self.variant == FULL:
             del fields["crop_size_mm"], fields["crops_per_lesion"]
         return fields
