@@ -125,8 +125,6 @@ SIGHTS = {
     "sensor came off": withholds(tool("Stylus", doubt=STILL), sensor_doubt=STILL, reasons=(Reason.SENSOR_STILL,)),
     "instrument jumped": alone(Status(Reason.JUMPED, {"mm": 40.0})),
     "instrument not tracked": alone(Status(Reason.NOT_TRACKED)),
-    "two tools under one name": alone(Status(Reason.AMBIGUOUS_NAME)),
-    "position without an orientation": alone(Status(Reason.POSITION_ONLY)),
     "no pose": alone(Status(Reason.NO_RECENT_POSE, {"seconds": 1.3})),
     "two tools under one name": alone(Status(Reason.AMBIGUOUS_NAME)),
     "position without an orientation": alone(Status(Reason.POSITION_ONLY)),
