@@ -60,7 +60,7 @@ def test_bad_cases_are_listed_on_stderr_and_left_out_on_demand(crlm_seg, pairs, 
     arguments = ("prepare", pairs, "--out", tmp_path / "out", *SMALL, "--processes", 1)
     done = crlm_seg(*arguments)
     assert (done.code, done.out) == (1, "")
-    assert [line.split()[0] for line in done.err.splitlines()] == ["Case", "p1.nrrd", "p3", "p9", "Error:"]
+    assert [line.split()[0] for line in done.err.splitlines()] == ["Case", "p1.nrrd", "p3.nrrd", "p9", "Error:"]
     assert not (tmp_path / "out").exists()
     done = crlm_seg(*arguments, "--skip-bad")
     assert done.code == 0, done

@@ -100,7 +100,8 @@ def test_no_tumour_at_any_seed_is_written_down_and_told_as_a_failure(crlm_seg, m
     from CRLMSegmentationLib import offline
 
     mask = SimpleNamespace(is_empty=True, warnings=("look again",))
-    nothing = SimpleNamespace(request=SimpleNamespace(lesion="Tumour 1", crop_size_mm=80.0), mask=mask)
+    request = SimpleNamespace(lesion="Tumour 1", crop_size_mm=80.0)
+    nothing = SimpleNamespace(request=request, mask=mask, warnings=mask.warnings)
     monkeypatch.setattr(offline, "segment_file", lambda *arguments: [nothing])
     done = crlm_seg("segment", "v.nrrd", "--seed", 1, 2, 3, "--out", tmp_path / "o.nrrd")
     assert done.code == 1

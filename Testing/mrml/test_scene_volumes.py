@@ -144,7 +144,7 @@ def _node_with(scene, shape_ijk, components=1, fill=0.0):
     ("shape_ijk", "components", "fill", "message"),
     [
         ((4, 4, 4), 3, 0.0, "3 components"),
-        ((4, 4, 4), 1, np.nan, "64 voxels are NaN"),
+        ((4, 4, 4), 1, np.nan, "no voxel holds a finite number"),
         ((4, 4, 1), 1, 0.0, "single slice"),
     ],
     ids=["RGB", "NaN", "single slice"],

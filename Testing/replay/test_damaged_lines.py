@@ -100,12 +100,12 @@ def test_a_result_that_is_none_costs_its_line_and_is_told(session: Path, change,
     assert RecordedFlight(session).damage.count == 1
 
 
-@pytest.mark.parametrize(("part", "name"), [("volume", "../../x.nrrd"), ("mask", "/etc/passwd"), ("mask", "a\\..\\x")])
+@pytest.mark.parametrize(("part", "name"), [("volume", "../../x.nrrd"), ("mask", "/etc/passwd"), ("mask", "../x.nrrd")])
 def test_a_file_outside_the_recording_is_not_opened(session: Path, part: str, name: str) -> None:
     change_line(session, EVENTS_FILE, is_result, within(part, "file", name))
     case = load_case(session)
     result = recorded_results(case)[0]
-    with pytest.raises(CaseError, match=r"the recording names .*, which is not in it"):
+    with pytest.raises(CaseError, match=r"outside its folder|which is not in it"):
         volume_of(case, result.volume) if part == "volume" else mask_of(case, result)
 
 

@@ -101,6 +101,7 @@ def box(k: tuple[int, int] | None) -> np.ndarray:
 
 def tiny_volume(dark: tuple[int, int] | None, ijk_to_ras: np.ndarray | None = None) -> Volume:
     array = np.where(box(dark), DARK, BRIGHT).astype(np.uint8)
+    array[-1, -1, -1] = BRIGHT + 1  # a volume of a single value is no image
     return Volume(array, np.eye(4) if ijk_to_ras is None else ijk_to_ras, "recvol_Reference", 100.0)
 
 

@@ -153,7 +153,7 @@ def test_child_that_dies_is_quoted(planned):
     FoldSettings(0, TINY, 1, 0, "", True, "").write(folder)
     shutil.rmtree(planned.preprocessed)
     step = Step("the training", "fold_process", [str(folder), "--child"], folder / LOG, {})
-    with pytest.raises(StepError, match=r"the training has failed.*FileNotFoundError.*tinyPlans.json"):
+    with pytest.raises(StepError, match=r"the training failed.*tinyPlans.json cannot be read: there is no such file"):
         poll_to_the_end(step)
 
 

@@ -75,7 +75,7 @@ def entry_of(header: Header, read: ReadBody, offset_bytes: int, received_s: floa
     size_bytes = HEADER_BYTES + header.body_bytes
     device = _full_name(header, read)
     tools = _tools(header, read) if header.type in ELEMENTS else ()
-    return Entry(received_s, offset_bytes, size_bytes, header.type, device, header.timestamp_s, shape, tools)
+    return Entry(received_s, offset_bytes, size_bytes, header.type, device, header.timestamp_s, shape, tools=tools)
 
 
 def image_layout(header: Header, read: ReadBody) -> ImageLayout | None:

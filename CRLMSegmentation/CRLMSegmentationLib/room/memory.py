@@ -20,7 +20,7 @@ import slicer
 from ..core.i18n import tr as _
 from ..core.machine_memory import machine_memory_bytes
 from ..core.volume import Volume
-from ..igtl.packing import MAX_NAME_BYTES
+from ..igtl.messages import MAX_NAME_BYTES
 from ..scene.nodes import KEY, find_node, remove_node
 from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import is_used_elsewhere, link_volumes, size_bytes
