@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from weakref import ref
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class ScriptedTracker:
 def use_tracker(room, tracker: ScriptedTracker) -> None:
     """Connect a room to a tracker, as if the volume that is there had come with its poses."""
     room.use_link(tracker)
-    room._volume_link = tracker
+    room._volume_link = ref(tracker)
 
 
 def _image_of(volume):

@@ -167,7 +167,10 @@ def test_outline_that_is_out_of_date_is_not_measured_to(navigated):
     navigated.seed().SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
     navigated.wait(lambda: number(navigated) == "–")
     assert words(navigated) == "Tumour 1 withheld: the outline is out of date; segment it again"
-    assert navigated.text("instrumentsLabel") == "● Stylus: tracked"
+    assert (
+        navigated.text("instrumentsLabel")
+        == "● Stylus: Tumour 1 withheld: the outline is out of date; segment it again"
+    )
     navigated.seed().SetNthControlPointPositionWorld(0, 20.0, 20.0, 20.0)
     navigated.wait(lambda: number(navigated) == "12 mm")
 
