@@ -38,7 +38,7 @@ def test_row_says_volume_diameters_time_and_age(with_result):
     assert millilitres == "2.1 ml"
     assert [float(part) for part in diameters.removesuffix(" mm").split(" × ")] == pytest.approx([16, 16, 16], abs=1)
     first, second = state.split("\n")
-    assert first == "up to date"
+    assert first.startswith("up to date; what was not imaged could not be recognised")
     assert second.startswith("in ")
     assert second.endswith(" s, volume of just now")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from CRLMSegmentationLib.room import room
 from CRLMSegmentationLib.scene.crop_box import crop_box
@@ -107,6 +108,9 @@ def test_seed_deleted_by_the_user_is_gone_from_the_table(with_result):
 def tool(with_volume):
     node = track(with_volume.host.scene, position_mm=(19.0, 20.0, 21.0))
     with_volume.host.widget("toolSelector").setCurrentNode(node)
+    held = np.eye(4)
+    held[:3, 3] = 19.0, 20.0, 21.0
+    with_volume.room.steering.navigator.poses.fix("StylusToReference", held)  # a pose that does not grow old
     return node
 
 
@@ -125,7 +129,7 @@ def test_without_a_tracked_tool_no_seed_is_put_and_the_panel_says_why(with_volum
     with_volume.host.widget("toolSelector").setCurrentNode(tool)
     track(with_volume.host.scene, status="MISSING")
     with_volume.shortcut("F9")
-    assert "'StylusToReference' is not tracked at this moment" in with_volume.message
+    assert "no seed can be placed with 'StylusToReference' now: not tracked" in with_volume.message
     assert not seed_nodes(with_volume.host.scene)
 
 

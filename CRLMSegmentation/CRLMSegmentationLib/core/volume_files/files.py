@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def read_header(path: Path | str, root: Path | None = None) -> VolumeHeader:
     path = Path(path)
     reader = READERS.get(volume_suffix(path))
     if reader is None:
+        if not os.path.lexists(path):
+            raise VolumeError(f"no such file: {path}")
         raise VolumeError(f"{path.name} is not a volume file; expected one of {' '.join(VOLUME_SUFFIXES)}")
     return reader(path, path.parent if root is None else root)
 
