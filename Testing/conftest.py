@@ -29,6 +29,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 FIRST = (
+    "widget/test_module_network.py",
     "inference",
     "study/test_study_real.py",
     "training/test_train.py",
@@ -40,7 +41,11 @@ FIRST = (
     "study/test_study_run.py",
     "training/test_evaluation.py",
 )
-"""Take longest, so they begin first: a process that is given one of them last would end alone."""
+"""Take longest, so they begin first: a process that is given one of them last would end alone.
+
+The tests of live volumes are among them since they hung twice late in a process that held gigabytes of earlier tests,
+and never in a young one; why is not known.
+"""
 SLOW = (
     "alignment",
     "cli/test_cli_arguments.py",
