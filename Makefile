@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Python 3.10 or newer and nothing else.
-# `make check` is the part of `make test` to run after each change: the style, the floors and the tests without the
-# marker "slow" (see pytest.ini), in under 3 minutes on two cores; `make test` takes some 8 there.
+# `make check` is the part of `make test` to run after each change: the style, the layers and the tests without the
+# marker "slow" (see pytest.ini).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
