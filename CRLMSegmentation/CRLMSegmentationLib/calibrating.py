@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .core.errors import CaseError
-from .driver import OnProgress
+from .core.progress import OnProgress
 from .evaluation.document import simulated_of
 from .evaluation.inputs import CheckedCase, check_cases, short_hashes, table_of
 from .evaluation.stability import Approach, observe, share_held

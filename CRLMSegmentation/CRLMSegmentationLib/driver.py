@@ -8,6 +8,7 @@ from collections.abc import Callable, Container
 from typing import Protocol
 
 from .core.errors import LinkError, WorkerError
+from .core.progress import OnProgress
 from .navigation.refinement import Purpose, Refinement
 from .session import (
     Event,
@@ -27,8 +28,6 @@ POLL_S = 0.005
 BUDGET_S = 0.1
 READY_LIMIT_S = 180.0
 """A worker that is not ready after so long hangs; a slow disk and a busy processor need a minute."""
-OnProgress = Callable[[str, int, int], None]
-"""Called with the name of the lesion (or of another step), tiles done and tiles in all."""
 Check = Callable[[], None]
 """Called at each turn; ends the waiting by raising."""
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from .core.errors import CaseError, CrlmError
+from .core.progress import OnProgress
 from .evaluation.components import KEEP_TOGETHER
 from .evaluation.document import document_of, write_csv, write_json
-from .evaluation.inputs import CheckedCase, OnProgress, Problem, check_cases
+from .evaluation.inputs import CheckedCase, Problem, check_cases
 from .evaluation.leaks import check_held_out
 from .evaluation.ledger import Ledger
 from .evaluation.lesions import measure_subject

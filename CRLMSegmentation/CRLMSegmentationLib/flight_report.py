@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from .core.errors import CrlmError
 from .core.metrics import symmetric_distances_mm
-from .driver import OnProgress
+from .core.progress import OnProgress
 from .navigation.surfaces import surface_of_mask
 from .outputs import check_places, make_folder, whole_files
 from .replay.flight_reading import RecordedFlight

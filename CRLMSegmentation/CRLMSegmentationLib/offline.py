@@ -11,9 +11,10 @@ import numpy as np
 
 from .core.cropping import check_seed
 from .core.errors import CrlmError, WorkerError
+from .core.progress import OnProgress
 from .core.volume import VOLUME_SUFFIXES, Volume, write_volume
 from .core.volume_reading import check_intensities, read_image
-from .driver import OnProgress, wait_for_lesion, wait_for_model
+from .driver import wait_for_lesion, wait_for_model
 from .inference.model_package import ModelPackage, crop_size_of, model_or_default
 from .inference.worker_engine import WorkerEngine
 from .outputs import check_places, whole_files

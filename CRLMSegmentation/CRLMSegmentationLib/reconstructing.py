@@ -11,8 +11,8 @@ import numpy as np
 
 from .core.case import Case
 from .core.errors import SweepError
+from .core.progress import OnProgress
 from .core.volume import VOLUME_SUFFIXES, Volume, infer_swept, write_volume
-from .driver import OnProgress
 from .igtl.limits import printable
 from .outputs import check_places, whole_files
 from .replay.sweep_messages import Sweep

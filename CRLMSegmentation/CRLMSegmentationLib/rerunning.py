@@ -18,8 +18,9 @@ from .core.case import Case, load_case
 from .core.errors import CaseError, CrlmError
 from .core.json_files import Damage
 from .core.metrics import symmetric_distances_mm
+from .core.progress import OnProgress
 from .core.volume import Volume
-from .driver import OnProgress, wait_for_lesion, wait_for_model
+from .driver import wait_for_lesion, wait_for_model
 from .environment import versions
 from .inference.engine import Engine
 from .inference.model_package import ModelPackage, load_model_package, model_or_default

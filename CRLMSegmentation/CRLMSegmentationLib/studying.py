@@ -25,7 +25,7 @@ from .core.case import CASE_FILE
 from .core.errors import CrlmError
 from .core.json_fields import ANY_TEXT, LIST, NAME, NAMES, OBJECT, TEXT, Kind, check_object, is_list_of, is_object_with
 from .core.json_files import read_json, read_json_object
-from .driver import OnProgress
+from .core.progress import OnProgress
 from .evaluation.inputs import CheckedCase, short_hashes
 from .inference.model_package import MANIFEST
 from .outputs import make_folder, whole_files

@@ -15,7 +15,7 @@ from ..core.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..driver import OnProgress
+    from ..core.progress import OnProgress
     from ..training.progress import FoldState, OnState
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import typer
 from .showing import bars, tell
 
 if TYPE_CHECKING:
-    from ..driver import OnProgress
+    from ..core.progress import OnProgress
 
 
 def study(

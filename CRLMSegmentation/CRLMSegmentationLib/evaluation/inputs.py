@@ -22,10 +22,10 @@ from ..core.errors import CaseError, CrlmError
 from ..core.field_of_view import is_uniform
 from ..core.geometry import transform_points
 from ..core.hashing import sha256_of
+from ..core.progress import OnProgress
 from ..core.volume import Volume
 from ..core.volume_files import data_files_of, is_hidden, volume_stem, volume_suffix
 from ..core.volume_reading import check_intensities, read_labels, segment_names
-from ..driver import OnProgress
 from .components import SplitLabels, numbers_of, split_labels
 
 LABEL_MARK = "-label"

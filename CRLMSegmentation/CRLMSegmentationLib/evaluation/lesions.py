@@ -17,11 +17,12 @@ import numpy as np
 
 from ..core.case import Lesion
 from ..core.errors import CrlmError, SeedError
+from ..core.progress import OnProgress
 from ..core.volume import Volume, read_volume, write_volume
 from ..inference.engine import Engine
 from ..inference.model_package import ModelPackage, load_model_package
 from ..inference.worker_engine import WorkerEngine
-from .inputs import CheckedCase, OnProgress, check_cases, table_of
+from .inputs import CheckedCase, check_cases, table_of
 from .ledger import Ledger, Row, key_of
 from .rows import row_before, with_answer, with_refusal
 from .settings import AS_RECORDED, Settings, Variation

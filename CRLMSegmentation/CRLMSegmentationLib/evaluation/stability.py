@@ -9,8 +9,9 @@ import numpy as np
 
 from ..core.errors import SeedError, WorkerError
 from ..core.metrics import overlap_and_surfaces
+from ..core.progress import OnProgress
 from ..core.volume import Volume
-from ..driver import OnProgress, settle, wait_for_lesion, wait_for_model
+from ..driver import settle, wait_for_lesion, wait_for_model
 from ..inference.engine import Engine
 from ..inference.model_package import ModelPackage
 from ..inference.worker_engine import WorkerEngine

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..core.errors import CrlmError, WorkerError
+from ..core.progress import OnProgress
 from ..core.volume import Volume
-from ..driver import OnProgress, wait_for_lesion, wait_for_model
+from ..driver import wait_for_lesion, wait_for_model
 from ..inference.engine import Engine, EngineState
 from ..inference.model_package import ModelPackage, crop_size_of
 from ..inference.worker_engine import WorkerEngine

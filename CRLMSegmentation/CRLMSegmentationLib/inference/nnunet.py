@@ -22,6 +22,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from ..core.errors import ModelError, WorkerError
+from ..core.progress import OnProgress
 from .model_package import CONFIGURATION, TRAINER, TUMOUR_LABEL, ModelPackage
 
 MAX_CPU_THREADS = 8
@@ -32,8 +33,6 @@ HEADS = 2
 RESULTS_ON_CPU = "the GPU ran short of memory: tiles were gathered in main memory"
 RAN_ON_CPU = "the GPU ran out of memory: this lesion was computed on the CPU, slower; close what else uses the GPU"
 
-OnProgress = Callable[[str, int, int], None]
-"""Called with stage, done, total."""
 IsCancelled = Callable[[], bool]
 
 

@@ -24,9 +24,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..core.errors import CrlmError
+from ..core.progress import OnProgress
 from ..core.status import Reason, Status
 from ..core.volume import Volume
-from ..driver import OnProgress
 from ..igtl.link import LinkState
 from ..igtl.peers import PLUS, PeerConventions
 from ..incoming import LinkChanged, Noticed, Refused

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import LinkError
+from ..core.progress import OnProgress
 from ..igtl.journal_writer import RecordingError
 from ..igtl.peers import PLUS, PeerConventions
 from ..igtl.sockets import DEFAULT_PORT, check_port
 from .recorder import ACCOUNT_EVERY_S, Account, Recorder
-from .recording_case import OnProgress, finish_recording, recover
+from .recording_case import finish_recording, recover
 from .recording_folder import FolderState, claimed, discard_empty, next_free, release_reserve, state_of
 from .recording_summary import Recorded, sentence_of
 

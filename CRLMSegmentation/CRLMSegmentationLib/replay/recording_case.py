@@ -27,9 +27,9 @@ from ..core.case import (
 from ..core.errors import CaseError, CrlmError, MessageError, os_reason
 from ..core.geometry import RAS_TO_LPS
 from ..core.json_fields import MAX_NAME
+from ..core.progress import OnProgress
 from ..core.text import ascii_name, printable
 from ..core.volume import Volume
-from ..driver import OnProgress
 from ..igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from ..igtl.journal_entry import Entry, ImageLayout
 from ..igtl.journal_writer import REASONS, RecordingError

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core.errors import CrlmError
 from ..core.postprocessing import NOTHING, measure
-from ..driver import OnProgress
+from ..core.progress import OnProgress
 from ..evaluation.ledger import Row
 from ..evaluation.settings import Settings
 from ..evaluation.subjects import ABOUT_KEYS, SEMIAUTOMATIC, Answer, Click, header_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..driver import OnProgress
+from ..core.progress import OnProgress
 from ..evaluation.inputs import CheckedCase, check_cases, table_of
 from ..evaluation.settings import Settings
 from .settings import Study, folder_name

@@ -17,8 +17,8 @@ from ..core.case import Lesion
 from ..core.cropping import whole_volume_grid
 from ..core.errors import VolumeError
 from ..core.parallel import map_in_processes
+from ..core.progress import OnProgress
 from ..core.volume import Volume
-from ..driver import OnProgress
 from ..evaluation.inputs import CheckedCase, Problem
 from ..evaluation.statistics import UNKNOWN
 from ..evaluation.variations import equivalent_radius_mm

@@ -16,7 +16,7 @@ from ..core.errors import CaseError, CrlmError
 from ..core.hashing import sha256_of
 from ..core.json_files import read_json
 from ..core.parallel import map_in_processes
-from ..driver import OnProgress
+from ..core.progress import OnProgress
 from ..environment import versions
 from ..evaluation.inputs import CheckedCase, Problem
 from ..outputs import make_folder

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core.errors import CrlmError
 from ..core.hashing import sha256_of
+from ..core.progress import OnProgress
 from ..core.volume_files import is_hidden, read_header
 from .fold_process import FoldSettings, is_begun, is_finished
 from .launching import Running, Step, run_queue
@@ -25,8 +26,6 @@ from .manifest import IMAGES, Manifest, verify_manifest
 from .presets import Preset, preset_named
 from .progress import FoldProgress, OnState
 
-OnProgress = Callable[[str, int, int], None]
-"""Called with what is done, how much of it, and how much there is."""
 CHECKPOINTS = 4
 """Of a fold at the same time, at most: latest, best, final, and one that is being written."""
 
