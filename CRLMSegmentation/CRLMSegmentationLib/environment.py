@@ -1,4 +1,4 @@
-"""What this installation has: versions, devices, model. Nothing heavy is imported to find out."""
+"""What this installation has: versions and devices. Nothing heavy is imported to find out."""
 
 from __future__ import annotations
 
@@ -10,31 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import __version__
-from .core.errors import CrlmError
-from .inference.model_package import model_or_default
 
 PACKAGES = ("nnunetv2", "torch", "numpy", "scipy", "SimpleITK", "vtk", "pyigtl", "slicer-core")
-MODEL_KEYS = ("name", "version", "sha256", "simulated_only")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/gpus")
 """Where the Linux driver names its GPUs, at no cost; nvidia-smi may take seconds to wake one."""
-
-
-def describe(model_folder: Path | None = None) -> dict:
-    """The content of `crlm-seg info --json`.
-
-    Returns:
-        versions: {name: version} of this program, Python and the packages that matter to a result; "missing" if so.
-        devices: list of names, GPUs first.
-        model: {name, version, sha256, simulated_only} of the verified model package, or null.
-        model_error: why there is no model, or null.
-    """
-    found = {"versions": versions(), "devices": devices(), "model": None, "model_error": None}
-    try:
-        package = model_or_default(model_folder)
-        found["model"] = {key: getattr(package, key) for key in MODEL_KEYS}
-    except CrlmError as error:
-        found["model_error"] = str(error)
-    return found
 
 
 def versions() -> dict[str, str]:

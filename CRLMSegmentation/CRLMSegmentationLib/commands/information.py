@@ -12,6 +12,8 @@ from .. import __version__
 from .app import ModelOption
 from .showing import tell_data
 
+MODEL_KEYS = ("name", "version", "sha256", "simulated_only")
+
 
 def info(
     source: Annotated[
@@ -28,10 +30,30 @@ def info(
         described = describe_source(source)
         tell_data(described, lines_of(described), as_json)
         return
-    from ..environment import describe
-
-    found = describe(model)
+    found = describe_installation(model)
     tell_data(found, _lines_of(found), as_json)
+
+
+def describe_installation(model_folder: Path | None = None) -> dict:
+    """The content of `crlm-seg info --json`.
+
+    Returns:
+        versions: {name: version} of this program, Python and the packages that matter to a result; "missing" if so.
+        devices: list of names, GPUs first.
+        model: {name, version, sha256, simulated_only} of the verified model package, or null.
+        model_error: why there is no model, or null.
+    """
+    from ..core.errors import CrlmError
+    from ..environment import devices, versions
+    from ..inference.model_package import model_or_default
+
+    found = {"versions": versions(), "devices": devices(), "model": None, "model_error": None}
+    try:
+        package = model_or_default(model_folder)
+        found["model"] = {key: getattr(package, key) for key in MODEL_KEYS}
+    except CrlmError as error:
+        found["model_error"] = str(error)
+    return found
 
 
 def _lines_of(found: dict) -> Iterator[str]:
