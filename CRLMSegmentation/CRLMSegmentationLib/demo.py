@@ -19,6 +19,7 @@ from .igtl.client import IgtlClient
 from .igtl.live_reconstruction import LiveReconstruction, LiveState
 from .inference.model_package import ModelPackage, model_or_default
 from .inference.worker_engine import WorkerEngine
+from .navigation.colours import colour_of
 from .outputs import make_folder, whole_files
 from .presenting import card_of, pictures_of, report_entry, sentence_of, steering_sentences
 from .replay.process import ReplayProcess
@@ -29,7 +30,7 @@ from .room.lesions import LesionState
 from .room.room import Room
 from .scene.headless import new_scene
 from .scene.saving import save_scene_bundle, save_segmentation
-from .scene.seeds import colour_of, show_seed
+from .scene.seeds import show_seed
 from .scene.segmentations import lesion_surface
 from .session import LesionResult, ModelReady, Session, VolumeArrived
 

@@ -175,10 +175,10 @@ def _labels(volume: Volume, results: list[LesionResult]) -> np.ndarray:
 
 
 def _write_segments(path: Path, volume: Volume, results: list[LesionResult]) -> None:
+    from .navigation.colours import colour_of
     from .scene.headless import new_scene
     from .scene.overlay import overlay
     from .scene.saving import save_segmentation
-    from .scene.seeds import colour_of
     from .scene.volumes import show_volume
 
     scene = new_scene()

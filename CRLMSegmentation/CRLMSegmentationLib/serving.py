@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .igtl.server import IgtlServer
-from .navigation.surfaces import surface_of_mask
-from .scene.segmentations import triangles_of
+from .navigation.surfaces import surface_of_mask, triangles_of
 from .session import LesionResult
 from .sharing import ResultServer, SharedLesion
 

@@ -7,9 +7,9 @@ import zipfile
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.navigation.colours import LESION_COLOURS
 from CRLMSegmentationLib.scene.headless import new_scene
 from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
-from CRLMSegmentationLib.scene.seeds import LESION_COLOURS
 from CRLMSegmentationLib.scene.segmentations import ShownLesion
 
 GEOMETRIES = {

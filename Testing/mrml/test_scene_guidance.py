@@ -6,17 +6,11 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.navigation.colours import INNER_COLOUR, OUTER_COLOUR
 from CRLMSegmentationLib.navigation.instruments import Instrument, Kind
 from CRLMSegmentationLib.navigation.margins import margin_surface
 from CRLMSegmentationLib.navigation.navigator import InstrumentState
-from CRLMSegmentationLib.scene.guidance import (
-    INNER_COLOUR,
-    OUTER_COLOUR,
-    hide_distance,
-    margins_of,
-    show_distance,
-    show_margins,
-)
+from CRLMSegmentationLib.scene.guidance import hide_distance, margins_of, show_distance, show_margins
 from CRLMSegmentationLib.scene.nodes import tip_of
 from CRLMSegmentationLib.scene.tool_meshes import mesh_of
 from CRLMSegmentationLib.scene.tools import DOUBT, DOUBT_COLOUR, remove_tools_except, show_tool

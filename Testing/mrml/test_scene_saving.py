@@ -7,10 +7,11 @@ import vtk
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import RAS_TO_LPS, Volume, from_sitk
+from CRLMSegmentationLib.navigation.colours import LESION_COLOURS
 from CRLMSegmentationLib.scene.instruments import is_tracked, show_transform
 from CRLMSegmentationLib.scene.nodes import to_array
 from CRLMSegmentationLib.scene.saving import save_scene_bundle, save_segmentation
-from CRLMSegmentationLib.scene.seeds import LESION_COLOURS, seeds_in, show_seed
+from CRLMSegmentationLib.scene.seeds import seeds_in, show_seed
 from CRLMSegmentationLib.scene.segmentations import (
     LIVER_METASTASIS,
     lesion_surface,

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.errors import GeometryError, VolumeError
+from CRLMSegmentationLib.core.grey_window import grey_window
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.scene.volumes import grey_window, show_volume, shown_identity, volume_from_node
+from CRLMSegmentationLib.scene.volumes import show_volume, shown_identity, volume_from_node
 from vtk.util.numpy_support import vtk_to_numpy
 
 

@@ -11,6 +11,15 @@ import pytest
 import vtk
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.navigation.approaches import Approach
+from CRLMSegmentationLib.navigation.colours import (
+    CLEAR_COLOUR,
+    INNER,
+    INNER_COLOUR,
+    OUTER,
+    OUTER_COLOUR,
+    SHELL_COLOURS,
+    TOOL_COLOURS,
+)
 from CRLMSegmentationLib.navigation.instruments import Instrument, Kind
 from CRLMSegmentationLib.navigation.interval import Interval
 from CRLMSegmentationLib.navigation.margins import margin_surface
@@ -24,8 +33,6 @@ from CRLMSegmentationLib.report.steering_pictures import steering_pictures
 from CRLMSegmentationLib.report.steering_slices import cut_lines, margin_slices, stability_slices, surface_of_shell
 from CRLMSegmentationLib.report.steering_view import approach_in_space, view_direction
 from CRLMSegmentationLib.report.steering_words import write_distance
-from CRLMSegmentationLib.scene.guidance import CLEAR_COLOUR, INNER, INNER_COLOUR, OUTER, OUTER_COLOUR, SHELL_COLOURS
-from CRLMSegmentationLib.scene.tools import COLOURS
 from PIL import Image
 
 CENTER, RADIUS_MM = np.array([5.0, -12.0, 30.0]), 9.0
@@ -99,7 +106,7 @@ def count_hue(png: bytes, colour: tuple[float, float, float], least: int = 25) -
 
 @pytest.mark.usefixtures("small_picture")
 def test_instrument_and_margins_can_be_seen_in_space(ball, surface, margins):
-    far, blue = approach_of(20.0, None), COLOURS[Kind.POINTER]
+    far, blue = approach_of(20.0, None), TOOL_COLOURS[Kind.POINTER]
     alone, with_margins = approach_in_space(ball, surface, far), approach_in_space(ball, surface, far, margins)
     gone = replace(far, state=replace(far.state, matrix=far.state.matrix + _moved_by(1000.0)))
     assert pixels_of(alone).shape == (256, 320, 3)
@@ -185,7 +192,7 @@ def test_cut_of_a_ball_is_a_circle_of_its_radius(surface, margins, axis):
 def test_slices_show_outline_margins_and_instrument_in_their_colours(ball, surface, margins):
     png = margin_slices(ball, surface, approach_of(7.0, 10.0), margins, dpi=60)
     without = margin_slices(ball, surface, approach_of(7.0, 10.0), {}, dpi=60)
-    assert count(png, COLOURS[Kind.POINTER]) > 30
+    assert count(png, TOOL_COLOURS[Kind.POINTER]) > 30
     for colour in (INNER_COLOUR, OUTER_COLOUR):
         assert count(png, colour) > count(without, colour) + 100
 

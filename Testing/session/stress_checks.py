@@ -10,7 +10,8 @@ import numpy as np
 import slicer
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.scene.guidance import MARGIN_OF, UNSAFE_COLOUR
+from CRLMSegmentationLib.navigation.colours import UNSAFE_COLOUR
+from CRLMSegmentationLib.scene.guidance import MARGIN_OF
 from CRLMSegmentationLib.scene.masks import mask_of_segment
 from CRLMSegmentationLib.scene.nodes import VOLUME_IDENTITY, nodes_of_class, to_array
 from CRLMSegmentationLib.scene.seeds import seed_nodes, seeds_in

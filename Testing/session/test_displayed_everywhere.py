@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.navigation.colours import distance_colour
 from CRLMSegmentationLib.navigation.instruments import Instrument
 from CRLMSegmentationLib.navigation.interval import Interval
 from CRLMSegmentationLib.navigation.refinement import CUT_OFF, NOT_SWEPT
@@ -25,7 +26,6 @@ from CRLMSegmentationLib.room.alarm import MarginAlarm
 from CRLMSegmentationLib.room.corner import CORNER, Corner
 from CRLMSegmentationLib.room.room_watch import RoomWatch
 from CRLMSegmentationLib.room.steering_texts import distance_of, instruments_text
-from CRLMSegmentationLib.scene.guidance import distance_colour
 from CRLMSegmentationLib.scene.nodes import find_node
 
 MARGINS_MM = (5.0, 10.0)

@@ -8,11 +8,12 @@ import pytest
 import slicer
 import vtk
 from CRLMSegmentationLib.igtl.messages import image_of
+from CRLMSegmentationLib.navigation.colours import LESION_COLOURS, UNSAFE_COLOUR
 from CRLMSegmentationLib.room.lesions import LesionState
 from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.scene.guidance import UNSAFE_COLOUR, margins_of
+from CRLMSegmentationLib.scene.guidance import margins_of
 from CRLMSegmentationLib.scene.nodes import nodes_of_class, to_vtk_matrix
-from CRLMSegmentationLib.scene.seeds import LESION_COLOURS, seed_nodes, shown_colour
+from CRLMSegmentationLib.scene.seeds import seed_nodes, shown_colour
 from CRLMSegmentationLib.scene.segmentations import lesion_surface
 from CRLMSegmentationLib.scene.staleness import STALE, tag_of
 from CRLMSegmentationLib.scene.volumes import show_volume

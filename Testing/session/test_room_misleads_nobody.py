@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import slicer
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
+from CRLMSegmentationLib.navigation.colours import UNSAFE_COLOUR
 from CRLMSegmentationLib.navigation.refinement import CUT_OFF
 from CRLMSegmentationLib.room.aims import NOTHING_FOUND, OUT_OF_DATE
 from CRLMSegmentationLib.room.following import GRACE_S
 from CRLMSegmentationLib.room.lesions import LesionState
 from CRLMSegmentationLib.room.second_looks import QUIET_S
-from CRLMSegmentationLib.scene.guidance import UNSAFE_COLOUR, margins_of
+from CRLMSegmentationLib.scene.guidance import margins_of
 from CRLMSegmentationLib.scene.masks import mask_of_segment
 from CRLMSegmentationLib.scene.nodes import find_node, nodes_of_class
 from CRLMSegmentationLib.scene.seeds import seed_nodes

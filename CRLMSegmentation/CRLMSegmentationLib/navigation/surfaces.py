@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import vtk
 from scipy import ndimage
-from vtk.util.numpy_support import numpy_to_vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..core.errors import CrlmError
 
@@ -119,3 +119,17 @@ def _transformed(surface: vtk.vtkPolyData, matrix: np.ndarray) -> vtk.vtkPolyDat
     turned.SetInputConnection(moved.GetOutputPort())
     turned.Update()
     return turned.GetOutput()
+
+
+def triangles_of(surface: vtk.vtkPolyData) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, 3) in mm and triangles (M, 3), which are indices of points."""
+    if not surface.GetNumberOfPolys():
+        return np.empty((0, 3)), np.empty((0, 3), np.int64)
+    triangulated = vtk.vtkTriangleFilter()
+    triangulated.PassLinesOff()
+    triangulated.PassVertsOff()
+    triangulated.SetInputData(surface)
+    triangulated.Update()
+    result = triangulated.GetOutput()
+    points = vtk_to_numpy(result.GetPoints().GetData()).astype(np.float64)
+    return points, vtk_to_numpy(result.GetPolys().GetConnectivityArray()).reshape(-1, 3).astype(np.int64)

@@ -7,7 +7,7 @@ import vtk
 from scipy import ndimage
 from vtk.util.numpy_support import numpy_to_vtk
 
-from ..scene.volumes import grey_window
+from ..core.grey_window import grey_window
 from .pictures import NOT_SWEPT, PREDICTION_COLOUR, TRUTH_COLOUR
 from .planes import Lesion, Plane, plane_pixels, sample
 

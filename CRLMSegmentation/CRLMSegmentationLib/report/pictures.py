@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from ..scene.volumes import grey_window
+from ..core.grey_window import grey_window
 from .planes import PLANES, Lesion, Plane, field_of_view_mm, plane_pixels, sample, volume_corners
 
 PREDICTION_COLOUR = "#ff9f1c"

@@ -15,9 +15,9 @@ from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
 
 from ..core.plot_style import INK, LINE, PLOT_STYLE, SOFT
+from ..navigation.colours import colour_of
 from ..replay import flight_events as kinds
 from ..replay.flight_tips import STILL_EVERY_S
-from ..scene.seeds import colour_of
 from .session_events import WITHHELD
 
 STYLE = {**PLOT_STYLE, "axes.axisbelow": True, "ytick.labelcolor": INK, "legend.frameon": False}

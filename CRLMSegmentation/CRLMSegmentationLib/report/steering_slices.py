@@ -16,12 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from vtk.util.numpy_support import vtk_to_numpy
 
+from ..core.grey_window import grey_window
 from ..navigation.approaches import Approach
+from ..navigation.colours import INNER, OUTER, SHELL_COLOURS, TOOL_COLOURS, margin_colour
 from ..navigation.stability import Shells
 from ..navigation.surfaces import surface_of_mask
-from ..scene.guidance import INNER, OUTER, SHELL_COLOURS, margin_colour
-from ..scene.tools import COLOURS
-from ..scene.volumes import grey_window
 from .pictures import (
     BACKGROUND,
     CLOSE_UP_PIXELS,
@@ -78,7 +77,7 @@ def margin_slices(
         place = _place(plane, shown_mm, approach.state.tip_ras_mm)
         _draw(axes, lesion, plane, place, _span_mm(shown_mm), cuts)
         _draw_instrument(axes, plane, place, approach, widest_mm)
-    colour = COLOURS[approach.state.instrument.kind]
+    colour = TOOL_COLOURS[approach.state.instrument.kind]
     tip = Line2D([], [], color=colour, marker="o", markersize=6, linewidth=2.2, label=approach.state.instrument.frame)
     near = distance_colour(approach, widest_mm)
     to_lesion = Line2D([], [], color=near, linewidth=2.2, linestyle="dotted", label=str(approach.interval))
@@ -186,7 +185,7 @@ def _draw_instrument(axes: Axes, plane: Plane, place_ras_mm: np.ndarray, approac
     """The shaft, seen from the side of the slice, and the line from its tip to the nearest point."""
     state, point = approach.state, approach.reading.point_ras_mm
     shaft = np.stack([state.tip_ras_mm, state.tip_ras_mm - SHAFT_MM * state.matrix[:3, 2]])
-    colour = COLOURS[state.instrument.kind]
+    colour = TOOL_COLOURS[state.instrument.kind]
     _draw_line(axes, *_on_screens(plane, shaft - place_ras_mm), colour, "solid", alpha=0.55)
     in_slice = abs(point[plane.through] - place_ras_mm[plane.through]) <= DEPTH_MM
     line = np.stack([state.tip_ras_mm, point]) - place_ras_mm

@@ -13,10 +13,9 @@ import numpy as np
 import vtk
 
 from ..navigation.approaches import Approach
-from ..scene.guidance import distance_colour as colour_in_scene
-from ..scene.guidance import margin_colour
+from ..navigation.colours import TOOL_COLOURS, margin_colour
+from ..navigation.colours import distance_colour as colour_in_scene
 from ..scene.tool_meshes import mesh_of
-from ..scene.tools import COLOURS
 from .actors import box, cube_corners, ras_axes, rgb, solid, wall
 from .pictures import PREDICTION_COLOUR
 from .planes import PLANES, Lesion
@@ -138,7 +137,7 @@ def _instrument_actor(approach: Approach) -> vtk.vtkActor:
     placed = vtk.vtkTransform()
     placed.SetMatrix(np.asarray(state.matrix, float).ravel().tolist())
     placed.Translate(*state.instrument.tip_mm)
-    actor = _actor(mesh_of(state.instrument.kind), COLOURS[state.instrument.kind])
+    actor = _actor(mesh_of(state.instrument.kind), TOOL_COLOURS[state.instrument.kind])
     actor.SetUserTransform(placed)
     look = actor.GetProperty()
     look.SetAmbient(0.2)

@@ -10,7 +10,7 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from ..navigation.approaches import Approach
-from ..scene.guidance import distance_colour, margin_colour
+from ..navigation.colours import distance_colour, margin_colour
 
 SOFT, SHADOW = "#9fb0c2", "#0b1016"
 SIMULATED = "simulated, not a patient"

@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 from scipy import ndimage
 
 from ..core.geometry import transform_points
+from ..core.grey_window import grey_window
 from ..core.plot_style import INK, SOFT
 from ..core.volume import Volume
-from ..scene.volumes import grey_window
 from .planes import AXIAL, plane_pixels, sample
 from .study_style import colour_of, label_of, new_figure
 

@@ -10,10 +10,11 @@ from ..core.errors import LinkError
 from ..core.i18n import tr as _
 from ..core.volume import Volume
 from ..dependencies import missing
+from ..navigation.surfaces import triangles_of
 from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes, seeds_in
-from ..scene.segmentations import lesion_surface, triangles_of
+from ..scene.segmentations import lesion_surface
 from ..sharing import ResultServer, SharedLesion
 from .lesions import Found, LesionEntry
 from .room import Room

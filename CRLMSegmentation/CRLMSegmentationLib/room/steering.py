@@ -15,13 +15,14 @@ from ..core.errors import SweepError
 from ..core.status import Reason, Status
 from ..igtl.messages import TransformMessage
 from ..navigation.approaches import Approaches
+from ..navigation.colours import distance_colour
 from ..navigation.displayed import Displayed
 from ..navigation.instruments import REFERENCE, Kind, tip_of
 from ..navigation.margins import DEFAULT_MARGINS_MM
 from ..navigation.measuring import Target
 from ..navigation.navigator import Navigator
 from ..navigation.situation import InstrumentState, Situation
-from ..scene.guidance import distance_colour, hide_distance, show_distance
+from ..scene.guidance import hide_distance, show_distance
 from ..scene.tools import remove_tools_except, show_tool
 from ..sweeps.transforms import frames_of
 from .targets import Aim, Targets

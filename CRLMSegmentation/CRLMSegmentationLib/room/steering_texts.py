@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from ..core.i18n import tr as _
 from ..core.status import Reason, Status, translated
+from ..navigation.colours import distance_colour
 from ..navigation.displayed import Displayed, InstrumentLine, Withheld
 from ..navigation.interval import Interval
 from ..navigation.situation import InstrumentState, Reading, Situation
-from ..scene.guidance import distance_colour
 from .colours import AMBER, GREEN, dot
 from .room import Room
 

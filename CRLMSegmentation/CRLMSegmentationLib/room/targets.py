@@ -11,12 +11,13 @@ import slicer
 import vtk
 
 from ..core.errors import CrlmError
+from ..navigation.colours import INNER, OUTER
 from ..navigation.interval import UNMEASURED
 from ..navigation.margins import MARGIN_LIMITS_MM, margin_steps
 from ..navigation.measuring import Target
 from ..navigation.stability import Shells
 from ..navigation.surfaces import measured_surface
-from ..scene.guidance import INNER, OUTER, grey_margins, remove_guidance_except, show_margins, show_shells
+from ..scene.guidance import grey_margins, remove_guidance_except, show_margins, show_shells
 from ..scene.masks import mask_of_segment
 from .aims import Aim
 

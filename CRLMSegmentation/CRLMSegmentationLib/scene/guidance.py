@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 import slicer
 import vtk
 
+from ..navigation.colours import INNER, OUTER, SHELL_COLOURS, UNSAFE_COLOUR, margin_colour
 from .nodes import KEY, PREFIX, find_node, make_display, make_node, nodes_of_class, one_update, remove_node
 
 MODEL = "vtkMRMLModelNode"
 LINE = "Distance"
 MARGIN, MARGIN_OF = PREFIX + "MarginMm", PREFIX + "MarginOf"
-CLEAR_COLOUR = (1.0, 1.0, 1.0)
-OUTER_COLOUR, INNER_COLOUR = (1.0, 0.78, 0.20), (1.0, 0.25, 0.20)
-"""Of the widest margin and of the narrowest; also of whatever stands in one."""
-UNSAFE_COLOUR = (0.6, 0.6, 0.6)
-"""Of margins around an outline that is not to be relied on."""
 MARGIN_OPACITY = 0.18
 SHELL_OF = PREFIX + "ShellOf"
-INNER, OUTER = "always tumour", "ever tumour"
-SHELL_COLOURS = {INNER: (0.25, 0.95, 0.85), OUTER: (0.80, 0.55, 1.0)}
 SHELL_OPACITIES = {INNER: 0.6, OUTER: 0.22}
 
 
@@ -86,16 +80,6 @@ def grey_margins(scene: slicer.vtkMRMLScene, lesion: str) -> None:
 def margins_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
     """The margins of a lesion that are in the scene."""
     return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(MARGIN_OF) == lesion]
-
-
-def margin_colour(width_mm: float, widest_mm: float) -> tuple[float, float, float]:
-    """Amber for the widest margin, red for those inside."""
-    return OUTER_COLOUR if width_mm >= widest_mm else INNER_COLOUR
-
-
-def distance_colour(margin_mm: float | None, margins_mm: Iterable[float]) -> tuple[float, float, float]:
-    """The colour of a distance, of its number as of its line: that of the margin that the tip is in, else white."""
-    return CLEAR_COLOUR if margin_mm is None else margin_colour(margin_mm, max(margins_mm, default=0.0))
 
 
 def show_shells(scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[str, vtk.vtkPolyData]) -> None:

@@ -7,10 +7,10 @@ import time
 import numpy as np
 import slicer
 
+from ..navigation.colours import LESION_COLOURS
 from ..navigation.refinement import doubt_of
 from ..session import LesionResult
 from .nodes import local_to_world
-from .seeds import LESION_COLOURS
 from .segmentations import ShownLesion, show_lesions
 
 

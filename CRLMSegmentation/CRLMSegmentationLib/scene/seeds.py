@@ -10,25 +10,12 @@ import numpy as np
 import slicer
 
 from ..core.errors import SeedError
+from ..navigation.colours import LESION_COLOURS, colour_of
 from .nodes import PREFIX, make_display, nodes_of_class, one_update
 
 SEED_CLASS = "vtkMRMLMarkupsFiducialNode"
 LESION = PREFIX + "Lesion"
 """Attribute: the lesion that a seed belongs to; also the ID of its segment."""
-LESION_COLOURS = (
-    (0.90, 0.62, 0.00),
-    (0.34, 0.71, 0.91),
-    (0.00, 0.62, 0.45),
-    (0.80, 0.47, 0.65),
-    (0.84, 0.37, 0.00),
-    (0.00, 0.45, 0.70),
-)
-"""Okabe-Ito palette: told apart by people with any colour vision."""
-
-
-def colour_of(number: int) -> tuple[float, float, float]:
-    """Colour of the lesion with a number, from 0."""
-    return LESION_COLOURS[number % len(LESION_COLOURS)]
 
 
 def show_seed(

@@ -146,20 +146,6 @@ def lesion_surface(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> vtk
     return moved.GetOutput()
 
 
-def triangles_of(surface: vtk.vtkPolyData) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 3) in mm and triangles (M, 3), which are indices of points."""
-    if not surface.GetNumberOfPolys():
-        return np.empty((0, 3)), np.empty((0, 3), np.int64)
-    triangulated = vtk.vtkTriangleFilter()
-    triangulated.PassLinesOff()
-    triangulated.PassVertsOff()
-    triangulated.SetInputData(surface)
-    triangulated.Update()
-    result = triangulated.GetOutput()
-    points = vtk_to_numpy(result.GetPoints().GetData()).astype(np.float64)
-    return points, vtk_to_numpy(result.GetPolys().GetConnectivityArray()).reshape(-1, 3).astype(np.int64)
-
-
 def _make_segmentation(
     scene: slicer.vtkMRMLScene, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> slicer.vtkMRMLSegmentationNode:

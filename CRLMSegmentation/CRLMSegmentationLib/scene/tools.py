@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from ..core.status import tag_of_status
-from ..navigation.instruments import Kind
+from ..navigation.colours import TOOL_COLOURS
 from ..navigation.situation import InstrumentState
 from .nodes import (
     PREFIX,
@@ -24,7 +24,6 @@ from .nodes import (
 from .tool_meshes import mesh_of
 
 MODEL, TRANSFORM = "vtkMRMLModelNode", "vtkMRMLLinearTransformNode"
-COLOURS = {Kind.POINTER: (0.35, 0.80, 1.0), Kind.DISSECTOR: (1.0, 0.85, 0.35), Kind.PROBE: (0.80, 0.84, 0.88)}
 DOUBT_COLOUR, DOUBT_OPACITY = (0.5, 0.5, 0.5), 0.35
 FRAME = PREFIX + "ToolFrame"
 DOUBT = PREFIX + "Doubt"
@@ -104,6 +103,6 @@ def _make_display(model: slicer.vtkMRMLModelNode) -> None:
 def _look(model: slicer.vtkMRMLModelNode, state: InstrumentState) -> None:
     display = model.GetDisplayNode()
     with one_update(display):
-        display.SetColor(*(DOUBT_COLOUR if state.doubt else COLOURS[state.instrument.kind]))
+        display.SetColor(*(DOUBT_COLOUR if state.doubt else TOOL_COLOURS[state.instrument.kind]))
         display.SetOpacity(DOUBT_OPACITY if state.doubt else 1.0)
     model.SetAttribute(DOUBT, tag_of_status(state.doubt))

@@ -8,6 +8,7 @@ import vtk
 from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
 from ..core.errors import VolumeError
+from ..core.grey_window import grey_window
 from ..core.volume import Volume, VolumeIdentity
 from .nodes import (
     DEVICE,
@@ -33,10 +34,6 @@ CLASS = "vtkMRMLScalarVolumeNode"
 GREY = "vtkMRMLColorTableNodeGrey"
 FROM_LINK = PREFIX + "FromLink"
 """Attribute of a volume that a link has brought."""
-ENOUGH_VOXELS = 300_000
-"""Of a larger volume only some voxels are looked at."""
-SHOWN_PERCENTILES = (1.0, 99.7)
-"""Between these percentiles of the voxels that are not zero lies the grey window of a new volume."""
 
 
 def show_volume(
@@ -178,12 +175,3 @@ def _show_in_grey(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> None:
     display.AutoWindowLevelOff()
     low, high = grey_window(volume)
     display.SetWindowLevelMinMax(low, high)
-
-
-def grey_window(volume: Volume) -> tuple[float, float]:
-    """The grey values shown as black and as white: percentiles of the voxels that may be tissue."""
-    step = max(1, round((volume.array.size / ENOUGH_VOXELS) ** (1 / 3)))
-    values = volume.array[::step, ::step, ::step]
-    values = values[~volume.background.covers(values)]  # what fills the outside is no grey value
-    low, high = np.percentile(values, SHOWN_PERCENTILES) if values.size else (0.0, 1.0)
-    return float(low), float(max(high, low + 1e-6))
