@@ -6,7 +6,8 @@ from pathlib import Path
 
 from .errors import CrlmError
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+"""The folder that Python must look in to find this library: the working directory of child processes."""
 
 
 def resource_path(*parts: str) -> Path:
@@ -15,7 +16,7 @@ def resource_path(*parts: str) -> Path:
     Raises:
         CrlmError: it is not there.
     """
-    for base in (_PACKAGE.parent / "Resources", _PACKAGE.parent.parent / "Resources"):
+    for base in (PACKAGE_ROOT / "Resources", PACKAGE_ROOT.parent / "Resources"):
         path = base.joinpath(*parts)
         if path.exists():
             return path

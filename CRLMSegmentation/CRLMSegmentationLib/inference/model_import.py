@@ -25,12 +25,12 @@ from typing import Any
 
 from ..core.errors import CrlmError, ModelError, UnclearChannelsError
 from ..core.hashing import sha256_of
+from ..core.resources import PACKAGE_ROOT
 from .model_archive import opened_model
 from .model_package import MANIFEST, ModelPackage, load_model_package, read_model_package
 from .model_registry import RECORD, installed_models, models_folder
 from .packing import About, pack_model
 
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 SCRATCH_PREFIX = ".unfinished-"
 STALE_S = 86_400.0
 """What an import that was killed has left is deleted after a day."""

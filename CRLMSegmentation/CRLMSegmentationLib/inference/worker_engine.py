@@ -11,9 +11,9 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..core.errors import WorkerError
+from ..core.resources import PACKAGE_ROOT
 from .child_process import ChildProcess
 from .engine import Cancelled, EngineState, Event, Failed, Finished, Job, Progress, Ready, Started
 from .frames import Frame, encode
@@ -28,7 +28,6 @@ CANCEL_GRACE_S = 0.8
 MAX_CRASHES = 3
 """Deaths in a row without a single answer in between, after which the engine gives up."""
 END_TIMEOUT_S = 10.0
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 WORKER_MODULE = f"{__package__}.worker"
 GIVEN_UP = "the worker died {count} times in a row and is not started again: {reason}. Look at `crlm-seg info`"
 

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 from ..core.errors import LinkError
+from ..core.resources import PACKAGE_ROOT
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
 ERROR, FINISHED = "error", "finished"
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class ReplayProcess:

@@ -140,7 +140,7 @@ class Recording:
 
 
 def report_command(python: str, folder: Path, page: Path) -> list[str]:
-    """What a child process runs to report on a recorded folder; its working directory is `saving.PACKAGE_ROOT`.
+    """What a child process runs to report on a recorded folder; its working directory is `resources.PACKAGE_ROOT`.
 
     Args:
         page: HTML file to write; a JSON file of the same name is written beside it.

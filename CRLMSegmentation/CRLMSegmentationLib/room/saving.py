@@ -14,6 +14,7 @@ import numpy as np
 from ..core.errors import CrlmError
 from ..core.i18n import tr as _
 from ..core.postprocessing import LesionMask
+from ..core.resources import PACKAGE_ROOT
 from ..dependencies import missing
 from ..inference.child_process import ChildProcess
 from ..navigation.stability import Shells
@@ -31,7 +32,6 @@ from .room import Room
 SCENE, SEGMENTATION, REPORT_JSON, REPORT_HTML = "scene.mrb", "segmentation.seg.nrrd", "report.json", "report.html"
 MAX_CHILDREN = 4
 PAGE_INPUT = ".report-input.npz"
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 OUT_OF_DATE = "out of date: the volume or the seed has changed since"
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import CrlmError
 from ..core.i18n import tr as _
+from ..core.resources import PACKAGE_ROOT
 from ..dependencies import missing
 from ..inference.child_process import ChildProcess
 from ..session import Event
 from .room import Room
-from .saving import PACKAGE_ROOT
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
     from .recording import Recording

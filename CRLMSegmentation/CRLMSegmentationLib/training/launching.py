@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ..core.errors import CrlmError, WorkerError
+from ..core.resources import PACKAGE_ROOT
 from ..inference.child_process import ChildProcess
 
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 POLL_S = 0.1
 END_TIMEOUT_S = 20.0
 QUOTED_LINES, QUOTED_BYTES = 6, 4000
