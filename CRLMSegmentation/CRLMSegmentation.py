@@ -705,13 +705,13 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
     """Works without a panel; something must call `tick` every 10 to 20 ms.
 
     Args:
-        makeEngine: makes an `inference.engine.Engine` for a model package; None for nnU-Net in a process of its own.
+        makeEngine: makes an `engine.engine.Engine` for a model package; None for nnU-Net in a process of its own.
 
     Attributes:
-        room: the session in the scene, see `CRLMSegmentationLib.room.room.Room`; None before it is opened.
-        source: where it takes its volumes from, see `CRLMSegmentationLib.room.source.Source`.
-        publisher: offers results to others, see `CRLMSegmentationLib.room.publishing.Publisher`.
-        session: records what happens, see `CRLMSegmentationLib.room.session_recording.SessionRecording`.
+        room: the session in the scene, see `slicer.workspace.workspace.Room`; None before it is opened.
+        source: where it takes its volumes from, see `CRLMSegmentationLib.slicer.workspace.volume_source.Source`.
+        publisher: offers results to others, see `CRLMSegmentationLib.slicer.workspace.publisher.Publisher`.
+        session: records what happens, see `CRLMSegmentationLib.slicer.workspace.session_recording.SessionRecording`.
     """
 
     def __init__(self, makeEngine: Optional[Callable] = None):
@@ -754,16 +754,16 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
     @property
     def library(self):
-        """What the panel calls, see `CRLMSegmentationLib.room.panel`; imported when it is first needed."""
+        """What the panel calls, see `CRLMSegmentationLib.slicer.panel.panel`; imported when it is first needed."""
         from CRLMSegmentationLib.core import i18n
-        from CRLMSegmentationLib.room import panel
+        from CRLMSegmentationLib.slicer.panel import panel
 
         i18n.translator = lambda text: translate("CRLMSegmentation", text)
         return panel
 
     @property
     def models(self):
-        """Which can be chosen and which is, see `CRLMSegmentationLib.room.models.Models`."""
+        """Which can be chosen and which is, see `CRLMSegmentationLib.slicer.workspace.models.Models`."""
         if self._models is None:
             settings = qt.QSettings()
             chosen = str(settings.value(MODEL_SETTING) or "")
@@ -796,7 +796,7 @@ class CRLMSegmentationTest(ScriptedLoadableModuleTest):
         self.test_recordedCaseBecomesAnOutline()
 
     def test_recordedCaseBecomesAnOutline(self):
-        from CRLMSegmentationLib.room.self_test import dice_of_sample
+        from CRLMSegmentationLib.slicer.self_test import dice_of_sample
 
         dice = dice_of_sample(CRLMSegmentationLogic(), slicer.app.processEvents)
         assert dice > self.LEAST_DICE, f"Dice {dice:.2f}"

@@ -15,7 +15,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes, one core for each:
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import (
+from CRLMSegmentationLib.core.volume import Volume, write_volume
+from CRLMSegmentationLib.recording.case import (
     Case,
     Lesion,
     TrackingSample,
@@ -23,7 +24,6 @@ from CRLMSegmentationLib.core.case import (
     save_case,
     save_volume_into_case,
 )
-from CRLMSegmentationLib.core.volume import Volume, write_volume
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CRLMSegmentationLib.core.case import load_case
+from CRLMSegmentationLib.cli.segment_files import model_or_default
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume, to_sitk
-from CRLMSegmentationLib.driver import wait_for_lesion
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
-from CRLMSegmentationLib.offline import model_or_default
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
-from CRLMSegmentationLib.scene.volumes import show_volume, volume_from_node
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.segmentation.wait import wait_for_lesion
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume, volume_from_node
 from scipy.spatial.transform import Rotation
 
 STORAGES = list(itertools.product(itertools.permutations(range(3)), itertools.product([False, True], repeat=3)))

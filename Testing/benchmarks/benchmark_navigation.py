@@ -26,17 +26,17 @@ from pathlib import Path
 
 import numpy as np
 import vtk
-from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from CRLMSegmentationLib.inference.model_package import model_or_default
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
-from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance
-from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.session import LesionSegmented, Session, TransformArrived
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.models.package import model_or_default
+from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session, TransformArrived
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.workspace.workspace import Room
+from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance
 
 CASE = "phantom-several"
 TURN_S = 0.01

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from threading import Thread
 
 import numpy as np
-from CRLMSegmentationLib.sweeps.calibration import Calibration, Fan
-from CRLMSegmentationLib.sweeps.reconstruction import (
+from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration, Fan
+from CRLMSegmentationLib.tracking.sweeps.reconstruction import (
     Compounding,
     Grid,
     Interpolation,
@@ -29,7 +29,7 @@ from CRLMSegmentationLib.sweeps.reconstruction import (
     place_frames,
     reconstruct_sweep,
 )
-from CRLMSegmentationLib.sweeps.sequence import TrackedSequence, TransformTrack
+from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 from scipy.spatial.transform import Rotation
 
 ROWS, COLUMNS = 600, 800

@@ -21,15 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from CRLMSegmentationLib.core.case import load_case
-from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.protocol import CRC_IS_FAST
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from CRLMSegmentationLib.replay.recorder import Account
-from CRLMSegmentationLib.replay.recording import run_record
-from CRLMSegmentationLib.replay.recording_summary import Recorded
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.link_recorder import Account
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
+from CRLMSegmentationLib.recording.record import run_record
+from CRLMSegmentationLib.recording.summary import Recorded
 
 DEVICES = ("Probe", "Stylus", "Needle", "Camera", "Pedal", "Marker")
 RATE_HZ = 60.0

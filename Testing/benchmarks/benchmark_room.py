@@ -17,18 +17,18 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
-from CRLMSegmentationLib.inference.model_package import model_or_default
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
-from CRLMSegmentationLib.replay.recorded_link import RecordedLink
-from CRLMSegmentationLib.room.lesions import LesionState
-from CRLMSegmentationLib.room.publishing import Publisher
-from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.recorded_link import RecordedLink
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.models.package import model_or_default
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
+from CRLMSegmentationLib.slicer.workspace.publisher import Publisher
+from CRLMSegmentationLib.slicer.workspace.workspace import Room
 
 TURN_S = 0.01
 TRANSFORMS_PER_TURN = 4

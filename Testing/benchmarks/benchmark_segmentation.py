@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-from CRLMSegmentationLib.core.case import load_case
-from CRLMSegmentationLib.core.cropping import extract_crop
+from CRLMSegmentationLib.cli.segment_files import model_or_default
+from CRLMSegmentationLib.core.crop import extract_crop
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.driver import wait_for_lesion, wait_for_model
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
-from CRLMSegmentationLib.offline import model_or_default
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
 
 STEPS = ("crop", "preprocess", "inference", "postprocess")
 

@@ -49,7 +49,7 @@ class Run:
         self.mark = uuid.uuid4().hex
         self.started_s = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "CRLMSegmentationLib.cli", *map(str, arguments)],
+            [sys.executable, "-m", "CRLMSegmentationLib.cli.main", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

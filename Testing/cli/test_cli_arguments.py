@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from CRLMSegmentationLib.cli import join_seeds
+from CRLMSegmentationLib.cli.main import join_seeds
 
 COMMANDS = (
     "demo",
@@ -26,7 +26,7 @@ COMMANDS = (
 HEAVY = ("numpy", "scipy", "SimpleITK", "torch", "nnunetv2", "vtk", "vtkmodules", "slicer", "matplotlib", "rich")
 PROBE = """
 import sys
-from CRLMSegmentationLib.cli import main
+from CRLMSegmentationLib.cli.main import main
 for line in sys.stdin.read().splitlines():
     sys.argv = ["crlm-seg", *line.split("\t")]
     try:
@@ -82,7 +82,7 @@ def test_info_tells_versions_devices_and_the_verified_model(crlm_seg, model):
 
 
 def test_gpus_are_named_by_their_driver(tmp_path, monkeypatch):
-    from CRLMSegmentationLib import environment
+    from CRLMSegmentationLib.core import environment
 
     for number, name in enumerate(["NVIDIA H200", "NVIDIA RTX A6000"]):
         (tmp_path / str(number)).mkdir()
@@ -113,7 +113,7 @@ def test_three_words_make_a_seed(given, joined):
     "seed", ["--seed -1.5 -20 3e1", "--seed=-1.5,-20,30", "--seed -1.5,-20,30", "--seed=-1.5 -20 30"]
 )
 def test_every_way_to_write_a_seed_is_understood(crlm_seg, seed, monkeypatch, tmp_path):
-    from CRLMSegmentationLib import offline
+    from CRLMSegmentationLib.cli import segment_files as offline
 
     asked = []
 

@@ -13,27 +13,27 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cli_helpers import Run, names_in, run
-from CRLMSegmentationLib import demo
-from CRLMSegmentationLib.core.case import TrackingSample, append_tracking, load_case, save_case
+from CRLMSegmentationLib.cli import demo
+from CRLMSegmentationLib.cli.demo import OUTPUTS, REPLAY_SPEED, volume_check
 from CRLMSegmentationLib.core.errors import LinkError, SeedError, WorkerError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.metrics import compare
-from CRLMSegmentationLib.demo import OUTPUTS, REPLAY_SPEED, volume_check
-from CRLMSegmentationLib.driver import wait_for
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import image_of
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import DropReason
-from CRLMSegmentationLib.navigation.interval import Interval
-from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance, surface_of_mask
-from CRLMSegmentationLib.report.schema import FURTHER_KEYS, KEYS, TIMINGS
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.session import Session, VolumeArrived
+from CRLMSegmentationLib.recording.case import TrackingSample, append_tracking, load_case, save_case
+from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
+from CRLMSegmentationLib.segmentation.session import Session, VolumeArrived
+from CRLMSegmentationLib.segmentation.wait import wait_for
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.tracking.interval import Interval
+from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, surface_of_mask
 from stub_engine import StubEngine
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 
-REPLAY, WORKER = "CRLMSegmentationLib.replay", "inference.worker"
+REPLAY, WORKER = "CRLMSegmentationLib.recording", "engine.worker"
 STOPPED = "Error: stopped before the end"
 PREVIOUS = ("segmentation.previous.seg.nrrd", "scene.previous.mrb", "report.previous.json", "report.previous.html")
 
@@ -322,7 +322,7 @@ def test_server_that_falls_silent_is_told(monkeypatch):
 
 
 def test_worker_that_never_becomes_ready_is_told(monkeypatch, tiny_volume):
-    from CRLMSegmentationLib import driver
+    from CRLMSegmentationLib.segmentation import wait as driver
 
     monkeypatch.setattr(driver, "READY_LIMIT_S", 0.2)
     with Session(IdleEngine(), None) as session:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from CRLMSegmentationLib.core.case import CASE_FILE
 from CRLMSegmentationLib.core.hashing import sha256_of
-from CRLMSegmentationLib.semiautomatic import METHOD_NAMES
-from CRLMSegmentationLib.training import manifest as manifests
+from CRLMSegmentationLib.recording.case import CASE_FILE
+from CRLMSegmentationLib.research.baselines import METHOD_NAMES
+from CRLMSegmentationLib.research.training import manifest as manifests
 
 
 @pytest.mark.parametrize("name", ["grow-cut", "region-growing"])

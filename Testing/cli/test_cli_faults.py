@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib import cli
-from CRLMSegmentationLib.core.case import Case
+from CRLMSegmentationLib.cli import main as cli
 from CRLMSegmentationLib.core.errors import CrlmError
+from CRLMSegmentationLib.recording.case import Case
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def main_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fails(_arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("CRLMSegmentationLib.commands.app", fails)
+    monkeypatch.setattr("CRLMSegmentationLib.cli.commands.app", fails)
     monkeypatch.setattr(sys, "argv", ["crlm-seg", "info"])
     cli.main()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cli_helpers import Run, run, wait_until
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.training.manifest import verify_manifest
+from CRLMSegmentationLib.research.training.manifest import verify_manifest
 
 SMALL = ("--crop-size", 24, "--spacing", 1, "--folds", 2)
 

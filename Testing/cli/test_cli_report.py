@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import Case
-from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
-from CRLMSegmentationLib.session import LesionSegmented, Session
+from CRLMSegmentationLib.recording.case import Case
+from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
 from stub_engine import StubEngine
 
 
@@ -63,7 +63,7 @@ def test_earlier_report_is_kept_aside_where_the_new_one_fails(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("CRLMSegmentationLib.flight_report.write_session_page", full)
+    monkeypatch.setattr("CRLMSegmentationLib.reports.session_report.write_session_page", full)
     done = crlm_seg("report", session, "--out", out)
     assert done.code == 1
     assert "No space left on device" in done.err

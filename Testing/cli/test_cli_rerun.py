@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.commands.rerunning import lines_of
-from CRLMSegmentationLib.core.case import Case, load_case
+from CRLMSegmentationLib.cli.rerun import lines_of
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.hashing import sha256_of
-from CRLMSegmentationLib.driver import wait_for_lesion, wait_for_model
-from CRLMSegmentationLib.inference.model_package import ModelPackage, write_model_package
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
-from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
-from CRLMSegmentationLib.replay.flight_results import mask_of, recorded_results
-from CRLMSegmentationLib.rerunning import agreement_of, rerun_case
-from CRLMSegmentationLib.session import LesionSegmented, Session
+from CRLMSegmentationLib.recording.case import Case, load_case
+from CRLMSegmentationLib.recording.rerun import agreement_of, rerun_case
+from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_model_package
+from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
 
 sys.path.insert(2, str(Path(__file__).parents[1] / "inference"))
 
@@ -131,8 +131,8 @@ def test_command_fails_where_something_cannot_be_computed(
     def failing(*_: object, **__: object) -> None:
         raise CaseError("its volume is gone")
 
-    monkeypatch.setattr("CRLMSegmentationLib.rerunning.volume_of", failing)
-    monkeypatch.setattr("CRLMSegmentationLib.rerunning.Session", lambda engine, model: _stubbed(model))
+    monkeypatch.setattr("CRLMSegmentationLib.recording.rerun.volume_of", failing)
+    monkeypatch.setattr("CRLMSegmentationLib.recording.rerun.Session", lambda engine, model: _stubbed(model))
     done = crlm_seg("rerun", stubbed)
     assert done.code == 1
     assert "not compared: its volume is gone" in done.out

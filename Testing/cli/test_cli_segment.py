@@ -10,17 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cli_helpers import InstantEngine, Run, maps_of, names_in, run, seed_words, wait_until
-from CRLMSegmentationLib.core.case import Case, load_case
 from CRLMSegmentationLib.core.metrics import compare
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import read_volume, write_volume
-from CRLMSegmentationLib.report.schema import FURTHER_KEYS, KEYS, TIMINGS
+from CRLMSegmentationLib.recording.case import Case, load_case
+from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 
 TILES = ": inference"
 """What `-v` says when the network has begun."""
-WORKER = "inference.worker"
+WORKER = "engine.worker"
 KEPT = (
     "; the earlier out.seg.nrrd is kept as out.previous.seg.nrrd"
     "; the earlier report.json is kept as report.previous.json"
@@ -78,7 +78,7 @@ def test_report_of_several_lesions_is_a_list_with_every_documented_key(two_lesio
 def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(crlm_seg, monkeypatch, tiny_volume, model, tmp_path):
     """A stub answers: what the network finds is shown by the two lesions above."""
     import slicer
-    from CRLMSegmentationLib import offline
+    from CRLMSegmentationLib.cli import segment_files as offline
 
     monkeypatch.setattr(offline, "WorkerEngine", lambda model: InstantEngine())
     write_volume(tiny_volume, tmp_path / "volume.nrrd")
@@ -97,7 +97,7 @@ def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(crlm_seg, monke
 
 
 def test_no_tumour_at_any_seed_is_written_down_and_told_as_a_failure(crlm_seg, monkeypatch, tmp_path):
-    from CRLMSegmentationLib import offline
+    from CRLMSegmentationLib.cli import segment_files as offline
 
     mask = SimpleNamespace(is_empty=True, warnings=("look again",))
     request = SimpleNamespace(lesion="Tumour 1", crop_size_mm=80.0)

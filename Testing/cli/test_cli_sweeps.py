@@ -8,15 +8,15 @@ import time
 import numpy as np
 import pytest
 from cli_helpers import TIMEOUT_S, InstantEngine, Run, run
-from CRLMSegmentationLib import offline
-from CRLMSegmentationLib.core.case import load_case
+from CRLMSegmentationLib.cli import segment_files as offline
 from CRLMSegmentationLib.core.volume import read_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.journal import MESSAGES_FILE
 from CRLMSegmentationLib.igtl.messages import ImageMessage
-from CRLMSegmentationLib.sharing import SEGMENTATION, STATE
-from CRLMSegmentationLib.sweeps.sequence import TrackedSequence, TransformTrack
-from CRLMSegmentationLib.sweeps.sequence_io import write_sequence
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.message_log import MESSAGES_FILE
+from CRLMSegmentationLib.reports.igtl_results import SEGMENTATION, STATE
+from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
+from CRLMSegmentationLib.tracking.sweeps.sequence_io import write_sequence
 
 FRAME_RATE_HZ = 30.0
 

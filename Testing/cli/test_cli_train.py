@@ -12,10 +12,10 @@ from cli_helpers import Run, wait_until
 
 sys.path.insert(1, str(Path(__file__).parents[1] / "training"))
 
-from CRLMSegmentationLib.training import train
-from CRLMSegmentationLib.training.launching import StepError
-from CRLMSegmentationLib.training.layout import LATEST, Layout
-from CRLMSegmentationLib.training.presets import QUICK
+from CRLMSegmentationLib.research.training import train
+from CRLMSegmentationLib.research.training.layout import LATEST, Layout
+from CRLMSegmentationLib.research.training.presets import QUICK
+from CRLMSegmentationLib.research.training.step_queue import StepError
 from training_helpers import write_dataset
 
 

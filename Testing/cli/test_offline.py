@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_helpers import InstantEngine, names_in
-from CRLMSegmentationLib import offline
+from CRLMSegmentationLib.cli import segment_files as offline
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 
 ONE, SAME, OTHER = (20, 20, 20), (22, 20, 20), (60, 20, 20)

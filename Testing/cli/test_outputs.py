@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from cli_helpers import names_in
 from CRLMSegmentationLib.core.errors import CrlmError
+from CRLMSegmentationLib.core.output_files import whole_files
 from CRLMSegmentationLib.core.volume import read_volume, write_volume
-from CRLMSegmentationLib.outputs import whole_files
 
 
 def test_all_files_take_their_places_together_at_the_end(tmp_path):

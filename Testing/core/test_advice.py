@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 import typer
-from CRLMSegmentationLib.commands import app
+from CRLMSegmentationLib.cli.commands import app
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "CRLMSegmentation" / "CRLMSegmentationLib"

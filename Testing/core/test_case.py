@@ -3,7 +3,10 @@ import re
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import (
+from CRLMSegmentationLib.core.errors import CaseError
+from CRLMSegmentationLib.core.json_files import Damage
+from CRLMSegmentationLib.core.volume import Volume, write_volume
+from CRLMSegmentationLib.recording.case import (
     Case,
     Lesion,
     TrackingSample,
@@ -12,9 +15,6 @@ from CRLMSegmentationLib.core.case import (
     save_case,
     save_volume_into_case,
 )
-from CRLMSegmentationLib.core.errors import CaseError
-from CRLMSegmentationLib.core.json_files import Damage
-from CRLMSegmentationLib.core.volume import Volume, write_volume
 
 
 @pytest.fixture

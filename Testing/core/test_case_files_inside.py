@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import CASE_FILE, Case, CaseVolume, load_case, save_case
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError
 from CRLMSegmentationLib.core.hashing import sha256_of
+from CRLMSegmentationLib.recording.case import CASE_FILE, Case, CaseVolume, load_case, save_case
 from volume_file_helpers import mha, nrrd, nrrd_lines
 
 COUNTED = bytes(range(24))

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.core.case import Case, load_case, save_case
 from CRLMSegmentationLib.core.errors import CaseError
+from CRLMSegmentationLib.recording.case import Case, load_case, save_case
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_case_that_cannot_be_written_leaves_the_old_one(folder: Path, monkeypatc
     def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("CRLMSegmentationLib.core.case.os.replace", full)
+    monkeypatch.setattr("CRLMSegmentationLib.recording.case.os.replace", full)
     with pytest.raises(OSError, match="disk full"):
         save_case(load_case(folder))
     assert (folder / "case.json").read_bytes() == before

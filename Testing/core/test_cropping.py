@@ -2,13 +2,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.cropping import (
-    CHANNELS,
-    extract_crop,
-    network_input,
-    paste,
-    resample_labels,
-)
+from CRLMSegmentationLib.core.crop import CHANNELS, extract_crop, network_input, paste, resample_labels
 from CRLMSegmentationLib.core.errors import SeedError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume

@@ -2,8 +2,8 @@ import re
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib import dependencies
-from CRLMSegmentationLib.dependencies import PACKAGES, WITHOUT_DEPENDENCIES, Package, missing, pip_arguments
+from CRLMSegmentationLib.slicer import dependencies
+from CRLMSegmentationLib.slicer.dependencies import PACKAGES, WITHOUT_DEPENDENCIES, Package, missing, pip_arguments
 
 PYPROJECT = Path(dependencies.__file__).parents[1] / "pyproject.toml"
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.cropping import check_seed, extract_crop
+from CRLMSegmentationLib.core.crop import check_seed, extract_crop
 from CRLMSegmentationLib.core.errors import SeedError, VolumeError
 from CRLMSegmentationLib.core.field_of_view import NOT_RECOGNISED, ZERO, find_background, infer_swept
+from CRLMSegmentationLib.core.frames import FrameReader
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 from CRLMSegmentationLib.core.volume_reading import check_intensities
 from CRLMSegmentationLib.igtl.messages import ImageMessage, volume_of
-from CRLMSegmentationLib.inference.engine import LesionJob
-from CRLMSegmentationLib.inference.frames import FrameReader
-from CRLMSegmentationLib.inference.wire import decode_job, encode_job
+from CRLMSegmentationLib.segmentation.engine.engine import LesionJob
+from CRLMSegmentationLib.segmentation.engine.wire import decode_job, encode_job
 
 SHAPE = (36, 42, 48)
 OUTSIDE_RAS_MM = [44.0, 20.0, 18.0]

@@ -34,9 +34,9 @@ from CRLMSegmentationLib.core.json_files import (
 
 LIBRARY = Path(__file__).resolve().parents[2] / "CRLMSegmentation" / "CRLMSegmentationLib"
 BORDERS = {
-    "inference/model_import.py": "options from the program, and the answer of its own process",
-    "replay/process.py": "events of its own process",
-    "report/page.py": "a file that the program writes for its own process",
+    "segmentation/models/importer.py": "options from the program, and the answer of its own process",
+    "recording/player_process.py": "events of its own process",
+    "reports/page_process.py": "a file that the program writes for its own process",
 }
 """Who else may parse JSON: none of them reads a file from elsewhere."""
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.cropping import extract_crop, whole_volume
+from CRLMSegmentationLib.core.crop import extract_crop, whole_volume
 from CRLMSegmentationLib.core.postprocessing import TOUCHES_VOLUME_EDGE, lesion_from_probability, measure
 from CRLMSegmentationLib.core.volume import Volume
 

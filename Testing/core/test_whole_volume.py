@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.cropping import extract_crop, network_input, paste, resample_labels, whole_volume
+from CRLMSegmentationLib.core.crop import extract_crop, network_input, paste, resample_labels, whole_volume
 from CRLMSegmentationLib.core.errors import SeedError, VolumeError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume

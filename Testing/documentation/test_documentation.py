@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from CRLMSegmentationLib.cli import join_seeds, main
-from CRLMSegmentationLib.commands import app
+from CRLMSegmentationLib.cli.commands import app
+from CRLMSegmentationLib.cli.main import join_seeds, main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "Documentation").glob("*.md"))]

@@ -10,32 +10,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from CRLMSegmentationLib import flight_report, studying
-from CRLMSegmentationLib.core.case import Case, Lesion, TrackingSample, append_tracking, load_case, save_case
-from CRLMSegmentationLib.core.case import save_volume_into_case as save_volume
+from CRLMSegmentationLib.cli.describe import describe_source, lines_of
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.describing import describe_source, lines_of
-from CRLMSegmentationLib.evaluation.inputs import check_cases
-from CRLMSegmentationLib.evaluation.ledger import Ledger
-from CRLMSegmentationLib.inference.model_import import import_model
-from CRLMSegmentationLib.inference.model_listing import info_of, list_lines
-from CRLMSegmentationLib.inference.model_package import load_model_package, read_model_package
-from CRLMSegmentationLib.inference.model_registry import default_package, installed_models, verify_models
-from CRLMSegmentationLib.navigation.confidence import calibration_from
-from CRLMSegmentationLib.reconstructing import load_sweep
-from CRLMSegmentationLib.replay.flight_results import mask_of, recorded_results, volume_of
-from CRLMSegmentationLib.replay.recording_case import recover
-from CRLMSegmentationLib.replay.timeline import load_source, timeline
-from CRLMSegmentationLib.study.journal import read_journal
-from CRLMSegmentationLib.study.settings import keep_to, study_named
-from CRLMSegmentationLib.training.checking import check_for_training
-from CRLMSegmentationLib.training.dataset import prepared_before
-from CRLMSegmentationLib.training.fold_process import FoldSettings
-from CRLMSegmentationLib.training.layout import Layout
-from CRLMSegmentationLib.training.manifest import read_manifest, verify_manifest
-from CRLMSegmentationLib.training.preparation import Preparation
-from CRLMSegmentationLib.training.progress import keep_progress, read_progress
+from CRLMSegmentationLib.recording.case import Case, Lesion, TrackingSample, append_tracking, load_case, save_case
+from CRLMSegmentationLib.recording.case import save_volume_into_case as save_volume
+from CRLMSegmentationLib.recording.dataset import check_cases
+from CRLMSegmentationLib.recording.reconstruct import load_sweep
+from CRLMSegmentationLib.recording.recovery import recover
+from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
+from CRLMSegmentationLib.recording.timeline import load_source, timeline
+from CRLMSegmentationLib.reports import session_report as flight_report
+from CRLMSegmentationLib.research.evaluation.result_cache import Ledger
+from CRLMSegmentationLib.research.study import study as studying
+from CRLMSegmentationLib.research.study.settings import keep_to, study_named
+from CRLMSegmentationLib.research.study.step_log import read_journal
+from CRLMSegmentationLib.research.training.fold_process import FoldSettings
+from CRLMSegmentationLib.research.training.layout import Layout
+from CRLMSegmentationLib.research.training.manifest import read_manifest, verify_manifest
+from CRLMSegmentationLib.research.training.preparation import Preparation
+from CRLMSegmentationLib.research.training.prepare import prepared_before
+from CRLMSegmentationLib.research.training.progress import keep_progress, read_progress
+from CRLMSegmentationLib.research.training.readiness import check_for_training
+from CRLMSegmentationLib.segmentation.calibration import calibration_from
+from CRLMSegmentationLib.segmentation.models.importer import import_model
+from CRLMSegmentationLib.segmentation.models.listing import info_of, list_lines
+from CRLMSegmentationLib.segmentation.models.package import load_model_package, read_model_package
+from CRLMSegmentationLib.segmentation.models.registry import default_package, installed_models, verify_models
 
 sys.path.insert(1, str(Path(__file__).parents[1] / "report"))
 
@@ -154,7 +155,7 @@ def dataset_in(folder: Path) -> Folder:
         "title": "x",
         "validation": False,
     }
-    from CRLMSegmentationLib.training.presets import QUICK
+    from CRLMSegmentationLib.research.training.presets import QUICK
 
     study = study_named("demo", {})
     keep_to(study, folder / "study")
@@ -194,7 +195,7 @@ def _evaluation() -> dict:
 
 def _rows() -> list[dict]:
     from CRLMSegmentationLib.core.metrics import THOROUGH_METRICS
-    from CRLMSegmentationLib.evaluation.rows import ROW_KEYS
+    from CRLMSegmentationLib.research.evaluation.rows import ROW_KEYS
 
     row = {
         **dict.fromkeys(ROW_KEYS),

@@ -79,7 +79,7 @@ def test_damaged_model_is_refused_or_read(tmp_path: Path, models: Path) -> None:
 def test_damaged_registry_is_refused_or_read(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged_folders.model_in(tmp_path / "whole" / "model", resource_path("Models") / "crlm-crop-phantom")
     monkeypatch.setenv("CRLM_MODELS", str(tmp_path / "damaged"))
-    monkeypatch.setattr("CRLMSegmentationLib.inference.model_registry._shipped_folder", lambda: None)
+    monkeypatch.setattr("CRLMSegmentationLib.segmentation.models.registry._shipped_folder", lambda: None)
     assert failures_of(damaged_folders.registry_in(tmp_path / "whole"), tmp_path / "damaged") == []
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.client import IgtlClient
+from CRLMSegmentationLib.igtl.dialects import CUSTUSX, PEERS, PLUS, SLICER, PeerConventions, peer_named
 from CRLMSegmentationLib.igtl.messages import Frame
 from CRLMSegmentationLib.igtl.packing import pack
-from CRLMSegmentationLib.igtl.peers import CUSTUSX, PEERS, PLUS, SLICER, PeerConventions, peer_named
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from igtl_links import OBLIQUE_LEFT_HANDED, Link, image
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from CRLMSegmentationLib.igtl.known_devices import KnownTools
-from CRLMSegmentationLib.sweeps.transforms import frames_of
+from CRLMSegmentationLib.tracking.transforms import frames_of
 
 TRACKED = ("ProbeToTracker", "ReferenceToTracker", "StylusToTracker")
 

@@ -15,15 +15,7 @@ from CRLMSegmentationLib.igtl.live_reconstruction import (
     OutputRegion,
 )
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, StringMessage
-from CRLMSegmentationLib.igtl.plus_commands import (
-    SNAPSHOT,
-    START,
-    STOP,
-    PlusCommand,
-    PlusReply,
-    command_of,
-    pack_reply,
-)
+from CRLMSegmentationLib.igtl.plus_commands import SNAPSHOT, START, STOP, PlusCommand, PlusReply, command_of, pack_reply
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from igtl_links import image
 

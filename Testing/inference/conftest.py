@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.inference import worker_engine
-from CRLMSegmentationLib.inference.engine import EngineState, Ready
-from CRLMSegmentationLib.inference.model_package import ModelPackage, write_model_package
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.engine import worker_engine
+from CRLMSegmentationLib.segmentation.engine.engine import EngineState, Ready
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_model_package
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 

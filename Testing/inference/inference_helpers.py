@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.cropping import CHANNELS
-from CRLMSegmentationLib.inference.engine import Event, Failed
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+from CRLMSegmentationLib.core.crop import CHANNELS
+from CRLMSegmentationLib.segmentation.engine.engine import Event, Failed
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from scipy import ndimage
 
 SPACING_MM = 1.25

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from CRLMSegmentationLib.inference.frames import FrameReader, encode
+from CRLMSegmentationLib.core.frames import FrameReader, encode
 
 
 def main(behaviour: str) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CRLMSegmentationLib.inference.engine import CropJob, Finished, Ready
-from CRLMSegmentationLib.inference.model_package import ModelPackage, default_model_package, export_nnunet
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.engine.engine import CropJob, Finished, Ready
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.models.package import ModelPackage, default_model_package, export_nnunet
 from inference_helpers import COLD_START_LIMIT_S, SPACING_MM, crop_array, wait_for
 
 CROPS = {"as_trained": ((30, 36, 26), SPACING_MM), "finer": ((34, 30, 38), 1.0)}

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import WorkerError
-from CRLMSegmentationLib.inference.engine import (
+from CRLMSegmentationLib.segmentation.engine.engine import (
     Cancelled,
     CropJob,
     EngineState,
@@ -26,8 +26,8 @@ from CRLMSegmentationLib.inference.engine import (
     Ready,
     Started,
 )
-from CRLMSegmentationLib.inference.model_package import ModelPackage
-from CRLMSegmentationLib.inference.worker_engine import CANCEL_GRACE_S, MAX_CRASHES, WorkerEngine
+from CRLMSegmentationLib.segmentation.engine.worker_engine import CANCEL_GRACE_S, MAX_CRASHES, WorkerEngine
+from CRLMSegmentationLib.segmentation.models.package import ModelPackage
 from inference_helpers import (
     COLD_START_LIMIT_S,
     SPACING_MM,
@@ -151,9 +151,9 @@ def test_killed_worker_fails_its_job_and_a_fresh_one_answers_the_next(engine):
 
 PARENT = """
 import sys
-from CRLMSegmentationLib.inference.engine import *
-from CRLMSegmentationLib.inference.model_package import load_model_package
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.engine.engine import *
+from CRLMSegmentationLib.segmentation.models.package import load_model_package
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 import numpy as np
 engine = WorkerEngine(load_model_package(sys.argv[1]), device="cpu", cpu_threads=1)
 engine.start()

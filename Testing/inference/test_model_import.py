@@ -12,14 +12,14 @@ import pytest
 import torch
 from CRLMSegmentationLib.core.errors import ModelError
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.inference import model_archive
-from CRLMSegmentationLib.inference.engine import Finished, LesionJob, Ready
-from CRLMSegmentationLib.inference.model_archive import zip_model_package
-from CRLMSegmentationLib.inference.model_import import ImportProcess, import_model
-from CRLMSegmentationLib.inference.model_registry import find_model, installed_models
-from CRLMSegmentationLib.inference.nnunet import NnUNet
-from CRLMSegmentationLib.inference.packing import About
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.engine.engine import Finished, LesionJob, Ready
+from CRLMSegmentationLib.segmentation.engine.nnunet import NnUNet
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.models import archive as model_archive
+from CRLMSegmentationLib.segmentation.models.archive import zip_model_package
+from CRLMSegmentationLib.segmentation.models.importer import ImportProcess, import_model
+from CRLMSegmentationLib.segmentation.models.pack import About
+from CRLMSegmentationLib.segmentation.models.registry import find_model, installed_models
 from inference_helpers import COLD_START_LIMIT_S, crop_array, wait_for
 from model_import_helpers import CreatesFile, copied_results, edit_checkpoint, edit_json, rewritten_zip
 from nnunet_exports import FINER_MM, GREY, MODEL, SEEDED, SHAPE

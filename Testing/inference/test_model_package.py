@@ -17,8 +17,9 @@ import pytest
 import torch
 from CRLMSegmentationLib.core.errors import ModelError, WorkerError
 from CRLMSegmentationLib.core.hashing import sha256_of
-from CRLMSegmentationLib.inference.engine import EngineState, Failed
-from CRLMSegmentationLib.inference.model_package import (
+from CRLMSegmentationLib.segmentation.engine.engine import EngineState, Failed
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.models.package import (
     MANIFEST,
     ModelPackage,
     crop_size_of,
@@ -27,8 +28,7 @@ from CRLMSegmentationLib.inference.model_package import (
     load_model_package,
     write_model_package,
 )
-from CRLMSegmentationLib.inference.weights import load_weights
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.models.weights import load_weights
 from inference_helpers import DATASET_JSON, SPACING_MM, random_weights, tiny_info, tiny_plans
 
 FOLD = "fold_0.safetensors"
@@ -276,7 +276,7 @@ def test_exported_folder_holds_the_same_weights(tiny_package, tmp_path):
 
 
 def test_torch_is_not_imported_by_what_the_host_imports():
-    code = "import sys, CRLMSegmentationLib.inference.worker_engine; "
+    code = "import sys, CRLMSegmentationLib.segmentation.engine.worker_engine; "
     code += "print([name for name in ('torch', 'nnunetv2', 'safetensors') if name in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"

@@ -12,10 +12,10 @@ import pytest
 import torch
 from CRLMSegmentationLib.core.errors import ModelError
 from CRLMSegmentationLib.core.hashing import sha256_of
-from CRLMSegmentationLib.inference.checkpoints import read_checkpoint
-from CRLMSegmentationLib.inference.model_package import default_model_package, export_nnunet, load_model_package
-from CRLMSegmentationLib.inference.nnunet_results import OWN_TRAINERS
-from CRLMSegmentationLib.inference.packing import About, pack_model
+from CRLMSegmentationLib.segmentation.models.checkpoints import read_checkpoint
+from CRLMSegmentationLib.segmentation.models.nnunet_results import OWN_TRAINERS
+from CRLMSegmentationLib.segmentation.models.pack import About, pack_model
+from CRLMSegmentationLib.segmentation.models.package import default_model_package, export_nnunet, load_model_package
 from model_import_helpers import CreatesFile, copied_results, edit_checkpoint, edit_configuration, edit_json
 from nnunet_exports import GREY, MODEL, SEEDED
 
@@ -180,7 +180,7 @@ def test_trainer_of_nnunet_that_changes_only_the_training_is_packed(results, tmp
 
 
 def test_every_trainer_of_this_project_is_known_and_builds_the_network_of_the_plans():
-    from CRLMSegmentationLib.training import trainer
+    from CRLMSegmentationLib.research.training import trainer
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     own = [c for _, c in inspect.getmembers(trainer, inspect.isclass) if issubclass(c, nnUNetTrainer)]

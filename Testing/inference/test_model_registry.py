@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from CRLMSegmentationLib.core.errors import ModelError
-from CRLMSegmentationLib.inference.model_import import import_model
-from CRLMSegmentationLib.inference.model_listing import info_of, list_lines, model_choices
-from CRLMSegmentationLib.inference.model_package import default_model_package, model_or_default, write_model_package
-from CRLMSegmentationLib.inference.model_registry import (
+from CRLMSegmentationLib.segmentation.models.importer import import_model
+from CRLMSegmentationLib.segmentation.models.listing import info_of, list_lines, model_choices
+from CRLMSegmentationLib.segmentation.models.package import default_model_package, model_or_default, write_model_package
+from CRLMSegmentationLib.segmentation.models.registry import (
     find_model,
     installed_models,
     models_folder,
@@ -208,7 +208,7 @@ def test_info_is_plain_data(tiny):
 
 
 def test_registry_loads_no_torch(models):
-    code = "import sys; from CRLMSegmentationLib.inference import model_import, model_listing as m; m.model_choices(); "
+    code = "import sys; from CRLMSegmentationLib.segmentation.models import importer, listing as m; m.model_choices(); "
     code += "print([name for name in ('torch', 'nnunetv2', 'safetensors') if name in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 from CRLMSegmentationLib.core.errors import ModelError, WorkerError
-from CRLMSegmentationLib.inference import nnunet
-from CRLMSegmentationLib.inference.model_package import write_model_package
-from CRLMSegmentationLib.inference.nnunet import (
+from CRLMSegmentationLib.segmentation.engine import nnunet
+from CRLMSegmentationLib.segmentation.engine.nnunet import (
     RAN_ON_CPU,
     CancelledError,
     NnUNet,
     available_cpu_threads,
     choose_device,
 )
+from CRLMSegmentationLib.segmentation.models.package import write_model_package
 from inference_helpers import DATASET_JSON, SPACING_MM, crop_array, random_weights, tiny_info, tiny_plans
 
 CPU = torch.device("cpu")

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from CRLMSegmentationLib.core.cropping import whole_volume
+from CRLMSegmentationLib.cli.segment_files import segment_file
+from CRLMSegmentationLib.core.crop import whole_volume
+from CRLMSegmentationLib.core.frames import FrameReader
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
-from CRLMSegmentationLib.inference.engine import Failed, Finished, LesionJob, Progress, Ready
-from CRLMSegmentationLib.inference.frames import FrameReader
-from CRLMSegmentationLib.inference.model_package import ModelPackage, export_nnunet, write_model_package
-from CRLMSegmentationLib.inference.wire import decode_job, encode_job
-from CRLMSegmentationLib.inference.worker import KeptAnswer
-from CRLMSegmentationLib.inference.worker_engine import WorkerEngine
-from CRLMSegmentationLib.offline import segment_file
-from CRLMSegmentationLib.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.engine.engine import Failed, Finished, LesionJob, Progress, Ready
+from CRLMSegmentationLib.segmentation.engine.wire import decode_job, encode_job
+from CRLMSegmentationLib.segmentation.engine.worker import KeptAnswer
+from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.models.package import ModelPackage, export_nnunet, write_model_package
+from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
 from inference_helpers import (
     COLD_START_LIMIT_S,
     GREY_JSON,
@@ -238,8 +238,8 @@ def test_job_travels_with_its_region(size_mm):
 
 
 def test_package_of_a_volume_model_is_exported_and_read_back_with_its_region(package, models, tmp_path: Path):
-    from CRLMSegmentationLib.inference.model_archive import zip_model_package
-    from CRLMSegmentationLib.inference.model_import import import_model
+    from CRLMSegmentationLib.segmentation.models.archive import zip_model_package
+    from CRLMSegmentationLib.segmentation.models.importer import import_model
 
     zip_model_package(package, tmp_path / "tiny.zip")
     assert import_model(tmp_path / "tiny.zip").region == "volume"

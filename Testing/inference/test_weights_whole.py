@@ -6,9 +6,9 @@ import zipfile
 
 import pytest
 from CRLMSegmentationLib.core.errors import ModelError
-from CRLMSegmentationLib.inference.model_archive import opened_model
-from CRLMSegmentationLib.inference.model_package import _verify
-from CRLMSegmentationLib.inference.weights import check_safetensors
+from CRLMSegmentationLib.segmentation.models.archive import opened_model
+from CRLMSegmentationLib.segmentation.models.package import _verify
+from CRLMSegmentationLib.segmentation.models.weights import check_safetensors
 
 
 @pytest.fixture

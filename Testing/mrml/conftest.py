@@ -7,10 +7,10 @@ import zipfile
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.navigation.colours import LESION_COLOURS
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
-from CRLMSegmentationLib.scene.segmentations import ShownLesion
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
+from CRLMSegmentationLib.slicer.scene.segmentations import ShownLesion
+from CRLMSegmentationLib.tracking.colours import LESION_COLOURS
 
 GEOMETRIES = {
     "axis-aligned": np.diag([1.0, 1.0, 1.0, 1.0]),

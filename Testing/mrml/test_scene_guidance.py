@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.status import Reason, Status
-from CRLMSegmentationLib.navigation.colours import INNER_COLOUR, OUTER_COLOUR
-from CRLMSegmentationLib.navigation.instruments import Instrument, Kind
-from CRLMSegmentationLib.navigation.margins import margin_surface
-from CRLMSegmentationLib.navigation.navigator import InstrumentState
-from CRLMSegmentationLib.scene.guidance import hide_distance, margins_of, show_distance, show_margins
-from CRLMSegmentationLib.scene.nodes import tip_of
-from CRLMSegmentationLib.scene.tool_meshes import mesh_of
-from CRLMSegmentationLib.scene.tools import DOUBT, DOUBT_COLOUR, remove_tools_except, show_tool
+from CRLMSegmentationLib.slicer.scene.guidance import hide_distance, margins_of, show_distance, show_margins
+from CRLMSegmentationLib.slicer.scene.nodes import tip_of
+from CRLMSegmentationLib.slicer.scene.tools import DOUBT, DOUBT_COLOUR, remove_tools_except, show_tool
+from CRLMSegmentationLib.tracking.colours import INNER_COLOUR, OUTER_COLOUR
+from CRLMSegmentationLib.tracking.instruments import Instrument, Kind
+from CRLMSegmentationLib.tracking.margins import margin_surface
+from CRLMSegmentationLib.tracking.navigator import InstrumentState
+from CRLMSegmentationLib.tracking.tool_meshes import mesh_of
 
 
 def state(matrix, doubt=None, kind=Kind.POINTER, frame="Stylus"):

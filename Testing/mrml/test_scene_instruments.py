@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.errors import GeometryError
-from CRLMSegmentationLib.scene.instruments import is_tracked, show_transform
-from CRLMSegmentationLib.scene.nodes import to_array
+from CRLMSegmentationLib.slicer.scene.instruments import is_tracked, show_transform
+from CRLMSegmentationLib.slicer.scene.nodes import to_array
 
 
 def _matrix_of(node) -> np.ndarray:

@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 from CRLMSegmentationLib.core.postprocessing import LesionMask
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.presenting import report_entry
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
-from CRLMSegmentationLib.scene.overlay import overlay
-from CRLMSegmentationLib.scene.segmentations import lesion_surface
-from CRLMSegmentationLib.scene.staleness import STALE, tag_of
-from CRLMSegmentationLib.scene.volumes import show_volume, volume_from_node
-from CRLMSegmentationLib.session import LesionResult, ModelReady, SeedRequest
+from CRLMSegmentationLib.reports.lesion_report import report_entry
+from CRLMSegmentationLib.segmentation.session import LesionResult, ModelReady, SeedRequest
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
+from CRLMSegmentationLib.slicer.scene.overlay import overlay
+from CRLMSegmentationLib.slicer.scene.segmentations import lesion_surface
+from CRLMSegmentationLib.slicer.scene.staleness import STALE, tag_of
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume, volume_from_node
 
 SEED = (20.0, 20.0, 20.0)
 

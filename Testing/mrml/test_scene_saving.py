@@ -7,19 +7,19 @@ import vtk
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import RAS_TO_LPS, Volume, from_sitk
-from CRLMSegmentationLib.navigation.colours import LESION_COLOURS
-from CRLMSegmentationLib.scene.instruments import is_tracked, show_transform
-from CRLMSegmentationLib.scene.nodes import to_array
-from CRLMSegmentationLib.scene.saving import save_scene_bundle, save_segmentation
-from CRLMSegmentationLib.scene.seeds import seeds_in, show_seed
-from CRLMSegmentationLib.scene.segmentations import (
+from CRLMSegmentationLib.slicer.scene.instruments import is_tracked, show_transform
+from CRLMSegmentationLib.slicer.scene.nodes import to_array
+from CRLMSegmentationLib.slicer.scene.saving import save_scene_bundle, save_segmentation
+from CRLMSegmentationLib.slicer.scene.seeds import seeds_in, show_seed
+from CRLMSegmentationLib.slicer.scene.segmentations import (
     LIVER_METASTASIS,
     lesion_surface,
     lesions_of,
     mark_stale,
     show_lesions,
 )
-from CRLMSegmentationLib.scene.volumes import show_volume, shown_identity, volume_from_node
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume, shown_identity, volume_from_node
+from CRLMSegmentationLib.tracking.colours import LESION_COLOURS
 from vtk.util.numpy_support import vtk_to_numpy
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SeedError
-from CRLMSegmentationLib.navigation.colours import LESION_COLOURS, colour_of
-from CRLMSegmentationLib.scene.seeds import free_lesion_name, seed_nodes, seeds_in, show_seed
+from CRLMSegmentationLib.slicer.scene.seeds import free_lesion_name, seed_nodes, seeds_in, show_seed
+from CRLMSegmentationLib.tracking.colours import LESION_COLOURS, colour_of
 
 
 def test_seed_comes_back_in_world_ras_under_a_parent(scene, rigid, add_transform):

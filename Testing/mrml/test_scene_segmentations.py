@@ -8,11 +8,11 @@ import vtk
 from CRLMSegmentationLib.core.errors import VolumeError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume, VolumeIdentity
-from CRLMSegmentationLib.scene.nodes import VOLUME_IDENTITY, identity_from_text, identity_to_text, to_array
-from CRLMSegmentationLib.scene.seeds import show_seed
-from CRLMSegmentationLib.scene.segmentations import LIVER_METASTASIS, MODEL, SEED, lesion_surface, show_lesions
-from CRLMSegmentationLib.scene.staleness import STALE, STALE_COLOUR, lesions_of, mark_stale, tag_of
-from CRLMSegmentationLib.scene.volumes import show_volume
+from CRLMSegmentationLib.slicer.scene.nodes import VOLUME_IDENTITY, identity_from_text, identity_to_text, to_array
+from CRLMSegmentationLib.slicer.scene.seeds import show_seed
+from CRLMSegmentationLib.slicer.scene.segmentations import LIVER_METASTASIS, MODEL, SEED, lesion_surface, show_lesions
+from CRLMSegmentationLib.slicer.scene.staleness import STALE, STALE_COLOUR, lesions_of, mark_stale, tag_of
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from vtk.util.numpy_support import vtk_to_numpy
 
 

@@ -6,7 +6,7 @@ import vtk
 from CRLMSegmentationLib.core.errors import GeometryError, VolumeError
 from CRLMSegmentationLib.core.grey_window import grey_window
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.scene.volumes import show_volume, shown_identity, volume_from_node
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume, shown_identity, volume_from_node
 from vtk.util.numpy_support import vtk_to_numpy
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import vtk
 from CRLMSegmentationLib.igtl.messages import TransformMessage
-from CRLMSegmentationLib.navigation.navigator import Navigator
+from CRLMSegmentationLib.tracking.navigator import Navigator
 from scipy.spatial.transform import Rotation
 
 RATE_HZ = 40.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import ModelError
-from CRLMSegmentationLib.navigation.confidence import LEAST_LESIONS, Observation, calibrate, calibration_from
-from CRLMSegmentationLib.navigation.interval import Unexplained
+from CRLMSegmentationLib.segmentation.calibration import LEAST_LESIONS, Observation, calibrate, calibration_from
+from CRLMSegmentationLib.tracking.interval import Unexplained
 
 
 def lesions(count=40, misses=(0.0, 1.0, 2.0, 3.0)):

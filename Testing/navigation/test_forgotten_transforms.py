@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.status import Reason
-from CRLMSegmentationLib.navigation.navigator import Navigator, Target
+from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from navigation_helpers import Tracker, at, sphere
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.igtl.messages import TransformMessage
-from CRLMSegmentationLib.navigation.navigator import Navigator, Target
+from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from navigation_helpers import EPOCH_S, RATE_HZ, Tracker, at, sphere
 
 TOLD_WITHIN_S = 0.3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from CRLMSegmentationLib.navigation.instruments import Instrument, Kind, instruments_in
+from CRLMSegmentationLib.tracking.instruments import Instrument, Kind, instruments_in
 
 
 def found(*names, roles=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.navigation.interval import Interval, TrackingError, interval_of, sigma_mm
+from CRLMSegmentationLib.tracking.interval import Interval, TrackingError, interval_of, sigma_mm
 from scipy.spatial.transform import Rotation
 
 EM = TrackingError()

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from CRLMSegmentationLib.igtl.messages import TransformMessage
-from CRLMSegmentationLib.navigation.navigator import Navigator, Target
+from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from navigation_helpers import EPOCH_S, RATE_HZ, Tracker, at, sphere
 
 STYLUS = "StylusToReference"

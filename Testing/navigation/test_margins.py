@@ -7,11 +7,11 @@ import pytest
 import vtk
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.navigation.margins import MARGIN_LIMITS_MM, margin_steps, margin_surface
-from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.scene.segmentations import ShownLesion, lesion_surface, show_lesions
-from CRLMSegmentationLib.scene.volumes import show_volume
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.scene.segmentations import ShownLesion, lesion_surface, show_lesions
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume
+from CRLMSegmentationLib.tracking.margins import MARGIN_LIMITS_MM, margin_steps, margin_surface
+from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance
 from navigation_helpers import sphere
 from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import vtk_to_numpy

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.status import Reason, Status
-from CRLMSegmentationLib.navigation.interval import Unexplained
-from CRLMSegmentationLib.navigation.navigator import Navigator, Target
+from CRLMSegmentationLib.tracking.interval import Unexplained
+from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from navigation_helpers import Tracker, at, sphere
 
 BALL = Target("Tumour 1", sphere(10.0), 1.0)

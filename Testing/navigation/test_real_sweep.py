@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from CRLMSegmentationLib.igtl.messages import TransformMessage
-from CRLMSegmentationLib.navigation.navigator import Navigator, Target
-from CRLMSegmentationLib.sweeps.sequence_io import read_sequence
+from CRLMSegmentationLib.tracking.navigator import Navigator, Target
+from CRLMSegmentationLib.tracking.sweeps.sequence_io import read_sequence
 from navigation_helpers import sphere
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import NOTHING, TOUCHES_EDGE, TOUCHES_EMPTY, LesionMask, measure
-from CRLMSegmentationLib.navigation.refinement import (
+from CRLMSegmentationLib.segmentation.refinement import (
     CUT_OFF,
     LARGEST_CROP_MM,
     NOT_SWEPT,

@@ -7,7 +7,7 @@ import pytest
 from CRLMSegmentationLib.core.geometry import is_rigid, rigid_fault
 from CRLMSegmentationLib.core.status import Reason
 from CRLMSegmentationLib.igtl.messages import TransformMessage
-from CRLMSegmentationLib.navigation.navigator import Navigator, Target
+from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from navigation_helpers import Tracker, at, sphere
 from scipy.spatial.transform import Rotation
 

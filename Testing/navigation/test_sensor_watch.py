@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from CRLMSegmentationLib.core.status import Reason
-from CRLMSegmentationLib.navigation.navigator import Navigator, Target
+from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from navigation_helpers import Tracker, at, sphere
 
 

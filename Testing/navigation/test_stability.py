@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import LesionMask, measure
-from CRLMSegmentationLib.navigation.stability import MIN_JITTER_MM, repeats_of, shells_of
+from CRLMSegmentationLib.segmentation.consensus import MIN_JITTER_MM, repeats_of, shells_of
 
 SHAPE, VOXEL = (20, 20, 20), np.diag([1.0, 1.0, 2.0, 1.0])
 

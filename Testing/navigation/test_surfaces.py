@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance, measured_surface, surface_of_mask
+from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, measured_surface, surface_of_mask
 from navigation_helpers import sphere
 
 

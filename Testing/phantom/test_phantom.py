@@ -4,18 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import infer_swept
-from CRLMSegmentationLib.phantom import cases, speckle
-from CRLMSegmentationLib.phantom.anatomy import (
-    DIAMETER_MM,
-    ECHOGENICITY_SHARES,
-    PATTERN_SHARES,
-    draw_tumours,
-)
-from CRLMSegmentationLib.phantom.cases import simulate, write_phantom_case
-from CRLMSegmentationLib.phantom.sweep import draw_sweep
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.research.phantom import cases, speckle
+from CRLMSegmentationLib.research.phantom.anatomy import DIAMETER_MM, ECHOGENICITY_SHARES, PATTERN_SHARES, draw_tumours
+from CRLMSegmentationLib.research.phantom.cases import simulate, write_phantom_case
+from CRLMSegmentationLib.research.phantom.sweep import draw_sweep
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import (
+from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.recording.case import (
     TRACKING_FILE,
     Case,
     Lesion,
@@ -17,7 +18,6 @@ from CRLMSegmentationLib.core.case import (
     save_case,
     save_volume_into_case,
 )
-from CRLMSegmentationLib.core.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 

@@ -11,15 +11,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-from CRLMSegmentationLib.core.cropping import extract_crop
+from CRLMSegmentationLib.core.crop import extract_crop
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, volume_of
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
-from CRLMSegmentationLib.replay.flight_events import EVENTS_FILE, FlightEvent, read_events
-from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
-from CRLMSegmentationLib.session import LesionResult, SeedRequest
+from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, FlightEvent, read_events
+from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.segmentation.session import LesionResult, SeedRequest
 
 OBLIQUE = np.array([[0.8, -0.48, 0.2, 12.5], [0.6, 0.64, -0.4, -30.25], [0, 0.6, 1.2, 71.0], [0, 0, 0, 1]])
 OBLIQUE[:3, 2] = (

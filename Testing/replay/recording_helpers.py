@@ -19,7 +19,6 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-from CRLMSegmentationLib.igtl.journal_writer import JournalWriter
 from CRLMSegmentationLib.igtl.messages import (
     ImageMessage,
     Message,
@@ -29,6 +28,7 @@ from CRLMSegmentationLib.igtl.messages import (
     TransformMessage,
 )
 from CRLMSegmentationLib.igtl.packing import HEADER, HEADER_BYTES, pack
+from CRLMSegmentationLib.recording.message_log_writer import JournalWriter
 from pyigtl.messages import CRC64
 
 START_S = 1700000000.0
@@ -178,8 +178,8 @@ def reports_of(process: subprocess.Popen) -> Iterator[dict]:
 
 def main(port: int, out: str, limit_bytes: int) -> int:
     from CRLMSegmentationLib.core.errors import CrlmError
-    from CRLMSegmentationLib.replay.recorder import Account
-    from CRLMSegmentationLib.replay.recording import run_record
+    from CRLMSegmentationLib.recording.link_recorder import Account
+    from CRLMSegmentationLib.recording.record import run_record
 
     for number in (signal.SIGTERM, signal.SIGINT):  # a background shell has the second ignored
         signal.signal(number, signal.default_int_handler)

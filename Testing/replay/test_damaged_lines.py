@@ -7,18 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.core.case import load_case
+from CRLMSegmentationLib.cli.describe import describe_source
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.json_files import Damage
-from CRLMSegmentationLib.describing import describe_source
-from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, read_journal
 from CRLMSegmentationLib.igtl.messages import image_of
-from CRLMSegmentationLib.replay.flight_events import EVENTS_FILE, read_events
-from CRLMSegmentationLib.replay.flight_reading import RecordedFlight
-from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
-from CRLMSegmentationLib.replay.flight_results import mask_of, recorded_results, volume_of
-from CRLMSegmentationLib.rerunning import rerun_case
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.recording.rerun import rerun_case
+from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, read_events
+from CRLMSegmentationLib.recording.session_reader import RecordedFlight
+from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
 from flight_helpers import ball, feed, result_in, seed_in
 
 NAN, INFINITE = float("nan"), float("inf")

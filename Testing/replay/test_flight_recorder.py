@@ -8,23 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import Case, load_case
+from CRLMSegmentationLib.cli.describe import describe_source
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.core.volume import Volume, read_volume
-from CRLMSegmentationLib.describing import describe_source
 from CRLMSegmentationLib.igtl.client import IgtlClient
+from CRLMSegmentationLib.igtl.dialects import PLUS, peer_named
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, image_of
 from CRLMSegmentationLib.igtl.messages import volume_of as volume_of_message
-from CRLMSegmentationLib.igtl.peers import PLUS, peer_named
-from CRLMSegmentationLib.incoming import LinkChanged
-from CRLMSegmentationLib.navigation.refinement import Purpose
-from CRLMSegmentationLib.replay import flight_events as kinds
-from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
-from CRLMSegmentationLib.replay.flight_results import mask_of, recorded_results, volume_of
-from CRLMSegmentationLib.replay.process import ReplayProcess
-from CRLMSegmentationLib.session import LesionFailed, LesionSegmented, ModelReady
+from CRLMSegmentationLib.recording import session_events as kinds
+from CRLMSegmentationLib.recording.case import Case, load_case
+from CRLMSegmentationLib.recording.player_process import ReplayProcess
+from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
+from CRLMSegmentationLib.segmentation.incoming import LinkChanged
+from CRLMSegmentationLib.segmentation.refinement import Purpose
+from CRLMSegmentationLib.segmentation.session import LesionFailed, LesionSegmented, ModelReady
 from flight_helpers import ball, events_in, feed, result_at, result_in, seed_in
 from recording_helpers import pose
 

@@ -15,17 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.errors import CaseError
-from CRLMSegmentationLib.igtl import journal_writer
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, read_journal
 from CRLMSegmentationLib.igtl.messages import ImageMessage, image_of
-from CRLMSegmentationLib.replay import flight_events as kinds
-from CRLMSegmentationLib.replay import flight_storage, recording_folder
-from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
-from CRLMSegmentationLib.replay.flight_results import mask_of, recorded_results, volume_of
-from CRLMSegmentationLib.replay.recording_case import recover
+from CRLMSegmentationLib.recording import folder as recording_folder
+from CRLMSegmentationLib.recording import message_log_writer as journal_writer
+from CRLMSegmentationLib.recording import session_events as kinds
+from CRLMSegmentationLib.recording import session_storage as flight_storage
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.recording.recovery import recover
+from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
 from flight_helpers import ball, events_in, feed, result_in
 from recording_helpers import START_S, Sender, pose, reports_of, stream_of_messages
 

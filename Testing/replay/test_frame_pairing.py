@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import Case
 from CRLMSegmentationLib.core.errors import CaseError, SweepError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
-from CRLMSegmentationLib.replay.sweep_of_case import pairings_in, sweep_of_messages
-from CRLMSegmentationLib.replay.timed_message import TimedMessage
-from CRLMSegmentationLib.sweeps.calibration import Calibration
-from CRLMSegmentationLib.sweeps.placement import place_frames
+from CRLMSegmentationLib.recording.case import Case
+from CRLMSegmentationLib.recording.recorded_sweep import pairings_in, sweep_of_messages
+from CRLMSegmentationLib.recording.timed_message import TimedMessage
+from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.placement import place_frames
 
 COUNT, PERIOD_S, START_S = 60, 0.05, 1_700_000_000.0
 CASE = Case(Path("case"), "case", volumes=())

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SweepError
-from CRLMSegmentationLib.replay.image_stream import ImageStream, choose_stream, image_frame_of
-from CRLMSegmentationLib.replay.sweep_of_case import sweep_of_messages
-from CRLMSegmentationLib.sweeps.placement import place_frames
+from CRLMSegmentationLib.recording.image_stream import ImageStream, choose_stream, image_frame_of
+from CRLMSegmentationLib.recording.recorded_sweep import sweep_of_messages
+from CRLMSegmentationLib.tracking.sweeps.placement import place_frames
 from test_frame_pairing import CASE, COUNT, PIXELS_OF_1_MM, feed, image, timed, true_s
 
 NUMBERS = ("ImageToProbe",)

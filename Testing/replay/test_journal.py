@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import MessageError
-from CRLMSegmentationLib.igtl import journal_writer
-from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
-from CRLMSegmentationLib.igtl.journal_writer import JournalWriter, RecordingError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
 from CRLMSegmentationLib.igtl.packing import EXTENDED_HEADER, FULL_NAME_KEY, HEADER_BYTES, METADATA_ENTRY, pack
+from CRLMSegmentationLib.recording import message_log_writer as journal_writer
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
+from CRLMSegmentationLib.recording.message_log_writer import JournalWriter, RecordingError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recording_helpers import START_S, every_kind, pose, raw, raw_image, volume, write_recording

@@ -16,8 +16,8 @@ from CRLMSegmentationLib.igtl.plus_commands import (
     pack_command,
     reply_of,
 )
-from CRLMSegmentationLib.replay.reconstruction_service import ReconstructionService
-from CRLMSegmentationLib.replay.sweep_messages import messages_of_sweep
+from CRLMSegmentationLib.recording.reconstruction_service import ReconstructionService
+from CRLMSegmentationLib.recording.sweep_messages import messages_of_sweep
 from tiny_sweeps import tiny_sweep
 
 

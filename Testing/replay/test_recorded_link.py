@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import Case, load_case
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
-from CRLMSegmentationLib.replay.recorded_link import RecordedLink
-from CRLMSegmentationLib.replay.timeline import timeline
+from CRLMSegmentationLib.recording.case import Case, load_case
+from CRLMSegmentationLib.recording.recorded_link import RecordedLink
+from CRLMSegmentationLib.recording.timeline import timeline
 
 
 class Clock:
@@ -118,7 +118,7 @@ def test_speed_must_be_above_zero(case, speed):
 def test_volumes_beyond_a_bound_are_read_when_they_are_due_and_are_the_same(tiny_case, monkeypatch):
     case = replace(tiny_case, volumes=tuple(replace(tiny_case.volumes[0], timestamp_s=100.0 + n) for n in range(4)))
     everything = timeline(case)
-    monkeypatch.setattr("CRLMSegmentationLib.replay.timeline.AT_HAND_BYTES", 1)
+    monkeypatch.setattr("CRLMSegmentationLib.recording.timeline.AT_HAND_BYTES", 1)
     bounded = timeline(case)
     size = tiny_case.volume().array.nbytes
     assert [timed.memory_bytes for timed in everything if timed.is_volume] == [size] * 4
@@ -138,7 +138,7 @@ def test_volumes_beyond_a_bound_are_read_when_they_are_due_and_are_the_same(tiny
 
 def test_volume_that_is_gone_when_it_is_due_is_left_out(tiny_case, monkeypatch):
     case = replace(tiny_case, volumes=tiny_case.volumes * 2)
-    monkeypatch.setattr("CRLMSegmentationLib.replay.timeline.AT_HAND_BYTES", 1)
+    monkeypatch.setattr("CRLMSegmentationLib.recording.timeline.AT_HAND_BYTES", 1)
     late = [timed for timed in timeline(case) if timed.is_volume][1]
     (case.folder / case.volumes[0].file).unlink()
     with pytest.raises(CaseError, match="no such file"):

@@ -6,17 +6,17 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from CRLMSegmentationLib.core.case import load_case
-from CRLMSegmentationLib.describing import describe_source
+from CRLMSegmentationLib.cli.describe import describe_source
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, TransformMessage
 from CRLMSegmentationLib.igtl.packing import HEADER, pack
-from CRLMSegmentationLib.replay.recording_case import finish_recording
-from CRLMSegmentationLib.replay.recording_summary import MAX_REFUSALS, refusal_lines
-from CRLMSegmentationLib.replay.sweep_messages import messages_of_sweep
-from CRLMSegmentationLib.replay.sweep_of_case import sweep_of_messages
-from CRLMSegmentationLib.replay.timeline import timeline
-from CRLMSegmentationLib.sweeps.calibration import Calibration
-from CRLMSegmentationLib.sweeps.reconstruction import reconstruct_sweep
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.recorded_sweep import sweep_of_messages
+from CRLMSegmentationLib.recording.recovery import finish_recording
+from CRLMSegmentationLib.recording.summary import MAX_REFUSALS, refusal_lines
+from CRLMSegmentationLib.recording.sweep_messages import messages_of_sweep
+from CRLMSegmentationLib.recording.timeline import timeline
+from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.reconstruction import reconstruct_sweep
 from pyigtl.messages import CRC64
 from recording_helpers import write_recording
 from tiny_sweeps import tiny_sequence, tiny_sweep

@@ -16,22 +16,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import Case, load_case
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.core.resources import resource_path
-from CRLMSegmentationLib.igtl import journal_writer
-from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, read_journal
-from CRLMSegmentationLib.igtl.journal_writer import RecordingError
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import Message
 from CRLMSegmentationLib.igtl.packing import pack
-from CRLMSegmentationLib.replay import recording_folder
-from CRLMSegmentationLib.replay.process import ReplayProcess
-from CRLMSegmentationLib.replay.recorder import ACCOUNT_EVERY_S, Account
-from CRLMSegmentationLib.replay.recording import Limits, run_record
-from CRLMSegmentationLib.replay.recording_case import finish_recording
-from CRLMSegmentationLib.replay.recording_summary import LOST, Recorded
-from CRLMSegmentationLib.replay.timeline import timeline
+from CRLMSegmentationLib.recording import folder as recording_folder
+from CRLMSegmentationLib.recording import message_log_writer as journal_writer
+from CRLMSegmentationLib.recording.case import Case, load_case
+from CRLMSegmentationLib.recording.link_recorder import ACCOUNT_EVERY_S, Account
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.recording.message_log_writer import RecordingError
+from CRLMSegmentationLib.recording.player_process import ReplayProcess
+from CRLMSegmentationLib.recording.record import Limits, run_record
+from CRLMSegmentationLib.recording.recovery import finish_recording
+from CRLMSegmentationLib.recording.summary import LOST, Recorded
+from CRLMSegmentationLib.recording.timeline import timeline
 from recording_helpers import (
     START_S,
     Sender,

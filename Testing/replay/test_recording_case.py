@@ -11,23 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CRLMSegmentationLib.core.case import Case, TrackingSample, load_case, save_case, save_volume_into_case
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.geometry import RAS_TO_LPS
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE
-from CRLMSegmentationLib.igtl.journal_writer import RecordingError
 from CRLMSegmentationLib.igtl.messages import Message
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from CRLMSegmentationLib.replay import recording_case
-from CRLMSegmentationLib.replay.player import Player, ReplayEvent
-from CRLMSegmentationLib.replay.recorded_link import RecordedLink
-from CRLMSegmentationLib.replay.recording_case import finish_recording, recover
-from CRLMSegmentationLib.replay.recording_folder import locked
-from CRLMSegmentationLib.replay.recording_summary import sentence_of
-from CRLMSegmentationLib.replay.timeline import timeline
+from CRLMSegmentationLib.recording import recovery as recording_case
+from CRLMSegmentationLib.recording.case import Case, TrackingSample, load_case, save_case, save_volume_into_case
+from CRLMSegmentationLib.recording.folder import locked
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE
+from CRLMSegmentationLib.recording.message_log_writer import RecordingError
+from CRLMSegmentationLib.recording.player import Player, ReplayEvent
+from CRLMSegmentationLib.recording.recorded_link import RecordedLink
+from CRLMSegmentationLib.recording.recovery import finish_recording, recover
+from CRLMSegmentationLib.recording.summary import sentence_of
+from CRLMSegmentationLib.recording.timeline import timeline
 from recording_helpers import (
     LEFT_HANDED,
     OBLIQUE,

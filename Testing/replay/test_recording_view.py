@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib import recording_view
+from CRLMSegmentationLib.cli import recording_progress as recording_view
+from CRLMSegmentationLib.cli.recording_progress import display, line_of, record_case, recover_case, text_of
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.packing import pack
-from CRLMSegmentationLib.recording_view import display, line_of, record_case, recover_case, text_of
-from CRLMSegmentationLib.replay.recorder import Account
+from CRLMSegmentationLib.recording.link_recorder import Account
 from recording_helpers import Sender, pose, stream_of_messages, volume, write_recording
 from rich.console import Console
 

@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.errors import CaseError
-from CRLMSegmentationLib.igtl.journal import ARRIVALS_FILE, MESSAGES_FILE, read_journal
-from CRLMSegmentationLib.replay.recording_case import recover
-from CRLMSegmentationLib.replay.timeline import timeline
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.recording.recovery import recover
+from CRLMSegmentationLib.recording.timeline import timeline
 from recording_helpers import Sender, recorder_process, reports_of, stream_of_messages
 
 

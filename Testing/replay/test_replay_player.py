@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import Case, TrackingSample, append_tracking
 from CRLMSegmentationLib.core.errors import CaseError, LinkError, VolumeError
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.json_files import Damage
@@ -18,8 +17,9 @@ from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, TransformMessage, volume_of
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from CRLMSegmentationLib.replay.player import Player, ReplayEvent, run_replay
-from CRLMSegmentationLib.replay.timeline import from_first_volume, load_source, timeline
+from CRLMSegmentationLib.recording.case import Case, TrackingSample, append_tracking
+from CRLMSegmentationLib.recording.player import Player, ReplayEvent, run_replay
+from CRLMSegmentationLib.recording.timeline import from_first_volume, load_source, timeline
 
 
 class Room:

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import Case
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.client import IgtlClient, LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, volume_of
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from CRLMSegmentationLib.replay.process import ReplayProcess
+from CRLMSegmentationLib.recording.case import Case
+from CRLMSegmentationLib.recording.player_process import ReplayProcess
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 PARENT = """
 import signal, sys, time
-from CRLMSegmentationLib.replay.process import ReplayProcess
+from CRLMSegmentationLib.recording.player_process import ReplayProcess
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
 with ReplayProcess(sys.argv[1]) as replay:
     print(replay.pid, flush=True)
@@ -129,7 +129,7 @@ def test_nothing_is_left_when_the_parent_dies(sent: signal.Signals, tiny_case: C
 @linux_only
 def test_ctrl_c_ends_the_process_quietly(tiny_case: Case) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "CRLMSegmentationLib.replay", str(tiny_case.folder)],
+        [sys.executable, "-m", "CRLMSegmentationLib.recording", str(tiny_case.folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -151,5 +151,5 @@ def test_end_of_stdin_ends_the_process(tiny_case: Case) -> None:
 
 
 def test_wrong_arguments_give_exit_code_2() -> None:
-    done = subprocess.run([sys.executable, "-m", "CRLMSegmentationLib.replay"], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "CRLMSegmentationLib.recording"], capture_output=True, check=False)
     assert done.returncode == 2

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
-from CRLMSegmentationLib.replay.sweep_messages import Sweep, messages_of_sweep
-from CRLMSegmentationLib.sweeps.sequence import TransformTrack
+from CRLMSegmentationLib.recording.sweep_messages import Sweep, messages_of_sweep
+from CRLMSegmentationLib.tracking.sweeps.sequence import TransformTrack
 from tiny_sweeps import START_S, tiny_sequence, tiny_sweep
 
 

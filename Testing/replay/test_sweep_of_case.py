@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import Case, load_case
 from CRLMSegmentationLib.core.errors import CaseError, SweepError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message
 from CRLMSegmentationLib.igtl.packing import pack
-from CRLMSegmentationLib.replay import sweep_of_case
-from CRLMSegmentationLib.replay.recording_case import finish_recording
-from CRLMSegmentationLib.replay.sweep_messages import Sweep, messages_of_sweep
-from CRLMSegmentationLib.replay.sweep_of_case import sweep_of_messages
-from CRLMSegmentationLib.replay.timeline import timeline
-from CRLMSegmentationLib.sweeps.calibration import Calibration
-from CRLMSegmentationLib.sweeps.reconstruction import place_frames, reconstruct_sweep
-from CRLMSegmentationLib.sweeps.sequence import TrackedSequence, TransformTrack
+from CRLMSegmentationLib.recording import recorded_sweep as sweep_of_case
+from CRLMSegmentationLib.recording.case import Case, load_case
+from CRLMSegmentationLib.recording.recorded_sweep import sweep_of_messages
+from CRLMSegmentationLib.recording.recovery import finish_recording
+from CRLMSegmentationLib.recording.sweep_messages import Sweep, messages_of_sweep
+from CRLMSegmentationLib.recording.timeline import timeline
+from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.reconstruction import place_frames, reconstruct_sweep
+from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 from recording_helpers import pose, write_recording
 from tiny_sweeps import tiny_sequence, tiny_sweep
 

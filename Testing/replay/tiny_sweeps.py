@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from CRLMSegmentationLib.replay.sweep_messages import Sweep
-from CRLMSegmentationLib.sweeps.calibration import Calibration
-from CRLMSegmentationLib.sweeps.sequence import TrackedSequence, TransformTrack
+from CRLMSegmentationLib.recording.sweep_messages import Sweep
+from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 
 START_S = 200.0
 ROWS, COLUMNS = 6, 8

@@ -8,8 +8,8 @@ from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.metrics import compare
 from CRLMSegmentationLib.core.postprocessing import LesionMask, measure
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.report.planes import Lesion
-from CRLMSegmentationLib.report.schema import TIMINGS, lesion_report
+from CRLMSegmentationLib.reports.planes import Lesion
+from CRLMSegmentationLib.reports.schema import TIMINGS, lesion_report
 
 GEOMETRIES = {
     "axis-aligned": np.array([[1, 0, 0, -10], [0, 1, 0, 20], [0, 0, 1, 30], [0, 0, 0, 1]], float),

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.messages import image_of
-from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.workspace.workspace import Room
 
 sys.path.insert(1, str(Path(__file__).parents[1] / "session"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from CRLMSegmentationLib.core.metrics import METRICS, THOROUGH_METRICS
-from CRLMSegmentationLib.report.metric_names import METRIC_NAMES, MISSING
+from CRLMSegmentationLib.reports.metric_names import METRIC_NAMES, MISSING
 
 
 def test_every_measure_has_a_name_and_no_two_the_same():

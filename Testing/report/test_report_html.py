@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.metrics import METRICS
-from CRLMSegmentationLib.report import page as report_page
-from CRLMSegmentationLib.report.html import write_report
-from CRLMSegmentationLib.report.metric_names import METRIC_NAMES
-from CRLMSegmentationLib.report.schema import TIMINGS
+from CRLMSegmentationLib.reports import page_process as report_page
+from CRLMSegmentationLib.reports.lesion_page import write_report
+from CRLMSegmentationLib.reports.metric_names import METRIC_NAMES
+from CRLMSegmentationLib.reports.schema import TIMINGS
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
 PICTURES = {"slices": PNG, "view3d": PNG}
@@ -188,7 +188,7 @@ def test_report_that_lacks_a_key_writes_no_page(lesion, report_of, tmp_path):
 
 
 def test_documented_keys_alone_are_enough(lesion, report_of, page_of):
-    from CRLMSegmentationLib.report.schema import KEYS
+    from CRLMSegmentationLib.reports.schema import KEYS
 
     report = report_of(lesion)
     _, page = page_of({key: report[key] for key in KEYS})

@@ -9,12 +9,13 @@ import pytest
 import vtk
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.navigation.surfaces import surface_of_mask
-from CRLMSegmentationLib.report import actors, rendering
-from CRLMSegmentationLib.report.actors import rgb
-from CRLMSegmentationLib.report.pictures import CROP_COLOUR, PREDICTION_COLOUR, SEED_COLOUR, TRUTH_COLOUR, three_slices
-from CRLMSegmentationLib.report.planes import AXIAL, CORONAL, PLANES, SAGITTAL, field_of_view_mm, plane_pixels, sample
-from CRLMSegmentationLib.report.rendering import RenderingError, check_rendering, lesion_in_space
+from CRLMSegmentationLib.reports import actors
+from CRLMSegmentationLib.reports import space as rendering
+from CRLMSegmentationLib.reports.actors import rgb
+from CRLMSegmentationLib.reports.planes import AXIAL, CORONAL, PLANES, SAGITTAL, field_of_view_mm, plane_pixels, sample
+from CRLMSegmentationLib.reports.slices import CROP_COLOUR, PREDICTION_COLOUR, SEED_COLOUR, TRUTH_COLOUR, three_slices
+from CRLMSegmentationLib.reports.space import RenderingError, check_rendering, lesion_in_space
+from CRLMSegmentationLib.tracking.surfaces import surface_of_mask
 from PIL import Image
 from vtk.util.numpy_support import vtk_to_numpy
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.metrics import METRICS
-from CRLMSegmentationLib.report.schema import FURTHER_KEYS, KEYS, TIMINGS, check_report, write_json
+from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS, check_report, write_json
 
 STABLE_KEYS = [
     "case_id",

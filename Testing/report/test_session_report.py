@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib import flight_report
-from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.flight_report import make_report, summary_of
-from CRLMSegmentationLib.replay import flight_events as kinds
-from CRLMSegmentationLib.replay.flight_events import EVENTS_FILE, FlightEvent
-from CRLMSegmentationLib.replay.flight_reading import RecordedFlight
-from CRLMSegmentationLib.report.session_document import KEYS
-from CRLMSegmentationLib.report.session_events import rows_of
-from CRLMSegmentationLib.report.session_plot import session_plot
-from CRLMSegmentationLib.room.recording import report_command
+from CRLMSegmentationLib.recording import session_events as kinds
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, FlightEvent
+from CRLMSegmentationLib.recording.session_reader import RecordedFlight
+from CRLMSegmentationLib.reports import session_report as flight_report
+from CRLMSegmentationLib.reports.session_document import KEYS
+from CRLMSegmentationLib.reports.session_plot import session_plot
+from CRLMSegmentationLib.reports.session_report import make_report, summary_of
+from CRLMSegmentationLib.reports.session_table import rows_of
+from CRLMSegmentationLib.slicer.workspace.recording import report_command
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 

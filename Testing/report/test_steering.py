@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.status import Reason, Status
-from CRLMSegmentationLib.navigation.approaches import Approaches
-from CRLMSegmentationLib.navigation.confidence import Calibration
-from CRLMSegmentationLib.navigation.instruments import Instrument, Kind
-from CRLMSegmentationLib.navigation.interval import Interval
-from CRLMSegmentationLib.navigation.refinement import CUT_OFF, Change
-from CRLMSegmentationLib.navigation.situation import InstrumentState, Reading, Situation
-from CRLMSegmentationLib.navigation.stability import Shells
-from CRLMSegmentationLib.report.schema import NAVIGATION_KEYS, STABILITY_KEYS, write_json
-from CRLMSegmentationLib.report.steering import approach_from, navigation_entry, stability_entry
+from CRLMSegmentationLib.reports.navigation_entry import approach_from, navigation_entry, stability_entry
+from CRLMSegmentationLib.reports.schema import NAVIGATION_KEYS, STABILITY_KEYS, write_json
+from CRLMSegmentationLib.segmentation.calibration import Calibration
+from CRLMSegmentationLib.segmentation.consensus import Shells
+from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, Change
+from CRLMSegmentationLib.tracking.closest_approach import Approaches
+from CRLMSegmentationLib.tracking.instruments import Instrument, Kind
+from CRLMSegmentationLib.tracking.interval import Interval
+from CRLMSegmentationLib.tracking.situation import InstrumentState, Reading, Situation
 
 STYLUS = Instrument("Stylus", Kind.POINTER, (0.0, 0.0, 20.0))
 LOST = Status(Reason.NOT_TRACKED)

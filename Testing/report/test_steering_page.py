@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.navigation.stability import Shells
-from CRLMSegmentationLib.report import page as report_page
-from CRLMSegmentationLib.report.html import write_report
-from CRLMSegmentationLib.report.schema import NAVIGATION_KEYS, STABILITY_KEYS, check_report
-from CRLMSegmentationLib.report.steering import stability_entry
+from CRLMSegmentationLib.reports import page_process as report_page
+from CRLMSegmentationLib.reports.lesion_page import write_report
+from CRLMSegmentationLib.reports.navigation_entry import stability_entry
+from CRLMSegmentationLib.reports.schema import NAVIGATION_KEYS, STABILITY_KEYS, check_report
+from CRLMSegmentationLib.segmentation.consensus import Shells
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
 DRAWN = dict.fromkeys(("slices", "view3d", "approach", "margins", "stability"), PNG)

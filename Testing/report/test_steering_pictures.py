@@ -10,8 +10,18 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.navigation.approaches import Approach
-from CRLMSegmentationLib.navigation.colours import (
+from CRLMSegmentationLib.reports import actors
+from CRLMSegmentationLib.reports import navigation_space as steering_view
+from CRLMSegmentationLib.reports import space as rendering
+from CRLMSegmentationLib.reports.navigation_figures import steering_pictures
+from CRLMSegmentationLib.reports.navigation_slices import cut_lines, margin_slices, stability_slices, surface_of_shell
+from CRLMSegmentationLib.reports.navigation_space import approach_in_space, view_direction
+from CRLMSegmentationLib.reports.navigation_text import write_distance
+from CRLMSegmentationLib.reports.planes import Lesion
+from CRLMSegmentationLib.reports.space import RenderingError, check_rendering
+from CRLMSegmentationLib.segmentation.consensus import Shells
+from CRLMSegmentationLib.tracking.closest_approach import Approach
+from CRLMSegmentationLib.tracking.colours import (
     CLEAR_COLOUR,
     INNER,
     INNER_COLOUR,
@@ -20,19 +30,11 @@ from CRLMSegmentationLib.navigation.colours import (
     SHELL_COLOURS,
     TOOL_COLOURS,
 )
-from CRLMSegmentationLib.navigation.instruments import Instrument, Kind
-from CRLMSegmentationLib.navigation.interval import Interval
-from CRLMSegmentationLib.navigation.margins import margin_surface
-from CRLMSegmentationLib.navigation.navigator import InstrumentState, Reading
-from CRLMSegmentationLib.navigation.stability import Shells
-from CRLMSegmentationLib.navigation.surfaces import surface_of_mask
-from CRLMSegmentationLib.report import actors, rendering, steering_view
-from CRLMSegmentationLib.report.planes import Lesion
-from CRLMSegmentationLib.report.rendering import RenderingError, check_rendering
-from CRLMSegmentationLib.report.steering_pictures import steering_pictures
-from CRLMSegmentationLib.report.steering_slices import cut_lines, margin_slices, stability_slices, surface_of_shell
-from CRLMSegmentationLib.report.steering_view import approach_in_space, view_direction
-from CRLMSegmentationLib.report.steering_words import write_distance
+from CRLMSegmentationLib.tracking.instruments import Instrument, Kind
+from CRLMSegmentationLib.tracking.interval import Interval
+from CRLMSegmentationLib.tracking.margins import margin_surface
+from CRLMSegmentationLib.tracking.navigator import InstrumentState, Reading
+from CRLMSegmentationLib.tracking.surfaces import surface_of_mask
 from PIL import Image
 
 CENTER, RADIUS_MM = np.array([5.0, -12.0, 30.0]), 9.0
@@ -220,7 +222,7 @@ def test_shell_lies_where_its_part_of_the_volume_does(ball):
 
 
 def test_pictures_are_those_of_what_there_is(ball, surface, monkeypatch):
-    monkeypatch.setattr("CRLMSegmentationLib.report.steering_pictures.approach_in_space", _refuse)
+    monkeypatch.setattr("CRLMSegmentationLib.reports.navigation_figures.approach_in_space", _refuse)
     shells = Shells(ball.mask, ball.mask, (0, 0, 0), 8, 1.0, 0.0)
     assert steering_pictures(ball, surface) == {}
     near = steering_pictures(ball, surface, approach_of(7.0, None), {5.0: vtk.vtkPolyData()})

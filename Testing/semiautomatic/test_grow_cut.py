@@ -7,8 +7,8 @@ import pytest
 from ball_helpers import GRIDS, STRAIGHT, ball, dice
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.semiautomatic.grow_cut import effective_extent, grow_from_strokes
-from CRLMSegmentationLib.semiautomatic.strokes import BACKGROUND, LESION, paint
+from CRLMSegmentationLib.research.baselines.grow_cut import effective_extent, grow_from_strokes
+from CRLMSegmentationLib.research.baselines.strokes import BACKGROUND, LESION, paint
 
 
 def strokes_of(matrix=STRAIGHT, **keywords):

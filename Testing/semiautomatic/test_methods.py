@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from ball_helpers import STRAIGHT, ball, dice
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.evaluation.settings import Settings
-from CRLMSegmentationLib.evaluation.subjects import ABOUT_KEYS, Click
-from CRLMSegmentationLib.semiautomatic import METHOD_NAMES
-from CRLMSegmentationLib.semiautomatic.methods import METHODS, grow_cut, method_named, region_growing
-from CRLMSegmentationLib.semiautomatic.region_growing import Growth
-from CRLMSegmentationLib.semiautomatic.strokes import Painter
+from CRLMSegmentationLib.research.baselines import METHOD_NAMES
+from CRLMSegmentationLib.research.baselines.baselines import METHODS, grow_cut, method_named, region_growing
+from CRLMSegmentationLib.research.baselines.region_growing import Growth
+from CRLMSegmentationLib.research.baselines.strokes import Painter
+from CRLMSegmentationLib.research.evaluation.methods import ABOUT_KEYS, Click
+from CRLMSegmentationLib.research.evaluation.settings import Settings
 
 
 @pytest.fixture

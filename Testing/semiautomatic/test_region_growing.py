@@ -7,7 +7,7 @@ import pytest
 from ball_helpers import BRIGHT, DARK, GRIDS, STRAIGHT, ball, dice
 from CRLMSegmentationLib.core.errors import SeedError
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.semiautomatic.region_growing import Growth, grow_region
+from CRLMSegmentationLib.research.baselines.region_growing import Growth, grow_region
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -7,7 +7,7 @@ import pytest
 from ball_helpers import GRIDS, STRAIGHT, ball
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.semiautomatic.strokes import BACKGROUND, LESION, Painter, paint
+from CRLMSegmentationLib.research.baselines.strokes import BACKGROUND, LESION, Painter, paint
 from scipy import ndimage
 
 NO_ERROR = Painter(centre_error_mm=0, size_error=0, hand_mm=0)

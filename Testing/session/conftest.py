@@ -7,10 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.scene.volumes import show_volume
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume
+from CRLMSegmentationLib.slicer.workspace.workspace import Room
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))

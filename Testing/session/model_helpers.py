@@ -22,7 +22,7 @@ class CreatesFile:
 def make_package(folder: Path, name: str = "tiny", version: str = "1", **info):
     """A package of this name and version in a folder; another name gives other weights, so another hash."""
     import torch
-    from CRLMSegmentationLib.inference.model_package import write_model_package
+    from CRLMSegmentationLib.segmentation.models.package import write_model_package
     from inference_helpers import DATASET_JSON, tiny_info, tiny_plans
 
     weights = {0: {"weight": torch.full((2,), float(sum(map(ord, name + version)) % 1000))}}
@@ -44,7 +44,7 @@ def make_export(folder: Path, mark: Path | None = None) -> Path:
         mark: a file that the checkpoint would create if it were loaded without care.
     """
     import torch
-    from CRLMSegmentationLib.inference.model_package import export_nnunet, write_model_package
+    from CRLMSegmentationLib.segmentation.models.package import export_nnunet, write_model_package
     from inference_helpers import DATASET_JSON, random_weights, tiny_info, tiny_plans
 
     package = write_model_package(

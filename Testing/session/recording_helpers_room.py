@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from CRLMSegmentationLib.igtl.journal import Frame, read_message
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack, parse_header
-from CRLMSegmentationLib.replay.flight_events import EVENTS_FILE, read_events
-from CRLMSegmentationLib.room.recording import Recording
+from CRLMSegmentationLib.recording.message_log import Frame, read_message
+from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, read_events
+from CRLMSegmentationLib.slicer.workspace.recording import Recording
 from room_helpers import StubLink
 
 

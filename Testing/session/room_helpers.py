@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 from CRLMSegmentationLib.igtl.link import LinkState
-from CRLMSegmentationLib.scene.masks import mask_in_volume
-from CRLMSegmentationLib.scene.nodes import local_to_world
+from CRLMSegmentationLib.slicer.scene.masks import mask_in_volume
+from CRLMSegmentationLib.slicer.scene.nodes import local_to_world
 from slicer import vtkOrientedImageData, vtkSlicerSegmentationsModuleLogic
 from vtk.util.numpy_support import vtk_to_numpy
 

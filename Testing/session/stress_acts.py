@@ -21,19 +21,19 @@ from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
-from CRLMSegmentationLib.inference.engine import Failed, Progress
-from CRLMSegmentationLib.room import saving
-from CRLMSegmentationLib.room.publishing import Publisher
-from CRLMSegmentationLib.room.recording import Recording
-from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.room.source import Source
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.scene.nodes import nodes_of_class, to_vtk_matrix
-from CRLMSegmentationLib.scene.seeds import seed_nodes
-from CRLMSegmentationLib.scene.staleness import CLASS as SEGMENTATION
-from CRLMSegmentationLib.scene.volumes import CLASS as VOLUME
-from CRLMSegmentationLib.scene.volumes import show_volume
-from CRLMSegmentationLib.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.engine.engine import Failed, Progress
+from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.scene.nodes import nodes_of_class, to_vtk_matrix
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
+from CRLMSegmentationLib.slicer.scene.staleness import CLASS as SEGMENTATION
+from CRLMSegmentationLib.slicer.scene.volumes import CLASS as VOLUME
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume
+from CRLMSegmentationLib.slicer.workspace import save as saving
+from CRLMSegmentationLib.slicer.workspace.publisher import Publisher
+from CRLMSegmentationLib.slicer.workspace.recording import Recording
+from CRLMSegmentationLib.slicer.workspace.volume_source import Source
+from CRLMSegmentationLib.slicer.workspace.workspace import Room
 from room_helpers import Clock, StubLink, paint
 from stub_engine import StubEngine
 from vtk.util.numpy_support import vtk_to_numpy

@@ -10,13 +10,13 @@ import numpy as np
 import slicer
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.navigation.colours import UNSAFE_COLOUR
-from CRLMSegmentationLib.scene.guidance import MARGIN_OF
-from CRLMSegmentationLib.scene.masks import mask_of_segment
-from CRLMSegmentationLib.scene.nodes import VOLUME_IDENTITY, nodes_of_class, to_array
-from CRLMSegmentationLib.scene.seeds import seed_nodes, seeds_in
-from CRLMSegmentationLib.scene.staleness import CLASS as SEGMENTATION
-from CRLMSegmentationLib.scene.staleness import FRESH, OLD, SEED, STALE, STALE_COLOUR, SUFFIXES, tag_of
+from CRLMSegmentationLib.slicer.scene.guidance import MARGIN_OF
+from CRLMSegmentationLib.slicer.scene.masks import mask_of_segment
+from CRLMSegmentationLib.slicer.scene.nodes import VOLUME_IDENTITY, nodes_of_class, to_array
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, seeds_in
+from CRLMSegmentationLib.slicer.scene.staleness import CLASS as SEGMENTATION
+from CRLMSegmentationLib.slicer.scene.staleness import FRESH, OLD, SEED, STALE, STALE_COLOUR, SUFFIXES, tag_of
+from CRLMSegmentationLib.tracking.colours import UNSAFE_COLOUR
 from stress_acts import DARK, DEVICES, MAX_LESIONS, TOOLS, Workspace
 from vtk import vtkGeneralTransform, vtkMatrix4x4
 from vtk.util.numpy_support import vtk_to_numpy

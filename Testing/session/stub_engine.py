@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from CRLMSegmentationLib.core.cropping import extract_crop, whole_volume
+from CRLMSegmentationLib.core.crop import extract_crop, whole_volume
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
-from CRLMSegmentationLib.inference.engine import Cancelled, EngineState, Failed, Finished, LesionJob, Progress, Ready
+from CRLMSegmentationLib.segmentation.engine.engine import (
+    Cancelled,
+    EngineState,
+    Failed,
+    Finished,
+    LesionJob,
+    Progress,
+    Ready,
+)
 
 SPACING_MM = 1.0
 

@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.status import Reason, Status
-from CRLMSegmentationLib.navigation.colours import distance_colour
-from CRLMSegmentationLib.navigation.instruments import Instrument
-from CRLMSegmentationLib.navigation.interval import Interval
-from CRLMSegmentationLib.navigation.refinement import CUT_OFF, NOT_SWEPT
-from CRLMSegmentationLib.navigation.situation import InstrumentState, Reading, Situation
-from CRLMSegmentationLib.replay.flight_reading import RecordedFlight
-from CRLMSegmentationLib.replay.flight_recorder import FlightRecorder
-from CRLMSegmentationLib.report.session_document import document_of
-from CRLMSegmentationLib.report.session_lesions import stories_of
-from CRLMSegmentationLib.report.steering import navigation_entry
-from CRLMSegmentationLib.room.aims import NOTHING_FOUND, OUT_OF_DATE
-from CRLMSegmentationLib.room.alarm import MarginAlarm
-from CRLMSegmentationLib.room.corner import CORNER, Corner
-from CRLMSegmentationLib.room.room_watch import RoomWatch
-from CRLMSegmentationLib.room.steering_texts import distance_of, instruments_text
-from CRLMSegmentationLib.scene.nodes import find_node
+from CRLMSegmentationLib.recording.session_reader import RecordedFlight
+from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.reports.navigation_entry import navigation_entry
+from CRLMSegmentationLib.reports.session_document import document_of
+from CRLMSegmentationLib.reports.session_lesions import stories_of
+from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, NOT_SWEPT
+from CRLMSegmentationLib.slicer.scene.nodes import find_node
+from CRLMSegmentationLib.slicer.views.corner_annotation import CORNER, Corner
+from CRLMSegmentationLib.slicer.views.margin_alarm import MarginAlarm
+from CRLMSegmentationLib.slicer.views.navigation_texts import distance_of, instruments_text
+from CRLMSegmentationLib.slicer.workspace.change_watch import RoomWatch
+from CRLMSegmentationLib.slicer.workspace.navigation_targets import NOTHING_FOUND, OUT_OF_DATE
+from CRLMSegmentationLib.tracking.colours import distance_colour
+from CRLMSegmentationLib.tracking.instruments import Instrument
+from CRLMSegmentationLib.tracking.interval import Interval
+from CRLMSegmentationLib.tracking.situation import InstrumentState, Reading, Situation
 
 MARGINS_MM = (5.0, 10.0)
 STILL = Status(Reason.SENSOR_STILL, {"seconds": 6.0})

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SeedError, VolumeError
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
-from CRLMSegmentationLib.room.lesions import CORRECTED, LesionState
-from CRLMSegmentationLib.room.room import SETTLE_S, Room
-from CRLMSegmentationLib.scene.crop_box import crop_box
-from CRLMSegmentationLib.scene.instruments import is_tracked
-from CRLMSegmentationLib.scene.masks import mask_in_volume, mask_of_segment
-from CRLMSegmentationLib.scene.nodes import DEVICE, nodes_of_class
-from CRLMSegmentationLib.scene.seeds import seed_nodes, show_seed
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
+from CRLMSegmentationLib.slicer.scene.instruments import is_tracked
+from CRLMSegmentationLib.slicer.scene.masks import mask_in_volume, mask_of_segment
+from CRLMSegmentationLib.slicer.scene.nodes import DEVICE, nodes_of_class
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, show_seed
+from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED, LesionState
+from CRLMSegmentationLib.slicer.workspace.workspace import SETTLE_S, Room
 from room_helpers import SEED, answer, paint
 from vtk.util.numpy_support import vtk_to_numpy
 

@@ -8,16 +8,16 @@ import pytest
 import slicer
 import vtk
 from CRLMSegmentationLib.igtl.messages import image_of
-from CRLMSegmentationLib.navigation.colours import LESION_COLOURS, UNSAFE_COLOUR
-from CRLMSegmentationLib.room.lesions import LesionState
-from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.scene.guidance import margins_of
-from CRLMSegmentationLib.scene.nodes import nodes_of_class, to_vtk_matrix
-from CRLMSegmentationLib.scene.seeds import seed_nodes, shown_colour
-from CRLMSegmentationLib.scene.segmentations import lesion_surface
-from CRLMSegmentationLib.scene.staleness import STALE, tag_of
-from CRLMSegmentationLib.scene.volumes import show_volume
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer.scene.guidance import margins_of
+from CRLMSegmentationLib.slicer.scene.nodes import nodes_of_class, to_vtk_matrix
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, shown_colour
+from CRLMSegmentationLib.slicer.scene.segmentations import lesion_surface
+from CRLMSegmentationLib.slicer.scene.staleness import STALE, tag_of
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume
+from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
+from CRLMSegmentationLib.slicer.workspace.workspace import Room
+from CRLMSegmentationLib.tracking.colours import LESION_COLOURS, UNSAFE_COLOUR
 from room_helpers import SEED, answer
 from steering_helpers import Tracker, at, draw_all, finish, finish_all
 from stub_engine import StubEngine
@@ -312,7 +312,7 @@ def test_another_volume_in_a_cleared_scene_is_not_the_one_before(found, tiny_vol
 
 def test_margins_turn_grey_at_once_while_others_are_being_made(found, monkeypatch):
     draw_all(found)
-    monkeypatch.setattr("CRLMSegmentationLib.room.targets.BUDGET_S", 0.0)  # nothing more gets done
+    monkeypatch.setattr("CRLMSegmentationLib.slicer.workspace.surfaces.BUDGET_S", 0.0)  # nothing more gets done
     found.steering.margins_mm = (3.0, 6.0)
     found.tick()
     unplace(found)

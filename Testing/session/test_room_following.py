@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.room.following import GRACE_S
-from CRLMSegmentationLib.room.lesions import LesionState
-from CRLMSegmentationLib.scene.seeds import seed_nodes
-from CRLMSegmentationLib.scene.volumes import show_volume
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume
+from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
+from CRLMSegmentationLib.slicer.workspace.resegmentation import GRACE_S
 from room_helpers import SEED, paint
 from steering_helpers import Tracker, at, finish, send_volume, with_lesion
 

@@ -12,11 +12,11 @@ from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
-from CRLMSegmentationLib.incoming import MAX_PICTURE_DEVICES, MAX_TOOLS
-from CRLMSegmentationLib.room.room import LOG_LINES
-from CRLMSegmentationLib.room.source import Source
-from CRLMSegmentationLib.room.texts import AMBER, GREEN, RED, status_texts
-from CRLMSegmentationLib.scene.nodes import find_node
+from CRLMSegmentationLib.segmentation.incoming import MAX_PICTURE_DEVICES, MAX_TOOLS
+from CRLMSegmentationLib.slicer.panel.texts import AMBER, GREEN, RED, status_texts
+from CRLMSegmentationLib.slicer.scene.nodes import find_node
+from CRLMSegmentationLib.slicer.workspace.volume_source import Source
+from CRLMSegmentationLib.slicer.workspace.workspace import LOG_LINES
 from room_helpers import StubLink
 
 

@@ -9,14 +9,15 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, im
 from CRLMSegmentationLib.igtl.packing import HEADER, pack
 from CRLMSegmentationLib.igtl.protocol import Decoder
 from CRLMSegmentationLib.igtl.statistics import DropReason
-from CRLMSegmentationLib.room import memory, saving
-from CRLMSegmentationLib.room.memory import MAX_LINK_VOLUMES, default_limit_bytes, memory_text
-from CRLMSegmentationLib.scene.history import History
-from CRLMSegmentationLib.scene.instruments import CLASS as TRANSFORM
-from CRLMSegmentationLib.scene.nodes import find_node, nodes_of_class
-from CRLMSegmentationLib.scene.segmentations import CORRECTED
-from CRLMSegmentationLib.scene.staleness import tag_of
-from CRLMSegmentationLib.scene.volumes import CLASS, link_volumes, show_volume
+from CRLMSegmentationLib.slicer.scene.history import History
+from CRLMSegmentationLib.slicer.scene.instruments import CLASS as TRANSFORM
+from CRLMSegmentationLib.slicer.scene.nodes import find_node, nodes_of_class
+from CRLMSegmentationLib.slicer.scene.segmentations import CORRECTED
+from CRLMSegmentationLib.slicer.scene.staleness import tag_of
+from CRLMSegmentationLib.slicer.scene.volumes import CLASS, link_volumes, show_volume
+from CRLMSegmentationLib.slicer.workspace import save as saving
+from CRLMSegmentationLib.slicer.workspace import volume_memory as memory
+from CRLMSegmentationLib.slicer.workspace.volume_memory import MAX_LINK_VOLUMES, default_limit_bytes, memory_text
 from room_helpers import SEED, answer, paint
 
 ONE = 40**3
@@ -303,7 +304,7 @@ def test_volume_without_voxels_is_the_same_volume_and_takes_no_memory(tiny_volum
 
 
 def test_links_that_send_ever_other_tools_fill_no_scene_and_keep_what_is_tracked_now(room, link, monkeypatch):
-    monkeypatch.setattr("CRLMSegmentationLib.room.room.MAX_TRANSFORM_NODES", 5)
+    monkeypatch.setattr("CRLMSegmentationLib.slicer.workspace.workspace.MAX_TRANSFORM_NODES", 5)
     for number in range(20):
         for device in ("StylusToReference", f"Tool{number}ToReference"):
             link.inbox.append(TransformMessage(device, 1_700_000_000.0 + number, np.eye(4)))

@@ -18,9 +18,9 @@ from CRLMSegmentationLib.igtl.messages import (
 )
 from CRLMSegmentationLib.igtl.protocol import Decoder, Progress
 from CRLMSegmentationLib.igtl.statistics import DropReason, Problems
-from CRLMSegmentationLib.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES
-from CRLMSegmentationLib.room.texts import AMBER, followable, status_texts
-from CRLMSegmentationLib.scene.nodes import find_node
+from CRLMSegmentationLib.segmentation.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES
+from CRLMSegmentationLib.slicer.panel.texts import AMBER, followable, status_texts
+from CRLMSegmentationLib.slicer.scene.nodes import find_node
 from room_helpers import StubLink
 from tracking_bodies import framed, tdata
 

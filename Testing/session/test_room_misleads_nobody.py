@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import slicer
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
-from CRLMSegmentationLib.navigation.colours import UNSAFE_COLOUR
-from CRLMSegmentationLib.navigation.refinement import CUT_OFF
-from CRLMSegmentationLib.room.aims import NOTHING_FOUND, OUT_OF_DATE
-from CRLMSegmentationLib.room.following import GRACE_S
-from CRLMSegmentationLib.room.lesions import LesionState
-from CRLMSegmentationLib.room.second_looks import QUIET_S
-from CRLMSegmentationLib.scene.guidance import margins_of
-from CRLMSegmentationLib.scene.masks import mask_of_segment
-from CRLMSegmentationLib.scene.nodes import find_node, nodes_of_class
-from CRLMSegmentationLib.scene.seeds import seed_nodes
-from CRLMSegmentationLib.scene.tools import MODEL
-from CRLMSegmentationLib.scene.volumes import show_volume
+from CRLMSegmentationLib.segmentation.refinement import CUT_OFF
+from CRLMSegmentationLib.slicer.scene.guidance import margins_of
+from CRLMSegmentationLib.slicer.scene.masks import mask_of_segment
+from CRLMSegmentationLib.slicer.scene.nodes import find_node, nodes_of_class
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
+from CRLMSegmentationLib.slicer.scene.tools import MODEL
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume
+from CRLMSegmentationLib.slicer.workspace.background_refinement import QUIET_S
+from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
+from CRLMSegmentationLib.slicer.workspace.navigation_targets import NOTHING_FOUND, OUT_OF_DATE
+from CRLMSegmentationLib.slicer.workspace.resegmentation import GRACE_S
+from CRLMSegmentationLib.tracking.colours import UNSAFE_COLOUR
 from room_helpers import SEED, StubLink, paint
 from steering_helpers import Tracker, at, calibration, draw_all, finish, finish_all, send_volume, turns, with_lesion
 

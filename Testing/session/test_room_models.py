@@ -7,17 +7,17 @@ from copy import copy
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import ModelError
-from CRLMSegmentationLib.inference.model_package import model_or_default
-from CRLMSegmentationLib.room import saving
-from CRLMSegmentationLib.room.lesions import LesionState
-from CRLMSegmentationLib.room.model_texts import import_text, model_text, model_view
-from CRLMSegmentationLib.room.models import Models, beginning_of
-from CRLMSegmentationLib.room.preflight import Level, Preflight
-from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.room.saving import PAGE_INPUT, REPORT_JSON, save
-from CRLMSegmentationLib.room.texts import AMBER, GREEN, cells_of, colour_of_state, status_texts
-from CRLMSegmentationLib.scene.crop_box import crop_box
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.segmentation.models.package import model_or_default
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer.panel.model_texts import import_text, model_text, model_view
+from CRLMSegmentationLib.slicer.panel.texts import AMBER, GREEN, cells_of, colour_of_state, status_texts
+from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
+from CRLMSegmentationLib.slicer.workspace import save as saving
+from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
+from CRLMSegmentationLib.slicer.workspace.models import Models, beginning_of
+from CRLMSegmentationLib.slicer.workspace.preflight import Level, Preflight
+from CRLMSegmentationLib.slicer.workspace.save import PAGE_INPUT, REPORT_JSON, save
+from CRLMSegmentationLib.slicer.workspace.workspace import Room
 from model_helpers import damage, make_export, make_package, wait_for_import
 from room_helpers import SEED, StubLink, answer
 from stub_engine import StubEngine
@@ -180,7 +180,7 @@ def test_report_of_earlier_results_keeps_the_card_of_the_earlier_model(with_resu
 
 
 def test_known_answer_is_not_claimed_for_another_model(engine, tmp_path, tiny_case, folder):
-    from CRLMSegmentationLib.scene.headless import new_scene
+    from CRLMSegmentationLib.slicer.scene.headless import new_scene
 
     room = Room(new_scene(), Session(engine, make_package(folder)))
     card = Preflight(room, tmp_path, tiny_case)

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib import dependencies
-from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import TransformMessage
 from CRLMSegmentationLib.igtl.statistics import DropReason, Problems
-from CRLMSegmentationLib.inference.engine import Failed, Ready
-from CRLMSegmentationLib.inference.model_package import model_or_default
-from CRLMSegmentationLib.replay.recorded_link import RecordedLink
-from CRLMSegmentationLib.room import preflight
-from CRLMSegmentationLib.room.preflight import Level, Preflight
-from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.recorded_link import RecordedLink
+from CRLMSegmentationLib.segmentation.engine.engine import Failed, Ready
+from CRLMSegmentationLib.segmentation.models.package import model_or_default
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer import dependencies
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.workspace import preflight
+from CRLMSegmentationLib.slicer.workspace.preflight import Level, Preflight
+from CRLMSegmentationLib.slicer.workspace.workspace import Room
 from room_helpers import StubLink
 
 

@@ -9,8 +9,8 @@ import pytest
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, PointMessage, PolyDataMessage, StringMessage
-from CRLMSegmentationLib.room.publishing import Publisher
-from CRLMSegmentationLib.sharing import POINTS, SEGMENTATION, STATE, device_of
+from CRLMSegmentationLib.reports.igtl_results import POINTS, SEGMENTATION, STATE, device_of
+from CRLMSegmentationLib.slicer.workspace.publisher import Publisher
 from room_helpers import SEED, answer, paint
 from stub_engine import StubEngine
 

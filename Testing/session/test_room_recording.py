@@ -8,24 +8,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.geometry import transform_points
-from CRLMSegmentationLib.dependencies import SMALL_PACKAGES
-from CRLMSegmentationLib.inference.model_package import model_or_default
-from CRLMSegmentationLib.navigation.refinement import Purpose
-from CRLMSegmentationLib.replay import flight_events as kinds
-from CRLMSegmentationLib.replay.flight_results import mask_of, recorded_results, volume_of
-from CRLMSegmentationLib.rerunning import rerun_case
-from CRLMSegmentationLib.room import recording as recording_module
-from CRLMSegmentationLib.room.outline_changes import outline_in
-from CRLMSegmentationLib.room.room import Room
-from CRLMSegmentationLib.room.room_watch import ASKED_AGAIN, NEWER_VOLUME, SENSOR, RoomWatch
-from CRLMSegmentationLib.scene.headless import new_scene
-from CRLMSegmentationLib.scene.masks import mask_in_volume
-from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
-from CRLMSegmentationLib.scene.seeds import seed_nodes
-from CRLMSegmentationLib.scene.volumes import show_volume
-from CRLMSegmentationLib.session import Session
+from CRLMSegmentationLib.recording import session_events as kinds
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.rerun import rerun_case
+from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
+from CRLMSegmentationLib.segmentation.models.package import model_or_default
+from CRLMSegmentationLib.segmentation.refinement import Purpose
+from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer.dependencies import SMALL_PACKAGES
+from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.scene.masks import mask_in_volume
+from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
+from CRLMSegmentationLib.slicer.scene.volumes import show_volume
+from CRLMSegmentationLib.slicer.workspace import recording as recording_module
+from CRLMSegmentationLib.slicer.workspace.change_watch import ASKED_AGAIN, NEWER_VOLUME, SENSOR, RoomWatch
+from CRLMSegmentationLib.slicer.workspace.segmentation_changes import outline_in
+from CRLMSegmentationLib.slicer.workspace.workspace import Room
 from recording_helpers_room import TappedLink, events_in, everything_in, names_in, recorded, wait
 from room_helpers import SEED, answer, paint
 from slicer import vtkOrientedImageData, vtkSlicerSegmentationsModuleLogic

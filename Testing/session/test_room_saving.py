@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.room import saving
-from CRLMSegmentationLib.room.lesions import CORRECTED
-from CRLMSegmentationLib.room.saving import OUT_OF_DATE, REPORT_HTML, REPORT_JSON, SCENE, SEGMENTATION, save
-from CRLMSegmentationLib.scene.nodes import to_vtk_matrix
+from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
+from CRLMSegmentationLib.slicer.workspace import save as saving
+from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED
+from CRLMSegmentationLib.slicer.workspace.save import OUT_OF_DATE, REPORT_HTML, REPORT_JSON, SCENE, SEGMENTATION, save
 from room_helpers import SEED, answer, paint
 from steering_helpers import Tracker, at, finish_all, with_lesion
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import TOUCHES_EDGE
-from CRLMSegmentationLib.navigation.colours import UNSAFE_COLOUR
-from CRLMSegmentationLib.navigation.refinement import CUT_OFF
-from CRLMSegmentationLib.room.lesions import CORRECTED
-from CRLMSegmentationLib.room.second_looks import QUIET_S
-from CRLMSegmentationLib.scene.guidance import margins_of, shells_of
-from CRLMSegmentationLib.scene.seeds import seed_nodes
+from CRLMSegmentationLib.segmentation.refinement import CUT_OFF
+from CRLMSegmentationLib.slicer.scene.guidance import margins_of, shells_of
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
+from CRLMSegmentationLib.slicer.workspace.background_refinement import QUIET_S
+from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED
+from CRLMSegmentationLib.tracking.colours import UNSAFE_COLOUR
 from room_helpers import SEED, paint
 from steering_helpers import Tracker, at, calibration, draw_all, finish, finish_all, send_volume, turns, with_lesion
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.status import Reason
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.navigation.colours import CLEAR_COLOUR, INNER_COLOUR, OUTER_COLOUR, UNSAFE_COLOUR
-from CRLMSegmentationLib.replay.recorded_link import RecordedLink
-from CRLMSegmentationLib.replay.timeline import load_source
-from CRLMSegmentationLib.room.aims import OUT_OF_DATE
-from CRLMSegmentationLib.scene.guidance import margins_of
-from CRLMSegmentationLib.scene.nodes import find_node, nodes_of_class, tip_of
-from CRLMSegmentationLib.scene.seeds import seed_nodes
-from CRLMSegmentationLib.scene.tools import DOUBT, MODEL
+from CRLMSegmentationLib.recording.recorded_link import RecordedLink
+from CRLMSegmentationLib.recording.timeline import load_source
+from CRLMSegmentationLib.slicer.scene.guidance import margins_of
+from CRLMSegmentationLib.slicer.scene.nodes import find_node, nodes_of_class, tip_of
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
+from CRLMSegmentationLib.slicer.scene.tools import DOUBT, MODEL
+from CRLMSegmentationLib.slicer.workspace.navigation_targets import OUT_OF_DATE
+from CRLMSegmentationLib.tracking.colours import CLEAR_COLOUR, INNER_COLOUR, OUTER_COLOUR, UNSAFE_COLOUR
 from room_helpers import SEED, StubLink, paint
 from steering_helpers import Tracker, at, draw_all, finish, send_volume, with_lesion
 

@@ -11,8 +11,8 @@ from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
-from CRLMSegmentationLib.inference.engine import Failed
-from CRLMSegmentationLib.session import (
+from CRLMSegmentationLib.segmentation.engine.engine import Failed
+from CRLMSegmentationLib.segmentation.session import (
     LesionFailed,
     LesionProgress,
     LesionSegmented,

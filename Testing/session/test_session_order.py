@@ -9,8 +9,8 @@ import pytest
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
 from CRLMSegmentationLib.igtl.statistics import DropReason
-from CRLMSegmentationLib.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES, DeviceForgotten
-from CRLMSegmentationLib.session import (
+from CRLMSegmentationLib.segmentation.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES, DeviceForgotten
+from CRLMSegmentationLib.segmentation.session import (
     LinkChanged,
     Noticed,
     Refused,

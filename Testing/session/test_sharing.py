@@ -7,7 +7,7 @@ import pytest
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.messages import volume_of
 from CRLMSegmentationLib.igtl.packing import MAX_NAME_BYTES, pack
-from CRLMSegmentationLib.sharing import SharedLesion, device_of, messages_of
+from CRLMSegmentationLib.reports.igtl_results import SharedLesion, device_of, messages_of
 
 OBLIQUE_LEFT_HANDED = np.array(
     [[0.0, -0.4, 0.36, 12.5], [0.5, 0.0, 0.0, -30.25], [0.0, 0.3, 0.48, 71.0], [0.0, 0.0, 0.0, 1.0]]

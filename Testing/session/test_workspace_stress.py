@@ -14,8 +14,8 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from CRLMSegmentationLib import incoming
-from CRLMSegmentationLib.room import saving
+from CRLMSegmentationLib.segmentation import incoming
+from CRLMSegmentationLib.slicer.workspace import save as saving
 from stress_acts import KNOWN_TOOLS, Act, Workspace, random_acts
 from stress_checks import MAX_LIVE_VOLUMES, live_volumes, violations
 
@@ -66,7 +66,7 @@ def test_acts_of_a_seed_are_always_the_same_and_read_back():
 
 def test_a_violation_is_found_and_shortened(tmp_path, monkeypatch):
     """Where the check of seeds is broken, the stress finds it, and needs three acts to show it."""
-    from CRLMSegmentationLib.scene import staleness
+    from CRLMSegmentationLib.slicer.scene import staleness
 
     monkeypatch.setattr(staleness, "_is_clicked_there", lambda segment, seed: True)
     acts = [Act(name, 4) for name in ("pause", "next_volume_of_the_current_device", "new_volume", "pause")]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.report import study_style
+from CRLMSegmentationLib.research.study import style as study_style
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 

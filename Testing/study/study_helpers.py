@@ -11,13 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from CRLMSegmentationLib.core.case import Case, Lesion, save_case, save_volume_into_case
 from CRLMSegmentationLib.core.metrics import ROC_FALSE_POSITIVES, THOROUGH_METRICS
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.evaluation.inputs import check_cases
-from CRLMSegmentationLib.study.results import Network, results_of
-from CRLMSegmentationLib.study.settings import BASELINES, METHODS, study_named
-from CRLMSegmentationLib.study.steps import Steps
+from CRLMSegmentationLib.recording.case import Case, Lesion, save_case, save_volume_into_case
+from CRLMSegmentationLib.recording.dataset import check_cases
+from CRLMSegmentationLib.research.study.results import Network, results_of
+from CRLMSegmentationLib.research.study.settings import BASELINES, METHODS, study_named
+from CRLMSegmentationLib.research.study.steps import Steps
 
 SKILL = {"full": -0.9, "crop": 0.6, "crop+seed": 1.2, "grow-cut": 0.9, "region-growing": -0.2}
 SECONDS = {"full": 6.0, "crop": 1.1, "crop+seed": 1.2, "grow-cut": 3.0, "region-growing": 0.6}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.evaluation.comparison import (
+from CRLMSegmentationLib.research.evaluation.comparison import (
     Contrast,
     compare,
     compare_pair,

@@ -6,13 +6,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from CRLMSegmentationLib.evaluation.inputs import check_cases
-from CRLMSegmentationLib.evaluation.leaks import trained_on
-from CRLMSegmentationLib.inference.model_package import load_model_package
-from CRLMSegmentationLib.study.steps import REAL_STEPS
-from CRLMSegmentationLib.studying import run_study
-from CRLMSegmentationLib.training.presets import QUICK, SmallPlan
-from CRLMSegmentationLib.training.train import Training, train_dataset
+from CRLMSegmentationLib.recording.dataset import check_cases
+from CRLMSegmentationLib.research.evaluation.data_leakage import trained_on
+from CRLMSegmentationLib.research.study.steps import REAL_STEPS
+from CRLMSegmentationLib.research.study.study import run_study
+from CRLMSegmentationLib.research.training.presets import QUICK, SmallPlan
+from CRLMSegmentationLib.research.training.train import Training, train_dataset
+from CRLMSegmentationLib.segmentation.models.package import load_model_package
 from study_helpers import StubSteps
 
 METHODS = ["full", "grow-cut"]

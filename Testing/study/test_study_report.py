@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.metrics import ROC_FALSE_POSITIVES
-from CRLMSegmentationLib.report.study_html import study_figures, write_study_page
-from CRLMSegmentationLib.report.study_style import COLOURS
-from CRLMSegmentationLib.study.agreement import volume_agreement
-from CRLMSegmentationLib.study.roc import roc_of
-from CRLMSegmentationLib.study.settings import METHODS
-from CRLMSegmentationLib.study.tables import summary_of, write_results, write_tables
+from CRLMSegmentationLib.research.study.agreement import volume_agreement
+from CRLMSegmentationLib.research.study.page import study_figures, write_study_page
+from CRLMSegmentationLib.research.study.roc import roc_of
+from CRLMSegmentationLib.research.study.settings import METHODS
+from CRLMSegmentationLib.research.study.style import COLOURS
+from CRLMSegmentationLib.research.study.tables import summary_of, write_results, write_tables
 from PIL import Image
 from study_helpers import FIGURE_NAMES, draw_results
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from CRLMSegmentationLib.sweeps.sequence import TrackedSequence, TransformTrack
+from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 
 
 def shifted(x_mm: float = 0.0, y_mm: float = 0.0, z_mm: float = 0.0) -> np.ndarray:

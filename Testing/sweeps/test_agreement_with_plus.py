@@ -12,9 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CRLMSegmentationLib.sweeps.calibration import Calibration, ClipRectangle, read_calibration
-from CRLMSegmentationLib.sweeps.reconstruction import Grid, Interpolation, grid_of, place_frames, reconstruct_sweep
-from CRLMSegmentationLib.sweeps.sequence_io import is_sequence, read_sequence, write_sequence
+from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration, ClipRectangle, read_calibration
+from CRLMSegmentationLib.tracking.sweeps.reconstruction import (
+    Grid,
+    Interpolation,
+    grid_of,
+    place_frames,
+    reconstruct_sweep,
+)
+from CRLMSegmentationLib.tracking.sweeps.sequence_io import is_sequence, read_sequence, write_sequence
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"PLUS's recordings are not at {DATA}")

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SweepError
-from CRLMSegmentationLib.sweeps.calibration import Calibration, ClipRectangle, Fan, image_region, read_calibration
+from CRLMSegmentationLib.tracking.sweeps.calibration import (
+    Calibration,
+    ClipRectangle,
+    Fan,
+    image_region,
+    read_calibration,
+)
 
 LEFT_HANDED = np.array([[0.0, 0.1, 0, 5], [0.2, 0, 0, -7], [0, 0, 0.1, 1], [0, 0, 0, 1]])
 NUMBERS = " ".join(str(value) for value in LEFT_HANDED.ravel())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SweepError
-from CRLMSegmentationLib.sweeps.hole_filling import fill_holes
+from CRLMSegmentationLib.tracking.sweeps.hole_filling import fill_holes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage

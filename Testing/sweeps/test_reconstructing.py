@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from CRLMSegmentationLib.cli.describe import describe_source
 from CRLMSegmentationLib.core.errors import SweepError
-from CRLMSegmentationLib.describing import describe_source
-from CRLMSegmentationLib.reconstructing import Settings, load_sweep, reconstruct, reconstruct_file
-from CRLMSegmentationLib.replay.sweep_messages import Sweep, messages_of_sweep, notes_on
-from CRLMSegmentationLib.sweeps.calibration import Calibration
-from CRLMSegmentationLib.sweeps.colours import colour_remarks
-from CRLMSegmentationLib.sweeps.sequence_io import write_sequence
-from CRLMSegmentationLib.sweeps.volume_builder import Compounding, Interpolation
+from CRLMSegmentationLib.recording.reconstruct import Settings, load_sweep, reconstruct, reconstruct_file
+from CRLMSegmentationLib.recording.sweep_messages import Sweep, messages_of_sweep, notes_on
+from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.colours import colour_remarks
+from CRLMSegmentationLib.tracking.sweeps.sequence_io import write_sequence
+from CRLMSegmentationLib.tracking.sweeps.volume_builder import Compounding, Interpolation
 from sweep_helpers import sequence_of, shifted, track
 
 FRAMES = np.full((3, 6, 8), 50, np.uint8)

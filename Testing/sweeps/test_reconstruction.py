@@ -5,8 +5,8 @@ import pytest
 from CRLMSegmentationLib.core.errors import GeometryError, SweepError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.sweeps.calibration import Calibration, ClipRectangle, Fan
-from CRLMSegmentationLib.sweeps.reconstruction import (
+from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration, ClipRectangle, Fan
+from CRLMSegmentationLib.tracking.sweeps.reconstruction import (
     Compounding,
     FramePoses,
     Grid,

@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import SweepError
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
-from CRLMSegmentationLib.sweeps.orientation import from_mf, to_mf
-from CRLMSegmentationLib.sweeps.sequence_io import is_sequence, read_sequence, sequence_name, write_sequence
+from CRLMSegmentationLib.tracking.sweeps.orientation import from_mf, to_mf
+from CRLMSegmentationLib.tracking.sweeps.sequence_io import is_sequence, read_sequence, sequence_name, write_sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays

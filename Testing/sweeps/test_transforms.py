@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SweepError
-from CRLMSegmentationLib.sweeps.transforms import compose, find_chain, follow, frames_of, touches, worst
+from CRLMSegmentationLib.tracking.transforms import compose, find_chain, follow, frames_of, touches, worst
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from CRLMSegmentationLib.core.case import Case, Lesion, save_case, save_volume_into_case
-from CRLMSegmentationLib.core.cropping import extract_crop, resample_labels, whole_volume
+from CRLMSegmentationLib.core.crop import extract_crop, resample_labels, whole_volume
 from CRLMSegmentationLib.core.errors import WorkerError
 from CRLMSegmentationLib.core.metrics import THOROUGH_METRICS
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.evaluation.rows import ROW_KEYS
-from CRLMSegmentationLib.inference.engine import EngineState, Failed, Finished, LesionJob, Ready
+from CRLMSegmentationLib.recording.case import Case, Lesion, save_case, save_volume_into_case
+from CRLMSegmentationLib.research.evaluation.rows import ROW_KEYS
+from CRLMSegmentationLib.segmentation.engine.engine import EngineState, Failed, Finished, LesionJob, Ready
 
 SIZE, OTHERS = 40, slice(16, 24)
 SEED = (19.0, 19.0, 17.0)

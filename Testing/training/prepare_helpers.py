@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from CRLMSegmentationLib.core.case import Case, Lesion, save_case, save_volume_into_case
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.evaluation.inputs import check_cases
-from CRLMSegmentationLib.training.dataset import prepare_dataset
-from CRLMSegmentationLib.training.manifest import Manifest, raw_folder
-from CRLMSegmentationLib.training.preparation import Preparation
+from CRLMSegmentationLib.recording.case import Case, Lesion, save_case, save_volume_into_case
+from CRLMSegmentationLib.recording.dataset import check_cases
+from CRLMSegmentationLib.research.training.manifest import Manifest, raw_folder
+from CRLMSegmentationLib.research.training.preparation import Preparation
+from CRLMSegmentationLib.research.training.prepare import prepare_dataset
 
 SIZE = 32
 OBLIQUE = np.array([[0.6, -0.8, 0, 12], [0.8, 0.6, 0, -7], [0, 0, -1.5, 33], [0, 0, 0, 1]], float)

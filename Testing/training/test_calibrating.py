@@ -6,16 +6,16 @@ import json
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib import calibrating
-from CRLMSegmentationLib.calibrating import calibrate_model, worth_of
 from CRLMSegmentationLib.core.errors import CaseError, ModelError
-from CRLMSegmentationLib.evaluation import stability
-from CRLMSegmentationLib.evaluation.inputs import check_cases, short_hashes
-from CRLMSegmentationLib.evaluation.stability import Approach
-from CRLMSegmentationLib.navigation import confidence
-from CRLMSegmentationLib.navigation.confidence import Calibration, calibration_from
-from CRLMSegmentationLib.navigation.interval import Unexplained
-from CRLMSegmentationLib.navigation.surfaces import SurfaceDistance, surface_of_mask
+from CRLMSegmentationLib.recording.dataset import check_cases, short_hashes
+from CRLMSegmentationLib.research.evaluation import calibrate as calibrating
+from CRLMSegmentationLib.research.evaluation import consensus as stability
+from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, worth_of
+from CRLMSegmentationLib.research.evaluation.consensus import Approach
+from CRLMSegmentationLib.segmentation import calibration as confidence
+from CRLMSegmentationLib.segmentation.calibration import Calibration, calibration_from
+from CRLMSegmentationLib.tracking.interval import Unexplained
+from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, surface_of_mask
 from evaluation_helpers import StubModel, box, write_case
 
 EXACT = Calibration((0.0, 1.0), (0.0, 1.0), Unexplained(0.5, 0.5), 20, 20, True)

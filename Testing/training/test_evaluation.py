@@ -8,16 +8,16 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib import evaluating
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError, WorkerError
 from CRLMSegmentationLib.core.volume import read_volume
-from CRLMSegmentationLib.evaluating import evaluate_model
-from CRLMSegmentationLib.evaluation import lesions
-from CRLMSegmentationLib.evaluation.document import CSV_COLUMNS, KEYS, summary_of
-from CRLMSegmentationLib.evaluation.lesions import evaluate_lesions
-from CRLMSegmentationLib.evaluation.rows import ROW_KEYS, cube_at
-from CRLMSegmentationLib.evaluation.settings import Settings
-from CRLMSegmentationLib.report import evaluation_html
+from CRLMSegmentationLib.research.evaluation import evaluate as evaluating
+from CRLMSegmentationLib.research.evaluation import lesions
+from CRLMSegmentationLib.research.evaluation import page as evaluation_html
+from CRLMSegmentationLib.research.evaluation.document import CSV_COLUMNS, KEYS, summary_of
+from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_model
+from CRLMSegmentationLib.research.evaluation.lesions import evaluate_lesions
+from CRLMSegmentationLib.research.evaluation.rows import ROW_KEYS, cube_at
+from CRLMSegmentationLib.research.evaluation.settings import Settings
 from evaluation_helpers import StubModel, box, write_case
 
 PLAIN = Settings(robustness_lesions=0, bootstrap_draws=100, worst=1)

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CRLMSegmentationLib.core.case import Lesion, save_case
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.evaluation.components import split_labels
-from CRLMSegmentationLib.evaluation.inputs import check_cases
+from CRLMSegmentationLib.recording.case import Lesion, save_case
+from CRLMSegmentationLib.recording.dataset import check_cases
+from CRLMSegmentationLib.recording.label_components import split_labels
 from evaluation_helpers import write_case
 
 

@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import load_case, save_case
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.evaluation import inputs
-from CRLMSegmentationLib.evaluation.inputs import check_cases, deepest_point, table_of
-from CRLMSegmentationLib.evaluation.settings import Settings
+from CRLMSegmentationLib.recording import dataset as inputs
+from CRLMSegmentationLib.recording.case import load_case, save_case
+from CRLMSegmentationLib.recording.dataset import check_cases, deepest_point, table_of
+from CRLMSegmentationLib.research.evaluation.settings import Settings
 from evaluation_helpers import box, tiny_volume, write_case
 
 OBLIQUE = np.array([[0.6, -0.8, 0, 12], [0.8, 0.6, 0, -7], [0, 0, -1.5, 33], [0, 0, 0, 1]], float)

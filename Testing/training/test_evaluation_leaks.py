@@ -8,15 +8,15 @@ import shutil
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib import evaluating
-from CRLMSegmentationLib.core.case import CASE_FILE, load_case, save_case
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.evaluating import HeldOut, evaluate_model
-from CRLMSegmentationLib.evaluation.document import cautions_of, summary_of
-from CRLMSegmentationLib.evaluation.inputs import SHORT_HASH, check_cases
-from CRLMSegmentationLib.evaluation.settings import Settings
+from CRLMSegmentationLib.recording.case import CASE_FILE, load_case, save_case
+from CRLMSegmentationLib.recording.dataset import SHORT_HASH, check_cases
+from CRLMSegmentationLib.research.evaluation import evaluate as evaluating
+from CRLMSegmentationLib.research.evaluation.document import cautions_of, summary_of
+from CRLMSegmentationLib.research.evaluation.evaluate import HeldOut, evaluate_model
+from CRLMSegmentationLib.research.evaluation.settings import Settings
 from evaluation_helpers import StubModel, box, write_case
 
 PLAIN = Settings(robustness_lesions=0, bootstrap_draws=20, worst=1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from CRLMSegmentationLib import evaluating
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.evaluating import evaluate_method, evaluate_model
-from CRLMSegmentationLib.evaluation.document import summary_of
-from CRLMSegmentationLib.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation import evaluate as evaluating
+from CRLMSegmentationLib.research.evaluation.document import summary_of
+from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_method, evaluate_model
+from CRLMSegmentationLib.research.evaluation.settings import Settings
 
 PLAIN = Settings(robustness_lesions=0, bootstrap_draws=20, worst=1)
 

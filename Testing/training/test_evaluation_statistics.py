@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.evaluation.statistics import (
+from CRLMSegmentationLib.research.evaluation.statistics import (
     bootstrap_weights,
     calibration,
     curve_of,

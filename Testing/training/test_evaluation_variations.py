@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.evaluation.inputs import check_cases
-from CRLMSegmentationLib.evaluation.settings import Settings
-from CRLMSegmentationLib.evaluation.variations import (
+from CRLMSegmentationLib.recording.dataset import check_cases
+from CRLMSegmentationLib.research.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation.variations import (
     equivalent_radius_mm,
     generator_of,
     moved_seed,

@@ -9,10 +9,10 @@ import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.crop_format import CHANNELS
 from CRLMSegmentationLib.core.volume import Volume, from_sitk, write_volume
-from CRLMSegmentationLib.inference.packing import About
-from CRLMSegmentationLib.training.manifest import raw_folder, read_manifest
-from CRLMSegmentationLib.training.preparation import Preparation
-from CRLMSegmentationLib.training.sampling import deep_voxels, image_name
+from CRLMSegmentationLib.research.training.manifest import raw_folder, read_manifest
+from CRLMSegmentationLib.research.training.preparation import Preparation
+from CRLMSegmentationLib.research.training.samples import deep_voxels, image_name
+from CRLMSegmentationLib.segmentation.models.pack import About
 from prepare_helpers import (
     FIRST,
     OBLIQUE,

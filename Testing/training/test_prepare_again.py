@@ -6,8 +6,9 @@ import json
 
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.training import dataset, nnunet_raw
-from CRLMSegmentationLib.training.manifest import raw_folder, read_manifest, verify_manifest
+from CRLMSegmentationLib.research.training import nnunet_raw
+from CRLMSegmentationLib.research.training import prepare as dataset
+from CRLMSegmentationLib.research.training.manifest import raw_folder, read_manifest, verify_manifest
 from prepare_helpers import files_in, prepare, write_patient
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError
-from CRLMSegmentationLib.evaluation.inputs import check_cases, table_of
-from CRLMSegmentationLib.training.checking import Readiness, check_for_training
-from CRLMSegmentationLib.training.dataset import prepare_dataset
-from CRLMSegmentationLib.training.preparation import Preparation
+from CRLMSegmentationLib.recording.dataset import check_cases, table_of
+from CRLMSegmentationLib.research.training.preparation import Preparation
+from CRLMSegmentationLib.research.training.prepare import prepare_dataset
+from CRLMSegmentationLib.research.training.readiness import Readiness, check_for_training
 from prepare_helpers import FIRST, SECOND, SIZE, SMALL, labels_of, prepare, speckle, write_patient
 
 TINY = (slice(24, 26),) * 3

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError
-from CRLMSegmentationLib.training.splitting import Patient, split_patients
+from CRLMSegmentationLib.research.training.split import Patient, split_patients
 from prepare_helpers import prepare, write_patient
 
 SHARES = {"hypoechoic": 0.52, "isoechoic": 0.36, "hyperechoic": 0.12}

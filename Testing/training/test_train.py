@@ -11,15 +11,15 @@ from dataclasses import replace
 import pytest
 import torch
 from CRLMSegmentationLib.core.errors import CrlmError, ModelError, WorkerError
-from CRLMSegmentationLib.inference.checkpoints import read_checkpoint
-from CRLMSegmentationLib.inference.model_package import load_model_package
-from CRLMSegmentationLib.inference.packing import pack_model
-from CRLMSegmentationLib.training import train
-from CRLMSegmentationLib.training.fold_process import FoldSettings
-from CRLMSegmentationLib.training.launching import Step, StepError
-from CRLMSegmentationLib.training.layout import CURVE, FINAL, LATEST, LOG, PROGRESS, Layout, alone_in
-from CRLMSegmentationLib.training.progress import read_progress
-from CRLMSegmentationLib.training.train import Training, train_dataset
+from CRLMSegmentationLib.research.training import train
+from CRLMSegmentationLib.research.training.fold_process import FoldSettings
+from CRLMSegmentationLib.research.training.layout import CURVE, FINAL, LATEST, LOG, PROGRESS, Layout, alone_in
+from CRLMSegmentationLib.research.training.progress import read_progress
+from CRLMSegmentationLib.research.training.step_queue import Step, StepError
+from CRLMSegmentationLib.research.training.train import Training, train_dataset
+from CRLMSegmentationLib.segmentation.models.checkpoints import read_checkpoint
+from CRLMSegmentationLib.segmentation.models.pack import pack_model
+from CRLMSegmentationLib.segmentation.models.package import load_model_package
 from training_helpers import TINY, write_dataset
 
 EPOCHS = 4

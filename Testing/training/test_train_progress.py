@@ -6,19 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.commands.showing import duration_text, figures_of, training_bars
+from CRLMSegmentationLib.cli.console import duration_text, figures_of, training_bars
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.training.launching import StepError, run_queue
-from CRLMSegmentationLib.training.layout import replacing
-from CRLMSegmentationLib.training.learning_curve import draw_learning_curve
-from CRLMSegmentationLib.training.presets import PRESETS, preset_from, preset_named
-from CRLMSegmentationLib.training.progress import (
+from CRLMSegmentationLib.research.training.layout import replacing
+from CRLMSegmentationLib.research.training.learning_curve import draw_learning_curve
+from CRLMSegmentationLib.research.training.presets import PRESETS, preset_from, preset_named
+from CRLMSegmentationLib.research.training.progress import (
     FoldProgress,
     FoldState,
     append_progress,
     keep_progress,
     read_progress,
 )
+from CRLMSegmentationLib.research.training.step_queue import StepError, run_queue
 
 LINE = {"epoch": 0, "train_loss": 0.5, "val_loss": 0.4, "dice": 0.3, "lr": 0.01, "seconds": 2.0}
 

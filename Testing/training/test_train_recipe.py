@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.core.case import load_case
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.inference.model_package import load_model_package
-from CRLMSegmentationLib.training import recipe
-from CRLMSegmentationLib.training.evaluate import summarise
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.research.training import recipe
+from CRLMSegmentationLib.research.training.card import summarise
+from CRLMSegmentationLib.segmentation.models.package import load_model_package
 from evaluation_helpers import row_of, write_case
 from training_helpers import TINY
 

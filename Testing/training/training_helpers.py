@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.hashing import sha256_of
-from CRLMSegmentationLib.training.layout import Layout
-from CRLMSegmentationLib.training.manifest import CaseEntry, ImageEntry, Manifest, write_manifest
-from CRLMSegmentationLib.training.preparation import Preparation
-from CRLMSegmentationLib.training.presets import QUICK, SmallPlan
+from CRLMSegmentationLib.research.training.layout import Layout
+from CRLMSegmentationLib.research.training.manifest import CaseEntry, ImageEntry, Manifest, write_manifest
+from CRLMSegmentationLib.research.training.preparation import Preparation
+from CRLMSegmentationLib.research.training.presets import QUICK, SmallPlan
 
 SIZE = 24
 TINY = replace(

@@ -80,8 +80,8 @@ def home(tmp_path_factory, monkeypatch) -> Path:
 @pytest.fixture
 def panel(host, monkeypatch) -> Panel:
     """The module, opened with a stub in place of the worker process."""
-    from CRLMSegmentationLib.inference import worker_engine
-    from CRLMSegmentationLib.room import room
+    from CRLMSegmentationLib.segmentation.engine import worker_engine
+    from CRLMSegmentationLib.slicer.workspace import workspace as room
 
     monkeypatch.setattr(room, "SETTLE_S", 0.1)
     engines: list = []

@@ -47,7 +47,7 @@ def main() -> None:
 
 def segment_case(panel: Panel) -> None:
     """Play the case, and drop every seed of it."""
-    from CRLMSegmentationLib.core.case import load_case
+    from CRLMSegmentationLib.recording.case import load_case
 
     panel.host.widget("sourceTabs").currentIndex = 1
     panel.host.widget("casePathLineEdit").currentPath = str(CASE)

@@ -93,13 +93,13 @@ class Panel:
         return self.seed(-1)
 
     def seed(self, index: int = 0):
-        from CRLMSegmentationLib.scene.seeds import seed_nodes
+        from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 
         return list(seed_nodes(self.host.scene).values())[index]
 
     def show_volume(self, volume, name: str = "us"):
         """Put a volume into the scene, as loading a file does, and choose it in the panel."""
-        from CRLMSegmentationLib.scene.volumes import show_volume
+        from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 
         node = show_volume(self.host.scene, volume, name)
         self.host.widget("volumeSelector").setCurrentNode(node)
@@ -155,7 +155,7 @@ def overwrite_voxels(node, value: int) -> None:
 
 def track(scene, name: str = "StylusToReference", position_mm=(20.0, 20.0, 20.0), status: str = "OK"):
     """Move a tool as the tracker does; returns its node."""
-    from CRLMSegmentationLib.scene.instruments import show_transform
+    from CRLMSegmentationLib.slicer.scene.instruments import show_transform
 
     matrix = np.eye(4)
     matrix[:3, 3] = position_mm

@@ -12,11 +12,11 @@ from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.messages import Message, StringMessage
 from CRLMSegmentationLib.igtl.plus_commands import PlusReply, command_of, pack_reply
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from CRLMSegmentationLib.replay.player import Player
-from CRLMSegmentationLib.replay.reconstruction_service import ReconstructionService
-from CRLMSegmentationLib.replay.sweep_messages import Sweep, messages_of_sweep
-from CRLMSegmentationLib.sweeps.calibration import Calibration
-from CRLMSegmentationLib.sweeps.sequence import TrackedSequence, TransformTrack
+from CRLMSegmentationLib.recording.player import Player
+from CRLMSegmentationLib.recording.reconstruction_service import ReconstructionService
+from CRLMSegmentationLib.recording.sweep_messages import Sweep, messages_of_sweep
+from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 
 FRAME_S, REST_FRAMES = 0.02, 40
 

@@ -166,7 +166,7 @@ def test_every_node_removed_one_after_the_other_does_no_harm(with_result):
 
 def test_model_that_is_missing_is_told_and_the_panel_stays(host, monkeypatch):
     from CRLMSegmentationLib.core.errors import CrlmError
-    from CRLMSegmentationLib.room import models
+    from CRLMSegmentationLib.slicer.workspace import models
 
     def fail():
         raise CrlmError("the model is missing; install the extension again")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.case import Case, TrackingSample, append_tracking, save_case, save_volume_into_case
-from CRLMSegmentationLib.replay.process import ReplayProcess
+from CRLMSegmentationLib.recording.case import Case, TrackingSample, append_tracking, save_case, save_volume_into_case
+from CRLMSegmentationLib.recording.player_process import ReplayProcess
 from vtk.util.numpy_support import numpy_to_vtk
 
 from module_helpers import STATE, overwrite_voxels
@@ -148,7 +148,7 @@ def connector(panel, connector_class):
 
 
 def received(panel, tiny_volume, name):
-    from CRLMSegmentationLib.scene.volumes import show_volume
+    from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 
     return show_volume(panel.host.scene, replace(tiny_volume, device=name), name)
 

@@ -109,7 +109,7 @@ def test_chosen_model_answers_while_volume_seed_and_outline_stay(with_result, fo
 
 
 def test_strip_says_that_the_network_loads(panel):
-    from CRLMSegmentationLib.inference.engine import EngineState
+    from CRLMSegmentationLib.segmentation.engine.engine import EngineState
 
     def loading(_model):
         panel.engines.append(stub_engine())
@@ -156,7 +156,7 @@ def test_model_that_sees_the_whole_volume_hides_the_crop(with_result, folder):
 
 
 def test_damaged_model_is_refused_with_its_reason_and_listed_as_unusable(panel, folder):
-    from CRLMSegmentationLib.inference.model_package import read_model_package
+    from CRLMSegmentationLib.segmentation.models.package import read_model_package
 
     damage(read_model_package(folder / "tiny-1"))
     choose(panel, TINY)
@@ -230,7 +230,7 @@ def test_model_chosen_while_the_scene_is_closed_is_loaded(panel):
 
 
 def test_model_can_be_chosen_where_the_default_is_gone(panel, folder):
-    from CRLMSegmentationLib.inference.model_registry import set_default
+    from CRLMSegmentationLib.segmentation.models.registry import set_default
 
     make_package(folder, "usual")
     set_default("usual@1")
@@ -264,7 +264,7 @@ def test_card_before_the_incision_is_that_of_the_model_in_use(with_volume):
 
 
 def test_same_weights_under_another_name_are_another_choice_and_make_no_other_outlines(with_result, folder):
-    from CRLMSegmentationLib.inference.model_package import read_model_package
+    from CRLMSegmentationLib.segmentation.models.package import read_model_package
 
     shutil.copytree(with_result.room.session.model.folder, folder / "copy")
     manifest = folder / "copy" / "model.json"
@@ -279,7 +279,7 @@ def test_same_weights_under_another_name_are_another_choice_and_make_no_other_ou
 
 
 def test_self_test_is_done_with_the_shipped_model_whatever_is_chosen(panel):
-    from CRLMSegmentationLib.room.self_test import dice_of_sample
+    from CRLMSegmentationLib.slicer.self_test import dice_of_sample
 
     choose(panel, TINY)
     used, engine = [], stub_engine()
@@ -302,7 +302,7 @@ def new(tmp_path):
 
 
 def test_imported_package_is_in_the_list_and_chosen(with_result, new):
-    from CRLMSegmentationLib.inference.model_archive import zip_model_package
+    from CRLMSegmentationLib.segmentation.models.archive import zip_model_package
 
     zip_model_package(new, new.folder.with_suffix(".zip"))
     import_from(with_result, new.folder.with_suffix(".zip"), "importFileButton")

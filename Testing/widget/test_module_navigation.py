@@ -233,7 +233,7 @@ def test_tip_that_was_lost_for_a_moment_has_not_entered_anew(navigated, tracker)
 
 
 def test_tip_that_was_lost_for_long_is_heard_again(navigated, tracker, monkeypatch):
-    from CRLMSegmentationLib.room import alarm
+    from CRLMSegmentationLib.slicer.views import margin_alarm as alarm
 
     monkeypatch.setattr(alarm, "FORGET_S", 0.3)
     tick(navigated, "soundCheckBox", True)
@@ -262,7 +262,7 @@ def test_nothing_is_heard_unless_it_is_wanted(navigated, tracker):
 
 
 def test_sounds_are_files_that_can_be_played(navigated, tmp_path):
-    from CRLMSegmentationLib.room.alarm import write_sound
+    from CRLMSegmentationLib.slicer.views.margin_alarm import write_sound
 
     for which in ("outer", "inner"):
         with wave.open(str(write_sound(which, tmp_path))) as file:
@@ -287,7 +287,7 @@ def test_end_of_the_room_takes_the_number_away(navigated, tracker, how):
 
 
 def test_second_look_is_called_what_it_is_and_tells_what_it_has_changed(navigated, monkeypatch):
-    from CRLMSegmentationLib.room import second_looks
+    from CRLMSegmentationLib.slicer.workspace import background_refinement as second_looks
 
     monkeypatch.setattr(second_looks, "QUIET_S", 0.1)
     tick(navigated, "secondLooksCheckBox", True)

@@ -12,7 +12,7 @@ from CRLMSegmentationLib.igtl import live_reconstruction
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.plus_commands import START, STOP
-from CRLMSegmentationLib.sharing import POINTS, SEGMENTATION, STATE, device_of
+from CRLMSegmentationLib.reports.igtl_results import POINTS, SEGMENTATION, STATE, device_of
 from vtk.util.numpy_support import vtk_to_numpy
 
 from host import HostError

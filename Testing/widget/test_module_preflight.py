@@ -7,7 +7,7 @@ import sys
 import types
 
 import pytest
-from CRLMSegmentationLib import dependencies
+from CRLMSegmentationLib.slicer import dependencies
 
 from module_helpers import card, check_everything
 
@@ -88,7 +88,7 @@ def test_missing_package_is_red_and_can_be_installed(panel, installed):
 
 
 def test_failed_worker_is_red(panel):
-    from CRLMSegmentationLib.inference.engine import Failed
+    from CRLMSegmentationLib.segmentation.engine.engine import Failed
 
     panel.engine.events.append(Failed(None, "torch cannot be imported"))
     panel.wait(lambda: panel.message)

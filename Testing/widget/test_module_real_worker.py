@@ -8,7 +8,7 @@ import time
 
 import pytest
 from CRLMSegmentationLib.core import i18n
-from CRLMSegmentationLib.core.case import load_case
+from CRLMSegmentationLib.recording.case import load_case
 
 from host import SlicerHost
 from module_helpers import CASES, PATIENCE_S, SIZE, STATE, Panel, card, check_everything, track
@@ -121,7 +121,7 @@ def test_card_is_filled_and_the_known_answer_green(panel):
 
 def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tmp_path, monkeypatch):
     """Weights of its own: the shipped ones, a little shrunk."""
-    from CRLMSegmentationLib.inference.model_package import write_model_package
+    from CRLMSegmentationLib.segmentation.models.package import write_model_package
 
     shipped = running.room.session.model
     weights = {0: {name: value * 0.999 for name, value in shipped.weights(0).items()}}

@@ -132,7 +132,7 @@ def test_full_budget_is_told_in_amber(recorded, monkeypatch):
 
 
 def test_budget_is_taken_from_the_panel(with_volume, tmp_path, monkeypatch):
-    from CRLMSegmentationLib.room.recording import Recording
+    from CRLMSegmentationLib.slicer.workspace.recording import Recording
 
     budgets, begin = [], Recording.begin
     monkeypatch.setattr(Recording, "begin", lambda self, folder, n: budgets.append(n) or begin(self, folder, n))
@@ -166,7 +166,7 @@ def test_report_is_written_while_the_session_goes_on(recorded, tmp_path):
 
 
 def test_report_that_fails_is_told(recorded, monkeypatch):
-    from CRLMSegmentationLib.room import recording
+    from CRLMSegmentationLib.slicer.workspace import recording
 
     command = [recorded.room.python, "-c", "raise SystemExit('no space left')"]
     monkeypatch.setattr(recording, "report_command", lambda *_: command)

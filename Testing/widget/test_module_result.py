@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from CRLMSegmentationLib.scene.staleness import STALE_COLOUR
+from CRLMSegmentationLib.slicer.scene.staleness import STALE_COLOUR
 
 from module_helpers import NAME, SIZE, STATE, overwrite_voxels, with_segment_editor
 
 
 def paint(panel, lesion="Tumour 1"):
     """What a brush of the Segment Editor does: fill a corner of the volume."""
-    from CRLMSegmentationLib.scene.masks import mask_in_volume
+    from CRLMSegmentationLib.slicer.scene.masks import mask_in_volume
     from slicer import vtkOrientedImageData, vtkSlicerSegmentationsModuleLogic
     from vtk.util.numpy_support import vtk_to_numpy
 

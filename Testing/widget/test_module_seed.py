@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.room import room
-from CRLMSegmentationLib.scene.crop_box import crop_box
-from CRLMSegmentationLib.scene.nodes import nodes_of_class
-from CRLMSegmentationLib.scene.seeds import seed_nodes, seed_of
+from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
+from CRLMSegmentationLib.slicer.scene.nodes import nodes_of_class
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, seed_of
+from CRLMSegmentationLib.slicer.workspace import workspace as room
 from PySide6 import QtWidgets
 
 from module_helpers import NAME, SEED, STATE, track

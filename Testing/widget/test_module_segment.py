@@ -8,7 +8,7 @@ from module_helpers import SEED, SIZE, STATE
 
 
 def event(name, *arguments):
-    from CRLMSegmentationLib.inference import engine
+    from CRLMSegmentationLib.segmentation.engine import engine
 
     return getattr(engine, name)(*arguments)
 
@@ -48,7 +48,7 @@ def test_progress_is_shown_by_tiles(running):
 
 
 def test_worker_is_said_to_be_at_work(running):
-    from CRLMSegmentationLib.inference.engine import EngineState
+    from CRLMSegmentationLib.segmentation.engine.engine import EngineState
 
     assert running.text("workerLabel") == "● Worker is segmenting"
     running.engine.finish()
@@ -107,7 +107,7 @@ def test_seed_moved_during_inference_leaves_an_old_outline_until_it_is_done_agai
 
 @pytest.mark.parametrize("what", ["volume", "seed", "tool", "box", "parameters"])
 def test_node_deleted_during_inference_does_no_harm(running, what):
-    from CRLMSegmentationLib.scene.crop_box import crop_box
+    from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
 
     from module_helpers import parameter_nodes, track
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from CRLMSegmentationLib.core.volume import write_volume
-from CRLMSegmentationLib.replay.recorded_link import RecordedLink
+from CRLMSegmentationLib.recording.recorded_link import RecordedLink
 
 from module_helpers import SEED, SIZE, overwrite_voxels
 

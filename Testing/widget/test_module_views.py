@@ -63,7 +63,7 @@ def tick(panel, name, on):
 
 def test_layout_of_the_room_has_a_large_view_of_space_beside_three_slices(with_result):
     import slicer
-    from CRLMSegmentationLib.room.room_layout import LAYOUT
+    from CRLMSegmentationLib.slicer.views.layout import LAYOUT
 
     with_result.press("layoutButton")
     assert views(with_result).p_layout == LAYOUT

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import TOUCHES_EDGE
 from CRLMSegmentationLib.core.status import Reason, Status
-from CRLMSegmentationLib.navigation.instruments import Instrument
-from CRLMSegmentationLib.navigation.interval import Interval
-from CRLMSegmentationLib.navigation.refinement import CUT_OFF, Change
-from CRLMSegmentationLib.navigation.situation import InstrumentState, Reading, Situation
-from CRLMSegmentationLib.room.colours import AMBER, GREEN
-from CRLMSegmentationLib.room.lesions import LesionRow, LesionState
-from CRLMSegmentationLib.room.panel_view import margins_of
-from CRLMSegmentationLib.room.steering_texts import distance_of, interval_text, number_text
-from CRLMSegmentationLib.room.texts import cells_of, colour_of_state
+from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, Change
+from CRLMSegmentationLib.slicer.panel.panel_view import margins_of
+from CRLMSegmentationLib.slicer.panel.texts import cells_of, colour_of_state
+from CRLMSegmentationLib.slicer.rich_text import AMBER, GREEN
+from CRLMSegmentationLib.slicer.views.navigation_texts import distance_of, interval_text, number_text
+from CRLMSegmentationLib.slicer.workspace.lesion import LesionRow, LesionState
+from CRLMSegmentationLib.tracking.instruments import Instrument
+from CRLMSegmentationLib.tracking.interval import Interval
+from CRLMSegmentationLib.tracking.situation import InstrumentState, Reading, Situation
 
 TIP = np.array([0.0, 0.0, 0.0])
 LOST, STILL = Status(Reason.NOT_TRACKED), Status(Reason.SENSOR_STILL, {"seconds": 6.0})

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from .cropping import Crop, paste, shifted
+from .crop import Crop, paste, shifted
 from .diameters import diameters_of
 from .volume import Box, Volume
 
@@ -39,7 +39,7 @@ class LesionMask:
         offset_kji: index in the volume of the first voxel of `part`.
         shape: of the volume, (K, J, I).
         ijk_to_ras: 4x4 of the volume.
-        crop_probability: float32, of tumour, on the grid that the network was shown (`cropping.Crop`); all of its
+        crop_probability: float32, of tumour, on the grid that the network was shown (`crop.Crop`); all of its
             answer.
         crop_to_ras: 4x4 of that grid.
         volume_ml: of the mask.

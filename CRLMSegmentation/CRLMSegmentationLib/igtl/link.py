@@ -29,7 +29,7 @@ def reason_kind(reason: str) -> str:
 
 
 class Link(Protocol):
-    """Where messages come from: `igtl.client.IgtlClient` over a network, `replay.recorded_link` from a file.
+    """Where messages come from: `igtl.client.IgtlClient` over a network, `recording.recorded_link` from a file.
 
     Attributes:
         state_reason: why it is not connected, or, while it is, for how long nothing has come; else empty. The

@@ -32,7 +32,7 @@ from .messages import STATUS_AMBIGUOUS, STATUS_OK, TRANSFORM_STATUS_KEY, ImageMe
 NOISE = 5.0
 """Mm, or degrees, that a tool at rest may seem to move; several times the error of an electromagnetic sensor."""
 SPEED = 1000.0
-"""Mm/s, or degrees/s, beyond what a hand that guides a tool does; as in `navigation.guards.Limits`."""
+"""Mm/s, or degrees/s, beyond what a hand that guides a tool does; as in `tracking.validity.Limits`."""
 NEARER = 4.0
 MAX_LAG = 6
 WINDOW, RETURNS, ALTERNATIONS, HOLD = 24, 3, 20, 48

@@ -1,0 +1,1 @@
+"""The command line `crlm-seg`: one file a command."""

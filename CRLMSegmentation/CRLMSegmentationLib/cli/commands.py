@@ -1,0 +1,35 @@
+"""The commands of `crlm-seg`. Heavy imports stand inside them, so that --help and info answer at once."""
+
+from .app import app
+from .calibrate import calibrate
+from .evaluate import evaluate
+from .info import info
+from .model import model, pack
+from .prepare import prepare
+from .recordings import reconstruct, record, recover, replay
+from .report import report
+from .rerun import rerun
+from .segment import demo, phantom, segment
+from .study import study
+from .train import train
+
+for _command in (
+    demo,
+    replay,
+    record,
+    recover,
+    reconstruct,
+    rerun,
+    report,
+    segment,
+    phantom,
+    prepare,
+    train,
+    evaluate,
+    calibrate,
+    pack,
+    study,
+    info,
+):
+    app.command()(_command)
+app.add_typer(model, name="model")

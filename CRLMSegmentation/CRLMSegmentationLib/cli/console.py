@@ -1,0 +1,143 @@
+"""What a command shows on a terminal while it works."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..core.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..core.progress import OnProgress
+    from ..research.training.progress import FoldState, OnState
+
+logger = logging.getLogger(__name__)
+
+MAX_LINE = 4000
+"""Characters."""
+LINES_OF_A_TRAINING = 100
+"""At most, where stderr is no terminal."""
+
+
+def tell(text: str, err: bool = False) -> None:
+    """Print lines, in which there may be names from files and messages; on stderr with `err`."""
+    for line in text.split("\n"):
+        typer.echo(printable(line, MAX_LINE), err=err)
+
+
+def tell_data(found: dict, lines: Iterable[str], as_json: bool) -> None:
+    """Print plain data, as JSON or as lines."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))  # ASCII, in which control characters are escaped
+    else:
+        tell("\n".join(lines))
+
+
+def terminal() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """Shows the latest step while the block lasts."""
+    from rich.text import Text
+
+    with terminal().status("Starting ...") as status:
+
+        def show(text: str) -> None:
+            logger.info("%s", text)
+            status.update(Text(text))
+
+        yield show
+
+
+@contextmanager
+def bars() -> Iterator[OnProgress]:
+    """Shows a bar for each name while the block lasts; nothing where stderr is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = terminal()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tasks = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total)
+            progress.update(tasks[name], completed=done)
+
+        yield show
+
+
+@contextmanager
+def training_bars() -> Iterator[tuple[OnProgress, OnState]]:
+    """Shows a bar for planning and for each fold; where stderr is no terminal, lines for planning and for epochs."""
+    console = terminal()
+    if not console.is_terminal:
+        yield _planning_line(console), _epoch_lines(console)
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    name, figures = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[figures]"))
+    columns = (SpinnerColumn(finished_text=" "), name, BarColumn(bar_width=20), TimeElapsedColumn(), figures)
+    with Progress(*columns, console=console) as progress:
+        tasks = {}
+
+        def show(name: str, share: float | None, figures: str) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=None, figures="")
+            progress.update(tasks[name], total=None if share is None else 1, completed=share or 0, figures=figures)
+
+        def show_step(name: str, done: int, total: int) -> None:
+            if not name.startswith("Fold"):
+                show(name, 1 if done == total else None, "")
+
+        yield show_step, lambda state: show(f"Fold {state.fold}", state.share, figures_of(state))
+
+
+def _planning_line(console: Console) -> OnProgress:
+    def show(name: str, done: int, total: int) -> None:
+        if not name.startswith("Fold") and done < total:
+            console.print(f"{name} ...", markup=False, highlight=False)
+
+    return show
+
+
+def _epoch_lines(console: Console) -> OnState:
+    told: dict[int, int] = {}
+
+    def show(state: FoldState) -> None:
+        every = -(-state.epochs // LINES_OF_A_TRAINING)
+        if state.epoch == told.get(state.fold) or (state.epoch % every and state.epoch < state.epochs):
+            return
+        told[state.fold] = state.epoch
+        console.print(f"Fold {state.fold}: {figures_of(state)}", markup=False, highlight=False, soft_wrap=True)
+
+    return show
+
+
+def figures_of(state: FoldState) -> str:
+    """`epoch 12 of 100, loss -0.41, validation -0.38, Dice 0.72, 12 min left`."""
+    parts = [f"epoch {state.epoch} of {state.epochs}"]
+    for name, value in (("loss", state.train_loss), ("validation", state.val_loss), ("Dice", state.dice)):
+        parts += [] if value is None else [f"{name} {value:.2f}"]
+    if state.seconds_left and state.epoch < state.epochs:
+        parts.append(f"{duration_text(state.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def duration_text(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

@@ -1,0 +1,23 @@
+"""The tracking of a recording, played past the outlines that were found in its volume."""
+
+from __future__ import annotations
+
+from ..igtl.messages import Message, TransformMessage
+from ..recording.recorded_link import RecordedLink
+from ..recording.timeline import Source
+from ..segmentation.wait import drive_until
+from ..slicer.workspace.workspace import Room
+
+
+def steer_past(room: Room, source: Source, speed: float) -> None:
+    """Let the instruments of a recording move from its beginning to its end, while the room measures."""
+    tracking = RecordedTracking(source, speed)
+    room.use_link(tracking)
+    drive_until(room, lambda: not tracking.is_playing)
+
+
+class RecordedTracking(RecordedLink):
+    """A recording that is played for its poses: the volume that was segmented stays the current one."""
+
+    def poll(self, budget_s: float = 0.004) -> list[Message]:
+        return [message for message in super().poll(budget_s) if isinstance(message, TransformMessage)]

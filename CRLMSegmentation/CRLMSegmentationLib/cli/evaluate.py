@@ -1,0 +1,78 @@
+"""How good a model or a semi-automatic method is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ..research.baselines import METHOD_NAMES
+from .console import bars, tell
+
+if TYPE_CHECKING:
+    from ..research.evaluation.evaluate import HeldOut
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or a method, or folder of a package.")],
+    cases: Annotated[
+        Path,
+        typer.Argument(metavar="CASES", help="Folder of cases with a truth, or of pairs NAME.nrrd, NAME-label.nrrd."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for tables and page; a run that was ended goes on there.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn; the same seed gives the same tables.")] = 0,
+    mirroring: Annotated[bool, typer.Option("--mirroring", help="Average over mirrored copies.")] = False,
+    robustness: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Move the seed and change the gain in so many lesions; 0 for none.")
+    ] = 10,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be evaluated.")] = False,
+    keep_labels_together: Annotated[
+        bool, typer.Option("--keep-labels-together", help="Parts of a label that lie apart are one lesion.")
+    ] = False,
+    held_out_of: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="DATASET", help="Only the cases that this dataset has kept from training, labels split as in it."
+        ),
+    ] = None,
+) -> None:
+    """Tell how good a model, or a semi-automatic method, is on cases with a truth.
+
+    MODEL is the name of a model, the folder of a package, or, for a method that needs no model, one of the names
+    grow-cut and region-growing (a model of that name: NAME@VERSION). The strokes for grow-cut are painted by a
+    simulated user who sees the truth. CASES is a folder of cases with a truth, or of pairs NAME.nrrd, NAME-label.nrrd.
+    """
+    from ..recording.dataset import table_of
+    from ..research.evaluation.document import summary_of
+    from ..research.evaluation.evaluate import OUTPUTS, evaluate_method, evaluate_model
+    from ..research.evaluation.settings import Settings
+
+    settings = Settings(seed=seed, mirroring=mirroring, robustness_lesions=robustness)
+    held_out = None if held_out_of is None else _held_out_of(held_out_of)
+    if held_out is not None and held_out.labels_together and not keep_labels_together:
+        tell(f"As in {held_out_of}, parts of a label that lie apart are one lesion.", err=True)
+    measure = evaluate_method if model in METHOD_NAMES else evaluate_model
+    with bars() as on_progress:
+        document = measure(
+            model,
+            cases,
+            out,
+            settings,
+            skip_bad,
+            on_progress,
+            lambda bad: tell(table_of(bad), err=True),
+            held_out=held_out,
+            labels_together=keep_labels_together,
+        )
+    for line in summary_of(document):
+        tell(line)
+    tell(f"Page: {out / OUTPUTS[-1]}")
+
+
+def _held_out_of(dataset: Path) -> HeldOut:
+    from ..research.evaluation.evaluate import HeldOut
+    from ..research.training.manifest import read_manifest
+
+    manifest = read_manifest(dataset)
+    return HeldOut(str(dataset), frozenset(case.sha256 for case in manifest.held_out), manifest.labels_together)

@@ -1,0 +1,68 @@
+"""What is installed, and what a file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .. import __version__
+from .app import ModelOption
+from .console import tell_data
+
+MODEL_KEYS = ("name", "version", "sha256", "simulated_only")
+
+
+def info(
+    source: Annotated[
+        Optional[Path],
+        typer.Argument(metavar="[FILE]", help="Case folder, tracked sweep or volume; none: what is installed."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    model: ModelOption = None,
+) -> None:
+    """Tell what a case, a sweep or a volume holds; without one: versions, devices, the model and its hash."""
+    if source is not None:
+        from .describe import describe_source, lines_of
+
+        described = describe_source(source)
+        tell_data(described, lines_of(described), as_json)
+        return
+    found = describe_installation(model)
+    tell_data(found, _lines_of(found), as_json)
+
+
+def describe_installation(model_folder: Path | None = None) -> dict:
+    """The content of `crlm-seg info --json`.
+
+    Returns:
+        versions: {name: version} of this program, Python and the packages that matter to a result; "missing" if so.
+        devices: list of names, GPUs first.
+        model: {name, version, sha256, simulated_only} of the verified model package, or null.
+        model_error: why there is no model, or null.
+    """
+    from ..core.environment import devices, versions
+    from ..core.errors import CrlmError
+    from ..segmentation.models.package import model_or_default
+
+    found = {"versions": versions(), "devices": devices(), "model": None, "model_error": None}
+    try:
+        package = model_or_default(model_folder)
+        found["model"] = {key: getattr(package, key) for key in MODEL_KEYS}
+    except CrlmError as error:
+        found["model_error"] = str(error)
+    return found
+
+
+def _lines_of(found: dict) -> Iterator[str]:
+    yield f"crlm-seg {__version__}"
+    yield "Device:   " + ", ".join(found["devices"])
+    if found["model"]:
+        yield "Model:    {name} {version}, SHA-256 {sha256}".format(**found["model"])
+        if found["model"]["simulated_only"]:
+            yield "          trained on simulated data only; not for clinical use"
+    else:
+        yield f"Model:    none: {found['model_error']}"
+    yield "Versions: " + ", ".join(f"{name} {version}" for name, version in found["versions"].items())

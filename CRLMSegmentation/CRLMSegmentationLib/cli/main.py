@@ -1,0 +1,115 @@
+"""`crlm-seg`: runs a command, and tells what went wrong in one line. The commands stand in `commands.py`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+
+from ..core.errors import CrlmError, os_reason
+from ..core.text import printable
+
+FAILED = 1
+INTERRUPTED = 130
+"""With this typer answers Ctrl-C."""
+STOPPED = "stopped before the end"
+ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
+MAX_ERROR_CHARACTERS = 3000
+"""Of the line that tells of an error; what it quotes of a file is cut to much less."""
+FAULT = "a fault of this program, not of your data"
+
+
+def main() -> None:
+    """Run the command line; exit code 0 fine, 1 failed, 2 wrong arguments."""
+    _end_as_by_ctrl_c()
+    _never_fail_to_print()
+    try:
+        from .commands import app  # not earlier, so that Ctrl-C is answered from the start
+
+        app(join_seeds(sys.argv[1:]))
+    except CrlmError as error:
+        _fail(str(error), error)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        own_words = f" ({error.strerror})" if error.strerror and error.strerror != os_reason(error) else ""
+        _fail(f"{place}{os_reason(error)}{own_words}; check the path, its permissions and the free space", error)
+    except MemoryError as error:
+        _fail("not enough memory; close other programs or take a smaller volume", error)
+    except KeyboardInterrupt as error:
+        _fail(STOPPED, error)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _fail(STOPPED, ended)
+        raise
+    except Exception as error:
+        _fail(f"{FAULT} ({type(error).__name__}: {error}); please report it with {_written_down(error)}", error)
+
+
+def _never_fail_to_print() -> None:
+    """Write characters that the encoding of the terminal lacks as escapes, lest a name in a file end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _written_down(error: Exception) -> str:
+    """Keep the traceback of a fault in a file, which whoever mends it needs, and return how to find it."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="crlm-seg-fault-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.writelines(traceback.format_exception(type(error), error, error.__traceback__))
+    except OSError:
+        return "the command that you gave"
+    return file.name
+
+
+def _end_as_by_ctrl_c() -> None:
+    """A request to end, or a terminal that is closed, gets the clean end of Ctrl-C; under nohup it is ignored."""
+    for name in ENDING_SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def join_seeds(arguments: Sequence[str]) -> list[str]:
+    """`segment --seed R A S` to `segment "--seed=R A S"`: no option parser repeats an option of three words."""
+    if next((word for word in arguments if not word.startswith("-")), None) not in ("segment", "demo"):
+        return list(arguments)
+    joined: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        numbers = list(takewhile(_is_number, rest)) if word == "--seed" else []
+        joined.append(f"--seed={' '.join(numbers)}" if numbers else word)
+        del rest[: len(numbers)]
+    return joined
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _fail(text: str, error: BaseException) -> None:
+    colour, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
+    whole = "; ".join(["Error: " + text, *_notes_of(error)])
+    print(colour + printable(" ".join(whole.split()), MAX_ERROR_CHARACTERS) + plain, file=sys.stderr)
+    sys.exit(FAILED)
+
+
+def _notes_of(error: BaseException | None) -> Iterator[str]:
+    """What was noted on an error, or on one that it came from: typer turns a Ctrl-C into an end of its own."""
+    while error is not None:
+        yield from getattr(error, "__notes__", ())
+        error = error.__cause__ or error.__context__
+
+
+if __name__ == "__main__":
+    main()

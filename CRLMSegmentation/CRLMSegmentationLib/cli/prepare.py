@@ -1,0 +1,93 @@
+"""Cases to a dataset that a network can be trained in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from ..core.crop_format import CROP_SIZE_LIMITS_MM
+from ..core.errors import CrlmError
+from ..research.training.preparation import CROP_SEED, CROP_SIZE_MM, FULL, NAMES, SPACING_MM, Preparation
+from .console import bars, tell
+
+
+def prepare(
+    cases: Annotated[
+        Path, typer.Argument(help="Folder of cases with a truth, or of pairs NAME.nrrd, NAME-label.nrrd.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder of the dataset to make.")],
+    variant: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(NAMES),
+            help="What the network sees: whole volumes, crops with all lesions, or crops with the seed and its lesion.",
+        ),
+    ] = CROP_SEED,
+    crop_size: Annotated[
+        Optional[float],
+        typer.Option(
+            min=CROP_SIZE_LIMITS_MM[0],
+            max=CROP_SIZE_LIMITS_MM[1],
+            metavar="MM",
+            help=f"Width; default: {CROP_SIZE_MM:g}.",
+        ),
+    ] = None,
+    spacing: Annotated[float, typer.Option(metavar="MM", help="Of the network's voxels.")] = SPACING_MM,
+    crops: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Around each lesion; default: 3.")] = None,
+    folds: Annotated[int, typer.Option(min=2, metavar="K", help="Each validates on other patients.")] = 5,
+    held_out: Annotated[
+        float, typer.Option(min=0, max=0.9, metavar="SHARE", help="Of the patients, to be in no image.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn; the same seed gives the same files.")] = 0,
+    name: Annotated[Optional[str], typer.Option(help="Of the dataset; default: by the variant.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="How many cases to work on at once.")] = 2,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be learned from.")] = False,
+    keep_labels_together: Annotated[
+        bool, typer.Option("--keep-labels-together", help="Parts of a label that lie apart are one lesion.")
+    ] = False,
+) -> None:
+    """Make a dataset of cases with a truth, for nnU-Net, split by patient."""
+    preparation = _preparation(
+        {"crop_size_mm": crop_size, "crops_per_lesion": crops},
+        variant=variant,
+        spacing_mm=spacing,
+        folds=folds,
+        held_out_share=held_out,
+        seed=seed,
+        name=name,
+        labels_together=keep_labels_together,
+        processes=processes,
+    )
+    from ..recording.dataset import check_cases, table_of
+    from ..research.training.prepare import prepare_dataset, prepared_before
+    from ..research.training.summary import summary_of
+
+    with bars() as on_progress:
+        found, problems = check_cases(cases, on_progress, labels_together=keep_labels_together)
+        is_there = (skip_bad or not problems) and prepared_before(found, out, preparation) is not None
+        manifest = prepare_dataset(
+            found,
+            out,
+            preparation,
+            on_progress,
+            problems=problems,
+            skip_bad=skip_bad,
+            on_problems=lambda bad: tell(table_of(bad), err=True),
+            on_remarks=lambda remarks: tell("Not refused, but to be known:\n" + table_of(remarks), err=True),
+        )
+    tell(f"{'Already prepared' if is_there else 'Prepared'}: {out}")
+    for line in summary_of(manifest):
+        tell(line)
+    tell(f"Next: crlm-seg train {out}")
+
+
+def _preparation(of_crops: dict[str, Any], **others: Any) -> Preparation:
+    given = {field: value for field, value in of_crops.items() if value is not None}
+    try:
+        if others["variant"] == FULL and given:
+            raise CrlmError("the variant full has no crops; leave out --crop-size and --crops, or choose another one")
+        return Preparation(**given, **others)
+    except CrlmError as error:
+        raise typer.BadParameter(str(error)) from error

@@ -1,0 +1,102 @@
+"""Training in a dataset folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ..core.errors import CrlmError
+from .console import tell, training_bars
+
+if TYPE_CHECKING:
+    from ..research.training.train import Training
+
+ALL_FOLDS = "all-of-them"
+FoldsOption = Annotated[
+    Optional[list[str]],
+    typer.Option("--fold", metavar="N", help=f"One of several to train; or {ALL_FOLDS}. Default: 0."),
+]
+PresetOption = Annotated[
+    str, typer.Option(help="quick (two CPU cores do), standard (nnU-Net's defaults) or residual-encoder.")
+]
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Folder that `crlm-seg prepare` has written.")],
+    preset: PresetOption = "standard",
+    fold: FoldsOption = None,
+    epochs: Annotated[Optional[int], typer.Option(help="Default: 100 of quick, else 1000.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights, on the CPU.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with folds that were begun.")] = False,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="At the end also predict the validation images, as nnU-Net does.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="How many images to preprocess at once.")] = 2,
+) -> None:
+    """Train nnU-Net on prepared cases."""
+    from ..research.training.train import Training, train_dataset
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise CrlmError(f"there is no device {device!r}; choose auto, cpu or cuda")
+    training = Training(preset, _folds(fold), epochs, seed, device, resume, validation, processes)
+    with _told_how_to_go_on(dataset, training), training_bars() as (on_progress, on_state):
+        results = train_dataset(dataset, training, on_progress, on_state, lambda text: tell(text, err=True))
+    tell(f"Results: {results}")
+    tell(f"Next: {_command('pack', results, *_fold_words(results, training), '--out', dataset / 'model')}")
+
+
+def _folds(words: list[str] | None) -> tuple[int, ...] | None:
+    if not words:
+        return (0,)
+    if ALL_FOLDS in words:
+        return None
+    try:
+        return tuple(int(word) for word in words)
+    except ValueError as error:
+        raise CrlmError(f"a fold is a number, or {ALL_FOLDS}, got {' '.join(words)}") from error
+
+
+def _fold_words(results: Path, training: Training) -> list[str]:
+    """Names the folds where not all that are there are meant."""
+    folds = training.folds or ()
+    others = {path.name for path in results.glob("fold_*")} - {f"fold_{fold}" for fold in folds}
+    return [word for fold in folds for word in ("--fold", str(fold))] if others else []
+
+
+@contextmanager
+def _told_how_to_go_on(dataset: Path, training: Training) -> Iterator[None]:
+    """A training that is ended says what is kept, and how to go on."""
+    from ..research.training.fold_process import is_begun
+    from ..research.training.layout import Layout
+    from ..research.training.manifest import read_manifest
+    from ..research.training.step_queue import StepError
+
+    try:
+        yield
+    except (StepError, KeyboardInterrupt) as error:
+        results = Layout(dataset, read_manifest(dataset).dataset_name).results_of(training.preset_used)
+        names = sorted(results.glob("fold_*")) if training.folds is None else [f"fold_{n}" for n in training.folds]
+        begun = [(results / name).name for name in names if is_begun(results / name)]
+        kept = f"{' and '.join(begun)} kept up to the last checkpoint" if begun else "nothing is trained yet"
+        resume = _command("train", dataset, *_words_of(training), "--resume")
+        error.__notes__ = [*getattr(error, "__notes__", []), f"{kept}; go on with: {resume}"]
+        raise
+
+
+def _words_of(training: Training) -> list[str]:
+    words = ["--preset", training.preset_used.name, "--seed", str(training.seed), "--device", training.device]
+    for fold in (ALL_FOLDS,) if training.folds is None else training.folds:
+        words += ["--fold", str(fold)]
+    if training.epochs is not None:
+        words += ["--epochs", str(training.epochs)]
+    return [*words, "--validation"] if training.validation else words
+
+
+def _command(*words: object) -> str:
+    return shlex.join(["crlm-seg", *map(str, words)])

@@ -1,0 +1,181 @@
+"""A child process with pipes that never block, and an end that spares nothing it has started.
+
+No threads: in 3D Slicer they starve. Works on Linux and macOS; on Windows non-blocking pipes need Python 3.12,
+and the tree is ended by `taskkill` (not tested there).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import WorkerError
+from .frames import Frame, FrameReader
+
+STDERR_LINES = 40
+STDERR_CHUNK_BYTES = 1 << 14
+MAX_LINE_BYTES = 2000
+WRITE_CHUNK_BYTES = 1 << 20
+LINUX_SET_PIPE_SIZE = 1031
+"""fcntl's F_SETPIPE_SZ, which Python names only from 3.10 on."""
+PIPE_BYTES = 1 << 20
+IDLE_SLEEP_S = 0.005
+
+
+class ChildProcess:
+    """Attributes: pid: of the child, which leads its own process group; drained: `read` has left nothing."""
+
+    def __init__(self, command: Sequence[str], folder: Path, env: dict[str, str] | None = None) -> None:
+        """Start it.
+
+        Args:
+            folder: its working directory.
+
+        Raises:
+            WorkerError: there is no such program.
+        """
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                cwd=str(folder),
+                env=env,
+                **_own_group(),
+            )
+        except OSError as error:
+            raise WorkerError(
+                f"{command[0]!r} cannot be started: {error}; name a Python with torch and nnunetv2"
+            ) from error
+        self.pid = self._process.pid
+        self.drained = False
+        self._last_resort = weakref.finalize(self, _kill_tree, self._process)  # runs at exit as well
+        self._pipes = (self._process.stdin, self._process.stdout, self._process.stderr)
+        for pipe in self._pipes:
+            _make_non_blocking(pipe.fileno())
+        self._reader = FrameReader()
+        self._unsent: deque[memoryview] = deque()
+        self._line = b""
+        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative is the number of the signal that ended it."""
+        return self._process.poll()
+
+    @property
+    def stderr_tail(self) -> str:
+        """The last lines it has printed."""
+        return "\n".join([*self._stderr, *([_text(self._line)] if self._line else [])])
+
+    def send(self, parts: Sequence[memoryview]) -> None:
+        """Queue bytes; `write` sends them."""
+        self._unsent.extend(part for part in parts if len(part))
+
+    def write(self, deadline_s: float) -> None:
+        """Send what the pipe takes, until `time.monotonic()` reaches the deadline."""
+        while self._unsent and time.monotonic() < deadline_s:
+            part = self._unsent.popleft()
+            try:
+                count = self._process.stdin.write(part[:WRITE_CHUNK_BYTES])
+            except OSError:  # its end of the pipe is closed; the exit code tells why
+                self._unsent.clear()
+                return
+            if not count or count < len(part):
+                self._unsent.appendleft(part[count or 0 :])
+            if not count:
+                return
+
+    def read(self, deadline_s: float) -> list[Frame]:
+        """The frames that have arrived; reads until the deadline at most.
+
+        Raises:
+            WorkerError: what arrived is no frame.
+        """
+        frames: list[Frame] = []
+        self.drained = False
+        while time.monotonic() < deadline_s:
+            count = self._process.stdout.readinto(self._reader.wanted())
+            if not count:  # None: nothing there; 0: closed
+                self.drained = True
+                break
+            frame = self._reader.filled(count)
+            if frame is not None:
+                frames.append(frame)
+        return frames
+
+    def read_stderr(self) -> None:
+        """Keep the last lines of stderr."""
+        chunk = self._process.stderr.read(STDERR_CHUNK_BYTES)
+        if chunk:
+            *lines, rest = (self._line + chunk).split(b"\n")
+            self._stderr.extend(_text(line) for line in lines if line.strip())
+            self._line = rest[-MAX_LINE_BYTES:]
+
+    def wait_readable(self, timeout_s: float) -> None:
+        """Sleep until there is something to read (or to write), or for the given time."""
+        if os.name == "nt":
+            time.sleep(min(timeout_s, IDLE_SLEEP_S))
+            return
+        stdin, stdout, stderr = self._pipes
+        select.select([stdout, stderr], [stdin] if self._unsent else [], [], max(0.0, timeout_s))
+
+    def kill(self) -> None:
+        """End it and everything it has started; returns at once, `exit_code` follows."""
+        _kill_tree(self._process)
+
+    def end(self, timeout_s: float) -> None:
+        """Kill it, wait until it is gone, close the pipes."""
+        self.kill()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise WorkerError(f"the worker process {self.pid} does not end; end it by hand") from error
+        self.release()
+
+    def release(self) -> None:
+        """Close the pipes of a process that has ended."""
+        self._last_resort.detach()
+        for pipe in self._pipes:
+            pipe.close()
+
+
+def _own_group() -> dict:
+    if os.name == "nt":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
+
+
+def _kill_tree(process: subprocess.Popen) -> None:
+    if os.name == "nt":
+        if process.poll() is None:
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _make_non_blocking(descriptor: int) -> None:
+    try:
+        os.set_blocking(descriptor, False)
+    except (AttributeError, OSError) as error:
+        raise WorkerError("non-blocking pipes need Python 3.12 or newer on Windows") from error
+    if os.path.isdir("/proc/self"):
+        import fcntl
+
+        with contextlib.suppress(OSError):  # over the user's limit: slower, not wrong
+            fcntl.fcntl(descriptor, LINUX_SET_PIPE_SIZE, PIPE_BYTES)
+
+
+def _text(line: bytes) -> str:
+    return line[-MAX_LINE_BYTES:].decode(errors="replace").rstrip()

@@ -1,0 +1,48 @@
+"""What this installation has: versions and devices. Nothing heavy is imported to find out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .. import __version__
+
+PACKAGES = ("nnunetv2", "torch", "numpy", "scipy", "SimpleITK", "vtk", "pyigtl", "slicer-core")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/gpus")
+"""Where the Linux driver names its GPUs, at no cost; nvidia-smi may take seconds to wake one."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program, Python and the packages that matter to a result."""
+    found = {"crlm-seg": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def devices() -> list[str]:
+    """GPUs as their driver names them, and the processor cores."""
+    return [*(_gpus_of_driver() or _gpus_of_nvidia_smi()), f"CPU with {os.cpu_count()} cores"]
+
+
+def _gpus_of_driver() -> list[str]:
+    lines = [line for file in sorted(NVIDIA_DRIVER.glob("*/information")) for line in file.read_text().splitlines()]
+    return [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+
+
+def _gpus_of_nvidia_smi() -> list[str]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=3, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]

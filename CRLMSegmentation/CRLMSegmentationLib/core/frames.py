@@ -1,0 +1,123 @@
+"""What travels between the engine and its worker: frames of a small JSON header and arrays.
+
+A frame is PREFIX (magic, length of the header, length of the payload), the header, the payload: the bytes of the
+arrays that the header's "arrays" lists. There is no I/O here: the reader says where the next bytes belong, so that
+a large array is received without a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import JsonError, WorkerError
+from .json_files import JsonLimits, parse_json
+
+PREFIX = struct.Struct(">4sIQ")
+MAGIC = b"CRLM"
+MAX_HEADER_BYTES = 1 << 20
+MAX_PAYLOAD_BYTES = 1 << 32
+LIMITS = JsonLimits(size_bytes=MAX_HEADER_BYTES, text_characters=MAX_HEADER_BYTES)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Attributes: header: JSON object with a "type"; payload: bytes, empty for most types."""
+
+    header: dict
+    payload: memoryview
+
+    @property
+    def type(self) -> str:
+        return self.header["type"]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of the payload by name, read-only."""
+        found, start = {}, 0
+        for name, dtype, shape in self.header.get("arrays", ()):
+            kind = np.dtype(dtype)
+            if kind.hasobject:
+                raise WorkerError(f"an array of {dtype} does not travel")
+            count = int(np.prod(shape, dtype=np.int64))
+            stop = start + count * kind.itemsize
+            found[name] = np.frombuffer(self.payload[start:stop], kind).reshape([int(n) for n in shape])
+            start = stop
+        if start != len(self.payload):
+            raise WorkerError(f"arrays of {start} bytes came with {len(self.payload)} bytes")
+        return found
+
+
+def encode(header: dict, arrays: Mapping[str, np.ndarray] | None = None) -> list[memoryview]:
+    """The parts of a frame, to be written one after the other; contiguous arrays are not copied."""
+    solid = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
+    described = [(name, array.dtype.str, array.shape) for name, array in solid.items()]
+    text = json.dumps({**header, "arrays": described}).encode()
+    payload = [memoryview(array.reshape(-1).view(np.uint8)) for array in solid.values()]
+    return [memoryview(PREFIX.pack(MAGIC, len(text), sum(map(len, payload))) + text), *payload]
+
+
+class FrameReader:
+    """Puts frames together from bytes that arrive in pieces of any size.
+
+    Write the next bytes into `wanted()` and say with `filled(n)` how many they were.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def wanted(self) -> memoryview:
+        return self._target[self._count :]
+
+    def filled(self, count: int) -> Frame | None:
+        """Take note of `count` more bytes; returns a frame when it is complete.
+
+        Raises:
+            WorkerError: the bytes are no frame.
+        """
+        self._count += count
+        while self._count == len(self._target):
+            frame = self._next_part()
+            if frame is not None:
+                return frame
+        return None
+
+    def _begin(self) -> None:
+        self._header: dict | None = None
+        self._payload_bytes = 0
+        self._part = "prefix"
+        self._want(PREFIX.size)
+
+    def _want(self, count: int) -> None:
+        self._target = memoryview(np.empty(count, np.uint8)).cast("B")
+        self._count = 0
+
+    def _next_part(self) -> Frame | None:
+        if self._part == "prefix":
+            magic, header_bytes, self._payload_bytes = PREFIX.unpack(self._target)
+            if magic != MAGIC or not 0 < header_bytes <= MAX_HEADER_BYTES or self._payload_bytes > MAX_PAYLOAD_BYTES:
+                raise WorkerError(f"expected a frame, got the bytes {bytes(self._target)!r}")
+            self._part = "header"
+            self._want(header_bytes)
+            return None
+        if self._part == "header":
+            self._header = _parse_header(bytes(self._target))
+            self._part = "payload"
+            self._want(self._payload_bytes)
+            return None
+        frame = Frame(self._header, self._target)
+        self._begin()
+        return frame
+
+
+def _parse_header(text: bytes) -> dict:
+    try:
+        header = parse_json(text, LIMITS, finite=False)
+    except JsonError as error:
+        raise WorkerError(f"a frame's header is not JSON: {text[:80]!r}") from error
+    if not isinstance(header, dict) or "type" not in header:
+        raise WorkerError(f"a frame's header has no type: {text[:80]!r}")
+    return header

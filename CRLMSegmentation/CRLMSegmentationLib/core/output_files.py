@@ -1,0 +1,95 @@
+"""Output files appear whole or not at all: written into a scratch folder beside their places, then moved there."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Container, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain, count
+from pathlib import Path
+
+from .errors import CrlmError, os_reason
+
+SCRATCH_PREFIX = ".unfinished-"
+SUFFIXES = re.compile(r"((\.seg|\.nii)?\.[^.]+)?$")
+
+
+def check_places(places: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
+    """Refuse places that cannot be written to, or where an input lies.
+
+    Raises:
+        CrlmError: says which and why.
+    """
+    taken = {path.resolve() for path in inputs}
+    for place in places:
+        if place.is_dir():
+            raise CrlmError(f"{place} is a folder; name a file in it")
+        if not place.resolve().parent.is_dir():
+            raise CrlmError(f"the folder {place.parent} does not exist; make it first")
+        if place.resolve() in taken:
+            raise CrlmError(f"{place} would be written over what is read or written already; choose another name")
+        taken.add(place.resolve())
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for outputs.
+
+    Raises:
+        CrlmError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CrlmError(f"the folder {folder} cannot be made: {os_reason(error)}; choose another place") from error
+
+
+@contextmanager
+def whole_files(places: Sequence[Path]) -> Iterator[list[Path]]:
+    """Give for each place a path of the same name to write to; at the end all are moved to their places.
+
+    What an earlier run has left there is set aside at the start, as `name.previous.suffix`, lest it be taken for the
+    result of a run that has failed; so check the input before. It is removed when the new files are in place. When
+    the block ends with an exception, nothing is written, the earlier files stay aside, and a note on the exception
+    says where.
+
+    Raises:
+        CrlmError: a folder cannot be written to.
+    """
+    with ExitStack() as stack:
+        folders = list(dict.fromkeys(place.parent for place in places))
+        scratch = {folder: _scratch_folder(stack, folder) for folder in folders}
+        aside = {place: _free_name(place) for place in places if place.is_file()}
+        try:
+            for place, previous in aside.items():
+                os.replace(place, previous)
+            yield [scratch[place.parent] / place.name for place in places]
+            for folder in folders:
+                _move_all(scratch[folder], folder, {place.name for place in places})
+        except BaseException as error:
+            error.__notes__ = [f"the earlier {old.name} is kept as {new}" for old, new in aside.items() if new.exists()]
+            raise
+        for previous in aside.values():
+            previous.unlink()
+
+
+def _move_all(scratch: Path, folder: Path, last: Container[str]) -> None:
+    """Move all files, the named ones at the end: the data files of a header come before it."""
+    for file in sorted(scratch.iterdir(), key=lambda file: file.name in last):
+        os.replace(file, folder / file.name)
+
+
+def _free_name(place: Path) -> Path:
+    """Beside a file: `a.previous.seg.nrrd` for `a.seg.nrrd`, with a number where that is taken."""
+    marks = chain([".previous"], (f".previous-{number}" for number in count(2)))
+    end = SUFFIXES.search(place.name).start()
+    names = (place.with_name(place.name[:end] + mark + place.name[end:]) for mark in marks)
+    return next(path for path in names if not path.exists())
+
+
+def _scratch_folder(stack: ExitStack, parent: Path) -> Path:
+    try:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(dir=parent, prefix=SCRATCH_PREFIX)))
+    except OSError as error:
+        raise CrlmError(f"nothing can be written into {parent}: {os_reason(error)}; choose another place") from error

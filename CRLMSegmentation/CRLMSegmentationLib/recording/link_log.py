@@ -1,0 +1,130 @@
+"""What a flight recorder keeps of a link: messages as they came, fewer of them as the room runs out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from ..core.volume import Volume
+from ..igtl.dialects import PeerConventions
+from ..igtl.packing import HEADER_BYTES, parse_header
+from ..igtl.statistics import NameCounts
+from .budget import Step
+from .message_log import FRAME, MESSAGES_FILE, Journal
+from .message_log_entry import Entry, entry_of
+from .message_log_writer import JournalWriter
+from .summary import CONNECTED, ENDED, LINK_LOST, STARTED
+
+VOXEL_TYPES = {2: "i1", 3: "u1", 4: "i2", 5: "u2", 6: "i4", 7: "u4", 10: "f4", 11: "f8"}
+PICTURES, VOLUMES, OTHERS = "live pictures", "repeated volumes", "other messages"
+
+
+class RecordedLink:
+    """Writes the messages of one link after another into one recording.
+
+    Attributes:
+        left_out: messages that were not recorded, by kind; those of a link whose frame is another included.
+
+    Raises:
+        RecordingError: nothing can be written there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._path = folder / MESSAGES_FILE
+        self._journal = JournalWriter(folder)
+        self._frame: str | None = None
+        self._is_taken = True
+        self._volumes: dict[tuple[str, float], Entry] = {}
+        self._devices: Counter[str] = NameCounts()
+
+    @property
+    def size_bytes(self) -> int:
+        return self._journal.size_bytes
+
+    @property
+    def messages(self) -> int:
+        return self._journal.messages
+
+    def begin(self, host: str, port: int, peer: PeerConventions) -> bool:
+        """Another link comes. Whether its messages are recorded: they are not where they count in another frame
+        than those before, since a recording has one.
+
+        Raises:
+            RecordingError: the disk takes no more.
+        """
+        self._is_taken = self._frame in (None, peer.frame.value)
+        if self._frame is None:
+            self._frame = peer.frame.value
+            self._journal.note(STARTED, host=host, port=port, peer=peer.name, **{FRAME: self._frame})
+        return self._is_taken
+
+    def append(self, header: memoryview, body: memoryview, step: Step) -> None:
+        """Record a message, unless it is left out.
+
+        Raises:
+            RecordingError: the disk takes no more.
+            MessageError: it has no header.
+        """
+        read = lambda start, count: body[start : start + count]  # noqa: E731
+        entry = entry_of(parse_header(header), read, self._journal.recorded_bytes, 0.0)
+        kind = self._kind_left_out(entry, step)
+        if kind:
+            self.left_out[kind] += 1
+        else:
+            self._journal.append(header, body)
+        if entry.is_volume:
+            self._devices[entry.device] += 1
+            if not kind:
+                self._volumes[entry.device, entry.timestamp_s] = entry
+
+    def note(self, is_connected: bool, why: str) -> None:
+        """Record that the link has come or gone.
+
+        Raises:
+            RecordingError: the disk takes no more.
+        """
+        if self._is_taken:
+            self._journal.note(CONNECTED) if is_connected else self._journal.note(LINK_LOST, why=why)
+
+    def has_sent(self, volume: Volume) -> bool:
+        """Whether a volume has the name of one that came over a link, be it recorded or not."""
+        return volume.device in self._devices
+
+    def holds(self, volume: Volume) -> bool:
+        """Whether the voxels of a volume are in the recording.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        entry = self._volumes.get((volume.device, volume.timestamp_s))
+        if entry is None or entry.shape != volume.array.shape:
+            return False
+        layout = Journal(self._path, (), (), 0, 0, False).layout(entry)
+        kind = VOXEL_TYPES.get(layout.scalar_type)
+        if kind is None or kind != volume.array.dtype.str[1:]:
+            return False
+        start = entry.offset_bytes + HEADER_BYTES + layout.voxels_at_bytes
+        voxels = np.memmap(self._path, (">" if layout.is_big_endian else "<") + kind, "r", start, entry.shape)
+        return np.array_equal(voxels, volume.recorded_array, equal_nan=volume.missing is not None)
+
+    def end(self, why: str) -> None:
+        """Close the recording, which says why.
+
+        Raises:
+            RecordingError: the disk takes no more; it is closed all the same.
+        """
+        try:
+            self._journal.note(ENDED, why=why)
+        finally:
+            self._journal.close()
+
+    def _kind_left_out(self, entry: Entry, step: Step) -> str:
+        """What a message is that is left out; empty for one that is recorded."""
+        if not self._is_taken or step >= Step.ALL_MESSAGES:
+            return VOLUMES if entry.is_volume else OTHERS if entry.shape is None else PICTURES
+        if entry.is_volume:
+            return VOLUMES if step >= Step.REPEATED_VOLUMES and entry.device in self._devices else ""
+        return PICTURES if entry.shape is not None and step >= Step.PICTURES else ""

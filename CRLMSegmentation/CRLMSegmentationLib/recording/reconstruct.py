@@ -1,0 +1,235 @@
+"""From the file of a tracked sweep, or a recorded case, to a volume."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ..core.errors import SweepError
+from ..core.output_files import check_places, whole_files
+from ..core.progress import OnProgress
+from ..core.volume import VOLUME_SUFFIXES, Volume, infer_swept, write_volume
+from ..igtl.limits import printable
+from ..tracking.sweeps.calibration import Calibration, read_calibration
+from ..tracking.sweeps.colours import colour_remarks
+from ..tracking.sweeps.placement import REFERENCE, FramePoses, place_frames
+from ..tracking.sweeps.reconstruction import reconstruct_sweep
+from ..tracking.sweeps.volume_builder import DEVICE, Compounding, Interpolation
+from .case import Case
+from .recorded_sweep import sweep_of_messages
+from .sweep_messages import Sweep
+from .timeline import load_source, timeline
+
+DEFAULT_SPACING_MM = 1.0
+MAX_REMARK = 600
+RECONSTRUCTING = "Reconstructing"
+COMPOUNDING_ADVICE = "choose one with --compounding of crlm-seg reconstruct, or correct CompoundingMode"
+INTERPOLATION_ADVICE = "choose with --linear or --nearest of crlm-seg reconstruct, or correct Interpolation"
+Mode = TypeVar("Mode", Compounding, Interpolation)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a sweep becomes a volume; None leaves it to the calibration's own file, else to the default.
+
+    Attributes:
+        spacing_mm: of the voxels; default 1 mm.
+        compounding: default MEAN.
+        interpolation: default NEAREST.
+        fill_holes: default yes.
+        frame: the coordinate frame of the volume.
+        image_frame: the coordinate frame of the pixels; None finds it by the transforms.
+        ignored: transforms that must not be used.
+    """
+
+    spacing_mm: float | None = None
+    compounding: Compounding | None = None
+    interpolation: Interpolation | None = None
+    fill_holes: bool | None = None
+    frame: str = REFERENCE
+    image_frame: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is taken of a recording; None lets the program decide, and tell why.
+
+    Attributes:
+        device: whose images are the ultrasound.
+        pairing: how poses are assigned to frames, "time" or "arrival".
+    """
+
+    device: str | None = None
+    pairing: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructed:
+    """A volume, and what became of the frames.
+
+    Attributes:
+        remarks: what was decided and why, as sentences for a user.
+    """
+
+    volume: Volume
+    poses: FramePoses
+    seconds: float
+    remarks: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        volume = self.volume
+        size = " x ".join(map(str, volume.shape_ijk))
+        spacing = " x ".join(f"{x:g}" for x in volume.spacing_mm)
+        filled = 100 * np.count_nonzero(volume.swept) / volume.swept.size
+        return [
+            f"{self.poses}",
+            *(f"Note: {printable(remark, MAX_REMARK)}" for remark in self.remarks),
+            f"{size} voxels of {spacing} mm, {filled:.0f} % filled, in {self.seconds:.1f} s",
+        ]
+
+
+def load_sweep(
+    path: Path, calibration: str | Path | None = None, choices: Choices = Choices(), frame: str = REFERENCE
+) -> Sweep:
+    """Read the sweep of a file or of a recorded case.
+
+    Args:
+        calibration: see `read_calibration`; None where the sweep has its own.
+        choices: of a recorded case; a file holds one stream of images with its poses.
+        frame: in which it is to be placed.
+
+    Raises:
+        SweepError, CaseError, VolumeError: it is no sweep, or damaged.
+    """
+    known = None if calibration is None else read_calibration(calibration)
+    source = load_source(path, known)
+    if isinstance(source, Sweep):
+        return source
+    if isinstance(source, Case):
+        messages = timeline(source)
+        return Sweep(sweep_of_messages(source, messages, choices.device, known, choices.pairing, frame), known)
+    raise SweepError(f"{path} is a volume already; give a sequence of tracked 2D frames (.igs.mha), or a recorded case")
+
+
+def reconstruct(
+    sweep: Sweep, settings: Settings = Settings(), on_progress: OnProgress = lambda *_: None
+) -> Reconstructed:
+    """Make the volume of a sweep.
+
+    Raises:
+        SweepError: no frame can be placed, or the volume would be too large.
+    """
+    started_s, known = time.monotonic(), sweep.calibration
+    poses = place_frames(sweep.sequence, known, settings.frame, settings.image_frame, settings.ignored)
+    spacing_mm, told = _spacing(settings, known)
+    compounding = settings.compounding or _named(Compounding, known and known.compounding, COMPOUNDING_ADVICE)
+    interpolation = settings.interpolation or _named(Interpolation, known and known.interpolation, INTERPOLATION_ADVICE)
+    fills = _fill_holes(settings, known)
+    volume = reconstruct_sweep(
+        sweep.sequence,
+        known,
+        spacing_mm,
+        compounding,
+        fills,
+        lambda done, total: on_progress(RECONSTRUCTING, done, total),
+        interpolation=interpolation,
+        poses=poses,
+        device=device_in(settings.frame),
+    )
+    # Frames also hold the black around the scanner's sector, which shows no tissue.
+    volume = replace(volume, swept=volume.swept & infer_swept(volume.array))
+    remarks = [
+        *poses.remarks,
+        *colour_remarks(sweep.sequence.frames, poses.accepted),
+        f"placed in {poses.frame} by {poses.way}; {_picture(poses, sweep)}",
+        f"{told}, {compounding.name.lower()} of the pixels in a voxel, {interpolation.name.lower()} voxel, "
+        f"gaps between frames {'closed' if fills else 'kept'}",
+        *volume.field_of_view_remarks,
+    ]
+    return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(remarks))
+
+
+def device_in(frame: str) -> str:
+    """The name that PLUS gives to a volume that was reconstructed in a frame."""
+    return f"{DEVICE.rpartition('_')[0]}_{frame}"
+
+
+def _picture(poses: FramePoses, sweep: Sweep) -> str:
+    """The size of a pixel and of the picture, by which a calibration in a wrong unit is seen."""
+    first = poses.matrices[np.flatnonzero(poses.accepted)[0]]
+    pixel_mm = np.linalg.norm(first[:3, :2], axis=0)
+    rows, columns = sweep.sequence.frames.shape[1:3]
+    width_mm, height_mm = pixel_mm * (columns, rows)
+    known = sweep.calibration
+    parts = {} if known is None else {"clip rectangle": known.clip, "fan": known.fan}
+    used = [what for what, part in parts.items() if part is not None]
+    return (
+        f"pixels of {pixel_mm[0]:.3g} x {pixel_mm[1]:.3g} mm, picture {width_mm:.3g} x {height_mm:.3g} mm, "
+        f"{' and '.join(used) + ' of the configuration' if used else 'all of it'} used"
+    )
+
+
+def _spacing(settings: Settings, known: Calibration | None) -> tuple[float | tuple[float, float, float], str]:
+    """The spacing of the voxels, and where it came from."""
+    if settings.spacing_mm:
+        return settings.spacing_mm, "spacing as --spacing says"
+    if known is not None and known.output_spacing_mm:
+        return known.output_spacing_mm, "spacing of the configuration"
+    return DEFAULT_SPACING_MM, f"spacing {DEFAULT_SPACING_MM:g} mm by default"
+
+
+def check_calibrated(sweep: Sweep) -> None:
+    """Make sure that the place of its pixels in Reference is known.
+
+    Raises:
+        SweepError: it is not.
+    """
+    place_frames(sweep.sequence, sweep.calibration)
+
+
+def reconstruct_file(
+    path: Path,
+    out: Path,
+    calibration: str | Path | None = None,
+    settings: Settings = Settings(),
+    on_progress: OnProgress = lambda *_: None,
+    choices: Choices = Choices(),
+) -> list[str]:
+    """Write the volume of a sweep, and return a summary in lines for a terminal.
+
+    Raises:
+        CrlmError: see the kinds in `core.errors`.
+    """
+    if not out.name.lower().endswith(VOLUME_SUFFIXES):
+        raise SweepError(f"{out.name}: write the volume as one of {' '.join(VOLUME_SUFFIXES)}")
+    check_places([out], inputs=[path])
+    sweep = load_sweep(path, calibration, choices, settings.frame)
+    with whole_files([out]) as (unfinished,):
+        made = reconstruct(sweep, settings, on_progress)
+        write_volume(made.volume, unfinished)
+    return [*made.lines(), f"Volume: {out}"]
+
+
+def _named(kind: type[Mode], word: str | None, advice: str) -> Mode:
+    """The mode that a configuration names; the first one, which is the default, where it names none.
+
+    Raises:
+        SweepError: there is no such mode here.
+    """
+    modes = list(kind)
+    found = next((mode for mode in modes if word is None or mode.value == word.strip().upper()), None)
+    if found is None:
+        known = ", ".join(mode.value for mode in modes)
+        raise SweepError(f"the configuration asks for {kind.__name__} '{word[:40]}', known are {known}; {advice}")
+    return found
+
+
+def _fill_holes(settings: Settings, calibration: Calibration | None) -> bool:
+    wanted = [settings.fill_holes, calibration.fill_holes if calibration else None, True]
+    return next(choice for choice in wanted if choice is not None)

@@ -1,0 +1,104 @@
+"""What a recording has kept of a link, as messages that are read when they are due."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+
+from ..core.errors import CaseError, MessageError, os_reason
+from ..core.json_files import Damage
+from ..igtl.messages import (
+    ImageMessage,
+    Message,
+    PointMessage,
+    PolyDataMessage,
+    StatusMessage,
+    StringMessage,
+    TrackingMessage,
+    TransformMessage,
+)
+from ..igtl.tracking_data import ELEMENTS, POSE_TYPES
+from .case import Case
+from .message_log import Journal, read_journal
+from .message_log_entry import Entry
+from .timed_message import TimedMessage
+
+logger = logging.getLogger(__name__)
+
+KINDS: dict[str, type[Message]] = {
+    "IMAGE": ImageMessage,
+    **dict.fromkeys(POSE_TYPES, TransformMessage),
+    "STRING": StringMessage,
+    "STATUS": StatusMessage,
+    "POINT": PointMessage,
+    "POLYDATA": PolyDataMessage,
+}
+"""What a replay can send, by its name on the wire."""
+
+
+def messages_of_recording(case: Case, damage: Damage | None = None) -> tuple[TimedMessage, ...]:
+    """All messages in the order and at the pace in which they came; types that cannot be sent are left out.
+
+    The tools of a TDATA or QTDATA message become a message each.
+
+    Args:
+        damage: takes note of the lines of the arrivals that cannot be used.
+
+    Raises:
+        CaseError: the recording cannot be read.
+    """
+    journal = journal_of(case)
+    if damage is not None:
+        damage.take(journal.damage)
+    left_out = Counter(entry.type for entry in journal.entries if entry.type not in KINDS)
+    if left_out:
+        logger.warning("messages of unknown types are left out of the replay: %s", dict(left_out))
+    entries = [
+        entry for entry in journal.entries if entry.type in KINDS and (entry.tools or entry.type not in ELEMENTS)
+    ]
+    start_s = entries[0].received_s if entries else 0.0
+    return tuple(timed for entry in entries for timed in _timed(journal, entry, entry.received_s - start_s))
+
+
+def _timed(journal: Journal, entry: Entry, offset_s: float) -> Iterator[TimedMessage]:
+    arrival_s = entry.received_s if entry.is_arrival_known else None
+    if entry.tools:
+        for number, tool in enumerate(entry.tools):
+            load = partial(_load_tool, journal, entry, number)
+            yield TimedMessage(offset_s, tool, TransformMessage, False, load, entry.timestamp_s, arrival_s)
+    else:
+        load, kind = partial(_load, journal, entry), KINDS[entry.type]
+        yield TimedMessage(offset_s, entry.device, kind, entry.is_volume, load, entry.timestamp_s, arrival_s)
+
+
+def _load_tool(journal: Journal, entry: Entry, number: int) -> TransformMessage:
+    message = _load(journal, entry)
+    element = message.elements[number] if isinstance(message, TrackingMessage) else "it holds no tools"
+    if isinstance(element, str):
+        raise CaseError(f"{entry.type} '{entry.device}' at byte {entry.offset_bytes}: {element}")
+    return element
+
+
+def journal_of(case: Case) -> Journal:
+    """What the recording of a case holds.
+
+    Raises:
+        CaseError: it cannot be read.
+    """
+    try:
+        return read_journal(case.path_of(case.recording), case.path_of(case.arrivals) if case.arrivals else None)
+    except OSError as error:
+        raise CaseError(
+            f"{case.recording} of {case.case_id} cannot be read: {os_reason(error)}; copy it again"
+        ) from error
+
+
+def _load(journal: Journal, entry: Entry) -> Message:
+    try:
+        return journal.load(entry)
+    except MessageError as error:
+        raise CaseError(str(error)) from error
+    except OSError as error:
+        raise CaseError(f"{journal.path} cannot be read: {os_reason(error)}") from error

@@ -1,0 +1,283 @@
+"""Turns a recording into a case: what was recorded stays as it is, and headers and lists are put beside it.
+
+The same is done when a recording ends and when one is recovered after a crash, so that both give the same case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import CaseError, CrlmError, MessageError, os_reason
+from ..core.geometry import RAS_TO_LPS
+from ..core.json_fields import MAX_NAME
+from ..core.progress import OnProgress
+from ..core.text import ascii_name, printable
+from ..core.volume import Volume
+from ..igtl.messages import Message, TrackingMessage, TransformMessage, parts_of, volume_of
+from ..igtl.packing import HEADER_BYTES
+from .case import (
+    DETACHED_HEADER_SUFFIX,
+    TRACKING_FILE,
+    UNFINISHED_SUFFIX,
+    Case,
+    CaseVolume,
+    TrackingSample,
+    append_tracking,
+    save_case,
+)
+from .folder import check_unfinished, locked, release_reserve
+from .message_log import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
+from .message_log_entry import Entry, ImageLayout
+from .message_log_writer import REASONS, RecordingError
+from .session_case import Flight, flight_in, has_flight
+from .session_events import EVENTS_FILE
+from .summary import MAX_REFUSALS, Recorded, Refusal, roles_in, source_of, summary_of
+
+logger = logging.getLogger(__name__)
+
+NRRD_TYPES = {
+    2: "signed char", 3: "unsigned char", 4: "short", 5: "unsigned short", 6: "int", 7: "unsigned int",
+    10: "float", 11: "double",
+}  # fmt: skip
+NRRD_HEADER = """\
+NRRD0005
+# A volume of the recording {data}; its voxels are not stored a second time.
+type: {type}
+dimension: 3
+space: left-posterior-superior
+sizes: {sizes}
+space directions: {directions}
+kinds: domain domain domain
+endian: {endian}
+encoding: raw
+byte skip: {skip}
+space origin: {origin}
+data file: {data}
+"""
+HASHED_BYTES = 4 << 20
+NO_NAME = "unnamed"
+
+
+def recover(folder: Path | str, on_progress: OnProgress = lambda *_: None) -> Recorded:
+    """Turn the recording of a program that was ended by force into a case.
+
+    Raises:
+        CaseError: there is no recording, or it is a case already.
+        RecordingError: another program is recording there, or there is no room for the case.
+    """
+    folder = Path(folder)
+    check_unfinished(folder)
+    with locked(folder):
+        return finish_recording(folder, on_progress)
+
+
+def finish_recording(folder: Path, on_progress: OnProgress = lambda *_: None) -> Recorded:
+    """Put headers, tracking and `case.json` beside the messages of a recording that nobody writes to any more.
+
+    What it was interrupted at it can do again.
+
+    Raises:
+        CaseError: no message was recorded.
+        RecordingError: there is no room for the case; the recording is not touched.
+    """
+    release_reserve(folder)
+    try:
+        return _finish(folder, on_progress)
+    except OSError as error:
+        raise RecordingError(
+            f"{folder} cannot be finished: {os_reason(error)}; what was recorded is kept, "
+            f"free some space and finish it with: crlm-seg recover {folder}"
+        ) from error
+    except KeyboardInterrupt as error:
+        error.__notes__ = [f"what was recorded is kept; finish it with: crlm-seg recover {folder}"]
+        raise
+
+
+def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
+    flight = flight_in(folder) if has_flight(folder) else None
+    journal = _whole_messages(folder, may_be_empty=flight is not None)
+    contents = _Contents(journal, on_progress)
+    volumes = _write_volumes(contents)
+    has_tracking, left_out = _write_tracking(contents)
+    if flight is not None:
+        volumes += flight.volumes
+    recorded = summary_of(journal, len(volumes), contents.unreadable, left_out, contents.refused)
+    recorded = _recorded_with(recorded, flight) if flight else recorded
+    has_arrivals = (folder / ARRIVALS_FILE).is_file()
+    case = Case(
+        folder=folder,
+        case_id=printable(folder.resolve().name, MAX_NAME) or NO_NAME,
+        volumes=tuple(volumes),
+        tracking=TRACKING_FILE if has_tracking else None,
+        recording=MESSAGES_FILE,
+        arrivals=ARRIVALS_FILE if has_arrivals else None,
+        devices=roles_in(journal),
+        source=source_of(journal, recorded),
+    )
+    hashes = {MESSAGES_FILE: _hash_of(journal.path, on_progress)}
+    if flight is not None:
+        case = _with_flight(case, flight)
+        hashes.update(flight.hashes)
+    save_case(case, hashes)
+    return recorded
+
+
+def _with_flight(case: Case, flight: Flight) -> Case:
+    """A case with what happened in the session; one whose volumes came over no link has no recording to play."""
+    is_played = case.source["messages"] or not case.volumes
+    return replace(
+        case,
+        lesions=flight.lesions,
+        recording=case.recording if is_played else None,
+        arrivals=case.arrivals if is_played else None,
+        source={**case.source, **flight.source},
+        events=EVENTS_FILE,
+        results=flight.masks,
+    )
+
+
+def _recorded_with(recorded: Recorded, flight: Flight) -> Recorded:
+    """A summary that tells of a flight recording as well."""
+    return replace(
+        recorded,
+        seconds=flight.seconds,
+        size_bytes=recorded.size_bytes + sum((recorded.folder / name).stat().st_size for name in flight.hashes),
+        ended_by=flight.ended_by,
+        results=flight.results,
+        events=len(flight.events),
+        missing=flight.missing,
+        unusable="; ".join(filter(None, (recorded.unusable, flight.damage.sentence(EVENTS_FILE)))),
+    )
+
+
+class _Contents:
+    """Reads messages of a recording, and counts those whose content is damaged."""
+
+    def __init__(self, journal: Journal, on_progress: OnProgress) -> None:
+        self.journal, self.on_progress = journal, on_progress
+        self.unreadable = 0
+        self._refused: dict[tuple[str, str], Refusal] = {}
+
+    @property
+    def refused(self) -> list[Refusal]:
+        """What could not be read or used, with the first reason of each type and device."""
+        return list(self._refused.values())
+
+    def refuse(self, entry: Entry, reason: str) -> None:
+        """Take note that a message cannot be used."""
+        logger.warning("%s", reason)
+        known = self._refused.get((entry.type, entry.device))
+        if known is None and len(self._refused) >= MAX_REFUSALS:
+            return
+        first = known or Refusal(f"{entry.type} '{entry.device}'", reason, 0)
+        self._refused[entry.type, entry.device] = first._replace(count=first.count + 1)
+
+    def of(self, entries: list[Entry], what: str) -> Iterator[tuple[Entry, Message]]:
+        for number, entry in enumerate(entries, 1):
+            self.on_progress(what, number, len(entries))
+            try:
+                message = self.journal.load(entry)
+            except MessageError as error:
+                self.refuse(entry, str(error))
+                self.unreadable += 1
+                continue
+            for reason in message.refusals if isinstance(message, TrackingMessage) else ():
+                self.refuse(entry, reason)
+            yield entry, message
+
+
+def _whole_messages(folder: Path, may_be_empty: bool) -> Journal:
+    """The recording, from whose end a message was cut off that had only begun to come."""
+    path = folder / MESSAGES_FILE
+    journal = read_journal(path, folder / ARRIVALS_FILE)
+    if not journal.entries and not may_be_empty:
+        raise CaseError(f"{folder} holds no message; there is nothing to make a case of")
+    if journal.is_cut_short:
+        os.truncate(path, journal.end_bytes)
+    return journal
+
+
+def _write_volumes(contents: _Contents) -> list[CaseVolume]:
+    volumes: list[CaseVolume] = []
+    entries = [entry for entry in contents.journal.entries if entry.is_volume]
+    for entry, message in contents.of(entries, "Volumes"):
+        try:
+            volume = volume_of(message)
+        except CrlmError as error:
+            contents.refuse(entry, f"recorded, but no volume to segment: {error}")
+            continue
+        name = f"volume-{len(volumes) + 1:04d}{DETACHED_HEADER_SUFFIX}"
+        header = nrrd_header(entry, contents.journal.layout(entry), volume)
+        (contents.journal.path.parent / name).write_bytes(header.encode("ascii"))
+        volumes.append(CaseVolume(name, _ascii_name(entry.device), entry.timestamp_s))
+    return volumes
+
+
+def nrrd_header(entry: Entry, layout: ImageLayout, volume: Volume) -> str:
+    """A detached header that points to the voxels within the recording."""
+    ijk_to_lps = RAS_TO_LPS @ volume.ijk_to_ras
+    return NRRD_HEADER.format(
+        type=NRRD_TYPES[layout.scalar_type],
+        sizes=" ".join(str(count) for count in volume.shape_ijk),
+        directions=" ".join(_vector(column) for column in ijk_to_lps[:3, :3].T),
+        endian="big" if layout.is_big_endian else "little",
+        skip=entry.offset_bytes + HEADER_BYTES + layout.voxels_at_bytes,
+        origin=_vector(ijk_to_lps[:3, 3]),
+        data=MESSAGES_FILE,
+    )
+
+
+def _vector(numbers: np.ndarray) -> str:
+    return "(" + ",".join(repr(float(number)) for number in numbers) + ")"
+
+
+def _write_tracking(contents: _Contents) -> tuple[bool, tuple[str, ...]]:
+    """Write the transforms as every case has them; the recording holds them as well, so a full disk may leave it out.
+
+    Returns:
+        Whether there is a file, and what had no room.
+    """
+    folder = contents.journal.path.parent
+    entries = [entry for entry in contents.journal.entries if entry.poses]
+    if not entries:
+        return False, ()
+    unfinished = folder / (TRACKING_FILE + UNFINISHED_SUFFIX)
+    unfinished.unlink(missing_ok=True)
+    try:
+        messages = (part for _, message in contents.of(entries, "Transforms") for part in parts_of(message))
+        append_tracking(unfinished, (_sample(message) for message in messages))
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        if error.errno not in REASONS:
+            raise
+        return False, (TRACKING_FILE,)
+    os.replace(unfinished, folder / TRACKING_FILE)
+    return True, ()
+
+
+def _sample(message: TransformMessage) -> TrackingSample:
+    return TrackingSample(message.timestamp_s, _ascii_name(message.device), message.full_status, message.matrix)
+
+
+def _ascii_name(device: str) -> str:
+    """A case holds names as OpenIGTLink allows them; what else came is in the recording."""
+    return ascii_name(device, NO_NAME)
+
+
+def _hash_of(path: Path, on_progress: OnProgress) -> str:
+    total_mb = max(1, path.stat().st_size // 1_000_000)
+    digest = hashlib.sha256()
+    done_bytes = 0
+    with path.open("rb", buffering=0) as stream:
+        while block := stream.read(HASHED_BYTES):
+            digest.update(block)
+            done_bytes += len(block)
+            on_progress("Hash (MB)", min(total_mb, done_bytes // 1_000_000), total_mb)
+    return digest.hexdigest()

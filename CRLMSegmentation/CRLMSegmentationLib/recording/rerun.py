@@ -1,0 +1,251 @@
+"""Compute the results of a recorded session again, and tell what differs.
+
+The same volume, seed, crop size and mirroring; the same model where it is installed, or another one. On the same kind
+of device the same model gives the same voxels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..core.environment import versions
+from ..core.errors import CaseError, CrlmError
+from ..core.json_files import Damage
+from ..core.metrics import symmetric_distances_mm
+from ..core.output_files import check_places, make_folder, whole_files
+from ..core.progress import OnProgress
+from ..core.volume import Volume
+from ..segmentation.engine.engine import Engine
+from ..segmentation.engine.worker_engine import WorkerEngine
+from ..segmentation.models.package import ModelPackage, load_model_package, model_or_default
+from ..segmentation.models.registry import installed_models
+from ..segmentation.session import LesionResult, Session
+from ..segmentation.wait import wait_for_lesion, wait_for_model
+from .case import Case, load_case
+from .saved_images import SavedMasks
+from .session_results import RecordedResult, mask_of, recorded_results, volume_of
+
+COMPUTING_S = ("crop", "preprocess", "inference", "postprocess")
+DOCUMENT = "rerun.json"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two masks agree: Dice, largest and mean distance of their surfaces in mm, None where one is empty."""
+
+    dice: float
+    largest_mm: float | None
+    mean_mm: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recorded outline beside the one that is found now.
+
+    Attributes:
+        number: of the result in the recording.
+        corrected: the recorded outline is what a user has made of the result.
+        same_model, same_device: as recorded; of the device the kind.
+        problem: why it could not be computed or compared; empty otherwise, and then nothing is None but distances.
+    """
+
+    number: int
+    lesion: str
+    corrected: bool
+    model: str
+    model_sha256: str
+    same_model: bool
+    same_device: bool | None
+    recorded_ml: float | None
+    new_ml: float | None
+    dice: float | None
+    largest_mm: float | None
+    mean_mm: float | None
+    recorded_s: float
+    new_s: float | None
+    identical: bool | None
+    problem: str = ""
+
+
+def rerun_case(
+    folder: Path,
+    model_folder: Path | str | None = None,
+    out: Path | None = None,
+    report: Path | None = None,
+    on_progress: OnProgress = lambda *_: None,
+    engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
+    on_note: Callable[[str], None] = lambda text: None,
+) -> list[Row]:
+    """Compute all recorded results of a case again, without a window.
+
+    Args:
+        model_folder: folder or name of the model to use; None for the recorded ones where they are installed, else
+            the default one.
+        out: folder for the new masks and `DOCUMENT`.
+        report: the same document as another file.
+        on_note: told of recorded results that cannot be used, once.
+
+    Returns:
+        A row for each result, and one more for each that was corrected by hand.
+
+    Raises:
+        CaseError: there is no case, or none with results.
+        CrlmError: a model or a place to write to that cannot be used.
+    """
+    case = load_case(folder, verify_recording=False)
+    damage = Damage()
+    results = recorded_results(case, damage)
+    if damage.is_any:
+        on_note(damage.sentence(case.events))
+    if not results:
+        told = f" ({damage.sentence(case.events)})" if damage.is_any else ""
+        raise CaseError(
+            f"{case.case_id} holds no recorded results{told}, so there is nothing to compute again; segment its "
+            f"lesions with: crlm-seg demo --case {folder}"
+        )
+    if out is not None:
+        make_folder(out)
+    places = [*([out / DOCUMENT] if out else []), *([report] if report else [])]
+    check_places(places)
+    models = _models_for(results, model_folder)
+    with ExitStack() as stack:
+        unfinished = stack.enter_context(whole_files(places)) if places else []
+        rows = list(_rows(case, results, models, out, on_progress, engine_of))
+        for path in unfinished:
+            path.write_text(json.dumps(document_of(case, rows, damage), indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def document_of(case: Case, rows: Sequence[Row], damage: Damage) -> dict:
+    """The rows as plain data, with what they were computed by."""
+    return {
+        "case_id": case.case_id,
+        "results": [asdict(row) for row in rows],
+        "identical": sum(row.identical is True for row in rows),
+        "different": sum(row.identical is False and not row.corrected for row in rows),
+        "failed": sum(bool(row.problem) for row in rows),
+        "left_out": damage.sentence(case.events or ""),
+        "versions": versions(),
+    }
+
+
+def agreement_of(recorded: np.ndarray, new: np.ndarray, ijk_to_ras: np.ndarray) -> Agreement:
+    """Compare two masks (K, J, I) on one grid; two empty ones are the same."""
+    both, of_recorded, of_new = (int(np.count_nonzero(m)) for m in (recorded & new, recorded, new))
+    if of_recorded == 0 or of_new == 0:
+        return Agreement(1.0, 0.0, 0.0) if of_recorded == of_new else Agreement(0.0, None, None)
+    distances_mm = symmetric_distances_mm(recorded, new, ijk_to_ras)
+    return Agreement(2 * both / (of_recorded + of_new), float(distances_mm.max()), float(distances_mm.mean()))
+
+
+def _models_for(results: Sequence[RecordedResult], wanted: Path | str | None) -> dict[str, ModelPackage]:
+    """From the recorded model's hash to the model that is used now."""
+    recorded = {result.model_sha256 for result in results}
+    if wanted is not None:
+        return dict.fromkeys(recorded, model_or_default(wanted))
+    installed = {model.package.sha256: model.folder for model in installed_models() if model.package}
+    default = None if recorded <= set(installed) else model_or_default(None)
+    return {sha: load_model_package(installed[sha]) if sha in installed else default for sha in recorded}
+
+
+def _rows(
+    case: Case,
+    results: Sequence[RecordedResult],
+    models: dict[str, ModelPackage],
+    out: Path | None,
+    on_progress: OnProgress,
+    engine_of: Callable[[ModelPackage], Engine],
+) -> Iterator[Row]:
+    """Results in their order; the model is loaded again only where it is another than before."""
+    masks = SavedMasks(out, lambda path: None) if out else None
+    session: Session | None = None
+    try:
+        for number, recorded in enumerate(results, 1):
+            on_progress("Results", number - 1, len(results))
+            model = models[recorded.model_sha256]
+            if session is None or session.model is not model:
+                if session is not None:
+                    session.close()
+                session = Session(engine_of(model), model)
+                wait_for_model(session)
+            yield from _rows_of(case, recorded, session, masks)
+            on_progress("Results", number, len(results))
+    finally:
+        if session is not None:
+            session.close()
+
+
+def _rows_of(case: Case, recorded: RecordedResult, session: Session, masks: SavedMasks | None) -> Iterator[Row]:
+    try:
+        volume = volume_of(case, recorded.volume)
+        new = _computed(recorded, volume, session)
+        if masks is not None:
+            masks.save(f"{recorded.lesion}-{recorded.number}", new.mask.part, new.mask.offset_kji, volume)
+        yield _row(recorded, session.model, new, mask_of(case, recorded), recorded.volume_ml)
+    except CrlmError as error:
+        yield _row(recorded, session.model, problem=str(error))
+        return
+    correction = recorded.corrected
+    if correction is None:
+        return
+    try:
+        geometries = [volume and volume.get("geometry_sha256") for volume in (correction.volume, recorded.volume)]
+        if geometries[0] is None or geometries[0] != geometries[1]:
+            raise CaseError("the corrected outline was not recorded in the volume of its result")
+        yield _row(recorded, session.model, new, mask_of(case, correction), correction.volume_ml, corrected=True)
+    except CrlmError as error:
+        yield _row(recorded, session.model, problem=str(error), corrected=True)
+
+
+def _computed(recorded: RecordedResult, volume: Volume, session: Session) -> LesionResult:
+    crop_size_mm = recorded.crop_size_mm if session.model.region == "crop" else None
+    manner = {"mirroring": recorded.mirroring, "quick": recorded.quick, "flip": recorded.flip}
+    session.segment(recorded.lesion, np.array(recorded.seed_ras_mm), crop_size_mm, volume=volume, **manner)
+    return wait_for_lesion(session, recorded.lesion)
+
+
+def _row(
+    recorded: RecordedResult,
+    model: ModelPackage,
+    new: LesionResult | None = None,
+    mask: np.ndarray | None = None,
+    recorded_ml: float | None = None,
+    corrected: bool = False,
+    problem: str = "",
+) -> Row:
+    agreement = None
+    if new is not None and mask is not None:
+        agreement = agreement_of(mask, new.mask.mask, new.volume.ijk_to_ras)
+    return Row(
+        number=recorded.number,
+        lesion=recorded.lesion,
+        corrected=corrected,
+        model=f"{model.name} {model.version}",
+        model_sha256=model.sha256,
+        same_model=model.sha256 == recorded.model_sha256,
+        same_device=None if new is None else _kind_of(new.device) == _kind_of(recorded.device),
+        recorded_ml=recorded.volume_ml if recorded_ml is None else recorded_ml,
+        new_ml=None if new is None else new.mask.volume_ml,
+        dice=agreement and agreement.dice,
+        largest_mm=agreement and agreement.largest_mm,
+        mean_mm=agreement and agreement.mean_mm,
+        recorded_s=_seconds_of(recorded.timings_s),
+        new_s=None if new is None else _seconds_of(new.timings_s),
+        identical=None if agreement is None else bool(np.array_equal(mask, new.mask.mask)),
+        problem=problem,
+    )
+
+
+def _kind_of(device: str) -> str:
+    """A device without the number of its threads."""
+    return device.partition(" (")[0]
+
+
+def _seconds_of(timings_s: dict[str, float]) -> float:
+    return round(sum(timings_s.get(step) or 0.0 for step in COMPUTING_S), 3)

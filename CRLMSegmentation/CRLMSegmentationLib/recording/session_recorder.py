@@ -1,0 +1,383 @@
+"""Records a session as a case folder while it runs: the link, seeds, results, and whatever befell them.
+
+    messages.igtl, arrivals.jsonl   the link, see `recording.message_log`
+    events.jsonl                    what happened, see `flight_events`
+    volumes/*.nrrd                  volumes that are in no message
+    results/NNNN-LESION.nrrd        masks
+    case.json                       by `finish`, or by `crlm-seg recover` after a crash
+
+Whatever has returned outlives the death of the process. Nothing here raises: when the disk fails, `problem` says so,
+the recording ends, and the session goes on. No name of a patient is written: lesions and notes are called as the
+caller calls them, volumes that came over no link lose their names.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..core.errors import CrlmError
+from ..core.progress import OnProgress
+from ..core.status import Reason, Status
+from ..core.volume import Volume
+from ..igtl.dialects import PLUS, PeerConventions
+from ..igtl.link import LinkState
+from ..segmentation.incoming import LinkChanged, Noticed, Refused
+from ..segmentation.models.package import ModelPackage
+from ..segmentation.refinement import Purpose
+from ..segmentation.session import Event, LesionFailed, LesionResult, LesionSegmented, ModelReady
+from ..tracking.displayed import Withheld
+from . import session_events as kinds
+from .folder import claimed, discard_empty
+from .recovery import finish_recording
+from .saved_images import tight
+from .session_results import line_of, measures_of
+from .session_storage import FlightStorage, text_of
+from .summary import Recorded
+from .tip_distances import Bounds, TipDistances
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_BUDGET_BYTES = 20e9
+STOPPED = "stopped"
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _in_the_room(method: Method) -> Method:
+    """Does nothing once the recording has ended, and ends it when the disk, or this program, fails."""
+
+    @functools.wraps(method)
+    def guarded(self: FlightRecorder, *arguments: Any, **options: Any) -> None:
+        if self.is_recording:
+            try:
+                method(self, *arguments, **options)
+            except Exception as error:  # whatever it is: the operation goes on without a recording
+                self._fail(error)
+
+    return guarded  # type: ignore[return-value]
+
+
+class FlightRecorder:
+    """Records until `finish` or `close`; each method may be called at any time, by one thread.
+
+    Args:
+        folder: of the case; made, must be empty.
+        budget_bytes: when it is nearly used up, less is recorded, see `flight_budget`. Results are never left out,
+            and may exceed it.
+        clock: seconds that never go back.
+
+    Attributes:
+        is_recording: False after the end, and after a failure.
+        results: how many have been recorded.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        budget_bytes: float = DEFAULT_BUDGET_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder, self.is_recording, self.results = Path(folder), False, 0
+        self._failure = ""
+        self._tips = TipDistances(clock)
+        self._seeds: dict[str, tuple[float, ...]] = {}
+        self._versions: dict[str, str] = {}
+        self._last_result: dict[str, int] = {}
+        self._doubts: dict[str, Status | None] = {}
+        self._was_connected = False
+        self._claim = ExitStack()
+        self._files: FlightStorage | None = None
+        try:
+            self._claim.enter_context(claimed(self.folder))
+            self._files = FlightStorage(self.folder, budget_bytes, clock)
+            self.is_recording = True
+        except (OSError, CrlmError) as error:
+            self._fail(error)
+            self._claim.close()
+
+    @property
+    def problem(self) -> str:
+        """Why the recording, or that of the link, has ended by itself; empty otherwise."""
+        return self._failure or (self._files.link_problem if self._files else "")
+
+    @property
+    def notice(self) -> str:
+        """What is left out by now, and why; empty while everything is recorded."""
+        return self._files.notice if self._files else ""
+
+    @property
+    def used_bytes(self) -> int:
+        """On the disk, without what `finish` adds."""
+        return self._files.used_bytes if self._files else 0
+
+    @property
+    def events(self) -> int:
+        """How many have been recorded."""
+        return self._files.events if self._files else 0
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Messages of the link that were not recorded, by kind."""
+        return self._files.left_out if self._files else {}
+
+    @property
+    def smallest_tip_mm(self) -> dict[str, float]:
+        """By lesion, so far."""
+        return dict(self._tips.smallest_mm)
+
+    @_in_the_room
+    def tap(self, header: memoryview, body: memoryview) -> None:
+        """Record a message; give this to `IgtlClient` as its tap, after `use_link`."""
+        self._files.append(header, body)
+
+    @_in_the_room
+    def use_link(self, host: str, port: int, peer: PeerConventions = PLUS) -> None:
+        """A client is about to connect."""
+        self._was_connected = False
+        self._files.begin_link(host, port, peer)
+
+    @_in_the_room
+    def use_model(self, model: ModelPackage) -> None:
+        """Results come from this model from now on."""
+        self._versions[model.sha256] = model.version
+        self._files.write(kinds.MODEL, name=model.name, version=model.version, sha256=model.sha256)
+
+    @_in_the_room
+    def use_volume(self, volume: Volume) -> None:
+        """A volume was taken that came over no link. Those of a link need not be told."""
+        self._files.write(kinds.VOLUME, volume=self._files.reference(volume))
+
+    @_in_the_room
+    def take(self, event: Event) -> None:
+        """Record an event of the session, where it is one to be recorded; repeats, which nobody is shown, are not."""
+        if isinstance(event, LesionSegmented):
+            if event.result.request.purpose is not Purpose.REPEATED:
+                self._record_result(event.result)
+        elif isinstance(event, LesionFailed):
+            self._files.write(kinds.FAILED, lesion=event.lesion, reason=event.reason, purpose=event.purpose.value)
+        elif isinstance(event, LinkChanged):
+            self._record_link(event.state is LinkState.CONNECTED, event.reason)
+        elif isinstance(event, ModelReady):
+            about = {"device": event.device, "cold_start_s": event.cold_start_s, "versions": event.versions}
+            self._files.write(kinds.READY, **about, warnings=event.warnings)
+        elif isinstance(event, (Refused, Noticed)):
+            self._files.write(kinds.NOTE, text=event.reason, device=event.device)
+
+    @_in_the_room
+    def seed(self, lesion: str, seed_ras_mm: Sequence[float] | np.ndarray, volume: Volume | None = None) -> None:
+        """A seed lies here now; nothing is written where it lay there before. Call it when it has been let go.
+
+        Args:
+            volume: in which it was placed.
+        """
+        seed = tuple(float(x) for x in seed_ras_mm)
+        if self._seeds.get(lesion) == seed:
+            return
+        kind = kinds.SEED_MOVED if lesion in self._seeds else kinds.SEED_PLACED
+        identity = None if volume is None else {**vars(volume.identity), "device": self._files.name_of(volume)}
+        self._files.write(kind, lesion=lesion, seed_ras_mm=seed, volume=identity)
+        self._seeds[lesion] = seed
+
+    @_in_the_room
+    def seed_removed(self, lesion: str) -> None:
+        if self._seeds.pop(lesion, None) is not None:
+            self._files.write(kinds.SEED_REMOVED, lesion=lesion)
+
+    @_in_the_room
+    def result(self, result: LesionResult) -> None:
+        """A lesion was segmented; `take` does the same for the event of it."""
+        self._record_result(result)
+
+    @_in_the_room
+    def corrected(
+        self,
+        lesion: str,
+        mask: np.ndarray | None = None,
+        volume: Volume | None = None,
+        offset_kji: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        """A user has changed the outline of a lesion, which is this now.
+
+        Args:
+            mask: bool, shape (K, J, I) of the volume, or of a part of it; None where it is not at hand.
+            offset_kji: of the first voxel of the mask in the volume.
+        """
+        self._write_outline(kinds.CORRECTED, lesion, self._last_result.get(lesion), mask, volume, offset_kji)
+
+    @_in_the_room
+    def undone(
+        self,
+        lesion: str,
+        result: int | None = None,
+        mask: np.ndarray | None = None,
+        volume: Volume | None = None,
+        offset_kji: tuple[int, int, int] = (0, 0, 0),
+        again: bool = False,
+    ) -> None:
+        """The last change of a lesion's outline was taken back.
+
+        Args:
+            result: number of the result that the outline is or was made of now; None where none stands.
+            mask, volume, offset_kji: as in `corrected`, of an outline that is not that of the result.
+            again: what had been taken back was done again.
+        """
+        self._last_result.pop(lesion, None)
+        if result is not None:
+            self._last_result[lesion] = result
+        self._write_outline(kinds.REDONE if again else kinds.UNDONE, lesion, result, mask, volume, offset_kji)
+
+    @_in_the_room
+    def taken_over(
+        self,
+        lesion: str,
+        mask: np.ndarray | None,
+        volume: Volume | None,
+        offset_kji: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        """A lesion has an outline that was in the scene already, as after loading one; see `corrected`."""
+        self._last_result.pop(lesion, None)
+        self._write_outline(kinds.TAKEN_OVER, lesion, None, mask, volume, offset_kji)
+
+    @_in_the_room
+    def recalculated(self, lesion: str, why: str) -> None:
+        """A lesion is being segmented again without its seed having moved."""
+        self._files.write(kinds.RECALCULATED, lesion=lesion, why=why)
+
+    @_in_the_room
+    def doubt(self, name: str, status: Status | None) -> None:
+        """Why a sensor or an instrument is not to be trusted, or None; only other reasons are written."""
+        before = self._doubts.get(name)
+        self._doubts[name] = status
+        if status is not None and (before is None or status.kind != before.kind):
+            self._files.write(kinds.IN_DOUBT, name=name, **status.to_json())
+        elif before is not None and status is None:
+            self._files.write(kinds.TRUSTED_AGAIN, name=name)
+
+    @_in_the_room
+    def tip_distance(self, lesion: str, distance_mm: float, instrument: str = "", bounds_mm: Bounds = None) -> None:
+        """How far the tip is from a lesion now, negative inside; cheap enough for each pose. The smallest is kept."""
+        if self._tips.look(lesion, distance_mm, instrument, bounds_mm):
+            self._files.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))
+
+    @_in_the_room
+    def shown_distance(
+        self,
+        lesion: str,
+        distance_mm: float,
+        instrument: str,
+        bounds_mm: Bounds = None,
+        cautions: Sequence[Status] = (),
+    ) -> None:
+        """What is shown now, see `tracking.displayed`; about each second is kept, for a curve over time.
+
+        Args:
+            cautions: what is shown beside it.
+        """
+        if self._tips.is_due(lesion, distance_mm, instrument):
+            about = {"lesion": lesion, "distance_mm": distance_mm, "bounds_mm": bounds_mm, "instrument": instrument}
+            self._files.write(kinds.TIP, **about, cautions=[caution.to_json() for caution in cautions])
+
+    @_in_the_room
+    def distance_withheld(self, withheld: Sequence[Withheld] = (), cautions: Sequence[Status] = ()) -> None:
+        """No distance is shown now, and why; written when that has changed."""
+        is_idle = all(reason.status.reason is Reason.NO_INSTRUMENT for reason in withheld)
+        if self._tips.is_withheld(tuple(reason.kind for reason in withheld), is_idle):
+            reasons = [{"lesion": r.lesion, "instrument": r.instrument, **r.status.to_json()} for r in withheld]
+            beside = [caution.to_json() for caution in cautions]
+            self._files.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, cautions=beside)
+
+    @_in_the_room
+    def source(self, is_simulated: bool) -> None:
+        """What comes now is simulated, or is not."""
+        self._files.write(kinds.SOURCE, simulated=is_simulated)
+
+    @_in_the_room
+    def note(self, text: str, **about: object) -> None:
+        """Anything else."""
+        self._files.write(kinds.NOTE, text=text, **about)
+
+    def finish(self, why: str = STOPPED, on_progress: OnProgress = lambda *_: None) -> Recorded | None:
+        """End the recording and make a case of it. Reads all of it, seconds for each gigabyte.
+
+        Returns:
+            None where there is no case: nothing was recorded, and then nothing is left; or `problem` says why.
+        """
+        self._end(why)
+        try:
+            if self._files is not None and not self._is_worth_a_case():
+                discard_empty(self.folder)
+            elif self._files is not None:
+                return finish_recording(self.folder, on_progress)
+        except (OSError, CrlmError) as error:
+            self._failure = self._failure or text_of(error)
+        finally:
+            self._claim.close()
+        return None
+
+    def close(self, why: str = STOPPED) -> None:
+        """End the recording at once; `crlm-seg recover` makes a case of it."""
+        self._end(why)
+        self._claim.close()
+
+    def _end(self, why: str) -> None:
+        self._write_last(why)
+        self.is_recording = False
+        if self._files is not None:
+            self._files.close(why)
+
+    @_in_the_room
+    def _write_last(self, why: str) -> None:
+        for lesion in self._tips.unwritten():
+            self._files.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))
+        self._files.write(kinds.ENDED, why=why, left_out=self.left_out)
+
+    def _record_result(self, result: LesionResult) -> None:
+        reference, mask, lesion = self._files.reference(result.volume), result.mask, result.request.lesion
+        written = self._files.save_mask(lesion, mask.part, mask.offset_kji, result.volume)
+        number, version = self.results + 1, self._versions.get(result.model_sha256, "")
+        self._files.write(kinds.RESULT, number=number, **line_of(result, version), volume=reference, mask=written)
+        self.results, self._last_result[lesion] = number, number
+
+    def _write_outline(
+        self,
+        kind: str,
+        lesion: str,
+        result: int | None,
+        mask: np.ndarray | None,
+        volume: Volume | None,
+        start_kji: tuple[int, int, int],
+    ) -> None:
+        about: dict[str, Any] = {"lesion": lesion, "result": result}
+        if mask is not None and volume is not None:
+            reference, (part, inner_kji) = self._files.reference(volume), tight(mask)
+            offset_kji = tuple(a + b for a, b in zip(start_kji, inner_kji))
+            written = self._files.save_mask(f"{lesion}-{kind.split()[0]}", part, offset_kji, volume)
+            about.update(volume=reference, mask=written)
+            about.update(measures_of(part, offset_kji, volume.ijk_to_ras))
+        self._files.write(kind, **about)
+
+    def _record_link(self, is_connected: bool, reason: str) -> None:
+        if is_connected == self._was_connected:
+            return
+        self._was_connected = is_connected
+        self._files.write(kinds.CONNECTED if is_connected else kinds.LINK_LOST, **({"why": reason} if reason else {}))
+        self._files.note_link(is_connected, reason)
+
+    def _fail(self, error: Exception) -> None:
+        self.is_recording = False
+        reason = text_of(error)
+        self._failure = f"the recording has ended: {reason}; the session goes on without it"
+        is_known = isinstance(error, (OSError, CrlmError))
+        logger.warning("%s: %s", self.folder, self._failure, exc_info=not is_known)
+        if self._files is not None:
+            self._files.fail(reason)
+
+    def _is_worth_a_case(self) -> bool:
+        return bool(self.results or self._seeds or self.problem or self._files.has_images)

@@ -1,0 +1,210 @@
+"""The results in a flight recording: as lines of its events, and read back with their volumes and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from ..core.errors import CaseError, CrlmError, os_reason
+from ..core.geometry import transform_points
+from ..core.json_files import Damage
+from ..core.postprocessing import measure
+from ..core.volume import Volume
+from ..segmentation.session import LesionResult
+from .case import Case
+from .image_files import read_mask
+from .session_events import CORRECTED, OUTLINES, RESULT, FlightEvent, read_events
+
+SAME_MOMENT_S = 1e-5
+AS_THEY_ARE = (
+    "number",
+    "lesion",
+    "crop_size_mm",
+    "mirroring",
+    "quick",
+    "device",
+    "volume_ml",
+    "timings_s",
+    "volume",
+    "mask",
+)
+RESULT_KEYS = (*AS_THEY_ARE, "seed_ras_mm", "flip", "model")
+"""Without one of them a result cannot be computed again."""
+MAY_BE_NULL = ("crop_size_mm", "mask")
+"""A model that is shown whole volumes cuts no crop; nothing was found."""
+
+
+@dataclass(frozen=True)
+class RecordedResult:
+    """What was recorded of one result.
+
+    Attributes:
+        mirroring, quick, flip: see `engine.engine.LesionJob`.
+        volume, mask: how both are found, see `volume_of` and `mask_of`; no mask where nothing was found.
+        corrected: the outline that a user has made of it in the end, in the same words; None without.
+    """
+
+    number: int
+    lesion: str
+    seed_ras_mm: tuple[float, float, float]
+    crop_size_mm: float | None
+    mirroring: bool
+    quick: bool
+    flip: tuple[int, ...]
+    model_name: str
+    model_sha256: str
+    device: str
+    volume_ml: float
+    timings_s: dict[str, float]
+    volume: dict[str, Any]
+    mask: dict[str, Any] | None
+    corrected: Correction | None = None
+
+
+@dataclass(frozen=True)
+class Correction:
+    """An outline that a user has changed; `volume` is None where only that is known."""
+
+    volume: dict[str, Any] | None
+    mask: dict[str, Any] | None
+    volume_ml: float | None
+
+
+def measures_of(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> dict[str, Any]:
+    """What the line of an outline says of its size and place; of an empty one the centre is None.
+
+    Args:
+        part: bool, (K, J, I), of the mask.
+        offset_kji: of its first voxel in the volume, whose 4x4 is `ijk_to_ras`.
+    """
+    volume_ml, diameters_mm = measure(part, ijk_to_ras)
+    return {"volume_ml": volume_ml, "diameters_mm": diameters_mm, **_centre(part, offset_kji, ijk_to_ras)}
+
+
+def _centre(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> dict[str, Any]:
+    if not part.any():
+        return {"centre_ras_mm": None}
+    kji = np.add(ndimage.center_of_mass(part), offset_kji)
+    return {"centre_ras_mm": transform_points(ijk_to_ras, kji[::-1])}
+
+
+def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
+    """What the line of a result says beside its number, volume and mask."""
+    request, mask = result.request, result.mask
+    return {
+        "lesion": request.lesion,
+        "seed_ras_mm": request.seed_ras_mm,
+        "crop_size_mm": request.crop_size_mm,
+        "mirroring": request.mirroring,
+        "quick": request.quick,
+        "flip": request.flip,
+        "purpose": request.purpose.value,
+        "model": {"name": result.model_name, "version": model_version, "sha256": result.model_sha256},
+        "device": result.device,
+        "volume_ml": mask.volume_ml,
+        "diameters_mm": mask.diameters_mm,
+        **_centre(mask.part, mask.offset_kji, mask.ijk_to_ras),
+        "confidence": mask.confidence,
+        "warnings": mask.warnings,
+        "timings_s": result.timings_s,
+    }
+
+
+def recorded_results(case: Case, damage: Damage | None = None) -> list[RecordedResult]:
+    """The results of a case, in their order; none where it holds no flight recording.
+
+    Args:
+        damage: takes note of the lines that were left out, since they hold no event or no whole result.
+
+    Raises:
+        CaseError: the file of the events cannot be read.
+    """
+    if case.events is None:
+        return []
+    found = Damage() if damage is None else damage
+    path = case.path_of(case.events)
+    try:
+        events = read_events(path, found)
+    except OSError as error:
+        raise CaseError(f"{path} cannot be read: {os_reason(error)}; copy the case again") from error
+    results = []
+    for event in events:
+        if event.event == RESULT:
+            missing = [name for name in RESULT_KEYS if event.about.get(name) is None and name not in MAY_BE_NULL]
+            if missing:
+                found.add_problem(f"the result {event.about['number']} lacks {', '.join(missing)}")
+            else:
+                results.append(_result_of(event.about))
+    return _with_corrections(results, events)
+
+
+def volume_of(case: Case, reference: dict[str, Any]) -> Volume:
+    """The volume in which a result was made, as it was to the last bit.
+
+    Raises:
+        CrlmError: it is not in the case any more.
+    """
+    try:
+        matrix, shape = np.array(reference["ijk_to_ras"], float).reshape(4, 4), tuple(reference["shape"])
+        swept = case.read_volume(reference["swept"]).array > 0 if reference.get("swept") else None
+        for array in _candidates(case, reference):
+            volume = Volume(array, matrix, reference["device"], reference["timestamp_s"], swept)
+            if array.shape == shape and volume.identity.content_sha256 == reference["content_sha256"]:
+                return volume
+    except (KeyError, TypeError, ValueError) as error:
+        raise CaseError(f"the volume of a result is not described: {error!r}") from error
+    raise CaseError(f"its volume {reference['content_sha256'][:8]} is not in the case; it was left out or is damaged")
+
+
+def mask_of(case: Case, of: RecordedResult | Correction) -> np.ndarray:
+    """The recorded mask in its volume: bool, (K, J, I).
+
+    Raises:
+        CrlmError: it cannot be read.
+    """
+    try:
+        shape = tuple(of.volume["shape"])
+        if of.mask is None:
+            return np.zeros(shape, bool)
+        return read_mask(case.path_of(of.mask["file"]), tuple(of.mask["offset_kji"]), shape)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CaseError(f"the mask of a result is not described: {error!r}") from error
+
+
+def _candidates(case: Case, reference: dict[str, Any]) -> Iterable[np.ndarray]:
+    """Voxels of the case that may be those of a volume, the likely ones first."""
+    if reference["file"]:
+        yield case.read_volume(reference["file"]).recorded_array
+        return
+    far = lambda volume: abs(volume.timestamp_s - reference["timestamp_s"]) > SAME_MOMENT_S  # noqa: E731
+    for number, volume in sorted(enumerate(case.volumes), key=lambda pair: far(pair[1])):
+        try:
+            yield case.volume(number).recorded_array
+        except CrlmError:
+            if not far(volume):
+                raise
+
+
+def _result_of(about: dict[str, Any]) -> RecordedResult:
+    return RecordedResult(
+        seed_ras_mm=tuple(float(x) for x in about["seed_ras_mm"]),
+        flip=tuple(about["flip"]),
+        model_name=about["model"]["name"],
+        model_sha256=about["model"]["sha256"],
+        **{name: about[name] for name in AS_THEY_ARE},
+    )
+
+
+def _with_corrections(results: list[RecordedResult], events: Iterable[FlightEvent]) -> list[RecordedResult]:
+    newest: dict[Any, Correction] = {}
+    for event in events:
+        about = event.about
+        if event.event == CORRECTED or (event.event in OUTLINES and "volume" in about):
+            newest[about.get("result")] = Correction(about.get("volume"), about.get("mask"), about.get("volume_ml"))
+        elif event.event in OUTLINES:  # undone, so that the result stands as it was
+            newest.pop(about.get("result"), None)
+    return [replace(result, corrected=newest.get(result.number)) for result in results]

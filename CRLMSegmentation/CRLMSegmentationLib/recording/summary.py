@@ -1,0 +1,198 @@
+"""What a recording holds, in numbers and words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+from ..core.text import printable
+from ..igtl.packing import is_known
+from ..igtl.statistics import DropReason
+from .message_log import ARRIVALS_FILE, Journal
+
+STARTED, CONNECTED, LINK_LOST, LOST, ENDED = "started", "connected", "link lost", "messages lost", "ended"
+ODD = "odd messages"
+"""Events of a recording."""
+MAX_REFUSALS = 32
+"""Lines of the table of what cannot be used; the rest is counted together."""
+A_CRASH = "a crash"
+ROLES = {"ProbeToReference": "probe", "StylusToReference": "pointer", "ReferenceToTracker": "liver_sensor"}
+"""What devices with the names that PLUS gives are."""
+
+
+class Refusal(NamedTuple):
+    """Messages that are recorded or lost, and cannot be used as they came.
+
+    Attributes:
+        what: their type and device, or what else is known of them.
+    """
+
+    what: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recording that has become a case.
+
+    Attributes:
+        seconds: from the first message to the last.
+        volumes: those that can be segmented.
+        unreadable: messages that are recorded as they came, but whose content is damaged.
+        damaged_bytes: of the file that can no longer be read as messages, left as they are.
+        unknown: messages of types that this program does not know, by type; recorded as they came.
+        lost: messages that never came to be recorded, by reason.
+        reconnections: how often the link was lost and came back.
+        ended_by: why it ended; "a crash" where it does not say.
+        left_out: what the case lacks, since there was no room for it.
+        results, events: of a flight recording.
+        missing: files of results or volumes that are not there as they were written.
+        unusable: what to tell of lines of the recording that were left out, empty where there are none.
+        refusals: what cannot be used as it came, with the reason; bounded.
+    """
+
+    folder: Path
+    messages: int
+    volumes: int
+    seconds: float
+    size_bytes: int
+    unreadable: int
+    unknown: dict[str, int]
+    lost: dict[str, int]
+    reconnections: int
+    ended_by: str
+    damaged_bytes: int = 0
+    left_out: tuple[str, ...] = ()
+    results: int = 0
+    events: int = 0
+    missing: tuple[str, ...] = ()
+    unusable: str = ""
+    refusals: tuple[Refusal, ...] = ()
+
+
+def summary_of(
+    journal: Journal, volumes: int, unreadable: int, left_out: tuple[str, ...], refused: Iterable[Refusal] = ()
+) -> Recorded:
+    """Count what is in a recording.
+
+    Args:
+        volumes, unreadable, left_out, refused: what only reading it has shown.
+    """
+    return Recorded(
+        folder=journal.path.parent,
+        messages=len(journal.entries),
+        volumes=volumes,
+        seconds=journal.duration_s,
+        size_bytes=journal.end_bytes,
+        unreadable=unreadable,
+        unknown=dict(Counter(entry.type for entry in journal.entries if not is_known(entry.type))),
+        lost=_lost(journal),
+        reconnections=max(0, sum(event.event == CONNECTED for event in journal.events) - 1),
+        damaged_bytes=journal.damaged_bytes,
+        ended_by=next((str(event.about.get("why")) for event in journal.events if event.event == ENDED), A_CRASH),
+        left_out=left_out,
+        unusable=journal.damage.sentence(ARRIVALS_FILE),
+        refusals=_bounded([*refused, *_not_understood(journal), *_refusals_in(journal)]),
+    )
+
+
+def refusal_lines(recorded: Recorded) -> list[str]:
+    """The table of what cannot be used as it came, a line each for a terminal; none where all is well."""
+    if not recorded.refusals:
+        return []
+    width = max(len(str(refusal.count)) for refusal in recorded.refusals)
+    lines = [
+        f"  {refusal.count:>{width}} x {printable(refusal.what, 60)}: {printable(refusal.reason)}"
+        for refusal in recorded.refusals
+    ]
+    return ["Refused or odd:", *lines]
+
+
+def _not_understood(journal: Journal) -> list[Refusal]:
+    counts = Counter((entry.type, entry.device) for entry in journal.entries if not is_known(entry.type))
+    reason = f"{DropReason.NOT_UNDERSTOOD.value}, kept as it came"
+    return [Refusal(f"{kind} '{device}'", reason, count) for (kind, device), count in counts.most_common()]
+
+
+def _refusals_in(journal: Journal) -> list[Refusal]:
+    """What was lost or odd while it was recorded, as its events tell."""
+    found: Counter[tuple[str, str]] = Counter()
+    for event in journal.events:
+        count = event.about.get("count")
+        if event.event in (LOST, ODD) and isinstance(count, int):
+            device = str(event.about.get("device") or "")
+            what = f"'{device}'" if device else str(event.about.get("reason"))
+            found[what, str(event.about.get("text") or event.about.get("reason"))] += count
+    return [Refusal(what, reason, count) for (what, reason), count in found.items()]
+
+
+def _bounded(refusals: list[Refusal]) -> tuple[Refusal, ...]:
+    if len(refusals) <= MAX_REFUSALS:
+        return tuple(refusals)
+    listed, others = refusals[: MAX_REFUSALS - 1], refusals[MAX_REFUSALS - 1 :]
+    text = f"{len(others)} more reasons, devices and types"
+    return (*listed, Refusal("others", text, sum(refusal.count for refusal in others)))
+
+
+def sentence_of(recorded: Recorded) -> str:
+    """What was recorded, in one line for a terminal."""
+    volumes = "1 volume" if recorded.volumes == 1 else f"{recorded.volumes} volumes"
+    parts = [f"{recorded.messages} messages, {volumes}, {recorded.seconds:.1f} s, {recorded.size_bytes / 1e6:.1f} MB"]
+    parts += [f"{count} lost: {reason}" for reason, count in recorded.lost.items()]
+    if recorded.reconnections:
+        parts.append(f"link lost and found again {recorded.reconnections} times")
+    if recorded.unreadable:
+        parts.append(f"{recorded.unreadable} of them unreadable, kept as they came")
+    parts += [f"{count} of the unknown type {kind}, kept as they came" for kind, count in recorded.unknown.items()]
+    if recorded.damaged_bytes:
+        parts.append(f"{recorded.damaged_bytes} bytes are damaged and no messages any more, kept as they are")
+    parts += [f"no room for {name}" for name in recorded.left_out]
+    if recorded.events:
+        parts.append(f"{recorded.results} result{'' if recorded.results == 1 else 's'}, {recorded.events} events")
+    parts += [f"{name} is lost or damaged" for name in recorded.missing]
+    parts += [recorded.unusable] if recorded.unusable else []
+    return "; ".join(printable(part) for part in parts)
+
+
+def roles_in(journal: Journal) -> dict[str, str]:
+    """What the devices are that have the names of PLUS: role to device."""
+    present = {name for entry in journal.entries for name in entry.poses}
+    return {role: device for device, role in ROLES.items() if device in present}
+
+
+def _lost(journal: Journal) -> dict[str, int]:
+    lost: Counter[str] = Counter()
+    for event in journal.events:
+        if event.event == LOST and isinstance(event.about.get("count"), int):
+            lost[str(event.about.get("reason"))] += event.about["count"]
+    return dict(lost)
+
+
+def source_of(journal: Journal, recorded: Recorded) -> dict:
+    """Where the case came from; nothing of it is about a patient."""
+    started = next((event.about for event in journal.events if event.event == STARTED), {})
+    times_s = [entry.received_s for entry in journal.entries] or [event.received_s for event in journal.events]
+    return {
+        "kind": "recorded",
+        "host": started.get("host"),
+        "port": started.get("port"),
+        "started": iso_of(times_s[0]) if times_s else None,
+        "ended": iso_of(times_s[-1]) if times_s else None,
+        "ended_by": recorded.ended_by,
+        "messages": dict(Counter(entry.type for entry in journal.entries)),
+        "lost": recorded.lost,
+        "unreadable": recorded.unreadable,
+        "reconnections": recorded.reconnections,
+    }
+
+
+def iso_of(time_s: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(time_s, timezone.utc).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):  # a time that was guessed from a clock that is wrong
+        return None

@@ -1,0 +1,170 @@
+"""Results for other systems on the network, as messages that need no knowledge of this program.
+
+    IMAGE     "CRLM_Segmentation"  uint8 on the grid of the volume: 0, or the number of the lesion
+    POLYDATA  "CRLM_1 Tumour 1"    closed surface of lesion 1, and so on
+    POINT     "CRLM_Points"        seed and centre of each lesion
+    STRING    "CRLM_State"         JSON: what is found, whether it holds, and that it is not for clinical use
+
+What no longer holds is withdrawn: empty image, empty surface. A peer that shows what comes, and reads no states,
+must never show an old outline as a new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.geometry import transform_points
+from ..core.text import printable
+from ..core.volume import Volume
+from ..igtl.messages import MAX_NAME_BYTES, ImageMessage, Message, PointMessage, PolyDataMessage, StringMessage
+
+if TYPE_CHECKING:
+    from ..igtl.server import IgtlServer
+
+DEFAULT_RESULTS_PORT = 18945
+"""Beside OpenIGTLink's own, at which PLUS listens on the same machine."""
+PREFIX = "CRLM_"
+SEGMENTATION, POINTS, STATE = PREFIX + "Segmentation", PREFIX + "Points", PREFIX + "State"
+NOTICE = "research software, not for clinical use"
+MAX_LABEL = 255
+MAX_SHOWN_BYTES = 48
+"""Of the name of a lesion, in the 64 bytes that the name of a point may have."""
+
+
+@dataclass(frozen=True, eq=False)
+class SharedLesion:
+    """A lesion as others shall see it.
+
+    Attributes:
+        name: of the lesion.
+        seed_ras_mm: where it was clicked; None while that is open.
+        mask: bool, on the grid of the volume from `offset_kji` on; None without an outline that holds.
+        surface: points (N, 3) in RAS mm and triangles (M, 3); None without an outline that holds.
+        about: more for the state, such as volume and warnings.
+    """
+
+    name: str
+    seed_ras_mm: tuple[float, float, float] | None
+    mask: np.ndarray | None = None
+    offset_kji: tuple[int, int, int] = (0, 0, 0)
+    surface: tuple[np.ndarray, np.ndarray] | None = None
+    about: dict = field(default_factory=dict)
+
+
+def device_of(number: int, lesion: str) -> str:
+    """Name under which the surface of a lesion travels: ASCII, not longer than a header holds, no other's."""
+    return f"{PREFIX}{number} {printable(lesion, MAX_NAME_BYTES)}".encode("ascii", "replace")[:MAX_NAME_BYTES].decode()
+
+
+def messages_of(lesions: Sequence[SharedLesion], volume: Volume) -> list[Message]:
+    """Everything about the lesions of a volume; all carry the time of the volume."""
+    time_s = volume.timestamp_s
+    metadata = {"VolumeDevice": volume.device, "VolumeContentSha256": volume.identity.content_sha256}
+    labels = ImageMessage(SEGMENTATION, time_s, _labels(lesions, volume), volume.ijk_to_ras, metadata)
+    messages: list[Message] = [labels]
+    for number, lesion in enumerate(lesions, 1):
+        points, triangles = lesion.surface or _nothing()
+        messages.append(PolyDataMessage(device_of(number, lesion.name), time_s, points, triangles, metadata))
+    points = dict(_points(lesions, volume))
+    if points:
+        messages.append(PointMessage(POINTS, time_s, np.array(list(points.values())), tuple(points), metadata=metadata))
+    return [*messages, state_of(lesions, volume)]
+
+
+def withdrawal_of(device: str, time_s: float) -> PolyDataMessage:
+    """The empty surface of a lesion that is no more."""
+    return PolyDataMessage(device, time_s, *_nothing())
+
+
+def state_of(lesions: Sequence[SharedLesion], volume: Volume) -> StringMessage:
+    """What is found, as JSON."""
+    identity = {"device": volume.device, "timestamp_s": volume.timestamp_s, "sha256": volume.identity.content_sha256}
+    entries = [
+        {"lesion": item.name, "label": number, "has_outline": item.mask is not None, **item.about}
+        for number, item in enumerate(lesions, 1)
+    ]
+    text = json.dumps({"notice": NOTICE, "frame": "RAS", "volume": identity, "lesions": entries}, ensure_ascii=True)
+    return StringMessage(STATE, volume.timestamp_s, text)
+
+
+class ResultServer:
+    """Offers results to whoever connects, also to those who come later; `poll` must be called often.
+
+    Args:
+        server: closed together with this.
+    """
+
+    def __init__(self, server: IgtlServer) -> None:
+        self.server = server
+        self._surfaces: set[str] = set()
+
+    def publish(self, lesions: Sequence[SharedLesion], volume: Volume) -> None:
+        """Replace what was offered before.
+
+        Raises:
+            MessageError: OpenIGTLink cannot carry it.
+        """
+        surfaces = {device_of(number, lesion.name) for number, lesion in enumerate(lesions, 1)}
+        for gone in sorted(self._surfaces - surfaces):
+            self.server.broadcast(withdrawal_of(gone, volume.timestamp_s), retain=True)
+        self._surfaces = surfaces
+        for message in messages_of(lesions, volume):
+            self.server.broadcast(message, retain=True)
+
+    def poll(self, timeout_s: float = 0.0) -> None:
+        """Serve those who are connected, and let others in."""
+        self.server.poll(timeout_s)
+
+    def serve_until(self, stop: Callable[[], bool]) -> None:
+        """Serve until `stop` says so, or Ctrl-C. For the command line."""
+        while not stop():
+            self.poll(0.1)
+
+    def close(self) -> None:
+        """Drop those who are connected."""
+        self.server.close()
+
+
+def _labels(lesions: Iterable[SharedLesion], volume: Volume) -> np.ndarray:
+    """Numbers from 1; where lesions overlap, the first has it."""
+    labels = np.zeros(volume.array.shape, np.uint8)
+    for number, lesion in enumerate(lesions, 1):
+        if _has_voxels(lesion) and number <= MAX_LABEL:
+            mask, offset_kji = _tight(lesion)
+            part = labels[tuple(slice(low, low + count) for low, count in zip(offset_kji, mask.shape))]
+            part[mask & (part == 0)] = number
+    return labels
+
+
+def _has_voxels(lesion: SharedLesion) -> bool:
+    return lesion.mask is not None and bool(lesion.mask.any())
+
+
+def _tight(lesion: SharedLesion) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels of its mask without the empty space around, and the index (k, j, i) of the first."""
+    filled = [np.flatnonzero(lesion.mask.any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
+    part = tuple(slice(found[0], found[-1] + 1) for found in filled)
+    return lesion.mask[part], np.array([found[0] for found in filled]) + lesion.offset_kji
+
+
+def _points(lesions: Iterable[SharedLesion], volume: Volume) -> Iterable[tuple[str, np.ndarray]]:
+    for lesion in lesions:
+        if lesion.seed_ras_mm is not None:
+            yield f"{_shown(lesion)} seed", np.array(lesion.seed_ras_mm)
+        if _has_voxels(lesion):
+            mask, offset_kji = _tight(lesion)
+            center_kji = np.argwhere(mask).mean(0) + offset_kji
+            yield f"{_shown(lesion)} centre", transform_points(volume.ijk_to_ras, center_kji[::-1])
+
+
+def _shown(lesion: SharedLesion) -> str:
+    return printable(lesion.name, MAX_SHOWN_BYTES).encode()[:MAX_SHOWN_BYTES].decode(errors="ignore")
+
+
+def _nothing() -> tuple[np.ndarray, np.ndarray]:
+    return np.empty((0, 3)), np.empty((0, 3), np.int64)

@@ -1,0 +1,151 @@
+"""A segmented lesion as people read of it: as an entry of the report, as pictures, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.environment import versions
+from ..core.metrics import compare
+from ..segmentation.models.package import ModelPackage
+from ..segmentation.refinement import Change
+from ..segmentation.session import LesionResult, ModelReady
+from ..tracking.interval import Interval
+from ..tracking.surfaces import surface_of_mask
+from .schema import lesion_report
+
+if TYPE_CHECKING:
+    import vtk
+
+    from ..segmentation.consensus import Shells
+    from ..tracking.closest_approach import Approach
+
+ENGINE = "nnU-Net v2"
+
+
+def report_entry(
+    result: LesionResult,
+    ready: ModelReady,
+    case_id: str,
+    timings_s: Mapping[str, float] | None = None,
+    truth: np.ndarray | None = None,
+    simulated: bool | None = None,
+    navigation: Mapping[str, Any] | None = None,
+    stability: Mapping[str, Any] | None = None,
+) -> dict:
+    """The entry of report.json for one lesion.
+
+    Args:
+        timings_s: what was measured outside the session, such as `overlay`.
+        truth: bool, shape (K, J, I) of the volume, of this lesion alone.
+        simulated: whether the volume comes from the phantom; None when that is not known.
+        navigation, stability: see `reports.navigation_entry`.
+    """
+    mask = replace(result.mask, warnings=(*result.warnings, *ready.warnings))
+    metrics = None
+    if truth is not None:
+        metrics = compare(mask.mask, truth, result.volume.ijk_to_ras, mask.probability, mask.in_crop)
+    return lesion_report(
+        case_id=case_id,
+        engine=ENGINE,
+        device=result.device,
+        model_name=result.model_name,
+        model_sha256=result.model_sha256,
+        seed_ras_mm=result.request.seed_ras_mm,
+        crop_size_mm=result.request.crop_size_mm,
+        timings_s={**result.timings_s, **(timings_s or {}), "cold_start": ready.cold_start_s},
+        metrics=metrics,
+        metrics_region="the whole volume" if result.request.crop_size_mm is None else "the crop",
+        result=mask,
+        versions={**versions(), **ready.versions},
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        lesion=result.request.lesion,
+        simulated=simulated,
+        volume_identity=result.volume.identity,
+        navigation=navigation,
+        stability=stability,
+    )
+
+
+def pictures_of(
+    result: LesionResult,
+    surface: vtk.vtkPolyData,
+    truth: np.ndarray | None = None,
+    approach: Approach | None = None,
+    margins: Mapping[float, vtk.vtkPolyData] | None = None,
+    shells: Shells | None = None,
+    simulated: bool | None = None,
+) -> dict[str, bytes | str]:
+    """All pictures of a lesion, by the names that `reports.lesion_page.write_report` looks for.
+
+    Args:
+        surface: closed, of the lesion as it is shown, RAS mm; may be empty.
+        approach: when an instrument was nearest to it; None where none was trusted.
+        margins: surfaces around it by their width in mm.
+        shells: see `segmentation.consensus`; None where it was outlined only once.
+    """
+    from .lesion_page import SLICES, VIEW_3D  # only who wants pictures needs jinja2 and matplotlib
+    from .navigation_figures import steering_pictures
+    from .planes import Lesion as PicturedLesion
+    from .slices import three_slices
+    from .space import RenderingError, lesion_in_space
+
+    lesion = PicturedLesion(
+        result.volume, result.mask.mask, np.array(result.request.seed_ras_mm), result.request.crop_size_mm, truth
+    )
+    truth_surface = None if truth is None else surface_of_mask(truth, result.volume.ijk_to_ras)
+    try:
+        view: bytes | str = lesion_in_space(lesion, surface, truth_surface)
+    except RenderingError as error:
+        view = str(error)
+    pictures = {SLICES: three_slices(lesion), VIEW_3D: view}
+    pictures |= steering_pictures(lesion, surface, approach, margins, shells, simulated)
+    return {f"{result.request.lesion}/{kind}": picture for kind, picture in pictures.items()}
+
+
+def sentence_of(result: LesionResult) -> str:
+    """One line for a terminal."""
+    mask = result.mask
+    warnings = "".join(f"\n  ! {warning}" for warning in result.warnings)
+    if mask.is_empty:
+        return f"{result.request.lesion}: no tumour{warnings}"
+    sizes = " x ".join(f"{d:.0f}" for d in mask.diameters_mm)
+    seconds = sum(result.timings_s.get(step, 0.0) for step in ("crop", "preprocess", "inference", "postprocess"))
+    size = f"{mask.volume_ml:.1f} ml, {sizes} mm"
+    return f"{result.request.lesion}: {size}, confidence {mask.confidence:.2f}, in {seconds:.1f} s{warnings}"
+
+
+def steering_sentences(entry: Mapping[str, Any]) -> list[str]:
+    """What an entry of the report tells of instruments and stability, for a terminal; a distance has its interval."""
+    lines, near, stability = [], entry["navigation"], entry["stability"]
+    if near and near["distance_mm"] is not None:
+        interval = Interval(*(near[f"{name}_mm"] for name in ("distance", "low", "high")))
+        inside = "outside the margins" if near["margin_mm"] is None else f"in the margin of {near['margin_mm']:g} mm"
+        lines.append(f"{near['instrument']} came as near as {interval}, {inside}")
+    elif near:
+        lines.append("no distance was to be trusted: " + "; ".join(doubt["doubt"] for doubt in near["doubts"]))
+    if near:
+        lines.extend(f"! {caution}" for caution in near.get("cautions", ()))
+    if stability and stability["change"]:
+        lines.append(str(Change(**stability["change"])))
+    if stability and stability["runs"]:
+        worth = "" if stability["confidence"] is None else f", expected Dice {stability['confidence']:.2f}"
+        lines.append(f"{stability['runs']} outlines agree to {stability['agreement']:.0%}{worth}")
+    return lines
+
+
+def card_of(model: ModelPackage) -> dict:
+    """What the report says about the model."""
+    return {
+        "name": model.name,
+        "version": model.version,
+        "sha256": model.sha256,
+        "statement": model.not_for_clinical_use,
+        "intended_use": model.intended_use,
+        "trained_on": model.trained_on,
+        **model.card,
+    }

@@ -1,0 +1,112 @@
+"""How near an instrument has come to a lesion, and how far its outline can be relied on: entries of report.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.geometry import transform_points
+from ..segmentation.calibration import Calibration
+from ..segmentation.consensus import Shells
+from ..segmentation.refinement import Change
+from ..tracking.closest_approach import Approach, Approaches
+from ..tracking.instruments import Instrument, Kind
+from ..tracking.interval import Interval
+from ..tracking.situation import InstrumentState, Reading
+
+_MOMENT = (
+    "instrument",
+    "kind",
+    "distance_mm",
+    "low_mm",
+    "high_mm",
+    "time_s",
+    "pose",
+    "tip_ras_mm",
+    "point_ras_mm",
+)
+
+
+def navigation_entry(approaches: Approaches, lesion: str, margins_mm: Sequence[float]) -> dict[str, Any] | None:
+    """`navigation` of a lesion, see `schema.NAVIGATION_KEYS`; None where nothing was tracked.
+
+    Args:
+        margins_mm: that were shown and warned of.
+    """
+    nearest = approaches.nearest_of(lesion)
+    doubts = [
+        {
+            "instrument": doubt.instrument,
+            "doubt": str(doubt.status),
+            "code": doubt.status.reason.value,
+            "seconds": round(doubt.seconds, 2),
+        }
+        for doubt in approaches.doubts_of(lesion)
+    ]
+    if nearest is None and not doubts:
+        return None
+    moment = dict.fromkeys(_MOMENT) if nearest is None else _moment(nearest)
+    margins = {"margin_mm": approaches.margin_of(lesion), "margins_mm": sorted(map(float, margins_mm))}
+    cautions = [str(caution) for caution in approaches.cautions]
+    return {**moment, **margins, "doubts": doubts, "cautions": cautions}
+
+
+def _moment(seen: Approach) -> dict[str, Any]:
+    state, interval = seen.state, seen.interval
+    values = (
+        state.instrument.frame,
+        state.instrument.kind.value,
+        interval.distance_mm,
+        interval.low_mm,
+        interval.high_mm,
+        seen.time_s or None,
+        np.asarray(state.matrix).tolist(),
+        np.asarray(state.tip_ras_mm).tolist(),
+        np.asarray(seen.reading.point_ras_mm).tolist(),
+    )
+    return dict(zip(_MOMENT, values))
+
+
+def approach_from(entry: Mapping[str, Any] | None, lesion: str) -> Approach | None:
+    """The moment that `navigation` of an entry tells of; None where no distance was trusted."""
+    if not entry or entry["distance_mm"] is None:
+        return None
+    pose, tip_ras_mm = np.array(entry["pose"], float), np.array(entry["tip_ras_mm"], float)
+    tip_mm = transform_points(np.linalg.inv(pose), tip_ras_mm)
+    instrument = Instrument(entry["instrument"], Kind(entry["kind"]), tuple(map(float, tip_mm)))
+    interval = Interval(*(float(entry[f"{name}_mm"]) for name in ("distance", "low", "high")))
+    reading = Reading(lesion, lesion, interval, np.array(entry["point_ras_mm"], float), entry["margin_mm"])
+    return Approach(InstrumentState(instrument, pose, tip_ras_mm, None, (reading,)), reading, entry["time_s"] or 0.0)
+
+
+def stability_entry(
+    shells: Shells | None,
+    change: Change | None = None,
+    confidence: float | None = None,
+    calibration: Calibration | None = None,
+) -> dict[str, Any] | None:
+    """`stability` of a lesion, see `schema.STABILITY_KEYS`; None where the network has looked only once.
+
+    Args:
+        calibration: that the confidence comes from.
+    """
+    if shells is None and change is None:
+        return None
+    return {
+        "runs": None if shells is None else shells.runs,
+        "agreement": None if shells is None else shells.agreement,
+        "spread_mm": None if shells is None else shells.spread_mm,
+        "confidence": confidence,
+        "calibration": None if confidence is None or calibration is None else _measured_on(calibration),
+        "change": None if change is None else {"mean_mm": change.mean_mm, "largest_mm": change.largest_mm},
+    }
+
+
+def _measured_on(calibration: Calibration) -> dict[str, Any]:
+    return {
+        "lesions": calibration.lesions,
+        "patients": calibration.patients,
+        "simulated": calibration.simulated,
+    }

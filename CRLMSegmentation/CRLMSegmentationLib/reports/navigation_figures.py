@@ -1,0 +1,55 @@
+"""The pictures of navigation and stability of one lesion, by the names that the page looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import vtk
+
+from ..segmentation.consensus import Shells
+from ..tracking.closest_approach import Approach
+from .lesion_page import APPROACH, MARGINS, STABILITY
+from .navigation_slices import margin_slices, stability_slices
+from .navigation_space import approach_in_space
+from .planes import Lesion
+from .space import RenderingError
+
+
+def steering_pictures(
+    lesion: Lesion,
+    surface: vtk.vtkPolyData,
+    approach: Approach | None = None,
+    margins: Mapping[float, vtk.vtkPolyData] | None = None,
+    shells: Shells | None = None,
+    simulated: bool | None = None,
+) -> dict[str, bytes | str]:
+    """PNG, or why there is none, for what there is of a lesion.
+
+    Args:
+        surface: closed, of the lesion, RAS mm; nothing is drawn around an empty one.
+        margins: surfaces around it by their width in mm.
+        shells: on the grid of the lesion's volume.
+    """
+    pictures: dict[str, bytes | str] = {}
+    margins = {width_mm: made for width_mm, made in (margins or {}).items() if made.GetNumberOfPolys()}
+    if not surface.GetNumberOfPolys():
+        return pictures
+    if approach is not None:
+        pictures[APPROACH] = _view(lesion, surface, approach, margins, simulated)
+        pictures[MARGINS] = margin_slices(lesion, surface, approach, margins)
+    if shells is not None:
+        pictures[STABILITY] = stability_slices(lesion, surface, shells)
+    return pictures
+
+
+def _view(
+    lesion: Lesion,
+    surface: vtk.vtkPolyData,
+    approach: Approach,
+    margins: Mapping[float, vtk.vtkPolyData],
+    simulated: bool | None,
+) -> bytes | str:
+    try:
+        return approach_in_space(lesion, surface, approach, margins, simulated)
+    except RenderingError as error:
+        return str(error)

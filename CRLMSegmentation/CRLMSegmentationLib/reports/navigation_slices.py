@@ -1,0 +1,217 @@
+"""Three slices with cut lines as one PNG: margins where the tip was, or the shells between which an outline lies."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Union
+
+import matplotlib.patheffects as effects
+import numpy as np
+import vtk
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from vtk.util.numpy_support import vtk_to_numpy
+
+from ..core.grey_window import grey_window
+from ..segmentation.consensus import Shells
+from ..tracking.closest_approach import Approach
+from ..tracking.colours import INNER, OUTER, SHELL_COLOURS, TOOL_COLOURS, margin_colour
+from ..tracking.surfaces import surface_of_mask
+from .navigation_space import distance_colour
+from .planes import PLANES, Lesion, Plane, plane_pixels, sample
+from .slices import (
+    BACKGROUND,
+    CLOSE_UP_PIXELS,
+    INK,
+    NOT_SWEPT,
+    PREDICTION_COLOUR,
+    draw_scale_bar,
+    label_edges,
+    on_screen,
+)
+
+Colour = Union[str, tuple[float, float, float]]
+
+AROUND_MM = 6.0
+SHAFT_MM = 150.0
+DEPTH_MM = 2.0
+"""What lies farther from a slice than this is drawn faint."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A closed surface, RAS mm, whose cut lines are drawn."""
+
+    surface: vtk.vtkPolyData
+    colour: Colour
+    label: str
+    style: str = "solid"
+
+
+def margin_slices(
+    lesion: Lesion,
+    surface: vtk.vtkPolyData,
+    approach: Approach,
+    margins: Mapping[float, vtk.vtkPolyData],
+    dpi: int = 130,
+) -> bytes:
+    """Axial, sagittal and coronal slice through the tip of an instrument, with cut lines of lesion and margins.
+
+    Args:
+        surface: closed, of the lesion, RAS mm.
+        margins: surfaces around it by their width in mm.
+    """
+    widest_mm = max(margins, default=0.0)
+    cuts = [
+        Cut(margins[width], margin_colour(width, widest_mm), f"margin {width:g} mm")
+        for width in sorted(margins, reverse=True)
+    ]
+    cuts.append(Cut(surface, PREDICTION_COLOUR, approach.reading.name))
+    figure, panels = _three_panels()
+    shown_mm = _box_of([cut.surface for cut in cuts], [approach.state.tip_ras_mm])
+    for axes, plane in zip(panels, PLANES):
+        place = _place(plane, shown_mm, approach.state.tip_ras_mm)
+        _draw(axes, lesion, plane, place, _span_mm(shown_mm), cuts)
+        _draw_instrument(axes, plane, place, approach, widest_mm)
+    colour = TOOL_COLOURS[approach.state.instrument.kind]
+    tip = Line2D([], [], color=colour, marker="o", markersize=6, linewidth=2.2, label=approach.state.instrument.frame)
+    near = distance_colour(approach, widest_mm)
+    to_lesion = Line2D([], [], color=near, linewidth=2.2, linestyle="dotted", label=str(approach.interval))
+    return _finished(figure, [*_legend(cuts), tip, to_lesion], dpi)
+
+
+def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, shells: Shells, dpi: int = 130) -> bytes:
+    """The three slices through the middle of a lesion, with cut lines of its outline and of its stability shells.
+
+    Args:
+        surface: closed, of the lesion, RAS mm.
+        shells: on the grid of the lesion's volume.
+    """
+    cuts = [
+        Cut(surface_of_shell(shells.outer, shells, lesion), SHELL_COLOURS[OUTER], OUTER, "dashed"),
+        Cut(surface, PREDICTION_COLOUR, "outline"),
+        Cut(surface_of_shell(shells.inner, shells, lesion), SHELL_COLOURS[INNER], INNER, "dashed"),
+    ]
+    cuts = [cut for cut in cuts if cut.surface.GetNumberOfPolys()]
+    figure, panels = _three_panels()
+    shown_mm = _box_of([cut.surface for cut in cuts], [])
+    for axes, plane in zip(panels, PLANES):
+        place = _place(plane, shown_mm, lesion.center_ras_mm)
+        _draw(axes, lesion, plane, place, _span_mm(shown_mm), cuts)
+    return _finished(figure, _legend(cuts), dpi)
+
+
+def surface_of_shell(mask: np.ndarray, shells: Shells, lesion: Lesion) -> vtk.vtkPolyData:
+    """A shell in RAS mm; without triangles where it is empty."""
+    place = lesion.volume.ijk_to_ras.copy()
+    place[:3, 3] += place[:3, :3] @ np.array(shells.offset_kji[::-1])
+    return surface_of_mask(mask, place)
+
+
+def cut_lines(surface: vtk.vtkPolyData, axis: int, at_mm: float) -> list[np.ndarray]:
+    """Where a plane across R, A or S cuts a surface: lines of points, each (N, 3) RAS mm."""
+    plane = vtk.vtkPlane()
+    plane.SetNormal(*np.eye(3)[axis])
+    plane.SetOrigin(*(at_mm * np.eye(3)[axis]))
+    cutter = vtk.vtkCutter()
+    cutter.SetCutFunction(plane)
+    cutter.SetInputData(surface)
+    joined = vtk.vtkStripper()
+    joined.JoinContiguousSegmentsOn()
+    joined.SetInputConnection(cutter.GetOutputPort())
+    joined.Update()
+    found = joined.GetOutput()
+    if not found.GetNumberOfLines():
+        return []
+    points = vtk_to_numpy(found.GetPoints().GetData()).astype(float)
+    starts = vtk_to_numpy(found.GetLines().GetOffsetsArray())
+    members = vtk_to_numpy(found.GetLines().GetConnectivityArray())
+    return [points[members[a:b]] for a, b in zip(starts[:-1], starts[1:])]
+
+
+def _three_panels() -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(12.4, 4.75), facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    columns = figure.add_gridspec(1, 3, left=0.012, right=0.988, top=0.925, bottom=0.1, wspace=0.03)
+    return figure, [figure.add_subplot(columns[0, n]) for n in range(3)]
+
+
+def _box_of(surfaces: Sequence[vtk.vtkPolyData], points_ras_mm: Sequence[np.ndarray]) -> np.ndarray:
+    """Lowest and highest R, A and S of all, shape (2, 3)."""
+    corners = [np.array(surface.GetBounds()).reshape(3, 2).T for surface in surfaces]
+    corners += [np.asarray(point)[None] for point in points_ras_mm]
+    everything = np.concatenate(corners)
+    return np.stack([everything.min(axis=0), everything.max(axis=0)])
+
+
+def _span_mm(box_mm: np.ndarray) -> float:
+    return float(np.ptp(box_mm, axis=0).max()) + 2 * AROUND_MM
+
+
+def _place(plane: Plane, box_mm: np.ndarray, through_ras_mm: np.ndarray) -> np.ndarray:
+    """Middle of a panel: that of all that is shown, at the depth of a point."""
+    place = box_mm.mean(axis=0)
+    place[plane.through] = through_ras_mm[plane.through]
+    return place
+
+
+def _draw(
+    axes: Axes, lesion: Lesion, plane: Plane, place_ras_mm: np.ndarray, span_mm: float, cuts: Sequence[Cut]
+) -> None:
+    """Grey values and cut lines of one slice; the axes count mm from its middle."""
+    at = plane_pixels(plane, lesion.volume, place_ras_mm, (span_mm, span_mm), (CLOSE_UP_PIXELS, CLOSE_UP_PIXELS))
+    low, high = grey_window(lesion.volume)
+    grey = np.where(sample(lesion.swept, at) >= 0.5, sample(lesion.volume.array, at), np.nan)
+    half = span_mm / 2
+    axes.set_facecolor(NOT_SWEPT)
+    axes.imshow(grey, cmap="gray", vmin=low, vmax=high, origin="lower", extent=(-half, half, -half, half))
+    for cut in cuts:
+        for line in cut_lines(cut.surface, plane.through, float(place_ras_mm[plane.through])):
+            _draw_line(axes, *_on_screens(plane, line - place_ras_mm), cut.colour, cut.style)
+    axes.set(xlim=(-half, half), ylim=(-half, half), xticks=[], yticks=[], aspect="equal")
+    for spine in axes.spines.values():
+        spine.set_color("#2a3644")
+    letter, place_mm = "RAS"[plane.through], place_ras_mm[plane.through]
+    axes.set_title(f"{plane.name}   {letter} {place_mm:.1f} mm", color=INK, fontsize=11, pad=5)
+    label_edges(axes, plane)
+    draw_scale_bar(axes, span_mm)
+
+
+def _draw_instrument(axes: Axes, plane: Plane, place_ras_mm: np.ndarray, approach: Approach, widest_mm: float) -> None:
+    """The shaft, seen from the side of the slice, and the line from its tip to the nearest point."""
+    state, point = approach.state, approach.reading.point_ras_mm
+    shaft = np.stack([state.tip_ras_mm, state.tip_ras_mm - SHAFT_MM * state.matrix[:3, 2]])
+    colour = TOOL_COLOURS[state.instrument.kind]
+    _draw_line(axes, *_on_screens(plane, shaft - place_ras_mm), colour, "solid", alpha=0.55)
+    in_slice = abs(point[plane.through] - place_ras_mm[plane.through]) <= DEPTH_MM
+    line = np.stack([state.tip_ras_mm, point]) - place_ras_mm
+    near = distance_colour(approach, widest_mm)
+    _draw_line(axes, *_on_screens(plane, line), near, "dotted", alpha=1.0 if in_slice else 0.5)
+    x, y = on_screen(plane, state.tip_ras_mm - place_ras_mm)
+    axes.plot([x], [y], marker="o", markersize=6, color=colour, markeredgecolor="black", markeredgewidth=1.0)
+
+
+def _on_screens(plane: Plane, offsets_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return offsets_mm @ np.array(plane.right), offsets_mm @ np.array(plane.up)
+
+
+def _draw_line(axes: Axes, x: np.ndarray, y: np.ndarray, colour: Colour, style: str, alpha: float = 1.0) -> None:
+    shadow = [effects.Stroke(linewidth=3.4, foreground="#000000", alpha=0.55 * alpha), effects.Normal()]
+    axes.plot(x, y, color=colour, linestyle=style, linewidth=1.9, alpha=alpha, path_effects=shadow)
+
+
+def _legend(cuts: Sequence[Cut]) -> list[Line2D]:
+    return [Line2D([], [], color=c.colour, linestyle=c.style, linewidth=2.2, label=c.label) for c in reversed(cuts)]
+
+
+def _finished(figure: Figure, entries: Sequence[Line2D], dpi: int) -> bytes:
+    figure.legend(
+        handles=list(entries), loc="lower center", ncol=len(entries), frameon=False, labelcolor=INK, fontsize=10.5
+    )
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi, facecolor=BACKGROUND)
+    return stream.getvalue()

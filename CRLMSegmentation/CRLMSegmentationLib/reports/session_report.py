@@ -1,0 +1,170 @@
+"""The report of a recorded session, finished or still being written: a page, and the same as JSON beside it.
+
+    crlm-seg report FOLDER --out DIR, or python -m CRLMSegmentationLib.reports.session_report FOLDER PAGE.html
+
+Only what was recorded is read, and nothing is changed there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from ..core.errors import CrlmError
+from ..core.metrics import symmetric_distances_mm
+from ..core.output_files import check_places, make_folder, whole_files
+from ..core.progress import OnProgress
+from ..recording.session_reader import RecordedFlight
+from ..tracking.surfaces import surface_of_mask
+from .lesion_page import SLICES, VIEW_3D
+from .planes import Lesion
+from .session_document import document_of, iso_of
+from .session_lesions import LesionStory, Outline, refined_pair, stories_of
+from .session_page import PLOT, elapsed_text, write_session_page
+from .session_plot import session_plot
+from .slices import three_slices
+from .space import RenderingError, lesion_in_space
+
+PAGE = "session.html"
+
+
+def make_report(folder: Path, page: Path, on_progress: OnProgress = lambda *_: None) -> dict[str, Any]:
+    """Write the page of a recorded session, and its JSON.
+
+    Args:
+        folder: of the recording.
+        page: HTML file; its folder is made where need be. An earlier one is set aside until the new one is complete.
+
+    Returns:
+        What the JSON holds.
+
+    Raises:
+        CaseError: there is no recorded session.
+        CrlmError: it cannot be written there.
+    """
+    flight = RecordedFlight(folder)
+    _check_outside(folder, page.parent)
+    make_folder(page.parent)
+    places = [page.with_suffix(".json"), page]
+    check_places(places)
+    stories = stories_of(flight.events)
+    document = document_of(flight, stories)
+    with whole_files(places) as (as_json, as_html):
+        pictures: dict[str, bytes | str] = {}
+        for number, (entry, story) in enumerate(zip(document["lesions"], stories.values())):
+            on_progress("Lesions", number, len(stories))
+            entry["refined"] = _refined(flight, story)
+            pictures.update(_pictures(flight, story))
+        on_progress("Lesions", len(stories), len(stories))
+        plot = session_plot(document)
+        if plot is not None:
+            pictures[PLOT] = plot
+        as_json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        write_session_page(as_html, document, pictures)
+    return document
+
+
+def _check_outside(folder: Path, out: Path) -> None:
+    """Raises: CrlmError: the report would be written into the recording."""
+    if folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise CrlmError(f"{out} lies in the recording, which is left as it is; choose a folder outside of {folder}")
+
+
+def summary_of(document: Mapping[str, Any], page: Path) -> Iterator[str]:
+    """A few lines for a terminal."""
+    session = document["session"]
+    simulated = ", simulated data" if document["simulated"] else ""
+    end = "" if session["ended"] else ", without an end"
+    results = f"{session['results']} result{'' if session['results'] == 1 else 's'}"
+    yield f"Session of {elapsed_text(session['seconds'])} min{end}: {results}, {session['events']} events{simulated}"
+    if document["left_out"]["lines"]:
+        yield f"  {document['left_out']['lines']}"
+    for lesion in document["lesions"]:
+        yield f"  {lesion['lesion']}: {', '.join(_facts_of(lesion))}"
+    yield f"Page: {page}"
+    yield f"Figures: {page.with_suffix('.json')}"
+
+
+def _facts_of(lesion: Mapping[str, Any]) -> Iterator[str]:
+    outline, nearest = lesion["outline"], lesion["nearest_tip"]
+    size = "of unknown size" if outline is None or outline["volume_ml"] is None else f"{outline['volume_ml']:.1f} ml"
+    yield f"{size}, {outline['how']}" if outline else "no outline"
+    volumes = {sighting["volume"] for sighting in lesion["history"]}
+    if len(volumes) > 1:
+        yield f"seen in {len(volumes)} volumes"
+    if nearest:
+        yield f"tip {nearest['distance_mm']:.1f} mm away at the nearest"
+    if lesion["removed"]:
+        yield "removed"
+
+
+def _refined(flight: RecordedFlight, story: LesionStory) -> dict[str, Any] | None:
+    """How far refining has moved the outline, from the recorded masks."""
+    pair = refined_pair(story)
+    if pair is None:
+        return None
+    shape, matrix = pair[0].about["volume"]["shape"], _matrix_of(pair[0])
+    try:
+        before, after = (flight.mask(outline.about["mask"], shape) for outline in pair)
+        distances_mm = symmetric_distances_mm(before, after, matrix)
+    except CrlmError:  # the pictures say what is missing
+        return None
+    event = pair[1].event
+    moment = {"time": iso_of(event.time_s), "elapsed_s": round(event.elapsed_s, 2)}
+    return {"mean_mm": float(distances_mm.mean()), "largest_mm": float(distances_mm.max()), "moment": moment}
+
+
+def _matrix_of(outline: Outline) -> np.ndarray:
+    return np.array(outline.about["volume"]["ijk_to_ras"], float).reshape(4, 4)
+
+
+def _pictures(flight: RecordedFlight, story: LesionStory) -> dict[str, bytes | str]:
+    """Slices and a 3D view of the outline that stands; a text where there are none."""
+    outline = story.outline
+    if outline is None:
+        return {}
+    slices, view = f"{story.lesion}/{SLICES}", f"{story.lesion}/{VIEW_3D}"
+    try:
+        lesion = _pictured(flight, story, outline)
+    except CrlmError as error:
+        return {slices: str(error)}
+    try:
+        drawn: bytes | str = lesion_in_space(lesion, surface_of_mask(lesion.mask, lesion.volume.ijk_to_ras))
+    except RenderingError as error:
+        drawn = str(error)
+    return {slices: three_slices(lesion), view: drawn}
+
+
+def _pictured(flight: RecordedFlight, story: LesionStory, outline: Outline) -> Lesion:
+    """Raises: CrlmError: its volume or its mask is not in the recording."""
+    volume = flight.volume(outline.about["volume"])
+    mask = flight.mask(outline.about.get("mask"), volume.array.shape)
+    result = outline.result or {}
+    seed = result.get("seed_ras_mm") or story.seed_ras_mm
+    seed_ras_mm = _middle(mask, volume.ijk_to_ras) if seed is None else np.array(seed, float)
+    return Lesion(volume, mask, seed_ras_mm, result.get("crop_size_mm"))
+
+
+def _middle(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
+    kji = ndimage.center_of_mass(mask) if mask.any() else (np.array(mask.shape) - 1) / 2
+    return ijk_to_ras[:3, :3] @ np.array(kji)[::-1] + ijk_to_ras[:3, 3]
+
+
+def main() -> None:
+    """For a child process: a failure is one line on stderr and exit code 1."""
+    folder, page = (Path(argument) for argument in sys.argv[1:3])
+    try:
+        make_report(folder, page)
+    except (CrlmError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

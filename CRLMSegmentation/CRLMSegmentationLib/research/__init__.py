@@ -1,0 +1,1 @@
+"""For developers of models: simulated patients, training, evaluation, baselines and studies."""

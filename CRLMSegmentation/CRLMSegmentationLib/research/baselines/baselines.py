@@ -1,0 +1,151 @@
+"""Grow-cut and region growing as subjects of an evaluation, measured on the same cases as a model.
+
+Their seconds are those of computing. The time that a user spends on painting is not simulated, and is most of what a
+semi-automatic outline costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import CrlmError
+from ...core.postprocessing import NOTHING, measure
+from ...core.progress import OnProgress
+from ...segmentation.models.package import NOT_FOR_CLINICAL_USE
+from ..evaluation.methods import ABOUT_KEYS, SEMIAUTOMATIC, Answer, Click, header_of
+from ..evaluation.result_cache import Row
+from ..evaluation.settings import Settings
+from . import GROW_CUT, REGION_GROWING
+from .grow_cut import DISTANCE_PENALTY, LEAST_MARGIN, MARGIN_SHARE, grow_from_strokes
+from .region_growing import Growth, grow_region
+from .strokes import LESION, Painter, paint
+
+ALGORITHM_VERSION = "1"
+"""To be raised when a method outlines otherwise with the same parameters."""
+SIMULATED_USER = "a simulated user who sees the truth"
+NO_STROKE = "nothing was painted: none of the three slices through the click shows the lesion"
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A semi-automatic method, as an evaluation wants it (`evaluation.methods.Subject`).
+
+    Attributes:
+        intended_use: what it is, in a sentence.
+        outline: from a click to the mask, bool, shape (K, J, I), warnings, and the seconds of computing.
+        parameters: all on which the outline depends.
+        trained_on: where the parameters come from; `cases` empty where they come from no case.
+        strokes: who paints them; None where there are none.
+    """
+
+    name: str
+    intended_use: str
+    outline: Callable[[Click], tuple[np.ndarray, tuple[str, ...], float]]
+    parameters: Mapping[str, Any]
+    trained_on: Mapping[str, Any]
+    strokes: str | None = None
+    not_for_clinical_use: str = field(default=NOT_FOR_CLINICAL_USE)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """Changes when the method outlines otherwise."""
+        text = json.dumps([self.name, ALGORITHM_VERSION, self.parameters], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def about(self) -> dict[str, Any]:
+        return {
+            **dict.fromkeys(ABOUT_KEYS),
+            "kind": SEMIAUTOMATIC,
+            "name": self.name,
+            "version": ALGORITHM_VERSION,
+            "sha256": self.sha256,
+            "simulated_only": False,
+            "intended_use": self.intended_use,
+            "trained_on": dict(self.trained_on),
+            "strokes": self.strokes,
+            "parameters": dict(self.parameters),
+        }
+
+    def header(self, settings: Settings) -> Row:
+        return header_of(self.sha256, None, settings)
+
+    @contextmanager
+    def opened(self, settings: Settings, on_progress: OnProgress) -> Iterator[Method]:
+        yield self
+
+    def answer(self, click: Click) -> Answer:
+        """The outline at a click; see `evaluation.methods.Segmenter`."""
+        mask, warnings, seconds = self.outline(click)
+        return Answer(
+            mask=mask,
+            volume_ml=measure(mask, click.volume.ijk_to_ras)[0],
+            timings_s={"grow": seconds},
+            device=f"CPU with {os.cpu_count()} cores",
+            warnings=warnings,
+            strokes=self.strokes,
+        )
+
+
+def method_named(name: str) -> Method:
+    """One of the semi-automatic methods.
+
+    Raises:
+        CrlmError: there is none of that name.
+    """
+    if name not in METHODS:
+        raise CrlmError(f"no method '{name}'; known are {', '.join(METHODS)}")
+    return METHODS[name]()
+
+
+def grow_cut(painter: Painter | None = None) -> Method:
+    """Grow from seeds as in Slicer, with the strokes of a simulated user."""
+    painter = painter or Painter()
+
+    def outline(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
+        strokes = paint(click.volume, click.truth, click.seed_ras_mm, click.rng, painter)
+        if not strokes.any():
+            return np.zeros(strokes.shape, bool), (NO_STROKE,), 0.0
+        started_s = time.perf_counter()
+        labels = grow_from_strokes(click.volume, strokes)
+        return labels == LESION, (), time.perf_counter() - started_s
+
+    growing = {"margin_share": MARGIN_SHARE, "least_margin": LEAST_MARGIN, "distance_penalty": DISTANCE_PENALTY}
+    return Method(
+        GROW_CUT,
+        "Baseline: 3D Slicer's grow from seeds, with scripted strokes on three slices that imitate a user.",
+        outline,
+        {**growing, **{f"stroke_{name}": value for name, value in asdict(painter).items()}},
+        {"cases": [], "parameters": "3D Slicer's defaults; those of the strokes are assumptions"},
+        SIMULATED_USER,
+    )
+
+
+def region_growing(growth: Growth | None = None) -> Method:
+    """Region growing from the click alone."""
+    growth = growth or Growth()
+
+    def outline(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
+        started_s = time.perf_counter()
+        mask = grow_region(click.volume, click.seed_ras_mm, growth)
+        return mask, () if mask.any() else (NOTHING,), time.perf_counter() - started_s
+
+    return Method(
+        REGION_GROWING,
+        "Baseline: region growing from the click.",
+        outline,
+        asdict(growth),
+        {"simulated": True, "parameters": "chosen on 20 simulated patients, numbers 0 to 19 of seed 1"},
+    )
+
+
+METHODS: Mapping[str, Callable[[], Method]] = {GROW_CUT: grow_cut, REGION_GROWING: region_growing}

@@ -1,0 +1,77 @@
+"""Grow from seeds, as the effect of this name in 3D Slicer's Segment Editor does it.
+
+The algorithm is Slicer's own (`vtkImageGrowCutSegment`, fast grow-cut of Zhu et al., MICCAI IMIC workshop 2014): each
+voxel takes the label of the stroke from which the least change of grey values leads to it. Around it is done what
+SegmentEditorGrowFromSeedsEffect.py and its base class do at "Initialize" with default settings: grown is within the
+extent of all strokes and a margin of a tenth of it, at least 3 voxels; seed locality is 0; no voxel is masked; nothing
+is smoothed afterwards. Newer versions of Slicer call the same algorithm through ITK (`itk::FastGrowCut`), which the
+package slicer-core does not hold.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import vtk
+from scipy import ndimage
+from slicer import vtkImageGrowCutSegment
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+from ...core.errors import CrlmError
+from ...core.volume import Box, Volume
+
+MARGIN_SHARE = 0.1
+"""`extentGrowthRatio` at the first preview."""
+LEAST_MARGIN = 3
+"""`minimumExtentMargin`, voxels."""
+DISTANCE_PENALTY = 0.0
+"""`SeedLocalityFactor`."""
+VTK_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+
+def grow_from_strokes(volume: Volume, strokes: np.ndarray) -> np.ndarray:
+    """Grow all strokes until they meet.
+
+    Args:
+        strokes: uint8, shape (K, J, I) of the volume, a number for each segment, 0 where nothing was painted.
+
+    Returns:
+        uint8, shape (K, J, I): the segment of each voxel; 0 beyond the extent in which was grown.
+
+    Raises:
+        CrlmError: nothing was painted, or the volume is too thin.
+    """
+    if not strokes.any():
+        raise CrlmError("nothing was painted; paint a stroke in the lesion and one around it")
+    box = effective_extent(strokes)
+    labels = np.zeros_like(strokes)
+    labels[box] = _grown(volume.array[box], strokes[box], volume.spacing_mm)
+    return labels
+
+
+def effective_extent(strokes: np.ndarray) -> Box:
+    """The part of a volume (K, J, I) in which the strokes grow."""
+    extent = ndimage.find_objects((strokes > 0).astype(np.uint8))[0]
+    margins = [int(max(LEAST_MARGIN, MARGIN_SHARE * (part.stop - 1 - part.start))) for part in extent]
+    ends = zip(extent, margins, strokes.shape)
+    return tuple(slice(max(0, part.start - m), min(count, part.stop + m)) for part, m, count in ends)
+
+
+def _grown(array: np.ndarray, strokes: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
+    if min(array.shape) < LEAST_MARGIN:
+        raise CrlmError(f"grow-cut needs 3 voxels along each axis, got {array.shape[::-1]}")
+    grown = vtkImageGrowCutSegment()
+    grown.SetIntensityVolume(_image_of(array, spacing_mm))
+    grown.SetSeedLabelVolume(_image_of(strokes, spacing_mm))
+    grown.SetDistancePenalty(DISTANCE_PENALTY)
+    grown.Update()
+    return vtk_to_numpy(grown.GetOutput().GetPointData().GetScalars()).reshape(array.shape)
+
+
+def _image_of(array: np.ndarray, spacing_mm: np.ndarray) -> vtk.vtkImageData:
+    """A copy as VTK's image. Where it lies in space makes no difference to the growing, its spacing might."""
+    array = array if array.dtype.name in VTK_TYPES else array.astype(np.float32)
+    image = vtk.vtkImageData()
+    image.SetDimensions(array.shape[::-1])
+    image.SetSpacing(spacing_mm)
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True))
+    return image

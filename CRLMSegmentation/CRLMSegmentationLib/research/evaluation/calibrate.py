@@ -1,0 +1,147 @@
+"""Measure what the stability shells of a model are worth where the truth is known, and write it into its package.
+
+Confidence and distances are calibrated on some patients, and checked on others if there are any.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import CaseError
+from ...core.output_files import check_places, whole_files
+from ...core.progress import OnProgress
+from ...recording.dataset import CheckedCase, check_cases, short_hashes, table_of
+from ...segmentation.calibration import Calibration, Observation, calibrate
+from ...segmentation.models.package import ModelPackage, add_calibration, model_or_default
+from ...tracking.interval import TrackingError
+from .consensus import Approach, observe, share_held
+from .document import simulated_of
+
+BAD_DICE, DOUBTFUL = 0.5, 0.6
+"""An outline that shares less with the truth would mislead; a confidence below the second is a warning of that."""
+Observed = list[tuple[Observation, Approach]]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """How a calibration does on patients that it was not made on.
+
+    Attributes:
+        gap: mean of confidence minus Dice; near 0 where it is honest.
+        error: mean of what confidence and Dice differ by.
+        rank_correlation: of confidence and Dice, Spearman's.
+        before: gap, error and rank_correlation of the network's own mean probability, on the same lesions.
+        bad: lesions with a Dice under `BAD_DICE`; flagged: those with a confidence under `DOUBTFUL`; bad_flagged: both.
+        held: share of simulated distances that lie in their intervals; width_mm: how wide these are in the middle.
+        held_alone, width_alone_mm: the same before a lesion has been looked at again.
+    """
+
+    lesions: int
+    patients: int
+    gap: float
+    error: float
+    rank_correlation: float | None
+    before: dict[str, float | None]
+    bad: int
+    flagged: int
+    bad_flagged: int
+    held: float
+    width_mm: float
+    held_alone: float
+    width_alone_mm: float
+
+
+def calibrate_model(
+    wanted: Path | str | None,
+    cases: Path,
+    check: Path | None = None,
+    report: Path | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = lambda *_: None,
+) -> tuple[ModelPackage, Calibration, Worth | None]:
+    """Calibrate a model and write it into its package.
+
+    Args:
+        wanted: name or folder of the model, None for the default.
+        cases: with truth; simulated or not.
+        check: other patients, on which the calibration is tried.
+        report: JSON file for all figures.
+
+    Raises:
+        CaseError: cases cannot be used, or were trained on.
+        ModelError: too few lesions, or the package cannot be written to.
+    """
+    model = model_or_default(wanted)
+    if report is not None:
+        check_places([report])
+    made_on = _cases_in(cases, model)
+    tried_on = _cases_in(check, model) if check is not None else []
+    both = {case.patient for case in made_on} & {case.patient for case in tried_on}
+    if both:
+        raise CaseError(f"{', '.join(sorted(both))} is calibrated and checked on; take others to check")
+    observed = observe(model, made_on, seed, on_progress=on_progress)
+    calibration = calibrate([observation for observation, _ in observed], _simulated(made_on))
+    worth = None
+    if tried_on:
+        worth = worth_of(calibration, observe(model, tried_on, seed, on_progress=on_progress), seed)
+    entry = {**calibration.to_json(), "checked": None if worth is None else vars(worth)}
+    if report is not None:
+        with whole_files([report]) as (unfinished,):
+            unfinished.write_text(json.dumps({"model": model.sha256, **entry}, indent=1) + "\n", encoding="utf-8")
+    return add_calibration(model, entry), calibration, worth
+
+
+def worth_of(calibration: Calibration, observed: Observed, seed: int = 0) -> Worth:
+    """How a calibration does on lesions that it was not made on."""
+    observations = [observation for observation, _ in observed]
+    dice = np.array([o.dice for o in observations])
+    confidence = np.array([calibration.confidence_of(o.agreement) for o in observations])
+    probability = np.array([o.probability for o in observations])
+    approaches = [approach for _, approach in observed]
+    held, width_mm = share_held(approaches, calibration, TrackingError(), seed)
+    held_alone, width_alone_mm = share_held([a.alone for a in approaches], calibration, TrackingError(), seed)
+    bad, flagged = dice < BAD_DICE, confidence < DOUBTFUL
+    return Worth(
+        len(observations),
+        len({o.patient for o in observations}),
+        **_agreement(confidence, dice),
+        before=_agreement(probability, dice),
+        bad=int(bad.sum()),
+        flagged=int(flagged.sum()),
+        bad_flagged=int((bad & flagged).sum()),
+        held=held,
+        width_mm=width_mm,
+        held_alone=held_alone,
+        width_alone_mm=width_alone_mm,
+    )
+
+
+def _agreement(said: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
+    from scipy.stats import spearmanr
+
+    varies = len(dice) > 2 and np.ptp(said) > 0 and np.ptp(dice) > 0
+    return {
+        "gap": float((said - dice).mean()),
+        "error": float(np.abs(said - dice).mean()),
+        "rank_correlation": float(spearmanr(said, dice).statistic) if varies else None,
+    }
+
+
+def _cases_in(path: Path, model: ModelPackage) -> list[CheckedCase]:
+    cases, problems = check_cases(path)
+    if problems:
+        raise CaseError(f"some cases cannot be used:\n{table_of(problems)}")
+    known = set(short_hashes(model.trained_on.get("cases") or ()))
+    seen = [case.case_id for case in cases if known & set(short_hashes([case.sha256]))]
+    if seen:
+        raise CaseError(f"the model was trained on {', '.join(seen)}; it would look better than it is")
+    return cases
+
+
+def _simulated(cases: list[CheckedCase]) -> bool | None:
+    return {"all": True, "none": False}.get(simulated_of(cases))

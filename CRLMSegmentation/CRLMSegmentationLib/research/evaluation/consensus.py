@@ -1,0 +1,175 @@
+"""How much the stability shells of a model say, on lesions whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...core.errors import SeedError, WorkerError
+from ...core.metrics import overlap_and_surfaces
+from ...core.progress import OnProgress
+from ...core.volume import Volume
+from ...recording.dataset import CheckedCase
+from ...segmentation.calibration import Calibration, Observation
+from ...segmentation.consensus import Shells
+from ...segmentation.engine.engine import Engine
+from ...segmentation.engine.worker_engine import WorkerEngine
+from ...segmentation.models.package import ModelPackage
+from ...segmentation.refinement import Refinement
+from ...segmentation.session import LesionResult, Session
+from ...segmentation.wait import settle, wait_for_lesion, wait_for_model
+from ...tracking.interval import TrackingError, interval_of
+from ...tracking.surfaces import SurfaceDistance, measured_surface
+from .variations import generator_of
+
+TIPS = 200
+TIP_RANGE_MM = (-3.0, 40.0)
+"""From inside a tumour to where a margin no longer matters."""
+
+
+@dataclass(frozen=True, eq=False)
+class Approach:
+    """Tips of an instrument around one lesion, with what was measured and what is true, mm, shape (N,) each.
+
+    `to_outer` and `to_inner` are None where the lesion has not been looked at again, or is never all of a kind.
+    """
+
+    tips_ras_mm: np.ndarray
+    true_mm: np.ndarray
+    to_outline: SurfaceDistance
+    to_outer: SurfaceDistance | None
+    to_inner: SurfaceDistance | None
+    voxel_mm: float
+
+    @property
+    def alone(self) -> Approach:
+        """The same before the lesion has been looked at again."""
+        return replace(self, to_outer=None, to_inner=None)
+
+
+def observe(
+    model: ModelPackage,
+    cases: Sequence[CheckedCase],
+    seed: int = 0,
+    engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
+    on_progress: OnProgress = lambda *_: None,
+    thorough: bool = False,
+) -> list[tuple[Observation, Approach]]:
+    """Segment every lesion as the room does, with all repeats, and compare with the truth.
+
+    Lesions at which nothing is found are left out: there is neither an outline nor a distance.
+
+    Args:
+        thorough: refine each before it is repeated; several times slower.
+    """
+    lesions = [(checked, lesion) for checked in cases for lesion in checked.lesions]
+    made: list[tuple[Observation, Approach]] = []
+    with Session(engine_of(model), model) as session:
+        wait_for_model(session)
+        for number, (checked, lesion) in enumerate(lesions, 1):
+            volume = checked.read_volume()
+            session.use_volume(volume)
+            refinement = Refinement(can_refine=thorough)
+            try:
+                session.segment(lesion.name, np.array(lesion.seed_ras_mm))
+                result = settle(session, refinement, wait_for_lesion(session, lesion.name))
+            except (SeedError, WorkerError):
+                continue
+            finally:
+                on_progress("Repeating", number, len(lesions))
+            shells = refinement.shells_of(lesion.name)
+            if shells is not None and not result.mask.is_empty:
+                rng = generator_of(seed, checked.case_id, lesion.name, "tips")
+                truth = checked.truth_of(lesion, volume)
+                made.append(_observed(checked.patient, result, shells, truth, volume, rng))
+    return made
+
+
+def _observed(
+    patient: str, result: LesionResult, shells: Shells, truth: np.ndarray, volume: Volume, rng: np.random.Generator
+) -> tuple[Observation, Approach]:
+    dice = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)["dice"]
+    approach = _approach(result, shells, truth, volume, rng)
+    misses_mm, errors_mm = _misses_mm(approach), _misses_mm(approach.alone)
+    observation = Observation(patient, shells.agreement, result.mask.confidence, float(dice), misses_mm, errors_mm)
+    return observation, approach
+
+
+def _approach(
+    result: LesionResult, shells: Shells, truth: np.ndarray, volume: Volume, rng: np.random.Generator
+) -> Approach:
+    surface = measured_surface(truth, volume.ijk_to_ras)
+    to_truth = SurfaceDistance(surface)
+    centre = np.mean(np.array(surface.GetBounds()).reshape(3, 2), axis=1)
+    radius_mm = np.ptp(np.array(surface.GetBounds()).reshape(3, 2), axis=1).mean() / 2
+    directions = rng.normal(size=(TIPS, 3))
+    away_mm = radius_mm + rng.uniform(*TIP_RANGE_MM, size=(TIPS, 1))
+    tips = centre + away_mm * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    outer, inner = (_surface_in(volume, shell, shells.offset_kji) for shell in (shells.outer, shells.inner))
+    return Approach(
+        tips,
+        np.array([to_truth.nearest(tip).distance_mm for tip in tips]),
+        SurfaceDistance(measured_surface(result.mask.mask, volume.ijk_to_ras)),
+        outer,
+        inner,
+        float(volume.spacing_mm.max()),
+    )
+
+
+def _surface_in(volume: Volume, part: np.ndarray, offset_kji: tuple[int, int, int]) -> SurfaceDistance | None:
+    if not part.any():
+        return None
+    matrix = volume.ijk_to_ras.copy()
+    matrix[:3, 3] += matrix[:3, :3] @ np.array(offset_kji[::-1], float)
+    return SurfaceDistance(measured_surface(part, matrix))
+
+
+def _misses_mm(approach: Approach) -> np.ndarray:
+    """How far the true distance of each tip lies outside what outline and shells say."""
+    misses = []
+    for tip, true_mm in zip(approach.tips_ras_mm, approach.true_mm):
+        low_mm, high_mm = _bracket(approach, tip)
+        misses.append(max(low_mm - true_mm, true_mm - high_mm, 0.0))
+    return np.array(misses)
+
+
+def _bracket(approach: Approach, tip_ras_mm: np.ndarray) -> tuple[float, float]:
+    known = (approach.to_outline, approach.to_outer, approach.to_inner)
+    distances_mm = [surface.nearest(tip_ras_mm).distance_mm for surface in known if surface is not None]
+    return min(distances_mm), max(distances_mm)
+
+
+def share_held(
+    approaches: Sequence[Approach], calibration: Calibration, tracking: TrackingError, seed: int = 0
+) -> tuple[float, float]:
+    """In how many of the trials the interval holds the true distance, and how wide it is in the middle, mm.
+
+    The tracker's errors are simulated: each tip is seen where sensors of tool, liver and probe put it.
+    """
+    rng, unexplained = np.random.default_rng(seed), calibration.unexplained
+    held, widths_mm = [], []
+    for approach in approaches:
+        for tip, true_mm in zip(approach.tips_ras_mm, approach.true_mm):
+            to_sensor_mm = float(np.linalg.norm(tip))
+            seen = tip + _tracking_error_mm(rng, tracking, to_sensor_mm)
+            low_mm, high_mm = _bracket(approach, seen)
+            measured_mm = approach.to_outline.nearest(seen).distance_mm
+            rest_mm = unexplained.with_shells_mm if approach.to_outer else unexplained.alone_mm
+            interval = interval_of(measured_mm, low_mm, high_mm, to_sensor_mm, approach.voxel_mm, tracking, rest_mm)
+            held.append(interval.low_mm <= true_mm <= interval.high_mm)
+            widths_mm.append(interval.high_mm - interval.low_mm)
+    return float(np.mean(held)), float(np.median(widths_mm))
+
+
+def _tracking_error_mm(rng: np.random.Generator, tracking: TrackingError, to_sensor_mm: float) -> np.ndarray:
+    """How far a tip is seen from where it is, in the frame in which the volume was made, shape (3,)."""
+    total = np.zeros(3)
+    for lever_mm in (tracking.tool_lever_mm, to_sensor_mm, tracking.probe_lever_mm, to_sensor_mm):
+        lever = rng.normal(size=3)
+        axis = rng.normal(size=3)
+        angle = np.radians(tracking.angle_deg) * rng.normal() * axis / np.linalg.norm(axis)
+        total += rng.normal(scale=tracking.position_mm / np.sqrt(3), size=3)
+        total += np.cross(angle, lever_mm * lever / np.linalg.norm(lever))
+    return total

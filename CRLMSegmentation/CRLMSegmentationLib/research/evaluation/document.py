@@ -1,0 +1,233 @@
+"""evaluation.json and lesions.csv: their keys, which are stable, and how they come from the rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ...core.environment import versions
+from ...core.errors import CrlmError
+from ...core.metrics import ROC_FALSE_POSITIVES, THOROUGH_METRICS
+from ...recording.dataset import CheckedCase, Problem
+from . import statistics
+from .data_leakage import trained_on
+from .methods import ABOUT_KEYS, SEMIAUTOMATIC, Subject
+from .result_cache import Row
+from .rows import COMPARED_MM, DETECTED_DICE, ROW_KEYS
+from .settings import AS_RECORDED, GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, Settings
+
+SCHEMA_VERSION = 2
+SHOWN = 5
+"""Remarks on the truth that are told at once."""
+KEYS = {
+    "schema_version": f"of this file, {SCHEMA_VERSION}",
+    "created": "date and time, ISO 8601",
+    "not_for_clinical_use": "what the model says of itself",
+    "simulated": "'all', 'some' or 'none' of the cases are simulated, 'unknown' where one does not say",
+    "model": "what was evaluated: {" + ", ".join(ABOUT_KEYS) + "}; kind is 'model' or 'semi-automatic'; strokes says "
+    "who has painted them, parameters on what a semi-automatic method depends",
+    "devices": "that computed the rows",
+    "versions": "name to version of everything that took part",
+    "settings": "as in research/evaluation/settings.py",
+    "data": "{cases: [{case_id, patient, sha256, simulated, lesions}], left_out: [{case, lesion, text}], failed: "
+    "[{case, lesion, text}], remarks: [{case, lesion, text}] of what was made of the truth, "
+    "trained_on: [case_id] that the model was trained on, null where it does not say on which "
+    "cases it was, held_out_of: {dataset, listed: number of its held-out cases} or null}",
+    "regions": "what the names of the ROC areas stand for",
+    "roc_false_positives": "the rates at which the curves `roc` of the lesions are kept",
+    "figures": "{all, echogenicity, size}: name of the group to {lesions, patients, each metric and seconds: {count, "
+    "mean, median, quartiles, range, interval}, detection_rate and share_under_0.3: {count, share, interval}}",
+    "calibration": "{bins: [{low, high, lesions, confidence, dice_mean, dice_median, detected}], nothing_found, gap, "
+    "rank_correlation}",
+    "robustness": "{sample: number of lesions, 'seed share', 'seed mm', 'gain dB', 'grey factor'}: [{amount, measured, "
+    "lesions, refused, no_place, dice, detection_rate, away_mm}]",
+    "worst": "[[case_id, lesion]], the lowest Dice first",
+    "lesions": "the rows as recorded: {" + ", ".join(ROW_KEYS) + "}",
+    "variations": "the rows of the robustness sample, with the same keys",
+}
+REGIONS = {
+    "auc_hard_crop": "the mask, yes or no, over the voxels of the crop; of what sees the whole volume, over a cube of "
+    f"{COMPARED_MM:.0f} mm around the click",
+    "auc_probability_crop": "the network's probabilities over the same voxels",
+    "auc_hard_volume": "the mask, yes or no, over all voxels of the volume",
+    "auc_probability_volume": "the network's probabilities over all voxels of the volume, 0 where it did not look",
+}
+CSV_ABOUT = ("echogenicity", "pattern")
+CSV_ROW = ("diameter_mm", "truth_ml", "volume_ml")
+CSV_LAST = ("detected", "confidence", "seconds", "device", "strokes", "trained_on", "warnings", "mask", "error")
+CSV_COLUMNS = ("case_id", "patient", "lesion", "simulated", *CSV_ABOUT, *CSV_ROW, *THOROUGH_METRICS, *CSV_LAST)
+
+
+def document_of(
+    subject: Subject,
+    cases: Sequence[CheckedCase],
+    problems: Sequence[Problem],
+    settings: Settings,
+    rows: Sequence[Row],
+    other_versions: Mapping[str, str],
+    held_out_of: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of evaluation.json.
+
+    Args:
+        other_versions: of what took part beside this program.
+        held_out_of: see `KEYS`, data.
+
+    Raises:
+        CrlmError: no lesion was answered.
+    """
+    recorded = [row for row in rows if row["kind"] == AS_RECORDED]
+    varied = [row for row in rows if row["kind"] != AS_RECORDED]
+    measured = [row for row in recorded if row["metrics"]]
+    if not measured:
+        reasons = "; ".join(dict.fromkeys(str(row["error"]) for row in recorded))
+        raise CrlmError(f"no lesion was segmented: {reasons}")
+    ranked = sorted(measured, key=lambda row: (row["metrics"]["dice"], row["case_id"], row["lesion"]))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "not_for_clinical_use": subject.not_for_clinical_use,
+        "simulated": simulated_of(cases),
+        "model": subject.about(),
+        "devices": sorted({row["device"] for row in rows if row["device"]}),
+        "versions": {**versions(), "scikit-learn": version("scikit-learn"), **other_versions},
+        "settings": asdict(settings),
+        "data": {
+            **_data(cases, problems, rows),
+            "trained_on": trained_on(subject.about(), cases),
+            "held_out_of": held_out_of,
+        },
+        "regions": REGIONS,
+        "roc_false_positives": ROC_FALSE_POSITIVES,
+        "figures": statistics.summarise(measured, settings.seed, settings.bootstrap_draws),
+        "calibration": statistics.calibration(measured),
+        "robustness": _robustness(measured, varied, settings),
+        "worst": [[row["case_id"], row["lesion"]] for row in ranked[: settings.worst]],
+        "lesions": recorded,
+        "variations": varied,
+    }
+
+
+def simulated_of(cases: Sequence[CheckedCase]) -> str:
+    kinds = {checked.simulated for checked in cases}
+    if True in kinds:
+        return "all" if kinds == {True} else "some"
+    return "unknown" if None in kinds else "none"
+
+
+def _data(cases: Sequence[CheckedCase], problems: Sequence[Problem], rows: Sequence[Row]) -> dict[str, Any]:
+    failed = [
+        {"case": row["case_id"], "lesion": row["lesion"], "text": f"{row['kind']}: {row['error']}"}
+        for row in rows
+        if row["error"]
+    ]
+    return {
+        "cases": [
+            {
+                "case_id": checked.case_id,
+                "patient": checked.patient,
+                "sha256": checked.sha256,
+                "simulated": checked.simulated,
+                "lesions": [lesion.name for lesion in checked.lesions],
+            }
+            for checked in cases
+        ],
+        "left_out": [asdict(problem) for problem in problems],
+        "failed": failed,
+        "remarks": [asdict(remark) for checked in cases for remark in checked.remarks],
+    }
+
+
+def _robustness(measured: Sequence[Row], varied: Sequence[Row], settings: Settings) -> dict[str, Any]:
+    names = {(row["case_id"], row["lesion"]) for row in varied}
+    sample = [row for row in measured if (row["case_id"], row["lesion"]) in names]
+    unchanged = {
+        GAIN_DB: [{**row, "amount": 0.0} for row in sample],
+        GREY_FACTOR: [{**r, "amount": 1.0} for r in sample],
+    }
+    curves = {
+        kind: statistics.curve_of(varied, kind, settings.seed, settings.bootstrap_draws, unchanged.get(kind, ()))
+        for kind in (SEED_SHARE, SEED_MM, GAIN_DB, GREY_FACTOR)
+    }
+    return {"sample": len(names), **curves}
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write evaluation.json.
+
+    Raises:
+        CrlmError: it lacks a documented key, or has another.
+    """
+    if set(document) != set(KEYS):
+        raise CrlmError(f"evaluation.json must have the keys {', '.join(KEYS)}, got {', '.join(document)}")
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, document: Mapping[str, Any]) -> None:
+    """Write lesions.csv: one line for each lesion, `CSV_COLUMNS`, empty where nothing is known."""
+    leaked = document["data"]["trained_on"]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, CSV_COLUMNS)
+        writer.writeheader()
+        for row in document["lesions"]:
+            known = {**{name: row["about"].get(name) for name in CSV_ABOUT}, **row, **(row["metrics"] or {})}
+            known["warnings"] = "; ".join(row["warnings"] or ())
+            known["trained_on"] = None if leaked is None else row["case_id"] in leaked
+            writer.writerow({name: _plain(known.get(name)) for name in CSV_COLUMNS})
+
+
+def _plain(value: Any) -> Any:
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def summary_of(document: Mapping[str, Any]) -> list[str]:
+    """What a terminal shows."""
+    figures = document["figures"]["all"]["all"]
+    kind = {"all": "simulated ", "some": "partly simulated "}.get(document["simulated"], "")
+    dice, rate = figures["dice"], figures["detection_rate"]
+    lines = [
+        f"{document['model']['name']} on {figures['lesions']} lesions of {figures['patients']} {kind}patients:",
+        f"  Dice {dice['median']:.3f}, quartiles {dice['quartiles'][0]:.3f} to {dice['quartiles'][1]:.3f}"
+        + (f", 95 % interval {dice['interval'][0]:.3f} to {dice['interval'][1]:.3f}" if dice["interval"] else ""),
+        f"  detected (Dice above {DETECTED_DICE}) {100 * rate['share']:.0f} %",
+    ]
+    distance, seconds = figures["hausdorff95_mm"], figures["seconds"]
+    if distance["count"]:
+        lines.append(
+            f"  Hausdorff 95 % {distance['median']:.1f} mm, largest {figures['hausdorff_mm']['median']:.1f} mm"
+        )
+    lines.append(f"  {seconds['median']:.2g} s of computing for each lesion on {', '.join(document['devices'])}")
+    return lines + [f"  ! {caution}" for caution in cautions_of(document)]
+
+
+def cautions_of(document: Mapping[str, Any]) -> list[str]:
+    """What must be known wherever the figures are shown."""
+    model, data = document["model"], document["data"]
+    cautions = []
+    if data["trained_on"]:
+        cautions.append(
+            f"trained on {len(data['trained_on'])} of these {len(data['cases'])} cases "
+            f"({', '.join(data['trained_on'])}): figures that hold them are too good"
+        )
+    if model["strokes"]:
+        cautions.append(f"strokes painted by {model['strokes']}, which favours the method; he corrects nothing")
+    if model["kind"] == SEMIAUTOMATIC:
+        cautions.append("the time of a user's work is not simulated, and is in no figure")
+    if data["held_out_of"] and len(data["cases"]) < data["held_out_of"]["listed"]:
+        cautions.append(
+            f"{len(data['cases'])} of the {data['held_out_of']['listed']} held-out cases of "
+            f"{data['held_out_of']['dataset']} were measured"
+        )
+    cautions += [": ".join(filter(None, (r["case"], r["lesion"], r["text"]))) for r in data.get("remarks", ())[:SHOWN]]
+    if len(data.get("remarks", ())) > SHOWN:
+        cautions.append(f"{len(data['remarks']) - SHOWN} more remarks on the truth, see evaluation.json")
+    if data["failed"]:
+        cautions.append(f"{len(data['failed'])} measurements failed, see evaluation.json")
+    return cautions

@@ -1,0 +1,193 @@
+"""Evaluate a model or a semi-automatic method on cases with a truth: check, measure, write tables and a page.
+
+DIR/lesions.jsonl    results as they come; a second run goes on from there
+DIR/masks            the masks as recorded
+DIR/evaluation.json  all figures, see `evaluation.document.KEYS`
+DIR/lesions.csv      one line for each lesion
+DIR/evaluation.html  the page
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import CaseError, CrlmError
+from ...core.output_files import make_folder, whole_files
+from ...core.progress import OnProgress
+from ...recording.dataset import CheckedCase, Problem, check_cases
+from ...recording.label_components import KEEP_TOGETHER
+from ...segmentation.engine.engine import Engine
+from ...segmentation.engine.worker_engine import WorkerEngine
+from ...segmentation.models.package import ModelPackage, model_or_default
+from .data_leakage import check_held_out
+from .document import document_of, write_csv, write_json
+from .lesions import measure_subject
+from .methods import ModelSubject, Subject
+from .result_cache import Ledger
+from .settings import Settings
+
+LEDGER = "lesions.jsonl"
+OUTPUTS = ("evaluation.json", "lesions.csv", "evaluation.html")
+OnProblems = Callable[[Sequence[Problem]], None]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The cases that a dataset keeps from training, by their hashes; only these are measured.
+
+    Attributes:
+        labels_together: how the dataset was prepared, see `evaluate_subject`; None where it is not known.
+    """
+
+    dataset: str
+    hashes: frozenset[str]
+    labels_together: bool | None = None
+
+
+def evaluate_model(
+    model_folder: Path | str | None,
+    cases_path: Path,
+    out: Path,
+    settings: Settings | None = None,
+    skip_bad: bool = False,
+    on_progress: OnProgress = lambda *_: None,
+    on_problems: OnProblems = lambda problems: None,
+    engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
+    held_out: HeldOut | None = None,
+    labels_together: bool = False,
+) -> dict[str, Any]:
+    """Evaluate a model package and write `OUTPUTS` into a folder.
+
+    Args:
+        model_folder: of the package; None for the shipped one.
+
+    See `evaluate_subject` for the others, and for what it returns.
+
+    Raises:
+        ModelError: there is no such model, or it is damaged.
+        WorkerError: the worker has given up; what was measured is kept, and the next run goes on.
+    """
+    subject = ModelSubject(model_or_default(model_folder), engine_of)
+    how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)
+    return evaluate_subject(subject, cases_path, out, *how)
+
+
+def evaluate_method(
+    name: str,
+    cases_path: Path,
+    out: Path,
+    settings: Settings | None = None,
+    skip_bad: bool = False,
+    on_progress: OnProgress = lambda *_: None,
+    on_problems: OnProblems = lambda problems: None,
+    held_out: HeldOut | None = None,
+    labels_together: bool = False,
+) -> dict[str, Any]:
+    """Evaluate a semi-automatic method, see `baselines.baselines.METHODS`, and write `OUTPUTS` into a folder.
+
+    See `evaluate_subject` for the arguments, and for what it returns.
+
+    Raises:
+        CrlmError: there is no such method.
+    """
+    from ..baselines.baselines import method_named  # brings VTK, which a model needs not
+
+    subject = method_named(name)
+    how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)
+    return evaluate_subject(subject, cases_path, out, *how)
+
+
+def evaluate_subject(
+    subject: Subject,
+    cases_path: Path,
+    out: Path,
+    settings: Settings | None,
+    skip_bad: bool,
+    on_progress: OnProgress,
+    on_problems: OnProblems,
+    held_out: HeldOut | None = None,
+    labels_together: bool = False,
+) -> dict[str, Any]:
+    """Measure whatever can be evaluated and write `OUTPUTS` into a folder.
+
+    Args:
+        cases_path: see `recording.dataset`.
+        skip_bad: go on without the cases and lesions that cannot be evaluated.
+        on_problems: told what is wrong with which case, before anything is measured; see `dataset.table_of`.
+        held_out: to measure only what a dataset has kept from training; None for all cases.
+        labels_together: parts of a label that lie apart are one lesion, see `recording.label_components`; taken
+            from the dataset where that says so.
+
+    Returns:
+        The content of evaluation.json.
+
+    Raises:
+        CaseError: there is no case, or one of them cannot be evaluated.
+        CrlmError: the folder holds the results of something else or of other settings, or the dataset was prepared
+            with the parts of labels as lesions of their own, which shall be one here.
+    """
+    settings = settings or Settings()
+    labels_together = _labels_together(held_out, labels_together)
+    header = {**subject.header(settings), "labels_together": labels_together}
+    cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together)
+    make_folder(out)
+    ledger = Ledger(out / LEDGER, header)
+    if ledger.damage.is_any:
+        on_problems([Problem(LEDGER, "", f"{ledger.damage.sentence(LEDGER)}; they are measured again")])
+    rows, versions = measure_subject(subject, cases, settings, ledger, out, on_progress)
+    of = None if held_out is None else {"dataset": held_out.dataset, "listed": len(held_out.hashes)}
+    document = document_of(subject, cases, problems, settings, rows, versions, of)
+    _write(document, cases, out, on_progress)
+    return document
+
+
+def _labels_together(held_out: HeldOut | None, wanted: bool) -> bool:
+    """Lesions that were kept from training are measured as they would have been learned from."""
+    if held_out is None or held_out.labels_together is None:
+        return wanted
+    if wanted and not held_out.labels_together:
+        raise CrlmError(
+            f"{held_out.dataset} was prepared without {KEEP_TOGETHER}, so that its lesions are others; leave out "
+            f"{KEEP_TOGETHER}, or prepare a dataset with it"
+        )
+    return held_out.labels_together
+
+
+def _cases_in(
+    path: Path,
+    skip_bad: bool,
+    on_progress: OnProgress,
+    on_problems: OnProblems,
+    held_out: HeldOut | None,
+    labels_together: bool,
+) -> tuple[list[CheckedCase], list[Problem]]:
+    only: Collection[str] | None = None if held_out is None else held_out.hashes
+    cases, problems = check_cases(path, on_progress, only, labels_together)
+    if problems:
+        on_problems(problems)
+    if problems and not (skip_bad and cases):
+        raise CaseError(_refusal(problems, bool(cases)))
+    if held_out is not None:
+        check_held_out(cases, held_out.hashes, path, held_out.dataset)
+    return cases, problems
+
+
+def _refusal(problems: Sequence[Problem], some_are_good: bool) -> str:
+    first = problems[0]
+    place = " ".join(filter(None, (first.case, first.lesion)))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    end = "mend them, or leave them out with --skip-bad" if some_are_good else "no case is left to evaluate"
+    return f"some cases cannot be evaluated: {place}: {first.text}{more}; {end}"
+
+
+def _write(document: dict[str, Any], cases: Sequence[CheckedCase], out: Path, on_progress: OnProgress) -> None:
+    from .page import worst_pictures, write_evaluation_page  # only now are pictures needed
+
+    pictures = worst_pictures(document, {checked.case_id: checked for checked in cases}, out, on_progress)
+    with whole_files([out / name for name in OUTPUTS]) as unfinished:
+        write_json(unfinished[0], document)
+        write_csv(unfinished[1], document)
+        write_evaluation_page(unfinished[2], document, pictures)

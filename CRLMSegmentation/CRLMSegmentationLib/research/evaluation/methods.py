@@ -1,0 +1,200 @@
+"""What can be evaluated: a model, which answers through the session of the room, or a method that needs no network.
+
+A subject is opened once for all measurements, and answers click after click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...core.errors import CrlmError, WorkerError
+from ...core.progress import OnProgress
+from ...core.volume import Volume
+from ...segmentation.engine.engine import Engine, EngineState
+from ...segmentation.engine.worker_engine import WorkerEngine
+from ...segmentation.models.package import ModelPackage, crop_size_of
+from ...segmentation.session import LesionResult, Session
+from ...segmentation.wait import wait_for_lesion, wait_for_model
+from .result_cache import Row
+from .settings import Settings
+
+MODEL, SEMIAUTOMATIC = "model", "semi-automatic"
+ABOUT_KEYS = (
+    "kind",
+    "name",
+    "version",
+    "sha256",
+    "simulated_only",
+    "region",
+    "crop_size_mm",
+    "spacing_mm",
+    "intended_use",
+    "trained_on",
+    "strokes",
+    "parameters",
+)
+"""Of `Subject.about`."""
+LEDGER_VERSION = 3
+"""Raised when lesions of the same name may be others than before, such as by another rule for parts of a label."""
+
+
+class NoAnswerError(CrlmError):
+    """A lesion was not answered; the next one may be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Click:
+    """What is asked.
+
+    Attributes:
+        volume: as it is shown to the subject.
+        seed_ras_mm: shape (3,).
+        truth: of the lesion, bool, shape (K, J, I); for simulated users alone.
+        rng: of all that the answer draws.
+    """
+
+    lesion: str
+    volume: Volume
+    seed_ras_mm: np.ndarray
+    truth: np.ndarray
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came back, on the grid of the volume.
+
+    Attributes:
+        mask: bool, shape (K, J, I).
+        timings_s: name of a step to seconds.
+        in_crop: bool, same shape: the crop that was looked at; None where the whole volume was.
+        crop_size_mm: edge of that crop, or None.
+        probability: of tumour, float32, same shape; None of a method without.
+        strokes: who has painted them; None where there are none.
+    """
+
+    mask: np.ndarray
+    volume_ml: float
+    timings_s: Mapping[str, float]
+    device: str
+    in_crop: np.ndarray | None = None
+    crop_size_mm: float | None = None
+    probability: np.ndarray | None = None
+    confidence: float | None = None
+    warnings: tuple[str, ...] = ()
+    strokes: str | None = None
+
+
+class Segmenter(Protocol):
+    """Answers clicks.
+
+    Attributes:
+        versions: of what takes part beside this program, by name.
+    """
+
+    versions: Mapping[str, str]
+
+    def answer(self, click: Click) -> Answer:
+        """Outline the lesion at a click.
+
+        Raises:
+            SeedError: the click is not taken; the user has nothing.
+            NoAnswerError: says why.
+            WorkerError: there will be no more answers.
+        """
+
+
+class Subject(Protocol):
+    """What is evaluated."""
+
+    not_for_clinical_use: str
+
+    def about(self) -> dict[str, Any]:
+        """What the tables say of it, by `ABOUT_KEYS`; None what does not apply."""
+
+    def header(self, settings: Settings) -> Row:
+        """What two evaluations must share for their rows to be put together."""
+
+    def opened(self, settings: Settings, on_progress: OnProgress) -> Any:
+        """A context that gives a `Segmenter`."""
+
+
+def header_of(sha256: str, crop_size_mm: float | None, settings: Settings) -> Row:
+    """The header of a ledger.
+
+    Args:
+        crop_size_mm: None where the whole volume is looked at.
+    """
+    return {
+        "schema_version": LEDGER_VERSION,
+        "model_sha256": sha256,
+        "mirroring": settings.mirroring,
+        "crop_size_mm": None if crop_size_mm is None else float(crop_size_mm),
+        "seed": settings.seed,
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSubject:
+    """A model package, and the engine that runs it."""
+
+    model: ModelPackage
+    engine_of: Callable[[ModelPackage], Engine] = field(default=WorkerEngine)
+
+    @property
+    def not_for_clinical_use(self) -> str:
+        return self.model.not_for_clinical_use
+
+    def about(self) -> dict[str, Any]:
+        return {**{name: getattr(self.model, name, None) for name in ABOUT_KEYS}, "kind": MODEL}
+
+    def header(self, settings: Settings) -> Row:
+        return header_of(self.model.sha256, crop_size_of(self.model, settings.crop_size_mm), settings)
+
+    @contextmanager
+    def opened(self, settings: Settings, on_progress: OnProgress) -> Iterator[_ModelSegmenter]:
+        on_progress("Loading the model", 0, 1)
+        with Session(self.engine_of(self.model), self.model) as session:
+            ready = wait_for_model(session)
+            on_progress("Loading the model", 1, 1)
+            yield _ModelSegmenter(session, settings, ready.versions)
+
+
+@dataclass(frozen=True, eq=False)
+class _ModelSegmenter:
+    """Asks the session that also runs in the room, with one worker kept warm for all lesions."""
+
+    session: Session
+    settings: Settings
+    versions: Mapping[str, str]
+
+    def answer(self, click: Click) -> Answer:
+        if click.volume is not self.session.volume:
+            self.session.use_volume(click.volume)
+        self.session.segment(click.lesion, click.seed_ras_mm, self.settings.crop_size_mm, self.settings.mirroring)
+        try:
+            return _answer_of(wait_for_lesion(self.session, click.lesion))
+        except WorkerError as error:
+            if self.session.engine.state is EngineState.FAILED:
+                raise
+            raise NoAnswerError(str(error)) from error
+
+
+def _answer_of(result: LesionResult) -> Answer:
+    mask, size_mm = result.mask, result.request.crop_size_mm
+    return Answer(
+        mask=mask.mask,
+        volume_ml=mask.volume_ml,
+        timings_s=dict(result.timings_s),
+        device=result.device,
+        in_crop=None if size_mm is None else mask.in_crop,
+        crop_size_mm=None if size_mm is None else float(size_mm),
+        probability=mask.probability,
+        confidence=None if mask.is_empty else mask.confidence,
+        warnings=tuple(mask.warnings),
+    )

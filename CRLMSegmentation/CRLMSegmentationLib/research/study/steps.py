@@ -1,0 +1,151 @@
+"""The parts of the program that a study is made of, behind one small border: tests put stubs in their place.
+
+Each step goes on where it was ended, and gives back at once what is there already. Heavy imports stand inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.progress import OnProgress
+from ...recording.dataset import CheckedCase, check_cases, table_of
+from ..evaluation.settings import Settings
+from .settings import Study, folder_name
+
+if TYPE_CHECKING:
+    from ...segmentation.models.package import ModelPackage
+
+Document = dict[str, Any]
+INTENDED_USE = "A network of a study on simulated patients; outlines liver metastases in simulated ultrasound."
+STATEMENT = (
+    "Trained on simulated data only; it has never seen a patient. Research software. Not a medical device; "
+    "not for clinical use."
+)
+
+
+def simulate(folder: Path, study: Study, numbers: range, processes: int, on_progress: OnProgress) -> list[CheckedCase]:
+    """Simulate the patients with these numbers into a folder, and check them.
+
+    Raises:
+        CrlmError: one of them cannot be used.
+    """
+    from ...core.errors import CrlmError
+    from ..phantom.cases import write_cohort
+
+    written = []
+
+    def count(case: object) -> None:
+        written.append(case)
+        on_progress("Simulating patients", len(written), len(numbers))
+
+    write_cohort(folder, study.phantom_seed, numbers, processes, count)
+    cases, problems = check_cases(folder, on_progress)
+    if problems:
+        raise CrlmError(f"some simulated patients cannot be used:\n{table_of(problems)}")
+    return cases
+
+
+def prepare(
+    variant: str, cases: Sequence[CheckedCase], dataset: Path, study: Study, processes: int, on_progress: OnProgress
+) -> None:
+    """Write the dataset folder of a variant, without lesions too small to be learned from; its manifest names them."""
+    from ..training.preparation import Preparation
+    from ..training.prepare import prepare_dataset
+
+    preparation = Preparation(
+        variant=variant,
+        crop_size_mm=study.crop_size_mm,
+        spacing_mm=study.spacing_mm,
+        crops_per_lesion=study.crops_per_lesion,
+        folds=study.used_folds,
+        held_out_share=0.0,
+        seed=study.seed,
+        processes=processes,
+    )
+    prepare_dataset(cases, dataset, preparation, on_progress, skip_bad=True)
+
+
+def train(dataset: Path, study: Study, device: str, processes: int, on_progress: OnProgress) -> Path:
+    """Train one fold; returns nnU-Net's results folder of the configuration."""
+    from ..training.train import Training, train_dataset
+
+    training = Training(
+        preset=study.training,
+        folds=(0,),
+        epochs=study.epochs,
+        seed=study.seed,
+        device=device,
+        resume=True,
+        processes=processes,
+    )
+    return train_dataset(dataset, training, on_progress)
+
+
+def pack(results: Path, out: Path, variant: str) -> None:
+    """Make the model package of a variant; what it was trained on stands in its dataset."""
+    from ...segmentation.models.pack import About, pack_model
+
+    name = f"study-{folder_name(variant)}"
+    about = About(name=name, version="1", intended_use=INTENDED_USE, not_for_clinical_use=STATEMENT)
+    pack_model(results, out, about, folds=[0], half=True)
+
+
+def load(folder: Path) -> ModelPackage:
+    from ...segmentation.models.package import load_model_package
+
+    return load_model_package(folder)
+
+
+def settings_of(study: Study) -> Settings:
+    """Of the evaluations: every lesion from its recorded seed, nothing varied."""
+    return Settings(seed=study.seed, robustness_lesions=0, bootstrap_draws=study.bootstrap_draws)
+
+
+def evaluate_network(model: Path, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
+    from ..evaluation.evaluate import evaluate_model
+
+    return evaluate_model(model, cases, out, settings_of(study), on_progress=on_progress)
+
+
+def evaluate_baseline(method: str, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
+    from ..evaluation.evaluate import evaluate_method
+
+    return evaluate_method(method, cases, out, settings_of(study), on_progress=on_progress)
+
+
+def draw(
+    results: Document,
+    documents: Mapping[str, Document],
+    held_out: Mapping[str, CheckedCase],
+    folders: Mapping[str, Path],
+) -> dict[str, bytes]:
+    """All figures as PNG, by name.
+
+    Args:
+        documents, folders: of the evaluations of each method.
+        held_out: patients by their case.
+    """
+    from .examples import examples_of
+    from .page import study_figures
+
+    return study_figures(results, examples_of(results, documents, held_out, folders))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a study calls; see the functions of this module."""
+
+    simulate: Callable[..., list[CheckedCase]] = simulate
+    prepare: Callable[..., None] = prepare
+    train: Callable[..., Path] = train
+    pack: Callable[..., None] = pack
+    load: Callable[..., Any] = load
+    evaluate_network: Callable[..., Document] = evaluate_network
+    evaluate_baseline: Callable[..., Document] = evaluate_baseline
+    draw: Callable[..., dict[str, bytes]] = draw
+
+
+REAL_STEPS = Steps()

@@ -1,0 +1,318 @@
+"""A whole study in one command: simulated patients, three networks trained, five methods measured, one page.
+
+    DIR/study.json                       what is done; another study is refused
+    DIR/steps.jsonl                      how long each step took
+    DIR/patients/{trained-on,held-out}   simulated
+    DIR/datasets/VARIANT                 see `training.layout`
+    DIR/models/VARIANT                   model packages
+    DIR/evaluations/METHOD               see `evaluating`
+    DIR/results.json                     all figures, see `study.results.KEYS`
+    DIR/tables.csv, study.html, figures  what is to be read
+
+What is there is not done again; a study that was killed goes on at the step in which it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import CrlmError
+from ...core.json_fields import (
+    ANY_TEXT,
+    LIST,
+    NAME,
+    NAMES,
+    OBJECT,
+    TEXT,
+    Kind,
+    check_object,
+    is_list_of,
+    is_object_with,
+)
+from ...core.json_files import read_json, read_json_object
+from ...core.output_files import make_folder, whole_files
+from ...core.progress import OnProgress
+from ...recording.case import CASE_FILE
+from ...recording.dataset import CheckedCase, short_hashes
+from ...segmentation.models.package import MANIFEST
+from ..training.manifest import FIELDS as DATASET_FIELDS
+from ..training.manifest import MANIFEST as DATASET_MANIFEST
+from ..training.manifest import SPLITS
+from ..training.progress import read_progress
+from .results import Network, results_of
+from .settings import METHODS, NETWORKS, Study, check_methods, folder_name, keep_to, study_named
+from .step_log import noted
+from .steps import REAL_STEPS, Document, Steps
+from .tables import write_results, write_tables
+
+EVALUATION = "evaluation.json"
+REMOVE = "remove it, and run again"
+MEASURED = Kind(
+    "an object with cases and failed",
+    is_object_with(
+        {
+            "cases": Kind("", is_list_of(is_object_with({"case_id": NAME, "sha256": TEXT}))),
+            "failed": LIST,
+        }
+    ),
+)
+DOCUMENT = {
+    "data": MEASURED,
+    "model": OBJECT,
+    "lesions": LIST,
+    "devices": LIST,
+    "versions": OBJECT,
+    "regions": OBJECT,
+}
+ROW = {"case_id": NAME, "lesion": NAME, "about": OBJECT, "metrics": OBJECT.or_null(), "device": ANY_TEXT.or_null()}
+"""What is used of an evaluation, and of each of its lesions."""
+FIGURES = "figures"
+OUTPUTS = ("results.json", "tables.csv", "study.html")
+PUBLISHED_LIMIT_MB = 2.0
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A study, where it lies, and how it is computed."""
+
+    study: Study
+    out: Path
+    device: str
+    processes: int
+    steps: Steps
+    on_progress: OnProgress
+
+    def told(self, step: str) -> OnProgress:
+        """Progress of a step, under its name."""
+        return lambda name, done, total: self.on_progress(f"{step}: {name}", done, total)
+
+    def patients(self, name: str) -> Path:
+        return self.out / "patients" / name
+
+    def dataset(self, variant: str) -> Path:
+        return self.out / "datasets" / folder_name(variant)
+
+    def model(self, variant: str) -> Path:
+        return self.out / "models" / folder_name(variant)
+
+    def evaluation(self, method: str) -> Path:
+        return self.out / "evaluations" / folder_name(method)
+
+
+def run_study(
+    preset: str,
+    out: Path,
+    changes: Mapping[str, Any] | None = None,
+    methods: Sequence[str] = METHODS,
+    device: str = "auto",
+    processes: int = 2,
+    publish: Path | None = None,
+    steps: Steps = REAL_STEPS,
+    on_progress: OnProgress = lambda *_: None,
+) -> Document:
+    """Do all of a study that is not done yet.
+
+    Args:
+        preset: "demo" or "paper".
+        changes: fields of `Study` that are other than the preset says; None as a value changes nothing.
+        device: to train on, "auto", "cpu" or "cuda".
+        publish: folder for a copy of what is small: results, page, figures.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        CrlmError: the folder holds another study, or a step has failed; what was done before is kept.
+    """
+    study, methods = study_named(preset, changes or {}), check_methods(methods)
+    run = _Run(study, out, device, processes, steps, on_progress)
+    keep_to(study, out)
+    trained_on, held_out = _simulate(run)
+    trainings = {method: _train(run, method, trained_on, held_out) for method in methods if method in NETWORKS}
+    documents = {method: _evaluate(run, method, held_out) for method in methods}
+    return _report(run, trained_on, held_out, trainings, documents, publish)
+
+
+def _simulate(run: _Run) -> tuple[list[CheckedCase], list[CheckedCase]]:
+    """The patients to be trained on, and others with higher numbers."""
+    study, found = run.study, []
+    numbers = {
+        "trained-on": range(study.patients),
+        "held-out": range(study.patients, study.patients + study.held_out),
+    }
+    for name, those in numbers.items():
+        missing = len(list(run.patients(name).glob(f"*/{CASE_FILE}"))) < len(those)
+        with noted(run.out, f"simulate {name}") if missing else nullcontext():
+            found.append(run.steps.simulate(run.patients(name), study, those, run.processes, run.told(name)))
+    check_apart([case.sha256 for case in found[0]], found[1], "every network")
+    return found[0], found[1]
+
+
+def check_apart(trained_on: Sequence[str] | None, held_out: Sequence[CheckedCase], what: str) -> None:
+    """Make sure that nobody is measured on whom was trained.
+
+    Args:
+        trained_on: hashes of cases, whole or their first digits; None where they are not stated.
+        held_out: patients to be measured on.
+        what: who was trained on them, for the message.
+
+    Raises:
+        CrlmError: a held-out patient is among them, or they are not stated.
+    """
+    if not trained_on:
+        raise CrlmError(f"{what} does not say on which cases it was trained; remove its folder, and run again")
+    known = set(short_hashes(trained_on))
+    both = [case.case_id for case in held_out if known & set(short_hashes([case.sha256]))]
+    if both:
+        raise CrlmError(f"{what} was trained on {', '.join(both)}, which is held out; remove its folder, and run again")
+
+
+def _check_known(
+    cases: Sequence[str] | None, trained_on: Sequence[CheckedCase], held_out: Sequence[CheckedCase], what: str
+) -> None:
+    """Make sure that a network has learned from the patients of this study, and from nobody else."""
+    check_apart(cases, held_out, what)
+    if not set(short_hashes(cases)) <= set(short_hashes(case.sha256 for case in trained_on)):
+        raise CrlmError(
+            f"{what} was trained on other patients than those of this study; remove its folder, and run again"
+        )
+
+
+def _train(run: _Run, variant: str, trained_on: Sequence[CheckedCase], held_out: Sequence[CheckedCase]) -> Network:
+    """The model package of a variant, made unless it is there."""
+    dataset, model = run.dataset(variant), run.model(variant)
+    make_folder(dataset.parent)
+    if not (model / MANIFEST).is_file():
+        with noted(run.out, f"prepare {variant}"):
+            run.steps.prepare(variant, trained_on, dataset, run.study, run.processes, run.told(variant))
+        with noted(run.out, f"train {variant}"):
+            results = run.steps.train(dataset, run.study, run.device, run.processes, run.told(variant))
+        with noted(run.out, f"pack {variant}"):
+            shutil.rmtree(run.evaluation(variant), ignore_errors=True)  # of a model that is no more
+            make_folder(model.parent)
+            run.steps.pack(results, model, variant)
+    package = run.steps.load(model)
+    _check_known(package.trained_on.get("cases"), trained_on, held_out, f"the network {variant}")
+    manifest = _summary_of(dataset)
+    sizes = [len(patients) for patients in manifest["folds"]]
+    patients = {"train": sum(sizes[1:]), "val": sizes[0]}
+    return Network(package, _curve(dataset), _images(dataset), patients, manifest["left_out"])
+
+
+def _summary_of(dataset: Path) -> dict[str, Any]:
+    """Folds, and what was left out, of a dataset; its images need not be there any more."""
+    path = dataset / DATASET_MANIFEST
+    if not path.is_file():
+        return {"folds": [[]], "left_out": []}
+    manifest = read_json_object(path, advice=REMOVE)
+    check_object(manifest, {name: DATASET_FIELDS[name] for name in ("folds", "left_out")}, f"{path}: ")
+    if not manifest["folds"]:
+        raise CrlmError(f"{path} has no folds; {REMOVE}")
+    return manifest
+
+
+def _curve(dataset: Path) -> list[dict[str, Any]]:
+    files = sorted(dataset.glob("results/*/*/fold_0/progress.jsonl"))
+    return read_progress(files[0]) if files else []
+
+
+def _images(dataset: Path) -> dict[str, int]:
+    """How many images were trained on, and how many gave the validation curve."""
+    path = dataset / SPLITS
+    if not path.is_file():
+        return {}
+    splits = read_json(path, advice=REMOVE)
+    split = splits[0] if isinstance(splits, list) and splits else None
+    check_object(split, {"train": NAMES, "val": NAMES}, f"{path}: [0]", only_these=True)
+    return {name: len(images) for name, images in split.items()}
+
+
+def _document_in(folder: Path) -> Document | None:
+    """The evaluation in a folder, None where there is none.
+
+    Raises:
+        CrlmError: it is damaged.
+    """
+    path = folder / EVALUATION
+    if not path.is_file():
+        return None
+    document = read_json_object(path, advice=REMOVE)
+    check_object(document, DOCUMENT, f"{path}: ")
+    for number, row in enumerate(document["lesions"]):
+        check_object(row, ROW, f"{path}: lesions[{number}]")
+    return document
+
+
+def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Document:
+    """The evaluation of a method, made unless it is there and nothing in it has failed."""
+    out, cases = run.evaluation(method), run.patients("held-out")
+    document = _evaluated(run, method)
+    if document is None:
+        make_folder(out)
+        with noted(run.out, f"evaluate {method}"):
+            if method in NETWORKS:
+                run.steps.evaluate_network(run.model(method), cases, out, run.study, run.told(method))
+            else:
+                run.steps.evaluate_baseline(method, cases, out, run.study, run.told(method))
+        document = _document_in(out)
+    if document is None:
+        raise CrlmError(f"{out} holds no {EVALUATION}; {REMOVE}")
+    measured = {case["case_id"]: case["sha256"] for case in document["data"]["cases"]}
+    if measured != {case.case_id: case.sha256 for case in held_out}:
+        raise CrlmError(f"{out} holds an evaluation of other patients; remove it, and run again")
+    return document
+
+
+def _evaluated(run: _Run, method: str) -> Document | None:
+    document = _document_in(run.evaluation(method))
+    if document is None or document["data"]["failed"]:
+        return None
+    same = method not in NETWORKS or document["model"]["sha256"] == run.steps.load(run.model(method)).sha256
+    return document if same else None
+
+
+def _report(
+    run: _Run,
+    trained_on: Sequence[CheckedCase],
+    held_out: Sequence[CheckedCase],
+    trainings: Mapping[str, Network],
+    documents: Mapping[str, Document],
+    publish: Path | None,
+) -> Document:
+    from .page import write_study_page  # only now are pictures needed
+
+    run.on_progress("Writing the report", 0, 1)
+    results = results_of(run.study, run.out, trained_on, held_out, trainings, documents)
+    folders = {method: run.evaluation(method) for method in documents}
+    pictures = run.steps.draw(results, documents, {case.case_id: case for case in held_out}, folders)
+    make_folder(run.out / FIGURES)
+    drawn = [run.out / FIGURES / f"{name}.png" for name in pictures]
+    with whole_files([*drawn, *(run.out / name for name in OUTPUTS)]) as unfinished:
+        for path, picture in zip(unfinished, pictures.values()):
+            path.write_bytes(picture)
+        write_results(unfinished[-3], results)
+        write_tables(unfinished[-2], results)
+        write_study_page(unfinished[-1], results, pictures)
+    run.on_progress("Writing the report", 1, 1)
+    if publish is not None:
+        _publish([*drawn, *(run.out / name for name in OUTPUTS)], run.out, publish)
+    return results
+
+
+def _publish(files: Sequence[Path], out: Path, folder: Path) -> None:
+    """Copy what is small enough to be kept with the program: results, page, figures.
+
+    Raises:
+        CrlmError: it is larger than `PUBLISHED_LIMIT_MB`.
+    """
+    size_mb = sum(file.stat().st_size for file in files) / 1e6
+    if size_mb > PUBLISHED_LIMIT_MB:
+        raise CrlmError(f"results, page and figures take {size_mb:.1f} MB, more than {PUBLISHED_LIMIT_MB:g} MB")
+    make_folder(folder / FIGURES)
+    for file in files:
+        shutil.copyfile(file, folder / file.relative_to(out))

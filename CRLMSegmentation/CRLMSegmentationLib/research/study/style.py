@@ -1,0 +1,99 @@
+"""How a study looks: one colour and one name for each method everywhere, and a badge on every picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ...reports.plot_style import INK, LINE, PLOT_STYLE, SOFT
+
+COLOURS = {
+    "full": "#56B4E9",
+    "crop": "#E69F00",
+    "crop+seed": "#009E73",
+    "grow-cut": "#CC79A7",
+    "region-growing": "#D55E00",
+}
+"""Of Okabe and Ito: told apart with every kind of colour vision, on white and on ultrasound."""
+MARKERS = {"full": "s", "crop": "^", "crop+seed": "o", "grow-cut": "D", "region-growing": "v"}
+LABELS = {
+    "full": "full volume",
+    "crop": "crop",
+    "crop+seed": "crop + seed",
+    "grow-cut": "grow-cut*",
+    "region-growing": "region growing",
+}
+"""The star stands for strokes that come from the truth, as `ORACLE_MARK` says beneath each plot."""
+ORACLE_MARK = "* strokes of a simulated user who sees the truth"
+SIMULATED = "SIMULATED DATA"
+BADGE = {"boxstyle": "round,pad=0.4", "facecolor": "#ffe2a8", "edgecolor": "none"}
+BADGE_INK = "#5c3b00"
+STYLE = {
+    **PLOT_STYLE,
+    "axes.titlesize": 11,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+}
+DPI, PICTURE_DPI = 130, 100
+STRIP = 0.42
+"""Inches, of title and badge."""
+PALETTE = 256
+"""Colours of a plot's PNG: enough that those of the methods stay as they are, in a smaller file."""
+
+
+def styled() -> mpl.rc_context:
+    return mpl.rc_context(STYLE)
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """A figure, inches, with its title at the left and the badge at the right of a strip above all panels."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - STRIP / height))
+    middle = 1 - 0.45 * STRIP / height
+    figure.text(0.01, middle, title, ha="left", va="center", fontsize=13, fontweight="bold")
+    badge = {"fontsize": 9.5, "fontweight": "bold", "color": BADGE_INK, "bbox": BADGE}
+    figure.text(1 - 0.1 / width, middle, SIMULATED, ha="right", va="center", **badge)
+    return figure
+
+
+def png_of(figure: Figure, palette: bool = True) -> bytes:
+    """A figure as PNG, the same bytes each time.
+
+    Args:
+        palette: for plots; ultrasound would lose the colours of its outlines.
+    """
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI if palette else PICTURE_DPI, metadata={"Software": None})
+    if not palette:
+        return stream.getvalue()
+    small = io.BytesIO()
+    picture = Image.open(stream).convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
+    picture.save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def any_oracle(methods: Sequence[str]) -> bool:
+    """Whether the name of one has the star."""
+    return any(label_of(method).endswith("*") for method in methods)
+
+
+def label_of(method: str) -> str:
+    return LABELS.get(method, method)
+
+
+def colour_of(method: str) -> str:
+    return COLOURS.get(method, SOFT)
+
+
+def marker_of(method: str) -> str:
+    return MARKERS.get(method, "o")

@@ -1,0 +1,55 @@
+"""The figures on a model's card, from the same measuring as `crlm-seg evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ...core.errors import CaseError
+from ...recording.dataset import check_cases, table_of
+from ...segmentation.models.package import ModelPackage
+from ..evaluation import statistics
+from ..evaluation.lesions import measure_model
+from ..evaluation.result_cache import Row
+from ..evaluation.settings import Settings
+
+RECORDED_ONLY = Settings(robustness_lesions=0, bootstrap_draws=0)
+
+
+def evaluate(package: ModelPackage, folders: Iterable[Path], settings: Settings = RECORDED_ONLY) -> list[Row]:
+    """Segment every lesion of every case from its recorded seed and compare with the truth.
+
+    Returns:
+        A row for each lesion, see `evaluation.rows.ROW_KEYS`.
+
+    Raises:
+        CaseError: a case cannot be evaluated, or a lesion got no answer.
+    """
+    checked = [check_cases(folder) for folder in folders]
+    problems = [problem for _, found in checked for problem in found]
+    if problems:
+        raise CaseError(f"some cases cannot be evaluated:\n{table_of(problems)}")
+    cases = [case for found, _ in checked for case in found]
+    rows = measure_model(package, cases, settings)
+    for row in rows:
+        if row["error"]:
+            raise CaseError(f"{row['case_id']}, {row['lesion']}: {row['error']}")
+    return rows
+
+
+def summarise(rows: Sequence[Row]) -> dict:
+    """For the card, all rows and by echogenicity: count, median and quartiles of Dice, share under 0.3, ..."""
+    figures = statistics.summarise(rows, seed=0, draws=0)
+    return {name: _short(group) for name, group in {**figures["all"], **figures["echogenicity"]}.items()}
+
+
+def _short(figures: statistics.Figures) -> dict:
+    distance_mm = figures["hausdorff95_mm"]["median"]
+    return {
+        "lesions": figures["lesions"],
+        "dice_median": round(figures["dice"]["median"], 3),
+        "dice_quartiles": [round(quartile, 3) for quartile in figures["dice"]["quartiles"]],
+        "share_under_0.3": round(figures["share_under_0.3"]["share"], 3),
+        "hausdorff95_mm_median": None if distance_mm is None else round(distance_mm, 2),
+        "recall_median": round(figures["recall"]["median"], 3),
+    }

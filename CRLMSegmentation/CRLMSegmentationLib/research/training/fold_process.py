@@ -1,0 +1,160 @@
+"""The training of one fold, in a process of its own:
+
+    python -m CRLMSegmentationLib.research.training.fold_process DATASET/results/.../fold_0 --device cuda
+
+`train_fold` is a plain function over files, so that a fold can be trained on another machine. It reads
+
+    DATASET/preprocessed/DatasetNNN_NAME                       plans, images, splits_final.json
+    DATASET/results/DatasetNNN_NAME/.../fold_N/training.json   which preset, epochs, seed; see `FoldSettings`
+    DATASET/results/DatasetNNN_NAME/.../fold_N/*               of a training that goes on
+
+and writes into the folder of the fold and the one above it; nothing else is needed there, nothing else is to be
+copied back. Imports torch and nnunetv2, but only when called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import CrlmError, JsonError
+from ...core.json_files import read_json_object
+from .layout import CURVE, FINAL, LATEST, LOG, PROGRESS, SETTINGS, Layout, alone_in
+from .manifest import write_json
+from .presets import CONFIGURATION, Preset, preset_from
+from .progress import append_progress, keep_progress, read_progress
+from .step_process import Send, run_step
+
+CURVE_EVERY_S = 60.0
+MOST_PROCESSES = 8
+"""To write the predictions of the validation images; nnU-Net's own default, on however few cores."""
+
+
+@dataclass(frozen=True)
+class FoldSettings:
+    """Attributes: manifest: SHA-256 of the dataset's; simulated: whether its patients are; title: of the picture."""
+
+    fold: int
+    preset: Preset
+    epochs: int
+    seed: int
+    manifest: str
+    simulated: bool | None
+    title: str
+    validation: bool = False
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / SETTINGS, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> FoldSettings:
+        """Raises: CrlmError: the file is not there, or not ours."""
+        try:
+            fields = read_json_object(folder / SETTINGS, JsonError)
+            return replace(cls(**fields), preset=preset_from(fields["preset"]))
+        except (JsonError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CrlmError(
+                f"{folder} does not say how it was trained ({error}); move it away and train anew"
+            ) from error
+
+
+def train_fold(folder: Path, device: str, send: Send = lambda message: None) -> None:
+    """Train the fold of a folder to its end, from its last checkpoint where there is one; not if it is finished.
+
+    Args:
+        device: "cpu" or "cuda", which is the first that this process sees.
+        send: told how far it is, see `progress`.
+    """
+    with alone_in(folder):
+        if is_finished(folder):
+            return
+        _train_fold(folder, FoldSettings.read(folder), device, send)
+
+
+def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -> None:
+    layout = Layout.of_fold(folder)
+    names = f"{settings.preset.plans}.json", "dataset.json"
+    plans, dataset = (read_json_object(layout.preprocessed / name, advice="train anew") for name in names)
+    os.environ.update(layout.environment() | _nnunet_variables(settings.preset, device))
+    import torch
+
+    from ...segmentation.engine.nnunet import available_cpu_threads
+    from .trainer import CRLMTrainer
+
+    torch.set_num_threads(available_cpu_threads())
+    plans["continue_training"] = False  # of nnU-Net's loggers for other services
+    trainer = CRLMTrainer(plans, CONFIGURATION, settings.fold, dataset, torch.device(device))
+    report = _Report(folder, settings, send)
+    trainer.configure(settings.preset, settings.epochs, settings.seed, report.on_step, report.on_epoch)
+    trainer.initialize()
+    if (folder / LATEST).is_file():
+        trainer.go_on_from(folder / LATEST)
+    keep_progress(folder / PROGRESS, trainer.current_epoch)
+    send({"type": "started", "epoch": trainer.current_epoch, "epochs": settings.epochs})
+    trainer.run_training()
+    if settings.validation:
+        trainer.perform_actual_validation()
+
+
+def _nnunet_variables(preset: Preset, device: str) -> Mapping[str, str]:
+    """How nnU-Net augments and compiles; processes of its own pay on a GPU only."""
+    cores = str(min(os.cpu_count() or 1, MOST_PROCESSES))
+    compiled = "true" if preset.compile_on_gpu and device == "cuda" else "false"
+    processes = {"nnUNet_n_proc_DA": "0"} if device == "cpu" else {}
+    return {"nnUNet_compile": compiled, "nnUNet_wandb_enabled": "0", "nnUNet_def_n_proc": cores, **processes}
+
+
+class _Report:
+    """Writes the progress of a fold into its folder, and tells the parent."""
+
+    def __init__(self, folder: Path, settings: FoldSettings, send: Send) -> None:
+        self._folder, self._settings, self._send = folder, settings, send
+        self._drawn_s = 0.0
+
+    def on_step(self, epoch: int, iteration: int, iterations: int, loss: float) -> None:
+        step = {"epoch": epoch, "iteration": iteration, "iterations": iterations, "loss": loss}
+        self._send({"type": "step", **step})
+
+    def on_epoch(self, line: dict[str, Any]) -> None:
+        append_progress(self._folder / PROGRESS, line)
+        self._send({"type": "epoch", **line})
+        self._drawn_s += line["seconds"]
+        if self._drawn_s >= CURVE_EVERY_S or line["epoch"] + 1 == self._settings.epochs:
+            self._drawn_s = 0.0
+            self._draw()
+
+    def _draw(self) -> None:
+        from .learning_curve import draw_learning_curve
+
+        lines = read_progress(self._folder / PROGRESS)
+        draw_learning_curve(self._folder / CURVE, lines, self._settings.title, self._settings.simulated)
+
+
+def is_finished(folder: Path) -> bool:
+    return (folder / FINAL).is_file()
+
+
+def is_begun(folder: Path) -> bool:
+    """Something would be lost if it began anew."""
+    return is_finished(folder) or (folder / LATEST).is_file()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Train one fold that `crlm-seg train` has laid out.")
+    parser.add_argument("folder", type=Path, help="fold_N, with training.json")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--child", action="store_true", help="of the program: frames to stdout, end when stdin ends")
+    options = parser.parse_args(arguments)
+    if options.child:
+        run_step(lambda send: train_fold(options.folder, options.device, send), options.folder / LOG)
+    else:
+        train_fold(options.folder, options.device)
+
+
+if __name__ == "__main__":
+    main()

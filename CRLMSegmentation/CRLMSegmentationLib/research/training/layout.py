@@ -1,0 +1,124 @@
+"""Where things lie in a dataset folder.
+
+DATASET/manifest.json                                    written last by `crlm-seg prepare`
+DATASET/splits.json                                      [{"train": [names], "val": [names]}, ...], one for each fold
+DATASET/raw/DatasetNNN_NAME                              nnU-Net's raw format
+DATASET/preprocessed/DatasetNNN_NAME                     written by `planning`
+DATASET/results/DatasetNNN_NAME/TRAINER__PLANS__3d_fullres/fold_N    written by `fold_process`
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.errors import CrlmError
+from ...core.json_fields import NAMES, check_object
+from ...core.json_files import read_json, shown
+from .manifest import MANIFEST, SPLITS, raw_folder
+from .presets import CONFIGURATION, TRAINER, Preset
+
+NNUNET_FOLDERS = ("raw", "preprocessed", "results")
+SETTINGS, PROGRESS, CURVE, LOG = "training.json", "progress.jsonl", "learning-curve.png", "log.txt"
+"""In the folder of a fold, beside nnU-Net's files."""
+FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Attributes: root: the dataset folder; name: DatasetNNN_NAME."""
+
+    root: Path
+    name: str
+
+    @classmethod
+    def of_fold(cls, fold_folder: Path) -> Layout:
+        results = fold_folder.resolve().parents[2]
+        return cls(results.parent, fold_folder.resolve().parents[1].name)
+
+    @property
+    def number(self) -> int:
+        return int(self.name[7:10])
+
+    @property
+    def raw(self) -> Path:
+        return raw_folder(self.root, self.name)
+
+    @property
+    def preprocessed(self) -> Path:
+        return self.root / "preprocessed" / self.name
+
+    @property
+    def planning_log(self) -> Path:
+        return self.root / "preprocessed" / "planning-log.txt"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / MANIFEST
+
+    @property
+    def splits(self) -> Path:
+        return self.root / SPLITS
+
+    def planned_mark(self, preset: Preset) -> Path:
+        """There when the dataset is planned and preprocessed for a preset."""
+        return self.preprocessed / f"{preset.plans}.done.json"
+
+    def results_of(self, preset: Preset) -> Path:
+        return self.root / "results" / self.name / f"{TRAINER}__{preset.plans}__{CONFIGURATION}"
+
+    def fold_of(self, preset: Preset, fold: int) -> Path:
+        return self.results_of(preset) / f"fold_{fold}"
+
+    def environment(self) -> dict[str, str]:
+        """nnU-Net's variables; it reads some of them when it is imported."""
+        return {f"nnUNet_{name}": str(self.root / name) for name in NNUNET_FOLDERS}
+
+    def read_splits(self) -> list[Mapping[str, list[str]]]:
+        """Raises: CrlmError: it is no list of splits, or one has nothing to train or to validate on."""
+        splits = read_json(self.splits, CrlmError, "prepare the dataset anew")
+        if not isinstance(splits, list):
+            raise CrlmError(f"{self.splits} must be a list of splits, got {shown(splits)}; prepare the dataset anew")
+        for number, split in enumerate(splits):
+            check_object(split, {"train": NAMES, "val": NAMES}, f"{self.splits}: [{number}]", CrlmError)
+        empty = [n for n, split in enumerate(splits) if not (split["train"] and split["val"])]
+        if empty or not splits:
+            raise CrlmError(
+                f"{self.splits}: fold {', '.join(map(str, empty)) or 0} has nothing to train or nothing to validate "
+                "on; prepare with more patients or fewer folds"
+            )
+        return splits
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to, which takes the place of the file at the end: there is always a whole one."""
+    unfinished = path.with_name(f".unfinished-{path.name}")
+    yield unfinished
+    with unfinished.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask out of a folder; on Windows, which has no such locks, nobody is kept out.
+
+    Raises:
+        CrlmError: another one is in.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CrlmError(f"another process works in {folder}; wait until it has ended") from error
+        yield

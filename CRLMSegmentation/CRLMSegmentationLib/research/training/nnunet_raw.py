@@ -1,0 +1,76 @@
+"""A dataset as nnU-Net wants it: one file for each channel of an image, one for its label, and a description."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...core.crop import network_input
+from ...core.hashing import sha256_of
+from ...core.volume import to_sitk
+from ...recording.case import Lesion
+from ...recording.dataset import CheckedCase
+from .manifest import IMAGES, LABELS, CaseEntry, ImageEntry, Manifest
+from .preparation import FULL, Preparation
+from .samples import Sample, samples_of
+
+FILE_ENDING = ".nii.gz"
+MODEL_VERSION = "1"
+HASH_DIGITS = 16
+"""Of a case's hash that a model package keeps, to tell whether it has seen the case."""
+Job = tuple[CheckedCase, tuple[Lesion, ...], Preparation, Path]
+"""A case, its lesions to learn from, how, and the folder of nnU-Net's raw dataset."""
+
+
+def write_case_images(job: Job) -> list[ImageEntry]:
+    """Write what one case gives to learn from."""
+    checked, lesions, preparation, raw = job
+    return [_write(sample, checked.case_id, preparation, raw) for sample in samples_of(checked, lesions, preparation)]
+
+
+def _write(sample: Sample, case_id: str, preparation: Preparation, raw: Path) -> ImageEntry:
+    arrays = {
+        f"{IMAGES}/{sample.name}_{number:04d}{FILE_ENDING}": channel
+        for number, channel in enumerate(network_input(sample.crop, preparation.channels))
+    }
+    arrays[f"{LABELS}/{sample.name}{FILE_ENDING}"] = sample.label.astype(np.uint8)
+    for name, array in arrays.items():
+        sitk.WriteImage(to_sitk(array, sample.crop.ijk_to_ras), str(raw / name), useCompression=True)
+    seed = None if sample.lesion is None else tuple(float(x) for x in sample.crop.seed_ras_mm)
+    return ImageEntry(sample.name, case_id, sample.lesion, seed, {name: sha256_of(raw / name) for name in arrays})
+
+
+def dataset_json(manifest: Manifest, preparation: Preparation) -> dict[str, Any]:
+    """What nnU-Net must know, and under "crlm" what `crlm-seg pack` must: see `models.pack.About`."""
+    normalisation = {"ultrasound": "ultrasound", "seed": "noNorm"}
+    crop_size = {} if preparation.variant == FULL else {"crop_size_mm": preparation.crop_size_mm}
+    return {
+        "channel_names": {str(n): normalisation[name] for n, name in enumerate(preparation.channels)},
+        "labels": {"background": 0, "tumour": 1},
+        "numTraining": len(manifest.images),
+        "file_ending": FILE_ENDING,
+        "crlm": {
+            "name": preparation.name,
+            "version": MODEL_VERSION,
+            **crop_size,
+            "channels": list(preparation.channels),
+            "region": preparation.region,
+            "trained_on": {
+                "simulated": _simulated(manifest.cases),
+                "variant": preparation.variant,
+                "patients": len({case.patient for case in manifest.cases}),
+                "images": len(manifest.images),
+                "cases": sorted(case.sha256[:HASH_DIGITS] for case in manifest.cases),
+            },
+        },
+    }
+
+
+def _simulated(cases: Sequence[CaseEntry]) -> bool | None:
+    """True when all are, False when one is not, None when nobody knows."""
+    said = {case.simulated for case in cases}
+    return False if False in said else None if None in said else True

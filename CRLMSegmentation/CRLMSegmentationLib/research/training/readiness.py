@@ -1,0 +1,231 @@
+"""What speaks against learning from cases, beyond what `recording.dataset` has found, before anything is written.
+
+What is bad keeps a case, or one of its lesions, from being learned from. A remark does not: but whoever prepares
+should know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+
+import numpy as np
+from scipy import ndimage
+
+from ...core.crop import whole_volume_grid
+from ...core.errors import VolumeError
+from ...core.parallel import map_in_processes
+from ...core.progress import OnProgress
+from ...core.volume import Volume
+from ...recording.case import Lesion
+from ...recording.dataset import CheckedCase, Problem
+from ..evaluation.statistics import UNKNOWN
+from ..evaluation.variations import equivalent_radius_mm
+from .preparation import CROP_SEED, FULL, Preparation
+from .samples import image_name
+from .split import Patient, held_out_count, too_few
+
+MIN_TRUTH_VOXELS = 20
+"""Of the network; a lesion with fewer has no shape."""
+SPACING_LIMITS_MM = (0.02, 10.0)
+"""Of a recorded voxel: no probe resolves less, and whoever says more has mistaken the unit."""
+LEAST_SWEPT_SHARE = 0.5
+ALL_CASES = "all"
+"""In place of the name of a case."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one case is like.
+
+    Attributes:
+        lesions: those that can be learned from.
+        facts: echogenicity and diameter in mm of each of them.
+        content_sha256: of the voxels.
+    """
+
+    bad: tuple[Problem, ...]
+    remarks: tuple[Problem, ...]
+    lesions: tuple[Lesion, ...]
+    facts: tuple[tuple[str, float], ...]
+    content_sha256: str
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """The cases that can be learned from, their patients, and what was found.
+
+    Attributes:
+        hopeless: what no leaving out can mend.
+    """
+
+    cases: tuple[tuple[CheckedCase, Findings], ...]
+    patients: tuple[Patient, ...]
+    bad: tuple[Problem, ...]
+    remarks: tuple[Problem, ...]
+    hopeless: tuple[Problem, ...]
+
+
+def check_for_training(
+    cases: Sequence[CheckedCase], preparation: Preparation, on_progress: OnProgress = lambda *_: None
+) -> Readiness:
+    """Look at every volume and every lesion once, and at what the cases have in common."""
+    seen: list[Findings] = []
+
+    def take(findings: Findings) -> None:
+        seen.append(findings)
+        on_progress("Checking for training", len(seen), len(cases))
+
+    ordered = sorted(cases, key=lambda checked: checked.case_id)
+    map_in_processes(look_at, [(checked, preparation) for checked in ordered], preparation.processes, take)
+    pairs = list(zip(ordered, seen))
+    usable = [(checked, findings) for checked, findings in pairs if findings.lesions]
+    alike, of_one_patient = _alike(usable)
+    left_out = {problem.case for problem in alike}
+    usable = [(checked, findings) for checked, findings in usable if checked.case_id not in left_out]
+    return Readiness(
+        cases=tuple(usable),
+        patients=(patients := _patients(usable)),
+        bad=(*(problem for findings in seen for problem in findings.bad), *alike),
+        remarks=(*(problem for findings in seen for problem in findings.remarks), *of_one_patient),
+        hopeless=tuple(_against_the_split(patients, preparation)),
+    )
+
+
+def look_at(job: tuple[CheckedCase, Preparation]) -> Findings:
+    """All that can be said of one case by itself."""
+    checked, preparation = job
+    volume, labels = checked.read_volume(), checked.truth_labels().array
+    not_told = list(_not_told(checked, labels, preparation))
+    whole = list(_of_volume(volume, preparation)) + (not_told if preparation.variant != CROP_SEED else [])
+    remarks = not_told if preparation.variant == CROP_SEED else []
+    looks = [_look_at_lesion(checked, lesion, volume, labels, preparation) for lesion in checked.lesions]
+    good = [look for look in looks if look.is_usable and not whole]
+    bad = [Problem(checked.case_id, "", text) for text in whole]
+    bad += [Problem(checked.case_id, look.lesion.name, look.bad) for look in looks if look.bad]
+    if not good and not bad:
+        bad = [Problem(checked.case_id, "", "has no lesion that is large enough to learn from")]
+    said = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in remarks)]
+    said += [Problem(checked.case_id, look.lesion.name, text) for look in looks for text in look.remarks]
+    lesions, facts = tuple(look.lesion for look in good), tuple((look.echogenicity, look.diameter_mm) for look in good)
+    return Findings(tuple(bad), tuple(said), lesions, facts, volume.identity.content_sha256)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one lesion is like."""
+
+    lesion: Lesion
+    bad: str = ""
+    remarks: list[str] = field(default_factory=list)
+    is_usable: bool = False
+    diameter_mm: float = 0.0
+
+    @property
+    def echogenicity(self) -> str:
+        return str(self.lesion.about.get("echogenicity", UNKNOWN))
+
+
+def _look_at_lesion(
+    checked: CheckedCase, lesion: Lesion, volume: Volume, labels: np.ndarray, preparation: Preparation
+) -> _Look:
+    if lesion.label < 1:
+        return _Look(lesion, f"has the label {lesion.label}, which is background; number lesions from 1 on")
+    namesakes = [other.name for other in checked.case.lesions if other.label == lesion.label and other is not lesion]
+    if namesakes:
+        return _Look(lesion, f"has the label {lesion.label} as well as {namesakes[0]}; give each lesion its own")
+    mask = labels == lesion.label
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    voxels = np.count_nonzero(mask[box])
+    swept_share = np.count_nonzero(mask[box] & volume.swept_in(box)) / voxels
+    if not swept_share:
+        return _Look(lesion, "has no true voxel in what was swept; check that truth and volume belong together")
+    network_voxels = voxels * np.prod(volume.spacing_mm) / preparation.spacing_mm**3
+    width_mm = max((part.stop - part.start) * mm for part, mm in zip(box, volume.spacing_mm[::-1]))
+    remarks = list(_remarks_on(network_voxels, swept_share, width_mm, preparation))
+    is_usable = preparation.variant == FULL or network_voxels >= MIN_TRUTH_VOXELS
+    return _Look(lesion, "", remarks, is_usable, _diameter_mm(lesion, mask, volume))
+
+
+def _remarks_on(network_voxels: float, swept_share: float, width_mm: float, preparation: Preparation) -> Iterator[str]:
+    has_crops = preparation.variant != FULL
+    if network_voxels < MIN_TRUTH_VOXELS:
+        few = f"has {network_voxels:.0f} voxels at {preparation.spacing_mm:g} mm, fewer than {MIN_TRUTH_VOXELS}"
+        yield few + (", so that no crop is cut around it" if has_crops else "")
+    if swept_share < LEAST_SWEPT_SHARE:
+        yield f"lies in what was swept by {swept_share:.0%} only"
+    if has_crops and width_mm > preparation.crop_size_mm:
+        yield f"is {width_mm:.0f} mm wide, more than a crop of {preparation.crop_size_mm:g} mm"
+
+
+def _diameter_mm(lesion: Lesion, mask: np.ndarray, volume: Volume) -> float:
+    """As the case says, else of the ball as large as the truth."""
+    said = lesion.about.get("diameter_mm")
+    is_size = isinstance(said, (int, float)) and isfinite(said) and said > 0
+    return float(said) if is_size else 2 * equivalent_radius_mm(mask, volume)
+
+
+def _of_volume(volume: Volume, preparation: Preparation) -> Iterator[str]:
+    low, high = SPACING_LIMITS_MM
+    if volume.spacing_mm.min() < low or volume.spacing_mm.max() > high:
+        given = " x ".join(f"{mm:g}" for mm in volume.spacing_mm)
+        yield f"has voxels of {given} mm, expected {low:g} to {high:g} mm; check the unit of the spacing"
+    elif volume.array.min() == volume.array.max():
+        yield f"has the same grey value {volume.array.flat[0]:g} everywhere; export the volume again"
+    elif preparation.variant == FULL:
+        try:
+            whole_volume_grid(volume, preparation.spacing_mm)
+        except VolumeError as error:
+            yield str(error)
+
+
+def _not_told(checked: CheckedCase, labels: np.ndarray, preparation: Preparation) -> Iterator[str]:
+    """Lesions, or what may be some, of which the truth and the list do not both know."""
+    there = {float(number) for number in np.unique(labels[labels != 0])}
+    unlisted = sorted(there - {lesion.label for lesion in checked.case.lesions})
+    untrue = [lesion.name for lesion in checked.case.lesions if lesion.label not in there]
+    taught = "no crop is cut around" if preparation.variant == CROP_SEED else "the network would be taught that"
+    end = "it" if preparation.variant == CROP_SEED else "it is background"
+    if unlisted:
+        numbers = ", ".join(f"{number:g}" for number in unlisted)
+        yield f"has the label {numbers} in its truth, which no lesion has; {taught} {end}; list it, or remove it"
+    if untrue:
+        yield f"has no truth of {', '.join(untrue)}; {taught} {end}; outline it, or leave the case out"
+
+
+def _alike(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem], list[Problem]]:
+    """Cases that cannot be in one dataset with an earlier one, and those that need not be."""
+    bad, remarks = [], []
+    first_with: dict[str, CheckedCase] = {}
+    first_named: dict[str, CheckedCase] = {}
+    for checked, findings in pairs:
+        other = first_with.setdefault(findings.content_sha256, checked)
+        namesake = first_named.setdefault(image_name(checked.case_id).lower(), checked)
+        if namesake is not checked:
+            text = f"has the name of {namesake.case_id} but for upper and lower case; give each case its own case_id"
+            bad.append(Problem(checked.case_id, "", text))
+        if other is checked:
+            continue
+        if other.patient == checked.patient:
+            remarks.append(Problem(checked.case_id, "", f"has the same voxels as {other.case_id}, and counts twice"))
+        else:
+            text = (
+                f"has the same voxels as {other.case_id}, of another patient; would be learned from and validated on: "
+                "leave one out, or name one patient in both as source.patient"
+            )
+            bad.append(Problem(checked.case_id, "", text))
+    return bad, remarks
+
+
+def _patients(cases: Sequence[tuple[CheckedCase, Findings]]) -> tuple[Patient, ...]:
+    lesions_of: dict[str, list[tuple[str, float]]] = {}
+    for checked, findings in cases:
+        lesions_of.setdefault(checked.patient, []).extend(findings.facts)
+    return tuple(Patient(name, tuple(lesions)) for name, lesions in sorted(lesions_of.items()))
+
+
+def _against_the_split(patients: Sequence[Patient], preparation: Preparation) -> Iterator[Problem]:
+    apart = held_out_count(len(patients), preparation.held_out_share)
+    if len(patients) - apart < preparation.folds:
+        yield Problem(ALL_CASES, "", too_few(len(patients), preparation.folds, apart))

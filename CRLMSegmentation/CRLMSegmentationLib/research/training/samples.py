@@ -1,0 +1,91 @@
+"""What a case gives to learn from: cubes around jittered clicks, or its whole volume, with their labels."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ...core.crop import Crop, extract_crop, resample_labels, whole_volume
+from ...core.geometry import transform_points
+from ...core.volume import Volume
+from ...recording.case import Lesion
+from ...recording.dataset import CheckedCase
+from ..evaluation.variations import generator_of
+from .preparation import CROP_SEED, FULL, Preparation
+
+LEAST_DEPTH = 0.3
+"""A jittered seed lies at least this share of the greatest depth inside its lesion."""
+LONGEST_NAME = 60
+"""Characters of a case's name in the names of its images."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image to learn from.
+
+    Attributes:
+        lesion: around which it was cut; None for a whole volume.
+        label: bool, shape (K, J, I) of the crop; only in what was swept.
+    """
+
+    name: str
+    lesion: str | None
+    crop: Crop
+    label: np.ndarray
+
+
+def samples_of(checked: CheckedCase, lesions: Sequence[Lesion], preparation: Preparation) -> Iterator[Sample]:
+    """The images of a case, the same ones whatever else is prepared and in whatever order.
+
+    Args:
+        lesions: around which crops are cut; what is foreground in them is told by all lesions of the case.
+    """
+    case, volume = checked.case, checked.read_volume()
+    name, labels = image_name(case.case_id), checked.truth_labels().array
+    every_lesion = np.isin(labels, [lesion.label for lesion in case.lesions if lesion.label])
+    if preparation.variant == FULL:
+        crop = whole_volume(volume, np.array(lesions[0].seed_ras_mm), preparation.spacing_mm)
+        yield Sample(name, None, crop, _label(every_lesion, volume, crop))
+        return
+    for lesion in lesions:
+        clicked = labels == lesion.label
+        foreground = clicked if preparation.variant == CROP_SEED else every_lesion
+        deep_ijk = deep_voxels(clicked, volume)
+        for number in range(preparation.crops_per_lesion):
+            rng = generator_of(preparation.seed, case.case_id, lesion.name, number)
+            seed = jittered_seed(deep_ijk, volume, rng)
+            crop = extract_crop(volume, seed, preparation.crop_size_mm, preparation.spacing_mm)
+            yield Sample(f"{name}_{lesion.label}_{number}", lesion.name, crop, _label(foreground, volume, crop))
+
+
+def deep_voxels(mask: np.ndarray, volume: Volume) -> np.ndarray:
+    """Indices (i, j, k), shape (N, 3), of the swept voxels of a lesion that are not close to its border.
+
+    Args:
+        mask: bool, shape (K, J, I) of the volume, with at least one swept voxel.
+    """
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=volume.spacing_mm[::-1])[1:-1, 1:-1, 1:-1]
+    depth[~volume.swept_in(box)] = 0
+    kji = np.argwhere(mask[box] & (depth > 0) & (depth >= LEAST_DEPTH * depth.max()))
+    return (kji + [part.start for part in box])[:, ::-1]
+
+
+def jittered_seed(deep_ijk: np.ndarray, volume: Volume, rng: np.random.Generator) -> np.ndarray:
+    """A point, RAS mm, somewhere in one of some voxels (i, j, k)."""
+    return transform_points(volume.ijk_to_ras, deep_ijk[rng.integers(len(deep_ijk))] + rng.uniform(-0.5, 0.5, 3))
+
+
+def image_name(case_id: str) -> str:
+    """A name for files, from one that may hold anything; different ones stay different."""
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "-", case_id).strip(".-")[:LONGEST_NAME]
+    return plain if plain == case_id else f"{plain}-{hashlib.sha256(case_id.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def _label(mask: np.ndarray, volume: Volume, crop: Crop) -> np.ndarray:
+    return resample_labels(mask, volume.ijk_to_ras, crop) & crop.swept

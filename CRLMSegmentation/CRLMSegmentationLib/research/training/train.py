@@ -1,0 +1,228 @@
+"""Train nnU-Net in a dataset folder that `crlm-seg prepare` has written: check, plan, then one process for each fold.
+
+What is done is not done again: the plan is kept, a fold that was ended goes on from its last checkpoint. A fold is
+`fold_process.train_fold`, a plain function over files that can be run on another machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import CrlmError
+from ...core.hashing import sha256_of
+from ...core.progress import OnProgress
+from ...core.volume_files import is_hidden, read_header
+from .fold_process import FoldSettings, is_begun, is_finished
+from .layout import LOG, Layout
+from .manifest import IMAGES, Manifest, verify_manifest
+from .presets import Preset, preset_named
+from .progress import FoldProgress, OnState
+from .step_queue import Running, Step, run_queue
+
+CHECKPOINTS = 4
+"""Of a fold at the same time, at most: latest, best, final, and one that is being written."""
+
+SLOW = "the preset {} is made for a GPU and takes weeks on this CPU; --preset quick takes about an hour"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train.
+
+    Attributes:
+        preset: its name, see `presets`, or one that was made for the occasion.
+        folds: which of the dataset's; None for all.
+        epochs: None for as many as the preset has.
+        device: "auto", "cpu" or "cuda".
+        resume: go on with folds that were begun; without it they are refused.
+        validation: predict the validation images of each fold at its end, as nnU-Net does.
+        processes: to preprocess with.
+    """
+
+    preset: str | Preset = "standard"
+    folds: tuple[int, ...] | None = (0,)
+    epochs: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+    validation: bool = False
+    processes: int = 2
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.epochs < 1:
+            raise CrlmError(f"a training has 1 epoch or more, got {self.epochs}")
+        if self.seed < 0:
+            raise CrlmError(f"the seed must be 0 or more, got {self.seed}")
+        if self.folds is not None and not self.folds:
+            raise CrlmError("name a fold to train")
+
+    @property
+    def preset_used(self) -> Preset:
+        return self.preset if isinstance(self.preset, Preset) else preset_named(self.preset)
+
+
+def train_dataset(
+    dataset: Path,
+    training: Training = Training(),
+    on_progress: OnProgress = lambda name, done, total: None,
+    on_state: OnState = lambda state: None,
+    on_warning: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """Train folds of a prepared dataset, each in its own process; several GPUs train one each at a time.
+
+    Args:
+        on_progress: told "Planning" (0 of 1, 1 of 1), then "Fold N" with epochs.
+        on_state: told more of each fold, see `progress.FoldState`.
+
+    Returns:
+        nnU-Net's folder of the configuration, for `pack_model`.
+
+    Raises:
+        CrlmError: the dataset is not whole, a fold was begun before, there is no space or no such device, or a
+            process has failed; what was trained until then is kept.
+    """
+    preset = training.preset_used
+    manifest = verify_manifest(dataset)
+    layout = Layout(dataset.resolve(), manifest.dataset_name)
+    wanted = _settings(layout, manifest, training, preset)
+    _check_folds(layout, wanted, training)
+    waiting = [fold for fold in wanted if not is_finished(layout.fold_of(preset, fold.fold))]
+    if waiting:
+        _check_space(layout, preset, len(waiting))
+        places = _plan(layout, preset, training, on_progress, on_warning)
+        _train_all(layout, waiting, places, on_progress, on_state)
+    return layout.results_of(preset)
+
+
+def _settings(layout: Layout, manifest: Manifest, training: Training, preset: Preset) -> list[FoldSettings]:
+    count = len(layout.read_splits())
+    folds = range(count) if training.folds is None else sorted(set(training.folds))
+    unknown = [fold for fold in folds if not 0 <= fold < count]
+    if unknown:
+        raise CrlmError(f"{layout.root} has the folds 0 to {count - 1}, and no fold {', '.join(map(str, unknown))}")
+    kinds = {case.simulated for case in manifest.cases}
+    return [
+        FoldSettings(
+            fold=fold,
+            preset=preset,
+            epochs=training.epochs or preset.epochs,
+            seed=training.seed,
+            manifest=sha256_of(layout.manifest),
+            simulated=next(iter(kinds)) if len(kinds) == 1 else None,
+            title=f"{manifest.preparation['name']}, {preset.name}, fold {fold}",
+            validation=training.validation,
+        )
+        for fold in folds
+    ]
+
+
+def _check_folds(layout: Layout, wanted: Sequence[FoldSettings], training: Training) -> None:
+    """Refuse folds that were begun where nobody said to go on, or that were begun otherwise."""
+    problems = []
+    for settings in wanted:
+        folder = layout.fold_of(settings.preset, settings.fold)
+        if not is_begun(folder):
+            continue
+        state = "finished" if is_finished(folder) else "begun"
+        if not training.resume:
+            problems.append(f"fold {settings.fold} is {state} already")
+            continue
+        different = _differences(FoldSettings.read(folder), settings)
+        if different:
+            problems.append(f"fold {settings.fold} was {state} with {different}")
+    if problems and not training.resume:
+        raise CrlmError(
+            f"{'; '.join(problems)} in {layout.results_of(wanted[0].preset)}; go on there with --resume, or prepare "
+            "another folder to train anew"
+        )
+    if problems:
+        raise CrlmError(f"{'; '.join(problems)}; say the same to go on, or prepare another folder to train anew")
+
+
+def _differences(before: FoldSettings, now: FoldSettings) -> str:
+    told = [f"{name} {was}" for name in ("epochs", "seed") if (was := getattr(before, name)) != getattr(now, name)]
+    told += ["other settings of the preset"] if before.preset != now.preset else []
+    told += ["other images"] if before.manifest != now.manifest else []
+    return " and ".join(told)
+
+
+def _check_space(layout: Layout, preset: Preset, folds: int) -> None:
+    files = [] if layout.planned_mark(preset).is_file() else sorted((layout.raw / IMAGES).iterdir())
+    images = [path for path in files if not is_hidden(path)]
+    wanted_mb = _preprocessed_mb(images) + CHECKPOINTS * preset.checkpoint_mb * folds
+    free_mb = shutil.disk_usage(layout.root).free / 1e6
+    if free_mb < wanted_mb:
+        raise CrlmError(
+            f"{layout.root} has {free_mb / 1000:.1f} GB free, and about {wanted_mb / 1000:.1f} GB are needed; make "
+            "room, or move the dataset"
+        )
+
+
+def _preprocessed_mb(images: Sequence[Path]) -> float:
+    """nnU-Net keeps images as float32, little compressed; the first tells for all."""
+    if not images:
+        return 0.0
+    return 4 * prod(read_header(images[0]).sizes) * len(images) / 1e6
+
+
+def _plan(
+    layout: Layout, preset: Preset, training: Training, on_progress: OnProgress, on_warning: Callable[[str], None]
+) -> list[str]:
+    """Have the dataset planned and preprocessed; the devices to train on: ["cpu"], or the numbers of the GPUs."""
+    arguments = [str(layout.root), "--preset", json.dumps(preset.as_json()), "--device", training.device]
+    arguments += ["--processes", str(training.processes)]
+    places: list[str] = []
+
+    def take(_: str, message: Mapping[str, Any]) -> None:
+        if message["type"] == "device":
+            places.extend(map(str, range(message["gpus"])) if message["device"] == "cuda" else ["cpu"])
+            slow = [SLOW.format(preset.name)] if places == ["cpu"] and not preset.small else []
+            for warning in [*message["warnings"], *slow]:
+                on_warning(warning)
+
+    def launch(what: str, _: str) -> Running:
+        return Step(what, "plan", arguments, layout.planning_log, {})
+
+    on_progress("Planning", 0, 1)
+    run_queue(["planning and preprocessing"], ["here"], launch, take)
+    on_progress("Planning", 1, 1)
+    return places
+
+
+def _train_all(
+    layout: Layout,
+    wanted: Sequence[FoldSettings],
+    places: Sequence[str],
+    on_progress: OnProgress,
+    on_state: OnState,
+) -> None:
+    followed = {settings.fold: FoldProgress(settings.fold) for settings in wanted}
+
+    def take(settings: FoldSettings, message: Mapping[str, Any]) -> None:
+        state = followed[settings.fold].take(message)
+        on_state(state)
+        if message["type"] != "step":
+            on_progress(f"Fold {state.fold}", state.epoch, state.epochs)
+
+    def launch(settings: FoldSettings, place: str) -> Running:
+        folder = layout.fold_of(settings.preset, settings.fold)
+        settings.write(folder)
+        device = "cpu" if place == "cpu" else "cuda"
+        environment = {} if place == "cpu" else {"CUDA_VISIBLE_DEVICES": _visible(place)}
+        arguments = [str(folder), "--device", device, "--child"]
+        return Step(f"the training of fold {settings.fold}", "fold_process", arguments, folder / LOG, environment)
+
+    run_queue(wanted, places, launch, take)
+
+
+def _visible(place: str) -> str:
+    """The GPU that this process sees under a number, as its children are to be told."""
+    mine = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return mine[int(place)] if mine else place

@@ -1,0 +1,158 @@
+"""nnU-Net's trainer with a seed for every epoch and checkpoints that appear whole. Imports torch and nnunetv2.
+
+An epoch is drawn from (seed, fold, epoch) alone, so that a training that was ended and goes on gives the weights of
+one that was not: on the CPU, with nnU-Net's augmentation in the same process.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from ...core.errors import CrlmError
+from ...segmentation.models.checkpoints import load_safely
+from .layout import LATEST, replacing
+from .presets import Preset
+
+STEP_REPORT_S = 0.25
+NEVER = 1_000_000_000
+
+
+class CRLMTrainer(nnUNetTrainer):
+    """Attributes, to be set by `configure` before `initialize`:
+
+    preset: how it is trained.
+    seed: of all that is drawn.
+    on_step: called with epoch, iteration, iterations and loss.
+    on_epoch: called with a line of `progress.jsonl` after each epoch, before its checkpoint is written.
+    """
+
+    preset: Preset
+    seed: int
+    on_step: Callable[[int, int, int, float], None]
+    on_epoch: Callable[[dict[str, Any]], None]
+
+    def configure(
+        self,
+        preset: Preset,
+        epochs: int,
+        seed: int,
+        on_step: Callable[[int, int, int, float], None],
+        on_epoch: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self.preset, self.seed, self.on_step, self.on_epoch = preset, seed, on_step, on_epoch
+        self.num_epochs = epochs
+        self.num_iterations_per_epoch = preset.iterations
+        self.num_val_iterations_per_epoch = preset.validation_iterations
+        self.initial_lr = preset.learning_rate
+        self.oversample_foreground_percent = preset.oversample
+        self.save_every = NEVER  # we save, after nnU-Net has decided which epoch was the best
+        self.logger.plot_progress_png = lambda folder: None  # seconds for each epoch; we draw a curve now and then
+        self._saved_s = self._reported_s = time.monotonic()
+        self._iteration = 0
+
+    def initialize(self) -> None:
+        self._seed_all(0)
+        super().initialize()
+        wanted = self.preset.bfloat16_on_cpu and self.device.type == "cpu"
+        if wanted and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            self.network.forward = _in_bfloat16(self.network.forward)
+
+    def configure_optimizers(self):
+        if self.preset.optimizer == "sgd":
+            return super().configure_optimizers()
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=1e-4)
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def go_on_from(self, path: Path) -> None:
+        """Take over the state of a training that was ended; nnU-Net's own way would run code from the file."""
+        content = load_safely(path)
+        getattr(self.network, "_orig_mod", self.network).load_state_dict(content["network_weights"])
+        self.optimizer.load_state_dict(content["optimizer_state"])
+        if self.grad_scaler is not None and content["grad_scaler_state"]:
+            self.grad_scaler.load_state_dict(content["grad_scaler_state"])
+        self.logger.load_checkpoint(content["logging"])
+        self._best_ema, self.current_epoch = content["_best_ema"], content["current_epoch"]
+
+    def on_epoch_start(self) -> None:
+        self._seed_all(self.current_epoch + 1)
+        self._iteration = 0
+        super().on_epoch_start()
+
+    def train_step(self, batch: dict) -> dict:
+        answer = super().train_step(batch)
+        self._iteration += 1
+        now_s = time.monotonic()
+        if now_s - self._reported_s >= STEP_REPORT_S:
+            self._reported_s = now_s
+            self.on_step(self.current_epoch, self._iteration, self.num_iterations_per_epoch, float(answer["loss"]))
+        return answer
+
+    def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
+        """A network of NaN learns no more, and must not take the place of a checkpoint that does."""
+        super().on_train_epoch_end(train_outputs)
+        if not all(bool(torch.isfinite(weights).all()) for weights in self.network.parameters()):
+            raise CrlmError(
+                f"in epoch {self.current_epoch + 1} the weights became NaN or infinite; look for images that are not "
+                "as they should be, or take another preset or seed"
+            )
+
+    def on_epoch_end(self) -> None:
+        super().on_epoch_end()
+        self.on_epoch(self._line())
+        if self.current_epoch < self.num_epochs and time.monotonic() - self._saved_s >= self.preset.save_after_s:
+            self.current_epoch -= 1  # nnU-Net has counted already, and counts once more when it saves
+            self.save_checkpoint(str(Path(self.output_folder) / LATEST))
+            self.current_epoch += 1
+            self._saved_s = time.monotonic()
+
+    def save_checkpoint(self, filename: str) -> None:
+        with replacing(Path(filename)) as unfinished:
+            super().save_checkpoint(str(unfinished))
+
+    def _line(self) -> dict[str, Any]:
+        """Of the epoch that has just ended, see `progress.EPOCH_KEYS`."""
+        logged = {name: values[-1] for name, values in self.logger.get_checkpoint().items()}
+        return {
+            "epoch": self.current_epoch - 1,
+            "train_loss": _number(logged["train_losses"]),
+            "val_loss": _number(logged["val_losses"]),
+            "dice": _number(logged["mean_fg_dice"]),
+            "lr": float(logged["lrs"]),
+            "seconds": round(logged["epoch_end_timestamps"] - logged["epoch_start_timestamps"], 2),
+        }
+
+    def _seed_all(self, number: int) -> None:
+        drawn = np.random.SeedSequence([self.seed, int(self.fold), number]).generate_state(1)[0]
+        random.seed(int(drawn))
+        np.random.seed(drawn)
+        torch.manual_seed(int(drawn))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _in_bfloat16(forward: Callable) -> Callable:
+    """Run a network in bfloat16 where the processor has it, in half the time; losses are still taken in float32.
+
+    nnU-Net itself uses half precision on GPUs only.
+    """
+    quick = torch.autocast("cpu", torch.bfloat16)(forward)
+
+    def run(tiles: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        outputs = quick(tiles)
+        if isinstance(outputs, torch.Tensor):
+            return outputs.float()
+        return [output.float() for output in outputs]
+
+    return run

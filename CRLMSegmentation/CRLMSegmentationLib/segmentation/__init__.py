@@ -1,0 +1,1 @@
+"""A seed and a volume in, a segmentation with its reliability out."""

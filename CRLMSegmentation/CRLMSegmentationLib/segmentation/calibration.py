@@ -1,0 +1,141 @@
+"""What the agreement of a lesion's shells is worth, as measured on patients whose truth is known.
+
+A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the truth that
+lesions of the same agreement had on average; `unexplained` is q of `interval`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import ModelError
+from ..core.geometry import MAX_EXTENT_MM
+from ..core.json_fields import BOOLEAN, COUNT, Kind, first_problem, in_range, is_list_of, is_object_of
+from ..tracking.interval import Unexplained
+
+LEAST_LESIONS = 20
+"""Below which a curve through so few points would only look like knowledge."""
+COVERAGE = 0.95
+SHARES = Kind("a list of numbers from 0 to 1", is_list_of(in_range(0, 1)))
+FIELDS = {
+    "agreements": SHARES,
+    "expected_dice": SHARES,
+    "unexplained": Kind("an object of mm", is_object_of(in_range(0, MAX_EXTENT_MM))),
+    "lesions": COUNT,
+    "patients": COUNT,
+    "simulated": BOOLEAN.or_null(),
+}
+"""Of the calibration in `model.json`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One lesion whose truth is known.
+
+    Attributes:
+        agreement: of its shells, see `consensus.Shells`.
+        probability: mean probability in the outline, what the network says of itself.
+        dice: of the outline with the truth.
+        misses_mm: for tips around it, how far the true distance lay outside the shells', 0 where inside.
+        errors_mm: for the same tips, how far it lay from that to the outline alone.
+    """
+
+    patient: str
+    agreement: float
+    probability: float
+    dice: float
+    misses_mm: np.ndarray
+    errors_mm: np.ndarray
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Attributes:
+    agreements, expected_dice: corners of a curve that never falls.
+    unexplained: see `interval`.
+    lesions, patients: that it was measured on.
+    simulated: whether these were simulated; None when nobody knows.
+    """
+
+    agreements: tuple[float, ...]
+    expected_dice: tuple[float, ...]
+    unexplained: Unexplained
+    lesions: int
+    patients: int
+    simulated: bool | None
+
+    def confidence_of(self, agreement: float) -> float:
+        """The Dice to be expected at an agreement."""
+        return float(np.interp(agreement, self.agreements, self.expected_dice))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON: lists instead of tuples."""
+        curve = {name: list(getattr(self, name)) for name in ("agreements", "expected_dice")}
+        return {**asdict(self), **curve}
+
+
+def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
+    """The calibration of a model package, None where it has none.
+
+    Raises:
+        ModelError: what is there is none.
+    """
+    if not entry:
+        return None
+    problem = first_problem(entry, FIELDS)
+    if problem is not None:
+        raise ModelError(f"the calibration of this model cannot be read: {problem}; calibrate it again")
+    try:
+        curve = {name: tuple(map(float, entry[name])) for name in ("agreements", "expected_dice")}
+        rest = {name: entry[name] for name in ("lesions", "patients", "simulated")}
+        unexplained = Unexplained(**{name: float(mm) for name, mm in entry["unexplained"].items()})
+        made = Calibration(**curve, unexplained=unexplained, **rest)
+        rests_mm = [unexplained.with_shells_mm, unexplained.alone_mm]
+        good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
+        good = good and np.isfinite([*made.agreements, *made.expected_dice, *rests_mm]).all()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"the calibration of this model cannot be read: {error!r}; calibrate it again") from error
+    if not good or min(rests_mm) < 0:
+        raise ModelError("the calibration of this model is no rising curve of finite numbers; calibrate it again")
+    return made
+
+
+def calibrate(observations: Sequence[Observation], simulated: bool | None) -> Calibration:
+    """The calibration that lesions with a known truth give.
+
+    Expected Dice rises with agreement (isotonic regression); q holds the true distance in 95 % of the tips, each
+    lesion counting alike.
+
+    Raises:
+        ModelError: too few lesions.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    if len(observations) < LEAST_LESIONS:
+        raise ModelError(f"a calibration needs at least {LEAST_LESIONS} lesions, got {len(observations)}; add cases")
+    curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+    curve.fit([o.agreement for o in observations], [o.dice for o in observations])
+    return Calibration(
+        tuple(map(float, curve.X_thresholds_)),
+        tuple(map(float, curve.y_thresholds_)),
+        Unexplained(
+            _quantile([o.misses_mm for o in observations], COVERAGE),
+            _quantile([o.errors_mm for o in observations], COVERAGE),
+        ),
+        len(observations),
+        len({o.patient for o in observations}),
+        simulated,
+    )
+
+
+def _quantile(groups: Sequence[np.ndarray], share: float) -> float:
+    """The value that a share of all stays below, each group weighing alike."""
+    values = np.concatenate(groups)
+    weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in groups])
+    order = np.argsort(values)
+    place = np.searchsorted(np.cumsum(weights[order]), share * len(groups))
+    return float(values[order][min(place, len(values) - 1)])

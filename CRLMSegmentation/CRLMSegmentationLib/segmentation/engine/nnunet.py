@@ -1,0 +1,312 @@
+"""One crop through nnU-Net v2's own predictor. Imports torch and nnunetv2: only the worker process does so.
+
+Preprocessing, sliding window and export are nnU-Net's, so that the answer equals that of `nnUNetv2_predict`;
+left out are its process pools, its temporary files, its pickled checkpoints and its reloading of the weights
+before every prediction.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from ...core.errors import ModelError, WorkerError
+from ...core.progress import OnProgress
+from ..models.package import CONFIGURATION, TRAINER, TUMOUR_LABEL, ModelPackage
+
+MAX_CPU_THREADS = 8
+"""nnU-Net's own limit (default_num_processes)."""
+TILE_STEP = 0.5
+HEADS = 2
+"""Background and tumour; `load_model_package` has seen to that."""
+RESULTS_ON_CPU = "the GPU ran short of memory: tiles were gathered in main memory"
+RAN_ON_CPU = "the GPU ran out of memory: this lesion was computed on the CPU, slower; close what else uses the GPU"
+
+IsCancelled = Callable[[], bool]
+
+
+class CancelledError(Exception):
+    """The job is no longer wanted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Attributes: probability: of tumour, float32, shape (K, J, I); the others as in `engine.Finished`."""
+
+    probability: np.ndarray
+    timings_s: dict[str, float]
+    device: str
+    warnings: tuple[str, ...]
+
+
+class NnUNet:
+    """A loaded model. One prediction at a time."""
+
+    def __init__(self, package: ModelPackage, device: torch.device, cpu_threads: int) -> None:
+        """Build the networks of all folds from plans and weights.
+
+        Raises:
+            ModelError: the weights do not fit the plans.
+        """
+        self.package = package
+        self._cpu_threads = cpu_threads
+        self._plans = PlansManager(package.plans())
+        self._configuration = self._plans.get_configuration(CONFIGURATION)
+        self._dataset = package.dataset()
+        self._preprocessor = self._configuration.preprocessor_class(verbose=False)
+        self._networks = [self._build_network(fold) for fold in package.folds]
+        self._asked = self._networks
+        self._gate = _Gate()
+        self._predictor = self._build_predictor(device)
+
+    @property
+    def device_text(self) -> str:
+        return device_text(self._predictor.device)
+
+    def warm_up(self) -> None:
+        """Predict one tile of noise: the first prediction loads code and chooses kernels."""
+        shape = (len(self.package.channels), *self._configuration.patch_size)
+        noise = np.random.default_rng(0).standard_normal(shape)
+        self.predict(noise.astype(np.float32), self.package.spacing_mm)
+
+    def predict(
+        self,
+        array: np.ndarray,
+        spacing_mm: float,
+        mirroring: bool = False,
+        on_progress: OnProgress = lambda stage, done, total: None,
+        is_cancelled: IsCancelled = lambda: False,
+        quick: bool = False,
+    ) -> Prediction:
+        """The probability of tumour in a crop.
+
+        Args:
+            array: float32, shape (C, K, J, I), the channels of the package.
+            spacing_mm: edge of its voxels; resampled by nnU-Net if it is not the model's.
+            is_cancelled: asked before every pass of the network.
+            quick: the first fold alone.
+
+        Raises:
+            CancelledError: `is_cancelled` said so.
+            WorkerError: the crop is not finite, or has other channels than the model.
+        """
+        if len(array) != len(self.package.channels):
+            raise WorkerError(f"{self.package.name} wants the channels {self.package.channels}, got {len(array)}")
+        if not np.isfinite(array).all():
+            raise WorkerError("the crop holds NaN or infinite values; repair the volume first")
+        self._predictor.use_mirroring = mirroring and bool(self.package.mirroring_axes)
+        self._asked = self._networks[:1] if quick else self._networks
+        clock = _Stopwatch()
+        on_progress("preprocess", 0, 1)
+        data, properties = self._preprocess(array, spacing_mm)
+        clock.lap("preprocess")
+        logits, device, warnings = self._infer(data, on_progress, is_cancelled)
+        clock.lap("inference")
+        on_progress("postprocess", 0, 1)
+        probability = self._export(logits, properties)
+        clock.lap("postprocess")
+        return Prediction(probability, clock.laps_s, device_text(device), warnings)
+
+    def _build_network(self, fold: int) -> torch.nn.Module:
+        network = get_network_from_plans(
+            self._configuration.network_arch_class_name,
+            self._configuration.network_arch_init_kwargs,
+            self._configuration.network_arch_init_kwargs_req_import,
+            len(self._dataset["channel_names"]),
+            self._plans.get_label_manager(self._dataset).num_segmentation_heads,
+            allow_init=False,
+            deep_supervision=False,
+        )
+        try:
+            network.load_state_dict(self.package.weights(fold))
+        except RuntimeError as error:
+            raise ModelError(f"fold {fold} of {self.package.name} does not fit its plans: {error}") from error
+        return network.eval()
+
+    def _build_predictor(self, device: torch.device) -> nnUNetPredictor:
+        os.environ.pop("nnUNet_compile", None)  # compiling costs minutes, here for one crop
+        predictor = _Predictor(
+            tile_step_size=TILE_STEP, use_gaussian=True, use_mirroring=False, device=device, allow_tqdm=False
+        )
+        axes = self.package.mirroring_axes or None
+        predictor.manual_initialization(
+            self._gate, self._plans, self._configuration, None, self._dataset, TRAINER, axes
+        )
+        return predictor
+
+    def _preprocess(self, array: np.ndarray, spacing_mm: float) -> tuple[torch.Tensor, dict]:
+        properties = {"spacing": [spacing_mm] * 3}
+        data, _, properties = self._preprocessor.run_case_npy(
+            array, None, properties, self._plans, self._configuration, self._dataset
+        )
+        return torch.from_numpy(data).to(torch.float32).contiguous(), properties
+
+    def _infer(
+        self, data: torch.Tensor, on_progress: OnProgress, is_cancelled: IsCancelled
+    ) -> tuple[torch.Tensor, torch.device, tuple[str, ...]]:
+        """Logits (2, K, J, I); on a GPU without enough memory the CPU computes them."""
+        passes = self._passes(data)
+        device = self._predictor.device
+        try:
+            self._gate.open(passes, on_progress, is_cancelled)
+            logits = self._all_folds(data)
+            warnings = (RESULTS_ON_CPU,) if self._gate.done > passes and not self._gate.cancelled else ()
+        except torch.cuda.OutOfMemoryError:
+            self._gate.open(passes, on_progress, is_cancelled)
+            logits, device, warnings = self._on_cpu(data), torch.device("cpu"), (RAN_ON_CPU,)
+        if self._gate.cancelled:
+            raise CancelledError
+        return logits, device, warnings
+
+    def _all_folds(self, data: torch.Tensor) -> torch.Tensor:
+        """As nnU-Net averages them, in half precision, so that the sums round alike."""
+        torch.set_num_threads(self._cpu_threads)
+        total = None
+        for network in self._asked:
+            if self._gate.cancelled:
+                break
+            self._gate.network = network.to(self._predictor.device)
+            logits = self._predictor.predict_sliding_window_return_logits(data).to("cpu")
+            total = logits if total is None else total + logits
+        return total / len(self._asked) if len(self._asked) > 1 else total
+
+    def _on_cpu(self, data: torch.Tensor) -> torch.Tensor:
+        cpu_predictor, gpu_predictor = self._build_predictor(torch.device("cpu")), self._predictor
+        cpu_predictor.use_mirroring = gpu_predictor.use_mirroring
+        torch.cuda.empty_cache()
+        self._predictor = cpu_predictor
+        try:
+            return self._all_folds(data)
+        finally:
+            self._predictor = gpu_predictor
+
+    def _passes(self, data: torch.Tensor) -> int:
+        """How often a network will be called for preprocessed data (1, K, J, I)."""
+        patch = self._configuration.patch_size
+        padded = [max(n, p) for n, p in zip(data.shape[1:], patch)]
+        tiles = int(np.prod([len(s) for s in compute_steps_for_sliding_window(padded, patch, TILE_STEP)]))
+        mirrored = 2 ** len(self.package.mirroring_axes) if self._predictor.use_mirroring else 1
+        return tiles * mirrored * len(self._asked)
+
+    def _export(self, logits: torch.Tensor, properties: dict) -> np.ndarray:
+        _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
+            logits,
+            self._plans,
+            self._configuration,
+            self._predictor.label_manager,
+            properties,
+            return_probabilities=True,
+            num_threads_torch=self._cpu_threads,
+        )
+        return np.ascontiguousarray(probabilities[TUMOUR_LABEL], np.float32)
+
+
+class _Gate(torch.nn.Module):
+    """Stands in for the network: counts the passes, and lets them run empty once the job is cancelled.
+
+    An exception would leave nnU-Net's producer thread blocked for good, and a RuntimeError would make it
+    start over; empty passes, and no more tiles, bring its loop to its own end within milliseconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network: torch.nn.Module | None = None
+        self.open(0, lambda stage, done, total: None, lambda: False)
+
+    def open(self, passes: int, on_progress: OnProgress, is_cancelled: IsCancelled) -> None:
+        self.done, self.passes, self.cancelled = 0, passes, False
+        self._on_progress, self._is_cancelled = on_progress, is_cancelled
+        self._empty: torch.Tensor | None = None
+
+    def forward(self, tile: torch.Tensor) -> torch.Tensor:
+        self.cancelled = self.cancelled or self._is_cancelled()
+        if self.cancelled:
+            return tile.new_zeros((tile.shape[0], HEADS, *tile.shape[2:]))
+        logits = self.network(tile)
+        self.done += 1
+        self._on_progress("inference", min(self.done, self.passes), self.passes)
+        return logits
+
+
+class _Predictor(nnUNetPredictor):
+    """Hands out no more tiles once its network, a `_Gate`, is cancelled."""
+
+    def _internal_get_sliding_window_slicers(self, image_size: tuple[int, ...]) -> _Tiles:
+        return _Tiles(super()._internal_get_sliding_window_slicers(image_size), self.network)
+
+
+class _Tiles(list):
+    def __init__(self, tiles: list, gate: _Gate) -> None:
+        super().__init__(tiles)
+        self._gate = gate
+
+    def __iter__(self) -> Iterator:
+        return itertools.takewhile(lambda _: not self._gate.cancelled, super().__iter__())
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.laps_s: dict[str, float] = {}
+        self._last_s = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now_s = time.perf_counter()
+        self.laps_s[name] = now_s - self._last_s
+        self._last_s = now_s
+
+
+def choose_device(wish: str = "auto") -> tuple[torch.device, tuple[str, ...]]:
+    """The device to compute on, and warnings.
+
+    Args:
+        wish: "auto", "cpu" or "cuda".
+
+    Raises:
+        WorkerError: "cuda" was asked for and does not work.
+    """
+    if wish == "cpu":
+        return torch.device("cpu"), ()
+    trouble = _cuda_trouble()
+    if trouble is None:
+        return torch.device("cuda", 0), ()
+    if wish == "cuda":
+        raise WorkerError(f"CUDA cannot be used: {trouble}; choose the device 'cpu' or 'auto'")
+    return torch.device("cpu"), (f"the GPU is not used: {trouble}",) if torch.cuda.is_available() else ()
+
+
+def _cuda_trouble() -> str | None:
+    """Why no kernel runs on the GPU; `is_available()` alone says yes to GPUs that torch was not built for."""
+    if not torch.cuda.is_available():
+        return "torch finds none"
+    try:
+        sample = torch.ones(1, 1, 8, 8, 8, device="cuda")
+        if float(torch.nn.functional.conv3d(sample, torch.ones(1, 1, 3, 3, 3, device="cuda")).sum()) != 27.0 * 6**3:
+            return "a test kernel gave a wrong answer"
+    except RuntimeError as error:
+        return str(error).strip().splitlines()[0]
+    return None
+
+
+def device_text(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    count = torch.get_num_threads()
+    return f"cpu ({count} thread{'s' if count > 1 else ''})"
+
+
+def available_cpu_threads() -> int:
+    """Cores this process may use, at most nnU-Net's own limit and what OMP_NUM_THREADS allows, as torch reads it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, MAX_CPU_THREADS, int(allowed) if allowed.isdecimal() and int(allowed) else cores)

@@ -1,0 +1,95 @@
+"""Jobs and answers as frames, on both sides of the worker's pipe."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from ...core.field_of_view import Background
+from ...core.frames import Frame, encode
+from ...core.postprocessing import LesionMask
+from ...core.volume import Volume
+from .engine import CropJob, Finished, Job, LesionJob
+
+MASK_NUMBERS = ("volume_ml", "diameters_mm", "confidence")
+
+
+def encode_job(job_id: int, job: Job) -> list[memoryview]:
+    """A job as the parts of a frame."""
+    header = {"type": "job", "job_id": job_id, "mirroring": job.mirroring}
+    if isinstance(job, CropJob):
+        return encode({**header, "spacing_mm": job.spacing_mm}, {"crop": job.array})
+    volume = job.volume
+    arrays = {"voxels": volume.array}
+    if volume.missing is not None:
+        arrays["missing"] = volume.missing
+    if volume.swept is not None:
+        arrays["swept"] = volume.swept_in()
+    else:
+        arrays["unswept_blocks"] = volume.unswept_blocks
+        header["background"] = asdict(volume.background)
+    place = {"ijk_to_ras": volume.ijk_to_ras.tolist(), "seed_ras_mm": list(job.seed_ras_mm)}
+    manner = {"crop_size_mm": job.crop_size_mm, "quick": job.quick, "flip": list(job.flip)}
+    return encode({**header, **place, **manner}, arrays)
+
+
+def decode_job(frame: Frame) -> Job:
+    """The job of a frame.
+
+    Raises:
+        WorkerError, VolumeError, GeometryError: it is none.
+    """
+    header, arrays = frame.header, frame.arrays()
+    if "crop" in arrays:
+        return CropJob(arrays["crop"], header["spacing_mm"], header["mirroring"])
+    matrix = np.array(header["ijk_to_ras"])
+    said = header.get("background", {})
+    background = Background(**{**said, "values": tuple(said.get("values", ()))})
+    masks = (arrays.get(name) for name in ("swept", "unswept_blocks"))
+    volume = Volume.of_part(arrays["voxels"], matrix, *masks, background, arrays.get("missing"))
+    manner = header["mirroring"], header["quick"], tuple(header["flip"])
+    return LesionJob(volume, tuple(header["seed_ras_mm"]), header["crop_size_mm"], *manner)
+
+
+def encode_answer(answer: Finished) -> list[memoryview]:
+    """An answer as the parts of a frame."""
+    header = {"type": "finished", "job_id": answer.job_id, "timings_s": answer.timings_s, "device": answer.device}
+    header["warnings"] = answer.warnings
+    arrays, lesion = {"probability": answer.probability}, answer.lesion
+    if lesion is None:
+        return encode(header, arrays)
+    header["lesion"] = {
+        **{name: getattr(lesion, name) for name in MASK_NUMBERS},
+        "warnings": lesion.warnings,
+        "offset_kji": lesion.offset_kji,
+        "shape": lesion.shape,
+        "ijk_to_ras": lesion.ijk_to_ras.tolist(),
+        "crop_to_ras": lesion.crop_to_ras.tolist(),
+    }
+    return encode(header, {**arrays, "part": lesion.part})
+
+
+def decode_answer(frame: Frame) -> Finished:
+    """The answer of a frame.
+
+    Raises:
+        WorkerError: its arrays are damaged.
+    """
+    header, arrays = frame.header, frame.arrays()
+    finished = {name: header[name] for name in ("job_id", "timings_s", "device")}
+    lesion = header.get("lesion")
+    if lesion is not None:
+        lesion = LesionMask(
+            part=arrays["part"],
+            offset_kji=tuple(lesion["offset_kji"]),
+            shape=tuple(lesion["shape"]),
+            ijk_to_ras=np.array(lesion["ijk_to_ras"]),
+            crop_probability=arrays["probability"],
+            crop_to_ras=np.array(lesion["crop_to_ras"]),
+            volume_ml=lesion["volume_ml"],
+            diameters_mm=tuple(lesion["diameters_mm"]),
+            confidence=lesion["confidence"],
+            warnings=tuple(lesion["warnings"]),
+        )
+    return Finished(probability=arrays["probability"], warnings=tuple(header["warnings"]), lesion=lesion, **finished)

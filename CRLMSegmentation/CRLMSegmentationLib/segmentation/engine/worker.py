@@ -1,0 +1,282 @@
+"""The inference process: `python -m CRLMSegmentationLib.segmentation.engine.worker MODEL_FOLDER`.
+
+Reads frames (job, cancel) from stdin and writes frames (ready, progress, finished, failed, cancelled, fatal) to
+stdout. A thread reads, so that newer jobs and cancels are seen while the network runs; only the main thread
+writes. The process ends when stdin closes: whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import io
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...core.crop import Crop, extract_crop, network_input, whole_volume
+from ...core.errors import CrlmError, WorkerError
+from ...core.frames import Frame, FrameReader, encode
+from ...core.postprocessing import lesion_from_probability
+from ..models.package import ModelPackage, load_model_package
+from .engine import CropJob, Finished, Job, LesionJob
+from .wire import decode_job, encode_answer
+
+if TYPE_CHECKING:
+    from .nnunet import NnUNet, Prediction
+
+EXIT_PARENT_GONE = 0
+EXIT_FATAL = 3
+NICENESS = 5
+"""On a processor that both need, tools that move go before a network that computes."""
+MISSING = "{error}; install torch and nnunetv2 for {python}, in 3D Slicer with the extensions PyTorch and NNUNet"
+
+OUT_OF_MEMORY = "not enough memory for this {region}; choose a smaller one, or close other programs"
+
+
+class Inbox:
+    """What the parent wants: at most one job, the newest. Shared by the reading and the main thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._newest: Frame | None = None
+        self._dropped: list[int] = []
+        self._unwanted: set[int] = set()
+        self._running: int | None = None
+
+    def put(self, frame: Frame) -> None:
+        """Take a frame from the parent."""
+        with self._changed:
+            if frame.type == "cancel":
+                self._cancel(frame.header["job_id"])
+            elif frame.type == "job":
+                self._replace(frame)
+            self._changed.notify()
+
+    def next(self) -> tuple[Frame | None, list[int]]:
+        """Wait for a job; returns it (or None) and the jobs that were dropped before they began."""
+        with self._changed:
+            self._running = None
+            self._unwanted.clear()
+            self._changed.wait_for(lambda: self._newest is not None or self._dropped)
+            frame, self._newest = self._newest, None
+            dropped, self._dropped = self._dropped, []
+            self._running = None if frame is None else frame.header["job_id"]
+            return frame, dropped
+
+    def is_unwanted(self, job_id: int) -> bool:
+        return job_id in self._unwanted
+
+    def _cancel(self, job_id: int) -> None:
+        if self._newest is not None and self._newest.header["job_id"] == job_id:
+            self._newest = None
+            self._dropped.append(job_id)
+        elif self._running == job_id:
+            self._unwanted.add(job_id)
+
+    def _replace(self, frame: Frame) -> None:
+        if self._newest is not None:
+            self._dropped.append(self._newest.header["job_id"])
+        if self._running is not None:
+            self._unwanted.add(self._running)
+        self._newest = frame
+
+
+class Outbox:
+    """Writes frames to the parent."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self._file = file
+
+    def send(self, header: dict) -> None:
+        self.write(encode(header))
+
+    def write(self, parts: Iterable[memoryview]) -> None:
+        try:
+            for part in parts:
+                while part:
+                    part = part[self._file.write(part) :]
+        except OSError:  # the parent no longer listens
+            os._exit(EXIT_PARENT_GONE)
+
+
+def read_frames(file: io.RawIOBase, inbox: Inbox) -> None:
+    """Feed the inbox until stdin closes, then end the process at once, whatever it is computing."""
+    reader = FrameReader()
+    try:
+        while True:
+            count = file.readinto(reader.wanted())
+            if not count:
+                break
+            frame = reader.filled(count)
+            if frame is not None:
+                inbox.put(frame)
+    finally:
+        os._exit(EXIT_PARENT_GONE)
+
+
+class KeptAnswer:
+    """The network's last answer to a whole volume: each lesion in it is picked from the same one.
+
+    One volume's input and answer are held, no more. Crops are not kept: each lesion has its own.
+    """
+
+    def __init__(self) -> None:
+        self._array: np.ndarray | None = None
+        self._manner: object = None
+        self._answer: Prediction | None = None
+
+    def of(self, array: np.ndarray, manner: object, predict: Callable[[], Prediction]) -> Prediction:
+        """The answer to an input asked in a manner, kept where both are the same to the last bit, else predicted."""
+        if self._array is None or manner != self._manner or not np.array_equal(array, self._array):
+            self._array = self._answer = None  # what is held is let go before as much again is needed
+            self._answer = predict()
+            self._array, self._manner = array, manner
+        return self._answer
+
+
+def serve(network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
+    """Answer jobs for ever."""
+    kept = KeptAnswer()
+    while True:
+        frame, dropped = inbox.next()
+        for job_id in dropped:
+            outbox.send({"type": "cancelled", "job_id": job_id})
+        if frame is not None:
+            _answer(frame, network, kept, inbox, outbox)
+
+
+def _answer(frame: Frame, network: NnUNet, kept: KeptAnswer, inbox: Inbox, outbox: Outbox) -> None:
+    from .nnunet import CancelledError
+
+    job_id = frame.header["job_id"]
+    try:
+        outbox.write(encode_answer(_compute(job_id, decode_job(frame), network, kept, inbox, outbox)))
+    except CancelledError:
+        outbox.send({"type": "cancelled", "job_id": job_id})
+    except CrlmError as error:
+        outbox.send({"type": "failed", "job_id": job_id, "reason": str(error)})
+    except MemoryError:
+        reason = OUT_OF_MEMORY.format(region="volume" if frame.header.get("crop_size_mm", 0) is None else "crop")
+        outbox.send({"type": "failed", "job_id": job_id, "reason": reason})
+    except Exception as error:  # a bug or a limit of nnU-Net fails one job, not the worker
+        traceback.print_exc()
+        outbox.send({"type": "failed", "job_id": job_id, "reason": f"nnU-Net failed: {type(error).__name__}: {error}"})
+
+
+def _compute(job_id: int, job: Job, network: NnUNet, kept: KeptAnswer, inbox: Inbox, outbox: Outbox) -> Finished:
+    def report(stage: str, done: int, total: int) -> None:
+        outbox.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
+
+    def predict(array: np.ndarray, spacing_mm: float, quick: bool = False) -> Prediction:
+        return network.predict(array, spacing_mm, job.mirroring, report, lambda: inbox.is_unwanted(job_id), quick)
+
+    if isinstance(job, CropJob):
+        answer = predict(job.array, job.spacing_mm)
+        return Finished(job_id, answer.probability, answer.timings_s, answer.device, answer.warnings)
+    started_s = time.perf_counter()
+    report("crop", 0, 1)
+    package = network.package
+    crop = _shown(job, package.spacing_mm)
+    array = _turned(network_input(crop, package.channels), job.flip)
+    timings_s = {"crop": time.perf_counter() - started_s}
+    if crop.is_whole_volume:
+        manner = (job.mirroring, job.quick, job.flip)
+        answer = kept.of(array, manner, lambda: predict(array, package.spacing_mm, job.quick))
+    else:
+        answer = predict(array, package.spacing_mm, job.quick)
+    started_s = time.perf_counter()
+    probability = _turned(answer.probability, job.flip)
+    lesion = lesion_from_probability(probability, crop, job.volume)
+    timings_s |= answer.timings_s
+    timings_s["postprocess"] += time.perf_counter() - started_s
+    return Finished(job_id, probability, timings_s, answer.device, answer.warnings, lesion)
+
+
+def _turned(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """An array (..., K, J, I) turned round along some of its last three axes; twice gives it back."""
+    return np.ascontiguousarray(np.flip(array, [axis - 3 for axis in axes])) if axes else array
+
+
+def _shown(job: LesionJob, spacing_mm: float) -> Crop:
+    if job.crop_size_mm is None:
+        return whole_volume(job.volume, np.array(job.seed_ras_mm), spacing_mm)
+    return extract_crop(job.volume, np.array(job.seed_ras_mm), job.crop_size_mm, spacing_mm)
+
+
+def load(package: ModelPackage, device: str, cpu_threads: int | None) -> tuple[NnUNet, tuple[str, ...]]:
+    """The warm model, and warnings about the device.
+
+    Raises:
+        WorkerError: torch or nnunetv2 cannot be imported.
+    """
+    try:
+        import torch
+
+        from .nnunet import NnUNet, available_cpu_threads, choose_device
+    except (ImportError, OSError) as error:  # OSError: a shared library that does not load
+        raise WorkerError(MISSING.format(error=error, python=sys.executable)) from error
+    threads = cpu_threads or available_cpu_threads()
+    torch.set_num_threads(threads)
+    chosen, warnings = choose_device(device)
+    network = NnUNet(package, chosen, threads)
+    network.warm_up()
+    return network, warnings
+
+
+def _ready(network: NnUNet, warnings: tuple[str, ...]) -> dict:
+    from importlib.metadata import version
+
+    versions = {"python": platform.python_version(), "torch": version("torch"), "nnunetv2": version("nnunetv2")}
+    package = network.package
+    header = {"type": "ready", "device": network.device_text, "versions": versions, "warnings": warnings}
+    return {**header, "model_name": package.name, "model_sha256": package.sha256}
+
+
+def _take_over_pipes() -> tuple[io.RawIOBase, io.RawIOBase]:
+    """Raw stdin and stdout; whatever else is printed in this process goes to stderr from now on."""
+    if os.name == "nt":
+        import msvcrt
+
+        for descriptor in (0, 1):
+            msvcrt.setmode(descriptor, os.O_BINARY)
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    return io.FileIO(0, "r", closefd=False), io.FileIO(answers, "w")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Inference process; started by the program, not by hand.")
+    parser.add_argument("model_folder", type=Path)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int, default=None)
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads halve the speed beside other programs
+    faulthandler.enable()
+    requests, answers = _take_over_pipes()
+    inbox, outbox = Inbox(), Outbox(answers)
+    threading.Thread(target=read_frames, args=(requests, inbox), daemon=True).start()
+    try:
+        network, warnings = load(load_model_package(options.model_folder), options.device, options.threads)
+    except CrlmError as error:
+        outbox.send({"type": "fatal", "reason": str(error)})
+        sys.stderr.flush()
+        os._exit(EXIT_FATAL)
+    outbox.send(_ready(network, warnings))
+    serve(network, inbox, outbox)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Install a model from a folder or a zip file: a package of this program, or an unmodified export of nnU-Net v2.
+
+A package is checked and copied. Results of nnU-Net become a package by `pack.pack_model`, which needs torch; so
+3D Slicer lets another process do it:
+
+    python -m CRLMSegmentationLib.segmentation.models.importer FILE OPTIONS_AS_JSON
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import CrlmError, ModelError, UnclearChannelsError
+from ...core.hashing import sha256_of
+from ...core.resources import PACKAGE_ROOT
+from .archive import opened_model
+from .pack import About, pack_model
+from .package import MANIFEST, ModelPackage, load_model_package, read_model_package
+from .registry import RECORD, installed_models, models_folder
+
+SCRATCH_PREFIX = ".unfinished-"
+STALE_S = 86_400.0
+"""What an import that was killed has left is deleted after a day."""
+STOP_TIMEOUT_S = 5.0
+
+
+def import_model(
+    path: Path,
+    about: About = About(),  # noqa: B008  (frozen)
+    wanted: str | None = None,
+    folds: Sequence[str | int] | None = None,
+    checkpoint: str = "final",
+) -> ModelPackage:
+    """Install a model.
+
+    Args:
+        path: folder, or zip file as `nnUNetv2_export_model_to_zip` or `archive.zip_model_package` writes it.
+        about: of an export of nnU-Net, which does not tell these things; a package tells them itself.
+        wanted: which, where the file holds several; see `archive.opened_model`.
+        folds, checkpoint: of an export, see `pack_model`.
+
+    Raises:
+        ModelError: see `opened_model` and `pack_model`; or a model of that name and version is installed already.
+            Nothing has been installed then.
+    """
+    folder = models_folder(must_exist=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH_PREFIX) as scratch:
+            made = Path(scratch) / "model"
+            with opened_model(Path(path), wanted, folder) as (source, is_package):
+                if not is_package:
+                    package = pack_model(source, made, about, folds, checkpoint)
+                elif about == About() and folds is None:
+                    package = _copied(source, made)
+                else:
+                    raise ModelError(f"{Path(path).name} is a model package, which tells its name and crop itself")
+            return _install(package, folder, Path(path).name)
+    except OSError as error:
+        raise ModelError(f"{Path(path).name} cannot be installed in {folder}: {error}; choose another place") from error
+
+
+class ImportProcess:
+    """`import_model` in a process of its own, for 3D Slicer. Ask `poll` from a timer; `stop` ends it early."""
+
+    def __init__(self, path: Path, python: str = sys.executable, **options: Any) -> None:
+        """Start it.
+
+        Args:
+            python: an interpreter; with torch and nnunetv2, where `path` is an export of nnU-Net.
+            options: the other arguments of `import_model`.
+
+        Raises:
+            ModelError: there is no such interpreter.
+        """
+        options["about"] = asdict(options.get("about", About()))
+        search = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+        command = [python, "-m", __name__, str(Path(path).resolve()), json.dumps(options)]
+        self._answer = tempfile.TemporaryFile()  # noqa: SIM115  (read when the child has ended)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._answer,
+                stderr=self._log,
+                env={**os.environ, "PYTHONPATH": search},
+            )
+        except OSError as error:
+            raise ModelError(f"{python} cannot be started: {error}") from error
+
+    def poll(self) -> ModelPackage | None:
+        """None while it runs, then the installed model.
+
+        Raises:
+            ModelError: why it was not installed; an `UnclearChannelsError` where `about` has to name the channels.
+        """
+        if self._process.poll() is None:
+            return None
+        self._answer.seek(0)
+        try:
+            answer = json.loads(self._answer.read().splitlines()[-1])
+        except (ValueError, IndexError) as error:
+            self._log.seek(0)
+            last = (self._log.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+            raise ModelError(f"the import has ended with code {self._process.returncode}: {last}") from error
+        if "error" in answer:
+            raise (UnclearChannelsError if answer["unclear_channels"] else ModelError)(answer["error"])
+        return read_model_package(answer["folder"])
+
+    def stop(self) -> None:
+        """End it; what it has begun is removed."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def _copied(source: Path, made: Path) -> ModelPackage:
+    made.mkdir()
+    for name in (MANIFEST, *read_model_package(source).files):
+        if not (source / name).is_file():
+            raise ModelError(f"the model {source.name} lacks {name}; copy it again")
+        shutil.copyfile(source / name, made / name)
+    return load_model_package(made)
+
+
+def _install(package: ModelPackage, folder: Path, origin: str) -> ModelPackage:
+    _check_free(package)
+    record = {
+        "from": origin,
+        "imported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "manifest_sha256": sha256_of(package.folder / MANIFEST),
+    }
+    (package.folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    place = folder / f"{package.name}-{package.version}"
+    if place.exists():
+        raise ModelError(f"{place} is there already; delete it, or give the model another version")
+    os.rename(package.folder, place)
+    return load_model_package(place)
+
+
+def _check_free(package: ModelPackage) -> None:
+    for other in installed_models():
+        known = other.package
+        if known and (known.name.casefold(), known.version) == (package.name.casefold(), package.version):
+            alike = "the same" if known.sha256 == package.sha256 else "with other weights"
+            raise ModelError(
+                f"{other.key} is installed already, {alike}: {other.folder}; "
+                + ("nothing to do" if alike == "the same" else "remove that one, or pack this with another version")
+            )
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f"{SCRATCH_PREFIX}*"):
+        if left.is_dir() and time.time() - left.stat().st_mtime > STALE_S:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def main() -> None:
+    """Import what the arguments name; the last line of stdout is {"folder": ...} or {"error": ...}."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the scratch folders are removed
+    path, options = Path(sys.argv[1]), json.loads(sys.argv[2])
+    about = options.pop("about")
+    about["channels"] = tuple(about["channels"]) if about["channels"] else None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # nnU-Net prints
+            answer = {"folder": str(import_model(path, About(**about), **options).folder)}
+    except CrlmError as error:
+        answer = {"error": str(error), "unclear_channels": isinstance(error, UnclearChannelsError)}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The installed models as a combo box and a terminal show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.errors import ModelError
+from .package import ModelPackage, crop_size_of
+from .registry import InstalledModel, default_package, installed_models
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What a combo box shows: text, the key to hand to `find_model`, a tooltip, and whether it can be chosen."""
+
+    text: str
+    key: str
+    tooltip: str
+    usable: bool
+    is_default: bool
+
+
+def model_choices() -> list[ModelChoice]:
+    """What a combo box shall offer; a default that is gone stays visible, unusable.
+
+    Raises:
+        ModelError: see `models_folder`.
+    """
+    models = installed_models()
+    choices = [_choice(model) for model in models]
+    if not any(model.is_default for model in models):
+        try:
+            default_package()
+        except ModelError as error:
+            choices.insert(0, ModelChoice("no default model", "", str(error), False, True))
+    return choices
+
+
+def list_lines(models: Sequence[InstalledModel]) -> Iterator[str]:
+    """For a terminal: a line for each, the default marked."""
+    width = max((len(model.key) for model in models), default=0)
+    for model in models:
+        where = "shipped" if model.shipped else "imported" if model.imported else "by hand"
+        yield f"{'*' if model.is_default else ' '} {model.key:{width}}  {where:8}  {model.problem or _brief(model)}"
+
+
+def info_of(package: ModelPackage) -> dict[str, Any]:
+    """What there is to know of a model, as plain data; `describing.lines_of` makes lines of it."""
+    return {
+        "name": package.name,
+        "version": package.version,
+        "folder": str(package.folder),
+        "sha256": package.sha256,
+        "intended_use": package.intended_use,
+        "statement": package.not_for_clinical_use,
+        "simulated_only": package.simulated_only,
+        "region": package.region,
+        "crop_size_mm": crop_size_of(package),
+        "spacing_mm": package.spacing_mm,
+        "channels": ", ".join(package.channels),
+        "mirroring_axes": ", ".join(map(str, package.mirroring_axes)) or "none",
+        "folds": ", ".join(map(str, package.folds)),
+        "megabytes": round(sum((package.folder / name).stat().st_size for name in package.files) / 1e6, 1),
+        "trained_on": package.trained_on,
+        "source": package.source,
+        "card": package.card,
+        "files": package.files,
+    }
+
+
+def _choice(model: InstalledModel) -> ModelChoice:
+    text = model.key.replace("@", " ") + (" (default)" if model.is_default else "")
+    usable = model.problem is None
+    return ModelChoice(text, model.key, _brief(model) if usable else model.problem, usable, model.is_default)
+
+
+def _brief(model: InstalledModel) -> str:
+    package = model.package
+    data = "simulated data only" if package.simulated_only else "trained on: " + _trained_on(package)
+    size_mm = crop_size_of(package)
+    region = "whole volume" if size_mm is None else f"crop {size_mm:g} mm"
+    return f"{' + '.join(package.channels)}, {region}, {data}"
+
+
+def _trained_on(package: ModelPackage) -> str:
+    known = (f"{key} {value}" for key, value in package.trained_on.items() if isinstance(value, (str, int)))
+    return ", ".join(known) or "unknown"

@@ -1,0 +1,125 @@
+"""What the panel says and offers of models, in the user's language; rich text, without Qt."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+from ...core.i18n import tr as _
+from ...segmentation.models.package import ModelPackage
+from ..rich_text import AMBER, GREEN, RED, dot
+from ..workspace.models import Models, key_of
+from ..workspace.workspace import Room
+
+HASH_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """What the widgets of the panel show, by their names.
+
+    Attributes:
+        choices: text, key, tooltip and usability of each entry of the combo box.
+        chosen: key of the entry that is shown.
+    """
+
+    choices: list[tuple[str, str, str, bool]]
+    chosen: str
+    texts: dict[str, str]
+    visible: dict[str, bool]
+    enabled: dict[str, bool]
+
+
+def model_view(room: Room | None, models: Models, is_answered: bool) -> ModelView:
+    """How the panel looks now.
+
+    Args:
+        is_answered: the user has said what the second channel is.
+    """
+    region = region_text(room)
+    return ModelView(
+        choices=choice_texts(models),
+        chosen=chosen_key(room, models),
+        texts={
+            "modelInfoLabel": model_text(room, models),
+            "importLabel": import_text(models),
+            "regionLabel": region,
+        },
+        visible={
+            "cropSizeLabel": not region,
+            "cropSizeSlider": not region,
+            "regionLabel": bool(region),
+            "importFrame": models.importing is not None,
+            "seedChannelCheckBox": models.is_unclear,
+            "importAgainButton": models.is_unclear,
+        },
+        enabled={
+            "importFileButton": not models.is_importing,
+            "importFolderButton": not models.is_importing,
+            "importAgainButton": is_answered,
+        },
+    )
+
+
+def chosen_key(room: Room | None, models: Models) -> str:
+    """Of the model in use; without a room, of the one that will be."""
+    if room is not None:
+        return key_of(room.session.model)
+    return models.wanted or next((choice.key for choice in models.choices if choice.is_default), "")
+
+
+def choice_texts(models: Models) -> list[tuple[str, str, str, bool]]:
+    """Text, key, tooltip and usability of each entry of the combo box."""
+    bad = _("{name}: cannot be used")
+    return [(c.text if c.usable else bad.format(name=c.text), c.key, c.tooltip, c.usable) for c in models.choices]
+
+
+def model_text(room: Room | None, models: Models) -> str:
+    """What one must know of the model in use, and why others cannot be used."""
+    lines = _lines_of(room.session.model) if room else [html.escape(_("No model is loaded yet."))]
+    bad = [_("{name}: {reason}").format(name=c.text, reason=c.tooltip) for c in models.choices if not c.usable]
+    return "<br>".join([*lines, *(dot(RED, text) for text in bad)])
+
+
+def region_text(room: Room | None) -> str:
+    """In place of the size of a crop, where there is none; else nothing."""
+    if room is None or not room.sees_whole_volume:
+        return ""
+    return _("The model looks at the whole volume; the lesion at the seed is taken from its answer.")
+
+
+def import_text(models: Models) -> str:
+    """How far an import is, or what it has to ask; nothing without one."""
+    if models.importing is None:
+        return ""
+    if models.is_unclear:
+        text = _("{name} sees two channels, and does not say what the second is. Is it the map of the seed?")
+        return text.format(name=models.importing.name)
+    text = _("Importing {name}, {seconds:.0f} s")
+    return text.format(name=models.importing.name, seconds=models.import_s)
+
+
+def _lines_of(model: ModelPackage) -> list[str]:
+    if model.region == "volume":
+        region = _("Looks at the whole volume")
+    else:
+        region = _("Looks at a cube of {size:.0f} mm around the seed").format(size=model.crop_size_mm)
+    seed = _("and at the map of the seed") if len(model.channels) > 1 else _("and at the ultrasound alone")
+    return [
+        f"<b>{html.escape(model.name)}</b> {html.escape(model.version)}, {model.sha256[:HASH_DIGITS]}",
+        _data_text(model),
+        html.escape(_("Intended use: {text}").format(text=model.intended_use)),
+        html.escape(f"{region}, {seed}."),
+    ]
+
+
+def _data_text(model: ModelPackage) -> str:
+    if model.simulated_only:
+        return dot(AMBER, _("Trained on simulated data only: not for decisions about patients"))
+    facts = {key: value for key, value in model.trained_on.items() if isinstance(value, (str, int))}
+    facts.pop("simulated", None)
+    told = ", ".join(f"{key} {value}" for key, value in facts.items()) or _("unknown data")
+    text = _("Trained on {data}").format(data=told)
+    if model.trained_on.get("simulated") is None:
+        return dot(AMBER, _("{text}; nobody has stated whether it has seen patients").format(text=text))
+    return dot(GREEN, text)

@@ -1,0 +1,69 @@
+"""All that 3D Slicer's panel needs of this library, in one place; importing it takes the better part of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import slicer
+
+from ...segmentation.engine import worker_engine
+from ...segmentation.engine.engine import Engine
+from ...segmentation.models.package import ModelPackage, model_or_default
+from ...segmentation.session import Session
+from ..dependencies import missing
+from ..views.margin_alarm import write_sound
+from ..views.view_controller import Guide
+from ..workspace.application import correct, slicers_python, start_placing
+from ..workspace.models import Models, beginning_of
+from ..workspace.preflight import Preflight
+from ..workspace.publisher import Publisher
+from ..workspace.save import save
+from ..workspace.session_recording import SessionRecording
+from ..workspace.volume_source import Source
+from ..workspace.workspace import Room
+from . import model_texts, texts
+from .install import install_missing
+from .panel_view import margins_of, panel_view
+
+__all__ = [
+    "Guide",
+    "Models",
+    "Preflight",
+    "Publisher",
+    "SessionRecording",
+    "Source",
+    "beginning_of",
+    "correct",
+    "install_missing",
+    "make_worker",
+    "margins_of",
+    "missing",
+    "model_texts",
+    "open_room",
+    "panel_view",
+    "save",
+    "slicers_python",
+    "start_placing",
+    "texts",
+    "write_sound",
+]
+
+
+def make_worker(model: ModelPackage) -> Engine:
+    """nnU-Net in a process of its own, run by Slicer's Python."""
+    return worker_engine.WorkerEngine(model, python=slicers_python())
+
+
+def open_room(models: Models, make_engine: Callable[[ModelPackage], Engine], wanted: Path | str | None = None) -> Room:
+    """Load a model's description, start its worker, and show what they find in Slicer's scene.
+
+    Args:
+        make_engine: makes an engine for a model package.
+        wanted: folder or key of a model; the chosen one by default.
+
+    Raises:
+        CrlmError: there is no model, or no Python.
+    """
+    model = models.package() if wanted is None else model_or_default(wanted)
+    return Room(slicer.mrmlScene, Session(make_engine(model), model), slicers_python())

@@ -1,0 +1,79 @@
+"""What the widgets of the panel show, by their names; without Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...core.i18n import tr as _
+from ..views.navigation_texts import distance_of, distance_text, instruments_text, words_text
+from ..views.view_controller import Guide
+from ..workspace.lesion import LesionRow
+from ..workspace.publisher import Publisher
+from ..workspace.session_recording import SessionRecording
+from ..workspace.volume_memory import memory_text
+from ..workspace.volume_source import Source
+from ..workspace.workspace import Room
+from . import texts
+from .recording_texts import recording_text
+
+
+@dataclass(frozen=True)
+class PanelView:
+    """Attributes: texts, visible, enabled: what to set, by the names of the widgets."""
+
+    texts: dict[str, str]
+    visible: dict[str, bool]
+    enabled: dict[str, bool]
+
+
+def panel_view(
+    room: Room | None,
+    source: Source | None,
+    publisher: Publisher | None,
+    session: SessionRecording | None,
+    guide: Guide | None,
+    rows: Sequence[LesionRow],
+) -> PanelView:
+    """How the panel looks now, but for its tables, its model and its progress."""
+    is_connected = source is not None and source.is_network
+    is_played = source is not None and source.recording is not None and source.recording.is_playing
+    is_busy = room is not None and room.session.busy
+    distance = distance_of(room)
+    return PanelView(
+        texts={
+            **texts.status_texts(room),
+            "connectButton": _("Disconnect") if is_connected else _("Connect"),
+            "liveButton": texts.live_text(source),
+            "playButton": _("Pause") if is_played else _("Play"),
+            "shareButton": texts.share_text(publisher),
+            "applyButton": _("Cancel") if is_busy else _("Segment"),
+            "distanceLabel": distance_text(distance),
+            "distanceWordsLabel": words_text(distance),
+            "instrumentsLabel": instruments_text(room, guide.doubts if guide is not None else None),
+            "layoutButton": _("Layout as before") if guide is not None and guide.layout.is_used else _("Room layout"),
+            "renderingButton": _rendering_text(guide),
+            "recordingLabel": recording_text(session),
+            "memoryLabel": memory_text(room.memory if room is not None else None),
+        },
+        visible={"distanceFrame": room is not None and bool(room.steering.situation.instruments)},
+        enabled={
+            "liveButton": is_connected,
+            "sharePortSpinBox": publisher is None or publisher.port is None,
+            **dict.fromkeys(("correctButton", "againButton", "removeButton", "saveButton"), bool(rows)),
+            "undoButton": room is not None and room.ledger.can_undo,
+            "redoButton": room is not None and room.ledger.can_redo,
+            "progressBar": is_busy,
+            "budgetSpinBox": session is None or session.recording is None or not session.recording.is_recording,
+        },
+    )
+
+
+def margins_of(*widths_mm: float) -> tuple[float, ...]:
+    """Of what is set in the panel; 0 stands for none."""
+    return tuple(sorted({width for width in widths_mm if width > 0}))
+
+
+def _rendering_text(guide: Guide | None) -> str:
+    is_on = guide is not None and guide.rendering.is_wanted
+    return _("No volume rendering") if is_on else _("Volume rendering")

@@ -1,0 +1,48 @@
+"""What the panel says of the recording of a session, in the user's language; rich text, without Qt."""
+
+from __future__ import annotations
+
+import html
+
+from ...core.i18n import tr as _
+from ..rich_text import AMBER, GREEN, GREY, RED, dot
+from ..workspace.session_recording import SessionRecording
+
+GIGABYTE = 1e9
+
+
+def recording_text(session: SessionRecording | None) -> str:
+    """Whether the session is recorded, how large that is, what is left out; and where the report is."""
+    if session is None:
+        return dot(GREY, _("Not recorded"))
+    return "<br>".join(line for line in (_state(session), _report(session)) if line)
+
+
+def _state(session: SessionRecording) -> str:
+    recording = session.recording
+    if recording is None:
+        return dot(AMBER if session.is_wanted else GREY, _("Not recorded: packages are missing; press Install"))
+    if recording.problem:
+        return dot(RED, recording.problem)
+    if not session.is_wanted:
+        return dot(GREY, _("Not recorded"))
+    if not recording.is_recording:
+        return dot(GREY, _("Begins with the first volume or link"))
+    text = _("{name}: {size}").format(name=recording.folder.name, size=size_text(recording.used_bytes))
+    return dot(AMBER, f"{text}; {_(recording.notice)}") if recording.notice else dot(GREEN, text)
+
+
+def _report(session: SessionRecording) -> str:
+    page = session.report_page
+    if page is None:
+        return ""
+    if session.is_reporting:
+        return dot(AMBER, _("The report is being written"))
+    if not page.is_file():
+        return dot(RED, _("The report was not written; Copy log tells why"))
+    return dot(GREEN, _("Report:")) + f' <a href="{html.escape(page.as_uri())}">{html.escape(page.name)}</a>'
+
+
+def size_text(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / GIGABYTE:.1f} GB" if count >= GIGABYTE else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,295 @@
+"""What the panel says of a room, in the user's language; rich text, without Qt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ...core.i18n import tr as _
+from ...core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE
+from ...core.status import translated
+from ...core.text import printable
+from ...igtl.link import LinkState
+from ...igtl.statistics import DropReason
+from ...recording.recorded_link import RecordedLink
+from ...segmentation.engine.engine import EngineState
+from ..rich_text import AMBER, GREEN, GREY, RED, dot
+from ..views.navigation_texts import MINUS
+from ..workspace.lesion import LesionRow, LesionState
+from ..workspace.preflight import Check, Level
+from ..workspace.publisher import Publisher
+from ..workspace.volume_source import Source
+from ..workspace.workspace import Room
+
+FRESH_LINK_S = 1.0
+TOUCHES = (TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE)
+NAME_WIDTH = 24
+"""Letters of a model's name that the strip has room for."""
+MAX_TYPES = 4
+"""Types or names that the strip lists."""
+Cells = dict[tuple[int, int], tuple[str, str]]
+"""Text and colour of each cell of a table, by line and column."""
+
+
+def status_texts(room: Room | None) -> dict[str, str]:
+    """Rich text of each label of the status strip, by the label's name."""
+    return {
+        "linkLabel": _link_text(room),
+        "deviceLabel": _device_text(room),
+        "modelLabel": _model_text(room),
+        "workerLabel": _worker_text(room),
+    }
+
+
+def _link_text(room: Room | None) -> str:
+    link = room.session.link if room else None
+    if link is None:
+        return dot(GREY, _("Not connected"))
+    if room.link_state is not LinkState.CONNECTED:
+        return dot(RED if room.link_reason else AMBER, room.link_reason or _("Connecting ..."))
+    warning = room.session.volume_warning or room.link_reason
+    if warning:
+        return dot(AMBER, _("Connected, but {warning}").format(warning=warning))
+    age_s = room.arrivals.age_s
+    if age_s is None:
+        return dot(AMBER, _nothing_usable_text(room))
+    text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=room.arrivals.per_s, age=age_s)
+    if isinstance(link, RecordedLink):
+        if not link.is_playing:
+            return dot(GREY, _("Recorded case, stands still"))
+        return dot(GREEN, _("Recorded case: {text}").format(text=text))
+    if room.problem_count:
+        text += _(", {count} refused or odd").format(count=room.problem_count)
+    unknown, mixed = _not_understood(room), _mixed_names(room)
+    if unknown:
+        text += _("; not understood: {types}").format(types=unknown)
+    if mixed:
+        text += _("; two streams under one name: {names}").format(names=mixed)
+    note = room.session.following_note
+    if note:
+        text += f"; {note}"
+    return dot(GREEN if age_s < FRESH_LINK_S and not (mixed or note) else AMBER, text)
+
+
+def _nothing_usable_text(room: Room) -> str:
+    """What has come while no image and no pose has; that nothing has come is said only where that is so."""
+    session = room.session
+    under_way = session.link.receiving
+    total_bytes = getattr(under_way, "total_bytes", 0)
+    if total_bytes and not session.received and not room.problem_count:
+        text = _("Connected, receiving '{device}': {done:.0f} of {total:.0f} MB")
+        name = shorten(under_way.device, NAME_WIDTH)
+        return text.format(device=name, done=under_way.received_bytes / 1e6, total=total_bytes / 1e6)
+    parts = [_counted(session.received)] if session.received else []
+    if room.problem_count:
+        parts.append(_("{count} refused or odd").format(count=room.problem_count))
+    unknown = _not_understood(room)
+    if unknown:
+        parts.append(_("not understood: {types}").format(types=unknown))
+    if not parts:
+        return _("Connected, nothing received yet")
+    return _("Connected, but no image and no pose has come: {what}").format(what="; ".join(parts))
+
+
+def _not_understood(room: Room) -> str:
+    """The types of messages that this program does not know, with their counts."""
+    counts: Counter[str] = Counter()
+    for problem in room.session.problems:
+        if problem.kind is DropReason.NOT_UNDERSTOOD:
+            counts[problem.about or _("others")] += problem.count
+    return _counted(counts)
+
+
+def _counted(counts: Counter[str]) -> str:
+    """Counts by type, the most frequent first, in the room that the strip has."""
+    listed = [f"{count} {printable(name, NAME_WIDTH)}" for name, count in counts.most_common(MAX_TYPES)]
+    return ", ".join([*listed, "…"] if len(counts) > MAX_TYPES else listed)
+
+
+def _mixed_names(room: Room) -> str:
+    """The devices under whose names two streams come now."""
+    return ", ".join(shorten(name, NAME_WIDTH) for name in room.session.mixed_devices[:MAX_TYPES])
+
+
+def _device_text(room: Room | None) -> str:
+    ready = room.ready if room else None
+    if ready is None:
+        return dot(GREY, _("Device not known yet"))
+    return dot(AMBER if ready.device.startswith("cpu") else GREEN, ready.device)
+
+
+def _model_text(room: Room | None) -> str:
+    if room is None:
+        return dot(GREY, _("No model loaded"))
+    model = room.session.model
+    text = f"{shorten(model.name, NAME_WIDTH)} {model.sha256[:8]}"
+    if model.simulated_only:
+        return dot(AMBER, _("{model}: simulated data only").format(model=text))
+    if model.trained_on.get("simulated") is None:
+        return dot(AMBER, _("{model}: origin unknown").format(model=text))
+    return dot(GREEN, text)
+
+
+def shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _worker_text(room: Room | None) -> str:
+    if room is None:
+        return dot(GREY, _("Worker not running"))
+    if room.engine_problem:
+        return dot(RED, _("Worker failed"))
+    if room.second_looks.is_at_work and not room.session.busy and room.session.engine.state is EngineState.BUSY:
+        return dot(GREEN, _("Looking again in the background"))
+    texts = {
+        EngineState.STARTING: (AMBER, _("Loading the model")),
+        EngineState.READY: (GREEN, _("Worker ready")),
+        EngineState.BUSY: (GREEN, _("Worker is segmenting")),
+    }
+    return dot(*texts.get(room.session.engine.state, (RED, _("Worker stopped"))))
+
+
+def problem_text(room: Room | None, source: Source | None) -> str:
+    """What keeps the worker or the server from doing what is wanted, or nothing."""
+    if room is None:
+        return ""
+    return room.engine_problem or (source.live.live_reason if source and source.live else "")
+
+
+def followable(room: Room | None) -> tuple[list[str], int]:
+    """Whose volumes can be followed, and which of them is; a device that is followed stays there while it is silent."""
+    newest = _("the newest volume")
+    if room is None:
+        return [newest], 0
+    volumes = {name for name, kind in room.devices.items() if kind == "volume"}
+    chosen, in_use = room.session.followed_device, room.session.device_in_use
+    followed = in_use if len(volumes) > 1 else chosen  # of a single one, its volumes are the newest of all
+    names = sorted(volumes | ({followed} if followed else set()))
+    return [newest, *names], 1 + names.index(followed) if followed else 0
+
+
+def lesion_cells(rows: Sequence[LesionRow], room: Room | None = None) -> Cells:
+    """The table of lesions."""
+    calibration = room.calibrations[room.session.model.sha256] if room is not None else None
+    is_simulated = calibration.simulated if calibration is not None else None
+    return {
+        (line, column): (text, colour_of_name(row) if column == 0 else colour_of_state(row))
+        for line, row in enumerate(rows)
+        for column, text in enumerate(cells_of(row, is_simulated))
+    }
+
+
+def check_cells(checks: Sequence[Check]) -> Cells:
+    """The pre-flight card: what was tried, then what was found and what to do next."""
+    colours = {Level.GREEN: GREEN, Level.AMBER: AMBER, Level.RED: RED, Level.PENDING: GREY}
+    cells = {}
+    for line, check in enumerate(checks):
+        found = "\n".join(part for part in (check.text, check.action and f"→ {check.action}") if part)
+        cells[line, 0] = f"● {check.name}", colours[check.level]
+        cells[line, 1] = found, colours[check.level]
+    return cells
+
+
+def cells_of(row: LesionRow, is_simulated: bool | None = None) -> tuple[str, str, str]:
+    """What the table of lesions says of one.
+
+    Args:
+        is_simulated: whether the confidence was calibrated on simulated patients; None when nobody knows.
+
+    Returns:
+        Name; volume, diameters and what has become of them since the volume before; state, what looking again has
+        changed, the confidence, time taken and age of the volume.
+    """
+    took = "" if row.seconds is None else _("in {seconds:.1f} s").format(seconds=row.seconds)
+    age = "" if row.volume_age_s is None else _("volume of {age}").format(age=_age(row.volume_age_s))
+    origin = ", ".join(part for part in (took, age) if part)
+    lines = (_state_text(row), _(row.refined), confidence_text(row.confidence, is_simulated), origin)
+    return row.name, _size_text(row), "\n".join(line for line in lines if line)
+
+
+def _size_text(row: LesionRow) -> str:
+    if row.volume_ml is None:
+        return ""
+    diameters = " × ".join(f"{diameter:.0f}" for diameter in row.diameters_mm)
+    lines = [f"{row.volume_ml:.1f} ml", f"{diameters} mm"]
+    if row.shift_mm is not None and row.change is not None:
+        percent = round(100 * row.change)
+        text = _("moved {shift:.1f} mm, {change} %")
+        lines.append(text.format(shift=row.shift_mm, change=f"{percent:+d}".replace("-", MINUS) if percent else "±0"))
+    return "\n".join(lines)
+
+
+def confidence_text(confidence: float | None, is_simulated: bool | None) -> str:
+    """How well the outline is expected to fit, and on whom that was measured; nothing where it is not known."""
+    if confidence is None:
+        return ""
+    measured_on = {True: _("simulated"), False: _("patients"), None: _("origin unknown")}[is_simulated]
+    return _("expected Dice {dice:.2f}, {measured_on}").format(dice=confidence, measured_on=measured_on)
+
+
+def colour_of_name(row: LesionRow) -> str:
+    """The colour of its seed and outline."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in row.colour)
+
+
+def colour_of_state(row: LesionRow) -> str:
+    """Grey without an outline that holds, amber where the user must look, else green."""
+    if row.reason or row.warnings or row.doubt:
+        return AMBER
+    return GREEN if row.is_current else GREY
+
+
+def progress_text(row: LesionRow | None, is_busy: bool) -> str:
+    """What the progress bar says of the lesion that is being segmented."""
+    if row is None:
+        return _("waiting for the model") if is_busy else " "
+    text = _("{lesion}: {stage} {done} of {total}, {seconds:.1f} s")
+    return text.format(lesion=row.name, stage=row.stage, done=row.done, total=row.total, seconds=row.elapsed_s)
+
+
+def _state_text(row: LesionRow) -> str:
+    old = [] if row.is_current or row.volume_ml is None else [_("OUT OF DATE: volume or seed has changed")]
+    if row.reason:
+        return "; ".join([*old, row.reason])
+    states = {
+        LesionState.UNPLACED: _("click into the tumour"),
+        LesionState.NEW: _("not segmented"),
+        LesionState.WAITING: _("waiting"),
+        LesionState.RUNNING: row.stage,
+    }
+    if row.is_renewing:
+        return "; ".join([_("being renewed"), *_warnings(row)])
+    if row.state in states:
+        return "; ".join([states[row.state], *old])
+    return "; ".join([*([*old, *_warnings(row)] or [_("up to date")]), *row.remarks])
+
+
+def _warnings(row: LesionRow) -> list[str]:
+    """A doubt says the same as what the mask touches, and what is being done about it."""
+    if row.doubt is None:
+        return [*row.warnings]
+    return [translated(row.doubt), *(warning for warning in row.warnings if warning not in TOUCHES)]
+
+
+def live_text(source: Source | None) -> str:
+    """What the button for live volumes says."""
+    live = source.live if source else None
+    if live is None or not live.is_wanted:
+        return _("Live volumes from PLUS")
+    return _("Stop live volumes ({count} received)").format(count=live.snapshots)
+
+
+def share_text(publisher: Publisher | None) -> str:
+    """What the button for sharing results says."""
+    if publisher is None or publisher.port is None:
+        return _("Offer results to the network")
+    return _("Stop offering results ({count} connected)").format(count=publisher.clients)
+
+
+def _age(seconds: float) -> str:
+    """How long ago, in steps, so that the table need not be redrawn all the time."""
+    if seconds < 10:
+        return _("just now")
+    if seconds < 60:
+        return _("{seconds} s ago").format(seconds=10 * int(seconds // 10))
+    return _("{minutes} min ago").format(minutes=int(seconds // 60))

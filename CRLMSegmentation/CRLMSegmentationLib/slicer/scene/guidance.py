@@ -1,0 +1,156 @@
+"""Margins and stability shells around the tumours, and the line from the tip of an instrument to the nearest one."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+
+import numpy as np
+import slicer
+import vtk
+
+from ...tracking.colours import INNER, OUTER, SHELL_COLOURS, UNSAFE_COLOUR, margin_colour
+from .nodes import KEY, PREFIX, find_node, make_display, make_node, nodes_of_class, one_update, remove_node
+
+MODEL = "vtkMRMLModelNode"
+LINE = "Distance"
+MARGIN, MARGIN_OF = PREFIX + "MarginMm", PREFIX + "MarginOf"
+MARGIN_OPACITY = 0.18
+SHELL_OF = PREFIX + "ShellOf"
+SHELL_OPACITIES = {INNER: 0.6, OUTER: 0.22}
+
+
+def show_distance(
+    scene: slicer.vtkMRMLScene, tip_ras_mm: np.ndarray, point_ras_mm: np.ndarray, colour: tuple[float, float, float]
+) -> slicer.vtkMRMLModelNode:
+    """Draw the line from a tip to the nearest point of a tumour, both RAS mm; it is moved in place."""
+    node = find_node(scene, MODEL, LINE) or _make_line(scene)
+    if node.GetDisplayNode() is None:
+        _make_line_display(node)
+    points = node.GetPolyData().GetPoints()
+    points.SetPoint(0, *map(float, tip_ras_mm))
+    points.SetPoint(1, *map(float, point_ras_mm))
+    points.Modified()
+    node.GetPolyData().Modified()
+    display = node.GetDisplayNode()
+    if display.GetColor() != colour or not display.GetVisibility():
+        with one_update(display):
+            display.SetColor(*colour)
+            display.SetVisibility(True)
+    return node
+
+
+def hide_distance(scene: slicer.vtkMRMLScene) -> None:
+    """A distance that is withheld has no line."""
+    node = find_node(scene, MODEL, LINE)
+    display = node.GetDisplayNode() if node is not None else None
+    if display is not None and display.GetVisibility():
+        display.SetVisibility(False)
+
+
+def show_margins(
+    scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[float, vtk.vtkPolyData], is_safe: bool = True
+) -> list[slicer.vtkMRMLModelNode]:
+    """Show margins around a lesion: translucent in 3D, cut lines in the slices; others of it are taken away.
+
+    Args:
+        surfaces: by their width in mm, RAS mm.
+        is_safe: False where the outline that they lie around is not to be relied on: then they are grey.
+    """
+    for node in margins_of(scene, lesion):
+        if float(node.GetAttribute(MARGIN)) not in surfaces:
+            remove_node(scene, node)
+    widest = max(surfaces, default=0.0)
+    nodes = []
+    for width_mm in sorted(surfaces):
+        colour = margin_colour(width_mm, widest) if is_safe else UNSAFE_COLOUR
+        node = _show_surface(scene, f"{lesion} +{width_mm:g} mm", surfaces[width_mm], colour, MARGIN_OPACITY)
+        node.SetAttribute(MARGIN_OF, lesion)
+        node.SetAttribute(MARGIN, f"{width_mm:g}")
+        nodes.append(node)
+    return nodes
+
+
+def grey_margins(scene: slicer.vtkMRMLScene, lesion: str) -> None:
+    """The margins of a lesion lie around an outline that is gone."""
+    for node in margins_of(scene, lesion):
+        if node.GetDisplayNode() is not None:
+            node.GetDisplayNode().SetColor(*UNSAFE_COLOUR)
+
+
+def margins_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
+    """The margins of a lesion that are in the scene."""
+    return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(MARGIN_OF) == lesion]
+
+
+def show_shells(scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[str, vtk.vtkPolyData]) -> None:
+    """Show the stability shells of a lesion; those that are not given are taken away.
+
+    Args:
+        surfaces: by `INNER` and `OUTER`, RAS mm.
+    """
+    for node in shells_of(scene, lesion):
+        if node.GetAttribute(KEY).rpartition(": ")[2] not in surfaces:
+            remove_node(scene, node)
+    for which, surface in surfaces.items():
+        node = _show_surface(scene, f"{lesion}: {which}", surface, SHELL_COLOURS[which], SHELL_OPACITIES[which])
+        node.SetAttribute(SHELL_OF, lesion)
+
+
+def shells_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
+    """The stability shells of a lesion that are in the scene."""
+    return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(SHELL_OF) == lesion]
+
+
+def remove_guidance_except(scene: slicer.vtkMRMLScene, lesions: Container[str]) -> None:
+    """Take away margins and shells of other lesions, which are gone."""
+    for node in nodes_of_class(scene, MODEL):
+        lesion = node.GetAttribute(MARGIN_OF) or node.GetAttribute(SHELL_OF)
+        if lesion and lesion not in lesions:
+            remove_node(scene, node)
+
+
+def _show_surface(
+    scene: slicer.vtkMRMLScene, key: str, surface: vtk.vtkPolyData, colour: tuple[float, float, float], opacity: float
+) -> slicer.vtkMRMLModelNode:
+    node = find_node(scene, MODEL, key) or _make_surface(scene, key)
+    if node.GetDisplayNode() is None:
+        _make_surface_display(node, opacity)
+    if node.GetPolyData() is not surface:
+        node.SetAndObserveMesh(surface)
+    if node.GetDisplayNode().GetColor() != colour:
+        node.GetDisplayNode().SetColor(*colour)
+    return node
+
+
+def _make_surface(scene: slicer.vtkMRMLScene, key: str) -> slicer.vtkMRMLModelNode:
+    node = make_node(scene, MODEL, key)
+    node.SetSelectable(False)
+    node.SetSaveWithScene(False)
+    return node
+
+
+def _make_surface_display(node: slicer.vtkMRMLModelNode, opacity: float) -> None:
+    display = make_display(node)
+    display.SetOpacity(opacity)
+    display.SetBackfaceCulling(True)
+    display.SetVisibility2D(True)
+    display.SetSliceIntersectionThickness(1)
+    display.SetSaveWithScene(False)
+
+
+def _make_line(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLModelNode:
+    line = vtk.vtkLineSource()
+    line.Update()
+    node = make_node(scene, MODEL, LINE)
+    node.SetSelectable(False)
+    node.SetSaveWithScene(False)
+    node.SetAndObserveMesh(line.GetOutput())
+    return node
+
+
+def _make_line_display(node: slicer.vtkMRMLModelNode) -> None:
+    display = make_display(node)
+    display.SetLineWidth(4)
+    display.SetLighting(False)
+    display.SetVisibility2D(True)
+    display.SetSaveWithScene(False)

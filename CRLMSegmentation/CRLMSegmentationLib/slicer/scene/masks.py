@@ -1,0 +1,69 @@
+"""Masks taken back from the scene, as a user may have corrected them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import slicer
+import vtk
+from scipy import ndimage
+from vtk.util.numpy_support import vtk_to_numpy
+
+from ...core.volume import Volume
+from .nodes import to_array, to_vtk_matrix
+
+
+def mask_of_segment(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels of one segment.
+
+    Returns:
+        bool array of shape (K, J, I), no larger than the segment needs, and its 4x4 ijk_to_ras relative to the
+        segmentation's parent transform.
+    """
+    image = slicer.vtkOrientedImageData()
+    node.GetBinaryLabelmapRepresentation(segment_id, image)
+    mask, ijk_to_ras = _array_of(image), _ijk_to_ras_of(image)
+    if not mask.any():
+        return np.zeros((0, 0, 0), bool), ijk_to_ras
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]  # segments share one image, as large as all of them
+    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array([part.start for part in box[::-1]], float)
+    return mask[box], ijk_to_ras
+
+
+def mask_in_volume(node: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: Volume) -> np.ndarray:
+    """The voxels of one segment on the grid of a volume, bool, shape (K, J, I) of the volume.
+
+    Args:
+        volume: its ijk_to_ras is taken relative to the segmentation's parent transform.
+    """
+    image, grid, result = (slicer.vtkOrientedImageData() for _ in range(3))
+    node.GetBinaryLabelmapRepresentation(segment_id, image)
+    grid.SetDimensions(volume.array.shape[::-1])
+    grid.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    grid.SetGeometryFromImageToWorldMatrix(to_vtk_matrix(volume.ijk_to_ras))
+    resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
+    resample(image, grid, result, False)
+    return _array_of(result).reshape(volume.array.shape)
+
+
+def fingerprint(mask: np.ndarray, ijk_to_ras: np.ndarray) -> str:
+    """Changes whenever the outline does."""
+    origin = ijk_to_ras[:3, 3].round(4).tobytes()
+    return hashlib.sha256(repr(mask.shape).encode() + origin + np.packbits(mask).tobytes()).hexdigest()
+
+
+def _array_of(image: slicer.vtkOrientedImageData) -> np.ndarray:
+    scalars = image.GetPointData().GetScalars()
+    if scalars is None or image.IsEmpty():
+        return np.zeros((0, 0, 0), bool)
+    return vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]) != 0
+
+
+def _ijk_to_ras_of(image: slicer.vtkOrientedImageData) -> np.ndarray:
+    """From indices that count from the first stored voxel."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    ijk_to_ras = to_array(matrix)
+    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array(image.GetExtent()[::2], float)
+    return ijk_to_ras

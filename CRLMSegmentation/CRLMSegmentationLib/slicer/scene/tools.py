@@ -1,0 +1,108 @@
+"""Tracked tools as meshes that move, and turn grey when they are not to be steered by."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import numpy as np
+import slicer
+
+from ...core.status import tag_of_status
+from ...tracking.colours import TOOL_COLOURS
+from ...tracking.situation import InstrumentState
+from ...tracking.tool_meshes import mesh_of
+from .nodes import (
+    PREFIX,
+    find_node,
+    make_display,
+    make_node,
+    nodes_of_class,
+    one_update,
+    put_under,
+    remove_node,
+    to_vtk_matrix,
+)
+
+MODEL, TRANSFORM = "vtkMRMLModelNode", "vtkMRMLLinearTransformNode"
+DOUBT_COLOUR, DOUBT_OPACITY = (0.5, 0.5, 0.5), 0.35
+FRAME = PREFIX + "ToolFrame"
+DOUBT = PREFIX + "Doubt"
+"""Attribute of a tool's mesh: value of the reason why it is not to be steered by; empty while it is."""
+
+
+def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode | None:
+    """Put a tool where it was seen last, grey while in doubt; nothing before it was first seen.
+
+    What a user has deleted of it is made again. It is not saved with the scene: it would stand there unguarded.
+
+    Returns:
+        The node of its mesh, under the transform that places it.
+    """
+    if state.matrix is None:
+        return None
+    frame = state.instrument.frame
+    model = find_node(scene, MODEL, _key(frame)) or _make_tool(scene, state)
+    placed = find_node(scene, TRANSFORM, _place_key(frame)) or _make_place(scene, frame)
+    if model.GetParentTransformNode() is not placed:
+        put_under(model, placed)
+    if model.GetDisplayNode() is None:
+        _make_display(model)
+    if state.doubt is None or model.GetAttribute(DOUBT) is None:
+        placed.SetMatrixTransformToParent(to_vtk_matrix(state.matrix))
+    if model.GetAttribute(DOUBT) != tag_of_status(state.doubt):
+        _look(model, state)
+    return model
+
+
+def remove_tools_except(scene: slicer.vtkMRMLScene, frames: Container[str]) -> None:
+    """Take away the tools of other frames, as after another source was chosen."""
+    for node in [*nodes_of_class(scene, MODEL), *nodes_of_class(scene, TRANSFORM)]:
+        frame = node.GetAttribute(FRAME)
+        if frame and frame not in frames:
+            remove_node(scene, node)
+
+
+def _key(frame: str) -> str:
+    return f"Tool {frame}"
+
+
+def _place_key(frame: str) -> str:
+    return f"{frame} in the liver's frame"
+
+
+def _make_place(scene: slicer.vtkMRMLScene, frame: str) -> slicer.vtkMRMLLinearTransformNode:
+    placed = make_node(scene, TRANSFORM, _place_key(frame))
+    placed.SetAttribute(FRAME, frame)
+    placed.SetHideFromEditors(True)
+    placed.SetSaveWithScene(False)
+    return placed
+
+
+def _make_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode:
+    frame = state.instrument.frame
+    model = make_node(scene, MODEL, _key(frame))
+    model.SetName(frame)
+    model.SetAttribute(FRAME, frame)
+    mesh = mesh_of(state.instrument.kind)
+    for point in range(mesh.GetNumberOfPoints()):
+        mesh.GetPoints().SetPoint(point, np.add(mesh.GetPoint(point), state.instrument.tip_mm))
+    model.SetAndObserveMesh(mesh)
+    model.SetSelectable(False)
+    model.SetSaveWithScene(False)
+    return model
+
+
+def _make_display(model: slicer.vtkMRMLModelNode) -> None:
+    model.RemoveAttribute(DOUBT)
+    display = make_display(model)
+    display.SetVisibility2D(True)
+    display.SetSliceIntersectionThickness(2)
+    display.SetSaveWithScene(False)
+
+
+def _look(model: slicer.vtkMRMLModelNode, state: InstrumentState) -> None:
+    display = model.GetDisplayNode()
+    with one_update(display):
+        display.SetColor(*(DOUBT_COLOUR if state.doubt else TOOL_COLOURS[state.instrument.kind]))
+        display.SetOpacity(DOUBT_OPACITY if state.doubt else 1.0)
+    model.SetAttribute(DOUBT, tag_of_status(state.doubt))

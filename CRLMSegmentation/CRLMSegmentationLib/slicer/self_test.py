@@ -1,0 +1,49 @@
+"""The module's test of itself: a shipped case is played, its seed dropped, the outline compared with the truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..core.errors import CrlmError
+from ..core.i18n import tr as _
+from ..core.resources import resource_path
+from ..recording.case import load_case
+from ..segmentation.models.package import default_model_package
+
+SAMPLE = "phantom-hypoechoic"
+PATIENCE_S, PAUSE_S = 180.0, 0.005
+SPEED = 20.0
+
+
+def dice_of_sample(logic: Any, pause: Callable[[], None]) -> float:
+    """Overlap with the truth of the first lesion, found by the shipped model.
+
+    Args:
+        logic: the module's, without a room; it has none afterwards.
+        pause: called between two turns.
+
+    Raises:
+        CrlmError: no outline has come; says why.
+    """
+    case = load_case(resource_path("SampleCases", SAMPLE))
+    lesion, end_s = case.lesions[0], time.monotonic() + PATIENCE_S
+    logic.openRoom(default_model_package().folder)
+    try:
+        logic.source.play_or_pause(case.folder, SPEED)
+        room = logic.room
+        while not (room.ledger.rows() and room.ledger.rows()[0].is_current):
+            logic.tick()
+            if room.volume.node is not None and not room.ledger.rows():
+                room.add_seed(lesion.seed_ras_mm)
+            if time.monotonic() > end_s or room.engine_problem:
+                problem = room.engine_problem or _("no outline within {seconds:.0f} s").format(seconds=PATIENCE_S)
+                raise CrlmError(problem)
+            pause()
+            time.sleep(PAUSE_S)
+        result = room.ledger.entries[lesion.name].found.result
+        truth = case.truth_of(lesion, result.volume)
+        return 2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum())
+    finally:
+        logic.closeRoom()

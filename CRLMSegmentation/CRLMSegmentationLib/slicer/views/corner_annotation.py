@@ -1,0 +1,69 @@
+"""The distance in the corner of a 3D view, so that nobody has to look away from it."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import vtk
+
+from .navigation_texts import Distance
+
+CORNER = vtk.vtkCornerAnnotation.UpperLeft
+LINE_HEIGHT, LINEAR_FONT_SCALE, NONLINEAR_FONT_SCALE, LARGEST_FONT = 0.1, 12.0, 0.38, 100
+"""What VTK makes the size of the letters of: a line may take that share of the view's height."""
+WIDTH = 28
+"""Letters in a line; a reason is longer."""
+
+
+class Corner:
+    """Writes into one 3D view (qMRMLThreeDView); what it has changed there is put back by `clear`."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+        self._shown: tuple | None = None
+        self._before: tuple | None = None
+
+    def show(self, distance: Distance) -> None:
+        """The number in the colour of its margin, below it what it is; the view is drawn anew only for a change."""
+        shown = distance.text, distance.words, distance.colour, distance.short_warning
+        if shown == self._shown:
+            return
+        annotation = self._view.cornerAnnotation()
+        if self._before is None:
+            self._before = _look_of(annotation)
+            _set_look(annotation, (LINE_HEIGHT, LINEAR_FONT_SCALE, NONLINEAR_FONT_SCALE, LARGEST_FONT, (1.0, 1.0, 1.0)))
+        annotation.GetTextProperty().SetColor(*distance.colour)
+        words = [line for text in (distance.words, distance.short_warning) for line in textwrap.wrap(text, WIDTH)]
+        annotation.SetText(CORNER, "\n".join([distance.text, *words]))
+        self._shown = shown
+        self._view.scheduleRender()
+
+    def clear(self) -> None:
+        """Leave the view as it was."""
+        if self._before is None:
+            return
+        annotation = self._view.cornerAnnotation()
+        annotation.SetText(CORNER, "")
+        _set_look(annotation, self._before)
+        self._shown = self._before = None
+        self._view.scheduleRender()
+
+
+def _look_of(annotation: vtk.vtkCornerAnnotation) -> tuple:
+    return (
+        annotation.GetMaximumLineHeight(),
+        annotation.GetLinearFontScaleFactor(),
+        annotation.GetNonlinearFontScaleFactor(),
+        annotation.GetMaximumFontSize(),
+        annotation.GetTextProperty().GetColor(),
+    )
+
+
+def _set_look(annotation: vtk.vtkCornerAnnotation, look: tuple) -> None:
+    height, linear, nonlinear, largest, colour = look
+    annotation.SetMaximumLineHeight(height)
+    annotation.SetLinearFontScaleFactor(linear)
+    annotation.SetNonlinearFontScaleFactor(nonlinear)
+    annotation.SetMaximumFontSize(largest)
+    annotation.GetTextProperty().SetColor(*colour)

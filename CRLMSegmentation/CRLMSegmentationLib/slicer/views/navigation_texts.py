@@ -1,0 +1,181 @@
+"""What the panel says of instruments and distances, in the user's language; rich text, without Qt.
+
+A distance that is withheld is a dash with its reason in words, never an old number.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...core.i18n import tr as _
+from ...core.status import Reason, Status, translated
+from ...tracking.colours import distance_colour
+from ...tracking.displayed import Displayed, InstrumentLine, Withheld
+from ...tracking.interval import Interval
+from ...tracking.situation import InstrumentState, Reading, Situation
+from ..rich_text import AMBER, GREEN, dot
+from ..workspace.workspace import Room
+
+Colour = tuple[float, float, float]
+WITHHELD = "–"
+WITHHELD_COLOUR: Colour = (0.55, 0.58, 0.62)
+MINUS = "\u2212"
+LONG_S = 1.0
+"""A doubt that is younger is told without its age, so that the text does not flicker."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """What is to be read from a distance.
+
+    Attributes:
+        number: such as "12 mm"; a dash while it is withheld.
+        interval: such as "9–16"; empty while it is withheld.
+        words: from which instrument to which lesion; or why it is withheld.
+        warning: what else must be known beside the number or its reason; mostly empty.
+        colour: red, green, blue, each from 0 to 1; of the margin that the tip is in.
+        short_warning: what of the warning must stand in the corner of the 3D view as well.
+    """
+
+    number: str
+    interval: str
+    words: str
+    warning: str
+    colour: Colour
+    short_warning: str = ""
+
+    @property
+    def text(self) -> str:
+        """In one line of plain text."""
+        return f"{self.number} ({self.interval})" if self.interval else self.number
+
+
+class Doubts:
+    """For how long each instrument has been in doubt."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since_s: dict[str, float] = {}
+
+    def look(self, situation: Situation) -> None:
+        """Call it more often than once a second."""
+        doubted = {state.instrument.frame for state in situation.instruments if state.doubt is not None}
+        now_s = self._clock()
+        self._since_s = {frame: self._since_s.get(frame, now_s) for frame in doubted}
+
+    def age_s(self, frame: str) -> float:
+        """0 while it is trusted."""
+        return self._clock() - self._since_s[frame] if frame in self._since_s else 0.0
+
+
+def distance_of(room: Room | None) -> Distance:
+    """The distance that is shown, see `tracking.displayed`, or why there is none."""
+    if room is None:
+        return Distance(WITHHELD, "", _("no volume and no instrument yet"), "", WITHHELD_COLOUR)
+    return distance_text_of(room.steering.displayed, room.steering.margins_mm)
+
+
+def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distance:
+    """The same in words."""
+    warnings = [translated(caution) for caution in shown.cautions]
+    short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.cautions) else ""
+    if shown.nearest is None:
+        if shown.margin_mm is not None:
+            warnings.append(_("the tip is within {margin:g} mm of an outline").format(margin=shown.margin_mm))
+        reasons = "; ".join(map(withheld_text, shown.withheld))
+        return Distance(WITHHELD, "", reasons, "; ".join(warnings), WITHHELD_COLOUR, short)
+    state, reading = shown.nearest
+    return Distance(
+        number_text(reading.interval.distance_mm),
+        interval_text(reading.interval),
+        _words(state, reading, shown.margin_mm),
+        "; ".join([*warnings, *map(withheld_text, shown.others)]),
+        distance_colour(shown.margin_mm, margins_mm),
+        short,
+    )
+
+
+def withheld_text(withheld: Withheld) -> str:
+    """Why a distance is withheld, with the name of the lesion or the instrument that it is about."""
+    reason = translated(withheld.status)
+    if withheld.lesion:
+        return _("{lesion} withheld: {doubt}").format(lesion=withheld.name, doubt=reason)
+    return f"{withheld.instrument}: {reason}" if withheld.instrument else reason
+
+
+def number_text(distance_mm: float) -> str:
+    """In whole millimetres."""
+    return _("{number} mm").format(number=_whole(distance_mm))
+
+
+def interval_text(interval: Interval) -> str:
+    """Two numbers; with a word between them where one is negative, for a dash beside a minus cannot be read."""
+    between = _("{low} to {high}") if round(interval.low_mm) < 0 else "{low}–{high}"
+    return between.format(low=_whole(interval.low_mm), high=_whole(interval.high_mm))
+
+
+def distance_text(distance: Distance) -> str:
+    """The large number, its interval smaller beside it; rich text."""
+    colour = css(distance.colour)
+    number = f'<span style="color:{colour}">{html.escape(distance.number)}</span>'
+    if not distance.interval:
+        return number
+    return f'{number} <span style="color:{colour}; font-size:26pt">({html.escape(distance.interval)})</span>'
+
+
+def words_text(distance: Distance) -> str:
+    """What stands below the large number; rich text."""
+    words = html.escape(distance.words)
+    if not distance.warning:
+        return words
+    return f'{words}<br><span style="color:{AMBER}">{html.escape(distance.warning)}</span>'
+
+
+def instruments_text(room: Room | None, doubts: Doubts | None) -> str:
+    """A line for each instrument: what it is near to, or why it is not to be steered by and for how long."""
+    situation = room.steering.situation if room is not None else None
+    if situation is None or not situation.instruments:
+        return html.escape(_("No instrument is tracked."))
+    lines = [_instrument_line(line, doubts) for line in situation.displayed.lines]
+    if situation.sensor_doubt is not None:
+        lines.insert(0, dot(AMBER, translated(situation.sensor_doubt)))
+    return "<br>".join(lines)
+
+
+def css(colour: Colour) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colour)
+
+
+def _whole(number_mm: float) -> str:
+    whole = round(number_mm)
+    return f"{MINUS}{-whole}" if whole < 0 else str(whole)
+
+
+def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) -> str:
+    names = {"lesion": reading.name, "instrument": state.instrument.frame}
+    if reading.interval.distance_mm < 0:
+        return _("{instrument} is inside {lesion}").format(**names)
+    if margin_mm is None:
+        return _("{instrument} to {lesion}").format(**names)
+    return _("{instrument} to {lesion}, within {margin:g} mm").format(**names, margin=margin_mm)
+
+
+def _instrument_line(line: InstrumentLine, doubts: Doubts | None) -> str:
+    frame, reading, status = line.state.instrument.frame, line.reading, line.state.doubt
+    if status is not None:
+        return dot(AMBER, withheld_text(line.withheld) + _age_text(status, frame, doubts))
+    if line.withheld is not None:
+        return dot(AMBER, f"{frame}: {withheld_text(line.withheld)}")
+    if reading is None:
+        return dot(GREEN, _("{instrument}: tracked").format(instrument=frame))
+    names = {"instrument": frame, "lesion": reading.name, "number": number_text(reading.interval.distance_mm)}
+    text = _("{instrument}: {number} ({interval}) to {lesion}")
+    return dot(GREEN, text.format(**names, interval=interval_text(reading.interval)))
+
+
+def _age_text(status: Status, frame: str, doubts: Doubts | None) -> str:
+    """For how long an instrument has been in doubt, where the reason does not tell it."""
+    age_s = doubts.age_s(frame) if doubts is not None else 0.0
+    return "" if age_s < LONG_S or status.tells_age else _(", for {seconds:.0f} s").format(seconds=age_s)

@@ -1,0 +1,69 @@
+"""What the panel does for steering at each turn: slices that follow, a number in the view, a sound, for one room."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..workspace.workspace import Room
+from .corner_annotation import Corner
+from .layout import Follower, RoomLayout
+from .margin_alarm import MarginAlarm
+from .navigation_texts import Doubts, distance_of
+from .volume_rendering import VolumeRendering
+
+
+class Guide:
+    """Takes what `workspace.navigation` says to the views.
+
+    Args:
+        layout_manager: of the application (qSlicerLayoutManager).
+        rendering_logic: vtkSlicerVolumeRenderingLogic.
+
+    Attributes:
+        follows_tip: whether slices follow the tip.
+        shows_number: whether the distance stands in the 3D view.
+        layout, rendering, doubts: what the panel's buttons and texts need.
+    """
+
+    def __init__(
+        self, room: Room, layout_manager: Any, rendering_logic: Any, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._room, self._manager = room, layout_manager
+        self.follows_tip = self.shows_number = True
+        self.layout, self.rendering = RoomLayout(layout_manager), VolumeRendering(rendering_logic)
+        self.doubts = Doubts(clock)
+        self._alarm = MarginAlarm(room, clock)
+        self._follower = Follower(layout_manager, room.scene, clock)
+        self._corner: Corner | None = None
+
+    def look(self) -> str:
+        """Call it after each turn of the room.
+
+        Returns:
+            The margin that the tip has just come into, "outer" or "inner"; empty otherwise.
+        """
+        volume = self._room.volume.node
+        if self.follows_tip:
+            self._follower.look(self._room.steering.focus_ras_mm, volume)
+        self.rendering.look(volume)
+        self.doubts.look(self._room.steering.situation)
+        return self._alarm.look()
+
+    def show_number(self) -> None:
+        """Bring the number in the 3D view up to date; without instruments there is nothing to be said there."""
+        if self._manager.threeDViewCount == 0:
+            self._corner = None
+            return
+        if self._corner is None:
+            self._corner = Corner(self._manager.threeDWidget(0).threeDView())
+        if self.shows_number and self._room.steering.situation.instruments:
+            self._corner.show(distance_of(self._room))
+        else:
+            self._corner.clear()
+
+    def end(self) -> None:
+        """Take away what is shown in the views."""
+        if self._corner is not None:
+            self._corner.clear()

@@ -1,0 +1,56 @@
+"""What needs 3D Slicer around the scene: place mode, the Segment Editor, its Python."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import slicer
+
+from ...core.errors import CrlmError, SeedError
+from ...core.i18n import tr as _
+from ..scene.seeds import seed_nodes, seed_of
+from .workspace import Room
+
+
+def start_placing(room: Room) -> None:
+    """Let the user click the next seed into the views; one that was not placed yet is used first."""
+    waiting = [node for node in seed_nodes(room.scene).values() if seed_of(node) is None]
+    node = waiting[0] if waiting else room.add_seed()
+    logic = slicer.app.applicationLogic()
+    selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()
+    selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
+    selection.SetActivePlaceNodeID(node.GetID())
+    interaction.SetPlaceModePersistence(0)
+    interaction.SetCurrentInteractionMode(interaction.Place)
+
+
+def correct(room: Room, lesion: str | None) -> None:
+    """Open the Segment Editor on a lesion.
+
+    Raises:
+        SeedError: it has no outline yet.
+    """
+    node = room.ledger.segmentation_node
+    if node is None or lesion is None or node.GetSegmentation().GetSegment(lesion) is None:
+        raise SeedError(_("there is no outline to correct; segment the lesion first"))
+    slicer.util.selectModule("SegmentEditor")
+    editor = slicer.util.getModuleWidget("SegmentEditor").editor
+    editor.setSegmentationNode(node)
+    editor.setSourceVolumeNode(room.volume.node)
+    editor.setCurrentSegmentID(lesion)
+
+
+def slicers_python() -> str:
+    """The interpreter that runs Slicer's packages; Slicer's own is hidden inside the application.
+
+    Raises:
+        CrlmError: there is none.
+    """
+    home = Path(slicer.app.slicerHome)
+    beside = home / "bin" / ("PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer")
+    found = shutil.which("PythonSlicer") or (str(beside) if beside.is_file() else sys.executable)
+    if not found:
+        raise CrlmError(_("PythonSlicer was not found beside {home}; install Slicer again").format(home=home))
+    return found

@@ -1,0 +1,42 @@
+"""The cube around the active seed that the network sees, as a box in the views that the user may resize."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+from ...core.crop_format import CROP_SIZE_LIMITS_MM
+from ..scene.crop_box import crop_box, crop_box_size_mm, remove_crop_box, show_crop_box
+
+SAME_MM = 0.01
+
+
+class ShownCrop:
+    """Ask `look` or `hide` at each turn."""
+
+    def __init__(self, scene: slicer.vtkMRMLScene) -> None:
+        self._scene = scene
+        self._size_mm: float | None = None
+
+    def look(self, size_mm: float, seed_ras_mm: np.ndarray | None) -> float:
+        """Keep the box a cube around a seed; returns its size, which is another if the user has resized it."""
+        box = crop_box(self._scene)
+        if box is not None and self._size_mm is not None:
+            now_mm = crop_box_size_mm(box)
+            if abs(now_mm - self._size_mm) > SAME_MM:
+                size_mm = limited_mm(now_mm)
+        if seed_ras_mm is not None:
+            show_crop_box(self._scene, seed_ras_mm, size_mm)
+            self._size_mm = size_mm
+        return size_mm
+
+    def hide(self) -> None:
+        """There is no cube: the network sees the whole volume."""
+        remove_crop_box(self._scene)
+        self._size_mm = None
+
+
+def limited_mm(size_mm: float) -> float:
+    """The nearest size that a crop can have."""
+    low, high = CROP_SIZE_LIMITS_MM
+    return min(max(low, size_mm), high)

@@ -1,0 +1,126 @@
+"""Which volume of the scene is segmented, and whether it still holds what the session knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import slicer
+
+from ...core.errors import GeometryError, VolumeError
+from ...core.i18n import tr as _
+from ...core.volume import Volume, VolumeIdentity
+from ...segmentation.session import Session
+from ..scene.nodes import local_to_world
+from ..scene.volumes import content_stamp, volume_from_node
+
+REST_S = 0.3
+"""A volume that has not been moved for so long lies still."""
+
+
+class CurrentVolume:
+    """Attributes: arrived_s: by the clock, when the volume came; None without one."""
+
+    def __init__(self, scene: slicer.vtkMRMLScene, session: Session, clock: Callable[[], float]) -> None:
+        self._scene, self._session, self._clock = scene, session, clock
+        self._node: slicer.vtkMRMLScalarVolumeNode | None = None
+        self._stamp: tuple | None = None
+        self._places: WeakKeyDictionary[Volume, np.ndarray] = WeakKeyDictionary()
+        self._moved_at_s = float("-inf")
+        self.arrived_s: float | None = None
+
+    @property
+    def node(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+        """None when there was none, or when the user has deleted it."""
+        node = self._node  # itself and not its ID, which another node gets once the scene has been cleared
+        return node if node is not None and node.GetScene() is self._scene else None
+
+    @property
+    def is_lost(self) -> bool:
+        """The user has deleted it."""
+        return self._node is not None and self.node is None
+
+    @property
+    def identity(self) -> VolumeIdentity | None:
+        """What it holds; None while nobody knows."""
+        volume = self._session.volume
+        return volume.identity if volume is not None and self._stamp is not None else None
+
+    @property
+    def volume(self) -> Volume | None:
+        """What the session knows of it."""
+        return self._session.volume
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no transform above it has just been moved."""
+        return self._clock() - self._moved_at_s >= REST_S
+
+    def take(self, node: slicer.vtkMRMLScalarVolumeNode, volume: Volume | None = None) -> None:
+        """Make a node the current one.
+
+        Args:
+            volume: what it holds, where the session has it already; otherwise it is read.
+
+        Raises:
+            VolumeError, GeometryError: it cannot be segmented.
+        """
+        place = local_to_world(node)
+        if volume is None:
+            volume = volume_from_node(node)
+            self._session.use_volume(volume)
+        self._places[volume] = place
+        self._node, self._stamp, self.arrived_s = node, content_stamp(node), self._clock()
+
+    def leave(self) -> None:
+        self._node, self._stamp, self.arrived_s, self._session.volume = None, None, None, None
+
+    def place_of(self, volume: Volume) -> np.ndarray | None:
+        """4x4 of the transforms above a volume when it was taken, to world RAS mm; None where it never was."""
+        return self._places.get(volume)
+
+    def without_voxels(self, volume: Volume) -> Volume:
+        """A volume without its voxels; outlines that were found in it are still placed by where it was taken."""
+        left, place = volume.without_voxels(), self.place_of(volume)
+        if place is not None:
+            self._places[left] = place
+        return left
+
+    def notice_change(self) -> bool:
+        """Whether somebody has written into the node since it was taken; said once."""
+        node = self.node
+        if node is None or self._stamp is None or content_stamp(node) == self._stamp:
+            return False
+        self._stamp = None
+        return True
+
+    def notice_move(self) -> None:
+        """Let the volume of the session lie where the transforms above the node have put it.
+
+        Raises:
+            GeometryError: no matrix can say where that is. The volume is unknown then, until it is read again.
+        """
+        node, volume = self.node, self._session.volume
+        if node is None or volume is None or self._stamp is None:
+            return
+        try:
+            place, before = local_to_world(node), self._places[volume]
+            if np.array_equal(place, before):
+                return
+            moved = volume.moved_to(place @ np.linalg.inv(before) @ volume.ijk_to_ras)
+        except GeometryError:
+            self._stamp = None
+            raise
+        self._places[moved] = place
+        self._session.move_volume(moved)
+        self._moved_at_s = self._clock()
+
+    def read_again_if_changed(self) -> None:
+        """Raises: VolumeError: there is none, or it can no longer be segmented."""
+        node = self.node
+        if node is None:
+            raise VolumeError(_("there is no volume; connect to a source, open a case or choose a volume of the scene"))
+        if self._stamp is None:
+            self.take(node)
+        self.notice_move()

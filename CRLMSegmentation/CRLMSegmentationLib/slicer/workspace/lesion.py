@@ -1,0 +1,215 @@
+"""What is known of each lesion of a scene: how far it is, what was found, and whether that still holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import slicer
+
+from ...core.i18n import tr as _
+from ...core.postprocessing import measure
+from ...core.status import Status, status_from_tag
+from ...segmentation.session import LesionResult
+from ..scene.masks import fingerprint, mask_of_segment
+from ..scene.seeds import shown_colour
+from ..scene.segmentations import CORRECTED as CORRECTED_TAG
+from ..scene.segmentations import DOUBT, MODEL, MODEL_NAME
+from ..scene.staleness import tag_of
+
+CORRECTED = "corrected by hand"
+
+
+class LesionState(Enum):
+    """UNPLACED: has no seed yet. NEW: has a seed, was never asked for."""
+
+    UNPLACED = "unplaced"
+    NEW = "new"
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An outline in the scene.
+
+    Attributes:
+        result: it came from; None when it was loaded with a scene.
+        seconds: from the seed to the overlay.
+        volume_arrived_s: `time.monotonic()` when its volume came.
+        fingerprint: of the outline, see `scene.masks.fingerprint`.
+        changed_at: modification time of the segment's voxels (VTK's counter) when the outline was measured.
+        corrected: a user has changed the outline since.
+        doubt: why its border is not to be relied on, or None; what a user has corrected is his.
+        model_sha256, model_name: which model has found it; empty where that was not written down.
+    """
+
+    result: LesionResult | None
+    seconds: float | None
+    volume_arrived_s: float | None
+    volume_ml: float
+    diameters_mm: tuple[float, float, float]
+    fingerprint: str
+    changed_at: int
+    corrected: bool = False
+    model_sha256: str = ""
+    model_name: str = ""
+    doubt: Status | None = None
+
+
+@dataclass(eq=False)
+class LesionEntry:
+    """One lesion.
+
+    Attributes:
+        seed_ras_mm: where the seed was when last looked at.
+        moved_at_s: when it was seen to move.
+        is_asked: somebody has asked for the lesion at this seed, so it is not asked for by itself.
+        is_automatic: the room has asked last, and nobody who clicked.
+    """
+
+    seed_ras_mm: np.ndarray | None = None
+    moved_at_s: float = 0.0
+    state: LesionState = LesionState.UNPLACED
+    reason: str = ""
+    last_reason: str = ""
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    asked_at_s: float = 0.0
+    is_asked: bool = False
+    is_automatic: bool = False
+    found: Found | None = None
+
+    def has_moved_to(self, seed_ras_mm: np.ndarray | None) -> bool:
+        if self.seed_ras_mm is None or seed_ras_mm is None:
+            return self.seed_ras_mm is not seed_ras_mm
+        return not np.array_equal(self.seed_ras_mm, seed_ras_mm)
+
+
+@dataclass(frozen=True)
+class LesionRow:
+    """A lesion as a table shows it.
+
+    Attributes:
+        lesion: its key; stays when the user renames it.
+        is_current: the outline belongs to the volume shown now and to the seed where it is now.
+        volume_ml, diameters_mm: None without an outline.
+        volume_age_s: since the volume of the outline came; None when that is not known.
+        warnings: in plain words.
+        remarks: what is to be known of its volume; nothing is wrong with the outline itself.
+        reason: why there is no (new) outline.
+        is_renewing: the outline is of the volume before, and is being segmented again in this one.
+        doubt: why the border is not to be relied on; else None.
+        refined: what looking again has changed; empty before that.
+        confidence: Dice to be expected, as calibrated; None where that is not known.
+        shift_mm, change: of the centre and (as a share) of the volume, since the volume before; None for the first.
+    """
+
+    lesion: str
+    name: str
+    colour: tuple[float, float, float]
+    state: LesionState
+    is_current: bool
+    volume_ml: float | None
+    diameters_mm: tuple[float, float, float] | None
+    seconds: float | None
+    volume_age_s: float | None
+    warnings: tuple[str, ...]
+    remarks: tuple[str, ...]
+    reason: str
+    stage: str
+    done: int
+    total: int
+    elapsed_s: float
+    is_renewing: bool = False
+    doubt: Status | None = None
+    refined: str = ""
+    confidence: float | None = None
+    shift_mm: float | None = None
+    change: float | None = None
+
+
+def outline_of(
+    node: slicer.vtkMRMLSegmentationNode,
+    lesion: str,
+    result: LesionResult | None = None,
+    seconds: float | None = None,
+    volume_arrived_s: float | None = None,
+    corrected: bool = False,
+) -> Found:
+    """Measure a lesion as it stands in the scene."""
+    mask, ijk_to_ras = mask_of_segment(node, lesion)
+    segment = node.GetSegmentation().GetSegment(lesion)
+    volume_ml, diameters_mm = measure(mask, ijk_to_ras)
+    corrected = corrected or tag_of(segment, CORRECTED_TAG) == "1"
+    return Found(
+        result,
+        seconds,
+        volume_arrived_s,
+        volume_ml,
+        diameters_mm,
+        fingerprint(mask, ijk_to_ras),
+        voxels_changed_at(node, lesion),
+        corrected,
+        tag_of(segment, MODEL) or "",
+        tag_of(segment, MODEL_NAME) or "",
+        None if corrected else status_from_tag(tag_of(segment, DOUBT) or ""),
+    )
+
+
+def voxels_changed_at(node: slicer.vtkMRMLSegmentationNode, lesion: str) -> int:
+    """VTK's modification counter of a segment's voxels, 0 without any."""
+    voxels = node.GetSegmentation().GetSegment(lesion).GetRepresentation("Binary labelmap")
+    return 0 if voxels is None else voxels.GetMTime()
+
+
+def row_of(
+    lesion: str,
+    seed_node: slicer.vtkMRMLMarkupsFiducialNode,
+    entry: LesionEntry,
+    is_stale: bool,
+    now_s: float,
+    model_sha256: str,
+) -> LesionRow:
+    """A lesion's line in the table, while the model of that hash is in use."""
+    found = entry.found
+    arrived_s = found.volume_arrived_s if found else None
+    busy = entry.state in (LesionState.WAITING, LesionState.RUNNING)
+    return LesionRow(
+        lesion=lesion,
+        name=seed_node.GetName(),
+        colour=shown_colour(seed_node),
+        state=entry.state,
+        is_current=found is not None and not is_stale,
+        volume_ml=found.volume_ml if found else None,
+        diameters_mm=found.diameters_mm if found else None,
+        seconds=found.seconds if found else None,
+        volume_age_s=None if arrived_s is None else now_s - arrived_s,
+        warnings=(*_of_another_model(found, model_sha256), *_warnings_of(found)),
+        remarks=found.result.remarks if found and found.result else (),
+        reason=entry.reason,
+        stage=entry.stage,
+        done=entry.done,
+        total=entry.total,
+        elapsed_s=now_s - entry.asked_at_s if busy else 0.0,
+    )
+
+
+def _of_another_model(found: Found | None, model_sha256: str) -> tuple[str, ...]:
+    """An outline stays that of its volume when another model is chosen, but says which model has made it."""
+    if found is None or found.model_sha256 in ("", model_sha256):
+        return ()
+    name = f"{found.model_name} {found.model_sha256[:8]}".lstrip()
+    return (_("made with another model: {name}").format(name=name),)
+
+
+def _warnings_of(found: Found | None) -> tuple[str, ...]:
+    if found is None:
+        return ()
+    if found.corrected:
+        return (CORRECTED,)
+    return found.result.mask.warnings if found.result else ()

@@ -1,0 +1,311 @@
+"""The lesions of a scene: seeds as the user has put them, outlines as they stand, undo and redo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import slicer
+
+from ...core.volume import Volume
+from ...segmentation.session import LesionResult
+from ..scene.history import History
+from ..scene.nodes import local_to_world, nodes_of_class
+from ..scene.overlay import overlay
+from ..scene.seeds import seed_nodes, seeds_in, show_seed, shown_colour
+from ..scene.segmentations import CORRECTED
+from ..scene.staleness import (
+    CLASS,
+    KEY,
+    KEY_OF_LESIONS,
+    SEED,
+    lesions_of,
+    lies_together,
+    mark_all_stale,
+    mark_stale,
+    own_colour,
+    rename,
+    tag_of,
+    volume_of,
+)
+from .current_volume import CurrentVolume
+from .lesion import Found, LesionEntry, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
+
+BUSY = (LesionState.WAITING, LesionState.RUNNING)
+
+
+class LesionLedger:
+    """Reads the scene at each `look`, so that nothing has to be observed.
+
+    Attributes:
+        entries: of each lesion that has a seed node.
+        active_lesion: the one whose seed was touched last.
+        model_sha256: of the model in use; outlines of others say so.
+        stale: lesions whose outline belongs to another volume or seed than what is shown now.
+        renewed: lesions whose outline is of the volume before, and is being renewed at this moment.
+    """
+
+    def __init__(self, scene: slicer.vtkMRMLScene, volume: CurrentVolume, clock: Callable[[], float]) -> None:
+        self._scene, self._volume, self._clock = scene, volume, clock
+        self.entries: dict[str, LesionEntry] = {}
+        self.active_lesion: str | None = None
+        self.model_sha256 = ""
+        self.stale: set[str] = set()
+        self.renewed: set[str] = set()
+        self._are_together = True
+        self._histories: dict[str, tuple[slicer.vtkMRMLSegmentationNode, History]] = {}
+
+    @property
+    def segmentation_node(self) -> slicer.vtkMRMLSegmentationNode | None:
+        """The outlines of the current volume."""
+        node = self._volume.node
+        return lesions_of(self._scene, node) if node else None
+
+    def has_outlines_in(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+        """Whether lesions were found in a volume."""
+        node = lesions_of(self._scene, volume_node)
+        return node is not None and node.GetSegmentation().GetNumberOfSegments() > 0
+
+    def volume_of_outlines(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+        """The volume that was segmented last in a scene that has been loaded; None without outlines."""
+        outlines = [n for n in nodes_of_class(self._scene, CLASS) if n.GetAttribute(KEY) == KEY_OF_LESIONS]
+        return volume_of(outlines[-1]) if outlines else None
+
+    def rows(self) -> list[LesionRow]:
+        """The lesions in the order in which their seeds were made."""
+        now_s, entries = self._clock(), self.entries
+        return [
+            row_of(lesion, node, entries.get(lesion, LesionEntry()), lesion in self.stale, now_s, self.model_sha256)
+            for lesion, node in seed_nodes(self._scene).items()
+        ]
+
+    def look(self) -> None:
+        """Take over what the user has done in the scene since the last look."""
+        self._look_at_seeds()
+        self._look_at_outlines()
+        self._look_at_places()
+        self._forget_histories()
+
+    def show(self, result: LesionResult, is_undoable: bool = True) -> Found | None:
+        """Overlay an answer; returns None when its lesion has been removed meanwhile.
+
+        Args:
+            is_undoable: somebody has asked for it. What comes by itself, once a second, is nothing to be undone.
+        """
+        lesion = result.request.lesion
+        seed_node = seed_nodes(self._scene).get(lesion)
+        if seed_node is None:
+            return None
+        if is_undoable:
+            self._remember()
+        place = self._volume.place_of(result.volume)
+        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
+        result = replace(result, timings_s={**result.timings_s, **timings_s})
+        entry = self.entries.setdefault(lesion, LesionEntry())
+        entry.found = outline_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
+        entry.state, entry.reason = LesionState.DONE, ""
+        self._rename_segments()
+        self.refresh_staleness()
+        return entry.found
+
+    def refine(self, result: LesionResult) -> None:
+        """Put a better outline in the place of the one that is shown; undo goes back to before the first."""
+        lesion = result.request.lesion
+        entry, seed_node = self.entries[lesion], seed_nodes(self._scene).get(lesion)
+        if seed_node is None:
+            return
+        before = entry.found
+        place = self._volume.place_of(result.volume)
+        node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
+        result = replace(result, timings_s={**result.timings_s, "overlay": timings_s["overlay"]})
+        entry.found = outline_of(node, lesion, result, before.seconds, before.volume_arrived_s)
+        self._rename_segments()
+        self.refresh_staleness()
+
+    @property
+    def is_volume_known(self) -> bool:
+        """Whether anybody knows what the current volume holds."""
+        return self._volume.identity is not None
+
+    def placed_now(self, volume: Volume) -> np.ndarray:
+        """4x4 from the voxels of a volume of a result to world RAS mm, where its outline lies now."""
+        node, place = self.segmentation_node, self._volume.place_of(volume)
+        if node is None or place is None:
+            return volume.ijk_to_ras
+        return local_to_world(node) @ np.linalg.inv(place) @ volume.ijk_to_ras
+
+    def refresh_staleness(self) -> None:
+        """Mark what no longer belongs to the volume or the seed that is shown."""
+        node, identity = self.segmentation_node, self._volume.identity
+        renewed = self.renewed if identity is not None else set()
+        self.stale = set(mark_stale(node, identity, renewed, needs_seed=True)) if node else set()
+        mark_all_stale(self._scene, but=node)
+
+    def adopt(self) -> None:
+        """Take over outlines that the scene holds already, as after loading one."""
+        node = self.segmentation_node
+        if node is None:
+            return
+        if volume_of(node) is None:  # outlines of a volume of this name that was deleted
+            node.SetReferenceImageGeometryParameterFromVolumeNode(self._volume.node)
+        for lesion, seed_ras_mm in seeds_in(self._scene).items():
+            entry = self.entries.setdefault(lesion, LesionEntry())
+            if entry.found is None and node.GetSegmentation().GetSegment(lesion) is not None:
+                entry.found, entry.state = outline_of(node, lesion), LesionState.DONE
+                entry.seed_ras_mm, entry.is_asked = seed_ras_mm, True
+
+    def take_over_seeds(self) -> None:
+        """Seeds that the scene holds already, as after loading one, are not segmented by themselves."""
+        for lesion, seed_ras_mm in seeds_in(self._scene).items():
+            if lesion not in self.entries:
+                self.entries[lesion] = LesionEntry(seed_ras_mm, state=LesionState.NEW, is_asked=True)
+
+    def leave_volume(self) -> None:
+        """The outlines of the volume before stay in the scene and look old."""
+        mark_all_stale(self._scene)
+        for entry in self.entries.values():
+            entry.found = None
+            if entry.state is LesionState.DONE:
+                entry.state = LesionState.NEW
+        self.stale = set()
+
+    @property
+    def can_undo(self) -> bool:
+        history = self._history
+        return history is not None and history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        history = self._history
+        return history is not None and history.can_redo
+
+    def undo(self) -> None:
+        """Bring back the outlines as they were before the last change."""
+        if self.can_undo:
+            self._take_back(self._history.undo(self.segmentation_node, self._outlines()))
+
+    def redo(self) -> None:
+        """Take the last `undo` back."""
+        if self.can_redo:
+            self._take_back(self._history.redo(self.segmentation_node, self._outlines()))
+
+    def _look_at_seeds(self) -> None:
+        nodes, seeds = seed_nodes(self._scene), seeds_in(self._scene)
+        for lesion in [lesion for lesion in self.entries if lesion not in nodes]:
+            self._remove(lesion)
+        moved = [lesion for lesion in nodes if self._notice_seed(lesion, seeds.get(lesion))]
+        if moved:
+            self.active_lesion = moved[-1]
+            self.refresh_staleness()
+        self._rename_segments()
+
+    def _notice_seed(self, lesion: str, seed_ras_mm: np.ndarray | None) -> bool:
+        entry = self.entries.setdefault(lesion, LesionEntry())
+        if not entry.has_moved_to(seed_ras_mm):
+            return False
+        entry.seed_ras_mm, entry.moved_at_s, entry.is_asked = seed_ras_mm, self._clock(), False
+        if entry.state in (LesionState.UNPLACED, LesionState.NEW, LesionState.FAILED):
+            entry.state, entry.reason = (LesionState.UNPLACED if seed_ras_mm is None else LesionState.NEW), ""
+        return True
+
+    def _look_at_outlines(self) -> None:
+        node = self.segmentation_node
+        for lesion, entry in self.entries.items():
+            if entry.found is None:
+                continue
+            if node is None or node.GetSegmentation().GetSegment(lesion) is None:
+                entry.found = None
+                entry.state = LesionState.NEW if entry.state is LesionState.DONE else entry.state
+            elif voxels_changed_at(node, lesion) != entry.found.changed_at:
+                self._measure_again(node, lesion, entry)
+
+    def _look_at_places(self) -> None:
+        """Whether outlines and volume still lie together; each may be put under another transform by hand."""
+        node, volume_node = self.segmentation_node, self._volume.node
+        are_together = node is None or lies_together(node, volume_node)
+        if are_together != self._are_together:
+            self._are_together = are_together
+            self.refresh_staleness()
+
+    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: LesionEntry) -> None:
+        before = entry.found
+        after = outline_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
+        corrected = before.corrected or after.fingerprint != before.fingerprint
+        if corrected and not before.corrected:  # said in the scene, so that it holds when the volume is left or loaded
+            node.GetSegmentation().GetSegment(lesion).SetTag(CORRECTED, "1")
+        entry.found = replace(after, corrected=corrected, doubt=None if corrected else before.doubt)
+
+    def _rename_segments(self) -> None:
+        node = self.segmentation_node
+        for lesion, seed_node in seed_nodes(self._scene).items() if node else ():
+            segment = node.GetSegmentation().GetSegment(lesion)
+            if segment is not None:
+                rename(segment, seed_node.GetName())
+
+    def _remove(self, lesion: str) -> None:
+        node = self.segmentation_node
+        if node is not None and node.GetSegmentation().GetSegment(lesion) is not None:
+            self._remember()
+            node.GetSegmentation().RemoveSegment(lesion)
+        del self.entries[lesion]
+        self.stale.discard(lesion)
+        if self.active_lesion == lesion:
+            self.active_lesion = next(iter(self.entries), None)
+
+    @property
+    def _history(self) -> History | None:
+        node = self.segmentation_node
+        if node is None:
+            return None
+        known, history = self._histories.get(node.GetID(), (None, None))
+        if known is not node:  # another node of the same ID, once the scene has been cleared
+            history = History()
+            self._histories[node.GetID()] = node, history
+        return history
+
+    def _forget_histories(self) -> None:
+        """Of segmentations that are not in the scene any more."""
+        gone = [key for key, (node, _history) in self._histories.items() if node.GetScene() is not self._scene]
+        for key in gone:
+            del self._histories[key]
+
+    def _outlines(self) -> dict[str, Found]:
+        """What is remembered of the outlines: without voxels of volumes, of which twenty states would hold as many."""
+        return {lesion: self._without_voxels(entry.found) for lesion, entry in self.entries.items() if entry.found}
+
+    def _without_voxels(self, found: Found) -> Found:
+        if found.result is None:
+            return found
+        volume = self._volume.without_voxels(found.result.volume)
+        return replace(found, result=replace(found.result, volume=volume))
+
+    def _with_voxels(self, found: Found) -> Found:
+        """With the voxels of its volume again, where that is the current one."""
+        current = self._volume.volume
+        if found.result is None or current is None or found.result.volume.identity != current.identity:
+            return found
+        return replace(found, result=replace(found.result, volume=current))
+
+    def _remember(self) -> None:
+        if self.segmentation_node is not None:
+            self._history.remember(self.segmentation_node, self._outlines())
+
+    def _take_back(self, outlines: dict[str, Found]) -> None:
+        """Fit seeds and entries to a segmentation that `undo` or `redo` has brought back."""
+        node, nodes = self.segmentation_node, seed_nodes(self._scene)
+        for lesion in node.GetSegmentation().GetSegmentIDs():
+            segment = node.GetSegmentation().GetSegment(lesion)
+            place = tag_of(segment, SEED)
+            if place and lesion not in nodes:
+                show_seed(self._scene, lesion, np.array(place.split(), float), own_colour(segment))
+        self._look_at_seeds()
+        for lesion in seed_nodes(self._scene):
+            entry, found = self.entries.setdefault(lesion, LesionEntry()), outlines.get(lesion)
+            there = found is not None and node.GetSegmentation().GetSegment(lesion) is not None
+            changed_at = voxels_changed_at(node, lesion) if there else 0
+            entry.found = replace(self._with_voxels(found), changed_at=changed_at) if there else None
+            if entry.state not in BUSY:
+                entry.state, entry.reason = (LesionState.DONE if there else LesionState.NEW), ""
+            entry.is_asked = True  # whoever undoes does not want it computed again at once
+        self.refresh_staleness()

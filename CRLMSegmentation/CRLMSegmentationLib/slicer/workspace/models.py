@@ -1,0 +1,188 @@
+"""Which model answers: those to choose from, the chosen one, and one that is being imported from a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ...core.crop_format import CHANNELS
+from ...core.errors import ModelError, UnclearChannelsError
+from ...core.i18n import tr as _
+from ...segmentation.engine.engine import Engine
+from ...segmentation.models.importer import ImportProcess
+from ...segmentation.models.listing import ModelChoice, model_choices
+from ...segmentation.models.pack import About
+from ...segmentation.models.package import ModelPackage
+from ...segmentation.models.registry import find_model
+from .crop_box import limited_mm
+from .lesion_store import BUSY
+from .workspace import Room
+
+UNTOUCHED_MM = 80.0
+"""Size of the crop in a new scene."""
+
+
+class Models:
+    """Outlives rooms. While `is_importing`, ask `look` at each turn.
+
+    Args:
+        wanted: key of the model that was chosen earlier, empty for the default.
+        remember: told the key of each model that is chosen.
+
+    Attributes:
+        wanted: key of the chosen model; empty for the default, also when the chosen one was gone.
+        choices: what a combo box offers.
+        notice: what the user has to be told once, mostly nothing; whoever tells it empties it.
+        importing: what is being imported, or waits for an answer; None for nothing.
+        is_unclear: `importing` has a second channel, and the user has to say whether that is the seed's.
+    """
+
+    def __init__(
+        self,
+        wanted: str = "",
+        remember: Callable[[str], object] = str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.wanted, self.notice, self._remember, self._clock = wanted, "", remember, clock
+        self.choices: list[ModelChoice] = []
+        self.importing: Path | None = None
+        self.is_unclear = False
+        self._process: ImportProcess | None = None
+        self._began_s = 0.0
+        self._damaged: dict[str, str] = {}
+        self.refresh()
+
+    @property
+    def is_importing(self) -> bool:
+        return self._process is not None
+
+    def refresh(self) -> None:
+        """List again what is installed; what was found damaged may have been mended."""
+        self._damaged.clear()
+        self._list()
+
+    def package(self) -> ModelPackage:
+        """The chosen model; the default where that cannot be used any more, and `notice` says so.
+
+        Raises:
+            ModelError: there is no default either.
+        """
+        if self.wanted:
+            try:
+                return find_model(self.wanted)
+            except ModelError as error:
+                gone, self.wanted = self.wanted, ""
+                package = find_model()
+                text = _("The model {gone} cannot be used: {reason}. {name} is used instead; see Model")
+                self.notice = text.format(gone=gone, reason=error, name=key_of(package))
+                return package
+        return find_model()
+
+    def use(self, key: str, room: Room | None, make_engine: Callable[[ModelPackage], Engine]) -> bool:
+        """Let a model answer from now on. Volume, seeds, outlines and link of the room stay.
+
+        Args:
+            room: None where there is none yet.
+
+        Returns:
+            Whether the room has changed its model; what the user has to be told of it is in `notice`.
+
+        Raises:
+            ModelError: it cannot be used; all stays what it was.
+        """
+        model = self._loaded(key)
+        self.wanted = key
+        self._remember(key)
+        if room is None or room.session.model == model:
+            return False
+        given_up = [row.name for row in room.ledger.rows() if row.state in BUSY]
+        room.use_model(make_engine(model), model)
+        if given_up:
+            text = _("{lesions}: cancelled, because another model was chosen. Press Segment to ask {model}")
+            self.notice = text.format(lesions=", ".join(given_up), model=key)
+        return True
+
+    @property
+    def import_s(self) -> float:
+        """For how long the import has run."""
+        return self._clock() - self._began_s
+
+    def begin_import(self, path: Path, python: str, has_seed_channel: bool = False) -> None:
+        """Import a model package or an export of nnU-Net, a zip file or a folder, in a process of its own.
+
+        Args:
+            has_seed_channel: the second channel of an export is the map of the seed.
+
+        Raises:
+            ModelError: another import runs, or there is no such interpreter.
+        """
+        if self.is_importing:
+            raise ModelError(_("{name} is still being imported; wait, or cancel that").format(name=self.importing.name))
+        about = About(channels=CHANNELS) if has_seed_channel else About()
+        self._process = ImportProcess(path, python=python, about=about)
+        self.importing, self.is_unclear, self._began_s = path, False, self._clock()
+
+    def look(self) -> str | None:
+        """Key of what was imported, once; None otherwise.
+
+        Raises:
+            ModelError: why it was not, once.
+        """
+        if self._process is None:
+            return None
+        try:
+            package = self._process.poll()
+        except UnclearChannelsError:
+            self._process, self.is_unclear = None, True
+            return None
+        except ModelError:
+            self._process, self.importing = None, None
+            raise
+        if package is None:
+            return None
+        self._process, self.importing = None, None
+        self.refresh()
+        return key_of(package)
+
+    def cancel_import(self) -> None:
+        """End the import, if there is one; nothing was installed then."""
+        if self._process is not None:
+            self._process.stop()
+        self._process, self.importing, self.is_unclear = None, None, False
+
+    def _loaded(self, key: str) -> ModelPackage:
+        try:
+            return find_model(key)
+        except ModelError as error:
+            self._damaged[key] = str(error)
+            self._list()
+            raise
+
+    def _list(self) -> None:
+        try:
+            self.choices = [self._judged(choice) for choice in model_choices()]
+        except ModelError as error:
+            self.choices = [ModelChoice(_("no models"), "", str(error), usable=False, is_default=False)]
+
+    def _judged(self, choice: ModelChoice) -> ModelChoice:
+        reason = self._damaged.get(choice.key)
+        return choice if reason is None else replace(choice, tooltip=reason, usable=False)
+
+
+def key_of(package: ModelPackage) -> str:
+    """By which `find_model` finds it when it is installed."""
+    return f"{package.name}@{package.version}"
+
+
+def beginning_of(model: ModelPackage, recorded_key: str, size_mm: float) -> tuple[str, float]:
+    """What a scene is to say when a model comes into use: the model's key, and the size of the crop to begin with.
+
+    Args:
+        recorded_key: the model with which the scene was used before, empty for none.
+        size_mm: as the scene says; kept where the user has chosen it for this model.
+    """
+    key = key_of(model)
+    is_chosen = recorded_key == key or (not recorded_key and size_mm != UNTOUCHED_MM)
+    return key, size_mm if is_chosen else limited_mm(model.crop_size_mm)

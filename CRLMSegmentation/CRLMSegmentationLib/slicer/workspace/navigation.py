@@ -1,0 +1,198 @@
+"""What the surgeon steers by, in the scene: tools that move, the nearest tumour with its distance, margins, guards.
+
+transforms -> `take`        outlines -> `look` at each turn -> tools, line, margins and shells in the scene
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import slicer
+import vtk
+
+from ...core.errors import SweepError
+from ...core.status import Reason, Status
+from ...igtl.messages import TransformMessage
+from ...tracking.closest_approach import Approaches
+from ...tracking.colours import distance_colour
+from ...tracking.displayed import Displayed
+from ...tracking.instruments import REFERENCE, Kind, tip_of
+from ...tracking.margins import DEFAULT_MARGINS_MM
+from ...tracking.navigator import Navigator
+from ...tracking.situation import InstrumentState, Situation
+from ...tracking.targets import Target
+from ...tracking.transforms import frames_of
+from ..scene.guidance import hide_distance, show_distance
+from ..scene.tools import remove_tools_except, show_tool
+from .surfaces import Aim, Targets
+
+LOOK_AGAIN_S = 0.05
+"""Without a new pose the situation changes by what grows old; guards promise 0.3 s."""
+FOCUS_ORDER = (Kind.POINTER, Kind.DISSECTOR, Kind.PROBE)
+"""Which tip the slices follow while no distance says."""
+
+
+class Steering:
+    """Keeps a `Navigator` and the scene together.
+
+    Attributes:
+        situation: how things stand.
+        navigator: measures.
+        approaches: how near instruments have come so far.
+        is_calibrated: intervals hold the errors of the models as well; otherwise only those of tracker and voxels.
+        is_of_other_source: the volume did not come with the poses, so that they may not belong together.
+    """
+
+    def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float]) -> None:
+        self._scene, self._clock = scene, clock
+        self.navigator = Navigator()
+        self.is_calibrated = self.is_of_other_source = False
+        self.situation = Situation()
+        self._targets = Targets(scene, DEFAULT_MARGINS_MM)
+        self.approaches = Approaches()
+        self._is_due, self._looked_at_s, self._sent_s = True, -np.inf, 0.0
+        self._frames: frozenset[str] = frozenset()
+        remove_tools_except(scene, ())  # of a scene that has been opened
+        hide_distance(scene)
+
+    @property
+    def margins_mm(self) -> tuple[float, ...]:
+        """Widths of the margins that are drawn and warned of, mm."""
+        return self._targets.margins_mm
+
+    @margins_mm.setter
+    def margins_mm(self, widths_mm: tuple[float, ...]) -> None:
+        self._targets.margins_mm = self.navigator.margins_mm = tuple(sorted(set(widths_mm)))
+
+    @property
+    def shows_margins(self) -> bool:
+        """Whether margins are drawn; they are warned of in any case."""
+        return self._targets.shows_margins
+
+    @shows_margins.setter
+    def shows_margins(self, wanted: bool) -> None:
+        self._targets.shows_margins = wanted
+
+    @property
+    def shows_shells(self) -> bool:
+        """Whether stability shells are drawn, where there are any."""
+        return self._targets.shows_shells
+
+    @shows_shells.setter
+    def shows_shells(self, wanted: bool) -> None:
+        self._targets.shows_shells = wanted
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What is measured to, by lesion."""
+        return self._targets.targets
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether margins or shells are still being made."""
+        return self._targets.is_at_work
+
+    def margin_surfaces_of(self, lesion: str) -> dict[float, vtk.vtkPolyData]:
+        """The margins that have been made of a lesion, by their width in mm, RAS mm."""
+        return self._targets.margin_surfaces_of(lesion)
+
+    @property
+    def displayed(self) -> Displayed:
+        """What may be shown now; all that shows a distance takes it from here."""
+        return self.situation.displayed
+
+    @property
+    def narrowest_margin_mm(self) -> float | None:
+        """The narrowest margin of any lesion that the tip of a trusted instrument is in; None outside of all."""
+        return self.displayed.margin_mm
+
+    @property
+    def focus_ras_mm(self) -> np.ndarray | None:
+        """The tip to look at, RAS mm: that nearest to a tumour, else that of a pointer; None without a trusted one."""
+        if self.displayed.focus is not None:
+            return self.displayed.focus.tip_ras_mm
+        trusted = [s for s in self.situation.instruments if s.doubt is None and s.tip_ras_mm is not None]
+        first = min(trusted, key=lambda s: FOCUS_ORDER.index(s.instrument.kind), default=None)
+        return None if first is None else first.tip_ras_mm
+
+    def forget_tools(self, is_live: bool) -> None:
+        """Another source: what the one before has sent tells nothing of the poses to come.
+
+        Args:
+            is_live: see `Navigator`.
+        """
+        margins_mm = self.margins_mm
+        self.navigator = Navigator(is_live=is_live)
+        self.navigator.margins_mm = margins_mm
+        self.navigator.aim_at(self.targets)
+        self.situation, self.approaches = Situation(), Approaches()
+        self._frames, self._is_due, self._sent_s = frozenset(), True, 0.0
+        remove_tools_except(self._scene, ())
+        hide_distance(self._scene)
+
+    def tip_of_device(self, device: str) -> np.ndarray | Status | None:
+        """Where the tip of the tool that the transform of a device moves is now, RAS mm.
+
+        Returns:
+            The reason where it cannot be relied on; None where the name of the device tells of no frames.
+        """
+        doubt = self.navigator.doubt_of(device, self._clock())
+        try:
+            start, goal = frames_of(device)
+        except SweepError:
+            return doubt
+        states = [s for s in self.situation.instruments if start in (s.instrument.frame, tip_of(s.instrument.frame))]
+        if doubt is None and not states and goal != REFERENCE:
+            return Status(Reason.NO_PATH, {"start": start, "goal": REFERENCE})
+        if doubt is not None or not states:
+            return doubt
+        return states[0].doubt or states[0].tip_ras_mm
+
+    def take(self, message: TransformMessage) -> None:
+        """Take in a transform that has just come."""
+        self.navigator.take(message, self._clock())
+        self._is_due, self._sent_s = True, message.timestamp_s
+
+    def forget(self, device: str) -> None:
+        """A transform is no longer known: others have come, and it was silent longest."""
+        self.navigator.forget(device, self._clock())
+        self._is_due = True
+
+    def look(self, aims: Mapping[str, Aim]) -> None:
+        """Bring outlines, tools and distances in step; call it at each turn."""
+        self.is_calibrated = all(aim.unexplained is not None for aim in aims.values())
+        if self._targets.look(aims):
+            self.navigator.aim_at(self.targets)
+            self._is_due = True
+        now_s = self._clock()
+        if not self._is_due and now_s - self._looked_at_s < LOOK_AGAIN_S:
+            return
+        self._is_due, self._looked_at_s = False, now_s
+        self.navigator.cautions = self._cautions
+        self.situation = self.navigator.look(now_s)
+        self.approaches.look(self.situation, now_s, self._sent_s)
+        self._show_tools(self.situation.instruments)
+        self._show_distance()
+
+    def _show_tools(self, states: tuple[InstrumentState, ...]) -> None:
+        frames = frozenset(state.instrument.frame for state in states)
+        if frames != self._frames:
+            self._frames = frames
+            remove_tools_except(self._scene, set(frames))
+        for state in states:
+            show_tool(self._scene, state)
+
+    @property
+    def _cautions(self) -> tuple[Status, ...]:
+        """What must be known of any distance, whichever it is."""
+        other = (Status(Reason.OTHER_SOURCE),) if self.is_of_other_source else ()
+        return other if self.is_calibrated else (*other, Status(Reason.UNCALIBRATED))
+
+    def _show_distance(self) -> None:
+        if self.displayed.nearest is None:
+            hide_distance(self._scene)
+            return
+        state, reading = self.displayed.nearest
+        colour = distance_colour(self.displayed.margin_mm, self.margins_mm)
+        show_distance(self._scene, state.tip_ras_mm, reading.point_ras_mm, colour)

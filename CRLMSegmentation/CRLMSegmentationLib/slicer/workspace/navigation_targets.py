@@ -1,0 +1,94 @@
+"""The outlines that are steered by, each with what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+
+from ...core.status import Reason, Status
+from ...segmentation.calibration import Calibration
+from ...segmentation.consensus import Shells
+from ...segmentation.session import Session
+from ...tracking.interval import Unexplained
+from ..scene.nodes import local_to_world
+from ..scene.seeds import seed_nodes
+from .background_refinement import SecondLooks
+from .lesion import Found
+from .lesion_store import LesionLedger
+
+OUT_OF_DATE, NOTHING_FOUND = Status(Reason.OUT_OF_DATE), Status(Reason.NOTHING_FOUND)
+
+
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """An outline to steer by.
+
+    Attributes:
+        lesion, name: its key, and as shown.
+        node: in which its segment is.
+        place: 4x4 from the node's own coordinates to world RAS mm.
+        fingerprint: of the outline, see `scene.masks.fingerprint`.
+        voxel_mm: longest edge of the voxels of its volume.
+        ijk_to_ras: 4x4 of its volume, world RAS mm.
+        shells: of exactly this outline, if there are any.
+        doubt: why it is not to be relied on, or None.
+        unexplained: error of the model that has found it; None where nobody has measured that.
+    """
+
+    lesion: str
+    name: str
+    node: slicer.vtkMRMLSegmentationNode
+    place: np.ndarray
+    fingerprint: str
+    voxel_mm: float
+    ijk_to_ras: np.ndarray
+    shells: Shells | None
+    doubt: Status | None
+    unexplained: Unexplained | None
+
+
+def aims_of(
+    scene: slicer.vtkMRMLScene,
+    session: Session,
+    ledger: LesionLedger,
+    second_looks: SecondLooks,
+    calibrations: Mapping[str, Calibration | None],
+) -> dict[str, Aim]:
+    """What can be steered by now, by lesion.
+
+    Args:
+        calibrations: of the models that are known, by their hash.
+
+    Raises:
+        GeometryError: the outlines lie under a transform that is not linear.
+    """
+    node = ledger.segmentation_node
+    found = {lesion: entry.found for lesion, entry in ledger.entries.items() if entry.found} if node else {}
+    if not found:
+        return {}
+    seeds, place, aims = seed_nodes(scene), local_to_world(node), {}
+    for lesion, outline in found.items():
+        volume = outline.result.volume if outline.result else session.volume
+        calibration = calibrations.get(outline.model_sha256)
+        aims[lesion] = Aim(
+            lesion,
+            seeds[lesion].GetName(),
+            node,
+            place,
+            outline.fingerprint,
+            float(volume.spacing_mm.max()),
+            ledger.placed_now(volume),
+            second_looks.shells_of(lesion) if second_looks.knows(outline) else None,
+            _doubt_of(outline, lesion in ledger.stale),
+            calibration.unexplained if calibration else None,
+        )
+    return aims
+
+
+def _doubt_of(outline: Found, is_stale: bool) -> Status | None:
+    if is_stale:
+        return OUT_OF_DATE
+    return NOTHING_FOUND if outline.volume_ml == 0 else outline.doubt

@@ -1,0 +1,211 @@
+"""What is tried before the incision, so that nothing is found out during it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from ...core.errors import CrlmError, os_reason
+from ...core.i18n import tr as _
+from ...core.resources import resource_path
+from ...igtl.link import LinkState
+from ...recording.case import Case, load_case
+from ...recording.recorded_link import RecordedLink
+from ...segmentation.models.package import load_model_package
+from ...segmentation.models.registry import is_shipped
+from ..dependencies import PACKAGES
+from .workspace import Room
+
+SAMPLE = "phantom-hypoechoic"
+KNOWN_DICE = 0.70
+"""Overlap with the truth of the shipped sample below which something is wrong."""
+FREE_MEMORY_GB, FREE_DISK_GB = (2.0, 4.0), (2.0, 10.0)
+"""Red below the first, amber below the second."""
+SLOW_START_S = 30.0
+PROBLEM_LINES = 3
+
+
+class Level(Enum):
+    PENDING = "pending"
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the card.
+
+    Attributes:
+        name: what was tried.
+        text: what was found.
+        action: what to do next, empty when nothing.
+    """
+
+    name: str
+    level: Level
+    text: str
+    action: str = ""
+
+
+class Preflight:
+    """Runs the checks; `workspace.tick` must go on meanwhile. Start it when nothing is being segmented.
+
+    Args:
+        folder: where results will be saved.
+        sample: case with a truth whose answer is known.
+    """
+
+    def __init__(self, room: Room, folder: Path, sample: Path | None = None) -> None:
+        self._room, self._folder = room, folder
+        self._sample: Case | None = None
+        self._is_shipped = is_shipped(room.session.model)
+        self._at_once = [_packages(), _model(room), _memory(), _disk(folder), _link(room)]
+        room.answers.known_answer, room.answers.known_answer_problem = None, ""
+        try:
+            self._sample = load_case(sample or resource_path("SampleCases", SAMPLE))
+            if room.engine_problem:
+                room.restart_engine()
+            room.ask_known_answer(self._sample.volume(), np.array(self._sample.lesions[0].seed_ras_mm))
+        except CrlmError as error:
+            room.answers.known_answer_problem = str(error)
+
+    @property
+    def is_finished(self) -> bool:
+        room = self._room
+        return bool(room.answers.known_answer or room.answers.known_answer_problem or room.engine_problem)
+
+    def checks(self) -> list[Check]:
+        """The card as it stands."""
+        return [*self._at_once, self._device(), self._start(), self._answer()]
+
+    def _device(self) -> Check:
+        name, ready, problem = _("Graphics card"), self._room.ready, self._room.engine_problem
+        if problem:
+            return Check(name, Level.RED, problem, _("Install what is missing, then run this again"))
+        if ready is None:
+            return Check(name, Level.PENDING, _("the worker is starting"))
+        if ready.device.startswith("cpu"):
+            why = "; ".join(ready.warnings) or _("no usable graphics card was found")
+            action = _("Segmentation works but is slower. Install the PyTorch build for your graphics card")
+            return Check(name, Level.AMBER, f"{ready.device}: {why}", action)
+        return Check(name, Level.GREEN, _("{device} has computed a test kernel").format(device=ready.device))
+
+    def _start(self) -> Check:
+        name, ready = _("Model warm"), self._room.ready
+        if ready is None:
+            level = Level.RED if self._room.engine_problem else Level.PENDING
+            return Check(name, level, _("not yet"))
+        level = Level.GREEN if ready.cold_start_s < SLOW_START_S else Level.AMBER
+        return Check(name, level, _("loaded and warm after {seconds:.1f} s").format(seconds=ready.cold_start_s))
+
+    def _answer(self) -> Check:
+        name, result = _("Known answer"), self._room.answers.known_answer
+        problem = self._room.answers.known_answer_problem or self._room.engine_problem
+        if problem:
+            return Check(name, Level.RED, problem, _("Do not rely on results before this is green"))
+        if result is None:
+            return Check(name, Level.PENDING, _("segmenting a simulated case whose truth is known"))
+        if not self._is_shipped:
+            text = _("not the shipped model, whose answer alone is known; the network answers, in {seconds:.1f} s")
+            text = text.format(seconds=sum(result.timings_s.values()))
+            return Check(name, Level.AMBER, text, _("To prove the installation, choose the shipped model"))
+        truth = self._sample.truth_of(self._sample.lesions[0], result.volume)
+        dice = 2 * (result.mask.mask & truth).sum() / max(1, result.mask.mask.sum() + truth.sum())
+        seconds = sum(result.timings_s.values())
+        text = _("simulated case: Dice {dice:.2f}, in {seconds:.1f} s").format(dice=dice, seconds=seconds)
+        if dice >= KNOWN_DICE:
+            return Check(name, Level.GREEN, text)
+        action = _("The installation is broken, or damaged: install it again before relying on results")
+        return Check(name, Level.RED, text, action)
+
+
+def _packages() -> Check:
+    name = _("Packages")
+    absent = [package.requirement for package in PACKAGES if package.installed_version is None]
+    if absent:
+        text = _("missing: {names}").format(names=", ".join(absent))
+        return Check(name, Level.RED, text, _("Press Install"))
+    torch, nnunet, *others = PACKAGES
+    versions = f"{torch.name} {torch.installed_version}, {nnunet.name} {nnunet.installed_version}"
+    return Check(name, Level.GREEN, _("{versions} and {count} more").format(versions=versions, count=len(others)))
+
+
+def _model(room: Room) -> Check:
+    name, model = _("Model"), room.session.model
+    try:
+        load_model_package(model.folder)
+    except CrlmError as error:
+        return Check(name, Level.RED, str(error), _("Copy the model again, or choose another"))
+    text = f"{model.name} {model.version}, SHA-256 {model.sha256[:12]}"
+    if model.simulated_only:
+        return Check(name, Level.AMBER, text, _("Trained on simulated data only: not for decisions about patients"))
+    if model.trained_on.get("simulated") is None:
+        return Check(name, Level.AMBER, text, _("Nobody has stated what it was trained on: ask its makers"))
+    return Check(name, Level.GREEN, text)
+
+
+def _memory() -> Check:
+    name = _("Free memory")
+    free = free_memory_gb()
+    if free is None:
+        return Check(name, Level.AMBER, _("unknown on this system"), _("Close other programs"))
+    return _enough(name, free, FREE_MEMORY_GB, _("Close other programs"))
+
+
+def _disk(folder: Path) -> Check:
+    name = _("Free disk space")
+    try:
+        free = shutil.disk_usage(folder).free / 1e9
+    except OSError as error:
+        return Check(name, Level.RED, f"{folder}: {os_reason(error)}", _("Choose another folder for results"))
+    return _enough(name, free, FREE_DISK_GB, _("Delete what is not needed, or choose another folder"))
+
+
+def _enough(name: str, free_gb: float, limits_gb: tuple[float, float], action: str) -> Check:
+    text = f"{free_gb:.1f} GB"
+    if free_gb >= limits_gb[1]:
+        return Check(name, Level.GREEN, text)
+    return Check(name, Level.AMBER if free_gb >= limits_gb[0] else Level.RED, text, action)
+
+
+def _link(room: Room) -> Check:
+    name = _("Link")
+    if room.session.link is None:
+        return Check(name, Level.AMBER, _("no source is connected"), _("Connect to the tracker before the sweep"))
+    if room.link_state is not LinkState.CONNECTED:
+        return Check(name, Level.RED, room.link_reason or room.link_state.value, _("Start the server, check the cable"))
+    if isinstance(room.session.link, RecordedLink):
+        return Check(name, Level.AMBER, _("a recorded case is open"), _("Connect to the tracker before the sweep"))
+    rate = room.arrivals.per_s
+    text = _("{rate:.0f} messages a second").format(rate=rate)
+    if room.problem_lines:
+        action = _("Check sender and network: what was refused is lost")
+        return Check(name, Level.AMBER, "\n".join([text, *_shortened(room.problem_lines)]), action)
+    if rate > 0:
+        return Check(name, Level.GREEN, text)
+    return Check(name, Level.AMBER, text, _("Start the devices of the server: it is silent"))
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    more = len(lines) - PROBLEM_LINES
+    return lines if more <= 0 else [*lines[:PROBLEM_LINES], _("and {count} more kinds").format(count=more)]
+
+
+def free_memory_gb() -> float | None:
+    """Memory that can be had without swapping, in GB; None where the system does not say (Linux says)."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024 / 1e9
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 1e9
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,126 @@
+"""What a room offers to other systems on the network, as long as a user wants that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...core.errors import LinkError
+from ...core.i18n import tr as _
+from ...core.volume import Volume
+from ...reports.igtl_results import ResultServer, SharedLesion
+from ...tracking.surfaces import triangles_of
+from ..dependencies import missing
+from ..scene.masks import mask_in_volume
+from ..scene.nodes import local_to_world
+from ..scene.seeds import seed_nodes, seeds_in
+from ..scene.segmentations import lesion_surface
+from .lesion import Found, LesionEntry
+from .workspace import Room
+
+FAREWELL_S = 0.5
+"""How long a client may take over what is withdrawn, before the connection is closed."""
+
+
+class Publisher:
+    """Off until `start`. Call `look` at each turn: it sends what has changed, and withdraws what no longer holds."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._server: ResultServer | None = None
+        self._published: tuple | None = None
+        self._volume: Volume | None = None
+
+    @property
+    def port(self) -> int | None:
+        """Where results are offered; None when they are not."""
+        return self._server.server.port if self._server else None
+
+    @property
+    def clients(self) -> int:
+        return len(self._server.server.clients) if self._server else 0
+
+    def start(self, port: int, host: str = "127.0.0.1") -> None:
+        """Offer results from now on.
+
+        Raises:
+            LinkError: pyigtl is missing, or the port cannot be had.
+        """
+        absent = [package.requirement for package in missing("connect")]
+        if absent:
+            raise LinkError(_("{names} is missing; press Install").format(names=", ".join(absent)))
+        from ...igtl.server import IgtlServer
+
+        self.stop()
+        self._server, self._published = ResultServer(IgtlServer(host, port)), None
+        self._room.note(f"results are offered on {host} port {self.port}")
+
+    def start_or_stop(self, port: int) -> None:
+        """Offer results to others, or no longer.
+
+        Raises:
+            LinkError: see `start`.
+        """
+        if self._server is None:
+            self.start(port)
+        else:
+            self.stop()
+
+    def stop(self) -> None:
+        """Offer nothing any more; what was offered is withdrawn, since nobody would say when it is out of date."""
+        if self._server is not None:
+            if self._published is not None:
+                self._server.publish([], self._volume)
+                self._server.server.flush(FAREWELL_S)
+            self._server.close()
+            self._server = None
+            self._room.note("results are no longer offered")
+
+    def look(self) -> None:
+        """Send what has changed since the last look, and serve the clients."""
+        if self._server is None:
+            return
+        # Without a volume that is known, what was found in the last one is withdrawn on its grid.
+        known = self._room.volume.identity is not None
+        self._volume = self._room.session.volume if known else self._volume
+        what = self._what_holds()
+        if self._volume is not None and what != self._published and self._room.volume.is_at_rest:
+            self._published = what
+            self._server.publish(self._lesions() if known else [], self._volume)
+        self._server.poll()
+
+    def _what_holds(self) -> tuple:
+        """Changes whenever something has to be sent; cheap."""
+        seeds, ledger = seeds_in(self._room.scene), self._room.ledger
+        lesions = [
+            (lesion, entry.found.fingerprint if self._holds(lesion, entry) else None, tuple(seeds.get(lesion, ())))
+            for lesion, entry in ledger.entries.items()
+        ]
+        names = tuple(node.GetName() for node in seed_nodes(self._room.scene).values())
+        return self._room.volume.identity, ledger.model_sha256, names, tuple(lesions)
+
+    def _holds(self, lesion: str, entry: LesionEntry) -> bool:
+        return entry.found is not None and lesion not in self._room.ledger.stale
+
+    def _lesions(self) -> list[SharedLesion]:
+        seeds, nodes, rows = seeds_in(self._room.scene), seed_nodes(self._room.scene), self._room.ledger.rows()
+        shared = []
+        for row in rows:
+            entry, seed = self._room.ledger.entries[row.lesion], seeds.get(row.lesion)
+            lesion = SharedLesion(nodes[row.lesion].GetName(), None if seed is None else tuple(map(float, seed)))
+            if self._holds(row.lesion, entry):
+                about = {"volume_ml": row.volume_ml, "diameters_mm": row.diameters_mm, "warnings": row.warnings}
+                lesion = self._with_outline(replace(lesion, about=about), row.lesion, entry.found)
+            shared.append(lesion)
+        return shared
+
+    def _with_outline(self, shared: SharedLesion, lesion: str, found: Found) -> SharedLesion:
+        node = self._room.ledger.segmentation_node
+        surface = triangles_of(lesion_surface(node, lesion))
+        if found.result is not None and not found.corrected and found.result.volume is self._volume:
+            mask = found.result.mask
+            return replace(shared, mask=mask.part, offset_kji=mask.offset_kji, surface=surface)
+        world_to_local = np.linalg.inv(local_to_world(node))
+        grid = replace(self._volume, ijk_to_ras=world_to_local @ self._volume.ijk_to_ras)
+        return replace(shared, mask=mask_in_volume(node, lesion, grid), surface=surface)

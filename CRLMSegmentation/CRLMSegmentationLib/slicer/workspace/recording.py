@@ -1,0 +1,148 @@
+"""Records what happens in a room as a case folder, see `recording.session_recorder`; the room is only looked at.
+
+Nothing here raises: when something fails, the recording ends and says why, and the operation goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.i18n import tr as _
+from ...segmentation.session import Event
+from ..dependencies import missing
+from .change_watch import RoomWatch
+from .workspace import Room
+
+if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
+    from ...recording.session_recorder import FlightRecorder
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_BUDGET_BYTES = 20e9
+MAX_FINISHED_BYTES = 300e6
+"""A case is made at once of what is read again in a second."""
+
+
+class Recording:
+    """Records from `begin` to `end`, as often as wanted.
+
+    Args:
+        room: its clock is to be the same.
+    """
+
+    def __init__(self, room: Room, clock: Callable[[], float] = time.monotonic) -> None:
+        self._room, self._clock = room, clock
+        self._recorder: FlightRecorder | None = None
+        self._failure = ""
+        self._address: tuple[str, int] | None = None
+        self._is_simulated: bool | None = None
+        self._watch: RoomWatch | None = None
+
+    @property
+    def is_recording(self) -> bool:
+        return self._recorder is not None and self._recorder.is_recording
+
+    @property
+    def folder(self) -> Path | None:
+        """Of the recording, also after its end; None before the first."""
+        return self._recorder.folder if self._recorder else None
+
+    @property
+    def problem(self) -> str:
+        """Why it, or the recording of the link, has ended by itself; empty otherwise."""
+        return self._failure or (self._recorder.problem if self._recorder else "")
+
+    @property
+    def notice(self) -> str:
+        """What is left out by now, and why; empty while everything is recorded."""
+        return self._recorder.notice if self._recorder else ""
+
+    @property
+    def used_bytes(self) -> int:
+        return self._recorder.used_bytes if self._recorder else 0
+
+    def begin(self, folder: Path, budget_bytes: float = DEFAULT_BUDGET_BYTES) -> None:
+        """Record into a folder, which is made and must be empty; `problem` says why it cannot be."""
+        if self.is_recording:
+            self.end()
+        self._failure, self._recorder = "", None
+        absent = ", ".join(package.requirement for package in missing("connect"))
+        if absent:
+            self._failure = _("{names} is missing; press Install").format(names=absent)
+            return
+        from ...recording.session_recorder import FlightRecorder
+
+        self._recorder = FlightRecorder(folder, budget_bytes, self._clock)
+        self._watch = RoomWatch(self._room, self._recorder, self._clock)
+        if self._is_simulated is not None:
+            self._recorder.source(self._is_simulated)
+        self._guarded(self._watch.begin, self._address)
+
+    def end(self) -> str:
+        """End the recording, and make a case of it where that takes no longer than a moment.
+
+        Returns:
+            What has become of it, for people; empty where nothing was being recorded.
+        """
+        if not self.is_recording:
+            return ""
+        from ...recording.summary import sentence_of
+
+        self._guarded(self._watch.look, (), True)
+        recorder = self._recorder
+        if recorder.used_bytes > MAX_FINISHED_BYTES:
+            recorder.close()
+            text = _("recorded into {folder}; make a case of it with: crlm-seg recover {folder}")
+            return text.format(folder=self.folder)
+        recorded = recorder.finish()
+        if recorded is None:
+            return self.problem or _("nothing happened, so nothing was recorded")
+        return _("recorded into {folder}: {summary}").format(folder=self.folder, summary=sentence_of(recorded))
+
+    def tap(self, header: memoryview, body: memoryview) -> None:
+        """Record a message of the link; give this to `IgtlClient`."""
+        if self._recorder is not None:
+            self._recorder.tap(header, body)
+
+    def use_link(self, host: str, port: int) -> None:
+        """A client is about to connect; call it whether or not something is being recorded."""
+        self._address = (host, port)
+        if self._recorder is not None:
+            self._recorder.use_link(host, port)
+
+    def use_source(self, is_simulated: bool | None) -> None:
+        """Whether what comes now is simulated, None where nobody knows; call it whether or not it is recorded."""
+        self._is_simulated = is_simulated
+        if self._recorder is not None and is_simulated is not None:
+            self._recorder.source(is_simulated)
+
+    def look(self, events: Sequence[Event]) -> None:
+        """Record what has happened in a turn of the room.
+
+        Args:
+            events: of the session, in their order.
+        """
+        if self.is_recording:
+            self._guarded(self._watch.look, events)
+
+    def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
+        try:
+            step(*arguments)
+        except Exception as error:  # whatever it is: the operation goes on without a recording
+            logger.exception("the recording failed")
+            text = _("the recording has ended: {reason}; the session goes on without it")
+            self._failure = text.format(reason=f"{type(error).__name__}: {error}")
+            self._recorder.close(self._failure)
+
+
+def report_command(python: str, folder: Path, page: Path) -> list[str]:
+    """What a child process runs to report on a recorded folder; its working directory is `resources.PACKAGE_ROOT`.
+
+    Args:
+        page: HTML file to write; a JSON file of the same name is written beside it.
+    """
+    return [python, "-m", "CRLMSegmentationLib.reports.session_report", str(folder), str(page)]

@@ -1,0 +1,89 @@
+"""Lesions that follow the volume: segmented again from their seeds when a newer one of the same device has come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from ...core.volume import VolumeIdentity
+from ...segmentation.session import Session
+from .lesion import LesionEntry
+from .lesion_store import BUSY, LesionLedger
+
+GRACE_S = 5.0
+"""For so long after a newer volume has come, an outline of the one before still counts while it is renewed."""
+REMEMBERED = 64
+
+
+class Following:
+    """Says which lesion to ask for next: one at a time, in the newest volume, so that nothing queues behind.
+
+    Volumes that come while the network is at work are passed over, and the lesion whose outline is oldest is next. A
+    lesion that was corrected by hand is left alone: the network must not undo that.
+
+    Attributes:
+        enabled: whether lesions are segmented again by themselves.
+    """
+
+    def __init__(self, session: Session, ledger: LesionLedger, clock: Callable[[], float]) -> None:
+        self._session, self._ledger, self._clock = session, ledger, clock
+        self.enabled = False
+        self._asked_in: dict[str, VolumeIdentity] = {}
+        self._arrivals: deque[tuple[VolumeIdentity, float]] = deque(maxlen=REMEMBERED)
+
+    def note_volume(self, identity: VolumeIdentity) -> None:
+        """A volume has become the current one."""
+        self._arrivals.append((identity, self._clock()))
+
+    def note_asked(self, lesion: str, identity: VolumeIdentity) -> None:
+        """A lesion was asked for in a volume, by whomever."""
+        self._asked_in[lesion] = identity
+
+    def leave_volume(self) -> None:
+        """Another volume is looked at, which is no successor of the one before."""
+        self._asked_in.clear()
+        self._arrivals.clear()
+
+    def forget(self, lesion: str) -> None:
+        """It is gone."""
+        self._asked_in.pop(lesion, None)
+
+    def look(self) -> str | None:
+        """Keep up what counts as being renewed, and return the lesion that is to be asked for now, if any."""
+        renewed = {lesion for lesion, entry in self._ledger.entries.items() if self._is_renewed(lesion, entry)}
+        if renewed != self._ledger.renewed:
+            self._ledger.renewed = renewed
+            self._ledger.refresh_staleness()
+        if not self.enabled or self._session.busy or not self._ledger.is_volume_known:
+            return None
+        due = [lesion for lesion, entry in self._ledger.entries.items() if self._is_due(lesion, entry)]
+        return min(due, key=lambda lesion: self._newer_since_s(self._asked_in[lesion]), default=None)
+
+    def _is_due(self, lesion: str, entry: LesionEntry) -> bool:
+        asked_in, volume = self._asked_in.get(lesion), self._session.volume
+        if asked_in is None or volume is None or entry.state in BUSY or not self._may_follow(entry):
+            return False
+        return asked_in.device == volume.device and not asked_in.is_same_image(volume.identity)
+
+    def _is_renewed(self, lesion: str, entry: LesionEntry) -> bool:
+        found, volume = entry.found, self._session.volume
+        if not self.enabled or volume is None or found is None or found.result is None or not self._may_follow(entry):
+            return False
+        of = found.result.volume
+        if of.device != volume.device or of.identity.is_same_image(volume.identity):
+            return False
+        if entry.state not in BUSY and not self._is_due(lesion, entry):
+            return False
+        return self._clock() - self._newer_since_s(of.identity) < GRACE_S
+
+    @staticmethod
+    def _may_follow(entry: LesionEntry) -> bool:
+        return entry.is_asked and entry.seed_ras_mm is not None and not (entry.found and entry.found.corrected)
+
+    def _newer_since_s(self, identity: VolumeIdentity) -> float:
+        """When the first volume after another one came; long ago where nobody remembers."""
+        known = list(self._arrivals)
+        for (before, _), (_, arrived_s) in zip(reversed(known[:-1]), reversed(known[1:])):
+            if before == identity:
+                return arrived_s
+        return float("-inf")

@@ -1,0 +1,160 @@
+"""What becomes of the answers of the network: outlines in the scene, lines of the log, words in the rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+
+from ...core.errors import CrlmError
+from ...core.i18n import tr as _
+from ...segmentation.history import LesionHistory
+from ...segmentation.refinement import Purpose
+from ...segmentation.session import CANCELLED, LesionFailed, LesionProgress, LesionResult
+from .background_refinement import SecondLooks
+from .current_volume import CurrentVolume
+from .lesion import LesionState
+from .lesion_store import LesionLedger
+
+logger = logging.getLogger(__name__)
+
+ANOTHER_LESION_MM = 5.0
+"""A seed farther outside of a lesion is not in it."""
+KNOWN_ANSWER = "known answer"
+"""Name under which the pre-flight check asks; no lesion of the scene is called like this."""
+
+
+class Answers:
+    """Takes what the session tells of lesions.
+
+    Args:
+        note: adds a line to the log.
+
+    Attributes:
+        known_answer, known_answer_problem: what came of the pre-flight's question.
+    """
+
+    def __init__(
+        self,
+        volume: CurrentVolume,
+        ledger: LesionLedger,
+        second_looks: SecondLooks,
+        history: LesionHistory,
+        clock: Callable[[], float],
+        note: Callable[[str], None],
+    ) -> None:
+        self._volume, self._ledger, self._second_looks, self._history = volume, ledger, second_looks, history
+        self._clock, self._note = clock, note
+        self.known_answer: LesionResult | None = None
+        self.known_answer_problem = ""
+
+    def take_progress(self, event: LesionProgress) -> None:
+        """Of what runs in the background a row says nothing."""
+        entry = self._ledger.entries.get(event.lesion)
+        if entry is not None and not event.purpose.waits:
+            entry.state = LesionState.RUNNING
+            entry.stage, entry.done, entry.total = event.stage, event.done, event.total
+
+    def take_result(self, result: LesionResult) -> None:
+        lesion, purpose = result.request.lesion, result.request.purpose
+        if lesion == KNOWN_ANSWER:
+            self.known_answer = result
+        elif self._volume.node is None:
+            gone = _("the volume was removed before the answer came; choose a volume and segment again")
+            self.fail(lesion, gone)
+        elif purpose is Purpose.ANSWER:
+            self._take_answer(result)
+        elif not self._is_of_what_is_shown(result):
+            logger.info("%s: %s, but its outline is another by now", lesion, purpose.value)
+            if not purpose.waits:
+                self._rest(lesion)
+        elif purpose is Purpose.GROWN:
+            self._second_looks.take(result)
+            self._show(result)
+        elif purpose is Purpose.REFINED:
+            self._refine(result)
+        else:
+            self._second_looks.take(result)
+
+    def take_failure(self, event: LesionFailed) -> None:
+        """Of one lesion; that the engine has given up is not its matter."""
+        if event.lesion == KNOWN_ANSWER:
+            self.known_answer_problem = event.reason
+        elif event.purpose.waits:
+            self._note(f"{event.lesion}, in the background: {event.reason}")
+        elif event.reason == CANCELLED:
+            self._rest(event.lesion)
+            self._note(f"{event.lesion}: cancelled")
+        else:
+            self.fail(event.lesion, event.reason)
+
+    def fail(self, lesion: str, reason: str) -> None:
+        """There is no outline of a lesion, or no newer one."""
+        entry = self._ledger.entries.get(lesion)
+        is_known = entry is not None and entry.is_automatic and entry.last_reason == reason
+        if entry is not None:
+            entry.state, entry.reason, entry.last_reason = LesionState.FAILED, reason, reason
+        if not is_known:  # what fails by itself, with each live volume, is logged once
+            self._note(f"{lesion}: {reason}")
+
+    def _rest(self, lesion: str) -> None:
+        """Nothing is being done for a lesion any more."""
+        entry = self._ledger.entries.get(lesion)
+        if entry is not None:
+            entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
+
+    def _take_answer(self, result: LesionResult) -> None:
+        """What somebody has clicked for replaces everything; what has come by itself no correction by hand."""
+        entry = self._ledger.entries.get(result.request.lesion)
+        if entry is not None and entry.is_automatic and entry.found and entry.found.corrected:
+            entry.state = LesionState.DONE
+            self._note(f"{result.request.lesion}: corrected by hand meanwhile, so it stays as it is")
+            return
+        self._second_looks.take(result)
+        self._show(result)
+
+    def _show(self, result: LesionResult) -> None:
+        lesion = result.request.lesion
+        entry = self._ledger.entries.get(lesion)
+        is_clicked = result.request.purpose is Purpose.ANSWER and not (entry and entry.is_automatic)
+        try:
+            found = self._ledger.show(result, is_undoable=is_clicked)
+        except CrlmError as error:
+            self.fail(lesion, str(error))
+            return
+        if found is not None:
+            self._take_down(result)
+            again = ", in a larger crop" if result.request.purpose is Purpose.GROWN else ""
+            text = f"{lesion}: {found.volume_ml:.1f} ml in {found.seconds:.1f} s{again}, in {result.volume.identity}"
+            self._note(text)
+
+    def _refine(self, result: LesionResult) -> None:
+        lesion = result.request.lesion
+        if result.mask.is_empty:
+            self._second_looks.forget(lesion)
+            self._note(f"{lesion}: nothing is found when refined; the first outline stays, check it")
+            return
+        self._second_looks.take(result)
+        self._ledger.refine(result)
+        self._take_down(result)
+        self._note(f"{lesion}: {self._second_looks.change_of(lesion)}")
+
+    def _take_down(self, result: LesionResult) -> None:
+        """A seed that was moved out of the lesion means another one, which begins a history of its own."""
+        lesion, seen = result.request.lesion, self._history.of(result.request.lesion)
+        if seen:
+            away_mm = np.linalg.norm(np.array(result.request.seed_ras_mm) - seen[-1].centre_ras_mm)
+            if away_mm > max(seen[-1].diameters_mm) / 2 + ANOTHER_LESION_MM:
+                self._history.forget(lesion)
+        self._history.add(lesion, result.mask, result.volume.identity, self._clock())
+
+    def _is_of_what_is_shown(self, result: LesionResult) -> bool:
+        """Whether the outline is still the one that was to be looked at again, of the same click and volume."""
+        entry = self._ledger.entries.get(result.request.lesion)
+        found = entry.found if entry else None
+        if found is None or not self._second_looks.knows(found):
+            return False
+        if result.request.purpose.waits and result.request.lesion in self._ledger.stale:
+            return False
+        return found.result.requested_at_s == result.requested_at_s and found.result.volume is result.volume

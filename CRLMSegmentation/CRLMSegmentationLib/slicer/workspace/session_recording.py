@@ -1,0 +1,110 @@
+"""When a session is recorded and where, and the report on it, as the panel wants it.
+
+A recording begins with the first volume or link and ends with the room, or when it is no longer wanted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.child_process import ChildProcess
+from ...core.errors import CrlmError
+from ...core.i18n import tr as _
+from ...core.resources import PACKAGE_ROOT
+from ...segmentation.session import Event
+from ..dependencies import missing
+from .workspace import Room
+
+if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
+    from .recording import Recording
+
+NAME = "crlm-session-%Y%m%d-%H%M%S"
+
+
+class SessionRecording:
+    """Begins and ends the `Recording` of a room.
+
+    Attributes:
+        recording: what writes; None without the packages for it.
+        is_wanted: whether to record.
+        parent: where the folder of a recording is made.
+        budget_bytes: of the disk.
+        report_page: of the last report, whether or not it has been written yet; None before the first.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.recording = _recording_of(room)
+        self.is_wanted, self.parent, self.budget_bytes = False, Path(), 20e9
+        self._was_wanted = self._has_begun = False
+        self._reporting: ChildProcess | None = None
+        self.report_page: Path | None = None
+
+    @property
+    def is_reporting(self) -> bool:
+        """Whether a report is being written."""
+        return self._reporting is not None and self._reporting in self._room.children
+
+    def prepare(self) -> None:
+        """Begin or end what is wanted or is not; call it before each turn of the room, so that nothing is missed."""
+        if self.is_wanted != self._was_wanted:
+            self._was_wanted, self._has_begun = self.is_wanted, False
+            if not self.is_wanted:
+                self.end()
+        if self.recording is not None and self.is_wanted and not self._has_begun and self._has_source():
+            self._has_begun = True  # one that cannot be written is not tried again at each turn
+            self.recording.begin(free_folder(self.parent), self.budget_bytes)
+            self._room.note(self.recording.problem or f"recording into {self.recording.folder}")
+
+    def look(self, events: Sequence[Event]) -> None:
+        """Record what has happened in a turn of the room."""
+        if self.recording is not None:
+            self.recording.look(events)
+
+    def end(self) -> None:
+        """End the recording; what has become of it stands in the log."""
+        told = self.recording.end() if self.recording is not None else ""
+        if told:
+            self._room.note(told)
+
+    def begin_report(self) -> None:
+        """Have a page written about what has been recorded until now; it is `report_page` when that is done.
+
+        Raises:
+            CrlmError: nothing has been recorded, a page is being written already, or packages are missing.
+        """
+        folder = self.recording.folder if self.recording is not None else None
+        if folder is None or not folder.is_dir():
+            raise CrlmError(_("nothing has been recorded yet; tick Record the session, then open a volume or connect"))
+        if self.is_reporting:
+            raise CrlmError(_("a report is being written already; wait for it"))
+        absent = ", ".join(package.requirement for package in missing("report"))
+        if absent:
+            raise CrlmError(_("{names} is missing; press Install").format(names=absent))
+        from .recording import report_command
+
+        self.report_page = folder.parent / f"{folder.name}-{time.strftime('%H%M%S')}.html"
+        command = report_command(self._room.python, folder, self.report_page)
+        self._reporting = ChildProcess(command, PACKAGE_ROOT)
+        self._room.children.append(self._reporting)
+
+    def _has_source(self) -> bool:
+        return self._room.session.link is not None or self._room.volume.node is not None
+
+
+def _recording_of(room: Room) -> Recording | None:
+    if missing("connect"):
+        return None
+    from .recording import Recording
+
+    return Recording(room)
+
+
+def free_folder(parent: Path) -> Path:
+    """A folder that is not there yet, named by date and time."""
+    name = time.strftime(NAME)
+    names = (name if count == 1 else f"{name}-{count}" for count in range(1, 1000))
+    return next(parent / name for name in names if not (parent / name).exists())

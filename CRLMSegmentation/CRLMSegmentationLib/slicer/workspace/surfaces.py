@@ -1,0 +1,195 @@
+"""The surfaces that are measured to and drawn around: kept in step with the outlines, a little at each turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import slicer
+import vtk
+
+from ...core.errors import CrlmError
+from ...segmentation.consensus import Shells
+from ...tracking.colours import INNER, OUTER
+from ...tracking.interval import UNMEASURED
+from ...tracking.margins import MARGIN_LIMITS_MM, margin_steps
+from ...tracking.surfaces import measured_surface
+from ...tracking.targets import Target
+from ..scene.guidance import grey_margins, remove_guidance_except, show_margins, show_shells
+from ..scene.masks import mask_of_segment
+from .navigation_targets import Aim
+
+BUDGET_S = 0.004
+"""Of a turn, for margins and shells; the outline itself is never late."""
+GRACE_S = 1.0
+"""So long margins may lie around the outline before, lest they flicker with each volume of a live stream."""
+
+
+@dataclass(eq=False)
+class _Kept:
+    """What was made of one outline.
+
+    Attributes:
+        place: of its node when the surface was made.
+        has_moved: its node has been moved since it was found, so that the shells no longer lie around it.
+        shown_of: the surface around which the margins lie that are drawn.
+    """
+
+    fingerprint: str
+    place: np.ndarray
+    target: Target
+    has_moved: bool = False
+    shells: Shells | None = None
+    shell_surfaces: dict[str, vtk.vtkPolyData] = field(default_factory=dict)
+    margins: dict[float, vtk.vtkPolyData] | None = None
+    work: Iterator[None] | None = None
+    shown: tuple = ()
+    shown_of: vtk.vtkPolyData | None = None
+    made_at_s: float = field(default_factory=time.perf_counter)
+
+
+class Targets:
+    """Makes surfaces from outlines, and shows margins and shells in the scene.
+
+    Attributes:
+        margins_mm: widths, mm.
+        shows_margins, shows_shells: whether they are drawn.
+        targets: to measure to, by lesion.
+    """
+
+    def __init__(self, scene: slicer.vtkMRMLScene, margins_mm: tuple[float, ...]) -> None:
+        self._scene, self.margins_mm = scene, margins_mm
+        self.shows_margins, self.shows_shells = True, False
+        self._kept: dict[str, _Kept] = {}
+        remove_guidance_except(scene, ())  # of a workspace that was in this scene before
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        return {lesion: kept.target for lesion, kept in self._kept.items()}
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether margins or shells are still being made."""
+        return any(kept.work is not None for kept in self._kept.values())
+
+    def margin_surfaces_of(self, lesion: str) -> dict[float, vtk.vtkPolyData]:
+        """The margins that have been made of a lesion, by their width in mm, RAS mm."""
+        kept = self._kept.get(lesion)
+        return dict((kept and kept.margins) or {})
+
+    def look(self, aims: Mapping[str, Aim]) -> bool:
+        """Bring all in step; returns whether there is another target than before."""
+        has_changed = self._forget_all_but(aims)
+        for lesion, aim in aims.items():
+            has_changed = self._look_at(lesion, aim) or has_changed
+        self._work_for(BUDGET_S)
+        for lesion, aim in aims.items():
+            has_changed = self._take_shells(lesion) or has_changed
+            self._show(lesion, aim)
+        return has_changed
+
+    def _forget_all_but(self, aims: Mapping[str, Aim]) -> bool:
+        gone = [lesion for lesion in self._kept if lesion not in aims]
+        for lesion in gone:
+            del self._kept[lesion]
+        if gone:
+            remove_guidance_except(self._scene, aims)
+        return bool(gone)
+
+    def _look_at(self, lesion: str, aim: Aim) -> bool:
+        kept = self._kept.get(lesion)
+        if kept is None or kept.fingerprint != aim.fingerprint or not np.array_equal(kept.place, aim.place):
+            self._kept[lesion] = self._made(aim, kept)
+            return True
+        shells = None if kept.has_moved else aim.shells
+        has_other_margins = kept.work is None and set(kept.margins or {}) != set(self._wanted_mm)
+        if kept.shells is not shells or has_other_margins:
+            kept.shells, kept.work = shells, self._steps(kept, aim)
+        target = kept.target
+        if (target.name, target.doubt, target.unexplained) == (aim.name, aim.doubt, aim.unexplained or UNMEASURED):
+            return False
+        kept.target = replace(target, name=aim.name, doubt=aim.doubt, unexplained=aim.unexplained or UNMEASURED)
+        return True
+
+    @property
+    def _wanted_mm(self) -> tuple[float, ...]:
+        low, high = MARGIN_LIMITS_MM
+        return tuple(width for width in self.margins_mm if low <= width <= high) if self.shows_margins else ()
+
+    def _made(self, aim: Aim, before: _Kept | None) -> _Kept:
+        """The margins of the outline before stay until those of this one have been made."""
+        mask, ijk_to_local = mask_of_segment(aim.node, aim.lesion)
+        surface = measured_surface(mask, aim.place @ ijk_to_local) if mask.any() else None
+        unexplained = aim.unexplained or UNMEASURED
+        target = Target(aim.name, surface, aim.voxel_mm, doubt=aim.doubt, unexplained=unexplained)
+        kept = _Kept(aim.fingerprint, aim.place, target)
+        if before is not None:
+            is_same = before.fingerprint == aim.fingerprint
+            kept.has_moved = is_same and (before.has_moved or not np.array_equal(before.place, aim.place))
+            kept.shown, kept.shown_of = before.shown, before.shown_of
+        kept.shells = None if kept.has_moved else aim.shells
+        kept.work = self._steps(kept, aim)
+        return kept
+
+    def _steps(self, kept: _Kept, aim: Aim) -> Iterator[None]:
+        """Shells first, since distances hang on them; then the margins."""
+        shells = {}
+        for which, part in ((INNER, kept.shells.inner), (OUTER, kept.shells.outer)) if kept.shells else ():
+            if part.any():
+                shells[which] = _shell_surface(part, kept.shells.offset_kji, aim.ijk_to_ras)
+            yield
+        kept.shell_surfaces = shells
+        margins = {}
+        for width_mm in self._wanted_mm if kept.target.surface is not None else ():
+            margins[width_mm] = yield from margin_steps(kept.target.surface, width_mm)
+        kept.margins = margins
+
+    def _work_for(self, seconds: float) -> None:
+        end_s = time.perf_counter() + seconds
+        for kept in self._kept.values():
+            while kept.work is not None and time.perf_counter() < end_s:
+                try:
+                    next(kept.work)
+                except StopIteration:
+                    kept.work = None
+                except CrlmError:  # an outline that no margin can be drawn around is shown without
+                    kept.work, kept.margins = None, dict.fromkeys(self._wanted_mm, vtk.vtkPolyData())
+
+    def _take_shells(self, lesion: str) -> bool:
+        """Put shells that have been made meanwhile into the target."""
+        kept = self._kept[lesion]
+        inner, outer = kept.shell_surfaces.get(INNER), kept.shell_surfaces.get(OUTER)
+        if (kept.target.inner, kept.target.outer) == (inner, outer):
+            return False
+        kept.target = replace(kept.target, inner=inner, outer=outer)
+        return True
+
+    def _show(self, lesion: str, aim: Aim) -> None:
+        """Draw what has been made; what lies around an outline that is gone is grey before long."""
+        kept = self._kept[lesion]
+        if kept.work is not None or kept.margins is None:
+            self._show_unsafe(lesion, kept, is_safe=aim.doubt is None)
+            return
+        margins = {width: kept.margins[width] for width in self._wanted_mm if width in kept.margins}
+        shells = kept.shell_surfaces if self.shows_shells else {}
+        shown = (aim.doubt is None, *map(id, margins.values()), *map(id, shells.values()), *margins)
+        if shown != kept.shown:
+            kept.shown, kept.shown_of = shown, kept.target.surface
+            show_margins(self._scene, lesion, margins, is_safe=aim.doubt is None)
+            show_shells(self._scene, lesion, shells)
+
+    def _show_unsafe(self, lesion: str, kept: _Kept, is_safe: bool) -> None:
+        """Grey at once around an outline that is not reliable any more, before long around one that is gone."""
+        is_late = time.perf_counter() - kept.made_at_s > GRACE_S and kept.shown_of is not kept.target.surface
+        if kept.shown and (is_late or (not is_safe and kept.shown[0])):
+            kept.shown = ()
+            grey_margins(self._scene, lesion)
+            show_shells(self._scene, lesion, {})
+
+
+def _shell_surface(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
+    ijk_to_ras = ijk_to_ras.copy()
+    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array(offset_kji[::-1], float)
+    return measured_surface(part, ijk_to_ras)

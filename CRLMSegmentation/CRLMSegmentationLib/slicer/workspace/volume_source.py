@@ -1,0 +1,182 @@
+"""Where a room takes its volumes from: a server, a recording, a connector of OpenIGTLinkIF, or the scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+
+from ...core.errors import CrlmError, LinkError
+from ...core.i18n import tr as _
+from ...recording.case import Case
+from ...recording.recorded_link import RecordedLink
+from ...recording.timeline import load_source
+from ..dependencies import missing
+from ..scene.volumes import content_stamp
+from .workspace import Room
+
+if TYPE_CHECKING:  # need pyigtl, which Slicer may lack
+    from ...igtl.live_reconstruction import LiveReconstruction
+    from .recording import Recording
+
+
+class Source:
+    """One of them at a time.
+
+    Args:
+        session_recording: gets what comes over a network as it came; None records nothing.
+
+    Attributes:
+        recording: the recorded case that is played, or None.
+        live: the server's link, which can ask for live volumes, or None.
+    """
+
+    def __init__(self, room: Room, session_recording: Recording | None = None) -> None:
+        self._room, self._session_recording = room, session_recording
+        self.recording: RecordedLink | None = None
+        self.live: LiveReconstruction | None = None
+        self._recording_path: Path | None = None
+        self._connector_id: str | None = None
+        self._refused: tuple | None = None
+        self._noted_reason = ""
+
+    @property
+    def is_network(self) -> bool:
+        """A server was asked for, whether or not it answers at this moment."""
+        return self._room.session.link is not None and self.recording is None
+
+    def connect(self, host: str, port: int) -> None:
+        """Receive from a server; the client connects again by itself.
+
+        Raises:
+            LinkError: pyigtl is missing, or the port is no port.
+        """
+        absent = [package.requirement for package in missing("connect")]
+        if absent:
+            raise LinkError(_("{names} is missing; press Install").format(names=", ".join(absent)))
+        from ...igtl.client import IgtlClient
+        from ...igtl.live_reconstruction import LiveReconstruction
+
+        recorded = self._session_recording
+        tap = recorded.tap if recorded is not None else None
+        link = LiveReconstruction(IgtlClient(host, port, tap=tap, refusal=self._room.memory.refusal_of))
+        self.stop()
+        if recorded is not None:
+            recorded.use_link(host, port)
+        self._room.use_link(link)
+        self.live = link
+
+    def connect_or_disconnect(self, host: str, port: int) -> None:
+        """Leave the server, or whichever takes its place; without one, connect.
+
+        Raises:
+            LinkError: see `connect`.
+        """
+        if self.is_network:
+            self.stop()
+        else:
+            self.connect(host, port)
+
+    def start_or_stop_live(self) -> None:
+        """Have the server reconstruct volumes while the probe moves, or no longer.
+
+        Raises:
+            LinkError: no server is connected.
+        """
+        if self.live is None:
+            raise LinkError(_("volumes are reconstructed by a PLUS server; connect to one first"))
+        if self.live.is_wanted:
+            self.live.stop()
+        else:
+            self.live.start()
+
+    def stop(self) -> None:
+        """Take nothing more; what was received stays."""
+        self.recording, self._recording_path, self._connector_id, self.live = None, None, None, None
+        self._tell_recording(None)
+        self._room.use_link(None)
+
+    def play_or_pause(self, path: Path, speed: float) -> None:
+        """Play a recording from its beginning, pause it, or go on.
+
+        Raises:
+            CaseError, VolumeError, GeometryError: it is no recording, or damaged.
+        """
+        if self.recording is None or path != self._recording_path:
+            source = load_source(path)
+            recording = RecordedLink(source, speed)
+            self.stop()
+            self._tell_recording(_is_simulated(source))
+            self._room.use_link(recording)
+            self.recording, self._recording_path = recording, path
+            if not recording.has_volumes:
+                self._room.note(_("This recording holds no volume, only poses and single images"))
+        elif self.recording.is_playing:
+            self.recording.pause()
+        else:
+            self.recording.play()
+
+    def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Segment in a volume of the scene."""
+        self.stop()
+        self._room.use_node(node)
+
+    def use_connector(self, node: slicer.vtkMRMLNode | None) -> None:
+        """Segment in what a vtkMRMLIGTLConnectorNode receives; None for none, which leaves other sources alone."""
+        if node is not None:
+            self.stop()
+        self._connector_id = node.GetID() if node is not None else None
+
+    def look(self) -> None:
+        """Take the volume that the connector has written last, and note what a server has against live volumes.
+
+        Call it at each turn.
+        """
+        self._follow_connector()
+        reason = self.live.live_reason if self.live is not None else ""
+        if reason and reason != self._noted_reason:
+            self._room.note(reason)
+        self._noted_reason = reason
+
+    def _tell_recording(self, is_simulated: bool | None) -> None:
+        if self._session_recording is not None:
+            self._session_recording.use_source(is_simulated)
+
+    def _follow_connector(self) -> None:
+        connector = self._room.scene.GetNodeByID(self._connector_id) if self._connector_id else None
+        if connector is None:
+            self._connector_id = None
+            return
+        count = connector.GetNumberOfIncomingMRMLNodes()
+        nodes = [connector.GetIncomingMRMLNode(index) for index in range(count)]
+        followed = self._room.session.followed_device
+        volumes = [node for node in nodes if node is not None and _is_volume(node)]
+        self._room.devices = {node.GetName(): "volume" for node in volumes}
+        wanted = [node for node in volumes if followed in (None, node.GetName())]
+        newest = max(wanted, key=lambda node: node.GetImageData().GetMTime(), default=None)
+        if newest is not None and newest is not self._room.volume.node:
+            self._take(newest)
+
+    def _take(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Use what the connector has written, once; what cannot be used must not stop the room."""
+        stamp = (node.GetID(), content_stamp(node))
+        if stamp == self._refused:
+            return
+        try:
+            self._room.use_node(node)
+        except CrlmError as error:
+            self._refused = stamp
+            self._room.note(str(error))
+
+
+def _is_simulated(source: object) -> bool | None:
+    """Whether a recorded case is; None where nobody has written that down."""
+    kind = source.source.get("kind") if isinstance(source, Case) else None
+    return None if kind is None else kind == "simulated"
+
+
+def _is_volume(node: slicer.vtkMRMLNode) -> bool:
+    """Three-dimensional and grey; the live picture of a scanner comes as a single slice, or in colour."""
+    image = node.GetImageData() if node.IsA("vtkMRMLScalarVolumeNode") else None
+    return image is not None and image.GetNumberOfScalarComponents() == 1 and min(image.GetDimensions()) > 1

@@ -1,0 +1,556 @@
+"""A session shown in a scene: seeds in, outlines out.
+
+Something calls `tick` every 10 to 20 ms, a QTimer in Slicer. Seeds, volumes and outlines are read from the scene
+at each turn instead of being observed: there is no observer to be left behind, and a node that a user deletes is
+simply not there at the next turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from weakref import ref
+
+import numpy as np
+import slicer
+
+from ...core.child_process import ChildProcess
+from ...core.errors import CrlmError, SeedError
+from ...core.i18n import tr as _
+from ...core.status import Status, translated
+from ...core.volume import Volume
+from ...igtl.limits import LimitedLog
+from ...igtl.link import Link, LinkState
+from ...igtl.statistics import DropReason
+from ...recording.recorded_link import RecordedLink
+from ...segmentation.calibration import Calibration
+from ...segmentation.engine.engine import Engine
+from ...segmentation.history import LesionHistory
+from ...segmentation.incoming import TRANSFORM, VOLUME
+from ...segmentation.models.package import ModelPackage
+from ...segmentation.session import (
+    DeviceForgotten,
+    Event,
+    LesionFailed,
+    LesionProgress,
+    LesionSegmented,
+    LinkChanged,
+    ModelReady,
+    Noticed,
+    PictureArrived,
+    Refused,
+    Session,
+    TransformArrived,
+    VolumeArrived,
+)
+from ..scene.instruments import CLASS as TRANSFORM_CLASS
+from ..scene.instruments import NOT_A_POSE, show_transform
+from ..scene.nodes import DEVICE, find_node, is_referred_to, put_under, remove_leftovers, remove_node, tip_of
+from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
+from ..scene.volumes import CLASS as VOLUME_CLASS
+from ..scene.volumes import is_used_elsewhere, mark_as_from_link, show_volume
+from .background_refinement import SecondLooks
+from .crop_box import ShownCrop
+from .current_volume import CurrentVolume
+from .lesion import LesionEntry, LesionRow, LesionState
+from .lesion_rows import rows_of
+from .lesion_store import LesionLedger
+from .message_rate import Arrivals
+from .navigation import Steering
+from .navigation_targets import aims_of
+from .resegmentation import Following
+from .result_handler import KNOWN_ANSWER, Answers
+from .run_all import Attempts
+from .volume_memory import VolumeMemory
+
+logger = logging.getLogger(__name__)
+
+SETTLE_S = 0.3
+"""A seed that has lain still for so long has been placed; a dragged one is not segmented at every step."""
+LOG_LINES, LOG_CHARACTERS = 500, 2000
+"""What is kept; an engine or a file may say more than a person reads."""
+LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
+"""A link that comes and goes, or live volumes, must not drive everything else out of the log."""
+END_TIMEOUT_S = 10.0
+MAX_TRANSFORM_NODES = 512
+"""That links have made, one after the other: each may send as many other names."""
+
+
+class Room:
+    """What a surgeon works with.
+
+    Args:
+        scene: Slicer's own, or one of `scene.headless.new_scene`.
+        session: closed together with this.
+        python: interpreter for what takes long; 3D Slicer has to name one, its own is hidden.
+        clock: seconds that never go back.
+
+    Attributes:
+        volume, ledger: the volume that is segmented, and its lesions.
+        auto_segment: segment by itself when a seed has been placed or moved.
+        crop_size_mm: edge of the cube around a seed, where the model is shown one.
+        models, calibrations: those that have been in use here, and what is known of their errors, by their hash.
+        arrivals: messages of the link.
+        mirroring: average over mirrored copies.
+        link_state, link_reason: of the source.
+        ready: what the engine said when it was ready; None while it is not.
+        readies: the same of each model that has been in use, by its hash; kept when its engine has given up.
+        engine_problem: why the engine has given up, empty otherwise.
+        devices: what has arrived over the link, device name to "volume", "image" or "transform".
+        log: what has happened, oldest first, for people.
+        answers: what has come of them; also that of `ask_known_answer`.
+        second_looks, following: what the network is asked for without anybody clicking.
+        history: the lesions in each volume.
+        memory: bounds what volumes take together.
+        steering: tools, distances and margins.
+        children: processes at work for the room; they end with it.
+    """
+
+    def __init__(
+        self,
+        scene: slicer.vtkMRMLScene,
+        session: Session,
+        python: str = sys.executable,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.scene, self.session, self.python, self._clock = scene, session, python, clock
+        self.children: list[ChildProcess] = []
+        self.volume = CurrentVolume(scene, session, clock)
+        self.ledger = LesionLedger(scene, self.volume, clock)
+        self.auto_segment, self.mirroring = True, False
+        self.crop_size_mm = session.model.crop_size_mm
+        self.models: dict[str, ModelPackage] = {}
+        self.calibrations: dict[str, Calibration | None] = {}
+        self._volume_link: ref[Link] | None = None
+        self.link_state, self.link_reason = LinkState.CLOSED, ""
+        self.ready: ModelReady | None = None
+        self.readies: dict[str, ModelReady] = {}
+        self.engine_problem = ""
+        self.devices: dict[str, str] = {}
+        self._transforms: dict[str, None] = {}
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self.second_looks, self.following = SecondLooks(session, clock), Following(session, self.ledger, clock)
+        self.history, self.steering = LesionHistory(), Steering(scene, clock)
+        self.answers = Answers(self.volume, self.ledger, self.second_looks, self.history, clock, self.note)
+        self._nodes_seen = (0, "")
+        self.arrivals, self._crop = Arrivals(clock), ShownCrop(scene)
+        self._note_link, self._note_volume = self._limited_note(), self._limited_note()
+        self._limited_memory = self._limited_note()
+        self._note_unplaced = LimitedLog(lambda level, text: self.note(text), 1, LINK_LINES_PER_S, clock)
+        self.memory = VolumeMemory(scene, session, self.volume, self.ledger, self._note_memory)
+        session.refuse_volume = self.memory.refusal_of_volume
+        self._know_model()
+        self.ledger.take_over_seeds()
+        self.ledger.refresh_staleness()
+
+    def use_link(self, link: Link | None) -> None:
+        """Take volumes and transforms from a link, or from none; the one before is closed."""
+        self.session.use_link(link)
+        self.following.leave_volume()
+        self.devices, self.arrivals = {}, Arrivals(self._clock)
+        self.steering.forget_tools(is_live=not isinstance(link, RecordedLink))
+        self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
+
+    def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Segment in a volume of the scene from now on.
+
+        Raises:
+            VolumeError, GeometryError: it cannot be segmented.
+        """
+        if node is not self.volume.node:
+            self._leave_volume()
+        self.volume.take(node)
+        self.ledger.adopt()
+        self.ledger.refresh_staleness()
+
+    def follow(self, device: str | None) -> None:
+        """Segment in the volumes of one device only, from its last one on; None for the newest of all."""
+        self.session.follow(device)
+        node = find_node(self.scene, VOLUME_CLASS, device) if device in self.devices else None
+        if node is not None and node is not self.volume.node:
+            self.use_node(node)
+            self._volume_link = ref(self.session.link) if self.session.link else None
+
+    def use_model(self, engine: Engine, model: ModelPackage) -> None:
+        """Answer with another model from now on; what is being segmented is given up, what was found stays."""
+        self.ready, self.engine_problem = None, ""
+        self.second_looks.clear()
+        self.session.use_model(engine, model)
+        self._know_model()
+        self.note(f"model {model.name} {model.version} {model.sha256[:8]} was chosen")
+
+    @property
+    def sees_whole_volume(self) -> bool:
+        """The model is shown the whole volume instead of a cube around the seed."""
+        return self.session.model.region == "volume"
+
+    @property
+    def problem_count(self) -> int:
+        """How many messages of the link were refused or odd."""
+        return self.session.problems.count
+
+    @property
+    def problem_lines(self) -> list[str]:
+        """What was refused or odd on this link: a line for each kind and device, with its count."""
+        return [str(problem) for problem in self.session.problems]
+
+    def add_seed(self, seed_ras_mm: np.ndarray | None = None) -> slicer.vtkMRMLMarkupsFiducialNode:
+        """A seed for one more lesion; without a place it waits for the user to place it."""
+        lesion = free_lesion_name(self.scene)
+        self.ledger.active_lesion = lesion
+        return show_seed(self.scene, lesion, seed_ras_mm, free_colour(self.scene))
+
+    def add_seed_at_tip(self, tool: slicer.vtkMRMLLinearTransformNode | None) -> slicer.vtkMRMLMarkupsFiducialNode:
+        """A seed where the tip of a tracked tool is now.
+
+        Raises:
+            SeedError: no tool, or its pose cannot be relied on at this moment.
+        """
+        if tool is None:
+            raise SeedError(_("no tool is chosen; choose the transform of a tracked tool"))
+        tip_ras_mm = self.steering.tip_of_device(tool.GetAttribute(DEVICE) or "")
+        if isinstance(tip_ras_mm, Status):
+            text = _("no seed can be placed with '{tool}' now: {reason}; hold it within the tracker's field")
+            raise SeedError(text.format(tool=tool.GetName(), reason=translated(tip_ras_mm)))
+        return self.add_seed(tip_of(tool) if tip_ras_mm is None else tip_ras_mm)
+
+    def remove_seed(self, lesion: str) -> None:
+        """Remove a lesion with its outline; undo brings both back."""
+        node = seed_nodes(self.scene).get(lesion)
+        if node is not None:
+            remove_node(self.scene, node)
+
+    def rename_lesion(self, lesion: str, name: str) -> None:
+        """Give a lesion another name; an empty one changes nothing."""
+        node = seed_nodes(self.scene).get(lesion)
+        if node is not None and name.strip():
+            node.SetName(name.strip())
+
+    def show_outlines(self, opacity: float, outline_only: bool) -> None:
+        """How surfaces and outlines look: opacity from 0 to 1, and whether outlines are left unfilled."""
+        node = self.ledger.segmentation_node
+        display = node.GetDisplayNode() if node else None
+        wanted = opacity, not outline_only
+        if display is not None and (display.GetOpacity3D(), display.GetVisibility2DFill()) != wanted:
+            display.SetOpacity3D(opacity)
+            display.SetVisibility2DFill(not outline_only)
+
+    def segment(self, lesions: Sequence[str] | None = None) -> None:
+        """Ask for lesions, all that have a seed by default; the answers come with `tick`.
+
+        Raises:
+            SeedError: no seed has been placed.
+            VolumeError: there is no volume.
+        """
+        seeds = seeds_in(self.scene)
+        wanted = [lesion for lesion in (seeds if lesions is None else lesions) if lesion in seeds]
+        if not wanted:
+            raise SeedError(_("no seed has been placed; place one in the middle of the tumour"))
+        self.volume.read_again_if_changed()
+        for lesion in wanted:
+            self._ask_for(lesion, seeds[lesion])
+
+    def cancel(self) -> None:
+        """Give up what the network does and what it was to do; what was found stays."""
+        self.session.cancel()
+        self.second_looks.clear()
+
+    def ask_known_answer(self, volume: Volume, seed_ras_mm: np.ndarray) -> None:
+        """Segment in a volume that is not shown; the answer comes as `known_answer`.
+
+        Raises:
+            SeedError: the seed is not in what was swept.
+        """
+        self.answers.known_answer, self.answers.known_answer_problem = None, ""
+        self.session.segment(KNOWN_ANSWER, seed_ras_mm, volume=volume)
+
+    def restart_engine(self) -> None:
+        """Try again after the engine has given up."""
+        self.engine_problem = ""
+        self.session.engine.start()
+
+    def rows(self) -> list[LesionRow]:
+        """The lesions in the order in which their seeds were made."""
+        return rows_of(self.ledger, self.second_looks, self.history)
+
+    def tick(self, budget_s: float = 0.004) -> list[Event]:
+        """Do what is due; never blocks for long. Returns what the session has told.
+
+        Raises:
+            Exception: of the first step that failed, after all others have been done.
+        """
+        events, attempt = self.session.poll(budget_s), Attempts()
+        newest: dict[str, TransformArrived] = {}
+        for event in events:
+            if isinstance(event, TransformArrived):
+                newest[event.message.device] = event
+            elif isinstance(event, DeviceForgotten) and event.kind == TRANSFORM:
+                newest.pop(event.device, None)
+            attempt(self._handle, event)
+        self._look_at_link()
+        attempt(self._show_transforms, newest.values())
+        attempt(self._look_at_volume)
+        attempt(self._look_at_lesions)
+        attempt(self._look_at_leftovers)
+        attempt(self._look_at_crop_box)
+        if self.auto_segment:
+            attempt(self._segment_settled)
+        attempt(self._segment_again)
+        attempt(self._steer)
+        attempt(self._look_at_children)
+        attempt.end()
+        return events
+
+    poll = tick
+    """A room is driven like its session, see `driver`."""
+
+    def close(self) -> None:
+        """End the link, the engine and the children with everything they have started."""
+        self.session.close()
+        for child in self.children:
+            child.end(END_TIMEOUT_S)
+        self.children.clear()
+
+    def note(self, text: str) -> None:
+        """Add a line to the log."""
+        text = text if len(text) <= LOG_CHARACTERS else f"{text[:LOG_CHARACTERS]} ..."
+        logger.info("%s", text)
+        self.log.append(f"{time.strftime('%H:%M:%S')} {text}")
+
+    def _know_model(self) -> None:
+        self.models[self.session.model.sha256] = self.session.model
+        self.ledger.model_sha256 = self.session.model.sha256
+        self.calibrations[self.session.model.sha256] = self.second_looks.calibration
+
+    def _note_memory(self, text: str) -> None:
+        self._limited_memory(logging.INFO, text)
+
+    def _limited_note(self) -> LimitedLog:
+        return LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, self._clock)
+
+    def _handle(self, event: object) -> None:
+        if isinstance(event, TransformArrived):
+            self.arrivals.note()
+            self.steering.take(event.message)
+        elif isinstance(event, PictureArrived):
+            self.arrivals.note()
+            self.devices.setdefault(event.device, "image")
+        elif isinstance(event, VolumeArrived):
+            self._take_volume(event)
+        elif isinstance(event, DeviceForgotten):
+            self._forget_device(event)
+        elif isinstance(event, LinkChanged):
+            self._note_link(logging.INFO, f"link {event.state.value} {event.reason}".rstrip())
+        elif isinstance(event, ModelReady):
+            self.ready = self.readies[self.session.model.sha256] = event
+            self.engine_problem = ""
+            self.note(f"model ready on {event.device} after {event.cold_start_s:.1f} s")
+        elif isinstance(event, LesionProgress):
+            self.answers.take_progress(event)
+        elif isinstance(event, LesionSegmented):
+            self.answers.take_result(event.result)
+        elif isinstance(event, LesionFailed):
+            self._take_failure(event)
+        elif isinstance(event, Refused):
+            self.note(f"'{event.device}' cannot be used: {event.reason}" if event.device else event.reason)
+        elif isinstance(event, Noticed):
+            self.note(f"'{event.device}': {event.reason}" if event.device else event.reason)
+
+    def _take_volume(self, event: VolumeArrived) -> None:
+        volume = event.volume
+        node = show_volume(self.scene, volume, volume.device)
+        mark_as_from_link(node)
+        if node.GetParentTransformNode() is not None:
+            put_under(node, None)
+            self.note(f"'{volume.device}' was taken out of its transform: what comes over the link is in its place")
+        self.arrivals.note()
+        self.devices[volume.device] = "volume"
+        self._note_volume(logging.INFO, f"volume {volume.identity} received in {event.receive_s:.2f} s")
+        if volume is not self.session.volume:
+            self.ledger.refresh_staleness()
+            return
+        if node is not self.volume.node:
+            self._leave_volume()
+        self.volume.take(node, volume)
+        self._volume_link = ref(self.session.link) if self.session.link else None
+        self.following.note_volume(volume.identity)
+        self.ledger.adopt()
+        self.ledger.refresh_staleness()
+
+    def _forget_device(self, event: DeviceForgotten) -> None:
+        """What a device has left in the scene goes with it, unless it is worked with, or shown, or holds outlines."""
+        if event.kind == TRANSFORM:
+            self.steering.forget(event.device)
+            self._forget_transform(event.device)
+            return
+        if self.devices.get(event.device) == event.kind:
+            del self.devices[event.device]
+        node = find_node(self.scene, VOLUME_CLASS, event.device) if event.kind == VOLUME else None
+        if node is None or node is self.volume.node:
+            return
+        if not is_used_elsewhere(node) and not self.ledger.has_outlines_in(node):
+            self._note_memory(f"'{node.GetName()}' was taken out of the scene: too many other devices have sent since")
+            remove_node(self.scene, node)
+
+    def _show_transforms(self, events: Iterable[TransformArrived]) -> None:
+        for event in events:
+            message = event.message
+            self.devices[message.device] = "transform"
+            self._transforms.pop(message.device, None)
+            self._transforms[message.device] = None
+            fault = self.steering.navigator.poses.fault_of(message.device)
+            if fault is not None:
+                text = f"{fault}: its transform stays where it was, and nothing is placed by it; check its calibration"
+                self.session.problems.note_once(DropReason.NOT_RIGID, message.device, text)
+            show_transform(self.scene, message.device, message.matrix, NOT_A_POSE if fault else message.status)
+        for device in list(self._transforms)[:-MAX_TRANSFORM_NODES]:
+            self._forget_transform(device)
+
+    def _forget_transform(self, device: str) -> None:
+        """The device that has been silent longest; its transform stays where something hangs on it."""
+        self._transforms.pop(device, None)
+        if self.devices.get(device) == TRANSFORM:
+            del self.devices[device]
+        node = find_node(self.scene, TRANSFORM_CLASS, device)
+        if node is not None and not is_referred_to(node):
+            remove_node(self.scene, node)
+
+    def _take_failure(self, event: LesionFailed) -> None:
+        if event.lesion is not None:
+            self.answers.take_failure(event)
+        else:
+            self.engine_problem, self.ready = event.reason, None
+            self.note(event.reason)
+
+    def _leave_volume(self) -> None:
+        self.ledger.leave_volume()
+        self.following.leave_volume()
+        self.second_looks.clear()
+        self._volume_link = None
+
+    def _look_at_link(self) -> None:
+        """At each turn: the numbers in a reason, such as for how long nothing has come, change without an event."""
+        link = self.session.link
+        if link is not None:
+            self.link_state, self.link_reason = link.state, link.state_reason
+
+    def _look_at_volume(self) -> None:
+        if self.volume.is_lost:
+            self.session.cancel()
+            self._leave_volume()
+            self.volume.leave()
+            self.note("the volume was removed from the scene")
+        elif self.volume.notice_change():
+            self.note(f"'{self.volume.node.GetName()}' has changed; its outlines are out of date")
+            self.ledger.refresh_staleness()
+        else:
+            self._look_at_place()
+
+    def _look_at_place(self) -> None:
+        try:
+            self.volume.notice_move()
+        except CrlmError as error:
+            self.note(f"{error}; its outlines are out of date")
+            self.ledger.refresh_staleness()
+
+    def _look_at_leftovers(self) -> None:
+        """What belongs to nodes that somebody has deleted; only after nodes have come or gone."""
+        if self._nodes_seen != _nodes_of(self.scene):
+            remove_leftovers(self.scene)
+            self._nodes_seen = _nodes_of(self.scene)
+
+    def _look_at_crop_box(self) -> None:
+        entry = self.ledger.entries.get(self.ledger.active_lesion or "")
+        if self.sees_whole_volume:
+            self._crop.hide()
+        else:
+            self.crop_size_mm = self._crop.look(self.crop_size_mm, entry.seed_ras_mm if entry else None)
+
+    def _segment_settled(self) -> None:
+        now_s = self._clock()
+        if self.volume.node is None:
+            return
+        for lesion, entry in self.ledger.entries.items():
+            has_settled = entry.seed_ras_mm is not None and now_s - entry.moved_at_s >= SETTLE_S
+            if has_settled and not entry.is_asked:
+                self._segment_or_fail(lesion, entry)
+
+    def _segment_or_fail(self, lesion: str, entry: LesionEntry) -> None:
+        """Ask for a lesion for which nobody has clicked; a reason why that cannot be is told once, in its row."""
+        try:
+            self.segment([lesion])
+        except CrlmError as error:
+            entry.is_asked = True
+            self.answers.fail(lesion, str(error))
+
+    def _segment_again(self) -> None:
+        """What nobody has clicked: a lesion in a newer volume, or a second look."""
+        lesion = self.following.look()
+        if lesion is not None:
+            entry = self.ledger.entries[lesion]
+            self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
+        self.second_looks.look(self.volume.arrived_s)
+
+    def _look_at_lesions(self) -> None:
+        before = set(self.ledger.entries)
+        self.ledger.look()
+        for lesion in before - set(self.ledger.entries):  # another may be called the same
+            self.session.drop(lesion)
+            for keeper in (self.second_looks, self.following, self.history, self.steering.approaches):
+                keeper.forget(lesion)
+
+    def _steer(self) -> None:
+        link = self.session.link
+        self.steering.is_of_other_source = link is not None and (
+            self._volume_link is None or self._volume_link() is not link
+        )
+        try:
+            aims = aims_of(self.scene, self.session, self.ledger, self.second_looks, self.calibrations)
+        except CrlmError as error:  # nothing that can be measured to; a distance that stays would be an old one
+            aims = {}
+            self._note_unplaced(logging.WARNING, f"no distances: {error}")
+        self.steering.look(aims)
+
+    def _look_at_children(self) -> None:
+        for child in self.children:
+            child.read_stderr()
+        for child in [child for child in self.children if child.exit_code is not None]:
+            if child.exit_code != 0:
+                self.note(f"the page of the report was not written: {child.stderr_tail}")
+            child.release()
+            self.children.remove(child)
+
+    def _ask_for(self, lesion: str, seed_ras_mm: np.ndarray, automatic_mm: float | None = None) -> None:
+        """Ask for a lesion.
+
+        Args:
+            automatic_mm: nobody has clicked; at least so large a crop is needed.
+        """
+        entry = self.ledger.entries.setdefault(lesion, LesionEntry())
+        entry.is_asked, entry.is_automatic, entry.asked_at_s = True, automatic_mm is not None, self._clock()
+        entry.stage, entry.done, entry.total = "", 0, 0
+        size_mm = None if self.sees_whole_volume else max(self.crop_size_mm, automatic_mm or 0.0)
+        self.second_looks.forget(lesion)
+        if self.volume.identity is not None:
+            self.following.note_asked(lesion, self.volume.identity)
+        try:
+            is_quick = self.second_looks.enabled and not self.mirroring
+            self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)
+            entry.state, entry.reason = LesionState.WAITING, ""
+        except CrlmError as error:
+            self.answers.fail(lesion, str(error))
+
+
+def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
+    """Changes when nodes come or go; asking for the nodes themselves would take half a millisecond at each turn."""
+    count = scene.GetNumberOfNodes()
+    return count, scene.GetNthNode(count - 1).GetID() if count else ""
+
+
+def _sufficient_mm(entry: LesionEntry) -> float:
+    """The crop that was large enough last time; 0 where that is not known."""
+    request = entry.found.result.request if entry.found and entry.found.result else None
+    return (request.crop_size_mm if request else None) or 0.0

@@ -1,0 +1,224 @@
+"""What a surgeon steers by, from poses and outlines: no scene, no clock of its own, the same in the room and in replay.
+
+    transforms -> `take`        lesions -> `aim_at`        60 times a second: `look` -> Situation
+
+A distance is given only while everything that it hangs on is sound; otherwise the reason stands in its place. What
+of it may be shown is `Situation.displayed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..core.errors import SweepError
+from ..core.geometry import rigid_fault, transform_points
+from ..core.status import Reason, Status
+from ..igtl.messages import STATUS_OK, TransformMessage
+from .instruments import REFERENCE, TRACKERS, Instrument, instruments_in
+from .interval import TrackingError
+from .margins import DEFAULT_MARGINS_MM
+from .poses import Pose, Poses
+from .situation import InstrumentState, Reading, Situation
+from .targets import Measured, Target, measure_to
+from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, Limits, staleness
+
+__all__ = ["InstrumentState", "Navigator", "Reading", "Situation", "Target"]
+
+SENSORS = tuple(f"{REFERENCE}To{tracker}" for tracker in TRACKERS)
+"""The pose of the sensor on the liver in the tracker, as configurations name it; the usual name first."""
+NOWHERE = np.full(3, np.nan)
+HYSTERESIS_MM = 1.0
+"""So much farther than a margin the tip must go before it counts as outside again."""
+
+
+@dataclass(eq=False)
+class _Watched:
+    """What is remembered of one instrument."""
+
+    instrument: Instrument
+    guard: JumpGuard
+    pose: Pose | None = None
+    last_tracked: np.ndarray | None = None
+    jump: Status | None = None
+    margins: dict[str, float | None] = field(default_factory=dict)
+
+
+class Navigator:
+    """Keeps poses, guards and targets together.
+
+    Args:
+        roles: what the devices of a case are, see `instruments.instruments_in`.
+        is_live: poses are sent when they are measured, so that late ones can be told; not so of a recording, which
+            may be paused.
+
+    Attributes:
+        margins_mm: ascending or not; those that are warned of.
+        poses: tip calibrations that do not come over the link are put there by `poses.fix`.
+        cautions: what must be known beside any distance; those of the navigator itself are added to each situation.
+    """
+
+    def __init__(
+        self,
+        roles: Mapping[str, str] | None = None,
+        tracking: TrackingError | None = None,
+        limits: Limits | None = None,
+        is_live: bool = True,
+    ) -> None:
+        self.poses, self.margins_mm = Poses(), DEFAULT_MARGINS_MM
+        self.cautions: tuple[Status, ...] = ()
+        self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
+        self._limits = limits = limits or Limits()
+        self._watched: dict[str, _Watched] = {}
+        self._targets: dict[str, Measured] = {}
+        self._breath = BreathGuard(limits)
+        self._late = LateGuard(limits) if is_live else None
+        self._sensor = _Watched(Instrument(REFERENCE), JumpGuard(limits))
+        self._usable: frozenset[str] = frozenset()
+
+    def take(self, message: TransformMessage, now_s: float) -> None:
+        """Take in a transform that has come, whatever its status."""
+        self.poses.take(message, now_s)
+        if self._late is not None:
+            self._late.take(message.device, message.timestamp_s, now_s)
+        is_new = self.poses.usable is not self._usable
+        if is_new:
+            self._usable = self.poses.usable
+            self._find_instruments()
+        for watched in (self._sensor, *self._watched.values()):
+            if is_new or watched.pose is None or message.device in watched.pose.names:
+                self._follow(watched, now_s)
+        self._watch_breath(message.device, now_s)
+
+    def forget(self, device: str, now_s: float) -> None:
+        """Know nothing of a transform any more."""
+        self.poses.forget(device)
+        if self._late is not None:
+            self._late.forget(device)
+        self._usable = self.poses.usable
+        self._find_instruments()
+        for watched in (self._sensor, *self._watched.values()):
+            if watched.pose is None or device in watched.pose.names:
+                self._follow(watched, now_s)
+
+    def aim_at(self, targets: Mapping[str, Target]) -> None:
+        """Measure to these lesions from now on; one that cannot be measured to says why in its readings."""
+        self._targets = measure_to(targets, self._targets)
+
+    def look(self, now_s: float) -> Situation:
+        """How things stand now."""
+        doubt = self._doubt_of_sensor(now_s)
+        unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
+        states = tuple(self._state_of(w, doubt, now_s) for w in self._watched.values())
+        return Situation(states, doubt, (*unwatched, *self.cautions))
+
+    def doubt_of(self, device: str, now_s: float) -> Status | None:
+        """Why nothing can be placed by the transform of a device at this moment, or None; whatever it is called."""
+        given = self.poses.given(device)
+        if given is None:
+            return Status(Reason.NOT_TRACKED)
+        matrix, status, arrived_s = given
+        if status != STATUS_OK:
+            return Status(REASONS_BY_STATUS.get(status, Reason.NOT_TRACKED))
+        age_s = now_s - arrived_s
+        is_old = age_s > self._limits.age_s
+        return rigid_fault(matrix, device) or (Status(Reason.NO_RECENT_POSE, {"seconds": age_s}) if is_old else None)
+
+    def _find_instruments(self) -> None:
+        found = {i.frame: i for i in instruments_in(self.poses.names, self._roles)}
+        for frame in [frame for frame in self._watched if frame not in found]:
+            del self._watched[frame]
+            self._breath.forget(frame)
+        for frame, instrument in found.items():
+            if frame not in self._watched:
+                self._watched[frame] = _Watched(instrument, JumpGuard(self._limits))
+
+    def _follow(self, watched: _Watched, now_s: float) -> None:
+        """Bring an instrument up to date when one of its transforms has come, by the first name that leads there.
+
+        The pose of the liver sensor, once it was sent, stays and grows old where no way leads to it any more: the
+        sensor is lost then, which is not the same as a tracker that never sends it, see `watches_sensor`.
+        """
+        wanted = SENSORS if watched is self._sensor else (watched.instrument.to_reference,)
+        try:
+            pose = next((pose for name in wanted if (pose := self.poses.find(name)) is not None), None)
+        except SweepError:  # a matrix that cannot be inverted: there is no pose
+            pose = None
+        if pose is None and watched is self._sensor:
+            watched.guard.forget()
+            return
+        watched.pose = pose
+        if pose is not None and pose.is_tracked:
+            watched.jump = watched.guard.look(pose, now_s)
+            watched.last_tracked = pose.matrix
+        else:
+            watched.guard.forget()
+
+    def _watch_breath(self, device: str, now_s: float) -> None:
+        sensor = self._sensor.pose
+        if sensor is None or not sensor.is_tracked:
+            return
+        if device in sensor.names:
+            self._breath.take_sensor(sensor.matrix, now_s)
+        for frame, watched in self._watched.items():
+            in_reference = watched.pose
+            if in_reference is not None and in_reference.is_tracked and device in in_reference.names:
+                self._breath.take_tool(frame, sensor.matrix @ in_reference.matrix, now_s)
+
+    def _doubt_of_sensor(self, now_s: float) -> Status | None:
+        """A sensor whose pose is not sent cannot be doubted, see `watches_sensor`: that is a caution."""
+        if self._sensor.pose is None:
+            return None
+        doubt = staleness(self._sensor.pose, now_s, self._limits) or self._jump_of(self._sensor, now_s)
+        return doubt.about_sensor() if doubt else self._breath.look(now_s)
+
+    @property
+    def watches_sensor(self) -> bool:
+        """Whether the tracker sends the pose of the sensor on the liver, so that it can be guarded."""
+        return self._sensor.pose is not None
+
+    def _jump_of(self, watched: _Watched, now_s: float) -> Status | None:
+        watched.jump = watched.guard.look(watched.pose, now_s)
+        return watched.jump
+
+    def _state_of(self, watched: _Watched, sensor_doubt: Status | None, now_s: float) -> InstrumentState:
+        instrument, pose = watched.instrument, watched.pose
+        if pose is None:
+            doubt = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
+        else:
+            late = self._late.look(pose.moving) if self._late is not None else None
+            doubt = staleness(pose, now_s, self._limits) or late or self._jump_of(watched, now_s) or sensor_doubt
+        matrix = watched.last_tracked
+        tip = NOWHERE if pose is not None and pose.fault is not None else None
+        tip = tip if matrix is None else transform_points(matrix, np.array(instrument.tip_mm))
+        readings = () if doubt or tip is None else self._readings(watched, tip)
+        return InstrumentState(instrument, matrix, tip, doubt, readings)
+
+    def _readings(self, watched: _Watched, tip_ras_mm: np.ndarray) -> tuple[Reading, ...]:
+        made = [self._reading(watched, lesion, measured, tip_ras_mm) for lesion, measured in self._targets.items()]
+        return tuple(sorted(made, key=lambda r: r.interval.distance_mm if r.interval else np.inf))
+
+    def _reading(self, watched: _Watched, lesion: str, measured: Measured, tip_ras_mm: np.ndarray) -> Reading:
+        name = measured.target.name
+        if measured.surface is None:
+            watched.margins.pop(lesion, None)
+            return Reading(lesion, name, None, None, None, measured.doubt)
+        nearest = measured.surface.nearest(tip_ras_mm)
+        margin_mm = self._margin_of(watched, lesion, nearest.distance_mm)
+        if measured.doubt:
+            return Reading(lesion, name, None, nearest.point_ras_mm, margin_mm, measured.doubt, nearest.distance_mm)
+        interval = measured.interval(nearest, tip_ras_mm, self._tracking)
+        return Reading(lesion, name, interval, nearest.point_ras_mm, margin_mm, measured_mm=nearest.distance_mm)
+
+    def _margin_of(self, watched: _Watched, lesion: str, distance_mm: float) -> float | None:
+        """The narrowest margin that holds the tip; one that it was in holds it a little longer."""
+        before = watched.margins.get(lesion)
+        held = [
+            margin
+            for margin in self.margins_mm
+            if distance_mm < margin + (HYSTERESIS_MM if before is not None and before <= margin else 0.0)
+        ]
+        watched.margins[lesion] = min(held, default=None)
+        return watched.margins[lesion]

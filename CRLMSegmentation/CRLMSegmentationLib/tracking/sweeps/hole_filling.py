@@ -1,0 +1,71 @@
+"""Closing the gaps that a hand leaves between frames, without growing what was swept.
+
+PLUS fills a hole when enough of a cube around it is known; along a straight border that also grows the swept
+part outwards. Here a hole is what no empty cube of `size` voxels reaches: the morphological closing of the swept
+voxels. A gap between two frames of up to `size - 1` voxels is filled; a straight or bulging border stays where it
+is, and a notch is filled only as far as such a cube does not fit into it. The value is PLUS's GAUSSIAN one: the
+mean of the known voxels in the cube around the hole, weighted by a Gaussian of their distance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from ...core.errors import SweepError
+
+DEFAULT_SIZE = 5
+"""Voxels: closes gaps of up to 4."""
+
+
+def fill_holes(array: np.ndarray, swept: np.ndarray, size: int = DEFAULT_SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """Fill the gaps of a reconstructed volume.
+
+    Args:
+        array: voxels, shape (K, J, I); known ones are kept as they are.
+        swept: bool, same shape: which are known.
+        size: edge of the cube in voxels, odd; the Gaussian's sigma is size / 4.
+
+    Returns:
+        The filled array, of the same type, and which of its voxels are known now.
+
+    Raises:
+        SweepError: the size is not odd, or below 3.
+    """
+    if size < 3 or size % 2 == 0:
+        raise SweepError(f"the kernel that fills holes must be odd and at least 3 voxels, got {size}")
+    filled, known = array.copy(), swept.copy()
+    if not swept.any():
+        return filled, known
+    box = tuple(slice(max(0, found.min() - size), found.max() + 1 + size) for found in _occupied(swept))
+    part = swept[box]
+    holes = _closing(part, size) & ~part
+    values = _gaussian_mean(np.where(part, array[box], 0), part, size)[holes]
+    filled[box][holes] = values if array.dtype.kind == "f" else np.round(values)
+    known[box][holes] = True
+    return filled, known
+
+
+def _occupied(mask: np.ndarray) -> list[np.ndarray]:
+    """The indices along each axis at which the mask has anything."""
+    return [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+
+
+def _closing(mask: np.ndarray, size: int) -> np.ndarray:
+    """Closing by a cube, counted as empty beyond the volume."""
+    padded = np.pad(mask, size).view(np.uint8)
+    grown = ndimage.maximum_filter(padded, size, mode="constant")
+    inner = (slice(size, -size),) * 3
+    return ndimage.minimum_filter(grown, size, mode="constant")[inner].view(bool)
+
+
+def _gaussian_mean(array: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
+    """The weighted mean of the known voxels in the cube around each voxel; 0 where there is none."""
+    reach = np.arange(size) - size // 2
+    weights = np.exp(-(reach**2) / (2 * (size / 4) ** 2))
+    exact = np.float32 if array.dtype.kind in "ui" and array.dtype.itemsize <= 2 else np.float64
+    total, weight = array.astype(exact), known.astype(exact)
+    for axis in range(3):
+        total = ndimage.correlate1d(total, weights, axis, mode="constant")
+        weight = ndimage.correlate1d(weight, weights, axis, mode="constant")
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)

@@ -1,0 +1,150 @@
+"""What a device-set configuration of PLUS says of a probe: its transforms, and how a volume is to be reconstructed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ...core.errors import SweepError
+from ...core.plain_xml import parse_xml
+from .calibrated_matrix import check_calibration, matrix_of, numbers_of
+from .image_region import ClipRectangle, Fan
+
+IMAGE_TO_PROBE = "ImageToProbe"
+UNUSED_SETTINGS = {
+    "OutputOrigin": None,
+    "OutputExtent": None,
+    "SkipInterval": "1",
+    "PixelRejectionThreshold": None,
+    "ImportanceMaskFilename": None,
+    "EnableFanAnglesAutoDetect": "FALSE",
+    "RecomputeOutputSpacing": "FALSE",
+}
+"""Settings of PLUS's reconstructor that change its volume and have no counterpart here, and the value that does not."""
+
+
+def read_configuration(content: str | bytes, max_characters: int) -> dict:
+    """Read a configuration.
+
+    Args:
+        content: its text, or the bytes of its file, in the encoding that it declares.
+
+    Returns:
+        The arguments of a `Calibration`.
+
+    Raises:
+        SweepError: it is no XML, has no transform, or says two things of one.
+    """
+    try:
+        root = parse_xml(content, max_characters)
+    except ValueError as error:
+        raise SweepError(f"the configuration cannot be read: {error}") from error
+    transforms = _transforms(root)
+    if not transforms:
+        raise SweepError(
+            'the configuration has no <Transform From="Image" To="Probe" Matrix="...">; give the one with which the '
+            "sweep was recorded, after the calibration"
+        )
+    element = _reconstruction(root)
+    settings = {} if element is None else _settings(element)
+    return {"image_to_probe": transforms.get(IMAGE_TO_PROBE), "transforms": transforms, **settings}
+
+
+def _transforms(root: ElementTree.Element) -> dict[str, np.ndarray]:
+    transforms: dict[str, np.ndarray] = {}
+    for element in root.iter("Transform"):
+        if not {"From", "To", "Matrix"} <= set(element.attrib):
+            continue
+        name = f"{element.get('From')}To{element.get('To')}"
+        matrix = check_calibration(matrix_of(element.get("Matrix"), name), name)
+        if name in transforms and not np.allclose(transforms[name], matrix, atol=1e-6):
+            raise SweepError(f"the configuration defines {name} twice, with different numbers; remove one of them")
+        transforms[name] = matrix
+    return transforms
+
+
+def _reconstruction(root: ElementTree.Element) -> ElementTree.Element | None:
+    elements = list(root.iter("VolumeReconstruction"))
+    if any(element.attrib != elements[0].attrib for element in elements[1:]):
+        raise SweepError(
+            f"the configuration has {len(elements)} VolumeReconstruction elements with different settings; keep the "
+            "one that is meant"
+        )
+    return elements[0] if elements else None
+
+
+def _settings(element: ElementTree.Element) -> dict:
+    return {
+        "clip": _clip(element),
+        "fan": _fan(element),
+        "output_spacing_mm": _numbers(element, 3, "OutputSpacing"),
+        "compounding": _compounding(element),
+        "interpolation": element.get("Interpolation"),
+        "fill_holes": _switch(element, "FillHoles"),
+        "image_frame": element.get("ImageCoordinateFrame") or None,
+        "reference_frame": element.get("ReferenceCoordinateFrame") or None,
+        "remarks": tuple(_remarks(element)),
+    }
+
+
+def _clip(element: ElementTree.Element) -> ClipRectangle | None:
+    origin, size = _numbers(element, 2, "ClipRectangleOrigin"), _numbers(element, 2, "ClipRectangleSize")
+    if not size or min(size) <= 0:  # PLUS: 0 means no clipping
+        return None
+    if origin is None:
+        raise SweepError("the configuration has ClipRectangleSize but no ClipRectangleOrigin; add it or remove both")
+    return ClipRectangle((round(origin[0]), round(origin[1])), (round(size[0]), round(size[1])))
+
+
+def _fan(element: ElementTree.Element) -> Fan | None:
+    angles = _numbers(element, 2, "FanAnglesDeg", "FanAngles")
+    if not angles or not any(angles):  # PLUS: both 0 means no fan
+        return None
+    origin = _numbers(element, 2, "FanOriginPixel", "FanOrigin")
+    if origin is None:
+        raise SweepError("the configuration has FanAnglesDeg but no FanOriginPixel")
+    start, stop = _numbers(element, 1, "FanRadiusStartPixel"), _numbers(element, 1, "FanRadiusStopPixel", "FanDepth")
+    return Fan(origin, angles, (start[0] if start else 0.0, stop[0] if stop else float("inf")))
+
+
+def _numbers(element: ElementTree.Element, count: int, *keys: str) -> tuple[float, ...] | None:
+    """The numbers of the first of several attributes that is there; None where there is none."""
+    text = next((element.get(key) for key in keys if element.get(key) is not None), None)
+    if text is None:
+        return None
+    values = numbers_of(text, keys[0])
+    if len(values) != count or not np.isfinite(values).all():
+        raise SweepError(f"{keys[0]} must be {count} numbers, got '{text[:60]}'")
+    return tuple(values)
+
+
+def _compounding(element: ElementTree.Element) -> str | None:
+    """CompoundingMode, or what PLUS makes of the two attributes that it has replaced."""
+    if element.get("CompoundingMode") is not None:
+        return element.get("CompoundingMode")
+    if (element.get("Calculation") or "").upper() == "MAXIMUM":
+        return "MAXIMUM"
+    switch = _switch(element, "Compounding")
+    return None if switch is None else "MEAN" if switch else "LATEST"
+
+
+def _switch(element: ElementTree.Element, key: str) -> bool | None:
+    text = element.get(key)
+    if text is None:
+        return None
+    if text.strip().upper() not in ("ON", "OFF", "TRUE", "FALSE"):
+        raise SweepError(f"{key} must be ON or OFF, got '{text[:40]}'; correct the configuration")
+    return text.strip().upper() in ("ON", "TRUE")
+
+
+def _remarks(element: ElementTree.Element) -> Iterator[str]:
+    unused = [
+        f"{key} {element.get(key)[:40]}"
+        for key, harmless in UNUSED_SETTINGS.items()
+        if element.get(key) not in (None, harmless) and element.get(key).upper() != harmless
+    ]
+    unused += ["HoleFilling"] if element.find("HoleFilling") is not None else []
+    if unused:
+        yield f"not used of the configuration: {', '.join(unused)}"
