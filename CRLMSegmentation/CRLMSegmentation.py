@@ -1,10 +1,10 @@
 """3D Slicer's module CRLMSegmentation: connect, drop a seed, see the tumour.
 
-Wiring only: the panel reads its widgets, calls one method of the logic or of its `Room`, and shows what has come of
+Wiring only: the panel reads its widgets, calls one method of the logic or of its `Workspace`, and shows what has come of
 it. Everything else stands in CRLMSegmentationLib, which is imported when the panel is first used, so that Slicer
 starts as fast as without this module.
 
-No observers and no threads (in Slicer they starve): one QTimer drives `Room.tick`, which reads the scene.
+No observers and no threads (in Slicer they starve): one QTimer drives `Workspace.tick`, which reads the scene.
 """
 
 import json
@@ -29,7 +29,7 @@ from slicer.util import VTKObservationMixin
 
 LIBRARY = "CRLMSegmentationLib"
 TICK_MS = 10
-"""Between two turns of the room; a turn takes a few milliseconds."""
+"""Between two turns of the workspace; a turn takes a few milliseconds."""
 REFRESH_TURNS = 10
 """The panel is redrawn every so many turns."""
 TIP_KEY, SEGMENT_KEY = "F9", "F10"
@@ -173,14 +173,14 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.applyButton, self.onApply),
             (ui.correctButton, self.onCorrect),
             (ui.againButton, self.onAgain),
-            (ui.undoButton, lambda *_: self._do(lambda room: room.ledger.undo())),
-            (ui.redoButton, lambda *_: self._do(lambda room: room.ledger.redo())),
+            (ui.undoButton, lambda *_: self._do(lambda workspace: workspace.ledger.undo())),
+            (ui.redoButton, lambda *_: self._do(lambda workspace: workspace.ledger.redo())),
             (ui.removeButton, self.onRemove),
             (ui.saveButton, self.onSave),
             (ui.shareButton, self.onShare),
-            (ui.layoutButton, lambda *_: self._do(lambda room: self._guide.layout.toggle())),
-            (ui.renderingButton, lambda *_: self._do(lambda room: self._guide.rendering.toggle())),
-            (ui.sessionReportButton, lambda *_: self._do(lambda room: self.logic.session.begin_report())),
+            (ui.layoutButton, lambda *_: self._do(lambda workspace: self._guide.layout.toggle())),
+            (ui.renderingButton, lambda *_: self._do(lambda workspace: self._guide.rendering.toggle())),
+            (ui.sessionReportButton, lambda *_: self._do(lambda workspace: self.logic.session.begin_report())),
             (ui.importFileButton, self.onImportFile),
             (ui.importFolderButton, self.onImportFolder),
             (ui.importAgainButton, lambda *_: self._beginImport(self.logic.models.importing, True)),
@@ -218,7 +218,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._useParameters()
         self._installShortcuts()
         self.logic.models.refresh()
-        self._startRoom()
+        self._startWorkspace()
         self._refresh()
 
     def exit(self):
@@ -242,10 +242,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onQuit(self):
         self.logic.models.cancel_import()
-        self._endRoom()
+        self._endWorkspace()
 
     def onSceneStartClose(self, caller=None, event=None):
-        self._endRoom()
+        self._endWorkspace()
         self._dropParameters()
 
     def onSceneEndClose(self, caller=None, event=None):
@@ -253,7 +253,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._useParameters()
 
     def onSceneStartImport(self, caller=None, event=None):
-        """Until all nodes are there, neither the panel nor the room looks at them."""
+        """Until all nodes are there, neither the panel nor the workspace looks at them."""
         self._isImporting = True
         self._timer.stop()
         self._dropParameters()
@@ -263,12 +263,12 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not self._isImporting:
             return
         self._isImporting = False
-        if self.logic.room is not None:
-            self.logic.room.ledger.take_over_seeds()
+        if self.logic.workspace is not None:
+            self.logic.workspace.ledger.take_over_seeds()
         self._tickIfNeeded()
         if self._isEntered:
             self._useParameters()
-            self._startRoom()
+            self._startWorkspace()
 
     # ---- parameters
 
@@ -292,87 +292,94 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is not None and self._parameters.parameterNode.GetScene() is None:
             slicer.mrmlScene.AddNode(self._parameters.parameterNode)
 
-    def _applyParameters(self, room):
-        """Give what is set in the panel to the room, and take back what was changed in the views."""
+    def _applyParameters(self, workspace):
+        """Give what is set in the panel to the workspace, and take back what was changed in the views."""
         ui = self.ui
-        room.auto_segment, room.mirroring = ui.autoCheckBox.checked, ui.mirroringCheckBox.checked
+        workspace.auto_segment, workspace.mirroring = ui.autoCheckBox.checked, ui.mirroringCheckBox.checked
         if self._shown.get("cropSize") != ui.cropSizeSlider.value:
-            room.crop_size_mm = ui.cropSizeSlider.value
-        elif room.crop_size_mm != ui.cropSizeSlider.value:
-            ui.cropSizeSlider.value = room.crop_size_mm
+            workspace.crop_size_mm = ui.cropSizeSlider.value
+        elif workspace.crop_size_mm != ui.cropSizeSlider.value:
+            ui.cropSizeSlider.value = workspace.crop_size_mm
         self._shown["cropSize"] = ui.cropSizeSlider.value
-        if self._parameters is not None and self._shown.get("model") is not room.session.model:
-            self._shown["model"] = room.session.model
+        if self._parameters is not None and self._shown.get("model") is not workspace.session.model:
+            self._shown["model"] = workspace.session.model
             recorded = self._parameters.model, self._parameters.cropSize
-            self._parameters.model, room.crop_size_mm = self.logic.library.beginning_of(room.session.model, *recorded)
-        room.show_outlines(ui.opacitySlider.value, ui.outlineCheckBox.checked)
-        self._applySteering(room)
+            self._parameters.model, workspace.crop_size_mm = self.logic.library.beginning_of(
+                workspace.session.model, *recorded
+            )
+        workspace.show_outlines(ui.opacitySlider.value, ui.outlineCheckBox.checked)
+        self._applySteering(workspace)
 
-    def _applySteering(self, room):
-        ui, steering, guide, session = self.ui, room.steering, self._guide, self.logic.session
+    def _applySteering(self, workspace):
+        ui, steering, guide, session = self.ui, workspace.steering, self._guide, self.logic.session
         steering.margins_mm = self.logic.library.margins_of(ui.innerMarginSpinBox.value, ui.outerMarginSpinBox.value)
         steering.shows_margins, steering.shows_shells = ui.marginsCheckBox.checked, ui.shellsCheckBox.checked
-        room.second_looks.enabled, room.following.enabled = ui.secondLooksCheckBox.checked, ui.renewCheckBox.checked
+        workspace.second_looks.enabled, workspace.following.enabled = (
+            ui.secondLooksCheckBox.checked,
+            ui.renewCheckBox.checked,
+        )
         guide.follows_tip, guide.shows_number = ui.followTipCheckBox.checked, ui.cornerCheckBox.checked
         session.is_wanted, session.budget_bytes = ui.recordCheckBox.checked, 1e9 * ui.budgetSpinBox.value
         session.parent = Path(ui.outputDirectoryButton.directory)
-        room.memory.set_limit_gb(ui.memorySpinBox.value)
+        workspace.memory.set_limit_gb(ui.memorySpinBox.value)
 
-    # ---- the room
+    # ---- the workspace
 
-    def _startRoom(self):
-        """Returns the room, or None when it cannot be; then the panel says why."""
-        if self.logic.room is None:
+    def _startWorkspace(self):
+        """Returns the workspace, or None when it cannot be; then the panel says why."""
+        if self.logic.workspace is None:
             try:
-                self.logic.openRoom()
+                self.logic.openWorkspace()
             except Exception as error:
                 self._tell(error)
                 return None
             self._shown = {}
             manager, rendering = slicer.app.layoutManager(), slicer.modules.volumerendering.logic()
-            self._guide = self.logic.library.Guide(self.logic.room, manager, rendering)
+            self._guide = self.logic.library.Guide(self.logic.workspace, manager, rendering)
             if self._parameters is None:
                 self._useParameters()
             self._tellNotice()
-            self.onVolumeChosen(self.ui.volumeSelector.currentNode() or self.logic.room.ledger.volume_of_outlines())
+            self.onVolumeChosen(
+                self.ui.volumeSelector.currentNode() or self.logic.workspace.ledger.volume_of_outlines()
+            )
         self._timer.start()
-        return self.logic.room
+        return self.logic.workspace
 
-    def _endRoom(self):
+    def _endWorkspace(self):
         self._preflight = None
         guide, self._guide = self._guide, None
         if guide is not None:
             guide.end()
-        self.logic.closeRoom()
+        self.logic.closeWorkspace()
         self._shown = {}
         self._tickIfNeeded()
         self._refresh()
 
     def _tickIfNeeded(self):
-        """Tick while there is a room, or a model is being imported."""
-        if self.logic.room is not None or self.logic.models.is_importing:
+        """Tick while there is a workspace, or a model is being imported."""
+        if self.logic.workspace is not None or self.logic.models.is_importing:
             self._timer.start()
         elif self._timer is not None:
             self._timer.stop()
 
     def _do(self, action: Callable) -> Any:
-        """Do something with the room; an error is told, with its cause and the next action."""
-        room = self._startRoom()
-        if room is None:
+        """Do something with the workspace; an error is told, with its cause and the next action."""
+        workspace = self._startWorkspace()
+        if workspace is None:
             return None
         try:
-            return action(room)
+            return action(workspace)
         except Exception as error:
             self._tell(error)
             return None
 
     def onTick(self):
         self._lookAtImport()
-        room = self.logic.room
+        workspace = self.logic.workspace
         try:
-            if room is not None:
+            if workspace is not None:
                 self._keepParameters()
-                self._applyParameters(room)
+                self._applyParameters(workspace)
                 self.logic.tick()
                 self._play(self._guide.look())
             self._shown["turnError"] = ""
@@ -397,21 +404,21 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # ---- 1 source
 
     def onConnect(self, *_args):
-        host, port = self.ui.hostLineEdit, self.ui.portSpinBox  # to be read once the room has bound the parameters
-        self._do(lambda room: self.logic.source.connect_or_disconnect(host.text.strip(), port.value))
+        host, port = self.ui.hostLineEdit, self.ui.portSpinBox  # to be read once the workspace has bound the parameters
+        self._do(lambda workspace: self.logic.source.connect_or_disconnect(host.text.strip(), port.value))
         self._refresh()
 
     def onLive(self, *_args):
-        self._do(lambda room: self.logic.source.start_or_stop_live())
+        self._do(lambda workspace: self.logic.source.start_or_stop_live())
         self._refresh()
 
     def onConnectorChosen(self, node):
-        if node is not None or self.logic.room is not None:  # a closing scene must not start anything
-            self._do(lambda room: self.logic.source.use_connector(node))
+        if node is not None or self.logic.workspace is not None:  # a closing scene must not start anything
+            self._do(lambda workspace: self.logic.source.use_connector(node))
 
     def onPlay(self, *_args):
         path = self.ui.casePathLineEdit
-        self._do(lambda room: self.logic.source.play_or_pause(Path(path.currentPath), self.ui.speedSpinBox.value))
+        self._do(lambda workspace: self.logic.source.play_or_pause(Path(path.currentPath), self.ui.speedSpinBox.value))
         self._refresh()
 
     def onSpeed(self, speed):
@@ -423,25 +430,25 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.recording.seek(position_s)
 
     def onVolumeChosen(self, node):
-        if node is not None and (self._isEntered or self.logic.room is not None):
-            self._do(lambda room: self.logic.source.use_node(node) if node is not room.volume.node else None)
+        if node is not None and (self._isEntered or self.logic.workspace is not None):
+            self._do(lambda workspace: self.logic.source.use_node(node) if node is not workspace.volume.node else None)
 
     def onFollow(self, index):
         device = self.ui.followedComboBox.itemText(index) if index > 0 else None
-        self._do(lambda room: room.follow(device))
+        self._do(lambda workspace: workspace.follow(device))
 
     # ---- 2 seed
 
     def onPlace(self, *_args):
-        self._do(lambda room: self.logic.library.start_placing(room))
+        self._do(lambda workspace: self.logic.library.start_placing(workspace))
 
     def onSeedAtTip(self, *_args):
-        self._do(lambda room: room.add_seed_at_tip(self.ui.toolSelector.currentNode()))
+        self._do(lambda workspace: workspace.add_seed_at_tip(self.ui.toolSelector.currentNode()))
 
     # ---- 3 segment
 
     def onApply(self, *_args):
-        self._do(lambda room: room.cancel() if room.session.busy else room.segment())
+        self._do(lambda workspace: workspace.cancel() if workspace.session.busy else workspace.segment())
         self._refresh()
 
     # ---- 4 result
@@ -453,33 +460,35 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return rows[index] if 0 <= index < len(rows) else (rows[0] if rows else None)
 
     def onLesionSelected(self):
-        if self.logic.room is not None and self.selectedLesion:
-            self.logic.room.ledger.active_lesion = self.selectedLesion
+        if self.logic.workspace is not None and self.selectedLesion:
+            self.logic.workspace.ledger.active_lesion = self.selectedLesion
 
     def onLesionRenamed(self, row, column):
         rows = self._shown.get("lesions", ())
         if column == 0 and row < len(rows) and not self._shown.get("filling"):
-            self._do(lambda room: room.rename_lesion(rows[row], self.ui.lesionTable.item(row, 0).text()))
+            self._do(lambda workspace: workspace.rename_lesion(rows[row], self.ui.lesionTable.item(row, 0).text()))
             self._shown["cells"].pop((row, 0), None)  # what was typed may not be what it is called now
 
     def onCorrect(self, *_args):
-        self._do(lambda room: self.logic.library.correct(room, self.selectedLesion))
+        self._do(lambda workspace: self.logic.library.correct(workspace, self.selectedLesion))
 
     def onAgain(self, *_args):
-        self._do(lambda room: room.segment([self.selectedLesion] if self.selectedLesion else None))
+        self._do(lambda workspace: workspace.segment([self.selectedLesion] if self.selectedLesion else None))
 
     def onRemove(self, *_args):
         if self.selectedLesion:
-            self._do(lambda room: room.remove_seed(self.selectedLesion))
+            self._do(lambda workspace: workspace.remove_seed(self.selectedLesion))
 
     def onSave(self, *_args):
-        folder = self._do(lambda room: self.logic.library.save(room, Path(self.ui.outputDirectoryButton.directory)))
+        folder = self._do(
+            lambda workspace: self.logic.library.save(workspace, Path(self.ui.outputDirectoryButton.directory))
+        )
         if folder is not None:
             slicer.util.showStatusMessage(_("Saved to {folder}").format(folder=folder), 10000)
             self._say(_("Saved to {folder}").format(folder=folder))
 
     def onShare(self, *_args):
-        self._do(lambda room: self.logic.publisher.start_or_stop(self.ui.sharePortSpinBox.value))
+        self._do(lambda workspace: self.logic.publisher.start_or_stop(self.ui.sharePortSpinBox.value))
         self._refresh()
 
     def onOutputFolder(self, folder):
@@ -489,7 +498,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onModelChosen(self, index):
         self._useModel(self.ui.modelComboBox.itemData(index))
-        self._startRoom()
+        self._startWorkspace()
 
     def onImportFile(self, *_args):
         kinds = _("Models (*.zip);;All files (*)")
@@ -529,7 +538,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _useModel(self, key):
         """Choose a model; the choice is kept for the next start."""
         try:
-            if self.logic.models.use(key, self.logic.room, self.logic.makeEngine):
+            if self.logic.models.use(key, self.logic.workspace, self.logic.makeEngine):
                 self._preflight = None
                 self._shown.pop("checks", None)
                 self.ui.preflightTable.setRowCount(0)
@@ -550,7 +559,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onPreflight(self, *_args):
         folder = Path(self.ui.outputDirectoryButton.directory)
-        self._preflight = self._do(lambda room: self.logic.library.Preflight(room, folder))
+        self._preflight = self._do(lambda workspace: self.logic.library.Preflight(workspace, folder))
         if self.logic.library.missing():
             self._say(_("Packages are missing; press Install."))
         self._refresh()
@@ -565,12 +574,12 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         except Exception as error:
             self._tell(error)
             return
-        self._endRoom()
+        self._endWorkspace()
         self._say(_("Installed. A known answer proves it: see Pre-flight."))
         self.onPreflight()
 
     def onCopyLog(self, *_args):
-        slicer.app.clipboard().setText("\n".join(self.logic.room.log) if self.logic.room else "")
+        slicer.app.clipboard().setText("\n".join(self.logic.workspace.log) if self.logic.workspace else "")
 
     def _tell(self, error: Exception):
         """Show an error; what is not ours is logged with its traceback."""
@@ -605,17 +614,17 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _refresh(self):
         """Redraw what has changed."""
-        room, logic, library = self.logic.room, self.logic, self.logic.library
-        rows = room.rows() if room else []
+        workspace, logic, library = self.logic.workspace, self.logic, self.logic.library
+        rows = workspace.rows() if workspace else []
         if self._guide is not None:
             self._guide.show_number()
-        self._show(library.panel_view(room, logic.source, logic.publisher, logic.session, self._guide, rows))
-        self._refreshSource(room)
-        self._refreshProgress(room, rows)
-        self._refreshLesions(room, rows)
-        self._refreshModel(room)
+        self._show(library.panel_view(workspace, logic.source, logic.publisher, logic.session, self._guide, rows))
+        self._refreshSource(workspace)
+        self._refreshProgress(workspace, rows)
+        self._refreshLesions(workspace, rows)
+        self._refreshModel(workspace)
         self._refreshPreflight()
-        problem = library.texts.problem_text(room, logic.source)
+        problem = library.texts.problem_text(workspace, logic.source)
         if problem and self._shown.get("problem") != problem:
             self._say(problem)
         self._shown["problem"] = problem
@@ -626,31 +635,31 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             for name, value in values.items():
                 getattr(getattr(self.ui, name), setter)(value)
 
-    def _refreshSource(self, room):
+    def _refreshSource(self, workspace):
         ui, recording = self.ui, self.logic.recording
         if recording is not None:
             wasBlocked = ui.positionSlider.blockSignals(True)  # only the user seeks
             ui.positionSlider.maximum = max(0.1, recording.duration_s)
             ui.positionSlider.value = recording.position_s
             ui.positionSlider.blockSignals(wasBlocked)
-        devices = dict(room.devices) if room else {}
+        devices = dict(workspace.devices) if workspace else {}
         if devices != self._shown.get("devices"):
             self._shown["devices"] = devices
             ui.deviceList.clear()
             ui.deviceList.addItems([f"{device}  ({kind})" for device, kind in sorted(devices.items())])
-            volumes, index = self.logic.library.texts.followable(room)
+            volumes, index = self.logic.library.texts.followable(workspace)
             ui.followedComboBox.clear()
             ui.followedComboBox.addItems(volumes)
             ui.followedComboBox.setCurrentIndex(index)
 
-    def _refreshProgress(self, room, rows):
+    def _refreshProgress(self, workspace, rows):
         running = next((row for row in rows if row.state.value == "running"), None)
         bar = self.ui.progressBar
         bar.maximum, bar.value = (max(1, running.total), running.done) if running else (1, 0)
-        bar.setFormat(self.logic.library.texts.progress_text(running, room is not None and room.session.busy))
+        bar.setFormat(self.logic.library.texts.progress_text(running, workspace is not None and workspace.session.busy))
 
-    def _refreshLesions(self, room, rows):
-        table, cells = self.ui.lesionTable, self.logic.library.texts.lesion_cells(rows, room)
+    def _refreshLesions(self, workspace, rows):
+        table, cells = self.ui.lesionTable, self.logic.library.texts.lesion_cells(rows, workspace)
         before, width = self._shown.get("cells"), table.columnWidth(2)
         if (cells, width) == (before, self._shown.get("width")):
             return
@@ -671,8 +680,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
         table.setItem(*place, item)
 
-    def _refreshModel(self, room):
-        view = self.logic.library.model_texts.model_view(room, self.logic.models, self.ui.seedChannelCheckBox.checked)
+    def _refreshModel(self, workspace):
+        view = self.logic.library.model_texts.model_view(
+            workspace, self.logic.models, self.ui.seedChannelCheckBox.checked
+        )
         self._show(view)
         if self._shown.get("choices") != (view.choices, view.chosen):
             self._shown["choices"] = view.choices, view.chosen
@@ -708,7 +719,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         makeEngine: makes an `engine.engine.Engine` for a model package; None for nnU-Net in a process of its own.
 
     Attributes:
-        room: the session in the scene, see `slicer.workspace.workspace.Room`; None before it is opened.
+        workspace: the session in the scene, see `slicer.workspace.workspace.Workspace`; None before it is opened.
         source: where it takes its volumes from, see `CRLMSegmentationLib.slicer.workspace.volume_source.Source`.
         publisher: offers results to others, see `CRLMSegmentationLib.slicer.workspace.publisher.Publisher`.
         session: records what happens, see `CRLMSegmentationLib.slicer.workspace.session_recording.SessionRecording`.
@@ -717,7 +728,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
     def __init__(self, makeEngine: Optional[Callable] = None):
         super().__init__()
         self.makeEngine = makeEngine or (lambda model: self.library.make_worker(model))
-        self.room: Any = None
+        self.workspace: Any = None
         self.source: Any = None
         self.publisher: Any = None
         self.session: Any = None
@@ -726,31 +737,34 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self):
         return CRLMSegmentationParameterNode(super().getParameterNode())
 
-    # ---- the room
+    # ---- the workspace
 
-    def openRoom(self, model: Optional[Path] = None):
+    def openWorkspace(self, model: Optional[Path] = None):
         """Load a model's description and start its worker; by default, of the model that was chosen last."""
-        self.room = self.library.open_room(self.models, self.makeEngine, model)
-        self.session, self.publisher = self.library.SessionRecording(self.room), self.library.Publisher(self.room)
-        self.source = self.library.Source(self.room, self.session.recording)
+        self.workspace = self.library.open_workspace(self.models, self.makeEngine, model)
+        self.session, self.publisher = (
+            self.library.SessionRecording(self.workspace),
+            self.library.Publisher(self.workspace),
+        )
+        self.source = self.library.Source(self.workspace, self.session.recording)
 
-    def closeRoom(self):
+    def closeWorkspace(self):
         """End the links and the worker with everything they have started."""
-        room, publisher, session = self.room, self.publisher, self.session
-        self.room = self.source = self.publisher = self.session = None
-        if room is not None:
+        workspace, publisher, session = self.workspace, self.publisher, self.session
+        self.workspace = self.source = self.publisher = self.session = None
+        if workspace is not None:
             publisher.stop()
             session.end()
-            room.close()
+            workspace.close()
 
     def tick(self):
-        before = self.room.volume.node
+        before = self.workspace.volume.node
         self.source.look()
         self.session.prepare()
-        self.session.look(self.room.tick())
+        self.session.look(self.workspace.tick())
         self.publisher.look()
-        if self.room.volume.node is not None and self.room.volume.node is not before:
-            slicer.util.setSliceViewerLayers(background=self.room.volume.node, fit=True)
+        if self.workspace.volume.node is not None and self.workspace.volume.node is not before:
+            slicer.util.setSliceViewerLayers(background=self.workspace.volume.node, fit=True)
 
     @property
     def library(self):
@@ -782,8 +796,8 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         return errors is not None and isinstance(error, errors.CrlmError)
 
     def note(self, text: str):
-        if self.room is not None:
-            self.room.note(text)
+        if self.workspace is not None:
+            self.workspace.note(text)
 
 
 class CRLMSegmentationTest(ScriptedLoadableModuleTest):

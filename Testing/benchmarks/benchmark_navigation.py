@@ -3,7 +3,7 @@
     python Testing/benchmarks/benchmark_navigation.py [--seconds 60] [--minutes 10]
 
 Another process sends the poses of three tools and of the liver sensor 60 times a second, and a volume each second,
-over OpenIGTLink on the loopback. A room as in Slicer, with a turn every 10 ms, moves the tools, measures, and has the
+over OpenIGTLink on the loopback. A workspace as in Slicer, with a turn every 10 ms, moves the tools, measures, and has the
 real network segment the lesions of each new volume again. The delay runs from when a pose was sent to when the tool
 stands there in the scene; the promise is 30 ms for 99 of 100. What 3D Slicer draws afterwards is not in it.
 
@@ -35,7 +35,7 @@ from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import model_or_default
 from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session, TransformArrived
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
-from CRLMSegmentationLib.slicer.workspace.workspace import Room
+from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance
 
 CASE = "phantom-several"
@@ -85,7 +85,7 @@ def report(delays: dict[str, Bench], watched: Bench, growth: list[float], distan
         print(f"  {name:28} {median:8.1f} {most:8.1f} {nearly_all:8.1f} {longest:8.1f} {bench.results:8}")
     alone, live = (np.percentile(bench.delays_ms, 99) for bench in delays.values())
     print(f"  99 % with the network by alone: {live / alone:.2f}")
-    print(f"memory of the room's process over replayed time, MB: {', '.join(f'{mb:+.0f}' for mb in growth)}")
+    print(f"memory of the workspace's process over replayed time, MB: {', '.join(f'{mb:+.0f}' for mb in growth)}")
     print(f"  {watched.results} results, {watched.nodes_added:+d} nodes in the scene")
     print(f"distances from {TRIANGLES} triangles: {distances_per_s:.0f} a second on one core")
     kept = live < LONGEST_DELAY_MS and growth[-1] < GROWTH_MB and distances_per_s > RATE_HZ
@@ -95,34 +95,34 @@ def report(delays: dict[str, Bench], watched: Bench, growth: list[float], distan
 
 @dataclass(eq=False)
 class Bench:
-    """A room that takes its turns, and what was seen of it.
+    """A workspace that takes its turns, and what was seen of it.
 
     Attributes:
         delays_ms: from sending to the scene, of each pose that was the newest of its tool in a turn.
         results: outlines that came.
     """
 
-    room: Room
+    workspace: Workspace
     delays_ms: list[float] = field(default_factory=list)
     results: int = 0
     _nodes: int = 0
 
     @property
     def device(self) -> str:
-        return self.room.ready.device
+        return self.workspace.ready.device
 
     @property
     def nodes_added(self) -> int:
-        return self.room.scene.GetNumberOfNodes() - self._nodes
+        return self.workspace.scene.GetNumberOfNodes() - self._nodes
 
     def begin(self) -> None:
         """What came before does not count."""
-        self.delays_ms, self.results, self._nodes = [], 0, self.room.scene.GetNumberOfNodes()
+        self.delays_ms, self.results, self._nodes = [], 0, self.workspace.scene.GetNumberOfNodes()
 
     def turn(self) -> None:
         started_s = time.monotonic()
         newest = {}
-        for event in self.room.tick():
+        for event in self.workspace.tick():
             if isinstance(event, TransformArrived):
                 newest[event.message.device] = event.message.timestamp_s
             self.results += isinstance(event, LesionSegmented)
@@ -139,7 +139,7 @@ class Bench:
         end_s = time.monotonic() + TIMEOUT_S
         while not holds():
             if time.monotonic() > end_s:
-                raise SystemExit(f"it does not come: {list(self.room.log)[-5:]}")
+                raise SystemExit(f"it does not come: {list(self.workspace.log)[-5:]}")
             self.turn()
 
     def growth_mb(self, seconds: float, parts: int = 5) -> list[float]:
@@ -153,25 +153,25 @@ class Bench:
 
 @contextmanager
 def running_room(speed: float, follows: bool) -> Iterator[Bench]:
-    """A room connected to a sender, with its lesions segmented once."""
+    """A workspace connected to a sender, with its lesions segmented once."""
     command = [sys.executable, str(Path(__file__)), "--serve", str(speed)]
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     model = model_or_default(None)
-    room = Room(new_scene(), Session(WorkerEngine(model), model))
-    bench = Bench(room)
+    workspace = Workspace(new_scene(), Session(WorkerEngine(model), model))
+    bench = Bench(workspace)
     try:
-        room.auto_segment = False
-        room.use_link(IgtlClient("127.0.0.1", int(sender.stdout.readline())))
-        bench.run_until(lambda: room.ready is not None and room.volume.node is not None)
+        workspace.auto_segment = False
+        workspace.use_link(IgtlClient("127.0.0.1", int(sender.stdout.readline())))
+        bench.run_until(lambda: workspace.ready is not None and workspace.volume.node is not None)
         for lesion in load_case(resource_path("SampleCases", CASE)).lesions[:LESIONS]:
-            room.add_seed(np.array(lesion.seed_ras_mm))
-        room.tick()
-        room.segment()
-        bench.run_until(lambda: all(entry.found for entry in room.ledger.entries.values()))
-        room.following.enabled = follows
+            workspace.add_seed(np.array(lesion.seed_ras_mm))
+        workspace.tick()
+        workspace.segment()
+        bench.run_until(lambda: all(entry.found for entry in workspace.ledger.entries.values()))
+        workspace.following.enabled = follows
         yield bench
     finally:
-        room.close()
+        workspace.close()
         sender.kill()
         sender.wait()
 

@@ -47,7 +47,7 @@ def volume(number: int) -> ImageMessage:
 
 
 def serve(seconds: float) -> None:
-    """Child: send at the rate of a room; each timestamp is when `broadcast` was called."""
+    """Child: send at the rate of a workspace; each timestamp is when `broadcast` was called."""
     voxels = volume(0).array
     with IgtlServer() as server:
         print(server.port, flush=True)
@@ -155,7 +155,7 @@ def quantiles(milliseconds: np.ndarray) -> str:
 
 
 def report_room(run: Run) -> bool:
-    """Print how the rate of a room was met; returns whether it failed."""
+    """Print how the rate of a workspace was met; returns whether it failed."""
     missing = run.sent.get("sent", 0) - run.recorded.messages
     print(f"six transforms at {RATE_HZ:.0f} Hz and 27 MB a second, sent in {run.sent.get('took_s', 0):.1f} s:")
     print(f"  sent {run.sent.get('sent')}, of them {run.sent.get('volumes')} volumes; recorded {run.recorded.messages}")

@@ -1,4 +1,4 @@
-"""How long the panel stands still: the longest turn of a room with a 27 MB volume, the real worker and real MRML.
+"""How long the panel stands still: the longest turn of a workspace with a 27 MB volume, the real worker and real MRML.
 
     python Testing/benchmarks/benchmark_room.py
 
@@ -28,7 +28,7 @@ from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
 from CRLMSegmentationLib.slicer.workspace.publisher import Publisher
-from CRLMSegmentationLib.slicer.workspace.workspace import Room
+from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 
 TURN_S = 0.01
 TRANSFORMS_PER_TURN = 4
@@ -58,8 +58,8 @@ class Streaming(RecordedLink):
 class Bench:
     """What a panel drives, with or without another program that receives the results."""
 
-    def __init__(self, room: Room) -> None:
-        self.room, self.publisher = room, Publisher(room)
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace, self.publisher = workspace, Publisher(workspace)
         self._peer: subprocess.Popen | None = None
 
     def offer(self, wanted: bool) -> None:
@@ -74,7 +74,7 @@ class Bench:
 
     def turn_s(self) -> float:
         started_s = time.perf_counter()
-        self.room.tick()
+        self.workspace.tick()
         self.publisher.look()
         return time.perf_counter() - started_s
 
@@ -96,20 +96,20 @@ def main() -> None:
     model = model_or_default(None)
     case = load_case(resource_path("SampleCases", "phantom-hypoechoic"))
     seed = np.array(case.lesions[0].seed_ras_mm)
-    room = Room(new_scene(), Session(WorkerEngine(model), model))
+    workspace = Workspace(new_scene(), Session(WorkerEngine(model), model))
     volumes = (large_volume(case.volume(), number) for number in range(4 * runs + 5))
-    link, bench = Streaming(next(volumes)), Bench(room)
-    room.use_link(link)
-    room.auto_segment = False
-    bench.run_until(lambda: room.ready is not None)
+    link, bench = Streaming(next(volumes)), Bench(workspace)
+    workspace.use_link(link)
+    workspace.auto_segment = False
+    bench.run_until(lambda: workspace.ready is not None)
     found = {offered: [] for offered in (False, True)}
     for _ in range(runs + 1):
         for offered, rows in found.items():
             bench.offer(offered)
             rows.append(measure(bench, link, volumes, seed))
     bench.offer(False)
-    room.close()
-    print(f"longest turn in ms, median of {runs}; 27 MB, {room.ready.device}")
+    workspace.close()
+    print(f"longest turn in ms, median of {runs}; 27 MB, {workspace.ready.device}")
     print(f"  {'':24} {'alone':>8} {'offered':>8} {'ratio':>6}")
     for name in found[False][0]:
         alone, offered = (1000 * statistics.median(row[name] for row in rows[1:]) for rows in found.values())
@@ -118,16 +118,16 @@ def main() -> None:
 
 def measure(bench: Bench, link: Streaming, volumes: Iterator[Volume], seed_ras_mm: np.ndarray) -> dict[str, float]:
     """Seconds of the longest turn in each phase of one answer."""
-    room = bench.room
+    workspace = bench.workspace
     link.images = [image_of(next(volumes))]
     found = {"volume arrives": bench.longest_turn_s(5)}
-    if "Tumour 1" not in room.ledger.entries:
-        room.add_seed(seed_ras_mm)
+    if "Tumour 1" not in workspace.ledger.entries:
+        workspace.add_seed(seed_ras_mm)
     found["seed"] = bench.longest_turn_s(5)
     started_s = time.perf_counter()
-    room.segment()
+    workspace.segment()
     found["asking"] = time.perf_counter() - started_s
-    turns = bench.run_until(lambda: room.ledger.entries["Tumour 1"].state is LesionState.DONE)
+    turns = bench.run_until(lambda: workspace.ledger.entries["Tumour 1"].state is LesionState.DONE)
     found["network at work"] = max(turns[:-1])
     found["outline appears"] = turns[-1]
     found["nothing happens"] = statistics.median(bench.turn_s() for _ in range(50))

@@ -15,7 +15,7 @@ from stub_engine import StubEngine
 
 @pytest.fixture
 def session(tmp_path: Path, sample: Case, model) -> Path:
-    """Recorded without a room, and not ended."""
+    """Recorded without a workspace, and not ended."""
     recorder = FlightRecorder(tmp_path / "session")
     recorder.use_model(model)
     volume, lesion, engine = sample.volume(), sample.lesions[0], StubEngine()

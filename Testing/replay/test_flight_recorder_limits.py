@@ -117,25 +117,27 @@ def test_disk_that_others_fill_is_left_to_results(tmp_path: Path, monkeypatch: p
 @contextmanager
 def scarce_disk(monkeypatch: pytest.MonkeyPatch, room_bytes: int) -> Iterator[list[int]]:
     """From now on the disk takes so much, in this process; the reserve is 10 kB."""
-    room, write = [room_bytes], os.write
+    workspace, write = [room_bytes], os.write
 
     def scarce(number: int, part: memoryview) -> int:
-        if room[0] < len(part):
+        if workspace[0] < len(part):
             raise OSError(errno.ENOSPC, "No space left on device")
-        room[0] -= len(part)
+        workspace[0] -= len(part)
         return write(number, part)
 
     with monkeypatch.context() as patch:
         patch.setattr(journal_writer.os, "write", scarce)
-        patch.setattr(flight_storage, "release_reserve", lambda folder: room.append(room.pop() + RESERVE_BYTES))
-        yield room
+        patch.setattr(
+            flight_storage, "release_reserve", lambda folder: workspace.append(workspace.pop() + RESERVE_BYTES)
+        )
+        yield workspace
 
 
 def test_full_disk_ends_the_recording_and_not_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     messages = [data for data, _ in zip(stream_of_messages(volume_every=50, voxels=20), range(600))]
     recorder = FlightRecorder(tmp_path / "s")
     result = result_in(ball())
-    with Sender(messages, per_s=5000) as sender, scarce_disk(monkeypatch, 200_000) as room:
+    with Sender(messages, per_s=5000) as sender, scarce_disk(monkeypatch, 200_000) as workspace:
         recorder.use_link("127.0.0.1", sender.port)
         recorder.result(result)
         received = 0
@@ -144,7 +146,7 @@ def test_full_disk_ends_the_recording_and_not_the_session(tmp_path: Path, monkey
                 received += len(client.wait(1.0))
         assert recorder.problem.startswith("the link is not recorded any more: the disk is full")
         assert recorder.is_recording
-        room[0] = 0
+        workspace[0] = 0
         recorder.result(result)
         assert recorder.problem.startswith("the recording has ended: the disk is full")
         assert (recorder.is_recording, recorder.results) == (False, 1)

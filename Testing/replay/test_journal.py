@@ -225,15 +225,15 @@ def test_recording_larger_than_the_memory_is_walked_through_at_once(tmp_path: Pa
 
 def test_disk_that_fills_up_within_a_message_leaves_whole_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = [pack(pose(number), 2) for number in range(3)]
-    room, write = [2 * len(data[0]) + 30], os.write
+    workspace, write = [2 * len(data[0]) + 30], os.write
 
     def scarce(number: int, part: memoryview) -> int:
         if bytes(part[:1]) == b"{":
             return write(number, part)
-        if room[0] == 0:
+        if workspace[0] == 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        count = write(number, part[: room[0]])
-        room[0] -= count
+        count = write(number, part[: workspace[0]])
+        workspace[0] -= count
         return count
 
     monkeypatch.setattr(journal_writer.os, "write", scarce)

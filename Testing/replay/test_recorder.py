@@ -293,12 +293,12 @@ def test_file_that_may_not_grow_ends_as_a_case_with_what_fitted(tmp_path: Path) 
 
 
 def test_full_disk_ends_as_a_case_with_what_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room, write = [100_000], os.write
+    workspace, write = [100_000], os.write
 
     def scarce(number: int, part: memoryview) -> int:
-        if room[0] < len(part):
+        if workspace[0] < len(part):
             raise OSError(errno.ENOSPC, "No space left on device")
-        room[0] -= len(part)
+        workspace[0] -= len(part)
         return write(number, part)
 
     monkeypatch.setattr(journal_writer.os, "write", scarce)

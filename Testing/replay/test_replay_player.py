@@ -22,7 +22,7 @@ from CRLMSegmentationLib.recording.player import Player, ReplayEvent, run_replay
 from CRLMSegmentationLib.recording.timeline import from_first_volume, load_source, timeline
 
 
-class Room:
+class Workspace:
     """A client that is polled whenever the player asks whether to stop, and stops it once satisfied."""
 
     def __init__(self, server: IgtlServer, enough: int) -> None:
@@ -36,12 +36,12 @@ class Room:
         return len(self.got) >= self.enough or time.monotonic() > self.end_s
 
 
-def play(source: Case | Volume, enough: int, **options: object) -> Room:
+def play(source: Case | Volume, enough: int, **options: object) -> Workspace:
     with IgtlServer() as server:
-        room = Room(server, enough)
-        Player(timeline(source), server, stop=room.stop, **options).run()
-        room.client.close()
-    return room
+        workspace = Workspace(server, enough)
+        Player(timeline(source), server, stop=workspace.stop, **options).run()
+        workspace.client.close()
+    return workspace
 
 
 def test_timeline_puts_volume_and_poses_in_the_order_of_their_times(tiny_case: Case) -> None:
@@ -81,9 +81,9 @@ def problems_of(case: Case) -> Damage:
 
 
 def test_case_is_played_whole_with_its_recorded_times(tiny_case: Case) -> None:
-    room = play(tiny_case, 11)
-    assert [m.timestamp_s for m in room.got] == pytest.approx([t.load().timestamp_s for t in timeline(tiny_case)])
-    assert [m.matrix[0, 3] for m in room.got if isinstance(m, TransformMessage)] == list(range(10))
+    workspace = play(tiny_case, 11)
+    assert [m.timestamp_s for m in workspace.got] == pytest.approx([t.load().timestamp_s for t in timeline(tiny_case)])
+    assert [m.matrix[0, 3] for m in workspace.got if isinstance(m, TransformMessage)] == list(range(10))
 
 
 def test_received_volume_is_the_recorded_one(tiny_case: Case) -> None:
@@ -102,8 +102,8 @@ def test_two_replays_give_the_same_identity(tiny_case: Case) -> None:
 
 
 def test_loop_begins_again(tiny_case: Case) -> None:
-    room = play(tiny_case, 25, speed=20.0, loop=True)
-    poses = [m.matrix[0, 3] for m in room.got if isinstance(m, TransformMessage)]
+    workspace = play(tiny_case, 25, speed=20.0, loop=True)
+    poses = [m.matrix[0, 3] for m in workspace.got if isinstance(m, TransformMessage)]
     assert poses[:20] == [*range(10), *range(10)]
 
 
@@ -206,20 +206,20 @@ def test_replay_tells_of_lines_that_are_left_out(tiny_case: Case) -> None:
 def test_client_that_comes_after_the_end_still_gets_the_volume(tiny_case: Case) -> None:
     with IgtlServer() as server:
         first = IgtlClient("127.0.0.1", server.port)
-        rooms: list[Room] = []
+        workspaces: list[Workspace] = []
 
         def on_event(event: ReplayEvent) -> None:
             if event.kind == "finished":
-                rooms.append(Room(server, 1))
+                workspaces.append(Workspace(server, 1))
 
         def stop() -> bool:
             first.poll()
-            return bool(rooms) and rooms[0].stop()
+            return bool(workspaces) and workspaces[0].stop()
 
         Player(timeline(tiny_case), server, math.inf, on_event=on_event, stop=stop).run()
-        assert [m.device for m in rooms[0].got] == ["recvol_Reference"]
+        assert [m.device for m in workspaces[0].got] == ["recvol_Reference"]
         first.close()
-        rooms[0].client.close()
+        workspaces[0].client.close()
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, math.nan])

@@ -173,10 +173,10 @@ def test_case_says_the_same_as_the_session_before_it_was_finished(tmp_path: Path
 
 def test_refined_outline_tells_how_far_it_has_moved(tmp_path: Path, quick: None) -> None:
     made = RecordedRoom(tmp_path / "session")
-    made.room.second_looks.enabled = True
+    made.workspace.second_looks.enabled = True
     made.send(ball())
-    made.room.add_seed(np.array([20.0, 20.0, 20.0]))
-    made.room.segment()
+    made.workspace.add_seed(np.array([20.0, 20.0, 20.0]))
+    made.workspace.segment()
     made.finish_all()
     made.leave()
     document, page = report_of(made.folder, tmp_path / "out")
@@ -194,13 +194,13 @@ def test_outline_that_was_undone_is_not_shown(tmp_path: Path, quick: None) -> No
     made.correct("Tumour 1")
     made.segment("Tumour 1")
     made.wait(2)
-    made.room.ledger.undo()
+    made.workspace.ledger.undo()
     made.wait(2)
     document, _ = report_of(made.folder, tmp_path / "undone")
     assert lesion_of(document, "Tumour 1")["outline"]["how"] == "brought back by undo"
-    made.room.ledger.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
+    made.workspace.ledger.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
     made.wait(2)
-    made.room.remove_seed("Tumour 1")
+    made.workspace.remove_seed("Tumour 1")
     made.wait(1)
     made.leave()
     document, page = report_of(made.folder, tmp_path / "deleted")

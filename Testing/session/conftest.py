@@ -1,4 +1,4 @@
-"""Sessions and rooms on a stub engine and a stub model, both strict and both for the logic above them only."""
+"""Sessions and workspaces on a stub engine and a stub model, both strict and both for the logic above them only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
-from CRLMSegmentationLib.slicer.workspace.workspace import Room
+from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
 
-from room_helpers import Clock, StubLink
 from stub_engine import StubEngine
+from workspace_helpers import Clock, StubLink
 
 
 @pytest.fixture
@@ -54,22 +54,22 @@ def clock():
 
 
 @pytest.fixture
-def room(engine, model, clock):
-    made = Room(new_scene(), Session(engine, model), clock=clock)
+def workspace(engine, model, clock):
+    made = Workspace(new_scene(), Session(engine, model), clock=clock)
     made.auto_segment = False
     yield made
     made.close()
 
 
 @pytest.fixture
-def link(room):
+def link(workspace):
     made = StubLink()
-    room.use_link(made)
+    workspace.use_link(made)
     return made
 
 
 @pytest.fixture
-def with_volume(room, tiny_volume):
-    """A room in which a volume of the scene has been chosen."""
-    room.use_node(show_volume(room.scene, tiny_volume, "recvol"))
-    return room
+def with_volume(workspace, tiny_volume):
+    """A workspace in which a volume of the scene has been chosen."""
+    workspace.use_node(show_volume(workspace.scene, tiny_volume, "recvol"))
+    return workspace

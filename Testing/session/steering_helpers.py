@@ -1,4 +1,4 @@
-"""A tracker that sends poses to a room, and volumes of one live reconstruction."""
+"""A tracker that sends poses to a workspace, and volumes of one live reconstruction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
-from room_helpers import SEED
+from workspace_helpers import SEED
 
 RATE_HZ = 40.0
 EPOCH_S = 1_700_000_000.0
@@ -32,24 +32,24 @@ def calibration(with_shells_mm, alone_mm):
 
 
 class Tracker:
-    """Sends 40 times a second what it is told to, and lets the room take its turns."""
+    """Sends 40 times a second what it is told to, and lets the workspace take its turns."""
 
-    def __init__(self, room, link, clock):
-        self.room, self.link, self.clock = room, link, clock
+    def __init__(self, workspace, link, clock):
+        self.workspace, self.link, self.clock = workspace, link, clock
 
     def send(self, seconds=0.5, **poses):
         """Matrices, or the status of a device that is lost."""
         for _ in range(round(seconds * RATE_HZ)):
             self.clock.now_s += 1 / RATE_HZ
             self.link.inbox = [self._message(device, pose) for device, pose in poses.items()]
-            self.room.tick()
-        return self.room.steering.situation
+            self.workspace.tick()
+        return self.workspace.steering.situation
 
     def wait(self, seconds):
         for _ in range(round(seconds * 20)):
             self.clock.now_s += 1 / 20
-            self.room.tick()
-        return self.room.steering.situation
+            self.workspace.tick()
+        return self.workspace.steering.situation
 
     def _message(self, device, pose):
         lost = isinstance(pose, str)
@@ -57,49 +57,49 @@ class Tracker:
         return TransformMessage(device, EPOCH_S + self.clock.now_s, np.eye(4) if lost else pose, metadata)
 
 
-def draw_all(room, most=5000):
-    """Let the room take turns, which end after some milliseconds each, until it has drawn everything."""
-    room.tick()
+def draw_all(workspace, most=5000):
+    """Let the workspace take turns, which end after some milliseconds each, until it has drawn everything."""
+    workspace.tick()
     for _ in range(most):
-        if not room.steering.is_at_work:
+        if not workspace.steering.is_at_work:
             break
-        room.tick()
-    assert not room.steering.is_at_work
+        workspace.tick()
+    assert not workspace.steering.is_at_work
 
 
-def send_volume(room, link, volume, number):
+def send_volume(workspace, link, volume, number):
     """The next volume of a live reconstruction: other noise, another time."""
     link.inbox = [image_of(replace(volume, array=volume.array + np.uint8(number % 7), timestamp_s=100.0 + number))]
-    turns(room)
+    turns(workspace)
 
 
-def turns(room):
+def turns(workspace):
     """Two turns: what is asked for in one is handed to the engine in the next."""
-    room.tick()
-    room.tick()
+    workspace.tick()
+    workspace.tick()
 
 
-def with_lesion(room, link, engine, volume):
+def with_lesion(workspace, link, engine, volume):
     """A volume over the link and its tumour segmented."""
-    send_volume(room, link, volume, 0)
-    room.add_seed(SEED)
-    room.tick()
-    room.segment()
-    finish(room, engine)
+    send_volume(workspace, link, volume, 0)
+    workspace.add_seed(SEED)
+    workspace.tick()
+    workspace.segment()
+    finish(workspace, engine)
 
 
-def finish(room, engine):
+def finish(workspace, engine):
     """Let what is asked for be answered."""
-    room.tick()
+    workspace.tick()
     engine.finish()
-    room.tick()
+    workspace.tick()
 
 
-def finish_all(room, engine, clock, turns=40):
+def finish_all(workspace, engine, clock, turns=40):
     """Let everything be answered, also what is asked for by itself meanwhile."""
     for _ in range(turns):
         clock.now_s += 0.3
-        room.tick()
+        workspace.tick()
         if engine.pending is not None:
             engine.finish()
-    room.tick()
+    workspace.tick()

@@ -33,10 +33,10 @@ from CRLMSegmentationLib.slicer.workspace import save as saving
 from CRLMSegmentationLib.slicer.workspace.publisher import Publisher
 from CRLMSegmentationLib.slicer.workspace.recording import Recording
 from CRLMSegmentationLib.slicer.workspace.volume_source import Source
-from CRLMSegmentationLib.slicer.workspace.workspace import Room
-from room_helpers import Clock, StubLink, paint
+from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from stub_engine import StubEngine
 from vtk.util.numpy_support import vtk_to_numpy
+from workspace_helpers import Clock, StubLink, paint
 
 MAX_LESIONS = 4
 DEVICES = ("Live", "Other", "Third")
@@ -82,7 +82,7 @@ def volume_of(number: int, shape: int = 0, matrix: int = 0, device: str = DEVICE
     return Volume(array.astype(np.uint8), MATRICES[matrix].copy(), device, 100.0 + number)
 
 
-class Workspace:
+class StressedWorkspace:
     """A workspace without windows, and everything that acts upon it.
 
     Attributes:
@@ -103,22 +103,22 @@ class Workspace:
     def open(self) -> None:
         """A workspace in the scene, as when the panel is opened."""
         self.engine = StubEngine()
-        self.room = Room(self.scene, Session(self.engine, model_of(0)), clock=self.clock)
-        self.room.auto_segment = False
-        self.source, self.publisher = Source(self.room), Publisher(self.room)
-        self.recording = Recording(self.room, self.clock)
+        self.workspace = Workspace(self.scene, Session(self.engine, model_of(0)), clock=self.clock)
+        self.workspace.auto_segment = False
+        self.source, self.publisher = Source(self.workspace), Publisher(self.workspace)
+        self.recording = Recording(self.workspace, self.clock)
         self.link: StubLink | None = None
         self.painted.clear()
         self.connect()
 
     def close(self) -> None:
         self.recording.end()
-        self.room.close()
+        self.workspace.close()
 
     def connect(self) -> None:
         self.link = StubLink()
         self.link.epoch = 1
-        self.room.use_link(self.link)
+        self.workspace.use_link(self.link)
 
     def do(self, act: Act) -> None:
         """Do one act, and let the workspace take its turns."""
@@ -132,7 +132,7 @@ class Workspace:
         self.clock.now_s += seconds
         try:
             self.source.look()
-            events = self.room.tick()
+            events = self.workspace.tick()
             self.recording.look(events)
             self.publisher.look()
         except Exception as error:
@@ -152,7 +152,7 @@ class Workspace:
         return nodes_of_class(self.scene, VOLUME)
 
     def place_in_volume(self, rng: random.Random) -> np.ndarray:
-        volume = self.room.session.volume
+        volume = self.workspace.session.volume
         centre = CENTRES_IJK[rng.randrange(len(CENTRES_IJK))] + [rng.uniform(-0.8, 0.8) for _ in range(3)]
         matrix = np.eye(4) if volume is None else volume.ijk_to_ras
         if volume is not None and volume.timestamp_s >= 100:
@@ -163,11 +163,11 @@ class Workspace:
 
     def act_place_seed(self, rng: random.Random) -> None:
         if len(seed_nodes(self.scene)) < MAX_LESIONS:
-            self.room.add_seed(self.place_in_volume(rng))
+            self.workspace.add_seed(self.place_in_volume(rng))
 
     def act_add_seed_without_a_place(self, rng: random.Random) -> None:
         if len(seed_nodes(self.scene)) < MAX_LESIONS:
-            self.room.add_seed()
+            self.workspace.add_seed()
 
     def act_move_seed(self, rng: random.Random) -> None:
         lesion = self.lesion(rng)
@@ -188,7 +188,7 @@ class Workspace:
     def act_remove_lesion(self, rng: random.Random) -> None:
         lesion = self.lesion(rng)
         if lesion is not None:
-            self.room.remove_seed(lesion)
+            self.workspace.remove_seed(lesion)
 
     def act_delete_seed_node(self, rng: random.Random) -> None:
         lesion = self.lesion(rng)
@@ -198,19 +198,19 @@ class Workspace:
     def act_rename(self, rng: random.Random) -> None:
         lesion = self.lesion(rng)
         if lesion is not None:
-            self.room.rename_lesion(lesion, rng.choice(("A", "B", "Tumour 1", " ")))
+            self.workspace.rename_lesion(lesion, rng.choice(("A", "B", "Tumour 1", " ")))
 
     # ---- undo
 
     def act_undo(self, rng: random.Random) -> None:
-        self.room.ledger.undo()
+        self.workspace.ledger.undo()
 
     def act_redo(self, rng: random.Random) -> None:
-        self.room.ledger.redo()
+        self.workspace.ledger.redo()
 
     def act_undo_and_redo(self, rng: random.Random) -> None:
         """Both in a row change no outline."""
-        ledger = self.room.ledger
+        ledger = self.workspace.ledger
         if not ledger.can_undo:
             return
         before = fingerprints(ledger)
@@ -226,12 +226,12 @@ class Workspace:
         self.send(volume_of(number, rng.choice((0, 0, 0, 1)), rng.choice((0, 0, 0, 1, 2, 3)), rng.choice(DEVICES)))
 
     def act_next_volume_of_the_current_device(self, rng: random.Random) -> None:
-        volume = self.room.session.volume
+        volume = self.workspace.session.volume
         if volume is not None and volume.device in DEVICES:
             self.send(volume_of(next(self.numbers), device=volume.device))
 
     def act_same_volume_again(self, rng: random.Random) -> None:
-        volume = self.room.session.volume
+        volume = self.workspace.session.volume
         if volume is not None:
             device = rng.choice((volume.device, *DEVICES))
             matrix = rng.choice((volume.ijk_to_ras, MATRICES[1], MATRICES[2]))
@@ -243,7 +243,7 @@ class Workspace:
             volume = volume_of(next(self.numbers), device=f"Loaded {len(kept) + 1}")
             node = show_volume(self.scene, volume, volume.device)
             node.SetAttribute("stress", "1")
-        self.room.use_node(rng.choice(self.volume_nodes()))
+        self.workspace.use_node(rng.choice(self.volume_nodes()))
 
     def act_move_volume_by_transform(self, rng: random.Random) -> None:
         nodes = self.volume_nodes()
@@ -254,7 +254,7 @@ class Workspace:
         node.SetAndObserveTransformNodeID(rng.choice((place.GetID(), place.GetID(), None)))
 
     def act_move_outlines_by_transform(self, rng: random.Random) -> None:
-        node = self.room.ledger.segmentation_node
+        node = self.workspace.ledger.segmentation_node
         if node is not None:
             node.SetAndObserveTransformNodeID(rng.choice((self.place_node(rng).GetID(), None)))
 
@@ -265,7 +265,7 @@ class Workspace:
 
     def act_bend_transform(self, rng: random.Random) -> None:
         """A transform that no matrix can say above the volume."""
-        node = self.room.volume.node
+        node = self.workspace.volume.node
         if node is not None:
             name = "warp"
             warp = self.scene.GetFirstNodeByName(name) or self.scene.AddNewNodeByClass(
@@ -301,21 +301,21 @@ class Workspace:
             self.scene.RemoveNode(rng.choice(nodes))
 
     def act_follow(self, rng: random.Random) -> None:
-        self.room.follow(rng.choice((None, None, *DEVICES)))
+        self.workspace.follow(rng.choice((None, None, *DEVICES)))
 
     # ---- outlines
 
     def act_paint(self, rng: random.Random) -> None:
-        node, volume = self.room.ledger.segmentation_node, self.room.session.volume
+        node, volume = self.workspace.ledger.segmentation_node, self.workspace.session.volume
         if node is None or volume is None or not node.GetSegmentation().GetNumberOfSegments():
             return
         lesion = rng.choice(node.GetSegmentation().GetSegmentIDs())
         corner = rng.randrange(4, 14)
-        paint(self.room, lesion, (slice(corner, corner + 4),) * 3)
+        paint(self.workspace, lesion, (slice(corner, corner + 4),) * 3)
         self.painted.add(lesion)
 
     def act_delete_segment(self, rng: random.Random) -> None:
-        node = self.room.ledger.segmentation_node
+        node = self.workspace.ledger.segmentation_node
         if node is not None and node.GetSegmentation().GetNumberOfSegments():
             node.GetSegmentation().RemoveSegment(rng.choice(node.GetSegmentation().GetSegmentIDs()))
 
@@ -334,12 +334,12 @@ class Workspace:
     # ---- the network
 
     def act_segment(self, rng: random.Random) -> None:
-        self.room.segment()
+        self.workspace.segment()
 
     def act_segment_one(self, rng: random.Random) -> None:
         lesion = self.lesion(rng)
         if lesion is not None:
-            self.room.segment([lesion])
+            self.workspace.segment([lesion])
 
     def act_answer(self, rng: random.Random) -> None:
         for _ in range(rng.choice((1, 1, 3))):
@@ -355,7 +355,7 @@ class Workspace:
             self.turn(0.3)
 
     def act_segment_and_answer(self, rng: random.Random) -> None:
-        self.room.segment()
+        self.workspace.segment()
         self.act_answer_all(rng)
 
     def act_progress_only(self, rng: random.Random) -> None:
@@ -363,7 +363,7 @@ class Workspace:
             self.engine.events.append(Progress(self.engine.pending, "inference", 1, 3))
 
     def act_cancel(self, rng: random.Random) -> None:
-        self.room.cancel()
+        self.workspace.cancel()
 
     def act_fail(self, rng: random.Random) -> None:
         if self.engine.pending is not None:
@@ -375,31 +375,31 @@ class Workspace:
         self.engine.events.append(Failed(None, "the worker was lost twice"))
 
     def act_restart_engine(self, rng: random.Random) -> None:
-        self.room.restart_engine()
+        self.workspace.restart_engine()
 
     def act_use_model(self, rng: random.Random) -> None:
         self.engine = StubEngine()
-        self.room.use_model(self.engine, model_of(rng.randrange(3)))
+        self.workspace.use_model(self.engine, model_of(rng.randrange(3)))
 
     # ---- settings
 
     def act_switch(self, rng: random.Random) -> None:
-        room = self.room
+        workspace = self.workspace
         what = rng.randrange(7)
         if what == 0:
-            room.second_looks.enabled = not room.second_looks.enabled
+            workspace.second_looks.enabled = not workspace.second_looks.enabled
         elif what == 1:
-            room.steering.shows_margins = not room.steering.shows_margins
+            workspace.steering.shows_margins = not workspace.steering.shows_margins
         elif what == 2:
-            room.steering.margins_mm = rng.choice(((5.0, 10.0), (3.0,), (), (2.0, 4.0, 6.0)))
+            workspace.steering.margins_mm = rng.choice(((5.0, 10.0), (3.0,), (), (2.0, 4.0, 6.0)))
         elif what == 3:
-            room.steering.shows_shells = not room.steering.shows_shells
+            workspace.steering.shows_shells = not workspace.steering.shows_shells
         elif what == 4:
-            room.following.enabled = not room.following.enabled
+            workspace.following.enabled = not workspace.following.enabled
         elif what == 5:
-            room.auto_segment = not room.auto_segment
+            workspace.auto_segment = not workspace.auto_segment
         else:
-            room.crop_size_mm = rng.choice((20.0, 30.0))
+            workspace.crop_size_mm = rng.choice((20.0, 30.0))
 
     # ---- link and tools
 
@@ -408,7 +408,7 @@ class Workspace:
 
     def act_disconnect(self, rng: random.Random) -> None:
         self.link = None
-        self.room.use_link(None)
+        self.workspace.use_link(None)
 
     def act_link_is_lost(self, rng: random.Random) -> None:
         if self.link is not None:
@@ -440,7 +440,7 @@ class Workspace:
         parent = self.folder / "saved"
         shutil.rmtree(parent, ignore_errors=True)
         parent.mkdir()
-        saving.save(self.room, parent)
+        saving.save(self.workspace, parent)
 
     def act_record_or_stop(self, rng: random.Random) -> None:
         if self.recording.is_recording:
@@ -496,7 +496,7 @@ WEIGHTS = {
     "bend_transform": 0.7,
     "delete_something": 4,
 }
-ACTS = tuple(name[len("act_") :] for name in vars(Workspace) if name.startswith("act_"))
+ACTS = tuple(name[len("act_") :] for name in vars(StressedWorkspace) if name.startswith("act_"))
 
 
 def random_acts(seed: int, count: int) -> list[Act]:

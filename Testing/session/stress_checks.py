@@ -17,7 +17,7 @@ from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, seeds_in
 from CRLMSegmentationLib.slicer.scene.staleness import CLASS as SEGMENTATION
 from CRLMSegmentationLib.slicer.scene.staleness import FRESH, OLD, SEED, STALE, STALE_COLOUR, SUFFIXES, tag_of
 from CRLMSegmentationLib.tracking.colours import UNSAFE_COLOUR
-from stress_acts import DARK, DEVICES, MAX_LESIONS, TOOLS, Workspace
+from stress_acts import DARK, DEVICES, MAX_LESIONS, TOOLS, StressedWorkspace
 from vtk import vtkGeneralTransform, vtkMatrix4x4
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -30,7 +30,7 @@ MAX_LIVE_VOLUMES = 80
 """Volumes that Python holds; undo alone remembers the answers of twenty states."""
 
 
-def violations(workspace: Workspace) -> list[str]:
+def violations(workspace: StressedWorkspace) -> list[str]:
     """Everything that is wrong now, in words."""
     found = [*workspace.errors, *_outlines(workspace), *_table_and_targets(workspace), *_nodes(workspace)]
     workspace.errors.clear()
@@ -49,8 +49,8 @@ def looks_current(segment: slicer.vtkSegment) -> bool:
     return not is_grey and not segment.GetName().endswith((SUFFIXES[OLD], "(being renewed)"))
 
 
-def _outlines(workspace: Workspace) -> Iterator[str]:
-    current = workspace.room.volume.node
+def _outlines(workspace: StressedWorkspace) -> Iterator[str]:
+    current = workspace.workspace.volume.node
     for node in nodes_of_class(workspace.scene, SEGMENTATION):
         role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
         of = node.GetNodeReference(role)
@@ -68,7 +68,7 @@ def _outlines(workspace: Workspace) -> Iterator[str]:
                     yield from _current_outline(workspace, node, lesion, segment)
 
 
-def _current_outline(workspace: Workspace, node, lesion: str, segment) -> Iterator[str]:
+def _current_outline(workspace: StressedWorkspace, node, lesion: str, segment) -> Iterator[str]:
     seed = seeds_in(workspace.scene).get(lesion)
     if seed is None:
         yield f"{lesion} looks current, but its seed is not placed"
@@ -76,10 +76,10 @@ def _current_outline(workspace: Workspace, node, lesion: str, segment) -> Iterat
     clicked = np.array(tag_of(segment, SEED).split(), float)
     if np.abs(seed - clicked).max() > 0.011:
         yield f"{lesion} looks current, but its seed has been moved from {clicked} to {seed}"
-    entry = workspace.room.ledger.entries.get(lesion)
+    entry = workspace.workspace.ledger.entries.get(lesion)
     if entry is None or entry.found is None or entry.found.corrected or lesion in workspace.painted:
         return
-    dark = _share_of_dark(workspace.room.volume.node, node, lesion)
+    dark = _share_of_dark(workspace.workspace.volume.node, node, lesion)
     if dark < LEAST_DARK:
         yield f"{lesion} looks current, but only {dark:.0%} of it lies on what the volume shows as tumour"
 
@@ -106,21 +106,21 @@ def _share_of_dark(volume_node, node, lesion: str) -> float:
     return float(dark.mean())
 
 
-def _table_and_targets(workspace: Workspace) -> Iterator[str]:
-    room, current = workspace.room, set()
-    node = room.ledger.segmentation_node
+def _table_and_targets(workspace: StressedWorkspace) -> Iterator[str]:
+    workspace, current = workspace.workspace, set()
+    node = workspace.ledger.segmentation_node
     for lesion in node.GetSegmentation().GetSegmentIDs() if node is not None else ():
         if (tag_of(node.GetSegmentation().GetSegment(lesion), STALE) or FRESH) != OLD:
             current.add(lesion)
     seeds = seeds_in(workspace.scene)
-    rows = {row.lesion: row for row in room.rows()}
+    rows = {row.lesion: row for row in workspace.rows()}
     for lesion, row in rows.items():
         if row.is_current and (lesion not in current or lesion not in seeds):
             yield f"the table calls {lesion} current, and the scene does not"
-    for lesion, target in room.steering.targets.items():
+    for lesion, target in workspace.steering.targets.items():
         if not target.doubt and (lesion not in current or lesion not in seeds):
             yield f"{lesion} is navigated by, and its outline in the scene is not current"
-    for state in room.steering.situation.instruments:
+    for state in workspace.steering.situation.instruments:
         for reading in state.readings:
             if reading.interval is not None and (reading.lesion not in current or reading.lesion not in seeds):
                 yield f"a distance to {reading.lesion} is given, and its outline in the scene is not current"
@@ -130,7 +130,7 @@ def _table_and_targets(workspace: Workspace) -> Iterator[str]:
             yield f"a margin of {lesion} looks safe, and its outline in the scene is not current"
 
 
-def _nodes(workspace: Workspace) -> Iterator[str]:
+def _nodes(workspace: StressedWorkspace) -> Iterator[str]:
     scene = workspace.scene
     counts, orphans = Counter(), Counter()
     for number in range(scene.GetNumberOfNodes()):
@@ -158,5 +158,5 @@ def _nodes(workspace: Workspace) -> Iterator[str]:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     if hierarchy is not None and hierarchy.GetNumberOfItems() > 2 * sum(counts.values()) + 30:
         yield f"{hierarchy.GetNumberOfItems()} items of the subject hierarchy for {sum(counts.values())} nodes"
-    if len(workspace.room.children) > MAX_LESIONS:
-        yield f"{len(workspace.room.children)} processes"
+    if len(workspace.workspace.children) > MAX_LESIONS:
+        yield f"{len(workspace.workspace.children)} processes"

@@ -21,7 +21,7 @@ from CRLMSegmentationLib.slicer.scene.nodes import find_node
 from CRLMSegmentationLib.slicer.views.corner_annotation import CORNER, Corner
 from CRLMSegmentationLib.slicer.views.margin_alarm import MarginAlarm
 from CRLMSegmentationLib.slicer.views.navigation_texts import distance_of, instruments_text
-from CRLMSegmentationLib.slicer.workspace.change_watch import RoomWatch
+from CRLMSegmentationLib.slicer.workspace.change_watch import ChangeWatch
 from CRLMSegmentationLib.slicer.workspace.navigation_targets import NOTHING_FOUND, OUT_OF_DATE
 from CRLMSegmentationLib.tracking.colours import distance_colour
 from CRLMSegmentationLib.tracking.instruments import Instrument
@@ -195,12 +195,12 @@ def case(request):
 
 
 @pytest.fixture
-def shown_in(room, case):
-    """The room that has taken a turn in the situation."""
-    room.steering.navigator = Told(case.situation)
-    room.steering.look({})
-    assert room.steering.situation is case.situation
-    return room
+def shown_in(workspace, case):
+    """The workspace that has taken a turn in the situation."""
+    workspace.steering.navigator = Told(case.situation)
+    workspace.steering.look({})
+    assert workspace.steering.situation is case.situation
+    return workspace
 
 
 def test_rule(case):
@@ -271,7 +271,7 @@ def test_slices_follow_the_tip_that_the_number_or_its_reason_is_about(case, show
 def recorded(shown_in, clock, tmp_path):
     """The folder of a recording that has seen the situation."""
     recorder = FlightRecorder(tmp_path / "session", clock=clock)
-    RoomWatch(shown_in, recorder, clock).look(())
+    ChangeWatch(shown_in, recorder, clock).look(())
     recorder.close()
     return tmp_path / "session"
 

@@ -13,13 +13,13 @@ from CRLMSegmentationLib.slicer.scene.masks import mask_in_volume, mask_of_segme
 from CRLMSegmentationLib.slicer.scene.nodes import DEVICE, nodes_of_class
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, show_seed
 from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED, LesionState
-from CRLMSegmentationLib.slicer.workspace.workspace import SETTLE_S, Room
-from room_helpers import SEED, answer, paint
+from CRLMSegmentationLib.slicer.workspace.workspace import SETTLE_S, Workspace
 from vtk.util.numpy_support import vtk_to_numpy
+from workspace_helpers import SEED, answer, paint
 
 
-def row(room, number=0):
-    return room.ledger.rows()[number]
+def row(workspace, number=0):
+    return workspace.ledger.rows()[number]
 
 
 def test_seed_in_a_volume_of_the_scene_becomes_an_outline(with_volume, engine, tiny_volume):
@@ -94,42 +94,42 @@ def test_voxels_overwritten_in_place_make_the_outline_old(with_volume, engine, t
     assert (with_volume.session.volume.array == 7).all()
 
 
-def test_new_volume_over_the_link_makes_the_outline_old(room, link, engine, tiny_volume, clock):
+def test_new_volume_over_the_link_makes_the_outline_old(workspace, link, engine, tiny_volume, clock):
     link.inbox = [image_of(tiny_volume)]
-    room.tick()
-    room.add_seed(SEED)
-    answer(room, engine)
-    assert row(room).is_current
+    workspace.tick()
+    workspace.add_seed(SEED)
+    answer(workspace, engine)
+    assert row(workspace).is_current
     clock.now_s += 3
-    assert row(room).volume_age_s == pytest.approx(3)
+    assert row(workspace).volume_age_s == pytest.approx(3)
     link.inbox = [image_of(replace(tiny_volume, array=tiny_volume.array + 1, timestamp_s=9.0))]
-    room.tick()
-    assert not row(room).is_current
+    workspace.tick()
+    assert not row(workspace).is_current
 
 
-def test_only_the_followed_device_is_segmented_others_are_shown(room, link, tiny_volume):
-    room.session.followed_device = "live"
+def test_only_the_followed_device_is_segmented_others_are_shown(workspace, link, tiny_volume):
+    workspace.session.followed_device = "live"
     link.inbox = [image_of(replace(tiny_volume, device="other")), image_of(replace(tiny_volume, device="live"))]
-    room.tick()
+    workspace.tick()
     link.inbox = [image_of(replace(tiny_volume, device="other", timestamp_s=9.0))]
-    room.tick()
-    assert room.volume.node.GetName() == "live"
-    assert room.devices == {"other": "volume", "live": "volume"}
+    workspace.tick()
+    assert workspace.volume.node.GetName() == "live"
+    assert workspace.devices == {"other": "volume", "live": "volume"}
 
 
-def test_transforms_of_one_turn_are_shown_once_and_the_rate_is_known(room, link, clock):
+def test_transforms_of_one_turn_are_shown_once_and_the_rate_is_known(workspace, link, clock):
     for turn in range(20):
         link.inbox = [TransformMessage("StylusToReference", turn, np.diag([1.0, 1, 1, 1])) for _ in range(6)]
-        room.tick()
+        workspace.tick()
         clock.now_s += 0.1
-    nodes = nodes_of_class(room.scene, "vtkMRMLLinearTransformNode")
+    nodes = nodes_of_class(workspace.scene, "vtkMRMLLinearTransformNode")
     assert [node.GetName() for node in nodes if node.GetAttribute(DEVICE)] == ["StylusToReference"]
-    assert room.arrivals.per_s == pytest.approx(60, rel=0.1)
-    assert room.arrivals.age_s == pytest.approx(0.1)
+    assert workspace.arrivals.per_s == pytest.approx(60, rel=0.1)
+    assert workspace.arrivals.age_s == pytest.approx(0.1)
     clock.now_s += 10
-    room.tick()
-    assert room.arrivals.per_s == 0
-    assert room.arrivals.age_s == pytest.approx(10.1)
+    workspace.tick()
+    assert workspace.arrivals.per_s == 0
+    assert workspace.arrivals.age_s == pytest.approx(10.1)
 
 
 def test_several_lesions_keep_apart(with_volume, engine):
@@ -271,27 +271,27 @@ def test_seed_outside_the_volume_is_told_in_its_row(with_volume):
     assert "outside the volume" in row(with_volume).reason
 
 
-def test_without_seed_or_volume_the_next_step_is_said(room):
+def test_without_seed_or_volume_the_next_step_is_said(workspace):
     with pytest.raises(SeedError, match="place one"):
-        room.segment()
-    room.add_seed(SEED)
+        workspace.segment()
+    workspace.add_seed(SEED)
     with pytest.raises(VolumeError, match="connect to a source"):
-        room.segment()
+        workspace.segment()
 
 
-def test_seed_from_a_tool_lies_at_its_tip(room, link):
+def test_seed_from_a_tool_lies_at_its_tip(workspace, link):
     matrix = np.eye(4)
     matrix[:3, 3] = [3, 4, 5]
     link.inbox = [TransformMessage("StylusToReference", 1.0, matrix)]
-    room.tick()
-    tool = room.scene.GetFirstNodeByName("StylusToReference")
-    assert room.add_seed_at_tip(tool).GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 5))
+    workspace.tick()
+    tool = workspace.scene.GetFirstNodeByName("StylusToReference")
+    assert workspace.add_seed_at_tip(tool).GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 5))
     link.inbox = [TransformMessage("StylusToReference", 2.0, matrix, {"TransformStatus": "MISSING"})]
-    room.tick()
+    workspace.tick()
     with pytest.raises(SeedError, match="not tracked"):
-        room.add_seed_at_tip(tool)
+        workspace.add_seed_at_tip(tool)
     with pytest.raises(SeedError, match="choose the transform"):
-        room.add_seed_at_tip(None)
+        workspace.add_seed_at_tip(None)
 
 
 def scaled(factor):
@@ -308,77 +308,77 @@ def scaled(factor):
         ("ReferenceToTracker", np.eye(4), "no way from Reference"),
     ],
 )
-def test_no_seed_is_placed_by_a_pose_that_is_none_of_a_tool(room, link, device, matrix, reason):
+def test_no_seed_is_placed_by_a_pose_that_is_none_of_a_tool(workspace, link, device, matrix, reason):
     link.inbox = [TransformMessage(device, 1.0, matrix)]
-    room.tick()
-    tool = room.scene.GetFirstNodeByName(device)
+    workspace.tick()
+    tool = workspace.scene.GetFirstNodeByName(device)
     with pytest.raises(SeedError, match=reason):
-        room.add_seed_at_tip(tool)
-    assert seed_nodes(room.scene) == {}
+        workspace.add_seed_at_tip(tool)
+    assert seed_nodes(workspace.scene) == {}
 
 
 @pytest.mark.parametrize("device", ["StylusToReference", "Stylus"])
-def test_no_seed_is_placed_by_a_pose_that_is_old(room, link, clock, device):
+def test_no_seed_is_placed_by_a_pose_that_is_old(workspace, link, clock, device):
     link.inbox = [TransformMessage(device, 1.0, np.eye(4))]
-    room.tick()
-    tool = room.scene.GetFirstNodeByName(device)
+    workspace.tick()
+    tool = workspace.scene.GetFirstNodeByName(device)
     clock.now_s += 2.0
     with pytest.raises(SeedError, match=r"no pose for 2\.0 s"):
-        room.add_seed_at_tip(tool)
-    room.use_link(None)
+        workspace.add_seed_at_tip(tool)
+    workspace.use_link(None)
     with pytest.raises(SeedError, match="not tracked"):
-        room.add_seed_at_tip(tool)
+        workspace.add_seed_at_tip(tool)
 
 
-def test_seed_is_placed_by_a_tool_whose_name_tells_of_no_frames(room, link):
+def test_seed_is_placed_by_a_tool_whose_name_tells_of_no_frames(workspace, link):
     pose = np.eye(4)
     pose[:3, 3] = [3, 4, 5]
     link.inbox = [TransformMessage("Stylus", 1.0, pose)]
-    room.tick()
-    seed = room.add_seed_at_tip(room.scene.GetFirstNodeByName("Stylus"))
+    workspace.tick()
+    seed = workspace.add_seed_at_tip(workspace.scene.GetFirstNodeByName("Stylus"))
     assert seed.GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 5))
     link.inbox = [TransformMessage("Stylus", 2.0, np.eye(4), {"TransformStatus": "MISSING"})]
-    room.tick()
+    workspace.tick()
     with pytest.raises(SeedError, match="not tracked"):
-        room.add_seed_at_tip(room.scene.GetFirstNodeByName("Stylus"))
+        workspace.add_seed_at_tip(workspace.scene.GetFirstNodeByName("Stylus"))
 
 
-def test_seed_from_a_tool_whose_tip_is_calibrated_lies_at_that_tip(room, link):
+def test_seed_from_a_tool_whose_tip_is_calibrated_lies_at_that_tip(workspace, link):
     tip, pose = np.eye(4), np.eye(4)
     tip[2, 3], pose[:3, 3] = 150.0, [3, 4, 5]
     link.inbox = [TransformMessage("StylusTipToStylus", 1.0, tip), TransformMessage("StylusToReference", 1.0, pose)]
-    room.tick()
-    seed = room.add_seed_at_tip(room.scene.GetFirstNodeByName("StylusToReference"))
+    workspace.tick()
+    seed = workspace.add_seed_at_tip(workspace.scene.GetFirstNodeByName("StylusToReference"))
     assert seed.GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 155))
 
 
 @pytest.mark.parametrize("device", ["StylusToReference", "Stylus"])
-def test_node_of_a_tool_stays_where_it_was_when_a_pose_is_not_rigid(room, link, device):
+def test_node_of_a_tool_stays_where_it_was_when_a_pose_is_not_rigid(workspace, link, device):
     for number, matrix in enumerate((np.eye(4), scaled(1.1))):
         link.inbox = [TransformMessage(device, 1.0 + number, matrix)]
-        room.tick()
-    tool = room.scene.GetFirstNodeByName(device)
+        workspace.tick()
+    tool = workspace.scene.GetFirstNodeByName(device)
     assert tool.GetMatrixTransformToParent().GetElement(0, 0) == 1.0
     assert not is_tracked(tool)
 
 
-def test_node_of_an_image_scales_as_its_calibration_does(room, link):
+def test_node_of_an_image_scales_as_its_calibration_does(workspace, link):
     link.inbox = [TransformMessage("ImageToReference", 1.0, scaled(0.2))]
-    room.tick()
-    node = room.scene.GetFirstNodeByName("ImageToReference")
+    workspace.tick()
+    node = workspace.scene.GetFirstNodeByName("ImageToReference")
     assert is_tracked(node)
     assert node.GetMatrixTransformToParent().GetElement(0, 0) == 0.2
-    assert room.problem_lines == []
+    assert workspace.problem_lines == []
 
 
 @pytest.mark.parametrize("device", ["PhantomToReference", "StylusToTracker"])
-def test_pose_that_is_not_rigid_is_told_once_among_the_problems(room, link, device):
+def test_pose_that_is_not_rigid_is_told_once_among_the_problems(workspace, link, device):
     for number in range(3):
         link.inbox = [TransformMessage(device, 1.0 + number, scaled(1.1))]
-        room.tick()
-    (line,) = room.problem_lines
+        workspace.tick()
+    (line,) = workspace.problem_lines
     assert f"pose is not rigid: scales by 1.1 ({device})" in line
-    assert room.problem_count == 1
+    assert workspace.problem_count == 1
 
 
 def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):
@@ -405,7 +405,7 @@ def test_outlines_of_a_loaded_scene_are_taken_over_and_not_computed_again(with_v
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     volume_ml = row(with_volume).volume_ml
-    later = Room(with_volume.scene, Session(engine, model), clock=clock)
+    later = Workspace(with_volume.scene, Session(engine, model), clock=clock)
     later.use_node(with_volume.volume.node)
     for _ in range(3):
         later.tick()
@@ -425,8 +425,8 @@ def test_no_nodes_leak_over_many_answers(with_volume, engine):
     assert with_volume.scene.GetNumberOfNodes() == before
 
 
-def test_closing_ends_link_and_engine(room, link, engine):
-    room.close()
+def test_closing_ends_link_and_engine(workspace, link, engine):
+    workspace.close()
     assert link.closed
     assert engine.closed
 

@@ -16,23 +16,23 @@ from CRLMSegmentationLib.slicer.scene.segmentations import lesion_surface
 from CRLMSegmentationLib.slicer.scene.staleness import STALE, tag_of
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
-from CRLMSegmentationLib.slicer.workspace.workspace import Room
+from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from CRLMSegmentationLib.tracking.colours import LESION_COLOURS, UNSAFE_COLOUR
-from room_helpers import SEED, answer
 from steering_helpers import Tracker, at, draw_all, finish, finish_all
 from stub_engine import StubEngine
 from vtk.util.numpy_support import vtk_to_numpy
+from workspace_helpers import SEED, answer
 
 LESION = "Tumour 1"
 TRANSFORM = "vtkMRMLLinearTransformNode"
 
 
-def is_current(room, lesion=LESION):
+def is_current(workspace, lesion=LESION):
     """As table, scene and navigation say, which must agree."""
-    room.tick()
-    segment = room.ledger.segmentation_node.GetSegmentation().GetSegment(lesion)
-    row = next(row for row in room.rows() if row.lesion == lesion)
-    said = {row.is_current, tag_of(segment, STALE) == "0", not room.steering.targets[lesion].doubt}
+    workspace.tick()
+    segment = workspace.ledger.segmentation_node.GetSegmentation().GetSegment(lesion)
+    row = next(row for row in workspace.rows() if row.lesion == lesion)
+    said = {row.is_current, tag_of(segment, STALE) == "0", not workspace.steering.targets[lesion].doubt}
     assert len(said) == 1, said
     return said.pop()
 
@@ -43,8 +43,8 @@ def shifted(mm):
     return matrix
 
 
-def add_place(room, mm=0.0):
-    place = room.scene.AddNewNodeByClass(TRANSFORM, "place")
+def add_place(workspace, mm=0.0):
+    place = workspace.scene.AddNewNodeByClass(TRANSFORM, "place")
     place.SetMatrixTransformToParent(to_vtk_matrix(shifted(mm)))
     return place
 
@@ -60,12 +60,12 @@ def found(with_volume, engine):
 # ---- its seed
 
 
-def unplace(room):
-    seed_nodes(room.scene)[LESION].RemoveAllControlPoints()
+def unplace(workspace):
+    seed_nodes(workspace.scene)[LESION].RemoveAllControlPoints()
 
 
-def unset(room):
-    seed_nodes(room.scene)[LESION].UnsetNthControlPointPosition(0)
+def unset(workspace):
+    seed_nodes(workspace.scene)[LESION].UnsetNthControlPointPosition(0)
 
 
 @pytest.mark.parametrize("take_away", [unplace, unset])
@@ -88,17 +88,17 @@ def test_undo_and_redo_bring_back_no_current_outline_without_its_seed(found, eng
     assert not is_current(found)
 
 
-def test_new_volume_does_not_make_an_outline_without_its_seed_current(room, link, engine, tiny_volume):
+def test_new_volume_does_not_make_an_outline_without_its_seed_current(workspace, link, engine, tiny_volume):
     link.inbox = [image_of(tiny_volume)]
-    room.tick()
-    room.add_seed(SEED)
-    answer(room, engine)
-    unplace(room)
-    room.tick()
+    workspace.tick()
+    workspace.add_seed(SEED)
+    answer(workspace, engine)
+    unplace(workspace)
+    workspace.tick()
     for timestamp_s in (101.0, 100.0):
         link.inbox = [image_of(replace(tiny_volume, timestamp_s=timestamp_s))]
-        room.tick()
-        assert not is_current(room)
+        workspace.tick()
+        assert not is_current(workspace)
 
 
 def test_lesion_that_undo_brings_back_has_its_own_colour(found, engine, tiny_volume):
@@ -125,30 +125,32 @@ def test_same_voxels_with_another_matrix_are_not_the_volume_of_the_outline(found
     assert not is_current(found)
 
 
-def test_volume_sent_again_at_another_place_makes_the_outline_old(room, link, engine, tiny_volume):
+def test_volume_sent_again_at_another_place_makes_the_outline_old(workspace, link, engine, tiny_volume):
     link.inbox = [image_of(tiny_volume)]
-    room.tick()
-    room.add_seed(SEED)
-    answer(room, engine)
+    workspace.tick()
+    workspace.add_seed(SEED)
+    answer(workspace, engine)
     link.inbox = [image_of(replace(tiny_volume, ijk_to_ras=shifted(6.0)))]
-    room.tick()
-    assert not is_current(room)
+    workspace.tick()
+    assert not is_current(workspace)
     link.inbox = [image_of(tiny_volume)]
-    room.tick()
-    assert is_current(room)
+    workspace.tick()
+    assert is_current(workspace)
 
 
-def test_outlines_of_a_volume_that_is_not_current_are_old_also_when_it_comes_again(room, link, engine, tiny_volume):
+def test_outlines_of_a_volume_that_is_not_current_are_old_also_when_it_comes_again(
+    workspace, link, engine, tiny_volume
+):
     link.inbox = [image_of(replace(tiny_volume, device="A"))]
-    room.tick()
-    room.add_seed(SEED)
-    answer(room, engine)
-    of_a = room.ledger.segmentation_node
+    workspace.tick()
+    workspace.add_seed(SEED)
+    answer(workspace, engine)
+    of_a = workspace.ledger.segmentation_node
     link.inbox = [image_of(replace(tiny_volume, device="B", timestamp_s=101.0))]
-    room.tick()
-    room.follow("B")
+    workspace.tick()
+    workspace.follow("B")
     link.inbox = [image_of(replace(tiny_volume, device="A"))]
-    room.tick()
+    workspace.tick()
     assert tag_of(of_a.GetSegmentation().GetSegment(LESION), STALE) == "1"
 
 
@@ -167,39 +169,39 @@ def test_outline_follows_the_transform_above_its_volume_also_while_the_network_r
     np.testing.assert_allclose(centre, np.add(SEED, [10, 0, 0]), atol=0.6)
 
 
-def move_above_volume(room, clock, mm):
+def move_above_volume(workspace, clock, mm):
     """Put the volume and its outlines elsewhere, and let them rest there."""
-    parent = room.volume.node.GetParentTransformNode()
+    parent = workspace.volume.node.GetParentTransformNode()
     parent.SetMatrixTransformToParent(to_vtk_matrix(shifted(mm)))
-    room.tick()
+    workspace.tick()
     clock.now_s += 1.0
-    room.tick()
+    workspace.tick()
 
 
 @pytest.fixture
-def two_lesions(room, engine, clock, tiny_volume):
+def two_lesions(workspace, engine, clock, tiny_volume):
     """Found under a transform; the second, the larger one, has its consensus surfaces."""
     k, j, i = np.ogrid[:40, :40, :40]
     array = tiny_volume.array.copy()
     array[(k - 20) ** 2 + (j - 33) ** 2 + (i - 33) ** 2 < 16] = 40
-    room.use_node(show_volume(room.scene, replace(tiny_volume, array=array), "recvol"))
-    room.volume.node.SetAndObserveTransformNodeID(add_place(room).GetID())
-    room.second_looks.enabled = True
+    workspace.use_node(show_volume(workspace.scene, replace(tiny_volume, array=array), "recvol"))
+    workspace.volume.node.SetAndObserveTransformNodeID(add_place(workspace).GetID())
+    workspace.second_looks.enabled = True
     for seed in ((33.0, 33.0, 20.0), SEED):
-        room.add_seed(seed)
-        room.tick()
-        room.segment([room.ledger.active_lesion])
-        finish_all(room, engine, clock, 60)
-    draw_all(room)
-    return room
+        workspace.add_seed(seed)
+        workspace.tick()
+        workspace.segment([workspace.ledger.active_lesion])
+        finish_all(workspace, engine, clock, 60)
+    draw_all(workspace)
+    return workspace
 
 
-def let_go_voxels(room):
-    entry = room.ledger.entries[LESION]
-    room.ledger.stale = {LESION}
-    room.session.volume = replace(room.session.volume, array=room.session.volume.array.copy())
-    room.memory.limit_bytes = 0
-    room.memory.refusal_of("other", 1)
+def let_go_voxels(workspace):
+    entry = workspace.ledger.entries[LESION]
+    workspace.ledger.stale = {LESION}
+    workspace.session.volume = replace(workspace.session.volume, array=workspace.session.volume.array.copy())
+    workspace.memory.limit_bytes = 0
+    workspace.memory.refusal_of("other", 1)
     assert not entry.found.result.volume.has_voxels
 
 
@@ -290,7 +292,7 @@ def test_workspace_that_is_opened_in_a_scene_trusts_nothing_until_a_volume_is_ch
     assert margins_of(found.scene, LESION)
     node, volume = found.ledger.segmentation_node, found.volume.node
     found.close()
-    again = Room(found.scene, Session(StubEngine(), model), clock=clock)
+    again = Workspace(found.scene, Session(StubEngine(), model), clock=clock)
     segment = node.GetSegmentation().GetSegment(LESION)
     assert tag_of(segment, STALE) == "1"
     assert not margins_of(found.scene, LESION)
@@ -329,58 +331,58 @@ def counts(scene):
     return Counter(node.GetClassName() for node in nodes)
 
 
-def renew(room, link, engine, volume, number):
+def renew(workspace, link, engine, volume, number):
     link.inbox = [image_of(replace(volume, timestamp_s=200.0 + number))]
-    room.tick()
-    room.segment()
-    finish(room, engine)
+    workspace.tick()
+    workspace.segment()
+    finish(workspace, engine)
 
 
-def remove_and_make_seed(room, link, engine, volume, number):
-    room.remove_seed(next(iter(seed_nodes(room.scene))))
-    room.tick()
-    room.add_seed(SEED)
-    room.tick()
+def remove_and_make_seed(workspace, link, engine, volume, number):
+    workspace.remove_seed(next(iter(seed_nodes(workspace.scene))))
+    workspace.tick()
+    workspace.add_seed(SEED)
+    workspace.tick()
 
 
-def delete_seed_by_hand(room, link, engine, volume, number):
-    room.scene.RemoveNode(next(iter(seed_nodes(room.scene).values())))
-    room.tick()
-    room.add_seed(SEED)
-    room.tick()
+def delete_seed_by_hand(workspace, link, engine, volume, number):
+    workspace.scene.RemoveNode(next(iter(seed_nodes(workspace.scene).values())))
+    workspace.tick()
+    workspace.add_seed(SEED)
+    workspace.tick()
 
 
-def switch_margins(room, link, engine, volume, number):
-    room.steering.shows_margins = bool(number % 2)
-    room.steering.margins_mm = (3.0 + number % 3, 7.0)
-    draw_all(room)
+def switch_margins(workspace, link, engine, volume, number):
+    workspace.steering.shows_margins = bool(number % 2)
+    workspace.steering.margins_mm = (3.0 + number % 3, 7.0)
+    draw_all(workspace)
 
 
-def reconnect(room, link, engine, volume, number):
-    room.use_link(None)
-    room.use_link(link)
+def reconnect(workspace, link, engine, volume, number):
+    workspace.use_link(None)
+    workspace.use_link(link)
     link.closed = False
 
 
-def delete_volume(room, link, engine, volume, number):
-    room.scene.RemoveNode(room.volume.node)
-    room.tick()
-    renew(room, link, engine, volume, number)
+def delete_volume(workspace, link, engine, volume, number):
+    workspace.scene.RemoveNode(workspace.volume.node)
+    workspace.tick()
+    renew(workspace, link, engine, volume, number)
 
 
-def delete_models(room, link, engine, volume, number):
-    for node in nodes_of_class(room.scene, "vtkMRMLModelNode"):
-        room.scene.RemoveNode(node)
+def delete_models(workspace, link, engine, volume, number):
+    for node in nodes_of_class(workspace.scene, "vtkMRMLModelNode"):
+        workspace.scene.RemoveNode(node)
 
 
-def delete_displays(room, link, engine, volume, number):
-    for node in nodes_of_class(room.scene, "vtkMRMLDisplayNode"):
+def delete_displays(workspace, link, engine, volume, number):
+    for node in nodes_of_class(workspace.scene, "vtkMRMLDisplayNode"):
         if node.IsA("vtkMRMLModelDisplayNode"):
-            room.scene.RemoveNode(node)
+            workspace.scene.RemoveNode(node)
 
 
-def change_model(room, link, engine, volume, number):
-    room._crop.hide()
+def change_model(workspace, link, engine, volume, number):
+    workspace._crop.hide()
 
 
 ACTS = [
@@ -397,18 +399,18 @@ ACTS = [
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
-def test_no_node_is_left_behind(room, link, engine, clock, tiny_volume, act):
+def test_no_node_is_left_behind(workspace, link, engine, clock, tiny_volume, act):
     """After ten times as many acts there are no more nodes of any class."""
     link.inbox = [image_of(tiny_volume)]
-    room.tick()
-    room.add_seed(SEED)
-    answer(room, engine)
-    tracker, seen = Tracker(room, link, clock), []
+    workspace.tick()
+    workspace.add_seed(SEED)
+    answer(workspace, engine)
+    tracker, seen = Tracker(workspace, link, clock), []
     for number in range(8):
-        act(room, link, engine, tiny_volume, number)
+        act(workspace, link, engine, tiny_volume, number)
         tracker.send(0.1, StylusToReference=at(40.0), ProbeToReference=at(60.0))
-        draw_all(room)
-        seen.append(counts(room.scene))
+        draw_all(workspace)
+        seen.append(counts(workspace.scene))
     least_and_most = [{name: n[name] for name in seen[0] | seen[-1]} for n in (seen[-2], seen[-1])]
     early = {name: max(n[name] for n in seen[:2]) for name in seen[0] | seen[-1]}
     for late in least_and_most:

@@ -10,24 +10,24 @@ from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
 from CRLMSegmentationLib.slicer.workspace.resegmentation import GRACE_S
-from room_helpers import SEED, paint
 from steering_helpers import Tracker, at, finish, send_volume, with_lesion
+from workspace_helpers import SEED, paint
 
 
 @pytest.fixture
-def live(room, link, engine, tiny_volume):
-    """A room that follows, with one lesion in the first volume of a live reconstruction."""
-    room.following.enabled = True
-    with_lesion(room, link, engine, tiny_volume)
-    return room
+def live(workspace, link, engine, tiny_volume):
+    """A workspace that follows, with one lesion in the first volume of a live reconstruction."""
+    workspace.following.enabled = True
+    with_lesion(workspace, link, engine, tiny_volume)
+    return workspace
 
 
-def row(room, number=0):
-    return room.rows()[number]
+def row(workspace, number=0):
+    return workspace.rows()[number]
 
 
-def name_in_scene(room):
-    return room.ledger.segmentation_node.GetSegmentation().GetSegment("Tumour 1").GetName()
+def name_in_scene(workspace):
+    return workspace.ledger.segmentation_node.GetSegmentation().GetSegment("Tumour 1").GetName()
 
 
 def test_newer_volume_is_segmented_from_the_same_seed_by_itself(live, link, engine, tiny_volume):

@@ -18,94 +18,94 @@ from CRLMSegmentationLib.slicer.scene.volumes import CLASS, link_volumes, show_v
 from CRLMSegmentationLib.slicer.workspace import save as saving
 from CRLMSegmentationLib.slicer.workspace import volume_memory as memory
 from CRLMSegmentationLib.slicer.workspace.volume_memory import MAX_LINK_VOLUMES, default_limit_bytes, memory_text
-from room_helpers import SEED, answer, paint
+from workspace_helpers import SEED, answer, paint
 
 ONE = 40**3
 """Bytes of the tiny volume."""
 
 
-def send(room, link, volume, *devices, number=0):
+def send(workspace, link, volume, *devices, number=0):
     for device in devices:
         link.inbox = [image_of(replace(volume, device=device, timestamp_s=100.0 + number))]
-        room.tick()
+        workspace.tick()
 
 
-def names(room):
-    return [node.GetName() for node in link_volumes(room.scene)]
+def names(workspace):
+    return [node.GetName() for node in link_volumes(workspace.scene)]
 
 
-def test_every_volume_counts_once_for_the_scene_and_once_for_the_network(room, link, tiny_volume):
-    send(room, link, tiny_volume, "A")
-    assert room.memory.used_bytes == 2 * ONE
-    send(room, link, tiny_volume, "B")
-    assert room.memory.used_bytes == 3 * ONE  # the copy of A that the network saw is gone
+def test_every_volume_counts_once_for_the_scene_and_once_for_the_network(workspace, link, tiny_volume):
+    send(workspace, link, tiny_volume, "A")
+    assert workspace.memory.used_bytes == 2 * ONE
+    send(workspace, link, tiny_volume, "B")
+    assert workspace.memory.used_bytes == 3 * ONE  # the copy of A that the network saw is gone
 
 
-def test_twelve_devices_take_no_more_than_the_limit_and_the_oldest_go(room, link, tiny_volume):
-    room.follow(None)  # the newest is current: otherwise the first device would be followed, and stay
-    room.memory.limit_bytes = 6 * ONE
+def test_twelve_devices_take_no_more_than_the_limit_and_the_oldest_go(workspace, link, tiny_volume):
+    workspace.follow(None)  # the newest is current: otherwise the first device would be followed, and stay
+    workspace.memory.limit_bytes = 6 * ONE
     for number in range(12):
-        send(room, link, tiny_volume, f"Device {number}", number=number)
-        assert room.memory.used_bytes <= 6 * ONE
-    assert names(room)[-1] == "Device 11" == room.volume.node.GetName()
-    assert "Device 0" not in names(room)
-    assert "'Device 0' of 0.1 MB was taken out of the scene" in "\n".join(room.log)
-    assert "Device" in memory_text(room.memory)
+        send(workspace, link, tiny_volume, f"Device {number}", number=number)
+        assert workspace.memory.used_bytes <= 6 * ONE
+    assert names(workspace)[-1] == "Device 11" == workspace.volume.node.GetName()
+    assert "Device 0" not in names(workspace)
+    assert "'Device 0' of 0.1 MB was taken out of the scene" in "\n".join(workspace.log)
+    assert "Device" in memory_text(workspace.memory)
 
 
-def test_longest_silent_goes_first_and_not_the_one_that_came_first(room, link, tiny_volume):
-    room.memory.limit_bytes = 6 * ONE
-    send(room, link, tiny_volume, "A", "B", "C")
-    send(room, link, tiny_volume, "A", number=1)
-    send(room, link, tiny_volume, "D", "E", number=2)
-    assert "A" in names(room)
-    assert "B" not in names(room)
+def test_longest_silent_goes_first_and_not_the_one_that_came_first(workspace, link, tiny_volume):
+    workspace.memory.limit_bytes = 6 * ONE
+    send(workspace, link, tiny_volume, "A", "B", "C")
+    send(workspace, link, tiny_volume, "A", number=1)
+    send(workspace, link, tiny_volume, "D", "E", number=2)
+    assert "A" in names(workspace)
+    assert "B" not in names(workspace)
 
 
-def test_followed_and_current_volumes_stay(room, link, engine, tiny_volume):
-    send(room, link, tiny_volume, "A", "B")
-    room.follow("A")
-    room.add_seed(SEED)
-    answer(room, engine)
-    room.memory.limit_bytes = 6 * ONE
+def test_followed_and_current_volumes_stay(workspace, link, engine, tiny_volume):
+    send(workspace, link, tiny_volume, "A", "B")
+    workspace.follow("A")
+    workspace.add_seed(SEED)
+    answer(workspace, engine)
+    workspace.memory.limit_bytes = 6 * ONE
     for number in range(8):
-        send(room, link, tiny_volume, f"Device {number}", number=number + 1)
-        assert room.rows()[0].is_current
-    assert "A" in names(room)
-    assert room.memory.used_bytes <= 6 * ONE
+        send(workspace, link, tiny_volume, f"Device {number}", number=number + 1)
+        assert workspace.rows()[0].is_current
+    assert "A" in names(workspace)
+    assert workspace.memory.used_bytes <= 6 * ONE
 
 
-def test_volume_that_a_view_or_a_module_refers_to_stays(room, link, tiny_volume):
-    send(room, link, tiny_volume, "Shown", "B")
-    composite = room.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
-    composite.SetBackgroundVolumeID(find_node(room.scene, CLASS, "Shown").GetID())
-    room.memory.limit_bytes = 6 * ONE
+def test_volume_that_a_view_or_a_module_refers_to_stays(workspace, link, tiny_volume):
+    send(workspace, link, tiny_volume, "Shown", "B")
+    composite = workspace.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    composite.SetBackgroundVolumeID(find_node(workspace.scene, CLASS, "Shown").GetID())
+    workspace.memory.limit_bytes = 6 * ONE
     for number in range(8):
-        send(room, link, tiny_volume, f"Device {number}", number=number)
-    assert "Shown" in names(room)
+        send(workspace, link, tiny_volume, f"Device {number}", number=number)
+    assert "Shown" in names(workspace)
 
 
-def test_volume_that_was_loaded_is_neither_counted_nor_taken(room, link, tiny_volume):
-    show_volume(room.scene, tiny_volume, "loaded")
-    room.memory.limit_bytes = 4 * ONE
-    send(room, link, tiny_volume, "A", "B", "C")
-    assert find_node(room.scene, CLASS, "loaded") is not None
-    assert room.memory.used_bytes <= 4 * ONE
+def test_volume_that_was_loaded_is_neither_counted_nor_taken(workspace, link, tiny_volume):
+    show_volume(workspace.scene, tiny_volume, "loaded")
+    workspace.memory.limit_bytes = 4 * ONE
+    send(workspace, link, tiny_volume, "A", "B", "C")
+    assert find_node(workspace.scene, CLASS, "loaded") is not None
+    assert workspace.memory.used_bytes <= 4 * ONE
 
 
-def test_volume_for_which_there_is_no_room_is_refused_and_what_is_shown_stays(room, link, tiny_volume):
-    send(room, link, tiny_volume, "A")
-    shown = room.volume.identity
-    room.memory.limit_bytes = 3.5 * ONE
+def test_volume_for_which_there_is_no_room_is_refused_and_what_is_shown_stays(workspace, link, tiny_volume):
+    send(workspace, link, tiny_volume, "A")
+    shown = workspace.volume.identity
+    workspace.memory.limit_bytes = 3.5 * ONE
     large = np.concatenate([tiny_volume.array] * 4)
     link.inbox = [image_of(replace(tiny_volume, array=large, device="A", timestamp_s=101.0))]
-    room.tick()
-    assert room.volume.identity == shown
-    assert "a volume of 0.3 MB is left out" in "\n".join(room.problem_lines)
-    assert "raise 'Memory for volumes'" in "\n".join(room.log)
+    workspace.tick()
+    assert workspace.volume.identity == shown
+    assert "a volume of 0.3 MB is left out" in "\n".join(workspace.problem_lines)
+    assert "raise 'Memory for volumes'" in "\n".join(workspace.log)
     link.inbox = [TransformMessage("StylusToReference", 0.0, np.eye(4))]
-    room.tick()
-    assert room.devices["StylusToReference"] == "transform"
+    workspace.tick()
+    assert workspace.devices["StylusToReference"] == "transform"
 
 
 def test_limit_is_asked_before_memory_is_taken_for_a_body(tiny_volume):
@@ -133,17 +133,17 @@ def test_limit_is_asked_before_memory_is_taken_for_a_body(tiny_volume):
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("piece", [1, 50, 100_000])
-def test_picture_near_the_limit_is_taken_and_no_volume_goes_for_it(room, link, tiny_volume, version, piece):
-    send(room, link, tiny_volume, "A", "B")
-    room.memory.limit_bytes = room.memory.used_bytes + 100
+def test_picture_near_the_limit_is_taken_and_no_volume_goes_for_it(workspace, link, tiny_volume, version, piece):
+    send(workspace, link, tiny_volume, "A", "B")
+    workspace.memory.limit_bytes = workspace.memory.used_bytes + 100
     picture = ImageMessage("Image_Reference", 101.0, np.full((1, 12, 16), 7, np.uint8), np.eye(4))
-    decoder = Decoder(refusal=room.memory.refusal_of, check_crc=True)
+    decoder = Decoder(refusal=workspace.memory.refusal_of, check_crc=True)
     data = bytes(pack(picture, version)) * 2
     taken = [m for start in range(0, len(data), piece) for m in decoder.feed(data[start : start + piece])]
     assert len(taken) == 2
     np.testing.assert_array_equal(taken[1].array, picture.array)
-    assert names(room) == ["A", "B"]
-    assert room.memory.notice == ""
+    assert names(workspace) == ["A", "B"]
+    assert workspace.memory.notice == ""
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -166,42 +166,44 @@ def test_image_that_is_too_short_to_say_what_it_is_is_left_out_and_what_follows_
 
 
 @pytest.mark.parametrize("device", ["Reconstruction", "LiverReconstruction_VolumeToReference"])
-def test_next_volume_of_a_device_needs_as_much_whether_or_not_a_header_cuts_its_name(room, link, tiny_volume, device):
-    send(room, link, tiny_volume, device, "B")
-    room.memory.limit_bytes = room.memory.used_bytes + 1.5 * ONE
-    assert room.memory.refusal_of(device[:20], ONE) == ""
-    assert names(room) == [device, "B"]
-    room.memory.limit_bytes = room.memory.used_bytes + 0.5 * ONE
-    room.memory.refusal_of(device[:20], ONE)
-    assert device in names(room), "it would have made room for itself"
+def test_next_volume_of_a_device_needs_as_much_whether_or_not_a_header_cuts_its_name(
+    workspace, link, tiny_volume, device
+):
+    send(workspace, link, tiny_volume, device, "B")
+    workspace.memory.limit_bytes = workspace.memory.used_bytes + 1.5 * ONE
+    assert workspace.memory.refusal_of(device[:20], ONE) == ""
+    assert names(workspace) == [device, "B"]
+    workspace.memory.limit_bytes = workspace.memory.used_bytes + 0.5 * ONE
+    workspace.memory.refusal_of(device[:20], ONE)
+    assert device in names(workspace), "it would have made room for itself"
 
 
-def test_volume_of_another_device_with_the_same_first_letters_is_counted_once_it_is_read(room, link, tiny_volume):
-    send(room, link, tiny_volume, "LiverReconstruction_A")
-    room.memory.limit_bytes = room.memory.used_bytes + 1.5 * ONE
-    send(room, link, tiny_volume, "LiverReconstruction_B", number=1)
-    assert room.memory.used_bytes <= room.memory.limit_bytes
-    assert names(room) == ["LiverReconstruction_A"]
-    assert "'LiverReconstruction_B' cannot be used: a volume of 0.1 MB is left out" in "\n".join(room.log)
+def test_volume_of_another_device_with_the_same_first_letters_is_counted_once_it_is_read(workspace, link, tiny_volume):
+    send(workspace, link, tiny_volume, "LiverReconstruction_A")
+    workspace.memory.limit_bytes = workspace.memory.used_bytes + 1.5 * ONE
+    send(workspace, link, tiny_volume, "LiverReconstruction_B", number=1)
+    assert workspace.memory.used_bytes <= workspace.memory.limit_bytes
+    assert names(workspace) == ["LiverReconstruction_A"]
+    assert "'LiverReconstruction_B' cannot be used: a volume of 0.1 MB is left out" in "\n".join(workspace.log)
 
 
-def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(room, link, engine, tiny_volume):
-    room.session.followed_device = "A"
-    room.add_seed(SEED)
-    send(room, link, tiny_volume, "A")
-    answer(room, engine)
-    send(room, link, tiny_volume, "B")
-    send(room, link, replace(tiny_volume, array=tiny_volume.array + 1), "A", number=1)
-    found = room.ledger.entries["Tumour 1"].found
+def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(workspace, link, engine, tiny_volume):
+    workspace.session.followed_device = "A"
+    workspace.add_seed(SEED)
+    send(workspace, link, tiny_volume, "A")
+    answer(workspace, engine)
+    send(workspace, link, tiny_volume, "B")
+    send(workspace, link, replace(tiny_volume, array=tiny_volume.array + 1), "A", number=1)
+    found = workspace.ledger.entries["Tumour 1"].found
     assert found.result.volume.has_voxels
-    room.memory.limit_bytes = room.memory.used_bytes + 0.5 * ONE
-    send(room, link, replace(tiny_volume, array=tiny_volume.array + 2), "A", number=2)
-    assert names(room) == ["A", "B"]
-    after = room.ledger.entries["Tumour 1"].found
+    workspace.memory.limit_bytes = workspace.memory.used_bytes + 0.5 * ONE
+    send(workspace, link, replace(tiny_volume, array=tiny_volume.array + 2), "A", number=2)
+    assert names(workspace) == ["A", "B"]
+    after = workspace.ledger.entries["Tumour 1"].found
     assert not after.result.volume.has_voxels
     assert after.result.volume.identity == found.result.volume.identity
     assert (after.volume_ml, after.fingerprint) == (found.volume_ml, found.fingerprint)
-    assert "Tumour 1: the voxels of its earlier volume were let go" in "\n".join(room.log)
+    assert "Tumour 1: the voxels of its earlier volume were let go" in "\n".join(workspace.log)
 
 
 def test_undo_holds_no_voxels_of_volumes_and_gives_them_back(with_volume, engine):
@@ -243,15 +245,15 @@ def test_undo_history_goes_with_its_outlines(with_volume, engine):
     assert not with_volume.ledger._histories
 
 
-def test_links_that_send_ever_other_names_fill_no_scene(room, link, tiny_volume):
+def test_links_that_send_ever_other_names_fill_no_scene(workspace, link, tiny_volume):
     tiny = replace(tiny_volume, array=tiny_volume.array[:4, :4, :4])
     for number in range(MAX_LINK_VOLUMES + 20):
         if number % 20 == 0:
-            room.use_link(link)
-            room.session._incoming._volume_times_s.clear()
+            workspace.use_link(link)
+            workspace.session._incoming._volume_times_s.clear()
         link.inbox = [image_of(replace(tiny, device=f"Device {number}"))]
-        room.tick()
-    assert len(names(room)) <= MAX_LINK_VOLUMES
+        workspace.tick()
+    assert len(names(workspace)) <= MAX_LINK_VOLUMES
 
 
 def test_limit_is_half_of_what_the_machine_or_its_container_allows(monkeypatch):
@@ -264,17 +266,17 @@ def test_limit_is_half_of_what_the_machine_or_its_container_allows(monkeypatch):
     assert machine_memory.machine_memory_bytes() == 1_000
 
 
-def test_limit_of_the_panel_is_in_gigabytes_and_0_is_the_default(room):
-    room.memory.set_limit_gb(1.5)
-    assert room.memory.limit_bytes == 1.5e9
-    assert "of 1.5 GB" in memory_text(room.memory)
-    room.memory.set_limit_gb(0.0)
-    assert room.memory.limit_bytes == default_limit_bytes()
+def test_limit_of_the_panel_is_in_gigabytes_and_0_is_the_default(workspace):
+    workspace.memory.set_limit_gb(1.5)
+    assert workspace.memory.limit_bytes == 1.5e9
+    assert "of 1.5 GB" in memory_text(workspace.memory)
+    workspace.memory.set_limit_gb(0.0)
+    assert workspace.memory.limit_bytes == default_limit_bytes()
 
 
-def test_a_line_of_the_log_is_bounded(room):
-    room.note("x" * 100_000)
-    assert len(room.log[-1]) < 2100
+def test_a_line_of_the_log_is_bounded(workspace):
+    workspace.note("x" * 100_000)
+    assert len(workspace.log[-1]) < 2100
 
 
 def test_correction_is_remembered_while_another_volume_is_looked_at(with_volume, engine, tiny_volume):
@@ -303,15 +305,17 @@ def test_volume_without_voxels_is_the_same_volume_and_takes_no_memory(tiny_volum
     assert left.array.base.nbytes <= 8
 
 
-def test_links_that_send_ever_other_tools_fill_no_scene_and_keep_what_is_tracked_now(room, link, monkeypatch):
+def test_links_that_send_ever_other_tools_fill_no_scene_and_keep_what_is_tracked_now(workspace, link, monkeypatch):
     monkeypatch.setattr("CRLMSegmentationLib.slicer.workspace.workspace.MAX_TRANSFORM_NODES", 5)
     for number in range(20):
         for device in ("StylusToReference", f"Tool{number}ToReference"):
             link.inbox.append(TransformMessage(device, 1_700_000_000.0 + number, np.eye(4)))
-        room.tick()
-    nodes = [node.GetName() for node in nodes_of_class(room.scene, TRANSFORM) if node.GetName().endswith("ToReference")]
+        workspace.tick()
+    nodes = [
+        node.GetName() for node in nodes_of_class(workspace.scene, TRANSFORM) if node.GetName().endswith("ToReference")
+    ]
     assert nodes == ["StylusToReference", *(f"Tool{number}ToReference" for number in range(16, 20))]
-    assert "Tool3ToReference" not in room.devices
+    assert "Tool3ToReference" not in workspace.devices
 
 
 def test_page_of_a_volume_whose_voxels_were_let_go_is_left_out_and_told(with_volume, engine, tmp_path, monkeypatch):
@@ -322,7 +326,7 @@ def test_page_of_a_volume_whose_voxels_were_let_go_is_left_out_and_told(with_vol
     entry.found = replace(entry.found, result=replace(result, volume=result.volume.without_voxels()))
     begun = []
     monkeypatch.setattr(saving, "missing", lambda *_: [])
-    monkeypatch.setattr(saving, "_begin_page", lambda room, folder, results, entries: begun.append(results))
+    monkeypatch.setattr(saving, "_begin_page", lambda workspace, folder, results, entries: begun.append(results))
     saving.save(with_volume, tmp_path)
     assert begun[0][0].volume is with_volume.session.volume
     with_volume.session.volume = replace(result.volume, timestamp_s=9.0)

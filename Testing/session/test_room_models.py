@@ -1,4 +1,4 @@
-"""Models chosen, changed and imported around a room: stub engines, real packages, real import processes."""
+"""Models chosen, changed and imported around a workspace: stub engines, real packages, real import processes."""
 
 import json
 import sys
@@ -17,10 +17,10 @@ from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
 from CRLMSegmentationLib.slicer.workspace.models import Models, beginning_of
 from CRLMSegmentationLib.slicer.workspace.preflight import Level, Preflight
 from CRLMSegmentationLib.slicer.workspace.save import PAGE_INPUT, REPORT_JSON, save
-from CRLMSegmentationLib.slicer.workspace.workspace import Room
+from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from model_helpers import damage, make_export, make_package, wait_for_import
-from room_helpers import SEED, StubLink, answer
 from stub_engine import StubEngine
+from workspace_helpers import SEED, StubLink, answer
 
 STATE = 2
 
@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def other(model):
-    """Another model than that of the room."""
+    """Another model than that of the workspace."""
     made = copy(model)
     made.name, made.sha256 = "other", "1" * 64
     return made
@@ -44,25 +44,25 @@ def other(model):
 
 @pytest.fixture
 def with_result(with_volume, engine):
-    """One lesion, found by the room's first model."""
+    """One lesion, found by the workspace's first model."""
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     return with_volume
 
 
-def change(room, model):
+def change(workspace, model):
     """Use another model; returns its engine."""
     engine = StubEngine()
-    room.use_model(engine, model)
-    room.tick()
+    workspace.use_model(engine, model)
+    workspace.tick()
     return engine
 
 
-def state(room, line=0):
-    return cells_of(room.ledger.rows()[line])[STATE]
+def state(workspace, line=0):
+    return cells_of(workspace.ledger.rows()[line])[STATE]
 
 
-# ---- a room that changes its model
+# ---- a workspace that changes its model
 
 
 def test_link_volume_seeds_and_outlines_stay(with_result, engine, other):
@@ -118,7 +118,7 @@ def test_lesions_of_two_models_name_their_own_and_undo_brings_the_earlier_back(w
 
 def test_loaded_outlines_name_the_model_that_made_them(with_result, other, clock):
     node = with_result.volume.node
-    loaded = Room(with_result.scene, Session(StubEngine(), other), clock=clock)
+    loaded = Workspace(with_result.scene, Session(StubEngine(), other), clock=clock)
     loaded.use_node(node)
     assert "made with another model: stub 00000000" in state(loaded)
     loaded.close()
@@ -182,16 +182,16 @@ def test_report_of_earlier_results_keeps_the_card_of_the_earlier_model(with_resu
 def test_known_answer_is_not_claimed_for_another_model(engine, tmp_path, tiny_case, folder):
     from CRLMSegmentationLib.slicer.scene.headless import new_scene
 
-    room = Room(new_scene(), Session(engine, make_package(folder)))
-    card = Preflight(room, tmp_path, tiny_case)
-    room.tick()
+    workspace = Workspace(new_scene(), Session(engine, make_package(folder)))
+    card = Preflight(workspace, tmp_path, tiny_case)
+    workspace.tick()
     engine.finish()
-    room.tick()
+    workspace.tick()
     found = next(check for check in card.checks() if check.name == "Known answer")
     assert found.level is Level.AMBER
     assert "not the shipped model" in found.text
     assert "Dice" not in found.text
-    room.close()
+    workspace.close()
 
 
 # ---- which there are, and which is chosen
@@ -213,31 +213,31 @@ def test_choice_is_remembered_and_a_model_that_is_gone_is_told_once(folder):
     assert (gone.notice, gone.wanted) == ("", "")
 
 
-def test_damaged_model_is_refused_listed_with_its_reason_and_the_choice_stays(room, folder):
+def test_damaged_model_is_refused_listed_with_its_reason_and_the_choice_stays(workspace, folder):
     damage(make_package(folder))
-    models, remembered = Models(remember=lambda key: pytest.fail(key)), room.session.model
+    models, remembered = Models(remember=lambda key: pytest.fail(key)), workspace.session.model
     assert [choice.usable for choice in models.choices] == [True, True], "nothing is hashed to list it"
     with pytest.raises(ModelError, match="damaged or was changed"):
-        models.use("tiny@1", room, StubEngine)
-    assert room.session.model is remembered
+        models.use("tiny@1", workspace, StubEngine)
+    assert workspace.session.model is remembered
     assert models.wanted == ""
-    view = model_view(room, models, False)
+    view = model_view(workspace, models, False)
     assert [(text, usable) for text, _key, _tip, usable in view.choices if not usable] == [
         ("tiny 1: cannot be used", False)
     ]
     assert "damaged or was changed" in view.texts["modelInfoLabel"]
 
 
-def test_unreadable_manifest_is_listed_with_its_reason(room, folder):
+def test_unreadable_manifest_is_listed_with_its_reason(workspace, folder):
     (make_package(folder).folder / "model.json").write_text("{")
-    view = model_view(room, Models(), False)
+    view = model_view(workspace, Models(), False)
     assert [usable for *_more, usable in view.choices] == [True, False]
     assert "model.json" in view.texts["modelInfoLabel"]
 
 
-def test_folder_for_models_that_is_not_there_is_told(room, monkeypatch, tmp_path):
+def test_folder_for_models_that_is_not_there_is_told(workspace, monkeypatch, tmp_path):
     monkeypatch.setenv("CRLM_MODELS", str(tmp_path / "nowhere"))
-    view = model_view(room, Models(), False)
+    view = model_view(workspace, Models(), False)
     assert [usable for *_more, usable in view.choices] == [False]
     assert "names no" in view.texts["modelInfoLabel"] or "which is no folder" in view.texts["modelInfoLabel"]
 
@@ -264,12 +264,12 @@ def test_changing_during_segmentation_is_told_with_the_lesions_names(with_volume
         ({"simulated": False, "patients": 9}, "Trained on patients 9"),
     ],
 )
-def test_what_it_was_trained_on_is_said_plainly(room, folder, trained_on, words):
-    room.use_model(StubEngine(), make_package(folder, trained_on=trained_on, intended_use="<tests>"))
-    text = model_text(room, Models())
+def test_what_it_was_trained_on_is_said_plainly(workspace, folder, trained_on, words):
+    workspace.use_model(StubEngine(), make_package(folder, trained_on=trained_on, intended_use="<tests>"))
+    text = model_text(workspace, Models())
     assert words in text
     assert "&lt;tests&gt;" in text, "what a package says is no markup"
-    assert (AMBER in status_texts(room)["modelLabel"]) == (trained_on["simulated"] is not False)
+    assert (AMBER in status_texts(workspace)["modelLabel"]) == (trained_on["simulated"] is not False)
 
 
 @pytest.mark.parametrize(

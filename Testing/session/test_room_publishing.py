@@ -1,4 +1,4 @@
-"""What a room offers to other systems: the messages are received by a client over a real socket."""
+"""What a workspace offers to other systems: the messages are received by a client over a real socket."""
 
 import json
 import time
@@ -11,15 +11,15 @@ from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, PointMessage, PolyDataMessage, StringMessage
 from CRLMSegmentationLib.reports.igtl_results import POINTS, SEGMENTATION, STATE, device_of
 from CRLMSegmentationLib.slicer.workspace.publisher import Publisher
-from room_helpers import SEED, answer, paint
 from stub_engine import StubEngine
+from workspace_helpers import SEED, answer, paint
 
 
 class Peer:
     """Another system on the network: keeps the newest message of each device."""
 
-    def __init__(self, room, publisher):
-        self.room, self.publisher = room, publisher
+    def __init__(self, workspace, publisher):
+        self.workspace, self.publisher = workspace, publisher
         self.client = IgtlClient("127.0.0.1", publisher.port)
         self.got = {}
 
@@ -27,7 +27,7 @@ class Peer:
         end_s = time.monotonic() + 120
         while not done(self.got):
             assert time.monotonic() < end_s, f"only {sorted(self.got)} came"
-            self.room.tick()
+            self.workspace.tick()
             self.publisher.look()
             self.got |= {message.device: message for message in self.client.poll()}
         return self.got

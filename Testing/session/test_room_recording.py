@@ -1,4 +1,4 @@
-"""A room is recorded while it runs: real scene, bytes and files; engine, tracker and clock are stubs."""
+"""A workspace is recorded while it runs: real scene, bytes and files; engine, tracker and clock are stubs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace import recording as recording_module
-from CRLMSegmentationLib.slicer.workspace.change_watch import ASKED_AGAIN, NEWER_VOLUME, SENSOR, RoomWatch
+from CRLMSegmentationLib.slicer.workspace.change_watch import ASKED_AGAIN, NEWER_VOLUME, SENSOR, ChangeWatch
 from CRLMSegmentationLib.slicer.workspace.segmentation_changes import outline_in
-from CRLMSegmentationLib.slicer.workspace.workspace import Room
-from recording_helpers_room import TappedLink, events_in, everything_in, names_in, recorded, wait
-from room_helpers import SEED, answer, paint
+from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from slicer import vtkOrientedImageData, vtkSlicerSegmentationsModuleLogic
 from steering_helpers import Tracker, at, finish_all, send_volume
 from stub_engine import StubEngine
 from vtk.util.numpy_support import vtk_to_numpy
+from workspace_helpers import SEED, answer, paint
+from workspace_recording_helpers import TappedLink, events_in, everything_in, names_in, recorded, wait
 
 TYPED = "Mustermann Erika"
 OBLIQUE = np.array([[0.8, -0.48, 0.3, 12.5], [0.6, 0.64, -0.3, -30.25], [0, 0.6, 1.2, 71.0], [0, 0, 0, 1]])
@@ -45,8 +45,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def recording(room, clock):
-    made = recorded(room, clock)
+def recording(workspace, clock):
+    made = recorded(workspace, clock)
     yield made
     made.end()
 
@@ -59,11 +59,11 @@ def begun(recording, folder):
 
 
 @pytest.fixture
-def tapped(room, recording):
+def tapped(workspace, recording):
     """The link of a recorded room."""
     recording.use_link("127.0.0.1", 18944)
     made = TappedLink(recording)
-    room.use_link(made)
+    workspace.use_link(made)
     return made
 
 
@@ -76,21 +76,21 @@ def with_outline(begun, with_volume, engine, clock):
     return with_volume
 
 
-def outline_now(room, lesion="Tumour 1"):
-    return mask_in_volume(room.ledger.segmentation_node, lesion, room.session.volume)
+def outline_now(workspace, lesion="Tumour 1"):
+    return mask_in_volume(workspace.ledger.segmentation_node, lesion, workspace.session.volume)
 
 
-def test_session_over_a_link_becomes_a_case(begun, tapped, room, engine, clock, tiny_volume, folder):
-    send_volume(room, tapped, tiny_volume, 0)
-    room.add_seed(np.array(SEED))
-    answer(room, engine, ["Tumour 1"])
-    Tracker(room, tapped, clock).send(3.0, StylusToReference=at(40.0))
+def test_session_over_a_link_becomes_a_case(begun, tapped, workspace, engine, clock, tiny_volume, folder):
+    send_volume(workspace, tapped, tiny_volume, 0)
+    workspace.add_seed(np.array(SEED))
+    answer(workspace, engine, ["Tumour 1"])
+    Tracker(workspace, tapped, clock).send(3.0, StylusToReference=at(40.0))
     told = begun.end()
     case = load_case(folder)
     (result,) = recorded_results(case)
     assert "1 result" in told
     np.testing.assert_array_equal(volume_of(case, result.volume).array, tiny_volume.array)
-    np.testing.assert_array_equal(mask_of(case, result), outline_now(room))
+    np.testing.assert_array_equal(mask_of(case, result), outline_now(workspace))
     assert [(lesion.name, lesion.seed_ras_mm) for lesion in case.lesions] == [("Tumour 1", SEED)]
     assert len(list(case.tracking_samples())) == 120
     assert not (folder / "volumes").exists()
@@ -100,12 +100,12 @@ def test_session_over_a_link_becomes_a_case(begun, tapped, room, engine, clock, 
 
 
 def test_smallest_tip_distance_is_recorded_with_its_interval_and_instrument(
-    begun, tapped, room, engine, clock, tiny_volume, folder
+    begun, tapped, workspace, engine, clock, tiny_volume, folder
 ):
-    send_volume(room, tapped, tiny_volume, 0)
-    room.add_seed(np.array(SEED))
-    answer(room, engine, ["Tumour 1"])
-    tracker = Tracker(room, tapped, clock)
+    send_volume(workspace, tapped, tiny_volume, 0)
+    workspace.add_seed(np.array(SEED))
+    answer(workspace, engine, ["Tumour 1"])
+    tracker = Tracker(workspace, tapped, clock)
     for x in (48.0, 44.0, 40.0, 36.0, 40.0, 44.0, 48.0):
         tracker.send(1.5, StylusToReference=at(x))
     begun.end()
@@ -130,18 +130,18 @@ class AnsweringStub(StubEngine):
 
 def test_recorded_session_gives_identical_masks_when_it_is_computed_again(clock, folder, tiny_volume):
     model = model_or_default(None)
-    room = Room(new_scene(), Session(AnsweringStub(), model), clock=clock)
-    recording = recorded(room, clock)
+    workspace = Workspace(new_scene(), Session(AnsweringStub(), model), clock=clock)
+    recording = recorded(workspace, clock)
     recording.begin(folder)
-    room.use_node(show_volume(room.scene, tiny_volume, TYPED))
+    workspace.use_node(show_volume(workspace.scene, tiny_volume, TYPED))
     for shift in (0, 3):
-        room.add_seed(np.array(SEED) + [shift, 0, 0])
-    wait(room, clock, 2)
-    room.crop_size_mm = 46.0
-    room.segment(["Tumour 1"])
-    wait(room, clock, 2)
+        workspace.add_seed(np.array(SEED) + [shift, 0, 0])
+    wait(workspace, clock, 2)
+    workspace.crop_size_mm = 46.0
+    workspace.segment(["Tumour 1"])
+    wait(workspace, clock, 2)
     recording.end()
-    room.close()
+    workspace.close()
     rows = rerun_case(folder, engine_of=lambda package: AnsweringStub())
     assert [(row.lesion, row.identical, row.same_model) for row in rows] == [
         ("Tumour 1", True, True),
@@ -185,13 +185,13 @@ def test_correction_after_a_move_is_recorded_in_the_voxels_it_was_painted_in(beg
     np.testing.assert_array_equal(mask_of(load_case(folder), result.corrected), expected)
 
 
-def test_outline_of_any_geometry_is_read_back_to_the_voxel(room, engine, tiny_volume):
+def test_outline_of_any_geometry_is_read_back_to_the_voxel(workspace, engine, tiny_volume):
     volume = replace(tiny_volume, ijk_to_ras=OBLIQUE)
-    room.use_node(show_volume(room.scene, volume, "oblique"))
-    room.add_seed(transform_points(OBLIQUE, np.array(SEED)))
-    answer(room, engine, ["Tumour 1"])
-    expected = room.ledger.entries["Tumour 1"].found.result.mask.mask
-    part, offset_kji = outline_in(volume, room.ledger.segmentation_node, "Tumour 1")
+    workspace.use_node(show_volume(workspace.scene, volume, "oblique"))
+    workspace.add_seed(transform_points(OBLIQUE, np.array(SEED)))
+    answer(workspace, engine, ["Tumour 1"])
+    expected = workspace.ledger.entries["Tumour 1"].found.result.mask.mask
+    part, offset_kji = outline_in(volume, workspace.ledger.segmentation_node, "Tumour 1")
     found = np.zeros_like(expected)
     found[tuple(slice(start, start + count) for start, count in zip(offset_kji, part.shape))] = part
     np.testing.assert_array_equal(found, expected)
@@ -287,43 +287,43 @@ def test_dragged_seed_is_recorded_when_it_is_let_go(begun, with_volume, clock, f
     assert seeds == [(kinds.SEED_PLACED, 20.0), (kinds.SEED_MOVED, pytest.approx(21.9))]
 
 
-def test_segmenting_again_says_why(begun, tapped, room, engine, clock, tiny_volume, folder):
-    send_volume(room, tapped, tiny_volume, 0)
-    room.add_seed(np.array(SEED))
-    answer(room, engine, ["Tumour 1"])
-    wait(room, clock, 1)
-    answer(room, engine, ["Tumour 1"])
-    room.following.enabled = True
-    wait(room, clock, 1)
-    send_volume(room, tapped, tiny_volume, 1)
-    finish_all(room, engine, clock)
+def test_segmenting_again_says_why(begun, tapped, workspace, engine, clock, tiny_volume, folder):
+    send_volume(workspace, tapped, tiny_volume, 0)
+    workspace.add_seed(np.array(SEED))
+    answer(workspace, engine, ["Tumour 1"])
+    wait(workspace, clock, 1)
+    answer(workspace, engine, ["Tumour 1"])
+    workspace.following.enabled = True
+    wait(workspace, clock, 1)
+    send_volume(workspace, tapped, tiny_volume, 1)
+    finish_all(workspace, engine, clock)
     begun.end()
     assert [event.about["why"] for event in events_in(folder, kinds.RECALCULATED)] == [ASKED_AGAIN, NEWER_VOLUME]
     assert len(recorded_results(load_case(folder))) == 3
     assert names_in(folder, *kinds.OUTLINES) == []
 
 
-def test_refined_outline_is_a_result_and_no_correction(begun, tapped, room, engine, clock, tiny_volume, folder):
-    room.second_looks.enabled = True
-    send_volume(room, tapped, tiny_volume, 0)
-    room.add_seed(np.array(SEED))
-    room.segment()
-    finish_all(room, engine, clock)
+def test_refined_outline_is_a_result_and_no_correction(begun, tapped, workspace, engine, clock, tiny_volume, folder):
+    workspace.second_looks.enabled = True
+    send_volume(workspace, tapped, tiny_volume, 0)
+    workspace.add_seed(np.array(SEED))
+    workspace.segment()
+    finish_all(workspace, engine, clock)
     begun.end()
     purposes = [event.about["purpose"] for event in events_in(folder, kinds.RESULT)]
     assert purposes == [Purpose.ANSWER.value, Purpose.REFINED.value]
     assert names_in(folder, *kinds.OUTLINES) == []
 
 
-def test_instrument_that_is_lost_is_in_doubt_and_trusted_again(begun, tapped, room, clock, folder):
-    tracker = Tracker(room, tapped, clock)
+def test_instrument_that_is_lost_is_in_doubt_and_trusted_again(begun, tapped, workspace, clock, folder):
+    tracker = Tracker(workspace, tapped, clock)
     tracker.send(1.0, StylusToReference=at(40.0), ReferenceToTracker=at(100.0))
     tracker.send(1.0, StylusToReference="MISSING", ReferenceToTracker=at(100.0))
     tracker.send(1.0, StylusToReference=at(40.0), ReferenceToTracker=at(100.0))
     tracker.send(1.0, StylusToReference=at(40.0), ReferenceToTracker="MISSING")
     tracker.send(1.0, StylusToReference=at(40.0), ReferenceToTracker=at(100.0))
-    room.use_link(None)
-    wait(room, clock, 1)
+    workspace.use_link(None)
+    wait(workspace, clock, 1)
     begun.end()
     told = [(event.event, event.about["name"]) for event in events_in(folder, kinds.IN_DOUBT, kinds.TRUSTED_AGAIN)]
     assert told == [
@@ -335,18 +335,20 @@ def test_instrument_that_is_lost_is_in_doubt_and_trusted_again(begun, tapped, ro
     assert events_in(folder, kinds.LINK_LOST)[0].about["why"] == "disconnected"
 
 
-def test_volume_of_the_scene_is_recorded_when_it_stays_and_without_its_name(begun, room, clock, tiny_volume, folder):
-    node = show_volume(room.scene, tiny_volume, TYPED)
+def test_volume_of_the_scene_is_recorded_when_it_stays_and_without_its_name(
+    begun, workspace, clock, tiny_volume, folder
+):
+    node = show_volume(workspace.scene, tiny_volume, TYPED)
     for number in range(6):  # as a connector of OpenIGTLinkIF writes it
         array = tiny_volume.array.copy()
         array[0, 0, 0] = number
         node.GetImageData().GetPointData().GetScalars().SetTuple1(0, number)
         node.GetImageData().Modified()
-        room.use_node(node)
-        wait(room, clock, 1)
-    wait(room, clock, 3)
-    room.add_seed(np.array(SEED))
-    wait(room, clock, 1)
+        workspace.use_node(node)
+        wait(workspace, clock, 1)
+    wait(workspace, clock, 3)
+    workspace.add_seed(np.array(SEED))
+    wait(workspace, clock, 1)
     begun.end()
     assert len(events_in(folder, kinds.VOLUME)) == 1
     assert len(list((folder / "volumes").iterdir())) == 1
@@ -365,15 +367,17 @@ def test_typed_name_of_a_lesion_is_nowhere(begun, with_outline, clock, folder):
     assert not any("Mustermann" in path.name for path in folder.rglob("*"))
 
 
-def test_recording_that_begins_late_knows_what_is_there(recording, tapped, room, engine, clock, tiny_volume, folder):
-    send_volume(room, tapped, tiny_volume, 0)
+def test_recording_that_begins_late_knows_what_is_there(
+    recording, tapped, workspace, engine, clock, tiny_volume, folder
+):
+    send_volume(workspace, tapped, tiny_volume, 0)
     for shift in (0, 3):
-        room.add_seed(np.array(SEED) + [shift, 0, 0])
-    answer(room, engine, ["Tumour 1", "Tumour 2"])
-    paint(room, "Tumour 2", np.s_[0:6, 0:6, 0:6])
-    wait(room, clock, 5)
+        workspace.add_seed(np.array(SEED) + [shift, 0, 0])
+    answer(workspace, engine, ["Tumour 1", "Tumour 2"])
+    paint(workspace, "Tumour 2", np.s_[0:6, 0:6, 0:6])
+    wait(workspace, clock, 5)
     recording.begin(folder)
-    wait(room, clock, 3)
+    wait(workspace, clock, 3)
     recording.end()
     told = names_in(folder)
     assert told[:4] == ["started", "model", "ready", "connected"]
@@ -381,13 +385,13 @@ def test_recording_that_begins_late_knows_what_is_there(recording, tapped, room,
     assert sorted(told[4:-1]) == expected
     first, second = recorded_results(load_case(folder))
     assert first.corrected is None
-    np.testing.assert_array_equal(mask_of(load_case(folder), second.corrected), outline_now(room, "Tumour 2"))
+    np.testing.assert_array_equal(mask_of(load_case(folder), second.corrected), outline_now(workspace, "Tumour 2"))
 
 
 def test_outline_that_was_loaded_is_taken_over(with_volume, engine, clock, folder, model):
     with_volume.add_seed(np.array(SEED))
     answer(with_volume, engine, ["Tumour 1"])
-    again = Room(with_volume.scene, Session(StubEngine(), model), clock=clock)
+    again = Workspace(with_volume.scene, Session(StubEngine(), model), clock=clock)
     again.auto_segment = False
     recording = recorded(again, clock)
     recording.begin(folder)
@@ -406,17 +410,17 @@ def test_turns_in_which_nothing_happens_write_nothing(begun, with_outline, clock
     assert begun.used_bytes == before
 
 
-def test_little_room_is_told_and_results_go_on(recording, tapped, room, engine, clock, tiny_volume, folder):
+def test_little_room_is_told_and_results_go_on(recording, tapped, workspace, engine, clock, tiny_volume, folder):
     recording.begin(folder, budget_bytes=2.5 * tiny_volume.array.nbytes)
     for number in range(6):
-        send_volume(room, tapped, tiny_volume, number)
-    room.add_seed(np.array(SEED))
-    answer(room, engine, ["Tumour 1"])
+        send_volume(workspace, tapped, tiny_volume, number)
+    workspace.add_seed(np.array(SEED))
+    answer(workspace, engine, ["Tumour 1"])
     assert "are not recorded any more" in recording.notice or "nothing of the link" in recording.notice
     assert recording.problem == ""
     recording.end()
     (result,) = recorded_results(load_case(folder))
-    np.testing.assert_array_equal(volume_of(load_case(folder), result.volume).array, room.session.volume.array)
+    np.testing.assert_array_equal(volume_of(load_case(folder), result.volume).array, workspace.session.volume.array)
 
 
 def test_full_disk_ends_the_recording_and_not_the_room(begun, with_outline, engine, clock, monkeypatch):
@@ -438,27 +442,27 @@ def test_full_disk_ends_the_recording_and_not_the_room(begun, with_outline, engi
 
 
 def test_fault_of_the_recording_never_reaches_the_room(begun, with_outline, clock, monkeypatch):
-    monkeypatch.setattr(RoomWatch, "_look_at_seeds", lambda *_: 1 / 0)
+    monkeypatch.setattr(ChangeWatch, "_look_at_seeds", lambda *_: 1 / 0)
     wait(with_outline, clock, 1)
     assert not begun.is_recording
     assert "ZeroDivisionError" in begun.problem
     assert "goes on without it" in begun.problem
 
 
-def test_folder_that_is_taken_is_told(recording, room, folder):
+def test_folder_that_is_taken_is_told(recording, workspace, folder):
     folder.mkdir()
     (folder / "other").write_text("")
     recording.begin(folder)
-    room.tick()
+    workspace.tick()
     assert not recording.is_recording
     assert "no longer empty" in recording.problem
     assert recording.end() == ""
 
 
-def test_missing_package_is_told_and_the_room_goes_on(recording, room, folder, monkeypatch):
+def test_missing_package_is_told_and_the_room_goes_on(recording, workspace, folder, monkeypatch):
     monkeypatch.setattr(recording_module, "missing", lambda purpose: [SMALL_PACKAGES[1]])
     recording.begin(folder)
-    room.tick()
+    workspace.tick()
     assert (recording.is_recording, recording.folder) == (False, None)
     assert recording.problem == "pyigtl>=0.3.3,<0.4 is missing; press Install"
     assert not folder.exists()
@@ -472,8 +476,8 @@ def test_large_recording_is_left_to_recover(begun, with_outline, folder, monkeyp
     assert names_in(folder)[-1] == kinds.ENDED
 
 
-def test_nothing_is_left_of_a_session_in_which_nothing_happened(begun, room, folder):
-    room.tick()
+def test_nothing_is_left_of_a_session_in_which_nothing_happened(begun, workspace, folder):
+    workspace.tick()
     assert "nothing happened" in begun.end()
     assert list(folder.iterdir()) == []
 

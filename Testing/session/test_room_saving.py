@@ -1,4 +1,4 @@
-"""What a user saves, from a room with a stub engine; files, page and process are real."""
+"""What a user saves, from a workspace with a stub engine; files, page and process are real."""
 
 import json
 import time
@@ -11,16 +11,16 @@ from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.workspace import save as saving
 from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED
 from CRLMSegmentationLib.slicer.workspace.save import OUT_OF_DATE, REPORT_HTML, REPORT_JSON, SCENE, SEGMENTATION, save
-from room_helpers import SEED, answer, paint
 from steering_helpers import Tracker, at, finish_all, with_lesion
+from workspace_helpers import SEED, answer, paint
 
 
-def wait_for_page(room, folder):
+def wait_for_page(workspace, folder):
     end_s = time.monotonic() + 240
-    while room.children and time.monotonic() < end_s:
-        room.tick()
+    while workspace.children and time.monotonic() < end_s:
+        workspace.tick()
         time.sleep(0.05)
-    assert not room.children
+    assert not workspace.children
     return (folder / REPORT_HTML).read_text(encoding="utf-8")
 
 
@@ -75,7 +75,7 @@ def test_corrected_outline_is_saved_in_the_voxels_it_was_painted_in_after_a_move
     with_volume.tick()
     reported = []
     monkeypatch.setattr(saving, "missing", lambda purpose: [])
-    monkeypatch.setattr(saving, "_begin_page", lambda room, folder, results, entries: reported.extend(results))
+    monkeypatch.setattr(saving, "_begin_page", lambda workspace, folder, results, entries: reported.extend(results))
     save(with_volume, tmp_path)
     np.testing.assert_array_equal(reported[0].mask.mask, expected)
 
@@ -127,17 +127,17 @@ def test_folder_that_cannot_be_made_is_said(with_lesions, tmp_path):
 
 
 def test_report_tells_how_near_an_instrument_came_and_how_stable_the_outline_is(
-    room, link, engine, clock, tiny_volume, tmp_path
+    workspace, link, engine, clock, tiny_volume, tmp_path
 ):
-    room.second_looks.enabled = True
-    with_lesion(room, link, engine, tiny_volume)
-    finish_all(room, engine, clock)
-    Tracker(room, link, clock).send(StylusToReference=at(33.0))
-    folder = save(room, tmp_path)
+    workspace.second_looks.enabled = True
+    with_lesion(workspace, link, engine, tiny_volume)
+    finish_all(workspace, engine, clock)
+    Tracker(workspace, link, clock).send(StylusToReference=at(33.0))
+    folder = save(workspace, tmp_path)
     entry = json.loads((folder / REPORT_JSON).read_text())
     assert entry["navigation"]["distance_mm"] == pytest.approx(5, abs=0.8)
     assert entry["navigation"]["low_mm"] < entry["navigation"]["distance_mm"] < entry["navigation"]["high_mm"]
     assert entry["stability"]["runs"] == 8
-    page = wait_for_page(room, folder)
+    page = wait_for_page(workspace, folder)
     assert "Stylus" in page
     assert page.count("data:image/png") >= 4

@@ -1,4 +1,4 @@
-"""What is looked at again in a room: the engine and the clock are stubs, all else is real."""
+"""What is looked at again in a workspace: the engine and the clock are stubs, all else is real."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.workspace.background_refinement import QUIET_S
 from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED
 from CRLMSegmentationLib.tracking.colours import UNSAFE_COLOUR
-from room_helpers import SEED, paint
 from steering_helpers import Tracker, at, calibration, draw_all, finish, finish_all, send_volume, turns, with_lesion
+from workspace_helpers import SEED, paint
 
 RUNS = 9
 """First answer, refined once, repeated from four seeds and in three mirrors."""
 
 
 @pytest.fixture
-def looking(room, link, engine, tiny_volume):
-    """A room that looks again, with the first answer of one lesion."""
-    room.second_looks.enabled = True
-    with_lesion(room, link, engine, tiny_volume)
-    return room
+def looking(workspace, link, engine, tiny_volume):
+    """A workspace that looks again, with the first answer of one lesion."""
+    workspace.second_looks.enabled = True
+    with_lesion(workspace, link, engine, tiny_volume)
+    return workspace
 
 
-def row(room):
-    return room.rows()[0]
+def row(workspace):
+    return workspace.rows()[0]
 
 
 def test_first_answer_is_fast_and_what_follows_waits_until_the_volume_is_at_rest(looking, engine, clock):
@@ -132,25 +132,27 @@ def test_without_a_calibration_no_confidence_is_claimed(looking, engine, clock):
     assert row(looking).confidence is None
 
 
-def test_outline_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(room, link, engine, clock, tiny_volume):
-    room.crop_size_mm = 20.0
+def test_outline_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(
+    workspace, link, engine, clock, tiny_volume
+):
+    workspace.crop_size_mm = 20.0
     dark = replace(tiny_volume, array=np.where(tiny_volume.array < 80, tiny_volume.array, np.uint8(120)))
     dark.array[14:27, 14:27, 4:37] = 40
-    with_lesion(room, link, engine, dark)
-    assert TOUCHES_EDGE in row(room).warnings
-    assert row(room).doubt == CUT_OFF
-    tracker = Tracker(room, link, clock)
+    with_lesion(workspace, link, engine, dark)
+    assert TOUCHES_EDGE in row(workspace).warnings
+    assert row(workspace).doubt == CUT_OFF
+    tracker = Tracker(workspace, link, clock)
     situation = tracker.send(StylusToReference=at(20.0, 20.0, 38.0))
     assert situation.nearest is None
     assert situation.instruments[0].readings[0].doubt == CUT_OFF
-    draw_all(room)
-    assert {node.GetDisplayNode().GetColor() for node in margins_of(room.scene, "Tumour 1")} == {UNSAFE_COLOUR}
-    while row(room).doubt == CUT_OFF:
+    draw_all(workspace)
+    assert {node.GetDisplayNode().GetColor() for node in margins_of(workspace.scene, "Tumour 1")} == {UNSAFE_COLOUR}
+    while row(workspace).doubt == CUT_OFF:
         size_mm = engine.jobs[-1].crop_size_mm
-        finish(room, engine)
+        finish(workspace, engine)
         assert engine.jobs[-1].crop_size_mm > 20.0 or size_mm > 20.0
     assert tracker.send(StylusToReference=at(20.0, 20.0, 38.0)).nearest
-    assert row(room).volume_ml > 4
+    assert row(workspace).volume_ml > 4
 
 
 def test_shells_are_drawn_on_demand(looking, engine, clock):
@@ -176,10 +178,10 @@ def test_failure_in_the_background_is_logged_and_the_outline_stays(looking, engi
     assert "Tumour 1, in the background: no memory" in looking.log[-1]
 
 
-def test_mirroring_at_once_needs_no_refining(room, link, engine, clock, tiny_volume):
-    room.second_looks.enabled = room.mirroring = True
-    with_lesion(room, link, engine, tiny_volume)
+def test_mirroring_at_once_needs_no_refining(workspace, link, engine, clock, tiny_volume):
+    workspace.second_looks.enabled = workspace.mirroring = True
+    with_lesion(workspace, link, engine, tiny_volume)
     assert (engine.jobs[0].mirroring, engine.jobs[0].quick) == (True, False)
-    finish_all(room, engine, clock)
+    finish_all(workspace, engine, clock)
     assert not any(job.mirroring for job in engine.jobs[1:])
     assert engine.jobs[1].seed_ras_mm != SEED

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import pytest
 from CRLMSegmentationLib.segmentation import incoming
 from CRLMSegmentationLib.slicer.workspace import save as saving
-from stress_acts import KNOWN_TOOLS, Act, Workspace, random_acts
+from stress_acts import KNOWN_TOOLS, Act, StressedWorkspace, random_acts
 from stress_checks import MAX_LIVE_VOLUMES, live_volumes, violations
 
 ACTS = int(os.environ.get("CRLM_STRESS_ACTS", "120"))
@@ -79,7 +79,7 @@ def test_a_violation_is_found_and_shortened(tmp_path, monkeypatch):
 
 def first_violation(acts: Sequence[Act], folder) -> tuple[int, str] | None:
     """Number of the first act after which something is wrong, and what; None where nothing is."""
-    workspace = Workspace(folder)
+    workspace = StressedWorkspace(folder)
     try:
         for number, act in enumerate(acts):
             workspace.do(act)

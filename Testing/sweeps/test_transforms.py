@@ -47,8 +47,8 @@ def test_the_way_back_is_the_inverse():
     [("OK", "INVALID", "INVALID"), ("MISSING", "INVALID", "MISSING"), ("OUT_OF_VIEW", "OK", "OUT_OF_VIEW")],
 )
 def test_status_is_the_worst_on_the_way(probe, reference, expected):
-    room = {**ROOM, "ProbeToTracker": (PROBE, probe), "ReferenceToTracker": (REFERENCE, reference)}
-    assert compose(room, "ImageToReference") == (pytest.approx(np.eye(4)), expected)
+    workspace = {**ROOM, "ProbeToTracker": (PROBE, probe), "ReferenceToTracker": (REFERENCE, reference)}
+    assert compose(workspace, "ImageToReference") == (pytest.approx(np.eye(4)), expected)
 
 
 def test_status_of_a_tool_that_is_not_on_the_way_does_not_matter():
@@ -56,8 +56,8 @@ def test_status_of_a_tool_that_is_not_on_the_way_does_not_matter():
 
 
 def test_direct_transform_is_preferred_to_a_longer_way():
-    room = {**ROOM, "ProbeToReference": (shifted(x_mm=50), "OK")}
-    assert find_chain(room, "ProbeToReference") == (("ProbeToReference", False),)
+    workspace = {**ROOM, "ProbeToReference": (shifted(x_mm=50), "OK")}
+    assert find_chain(workspace, "ProbeToReference") == (("ProbeToReference", False),)
 
 
 def test_of_equally_short_ways_the_alphabetically_first_is_taken_whatever_the_order():
@@ -80,10 +80,10 @@ def test_no_way_is_told_with_what_is_known():
 
 
 def test_singular_matrix_is_told_only_when_it_must_be_inverted():
-    room = {**ROOM, "ReferenceToTracker": (np.zeros((4, 4)), "OK")}
-    assert compose(room, "ReferenceToTracker")[1] == "OK"
+    workspace = {**ROOM, "ReferenceToTracker": (np.zeros((4, 4)), "OK")}
+    assert compose(workspace, "ReferenceToTracker")[1] == "OK"
     with pytest.raises(SweepError, match="ReferenceToTracker is singular"):
-        compose(room, "ImageToReference")
+        compose(workspace, "ImageToReference")
 
 
 def test_names_are_split_at_to_before_a_capital():

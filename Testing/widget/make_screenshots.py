@@ -52,12 +52,12 @@ def segment_case(panel: Panel) -> None:
     panel.host.widget("sourceTabs").currentIndex = 1
     panel.host.widget("casePathLineEdit").currentPath = str(CASE)
     panel.press("playButton")
-    panel.wait(lambda: panel.room.volume.node, PATIENCE_S)
+    panel.wait(lambda: panel.workspace.volume.node, PATIENCE_S)
     panel.host.widget("toolSelector").setCurrentNode(panel.host.scene.GetFirstNodeByName("StylusToReference"))
     lesions = load_case(CASE).lesions
     for lesion in lesions:
         panel.place(lesion.seed_ras_mm)
-    rows = panel.room.ledger.rows
+    rows = panel.workspace.ledger.rows
     panel.wait(lambda: len(rows()) == len(lesions) and all(row.is_current for row in rows()), PATIENCE_S)
     panel.turns()
 
@@ -71,17 +71,17 @@ def navigate(panel: Panel) -> None:
     for name in BY_THEMSELVES:
         panel.host.widget(name).checked = True
     panel.turns(2)
-    panel.room.segment()
-    looks = panel.room.second_looks
+    panel.workspace.segment()
+    looks = panel.workspace.second_looks
     panel.wait(lambda: looks.is_at_work, PATIENCE_S)
-    panel.wait(lambda: not looks.is_at_work and not panel.room.session.busy, 10 * PATIENCE_S)
+    panel.wait(lambda: not looks.is_at_work and not panel.workspace.session.busy, 10 * PATIENCE_S)
     tracker = ScriptedTracker()
-    panel.room.use_link(tracker)
+    panel.workspace.use_link(tracker)
     tip = panel.seed(0).GetNthControlPointPositionWorld(0) + np.array([0.0, 25.0, 0.0])
     for _ in range(5):
         tracker.poses = {"StylusToReference": tuple(tip), "DissectorToReference": "MISSING"}
         panel.turns(30)
-        nearest = panel.room.steering.situation.nearest
+        nearest = panel.workspace.steering.situation.nearest
         away = tip - nearest[1].point_ras_mm
         tip = tip + (AWAY_MM - nearest[1].interval.distance_mm) * away / np.linalg.norm(away)
     panel.turns(200)
@@ -99,7 +99,7 @@ def take(panel: Panel, path: Path) -> None:
 
 def check_before_incision(panel: Panel) -> None:
     """Only the strip and the card are of interest."""
-    panel.room.use_link(None)
+    panel.workspace.use_link(None)
     sections = ("sourceButton", "seedButton", "segmentButton", "resultButton", "navigationButton", "recordingButton")
     for name in sections:
         panel.host.widget(name).collapsed = True

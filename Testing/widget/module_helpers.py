@@ -33,7 +33,7 @@ class Panel:
     """One opened module.
 
     Attributes:
-        engines: the stub engines that its rooms were given, the newest last; empty with the real worker.
+        engines: the stub engines that its workspaces were given, the newest last; empty with the real worker.
     """
 
     def __init__(self, host: SlicerHost) -> None:
@@ -48,8 +48,8 @@ class Panel:
         return self.host.python_widget
 
     @property
-    def room(self):
-        return self.widget.logic.room
+    def workspace(self):
+        return self.widget.logic.workspace
 
     @property
     def engine(self):
@@ -120,7 +120,7 @@ class Panel:
         self.host.check()
 
     def segment(self, lesion: str = "Tumour 1"):
-        return self.room.ledger.segmentation_node.GetSegmentation().GetSegment(lesion)
+        return self.workspace.ledger.segmentation_node.GetSegmentation().GetSegment(lesion)
 
 
 def stub_engine():

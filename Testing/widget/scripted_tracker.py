@@ -1,4 +1,4 @@
-"""A tracker as a link that a room listens to: it sends, 40 times a second, the poses that a test has set."""
+"""A tracker as a link that a workspace listens to: it sends, 40 times a second, the poses that a test has set."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class ScriptedTracker:
         self.state = LinkState.CLOSED
 
 
-def use_tracker(room, tracker: ScriptedTracker) -> None:
-    """Connect a room to a tracker, as if the volume that is there had come with its poses."""
-    room.use_link(tracker)
-    room._volume_link = ref(tracker)
+def use_tracker(workspace, tracker: ScriptedTracker) -> None:
+    """Connect a workspace to a tracker, as if the volume that is there had come with its poses."""
+    workspace.use_link(tracker)
+    workspace._volume_link = ref(tracker)
 
 
 def _image_of(volume):

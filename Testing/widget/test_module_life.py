@@ -47,7 +47,7 @@ def test_settings_changed_before_leaving_are_there_after_entering(panel):
 
 def test_closing_the_scene_during_inference_ends_everything(running):
     running.host.close_scene()
-    assert running.room is None
+    assert running.workspace is None
     assert running.engine.closed
     assert not running.host.leaks().timers
     assert running.table() == []
@@ -70,7 +70,7 @@ def test_panel_works_after_the_scene_was_closed(running, tiny_volume):
 def test_scene_closed_while_another_module_is_shown(running):
     running.host.leave_module()
     running.host.close_scene()
-    assert running.room is None
+    assert running.workspace is None
     running.host.enter_module()
     running.turns()
     assert running.text("workerLabel") == "● Worker ready"

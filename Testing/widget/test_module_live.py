@@ -60,7 +60,7 @@ def test_server_is_connected_its_devices_listed_and_left_again(panel, server):
     assert panel.text("connectButton") == "Connect"
     panel.turns()
     assert panel.text("linkLabel") == "● Not connected"
-    assert panel.room.volume.node is not None
+    assert panel.workspace.volume.node is not None
     panel.host.unload_module()
     assert not panel.host.leaks().sockets
 
@@ -69,12 +69,12 @@ def test_one_device_is_followed_from_its_last_volume_on(panel, server):
     connect(panel, server.port)
     panel.wait(lambda: panel.host.widget("followedComboBox").count == 3)
     follow(panel, "recvol_A")
-    assert panel.room.volume.node.GetName() == "recvol_A"
+    assert panel.workspace.volume.node.GetName() == "recvol_A"
     panel.turns(25)
-    assert panel.room.volume.node.GetName() == "recvol_A"
+    assert panel.workspace.volume.node.GetName() == "recvol_A"
     assert followed(panel) == "recvol_A"
     follow(panel, "the newest volume")
-    panel.wait(lambda: panel.room.volume.node.GetName() == "recvol_B")
+    panel.wait(lambda: panel.workspace.volume.node.GetName() == "recvol_B")
 
 
 def test_followed_device_is_still_shown_as_such_while_another_source_is_silent(panel, server):
@@ -84,7 +84,7 @@ def test_followed_device_is_still_shown_as_such_while_another_source_is_silent(p
     panel.press("connectButton")
     panel.turns()
     assert followed(panel) == "recvol_B"
-    assert panel.room.session.followed_device == "recvol_B"
+    assert panel.workspace.session.followed_device == "recvol_B"
 
 
 def test_server_gone_is_said_and_its_return_is_noticed(panel, two_devices):
@@ -161,20 +161,20 @@ def choose(panel, node):
 def test_newest_volume_of_a_connector_is_followed(panel, connector, tiny_volume):
     connector.incoming = [received(panel, tiny_volume, name) for name in ("first", "second")]
     choose(panel, connector)
-    panel.wait(lambda: panel.room.volume.node)
-    assert panel.room.volume.node.GetName() == "second"
+    panel.wait(lambda: panel.workspace.volume.node)
+    assert panel.workspace.volume.node.GetName() == "second"
     panel.turns()
     assert panel.host.widget("followedComboBox").count == 3
     overwrite_voxels(connector.incoming[0], 60)
-    panel.wait(lambda: panel.room.volume.node.GetName() == "first")
+    panel.wait(lambda: panel.workspace.volume.node.GetName() == "first")
     follow(panel, "second")
-    panel.wait(lambda: panel.room.volume.node.GetName() == "second")
+    panel.wait(lambda: panel.workspace.volume.node.GetName() == "second")
 
 
 def test_what_a_connector_writes_makes_the_outline_old(panel, connector, tiny_volume):
     connector.incoming = [received(panel, tiny_volume, "first")]
     choose(panel, connector)
-    panel.wait(lambda: panel.room.volume.node)
+    panel.wait(lambda: panel.workspace.volume.node)
     panel.place()
     panel.answer()
     assert "up to date" in panel.cell(STATE)
@@ -188,7 +188,7 @@ def test_live_picture_of_a_connector_is_no_volume(panel, connector, tiny_volume)
     single = written(panel, "vtkMRMLScalarVolumeNode", np.zeros((1600, 1), np.uint8), (40, 40, 1))
     connector.incoming = [volume, colour, single, None]
     choose(panel, connector)
-    panel.wait(lambda: panel.room.volume.node is volume)
+    panel.wait(lambda: panel.workspace.volume.node is volume)
     assert panel.message == ""
 
 
@@ -198,10 +198,10 @@ def test_volume_of_a_connector_that_cannot_be_used_is_noted_once_and_stops_nothi
     connector.incoming = [volume, written(panel, "vtkMRMLScalarVolumeNode", nan, (40, 40, 4))]
     choose(panel, connector)
     panel.turns(25)
-    assert sum("nan" in line.lower() for line in panel.room.log) == 1
+    assert sum("nan" in line.lower() for line in panel.workspace.log) == 1
     assert panel.message == ""
     overwrite_voxels(volume, 60)
-    panel.wait(lambda: panel.room.volume.node is volume)
+    panel.wait(lambda: panel.workspace.volume.node is volume)
 
 
 def written(panel, kind, array, dimensions):
@@ -236,5 +236,5 @@ def test_closing_the_scene_with_a_connector_starts_nothing(panel, connector):
     choose(panel, connector)
     panel.turns(2)
     panel.host.close_scene()
-    assert panel.room is None
+    assert panel.workspace is None
     assert len(panel.engines) == 1

@@ -31,8 +31,8 @@ def panel(folder, panel) -> Panel:
 
 
 def settle(panel) -> None:
-    """Let the panel show what has come; without a room it does not tick."""
-    if panel.room is None:
+    """Let the panel show what has come; without a workspace it does not tick."""
+    if panel.workspace is None:
         panel.host.run_for(0.05)
     else:
         panel.turns()
@@ -94,10 +94,10 @@ def test_chosen_model_answers_while_volume_seed_and_outline_stay(with_result, fo
     choose(panel, TINY)
     assert before.closed
     assert len(panel.engines) == 2
-    assert panel.room.session.model.name == "tiny"
+    assert panel.workspace.session.model.name == "tiny"
     assert panel.text("modelLabel").startswith("● tiny ")
     assert panel.host.widget("cropSizeSlider").value == 50
-    assert panel.room.volume.node.GetName() == "us"
+    assert panel.workspace.volume.node.GetName() == "us"
     assert panel.cell(SIZE) == size
     assert panel.cell(STATE).startswith("made with another model: crlm-crop-phantom 6159c67b")
     assert panel.engine.jobs == []
@@ -163,7 +163,7 @@ def test_damaged_model_is_refused_with_its_reason_and_listed_as_unusable(panel, 
     assert "damaged or was changed" in panel.message
     assert entries(panel) == {SHIPPED: True, TINY: False}
     assert chosen(panel) == SHIPPED
-    assert panel.room.session.model.name == "crlm-crop-phantom"
+    assert panel.workspace.session.model.name == "crlm-crop-phantom"
     assert "damaged or was changed" in panel.text("modelInfoLabel")
     assert len(panel.engines) == 1
 
@@ -176,7 +176,7 @@ def test_choice_is_kept_by_the_application_and_recorded_in_the_scene(panel, tiny
     assert chosen(panel) == TINY
     panel.show_volume(tiny_volume)
     panel.turns()
-    assert panel.room.session.model.name == "tiny"
+    assert panel.workspace.session.model.name == "tiny"
     assert panel.host.widget("cropSizeSlider").value == 50
     assert panel.widget._parameters.model == TINY
 
@@ -189,7 +189,7 @@ def test_choice_survives_a_reload(panel):
     panel.widget.logic.makeEngine = lambda _model: panel.engines.append(stub_engine()) or panel.engine
     panel.press("placeButton")
     panel.turns()
-    assert panel.room.session.model.name == "tiny"
+    assert panel.workspace.session.model.name == "tiny"
     assert chosen(panel) == TINY
 
 
@@ -223,9 +223,9 @@ def test_saved_crop_size_is_that_of_the_model_with_which_it_was_set(with_result,
 
 def test_model_chosen_while_the_scene_is_closed_is_loaded(panel):
     panel.host.close_scene()
-    assert panel.room is None
+    assert panel.workspace is None
     choose(panel, TINY)
-    assert panel.room.session.model.name == "tiny"
+    assert panel.workspace.session.model.name == "tiny"
     assert len(panel.engines) == 2
 
 
@@ -240,11 +240,11 @@ def test_model_can_be_chosen_where_the_default_is_gone(panel, folder):
     panel.host.enter_module()
     settle(panel)
     assert "the default model usual@1 is not installed any more" in panel.message
-    assert panel.room is None
+    assert panel.workspace is None
     assert "the default model usual@1 is not installed any more" in panel.text("modelInfoLabel")
     panel.press("dismissButton")
     choose(panel, TINY)
-    assert panel.room.session.model.name == "tiny"
+    assert panel.workspace.session.model.name == "tiny"
     assert panel.message == ""
 
 
@@ -266,7 +266,7 @@ def test_card_before_the_incision_is_that_of_the_model_in_use(with_volume):
 def test_same_weights_under_another_name_are_another_choice_and_make_no_other_outlines(with_result, folder):
     from CRLMSegmentationLib.segmentation.models.package import read_model_package
 
-    shutil.copytree(with_result.room.session.model.folder, folder / "copy")
+    shutil.copytree(with_result.workspace.session.model.folder, folder / "copy")
     manifest = folder / "copy" / "model.json"
     manifest.write_text(manifest.read_text().replace('"crlm-crop-phantom"', '"copy"'))
     key = f"copy@{read_model_package(folder / 'copy').version}"
@@ -287,7 +287,7 @@ def test_self_test_is_done_with_the_shipped_model_whatever_is_chosen(panel):
     dice = dice_of_sample(logic, lambda: engine.finish() if engine.pending else None)
     assert used == ["crlm-crop-phantom"]
     assert 0 < dice <= 1
-    assert logic.room is None
+    assert logic.workspace is None
     assert engine.closed
     assert panel.widget.logic.models.wanted == TINY
 
@@ -313,7 +313,7 @@ def test_imported_package_is_in_the_list_and_chosen(with_result, new):
     assert entries(with_result) == {SHIPPED: True, TINY: True, "new@1": True}
     assert chosen(with_result) == "new@1"
     assert with_result.message == "new@1 is installed."
-    assert with_result.room.session.model.name == "new"
+    assert with_result.workspace.session.model.name == "new"
     assert not shown(with_result, "importFrame")
     assert "made with another model" in with_result.cell(STATE)
 
@@ -389,15 +389,15 @@ def test_cancelled_import_installs_nothing_and_another_can_begin(panel, new, fol
 def test_import_goes_on_while_the_scene_is_closed_and_its_model_is_used_next(panel, new, tiny_volume):
     import_from(panel, new.folder)
     panel.host.close_scene()
-    assert panel.room is None
+    assert panel.workspace is None
     assert panel.host.leaks().timers
     wait_for_import(panel)
-    assert panel.room is None
+    assert panel.workspace is None
     assert not panel.host.leaks().timers
     assert chosen(panel) == "new@1"
     panel.show_volume(tiny_volume)
     panel.turns()
-    assert panel.room.session.model.name == "new"
+    assert panel.workspace.session.model.name == "new"
 
 
 @pytest.mark.parametrize("leave", ["quit", "unload_module"])

@@ -24,7 +24,7 @@ def tracker() -> ScriptedTracker:
 def navigated(with_result, tracker) -> Panel:
     """One lesion, and a stylus 12 mm from it."""
     tracker.stylus(12.0)
-    use_tracker(with_result.room, tracker)
+    use_tracker(with_result.workspace, tracker)
     with_result.wait(lambda: number(with_result) == "12 mm")
     return with_result
 
@@ -62,7 +62,7 @@ def test_nothing_is_said_of_distances_before_an_instrument_is_tracked(with_resul
 
 def test_distance_is_told_as_an_interval_with_lesion_and_instrument(navigated):
     assert not navigated.host.widget("distanceFrame").isHidden()
-    interval = navigated.room.steering.situation.nearest[1].interval
+    interval = navigated.workspace.steering.situation.nearest[1].interval
     low, high = round(interval.low_mm), round(interval.high_mm)
     assert 0 < low < 12 < high
     assert navigated.text("distanceLabel") == f"12 mm ({low}–{high})"
@@ -100,7 +100,7 @@ def test_margins_are_those_that_are_set_and_are_saved_with_the_scene(navigated, 
     navigated.host.widget("innerMarginSpinBox").value = 0
     navigated.host.widget("outerMarginSpinBox").value = 15
     navigated.wait(lambda: colour(navigated) == AMBER)
-    assert navigated.room.steering.margins_mm == (15.0,)
+    assert navigated.workspace.steering.margins_mm == (15.0,)
     hold(navigated, tracker, 3.0, "3 mm")
     assert colour(navigated) == AMBER
     tick(navigated, "marginsCheckBox", False)
@@ -109,17 +109,17 @@ def test_margins_are_those_that_are_set_and_are_saved_with_the_scene(navigated, 
     navigated.host.load_scene(tmp_path / "scene.mrb")
     navigated.turns()
     assert len(parameter_nodes(navigated.host.scene)) == 1
-    assert navigated.room.steering.margins_mm == (15.0,)
-    assert not navigated.room.steering.shows_margins
+    assert navigated.workspace.steering.margins_mm == (15.0,)
+    assert not navigated.workspace.steering.shows_margins
 
 
 def test_what_is_ticked_reaches_the_room(navigated):
-    room = navigated.room
+    workspace = navigated.workspace
     for name, told in (
-        ("marginsCheckBox", lambda: room.steering.shows_margins),
-        ("shellsCheckBox", lambda: room.steering.shows_shells),
-        ("secondLooksCheckBox", lambda: room.second_looks.enabled),
-        ("renewCheckBox", lambda: room.following.enabled),
+        ("marginsCheckBox", lambda: workspace.steering.shows_margins),
+        ("shellsCheckBox", lambda: workspace.steering.shows_shells),
+        ("secondLooksCheckBox", lambda: workspace.second_looks.enabled),
+        ("renewCheckBox", lambda: workspace.following.enabled),
     ):
         for on in (True, False):
             tick(navigated, name, on)
@@ -182,7 +182,7 @@ def test_lesion_that_is_gone_is_not_measured_to(navigated):
 
 
 def test_source_that_is_left_leaves_no_number(navigated):
-    navigated.room.use_link(None)
+    navigated.workspace.use_link(None)
     navigated.turns()
     assert navigated.host.widget("distanceFrame").isHidden()
     assert navigated.text("distanceLabel") == "–"
@@ -218,7 +218,7 @@ def test_tip_that_hesitates_at_a_margin_is_heard_once(navigated, tracker):
     for away_mm in (9.0, 10.7, 9.0, 10.7, 9.0):
         tracker.stylus(away_mm)
         navigated.turns(12)
-        tips_mm.append(navigated.room.steering.situation.instruments[0].tip_ras_mm[0] - 20.0 - RADIUS_MM)
+        tips_mm.append(navigated.workspace.steering.situation.instruments[0].tip_ras_mm[0] - 20.0 - RADIUS_MM)
     assert tips_mm == pytest.approx([9.0, 10.7, 9.0, 10.7, 9.0])
     assert played(navigated) == (1, 0)
 
@@ -299,7 +299,7 @@ def test_second_look_is_called_what_it_is_and_tells_what_it_has_changed(navigate
     assert navigated.text("applyButton") == "Segment"
     navigated.answer()
     navigated.wait(lambda: "the outline moved by 0.0 mm" in navigated.cell(STATE))
-    while navigated.room.second_looks.is_at_work:
+    while navigated.workspace.second_looks.is_at_work:
         navigated.answer()
     navigated.turns()
     assert navigated.text("workerLabel") != "● Looking again in the background"
@@ -309,10 +309,10 @@ def test_second_look_is_called_what_it_is_and_tells_what_it_has_changed(navigate
 
 def test_lesion_is_renewed_in_a_newer_volume_and_tells_what_has_become_of_it(with_result, tracker, tiny_volume):
     tick(with_result, "renewCheckBox", True)
-    use_tracker(with_result.room, tracker)
+    use_tracker(with_result.workspace, tracker)
     shifted = replace(tiny_volume, array=np.roll(tiny_volume.array, 2, axis=2), timestamp_s=101.0)
     tracker.volumes.append(tiny_volume)
-    with_result.wait(lambda: with_result.room.volume.node.GetName() == "recvol_Reference")
+    with_result.wait(lambda: with_result.workspace.volume.node.GetName() == "recvol_Reference")
     with_result.press("againButton")
     with_result.answer()
     assert "moved" not in with_result.cell(SIZE)

@@ -95,26 +95,26 @@ def test_live_volumes_need_a_server(panel):
 def test_nothing_is_asked_of_a_server_before_the_button_is_pressed(connected, plus):
     connected.turns(30)
     assert plus.asked == []
-    assert connected.room.volume.node is None
+    assert connected.workspace.volume.node is None
 
 
 def test_live_volume_appears_in_the_scene_and_can_be_segmented(live, tiny_volume):
-    node = live.room.volume.node
+    node = live.workspace.volume.node
     assert node.GetName() == "recvol_Reference"
     live.wait(lambda: np.array_equal(voxels(node)[20:], tiny_volume.array[20:]))
     live.place()
     live.answer()
     assert "up to date" in live.cell(STATE_COLUMN)
-    assert live.room.volume.node is node
+    assert live.workspace.volume.node is node
     assert live.message == ""
 
 
 def test_live_volume_that_grows_makes_the_outline_old(connected):
     connected.press("liveButton")
-    connected.wait(lambda: connected.room.volume.node and voxels(connected.room.volume.node)[12].any())
+    connected.wait(lambda: connected.workspace.volume.node and voxels(connected.workspace.volume.node)[12].any())
     connected.place((20.0, 20.0, 8.0))
     connected.answer()
-    connected.wait(lambda: voxels(connected.room.volume.node)[-1].any())
+    connected.wait(lambda: voxels(connected.workspace.volume.node)[-1].any())
     connected.turns()
     assert "OUT OF DATE" in connected.cell(STATE_COLUMN)
 
@@ -128,7 +128,7 @@ def test_live_pictures_are_listed_as_such_and_nothing_is_odd(live):
     ]
     before = received(live)
     live.wait(lambda: received(live) > before + 3)
-    assert live.room.problem_lines == []
+    assert live.workspace.problem_lines == []
     assert "refused" not in live.text("linkLabel")
     assert live.message == ""
 
@@ -163,7 +163,7 @@ def test_server_that_cannot_reconstruct_is_told_once_with_the_next_action(panel,
         panel.press("dismissButton")
         panel.turns(60)
         assert panel.message == ""
-        assert sum(why in line for line in panel.room.log) == 1
+        assert sum(why in line for line in panel.workspace.log) == 1
         assert "messages/s" in panel.text("linkLabel"), "all else goes on"
         panel.press("liveButton")
         panel.wait(lambda: panel.message)
@@ -176,7 +176,7 @@ def test_disconnecting_ends_live_volumes_at_the_server(live, plus):
     assert live.text("liveButton") == LIVE
     assert not live.host.widget("liveButton").enabled
     live.wait(lambda: STOP in plus.asked and plus.clients == 0)
-    assert live.room.volume.node is not None
+    assert live.workspace.volume.node is not None
     assert live.message == ""
 
 
@@ -209,7 +209,7 @@ def test_live_volumes_can_be_had_again_after_the_scene_was_closed(live, plus):
     connect(live, plus)
     live.press("liveButton")
     live.wait(lambda: received(live) > 0)
-    assert live.room.volume.node is not None
+    assert live.workspace.volume.node is not None
 
 
 class Peer:
@@ -260,7 +260,7 @@ def test_nothing_is_offered_until_the_button_is_pressed(with_result):
 def test_another_program_receives_the_outline(sharing, peer):
     assert sharing.text("shareButton").startswith(STOP_OFFER)
     got = peer.wait(lambda got: {STATE, SEGMENTATION, POINTS, device_of(1, "Tumour 1")} <= set(got))
-    expected = sharing.room.ledger.entries["Tumour 1"].found.result.mask.mask
+    expected = sharing.workspace.ledger.entries["Tumour 1"].found.result.mask.mask
     np.testing.assert_array_equal(got[SEGMENTATION].array, expected)
     assert peer.outlines == [True]
     sharing.turns()
@@ -323,7 +323,7 @@ def test_live_volumes_and_an_offer_at_the_same_time(live):
     live.host.widget("sharePortSpinBox").value = free_port()
     live.press("shareButton")
     peer = Peer(live)
-    live.wait(lambda: voxels(live.room.volume.node)[-1].any())
+    live.wait(lambda: voxels(live.workspace.volume.node)[-1].any())
     live.place()
     live.answer()
     peer.wait(lambda got: STATE in got and peer.outlines == [True])

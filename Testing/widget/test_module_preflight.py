@@ -171,7 +171,7 @@ def test_failing_pip_is_told(panel, installed, extensions):
     panel.host.answers.append(True)
     offer_to_install(panel, installed, "Jinja2")
     assert panel.message == "no network for Jinja2>=3.1"
-    assert panel.room is not None
+    assert panel.workspace is not None
 
 
 def test_connecting_without_its_package_offers_to_install(panel, installed):

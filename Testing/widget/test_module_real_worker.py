@@ -31,9 +31,9 @@ def operation():
         host.widget("casePathLineEdit").currentPath = str(CASE)
         host.widget("speedSpinBox").value = 20
         panel.press("playButton")
-        panel.wait(lambda: panel.room.volume.node, PATIENCE_S)
-        panel.wait(lambda: panel.room.ready or panel.room.engine_problem, PATIENCE_S)
-        assert panel.room.engine_problem == ""
+        panel.wait(lambda: panel.workspace.volume.node, PATIENCE_S)
+        panel.wait(lambda: panel.workspace.ready or panel.workspace.engine_problem, PATIENCE_S)
+        assert panel.workspace.engine_problem == ""
         yield panel
 
 
@@ -71,7 +71,7 @@ def test_strip_says_what_is_at_work(panel):
     assert panel.text("modelLabel").startswith("● crlm-crop-phantom ")
     assert panel.text("modelLabel").endswith(": simulated data only")
     device = panel.host.widget("deviceLabel").text
-    assert ("#e69f00" if panel.room.ready.device.startswith("cpu") else "#3fb950") in device
+    assert ("#e69f00" if panel.workspace.ready.device.startswith("cpu") else "#3fb950") in device
     assert panel.text("workerLabel") == "● Worker ready"
 
 
@@ -84,7 +84,7 @@ def test_transforms_go_on_moving_while_the_network_runs(panel):
         assert tool.GetMatrixTransformToParent().GetElement(0, 3) == moved
         moved += 1
         panel.host.run_for(0.02)
-        moved_meanwhile += panel.room.session.busy
+        moved_meanwhile += panel.workspace.session.busy
         assert time.monotonic() < end_s
     assert moved_meanwhile > 2
 
@@ -92,19 +92,19 @@ def test_transforms_go_on_moving_while_the_network_runs(panel):
 def test_cancel_is_over_before_the_network_has_ended(running):
     assert running.text("applyButton") == "Cancel"
     running.press("applyButton")
-    running.wait(lambda: not running.room.session.busy, PATIENCE_S)
+    running.wait(lambda: not running.workspace.session.busy, PATIENCE_S)
     running.turns()
     assert running.text("applyButton") == "Segment"
     assert running.cell(SIZE) == ""
 
 
 def test_killed_worker_is_told_and_the_next_one_answers(running):
-    pid = running.room.session.engine.worker_pid
+    pid = running.workspace.session.engine.worker_pid
     os.kill(pid, signal.SIGKILL)
     running.wait(lambda: "SIGKILL" in running.cell(STATE), PATIENCE_S)
     assert "try again" in running.cell(STATE)
     running.wait(lambda: running.text("workerLabel") == "● Worker ready", PATIENCE_S)
-    assert running.room.session.engine.worker_pid != pid
+    assert running.workspace.session.engine.worker_pid != pid
     running.press("applyButton")
     running.wait(lambda: "up to date" in running.cell(STATE), PATIENCE_S)
 
@@ -123,13 +123,13 @@ def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tm
     """Weights of its own: the shipped ones, a little shrunk."""
     from CRLMSegmentationLib.segmentation.models.package import write_model_package
 
-    shipped = running.room.session.model
+    shipped = running.workspace.session.model
     weights = {0: {name: value * 0.999 for name, value in shipped.weights(0).items()}}
     said = {"name": "shrunk", "version": "1", "channels": list(shipped.channels), "trained_on": {"simulated": True}}
     said |= {"crop_size_mm": 60, "spacing_mm": shipped.spacing_mm, "intended_use": "this test"}
     write_model_package(tmp_path / "shrunk", shipped.plans(), shipped.dataset(), weights, said)
     monkeypatch.setenv("CRLM_MODELS", str(tmp_path))
-    pid = running.room.session.engine.worker_pid
+    pid = running.workspace.session.engine.worker_pid
     running.widget._useModel("shrunk@1")
     assert not worker_runs(pid)
     assert running.message.startswith("Tumour 1: cancelled")
@@ -137,15 +137,15 @@ def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tm
     assert running.text("workerLabel") == "● Loading the model"
     running.press("applyButton")
     running.wait(lambda: "up to date" in running.cell(STATE), PATIENCE_S)
-    assert running.room.ledger.entries["Tumour 1"].found.model_name == "shrunk"
+    assert running.workspace.ledger.entries["Tumour 1"].found.model_name == "shrunk"
     running.widget._useModel("crlm-crop-phantom@2")
-    assert "made with another model: shrunk" in running.room.ledger.rows()[0].warnings[0]
+    assert "made with another model: shrunk" in running.workspace.ledger.rows()[0].warnings[0]
 
 
 def test_closing_the_scene_during_inference_ends_the_process(running):
-    pid = running.room.session.engine.worker_pid
+    pid = running.workspace.session.engine.worker_pid
     running.host.close_scene()
-    assert running.room is None
+    assert running.workspace is None
     assert not worker_runs(pid)
     assert not running.host.leaks().processes
     assert running.table() == []

@@ -29,7 +29,7 @@ def sessions(folder):
 
 
 def log(panel):
-    return "\n".join(panel.room.log)
+    return "\n".join(panel.workspace.log)
 
 
 def test_what_a_surgeon_has_to_want_is_wanted_unless_it_is_unticked(host, monkeypatch):
@@ -88,7 +88,7 @@ def test_what_comes_over_the_network_is_recorded_as_it_came(panel, tmp_path, tin
     with PlusServer(tiny_volume) as server:
         panel.host.widget("portSpinBox").value = server.port
         panel.press("connectButton")
-        panel.wait(lambda: panel.room.devices.get("ProbeToTracker"))
+        panel.wait(lambda: panel.workspace.devices.get("ProbeToTracker"))
         panel.turns(30)
         panel.host.widget("recordCheckBox").checked = False
         panel.wait(lambda: "recorded into" in log(panel), PATIENCE_S)
@@ -104,7 +104,7 @@ def test_report_on_a_simulated_case_will_say_so(panel, tmp_path, tiny_case):
     panel.host.widget("sourceTabs").currentIndex = 1
     panel.host.widget("casePathLineEdit").currentPath = str(tiny_case)
     panel.press("playButton")
-    panel.wait(lambda: panel.room.volume.node)
+    panel.wait(lambda: panel.workspace.volume.node)
     panel.turns()
     events = (sessions(tmp_path / "sessions")[0] / "events.jsonl").read_text("utf-8")
     assert any(json.loads(line).get("simulated") for line in events.splitlines())
@@ -118,9 +118,9 @@ def test_recording_that_cannot_be_written_is_told_in_red_and_all_else_goes_on(wi
     with_volume.place()
     with_volume.answer()
     assert "up to date" in with_volume.table()[0][2]
-    told = len(with_volume.room.log)
+    told = len(with_volume.workspace.log)
     with_volume.turns(30)
-    assert len(with_volume.room.log) == told, "it is not tried again at each turn"
+    assert len(with_volume.workspace.log) == told, "it is not tried again at each turn"
 
 
 def test_full_budget_is_told_in_amber(recorded, monkeypatch):
@@ -168,7 +168,7 @@ def test_report_is_written_while_the_session_goes_on(recorded, tmp_path):
 def test_report_that_fails_is_told(recorded, monkeypatch):
     from CRLMSegmentationLib.slicer.workspace import recording
 
-    command = [recorded.room.python, "-c", "raise SystemExit('no space left')"]
+    command = [recorded.workspace.python, "-c", "raise SystemExit('no space left')"]
     monkeypatch.setattr(recording, "report_command", lambda *_: command)
     recorded.press("sessionReportButton")
     recorded.wait(lambda: "The report was not written" in recorded.text("recordingLabel"), PATIENCE_S)

@@ -42,7 +42,7 @@ def test_page_of_the_report_follows_while_the_panel_goes_on(with_result, results
     assert not (folder / "report.html").exists()
     turn = with_result.widget._turn
     with_result.wait(lambda: (folder / "report.html").exists())
-    with_result.wait(lambda: not with_result.room.children)
+    with_result.wait(lambda: not with_result.workspace.children)
     assert with_result.widget._turn - turn > 5
     assert "Tumour 1" in (folder / "report.html").read_text(encoding="utf-8")
     assert not list(folder.glob(".*"))
@@ -92,7 +92,7 @@ def test_saved_scene_opens_with_settings_and_outlines_and_computes_nothing(with_
     assert panel.host.widget("hostLineEdit").text == "tracker.local"
     assert panel.host.widget("cropSizeSlider").value == 30
     assert panel.host.widget("toolSelector").currentNode().GetName() == "StylusToReference"
-    assert panel.room.volume.node.GetName() == "us"
+    assert panel.workspace.volume.node.GetName() == "us"
     assert panel.cell(NAME) == "segment VIII"
     assert panel.cell(SIZE) == size
     assert panel.cell(STATE) == "up to date"
@@ -104,7 +104,7 @@ def test_outlines_of_a_played_case_are_there_again_without_a_chosen_volume(panel
     panel.host.widget("sourceTabs").currentIndex = 1
     panel.host.widget("casePathLineEdit").currentPath = str(tiny_case)
     panel.press("playButton")
-    panel.wait(lambda: panel.room.volume.node)
+    panel.wait(lambda: panel.workspace.volume.node)
     panel.host.widget("cropSizeSlider").value = 30
     panel.place()
     panel.answer()

@@ -7,7 +7,7 @@ import pytest
 from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
 from CRLMSegmentationLib.slicer.scene.nodes import nodes_of_class
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, seed_of
-from CRLMSegmentationLib.slicer.workspace import workspace as room
+from CRLMSegmentationLib.slicer.workspace import workspace as workspace
 from PySide6 import QtWidgets
 
 from module_helpers import NAME, SEED, STATE, track
@@ -56,7 +56,7 @@ def test_dragged_seed_is_segmented_when_it_lies_still(with_result):
     assert len(with_result.engine.jobs) == 1
     with_result.answer()
     assert len(with_result.engine.jobs) == 2
-    assert with_result.room.ledger.entries["Tumour 1"].found.result.request.seed_ras_mm[0] == pytest.approx(21.8)
+    assert with_result.workspace.ledger.entries["Tumour 1"].found.result.request.seed_ras_mm[0] == pytest.approx(21.8)
 
 
 def test_lesion_is_renamed_in_the_table(with_result):
@@ -110,7 +110,7 @@ def tool(with_volume):
     with_volume.host.widget("toolSelector").setCurrentNode(node)
     held = np.eye(4)
     held[:3, 3] = 19.0, 20.0, 21.0
-    with_volume.room.steering.navigator.poses.fix("StylusToReference", held)  # a pose that does not grow old
+    with_volume.workspace.steering.navigator.poses.fix("StylusToReference", held)  # a pose that does not grow old
     return node
 
 
@@ -152,7 +152,7 @@ def test_crop_is_resized_by_the_slider_and_in_the_views(with_volume):
     box.SetSize([52.0, 40.0, 40.0])
     with_volume.turns(3)
     assert with_volume.host.widget("cropSizeSlider").value == 52
-    assert with_volume.room.crop_size_mm == pytest.approx(52)
+    assert with_volume.workspace.crop_size_mm == pytest.approx(52)
     assert box.GetSize() == pytest.approx([52] * 3)
     assert with_volume.widget._parameters.cropSize == 52
 
@@ -162,7 +162,7 @@ def test_size_in_the_views_need_not_be_one_of_the_sliders(with_volume):
     with_volume.turns(2)
     crop_box(with_volume.host.scene).SetSize([33.4, 30.0, 30.0])
     with_volume.turns(5)
-    assert with_volume.room.crop_size_mm == pytest.approx(33.4)
+    assert with_volume.workspace.crop_size_mm == pytest.approx(33.4)
     assert with_volume.host.widget("cropSizeSlider").value == 33
 
 
@@ -176,7 +176,7 @@ def test_crop_box_deleted_by_the_user_comes_back(with_result):
 def test_seed_waits_for_the_setting_that_starts_by_itself(with_volume):
     with_volume.host.widget("autoCheckBox").checked = False
     with_volume.place()
-    with_volume.host.run_for(2 * room.SETTLE_S)
+    with_volume.host.run_for(2 * workspace.SETTLE_S)
     assert not with_volume.engine.jobs
     with_volume.host.widget("autoCheckBox").checked = True
     with_volume.answer()

@@ -27,7 +27,7 @@ def test_apply_turns_into_cancel_and_back(running):
     running.press("applyButton")
     running.wait(lambda: running.text("applyButton") == "Segment")
     assert "not segmented" in running.cell(STATE)
-    assert not running.room.session.busy
+    assert not running.workspace.session.busy
     running.turns(25)
     assert len(running.engine.jobs) == 1
     running.press("applyButton")
@@ -114,7 +114,7 @@ def test_node_deleted_during_inference_does_no_harm(running, what):
     scene = running.host.scene
     running.host.widget("toolSelector").setCurrentNode(track(scene))
     node = {
-        "volume": running.room.volume.node,
+        "volume": running.workspace.volume.node,
         "seed": running.seed(),
         "tool": scene.GetFirstNodeByName("StylusToReference"),
         "box": crop_box(scene),
@@ -132,7 +132,7 @@ def test_node_deleted_during_inference_does_no_harm(running, what):
 def test_segmentation_deleted_during_inference_is_made_again(with_result):
     with_result.press("againButton")
     with_result.wait(lambda: with_result.engine.pending)
-    with_result.host.scene.RemoveNode(with_result.room.ledger.segmentation_node)
+    with_result.host.scene.RemoveNode(with_result.workspace.ledger.segmentation_node)
     with_result.wait(lambda: with_result.cell(SIZE) == "")
     with_result.engine.finish()
     with_result.wait(lambda: "up to date" in with_result.cell(STATE))
@@ -151,11 +151,11 @@ def test_deleted_parameter_node_comes_back_with_what_is_set(with_volume):
     with_volume.host.enter_module()
     assert len(parameter_nodes(with_volume.host.scene)) == 1
     assert with_volume.host.widget("mirroringCheckBox").checked
-    assert with_volume.host.widget("volumeSelector").currentNode() is with_volume.room.volume.node
+    assert with_volume.host.widget("volumeSelector").currentNode() is with_volume.workspace.volume.node
 
 
 def test_mirrored_copies_are_asked_for(with_volume):
     with_volume.host.widget("mirroringCheckBox").checked = True
     with_volume.place(SEED)
     with_volume.answer()
-    assert with_volume.room.ledger.entries["Tumour 1"].found.result.request.mirroring
+    assert with_volume.workspace.ledger.entries["Tumour 1"].found.result.request.mirroring

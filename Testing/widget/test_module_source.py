@@ -30,8 +30,8 @@ def test_opened_panel_says_what_is_there_and_what_is_not(panel):
 def test_recorded_case_is_played_into_the_scene(case):
     case.press("playButton")
     case.wait(lambda: "Recorded case: " in case.text("linkLabel"))
-    case.wait(lambda: case.room.volume.node)
-    assert case.room.volume.node.GetName() == "recvol_Reference"
+    case.wait(lambda: case.workspace.volume.node)
+    assert case.workspace.volume.node.GetName() == "recvol_Reference"
     case.wait(lambda: case.text("playButton") == "Play")
     case.turns()
     assert "stands still" in case.text("linkLabel")
@@ -43,10 +43,10 @@ def test_played_volume_is_shown_in_the_slice_views(case):
     import slicer
 
     case.press("playButton")
-    case.wait(lambda: case.room.volume.node)
+    case.wait(lambda: case.workspace.volume.node)
     case.turns(2)
     composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-    assert {c.GetBackgroundVolumeID() for c in composites} == {case.room.volume.node.GetID()}
+    assert {c.GetBackgroundVolumeID() for c in composites} == {case.workspace.volume.node.GetID()}
 
 
 def test_recording_is_paused_and_goes_on_where_it_was(case):
@@ -85,7 +85,7 @@ def test_shorter_recording_after_a_longer_one_begins_at_its_beginning(case, tmp_
     sought = []
     monkeypatch.setattr(RecordedLink, "seek", lambda _recording, position_s: sought.append(position_s))
     case.press("playButton")
-    case.wait(lambda: case.room.devices)
+    case.wait(lambda: case.workspace.devices)
     case.turns()
     assert sought == []
 
@@ -108,7 +108,7 @@ def test_wrong_path_is_told_and_breaks_nothing(case, tiny_case, tmp_path):
     assert case.message == ""
     case.host.widget("casePathLineEdit").currentPath = str(tiny_case)
     case.press("playButton")
-    case.wait(lambda: case.room.volume.node)
+    case.wait(lambda: case.workspace.volume.node)
     assert case.message == ""
 
 
@@ -137,26 +137,26 @@ def test_log_is_copied(case):
 
 
 def test_volume_of_the_scene_is_segmented(with_volume):
-    assert with_volume.room.volume.node.GetName() == "us"
+    assert with_volume.workspace.volume.node.GetName() == "us"
     with_volume.place(SEED)
     with_volume.answer()
     assert with_volume.cell(SIZE).startswith("2.1 ml")
-    assert with_volume.room.ledger.entries["Tumour 1"].found.result.volume.device == "recvol_Reference"
+    assert with_volume.workspace.ledger.entries["Tumour 1"].found.result.volume.device == "recvol_Reference"
 
 
 def test_volume_that_cannot_be_segmented_is_told(panel):
     empty = panel.host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
     panel.host.widget("volumeSelector").setCurrentNode(empty)
     assert panel.message == "'empty' has no voxels; choose another volume"
-    assert panel.room.volume.node is None
+    assert panel.workspace.volume.node is None
 
 
 def test_volume_chosen_after_the_scene_was_closed_is_taken(with_volume, tiny_volume):
     with_volume.host.close_scene()
-    assert with_volume.room is None
+    assert with_volume.workspace is None
     with_volume.show_volume(tiny_volume, "second")
     with_volume.turns()
-    assert with_volume.room.volume.node.GetName() == "second"
+    assert with_volume.workspace.volume.node.GetName() == "second"
 
 
 def test_error_of_every_turn_is_told_once(with_volume, caplog):
@@ -173,7 +173,7 @@ def test_error_of_every_turn_is_told_once(with_volume, caplog):
 
 
 def test_video_in_the_scene_does_not_stop_the_panel(with_volume):
-    node = with_volume.room.volume.node
+    node = with_volume.workspace.volume.node
     for value in range(5):
         overwrite_voxels(node, value)
         with_volume.turns(2)

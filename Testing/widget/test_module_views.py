@@ -1,4 +1,4 @@
-"""The views of the room: their layout, slices that follow the tip, the number in space, volume rendering."""
+"""The views of the workspace: their layout, slices that follow the tip, the number in space, volume rendering."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tracker() -> ScriptedTracker:
 @pytest.fixture
 def navigated(with_result, tracker) -> Panel:
     tracker.stylus(9.0)
-    use_tracker(with_result.room, tracker)
+    use_tracker(with_result.workspace, tracker)
     with_result.wait(lambda: with_result.text("distanceLabel").startswith("9 mm"))
     return with_result
 
@@ -49,7 +49,7 @@ def corner(panel):
 
 def move(panel, tracker, place):
     tracker.poses["StylusToReference"] = place
-    panel.wait(lambda: tuple(panel.room.steering.situation.instruments[0].tip_ras_mm) == place)
+    panel.wait(lambda: tuple(panel.workspace.steering.situation.instruments[0].tip_ras_mm) == place)
     panel.turns(20)
 
 
@@ -190,7 +190,7 @@ def test_number_is_taken_out_of_the_view(navigated, how):
         tick(navigated, "cornerCheckBox", False)
         navigated.turns()
     elif how == "no instrument":
-        navigated.room.use_link(None)
+        navigated.workspace.use_link(None)
         navigated.turns()
     else:
         getattr(navigated.host, how)()
@@ -238,7 +238,7 @@ def test_volume_rendering_follows_the_volume(with_result, tiny_volume):
     with_result.wait(lambda: rendered(with_result) == ["us"])
     with_result.show_volume(replace(tiny_volume, timestamp_s=9.0), "another")
     with_result.wait(lambda: rendered(with_result) == ["another"])
-    with_result.host.scene.RemoveNode(with_result.room.volume.node)
+    with_result.host.scene.RemoveNode(with_result.workspace.volume.node)
     with_result.turns()
     assert rendered(with_result) == []
     assert with_result.message == ""

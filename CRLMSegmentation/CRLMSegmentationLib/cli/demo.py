@@ -29,7 +29,7 @@ from ..slicer.scene.saving import save_scene_bundle, save_segmentation
 from ..slicer.scene.seeds import show_seed
 from ..slicer.scene.segmentations import lesion_surface
 from ..slicer.workspace.lesion import LesionState
-from ..slicer.workspace.workspace import Room
+from ..slicer.workspace.workspace import Workspace
 from ..tracking.colours import colour_of
 from .demo_source import DemoSource, Seed, demo_source
 from .demo_tracking import steer_past
@@ -52,7 +52,7 @@ class _Played:
 
     source: DemoSource
     ready: ModelReady
-    room: Room
+    workspace: Workspace
     timings_s: dict[str, dict[str, float]]
 
 
@@ -91,7 +91,7 @@ def run_demo(
         played = _play(source, model, on_step, thorough)
         on_step("Writing the report")
         entries = _write(unfinished, played, card_of(model))
-    results = [_result_of(played.room, lesion) for lesion in source.case.lesions]
+    results = [_result_of(played.workspace, lesion) for lesion in source.case.lesions]
     return [_line(replace(result, timings_s=entry["timings_s"]), entry) for result, entry in zip(results, entries)]
 
 
@@ -103,22 +103,24 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
     )
     with replay:
         link = LiveReconstruction(IgtlClient("127.0.0.1", replay.port))
-        with closing(Room(new_scene(), Session(WorkerEngine(model), model, link))) as room:
-            room.auto_segment, room.second_looks.enabled = False, thorough
+        with closing(Workspace(new_scene(), Session(WorkerEngine(model), model, link))) as workspace:
+            workspace.auto_segment, workspace.second_looks.enabled = False, thorough
             on_step(f"Playing {case.case_id} at {REPLAY_SPEED:.0f} times its speed over OpenIGTLink port {replay.port}")
-            check = _live_check(link, volume_check(room.session, link.client, replay))
+            check = _live_check(link, volume_check(workspace.session, link.client, replay))
             if source.is_sweep:
                 link.start()
-            _, ready = wait_for(room, VolumeArrived, ModelReady, check=check, needed=source.devices)
+            _, ready = wait_for(workspace, VolumeArrived, ModelReady, check=check, needed=source.devices)
             if source.is_sweep:
-                _finish_sweep(room, link, replay, check)
-            timings_s = {lesion.name: _segment(room, lesion, n, on_step) for n, lesion in enumerate(case.lesions)}
+                _finish_sweep(workspace, link, replay, check)
+            timings_s = {lesion.name: _segment(workspace, lesion, n, on_step) for n, lesion in enumerate(case.lesions)}
             if thorough:
-                _look_again(room, on_step)
-            drive_until(room, lambda: not room.steering.is_at_work)  # margins and shells are made little by little
+                _look_again(workspace, on_step)
+            drive_until(
+                workspace, lambda: not workspace.steering.is_at_work
+            )  # margins and shells are made little by little
             on_step("Playing the tracking once more, past the outlines")
-            steer_past(room, source.loaded, REPLAY_SPEED)
-    return _Played(source, ready, room, timings_s)
+            steer_past(workspace, source.loaded, REPLAY_SPEED)
+    return _Played(source, ready, workspace, timings_s)
 
 
 def _live_check(link: LiveReconstruction, check: Check) -> Check:
@@ -132,11 +134,11 @@ def _live_check(link: LiveReconstruction, check: Check) -> Check:
     return check_link
 
 
-def _finish_sweep(room: Room, link: LiveReconstruction, replay: ReplayProcess, check: Check) -> None:
+def _finish_sweep(workspace: Workspace, link: LiveReconstruction, replay: ReplayProcess, check: Check) -> None:
     """Let the sweep be played to its end; its last volume comes with `link.stop`."""
-    drive_until(room, lambda: replay.has_finished, check)
+    drive_until(workspace, lambda: replay.has_finished, check)
     link.stop()
-    drive_until(room, lambda: link.live_state is LiveState.OFF, check)
+    drive_until(workspace, lambda: link.live_state is LiveState.OFF, check)
 
 
 def volume_check(session: Session, client: IgtlClient, replay: ReplayProcess) -> Check:
@@ -161,47 +163,51 @@ def volume_check(session: Session, client: IgtlClient, replay: ReplayProcess) ->
     return check
 
 
-def _segment(room: Room, lesion: Lesion, number: int, on_step: OnStep) -> dict[str, float]:
+def _segment(workspace: Workspace, lesion: Lesion, number: int, on_step: OnStep) -> dict[str, float]:
     """Place a seed and wait for the outline; returns its timings in seconds."""
-    show_seed(room.scene, lesion.name, np.array(lesion.seed_ras_mm), colour_of(number))
-    room.segment([lesion.name])
-    entry = room.ledger.entries[lesion.name]
+    show_seed(workspace.scene, lesion.name, np.array(lesion.seed_ras_mm), colour_of(number))
+    workspace.segment([lesion.name])
+    entry = workspace.ledger.entries[lesion.name]
     if entry.state is LesionState.FAILED:
         raise SeedError(entry.reason)
     progress = lambda name, done, total: on_step(f"Segmenting {name}: tile {done} of {total}")  # noqa: E731
-    wait_for_lesion(room, lesion.name, progress)
-    drive_until(room, lambda: not room.session.busy, _engine_check(room))  # a crop that was too small is grown
-    return _result_of(room, lesion).timings_s
+    wait_for_lesion(workspace, lesion.name, progress)
+    drive_until(
+        workspace, lambda: not workspace.session.busy, _engine_check(workspace)
+    )  # a crop that was too small is grown
+    return _result_of(workspace, lesion).timings_s
 
 
-def _engine_check(room: Room) -> Check:
+def _engine_check(workspace: Workspace) -> Check:
     def check() -> None:
-        if room.engine_problem:
-            raise WorkerError(room.engine_problem)
+        if workspace.engine_problem:
+            raise WorkerError(workspace.engine_problem)
 
     return check
 
 
-def _look_again(room: Room, on_step: OnStep) -> None:
+def _look_again(workspace: Workspace, on_step: OnStep) -> None:
     on_step("Refining the outlines, and outlining them again from other seeds")
-    drive_until(room, lambda: not (room.second_looks.is_at_work or room.session.busy), _engine_check(room))
+    drive_until(
+        workspace, lambda: not (workspace.second_looks.is_at_work or workspace.session.busy), _engine_check(workspace)
+    )
 
 
-def _result_of(room: Room, lesion: Lesion) -> LesionResult:
+def _result_of(workspace: Workspace, lesion: Lesion) -> LesionResult:
     """The outline as it is shown."""
-    return room.ledger.entries[lesion.name].found.result
+    return workspace.ledger.entries[lesion.name].found.result
 
 
 def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
     """Write the outputs and return the entries of the report."""
-    room, entries, pictures = played.room, [], {}
+    workspace, entries, pictures = played.workspace, [], {}
     for lesion in played.source.case.lesions:
         entry, drawn = _reported(played, lesion)
         entries.append(entry)
         pictures |= drawn
     segmentation, scene, report_json, report_html = paths
-    save_segmentation(room.ledger.segmentation_node, segmentation)
-    save_scene_bundle(room.scene, scene)
+    save_segmentation(workspace.ledger.segmentation_node, segmentation)
+    save_scene_bundle(workspace.scene, scene)
     write_json(report_json, entries)
     write_report(report_html, entries, pictures, card)
     return entries
@@ -209,8 +215,8 @@ def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
 
 def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | str]]:
     """The entry of a lesion in the report, and its pictures."""
-    room, source = played.room, played.source
-    result, looks, steering = _result_of(room, lesion), room.second_looks, room.steering
+    workspace, source = played.workspace, played.source
+    result, looks, steering = _result_of(workspace, lesion), workspace.second_looks, workspace.steering
     truth = source.case.truth_of(lesion, result.volume)
     shells, near = looks.shells_of(lesion.name), steering.approaches.nearest_of(lesion.name)
     entry = report_entry(
@@ -223,7 +229,7 @@ def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | 
         navigation_entry(steering.approaches, lesion.name, steering.margins_mm),
         stability_entry(shells, looks.change_of(lesion.name), looks.confidence_of(lesion.name), looks.calibration),
     )
-    surface = lesion_surface(room.ledger.segmentation_node, lesion.name)
+    surface = lesion_surface(workspace.ledger.segmentation_node, lesion.name)
     margins = steering.margin_surfaces_of(lesion.name)
     return entry, pictures_of(result, surface, truth, near, margins, shells, source.simulated)
 

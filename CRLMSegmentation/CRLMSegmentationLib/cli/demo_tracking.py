@@ -6,14 +6,14 @@ from ..igtl.messages import Message, TransformMessage
 from ..recording.recorded_link import RecordedLink
 from ..recording.timeline import Source
 from ..segmentation.wait import drive_until
-from ..slicer.workspace.workspace import Room
+from ..slicer.workspace.workspace import Workspace
 
 
-def steer_past(room: Room, source: Source, speed: float) -> None:
+def steer_past(workspace: Workspace, source: Source, speed: float) -> None:
     """Let the instruments of a recording move from its beginning to its end, while the room measures."""
     tracking = RecordedTracking(source, speed)
-    room.use_link(tracking)
-    drive_until(room, lambda: not tracking.is_playing)
+    workspace.use_link(tracking)
+    drive_until(workspace, lambda: not tracking.is_playing)
 
 
 class RecordedTracking(RecordedLink):

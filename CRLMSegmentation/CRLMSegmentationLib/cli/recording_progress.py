@@ -138,7 +138,7 @@ def line_of(account: Account) -> str:
         f"{account.messages} messages ({sum(account.rates_hz.values()):.0f} a second)",
         f"{account.volumes} volumes",
         f"{_size(account.recorded_bytes)} ({account.bytes_per_s / 1e6:.1f} MB/s)",
-        _room(account),
+        _workspace(account),
         f"lost {sum(account.lost.values())}",
     ]
     return ", ".join(parts)
@@ -151,7 +151,7 @@ def text_of(account: Account) -> Text:
     colour = "green" if account.state is LinkState.CONNECTED else "red"
     text = Text.assemble(("● ", colour), f"{_clock(account.elapsed_s)}  ", (_state(account), colour), "\n")
     text.append(f"  {account.messages} messages, {account.volumes} volumes, {_size(account.recorded_bytes)}")
-    text.append(f" at {account.bytes_per_s / 1e6:.1f} MB/s; {_room(account)}\n")
+    text.append(f" at {account.bytes_per_s / 1e6:.1f} MB/s; {_workspace(account)}\n")
     for device, rate_hz in sorted(account.rates_hz.items())[:MAX_DEVICES]:
         text.append(f"  {rate_hz:7.1f} Hz  {printable(device, 40)}\n", "" if rate_hz else "dim")
     if len(account.rates_hz) > MAX_DEVICES:
@@ -178,7 +178,7 @@ def _losses(account: Account) -> str:
     return f"  {'; '.join(parts)}{newest}" if parts else "  nothing lost"
 
 
-def _room(account: Account) -> str:
+def _workspace(account: Account) -> str:
     left = "" if account.left_s is None else f", enough for {_duration(account.left_s)}"
     return f"{_size(account.free_bytes)} free{left}"
 

@@ -134,8 +134,8 @@ def _around(component: np.ndarray) -> Box:
     """The box that holds a lesion and what is looked at around it; of a whole volume most is left out. All if none."""
     found = ndimage.find_objects(component.astype(np.uint8))
     inner = found[0] if found else tuple(slice(0, count) for count in component.shape)
-    room = FADE_VOXELS + 1
-    return tuple(slice(max(0, s.start - room), min(n, s.stop + room)) for s, n in zip(inner, component.shape))
+    workspace = FADE_VOXELS + 1
+    return tuple(slice(max(0, s.start - workspace), min(n, s.stop + workspace)) for s, n in zip(inner, component.shape))
 
 
 def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, swept: np.ndarray) -> np.ndarray:

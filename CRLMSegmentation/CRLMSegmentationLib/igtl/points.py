@@ -66,11 +66,11 @@ def _one_each(what: str, values: tuple, count: int) -> tuple:
 def _encoded(field: str, texts: tuple[str, ...], count: int) -> list[bytes]:
     """A byte is left for the NUL: the C++ library reads a full field beyond its end."""
     encoded = [text.encode("utf8") for text in _one_each(f"{field}s", texts or ("",) * count, count)]
-    room = POINT[field].itemsize - 1
+    workspace = POINT[field].itemsize - 1
     for text, data in zip(texts, encoded):
-        if len(data) > room or b"\0" in data:
+        if len(data) > workspace or b"\0" in data:
             raise MessageError(
-                f"the {field} of a point is at most {room} bytes without NUL, got {text!r:.80}; shorten it"
+                f"the {field} of a point is at most {workspace} bytes without NUL, got {text!r:.80}; shorten it"
             )
     return encoded
 

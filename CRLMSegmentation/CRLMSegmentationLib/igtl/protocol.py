@@ -135,9 +135,9 @@ class Decoder:
         """Take bytes that lie elsewhere already; otherwise as `advance`."""
         data, messages = memoryview(data), []
         while data:
-            room = self.writable()
-            count = min(len(room), len(data))
-            room[:count] = data[:count]
+            workspace = self.writable()
+            count = min(len(workspace), len(data))
+            workspace[:count] = data[:count]
             messages += self.advance(count)
             data = data[count:]
         return messages

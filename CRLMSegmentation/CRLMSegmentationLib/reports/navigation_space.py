@@ -57,17 +57,17 @@ def approach_in_space(
     """
     check_rendering()
     margins = margins or {}
-    room_mm = _room_mm(lesion, surface, approach, max(margins, default=0.0))
+    extent_mm = _extent_mm(lesion, surface, approach, max(margins, default=0.0))
     direction = view_direction(approach)
     window = make_window()
-    room = add_renderer(window, layer=0)
-    _fill_room(room, lesion, room_mm, direction)
-    room.AddActor(solid(surface, PREDICTION_COLOUR))
+    renderer = add_renderer(window, layer=0)
+    _draw_background(renderer, lesion, extent_mm, direction)
+    renderer.AddActor(solid(surface, PREDICTION_COLOUR))
     for actor in _margin_actors(margins):
-        room.AddActor(actor)
-    room.AddActor(_instrument_actor(approach))
-    _aim(room, lesion.center_ras_mm, 0.86 * room_mm, direction)
-    _add_distance(window, room, approach, max(margins, default=0.0))
+        renderer.AddActor(actor)
+    renderer.AddActor(_instrument_actor(approach))
+    _aim(renderer, lesion.center_ras_mm, 0.86 * extent_mm, direction)
+    _add_distance(window, renderer, approach, max(margins, default=0.0))
     _add_axes(window, direction)
     return write_distance(picture_of(window), approach, sorted(margins), simulated)
 
@@ -86,7 +86,7 @@ def view_direction(approach: Approach) -> np.ndarray:
     return min(open_there, key=lambda d: abs(d @ handle) + 0.5 * abs(d @ line) - d @ FROM_ABOVE)
 
 
-def _room_mm(lesion: Lesion, surface: vtk.vtkPolyData, approach: Approach, widest_mm: float) -> float:
+def _extent_mm(lesion: Lesion, surface: vtk.vtkPolyData, approach: Approach, widest_mm: float) -> float:
     """Edge of a room around the lesion that holds margins and tip."""
     bounds = np.array(surface.GetBounds()).reshape(3, 2)
     corners = np.abs(bounds - lesion.center_ras_mm[:, None]).max()
@@ -94,20 +94,20 @@ def _room_mm(lesion: Lesion, surface: vtk.vtkPolyData, approach: Approach, wides
     return 2 * (max(corners + widest_mm, tip) + AROUND_MM)
 
 
-def _fill_room(room: vtk.vtkRenderer, lesion: Lesion, room_mm: float, direction: np.ndarray) -> None:
-    room.GradientBackgroundOn()
-    room.SetBackground(*rgb("#0b1016"))
-    room.SetBackground2(*rgb("#1b2632"))
-    add_light(room)
+def _draw_background(renderer: vtk.vtkRenderer, lesion: Lesion, extent_mm: float, direction: np.ndarray) -> None:
+    renderer.GradientBackgroundOn()
+    renderer.SetBackground(*rgb("#0b1016"))
+    renderer.SetBackground2(*rgb("#1b2632"))
+    add_light(renderer)
     for plane in PLANES:
-        far = wall(lesion, plane, room_mm)
+        far = wall(lesion, plane, extent_mm)
         if direction[plane.through] < 0:
-            far.AddPosition(*(room_mm if axis == plane.through else 0.0 for axis in range(3)))
+            far.AddPosition(*(extent_mm if axis == plane.through else 0.0 for axis in range(3)))
         far.GetProperty().SetColor(WALL_SHADE, WALL_SHADE, WALL_SHADE)
-        room.AddActor(far)
-    corners = cube_corners(lesion.center_ras_mm, room_mm)
+        renderer.AddActor(far)
+    corners = cube_corners(lesion.center_ras_mm, extent_mm)
     nearest = int(np.argmax(corners @ direction))
-    room.AddActor(box(corners, "#46586b", 1.2 * OVERSAMPLING, without_corner=nearest))
+    renderer.AddActor(box(corners, "#46586b", 1.2 * OVERSAMPLING, without_corner=nearest))
 
 
 def _margin_actors(margins: Mapping[float, vtk.vtkPolyData]) -> list[vtk.vtkActor]:
@@ -139,10 +139,10 @@ def _instrument_actor(approach: Approach) -> vtk.vtkActor:
     return actor
 
 
-def _add_distance(window: vtk.vtkRenderWindow, room: vtk.vtkRenderer, approach: Approach, widest_mm: float) -> None:
+def _add_distance(window: vtk.vtkRenderWindow, renderer: vtk.vtkRenderer, approach: Approach, widest_mm: float) -> None:
     """The line of the distance, drawn over all else: it ends on the surface, among margins."""
     over = add_renderer(window, layer=1)
-    over.SetActiveCamera(room.GetActiveCamera())
+    over.SetActiveCamera(renderer.GetActiveCamera())
     colour = distance_colour(approach, widest_mm)
     line = vtk.vtkLineSource()
     line.SetPoint1(approach.state.tip_ras_mm)
@@ -152,7 +152,7 @@ def _add_distance(window: vtk.vtkRenderWindow, room: vtk.vtkRenderer, approach: 
     actor.GetProperty().SetLineWidth(3.2 * OVERSAMPLING)
     actor.GetProperty().LightingOff()
     over.AddActor(actor)
-    size_mm = 0.006 * float(np.linalg.norm(np.subtract(room.GetActiveCamera().GetPosition(), line.GetPoint1())))
+    size_mm = 0.006 * float(np.linalg.norm(np.subtract(renderer.GetActiveCamera().GetPosition(), line.GetPoint1())))
     for end in (line.GetPoint1(), line.GetPoint2()):
         ball = vtk.vtkSphereSource()
         ball.SetCenter(end)

@@ -51,11 +51,11 @@ def lesion_in_space(lesion: Lesion, surface: vtk.vtkPolyData, truth_surface: vtk
     """
     check_rendering()
     window = make_window()
-    room_mm = ROOM_PER_VIEW * field_of_view_mm(lesion)
-    room = add_renderer(window, layer=0)
-    _fill_room(room, lesion, room_mm, surface, truth_surface)
-    _aim(room, lesion.center_ras_mm - 0.06 * room_mm, 0.92 * room_mm)
-    _add_see_through(window, room, lesion, room_mm, truth_surface)
+    extent_mm = ROOM_PER_VIEW * field_of_view_mm(lesion)
+    renderer = add_renderer(window, layer=0)
+    _draw_background(renderer, lesion, extent_mm, surface, truth_surface)
+    _aim(renderer, lesion.center_ras_mm - 0.06 * extent_mm, 0.92 * extent_mm)
+    _add_see_through(window, renderer, lesion, extent_mm, truth_surface)
     _add_map(window, lesion, surface)
     _add_axes(window)
     return picture_of(window)
@@ -96,26 +96,26 @@ def add_renderer(window: vtk.vtkRenderWindow, layer: int) -> vtk.vtkRenderer:
     return renderer
 
 
-def _fill_room(
-    room: vtk.vtkRenderer,
+def _draw_background(
+    renderer: vtk.vtkRenderer,
     lesion: Lesion,
-    room_mm: float,
+    extent_mm: float,
     surface: vtk.vtkPolyData,
     truth_surface: vtk.vtkPolyData | None,
 ) -> None:
-    room.GradientBackgroundOn()
-    room.SetBackground(*rgb("#0b1016"))
-    room.SetBackground2(*rgb("#1b2632"))
-    add_light(room)
+    renderer.GradientBackgroundOn()
+    renderer.SetBackground(*rgb("#0b1016"))
+    renderer.SetBackground2(*rgb("#1b2632"))
+    add_light(renderer)
     for plane in PLANES:
-        room.AddActor(wall(lesion, plane, room_mm))
-    corners = cube_corners(lesion.center_ras_mm, room_mm)
+        renderer.AddActor(wall(lesion, plane, extent_mm))
+    corners = cube_corners(lesion.center_ras_mm, extent_mm)
     nearest = int(np.argmax(corners @ CAMERA_FROM))
-    room.AddActor(box(corners, "#46586b", 1.2 * OVERSAMPLING, without_corner=nearest))
+    renderer.AddActor(box(corners, "#46586b", 1.2 * OVERSAMPLING, without_corner=nearest))
     if surface.GetNumberOfPoints():
-        room.AddActor(solid(surface, PREDICTION_COLOUR))
+        renderer.AddActor(solid(surface, PREDICTION_COLOUR))
     if truth_surface is not None and truth_surface.GetNumberOfPoints():
-        room.AddActor(net(truth_surface, TRUTH_COLOUR, 1.2 * OVERSAMPLING, 0.95))
+        renderer.AddActor(net(truth_surface, TRUTH_COLOUR, 1.2 * OVERSAMPLING, 0.95))
 
 
 def add_light(renderer: vtk.vtkRenderer) -> None:
@@ -139,17 +139,17 @@ def _aim(renderer: vtk.vtkRenderer, center_ras_mm: np.ndarray, radius_mm: float)
 
 def _add_see_through(
     window: vtk.vtkRenderWindow,
-    room: vtk.vtkRenderer,
+    renderer: vtk.vtkRenderer,
     lesion: Lesion,
-    room_mm: float,
+    extent_mm: float,
     truth_surface: vtk.vtkPolyData | None,
 ) -> None:
     """What would be hidden inside the prediction, drawn over it: the seed, and faintly the truth."""
     over = add_renderer(window, layer=1)
-    over.SetActiveCamera(room.GetActiveCamera())
+    over.SetActiveCamera(renderer.GetActiveCamera())
     if truth_surface is not None and truth_surface.GetNumberOfPoints():
         over.AddActor(net(truth_surface, TRUTH_COLOUR, 0.8 * OVERSAMPLING, 0.16))
-    over.AddActor(cross(lesion.seed_ras_mm, 0.05 * room_mm, SEED_COLOUR, 2.4 * OVERSAMPLING))
+    over.AddActor(cross(lesion.seed_ras_mm, 0.05 * extent_mm, SEED_COLOUR, 2.4 * OVERSAMPLING))
 
 
 def _add_map(window: vtk.vtkRenderWindow, lesion: Lesion, surface: vtk.vtkPolyData) -> None:

@@ -1,4 +1,4 @@
-"""Drives a session, or a room, from the command line: poll, sleep, wait for what is due. In Slicer a QTimer does it."""
+"""Drives a session, or a workspace, from the command line: poll, sleep, wait for what is due. In Slicer a QTimer does it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Check = Callable[[], None]
 
 
 class Driven(Protocol):
-    """What can be driven: `session.Session`, or a room around one."""
+    """What can be driven: `session.Session`, or a workspace around one."""
 
     def poll(self, budget_s: float) -> list[Event]:
         """Do what can be done at once; tells what has happened."""

@@ -21,7 +21,7 @@ def dice_of_sample(logic: Any, pause: Callable[[], None]) -> float:
     """Overlap with the truth of the first lesion, found by the shipped model.
 
     Args:
-        logic: the module's, without a room; it has none afterwards.
+        logic: the module's, without a workspace; it has none afterwards.
         pause: called between two turns.
 
     Raises:
@@ -29,21 +29,21 @@ def dice_of_sample(logic: Any, pause: Callable[[], None]) -> float:
     """
     case = load_case(resource_path("SampleCases", SAMPLE))
     lesion, end_s = case.lesions[0], time.monotonic() + PATIENCE_S
-    logic.openRoom(default_model_package().folder)
+    logic.openWorkspace(default_model_package().folder)
     try:
         logic.source.play_or_pause(case.folder, SPEED)
-        room = logic.room
-        while not (room.ledger.rows() and room.ledger.rows()[0].is_current):
+        workspace = logic.workspace
+        while not (workspace.ledger.rows() and workspace.ledger.rows()[0].is_current):
             logic.tick()
-            if room.volume.node is not None and not room.ledger.rows():
-                room.add_seed(lesion.seed_ras_mm)
-            if time.monotonic() > end_s or room.engine_problem:
-                problem = room.engine_problem or _("no outline within {seconds:.0f} s").format(seconds=PATIENCE_S)
+            if workspace.volume.node is not None and not workspace.ledger.rows():
+                workspace.add_seed(lesion.seed_ras_mm)
+            if time.monotonic() > end_s or workspace.engine_problem:
+                problem = workspace.engine_problem or _("no outline within {seconds:.0f} s").format(seconds=PATIENCE_S)
                 raise CrlmError(problem)
             pause()
             time.sleep(PAUSE_S)
-        result = room.ledger.entries[lesion.name].found.result
+        result = workspace.ledger.entries[lesion.name].found.result
         truth = case.truth_of(lesion, result.volume)
         return 2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum())
     finally:
-        logic.closeRoom()
+        logic.closeWorkspace()

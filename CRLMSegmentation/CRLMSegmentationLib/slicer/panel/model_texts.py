@@ -9,7 +9,7 @@ from ...core.i18n import tr as _
 from ...segmentation.models.package import ModelPackage
 from ..rich_text import AMBER, GREEN, RED, dot
 from ..workspace.models import Models, key_of
-from ..workspace.workspace import Room
+from ..workspace.workspace import Workspace
 
 HASH_DIGITS = 8
 
@@ -30,18 +30,18 @@ class ModelView:
     enabled: dict[str, bool]
 
 
-def model_view(room: Room | None, models: Models, is_answered: bool) -> ModelView:
+def model_view(workspace: Workspace | None, models: Models, is_answered: bool) -> ModelView:
     """How the panel looks now.
 
     Args:
         is_answered: the user has said what the second channel is.
     """
-    region = region_text(room)
+    region = region_text(workspace)
     return ModelView(
         choices=choice_texts(models),
-        chosen=chosen_key(room, models),
+        chosen=chosen_key(workspace, models),
         texts={
-            "modelInfoLabel": model_text(room, models),
+            "modelInfoLabel": model_text(workspace, models),
             "importLabel": import_text(models),
             "regionLabel": region,
         },
@@ -61,10 +61,10 @@ def model_view(room: Room | None, models: Models, is_answered: bool) -> ModelVie
     )
 
 
-def chosen_key(room: Room | None, models: Models) -> str:
-    """Of the model in use; without a room, of the one that will be."""
-    if room is not None:
-        return key_of(room.session.model)
+def chosen_key(workspace: Workspace | None, models: Models) -> str:
+    """Of the model in use; without a workspace, of the one that will be."""
+    if workspace is not None:
+        return key_of(workspace.session.model)
     return models.wanted or next((choice.key for choice in models.choices if choice.is_default), "")
 
 
@@ -74,16 +74,16 @@ def choice_texts(models: Models) -> list[tuple[str, str, str, bool]]:
     return [(c.text if c.usable else bad.format(name=c.text), c.key, c.tooltip, c.usable) for c in models.choices]
 
 
-def model_text(room: Room | None, models: Models) -> str:
+def model_text(workspace: Workspace | None, models: Models) -> str:
     """What one must know of the model in use, and why others cannot be used."""
-    lines = _lines_of(room.session.model) if room else [html.escape(_("No model is loaded yet."))]
+    lines = _lines_of(workspace.session.model) if workspace else [html.escape(_("No model is loaded yet."))]
     bad = [_("{name}: {reason}").format(name=c.text, reason=c.tooltip) for c in models.choices if not c.usable]
     return "<br>".join([*lines, *(dot(RED, text) for text in bad)])
 
 
-def region_text(room: Room | None) -> str:
+def region_text(workspace: Workspace | None) -> str:
     """In place of the size of a crop, where there is none; else nothing."""
-    if room is None or not room.sees_whole_volume:
+    if workspace is None or not workspace.sees_whole_volume:
         return ""
     return _("The model looks at the whole volume; the lesion at the seed is taken from its answer.")
 

@@ -21,7 +21,7 @@ from ..workspace.publisher import Publisher
 from ..workspace.save import save
 from ..workspace.session_recording import SessionRecording
 from ..workspace.volume_source import Source
-from ..workspace.workspace import Room
+from ..workspace.workspace import Workspace
 from . import model_texts, texts
 from .install import install_missing
 from .panel_view import margins_of, panel_view
@@ -55,7 +55,9 @@ def make_worker(model: ModelPackage) -> Engine:
     return worker_engine.WorkerEngine(model, python=slicers_python())
 
 
-def open_room(models: Models, make_engine: Callable[[ModelPackage], Engine], wanted: Path | str | None = None) -> Room:
+def open_workspace(
+    models: Models, make_engine: Callable[[ModelPackage], Engine], wanted: Path | str | None = None
+) -> Workspace:
     """Load a model's description, start its worker, and show what they find in Slicer's scene.
 
     Args:
@@ -66,4 +68,4 @@ def open_room(models: Models, make_engine: Callable[[ModelPackage], Engine], wan
         CrlmError: there is no model, or no Python.
     """
     model = models.package() if wanted is None else model_or_default(wanted)
-    return Room(slicer.mrmlScene, Session(make_engine(model), model), slicers_python())
+    return Workspace(slicer.mrmlScene, Session(make_engine(model), model), slicers_python())

@@ -13,7 +13,7 @@ from ..workspace.publisher import Publisher
 from ..workspace.session_recording import SessionRecording
 from ..workspace.volume_memory import memory_text
 from ..workspace.volume_source import Source
-from ..workspace.workspace import Room
+from ..workspace.workspace import Workspace
 from . import texts
 from .recording_texts import recording_text
 
@@ -28,7 +28,7 @@ class PanelView:
 
 
 def panel_view(
-    room: Room | None,
+    workspace: Workspace | None,
     source: Source | None,
     publisher: Publisher | None,
     session: SessionRecording | None,
@@ -38,11 +38,11 @@ def panel_view(
     """How the panel looks now, but for its tables, its model and its progress."""
     is_connected = source is not None and source.is_network
     is_played = source is not None and source.recording is not None and source.recording.is_playing
-    is_busy = room is not None and room.session.busy
-    distance = distance_of(room)
+    is_busy = workspace is not None and workspace.session.busy
+    distance = distance_of(workspace)
     return PanelView(
         texts={
-            **texts.status_texts(room),
+            **texts.status_texts(workspace),
             "connectButton": _("Disconnect") if is_connected else _("Connect"),
             "liveButton": texts.live_text(source),
             "playButton": _("Pause") if is_played else _("Play"),
@@ -50,19 +50,19 @@ def panel_view(
             "applyButton": _("Cancel") if is_busy else _("Segment"),
             "distanceLabel": distance_text(distance),
             "distanceWordsLabel": words_text(distance),
-            "instrumentsLabel": instruments_text(room, guide.doubts if guide is not None else None),
+            "instrumentsLabel": instruments_text(workspace, guide.doubts if guide is not None else None),
             "layoutButton": _("Layout as before") if guide is not None and guide.layout.is_used else _("Room layout"),
             "renderingButton": _rendering_text(guide),
             "recordingLabel": recording_text(session),
-            "memoryLabel": memory_text(room.memory if room is not None else None),
+            "memoryLabel": memory_text(workspace.memory if workspace is not None else None),
         },
-        visible={"distanceFrame": room is not None and bool(room.steering.situation.instruments)},
+        visible={"distanceFrame": workspace is not None and bool(workspace.steering.situation.instruments)},
         enabled={
             "liveButton": is_connected,
             "sharePortSpinBox": publisher is None or publisher.port is None,
             **dict.fromkeys(("correctButton", "againButton", "removeButton", "saveButton"), bool(rows)),
-            "undoButton": room is not None and room.ledger.can_undo,
-            "redoButton": room is not None and room.ledger.can_redo,
+            "undoButton": workspace is not None and workspace.ledger.can_undo,
+            "redoButton": workspace is not None and workspace.ledger.can_redo,
             "progressBar": is_busy,
             "budgetSpinBox": session is None or session.recording is None or not session.recording.is_recording,
         },

@@ -1,4 +1,4 @@
-"""What the panel says of a room, in the user's language; rich text, without Qt."""
+"""What the panel says of a workspace, in the user's language; rich text, without Qt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..workspace.lesion import LesionRow, LesionState
 from ..workspace.preflight import Check, Level
 from ..workspace.publisher import Publisher
 from ..workspace.volume_source import Source
-from ..workspace.workspace import Room
+from ..workspace.workspace import Workspace
 
 FRESH_LINK_S = 1.0
 TOUCHES = (TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE)
@@ -31,59 +31,59 @@ Cells = dict[tuple[int, int], tuple[str, str]]
 """Text and colour of each cell of a table, by line and column."""
 
 
-def status_texts(room: Room | None) -> dict[str, str]:
+def status_texts(workspace: Workspace | None) -> dict[str, str]:
     """Rich text of each label of the status strip, by the label's name."""
     return {
-        "linkLabel": _link_text(room),
-        "deviceLabel": _device_text(room),
-        "modelLabel": _model_text(room),
-        "workerLabel": _worker_text(room),
+        "linkLabel": _link_text(workspace),
+        "deviceLabel": _device_text(workspace),
+        "modelLabel": _model_text(workspace),
+        "workerLabel": _worker_text(workspace),
     }
 
 
-def _link_text(room: Room | None) -> str:
-    link = room.session.link if room else None
+def _link_text(workspace: Workspace | None) -> str:
+    link = workspace.session.link if workspace else None
     if link is None:
         return dot(GREY, _("Not connected"))
-    if room.link_state is not LinkState.CONNECTED:
-        return dot(RED if room.link_reason else AMBER, room.link_reason or _("Connecting ..."))
-    warning = room.session.volume_warning or room.link_reason
+    if workspace.link_state is not LinkState.CONNECTED:
+        return dot(RED if workspace.link_reason else AMBER, workspace.link_reason or _("Connecting ..."))
+    warning = workspace.session.volume_warning or workspace.link_reason
     if warning:
         return dot(AMBER, _("Connected, but {warning}").format(warning=warning))
-    age_s = room.arrivals.age_s
+    age_s = workspace.arrivals.age_s
     if age_s is None:
-        return dot(AMBER, _nothing_usable_text(room))
-    text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=room.arrivals.per_s, age=age_s)
+        return dot(AMBER, _nothing_usable_text(workspace))
+    text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=workspace.arrivals.per_s, age=age_s)
     if isinstance(link, RecordedLink):
         if not link.is_playing:
             return dot(GREY, _("Recorded case, stands still"))
         return dot(GREEN, _("Recorded case: {text}").format(text=text))
-    if room.problem_count:
-        text += _(", {count} refused or odd").format(count=room.problem_count)
-    unknown, mixed = _not_understood(room), _mixed_names(room)
+    if workspace.problem_count:
+        text += _(", {count} refused or odd").format(count=workspace.problem_count)
+    unknown, mixed = _not_understood(workspace), _mixed_names(workspace)
     if unknown:
         text += _("; not understood: {types}").format(types=unknown)
     if mixed:
         text += _("; two streams under one name: {names}").format(names=mixed)
-    note = room.session.following_note
+    note = workspace.session.following_note
     if note:
         text += f"; {note}"
     return dot(GREEN if age_s < FRESH_LINK_S and not (mixed or note) else AMBER, text)
 
 
-def _nothing_usable_text(room: Room) -> str:
+def _nothing_usable_text(workspace: Workspace) -> str:
     """What has come while no image and no pose has; that nothing has come is said only where that is so."""
-    session = room.session
+    session = workspace.session
     under_way = session.link.receiving
     total_bytes = getattr(under_way, "total_bytes", 0)
-    if total_bytes and not session.received and not room.problem_count:
+    if total_bytes and not session.received and not workspace.problem_count:
         text = _("Connected, receiving '{device}': {done:.0f} of {total:.0f} MB")
         name = shorten(under_way.device, NAME_WIDTH)
         return text.format(device=name, done=under_way.received_bytes / 1e6, total=total_bytes / 1e6)
     parts = [_counted(session.received)] if session.received else []
-    if room.problem_count:
-        parts.append(_("{count} refused or odd").format(count=room.problem_count))
-    unknown = _not_understood(room)
+    if workspace.problem_count:
+        parts.append(_("{count} refused or odd").format(count=workspace.problem_count))
+    unknown = _not_understood(workspace)
     if unknown:
         parts.append(_("not understood: {types}").format(types=unknown))
     if not parts:
@@ -91,10 +91,10 @@ def _nothing_usable_text(room: Room) -> str:
     return _("Connected, but no image and no pose has come: {what}").format(what="; ".join(parts))
 
 
-def _not_understood(room: Room) -> str:
+def _not_understood(workspace: Workspace) -> str:
     """The types of messages that this program does not know, with their counts."""
     counts: Counter[str] = Counter()
-    for problem in room.session.problems:
+    for problem in workspace.session.problems:
         if problem.kind is DropReason.NOT_UNDERSTOOD:
             counts[problem.about or _("others")] += problem.count
     return _counted(counts)
@@ -106,22 +106,22 @@ def _counted(counts: Counter[str]) -> str:
     return ", ".join([*listed, "…"] if len(counts) > MAX_TYPES else listed)
 
 
-def _mixed_names(room: Room) -> str:
+def _mixed_names(workspace: Workspace) -> str:
     """The devices under whose names two streams come now."""
-    return ", ".join(shorten(name, NAME_WIDTH) for name in room.session.mixed_devices[:MAX_TYPES])
+    return ", ".join(shorten(name, NAME_WIDTH) for name in workspace.session.mixed_devices[:MAX_TYPES])
 
 
-def _device_text(room: Room | None) -> str:
-    ready = room.ready if room else None
+def _device_text(workspace: Workspace | None) -> str:
+    ready = workspace.ready if workspace else None
     if ready is None:
         return dot(GREY, _("Device not known yet"))
     return dot(AMBER if ready.device.startswith("cpu") else GREEN, ready.device)
 
 
-def _model_text(room: Room | None) -> str:
-    if room is None:
+def _model_text(workspace: Workspace | None) -> str:
+    if workspace is None:
         return dot(GREY, _("No model loaded"))
-    model = room.session.model
+    model = workspace.session.model
     text = f"{shorten(model.name, NAME_WIDTH)} {model.sha256[:8]}"
     if model.simulated_only:
         return dot(AMBER, _("{model}: simulated data only").format(model=text))
@@ -134,43 +134,47 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _worker_text(room: Room | None) -> str:
-    if room is None:
+def _worker_text(workspace: Workspace | None) -> str:
+    if workspace is None:
         return dot(GREY, _("Worker not running"))
-    if room.engine_problem:
+    if workspace.engine_problem:
         return dot(RED, _("Worker failed"))
-    if room.second_looks.is_at_work and not room.session.busy and room.session.engine.state is EngineState.BUSY:
+    if (
+        workspace.second_looks.is_at_work
+        and not workspace.session.busy
+        and workspace.session.engine.state is EngineState.BUSY
+    ):
         return dot(GREEN, _("Looking again in the background"))
     texts = {
         EngineState.STARTING: (AMBER, _("Loading the model")),
         EngineState.READY: (GREEN, _("Worker ready")),
         EngineState.BUSY: (GREEN, _("Worker is segmenting")),
     }
-    return dot(*texts.get(room.session.engine.state, (RED, _("Worker stopped"))))
+    return dot(*texts.get(workspace.session.engine.state, (RED, _("Worker stopped"))))
 
 
-def problem_text(room: Room | None, source: Source | None) -> str:
+def problem_text(workspace: Workspace | None, source: Source | None) -> str:
     """What keeps the worker or the server from doing what is wanted, or nothing."""
-    if room is None:
+    if workspace is None:
         return ""
-    return room.engine_problem or (source.live.live_reason if source and source.live else "")
+    return workspace.engine_problem or (source.live.live_reason if source and source.live else "")
 
 
-def followable(room: Room | None) -> tuple[list[str], int]:
+def followable(workspace: Workspace | None) -> tuple[list[str], int]:
     """Whose volumes can be followed, and which of them is; a device that is followed stays there while it is silent."""
     newest = _("the newest volume")
-    if room is None:
+    if workspace is None:
         return [newest], 0
-    volumes = {name for name, kind in room.devices.items() if kind == "volume"}
-    chosen, in_use = room.session.followed_device, room.session.device_in_use
+    volumes = {name for name, kind in workspace.devices.items() if kind == "volume"}
+    chosen, in_use = workspace.session.followed_device, workspace.session.device_in_use
     followed = in_use if len(volumes) > 1 else chosen  # of a single one, its volumes are the newest of all
     names = sorted(volumes | ({followed} if followed else set()))
     return [newest, *names], 1 + names.index(followed) if followed else 0
 
 
-def lesion_cells(rows: Sequence[LesionRow], room: Room | None = None) -> Cells:
+def lesion_cells(rows: Sequence[LesionRow], workspace: Workspace | None = None) -> Cells:
     """The table of lesions."""
-    calibration = room.calibrations[room.session.model.sha256] if room is not None else None
+    calibration = workspace.calibrations[workspace.session.model.sha256] if workspace is not None else None
     is_simulated = calibration.simulated if calibration is not None else None
     return {
         (line, column): (text, colour_of_name(row) if column == 0 else colour_of_state(row))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..workspace.workspace import Room
+from ..workspace.workspace import Workspace
 
 FORGET_S = 5.0
 """A tip that was lost for longer comes back as if it were seen for the first time."""
@@ -24,14 +24,14 @@ class MarginAlarm:
     It also tells of a lesion whose distance is withheld because its outline is unsure: it may be that near.
     """
 
-    def __init__(self, room: Room, clock: Callable[[], float]) -> None:
-        self._room, self._clock = room, clock
+    def __init__(self, workspace: Workspace, clock: Callable[[], float]) -> None:
+        self._workspace, self._clock = workspace, clock
         self._margin_mm: float | None = None
         self._seen_s = clock()
 
     def look(self) -> str:
         """ "outer" or "inner" when the tip has just come into a margin, or into a narrower one; else empty."""
-        now_s, steering = self._clock(), self._room.steering
+        now_s, steering = self._clock(), self._workspace.steering
         if not steering.displayed.measures:
             if now_s - self._seen_s > FORGET_S:
                 self._margin_mm = None

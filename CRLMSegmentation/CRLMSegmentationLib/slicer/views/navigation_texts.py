@@ -16,7 +16,7 @@ from ...tracking.displayed import Displayed, InstrumentLine, Withheld
 from ...tracking.interval import Interval
 from ...tracking.situation import InstrumentState, Reading, Situation
 from ..rich_text import AMBER, GREEN, dot
-from ..workspace.workspace import Room
+from ..workspace.workspace import Workspace
 
 Colour = tuple[float, float, float]
 WITHHELD = "–"
@@ -70,11 +70,11 @@ class Doubts:
         return self._clock() - self._since_s[frame] if frame in self._since_s else 0.0
 
 
-def distance_of(room: Room | None) -> Distance:
+def distance_of(workspace: Workspace | None) -> Distance:
     """The distance that is shown, see `tracking.displayed`, or why there is none."""
-    if room is None:
+    if workspace is None:
         return Distance(WITHHELD, "", _("no volume and no instrument yet"), "", WITHHELD_COLOUR)
-    return distance_text_of(room.steering.displayed, room.steering.margins_mm)
+    return distance_text_of(workspace.steering.displayed, workspace.steering.margins_mm)
 
 
 def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distance:
@@ -133,9 +133,9 @@ def words_text(distance: Distance) -> str:
     return f'{words}<br><span style="color:{AMBER}">{html.escape(distance.warning)}</span>'
 
 
-def instruments_text(room: Room | None, doubts: Doubts | None) -> str:
+def instruments_text(workspace: Workspace | None, doubts: Doubts | None) -> str:
     """A line for each instrument: what it is near to, or why it is not to be steered by and for how long."""
-    situation = room.steering.situation if room is not None else None
+    situation = workspace.steering.situation if workspace is not None else None
     if situation is None or not situation.instruments:
         return html.escape(_("No instrument is tracked."))
     lines = [_instrument_line(line, doubts) for line in situation.displayed.lines]

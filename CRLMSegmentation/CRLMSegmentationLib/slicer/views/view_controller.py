@@ -1,4 +1,4 @@
-"""What the panel does for steering at each turn: slices that follow, a number in the view, a sound, for one room."""
+"""What the panel does for steering at each turn: slices that follow, a number in the view, a sound, for one workspace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..workspace.workspace import Room
+from ..workspace.workspace import Workspace
 from .corner_annotation import Corner
 from .layout import Follower, RoomLayout
 from .margin_alarm import MarginAlarm
@@ -28,27 +28,31 @@ class Guide:
     """
 
     def __init__(
-        self, room: Room, layout_manager: Any, rendering_logic: Any, clock: Callable[[], float] = time.monotonic
+        self,
+        workspace: Workspace,
+        layout_manager: Any,
+        rendering_logic: Any,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._room, self._manager = room, layout_manager
+        self._workspace, self._manager = workspace, layout_manager
         self.follows_tip = self.shows_number = True
         self.layout, self.rendering = RoomLayout(layout_manager), VolumeRendering(rendering_logic)
         self.doubts = Doubts(clock)
-        self._alarm = MarginAlarm(room, clock)
-        self._follower = Follower(layout_manager, room.scene, clock)
+        self._alarm = MarginAlarm(workspace, clock)
+        self._follower = Follower(layout_manager, workspace.scene, clock)
         self._corner: Corner | None = None
 
     def look(self) -> str:
-        """Call it after each turn of the room.
+        """Call it after each turn of the workspace.
 
         Returns:
             The margin that the tip has just come into, "outer" or "inner"; empty otherwise.
         """
-        volume = self._room.volume.node
+        volume = self._workspace.volume.node
         if self.follows_tip:
-            self._follower.look(self._room.steering.focus_ras_mm, volume)
+            self._follower.look(self._workspace.steering.focus_ras_mm, volume)
         self.rendering.look(volume)
-        self.doubts.look(self._room.steering.situation)
+        self.doubts.look(self._workspace.steering.situation)
         return self._alarm.look()
 
     def show_number(self) -> None:
@@ -58,8 +62,8 @@ class Guide:
             return
         if self._corner is None:
             self._corner = Corner(self._manager.threeDWidget(0).threeDView())
-        if self.shows_number and self._room.steering.situation.instruments:
-            self._corner.show(distance_of(self._room))
+        if self.shows_number and self._workspace.steering.situation.instruments:
+            self._corner.show(distance_of(self._workspace))
         else:
             self._corner.clear()
 

@@ -11,13 +11,13 @@ import slicer
 from ...core.errors import CrlmError, SeedError
 from ...core.i18n import tr as _
 from ..scene.seeds import seed_nodes, seed_of
-from .workspace import Room
+from .workspace import Workspace
 
 
-def start_placing(room: Room) -> None:
+def start_placing(workspace: Workspace) -> None:
     """Let the user click the next seed into the views; one that was not placed yet is used first."""
-    waiting = [node for node in seed_nodes(room.scene).values() if seed_of(node) is None]
-    node = waiting[0] if waiting else room.add_seed()
+    waiting = [node for node in seed_nodes(workspace.scene).values() if seed_of(node) is None]
+    node = waiting[0] if waiting else workspace.add_seed()
     logic = slicer.app.applicationLogic()
     selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()
     selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
@@ -26,19 +26,19 @@ def start_placing(room: Room) -> None:
     interaction.SetCurrentInteractionMode(interaction.Place)
 
 
-def correct(room: Room, lesion: str | None) -> None:
+def correct(workspace: Workspace, lesion: str | None) -> None:
     """Open the Segment Editor on a lesion.
 
     Raises:
         SeedError: it has no outline yet.
     """
-    node = room.ledger.segmentation_node
+    node = workspace.ledger.segmentation_node
     if node is None or lesion is None or node.GetSegmentation().GetSegment(lesion) is None:
         raise SeedError(_("there is no outline to correct; segment the lesion first"))
     slicer.util.selectModule("SegmentEditor")
     editor = slicer.util.getModuleWidget("SegmentEditor").editor
     editor.setSegmentationNode(node)
-    editor.setSourceVolumeNode(room.volume.node)
+    editor.setSourceVolumeNode(workspace.volume.node)
     editor.setCurrentSegmentID(lesion)
 
 

@@ -1,4 +1,4 @@
-"""Looks at a room after each of its turns, and tells a flight recorder what has changed.
+"""Looks at a workspace after each of its turns, and tells a flight recorder what has changed.
 
 A hundred times a second: what has been seen before is compared by identity, and nothing is done where that is the same.
 """
@@ -21,7 +21,7 @@ from ...tracking.situation import InstrumentState, Reading, Situation
 from .lesion import Found, LesionEntry
 from .result_handler import KNOWN_ANSWER
 from .segmentation_changes import Kind, OutlineChange, OutlineChanges, outline_in
-from .workspace import SETTLE_S, Room
+from .workspace import SETTLE_S, Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
     from ...recording.session_recorder import FlightRecorder
@@ -50,20 +50,20 @@ class _Asked:
     crop_size_mm: float | None
 
 
-class RoomWatch:
+class ChangeWatch:
     """Keeps what it has seen, from the beginning of one recording to its end.
 
     Args:
         recorder: is told.
-        clock: seconds that never go back; that of the room.
+        clock: seconds that never go back; that of the workspace.
     """
 
-    def __init__(self, room: Room, recorder: FlightRecorder, clock: Callable[[], float]) -> None:
-        self._room, self._recorder, self._clock = room, recorder, clock
-        self._outlines = OutlineChanges(room.ledger, self._is_answer)
+    def __init__(self, workspace: Workspace, recorder: FlightRecorder, clock: Callable[[], float]) -> None:
+        self._workspace, self._recorder, self._clock = workspace, recorder, clock
+        self._outlines = OutlineChanges(workspace.ledger, self._is_answer)
         self._model: ModelPackage | None = None
         self._link: Link | None = None
-        self._node_id = _id_of(room)
+        self._node_id = _id_of(workspace)
         self._volume: Volume | None = None
         self._volume_since_s: float | None = None
         self._seeds: dict[str, tuple[np.ndarray | None, float | None]] = {}
@@ -74,21 +74,21 @@ class RoomWatch:
         self._doubts: dict[str, Status] = {}
 
     def begin(self, address: tuple[str, int] | None) -> None:
-        """Tell what the room is like already.
+        """Tell what the workspace is like already.
 
         Args:
             address: of the server, where there is one.
         """
-        room = self._room
+        workspace = self._workspace
         self._look_at_model()
-        if room.ready is not None:
-            self._recorder.take(room.ready)
-        if address is not None and room.session.link is not None:
+        if workspace.ready is not None:
+            self._recorder.take(workspace.ready)
+        if address is not None and workspace.session.link is not None:
             self._recorder.use_link(*address)
-        self._link = room.session.link
-        if room.link_state is LinkState.CONNECTED:
+        self._link = workspace.session.link
+        if workspace.link_state is LinkState.CONNECTED:
             self._recorder.take(LinkChanged(LinkState.CONNECTED, ""))
-        for lesion, entry in room.ledger.entries.items():
+        for lesion, entry in workspace.ledger.entries.items():
             self._asked[lesion] = self._asking_of(entry)
         self.look(())
 
@@ -111,21 +111,21 @@ class RoomWatch:
         self._look_at_instruments()
 
     def _look_at_model(self) -> None:
-        model = self._room.session.model
+        model = self._workspace.session.model
         if model is not self._model:
             self._model = model
             self._recorder.use_model(model)
 
     def _look_at_link(self) -> None:
         """A link that is left tells nothing any more."""
-        link = self._room.session.link
+        link = self._workspace.session.link
         if link is not self._link:
             if self._link is not None:
                 self._recorder.take(LinkChanged(LinkState.CLOSED, "disconnected"))
             self._link = link
 
     def _look_at_seeds(self, now_s: float, is_last: bool) -> None:
-        entries, seen = self._room.ledger.entries, self._seeds
+        entries, seen = self._workspace.ledger.entries, self._seeds
         for lesion in [lesion for lesion in seen if lesion not in entries]:
             del seen[lesion]
             self._asked.pop(lesion, None)
@@ -147,10 +147,10 @@ class RoomWatch:
         if seed_ras_mm is None:
             self._recorder.seed_removed(lesion)
         else:
-            self._recorder.seed(lesion, seed_ras_mm, self._room.session.volume)
+            self._recorder.seed(lesion, seed_ras_mm, self._workspace.session.volume)
 
     def _look_at_asking(self) -> None:
-        for lesion, entry in self._room.ledger.entries.items():
+        for lesion, entry in self._workspace.ledger.entries.items():
             before = self._asked.get(lesion)
             if before is None and not entry.asked_at_s:
                 continue
@@ -161,10 +161,12 @@ class RoomWatch:
                     self._recorder.recalculated(lesion, _why(before, asked))
 
     def _asking_of(self, entry: LesionEntry) -> _Asked:
-        room = self._room
-        volume = room.session.volume
+        workspace = self._workspace
+        volume = workspace.session.volume
         identity = None if volume is None else volume.identity
-        return _Asked(entry.asked_at_s, entry.seed_ras_mm, identity, room.session.model.sha256, room.crop_size_mm)
+        return _Asked(
+            entry.asked_at_s, entry.seed_ras_mm, identity, workspace.session.model.sha256, workspace.crop_size_mm
+        )
 
     def _take(self, event: Event) -> None:
         if isinstance(event, LesionSegmented):
@@ -175,7 +177,7 @@ class RoomWatch:
     def _take_result(self, event: LesionSegmented) -> None:
         """As it stands in the ledger, with the time that it took to be shown; of a second look only what is shown."""
         result = event.result
-        entry = self._room.ledger.entries.get(result.request.lesion)
+        entry = self._workspace.ledger.entries.get(result.request.lesion)
         shown = entry.found.result if entry is not None and entry.found is not None else None
         if shown is not None and shown.mask is result.mask:
             self._record(LesionSegmented(shown))
@@ -195,14 +197,14 @@ class RoomWatch:
 
     def _look_at_volume(self, events: Sequence[Event], now_s: float, is_last: bool) -> None:
         """One that came over the link is recorded with its messages."""
-        volume = self._room.session.volume
+        volume = self._workspace.session.volume
         if volume is not self._volume:
             has_come = any(isinstance(event, VolumeArrived) and event.volume is volume for event in events)
             self._volume, self._volume_since_s = volume, None if has_come or volume is None else now_s
         if self._volume_since_s is not None and (is_last or now_s - self._volume_since_s >= VOLUME_REST_S):
             self._volume_since_s = None
             self._recorder.use_volume(volume)
-        node_id = _id_of(self._room)
+        node_id = _id_of(self._workspace)
         if node_id != self._node_id:
             self._node_id = node_id
             self._outlines.forget()
@@ -229,12 +231,12 @@ class RoomWatch:
         if change.is_gone:
             self._recorder.corrected(lesion)
             return
-        volume = self._room.session.volume if result is None else result.volume
+        volume = self._workspace.session.volume if result is None else result.volume
         outline: tuple = (None, None)
         if volume is not None and not volume.has_voxels and _key(result) not in self._results:
             volume = None  # its voxels were let go, and no file holds them
         if volume is not None and found is not None and (result is None or found.corrected):
-            ledger = self._room.ledger
+            ledger = self._workspace.ledger
             grid = volume if result is None else volume.moved_to(ledger.placed_now(volume))  # moved with its outline
             mask, offset_kji = outline_in(grid, ledger.segmentation_node, lesion)
             outline = (mask, volume, offset_kji)
@@ -246,7 +248,7 @@ class RoomWatch:
             self._recorder.undone(lesion, number, *outline, again=change.kind is Kind.REDONE)
 
     def _look_at_instruments(self) -> None:
-        situation = self._room.steering.situation
+        situation = self._workspace.steering.situation
         if situation is self._situation:
             return
         self._situation = situation
@@ -279,8 +281,8 @@ def _key(result: LesionResult) -> tuple:
     return result.requested_at_s, result.request
 
 
-def _id_of(room: Room) -> str | None:
-    node = room.volume.node
+def _id_of(workspace: Workspace) -> str | None:
+    node = workspace.volume.node
     return None if node is None else node.GetID()
 
 

@@ -68,7 +68,7 @@ class LesionEntry:
         seed_ras_mm: where the seed was when last looked at.
         moved_at_s: when it was seen to move.
         is_asked: somebody has asked for the lesion at this seed, so it is not asked for by itself.
-        is_automatic: the room has asked last, and nobody who clicked.
+        is_automatic: the workspace has asked last, and nobody who clicked.
     """
 
     seed_ras_mm: np.ndarray | None = None

@@ -18,14 +18,14 @@ from ...segmentation.models.package import ModelPackage
 from ...segmentation.models.registry import find_model
 from .crop_box import limited_mm
 from .lesion_store import BUSY
-from .workspace import Room
+from .workspace import Workspace
 
 UNTOUCHED_MM = 80.0
 """Size of the crop in a new scene."""
 
 
 class Models:
-    """Outlives rooms. While `is_importing`, ask `look` at each turn.
+    """Outlives workspaces. While `is_importing`, ask `look` at each turn.
 
     Args:
         wanted: key of the model that was chosen earlier, empty for the default.
@@ -80,14 +80,14 @@ class Models:
                 return package
         return find_model()
 
-    def use(self, key: str, room: Room | None, make_engine: Callable[[ModelPackage], Engine]) -> bool:
-        """Let a model answer from now on. Volume, seeds, outlines and link of the room stay.
+    def use(self, key: str, workspace: Workspace | None, make_engine: Callable[[ModelPackage], Engine]) -> bool:
+        """Let a model answer from now on. Volume, seeds, outlines and link of the workspace stay.
 
         Args:
-            room: None where there is none yet.
+            workspace: None where there is none yet.
 
         Returns:
-            Whether the room has changed its model; what the user has to be told of it is in `notice`.
+            Whether the workspace has changed its model; what the user has to be told of it is in `notice`.
 
         Raises:
             ModelError: it cannot be used; all stays what it was.
@@ -95,10 +95,10 @@ class Models:
         model = self._loaded(key)
         self.wanted = key
         self._remember(key)
-        if room is None or room.session.model == model:
+        if workspace is None or workspace.session.model == model:
             return False
-        given_up = [row.name for row in room.ledger.rows() if row.state in BUSY]
-        room.use_model(make_engine(model), model)
+        given_up = [row.name for row in workspace.ledger.rows() if row.state in BUSY]
+        workspace.use_model(make_engine(model), model)
         if given_up:
             text = _("{lesions}: cancelled, because another model was chosen. Press Segment to ask {model}")
             self.notice = text.format(lesions=", ".join(given_up), model=key)

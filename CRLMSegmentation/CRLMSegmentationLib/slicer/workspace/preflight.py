@@ -19,7 +19,7 @@ from ...recording.recorded_link import RecordedLink
 from ...segmentation.models.package import load_model_package
 from ...segmentation.models.registry import is_shipped
 from ..dependencies import PACKAGES
-from .workspace import Room
+from .workspace import Workspace
 
 SAMPLE = "phantom-hypoechoic"
 KNOWN_DICE = 0.70
@@ -61,31 +61,33 @@ class Preflight:
         sample: case with a truth whose answer is known.
     """
 
-    def __init__(self, room: Room, folder: Path, sample: Path | None = None) -> None:
-        self._room, self._folder = room, folder
+    def __init__(self, workspace: Workspace, folder: Path, sample: Path | None = None) -> None:
+        self._workspace, self._folder = workspace, folder
         self._sample: Case | None = None
-        self._is_shipped = is_shipped(room.session.model)
-        self._at_once = [_packages(), _model(room), _memory(), _disk(folder), _link(room)]
-        room.answers.known_answer, room.answers.known_answer_problem = None, ""
+        self._is_shipped = is_shipped(workspace.session.model)
+        self._at_once = [_packages(), _model(workspace), _memory(), _disk(folder), _link(workspace)]
+        workspace.answers.known_answer, workspace.answers.known_answer_problem = None, ""
         try:
             self._sample = load_case(sample or resource_path("SampleCases", SAMPLE))
-            if room.engine_problem:
-                room.restart_engine()
-            room.ask_known_answer(self._sample.volume(), np.array(self._sample.lesions[0].seed_ras_mm))
+            if workspace.engine_problem:
+                workspace.restart_engine()
+            workspace.ask_known_answer(self._sample.volume(), np.array(self._sample.lesions[0].seed_ras_mm))
         except CrlmError as error:
-            room.answers.known_answer_problem = str(error)
+            workspace.answers.known_answer_problem = str(error)
 
     @property
     def is_finished(self) -> bool:
-        room = self._room
-        return bool(room.answers.known_answer or room.answers.known_answer_problem or room.engine_problem)
+        workspace = self._workspace
+        return bool(
+            workspace.answers.known_answer or workspace.answers.known_answer_problem or workspace.engine_problem
+        )
 
     def checks(self) -> list[Check]:
         """The card as it stands."""
         return [*self._at_once, self._device(), self._start(), self._answer()]
 
     def _device(self) -> Check:
-        name, ready, problem = _("Graphics card"), self._room.ready, self._room.engine_problem
+        name, ready, problem = _("Graphics card"), self._workspace.ready, self._workspace.engine_problem
         if problem:
             return Check(name, Level.RED, problem, _("Install what is missing, then run this again"))
         if ready is None:
@@ -97,16 +99,16 @@ class Preflight:
         return Check(name, Level.GREEN, _("{device} has computed a test kernel").format(device=ready.device))
 
     def _start(self) -> Check:
-        name, ready = _("Model warm"), self._room.ready
+        name, ready = _("Model warm"), self._workspace.ready
         if ready is None:
-            level = Level.RED if self._room.engine_problem else Level.PENDING
+            level = Level.RED if self._workspace.engine_problem else Level.PENDING
             return Check(name, level, _("not yet"))
         level = Level.GREEN if ready.cold_start_s < SLOW_START_S else Level.AMBER
         return Check(name, level, _("loaded and warm after {seconds:.1f} s").format(seconds=ready.cold_start_s))
 
     def _answer(self) -> Check:
-        name, result = _("Known answer"), self._room.answers.known_answer
-        problem = self._room.answers.known_answer_problem or self._room.engine_problem
+        name, result = _("Known answer"), self._workspace.answers.known_answer
+        problem = self._workspace.answers.known_answer_problem or self._workspace.engine_problem
         if problem:
             return Check(name, Level.RED, problem, _("Do not rely on results before this is green"))
         if result is None:
@@ -136,8 +138,8 @@ def _packages() -> Check:
     return Check(name, Level.GREEN, _("{versions} and {count} more").format(versions=versions, count=len(others)))
 
 
-def _model(room: Room) -> Check:
-    name, model = _("Model"), room.session.model
+def _model(workspace: Workspace) -> Check:
+    name, model = _("Model"), workspace.session.model
     try:
         load_model_package(model.folder)
     except CrlmError as error:
@@ -174,19 +176,21 @@ def _enough(name: str, free_gb: float, limits_gb: tuple[float, float], action: s
     return Check(name, Level.AMBER if free_gb >= limits_gb[0] else Level.RED, text, action)
 
 
-def _link(room: Room) -> Check:
+def _link(workspace: Workspace) -> Check:
     name = _("Link")
-    if room.session.link is None:
+    if workspace.session.link is None:
         return Check(name, Level.AMBER, _("no source is connected"), _("Connect to the tracker before the sweep"))
-    if room.link_state is not LinkState.CONNECTED:
-        return Check(name, Level.RED, room.link_reason or room.link_state.value, _("Start the server, check the cable"))
-    if isinstance(room.session.link, RecordedLink):
+    if workspace.link_state is not LinkState.CONNECTED:
+        return Check(
+            name, Level.RED, workspace.link_reason or workspace.link_state.value, _("Start the server, check the cable")
+        )
+    if isinstance(workspace.session.link, RecordedLink):
         return Check(name, Level.AMBER, _("a recorded case is open"), _("Connect to the tracker before the sweep"))
-    rate = room.arrivals.per_s
+    rate = workspace.arrivals.per_s
     text = _("{rate:.0f} messages a second").format(rate=rate)
-    if room.problem_lines:
+    if workspace.problem_lines:
         action = _("Check sender and network: what was refused is lost")
-        return Check(name, Level.AMBER, "\n".join([text, *_shortened(room.problem_lines)]), action)
+        return Check(name, Level.AMBER, "\n".join([text, *_shortened(workspace.problem_lines)]), action)
     if rate > 0:
         return Check(name, Level.GREEN, text)
     return Check(name, Level.AMBER, text, _("Start the devices of the server: it is silent"))

@@ -1,4 +1,4 @@
-"""What a room offers to other systems on the network, as long as a user wants that."""
+"""What a workspace offers to other systems on the network, as long as a user wants that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes, seeds_in
 from ..scene.segmentations import lesion_surface
 from .lesion import Found, LesionEntry
-from .workspace import Room
+from .workspace import Workspace
 
 FAREWELL_S = 0.5
 """How long a client may take over what is withdrawn, before the connection is closed."""
@@ -26,8 +26,8 @@ FAREWELL_S = 0.5
 class Publisher:
     """Off until `start`. Call `look` at each turn: it sends what has changed, and withdraws what no longer holds."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._server: ResultServer | None = None
         self._published: tuple | None = None
         self._volume: Volume | None = None
@@ -54,7 +54,7 @@ class Publisher:
 
         self.stop()
         self._server, self._published = ResultServer(IgtlServer(host, port)), None
-        self._room.note(f"results are offered on {host} port {self.port}")
+        self._workspace.note(f"results are offered on {host} port {self.port}")
 
     def start_or_stop(self, port: int) -> None:
         """Offer results to others, or no longer.
@@ -75,39 +75,43 @@ class Publisher:
                 self._server.server.flush(FAREWELL_S)
             self._server.close()
             self._server = None
-            self._room.note("results are no longer offered")
+            self._workspace.note("results are no longer offered")
 
     def look(self) -> None:
         """Send what has changed since the last look, and serve the clients."""
         if self._server is None:
             return
         # Without a volume that is known, what was found in the last one is withdrawn on its grid.
-        known = self._room.volume.identity is not None
-        self._volume = self._room.session.volume if known else self._volume
+        known = self._workspace.volume.identity is not None
+        self._volume = self._workspace.session.volume if known else self._volume
         what = self._what_holds()
-        if self._volume is not None and what != self._published and self._room.volume.is_at_rest:
+        if self._volume is not None and what != self._published and self._workspace.volume.is_at_rest:
             self._published = what
             self._server.publish(self._lesions() if known else [], self._volume)
         self._server.poll()
 
     def _what_holds(self) -> tuple:
         """Changes whenever something has to be sent; cheap."""
-        seeds, ledger = seeds_in(self._room.scene), self._room.ledger
+        seeds, ledger = seeds_in(self._workspace.scene), self._workspace.ledger
         lesions = [
             (lesion, entry.found.fingerprint if self._holds(lesion, entry) else None, tuple(seeds.get(lesion, ())))
             for lesion, entry in ledger.entries.items()
         ]
-        names = tuple(node.GetName() for node in seed_nodes(self._room.scene).values())
-        return self._room.volume.identity, ledger.model_sha256, names, tuple(lesions)
+        names = tuple(node.GetName() for node in seed_nodes(self._workspace.scene).values())
+        return self._workspace.volume.identity, ledger.model_sha256, names, tuple(lesions)
 
     def _holds(self, lesion: str, entry: LesionEntry) -> bool:
-        return entry.found is not None and lesion not in self._room.ledger.stale
+        return entry.found is not None and lesion not in self._workspace.ledger.stale
 
     def _lesions(self) -> list[SharedLesion]:
-        seeds, nodes, rows = seeds_in(self._room.scene), seed_nodes(self._room.scene), self._room.ledger.rows()
+        seeds, nodes, rows = (
+            seeds_in(self._workspace.scene),
+            seed_nodes(self._workspace.scene),
+            self._workspace.ledger.rows(),
+        )
         shared = []
         for row in rows:
-            entry, seed = self._room.ledger.entries[row.lesion], seeds.get(row.lesion)
+            entry, seed = self._workspace.ledger.entries[row.lesion], seeds.get(row.lesion)
             lesion = SharedLesion(nodes[row.lesion].GetName(), None if seed is None else tuple(map(float, seed)))
             if self._holds(row.lesion, entry):
                 about = {"volume_ml": row.volume_ml, "diameters_mm": row.diameters_mm, "warnings": row.warnings}
@@ -116,7 +120,7 @@ class Publisher:
         return shared
 
     def _with_outline(self, shared: SharedLesion, lesion: str, found: Found) -> SharedLesion:
-        node = self._room.ledger.segmentation_node
+        node = self._workspace.ledger.segmentation_node
         surface = triangles_of(lesion_surface(node, lesion))
         if found.result is not None and not found.corrected and found.result.volume is self._volume:
             mask = found.result.mask

@@ -1,4 +1,4 @@
-"""Records what happens in a room as a case folder, see `recording.session_recorder`; the room is only looked at.
+"""Records what happens in a workspace as a case folder, see `recording.session_recorder`; the workspace is only looked at.
 
 Nothing here raises: when something fails, the recording ends and says why, and the operation goes on.
 """
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ...core.i18n import tr as _
 from ...segmentation.session import Event
 from ..dependencies import missing
-from .change_watch import RoomWatch
-from .workspace import Room
+from .change_watch import ChangeWatch
+from .workspace import Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
     from ...recording.session_recorder import FlightRecorder
@@ -31,16 +31,16 @@ class Recording:
     """Records from `begin` to `end`, as often as wanted.
 
     Args:
-        room: its clock is to be the same.
+        workspace: its clock is to be the same.
     """
 
-    def __init__(self, room: Room, clock: Callable[[], float] = time.monotonic) -> None:
-        self._room, self._clock = room, clock
+    def __init__(self, workspace: Workspace, clock: Callable[[], float] = time.monotonic) -> None:
+        self._workspace, self._clock = workspace, clock
         self._recorder: FlightRecorder | None = None
         self._failure = ""
         self._address: tuple[str, int] | None = None
         self._is_simulated: bool | None = None
-        self._watch: RoomWatch | None = None
+        self._watch: ChangeWatch | None = None
 
     @property
     def is_recording(self) -> bool:
@@ -77,7 +77,7 @@ class Recording:
         from ...recording.session_recorder import FlightRecorder
 
         self._recorder = FlightRecorder(folder, budget_bytes, self._clock)
-        self._watch = RoomWatch(self._room, self._recorder, self._clock)
+        self._watch = ChangeWatch(self._workspace, self._recorder, self._clock)
         if self._is_simulated is not None:
             self._recorder.source(self._is_simulated)
         self._guarded(self._watch.begin, self._address)
@@ -121,7 +121,7 @@ class Recording:
             self._recorder.source(is_simulated)
 
     def look(self, events: Sequence[Event]) -> None:
-        """Record what has happened in a turn of the room.
+        """Record what has happened in a turn of the workspace.
 
         Args:
             events: of the session, in their order.

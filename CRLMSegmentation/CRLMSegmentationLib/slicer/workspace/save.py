@@ -27,7 +27,7 @@ from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
 from ..scene.saving import save_scene_bundle, save_segmentation
 from .lesion import CORRECTED, Found
-from .workspace import Room
+from .workspace import Workspace
 
 SCENE, SEGMENTATION, REPORT_JSON, REPORT_HTML = "scene.mrb", "segmentation.seg.nrrd", "report.json", "report.html"
 MAX_CHILDREN = 4
@@ -35,10 +35,10 @@ PAGE_INPUT = ".report-input.npz"
 OUT_OF_DATE = "out of date: the volume or the seed has changed since"
 
 
-def save(room: Room, parent: Path) -> Path:
-    """Write what the room holds into a new folder, named by date and time; nothing is overwritten.
+def save(workspace: Workspace, parent: Path) -> Path:
+    """Write what the workspace holds into a new folder, named by date and time; nothing is overwritten.
 
-    `REPORT_HTML` follows some seconds later, while `Room.tick` goes on; it is left out without jinja2 and matplotlib.
+    `REPORT_HTML` follows some seconds later, while `Workspace.tick` goes on; it is left out without jinja2 and matplotlib.
 
     Returns:
         The folder.
@@ -46,58 +46,64 @@ def save(room: Room, parent: Path) -> Path:
     Raises:
         CrlmError: there is nothing to save, or it cannot be written.
     """
-    node = room.ledger.segmentation_node
+    node = workspace.ledger.segmentation_node
     if node is None:
         raise CrlmError(_("there is no outline to save; segment a lesion first"))
     folder = parent / time.strftime("crlm-%Y%m%d-%H%M%S")
     make_folder(folder)
-    results = [item for item in (_reported(room, lesion) for lesion in room.ledger.entries) if item is not None]
-    entries = [_entry(room, result) for result in results]
+    results = [
+        item for item in (_reported(workspace, lesion) for lesion in workspace.ledger.entries) if item is not None
+    ]
+    entries = [_entry(workspace, result) for result in results]
     names = [SEGMENTATION, SCENE, *([REPORT_JSON] if results else [])]
     with whole_files([folder / name for name in names]) as unfinished:
         save_segmentation(node, unfinished[0])
-        save_scene_bundle(room.scene, unfinished[1])
+        save_scene_bundle(workspace.scene, unfinished[1])
         if results:
             write_json(unfinished[2], entries)
-    room.note(f"saved to {folder}")
+    workspace.note(f"saved to {folder}")
     if results and not missing("report"):
-        _begin_page_if_possible(room, folder, results, entries)
+        _begin_page_if_possible(workspace, folder, results, entries)
     return folder
 
 
-def _begin_page_if_possible(room: Room, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:
+def _begin_page_if_possible(
+    workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[dict]
+) -> None:
     """A page needs a process for some seconds, and the voxels of its volume, which may have been let go."""
-    if len(room.children) >= MAX_CHILDREN:
-        room.note(f"{folder.name}: {REPORT_HTML} is left out, {len(room.children)} pages are being written; save again")
+    if len(workspace.children) >= MAX_CHILDREN:
+        workspace.note(
+            f"{folder.name}: {REPORT_HTML} is left out, {len(workspace.children)} pages are being written; save again"
+        )
         return
-    current = room.session.volume
+    current = workspace.session.volume
     if current is not None:
         results = [replace(r, volume=current) if r.volume.identity == current.identity else r for r in results]
     if results[-1].volume.has_voxels:
-        _begin_page(room, folder, results, entries)
+        _begin_page(workspace, folder, results, entries)
     else:
-        room.note(f"{folder.name}: {REPORT_HTML} is left out, the voxels of the volume are not in memory any more")
+        workspace.note(f"{folder.name}: {REPORT_HTML} is left out, the voxels of the volume are not in memory any more")
 
 
-def _entry(room: Room, result: LesionResult) -> dict:
+def _entry(workspace: Workspace, result: LesionResult) -> dict:
     """What the report says of an outline; with what was measured to it and seen of it since."""
-    lesion, looks, steering = result.request.lesion, room.second_looks, room.steering
+    lesion, looks, steering = result.request.lesion, workspace.second_looks, workspace.steering
     stability = None
-    if looks.knows(room.ledger.entries[lesion].found):
+    if looks.knows(workspace.ledger.entries[lesion].found):
         shells, change = looks.shells_of(lesion), looks.change_of(lesion)
         stability = stability_entry(shells, change, looks.confidence_of(lesion), looks.calibration)
     navigation = navigation_entry(steering.approaches, lesion, steering.margins_mm)
-    ready, case_id = room.readies[result.model_sha256], result.volume.device
+    ready, case_id = workspace.readies[result.model_sha256], result.volume.device
     return report_entry(result, ready, case_id, navigation=navigation, stability=stability)
 
 
-def _shells_of(room: Room, lesion: str) -> Shells | None:
+def _shells_of(workspace: Workspace, lesion: str) -> Shells | None:
     """Of the outline as it stands: one that a user has corrected has none."""
-    is_known = room.second_looks.knows(room.ledger.entries[lesion].found)
-    return room.second_looks.shells_of(lesion) if is_known else None
+    is_known = workspace.second_looks.knows(workspace.ledger.entries[lesion].found)
+    return workspace.second_looks.shells_of(lesion) if is_known else None
 
 
-def _begin_page(room: Room, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:
+def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:
     """Outlines of an earlier volume are in the JSON report only: a page shows one volume."""
     from ...reports.page_process import save_input
     from ...reports.planes import Lesion
@@ -109,33 +115,39 @@ def _begin_page(room: Room, folder: Path, results: list[LesionResult], entries: 
         for r, _entry in shown
     ]
     source = folder / PAGE_INPUT
-    shells = [_shells_of(room, r.request.lesion) for r, _entry in shown]
-    save_input(source, [e for _result, e in shown], _card(room, [r for r, _entry in shown]), lesions, shells)
-    command = [room.python, "-m", "CRLMSegmentationLib.reports.page_process", str(source), str(folder / REPORT_HTML)]
-    room.children.append(ChildProcess(command, PACKAGE_ROOT))
+    shells = [_shells_of(workspace, r.request.lesion) for r, _entry in shown]
+    save_input(source, [e for _result, e in shown], _card(workspace, [r for r, _entry in shown]), lesions, shells)
+    command = [
+        workspace.python,
+        "-m",
+        "CRLMSegmentationLib.reports.page_process",
+        str(source),
+        str(folder / REPORT_HTML),
+    ]
+    workspace.children.append(ChildProcess(command, PACKAGE_ROOT))
 
 
-def _card(room: Room, results: list[LesionResult]) -> dict:
+def _card(workspace: Workspace, results: list[LesionResult]) -> dict:
     """Of the model that has made the results; of several, each under its name."""
-    models = {result.model_sha256: room.models[result.model_sha256] for result in results}
+    models = {result.model_sha256: workspace.models[result.model_sha256] for result in results}
     cards = {f"{model.name} {sha256[:8]}": card_of(model) for sha256, model in models.items()}
     return cards if len(cards) > 1 else next(iter(cards.values()))
 
 
-def _reported(room: Room, lesion: str) -> LesionResult | None:
+def _reported(workspace: Workspace, lesion: str) -> LesionResult | None:
     """The answer of a lesion as it stands now: corrected, and called old where it is. None for loaded outlines."""
-    found = room.ledger.entries[lesion].found
+    found = workspace.ledger.entries[lesion].found
     if found is None or found.result is None:
         return None
-    mask = _corrected(room, lesion, found) if found.corrected else found.result.mask
-    if lesion in room.ledger.stale:
+    mask = _corrected(workspace, lesion, found) if found.corrected else found.result.mask
+    if lesion in workspace.ledger.stale:
         mask = replace(mask, warnings=(OUT_OF_DATE, *mask.warnings))
     return replace(found.result, mask=mask)
 
 
-def _corrected(room: Room, lesion: str, found: Found) -> LesionMask:
-    node, volume = room.ledger.segmentation_node, found.result.volume
-    grid_to_local = np.linalg.inv(local_to_world(node)) @ room.ledger.placed_now(volume)
+def _corrected(workspace: Workspace, lesion: str, found: Found) -> LesionMask:
+    node, volume = workspace.ledger.segmentation_node, found.result.volume
+    grid_to_local = np.linalg.inv(local_to_world(node)) @ workspace.ledger.placed_now(volume)
     return replace(
         found.result.mask,
         part=mask_in_volume(node, lesion, replace(volume, ijk_to_ras=grid_to_local)),

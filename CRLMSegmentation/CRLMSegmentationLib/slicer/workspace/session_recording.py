@@ -1,6 +1,6 @@
 """When a session is recorded and where, and the report on it, as the panel wants it.
 
-A recording begins with the first volume or link and ends with the room, or when it is no longer wanted.
+A recording begins with the first volume or link and ends with the workspace, or when it is no longer wanted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...core.i18n import tr as _
 from ...core.resources import PACKAGE_ROOT
 from ...segmentation.session import Event
 from ..dependencies import missing
-from .workspace import Room
+from .workspace import Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
     from .recording import Recording
@@ -25,7 +25,7 @@ NAME = "crlm-session-%Y%m%d-%H%M%S"
 
 
 class SessionRecording:
-    """Begins and ends the `Recording` of a room.
+    """Begins and ends the `Recording` of a workspace.
 
     Attributes:
         recording: what writes; None without the packages for it.
@@ -35,9 +35,9 @@ class SessionRecording:
         report_page: of the last report, whether or not it has been written yet; None before the first.
     """
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self.recording = _recording_of(room)
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.recording = _recording_of(workspace)
         self.is_wanted, self.parent, self.budget_bytes = False, Path(), 20e9
         self._was_wanted = self._has_begun = False
         self._reporting: ChildProcess | None = None
@@ -46,10 +46,10 @@ class SessionRecording:
     @property
     def is_reporting(self) -> bool:
         """Whether a report is being written."""
-        return self._reporting is not None and self._reporting in self._room.children
+        return self._reporting is not None and self._reporting in self._workspace.children
 
     def prepare(self) -> None:
-        """Begin or end what is wanted or is not; call it before each turn of the room, so that nothing is missed."""
+        """Begin or end what is wanted or is not; call it before each turn of the workspace, so that nothing is missed."""
         if self.is_wanted != self._was_wanted:
             self._was_wanted, self._has_begun = self.is_wanted, False
             if not self.is_wanted:
@@ -57,10 +57,10 @@ class SessionRecording:
         if self.recording is not None and self.is_wanted and not self._has_begun and self._has_source():
             self._has_begun = True  # one that cannot be written is not tried again at each turn
             self.recording.begin(free_folder(self.parent), self.budget_bytes)
-            self._room.note(self.recording.problem or f"recording into {self.recording.folder}")
+            self._workspace.note(self.recording.problem or f"recording into {self.recording.folder}")
 
     def look(self, events: Sequence[Event]) -> None:
-        """Record what has happened in a turn of the room."""
+        """Record what has happened in a turn of the workspace."""
         if self.recording is not None:
             self.recording.look(events)
 
@@ -68,7 +68,7 @@ class SessionRecording:
         """End the recording; what has become of it stands in the log."""
         told = self.recording.end() if self.recording is not None else ""
         if told:
-            self._room.note(told)
+            self._workspace.note(told)
 
     def begin_report(self) -> None:
         """Have a page written about what has been recorded until now; it is `report_page` when that is done.
@@ -87,20 +87,20 @@ class SessionRecording:
         from .recording import report_command
 
         self.report_page = folder.parent / f"{folder.name}-{time.strftime('%H%M%S')}.html"
-        command = report_command(self._room.python, folder, self.report_page)
+        command = report_command(self._workspace.python, folder, self.report_page)
         self._reporting = ChildProcess(command, PACKAGE_ROOT)
-        self._room.children.append(self._reporting)
+        self._workspace.children.append(self._reporting)
 
     def _has_source(self) -> bool:
-        return self._room.session.link is not None or self._room.volume.node is not None
+        return self._workspace.session.link is not None or self._workspace.volume.node is not None
 
 
-def _recording_of(room: Room) -> Recording | None:
+def _recording_of(workspace: Workspace) -> Recording | None:
     if missing("connect"):
         return None
     from .recording import Recording
 
-    return Recording(room)
+    return Recording(workspace)
 
 
 def free_folder(parent: Path) -> Path:

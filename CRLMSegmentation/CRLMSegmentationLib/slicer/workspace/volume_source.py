@@ -1,4 +1,4 @@
-"""Where a room takes its volumes from: a server, a recording, a connector of OpenIGTLinkIF, or the scene."""
+"""Where a workspace takes its volumes from: a server, a recording, a connector of OpenIGTLinkIF, or the scene."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...recording.recorded_link import RecordedLink
 from ...recording.timeline import load_source
 from ..dependencies import missing
 from ..scene.volumes import content_stamp
-from .workspace import Room
+from .workspace import Workspace
 
 if TYPE_CHECKING:  # need pyigtl, which Slicer may lack
     from ...igtl.live_reconstruction import LiveReconstruction
@@ -32,8 +32,8 @@ class Source:
         live: the server's link, which can ask for live volumes, or None.
     """
 
-    def __init__(self, room: Room, session_recording: Recording | None = None) -> None:
-        self._room, self._session_recording = room, session_recording
+    def __init__(self, workspace: Workspace, session_recording: Recording | None = None) -> None:
+        self._workspace, self._session_recording = workspace, session_recording
         self.recording: RecordedLink | None = None
         self.live: LiveReconstruction | None = None
         self._recording_path: Path | None = None
@@ -44,7 +44,7 @@ class Source:
     @property
     def is_network(self) -> bool:
         """A server was asked for, whether or not it answers at this moment."""
-        return self._room.session.link is not None and self.recording is None
+        return self._workspace.session.link is not None and self.recording is None
 
     def connect(self, host: str, port: int) -> None:
         """Receive from a server; the client connects again by itself.
@@ -60,11 +60,11 @@ class Source:
 
         recorded = self._session_recording
         tap = recorded.tap if recorded is not None else None
-        link = LiveReconstruction(IgtlClient(host, port, tap=tap, refusal=self._room.memory.refusal_of))
+        link = LiveReconstruction(IgtlClient(host, port, tap=tap, refusal=self._workspace.memory.refusal_of))
         self.stop()
         if recorded is not None:
             recorded.use_link(host, port)
-        self._room.use_link(link)
+        self._workspace.use_link(link)
         self.live = link
 
     def connect_or_disconnect(self, host: str, port: int) -> None:
@@ -95,7 +95,7 @@ class Source:
         """Take nothing more; what was received stays."""
         self.recording, self._recording_path, self._connector_id, self.live = None, None, None, None
         self._tell_recording(None)
-        self._room.use_link(None)
+        self._workspace.use_link(None)
 
     def play_or_pause(self, path: Path, speed: float) -> None:
         """Play a recording from its beginning, pause it, or go on.
@@ -108,10 +108,10 @@ class Source:
             recording = RecordedLink(source, speed)
             self.stop()
             self._tell_recording(_is_simulated(source))
-            self._room.use_link(recording)
+            self._workspace.use_link(recording)
             self.recording, self._recording_path = recording, path
             if not recording.has_volumes:
-                self._room.note(_("This recording holds no volume, only poses and single images"))
+                self._workspace.note(_("This recording holds no volume, only poses and single images"))
         elif self.recording.is_playing:
             self.recording.pause()
         else:
@@ -120,7 +120,7 @@ class Source:
     def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Segment in a volume of the scene."""
         self.stop()
-        self._room.use_node(node)
+        self._workspace.use_node(node)
 
     def use_connector(self, node: slicer.vtkMRMLNode | None) -> None:
         """Segment in what a vtkMRMLIGTLConnectorNode receives; None for none, which leaves other sources alone."""
@@ -136,7 +136,7 @@ class Source:
         self._follow_connector()
         reason = self.live.live_reason if self.live is not None else ""
         if reason and reason != self._noted_reason:
-            self._room.note(reason)
+            self._workspace.note(reason)
         self._noted_reason = reason
 
     def _tell_recording(self, is_simulated: bool | None) -> None:
@@ -144,30 +144,30 @@ class Source:
             self._session_recording.use_source(is_simulated)
 
     def _follow_connector(self) -> None:
-        connector = self._room.scene.GetNodeByID(self._connector_id) if self._connector_id else None
+        connector = self._workspace.scene.GetNodeByID(self._connector_id) if self._connector_id else None
         if connector is None:
             self._connector_id = None
             return
         count = connector.GetNumberOfIncomingMRMLNodes()
         nodes = [connector.GetIncomingMRMLNode(index) for index in range(count)]
-        followed = self._room.session.followed_device
+        followed = self._workspace.session.followed_device
         volumes = [node for node in nodes if node is not None and _is_volume(node)]
-        self._room.devices = {node.GetName(): "volume" for node in volumes}
+        self._workspace.devices = {node.GetName(): "volume" for node in volumes}
         wanted = [node for node in volumes if followed in (None, node.GetName())]
         newest = max(wanted, key=lambda node: node.GetImageData().GetMTime(), default=None)
-        if newest is not None and newest is not self._room.volume.node:
+        if newest is not None and newest is not self._workspace.volume.node:
             self._take(newest)
 
     def _take(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Use what the connector has written, once; what cannot be used must not stop the room."""
+        """Use what the connector has written, once; what cannot be used must not stop the workspace."""
         stamp = (node.GetID(), content_stamp(node))
         if stamp == self._refused:
             return
         try:
-            self._room.use_node(node)
+            self._workspace.use_node(node)
         except CrlmError as error:
             self._refused = stamp
-            self._room.note(str(error))
+            self._workspace.note(str(error))
 
 
 def _is_simulated(source: object) -> bool | None:

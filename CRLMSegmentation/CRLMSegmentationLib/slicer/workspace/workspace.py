@@ -79,7 +79,7 @@ MAX_TRANSFORM_NODES = 512
 """That links have made, one after the other: each may send as many other names."""
 
 
-class Room:
+class Workspace:
     """What a surgeon works with.
 
     Args:
@@ -106,7 +106,7 @@ class Room:
         history: the lesions in each volume.
         memory: bounds what volumes take together.
         steering: tools, distances and margins.
-        children: processes at work for the room; they end with it.
+        children: processes at work for the workspace; they end with it.
     """
 
     def __init__(
@@ -305,7 +305,7 @@ class Room:
         return events
 
     poll = tick
-    """A room is driven like its session, see `driver`."""
+    """A workspace is driven like its session, see `driver`."""
 
     def close(self) -> None:
         """End the link, the engine and the children with everything they have started."""

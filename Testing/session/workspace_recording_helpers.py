@@ -1,4 +1,4 @@
-"""A room that is recorded: whatever drives its turns, the recording looks on; messages pass its tap as real bytes."""
+"""A workspace that is recorded: whatever drives its turns, the recording looks on; messages pass its tap as real bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack, parse_header
 from CRLMSegmentationLib.recording.message_log import Frame, read_message
 from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, read_events
 from CRLMSegmentationLib.slicer.workspace.recording import Recording
-from room_helpers import StubLink
+from workspace_helpers import StubLink
 
 
 class TappedLink(StubLink):
@@ -27,23 +27,23 @@ class TappedLink(StubLink):
         return read_message(parse_header(bytes(header)), memoryview(np.frombuffer(body, np.uint8)), Frame.RAS)
 
 
-def recorded(room, clock):
-    """The recording of a room, looked after at each turn."""
-    recording, tick = Recording(room, clock), room.tick
+def recorded(workspace, clock):
+    """The recording of a workspace, looked after at each turn."""
+    recording, tick = Recording(workspace, clock), workspace.tick
 
     def turn(budget_s=0.004):
         events = tick(budget_s)
         recording.look(events)
         return events
 
-    room.tick = turn
+    workspace.tick = turn
     return recording
 
 
-def wait(room, clock, seconds):
+def wait(workspace, clock, seconds):
     for _ in range(round(seconds / 0.1)):
         clock.now_s += 0.1
-        room.tick()
+        workspace.tick()
 
 
 def events_in(folder, *kinds):

@@ -1,4 +1,4 @@
-"""What the tests of rooms share."""
+"""What the tests of workspaces share."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class StubLink:
         self.closed = True
 
 
-def answer(room, engine, lesions=None):
-    room.segment(lesions)
+def answer(workspace, engine, lesions=None):
+    workspace.segment(lesions)
     for _ in range(1 if lesions is None else len(lesions)):
-        room.tick()
+        workspace.tick()
         engine.finish()
-        room.tick()
+        workspace.tick()
 
 
-def paint(room, lesion, box):
+def paint(workspace, lesion, box):
     """What the Segment Editor does with a brush: fill a box (K, J, I) of the current volume."""
-    node = room.ledger.segmentation_node
-    volume = room.session.volume
+    node = workspace.ledger.segmentation_node
+    volume = workspace.session.volume
     grid_to_local = np.linalg.inv(local_to_world(node)) @ volume.ijk_to_ras
     mask = mask_in_volume(node, lesion, replace(volume, ijk_to_ras=grid_to_local))
     mask[box] = True
