@@ -1,7 +1,7 @@
 """3D Slicer's module CRLMSegmentation: connect, drop a seed, see the tumour.
 
-Wiring only: the panel reads its widgets, calls one method of the logic or of its `Workspace`, and shows what has come of
-it. Everything else stands in CRLMSegmentationLib, which is imported when the panel is first used, so that Slicer
+Wiring only: the panel reads its widgets, calls one method of the logic or of its `Workspace`, and shows what has come
+of it. Everything else stands in CRLMSegmentationLib, which is imported when the panel is first used, so that Slicer
 starts as fast as without this module.
 
 No observers and no threads (in Slicer they starve): one QTimer drives `Workspace.tick`, which reads the scene.

@@ -71,7 +71,7 @@ SLOW = (
     "navigation/test_interval.py",
     "navigation/test_late_and_frozen.py",
     "phantom",
-    "replay/test_flight_recorder_limits.py",
+    "replay/test_session_recorder_limits.py",
     "replay/test_recorder.py",
     "replay/test_recover.py",
     "replay/test_replay_process.py",

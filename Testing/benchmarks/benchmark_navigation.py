@@ -3,9 +3,9 @@
     python Testing/benchmarks/benchmark_navigation.py [--seconds 60] [--minutes 10]
 
 Another process sends the poses of three tools and of the liver sensor 60 times a second, and a volume each second,
-over OpenIGTLink on the loopback. A workspace as in Slicer, with a turn every 10 ms, moves the tools, measures, and has the
-real network segment the lesions of each new volume again. The delay runs from when a pose was sent to when the tool
-stands there in the scene; the promise is 30 ms for 99 of 100. What 3D Slicer draws afterwards is not in it.
+over OpenIGTLink on the loopback. A workspace as in Slicer, with a turn every 10 ms, moves the tools, measures, and
+lets the real network segment the lesions of each new volume again. The delay runs from when a pose was sent to when
+the tool stands there in the scene; the promise is 30 ms for 99 of 100. What 3D Slicer draws afterwards is not in it.
 
 Then memory: the same for ten minutes of replayed time, at five times the speed. The first part is once more without
 the network, so that what the network costs is seen as a ratio of one run. A simulated case; no GPU is needed.

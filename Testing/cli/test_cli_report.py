@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from CRLMSegmentationLib.recording.case import Case
-from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
 from stub_engine import StubEngine
 
@@ -16,7 +16,7 @@ from stub_engine import StubEngine
 @pytest.fixture
 def session(tmp_path: Path, sample: Case, model) -> Path:
     """Recorded without a workspace, and not ended."""
-    recorder = FlightRecorder(tmp_path / "session")
+    recorder = SessionRecorder(tmp_path / "session")
     recorder.use_model(model)
     volume, lesion, engine = sample.volume(), sample.lesions[0], StubEngine()
     with Session(engine, model) as session:

@@ -14,7 +14,7 @@ from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.recording.rerun import agreement_of, rerun_case
-from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_model_package
@@ -38,7 +38,7 @@ class AnsweringStub(StubEngine):
 
 def recorded_session(folder: Path, case: Case, engine, model: ModelPackage, corrects: bool = False) -> Path:
     """What a module records of a case whose seeds are placed one after another."""
-    recorder = FlightRecorder(folder)
+    recorder = SessionRecorder(folder)
     recorder.use_model(model)
     volume = case.volume()
     with Session(engine, model) as session:

@@ -20,7 +20,7 @@ from CRLMSegmentationLib.recording.reconstruct import load_sweep
 from CRLMSegmentationLib.recording.recovery import recover
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
 from CRLMSegmentationLib.recording.timeline import load_source, timeline
-from CRLMSegmentationLib.reports import session_report as flight_report
+from CRLMSegmentationLib.reports import session_report as session_report
 from CRLMSegmentationLib.research.evaluation.result_cache import Ledger
 from CRLMSegmentationLib.research.study import study as studying
 from CRLMSegmentationLib.research.study.settings import keep_to, study_named
@@ -95,8 +95,8 @@ def session_in(folder: Path, volume: Volume) -> Folder:
     made = play(folder, volume)
     made.leave()
     made.recording.end()
-    flight_report.three_slices = lambda lesion: PNG
-    flight_report.lesion_in_space = lambda *_: PNG
+    session_report.three_slices = lambda lesion: PNG
+    session_report.lesion_in_space = lambda *_: PNG
     actions = [_describe, _report, _results, lambda f: timeline(load_source(f)), _recover]
     return Folder(folder, ("events.jsonl", "events.jsonl", "arrivals.jsonl", "case.json"), actions, _rehash_case)
 
@@ -255,7 +255,7 @@ def _check(folder: Path) -> object:
 
 def _report(folder: Path) -> object:
     page = folder.parent / "report-of-damaged" / "session.html"
-    return list(flight_report.summary_of(flight_report.make_report(folder, page), page))
+    return list(session_report.summary_of(session_report.make_report(folder, page), page))
 
 
 def _results(folder: Path) -> object:

@@ -16,10 +16,10 @@ from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
 from CRLMSegmentationLib.recording.rerun import rerun_case
 from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, read_events
-from CRLMSegmentationLib.recording.session_reader import RecordedFlight
-from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_reader import SessionReader
+from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
-from flight_helpers import ball, feed, result_in, seed_in
+from session_recording_helpers import ball, feed, result_in, seed_in
 
 NAN, INFINITE = float("nan"), float("inf")
 
@@ -27,7 +27,7 @@ NAN, INFINITE = float("nan"), float("inf")
 @pytest.fixture
 def session(tmp_path: Path) -> Path:
     """Two seeds, and a result of each."""
-    recorder = FlightRecorder(tmp_path / "session")
+    recorder = SessionRecorder(tmp_path / "session")
     recorder.use_link("127.0.0.1", 18944)
     volume = ball()
     feed(recorder, image_of(volume))
@@ -97,7 +97,7 @@ def test_a_result_that_is_none_costs_its_line_and_is_told(session: Path, change,
     assert [result.lesion for result in recorded_results(case, left_out)] == ["Tumour 2"]
     assert left_out.count == 1
     assert "1 line of events.jsonl cannot be used" in describe_source(session)["session"]["left_out"]
-    assert RecordedFlight(session).damage.count == 1
+    assert SessionReader(session).damage.count == 1
 
 
 @pytest.mark.parametrize(("part", "name"), [("volume", "../../x.nrrd"), ("mask", "/etc/passwd"), ("mask", "../x.nrrd")])
@@ -136,7 +136,7 @@ def test_an_arrival_that_is_none_costs_its_line(session: Path, change: dict) -> 
 def test_a_recording_without_any_usable_event_says_why(session: Path) -> None:
     (session / EVENTS_FILE).write_text("rubbish\n" * 3)
     with pytest.raises(CaseError, match=r"holds no event: 3 lines of events\.jsonl cannot be used"):
-        RecordedFlight(session)
+        SessionReader(session)
 
 
 def test_whole_recording_has_no_damage(session: Path) -> None:

@@ -17,9 +17,9 @@ from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.recording import session_events as kinds
 from CRLMSegmentationLib.recording.case import load_case
-from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, FlightEvent
-from CRLMSegmentationLib.recording.session_reader import RecordedFlight
-from CRLMSegmentationLib.reports import session_report as flight_report
+from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, SessionEvent
+from CRLMSegmentationLib.recording.session_reader import SessionReader
+from CRLMSegmentationLib.reports import session_report as session_report
 from CRLMSegmentationLib.reports.session_document import KEYS
 from CRLMSegmentationLib.reports.session_plot import session_plot
 from CRLMSegmentationLib.reports.session_report import make_report, summary_of
@@ -59,8 +59,8 @@ def copied(killed: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without drawing lesions; their volumes and masks are read all the same."""
-    monkeypatch.setattr(flight_report, "three_slices", lambda lesion: PNG)
-    monkeypatch.setattr(flight_report, "lesion_in_space", lambda *_: PNG)
+    monkeypatch.setattr(session_report, "three_slices", lambda lesion: PNG)
+    monkeypatch.setattr(session_report, "lesion_in_space", lambda *_: PNG)
 
 
 def contents_of(folder: Path) -> dict[str, tuple[str, int]]:
@@ -262,8 +262,8 @@ def test_what_the_budget_left_out_is_told(tmp_path: Path, quick: None) -> None:
 
 
 def test_events_are_told_once_each_and_without_the_name_of_a_device() -> None:
-    def event(elapsed_s: float, kind: str, **about: object) -> FlightEvent:
-        return FlightEvent(1.7e9 + elapsed_s, elapsed_s, kind, about)
+    def event(elapsed_s: float, kind: str, **about: object) -> SessionEvent:
+        return SessionEvent(1.7e9 + elapsed_s, elapsed_s, kind, about)
 
     events = [
         event(0, kinds.CONNECTED),
@@ -309,12 +309,12 @@ def test_child_process_that_finds_no_session_says_so_in_one_line(tmp_path: Path)
 
 def test_folder_without_a_session_is_told(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="no such folder"):
-        RecordedFlight(tmp_path / "none")
+        SessionReader(tmp_path / "none")
     with pytest.raises(CaseError, match="holds no recorded session"):
-        RecordedFlight(tmp_path)
+        SessionReader(tmp_path)
     (tmp_path / EVENTS_FILE).write_text("")
     with pytest.raises(CaseError, match="holds no event yet"):
-        RecordedFlight(tmp_path)
+        SessionReader(tmp_path)
 
 
 def test_report_is_never_written_into_the_recording(killed: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import vtk
 from CRLMSegmentationLib.core.status import Reason, Status
-from CRLMSegmentationLib.recording.session_reader import RecordedFlight
-from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_reader import SessionReader
+from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.reports.navigation_entry import navigation_entry
 from CRLMSegmentationLib.reports.session_document import document_of
 from CRLMSegmentationLib.reports.session_lesions import stories_of
@@ -270,14 +270,14 @@ def test_slices_follow_the_tip_that_the_number_or_its_reason_is_about(case, show
 @pytest.fixture
 def recorded(shown_in, clock, tmp_path):
     """The folder of a recording that has seen the situation."""
-    recorder = FlightRecorder(tmp_path / "session", clock=clock)
+    recorder = SessionRecorder(tmp_path / "session", clock=clock)
     ChangeWatch(shown_in, recorder, clock).look(())
     recorder.close()
     return tmp_path / "session"
 
 
 def test_recorder(case, recorded):
-    tips = [event.about for event in RecordedFlight(recorded).events if event.event == "tip distance"]
+    tips = [event.about for event in SessionReader(recorded).events if event.event == "tip distance"]
     if case.shown is not None:
         (tip,) = tips
         assert (tip["instrument"], tip["lesion"], tip["distance_mm"]) == case.shown
@@ -292,8 +292,8 @@ def test_recorder(case, recorded):
 
 
 def test_session_report(case, recorded):
-    flight = RecordedFlight(recorded)
-    document = document_of(flight, stories_of(flight.events))
+    session_log = SessionReader(recorded)
+    document = document_of(session_log, stories_of(session_log.events))
     numbers = [row[3] for row in document["tip_distances"] if row[3] is not None]
     assert numbers == ([] if case.shown is None else [case.shown[2]])
     rows = [row["of"] for row in document["events"] if row["what"] == "distance withheld"]

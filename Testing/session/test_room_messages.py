@@ -1,4 +1,4 @@
-"""What a workspace makes of messages that are not understood, of names that two share, and of several volume devices."""
+"""Messages that are not understood, names that two devices share, and several volume devices, in a workspace."""
 
 from __future__ import annotations
 

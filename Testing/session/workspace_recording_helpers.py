@@ -1,4 +1,4 @@
-"""A workspace that is recorded: whatever drives its turns, the recording looks on; messages pass its tap as real bytes."""
+"""A workspace that is recorded; messages of the link reach the recorder as real bytes."""
 
 from __future__ import annotations
 

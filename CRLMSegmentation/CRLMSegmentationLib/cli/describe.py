@@ -206,7 +206,7 @@ def _most_common(counts: Counter[str]) -> dict[str, int]:
 
 
 def _session(case: Case) -> dict:
-    """Of a flight recording."""
+    """Of a session recording."""
     if case.events is None:
         return {}
     damage = Damage()  # of the results, which are read from the same lines

@@ -6,7 +6,7 @@
     tracking.jsonl     one transform per line, append-only
     messages.igtl      a recording: what came over OpenIGTLink, as it came, see `recording.message_log`
     arrivals.jsonl     when it came
-    events.jsonl       a flight recording: what happened in a session, see `recording.session_events`
+    events.jsonl       a session recording: what happened in a session, see `recording.session_events`
     results/*.nrrd     the masks that it speaks of
 
 `case.json` names every other file with its SHA-256, holds seeds in RAS mm and no patient data.
@@ -42,7 +42,7 @@ UNFINISHED_SUFFIX = ".unfinished"
 SAME_PLACE_MM = 1e-3
 """OpenIGTLink carries matrices in single precision."""
 OPTIONAL_ENTRIES = ("truth", "tracking", "recording", "arrivals", "frame", "devices", "source", "events")
-FLIGHT_ENTRIES = ("events", "results")
+SESSION_ENTRIES = ("events", "results")
 """Only in a case that holds them."""
 SAMPLE = {"timestamp_s": TIME, "device": DEVICE, "status": STATUS, "matrix": MATRIX}
 """A line of a tracking file."""
@@ -392,7 +392,7 @@ def save_case(case: Case, hashes: Mapping[str, str] | None = None) -> None:
     known = hashes or {}
     files = {name: known.get(name) or sha256_of(case.path_of(name)) for name in case.file_names}
     entry = {"schema_version": SCHEMA_VERSION, **asdict(case), "files": files}
-    for name in ("folder", *(name for name in FLIGHT_ENTRIES if not entry[name])):
+    for name in ("folder", *(name for name in SESSION_ENTRIES if not entry[name])):
         del entry[name]
     unfinished = case.folder / (CASE_FILE + UNFINISHED_SUFFIX)
     unfinished.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")

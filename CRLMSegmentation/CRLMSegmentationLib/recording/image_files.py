@@ -1,4 +1,4 @@
-"""The images that a flight recorder writes: whole or not at all, and read back to the last bit.
+"""The images that a session recorder writes: whole or not at all, and read back to the last bit.
 
 NRRD is written here and not by SimpleITK, since a full disk must be noticed at each write.
 """

@@ -1,4 +1,4 @@
-"""What a flight recorder keeps of a link: messages as they came, fewer of them as the room runs out."""
+"""What a session recorder keeps of a link: messages as they came, fewer of them as the room runs out."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from .folder import check_unfinished, locked, release_reserve
 from .message_log import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
 from .message_log_entry import Entry, ImageLayout
 from .message_log_writer import REASONS, RecordingError
-from .session_case import Flight, flight_in, has_flight
+from .session_case import SessionLog, has_session_log, session_log_in
 from .session_events import EVENTS_FILE
 from .summary import MAX_REFUSALS, Recorded, Refusal, roles_in, source_of, summary_of
 
@@ -101,15 +101,15 @@ def finish_recording(folder: Path, on_progress: OnProgress = lambda *_: None) ->
 
 
 def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
-    flight = flight_in(folder) if has_flight(folder) else None
-    journal = _whole_messages(folder, may_be_empty=flight is not None)
+    session_log = session_log_in(folder) if has_session_log(folder) else None
+    journal = _whole_messages(folder, may_be_empty=session_log is not None)
     contents = _Contents(journal, on_progress)
     volumes = _write_volumes(contents)
     has_tracking, left_out = _write_tracking(contents)
-    if flight is not None:
-        volumes += flight.volumes
+    if session_log is not None:
+        volumes += session_log.volumes
     recorded = summary_of(journal, len(volumes), contents.unreadable, left_out, contents.refused)
-    recorded = _recorded_with(recorded, flight) if flight else recorded
+    recorded = _recorded_with(recorded, session_log) if session_log else recorded
     has_arrivals = (folder / ARRIVALS_FILE).is_file()
     case = Case(
         folder=folder,
@@ -122,38 +122,38 @@ def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
         source=source_of(journal, recorded),
     )
     hashes = {MESSAGES_FILE: _hash_of(journal.path, on_progress)}
-    if flight is not None:
-        case = _with_flight(case, flight)
-        hashes.update(flight.hashes)
+    if session_log is not None:
+        case = _with_session_log(case, session_log)
+        hashes.update(session_log.hashes)
     save_case(case, hashes)
     return recorded
 
 
-def _with_flight(case: Case, flight: Flight) -> Case:
+def _with_session_log(case: Case, session_log: SessionLog) -> Case:
     """A case with what happened in the session; one whose volumes came over no link has no recording to play."""
     is_played = case.source["messages"] or not case.volumes
     return replace(
         case,
-        lesions=flight.lesions,
+        lesions=session_log.lesions,
         recording=case.recording if is_played else None,
         arrivals=case.arrivals if is_played else None,
-        source={**case.source, **flight.source},
+        source={**case.source, **session_log.source},
         events=EVENTS_FILE,
-        results=flight.masks,
+        results=session_log.masks,
     )
 
 
-def _recorded_with(recorded: Recorded, flight: Flight) -> Recorded:
-    """A summary that tells of a flight recording as well."""
+def _recorded_with(recorded: Recorded, session_log: SessionLog) -> Recorded:
+    """A summary that tells of a session recording as well."""
     return replace(
         recorded,
-        seconds=flight.seconds,
-        size_bytes=recorded.size_bytes + sum((recorded.folder / name).stat().st_size for name in flight.hashes),
-        ended_by=flight.ended_by,
-        results=flight.results,
-        events=len(flight.events),
-        missing=flight.missing,
-        unusable="; ".join(filter(None, (recorded.unusable, flight.damage.sentence(EVENTS_FILE)))),
+        seconds=session_log.seconds,
+        size_bytes=recorded.size_bytes + sum((recorded.folder / name).stat().st_size for name in session_log.hashes),
+        ended_by=session_log.ended_by,
+        results=session_log.results,
+        events=len(session_log.events),
+        missing=session_log.missing,
+        unusable="; ".join(filter(None, (recorded.unusable, session_log.damage.sentence(EVENTS_FILE)))),
     )
 
 

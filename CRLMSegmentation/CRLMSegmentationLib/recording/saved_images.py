@@ -1,4 +1,4 @@
-"""The images of a flight recorder: masks, and volumes that are in no message, a file for each of these."""
+"""The images of a session recorder: masks, and volumes that are in no message, a file for each of these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a flight recording adds to the case that is made of it: lesions, saved volumes, events and results."""
+"""What a session recording adds to the case that is made of it: lesions, saved volumes, events and results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .session_events import (
     SEED_REMOVED,
     SEEDS,
     SOURCE,
-    FlightEvent,
+    SessionEvent,
     read_events,
 )
 from .summary import A_CRASH, iso_of
@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Flight:
-    """The contents of a flight recording, links excepted.
+class SessionLog:
+    """The contents of a session recording, links excepted.
 
     Attributes:
         lesions: where the seeds lay at the end.
@@ -43,7 +43,7 @@ class Flight:
         damage: lines that are no events, and were left out.
     """
 
-    events: tuple[FlightEvent, ...]
+    events: tuple[SessionEvent, ...]
     lesions: tuple[Lesion, ...]
     volumes: tuple[CaseVolume, ...]
     masks: tuple[str, ...]
@@ -78,13 +78,13 @@ class Flight:
         return max((event.elapsed_s for event in self.events), default=0.0)
 
 
-def has_flight(folder: Path) -> bool:
-    """Whether a flight recorder has written here; that of a link alone leaves no events."""
+def has_session_log(folder: Path) -> bool:
+    """Whether a session recorder has written here; that of a link alone leaves no events."""
     return (folder / EVENTS_FILE).is_file() and (folder / EVENTS_FILE).stat().st_size > 0
 
 
-def flight_in(folder: Path) -> Flight:
-    """Read a flight recording, and remove what it had not written to the end.
+def session_log_in(folder: Path) -> SessionLog:
+    """Read a session recording, and remove what it had not written to the end.
 
     Raises:
         OSError: it cannot be read.
@@ -98,7 +98,7 @@ def flight_in(folder: Path) -> Flight:
     hashes = {name: sha256 for name, sha256 in named.items() if _is_whole(folder, name, sha256)}
     for name in sorted(set(named) - set(hashes)):
         logger.warning("%s, which %s names, is not there as it was written", name, EVENTS_FILE)
-    return Flight(
+    return SessionLog(
         events=events,
         lesions=_lesions(events),
         volumes=tuple(_volumes(events, hashes)),
@@ -109,7 +109,7 @@ def flight_in(folder: Path) -> Flight:
     )
 
 
-def _named_files(events: Iterable[FlightEvent]) -> Iterator[tuple[str, str]]:
+def _named_files(events: Iterable[SessionEvent]) -> Iterator[tuple[str, str]]:
     """Name and SHA-256 of each file that an event names."""
     for event in events:
         volume, mask = event.about.get("volume"), event.about.get("mask")
@@ -126,7 +126,7 @@ def _is_whole(folder: Path, name: str, sha256: str) -> bool:
     return folder.resolve() in path.resolve().parents and path.is_file() and sha256_of(path) == sha256
 
 
-def _lesions(events: Iterable[FlightEvent]) -> tuple[Lesion, ...]:
+def _lesions(events: Iterable[SessionEvent]) -> tuple[Lesion, ...]:
     seeds: dict[str, tuple[float, float, float]] = {}
     for event in events:
         lesion, seed = event.about.get("lesion"), event.about.get("seed_ras_mm")
@@ -137,7 +137,7 @@ def _lesions(events: Iterable[FlightEvent]) -> tuple[Lesion, ...]:
     return tuple(Lesion(name, seed) for name, seed in seeds.items())
 
 
-def _volumes(events: Iterable[FlightEvent], there: dict[str, str]) -> Iterator[CaseVolume]:
+def _volumes(events: Iterable[SessionEvent], there: dict[str, str]) -> Iterator[CaseVolume]:
     seen: set[str] = set()
     for event in events:
         volume = event.about.get("volume")

@@ -4,7 +4,7 @@
 
 `time_s` counts from 1970 by this machine's clock, `elapsed_s` from the start of the recording by a clock that is never
 set. A line is handed to the system at once, so it outlives the death of the process. One that was cut short, or has a
-value of the wrong kind (see `flight_event_fields`), is left out by the reader, which counts such lines.
+value of the wrong kind (see `session_event_fields`), is left out by the reader, which counts such lines.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SEEDS = (SEED_PLACED, SEED_MOVED)
 logger = logging.getLogger(__name__)
 
 
-class FlightEvent(NamedTuple):
+class SessionEvent(NamedTuple):
     """One line: when, what, and what belongs to it."""
 
     time_s: float
@@ -122,7 +122,7 @@ class EventLog:
         self._file.sync()
 
 
-def read_events(path: Path, damage: Damage | None = None) -> tuple[FlightEvent, ...]:
+def read_events(path: Path, damage: Damage | None = None) -> tuple[SessionEvent, ...]:
     """The events of a recording, in their order. A line that is none, or has a value of the wrong kind, is left out.
 
     Args:
@@ -144,9 +144,9 @@ def read_events(path: Path, damage: Damage | None = None) -> tuple[FlightEvent, 
     return tuple(events)
 
 
-def _event_of(entry: dict[str, Any]) -> FlightEvent:
+def _event_of(entry: dict[str, Any]) -> SessionEvent:
     about = {name: value for name, value in entry.items() if name not in ENVELOPE}
-    return FlightEvent(float(entry["time_s"]), float(entry["elapsed_s"]), entry["event"], about)
+    return SessionEvent(float(entry["time_s"]), float(entry["elapsed_s"]), entry["event"], about)
 
 
 def _plain(value: Any) -> Any:

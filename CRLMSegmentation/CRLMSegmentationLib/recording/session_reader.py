@@ -22,13 +22,13 @@ from .case import CASE_FILE, path_inside
 from .folder import LOCK_FILE, RESERVE_FILE
 from .image_files import read_mask
 from .message_log import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
-from .session_events import ENDED, EVENTS_FILE, SOURCE, FlightEvent, read_events
+from .session_events import ENDED, EVENTS_FILE, SOURCE, SessionEvent, read_events
 from .session_results import SAME_MOMENT_S
 
 GONE = "its volume is not in the recording"
 
 
-class RecordedFlight:
+class SessionReader:
     """Attributes: events: in their order; damage: lines that were left out, since they are none.
 
     Raises:
@@ -38,7 +38,7 @@ class RecordedFlight:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.damage = Damage()
-        self.events: Sequence[FlightEvent] = _events_of(folder, self.damage)
+        self.events: Sequence[SessionEvent] = _events_of(folder, self.damage)
         self._last: tuple[tuple[str, str], Volume] | None = None
 
     @property
@@ -132,7 +132,7 @@ class RecordedFlight:
             raise CaseError(f"the recording names {quoted(name, marks='')}, which is not in it") from error
 
 
-def _events_of(folder: Path, damage: Damage) -> Sequence[FlightEvent]:
+def _events_of(folder: Path, damage: Damage) -> Sequence[SessionEvent]:
     if not folder.is_dir():
         raise CaseError(f"no such folder: {folder}; give the folder of a recorded session")
     try:

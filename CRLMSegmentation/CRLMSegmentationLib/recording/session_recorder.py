@@ -1,7 +1,7 @@
 """Records a session as a case folder while it runs: the link, seeds, results, and whatever befell them.
 
     messages.igtl, arrivals.jsonl   the link, see `recording.message_log`
-    events.jsonl                    what happened, see `flight_events`
+    events.jsonl                    what happened, see `session_events`
     volumes/*.nrrd                  volumes that are in no message
     results/NNNN-LESION.nrrd        masks
     case.json                       by `finish`, or by `crlm-seg recover` after a crash
@@ -39,7 +39,7 @@ from .folder import claimed, discard_empty
 from .recovery import finish_recording
 from .saved_images import tight
 from .session_results import line_of, measures_of
-from .session_storage import FlightStorage, text_of
+from .session_storage import SessionStorage, text_of
 from .summary import Recorded
 from .tip_distances import Bounds, TipDistances
 
@@ -54,7 +54,7 @@ def _in_the_room(method: Method) -> Method:
     """Does nothing once the recording has ended, and ends it when the disk, or this program, fails."""
 
     @functools.wraps(method)
-    def guarded(self: FlightRecorder, *arguments: Any, **options: Any) -> None:
+    def guarded(self: SessionRecorder, *arguments: Any, **options: Any) -> None:
         if self.is_recording:
             try:
                 method(self, *arguments, **options)
@@ -64,12 +64,12 @@ def _in_the_room(method: Method) -> Method:
     return guarded  # type: ignore[return-value]
 
 
-class FlightRecorder:
+class SessionRecorder:
     """Records until `finish` or `close`; each method may be called at any time, by one thread.
 
     Args:
         folder: of the case; made, must be empty.
-        budget_bytes: when it is nearly used up, less is recorded, see `flight_budget`. Results are never left out,
+        budget_bytes: when it is nearly used up, less is recorded, see `budget`. Results are never left out,
             and may exceed it.
         clock: seconds that never go back.
 
@@ -93,10 +93,10 @@ class FlightRecorder:
         self._doubts: dict[str, Status | None] = {}
         self._was_connected = False
         self._claim = ExitStack()
-        self._files: FlightStorage | None = None
+        self._files: SessionStorage | None = None
         try:
             self._claim.enter_context(claimed(self.folder))
-            self._files = FlightStorage(self.folder, budget_bytes, clock)
+            self._files = SessionStorage(self.folder, budget_bytes, clock)
             self.is_recording = True
         except (OSError, CrlmError) as error:
             self._fail(error)

@@ -1,4 +1,4 @@
-"""The results in a flight recording: as lines of its events, and read back with their volumes and masks."""
+"""The results in a session recording: as lines of its events, and read back with their volumes and masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..core.volume import Volume
 from ..segmentation.session import LesionResult
 from .case import Case
 from .image_files import read_mask
-from .session_events import CORRECTED, OUTLINES, RESULT, FlightEvent, read_events
+from .session_events import CORRECTED, OUTLINES, RESULT, SessionEvent, read_events
 
 SAME_MOMENT_S = 1e-5
 AS_THEY_ARE = (
@@ -115,7 +115,7 @@ def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
 
 
 def recorded_results(case: Case, damage: Damage | None = None) -> list[RecordedResult]:
-    """The results of a case, in their order; none where it holds no flight recording.
+    """The results of a case, in their order; none where it holds no session recording.
 
     Args:
         damage: takes note of the lines that were left out, since they hold no event or no whole result.
@@ -199,7 +199,7 @@ def _result_of(about: dict[str, Any]) -> RecordedResult:
     )
 
 
-def _with_corrections(results: list[RecordedResult], events: Iterable[FlightEvent]) -> list[RecordedResult]:
+def _with_corrections(results: list[RecordedResult], events: Iterable[SessionEvent]) -> list[RecordedResult]:
     newest: dict[Any, Correction] = {}
     for event in events:
         about = event.about

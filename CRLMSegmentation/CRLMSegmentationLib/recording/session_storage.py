@@ -1,4 +1,4 @@
-"""The files of a flight recording while it runs: one place that knows how full it is, and what has failed."""
+"""The files of a session recording while it runs: one place that knows how full it is, and what has failed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINK_ENDED = "the link is not recorded any more"
 OTHER_FRAME = "this link counts in another frame than that before; its messages are not recorded, results are"
 
 
-class FlightStorage:
+class SessionStorage:
     """Writes into a folder that is claimed.
 
     Attributes:

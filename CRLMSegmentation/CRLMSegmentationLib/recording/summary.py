@@ -50,7 +50,7 @@ class Recorded:
         reconnections: how often the link was lost and came back.
         ended_by: why it ended; "a crash" where it does not say.
         left_out: what the case lacks, since there was no room for it.
-        results, events: of a flight recording.
+        results, events: of a session recording.
         missing: files of results or volumes that are not there as they were written.
         unusable: what to tell of lines of the recording that were left out, empty where there are none.
         refusals: what cannot be used as it came, with the reason; bounded.

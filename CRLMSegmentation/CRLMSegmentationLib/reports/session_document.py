@@ -17,8 +17,8 @@ from .. import __version__
 from ..core.geometry import spacing_of
 from ..recording import session_events as kinds
 from ..recording.saved_images import LOADED
-from ..recording.session_events import FlightEvent
-from ..recording.session_reader import RecordedFlight
+from ..recording.session_events import SessionEvent
+from ..recording.session_reader import SessionReader
 from ..segmentation.refinement import Purpose
 from .schema import TIMINGS
 from .session_lesions import LesionStory, Outline, Sighting, is_volume, key_of, sightings_of
@@ -49,17 +49,17 @@ KEYS = {
 }
 
 
-def document_of(flight: RecordedFlight, stories: Mapping[str, LesionStory]) -> dict[str, Any]:
+def document_of(session_log: SessionReader, stories: Mapping[str, LesionStory]) -> dict[str, Any]:
     """Everything but what only masks and volumes tell: of each lesion `refined` is null."""
-    events = flight.events
+    events = session_log.events
     volumes = Volumes(events)
     document = {
         "kind": "session",
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "statement": STATEMENT,
-        "simulated": flight.is_simulated,
-        "session": _session(flight),
+        "simulated": session_log.is_simulated,
+        "session": _session(session_log),
         "lesions": [_lesion(story, volumes) for story in stories.values()],
         "events": rows_of(events, volumes.number_of),
         "tip_distances": _tip_distances(events),
@@ -67,7 +67,7 @@ def document_of(flight: RecordedFlight, stories: Mapping[str, LesionStory]) -> d
         "timings_s": _timings(events),
         "models": _models(events),
         "volumes": volumes.entries,
-        "left_out": {**_left_out(events), "lines": flight.damage.sentence(kinds.EVENTS_FILE)},
+        "left_out": {**_left_out(events), "lines": session_log.damage.sentence(kinds.EVENTS_FILE)},
         "versions": {"recorded by": _program_of(events), "reported by": __version__},
     }
     return _with_clock_times(document)
@@ -76,7 +76,7 @@ def document_of(flight: RecordedFlight, stories: Mapping[str, LesionStory]) -> d
 class Volumes:
     """Numbers the volumes in the order in which they came up."""
 
-    def __init__(self, events: Iterable[FlightEvent]) -> None:
+    def __init__(self, events: Iterable[SessionEvent]) -> None:
         self.entries: list[dict[str, Any]] = []
         self._numbers: dict[tuple, int] = {}
         for event in events:
@@ -108,15 +108,15 @@ def iso_of(time_s: float) -> str:
     return datetime.fromtimestamp(time_s).astimezone().isoformat(timespec="seconds")
 
 
-def _session(flight: RecordedFlight) -> dict[str, Any]:
-    events = flight.events
+def _session(session_log: SessionReader) -> dict[str, Any]:
+    events = session_log.events
     return {
         "started": iso_of(events[0].time_s),
-        "ended": None if flight.ended_by is None else iso_of(events[-1].time_s),
+        "ended": None if session_log.ended_by is None else iso_of(events[-1].time_s),
         "seconds": max(event.elapsed_s for event in events),
-        "ended_by": flight.ended_by,
-        "is_case": flight.is_case,
-        "size_bytes": flight.size_bytes,
+        "ended_by": session_log.ended_by,
+        "is_case": session_log.is_case,
+        "size_bytes": session_log.size_bytes,
         "events": len(events),
         "results": sum(event.event == kinds.RESULT for event in events),
     }
@@ -172,7 +172,7 @@ def _sighting(sighting: Sighting, volumes: Volumes) -> dict[str, Any]:
     }
 
 
-def _tip_distances(events: Iterable[FlightEvent]) -> list[list[Any]]:
+def _tip_distances(events: Iterable[SessionEvent]) -> list[list[Any]]:
     shown = (event for event in events if event.event == kinds.TIP)
     return [[event.elapsed_s, *_tip(event.about)] for event in shown]
 
@@ -183,13 +183,13 @@ def _tip(about: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*(about.get(name) for name in names), *bounds_mm) if about.get("lesion") else (None,) * 5
 
 
-def _cautions(events: Iterable[FlightEvent]) -> list[str]:
+def _cautions(events: Iterable[SessionEvent]) -> list[str]:
     listed = (event.about.get("cautions") for event in events if event.event == kinds.TIP)
     found = (caution for cautions in listed if isinstance(cautions, list) for caution in cautions)
     return list({c.get("code"): str(c.get("reason")) for c in found if isinstance(c, dict)}.values())
 
 
-def _timings(events: Iterable[FlightEvent]) -> dict[str, dict[str, float]]:
+def _timings(events: Iterable[SessionEvent]) -> dict[str, dict[str, float]]:
     """Of answers that somebody waited for, and of each start of a model."""
     seconds: dict[str, list[float]] = {step: [] for step in TIMINGS}
     for event in events:
@@ -206,7 +206,7 @@ def _timings(events: Iterable[FlightEvent]) -> dict[str, dict[str, float]]:
     }
 
 
-def _models(events: Iterable[FlightEvent]) -> list[dict[str, Any]]:
+def _models(events: Iterable[SessionEvent]) -> list[dict[str, Any]]:
     """Each once; what the engine said goes to the model that was chosen last."""
     models: dict[str, dict[str, Any]] = {}
     current: dict[str, Any] = {}
@@ -221,7 +221,7 @@ def _models(events: Iterable[FlightEvent]) -> list[dict[str, Any]]:
     return list(models.values())
 
 
-def _left_out(events: Iterable[FlightEvent]) -> dict[str, Any]:
+def _left_out(events: Iterable[SessionEvent]) -> dict[str, Any]:
     steps, messages = [], {}
     for event in events:
         if event.event == kinds.LESS_RECORDED:
@@ -232,7 +232,7 @@ def _left_out(events: Iterable[FlightEvent]) -> dict[str, Any]:
     return {"steps": steps, "messages": messages}
 
 
-def _program_of(events: Iterable[FlightEvent]) -> str | None:
+def _program_of(events: Iterable[SessionEvent]) -> str | None:
     return next((event.about.get("program") for event in events if event.event == kinds.STARTED), None)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..recording import session_events as kinds
-from ..recording.session_events import FlightEvent
+from ..recording.session_events import SessionEvent
 from ..segmentation.refinement import Purpose
 from ..segmentation.session import CANCELLED
 
@@ -34,7 +34,7 @@ class Outline:
         result: the line of the result that it is or was made of; None where it was loaded.
     """
 
-    event: FlightEvent
+    event: SessionEvent
     how: str
     about: Mapping[str, Any]
     result: Mapping[str, Any] | None
@@ -60,11 +60,11 @@ class LesionStory:
 
     lesion: str
     seed_ras_mm: Sequence[float] | None = None
-    removed: FlightEvent | None = None
+    removed: SessionEvent | None = None
     outlines: list[Outline] = field(default_factory=list)
     is_without: bool = True
-    failure: FlightEvent | None = None
-    nearest: FlightEvent | None = None
+    failure: SessionEvent | None = None
+    nearest: SessionEvent | None = None
 
     @property
     def outline(self) -> Outline | None:
@@ -75,13 +75,13 @@ class LesionStory:
         self.outlines.append(outline)
         self.is_without, self.failure = False, None
 
-    def look_at_tip(self, event: FlightEvent) -> None:
+    def look_at_tip(self, event: SessionEvent) -> None:
         distance_mm = event.about.get("distance_mm")
         if distance_mm is not None and (self.nearest is None or distance_mm < self.nearest.about["distance_mm"]):
             self.nearest = event
 
 
-def stories_of(events: Iterable[FlightEvent]) -> dict[str, LesionStory]:
+def stories_of(events: Iterable[SessionEvent]) -> dict[str, LesionStory]:
     """Each lesion's, in the order in which they came up."""
     stories: dict[str, LesionStory] = {}
     results: dict[Any, Mapping[str, Any]] = {}
@@ -94,7 +94,7 @@ def stories_of(events: Iterable[FlightEvent]) -> dict[str, LesionStory]:
     return stories
 
 
-def _tell(story: LesionStory, event: FlightEvent, results: Mapping[Any, Mapping[str, Any]]) -> None:
+def _tell(story: LesionStory, event: SessionEvent, results: Mapping[Any, Mapping[str, Any]]) -> None:
     kind, about = event.event, event.about
     if kind in kinds.SEEDS:
         story.seed_ras_mm, story.removed = about.get("seed_ras_mm"), None
@@ -111,7 +111,7 @@ def _tell(story: LesionStory, event: FlightEvent, results: Mapping[Any, Mapping[
         story.look_at_tip(event)
 
 
-def _change(story: LesionStory, event: FlightEvent, result: Mapping[str, Any] | None) -> None:
+def _change(story: LesionStory, event: SessionEvent, result: Mapping[str, Any] | None) -> None:
     about = event.about
     if is_volume(about.get("volume")):
         story.add(Outline(event, HOW[event.event], about, result))

@@ -20,7 +20,7 @@ from ..core.errors import CrlmError
 from ..core.metrics import symmetric_distances_mm
 from ..core.output_files import check_places, make_folder, whole_files
 from ..core.progress import OnProgress
-from ..recording.session_reader import RecordedFlight
+from ..recording.session_reader import SessionReader
 from ..tracking.surfaces import surface_of_mask
 from .lesion_page import SLICES, VIEW_3D
 from .planes import Lesion
@@ -48,19 +48,19 @@ def make_report(folder: Path, page: Path, on_progress: OnProgress = lambda *_: N
         CaseError: there is no recorded session.
         CrlmError: it cannot be written there.
     """
-    flight = RecordedFlight(folder)
+    session_log = SessionReader(folder)
     _check_outside(folder, page.parent)
     make_folder(page.parent)
     places = [page.with_suffix(".json"), page]
     check_places(places)
-    stories = stories_of(flight.events)
-    document = document_of(flight, stories)
+    stories = stories_of(session_log.events)
+    document = document_of(session_log, stories)
     with whole_files(places) as (as_json, as_html):
         pictures: dict[str, bytes | str] = {}
         for number, (entry, story) in enumerate(zip(document["lesions"], stories.values())):
             on_progress("Lesions", number, len(stories))
-            entry["refined"] = _refined(flight, story)
-            pictures.update(_pictures(flight, story))
+            entry["refined"] = _refined(session_log, story)
+            pictures.update(_pictures(session_log, story))
         on_progress("Lesions", len(stories), len(stories))
         plot = session_plot(document)
         if plot is not None:
@@ -104,14 +104,14 @@ def _facts_of(lesion: Mapping[str, Any]) -> Iterator[str]:
         yield "removed"
 
 
-def _refined(flight: RecordedFlight, story: LesionStory) -> dict[str, Any] | None:
+def _refined(session_log: SessionReader, story: LesionStory) -> dict[str, Any] | None:
     """How far refining has moved the outline, from the recorded masks."""
     pair = refined_pair(story)
     if pair is None:
         return None
     shape, matrix = pair[0].about["volume"]["shape"], _matrix_of(pair[0])
     try:
-        before, after = (flight.mask(outline.about["mask"], shape) for outline in pair)
+        before, after = (session_log.mask(outline.about["mask"], shape) for outline in pair)
         distances_mm = symmetric_distances_mm(before, after, matrix)
     except CrlmError:  # the pictures say what is missing
         return None
@@ -124,14 +124,14 @@ def _matrix_of(outline: Outline) -> np.ndarray:
     return np.array(outline.about["volume"]["ijk_to_ras"], float).reshape(4, 4)
 
 
-def _pictures(flight: RecordedFlight, story: LesionStory) -> dict[str, bytes | str]:
+def _pictures(session_log: SessionReader, story: LesionStory) -> dict[str, bytes | str]:
     """Slices and a 3D view of the outline that stands; a text where there are none."""
     outline = story.outline
     if outline is None:
         return {}
     slices, view = f"{story.lesion}/{SLICES}", f"{story.lesion}/{VIEW_3D}"
     try:
-        lesion = _pictured(flight, story, outline)
+        lesion = _pictured(session_log, story, outline)
     except CrlmError as error:
         return {slices: str(error)}
     try:
@@ -141,10 +141,10 @@ def _pictures(flight: RecordedFlight, story: LesionStory) -> dict[str, bytes | s
     return {slices: three_slices(lesion), view: drawn}
 
 
-def _pictured(flight: RecordedFlight, story: LesionStory, outline: Outline) -> Lesion:
+def _pictured(session_log: SessionReader, story: LesionStory, outline: Outline) -> Lesion:
     """Raises: CrlmError: its volume or its mask is not in the recording."""
-    volume = flight.volume(outline.about["volume"])
-    mask = flight.mask(outline.about.get("mask"), volume.array.shape)
+    volume = session_log.volume(outline.about["volume"])
+    mask = session_log.mask(outline.about.get("mask"), volume.array.shape)
     result = outline.result or {}
     seed = result.get("seed_ras_mm") or story.seed_ras_mm
     seed_ras_mm = _middle(mask, volume.ijk_to_ras) if seed is None else np.array(seed, float)

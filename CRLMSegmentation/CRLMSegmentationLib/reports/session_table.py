@@ -8,7 +8,7 @@ from typing import Any
 
 from ..igtl.link import reason_kind
 from ..recording import session_events as kinds
-from ..recording.session_events import FlightEvent
+from ..recording.session_events import SessionEvent
 from ..segmentation.refinement import Purpose
 from ..segmentation.session import CANCELLED
 from .session_lesions import is_volume
@@ -47,12 +47,12 @@ NumberOf = Callable[[Mapping[str, Any]], int]
 """The number of a volume in the report."""
 
 
-def moment_of(event: FlightEvent) -> dict[str, float]:
+def moment_of(event: SessionEvent) -> dict[str, float]:
     """When, as the document of the report has it; `time_s` becomes a clock time there."""
     return {"time_s": event.time_s, "elapsed_s": event.elapsed_s}
 
 
-def rows_of(events: Iterable[FlightEvent], number_of: NumberOf) -> list[dict[str, Any]]:
+def rows_of(events: Iterable[SessionEvent], number_of: NumberOf) -> list[dict[str, Any]]:
     """Rows in the order in which they began.
 
     Returns:
@@ -78,7 +78,7 @@ class _Table:
         self._latest: dict[tuple, tuple[dict[str, Any], float]] = {}
         self._open: dict[str, tuple[dict[str, Any], tuple]] = {}
 
-    def add(self, event: FlightEvent, what: str, of: str, detail: str, kind: str | None = None) -> tuple:
+    def add(self, event: SessionEvent, what: str, of: str, detail: str, kind: str | None = None) -> tuple:
         """Returns the key of the row, which may be one from before."""
         key = (what, of, _kind_of(event, detail))
         row, at_s = self._latest.get(key, (None, 0.0))
@@ -91,14 +91,14 @@ class _Table:
         self._latest[key] = (row, event.elapsed_s)
         return key
 
-    def begin(self, name: str, event: FlightEvent, *texts: str) -> None:
+    def begin(self, name: str, event: SessionEvent, *texts: str) -> None:
         self.end(name, event)
         key = self.add(event, *texts)
         row = self._latest[key][0]
         row.update(lasts=True, is_open=True)
         self._open[name] = (row, key)
 
-    def end(self, name: str, event: FlightEvent) -> bool:
+    def end(self, name: str, event: SessionEvent) -> bool:
         """Whether something has lasted until now."""
         if name not in self._open:
             return False
@@ -112,7 +112,7 @@ class _Table:
             row["spans_s"][-1][1] = last_s
 
 
-def _enter(table: _Table, event: FlightEvent, number_of: NumberOf) -> None:
+def _enter(table: _Table, event: SessionEvent, number_of: NumberOf) -> None:
     about, kind = event.about, event.event
     if kind == kinds.LINK_LOST:
         why = str(about.get("why") or "")
@@ -136,7 +136,7 @@ def _enter(table: _Table, event: FlightEvent, number_of: NumberOf) -> None:
         table.add(event, what, str(about.get("lesion") or ""), _detail(event, number_of))
 
 
-def _enter_withheld(table: _Table, event: FlightEvent) -> None:
+def _enter_withheld(table: _Table, event: SessionEvent) -> None:
     """A row for as long as no distance is shown because of an outline; instruments in doubt have rows of their own."""
     reasons = _withheld_lesions(event.about)
     if not reasons:
@@ -152,7 +152,7 @@ def _withheld_lesions(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [reason for reason in listed if isinstance(reason, dict) and reason.get("lesion")]
 
 
-def _kind_of(event: FlightEvent, detail: str) -> str:
+def _kind_of(event: SessionEvent, detail: str) -> str:
     """What stays the same in a reason while its numbers change: its code; recordings before had none."""
     if event.event == kinds.TIP:
         return ",".join(str(reason.get("code")) for reason in _withheld_lesions(event.about))
@@ -168,7 +168,7 @@ def _reason_of(about: Mapping[str, Any], name: str) -> str:
     return reason if "code" in about else reason.removeprefix(f"{name}: ")
 
 
-def _detail(event: FlightEvent, number_of: NumberOf) -> str:
+def _detail(event: SessionEvent, number_of: NumberOf) -> str:
     about, kind = event.about, event.event
     volume = f"volume {number_of(about['volume'])}" if is_volume(about.get("volume")) else ""
     if kind in (kinds.RESULT, *kinds.OUTLINES):

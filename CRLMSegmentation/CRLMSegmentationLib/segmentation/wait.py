@@ -1,4 +1,7 @@
-"""Drives a session, or a workspace, from the command line: poll, sleep, wait for what is due. In Slicer a QTimer does it."""
+"""Drive a session, or a workspace, from the command line: poll it until an event has come.
+
+In 3D Slicer a QTimer polls it.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ __all__ = [
     "margins_of",
     "missing",
     "model_texts",
-    "open_room",
+    "open_workspace",
     "panel_view",
     "save",
     "slicers_python",

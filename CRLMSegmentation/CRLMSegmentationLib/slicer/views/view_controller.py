@@ -1,4 +1,4 @@
-"""What the panel does for steering at each turn: slices that follow, a number in the view, a sound, for one workspace."""
+"""Update the views while navigating: slices that follow the tip, the distance in the corner, the sound of the margin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at a workspace after each of its turns, and tells a flight recorder what has changed.
+"""Looks at a workspace after each of its turns, and tells a session recorder what has changed.
 
 A hundred times a second: what has been seen before is compared by identity, and nothing is done where that is the same.
 """
@@ -24,7 +24,7 @@ from .segmentation_changes import Kind, OutlineChange, OutlineChanges, outline_i
 from .workspace import SETTLE_S, Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
-    from ...recording.session_recorder import FlightRecorder
+    from ...recording.session_recorder import SessionRecorder
 
 VOLUME_REST_S = 2.0
 """A volume of the scene that stays so long has been chosen; those of a stream are saved where something is found."""
@@ -58,7 +58,7 @@ class ChangeWatch:
         clock: seconds that never go back; that of the workspace.
     """
 
-    def __init__(self, workspace: Workspace, recorder: FlightRecorder, clock: Callable[[], float]) -> None:
+    def __init__(self, workspace: Workspace, recorder: SessionRecorder, clock: Callable[[], float]) -> None:
         self._workspace, self._recorder, self._clock = workspace, recorder, clock
         self._outlines = OutlineChanges(workspace.ledger, self._is_answer)
         self._model: ModelPackage | None = None

@@ -1,4 +1,4 @@
-"""Records what happens in a workspace as a case folder, see `recording.session_recorder`; the workspace is only looked at.
+"""Record what happens in a workspace as a case folder, see `recording.session_recorder`; the workspace is only read.
 
 Nothing here raises: when something fails, the recording ends and says why, and the operation goes on.
 """
@@ -18,7 +18,7 @@ from .change_watch import ChangeWatch
 from .workspace import Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
-    from ...recording.session_recorder import FlightRecorder
+    from ...recording.session_recorder import SessionRecorder
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Recording:
 
     def __init__(self, workspace: Workspace, clock: Callable[[], float] = time.monotonic) -> None:
         self._workspace, self._clock = workspace, clock
-        self._recorder: FlightRecorder | None = None
+        self._recorder: SessionRecorder | None = None
         self._failure = ""
         self._address: tuple[str, int] | None = None
         self._is_simulated: bool | None = None
@@ -74,9 +74,9 @@ class Recording:
         if absent:
             self._failure = _("{names} is missing; press Install").format(names=absent)
             return
-        from ...recording.session_recorder import FlightRecorder
+        from ...recording.session_recorder import SessionRecorder
 
-        self._recorder = FlightRecorder(folder, budget_bytes, self._clock)
+        self._recorder = SessionRecorder(folder, budget_bytes, self._clock)
         self._watch = ChangeWatch(self._workspace, self._recorder, self._clock)
         if self._is_simulated is not None:
             self._recorder.source(self._is_simulated)

@@ -38,7 +38,7 @@ OUT_OF_DATE = "out of date: the volume or the seed has changed since"
 def save(workspace: Workspace, parent: Path) -> Path:
     """Write what the workspace holds into a new folder, named by date and time; nothing is overwritten.
 
-    `REPORT_HTML` follows some seconds later, while `Workspace.tick` goes on; it is left out without jinja2 and matplotlib.
+    `REPORT_HTML` follows some seconds later, from a child process; it is left out without jinja2 and matplotlib.
 
     Returns:
         The folder.

@@ -49,7 +49,7 @@ class SessionRecording:
         return self._reporting is not None and self._reporting in self._workspace.children
 
     def prepare(self) -> None:
-        """Begin or end what is wanted or is not; call it before each turn of the workspace, so that nothing is missed."""
+        """Begin or end the recording as the user wants it; call it before each turn of the workspace."""
         if self.is_wanted != self._was_wanted:
             self._was_wanted, self._has_begun = self.is_wanted, False
             if not self.is_wanted:

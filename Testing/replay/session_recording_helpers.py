@@ -1,6 +1,8 @@
 """Results without a network, and a session that is recorded in a process of its own, which can be killed.
 
-python flight_helpers.py PORT OUT LIMIT_BYTES     records the link, places seeds and makes results until it is killed
+python session_recording_helpers.py PORT OUT LIMIT_BYTES
+
+The process records the link, places seeds and makes results until it is killed.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, volume_of
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
-from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, FlightEvent, read_events
-from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, SessionEvent, read_events
+from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.segmentation.session import LesionResult, SeedRequest
 
 OBLIQUE = np.array([[0.8, -0.48, 0.2, 12.5], [0.6, 0.64, -0.4, -30.25], [0, 0.6, 1.2, 71.0], [0, 0, 0, 1]])
@@ -51,13 +53,13 @@ def result_in(volume: Volume, lesion: str = "Tumour 1", threshold: float = 80) -
     return LesionResult(request, volume, mask, timings_s, "stub", "dark", "0" * 64, time.monotonic())
 
 
-def feed(recorder: FlightRecorder, message: object) -> None:
+def feed(recorder: SessionRecorder, message: object) -> None:
     """Hand a message to the tap, as a client does."""
     data = memoryview(pack(message, 2))
     recorder.tap(data[:HEADER_BYTES], data[HEADER_BYTES:])
 
 
-def events_in(folder: Path, kind: str | None = None) -> list[FlightEvent]:
+def events_in(folder: Path, kind: str | None = None) -> list[SessionEvent]:
     return [event for event in read_events(folder / EVENTS_FILE) if kind in (None, event.event)]
 
 
@@ -67,7 +69,7 @@ def main(port: int, out: str, limit_bytes: int) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-    recorder = FlightRecorder(out)
+    recorder = SessionRecorder(out)
     recorder.use_link("127.0.0.1", port)
     loaded, newest, messages = ball("loaded by hand"), None, 0
     with IgtlClient("127.0.0.1", port, tap=recorder.tap) as client:

@@ -20,13 +20,13 @@ from CRLMSegmentationLib.igtl.messages import volume_of as volume_of_message
 from CRLMSegmentationLib.recording import session_events as kinds
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.recording.player_process import ReplayProcess
-from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
 from CRLMSegmentationLib.segmentation.incoming import LinkChanged
 from CRLMSegmentationLib.segmentation.refinement import Purpose
 from CRLMSegmentationLib.segmentation.session import LesionFailed, LesionSegmented, ModelReady
-from flight_helpers import ball, events_in, feed, result_at, result_in, seed_in
 from recording_helpers import pose
+from session_recording_helpers import ball, events_in, feed, result_at, result_in, seed_in
 
 
 class Clock:
@@ -39,7 +39,7 @@ class Clock:
 
 @pytest.fixture
 def recorder(tmp_path: Path):
-    recorder = FlightRecorder(tmp_path / "session")
+    recorder = SessionRecorder(tmp_path / "session")
     assert recorder.problem == ""
     yield recorder
     recorder.close()
@@ -58,7 +58,7 @@ def assert_comes_back(case: Case, number: int, result) -> None:
 
 
 def test_volume_of_the_link_is_in_its_messages_and_not_stored_again(tiny_case: Case, tmp_path: Path) -> None:
-    recorder = FlightRecorder(tmp_path / "session")
+    recorder = SessionRecorder(tmp_path / "session")
     results = []
     with ReplayProcess(tiny_case.folder, speed=50.0) as replay:
         recorder.use_link("127.0.0.1", replay.port, PLUS)
@@ -79,7 +79,7 @@ def test_volume_of_the_link_is_in_its_messages_and_not_stored_again(tiny_case: C
     assert_comes_back(case, 0, results[0])
 
 
-def test_loaded_volume_is_stored_once_whatever_is_found_in_it(recorder: FlightRecorder) -> None:
+def test_loaded_volume_is_stored_once_whatever_is_found_in_it(recorder: SessionRecorder) -> None:
     volume = ball("Mustermann^Erika", timestamp_s=0.0)
     volume = Volume(volume.array, volume.ijk_to_ras, volume.device, 0.0, volume.array > 25)
     results = [result_in(volume), result_in(volume, "Tumour 2"), result_in(volume, "Tumour 3", threshold=0)]
@@ -101,7 +101,7 @@ def test_loaded_volume_is_stored_once_whatever_is_found_in_it(recorder: FlightRe
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.int64])
-def test_voxels_of_each_type_come_back(recorder: FlightRecorder, dtype: type) -> None:
+def test_voxels_of_each_type_come_back(recorder: SessionRecorder, dtype: type) -> None:
     volume = ball()
     result = result_in(Volume(volume.array.astype(dtype) - np.array(3, dtype), volume.ijk_to_ras))
     recorder.result(result)
@@ -109,7 +109,7 @@ def test_voxels_of_each_type_come_back(recorder: FlightRecorder, dtype: type) ->
     assert_comes_back(load_case(recorder.folder), 0, result)
 
 
-def test_volume_that_was_moved_is_stored_once_and_each_result_knows_its_place(recorder: FlightRecorder) -> None:
+def test_volume_that_was_moved_is_stored_once_and_each_result_knows_its_place(recorder: SessionRecorder) -> None:
     volume = ball()
     moved = Volume(volume.array, np.diag([1.0, -1.0, 2.0, 1.0]), volume.device, volume.timestamp_s)
     results = [result_in(volume), result_in(moved)]
@@ -122,7 +122,7 @@ def test_volume_that_was_moved_is_stored_once_and_each_result_knows_its_place(re
         assert_comes_back(case, number, result)
 
 
-def test_mask_file_lies_where_the_lesion_is(recorder: FlightRecorder) -> None:
+def test_mask_file_lies_where_the_lesion_is(recorder: SessionRecorder) -> None:
     volume = ball()
     recorder.result(result_in(volume))
     recorder.finish()
@@ -132,7 +132,7 @@ def test_mask_file_lies_where_the_lesion_is(recorder: FlightRecorder) -> None:
     np.testing.assert_allclose(middle, seed_in(volume), atol=0.3)
 
 
-def test_lesions_of_the_case_are_where_the_seeds_lay_at_the_end(recorder: FlightRecorder) -> None:
+def test_lesions_of_the_case_are_where_the_seeds_lay_at_the_end(recorder: SessionRecorder) -> None:
     recorder.seed("Tumour 1", (1, 2, 3))
     recorder.seed("Tumour 1", (1, 2, 3))
     recorder.seed("Tumour 2", (4, 5, 6))
@@ -147,7 +147,7 @@ def test_lesions_of_the_case_are_where_the_seeds_lay_at_the_end(recorder: Flight
     assert seeds == [kinds.SEED_PLACED, kinds.SEED_PLACED, kinds.SEED_MOVED, kinds.SEED_REMOVED]
 
 
-def test_correction_by_hand_comes_back_with_its_result(recorder: FlightRecorder) -> None:
+def test_correction_by_hand_comes_back_with_its_result(recorder: SessionRecorder) -> None:
     result = result_in(ball())
     corrected = result.mask.mask & np.roll(result.mask.mask, 2, axis=0)
     recorder.result(result)
@@ -163,7 +163,7 @@ def test_correction_by_hand_comes_back_with_its_result(recorder: FlightRecorder)
 
 def test_what_befalls_a_session_is_told_in_its_order_and_time(tmp_path: Path) -> None:
     clock = Clock()
-    recorder = FlightRecorder(tmp_path / "session", clock=clock)
+    recorder = SessionRecorder(tmp_path / "session", clock=clock)
     recorder.take(ModelReady("cpu (2 threads)", 3.5, {"torch": "2"}))
     recorder.take(LinkChanged(LinkState.CONNECTING, ""))
     recorder.take(LinkChanged(LinkState.CONNECTED, ""))
@@ -189,7 +189,7 @@ def jump(mm: float) -> Status:
     return Status(Reason.JUMPED, {"mm": mm})
 
 
-def test_repeats_that_nobody_is_shown_are_not_recorded(recorder: FlightRecorder) -> None:
+def test_repeats_that_nobody_is_shown_are_not_recorded(recorder: SessionRecorder) -> None:
     result = result_in(ball())
     for purpose in Purpose:
         recorder.take(LesionSegmented(replace(result, request=replace(result.request, purpose=purpose))))
@@ -199,7 +199,7 @@ def test_repeats_that_nobody_is_shown_are_not_recorded(recorder: FlightRecorder)
 
 def test_smallest_tip_distance_is_kept_and_seldom_written(tmp_path: Path) -> None:
     clock = Clock()
-    recorder = FlightRecorder(tmp_path / "session", clock=clock)
+    recorder = SessionRecorder(tmp_path / "session", clock=clock)
     for distance_mm in (*np.linspace(30, 3, 600), float("nan"), *np.linspace(3, 40, 600)):
         clock.now_s += 1 / 60
         recorder.tip_distance("Tumour 1", distance_mm, "pointer")
@@ -211,7 +211,7 @@ def test_smallest_tip_distance_is_kept_and_seldom_written(tmp_path: Path) -> Non
     assert written[-1] == 3.0
 
 
-def test_link_that_counts_in_another_frame_is_not_mixed_in(recorder: FlightRecorder) -> None:
+def test_link_that_counts_in_another_frame_is_not_mixed_in(recorder: SessionRecorder) -> None:
     recorder.use_link("127.0.0.1", 1, PLUS)
     feed(recorder, pose(1))
     recorder.use_link("127.0.0.1", 2, peer_named("custusx"))
@@ -228,7 +228,7 @@ def test_link_that_counts_in_another_frame_is_not_mixed_in(recorder: FlightRecor
     assert len(events_in(recorder.folder, kinds.LESS_RECORDED)) == 1
 
 
-def test_volume_of_the_same_name_and_time_but_other_voxels_is_stored(recorder: FlightRecorder) -> None:
+def test_volume_of_the_same_name_and_time_but_other_voxels_is_stored(recorder: SessionRecorder) -> None:
     recorder.use_link("127.0.0.1", 1)
     feed(recorder, image_of(ball(number=1)))
     other = result_in(ball(number=2))
@@ -239,7 +239,7 @@ def test_volume_of_the_same_name_and_time_but_other_voxels_is_stored(recorder: F
     assert_comes_back(case, 0, other)
 
 
-def test_last_line_that_was_cut_short_and_damaged_ones_are_left_out(recorder: FlightRecorder) -> None:
+def test_last_line_that_was_cut_short_and_damaged_ones_are_left_out(recorder: SessionRecorder) -> None:
     recorder.note("one")
     recorder.note("two")
     recorder.close()
@@ -249,13 +249,13 @@ def test_last_line_that_was_cut_short_and_damaged_ones_are_left_out(recorder: Fl
     assert [event.event for event in events_in(recorder.folder)] == ["started", "note", "note"]
 
 
-def test_session_in_which_nothing_happened_leaves_nothing(recorder: FlightRecorder) -> None:
+def test_session_in_which_nothing_happened_leaves_nothing(recorder: SessionRecorder) -> None:
     assert recorder.finish() is None
     assert (recorder.problem, list(recorder.folder.iterdir())) == ("", [])
 
 
-def test_folder_that_is_taken_is_told_and_nothing_is_raised(recorder: FlightRecorder) -> None:
-    second = FlightRecorder(recorder.folder)
+def test_folder_that_is_taken_is_told_and_nothing_is_raised(recorder: SessionRecorder) -> None:
+    second = SessionRecorder(recorder.folder)
     assert "another program is recording" in second.problem
     second.seed("Tumour 1", (1, 2, 3))
     assert (second.is_recording, second.events, second.used_bytes, second.finish()) == (False, 0, 0, None)
@@ -263,13 +263,13 @@ def test_folder_that_is_taken_is_told_and_nothing_is_raised(recorder: FlightReco
     assert recorder.is_recording
 
 
-def test_info_tells_what_a_recorded_session_holds(recorder: FlightRecorder) -> None:
+def test_info_tells_what_a_recorded_session_holds(recorder: SessionRecorder) -> None:
     recorder.result(result_in(ball()))
     recorder.finish()
     assert describe_source(recorder.folder)["session"] == {"minutes": 0.0, "events": 3, "results": 1}
 
 
-def test_case_names_each_file_with_its_hash(recorder: FlightRecorder) -> None:
+def test_case_names_each_file_with_its_hash(recorder: SessionRecorder) -> None:
     recorder.result(result_in(ball()))
     recorder.finish()
     entry = json.loads((recorder.folder / "case.json").read_text())

@@ -21,16 +21,16 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, image_of
 from CRLMSegmentationLib.recording import folder as recording_folder
 from CRLMSegmentationLib.recording import message_log_writer as journal_writer
 from CRLMSegmentationLib.recording import session_events as kinds
-from CRLMSegmentationLib.recording import session_storage as flight_storage
+from CRLMSegmentationLib.recording import session_storage as session_storage
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
 from CRLMSegmentationLib.recording.recovery import recover
-from CRLMSegmentationLib.recording.session_recorder import FlightRecorder
+from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
-from flight_helpers import ball, events_in, feed, result_in
 from recording_helpers import START_S, Sender, pose, reports_of, stream_of_messages
+from session_recording_helpers import ball, events_in, feed, result_in
 
-HELPERS = Path(__file__).with_name("flight_helpers.py")
+HELPERS = Path(__file__).with_name("session_recording_helpers.py")
 LIMIT_BYTES = recording_folder.RESERVE_BYTES + 1000
 RESERVE_BYTES = 10_000
 VOLUME_BYTES = 28 * 30 * 32
@@ -46,7 +46,7 @@ def entries_in(folder: Path) -> list[str]:
     return ["volume" if e.is_volume else "pose" if e.shape is None else "picture" for e in entries]
 
 
-def play(recorder: FlightRecorder, turns: int) -> None:
+def play(recorder: SessionRecorder, turns: int) -> None:
     """A pose, a picture and now and then a live volume."""
     recorder.use_link("127.0.0.1", 1)
     for number in range(turns):
@@ -57,7 +57,7 @@ def play(recorder: FlightRecorder, turns: int) -> None:
 
 
 def test_small_budget_leaves_out_pictures_first_then_repeated_volumes_and_never_a_result(tmp_path: Path) -> None:
-    recorder = FlightRecorder(tmp_path / "s", budget_bytes=1e6)
+    recorder = SessionRecorder(tmp_path / "s", budget_bytes=1e6)
     play(recorder, 600)
     results = [result_in(ball(timestamp_s=START_S + 590 - 10 * n, number=590 - 10 * n)) for n in range(6)]
     for number, result in enumerate(results):
@@ -84,7 +84,7 @@ def test_small_budget_leaves_out_pictures_first_then_repeated_volumes_and_never_
 
 
 def test_volume_of_a_new_device_is_no_repetition(tmp_path: Path) -> None:
-    recorder = FlightRecorder(tmp_path / "s", budget_bytes=5.5 * VOLUME_BYTES)
+    recorder = SessionRecorder(tmp_path / "s", budget_bytes=5.5 * VOLUME_BYTES)
     recorder.use_link("127.0.0.1", 1)
     for number in range(7):
         feed(recorder, image_of(ball("live", START_S + number, number)))
@@ -97,7 +97,7 @@ def test_volume_of_a_new_device_is_no_repetition(tmp_path: Path) -> None:
 def test_disk_that_others_fill_is_left_to_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free, now_s = [1e9], [0.0]
     monkeypatch.setattr(recording_folder, "free_bytes_at", lambda folder: free[0])
-    recorder = FlightRecorder(tmp_path / "s", clock=lambda: now_s[0])
+    recorder = SessionRecorder(tmp_path / "s", clock=lambda: now_s[0])
     play(recorder, 20)
     for left in (390e6, 290e6, 190e6):
         free[0], now_s[0] = left, now_s[0] + 2
@@ -117,27 +117,27 @@ def test_disk_that_others_fill_is_left_to_results(tmp_path: Path, monkeypatch: p
 @contextmanager
 def scarce_disk(monkeypatch: pytest.MonkeyPatch, room_bytes: int) -> Iterator[list[int]]:
     """From now on the disk takes so much, in this process; the reserve is 10 kB."""
-    workspace, write = [room_bytes], os.write
+    free_bytes, write = [room_bytes], os.write
 
     def scarce(number: int, part: memoryview) -> int:
-        if workspace[0] < len(part):
+        if free_bytes[0] < len(part):
             raise OSError(errno.ENOSPC, "No space left on device")
-        workspace[0] -= len(part)
+        free_bytes[0] -= len(part)
         return write(number, part)
 
     with monkeypatch.context() as patch:
         patch.setattr(journal_writer.os, "write", scarce)
         patch.setattr(
-            flight_storage, "release_reserve", lambda folder: workspace.append(workspace.pop() + RESERVE_BYTES)
+            session_storage, "release_reserve", lambda folder: free_bytes.append(free_bytes.pop() + RESERVE_BYTES)
         )
-        yield workspace
+        yield free_bytes
 
 
 def test_full_disk_ends_the_recording_and_not_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     messages = [data for data, _ in zip(stream_of_messages(volume_every=50, voxels=20), range(600))]
-    recorder = FlightRecorder(tmp_path / "s")
+    recorder = SessionRecorder(tmp_path / "s")
     result = result_in(ball())
-    with Sender(messages, per_s=5000) as sender, scarce_disk(monkeypatch, 200_000) as workspace:
+    with Sender(messages, per_s=5000) as sender, scarce_disk(monkeypatch, 200_000) as free_bytes:
         recorder.use_link("127.0.0.1", sender.port)
         recorder.result(result)
         received = 0
@@ -146,7 +146,7 @@ def test_full_disk_ends_the_recording_and_not_the_session(tmp_path: Path, monkey
                 received += len(client.wait(1.0))
         assert recorder.problem.startswith("the link is not recorded any more: the disk is full")
         assert recorder.is_recording
-        workspace[0] = 0
+        free_bytes[0] = 0
         recorder.result(result)
         assert recorder.problem.startswith("the recording has ended: the disk is full")
         assert (recorder.is_recording, recorder.results) == (False, 1)
@@ -165,7 +165,7 @@ def test_full_disk_ends_the_recording_and_not_the_session(tmp_path: Path, monkey
 def test_result_that_does_not_fit_is_not_there_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room_bytes: int
 ) -> None:
-    recorder = FlightRecorder(tmp_path / "s")
+    recorder = SessionRecorder(tmp_path / "s")
     recorder.seed("Tumour 1", (1, 2, 3))
     with scarce_disk(monkeypatch, room_bytes):
         recorder.result(result_in(ball()))
@@ -179,7 +179,7 @@ def test_result_that_does_not_fit_is_not_there_at_all(
 def test_error_of_the_program_itself_ends_the_recording_and_not_the_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = FlightRecorder(tmp_path / "s")
+    recorder = SessionRecorder(tmp_path / "s")
     monkeypatch.setattr(recorder._files._masks, "save", lambda *_: 1 / 0)
     recorder.result(result_in(ball()))
     assert "ZeroDivisionError" in recorder.problem
@@ -245,7 +245,7 @@ def test_link_whose_file_may_not_grow_ends_and_results_go_on(tmp_path: Path) -> 
 
 
 def test_what_was_not_written_to_its_end_is_removed_and_what_is_lost_is_told(tmp_path: Path) -> None:
-    recorder = FlightRecorder(tmp_path / "s")
+    recorder = SessionRecorder(tmp_path / "s")
     recorder.result(result_in(ball()))
     recorder.result(result_in(ball(), "Tumour 2"))
     recorder.close()
@@ -258,7 +258,7 @@ def test_what_was_not_written_to_its_end_is_removed_and_what_is_lost_is_told(tmp
 
 
 def test_message_of_a_session_that_was_killed_before_anything_came(tmp_path: Path) -> None:
-    recorder = FlightRecorder(tmp_path / "s")
+    recorder = SessionRecorder(tmp_path / "s")
     recorder.close()
     assert recover(tmp_path / "s").events == 2
     case = load_case(tmp_path / "s")
