@@ -27,7 +27,7 @@ from CRLMSegmentationLib.igtl.protocol import CRC_IS_FAST
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.link_recorder import Account
-from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, MessageLog, read_message_log
 from CRLMSegmentationLib.recording.record import run_record
 from CRLMSegmentationLib.recording.summary import Recorded
 
@@ -94,7 +94,7 @@ class Run:
     """A recording that was measured; `seconds` from the first message to the last, `cpu` a share of one core."""
 
     recorded: Recorded
-    journal: Journal
+    message_log: MessageLog
     sent: dict
     seconds: float
     cpu: float
@@ -113,10 +113,10 @@ def measure(folder: Path, *child: str) -> Run:
     finally:
         server.kill()
         server.communicate()
-    journal = read_journal(folder / MESSAGES_FILE, folder / ARRIVALS_FILE)
+    message_log = read_message_log(folder / MESSAGES_FILE, folder / ARRIVALS_FILE)
     load_case(folder)
-    cpu = seen.cpu_s / max(journal.duration_s, 1e-9)
-    return Run(recorded, journal, seen.sent, journal.duration_s, cpu, finished_s - seen.ended_s)
+    cpu = seen.cpu_s / max(message_log.duration_s, 1e-9)
+    return Run(recorded, message_log, seen.sent, message_log.duration_s, cpu, finished_s - seen.ended_s)
 
 
 class _Seen:
@@ -144,9 +144,9 @@ class _Seen:
         return False
 
 
-def latencies_ms(journal: Journal, is_volume: bool) -> np.ndarray:
+def latencies_ms(message_log: MessageLog, is_volume: bool) -> np.ndarray:
     """From `broadcast` in the one process to the message being with the system in the other."""
-    return 1000 * np.array([e.received_s - e.timestamp_s for e in journal.entries if e.is_volume is is_volume])
+    return 1000 * np.array([e.received_s - e.timestamp_s for e in message_log.entries if e.is_volume is is_volume])
 
 
 def quantiles(milliseconds: np.ndarray) -> str:
@@ -163,8 +163,8 @@ def report_room(run: Run) -> bool:
     print(
         f"  {run.recorded.size_bytes / 1e6:.0f} MB in {run.seconds:.1f} s; recorder: {100 * run.cpu:.0f} % of one core"
     )
-    print(f"  transforms: {quantiles(latencies_ms(run.journal, False))} (behind a volume they wait for it)")
-    print(f"  volumes: {quantiles(latencies_ms(run.journal, True))}")
+    print(f"  transforms: {quantiles(latencies_ms(run.message_log, False))} (behind a volume they wait for it)")
+    print(f"  volumes: {quantiles(latencies_ms(run.message_log, True))}")
     print(f"  made into a case in {run.finishing_s:.1f} s", flush=True)
     return missing != 0 or bool(run.recorded.lost) or bool(run.sent.get("left_out")) or run.cpu > MAX_CPU
 

@@ -20,11 +20,11 @@ from CRLMSegmentationLib.recording.reconstruct import load_sweep
 from CRLMSegmentationLib.recording.recovery import recover
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
 from CRLMSegmentationLib.recording.timeline import load_source, timeline
-from CRLMSegmentationLib.reports import session_report as session_report
+from CRLMSegmentationLib.reports import session_report
 from CRLMSegmentationLib.research.evaluation.result_cache import Ledger
 from CRLMSegmentationLib.research.study import study as studying
 from CRLMSegmentationLib.research.study.settings import keep_to, study_named
-from CRLMSegmentationLib.research.study.step_log import read_journal
+from CRLMSegmentationLib.research.study.step_log import read_step_log
 from CRLMSegmentationLib.research.training.fold_process import FoldSettings
 from CRLMSegmentationLib.research.training.layout import Layout
 from CRLMSegmentationLib.research.training.manifest import read_manifest, verify_manifest
@@ -178,7 +178,7 @@ def dataset_in(folder: Path) -> Folder:
         lambda f: read_progress(f / "progress.jsonl"),
         lambda f: keep_progress(f / "progress.jsonl", 1),
         lambda f: Ledger(f / "lesions.jsonl", HEADER),
-        lambda f: read_journal(f / "study"),
+        lambda f: read_step_log(f / "study"),
         lambda f: keep_to(study, f / "study"),
         studying._document_in,
         studying._images,

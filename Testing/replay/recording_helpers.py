@@ -28,7 +28,7 @@ from CRLMSegmentationLib.igtl.messages import (
     TransformMessage,
 )
 from CRLMSegmentationLib.igtl.packing import HEADER, HEADER_BYTES, pack
-from CRLMSegmentationLib.recording.message_log_writer import JournalWriter
+from CRLMSegmentationLib.recording.message_log_writer import MessageLogWriter
 from pyigtl.messages import CRC64
 
 START_S = 1700000000.0
@@ -91,7 +91,7 @@ def raw_image(array: np.ndarray, ijk_to_ras: np.ndarray, version: int = 1) -> by
 def write_recording(folder: Path, messages: Iterable[bytes]) -> bytes:
     """Record messages without a link; returns all of them."""
     messages = list(messages)
-    writer = JournalWriter(folder)
+    writer = MessageLogWriter(folder)
     for data in messages:
         writer.append(memoryview(data)[:HEADER_BYTES], memoryview(data)[HEADER_BYTES:])
     writer.close()

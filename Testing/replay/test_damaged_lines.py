@@ -13,7 +13,7 @@ from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.json_files import Damage
 from CRLMSegmentationLib.igtl.messages import image_of
 from CRLMSegmentationLib.recording.case import load_case
-from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_message_log
 from CRLMSegmentationLib.recording.rerun import rerun_case
 from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, read_events
 from CRLMSegmentationLib.recording.session_reader import SessionReader
@@ -127,9 +127,9 @@ def test_a_result_that_lacks_what_computing_it_again_needs_is_told_by_rerun(sess
 )  # fmt: skip
 def test_an_arrival_that_is_none_costs_its_line(session: Path, change: dict) -> None:
     change_line(session, ARRIVALS_FILE, lambda e: "offset" in e, lambda e: {**e, **change})
-    journal = read_journal(session / MESSAGES_FILE, session / ARRIVALS_FILE)
-    assert len(journal.entries) == 1
-    assert journal.damage.count == 1
+    message_log = read_message_log(session / MESSAGES_FILE, session / ARRIVALS_FILE)
+    assert len(message_log.entries) == 1
+    assert message_log.damage.count == 1
     assert describe_source(session)["left_out"].startswith("1 line of arrivals.jsonl cannot be used")
 
 

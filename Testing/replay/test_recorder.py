@@ -22,10 +22,10 @@ from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import Message
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.recording import folder as recording_folder
-from CRLMSegmentationLib.recording import message_log_writer as journal_writer
+from CRLMSegmentationLib.recording import message_log_writer
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.recording.link_recorder import ACCOUNT_EVERY_S, Account
-from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_message_log
 from CRLMSegmentationLib.recording.message_log_writer import RecordingError
 from CRLMSegmentationLib.recording.player_process import ReplayProcess
 from CRLMSegmentationLib.recording.record import Limits, run_record
@@ -112,7 +112,7 @@ def test_replay_of_a_recording_gives_the_same_recording(tmp_path: Path) -> None:
 
 def test_replay_keeps_the_pace_of_the_arrival(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrivals_s = (START_S + number / 50 for number in itertools.count())
-    monkeypatch.setattr(journal_writer.JournalWriter, "_now_s", lambda self: next(arrivals_s))
+    monkeypatch.setattr(message_log_writer.MessageLogWriter, "_now_s", lambda self: next(arrivals_s))
     write_recording(tmp_path, [pack(pose(n), 2) for n in range(20)])
     finish_recording(tmp_path)
     timed = timeline(load_case(tmp_path))
@@ -142,8 +142,8 @@ def test_each_loss_is_noted_with_its_own_reason(tmp_path: Path) -> None:
     messages = [pack(pose(1), 2), damaged, raw("TRANSFORM", b"short", "Unreadable"), pack(pose(2), 2)]
     with Sender(messages) as sender:
         record(sender.port, tmp_path / "recording", 3)
-    journal = read_journal(tmp_path / "recording" / MESSAGES_FILE, tmp_path / "recording" / ARRIVALS_FILE)
-    (lost,) = [event.about for event in journal.events if event.event == LOST]
+    message_log = read_message_log(tmp_path / "recording" / MESSAGES_FILE, tmp_path / "recording" / ARRIVALS_FILE)
+    (lost,) = [event.about for event in message_log.events if event.event == LOST]
     assert (lost["reason"], lost["count"]) == ("checksum wrong", 1)
     assert lost["text"].startswith("checksum wrong: TRANSFORM 'Damaged'")
 
@@ -169,7 +169,7 @@ def test_link_that_is_lost_and_comes_back_goes_on_in_the_same_recording(tmp_path
     assert (tmp_path / "recording" / MESSAGES_FILE).read_bytes() == b"".join(first + second)
     assert recorded.reconnections == 1
     folder = tmp_path / "recording"
-    events = [e.event for e in read_journal(folder / MESSAGES_FILE, folder / "arrivals.jsonl").events]
+    events = [e.event for e in read_message_log(folder / MESSAGES_FILE, folder / "arrivals.jsonl").events]
     assert events == ["started", "connected", "link lost", "connected", "ended"]
 
 
@@ -301,7 +301,7 @@ def test_full_disk_ends_as_a_case_with_what_fitted(tmp_path: Path, monkeypatch: 
         workspace[0] -= len(part)
         return write(number, part)
 
-    monkeypatch.setattr(journal_writer.os, "write", scarce)
+    monkeypatch.setattr(message_log_writer.os, "write", scarce)
     messages = stream_of_messages(volume_every=50, voxels=20)
     with Sender(messages, per_s=2000) as sender, pytest.raises(RecordingError, match=r"disk is full; kept in"):
         run_record("127.0.0.1", sender.port, tmp_path / "r", stop=after(lambda: False))

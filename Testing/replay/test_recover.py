@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.recording.case import load_case
-from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_message_log
 from CRLMSegmentationLib.recording.recovery import recover
 from CRLMSegmentationLib.recording.timeline import timeline
 from recording_helpers import Sender, recorder_process, reports_of, stream_of_messages
@@ -43,5 +43,5 @@ def test_killed_at_a_random_moment_it_has_kept_all_that_it_had_reported(tmp_path
     assert len(timeline(case)) == recovered.messages
     assert all(t.load().device for t in timeline(case)[-9:])
     assert recovered.ended_by == "a crash"
-    arrivals = read_journal(out / MESSAGES_FILE, out / ARRIVALS_FILE)
+    arrivals = read_message_log(out / MESSAGES_FILE, out / ARRIVALS_FILE)
     assert [e.event for e in arrivals.events] == ["started", "connected"]

@@ -19,11 +19,10 @@ from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, image_of
 from CRLMSegmentationLib.recording import folder as recording_folder
-from CRLMSegmentationLib.recording import message_log_writer as journal_writer
+from CRLMSegmentationLib.recording import message_log_writer, session_storage
 from CRLMSegmentationLib.recording import session_events as kinds
-from CRLMSegmentationLib.recording import session_storage as session_storage
 from CRLMSegmentationLib.recording.case import load_case
-from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_journal
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_message_log
 from CRLMSegmentationLib.recording.recovery import recover
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
@@ -42,7 +41,7 @@ def picture(number: int) -> ImageMessage:
 
 def entries_in(folder: Path) -> list[str]:
     """What the messages of a recording are."""
-    entries = read_journal(folder / MESSAGES_FILE, folder / ARRIVALS_FILE).entries
+    entries = read_message_log(folder / MESSAGES_FILE, folder / ARRIVALS_FILE).entries
     return ["volume" if e.is_volume else "pose" if e.shape is None else "picture" for e in entries]
 
 
@@ -126,7 +125,7 @@ def scarce_disk(monkeypatch: pytest.MonkeyPatch, room_bytes: int) -> Iterator[li
         return write(number, part)
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal_writer.os, "write", scarce)
+        patch.setattr(message_log_writer.os, "write", scarce)
         patch.setattr(
             session_storage, "release_reserve", lambda folder: free_bytes.append(free_bytes.pop() + RESERVE_BYTES)
         )

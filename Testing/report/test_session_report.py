@@ -19,7 +19,7 @@ from CRLMSegmentationLib.recording import session_events as kinds
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, SessionEvent
 from CRLMSegmentationLib.recording.session_reader import SessionReader
-from CRLMSegmentationLib.reports import session_report as session_report
+from CRLMSegmentationLib.reports import session_report
 from CRLMSegmentationLib.reports.session_document import KEYS
 from CRLMSegmentationLib.reports.session_plot import session_plot
 from CRLMSegmentationLib.reports.session_report import make_report, summary_of

@@ -14,7 +14,7 @@ import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.research.study.results import KEYS
 from CRLMSegmentationLib.research.study.settings import METHODS, NETWORKS
-from CRLMSegmentationLib.research.study.step_log import read_journal
+from CRLMSegmentationLib.research.study.step_log import read_step_log
 from CRLMSegmentationLib.research.study.study import run_study
 from study_helpers import FIGURE_NAMES, Killed, StubSteps
 
@@ -208,7 +208,7 @@ def test_nothing_that_is_written_names_a_place_on_this_machine(tmp_path, stubs):
 
 def test_step_noted_only_by_half_is_left_out(tmp_path):
     (tmp_path / "steps.jsonl").write_text('{"step": "train crop", "sec')
-    assert read_journal(tmp_path) == []
+    assert read_step_log(tmp_path) == []
 
 
 def test_small_set_with_real_figures_is_published(tmp_path):

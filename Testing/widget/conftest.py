@@ -81,7 +81,7 @@ def home(tmp_path_factory, monkeypatch) -> Path:
 def panel(host, monkeypatch) -> Panel:
     """The module, opened with a stub in place of the worker process."""
     from CRLMSegmentationLib.segmentation.engine import worker_engine
-    from CRLMSegmentationLib.slicer.workspace import workspace as workspace
+    from CRLMSegmentationLib.slicer.workspace import workspace
 
     monkeypatch.setattr(workspace, "SETTLE_S", 0.1)
     engines: list = []

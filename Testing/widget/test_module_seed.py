@@ -7,7 +7,7 @@ import pytest
 from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
 from CRLMSegmentationLib.slicer.scene.nodes import nodes_of_class
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, seed_of
-from CRLMSegmentationLib.slicer.workspace import workspace as workspace
+from CRLMSegmentationLib.slicer.workspace import workspace
 from PySide6 import QtWidgets
 
 from module_helpers import NAME, SEED, STATE, track

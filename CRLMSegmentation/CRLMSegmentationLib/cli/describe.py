@@ -191,9 +191,9 @@ def _types(case: Case) -> dict:
     if case.recording is None:
         return {}
     from ..igtl.packing import is_known
-    from ..recording.recorded_messages import journal_of
+    from ..recording.recorded_messages import message_log_of
 
-    entries = journal_of(case).entries
+    entries = message_log_of(case).entries
     types = Counter(entry.type for entry in entries)
     unknown = Counter(f"{entry.type} '{entry.device}'" for entry in entries if not is_known(entry.type))
     return {"types": _most_common(types), **({"not_understood": _most_common(unknown)} if unknown else {})}

@@ -28,7 +28,6 @@ from .field_of_view import (
     without_missing,
 )
 from .geometry import MAX_EXTENT_MM, RAS_TO_LPS, check_ijk_to_ras, spacing_of, transform_points
-from .volume_files import VOLUME_SUFFIXES as VOLUME_SUFFIXES
 from .volume_files import read_stored_volume, volume_stem
 
 

@@ -6,8 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from ..core.text import MAX_TEXT as MAX_TEXT
-from ..core.text import printable as printable
+from ..core.text import printable
 
 
 class Allowance:

@@ -12,9 +12,9 @@ from ..igtl.dialects import PeerConventions
 from ..igtl.packing import HEADER_BYTES, parse_header
 from ..igtl.statistics import NameCounts
 from .budget import Step
-from .message_log import FRAME, MESSAGES_FILE, Journal
+from .message_log import FRAME, MESSAGES_FILE, MessageLog
 from .message_log_entry import Entry, entry_of
-from .message_log_writer import JournalWriter
+from .message_log_writer import MessageLogWriter
 from .summary import CONNECTED, ENDED, LINK_LOST, STARTED
 
 VOXEL_TYPES = {2: "i1", 3: "u1", 4: "i2", 5: "u2", 6: "i4", 7: "u4", 10: "f4", 11: "f8"}
@@ -34,7 +34,7 @@ class RecordedLink:
     def __init__(self, folder: Path) -> None:
         self.left_out: Counter[str] = Counter()
         self._path = folder / MESSAGES_FILE
-        self._journal = JournalWriter(folder)
+        self._message_log = MessageLogWriter(folder)
         self._frame: str | None = None
         self._is_taken = True
         self._volumes: dict[tuple[str, float], Entry] = {}
@@ -42,11 +42,11 @@ class RecordedLink:
 
     @property
     def size_bytes(self) -> int:
-        return self._journal.size_bytes
+        return self._message_log.size_bytes
 
     @property
     def messages(self) -> int:
-        return self._journal.messages
+        return self._message_log.messages
 
     def begin(self, host: str, port: int, peer: PeerConventions) -> bool:
         """Another link comes. Whether its messages are recorded: they are not where they count in another frame
@@ -58,7 +58,7 @@ class RecordedLink:
         self._is_taken = self._frame in (None, peer.frame.value)
         if self._frame is None:
             self._frame = peer.frame.value
-            self._journal.note(STARTED, host=host, port=port, peer=peer.name, **{FRAME: self._frame})
+            self._message_log.note(STARTED, host=host, port=port, peer=peer.name, **{FRAME: self._frame})
         return self._is_taken
 
     def append(self, header: memoryview, body: memoryview, step: Step) -> None:
@@ -69,12 +69,12 @@ class RecordedLink:
             MessageError: it has no header.
         """
         read = lambda start, count: body[start : start + count]  # noqa: E731
-        entry = entry_of(parse_header(header), read, self._journal.recorded_bytes, 0.0)
+        entry = entry_of(parse_header(header), read, self._message_log.recorded_bytes, 0.0)
         kind = self._kind_left_out(entry, step)
         if kind:
             self.left_out[kind] += 1
         else:
-            self._journal.append(header, body)
+            self._message_log.append(header, body)
         if entry.is_volume:
             self._devices[entry.device] += 1
             if not kind:
@@ -87,7 +87,7 @@ class RecordedLink:
             RecordingError: the disk takes no more.
         """
         if self._is_taken:
-            self._journal.note(CONNECTED) if is_connected else self._journal.note(LINK_LOST, why=why)
+            self._message_log.note(CONNECTED) if is_connected else self._message_log.note(LINK_LOST, why=why)
 
     def has_sent(self, volume: Volume) -> bool:
         """Whether a volume has the name of one that came over a link, be it recorded or not."""
@@ -102,7 +102,7 @@ class RecordedLink:
         entry = self._volumes.get((volume.device, volume.timestamp_s))
         if entry is None or entry.shape != volume.array.shape:
             return False
-        layout = Journal(self._path, (), (), 0, 0, False).layout(entry)
+        layout = MessageLog(self._path, (), (), 0, 0, False).layout(entry)
         kind = VOXEL_TYPES.get(layout.scalar_type)
         if kind is None or kind != volume.array.dtype.str[1:]:
             return False
@@ -117,9 +117,9 @@ class RecordedLink:
             RecordingError: the disk takes no more; it is closed all the same.
         """
         try:
-            self._journal.note(ENDED, why=why)
+            self._message_log.note(ENDED, why=why)
         finally:
-            self._journal.close()
+            self._message_log.close()
 
     def _kind_left_out(self, entry: Entry, step: Step) -> str:
         """What a message is that is left out; empty for one that is recorded."""

@@ -17,7 +17,7 @@ from ..igtl.live_reconstruction import LiveReconstruction, LiveState
 from ..igtl.statistics import DropReason
 from .folder import free_bytes_at
 from .message_log import FRAME
-from .message_log_writer import JournalWriter, RecordingError
+from .message_log_writer import MessageLogWriter, RecordingError
 from .summary import CONNECTED, ENDED, LINK_LOST, LOST, ODD, STARTED
 
 POLL_S = 0.05
@@ -95,15 +95,15 @@ class Recorder:
     ) -> None:
         self.folder = folder
         self._clock, self._started_at_s = clock, clock()
-        self.journal = JournalWriter(folder)
-        self.client = IgtlClient(host, port, tap=self.journal.append, **peer.client_options)
+        self.message_log = MessageLogWriter(folder)
+        self.client = IgtlClient(host, port, tap=self.message_log.append, **peer.client_options)
         self.live = LiveReconstruction(self.client) if live_volumes else None
         if self.live is not None:
             self.live.start()
         self._connections, self._was_connected = 0, False
         self._dropped: Counter[str] = Counter()
         self._snapshots = deque([_Snapshot(self._started_at_s, 0, Counter())])
-        self.journal.note(STARTED, host=host, port=port, peer=peer.name, **{FRAME: peer.frame.value})
+        self.message_log.note(STARTED, host=host, port=port, peer=peer.name, **{FRAME: peer.frame.value})
 
     @property
     def elapsed_s(self) -> float:
@@ -121,7 +121,7 @@ class Recorder:
 
     def account(self) -> Account:
         """How it stands now; called about every `ACCOUNT_EVERY_S`."""
-        counts, recorded_bytes = self.journal.counts, self.journal.recorded_bytes
+        counts, recorded_bytes = self.message_log.counts, self.message_log.recorded_bytes
         free_bytes = free_bytes_at(self.folder)
         first = self._window_start()
         seconds = max(self._snapshots[-1].at_s - first.at_s, ACCOUNT_EVERY_S)
@@ -133,8 +133,8 @@ class Recorder:
             elapsed_s=self.elapsed_s,
             state=self.client.state,
             reason=self.client.state_reason or (self.live.live_reason if self.live else ""),
-            messages=self.journal.messages,
-            volumes=self.journal.volumes,
+            messages=self.message_log.messages,
+            volumes=self.message_log.volumes,
             recorded_bytes=recorded_bytes,
             bytes_per_s=bytes_per_s,
             rates_hz={device: max(0, counts[device] - first.counts[device]) / seconds for device in counts},
@@ -156,8 +156,8 @@ class Recorder:
         with contextlib.suppress(RecordingError):
             self._note_losses()
             self._note_oddities()
-            self.journal.note(ENDED, why=why, **about)
-        self.journal.close()
+            self.message_log.note(ENDED, why=why, **about)
+        self.message_log.close()
 
     def _end_live_volumes(self) -> None:
         """The last volume still belongs to the recording."""
@@ -171,7 +171,7 @@ class Recorder:
 
     def _window_start(self) -> _Snapshot:
         now_s = self._clock()
-        self._snapshots.append(_Snapshot(now_s, self.journal.recorded_bytes, self.journal.counts.copy()))
+        self._snapshots.append(_Snapshot(now_s, self.message_log.recorded_bytes, self.message_log.counts.copy()))
         while len(self._snapshots) > 2 and self._snapshots[1].at_s < now_s - RATE_WINDOW_S:
             self._snapshots.popleft()
         return self._snapshots[0]
@@ -181,9 +181,9 @@ class Recorder:
         connections = self.client.statistics.connections
         was_replaced = connections > self._connections and self._was_connected
         if self._was_connected and (not is_connected or was_replaced):
-            self.journal.note(LINK_LOST, why=self.client.state_reason)
+            self.message_log.note(LINK_LOST, why=self.client.state_reason)
         if connections > self._connections:
-            self.journal.note(CONNECTED)
+            self.message_log.note(CONNECTED)
         self._connections, self._was_connected = connections, is_connected
 
     def _note_losses(self) -> None:
@@ -192,7 +192,7 @@ class Recorder:
         first_text = {problem.kind.value: problem.text for problem in statistics.problems}
         for reason, count in (dropped - self._dropped).items():
             if reason != DropReason.BODY.value:  # those are recorded, and counted when they are read
-                self.journal.note(LOST, reason=reason, count=count, text=first_text[reason])
+                self.message_log.note(LOST, reason=reason, count=count, text=first_text[reason])
         self._dropped = dropped
 
     def _note_oddities(self) -> None:
@@ -200,4 +200,4 @@ class Recorder:
         for problem in self.client.statistics.problems:
             if problem.kind in TOLD_AT_THE_END:
                 about = {"reason": problem.kind.value, "device": problem.device, "text": problem.text}
-                self.journal.note(ODD, count=problem.count, **about)
+                self.message_log.note(ODD, count=problem.count, **about)

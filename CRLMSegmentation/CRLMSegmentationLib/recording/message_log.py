@@ -55,7 +55,7 @@ class Event(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Journal:
+class MessageLog:
     """What a recording holds.
 
     Attributes:
@@ -120,7 +120,7 @@ class Journal:
         return layout
 
 
-def read_journal(messages: Path, arrivals: Path | None = None) -> Journal:
+def read_message_log(messages: Path, arrivals: Path | None = None) -> MessageLog:
     """Find the messages of a recording, by walking from header to header.
 
     Args:
@@ -139,7 +139,7 @@ def read_journal(messages: Path, arrivals: Path | None = None) -> Journal:
         arrived_whole = 0 < sizes.get(end_bytes, 0) <= size_bytes - end_bytes
         is_cut_short = end_bytes < size_bytes and not arrived_whole and _is_beginning(stream, end_bytes)
     surplus_bytes = size_bytes - end_bytes
-    return Journal(messages, entries, events, end_bytes, surplus_bytes, is_cut_short, _frame_in(events), damage)
+    return MessageLog(messages, entries, events, end_bytes, surplus_bytes, is_cut_short, _frame_in(events), damage)
 
 
 def _frame_in(events: Iterable[Event]) -> Frame:

@@ -1,4 +1,4 @@
-"""Writes a recording while it arrives, see `journal`.
+"""Writes a recording while it arrives, see `message_log`.
 
 Each message is handed to the system at once, without a buffer or a queue of this program: what has been counted
 outlives the death of the process. A thread asks the system once a second to put it on the disk, which is what a
@@ -37,7 +37,7 @@ class RecordingError(CrlmError):
     """A recording that cannot be begun or go on."""
 
 
-class JournalWriter:
+class MessageLogWriter:
     """Appends messages and events to a new recording; `append` is the tap of a client.
 
     Attributes:

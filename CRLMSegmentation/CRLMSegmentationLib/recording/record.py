@@ -103,7 +103,7 @@ def _record(
         pass
     except RecordingError as error:
         failure, why = error, str(error)
-        release_reserve(recorder.folder)  # so that the journal can still say why
+        release_reserve(recorder.folder)  # so that the message log can still say why
     finally:
         reason = recorder.client.state_reason or recorder.client.state.value
         recorder.end(why)
@@ -119,6 +119,6 @@ def _run(recorder: Recorder, limits: Limits, on_account: Callable[[Account], Non
             due_s = recorder.elapsed_s + ACCOUNT_EVERY_S
         if limits.duration_s is not None and recorder.elapsed_s >= limits.duration_s:
             return DURATION_REACHED
-        if limits.max_bytes is not None and recorder.journal.recorded_bytes >= limits.max_bytes:
+        if limits.max_bytes is not None and recorder.message_log.recorded_bytes >= limits.max_bytes:
             return SIZE_REACHED
     return STOPPED

@@ -21,7 +21,7 @@ from ..igtl.messages import (
 )
 from ..igtl.tracking_data import ELEMENTS, POSE_TYPES
 from .case import Case
-from .message_log import Journal, read_journal
+from .message_log import MessageLog, read_message_log
 from .message_log_entry import Entry
 from .timed_message import TimedMessage
 
@@ -49,56 +49,56 @@ def messages_of_recording(case: Case, damage: Damage | None = None) -> tuple[Tim
     Raises:
         CaseError: the recording cannot be read.
     """
-    journal = journal_of(case)
+    message_log = message_log_of(case)
     if damage is not None:
-        damage.take(journal.damage)
-    left_out = Counter(entry.type for entry in journal.entries if entry.type not in KINDS)
+        damage.take(message_log.damage)
+    left_out = Counter(entry.type for entry in message_log.entries if entry.type not in KINDS)
     if left_out:
         logger.warning("messages of unknown types are left out of the replay: %s", dict(left_out))
     entries = [
-        entry for entry in journal.entries if entry.type in KINDS and (entry.tools or entry.type not in ELEMENTS)
+        entry for entry in message_log.entries if entry.type in KINDS and (entry.tools or entry.type not in ELEMENTS)
     ]
     start_s = entries[0].received_s if entries else 0.0
-    return tuple(timed for entry in entries for timed in _timed(journal, entry, entry.received_s - start_s))
+    return tuple(timed for entry in entries for timed in _timed(message_log, entry, entry.received_s - start_s))
 
 
-def _timed(journal: Journal, entry: Entry, offset_s: float) -> Iterator[TimedMessage]:
+def _timed(message_log: MessageLog, entry: Entry, offset_s: float) -> Iterator[TimedMessage]:
     arrival_s = entry.received_s if entry.is_arrival_known else None
     if entry.tools:
         for number, tool in enumerate(entry.tools):
-            load = partial(_load_tool, journal, entry, number)
+            load = partial(_load_tool, message_log, entry, number)
             yield TimedMessage(offset_s, tool, TransformMessage, False, load, entry.timestamp_s, arrival_s)
     else:
-        load, kind = partial(_load, journal, entry), KINDS[entry.type]
+        load, kind = partial(_load, message_log, entry), KINDS[entry.type]
         yield TimedMessage(offset_s, entry.device, kind, entry.is_volume, load, entry.timestamp_s, arrival_s)
 
 
-def _load_tool(journal: Journal, entry: Entry, number: int) -> TransformMessage:
-    message = _load(journal, entry)
+def _load_tool(message_log: MessageLog, entry: Entry, number: int) -> TransformMessage:
+    message = _load(message_log, entry)
     element = message.elements[number] if isinstance(message, TrackingMessage) else "it holds no tools"
     if isinstance(element, str):
         raise CaseError(f"{entry.type} '{entry.device}' at byte {entry.offset_bytes}: {element}")
     return element
 
 
-def journal_of(case: Case) -> Journal:
+def message_log_of(case: Case) -> MessageLog:
     """What the recording of a case holds.
 
     Raises:
         CaseError: it cannot be read.
     """
     try:
-        return read_journal(case.path_of(case.recording), case.path_of(case.arrivals) if case.arrivals else None)
+        return read_message_log(case.path_of(case.recording), case.path_of(case.arrivals) if case.arrivals else None)
     except OSError as error:
         raise CaseError(
             f"{case.recording} of {case.case_id} cannot be read: {os_reason(error)}; copy it again"
         ) from error
 
 
-def _load(journal: Journal, entry: Entry) -> Message:
+def _load(message_log: MessageLog, entry: Entry) -> Message:
     try:
-        return journal.load(entry)
+        return message_log.load(entry)
     except MessageError as error:
         raise CaseError(str(error)) from error
     except OSError as error:
-        raise CaseError(f"{journal.path} cannot be read: {os_reason(error)}") from error
+        raise CaseError(f"{message_log.path} cannot be read: {os_reason(error)}") from error

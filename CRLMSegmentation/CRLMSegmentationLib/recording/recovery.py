@@ -33,7 +33,7 @@ from .case import (
     save_case,
 )
 from .folder import check_unfinished, locked, release_reserve
-from .message_log import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
+from .message_log import ARRIVALS_FILE, MESSAGES_FILE, MessageLog, read_message_log
 from .message_log_entry import Entry, ImageLayout
 from .message_log_writer import REASONS, RecordingError
 from .session_case import SessionLog, has_session_log, session_log_in
@@ -102,13 +102,13 @@ def finish_recording(folder: Path, on_progress: OnProgress = lambda *_: None) ->
 
 def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
     session_log = session_log_in(folder) if has_session_log(folder) else None
-    journal = _whole_messages(folder, may_be_empty=session_log is not None)
-    contents = _Contents(journal, on_progress)
+    message_log = _whole_messages(folder, may_be_empty=session_log is not None)
+    contents = _Contents(message_log, on_progress)
     volumes = _write_volumes(contents)
     has_tracking, left_out = _write_tracking(contents)
     if session_log is not None:
         volumes += session_log.volumes
-    recorded = summary_of(journal, len(volumes), contents.unreadable, left_out, contents.refused)
+    recorded = summary_of(message_log, len(volumes), contents.unreadable, left_out, contents.refused)
     recorded = _recorded_with(recorded, session_log) if session_log else recorded
     has_arrivals = (folder / ARRIVALS_FILE).is_file()
     case = Case(
@@ -118,10 +118,10 @@ def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
         tracking=TRACKING_FILE if has_tracking else None,
         recording=MESSAGES_FILE,
         arrivals=ARRIVALS_FILE if has_arrivals else None,
-        devices=roles_in(journal),
-        source=source_of(journal, recorded),
+        devices=roles_in(message_log),
+        source=source_of(message_log, recorded),
     )
-    hashes = {MESSAGES_FILE: _hash_of(journal.path, on_progress)}
+    hashes = {MESSAGES_FILE: _hash_of(message_log.path, on_progress)}
     if session_log is not None:
         case = _with_session_log(case, session_log)
         hashes.update(session_log.hashes)
@@ -160,8 +160,8 @@ def _recorded_with(recorded: Recorded, session_log: SessionLog) -> Recorded:
 class _Contents:
     """Reads messages of a recording, and counts those whose content is damaged."""
 
-    def __init__(self, journal: Journal, on_progress: OnProgress) -> None:
-        self.journal, self.on_progress = journal, on_progress
+    def __init__(self, message_log: MessageLog, on_progress: OnProgress) -> None:
+        self.message_log, self.on_progress = message_log, on_progress
         self.unreadable = 0
         self._refused: dict[tuple[str, str], Refusal] = {}
 
@@ -183,7 +183,7 @@ class _Contents:
         for number, entry in enumerate(entries, 1):
             self.on_progress(what, number, len(entries))
             try:
-                message = self.journal.load(entry)
+                message = self.message_log.load(entry)
             except MessageError as error:
                 self.refuse(entry, str(error))
                 self.unreadable += 1
@@ -193,20 +193,20 @@ class _Contents:
             yield entry, message
 
 
-def _whole_messages(folder: Path, may_be_empty: bool) -> Journal:
+def _whole_messages(folder: Path, may_be_empty: bool) -> MessageLog:
     """The recording, from whose end a message was cut off that had only begun to come."""
     path = folder / MESSAGES_FILE
-    journal = read_journal(path, folder / ARRIVALS_FILE)
-    if not journal.entries and not may_be_empty:
+    message_log = read_message_log(path, folder / ARRIVALS_FILE)
+    if not message_log.entries and not may_be_empty:
         raise CaseError(f"{folder} holds no message; there is nothing to make a case of")
-    if journal.is_cut_short:
-        os.truncate(path, journal.end_bytes)
-    return journal
+    if message_log.is_cut_short:
+        os.truncate(path, message_log.end_bytes)
+    return message_log
 
 
 def _write_volumes(contents: _Contents) -> list[CaseVolume]:
     volumes: list[CaseVolume] = []
-    entries = [entry for entry in contents.journal.entries if entry.is_volume]
+    entries = [entry for entry in contents.message_log.entries if entry.is_volume]
     for entry, message in contents.of(entries, "Volumes"):
         try:
             volume = volume_of(message)
@@ -214,8 +214,8 @@ def _write_volumes(contents: _Contents) -> list[CaseVolume]:
             contents.refuse(entry, f"recorded, but no volume to segment: {error}")
             continue
         name = f"volume-{len(volumes) + 1:04d}{DETACHED_HEADER_SUFFIX}"
-        header = nrrd_header(entry, contents.journal.layout(entry), volume)
-        (contents.journal.path.parent / name).write_bytes(header.encode("ascii"))
+        header = nrrd_header(entry, contents.message_log.layout(entry), volume)
+        (contents.message_log.path.parent / name).write_bytes(header.encode("ascii"))
         volumes.append(CaseVolume(name, _ascii_name(entry.device), entry.timestamp_s))
     return volumes
 
@@ -244,8 +244,8 @@ def _write_tracking(contents: _Contents) -> tuple[bool, tuple[str, ...]]:
     Returns:
         Whether there is a file, and what had no room.
     """
-    folder = contents.journal.path.parent
-    entries = [entry for entry in contents.journal.entries if entry.poses]
+    folder = contents.message_log.path.parent
+    entries = [entry for entry in contents.message_log.entries if entry.poses]
     if not entries:
         return False, ()
     unfinished = folder / (TRACKING_FILE + UNFINISHED_SUFFIX)

@@ -21,7 +21,7 @@ from ..igtl.messages import volume_of
 from .case import CASE_FILE, path_inside
 from .folder import LOCK_FILE, RESERVE_FILE
 from .image_files import read_mask
-from .message_log import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
+from .message_log import ARRIVALS_FILE, MESSAGES_FILE, MessageLog, read_message_log
 from .session_events import ENDED, EVENTS_FILE, SOURCE, SessionEvent, read_events
 from .session_results import SAME_MOMENT_S
 
@@ -112,17 +112,17 @@ class SessionReader:
             yield read_volume(self._inside(reference["file"]), self.folder).recorded_array
             return
         shape, time_s = tuple(reference["shape"]), reference["timestamp_s"]
-        for entry in self._journal.entries if self._journal else ():
+        for entry in self._message_log.entries if self._message_log else ():
             if entry.is_volume and tuple(entry.shape) == shape and abs(entry.timestamp_s - time_s) < SAME_MOMENT_S:
                 try:
-                    yield volume_of(self._journal.load(entry)).recorded_array
+                    yield volume_of(self._message_log.load(entry)).recorded_array
                 except MessageError:  # it is damaged; another may be the one
                     continue
 
     @cached_property
-    def _journal(self) -> Journal | None:
+    def _message_log(self) -> MessageLog | None:
         path = self.folder / MESSAGES_FILE
-        return read_journal(path, self.folder / ARRIVALS_FILE) if path.is_file() else None
+        return read_message_log(path, self.folder / ARRIVALS_FILE) if path.is_file() else None
 
     def _inside(self, name: str) -> Path:
         """A file of the recording; a recording that comes from elsewhere may name any."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..core.text import printable
 from ..igtl.packing import is_known
 from ..igtl.statistics import DropReason
-from .message_log import ARRIVALS_FILE, Journal
+from .message_log import ARRIVALS_FILE, MessageLog
 
 STARTED, CONNECTED, LINK_LOST, LOST, ENDED = "started", "connected", "link lost", "messages lost", "ended"
 ODD = "odd messages"
@@ -76,7 +76,7 @@ class Recorded:
 
 
 def summary_of(
-    journal: Journal, volumes: int, unreadable: int, left_out: tuple[str, ...], refused: Iterable[Refusal] = ()
+    message_log: MessageLog, volumes: int, unreadable: int, left_out: tuple[str, ...], refused: Iterable[Refusal] = ()
 ) -> Recorded:
     """Count what is in a recording.
 
@@ -84,20 +84,20 @@ def summary_of(
         volumes, unreadable, left_out, refused: what only reading it has shown.
     """
     return Recorded(
-        folder=journal.path.parent,
-        messages=len(journal.entries),
+        folder=message_log.path.parent,
+        messages=len(message_log.entries),
         volumes=volumes,
-        seconds=journal.duration_s,
-        size_bytes=journal.end_bytes,
+        seconds=message_log.duration_s,
+        size_bytes=message_log.end_bytes,
         unreadable=unreadable,
-        unknown=dict(Counter(entry.type for entry in journal.entries if not is_known(entry.type))),
-        lost=_lost(journal),
-        reconnections=max(0, sum(event.event == CONNECTED for event in journal.events) - 1),
-        damaged_bytes=journal.damaged_bytes,
-        ended_by=next((str(event.about.get("why")) for event in journal.events if event.event == ENDED), A_CRASH),
+        unknown=dict(Counter(entry.type for entry in message_log.entries if not is_known(entry.type))),
+        lost=_lost(message_log),
+        reconnections=max(0, sum(event.event == CONNECTED for event in message_log.events) - 1),
+        damaged_bytes=message_log.damaged_bytes,
+        ended_by=next((str(event.about.get("why")) for event in message_log.events if event.event == ENDED), A_CRASH),
         left_out=left_out,
-        unusable=journal.damage.sentence(ARRIVALS_FILE),
-        refusals=_bounded([*refused, *_not_understood(journal), *_refusals_in(journal)]),
+        unusable=message_log.damage.sentence(ARRIVALS_FILE),
+        refusals=_bounded([*refused, *_not_understood(message_log), *_refusals_in(message_log)]),
     )
 
 
@@ -113,16 +113,16 @@ def refusal_lines(recorded: Recorded) -> list[str]:
     return ["Refused or odd:", *lines]
 
 
-def _not_understood(journal: Journal) -> list[Refusal]:
-    counts = Counter((entry.type, entry.device) for entry in journal.entries if not is_known(entry.type))
+def _not_understood(message_log: MessageLog) -> list[Refusal]:
+    counts = Counter((entry.type, entry.device) for entry in message_log.entries if not is_known(entry.type))
     reason = f"{DropReason.NOT_UNDERSTOOD.value}, kept as it came"
     return [Refusal(f"{kind} '{device}'", reason, count) for (kind, device), count in counts.most_common()]
 
 
-def _refusals_in(journal: Journal) -> list[Refusal]:
+def _refusals_in(message_log: MessageLog) -> list[Refusal]:
     """What was lost or odd while it was recorded, as its events tell."""
     found: Counter[tuple[str, str]] = Counter()
-    for event in journal.events:
+    for event in message_log.events:
         count = event.about.get("count")
         if event.event in (LOST, ODD) and isinstance(count, int):
             device = str(event.about.get("device") or "")
@@ -159,24 +159,24 @@ def sentence_of(recorded: Recorded) -> str:
     return "; ".join(printable(part) for part in parts)
 
 
-def roles_in(journal: Journal) -> dict[str, str]:
+def roles_in(message_log: MessageLog) -> dict[str, str]:
     """What the devices are that have the names of PLUS: role to device."""
-    present = {name for entry in journal.entries for name in entry.poses}
+    present = {name for entry in message_log.entries for name in entry.poses}
     return {role: device for device, role in ROLES.items() if device in present}
 
 
-def _lost(journal: Journal) -> dict[str, int]:
+def _lost(message_log: MessageLog) -> dict[str, int]:
     lost: Counter[str] = Counter()
-    for event in journal.events:
+    for event in message_log.events:
         if event.event == LOST and isinstance(event.about.get("count"), int):
             lost[str(event.about.get("reason"))] += event.about["count"]
     return dict(lost)
 
 
-def source_of(journal: Journal, recorded: Recorded) -> dict:
+def source_of(message_log: MessageLog, recorded: Recorded) -> dict:
     """Where the case came from; nothing of it is about a patient."""
-    started = next((event.about for event in journal.events if event.event == STARTED), {})
-    times_s = [entry.received_s for entry in journal.entries] or [event.received_s for event in journal.events]
+    started = next((event.about for event in message_log.events if event.event == STARTED), {})
+    times_s = [entry.received_s for entry in message_log.entries] or [event.received_s for event in message_log.events]
     return {
         "kind": "recorded",
         "host": started.get("host"),
@@ -184,7 +184,7 @@ def source_of(journal: Journal, recorded: Recorded) -> dict:
         "started": iso_of(times_s[0]) if times_s else None,
         "ended": iso_of(times_s[-1]) if times_s else None,
         "ended_by": recorded.ended_by,
-        "messages": dict(Counter(entry.type for entry in journal.entries)),
+        "messages": dict(Counter(entry.type for entry in message_log.entries)),
         "lost": recorded.lost,
         "unreadable": recorded.unreadable,
         "reconnections": recorded.reconnections,

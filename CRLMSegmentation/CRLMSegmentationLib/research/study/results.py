@@ -21,7 +21,7 @@ from .agreement import volume_agreement
 from .reference import PAPER
 from .roc import roc_of
 from .settings import Study
-from .step_log import read_journal
+from .step_log import read_step_log
 
 SCHEMA_VERSION = 1
 KEYS = {
@@ -124,7 +124,7 @@ def results_of(
     """The content of results.json, with the keys of `KEYS`.
 
     Args:
-        out: folder of the study, whose journal is read.
+        out: folder of the study, whose step log is read.
         documents: evaluation.json of each method.
     """
     rows = {method: [_slim(row) for row in document["lesions"]] for method, document in documents.items()}
@@ -143,7 +143,7 @@ def results_of(
             "computed_on": {method: document["devices"] for method, document in documents.items()},
             "versions": {**versions(), **_all_versions(documents)},
         },
-        "steps": read_journal(out),
+        "steps": read_step_log(out),
         "patients": {"trained_on": _cohort(trained_on), "held_out": _cohort(held_out, next(iter(rows.values())))},
         "trainings": {variant: _training(training) for variant, training in trainings.items()},
         "oracle": ORACLE,

@@ -16,7 +16,7 @@ from ...core.errors import CrlmError, JsonError, os_reason
 from ...core.json_fields import ANY_TEXT, NAME, NOT_NEGATIVE, OBJECT, TEXTS, check_object
 from ...core.json_files import Damage, JsonLine, json_lines, open_regular
 
-JOURNAL = "steps.jsonl"
+STEP_LOG = "steps.jsonl"
 LINE = {"step": NAME, "seconds": NOT_NEGATIVE, "ended": ANY_TEXT, "machine": TEXTS, "versions": OBJECT}
 logger = logging.getLogger(__name__)
 
@@ -35,11 +35,11 @@ def noted(out: Path, step: str) -> Iterator[None]:
             "machine": devices(),
             "versions": versions(),
         }
-        with (out / JOURNAL).open("a", encoding="utf-8") as stream:
+        with (out / STEP_LOG).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
 
 
-def read_journal(out: Path) -> list[dict[str, Any]]:
+def read_step_log(out: Path) -> list[dict[str, Any]]:
     """{step, minutes, runs, ended, machines, versions} of each step, in the order in which they were begun.
 
     Minutes are the sum over all runs; versions those of the last one. A line cut short by a kill is left out, as is
@@ -48,7 +48,7 @@ def read_journal(out: Path) -> list[dict[str, Any]]:
     Raises:
         CrlmError: the file cannot be read.
     """
-    path = out / JOURNAL
+    path = out / STEP_LOG
     if not path.is_file():
         return []
     try:

@@ -1,4 +1,4 @@
-"""Update the views while navigating: slices that follow the tip, the distance in the corner, the sound of the margin."""
+"""Update the views while navigating: slices that follow the tip, the distance annotation, the alarm of the margin."""
 
 from __future__ import annotations
 

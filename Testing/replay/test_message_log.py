@@ -13,9 +13,9 @@ import pytest
 from CRLMSegmentationLib.core.errors import MessageError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
 from CRLMSegmentationLib.igtl.packing import EXTENDED_HEADER, FULL_NAME_KEY, HEADER_BYTES, METADATA_ENTRY, pack
-from CRLMSegmentationLib.recording import message_log_writer as journal_writer
-from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, Journal, read_journal
-from CRLMSegmentationLib.recording.message_log_writer import JournalWriter, RecordingError
+from CRLMSegmentationLib.recording import message_log_writer
+from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, MessageLog, read_message_log
+from CRLMSegmentationLib.recording.message_log_writer import MessageLogWriter, RecordingError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recording_helpers import START_S, every_kind, pose, raw, raw_image, volume, write_recording
@@ -24,25 +24,25 @@ SIZE_AT = 42
 """Where a header says how long its body is."""
 
 
-def read(folder: Path) -> Journal:
-    return read_journal(folder / MESSAGES_FILE, folder / ARRIVALS_FILE)
+def read(folder: Path) -> MessageLog:
+    return read_message_log(folder / MESSAGES_FILE, folder / ARRIVALS_FILE)
 
 
-def data_of(journal: Journal) -> list[bytes]:
-    whole = journal.path.read_bytes()
-    return [whole[e.offset_bytes : e.offset_bytes + e.size_bytes] for e in journal.entries]
+def data_of(message_log: MessageLog) -> list[bytes]:
+    whole = message_log.path.read_bytes()
+    return [whole[e.offset_bytes : e.offset_bytes + e.size_bytes] for e in message_log.entries]
 
 
 def test_every_kind_of_message_comes_back_as_it_came(tmp_path: Path) -> None:
     messages = every_kind()
     packed = [pack(message, 2) for message in messages]
     write_recording(tmp_path, packed)
-    journal = read(tmp_path)
-    assert data_of(journal) == packed
-    assert [e.device for e in journal.entries] == [m.device for m in messages]
-    assert [type(journal.load(e)) for e in journal.entries] == [type(m) for m in messages]
-    np.testing.assert_array_equal(journal.load(journal.entries[4]).array, messages[4].array)
-    assert journal.load(journal.entries[1]).status == "MISSING"
+    message_log = read(tmp_path)
+    assert data_of(message_log) == packed
+    assert [e.device for e in message_log.entries] == [m.device for m in messages]
+    assert [type(message_log.load(e)) for e in message_log.entries] == [type(m) for m in messages]
+    np.testing.assert_array_equal(message_log.load(message_log.entries[4]).array, messages[4].array)
+    assert message_log.load(message_log.entries[1]).status == "MISSING"
 
 
 def test_volumes_and_single_images_are_told_apart_without_reading_them(tmp_path: Path) -> None:
@@ -60,10 +60,10 @@ def test_name_that_the_header_cuts_is_read_whole(tmp_path: Path) -> None:
 def test_unknown_types_are_kept_as_they_came(tmp_path: Path) -> None:
     messages = [raw("COLORT", b"12345"), raw("NDARRAY", b""), pack(pose(), 2)]
     write_recording(tmp_path, messages)
-    journal = read(tmp_path)
-    assert data_of(journal) == messages
+    message_log = read(tmp_path)
+    assert data_of(message_log) == messages
     with pytest.raises(MessageError):
-        journal.load(journal.entries[0])
+        message_log.load(message_log.entries[0])
 
 
 message_bytes = st.one_of(
@@ -103,11 +103,11 @@ def test_whatever_comes_is_found_again(
         (folder / ARRIVALS_FILE).unlink()
     assert data_of(read(folder)) == messages
     os.truncate(folder / MESSAGES_FILE, cut % (len(whole) + 1))
-    journal = read(folder)
+    message_log = read(folder)
     ends = np.cumsum([len(data) for data in messages])
     kept = int((ends <= cut % (len(whole) + 1)).sum())
-    assert data_of(journal) == messages[:kept]
-    assert journal.is_cut_short == (journal.surplus_bytes > 0)
+    assert data_of(message_log) == messages[:kept]
+    assert message_log.is_cut_short == (message_log.surplus_bytes > 0)
 
 
 def test_cut_at_any_byte_of_its_last_message_a_recording_keeps_those_before(tmp_path: Path) -> None:
@@ -115,10 +115,10 @@ def test_cut_at_any_byte_of_its_last_message_a_recording_keeps_those_before(tmp_
     whole = write_recording(tmp_path, messages)
     for size in range(len(whole) - 1, len(whole) - len(messages[-1]) - 1, -1):
         os.truncate(tmp_path / MESSAGES_FILE, size)
-        journal = read(tmp_path)
-        assert data_of(journal) == messages[:2]
-        assert journal.end_bytes + journal.surplus_bytes == size
-        assert journal.is_cut_short == (size > journal.end_bytes)
+        message_log = read(tmp_path)
+        assert data_of(message_log) == messages[:2]
+        assert message_log.end_bytes + message_log.surplus_bytes == size
+        assert message_log.is_cut_short == (size > message_log.end_bytes)
 
 
 def test_arrivals_cut_short_or_damaged_cost_only_times(tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_arrivals_cut_short_or_damaged_cost_only_times(tmp_path: Path) -> None:
     first_s = json.loads(lines[0])["received_s"]
     damaged = [b"\0\0\xff\n", b'{"received_s": NaN, "offset": 0, "bytes": 1}\n', b"[]\n", b'{"event": 7}\n']
     path.write_bytes(lines[0] + b"".join(damaged) + lines[1][:20])
-    journal = read(tmp_path)
-    assert data_of(journal) == messages
-    times_s = [e.received_s - first_s for e in journal.entries]
+    message_log = read(tmp_path)
+    assert data_of(message_log) == messages
+    times_s = [e.received_s - first_s for e in message_log.entries]
     assert times_s == pytest.approx(range(10), abs=1e-3)  # as the messages themselves say
 
 
@@ -151,10 +151,10 @@ def test_damaged_header_is_passed_over_where_its_arrival_is_known(tmp_path: Path
         stream.write(bytes(HEADER_BYTES))
     assert data_of(read(tmp_path)) == [messages[0], *messages[2:]]
     (tmp_path / ARRIVALS_FILE).unlink()
-    journal = read(tmp_path)
-    assert data_of(journal) == messages[:1]
-    assert not journal.is_cut_short
-    assert journal.surplus_bytes == 3 * len(messages[0])
+    message_log = read(tmp_path)
+    assert data_of(message_log) == messages[:1]
+    assert not message_log.is_cut_short
+    assert message_log.surplus_bytes == 3 * len(messages[0])
 
 
 @pytest.mark.parametrize("size", [1, 1 << 40])
@@ -164,9 +164,13 @@ def test_header_with_a_wrong_size_is_passed_over_where_its_arrival_is_known(tmp_
     with (tmp_path / MESSAGES_FILE).open("r+b") as stream:
         stream.seek(len(messages[0]) + SIZE_AT)
         stream.write(size.to_bytes(8, "big"))
-    journal = read(tmp_path)
-    assert data_of(journal) == [messages[0], *messages[2:]]
-    assert (journal.damaged_bytes, journal.surplus_bytes, journal.is_cut_short) == (len(messages[1]), 0, False)
+    message_log = read(tmp_path)
+    assert data_of(message_log) == [messages[0], *messages[2:]]
+    assert (message_log.damaged_bytes, message_log.surplus_bytes, message_log.is_cut_short) == (
+        len(messages[1]),
+        0,
+        False,
+    )
 
 
 def test_name_beyond_reason_is_taken_from_the_header(tmp_path: Path) -> None:
@@ -182,19 +186,19 @@ def test_name_beyond_reason_is_taken_from_the_header(tmp_path: Path) -> None:
 
 def test_damaged_body_is_told_and_the_others_are_read(tmp_path: Path) -> None:
     write_recording(tmp_path, [pack(pose(1), 2), raw("TRANSFORM", b"short"), pack(pose(2), 2)])
-    journal = read(tmp_path)
+    message_log = read(tmp_path)
     with pytest.raises(MessageError, match=r"TRANSFORM"):
-        journal.load(journal.entries[1])
-    assert isinstance(journal.load(journal.entries[2]), TransformMessage)
+        message_log.load(message_log.entries[1])
+    assert isinstance(message_log.load(message_log.entries[2]), TransformMessage)
 
 
 def test_name_that_no_link_would_deliver_is_refused_when_it_is_played_too(tmp_path: Path) -> None:
     """It was recorded as it came; a name becomes nodes, files and lines of a log."""
     write_recording(tmp_path, [pack(pose(1, "Probe\x1b[2J"), 2), pack(pose(2, "P" * 300), 2)])
-    journal = read(tmp_path)
-    for entry in journal.entries:
+    message_log = read(tmp_path)
+    for entry in message_log.entries:
         with pytest.raises(MessageError, match="printable characters"):
-            journal.load(entry)
+            message_log.load(entry)
 
 
 def test_body_that_a_power_cut_has_blanked_is_noticed(tmp_path: Path) -> None:
@@ -203,9 +207,9 @@ def test_body_that_a_power_cut_has_blanked_is_noticed(tmp_path: Path) -> None:
     with (tmp_path / MESSAGES_FILE).open("r+b") as stream:
         stream.seek(len(data) - 10)
         stream.write(bytes(10))
-    journal = read(tmp_path)
+    message_log = read(tmp_path)
     with pytest.raises(MessageError, match="checksum"):
-        journal.load(journal.entries[0])
+        message_log.load(message_log.entries[0])
 
 
 def test_recording_larger_than_the_memory_is_walked_through_at_once(tmp_path: Path) -> None:
@@ -217,10 +221,10 @@ def test_recording_larger_than_the_memory_is_walked_through_at_once(tmp_path: Pa
             stream.write(header)
         stream.seek(count * (HEADER_BYTES + body_bytes))
         stream.write(raw_image(np.ones((2, 2, 2), np.uint8), np.eye(4)))
-    journal = read(tmp_path)
-    assert len(journal.entries) == count + 1
-    assert isinstance(journal.load(journal.entries[-1]), ImageMessage)
-    assert journal.entries[-1].offset_bytes > 5e9
+    message_log = read(tmp_path)
+    assert len(message_log.entries) == count + 1
+    assert isinstance(message_log.load(message_log.entries[-1]), ImageMessage)
+    assert message_log.entries[-1].offset_bytes > 5e9
 
 
 def test_disk_that_fills_up_within_a_message_leaves_whole_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,8 +240,8 @@ def test_disk_that_fills_up_within_a_message_leaves_whole_ones(tmp_path: Path, m
         workspace[0] -= count
         return count
 
-    monkeypatch.setattr(journal_writer.os, "write", scarce)
-    writer = JournalWriter(tmp_path)
+    monkeypatch.setattr(message_log_writer.os, "write", scarce)
+    writer = MessageLogWriter(tmp_path)
     for message in data[:2]:
         writer.append(memoryview(message)[:HEADER_BYTES], memoryview(message)[HEADER_BYTES:])
     with pytest.raises(RecordingError, match="disk is full"):
@@ -251,8 +255,8 @@ def test_disk_that_cannot_put_away_what_it_took_is_told(tmp_path: Path, monkeypa
     def broken(number: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(journal_writer, "_fdatasync", broken)
-    writer = JournalWriter(tmp_path, sync_every_s=0.01)
+    monkeypatch.setattr(message_log_writer, "_fdatasync", broken)
+    writer = MessageLogWriter(tmp_path, sync_every_s=0.01)
     writer._syncing.join(240)
     message = pack(pose(), 2)
     with pytest.raises(RecordingError, match="disk reports an error"):
@@ -263,11 +267,11 @@ def test_disk_that_cannot_put_away_what_it_took_is_told(tmp_path: Path, monkeypa
 def test_recording_is_not_written_over(tmp_path: Path) -> None:
     write_recording(tmp_path, [pack(pose(), 2)])
     with pytest.raises(RecordingError, match="File exists"):
-        JournalWriter(tmp_path)
+        MessageLogWriter(tmp_path)
 
 
 def test_events_stand_between_the_messages(tmp_path: Path) -> None:
-    writer = JournalWriter(tmp_path)
+    writer = MessageLogWriter(tmp_path)
     writer.note("link lost", why="the server closed the connection")
     writer.close()
     (event,) = read(tmp_path).events
