@@ -173,12 +173,12 @@ def test_several_types_of_one_name_are_all_delivered() -> None:
 
 
 def test_tap_gets_whole_messages_as_they_came_even_of_unknown_types() -> None:
-    tapped: list[bytes] = []
+    recorded_link: list[bytes] = []
     unknown = of_unknown_type(bytes(40))
     wrong = damaged(GOOD, HEADER_BYTES + 5, b"!")
-    decoder = Decoder(check_crc=True, tap=lambda header, body: tapped.append(bytes(header) + bytes(body)))
+    decoder = Decoder(check_crc=True, on_message=lambda header, body: recorded_link.append(bytes(header) + bytes(body)))
     for data in (pack(image(), 2), unknown, wrong, GOOD):
         decoder.feed(data[:70])
         decoder.feed(data[70:])
-    assert tapped == [pack(image(), 2), unknown, GOOD]
+    assert recorded_link == [pack(image(), 2), unknown, GOOD]
     assert decoder.statistics.skipped == {"NDARRAY": 1}

@@ -145,7 +145,7 @@ def test_images_of_every_scalar_type_to_cpp(peer_program: Path, tmp_path: Path) 
 
 def test_matrix_from_cpp_is_that_on_the_wire_to_the_last_bit(peer_program: Path) -> None:
     bodies: list[bytes] = []
-    (got,) = from_cpp(peer_program, image_line(3), tap=lambda header, body: bodies.append(bytes(body)))
+    (got,) = from_cpp(peer_program, image_line(3), on_message=lambda header, body: bodies.append(bytes(body)))
     wire = np.frombuffer(bodies[0][12:60], ">f4").reshape(4, 3).T
     np.testing.assert_array_equal(on_the_wire(got.ijk_to_ras, (4, 3, 2)).astype(np.float32), wire)
 

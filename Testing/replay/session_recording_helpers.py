@@ -56,7 +56,7 @@ def result_in(volume: Volume, lesion: str = "Tumour 1", threshold: float = 80) -
 def feed(recorder: SessionRecorder, message: object) -> None:
     """Hand a message to the tap, as a client does."""
     data = memoryview(pack(message, 2))
-    recorder.tap(data[:HEADER_BYTES], data[HEADER_BYTES:])
+    recorder.on_message(data[:HEADER_BYTES], data[HEADER_BYTES:])
 
 
 def events_in(folder: Path, kind: str | None = None) -> list[SessionEvent]:
@@ -72,7 +72,7 @@ def main(port: int, out: str, limit_bytes: int) -> None:
     recorder = SessionRecorder(out)
     recorder.use_link("127.0.0.1", port)
     loaded, newest, messages = ball("loaded by hand"), None, 0
-    with IgtlClient("127.0.0.1", port, tap=recorder.tap) as client:
+    with IgtlClient("127.0.0.1", port, on_message=recorder.on_message) as client:
         for turn in range(100_000):
             for message in client.wait(0.02):
                 messages += 1

@@ -62,7 +62,7 @@ def test_volume_of_the_link_is_in_its_messages_and_not_stored_again(tiny_case: C
     results = []
     with ReplayProcess(tiny_case.folder, speed=50.0) as replay:
         recorder.use_link("127.0.0.1", replay.port, PLUS)
-        with IgtlClient("127.0.0.1", replay.port, tap=recorder.tap) as client:
+        with IgtlClient("127.0.0.1", replay.port, on_message=recorder.on_message) as client:
             for _ in range(400):
                 for message in client.wait(0.05):
                     if isinstance(message, ImageMessage):

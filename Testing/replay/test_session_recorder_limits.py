@@ -140,7 +140,7 @@ def test_full_disk_ends_the_recording_and_not_the_session(tmp_path: Path, monkey
         recorder.use_link("127.0.0.1", sender.port)
         recorder.result(result)
         received = 0
-        with IgtlClient("127.0.0.1", sender.port, tap=recorder.tap) as client:
+        with IgtlClient("127.0.0.1", sender.port, on_message=recorder.on_message) as client:
             while received < len(messages):
                 received += len(client.wait(1.0))
         assert recorder.problem.startswith("the link is not recorded any more: the disk is full")

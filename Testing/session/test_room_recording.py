@@ -59,7 +59,7 @@ def begun(recording, folder):
 
 
 @pytest.fixture
-def tapped(workspace, recording):
+def recorded_link(workspace, recording):
     """The link of a recorded room."""
     recording.use_link("127.0.0.1", 18944)
     made = TappedLink(recording)
@@ -80,11 +80,11 @@ def outline_now(workspace, lesion="Tumour 1"):
     return mask_in_volume(workspace.ledger.segmentation_node, lesion, workspace.session.volume)
 
 
-def test_session_over_a_link_becomes_a_case(begun, tapped, workspace, engine, clock, tiny_volume, folder):
-    send_volume(workspace, tapped, tiny_volume, 0)
+def test_session_over_a_link_becomes_a_case(begun, recorded_link, workspace, engine, clock, tiny_volume, folder):
+    send_volume(workspace, recorded_link, tiny_volume, 0)
     workspace.add_seed(np.array(SEED))
     answer(workspace, engine, ["Tumour 1"])
-    Tracker(workspace, tapped, clock).send(3.0, StylusToReference=at(40.0))
+    Tracker(workspace, recorded_link, clock).send(3.0, StylusToReference=at(40.0))
     told = begun.end()
     case = load_case(folder)
     (result,) = recorded_results(case)
@@ -100,12 +100,12 @@ def test_session_over_a_link_becomes_a_case(begun, tapped, workspace, engine, cl
 
 
 def test_smallest_tip_distance_is_recorded_with_its_interval_and_instrument(
-    begun, tapped, workspace, engine, clock, tiny_volume, folder
+    begun, recorded_link, workspace, engine, clock, tiny_volume, folder
 ):
-    send_volume(workspace, tapped, tiny_volume, 0)
+    send_volume(workspace, recorded_link, tiny_volume, 0)
     workspace.add_seed(np.array(SEED))
     answer(workspace, engine, ["Tumour 1"])
-    tracker = Tracker(workspace, tapped, clock)
+    tracker = Tracker(workspace, recorded_link, clock)
     for x in (48.0, 44.0, 40.0, 36.0, 40.0, 44.0, 48.0):
         tracker.send(1.5, StylusToReference=at(x))
     begun.end()
@@ -287,15 +287,15 @@ def test_dragged_seed_is_recorded_when_it_is_let_go(begun, with_volume, clock, f
     assert seeds == [(kinds.SEED_PLACED, 20.0), (kinds.SEED_MOVED, pytest.approx(21.9))]
 
 
-def test_segmenting_again_says_why(begun, tapped, workspace, engine, clock, tiny_volume, folder):
-    send_volume(workspace, tapped, tiny_volume, 0)
+def test_segmenting_again_says_why(begun, recorded_link, workspace, engine, clock, tiny_volume, folder):
+    send_volume(workspace, recorded_link, tiny_volume, 0)
     workspace.add_seed(np.array(SEED))
     answer(workspace, engine, ["Tumour 1"])
     wait(workspace, clock, 1)
     answer(workspace, engine, ["Tumour 1"])
     workspace.following.enabled = True
     wait(workspace, clock, 1)
-    send_volume(workspace, tapped, tiny_volume, 1)
+    send_volume(workspace, recorded_link, tiny_volume, 1)
     finish_all(workspace, engine, clock)
     begun.end()
     assert [event.about["why"] for event in events_in(folder, kinds.RECALCULATED)] == [ASKED_AGAIN, NEWER_VOLUME]
@@ -303,9 +303,11 @@ def test_segmenting_again_says_why(begun, tapped, workspace, engine, clock, tiny
     assert names_in(folder, *kinds.OUTLINES) == []
 
 
-def test_refined_outline_is_a_result_and_no_correction(begun, tapped, workspace, engine, clock, tiny_volume, folder):
+def test_refined_outline_is_a_result_and_no_correction(
+    begun, recorded_link, workspace, engine, clock, tiny_volume, folder
+):
     workspace.second_looks.enabled = True
-    send_volume(workspace, tapped, tiny_volume, 0)
+    send_volume(workspace, recorded_link, tiny_volume, 0)
     workspace.add_seed(np.array(SEED))
     workspace.segment()
     finish_all(workspace, engine, clock)
@@ -315,8 +317,8 @@ def test_refined_outline_is_a_result_and_no_correction(begun, tapped, workspace,
     assert names_in(folder, *kinds.OUTLINES) == []
 
 
-def test_instrument_that_is_lost_is_in_doubt_and_trusted_again(begun, tapped, workspace, clock, folder):
-    tracker = Tracker(workspace, tapped, clock)
+def test_instrument_that_is_lost_is_in_doubt_and_trusted_again(begun, recorded_link, workspace, clock, folder):
+    tracker = Tracker(workspace, recorded_link, clock)
     tracker.send(1.0, StylusToReference=at(40.0), ReferenceToTracker=at(100.0))
     tracker.send(1.0, StylusToReference="MISSING", ReferenceToTracker=at(100.0))
     tracker.send(1.0, StylusToReference=at(40.0), ReferenceToTracker=at(100.0))
@@ -368,9 +370,9 @@ def test_typed_name_of_a_lesion_is_nowhere(begun, with_outline, clock, folder):
 
 
 def test_recording_that_begins_late_knows_what_is_there(
-    recording, tapped, workspace, engine, clock, tiny_volume, folder
+    recording, recorded_link, workspace, engine, clock, tiny_volume, folder
 ):
-    send_volume(workspace, tapped, tiny_volume, 0)
+    send_volume(workspace, recorded_link, tiny_volume, 0)
     for shift in (0, 3):
         workspace.add_seed(np.array(SEED) + [shift, 0, 0])
     answer(workspace, engine, ["Tumour 1", "Tumour 2"])
@@ -410,10 +412,10 @@ def test_turns_in_which_nothing_happens_write_nothing(begun, with_outline, clock
     assert begun.used_bytes == before
 
 
-def test_little_room_is_told_and_results_go_on(recording, tapped, workspace, engine, clock, tiny_volume, folder):
+def test_little_room_is_told_and_results_go_on(recording, recorded_link, workspace, engine, clock, tiny_volume, folder):
     recording.begin(folder, budget_bytes=2.5 * tiny_volume.array.nbytes)
     for number in range(6):
-        send_volume(workspace, tapped, tiny_volume, number)
+        send_volume(workspace, recorded_link, tiny_volume, number)
     workspace.add_seed(np.array(SEED))
     answer(workspace, engine, ["Tumour 1"])
     assert "are not recorded any more" in recording.notice or "nothing of the link" in recording.notice

@@ -23,7 +23,7 @@ class TappedLink(StubLink):
     def _received(self, message):
         data = memoryview(pack(message, 2))
         header, body = data[:HEADER_BYTES], data[HEADER_BYTES:]
-        self._recording.tap(header, body)
+        self._recording.on_message(header, body)
         return read_message(parse_header(bytes(header)), memoryview(np.frombuffer(body, np.uint8)), Frame.RAS)
 
 

@@ -61,7 +61,7 @@ class IgtlClient:
             their status; turn off for servers built on the OpenIGTLink 1.x library.
         stall_timeout_s: how long the server may pause in the middle of a message.
         clock: seconds that never go back.
-        tap: gets each message as it came, see `protocol.Decoder`.
+        on_message: gets each message as it came, see `protocol.Decoder`.
         refusal: says which images are too much, see `protocol.Decoder`.
 
     Raises:
@@ -78,14 +78,14 @@ class IgtlClient:
         introduce: bool = True,
         stall_timeout_s: float = STALL_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
-        tap: Tap | None = None,
+        on_message: Tap | None = None,
         refusal: Refusal | None = None,
     ) -> None:
         check_port(port, lowest=1)
         self.host, self.port, self.frame = host, port, frame
         self.state, self.state_reason = LinkState.CONNECTING, ""
         self.statistics = LinkStatistics()
-        self._check_crc, self._max_body_bytes, self._tap = check_crc, max_body_bytes, tap
+        self._check_crc, self._max_body_bytes, self._on_message = check_crc, max_body_bytes, on_message
         self._refusal = refusal
         self._introduce, self._stall_timeout_s, self._clock = introduce, stall_timeout_s, clock
         self._selector = selectors.DefaultSelector()
@@ -198,7 +198,7 @@ class IgtlClient:
     def _start_over(self) -> None:
         self._broken = ""
         self._decoder = Decoder(
-            self.frame, self._check_crc, self._max_body_bytes, self.statistics, self._tap, self._refusal
+            self.frame, self._check_crc, self._max_body_bytes, self.statistics, self._on_message, self._refusal
         )
         self._queue = SendQueue(MAX_QUEUE_BYTES, self._clock())
 

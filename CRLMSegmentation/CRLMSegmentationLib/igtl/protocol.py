@@ -72,7 +72,7 @@ class Decoder:
         check_crc: None checks where that is fast.
         max_body_bytes: larger bodies are refused before memory is taken for them.
         statistics: where to count; one may outlive several decoders.
-        tap: gets each message whose checksum is right as it came, before it is unpacked; also those of types that
+        on_message: gets each message whose checksum is right as it came, before it is unpacked; also those of types that
             this program does not know, and those whose body it cannot read; but not what is too large for its type.
         refusal: what it refuses is left out and counted, and the connection goes on.
     """
@@ -83,10 +83,10 @@ class Decoder:
         check_crc: bool | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         statistics: LinkStatistics | None = None,
-        tap: Tap | None = None,
+        on_message: Tap | None = None,
         refusal: Refusal | None = None,
     ) -> None:
-        self.frame, self._tap, self._refusal = frame, tap, refusal
+        self.frame, self._on_message, self._refusal = frame, on_message, refusal
         self.check_crc = CRC_IS_FAST if check_crc is None else check_crc
         self.max_body_bytes = max_body_bytes
         self.statistics = LinkStatistics() if statistics is None else statistics
@@ -171,7 +171,7 @@ class Decoder:
     def _take_body(self) -> None:
         header = self._header
         self._kept = (
-            not self._refused and not _is_too_large(header) and (self._tap is not None or is_known(header.type))
+            not self._refused and not _is_too_large(header) and (self._on_message is not None or is_known(header.type))
         )
         if self._kept:
             self._buffer = self._memory_for(header)
@@ -217,8 +217,8 @@ class Decoder:
         if kept and self.check_crc and crc != header.crc:
             self.statistics.drop(DropReason.CRC, f"{header.type} '{header.device}', {header.body_bytes} bytes")
             return []
-        if self._tap is not None:
-            self._tap(self._header_buffer, body)
+        if self._on_message is not None:
+            self._on_message(self._header_buffer, body)
         if not is_known(header.type):
             self.statistics.skip(header.type, header.device)
             return []

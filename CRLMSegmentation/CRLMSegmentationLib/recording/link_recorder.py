@@ -96,7 +96,7 @@ class Recorder:
         self.folder = folder
         self._clock, self._started_at_s = clock, clock()
         self.message_log = MessageLogWriter(folder)
-        self.client = IgtlClient(host, port, tap=self.message_log.append, **peer.client_options)
+        self.client = IgtlClient(host, port, on_message=self.message_log.append, **peer.client_options)
         self.live = LiveReconstruction(self.client) if live_volumes else None
         if self.live is not None:
             self.live.start()

@@ -133,7 +133,7 @@ class SessionRecorder:
         return dict(self._tips.smallest_mm)
 
     @_in_the_room
-    def tap(self, header: memoryview, body: memoryview) -> None:
+    def on_message(self, header: memoryview, body: memoryview) -> None:
         """Record a message; give this to `IgtlClient` as its tap, after `use_link`."""
         self._files.append(header, body)
 

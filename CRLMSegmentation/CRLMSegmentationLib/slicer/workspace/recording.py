@@ -103,10 +103,10 @@ class Recording:
             return self.problem or _("nothing happened, so nothing was recorded")
         return _("recorded into {folder}: {summary}").format(folder=self.folder, summary=sentence_of(recorded))
 
-    def tap(self, header: memoryview, body: memoryview) -> None:
+    def on_message(self, header: memoryview, body: memoryview) -> None:
         """Record a message of the link; give this to `IgtlClient`."""
         if self._recorder is not None:
-            self._recorder.tap(header, body)
+            self._recorder.on_message(header, body)
 
     def use_link(self, host: str, port: int) -> None:
         """A client is about to connect; call it whether or not something is being recorded."""

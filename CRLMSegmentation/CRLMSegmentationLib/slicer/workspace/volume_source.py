@@ -59,8 +59,10 @@ class Source:
         from ...igtl.live_reconstruction import LiveReconstruction
 
         recorded = self._session_recording
-        tap = recorded.tap if recorded is not None else None
-        link = LiveReconstruction(IgtlClient(host, port, tap=tap, refusal=self._workspace.memory.refusal_of))
+        on_message = recorded.on_message if recorded is not None else None
+        link = LiveReconstruction(
+            IgtlClient(host, port, on_message=on_message, refusal=self._workspace.memory.refusal_of)
+        )
         self.stop()
         if recorded is not None:
             recorded.use_link(host, port)
