@@ -54,7 +54,7 @@ def result_in(volume: Volume, lesion: str = "Tumour 1", threshold: float = 80) -
 
 
 def feed(recorder: SessionRecorder, message: object) -> None:
-    """Hand a message to the tap, as a client does."""
+    """Hand a message to `on_message`, as a client does."""
     data = memoryview(pack(message, 2))
     recorder.on_message(data[:HEADER_BYTES], data[HEADER_BYTES:])
 

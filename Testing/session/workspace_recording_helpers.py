@@ -11,7 +11,7 @@ from workspace_helpers import StubLink
 
 
 class TappedLink(StubLink):
-    """Gives what is put into it as it comes over a network, and shows the bytes to the tap."""
+    """Gives what is put into it as it comes over a network, and shows the bytes to `on_message`."""
 
     def __init__(self, recording):
         super().__init__()

@@ -19,7 +19,7 @@ from .limits import limited
 from .link import LinkState, reason_kind
 from .messages import Frame, Message, StatusMessage
 from .packing import pack
-from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, Progress, Refusal, Tap
+from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, OnMessage, Progress, Refusal
 from .sockets import (
     CHUNK_BYTES,
     MAX_QUEUE_BYTES,
@@ -78,7 +78,7 @@ class IgtlClient:
         introduce: bool = True,
         stall_timeout_s: float = STALL_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
-        on_message: Tap | None = None,
+        on_message: OnMessage | None = None,
         refusal: Refusal | None = None,
     ) -> None:
         check_port(port, lowest=1)

@@ -43,7 +43,7 @@ Refusal = Callable[[str, int], str]
 
 Not asked for a picture of one slice, which is nothing that is kept.
 """
-Tap = Callable[[memoryview, memoryview], None]
+OnMessage = Callable[[memoryview, memoryview], None]
 """Gets the 58 bytes of a header and the body behind it; both are valid during the call only."""
 NAME_CUT = (
     "the name fills the 20 bytes of a header and may be cut, so that two devices may come under one name; "
@@ -72,8 +72,8 @@ class Decoder:
         check_crc: None checks where that is fast.
         max_body_bytes: larger bodies are refused before memory is taken for them.
         statistics: where to count; one may outlive several decoders.
-        on_message: gets each message whose checksum is right as it came, before it is unpacked; also those of types that
-            this program does not know, and those whose body it cannot read; but not what is too large for its type.
+        on_message: gets each message whose checksum is right as it came, before it is unpacked; also those of types
+            that this program does not know, and those whose body it cannot read; but not what is too large for its type.
         refusal: what it refuses is left out and counted, and the connection goes on.
     """
 
@@ -83,7 +83,7 @@ class Decoder:
         check_crc: bool | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         statistics: LinkStatistics | None = None,
-        on_message: Tap | None = None,
+        on_message: OnMessage | None = None,
         refusal: Refusal | None = None,
     ) -> None:
         self.frame, self._on_message, self._refusal = frame, on_message, refusal

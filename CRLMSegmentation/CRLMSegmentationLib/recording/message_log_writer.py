@@ -38,7 +38,7 @@ class RecordingError(CrlmError):
 
 
 class MessageLogWriter:
-    """Appends messages and events to a new recording; `append` is the tap of a client.
+    """Appends messages and events to a new recording; `append` is the `on_message` of a client.
 
     Attributes:
         counts: messages by device; beyond `statistics.MAX_NAMES` as "others".

@@ -134,7 +134,7 @@ class SessionRecorder:
 
     @_in_the_room
     def on_message(self, header: memoryview, body: memoryview) -> None:
-        """Record a message; give this to `IgtlClient` as its tap, after `use_link`."""
+        """Record a message; give this to `IgtlClient` as `on_message`, after `use_link`."""
         self._files.append(header, body)
 
     @_in_the_room
