@@ -313,7 +313,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _applySteering(self, workspace):
         ui, steering, guide, session = self.ui, workspace.steering, self._guide, self.logic.session
         steering.margins_mm = self.logic.library.margins_of(ui.innerMarginSpinBox.value, ui.outerMarginSpinBox.value)
-        steering.shows_margins, steering.shows_shells = ui.marginsCheckBox.checked, ui.shellsCheckBox.checked
+        steering.shows_margins, steering.shows_consensus = ui.marginsCheckBox.checked, ui.consensusCheckBox.checked
         workspace.second_looks.enabled, workspace.following.enabled = (
             ui.secondLooksCheckBox.checked,
             ui.renewCheckBox.checked,

@@ -136,9 +136,9 @@ def reading_of(target):
 @pytest.mark.parametrize("inner", [None, vtk.vtkPolyData()], ids=["none", "empty"])
 def test_outline_that_was_never_certain_reaches_as_far_as_its_middle(inner):
     """Without a place that always was tumour, the true border may be anywhere down to the middle."""
-    shells = {"outer": sphere(14.0), "inner": sphere(2.0)}
-    certain = reading_of(Target("a", sphere(10.0), 1.0, **shells)).interval
-    never = reading_of(Target("a", sphere(10.0), 1.0, **{**shells, "inner": inner})).interval
+    consensus = {"outer": sphere(14.0), "inner": sphere(2.0)}
+    certain = reading_of(Target("a", sphere(10.0), 1.0, **consensus)).interval
+    never = reading_of(Target("a", sphere(10.0), 1.0, **{**consensus, "inner": inner})).interval
     assert never.low_mm == certain.low_mm
     assert never.high_mm - certain.high_mm == pytest.approx(2, abs=0.1)
 

@@ -1,4 +1,7 @@
-"""From the first answer to the shells, on outlines that are boxes; the network is whoever answers the asks."""
+"""From the first answer to the consensus surfaces, on outlines that are boxes.
+
+The network is whoever answers the asks.
+"""
 
 from __future__ import annotations
 
@@ -46,16 +49,16 @@ def test_answer_is_refined_and_then_repeated():
     assert {ask.purpose for ask in asked[2:]} == {Purpose.REPEATED}
     assert [ask.thorough for ask in asked] == [False, True] + [False] * 7
     assert {ask.flip for ask in asked if ask.flip} == {(0,), (1,), (2,)}
-    assert refinement.shells_of("Tumour 1").runs == 8
+    assert refinement.consensus_of("Tumour 1").runs == 8
 
 
 def test_shells_are_those_of_the_refined_answer_and_its_repeats():
     answers = {Purpose.ANSWER: outline((0, 30)), Purpose.REFINED: outline((5, 15)), Purpose.REPEATED: outline((7, 17))}
     refinement = Refinement(can_refine=True)
     run(refinement, lambda ask: answers[ask.purpose])
-    shells = refinement.shells_of("Tumour 1")
-    assert shells.inner.sum() == 8 * 100
-    assert shells.outer.sum() == 12 * 100
+    consensus = refinement.consensus_of("Tumour 1")
+    assert consensus.inner.sum() == 8 * 100
+    assert consensus.outer.sum() == 12 * 100
 
 
 def test_model_that_cannot_be_refined_is_repeated_at_once():
@@ -111,14 +114,14 @@ def test_border_of_an_outline_is_in_doubt_by_what_it_touches():
 def test_nothing_found_is_not_repeated():
     refinement = Refinement(can_refine=True)
     assert len(run(refinement, lambda ask: outline(None, [NOTHING]))) == 1
-    assert refinement.shells_of("Tumour 1") is None
+    assert refinement.consensus_of("Tumour 1") is None
 
 
 def test_new_answer_begins_anew():
     refinement = Refinement(can_refine=True)
     run(refinement, lambda ask: outline())
     refinement.take(replace(FIRST, seed_ras_mm=(11.0, 10.0, 10.0)), outline())
-    assert refinement.shells_of("Tumour 1") is None
+    assert refinement.consensus_of("Tumour 1") is None
     assert refinement.change_of("Tumour 1") is None
 
 
@@ -126,7 +129,7 @@ def test_lesion_that_is_forgotten_has_nothing():
     refinement = Refinement(can_refine=True)
     run(refinement, lambda ask: outline())
     refinement.forget("Tumour 1")
-    assert refinement.shells_of("Tumour 1") is None
+    assert refinement.consensus_of("Tumour 1") is None
 
 
 def test_only_the_background_gives_way():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import LesionMask, measure
-from CRLMSegmentationLib.segmentation.consensus import MIN_JITTER_MM, repeats_of, shells_of
+from CRLMSegmentationLib.segmentation.consensus import MIN_JITTER_MM, consensus_of, repeats_of
 
 SHAPE, VOXEL = (20, 20, 20), np.diag([1.0, 1.0, 2.0, 1.0])
 
@@ -28,34 +28,34 @@ def in_volume(shell, offset):
 
 
 def test_inner_is_what_all_share_and_outer_what_any_has():
-    shells = shells_of([outline((4, 12)), outline((6, 14)), outline((5, 13))])
+    consensus = consensus_of([outline((4, 12)), outline((6, 14)), outline((5, 13))])
     expected = outline((6, 12)).mask, outline((4, 14)).mask
-    assert (in_volume(shells.inner, shells.offset_kji) == expected[0]).all()
-    assert (in_volume(shells.outer, shells.offset_kji) == expected[1]).all()
-    assert shells.agreement == pytest.approx(6 / 10)
-    assert shells.runs == 3
+    assert (in_volume(consensus.inner, consensus.offset_kji) == expected[0]).all()
+    assert (in_volume(consensus.outer, consensus.offset_kji) == expected[1]).all()
+    assert consensus.agreement == pytest.approx(6 / 10)
+    assert consensus.runs == 3
 
 
 def test_outlines_that_agree_leave_no_room_between_the_shells():
-    shells = shells_of([outline((4, 12))] * 3)
-    assert shells.agreement == 1
-    assert shells.spread_mm == 0
+    consensus = consensus_of([outline((4, 12))] * 3)
+    assert consensus.agreement == 1
+    assert consensus.spread_mm == 0
 
 
 def test_spread_is_the_distance_between_balls_as_large():
-    shells = shells_of([outline((4, 12)), outline((4, 14))])
+    consensus = consensus_of([outline((4, 12)), outline((4, 14))])
     radii = [(3 * n * 100 * 2 / (4 * np.pi)) ** (1 / 3) for n in (8, 10)]
-    assert shells.spread_mm == pytest.approx(radii[1] - radii[0])
+    assert consensus.spread_mm == pytest.approx(radii[1] - radii[0])
 
 
 def test_run_that_found_nothing_leaves_no_voxel_certain():
-    shells = shells_of([outline((4, 12)), NOTHING])
-    assert not shells.inner.any()
-    assert shells.agreement == 0
+    consensus = consensus_of([outline((4, 12)), NOTHING])
+    assert not consensus.inner.any()
+    assert consensus.agreement == 0
 
 
 def test_nothing_at_all_has_no_shells():
-    assert shells_of([NOTHING, NOTHING]) is None
+    assert consensus_of([NOTHING, NOTHING]) is None
 
 
 def test_runs_are_the_same_each_time_and_surround_the_seed():

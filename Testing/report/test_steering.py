@@ -11,7 +11,7 @@ from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.reports.navigation_entry import approach_from, navigation_entry, stability_entry
 from CRLMSegmentationLib.reports.schema import NAVIGATION_KEYS, STABILITY_KEYS, write_json
 from CRLMSegmentationLib.segmentation.calibration import Calibration
-from CRLMSegmentationLib.segmentation.consensus import Shells
+from CRLMSegmentationLib.segmentation.consensus import Consensus
 from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, Change
 from CRLMSegmentationLib.tracking.closest_approach import Approaches
 from CRLMSegmentationLib.tracking.instruments import Instrument, Kind
@@ -123,16 +123,16 @@ def test_moment_is_the_same_after_it_was_written_and_read(approaches, lesion, re
 def test_all_that_is_written_is_documented(approaches):
     approaches.look(situation_of(reading_of(4.0)), 0.0)
     assert set(navigation_entry(approaches, "Tumour 1", ())) == set(NAVIGATION_KEYS)
-    shells = Shells(np.ones((1, 1, 1), bool), np.ones((1, 1, 1), bool), (0, 0, 0), 8, 0.8, 1.2)
-    assert set(stability_entry(shells)) == set(STABILITY_KEYS)
+    consensus = Consensus(np.ones((1, 1, 1), bool), np.ones((1, 1, 1), bool), (0, 0, 0), 8, 0.8, 1.2)
+    assert set(stability_entry(consensus)) == set(STABILITY_KEYS)
 
 
 def test_stability_tells_what_there_is():
-    shells = Shells(np.ones((1, 1, 1), bool), np.ones((1, 1, 1), bool), (0, 0, 0), 8, 0.8, 1.2)
+    consensus = Consensus(np.ones((1, 1, 1), bool), np.ones((1, 1, 1), bool), (0, 0, 0), 8, 0.8, 1.2)
     measured = Calibration((0.0, 1.0), (0.5, 1.0), 2.0, 90, 60, True)
-    entry = stability_entry(shells, Change(0.4, 2.0), 0.87, measured)
+    entry = stability_entry(consensus, Change(0.4, 2.0), 0.87, measured)
     assert entry["calibration"] == {"lesions": 90, "patients": 60, "simulated": True}
-    assert stability_entry(shells, None, None, measured)["calibration"] is None
+    assert stability_entry(consensus, None, None, measured)["calibration"] is None
     assert (entry["runs"], entry["agreement"], entry["spread_mm"], entry["confidence"]) == (8, 0.8, 1.2, 0.87)
     assert entry["change"] == {"mean_mm": 0.4, "largest_mm": 2.0}
     refined = stability_entry(None, Change(0.4, 2.0))

@@ -11,7 +11,7 @@ from CRLMSegmentationLib.reports import page_process as report_page
 from CRLMSegmentationLib.reports.lesion_page import write_report
 from CRLMSegmentationLib.reports.navigation_entry import stability_entry
 from CRLMSegmentationLib.reports.schema import NAVIGATION_KEYS, STABILITY_KEYS, check_report
-from CRLMSegmentationLib.segmentation.consensus import Shells
+from CRLMSegmentationLib.segmentation.consensus import Consensus
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
 DRAWN = dict.fromkeys(("slices", "view3d", "approach", "margins", "stability"), PNG)
@@ -142,25 +142,25 @@ def test_page_of_another_process_draws_the_same(lesion, report_of, tmp_path, mon
     """The module writes its page elsewhere: all that the pictures need comes along."""
     drawn = []
 
-    def remember(shown, surface, approach, margins, shells, simulated):
-        drawn.append((approach, sorted(margins), shells, simulated))
+    def remember(shown, surface, approach, margins, consensus, simulated):
+        drawn.append((approach, sorted(margins), consensus, simulated))
         return {"approach": PNG, "margins": PNG}
 
     monkeypatch.setattr(report_page, "three_slices", lambda lesion: PNG)
     monkeypatch.setattr(report_page, "lesion_in_space", lambda *_: PNG)
     monkeypatch.setattr(report_page, "steering_pictures", remember)
-    shells = Shells(lesion.mask[8:15, 9:15, 10:18], lesion.truth[8:15, 9:15, 10:19], (8, 9, 10), 8, 0.8, 1.1)
+    consensus = Consensus(lesion.mask[8:15, 9:15, 10:18], lesion.truth[8:15, 9:15, 10:19], (8, 9, 10), 8, 0.8, 1.1)
     entries = [
         report_of(lesion, lesion="Tumour 1", navigation=NEAR, simulated=True),
-        report_of(lesion, lesion="Tumour 2", navigation=WITHHELD, stability=stability_entry(shells)),
+        report_of(lesion, lesion="Tumour 2", navigation=WITHHELD, stability=stability_entry(consensus)),
     ]
-    report_page.save_input(tmp_path / "input.npz", entries, {}, [lesion, lesion], [None, shells])
+    report_page.save_input(tmp_path / "input.npz", entries, {}, [lesion, lesion], [None, consensus])
     report_page.write_page(tmp_path / "input.npz", tmp_path / "report.html")
     (near, widths_mm, none, simulated), (no_approach, no_margins, after, _) = drawn
     assert str(near.interval) == "12 mm (9–16)"
     assert (widths_mm, none, simulated) == ([5.0, 7.5], None, True)
     assert (no_approach, no_margins) == (None, [])
     assert (after.offset_kji, after.runs, after.agreement, after.spread_mm) == ((8, 9, 10), 8, 0.8, 1.1)
-    np.testing.assert_array_equal(after.inner, shells.inner)
-    np.testing.assert_array_equal(after.outer, shells.outer)
+    np.testing.assert_array_equal(after.inner, consensus.inner)
+    np.testing.assert_array_equal(after.outer, consensus.outer)
     assert (tmp_path / "report.html").read_text("utf-8").count("data:image/png") == 6

@@ -14,20 +14,20 @@ from CRLMSegmentationLib.reports import actors
 from CRLMSegmentationLib.reports import navigation_space as steering_view
 from CRLMSegmentationLib.reports import space as rendering
 from CRLMSegmentationLib.reports.navigation_figures import steering_pictures
-from CRLMSegmentationLib.reports.navigation_slices import cut_lines, margin_slices, stability_slices, surface_of_shell
+from CRLMSegmentationLib.reports.navigation_slices import consensus_surface, cut_lines, margin_slices, stability_slices
 from CRLMSegmentationLib.reports.navigation_space import approach_in_space, view_direction
 from CRLMSegmentationLib.reports.navigation_text import write_distance
 from CRLMSegmentationLib.reports.planes import Lesion
 from CRLMSegmentationLib.reports.space import RenderingError, check_rendering
-from CRLMSegmentationLib.segmentation.consensus import Shells
+from CRLMSegmentationLib.segmentation.consensus import Consensus
 from CRLMSegmentationLib.tracking.closest_approach import Approach
 from CRLMSegmentationLib.tracking.colours import (
     CLEAR_COLOUR,
+    CONSENSUS_COLOURS,
     INNER,
     INNER_COLOUR,
     OUTER,
     OUTER_COLOUR,
-    SHELL_COLOURS,
     TOOL_COLOURS,
 )
 from CRLMSegmentationLib.tracking.instruments import Instrument, Kind
@@ -201,13 +201,13 @@ def test_slices_show_outline_margins_and_instrument_in_their_colours(ball, surfa
 
 def test_slices_show_both_shells_and_leave_out_an_empty_one(ball, surface):
     grown, shrunk = (_ball(ball, RADIUS_MM + mm) for mm in (2.0, -3.0))
-    shells = Shells(shrunk, grown, (0, 0, 0), 8, 0.4, 5.0)
-    png = stability_slices(ball, surface, shells, dpi=60)
-    assert count(png, SHELL_COLOURS[INNER]) > 80
-    assert count(png, SHELL_COLOURS[OUTER]) > 100
-    empty = stability_slices(ball, surface, replace(shells, inner=shrunk & False), dpi=60)
-    assert count(empty, SHELL_COLOURS[INNER]) == 0
-    assert count(empty, SHELL_COLOURS[OUTER]) > 100
+    consensus = Consensus(shrunk, grown, (0, 0, 0), 8, 0.4, 5.0)
+    png = stability_slices(ball, surface, consensus, dpi=60)
+    assert count(png, CONSENSUS_COLOURS[INNER]) > 80
+    assert count(png, CONSENSUS_COLOURS[OUTER]) > 100
+    empty = stability_slices(ball, surface, replace(consensus, inner=shrunk & False), dpi=60)
+    assert count(empty, CONSENSUS_COLOURS[INNER]) == 0
+    assert count(empty, CONSENSUS_COLOURS[OUTER]) > 100
 
 
 def _ball(lesion: Lesion, radius_mm: float) -> np.ndarray:
@@ -217,19 +217,19 @@ def _ball(lesion: Lesion, radius_mm: float) -> np.ndarray:
 
 def test_shell_lies_where_its_part_of_the_volume_does(ball):
     part = ball.mask[5:36, 12:60, 14:60]
-    moved = surface_of_shell(part, Shells(part, part, (5, 12, 14), 8, 1.0, 0.0), ball)
+    moved = consensus_surface(part, Consensus(part, part, (5, 12, 14), 8, 1.0, 0.0), ball)
     np.testing.assert_allclose(np.array(moved.GetCenter()), CENTER, atol=0.3)
 
 
 def test_pictures_are_those_of_what_there_is(ball, surface, monkeypatch):
     monkeypatch.setattr("CRLMSegmentationLib.reports.navigation_figures.approach_in_space", _refuse)
-    shells = Shells(ball.mask, ball.mask, (0, 0, 0), 8, 1.0, 0.0)
+    consensus = Consensus(ball.mask, ball.mask, (0, 0, 0), 8, 1.0, 0.0)
     assert steering_pictures(ball, surface) == {}
     near = steering_pictures(ball, surface, approach_of(7.0, None), {5.0: vtk.vtkPolyData()})
     assert near["approach"] == "no OpenGL here"
     assert near["margins"].startswith(b"\x89PNG")
-    assert set(steering_pictures(ball, surface, shells=shells)) == {"stability"}
-    assert steering_pictures(ball, vtk.vtkPolyData(), approach_of(7.0, None), shells=shells) == {}
+    assert set(steering_pictures(ball, surface, consensus=consensus)) == {"stability"}
+    assert steering_pictures(ball, vtk.vtkPolyData(), approach_of(7.0, None), consensus=consensus) == {}
 
 
 def _refuse(*_):

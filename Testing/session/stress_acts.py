@@ -393,7 +393,7 @@ class StressedWorkspace:
         elif what == 2:
             workspace.steering.margins_mm = rng.choice(((5.0, 10.0), (3.0,), (), (2.0, 4.0, 6.0)))
         elif what == 3:
-            workspace.steering.shows_shells = not workspace.steering.shows_shells
+            workspace.steering.shows_consensus = not workspace.steering.shows_consensus
         elif what == 4:
             workspace.following.enabled = not workspace.following.enabled
         elif what == 5:

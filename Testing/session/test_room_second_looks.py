@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import TOUCHES_EDGE
 from CRLMSegmentationLib.segmentation.refinement import CUT_OFF
-from CRLMSegmentationLib.slicer.scene.guidance import margins_of, shells_of
+from CRLMSegmentationLib.slicer.scene.guidance import consensus_of, margins_of
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.workspace.background_refinement import QUIET_S
 from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED
@@ -47,9 +47,9 @@ def test_first_answer_is_fast_and_what_follows_waits_until_the_volume_is_at_rest
 def test_refined_and_repeated_lesion_has_shells_and_says_what_has_changed(looking, engine, clock):
     finish_all(looking, engine, clock)
     assert len(engine.jobs) == RUNS
-    shells = looking.second_looks.shells_of("Tumour 1")
-    assert shells.runs == 8
-    assert 0.85 < shells.agreement < 1  # the crops of other seeds have other voxels
+    consensus = looking.second_looks.consensus_of("Tumour 1")
+    assert consensus.runs == 8
+    assert 0.85 < consensus.agreement < 1  # the crops of other seeds have other voxels
     assert row(looking).refined == "refined: the outline moved by 0.0 mm, 0.0 mm at most"
     assert not looking.second_looks.is_at_work
     draw_all(looking)
@@ -107,7 +107,7 @@ def test_new_click_begins_anew_at_once(looking, engine, clock):
     engine.finish()
     looking.tick()
     assert row(looking).is_current
-    assert looking.second_looks.shells_of("Tumour 1") is None
+    assert looking.second_looks.consensus_of("Tumour 1") is None
 
 
 def test_live_volumes_are_not_looked_at_again(looking, link, engine, clock, tiny_volume):
@@ -124,7 +124,9 @@ def test_live_volumes_are_not_looked_at_again(looking, link, engine, clock, tiny
 def test_confidence_is_what_the_calibration_of_the_model_says(looking, engine, clock, model):
     model.calibration = calibration(with_shells_mm=1.5, alone_mm=3.0)
     finish_all(looking, engine, clock)
-    assert row(looking).confidence == pytest.approx(0.2 + 0.65 * looking.second_looks.shells_of("Tumour 1").agreement)
+    assert row(looking).confidence == pytest.approx(
+        0.2 + 0.65 * looking.second_looks.consensus_of("Tumour 1").agreement
+    )
 
 
 def test_without_a_calibration_no_confidence_is_claimed(looking, engine, clock):
@@ -157,15 +159,15 @@ def test_outline_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(
 
 def test_shells_are_drawn_on_demand(looking, engine, clock):
     finish_all(looking, engine, clock)
-    assert shells_of(looking.scene, "Tumour 1") == []
+    assert consensus_of(looking.scene, "Tumour 1") == []
     draw_all(looking)
-    looking.steering.shows_shells = True
+    looking.steering.shows_consensus = True
     draw_all(looking)
-    names = {node.GetName() for node in shells_of(looking.scene, "Tumour 1")}
+    names = {node.GetName() for node in consensus_of(looking.scene, "Tumour 1")}
     assert names == {"Tumour 1: always tumour", "Tumour 1: ever tumour"}
-    looking.steering.shows_shells = False
+    looking.steering.shows_consensus = False
     looking.tick()
-    assert shells_of(looking.scene, "Tumour 1") == []
+    assert consensus_of(looking.scene, "Tumour 1") == []
 
 
 def test_failure_in_the_background_is_logged_and_the_outline_stays(looking, engine, clock):

@@ -1,4 +1,4 @@
-"""Calibrating a model on tiny cases: the stub answers the same however it is asked, so its shells agree."""
+"""Calibrating a model on tiny cases: the stub answers the same however it is asked, so its consensus surfaces agree."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_lesions_are_asked_for_again_and_compared_with_the_truth(cohorts, engine
     assert exact.dice == pytest.approx(1)
     assert less.dice == pytest.approx(2 * 7 / (8 + 7))
     assert exact.misses_mm.max() == pytest.approx(0, abs=1e-3)
-    assert less.errors_mm == pytest.approx(less.misses_mm, abs=1e-3)  # the stub's shells are its outline
+    assert less.errors_mm == pytest.approx(less.misses_mm, abs=1e-3)  # the stub's consensus surfaces are its outline
     assert 0.5 < less.misses_mm.max() <= 1.01
     assert approach.true_mm.min() > -5
     assert approach.true_mm.max() > 20

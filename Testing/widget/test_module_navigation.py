@@ -117,7 +117,7 @@ def test_what_is_ticked_reaches_the_room(navigated):
     workspace = navigated.workspace
     for name, told in (
         ("marginsCheckBox", lambda: workspace.steering.shows_margins),
-        ("shellsCheckBox", lambda: workspace.steering.shows_shells),
+        ("consensusCheckBox", lambda: workspace.steering.shows_consensus),
         ("secondLooksCheckBox", lambda: workspace.second_looks.enabled),
         ("renewCheckBox", lambda: workspace.following.enabled),
     ):
@@ -303,7 +303,7 @@ def test_second_look_is_called_what_it_is_and_tells_what_it_has_changed(navigate
         navigated.answer()
     navigated.turns()
     assert navigated.text("workerLabel") != "● Looking again in the background"
-    tick(navigated, "shellsCheckBox", True)
+    tick(navigated, "consensusCheckBox", True)
     navigated.wait(lambda: navigated.host.scene.GetFirstNodeByName("Tumour 1: ever tumour"))
 
 

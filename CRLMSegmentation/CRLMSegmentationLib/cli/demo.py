@@ -117,7 +117,7 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
                 _look_again(workspace, on_step)
             drive_until(
                 workspace, lambda: not workspace.steering.is_at_work
-            )  # margins and shells are made little by little
+            )  # margins and consensus surfaces are made little by little
             on_step("Playing the tracking once more, past the outlines")
             steer_past(workspace, source.loaded, REPLAY_SPEED)
     return _Played(source, ready, workspace, timings_s)
@@ -218,7 +218,7 @@ def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | 
     workspace, source = played.workspace, played.source
     result, looks, steering = _result_of(workspace, lesion), workspace.second_looks, workspace.steering
     truth = source.case.truth_of(lesion, result.volume)
-    shells, near = looks.shells_of(lesion.name), steering.approaches.nearest_of(lesion.name)
+    consensus, near = looks.consensus_of(lesion.name), steering.approaches.nearest_of(lesion.name)
     entry = report_entry(
         result,
         played.ready,
@@ -227,11 +227,11 @@ def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | 
         truth,
         source.simulated,
         navigation_entry(steering.approaches, lesion.name, steering.margins_mm),
-        stability_entry(shells, looks.change_of(lesion.name), looks.confidence_of(lesion.name), looks.calibration),
+        stability_entry(consensus, looks.change_of(lesion.name), looks.confidence_of(lesion.name), looks.calibration),
     )
     surface = lesion_surface(workspace.ledger.segmentation_node, lesion.name)
     margins = steering.margin_surfaces_of(lesion.name)
-    return entry, pictures_of(result, surface, truth, near, margins, shells, source.simulated)
+    return entry, pictures_of(result, surface, truth, near, margins, consensus, source.simulated)
 
 
 def _line(result: LesionResult, entry: dict) -> str:

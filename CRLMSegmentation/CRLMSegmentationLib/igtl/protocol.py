@@ -73,7 +73,8 @@ class Decoder:
         max_body_bytes: larger bodies are refused before memory is taken for them.
         statistics: where to count; one may outlive several decoders.
         on_message: gets each message whose checksum is right as it came, before it is unpacked; also those of types
-            that this program does not know, and those whose body it cannot read; but not what is too large for its type.
+            that this program does not know, and those whose body it cannot read; but not what is too large for its
+            type.
         refusal: what it refuses is left out and counted, and the connection goes on.
     """
 

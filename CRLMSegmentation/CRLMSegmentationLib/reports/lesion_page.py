@@ -119,7 +119,7 @@ def _stability(
 ) -> dict[str, Any] | None:
     if entry is None:
         return None
-    picture = _image(pictures.get(f"{name}/{STABILITY}", NOT_DRAWN), f"Stability shells of {name}")
+    picture = _image(pictures.get(f"{name}/{STABILITY}", NOT_DRAWN), f"consensus surfaces of {name}")
     return {**entry, "slices": picture}
 
 

@@ -21,7 +21,7 @@ from .schema import lesion_report
 if TYPE_CHECKING:
     import vtk
 
-    from ..segmentation.consensus import Shells
+    from ..segmentation.consensus import Consensus
     from ..tracking.closest_approach import Approach
 
 ENGINE = "nnU-Net v2"
@@ -77,7 +77,7 @@ def pictures_of(
     truth: np.ndarray | None = None,
     approach: Approach | None = None,
     margins: Mapping[float, vtk.vtkPolyData] | None = None,
-    shells: Shells | None = None,
+    consensus: Consensus | None = None,
     simulated: bool | None = None,
 ) -> dict[str, bytes | str]:
     """All pictures of a lesion, by the names that `reports.lesion_page.write_report` looks for.
@@ -86,7 +86,7 @@ def pictures_of(
         surface: closed, of the lesion as it is shown, RAS mm; may be empty.
         approach: when an instrument was nearest to it; None where none was trusted.
         margins: surfaces around it by their width in mm.
-        shells: see `segmentation.consensus`; None where it was outlined only once.
+        consensus: see `segmentation.consensus`; None where it was outlined only once.
     """
     from .lesion_page import SLICES, VIEW_3D  # only who wants pictures needs jinja2 and matplotlib
     from .navigation_figures import steering_pictures
@@ -103,7 +103,7 @@ def pictures_of(
     except RenderingError as error:
         view = str(error)
     pictures = {SLICES: three_slices(lesion), VIEW_3D: view}
-    pictures |= steering_pictures(lesion, surface, approach, margins, shells, simulated)
+    pictures |= steering_pictures(lesion, surface, approach, margins, consensus, simulated)
     return {f"{result.request.lesion}/{kind}": picture for kind, picture in pictures.items()}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.geometry import transform_points
 from ..segmentation.calibration import Calibration
-from ..segmentation.consensus import Shells
+from ..segmentation.consensus import Consensus
 from ..segmentation.refinement import Change
 from ..tracking.closest_approach import Approach, Approaches
 from ..tracking.instruments import Instrument, Kind
@@ -82,7 +82,7 @@ def approach_from(entry: Mapping[str, Any] | None, lesion: str) -> Approach | No
 
 
 def stability_entry(
-    shells: Shells | None,
+    consensus: Consensus | None,
     change: Change | None = None,
     confidence: float | None = None,
     calibration: Calibration | None = None,
@@ -92,12 +92,12 @@ def stability_entry(
     Args:
         calibration: that the confidence comes from.
     """
-    if shells is None and change is None:
+    if consensus is None and change is None:
         return None
     return {
-        "runs": None if shells is None else shells.runs,
-        "agreement": None if shells is None else shells.agreement,
-        "spread_mm": None if shells is None else shells.spread_mm,
+        "runs": None if consensus is None else consensus.runs,
+        "agreement": None if consensus is None else consensus.agreement,
+        "spread_mm": None if consensus is None else consensus.spread_mm,
         "confidence": confidence,
         "calibration": None if confidence is None or calibration is None else _measured_on(calibration),
         "change": None if change is None else {"mean_mm": change.mean_mm, "largest_mm": change.largest_mm},

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import vtk
 
-from ..segmentation.consensus import Shells
+from ..segmentation.consensus import Consensus
 from ..tracking.closest_approach import Approach
 from .lesion_page import APPROACH, MARGINS, STABILITY
 from .navigation_slices import margin_slices, stability_slices
@@ -20,7 +20,7 @@ def steering_pictures(
     surface: vtk.vtkPolyData,
     approach: Approach | None = None,
     margins: Mapping[float, vtk.vtkPolyData] | None = None,
-    shells: Shells | None = None,
+    consensus: Consensus | None = None,
     simulated: bool | None = None,
 ) -> dict[str, bytes | str]:
     """PNG, or why there is none, for what there is of a lesion.
@@ -28,7 +28,7 @@ def steering_pictures(
     Args:
         surface: closed, of the lesion, RAS mm; nothing is drawn around an empty one.
         margins: surfaces around it by their width in mm.
-        shells: on the grid of the lesion's volume.
+        consensus: on the grid of the lesion's volume.
     """
     pictures: dict[str, bytes | str] = {}
     margins = {width_mm: made for width_mm, made in (margins or {}).items() if made.GetNumberOfPolys()}
@@ -37,8 +37,8 @@ def steering_pictures(
     if approach is not None:
         pictures[APPROACH] = _view(lesion, surface, approach, margins, simulated)
         pictures[MARGINS] = margin_slices(lesion, surface, approach, margins)
-    if shells is not None:
-        pictures[STABILITY] = stability_slices(lesion, surface, shells)
+    if consensus is not None:
+        pictures[STABILITY] = stability_slices(lesion, surface, consensus)
     return pictures
 
 

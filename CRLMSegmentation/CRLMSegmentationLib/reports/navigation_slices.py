@@ -1,4 +1,7 @@
-"""Three slices with cut lines as one PNG: margins where the tip was, or the shells between which an outline lies."""
+"""Three slices with cut lines as one PNG.
+
+Margins where the tip was, or the consensus surfaces between which an outline lies.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ from matplotlib.lines import Line2D
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.grey_window import grey_window
-from ..segmentation.consensus import Shells
+from ..segmentation.consensus import Consensus
 from ..tracking.closest_approach import Approach
-from ..tracking.colours import INNER, OUTER, SHELL_COLOURS, TOOL_COLOURS, margin_colour
+from ..tracking.colours import CONSENSUS_COLOURS, INNER, OUTER, TOOL_COLOURS, margin_colour
 from ..tracking.surfaces import surface_of_mask
 from .navigation_space import distance_colour
 from .planes import PLANES, Lesion, Plane, plane_pixels, sample
@@ -84,17 +87,17 @@ def margin_slices(
     return _finished(figure, [*_legend(cuts), tip, to_lesion], dpi)
 
 
-def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, shells: Shells, dpi: int = 130) -> bytes:
-    """The three slices through the middle of a lesion, with cut lines of its outline and of its stability shells.
+def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, consensus: Consensus, dpi: int = 130) -> bytes:
+    """The three slices through the middle of a lesion, with cut lines of its outline and of its consensus surfaces.
 
     Args:
         surface: closed, of the lesion, RAS mm.
-        shells: on the grid of the lesion's volume.
+        consensus: on the grid of the lesion's volume.
     """
     cuts = [
-        Cut(surface_of_shell(shells.outer, shells, lesion), SHELL_COLOURS[OUTER], OUTER, "dashed"),
+        Cut(consensus_surface(consensus.outer, consensus, lesion), CONSENSUS_COLOURS[OUTER], OUTER, "dashed"),
         Cut(surface, PREDICTION_COLOUR, "outline"),
-        Cut(surface_of_shell(shells.inner, shells, lesion), SHELL_COLOURS[INNER], INNER, "dashed"),
+        Cut(consensus_surface(consensus.inner, consensus, lesion), CONSENSUS_COLOURS[INNER], INNER, "dashed"),
     ]
     cuts = [cut for cut in cuts if cut.surface.GetNumberOfPolys()]
     figure, panels = _three_panels()
@@ -105,10 +108,10 @@ def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, shells: Shells, d
     return _finished(figure, _legend(cuts), dpi)
 
 
-def surface_of_shell(mask: np.ndarray, shells: Shells, lesion: Lesion) -> vtk.vtkPolyData:
+def consensus_surface(mask: np.ndarray, consensus: Consensus, lesion: Lesion) -> vtk.vtkPolyData:
     """A shell in RAS mm; without triangles where it is empty."""
     place = lesion.volume.ijk_to_ras.copy()
-    place[:3, 3] += place[:3, :3] @ np.array(shells.offset_kji[::-1])
+    place[:3, 3] += place[:3, :3] @ np.array(consensus.offset_kji[::-1])
     return surface_of_mask(mask, place)
 
 

@@ -25,7 +25,7 @@ from .space import OVERSAMPLING, VIEW_ANGLE_DEG, add_light, add_renderer, check_
 WALL_SHADE = 0.72
 """Darker than in the picture of the lesion alone, so that the margins stand out."""
 SHELL_OPACITY = 0.28
-"""A still picture can be a little plainer than the views of the scene, where the shells must not hide slices."""
+"""Plainer than in the views of the scene, where the consensus surfaces must not hide the slices."""
 AROUND_MM = 6.0
 """Room left around the margins and the tip."""
 VIEW_PARTS = (0.46, 0.60, 0.66)

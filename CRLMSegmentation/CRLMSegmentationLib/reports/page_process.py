@@ -11,7 +11,7 @@ import numpy as np
 import vtk
 
 from ..core.volume import Volume
-from ..segmentation.consensus import Shells
+from ..segmentation.consensus import Consensus
 from ..tracking.margins import margin_surface
 from ..tracking.surfaces import surface_of_mask
 from .lesion_page import SLICES, VIEW_3D, write_report
@@ -27,14 +27,14 @@ def save_input(
     entries: Sequence[dict],
     card: dict,
     lesions: Sequence[Lesion],
-    shells: Sequence[Shells | None] = (),
+    consensus: Sequence[Consensus | None] = (),
 ) -> None:
     """Keep what the page needs in one file.
 
     Args:
         entries: of report.json, one for each lesion; where an instrument was nearest is drawn from what they tell.
         lesions: in the same order; they share one volume.
-        shells: of the lesions, in the same order; none at all where there are none.
+        consensus: of the lesions, in the same order; none at all where there are none.
     """
     volume = lesions[0].volume
     with path.open("wb") as file:
@@ -46,7 +46,7 @@ def save_input(
             masks=np.stack([np.packbits(lesion.mask) for lesion in lesions]),
             seeds_ras_mm=np.stack([lesion.seed_ras_mm for lesion in lesions]),
             crop_sizes_mm=np.array([lesion.crop_size_mm for lesion in lesions], np.float64),  # None becomes NaN
-            **{f"{key}_{n}": part for n, one in enumerate(shells) if one for key, part in _parts_of(one).items()},
+            **{f"{key}_{n}": part for n, one in enumerate(consensus) if one for key, part in _parts_of(one).items()},
         )
 
 
@@ -59,33 +59,33 @@ def write_page(source: Path, target: Path) -> None:
         masks = [np.unpackbits(packed)[:count].reshape(shape).astype(bool) for packed in kept["masks"]]
         sizes_mm = [None if np.isnan(size_mm) else size_mm for size_mm in kept["crop_sizes_mm"].tolist()]
         lesions = [Lesion(volume, *parts, None) for parts in zip(masks, kept["seeds_ras_mm"], sizes_mm)]
-        shells = [_shells_from(kept, number, entry) for number, entry in enumerate(texts["entries"])]
+        consensus = [_consensus_from(kept, number, entry) for number, entry in enumerate(texts["entries"])]
     pictures: dict[str, bytes | str] = {}
-    for entry, lesion, around in zip(texts["entries"], lesions, shells):
+    for entry, lesion, around in zip(texts["entries"], lesions, consensus):
         drawn = _pictures(entry, lesion, around)
         pictures |= {f"{entry['lesion']}/{kind}": picture for kind, picture in drawn.items()}
     write_report(target, texts["entries"], pictures, texts["card"])
 
 
-def _parts_of(shells: Shells) -> dict[str, np.ndarray]:
-    return {"inner": shells.inner, "outer": shells.outer, "offset_kji": np.array(shells.offset_kji)}
+def _parts_of(consensus: Consensus) -> dict[str, np.ndarray]:
+    return {"inner": consensus.inner, "outer": consensus.outer, "offset_kji": np.array(consensus.offset_kji)}
 
 
-def _shells_from(kept: Mapping[str, np.ndarray], number: int, entry: dict) -> Shells | None:
+def _consensus_from(kept: Mapping[str, np.ndarray], number: int, entry: dict) -> Consensus | None:
     if f"inner_{number}" not in kept:
         return None
     inner, outer, offset_kji = (kept[f"{key}_{number}"] for key in ("inner", "outer", "offset_kji"))
     figures = (entry["stability"][key] for key in ("runs", "agreement", "spread_mm"))
-    return Shells(inner, outer, tuple(map(int, offset_kji)), *figures)
+    return Consensus(inner, outer, tuple(map(int, offset_kji)), *figures)
 
 
-def _pictures(entry: dict, lesion: Lesion, shells: Shells | None) -> dict[str, bytes | str]:
+def _pictures(entry: dict, lesion: Lesion, consensus: Consensus | None) -> dict[str, bytes | str]:
     surface = surface_of_mask(lesion.mask, lesion.volume.ijk_to_ras)
     navigation = entry.get("navigation") or {"distance_mm": None, "margins_mm": ()}
     approach = approach_from(navigation, entry["lesion"])
     margins = {} if approach is None else {mm: margin_surface(surface, mm) for mm in navigation["margins_mm"]}
     pictures: dict[str, bytes | str] = {SLICES: three_slices(lesion), VIEW_3D: _view(lesion, surface)}
-    return pictures | steering_pictures(lesion, surface, approach, margins, shells, entry.get("simulated"))
+    return pictures | steering_pictures(lesion, surface, approach, margins, consensus, entry.get("simulated"))
 
 
 def _view(lesion: Lesion, surface: vtk.vtkPolyData) -> bytes | str:

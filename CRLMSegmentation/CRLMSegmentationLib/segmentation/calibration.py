@@ -1,4 +1,4 @@
-"""What the agreement of a lesion's shells is worth, as measured on patients whose truth is known.
+"""What the agreement of a lesion's consensus surfaces is worth, as measured on patients whose truth is known.
 
 A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the truth that
 lesions of the same agreement had on average; `unexplained` is q of `interval`.
@@ -37,10 +37,10 @@ class Observation:
     """One lesion whose truth is known.
 
     Attributes:
-        agreement: of its shells, see `consensus.Shells`.
+        agreement: of its consensus surfaces, see `consensus.Consensus`.
         probability: mean probability in the outline, what the network says of itself.
         dice: of the outline with the truth.
-        misses_mm: for tips around it, how far the true distance lay outside the shells', 0 where inside.
+        misses_mm: for tips around it, how far the true distance lay outside the consensus surfaces', 0 where inside.
         errors_mm: for the same tips, how far it lay from that to the outline alone.
     """
 

@@ -32,7 +32,10 @@ class Repeat:
 
 
 def repeats_of(seed_ras_mm: np.ndarray, mask: LesionMask) -> list[Repeat]:
-    """The runs that the shells of a lesion are made of, beside the first: four seeds around it, three mirrored."""
+    """The runs that the consensus surfaces of a lesion are made of, beside the first.
+
+    Four seeds around it, three mirrored.
+    """
     radius_mm = (mask.volume_ml * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
     away_mm = max(MIN_JITTER_MM, JITTER_SHARE * radius_mm)
     seed = np.asarray(seed_ras_mm, float)
@@ -52,7 +55,7 @@ def _moved(seed_ras_mm: np.ndarray, by_mm: np.ndarray, mask: LesionMask) -> np.n
 
 
 @dataclass(frozen=True, eq=False)
-class Shells:
+class Consensus:
     """Attributes:
     inner, outer: bool, shape (K, J, I) of the part of the volume that begins at `offset_kji`; inner may be empty.
     runs: how many outlines they were made of.
@@ -68,8 +71,11 @@ class Shells:
     spread_mm: float
 
 
-def shells_of(masks: Sequence[LesionMask]) -> Shells | None:
-    """The shells of one lesion, from all outlines of it on the grid of one volume; None when all are empty."""
+def consensus_of(masks: Sequence[LesionMask]) -> Consensus | None:
+    """The consensus surfaces of one lesion, from all outlines of it on the grid of one volume.
+
+    None when all are empty.
+    """
     found = [mask for mask in masks if not mask.is_empty]
     if not found:
         return None
@@ -78,7 +84,7 @@ def shells_of(masks: Sequence[LesionMask]) -> Shells | None:
     inner, outer = count == len(masks), count > 0
     voxel_mm3 = abs(float(np.linalg.det(found[0].ijk_to_ras[:3, :3])))
     radii_mm = [(3 * np.count_nonzero(shell) * voxel_mm3 / (4 * np.pi)) ** (1 / 3) for shell in (inner, outer)]
-    return Shells(
+    return Consensus(
         inner,
         outer,
         offset_kji,

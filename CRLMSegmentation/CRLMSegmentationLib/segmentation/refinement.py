@@ -2,7 +2,7 @@
 
     first answer, fast -> cut off by the crop? ask again with a larger one, its margin is unsafe meanwhile
                        -> in the background, once nothing else waits: refined (mirrored copies, all folds),
-                          then repeated from other seeds and mirrored -> stability shells, confidence
+                          then repeated from other seeds and mirrored -> consensus surfaces, confidence
 
 Knows no session and no scene: takes results, says what to ask next. A new seed or volume makes all of it void.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from ..core.metrics import symmetric_distances_mm
 from ..core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE, LesionMask
 from ..core.status import Reason, Status
-from .consensus import Repeat, Shells, on_one_grid, repeats_of, shells_of
+from .consensus import Consensus, Repeat, consensus_of, on_one_grid, repeats_of
 
 GROWTH = 1.4
 """Of the crop's edge, when a tumour touches it: its volume grows to 2.7 times."""
@@ -77,7 +77,7 @@ class _Course:
     masks: list[LesionMask] = field(default_factory=list)
     waiting: list[Repeat] = field(default_factory=list)
     change: Change | None = None
-    shells: Shells | None = None
+    consensus: Consensus | None = None
 
 
 class Refinement:
@@ -85,7 +85,7 @@ class Refinement:
 
     Args:
         can_refine: the model has several folds, or mirrored copies to average over.
-        repeat: make stability shells.
+        repeat: make consensus surfaces.
 
     Attributes:
         repeat: as given; may be changed at any time.
@@ -112,7 +112,7 @@ class Refinement:
         course.masks.append(mask)
         if course.waiting:
             return [self._next_repeat(course)]
-        course.shells = shells_of(course.masks)
+        course.consensus = consensus_of(course.masks)
         return []
 
     def forget(self, lesion: str) -> None:
@@ -123,12 +123,12 @@ class Refinement:
         """What refining has changed; None before it has been done."""
         return self._courses[lesion].change if lesion in self._courses else None
 
-    def shells_of(self, lesion: str) -> Shells | None:
-        """The stability shells; None before all runs are there."""
-        return self._courses[lesion].shells if lesion in self._courses else None
+    def consensus_of(self, lesion: str) -> Consensus | None:
+        """The consensus surfaces; None before all runs are there."""
+        return self._courses[lesion].consensus if lesion in self._courses else None
 
     def _answered(self, course: _Course, ask: Ask, mask: LesionMask) -> list[Ask]:
-        course.ask, course.masks, course.shells, course.change = ask, [mask], None, None
+        course.ask, course.masks, course.consensus, course.change = ask, [mask], None, None
         grown = _grown(ask, mask)
         if grown or mask.is_empty:
             return grown

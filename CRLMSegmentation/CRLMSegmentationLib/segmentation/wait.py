@@ -109,7 +109,7 @@ def settle(session: Session, refinement: Refinement, first: LesionResult) -> Les
     """Drive all that follows a first answer, until there is nothing more to ask.
 
     Returns:
-        The last outline of the lesion: that of the grown crop, refined; the shells are with `refinement`.
+        The last outline of the lesion: that of the grown crop, refined; the consensus surfaces are with `refinement`.
 
     Raises:
         WorkerError: one of the runs has no answer.

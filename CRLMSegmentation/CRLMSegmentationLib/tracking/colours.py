@@ -27,7 +27,7 @@ INNER_COLOUR: Rgb = (1.0, 0.25, 0.20)
 UNSAFE_COLOUR: Rgb = (0.6, 0.6, 0.6)
 """Of margins around an outline that is not to be relied on."""
 INNER, OUTER = "always tumour", "ever tumour"
-SHELL_COLOURS: dict[str, Rgb] = {INNER: (0.25, 0.95, 0.85), OUTER: (0.80, 0.55, 1.0)}
+CONSENSUS_COLOURS: dict[str, Rgb] = {INNER: (0.25, 0.95, 0.85), OUTER: (0.80, 0.55, 1.0)}
 TOOL_COLOURS: dict[Kind, Rgb] = {
     Kind.POINTER: (0.35, 0.80, 1.0),
     Kind.DISSECTOR: (1.0, 0.85, 0.35),

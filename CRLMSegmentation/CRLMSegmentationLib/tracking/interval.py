@@ -17,9 +17,9 @@ s(L)     error along one direction of a point at a lever L from a sensor: e, the
          both sensors, of the tool and of the liver, take part, for the tip now and for the probe during the sweep
 h        longest edge of a voxel of the volume: a border is known to half of it, evenly (h^2 / 12)
 z        1.96, both sides of a normal distribution
-q        what is left: the share of the network's own error that its shells do not show, or all of it while there are
-         none (`Unexplained`). It is the 95 % quantile of what was missing on simulated patients (split conformal
-         prediction, Vovk 2005), and belongs to the model
+q        what is left: the share of the network's own error that its consensus surfaces do not show, or all of it while
+         there are none (`Unexplained`). It is the 95 % quantile of what was missing on simulated patients (split
+         conformal prediction, Vovk 2005), and belongs to the model
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TrackingError:
 
 @dataclass(frozen=True)
 class Unexplained:
-    """q of a model in mm: of an outline with its stability shells, and of one without. 0 where nobody measured it."""
+    """q of a model in mm: of an outline with its consensus surfaces, and of one without. 0 where nobody measured it."""
 
     with_shells_mm: float = 0.0
     alone_mm: float = 0.0
@@ -85,7 +85,7 @@ def interval_of(
     """The interval of a distance, see above.
 
     Args:
-        to_outer_mm, to_inner_mm: distance to the stability shells; the distance itself where there are none.
+        to_outer_mm, to_inner_mm: distance to the consensus surfaces; the distance itself where there are none.
         to_sensor_mm: from the tip to the sensor on the liver.
         voxel_mm: longest edge of the volume's voxels.
         unexplained_mm: q.

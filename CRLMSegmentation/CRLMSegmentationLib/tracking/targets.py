@@ -22,7 +22,7 @@ class Target:
         name: as shown.
         surface: closed, RAS mm in the Reference frame; None where there is none, `doubt` says why.
         voxel_mm: longest edge of the voxels of its volume.
-        outer, inner: stability shells, closed. There are none without the outer one; the inner one is None or without
+        outer, inner: consensus surfaces, closed. There are none without the outer one; the inner one is None or without
             a triangle where no place was always called tumour.
         doubt: why its surface is not to be relied on, such as an outline that was cut off; else None.
         unexplained: error of the model that has found it.

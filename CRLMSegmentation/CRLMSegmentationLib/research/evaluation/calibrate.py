@@ -1,4 +1,4 @@
-"""Measure what the stability shells of a model are worth where the truth is known, and write it into its package.
+"""Measure what the consensus surfaces of a model are worth where the truth is known, and write it into its package.
 
 Confidence and distances are calibrated on some patients, and checked on others if there are any.
 """

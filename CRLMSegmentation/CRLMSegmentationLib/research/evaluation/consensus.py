@@ -1,4 +1,4 @@
-"""How much the stability shells of a model say, on lesions whose truth is known."""
+"""How much the consensus surfaces of a model say, on lesions whose truth is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...core.progress import OnProgress
 from ...core.volume import Volume
 from ...recording.dataset import CheckedCase
 from ...segmentation.calibration import Calibration, Observation
-from ...segmentation.consensus import Shells
+from ...segmentation.consensus import Consensus
 from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage
@@ -79,26 +79,31 @@ def observe(
                 continue
             finally:
                 on_progress("Repeating", number, len(lesions))
-            shells = refinement.shells_of(lesion.name)
-            if shells is not None and not result.mask.is_empty:
+            consensus = refinement.consensus_of(lesion.name)
+            if consensus is not None and not result.mask.is_empty:
                 rng = generator_of(seed, checked.case_id, lesion.name, "tips")
                 truth = checked.truth_of(lesion, volume)
-                made.append(_observed(checked.patient, result, shells, truth, volume, rng))
+                made.append(_observed(checked.patient, result, consensus, truth, volume, rng))
     return made
 
 
 def _observed(
-    patient: str, result: LesionResult, shells: Shells, truth: np.ndarray, volume: Volume, rng: np.random.Generator
+    patient: str,
+    result: LesionResult,
+    consensus: Consensus,
+    truth: np.ndarray,
+    volume: Volume,
+    rng: np.random.Generator,
 ) -> tuple[Observation, Approach]:
     dice = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)["dice"]
-    approach = _approach(result, shells, truth, volume, rng)
+    approach = _approach(result, consensus, truth, volume, rng)
     misses_mm, errors_mm = _misses_mm(approach), _misses_mm(approach.alone)
-    observation = Observation(patient, shells.agreement, result.mask.confidence, float(dice), misses_mm, errors_mm)
+    observation = Observation(patient, consensus.agreement, result.mask.confidence, float(dice), misses_mm, errors_mm)
     return observation, approach
 
 
 def _approach(
-    result: LesionResult, shells: Shells, truth: np.ndarray, volume: Volume, rng: np.random.Generator
+    result: LesionResult, consensus: Consensus, truth: np.ndarray, volume: Volume, rng: np.random.Generator
 ) -> Approach:
     surface = measured_surface(truth, volume.ijk_to_ras)
     to_truth = SurfaceDistance(surface)
@@ -107,7 +112,7 @@ def _approach(
     directions = rng.normal(size=(TIPS, 3))
     away_mm = radius_mm + rng.uniform(*TIP_RANGE_MM, size=(TIPS, 1))
     tips = centre + away_mm * directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    outer, inner = (_surface_in(volume, shell, shells.offset_kji) for shell in (shells.outer, shells.inner))
+    outer, inner = (_surface_in(volume, shell, consensus.offset_kji) for shell in (consensus.outer, consensus.inner))
     return Approach(
         tips,
         np.array([to_truth.nearest(tip).distance_mm for tip in tips]),
@@ -127,7 +132,7 @@ def _surface_in(volume: Volume, part: np.ndarray, offset_kji: tuple[int, int, in
 
 
 def _misses_mm(approach: Approach) -> np.ndarray:
-    """How far the true distance of each tip lies outside what outline and shells say."""
+    """How far the true distance of each tip lies outside what outline and consensus surfaces say."""
     misses = []
     for tip, true_mm in zip(approach.tips_ras_mm, approach.true_mm):
         low_mm, high_mm = _bracket(approach, tip)

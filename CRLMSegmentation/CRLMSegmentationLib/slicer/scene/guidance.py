@@ -1,4 +1,4 @@
-"""Margins and stability shells around the tumours, and the line from the tip of an instrument to the nearest one."""
+"""Margins and consensus surfaces around the tumours, and the line from the tip of an instrument to the nearest one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import slicer
 import vtk
 
-from ...tracking.colours import INNER, OUTER, SHELL_COLOURS, UNSAFE_COLOUR, margin_colour
+from ...tracking.colours import CONSENSUS_COLOURS, INNER, OUTER, UNSAFE_COLOUR, margin_colour
 from .nodes import KEY, PREFIX, find_node, make_display, make_node, nodes_of_class, one_update, remove_node
 
 MODEL = "vtkMRMLModelNode"
 LINE = "Distance"
 MARGIN, MARGIN_OF = PREFIX + "MarginMm", PREFIX + "MarginOf"
 MARGIN_OPACITY = 0.18
-SHELL_OF = PREFIX + "ShellOf"
-SHELL_OPACITIES = {INNER: 0.6, OUTER: 0.22}
+CONSENSUS_OF = PREFIX + "ShellOf"
+CONSENSUS_OPACITIES = {INNER: 0.6, OUTER: 0.22}
 
 
 def show_distance(
@@ -82,29 +82,29 @@ def margins_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLMo
     return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(MARGIN_OF) == lesion]
 
 
-def show_shells(scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[str, vtk.vtkPolyData]) -> None:
-    """Show the stability shells of a lesion; those that are not given are taken away.
+def show_consensus(scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[str, vtk.vtkPolyData]) -> None:
+    """Show the consensus surfaces of a lesion; those that are not given are taken away.
 
     Args:
         surfaces: by `INNER` and `OUTER`, RAS mm.
     """
-    for node in shells_of(scene, lesion):
+    for node in consensus_of(scene, lesion):
         if node.GetAttribute(KEY).rpartition(": ")[2] not in surfaces:
             remove_node(scene, node)
     for which, surface in surfaces.items():
-        node = _show_surface(scene, f"{lesion}: {which}", surface, SHELL_COLOURS[which], SHELL_OPACITIES[which])
-        node.SetAttribute(SHELL_OF, lesion)
+        node = _show_surface(scene, f"{lesion}: {which}", surface, CONSENSUS_COLOURS[which], CONSENSUS_OPACITIES[which])
+        node.SetAttribute(CONSENSUS_OF, lesion)
 
 
-def shells_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
-    """The stability shells of a lesion that are in the scene."""
-    return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(SHELL_OF) == lesion]
+def consensus_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
+    """The consensus surfaces of a lesion that are in the scene."""
+    return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(CONSENSUS_OF) == lesion]
 
 
 def remove_guidance_except(scene: slicer.vtkMRMLScene, lesions: Container[str]) -> None:
-    """Take away margins and shells of other lesions, which are gone."""
+    """Take away margins and consensus surfaces of other lesions, which are gone."""
     for node in nodes_of_class(scene, MODEL):
-        lesion = node.GetAttribute(MARGIN_OF) or node.GetAttribute(SHELL_OF)
+        lesion = node.GetAttribute(MARGIN_OF) or node.GetAttribute(CONSENSUS_OF)
         if lesion and lesion not in lesions:
             remove_node(scene, node)
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ...segmentation.calibration import Calibration, calibration_from
-from ...segmentation.consensus import Shells
+from ...segmentation.consensus import Consensus
 from ...segmentation.refinement import Ask, Change, Purpose, Refinement
 from ...segmentation.session import LesionResult, Session, ask_of
 from .lesion import Found
@@ -33,7 +33,7 @@ class SecondLooks:
 
     @property
     def calibration(self) -> Calibration | None:
-        """Of the model in use; None where nobody has measured what its shells are worth."""
+        """Of the model in use; None where nobody has measured what its consensus surfaces are worth."""
         return calibration_from(self._session.model.calibration)
 
     @property
@@ -83,13 +83,16 @@ class SecondLooks:
         """What refining has changed; None before it has been done."""
         return self._refinement.change_of(lesion)
 
-    def shells_of(self, lesion: str) -> Shells | None:
-        """The stability shells; None before all runs are there."""
-        return self._refinement.shells_of(lesion)
+    def consensus_of(self, lesion: str) -> Consensus | None:
+        """The consensus surfaces; None before all runs are there."""
+        return self._refinement.consensus_of(lesion)
 
     def confidence_of(self, lesion: str) -> float | None:
-        """The Dice to be expected; None without shells, or where their worth was never measured for this model."""
-        shells, calibration = self.shells_of(lesion), self.calibration
-        if shells is None or calibration is None or self._about[lesion].model_sha256 != self._session.model.sha256:
+        """The Dice to be expected.
+
+        None without consensus surfaces, or where their worth was never measured for this model.
+        """
+        consensus, calibration = self.consensus_of(lesion), self.calibration
+        if consensus is None or calibration is None or self._about[lesion].model_sha256 != self._session.model.sha256:
             return None
-        return calibration.confidence_of(shells.agreement)
+        return calibration.confidence_of(consensus.agreement)

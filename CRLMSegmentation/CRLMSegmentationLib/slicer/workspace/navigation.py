@@ -1,6 +1,6 @@
 """What the surgeon steers by, in the scene: tools that move, the nearest tumour with its distance, margins, guards.
 
-transforms -> `take`        outlines -> `look` at each turn -> tools, line, margins and shells in the scene
+transforms -> `take`        outlines -> `look` at each turn -> tools, line, margins and consensus surfaces in the scene
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ class Steering:
         self._targets.shows_margins = wanted
 
     @property
-    def shows_shells(self) -> bool:
-        """Whether stability shells are drawn, where there are any."""
-        return self._targets.shows_shells
+    def shows_consensus(self) -> bool:
+        """Whether consensus surfaces are drawn, where there are any."""
+        return self._targets.shows_consensus
 
-    @shows_shells.setter
-    def shows_shells(self, wanted: bool) -> None:
-        self._targets.shows_shells = wanted
+    @shows_consensus.setter
+    def shows_consensus(self, wanted: bool) -> None:
+        self._targets.shows_consensus = wanted
 
     @property
     def targets(self) -> dict[str, Target]:
@@ -90,7 +90,7 @@ class Steering:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether margins or shells are still being made."""
+        """Whether margins or consensus surfaces are still being made."""
         return self._targets.is_at_work
 
     def margin_surfaces_of(self, lesion: str) -> dict[float, vtk.vtkPolyData]:

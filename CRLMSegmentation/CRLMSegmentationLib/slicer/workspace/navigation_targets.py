@@ -10,7 +10,7 @@ import slicer
 
 from ...core.status import Reason, Status
 from ...segmentation.calibration import Calibration
-from ...segmentation.consensus import Shells
+from ...segmentation.consensus import Consensus
 from ...segmentation.session import Session
 from ...tracking.interval import Unexplained
 from ..scene.nodes import local_to_world
@@ -33,7 +33,7 @@ class Aim:
         fingerprint: of the outline, see `scene.masks.fingerprint`.
         voxel_mm: longest edge of the voxels of its volume.
         ijk_to_ras: 4x4 of its volume, world RAS mm.
-        shells: of exactly this outline, if there are any.
+        consensus: of exactly this outline, if there are any.
         doubt: why it is not to be relied on, or None.
         unexplained: error of the model that has found it; None where nobody has measured that.
     """
@@ -45,7 +45,7 @@ class Aim:
     fingerprint: str
     voxel_mm: float
     ijk_to_ras: np.ndarray
-    shells: Shells | None
+    consensus: Consensus | None
     doubt: Status | None
     unexplained: Unexplained | None
 
@@ -81,7 +81,7 @@ def aims_of(
             outline.fingerprint,
             float(volume.spacing_mm.max()),
             ledger.placed_now(volume),
-            second_looks.shells_of(lesion) if second_looks.knows(outline) else None,
+            second_looks.consensus_of(lesion) if second_looks.knows(outline) else None,
             _doubt_of(outline, lesion in ledger.stale),
             calibration.unexplained if calibration else None,
         )

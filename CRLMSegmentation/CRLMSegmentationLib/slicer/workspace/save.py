@@ -20,7 +20,7 @@ from ...core.resources import PACKAGE_ROOT
 from ...reports.lesion_report import card_of, report_entry
 from ...reports.navigation_entry import navigation_entry, stability_entry
 from ...reports.schema import write_json
-from ...segmentation.consensus import Shells
+from ...segmentation.consensus import Consensus
 from ...segmentation.session import LesionResult
 from ..dependencies import missing
 from ..scene.masks import mask_in_volume
@@ -90,17 +90,17 @@ def _entry(workspace: Workspace, result: LesionResult) -> dict:
     lesion, looks, steering = result.request.lesion, workspace.second_looks, workspace.steering
     stability = None
     if looks.knows(workspace.ledger.entries[lesion].found):
-        shells, change = looks.shells_of(lesion), looks.change_of(lesion)
-        stability = stability_entry(shells, change, looks.confidence_of(lesion), looks.calibration)
+        consensus, change = looks.consensus_of(lesion), looks.change_of(lesion)
+        stability = stability_entry(consensus, change, looks.confidence_of(lesion), looks.calibration)
     navigation = navigation_entry(steering.approaches, lesion, steering.margins_mm)
     ready, case_id = workspace.readies[result.model_sha256], result.volume.device
     return report_entry(result, ready, case_id, navigation=navigation, stability=stability)
 
 
-def _shells_of(workspace: Workspace, lesion: str) -> Shells | None:
+def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
     """Of the outline as it stands: one that a user has corrected has none."""
     is_known = workspace.second_looks.knows(workspace.ledger.entries[lesion].found)
-    return workspace.second_looks.shells_of(lesion) if is_known else None
+    return workspace.second_looks.consensus_of(lesion) if is_known else None
 
 
 def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:
@@ -115,8 +115,8 @@ def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult],
         for r, _entry in shown
     ]
     source = folder / PAGE_INPUT
-    shells = [_shells_of(workspace, r.request.lesion) for r, _entry in shown]
-    save_input(source, [e for _result, e in shown], _card(workspace, [r for r, _entry in shown]), lesions, shells)
+    consensus = [_consensus_of(workspace, r.request.lesion) for r, _entry in shown]
+    save_input(source, [e for _result, e in shown], _card(workspace, [r for r, _entry in shown]), lesions, consensus)
     command = [
         workspace.python,
         "-m",

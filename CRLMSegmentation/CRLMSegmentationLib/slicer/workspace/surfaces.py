@@ -11,18 +11,18 @@ import slicer
 import vtk
 
 from ...core.errors import CrlmError
-from ...segmentation.consensus import Shells
+from ...segmentation.consensus import Consensus
 from ...tracking.colours import INNER, OUTER
 from ...tracking.interval import UNMEASURED
 from ...tracking.margins import MARGIN_LIMITS_MM, margin_steps
 from ...tracking.surfaces import measured_surface
 from ...tracking.targets import Target
-from ..scene.guidance import grey_margins, remove_guidance_except, show_margins, show_shells
+from ..scene.guidance import grey_margins, remove_guidance_except, show_consensus, show_margins
 from ..scene.masks import mask_of_segment
 from .navigation_targets import Aim
 
 BUDGET_S = 0.004
-"""Of a turn, for margins and shells; the outline itself is never late."""
+"""Of a turn, for margins and consensus surfaces; the outline itself is never late."""
 GRACE_S = 1.0
 """So long margins may lie around the outline before, lest they flicker with each volume of a live stream."""
 
@@ -33,7 +33,7 @@ class _Kept:
 
     Attributes:
         place: of its node when the surface was made.
-        has_moved: its node has been moved since it was found, so that the shells no longer lie around it.
+        has_moved: its node has been moved since it was found, so that the consensus surfaces no longer lie around it.
         shown_of: the surface around which the margins lie that are drawn.
     """
 
@@ -41,8 +41,8 @@ class _Kept:
     place: np.ndarray
     target: Target
     has_moved: bool = False
-    shells: Shells | None = None
-    shell_surfaces: dict[str, vtk.vtkPolyData] = field(default_factory=dict)
+    consensus: Consensus | None = None
+    consensus_surfaces: dict[str, vtk.vtkPolyData] = field(default_factory=dict)
     margins: dict[float, vtk.vtkPolyData] | None = None
     work: Iterator[None] | None = None
     shown: tuple = ()
@@ -51,7 +51,7 @@ class _Kept:
 
 
 class Targets:
-    """Makes surfaces from outlines, and shows margins and shells in the scene.
+    """Makes surfaces from outlines, and shows margins and consensus surfaces in the scene.
 
     Attributes:
         margins_mm: widths, mm.
@@ -61,7 +61,7 @@ class Targets:
 
     def __init__(self, scene: slicer.vtkMRMLScene, margins_mm: tuple[float, ...]) -> None:
         self._scene, self.margins_mm = scene, margins_mm
-        self.shows_margins, self.shows_shells = True, False
+        self.shows_margins, self.shows_consensus = True, False
         self._kept: dict[str, _Kept] = {}
         remove_guidance_except(scene, ())  # of a workspace that was in this scene before
 
@@ -71,7 +71,7 @@ class Targets:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether margins or shells are still being made."""
+        """Whether margins or consensus surfaces are still being made."""
         return any(kept.work is not None for kept in self._kept.values())
 
     def margin_surfaces_of(self, lesion: str) -> dict[float, vtk.vtkPolyData]:
@@ -86,7 +86,7 @@ class Targets:
             has_changed = self._look_at(lesion, aim) or has_changed
         self._work_for(BUDGET_S)
         for lesion, aim in aims.items():
-            has_changed = self._take_shells(lesion) or has_changed
+            has_changed = self._take_consensus(lesion) or has_changed
             self._show(lesion, aim)
         return has_changed
 
@@ -103,10 +103,10 @@ class Targets:
         if kept is None or kept.fingerprint != aim.fingerprint or not np.array_equal(kept.place, aim.place):
             self._kept[lesion] = self._made(aim, kept)
             return True
-        shells = None if kept.has_moved else aim.shells
+        consensus = None if kept.has_moved else aim.consensus
         has_other_margins = kept.work is None and set(kept.margins or {}) != set(self._wanted_mm)
-        if kept.shells is not shells or has_other_margins:
-            kept.shells, kept.work = shells, self._steps(kept, aim)
+        if kept.consensus is not consensus or has_other_margins:
+            kept.consensus, kept.work = consensus, self._steps(kept, aim)
         target = kept.target
         if (target.name, target.doubt, target.unexplained) == (aim.name, aim.doubt, aim.unexplained or UNMEASURED):
             return False
@@ -129,18 +129,18 @@ class Targets:
             is_same = before.fingerprint == aim.fingerprint
             kept.has_moved = is_same and (before.has_moved or not np.array_equal(before.place, aim.place))
             kept.shown, kept.shown_of = before.shown, before.shown_of
-        kept.shells = None if kept.has_moved else aim.shells
+        kept.consensus = None if kept.has_moved else aim.consensus
         kept.work = self._steps(kept, aim)
         return kept
 
     def _steps(self, kept: _Kept, aim: Aim) -> Iterator[None]:
         """Shells first, since distances hang on them; then the margins."""
-        shells = {}
-        for which, part in ((INNER, kept.shells.inner), (OUTER, kept.shells.outer)) if kept.shells else ():
+        consensus = {}
+        for which, part in ((INNER, kept.consensus.inner), (OUTER, kept.consensus.outer)) if kept.consensus else ():
             if part.any():
-                shells[which] = _shell_surface(part, kept.shells.offset_kji, aim.ijk_to_ras)
+                consensus[which] = _consensus_surface(part, kept.consensus.offset_kji, aim.ijk_to_ras)
             yield
-        kept.shell_surfaces = shells
+        kept.consensus_surfaces = consensus
         margins = {}
         for width_mm in self._wanted_mm if kept.target.surface is not None else ():
             margins[width_mm] = yield from margin_steps(kept.target.surface, width_mm)
@@ -157,10 +157,10 @@ class Targets:
                 except CrlmError:  # an outline that no margin can be drawn around is shown without
                     kept.work, kept.margins = None, dict.fromkeys(self._wanted_mm, vtk.vtkPolyData())
 
-    def _take_shells(self, lesion: str) -> bool:
-        """Put shells that have been made meanwhile into the target."""
+    def _take_consensus(self, lesion: str) -> bool:
+        """Put consensus surfaces that have been made meanwhile into the target."""
         kept = self._kept[lesion]
-        inner, outer = kept.shell_surfaces.get(INNER), kept.shell_surfaces.get(OUTER)
+        inner, outer = kept.consensus_surfaces.get(INNER), kept.consensus_surfaces.get(OUTER)
         if (kept.target.inner, kept.target.outer) == (inner, outer):
             return False
         kept.target = replace(kept.target, inner=inner, outer=outer)
@@ -173,12 +173,12 @@ class Targets:
             self._show_unsafe(lesion, kept, is_safe=aim.doubt is None)
             return
         margins = {width: kept.margins[width] for width in self._wanted_mm if width in kept.margins}
-        shells = kept.shell_surfaces if self.shows_shells else {}
-        shown = (aim.doubt is None, *map(id, margins.values()), *map(id, shells.values()), *margins)
+        consensus = kept.consensus_surfaces if self.shows_consensus else {}
+        shown = (aim.doubt is None, *map(id, margins.values()), *map(id, consensus.values()), *margins)
         if shown != kept.shown:
             kept.shown, kept.shown_of = shown, kept.target.surface
             show_margins(self._scene, lesion, margins, is_safe=aim.doubt is None)
-            show_shells(self._scene, lesion, shells)
+            show_consensus(self._scene, lesion, consensus)
 
     def _show_unsafe(self, lesion: str, kept: _Kept, is_safe: bool) -> None:
         """Grey at once around an outline that is not reliable any more, before long around one that is gone."""
@@ -186,10 +186,10 @@ class Targets:
         if kept.shown and (is_late or (not is_safe and kept.shown[0])):
             kept.shown = ()
             grey_margins(self._scene, lesion)
-            show_shells(self._scene, lesion, {})
+            show_consensus(self._scene, lesion, {})
 
 
-def _shell_surface(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
+def _consensus_surface(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
     ijk_to_ras = ijk_to_ras.copy()
     ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array(offset_kji[::-1], float)
     return measured_surface(part, ijk_to_ras)
