@@ -308,12 +308,12 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 workspace.session.model, *recorded
             )
         workspace.show_outlines(ui.opacitySlider.value, ui.outlineCheckBox.checked)
-        self._applySteering(workspace)
+        self._applyNavigation(workspace)
 
-    def _applySteering(self, workspace):
-        ui, steering, guide, session = self.ui, workspace.steering, self._guide, self.logic.session
-        steering.margins_mm = self.logic.library.margins_of(ui.innerMarginSpinBox.value, ui.outerMarginSpinBox.value)
-        steering.shows_margins, steering.shows_consensus = ui.marginsCheckBox.checked, ui.consensusCheckBox.checked
+    def _applyNavigation(self, workspace):
+        ui, navigation, guide, session = self.ui, workspace.navigation, self._guide, self.logic.session
+        navigation.margins_mm = self.logic.library.margins_of(ui.innerMarginSpinBox.value, ui.outerMarginSpinBox.value)
+        navigation.shows_margins, navigation.shows_consensus = ui.marginsCheckBox.checked, ui.consensusCheckBox.checked
         workspace.second_looks.enabled, workspace.following.enabled = (
             ui.secondLooksCheckBox.checked,
             ui.renewCheckBox.checked,

@@ -77,7 +77,7 @@ SLOW = (
     "replay/test_replay_process.py",
     "report/test_report_pictures.py",
     "report/test_session_report.py",
-    "report/test_steering_pictures.py",
+    "report/test_navigation_pictures.py",
     "study",
     "training/test_calibrating.py",
     "training/test_evaluation.py",

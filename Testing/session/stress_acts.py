@@ -389,11 +389,11 @@ class StressedWorkspace:
         if what == 0:
             workspace.second_looks.enabled = not workspace.second_looks.enabled
         elif what == 1:
-            workspace.steering.shows_margins = not workspace.steering.shows_margins
+            workspace.navigation.shows_margins = not workspace.navigation.shows_margins
         elif what == 2:
-            workspace.steering.margins_mm = rng.choice(((5.0, 10.0), (3.0,), (), (2.0, 4.0, 6.0)))
+            workspace.navigation.margins_mm = rng.choice(((5.0, 10.0), (3.0,), (), (2.0, 4.0, 6.0)))
         elif what == 3:
-            workspace.steering.shows_consensus = not workspace.steering.shows_consensus
+            workspace.navigation.shows_consensus = not workspace.navigation.shows_consensus
         elif what == 4:
             workspace.following.enabled = not workspace.following.enabled
         elif what == 5:

@@ -117,10 +117,10 @@ def _table_and_targets(workspace: StressedWorkspace) -> Iterator[str]:
     for lesion, row in rows.items():
         if row.is_current and (lesion not in current or lesion not in seeds):
             yield f"the table calls {lesion} current, and the scene does not"
-    for lesion, target in workspace.steering.targets.items():
+    for lesion, target in workspace.navigation.targets.items():
         if not target.doubt and (lesion not in current or lesion not in seeds):
             yield f"{lesion} is navigated by, and its outline in the scene is not current"
-    for state in workspace.steering.situation.instruments:
+    for state in workspace.navigation.situation.instruments:
         for reading in state.readings:
             if reading.interval is not None and (reading.lesion not in current or reading.lesion not in seeds):
                 yield f"a distance to {reading.lesion} is given, and its outline in the scene is not current"

@@ -197,9 +197,9 @@ def case(request):
 @pytest.fixture
 def shown_in(workspace, case):
     """The workspace that has taken a turn in the situation."""
-    workspace.steering.navigator = Told(case.situation)
-    workspace.steering.look({})
-    assert workspace.steering.situation is case.situation
+    workspace.navigation.navigator = Told(case.situation)
+    workspace.navigation.look({})
+    assert workspace.navigation.situation is case.situation
     return workspace
 
 
@@ -256,7 +256,7 @@ def test_corner_annotation(case, shown_in):
 def test_sound_warns_of_the_margin_that_gives_the_colour(case, shown_in, clock):
     sound = MarginAlarm(shown_in, clock).look()
     assert sound == {None: "", 10.0: "outer", 5.0: "inner"}[case.margin_mm]
-    assert shown_in.steering.narrowest_margin_mm == case.margin_mm
+    assert shown_in.navigation.narrowest_margin_mm == case.margin_mm
 
 
 def test_slices_follow_the_tip_that_the_number_or_its_reason_is_about(case, shown_in):
@@ -264,7 +264,7 @@ def test_slices_follow_the_tip_that_the_number_or_its_reason_is_about(case, show
     if case.shown is not None:
         assert focus.instrument.frame == case.shown[0]
     if case.situation.displayed.focus is not None:
-        assert shown_in.steering.focus_ras_mm == pytest.approx(focus.tip_ras_mm)
+        assert shown_in.navigation.focus_ras_mm == pytest.approx(focus.tip_ras_mm)
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ def test_session_report(case, recorded):
 
 
 def test_report_of_the_lesions(case, shown_in):
-    approaches = shown_in.steering.approaches
+    approaches = shown_in.navigation.approaches
     for lesion in {r.lesion for state in case.situation.instruments for r in state.readings}:
         entry = navigation_entry(approaches, lesion, MARGINS_MM)
         near = None if entry is None else entry["distance_mm"]

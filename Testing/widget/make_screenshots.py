@@ -81,7 +81,7 @@ def navigate(panel: Panel) -> None:
     for _ in range(5):
         tracker.poses = {"StylusToReference": tuple(tip), "DissectorToReference": "MISSING"}
         panel.turns(30)
-        nearest = panel.workspace.steering.situation.nearest
+        nearest = panel.workspace.navigation.situation.nearest
         away = tip - nearest[1].point_ras_mm
         tip = tip + (AWAY_MM - nearest[1].interval.distance_mm) * away / np.linalg.norm(away)
     panel.turns(200)

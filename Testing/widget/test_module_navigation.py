@@ -1,4 +1,4 @@
-"""Step 5 of the panel: the number that is steered by, its colour, its sound, and what stands instead of it."""
+"""Step 5 of the panel: the number that navigation uses, its colour, its sound, and what stands instead of it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_nothing_is_said_of_distances_before_an_instrument_is_tracked(with_resul
 
 def test_distance_is_told_as_an_interval_with_lesion_and_instrument(navigated):
     assert not navigated.host.widget("distanceFrame").isHidden()
-    interval = navigated.workspace.steering.situation.nearest[1].interval
+    interval = navigated.workspace.navigation.situation.nearest[1].interval
     low, high = round(interval.low_mm), round(interval.high_mm)
     assert 0 < low < 12 < high
     assert navigated.text("distanceLabel") == f"12 mm ({low}–{high})"
@@ -100,7 +100,7 @@ def test_margins_are_those_that_are_set_and_are_saved_with_the_scene(navigated, 
     navigated.host.widget("innerMarginSpinBox").value = 0
     navigated.host.widget("outerMarginSpinBox").value = 15
     navigated.wait(lambda: colour(navigated) == AMBER)
-    assert navigated.workspace.steering.margins_mm == (15.0,)
+    assert navigated.workspace.navigation.margins_mm == (15.0,)
     hold(navigated, tracker, 3.0, "3 mm")
     assert colour(navigated) == AMBER
     tick(navigated, "marginsCheckBox", False)
@@ -109,15 +109,15 @@ def test_margins_are_those_that_are_set_and_are_saved_with_the_scene(navigated, 
     navigated.host.load_scene(tmp_path / "scene.mrb")
     navigated.turns()
     assert len(parameter_nodes(navigated.host.scene)) == 1
-    assert navigated.workspace.steering.margins_mm == (15.0,)
-    assert not navigated.workspace.steering.shows_margins
+    assert navigated.workspace.navigation.margins_mm == (15.0,)
+    assert not navigated.workspace.navigation.shows_margins
 
 
 def test_what_is_ticked_reaches_the_room(navigated):
     workspace = navigated.workspace
     for name, told in (
-        ("marginsCheckBox", lambda: workspace.steering.shows_margins),
-        ("consensusCheckBox", lambda: workspace.steering.shows_consensus),
+        ("marginsCheckBox", lambda: workspace.navigation.shows_margins),
+        ("consensusCheckBox", lambda: workspace.navigation.shows_consensus),
         ("secondLooksCheckBox", lambda: workspace.second_looks.enabled),
         ("renewCheckBox", lambda: workspace.following.enabled),
     ):
@@ -218,7 +218,7 @@ def test_tip_that_hesitates_at_a_margin_is_heard_once(navigated, tracker):
     for away_mm in (9.0, 10.7, 9.0, 10.7, 9.0):
         tracker.stylus(away_mm)
         navigated.turns(12)
-        tips_mm.append(navigated.workspace.steering.situation.instruments[0].tip_ras_mm[0] - 20.0 - RADIUS_MM)
+        tips_mm.append(navigated.workspace.navigation.situation.instruments[0].tip_ras_mm[0] - 20.0 - RADIUS_MM)
     assert tips_mm == pytest.approx([9.0, 10.7, 9.0, 10.7, 9.0])
     assert played(navigated) == (1, 0)
 

@@ -110,7 +110,7 @@ def tool(with_volume):
     with_volume.host.widget("toolSelector").setCurrentNode(node)
     held = np.eye(4)
     held[:3, 3] = 19.0, 20.0, 21.0
-    with_volume.workspace.steering.navigator.poses.fix("StylusToReference", held)  # a pose that does not grow old
+    with_volume.workspace.navigation.navigator.poses.fix("StylusToReference", held)  # a pose that does not grow old
     return node
 
 

@@ -49,7 +49,7 @@ def corner(panel):
 
 def move(panel, tracker, place):
     tracker.poses["StylusToReference"] = place
-    panel.wait(lambda: tuple(panel.workspace.steering.situation.instruments[0].tip_ras_mm) == place)
+    panel.wait(lambda: tuple(panel.workspace.navigation.situation.instruments[0].tip_ras_mm) == place)
     panel.turns(20)
 
 

@@ -40,7 +40,7 @@ def tool(frame, *readings, doubt=None):
 def told(*instruments, sensor_doubt=None, cautions=()):
     """What the panel says in a situation."""
     displayed = Situation(instruments, sensor_doubt, tuple(Status(reason) for reason in cautions)).displayed
-    return distance_of(SimpleNamespace(steering=SimpleNamespace(displayed=displayed, margins_mm=(5.0, 10.0))))
+    return distance_of(SimpleNamespace(navigation=SimpleNamespace(displayed=displayed, margins_mm=(5.0, 10.0))))
 
 
 @pytest.mark.parametrize(

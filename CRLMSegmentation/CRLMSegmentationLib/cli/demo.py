@@ -32,7 +32,7 @@ from ..slicer.workspace.lesion import LesionState
 from ..slicer.workspace.workspace import Workspace
 from ..tracking.colours import colour_of
 from .demo_source import DemoSource, Seed, demo_source
-from .demo_tracking import steer_past
+from .demo_tracking import play_past
 
 REPLAY_SPEED = 4.0
 SILENCE_LIMIT_S = 30.0
@@ -116,10 +116,10 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
             if thorough:
                 _look_again(workspace, on_step)
             drive_until(
-                workspace, lambda: not workspace.steering.is_at_work
+                workspace, lambda: not workspace.navigation.is_at_work
             )  # margins and consensus surfaces are made little by little
             on_step("Playing the tracking once more, past the outlines")
-            steer_past(workspace, source.loaded, REPLAY_SPEED)
+            play_past(workspace, source.loaded, REPLAY_SPEED)
     return _Played(source, ready, workspace, timings_s)
 
 
@@ -216,9 +216,9 @@ def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
 def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | str]]:
     """The entry of a lesion in the report, and its pictures."""
     workspace, source = played.workspace, played.source
-    result, looks, steering = _result_of(workspace, lesion), workspace.second_looks, workspace.steering
+    result, looks, navigation = _result_of(workspace, lesion), workspace.second_looks, workspace.navigation
     truth = source.case.truth_of(lesion, result.volume)
-    consensus, near = looks.consensus_of(lesion.name), steering.approaches.nearest_of(lesion.name)
+    consensus, near = looks.consensus_of(lesion.name), navigation.approaches.nearest_of(lesion.name)
     entry = report_entry(
         result,
         played.ready,
@@ -226,11 +226,11 @@ def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | 
         played.timings_s[lesion.name],
         truth,
         source.simulated,
-        navigation_entry(steering.approaches, lesion.name, steering.margins_mm),
+        navigation_entry(navigation.approaches, lesion.name, navigation.margins_mm),
         stability_entry(consensus, looks.change_of(lesion.name), looks.confidence_of(lesion.name), looks.calibration),
     )
     surface = lesion_surface(workspace.ledger.segmentation_node, lesion.name)
-    margins = steering.margin_surfaces_of(lesion.name)
+    margins = navigation.margin_surfaces_of(lesion.name)
     return entry, pictures_of(result, surface, truth, near, margins, consensus, source.simulated)
 
 

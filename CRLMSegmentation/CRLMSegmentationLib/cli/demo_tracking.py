@@ -9,7 +9,7 @@ from ..segmentation.wait import drive_until
 from ..slicer.workspace.workspace import Workspace
 
 
-def steer_past(workspace: Workspace, source: Source, speed: float) -> None:
+def play_past(workspace: Workspace, source: Source, speed: float) -> None:
     """Let the instruments of a recording move from its beginning to its end, while the room measures."""
     tracking = RecordedTracking(source, speed)
     workspace.use_link(tracking)

@@ -32,7 +32,7 @@ def demo(
         bool, typer.Option("--thorough", help="Also refine the outlines and tell how stable they are; about a minute.")
     ] = False,
 ) -> None:
-    """Play a recorded case over OpenIGTLink, segment it live, steer past it, and write a report."""
+    """Play a recorded case over OpenIGTLink, segment it live, navigate past it, and write a report."""
     from ..core.resources import resource_path
     from .demo import REPORT, run_demo
 

@@ -89,7 +89,7 @@ def pictures_of(
         consensus: see `segmentation.consensus`; None where it was outlined only once.
     """
     from .lesion_page import SLICES, VIEW_3D  # only who wants pictures needs jinja2 and matplotlib
-    from .navigation_figures import steering_pictures
+    from .navigation_figures import navigation_figures
     from .planes import Lesion as PicturedLesion
     from .slices import three_slices
     from .space import RenderingError, lesion_in_space
@@ -103,7 +103,7 @@ def pictures_of(
     except RenderingError as error:
         view = str(error)
     pictures = {SLICES: three_slices(lesion), VIEW_3D: view}
-    pictures |= steering_pictures(lesion, surface, approach, margins, consensus, simulated)
+    pictures |= navigation_figures(lesion, surface, approach, margins, consensus, simulated)
     return {f"{result.request.lesion}/{kind}": picture for kind, picture in pictures.items()}
 
 
@@ -119,7 +119,7 @@ def sentence_of(result: LesionResult) -> str:
     return f"{result.request.lesion}: {size}, confidence {mask.confidence:.2f}, in {seconds:.1f} s{warnings}"
 
 
-def steering_sentences(entry: Mapping[str, Any]) -> list[str]:
+def navigation_sentences(entry: Mapping[str, Any]) -> list[str]:
     """What an entry of the report tells of instruments and stability, for a terminal; a distance has its interval."""
     lines, near, stability = [], entry["navigation"], entry["stability"]
     if near and near["distance_mm"] is not None:

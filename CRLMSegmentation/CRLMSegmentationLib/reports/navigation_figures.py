@@ -15,7 +15,7 @@ from .planes import Lesion
 from .space import RenderingError
 
 
-def steering_pictures(
+def navigation_figures(
     lesion: Lesion,
     surface: vtk.vtkPolyData,
     approach: Approach | None = None,

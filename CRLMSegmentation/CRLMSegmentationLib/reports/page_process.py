@@ -16,7 +16,7 @@ from ..tracking.margins import margin_surface
 from ..tracking.surfaces import surface_of_mask
 from .lesion_page import SLICES, VIEW_3D, write_report
 from .navigation_entry import approach_from
-from .navigation_figures import steering_pictures
+from .navigation_figures import navigation_figures
 from .planes import Lesion
 from .slices import three_slices
 from .space import RenderingError, lesion_in_space
@@ -85,7 +85,7 @@ def _pictures(entry: dict, lesion: Lesion, consensus: Consensus | None) -> dict[
     approach = approach_from(navigation, entry["lesion"])
     margins = {} if approach is None else {mm: margin_surface(surface, mm) for mm in navigation["margins_mm"]}
     pictures: dict[str, bytes | str] = {SLICES: three_slices(lesion), VIEW_3D: _view(lesion, surface)}
-    return pictures | steering_pictures(lesion, surface, approach, margins, consensus, entry.get("simulated"))
+    return pictures | navigation_figures(lesion, surface, approach, margins, consensus, entry.get("simulated"))
 
 
 def _view(lesion: Lesion, surface: vtk.vtkPolyData) -> bytes | str:

@@ -1,1 +1,1 @@
-"""What a surgeon steers by: where the instruments are, how far from each tumour, and when not to trust it."""
+"""Poses, sweeps, and what the distance of an instrument is worth: valid or not, and within which interval."""

@@ -1,4 +1,4 @@
-"""What a surgeon steers by, from poses and outlines: no scene, no clock of its own, the same in the room and in replay.
+"""Navigation from poses and outlines: no scene, no clock of its own, the same in the room and in replay.
 
     transforms -> `take`        lesions -> `aim_at`        60 times a second: `look` -> Situation
 

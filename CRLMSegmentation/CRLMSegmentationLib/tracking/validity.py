@@ -1,4 +1,4 @@
-"""When a pose is not to be steered by: too old, late, not tracked, jumped, or its sensor has come off the liver.
+"""When a pose is not valid for navigation: too old, late, not tracked, jumped, or its sensor has come off the liver.
 
 All limits are in one place and told with their reason. A guard never holds on to a fault: as soon as poses are sound
 again, for `settle_s`, the instrument comes back by itself.

@@ -56,7 +56,7 @@ def panel_view(
             "recordingLabel": recording_text(session),
             "memoryLabel": memory_text(workspace.memory if workspace is not None else None),
         },
-        visible={"distanceFrame": workspace is not None and bool(workspace.steering.situation.instruments)},
+        visible={"distanceFrame": workspace is not None and bool(workspace.navigation.situation.instruments)},
         enabled={
             "liveButton": is_connected,
             "sharePortSpinBox": publisher is None or publisher.port is None,

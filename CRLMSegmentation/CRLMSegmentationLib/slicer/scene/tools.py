@@ -1,4 +1,4 @@
-"""Tracked tools as meshes that move, and turn grey when they are not to be steered by."""
+"""Tracked tools as meshes that move, and turn grey when they are not valid for navigation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MODEL, TRANSFORM = "vtkMRMLModelNode", "vtkMRMLLinearTransformNode"
 DOUBT_COLOUR, DOUBT_OPACITY = (0.5, 0.5, 0.5), 0.35
 FRAME = PREFIX + "ToolFrame"
 DOUBT = PREFIX + "Doubt"
-"""Attribute of a tool's mesh: value of the reason why it is not to be steered by; empty while it is."""
+"""Attribute of a tool's mesh: value of the reason why it is not valid for navigation; empty while it is."""
 
 
 def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode | None:

@@ -100,7 +100,7 @@ class RoomLayout:
 
 
 class Follower:
-    """Moves the slices to the tip of the instrument that is steered by."""
+    """Moves the slices to the tip of the instrument that navigation uses."""
 
     def __init__(self, layout_manager: Any, scene: slicer.vtkMRMLScene, clock: Callable[[], float]) -> None:
         self._manager, self._scene, self._clock = layout_manager, scene, clock
@@ -111,7 +111,7 @@ class Follower:
         """Call it at each turn; it does something some ten times a second.
 
         Args:
-            tip_ras_mm: shape (3,); None while no instrument is to be steered by.
+            tip_ras_mm: shape (3,); None while no instrument is valid for navigation.
             volume: that the slices show.
         """
         now_s = self._clock()

@@ -31,16 +31,16 @@ class MarginAlarm:
 
     def look(self) -> str:
         """ "outer" or "inner" when the tip has just come into a margin, or into a narrower one; else empty."""
-        now_s, steering = self._clock(), self._workspace.steering
-        if not steering.displayed.measures:
+        now_s, navigation = self._clock(), self._workspace.navigation
+        if not navigation.displayed.measures:
             if now_s - self._seen_s > FORGET_S:
                 self._margin_mm = None
             return ""
-        before, self._margin_mm, self._seen_s = self._margin_mm, steering.displayed.margin_mm, now_s
+        before, self._margin_mm, self._seen_s = self._margin_mm, navigation.displayed.margin_mm, now_s
         has_entered = self._margin_mm is not None and (before is None or self._margin_mm < before)
         if not has_entered:
             return ""
-        return "outer" if self._margin_mm >= max(steering.margins_mm, default=0.0) else "inner"
+        return "outer" if self._margin_mm >= max(navigation.margins_mm, default=0.0) else "inner"
 
 
 def write_sound(which: str, folder: Path) -> Path:

@@ -74,7 +74,7 @@ def distance_of(workspace: Workspace | None) -> Distance:
     """The distance that is shown, see `tracking.displayed`, or why there is none."""
     if workspace is None:
         return Distance(WITHHELD, "", _("no volume and no instrument yet"), "", WITHHELD_COLOUR)
-    return distance_text_of(workspace.steering.displayed, workspace.steering.margins_mm)
+    return distance_text_of(workspace.navigation.displayed, workspace.navigation.margins_mm)
 
 
 def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distance:
@@ -134,8 +134,8 @@ def words_text(distance: Distance) -> str:
 
 
 def instruments_text(workspace: Workspace | None, doubts: Doubts | None) -> str:
-    """A line for each instrument: what it is near to, or why it is not to be steered by and for how long."""
-    situation = workspace.steering.situation if workspace is not None else None
+    """A line for each instrument: what it is near to, or why it is not valid for navigation and for how long."""
+    situation = workspace.navigation.situation if workspace is not None else None
     if situation is None or not situation.instruments:
         return html.escape(_("No instrument is tracked."))
     lines = [_instrument_line(line, doubts) for line in situation.displayed.lines]

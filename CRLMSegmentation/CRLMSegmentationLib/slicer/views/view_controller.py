@@ -50,9 +50,9 @@ class Guide:
         """
         volume = self._workspace.volume.node
         if self.follows_tip:
-            self._follower.look(self._workspace.steering.focus_ras_mm, volume)
+            self._follower.look(self._workspace.navigation.focus_ras_mm, volume)
         self.rendering.look(volume)
-        self.doubts.look(self._workspace.steering.situation)
+        self.doubts.look(self._workspace.navigation.situation)
         return self._alarm.look()
 
     def show_number(self) -> None:
@@ -62,7 +62,7 @@ class Guide:
             return
         if self._corner is None:
             self._corner = Corner(self._manager.threeDWidget(0).threeDView())
-        if self.shows_number and self._workspace.steering.situation.instruments:
+        if self.shows_number and self._workspace.navigation.situation.instruments:
             self._corner.show(distance_of(self._workspace))
         else:
             self._corner.clear()

@@ -248,7 +248,7 @@ class ChangeWatch:
             self._recorder.undone(lesion, number, *outline, again=change.kind is Kind.REDONE)
 
     def _look_at_instruments(self) -> None:
-        situation = self._workspace.steering.situation
+        situation = self._workspace.navigation.situation
         if situation is self._situation:
             return
         self._situation = situation

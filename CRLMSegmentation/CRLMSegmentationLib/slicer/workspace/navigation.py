@@ -1,4 +1,4 @@
-"""What the surgeon steers by, in the scene: tools that move, the nearest tumour with its distance, margins, guards.
+"""Navigation in the scene: tools that move, the nearest tumour with its distance, margins, guards.
 
 transforms -> `take`        outlines -> `look` at each turn -> tools, line, margins and consensus surfaces in the scene
 """
@@ -33,7 +33,7 @@ FOCUS_ORDER = (Kind.POINTER, Kind.DISSECTOR, Kind.PROBE)
 """Which tip the slices follow while no distance says."""
 
 
-class Steering:
+class Navigation:
     """Keeps a `Navigator` and the scene together.
 
     Attributes:

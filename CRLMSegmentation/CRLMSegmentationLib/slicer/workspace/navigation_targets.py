@@ -1,4 +1,4 @@
-"""The outlines that are steered by, each with what is known of it."""
+"""The outlines that navigation uses, each with what is known of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OUT_OF_DATE, NOTHING_FOUND = Status(Reason.OUT_OF_DATE), Status(Reason.NOTHING_F
 
 @dataclass(frozen=True, eq=False)
 class Aim:
-    """An outline to steer by.
+    """An outline that navigation measures to.
 
     Attributes:
         lesion, name: its key, and as shown.
@@ -57,7 +57,7 @@ def aims_of(
     second_looks: SecondLooks,
     calibrations: Mapping[str, Calibration | None],
 ) -> dict[str, Aim]:
-    """What can be steered by now, by lesion.
+    """What navigation measures to now, by lesion.
 
     Args:
         calibrations: of the models that are known, by their hash.

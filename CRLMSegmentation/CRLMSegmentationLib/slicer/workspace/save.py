@@ -87,14 +87,14 @@ def _begin_page_if_possible(
 
 def _entry(workspace: Workspace, result: LesionResult) -> dict:
     """What the report says of an outline; with what was measured to it and seen of it since."""
-    lesion, looks, steering = result.request.lesion, workspace.second_looks, workspace.steering
+    lesion, looks, navigation = result.request.lesion, workspace.second_looks, workspace.navigation
     stability = None
     if looks.knows(workspace.ledger.entries[lesion].found):
         consensus, change = looks.consensus_of(lesion), looks.change_of(lesion)
         stability = stability_entry(consensus, change, looks.confidence_of(lesion), looks.calibration)
-    navigation = navigation_entry(steering.approaches, lesion, steering.margins_mm)
+    near = navigation_entry(navigation.approaches, lesion, navigation.margins_mm)
     ready, case_id = workspace.readies[result.model_sha256], result.volume.device
-    return report_entry(result, ready, case_id, navigation=navigation, stability=stability)
+    return report_entry(result, ready, case_id, navigation=near, stability=stability)
 
 
 def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:

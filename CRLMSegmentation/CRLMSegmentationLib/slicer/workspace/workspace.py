@@ -59,7 +59,7 @@ from .lesion import LesionEntry, LesionRow, LesionState
 from .lesion_rows import rows_of
 from .lesion_store import LesionLedger
 from .message_rate import Arrivals
-from .navigation import Steering
+from .navigation import Navigation
 from .navigation_targets import aims_of
 from .resegmentation import Following
 from .result_handler import KNOWN_ANSWER, Answers
@@ -105,7 +105,7 @@ class Workspace:
         second_looks, following: what the network is asked for without anybody clicking.
         history: the lesions in each volume.
         memory: bounds what volumes take together.
-        steering: tools, distances and margins.
+        navigation: tools, distances and margins.
         children: processes at work for the workspace; they end with it.
     """
 
@@ -133,7 +133,7 @@ class Workspace:
         self._transforms: dict[str, None] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.second_looks, self.following = SecondLooks(session, clock), Following(session, self.ledger, clock)
-        self.history, self.steering = LesionHistory(), Steering(scene, clock)
+        self.history, self.navigation = LesionHistory(), Navigation(scene, clock)
         self.answers = Answers(self.volume, self.ledger, self.second_looks, self.history, clock, self.note)
         self._nodes_seen = (0, "")
         self.arrivals, self._crop = Arrivals(clock), ShownCrop(scene)
@@ -151,7 +151,7 @@ class Workspace:
         self.session.use_link(link)
         self.following.leave_volume()
         self.devices, self.arrivals = {}, Arrivals(self._clock)
-        self.steering.forget_tools(is_live=not isinstance(link, RecordedLink))
+        self.navigation.forget_tools(is_live=not isinstance(link, RecordedLink))
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
 
     def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -211,7 +211,7 @@ class Workspace:
         """
         if tool is None:
             raise SeedError(_("no tool is chosen; choose the transform of a tracked tool"))
-        tip_ras_mm = self.steering.tip_of_device(tool.GetAttribute(DEVICE) or "")
+        tip_ras_mm = self.navigation.tip_of_device(tool.GetAttribute(DEVICE) or "")
         if isinstance(tip_ras_mm, Status):
             text = _("no seed can be placed with '{tool}' now: {reason}; hold it within the tracker's field")
             raise SeedError(text.format(tool=tool.GetName(), reason=translated(tip_ras_mm)))
@@ -334,7 +334,7 @@ class Workspace:
     def _handle(self, event: object) -> None:
         if isinstance(event, TransformArrived):
             self.arrivals.note()
-            self.steering.take(event.message)
+            self.navigation.take(event.message)
         elif isinstance(event, PictureArrived):
             self.arrivals.note()
             self.devices.setdefault(event.device, "image")
@@ -383,7 +383,7 @@ class Workspace:
     def _forget_device(self, event: DeviceForgotten) -> None:
         """What a device has left in the scene goes with it, unless it is worked with, or shown, or holds outlines."""
         if event.kind == TRANSFORM:
-            self.steering.forget(event.device)
+            self.navigation.forget(event.device)
             self._forget_transform(event.device)
             return
         if self.devices.get(event.device) == event.kind:
@@ -401,7 +401,7 @@ class Workspace:
             self.devices[message.device] = "transform"
             self._transforms.pop(message.device, None)
             self._transforms[message.device] = None
-            fault = self.steering.navigator.poses.fault_of(message.device)
+            fault = self.navigation.navigator.poses.fault_of(message.device)
             if fault is not None:
                 text = f"{fault}: its transform stays where it was, and nothing is placed by it; check its calibration"
                 self.session.problems.note_once(DropReason.NOT_RIGID, message.device, text)
@@ -499,12 +499,12 @@ class Workspace:
         self.ledger.look()
         for lesion in before - set(self.ledger.entries):  # another may be called the same
             self.session.drop(lesion)
-            for keeper in (self.second_looks, self.following, self.history, self.steering.approaches):
+            for keeper in (self.second_looks, self.following, self.history, self.navigation.approaches):
                 keeper.forget(lesion)
 
     def _steer(self) -> None:
         link = self.session.link
-        self.steering.is_of_other_source = link is not None and (
+        self.navigation.is_of_other_source = link is not None and (
             self._volume_link is None or self._volume_link() is not link
         )
         try:
@@ -512,7 +512,7 @@ class Workspace:
         except CrlmError as error:  # nothing that can be measured to; a distance that stays would be an old one
             aims = {}
             self._note_unplaced(logging.WARNING, f"no distances: {error}")
-        self.steering.look(aims)
+        self.navigation.look(aims)
 
     def _look_at_children(self) -> None:
         for child in self.children:

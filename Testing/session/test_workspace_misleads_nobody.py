@@ -23,7 +23,17 @@ from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
 from CRLMSegmentationLib.slicer.workspace.navigation_targets import NOTHING_FOUND, OUT_OF_DATE
 from CRLMSegmentationLib.slicer.workspace.resegmentation import GRACE_S
 from CRLMSegmentationLib.tracking.colours import UNSAFE_COLOUR
-from steering_helpers import Tracker, at, calibration, draw_all, finish, finish_all, send_volume, turns, with_lesion
+from navigation_scene_helpers import (
+    Tracker,
+    at,
+    calibration,
+    draw_all,
+    finish,
+    finish_all,
+    send_volume,
+    turns,
+    with_lesion,
+)
 from workspace_helpers import SEED, StubLink, paint
 
 
@@ -191,7 +201,7 @@ def test_one_step_that_fails_does_not_freeze_the_tools(tracker, workspace, link,
     clock.now_s += 0.05
     with pytest.raises(ZeroDivisionError):
         workspace.tick()
-    assert workspace.steering.situation.nearest[1].interval.distance_mm == pytest.approx(1, abs=0.6)
+    assert workspace.navigation.situation.nearest[1].interval.distance_mm == pytest.approx(1, abs=0.6)
 
 
 def test_one_message_that_fails_does_not_keep_back_the_next(tracker, workspace, link, tiny_volume, monkeypatch):
@@ -202,7 +212,7 @@ def test_one_message_that_fails_does_not_keep_back_the_next(tracker, workspace, 
     ]
     with pytest.raises(ZeroDivisionError):
         workspace.tick()
-    assert "Probe" in {state.instrument.frame for state in workspace.steering.situation.instruments}
+    assert "Probe" in {state.instrument.frame for state in workspace.navigation.situation.instruments}
 
 
 def test_scale_of_a_calibration_is_shown_like_any_transform(tracker, workspace):
@@ -215,7 +225,7 @@ def test_display_that_a_user_has_deleted_is_made_again(tracker, workspace, key):
     draw_all(workspace)
     tracker.send(StylusToReference=at(40.0))
     workspace.scene.RemoveNode(find_node(workspace.scene, MODEL, key).GetDisplayNode())
-    workspace.steering.margins_mm = (5.0, 8.0)
+    workspace.navigation.margins_mm = (5.0, 8.0)
     draw_all(workspace)
     tracker.send(StylusToReference="MISSING")
     tracker.send(StylusToReference=at(35.0))
@@ -227,11 +237,11 @@ def test_display_that_a_user_has_deleted_is_made_again(tracker, workspace, key):
 
 def test_outline_of_another_source_is_told(tracker, workspace, clock):
     assert distance_mm(tracker)
-    assert not workspace.steering.is_of_other_source
+    assert not workspace.navigation.is_of_other_source
     other = StubLink()
     workspace.use_link(other)
     Tracker(workspace, other, clock).send(StylusToReference=at(40.0))
-    assert workspace.steering.is_of_other_source
+    assert workspace.navigation.is_of_other_source
 
 
 def test_volume_of_the_same_name_from_another_source_is_no_successor(tracker, workspace, engine, tiny_volume):
@@ -247,11 +257,11 @@ def test_volume_of_the_same_name_from_another_source_is_no_successor(tracker, wo
 
 def test_interval_holds_the_error_of_the_model_that_has_found_the_outline(tracker, workspace, model):
     before = tracker.send(StylusToReference=at(40.0)).nearest[1].interval
-    assert not workspace.steering.is_calibrated
+    assert not workspace.navigation.is_calibrated
     model.calibration = calibration(with_shells_mm=2.0, alone_mm=5.0)
     workspace._know_model()
     after = tracker.send(StylusToReference=at(40.0)).nearest[1].interval
-    assert workspace.steering.is_calibrated
+    assert workspace.navigation.is_calibrated
     assert before.low_mm - after.low_mm == pytest.approx(5.0)
 
 
@@ -269,7 +279,7 @@ def test_new_lesion_of_an_old_name_begins_anew(tracker, workspace, link, engine,
     turns(workspace)
     assert row(workspace).volume_ml is None
     assert workspace.history.of("Tumour 1") == ()
-    assert workspace.steering.approaches.nearest_of("Tumour 1") is None
+    assert workspace.navigation.approaches.nearest_of("Tumour 1") is None
 
 
 def test_seed_that_is_moved_to_another_tumour_begins_a_history_of_its_own(
@@ -368,5 +378,5 @@ def test_margins_around_an_outline_that_is_out_of_date_are_grey(tracker, workspa
     workspace.following.enabled = True
     send_volume(workspace, link, tiny_volume, 1)
     tracker.send(GRACE_S + 0.5, StylusToReference=at(40.0))
-    assert workspace.steering.targets["Tumour 1"].doubt == OUT_OF_DATE
+    assert workspace.navigation.targets["Tumour 1"].doubt == OUT_OF_DATE
     assert {node.GetDisplayNode().GetColor() for node in margins_of(workspace.scene, "Tumour 1")} == {UNSAFE_COLOUR}

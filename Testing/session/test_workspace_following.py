@@ -10,7 +10,7 @@ from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
 from CRLMSegmentationLib.slicer.workspace.resegmentation import GRACE_S
-from steering_helpers import Tracker, at, finish, send_volume, with_lesion
+from navigation_scene_helpers import Tracker, at, finish, send_volume, with_lesion
 from workspace_helpers import SEED, paint
 
 
@@ -69,7 +69,7 @@ def test_outline_that_is_not_renewed_in_time_is_out_of_date(live, link, clock, t
     tracker.send(GRACE_S + 0.5, StylusToReference=at(40.0))
     assert name_in_scene(live) == "Tumour 1 (out of date)"
     assert not row(live).is_current
-    assert live.steering.situation.nearest is None
+    assert live.navigation.situation.nearest is None
 
 
 def test_volumes_that_come_while_the_network_is_at_work_are_passed_over(live, link, engine, tiny_volume):

@@ -43,13 +43,13 @@ class Tracker:
             self.clock.now_s += 1 / RATE_HZ
             self.link.inbox = [self._message(device, pose) for device, pose in poses.items()]
             self.workspace.tick()
-        return self.workspace.steering.situation
+        return self.workspace.navigation.situation
 
     def wait(self, seconds):
         for _ in range(round(seconds * 20)):
             self.clock.now_s += 1 / 20
             self.workspace.tick()
-        return self.workspace.steering.situation
+        return self.workspace.navigation.situation
 
     def _message(self, device, pose):
         lost = isinstance(pose, str)
@@ -61,10 +61,10 @@ def draw_all(workspace, most=5000):
     """Let the workspace take turns, which end after some milliseconds each, until it has drawn everything."""
     workspace.tick()
     for _ in range(most):
-        if not workspace.steering.is_at_work:
+        if not workspace.navigation.is_at_work:
             break
         workspace.tick()
-    assert not workspace.steering.is_at_work
+    assert not workspace.navigation.is_at_work
 
 
 def send_volume(workspace, link, volume, number):

@@ -18,7 +18,7 @@ from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from CRLMSegmentationLib.tracking.colours import LESION_COLOURS, UNSAFE_COLOUR
-from steering_helpers import Tracker, at, draw_all, finish, finish_all
+from navigation_scene_helpers import Tracker, at, draw_all, finish, finish_all
 from stub_engine import StubEngine
 from vtk.util.numpy_support import vtk_to_numpy
 from workspace_helpers import SEED, answer
@@ -32,7 +32,7 @@ def is_current(workspace, lesion=LESION):
     workspace.tick()
     segment = workspace.ledger.segmentation_node.GetSegmentation().GetSegment(lesion)
     row = next(row for row in workspace.rows() if row.lesion == lesion)
-    said = {row.is_current, tag_of(segment, STALE) == "0", not workspace.steering.targets[lesion].doubt}
+    said = {row.is_current, tag_of(segment, STALE) == "0", not workspace.navigation.targets[lesion].doubt}
     assert len(said) == 1, said
     return said.pop()
 
@@ -211,7 +211,7 @@ def test_consensus_surfaces_lie_at_their_outline_that_is_brought_back_after_a_mo
     two_lesions.tick()
     two_lesions.ledger.redo()
     draw_all(two_lesions)
-    target = two_lesions.steering.targets["Tumour 2"]
+    target = two_lesions.navigation.targets["Tumour 2"]
     np.testing.assert_allclose(target.surface.GetCenter(), np.add(SEED, [15, 0, 0]), atol=0.6)
     np.testing.assert_allclose(target.outer.GetCenter(), target.surface.GetCenter(), atol=1.0)
 
@@ -251,7 +251,7 @@ def test_outline_that_lies_under_another_transform_than_its_volume_is_old(found,
 def test_volume_under_a_transform_that_no_matrix_can_say_gives_a_reason_and_no_distance(found, link, clock):
     """The turn goes on: a distance that nobody brings up to date would stand in the view."""
     tracker = Tracker(found, link, clock)
-    found.steering.is_of_other_source = False
+    found.navigation.is_of_other_source = False
     assert tracker.send(StylusToReference=at(40.0)).nearest is not None
     warp = bent(found.scene)
     found.volume.node.SetAndObserveTransformNodeID(warp.GetID())
@@ -315,11 +315,11 @@ def test_another_volume_in_a_cleared_scene_is_not_the_one_before(found, tiny_vol
 def test_margins_turn_grey_at_once_while_others_are_being_made(found, monkeypatch):
     draw_all(found)
     monkeypatch.setattr("CRLMSegmentationLib.slicer.workspace.surfaces.BUDGET_S", 0.0)  # nothing more gets done
-    found.steering.margins_mm = (3.0, 6.0)
+    found.navigation.margins_mm = (3.0, 6.0)
     found.tick()
     unplace(found)
     found.tick()
-    assert found.steering.is_at_work
+    assert found.navigation.is_at_work
     assert {node.GetDisplayNode().GetColor() for node in margins_of(found.scene, LESION)} == {UNSAFE_COLOUR}
 
 
@@ -353,8 +353,8 @@ def delete_seed_by_hand(workspace, link, engine, volume, number):
 
 
 def switch_margins(workspace, link, engine, volume, number):
-    workspace.steering.shows_margins = bool(number % 2)
-    workspace.steering.margins_mm = (3.0 + number % 3, 7.0)
+    workspace.navigation.shows_margins = bool(number % 2)
+    workspace.navigation.margins_mm = (3.0 + number % 3, 7.0)
     draw_all(workspace)
 
 

@@ -99,7 +99,7 @@ def test_tracking_data_reaches_the_instruments(workspace, network):
     matrix = np.eye(4)
     matrix[:3, 3] = 7, 2, 3
     receive_bytes(workspace, network, framed("TDATA", tdata(("StylusToReference", 1, matrix))))
-    (state,) = workspace.steering.situation.instruments
+    (state,) = workspace.navigation.situation.instruments
     np.testing.assert_allclose(state.tip_ras_mm, [7, 2, 3])
     assert not state.doubt
     assert workspace.devices == {"StylusToReference": "transform"}
@@ -120,7 +120,7 @@ def test_two_tools_under_one_name_are_withheld_and_named(workspace, network, clo
     for n in range(20):
         clock.now_s += 0.025
         receive(workspace, network, pose(n / 10, 1 + n / 20), pose(500 + n / 10, 1 + n / 20))
-    (state,) = workspace.steering.situation.instruments
+    (state,) = workspace.navigation.situation.instruments
     assert state.doubt
     assert not state.readings
     assert "two streams under one name: StylusToReference" in strip(workspace)
@@ -132,10 +132,10 @@ def test_two_tools_under_one_name_are_withheld_and_named(workspace, network, clo
 def test_position_alone_places_a_tip_but_turns_nothing(workspace, network):
     unknown = {ORIENTATION_KEY: ORIENTATION_UNKNOWN}
     receive(workspace, network, pose(5, 1.0, **unknown))
-    (state,) = workspace.steering.situation.instruments
+    (state,) = workspace.navigation.situation.instruments
     assert not state.doubt
     receive(workspace, network, pose(150, 1.0, "StylusTipToStylus"), pose(5, 1.1, **unknown))
-    (state,) = workspace.steering.situation.instruments
+    (state,) = workspace.navigation.situation.instruments
     assert state.instrument.frame == "StylusTip"
     assert state.doubt, "150 mm along an axis that nobody knows"
 
@@ -143,7 +143,7 @@ def test_position_alone_places_a_tip_but_turns_nothing(workspace, network):
 def test_transform_whose_name_tells_of_no_frames_is_told(workspace, network):
     receive(workspace, network, pose(0, 1.0, "Stylus"))
     assert any("'Stylus': the name does not say from which frame" in line for line in workspace.problem_lines)
-    assert not workspace.steering.situation.instruments
+    assert not workspace.navigation.situation.instruments
 
 
 def test_good_message_is_seen_after_senders_of_300_devices(workspace, network):
@@ -152,10 +152,10 @@ def test_good_message_is_seen_after_senders_of_300_devices(workspace, network):
             receive(workspace, network, *(pose(n, 1.0 + feed, f"Tool{n}") for n in range(start, start + 50)))
         receive(workspace, network, pose(1, 10.0 + feed, f"Good{feed}ToReference"))
         assert workspace.devices[f"Good{feed}ToReference"] == "transform"
-        assert f"Good{feed}" in [state.instrument.frame for state in workspace.steering.situation.instruments]
+        assert f"Good{feed}" in [state.instrument.frame for state in workspace.navigation.situation.instruments]
         assert find_node(workspace.scene, "vtkMRMLLinearTransformNode", f"Good{feed}ToReference") is not None
     assert len(workspace.devices) == MAX_TOOLS
-    assert len(workspace.steering.navigator.poses.names) <= MAX_TOOLS
+    assert len(workspace.navigation.navigator.poses.names) <= MAX_TOOLS
     assert sum("silent longest" in line for line in workspace.log) == 1
 
 

@@ -13,7 +13,17 @@ from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.workspace.background_refinement import QUIET_S
 from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED
 from CRLMSegmentationLib.tracking.colours import UNSAFE_COLOUR
-from steering_helpers import Tracker, at, calibration, draw_all, finish, finish_all, send_volume, turns, with_lesion
+from navigation_scene_helpers import (
+    Tracker,
+    at,
+    calibration,
+    draw_all,
+    finish,
+    finish_all,
+    send_volume,
+    turns,
+    with_lesion,
+)
 from workspace_helpers import SEED, paint
 
 RUNS = 9
@@ -53,7 +63,7 @@ def test_refined_and_repeated_lesion_has_shells_and_says_what_has_changed(lookin
     assert row(looking).refined == "refined: the outline moved by 0.0 mm, 0.0 mm at most"
     assert not looking.second_looks.is_at_work
     draw_all(looking)
-    assert looking.steering.targets["Tumour 1"].outer is not None
+    assert looking.navigation.targets["Tumour 1"].outer is not None
 
 
 def test_refined_outline_takes_the_place_of_the_first_and_undo_goes_before_both(looking, engine, clock):
@@ -81,7 +91,7 @@ def test_outline_corrected_by_hand_is_not_refined(looking, engine, clock):
     assert row(looking).volume_ml == volume_ml
     assert row(looking).warnings == (CORRECTED,)
     assert (row(looking).refined, row(looking).confidence) == ("", None)
-    assert looking.steering.targets["Tumour 1"].outer is None
+    assert looking.navigation.targets["Tumour 1"].outer is None
 
 
 def test_refined_answer_to_an_outline_that_was_taken_back_is_not_shown(looking, engine, clock):
@@ -161,11 +171,11 @@ def test_shells_are_drawn_on_demand(looking, engine, clock):
     finish_all(looking, engine, clock)
     assert consensus_of(looking.scene, "Tumour 1") == []
     draw_all(looking)
-    looking.steering.shows_consensus = True
+    looking.navigation.shows_consensus = True
     draw_all(looking)
     names = {node.GetName() for node in consensus_of(looking.scene, "Tumour 1")}
     assert names == {"Tumour 1: always tumour", "Tumour 1: ever tumour"}
-    looking.steering.shows_consensus = False
+    looking.navigation.shows_consensus = False
     looking.tick()
     assert consensus_of(looking.scene, "Tumour 1") == []
 

@@ -1,4 +1,4 @@
-"""What is steered by: real scene and real surfaces; the tracker, the engine and the clock are stubs."""
+"""Navigation in the scene: real scene and real surfaces; the tracker, the engine and the clock are stubs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.tools import DOUBT, MODEL
 from CRLMSegmentationLib.slicer.workspace.navigation_targets import OUT_OF_DATE
 from CRLMSegmentationLib.tracking.colours import CLEAR_COLOUR, INNER_COLOUR, OUTER_COLOUR, UNSAFE_COLOUR
-from steering_helpers import Tracker, at, draw_all, finish, send_volume, with_lesion
+from navigation_scene_helpers import Tracker, at, draw_all, finish, send_volume, with_lesion
 from workspace_helpers import SEED, StubLink, paint
 
 SWEEP = Path(__file__).resolve().parents[3] / "shared" / "data" / "NwirePhantomFreehand.igs.mha"
@@ -78,27 +78,27 @@ def test_margins_are_drawn_and_the_line_has_the_colour_of_the_one_that_the_tip_i
     assert widths == ["10", "5"]
     for x, margin_mm, colour in [(45.0, None, CLEAR_COLOUR), (36.0, 10, OUTER_COLOUR), (31.0, 5, INNER_COLOUR)]:
         tracker.send(StylusToReference=at(x))
-        assert workspace.steering.narrowest_margin_mm == margin_mm
+        assert workspace.navigation.narrowest_margin_mm == margin_mm
         assert line(workspace).GetDisplayNode().GetColor() == pytest.approx(colour)
 
 
 def test_margin_of_the_scene_lies_at_its_distance_from_the_ball(tracker, workspace):
     draw_all(workspace)
-    surface = workspace.steering.margin_surfaces_of("Tumour 1")[5.0]
+    surface = workspace.navigation.margin_surfaces_of("Tumour 1")[5.0]
     points = np.array([surface.GetPoint(n) for n in range(surface.GetNumberOfPoints())])
     assert np.linalg.norm(points - SEED, axis=1) == pytest.approx(13, abs=0.8)
 
 
 def test_margins_can_be_others_or_none(tracker, workspace):
     draw_all(workspace)
-    workspace.steering.margins_mm = (3.0,)
+    workspace.navigation.margins_mm = (3.0,)
     draw_all(workspace)
     assert [node.GetName() for node in margins_of(workspace.scene, "Tumour 1")] == ["Tumour 1 +3 mm"]
-    workspace.steering.shows_margins = False
+    workspace.navigation.shows_margins = False
     draw_all(workspace)
     assert margins_of(workspace.scene, "Tumour 1") == []
     tracker.send(StylusToReference=at(30.0))
-    assert workspace.steering.narrowest_margin_mm == 3.0
+    assert workspace.navigation.narrowest_margin_mm == 3.0
 
 
 def test_removed_lesion_takes_its_margins_and_its_distance_along(tracker, workspace):
@@ -178,21 +178,21 @@ def test_another_source_takes_the_tools_of_the_one_before_away(tracker, workspac
     workspace.use_link(StubLink())
     workspace.tick()
     assert tool(workspace, "Stylus") is None
-    assert workspace.steering.situation.instruments == ()
+    assert workspace.navigation.situation.instruments == ()
 
 
 def test_slices_follow_the_tip_that_is_nearest_and_none_that_is_in_doubt(tracker, workspace):
     tracker.send(StylusToReference=at(40.0), ProbeToReference=at(32.0))
-    assert workspace.steering.focus_ras_mm == pytest.approx([32, 20, 20])
+    assert workspace.navigation.focus_ras_mm == pytest.approx([32, 20, 20])
     tracker.send(StylusToReference=at(40.0), ProbeToReference="MISSING")
-    assert workspace.steering.focus_ras_mm == pytest.approx([40, 20, 20])
+    assert workspace.navigation.focus_ras_mm == pytest.approx([40, 20, 20])
     tracker.send(StylusToReference="MISSING", ProbeToReference="MISSING")
-    assert workspace.steering.focus_ras_mm is None
+    assert workspace.navigation.focus_ras_mm is None
 
 
 def test_pointer_is_followed_before_there_is_a_lesion(workspace, link, clock):
     Tracker(workspace, link, clock).send(ProbeToReference=at(1.0), StylusToReference=at(2.0))
-    assert workspace.steering.focus_ras_mm == pytest.approx([2, 20, 20])
+    assert workspace.navigation.focus_ras_mm == pytest.approx([2, 20, 20])
 
 
 def test_left_handed_volume_has_the_inside_inside(workspace, link, engine, clock, tiny_volume):
@@ -226,7 +226,7 @@ def test_real_sweep_moves_the_probe_and_never_a_stylus_that_was_never_seen(works
         workspace.tick()
         if tool(workspace, "Probe") is not None:
             places.append(tip_of(tool(workspace, "Probe").GetParentTransformNode()))
-        states = workspace.steering.situation.instruments
+        states = workspace.navigation.situation.instruments
         doubts |= {(state.instrument.frame, str(state.doubt or "")) for state in states}
     assert tool(workspace, "Stylus") is None
     assert doubts == {("Probe", ""), ("Stylus", "not tracked")}

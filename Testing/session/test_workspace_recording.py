@@ -26,8 +26,8 @@ from CRLMSegmentationLib.slicer.workspace import recording as recording_module
 from CRLMSegmentationLib.slicer.workspace.change_watch import ASKED_AGAIN, NEWER_VOLUME, SENSOR, ChangeWatch
 from CRLMSegmentationLib.slicer.workspace.segmentation_changes import outline_in
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
+from navigation_scene_helpers import Tracker, at, finish_all, send_volume
 from slicer import vtkOrientedImageData, vtkSlicerSegmentationsModuleLogic
-from steering_helpers import Tracker, at, finish_all, send_volume
 from stub_engine import StubEngine
 from vtk.util.numpy_support import vtk_to_numpy
 from workspace_helpers import SEED, answer, paint

@@ -11,7 +11,7 @@ from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.workspace import save as saving
 from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED
 from CRLMSegmentationLib.slicer.workspace.save import OUT_OF_DATE, REPORT_HTML, REPORT_JSON, SCENE, SEGMENTATION, save
-from steering_helpers import Tracker, at, finish_all, with_lesion
+from navigation_scene_helpers import Tracker, at, finish_all, with_lesion
 from workspace_helpers import SEED, answer, paint
 
 

@@ -148,7 +148,7 @@ def test_page_of_another_process_draws_the_same(lesion, report_of, tmp_path, mon
 
     monkeypatch.setattr(report_page, "three_slices", lambda lesion: PNG)
     monkeypatch.setattr(report_page, "lesion_in_space", lambda *_: PNG)
-    monkeypatch.setattr(report_page, "steering_pictures", remember)
+    monkeypatch.setattr(report_page, "navigation_figures", remember)
     consensus = Consensus(lesion.mask[8:15, 9:15, 10:18], lesion.truth[8:15, 9:15, 10:19], (8, 9, 10), 8, 0.8, 1.1)
     entries = [
         report_of(lesion, lesion="Tumour 1", navigation=NEAR, simulated=True),

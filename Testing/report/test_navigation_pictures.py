@@ -13,7 +13,7 @@ from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.reports import actors
 from CRLMSegmentationLib.reports import navigation_space as steering_view
 from CRLMSegmentationLib.reports import space as rendering
-from CRLMSegmentationLib.reports.navigation_figures import steering_pictures
+from CRLMSegmentationLib.reports.navigation_figures import navigation_figures
 from CRLMSegmentationLib.reports.navigation_slices import consensus_surface, cut_lines, margin_slices, stability_slices
 from CRLMSegmentationLib.reports.navigation_space import approach_in_space, view_direction
 from CRLMSegmentationLib.reports.navigation_text import write_distance
@@ -224,12 +224,12 @@ def test_shell_lies_where_its_part_of_the_volume_does(ball):
 def test_pictures_are_those_of_what_there_is(ball, surface, monkeypatch):
     monkeypatch.setattr("CRLMSegmentationLib.reports.navigation_figures.approach_in_space", _refuse)
     consensus = Consensus(ball.mask, ball.mask, (0, 0, 0), 8, 1.0, 0.0)
-    assert steering_pictures(ball, surface) == {}
-    near = steering_pictures(ball, surface, approach_of(7.0, None), {5.0: vtk.vtkPolyData()})
+    assert navigation_figures(ball, surface) == {}
+    near = navigation_figures(ball, surface, approach_of(7.0, None), {5.0: vtk.vtkPolyData()})
     assert near["approach"] == "no OpenGL here"
     assert near["margins"].startswith(b"\x89PNG")
-    assert set(steering_pictures(ball, surface, consensus=consensus)) == {"stability"}
-    assert steering_pictures(ball, vtk.vtkPolyData(), approach_of(7.0, None), consensus=consensus) == {}
+    assert set(navigation_figures(ball, surface, consensus=consensus)) == {"stability"}
+    assert navigation_figures(ball, vtk.vtkPolyData(), approach_of(7.0, None), consensus=consensus) == {}
 
 
 def _refuse(*_):
