@@ -66,7 +66,7 @@ def approach_in_space(
     for actor in _margin_actors(margins):
         renderer.AddActor(actor)
     renderer.AddActor(_instrument_actor(approach))
-    _aim(renderer, lesion.center_ras_mm, 0.86 * extent_mm, direction)
+    _point_camera_at(renderer, lesion.center_ras_mm, 0.86 * extent_mm, direction)
     _add_distance(window, renderer, approach, max(margins, default=0.0))
     _add_axes(window, direction)
     return write_distance(picture_of(window), approach, sorted(margins), simulated)
@@ -169,7 +169,7 @@ def _add_axes(window: vtk.vtkRenderWindow, direction: np.ndarray) -> None:
     corner = add_renderer(window, layer=2)
     corner.SetViewport(0.0, 0.0, 0.18, 0.22)
     corner.AddActor(ras_axes(17 * OVERSAMPLING))
-    _aim(corner, np.full(3, 0.4), 1.25, direction)
+    _point_camera_at(corner, np.full(3, 0.4), 1.25, direction)
 
 
 def distance_colour(approach: Approach, widest_mm: float) -> tuple[float, float, float]:
@@ -177,7 +177,9 @@ def distance_colour(approach: Approach, widest_mm: float) -> tuple[float, float,
     return colour_in_scene(approach.reading.margin_mm, (widest_mm,))
 
 
-def _aim(renderer: vtk.vtkRenderer, center_ras_mm: np.ndarray, radius_mm: float, direction: np.ndarray) -> None:
+def _point_camera_at(
+    renderer: vtk.vtkRenderer, center_ras_mm: np.ndarray, radius_mm: float, direction: np.ndarray
+) -> None:
     camera = renderer.GetActiveCamera()
     camera.SetFocalPoint(center_ras_mm)
     camera.SetPosition(center_ras_mm + radius_mm / np.sin(np.radians(VIEW_ANGLE_DEG / 2)) * direction)

@@ -54,7 +54,7 @@ def lesion_in_space(lesion: Lesion, surface: vtk.vtkPolyData, truth_surface: vtk
     extent_mm = ROOM_PER_VIEW * field_of_view_mm(lesion)
     renderer = add_renderer(window, layer=0)
     _draw_background(renderer, lesion, extent_mm, surface, truth_surface)
-    _aim(renderer, lesion.center_ras_mm - 0.06 * extent_mm, 0.92 * extent_mm)
+    _point_camera_at(renderer, lesion.center_ras_mm - 0.06 * extent_mm, 0.92 * extent_mm)
     _add_see_through(window, renderer, lesion, extent_mm, truth_surface)
     _add_map(window, lesion, surface)
     _add_axes(window)
@@ -126,7 +126,7 @@ def add_light(renderer: vtk.vtkRenderer) -> None:
     lights.AddLightsToRenderer(renderer)
 
 
-def _aim(renderer: vtk.vtkRenderer, center_ras_mm: np.ndarray, radius_mm: float) -> None:
+def _point_camera_at(renderer: vtk.vtkRenderer, center_ras_mm: np.ndarray, radius_mm: float) -> None:
     """Look at a point so that a sphere around it fills the height of the picture."""
     camera = renderer.GetActiveCamera()
     direction = CAMERA_FROM / np.linalg.norm(CAMERA_FROM)
@@ -164,14 +164,14 @@ def _add_map(window: vtk.vtkRenderWindow, lesion: Lesion, surface: vtk.vtkPolyDa
         corner.AddActor(box(cube, "#ffffff", 1.1 * OVERSAMPLING, dashed=True))
     if surface.GetNumberOfPoints():
         corner.AddActor(solid(surface, PREDICTION_COLOUR))
-    _aim(corner, middle, 1.02 * np.linalg.norm(corners - middle, axis=1).max())
+    _point_camera_at(corner, middle, 1.02 * np.linalg.norm(corners - middle, axis=1).max())
 
 
 def _add_axes(window: vtk.vtkRenderWindow) -> None:
     corner = add_renderer(window, layer=2)
     corner.SetViewport(0.0, 0.0, 0.18, 0.22)
     corner.AddActor(ras_axes(17 * OVERSAMPLING))
-    _aim(corner, np.full(3, 0.4), 1.25)
+    _point_camera_at(corner, np.full(3, 0.4), 1.25)
 
 
 def picture_of(window: vtk.vtkRenderWindow) -> bytes:

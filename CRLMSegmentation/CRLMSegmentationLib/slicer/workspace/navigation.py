@@ -25,7 +25,7 @@ from ...tracking.targets import Target
 from ...tracking.transforms import frames_of
 from ..scene.guidance import hide_distance, show_distance
 from ..scene.tools import remove_tools_except, show_tool
-from .surfaces import Aim, Targets
+from .surfaces import LesionTarget, Targets
 
 LOOK_AGAIN_S = 0.05
 """Without a new pose the situation changes by what grows old; guards promise 0.3 s."""
@@ -159,10 +159,10 @@ class Navigation:
         self.navigator.forget(device, self._clock())
         self._is_due = True
 
-    def look(self, aims: Mapping[str, Aim]) -> None:
+    def look(self, lesion_targets: Mapping[str, LesionTarget]) -> None:
         """Bring outlines, tools and distances in step; call it at each turn."""
-        self.is_calibrated = all(aim.unexplained is not None for aim in aims.values())
-        if self._targets.look(aims):
+        self.is_calibrated = all(lesion_target.unexplained is not None for lesion_target in lesion_targets.values())
+        if self._targets.look(lesion_targets):
             self.navigator.aim_at(self.targets)
             self._is_due = True
         now_s = self._clock()

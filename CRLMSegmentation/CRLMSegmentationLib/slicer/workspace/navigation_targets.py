@@ -23,7 +23,7 @@ OUT_OF_DATE, NOTHING_FOUND = Status(Reason.OUT_OF_DATE), Status(Reason.NOTHING_F
 
 
 @dataclass(frozen=True, eq=False)
-class Aim:
+class LesionTarget:
     """An outline that navigation measures to.
 
     Attributes:
@@ -50,13 +50,13 @@ class Aim:
     unexplained: Unexplained | None
 
 
-def aims_of(
+def lesion_targets(
     scene: slicer.vtkMRMLScene,
     session: Session,
     ledger: LesionLedger,
     second_looks: SecondLooks,
     calibrations: Mapping[str, Calibration | None],
-) -> dict[str, Aim]:
+) -> dict[str, LesionTarget]:
     """What navigation measures to now, by lesion.
 
     Args:
@@ -69,11 +69,11 @@ def aims_of(
     found = {lesion: entry.found for lesion, entry in ledger.entries.items() if entry.found} if node else {}
     if not found:
         return {}
-    seeds, place, aims = seed_nodes(scene), local_to_world(node), {}
+    seeds, place, lesion_targets = seed_nodes(scene), local_to_world(node), {}
     for lesion, outline in found.items():
         volume = outline.result.volume if outline.result else session.volume
         calibration = calibrations.get(outline.model_sha256)
-        aims[lesion] = Aim(
+        lesion_targets[lesion] = LesionTarget(
             lesion,
             seeds[lesion].GetName(),
             node,
@@ -85,7 +85,7 @@ def aims_of(
             _doubt_of(outline, lesion in ledger.stale),
             calibration.unexplained if calibration else None,
         )
-    return aims
+    return lesion_targets
 
 
 def _doubt_of(outline: Found, is_stale: bool) -> Status | None:

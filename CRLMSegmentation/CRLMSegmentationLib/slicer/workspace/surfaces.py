@@ -19,7 +19,7 @@ from ...tracking.surfaces import measured_surface
 from ...tracking.targets import Target
 from ..scene.guidance import grey_margins, remove_guidance_except, show_consensus, show_margins
 from ..scene.masks import mask_of_segment
-from .navigation_targets import Aim
+from .navigation_targets import LesionTarget
 
 BUDGET_S = 0.004
 """Of a turn, for margins and consensus surfaces; the outline itself is never late."""
@@ -79,38 +79,51 @@ class Targets:
         kept = self._kept.get(lesion)
         return dict((kept and kept.margins) or {})
 
-    def look(self, aims: Mapping[str, Aim]) -> bool:
+    def look(self, lesion_targets: Mapping[str, LesionTarget]) -> bool:
         """Bring all in step; returns whether there is another target than before."""
-        has_changed = self._forget_all_but(aims)
-        for lesion, aim in aims.items():
-            has_changed = self._look_at(lesion, aim) or has_changed
+        has_changed = self._forget_all_but(lesion_targets)
+        for lesion, lesion_target in lesion_targets.items():
+            has_changed = self._look_at(lesion, lesion_target) or has_changed
         self._work_for(BUDGET_S)
-        for lesion, aim in aims.items():
+        for lesion, lesion_target in lesion_targets.items():
             has_changed = self._take_consensus(lesion) or has_changed
-            self._show(lesion, aim)
+            self._show(lesion, lesion_target)
         return has_changed
 
-    def _forget_all_but(self, aims: Mapping[str, Aim]) -> bool:
-        gone = [lesion for lesion in self._kept if lesion not in aims]
+    def _forget_all_but(self, lesion_targets: Mapping[str, LesionTarget]) -> bool:
+        gone = [lesion for lesion in self._kept if lesion not in lesion_targets]
         for lesion in gone:
             del self._kept[lesion]
         if gone:
-            remove_guidance_except(self._scene, aims)
+            remove_guidance_except(self._scene, lesion_targets)
         return bool(gone)
 
-    def _look_at(self, lesion: str, aim: Aim) -> bool:
+    def _look_at(self, lesion: str, lesion_target: LesionTarget) -> bool:
         kept = self._kept.get(lesion)
-        if kept is None or kept.fingerprint != aim.fingerprint or not np.array_equal(kept.place, aim.place):
-            self._kept[lesion] = self._made(aim, kept)
+        if (
+            kept is None
+            or kept.fingerprint != lesion_target.fingerprint
+            or not np.array_equal(kept.place, lesion_target.place)
+        ):
+            self._kept[lesion] = self._made(lesion_target, kept)
             return True
-        consensus = None if kept.has_moved else aim.consensus
+        consensus = None if kept.has_moved else lesion_target.consensus
         has_other_margins = kept.work is None and set(kept.margins or {}) != set(self._wanted_mm)
         if kept.consensus is not consensus or has_other_margins:
-            kept.consensus, kept.work = consensus, self._steps(kept, aim)
+            kept.consensus, kept.work = consensus, self._steps(kept, lesion_target)
         target = kept.target
-        if (target.name, target.doubt, target.unexplained) == (aim.name, aim.doubt, aim.unexplained or UNMEASURED):
+        if (target.name, target.doubt, target.unexplained) == (
+            lesion_target.name,
+            lesion_target.doubt,
+            lesion_target.unexplained or UNMEASURED,
+        ):
             return False
-        kept.target = replace(target, name=aim.name, doubt=aim.doubt, unexplained=aim.unexplained or UNMEASURED)
+        kept.target = replace(
+            target,
+            name=lesion_target.name,
+            doubt=lesion_target.doubt,
+            unexplained=lesion_target.unexplained or UNMEASURED,
+        )
         return True
 
     @property
@@ -118,27 +131,29 @@ class Targets:
         low, high = MARGIN_LIMITS_MM
         return tuple(width for width in self.margins_mm if low <= width <= high) if self.shows_margins else ()
 
-    def _made(self, aim: Aim, before: _Kept | None) -> _Kept:
+    def _made(self, lesion_target: LesionTarget, before: _Kept | None) -> _Kept:
         """The margins of the outline before stay until those of this one have been made."""
-        mask, ijk_to_local = mask_of_segment(aim.node, aim.lesion)
-        surface = measured_surface(mask, aim.place @ ijk_to_local) if mask.any() else None
-        unexplained = aim.unexplained or UNMEASURED
-        target = Target(aim.name, surface, aim.voxel_mm, doubt=aim.doubt, unexplained=unexplained)
-        kept = _Kept(aim.fingerprint, aim.place, target)
+        mask, ijk_to_local = mask_of_segment(lesion_target.node, lesion_target.lesion)
+        surface = measured_surface(mask, lesion_target.place @ ijk_to_local) if mask.any() else None
+        unexplained = lesion_target.unexplained or UNMEASURED
+        target = Target(
+            lesion_target.name, surface, lesion_target.voxel_mm, doubt=lesion_target.doubt, unexplained=unexplained
+        )
+        kept = _Kept(lesion_target.fingerprint, lesion_target.place, target)
         if before is not None:
-            is_same = before.fingerprint == aim.fingerprint
-            kept.has_moved = is_same and (before.has_moved or not np.array_equal(before.place, aim.place))
+            is_same = before.fingerprint == lesion_target.fingerprint
+            kept.has_moved = is_same and (before.has_moved or not np.array_equal(before.place, lesion_target.place))
             kept.shown, kept.shown_of = before.shown, before.shown_of
-        kept.consensus = None if kept.has_moved else aim.consensus
-        kept.work = self._steps(kept, aim)
+        kept.consensus = None if kept.has_moved else lesion_target.consensus
+        kept.work = self._steps(kept, lesion_target)
         return kept
 
-    def _steps(self, kept: _Kept, aim: Aim) -> Iterator[None]:
+    def _steps(self, kept: _Kept, lesion_target: LesionTarget) -> Iterator[None]:
         """Shells first, since distances hang on them; then the margins."""
         consensus = {}
         for which, part in ((INNER, kept.consensus.inner), (OUTER, kept.consensus.outer)) if kept.consensus else ():
             if part.any():
-                consensus[which] = _consensus_surface(part, kept.consensus.offset_kji, aim.ijk_to_ras)
+                consensus[which] = _consensus_surface(part, kept.consensus.offset_kji, lesion_target.ijk_to_ras)
             yield
         kept.consensus_surfaces = consensus
         margins = {}
@@ -166,18 +181,18 @@ class Targets:
         kept.target = replace(kept.target, inner=inner, outer=outer)
         return True
 
-    def _show(self, lesion: str, aim: Aim) -> None:
+    def _show(self, lesion: str, lesion_target: LesionTarget) -> None:
         """Draw what has been made; what lies around an outline that is gone is grey before long."""
         kept = self._kept[lesion]
         if kept.work is not None or kept.margins is None:
-            self._show_unsafe(lesion, kept, is_safe=aim.doubt is None)
+            self._show_unsafe(lesion, kept, is_safe=lesion_target.doubt is None)
             return
         margins = {width: kept.margins[width] for width in self._wanted_mm if width in kept.margins}
         consensus = kept.consensus_surfaces if self.shows_consensus else {}
-        shown = (aim.doubt is None, *map(id, margins.values()), *map(id, consensus.values()), *margins)
+        shown = (lesion_target.doubt is None, *map(id, margins.values()), *map(id, consensus.values()), *margins)
         if shown != kept.shown:
             kept.shown, kept.shown_of = shown, kept.target.surface
-            show_margins(self._scene, lesion, margins, is_safe=aim.doubt is None)
+            show_margins(self._scene, lesion, margins, is_safe=lesion_target.doubt is None)
             show_consensus(self._scene, lesion, consensus)
 
     def _show_unsafe(self, lesion: str, kept: _Kept, is_safe: bool) -> None:

@@ -60,7 +60,7 @@ from .lesion_rows import rows_of
 from .lesion_store import LesionLedger
 from .message_rate import Arrivals
 from .navigation import Navigation
-from .navigation_targets import aims_of
+from .navigation_targets import lesion_targets
 from .resegmentation import Following
 from .result_handler import KNOWN_ANSWER, Answers
 from .run_all import Attempts
@@ -508,11 +508,11 @@ class Workspace:
             self._volume_link is None or self._volume_link() is not link
         )
         try:
-            aims = aims_of(self.scene, self.session, self.ledger, self.second_looks, self.calibrations)
+            targets = lesion_targets(self.scene, self.session, self.ledger, self.second_looks, self.calibrations)
         except CrlmError as error:  # nothing that can be measured to; a distance that stays would be an old one
-            aims = {}
+            targets = {}
             self._note_unplaced(logging.WARNING, f"no distances: {error}")
-        self.navigation.look(aims)
+        self.navigation.look(targets)
 
     def _look_at_children(self) -> None:
         for child in self.children:
