@@ -1,29 +1,26 @@
-"""The steps of a turn: one that fails keeps none of the others back."""
+"""Run the steps of a turn, so that a step that fails does not prevent the others."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 logger = logging.getLogger(__name__)
 
 
-class Attempts:
-    """Call it with each step; `end` raises the first error that there was."""
+def run_all(steps: Iterable[Callable[[], object]]) -> None:
+    """Run each step in order.
 
-    def __init__(self) -> None:
-        self._errors: list[Exception] = []
-
-    def __call__(self, step: Callable[..., object], *arguments: Any) -> None:
+    Raises:
+        Exception: the first error, after all steps have run; the others are logged.
+    """
+    errors: list[Exception] = []
+    for step in steps:
         try:
-            step(*arguments)
+            step()
         except Exception as error:  # whatever it is: tools must move, and what is old must look old
-            self._errors.append(error)
-
-    def end(self) -> None:
-        """Raises: Exception: of the first step that failed."""
-        for error in self._errors[1:]:
-            logger.warning("also failed: %s", error, exc_info=error)
-        if self._errors:
-            raise self._errors[0]
+            errors.append(error)
+    for error in errors[1:]:
+        logger.warning("also failed: %s", error, exc_info=error)
+    if errors:
+        raise errors[0]

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from weakref import ref
 
 import numpy as np
@@ -63,7 +64,7 @@ from .navigation import Navigation
 from .navigation_targets import lesion_targets
 from .resegmentation import Following
 from .result_handler import KNOWN_ANSWER, Answers
-from .run_all import Attempts
+from .run_all import run_all
 from .volume_memory import VolumeMemory
 
 logger = logging.getLogger(__name__)
@@ -282,30 +283,32 @@ class Workspace:
         Raises:
             Exception: of the first step that failed, after all others have been done.
         """
-        events, attempt = self.session.poll(budget_s), Attempts()
+        events = self.session.poll(budget_s)
         newest: dict[str, TransformArrived] = {}
         for event in events:
             if isinstance(event, TransformArrived):
                 newest[event.message.device] = event
             elif isinstance(event, DeviceForgotten) and event.kind == TRANSFORM:
                 newest.pop(event.device, None)
-            attempt(self._handle, event)
-        self._look_at_link()
-        attempt(self._show_transforms, newest.values())
-        attempt(self._look_at_volume)
-        attempt(self._look_at_lesions)
-        attempt(self._look_at_leftovers)
-        attempt(self._look_at_crop_box)
-        if self.auto_segment:
-            attempt(self._segment_settled)
-        attempt(self._segment_again)
-        attempt(self._steer)
-        attempt(self._look_at_children)
-        attempt.end()
+        run_all(
+            [
+                *(partial(self._handle, event) for event in events),
+                self._look_at_link,
+                partial(self._show_transforms, newest.values()),
+                self._look_at_volume,
+                self._look_at_lesions,
+                self._look_at_leftovers,
+                self._look_at_crop_box,
+                *([self._segment_settled] if self.auto_segment else []),
+                self._segment_again,
+                self._navigate,
+                self._look_at_children,
+            ]
+        )
         return events
 
     poll = tick
-    """A workspace is driven like its session, see `driver`."""
+    """A workspace is driven like its session, see `segmentation.wait`."""
 
     def close(self) -> None:
         """End the link, the engine and the children with everything they have started."""
@@ -502,7 +505,7 @@ class Workspace:
             for keeper in (self.second_looks, self.following, self.history, self.navigation.approaches):
                 keeper.forget(lesion)
 
-    def _steer(self) -> None:
+    def _navigate(self) -> None:
         link = self.session.link
         self.navigation.is_of_other_source = link is not None and (
             self._volume_link is None or self._volume_link() is not link
