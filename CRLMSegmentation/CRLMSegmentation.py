@@ -173,8 +173,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.applyButton, self.onApply),
             (ui.correctButton, self.onCorrect),
             (ui.againButton, self.onAgain),
-            (ui.undoButton, lambda *_: self._do(lambda workspace: workspace.ledger.undo())),
-            (ui.redoButton, lambda *_: self._do(lambda workspace: workspace.ledger.redo())),
+            (ui.undoButton, lambda *_: self._do(lambda workspace: workspace.lesion_store.undo())),
+            (ui.redoButton, lambda *_: self._do(lambda workspace: workspace.lesion_store.redo())),
             (ui.removeButton, self.onRemove),
             (ui.saveButton, self.onSave),
             (ui.shareButton, self.onShare),
@@ -264,7 +264,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._isImporting = False
         if self.logic.workspace is not None:
-            self.logic.workspace.ledger.take_over_seeds()
+            self.logic.workspace.lesion_store.take_over_seeds()
         self._tickIfNeeded()
         if self._isEntered:
             self._useParameters()
@@ -340,7 +340,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._useParameters()
             self._tellNotice()
             self.onVolumeChosen(
-                self.ui.volumeSelector.currentNode() or self.logic.workspace.ledger.volume_of_outlines()
+                self.ui.volumeSelector.currentNode() or self.logic.workspace.lesion_store.volume_of_outlines()
             )
         self._timer.start()
         return self.logic.workspace
@@ -461,7 +461,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onLesionSelected(self):
         if self.logic.workspace is not None and self.selectedLesion:
-            self.logic.workspace.ledger.active_lesion = self.selectedLesion
+            self.logic.workspace.lesion_store.active_lesion = self.selectedLesion
 
     def onLesionRenamed(self, row, column):
         rows = self._shown.get("lesions", ())

@@ -121,13 +121,13 @@ def measure(bench: Bench, link: Streaming, volumes: Iterator[Volume], seed_ras_m
     workspace = bench.workspace
     link.images = [image_of(next(volumes))]
     found = {"volume arrives": bench.longest_turn_s(5)}
-    if "Tumour 1" not in workspace.ledger.entries:
+    if "Tumour 1" not in workspace.lesion_store.entries:
         workspace.add_seed(seed_ras_mm)
     found["seed"] = bench.longest_turn_s(5)
     started_s = time.perf_counter()
     workspace.segment()
     found["asking"] = time.perf_counter() - started_s
-    turns = bench.run_until(lambda: workspace.ledger.entries["Tumour 1"].state is LesionState.DONE)
+    turns = bench.run_until(lambda: workspace.lesion_store.entries["Tumour 1"].state is LesionState.DONE)
     found["network at work"] = max(turns[:-1])
     found["outline appears"] = turns[-1]
     found["nothing happens"] = statistics.median(bench.turn_s() for _ in range(50))

@@ -21,7 +21,7 @@ from CRLMSegmentationLib.recording.recovery import recover
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
 from CRLMSegmentationLib.recording.timeline import load_source, timeline
 from CRLMSegmentationLib.reports import session_report
-from CRLMSegmentationLib.research.evaluation.result_cache import Ledger
+from CRLMSegmentationLib.research.evaluation.result_cache import ResultCache
 from CRLMSegmentationLib.research.study import study as studying
 from CRLMSegmentationLib.research.study.settings import keep_to, study_named
 from CRLMSegmentationLib.research.study.step_log import read_step_log
@@ -177,7 +177,7 @@ def dataset_in(folder: Path) -> Folder:
         FoldSettings.read,
         lambda f: read_progress(f / "progress.jsonl"),
         lambda f: keep_progress(f / "progress.jsonl", 1),
-        lambda f: Ledger(f / "lesions.jsonl", HEADER),
+        lambda f: ResultCache(f / "lesions.jsonl", HEADER),
         lambda f: read_step_log(f / "study"),
         lambda f: keep_to(study, f / "study"),
         studying._document_in,

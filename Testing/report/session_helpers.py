@@ -60,7 +60,7 @@ class RecordedRoom:
         self.workspace.tick()
 
     def segment(self, lesion: str, seed: tuple[float, float, float] = SEED) -> None:
-        if lesion not in self.workspace.ledger.entries:
+        if lesion not in self.workspace.lesion_store.entries:
             self.workspace.add_seed(np.array(seed))
         answer(self.workspace, self.engine, [lesion])
         self.wait(0.5)

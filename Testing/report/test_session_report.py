@@ -194,11 +194,11 @@ def test_outline_that_was_undone_is_not_shown(tmp_path: Path, quick: None) -> No
     made.correct("Tumour 1")
     made.segment("Tumour 1")
     made.wait(2)
-    made.workspace.ledger.undo()
+    made.workspace.lesion_store.undo()
     made.wait(2)
     document, _ = report_of(made.folder, tmp_path / "undone")
     assert lesion_of(document, "Tumour 1")["outline"]["how"] == "brought back by undo"
-    made.workspace.ledger.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
+    made.workspace.lesion_store.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
     made.wait(2)
     made.workspace.remove_seed("Tumour 1")
     made.wait(1)

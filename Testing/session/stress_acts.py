@@ -203,21 +203,21 @@ class StressedWorkspace:
     # ---- undo
 
     def act_undo(self, rng: random.Random) -> None:
-        self.workspace.ledger.undo()
+        self.workspace.lesion_store.undo()
 
     def act_redo(self, rng: random.Random) -> None:
-        self.workspace.ledger.redo()
+        self.workspace.lesion_store.redo()
 
     def act_undo_and_redo(self, rng: random.Random) -> None:
         """Both in a row change no outline."""
-        ledger = self.workspace.ledger
-        if not ledger.can_undo:
+        lesion_store = self.workspace.lesion_store
+        if not lesion_store.can_undo:
             return
-        before = fingerprints(ledger)
-        ledger.undo()
-        ledger.redo()
-        if fingerprints(ledger) != before:
-            self.errors.append(f"undo and redo have changed the outlines: {before} -> {fingerprints(ledger)}")
+        before = fingerprints(lesion_store)
+        lesion_store.undo()
+        lesion_store.redo()
+        if fingerprints(lesion_store) != before:
+            self.errors.append(f"undo and redo have changed the outlines: {before} -> {fingerprints(lesion_store)}")
 
     # ---- volumes
 
@@ -254,7 +254,7 @@ class StressedWorkspace:
         node.SetAndObserveTransformNodeID(rng.choice((place.GetID(), place.GetID(), None)))
 
     def act_move_outlines_by_transform(self, rng: random.Random) -> None:
-        node = self.workspace.ledger.segmentation_node
+        node = self.workspace.lesion_store.segmentation_node
         if node is not None:
             node.SetAndObserveTransformNodeID(rng.choice((self.place_node(rng).GetID(), None)))
 
@@ -306,7 +306,7 @@ class StressedWorkspace:
     # ---- outlines
 
     def act_paint(self, rng: random.Random) -> None:
-        node, volume = self.workspace.ledger.segmentation_node, self.workspace.session.volume
+        node, volume = self.workspace.lesion_store.segmentation_node, self.workspace.session.volume
         if node is None or volume is None or not node.GetSegmentation().GetNumberOfSegments():
             return
         lesion = rng.choice(node.GetSegmentation().GetSegmentIDs())
@@ -315,7 +315,7 @@ class StressedWorkspace:
         self.painted.add(lesion)
 
     def act_delete_segment(self, rng: random.Random) -> None:
-        node = self.workspace.ledger.segmentation_node
+        node = self.workspace.lesion_store.segmentation_node
         if node is not None and node.GetSegmentation().GetNumberOfSegments():
             node.GetSegmentation().RemoveSegment(rng.choice(node.GetSegmentation().GetSegmentIDs()))
 
@@ -525,5 +525,5 @@ def model_of(number: int) -> SimpleNamespace:
     )
 
 
-def fingerprints(ledger) -> dict[str, str]:
-    return {lesion: entry.found.fingerprint for lesion, entry in ledger.entries.items() if entry.found}
+def fingerprints(lesion_store) -> dict[str, str]:
+    return {lesion: entry.found.fingerprint for lesion, entry in lesion_store.entries.items() if entry.found}

@@ -76,7 +76,7 @@ def _current_outline(workspace: StressedWorkspace, node, lesion: str, segment) -
     clicked = np.array(tag_of(segment, SEED).split(), float)
     if np.abs(seed - clicked).max() > 0.011:
         yield f"{lesion} looks current, but its seed has been moved from {clicked} to {seed}"
-    entry = workspace.workspace.ledger.entries.get(lesion)
+    entry = workspace.workspace.lesion_store.entries.get(lesion)
     if entry is None or entry.found is None or entry.found.corrected or lesion in workspace.painted:
         return
     dark = _share_of_dark(workspace.workspace.volume.node, node, lesion)
@@ -108,7 +108,7 @@ def _share_of_dark(volume_node, node, lesion: str) -> float:
 
 def _table_and_targets(workspace: StressedWorkspace) -> Iterator[str]:
     workspace, current = workspace.workspace, set()
-    node = workspace.ledger.segmentation_node
+    node = workspace.lesion_store.segmentation_node
     for lesion in node.GetSegmentation().GetSegmentIDs() if node is not None else ():
         if (tag_of(node.GetSegmentation().GetSegment(lesion), STALE) or FRESH) != OLD:
             current.add(lesion)

@@ -19,7 +19,7 @@ from workspace_helpers import SEED, answer, paint
 
 
 def row(workspace, number=0):
-    return workspace.ledger.rows()[number]
+    return workspace.lesion_store.rows()[number]
 
 
 def test_seed_in_a_volume_of_the_scene_becomes_an_outline(with_volume, engine, tiny_volume):
@@ -29,7 +29,7 @@ def test_seed_in_a_volume_of_the_scene_becomes_an_outline(with_volume, engine, t
     answer(with_volume, engine)
     found = row(with_volume)
     truth = tiny_volume.array < 80
-    mask = mask_in_volume(with_volume.ledger.segmentation_node, "Tumour 1", tiny_volume)
+    mask = mask_in_volume(with_volume.lesion_store.segmentation_node, "Tumour 1", tiny_volume)
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.95
     assert (found.state, found.is_current, found.name) == (LesionState.DONE, True, "Tumour 1")
     assert found.volume_ml == pytest.approx(mask.sum() * np.prod(tiny_volume.spacing_mm) / 1000)
@@ -63,7 +63,9 @@ def test_moved_seed_makes_the_outline_old_at_the_next_turn(with_volume, engine):
     node.SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
     with_volume.tick()
     assert not row(with_volume).is_current
-    assert with_volume.ledger.segmentation_node.GetSegmentation().GetSegment("Tumour 1").GetName().endswith("date)")
+    assert (
+        with_volume.lesion_store.segmentation_node.GetSegmentation().GetSegment("Tumour 1").GetName().endswith("date)")
+    )
     answer(with_volume, engine)
     assert row(with_volume).is_current
 
@@ -137,9 +139,9 @@ def test_several_lesions_keep_apart(with_volume, engine):
         with_volume.add_seed(np.array(SEED) + [shift, 0, 0])
     with_volume.tick()
     answer(with_volume, engine, ["Tumour 2", "Tumour 3", "Tumour 1"])
-    assert [r.state for r in with_volume.ledger.rows()] == [LesionState.DONE] * 3
-    assert all(CORRECTED not in r.warnings for r in with_volume.ledger.rows())
-    assert len({r.colour for r in with_volume.ledger.rows()}) == 3
+    assert [r.state for r in with_volume.lesion_store.rows()] == [LesionState.DONE] * 3
+    assert all(CORRECTED not in r.warnings for r in with_volume.lesion_store.rows())
+    assert len({r.colour for r in with_volume.lesion_store.rows()}) == 3
 
 
 def test_renamed_seed_renames_its_outline(with_volume, engine):
@@ -147,7 +149,9 @@ def test_renamed_seed_renames_its_outline(with_volume, engine):
     answer(with_volume, engine)
     node.SetName("segment VIII")
     with_volume.tick()
-    assert with_volume.ledger.segmentation_node.GetSegmentation().GetSegment("Tumour 1").GetName() == "segment VIII"
+    assert (
+        with_volume.lesion_store.segmentation_node.GetSegmentation().GetSegment("Tumour 1").GetName() == "segment VIII"
+    )
     assert row(with_volume).name == "segment VIII"
 
 
@@ -157,9 +161,9 @@ def test_removed_seed_takes_its_outline_along_and_undo_brings_both_back(with_vol
     volume_ml = row(with_volume).volume_ml
     with_volume.remove_seed("Tumour 1")
     with_volume.tick()
-    assert with_volume.ledger.rows() == []
-    assert with_volume.ledger.segmentation_node.GetSegmentation().GetNumberOfSegments() == 0
-    with_volume.ledger.undo()
+    assert with_volume.lesion_store.rows() == []
+    assert with_volume.lesion_store.segmentation_node.GetSegmentation().GetNumberOfSegments() == 0
+    with_volume.lesion_store.undo()
     with_volume.tick()
     assert row(with_volume).volume_ml == pytest.approx(volume_ml)
     assert row(with_volume).is_current
@@ -177,11 +181,11 @@ def test_undo_and_redo_go_through_corrections_too(with_volume, engine):
     assert row(with_volume).warnings == (CORRECTED,)
     answer(with_volume, engine)
     assert row(with_volume).volume_ml == pytest.approx(first_ml)
-    with_volume.ledger.undo()
+    with_volume.lesion_store.undo()
     with_volume.tick()
     assert row(with_volume).volume_ml == pytest.approx(corrected_ml)
     assert row(with_volume).warnings == (CORRECTED,)
-    with_volume.ledger.redo()
+    with_volume.lesion_store.redo()
     with_volume.tick()
     assert row(with_volume).volume_ml == pytest.approx(first_ml)
     assert row(with_volume).warnings == ()
@@ -192,7 +196,7 @@ def test_undo_does_not_compute_again_by_itself(with_volume, engine, clock):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     answer(with_volume, engine)
-    with_volume.ledger.undo()
+    with_volume.lesion_store.undo()
     for _ in range(5):
         clock.now_s += 1
         with_volume.tick()
@@ -216,7 +220,7 @@ def test_volume_deleted_during_inference_ends_it_and_says_why(with_volume, engin
 def test_outlines_of_a_deleted_volume_look_old(with_volume, engine):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
-    node = with_volume.ledger.segmentation_node
+    node = with_volume.lesion_store.segmentation_node
     with_volume.scene.RemoveNode(with_volume.volume.node)
     with_volume.tick()
     assert node.GetSegmentation().GetSegment("Tumour 1").GetName() == "Tumour 1 (out of date)"
@@ -228,11 +232,11 @@ def test_node_deleted_during_inference_does_no_harm(with_volume, engine, what):
     answer(with_volume, engine)
     with_volume.segment()
     with_volume.tick()
-    with_volume.scene.RemoveNode(node if what == "seed" else with_volume.ledger.segmentation_node)
+    with_volume.scene.RemoveNode(node if what == "seed" else with_volume.lesion_store.segmentation_node)
     with_volume.tick()
     engine.finish()
     with_volume.tick()
-    rows = with_volume.ledger.rows()
+    rows = with_volume.lesion_store.rows()
     assert rows == [] if what == "seed" else rows[0].state is LesionState.DONE
 
 
@@ -395,7 +399,7 @@ def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):
     with_volume.tick()
     assert box.GetCenterWorld() == pytest.approx((22, 20, 20))
     answer(with_volume, engine)
-    assert with_volume.ledger.entries["Tumour 1"].found.result.request.crop_size_mm == pytest.approx(40)
+    assert with_volume.lesion_store.entries["Tumour 1"].found.result.request.crop_size_mm == pytest.approx(40)
     with_volume.crop_size_mm = 26.0
     with_volume.tick()
     assert box.GetSize() == pytest.approx([26] * 3)
@@ -434,6 +438,6 @@ def test_closing_ends_link_and_engine(workspace, link, engine):
 def test_mask_of_a_segment_has_its_place(with_volume, engine):
     show_seed(with_volume.scene, "Tumour 1", SEED)
     answer(with_volume, engine)
-    mask, ijk_to_ras = mask_of_segment(with_volume.ledger.segmentation_node, "Tumour 1")
+    mask, ijk_to_ras = mask_of_segment(with_volume.lesion_store.segmentation_node, "Tumour 1")
     center = ijk_to_ras @ [*np.argwhere(mask)[:, ::-1].mean(0), 1]
     np.testing.assert_allclose(center[:3], SEED, atol=1.0)

@@ -30,7 +30,7 @@ TRANSFORM = "vtkMRMLLinearTransformNode"
 def is_current(workspace, lesion=LESION):
     """As table, scene and navigation say, which must agree."""
     workspace.tick()
-    segment = workspace.ledger.segmentation_node.GetSegmentation().GetSegment(lesion)
+    segment = workspace.lesion_store.segmentation_node.GetSegmentation().GetSegment(lesion)
     row = next(row for row in workspace.rows() if row.lesion == lesion)
     said = {row.is_current, tag_of(segment, STALE) == "0", not workspace.navigation.targets[lesion].doubt}
     assert len(said) == 1, said
@@ -82,9 +82,9 @@ def test_undo_and_redo_bring_back_no_current_outline_without_its_seed(found, eng
     answer(found, engine)
     unplace(found)
     found.tick()
-    found.ledger.undo()
+    found.lesion_store.undo()
     assert not is_current(found)
-    found.ledger.redo()
+    found.lesion_store.redo()
     assert not is_current(found)
 
 
@@ -107,7 +107,7 @@ def test_lesion_that_undo_brings_back_has_its_own_colour(found, engine, tiny_vol
     found.tick()
     found.remove_seed(LESION)
     found.tick()
-    found.ledger.undo()
+    found.lesion_store.undo()
     assert shown_colour(seed_nodes(found.scene)[LESION]) == pytest.approx(LESION_COLOURS[0])
 
 
@@ -145,7 +145,7 @@ def test_outlines_of_a_volume_that_is_not_current_are_old_also_when_it_comes_aga
     workspace.tick()
     workspace.add_seed(SEED)
     answer(workspace, engine)
-    of_a = workspace.ledger.segmentation_node
+    of_a = workspace.lesion_store.segmentation_node
     link.inbox = [image_of(replace(tiny_volume, device="B", timestamp_s=101.0))]
     workspace.tick()
     workspace.follow("B")
@@ -165,7 +165,7 @@ def test_outline_follows_the_transform_above_its_volume_also_while_the_network_r
     engine.finish()
     with_volume.tick()
     assert is_current(with_volume)
-    centre = lesion_surface(with_volume.ledger.segmentation_node, LESION).GetCenter()
+    centre = lesion_surface(with_volume.lesion_store.segmentation_node, LESION).GetCenter()
     np.testing.assert_allclose(centre, np.add(SEED, [10, 0, 0]), atol=0.6)
 
 
@@ -190,15 +190,15 @@ def two_lesions(workspace, engine, clock, tiny_volume):
     for seed in ((33.0, 33.0, 20.0), SEED):
         workspace.add_seed(seed)
         workspace.tick()
-        workspace.segment([workspace.ledger.active_lesion])
+        workspace.segment([workspace.lesion_store.active_lesion])
         finish_all(workspace, engine, clock, 60)
     draw_all(workspace)
     return workspace
 
 
 def let_go_voxels(workspace):
-    entry = workspace.ledger.entries[LESION]
-    workspace.ledger.stale = {LESION}
+    entry = workspace.lesion_store.entries[LESION]
+    workspace.lesion_store.stale = {LESION}
     workspace.session.volume = replace(workspace.session.volume, array=workspace.session.volume.array.copy())
     workspace.memory.limit_bytes = 0
     workspace.memory.refusal_of("other", 1)
@@ -207,9 +207,9 @@ def let_go_voxels(workspace):
 
 def test_consensus_surfaces_lie_at_their_outline_that_is_brought_back_after_a_move(two_lesions, clock):
     move_above_volume(two_lesions, clock, 15.0)
-    two_lesions.ledger.undo()
+    two_lesions.lesion_store.undo()
     two_lesions.tick()
-    two_lesions.ledger.redo()
+    two_lesions.lesion_store.redo()
     draw_all(two_lesions)
     target = two_lesions.navigation.targets["Tumour 2"]
     np.testing.assert_allclose(target.surface.GetCenter(), np.add(SEED, [15, 0, 0]), atol=0.6)
@@ -222,10 +222,10 @@ def test_volume_whose_voxels_were_let_go_is_still_known_to_lie_where_it_was_take
     with_volume.add_seed(np.add(SEED, [5, 0, 0]))
     answer(with_volume, engine)
     move_above_volume(with_volume, clock, 20.0)
-    entry = with_volume.ledger.entries[LESION]
-    before = with_volume.ledger.placed_now(entry.found.result.volume)
+    entry = with_volume.lesion_store.entries[LESION]
+    before = with_volume.lesion_store.placed_now(entry.found.result.volume)
     let_go_voxels(with_volume)
-    np.testing.assert_allclose(with_volume.ledger.placed_now(entry.found.result.volume), before)
+    np.testing.assert_allclose(with_volume.lesion_store.placed_now(entry.found.result.volume), before)
     np.testing.assert_allclose(before, shifted(20.0))
 
 
@@ -234,14 +234,14 @@ def test_seed_is_looked_for_where_the_volume_has_been_moved_to(with_volume, engi
     with_volume.tick()
     with_volume.add_seed(np.add(SEED, [10, 0, 0]))
     answer(with_volume, engine)
-    centre = lesion_surface(with_volume.ledger.segmentation_node, LESION).GetCenter()
+    centre = lesion_surface(with_volume.lesion_store.segmentation_node, LESION).GetCenter()
     np.testing.assert_allclose(centre, np.add(SEED, [10, 0, 0]), atol=0.6)
     assert with_volume.rows()[0].volume_ml == pytest.approx((tiny_volume.array < 80).sum() / 1000, rel=0.05)
 
 
 @pytest.mark.parametrize("which", ["volume", "outlines"])
 def test_outline_that_lies_under_another_transform_than_its_volume_is_old(found, which):
-    node = found.volume.node if which == "volume" else found.ledger.segmentation_node
+    node = found.volume.node if which == "volume" else found.lesion_store.segmentation_node
     node.SetAndObserveTransformNodeID(add_place(found, 10.0).GetID())
     assert not is_current(found)
     node.SetAndObserveTransformNodeID(None)
@@ -255,7 +255,7 @@ def test_volume_under_a_transform_that_no_matrix_can_say_gives_a_reason_and_no_d
     assert tracker.send(StylusToReference=at(40.0)).nearest is not None
     warp = bent(found.scene)
     found.volume.node.SetAndObserveTransformNodeID(warp.GetID())
-    found.ledger.segmentation_node.SetAndObserveTransformNodeID(warp.GetID())
+    found.lesion_store.segmentation_node.SetAndObserveTransformNodeID(warp.GetID())
     assert tracker.send(StylusToReference=at(35.0)).nearest is None
     assert "lies under the non-linear transform 'warp'" in "\n".join(found.log)
     assert not found.rows()[0].is_current
@@ -290,7 +290,7 @@ def test_automatic_segmentation_that_cannot_be_is_told_once(with_volume, clock):
 def test_workspace_that_is_opened_in_a_scene_trusts_nothing_until_a_volume_is_chosen(found, model, clock):
     draw_all(found)
     assert margins_of(found.scene, LESION)
-    node, volume = found.ledger.segmentation_node, found.volume.node
+    node, volume = found.lesion_store.segmentation_node, found.volume.node
     found.close()
     again = Workspace(found.scene, Session(StubEngine(), model), clock=clock)
     segment = node.GetSegmentation().GetSegment(LESION)
@@ -309,7 +309,7 @@ def test_another_volume_in_a_cleared_scene_is_not_the_one_before(found, tiny_vol
     assert found.volume.node is None
     found.tick()
     assert found.session.volume is None
-    assert not found.ledger.can_undo
+    assert not found.lesion_store.can_undo
 
 
 def test_margins_turn_grey_at_once_while_others_are_being_made(found, monkeypatch):

@@ -194,12 +194,12 @@ def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(workspace, li
     answer(workspace, engine)
     send(workspace, link, tiny_volume, "B")
     send(workspace, link, replace(tiny_volume, array=tiny_volume.array + 1), "A", number=1)
-    found = workspace.ledger.entries["Tumour 1"].found
+    found = workspace.lesion_store.entries["Tumour 1"].found
     assert found.result.volume.has_voxels
     workspace.memory.limit_bytes = workspace.memory.used_bytes + 0.5 * ONE
     send(workspace, link, replace(tiny_volume, array=tiny_volume.array + 2), "A", number=2)
     assert names(workspace) == ["A", "B"]
-    after = workspace.ledger.entries["Tumour 1"].found
+    after = workspace.lesion_store.entries["Tumour 1"].found
     assert not after.result.volume.has_voxels
     assert after.result.volume.identity == found.result.volume.identity
     assert (after.volume_ml, after.fingerprint) == (found.volume_ml, found.fingerprint)
@@ -211,18 +211,20 @@ def test_undo_holds_no_voxels_of_volumes_and_gives_them_back(with_volume, engine
     answer(with_volume, engine)
     node.SetNthControlPointPositionWorld(0, 20.5, 20.0, 20.0)
     answer(with_volume, engine)
-    held = [snapshot.notes for _node, history in with_volume.ledger._histories.values() for snapshot in history._past]
+    held = [
+        snapshot.notes for _node, history in with_volume.lesion_store._histories.values() for snapshot in history._past
+    ]
     volumes = [found.result.volume for notes in held for found in notes.values()]
     assert volumes
     assert not any(volume.has_voxels for volume in volumes)
-    with_volume.ledger.undo()
-    assert with_volume.ledger.entries["Tumour 1"].found.result.volume is with_volume.session.volume
+    with_volume.lesion_store.undo()
+    assert with_volume.lesion_store.entries["Tumour 1"].found.result.volume is with_volume.session.volume
 
 
 def test_undo_is_bounded_in_bytes_and_keeps_the_last_state(with_volume, engine):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
-    node, history = with_volume.ledger.segmentation_node, History(max_bytes=1)
+    node, history = with_volume.lesion_store.segmentation_node, History(max_bytes=1)
     for _ in range(5):
         history.remember(node, {})
     assert history.size_bytes > 1
@@ -239,10 +241,10 @@ def test_undo_history_goes_with_its_outlines(with_volume, engine):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     answer(with_volume, engine)
-    assert with_volume.ledger.can_undo
-    with_volume.scene.RemoveNode(with_volume.ledger.segmentation_node)
+    assert with_volume.lesion_store.can_undo
+    with_volume.scene.RemoveNode(with_volume.lesion_store.segmentation_node)
     with_volume.tick()
-    assert not with_volume.ledger._histories
+    assert not with_volume.lesion_store._histories
 
 
 def test_links_that_send_ever_other_names_fill_no_scene(workspace, link, tiny_volume):
@@ -289,9 +291,9 @@ def test_correction_is_remembered_while_another_volume_is_looked_at(with_volume,
     with_volume.tick()
     with_volume.use_node(first)
     with_volume.tick()
-    segment = with_volume.ledger.segmentation_node.GetSegmentation().GetSegment("Tumour 1")
+    segment = with_volume.lesion_store.segmentation_node.GetSegmentation().GetSegment("Tumour 1")
     assert tag_of(segment, CORRECTED) == "1"
-    assert with_volume.ledger.entries["Tumour 1"].found.corrected
+    assert with_volume.lesion_store.entries["Tumour 1"].found.corrected
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
@@ -321,7 +323,7 @@ def test_links_that_send_ever_other_tools_fill_no_scene_and_keep_what_is_tracked
 def test_page_of_a_volume_whose_voxels_were_let_go_is_left_out_and_told(with_volume, engine, tmp_path, monkeypatch):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
-    entry = with_volume.ledger.entries["Tumour 1"]
+    entry = with_volume.lesion_store.entries["Tumour 1"]
     result = entry.found.result
     entry.found = replace(entry.found, result=replace(result, volume=result.volume.without_voxels()))
     begun = []

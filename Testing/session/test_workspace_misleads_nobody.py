@@ -82,7 +82,7 @@ def test_outline_that_was_cut_off_stays_in_doubt_when_it_is_asked_for_again_and_
 def test_outline_that_was_cut_off_is_in_doubt_again_after_undo(cut_off, workspace, engine):
     workspace.segment()
     finish(workspace, engine)
-    workspace.ledger.undo()
+    workspace.lesion_store.undo()
     workspace.tick()
     assert row(workspace).doubt == CUT_OFF
     assert distance_mm(cut_off) is None
@@ -137,16 +137,16 @@ def test_lesions_keep_their_outlines_when_another_is_answered_on_another_grid(wo
     workspace.tick()
     workspace.segment(["Tumour 2"])
     finish(workspace, engine)
-    before, _ = mask_of_segment(workspace.ledger.segmentation_node, "Tumour 2")
+    before, _ = mask_of_segment(workspace.lesion_store.segmentation_node, "Tumour 2")
     moved = np.eye(4)
     moved[:3, 3] = 0.37, -0.41, 0.22
     send_volume(workspace, link, replace(tiny_volume, ijk_to_ras=moved), 1)
     workspace.segment(["Tumour 1"])
     finish(workspace, engine)
     turns(workspace)
-    after, _ = mask_of_segment(workspace.ledger.segmentation_node, "Tumour 2")
+    after, _ = mask_of_segment(workspace.lesion_store.segmentation_node, "Tumour 2")
     assert np.array_equal(before, after)
-    assert not workspace.ledger.entries["Tumour 2"].found.corrected
+    assert not workspace.lesion_store.entries["Tumour 2"].found.corrected
 
 
 # ---- where it stands
@@ -178,8 +178,10 @@ def test_live_volume_is_taken_out_of_a_transform(tracker, workspace, link, tiny_
 
 
 def test_outline_is_measured_to_whatever_its_display_is_like(tracker, workspace):
-    workspace.ledger.segmentation_node.GetSegmentation().GetSegment("Tumour 1").RemoveRepresentation("Closed surface")
-    workspace.ledger.segmentation_node.GetDisplayNode().SetVisibility3D(False)
+    workspace.lesion_store.segmentation_node.GetSegmentation().GetSegment("Tumour 1").RemoveRepresentation(
+        "Closed surface"
+    )
+    workspace.lesion_store.segmentation_node.GetDisplayNode().SetVisibility3D(False)
     assert distance_mm(tracker) == pytest.approx(12, abs=0.6)
 
 
@@ -196,7 +198,7 @@ def test_lesion_at_which_nothing_is_found_any_more_is_told(tracker, workspace, l
 
 
 def test_one_step_that_fails_does_not_freeze_the_tools(tracker, workspace, link, clock, monkeypatch):
-    monkeypatch.setattr(workspace.ledger, "look", lambda: 1 / 0)
+    monkeypatch.setattr(workspace.lesion_store, "look", lambda: 1 / 0)
     link.inbox = [TransformMessage("StylusToReference", 1_700_000_000.0, at(29.0))]
     clock.now_s += 0.05
     with pytest.raises(ZeroDivisionError):
@@ -304,7 +306,7 @@ def test_renewal_asks_with_the_crop_that_was_large_enough(cut_off, workspace, li
     turns(workspace)
     while row(workspace).doubt:
         finish(workspace, engine)
-    size_mm = workspace.ledger.entries["Tumour 1"].found.result.request.crop_size_mm
+    size_mm = workspace.lesion_store.entries["Tumour 1"].found.result.request.crop_size_mm
     assert size_mm > 20.0
     workspace.following.enabled = True
     send_volume(workspace, link, workspace.session.volume, 1)
@@ -326,7 +328,7 @@ def test_answers_that_come_by_themselves_are_nothing_to_undo(tracker, workspace,
     for number in range(1, 5):
         send_volume(workspace, link, tiny_volume, number)
         finish(workspace, engine)
-    assert not workspace.ledger.can_undo
+    assert not workspace.lesion_store.can_undo
 
 
 # ---- second looks

@@ -59,7 +59,7 @@ def change(workspace, model):
 
 
 def state(workspace, line=0):
-    return cells_of(workspace.ledger.rows()[line])[STATE]
+    return cells_of(workspace.lesion_store.rows()[line])[STATE]
 
 
 # ---- a workspace that changes its model
@@ -69,23 +69,23 @@ def test_link_volume_seeds_and_outlines_stay(with_result, engine, other):
     answer(with_result, engine)
     link = StubLink()
     with_result.use_link(link)
-    volume, before_ml = with_result.session.volume, with_result.ledger.rows()[0].volume_ml
+    volume, before_ml = with_result.session.volume, with_result.lesion_store.rows()[0].volume_ml
     newer = change(with_result, other)
     assert engine.closed
     assert not link.closed
     assert not newer.closed
     assert with_result.session.volume is volume
-    assert with_result.ledger.rows()[0].volume_ml == before_ml
-    assert with_result.ledger.can_undo
+    assert with_result.lesion_store.rows()[0].volume_ml == before_ml
+    assert with_result.lesion_store.can_undo
     assert with_result.ready is not None, "that of the new engine"
     assert newer.jobs == [], "nothing is asked for by itself"
 
 
 def test_outline_of_another_model_says_so_and_is_still_that_of_its_volume(with_result, other):
     assert state(with_result).startswith("up to date")
-    assert colour_of_state(with_result.ledger.rows()[0]) == GREEN
+    assert colour_of_state(with_result.lesion_store.rows()[0]) == GREEN
     change(with_result, other)
-    row = with_result.ledger.rows()[0]
+    row = with_result.lesion_store.rows()[0]
     assert state(with_result).startswith("made with another model: stub 00000000")
     assert "up to date" not in state(with_result)
     assert colour_of_state(row) == AMBER
@@ -96,7 +96,7 @@ def test_outline_that_is_old_and_of_another_model_says_both(with_result, other):
     change(with_result, other)
     with_result.scene.GetFirstNodeByName("Tumour 1").SetNthControlPointPositionWorld(0, 25.0, 20.0, 20.0)
     with_result.tick()
-    assert not with_result.ledger.rows()[0].is_current
+    assert not with_result.lesion_store.rows()[0].is_current
     assert "OUT OF DATE" in state(with_result)
     assert "made with another model" in state(with_result)
 
@@ -109,7 +109,7 @@ def test_lesions_of_two_models_name_their_own_and_undo_brings_the_earlier_back(w
     assert state(with_result, 1).startswith("up to date")
     answer(with_result, engine, ["Tumour 1"])
     assert state(with_result, 0).startswith("up to date")
-    with_result.ledger.undo()
+    with_result.lesion_store.undo()
     assert "made with another model: stub" in state(with_result, 0)
     change(with_result, with_result.models["0" * 64])
     assert state(with_result, 0).startswith("up to date")
@@ -132,11 +132,11 @@ def test_what_runs_and_what_waits_is_cancelled_and_a_late_answer_is_not_shown(wi
     engine.finish()  # the answer lies ready, and nobody has taken it yet
     newer = change(with_volume, other)
     assert not with_volume.session.busy
-    assert [row.state for row in with_volume.ledger.rows()] == [LesionState.NEW] * 2
-    assert with_volume.ledger.segmentation_node is None
+    assert [row.state for row in with_volume.lesion_store.rows()] == [LesionState.NEW] * 2
+    assert with_volume.lesion_store.segmentation_node is None
     assert [line for line in with_volume.log if line.endswith("cancelled")]
     answer(with_volume, newer, ["Tumour 1"])
-    assert with_volume.ledger.entries["Tumour 1"].found.model_name == "other"
+    assert with_volume.lesion_store.entries["Tumour 1"].found.model_name == "other"
 
 
 def test_engine_that_had_given_up_is_forgotten(with_volume, engine, other):

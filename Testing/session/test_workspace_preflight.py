@@ -50,7 +50,7 @@ def test_known_answer_is_green_when_the_outline_is_the_true_one(workspace, engin
     assert card.is_finished
     assert line(card, "Known answer").level is Level.GREEN
     assert "simulated case: Dice 0.9" in line(card, "Known answer").text
-    assert workspace.ledger.rows() == []
+    assert workspace.lesion_store.rows() == []
     assert workspace.volume.node is None
 
 

@@ -77,7 +77,7 @@ def with_outline(begun, with_volume, engine, clock):
 
 
 def outline_now(workspace, lesion="Tumour 1"):
-    return mask_in_volume(workspace.ledger.segmentation_node, lesion, workspace.session.volume)
+    return mask_in_volume(workspace.lesion_store.segmentation_node, lesion, workspace.session.volume)
 
 
 def test_session_over_a_link_becomes_a_case(begun, recorded_link, workspace, engine, clock, tiny_volume, folder):
@@ -172,7 +172,7 @@ def test_correction_after_a_move_is_recorded_in_the_voxels_it_was_painted_in(beg
     with_volume.add_seed(np.array(SEED))
     answer(with_volume, engine, ["Tumour 1"])
     wait(with_volume, clock, 2.5)
-    expected = with_volume.ledger.entries["Tumour 1"].found.result.mask.mask.copy()
+    expected = with_volume.lesion_store.entries["Tumour 1"].found.result.mask.mask.copy()
     expected[4:8, 5:8, 6:8] = True
     moved = np.eye(4)
     moved[:3, 3] = 6.0, -4.0, 2.0
@@ -190,8 +190,8 @@ def test_outline_of_any_geometry_is_read_back_to_the_voxel(workspace, engine, ti
     workspace.use_node(show_volume(workspace.scene, volume, "oblique"))
     workspace.add_seed(transform_points(OBLIQUE, np.array(SEED)))
     answer(workspace, engine, ["Tumour 1"])
-    expected = workspace.ledger.entries["Tumour 1"].found.result.mask.mask
-    part, offset_kji = outline_in(volume, workspace.ledger.segmentation_node, "Tumour 1")
+    expected = workspace.lesion_store.entries["Tumour 1"].found.result.mask.mask
+    part, offset_kji = outline_in(volume, workspace.lesion_store.segmentation_node, "Tumour 1")
     found = np.zeros_like(expected)
     found[tuple(slice(start, start + count) for start, count in zip(offset_kji, part.shape))] = part
     np.testing.assert_array_equal(found, expected)
@@ -221,7 +221,7 @@ def test_undo_and_redo_say_which_outline_stands(begun, with_outline, engine, clo
     corrected = outline_now(with_outline)
     answer(with_outline, engine, ["Tumour 1"])
     wait(with_outline, clock, 2)
-    for step in (with_outline.ledger.undo, with_outline.ledger.redo):
+    for step in (with_outline.lesion_store.undo, with_outline.lesion_store.redo):
         step()
         wait(with_outline, clock, 2)
     begun.end()
@@ -239,7 +239,7 @@ def test_correction_that_was_undone_is_none_of_its_result(begun, with_outline, c
     before = outline_now(with_outline)
     paint(with_outline, "Tumour 1", np.s_[0:6, 0:6, 0:6])
     wait(with_outline, clock, 2)
-    paint_back(with_outline.ledger.segmentation_node, "Tumour 1", before)
+    paint_back(with_outline.lesion_store.segmentation_node, "Tumour 1", before)
     wait(with_outline, clock, 2)
     begun.end()
     _, undone = events_in(folder, *kinds.OUTLINES)
@@ -258,7 +258,7 @@ def paint_back(node, lesion, mask):
 
 
 def test_outline_that_is_deleted_leaves_none(begun, with_outline, clock, folder):
-    with_outline.ledger.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
+    with_outline.lesion_store.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
     wait(with_outline, clock, 2)
     begun.end()
     assert [(e.event, e.about["result"]) for e in events_in(folder, *kinds.OUTLINES)] == [(kinds.UNDONE, None)]
@@ -267,7 +267,7 @@ def test_outline_that_is_deleted_leaves_none(begun, with_outline, clock, folder)
 def test_lesion_that_is_removed_and_brought_back_is_no_correction(begun, with_outline, clock, folder):
     with_outline.remove_seed("Tumour 1")
     wait(with_outline, clock, 2)
-    with_outline.ledger.undo()
+    with_outline.lesion_store.undo()
     wait(with_outline, clock, 2)
     begun.end()
     told = names_in(folder, kinds.SEED_PLACED, kinds.SEED_REMOVED, *kinds.OUTLINES)
@@ -397,7 +397,7 @@ def test_outline_that_was_loaded_is_taken_over(with_volume, engine, clock, folde
     again.auto_segment = False
     recording = recorded(again, clock)
     recording.begin(folder)
-    again.use_node(again.ledger.volume_of_outlines())
+    again.use_node(again.lesion_store.volume_of_outlines())
     wait(again, clock, 3)
     recording.end()
     again.session.close()
@@ -439,7 +439,7 @@ def test_full_disk_ends_the_recording_and_not_the_room(begun, with_outline, engi
     wait(with_outline, clock, 2)
     assert not begun.is_recording
     assert "full" in begun.problem
-    assert with_outline.ledger.entries["Tumour 1"].found.result.request.seed_ras_mm == (22.0, 20.0, 20.0)
+    assert with_outline.lesion_store.entries["Tumour 1"].found.result.request.seed_ras_mm == (22.0, 20.0, 20.0)
     assert begun.end() == ""
 
 

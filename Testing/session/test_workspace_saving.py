@@ -37,7 +37,7 @@ def test_everything_lies_in_a_new_folder_and_the_page_follows(with_lesions, tmp_
     assert {path.name for path in folder.iterdir()} >= {SCENE, SEGMENTATION, REPORT_JSON}
     entries = json.loads((folder / REPORT_JSON).read_text())
     assert [entry["lesion"] for entry in entries] == ["Tumour 1", "Tumour 2"]
-    assert entries[0]["volume_ml"] == pytest.approx(with_lesions.ledger.rows()[0].volume_ml)
+    assert entries[0]["volume_ml"] == pytest.approx(with_lesions.lesion_store.rows()[0].volume_ml)
     assert entries[0]["timings_s"]["seed_to_overlay"] > 0
     assert sitk.GetArrayFromImage(sitk.ReadImage(str(folder / SEGMENTATION))).any()
     page = wait_for_page(with_lesions, folder)
@@ -48,7 +48,7 @@ def test_everything_lies_in_a_new_folder_and_the_page_follows(with_lesions, tmp_
 
 def test_corrected_outline_is_saved_as_corrected(with_lesions, tmp_path, monkeypatch):
     monkeypatch.setattr(saving, "missing", lambda purpose: ["jinja2"])
-    before_ml = with_lesions.ledger.rows()[0].volume_ml
+    before_ml = with_lesions.lesion_store.rows()[0].volume_ml
     paint(with_lesions, "Tumour 1", np.s_[0:8, 0:8, 0:8])
     with_lesions.tick()
     entry = json.loads((save(with_lesions, tmp_path) / REPORT_JSON).read_text())[0]
@@ -64,7 +64,7 @@ def test_corrected_outline_is_saved_in_the_voxels_it_was_painted_in_after_a_move
     with_volume.tick()
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
-    found = with_volume.ledger.entries["Tumour 1"].found.result.mask.mask
+    found = with_volume.lesion_store.entries["Tumour 1"].found.result.mask.mask
     expected = found.copy()
     expected[4:8, 5:8, 6:8] = True
     moved = np.eye(4)

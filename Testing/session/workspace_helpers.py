@@ -45,7 +45,7 @@ def answer(workspace, engine, lesions=None):
 
 def paint(workspace, lesion, box):
     """What the Segment Editor does with a brush: fill a box (K, J, I) of the current volume."""
-    node = workspace.ledger.segmentation_node
+    node = workspace.lesion_store.segmentation_node
     volume = workspace.session.volume
     grid_to_local = np.linalg.inv(local_to_world(node)) @ volume.ijk_to_ras
     mask = mask_in_volume(node, lesion, replace(volume, ijk_to_ras=grid_to_local))

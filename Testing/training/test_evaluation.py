@@ -130,9 +130,9 @@ def test_same_seed_gives_the_same_tables_and_another_moves_seeds_elsewhere(evalu
 def test_run_that_was_killed_goes_on_where_it_ended(evaluate, engines, tmp_path, answers):
     with pytest.raises(KeyboardInterrupt):
         evaluate(VARIED, engine_of=lambda model: engines(model, dies_after=answers))
-    ledger = tmp_path / "out" / "lesions.jsonl"
-    assert len(ledger.read_text().splitlines()) == 1 + answers
-    with ledger.open("a") as stream:
+    result_cache = tmp_path / "out" / "lesions.jsonl"
+    assert len(result_cache.read_text().splitlines()) == 1 + answers
+    with result_cache.open("a") as stream:
         stream.write('{"kind": "as rec')  # what kill -9 leaves of a line
     document = evaluate(VARIED)
     assert len(engines.made[-1].jobs) == 3 + 2 * 4 - answers

@@ -114,11 +114,11 @@ def test_results_of_other_lesions_are_not_gone_on_with(evaluate, tmp_path):
 
 def test_results_of_a_version_that_did_not_say_how_labels_were_split_are_not_gone_on_with(evaluate, tmp_path):
     evaluate()
-    ledger = tmp_path / "out" / "lesions.jsonl"
-    header, *rows = ledger.read_text().splitlines(keepends=True)
+    result_cache = tmp_path / "out" / "lesions.jsonl"
+    header, *rows = result_cache.read_text().splitlines(keepends=True)
     old = {**json.loads(header), "schema_version": 2}
     del old["labels_together"]
-    ledger.write_text("".join([json.dumps(old) + "\n", *rows]))
+    result_cache.write_text("".join([json.dumps(old) + "\n", *rows]))
     with pytest.raises(CrlmError, match="schema_version 2 instead of 3"):
         evaluate()
 

@@ -52,13 +52,13 @@ def test_simulated_user_is_named_wherever_the_figures_are(method, tmp_path):
 
 def test_method_goes_on_where_it_ended_and_says_the_same(method, tmp_path):
     whole = method("grow-cut")
-    ledger = tmp_path / "grow-cut" / "lesions.jsonl"
-    lines = ledger.read_text().splitlines(keepends=True)
-    ledger.write_text("".join(lines[:2]) + lines[2][:40])
+    result_cache = tmp_path / "grow-cut" / "lesions.jsonl"
+    lines = result_cache.read_text().splitlines(keepends=True)
+    result_cache.write_text("".join(lines[:2]) + lines[2][:40])
     again = method("grow-cut")
     for one, other in zip(whole["lesions"], again["lesions"]):
         assert one["metrics"] == other["metrics"]
-    assert len(ledger.read_text().splitlines()) == len(lines)
+    assert len(result_cache.read_text().splitlines()) == len(lines)
     kept = json.loads(lines[1])
     assert again["lesions"][0]["seconds"] == kept["seconds"]
 

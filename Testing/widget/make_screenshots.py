@@ -57,7 +57,7 @@ def segment_case(panel: Panel) -> None:
     lesions = load_case(CASE).lesions
     for lesion in lesions:
         panel.place(lesion.seed_ras_mm)
-    rows = panel.workspace.ledger.rows
+    rows = panel.workspace.lesion_store.rows
     panel.wait(lambda: len(rows()) == len(lesions) and all(row.is_current for row in rows()), PATIENCE_S)
     panel.turns()
 

@@ -120,7 +120,7 @@ class Panel:
         self.host.check()
 
     def segment(self, lesion: str = "Tumour 1"):
-        return self.workspace.ledger.segmentation_node.GetSegmentation().GetSegment(lesion)
+        return self.workspace.lesion_store.segmentation_node.GetSegmentation().GetSegment(lesion)
 
 
 def stub_engine():

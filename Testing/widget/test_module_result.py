@@ -16,7 +16,7 @@ def paint(panel, lesion="Tumour 1"):
     from slicer import vtkOrientedImageData, vtkSlicerSegmentationsModuleLogic
     from vtk.util.numpy_support import vtk_to_numpy
 
-    node = panel.workspace.ledger.segmentation_node
+    node = panel.workspace.lesion_store.segmentation_node
     mask = mask_in_volume(node, lesion, panel.workspace.session.volume)
     mask[0:8, 0:8, 0:8] = True
     image = vtkOrientedImageData()
@@ -74,7 +74,7 @@ def test_overwritten_voxels_make_the_outline_old(with_result):
 
 
 def test_another_volume_makes_the_outline_old(with_result, tiny_volume):
-    outlines = with_result.workspace.ledger.segmentation_node
+    outlines = with_result.workspace.lesion_store.segmentation_node
     with_result.show_volume(replace(tiny_volume, array=tiny_volume.array + 1, timestamp_s=9.0), "another")
     with_result.wait(lambda: "not segmented" in with_result.cell(STATE))
     assert with_result.cell(SIZE) == ""
@@ -120,15 +120,15 @@ def test_only_the_selected_lesion_is_done_again(with_result):
     with_result.place((22.0, 20.0, 20.0))
     with_result.answer()
     with_result.host.widget("lesionTable").setCurrentCell(1, NAME)
-    assert with_result.workspace.ledger.active_lesion == "Tumour 2"
+    assert with_result.workspace.lesion_store.active_lesion == "Tumour 2"
     with_result.press("againButton")
-    assert with_result.workspace.ledger.entries["Tumour 2"].state.value == "waiting"
-    assert with_result.workspace.ledger.entries["Tumour 1"].state.value == "done"
+    assert with_result.workspace.lesion_store.entries["Tumour 2"].state.value == "waiting"
+    assert with_result.workspace.lesion_store.entries["Tumour 1"].state.value == "done"
     with_result.answer()
 
 
 def test_opacity_and_outline_reach_the_views(with_result):
-    display = with_result.workspace.ledger.segmentation_node.GetDisplayNode()
+    display = with_result.workspace.lesion_store.segmentation_node.GetDisplayNode()
     with_result.host.widget("opacitySlider").value = 0.3
     with_result.host.widget("outlineCheckBox").checked = True
     with_result.turns(2)
@@ -165,7 +165,7 @@ def test_correct_without_an_outline_says_what_to_do(with_volume, monkeypatch):
 
 
 def test_segment_removed_in_the_segment_editor_is_noticed(with_result):
-    with_result.workspace.ledger.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
+    with_result.workspace.lesion_store.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
     with_result.wait(lambda: with_result.cell(SIZE) == "")
     with_result.press("againButton")
     with_result.answer()
@@ -174,7 +174,7 @@ def test_segment_removed_in_the_segment_editor_is_noticed(with_result):
 
 @pytest.mark.parametrize("node", ["segmentation", "segmentation display", "seed display"])
 def test_display_of_a_lesion_deleted_by_the_user_does_no_harm(with_result, node):
-    segmentation, seed = with_result.workspace.ledger.segmentation_node, with_result.seed()
+    segmentation, seed = with_result.workspace.lesion_store.segmentation_node, with_result.seed()
     found = {"segmentation": segmentation, "segmentation display": segmentation.GetDisplayNode()}
     with_result.host.scene.RemoveNode(found.get(node) or seed.GetDisplayNode())
     with_result.turns()
@@ -190,7 +190,7 @@ def test_display_of_a_lesion_deleted_by_the_user_does_no_harm(with_result, node)
 def test_row_grows_with_its_text_when_the_panel_becomes_narrower(with_result):
     table, window = with_result.host.widget("lesionTable"), with_result.host.main_window
     window.resize(1200, 900)
-    with_result.workspace.ledger.entries["Tumour 1"].reason = "a reason that is long " * 4
+    with_result.workspace.lesion_store.entries["Tumour 1"].reason = "a reason that is long " * 4
     with_result.wait(lambda: "a reason" in with_result.cell(STATE))
     with_result.turns()
     wide = table.rowHeight(0)

@@ -132,7 +132,7 @@ def test_node_deleted_during_inference_does_no_harm(running, what):
 def test_segmentation_deleted_during_inference_is_made_again(with_result):
     with_result.press("againButton")
     with_result.wait(lambda: with_result.engine.pending)
-    with_result.host.scene.RemoveNode(with_result.workspace.ledger.segmentation_node)
+    with_result.host.scene.RemoveNode(with_result.workspace.lesion_store.segmentation_node)
     with_result.wait(lambda: with_result.cell(SIZE) == "")
     with_result.engine.finish()
     with_result.wait(lambda: "up to date" in with_result.cell(STATE))
@@ -158,4 +158,4 @@ def test_mirrored_copies_are_asked_for(with_volume):
     with_volume.host.widget("mirroringCheckBox").checked = True
     with_volume.place(SEED)
     with_volume.answer()
-    assert with_volume.workspace.ledger.entries["Tumour 1"].found.result.request.mirroring
+    assert with_volume.workspace.lesion_store.entries["Tumour 1"].found.result.request.mirroring

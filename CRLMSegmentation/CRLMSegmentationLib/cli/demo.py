@@ -167,7 +167,7 @@ def _segment(workspace: Workspace, lesion: Lesion, number: int, on_step: OnStep)
     """Place a seed and wait for the outline; returns its timings in seconds."""
     show_seed(workspace.scene, lesion.name, np.array(lesion.seed_ras_mm), colour_of(number))
     workspace.segment([lesion.name])
-    entry = workspace.ledger.entries[lesion.name]
+    entry = workspace.lesion_store.entries[lesion.name]
     if entry.state is LesionState.FAILED:
         raise SeedError(entry.reason)
     progress = lambda name, done, total: on_step(f"Segmenting {name}: tile {done} of {total}")  # noqa: E731
@@ -195,7 +195,7 @@ def _look_again(workspace: Workspace, on_step: OnStep) -> None:
 
 def _result_of(workspace: Workspace, lesion: Lesion) -> LesionResult:
     """The outline as it is shown."""
-    return workspace.ledger.entries[lesion.name].found.result
+    return workspace.lesion_store.entries[lesion.name].found.result
 
 
 def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
@@ -206,7 +206,7 @@ def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
         entries.append(entry)
         pictures |= drawn
     segmentation, scene, report_json, report_html = paths
-    save_segmentation(workspace.ledger.segmentation_node, segmentation)
+    save_segmentation(workspace.lesion_store.segmentation_node, segmentation)
     save_scene_bundle(workspace.scene, scene)
     write_json(report_json, entries)
     write_report(report_html, entries, pictures, card)
@@ -229,7 +229,7 @@ def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | 
         navigation_entry(navigation.approaches, lesion.name, navigation.margins_mm),
         stability_entry(consensus, looks.change_of(lesion.name), looks.confidence_of(lesion.name), looks.calibration),
     )
-    surface = lesion_surface(workspace.ledger.segmentation_node, lesion.name)
+    surface = lesion_surface(workspace.lesion_store.segmentation_node, lesion.name)
     margins = navigation.margin_surfaces_of(lesion.name)
     return entry, pictures_of(result, surface, truth, near, margins, consensus, source.simulated)
 

@@ -33,16 +33,16 @@ def dice_of_sample(logic: Any, pause: Callable[[], None]) -> float:
     try:
         logic.source.play_or_pause(case.folder, SPEED)
         workspace = logic.workspace
-        while not (workspace.ledger.rows() and workspace.ledger.rows()[0].is_current):
+        while not (workspace.lesion_store.rows() and workspace.lesion_store.rows()[0].is_current):
             logic.tick()
-            if workspace.volume.node is not None and not workspace.ledger.rows():
+            if workspace.volume.node is not None and not workspace.lesion_store.rows():
                 workspace.add_seed(lesion.seed_ras_mm)
             if time.monotonic() > end_s or workspace.engine_problem:
                 problem = workspace.engine_problem or _("no outline within {seconds:.0f} s").format(seconds=PATIENCE_S)
                 raise CrlmError(problem)
             pause()
             time.sleep(PAUSE_S)
-        result = workspace.ledger.entries[lesion.name].found.result
+        result = workspace.lesion_store.entries[lesion.name].found.result
         truth = case.truth_of(lesion, result.volume)
         return 2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum())
     finally:

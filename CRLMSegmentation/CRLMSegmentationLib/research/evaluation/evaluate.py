@@ -26,10 +26,10 @@ from .data_leakage import check_held_out
 from .document import document_of, write_csv, write_json
 from .lesions import measure_subject
 from .methods import ModelSubject, Subject
-from .result_cache import Ledger
+from .result_cache import ResultCache
 from .settings import Settings
 
-LEDGER = "lesions.jsonl"
+RESULT_CACHE = "lesions.jsonl"
 OUTPUTS = ("evaluation.json", "lesions.csv", "evaluation.html")
 OnProblems = Callable[[Sequence[Problem]], None]
 
@@ -134,10 +134,12 @@ def evaluate_subject(
     header = {**subject.header(settings), "labels_together": labels_together}
     cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together)
     make_folder(out)
-    ledger = Ledger(out / LEDGER, header)
-    if ledger.damage.is_any:
-        on_problems([Problem(LEDGER, "", f"{ledger.damage.sentence(LEDGER)}; they are measured again")])
-    rows, versions = measure_subject(subject, cases, settings, ledger, out, on_progress)
+    result_cache = ResultCache(out / RESULT_CACHE, header)
+    if result_cache.damage.is_any:
+        on_problems(
+            [Problem(RESULT_CACHE, "", f"{result_cache.damage.sentence(RESULT_CACHE)}; they are measured again")]
+        )
+    rows, versions = measure_subject(subject, cases, settings, result_cache, out, on_progress)
     of = None if held_out is None else {"dataset": held_out.dataset, "listed": len(held_out.hashes)}
     document = document_of(subject, cases, problems, settings, rows, versions, of)
     _write(document, cases, out, on_progress)

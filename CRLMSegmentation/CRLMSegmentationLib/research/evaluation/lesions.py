@@ -1,6 +1,6 @@
 """Segment lesions, and compare them with the truth; a model through the session that runs in the room.
 
-    check_cases -> cases -> measure_subject -> ledger: a row for each lesion and variation -> figures, page
+    check_cases -> cases -> measure_subject -> result cache: a row for each lesion and variation -> figures, page
 
 A row holds all that the tables are made of; see `rows.ROW_KEYS`. `evaluate_lesions` does one case from files alone.
 """
@@ -24,7 +24,7 @@ from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage, load_model_package
 from .methods import Answer, Click, ModelSubject, NoAnswerError, Segmenter, Subject
-from .result_cache import Ledger, Row, key_of
+from .result_cache import ResultCache, Row, key_of
 from .rows import row_before, with_answer, with_refusal
 from .settings import AS_RECORDED, Settings, Variation
 from .variations import generator_of, sample_of, seed_and_volume
@@ -66,7 +66,7 @@ def measure_model(
 ) -> list[Row]:
     """All rows of a model, without a file; see `measure_subject`."""
     subject = ModelSubject(model, engine_of)
-    rows, _ = measure_subject(subject, cases, settings, Ledger(None, subject.header(settings)))
+    rows, _ = measure_subject(subject, cases, settings, ResultCache(None, subject.header(settings)))
     return rows
 
 
@@ -74,11 +74,11 @@ def measure_subject(
     subject: Subject,
     cases: Sequence[CheckedCase],
     settings: Settings,
-    ledger: Ledger,
+    result_cache: ResultCache,
     out: Path | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> tuple[list[Row], Mapping[str, str]]:
-    """Make all measurements that the ledger does not hold yet; the subject is opened once for all.
+    """Make all measurements that the result cache does not hold yet; the subject is opened once for all.
 
     Args:
         out: folder to which the masks as recorded are written; None for none.
@@ -88,16 +88,16 @@ def measure_subject(
         subject was not needed since everything had been measured.
 
     Raises:
-        WorkerError: the engine has given up. What was measured before is in the ledger.
+        WorkerError: the engine has given up. What was measured before is in the result cache.
     """
     tasks = _tasks_of(cases, settings)
-    missing = [task for task in tasks if ledger.get(_key(task), task.checked.sha256) is None]
+    missing = [task for task in tasks if result_cache.get(_key(task), task.checked.sha256) is None]
     versions: Mapping[str, str] = {}
     if missing:
         with subject.opened(settings, on_progress) as segmenter:
             versions = segmenter.versions
-            _measure(segmenter, missing, settings, ledger, out, len(tasks), on_progress)
-    rows = [ledger.get(_key(task), task.checked.sha256) or ledger.failed(_key(task)) for task in tasks]
+            _measure(segmenter, missing, settings, result_cache, out, len(tasks), on_progress)
+    rows = [result_cache.get(_key(task), task.checked.sha256) or result_cache.failed(_key(task)) for task in tasks]
     return [row for row in rows if row], versions
 
 
@@ -118,7 +118,7 @@ def _measure(
     segmenter: Segmenter,
     tasks: Sequence[_Task],
     settings: Settings,
-    ledger: Ledger,
+    result_cache: ResultCache,
     out: Path | None,
     total: int,
     on_progress: OnProgress,
@@ -128,7 +128,7 @@ def _measure(
     for number, task in enumerate(tasks, done + 1):
         if task.checked is not loaded:
             loaded, volume = task.checked, task.checked.read_volume()
-        ledger.add(measure(segmenter, task.checked, task.lesion, volume, settings, task.variation, out))
+        result_cache.add(measure(segmenter, task.checked, task.lesion, volume, settings, task.variation, out))
         on_progress("Measuring", number, total)
 
 

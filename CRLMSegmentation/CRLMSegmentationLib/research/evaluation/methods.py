@@ -39,7 +39,7 @@ ABOUT_KEYS = (
     "parameters",
 )
 """Of `Subject.about`."""
-LEDGER_VERSION = 3
+CACHE_VERSION = 3
 """Raised when lesions of the same name may be others than before, such as by another rule for parts of a label."""
 
 
@@ -125,13 +125,13 @@ class Subject(Protocol):
 
 
 def header_of(sha256: str, crop_size_mm: float | None, settings: Settings) -> Row:
-    """The header of a ledger.
+    """The header of a result cache.
 
     Args:
         crop_size_mm: None where the whole volume is looked at.
     """
     return {
-        "schema_version": LEDGER_VERSION,
+        "schema_version": CACHE_VERSION,
         "model_sha256": sha256,
         "mirroring": settings.mirroring,
         "crop_size_mm": None if crop_size_mm is None else float(crop_size_mm),

@@ -1,6 +1,6 @@
 """Results as they come, one JSON line each, so that a run that was killed goes on where it ended.
 
-The first line says of what: model, crop, mirroring, seed. Ledgers of several machines may be put one after the
+The first line says of what: model, crop, mirroring, seed. Caches of several machines may be put one after the
 other into one file. Of two lines on the same measurement the later one counts.
 """
 
@@ -77,7 +77,7 @@ def key_of(case_id: str, lesion: str, variation: Variation) -> Key:
     return case_id, lesion, variation.kind, float(variation.amount), variation.draw
 
 
-class Ledger:
+class ResultCache:
     """The measurements of one evaluation.
 
     Attributes:

@@ -32,7 +32,7 @@ def correct(workspace: Workspace, lesion: str | None) -> None:
     Raises:
         SeedError: it has no outline yet.
     """
-    node = workspace.ledger.segmentation_node
+    node = workspace.lesion_store.segmentation_node
     if node is None or lesion is None or node.GetSegmentation().GetSegment(lesion) is None:
         raise SeedError(_("there is no outline to correct; segment the lesion first"))
     slicer.util.selectModule("SegmentEditor")

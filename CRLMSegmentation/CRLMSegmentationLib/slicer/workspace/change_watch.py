@@ -60,7 +60,7 @@ class ChangeWatch:
 
     def __init__(self, workspace: Workspace, recorder: SessionRecorder, clock: Callable[[], float]) -> None:
         self._workspace, self._recorder, self._clock = workspace, recorder, clock
-        self._outlines = OutlineChanges(workspace.ledger, self._is_answer)
+        self._outlines = OutlineChanges(workspace.lesion_store, self._is_answer)
         self._model: ModelPackage | None = None
         self._link: Link | None = None
         self._node_id = _id_of(workspace)
@@ -88,7 +88,7 @@ class ChangeWatch:
         self._link = workspace.session.link
         if workspace.link_state is LinkState.CONNECTED:
             self._recorder.take(LinkChanged(LinkState.CONNECTED, ""))
-        for lesion, entry in workspace.ledger.entries.items():
+        for lesion, entry in workspace.lesion_store.entries.items():
             self._asked[lesion] = self._asking_of(entry)
         self.look(())
 
@@ -125,7 +125,7 @@ class ChangeWatch:
             self._link = link
 
     def _look_at_seeds(self, now_s: float, is_last: bool) -> None:
-        entries, seen = self._workspace.ledger.entries, self._seeds
+        entries, seen = self._workspace.lesion_store.entries, self._seeds
         for lesion in [lesion for lesion in seen if lesion not in entries]:
             del seen[lesion]
             self._asked.pop(lesion, None)
@@ -150,7 +150,7 @@ class ChangeWatch:
             self._recorder.seed(lesion, seed_ras_mm, self._workspace.session.volume)
 
     def _look_at_asking(self) -> None:
-        for lesion, entry in self._workspace.ledger.entries.items():
+        for lesion, entry in self._workspace.lesion_store.entries.items():
             before = self._asked.get(lesion)
             if before is None and not entry.asked_at_s:
                 continue
@@ -175,9 +175,12 @@ class ChangeWatch:
             self._recorder.take(event)
 
     def _take_result(self, event: LesionSegmented) -> None:
-        """As it stands in the ledger, with the time that it took to be shown; of a second look only what is shown."""
+        """As it stands in the lesion store, with the time that it took to be shown.
+
+        Of a second look only what is shown.
+        """
         result = event.result
-        entry = self._workspace.ledger.entries.get(result.request.lesion)
+        entry = self._workspace.lesion_store.entries.get(result.request.lesion)
         shown = entry.found.result if entry is not None and entry.found is not None else None
         if shown is not None and shown.mask is result.mask:
             self._record(LesionSegmented(shown))
@@ -236,9 +239,11 @@ class ChangeWatch:
         if volume is not None and not volume.has_voxels and _key(result) not in self._results:
             volume = None  # its voxels were let go, and no file holds them
         if volume is not None and found is not None and (result is None or found.corrected):
-            ledger = self._workspace.ledger
-            grid = volume if result is None else volume.moved_to(ledger.placed_now(volume))  # moved with its outline
-            mask, offset_kji = outline_in(grid, ledger.segmentation_node, lesion)
+            lesion_store = self._workspace.lesion_store
+            grid = (
+                volume if result is None else volume.moved_to(lesion_store.placed_now(volume))
+            )  # moved with its outline
+            mask, offset_kji = outline_in(grid, lesion_store.segmentation_node, lesion)
             outline = (mask, volume, offset_kji)
         if change.kind is Kind.CORRECTED:
             self._recorder.corrected(lesion, *outline)

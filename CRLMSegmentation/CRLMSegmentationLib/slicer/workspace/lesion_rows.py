@@ -7,19 +7,21 @@ from dataclasses import replace
 from ...segmentation.history import LesionHistory
 from .background_refinement import SecondLooks
 from .lesion import LesionRow
-from .lesion_store import LesionLedger
+from .lesion_store import LesionStore
 
 
-def rows_of(ledger: LesionLedger, second_looks: SecondLooks, history: LesionHistory) -> list[LesionRow]:
+def rows_of(lesion_store: LesionStore, second_looks: SecondLooks, history: LesionHistory) -> list[LesionRow]:
     """In the order in which their seeds were made."""
-    return [_completed(row, ledger, second_looks, history) for row in ledger.rows()]
+    return [_completed(row, lesion_store, second_looks, history) for row in lesion_store.rows()]
 
 
-def _completed(row: LesionRow, ledger: LesionLedger, second_looks: SecondLooks, history: LesionHistory) -> LesionRow:
-    lesion, entry = row.lesion, ledger.entries.get(row.lesion)
+def _completed(
+    row: LesionRow, lesion_store: LesionStore, second_looks: SecondLooks, history: LesionHistory
+) -> LesionRow:
+    lesion, entry = row.lesion, lesion_store.entries.get(row.lesion)
     if entry is None or entry.found is None:
         return row
-    row = replace(row, is_renewing=lesion in ledger.renewed, doubt=entry.found.doubt)
+    row = replace(row, is_renewing=lesion in lesion_store.renewed, doubt=entry.found.doubt)
     seen = history.of(lesion)
     if seen and not entry.found.corrected:
         row = replace(row, shift_mm=seen[-1].shift_mm, change=seen[-1].change)

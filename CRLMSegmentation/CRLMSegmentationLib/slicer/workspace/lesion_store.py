@@ -35,7 +35,7 @@ from .lesion import Found, LesionEntry, LesionRow, LesionState, outline_of, row_
 BUSY = (LesionState.WAITING, LesionState.RUNNING)
 
 
-class LesionLedger:
+class LesionStore:
     """Reads the scene at each `look`, so that nothing has to be observed.
 
     Attributes:

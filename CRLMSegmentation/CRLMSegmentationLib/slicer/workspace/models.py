@@ -97,7 +97,7 @@ class Models:
         self._remember(key)
         if workspace is None or workspace.session.model == model:
             return False
-        given_up = [row.name for row in workspace.ledger.rows() if row.state in BUSY]
+        given_up = [row.name for row in workspace.lesion_store.rows() if row.state in BUSY]
         workspace.use_model(make_engine(model), model)
         if given_up:
             text = _("{lesions}: cancelled, because another model was chosen. Press Segment to ask {model}")

@@ -17,7 +17,7 @@ from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes
 from .background_refinement import SecondLooks
 from .lesion import Found
-from .lesion_store import LesionLedger
+from .lesion_store import LesionStore
 
 OUT_OF_DATE, NOTHING_FOUND = Status(Reason.OUT_OF_DATE), Status(Reason.NOTHING_FOUND)
 
@@ -53,7 +53,7 @@ class LesionTarget:
 def lesion_targets(
     scene: slicer.vtkMRMLScene,
     session: Session,
-    ledger: LesionLedger,
+    lesion_store: LesionStore,
     second_looks: SecondLooks,
     calibrations: Mapping[str, Calibration | None],
 ) -> dict[str, LesionTarget]:
@@ -65,8 +65,8 @@ def lesion_targets(
     Raises:
         GeometryError: the outlines lie under a transform that is not linear.
     """
-    node = ledger.segmentation_node
-    found = {lesion: entry.found for lesion, entry in ledger.entries.items() if entry.found} if node else {}
+    node = lesion_store.segmentation_node
+    found = {lesion: entry.found for lesion, entry in lesion_store.entries.items() if entry.found} if node else {}
     if not found:
         return {}
     seeds, place, lesion_targets = seed_nodes(scene), local_to_world(node), {}
@@ -80,9 +80,9 @@ def lesion_targets(
             place,
             outline.fingerprint,
             float(volume.spacing_mm.max()),
-            ledger.placed_now(volume),
+            lesion_store.placed_now(volume),
             second_looks.consensus_of(lesion) if second_looks.knows(outline) else None,
-            _doubt_of(outline, lesion in ledger.stale),
+            _doubt_of(outline, lesion in lesion_store.stale),
             calibration.unexplained if calibration else None,
         )
     return lesion_targets

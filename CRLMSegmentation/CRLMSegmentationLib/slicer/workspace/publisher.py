@@ -92,26 +92,26 @@ class Publisher:
 
     def _what_holds(self) -> tuple:
         """Changes whenever something has to be sent; cheap."""
-        seeds, ledger = seeds_in(self._workspace.scene), self._workspace.ledger
+        seeds, lesion_store = seeds_in(self._workspace.scene), self._workspace.lesion_store
         lesions = [
             (lesion, entry.found.fingerprint if self._holds(lesion, entry) else None, tuple(seeds.get(lesion, ())))
-            for lesion, entry in ledger.entries.items()
+            for lesion, entry in lesion_store.entries.items()
         ]
         names = tuple(node.GetName() for node in seed_nodes(self._workspace.scene).values())
-        return self._workspace.volume.identity, ledger.model_sha256, names, tuple(lesions)
+        return self._workspace.volume.identity, lesion_store.model_sha256, names, tuple(lesions)
 
     def _holds(self, lesion: str, entry: LesionEntry) -> bool:
-        return entry.found is not None and lesion not in self._workspace.ledger.stale
+        return entry.found is not None and lesion not in self._workspace.lesion_store.stale
 
     def _lesions(self) -> list[SharedLesion]:
         seeds, nodes, rows = (
             seeds_in(self._workspace.scene),
             seed_nodes(self._workspace.scene),
-            self._workspace.ledger.rows(),
+            self._workspace.lesion_store.rows(),
         )
         shared = []
         for row in rows:
-            entry, seed = self._workspace.ledger.entries[row.lesion], seeds.get(row.lesion)
+            entry, seed = self._workspace.lesion_store.entries[row.lesion], seeds.get(row.lesion)
             lesion = SharedLesion(nodes[row.lesion].GetName(), None if seed is None else tuple(map(float, seed)))
             if self._holds(row.lesion, entry):
                 about = {"volume_ml": row.volume_ml, "diameters_mm": row.diameters_mm, "warnings": row.warnings}
@@ -120,7 +120,7 @@ class Publisher:
         return shared
 
     def _with_outline(self, shared: SharedLesion, lesion: str, found: Found) -> SharedLesion:
-        node = self._workspace.ledger.segmentation_node
+        node = self._workspace.lesion_store.segmentation_node
         surface = triangles_of(lesion_surface(node, lesion))
         if found.result is not None and not found.corrected and found.result.volume is self._volume:
             mask = found.result.mask

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ...core.volume import VolumeIdentity
 from ...segmentation.session import Session
 from .lesion import LesionEntry
-from .lesion_store import BUSY, LesionLedger
+from .lesion_store import BUSY, LesionStore
 
 GRACE_S = 5.0
 """For so long after a newer volume has come, an outline of the one before still counts while it is renewed."""
@@ -25,8 +25,8 @@ class Following:
         enabled: whether lesions are segmented again by themselves.
     """
 
-    def __init__(self, session: Session, ledger: LesionLedger, clock: Callable[[], float]) -> None:
-        self._session, self._ledger, self._clock = session, ledger, clock
+    def __init__(self, session: Session, lesion_store: LesionStore, clock: Callable[[], float]) -> None:
+        self._session, self._lesion_store, self._clock = session, lesion_store, clock
         self.enabled = False
         self._asked_in: dict[str, VolumeIdentity] = {}
         self._arrivals: deque[tuple[VolumeIdentity, float]] = deque(maxlen=REMEMBERED)
@@ -50,13 +50,13 @@ class Following:
 
     def look(self) -> str | None:
         """Keep up what counts as being renewed, and return the lesion that is to be asked for now, if any."""
-        renewed = {lesion for lesion, entry in self._ledger.entries.items() if self._is_renewed(lesion, entry)}
-        if renewed != self._ledger.renewed:
-            self._ledger.renewed = renewed
-            self._ledger.refresh_staleness()
-        if not self.enabled or self._session.busy or not self._ledger.is_volume_known:
+        renewed = {lesion for lesion, entry in self._lesion_store.entries.items() if self._is_renewed(lesion, entry)}
+        if renewed != self._lesion_store.renewed:
+            self._lesion_store.renewed = renewed
+            self._lesion_store.refresh_staleness()
+        if not self.enabled or self._session.busy or not self._lesion_store.is_volume_known:
             return None
-        due = [lesion for lesion, entry in self._ledger.entries.items() if self._is_due(lesion, entry)]
+        due = [lesion for lesion, entry in self._lesion_store.entries.items() if self._is_due(lesion, entry)]
         return min(due, key=lambda lesion: self._newer_since_s(self._asked_in[lesion]), default=None)
 
     def _is_due(self, lesion: str, entry: LesionEntry) -> bool:

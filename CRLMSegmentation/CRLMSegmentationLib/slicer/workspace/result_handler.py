@@ -15,7 +15,7 @@ from ...segmentation.session import CANCELLED, LesionFailed, LesionProgress, Les
 from .background_refinement import SecondLooks
 from .current_volume import CurrentVolume
 from .lesion import LesionState
-from .lesion_store import LesionLedger
+from .lesion_store import LesionStore
 
 logger = logging.getLogger(__name__)
 
@@ -38,20 +38,25 @@ class Answers:
     def __init__(
         self,
         volume: CurrentVolume,
-        ledger: LesionLedger,
+        lesion_store: LesionStore,
         second_looks: SecondLooks,
         history: LesionHistory,
         clock: Callable[[], float],
         note: Callable[[str], None],
     ) -> None:
-        self._volume, self._ledger, self._second_looks, self._history = volume, ledger, second_looks, history
+        self._volume, self._lesion_store, self._second_looks, self._history = (
+            volume,
+            lesion_store,
+            second_looks,
+            history,
+        )
         self._clock, self._note = clock, note
         self.known_answer: LesionResult | None = None
         self.known_answer_problem = ""
 
     def take_progress(self, event: LesionProgress) -> None:
         """Of what runs in the background a row says nothing."""
-        entry = self._ledger.entries.get(event.lesion)
+        entry = self._lesion_store.entries.get(event.lesion)
         if entry is not None and not event.purpose.waits:
             entry.state = LesionState.RUNNING
             entry.stage, entry.done, entry.total = event.stage, event.done, event.total
@@ -91,7 +96,7 @@ class Answers:
 
     def fail(self, lesion: str, reason: str) -> None:
         """There is no outline of a lesion, or no newer one."""
-        entry = self._ledger.entries.get(lesion)
+        entry = self._lesion_store.entries.get(lesion)
         is_known = entry is not None and entry.is_automatic and entry.last_reason == reason
         if entry is not None:
             entry.state, entry.reason, entry.last_reason = LesionState.FAILED, reason, reason
@@ -100,13 +105,13 @@ class Answers:
 
     def _rest(self, lesion: str) -> None:
         """Nothing is being done for a lesion any more."""
-        entry = self._ledger.entries.get(lesion)
+        entry = self._lesion_store.entries.get(lesion)
         if entry is not None:
             entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
 
     def _take_answer(self, result: LesionResult) -> None:
         """What somebody has clicked for replaces everything; what has come by itself no correction by hand."""
-        entry = self._ledger.entries.get(result.request.lesion)
+        entry = self._lesion_store.entries.get(result.request.lesion)
         if entry is not None and entry.is_automatic and entry.found and entry.found.corrected:
             entry.state = LesionState.DONE
             self._note(f"{result.request.lesion}: corrected by hand meanwhile, so it stays as it is")
@@ -116,10 +121,10 @@ class Answers:
 
     def _show(self, result: LesionResult) -> None:
         lesion = result.request.lesion
-        entry = self._ledger.entries.get(lesion)
+        entry = self._lesion_store.entries.get(lesion)
         is_clicked = result.request.purpose is Purpose.ANSWER and not (entry and entry.is_automatic)
         try:
-            found = self._ledger.show(result, is_undoable=is_clicked)
+            found = self._lesion_store.show(result, is_undoable=is_clicked)
         except CrlmError as error:
             self.fail(lesion, str(error))
             return
@@ -136,7 +141,7 @@ class Answers:
             self._note(f"{lesion}: nothing is found when refined; the first outline stays, check it")
             return
         self._second_looks.take(result)
-        self._ledger.refine(result)
+        self._lesion_store.refine(result)
         self._take_down(result)
         self._note(f"{lesion}: {self._second_looks.change_of(lesion)}")
 
@@ -151,10 +156,10 @@ class Answers:
 
     def _is_of_what_is_shown(self, result: LesionResult) -> bool:
         """Whether the outline is still the one that was to be looked at again, of the same click and volume."""
-        entry = self._ledger.entries.get(result.request.lesion)
+        entry = self._lesion_store.entries.get(result.request.lesion)
         found = entry.found if entry else None
         if found is None or not self._second_looks.knows(found):
             return False
-        if result.request.purpose.waits and result.request.lesion in self._ledger.stale:
+        if result.request.purpose.waits and result.request.lesion in self._lesion_store.stale:
             return False
         return found.result.requested_at_s == result.requested_at_s and found.result.volume is result.volume

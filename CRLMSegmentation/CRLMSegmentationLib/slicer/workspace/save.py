@@ -46,13 +46,13 @@ def save(workspace: Workspace, parent: Path) -> Path:
     Raises:
         CrlmError: there is nothing to save, or it cannot be written.
     """
-    node = workspace.ledger.segmentation_node
+    node = workspace.lesion_store.segmentation_node
     if node is None:
         raise CrlmError(_("there is no outline to save; segment a lesion first"))
     folder = parent / time.strftime("crlm-%Y%m%d-%H%M%S")
     make_folder(folder)
     results = [
-        item for item in (_reported(workspace, lesion) for lesion in workspace.ledger.entries) if item is not None
+        item for item in (_reported(workspace, lesion) for lesion in workspace.lesion_store.entries) if item is not None
     ]
     entries = [_entry(workspace, result) for result in results]
     names = [SEGMENTATION, SCENE, *([REPORT_JSON] if results else [])]
@@ -89,7 +89,7 @@ def _entry(workspace: Workspace, result: LesionResult) -> dict:
     """What the report says of an outline; with what was measured to it and seen of it since."""
     lesion, looks, navigation = result.request.lesion, workspace.second_looks, workspace.navigation
     stability = None
-    if looks.knows(workspace.ledger.entries[lesion].found):
+    if looks.knows(workspace.lesion_store.entries[lesion].found):
         consensus, change = looks.consensus_of(lesion), looks.change_of(lesion)
         stability = stability_entry(consensus, change, looks.confidence_of(lesion), looks.calibration)
     near = navigation_entry(navigation.approaches, lesion, navigation.margins_mm)
@@ -99,7 +99,7 @@ def _entry(workspace: Workspace, result: LesionResult) -> dict:
 
 def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
     """Of the outline as it stands: one that a user has corrected has none."""
-    is_known = workspace.second_looks.knows(workspace.ledger.entries[lesion].found)
+    is_known = workspace.second_looks.knows(workspace.lesion_store.entries[lesion].found)
     return workspace.second_looks.consensus_of(lesion) if is_known else None
 
 
@@ -136,18 +136,18 @@ def _card(workspace: Workspace, results: list[LesionResult]) -> dict:
 
 def _reported(workspace: Workspace, lesion: str) -> LesionResult | None:
     """The answer of a lesion as it stands now: corrected, and called old where it is. None for loaded outlines."""
-    found = workspace.ledger.entries[lesion].found
+    found = workspace.lesion_store.entries[lesion].found
     if found is None or found.result is None:
         return None
     mask = _corrected(workspace, lesion, found) if found.corrected else found.result.mask
-    if lesion in workspace.ledger.stale:
+    if lesion in workspace.lesion_store.stale:
         mask = replace(mask, warnings=(OUT_OF_DATE, *mask.warnings))
     return replace(found.result, mask=mask)
 
 
 def _corrected(workspace: Workspace, lesion: str, found: Found) -> LesionMask:
-    node, volume = workspace.ledger.segmentation_node, found.result.volume
-    grid_to_local = np.linalg.inv(local_to_world(node)) @ workspace.ledger.placed_now(volume)
+    node, volume = workspace.lesion_store.segmentation_node, found.result.volume
+    grid_to_local = np.linalg.inv(local_to_world(node)) @ workspace.lesion_store.placed_now(volume)
     return replace(
         found.result.mask,
         part=mask_in_volume(node, lesion, replace(volume, ijk_to_ras=grid_to_local)),

@@ -1,4 +1,4 @@
-"""What users do to outlines, seen from the ledger: corrected, undone, done again, taken over with a scene.
+"""What users do to outlines, seen from the lesion store: corrected, undone, done again, taken over with a scene.
 
 Brushes and undo leave no message, but outlines are told apart by their fingerprint and the result they are made of:
 one that a lesion has not had is a correction, one that it has had is an undo. A change counts when the outline has
@@ -19,7 +19,7 @@ from ...core.volume import Volume
 from ..scene.masks import mask_in_volume, mask_of_segment
 from ..scene.nodes import local_to_world
 from .lesion import Found
-from .lesion_store import LesionLedger
+from .lesion_store import LesionStore
 
 REST_S = 1.0
 NOTHING: tuple = ()
@@ -67,14 +67,14 @@ class _Course:
 
 
 class OutlineChanges:
-    """Looks at a ledger.
+    """Looks at a lesion store.
 
     Args:
         is_answer: whether an outline is that of a result that has come since the last look.
     """
 
-    def __init__(self, ledger: LesionLedger, is_answer: Callable[[Found], bool]) -> None:
-        self._ledger, self._is_answer = ledger, is_answer
+    def __init__(self, lesion_store: LesionStore, is_answer: Callable[[Found], bool]) -> None:
+        self._lesion_store, self._is_answer = lesion_store, is_answer
         self._courses: dict[str, _Course] = {}
 
     def forget(self) -> None:
@@ -87,13 +87,13 @@ class OutlineChanges:
         Args:
             is_last: do not wait until it has rested.
         """
-        entries = self._ledger.entries
+        entries = self._lesion_store.entries
         for lesion in [lesion for lesion in self._courses if lesion not in entries]:
             del self._courses[lesion]
         return [change for lesion in entries for change in self._look_at(lesion, now_s, is_last)]
 
     def _look_at(self, lesion: str, now_s: float, is_last: bool) -> Iterator[OutlineChange]:
-        course, found = self._courses.setdefault(lesion, _Course()), self._ledger.entries[lesion].found
+        course, found = self._courses.setdefault(lesion, _Course()), self._lesion_store.entries[lesion].found
         if found is not course.found:
             before, course.found = course.found, found
             if found is not None and self._is_answer(found):

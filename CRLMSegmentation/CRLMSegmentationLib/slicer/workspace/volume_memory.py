@@ -26,7 +26,7 @@ from ..scene.nodes import KEY, find_node, remove_node
 from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import is_used_elsewhere, link_volumes, size_bytes
 from .current_volume import CurrentVolume
-from .lesion_store import LesionLedger
+from .lesion_store import LesionStore
 
 SHARE_OF_MACHINE = 0.5
 """The rest is for 3D Slicer, what else it has open, the network and the system."""
@@ -58,10 +58,16 @@ class VolumeMemory:
         scene: slicer.vtkMRMLScene,
         session: Session,
         volume: CurrentVolume,
-        ledger: LesionLedger,
+        lesion_store: LesionStore,
         note: Callable[[str], None],
     ) -> None:
-        self._scene, self._session, self._volume, self._ledger, self._note = scene, session, volume, ledger, note
+        self._scene, self._session, self._volume, self._lesion_store, self._note = (
+            scene,
+            session,
+            volume,
+            lesion_store,
+            note,
+        )
         self.limit_bytes = default_limit_bytes()
         self.notice = ""
         self._arrivals: dict[str, int] = {}
@@ -133,15 +139,15 @@ class VolumeMemory:
         current = self._session.volume
         yield from [current] if current is not None else []
         yield from self._session.volumes_at_work
-        for entry in self._ledger.entries.values():
+        for entry in self._lesion_store.entries.values():
             if entry.found is not None and entry.found.result is not None:
                 yield entry.found.result.volume
 
     def _let_go_voxels(self, needed: float) -> None:
         """Of volumes in which only outlines that are out of date were found; the outlines stay."""
-        for lesion, entry in self._ledger.entries.items():
+        for lesion, entry in self._lesion_store.entries.items():
             found, current = entry.found, self._session.volume
-            if found is None or found.result is None or lesion not in self._ledger.stale:
+            if found is None or found.result is None or lesion not in self._lesion_store.stale:
                 continue
             volume = found.result.volume
             if not volume.has_voxels or (current is not None and volume.array is current.array):
@@ -171,7 +177,7 @@ class VolumeMemory:
             for node in link_volumes(self._scene)
             if node is not current and node.GetAttribute(KEY) not in kept and not is_used_elsewhere(node)
         ]
-        return sorted(unused, key=lambda node: (self._ledger.has_outlines_in(node), self._arrival_of(node)))
+        return sorted(unused, key=lambda node: (self._lesion_store.has_outlines_in(node), self._arrival_of(node)))
 
     def _arrival_of(self, node: slicer.vtkMRMLScalarVolumeNode) -> int:
         return self._arrivals.get(node.GetAttribute(KEY), 0)

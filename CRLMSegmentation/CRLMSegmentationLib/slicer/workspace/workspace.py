@@ -58,7 +58,7 @@ from .crop_box import ShownCrop
 from .current_volume import CurrentVolume
 from .lesion import LesionEntry, LesionRow, LesionState
 from .lesion_rows import rows_of
-from .lesion_store import LesionLedger
+from .lesion_store import LesionStore
 from .message_rate import Arrivals
 from .navigation import Navigation
 from .navigation_targets import lesion_targets
@@ -90,7 +90,7 @@ class Workspace:
         clock: seconds that never go back.
 
     Attributes:
-        volume, ledger: the volume that is segmented, and its lesions.
+        volume, lesion_store: the volume that is segmented, and its lesions.
         auto_segment: segment by itself when a seed has been placed or moved.
         crop_size_mm: edge of the cube around a seed, where the model is shown one.
         models, calibrations: those that have been in use here, and what is known of their errors, by their hash.
@@ -120,7 +120,7 @@ class Workspace:
         self.scene, self.session, self.python, self._clock = scene, session, python, clock
         self.children: list[ChildProcess] = []
         self.volume = CurrentVolume(scene, session, clock)
-        self.ledger = LesionLedger(scene, self.volume, clock)
+        self.lesion_store = LesionStore(scene, self.volume, clock)
         self.auto_segment, self.mirroring = True, False
         self.crop_size_mm = session.model.crop_size_mm
         self.models: dict[str, ModelPackage] = {}
@@ -133,19 +133,19 @@ class Workspace:
         self.devices: dict[str, str] = {}
         self._transforms: dict[str, None] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
-        self.second_looks, self.following = SecondLooks(session, clock), Following(session, self.ledger, clock)
+        self.second_looks, self.following = SecondLooks(session, clock), Following(session, self.lesion_store, clock)
         self.history, self.navigation = LesionHistory(), Navigation(scene, clock)
-        self.answers = Answers(self.volume, self.ledger, self.second_looks, self.history, clock, self.note)
+        self.answers = Answers(self.volume, self.lesion_store, self.second_looks, self.history, clock, self.note)
         self._nodes_seen = (0, "")
         self.arrivals, self._crop = Arrivals(clock), ShownCrop(scene)
         self._note_link, self._note_volume = self._limited_note(), self._limited_note()
         self._limited_memory = self._limited_note()
         self._note_unplaced = LimitedLog(lambda level, text: self.note(text), 1, LINK_LINES_PER_S, clock)
-        self.memory = VolumeMemory(scene, session, self.volume, self.ledger, self._note_memory)
+        self.memory = VolumeMemory(scene, session, self.volume, self.lesion_store, self._note_memory)
         session.refuse_volume = self.memory.refusal_of_volume
         self._know_model()
-        self.ledger.take_over_seeds()
-        self.ledger.refresh_staleness()
+        self.lesion_store.take_over_seeds()
+        self.lesion_store.refresh_staleness()
 
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
@@ -164,8 +164,8 @@ class Workspace:
         if node is not self.volume.node:
             self._leave_volume()
         self.volume.take(node)
-        self.ledger.adopt()
-        self.ledger.refresh_staleness()
+        self.lesion_store.adopt()
+        self.lesion_store.refresh_staleness()
 
     def follow(self, device: str | None) -> None:
         """Segment in the volumes of one device only, from its last one on; None for the newest of all."""
@@ -201,7 +201,7 @@ class Workspace:
     def add_seed(self, seed_ras_mm: np.ndarray | None = None) -> slicer.vtkMRMLMarkupsFiducialNode:
         """A seed for one more lesion; without a place it waits for the user to place it."""
         lesion = free_lesion_name(self.scene)
-        self.ledger.active_lesion = lesion
+        self.lesion_store.active_lesion = lesion
         return show_seed(self.scene, lesion, seed_ras_mm, free_colour(self.scene))
 
     def add_seed_at_tip(self, tool: slicer.vtkMRMLLinearTransformNode | None) -> slicer.vtkMRMLMarkupsFiducialNode:
@@ -232,7 +232,7 @@ class Workspace:
 
     def show_outlines(self, opacity: float, outline_only: bool) -> None:
         """How surfaces and outlines look: opacity from 0 to 1, and whether outlines are left unfilled."""
-        node = self.ledger.segmentation_node
+        node = self.lesion_store.segmentation_node
         display = node.GetDisplayNode() if node else None
         wanted = opacity, not outline_only
         if display is not None and (display.GetOpacity3D(), display.GetVisibility2DFill()) != wanted:
@@ -275,7 +275,7 @@ class Workspace:
 
     def rows(self) -> list[LesionRow]:
         """The lesions in the order in which their seeds were made."""
-        return rows_of(self.ledger, self.second_looks, self.history)
+        return rows_of(self.lesion_store, self.second_looks, self.history)
 
     def tick(self, budget_s: float = 0.004) -> list[Event]:
         """Do what is due; never blocks for long. Returns what the session has told.
@@ -325,7 +325,7 @@ class Workspace:
 
     def _know_model(self) -> None:
         self.models[self.session.model.sha256] = self.session.model
-        self.ledger.model_sha256 = self.session.model.sha256
+        self.lesion_store.model_sha256 = self.session.model.sha256
         self.calibrations[self.session.model.sha256] = self.second_looks.calibration
 
     def _note_memory(self, text: str) -> None:
@@ -373,15 +373,15 @@ class Workspace:
         self.devices[volume.device] = "volume"
         self._note_volume(logging.INFO, f"volume {volume.identity} received in {event.receive_s:.2f} s")
         if volume is not self.session.volume:
-            self.ledger.refresh_staleness()
+            self.lesion_store.refresh_staleness()
             return
         if node is not self.volume.node:
             self._leave_volume()
         self.volume.take(node, volume)
         self._volume_link = ref(self.session.link) if self.session.link else None
         self.following.note_volume(volume.identity)
-        self.ledger.adopt()
-        self.ledger.refresh_staleness()
+        self.lesion_store.adopt()
+        self.lesion_store.refresh_staleness()
 
     def _forget_device(self, event: DeviceForgotten) -> None:
         """What a device has left in the scene goes with it, unless it is worked with, or shown, or holds outlines."""
@@ -394,7 +394,7 @@ class Workspace:
         node = find_node(self.scene, VOLUME_CLASS, event.device) if event.kind == VOLUME else None
         if node is None or node is self.volume.node:
             return
-        if not is_used_elsewhere(node) and not self.ledger.has_outlines_in(node):
+        if not is_used_elsewhere(node) and not self.lesion_store.has_outlines_in(node):
             self._note_memory(f"'{node.GetName()}' was taken out of the scene: too many other devices have sent since")
             remove_node(self.scene, node)
 
@@ -429,7 +429,7 @@ class Workspace:
             self.note(event.reason)
 
     def _leave_volume(self) -> None:
-        self.ledger.leave_volume()
+        self.lesion_store.leave_volume()
         self.following.leave_volume()
         self.second_looks.clear()
         self._volume_link = None
@@ -448,7 +448,7 @@ class Workspace:
             self.note("the volume was removed from the scene")
         elif self.volume.notice_change():
             self.note(f"'{self.volume.node.GetName()}' has changed; its outlines are out of date")
-            self.ledger.refresh_staleness()
+            self.lesion_store.refresh_staleness()
         else:
             self._look_at_place()
 
@@ -457,7 +457,7 @@ class Workspace:
             self.volume.notice_move()
         except CrlmError as error:
             self.note(f"{error}; its outlines are out of date")
-            self.ledger.refresh_staleness()
+            self.lesion_store.refresh_staleness()
 
     def _look_at_leftovers(self) -> None:
         """What belongs to nodes that somebody has deleted; only after nodes have come or gone."""
@@ -466,7 +466,7 @@ class Workspace:
             self._nodes_seen = _nodes_of(self.scene)
 
     def _look_at_crop_box(self) -> None:
-        entry = self.ledger.entries.get(self.ledger.active_lesion or "")
+        entry = self.lesion_store.entries.get(self.lesion_store.active_lesion or "")
         if self.sees_whole_volume:
             self._crop.hide()
         else:
@@ -476,7 +476,7 @@ class Workspace:
         now_s = self._clock()
         if self.volume.node is None:
             return
-        for lesion, entry in self.ledger.entries.items():
+        for lesion, entry in self.lesion_store.entries.items():
             has_settled = entry.seed_ras_mm is not None and now_s - entry.moved_at_s >= SETTLE_S
             if has_settled and not entry.is_asked:
                 self._segment_or_fail(lesion, entry)
@@ -493,14 +493,14 @@ class Workspace:
         """What nobody has clicked: a lesion in a newer volume, or a second look."""
         lesion = self.following.look()
         if lesion is not None:
-            entry = self.ledger.entries[lesion]
+            entry = self.lesion_store.entries[lesion]
             self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
         self.second_looks.look(self.volume.arrived_s)
 
     def _look_at_lesions(self) -> None:
-        before = set(self.ledger.entries)
-        self.ledger.look()
-        for lesion in before - set(self.ledger.entries):  # another may be called the same
+        before = set(self.lesion_store.entries)
+        self.lesion_store.look()
+        for lesion in before - set(self.lesion_store.entries):  # another may be called the same
             self.session.drop(lesion)
             for keeper in (self.second_looks, self.following, self.history, self.navigation.approaches):
                 keeper.forget(lesion)
@@ -511,7 +511,7 @@ class Workspace:
             self._volume_link is None or self._volume_link() is not link
         )
         try:
-            targets = lesion_targets(self.scene, self.session, self.ledger, self.second_looks, self.calibrations)
+            targets = lesion_targets(self.scene, self.session, self.lesion_store, self.second_looks, self.calibrations)
         except CrlmError as error:  # nothing that can be measured to; a distance that stays would be an old one
             targets = {}
             self._note_unplaced(logging.WARNING, f"no distances: {error}")
@@ -532,7 +532,7 @@ class Workspace:
         Args:
             automatic_mm: nobody has clicked; at least so large a crop is needed.
         """
-        entry = self.ledger.entries.setdefault(lesion, LesionEntry())
+        entry = self.lesion_store.entries.setdefault(lesion, LesionEntry())
         entry.is_asked, entry.is_automatic, entry.asked_at_s = True, automatic_mm is not None, self._clock()
         entry.stage, entry.done, entry.total = "", 0, 0
         size_mm = None if self.sees_whole_volume else max(self.crop_size_mm, automatic_mm or 0.0)
