@@ -314,8 +314,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui, navigation, guide, session = self.ui, workspace.navigation, self._guide, self.logic.session
         navigation.margins_mm = self.logic.library.margins_of(ui.innerMarginSpinBox.value, ui.outerMarginSpinBox.value)
         navigation.shows_margins, navigation.shows_consensus = ui.marginsCheckBox.checked, ui.consensusCheckBox.checked
-        workspace.second_looks.enabled, workspace.following.enabled = (
-            ui.secondLooksCheckBox.checked,
+        workspace.background_refinement.enabled, workspace.following.enabled = (
+            ui.refineCheckBox.checked,
             ui.renewCheckBox.checked,
         )
         guide.follows_tip, guide.shows_number = ui.followTipCheckBox.checked, ui.cornerCheckBox.checked

@@ -173,7 +173,7 @@ def test_case_says_the_same_as_the_session_before_it_was_finished(tmp_path: Path
 
 def test_refined_outline_tells_how_far_it_has_moved(tmp_path: Path, quick: None) -> None:
     made = RecordedRoom(tmp_path / "session")
-    made.workspace.second_looks.enabled = True
+    made.workspace.background_refinement.enabled = True
     made.send(ball())
     made.workspace.add_seed(np.array([20.0, 20.0, 20.0]))
     made.workspace.segment()

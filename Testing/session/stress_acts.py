@@ -387,7 +387,7 @@ class StressedWorkspace:
         workspace = self.workspace
         what = rng.randrange(7)
         if what == 0:
-            workspace.second_looks.enabled = not workspace.second_looks.enabled
+            workspace.background_refinement.enabled = not workspace.background_refinement.enabled
         elif what == 1:
             workspace.navigation.shows_margins = not workspace.navigation.shows_margins
         elif what == 2:

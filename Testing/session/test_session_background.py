@@ -28,7 +28,7 @@ def segmented(session):
 
 def again(session, purpose=Purpose.REPEATED, lesion="Tumour 1", **changes):
     ask = replace(Ask(lesion, purpose, SEED, 30.0, purpose is Purpose.REFINED), **changes)
-    session.look_again(ask, session.result)
+    session.refine(ask, session.result)
 
 
 def test_quick_answer_asks_for_the_first_fold_alone_and_refining_for_all(with_answer):

@@ -186,7 +186,7 @@ def two_lesions(workspace, engine, clock, tiny_volume):
     array[(k - 20) ** 2 + (j - 33) ** 2 + (i - 33) ** 2 < 16] = 40
     workspace.use_node(show_volume(workspace.scene, replace(tiny_volume, array=array), "recvol"))
     workspace.volume.node.SetAndObserveTransformNodeID(add_place(workspace).GetID())
-    workspace.second_looks.enabled = True
+    workspace.background_refinement.enabled = True
     for seed in ((33.0, 33.0, 20.0), SEED):
         workspace.add_seed(seed)
         workspace.tick()

@@ -337,8 +337,8 @@ def test_answers_that_come_by_themselves_are_nothing_to_undo(tracker, workspace,
 def test_nothing_is_looked_at_again_after_cancel_or_when_it_is_switched_off(
     workspace, link, engine, clock, tiny_volume
 ):
-    for stop in (workspace.cancel, lambda: setattr(workspace.second_looks, "enabled", False)):
-        workspace.second_looks.enabled = True
+    for stop in (workspace.cancel, lambda: setattr(workspace.background_refinement, "enabled", False)):
+        workspace.background_refinement.enabled = True
         send_volume(workspace, link, tiny_volume, len(engine.jobs) + 1)
         if not seed_nodes(workspace.scene):
             workspace.add_seed(SEED)
@@ -350,11 +350,11 @@ def test_nothing_is_looked_at_again_after_cancel_or_when_it_is_switched_off(
         clock.now_s += 2 * QUIET_S
         turns(workspace)
         assert len(engine.jobs) == count
-        assert not workspace.second_looks.is_at_work
+        assert not workspace.background_refinement.is_at_work
 
 
 def test_outline_that_is_out_of_date_is_not_looked_at_again(workspace, link, engine, clock, tiny_volume):
-    workspace.second_looks.enabled = True
+    workspace.background_refinement.enabled = True
     with_lesion(workspace, link, engine, tiny_volume)
     clock.now_s += QUIET_S
     turns(workspace)

@@ -306,7 +306,7 @@ def test_segmenting_again_says_why(begun, recorded_link, workspace, engine, cloc
 def test_refined_outline_is_a_result_and_no_correction(
     begun, recorded_link, workspace, engine, clock, tiny_volume, folder
 ):
-    workspace.second_looks.enabled = True
+    workspace.background_refinement.enabled = True
     send_volume(workspace, recorded_link, tiny_volume, 0)
     workspace.add_seed(np.array(SEED))
     workspace.segment()

@@ -129,7 +129,7 @@ def test_folder_that_cannot_be_made_is_said(with_lesions, tmp_path):
 def test_report_tells_how_near_an_instrument_came_and_how_stable_the_outline_is(
     workspace, link, engine, clock, tiny_volume, tmp_path
 ):
-    workspace.second_looks.enabled = True
+    workspace.background_refinement.enabled = True
     with_lesion(workspace, link, engine, tiny_volume)
     finish_all(workspace, engine, clock)
     Tracker(workspace, link, clock).send(StylusToReference=at(33.0))

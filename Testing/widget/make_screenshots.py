@@ -72,7 +72,7 @@ def navigate(panel: Panel) -> None:
         panel.host.widget(name).checked = True
     panel.turns(2)
     panel.workspace.segment()
-    looks = panel.workspace.second_looks
+    looks = panel.workspace.background_refinement
     panel.wait(lambda: looks.is_at_work, PATIENCE_S)
     panel.wait(lambda: not looks.is_at_work and not panel.workspace.session.busy, 10 * PATIENCE_S)
     tracker = ScriptedTracker()

@@ -23,7 +23,7 @@ PATIENCE_S = 180.0
 """For what the real worker does, on a machine that does something else as well."""
 NAME, SIZE, STATE = 0, 1, 2
 """Columns of the table of lesions."""
-BY_THEMSELVES = ("secondLooksCheckBox", "renewCheckBox", "recordCheckBox")
+BY_THEMSELVES = ("refineCheckBox", "renewCheckBox", "recordCheckBox")
 """What the panel does without being asked; each test of it ticks what it is about."""
 
 sys.path.insert(0, str(ROOT / "Testing" / "session"))

@@ -118,7 +118,7 @@ def test_what_is_ticked_reaches_the_room(navigated):
     for name, told in (
         ("marginsCheckBox", lambda: workspace.navigation.shows_margins),
         ("consensusCheckBox", lambda: workspace.navigation.shows_consensus),
-        ("secondLooksCheckBox", lambda: workspace.second_looks.enabled),
+        ("refineCheckBox", lambda: workspace.background_refinement.enabled),
         ("renewCheckBox", lambda: workspace.following.enabled),
     ):
         for on in (True, False):
@@ -287,22 +287,22 @@ def test_end_of_the_room_takes_the_number_away(navigated, tracker, how):
 
 
 def test_second_look_is_called_what_it_is_and_tells_what_it_has_changed(navigated, monkeypatch):
-    from CRLMSegmentationLib.slicer.workspace import background_refinement as second_looks
+    from CRLMSegmentationLib.slicer.workspace import background_refinement
 
-    monkeypatch.setattr(second_looks, "QUIET_S", 0.1)
-    tick(navigated, "secondLooksCheckBox", True)
+    monkeypatch.setattr(background_refinement, "QUIET_S", 0.1)
+    tick(navigated, "refineCheckBox", True)
     navigated.press("againButton")
     navigated.answer()
     navigated.wait(lambda: navigated.engine.pending)
     navigated.turns()
-    assert navigated.text("workerLabel") == "● Looking again in the background"
+    assert navigated.text("workerLabel") == "● Refining in the background"
     assert navigated.text("applyButton") == "Segment"
     navigated.answer()
     navigated.wait(lambda: "the outline moved by 0.0 mm" in navigated.cell(STATE))
-    while navigated.workspace.second_looks.is_at_work:
+    while navigated.workspace.background_refinement.is_at_work:
         navigated.answer()
     navigated.turns()
-    assert navigated.text("workerLabel") != "● Looking again in the background"
+    assert navigated.text("workerLabel") != "● Refining in the background"
     tick(navigated, "consensusCheckBox", True)
     navigated.wait(lambda: navigated.host.scene.GetFirstNodeByName("Tumour 1: ever tumour"))
 

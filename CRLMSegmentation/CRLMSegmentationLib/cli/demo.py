@@ -74,7 +74,7 @@ def run_demo(
         path: a case; or a tracked sweep, of which the server reconstructs a volume while it plays; or a volume.
         seeds: instead of those of the case; the others have none of their own.
         calibration: of a sweep, see `sweeps.calibration.read_calibration`.
-        thorough: wait until the network has looked again: outlines refined, and how stable they are.
+        thorough: wait for the background refinement: outlines refined, and how stable they are.
 
     Returns:
         A summary, in lines for a terminal.
@@ -104,7 +104,7 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
     with replay:
         link = LiveReconstruction(IgtlClient("127.0.0.1", replay.port))
         with closing(Workspace(new_scene(), Session(WorkerEngine(model), model, link))) as workspace:
-            workspace.auto_segment, workspace.second_looks.enabled = False, thorough
+            workspace.auto_segment, workspace.background_refinement.enabled = False, thorough
             on_step(f"Playing {case.case_id} at {REPLAY_SPEED:.0f} times its speed over OpenIGTLink port {replay.port}")
             check = _live_check(link, volume_check(workspace.session, link.client, replay))
             if source.is_sweep:
@@ -114,7 +114,7 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
                 _finish_sweep(workspace, link, replay, check)
             timings_s = {lesion.name: _segment(workspace, lesion, n, on_step) for n, lesion in enumerate(case.lesions)}
             if thorough:
-                _look_again(workspace, on_step)
+                _refine(workspace, on_step)
             drive_until(
                 workspace, lambda: not workspace.navigation.is_at_work
             )  # margins and consensus surfaces are made little by little
@@ -186,10 +186,12 @@ def _engine_check(workspace: Workspace) -> Check:
     return check
 
 
-def _look_again(workspace: Workspace, on_step: OnStep) -> None:
+def _refine(workspace: Workspace, on_step: OnStep) -> None:
     on_step("Refining the outlines, and outlining them again from other seeds")
     drive_until(
-        workspace, lambda: not (workspace.second_looks.is_at_work or workspace.session.busy), _engine_check(workspace)
+        workspace,
+        lambda: not (workspace.background_refinement.is_at_work or workspace.session.busy),
+        _engine_check(workspace),
     )
 
 
@@ -216,7 +218,7 @@ def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
 def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | str]]:
     """The entry of a lesion in the report, and its pictures."""
     workspace, source = played.workspace, played.source
-    result, looks, navigation = _result_of(workspace, lesion), workspace.second_looks, workspace.navigation
+    result, looks, navigation = _result_of(workspace, lesion), workspace.background_refinement, workspace.navigation
     truth = source.case.truth_of(lesion, result.volume)
     consensus, near = looks.consensus_of(lesion.name), navigation.approaches.nearest_of(lesion.name)
     entry = report_entry(

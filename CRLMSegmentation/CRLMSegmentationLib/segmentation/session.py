@@ -311,7 +311,7 @@ class Session:
         Args:
             crop_size_mm: None for the model's own; of a model that sees the whole volume there is none to choose.
             volume: to look in, the current one by default.
-            quick: the first fold alone; the others may follow, see `look_again`.
+            quick: the first fold alone; the others may follow, see `refine`.
             flip: see `engine.engine.LesionJob`.
 
         Raises:
@@ -332,8 +332,8 @@ class Session:
         self._waiting.append(job)
         return request
 
-    def look_again(self, ask: Ask, result: LesionResult) -> None:
-        """Have the network look again at the lesion of an answer, in the same volume; see `segmentation.refinement`.
+    def refine(self, ask: Ask, result: LesionResult) -> None:
+        """Refine the lesion of an answer in the background, in the same volume; see `segmentation.refinement`.
 
         What waits runs when nothing else does, and gives way to what a user asks for.
         """

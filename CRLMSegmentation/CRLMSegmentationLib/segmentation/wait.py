@@ -117,7 +117,7 @@ def settle(session: Session, refinement: Refinement, first: LesionResult) -> Les
     best = first
     asks = refinement.take(ask_of(first.request), first.mask)
     while asks:
-        session.look_again(asks.pop(0), first)
+        session.refine(asks.pop(0), first)
         result = wait_for_lesion(session, first.request.lesion)
         if result.request.purpose is not Purpose.REPEATED:
             best = result

@@ -140,11 +140,11 @@ def _worker_text(workspace: Workspace | None) -> str:
     if workspace.engine_problem:
         return dot(RED, _("Worker failed"))
     if (
-        workspace.second_looks.is_at_work
+        workspace.background_refinement.is_at_work
         and not workspace.session.busy
         and workspace.session.engine.state is EngineState.BUSY
     ):
-        return dot(GREEN, _("Looking again in the background"))
+        return dot(GREEN, _("Refining in the background"))
     texts = {
         EngineState.STARTING: (AMBER, _("Loading the model")),
         EngineState.READY: (GREEN, _("Worker ready")),
@@ -201,7 +201,7 @@ def cells_of(row: LesionRow, is_simulated: bool | None = None) -> tuple[str, str
         is_simulated: whether the confidence was calibrated on simulated patients; None when nobody knows.
 
     Returns:
-        Name; volume, diameters and what has become of them since the volume before; state, what looking again has
+        Name; volume, diameters and what has become of them since the volume before; state, what refinement has
         changed, the confidence, time taken and age of the volume.
     """
     took = "" if row.seconds is None else _("in {seconds:.1f} s").format(seconds=row.seconds)

@@ -12,10 +12,10 @@ from ...segmentation.session import LesionResult, Session, ask_of
 from .lesion import Found
 
 QUIET_S = 2.0
-"""A volume that has been current for so long is not one of a live stream, in which a second look would never end."""
+"""A volume that has been current for so long is not one of a live stream, in which a background refinement would never end."""
 
 
-class SecondLooks:
+class BackgroundRefinement:
     """Hands the session what `segmentation.refinement` wants to be looked at again.
 
     A crop that was too small is grown at once, whether or not anything else is looked at again.
@@ -42,14 +42,14 @@ class SecondLooks:
         return bool(self._due) or self._session.looks_again
 
     def take(self, result: LesionResult) -> None:
-        """Take an answer, whatever it was asked for; one that looks again only while `knows` its outline."""
+        """Take an answer, whatever it was asked for; one of a refinement only while `knows` its outline."""
         request = result.request
         self._refinement.repeat = self._refinement.can_refine = self.enabled
         if request.purpose is not Purpose.REPEATED:
             self._about[request.lesion] = result
         for ask in self._refinement.take(ask_of(request), result.mask):
             if ask.purpose is Purpose.GROWN:
-                self._session.look_again(ask, result)
+                self._session.refine(ask, result)
             else:
                 self._due.append((ask, result))
 
@@ -59,7 +59,7 @@ class SecondLooks:
             self.clear()
         if self._due and volume_arrived_s is not None and self._clock() - volume_arrived_s >= QUIET_S:
             for ask, result in self._due:
-                self._session.look_again(ask, result)
+                self._session.refine(ask, result)
             self._due.clear()
 
     def knows(self, found: Found) -> bool:

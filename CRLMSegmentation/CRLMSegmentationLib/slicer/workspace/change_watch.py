@@ -177,7 +177,7 @@ class ChangeWatch:
     def _take_result(self, event: LesionSegmented) -> None:
         """As it stands in the lesion store, with the time that it took to be shown.
 
-        Of a second look only what is shown.
+        Of a background refinement only what is shown.
         """
         result = event.result
         entry = self._workspace.lesion_store.entries.get(result.request.lesion)

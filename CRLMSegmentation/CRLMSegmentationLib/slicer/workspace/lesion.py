@@ -104,7 +104,7 @@ class LesionRow:
         reason: why there is no (new) outline.
         is_renewing: the outline is of the volume before, and is being segmented again in this one.
         doubt: why the border is not to be relied on; else None.
-        refined: what looking again has changed; empty before that.
+        refined: what refinement has changed; empty before that.
         confidence: Dice to be expected, as calibrated; None where that is not known.
         shift_mm, change: of the centre and (as a share) of the volume, since the volume before; None for the first.
     """

@@ -1,22 +1,24 @@
-"""The lesions as a table shows them, with what looking again and earlier volumes tell of them."""
+"""The lesions as a table shows them, with what refinement and earlier volumes tell of them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ...segmentation.history import LesionHistory
-from .background_refinement import SecondLooks
+from .background_refinement import BackgroundRefinement
 from .lesion import LesionRow
 from .lesion_store import LesionStore
 
 
-def rows_of(lesion_store: LesionStore, second_looks: SecondLooks, history: LesionHistory) -> list[LesionRow]:
+def rows_of(
+    lesion_store: LesionStore, background_refinement: BackgroundRefinement, history: LesionHistory
+) -> list[LesionRow]:
     """In the order in which their seeds were made."""
-    return [_completed(row, lesion_store, second_looks, history) for row in lesion_store.rows()]
+    return [_completed(row, lesion_store, background_refinement, history) for row in lesion_store.rows()]
 
 
 def _completed(
-    row: LesionRow, lesion_store: LesionStore, second_looks: SecondLooks, history: LesionHistory
+    row: LesionRow, lesion_store: LesionStore, background_refinement: BackgroundRefinement, history: LesionHistory
 ) -> LesionRow:
     lesion, entry = row.lesion, lesion_store.entries.get(row.lesion)
     if entry is None or entry.found is None:
@@ -25,10 +27,10 @@ def _completed(
     seen = history.of(lesion)
     if seen and not entry.found.corrected:
         row = replace(row, shift_mm=seen[-1].shift_mm, change=seen[-1].change)
-    if not second_looks.knows(entry.found):
+    if not background_refinement.knows(entry.found):
         return row
     return replace(
         row,
-        refined=str(second_looks.change_of(lesion) or ""),
-        confidence=second_looks.confidence_of(lesion),
+        refined=str(background_refinement.change_of(lesion) or ""),
+        confidence=background_refinement.confidence_of(lesion),
     )

@@ -15,7 +15,7 @@ from ...segmentation.session import Session
 from ...tracking.interval import Unexplained
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes
-from .background_refinement import SecondLooks
+from .background_refinement import BackgroundRefinement
 from .lesion import Found
 from .lesion_store import LesionStore
 
@@ -54,7 +54,7 @@ def lesion_targets(
     scene: slicer.vtkMRMLScene,
     session: Session,
     lesion_store: LesionStore,
-    second_looks: SecondLooks,
+    background_refinement: BackgroundRefinement,
     calibrations: Mapping[str, Calibration | None],
 ) -> dict[str, LesionTarget]:
     """What navigation measures to now, by lesion.
@@ -81,7 +81,7 @@ def lesion_targets(
             outline.fingerprint,
             float(volume.spacing_mm.max()),
             lesion_store.placed_now(volume),
-            second_looks.consensus_of(lesion) if second_looks.knows(outline) else None,
+            background_refinement.consensus_of(lesion) if background_refinement.knows(outline) else None,
             _doubt_of(outline, lesion in lesion_store.stale),
             calibration.unexplained if calibration else None,
         )

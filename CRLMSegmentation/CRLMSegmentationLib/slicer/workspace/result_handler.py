@@ -12,7 +12,7 @@ from ...core.i18n import tr as _
 from ...segmentation.history import LesionHistory
 from ...segmentation.refinement import Purpose
 from ...segmentation.session import CANCELLED, LesionFailed, LesionProgress, LesionResult
-from .background_refinement import SecondLooks
+from .background_refinement import BackgroundRefinement
 from .current_volume import CurrentVolume
 from .lesion import LesionState
 from .lesion_store import LesionStore
@@ -39,15 +39,15 @@ class Answers:
         self,
         volume: CurrentVolume,
         lesion_store: LesionStore,
-        second_looks: SecondLooks,
+        background_refinement: BackgroundRefinement,
         history: LesionHistory,
         clock: Callable[[], float],
         note: Callable[[str], None],
     ) -> None:
-        self._volume, self._lesion_store, self._second_looks, self._history = (
+        self._volume, self._lesion_store, self._background_refinement, self._history = (
             volume,
             lesion_store,
-            second_looks,
+            background_refinement,
             history,
         )
         self._clock, self._note = clock, note
@@ -75,12 +75,12 @@ class Answers:
             if not purpose.waits:
                 self._rest(lesion)
         elif purpose is Purpose.GROWN:
-            self._second_looks.take(result)
+            self._background_refinement.take(result)
             self._show(result)
         elif purpose is Purpose.REFINED:
             self._refine(result)
         else:
-            self._second_looks.take(result)
+            self._background_refinement.take(result)
 
     def take_failure(self, event: LesionFailed) -> None:
         """Of one lesion; that the engine has given up is not its matter."""
@@ -116,7 +116,7 @@ class Answers:
             entry.state = LesionState.DONE
             self._note(f"{result.request.lesion}: corrected by hand meanwhile, so it stays as it is")
             return
-        self._second_looks.take(result)
+        self._background_refinement.take(result)
         self._show(result)
 
     def _show(self, result: LesionResult) -> None:
@@ -137,13 +137,13 @@ class Answers:
     def _refine(self, result: LesionResult) -> None:
         lesion = result.request.lesion
         if result.mask.is_empty:
-            self._second_looks.forget(lesion)
+            self._background_refinement.forget(lesion)
             self._note(f"{lesion}: nothing is found when refined; the first outline stays, check it")
             return
-        self._second_looks.take(result)
+        self._background_refinement.take(result)
         self._lesion_store.refine(result)
         self._take_down(result)
-        self._note(f"{lesion}: {self._second_looks.change_of(lesion)}")
+        self._note(f"{lesion}: {self._background_refinement.change_of(lesion)}")
 
     def _take_down(self, result: LesionResult) -> None:
         """A seed that was moved out of the lesion means another one, which begins a history of its own."""
@@ -158,7 +158,7 @@ class Answers:
         """Whether the outline is still the one that was to be looked at again, of the same click and volume."""
         entry = self._lesion_store.entries.get(result.request.lesion)
         found = entry.found if entry else None
-        if found is None or not self._second_looks.knows(found):
+        if found is None or not self._background_refinement.knows(found):
             return False
         if result.request.purpose.waits and result.request.lesion in self._lesion_store.stale:
             return False

@@ -87,7 +87,7 @@ def _begin_page_if_possible(
 
 def _entry(workspace: Workspace, result: LesionResult) -> dict:
     """What the report says of an outline; with what was measured to it and seen of it since."""
-    lesion, looks, navigation = result.request.lesion, workspace.second_looks, workspace.navigation
+    lesion, looks, navigation = result.request.lesion, workspace.background_refinement, workspace.navigation
     stability = None
     if looks.knows(workspace.lesion_store.entries[lesion].found):
         consensus, change = looks.consensus_of(lesion), looks.change_of(lesion)
@@ -99,8 +99,8 @@ def _entry(workspace: Workspace, result: LesionResult) -> dict:
 
 def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
     """Of the outline as it stands: one that a user has corrected has none."""
-    is_known = workspace.second_looks.knows(workspace.lesion_store.entries[lesion].found)
-    return workspace.second_looks.consensus_of(lesion) if is_known else None
+    is_known = workspace.background_refinement.knows(workspace.lesion_store.entries[lesion].found)
+    return workspace.background_refinement.consensus_of(lesion) if is_known else None
 
 
 def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:

@@ -53,7 +53,7 @@ from ..scene.nodes import DEVICE, find_node, is_referred_to, put_under, remove_l
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
 from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import is_used_elsewhere, mark_as_from_link, show_volume
-from .background_refinement import SecondLooks
+from .background_refinement import BackgroundRefinement
 from .crop_box import ShownCrop
 from .current_volume import CurrentVolume
 from .lesion import LesionEntry, LesionRow, LesionState
@@ -103,7 +103,7 @@ class Workspace:
         devices: what has arrived over the link, device name to "volume", "image" or "transform".
         log: what has happened, oldest first, for people.
         answers: what has come of them; also that of `ask_known_answer`.
-        second_looks, following: what the network is asked for without anybody clicking.
+        background_refinement, following: what the network is asked for without anybody clicking.
         history: the lesions in each volume.
         memory: bounds what volumes take together.
         navigation: tools, distances and margins.
@@ -133,9 +133,14 @@ class Workspace:
         self.devices: dict[str, str] = {}
         self._transforms: dict[str, None] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
-        self.second_looks, self.following = SecondLooks(session, clock), Following(session, self.lesion_store, clock)
+        self.background_refinement, self.following = (
+            BackgroundRefinement(session, clock),
+            Following(session, self.lesion_store, clock),
+        )
         self.history, self.navigation = LesionHistory(), Navigation(scene, clock)
-        self.answers = Answers(self.volume, self.lesion_store, self.second_looks, self.history, clock, self.note)
+        self.answers = Answers(
+            self.volume, self.lesion_store, self.background_refinement, self.history, clock, self.note
+        )
         self._nodes_seen = (0, "")
         self.arrivals, self._crop = Arrivals(clock), ShownCrop(scene)
         self._note_link, self._note_volume = self._limited_note(), self._limited_note()
@@ -178,7 +183,7 @@ class Workspace:
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
         """Answer with another model from now on; what is being segmented is given up, what was found stays."""
         self.ready, self.engine_problem = None, ""
-        self.second_looks.clear()
+        self.background_refinement.clear()
         self.session.use_model(engine, model)
         self._know_model()
         self.note(f"model {model.name} {model.version} {model.sha256[:8]} was chosen")
@@ -257,7 +262,7 @@ class Workspace:
     def cancel(self) -> None:
         """Give up what the network does and what it was to do; what was found stays."""
         self.session.cancel()
-        self.second_looks.clear()
+        self.background_refinement.clear()
 
     def ask_known_answer(self, volume: Volume, seed_ras_mm: np.ndarray) -> None:
         """Segment in a volume that is not shown; the answer comes as `known_answer`.
@@ -275,7 +280,7 @@ class Workspace:
 
     def rows(self) -> list[LesionRow]:
         """The lesions in the order in which their seeds were made."""
-        return rows_of(self.lesion_store, self.second_looks, self.history)
+        return rows_of(self.lesion_store, self.background_refinement, self.history)
 
     def tick(self, budget_s: float = 0.004) -> list[Event]:
         """Do what is due; never blocks for long. Returns what the session has told.
@@ -326,7 +331,7 @@ class Workspace:
     def _know_model(self) -> None:
         self.models[self.session.model.sha256] = self.session.model
         self.lesion_store.model_sha256 = self.session.model.sha256
-        self.calibrations[self.session.model.sha256] = self.second_looks.calibration
+        self.calibrations[self.session.model.sha256] = self.background_refinement.calibration
 
     def _note_memory(self, text: str) -> None:
         self._limited_memory(logging.INFO, text)
@@ -431,7 +436,7 @@ class Workspace:
     def _leave_volume(self) -> None:
         self.lesion_store.leave_volume()
         self.following.leave_volume()
-        self.second_looks.clear()
+        self.background_refinement.clear()
         self._volume_link = None
 
     def _look_at_link(self) -> None:
@@ -490,19 +495,19 @@ class Workspace:
             self.answers.fail(lesion, str(error))
 
     def _segment_again(self) -> None:
-        """What nobody has clicked: a lesion in a newer volume, or a second look."""
+        """What nobody has clicked: a lesion in a newer volume, or a background refinement."""
         lesion = self.following.look()
         if lesion is not None:
             entry = self.lesion_store.entries[lesion]
             self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
-        self.second_looks.look(self.volume.arrived_s)
+        self.background_refinement.look(self.volume.arrived_s)
 
     def _look_at_lesions(self) -> None:
         before = set(self.lesion_store.entries)
         self.lesion_store.look()
         for lesion in before - set(self.lesion_store.entries):  # another may be called the same
             self.session.drop(lesion)
-            for keeper in (self.second_looks, self.following, self.history, self.navigation.approaches):
+            for keeper in (self.background_refinement, self.following, self.history, self.navigation.approaches):
                 keeper.forget(lesion)
 
     def _navigate(self) -> None:
@@ -511,7 +516,9 @@ class Workspace:
             self._volume_link is None or self._volume_link() is not link
         )
         try:
-            targets = lesion_targets(self.scene, self.session, self.lesion_store, self.second_looks, self.calibrations)
+            targets = lesion_targets(
+                self.scene, self.session, self.lesion_store, self.background_refinement, self.calibrations
+            )
         except CrlmError as error:  # nothing that can be measured to; a distance that stays would be an old one
             targets = {}
             self._note_unplaced(logging.WARNING, f"no distances: {error}")
@@ -536,11 +543,11 @@ class Workspace:
         entry.is_asked, entry.is_automatic, entry.asked_at_s = True, automatic_mm is not None, self._clock()
         entry.stage, entry.done, entry.total = "", 0, 0
         size_mm = None if self.sees_whole_volume else max(self.crop_size_mm, automatic_mm or 0.0)
-        self.second_looks.forget(lesion)
+        self.background_refinement.forget(lesion)
         if self.volume.identity is not None:
             self.following.note_asked(lesion, self.volume.identity)
         try:
-            is_quick = self.second_looks.enabled and not self.mirroring
+            is_quick = self.background_refinement.enabled and not self.mirroring
             self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:

@@ -33,7 +33,7 @@ RUNS = 9
 @pytest.fixture
 def looking(workspace, link, engine, tiny_volume):
     """A workspace that looks again, with the first answer of one lesion."""
-    workspace.second_looks.enabled = True
+    workspace.background_refinement.enabled = True
     with_lesion(workspace, link, engine, tiny_volume)
     return workspace
 
@@ -51,17 +51,17 @@ def test_first_answer_is_fast_and_what_follows_waits_until_the_volume_is_at_rest
     turns(looking)
     assert (engine.jobs[1].quick, engine.jobs[1].mirroring) == (False, True)
     assert not looking.session.busy
-    assert looking.second_looks.is_at_work
+    assert looking.background_refinement.is_at_work
 
 
 def test_refined_and_repeated_lesion_has_shells_and_says_what_has_changed(looking, engine, clock):
     finish_all(looking, engine, clock)
     assert len(engine.jobs) == RUNS
-    consensus = looking.second_looks.consensus_of("Tumour 1")
+    consensus = looking.background_refinement.consensus_of("Tumour 1")
     assert consensus.runs == 8
     assert 0.85 < consensus.agreement < 1  # the crops of other seeds have other voxels
     assert row(looking).refined == "refined: the outline moved by 0.0 mm, 0.0 mm at most"
-    assert not looking.second_looks.is_at_work
+    assert not looking.background_refinement.is_at_work
     draw_all(looking)
     assert looking.navigation.targets["Tumour 1"].outer is not None
 
@@ -117,7 +117,7 @@ def test_new_click_begins_anew_at_once(looking, engine, clock):
     engine.finish()
     looking.tick()
     assert row(looking).is_current
-    assert looking.second_looks.consensus_of("Tumour 1") is None
+    assert looking.background_refinement.consensus_of("Tumour 1") is None
 
 
 def test_live_volumes_are_not_looked_at_again(looking, link, engine, clock, tiny_volume):
@@ -135,7 +135,7 @@ def test_confidence_is_what_the_calibration_of_the_model_says(looking, engine, c
     model.calibration = calibration(with_shells_mm=1.5, alone_mm=3.0)
     finish_all(looking, engine, clock)
     assert row(looking).confidence == pytest.approx(
-        0.2 + 0.65 * looking.second_looks.consensus_of("Tumour 1").agreement
+        0.2 + 0.65 * looking.background_refinement.consensus_of("Tumour 1").agreement
     )
 
 
@@ -191,7 +191,7 @@ def test_failure_in_the_background_is_logged_and_the_outline_stays(looking, engi
 
 
 def test_mirroring_at_once_needs_no_refining(workspace, link, engine, clock, tiny_volume):
-    workspace.second_looks.enabled = workspace.mirroring = True
+    workspace.background_refinement.enabled = workspace.mirroring = True
     with_lesion(workspace, link, engine, tiny_volume)
     assert (engine.jobs[0].mirroring, engine.jobs[0].quick) == (True, False)
     finish_all(workspace, engine, clock)
