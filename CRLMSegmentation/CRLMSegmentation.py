@@ -314,7 +314,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui, navigation, guide, session = self.ui, workspace.navigation, self._guide, self.logic.session
         navigation.margins_mm = self.logic.library.margins_of(ui.innerMarginSpinBox.value, ui.outerMarginSpinBox.value)
         navigation.shows_margins, navigation.shows_consensus = ui.marginsCheckBox.checked, ui.consensusCheckBox.checked
-        workspace.background_refinement.enabled, workspace.following.enabled = (
+        workspace.background_refinement.enabled, workspace.resegmentation.enabled = (
             ui.refineCheckBox.checked,
             ui.renewCheckBox.checked,
         )

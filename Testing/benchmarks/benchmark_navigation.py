@@ -168,7 +168,7 @@ def running_room(speed: float, follows: bool) -> Iterator[Bench]:
         workspace.tick()
         workspace.segment()
         bench.run_until(lambda: all(entry.found for entry in workspace.lesion_store.entries.values()))
-        workspace.following.enabled = follows
+        workspace.resegmentation.enabled = follows
         yield bench
     finally:
         workspace.close()

@@ -395,7 +395,7 @@ class StressedWorkspace:
         elif what == 3:
             workspace.navigation.shows_consensus = not workspace.navigation.shows_consensus
         elif what == 4:
-            workspace.following.enabled = not workspace.following.enabled
+            workspace.resegmentation.enabled = not workspace.resegmentation.enabled
         elif what == 5:
             workspace.auto_segment = not workspace.auto_segment
         else:

@@ -121,7 +121,7 @@ def test_new_click_begins_anew_at_once(looking, engine, clock):
 
 
 def test_live_volumes_are_not_looked_at_again(looking, link, engine, clock, tiny_volume):
-    looking.following.enabled = True
+    looking.resegmentation.enabled = True
     for number in range(1, 8):
         clock.now_s += 1.0
         send_volume(looking, link, tiny_volume, number)

@@ -120,7 +120,7 @@ def test_larger_crop_does_not_overwrite_a_correction_by_hand(cut_off, workspace,
 
 
 def test_renewal_under_way_does_not_overwrite_a_correction_by_hand(tracker, workspace, link, engine, tiny_volume):
-    workspace.following.enabled = True
+    workspace.resegmentation.enabled = True
     send_volume(workspace, link, tiny_volume, 1)
     paint(workspace, "Tumour 1", np.s_[18:23, 18:23, 20:35])
     workspace.tick()
@@ -189,7 +189,7 @@ def test_outline_is_measured_to_whatever_its_display_is_like(tracker, workspace)
 
 
 def test_lesion_at_which_nothing_is_found_any_more_is_told(tracker, workspace, link, engine, tiny_volume):
-    workspace.following.enabled = True
+    workspace.resegmentation.enabled = True
     send_volume(workspace, link, empty_of(tiny_volume), 1)
     finish(workspace, engine)
     situation = tracker.send(StylusToReference=at(40.0))
@@ -247,7 +247,7 @@ def test_outline_of_another_source_is_told(tracker, workspace, clock):
 
 
 def test_volume_of_the_same_name_from_another_source_is_no_successor(tracker, workspace, engine, tiny_volume):
-    workspace.following.enabled = True
+    workspace.resegmentation.enabled = True
     other = StubLink()
     workspace.use_link(other)
     send_volume(workspace, other, tiny_volume, 1)
@@ -308,13 +308,13 @@ def test_renewal_asks_with_the_crop_that_was_large_enough(cut_off, workspace, li
         finish(workspace, engine)
     size_mm = workspace.lesion_store.entries["Tumour 1"].found.result.request.crop_size_mm
     assert size_mm > 20.0
-    workspace.following.enabled = True
+    workspace.resegmentation.enabled = True
     send_volume(workspace, link, workspace.session.volume, 1)
     assert engine.jobs[-1].crop_size_mm == size_mm
 
 
 def test_outline_whose_renewal_has_failed_is_out_of_date_at_once(tracker, workspace, link, engine, tiny_volume):
-    workspace.following.enabled = True
+    workspace.resegmentation.enabled = True
     send_volume(workspace, link, tiny_volume, 1)
     engine.fail("no memory")
     turns(workspace)
@@ -324,7 +324,7 @@ def test_outline_whose_renewal_has_failed_is_out_of_date_at_once(tracker, worksp
 
 
 def test_answers_that_come_by_themselves_are_nothing_to_undo(tracker, workspace, link, engine, tiny_volume):
-    workspace.following.enabled = True
+    workspace.resegmentation.enabled = True
     for number in range(1, 5):
         send_volume(workspace, link, tiny_volume, number)
         finish(workspace, engine)
@@ -377,7 +377,7 @@ def test_tools_margins_and_line_are_not_saved_with_the_scene(tracker, workspace)
 
 def test_margins_around_an_outline_that_is_out_of_date_are_grey(tracker, workspace, link, clock, tiny_volume):
     draw_all(workspace)
-    workspace.following.enabled = True
+    workspace.resegmentation.enabled = True
     send_volume(workspace, link, tiny_volume, 1)
     tracker.send(GRACE_S + 0.5, StylusToReference=at(40.0))
     assert workspace.navigation.targets["Tumour 1"].doubt == OUT_OF_DATE

@@ -293,7 +293,7 @@ def test_segmenting_again_says_why(begun, recorded_link, workspace, engine, cloc
     answer(workspace, engine, ["Tumour 1"])
     wait(workspace, clock, 1)
     answer(workspace, engine, ["Tumour 1"])
-    workspace.following.enabled = True
+    workspace.resegmentation.enabled = True
     wait(workspace, clock, 1)
     send_volume(workspace, recorded_link, tiny_volume, 1)
     finish_all(workspace, engine, clock)

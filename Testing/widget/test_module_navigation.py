@@ -119,7 +119,7 @@ def test_what_is_ticked_reaches_the_room(navigated):
         ("marginsCheckBox", lambda: workspace.navigation.shows_margins),
         ("consensusCheckBox", lambda: workspace.navigation.shows_consensus),
         ("refineCheckBox", lambda: workspace.background_refinement.enabled),
-        ("renewCheckBox", lambda: workspace.following.enabled),
+        ("renewCheckBox", lambda: workspace.resegmentation.enabled),
     ):
         for on in (True, False):
             tick(navigated, name, on)

@@ -15,7 +15,7 @@ GRACE_S = 5.0
 REMEMBERED = 64
 
 
-class Following:
+class Resegmentation:
     """Says which lesion to ask for next: one at a time, in the newest volume, so that nothing queues behind.
 
     Volumes that come while the network is at work are passed over, and the lesion whose outline is oldest is next. A

@@ -62,7 +62,7 @@ from .lesion_store import LesionStore
 from .message_rate import Arrivals
 from .navigation import Navigation
 from .navigation_targets import lesion_targets
-from .resegmentation import Following
+from .resegmentation import Resegmentation
 from .result_handler import KNOWN_ANSWER, Answers
 from .run_all import run_all
 from .volume_memory import VolumeMemory
@@ -133,9 +133,9 @@ class Workspace:
         self.devices: dict[str, str] = {}
         self._transforms: dict[str, None] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
-        self.background_refinement, self.following = (
+        self.background_refinement, self.resegmentation = (
             BackgroundRefinement(session, clock),
-            Following(session, self.lesion_store, clock),
+            Resegmentation(session, self.lesion_store, clock),
         )
         self.history, self.navigation = LesionHistory(), Navigation(scene, clock)
         self.answers = Answers(
@@ -155,7 +155,7 @@ class Workspace:
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
         self.session.use_link(link)
-        self.following.leave_volume()
+        self.resegmentation.leave_volume()
         self.devices, self.arrivals = {}, Arrivals(self._clock)
         self.navigation.forget_tools(is_live=not isinstance(link, RecordedLink))
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
@@ -384,7 +384,7 @@ class Workspace:
             self._leave_volume()
         self.volume.take(node, volume)
         self._volume_link = ref(self.session.link) if self.session.link else None
-        self.following.note_volume(volume.identity)
+        self.resegmentation.note_volume(volume.identity)
         self.lesion_store.adopt()
         self.lesion_store.refresh_staleness()
 
@@ -435,7 +435,7 @@ class Workspace:
 
     def _leave_volume(self) -> None:
         self.lesion_store.leave_volume()
-        self.following.leave_volume()
+        self.resegmentation.leave_volume()
         self.background_refinement.clear()
         self._volume_link = None
 
@@ -496,7 +496,7 @@ class Workspace:
 
     def _segment_again(self) -> None:
         """What nobody has clicked: a lesion in a newer volume, or a background refinement."""
-        lesion = self.following.look()
+        lesion = self.resegmentation.look()
         if lesion is not None:
             entry = self.lesion_store.entries[lesion]
             self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
@@ -507,7 +507,7 @@ class Workspace:
         self.lesion_store.look()
         for lesion in before - set(self.lesion_store.entries):  # another may be called the same
             self.session.drop(lesion)
-            for keeper in (self.background_refinement, self.following, self.history, self.navigation.approaches):
+            for keeper in (self.background_refinement, self.resegmentation, self.history, self.navigation.approaches):
                 keeper.forget(lesion)
 
     def _navigate(self) -> None:
@@ -545,7 +545,7 @@ class Workspace:
         size_mm = None if self.sees_whole_volume else max(self.crop_size_mm, automatic_mm or 0.0)
         self.background_refinement.forget(lesion)
         if self.volume.identity is not None:
-            self.following.note_asked(lesion, self.volume.identity)
+            self.resegmentation.note_asked(lesion, self.volume.identity)
         try:
             is_quick = self.background_refinement.enabled and not self.mirroring
             self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)

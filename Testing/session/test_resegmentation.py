@@ -17,7 +17,7 @@ from workspace_helpers import SEED, paint
 @pytest.fixture
 def live(workspace, link, engine, tiny_volume):
     """A workspace that follows, with one lesion in the first volume of a live reconstruction."""
-    workspace.following.enabled = True
+    workspace.resegmentation.enabled = True
     with_lesion(workspace, link, engine, tiny_volume)
     return workspace
 
@@ -43,7 +43,7 @@ def test_newer_volume_is_segmented_from_the_same_seed_by_itself(live, link, engi
 
 
 def test_without_following_a_newer_volume_makes_the_outline_old(live, link, engine, tiny_volume):
-    live.following.enabled = False
+    live.resegmentation.enabled = False
     send_volume(live, link, tiny_volume, 1)
     live.tick()
     assert len(engine.jobs) == 1
