@@ -12,7 +12,7 @@ from ...segmentation.session import LesionResult, Session, ask_of
 from .lesion import Found
 
 QUIET_S = 2.0
-"""A volume that has been current for so long is not one of a live stream, in which a background refinement would never end."""
+"""A volume that has been current for so long is not one of a live stream, in which refinement would never end."""
 
 
 class BackgroundRefinement:

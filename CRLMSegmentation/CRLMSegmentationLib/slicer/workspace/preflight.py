@@ -66,20 +66,20 @@ class Preflight:
         self._sample: Case | None = None
         self._is_shipped = is_shipped(workspace.session.model)
         self._at_once = [_packages(), _model(workspace), _memory(), _disk(folder), _link(workspace)]
-        workspace.answers.known_answer, workspace.answers.known_answer_problem = None, ""
+        workspace.results.known_answer, workspace.results.known_answer_problem = None, ""
         try:
             self._sample = load_case(sample or resource_path("SampleCases", SAMPLE))
             if workspace.engine_problem:
                 workspace.restart_engine()
             workspace.ask_known_answer(self._sample.volume(), np.array(self._sample.lesions[0].seed_ras_mm))
         except CrlmError as error:
-            workspace.answers.known_answer_problem = str(error)
+            workspace.results.known_answer_problem = str(error)
 
     @property
     def is_finished(self) -> bool:
         workspace = self._workspace
         return bool(
-            workspace.answers.known_answer or workspace.answers.known_answer_problem or workspace.engine_problem
+            workspace.results.known_answer or workspace.results.known_answer_problem or workspace.engine_problem
         )
 
     def checks(self) -> list[Check]:
@@ -107,8 +107,8 @@ class Preflight:
         return Check(name, level, _("loaded and warm after {seconds:.1f} s").format(seconds=ready.cold_start_s))
 
     def _answer(self) -> Check:
-        name, result = _("Known answer"), self._workspace.answers.known_answer
-        problem = self._workspace.answers.known_answer_problem or self._workspace.engine_problem
+        name, result = _("Known answer"), self._workspace.results.known_answer
+        problem = self._workspace.results.known_answer_problem or self._workspace.engine_problem
         if problem:
             return Check(name, Level.RED, problem, _("Do not rely on results before this is green"))
         if result is None:

@@ -25,7 +25,7 @@ KNOWN_ANSWER = "known answer"
 """Name under which the pre-flight check asks; no lesion of the scene is called like this."""
 
 
-class Answers:
+class ResultHandler:
     """Takes what the session tells of lesions.
 
     Args:

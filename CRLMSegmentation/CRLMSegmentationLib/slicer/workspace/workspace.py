@@ -63,7 +63,7 @@ from .message_rate import Arrivals
 from .navigation import Navigation
 from .navigation_targets import lesion_targets
 from .resegmentation import Resegmentation
-from .result_handler import KNOWN_ANSWER, Answers
+from .result_handler import KNOWN_ANSWER, ResultHandler
 from .run_all import run_all
 from .volume_memory import VolumeMemory
 
@@ -102,7 +102,7 @@ class Workspace:
         engine_problem: why the engine has given up, empty otherwise.
         devices: what has arrived over the link, device name to "volume", "image" or "transform".
         log: what has happened, oldest first, for people.
-        answers: what has come of them; also that of `ask_known_answer`.
+        results: what has come of them; also that of `ask_known_answer`.
         background_refinement, following: what the network is asked for without anybody clicking.
         history: the lesions in each volume.
         memory: bounds what volumes take together.
@@ -138,7 +138,7 @@ class Workspace:
             Resegmentation(session, self.lesion_store, clock),
         )
         self.history, self.navigation = LesionHistory(), Navigation(scene, clock)
-        self.answers = Answers(
+        self.results = ResultHandler(
             self.volume, self.lesion_store, self.background_refinement, self.history, clock, self.note
         )
         self._nodes_seen = (0, "")
@@ -270,7 +270,7 @@ class Workspace:
         Raises:
             SeedError: the seed is not in what was swept.
         """
-        self.answers.known_answer, self.answers.known_answer_problem = None, ""
+        self.results.known_answer, self.results.known_answer_problem = None, ""
         self.session.segment(KNOWN_ANSWER, seed_ras_mm, volume=volume)
 
     def restart_engine(self) -> None:
@@ -357,9 +357,9 @@ class Workspace:
             self.engine_problem = ""
             self.note(f"model ready on {event.device} after {event.cold_start_s:.1f} s")
         elif isinstance(event, LesionProgress):
-            self.answers.take_progress(event)
+            self.results.take_progress(event)
         elif isinstance(event, LesionSegmented):
-            self.answers.take_result(event.result)
+            self.results.take_result(event.result)
         elif isinstance(event, LesionFailed):
             self._take_failure(event)
         elif isinstance(event, Refused):
@@ -428,7 +428,7 @@ class Workspace:
 
     def _take_failure(self, event: LesionFailed) -> None:
         if event.lesion is not None:
-            self.answers.take_failure(event)
+            self.results.take_failure(event)
         else:
             self.engine_problem, self.ready = event.reason, None
             self.note(event.reason)
@@ -492,7 +492,7 @@ class Workspace:
             self.segment([lesion])
         except CrlmError as error:
             entry.is_asked = True
-            self.answers.fail(lesion, str(error))
+            self.results.fail(lesion, str(error))
 
     def _segment_again(self) -> None:
         """What nobody has clicked: a lesion in a newer volume, or a background refinement."""
@@ -551,7 +551,7 @@ class Workspace:
             self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:
-            self.answers.fail(lesion, str(error))
+            self.results.fail(lesion, str(error))
 
 
 def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
