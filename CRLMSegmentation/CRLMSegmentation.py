@@ -575,7 +575,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._tell(error)
             return
         self._endWorkspace()
-        self._say(_("Installed. A known answer proves it: see Pre-flight."))
+        self._say(_("Installed. The self-check case proves it: see Pre-flight."))
         self.onPreflight()
 
     def onCopyLog(self, *_args):

@@ -179,7 +179,7 @@ def test_report_of_earlier_results_keeps_the_card_of_the_earlier_model(with_resu
     assert json.loads(str(np.load(saved / PAGE_INPUT)["texts"]))["card"]["name"] == "stub"
 
 
-def test_known_answer_is_not_claimed_for_another_model(engine, tmp_path, tiny_case, folder):
+def test_self_check_is_not_claimed_for_another_model(engine, tmp_path, tiny_case, folder):
     from CRLMSegmentationLib.slicer.scene.headless import new_scene
 
     workspace = Workspace(new_scene(), Session(engine, make_package(folder)))
@@ -187,7 +187,7 @@ def test_known_answer_is_not_claimed_for_another_model(engine, tmp_path, tiny_ca
     workspace.tick()
     engine.finish()
     workspace.tick()
-    found = next(check for check in card.checks() if check.name == "Known answer")
+    found = next(check for check in card.checks() if check.name == "Self-check case")
     assert found.level is Level.AMBER
     assert "not the shipped model" in found.text
     assert "Dice" not in found.text

@@ -42,24 +42,24 @@ def finish(workspace, engine):
     workspace.tick()
 
 
-def test_known_answer_is_green_when_the_outline_is_the_true_one(workspace, engine, tmp_path, tiny_case):
+def test_self_check_is_green_when_the_outline_is_the_true_one(workspace, engine, tmp_path, tiny_case):
     card = card_of(workspace, tmp_path, tiny_case)
-    assert line(card, "Known answer").level is Level.PENDING
+    assert line(card, "Self-check case").level is Level.PENDING
     assert not card.is_finished
     finish(workspace, engine)
     assert card.is_finished
-    assert line(card, "Known answer").level is Level.GREEN
-    assert "simulated case: Dice 0.9" in line(card, "Known answer").text
+    assert line(card, "Self-check case").level is Level.GREEN
+    assert "simulated case: Dice 0.9" in line(card, "Self-check case").text
     assert workspace.lesion_store.rows() == []
     assert workspace.volume.node is None
 
 
-def test_known_answer_is_red_when_the_outline_is_another(workspace, engine, tmp_path, tiny_case, monkeypatch):
+def test_self_check_is_red_when_the_outline_is_another(workspace, engine, tmp_path, tiny_case, monkeypatch):
     monkeypatch.setattr(preflight, "KNOWN_DICE", 0.999)
     card = card_of(workspace, tmp_path, tiny_case)
     finish(workspace, engine)
-    assert line(card, "Known answer").level is Level.RED
-    assert line(card, "Known answer").action
+    assert line(card, "Self-check case").level is Level.RED
+    assert line(card, "Self-check case").action
 
 
 def test_failed_job_and_failed_engine_are_red(workspace, engine, tmp_path, tiny_case):
@@ -68,7 +68,10 @@ def test_failed_job_and_failed_engine_are_red(workspace, engine, tmp_path, tiny_
     engine.fail("the GPU is on fire")
     workspace.tick()
     assert card.is_finished
-    assert (line(card, "Known answer").level, line(card, "Known answer").text) == (Level.RED, "the GPU is on fire")
+    assert (line(card, "Self-check case").level, line(card, "Self-check case").text) == (
+        Level.RED,
+        "the GPU is on fire",
+    )
     engine.events.append(Failed(None, "torch is missing"))
     workspace.tick()
     assert line(card, "Graphics card").level is Level.RED
@@ -151,4 +154,4 @@ def test_what_was_refused_on_the_link_is_shown(workspace, tmp_path, tiny_case):
 def test_sample_that_is_not_there_is_told(workspace, tmp_path):
     card = Preflight(workspace, tmp_path, Path("no-such-case"))
     assert card.is_finished
-    assert line(card, "Known answer").level is Level.RED
+    assert line(card, "Self-check case").level is Level.RED

@@ -257,8 +257,8 @@ def test_card_before_the_incision_is_that_of_the_model_in_use(with_volume):
     check_everything(panel)
     panel.wait(lambda: panel.engine.pending)
     panel.engine.finish()
-    panel.wait(lambda: card(panel)["Known answer"][0] != "pending")
-    level, text = card(panel)["Known answer"]
+    panel.wait(lambda: card(panel)["Self-check case"][0] != "pending")
+    level, text = card(panel)["Self-check case"]
     assert level == "amber"
     assert "not the shipped model" in text
 

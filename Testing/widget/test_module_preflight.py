@@ -62,13 +62,13 @@ def extensions(monkeypatch, installed):
 
 def test_card_lists_everything_and_ends(panel, installed):
     check_everything(panel)
-    assert card(panel)["Known answer"][0] == "pending"
+    assert card(panel)["Self-check case"][0] == "pending"
     panel.answer()
-    panel.wait(lambda: card(panel)["Known answer"][0] != "pending")
+    panel.wait(lambda: card(panel)["Self-check case"][0] != "pending")
     lines = card(panel)
     assert list(lines) == [
         *("Packages", "Model", "Free memory", "Free disk space", "Link", "Graphics card", "Model warm"),
-        "Known answer",
+        "Self-check case",
     ]
     assert lines["Packages"][0] == "green"
     assert lines["Model"][0] == "amber"
@@ -95,7 +95,7 @@ def test_failed_worker_is_red(panel):
     check_everything(panel)
     panel.engine.events.append(Failed(None, "torch cannot be imported"))
     panel.wait(lambda: card(panel)["Graphics card"][0] == "red")
-    assert card(panel)["Known answer"][0] == "red"
+    assert card(panel)["Self-check case"][0] == "red"
 
 
 def test_nothing_to_install_offers_nothing(panel, installed):
@@ -134,7 +134,7 @@ def test_small_packages_come_by_pip_and_the_others_through_their_extensions(pane
     assert not panel.host.widget("installButton").visible
     assert len(panel.engines) == 2
     assert panel.engines[0].closed
-    panel.wait(lambda: "Known answer" in card(panel))  # proves the installation
+    panel.wait(lambda: "Self-check case" in card(panel))  # proves the installation
 
 
 def test_without_its_extension_torch_is_not_installed_and_the_extension_is_named(

@@ -109,12 +109,12 @@ def test_killed_worker_is_told_and_the_next_one_answers(running):
     running.wait(lambda: "up to date" in running.cell(STATE), PATIENCE_S)
 
 
-def test_card_is_filled_and_the_known_answer_green(panel):
+def test_card_is_filled_and_the_self_check_green(panel):
     check_everything(panel)
     panel.wait(lambda: all(level != "pending" for level, _found in card(panel).values()), PATIENCE_S)
     lines = card(panel)
     assert lines["Packages"][0] == "green"
-    assert lines["Known answer"][0] == "green", lines["Known answer"]
+    assert lines["Self-check case"][0] == "green", lines["Self-check case"]
     assert lines["Model warm"][0] in ("green", "amber")
     assert panel.table() == []
 

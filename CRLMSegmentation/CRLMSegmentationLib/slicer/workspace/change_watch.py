@@ -19,7 +19,7 @@ from ...segmentation.models.package import ModelPackage
 from ...segmentation.session import Event, LesionFailed, LesionProgress, LesionResult, LesionSegmented
 from ...tracking.situation import InstrumentState, Reading, Situation
 from .lesion import Found, LesionEntry
-from .result_handler import KNOWN_ANSWER
+from .result_handler import SELF_CHECK
 from .segmentation_changes import Kind, OutlineChange, OutlineChanges, outline_in
 from .workspace import SETTLE_S, Workspace
 
@@ -171,7 +171,7 @@ class ChangeWatch:
     def _take(self, event: Event) -> None:
         if isinstance(event, LesionSegmented):
             self._take_result(event)
-        elif not (isinstance(event, LesionFailed) and event.lesion == KNOWN_ANSWER):
+        elif not (isinstance(event, LesionFailed) and event.lesion == SELF_CHECK):
             self._recorder.take(event)
 
     def _take_result(self, event: LesionSegmented) -> None:
@@ -184,7 +184,7 @@ class ChangeWatch:
         shown = entry.found.result if entry is not None and entry.found is not None else None
         if shown is not None and shown.mask is result.mask:
             self._record(LesionSegmented(shown))
-        elif result.request.lesion != KNOWN_ANSWER and not result.request.purpose.waits:
+        elif result.request.lesion != SELF_CHECK and not result.request.purpose.waits:
             self._record(event)
 
     def _record(self, event: LesionSegmented) -> None:

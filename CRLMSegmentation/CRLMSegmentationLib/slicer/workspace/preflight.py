@@ -66,21 +66,19 @@ class Preflight:
         self._sample: Case | None = None
         self._is_shipped = is_shipped(workspace.session.model)
         self._at_once = [_packages(), _model(workspace), _memory(), _disk(folder), _link(workspace)]
-        workspace.results.known_answer, workspace.results.known_answer_problem = None, ""
+        workspace.results.self_check, workspace.results.self_check_problem = None, ""
         try:
             self._sample = load_case(sample or resource_path("SampleCases", SAMPLE))
             if workspace.engine_problem:
                 workspace.restart_engine()
-            workspace.ask_known_answer(self._sample.volume(), np.array(self._sample.lesions[0].seed_ras_mm))
+            workspace.run_self_check(self._sample.volume(), np.array(self._sample.lesions[0].seed_ras_mm))
         except CrlmError as error:
-            workspace.results.known_answer_problem = str(error)
+            workspace.results.self_check_problem = str(error)
 
     @property
     def is_finished(self) -> bool:
         workspace = self._workspace
-        return bool(
-            workspace.results.known_answer or workspace.results.known_answer_problem or workspace.engine_problem
-        )
+        return bool(workspace.results.self_check or workspace.results.self_check_problem or workspace.engine_problem)
 
     def checks(self) -> list[Check]:
         """The card as it stands."""
@@ -107,8 +105,8 @@ class Preflight:
         return Check(name, level, _("loaded and warm after {seconds:.1f} s").format(seconds=ready.cold_start_s))
 
     def _answer(self) -> Check:
-        name, result = _("Known answer"), self._workspace.results.known_answer
-        problem = self._workspace.results.known_answer_problem or self._workspace.engine_problem
+        name, result = _("Self-check case"), self._workspace.results.self_check
+        problem = self._workspace.results.self_check_problem or self._workspace.engine_problem
         if problem:
             return Check(name, Level.RED, problem, _("Do not rely on results before this is green"))
         if result is None:

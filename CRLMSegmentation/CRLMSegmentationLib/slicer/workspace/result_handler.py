@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 ANOTHER_LESION_MM = 5.0
 """A seed farther outside of a lesion is not in it."""
-KNOWN_ANSWER = "known answer"
+SELF_CHECK = "self-check"
 """Name under which the pre-flight check asks; no lesion of the scene is called like this."""
 
 
@@ -32,7 +32,7 @@ class ResultHandler:
         note: adds a line to the log.
 
     Attributes:
-        known_answer, known_answer_problem: what came of the pre-flight's question.
+        self_check, self_check_problem: what came of the pre-flight's question.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class ResultHandler:
             history,
         )
         self._clock, self._note = clock, note
-        self.known_answer: LesionResult | None = None
-        self.known_answer_problem = ""
+        self.self_check: LesionResult | None = None
+        self.self_check_problem = ""
 
     def take_progress(self, event: LesionProgress) -> None:
         """Of what runs in the background a row says nothing."""
@@ -63,8 +63,8 @@ class ResultHandler:
 
     def take_result(self, result: LesionResult) -> None:
         lesion, purpose = result.request.lesion, result.request.purpose
-        if lesion == KNOWN_ANSWER:
-            self.known_answer = result
+        if lesion == SELF_CHECK:
+            self.self_check = result
         elif self._volume.node is None:
             gone = _("the volume was removed before the answer came; choose a volume and segment again")
             self.fail(lesion, gone)
@@ -84,8 +84,8 @@ class ResultHandler:
 
     def take_failure(self, event: LesionFailed) -> None:
         """Of one lesion; that the engine has given up is not its matter."""
-        if event.lesion == KNOWN_ANSWER:
-            self.known_answer_problem = event.reason
+        if event.lesion == SELF_CHECK:
+            self.self_check_problem = event.reason
         elif event.purpose.waits:
             self._note(f"{event.lesion}, in the background: {event.reason}")
         elif event.reason == CANCELLED:

@@ -63,7 +63,7 @@ from .message_rate import Arrivals
 from .navigation import Navigation
 from .navigation_targets import lesion_targets
 from .resegmentation import Resegmentation
-from .result_handler import KNOWN_ANSWER, ResultHandler
+from .result_handler import SELF_CHECK, ResultHandler
 from .run_all import run_all
 from .volume_memory import VolumeMemory
 
@@ -102,7 +102,7 @@ class Workspace:
         engine_problem: why the engine has given up, empty otherwise.
         devices: what has arrived over the link, device name to "volume", "image" or "transform".
         log: what has happened, oldest first, for people.
-        results: what has come of them; also that of `ask_known_answer`.
+        results: what has come of them; also that of `run_self_check`.
         background_refinement, following: what the network is asked for without anybody clicking.
         history: the lesions in each volume.
         memory: bounds what volumes take together.
@@ -264,14 +264,14 @@ class Workspace:
         self.session.cancel()
         self.background_refinement.clear()
 
-    def ask_known_answer(self, volume: Volume, seed_ras_mm: np.ndarray) -> None:
-        """Segment in a volume that is not shown; the answer comes as `known_answer`.
+    def run_self_check(self, volume: Volume, seed_ras_mm: np.ndarray) -> None:
+        """Segment in a volume that is not shown; the answer comes as `self_check`.
 
         Raises:
             SeedError: the seed is not in what was swept.
         """
-        self.results.known_answer, self.results.known_answer_problem = None, ""
-        self.session.segment(KNOWN_ANSWER, seed_ras_mm, volume=volume)
+        self.results.self_check, self.results.self_check_problem = None, ""
+        self.session.segment(SELF_CHECK, seed_ras_mm, volume=volume)
 
     def restart_engine(self) -> None:
         """Try again after the engine has given up."""
