@@ -8,7 +8,7 @@ from collections.abc import Callable
 RATE_WINDOW_S = 2.0
 
 
-class Arrivals:
+class MessageRate:
     """Of one link, by a clock that never goes back."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
