@@ -135,7 +135,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._shortcuts: list = []
         self._isEntered = self._isImporting = False
         self._preflight: Any = None
-        self._guide: Any = None
+        self._views: Any = None
         self._sounds: dict = {}
         self._turn = 0
         self._shown: dict = {}
@@ -178,8 +178,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.removeButton, self.onRemove),
             (ui.saveButton, self.onSave),
             (ui.shareButton, self.onShare),
-            (ui.layoutButton, lambda *_: self._do(lambda workspace: self._guide.layout.toggle())),
-            (ui.renderingButton, lambda *_: self._do(lambda workspace: self._guide.rendering.toggle())),
+            (ui.layoutButton, lambda *_: self._do(lambda workspace: self._views.layout.toggle())),
+            (ui.renderingButton, lambda *_: self._do(lambda workspace: self._views.rendering.toggle())),
             (ui.sessionReportButton, lambda *_: self._do(lambda workspace: self.logic.session.begin_report())),
             (ui.importFileButton, self.onImportFile),
             (ui.importFolderButton, self.onImportFolder),
@@ -311,14 +311,14 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._applyNavigation(workspace)
 
     def _applyNavigation(self, workspace):
-        ui, navigation, guide, session = self.ui, workspace.navigation, self._guide, self.logic.session
+        ui, navigation, views, session = self.ui, workspace.navigation, self._views, self.logic.session
         navigation.margins_mm = self.logic.library.margins_of(ui.innerMarginSpinBox.value, ui.outerMarginSpinBox.value)
         navigation.shows_margins, navigation.shows_consensus = ui.marginsCheckBox.checked, ui.consensusCheckBox.checked
         workspace.background_refinement.enabled, workspace.resegmentation.enabled = (
             ui.refineCheckBox.checked,
             ui.renewCheckBox.checked,
         )
-        guide.follows_tip, guide.shows_number = ui.followTipCheckBox.checked, ui.cornerCheckBox.checked
+        views.follows_tip, views.shows_number = ui.followTipCheckBox.checked, ui.cornerCheckBox.checked
         session.is_wanted, session.budget_bytes = ui.recordCheckBox.checked, 1e9 * ui.budgetSpinBox.value
         session.parent = Path(ui.outputDirectoryButton.directory)
         workspace.memory.set_limit_gb(ui.memorySpinBox.value)
@@ -335,7 +335,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 return None
             self._shown = {}
             manager, rendering = slicer.app.layoutManager(), slicer.modules.volumerendering.logic()
-            self._guide = self.logic.library.Guide(self.logic.workspace, manager, rendering)
+            self._views = self.logic.library.ViewController(self.logic.workspace, manager, rendering)
             if self._parameters is None:
                 self._useParameters()
             self._tellNotice()
@@ -347,9 +347,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _endWorkspace(self):
         self._preflight = None
-        guide, self._guide = self._guide, None
-        if guide is not None:
-            guide.end()
+        views, self._views = self._views, None
+        if views is not None:
+            views.end()
         self.logic.closeWorkspace()
         self._shown = {}
         self._tickIfNeeded()
@@ -381,7 +381,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._keepParameters()
                 self._applyParameters(workspace)
                 self.logic.tick()
-                self._play(self._guide.look())
+                self._play(self._views.look())
             self._shown["turnError"] = ""
         except Exception as error:  # one bad turn must not stop the tracking; a hundred a second are told once
             if self._shown.get("turnError") != str(error):
@@ -616,9 +616,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Redraw what has changed."""
         workspace, logic, library = self.logic.workspace, self.logic, self.logic.library
         rows = workspace.rows() if workspace else []
-        if self._guide is not None:
-            self._guide.show_number()
-        self._show(library.panel_view(workspace, logic.source, logic.publisher, logic.session, self._guide, rows))
+        if self._views is not None:
+            self._views.show_number()
+        self._show(library.panel_view(workspace, logic.source, logic.publisher, logic.session, self._views, rows))
         self._refreshSource(workspace)
         self._refreshProgress(workspace, rows)
         self._refreshLesions(workspace, rows)

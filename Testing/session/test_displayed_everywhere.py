@@ -18,7 +18,7 @@ from CRLMSegmentationLib.reports.session_document import document_of
 from CRLMSegmentationLib.reports.session_lesions import stories_of
 from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, NOT_SWEPT
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
-from CRLMSegmentationLib.slicer.views.corner_annotation import CORNER, Corner
+from CRLMSegmentationLib.slicer.views.corner_annotation import CORNER, CornerAnnotation
 from CRLMSegmentationLib.slicer.views.margin_alarm import MarginAlarm
 from CRLMSegmentationLib.slicer.views.navigation_texts import distance_of, instruments_text
 from CRLMSegmentationLib.slicer.workspace.change_watch import ChangeWatch
@@ -246,7 +246,7 @@ def test_line_in_the_scene(case, shown_in):
 
 def test_corner_annotation(case, shown_in):
     view = View()
-    Corner(view).show(distance_of(shown_in))
+    CornerAnnotation(view).show(distance_of(shown_in))
     text = view.annotation.GetText(CORNER)
     assert text.splitlines()[0] == distance_of(shown_in).text
     assert ("–" in text.splitlines()[0][:1]) == (case.shown is None)

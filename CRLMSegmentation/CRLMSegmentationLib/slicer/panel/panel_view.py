@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...core.i18n import tr as _
 from ..views.navigation_texts import distance_of, distance_text, instruments_text, words_text
-from ..views.view_controller import Guide
+from ..views.view_controller import ViewController
 from ..workspace.lesion import LesionRow
 from ..workspace.publisher import Publisher
 from ..workspace.session_recording import SessionRecording
@@ -32,7 +32,7 @@ def panel_view(
     source: Source | None,
     publisher: Publisher | None,
     session: SessionRecording | None,
-    guide: Guide | None,
+    views: ViewController | None,
     rows: Sequence[LesionRow],
 ) -> PanelView:
     """How the panel looks now, but for its tables, its model and its progress."""
@@ -50,9 +50,9 @@ def panel_view(
             "applyButton": _("Cancel") if is_busy else _("Segment"),
             "distanceLabel": distance_text(distance),
             "distanceWordsLabel": words_text(distance),
-            "instrumentsLabel": instruments_text(workspace, guide.doubts if guide is not None else None),
-            "layoutButton": _("Layout as before") if guide is not None and guide.layout.is_used else _("Room layout"),
-            "renderingButton": _rendering_text(guide),
+            "instrumentsLabel": instruments_text(workspace, views.doubts if views is not None else None),
+            "layoutButton": _("Layout as before") if views is not None and views.layout.is_used else _("Room layout"),
+            "renderingButton": _rendering_text(views),
             "recordingLabel": recording_text(session),
             "memoryLabel": memory_text(workspace.memory if workspace is not None else None),
         },
@@ -74,6 +74,6 @@ def margins_of(*widths_mm: float) -> tuple[float, ...]:
     return tuple(sorted({width for width in widths_mm if width > 0}))
 
 
-def _rendering_text(guide: Guide | None) -> str:
-    is_on = guide is not None and guide.rendering.is_wanted
+def _rendering_text(views: ViewController | None) -> str:
+    is_on = views is not None and views.rendering.is_wanted
     return _("No volume rendering") if is_on else _("Volume rendering")

@@ -16,7 +16,7 @@ WIDTH = 28
 """Letters in a line; a reason is longer."""
 
 
-class Corner:
+class CornerAnnotation:
     """Writes into one 3D view (qMRMLThreeDView); what it has changed there is put back by `clear`."""
 
     def __init__(self, view: Any) -> None:

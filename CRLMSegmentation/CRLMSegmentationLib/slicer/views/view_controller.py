@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..workspace.workspace import Workspace
-from .corner_annotation import Corner
+from .corner_annotation import CornerAnnotation
 from .layout import Follower, RoomLayout
 from .margin_alarm import MarginAlarm
 from .navigation_texts import Doubts, distance_of
 from .volume_rendering import VolumeRendering
 
 
-class Guide:
+class ViewController:
     """Takes what `workspace.navigation` says to the views.
 
     Args:
@@ -40,7 +40,7 @@ class Guide:
         self.doubts = Doubts(clock)
         self._alarm = MarginAlarm(workspace, clock)
         self._follower = Follower(layout_manager, workspace.scene, clock)
-        self._corner: Corner | None = None
+        self._corner: CornerAnnotation | None = None
 
     def look(self) -> str:
         """Call it after each turn of the workspace.
@@ -61,7 +61,7 @@ class Guide:
             self._corner = None
             return
         if self._corner is None:
-            self._corner = Corner(self._manager.threeDWidget(0).threeDView())
+            self._corner = CornerAnnotation(self._manager.threeDWidget(0).threeDView())
         if self.shows_number and self._workspace.navigation.situation.instruments:
             self._corner.show(distance_of(self._workspace))
         else:
