@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.dialects import CUSTUSX, PEERS, PLUS, SLICER, PeerConventions, peer_named
+from CRLMSegmentationLib.igtl.dialects import CUSTUSX, PEERS, PLUS, SLICER, Dialect, dialect_named
 from CRLMSegmentationLib.igtl.messages import Frame
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
@@ -14,13 +14,13 @@ from igtl_links import OBLIQUE_LEFT_HANDED, Link, image
 
 
 def test_peers_are_known_by_name() -> None:
-    assert [peer_named(name) for name in ("plus", "Slicer", "CUSTUSX")] == [PLUS, SLICER, CUSTUSX]
+    assert [dialect_named(name) for name in ("plus", "Slicer", "CUSTUSX")] == [PLUS, SLICER, CUSTUSX]
     with pytest.raises(LinkError, match="choose one of plus, slicer, custusx"):
-        peer_named("brainlab")
+        dialect_named("brainlab")
 
 
 @pytest.mark.parametrize("peer", PEERS.values(), ids=list(PEERS))
-def test_volume_between_our_ends_under_the_conventions_of_a_peer(peer: PeerConventions) -> None:
+def test_volume_between_our_ends_under_the_conventions_of_a_peer(peer: Dialect) -> None:
     with IgtlServer(**peer.server_options) as server:
         link = Link(server)
         client = link.client(**peer.client_options)
@@ -41,7 +41,7 @@ def test_custusx_is_read_as_lps_and_the_others_as_ras() -> None:
 
 
 @pytest.mark.parametrize("peer", PEERS.values(), ids=list(PEERS))
-def test_flag_of_what_is_sent_is_never_wrong(peer: PeerConventions) -> None:
+def test_flag_of_what_is_sent_is_never_wrong(peer: Dialect) -> None:
     """Those who look at it and those who do not place the image alike."""
     flag_at = 58 + 5
     assert pack(image(), frame=peer.server_options["frame"])[flag_at] == {Frame.RAS: 1, Frame.LPS: 2}[peer.frame]

@@ -13,7 +13,7 @@ from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.core.volume import Volume, read_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.dialects import PLUS, peer_named
+from CRLMSegmentationLib.igtl.dialects import PLUS, dialect_named
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, image_of
 from CRLMSegmentationLib.igtl.messages import volume_of as volume_of_message
@@ -214,7 +214,7 @@ def test_smallest_tip_distance_is_kept_and_seldom_written(tmp_path: Path) -> Non
 def test_link_that_counts_in_another_frame_is_not_mixed_in(recorder: SessionRecorder) -> None:
     recorder.use_link("127.0.0.1", 1, PLUS)
     feed(recorder, pose(1))
-    recorder.use_link("127.0.0.1", 2, peer_named("custusx"))
+    recorder.use_link("127.0.0.1", 2, dialect_named("custusx"))
     feed(recorder, pose(2))
     volume = ball()
     feed(recorder, image_of(volume))

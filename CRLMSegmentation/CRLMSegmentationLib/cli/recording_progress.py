@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.text import printable
-from ..igtl.dialects import PLUS, PeerConventions
+from ..igtl.dialects import PLUS, Dialect
 from ..igtl.link import LinkState
 from ..recording.link_recorder import Account
 from ..recording.record import Limits, run_record
@@ -34,7 +34,7 @@ def record_case(
     duration_s: float | None = None,
     max_gb: float | None = None,
     stop: Callable[[], bool] = lambda: False,
-    peer: PeerConventions = PLUS,
+    peer: Dialect = PLUS,
     live_volumes: bool = False,
 ) -> list[str]:
     """Record until Ctrl-C or a limit, and show on stderr how it goes.

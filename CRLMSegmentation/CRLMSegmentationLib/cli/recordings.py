@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..recording.player import ReplayEvent
 
 EXPOSED = "Note: whoever reaches {host} over the network can connect; OpenIGTLink knows no passwords."
-PeerOption = Annotated[
+DialectOption = Annotated[
     str, typer.Option(help="Who is at the other end: plus and slicer count in RAS, custusx in LPS.", metavar="NAME")
 ]
 
@@ -31,10 +31,10 @@ def replay(
     speed: Annotated[float, typer.Option(help="2 plays twice as fast.")] = 1.0,
     loop: Annotated[bool, typer.Option("--loop", help="Start again at the end.")] = False,
     calibration: CalibrationOption = None,
-    peer: PeerOption = "plus",
+    peer: DialectOption = "plus",
 ) -> None:
     """Play a recorded case over OpenIGTLink until Ctrl-C, which ends it with exit code 0."""
-    from ..igtl.dialects import peer_named
+    from ..igtl.dialects import dialect_named
     from ..recording.player import run_replay
 
     if not (speed > 0 and math.isfinite(speed)):
@@ -45,7 +45,7 @@ def replay(
         if event.kind == "listening" and not _is_loopback(host):
             tell(EXPOSED.format(host=host), err=True)
 
-    run_replay(source, host, port, speed, loop, show, calibration=calibration, frame=peer_named(peer).frame)
+    run_replay(source, host, port, speed, loop, show, calibration=calibration, frame=dialect_named(peer).frame)
 
 
 def record(
@@ -54,16 +54,16 @@ def record(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = DEFAULT_PORT,
     duration: Annotated[Optional[float], typer.Option(min=0, metavar="SECONDS", help="End after so long.")] = None,
     max_gb: Annotated[Optional[float], typer.Option(min=0, metavar="GB", help="End when so much is recorded.")] = None,
-    peer: PeerOption = "plus",
+    peer: DialectOption = "plus",
     live: Annotated[
         bool, typer.Option("--live-volumes", help="Have PLUS reconstruct a volume, and ask for it every second.")
     ] = False,
 ) -> None:
     """Record what comes over OpenIGTLink into a case folder until Ctrl-C, which ends it with exit code 0."""
-    from ..igtl.dialects import peer_named
+    from ..igtl.dialects import dialect_named
     from .recording_progress import record_case
 
-    for line in record_case(host, port, out, duration, max_gb, peer=peer_named(peer), live_volumes=live):
+    for line in record_case(host, port, out, duration, max_gb, peer=dialect_named(peer), live_volumes=live):
         tell(line)
 
 

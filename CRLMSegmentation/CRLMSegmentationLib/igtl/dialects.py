@@ -26,7 +26,7 @@ class ServerOptions(TypedDict):
 
 
 @dataclass(frozen=True)
-class PeerConventions:
+class Dialect:
     """One program's habits.
 
     Attributes:
@@ -53,7 +53,7 @@ class PeerConventions:
         return ServerOptions(frame=self.frame)
 
 
-PLUS = PeerConventions(
+PLUS = Dialect(
     name="plus",
     title="PLUS",
     # The matrix goes out as it is calculated, in Reference (vtkPlusIgtlMessageCommon::PackImageMessage); the flag of
@@ -62,7 +62,7 @@ PLUS = PeerConventions(
     # A client is answered in the highest version that it has sent (vtkPlusOpenIGTLinkServer, ClientHeaderVersion).
     introduce=True,
 )
-SLICER = PeerConventions(
+SLICER = Dialect(
     name="slicer",
     title="3D Slicer with SlicerOpenIGTLink",
     # IJK to RAS, whatever the flag: igtlioImageConverter neither reads nor sets it.
@@ -70,7 +70,7 @@ SLICER = PeerConventions(
     # It shows version 2 itself on connecting (vtkMRMLIGTLConnectorNode), and sends metadata in any case.
     introduce=True,
 )
-CUSTUSX = PeerConventions(
+CUSTUSX = Dialect(
     name="custusx",
     title="CustusX",
     # Images go out in LPS with the flag set (GrabberSenderQTcpSocket: encode(msg, pcsLPS)). LPS is what it counts in,
@@ -84,7 +84,7 @@ CUSTUSX = PeerConventions(
 PEERS = {peer.name: peer for peer in (PLUS, SLICER, CUSTUSX)}
 
 
-def peer_named(name: str) -> PeerConventions:
+def dialect_named(name: str) -> Dialect:
     """The conventions of a program.
 
     Raises:

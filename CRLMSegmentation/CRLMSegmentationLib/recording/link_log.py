@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.volume import Volume
-from ..igtl.dialects import PeerConventions
+from ..igtl.dialects import Dialect
 from ..igtl.packing import HEADER_BYTES, parse_header
 from ..igtl.statistics import NameCounts
 from .budget import Step
@@ -48,7 +48,7 @@ class RecordedLink:
     def messages(self) -> int:
         return self._message_log.messages
 
-    def begin(self, host: str, port: int, peer: PeerConventions) -> bool:
+    def begin(self, host: str, port: int, peer: Dialect) -> bool:
         """Another link comes. Whether its messages are recorded: they are not where they count in another frame
         than those before, since a recording has one.
 

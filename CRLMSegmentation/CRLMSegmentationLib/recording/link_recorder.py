@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..igtl.client import IgtlClient
-from ..igtl.dialects import PLUS, PeerConventions
+from ..igtl.dialects import PLUS, Dialect
 from ..igtl.link import LinkState
 from ..igtl.live_reconstruction import LiveReconstruction, LiveState
 from ..igtl.statistics import DropReason
@@ -90,7 +90,7 @@ class Recorder:
         port: int,
         folder: Path,
         clock: Callable[[], float] = time.monotonic,
-        peer: PeerConventions = PLUS,
+        peer: Dialect = PLUS,
         live_volumes: bool = False,
     ) -> None:
         self.folder = folder

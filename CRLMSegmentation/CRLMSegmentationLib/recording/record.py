@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..core.errors import LinkError
 from ..core.progress import OnProgress
-from ..igtl.dialects import PLUS, PeerConventions
+from ..igtl.dialects import PLUS, Dialect
 from ..igtl.sockets import DEFAULT_PORT, check_port
 from .folder import FolderState, claimed, discard_empty, next_free, release_reserve, state_of
 from .link_recorder import ACCOUNT_EVERY_S, Account, Recorder
@@ -38,7 +38,7 @@ def run_record(
     on_note: Callable[[str], None] = lambda text: None,
     on_progress: OnProgress = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
-    peer: PeerConventions = PLUS,
+    peer: Dialect = PLUS,
     live_volumes: bool = False,
 ) -> Recorded:
     """Record into a folder until `stop` says so, a limit is reached, or Ctrl-C is pressed; then make a case of it.

@@ -27,7 +27,7 @@ from ..core.errors import CrlmError
 from ..core.progress import OnProgress
 from ..core.status import Reason, Status
 from ..core.volume import Volume
-from ..igtl.dialects import PLUS, PeerConventions
+from ..igtl.dialects import PLUS, Dialect
 from ..igtl.link import LinkState
 from ..segmentation.incoming import LinkChanged, Noticed, Refused
 from ..segmentation.models.package import ModelPackage
@@ -138,7 +138,7 @@ class SessionRecorder:
         self._files.append(header, body)
 
     @_in_the_room
-    def use_link(self, host: str, port: int, peer: PeerConventions = PLUS) -> None:
+    def use_link(self, host: str, port: int, peer: Dialect = PLUS) -> None:
         """A client is about to connect."""
         self._was_connected = False
         self._files.begin_link(host, port, peer)

@@ -13,7 +13,7 @@ import numpy as np
 from .. import __version__
 from ..core.errors import CrlmError, os_reason
 from ..core.volume import Volume
-from ..igtl.dialects import PeerConventions
+from ..igtl.dialects import Dialect
 from .budget import Budget, Step
 from .folder import release_reserve
 from .link_log import RecordedLink
@@ -84,7 +84,7 @@ class SessionStorage:
         except (OSError, CrlmError) as error:
             self._end_link(error)
 
-    def begin_link(self, host: str, port: int, peer: PeerConventions) -> None:
+    def begin_link(self, host: str, port: int, peer: Dialect) -> None:
         """Another link comes.
 
         Raises:
