@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cli_helpers import names_in
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.core.output_files import whole_files
+from CRLMSegmentationLib.core.output_files import atomic_files
 from CRLMSegmentationLib.core.volume import read_volume, write_volume
 
 
@@ -18,7 +18,7 @@ def test_all_files_take_their_places_together_at_the_end(tmp_path):
     for place in places:
         place.parent.mkdir()
         place.write_text("old")
-    with whole_files(places) as unfinished:
+    with atomic_files(places) as unfinished:
         assert not any(place.exists() for place in places)
         assert names_in(tmp_path / "a")[1:] == ["one.previous.json"]
         for number, path in enumerate(unfinished):
@@ -33,7 +33,7 @@ def fail_to_write(place: Path, end: type[BaseException] = CrlmError) -> list[str
     """What is noted on the error of a run that fails in the middle."""
 
     def write_half() -> None:
-        with whole_files([place]) as (unfinished,):
+        with atomic_files([place]) as (unfinished,):
             unfinished.write_text("ha")
             raise end
 
@@ -58,14 +58,14 @@ def test_no_earlier_file_is_lost_when_one_run_after_the_other_fails(tmp_path):
     for content in ("first", "second"):
         place.write_text(content)
         fail_to_write(place)
-    with whole_files([place]) as (unfinished,):
+    with atomic_files([place]) as (unfinished,):
         unfinished.write_text("third")
     assert names_in(tmp_path) == ["scan.nii.gz", "scan.previous-2.nii.gz", "scan.previous.nii.gz"]
     assert [(tmp_path / name).read_text() for name in names_in(tmp_path)] == ["third", "second", "first"]
 
 
 def test_outputs_of_one_folder_share_a_scratch_folder(tmp_path):
-    with whole_files([tmp_path / "one.json", tmp_path / "two.json"]) as (one, two):
+    with atomic_files([tmp_path / "one.json", tmp_path / "two.json"]) as (one, two):
         assert one.parent == two.parent
         one.write_text("1")
         two.write_text("2")
@@ -74,7 +74,7 @@ def test_outputs_of_one_folder_share_a_scratch_folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["labels.mhd", "labels.nhdr"])
 def test_header_brings_its_data_file_along(name, tiny_volume, tmp_path):
-    with whole_files([tmp_path / name]) as (unfinished,):
+    with atomic_files([tmp_path / name]) as (unfinished,):
         write_volume(tiny_volume, unfinished)
     assert len(names_in(tmp_path)) == 2
     np.testing.assert_array_equal(read_volume(tmp_path / name).array, tiny_volume.array)
@@ -83,5 +83,5 @@ def test_header_brings_its_data_file_along(name, tiny_volume, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_folder_that_is_read_only_is_told(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(CrlmError, match="nothing can be written into"), whole_files([tmp_path / "one.json"]):
+    with pytest.raises(CrlmError, match="nothing can be written into"), atomic_files([tmp_path / "one.json"]):
         pass

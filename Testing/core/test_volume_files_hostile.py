@@ -210,7 +210,7 @@ NAMES = ["raw.nrrd", "gzip.nrrd", "raw.mha", "zlib.mha", "raw.nii", "gzip.nii.gz
 
 
 @pytest.fixture(scope="module")
-def whole_files(tmp_path_factory):
+def atomic_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     return {name: write(folder, name).read_bytes() for name in NAMES}
 
@@ -218,9 +218,9 @@ def whole_files(tmp_path_factory):
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 700), st.binary(max_size=6), st.integers(0, 6)), max_size=5))
-def test_random_damage_gives_a_volume_or_an_error_that_says_why(tmp_path, monkeypatch, whole_files, name, changes):
+def test_random_damage_gives_a_volume_or_an_error_that_says_why(tmp_path, monkeypatch, atomic_files, name, changes):
     monkeypatch.setattr(header, "MAX_VOLUME_BYTES", 1 << 20)
-    content = whole_files[name]
+    content = atomic_files[name]
     for start, new, length in changes:
         content = content[:start] + new + content[start + length :]
     path = tmp_path / name

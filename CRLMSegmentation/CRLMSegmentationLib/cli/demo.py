@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import LinkError, SeedError, WorkerError
-from ..core.output_files import make_folder, whole_files
+from ..core.output_files import atomic_files, make_folder
 from ..igtl.client import IgtlClient
 from ..igtl.live_reconstruction import LiveReconstruction, LiveState
 from ..recording.case import Lesion
@@ -87,7 +87,7 @@ def run_demo(
     """
     source, model = demo_source(path, seeds, calibration), model_or_default(model_folder)
     make_folder(out)
-    with whole_files([out / name for name in OUTPUTS]) as unfinished:
+    with atomic_files([out / name for name in OUTPUTS]) as unfinished:
         played = _play(source, model, on_step, thorough)
         on_step("Writing the report")
         entries = _write(unfinished, played, card_of(model))

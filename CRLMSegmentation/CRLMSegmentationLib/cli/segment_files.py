@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.crop import check_seed
 from ..core.errors import CrlmError, WorkerError
-from ..core.output_files import check_places, whole_files
+from ..core.output_files import atomic_files, check_places
 from ..core.progress import OnProgress
 from ..core.volume import VOLUME_SUFFIXES, Volume, write_volume
 from ..core.volume_reading import check_intensities, read_image
@@ -55,7 +55,7 @@ def segment_file(
 
     Raises:
         CrlmError: see the kinds in `core.errors`. Bad input leaves the outputs of earlier runs alone, what fails
-            later sets them aside, see `output_files.whole_files`. When a later seed fails, what was found at those
+            later sets them aside, see `output_files.atomic_files`. When a later seed fails, what was found at those
             before it is written all the same.
     """
     if not out.name.lower().endswith(VOLUME_SUFFIXES):
@@ -67,7 +67,7 @@ def segment_file(
     volume = _volume_of(path, calibration, frame, device, on_progress, on_note)
     for seed in seeds:
         check_seed(volume, np.array(seed))
-    with whole_files(places) as unfinished:
+    with atomic_files(places) as unfinished:
         results, ready, failure = segment_volume(volume, seeds, model, crop_size_mm, mirroring, on_progress)
         results = with_overlaps(results, as_labels=not _is_for_slicer(out))
         _write_segmentation(unfinished[0], volume, results)

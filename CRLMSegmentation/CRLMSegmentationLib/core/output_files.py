@@ -46,7 +46,7 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def whole_files(places: Sequence[Path]) -> Iterator[list[Path]]:
+def atomic_files(places: Sequence[Path]) -> Iterator[list[Path]]:
     """Give for each place a path of the same name to write to; at the end all are moved to their places.
 
     What an earlier run has left there is set aside at the start, as `name.previous.suffix`, lest it be taken for the

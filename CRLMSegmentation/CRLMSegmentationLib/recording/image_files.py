@@ -68,10 +68,12 @@ def write_nrrd(path: Path, array: np.ndarray, ijk_to_ras: np.ndarray, compressed
         encoding="gzip" if compressed else "raw",
         origin=_vector(matrix[:3, 3]),
     )
-    return write_whole(path, header.encode("ascii"), gzip.compress(data, COMPRESSION, mtime=0) if compressed else data)
+    return write_atomically(
+        path, header.encode("ascii"), gzip.compress(data, COMPRESSION, mtime=0) if compressed else data
+    )
 
 
-def write_whole(path: Path, *parts: bytes | memoryview) -> WrittenFile:
+def write_atomically(path: Path, *parts: bytes | memoryview) -> WrittenFile:
     """Write a file under another name, and give it its own when it is complete.
 
     Raises:

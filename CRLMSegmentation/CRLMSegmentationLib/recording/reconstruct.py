@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..core.errors import SweepError
-from ..core.output_files import check_places, whole_files
+from ..core.output_files import atomic_files, check_places
 from ..core.progress import OnProgress
 from ..core.volume import VOLUME_SUFFIXES, Volume, infer_swept, write_volume
 from ..igtl.limits import printable
@@ -210,7 +210,7 @@ def reconstruct_file(
         raise SweepError(f"{out.name}: write the volume as one of {' '.join(VOLUME_SUFFIXES)}")
     check_places([out], inputs=[path])
     sweep = load_sweep(path, calibration, choices, settings.frame)
-    with whole_files([out]) as (unfinished,):
+    with atomic_files([out]) as (unfinished,):
         made = reconstruct(sweep, settings, on_progress)
         write_volume(made.volume, unfinished)
     return [*made.lines(), f"Volume: {out}"]

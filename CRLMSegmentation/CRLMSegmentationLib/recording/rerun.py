@@ -18,7 +18,7 @@ from ..core.environment import versions
 from ..core.errors import CaseError, CrlmError
 from ..core.json_files import Damage
 from ..core.metrics import symmetric_distances_mm
-from ..core.output_files import check_places, make_folder, whole_files
+from ..core.output_files import atomic_files, check_places, make_folder
 from ..core.progress import OnProgress
 from ..core.volume import Volume
 from ..segmentation.engine.engine import Engine
@@ -115,7 +115,7 @@ def rerun_case(
     check_places(places)
     models = _models_for(results, model_folder)
     with ExitStack() as stack:
-        unfinished = stack.enter_context(whole_files(places)) if places else []
+        unfinished = stack.enter_context(atomic_files(places)) if places else []
         rows = list(_rows(case, results, models, out, on_progress, engine_of))
         for path in unfinished:
             path.write_text(json.dumps(document_of(case, rows, damage), indent=1) + "\n", encoding="utf-8")

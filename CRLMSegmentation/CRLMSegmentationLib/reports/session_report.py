@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from ..core.errors import CrlmError
 from ..core.metrics import symmetric_distances_mm
-from ..core.output_files import check_places, make_folder, whole_files
+from ..core.output_files import atomic_files, check_places, make_folder
 from ..core.progress import OnProgress
 from ..recording.session_reader import SessionReader
 from ..tracking.surfaces import surface_of_mask
@@ -55,7 +55,7 @@ def make_report(folder: Path, page: Path, on_progress: OnProgress = lambda *_: N
     check_places(places)
     stories = stories_of(session_log.events)
     document = document_of(session_log, stories)
-    with whole_files(places) as (as_json, as_html):
+    with atomic_files(places) as (as_json, as_html):
         pictures: dict[str, bytes | str] = {}
         for number, (entry, story) in enumerate(zip(document["lesions"], stories.values())):
             on_progress("Lesions", number, len(stories))

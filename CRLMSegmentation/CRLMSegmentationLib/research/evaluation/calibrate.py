@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import CaseError
-from ...core.output_files import check_places, whole_files
+from ...core.output_files import atomic_files, check_places
 from ...core.progress import OnProgress
 from ...recording.dataset import CheckedCase, check_cases, short_hashes, table_of
 from ...segmentation.calibration import Calibration, Observation, calibrate
@@ -91,7 +91,7 @@ def calibrate_model(
         worth = worth_of(calibration, observe(model, tried_on, seed, on_progress=on_progress), seed)
     entry = {**calibration.to_json(), "checked": None if worth is None else vars(worth)}
     if report is not None:
-        with whole_files([report]) as (unfinished,):
+        with atomic_files([report]) as (unfinished,):
             unfinished.write_text(json.dumps({"model": model.sha256, **entry}, indent=1) + "\n", encoding="utf-8")
     return add_calibration(model, entry), calibration, worth
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import CaseError, CrlmError
-from ...core.output_files import make_folder, whole_files
+from ...core.output_files import atomic_files, make_folder
 from ...core.progress import OnProgress
 from ...recording.dataset import CheckedCase, Problem, check_cases
 from ...recording.label_components import KEEP_TOGETHER
@@ -189,7 +189,7 @@ def _write(document: dict[str, Any], cases: Sequence[CheckedCase], out: Path, on
     from .page import worst_pictures, write_evaluation_page  # only now are pictures needed
 
     pictures = worst_pictures(document, {checked.case_id: checked for checked in cases}, out, on_progress)
-    with whole_files([out / name for name in OUTPUTS]) as unfinished:
+    with atomic_files([out / name for name in OUTPUTS]) as unfinished:
         write_json(unfinished[0], document)
         write_csv(unfinished[1], document)
         write_evaluation_page(unfinished[2], document, pictures)

@@ -11,7 +11,7 @@ from typing import Any
 from ...core.errors import CrlmError
 from ...core.json_fields import listed
 from ...core.json_files import read_json_object, shown
-from ...core.output_files import make_folder, whole_files
+from ...core.output_files import atomic_files, make_folder
 from ..phantom.cases import PHANTOM_VERSION
 from ..training.presets import preset_named
 
@@ -115,7 +115,7 @@ def keep_to(study: Study, out: Path) -> None:
         return
     if any(not entry.name.startswith(".") for entry in out.iterdir()):
         raise CrlmError(f"{out} holds files, but no {SETTINGS_FILE}; choose a new folder with --out")
-    with whole_files([path]) as (unfinished,):
+    with atomic_files([path]) as (unfinished,):
         unfinished.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
 
 

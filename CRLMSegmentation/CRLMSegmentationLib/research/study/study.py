@@ -35,7 +35,7 @@ from ...core.json_fields import (
     is_object_with,
 )
 from ...core.json_files import read_json, read_json_object
-from ...core.output_files import make_folder, whole_files
+from ...core.output_files import atomic_files, make_folder
 from ...core.progress import OnProgress
 from ...recording.case import CASE_FILE
 from ...recording.dataset import CheckedCase, short_hashes
@@ -292,7 +292,7 @@ def _report(
     pictures = run.steps.draw(results, documents, {case.case_id: case for case in held_out}, folders)
     make_folder(run.out / FIGURES)
     drawn = [run.out / FIGURES / f"{name}.png" for name in pictures]
-    with whole_files([*drawn, *(run.out / name for name in OUTPUTS)]) as unfinished:
+    with atomic_files([*drawn, *(run.out / name for name in OUTPUTS)]) as unfinished:
         for path, picture in zip(unfinished, pictures.values()):
             path.write_bytes(picture)
         write_results(unfinished[-3], results)

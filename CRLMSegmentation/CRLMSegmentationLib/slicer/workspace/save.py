@@ -14,7 +14,7 @@ import numpy as np
 from ...core.child_process import ChildProcess
 from ...core.errors import CrlmError
 from ...core.i18n import tr as _
-from ...core.output_files import make_folder, whole_files
+from ...core.output_files import atomic_files, make_folder
 from ...core.postprocessing import LesionMask
 from ...core.resources import PACKAGE_ROOT
 from ...reports.lesion_report import card_of, report_entry
@@ -56,7 +56,7 @@ def save(workspace: Workspace, parent: Path) -> Path:
     ]
     entries = [_entry(workspace, result) for result in results]
     names = [SEGMENTATION, SCENE, *([REPORT_JSON] if results else [])]
-    with whole_files([folder / name for name in names]) as unfinished:
+    with atomic_files([folder / name for name in names]) as unfinished:
         save_segmentation(node, unfinished[0])
         save_scene_bundle(workspace.scene, unfinished[1])
         if results:
