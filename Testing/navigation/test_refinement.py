@@ -133,7 +133,7 @@ def test_lesion_that_is_forgotten_has_nothing():
 
 
 def test_only_the_background_gives_way():
-    assert [purpose.waits for purpose in Purpose] == [False, False, True, True]
+    assert [purpose.is_background for purpose in Purpose] == [False, False, True, True]
 
 
 def test_change_to_nothing_has_no_distance():

@@ -139,7 +139,7 @@ class StressedWorkspace:
             self.errors.append(f"a turn raised {type(error).__name__}: {error}")
             return
         for event in events:
-            if isinstance(event, LesionSegmented) and not event.result.request.purpose.waits:
+            if isinstance(event, LesionSegmented) and not event.result.request.purpose.is_background:
                 self.painted.discard(event.result.request.lesion)
 
     # ---- what is there

@@ -205,8 +205,8 @@ def _rows_of(case: Case, recorded: RecordedResult, session: Session, masks: Save
 
 def _computed(recorded: RecordedResult, volume: Volume, session: Session) -> LesionResult:
     crop_size_mm = recorded.crop_size_mm if session.model.region == "crop" else None
-    manner = {"mirroring": recorded.mirroring, "quick": recorded.quick, "flip": recorded.flip}
-    session.segment(recorded.lesion, np.array(recorded.seed_ras_mm), crop_size_mm, volume=volume, **manner)
+    options = {"mirroring": recorded.mirroring, "quick": recorded.quick, "flip": recorded.flip}
+    session.segment(recorded.lesion, np.array(recorded.seed_ras_mm), crop_size_mm, volume=volume, **options)
     return wait_for_lesion(session, recorded.lesion)
 
 

@@ -21,7 +21,7 @@ HOW = {
     kinds.TAKEN_OVER: "taken over with a scene",
 }
 REFINED = "refined in the background"
-WAITING = tuple(purpose.value for purpose in Purpose if purpose.waits)
+WAITING = tuple(purpose.value for purpose in Purpose if purpose.is_background)
 """What nobody waits for; where it fails, the answer stands."""
 
 

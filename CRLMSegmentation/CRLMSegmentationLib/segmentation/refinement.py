@@ -35,7 +35,7 @@ class Purpose(Enum):
     REPEATED = "repeated"
 
     @property
-    def waits(self) -> bool:
+    def is_background(self) -> bool:
         """Whether it gives way to what a user waits for."""
         return self in (Purpose.REFINED, Purpose.REPEATED)
 

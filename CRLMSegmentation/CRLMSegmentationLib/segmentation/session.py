@@ -289,12 +289,12 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether somebody waits for an answer; what runs in the background does not count."""
-        return bool(self._waiting) or (self._running is not None and not self._running.request.purpose.waits)
+        return bool(self._waiting) or (self._running is not None and not self._running.request.purpose.is_background)
 
     @property
     def looks_again(self) -> bool:
         """Whether something runs or waits in the background, for which nobody waits."""
-        return bool(self._background) or (self._running is not None and self._running.request.purpose.waits)
+        return bool(self._background) or (self._running is not None and self._running.request.purpose.is_background)
 
     def segment(
         self,
@@ -337,9 +337,9 @@ class Session:
 
         What waits runs when nothing else does, and gives way to what a user asks for.
         """
-        manner = {"mirroring": ask.thorough, "quick": not ask.thorough, "flip": ask.flip, "purpose": ask.purpose}
-        request = SeedRequest(ask.lesion, ask.seed_ras_mm, ask.crop_size_mm, **manner)
-        queue = self._background if ask.purpose.waits else self._waiting
+        options = {"mirroring": ask.thorough, "quick": not ask.thorough, "flip": ask.flip, "purpose": ask.purpose}
+        request = SeedRequest(ask.lesion, ask.seed_ras_mm, ask.crop_size_mm, **options)
+        queue = self._background if ask.purpose.is_background else self._waiting
         queue.append(_Job(request, result.volume, result.requested_at_s))
 
     def drop(self, lesion: str) -> None:
@@ -379,7 +379,7 @@ class Session:
         The engine gives it up when the next job is handed over; it is not told to end it within a second, for a
         worker that is slow at a tile would be killed, and a new one takes longer to load than the tile takes.
         """
-        if self._running and self._running.request.purpose.waits:
+        if self._running and self._running.request.purpose.is_background:
             self._background.appendleft(self._running)
             self._running = None
 
@@ -418,8 +418,8 @@ class Session:
         request = job.request
         try:
             part, job.offset_kji = self._part_to_see(job)
-            manner = request.mirroring, request.quick, request.flip
-            job.engine_id = self.engine.submit(LesionJob(part, request.seed_ras_mm, request.crop_size_mm, *manner))
+            options = request.mirroring, request.quick, request.flip
+            job.engine_id = self.engine.submit(LesionJob(part, request.seed_ras_mm, request.crop_size_mm, *options))
         except CrlmError as error:
             return [LesionFailed(request.lesion, str(error), request.purpose)]
         self._running = job

@@ -30,8 +30,8 @@ def encode_job(job_id: int, job: Job) -> list[memoryview]:
         arrays["unswept_blocks"] = volume.unswept_blocks
         header["background"] = asdict(volume.background)
     place = {"ijk_to_ras": volume.ijk_to_ras.tolist(), "seed_ras_mm": list(job.seed_ras_mm)}
-    manner = {"crop_size_mm": job.crop_size_mm, "quick": job.quick, "flip": list(job.flip)}
-    return encode({**header, **place, **manner}, arrays)
+    options = {"crop_size_mm": job.crop_size_mm, "quick": job.quick, "flip": list(job.flip)}
+    return encode({**header, **place, **options}, arrays)
 
 
 def decode_job(frame: Frame) -> Job:
@@ -48,8 +48,8 @@ def decode_job(frame: Frame) -> Job:
     background = Background(**{**said, "values": tuple(said.get("values", ()))})
     masks = (arrays.get(name) for name in ("swept", "unswept_blocks"))
     volume = Volume.of_part(arrays["voxels"], matrix, *masks, background, arrays.get("missing"))
-    manner = header["mirroring"], header["quick"], tuple(header["flip"])
-    return LesionJob(volume, tuple(header["seed_ras_mm"]), header["crop_size_mm"], *manner)
+    options = header["mirroring"], header["quick"], tuple(header["flip"])
+    return LesionJob(volume, tuple(header["seed_ras_mm"]), header["crop_size_mm"], *options)
 
 
 def encode_answer(answer: Finished) -> list[memoryview]:

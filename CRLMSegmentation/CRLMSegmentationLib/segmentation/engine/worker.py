@@ -132,15 +132,15 @@ class KeptAnswer:
 
     def __init__(self) -> None:
         self._array: np.ndarray | None = None
-        self._manner: object = None
+        self._options: object = None
         self._answer: Prediction | None = None
 
-    def of(self, array: np.ndarray, manner: object, predict: Callable[[], Prediction]) -> Prediction:
+    def of(self, array: np.ndarray, options: object, predict: Callable[[], Prediction]) -> Prediction:
         """The answer to an input asked in a manner, kept where both are the same to the last bit, else predicted."""
-        if self._array is None or manner != self._manner or not np.array_equal(array, self._array):
+        if self._array is None or options != self._options or not np.array_equal(array, self._array):
             self._array = self._answer = None  # what is held is let go before as much again is needed
             self._answer = predict()
-            self._array, self._manner = array, manner
+            self._array, self._options = array, options
         return self._answer
 
 
@@ -190,8 +190,8 @@ def _compute(job_id: int, job: Job, network: NnUNet, kept: KeptAnswer, inbox: In
     array = _turned(network_input(crop, package.channels), job.flip)
     timings_s = {"crop": time.perf_counter() - started_s}
     if crop.is_whole_volume:
-        manner = (job.mirroring, job.quick, job.flip)
-        answer = kept.of(array, manner, lambda: predict(array, package.spacing_mm, job.quick))
+        options = (job.mirroring, job.quick, job.flip)
+        answer = kept.of(array, options, lambda: predict(array, package.spacing_mm, job.quick))
     else:
         answer = predict(array, package.spacing_mm, job.quick)
     started_s = time.perf_counter()

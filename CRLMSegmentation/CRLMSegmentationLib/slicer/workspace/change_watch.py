@@ -184,7 +184,7 @@ class ChangeWatch:
         shown = entry.found.result if entry is not None and entry.found is not None else None
         if shown is not None and shown.mask is result.mask:
             self._record(LesionSegmented(shown))
-        elif result.request.lesion != SELF_CHECK and not result.request.purpose.waits:
+        elif result.request.lesion != SELF_CHECK and not result.request.purpose.is_background:
             self._record(event)
 
     def _record(self, event: LesionSegmented) -> None:

@@ -57,7 +57,7 @@ class ResultHandler:
     def take_progress(self, event: LesionProgress) -> None:
         """Of what runs in the background a row says nothing."""
         entry = self._lesion_store.entries.get(event.lesion)
-        if entry is not None and not event.purpose.waits:
+        if entry is not None and not event.purpose.is_background:
             entry.state = LesionState.RUNNING
             entry.stage, entry.done, entry.total = event.stage, event.done, event.total
 
@@ -72,7 +72,7 @@ class ResultHandler:
             self._take_answer(result)
         elif not self._is_of_what_is_shown(result):
             logger.info("%s: %s, but its outline is another by now", lesion, purpose.value)
-            if not purpose.waits:
+            if not purpose.is_background:
                 self._rest(lesion)
         elif purpose is Purpose.GROWN:
             self._background_refinement.take(result)
@@ -86,7 +86,7 @@ class ResultHandler:
         """Of one lesion; that the engine has given up is not its matter."""
         if event.lesion == SELF_CHECK:
             self.self_check_problem = event.reason
-        elif event.purpose.waits:
+        elif event.purpose.is_background:
             self._note(f"{event.lesion}, in the background: {event.reason}")
         elif event.reason == CANCELLED:
             self._rest(event.lesion)
@@ -160,6 +160,6 @@ class ResultHandler:
         found = entry.found if entry else None
         if found is None or not self._background_refinement.knows(found):
             return False
-        if result.request.purpose.waits and result.request.lesion in self._lesion_store.stale:
+        if result.request.purpose.is_background and result.request.lesion in self._lesion_store.stale:
             return False
         return found.result.requested_at_s == result.requested_at_s and found.result.volume is result.volume
