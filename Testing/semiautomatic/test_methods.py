@@ -9,7 +9,7 @@ import pytest
 from ball_helpers import STRAIGHT, ball, dice
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.research.baselines import METHOD_NAMES
-from CRLMSegmentationLib.research.baselines.baselines import METHODS, grow_cut, method_named, region_growing
+from CRLMSegmentationLib.research.baselines.baselines import BASELINES, baseline_named, grow_cut, region_growing
 from CRLMSegmentationLib.research.baselines.region_growing import Growth
 from CRLMSegmentationLib.research.baselines.strokes import Painter
 from CRLMSegmentationLib.research.evaluation.methods import ABOUT_KEYS, Click
@@ -29,7 +29,7 @@ def answer_of(method, click):
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_answer_holds_an_outline_its_time_and_no_probability(name, click):
-    answer = answer_of(method_named(name), click)
+    answer = answer_of(baseline_named(name), click)
     assert dice(answer.mask, click.truth) > 0.85
     assert answer.volume_ml == pytest.approx(np.count_nonzero(answer.mask) / 1000)
     assert answer.probability is None
@@ -64,12 +64,12 @@ def test_hash_changes_with_any_parameter():
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_about_is_complete(name):
-    about = method_named(name).about()
+    about = baseline_named(name).about()
     assert set(about) == set(ABOUT_KEYS)
     assert (about["kind"], about["name"]) == ("semi-automatic", name)
 
 
 def test_names_are_those_that_the_command_line_knows():
-    assert tuple(METHODS) == METHOD_NAMES
+    assert tuple(BASELINES) == METHOD_NAMES
     with pytest.raises(CrlmError, match="grow-cut, region-growing"):
-        method_named("level-set")
+        baseline_named("level-set")

@@ -36,8 +36,8 @@ NO_STROKE = "nothing was painted: none of the three slices through the click sho
 
 
 @dataclass(frozen=True, eq=False)
-class Method:
-    """A semi-automatic method, as an evaluation wants it (`evaluation.methods.Subject`).
+class Baseline:
+    """A semi-automatic method, as an evaluation wants it (`evaluation.methods.Method`).
 
     Attributes:
         intended_use: what it is, in a sentence.
@@ -80,7 +80,7 @@ class Method:
         return header_of(self.sha256, None, settings)
 
     @contextmanager
-    def opened(self, settings: Settings, on_progress: OnProgress) -> Iterator[Method]:
+    def opened(self, settings: Settings, on_progress: OnProgress) -> Iterator[Baseline]:
         yield self
 
     def answer(self, click: Click) -> Answer:
@@ -96,18 +96,18 @@ class Method:
         )
 
 
-def method_named(name: str) -> Method:
+def baseline_named(name: str) -> Baseline:
     """One of the semi-automatic methods.
 
     Raises:
         CrlmError: there is none of that name.
     """
-    if name not in METHODS:
-        raise CrlmError(f"no method '{name}'; known are {', '.join(METHODS)}")
-    return METHODS[name]()
+    if name not in BASELINES:
+        raise CrlmError(f"no method '{name}'; known are {', '.join(BASELINES)}")
+    return BASELINES[name]()
 
 
-def grow_cut(painter: Painter | None = None) -> Method:
+def grow_cut(painter: Painter | None = None) -> Baseline:
     """Grow from seeds as in Slicer, with the strokes of a simulated user."""
     painter = painter or Painter()
 
@@ -120,7 +120,7 @@ def grow_cut(painter: Painter | None = None) -> Method:
         return labels == LESION, (), time.perf_counter() - started_s
 
     growing = {"margin_share": MARGIN_SHARE, "least_margin": LEAST_MARGIN, "distance_penalty": DISTANCE_PENALTY}
-    return Method(
+    return Baseline(
         GROW_CUT,
         "Baseline: 3D Slicer's grow from seeds, with scripted strokes on three slices that imitate a user.",
         outline,
@@ -130,7 +130,7 @@ def grow_cut(painter: Painter | None = None) -> Method:
     )
 
 
-def region_growing(growth: Growth | None = None) -> Method:
+def region_growing(growth: Growth | None = None) -> Baseline:
     """Region growing from the click alone."""
     growth = growth or Growth()
 
@@ -139,7 +139,7 @@ def region_growing(growth: Growth | None = None) -> Method:
         mask = grow_region(click.volume, click.seed_ras_mm, growth)
         return mask, () if mask.any() else (NOTHING,), time.perf_counter() - started_s
 
-    return Method(
+    return Baseline(
         REGION_GROWING,
         "Baseline: region growing from the click.",
         outline,
@@ -148,4 +148,4 @@ def region_growing(growth: Growth | None = None) -> Method:
     )
 
 
-METHODS: Mapping[str, Callable[[], Method]] = {GROW_CUT: grow_cut, REGION_GROWING: region_growing}
+BASELINES: Mapping[str, Callable[[], Baseline]] = {GROW_CUT: grow_cut, REGION_GROWING: region_growing}

@@ -17,7 +17,7 @@ def trained_on(about: Mapping[str, Any], cases: Sequence[CheckedCase]) -> list[s
     """Names of the cases that a subject was trained on; None where it does not say on which it was.
 
     Args:
-        about: see `subjects.Subject.about`.
+        about: see `methods.Method.about`.
     """
     known = (about["trained_on"] or {}).get("cases")
     if not isinstance(known, (list, tuple)):

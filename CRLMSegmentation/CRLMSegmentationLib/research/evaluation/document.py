@@ -17,7 +17,7 @@ from ...core.metrics import ROC_FALSE_POSITIVES, THOROUGH_METRICS
 from ...recording.dataset import CheckedCase, Problem
 from . import statistics
 from .data_leakage import trained_on
-from .methods import ABOUT_KEYS, SEMIAUTOMATIC, Subject
+from .methods import ABOUT_KEYS, SEMIAUTOMATIC, Method
 from .result_cache import Row
 from .rows import COMPARED_MM, DETECTED_DICE, ROW_KEYS
 from .settings import AS_RECORDED, GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, Settings
@@ -65,7 +65,7 @@ CSV_COLUMNS = ("case_id", "patient", "lesion", "simulated", *CSV_ABOUT, *CSV_ROW
 
 
 def document_of(
-    subject: Subject,
+    method: Method,
     cases: Sequence[CheckedCase],
     problems: Sequence[Problem],
     settings: Settings,
@@ -92,15 +92,15 @@ def document_of(
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "not_for_clinical_use": subject.not_for_clinical_use,
+        "not_for_clinical_use": method.not_for_clinical_use,
         "simulated": simulated_of(cases),
-        "model": subject.about(),
+        "model": method.about(),
         "devices": sorted({row["device"] for row in rows if row["device"]}),
         "versions": {**versions(), "scikit-learn": version("scikit-learn"), **other_versions},
         "settings": asdict(settings),
         "data": {
             **_data(cases, problems, rows),
-            "trained_on": trained_on(subject.about(), cases),
+            "trained_on": trained_on(method.about(), cases),
             "held_out_of": held_out_of,
         },
         "regions": REGIONS,

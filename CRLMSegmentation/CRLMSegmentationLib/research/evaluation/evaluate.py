@@ -24,8 +24,8 @@ from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage, model_or_default
 from .data_leakage import check_held_out
 from .document import document_of, write_csv, write_json
-from .lesions import measure_subject
-from .methods import ModelSubject, Subject
+from .lesions import measure_method
+from .methods import Method, ModelMethod
 from .result_cache import ResultCache
 from .settings import Settings
 
@@ -39,7 +39,7 @@ class HeldOut:
     """The cases that a dataset keeps from training, by their hashes; only these are measured.
 
     Attributes:
-        labels_together: how the dataset was prepared, see `evaluate_subject`; None where it is not known.
+        labels_together: how the dataset was prepared, see `run_method`; None where it is not known.
     """
 
     dataset: str
@@ -64,15 +64,15 @@ def evaluate_model(
     Args:
         model_folder: of the package; None for the shipped one.
 
-    See `evaluate_subject` for the others, and for what it returns.
+    See `run_method` for the others, and for what it returns.
 
     Raises:
         ModelError: there is no such model, or it is damaged.
         WorkerError: the worker has given up; what was measured is kept, and the next run goes on.
     """
-    subject = ModelSubject(model_or_default(model_folder), engine_of)
+    method = ModelMethod(model_or_default(model_folder), engine_of)
     how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)
-    return evaluate_subject(subject, cases_path, out, *how)
+    return run_method(method, cases_path, out, *how)
 
 
 def evaluate_method(
@@ -88,20 +88,20 @@ def evaluate_method(
 ) -> dict[str, Any]:
     """Evaluate a semi-automatic method, see `baselines.baselines.METHODS`, and write `OUTPUTS` into a folder.
 
-    See `evaluate_subject` for the arguments, and for what it returns.
+    See `run_method` for the arguments, and for what it returns.
 
     Raises:
         CrlmError: there is no such method.
     """
-    from ..baselines.baselines import method_named  # brings VTK, which a model needs not
+    from ..baselines.baselines import baseline_named  # brings VTK, which a model needs not
 
-    subject = method_named(name)
+    method = baseline_named(name)
     how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)
-    return evaluate_subject(subject, cases_path, out, *how)
+    return run_method(method, cases_path, out, *how)
 
 
-def evaluate_subject(
-    subject: Subject,
+def run_method(
+    method: Method,
     cases_path: Path,
     out: Path,
     settings: Settings | None,
@@ -131,7 +131,7 @@ def evaluate_subject(
     """
     settings = settings or Settings()
     labels_together = _labels_together(held_out, labels_together)
-    header = {**subject.header(settings), "labels_together": labels_together}
+    header = {**method.header(settings), "labels_together": labels_together}
     cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together)
     make_folder(out)
     result_cache = ResultCache(out / RESULT_CACHE, header)
@@ -139,9 +139,9 @@ def evaluate_subject(
         on_problems(
             [Problem(RESULT_CACHE, "", f"{result_cache.damage.sentence(RESULT_CACHE)}; they are measured again")]
         )
-    rows, versions = measure_subject(subject, cases, settings, result_cache, out, on_progress)
+    rows, versions = measure_method(method, cases, settings, result_cache, out, on_progress)
     of = None if held_out is None else {"dataset": held_out.dataset, "listed": len(held_out.hashes)}
-    document = document_of(subject, cases, problems, settings, rows, versions, of)
+    document = document_of(method, cases, problems, settings, rows, versions, of)
     _write(document, cases, out, on_progress)
     return document
 

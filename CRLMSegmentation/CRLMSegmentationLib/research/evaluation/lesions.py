@@ -23,7 +23,7 @@ from ...recording.dataset import CheckedCase, check_cases, table_of
 from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage, load_model_package
-from .methods import Answer, Click, ModelSubject, NoAnswerError, Segmenter, Subject
+from .methods import Answer, Click, Method, ModelMethod, NoAnswerError, Segmenter
 from .result_cache import ResultCache, Row, key_of
 from .rows import row_before, with_answer, with_refusal
 from .settings import AS_RECORDED, Settings, Variation
@@ -64,14 +64,14 @@ def measure_model(
     settings: Settings,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
 ) -> list[Row]:
-    """All rows of a model, without a file; see `measure_subject`."""
-    subject = ModelSubject(model, engine_of)
-    rows, _ = measure_subject(subject, cases, settings, ResultCache(None, subject.header(settings)))
+    """All rows of a model, without a file; see `measure_method`."""
+    method = ModelMethod(model, engine_of)
+    rows, _ = measure_method(method, cases, settings, ResultCache(None, method.header(settings)))
     return rows
 
 
-def measure_subject(
-    subject: Subject,
+def measure_method(
+    method: Method,
     cases: Sequence[CheckedCase],
     settings: Settings,
     result_cache: ResultCache,
@@ -94,7 +94,7 @@ def measure_subject(
     missing = [task for task in tasks if result_cache.get(_key(task), task.checked.sha256) is None]
     versions: Mapping[str, str] = {}
     if missing:
-        with subject.opened(settings, on_progress) as segmenter:
+        with method.opened(settings, on_progress) as segmenter:
             versions = segmenter.versions
             _measure(segmenter, missing, settings, result_cache, out, len(tasks), on_progress)
     rows = [result_cache.get(_key(task), task.checked.sha256) or result_cache.failed(_key(task)) for task in tasks]

@@ -38,7 +38,7 @@ ABOUT_KEYS = (
     "strokes",
     "parameters",
 )
-"""Of `Subject.about`."""
+"""Of `Method.about`."""
 CACHE_VERSION = 3
 """Raised when lesions of the same name may be others than before, such as by another rule for parts of a label."""
 
@@ -109,7 +109,7 @@ class Segmenter(Protocol):
         """
 
 
-class Subject(Protocol):
+class Method(Protocol):
     """What is evaluated."""
 
     not_for_clinical_use: str
@@ -140,7 +140,7 @@ def header_of(sha256: str, crop_size_mm: float | None, settings: Settings) -> Ro
 
 
 @dataclass(frozen=True, eq=False)
-class ModelSubject:
+class ModelMethod:
     """A model package, and the engine that runs it."""
 
     model: ModelPackage

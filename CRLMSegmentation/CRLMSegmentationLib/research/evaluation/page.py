@@ -104,7 +104,7 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], pictures: Seq
             note=DATA_NOTES[document["simulated"]] + (", in part trained on" if trained_on else ""),
             trained_on=trained_on,
             cautions=cautions_of(document),
-            subject="method" if document["model"]["kind"] == SEMIAUTOMATIC else "model",
+            method="method" if document["model"]["kind"] == SEMIAUTOMATIC else "model",
             metrics=METRICS,
             rates=RATES,
             group_metrics=GROUP_METRICS,

@@ -26,12 +26,12 @@ from .install import install_missing
 from .panel_view import margins_of, panel_view
 
 __all__ = [
-    "Guide",
     "Models",
     "Preflight",
     "Publisher",
     "SessionRecording",
     "Source",
+    "ViewController",
     "beginning_of",
     "correct",
     "install_missing",
