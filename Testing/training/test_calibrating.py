@@ -14,11 +14,11 @@ from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, w
 from CRLMSegmentationLib.research.evaluation.consensus import Approach
 from CRLMSegmentationLib.segmentation import calibration as confidence
 from CRLMSegmentationLib.segmentation.calibration import Calibration, calibration_from
-from CRLMSegmentationLib.tracking.interval import Unexplained
+from CRLMSegmentationLib.tracking.interval import ResidualError
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, surface_of_mask
 from evaluation_helpers import StubModel, box, write_case
 
-EXACT = Calibration((0.0, 1.0), (0.0, 1.0), Unexplained(0.5, 0.5), 20, 20, True)
+EXACT = Calibration((0.0, 1.0), (0.0, 1.0), ResidualError(0.5, 0.5), 20, 20, True)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 from ..core.errors import ModelError
 from ..core.geometry import MAX_EXTENT_MM
 from ..core.json_fields import BOOLEAN, COUNT, Kind, first_problem, in_range, is_list_of, is_object_of
-from ..tracking.interval import Unexplained
+from ..tracking.interval import ResidualError
 
 LEAST_LESIONS = 20
 """Below which a curve through so few points would only look like knowledge."""
@@ -63,7 +63,7 @@ class Calibration:
 
     agreements: tuple[float, ...]
     expected_dice: tuple[float, ...]
-    unexplained: Unexplained
+    unexplained: ResidualError
     lesions: int
     patients: int
     simulated: bool | None
@@ -92,7 +92,7 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
     try:
         curve = {name: tuple(map(float, entry[name])) for name in ("agreements", "expected_dice")}
         rest = {name: entry[name] for name in ("lesions", "patients", "simulated")}
-        unexplained = Unexplained(**{name: float(mm) for name, mm in entry["unexplained"].items()})
+        unexplained = ResidualError(**{name: float(mm) for name, mm in entry["unexplained"].items()})
         made = Calibration(**curve, unexplained=unexplained, **rest)
         rests_mm = [unexplained.with_shells_mm, unexplained.alone_mm]
         good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
@@ -122,7 +122,7 @@ def calibrate(observations: Sequence[Observation], simulated: bool | None) -> Ca
     return Calibration(
         tuple(map(float, curve.X_thresholds_)),
         tuple(map(float, curve.y_thresholds_)),
-        Unexplained(
+        ResidualError(
             _quantile([o.misses_mm for o in observations], COVERAGE),
             _quantile([o.errors_mm for o in observations], COVERAGE),
         ),

@@ -18,7 +18,7 @@ s(L)     error along one direction of a point at a lever L from a sensor: e, the
 h        longest edge of a voxel of the volume: a border is known to half of it, evenly (h^2 / 12)
 z        1.96, both sides of a normal distribution
 q        what is left: the share of the network's own error that its consensus surfaces do not show, or all of it while
-         there are none (`Unexplained`). It is the 95 % quantile of what was missing on simulated patients (split
+         there are none (`ResidualError`). It is the 95 % quantile of what was missing on simulated patients (split
          conformal prediction, Vovk 2005), and belongs to the model
 """
 
@@ -50,14 +50,14 @@ class TrackingError:
 
 
 @dataclass(frozen=True)
-class Unexplained:
+class ResidualError:
     """q of a model in mm: of an outline with its consensus surfaces, and of one without. 0 where nobody measured it."""
 
     with_shells_mm: float = 0.0
     alone_mm: float = 0.0
 
 
-UNMEASURED = Unexplained()
+UNMEASURED = ResidualError()
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def interval_of(
     to_sensor_mm: float,
     voxel_mm: float,
     tracking: TrackingError,
-    unexplained_mm: float,
+    residual_error_mm: float,
 ) -> Interval:
     """The interval of a distance, see above.
 
@@ -88,9 +88,9 @@ def interval_of(
         to_outer_mm, to_inner_mm: distance to the consensus surfaces; the distance itself where there are none.
         to_sensor_mm: from the tip to the sensor on the liver.
         voxel_mm: longest edge of the volume's voxels.
-        unexplained_mm: q.
+        residual_error_mm: q.
     """
-    reach_mm = Z * sigma_mm(to_sensor_mm, voxel_mm, tracking) + unexplained_mm
+    reach_mm = Z * sigma_mm(to_sensor_mm, voxel_mm, tracking) + residual_error_mm
     return Interval(distance_mm, min(distance_mm, to_outer_mm) - reach_mm, max(distance_mm, to_inner_mm) + reach_mm)
 
 

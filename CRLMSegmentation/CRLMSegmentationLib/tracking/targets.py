@@ -10,7 +10,7 @@ import vtk
 
 from ..core.errors import CrlmError
 from ..core.status import Reason, Status
-from .interval import UNMEASURED, Interval, TrackingError, Unexplained, interval_of
+from .interval import UNMEASURED, Interval, ResidualError, TrackingError, interval_of
 from .surfaces import Nearest, SurfaceDistance
 
 
@@ -34,7 +34,7 @@ class Target:
     outer: vtk.vtkPolyData | None = None
     inner: vtk.vtkPolyData | None = None
     doubt: Status | None = None
-    unexplained: Unexplained = UNMEASURED
+    unexplained: ResidualError = UNMEASURED
 
     @property
     def doubt_anyway(self) -> Status | None:

@@ -12,7 +12,7 @@ from ...core.status import Reason, Status
 from ...segmentation.calibration import Calibration
 from ...segmentation.consensus import Consensus
 from ...segmentation.session import Session
-from ...tracking.interval import Unexplained
+from ...tracking.interval import ResidualError
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes
 from .background_refinement import BackgroundRefinement
@@ -47,7 +47,7 @@ class LesionTarget:
     ijk_to_ras: np.ndarray
     consensus: Consensus | None
     doubt: Status | None
-    unexplained: Unexplained | None
+    unexplained: ResidualError | None
 
 
 def lesion_targets(
