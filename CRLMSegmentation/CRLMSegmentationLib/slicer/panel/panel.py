@@ -13,6 +13,7 @@ from ...segmentation.models.package import ModelPackage, model_or_default
 from ...segmentation.session import Session
 from ..dependencies import missing
 from ..views.margin_alarm import write_sound
+from ..views.view_controller import ViewController
 from ..workspace.application import correct, slicers_python, start_placing
 from ..workspace.models import Models, beginning_of
 from ..workspace.preflight import Preflight
