@@ -8,7 +8,7 @@ import vtk
 from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.slicer.scene.guidance import hide_distance, margins_of, show_distance, show_margins
 from CRLMSegmentationLib.slicer.scene.nodes import tip_of
-from CRLMSegmentationLib.slicer.scene.tools import DOUBT, DOUBT_COLOUR, remove_tools_except, show_tool
+from CRLMSegmentationLib.slicer.scene.tools import UNRELIABLE_COLOUR, UNRELIABLE_REASON, remove_tools_except, show_tool
 from CRLMSegmentationLib.tracking.colours import INNER_COLOUR, OUTER_COLOUR
 from CRLMSegmentationLib.tracking.instruments import Instrument, Kind
 from CRLMSegmentationLib.tracking.margins import margin_surface
@@ -16,8 +16,10 @@ from CRLMSegmentationLib.tracking.navigator import InstrumentState
 from CRLMSegmentationLib.tracking.tool_meshes import mesh_of
 
 
-def state(matrix, doubt=None, kind=Kind.POINTER, frame="Stylus"):
-    return InstrumentState(Instrument(frame, kind), matrix, None if matrix is None else matrix[:3, 3], doubt)
+def state(matrix, unreliable_reason=None, kind=Kind.POINTER, frame="Stylus"):
+    return InstrumentState(
+        Instrument(frame, kind), matrix, None if matrix is None else matrix[:3, 3], unreliable_reason
+    )
 
 
 def place_of(model):
@@ -55,9 +57,9 @@ def test_tool_in_doubt_is_grey_where_it_was_trusted_last_and_comes_back(scene, r
     model = show_tool(scene, state(rigid(0, (1, 2, 3))))
     colour = model.GetDisplayNode().GetColor()
     show_tool(scene, state(rigid(0, (90, 2, 3)), Status(Reason.JUMPED, {"mm": 89.0})))
-    assert model.GetDisplayNode().GetColor() == DOUBT_COLOUR
+    assert model.GetDisplayNode().GetColor() == UNRELIABLE_COLOUR
     assert model.GetDisplayNode().GetOpacity() < 0.5
-    assert model.GetAttribute(DOUBT) == "jumped"
+    assert model.GetAttribute(UNRELIABLE_REASON) == "jumped"
     assert place_of(model) == pytest.approx([1, 2, 3])
     show_tool(scene, state(rigid(0, (2, 2, 3))))
     assert model.GetDisplayNode().GetColor() == colour

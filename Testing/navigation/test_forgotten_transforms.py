@@ -27,7 +27,7 @@ def test_composed_tool_that_was_silent_for_long_is_forgotten_and_the_sensor_goes
     tracker.play(1, lambda t: {"ReferenceToTracker": at(100.0)})
     assert tracker.navigator.poses.find("StylusToReference") is None
     assert frames(tracker) == []
-    assert tracker.look().sensor_doubt is None
+    assert tracker.look().sensor_unreliable_reason is None
 
 
 def test_composed_tool_that_is_still_usable_is_forgotten_at_once(tracker):
@@ -64,7 +64,7 @@ def test_sensor_that_comes_off_is_noticed_after_a_tool_was_forgotten(tracker):
     tracker.play(10, lambda t: poses(t, 4.0))
     tracker.navigator.forget("StylusToTracker", tracker.now_s)
     tracker.play(10, lambda t: poses(t, 0.0))
-    assert tracker.look().sensor_doubt.reason is Reason.SENSOR_STILL
+    assert tracker.look().sensor_unreliable_reason.reason is Reason.SENSOR_STILL
     assert tracker.look().nearest is None
 
 
@@ -76,9 +76,9 @@ def test_sensor_that_was_sent_stays_lost_when_its_name_is_forgotten(tracker, nam
     tracker.navigator.forget(names[-1], tracker.now_s)
     tracker.play(1, lambda t: {"StylusToReference": at(30.0), "KnifeToReference": at(50.0)})
     situation = tracker.look()
-    assert str(situation.sensor_doubt) == "liver sensor: no pose for 6.0 s"
+    assert str(situation.sensor_unreliable_reason) == "liver sensor: no pose for 6.0 s"
     assert situation.nearest is None
-    assert all(state.doubt == situation.sensor_doubt for state in situation.instruments)
+    assert all(state.unreliable_reason == situation.sensor_unreliable_reason for state in situation.instruments)
 
 
 def test_sensor_that_is_sent_again_is_trusted_again(tracker):

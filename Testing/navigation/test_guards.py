@@ -29,16 +29,16 @@ def guided(seconds, speed_mm_s=40.0):
 
 def play_soundly(tracker, seconds=1.0):
     tracker.play(seconds, lambda t: {"StylusToReference": guided(t)})
-    assert tracker.state_of("Stylus").doubt is None
+    assert tracker.state_of("Stylus").unreliable_reason is None
 
 
 def told_after_s(tracker, step, frame="Stylus", limit_s=10.0):
     """How long until a doubt is told, while `step` plays on."""
     start_s = tracker.now_s
-    while not (doubt := tracker.state_of(frame).doubt):
+    while not (unreliable_reason := tracker.state_of(frame).unreliable_reason):
         step()
         assert tracker.now_s - start_s < limit_s, "no doubt at all"
-    return tracker.now_s - start_s, str(doubt)
+    return tracker.now_s - start_s, str(unreliable_reason)
 
 
 def test_sound_poses_give_a_distance(tracker):
@@ -50,9 +50,9 @@ def test_sound_poses_give_a_distance(tracker):
 
 def test_tool_without_update_for_half_a_second_is_withdrawn_and_comes_back(tracker):
     play_soundly(tracker)
-    seconds, doubt = told_after_s(tracker, tracker.wait)
+    seconds, unreliable_reason = told_after_s(tracker, tracker.wait)
     assert 0.5 < seconds <= 0.5 + TOLD_WITHIN_S
-    assert doubt.startswith("no pose for 0.5 s")
+    assert unreliable_reason.startswith("no pose for 0.5 s")
     assert tracker.state_of("Stylus").readings == ()
     play_soundly(tracker, 0.5)
 
@@ -64,7 +64,7 @@ def test_tool_that_is_not_tracked_is_withdrawn_at_once_and_stays_where_it_was_se
     tracker.wait()
     tracker.send(StylusToReference=status)
     state = tracker.state_of("Stylus")
-    assert str(state.doubt) == "not tracked"
+    assert str(state.unreliable_reason) == "not tracked"
     assert state.readings == ()
     assert (state.tip_ras_mm == seen).all()
     play_soundly(tracker, 0.5)
@@ -74,11 +74,11 @@ def test_jump_that_no_hand_makes_is_told_and_forgiven_once_poses_are_sound_again
     play_soundly(tracker)
     tracker.wait()
     tracker.send(StylusToReference=guided(1.0) + at(0, 45.0) - np.eye(4))
-    assert str(tracker.state_of("Stylus").doubt) == "jumped by 45 mm"
+    assert str(tracker.state_of("Stylus").unreliable_reason) == "jumped by 45 mm"
     tracker.play(0.2, lambda t: {"StylusToReference": guided(1.0)})
-    assert "jumped" in str(tracker.state_of("Stylus").doubt)
+    assert "jumped" in str(tracker.state_of("Stylus").unreliable_reason)
     tracker.play(0.2, lambda t: {"StylusToReference": guided(1.0 + t)})
-    assert tracker.state_of("Stylus").doubt is None
+    assert tracker.state_of("Stylus").unreliable_reason is None
 
 
 def test_flip_of_the_orientation_is_a_jump(tracker):
@@ -86,7 +86,7 @@ def test_flip_of_the_orientation_is_a_jump(tracker):
     tracker.wait()
     turned = guided(1.0) @ at(0, turned_deg=90)
     tracker.send(StylusToReference=turned)
-    assert str(tracker.state_of("Stylus").doubt) == "jumped by 90 degrees"
+    assert str(tracker.state_of("Stylus").unreliable_reason) == "jumped by 90 degrees"
 
 
 @pytest.mark.parametrize("speed_mm_s", [100, 300, 600])
@@ -94,7 +94,7 @@ def test_hand_that_is_quick_is_no_jump(tracker, speed_mm_s):
     for step in range(200):
         tracker.wait()
         tracker.send(StylusToReference=guided(step / RATE_HZ, speed_mm_s))
-        assert tracker.state_of("Stylus").doubt is None
+        assert tracker.state_of("Stylus").unreliable_reason is None
 
 
 def test_noise_of_an_electromagnetic_sensor_is_no_jump(tracker):
@@ -102,7 +102,7 @@ def test_noise_of_an_electromagnetic_sensor_is_no_jump(tracker):
     for _ in range(2000):
         tracker.wait()
         tracker.send(StylusToReference=at(*(rng.normal(scale=0.9 / 3**0.5, size=3) + [40, 0, 0])))
-        assert tracker.state_of("Stylus").doubt is None
+        assert tracker.state_of("Stylus").unreliable_reason is None
 
 
 def test_poses_that_come_in_a_bunch_are_no_jump(tracker):
@@ -113,7 +113,7 @@ def test_poses_that_come_in_a_bunch_are_no_jump(tracker):
         moment_s = sent_s + step / RATE_HZ
         message = TransformMessage("StylusToReference", EPOCH_S + moment_s, guided(1 + step / RATE_HZ, 600.0))
         tracker.navigator.take(message, tracker.now_s)
-    assert tracker.state_of("Stylus").doubt is None
+    assert tracker.state_of("Stylus").unreliable_reason is None
 
 
 def test_sensor_that_came_off_the_liver_is_told_after_one_breath_and_forgiven(tracker):
@@ -121,32 +121,32 @@ def test_sensor_that_came_off_the_liver_is_told_after_one_breath_and_forgiven(tr
         return lambda t: {"ReferenceToTracker": sensor(t), "StylusToReference": guided(t)}
 
     tracker.play(12, both(breathing))
-    assert tracker.state_of("Stylus").doubt is None
+    assert tracker.state_of("Stylus").unreliable_reason is None
     rng = np.random.default_rng(5)
     fallen_s = tracker.now_s
-    while not tracker.look().sensor_doubt:
+    while not tracker.look().sensor_unreliable_reason:
         tracker.wait()
         lying = at(*(rng.normal(scale=0.3, size=3) + [120, -60, -180]))
         tracker.send(ReferenceToTracker=lying, StylusToReference=guided(tracker.now_s))
         assert tracker.now_s - fallen_s < 8
     assert tracker.now_s - fallen_s > 5
     state = tracker.state_of("Stylus")
-    assert str(state.doubt) == "the liver sensor has not moved for 6 s: it may have come off"
+    assert str(state.unreliable_reason) == "the liver sensor has not moved for 6 s: it may have come off"
     assert state.readings == ()
     tracker.play(4, both(breathing))
-    assert tracker.look().sensor_doubt is None
+    assert tracker.look().sensor_unreliable_reason is None
 
 
 def test_paused_ventilation_with_tools_at_rest_is_no_fault(tracker):
     tracker.play(12, lambda t: {"ReferenceToTracker": breathing(t), "StylusToReference": guided(t)})
     tracker.play(12, lambda t: {"ReferenceToTracker": breathing(0), "StylusToReference": guided(0)})
-    assert tracker.look().sensor_doubt is None
+    assert tracker.look().sensor_unreliable_reason is None
 
 
 def test_sensor_that_never_breathed_cannot_be_missed(tracker):
     """As with a phantom on a table."""
     tracker.play(20, lambda t: {"ReferenceToTracker": breathing(0), "StylusToReference": guided(t)})
-    assert tracker.look().sensor_doubt is None
+    assert tracker.look().sensor_unreliable_reason is None
 
 
 @pytest.mark.parametrize(
@@ -161,14 +161,14 @@ def test_fault_of_the_sensor_withdraws_every_instrument(tracker, fault, expected
     tracker.wait()
     tracker.send(ReferenceToTracker=fault, StylusToReference=guided(1.0), ProbeToReference=at(0, 50))
     situation = tracker.look()
-    assert str(situation.sensor_doubt) == expected
-    assert {str(state.doubt) for state in situation.instruments} == {expected}
+    assert str(situation.sensor_unreliable_reason) == expected
+    assert {str(state.unreliable_reason) for state in situation.instruments} == {expected}
     assert situation.nearest is None
 
 
 def test_tool_that_nothing_places_in_the_frame_of_the_liver_says_so(tracker):
     tracker.play(0.5, lambda t: {"StylusToTracker": guided(t)})
-    assert str(tracker.state_of("Stylus").doubt) == "no way from Stylus to Reference"
+    assert str(tracker.state_of("Stylus").unreliable_reason) == "no way from Stylus to Reference"
 
 
 def play_late(tracker, seconds, late_s, rate=1.0, poses_hz=RATE_HZ):
@@ -180,7 +180,7 @@ def play_late(tracker, seconds, late_s, rate=1.0, poses_hz=RATE_HZ):
         tracker.wait(1 / poses_hz)
         sent_s = EPOCH_S - 100 + rate * (tracker.now_s - late_s)
         tracker.navigator.take(TransformMessage("StylusToReference", sent_s, at(40)), tracker.now_s)
-    return str(tracker.state_of("Stylus").doubt or "")
+    return str(tracker.state_of("Stylus").unreliable_reason or "")
 
 
 def test_link_that_falls_behind_withdraws_the_distance_until_it_has_caught_up(tracker):

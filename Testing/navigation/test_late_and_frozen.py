@@ -31,13 +31,19 @@ def play_at(tracker, seconds, *senders):
         for device, sent_s_at in senders:
             tracker.navigator.take(TransformMessage(device, sent_s_at(tracker.now_s), at(40)), tracker.now_s)
         if number % every == 0:
-            yield str(tracker.look().instruments[0].doubt or "")
+            yield str(tracker.look().instruments[0].unreliable_reason or "")
 
 
 def told(tracker, seconds, *senders):
     """The doubts of a stretch, each once, without their numbers."""
-    doubts = [re.split(r" \d", doubt)[0] for doubt in play_at(tracker, seconds, *senders)]
-    return [doubt for doubt, before in zip(doubts, [None, *doubts]) if doubt != before]
+    unreliable_reasons = [
+        re.split(r" \d", unreliable_reason)[0] for unreliable_reason in play_at(tracker, seconds, *senders)
+    ]
+    return [
+        unreliable_reason
+        for unreliable_reason, before in zip(unreliable_reasons, [None, *unreliable_reasons])
+        if unreliable_reason != before
+    ]
 
 
 def soundly(now_s):
@@ -60,8 +66,8 @@ def test_tracker_that_freezes_withdraws_the_distance_for_as_long_as_it_is_frozen
 def test_frozen_pose_is_told_by_its_age(tracker):
     list(play_at(tracker, 10, (STYLUS, soundly)))
     last_s = EPOCH_S + tracker.now_s
-    *_, doubt = play_at(tracker, 2, (STYLUS, lambda now_s: last_s))
-    assert doubt == "no pose for 2.0 s"
+    *_, unreliable_reason = play_at(tracker, 2, (STYLUS, lambda now_s: last_s))
+    assert unreliable_reason == "no pose for 2.0 s"
 
 
 @pytest.mark.parametrize("sent_s", [0.0, EPOCH_S])
@@ -74,7 +80,7 @@ def test_jump_under_the_same_time_is_told_with_the_next_pose(tracker):
     tracker.navigator.take(TransformMessage(STYLUS, soundly(tracker.now_s), at(85)), tracker.now_s)
     tracker.wait()
     tracker.send(StylusToReference=at(85))
-    assert str(tracker.state_of("Stylus").doubt) == "jumped by 45 mm"
+    assert str(tracker.state_of("Stylus").unreliable_reason) == "jumped by 45 mm"
 
 
 @pytest.mark.parametrize("good_s", [5, 10, 60])
@@ -115,15 +121,15 @@ def test_only_instruments_that_hang_on_the_late_device_are_in_doubt(tracker):
     list(play_at(tracker, 10, (STYLUS, soundly), ("ProbeToReference", soundly)))
     list(play_at(tracker, 0.9, (STYLUS, soundly)))
     list(play_at(tracker, 1, (STYLUS, soundly), ("ProbeToReference", lagging(0.9))))
-    assert tracker.state_of("Stylus").doubt is None
-    assert str(tracker.state_of("Probe").doubt) == "poses come 0.9 s late"
+    assert tracker.state_of("Stylus").unreliable_reason is None
+    assert str(tracker.state_of("Probe").unreliable_reason) == "poses come 0.9 s late"
 
 
 def test_composed_pose_is_late_with_any_of_its_devices(tracker):
     list(play_at(tracker, 10, ("StylusToTracker", soundly), ("ReferenceToTracker", soundly)))
     list(play_at(tracker, 0.9, ("StylusToTracker", soundly)))
     list(play_at(tracker, 1, ("StylusToTracker", soundly), ("ReferenceToTracker", lagging(0.9))))
-    assert str(tracker.state_of("Stylus").doubt) == "poses come 0.9 s late"
+    assert str(tracker.state_of("Stylus").unreliable_reason) == "poses come 0.9 s late"
 
 
 @pytest.mark.parametrize("step_s", [-0.2, -0.8, -30.0, 0.8, 30.0])

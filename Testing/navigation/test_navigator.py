@@ -42,7 +42,7 @@ def test_fixed_transform_never_grows_old():
     tracker.navigator.poses.fix("StylusTipToStylus", at(0))
     tracker.wait(1000)
     tracker.play(0.5, lambda t: {"StylusToReference": at(30)})
-    assert tracker.state_of("StylusTip").doubt is None
+    assert tracker.state_of("StylusTip").unreliable_reason is None
 
 
 def test_lesions_are_told_nearest_first_with_the_nearest_of_all():
@@ -56,12 +56,12 @@ def test_lesions_are_told_nearest_first_with_the_nearest_of_all():
 
 
 def test_outline_in_doubt_has_no_distance_but_the_others_have():
-    cut = Target("Cut", sphere(5.0, (0, 0, 30.0)), 1.0, doubt=Status(Reason.CUT_OFF))
+    cut = Target("Cut", sphere(5.0, (0, 0, 30.0)), 1.0, unreliable_reason=Status(Reason.CUT_OFF))
     tracker = tracker_to({"a": cut, "b": BALL})
     tracker.play(0.5, lambda t: {"StylusToReference": at(0, 0, 22.0)})
     near, other = sorted(tracker.state_of("Stylus").readings, key=lambda r: r.lesion)
     assert near.interval is None
-    assert near.doubt == Status(Reason.CUT_OFF)
+    assert near.unreliable_reason == Status(Reason.CUT_OFF)
     assert other.interval is not None
 
 
@@ -111,8 +111,8 @@ def test_lost_sensor_among_composed_poses_is_told_as_not_tracked():
     tracker.play(0.5, lambda t: {"ProbeToTracker": at(130.0), "ReferenceToTracker": at(100.0)})
     tracker.wait()
     tracker.send(ReferenceToTracker="MISSING")
-    assert str(tracker.state_of("Probe").doubt) == "not tracked"
-    assert str(tracker.look().sensor_doubt) == "liver sensor: not tracked"
+    assert str(tracker.state_of("Probe").unreliable_reason) == "not tracked"
+    assert str(tracker.look().sensor_unreliable_reason) == "liver sensor: not tracked"
 
 
 def test_singular_matrix_is_no_pose():
@@ -120,14 +120,14 @@ def test_singular_matrix_is_no_pose():
     flat = np.diag([1.0, 1.0, 0.0, 1.0])
     tracker.play(0.2, lambda t: {"ProbeToTracker": at(130.0), "ReferenceToTracker": flat})
     assert tracker.state_of("Probe").readings == ()
-    assert tracker.state_of("Probe").doubt
+    assert tracker.state_of("Probe").unreliable_reason
 
 
 def reading_of(target):
     tracker = tracker_to({"a": target, "b": BALL})
     tracker.play(0.5, lambda t: {"StylusToReference": at(30)})
     state = tracker.state_of("Stylus")
-    assert state.doubt is None
+    assert state.unreliable_reason is None
     readings = {reading.lesion: reading for reading in state.readings}
     assert readings["b"].interval.distance_mm == pytest.approx(20, abs=0.05)
     return readings["a"]
@@ -155,19 +155,19 @@ def test_surface_that_cannot_be_measured_to_spoils_its_own_lesion_only(part):
     good = {"surface": sphere(10.0), "outer": sphere(12.0), "inner": sphere(8.0)}
     reading = reading_of(Target("a", voxel_mm=1.0, **{**good, part: open_surface()}))
     assert (reading.interval, reading.point_ras_mm, reading.margin_mm) == (None, None, None)
-    assert "closed surface" in str(reading.doubt)
+    assert "closed surface" in str(reading.unreliable_reason)
 
 
 def test_lesion_without_a_surface_is_told_with_its_doubt():
-    reading = reading_of(Target("a", None, 1.0, doubt=Status(Reason.NOTHING_FOUND)))
+    reading = reading_of(Target("a", None, 1.0, unreliable_reason=Status(Reason.NOTHING_FOUND)))
     assert (reading.interval, reading.point_ras_mm, reading.margin_mm) == (None, None, None)
-    assert str(reading.doubt) == "nothing was found in this volume"
+    assert str(reading.unreliable_reason) == "nothing was found in this volume"
 
 
 def test_lesion_that_loses_its_surface_is_in_no_margin_any_more():
     tracker = tracker_to()
     tracker.play(0.5, lambda t: {"StylusToReference": at(14.5)})
-    tracker.navigator.aim_at({"Tumour 1": Target("Tumour 1", None, 1.0, doubt=Status(Reason.NO_SURFACE))})
+    tracker.navigator.aim_at({"Tumour 1": Target("Tumour 1", None, 1.0, unreliable_reason=Status(Reason.NO_SURFACE))})
     assert tracker.state_of("Stylus").readings[0].margin_mm is None
     tracker.navigator.aim_at({"Tumour 1": BALL})
     tracker.play(0.5, lambda t: {"StylusToReference": at(15.5)})

@@ -39,30 +39,30 @@ def play(sweep, lost: range = range(0), shifted: dict[int, float] | None = None)
 def test_stylus_that_is_never_seen_is_never_steered_by(sweep):
     told = play(sweep)
     assert len(told) == 97
-    assert {str(states["Stylus"].doubt) for states in told} == {"not tracked"}
+    assert {str(states["Stylus"].unreliable_reason) for states in told} == {"not tracked"}
     assert all(states["Stylus"].matrix is None for states in told)
 
 
 def test_hand_that_sweeps_is_never_taken_for_a_fault(sweep):
     told = play(sweep)
-    assert {states["Probe"].doubt for states in told} == {None}
+    assert {states["Probe"].unreliable_reason for states in told} == {None}
     assert all(len(states["Probe"].readings) == 1 for states in told)
 
 
 def test_probe_that_is_lost_in_the_middle_is_withdrawn_just_then(sweep):
     told = play(sweep, lost=range(40, 50))
-    doubts = [str(states["Probe"].doubt or "") for states in told]
-    assert set(doubts[40:50]) == {"not tracked"}
-    assert set(doubts[:40] + doubts[50:]) == {""}
+    unreliable_reasons = [str(states["Probe"].unreliable_reason or "") for states in told]
+    assert set(unreliable_reasons[40:50]) == {"not tracked"}
+    assert set(unreliable_reasons[:40] + unreliable_reasons[50:]) == {""}
 
 
 def test_glitch_of_one_frame_is_told_and_forgotten(sweep):
     """Frames are 80 ms apart, in which a hand moves 80 mm at most; 100 mm along each axis is no hand."""
     told = play(sweep, shifted={60: 100.0})
-    doubts = [str(states["Probe"].doubt or "") for states in told]
-    assert doubts[60].startswith("jumped by 1")
-    assert set(doubts[:60]) == {""}
-    assert set(doubts[70:]) == {""}
+    unreliable_reasons = [str(states["Probe"].unreliable_reason or "") for states in told]
+    assert unreliable_reasons[60].startswith("jumped by 1")
+    assert set(unreliable_reasons[:60]) == {""}
+    assert set(unreliable_reasons[70:]) == {""}
 
 
 def test_poses_are_read_with_their_frame_times(sweep):

@@ -18,7 +18,7 @@ from CRLMSegmentationLib.segmentation.refinement import (
     Purpose,
     Refinement,
     change_of,
-    doubt_of,
+    unreliable_reason_of,
 )
 
 VOXEL = np.diag([1.0, 1.0, 1.0, 1.0])
@@ -106,9 +106,9 @@ def test_no_crop_helps_where_nobody_has_swept():
 
 
 def test_border_of_an_outline_is_in_doubt_by_what_it_touches():
-    assert doubt_of(outline()) is None
-    assert doubt_of(outline(warnings=[TOUCHES_EDGE, TOUCHES_EMPTY])) == CUT_OFF
-    assert doubt_of(outline(warnings=[TOUCHES_EMPTY])) == NOT_SWEPT
+    assert unreliable_reason_of(outline()) is None
+    assert unreliable_reason_of(outline(warnings=[TOUCHES_EDGE, TOUCHES_EMPTY])) == CUT_OFF
+    assert unreliable_reason_of(outline(warnings=[TOUCHES_EMPTY])) == NOT_SWEPT
 
 
 def test_nothing_found_is_not_repeated():

@@ -97,8 +97,8 @@ def test_instrument_that_hangs_on_such_a_pose_has_no_distance(tracker, part, rea
     before = tracker.state_of("Stylus").tip_ras_mm
     tracker.play(0.5, lambda t: {**sound, device: moved(part, 25.0)})
     state = tracker.state_of("Stylus")
-    assert (state.doubt.reason, state.readings) == (reason, ())
-    assert device in str(state.doubt)
+    assert (state.unreliable_reason.reason, state.readings) == (reason, ())
+    assert device in str(state.unreliable_reason)
     assert (state.tip_ras_mm == before).all()
     assert tracker.look().nearest is None
     tracker.play(0.5, lambda t: sound)
@@ -109,14 +109,14 @@ def test_instrument_that_hangs_on_such_a_pose_has_no_distance(tracker, part, rea
 def test_sensor_on_the_liver_of_which_such_a_pose_comes_withdraws_every_instrument(tracker, part, reason):
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0), "ReferenceToTracker": moved(part, 100.0)})
     situation = tracker.look()
-    assert situation.sensor_doubt.reason is reason
-    assert str(situation.sensor_doubt).startswith("liver sensor: ")
+    assert situation.sensor_unreliable_reason.reason is reason
+    assert str(situation.sensor_unreliable_reason).startswith("liver sensor: ")
     assert situation.nearest is None
 
 
 def test_factor_of_the_scale_is_told(tracker):
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0) @ scale(1.1)})
-    assert str(tracker.state_of("Stylus").doubt).startswith("pose is not rigid: scales by 1.1")
+    assert str(tracker.state_of("Stylus").unreliable_reason).startswith("pose is not rigid: scales by 1.1")
 
 
 def test_pose_that_was_never_rigid_places_no_tool(tracker):
@@ -135,7 +135,7 @@ def test_calibration_of_a_tip_may_scale_mirror_and_shear(tracker, tip, is_fixed)
     else:
         tracker.send(StylusTipToStylus=tip)
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0, 0.0, 40.0)})
-    assert tracker.state_of("StylusTip").doubt is None
+    assert tracker.state_of("StylusTip").unreliable_reason is None
     assert tracker.state_of("StylusTip").tip_ras_mm == pytest.approx([30, 0, 0])
 
 
@@ -143,7 +143,7 @@ def test_calibration_of_a_tip_may_scale_mirror_and_shear(tracker, tip, is_fixed)
 def test_calibration_that_is_not_finite_gives_no_tip(tracker, value):
     tracker.send(StylusTipToStylus=with_entry(2, 3, value))
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0)})
-    assert tracker.state_of("StylusTip").doubt.reason is Reason.NOT_FINITE
+    assert tracker.state_of("StylusTip").unreliable_reason.reason is Reason.NOT_FINITE
     assert tracker.look().nearest is None
 
 
@@ -172,7 +172,7 @@ def test_pose_of_an_image_scales_as_its_calibration_does(tracker, name):
 def test_tool_is_not_placed_by_way_of_an_image_whose_scale_stays(tracker):
     tracker.play(1, lambda t: {"StylusToImage": at(30.0), "ImageToReference": scale(0.2), "StylusToTracker": at(1.0)})
     state = tracker.state_of("Stylus")
-    assert str(state.doubt) == "pose is not rigid: scales by 0.2 (StylusToReference)"
+    assert str(state.unreliable_reason) == "pose is not rigid: scales by 0.2 (StylusToReference)"
     assert state.readings == ()
 
 

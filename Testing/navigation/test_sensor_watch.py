@@ -39,7 +39,7 @@ def test_sensor_that_is_sent_is_watched_whatever_the_tracker_is_called(tracker, 
     assert cautions(tracker) == []
     tracker.wait()
     tracker.send(**{"StylusToReference": at(30.0), device: "MISSING"})
-    assert str(tracker.state_of("Stylus").doubt) == "liver sensor: not tracked"
+    assert str(tracker.state_of("Stylus").unreliable_reason) == "liver sensor: not tracked"
 
 
 def test_tools_in_the_frame_of_a_field_generator_are_found(tracker):
@@ -58,5 +58,5 @@ def test_sensor_that_stops_for_good_withdraws_every_distance_for_good(tracker, s
     tracker.play(2, lambda t: {"StylusToReference": at(30.0), "ReferenceToTracker": at(100.0)})
     tracker.play(seconds, lambda t: {"StylusToReference": at(30.0)})
     situation = tracker.look()
-    assert str(situation.sensor_doubt) == f"liver sensor: no pose for {seconds:.1f} s"
+    assert str(situation.sensor_unreliable_reason) == f"liver sensor: no pose for {seconds:.1f} s"
     assert situation.nearest is None

@@ -171,7 +171,7 @@ def test_what_befalls_a_session_is_told_in_its_order_and_time(tmp_path: Path) ->
     recorder.take(LinkChanged(LinkState.RETRYING, "the server closed the connection"))
     recorder.take(LesionFailed("Tumour 1", "cancelled"))
     for status in (jump(12.0), jump(13.0), None, None):
-        recorder.doubt("StylusToReference", status)
+        recorder.unreliable_reason("StylusToReference", status)
     recorder.recalculated("Tumour 1", "a new volume came")
     recorder.note("time out")
     recorder.close()

@@ -27,15 +27,17 @@ def reading_of(distance_mm: float, lesion: str = "Tumour 1", margin_mm: float | 
     return Reading(lesion, lesion, interval, np.array([distance_mm, 0.0, 0.0]), margin_mm)
 
 
-def withheld(doubt: Status, lesion: str = "Tumour 1") -> Reading:
-    return Reading(lesion, lesion, None, np.zeros(3), 5.0, doubt)
+def withheld(unreliable_reason: Status, lesion: str = "Tumour 1") -> Reading:
+    return Reading(lesion, lesion, None, np.zeros(3), 5.0, unreliable_reason)
 
 
-def situation_of(*readings: Reading, doubt: Status | None = None, instrument: Instrument = STYLUS) -> Situation:
+def situation_of(
+    *readings: Reading, unreliable_reason: Status | None = None, instrument: Instrument = STYLUS
+) -> Situation:
     matrix = np.eye(4)
     matrix[:3, 3] = [1, 2, 3]
     tip = matrix[:3, :3] @ instrument.tip_mm + matrix[:3, 3]
-    return Situation((InstrumentState(instrument, matrix, tip, doubt, readings),))
+    return Situation((InstrumentState(instrument, matrix, tip, unreliable_reason, readings),))
 
 
 @pytest.fixture
@@ -65,8 +67,8 @@ def test_narrowest_margin_is_told_even_where_the_tip_was_not_nearest_then(approa
 
 def test_withheld_distance_counts_as_none(approaches):
     approaches.look(situation_of(withheld(CUT_OFF)), 0.0)
-    approaches.look(situation_of(doubt=LOST), 0.5)
-    approaches.look(situation_of(doubt=LOST), 0.75)
+    approaches.look(situation_of(unreliable_reason=LOST), 0.5)
+    approaches.look(situation_of(unreliable_reason=LOST), 0.75)
     entry = navigation_entry(approaches, "Tumour 1", (5.0,))
     assert entry["distance_mm"] is entry["instrument"] is entry["margin_mm"] is None
     assert entry["doubts"] == [
@@ -89,16 +91,26 @@ def test_distance_that_was_not_shown_since_an_unreliable_lesion_was_nearer_count
     approaches.look(situation_of(reading_of(9.0, "Tumour 2")), 1.0)
     entry = navigation_entry(approaches, "Tumour 2", ())
     assert entry["distance_mm"] == 9.0
-    (doubt,) = entry["doubts"]
-    assert (doubt["instrument"], doubt["code"], doubt["seconds"]) == ("", Reason.NEARER_UNRELIABLE.value, 1.0)
-    assert "Tumour 1" in doubt["doubt"]
+    (unreliable_reason,) = entry["doubts"]
+    assert (unreliable_reason["instrument"], unreliable_reason["code"], unreliable_reason["seconds"]) == (
+        "",
+        Reason.NEARER_UNRELIABLE.value,
+        1.0,
+    )
+    assert "Tumour 1" in unreliable_reason["doubt"]
 
 
 def test_reason_whose_number_grows_is_one_doubt(approaches):
     for tenth in range(6, 12):
-        approaches.look(situation_of(doubt=Status(Reason.NO_RECENT_POSE, {"seconds": tenth / 10})), tenth / 10)
-    (doubt,) = navigation_entry(approaches, "Tumour 1", ())["doubts"]
-    assert (doubt["doubt"], doubt["code"], doubt["seconds"]) == ("no pose for 1.0 s", "no-recent-pose", 0.5)
+        approaches.look(
+            situation_of(unreliable_reason=Status(Reason.NO_RECENT_POSE, {"seconds": tenth / 10})), tenth / 10
+        )
+    (unreliable_reason,) = navigation_entry(approaches, "Tumour 1", ())["doubts"]
+    assert (unreliable_reason["doubt"], unreliable_reason["code"], unreliable_reason["seconds"]) == (
+        "no pose for 1.0 s",
+        "no-recent-pose",
+        0.5,
+    )
 
 
 def test_room_without_instruments_has_no_navigation(approaches):

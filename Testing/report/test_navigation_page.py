@@ -82,8 +82,8 @@ def test_distance_that_was_never_trusted_is_not_shown_but_why(lesion, report_of,
 
 
 def test_doubt_of_the_outline_is_that_of_the_lesion(lesion, report_of, text_of):
-    doubts = [{"instrument": "", "doubt": "cut off by the crop", "seconds": 1.0}]
-    text = text_of(report_of(lesion, navigation={**NEAR, "doubts": doubts}))
+    unreliable_reasons = [{"instrument": "", "doubt": "cut off by the crop", "seconds": 1.0}]
+    text = text_of(report_of(lesion, navigation={**NEAR, "doubts": unreliable_reasons}))
     assert "Withheld for Lesion 1: cut off by the crop 1.0 s" in text
 
 
@@ -124,8 +124,8 @@ def test_picture_that_was_not_drawn_has_its_reason(lesion, report_of, text_of):
 
 def test_names_from_outside_are_escaped(lesion, report_of, tmp_path):
     evil = "<script>alert('x')</script>"
-    doubts = [{"instrument": evil, "doubt": evil, "seconds": 1.0}]
-    report = report_of(lesion, navigation={**NEAR, "instrument": evil, "kind": evil, "doubts": doubts})
+    unreliable_reasons = [{"instrument": evil, "doubt": evil, "seconds": 1.0}]
+    report = report_of(lesion, navigation={**NEAR, "instrument": evil, "kind": evil, "doubts": unreliable_reasons})
     write_report(tmp_path / "report.html", report, DRAWN, {})
     assert "<script" not in (tmp_path / "report.html").read_text("utf-8")
 

@@ -118,7 +118,7 @@ def _table_and_targets(workspace: StressedWorkspace) -> Iterator[str]:
         if row.is_current and (lesion not in current or lesion not in seeds):
             yield f"the table calls {lesion} current, and the scene does not"
     for lesion, target in workspace.navigation.targets.items():
-        if not target.doubt and (lesion not in current or lesion not in seeds):
+        if not target.unreliable_reason and (lesion not in current or lesion not in seeds):
             yield f"{lesion} is navigated by, and its outline in the scene is not current"
     for state in workspace.navigation.situation.instruments:
         for reading in state.readings:

@@ -152,14 +152,14 @@ def test_outline_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(
     dark.array[14:27, 14:27, 4:37] = 40
     with_lesion(workspace, link, engine, dark)
     assert TOUCHES_EDGE in row(workspace).warnings
-    assert row(workspace).doubt == CUT_OFF
+    assert row(workspace).unreliable_reason == CUT_OFF
     tracker = Tracker(workspace, link, clock)
     situation = tracker.send(StylusToReference=at(20.0, 20.0, 38.0))
     assert situation.nearest is None
-    assert situation.instruments[0].readings[0].doubt == CUT_OFF
+    assert situation.instruments[0].readings[0].unreliable_reason == CUT_OFF
     draw_all(workspace)
     assert {node.GetDisplayNode().GetColor() for node in margins_of(workspace.scene, "Tumour 1")} == {UNSAFE_COLOUR}
-    while row(workspace).doubt == CUT_OFF:
+    while row(workspace).unreliable_reason == CUT_OFF:
         size_mm = engine.jobs[-1].crop_size_mm
         finish(workspace, engine)
         assert engine.jobs[-1].crop_size_mm > 20.0 or size_mm > 20.0

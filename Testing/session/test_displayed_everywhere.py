@@ -35,20 +35,20 @@ UNWATCHED = Status(Reason.SENSOR_NOT_SENT, {"transform": "ReferenceToTracker"})
 OTHER_SOURCE, UNCALIBRATED = Status(Reason.OTHER_SOURCE), Status(Reason.UNCALIBRATED)
 
 
-def reading(lesion, away_mm, doubt=None, has_surface=True):
+def reading(lesion, away_mm, unreliable_reason=None, has_surface=True):
     """Of a lesion to the right of the tip; deep inside it the border may be far away."""
-    interval = None if doubt else Interval(away_mm, away_mm - 3.0, away_mm + 3.0)
+    interval = None if unreliable_reason else Interval(away_mm, away_mm - 3.0, away_mm + 3.0)
     margin_mm = min((width for width in MARGINS_MM if away_mm < width), default=None)
     if not has_surface:
-        return Reading(lesion, f"{lesion} named", None, None, None, doubt)
+        return Reading(lesion, f"{lesion} named", None, None, None, unreliable_reason)
     point = np.array([abs(away_mm), 0.0, 0.0])
-    return Reading(lesion, f"{lesion} named", interval, point, margin_mm, doubt, away_mm)
+    return Reading(lesion, f"{lesion} named", interval, point, margin_mm, unreliable_reason, away_mm)
 
 
-def tool(frame, *readings, doubt=None, place=(0.0, 0.0, 0.0)):
+def tool(frame, *readings, unreliable_reason=None, place=(0.0, 0.0, 0.0)):
     matrix = np.eye(4)
     matrix[:3, 3] = place
-    return InstrumentState(Instrument(frame), matrix, matrix[:3, 3], doubt, readings)
+    return InstrumentState(Instrument(frame), matrix, matrix[:3, 3], unreliable_reason, readings)
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ def shows(*instruments, of, margin_mm=None, cautions=()):
     return Case(Situation(instruments, None, cautions), of, (), margin_mm, cautions)
 
 
-def withholds(*instruments, reasons, margin_mm=None, sensor_doubt=None, cautions=()):
-    return Case(Situation(instruments, sensor_doubt, cautions), None, reasons, margin_mm, cautions)
+def withholds(*instruments, reasons, margin_mm=None, sensor_unreliable_reason=None, cautions=()):
+    return Case(Situation(instruments, sensor_unreliable_reason, cautions), None, reasons, margin_mm, cautions)
 
 
-def alone(doubt):
+def alone(unreliable_reason):
     """The only instrument is in doubt."""
-    return withholds(tool("Stylus", doubt=doubt), reasons=(doubt.reason,))
+    return withholds(tool("Stylus", unreliable_reason=unreliable_reason), reasons=(unreliable_reason.reason,))
 
 
 SIGHTS = {
@@ -120,9 +120,13 @@ SIGHTS = {
     "no instrument": withholds(reasons=(Reason.NO_INSTRUMENT,)),
     "no target": withholds(tool("Stylus"), reasons=(Reason.NO_TARGET,)),
     "sensor not tracked": withholds(
-        tool("Stylus", doubt=SENSOR_LOST), sensor_doubt=SENSOR_LOST, reasons=(Reason.NOT_TRACKED,)
+        tool("Stylus", unreliable_reason=SENSOR_LOST),
+        sensor_unreliable_reason=SENSOR_LOST,
+        reasons=(Reason.NOT_TRACKED,),
     ),
-    "sensor came off": withholds(tool("Stylus", doubt=STILL), sensor_doubt=STILL, reasons=(Reason.SENSOR_STILL,)),
+    "sensor came off": withholds(
+        tool("Stylus", unreliable_reason=STILL), sensor_unreliable_reason=STILL, reasons=(Reason.SENSOR_STILL,)
+    ),
     "instrument jumped": alone(Status(Reason.JUMPED, {"mm": 40.0})),
     "instrument not tracked": alone(Status(Reason.NOT_TRACKED)),
     "no pose": alone(Status(Reason.NO_RECENT_POSE, {"seconds": 1.3})),
@@ -131,11 +135,13 @@ SIGHTS = {
     "late": alone(Status(Reason.LATE, {"seconds": 0.9})),
     "not rigid": alone(Status(Reason.SCALED, {"factor": 1.1, "transform": "StylusToReference"})),
     "two instruments, one invalid": shows(
-        tool("Stylus", doubt=Status(Reason.NOT_TRACKED)), tool("Knife", reading("A", 12.0)), of=("Knife", "A", 12.0)
+        tool("Stylus", unreliable_reason=Status(Reason.NOT_TRACKED)),
+        tool("Knife", reading("A", 12.0)),
+        of=("Knife", "A", 12.0),
     ),
     "two instruments, both invalid": withholds(
-        tool("Stylus", doubt=Status(Reason.NOT_TRACKED)),
-        tool("Knife", doubt=Status(Reason.TURNED, {"degrees": 90.0})),
+        tool("Stylus", unreliable_reason=Status(Reason.NOT_TRACKED)),
+        tool("Knife", unreliable_reason=Status(Reason.TURNED, {"degrees": 90.0})),
         reasons=(Reason.NOT_TRACKED, Reason.TURNED),
     ),
     "two instruments, an unreliable lesion nearer to the other": withholds(

@@ -32,7 +32,7 @@ def is_current(workspace, lesion=LESION):
     workspace.tick()
     segment = workspace.lesion_store.segmentation_node.GetSegmentation().GetSegment(lesion)
     row = next(row for row in workspace.rows() if row.lesion == lesion)
-    said = {row.is_current, tag_of(segment, STALE) == "0", not workspace.navigation.targets[lesion].doubt}
+    said = {row.is_current, tag_of(segment, STALE) == "0", not workspace.navigation.targets[lesion].unreliable_reason}
     assert len(said) == 1, said
     return said.pop()
 

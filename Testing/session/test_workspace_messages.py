@@ -101,7 +101,7 @@ def test_tracking_data_reaches_the_instruments(workspace, network):
     receive_bytes(workspace, network, framed("TDATA", tdata(("StylusToReference", 1, matrix))))
     (state,) = workspace.navigation.situation.instruments
     np.testing.assert_allclose(state.tip_ras_mm, [7, 2, 3])
-    assert not state.doubt
+    assert not state.unreliable_reason
     assert workspace.devices == {"StylusToReference": "transform"}
 
 
@@ -121,7 +121,7 @@ def test_two_tools_under_one_name_are_withheld_and_named(workspace, network, clo
         clock.now_s += 0.025
         receive(workspace, network, pose(n / 10, 1 + n / 20), pose(500 + n / 10, 1 + n / 20))
     (state,) = workspace.navigation.situation.instruments
-    assert state.doubt
+    assert state.unreliable_reason
     assert not state.readings
     assert "two streams under one name: StylusToReference" in strip(workspace)
     assert workspace.session.mixed_devices == ["StylusToReference"]
@@ -133,11 +133,11 @@ def test_position_alone_places_a_tip_but_turns_nothing(workspace, network):
     unknown = {ORIENTATION_KEY: ORIENTATION_UNKNOWN}
     receive(workspace, network, pose(5, 1.0, **unknown))
     (state,) = workspace.navigation.situation.instruments
-    assert not state.doubt
+    assert not state.unreliable_reason
     receive(workspace, network, pose(150, 1.0, "StylusTipToStylus"), pose(5, 1.1, **unknown))
     (state,) = workspace.navigation.situation.instruments
     assert state.instrument.frame == "StylusTip"
-    assert state.doubt, "150 mm along an axis that nobody knows"
+    assert state.unreliable_reason, "150 mm along an axis that nobody knows"
 
 
 def test_transform_whose_name_tells_of_no_frames_is_told(workspace, network):

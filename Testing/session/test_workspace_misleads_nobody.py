@@ -72,7 +72,7 @@ def empty_of(volume):
 def test_outline_that_was_cut_off_stays_in_doubt_when_it_is_asked_for_again_and_cancelled(cut_off, workspace):
     assert distance_mm(cut_off) is None
     workspace.segment()
-    assert row(workspace).doubt == CUT_OFF
+    assert row(workspace).unreliable_reason == CUT_OFF
     assert distance_mm(cut_off) is None
     workspace.cancel()
     turns(workspace)
@@ -84,7 +84,7 @@ def test_outline_that_was_cut_off_is_in_doubt_again_after_undo(cut_off, workspac
     finish(workspace, engine)
     workspace.lesion_store.undo()
     workspace.tick()
-    assert row(workspace).doubt == CUT_OFF
+    assert row(workspace).unreliable_reason == CUT_OFF
     assert distance_mm(cut_off) is None
 
 
@@ -94,14 +94,14 @@ def test_outline_that_was_cut_off_is_in_doubt_when_its_volume_is_chosen_again(cu
     turns(workspace)
     workspace.use_node(node)
     turns(workspace)
-    assert row(workspace).doubt == CUT_OFF
+    assert row(workspace).unreliable_reason == CUT_OFF
 
 
 def test_larger_crop_that_fails_leaves_the_outline_in_doubt(cut_off, workspace, engine):
     turns(workspace)
     engine.fail("no memory")
     turns(workspace)
-    assert row(workspace).doubt == CUT_OFF
+    assert row(workspace).unreliable_reason == CUT_OFF
     assert distance_mm(cut_off) is None
 
 
@@ -193,7 +193,7 @@ def test_lesion_at_which_nothing_is_found_any_more_is_told(tracker, workspace, l
     send_volume(workspace, link, empty_of(tiny_volume), 1)
     finish(workspace, engine)
     situation = tracker.send(StylusToReference=at(40.0))
-    assert [reading.doubt for reading in situation.instruments[0].readings] == [NOTHING_FOUND]
+    assert [reading.unreliable_reason for reading in situation.instruments[0].readings] == [NOTHING_FOUND]
     assert margins_of(workspace.scene, "Tumour 1") == []
 
 
@@ -304,7 +304,7 @@ def test_seed_that_is_moved_to_another_tumour_begins_a_history_of_its_own(
 
 def test_renewal_asks_with_the_crop_that_was_large_enough(cut_off, workspace, link, engine, tiny_volume):
     turns(workspace)
-    while row(workspace).doubt:
+    while row(workspace).unreliable_reason:
         finish(workspace, engine)
     size_mm = workspace.lesion_store.entries["Tumour 1"].found.result.request.crop_size_mm
     assert size_mm > 20.0
@@ -380,5 +380,5 @@ def test_margins_around_an_outline_that_is_out_of_date_are_grey(tracker, workspa
     workspace.resegmentation.enabled = True
     send_volume(workspace, link, tiny_volume, 1)
     tracker.send(GRACE_S + 0.5, StylusToReference=at(40.0))
-    assert workspace.navigation.targets["Tumour 1"].doubt == OUT_OF_DATE
+    assert workspace.navigation.targets["Tumour 1"].unreliable_reason == OUT_OF_DATE
     assert {node.GetDisplayNode().GetColor() for node in margins_of(workspace.scene, "Tumour 1")} == {UNSAFE_COLOUR}

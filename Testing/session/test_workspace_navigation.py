@@ -13,7 +13,7 @@ from CRLMSegmentationLib.recording.timeline import load_source
 from CRLMSegmentationLib.slicer.scene.guidance import margins_of
 from CRLMSegmentationLib.slicer.scene.nodes import find_node, nodes_of_class, tip_of
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
-from CRLMSegmentationLib.slicer.scene.tools import DOUBT, MODEL
+from CRLMSegmentationLib.slicer.scene.tools import MODEL, UNRELIABLE_REASON
 from CRLMSegmentationLib.slicer.workspace.navigation_targets import OUT_OF_DATE
 from CRLMSegmentationLib.tracking.colours import CLEAR_COLOUR, INNER_COLOUR, OUTER_COLOUR, UNSAFE_COLOUR
 from navigation_scene_helpers import Tracker, at, draw_all, finish, send_volume, with_lesion
@@ -121,7 +121,7 @@ def test_outline_that_is_out_of_date_gives_no_distance_and_grey_margins(tracker,
     send_volume(workspace, link, tiny_volume, 3)
     situation = tracker.send(StylusToReference=at(40.0))
     assert situation.nearest is None
-    assert situation.instruments[0].readings[0].doubt == OUT_OF_DATE
+    assert situation.instruments[0].readings[0].unreliable_reason == OUT_OF_DATE
     assert not shows_line(workspace)
     colours = {node.GetDisplayNode().GetColor() for node in margins_of(workspace.scene, "Tumour 1")}
     assert colours == {UNSAFE_COLOUR}
@@ -132,11 +132,11 @@ def test_lost_tool_turns_grey_withdraws_its_distance_and_comes_back(tracker, wor
     assert nearest(tracker, StylusToReference=at(40.0))
     situation = tracker.send(0.1, StylusToReference=status)
     assert situation.nearest is None
-    assert str(situation.instruments[0].doubt) == "not tracked"
-    assert tool(workspace, "Stylus").GetAttribute(DOUBT) == Reason.NOT_TRACKED.value
+    assert str(situation.instruments[0].unreliable_reason) == "not tracked"
+    assert tool(workspace, "Stylus").GetAttribute(UNRELIABLE_REASON) == Reason.NOT_TRACKED.value
     assert not shows_line(workspace)
     assert nearest(tracker, StylusToReference=at(40.0))
-    assert tool(workspace, "Stylus").GetAttribute(DOUBT) == ""
+    assert tool(workspace, "Stylus").GetAttribute(UNRELIABLE_REASON) == ""
 
 
 def test_tool_that_falls_silent_is_told_within_0_8_s(tracker, workspace):
@@ -145,14 +145,14 @@ def test_tool_that_falls_silent_is_told_within_0_8_s(tracker, workspace):
     assert tracker.wait(0.45).nearest is not None
     situation = tracker.wait(0.3)
     assert situation.nearest is None
-    assert str(situation.instruments[0].doubt).startswith("no pose for 0.")
+    assert str(situation.instruments[0].unreliable_reason).startswith("no pose for 0.")
 
 
 def test_jump_that_no_hand_makes_withdraws_the_distance_for_a_moment(tracker):
     assert nearest(tracker, StylusToReference=at(40.0))
     situation = tracker.send(0.1, StylusToReference=at(140.0))
     assert situation.nearest is None
-    assert "jumped by 100 mm" in str(situation.instruments[0].doubt)
+    assert "jumped by 100 mm" in str(situation.instruments[0].unreliable_reason)
     assert nearest(tracker, StylusToReference=at(140.0))
 
 
@@ -167,7 +167,7 @@ def test_liver_sensor_that_has_come_off_withdraws_all_distances(tracker, workspa
     for step in range(400, 800):
         situation = tracker.send(1 / 40, **poses(step / 40, breathes=False))
     assert situation.nearest is None
-    assert "it may have come off" in str(situation.sensor_doubt)
+    assert "it may have come off" in str(situation.sensor_unreliable_reason)
     for step in range(800, 1000):
         situation = tracker.send(1 / 40, **poses(step / 40, breathes=True))
     assert situation.nearest
@@ -220,14 +220,14 @@ def test_nothing_is_left_behind_by_a_thousand_poses(tracker, workspace):
 def test_real_sweep_moves_the_probe_and_never_a_stylus_that_was_never_seen(workspace, clock):
     """PLUS's N-wire sweep: the probe is tracked in its 97 frames, the stylus is lost in all of them."""
     workspace.use_link(RecordedLink(load_source(SWEEP), clock=clock))
-    places, doubts = [], set()
+    places, unreliable_reasons = [], set()
     while workspace.session.link.is_playing:
         clock.now_s += 0.02
         workspace.tick()
         if tool(workspace, "Probe") is not None:
             places.append(tip_of(tool(workspace, "Probe").GetParentTransformNode()))
         states = workspace.navigation.situation.instruments
-        doubts |= {(state.instrument.frame, str(state.doubt or "")) for state in states}
+        unreliable_reasons |= {(state.instrument.frame, str(state.unreliable_reason or "")) for state in states}
     assert tool(workspace, "Stylus") is None
-    assert doubts == {("Probe", ""), ("Stylus", "not tracked")}
+    assert unreliable_reasons == {("Probe", ""), ("Stylus", "not tracked")}
     assert np.ptp(places, axis=0).max() > 15

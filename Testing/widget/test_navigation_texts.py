@@ -27,19 +27,19 @@ ROW = LesionRow(
 )
 
 
-def reading(name, away_mm, doubt=None, margin_mm=None):
+def reading(name, away_mm, unreliable_reason=None, margin_mm=None):
     """Of a lesion to the right of the tip; without a number where there is a doubt."""
-    interval = None if doubt else Interval(away_mm, away_mm - 3.4, away_mm + 3.4)
-    return Reading(name, name, interval, TIP + (away_mm, 0.0, 0.0), margin_mm, doubt)
+    interval = None if unreliable_reason else Interval(away_mm, away_mm - 3.4, away_mm + 3.4)
+    return Reading(name, name, interval, TIP + (away_mm, 0.0, 0.0), margin_mm, unreliable_reason)
 
 
-def tool(frame, *readings, doubt=None):
-    return InstrumentState(Instrument(frame), np.eye(4), TIP, doubt, readings)
+def tool(frame, *readings, unreliable_reason=None):
+    return InstrumentState(Instrument(frame), np.eye(4), TIP, unreliable_reason, readings)
 
 
-def told(*instruments, sensor_doubt=None, cautions=()):
+def told(*instruments, sensor_unreliable_reason=None, cautions=()):
     """What the panel says in a situation."""
-    displayed = Situation(instruments, sensor_doubt, tuple(Status(reason) for reason in cautions)).displayed
+    displayed = Situation(instruments, sensor_unreliable_reason, tuple(Status(reason) for reason in cautions)).displayed
     return distance_of(SimpleNamespace(navigation=SimpleNamespace(displayed=displayed, margins_mm=(5.0, 10.0))))
 
 
@@ -92,11 +92,16 @@ def test_no_number_while_an_unsure_lesion_is_nearer(shown, away_mm, margin_mm):
         ({"instruments": (tool("Stylus"),)}, "no outline to measure to"),
         ({"instruments": (tool("Stylus", reading("A", 5.0, CUT_OFF)),)}, f"A withheld: {CUT_OFF}"),
         (
-            {"instruments": (tool("Stylus", doubt=LOST), tool("Knife", doubt=Status(Reason.JUMPED, {"mm": 40.2})))},
+            {
+                "instruments": (
+                    tool("Stylus", unreliable_reason=LOST),
+                    tool("Knife", unreliable_reason=Status(Reason.JUMPED, {"mm": 40.2})),
+                )
+            },
             "Stylus: not tracked; Knife: jumped by 40 mm",
         ),
         (
-            {"instruments": (tool("Stylus", doubt=LOST),), "sensor_doubt": STILL},
+            {"instruments": (tool("Stylus", unreliable_reason=LOST),), "sensor_doubt": STILL},
             "the liver sensor has not moved for 6 s: it may have come off",
         ),
     ],
@@ -142,7 +147,7 @@ def test_confidence_says_on_whom_it_was_measured(is_simulated, words):
 
 
 def test_doubt_is_amber_and_takes_the_place_of_what_the_mask_touches():
-    row = replace(ROW, doubt=CUT_OFF, warnings=(TOUCHES_EDGE, "made with another model: old"))
+    row = replace(ROW, unreliable_reason=CUT_OFF, warnings=(TOUCHES_EDGE, "made with another model: old"))
     assert cells_of(row)[2].splitlines()[0] == f"{CUT_OFF}; made with another model: old"
     assert colour_of_state(row) == AMBER
 

@@ -90,7 +90,7 @@ class SessionRecorder:
         self._seeds: dict[str, tuple[float, ...]] = {}
         self._versions: dict[str, str] = {}
         self._last_result: dict[str, int] = {}
-        self._doubts: dict[str, Status | None] = {}
+        self._unreliable_reasons: dict[str, Status | None] = {}
         self._was_connected = False
         self._claim = ExitStack()
         self._files: SessionStorage | None = None
@@ -251,10 +251,10 @@ class SessionRecorder:
         self._files.write(kinds.RECALCULATED, lesion=lesion, why=why)
 
     @_in_the_room
-    def doubt(self, name: str, status: Status | None) -> None:
+    def unreliable_reason(self, name: str, status: Status | None) -> None:
         """Why a sensor or an instrument is not to be trusted, or None; only other reasons are written."""
-        before = self._doubts.get(name)
-        self._doubts[name] = status
+        before = self._unreliable_reasons.get(name)
+        self._unreliable_reasons[name] = status
         if status is not None and (before is None or status.kind != before.kind):
             self._files.write(kinds.IN_DOUBT, name=name, **status.to_json())
         elif before is not None and status is None:

@@ -127,7 +127,10 @@ def navigation_sentences(entry: Mapping[str, Any]) -> list[str]:
         inside = "outside the margins" if near["margin_mm"] is None else f"in the margin of {near['margin_mm']:g} mm"
         lines.append(f"{near['instrument']} came as near as {interval}, {inside}")
     elif near:
-        lines.append("no distance was to be trusted: " + "; ".join(doubt["doubt"] for doubt in near["doubts"]))
+        lines.append(
+            "no distance was to be trusted: "
+            + "; ".join(unreliable_reason["doubt"] for unreliable_reason in near["doubts"])
+        )
     if near:
         lines.extend(f"! {caution}" for caution in near.get("cautions", ()))
     if stability and stability["change"]:

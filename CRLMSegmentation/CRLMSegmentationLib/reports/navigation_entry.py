@@ -36,21 +36,21 @@ def navigation_entry(approaches: Approaches, lesion: str, margins_mm: Sequence[f
         margins_mm: that were shown and warned of.
     """
     nearest = approaches.nearest_of(lesion)
-    doubts = [
+    unreliable_reasons = [
         {
-            "instrument": doubt.instrument,
-            "doubt": str(doubt.status),
-            "code": doubt.status.reason.value,
-            "seconds": round(doubt.seconds, 2),
+            "instrument": unreliable_reason.instrument,
+            "doubt": str(unreliable_reason.status),
+            "code": unreliable_reason.status.reason.value,
+            "seconds": round(unreliable_reason.seconds, 2),
         }
-        for doubt in approaches.doubts_of(lesion)
+        for unreliable_reason in approaches.unreliable_reasons_of(lesion)
     ]
-    if nearest is None and not doubts:
+    if nearest is None and not unreliable_reasons:
         return None
     moment = dict.fromkeys(_MOMENT) if nearest is None else _moment(nearest)
     margins = {"margin_mm": approaches.margin_of(lesion), "margins_mm": sorted(map(float, margins_mm))}
     cautions = [str(caution) for caution in approaches.cautions]
-    return {**moment, **margins, "doubts": doubts, "cautions": cautions}
+    return {**moment, **margins, "doubts": unreliable_reasons, "cautions": cautions}
 
 
 def _moment(seen: Approach) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def change_of(before: LesionMask, after: LesionMask) -> Change | None:
     return Change(float(distances_mm.mean()), float(distances_mm.max()))
 
 
-def doubt_of(mask: LesionMask) -> Status | None:
+def unreliable_reason_of(mask: LesionMask) -> Status | None:
     """Why the border of an outline is not to be relied on, or None."""
     if TOUCHES_EDGE in mask.warnings:
         return CUT_OFF

@@ -16,7 +16,7 @@ from .displayed import Withheld
 from .interval import Interval
 from .situation import InstrumentState, Reading, Situation
 
-MAX_DOUBTS = 512
+MAX_UNRELIABLE_PERIODS = 512
 """Reasons that are remembered, one for each instrument; of more, the one that held longest ago goes."""
 
 
@@ -45,11 +45,11 @@ class _Watched:
 
     nearest: Approach | None = None
     margin_mm: float | None = None
-    doubts: dict[tuple, Doubt] = field(default_factory=dict)
+    unreliable_reasons: dict[tuple, UnreliablePeriod] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
-class Doubt:
+class UnreliablePeriod:
     """A reason as it was last, and for how long it held; `instrument` is empty where it is an outline's."""
 
     instrument: str
@@ -62,7 +62,7 @@ class Approaches:
 
     def __init__(self) -> None:
         self._lesions: dict[str, _Watched] = {}
-        self._doubts: dict[tuple, Doubt] = {}
+        self._unreliable_reasons: dict[tuple, UnreliablePeriod] = {}
         self._cautions: dict[Reason, Status] = {}
         self._before: tuple[float, Situation] | None = None
 
@@ -74,7 +74,7 @@ class Approaches:
             time_s: the sender's, of the newest pose.
         """
         if self._before is not None:
-            self._count_doubts(self._before[1], now_s - self._before[0])
+            self._count_unreliable(self._before[1], now_s - self._before[0])
         self._before = now_s, situation
         shown = situation.displayed
         self._cautions.update({caution.reason: caution for caution in shown.cautions})
@@ -102,12 +102,12 @@ class Approaches:
         """The narrowest margin of a lesion that a tip was in while a distance was shown, mm; None outside all."""
         return self._lesions[lesion].margin_mm if lesion in self._lesions else None
 
-    def doubts_of(self, lesion: str) -> list[Doubt]:
-        """Why distances to a lesion were withheld, and for how long: doubts of instruments, of its outline, and of
+    def unreliable_reasons_of(self, lesion: str) -> list[UnreliablePeriod]:
+        """Why distances to a lesion were withheld, and for how long: reasons of instruments, of its outline, and of
         one that may have been nearer.
         """
-        own = self._lesions[lesion].doubts if lesion in self._lesions else {}
-        return list({**self._doubts, **own}.values())
+        own = self._lesions[lesion].unreliable_reasons if lesion in self._lesions else {}
+        return list({**self._unreliable_reasons, **own}.values())
 
     def _take(self, seen: Approach) -> None:
         reading = seen.reading
@@ -117,16 +117,16 @@ class Approaches:
         if reading.margin_mm is not None and (watched.margin_mm is None or reading.margin_mm < watched.margin_mm):
             watched.margin_mm = reading.margin_mm
 
-    def _count_doubts(self, situation: Situation, seconds: float) -> None:
-        """What was in doubt at the last look was so until now."""
+    def _count_unreliable(self, situation: Situation, seconds: float) -> None:
+        """What was unreliable at the last look was so until now."""
         for state in situation.instruments:
-            if state.doubt is not None:
-                _add(self._doubts, state.instrument.frame, state.doubt, seconds)
-        for lesion, doubt in _doubts_by_lesion(situation).items():
-            _add(self._lesions.setdefault(lesion, _Watched()).doubts, "", doubt, seconds)
+            if state.unreliable_reason is not None:
+                _add(self._unreliable_reasons, state.instrument.frame, state.unreliable_reason, seconds)
+        for lesion, unreliable_reason in _unreliable_by_lesion(situation).items():
+            _add(self._lesions.setdefault(lesion, _Watched()).unreliable_reasons, "", unreliable_reason, seconds)
 
 
-def _doubts_by_lesion(situation: Situation) -> dict[str, Status]:
+def _unreliable_by_lesion(situation: Situation) -> dict[str, Status]:
     """Why the distance to each lesion is withheld from trusted instruments."""
     shown = situation.displayed
     given = {reading.lesion for _, reading in shown.readings}
@@ -134,8 +134,8 @@ def _doubts_by_lesion(situation: Situation) -> dict[str, Status]:
     for line in shown.lines:
         nearer = _nearer_lesion((*shown.withheld, *([line.withheld] if line.withheld else ())))
         for reading in line.state.readings:
-            if reading.doubt is not None:
-                found[reading.lesion] = reading.doubt
+            if reading.unreliable_reason is not None:
+                found[reading.lesion] = reading.unreliable_reason
             elif nearer is not None and reading.lesion not in given:
                 found[reading.lesion] = Status(Reason.NEARER_UNRELIABLE, {"lesion": nearer.lesion})
     return found
@@ -146,10 +146,10 @@ def _nearer_lesion(withheld: Iterable[Withheld]) -> Withheld | None:
     return next((each for each in withheld if each.lesion), None)
 
 
-def _add(doubts: dict[tuple, Doubt], instrument: str, status: Status, seconds: float) -> None:
+def _add(unreliable_reasons: dict[tuple, UnreliablePeriod], instrument: str, status: Status, seconds: float) -> None:
     key = (instrument, status.kind)
-    doubt = doubts.pop(key, None) or Doubt(instrument, status)
-    if len(doubts) >= MAX_DOUBTS:
-        del doubts[next(iter(doubts))]  # a peer chooses the names of its instruments
-    doubts[key] = doubt
-    doubt.status, doubt.seconds = status, doubt.seconds + seconds
+    unreliable_reason = unreliable_reasons.pop(key, None) or UnreliablePeriod(instrument, status)
+    if len(unreliable_reasons) >= MAX_UNRELIABLE_PERIODS:
+        del unreliable_reasons[next(iter(unreliable_reasons))]  # a peer chooses the names of its instruments
+    unreliable_reasons[key] = unreliable_reason
+    unreliable_reason.status, unreliable_reason.seconds = status, unreliable_reason.seconds + seconds

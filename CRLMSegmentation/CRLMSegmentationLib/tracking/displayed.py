@@ -127,10 +127,10 @@ def _nearer_unreliable(
 
 
 def _may_be_nearer(state: InstrumentState, reading: Reading, shown: Reading) -> bool:
-    if reading.doubt is None:
+    if reading.unreliable_reason is None:
         return False
     if reading.point_ras_mm is None:  # no outline, which is told beside the number; or one nobody knows how far away
-        return reading.doubt.reason is Reason.NOT_MEASURABLE
+        return reading.unreliable_reason.reason is Reason.NOT_MEASURABLE
     is_deeper = reading.margin_mm is not None and (shown.margin_mm is None or reading.margin_mm < shown.margin_mm)
     return is_deeper or _away_mm(state, reading) <= shown.interval.distance_mm
 
@@ -138,7 +138,7 @@ def _may_be_nearer(state: InstrumentState, reading: Reading, shown: Reading) -> 
 def _nearest_unreliable(
     pairs: Iterable[tuple[InstrumentState, Reading]],
 ) -> tuple[InstrumentState, Reading] | None:
-    unreliable = (pair for pair in pairs if pair[1].doubt is not None)
+    unreliable = (pair for pair in pairs if pair[1].unreliable_reason is not None)
     return min(unreliable, key=lambda pair: _away_mm(*pair), default=None)
 
 
@@ -155,26 +155,26 @@ def _reasons_of(situation: Situation, pairs: list[tuple[InstrumentState, Reading
     """Why there is no distance that could be shown."""
     if not situation.instruments:
         return (Withheld(Status(Reason.NO_INSTRUMENT)),)
-    if all(state.doubt is not None for state in situation.instruments):
-        if situation.sensor_doubt is not None:
-            return (Withheld(situation.sensor_doubt),)
-        return tuple(Withheld(state.doubt, state.instrument.frame) for state in situation.instruments)
+    if all(state.unreliable_reason is not None for state in situation.instruments):
+        if situation.sensor_unreliable_reason is not None:
+            return (Withheld(situation.sensor_unreliable_reason),)
+        return tuple(Withheld(state.unreliable_reason, state.instrument.frame) for state in situation.instruments)
     return _unreliable_lesions(pairs) or (Withheld(Status(Reason.NO_TARGET)),)
 
 
 def _unreliable_lesions(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tuple[Withheld, ...]:
     """Lesions whose distance is withheld although an instrument is trusted, each once."""
-    return tuple({r.lesion: _of_lesion(r) for _, r in pairs if r.doubt is not None}.values())
+    return tuple({r.lesion: _of_lesion(r) for _, r in pairs if r.unreliable_reason is not None}.values())
 
 
 def _of_lesion(reading: Reading) -> Withheld:
-    return Withheld(reading.doubt, lesion=reading.lesion, name=reading.name)
+    return Withheld(reading.unreliable_reason, lesion=reading.lesion, name=reading.name)
 
 
 def _line_of(state: InstrumentState, is_shown: bool) -> InstrumentLine:
     """A number of one instrument only while the distance is shown, and only where no lesion may be nearer to it."""
-    if state.doubt is not None:
-        return InstrumentLine(state, withheld=Withheld(state.doubt, state.instrument.frame))
+    if state.unreliable_reason is not None:
+        return InstrumentLine(state, withheld=Withheld(state.unreliable_reason, state.instrument.frame))
     pairs = [(state, reading) for reading in state.readings]
     nearest = _nearest_known(pairs)
     nearer = _nearer_unreliable(pairs, nearest)

@@ -109,12 +109,12 @@ class Navigator:
 
     def look(self, now_s: float) -> Situation:
         """How things stand now."""
-        doubt = self._doubt_of_sensor(now_s)
+        unreliable_reason = self._unreliable_reason_of_sensor(now_s)
         unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
-        states = tuple(self._state_of(w, doubt, now_s) for w in self._watched.values())
-        return Situation(states, doubt, (*unwatched, *self.cautions))
+        states = tuple(self._state_of(w, unreliable_reason, now_s) for w in self._watched.values())
+        return Situation(states, unreliable_reason, (*unwatched, *self.cautions))
 
-    def doubt_of(self, device: str, now_s: float) -> Status | None:
+    def unreliable_reason_of(self, device: str, now_s: float) -> Status | None:
         """Why nothing can be placed by the transform of a device at this moment, or None; whatever it is called."""
         given = self.poses.given(device)
         if given is None:
@@ -167,12 +167,12 @@ class Navigator:
             if in_reference is not None and in_reference.is_tracked and device in in_reference.names:
                 self._breath.take_tool(frame, sensor.matrix @ in_reference.matrix, now_s)
 
-    def _doubt_of_sensor(self, now_s: float) -> Status | None:
-        """A sensor whose pose is not sent cannot be doubted, see `watches_sensor`: that is a caution."""
+    def _unreliable_reason_of_sensor(self, now_s: float) -> Status | None:
+        """A sensor whose pose is not sent cannot be called unreliable, see `watches_sensor`: that is a caution."""
         if self._sensor.pose is None:
             return None
-        doubt = staleness(self._sensor.pose, now_s, self._limits) or self._jump_of(self._sensor, now_s)
-        return doubt.about_sensor() if doubt else self._breath.look(now_s)
+        unreliable_reason = staleness(self._sensor.pose, now_s, self._limits) or self._jump_of(self._sensor, now_s)
+        return unreliable_reason.about_sensor() if unreliable_reason else self._breath.look(now_s)
 
     @property
     def watches_sensor(self) -> bool:
@@ -183,18 +183,23 @@ class Navigator:
         watched.jump = watched.guard.look(watched.pose, now_s)
         return watched.jump
 
-    def _state_of(self, watched: _Watched, sensor_doubt: Status | None, now_s: float) -> InstrumentState:
+    def _state_of(self, watched: _Watched, sensor_unreliable_reason: Status | None, now_s: float) -> InstrumentState:
         instrument, pose = watched.instrument, watched.pose
         if pose is None:
-            doubt = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
+            unreliable_reason = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
         else:
             late = self._late.look(pose.moving) if self._late is not None else None
-            doubt = staleness(pose, now_s, self._limits) or late or self._jump_of(watched, now_s) or sensor_doubt
+            unreliable_reason = (
+                staleness(pose, now_s, self._limits)
+                or late
+                or self._jump_of(watched, now_s)
+                or sensor_unreliable_reason
+            )
         matrix = watched.last_tracked
         tip = NOWHERE if pose is not None and pose.fault is not None else None
         tip = tip if matrix is None else transform_points(matrix, np.array(instrument.tip_mm))
-        readings = () if doubt or tip is None else self._readings(watched, tip)
-        return InstrumentState(instrument, matrix, tip, doubt, readings)
+        readings = () if unreliable_reason or tip is None else self._readings(watched, tip)
+        return InstrumentState(instrument, matrix, tip, unreliable_reason, readings)
 
     def _readings(self, watched: _Watched, tip_ras_mm: np.ndarray) -> tuple[Reading, ...]:
         made = [self._reading(watched, lesion, measured, tip_ras_mm) for lesion, measured in self._targets.items()]
@@ -204,11 +209,13 @@ class Navigator:
         name = measured.target.name
         if measured.surface is None:
             watched.margins.pop(lesion, None)
-            return Reading(lesion, name, None, None, None, measured.doubt)
+            return Reading(lesion, name, None, None, None, measured.unreliable_reason)
         nearest = measured.surface.nearest(tip_ras_mm)
         margin_mm = self._margin_of(watched, lesion, nearest.distance_mm)
-        if measured.doubt:
-            return Reading(lesion, name, None, nearest.point_ras_mm, margin_mm, measured.doubt, nearest.distance_mm)
+        if measured.unreliable_reason:
+            return Reading(
+                lesion, name, None, nearest.point_ras_mm, margin_mm, measured.unreliable_reason, nearest.distance_mm
+            )
         interval = measured.interval(nearest, tip_ras_mm, self._tracking)
         return Reading(lesion, name, interval, nearest.point_ras_mm, margin_mm, measured_mm=nearest.distance_mm)
 

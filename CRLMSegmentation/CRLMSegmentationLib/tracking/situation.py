@@ -22,7 +22,7 @@ class Reading:
         interval: None while it is withheld.
         point_ras_mm: of the surface, nearest to the tip; None where there is no surface that can be measured to.
         margin_mm: the narrowest margin that the tip is in; None outside all.
-        doubt: why the distance is withheld; None where it is given.
+        unreliable_reason: why the distance is withheld; None where it is given.
         measured_mm: signed distance to the surface, also where it is withheld; for comparing, never to be shown.
     """
 
@@ -31,7 +31,7 @@ class Reading:
     interval: Interval | None
     point_ras_mm: np.ndarray | None
     margin_mm: float | None
-    doubt: Status | None = None
+    unreliable_reason: Status | None = None
     measured_mm: float | None = None
 
 
@@ -40,14 +40,14 @@ class InstrumentState:
     """Attributes:
     matrix: 4x4 to Reference, of the last pose that was tracked and rigid; None before the first.
     tip_ras_mm: shape (3,), of that pose; NaN where poses have come, but none that was rigid.
-    doubt: why the instrument is not to be navigated by; None while it is.
-    readings: the nearest lesion first; without any while in doubt.
+    unreliable_reason: why the instrument is not to be navigated by; None while it is.
+    readings: the nearest lesion first; without any while unreliable.
     """
 
     instrument: Instrument
     matrix: np.ndarray | None
     tip_ras_mm: np.ndarray | None
-    doubt: Status | None = None
+    unreliable_reason: Status | None = None
     readings: tuple[Reading, ...] = ()
 
 
@@ -56,12 +56,13 @@ class Situation:
     """Everything at one moment.
 
     Attributes:
-        sensor_doubt: about the sensor on the liver, on which all instruments hang; None while it is trusted.
+        sensor_unreliable_reason: about the sensor on the liver, on which all instruments hang; None while it is
+            trusted.
         cautions: what must be known beside any distance, such as that the liver sensor is not watched.
     """
 
     instruments: tuple[InstrumentState, ...] = ()
-    sensor_doubt: Status | None = None
+    sensor_unreliable_reason: Status | None = None
     cautions: tuple[Status, ...] = ()
 
     @cached_property

@@ -20,11 +20,11 @@ class Target:
 
     Attributes:
         name: as shown.
-        surface: closed, RAS mm in the Reference frame; None where there is none, `doubt` says why.
+        surface: closed, RAS mm in the Reference frame; None where there is none, `unreliable_reason` says why.
         voxel_mm: longest edge of the voxels of its volume.
         outer, inner: consensus surfaces, closed. There are none without the outer one; the inner one is None or without
             a triangle where no place was always called tumour.
-        doubt: why its surface is not to be relied on, such as an outline that was cut off; else None.
+        unreliable_reason: why its surface is not to be relied on, such as an outline that was cut off; else None.
         unexplained: error of the model that has found it.
     """
 
@@ -33,13 +33,13 @@ class Target:
     voxel_mm: float
     outer: vtk.vtkPolyData | None = None
     inner: vtk.vtkPolyData | None = None
-    doubt: Status | None = None
+    unreliable_reason: Status | None = None
     unexplained: ResidualError = UNMEASURED
 
     @property
-    def doubt_anyway(self) -> Status | None:
-        """The doubt, also where nobody said why there is no surface."""
-        return self.doubt or (Status(Reason.NO_SURFACE) if self.surface is None else None)
+    def unreliable_anyway(self) -> Status | None:
+        """The reason, also where nobody said why there is no surface."""
+        return self.unreliable_reason or (Status(Reason.NO_SURFACE) if self.surface is None else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Measured:
 
     Attributes:
         surface: None where there is nothing to measure to, or where that cannot be done.
-        doubt: the target's, or why it cannot be measured to.
+        unreliable_reason: the target's, or why it cannot be measured to.
         depth_mm: from the outline to its middle, about.
     """
 
@@ -56,7 +56,7 @@ class Measured:
     surface: SurfaceDistance | None = None
     outer: SurfaceDistance | None = None
     inner: SurfaceDistance | None = None
-    doubt: Status | None = None
+    unreliable_reason: Status | None = None
     depth_mm: float = 0.0
 
     def known(self, surface: vtk.vtkPolyData) -> SurfaceDistance | None:
@@ -91,7 +91,7 @@ class Measured:
 def measure_to(targets: Mapping[str, Target], before: Mapping[str, Measured]) -> dict[str, Measured]:
     """Prepare targets, by lesion; surfaces that are measured to already are not prepared again.
 
-    One that cannot be measured to says so by its doubt, and leaves the others alone.
+    One that cannot be measured to says so by its reason, and leaves the others alone.
     """
     return {lesion: _prepared(target, before.get(lesion)) for lesion, target in targets.items()}
 
@@ -99,14 +99,14 @@ def measure_to(targets: Mapping[str, Target], before: Mapping[str, Measured]) ->
 def _prepared(target: Target, before: Measured | None) -> Measured:
     if before is not None and before.target is target:
         return before
-    made = Measured(target, doubt=target.doubt_anyway)
+    made = Measured(target, unreliable_reason=target.unreliable_anyway)
     if target.surface is None:
         return made
     inner = target.inner if target.inner is not None and target.inner.GetNumberOfPolys() else None
     try:
         surface, outer, inner = (_distance_to(part, before) for part in (target.surface, target.outer, inner))
     except CrlmError as error:
-        return replace(made, doubt=Status(Reason.NOT_MEASURABLE, {"text": str(error)}))
+        return replace(made, unreliable_reason=Status(Reason.NOT_MEASURABLE, {"text": str(error)}))
     return replace(made, surface=surface, outer=outer, inner=inner, depth_mm=_depth_mm(target.surface))
 
 

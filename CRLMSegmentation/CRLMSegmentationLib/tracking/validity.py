@@ -32,7 +32,7 @@ class Limits:
         turn_deg_s: the same for turning.
         noise_mm: what a tool at rest may jump, several times the 0.9 mm of an electromagnetic sensor.
         noise_deg: the same for turning, several times 0.31 degrees.
-        settle_s: sound poses for so long end the doubt after a jump.
+        settle_s: sound poses for so long end that after a jump.
         still_s: a sensor on a breathing liver moves within this time; breaths are 3 to 5 s apart.
         still_mm: it lies still if it moves less.
         breath_mm: only a sensor that has moved so far with the breath before can be missed.

@@ -50,7 +50,7 @@ def panel_view(
             "applyButton": _("Cancel") if is_busy else _("Segment"),
             "distanceLabel": distance_text(distance),
             "distanceWordsLabel": words_text(distance),
-            "instrumentsLabel": instruments_text(workspace, views.doubts if views is not None else None),
+            "instrumentsLabel": instruments_text(workspace, views.unreliable_reasons if views is not None else None),
             "layoutButton": _("Layout as before") if views is not None and views.layout.is_used else _("Room layout"),
             "renderingButton": _rendering_text(views),
             "recordingLabel": recording_text(session),

@@ -238,7 +238,7 @@ def colour_of_name(row: LesionRow) -> str:
 
 def colour_of_state(row: LesionRow) -> str:
     """Grey without an outline that holds, amber where the user must look, else green."""
-    if row.reason or row.warnings or row.doubt:
+    if row.reason or row.warnings or row.unreliable_reason:
         return AMBER
     return GREEN if row.is_current else GREY
 
@@ -269,10 +269,10 @@ def _state_text(row: LesionRow) -> str:
 
 
 def _warnings(row: LesionRow) -> list[str]:
-    """A doubt says the same as what the mask touches, and what is being done about it."""
-    if row.doubt is None:
+    """A reason says the same as what the mask touches, and what is being done about it."""
+    if row.unreliable_reason is None:
         return [*row.warnings]
-    return [translated(row.doubt), *(warning for warning in row.warnings if warning not in TOUCHES)]
+    return [translated(row.unreliable_reason), *(warning for warning in row.warnings if warning not in TOUCHES)]
 
 
 def live_text(source: Source | None) -> str:

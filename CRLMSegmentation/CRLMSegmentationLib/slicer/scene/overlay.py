@@ -7,7 +7,7 @@ import time
 import numpy as np
 import slicer
 
-from ...segmentation.refinement import doubt_of
+from ...segmentation.refinement import unreliable_reason_of
 from ...segmentation.session import LesionResult
 from ...tracking.colours import LESION_COLOURS
 from .nodes import local_to_world
@@ -45,7 +45,7 @@ def overlay(
         needs_review=bool(result.mask.warnings),
         offset_kji=result.mask.offset_kji,
         shape=result.mask.shape,
-        doubt=doubt_of(result.mask),
+        unreliable_reason=unreliable_reason_of(result.mask),
     )
     node = show_lesions(scene, volume_node, [lesion])
     done_s = time.monotonic()

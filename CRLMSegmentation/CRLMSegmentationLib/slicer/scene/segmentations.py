@@ -55,7 +55,7 @@ LIVER_METASTASIS = (
 
 MODEL, MODEL_NAME = PREFIX + "ModelSha256", PREFIX + "ModelName"
 """Tags: which model has found the lesion."""
-DOUBT = PREFIX + "Doubt"
+UNRELIABLE_REASON = PREFIX + "Doubt"
 """Tag: why the border of the outline is not to be relied on; empty where it is."""
 
 
@@ -78,7 +78,7 @@ class ShownLesion:
         needs_review: whether there are warnings; the segment is then flagged.
         offset_kji: index in the volume of the first voxel of the mask.
         shape: of the volume, (K, J, I); None where the mask is as large.
-        doubt: why its border is not to be relied on, or None.
+        unreliable_reason: why its border is not to be relied on, or None.
     """
 
     name: str
@@ -93,7 +93,7 @@ class ShownLesion:
     shape: tuple[int, int, int] | None = None
     terminology: str = LIVER_METASTASIS
     model_name: str = ""
-    doubt: Status | None = None
+    unreliable_reason: Status | None = None
 
 
 def show_lesions(
@@ -228,7 +228,7 @@ def _describe(segment: slicer.vtkSegment, lesion: ShownLesion, ijk_to_local: np.
     segment.SetTag(PLACE, place_to_text(ijk_to_local, (lesion.shape or lesion.mask.shape)[0]))
     segment.SetTag(MODEL, lesion.model_sha256)
     segment.SetTag(MODEL_NAME, lesion.model_name)
-    segment.SetTag(DOUBT, tag_of_status(lesion.doubt))
+    segment.SetTag(UNRELIABLE_REASON, tag_of_status(lesion.unreliable_reason))
     segment.SetTag(CORRECTED, "0")
     look_fresh(segment)
     segment.SetColor(*lesion.colour)

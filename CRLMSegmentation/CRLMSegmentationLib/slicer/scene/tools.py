@@ -24,14 +24,14 @@ from .nodes import (
 )
 
 MODEL, TRANSFORM = "vtkMRMLModelNode", "vtkMRMLLinearTransformNode"
-DOUBT_COLOUR, DOUBT_OPACITY = (0.5, 0.5, 0.5), 0.35
+UNRELIABLE_COLOUR, UNRELIABLE_OPACITY = (0.5, 0.5, 0.5), 0.35
 FRAME = PREFIX + "ToolFrame"
-DOUBT = PREFIX + "Doubt"
+UNRELIABLE_REASON = PREFIX + "Doubt"
 """Attribute of a tool's mesh: value of the reason why it is not valid for navigation; empty while it is."""
 
 
 def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode | None:
-    """Put a tool where it was seen last, grey while in doubt; nothing before it was first seen.
+    """Put a tool where it was seen last, grey while unreliable; nothing before it was first seen.
 
     What a user has deleted of it is made again. It is not saved with the scene: it would stand there unguarded.
 
@@ -47,9 +47,9 @@ def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkM
         put_under(model, placed)
     if model.GetDisplayNode() is None:
         _make_display(model)
-    if state.doubt is None or model.GetAttribute(DOUBT) is None:
+    if state.unreliable_reason is None or model.GetAttribute(UNRELIABLE_REASON) is None:
         placed.SetMatrixTransformToParent(to_vtk_matrix(state.matrix))
-    if model.GetAttribute(DOUBT) != tag_of_status(state.doubt):
+    if model.GetAttribute(UNRELIABLE_REASON) != tag_of_status(state.unreliable_reason):
         _look(model, state)
     return model
 
@@ -93,7 +93,7 @@ def _make_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtk
 
 
 def _make_display(model: slicer.vtkMRMLModelNode) -> None:
-    model.RemoveAttribute(DOUBT)
+    model.RemoveAttribute(UNRELIABLE_REASON)
     display = make_display(model)
     display.SetVisibility2D(True)
     display.SetSliceIntersectionThickness(2)
@@ -103,6 +103,6 @@ def _make_display(model: slicer.vtkMRMLModelNode) -> None:
 def _look(model: slicer.vtkMRMLModelNode, state: InstrumentState) -> None:
     display = model.GetDisplayNode()
     with one_update(display):
-        display.SetColor(*(DOUBT_COLOUR if state.doubt else TOOL_COLOURS[state.instrument.kind]))
-        display.SetOpacity(DOUBT_OPACITY if state.doubt else 1.0)
-    model.SetAttribute(DOUBT, tag_of_status(state.doubt))
+        display.SetColor(*(UNRELIABLE_COLOUR if state.unreliable_reason else TOOL_COLOURS[state.instrument.kind]))
+        display.SetOpacity(UNRELIABLE_OPACITY if state.unreliable_reason else 1.0)
+    model.SetAttribute(UNRELIABLE_REASON, tag_of_status(state.unreliable_reason))

@@ -23,7 +23,7 @@ WITHHELD = "–"
 WITHHELD_COLOUR: Colour = (0.55, 0.58, 0.62)
 MINUS = "\u2212"
 LONG_S = 1.0
-"""A doubt that is younger is told without its age, so that the text does not flicker."""
+"""A reason that is younger is told without its age, so that the text does not flicker."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Distance:
         return f"{self.number} ({self.interval})" if self.interval else self.number
 
 
-class Doubts:
-    """For how long each instrument has been in doubt."""
+class UnreliableReasons:
+    """For how long each instrument has been unreliable."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -61,9 +61,9 @@ class Doubts:
 
     def look(self, situation: Situation) -> None:
         """Call it more often than once a second."""
-        doubted = {state.instrument.frame for state in situation.instruments if state.doubt is not None}
+        unreliable = {state.instrument.frame for state in situation.instruments if state.unreliable_reason is not None}
         now_s = self._clock()
-        self._since_s = {frame: self._since_s.get(frame, now_s) for frame in doubted}
+        self._since_s = {frame: self._since_s.get(frame, now_s) for frame in unreliable}
 
     def age_s(self, frame: str) -> float:
         """0 while it is trusted."""
@@ -101,7 +101,7 @@ def withheld_text(withheld: Withheld) -> str:
     """Why a distance is withheld, with the name of the lesion or the instrument that it is about."""
     reason = translated(withheld.status)
     if withheld.lesion:
-        return _("{lesion} withheld: {doubt}").format(lesion=withheld.name, doubt=reason)
+        return _("{lesion} withheld: {reason}").format(lesion=withheld.name, reason=reason)
     return f"{withheld.instrument}: {reason}" if withheld.instrument else reason
 
 
@@ -133,14 +133,14 @@ def words_text(distance: Distance) -> str:
     return f'{words}<br><span style="color:{AMBER}">{html.escape(distance.warning)}</span>'
 
 
-def instruments_text(workspace: Workspace | None, doubts: Doubts | None) -> str:
+def instruments_text(workspace: Workspace | None, unreliable_reasons: UnreliableReasons | None) -> str:
     """A line for each instrument: what it is near to, or why it is not valid for navigation and for how long."""
     situation = workspace.navigation.situation if workspace is not None else None
     if situation is None or not situation.instruments:
         return html.escape(_("No instrument is tracked."))
-    lines = [_instrument_line(line, doubts) for line in situation.displayed.lines]
-    if situation.sensor_doubt is not None:
-        lines.insert(0, dot(AMBER, translated(situation.sensor_doubt)))
+    lines = [_instrument_line(line, unreliable_reasons) for line in situation.displayed.lines]
+    if situation.sensor_unreliable_reason is not None:
+        lines.insert(0, dot(AMBER, translated(situation.sensor_unreliable_reason)))
     return "<br>".join(lines)
 
 
@@ -162,10 +162,10 @@ def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) ->
     return _("{instrument} to {lesion}, within {margin:g} mm").format(**names, margin=margin_mm)
 
 
-def _instrument_line(line: InstrumentLine, doubts: Doubts | None) -> str:
-    frame, reading, status = line.state.instrument.frame, line.reading, line.state.doubt
+def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons | None) -> str:
+    frame, reading, status = line.state.instrument.frame, line.reading, line.state.unreliable_reason
     if status is not None:
-        return dot(AMBER, withheld_text(line.withheld) + _age_text(status, frame, doubts))
+        return dot(AMBER, withheld_text(line.withheld) + _age_text(status, frame, unreliable_reasons))
     if line.withheld is not None:
         return dot(AMBER, f"{frame}: {withheld_text(line.withheld)}")
     if reading is None:
@@ -175,7 +175,7 @@ def _instrument_line(line: InstrumentLine, doubts: Doubts | None) -> str:
     return dot(GREEN, text.format(**names, interval=interval_text(reading.interval)))
 
 
-def _age_text(status: Status, frame: str, doubts: Doubts | None) -> str:
-    """For how long an instrument has been in doubt, where the reason does not tell it."""
-    age_s = doubts.age_s(frame) if doubts is not None else 0.0
+def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableReasons | None) -> str:
+    """For how long an instrument has been unreliable, where the reason does not tell it."""
+    age_s = unreliable_reasons.age_s(frame) if unreliable_reasons is not None else 0.0
     return "" if age_s < LONG_S or status.tells_age else _(", for {seconds:.0f} s").format(seconds=age_s)

@@ -10,7 +10,7 @@ from ..workspace.workspace import Workspace
 from .corner_annotation import CornerAnnotation
 from .layout import Follower, RoomLayout
 from .margin_alarm import MarginAlarm
-from .navigation_texts import Doubts, distance_of
+from .navigation_texts import UnreliableReasons, distance_of
 from .volume_rendering import VolumeRendering
 
 
@@ -24,7 +24,7 @@ class ViewController:
     Attributes:
         follows_tip: whether slices follow the tip.
         shows_number: whether the distance stands in the 3D view.
-        layout, rendering, doubts: what the panel's buttons and texts need.
+        layout, rendering, unreliable_reasons: what the panel's buttons and texts need.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ViewController:
         self._workspace, self._manager = workspace, layout_manager
         self.follows_tip = self.shows_number = True
         self.layout, self.rendering = RoomLayout(layout_manager), VolumeRendering(rendering_logic)
-        self.doubts = Doubts(clock)
+        self.unreliable_reasons = UnreliableReasons(clock)
         self._alarm = MarginAlarm(workspace, clock)
         self._follower = Follower(layout_manager, workspace.scene, clock)
         self._corner: CornerAnnotation | None = None
@@ -52,7 +52,7 @@ class ViewController:
         if self.follows_tip:
             self._follower.look(self._workspace.navigation.focus_ras_mm, volume)
         self.rendering.look(volume)
-        self.doubts.look(self._workspace.navigation.situation)
+        self.unreliable_reasons.look(self._workspace.navigation.situation)
         return self._alarm.look()
 
     def show_number(self) -> None:

@@ -71,7 +71,7 @@ class ChangeWatch:
         self._results: dict[tuple, int] = {}
         self._unseen_results: set[tuple] = set()
         self._situation: Situation | None = None
-        self._doubts: dict[str, Status] = {}
+        self._unreliable_reasons: dict[str, Status] = {}
 
     def begin(self, address: tuple[str, int] | None) -> None:
         """Tell what the workspace is like already.
@@ -259,10 +259,12 @@ class ChangeWatch:
         self._situation = situation
         shown = situation.displayed
         if situation.instruments:
-            self._note_doubt(SENSOR, situation.sensor_doubt)
+            self._note_unreliable(SENSOR, situation.sensor_unreliable_reason)
         for state in situation.instruments:
-            if state.doubt is None or state.doubt != situation.sensor_doubt:  # that of the sensor is told once
-                self._note_doubt(state.instrument.frame, state.doubt)
+            if (
+                state.unreliable_reason is None or state.unreliable_reason != situation.sensor_unreliable_reason
+            ):  # that of the sensor is told once
+                self._note_unreliable(state.instrument.frame, state.unreliable_reason)
         for state, reading in shown.readings:
             self._recorder.tip_distance(*_distance_of(state, reading))
         if shown.nearest is None:
@@ -270,10 +272,10 @@ class ChangeWatch:
         else:
             self._recorder.shown_distance(*_distance_of(*shown.nearest), shown.cautions)
 
-    def _note_doubt(self, name: str, status: Status | None) -> None:
-        if self._doubts.get(name) != status:
-            self._doubts[name] = status
-            self._recorder.doubt(name, status)
+    def _note_unreliable(self, name: str, status: Status | None) -> None:
+        if self._unreliable_reasons.get(name) != status:
+            self._unreliable_reasons[name] = status
+            self._recorder.unreliable_reason(name, status)
 
 
 def _distance_of(state: InstrumentState, reading: Reading) -> tuple[str, float, str, tuple[float, float]]:

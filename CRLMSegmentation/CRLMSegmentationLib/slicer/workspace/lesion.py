@@ -15,7 +15,7 @@ from ...segmentation.session import LesionResult
 from ..scene.masks import fingerprint, mask_of_segment
 from ..scene.seeds import shown_colour
 from ..scene.segmentations import CORRECTED as CORRECTED_TAG
-from ..scene.segmentations import DOUBT, MODEL, MODEL_NAME
+from ..scene.segmentations import MODEL, MODEL_NAME, UNRELIABLE_REASON
 from ..scene.staleness import tag_of
 
 CORRECTED = "corrected by hand"
@@ -43,7 +43,7 @@ class Found:
         fingerprint: of the outline, see `scene.masks.fingerprint`.
         changed_at: modification time of the segment's voxels (VTK's counter) when the outline was measured.
         corrected: a user has changed the outline since.
-        doubt: why its border is not to be relied on, or None; what a user has corrected is his.
+        unreliable_reason: why its border is not to be relied on, or None; what a user has corrected is his.
         model_sha256, model_name: which model has found it; empty where that was not written down.
     """
 
@@ -57,7 +57,7 @@ class Found:
     corrected: bool = False
     model_sha256: str = ""
     model_name: str = ""
-    doubt: Status | None = None
+    unreliable_reason: Status | None = None
 
 
 @dataclass(eq=False)
@@ -103,7 +103,7 @@ class LesionRow:
         remarks: what is to be known of its volume; nothing is wrong with the outline itself.
         reason: why there is no (new) outline.
         is_renewing: the outline is of the volume before, and is being segmented again in this one.
-        doubt: why the border is not to be relied on; else None.
+        unreliable_reason: why the border is not to be relied on; else None.
         refined: what refinement has changed; empty before that.
         confidence: Dice to be expected, as calibrated; None where that is not known.
         shift_mm, change: of the centre and (as a share) of the volume, since the volume before; None for the first.
@@ -126,7 +126,7 @@ class LesionRow:
     total: int
     elapsed_s: float
     is_renewing: bool = False
-    doubt: Status | None = None
+    unreliable_reason: Status | None = None
     refined: str = ""
     confidence: float | None = None
     shift_mm: float | None = None
@@ -157,7 +157,7 @@ def outline_of(
         corrected,
         tag_of(segment, MODEL) or "",
         tag_of(segment, MODEL_NAME) or "",
-        None if corrected else status_from_tag(tag_of(segment, DOUBT) or ""),
+        None if corrected else status_from_tag(tag_of(segment, UNRELIABLE_REASON) or ""),
     )
 
 

@@ -23,7 +23,7 @@ def _completed(
     lesion, entry = row.lesion, lesion_store.entries.get(row.lesion)
     if entry is None or entry.found is None:
         return row
-    row = replace(row, is_renewing=lesion in lesion_store.renewed, doubt=entry.found.doubt)
+    row = replace(row, is_renewing=lesion in lesion_store.renewed, unreliable_reason=entry.found.unreliable_reason)
     seen = history.of(lesion)
     if seen and not entry.found.corrected:
         row = replace(row, shift_mm=seen[-1].shift_mm, change=seen[-1].change)

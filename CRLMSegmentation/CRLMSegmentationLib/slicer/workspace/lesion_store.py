@@ -234,7 +234,9 @@ class LesionStore:
         corrected = before.corrected or after.fingerprint != before.fingerprint
         if corrected and not before.corrected:  # said in the scene, so that it holds when the volume is left or loaded
             node.GetSegmentation().GetSegment(lesion).SetTag(CORRECTED, "1")
-        entry.found = replace(after, corrected=corrected, doubt=None if corrected else before.doubt)
+        entry.found = replace(
+            after, corrected=corrected, unreliable_reason=None if corrected else before.unreliable_reason
+        )
 
     def _rename_segments(self) -> None:
         node = self.segmentation_node

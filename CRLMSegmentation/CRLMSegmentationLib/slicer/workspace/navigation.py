@@ -112,7 +112,7 @@ class Navigation:
         """The tip to look at, RAS mm: that nearest to a tumour, else that of a pointer; None without a trusted one."""
         if self.displayed.focus is not None:
             return self.displayed.focus.tip_ras_mm
-        trusted = [s for s in self.situation.instruments if s.doubt is None and s.tip_ras_mm is not None]
+        trusted = [s for s in self.situation.instruments if s.unreliable_reason is None and s.tip_ras_mm is not None]
         first = min(trusted, key=lambda s: FOCUS_ORDER.index(s.instrument.kind), default=None)
         return None if first is None else first.tip_ras_mm
 
@@ -137,17 +137,17 @@ class Navigation:
         Returns:
             The reason where it cannot be relied on; None where the name of the device tells of no frames.
         """
-        doubt = self.navigator.doubt_of(device, self._clock())
+        unreliable_reason = self.navigator.unreliable_reason_of(device, self._clock())
         try:
             start, goal = frames_of(device)
         except SweepError:
-            return doubt
+            return unreliable_reason
         states = [s for s in self.situation.instruments if start in (s.instrument.frame, tip_of(s.instrument.frame))]
-        if doubt is None and not states and goal != REFERENCE:
+        if unreliable_reason is None and not states and goal != REFERENCE:
             return Status(Reason.NO_PATH, {"start": start, "goal": REFERENCE})
-        if doubt is not None or not states:
-            return doubt
-        return states[0].doubt or states[0].tip_ras_mm
+        if unreliable_reason is not None or not states:
+            return unreliable_reason
+        return states[0].unreliable_reason or states[0].tip_ras_mm
 
     def take(self, message: TransformMessage) -> None:
         """Take in a transform that has just come."""

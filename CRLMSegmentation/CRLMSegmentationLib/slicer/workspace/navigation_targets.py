@@ -34,7 +34,7 @@ class LesionTarget:
         voxel_mm: longest edge of the voxels of its volume.
         ijk_to_ras: 4x4 of its volume, world RAS mm.
         consensus: of exactly this outline, if there are any.
-        doubt: why it is not to be relied on, or None.
+        unreliable_reason: why it is not to be relied on, or None.
         unexplained: error of the model that has found it; None where nobody has measured that.
     """
 
@@ -46,7 +46,7 @@ class LesionTarget:
     voxel_mm: float
     ijk_to_ras: np.ndarray
     consensus: Consensus | None
-    doubt: Status | None
+    unreliable_reason: Status | None
     unexplained: ResidualError | None
 
 
@@ -82,13 +82,13 @@ def lesion_targets(
             float(volume.spacing_mm.max()),
             lesion_store.placed_now(volume),
             background_refinement.consensus_of(lesion) if background_refinement.knows(outline) else None,
-            _doubt_of(outline, lesion in lesion_store.stale),
+            _unreliable_reason_of(outline, lesion in lesion_store.stale),
             calibration.unexplained if calibration else None,
         )
     return lesion_targets
 
 
-def _doubt_of(outline: Found, is_stale: bool) -> Status | None:
+def _unreliable_reason_of(outline: Found, is_stale: bool) -> Status | None:
     if is_stale:
         return OUT_OF_DATE
-    return NOTHING_FOUND if outline.volume_ml == 0 else outline.doubt
+    return NOTHING_FOUND if outline.volume_ml == 0 else outline.unreliable_reason

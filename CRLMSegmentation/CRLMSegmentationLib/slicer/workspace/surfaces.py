@@ -112,16 +112,16 @@ class Targets:
         if kept.consensus is not consensus or has_other_margins:
             kept.consensus, kept.work = consensus, self._steps(kept, lesion_target)
         target = kept.target
-        if (target.name, target.doubt, target.unexplained) == (
+        if (target.name, target.unreliable_reason, target.unexplained) == (
             lesion_target.name,
-            lesion_target.doubt,
+            lesion_target.unreliable_reason,
             lesion_target.unexplained or UNMEASURED,
         ):
             return False
         kept.target = replace(
             target,
             name=lesion_target.name,
-            doubt=lesion_target.doubt,
+            unreliable_reason=lesion_target.unreliable_reason,
             unexplained=lesion_target.unexplained or UNMEASURED,
         )
         return True
@@ -137,7 +137,11 @@ class Targets:
         surface = measured_surface(mask, lesion_target.place @ ijk_to_local) if mask.any() else None
         unexplained = lesion_target.unexplained or UNMEASURED
         target = Target(
-            lesion_target.name, surface, lesion_target.voxel_mm, doubt=lesion_target.doubt, unexplained=unexplained
+            lesion_target.name,
+            surface,
+            lesion_target.voxel_mm,
+            unreliable_reason=lesion_target.unreliable_reason,
+            unexplained=unexplained,
         )
         kept = _Kept(lesion_target.fingerprint, lesion_target.place, target)
         if before is not None:
@@ -185,14 +189,19 @@ class Targets:
         """Draw what has been made; what lies around an outline that is gone is grey before long."""
         kept = self._kept[lesion]
         if kept.work is not None or kept.margins is None:
-            self._show_unsafe(lesion, kept, is_safe=lesion_target.doubt is None)
+            self._show_unsafe(lesion, kept, is_safe=lesion_target.unreliable_reason is None)
             return
         margins = {width: kept.margins[width] for width in self._wanted_mm if width in kept.margins}
         consensus = kept.consensus_surfaces if self.shows_consensus else {}
-        shown = (lesion_target.doubt is None, *map(id, margins.values()), *map(id, consensus.values()), *margins)
+        shown = (
+            lesion_target.unreliable_reason is None,
+            *map(id, margins.values()),
+            *map(id, consensus.values()),
+            *margins,
+        )
         if shown != kept.shown:
             kept.shown, kept.shown_of = shown, kept.target.surface
-            show_margins(self._scene, lesion, margins, is_safe=lesion_target.doubt is None)
+            show_margins(self._scene, lesion, margins, is_safe=lesion_target.unreliable_reason is None)
             show_consensus(self._scene, lesion, consensus)
 
     def _show_unsafe(self, lesion: str, kept: _Kept, is_safe: bool) -> None:
