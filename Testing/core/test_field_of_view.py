@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.crop import check_seed, extract_crop
 from CRLMSegmentationLib.core.errors import SeedError, VolumeError
-from CRLMSegmentationLib.core.field_of_view import NOT_RECOGNISED, ZERO, find_background, infer_swept
+from CRLMSegmentationLib.core.field_of_view import NOT_RECOGNISED, ZERO, find_background, infer_field_of_view
 from CRLMSegmentationLib.core.frames import FrameReader
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 from CRLMSegmentationLib.core.volume_reading import check_intensities
@@ -125,7 +125,7 @@ def test_saturated_reflector_within_tissue_stays_though_the_outside_is_as_bright
     array, imaged = tissue()
     array = np.where(imaged, array, 255).astype(np.uint8)
     array[15:24, 30:39, 5:14] = 255
-    assert infer_swept(array)[17:22, 32:37, 7:12].all()
+    assert infer_field_of_view(array)[17:22, 32:37, 7:12].all()
 
 
 def test_mask_that_calls_the_filled_outside_imaged_is_not_believed():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import GeometryError, VolumeError
-from CRLMSegmentationLib.core.volume import Volume, infer_swept, read_volume, write_volume
+from CRLMSegmentationLib.core.volume import Volume, infer_field_of_view, read_volume, write_volume
 
 
 def oblique(spacing=(0.5, 1.0, 2.0), left_handed=False):
@@ -146,7 +146,7 @@ def test_black_lumen_is_tissue_but_the_unswept_border_is_empty():
     array = np.full((20, 20, 20), 100, np.uint8)
     array[:, :, :5] = 0
     array[8:13, 8:13, 8:13] = 0
-    swept = infer_swept(array)
+    swept = infer_field_of_view(array)
     assert not swept[10, 10, 1]
     assert swept[10, 10, 10]
     assert swept[10, 10, 17]
@@ -155,11 +155,11 @@ def test_black_lumen_is_tissue_but_the_unswept_border_is_empty():
 def test_gap_between_two_frames_is_empty_though_it_lies_inside():
     array = np.full((20, 20, 20), 100, np.uint8)
     array[10, 3:17, 3:17] = 0
-    assert not infer_swept(array)[10, 5:15, 5:15].any()
+    assert not infer_field_of_view(array)[10, 5:15, 5:15].any()
 
 
 def test_volume_without_zeros_is_swept_everywhere():
-    assert infer_swept(np.ones((5, 5, 5), np.int16)).all()
+    assert infer_field_of_view(np.ones((5, 5, 5), np.int16)).all()
 
 
 def test_asking_for_a_part_gives_the_part_of_the_whole():
@@ -169,8 +169,8 @@ def test_asking_for_a_part_gives_the_part_of_the_whole():
     array[:20, :15, :] = 0
     array[30, 5:40, 5:20] = 0
     array[40:46, 20:26, 8:14] = 0
-    whole = infer_swept(array)
+    whole = infer_field_of_view(array)
     assert 0.2 < whole.mean() < 0.9
     for low, high in (((0, 0, 0), (20, 20, 20)), ((25, 10, 5), (50, 45, 39)), ((59, 49, 39), (60, 50, 40))):
         box = tuple(slice(a, b) for a, b in zip(low, high))
-        assert (infer_swept(array, box) == whole[box]).all()
+        assert (infer_field_of_view(array, box) == whole[box]).all()

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.geometry import transform_points
-from CRLMSegmentationLib.core.volume import infer_swept
+from CRLMSegmentationLib.core.volume import infer_field_of_view
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.research.phantom import cases, speckle
 from CRLMSegmentationLib.research.phantom.anatomy import DIAMETER_MM, ECHOGENICITY_SHARES, PATTERN_SHARES, draw_tumours
@@ -88,7 +88,7 @@ def test_real_artefacts_arise(phantom):
 
 
 def test_empty_voxels_are_recognised_without_the_accumulation_buffer(phantom):
-    assert (infer_swept(phantom.volume.array) == phantom.volume.swept).mean() > 0.999
+    assert (infer_field_of_view(phantom.volume.array) == phantom.volume.swept).mean() > 0.999
 
 
 def test_tracked_poses_differ_from_the_true_ones_by_the_noise_of_the_tracker():

@@ -164,7 +164,7 @@ def is_uniform(array: np.ndarray) -> bool:
     return bool((array[::step, ::step, ::step] == first).all() and (array == first).all())
 
 
-def infer_swept(
+def infer_field_of_view(
     array: np.ndarray,
     box: Box = EVERYWHERE,
     outside: np.ndarray | None = None,

@@ -22,7 +22,7 @@ from .field_of_view import (
     contradiction,
     empty_values,
     find_background,
-    infer_swept,
+    infer_field_of_view,
     outside_blocks,
     remarks_on,
     without_missing,
@@ -176,14 +176,14 @@ class Volume:
         return remarks_on(self.background, self.missing, is_recognised, self.contradicted_share)
 
     def swept_in(self, box: Box = EVERYWHERE) -> np.ndarray:
-        """Where the probe has been in a box (K, J, I): as the source says, else as `infer_swept` guesses.
+        """Where the probe has been in a box (K, J, I): as the source says, else as `infer_field_of_view` guesses.
 
         Of a source that contradicts the voxels (see `contradicted_share`), or whose volume is filled with another
         constant than 0, only what both say is taken: such a constant must not be seen as tissue.
         """
         if self.swept is not None and not self.contradicted_share and not self.background.values:
             return self.swept[box] if self.missing is None else self.swept[box] & ~self.missing[box]
-        inferred = infer_swept(self.array, box, self.unswept_blocks, self.background, self.missing)
+        inferred = infer_field_of_view(self.array, box, self.unswept_blocks, self.background, self.missing)
         return inferred if self.swept is None else inferred & self.swept[box]
 
     def part_around(self, box: Box) -> tuple[Volume, tuple[int, int, int]]:

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.errors import SweepError
 from ..core.output_files import atomic_files, check_places
 from ..core.progress import OnProgress
-from ..core.volume import VOLUME_SUFFIXES, Volume, infer_swept, write_volume
+from ..core.volume import VOLUME_SUFFIXES, Volume, infer_field_of_view, write_volume
 from ..igtl.limits import printable
 from ..tracking.sweeps.calibration import Calibration, read_calibration
 from ..tracking.sweeps.colours import colour_remarks
@@ -143,7 +143,7 @@ def reconstruct(
         device=device_in(settings.frame),
     )
     # Frames also hold the black around the scanner's sector, which shows no tissue.
-    volume = replace(volume, swept=volume.swept & infer_swept(volume.array))
+    volume = replace(volume, swept=volume.swept & infer_field_of_view(volume.array))
     remarks = [
         *poses.remarks,
         *colour_remarks(sweep.sequence.frames, poses.accepted),
