@@ -17,7 +17,7 @@ from ..igtl.live_reconstruction import LiveReconstruction, LiveState
 from ..recording.case import Lesion
 from ..recording.player_process import ReplayProcess
 from ..reports.lesion_page import write_report
-from ..reports.lesion_report import card_of, pictures_of, report_entry, sentence_of, steering_sentences
+from ..reports.lesion_report import card_of, navigation_sentences, pictures_of, report_entry, sentence_of
 from ..reports.navigation_entry import navigation_entry, stability_entry
 from ..reports.schema import write_json
 from ..segmentation.engine.worker_engine import WorkerEngine
@@ -243,4 +243,4 @@ def _line(result: LesionResult, entry: dict) -> str:
         distance = entry["metrics"]["hausdorff95_mm"]
         shown = "" if distance is None else f", HD95 {distance:.1f} mm"
         text += f"; {kind}Dice {entry['metrics']['dice']:.2f}{shown}"
-    return "\n  ".join([text, *steering_sentences(entry)])
+    return "\n  ".join([text, *navigation_sentences(entry)])

@@ -13,7 +13,8 @@ from ..core.crop import check_seed
 from ..core.errors import CrlmError, WorkerError
 from ..core.output_files import atomic_files, check_places
 from ..core.progress import OnProgress
-from ..core.volume import VOLUME_SUFFIXES, Volume, write_volume
+from ..core.volume import Volume, write_volume
+from ..core.volume_files import VOLUME_SUFFIXES
 from ..core.volume_reading import check_intensities, read_image
 from ..recording.reconstruct import Choices, Settings, load_sweep, reconstruct
 from ..segmentation.engine.worker_engine import WorkerEngine

@@ -12,7 +12,8 @@ import numpy as np
 from ..core.errors import SweepError
 from ..core.output_files import atomic_files, check_places
 from ..core.progress import OnProgress
-from ..core.volume import VOLUME_SUFFIXES, Volume, infer_field_of_view, write_volume
+from ..core.volume import Volume, infer_field_of_view, write_volume
+from ..core.volume_files import VOLUME_SUFFIXES
 from ..igtl.limits import printable
 from ..tracking.sweeps.calibration import Calibration, read_calibration
 from ..tracking.sweeps.colours import colour_remarks
