@@ -126,12 +126,12 @@ def test_transforms_of_one_turn_are_shown_once_and_the_rate_is_known(workspace, 
         clock.now_s += 0.1
     nodes = nodes_of_class(workspace.scene, "vtkMRMLLinearTransformNode")
     assert [node.GetName() for node in nodes if node.GetAttribute(DEVICE)] == ["StylusToReference"]
-    assert workspace.message_rates.per_s == pytest.approx(60, rel=0.1)
-    assert workspace.message_rates.age_s == pytest.approx(0.1)
+    assert workspace.message_rate.per_s == pytest.approx(60, rel=0.1)
+    assert workspace.message_rate.age_s == pytest.approx(0.1)
     clock.now_s += 10
     workspace.tick()
-    assert workspace.message_rates.per_s == 0
-    assert workspace.message_rates.age_s == pytest.approx(10.1)
+    assert workspace.message_rate.per_s == 0
+    assert workspace.message_rate.age_s == pytest.approx(10.1)
 
 
 def test_several_lesions_keep_apart(with_volume, engine):

@@ -50,10 +50,10 @@ def _link_text(workspace: Workspace | None) -> str:
     warning = workspace.session.volume_warning or workspace.link_reason
     if warning:
         return dot(AMBER, _("Connected, but {warning}").format(warning=warning))
-    age_s = workspace.message_rates.age_s
+    age_s = workspace.message_rate.age_s
     if age_s is None:
         return dot(AMBER, _nothing_usable_text(workspace))
-    text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=workspace.message_rates.per_s, age=age_s)
+    text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=workspace.message_rate.per_s, age=age_s)
     if isinstance(link, RecordedLink):
         if not link.is_playing:
             return dot(GREY, _("Recorded case, stands still"))

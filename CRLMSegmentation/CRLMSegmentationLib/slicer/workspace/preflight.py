@@ -184,7 +184,7 @@ def _link(workspace: Workspace) -> Check:
         )
     if isinstance(workspace.session.link, RecordedLink):
         return Check(name, Level.AMBER, _("a recorded case is open"), _("Connect to the tracker before the sweep"))
-    rate = workspace.message_rates.per_s
+    rate = workspace.message_rate.per_s
     text = _("{rate:.0f} messages a second").format(rate=rate)
     if workspace.problem_lines:
         action = _("Check sender and network: what was refused is lost")

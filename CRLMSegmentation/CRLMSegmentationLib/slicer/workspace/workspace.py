@@ -94,7 +94,7 @@ class Workspace:
         auto_segment: segment by itself when a seed has been placed or moved.
         crop_size_mm: edge of the cube around a seed, where the model is shown one.
         models, calibrations: those that have been in use here, and what is known of their errors, by their hash.
-        message_rates: messages of the link.
+        message_rate: messages of the link.
         mirroring: average over mirrored copies.
         link_state, link_reason: of the source.
         ready: what the engine said when it was ready; None while it is not.
@@ -142,7 +142,7 @@ class Workspace:
             self.volume, self.lesion_store, self.background_refinement, self.history, clock, self.note
         )
         self._nodes_seen = (0, "")
-        self.message_rates, self._crop = MessageRate(clock), ShownCrop(scene)
+        self.message_rate, self._crop = MessageRate(clock), ShownCrop(scene)
         self._note_link, self._note_volume = self._limited_note(), self._limited_note()
         self._limited_memory = self._limited_note()
         self._note_unplaced = LimitedLog(lambda level, text: self.note(text), 1, LINK_LINES_PER_S, clock)
@@ -156,7 +156,7 @@ class Workspace:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
         self.session.use_link(link)
         self.resegmentation.leave_volume()
-        self.devices, self.message_rates = {}, MessageRate(self._clock)
+        self.devices, self.message_rate = {}, MessageRate(self._clock)
         self.navigation.forget_tools(is_live=not isinstance(link, RecordedLink))
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
 
@@ -341,10 +341,10 @@ class Workspace:
 
     def _handle(self, event: object) -> None:
         if isinstance(event, TransformArrived):
-            self.message_rates.note()
+            self.message_rate.note()
             self.navigation.take(event.message)
         elif isinstance(event, PictureArrived):
-            self.message_rates.note()
+            self.message_rate.note()
             self.devices.setdefault(event.device, "image")
         elif isinstance(event, VolumeArrived):
             self._take_volume(event)
@@ -374,7 +374,7 @@ class Workspace:
         if node.GetParentTransformNode() is not None:
             put_under(node, None)
             self.note(f"'{volume.device}' was taken out of its transform: what comes over the link is in its place")
-        self.message_rates.note()
+        self.message_rate.note()
         self.devices[volume.device] = "volume"
         self._note_volume(logging.INFO, f"volume {volume.identity} received in {event.receive_s:.2f} s")
         if volume is not self.session.volume:
