@@ -65,7 +65,7 @@ def _link_text(workspace: Workspace | None) -> str:
         text += _("; not understood: {types}").format(types=unknown)
     if mixed:
         text += _("; two streams under one name: {names}").format(names=mixed)
-    note = workspace.session.resegmentation_note
+    note = workspace.session.following_note
     if note:
         text += f"; {note}"
     return dot(GREEN if age_s < FRESH_LINK_S and not (mixed or note) else AMBER, text)
