@@ -17,10 +17,15 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
-@pytest.mark.parametrize(
-    "module", ["room.room", "room.panel", "room.texts", "room.source", "room.preflight", "room.recording"]
+MODULES = (
+    "panel.panel",
+    "panel.texts",
+    *(f"workspace.{name}" for name in ("workspace", "volume_source", "preflight", "recording")),
 )
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_panel_can_be_opened_without_any_package_that_it_installs(module):
-    code = f"{BLOCKED}\nimport CRLMSegmentationLib.{module}"
+    code = f"{BLOCKED}\nimport CRLMSegmentationLib.slicer.{module}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
