@@ -11,11 +11,14 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
+from typing import IO
 
 from .errors import WorkerError
 from .frames import Frame, FrameReader
@@ -28,6 +31,10 @@ LINUX_SET_PIPE_SIZE = 1031
 """fcntl's F_SETPIPE_SZ, which Python names only from 3.10 on."""
 PIPE_BYTES = 1 << 20
 IDLE_SLEEP_S = 0.005
+if sys.platform == "win32":
+    CREATION_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+else:
+    CREATION_FLAGS = 0
 
 
 class ChildProcess:
@@ -51,7 +58,8 @@ class ChildProcess:
                 bufsize=0,
                 cwd=str(folder),
                 env=env,
-                **_own_group(),
+                creationflags=CREATION_FLAGS,
+                start_new_session=sys.platform != "win32",
             )
         except OSError as error:
             raise WorkerError(
@@ -60,13 +68,16 @@ class ChildProcess:
         self.pid = self._process.pid
         self.drained = False
         self._last_resort = weakref.finalize(self, _kill_tree, self._process)  # runs at exit as well
-        self._pipes = (self._process.stdin, self._process.stdout, self._process.stderr)
+        self._stdin, self._stdout, self._stderr = map(
+            _unbuffered, (self._process.stdin, self._process.stdout, self._process.stderr)
+        )
+        self._pipes = (self._stdin, self._stdout, self._stderr)
         for pipe in self._pipes:
             _make_non_blocking(pipe.fileno())
         self._reader = FrameReader()
         self._unsent: deque[memoryview] = deque()
         self._line = b""
-        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._stderr_lines: deque[str] = deque(maxlen=STDERR_LINES)
 
     @property
     def exit_code(self) -> int | None:
@@ -76,7 +87,7 @@ class ChildProcess:
     @property
     def stderr_tail(self) -> str:
         """The last lines it has printed."""
-        return "\n".join([*self._stderr, *([_text(self._line)] if self._line else [])])
+        return "\n".join([*self._stderr_lines, *([_text(self._line)] if self._line else [])])
 
     def send(self, parts: Sequence[memoryview]) -> None:
         """Queue bytes; `write` sends them."""
@@ -87,7 +98,7 @@ class ChildProcess:
         while self._unsent and time.monotonic() < deadline_s:
             part = self._unsent.popleft()
             try:
-                count = self._process.stdin.write(part[:WRITE_CHUNK_BYTES])
+                count = self._stdin.write(part[:WRITE_CHUNK_BYTES])
             except OSError:  # its end of the pipe is closed; the exit code tells why
                 self._unsent.clear()
                 return
@@ -105,7 +116,7 @@ class ChildProcess:
         frames: list[Frame] = []
         self.drained = False
         while time.monotonic() < deadline_s:
-            count = self._process.stdout.readinto(self._reader.wanted())
+            count = self._stdout.readinto(self._reader.wanted())
             if not count:  # None: nothing there; 0: closed
                 self.drained = True
                 break
@@ -116,19 +127,18 @@ class ChildProcess:
 
     def read_stderr(self) -> None:
         """Keep the last lines of stderr."""
-        chunk = self._process.stderr.read(STDERR_CHUNK_BYTES)
+        chunk = self._stderr.read(STDERR_CHUNK_BYTES)
         if chunk:
             *lines, rest = (self._line + chunk).split(b"\n")
-            self._stderr.extend(_text(line) for line in lines if line.strip())
+            self._stderr_lines.extend(_text(line) for line in lines if line.strip())
             self._line = rest[-MAX_LINE_BYTES:]
 
     def wait_readable(self, timeout_s: float) -> None:
         """Sleep until there is something to read (or to write), or for the given time."""
-        if os.name == "nt":
+        if sys.platform == "win32":
             time.sleep(min(timeout_s, IDLE_SLEEP_S))
             return
-        stdin, stdout, stderr = self._pipes
-        select.select([stdout, stderr], [stdin] if self._unsent else [], [], max(0.0, timeout_s))
+        select.select([self._stdout, self._stderr], [self._stdin] if self._unsent else [], [], max(0.0, timeout_s))
 
     def kill(self) -> None:
         """End it and everything it has started; returns at once, `exit_code` follows."""
@@ -150,14 +160,15 @@ class ChildProcess:
             pipe.close()
 
 
-def _own_group() -> dict:
-    if os.name == "nt":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    return {"start_new_session": True}
+def _unbuffered(pipe: IO[bytes] | None) -> FileIO:
+    """Return a pipe of a process that was started with `bufsize=0` by its real type, whose reads never block."""
+    if not isinstance(pipe, FileIO):
+        raise TypeError(f"expected an unbuffered pipe, got {pipe!r}")
+    return pipe
 
 
-def _kill_tree(process: subprocess.Popen) -> None:
-    if os.name == "nt":
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
         if process.poll() is None:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import FloatArray
 from .geometry import spacing_of
 
 UNRESOLVED = 0.5
@@ -33,15 +34,17 @@ def diameters_of(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, float
     else:
         roundness = 1 - few
         lengths = np.sqrt((12 + 4 * roundness * (roundness.sum() - roundness)) * inertia)
-    return tuple(float(length) for length in np.sort(lengths)[::-1])
+    short, middle, long = np.sort(lengths).tolist()
+    return long, middle, short
 
 
-def _weights(inertia: np.ndarray, own: np.ndarray) -> np.ndarray:
+def _weights(inertia: FloatArray, own: FloatArray) -> FloatArray:
     """How little is known of the ends along each direction: 1 with one or two voxels, 0.2 with three, then soon 0."""
-    return np.minimum(1, 4 * own / inertia) ** 2
+    few: FloatArray = np.minimum(1, 4 * own / inertia) ** 2
+    return few
 
 
-def _of_slices(inertia: np.ndarray, own: np.ndarray, few: np.ndarray) -> np.ndarray:
+def _of_slices(inertia: FloatArray, own: FloatArray, few: FloatArray) -> FloatArray:
     """Diameters, mm, where one direction has few voxels.
 
     A slice at z of an ellipsoid with the half axes a, b, c has the inertia a^2 (1 - z^2 / c^2) / 4 along a. With the

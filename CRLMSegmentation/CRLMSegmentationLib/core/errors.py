@@ -70,6 +70,11 @@ OS_REASONS = {
 }
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """Add a line that the command line prints below the message of an error; Python 3.11 calls it `add_note`."""
+    vars(error).setdefault("__notes__", []).append(note)
+
+
 def os_reason(error: OSError) -> str:
     """Return why the operating system refuses a file, without the path; the caller names that and what to do."""
-    return OS_REASONS.get(error.errno) or error.strerror or str(error)
+    return OS_REASONS.get(error.errno or 0) or error.strerror or str(error)

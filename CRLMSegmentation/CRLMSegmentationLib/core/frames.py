@@ -11,6 +11,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,12 +29,13 @@ LIMITS = JsonLimits(size_bytes=MAX_HEADER_BYTES, text_characters=MAX_HEADER_BYTE
 class Frame:
     """Attributes: header: JSON object with a "type"; payload: bytes, empty for most types."""
 
-    header: dict
+    header: dict[str, Any]
     payload: memoryview
 
     @property
     def type(self) -> str:
-        return self.header["type"]
+        kind: str = self.header["type"]
+        return kind
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the payload by name, read-only."""
@@ -51,12 +53,12 @@ class Frame:
         return found
 
 
-def encode(header: dict, arrays: Mapping[str, np.ndarray] | None = None) -> list[memoryview]:
+def encode(header: dict[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> list[memoryview]:
     """The parts of a frame, to be written one after the other; contiguous arrays are not copied."""
     solid = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
     described = [(name, array.dtype.str, array.shape) for name, array in solid.items()]
     text = json.dumps({**header, "arrays": described}).encode()
-    payload = [memoryview(array.reshape(-1).view(np.uint8)) for array in solid.values()]
+    payload = [array.reshape(-1).view(np.uint8).data for array in solid.values()]
     return [memoryview(PREFIX.pack(MAGIC, len(text), sum(map(len, payload))) + text), *payload]
 
 
@@ -86,13 +88,13 @@ class FrameReader:
         return None
 
     def _begin(self) -> None:
-        self._header: dict | None = None
+        self._header: dict[str, Any] = {}
         self._payload_bytes = 0
         self._part = "prefix"
         self._want(PREFIX.size)
 
     def _want(self, count: int) -> None:
-        self._target = memoryview(np.empty(count, np.uint8)).cast("B")
+        self._target = np.empty(count, np.uint8).data
         self._count = 0
 
     def _next_part(self) -> Frame | None:
@@ -113,11 +115,11 @@ class FrameReader:
         return frame
 
 
-def _parse_header(text: bytes) -> dict:
+def _parse_header(text: bytes) -> dict[str, Any]:
     try:
         header = parse_json(text, LIMITS, finite=False)
     except JsonError as error:
         raise WorkerError(f"a frame's header is not JSON: {text[:80]!r}") from error
-    if not isinstance(header, dict) or "type" not in header:
+    if not isinstance(header, dict) or not isinstance(header.get("type"), str):
         raise WorkerError(f"a frame's header has no type: {text[:80]!r}")
     return header

@@ -8,9 +8,12 @@ Reference frame of the tracker, which 3D Slicer shows as RAS.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from .arrays import FloatArray
 from .errors import GeometryError
 from .status import Reason, Status
 
@@ -32,7 +35,7 @@ LAST_ROW_TOLERANCE, SINGULAR = 1e-6, 1e-6
 """Of the row 0 0 0 1; and the volume that the axes of a matrix span, by that of a box with their lengths."""
 
 
-def check_ijk_to_ras(ijk_to_ras: np.ndarray, max_shear: float = MAX_SHEAR) -> np.ndarray:
+def check_ijk_to_ras(ijk_to_ras: np.ndarray, max_shear: float = MAX_SHEAR) -> FloatArray:
     """Return a float64 copy of a voxel matrix, or say why it cannot be one.
 
     Left-handed matrices are legal: many scanners store them.
@@ -124,18 +127,26 @@ def _cross(a: list[float], b: list[float]) -> list[float]:
     return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 
 
-def spacing_of(ijk_to_ras: np.ndarray) -> np.ndarray:
-    """Voxel spacing in mm along i, j, k."""
-    return np.linalg.norm(np.asarray(ijk_to_ras)[:3, :3], axis=0)
+def spacing_of(ijk_to_ras: np.ndarray) -> FloatArray:
+    """Return the voxel spacing in mm along i, j, k."""
+    spacing_mm: FloatArray = np.linalg.norm(np.asarray(ijk_to_ras)[:3, :3], axis=0)
+    return spacing_mm
 
 
-def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def transform_points(matrix: np.ndarray, points: npt.ArrayLike) -> FloatArray:
     """Apply a 4x4 matrix to points of shape (3,) or (N, 3), given as (x, y, z)."""
-    points = np.asarray(points, dtype=np.float64)
-    return points @ matrix[:3, :3].T + matrix[:3, 3]
+    transformed: FloatArray = np.asarray(points, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+    return transformed
 
 
-def box_around(center_ras_mm: np.ndarray, shape_ijk: tuple[int, int, int], spacing_mm: float) -> np.ndarray:
+def part_to_ras(ijk_to_ras: np.ndarray, offset_kji: Sequence[float]) -> FloatArray:
+    """Return the ijk_to_ras, 4x4, of a part of a volume that begins at the voxel index (k, j, i)."""
+    matrix = np.array(ijk_to_ras, dtype=np.float64)
+    matrix[:3, 3] = transform_points(ijk_to_ras, offset_kji[::-1])
+    return matrix
+
+
+def box_around(center_ras_mm: np.ndarray, shape_ijk: tuple[int, int, int], spacing_mm: float) -> FloatArray:
     """ijk_to_ras of an isotropic grid whose axes are R, A, S and whose middle is at a point."""
     matrix = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     matrix[:3, 3] = np.asarray(center_ras_mm) - spacing_mm * (np.asarray(shape_ijk) - 1) / 2

@@ -19,17 +19,13 @@ def machine_memory_bytes() -> int | None:
 
 def _installed_bytes() -> int | None:
     if sys.platform == "win32":
-        return _installed_bytes_of_windows()
+        kilobytes = ctypes.c_ulonglong()
+        known = ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
+        return 1024 * kilobytes.value if known else None
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
         return None
-
-
-def _installed_bytes_of_windows() -> int | None:
-    kilobytes = ctypes.c_ulonglong()
-    known = ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
-    return 1024 * kilobytes.value if known else None
 
 
 def _container_bytes() -> int | None:
@@ -43,9 +39,9 @@ def _container_bytes() -> int | None:
 
 
 def _address_space_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return None
+    import resource
+
     soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
     return None if soft == resource.RLIM_INFINITY else soft

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import chain, count
 from pathlib import Path
 
-from .errors import CrlmError, os_reason
+from .errors import CrlmError, add_note, os_reason
 
 SCRATCH_PREFIX = ".unfinished-"
 SUFFIXES = re.compile(r"((\.seg|\.nii)?\.[^.]+)?$")
@@ -68,7 +68,9 @@ def atomic_files(places: Sequence[Path]) -> Iterator[list[Path]]:
             for folder in folders:
                 _move_all(scratch[folder], folder, {place.name for place in places})
         except BaseException as error:
-            error.__notes__ = [f"the earlier {old.name} is kept as {new}" for old, new in aside.items() if new.exists()]
+            for place, previous in aside.items():
+                if previous.exists():
+                    add_note(error, f"the earlier {place.name} is kept as {previous}")
             raise
         for previous in aside.values():
             previous.unlink()
@@ -83,8 +85,8 @@ def _move_all(scratch: Path, folder: Path, last: Container[str]) -> None:
 def _free_name(place: Path) -> Path:
     """Beside a file: `a.previous.seg.nrrd` for `a.seg.nrrd`, with a number where that is taken."""
     marks = chain([".previous"], (f".previous-{number}" for number in count(2)))
-    end = SUFFIXES.search(place.name).start()
-    names = (place.with_name(place.name[:end] + mark + place.name[end:]) for mark in marks)
+    stem = SUFFIXES.sub("", place.name, count=1)
+    names = (place.with_name(stem + mark + place.name[len(stem) :]) for mark in marks)
     return next(path for path in names if not path.exists())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,8 +16,6 @@ from typing import TypeVar
 
 from .errors import CrlmError
 
-HAS_MASK = hasattr(signal, "pthread_sigmask")
-"""Not on Windows."""
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -71,12 +70,13 @@ def _ctrl_c_kept_back() -> Iterator[None]:
     """
     came: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if HAS_MASK else None
+    if sys.platform != "win32":
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-        if HAS_MASK:
+        if sys.platform != "win32":
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if came:
         signal.raise_signal(signal.SIGINT)

@@ -25,11 +25,12 @@ def parse_xml(source: str | bytes, max_characters: int) -> ElementTree.Element:
     """
     if len(source) > max_characters:
         raise ValueError(f"it is too large: {len(source)} characters, at most {max_characters} are taken")
-    is_text = isinstance(source, str)
-    if is_text and DOCUMENT_TYPE.search(source):
-        _refuse_document_type()
-    content = source.strip(BLANKS).encode("utf-8", "replace") if is_text else source.removeprefix(BOM_UTF8).lstrip()
-    encoding = "utf-8" if is_text else None  # a text has been decoded, whatever it declares
+    if isinstance(source, str):
+        if DOCUMENT_TYPE.search(source):
+            _refuse_document_type()
+        content, encoding = source.strip(BLANKS).encode("utf-8", "replace"), "utf-8"  # whatever the text declares
+    else:
+        content, encoding = source.removeprefix(BOM_UTF8).lstrip(), None
     checker = expat.ParserCreate(encoding)
     checker.StartDoctypeDeclHandler = checker.EntityDeclHandler = _refuse_document_type
     try:

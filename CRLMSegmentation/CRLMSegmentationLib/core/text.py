@@ -46,8 +46,10 @@ def bounded(value: Any, max_characters: int = MAX_TEXT, max_entries: int = MAX_E
         return ELLIPSIS
     if isinstance(value, dict):
         kept = list(value.items())[:max_entries]
-        found = {printable(str(k), max_characters): bounded(v, max_characters, max_entries, depth - 1) for k, v in kept}
-        return {**found, LEFT_OUT: f"{len(value) - len(kept)} more"} if len(value) > len(kept) else found
+        entries = {
+            printable(str(k), max_characters): bounded(v, max_characters, max_entries, depth - 1) for k, v in kept
+        }
+        return {**entries, LEFT_OUT: f"{len(value) - len(kept)} more"} if len(value) > len(kept) else entries
     if isinstance(value, (list, tuple)):
         found = [bounded(inner, max_characters, max_entries, depth - 1) for inner in value[:max_entries]]
         return [*found, f"{ELLIPSIS} {len(value) - max_entries} more"] if len(value) > max_entries else found

@@ -6,6 +6,7 @@ import bz2
 import os
 import stat
 import zlib
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from typing import BinaryIO, Union
@@ -31,7 +32,7 @@ WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "zlib": zlib.MAX_WBITS}
 Decompressor = Union["zlib._Decompress", bz2.BZ2Decompressor]
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading; what is no ordinary file is refused, since a pipe would be waited for for ever.
 
     Raises:
@@ -63,7 +64,7 @@ def read_voxels(header: VolumeHeader) -> np.ndarray:
         array = np.empty(prod(shape), dtype)
     except MemoryError as error:
         raise _too_large(header) from error
-    target = memoryview(array.view(np.uint8))
+    target = array.view(np.uint8).data
     part_bytes = len(target) // len(header.layout.files)
     for number, path in enumerate(header.layout.files):
         _read_into(target[number * part_bytes : (number + 1) * part_bytes], path, header)
@@ -85,7 +86,7 @@ def _too_large(header: VolumeHeader) -> VolumeError:
     )
 
 
-def _open_data(path: Path, header: VolumeHeader) -> BinaryIO:
+def _open_data(path: Path, header: VolumeHeader) -> BufferedReader:
     try:
         return open_regular(path)
     except VolumeError as error:
@@ -109,7 +110,7 @@ def _read_into(target: memoryview, path: Path, header: VolumeHeader) -> None:
             _read_compressed(target, file, path, layout)
 
 
-def _read_raw(target: memoryview, file: BinaryIO, path: Path, layout: DataLayout) -> None:
+def _read_raw(target: memoryview, file: BufferedReader, path: Path, layout: DataLayout) -> None:
     begin = file.tell() + max(0, layout.byte_skip)
     found = max(0, os.fstat(file.fileno()).st_size - begin)
     if found < len(target):

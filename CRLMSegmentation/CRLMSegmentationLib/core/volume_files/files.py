@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import FloatArray
 from ..errors import GeometryError, VolumeError
 from .data import read_voxels
 from .header import VolumeHeader, unreadable, without_single_samples
@@ -96,9 +97,9 @@ def read_stored_volume(path: Path | str, root: Path | None = None) -> StoredVolu
         GeometryError: its voxels cannot be placed, or it does not say where.
     """
     header = read_header(path, root)
-    check_is_3d(header)
+    ijk_to_ras = checked_placement(header)
     array = read_voxels(header).reshape(header_shape(header))
-    return StoredVolume(_scaled(array, header), header.ijk_to_ras)
+    return StoredVolume(_scaled(array, header), ijk_to_ras)
 
 
 def header_shape(header: VolumeHeader) -> tuple[int, ...]:
@@ -107,11 +108,12 @@ def header_shape(header: VolumeHeader) -> tuple[int, ...]:
     return tuple(header.sizes[axis] for axis in reversed(kept))
 
 
-def check_is_3d(header: VolumeHeader) -> None:
-    """Refuse what is not one number per voxel of one 3D volume of one moment.
+def checked_placement(header: VolumeHeader) -> FloatArray:
+    """Return the 4x4 ijk_to_ras of a file that holds one 3D volume with one number per voxel.
 
     Raises:
-        VolumeError: says what it is instead.
+        VolumeError: it holds something else; the message says what.
+        GeometryError: the header does not say where the voxels lie.
     """
     name = header.name
     count = header.count_of("component")
@@ -132,6 +134,7 @@ def check_is_3d(header: VolumeHeader) -> None:
         raise VolumeError(f"{name}: expected one number per voxel, got {count} components (colour?); convert to grey")
     if header.ijk_to_ras is None:
         raise GeometryError(f"{name} does not say where its voxels lie; export it again")
+    return header.ijk_to_ras
 
 
 def _segments_in(header: VolumeHeader) -> int:

@@ -139,7 +139,8 @@ def _with_byte_order(dtype: np.dtype, fields: dict[str, str], encoding: str, nam
         return dtype
     if order not in ("little", "big"):
         raise unreadable(name, f"endian must be little or big, got {shown(order) if order else 'none'}")
-    return dtype.newbyteorder("<" if order == "little" else ">")
+    ordered: np.dtype = dtype.newbyteorder("<" if order == "little" else ">")
+    return ordered
 
 
 def _kinds_of(fields: dict[str, str], count: int, name: str) -> tuple[str, ...]:
@@ -190,9 +191,13 @@ def _matrix_of(fields: dict[str, str], sizes: tuple[int, ...], kinds: tuple[str,
         missing = "space directions" if directions is None else "space origin"
         raise GeometryError(f"{name} does not say where its voxels lie: its header has no {missing}; export it again")
     _check_no_spacings(fields, kept, name)
-    vectors = [directions[axis] for axis in kept]
+    vectors = [vector for axis in kept if (vector := directions[axis]) is not None]
     origin = _vector(fields["spaceorigin"].strip("() "), "space origin", name)
-    if len(origin) < 3 or any(len(vector) != len(origin) or vector[3:].any() for vector in vectors):
+    if (
+        len(vectors) != 3
+        or len(origin) < 3
+        or any(len(vector) != len(origin) or vector[3:].any() for vector in vectors)
+    ):
         raise GeometryError(f"{name}: space directions and origin must be vectors of 3 numbers; export it again")
     axes = np.array(vectors).T
     scale = _unit_scale(fields, name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import BoolArray
 from ..errors import VolumeError
 from .data import read_voxels
 from .files import SEGMENTATION_SUFFIX, read_header
@@ -42,9 +43,10 @@ class StoredSegmentation:
     ijk_to_ras: np.ndarray
     segments: tuple[Segment, ...]
 
-    def mask_of(self, segment: Segment) -> np.ndarray:
-        """The voxels of a segment, bool, shape (K, J, I)."""
-        return self.layers[segment.layer] == segment.label_value
+    def mask_of(self, segment: Segment) -> BoolArray:
+        """Return the voxels of a segment, bool, shape (K, J, I)."""
+        mask: BoolArray = self.layers[segment.layer] == segment.label_value
+        return mask
 
 
 def is_segmentation(path: Path | str, root: Path | None = None) -> bool:
@@ -79,7 +81,7 @@ def read_segmentation(path: Path | str, root: Path | None = None) -> StoredSegme
 
 
 def _layers_of(header: VolumeHeader) -> np.ndarray:
-    """Layers first, whichever axis of the file counts them."""
+    """Return the labels with shape (L, K, J, I), whichever axis of the file counts the layers."""
     dtype = header.dtype
     if dtype.kind not in "ui":
         raise unreadable(header.name, f"labels must be whole numbers, got {dtype}", "export it as a labelmap")
@@ -87,7 +89,8 @@ def _layers_of(header: VolumeHeader) -> np.ndarray:
     kinds = header.kinds[::-1]
     space = [axis for axis, kind in enumerate(kinds) if kind == "space"][-3:]
     others = [axis for axis in range(len(kinds)) if axis not in space]
-    return array.transpose(*others, *space).reshape(-1, *(array.shape[axis] for axis in space))
+    layers: np.ndarray = array.transpose(*others, *space).reshape(-1, *(array.shape[axis] for axis in space))
+    return layers
 
 
 def _numbers_in(pairs: Mapping[str, str]) -> list[int]:
