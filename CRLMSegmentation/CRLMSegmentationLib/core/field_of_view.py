@@ -13,18 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from .arrays import BoolArray
+from .box import Box
 from .errors import VolumeError
 
-Box = tuple[slice, slice, slice]
-"""A part of a volume, (K, J, I)."""
-EVERYWHERE: Box = (slice(None), slice(None), slice(None))
 BLOCK = 3
 """Edge in voxels of the blocks by which empty space is followed through a whole volume."""
-RIM = 3
+MARGIN = 3
 """Voxels that are looked at around a box."""
-WIDE_RIM = 6
+WIDE_MARGIN = 6
 """The same where a constant other than 0 fills the outside: there the surroundings decide about more."""
-THIN_REACH = 2
+THIN_MARGIN = 2
 """Voxels around empty space that are empty too when they hold a constant which tissue holds as well."""
 SURE_SHARE, LIKELY_SHARE, POSSIBLE_SHARE = 0.05, 0.01, 0.005
 """Of the blocks at the border: enough for any constant, for one at a corner, for one far from all grey values."""
@@ -79,24 +78,24 @@ class Background:
     is_in_tissue: bool = False
 
     @property
-    def rim(self) -> int:
+    def margin(self) -> int:
         """Voxels that must be looked at around a box."""
-        return WIDE_RIM if self.values else RIM
+        return WIDE_MARGIN if self.values else MARGIN
 
-    def covers(self, array: np.ndarray) -> np.ndarray:
+    def covers(self, array: np.ndarray) -> BoolArray:
         """Which voxels may be empty by their value; bool, shape of the array."""
         return _holds(array, self.values, self.tolerance) | self.covers_when_thin(array)
 
-    def covers_when_thin(self, array: np.ndarray) -> np.ndarray:
+    def covers_when_thin(self, array: np.ndarray) -> BoolArray:
         """Which of them are empty even where they are thin and alone, such as gaps between frames."""
-        empty = array == 0
+        empty: BoolArray = array == 0
         if not self.values:
             return empty
         if not self.is_in_tissue:
             empty |= _holds(array, self.values, self.tolerance)
         return empty | self.is_beyond_tissue(array)
 
-    def is_beyond_tissue(self, array: np.ndarray) -> np.ndarray:
+    def is_beyond_tissue(self, array: np.ndarray) -> BoolArray:
         """Which voxels are empty wherever they are; bool, shape of the array."""
         beyond = np.zeros(array.shape, bool)
         if self.low is not None:
@@ -166,11 +165,11 @@ def is_uniform(array: np.ndarray) -> bool:
 
 def infer_field_of_view(
     array: np.ndarray,
-    box: Box = EVERYWHERE,
+    box: Box | None = None,
     outside: np.ndarray | None = None,
     background: Background | None = None,
     missing: np.ndarray | None = None,
-) -> np.ndarray:
+) -> BoolArray:
     """Guess which voxels the probe has swept, for volumes that arrive without an accumulation buffer.
 
     An empty value alone does not mean empty: a vessel's lumen is black as well. Empty is what holds an empty value
@@ -179,8 +178,8 @@ def infer_field_of_view(
 
     Args:
         array: shape (K, J, I).
-        box: the part that is asked for; only its surroundings are looked at closely, since a large volume
-            would take seconds.
+        box: the part that is asked for, None for all; only its surroundings are looked at closely, since a large
+            volume would take seconds.
         outside: `outside_blocks` of the array, where it is known already.
         background: `find_background` of the array, where it is known already.
         missing: bool, shape of the array: voxels without a number; None where all have one.
@@ -190,21 +189,21 @@ def infer_field_of_view(
     """
     background = find_background(array, missing) if background is None else background
     outside = outside_blocks(empty_values(array, background, missing)) if outside is None else outside
-    asked = [range(*part.indices(count)) for part, count in zip(box, array.shape)]
-    rim = background.rim
-    near = [range(max(0, r.start - rim), min(count, r.stop + rim)) for r, count in zip(asked, array.shape)]
-    window = tuple(slice(r.start, r.stop) for r in near)
-    part, gone = array[window], None if missing is None else missing[window]
+    asked = Box.of_shape(array.shape) if box is None else box
+    margin = background.margin
+    near = asked.padded(margin, array.shape)
+    part, gone = array[near.slices], None if missing is None else missing[near.slices]
     zero = empty_values(part, background, gone)
-    beyond = [(rim * (r.start == 0), rim * (r.stop == count)) for r, count in zip(near, array.shape)]
+    ends = zip(near.start_kji, near.stop_kji, array.shape)
+    beyond = [(margin * (start == 0), margin * (stop == count)) for start, stop, count in ends]
     thick = ndimage.binary_opening(np.pad(zero, beyond, constant_values=True), ndimage.generate_binary_structure(3, 1))
-    labels, _ = ndimage.label(thick)
-    reached = outside[np.ix_(*[np.arange(r.start, r.stop) // BLOCK for r in near])]
-    empty = np.isin(labels, np.unique(labels[np.pad(reached, beyond, constant_values=True) & thick]))
-    inner = tuple(slice(low, low + len(r)) for (low, _), r in zip(beyond, near))
+    labels: np.ndarray = ndimage.label(thick)[0]
+    reached = outside[np.ix_(*[np.arange(part.start, part.stop) // BLOCK for part in near.slices])]
+    empty: BoolArray = np.isin(labels, np.unique(labels[np.pad(reached, beyond, constant_values=True) & thick]))
+    inner = Box.of_part([low for low, _ in beyond], near.shape).slices
     thin = ~thick[inner]
     if background.values:
-        beside = ndimage.binary_dilation(empty, ndimage.generate_binary_structure(3, 3), THIN_REACH)[inner]
+        beside = ndimage.binary_dilation(empty, ndimage.generate_binary_structure(3, 3), THIN_MARGIN)[inner]
         thin &= beside | background.covers_when_thin(part)
     empty = (empty[inner] | thin) & zero
     if background.values:
@@ -213,22 +212,23 @@ def infer_field_of_view(
         empty |= gone
     if background.tolerance:
         empty |= _specks(~empty) & beside
-    return ~empty[tuple(slice(r.start - n.start, r.stop - n.start) for r, n in zip(asked, near))]
+    return ~empty[asked.relative_to(near).slices]
 
 
-def _specks(swept: np.ndarray) -> np.ndarray:
+def _specks(swept: BoolArray) -> BoolArray:
     """What is at most two voxels thick: beside empty space that is noise of the compression, not tissue."""
     solid = ndimage.binary_opening(swept, ndimage.generate_binary_structure(3, 1))
-    return swept & ~ndimage.binary_dilation(solid, ndimage.generate_binary_structure(3, 3))
+    thick: BoolArray = ndimage.binary_dilation(solid, ndimage.generate_binary_structure(3, 3))
+    return swept & ~thick
 
 
-def empty_values(array: np.ndarray, background: Background, missing: np.ndarray | None) -> np.ndarray:
+def empty_values(array: np.ndarray, background: Background, missing: np.ndarray | None) -> BoolArray:
     """Which voxels may be empty by what they hold; bool, shape of the array."""
-    empty = background.covers(array) if background.values else array == 0
+    empty: BoolArray = background.covers(array) if background.values else array == 0
     return empty if missing is None else empty | missing
 
 
-def outside_blocks(zero: np.ndarray) -> np.ndarray:
+def outside_blocks(zero: np.ndarray) -> BoolArray:
     """Which blocks of `BLOCK` voxels a side are empty throughout and hang together with the border.
 
     Args:
@@ -241,8 +241,9 @@ def outside_blocks(zero: np.ndarray) -> np.ndarray:
     zero = zero[0::3] & zero[1::3] & zero[2::3]
     zero = zero[:, 0::3] & zero[:, 1::3] & zero[:, 2::3]
     zero = zero[:, :, 0::3] & zero[:, :, 1::3] & zero[:, :, 2::3]
-    labels, _ = ndimage.label(np.pad(zero, 1, constant_values=True))
-    return (labels == labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    labels: np.ndarray = ndimage.label(np.pad(zero, 1, constant_values=True))[0]
+    outside: BoolArray = labels == labels[0, 0, 0]
+    return outside[1:-1, 1:-1, 1:-1]
 
 
 def find_background(array: np.ndarray, missing: np.ndarray | None = None) -> Background:
@@ -273,7 +274,7 @@ def find_background(array: np.ndarray, missing: np.ndarray | None = None) -> Bac
     return _background_of(values, array, missing) if values else ZERO
 
 
-def _holds(array: np.ndarray, values: Iterable[float], tolerance: float) -> np.ndarray:
+def _holds(array: np.ndarray, values: Iterable[float], tolerance: float) -> BoolArray:
     found = np.zeros(array.shape, bool)
     for value in values:
         found |= array == value if not tolerance else (array >= value - tolerance) & (array <= value + tolerance)
@@ -289,12 +290,14 @@ def _extrema(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _border_blocks(array: np.ndarray, missing: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _border_blocks(array: np.ndarray, missing: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, BoolArray]:
     """Smallest and largest value of each block at the border, and whether it is at a corner; all of shape (N,).
 
     Blocks at an edge of the volume count for both faces. Blocks with voxels that hold no number are left out.
     """
-    faces = []
+    lows: list[np.ndarray] = []
+    highs: list[np.ndarray] = []
+    corners: list[BoolArray] = []
     for axis, count in enumerate(array.shape):
         for face in (slice(0, BLOCK), slice((count - 1) // BLOCK * BLOCK, None)):
             slab = (slice(None),) * axis + (face,)
@@ -302,8 +305,10 @@ def _border_blocks(array: np.ndarray, missing: np.ndarray | None) -> tuple[np.nd
             corner = np.zeros(low.shape, bool)
             corner[np.ix_(*[[0, -1]] * 3)] = True
             kept = np.ones(low.shape, bool) if missing is None else ~_extrema(missing[slab])[1]
-            faces.append((low[kept], high[kept], corner[kept]))
-    return tuple(np.concatenate(parts) for parts in zip(*faces))
+            lows.append(low[kept])
+            highs.append(high[kept])
+            corners.append(corner[kept])
+    return np.concatenate(lows), np.concatenate(highs), np.concatenate(corners)
 
 
 def _constants_among(low: np.ndarray, high: np.ndarray) -> list[tuple[float, int]]:
@@ -323,7 +328,10 @@ def _sampled(array: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
 def _dominant(sample: np.ndarray) -> float | None:
     """The value other than 0 that occurs so often that it must be a constant, wherever it is; None where none does."""
     values, counts = np.unique(sample[sample != 0], return_counts=True)
-    return values[counts.argmax()].item() if counts.size and counts.max() >= DOMINANT_SHARE * counts.sum() else None
+    if not counts.size or counts.max() < DOMINANT_SHARE * counts.sum():
+        return None
+    value: float = values[counts.argmax()].item()
+    return value
 
 
 def _shows_tissue(grey: np.ndarray, count: int) -> bool:
@@ -335,7 +343,7 @@ def _shows_tissue(grey: np.ndarray, count: int) -> bool:
     """
     within = _dominant(grey)
     textured = grey[(grey != 0) & (grey != within)] if within is not None else grey[grey != 0]
-    is_enough = textured.size >= LEAST_TISSUE_SHARE * count and np.unique(textured).size >= LEAST_GREY_VALUES
+    is_enough = bool(textured.size >= LEAST_TISSUE_SHARE * count and np.unique(textured).size >= LEAST_GREY_VALUES)
     return is_enough and (within is None or _dominant(textured) is None)
 
 
@@ -348,7 +356,8 @@ def _is_evident(value: float, share: float, is_at_corner: bool, grey: np.ndarray
 
 def _lossy_tolerance(array: np.ndarray) -> float:
     low, high = np.percentile(_sampled(array, None), (0.5, 99.5)).tolist()
-    return LOSSY_SHARE * (high - low)
+    tolerance: float = LOSSY_SHARE * (high - low)
+    return tolerance
 
 
 def _is_lossy(low: np.ndarray, high: np.ndarray, array: np.ndarray) -> bool:
@@ -357,7 +366,7 @@ def _is_lossy(low: np.ndarray, high: np.ndarray, array: np.ndarray) -> bool:
     if constant > low.size / 2:
         return False
     width = high.astype(np.float64) - low
-    return np.count_nonzero((width > 0) & (width <= _lossy_tolerance(array))) > constant
+    return bool(np.count_nonzero((width > 0) & (width <= _lossy_tolerance(array))) > constant)
 
 
 def _lossy_background(low: np.ndarray, high: np.ndarray, at_corner: np.ndarray, array: np.ndarray) -> Background:
@@ -399,8 +408,7 @@ def _with_inner_constants(values: list[float], array: np.ndarray, missing: np.nd
 def _background_of(values: list[float], array: np.ndarray, missing: np.ndarray | None) -> Background:
     """Constants with the range of what they surround, looked for two blocks away from them."""
     filled = _holds(array, values, 0.0)
-    low, _ = _extrema(filled)
-    deep = ~ndimage.binary_dilation(low, ndimage.generate_binary_structure(3, 3), 2)
+    deep: BoolArray = ~ndimage.binary_dilation(_extrema(filled)[0], ndimage.generate_binary_structure(3, 3), 2)
     for axis, count in enumerate(array.shape):
         deep = np.repeat(deep, BLOCK, axis).take(range(count), axis)
     filled |= empty_values(array, ZERO, missing)

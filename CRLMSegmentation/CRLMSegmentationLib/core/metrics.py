@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
+from .box import Box
 from .volume import to_sitk
 
 METRICS = ("dice", "hausdorff_mm", "hausdorff95_mm", "rvd", "recall", "precision", "auc_hard", "auc_probability")
@@ -116,15 +116,16 @@ def surface_distances(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarra
 
 def symmetric_distances_mm(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
     """From each voxel of either surface to the other surface, mm, shape (N,); neither may be empty."""
-    box = ndimage.find_objects((mask | truth).astype(np.uint8))[0]
-    images = [to_sitk(np.pad(m[box].astype(np.uint8), 1), ijk_to_ras) for m in (mask, truth)]
+    box = Box.of_nonempty_mask(mask | truth)
+    images = [to_sitk(np.pad(m[box.slices].astype(np.uint8), 1), ijk_to_ras) for m in (mask, truth)]
     return np.concatenate([_distances_on_surface(one, other) for one, other in (images, images[::-1])])
 
 
 def _distances_on_surface(of: sitk.Image, to: sitk.Image) -> np.ndarray:
     away = sitk.Abs(sitk.SignedMaurerDistanceMap(sitk.LabelContour(to), squaredDistance=False, useImageSpacing=True))
     on_surface = sitk.GetArrayFromImage(sitk.LabelContour(of)) == 1  # a view would outlive its image
-    return sitk.GetArrayFromImage(away)[on_surface]
+    distances_mm: np.ndarray = sitk.GetArrayFromImage(away)[on_surface]
+    return distances_mm
 
 
 def roc_area(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> float | None:
@@ -169,7 +170,8 @@ def roc_curve_of(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | Non
     if truth.all() or not truth.any():
         return None
     false, true, _ = roc_curve(truth.ravel(), score.ravel().astype(np.float32), sample_weight=weights)
-    return np.round(np.interp(ROC_FALSE_POSITIVES, false, true), ROC_DIGITS).tolist()
+    curve: list[float] = np.round(np.interp(ROC_FALSE_POSITIVES, false, true), ROC_DIGITS).tolist()
+    return curve
 
 
 def _without_zeros(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

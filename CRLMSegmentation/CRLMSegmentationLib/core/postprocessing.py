@@ -8,12 +8,14 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from .crop import Crop, paste, shifted
+from .box import Box, Index, Shape, as_index, trimmed_mask
+from .crop import Crop, paste
 from .diameters import diameters_of
-from .volume import Box, Volume
+from .geometry import part_to_ras
+from .volume import Volume
 
 THRESHOLD = 0.5
-SEED_REACH_MM = 5.0
+SEED_DISTANCE_LIMIT_MM = 5.0
 """A lesion that misses the seed by more than this is not the one that was clicked."""
 LOW_CONFIDENCE = 0.75
 """Mean probability inside the mask below which the result is called uncertain."""
@@ -22,7 +24,9 @@ FADE_VOXELS = 2
 EMPTY_CONTACT = 0.10
 """Share of the surface on never-swept voxels above which the outline is called incomplete."""
 
-NOTHING = f"nothing found: no tumour within {SEED_REACH_MM:.0f} mm of the seed; move the seed or segment by hand"
+NOTHING = (
+    f"nothing found: no tumour within {SEED_DISTANCE_LIMIT_MM:.0f} mm of the seed; move the seed or segment by hand"
+)
 SEED_OUTSIDE = "seed outside the mask by {distance:.1f} mm: check that the right lesion was taken"
 TOUCHES_EDGE = "touches the crop edge: the tumour may be larger; segment again with a larger crop"
 TOUCHES_VOLUME_EDGE = "touches the edge of the volume: part of the tumour may lie beyond what was swept"
@@ -49,8 +53,8 @@ class LesionMask:
     """
 
     part: np.ndarray
-    offset_kji: tuple[int, int, int]
-    shape: tuple[int, int, int]
+    offset_kji: Index
+    shape: Shape
     ijk_to_ras: np.ndarray
     crop_probability: np.ndarray
     crop_to_ras: np.ndarray
@@ -63,11 +67,15 @@ class LesionMask:
     def is_empty(self) -> bool:
         return not self.part.any()
 
+    @property
+    def box(self) -> Box:
+        """Where `part` lies in the volume."""
+        return Box.of_part(self.offset_kji, self.part.shape)
+
     @cached_property
     def mask(self) -> np.ndarray:
         """bool, shape of the volume."""
-        box = tuple(slice(start, start + count) for start, count in zip(self.offset_kji, self.part.shape))
-        return self._in_volume(self.part, box)
+        return self._in_volume(self.part, self.box)
 
     @cached_property
     def probability(self) -> np.ndarray:
@@ -80,18 +88,18 @@ class LesionMask:
         ones, box = self._pasted(np.ones_like(self.crop_probability))
         return self._in_volume(ones > 0, box)
 
-    def moved_into(self, volume: Volume, offset_kji: tuple[int, int, int]) -> LesionMask:
+    def moved_into(self, volume: Volume, offset_kji: Index) -> LesionMask:
         """The same lesion in the volume of which its own is a part that begins at an index (k, j, i)."""
-        offset = tuple(a + b for a, b in zip(self.offset_kji, offset_kji))
-        return replace(self, offset_kji=offset, shape=volume.array.shape, ijk_to_ras=volume.ijk_to_ras)
+        offset, shape = self.box.shifted(offset_kji).start_kji, as_index(volume.array.shape)
+        return replace(self, offset_kji=offset, shape=shape, ijk_to_ras=volume.ijk_to_ras)
 
-    def _pasted(self, values: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
+    def _pasted(self, values: np.ndarray) -> tuple[np.ndarray, Box]:
         return paste(values, self.crop_to_ras, self.ijk_to_ras, self.shape)
 
-    def _in_volume(self, part: np.ndarray, box: tuple[slice, slice, slice]) -> np.ndarray:
-        whole = np.zeros(self.shape, part.dtype)
-        whole[box] = part
-        return whole
+    def _in_volume(self, part: np.ndarray, box: Box) -> np.ndarray:
+        array = np.zeros(self.shape, part.dtype)
+        array[box.slices] = part
+        return array
 
 
 def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume) -> LesionMask:
@@ -101,18 +109,19 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
         probability: of tumour, float32, shape of the crop.
     """
     component, distance_mm = _component_at_seed((probability >= THRESHOLD) & crop.swept, crop)
-    near = _around(component)
-    component, swept = component[near], crop.swept[near]
+    near = (Box.of_mask(component) or Box.of_shape(component.shape)).padded(FADE_VOXELS + 1, component.shape)
+    component, swept, close = component[near.slices], crop.swept[near.slices], probability[near.slices]
     solid = ndimage.binary_fill_holes(component)
-    cleaned = _cleaned(probability[near], component, solid, swept)
-    pasted, box = paste(cleaned, shifted(crop.ijk_to_ras, near), volume.ijk_to_ras, volume.array.shape)
-    part, offset_kji = _tight(_largest_part(pasted >= THRESHOLD), box)
-    confidence = float(probability[near][component].mean()) if part.any() else 0.0
+    cleaned = _cleaned(close, component, solid, swept)
+    shape = as_index(volume.array.shape)
+    pasted, box = paste(cleaned, part_to_ras(crop.ijk_to_ras, near.start_kji), volume.ijk_to_ras, shape)
+    part, offset_kji = trimmed_mask(_largest_part(pasted >= THRESHOLD), box.start_kji)
+    confidence = float(close[component].mean()) if part.any() else 0.0
     volume_ml, diameters_mm = measure(part, volume.ijk_to_ras)
     return LesionMask(
         part=part,
         offset_kji=offset_kji,
-        shape=volume.array.shape,
+        shape=shape,
         ijk_to_ras=volume.ijk_to_ras,
         crop_probability=probability,
         crop_to_ras=crop.ijk_to_ras,
@@ -121,21 +130,6 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
         confidence=confidence,
         warnings=tuple(_warnings(solid, swept, distance_mm, confidence, crop) if part.any() else [NOTHING]),
     )
-
-
-def _tight(mask: np.ndarray, box: tuple[slice, slice, slice]) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """Cut a mask, which lies in a box of a volume, down to what is not empty; returns its place as well."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    inner = found[0] if found else (slice(0, 0),) * 3
-    return mask[inner].copy(), tuple(outer.start + part.start for outer, part in zip(box, inner))
-
-
-def _around(component: np.ndarray) -> Box:
-    """The box that holds a lesion and what is looked at around it; of a whole volume most is left out. All if none."""
-    found = ndimage.find_objects(component.astype(np.uint8))
-    inner = found[0] if found else tuple(slice(0, count) for count in component.shape)
-    workspace = FADE_VOXELS + 1
-    return tuple(slice(max(0, s.start - workspace), min(n, s.stop + workspace)) for s, n in zip(inner, component.shape))
 
 
 def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, swept: np.ndarray) -> np.ndarray:
@@ -148,11 +142,11 @@ def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, 
 
 def measure(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, tuple[float, float, float]]:
     """Volume in ml and the three diameters in mm, longest first, of a mask (K, J, I); see `diameters`."""
-    if not mask.any():
+    box = Box.of_mask(mask)
+    if box is None:
         return 0.0, (0.0, 0.0, 0.0)
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    volume_mm3 = np.count_nonzero(mask[box]) * abs(np.linalg.det(ijk_to_ras[:3, :3]))
-    return float(volume_mm3 / 1000), diameters_of(mask[box], ijk_to_ras)
+    volume_mm3 = np.count_nonzero(mask[box.slices]) * abs(np.linalg.det(ijk_to_ras[:3, :3]))
+    return float(volume_mm3 / 1000), diameters_of(mask[box.slices], ijk_to_ras)
 
 
 def _component_at_seed(found: np.ndarray, crop: Crop) -> tuple[np.ndarray, float]:
@@ -162,14 +156,14 @@ def _component_at_seed(found: np.ndarray, crop: Crop) -> tuple[np.ndarray, float
         return found, np.inf
     if found[crop.seed_kji]:
         return labels == labels[crop.seed_kji], 0.0
-    reach = int(SEED_REACH_MM / crop.spacing_mm) + 1
-    near = tuple(slice(max(0, n - reach), n + reach + 1) for n in crop.seed_kji)
-    seed = tuple(n - part.start for n, part in zip(crop.seed_kji, near))
-    empty = ~found[near]
+    seed = Box.of_part(crop.seed_kji, (1, 1, 1))
+    near = seed.padded(int(SEED_DISTANCE_LIMIT_MM / crop.spacing_mm) + 1, found.shape)
+    k, j, i = seed.relative_to(near).start_kji
+    empty = ~found[near.slices]
     away_mm, nearest = ndimage.distance_transform_edt(empty, sampling=crop.spacing_mm, return_indices=True)
-    if empty.all() or away_mm[seed] > SEED_REACH_MM:
+    if empty.all() or away_mm[k, j, i] > SEED_DISTANCE_LIMIT_MM:
         return np.zeros_like(found), np.inf
-    return labels == labels[near][tuple(nearest[(slice(None), *seed)])], float(away_mm[seed])
+    return labels == labels[near.slices][tuple(nearest[:, k, j, i])], float(away_mm[k, j, i])
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from .box import Box, Index, as_index
 from .errors import GeometryError, VolumeError
 from .field_of_view import (
     BLOCK,
-    EVERYWHERE,
-    RIM,
+    MARGIN,
     ZERO,
     Background,
-    Box,
     contradiction,
     empty_values,
     find_background,
@@ -27,7 +26,7 @@ from .field_of_view import (
     remarks_on,
     without_missing,
 )
-from .geometry import MAX_EXTENT_MM, RAS_TO_LPS, check_ijk_to_ras, spacing_of, transform_points
+from .geometry import MAX_EXTENT_MM, RAS_TO_LPS, check_ijk_to_ras, part_to_ras, spacing_of, transform_points
 from .volume_files import read_stored_volume, volume_stem
 
 
@@ -175,35 +174,35 @@ class Volume:
         is_recognised = self.swept is not None or bool(self.unswept_blocks.any())
         return remarks_on(self.background, self.missing, is_recognised, self.contradicted_share)
 
-    def swept_in(self, box: Box = EVERYWHERE) -> np.ndarray:
+    def swept_in(self, box: Box | None = None) -> np.ndarray:
         """Where the probe has been in a box (K, J, I): as the source says, else as `infer_field_of_view` guesses.
 
         Of a source that contradicts the voxels (see `contradicted_share`), or whose volume is filled with another
         constant than 0, only what both say is taken: such a constant must not be seen as tissue.
         """
+        part = (Box.of_shape(self.array.shape) if box is None else box).slices
         if self.swept is not None and not self.contradicted_share and not self.background.values:
-            return self.swept[box] if self.missing is None else self.swept[box] & ~self.missing[box]
+            return self.swept[part] if self.missing is None else self.swept[part] & ~self.missing[part]
         inferred = infer_field_of_view(self.array, box, self.unswept_blocks, self.background, self.missing)
-        return inferred if self.swept is None else inferred & self.swept[box]
+        return inferred if self.swept is None else inferred & self.swept[part]
 
-    def part_around(self, box: Box) -> tuple[Volume, tuple[int, int, int]]:
+    def part_around(self, box: Box) -> tuple[Volume, Index]:
         """A part that holds a box, and as much around it as `swept_in` must see to say the same of it.
 
         Returns:
             The part, a view of the same voxels, and the index (k, j, i) of its first voxel.
         """
-        rim = self.background.rim if self.swept is None else RIM
-        start = [max(0, part.start - rim - 1) // BLOCK * BLOCK for part in box]
-        stop = [min(count, part.stop + rim + 1) for part, count in zip(box, self.array.shape)]
-        near = tuple(slice(low, high) for low, high in zip(start, stop))
-        blocks = tuple(slice(low // BLOCK, -(-high // BLOCK)) for low, high in zip(start, stop))
-        matrix = self.ijk_to_ras.copy()
-        matrix[:3, 3] = transform_points(self.ijk_to_ras, start[::-1])
+        margin = self.background.margin if self.swept is None else MARGIN
+        padded = box.padded(margin + 1, self.array.shape)
+        near = Box(as_index(first // BLOCK * BLOCK for first in padded.start_kji), padded.stop_kji)
+        blocks = tuple(slice(part.start // BLOCK, -(-part.stop // BLOCK)) for part in near.slices)
+        matrix = part_to_ras(self.ijk_to_ras, near.start_kji)
         known = None if self.swept is not None else self.unswept_blocks[blocks]
         swept = None if self.swept is None else self.swept_in(near)
         background = self.background if self.swept is None else ZERO  # what a mask says holds the constants already
-        missing = None if self.missing is None else self.missing[near]
-        return Volume.of_part(self.array[near], matrix, swept, known, background, missing), tuple(start)
+        missing = None if self.missing is None else self.missing[near.slices]
+        part = Volume.of_part(self.array[near.slices], matrix, swept, known, background, missing)
+        return part, near.start_kji
 
     @classmethod
     def of_part(

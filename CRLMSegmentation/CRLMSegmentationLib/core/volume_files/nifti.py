@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ..box import Box
 from ..errors import GeometryError, VolumeError
 from ..geometry import transform_points
 from .data import GZIP_MARK, CompressedStream, open_regular
@@ -81,7 +82,8 @@ def _words_of(path: Path) -> _Stored:
     """The header, found in one of two versions and byte orders."""
     name = path.name
     begin, is_packed = _first_bytes(path)
-    for order in "<>":
+    order: Literal["<", ">"]
+    for order in ("<", ">"):
         size = int(np.frombuffer(begin[:4].ljust(4, b"\0"), f"{order}i4")[0])
         if size not in MAGICS:
             continue
@@ -192,7 +194,7 @@ def _check_same_spacing(matrix: np.ndarray, spacing_mm: np.ndarray, name: str) -
 
 
 def _check_agreement(matrices: list[np.ndarray], shape_ijk: np.ndarray, name: str) -> None:
-    corners = np.array(np.meshgrid(*[(0, count - 1) for count in shape_ijk])).reshape(3, -1).T
+    corners = Box.of_shape(shape_ijk[::-1].tolist()).corner_centers_ijk
     places = [transform_points(matrix, corners) for matrix in matrices]
     apart_mm = float(np.linalg.norm(places[0] - places[-1], axis=1).max())
     spacing_mm = np.linalg.norm(matrices[0][:3, :3], axis=0)
