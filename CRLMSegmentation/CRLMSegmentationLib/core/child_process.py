@@ -1,4 +1,4 @@
-"""A child process with pipes that never block, and an end that spares nothing it has started.
+"""A child process with non-blocking pipes, which is killed together with all processes that it has started.
 
 No threads: in 3D Slicer they starve. Works on Linux and macOS; on Windows non-blocking pipes need Python 3.12,
 and the tree is ended by `taskkill` (not tested there).
@@ -38,10 +38,15 @@ else:
 
 
 class ChildProcess:
-    """Attributes: pid: of the child, which leads its own process group; drained: `read` has left nothing."""
+    """A running child process with pipes for frames in both directions.
+
+    Attributes:
+        pid: of the child, which leads its own process group.
+        drained: the last `read` has emptied the pipe.
+    """
 
     def __init__(self, command: Sequence[str], folder: Path, env: dict[str, str] | None = None) -> None:
-        """Start it.
+        """Start the child process.
 
         Args:
             folder: its working directory.
@@ -81,20 +86,20 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative is the number of the signal that ended it."""
+        """The exit code, None while the process runs; a negative one is the number of the signal that ended it."""
         return self._process.poll()
 
     @property
     def stderr_tail(self) -> str:
-        """The last lines it has printed."""
+        """The last lines that the process has written to stderr."""
         return "\n".join([*self._stderr_lines, *([_text(self._line)] if self._line else [])])
 
     def send(self, parts: Sequence[memoryview]) -> None:
-        """Queue bytes; `write` sends them."""
+        """Queue bytes, which `write` sends."""
         self._unsent.extend(part for part in parts if len(part))
 
     def write(self, deadline_s: float) -> None:
-        """Send what the pipe takes, until `time.monotonic()` reaches the deadline."""
+        """Send queued bytes until the pipe is full or `time.monotonic()` reaches the deadline."""
         while self._unsent and time.monotonic() < deadline_s:
             part = self._unsent.popleft()
             try:
@@ -108,7 +113,7 @@ class ChildProcess:
                 return
 
     def read(self, deadline_s: float) -> list[Frame]:
-        """The frames that have arrived; reads until the deadline at most.
+        """Return the frames that have arrived; read no longer than until the deadline.
 
         Raises:
             WorkerError: what arrived is no frame.
@@ -126,7 +131,7 @@ class ChildProcess:
         return frames
 
     def read_stderr(self) -> None:
-        """Keep the last lines of stderr."""
+        """Read what the process has written to stderr, and keep the last lines."""
         chunk = self._stderr.read(STDERR_CHUNK_BYTES)
         if chunk:
             *lines, rest = (self._line + chunk).split(b"\n")
@@ -134,18 +139,22 @@ class ChildProcess:
             self._line = rest[-MAX_LINE_BYTES:]
 
     def wait_readable(self, timeout_s: float) -> None:
-        """Sleep until there is something to read (or to write), or for the given time."""
+        """Sleep until a pipe can be read (or written, where bytes are queued), for `timeout_s` at most."""
         if sys.platform == "win32":
             time.sleep(min(timeout_s, IDLE_SLEEP_S))
             return
         select.select([self._stdout, self._stderr], [self._stdin] if self._unsent else [], [], max(0.0, timeout_s))
 
     def kill(self) -> None:
-        """End it and everything it has started; returns at once, `exit_code` follows."""
+        """Kill the process and all that it has started; return at once, before `exit_code` is known."""
         _kill_tree(self._process)
 
     def end(self, timeout_s: float) -> None:
-        """Kill it, wait until it is gone, close the pipes."""
+        """Kill the process, wait until it has ended, and close the pipes.
+
+        Raises:
+            WorkerError: it still runs after `timeout_s`.
+        """
         self.kill()
         try:
             self._process.wait(timeout_s)

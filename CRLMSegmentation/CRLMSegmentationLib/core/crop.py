@@ -1,7 +1,7 @@
-"""What the network is shown of a volume, a cube around the seed or all of it, and how its answer is put back.
+"""The input of the network, a cube around the seed or the whole volume, and the way back to the volume's voxels.
 
-nnU-Net knows spacing but not direction, so what it sees is always resampled onto a grid whose axes are R, A
-and S: the same tissue gives the same crop however the volume is stored (permuted, flipped, oblique).
+nnU-Net knows the spacing of its input but not the direction, so the input is always resampled onto a grid whose axes
+are R, A and S: the same tissue gives the same crop however the volume is stored (permuted, flipped, oblique).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .geometry import box_around, part_to_ras, spacing_of, transform_points
 from .volume import Volume, to_sitk
 
 HOLE_SIGMA_VOXELS = 0.7
-"""Empty voxels this close to swept ones are interpolated; farther ones stay empty."""
+"""Empty voxels this close to insonified ones are interpolated; farther ones stay empty."""
 MIN_SWEPT_WEIGHT = 0.2
 SEED_SIGMA_MM = 4.0
 MAX_GRID_VOXELS = 512**3
@@ -30,7 +30,7 @@ MAX_GRID_VOXELS = 512**3
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """What the network is shown: a cube around a seed, or a box that holds the whole volume.
+    """The network's view of a volume: a cube around a seed, or a box that holds the whole volume.
 
     Attributes:
         array: float32, shape (K, J, I), axes S, A, R; empty voxels hold the mean of the swept ones.
@@ -58,10 +58,10 @@ class Crop:
 
 
 def network_input(crop: Crop, channels: tuple[str, ...] = CHANNELS) -> np.ndarray:
-    """What the network sees, float32, shape (C, K, J, I).
+    """Return the input of the network, float32, shape (C, K, J, I).
 
     Args:
-        channels: of "ultrasound", the grey values, and "seed", a Gaussian around the click that tells the
+        channels: "ultrasound" are the grey values, "seed" is a Gaussian around the click that tells the
             network which lesion is meant.
     """
     made: dict[str, Callable[[], np.ndarray]] = {"ultrasound": lambda: crop.array, "seed": lambda: _seed_map(crop)}
@@ -78,10 +78,10 @@ def _seed_map(crop: Crop) -> FloatArray:
 
 
 def check_seed(volume: Volume, seed_ras_mm: np.ndarray) -> np.ndarray:
-    """Return the seed as float64 of shape (3,).
+    """Return a seed as float64 of shape (3,), after checking that it lies in insonified voxels.
 
     Raises:
-        SeedError: not three finite numbers, outside the volume, or in voxels never swept.
+        SeedError: not three finite numbers, outside the volume, or in voxels that were never insonified.
     """
     seed = np.asarray(seed_ras_mm, dtype=np.float64)
     if seed.shape != (3,) or not np.isfinite(seed).all():
@@ -106,7 +106,7 @@ def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacin
     """Cut a cube out of a volume, resampled to the network's spacing along R, A and S.
 
     Args:
-        volume: any orientation; parts of the cube that lie outside it count as never swept.
+        volume: any orientation; parts of the cube that lie outside it count as never insonified.
         seed_ras_mm: middle of the cube, shape (3,).
         size_mm: edge of the cube; rounded to whole voxels.
         spacing_mm: edge of the network's voxels.
@@ -116,14 +116,14 @@ def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacin
     """
     seed = check_seed(volume, seed_ras_mm)
     grid, shape = _crop_grid(seed, size_mm, spacing_mm)
-    return Crop(*_on_network_grid(volume, _box_to_see(volume, grid, shape), grid, shape), grid, seed)
+    return Crop(*_on_network_grid(volume, _box_for_grid(volume, grid, shape), grid, shape), grid, seed)
 
 
 def whole_volume(volume: Volume, seed_ras_mm: np.ndarray, spacing_mm: float) -> Crop:
-    """All of a volume, resampled to the network's spacing along R, A and S as `extract_crop` does it.
+    """Resample a whole volume to the network's spacing along R, A and S, as `extract_crop` does with a cube.
 
     The grid is the smallest of whole voxels, with the same middle, that holds the volume's bounding box. What of it
-    lies outside an oblique volume counts as never swept.
+    lies outside an oblique volume counts as never insonified.
 
     Args:
         volume: any orientation.
@@ -141,7 +141,7 @@ def whole_volume(volume: Volume, seed_ras_mm: np.ndarray, spacing_mm: float) -> 
 
 
 def whole_volume_grid(volume: Volume, spacing_mm: float) -> tuple[np.ndarray, Shape]:
-    """The grid of `whole_volume`: its 4x4 ijk_to_ras and its shape (K, J, I).
+    """Return the grid of `whole_volume`: its 4x4 ijk_to_ras and its shape (K, J, I).
 
     Raises:
         VolumeError: see `whole_volume`.
@@ -159,7 +159,7 @@ def whole_volume_grid(volume: Volume, spacing_mm: float) -> tuple[np.ndarray, Sh
 
 
 def _on_network_grid(volume: Volume, box: Box, grid: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """`Crop.array` and `Crop.swept` out of a box of a volume, smoothed against aliasing."""
+    """Return `Crop.array` and `Crop.swept`, resampled from a box of a volume after smoothing against aliasing."""
     swept = volume.swept_in(box).astype(np.float32)
     values = volume.array[box.slices].astype(np.float32) * swept
     matrix = part_to_ras(volume.ijk_to_ras, box.start_kji)
@@ -173,7 +173,7 @@ def _on_network_grid(volume: Volume, box: Box, grid: np.ndarray, shape: Shape) -
 
 
 def part_for_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[Volume, Index]:
-    """The part of a volume from which `extract_crop` gives the same crop, to be sent to another process.
+    """Return the part of a volume from which `extract_crop` makes the same crop, to be sent to another process.
 
     Returns:
         The part, and the index (k, j, i) of its first voxel.
@@ -182,7 +182,7 @@ def part_for_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spaci
         SeedError: as `extract_crop`.
     """
     seed = check_seed(volume, seed_ras_mm)
-    return volume.part_around(_box_to_see(volume, *_crop_grid(seed, size_mm, spacing_mm)))
+    return volume.part_around(_box_for_grid(volume, *_crop_grid(seed, size_mm, spacing_mm)))
 
 
 def _crop_grid(seed: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[np.ndarray, Shape]:
@@ -193,7 +193,7 @@ def _crop_grid(seed: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[np.
     return box_around(seed, shape, spacing_mm), shape
 
 
-def _box_to_see(volume: Volume, grid: np.ndarray, shape: Shape) -> Box:
+def _box_for_grid(volume: Volume, grid: np.ndarray, shape: Shape) -> Box:
     box = box_in_volume(volume.ijk_to_ras, as_index(volume.array.shape), grid, shape)
     if box.is_empty:
         raise SeedError("the crop does not meet the volume")
@@ -201,21 +201,21 @@ def _box_to_see(volume: Volume, grid: np.ndarray, shape: Shape) -> Box:
 
 
 def resample_labels(labels: np.ndarray, ijk_to_ras: np.ndarray, crop: Crop) -> BoolArray:
-    """Bring a boolean mask (K, J, I) of a volume onto the grid of a crop, cutting at one half."""
+    """Resample a boolean mask (K, J, I) of a volume onto the grid of a crop, with a threshold of one half."""
     image = to_sitk(labels.astype(np.float32), ijk_to_ras)
     mask: BoolArray = _on_grid(image, as_index(crop.array.shape), crop.ijk_to_ras, sitk.sitkLinear) >= 0.5
     return mask
 
 
 def paste(values: np.ndarray, grid: np.ndarray, ijk_to_ras: np.ndarray, shape: Shape) -> tuple[np.ndarray, Box]:
-    """Bring values of a crop back onto the voxels of a volume.
+    """Resample values on the grid of a crop back onto the voxels of a volume.
 
     Args:
         values: float32, shape (K, J, I), on the crop's `grid` (4x4 ijk_to_ras).
         ijk_to_ras, shape: of the volume, (K, J, I).
 
     Returns:
-        The values in a box of the volume, and the box itself; outside it nothing is known and nothing is tumour.
+        The values in a box of the volume, and the box itself; the network has no answer outside of it.
     """
     box = box_in_volume(ijk_to_ras, shape, grid, as_index(values.shape))
     there = _on_grid(
@@ -228,7 +228,7 @@ def paste(values: np.ndarray, grid: np.ndarray, ijk_to_ras: np.ndarray, shape: S
 
 
 def box_in_volume(ijk_to_ras: np.ndarray, shape: Shape, grid: np.ndarray, grid_shape: Shape) -> Box:
-    """The part (K, J, I) of a volume that a grid of cubic voxels can see, two voxels of margin included."""
+    """Return the box of a volume that contributes to a grid of cubic voxels, with a margin for smoothing."""
     shape_ijk = np.array(shape[::-1])
     corners = transform_points(np.linalg.inv(ijk_to_ras) @ grid, Box.of_shape(grid_shape).corner_centers_ijk)
     sigma = _smoothing_sigma(spacing_of(ijk_to_ras), float(spacing_of(grid)[0]))
@@ -239,7 +239,7 @@ def box_in_volume(ijk_to_ras: np.ndarray, shape: Shape, grid: np.ndarray, grid_s
 
 
 def _smoothing_sigma(volume_spacing_mm: FloatArray, spacing_mm: float) -> FloatArray:
-    """Gaussian width in voxels (K, J, I) against aliasing, and never less than what closes single holes."""
+    """Return the sigma of the Gaussian, in voxels (K, J, I), against aliasing, wide enough to close single holes."""
     ratio = spacing_mm / volume_spacing_mm[::-1]
     sigma: FloatArray = np.maximum(0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)), HOLE_SIGMA_VOXELS * np.minimum(1, ratio))
     return sigma

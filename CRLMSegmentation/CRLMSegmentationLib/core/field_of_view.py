@@ -1,7 +1,7 @@
-"""The field of view: which voxels of a volume were insonified, and which only fill the space around and between them.
+"""The field of view of a volume: which voxels were insonified, and which only fill the space around or between them.
 
-Most senders fill that space with 0. Others take -1024, the lowest number of their type, 255, NaN, or what lossy
-compression makes of 0. Such a constant is recognised by what it does: it fills whole blocks at the border of the
+Most senders fill that space with 0. Others use -1024, the lowest number of their type, 255, NaN, or what lossy
+compression makes of 0. Such a constant is recognised because it fills complete blocks at the border of the
 volume. 0 is always taken for empty there; any other value needs evidence, see `find_background`.
 """
 
@@ -18,35 +18,35 @@ from .box import Box
 from .errors import VolumeError
 
 BLOCK = 3
-"""Edge in voxels of the blocks by which empty space is followed through a whole volume."""
+"""Edge, in voxels, of the blocks in which connected empty space is searched for through a whole volume."""
 MARGIN = 3
-"""Voxels that are looked at around a box."""
+"""Voxels around a box on which the answer for the box depends."""
 WIDE_MARGIN = 6
-"""The same where a constant other than 0 fills the outside: there the surroundings decide about more."""
+"""The same where a constant other than 0 fills the outside, so that more depends on the surroundings."""
 THIN_MARGIN = 2
 """Voxels around empty space that are empty too when they hold a constant which tissue holds as well."""
 SURE_SHARE, LIKELY_SHARE, POSSIBLE_SHARE = 0.05, 0.01, 0.005
-"""Of the blocks at the border: enough for any constant, for one at a corner, for one far from all grey values."""
+"""Shares of the border blocks that a constant must fill: any, one at a corner, one far from all grey values."""
 LEAST_GREY_VALUES = 8
-"""Fewer beside a constant are no image of tissue, so that nothing can be said of the constant."""
+"""With fewer grey values beside a constant, the volume is no image of tissue, and no constant is recognised."""
 LOSSY_SHARE = 0.025
-"""Of the range of grey values: what lossy compression may make of a constant."""
+"""Share of the range of grey values by which lossy compression may change a constant."""
 SATURATED_SHARE = 0.02
-"""Of that range: a constant this close above the brightest tissue may be what bright tissue is cut off at."""
+"""Share of that range: a constant this close above the brightest tissue may be the value at which tissue saturates."""
 SATURATED_FACTOR = 5
-"""Of voxels at that end: so many more may be cut off there; when more hold the constant, they are gaps."""
+"""Saturated voxels may outnumber the bright ones by this factor; when more hold the constant, they are gaps."""
 INTERPOLATED_SHARE = 0.002
-"""Of the voxels that hold no constant: when more of them lie between tissue and a constant, they are a mix of both."""
+"""Share of the other voxels: when more of them lie between tissue and a constant, they were interpolated."""
 USUAL_REACH = 3.0
-"""Interquartile ranges beyond the quartiles: nearly all grey values of tissue lie within."""
+"""Nearly all grey values of tissue lie within this many interquartile ranges of the quartiles."""
 DOMINANT_SHARE = 0.2
-"""Of the voxels that are not 0: no grey value of tissue occurs so often."""
+"""Share of the voxels that are not 0: no grey value of tissue occurs so often."""
 ENOUGH_VOXELS = 40_000
 LEAST_TISSUE_SHARE = 0.02
-"""Of all voxels."""
+"""Share of all voxels that must be tissue."""
 MOST_CONSTANTS = 4
 CONFLICT_SHARE = 0.1
-"""Of the voxels that a mask calls imaged: when more of them are empty, mask and volume contradict each other."""
+"""Share of a mask's voxels: when more of them are empty in the volume, mask and volume contradict each other."""
 LARGEST = float(np.finfo(np.float32).max)
 
 NOT_RECOGNISED = (
@@ -61,10 +61,10 @@ CONFLICT = (
 
 @dataclass(frozen=True)
 class Background:
-    """How a volume marks what was not insonified, beside the value 0 and voxels without a number.
+    """The constants that mark voxels which were not insonified, in addition to 0 and NaN.
 
     Attributes:
-        values: constants that fill the space around what was imaged.
+        values: constants that fill the space around the field of view.
         tolerance: how far a voxel may be from one of them, after lossy compression.
         low, high: limits of what tissue can be, where a constant lies beyond; what lies beyond as well, in whatever
             place, is the constant or was interpolated between it and tissue.
@@ -79,15 +79,15 @@ class Background:
 
     @property
     def margin(self) -> int:
-        """Voxels that must be looked at around a box."""
+        """Voxels around a box on which the answer for the box depends."""
         return WIDE_MARGIN if self.values else MARGIN
 
     def covers(self, array: np.ndarray) -> BoolArray:
-        """Which voxels may be empty by their value; bool, shape of the array."""
+        """Return which voxels have a value that may mean empty; bool, shape of the array."""
         return _holds(array, self.values, self.tolerance) | self.covers_when_thin(array)
 
     def covers_when_thin(self, array: np.ndarray) -> BoolArray:
-        """Which of them are empty even where they are thin and alone, such as gaps between frames."""
+        """Return which of them are empty even in thin, isolated layers such as gaps between frames; bool."""
         empty: BoolArray = array == 0
         if not self.values:
             return empty
@@ -96,7 +96,7 @@ class Background:
         return empty | self.is_beyond_tissue(array)
 
     def is_beyond_tissue(self, array: np.ndarray) -> BoolArray:
-        """Which voxels are empty wherever they are; bool, shape of the array."""
+        """Return which voxels are empty wherever they lie; bool, shape of the array."""
         beyond = np.zeros(array.shape, bool)
         if self.low is not None:
             beyond |= array < self.low
@@ -109,7 +109,7 @@ ZERO = Background()
 
 
 def without_missing(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Give voxels that hold no number a harmless one, and say which they were.
+    """Replace voxels without a finite number by a small value, and return which they were.
 
     NaN says that there is no number. Infinity, or a number beyond single precision, says the same where it is one
     constant that reaches the border of the volume; anywhere else it is an overflow.
@@ -157,7 +157,7 @@ def _reaches_border(mask: np.ndarray) -> bool:
 
 
 def is_uniform(array: np.ndarray) -> bool:
-    """Whether all voxels hold the same value. Few are looked at where they differ."""
+    """Return whether all voxels hold the same value; a sample is tried first, since it mostly shows a difference."""
     first = array.flat[0]
     step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
     return bool((array[::step, ::step, ::step] == first).all() and (array == first).all())
@@ -170,10 +170,10 @@ def infer_field_of_view(
     background: Background | None = None,
     missing: np.ndarray | None = None,
 ) -> BoolArray:
-    """Guess which voxels the probe has swept, for volumes that arrive without an accumulation buffer.
+    """Infer which voxels were insonified, for volumes that arrive without an accumulation buffer.
 
     An empty value alone does not mean empty: a vessel's lumen is black as well. Empty is what holds an empty value
-    and either hangs together with the border of the volume through passages of more than two voxels (never swept),
+    and is either connected to the border of the volume through passages of more than two voxels (never insonified),
     or is at most two voxels thick (a gap between frames). What holds no number is empty in any case.
 
     Args:
@@ -216,20 +216,20 @@ def infer_field_of_view(
 
 
 def _specks(swept: BoolArray) -> BoolArray:
-    """What is at most two voxels thick: beside empty space that is noise of the compression, not tissue."""
+    """Return the parts that are at most two voxels thick; beside empty space they are compression noise, not tissue."""
     solid = ndimage.binary_opening(swept, ndimage.generate_binary_structure(3, 1))
     thick: BoolArray = ndimage.binary_dilation(solid, ndimage.generate_binary_structure(3, 3))
     return swept & ~thick
 
 
 def empty_values(array: np.ndarray, background: Background, missing: np.ndarray | None) -> BoolArray:
-    """Which voxels may be empty by what they hold; bool, shape of the array."""
+    """Return which voxels have a value that may mean empty, or no number; bool, shape of the array."""
     empty: BoolArray = background.covers(array) if background.values else array == 0
     return empty if missing is None else empty | missing
 
 
 def outside_blocks(zero: np.ndarray) -> BoolArray:
-    """Which blocks of `BLOCK` voxels a side are empty throughout and hang together with the border.
+    """Return which blocks, `BLOCK` voxels a side, are completely empty and connected to the border of the volume.
 
     Args:
         zero: bool, shape (K, J, I).
@@ -282,7 +282,7 @@ def _holds(array: np.ndarray, values: Iterable[float], tolerance: float) -> Bool
 
 
 def _extrema(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest value of each block."""
+    """Return the smallest and the largest value of each block."""
     low = high = array
     for axis, count in enumerate(array.shape):
         starts = np.arange(0, count, BLOCK)
@@ -291,7 +291,7 @@ def _extrema(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _border_blocks(array: np.ndarray, missing: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, BoolArray]:
-    """Smallest and largest value of each block at the border, and whether it is at a corner; all of shape (N,).
+    """Return the smallest and largest value of each border block, and whether it is at a corner; all of shape (N,).
 
     Blocks at an edge of the volume count for both faces. Blocks with voxels that hold no number are left out.
     """
@@ -312,21 +312,21 @@ def _border_blocks(array: np.ndarray, missing: np.ndarray | None) -> tuple[np.nd
 
 
 def _constants_among(low: np.ndarray, high: np.ndarray) -> list[tuple[float, int]]:
-    """Values other than 0 that fill whole blocks, and how many, most first."""
+    """Return values other than 0 that fill complete blocks, and the number of blocks, most frequent first."""
     values, counts = np.unique(low[(low == high) & (low != 0)], return_counts=True)
     order = np.argsort(counts, kind="stable")[::-1][:MOST_CONSTANTS]
     return [(values[n].item(), int(counts[n])) for n in order]
 
 
 def _sampled(array: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
-    """Some of the voxels that hold a number, spread over the volume, shape (N,)."""
+    """Return a regular sample of the voxels that hold a number, shape (N,)."""
     step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
     some = array[::step, ::step, ::step]
     return some.ravel() if missing is None else some[~missing[::step, ::step, ::step]]
 
 
 def _dominant(sample: np.ndarray) -> float | None:
-    """The value other than 0 that occurs so often that it must be a constant, wherever it is; None where none does."""
+    """Return the value other than 0 that occurs so often that it must be a constant, or None."""
     values, counts = np.unique(sample[sample != 0], return_counts=True)
     if not counts.size or counts.max() < DOMINANT_SHARE * counts.sum():
         return None
@@ -335,7 +335,7 @@ def _dominant(sample: np.ndarray) -> float | None:
 
 
 def _shows_tissue(grey: np.ndarray, count: int) -> bool:
-    """Whether voxels beside the constants at the border, and one more within, are an image of something.
+    """Return whether the voxels that hold no constant vary as an image of tissue does.
 
     Args:
         grey: some of those voxels, shape (N,).
@@ -361,7 +361,7 @@ def _lossy_tolerance(array: np.ndarray) -> float:
 
 
 def _is_lossy(low: np.ndarray, high: np.ndarray, array: np.ndarray) -> bool:
-    """Whether blocks at the border are rather nearly constant than constant."""
+    """Return whether more border blocks are nearly constant than exactly constant, as after lossy compression."""
     constant = np.count_nonzero(low == high)
     if constant > low.size / 2:
         return False
@@ -370,7 +370,7 @@ def _is_lossy(low: np.ndarray, high: np.ndarray, array: np.ndarray) -> bool:
 
 
 def _lossy_background(low: np.ndarray, high: np.ndarray, at_corner: np.ndarray, array: np.ndarray) -> Background:
-    """A constant that lossy compression has blurred; none where blocks are flat at different levels, as in a ramp."""
+    """Return a constant blurred by lossy compression; `ZERO` where flat blocks differ in level, as in a ramp."""
     if not _is_lossy(low, high, array):
         return ZERO
     middle = (low.astype(np.float64) + high) / 2
@@ -387,7 +387,7 @@ def _lossy_background(low: np.ndarray, high: np.ndarray, at_corner: np.ndarray, 
 
 
 def _with_inner_constants(values: list[float], array: np.ndarray, missing: np.ndarray | None) -> list[float]:
-    """Constants that fill the space within what the known ones fill, as in a volume that was resampled twice."""
+    """Return the constants and those that fill space inside them, as in a volume that was resampled twice."""
     low, high = _extrema(array)
     whole = None if missing is None else _extrema(missing)
     for _ in range(MOST_CONSTANTS):
@@ -406,7 +406,7 @@ def _with_inner_constants(values: list[float], array: np.ndarray, missing: np.nd
 
 
 def _background_of(values: list[float], array: np.ndarray, missing: np.ndarray | None) -> Background:
-    """Constants with the range of what they surround, looked for two blocks away from them."""
+    """Return the constants with the range of the tissue, which is measured two blocks away from them."""
     filled = _holds(array, values, 0.0)
     deep: BoolArray = ~ndimage.binary_dilation(_extrema(filled)[0], ndimage.generate_binary_structure(3, 3), 2)
     for axis, count in enumerate(array.shape):
@@ -430,7 +430,7 @@ def _background_of(values: list[float], array: np.ndarray, missing: np.ndarray |
 
 
 def _limit(others: np.ndarray, value: float, end: float, reach: float) -> float | None:
-    """What separates a constant beyond an end of the grey values of tissue from them; None where nothing can.
+    """Return the limit between the grey values of tissue and a constant beyond their end; None where there is none.
 
     Args:
         others: voxels that hold no constant, shape (N,).
@@ -445,13 +445,13 @@ def _limit(others: np.ndarray, value: float, end: float, reach: float) -> float 
 
 
 def _is_saturated(tissue: np.ndarray, constants: np.ndarray, top: float, close: float) -> bool:
-    """Whether so many grey values lie close below a constant that bright tissue may have been cut off at it."""
+    """Return whether so many grey values lie close below a constant that it may be saturated tissue."""
     bright = np.count_nonzero(tissue >= top - max(close, 1))
     return bool(np.count_nonzero(constants == top) <= SATURATED_FACTOR * bright)
 
 
 def contradiction(swept: np.ndarray, array: np.ndarray, background: Background, missing: np.ndarray | None) -> float:
-    """Share of what a mask calls imaged that is empty outside, 0 to 1; 0 where it is too little to contradict."""
+    """Return the share of a mask that is empty space outside the field of view, 0 to 1; 0 below `CONFLICT_SHARE`."""
     step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
     some = (slice(None, None, step),) * 3
     empty = empty_values(array[some], background, None if missing is None else missing[some])
@@ -463,28 +463,28 @@ def contradiction(swept: np.ndarray, array: np.ndarray, background: Background, 
     return share if share > CONFLICT_SHARE else 0.0
 
 
-def remarks_on(
+def warnings_about(
     background: Background, missing: np.ndarray | None, is_recognised: bool, contradicted_share: float
 ) -> tuple[str, ...]:
-    """What a user must know of how the field of view of a volume was found; nothing where 0 fills the outside.
+    """Return warnings about how the field of view of a volume was found; none where 0 fills the outside.
 
     Args:
         is_recognised: the source says what was imaged, or something fills the outside.
         contradicted_share: see `contradiction`.
     """
-    remarks = []
+    warnings = []
     if background.values:
         about = "about " if background.tolerance else ""
         values = " and ".join(f"{value:g}" for value in background.values)
         tissue = "; the brightest tissue has this value too, and stays" if background.is_in_tissue else ""
-        remarks.append(f"voxels of {about}{values} fill the outside and count as not imaged{tissue}")
+        warnings.append(f"voxels of {about}{values} fill the outside and count as not imaged{tissue}")
     if missing is not None:
-        remarks.append(f"{_percent(missing)} % of the voxels hold no number (NaN) and count as not imaged")
+        warnings.append(f"{_percent(missing)} % of the voxels hold no number (NaN) and count as not imaged")
     if contradicted_share:
-        remarks.append(CONFLICT.format(percent=100 * contradicted_share))
+        warnings.append(CONFLICT.format(percent=100 * contradicted_share))
     if not is_recognised:
-        remarks.append(NOT_RECOGNISED)
-    return tuple(remarks)
+        warnings.append(NOT_RECOGNISED)
+    return tuple(warnings)
 
 
 def _percent(mask: np.ndarray) -> str:

@@ -1,7 +1,7 @@
-"""What travels between the engine and its worker: frames of a small JSON header and arrays.
+"""Messages between a program and its child process: frames of a small JSON header and arrays.
 
 A frame is PREFIX (magic, length of the header, length of the payload), the header, the payload: the bytes of the
-arrays that the header's "arrays" lists. There is no I/O here: the reader says where the next bytes belong, so that
+arrays that the header's "arrays" lists. There is no I/O here: the reader provides a buffer for the next bytes, so that
 a large array is received without a copy.
 """
 
@@ -27,7 +27,12 @@ LIMITS = JsonLimits(size_bytes=MAX_HEADER_BYTES, text_characters=MAX_HEADER_BYTE
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Attributes: header: JSON object with a "type"; payload: bytes, empty for most types."""
+    """A message with its arrays.
+
+    Attributes:
+        header: JSON object with the text "type".
+        payload: bytes of the arrays, empty for most types.
+    """
 
     header: dict[str, Any]
     payload: memoryview
@@ -38,7 +43,11 @@ class Frame:
         return kind
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays of the payload by name, read-only."""
+        """Return the arrays of the payload by name, read-only.
+
+        Raises:
+            WorkerError: the header describes other arrays than came.
+        """
         found, start = {}, 0
         for name, dtype, shape in self.header.get("arrays", ()):
             kind = np.dtype(dtype)
@@ -54,7 +63,7 @@ class Frame:
 
 
 def encode(header: dict[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> list[memoryview]:
-    """The parts of a frame, to be written one after the other; contiguous arrays are not copied."""
+    """Return the parts of a frame, to be written one after the other; contiguous arrays are not copied."""
     solid = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
     described = [(name, array.dtype.str, array.shape) for name, array in solid.items()]
     text = json.dumps({**header, "arrays": described}).encode()
@@ -63,19 +72,20 @@ def encode(header: dict[str, Any], arrays: Mapping[str, np.ndarray] | None = Non
 
 
 class FrameReader:
-    """Puts frames together from bytes that arrive in pieces of any size.
+    """Assembles frames from bytes that arrive in pieces of any size.
 
-    Write the next bytes into `wanted()` and say with `filled(n)` how many they were.
+    Write the next bytes into the buffer `wanted()`, and call `filled(n)` with their number.
     """
 
     def __init__(self) -> None:
         self._begin()
 
     def wanted(self) -> memoryview:
+        """The buffer for the next bytes."""
         return self._target[self._count :]
 
     def filled(self, count: int) -> Frame | None:
-        """Take note of `count` more bytes; returns a frame when it is complete.
+        """Accept `count` more bytes in the buffer; return a frame when it is complete, else None.
 
         Raises:
             WorkerError: the bytes are no frame.

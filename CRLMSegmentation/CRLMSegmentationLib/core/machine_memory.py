@@ -1,4 +1,4 @@
-"""How much memory this process may use."""
+"""The memory that this process may use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Of a container, versions 2 and 1."""
+"""Files with the memory limit of a container, for control groups of versions 2 and 1."""
 
 
 def machine_memory_bytes() -> int | None:
-    """The memory of the machine, or less where a container or the user's limits allow less; None if nobody says."""
+    """Return the memory of the machine, or the lower limit of a container or user; None where it is unknown."""
     known = [limit for limit in (_installed_bytes(), _container_bytes(), _address_space_bytes()) if limit]
     return min(known, default=None)
 

@@ -1,6 +1,6 @@
-"""How well a mask agrees with the truth, as in arXiv 2511.05253: overlap, surfaces, volume, ROC.
+"""Agreement of a mask with the ground truth, as in arXiv 2511.05253: overlap, surface distances, volume, ROC.
 
-`compare` gives what a report of one lesion shows, `compare_thoroughly` and `roc_curves` what an evaluation needs.
+`compare` computes what the report of one lesion shows, `compare_thoroughly` and `roc_curves` what an evaluation needs.
 
 Overlaps and surface distances are SimpleITK's, ROC areas and curves are scikit-learn's.
 """
@@ -32,7 +32,7 @@ ROC_FALSE_POSITIVES = (
     *np.geomspace(1e-5, 1e-2, 31).round(8).tolist(),
     *np.linspace(0.02, 1, 50).round(2).tolist(),
 )
-"""82 rates at which curves are kept, close together near 0: over a whole volume nearly all that happens is there."""
+"""82 rates at which curves are stored, closer together near 0, where nearly all thresholds of a whole volume lie."""
 ROC_DIGITS = 4
 
 
@@ -43,7 +43,7 @@ def compare(
     probability: np.ndarray | None = None,
     region: np.ndarray | None = None,
 ) -> dict[str, float | None]:
-    """Compare a mask with the truth.
+    """Compare a mask with the ground truth by the metrics of `METRICS`.
 
     Args:
         mask, truth: bool, shape (K, J, I).
@@ -70,12 +70,12 @@ def compare(
 def compare_thoroughly(
     mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray, probability: np.ndarray | None, in_crop: np.ndarray
 ) -> dict[str, float | None]:
-    """Compare a mask with the truth by the keys of `THOROUGH_METRICS`; None where there is nothing to measure.
+    """Compare a mask with the ground truth by the metrics of `THOROUGH_METRICS`; None where one is undefined.
 
     Args:
         mask, truth: bool, shape (K, J, I).
-        probability: of tumour, float, same shape, zero where the network did not look; None where there is none.
-        in_crop: bool, same shape: where it did; `auc_*_crop` are over these voxels, `auc_*_volume` over all.
+        probability: of tumour, float, same shape, zero outside the network's input; None where there is none.
+        in_crop: bool, same shape: the network's input; `auc_*_crop` are over these voxels, `auc_*_volume` over all.
     """
     result: dict[str, float | None] = dict.fromkeys(THOROUGH_METRICS)
     if not truth.any():
@@ -89,7 +89,7 @@ def compare_thoroughly(
 
 
 def overlap_and_surfaces(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray) -> dict[str, float | None]:
-    """Dice, recall, precision, rvd, hausdorff_mm, hausdorff95_mm, mean_surface_mm of a mask against a truth.
+    """Return dice, recall, precision, rvd, hausdorff_mm, hausdorff95_mm and mean_surface_mm of a mask.
 
     The truth must not be empty. For an empty mask, precision and distances are None.
     """
@@ -109,13 +109,13 @@ def overlap_and_surfaces(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.nda
 
 
 def surface_distances(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, float]:
-    """Largest and 95th percentile symmetric distance in mm between two surfaces (voxel centres)."""
+    """Return the largest and the 95th percentile symmetric distance in mm between two surfaces (voxel centres)."""
     distances_mm = symmetric_distances_mm(mask, truth, ijk_to_ras)
     return float(distances_mm.max()), float(np.percentile(distances_mm, 95))
 
 
 def symmetric_distances_mm(mask: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
-    """From each voxel of either surface to the other surface, mm, shape (N,); neither may be empty."""
+    """Return the distance in mm from each voxel of either surface to the other, shape (N,); neither may be empty."""
     box = Box.of_nonempty_mask(mask | truth)
     images = [to_sitk(np.pad(m[box.slices].astype(np.uint8), 1), ijk_to_ras) for m in (mask, truth)]
     return np.concatenate([_distances_on_surface(one, other) for one, other in (images, images[::-1])])
@@ -129,7 +129,7 @@ def _distances_on_surface(of: sitk.Image, to: sitk.Image) -> np.ndarray:
 
 
 def roc_area(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> float | None:
-    """Area under the ROC curve, None when the truth has one class only.
+    """Return the area under the ROC curve, None when the ground truth has one class only.
 
     Args:
         weights: how many voxels each entry stands for, 1 by default.
@@ -142,16 +142,16 @@ def roc_area(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | None = 
 
 
 def roc_area_of_sparse(truth: np.ndarray, score: np.ndarray) -> float | None:
-    """`roc_area` of scores from 0 on that are zero nearly everywhere: the zeros are counted instead of sorted."""
+    """Return `roc_area` of scores >= 0 that are mostly 0; the zeros are counted instead of sorted, which is faster."""
     return roc_area(*_without_zeros(truth, score))
 
 
 def roc_curves(truth: np.ndarray, probability: np.ndarray, in_crop: np.ndarray) -> dict[str, list[float] | None]:
-    """The ROC curves of probabilities: `crop` over the voxels that were looked at, `volume` over all.
+    """Return the ROC curves of probabilities: `crop` over the network's input, `volume` over all voxels.
 
     Args:
         truth: bool, shape (K, J, I).
-        probability: of tumour, float, same shape, zero where the network did not look.
+        probability: of tumour, float, same shape, zero outside the network's input.
         in_crop: bool, same shape.
 
     Returns:
@@ -164,7 +164,7 @@ def roc_curves(truth: np.ndarray, probability: np.ndarray, in_crop: np.ndarray) 
 
 
 def roc_curve_of(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> list[float] | None:
-    """One curve of `roc_curves`: straight between thresholds, as for its area; where it steps up, the top."""
+    """Return one curve of `roc_curves`, linear between thresholds, and at its upper end where it is vertical."""
     from sklearn.metrics import roc_curve
 
     if truth.all() or not truth.any():
@@ -175,7 +175,7 @@ def roc_curve_of(truth: np.ndarray, score: np.ndarray, weights: np.ndarray | Non
 
 
 def _without_zeros(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth, scores and weights, the zeros of either class as one entry that stands for all of them."""
+    """Return ground truth, scores and weights, with one weighted entry for all zeros of either class."""
     seen = score > 0
     zeros_of = [np.count_nonzero(~seen & ~truth), np.count_nonzero(~seen & truth)]
     labels = np.concatenate([truth[seen], [False, True]])

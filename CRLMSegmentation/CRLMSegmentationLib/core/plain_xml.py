@@ -1,4 +1,4 @@
-"""XML that came from outside, read without what could make a small text large."""
+"""Safe parsing of XML from other programs, without entities, which could expand a small text to gigabytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.parsers import expat
 
 BLANKS = "\ufeff \t\r\n"
 DOCUMENT_TYPE = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
-"""Also as a parser would not take it; in bytes of any encoding the parser itself tells."""
+"""Matches malformed declarations too; in bytes, whose encoding is unknown, the parser reports them."""
 
 
 def parse_xml(source: str | bytes, max_characters: int) -> ElementTree.Element:

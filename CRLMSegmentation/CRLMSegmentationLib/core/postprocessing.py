@@ -1,4 +1,4 @@
-"""From probabilities to the mask of the lesion that was clicked, and the warnings that go with it."""
+"""The mask of the clicked lesion, with its measures and warnings, from the probabilities of the network."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .volume import Volume
 
 THRESHOLD = 0.5
 SEED_DISTANCE_LIMIT_MM = 5.0
-"""A lesion that misses the seed by more than this is not the one that was clicked."""
+"""A component farther from the seed than this is not the lesion that was clicked."""
 LOW_CONFIDENCE = 0.75
 """Mean probability inside the mask below which the result is called uncertain."""
 FADE_VOXELS = 2
-"""How far around the mask probabilities are kept, so that its outline stays smooth."""
+"""Margin around the mask in which probabilities are kept, so that the resampled surface stays smooth."""
 EMPTY_CONTACT = 0.10
-"""Share of the surface on never-swept voxels above which the outline is called incomplete."""
+"""Share of the surface next to voxels never insonified above which the segmentation is called incomplete."""
 
 NOTHING = (
     f"nothing found: no tumour within {SEED_DISTANCE_LIMIT_MM:.0f} mm of the seed; move the seed or segment by hand"
@@ -36,14 +36,14 @@ UNCERTAIN = "low confidence: mean probability {confidence:.2f} inside the mask; 
 
 @dataclass(frozen=True, eq=False)
 class LesionMask:
-    """One lesion on the grid of its volume. Only what is there is kept; whole arrays are made when asked for.
+    """The segmentation of one lesion on the grid of its volume, stored as a small box; full arrays are made on demand.
 
     Attributes:
         part: bool, shape (K, J, I), no larger than the lesion.
         offset_kji: index in the volume of the first voxel of `part`.
         shape: of the volume, (K, J, I).
         ijk_to_ras: 4x4 of the volume.
-        crop_probability: float32, of tumour, on the grid that the network was shown (`crop.Crop`); all of its
+        crop_probability: float32, of tumour, on the grid of the network's input (`crop.Crop`); all of its
             answer.
         crop_to_ras: 4x4 of that grid.
         volume_ml: of the mask.
@@ -69,27 +69,27 @@ class LesionMask:
 
     @property
     def box(self) -> Box:
-        """Where `part` lies in the volume."""
+        """The box of the volume that `part` fills."""
         return Box.of_part(self.offset_kji, self.part.shape)
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """bool, shape of the volume."""
+        """The lesion in its volume, bool, shape of the volume."""
         return self._in_volume(self.part, self.box)
 
     @cached_property
     def probability(self) -> np.ndarray:
-        """Of tumour, float32, shape of the volume; zero outside the crop."""
+        """The probability of tumour, float32, shape of the volume; zero outside the crop."""
         return self._in_volume(*self._pasted(self.crop_probability))
 
     @cached_property
     def in_crop(self) -> np.ndarray:
-        """bool, shape of the volume: where the network has looked."""
+        """The voxels that the network's input covers, bool, shape of the volume."""
         ones, box = self._pasted(np.ones_like(self.crop_probability))
         return self._in_volume(ones > 0, box)
 
     def moved_into(self, volume: Volume, offset_kji: Index) -> LesionMask:
-        """The same lesion in the volume of which its own is a part that begins at an index (k, j, i)."""
+        """Return the lesion on the grid of a larger volume, in which its own volume begins at the index (k, j, i)."""
         offset, shape = self.box.shifted(offset_kji).start_kji, as_index(volume.array.shape)
         return replace(self, offset_kji=offset, shape=shape, ijk_to_ras=volume.ijk_to_ras)
 
@@ -103,7 +103,7 @@ class LesionMask:
 
 
 def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume) -> LesionMask:
-    """Keep the lesion at the seed, close its holes, drop what was never swept, paste it back.
+    """Segment the lesion at the seed: threshold, keep one component, close its holes, resample it to the volume.
 
     Args:
         probability: of tumour, float32, shape of the crop.
@@ -133,7 +133,7 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
 
 
 def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, swept: np.ndarray) -> np.ndarray:
-    """Probabilities of the lesion alone, its holes closed; around it they fade, so that the outline stays smooth."""
+    """Return the probabilities of the lesion with its holes closed, and 0 beyond a margin of `FADE_VOXELS`."""
     near = ndimage.binary_dilation(solid, iterations=FADE_VOXELS) & swept
     cleaned = np.where(near, probability, 0.0)
     cleaned[solid & ~component] = 1.0
@@ -141,7 +141,7 @@ def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, 
 
 
 def measure(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, tuple[float, float, float]]:
-    """Volume in ml and the three diameters in mm, longest first, of a mask (K, J, I); see `diameters`."""
+    """Return the volume in ml and the three diameters in mm, longest first, of a mask (K, J, I); see `diameters`."""
     box = Box.of_mask(mask)
     if box is None:
         return 0.0, (0.0, 0.0, 0.0)
@@ -150,7 +150,7 @@ def measure(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, tuple[floa
 
 
 def _component_at_seed(found: np.ndarray, crop: Crop) -> tuple[np.ndarray, float]:
-    """The connected part that holds the seed, else the nearest within reach, and its distance in mm (else infinity)."""
+    """Return the component at the seed, or the nearest one, and its distance in mm; else an empty mask, infinity."""
     labels, count = ndimage.label(found)
     if count == 0:
         return found, np.inf
@@ -172,7 +172,7 @@ def _largest_part(mask: np.ndarray) -> np.ndarray:
 
 
 def _warnings(lesion: np.ndarray, swept: np.ndarray, distance_mm: float, confidence: float, crop: Crop) -> list[str]:
-    """What is to be known of a lesion in its `_around`, which ends close to it only where the crop ends."""
+    """Return the warnings about a lesion in a padded box, which ends right beside it only where the crop ends."""
     warnings = []
     if distance_mm > crop.spacing_mm:
         warnings.append(SEED_OUTSIDE.format(distance=distance_mm))

@@ -1,4 +1,4 @@
-"""Segmentations as 3D Slicer stores them (.seg.nrrd): one or several label maps, and the names of their segments."""
+"""Reading of segmentations that 3D Slicer has written (.seg.nrrd): label maps, and the names of their segments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_SEGMENTS = 10_000
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment: the voxels with one value in one layer."""
+    """A segment: the voxels with one label value in one layer."""
 
     name: str
     layer: int
@@ -31,7 +31,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class StoredSegmentation:
-    """What a segmentation file holds.
+    """The content of a segmentation file.
 
     Attributes:
         layers: label values, shape (L, K, J, I); segments of different layers may overlap.
@@ -50,7 +50,7 @@ class StoredSegmentation:
 
 
 def is_segmentation(path: Path | str, root: Path | None = None) -> bool:
-    """Whether a volume file is a segmentation, by its name or by the segments that its header names.
+    """Return whether a volume file is a segmentation, by its name or by the segments in its header.
 
     Raises:
         VolumeError, GeometryError: its header cannot be read.
@@ -99,7 +99,7 @@ def _numbers_in(pairs: Mapping[str, str]) -> list[int]:
 
 
 def _segment_of(header: VolumeHeader, number: int, count: int, layers: int) -> Segment:
-    """A segment; before version 5 of Slicer each had a layer of its own, and the value 1 in it."""
+    """Return a segment by its number; before Slicer 5 each had a layer of its own, with the label value 1."""
     pairs, prefix = header.pairs, f"Segment{number}_"
     layer = pairs.get(f"{prefix}Layer", str(number) if layers == count else "0")
     value = pairs.get(f"{prefix}LabelValue", "1")
