@@ -27,11 +27,11 @@ EMPTY_CONTACT = 0.10
 NOTHING = (
     f"nothing found: no tumour within {SEED_DISTANCE_LIMIT_MM:.0f} mm of the seed; move the seed or segment by hand"
 )
-SEED_OUTSIDE = "seed outside the mask by {distance:.1f} mm: check that the right lesion was taken"
+SEED_OUTSIDE = "seed outside the mask by {distance:.1f} mm: check that the right lesion was segmented"
 TOUCHES_EDGE = "touches the crop edge: the tumour may be larger; segment again with a larger crop"
 TOUCHES_VOLUME_EDGE = "touches the edge of the volume: part of the tumour may lie beyond what was swept"
 TOUCHES_EMPTY = "touches empty voxels: part of the tumour may not have been swept"
-UNCERTAIN = "low confidence: mean probability {confidence:.2f} inside the mask; check the outline"
+UNCERTAIN = "low confidence: mean probability {confidence:.2f} inside the mask; check the segmentation"
 
 
 @dataclass(frozen=True, eq=False)

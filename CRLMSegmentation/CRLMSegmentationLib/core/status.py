@@ -57,7 +57,7 @@ def _templates(_: Any) -> dict[Reason, str]:
         Reason.LATE: _("poses come {seconds:.1f} s late"),
         Reason.JUMPED: _("jumped by {mm:.0f} mm"),
         Reason.TURNED: _("jumped by {degrees:.0f} degrees"),
-        Reason.NO_PATH: _("no way from {start} to {goal}"),
+        Reason.NO_PATH: _("no transform from {start} to {goal}"),
         Reason.AMBIGUOUS_NAME: _("two tools or two senders under one name"),
         Reason.POSITION_ONLY: _("the sender gives its position without an orientation"),
         Reason.SCALED: _("pose is not rigid: scales by {factor:.4g} ({transform})"),
@@ -67,14 +67,14 @@ def _templates(_: Any) -> dict[Reason, str]:
         Reason.NOT_A_TRANSFORM: _("pose is singular or not affine ({transform})"),
         Reason.SENSOR_STILL: _("the liver sensor has not moved for {seconds:.0f} s: it may have come off"),
         Reason.SENSOR_NOT_SENT: _("liver sensor not watched: the tracker does not send {transform}"),
-        Reason.CUT_OFF: _("the outline was cut off by the crop: the tumour may be larger"),
+        Reason.CUT_OFF: _("the segmentation was cut off by the crop: the tumour may be larger"),
         Reason.NOT_SWEPT: _("part of the tumour was not swept: it may be larger there"),
-        Reason.OUT_OF_DATE: _("the outline is out of date; segment it again"),
+        Reason.OUT_OF_DATE: _("the segmentation is out of date; segment again"),
         Reason.NOTHING_FOUND: _("nothing was found in this volume"),
-        Reason.NO_SURFACE: _("there is no outline to measure to"),
-        Reason.NOT_MEASURABLE: _("the outline cannot be measured to: {text}"),
+        Reason.NO_SURFACE: _("there is no segmentation to measure to"),
+        Reason.NOT_MEASURABLE: _("the segmentation cannot be measured to: {text}"),
         Reason.NO_INSTRUMENT: _("no tracked instrument"),
-        Reason.NO_TARGET: _("no outline to measure to"),
+        Reason.NO_TARGET: _("no segmentation to measure to"),
         Reason.NEARER_UNRELIABLE: _("{lesion} may be nearer, and its distance is withheld"),
         Reason.OTHER_SOURCE: _("the volume did not come with these tools: do they belong together?"),
         Reason.UNCALIBRATED: _("the interval lacks the model's own error, which was never measured"),
@@ -83,6 +83,13 @@ def _templates(_: Any) -> dict[Reason, str]:
 
 
 ENGLISH = _templates(str)
+EARLIER_SENTENCES = {
+    "the outline was cut off by the crop: the tumour may be larger": Reason.CUT_OFF,
+    "the outline is out of date; segment it again": Reason.OUT_OF_DATE,
+    "there is no outline to measure to": Reason.NO_SURFACE,
+    "no outline to measure to": Reason.NO_TARGET,
+}
+"""Sentences that scenes of earlier versions store, where they have changed since."""
 OF_SENSOR = "liver sensor: {sentence}"
 
 
@@ -145,7 +152,7 @@ def status_from_tag(tag: str) -> Status | None:
     """
     if not tag:
         return None
-    by_text = {text: reason for reason, text in ENGLISH.items()}
+    by_text = {**EARLIER_SENTENCES, **{text: reason for reason, text in ENGLISH.items()}}
     known = {reason.value: reason for reason in Reason}
     reason = known.get(tag) or by_text.get(tag)
     if reason is None or "{" in ENGLISH[reason]:
