@@ -3,7 +3,8 @@ import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.box import Box
 from CRLMSegmentationLib.core.errors import GeometryError, VolumeError
-from CRLMSegmentationLib.core.volume import Volume, infer_field_of_view, read_volume, write_volume
+from CRLMSegmentationLib.core.field_of_view import infer_field_of_view
+from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 
 
 def oblique(spacing=(0.5, 1.0, 2.0), left_handed=False):

@@ -10,9 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from ..core.errors import SweepError
+from ..core.field_of_view import infer_field_of_view
 from ..core.output_files import atomic_files, check_output_paths
 from ..core.progress import OnProgress
-from ..core.volume import Volume, infer_field_of_view, write_volume
+from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
 from ..igtl.limits import printable
 from ..tracking.sweeps.calibration import Calibration, read_calibration
