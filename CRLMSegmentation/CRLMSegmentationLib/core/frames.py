@@ -52,7 +52,7 @@ class Frame:
         for name, dtype, shape in self.header.get("arrays", ()):
             kind = np.dtype(dtype)
             if kind.hasobject:
-                raise WorkerError(f"an array of {dtype} does not travel")
+                raise WorkerError(f"an array of {dtype} cannot be sent")
             count = int(np.prod(shape, dtype=np.int64))
             stop = start + count * kind.itemsize
             found[name] = np.frombuffer(self.payload[start:stop], kind).reshape([int(n) for n in shape])

@@ -68,7 +68,7 @@ def check_ijk_to_ras(ijk_to_ras: np.ndarray, max_shear: float = MAX_SHEAR) -> Fl
     shear = shear_of(matrix)
     if shear > max_shear:
         raise GeometryError(
-            f"voxel axes must be at right angles, got a cosine of {shear:.3f}, at most {max_shear} is taken "
+            f"voxel axes must be at right angles, got a cosine of {shear:.3f}, at most {max_shear} is accepted "
             "(sheared or singular matrix)"
         )
     return matrix

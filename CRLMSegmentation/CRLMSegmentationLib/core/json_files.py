@@ -68,7 +68,7 @@ def parse_json(data: bytes | str, limits: JsonLimits = FILE_LIMITS, finite: bool
         JsonError: says where (as volumes[0].file), what was expected and what came.
     """
     if len(data) > limits.size_bytes:
-        raise JsonError(f"it holds more than {limits.size_bytes:,} bytes, which nothing of this program does")
+        raise JsonError(f"it holds more than {limits.size_bytes:,} bytes, the limit for such data")
     text = _decoded(data) if isinstance(data, bytes) else data.removeprefix("\ufeff")
     _check_structure(text, limits)
     is_plain = len(text) <= limits.text_characters and not _is_unusual(text)
@@ -299,7 +299,7 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise JsonError(f"the key {quoted(twice)} is given twice in one object, so nobody knows which value counts")
+        raise JsonError(f"the key {quoted(twice)} is given twice in one object; remove one of them")
     return found
 
 

@@ -24,7 +24,7 @@ def parse_xml(source: str | bytes, max_characters: int) -> ElementTree.Element:
         ValueError: it is too long, is no XML, or declares a document type, through which entities could explode.
     """
     if len(source) > max_characters:
-        raise ValueError(f"it is too large: {len(source)} characters, at most {max_characters} are taken")
+        raise ValueError(f"it is too large: {len(source)} characters, at most {max_characters} are accepted")
     if isinstance(source, str):
         if DOCUMENT_TYPE.search(source):
             _refuse_document_type()

@@ -96,7 +96,7 @@ def _fields_of(lines: Iterator[tuple[str, bool]], name: str) -> tuple[dict[str, 
     for line, is_complete in lines:
         key, separator, value = line.partition("=")
         if not separator and line:
-            raise unreadable(name, f"{shown(line)} stands in its header")
+            raise unreadable(name, f"its header has the line {shown(line)}, which is no field")
         plain = ALIASES.get(key.strip().lower(), key.strip().lower())
         if plain not in FIELDS:
             continue
@@ -181,7 +181,7 @@ def _check_letters(fields: dict[str, str], axes: np.ndarray, name: str) -> None:
     cosines = np.array([axes[n, column] * sign for column, (n, sign) in enumerate(zip(along, begins))])
     if not ((cosines > 0).all() or (cosines < 0).all()):
         raise GeometryError(
-            f"{name} contradicts itself: AnatomicalOrientation is {letters}, TransformMatrix says otherwise; "
+            f"{name} contradicts itself: AnatomicalOrientation is {letters}, but TransformMatrix has other directions; "
             "correct the wrong one, or export it again"
         )
 

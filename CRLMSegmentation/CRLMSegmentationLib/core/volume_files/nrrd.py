@@ -109,7 +109,7 @@ def _fields_of(lines: Iterator[tuple[str, bool]], name: str) -> tuple[dict[str, 
             continue
         key, separator, value = line.partition(":")
         if not separator:
-            raise unreadable(name, f"{shown(line)} stands in its header")
+            raise unreadable(name, f"its header has the line {shown(line)}, which is no field")
         plain = key.replace(" ", "").lower()
         if value.startswith("=") or (plain not in FIELDS and ":=" in value):  # a colon may stand in a key
             pairs[line.partition(":=")[0].strip()] = line.partition(":=")[2].strip()
