@@ -33,11 +33,11 @@ class Crop:
     """The network's view of a volume: a cube around a seed, or a box that holds the whole volume.
 
     Attributes:
-        array: float32, shape (K, J, I), axes S, A, R; empty voxels hold the mean of the swept ones.
-        swept: bool, shape (K, J, I).
+        array: float32, shape (K, J, I), axes S, A, R; empty voxels hold the mean of the insonified ones.
+        swept: bool, shape (K, J, I), True where a voxel was insonified.
         ijk_to_ras: 4x4, diagonal but for the origin; the voxels are cubes.
         seed_ras_mm: shape (3,).
-        is_whole_volume: nothing of the volume lies beyond it.
+        is_whole_volume: it holds the whole volume.
     """
 
     array: np.ndarray
@@ -108,7 +108,7 @@ def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacin
     Args:
         volume: any orientation; parts of the cube that lie outside it count as never insonified.
         seed_ras_mm: middle of the cube, shape (3,).
-        size_mm: edge of the cube; rounded to whole voxels.
+        size_mm: edge of the cube; rounded to a multiple of the spacing.
         spacing_mm: edge of the network's voxels.
 
     Raises:

@@ -2,7 +2,7 @@
 
 Most senders fill that space with 0. Others use -1024, the lowest number of their type, 255, NaN, or what lossy
 compression makes of 0. Such a constant is recognised because it fills complete blocks at the border of the
-volume. 0 is always taken for empty there; any other value needs evidence, see `find_background`.
+volume. 0 always counts as empty there; any other value needs evidence, see `find_background`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SATURATED_FACTOR = 5
 """Saturated voxels may outnumber the bright ones by this factor; when more hold the constant, they are gaps."""
 INTERPOLATED_SHARE = 0.002
 """Share of the other voxels: when more of them lie between tissue and a constant, they were interpolated."""
-USUAL_REACH = 3.0
+USUAL_RANGE = 3.0
 """Nearly all grey values of tissue lie within this many interquartile ranges of the quartiles."""
 DOMINANT_SHARE = 0.2
 """Share of the voxels that are not 0: no grey value of tissue occurs so often."""
@@ -66,9 +66,9 @@ class Background:
     Attributes:
         values: constants that fill the space around the field of view.
         tolerance: how far a voxel may be from one of them, after lossy compression.
-        low, high: limits of what tissue can be, where a constant lies beyond; what lies beyond as well, in whatever
-            place, is the constant or was interpolated between it and tissue.
-        is_in_tissue: a constant is as bright as the brightest tissue, such as 255; alone and thin it is tissue then.
+        low, high: limits of the grey values of tissue, where a constant lies beyond them; any voxel beyond them is the
+            constant, or was interpolated between it and tissue.
+        is_in_tissue: a constant is as bright as the brightest tissue, such as 255; thin, isolated ones are tissue then.
     """
 
     values: tuple[float, ...] = ()
@@ -178,14 +178,14 @@ def infer_field_of_view(
 
     Args:
         array: shape (K, J, I).
-        box: the part that is asked for, None for all; only its surroundings are looked at closely, since a large
-            volume would take seconds.
-        outside: `outside_blocks` of the array, where it is known already.
-        background: `find_background` of the array, where it is known already.
+        box: the part to be inferred, None for all; only this part and its margin are processed, since a large volume
+            would take seconds.
+        outside: `outside_blocks` of the array, where it has been computed already.
+        background: `find_background` of the array, where it has been computed already.
         missing: bool, shape of the array: voxels without a number; None where all have one.
 
     Returns:
-        Boolean array, shape of the box, False where the volume is taken to be empty.
+        Boolean array, shape of the box, False where a voxel is empty.
     """
     background = find_background(array, missing) if background is None else background
     outside = outside_blocks(empty_values(array, background, missing)) if outside is None else outside
@@ -339,7 +339,7 @@ def _shows_tissue(grey: np.ndarray, count: int) -> bool:
 
     Args:
         grey: some of those voxels, shape (N,).
-        count: of all voxels that were looked at.
+        count: size of the sample that they are part of.
     """
     within = _dominant(grey)
     textured = grey[(grey != 0) & (grey != within)] if within is not None else grey[grey != 0]
@@ -420,23 +420,23 @@ def _background_of(values: list[float], array: np.ndarray, missing: np.ndarray |
     top = max(values)
     others = array[~filled]
     quarter, three_quarters = np.percentile(tissue, (25, 75)).tolist()
-    reach = USUAL_REACH * (three_quarters - quarter)
+    distance = USUAL_RANGE * (three_quarters - quarter)
     return Background(
         tuple(values),
-        low=_limit(others, min(values), max(low, quarter - reach), reach) if min(values) < low else None,
-        high=_limit(others, top, min(high, three_quarters + reach), reach) if top > high else None,
+        low=_limit(others, min(values), max(low, quarter - distance), distance) if min(values) < low else None,
+        high=_limit(others, top, min(high, three_quarters + distance), distance) if top > high else None,
         is_in_tissue=bool(high < top <= high + close) and _is_saturated(tissue, array[deep & filled], top, close),
     )
 
 
-def _limit(others: np.ndarray, value: float, end: float, reach: float) -> float | None:
+def _limit(others: np.ndarray, value: float, end: float, distance: float) -> float | None:
     """Return the limit between the grey values of tissue and a constant beyond their end; None where there is none.
 
     Args:
         others: voxels that hold no constant, shape (N,).
-        reach: the constant is far from tissue when it is farther than this from its end.
+        distance: between a constant and the end of tissue's grey values, beyond which the constant is separate.
     """
-    if abs(value - end) <= reach:
+    if abs(value - end) <= distance:
         return None
     middle = (value + end) / 2
     low, high = sorted((value, middle))
@@ -469,7 +469,7 @@ def warnings_about(
     """Return warnings about how the field of view of a volume was found; none where 0 fills the outside.
 
     Args:
-        is_recognised: the source says what was imaged, or something fills the outside.
+        is_recognised: the source gives the field of view, or a constant fills the outside.
         contradicted_share: see `contradiction`.
     """
     warnings = []

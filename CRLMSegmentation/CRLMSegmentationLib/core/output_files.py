@@ -20,7 +20,7 @@ def check_output_paths(places: Sequence[Path], inputs: Sequence[Path] = ()) -> N
     """Check that output paths can be written to and are no input.
 
     Raises:
-        CrlmError: says which and why.
+        CrlmError: a path is a folder, has no folder, or is an input; the message says which.
     """
     taken = {path.resolve() for path in inputs}
     for place in places:

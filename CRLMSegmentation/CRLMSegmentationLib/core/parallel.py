@@ -35,7 +35,7 @@ def map_in_processes(
         The results in the order of their jobs.
 
     Raises:
-        CrlmError: a process was ended from outside. What the function raises comes as it is.
+        CrlmError: a process was ended from outside. Errors that the function raises are passed on.
     """
     results: list[Result] = []
 

@@ -180,8 +180,8 @@ def _warnings(lesion: np.ndarray, swept: np.ndarray, distance_mm: float, confide
     inner[1:-1, 1:-1, 1:-1] = True
     if (lesion & ~inner).any():
         warnings.append(TOUCHES_VOLUME_EDGE if crop.is_whole_volume else TOUCHES_EDGE)
-    rim = ndimage.binary_dilation(lesion) & ~lesion
-    if rim.any() and (rim & ~swept).sum() > EMPTY_CONTACT * rim.sum():
+    around = ndimage.binary_dilation(lesion) & ~lesion
+    if around.any() and (around & ~swept).sum() > EMPTY_CONTACT * around.sum():
         warnings.append(TOUCHES_EMPTY)
     if confidence < LOW_CONFIDENCE:
         warnings.append(UNCERTAIN.format(confidence=confidence))

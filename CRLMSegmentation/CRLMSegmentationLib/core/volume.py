@@ -236,7 +236,7 @@ def check_voxels(array: np.ndarray) -> None:
     """Raise an error unless an array is a scalar 3D image of real numbers.
 
     Raises:
-        VolumeError: says what came instead.
+        VolumeError: it is not; the message says what it is instead.
     """
     if array.ndim == 4:
         raise VolumeError(f"expected one number per voxel, got {array.shape[-1]} components (colour?); convert to grey")
@@ -260,7 +260,7 @@ def read_volume(path: Path | str, root: Path | None = None) -> Volume:
 
     Raises:
         VolumeError: no such file, cut off, damaged, or not a scalar 3D volume.
-        GeometryError: it is placed by a matrix that cannot be, or does not say where it lies.
+        GeometryError: its placement is missing or impossible.
     """
     stored = read_stored_volume(path, root)
     return Volume(stored.array, stored.ijk_to_ras, device=volume_stem(path))
