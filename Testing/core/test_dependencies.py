@@ -5,7 +5,7 @@ import pytest
 from CRLMSegmentationLib.slicer import dependencies
 from CRLMSegmentationLib.slicer.dependencies import PACKAGES, WITHOUT_DEPENDENCIES, Package, missing, pip_arguments
 
-PYPROJECT = Path(dependencies.__file__).parents[1] / "pyproject.toml"
+PYPROJECT = Path(dependencies.__file__).parents[2] / "pyproject.toml"
 
 
 def test_windows_are_those_of_pyproject():

@@ -111,7 +111,7 @@ def _segmentation(stored: StoredSegmentation) -> dict:
 def _remarks(volume: Volume) -> tuple[str, ...]:
     if is_uniform(volume.array):
         return (f"every voxel holds the same value, {volume.array.flat[0]:g}: nothing was imaged",)
-    return volume.field_of_view_remarks
+    return volume.field_of_view_warnings
 
 
 def _axes(axes: np.ndarray) -> str:

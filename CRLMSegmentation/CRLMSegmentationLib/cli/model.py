@@ -132,12 +132,12 @@ def export(
     out: Annotated[Path, typer.Option(help="Zip file to write, for `model import` elsewhere.")],
 ) -> None:
     """Write an installed model into one file."""
-    from ..core.output_files import atomic_files, check_places
+    from ..core.output_files import atomic_files, check_output_paths
     from ..segmentation.models.archive import zip_model_package
     from ..segmentation.models.registry import find_model
 
     package = find_model(name)
-    check_places([out])
+    check_output_paths([out])
     with atomic_files([out]) as (unfinished,):
         zip_model_package(package, unfinished)
     tell(f"{package.name}@{package.version}: {out}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.crop import check_seed
 from ..core.errors import CrlmError, WorkerError
-from ..core.output_files import atomic_files, check_places
+from ..core.output_files import atomic_files, check_output_paths
 from ..core.progress import OnProgress
 from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
@@ -62,7 +62,7 @@ def segment_file(
     if not out.name.lower().endswith(VOLUME_SUFFIXES):
         raise CrlmError(f"{out.name}: write a segmentation as .seg.nrrd, or as labels in {' '.join(VOLUME_SUFFIXES)}")
     places = [out] if report is None else [out, report]
-    check_places(places, inputs=[path])
+    check_output_paths(places, inputs=[path])
     model = model_or_default(model_folder)
     crop_size_of(model, crop_size_mm)
     volume = _volume_of(path, calibration, frame, device, on_progress, on_note)

@@ -10,9 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from ..core.errors import SweepError
-from ..core.output_files import atomic_files, check_places
+from ..core.field_of_view import infer_field_of_view
+from ..core.output_files import atomic_files, check_output_paths
 from ..core.progress import OnProgress
-from ..core.volume import Volume, infer_field_of_view, write_volume
+from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
 from ..igtl.limits import printable
 from ..tracking.sweeps.calibration import Calibration, read_calibration
@@ -151,7 +152,7 @@ def reconstruct(
         f"placed in {poses.frame} by {poses.way}; {_picture(poses, sweep)}",
         f"{told}, {compounding.name.lower()} of the pixels in a voxel, {interpolation.name.lower()} voxel, "
         f"gaps between frames {'closed' if fills else 'kept'}",
-        *volume.field_of_view_remarks,
+        *volume.field_of_view_warnings,
     ]
     return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(remarks))
 
@@ -209,7 +210,7 @@ def reconstruct_file(
     """
     if not out.name.lower().endswith(VOLUME_SUFFIXES):
         raise SweepError(f"{out.name}: write the volume as one of {' '.join(VOLUME_SUFFIXES)}")
-    check_places([out], inputs=[path])
+    check_output_paths([out], inputs=[path])
     sweep = load_sweep(path, calibration, choices, settings.frame)
     with atomic_files([out]) as (unfinished,):
         made = reconstruct(sweep, settings, on_progress)

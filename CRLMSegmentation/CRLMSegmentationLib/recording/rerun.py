@@ -18,7 +18,7 @@ from ..core.environment import versions
 from ..core.errors import CaseError, CrlmError
 from ..core.json_files import Damage
 from ..core.metrics import symmetric_distances_mm
-from ..core.output_files import atomic_files, check_places, make_folder
+from ..core.output_files import atomic_files, check_output_paths, make_folder
 from ..core.progress import OnProgress
 from ..core.volume import Volume
 from ..segmentation.engine.engine import Engine
@@ -112,7 +112,7 @@ def rerun_case(
     if out is not None:
         make_folder(out)
     places = [*([out / DOCUMENT] if out else []), *([report] if report else [])]
-    check_places(places)
+    check_output_paths(places)
     models = _models_for(results, model_folder)
     with ExitStack() as stack:
         unfinished = stack.enter_context(atomic_files(places)) if places else []

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..core.box import trimmed_mask
 from ..core.errors import CrlmError
 from ..core.progress import OnProgress
 from ..core.status import Reason, Status
@@ -37,7 +38,6 @@ from ..tracking.displayed import Withheld
 from . import session_events as kinds
 from .folder import claimed, discard_empty
 from .recovery import finish_recording
-from .saved_images import tight
 from .session_results import line_of, measures_of
 from .session_storage import SessionStorage, text_of
 from .summary import Recorded
@@ -356,8 +356,7 @@ class SessionRecorder:
     ) -> None:
         about: dict[str, Any] = {"lesion": lesion, "result": result}
         if mask is not None and volume is not None:
-            reference, (part, inner_kji) = self._files.reference(volume), tight(mask)
-            offset_kji = tuple(a + b for a, b in zip(start_kji, inner_kji))
+            reference, (part, offset_kji) = self._files.reference(volume), trimmed_mask(mask, start_kji)
             written = self._files.save_mask(f"{lesion}-{kind.split()[0]}", part, offset_kji, volume)
             about.update(volume=reference, mask=written)
             about.update(measures_of(part, offset_kji, volume.ijk_to_ras))

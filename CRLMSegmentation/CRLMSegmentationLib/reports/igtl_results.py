@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.box import Box, trimmed_mask
 from ..core.geometry import transform_points
 from ..core.text import printable
 from ..core.volume import Volume
@@ -135,8 +136,8 @@ def _labels(lesions: Iterable[SharedLesion], volume: Volume) -> np.ndarray:
     labels = np.zeros(volume.array.shape, np.uint8)
     for number, lesion in enumerate(lesions, 1):
         if _has_voxels(lesion) and number <= MAX_LABEL:
-            mask, offset_kji = _tight(lesion)
-            part = labels[tuple(slice(low, low + count) for low, count in zip(offset_kji, mask.shape))]
+            mask, offset_kji = trimmed_mask(lesion.mask, lesion.offset_kji)
+            part = labels[Box.of_part(offset_kji, mask.shape).slices]
             part[mask & (part == 0)] = number
     return labels
 
@@ -145,19 +146,12 @@ def _has_voxels(lesion: SharedLesion) -> bool:
     return lesion.mask is not None and bool(lesion.mask.any())
 
 
-def _tight(lesion: SharedLesion) -> tuple[np.ndarray, np.ndarray]:
-    """The voxels of its mask without the empty space around, and the index (k, j, i) of the first."""
-    filled = [np.flatnonzero(lesion.mask.any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
-    part = tuple(slice(found[0], found[-1] + 1) for found in filled)
-    return lesion.mask[part], np.array([found[0] for found in filled]) + lesion.offset_kji
-
-
 def _points(lesions: Iterable[SharedLesion], volume: Volume) -> Iterable[tuple[str, np.ndarray]]:
     for lesion in lesions:
         if lesion.seed_ras_mm is not None:
             yield f"{_shown(lesion)} seed", np.array(lesion.seed_ras_mm)
         if _has_voxels(lesion):
-            mask, offset_kji = _tight(lesion)
+            mask, offset_kji = trimmed_mask(lesion.mask, lesion.offset_kji)
             center_kji = np.argwhere(mask).mean(0) + offset_kji
             yield f"{_shown(lesion)} centre", transform_points(volume.ijk_to_ras, center_kji[::-1])
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 import vtk
-from scipy import ndimage
 from slicer import vtkImageGrowCutSegment
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from ...core.box import Box
 from ...core.errors import CrlmError
-from ...core.volume import Box, Volume
+from ...core.volume import Volume
 
 MARGIN_SHARE = 0.1
 """`extentGrowthRatio` at the first preview."""
@@ -42,18 +42,17 @@ def grow_from_strokes(volume: Volume, strokes: np.ndarray) -> np.ndarray:
     """
     if not strokes.any():
         raise CrlmError("nothing was painted; paint a stroke in the lesion and one around it")
-    box = effective_extent(strokes)
+    part = effective_extent(strokes).slices
     labels = np.zeros_like(strokes)
-    labels[box] = _grown(volume.array[box], strokes[box], volume.spacing_mm)
+    labels[part] = _grown(volume.array[part], strokes[part], volume.spacing_mm)
     return labels
 
 
 def effective_extent(strokes: np.ndarray) -> Box:
     """The part of a volume (K, J, I) in which the strokes grow."""
-    extent = ndimage.find_objects((strokes > 0).astype(np.uint8))[0]
-    margins = [int(max(LEAST_MARGIN, MARGIN_SHARE * (part.stop - 1 - part.start))) for part in extent]
-    ends = zip(extent, margins, strokes.shape)
-    return tuple(slice(max(0, part.start - m), min(count, part.stop + m)) for part, m, count in ends)
+    extent = Box.of_nonempty_mask(strokes > 0)
+    margins = [int(max(LEAST_MARGIN, MARGIN_SHARE * (count - 1))) for count in extent.shape]
+    return extent.padded(margins, strokes.shape)
 
 
 def _grown(array: np.ndarray, strokes: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:

@@ -16,9 +16,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from ...core.box import Box
 from ...core.crop import check_seed
 from ...core.geometry import transform_points
-from ...core.volume import Box, Volume
+from ...core.volume import Volume
 
 LEAST_WEIGHT = 1e-3
 """Far from all that is allowed there is nothing to take a mean of."""
@@ -58,18 +59,14 @@ def grow_region(volume: Volume, seed_ras_mm: np.ndarray, growth: Growth | None =
     seed_kji = np.round(transform_points(volume.ras_to_ijk, seed)[::-1]).astype(int)
     seed_kji = np.clip(seed_kji, 0, np.array(volume.array.shape) - 1)
     spacing_kji = volume.spacing_mm[::-1]
-    box = _box_around(seed_kji, growth.reach_mm, spacing_kji, volume.array.shape)
-    inner = seed_kji - [part.start for part in box]
-    allowed = volume.swept_in(box) & _ball(inner, growth.reach_mm, spacing_kji, volume.array[box].shape)
-    found = _connected(volume.array[box], allowed, inner, spacing_kji, growth)
+    reach = np.ceil(growth.reach_mm / spacing_kji).astype(int)
+    box = Box.of_part(seed_kji, (1, 1, 1)).padded(reach.tolist(), volume.array.shape)
+    inner = seed_kji - box.start_kji
+    allowed = volume.swept_in(box) & _ball(inner, growth.reach_mm, spacing_kji, box.shape)
+    found = _connected(volume.array[box.slices], allowed, inner, spacing_kji, growth)
     mask = np.zeros(volume.array.shape, bool)
-    mask[box] = _cleaned(found, inner, spacing_kji, growth.opening_mm)
+    mask[box.slices] = _cleaned(found, inner, spacing_kji, growth.opening_mm)
     return mask
-
-
-def _box_around(seed_kji: np.ndarray, reach_mm: float, spacing_kji: np.ndarray, shape: tuple[int, ...]) -> Box:
-    reach = np.ceil(reach_mm / spacing_kji).astype(int)
-    return tuple(slice(max(0, n - r), min(count, n + r + 1)) for n, r, count in zip(seed_kji, reach, shape))
 
 
 def _ball(middle: np.ndarray, radius_mm: float, spacing_kji: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

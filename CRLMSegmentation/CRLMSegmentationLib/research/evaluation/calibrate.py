@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import CaseError
-from ...core.output_files import atomic_files, check_places
+from ...core.output_files import atomic_files, check_output_paths
 from ...core.progress import OnProgress
 from ...recording.dataset import CheckedCase, check_cases, short_hashes, table_of
 from ...segmentation.calibration import Calibration, Observation, calibrate
@@ -78,7 +78,7 @@ def calibrate_model(
     """
     model = model_or_default(wanted)
     if report is not None:
-        check_places([report])
+        check_output_paths([report])
     made_on = _cases_in(cases, model)
     tried_on = _cases_in(check, model) if check is not None else []
     both = {case.patient for case in made_on} & {case.patient for case in tried_on}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...core.errors import SeedError, WorkerError
+from ...core.geometry import part_to_ras
 from ...core.metrics import overlap_and_surfaces
 from ...core.progress import OnProgress
 from ...core.volume import Volume
@@ -126,9 +127,7 @@ def _approach(
 def _surface_in(volume: Volume, part: np.ndarray, offset_kji: tuple[int, int, int]) -> SurfaceDistance | None:
     if not part.any():
         return None
-    matrix = volume.ijk_to_ras.copy()
-    matrix[:3, 3] += matrix[:3, :3] @ np.array(offset_kji[::-1], float)
-    return SurfaceDistance(measured_surface(part, matrix))
+    return SurfaceDistance(measured_surface(part, part_to_ras(volume.ijk_to_ras, offset_kji)))
 
 
 def _misses_mm(approach: Approach) -> np.ndarray:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import ndimage
 
+from ...core.box import Box
 from ...core.geometry import transform_points
 from ...core.grey_window import grey_window
 from ...core.volume import Volume
@@ -126,9 +127,8 @@ def _draw_row(panels: np.ndarray, example: Example, methods: list[str]) -> None:
 
 def _span_mm(example: Example, center: np.ndarray) -> float:
     """Wide enough for the truth; an outline that runs far beyond it leaves the picture."""
-    box = ndimage.find_objects(example.truth.astype(np.uint8))[0]
-    corners = np.array(np.meshgrid(*[(part.start, part.stop - 1) for part in box[::-1]])).reshape(3, -1).T
-    reach_mm = np.abs(transform_points(example.volume.ijk_to_ras, corners) - center).max()
+    box = Box.of_nonempty_mask(example.truth)
+    reach_mm = np.abs(transform_points(example.volume.ijk_to_ras, box.corner_centers_ijk) - center).max()
     return float(max(LEAST_VIEW_MM, 3.2 * reach_mm))
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
-from scipy import ndimage
 
+from ...core.box import Box
 from ...core.crop import whole_volume_grid
 from ...core.errors import VolumeError
 from ...core.parallel import map_in_processes
@@ -136,13 +136,13 @@ def _look_at_lesion(
     if namesakes:
         return _Look(lesion, f"has the label {lesion.label} as well as {namesakes[0]}; give each lesion its own")
     mask = labels == lesion.label
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    voxels = np.count_nonzero(mask[box])
-    swept_share = np.count_nonzero(mask[box] & volume.swept_in(box)) / voxels
+    box = Box.of_nonempty_mask(mask)
+    voxels = np.count_nonzero(mask[box.slices])
+    swept_share = np.count_nonzero(mask[box.slices] & volume.swept_in(box)) / voxels
     if not swept_share:
         return _Look(lesion, "has no true voxel in what was swept; check that truth and volume belong together")
     network_voxels = voxels * np.prod(volume.spacing_mm) / preparation.spacing_mm**3
-    width_mm = max((part.stop - part.start) * mm for part, mm in zip(box, volume.spacing_mm[::-1]))
+    width_mm = max(count * mm for count, mm in zip(box.shape, volume.spacing_mm[::-1]))
     remarks = list(_remarks_on(network_voxels, swept_share, width_mm, preparation))
     is_usable = preparation.variant == FULL or network_voxels >= MIN_TRUTH_VOXELS
     return _Look(lesion, "", remarks, is_usable, _diameter_mm(lesion, mask, volume))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ...core.box import Box
 from ...core.crop import Crop, extract_crop, resample_labels, whole_volume
 from ...core.geometry import transform_points
 from ...core.volume import Volume
@@ -69,11 +70,12 @@ def deep_voxels(mask: np.ndarray, volume: Volume) -> np.ndarray:
     Args:
         mask: bool, shape (K, J, I) of the volume, with at least one swept voxel.
     """
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=volume.spacing_mm[::-1])[1:-1, 1:-1, 1:-1]
+    box = Box.of_nonempty_mask(mask)
+    part = mask[box.slices]
+    depth = ndimage.distance_transform_edt(np.pad(part, 1), sampling=volume.spacing_mm[::-1])[1:-1, 1:-1, 1:-1]
     depth[~volume.swept_in(box)] = 0
-    kji = np.argwhere(mask[box] & (depth > 0) & (depth >= LEAST_DEPTH * depth.max()))
-    return (kji + [part.start for part in box])[:, ::-1]
+    kji = np.argwhere(part & (depth > 0) & (depth >= LEAST_DEPTH * depth.max()))
+    return (kji + box.start_kji)[:, ::-1]
 
 
 def jittered_seed(deep_ijk: np.ndarray, volume: Volume, rng: np.random.Generator) -> np.ndarray:

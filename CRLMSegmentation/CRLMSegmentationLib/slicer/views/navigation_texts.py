@@ -178,4 +178,4 @@ def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons
 def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableReasons | None) -> str:
     """For how long an instrument has been unreliable, where the reason does not tell it."""
     age_s = unreliable_reasons.age_s(frame) if unreliable_reasons is not None else 0.0
-    return "" if age_s < LONG_S or status.tells_age else _(", for {seconds:.0f} s").format(seconds=age_s)
+    return "" if age_s < LONG_S or status.mentions_age else _(", for {seconds:.0f} s").format(seconds=age_s)

@@ -14,7 +14,8 @@ from enum import Enum
 import numpy as np
 import slicer
 
-from ...core.geometry import transform_points
+from ...core.box import Box, as_index
+from ...core.geometry import part_to_ras, transform_points
 from ...core.volume import Volume
 from ..scene.masks import mask_in_volume, mask_of_segment
 from ..scene.nodes import local_to_world
@@ -152,12 +153,10 @@ def outline_in(
         return np.zeros((0, 0, 0), bool), (0, 0, 0)
     world_to_local = np.linalg.inv(local_to_world(node))
     grid_to_local = world_to_local @ volume.ijk_to_ras
-    corners = np.array(np.meshgrid(*[(-0.5, count - 0.5) for count in mask.shape[::-1]])).reshape(3, -1).T
-    ijk = transform_points(np.linalg.inv(grid_to_local) @ mask_to_local, corners)
+    ijk = transform_points(np.linalg.inv(grid_to_local) @ mask_to_local, Box.of_shape(mask.shape).corners_ijk)
     start = np.clip(np.floor(ijk.min(axis=0)).astype(int) - 1, 0, volume.shape_ijk - 2)  # a single slice is no volume
     stop = np.clip(np.ceil(ijk.max(axis=0)).astype(int) + 2, start + 2, volume.shape_ijk)
-    box = tuple(slice(a, b) for a, b in zip(start[::-1], stop[::-1]))
-    part_to_local = grid_to_local.copy()
-    part_to_local[:3, 3] = transform_points(grid_to_local, start)
-    part = replace(volume, array=volume.array[box], ijk_to_ras=part_to_local, swept=None, missing=None)
-    return mask_in_volume(node, lesion, part), tuple(int(n) for n in start[::-1])
+    box = Box(as_index(start[::-1]), as_index(stop[::-1]))
+    part_to_local = part_to_ras(grid_to_local, box.start_kji)
+    part = replace(volume, array=volume.array[box.slices], ijk_to_ras=part_to_local, swept=None, missing=None)
+    return mask_in_volume(node, lesion, part), box.start_kji

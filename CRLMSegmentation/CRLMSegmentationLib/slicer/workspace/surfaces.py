@@ -11,6 +11,7 @@ import slicer
 import vtk
 
 from ...core.errors import CrlmError
+from ...core.geometry import part_to_ras
 from ...segmentation.consensus import Consensus
 from ...tracking.colours import INNER, OUTER
 from ...tracking.interval import UNMEASURED
@@ -214,6 +215,4 @@ class Targets:
 
 
 def _consensus_surface(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
-    ijk_to_ras = ijk_to_ras.copy()
-    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array(offset_kji[::-1], float)
-    return measured_surface(part, ijk_to_ras)
+    return measured_surface(part, part_to_ras(ijk_to_ras, offset_kji))
