@@ -76,14 +76,26 @@ class MessageLogWriter:
         """Of all that is written."""
         return self._messages.end_bytes + self._arrivals.end_bytes
 
-    def append(self, header: memoryview, body: memoryview) -> None:
+    def describe(self, header: memoryview, body: memoryview) -> Entry:
+        """Return the entry under which `append` would record a message now.
+
+        Raises:
+            MessageError: it has no header.
+        """
+        read = lambda start, count: body[start : start + count]  # noqa: E731
+        return entry_of(parse_header(header), read, self._messages.end_bytes, self._now_s())
+
+    def append(self, header: memoryview, body: memoryview, entry: Entry | None = None) -> None:
         """Record a message as it came.
+
+        Args:
+            entry: what `describe` has just returned for it, so that it is not read twice.
 
         Raises:
             RecordingError: the disk takes no more; the recording ends with the message before.
+            MessageError: it has no header.
         """
-        read = lambda start, count: body[start : start + count]  # noqa: E731
-        entry = entry_of(parse_header(header), read, self._messages.end_bytes, self._now_s())
+        entry = entry or self.describe(header, body)
         parts = (bytes(header) + bytes(body),) if len(body) <= SMALL_BYTES else (header, body)
         self._guarded(self._messages, *parts)
         self.counts[entry.device] += 1
