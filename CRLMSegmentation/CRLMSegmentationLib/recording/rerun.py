@@ -28,8 +28,9 @@ from ..segmentation.models.registry import installed_models
 from ..segmentation.session import LesionResult, Session
 from ..segmentation.wait import wait_for_lesion, wait_for_model
 from .case import Case, load_case
+from .recorded_images import RecordedImages
 from .saved_images import SavedMasks
-from .session_results import RecordedResult, mask_of, recorded_results, volume_of
+from .session_results import RecordedResult, recorded_results
 
 COMPUTING_S = ("crop", "preprocess", "inference", "postprocess")
 DOCUMENT = "rerun.json"
@@ -116,7 +117,7 @@ def rerun_case(
     models = _models_for(results, model_folder)
     with ExitStack() as stack:
         unfinished = stack.enter_context(atomic_files(places)) if places else []
-        rows = list(_rows(case, results, models, out, on_progress, engine_of))
+        rows = list(_rows(RecordedImages(folder), results, models, out, on_progress, engine_of))
         for path in unfinished:
             path.write_text(json.dumps(document_of(case, rows, damage), indent=1) + "\n", encoding="utf-8")
     return rows
@@ -155,7 +156,7 @@ def _models_for(results: Sequence[RecordedResult], wanted: Path | str | None) ->
 
 
 def _rows(
-    case: Case,
+    images: RecordedImages,
     results: Sequence[RecordedResult],
     models: dict[str, ModelPackage],
     out: Path | None,
@@ -174,20 +175,22 @@ def _rows(
                     session.close()
                 session = Session(engine_of(model), model)
                 wait_for_model(session)
-            yield from _rows_of(case, recorded, session, masks)
+            yield from _rows_of(images, recorded, session, masks)
             on_progress("Results", number, len(results))
     finally:
         if session is not None:
             session.close()
 
 
-def _rows_of(case: Case, recorded: RecordedResult, session: Session, masks: SavedMasks | None) -> Iterator[Row]:
+def _rows_of(
+    images: RecordedImages, recorded: RecordedResult, session: Session, masks: SavedMasks | None
+) -> Iterator[Row]:
     try:
-        volume = volume_of(case, recorded.volume)
+        volume = images.volume(recorded.volume)
         new = _computed(recorded, volume, session)
         if masks is not None:
             masks.save(f"{recorded.lesion}-{recorded.number}", new.mask.part, new.mask.offset_kji, volume)
-        yield _row(recorded, session.model, new, mask_of(case, recorded), recorded.volume_ml)
+        yield _row(recorded, session.model, new, images.mask_of(recorded), recorded.volume_ml)
     except CrlmError as error:
         yield _row(recorded, session.model, problem=str(error))
         return
@@ -198,7 +201,7 @@ def _rows_of(case: Case, recorded: RecordedResult, session: Session, masks: Save
         geometries = [volume and volume.get("geometry_sha256") for volume in (correction.volume, recorded.volume)]
         if geometries[0] is None or geometries[0] != geometries[1]:
             raise CaseError("the corrected outline was not recorded in the volume of its result")
-        yield _row(recorded, session.model, new, mask_of(case, correction), correction.volume_ml, corrected=True)
+        yield _row(recorded, session.model, new, images.mask_of(correction), correction.volume_ml, corrected=True)
     except CrlmError as error:
         yield _row(recorded, session.model, problem=str(error), corrected=True)
 

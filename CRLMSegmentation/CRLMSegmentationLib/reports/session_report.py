@@ -111,7 +111,7 @@ def _refined(session_log: SessionReader, story: LesionStory) -> dict[str, Any] |
         return None
     shape, matrix = pair[0].about["volume"]["shape"], _matrix_of(pair[0])
     try:
-        before, after = (session_log.mask(outline.about["mask"], shape) for outline in pair)
+        before, after = (session_log.images.mask(outline.about["mask"], shape) for outline in pair)
         distances_mm = symmetric_distances_mm(before, after, matrix)
     except CrlmError:  # the pictures say what is missing
         return None
@@ -143,8 +143,8 @@ def _pictures(session_log: SessionReader, story: LesionStory) -> dict[str, bytes
 
 def _pictured(session_log: SessionReader, story: LesionStory, outline: Outline) -> Lesion:
     """Raises: CrlmError: its volume or its mask is not in the recording."""
-    volume = session_log.volume(outline.about["volume"])
-    mask = session_log.mask(outline.about.get("mask"), volume.array.shape)
+    volume = session_log.images.volume(outline.about["volume"])
+    mask = session_log.images.mask(outline.about.get("mask"), volume.array.shape)
     result = outline.result or {}
     seed = result.get("seed_ras_mm") or story.seed_ras_mm
     seed_ras_mm = _middle(mask, volume.ijk_to_ras) if seed is None else np.array(seed, float)
