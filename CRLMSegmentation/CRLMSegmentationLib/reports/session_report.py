@@ -22,11 +22,12 @@ from ..core.output_files import atomic_files, check_places, make_folder
 from ..core.progress import OnProgress
 from ..recording.session_reader import SessionReader
 from ..tracking.surfaces import surface_of_mask
+from .filters import elapsed
 from .lesion_page import SLICES, VIEW_3D
 from .planes import Lesion
 from .session_document import document_of, iso_of
 from .session_lesions import LesionStory, Outline, refined_pair, stories_of
-from .session_page import PLOT, elapsed_text, write_session_page
+from .session_page import PLOT, write_session_page
 from .session_plot import session_plot
 from .slices import three_slices
 from .space import RenderingError, lesion_in_space
@@ -82,7 +83,7 @@ def summary_of(document: Mapping[str, Any], page: Path) -> Iterator[str]:
     simulated = ", simulated data" if document["simulated"] else ""
     end = "" if session["ended"] else ", without an end"
     results = f"{session['results']} result{'' if session['results'] == 1 else 's'}"
-    yield f"Session of {elapsed_text(session['seconds'])} min{end}: {results}, {session['events']} events{simulated}"
+    yield f"Session of {elapsed(session['seconds'])} min{end}: {results}, {session['events']} events{simulated}"
     if document["left_out"]["lines"]:
         yield f"  {document['left_out']['lines']}"
     for lesion in document["lesions"]:

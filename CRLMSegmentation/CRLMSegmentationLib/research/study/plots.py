@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...reports.filters import p_value, signed
 from ...reports.plot_style import INK, SOFT
 from .style import ORACLE_MARK, any_oracle, colour_of, label_of, new_figure
 
@@ -126,7 +127,7 @@ def difference_figure(results: Results) -> Figure:
         if pair["interval"]:
             axes.plot(pair["interval"], [place, place], color=INK, linewidth=2, solid_capstyle="butt")
         axes.plot(pair["difference"], place, marker="o", markersize=7, color=INK)
-        shown = (p_text(pair["p_holm"]), signed(pair["rank_biserial"]), str(pair["patients"]))
+        shown = (p_value(pair["p_holm"]), signed(pair["rank_biserial"]), str(pair["patients"]))
         _write_columns(texts, place, shown, INK)
     _write_columns(texts, -0.85, ("p (Holm)", "effect r", "patients"), SOFT)
     axes.set_yticks(range(len(pairs)), [f"{label_of(c['one'])} − {label_of(c['other'])}" for c in pairs])
@@ -143,12 +144,3 @@ def difference_figure(results: Results) -> Figure:
 def _write_columns(axes: Axes, place: float, texts: Sequence[str], colour: str) -> None:
     for x, text in zip((0.3, 0.62, 0.96), texts):
         axes.text(x, place, text, ha="right", va="center", fontsize=10, color=colour)
-
-
-def p_text(p: float | None) -> str:
-    return "—" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.995 else "1"
-
-
-def signed(value: float | None, digits: int = 2) -> str:
-    """With a sign, and with a minus that is as wide as a plus."""
-    return "—" if value is None else f"{value:+.{digits}f}".replace("-", "−")
