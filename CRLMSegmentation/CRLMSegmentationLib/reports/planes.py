@@ -99,7 +99,8 @@ def plane_pixels(
     to_kji = volume.ras_to_ijk[2::-1, :3]
     middle = transform_points(volume.ras_to_ijk, center_ras_mm)[::-1]
     right, up = to_kji @ plane.right, to_kji @ plane.up
-    return middle[:, None, None] + right[:, None, None] * across + up[:, None, None] * upward[:, None]
+    pixels: np.ndarray = middle[:, None, None] + right[:, None, None] * across + up[:, None, None] * upward[:, None]
+    return pixels
 
 
 def sample(array: np.ndarray, pixels_kji: np.ndarray) -> np.ndarray:
@@ -117,9 +118,11 @@ def sample(array: np.ndarray, pixels_kji: np.ndarray) -> np.ndarray:
     low = np.clip(np.floor(corners.min(axis=1)).astype(int) - 1, 0, np.array(array.shape) - 1)
     high = np.clip(np.ceil(corners.max(axis=1)).astype(int) + 2, low + 1, array.shape)
     part = array[tuple(slice(a, b) for a, b in zip(low, high))].astype(np.float32)
-    return ndimage.map_coordinates(part, pixels_kji - low[:, None, None], order=1, mode="constant")
+    values: np.ndarray = ndimage.map_coordinates(part, pixels_kji - low[:, None, None], order=1, mode="constant")
+    return values
 
 
 def _corners_of(mask: np.ndarray) -> np.ndarray:
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return np.array(np.meshgrid(*[(part.start, part.stop - 1) for part in box[::-1]])).reshape(3, -1).T
+    corners: np.ndarray = np.array(np.meshgrid(*[(part.start, part.stop - 1) for part in box[::-1]])).reshape(3, -1).T
+    return corners

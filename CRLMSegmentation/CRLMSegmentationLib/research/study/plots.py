@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...reports.filters import p_value, signed
-from ...reports.plot_style import INK, SOFT
+from ...reports.plots import INK, SOFT, draw_boxes
 from .style import ORACLE_MARK, any_oracle, colour_of, label_of, new_figure
 
 Results = Mapping[str, Any]
@@ -86,24 +85,8 @@ def _values(rows: Sequence[Row], metric: str) -> list[float]:
 
 def _boxes(axes: Axes, methods: Sequence[str], groups: Sequence[Sequence[float]]) -> None:
     """Boxes lie at 0, 1, ... from top to bottom; whiskers reach 1.5 interquartile ranges."""
-    rng = np.random.default_rng(0)
-    for place, (method, values) in enumerate(zip(methods, groups)):
-        colour = colour_of(method)
-        axes.boxplot(
-            [list(values)],
-            positions=[place],
-            orientation="horizontal",
-            widths=0.62,
-            showfliers=False,
-            patch_artist=True,
-            boxprops={"facecolor": (*_rgb(colour), 0.35), "edgecolor": colour, "linewidth": 1.4},
-            medianprops={"color": INK, "linewidth": 2.2},
-            whiskerprops={"color": colour, "linewidth": 1.4},
-            capprops={"color": colour, "linewidth": 1.4},
-        )
-        spread = place + rng.uniform(-0.2, 0.2, len(values))
-        axes.scatter(values, spread, s=15, color=INK, alpha=0.55, linewidths=0, zorder=3)
-    axes.set_ylim(len(methods) - 0.45, -0.55)
+    edges = [colour_of(method) for method in methods]
+    draw_boxes(axes, groups, [(*_rgb(edge), 0.35) for edge in edges], edges, line_width=1.4, point_alpha=0.55)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
 
