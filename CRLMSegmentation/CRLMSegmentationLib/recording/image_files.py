@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.errors import CaseError
+from ..core.field_of_view import Box
 from ..core.geometry import RAS_TO_LPS
-from ..core.volume import Box, read_volume
+from ..core.volume import read_volume
 from .case import UNFINISHED_SUFFIX
 from .message_log_writer import AppendedFile
 
@@ -59,7 +60,7 @@ def write_nrrd(path: Path, array: np.ndarray, ijk_to_ras: np.ndarray, compressed
     """
     voxels = np.ascontiguousarray(array)
     kind = TYPES[voxels.dtype.str[1:]]
-    data = memoryview(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False)).cast("B")
+    data = voxels.astype(voxels.dtype.newbyteorder("<"), copy=False).data.cast("B")
     matrix = RAS_TO_LPS @ ijk_to_ras
     header = HEADER.format(
         type=kind,
@@ -121,7 +122,8 @@ def read_mask(path: Path, offset_kji: tuple[int, int, int], shape: tuple[int, in
         CaseError: it does not lie in such a volume.
     """
     part = read_volume(path).array[RIM:-RIM, RIM:-RIM, RIM:-RIM] > 0
-    box: Box = tuple(slice(start, start + count) for start, count in zip(offset_kji, part.shape))
+    k, j, i = (slice(start, start + count) for start, count in zip(offset_kji, part.shape))
+    box: Box = (k, j, i)
     if any(b.start < 0 or b.stop > count for b, count in zip(box, shape)):
         raise CaseError(f"{path.name} at {list(offset_kji)} does not lie in a volume of {list(shape)} voxels")
     mask = np.zeros(shape, bool)

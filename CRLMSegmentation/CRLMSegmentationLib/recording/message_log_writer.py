@@ -82,8 +82,8 @@ class MessageLogWriter:
         Raises:
             MessageError: it has no header.
         """
-        read = lambda start, count: body[start : start + count]  # noqa: E731
-        return entry_of(parse_header(header), read, self._messages.end_bytes, self._now_s())
+        read = lambda start, count: bytes(body[start : start + count])  # noqa: E731
+        return entry_of(parse_header(bytes(header)), read, self._messages.end_bytes, self._now_s())
 
     def append(self, header: memoryview, body: memoryview, entry: Entry | None = None) -> None:
         """Record a message as it came.
@@ -122,7 +122,7 @@ class MessageLogWriter:
     def _now_s(self) -> float:
         return self._since_1970_s + time.monotonic()
 
-    def _write_line(self, entry: dict) -> None:
+    def _write_line(self, entry: dict[str, object]) -> None:
         self._guarded(self._arrivals, json.dumps(entry).encode("ascii") + b"\n")
 
     def _guarded(self, file: AppendedFile, *parts: bytes | memoryview) -> None:
@@ -175,8 +175,8 @@ class AppendedFile:
             data = data[os.write(self._number, data[:WRITE_BYTES]) :]
 
 
-def _line_of(entry: Entry) -> dict:
-    line = {
+def _line_of(entry: Entry) -> dict[str, object]:
+    line: dict[str, object] = {
         "received_s": round(entry.received_s, 6),
         "offset": entry.offset_bytes,
         "bytes": entry.size_bytes,

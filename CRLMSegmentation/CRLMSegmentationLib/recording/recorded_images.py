@@ -16,7 +16,7 @@ from ..core.errors import CaseError, MessageError, os_reason
 from ..core.hashing import sha256_of
 from ..core.text import quoted
 from ..core.volume import Volume, read_volume
-from ..igtl.messages import volume_of
+from ..igtl.messages import ImageMessage, volume_of
 from .case import path_inside
 from .image_files import read_mask
 from .message_log import ARRIVALS_FILE, MESSAGES_FILE, MessageLog, read_message_log
@@ -64,7 +64,8 @@ class RecordedImages:
             path = self._inside(reference["file"])
             if sha256_of(path) != reference["sha256"]:
                 raise CaseError("its outline was changed or damaged after it was recorded")
-            return read_mask(path, tuple(reference["offset_kji"]), tuple(shape))
+            offset = [int(start) for start in reference["offset_kji"]]
+            return read_mask(path, (offset[0], offset[1], offset[2]), (shape[0], shape[1], shape[2]))
         except (KeyError, TypeError, ValueError) as error:
             raise CaseError("its outline is not described") from error
         except OSError as error:
@@ -106,13 +107,17 @@ class RecordedImages:
         if reference["file"]:
             yield read_volume(self._inside(reference["file"]), self.folder).recorded_array
             return
-        shape, time_s = tuple(reference["shape"]), reference["timestamp_s"]
-        for entry in self._message_log.entries if self._message_log else ():
+        shape, time_s, log = tuple(reference["shape"]), reference["timestamp_s"], self._message_log
+        if log is None:
+            return
+        for entry in log.entries:
             if entry.is_volume and entry.shape == shape and abs(entry.timestamp_s - time_s) < SAME_MOMENT_S:
                 try:
-                    yield volume_of(self._message_log.load(entry)).recorded_array
+                    message = log.load(entry)
                 except MessageError:  # it is damaged; another may be the one
                     continue
+                if isinstance(message, ImageMessage):
+                    yield volume_of(message).recorded_array
 
     @cached_property
     def _message_log(self) -> MessageLog | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,9 +104,9 @@ def rerun_case(
     damage = Damage()
     results = recorded_results(case, damage)
     if damage.is_any:
-        on_note(damage.sentence(case.events))
+        on_note(damage.sentence(case.events or ""))
     if not results:
-        told = f" ({damage.sentence(case.events)})" if damage.is_any else ""
+        told = f" ({damage.sentence(case.events or '')})" if damage.is_any else ""
         raise CaseError(
             f"{case.case_id} holds no recorded results{told}, so there is nothing to compute again; segment its "
             f"lesions with: crlm-seg demo --case {folder}"
@@ -123,7 +124,7 @@ def rerun_case(
     return rows
 
 
-def document_of(case: Case, rows: Sequence[Row], damage: Damage) -> dict:
+def document_of(case: Case, rows: Sequence[Row], damage: Damage) -> dict[str, Any]:
     """The rows as plain data, with what they were computed by."""
     return {
         "case_id": case.case_id,
@@ -151,8 +152,9 @@ def _models_for(results: Sequence[RecordedResult], wanted: Path | str | None) ->
     if wanted is not None:
         return dict.fromkeys(recorded, model_or_default(wanted))
     installed = {model.package.sha256: model.folder for model in installed_models() if model.package}
-    default = None if recorded <= set(installed) else model_or_default(None)
-    return {sha: load_model_package(installed[sha]) if sha in installed else default for sha in recorded}
+    found = {sha: load_model_package(installed[sha]) for sha in recorded if sha in installed}
+    missing = recorded - set(found)
+    return {**found, **(dict.fromkeys(missing, model_or_default(None)) if missing else {})}
 
 
 def _rows(
@@ -208,8 +210,15 @@ def _rows_of(
 
 def _computed(recorded: RecordedResult, volume: Volume, session: Session) -> LesionResult:
     crop_size_mm = recorded.crop_size_mm if session.model.region == "crop" else None
-    options = {"mirroring": recorded.mirroring, "quick": recorded.quick, "flip": recorded.flip}
-    session.segment(recorded.lesion, np.array(recorded.seed_ras_mm), crop_size_mm, volume=volume, **options)
+    session.segment(
+        recorded.lesion,
+        np.array(recorded.seed_ras_mm),
+        crop_size_mm,
+        volume=volume,
+        mirroring=recorded.mirroring,
+        quick=recorded.quick,
+        flip=recorded.flip,
+    )
     return wait_for_lesion(session, recorded.lesion)
 
 
@@ -222,9 +231,10 @@ def _row(
     corrected: bool = False,
     problem: str = "",
 ) -> Row:
-    agreement = None
+    agreement, identical = None, None
     if new is not None and mask is not None:
         agreement = agreement_of(mask, new.mask.mask, new.volume.ijk_to_ras)
+        identical = np.array_equal(mask, new.mask.mask)
     return Row(
         number=recorded.number,
         lesion=recorded.lesion,
@@ -235,12 +245,12 @@ def _row(
         same_device=None if new is None else _kind_of(new.device) == _kind_of(recorded.device),
         recorded_ml=recorded.volume_ml if recorded_ml is None else recorded_ml,
         new_ml=None if new is None else new.mask.volume_ml,
-        dice=agreement and agreement.dice,
-        largest_mm=agreement and agreement.largest_mm,
-        mean_mm=agreement and agreement.mean_mm,
+        dice=agreement.dice if agreement else None,
+        largest_mm=agreement.largest_mm if agreement else None,
+        mean_mm=agreement.mean_mm if agreement else None,
         recorded_s=_seconds_of(recorded.timings_s),
         new_s=None if new is None else _seconds_of(new.timings_s),
-        identical=None if agreement is None else bool(np.array_equal(mask, new.mask.mask)),
+        identical=identical,
         problem=problem,
     )
 

@@ -140,8 +140,9 @@ def recorded_results(case: Case, damage: Damage | None = None) -> list[RecordedR
 
 
 def _result_of(about: dict[str, Any]) -> RecordedResult:
+    seed = about["seed_ras_mm"]
     return RecordedResult(
-        seed_ras_mm=tuple(float(x) for x in about["seed_ras_mm"]),
+        seed_ras_mm=(float(seed[0]), float(seed[1]), float(seed[2])),
         flip=tuple(about["flip"]),
         model_name=about["model"]["name"],
         model_sha256=about["model"]["sha256"],

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..core.errors import CrlmError
+from ..core.geometry import transform_points
 from ..core.metrics import symmetric_distances_mm
 from ..core.output_files import atomic_files, check_places, make_folder
 from ..core.progress import OnProgress
@@ -154,7 +155,7 @@ def _pictured(session_log: SessionReader, story: LesionStory, outline: Outline) 
 
 def _middle(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
     kji = ndimage.center_of_mass(mask) if mask.any() else (np.array(mask.shape) - 1) / 2
-    return ijk_to_ras[:3, :3] @ np.array(kji)[::-1] + ijk_to_ras[:3, 3]
+    return transform_points(ijk_to_ras, np.array(kji, float)[::-1])
 
 
 def main() -> None:
