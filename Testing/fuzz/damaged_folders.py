@@ -17,8 +17,9 @@ from CRLMSegmentationLib.recording.case import Case, Lesion, TrackingSample, app
 from CRLMSegmentationLib.recording.case import save_volume_into_case as save_volume
 from CRLMSegmentationLib.recording.dataset import check_cases
 from CRLMSegmentationLib.recording.reconstruct import load_sweep
+from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.recovery import recover
-from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
+from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.recording.timeline import load_source, timeline
 from CRLMSegmentationLib.reports import session_report
 from CRLMSegmentationLib.research.evaluation.result_cache import ResultCache
@@ -261,10 +262,10 @@ def _report(folder: Path) -> object:
 def _results(folder: Path) -> object:
     case = load_case(folder, verify_recording=False)
     for result in recorded_results(case):
-        volume_of(case, result.volume)
-        mask_of(case, result)
+        RecordedImages(case.folder).volume(result.volume)
+        RecordedImages(case.folder).mask_of(result)
         if result.corrected is not None and result.corrected.volume is not None:
-            mask_of(case, result.corrected)
+            RecordedImages(case.folder).mask_of(result.corrected)
     return case
 
 

@@ -60,7 +60,7 @@ def write_nrrd(path: Path, array: np.ndarray, ijk_to_ras: np.ndarray, compressed
     """
     voxels = np.ascontiguousarray(array)
     kind = TYPES[voxels.dtype.str[1:]]
-    data = memoryview(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False)).cast("B")
+    data = voxels.astype(voxels.dtype.newbyteorder("<"), copy=False).data.cast("B")
     matrix = RAS_TO_LPS @ ijk_to_ras
     header = HEADER.format(
         type=kind,

@@ -100,7 +100,8 @@ def plane_pixels(
     to_kji = volume.ras_to_ijk[2::-1, :3]
     middle = transform_points(volume.ras_to_ijk, center_ras_mm)[::-1]
     right, up = to_kji @ plane.right, to_kji @ plane.up
-    return middle[:, None, None] + right[:, None, None] * across + up[:, None, None] * upward[:, None]
+    pixels: np.ndarray = middle[:, None, None] + right[:, None, None] * across + up[:, None, None] * upward[:, None]
+    return pixels
 
 
 def sample(array: np.ndarray, pixels_kji: np.ndarray) -> np.ndarray:
@@ -118,4 +119,5 @@ def sample(array: np.ndarray, pixels_kji: np.ndarray) -> np.ndarray:
     low = np.clip(np.floor(corners.min(axis=1)).astype(int) - 1, 0, np.array(array.shape) - 1)
     high = np.clip(np.ceil(corners.max(axis=1)).astype(int) + 2, low + 1, array.shape)
     part = array[tuple(slice(a, b) for a, b in zip(low, high))].astype(np.float32)
-    return ndimage.map_coordinates(part, pixels_kji - low[:, None, None], order=1, mode="constant")
+    values: np.ndarray = ndimage.map_coordinates(part, pixels_kji - low[:, None, None], order=1, mode="constant")
+    return values

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from ...reports.plot_style import INK, SOFT
+from ...reports.plots import INK, SOFT
 from .style import ORACLE_MARK, any_oracle, colour_of, label_of, marker_of, new_figure
 
 Results = Mapping[str, Any]

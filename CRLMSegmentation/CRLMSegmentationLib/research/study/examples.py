@@ -19,7 +19,7 @@ from ...core.geometry import transform_points
 from ...core.grey_window import grey_window
 from ...core.volume import Volume
 from ...reports.planes import AXIAL, plane_pixels, sample
-from ...reports.plot_style import INK, SOFT
+from ...reports.plots import INK, SOFT
 from .style import colour_of, label_of, new_figure
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ...reports.plot_style import INK, LINE, PLOT_STYLE, SOFT
+from ...reports.plots import INK, LINE, PLOT_STYLE, SOFT
 
 COLOURS = {
     "full": "#56B4E9",

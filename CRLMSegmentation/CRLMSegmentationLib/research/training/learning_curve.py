@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...reports.plot_style import LINE, PLOT_STYLE
+from ...reports.plots import LINE, PLOT_STYLE
 from .layout import replacing
 
 TRAIN, VALIDATION, DICE = "#0b6bcb", "#b45309", "#15803d"
