@@ -1,10 +1,9 @@
-"""The application, and the options that all commands share."""
+"""The typer application, and what --verbose does."""
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -12,22 +11,6 @@ from ..core.text import printable
 
 MAX_LOGGED = 2000
 """Characters of a line."""
-ModelOption = Annotated[Optional[Path], typer.Option(help="Model folder; default: the shipped model.")]
-CalibrationOption = Annotated[
-    Optional[str],
-    typer.Option(
-        metavar="FILE|MATRIX",
-        help="Of a sweep: ImageToProbe as 16 numbers, a text file of them, or a PLUS configuration (.xml).",
-    ),
-]
-FrameOption = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="Of a sweep: coordinate frame of the volume; Tracker needs no reference sensor."),
-]
-DeviceOption = Annotated[
-    Optional[str],
-    typer.Option(metavar="NAME", help="Of a recorded case: whose images are the ultrasound, as info lists them."),
-]
 
 app = typer.Typer(
     name="crlm-seg",

@@ -9,8 +9,8 @@ from typing import Annotated, Optional
 import typer
 
 from .. import __version__
-from .app import ModelOption
 from .console import tell_data
+from .options import ModelOption
 
 MODEL_KEYS = ("name", "version", "sha256", "simulated_only")
 

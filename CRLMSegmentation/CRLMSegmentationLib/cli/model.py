@@ -1,66 +1,31 @@
-"""Models: packed, imported, managed."""
+"""The command `model`: show, verify, import and remove models."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from ..core.errors import ModelError
 from .console import steps, tell, tell_data
-
-if TYPE_CHECKING:
-    from ..segmentation.models.pack import About
+from .model_options import (
+    CardOption,
+    CheckpointOption,
+    CropOption,
+    FoldOption,
+    NameOption,
+    RegionOption,
+    SeedOption,
+    UseOption,
+    VersionOption,
+    about_of,
+)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name, or name@version.")]
-NameOption = Annotated[Optional[str], typer.Option("--name", help="Default: that of the dataset.")]
-VersionOption = Annotated[Optional[str], typer.Option("--version", help="Of the model; default: 1.")]
-CropOption = Annotated[
-    Optional[float],
-    typer.Option("--crop-size", metavar="MM", help="Width of the cubes it was trained on; default: the median image."),
-]
-RegionOption = Annotated[
-    Optional[str],
-    typer.Option("--region", help="What it is shown: crop, or volume if it was trained on whole ones; default: crop."),
-]
-SeedOption = Annotated[
-    bool, typer.Option("--with-seed", help="Its second channel is the seed, as in the shipped model.")
-]
-UseOption = Annotated[Optional[str], typer.Option("--intended-use", help="What it is made for, in a sentence.")]
-CardOption = Annotated[Optional[Path], typer.Option("--card", help="JSON file with figures and facts about it.")]
-FoldOption = Annotated[
-    Optional[list[str]], typer.Option("--fold", metavar="FOLD", help="One of several; default: all that are there.")
-]
-CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="Which of nnU-Net's: final or best.")]
+
 
 model = typer.Typer(help="Show, verify, import and remove models.", no_args_is_help=True, rich_markup_mode=None)
-
-
-def pack(
-    results: Annotated[
-        Path, typer.Argument(help="Folder of nnU-Net's results: plans.json, dataset.json, fold_*; or of a dataset.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the model package to make.")],
-    name: NameOption = None,
-    version: VersionOption = None,
-    region: RegionOption = None,
-    crop_size: CropOption = None,
-    with_seed: SeedOption = False,
-    intended_use: UseOption = None,
-    card: CardOption = None,
-    fold: FoldOption = None,
-    checkpoint: CheckpointOption = "final",
-    half: Annotated[bool, typer.Option("--half", help="Store weights in half precision.")] = False,
-) -> None:
-    """Make a model package of what nnU-Net v2 has trained; nothing in the files can run code."""
-    from ..segmentation.models.pack import pack_model
-
-    about = _about(name, version, crop_size, with_seed, intended_use, card, region)
-    with steps() as on_step:
-        on_step("Reading checkpoints, and trying the network once")
-        package = pack_model(results, out, about, fold, checkpoint, half)
-    tell(f"{package.name} {package.version}: {out}, SHA-256 {package.sha256}")
 
 
 @model.command("list")
@@ -119,7 +84,7 @@ def import_(
     """Install a model; what could run code is refused with the reason."""
     from ..segmentation.models.importer import import_model
 
-    about = _about(name, version, crop_size, with_seed, intended_use, card, region)
+    about = about_of(name, version, crop_size, with_seed, intended_use, card, region)
     with steps() as on_step:
         on_step("Reading the model, and trying the network once")
         package = import_model(file, about, which, fold, checkpoint)
@@ -160,26 +125,3 @@ def default(
 
     package = set_default(name)
     tell(f"{package.name}@{package.version} is used where no model is named")
-
-
-def _about(
-    name: str | None,
-    version: str | None,
-    crop_size_mm: float | None,
-    with_seed: bool,
-    intended_use: str | None,
-    card: Path | None,
-    region: str | None,
-) -> About:
-    from ..core.crop_format import CHANNELS
-    from ..segmentation.models.pack import About
-
-    channels = tuple(CHANNELS) if with_seed else None
-    facts = None if card is None else _card(card)
-    return About(name, version, crop_size_mm, channels, intended_use, card=facts, region=region)
-
-
-def _card(path: Path) -> dict:
-    from ..core.json_files import read_json_object
-
-    return read_json_object(path, ModelError, "give a JSON file with an object of figures and facts as --card")

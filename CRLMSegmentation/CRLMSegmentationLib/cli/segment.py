@@ -1,8 +1,7 @@
-"""From a case, a volume or a simulated patient to a segmentation."""
+"""The command `segment`: segment lesions in a volume file."""
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Optional
@@ -11,38 +10,8 @@ import typer
 
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
-from .app import CalibrationOption, DeviceOption, FrameOption, ModelOption
-from .console import bars, steps, tell
-
-
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the report; made if need be.")] = Path("demo-output"),
-    case: Annotated[
-        Optional[Path], typer.Option(help="Case folder, tracked sweep (.igs.mha) or volume; default: a shipped sample.")
-    ] = None,
-    seed: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            help="R A S of a point in the tumour, mm; once for each lesion. Cases have theirs.", metavar="R A S"
-        ),
-    ] = None,
-    calibration: CalibrationOption = None,
-    model: ModelOption = None,
-    thorough: Annotated[
-        bool, typer.Option("--thorough", help="Also refine the outlines and tell how stable they are; about a minute.")
-    ] = False,
-) -> None:
-    """Play a recorded case over OpenIGTLink, segment it live, navigate past it, and write a report."""
-    from ..core.resources import resource_path
-    from .demo import REPORT, run_demo
-
-    path = case or resource_path("SampleCases", "phantom-hypoechoic")
-    seeds = [_three_numbers(text) for text in seed or ()]
-    with steps() as on_step:
-        summary = run_demo(path, out, model, on_step, seeds, calibration, thorough)
-    for line in summary:
-        tell(line)
-    tell(f"Report: {out / REPORT}")
+from .console import bars, tell
+from .options import CalibrationOption, DeviceOption, FrameOption, ModelOption, seed_of
 
 
 def segment(
@@ -80,7 +49,7 @@ def segment(
     ] = None,
 ) -> None:
     """Segment one or several lesions in a volume file."""
-    seeds = [_three_numbers(text) for text in seed]
+    seeds = [seed_of(text) for text in seed]
     from .segment_files import segment_file
 
     notes: list[str] = []
@@ -103,35 +72,3 @@ def segment(
 
         with suppress(KeyboardInterrupt):
             serve_results(lesions, serve, on_listening=tell)
-
-
-def phantom(
-    out: Annotated[Path, typer.Option(help="Folder to which one case folder for each patient is written.")],
-    cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Number of the cohort; the same seed gives the same patients.")] = 0,
-    processes: Annotated[int, typer.Option(min=1, help="How many to simulate at once.")] = 2,
-) -> None:
-    """Simulate patients: a liver with metastases under a tracked probe, with the truth."""
-    from ..core.output_files import make_folder
-    from ..research.phantom.cases import write_cohort
-
-    make_folder(out)
-    with bars() as on_progress:
-        written: list[object] = []
-
-        def count(case: object) -> None:
-            written.append(case)
-            on_progress("Simulating", len(written), cases)
-
-        write_cohort(out, seed, range(cases), min(processes, cases), on_written=count)
-    tell(f"{cases} simulated case{'s' if cases > 1 else ''} in {out}")
-
-
-def _three_numbers(text: str) -> tuple[float, float, float]:
-    try:
-        r, a, s = (float(part) for part in text.replace(",", " ").split())
-        if not all(map(math.isfinite, (r, a, s))):
-            raise ValueError
-    except ValueError:
-        raise typer.BadParameter(f"expected three numbers R A S in mm, got '{text}'", param_hint="--seed") from None
-    return r, a, s

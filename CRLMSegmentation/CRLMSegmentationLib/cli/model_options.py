@@ -1,0 +1,57 @@
+"""Options that describe a model, shared by `pack` and `model import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ..core.errors import ModelError
+
+if TYPE_CHECKING:
+    from ..segmentation.models.pack import About
+
+
+NameOption = Annotated[Optional[str], typer.Option("--name", help="Default: that of the dataset.")]
+VersionOption = Annotated[Optional[str], typer.Option("--version", help="Of the model; default: 1.")]
+CropOption = Annotated[
+    Optional[float],
+    typer.Option("--crop-size", metavar="MM", help="Width of the cubes it was trained on; default: the median image."),
+]
+RegionOption = Annotated[
+    Optional[str],
+    typer.Option("--region", help="What it is shown: crop, or volume if it was trained on whole ones; default: crop."),
+]
+SeedOption = Annotated[
+    bool, typer.Option("--with-seed", help="Its second channel is the seed, as in the shipped model.")
+]
+UseOption = Annotated[Optional[str], typer.Option("--intended-use", help="What it is made for, in a sentence.")]
+CardOption = Annotated[Optional[Path], typer.Option("--card", help="JSON file with figures and facts about it.")]
+FoldOption = Annotated[
+    Optional[list[str]], typer.Option("--fold", metavar="FOLD", help="One of several; default: all that are there.")
+]
+CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="Which of nnU-Net's: final or best.")]
+
+
+def about_of(
+    name: str | None,
+    version: str | None,
+    crop_size_mm: float | None,
+    with_seed: bool,
+    intended_use: str | None,
+    card: Path | None,
+    region: str | None,
+) -> About:
+    from ..core.crop_format import CHANNELS
+    from ..segmentation.models.pack import About
+
+    channels = tuple(CHANNELS) if with_seed else None
+    facts = None if card is None else _card(card)
+    return About(name, version, crop_size_mm, channels, intended_use, card=facts, region=region)
+
+
+def _card(path: Path) -> dict:
+    from ..core.json_files import read_json_object
+
+    return read_json_object(path, ModelError, "give a JSON file with an object of figures and facts as --card")

@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+ModelOption = Annotated[Optional[Path], typer.Option(help="Model folder; default: the shipped model.")]
+CalibrationOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="FILE|MATRIX",
+        help="Of a sweep: ImageToProbe as 16 numbers, a text file of them, or a PLUS configuration (.xml).",
+    ),
+]
+FrameOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Of a sweep: coordinate frame of the volume; Tracker needs no reference sensor."),
+]
+DeviceOption = Annotated[
+    Optional[str],
+    typer.Option(metavar="NAME", help="Of a recorded case: whose images are the ultrasound, as info lists them."),
+]
+DialectOption = Annotated[
+    str, typer.Option(help="Who is at the other end: plus and slicer count in RAS, custusx in LPS.", metavar="NAME")
+]
+
+
+def seed_of(text: str) -> tuple[float, float, float]:
+    try:
+        r, a, s = (float(part) for part in text.replace(",", " ").split())
+        if not all(map(math.isfinite, (r, a, s))):
+            raise ValueError
+    except ValueError:
+        raise typer.BadParameter(f"expected three numbers R A S in mm, got '{text}'", param_hint="--seed") from None
+    return r, a, s

@@ -1,0 +1,48 @@
+"""The command `pack`: make a model package of what nnU-Net has trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import steps, tell
+from .model_options import (
+    CardOption,
+    CheckpointOption,
+    CropOption,
+    FoldOption,
+    NameOption,
+    RegionOption,
+    SeedOption,
+    UseOption,
+    VersionOption,
+    about_of,
+)
+
+
+def pack(
+    results: Annotated[
+        Path, typer.Argument(help="Folder of nnU-Net's results: plans.json, dataset.json, fold_*; or of a dataset.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the model package to make.")],
+    name: NameOption = None,
+    version: VersionOption = None,
+    region: RegionOption = None,
+    crop_size: CropOption = None,
+    with_seed: SeedOption = False,
+    intended_use: UseOption = None,
+    card: CardOption = None,
+    fold: FoldOption = None,
+    checkpoint: CheckpointOption = "final",
+    half: Annotated[bool, typer.Option("--half", help="Store weights in half precision.")] = False,
+) -> None:
+    """Make a model package of what nnU-Net v2 has trained; nothing in the files can run code."""
+    from ..segmentation.models.pack import pack_model
+
+    about = about_of(name, version, crop_size, with_seed, intended_use, card, region)
+    with steps() as on_step:
+        on_step("Reading checkpoints, and trying the network once")
+        package = pack_model(results, out, about, fold, checkpoint, half)
+    tell(f"{package.name} {package.version}: {out}, SHA-256 {package.sha256}")

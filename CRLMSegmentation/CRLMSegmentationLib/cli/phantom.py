@@ -1,0 +1,32 @@
+"""The command `phantom`: simulate patients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import bars, tell
+
+
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder to which one case folder for each patient is written.")],
+    cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Number of the cohort; the same seed gives the same patients.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="How many to simulate at once.")] = 2,
+) -> None:
+    """Simulate patients: a liver with metastases under a tracked probe, with the truth."""
+    from ..core.output_files import make_folder
+    from ..research.phantom.cases import write_cohort
+
+    make_folder(out)
+    with bars() as on_progress:
+        written: list[object] = []
+
+        def count(case: object) -> None:
+            written.append(case)
+            on_progress("Simulating", len(written), cases)
+
+        write_cohort(out, seed, range(cases), min(processes, cases), on_written=count)
+    tell(f"{cases} simulated case{'s' if cases > 1 else ''} in {out}")

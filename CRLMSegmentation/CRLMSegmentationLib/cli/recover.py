@@ -1,0 +1,18 @@
+"""The command `recover`: make a case of a recording that was ended by force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import tell
+
+
+def recover(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the recording.")]) -> None:
+    """Make a case of a recording that was ended by force."""
+    from .recording_progress import recover_case
+
+    for line in recover_case(folder):
+        tell(line)
