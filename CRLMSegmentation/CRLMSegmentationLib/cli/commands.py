@@ -19,6 +19,8 @@ from .segment import segment
 from .study import study
 from .train import train
 
+__all__ = ["app"]
+
 for _command in (
     demo,
     replay,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ def tell(text: str, err: bool = False) -> None:
         typer.echo(printable(line, MAX_LINE), err=err)
 
 
-def tell_data(found: dict, lines: Iterable[str], as_json: bool) -> None:
+def tell_data(found: Mapping[str, object], lines: Iterable[str], as_json: bool) -> None:
     """Print plain data, as JSON or as lines."""
     if as_json:
         typer.echo(json.dumps(found, indent=1))  # ASCII, in which control characters are escaped

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Union
 
 import numpy as np
 
@@ -21,8 +22,9 @@ from ..reports.lesion_report import card_of, navigation_sentences, pictures_of, 
 from ..reports.navigation_entry import navigation_entry, stability_entry
 from ..reports.schema import write_json
 from ..segmentation.engine.worker_engine import WorkerEngine
+from ..segmentation.incoming import VolumeArrived
 from ..segmentation.models.package import ModelPackage, model_or_default
-from ..segmentation.session import LesionResult, ModelReady, Session, VolumeArrived
+from ..segmentation.session import LesionResult, ModelReady, Session
 from ..segmentation.wait import Check, drive_until, wait_for, wait_for_lesion
 from ..slicer.scene.headless import new_scene
 from ..slicer.scene.saving import save_scene_bundle, save_segmentation
@@ -40,6 +42,9 @@ SILENCE_LIMIT_S = 30.0
 REPORT = "report.html"
 OUTPUTS = ("segmentation.seg.nrrd", "scene.mrb", "report.json", REPORT)
 OnStep = Callable[[str], None]
+Entry = dict[str, Any]
+"""Of report.json, see `reports.schema`."""
+Pictures = dict[str, Union[bytes, str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +114,8 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
             check = _live_check(link, volume_check(workspace.session, link.client, replay))
             if source.is_sweep:
                 link.start()
-            _, ready = wait_for(workspace, VolumeArrived, ModelReady, check=check, needed=source.devices)
+            arrived = wait_for(workspace, VolumeArrived, ModelReady, check=check, needed=source.devices)
+            ready = next(event for event in arrived if isinstance(event, ModelReady))
             if source.is_sweep:
                 _finish_sweep(workspace, link, replay, check)
             timings_s = {lesion.name: _segment(workspace, lesion, n, on_step) for n, lesion in enumerate(case.lesions)}
@@ -196,13 +202,18 @@ def _refine(workspace: Workspace, on_step: OnStep) -> None:
 
 
 def _result_of(workspace: Workspace, lesion: Lesion) -> LesionResult:
-    """The outline as it is shown."""
-    return workspace.lesion_store.entries[lesion.name].found.result
+    """Return the result that the workspace shows for a lesion."""
+    found = workspace.lesion_store.entries[lesion.name].found
+    if found is None or found.result is None:
+        raise WorkerError(f"there is no segmentation of {lesion.name}; run the demo again with -v")
+    return found.result
 
 
-def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
+def _write(paths: Sequence[Path], played: _Played, card: Entry) -> list[Entry]:
     """Write the outputs and return the entries of the report."""
-    workspace, entries, pictures = played.workspace, [], {}
+    workspace = played.workspace
+    entries: list[Entry] = []
+    pictures: Pictures = {}
     for lesion in played.source.case.lesions:
         entry, drawn = _reported(played, lesion)
         entries.append(entry)
@@ -215,7 +226,7 @@ def _write(paths: Sequence[Path], played: _Played, card: dict) -> list[dict]:
     return entries
 
 
-def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | str]]:
+def _reported(played: _Played, lesion: Lesion) -> tuple[Entry, Pictures]:
     """The entry of a lesion in the report, and its pictures."""
     workspace, source = played.workspace, played.source
     result, looks, navigation = _result_of(workspace, lesion), workspace.background_refinement, workspace.navigation
@@ -236,7 +247,7 @@ def _reported(played: _Played, lesion: Lesion) -> tuple[dict, dict[str, bytes | 
     return entry, pictures_of(result, surface, truth, near, margins, consensus, source.simulated)
 
 
-def _line(result: LesionResult, entry: dict) -> str:
+def _line(result: LesionResult, entry: Entry) -> str:
     text = f"{sentence_of(result)}\n  seed to overlay {entry['timings_s']['seed_to_overlay']:.1f} s"
     if entry["metrics"]:
         kind = "simulated case, " if entry["simulated"] else ""

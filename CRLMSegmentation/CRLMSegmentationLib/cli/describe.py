@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +29,15 @@ from ..tracking.sweeps.placement import REFERENCE, TRACKER, place_frames
 from ..tracking.sweeps.sequence import TrackedSequence, time_faults
 from ..tracking.sweeps.sequence_io import is_sequence
 
+Found = dict[str, object]
+"""Plain data, as JSON has it."""
 COMMAND = re.compile(r"^(CMD|ACK)_\d+$")
 """Each command to PLUS has a device of its own."""
 MAX_LISTED = 64
 """Types and devices that are listed; a peer chooses their names."""
 
 
-def describe_source(path: Path) -> dict:
+def describe_source(path: Path) -> Found:
     """As plain data: `kind` ("volume", "segmentation", "sweep" or "case"), and what belongs to it.
 
     Texts from the file are cut and printable, lists and objects are shortened, see `core.text.bounded`.
@@ -44,16 +46,21 @@ def describe_source(path: Path) -> dict:
         CaseError, SweepError, VolumeError, GeometryError: none of them, or damaged.
     """
     if volume_suffix(path) and path.is_file() and not is_sequence(path) and is_segmentation(path):
-        return bounded({"kind": "segmentation", **_segmentation(read_segmentation(path))})
+        return _bounded("segmentation", _segmentation(read_segmentation(path)))
     source = load_source(path)
     if isinstance(source, Volume):
-        return bounded({"kind": "volume", **_volume(source)})
+        return _bounded("volume", _volume(source))
     if isinstance(source, Sweep):
-        return bounded({"kind": "sweep", **_sweep(source.sequence)})
-    return bounded({"kind": "case", **_case(source)})
+        return _bounded("sweep", _sweep(source.sequence))
+    return _bounded("case", _case(source))
 
 
-def lines_of(found: dict, indent: str = "") -> Iterator[str]:
+def _bounded(kind: str, found: Found) -> Found:
+    shortened: Found = bounded({"kind": kind, **found})
+    return shortened
+
+
+def lines_of(found: Mapping[str, object], indent: str = "") -> Iterator[str]:
     """The same for a terminal."""
     for name, value in found.items():
         title = name.replace("_", " ") if name.islower() else printable(name)  # a device is called what it is called
@@ -74,7 +81,7 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else printable(str(value))
 
 
-def _volume(volume: Volume) -> dict:
+def _volume(volume: Volume) -> Found:
     axes = volume.ijk_to_ras[:3, :3] / volume.spacing_mm
     return {
         "size": volume.shape_ijk.tolist(),
@@ -90,7 +97,7 @@ def _volume(volume: Volume) -> dict:
     }
 
 
-def _segmentation(stored: StoredSegmentation) -> dict:
+def _segmentation(stored: StoredSegmentation) -> Found:
     voxel_ml = abs(float(np.linalg.det(stored.ijk_to_ras[:3, :3]))) / 1000
     return {
         "size": list(stored.layers.shape[:0:-1]),
@@ -122,7 +129,7 @@ def _axes(axes: np.ndarray) -> str:
     return ", ".join(name[0] if axis.sum() > 0 else name[1] for name, axis in zip(names, axes.T))
 
 
-def _sweep(sequence: TrackedSequence) -> dict:
+def _sweep(sequence: TrackedSequence) -> Found:
     seconds, faults = float(np.ptp(sequence.timestamps_s)), time_faults(sequence.timestamps_s)
     rows, columns = sequence.frames.shape[1:3]
     return {
@@ -141,7 +148,7 @@ def _sweep(sequence: TrackedSequence) -> dict:
     }
 
 
-def _place(sequence: TrackedSequence) -> dict:
+def _place(sequence: TrackedSequence) -> Found:
     """Whether the sweep itself says where its pixels lie, and what it lacks where it does not."""
     refusal = ""
     for frame in (REFERENCE, TRACKER):
@@ -155,7 +162,7 @@ def _place(sequence: TrackedSequence) -> dict:
     return {"has_calibration": False, "not_placed": refusal}
 
 
-def _case(case: Case) -> dict:
+def _case(case: Case) -> Found:
     damage = Damage()
     messages = timeline(case, damage)
     return {
@@ -174,7 +181,7 @@ def _case(case: Case) -> dict:
     }
 
 
-def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> dict:
+def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> Found:
     """Of a recording with 2D images: which are the ultrasound, and whether their times can place them."""
     if not any(m.kind is ImageMessage and not m.is_volume for m in messages):
         return {}
@@ -186,7 +193,7 @@ def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> dict:
     return {"sweep": {"ultrasound": f"{stream}: {why}", "frames_and_poses": pairings}}
 
 
-def _types(case: Case) -> dict:
+def _types(case: Case) -> Found:
     """Of a recording: how many messages of each type it holds, and which of them are not understood."""
     if case.recording is None:
         return {}
@@ -205,7 +212,7 @@ def _most_common(counts: Counter[str]) -> dict[str, int]:
     return {**listed, "others": others} if others else listed
 
 
-def _session(case: Case) -> dict:
+def _session(case: Case) -> Found:
     """Of a session recording."""
     if case.events is None:
         return {}
@@ -220,7 +227,7 @@ def _session(case: Case) -> dict:
     return {"session": {"minutes": round(minutes, 1), "events": len(events), "results": results, **told}}
 
 
-def _lesion(name: str, seed_ras_mm: Sequence[float], about: dict) -> dict:
+def _lesion(name: str, seed_ras_mm: Sequence[float], about: Mapping[str, object]) -> Found:
     known = {"name": name, "seed_ras_mm": ", ".join(f"{x:.1f}" for x in seed_ras_mm)}
     return {**known, **{key: value for key, value in about.items() if key not in known}}
 

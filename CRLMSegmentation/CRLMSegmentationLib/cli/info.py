@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional, TypedDict
 
 import typer
 
@@ -13,6 +13,22 @@ from .console import tell_data
 from .options import ModelOption
 
 MODEL_KEYS = ("name", "version", "sha256", "simulated_only")
+
+
+class Installation(TypedDict):
+    """What is installed.
+
+    Attributes:
+        versions: of this program, Python and the packages that matter to a result; "missing" if so.
+        devices: names, GPUs first.
+        model: {name, version, sha256, simulated_only} of the verified model package, or None.
+        model_error: why there is no model, or None.
+    """
+
+    versions: dict[str, str]
+    devices: list[str]
+    model: dict[str, Any] | None
+    model_error: str | None
 
 
 def info(
@@ -34,20 +50,13 @@ def info(
     tell_data(found, _lines_of(found), as_json)
 
 
-def describe_installation(model_folder: Path | None = None) -> dict:
-    """The content of `crlm-seg info --json`.
-
-    Returns:
-        versions: {name: version} of this program, Python and the packages that matter to a result; "missing" if so.
-        devices: list of names, GPUs first.
-        model: {name, version, sha256, simulated_only} of the verified model package, or null.
-        model_error: why there is no model, or null.
-    """
+def describe_installation(model_folder: Path | None = None) -> Installation:
+    """Return the content of `crlm-seg info --json`."""
     from ..core.environment import devices, versions
     from ..core.errors import CrlmError
     from ..segmentation.models.package import model_or_default
 
-    found = {"versions": versions(), "devices": devices(), "model": None, "model_error": None}
+    found: Installation = {"versions": versions(), "devices": devices(), "model": None, "model_error": None}
     try:
         package = model_or_default(model_folder)
         found["model"] = {key: getattr(package, key) for key in MODEL_KEYS}
@@ -56,7 +65,7 @@ def describe_installation(model_folder: Path | None = None) -> dict:
     return found
 
 
-def _lines_of(found: dict) -> Iterator[str]:
+def _lines_of(found: Installation) -> Iterator[str]:
     yield f"crlm-seg {__version__}"
     yield "Device:   " + ", ".join(found["devices"])
     if found["model"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -51,7 +51,7 @@ def about_of(
     return About(name, version, crop_size_mm, channels, intended_use, card=facts, region=region)
 
 
-def _card(path: Path) -> dict:
+def _card(path: Path) -> dict[str, Any]:
     from ..core.json_files import read_json_object
 
     return read_json_object(path, ModelError, "give a JSON file with an object of figures and facts as --card")

@@ -114,7 +114,7 @@ class Display:
         if self._live:
             self._live.update(Text(text) if isinstance(text, str) else text, refresh=True)
         else:
-            self.note(text)
+            self.note(str(text))
 
 
 @contextmanager

@@ -85,7 +85,8 @@ def _told_how_to_go_on(dataset: Path, training: Training) -> Iterator[None]:
         begun = [(results / name).name for name in names if is_begun(results / name)]
         kept = f"{' and '.join(begun)} kept up to the last checkpoint" if begun else "nothing is trained yet"
         resume = _command("train", dataset, *_words_of(training), "--resume")
-        error.__notes__ = [*getattr(error, "__notes__", []), f"{kept}; go on with: {resume}"]
+        notes = [*getattr(error, "__notes__", ()), f"{kept}; go on with: {resume}"]
+        setattr(error, "__notes__", notes)  # noqa: B010  (add_note is of Python 3.11)
         raise
 
 

@@ -64,7 +64,8 @@ def _grown(array: np.ndarray, strokes: np.ndarray, spacing_mm: np.ndarray) -> np
     grown.SetSeedLabelVolume(_image_of(strokes, spacing_mm))
     grown.SetDistancePenalty(DISTANCE_PENALTY)
     grown.Update()
-    return vtk_to_numpy(grown.GetOutput().GetPointData().GetScalars()).reshape(array.shape)
+    labels: np.ndarray = vtk_to_numpy(grown.GetOutput().GetPointData().GetScalars())
+    return labels.reshape(array.shape)
 
 
 def _image_of(array: np.ndarray, spacing_mm: np.ndarray) -> vtk.vtkImageData:

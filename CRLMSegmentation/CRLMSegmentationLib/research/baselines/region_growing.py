@@ -73,8 +73,9 @@ def _box_around(seed_kji: np.ndarray, reach_mm: float, spacing_kji: np.ndarray, 
 
 
 def _ball(middle: np.ndarray, radius_mm: float, spacing_kji: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    away = [((np.arange(count) - n) * mm) ** 2 for count, n, mm in zip(shape, middle, spacing_kji)]
-    return away[0][:, None, None] + away[1][:, None] + away[2] <= radius_mm**2
+    k, j, i = (((np.arange(count) - n) * mm) ** 2 for count, n, mm in zip(shape, middle, spacing_kji))
+    inside: np.ndarray = k[:, None, None] + j[:, None] + i <= radius_mm**2
+    return inside
 
 
 def _connected(
@@ -82,7 +83,7 @@ def _connected(
 ) -> np.ndarray:
     """The region in a part of a volume; nothing where the click itself is out of its interval."""
     smooth = _smoothed(array, allowed, growth.sigma_mm / spacing_kji)
-    near = allowed & _ball(seed_kji, growth.start_mm, spacing_kji, array.shape)
+    near: np.ndarray = allowed & _ball(seed_kji, growth.start_mm, spacing_kji, array.shape)
     if not near.any():
         return near
     middle = float(smooth[near].mean())
@@ -95,14 +96,16 @@ def _connected(
         lower=middle - half,
         upper=middle + half,
     )
-    return (sitk.GetArrayFromImage(found) > 0) & allowed
+    connected: np.ndarray = (sitk.GetArrayFromImage(found) > 0) & allowed
+    return connected
 
 
 def _smoothed(array: np.ndarray, allowed: np.ndarray, sigma_kji: np.ndarray) -> np.ndarray:
     """The mean of the allowed voxels around each voxel, by a Gaussian."""
     weight = ndimage.gaussian_filter(allowed.astype(np.float32), sigma_kji)
-    grey = ndimage.gaussian_filter(np.where(allowed, array, 0).astype(np.float32), sigma_kji)
-    return grey / np.maximum(weight, LEAST_WEIGHT)
+    grey: np.ndarray = ndimage.gaussian_filter(np.where(allowed, array, 0).astype(np.float32), sigma_kji)
+    mean: np.ndarray = grey / np.maximum(weight, LEAST_WEIGHT)
+    return mean
 
 
 def _cleaned(found: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray, opening_mm: float) -> np.ndarray:
@@ -113,12 +116,14 @@ def _cleaned(found: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray, o
     if deep.any():
         core = _part_at(deep, seed_kji, spacing_kji)
         found = found & (ndimage.distance_transform_edt(~core, sampling=spacing_kji) <= opening_mm)
-    return ndimage.binary_fill_holes(_part_at(found, seed_kji, spacing_kji))
+    filled: np.ndarray = ndimage.binary_fill_holes(_part_at(found, seed_kji, spacing_kji))
+    return filled
 
 
 def _part_at(mask: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray) -> np.ndarray:
     """The connected part of a mask that is nearest to a voxel."""
-    labels, _ = ndimage.label(mask)
+    labels: np.ndarray = ndimage.label(mask)[0]
     places = np.argwhere(mask)
     nearest = places[np.argmin(np.linalg.norm((places - seed_kji) * spacing_kji, axis=1))]
-    return labels == labels[tuple(nearest)]
+    part: np.ndarray = labels == labels[tuple(nearest)]
+    return part

@@ -69,7 +69,8 @@ class _Ellipse:
 
     @property
     def half_mm(self) -> np.ndarray:
-        return np.linalg.norm(self.axes_mm, axis=1)
+        half_mm: np.ndarray = np.linalg.norm(self.axes_mm, axis=1)
+        return half_mm
 
 
 def paint(
@@ -102,11 +103,13 @@ def paint(
 
 def _section_at(shown: np.ndarray, click: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
     """Of what a slice shows of the lesion, the part at the click, or the nearest to it."""
+    labels: np.ndarray
     labels, count = ndimage.label(shown)
     if count < 2:
         return shown
     away_mm = np.linalg.norm((np.argwhere(shown) - click) * spacing_mm, axis=1)
-    return labels == labels[tuple(np.argwhere(shown)[np.argmin(away_mm)])]
+    nearest: np.ndarray = labels == labels[tuple(np.argwhere(shown)[np.argmin(away_mm)])]
+    return nearest
 
 
 def _ellipse_of(section: np.ndarray, spacing_mm: np.ndarray) -> _Ellipse:
@@ -144,14 +147,16 @@ def _loop(seen: _Ellipse, shares: np.ndarray, painter: Painter, rng: np.random.G
     """A closed way around the centre of an ellipse, mm, shape (N, 2)."""
     turn = np.linspace(0, 2 * np.pi, 240)
     way_mm = np.stack([np.cos(turn), np.sin(turn)], axis=1) * shares @ seen.axes_mm
-    return seen.centre_mm + way_mm + _wobble(turn, seen, painter, rng)
+    loop_mm: np.ndarray = seen.centre_mm + way_mm + _wobble(turn, seen, painter, rng)
+    return loop_mm
 
 
 def _line(seen: _Ellipse, share: float, painter: Painter, rng: np.random.Generator) -> np.ndarray:
     """Along the longer axis of an ellipse, mm, shape (N, 2)."""
     along = np.linspace(-share, share, 120)
     turn = np.linspace(0, np.pi, len(along))
-    return seen.centre_mm + along[:, None] * seen.axes_mm[0] + _wobble(turn, seen, painter, rng)
+    line_mm: np.ndarray = seen.centre_mm + along[:, None] * seen.axes_mm[0] + _wobble(turn, seen, painter, rng)
+    return line_mm
 
 
 def _wobble(turn: np.ndarray, seen: _Ellipse, painter: Painter, rng: np.random.Generator) -> np.ndarray:
@@ -159,7 +164,8 @@ def _wobble(turn: np.ndarray, seen: _Ellipse, painter: Painter, rng: np.random.G
     hand_mm = min(painter.hand_mm, painter.small_share * seen.half_mm[1])
     phases = np.arange(1, HARMONICS + 1)[:, None] * turn
     amounts = rng.normal(0, hand_mm / np.sqrt(HARMONICS), (2, 2, HARMONICS))
-    return (amounts[0] @ np.cos(phases) + amounts[1] @ np.sin(phases)).T
+    wobble_mm: np.ndarray = (amounts[0] @ np.cos(phases) + amounts[1] @ np.sin(phases)).T
+    return wobble_mm
 
 
 def _brushed(

@@ -95,10 +95,11 @@ def _observed(
     volume: Volume,
     rng: np.random.Generator,
 ) -> tuple[Observation, Approach]:
-    dice = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)["dice"]
+    measured = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)
+    dice = measured["dice"] or 0.0  # None only of an empty truth
     approach = _approach(result, consensus, truth, volume, rng)
     misses_mm, errors_mm = _misses_mm(approach), _misses_mm(approach.alone)
-    observation = Observation(patient, consensus.agreement, result.mask.confidence, float(dice), misses_mm, errors_mm)
+    observation = Observation(patient, consensus.agreement, result.mask.confidence, dice, misses_mm, errors_mm)
     return observation, approach
 
 

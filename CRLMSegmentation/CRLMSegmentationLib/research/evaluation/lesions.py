@@ -24,7 +24,7 @@ from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage, load_model_package
 from .methods import Answer, Click, Method, ModelMethod, NoAnswerError, Segmenter
-from .result_cache import ResultCache, Row, key_of
+from .result_cache import Key, ResultCache, Row, key_of
 from .rows import row_before, with_answer, with_refusal
 from .settings import AS_RECORDED, Settings, Variation
 from .variations import generator_of, sample_of, seed_and_volume
@@ -110,7 +110,7 @@ def _tasks_of(cases: Sequence[CheckedCase], settings: Settings) -> list[_Task]:
     return recorded + [_Task(*place, variation) for place in varied for variation in settings.variations]
 
 
-def _key(task: _Task) -> tuple:
+def _key(task: _Task) -> Key:
     return key_of(task.checked.case_id, task.lesion.name, task.variation)
 
 

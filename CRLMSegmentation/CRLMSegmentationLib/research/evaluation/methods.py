@@ -6,7 +6,7 @@ A subject is opened once for all measurements, and answers click after click.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -91,13 +91,11 @@ class Answer:
 
 
 class Segmenter(Protocol):
-    """Answers clicks.
+    """Answers clicks."""
 
-    Attributes:
-        versions: of what takes part beside this program, by name.
-    """
-
-    versions: Mapping[str, str]
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Versions of what takes part beside this program, by name."""
 
     def answer(self, click: Click) -> Answer:
         """Outline the lesion at a click.
@@ -112,7 +110,9 @@ class Segmenter(Protocol):
 class Method(Protocol):
     """What is evaluated."""
 
-    not_for_clinical_use: str
+    @property
+    def not_for_clinical_use(self) -> str:
+        """The statement of its package."""
 
     def about(self) -> dict[str, Any]:
         """What the tables say of it, by `ABOUT_KEYS`; None what does not apply."""
@@ -120,8 +120,8 @@ class Method(Protocol):
     def header(self, settings: Settings) -> Row:
         """What two evaluations must share for their rows to be put together."""
 
-    def opened(self, settings: Settings, on_progress: OnProgress) -> Any:
-        """A context that gives a `Segmenter`."""
+    def opened(self, settings: Settings, on_progress: OnProgress) -> AbstractContextManager[Segmenter]:
+        """Start it for all measurements; the end of the context ends it."""
 
 
 def header_of(sha256: str, crop_size_mm: float | None, settings: Settings) -> Row:

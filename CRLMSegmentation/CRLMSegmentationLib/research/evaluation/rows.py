@@ -73,13 +73,15 @@ def with_answer(row: Row, answer: Answer, click: Click) -> Row:
     truth, matrix = click.truth, click.volume.ijk_to_ras
     crop = cube_at(click.seed_ras_mm, COMPARED_MM, matrix, truth.shape) if answer.in_crop is None else answer.in_crop
     metrics = compare_thoroughly(answer.mask, truth, matrix, answer.probability, crop)
-    curves = row["kind"] == AS_RECORDED and answer.probability is not None
+    curves = None
+    if row["kind"] == AS_RECORDED and answer.probability is not None:
+        curves = roc_curves(truth, answer.probability, crop)
     return {
         **row,
         "crop_size_mm": answer.crop_size_mm,
         "metrics": metrics,
-        "roc": roc_curves(truth, answer.probability, crop) if curves else None,
-        "detected": metrics["dice"] > DETECTED_DICE,
+        "roc": curves,
+        "detected": (metrics["dice"] or 0.0) > DETECTED_DICE,
         "volume_ml": answer.volume_ml,
         "confidence": answer.confidence,
         "warnings": list(answer.warnings),

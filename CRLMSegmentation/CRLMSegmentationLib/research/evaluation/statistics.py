@@ -122,7 +122,8 @@ def weighted_medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     counted = np.cumsum(weights[:, order], axis=1)
     total = counted[:, -1:]
     places = [(counted <= place).sum(axis=1) for place in ((total - 1) // 2, total // 2)]
-    return (values[order][places[0]] + values[order][places[1]]) / 2
+    medians: np.ndarray = (values[order][places[0]] + values[order][places[1]]) / 2
+    return medians
 
 
 def _interval(drawn: np.ndarray) -> list[float]:

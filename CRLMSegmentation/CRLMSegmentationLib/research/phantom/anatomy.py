@@ -65,7 +65,8 @@ class Tumour:
         direction = own / np.maximum(radius, 1e-6)[..., None]
         directions, frequencies, phases, heights = self.waves
         outline = 1 + (heights * np.cos(frequencies * (direction @ directions.T) + phases)).sum(-1)
-        return (radius - outline) * self.axes_mm.mean()
+        distance_mm: np.ndarray = (radius - outline) * self.axes_mm.mean()
+        return distance_mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +157,8 @@ def random_rotation(rng: np.random.Generator, max_angle: float) -> np.ndarray:
     x, y, z = axis / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = rng.uniform(0, max_angle)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    rotation: np.ndarray = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return rotation
 
 
 def _clipped_normal(rng: np.random.Generator, mean: float, deviation: float, low: float, high: float) -> float:
@@ -174,19 +176,18 @@ def _texture(rng: np.random.Generator, shape: tuple[int, ...], size_mm: float, d
     factor = max(1, int(size_mm / 2 / GRID_MM))
     coarse = rng.normal(size=[n // factor + 3 for n in shape]).astype(np.float32)
     coarse = ndimage.gaussian_filter(coarse, size_mm / 2 / GRID_MM / factor)
-    field = (
-        ndimage.zoom(coarse, factor, order=1)[tuple(slice(n) for n in shape)]
-        if factor > 1
-        else coarse[tuple(slice(n) for n in shape)]
-    )
-    return (deviation_db / field.std() * (field - field.mean())).astype(np.float32)
+    enlarged = ndimage.zoom(coarse, factor, order=1) if factor > 1 else coarse
+    field: np.ndarray = enlarged[tuple(slice(n) for n in shape)]
+    scaled: np.ndarray = (deviation_db / field.std() * (field - field.mean())).astype(np.float32)
+    return scaled
 
 
 def _near(points: np.ndarray, center_mm: np.ndarray, reach_mm: float) -> tuple[slice, slice, slice]:
     """The box (K, J, I) of the grid within reach of a point."""
     low = np.floor((center_mm - reach_mm - FIELD_OF_VIEW_MM[:, 0]) / GRID_MM).astype(int)[::-1]
     high = np.ceil((center_mm + reach_mm - FIELD_OF_VIEW_MM[:, 0]) / GRID_MM).astype(int)[::-1] + 1
-    return tuple(slice(max(0, a), max(0, b)) for a, b in zip(low, high))
+    k, j, i = (slice(max(0, a), max(0, b)) for a, b in zip(low, high))
+    return k, j, i
 
 
 def _add_vessels(rng: np.random.Generator, points: np.ndarray, scattering: np.ndarray, attenuation: np.ndarray) -> None:
@@ -246,7 +247,14 @@ def _add_tumour(
         _add_calcifications(rng, tumour, points[box], distance_mm, scattering[box], attenuation[box])
 
 
-def _add_calcifications(rng, tumour, points, distance_mm, scattering, attenuation) -> None:
+def _add_calcifications(
+    rng: np.random.Generator,
+    tumour: Tumour,
+    points: np.ndarray,
+    distance_mm: np.ndarray,
+    scattering: np.ndarray,
+    attenuation: np.ndarray,
+) -> None:
     """Bright grains inside the lesion that cast shadows; arrays are views of the lesion's box."""
     places = np.argwhere(distance_mm < -0.25 * tumour.axes_mm.mean())
     if not len(places):

@@ -141,7 +141,8 @@ def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> Lesion:
         "halo_mm": round(tumour.halo_mm, 2),
         "diameter_mm": round(tumour.diameter_mm, 1),
     }
-    return Lesion(f"Tumour {label}", tuple(_click(rng, phantom.truth.array == label, phantom.volume)), label, about)
+    r, a, s = _click(rng, phantom.truth.array == label, phantom.volume)
+    return Lesion(f"Tumour {label}", (r, a, s), label, about)
 
 
 def _click(rng: np.random.Generator, mask: np.ndarray, volume: Volume) -> list[float]:

@@ -100,13 +100,15 @@ def envelope(scattering_db: np.ndarray, frame_spacing_mm: float, rng: np.random.
     impulse[20] = 1
     axial_power = (ndimage.gaussian_filter1d(impulse, axial) ** 2).sum()
     power = (_transfer(shape[0], elevation) ** 2).mean(0) * (_transfer(shape[1], lateral) ** 2).mean(0) * axial_power
-    return (np.abs(blurred) / np.sqrt(power)).astype(np.float32)
+    amplitude: np.ndarray = (np.abs(blurred) / np.sqrt(power)).astype(np.float32)
+    return amplitude
 
 
 def _transfer(count: int, sigma: np.ndarray) -> np.ndarray:
     """Fourier transform of a unit-sum Gaussian of each sigma (in samples), shape (count, len(sigma))."""
     frequency = fft.fftfreq(count)[:, None]
-    return np.exp(-2 * (np.pi * frequency * sigma[None, :]) ** 2).astype(np.float32)
+    transfer: np.ndarray = np.exp(-2 * (np.pi * frequency * sigma[None, :]) ** 2).astype(np.float32)
+    return transfer
 
 
 def image_beams(anatomy: Anatomy, sweep: Sweep, scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
@@ -121,7 +123,8 @@ def image_beams(anatomy: Anatomy, sweep: Sweep, scanner: Scanner, rng: np.random
     noise_db = scanner.noise_db + 2.6 * depth_cm + scanner.slope_db_cm * (depth_cm - 4)
     noise = rng.rayleigh(np.sqrt(0.5), signal.shape).astype(np.float32) * 10 ** (noise_db / 20)
     level_db = 20 * np.log10(signal * 10 ** (gain_db / 20) + noise + 1e-4)
-    return np.clip(255 * (0.5 + level_db / scanner.range_db), 0, 255).astype(np.uint8)
+    grey: np.ndarray = np.clip(255 * (0.5 + level_db / scanner.range_db), 0, 255).astype(np.uint8)
+    return grey
 
 
 def _fields_on_beams(anatomy: Anatomy, sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:

@@ -91,8 +91,18 @@ DIGITS = 5
 """Of the rows of single lesions; figures and tests are computed from all digits."""
 EXAMPLES = ("best", "median", "worst")
 PLACE_KEYS = ("case_id", "patient", "lesion")
-FOUND_KEYS = ("diameter_mm", "truth_ml", "volume_ml", "metrics", "detected", "confidence", "seconds", "device")
-FOUND_KEYS = (*FOUND_KEYS, "warnings", "error")
+FOUND_KEYS = (
+    "diameter_mm",
+    "truth_ml",
+    "volume_ml",
+    "metrics",
+    "detected",
+    "confidence",
+    "seconds",
+    "device",
+    "warnings",
+    "error",
+)
 
 
 @dataclass(frozen=True, eq=False)

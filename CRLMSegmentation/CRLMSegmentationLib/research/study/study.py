@@ -177,7 +177,7 @@ def _check_known(
 ) -> None:
     """Make sure that a network has learned from the patients of this study, and from nobody else."""
     check_apart(cases, held_out, what)
-    if not set(short_hashes(cases)) <= set(short_hashes(case.sha256 for case in trained_on)):
+    if not set(short_hashes(cases or ())) <= set(short_hashes(case.sha256 for case in trained_on)):
         raise CrlmError(
             f"{what} was trained on other patients than those of this study; remove its folder, and run again"
         )
@@ -229,7 +229,7 @@ def _images(dataset: Path) -> dict[str, int]:
     splits = read_json(path, advice=REMOVE)
     split = splits[0] if isinstance(splits, list) and splits else None
     check_object(split, {"train": NAMES, "val": NAMES}, f"{path}: [0]", only_these=True)
-    return {name: len(images) for name, images in split.items()}
+    return {name: len(images) for name, images in (split or {}).items()}
 
 
 def _document_in(folder: Path) -> Document | None:

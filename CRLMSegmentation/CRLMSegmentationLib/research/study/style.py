@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from ...reports.plot_style import INK, LINE, PLOT_STYLE, SOFT
@@ -50,19 +52,19 @@ PALETTE = 256
 """Colours of a plot's PNG: enough that those of the methods stay as they are, in a smaller file."""
 
 
-def styled() -> mpl.rc_context:
+def styled() -> AbstractContextManager[None]:
     return mpl.rc_context(STYLE)
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     """A figure, inches, with its title at the left and the badge at the right of a strip above all panels."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - STRIP / height))
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - STRIP / height))
     middle = 1 - 0.45 * STRIP / height
     figure.text(0.01, middle, title, ha="left", va="center", fontsize=13, fontweight="bold")
-    badge = {"fontsize": 9.5, "fontweight": "bold", "color": BADGE_INK, "bbox": BADGE}
-    figure.text(1 - 0.1 / width, middle, SIMULATED, ha="right", va="center", **badge)
+    badge = figure.text(1 - 0.1 / width, middle, SIMULATED, ha="right", va="center", bbox=BADGE)
+    badge.set(fontsize=9.5, fontweight="bold", color=BADGE_INK)
     return figure
 
 

@@ -12,8 +12,10 @@ from ...core.errors import CrlmError
 from ..evaluation.statistics import RATES
 from .results import KEYS
 
-COLUMNS = ("method", "by", "group", "patients", "lesions", "measure", "count", "median", "mean")
-COLUMNS = (*COLUMNS, "lower_quartile", "upper_quartile", "lowest", "highest", "interval_low", "interval_high")
+COLUMNS = (
+    *("method", "by", "group", "patients", "lesions", "measure", "count", "median", "mean"),
+    *("lower_quartile", "upper_quartile", "lowest", "highest", "interval_low", "interval_high"),
+)
 """Of a share, such as the detection rate, `mean` is the share."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...core.errors import CaseError
 from ...recording.dataset import check_cases, table_of
@@ -37,13 +38,13 @@ def evaluate(package: ModelPackage, folders: Iterable[Path], settings: Settings 
     return rows
 
 
-def summarise(rows: Sequence[Row]) -> dict:
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """For the card, all rows and by echogenicity: count, median and quartiles of Dice, share under 0.3, ..."""
     figures = statistics.summarise(rows, seed=0, draws=0)
     return {name: _short(group) for name, group in {**figures["all"], **figures["echogenicity"]}.items()}
 
 
-def _short(figures: statistics.Figures) -> dict:
+def _short(figures: statistics.Figures) -> dict[str, Any]:
     distance_mm = figures["hausdorff95_mm"]["median"]
     return {
         "lesions": figures["lesions"],

@@ -80,7 +80,7 @@ def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -
     layout = Layout.of_fold(folder)
     names = f"{settings.preset.plans}.json", "dataset.json"
     plans, dataset = (read_json_object(layout.preprocessed / name, advice="train anew") for name in names)
-    os.environ.update(layout.environment() | _nnunet_variables(settings.preset, device))
+    os.environ.update({**layout.environment(), **_nnunet_variables(settings.preset, device)})
     import torch
 
     from ...segmentation.engine.nnunet import available_cpu_threads

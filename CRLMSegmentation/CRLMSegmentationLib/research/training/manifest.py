@@ -152,7 +152,7 @@ class Manifest:
     @property
     def labels_together(self) -> bool:
         """Whether parts of a label that lie apart are one lesion: so they were before there was a choice."""
-        return self.preparation.get("labels_together", True)
+        return bool(self.preparation.get("labels_together", True))
 
     @property
     def splits(self) -> list[dict[str, list[str]]]:

@@ -40,7 +40,8 @@ def _write(sample: Sample, case_id: str, preparation: Preparation, raw: Path) ->
     arrays[f"{LABELS}/{sample.name}{FILE_ENDING}"] = sample.label.astype(np.uint8)
     for name, array in arrays.items():
         sitk.WriteImage(to_sitk(array, sample.crop.ijk_to_ras), str(raw / name), useCompression=True)
-    seed = None if sample.lesion is None else tuple(float(x) for x in sample.crop.seed_ras_mm)
+    r, a, s = (float(x) for x in sample.crop.seed_ras_mm)
+    seed = None if sample.lesion is None else (r, a, s)
     return ImageEntry(sample.name, case_id, sample.lesion, seed, {name: sha256_of(raw / name) for name in arrays})
 
 

@@ -53,7 +53,8 @@ def plan_and_preprocess(layout: Layout, preset: Preset, processes: int = 2) -> N
 def _mark(layout: Layout, preset: Preset) -> dict[str, Any]:
     small = preset.as_json()["small"]
     mark = {"manifest": sha256_of(layout.manifest), "planner": preset.planner, "small": small}
-    return parse_json(json.dumps(mark))  # tuples become lists, as they come back from the file
+    plain: dict[str, Any] = parse_json(json.dumps(mark))  # tuples become lists, as they come back from the file
+    return plain
 
 
 def _keep_one_configuration(path: Path, small: SmallPlan | None) -> dict[str, Any]:

@@ -67,10 +67,10 @@ class Preparation:
     def __post_init__(self) -> None:
         if self.variant not in NAMES:
             raise CrlmError(f"no variant '{self.variant}'; known are {', '.join(NAMES)}")
-        if self.name is None:
-            object.__setattr__(self, "name", NAMES[self.variant])
-        if not NAME_PATTERN.fullmatch(self.name):
-            raise CrlmError(f"a dataset's name is letters, digits and single - or _ between them, got '{self.name}'")
+        name = NAMES[self.variant] if self.name is None else self.name
+        object.__setattr__(self, "name", name)
+        if not NAME_PATTERN.fullmatch(name):
+            raise CrlmError(f"a dataset's name is letters, digits and single - or _ between them, got '{name}'")
         _check_range("the spacing", self.spacing_mm, SPACING_LIMITS_MM, "mm")
         if self.variant != FULL:
             _check_range("the edge of a crop", self.crop_size_mm, CROP_SIZE_LIMITS_MM, "mm")
@@ -90,7 +90,7 @@ class Preparation:
 
     @property
     def dataset_name(self) -> str:
-        return dataset_name_of(self.name)
+        return dataset_name_of(self.name or NAMES[self.variant])
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ class _Look:
 def _look_at_lesion(
     checked: CheckedCase, lesion: Lesion, volume: Volume, labels: np.ndarray, preparation: Preparation
 ) -> _Look:
-    if lesion.label < 1:
+    if lesion.label is None or lesion.label < 1:
         return _Look(lesion, f"has the label {lesion.label}, which is background; number lesions from 1 on")
     namesakes = [other.name for other in checked.case.lesions if other.label == lesion.label and other is not lesion]
     if namesakes:
@@ -162,8 +162,9 @@ def _remarks_on(network_voxels: float, swept_share: float, width_mm: float, prep
 def _diameter_mm(lesion: Lesion, mask: np.ndarray, volume: Volume) -> float:
     """As the case says, else of the ball as large as the truth."""
     said = lesion.about.get("diameter_mm")
-    is_size = isinstance(said, (int, float)) and isfinite(said) and said > 0
-    return float(said) if is_size else 2 * equivalent_radius_mm(mask, volume)
+    if isinstance(said, (int, float)) and isfinite(said) and said > 0:
+        return float(said)
+    return 2 * equivalent_radius_mm(mask, volume)
 
 
 def _of_volume(volume: Volume, preparation: Preparation) -> Iterator[str]:

@@ -77,7 +77,7 @@ def run(recipe: Recipe, work: Path, out: Path) -> ModelPackage:
     held_out = write_cohort(work / "held-out", HELD_OUT_SEED, range(recipe.held_out), recipe.processes)
     rows = evaluate(package, [case.folder for case in held_out])
     figures = {"phantom_seed": HELD_OUT_SEED, "patients": recipe.held_out, "figures": summarise(rows)}
-    about = replace(about, card={**about.card, "held_out": figures})
+    about = replace(about, card={**(about.card or {}), "held_out": figures})
     package = pack_model(results, out, about, folds=[0], half=True)
     (out / "held-out.json").write_text(json.dumps(rows, indent=1) + "\n")
     return package

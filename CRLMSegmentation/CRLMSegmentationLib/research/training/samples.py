@@ -73,7 +73,8 @@ def deep_voxels(mask: np.ndarray, volume: Volume) -> np.ndarray:
     depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=volume.spacing_mm[::-1])[1:-1, 1:-1, 1:-1]
     depth[~volume.swept_in(box)] = 0
     kji = np.argwhere(mask[box] & (depth > 0) & (depth >= LEAST_DEPTH * depth.max()))
-    return (kji + [part.start for part in box])[:, ::-1]
+    ijk: np.ndarray = (kji + [part.start for part in box])[:, ::-1]
+    return ijk
 
 
 def jittered_seed(deep_ijk: np.ndarray, volume: Volume, rng: np.random.Generator) -> np.ndarray:
@@ -88,4 +89,5 @@ def image_name(case_id: str) -> str:
 
 
 def _label(mask: np.ndarray, volume: Volume, crop: Crop) -> np.ndarray:
-    return resample_labels(mask, volume.ijk_to_ras, crop) & crop.swept
+    label: np.ndarray = resample_labels(mask, volume.ijk_to_ras, crop) & crop.swept
+    return label

@@ -55,7 +55,8 @@ def _take_over_pipes(log: Path) -> Send:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for number in (1, 2):
         os.dup2(descriptor, number)
-    sys.stdout.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
     faulthandler.enable()
     lock = threading.Lock()
 

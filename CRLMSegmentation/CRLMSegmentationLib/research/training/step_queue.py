@@ -98,16 +98,16 @@ class Step:
     def poll(self) -> tuple[list[Mapping[str, Any]], bool]:
         code = self._child.exit_code  # asked before reading: what a dead child had to say is in the pipe
         self._child.read_stderr()
-        messages = [frame.header for frame in self._child.read(time.monotonic() + POLL_S)]
+        messages: list[Mapping[str, Any]] = [frame.header for frame in self._child.read(time.monotonic() + POLL_S)]
         for message in messages:
             if message["type"] == "failed":
                 raise StepError(f"{self._what} failed: {message['reason']}")
-        ended = code is not None and self._child.drained
-        if ended and code != 0:
+        if code is None or not self._child.drained:
+            return messages, False
+        if code != 0:
             raise StepError(self._cause_of_death(code))
-        if ended:
-            self.end()
-        return messages, ended
+        self.end()
+        return messages, True
 
     def end(self) -> None:
         try:
