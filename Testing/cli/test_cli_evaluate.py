@@ -7,7 +7,7 @@ import json
 import pytest
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.recording.case import CASE_FILE
-from CRLMSegmentationLib.research.baselines import METHOD_NAMES
+from CRLMSegmentationLib.research.baselines.names import METHOD_NAMES
 from CRLMSegmentationLib.research.training import manifest as manifests
 
 

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(2, str(Path(__file__).parents[1] / "study"))
 
-from CRLMSegmentationLib.research.study import study as studying
+from CRLMSegmentationLib.research.study import run as studying
 from study_helpers import StubSteps
 
 SMALL = ("--patients", 3, "--held-out", 3, "--epochs", 2)

@@ -22,7 +22,7 @@ from CRLMSegmentationLib.recording.session_results import mask_of, recorded_resu
 from CRLMSegmentationLib.recording.timeline import load_source, timeline
 from CRLMSegmentationLib.reports import session_report
 from CRLMSegmentationLib.research.evaluation.result_cache import ResultCache
-from CRLMSegmentationLib.research.study import study as studying
+from CRLMSegmentationLib.research.study import run as studying
 from CRLMSegmentationLib.research.study.settings import keep_to, study_named
 from CRLMSegmentationLib.research.study.step_log import read_step_log
 from CRLMSegmentationLib.research.training.fold_process import FoldSettings

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ball_helpers import STRAIGHT, ball, dice
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.research.baselines import METHOD_NAMES
-from CRLMSegmentationLib.research.baselines.baselines import BASELINES, baseline_named, grow_cut, region_growing
+from CRLMSegmentationLib.research.baselines.methods import BASELINES, baseline_named, grow_cut, region_growing
+from CRLMSegmentationLib.research.baselines.names import METHOD_NAMES
 from CRLMSegmentationLib.research.baselines.region_growing import Growth
 from CRLMSegmentationLib.research.baselines.strokes import Painter
 from CRLMSegmentationLib.research.evaluation.methods import ABOUT_KEYS, Click

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..research.baselines import METHOD_NAMES
+from ..research.baselines.names import METHOD_NAMES
 from .console import bars, tell
 
 if TYPE_CHECKING:

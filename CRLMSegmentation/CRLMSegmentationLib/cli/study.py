@@ -40,7 +40,7 @@ def study(
 ) -> None:
     """Simulate patients, train three networks, measure five methods on other patients, and compare them."""
     from ..core.errors import CrlmError
-    from ..research.study.study import OUTPUTS, run_study
+    from ..research.study.run import OUTPUTS, run_study
     from ..research.study.tables import summary_of
 
     if device not in ("auto", "cpu", "cuda"):

@@ -86,14 +86,14 @@ def evaluate_method(
     held_out: HeldOut | None = None,
     labels_together: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate a semi-automatic method, see `baselines.baselines.METHODS`, and write `OUTPUTS` into a folder.
+    """Evaluate a semi-automatic method, see `baselines.methods.BASELINES`, and write `OUTPUTS` into a folder.
 
     See `run_method` for the arguments, and for what it returns.
 
     Raises:
         CrlmError: there is no such method.
     """
-    from ..baselines.baselines import baseline_named  # brings VTK, which a model needs not
+    from ..baselines.methods import baseline_named  # brings VTK, which a model needs not
 
     method = baseline_named(name)
     how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)

@@ -24,8 +24,8 @@ from ...segmentation.models.package import NOT_FOR_CLINICAL_USE
 from ..evaluation.methods import ABOUT_KEYS, SEMIAUTOMATIC, Answer, Click, header_of
 from ..evaluation.result_cache import Row
 from ..evaluation.settings import Settings
-from . import GROW_CUT, REGION_GROWING
 from .grow_cut import DISTANCE_PENALTY, LEAST_MARGIN, MARGIN_SHARE, grow_from_strokes
+from .names import GROW_CUT, REGION_GROWING
 from .region_growing import Growth, grow_region
 from .strokes import LESION, Painter, paint
 
