@@ -322,13 +322,13 @@ def test_server_that_falls_silent_is_told(monkeypatch):
 
 
 def test_worker_that_never_becomes_ready_is_told(monkeypatch, tiny_volume):
-    from CRLMSegmentationLib.segmentation import wait as driver
+    from CRLMSegmentationLib.segmentation import wait
 
-    monkeypatch.setattr(driver, "READY_LIMIT_S", 0.2)
+    monkeypatch.setattr(wait, "READY_LIMIT_S", 0.2)
     with Session(IdleEngine(), None) as session:
         session.use_volume(tiny_volume)
         with pytest.raises(WorkerError, match="has not become ready in 0 s; close other programs"):
-            driver.wait_for_model(session)
+            wait.wait_for_model(session)
 
 
 def test_replay_that_fails_in_mid_play_says_why():

@@ -8,7 +8,7 @@ import pytest
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.recording.case import CASE_FILE
 from CRLMSegmentationLib.research.baselines.names import METHOD_NAMES
-from CRLMSegmentationLib.research.training import manifest as manifests
+from CRLMSegmentationLib.research.training import manifest
 
 
 @pytest.mark.parametrize("name", ["grow-cut", "region-growing"])
@@ -45,9 +45,9 @@ class _Manifest:
 
 def test_cases_of_a_dataset_are_taken_by_their_hash(crlm_seg, sample, tmp_path, monkeypatch):
     arguments = ("evaluate", "grow-cut", sample.folder, "--out", tmp_path / "out", "--robustness", 0)
-    monkeypatch.setattr(manifests, "read_manifest", lambda dataset: _Manifest("0" * 64))
+    monkeypatch.setattr(manifest, "read_manifest", lambda dataset: _Manifest("0" * 64))
     refused = crlm_seg(*arguments, "--held-out-of", tmp_path)
     assert refused.code == 1
     assert "none of the 1 held-out cases" in refused.err
-    monkeypatch.setattr(manifests, "read_manifest", lambda dataset: _Manifest(sha256_of(sample.folder / CASE_FILE)))
+    monkeypatch.setattr(manifest, "read_manifest", lambda dataset: _Manifest(sha256_of(sample.folder / CASE_FILE)))
     assert crlm_seg(*arguments, "--held-out-of", tmp_path).code == 0

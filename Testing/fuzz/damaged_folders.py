@@ -22,7 +22,7 @@ from CRLMSegmentationLib.recording.session_results import mask_of, recorded_resu
 from CRLMSegmentationLib.recording.timeline import load_source, timeline
 from CRLMSegmentationLib.reports import session_report
 from CRLMSegmentationLib.research.evaluation.result_cache import ResultCache
-from CRLMSegmentationLib.research.study import run as studying
+from CRLMSegmentationLib.research.study.run import _document_in, _images, _summary_of
 from CRLMSegmentationLib.research.study.settings import keep_to, study_named
 from CRLMSegmentationLib.research.study.step_log import read_step_log
 from CRLMSegmentationLib.research.training.fold_process import FoldSettings
@@ -180,9 +180,9 @@ def dataset_in(folder: Path) -> Folder:
         lambda f: ResultCache(f / "lesions.jsonl", HEADER),
         lambda f: read_step_log(f / "study"),
         lambda f: keep_to(study, f / "study"),
-        studying._document_in,
-        studying._images,
-        studying._summary_of,
+        _document_in,
+        _images,
+        _summary_of,
     ]
     return Folder(folder, (*names, *lines), actions)
 

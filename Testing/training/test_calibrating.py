@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError, ModelError
 from CRLMSegmentationLib.recording.dataset import check_cases, short_hashes
-from CRLMSegmentationLib.research.evaluation import calibrate as calibrating
-from CRLMSegmentationLib.research.evaluation import consensus as stability
+from CRLMSegmentationLib.research.evaluation import calibrate, consensus
 from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, worth_of
 from CRLMSegmentationLib.research.evaluation.consensus import Approach
-from CRLMSegmentationLib.segmentation import calibration as confidence
+from CRLMSegmentationLib.segmentation import calibration
 from CRLMSegmentationLib.segmentation.calibration import Calibration, calibration_from
 from CRLMSegmentationLib.tracking.interval import ResidualError
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, surface_of_mask
@@ -25,12 +24,12 @@ EXACT = Calibration((0.0, 1.0), (0.0, 1.0), ResidualError(0.5, 0.5), 20, 20, Tru
 def written(monkeypatch, engines):
     """What would be written into the package; the model is a stub."""
     entries = []
-    monkeypatch.setattr(calibrating, "add_calibration", lambda model, entry: entries.append(entry) or model)
-    monkeypatch.setattr(calibrating, "model_or_default", lambda wanted: wanted)
-    monkeypatch.setattr(confidence, "LEAST_LESIONS", 2)
-    monkeypatch.setattr(stability, "TIPS", 20)
-    observe = stability.observe
-    monkeypatch.setattr(calibrating, "observe", lambda *args, **keywords: observe(*args, engine_of=engines, **keywords))
+    monkeypatch.setattr(calibrate, "add_calibration", lambda model, entry: entries.append(entry) or model)
+    monkeypatch.setattr(calibrate, "model_or_default", lambda wanted: wanted)
+    monkeypatch.setattr(calibration, "LEAST_LESIONS", 2)
+    monkeypatch.setattr(consensus, "TIPS", 20)
+    observe = consensus.observe
+    monkeypatch.setattr(calibrate, "observe", lambda *args, **keywords: observe(*args, engine_of=engines, **keywords))
     return entries
 
 
@@ -44,7 +43,7 @@ def cohorts(tmp_path):
 
 def test_lesions_are_asked_for_again_and_compared_with_the_truth(cohorts, engines):
     cases, _ = check_cases(cohorts[0])
-    observed = stability.observe(StubModel(), cases, engine_of=engines)
+    observed = consensus.observe(StubModel(), cases, engine_of=engines)
     assert len(engines.made[0].jobs) == 2 * 8
     (exact, approach), (less, _) = observed
     assert exact.agreement == less.agreement == 1
@@ -93,7 +92,7 @@ def test_worth_by_hand():
     approach = Approach(np.array([[19.5, 19.5, 40.0]]), np.array([16.5]), ball, ball, ball, 1.0)
     lesions = [(0.9, 0.8), (0.5, 0.4), (0.3, 0.6), (0.7, 0.3)]
     observed = [
-        (confidence.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), approach)
+        (calibration.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), approach)
         for n, (agreement, dice) in enumerate(lesions)
     ]
     worth = worth_of(EXACT, observed)

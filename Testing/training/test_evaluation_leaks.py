@@ -13,7 +13,7 @@ from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.recording.case import CASE_FILE, load_case, save_case
 from CRLMSegmentationLib.recording.dataset import SHORT_HASH, check_cases
-from CRLMSegmentationLib.research.evaluation import evaluate as evaluating
+from CRLMSegmentationLib.research import evaluation
 from CRLMSegmentationLib.research.evaluation.document import cautions_of, summary_of
 from CRLMSegmentationLib.research.evaluation.evaluate import HeldOut, evaluate_model
 from CRLMSegmentationLib.research.evaluation.settings import Settings
@@ -36,7 +36,7 @@ def two_boxes() -> np.ndarray:
 def evaluate(cases_folder, tmp_path, engines, monkeypatch):
     def run(trained_on=None, **keywords):
         said = {"simulated": True} | ({} if trained_on is None else {"cases": trained_on})
-        monkeypatch.setattr(evaluating, "model_or_default", lambda folder: StubModel(trained_on=said))
+        monkeypatch.setattr(evaluation.evaluate, "model_or_default", lambda folder: StubModel(trained_on=said))
         return evaluate_model(None, cases_folder, tmp_path / "out", PLAIN, engine_of=engines, **keywords)
 
     return run

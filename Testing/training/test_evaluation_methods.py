@@ -6,7 +6,7 @@ import json
 
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.research.evaluation import evaluate as evaluating
+from CRLMSegmentationLib.research.evaluation import evaluate
 from CRLMSegmentationLib.research.evaluation.document import summary_of
 from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_method, evaluate_model
 from CRLMSegmentationLib.research.evaluation.settings import Settings
@@ -24,7 +24,7 @@ def method(cases_folder, tmp_path):
 
 @pytest.mark.parametrize("name", ["grow-cut", "region-growing"])
 def test_method_has_the_same_files_as_a_model(method, name, model, engines, cases_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluating, "model_or_default", lambda folder: model)
+    monkeypatch.setattr(evaluate, "model_or_default", lambda folder: model)
     document = method(name)
     of_model = evaluate_model(None, cases_folder, tmp_path / "model", PLAIN, engine_of=engines)
     assert set(document) == set(of_model)
