@@ -9,7 +9,7 @@ import pytest
 from CRLMSegmentationLib.core.errors import CaseError, ModelError
 from CRLMSegmentationLib.recording.dataset import check_cases, short_hashes
 from CRLMSegmentationLib.research.evaluation import calibrate, consensus
-from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, worth_of
+from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, calibrated_accuracy_of
 from CRLMSegmentationLib.research.evaluation.consensus import Approach
 from CRLMSegmentationLib.segmentation import calibration
 from CRLMSegmentationLib.segmentation.calibration import Calibration, calibration_from
@@ -57,12 +57,12 @@ def test_lesions_are_asked_for_again_and_compared_with_the_truth(cohorts, engine
 
 
 def test_what_was_measured_is_written_with_how_it_does_on_others(written, cohorts, tmp_path):
-    _, made, worth = calibrate_model(StubModel(), *cohorts, report=tmp_path / "calibration.json")
+    _, made, accuracy = calibrate_model(StubModel(), *cohorts, report=tmp_path / "calibration.json")
     assert made.lesions == 2
-    assert worth.lesions == 1
-    assert worth.before["gap"] > 0
-    assert worth.held > 0.9
-    assert (worth.held_alone, worth.width_alone_mm) == pytest.approx((worth.held, worth.width_mm))
+    assert accuracy.lesions == 1
+    assert accuracy.before["gap"] > 0
+    assert accuracy.held > 0.9
+    assert (accuracy.held_alone, accuracy.width_alone_mm) == pytest.approx((accuracy.held, accuracy.width_mm))
     assert calibration_from(written[0]) == made
     report = json.loads((tmp_path / "calibration.json").read_text())
     assert report["checked"]["lesions"] == 1
@@ -95,9 +95,9 @@ def test_worth_by_hand():
         (calibration.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), approach)
         for n, (agreement, dice) in enumerate(lesions)
     ]
-    worth = worth_of(EXACT, observed)
-    assert worth.held == 1
-    assert worth.gap == pytest.approx(np.mean([0.1, 0.1, -0.3, 0.4]))
-    assert worth.error == pytest.approx(np.mean([0.1, 0.1, 0.3, 0.4]))
-    assert worth.before["gap"] == pytest.approx(1 - np.mean([0.8, 0.4, 0.6, 0.3]))
-    assert (worth.bad, worth.flagged, worth.bad_flagged) == (2, 2, 1)
+    accuracy = calibrated_accuracy_of(EXACT, observed)
+    assert accuracy.held == 1
+    assert accuracy.gap == pytest.approx(np.mean([0.1, 0.1, -0.3, 0.4]))
+    assert accuracy.error == pytest.approx(np.mean([0.1, 0.1, 0.3, 0.4]))
+    assert accuracy.before["gap"] == pytest.approx(1 - np.mean([0.8, 0.4, 0.6, 0.3]))
+    assert (accuracy.bad, accuracy.flagged, accuracy.bad_flagged) == (2, 2, 1)

@@ -14,7 +14,7 @@ from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.recording.case import CASE_FILE, load_case, save_case
 from CRLMSegmentationLib.recording.dataset import SHORT_HASH, check_cases
 from CRLMSegmentationLib.research import evaluation
-from CRLMSegmentationLib.research.evaluation.document import cautions_of, summary_of
+from CRLMSegmentationLib.research.evaluation.document import summary_of, warnings_of
 from CRLMSegmentationLib.research.evaluation.evaluate import HeldOut, evaluate_model
 from CRLMSegmentationLib.research.evaluation.settings import Settings
 from evaluation_helpers import StubModel, box, write_case
@@ -64,13 +64,13 @@ def test_model_that_does_not_say_its_cases_is_not_called_clean(evaluate, tmp_pat
     document = evaluate(None)
     assert document["data"]["trained_on"] is None
     assert "not known: the model does not say" in (tmp_path / "out" / "evaluation.html").read_text()
-    assert cautions_of(document) == []
+    assert warnings_of(document) == []
 
 
 def test_model_trained_on_others_is_called_clean(evaluate, tmp_path):
     document = evaluate(["0" * SHORT_HASH])
     assert document["data"]["trained_on"] == []
-    assert cautions_of(document) == []
+    assert warnings_of(document) == []
 
 
 def test_only_held_out_cases_are_measured(evaluate, hashes, tmp_path):
@@ -78,7 +78,7 @@ def test_only_held_out_cases_are_measured(evaluate, hashes, tmp_path):
     document = evaluate(held_out=held_out)
     assert [row["case_id"] for row in document["lesions"]] == ["exact", "missed"]
     assert document["data"]["held_out_of"] == {"dataset": "dataset", "listed": 2}
-    assert cautions_of(document) == []
+    assert warnings_of(document) == []
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_cases_that_are_not_held_out_may_be_bad(evaluate, hashes, cases_folder):
 
 def test_held_out_cases_that_are_not_there_are_told(evaluate, hashes):
     document = evaluate(held_out=HeldOut("dataset", frozenset({hashes["exact"], "0" * 64})))
-    assert "1 of the 2 held-out cases of dataset were measured" in cautions_of(document)
+    assert "1 of the 2 held-out cases of dataset were measured" in warnings_of(document)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def cases(tmp_path):
 def test_nothing_is_said_against_good_cases(cases):
     for variant in ("full", "crop", "crop+seed"):
         readiness = readiness_of(cases, variant=variant)
-        assert (readiness.bad, readiness.remarks, readiness.hopeless) == ((), (), ())
+        assert (readiness.bad, readiness.warnings, readiness.hopeless) == ((), (), ())
 
 
 def test_each_bad_case_has_its_reason_in_one_table_and_nothing_is_written(cases, tmp_path):
@@ -96,12 +96,12 @@ def test_with_a_seed_other_lesions_are_background_anyway_so_that_it_is_only_rema
     write_patient(cases / "unlisted", 2, (FIRST,), labels=BOTH)
     readiness = readiness_of(cases)
     assert not readiness.bad
-    assert "label 2 in its truth, which no lesion has; no crop" in texts(readiness.remarks)["unlisted"]
+    assert "label 2 in its truth, which no lesion has; no crop" in texts(readiness.warnings)["unlisted"]
 
 
 def test_small_lesions_are_remarked_and_get_no_crop_but_stay_foreground(cases, tmp_path):
     write_patient(cases / "one-small", 2, (FIRST, TINY))
-    remarks = texts(readiness_of(cases).remarks)
+    remarks = texts(readiness_of(cases).warnings)
     assert "8 voxels at 1 mm, fewer than 20" in remarks["one-small Tumour 2"]
     manifest = prepare(cases, tmp_path / "out", variant="crop")
     assert {image.lesion for image in manifest.images if image.case_id == "one-small"} == {"Tumour 1"}
@@ -117,7 +117,7 @@ def test_more_that_is_remarkable(cases):
     write_patient(cases / "wide", 3, ((slice(3, 29), slice(12, 20), slice(12, 20)),))
     write_patient(cases / "twice-a", 4, source={"patient": "P4"})
     write_patient(cases / "twice-b", 4, source={"patient": "P4"})
-    remarks = texts(readiness_of(cases).remarks)
+    remarks = texts(readiness_of(cases).warnings)
     assert case.case_id == "half-swept"
     assert "swept by 20% only" in remarks["half-swept Tumour 1"]
     assert "26 mm wide, more than a crop of 24 mm" in remarks["wide Tumour 1"]

@@ -91,7 +91,7 @@ def _volume(volume: Volume) -> Found:
         "type": str(volume.array.dtype),
         "values": f"{volume.array.min():g} to {volume.array.max():g}",
         "swept_percent": round(100 * float(volume.swept_in().mean()), 1),
-        "field_of_view": "; ".join(_remarks(volume)) or "recognised: 0 fills what was not imaged",
+        "field_of_view": "; ".join(_field_of_view_warnings(volume)) or "recognised: 0 fills what was not imaged",
         "axes": _axes(axes),
         "handedness": "right" if np.linalg.det(axes) > 0 else "left",
     }
@@ -115,7 +115,7 @@ def _segmentation(stored: StoredSegmentation) -> Found:
     }
 
 
-def _remarks(volume: Volume) -> tuple[str, ...]:
+def _field_of_view_warnings(volume: Volume) -> tuple[str, ...]:
     if is_uniform(volume.array):
         return (f"every voxel holds the same value, {volume.array.flat[0]:g}: nothing was imaged",)
     return volume.field_of_view_remarks

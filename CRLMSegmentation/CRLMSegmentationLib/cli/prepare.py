@@ -75,7 +75,7 @@ def prepare(
             problems=problems,
             skip_bad=skip_bad,
             on_problems=lambda bad: tell(table_of(bad), err=True),
-            on_remarks=lambda remarks: tell("Not refused, but to be known:\n" + table_of(remarks), err=True),
+            on_warnings=lambda warnings: tell("Not refused, but to be known:\n" + table_of(warnings), err=True),
         )
     tell(f"{'Already prepared' if is_there else 'Prepared'}: {out}")
     for line in summary_of(manifest):

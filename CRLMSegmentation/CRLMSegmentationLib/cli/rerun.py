@@ -45,8 +45,8 @@ def lines_of(rows: Sequence[Row]) -> Iterator[str]:
     """A table for a terminal, and what it comes to."""
     table = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(HEAD) - 1)]
-    for name, *figures, remark in table:
-        cells = [name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(figures, widths[1:])), remark]
+    for name, *figures, note in table:
+        cells = [name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(figures, widths[1:])), note]
         yield "  ".join(cells).rstrip()
     yield from _conclusion(rows)
 
@@ -54,14 +54,14 @@ def lines_of(rows: Sequence[Row]) -> Iterator[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     millimetres, seconds = (row.largest_mm, row.mean_mm), (row.recorded_s, row.new_s)
     figures = [_number(row.recorded_ml), _number(row.new_ml), _number(row.dice, 3)]
-    return (f"{row.number} {row.lesion}", *figures, *map(_number, (*millimetres, *seconds)), _remark(row))
+    return (f"{row.number} {row.lesion}", *figures, *map(_number, (*millimetres, *seconds)), _note(row))
 
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _remark(row: Row) -> str:
+def _note(row: Row) -> str:
     if row.problem:
         return f"not compared: {row.problem}"
     parts = [CORRECTED] if row.corrected else []

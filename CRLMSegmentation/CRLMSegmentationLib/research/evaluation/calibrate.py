@@ -19,7 +19,7 @@ from ...recording.dataset import CheckedCase, check_cases, short_hashes, table_o
 from ...segmentation.calibration import Calibration, Observation, calibrate
 from ...segmentation.models.package import ModelPackage, add_calibration, model_or_default
 from ...tracking.interval import TrackingError
-from .consensus import Approach, observe, share_held
+from .consensus import Approach, coverage_of, observe
 from .document import simulated_of
 
 BAD_DICE, DOUBTFUL = 0.5, 0.6
@@ -28,7 +28,7 @@ Observed = list[tuple[Observation, Approach]]
 
 
 @dataclass(frozen=True)
-class Worth:
+class CalibratedAccuracy:
     """How a calibration does on patients that it was not made on.
 
     Attributes:
@@ -63,7 +63,7 @@ def calibrate_model(
     report: Path | None = None,
     seed: int = 0,
     on_progress: OnProgress = lambda *_: None,
-) -> tuple[ModelPackage, Calibration, Worth | None]:
+) -> tuple[ModelPackage, Calibration, CalibratedAccuracy | None]:
     """Calibrate a model and write it into its package.
 
     Args:
@@ -86,27 +86,27 @@ def calibrate_model(
         raise CaseError(f"{', '.join(sorted(both))} is calibrated and checked on; take others to check")
     observed = observe(model, made_on, seed, on_progress=on_progress)
     calibration = calibrate([observation for observation, _ in observed], _simulated(made_on))
-    worth = None
+    accuracy = None
     if tried_on:
-        worth = worth_of(calibration, observe(model, tried_on, seed, on_progress=on_progress), seed)
-    entry = {**calibration.to_json(), "checked": None if worth is None else vars(worth)}
+        accuracy = calibrated_accuracy_of(calibration, observe(model, tried_on, seed, on_progress=on_progress), seed)
+    entry = {**calibration.to_json(), "checked": None if accuracy is None else vars(accuracy)}
     if report is not None:
         with atomic_files([report]) as (unfinished,):
             unfinished.write_text(json.dumps({"model": model.sha256, **entry}, indent=1) + "\n", encoding="utf-8")
-    return add_calibration(model, entry), calibration, worth
+    return add_calibration(model, entry), calibration, accuracy
 
 
-def worth_of(calibration: Calibration, observed: Observed, seed: int = 0) -> Worth:
+def calibrated_accuracy_of(calibration: Calibration, observed: Observed, seed: int = 0) -> CalibratedAccuracy:
     """How a calibration does on lesions that it was not made on."""
     observations = [observation for observation, _ in observed]
     dice = np.array([o.dice for o in observations])
     confidence = np.array([calibration.confidence_of(o.agreement) for o in observations])
     probability = np.array([o.probability for o in observations])
     approaches = [approach for _, approach in observed]
-    held, width_mm = share_held(approaches, calibration, TrackingError(), seed)
-    held_alone, width_alone_mm = share_held([a.alone for a in approaches], calibration, TrackingError(), seed)
+    held, width_mm = coverage_of(approaches, calibration, TrackingError(), seed)
+    held_alone, width_alone_mm = coverage_of([a.alone for a in approaches], calibration, TrackingError(), seed)
     bad, flagged = dice < BAD_DICE, confidence < DOUBTFUL
-    return Worth(
+    return CalibratedAccuracy(
         len(observations),
         len({o.patient for o in observations}),
         **_agreement(confidence, dice),

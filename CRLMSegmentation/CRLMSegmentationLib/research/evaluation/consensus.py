@@ -147,7 +147,7 @@ def _bracket(approach: Approach, tip_ras_mm: np.ndarray) -> tuple[float, float]:
     return min(distances_mm), max(distances_mm)
 
 
-def share_held(
+def coverage_of(
     approaches: Sequence[Approach], calibration: Calibration, tracking: TrackingError, seed: int = 0
 ) -> tuple[float, float]:
     """In how many of the trials the interval holds the true distance, and how wide it is in the middle, mm.

@@ -204,30 +204,30 @@ def summary_of(document: Mapping[str, Any]) -> list[str]:
             f"  Hausdorff 95 % {distance['median']:.1f} mm, largest {figures['hausdorff_mm']['median']:.1f} mm"
         )
     lines.append(f"  {seconds['median']:.2g} s of computing for each lesion on {', '.join(document['devices'])}")
-    return lines + [f"  ! {caution}" for caution in cautions_of(document)]
+    return lines + [f"  ! {warning}" for warning in warnings_of(document)]
 
 
-def cautions_of(document: Mapping[str, Any]) -> list[str]:
+def warnings_of(document: Mapping[str, Any]) -> list[str]:
     """What must be known wherever the figures are shown."""
     model, data = document["model"], document["data"]
-    cautions = []
+    warnings = []
     if data["trained_on"]:
-        cautions.append(
+        warnings.append(
             f"trained on {len(data['trained_on'])} of these {len(data['cases'])} cases "
             f"({', '.join(data['trained_on'])}): figures that hold them are too good"
         )
     if model["strokes"]:
-        cautions.append(f"strokes painted by {model['strokes']}, which favours the method; he corrects nothing")
+        warnings.append(f"strokes painted by {model['strokes']}, which favours the method; he corrects nothing")
     if model["kind"] == SEMIAUTOMATIC:
-        cautions.append("the time of a user's work is not simulated, and is in no figure")
+        warnings.append("the time of a user's work is not simulated, and is in no figure")
     if data["held_out_of"] and len(data["cases"]) < data["held_out_of"]["listed"]:
-        cautions.append(
+        warnings.append(
             f"{len(data['cases'])} of the {data['held_out_of']['listed']} held-out cases of "
             f"{data['held_out_of']['dataset']} were measured"
         )
-    cautions += [": ".join(filter(None, (r["case"], r["lesion"], r["text"]))) for r in data.get("remarks", ())[:SHOWN]]
+    warnings += [": ".join(filter(None, (r["case"], r["lesion"], r["text"]))) for r in data.get("remarks", ())[:SHOWN]]
     if len(data.get("remarks", ())) > SHOWN:
-        cautions.append(f"{len(data['remarks']) - SHOWN} more remarks on the truth, see evaluation.json")
+        warnings.append(f"{len(data['remarks']) - SHOWN} more remarks on the truth, see evaluation.json")
     if data["failed"]:
-        cautions.append(f"{len(data['failed'])} measurements failed, see evaluation.json")
-    return cautions
+        warnings.append(f"{len(data['failed'])} measurements failed, see evaluation.json")
+    return warnings

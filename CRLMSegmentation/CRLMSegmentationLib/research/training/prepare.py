@@ -53,7 +53,7 @@ def prepare_dataset(
     problems: Sequence[Problem] = (),
     skip_bad: bool = False,
     on_problems: OnProblems = lambda problems: None,
-    on_remarks: OnProblems = lambda remarks: None,
+    on_warnings: OnProblems = lambda warnings: None,
 ) -> Manifest:
     """Write a dataset, unless the same one is there already.
 
@@ -61,7 +61,7 @@ def prepare_dataset(
         cases, problems: as `recording.dataset.check_cases` gives them.
         skip_bad: go on without the cases and lesions that cannot be learned from.
         on_problems: told all that is bad, once, before anything is written; see `dataset.table_of`.
-        on_remarks: told what does not keep anything out.
+        on_warnings: told what does not keep anything out.
 
     Raises:
         CaseError: a case cannot be learned from, or there are too few patients.
@@ -76,8 +76,8 @@ def prepare_dataset(
     bad = [*problems, *readiness.bad, *readiness.hopeless]
     if bad:
         on_problems(bad)
-    if readiness.remarks:
-        on_remarks(readiness.remarks)
+    if readiness.warnings:
+        on_warnings(readiness.warnings)
     if readiness.hopeless or (bad and not skip_bad):
         raise CaseError(_refusal(bad, skip_bad, bool(readiness.hopeless)))
     split = split_patients(readiness.patients, preparation.folds, preparation.held_out_share, preparation.seed)
@@ -192,7 +192,7 @@ def _manifest(
         images=images,
         folds=split.folds,
         left_out=[(p.case, p.lesion, p.text) for p in bad],
-        remarks=[(p.case, p.lesion, p.text) for p in readiness.remarks],
+        remarks=[(p.case, p.lesion, p.text) for p in readiness.warnings],
         files={},
     )
 

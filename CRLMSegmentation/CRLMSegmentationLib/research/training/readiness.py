@@ -46,7 +46,7 @@ class Findings:
     """
 
     bad: tuple[Problem, ...]
-    remarks: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
     lesions: tuple[Lesion, ...]
     facts: tuple[tuple[str, float], ...]
     content_sha256: str
@@ -63,7 +63,7 @@ class Readiness:
     cases: tuple[tuple[CheckedCase, Findings], ...]
     patients: tuple[Patient, ...]
     bad: tuple[Problem, ...]
-    remarks: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
     hopeless: tuple[Problem, ...]
 
 
@@ -78,7 +78,7 @@ def check_for_training(
         on_progress("Checking for training", len(seen), len(cases))
 
     ordered = sorted(cases, key=lambda checked: checked.case_id)
-    map_in_processes(look_at, [(checked, preparation) for checked in ordered], preparation.processes, take)
+    map_in_processes(check_case, [(checked, preparation) for checked in ordered], preparation.processes, take)
     pairs = list(zip(ordered, seen))
     usable = [(checked, findings) for checked, findings in pairs if findings.lesions]
     alike, of_one_patient = _alike(usable)
@@ -88,37 +88,40 @@ def check_for_training(
         cases=tuple(usable),
         patients=(patients := _patients(usable)),
         bad=(*(problem for findings in seen for problem in findings.bad), *alike),
-        remarks=(*(problem for findings in seen for problem in findings.remarks), *of_one_patient),
+        warnings=(*(problem for findings in seen for problem in findings.warnings), *of_one_patient),
         hopeless=tuple(_against_the_split(patients, preparation)),
     )
 
 
-def look_at(job: tuple[CheckedCase, Preparation]) -> Findings:
+def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
     """All that can be said of one case by itself."""
     checked, preparation = job
     volume, labels = checked.read_volume(), checked.truth_labels().array
     not_told = list(_not_told(checked, labels, preparation))
     whole = list(_of_volume(volume, preparation)) + (not_told if preparation.variant != CROP_SEED else [])
-    remarks = not_told if preparation.variant == CROP_SEED else []
-    looks = [_look_at_lesion(checked, lesion, volume, labels, preparation) for lesion in checked.lesions]
-    good = [look for look in looks if look.is_usable and not whole]
+    warnings = not_told if preparation.variant == CROP_SEED else []
+    checks = [_check_lesion(checked, lesion, volume, labels, preparation) for lesion in checked.lesions]
+    good = [check for check in checks if check.is_usable and not whole]
     bad = [Problem(checked.case_id, "", text) for text in whole]
-    bad += [Problem(checked.case_id, look.lesion.name, look.bad) for look in looks if look.bad]
+    bad += [Problem(checked.case_id, check.lesion.name, check.bad) for check in checks if check.bad]
     if not good and not bad:
         bad = [Problem(checked.case_id, "", "has no lesion that is large enough to learn from")]
-    said = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in remarks)]
-    said += [Problem(checked.case_id, look.lesion.name, text) for look in looks for text in look.remarks]
-    lesions, facts = tuple(look.lesion for look in good), tuple((look.echogenicity, look.diameter_mm) for look in good)
+    said = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in warnings)]
+    said += [Problem(checked.case_id, check.lesion.name, text) for check in checks for text in check.warnings]
+    lesions, facts = (
+        tuple(check.lesion for check in good),
+        tuple((check.echogenicity, check.diameter_mm) for check in good),
+    )
     return Findings(tuple(bad), tuple(said), lesions, facts, volume.identity.content_sha256)
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Lesion:
     """What one lesion is like."""
 
     lesion: Lesion
     bad: str = ""
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     is_usable: bool = False
     diameter_mm: float = 0.0
 
@@ -127,28 +130,28 @@ class _Look:
         return str(self.lesion.about.get("echogenicity", UNKNOWN))
 
 
-def _look_at_lesion(
+def _check_lesion(
     checked: CheckedCase, lesion: Lesion, volume: Volume, labels: np.ndarray, preparation: Preparation
-) -> _Look:
+) -> _Lesion:
     if lesion.label is None or lesion.label < 1:
-        return _Look(lesion, f"has the label {lesion.label}, which is background; number lesions from 1 on")
+        return _Lesion(lesion, f"has the label {lesion.label}, which is background; number lesions from 1 on")
     namesakes = [other.name for other in checked.case.lesions if other.label == lesion.label and other is not lesion]
     if namesakes:
-        return _Look(lesion, f"has the label {lesion.label} as well as {namesakes[0]}; give each lesion its own")
+        return _Lesion(lesion, f"has the label {lesion.label} as well as {namesakes[0]}; give each lesion its own")
     mask = labels == lesion.label
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     voxels = np.count_nonzero(mask[box])
     swept_share = np.count_nonzero(mask[box] & volume.swept_in(box)) / voxels
     if not swept_share:
-        return _Look(lesion, "has no true voxel in what was swept; check that truth and volume belong together")
+        return _Lesion(lesion, "has no true voxel in what was swept; check that truth and volume belong together")
     network_voxels = voxels * np.prod(volume.spacing_mm) / preparation.spacing_mm**3
     width_mm = max((part.stop - part.start) * mm for part, mm in zip(box, volume.spacing_mm[::-1]))
-    remarks = list(_remarks_on(network_voxels, swept_share, width_mm, preparation))
+    warnings = list(_warnings_on(network_voxels, swept_share, width_mm, preparation))
     is_usable = preparation.variant == FULL or network_voxels >= MIN_TRUTH_VOXELS
-    return _Look(lesion, "", remarks, is_usable, _diameter_mm(lesion, mask, volume))
+    return _Lesion(lesion, "", warnings, is_usable, _diameter_mm(lesion, mask, volume))
 
 
-def _remarks_on(network_voxels: float, swept_share: float, width_mm: float, preparation: Preparation) -> Iterator[str]:
+def _warnings_on(network_voxels: float, swept_share: float, width_mm: float, preparation: Preparation) -> Iterator[str]:
     has_crops = preparation.variant != FULL
     if network_voxels < MIN_TRUTH_VOXELS:
         few = f"has {network_voxels:.0f} voxels at {preparation.spacing_mm:g} mm, fewer than {MIN_TRUTH_VOXELS}"
@@ -197,7 +200,7 @@ def _not_told(checked: CheckedCase, labels: np.ndarray, preparation: Preparation
 
 def _alike(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem], list[Problem]]:
     """Cases that cannot be in one dataset with an earlier one, and those that need not be."""
-    bad, remarks = [], []
+    bad, warnings = [], []
     first_with: dict[str, CheckedCase] = {}
     first_named: dict[str, CheckedCase] = {}
     for checked, findings in pairs:
@@ -209,14 +212,14 @@ def _alike(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem]
         if other is checked:
             continue
         if other.patient == checked.patient:
-            remarks.append(Problem(checked.case_id, "", f"has the same voxels as {other.case_id}, and counts twice"))
+            warnings.append(Problem(checked.case_id, "", f"has the same voxels as {other.case_id}, and counts twice"))
         else:
             text = (
                 f"has the same voxels as {other.case_id}, of another patient; would be learned from and validated on: "
                 "leave one out, or name one patient in both as source.patient"
             )
             bad.append(Problem(checked.case_id, "", text))
-    return bad, remarks
+    return bad, warnings
 
 
 def _patients(cases: Sequence[tuple[CheckedCase, Findings]]) -> tuple[Patient, ...]:
