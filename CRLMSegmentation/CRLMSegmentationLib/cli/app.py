@@ -1,4 +1,4 @@
-"""The typer application, and what --verbose does."""
+"""The typer application and the option --verbose."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _options(
 
 
 class _OneLine(logging.Formatter):
-    """Names from files and messages neither forge lines of the log nor drive the terminal."""
+    """Log formatter that escapes control characters, so that names from files cannot forge log lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
         return printable(super().formatMessage(record), MAX_LOGGED)

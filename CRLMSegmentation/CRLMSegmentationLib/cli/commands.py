@@ -1,4 +1,4 @@
-"""The commands of `crlm-seg`. Heavy imports stand inside them, so that --help and info answer at once."""
+"""The commands of `crlm-seg`. Heavy imports stand inside the functions, so that --help answers at once."""
 
 from .app import app
 from .calibrate import calibrate

@@ -1,4 +1,4 @@
-"""The whole way once: a recorded case over OpenIGTLink, a seed, the segmentation in a scene, distances, a report."""
+"""The demo: replay a case over OpenIGTLink, segment it in a workspace, measure distances, and write a report."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Pictures = dict[str, Union[bytes, str]]
 
 @dataclass(frozen=True, eq=False)
 class _Played:
-    """What has come out of playing a case.
+    """The workspace after the replay, and the times of its segmentations.
 
     Attributes:
         timings_s: of the answer that somebody has waited for, by lesion.
@@ -70,7 +70,7 @@ def run_demo(
     calibration: str | None = None,
     thorough: bool = False,
 ) -> list[str]:
-    """Play a recording from a server in another process, segment its lesions live, and write `OUTPUTS` into a folder.
+    """Replay a recording from another process, segment its lesions live, and write `OUTPUTS` into a folder.
 
     It drives the same room as the module. A volume comes at the end of its sweep, so the tracking is played once more
     when the outlines are there: instruments, distances and margins follow it.
@@ -130,7 +130,7 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
 
 
 def _live_check(link: LiveReconstruction, check: Check) -> Check:
-    """A check that also raises when no volume will be reconstructed."""
+    """Return a check that also raises if no volume will be reconstructed."""
 
     def check_link() -> None:
         if link.live_state is LiveState.FAILED:
@@ -141,14 +141,14 @@ def _live_check(link: LiveReconstruction, check: Check) -> Check:
 
 
 def _finish_sweep(workspace: Workspace, link: LiveReconstruction, replay: ReplayProcess, check: Check) -> None:
-    """Let the sweep be played to its end; its last volume comes with `link.stop`."""
+    """Let the sweep be played to its end, and wait for its last volume."""
     drive_until(workspace, lambda: replay.has_finished, check)
     link.stop()
     drive_until(workspace, lambda: link.live_state is LiveState.OFF, check)
 
 
 def volume_check(session: Session, client: IgtlClient, replay: ReplayProcess) -> Check:
-    """A check that raises when the volume will not come, since its replay has ended or fallen silent."""
+    """Return a check that raises if the volume cannot arrive, since its replay has ended or stopped sending."""
     heard_bytes, heard_at_s = 0, time.monotonic()
 
     def check() -> None:
@@ -170,7 +170,7 @@ def volume_check(session: Session, client: IgtlClient, replay: ReplayProcess) ->
 
 
 def _segment(workspace: Workspace, lesion: Lesion, number: int, on_step: OnStep) -> dict[str, float]:
-    """Place a seed and wait for the outline; returns its timings in seconds."""
+    """Place a seed, wait for the segmentation, and return its timings in seconds."""
     show_seed(workspace.scene, lesion.name, np.array(lesion.seed_ras_mm), colour_of(number))
     workspace.segment([lesion.name])
     entry = workspace.lesion_store.entries[lesion.name]
@@ -227,7 +227,7 @@ def _write(paths: Sequence[Path], played: _Played, card: Entry) -> list[Entry]:
 
 
 def _reported(played: _Played, lesion: Lesion) -> tuple[Entry, Pictures]:
-    """The entry of a lesion in the report, and its pictures."""
+    """Return the entry of a lesion in the report, and its images."""
     workspace, source = played.workspace, played.source
     result, looks, navigation = _result_of(workspace, lesion), workspace.background_refinement, workspace.navigation
     truth = source.case.truth_of(lesion, result.volume)

@@ -1,4 +1,4 @@
-"""What a file or folder holds: a volume, a tracked sweep, or a case."""
+"""Description of a volume, a segmentation, a tracked sweep or a case."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_LISTED = 64
 
 
 def describe_source(path: Path) -> Found:
-    """As plain data: `kind` ("volume", "segmentation", "sweep" or "case"), and what belongs to it.
+    """Describe a file or folder as plain data: `kind` ("volume", "segmentation", "sweep", "case") and its content.
 
     Texts from the file are cut and printable, lists and objects are shortened, see `core.text.bounded`.
 
@@ -61,7 +61,7 @@ def _bounded(kind: str, found: Found) -> Found:
 
 
 def lines_of(found: Mapping[str, object], indent: str = "") -> Iterator[str]:
-    """The same for a terminal."""
+    """Return a description as lines for a terminal."""
     for name, value in found.items():
         title = name.replace("_", " ") if name.islower() else printable(name)  # a device is called what it is called
         if isinstance(value, dict):
@@ -122,7 +122,7 @@ def _field_of_view_warnings(volume: Volume) -> tuple[str, ...]:
 
 
 def _axes(axes: np.ndarray) -> str:
-    """Where i, j and k point, such as "L, P, S"."""
+    """Return the anatomical directions of i, j and k, such as "L, P, S"."""
     if not np.allclose(np.abs(axes).max(axis=0), 1, atol=1e-3):
         return "oblique"
     names = [("RL", "AP", "SI")[int(np.abs(axis).argmax())] for axis in axes.T]
@@ -149,7 +149,7 @@ def _sweep(sequence: TrackedSequence) -> Found:
 
 
 def _place(sequence: TrackedSequence) -> Found:
-    """Whether the sweep itself says where its pixels lie, and what it lacks where it does not."""
+    """Return whether the sweep has all that its reconstruction needs, or what it lacks."""
     refusal = ""
     for frame in (REFERENCE, TRACKER):
         try:
@@ -182,7 +182,7 @@ def _case(case: Case) -> Found:
 
 
 def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> Found:
-    """Of a recording with 2D images: which are the ultrasound, and whether their times can place them."""
+    """Describe the 2D images of a recording: which are the ultrasound, and how poses are paired with them."""
     if not any(m.kind is ImageMessage and not m.is_volume for m in messages):
         return {}
     try:
@@ -194,7 +194,7 @@ def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> Found:
 
 
 def _types(case: Case) -> Found:
-    """Of a recording: how many messages of each type it holds, and which of them are not understood."""
+    """Count the message types of a recording, and those that are not understood."""
     if case.recording is None:
         return {}
     from ..igtl.packing import is_known
@@ -213,7 +213,7 @@ def _most_common(counts: Counter[str]) -> dict[str, int]:
 
 
 def _session(case: Case) -> Found:
-    """Of a session recording."""
+    """Describe the session that a case recorded, if it did."""
     if case.events is None:
         return {}
     damage = Damage()  # of the results, which are read from the same lines
@@ -240,7 +240,7 @@ def _streams(messages: Sequence[TimedMessage]) -> dict[str, list[TimedMessage]]:
 
 
 def _stream(messages: Sequence[TimedMessage]) -> str:
-    """Of a device that sends several kinds, each by itself."""
+    """Describe the messages of a device, each kind by itself."""
     kinds: dict[str, list[TimedMessage]] = {}
     for message in messages:
         kinds.setdefault(_kind(message), []).append(message)

@@ -1,4 +1,4 @@
-"""How good a model or a semi-automatic method is."""
+"""The command `evaluate`: measure a model or a semi-automatic method on cases with ground truth."""
 
 from __future__ import annotations
 

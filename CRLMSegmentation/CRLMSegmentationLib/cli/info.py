@@ -1,4 +1,4 @@
-"""What is installed, and what a file holds."""
+"""The command `info`: describe a file, or list what is installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL_KEYS = ("name", "version", "sha256", "simulated_only")
 
 
 class Installation(TypedDict):
-    """What is installed.
+    """Versions, devices and model of this installation.
 
     Attributes:
         versions: of this program, Python and the packages that matter to a result; "missing" if so.

@@ -1,4 +1,4 @@
-"""The command `pack`: make a model package of what nnU-Net has trained."""
+"""The command `pack`: make a model package from results of nnU-Net."""
 
 from __future__ import annotations
 

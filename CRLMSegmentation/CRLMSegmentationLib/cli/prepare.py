@@ -1,4 +1,4 @@
-"""Cases to a dataset that a network can be trained in."""
+"""The command `prepare`: make a training dataset of cases."""
 
 from __future__ import annotations
 

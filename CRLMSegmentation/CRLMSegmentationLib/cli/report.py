@@ -1,4 +1,4 @@
-"""The report of a recorded session."""
+"""The command `report`: write the report of a recorded session."""
 
 from __future__ import annotations
 

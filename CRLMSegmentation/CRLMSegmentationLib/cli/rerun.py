@@ -1,4 +1,4 @@
-"""A recorded session, computed again."""
+"""The command `rerun`: compute the results of a recorded session again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def rerun(
 
 
 def lines_of(rows: Sequence[Row]) -> Iterator[str]:
-    """A table for a terminal, and what it comes to."""
+    """Return the comparison as a table for a terminal, with its conclusion."""
     table = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(HEAD) - 1)]
     for name, *figures, note in table:

@@ -1,4 +1,4 @@
-"""The whole experiment on simulated patients."""
+"""The command `study`: compare methods on simulated patients."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def study(
 
 @contextmanager
 def _bars_or_lines() -> Iterator[OnProgress]:
-    """A study takes its time: where stderr is no terminal, a line for each thing that is begun."""
+    """Show progress bars, or a line for each step if stderr is no terminal."""
     begun: set[str] = set()
 
     def tell_begun(name: str, done: int, total: int) -> None:

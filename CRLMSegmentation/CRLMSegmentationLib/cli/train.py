@@ -1,4 +1,4 @@
-"""Training in a dataset folder."""
+"""The command `train`: train nnU-Net on a prepared dataset."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _folds(words: list[str] | None) -> tuple[int, ...] | None:
 
 
 def _fold_words(results: Path, training: Training) -> list[str]:
-    """Names the folds where not all that are there are meant."""
+    """Return the --fold options for `pack`, needed if the results hold other folds too."""
     folds = training.folds or ()
     others = {path.name for path in results.glob("fold_*")} - {f"fold_{fold}" for fold in folds}
     return [word for fold in folds for word in ("--fold", str(fold))] if others else []
@@ -71,7 +71,7 @@ def _fold_words(results: Path, training: Training) -> list[str]:
 
 @contextmanager
 def _told_how_to_go_on(dataset: Path, training: Training) -> Iterator[None]:
-    """A training that is ended says what is kept, and how to go on."""
+    """Add to an error what is kept of the training, and the command that continues it."""
     from ..research.training.fold_process import is_begun
     from ..research.training.layout import Layout
     from ..research.training.manifest import read_manifest

@@ -1,4 +1,4 @@
-"""Grow-cut and region growing as subjects of an evaluation, measured on the same cases as a model.
+"""Grow-cut and region growing as methods of an evaluation, measured on the same cases as a model.
 
 Their seconds are those of computing. The time that a user spends on painting is not simulated, and is most of what a
 semi-automatic outline costs.
@@ -37,7 +37,7 @@ NO_STROKE = "nothing was painted: none of the three slices through the click sho
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """A semi-automatic method, as an evaluation wants it (`evaluation.methods.Method`).
+    """A semi-automatic method that an evaluation can run (`evaluation.methods.Method`).
 
     Attributes:
         intended_use: what it is, in a sentence.
@@ -58,7 +58,7 @@ class Baseline:
 
     @property
     def sha256(self) -> str:
-        """Changes when the method outlines otherwise."""
+        """Hash of all that the segmentation depends on, in place of the hash of a model."""
         text = json.dumps([self.name, ALGORITHM_VERSION, self.parameters], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -84,7 +84,7 @@ class Baseline:
         yield self
 
     def answer(self, click: Click) -> Answer:
-        """The outline at a click; see `evaluation.methods.Segmenter`."""
+        """Segment the lesion at a seed; see `evaluation.methods.Segmenter`."""
         mask, warnings, seconds = self.outline(click)
         return Answer(
             mask=mask,
@@ -97,7 +97,7 @@ class Baseline:
 
 
 def baseline_named(name: str) -> Baseline:
-    """One of the semi-automatic methods.
+    """Return the semi-automatic method of a name.
 
     Raises:
         CrlmError: there is none of that name.
@@ -108,7 +108,7 @@ def baseline_named(name: str) -> Baseline:
 
 
 def grow_cut(painter: Painter | None = None) -> Baseline:
-    """Grow from seeds as in Slicer, with the strokes of a simulated user."""
+    """Return 3D Slicer's grow from seeds, with the strokes of a simulated user."""
     painter = painter or Painter()
 
     def outline(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
@@ -131,7 +131,7 @@ def grow_cut(painter: Painter | None = None) -> Baseline:
 
 
 def region_growing(growth: Growth | None = None) -> Baseline:
-    """Region growing from the click alone."""
+    """Return region growing from the seed alone."""
     growth = growth or Growth()
 
     def outline(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:

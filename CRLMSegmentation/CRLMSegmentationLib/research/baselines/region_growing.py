@@ -1,4 +1,4 @@
-"""Region growing from the click alone: what is as bright as the place that was clicked and hangs together with it.
+"""Region growing: the connected voxels around the seed whose smoothed grey values are close to those at the seed.
 
 SimpleITK's ConnectedThreshold in a smoothed volume: from the click on, voxels are added that touch and whose grey value
 lies within an interval around that of the click. Nothing of the truth is used.
@@ -26,7 +26,7 @@ LEAST_WEIGHT = 1e-3
 
 @dataclass(frozen=True)
 class Growth:
-    """How a region grows.
+    """Parameters of region growing.
 
     Attributes:
         sigma_mm: of the Gaussian that takes the speckle away.
@@ -45,7 +45,7 @@ class Growth:
 
 
 def grow_region(volume: Volume, seed_ras_mm: np.ndarray, growth: Growth | None = None) -> np.ndarray:
-    """The region at a click.
+    """Segment the region at a seed.
 
     Returns:
         bool, shape (K, J, I).
@@ -81,7 +81,7 @@ def _ball(middle: np.ndarray, radius_mm: float, spacing_kji: np.ndarray, shape: 
 def _connected(
     array: np.ndarray, allowed: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray, growth: Growth
 ) -> np.ndarray:
-    """The region in a part of a volume; nothing where the click itself is out of its interval."""
+    """Return the connected region at the seed, empty if the seed itself is outside the grey-value interval."""
     smooth = _smoothed(array, allowed, growth.sigma_mm / spacing_kji)
     near: np.ndarray = allowed & _ball(seed_kji, growth.start_mm, spacing_kji, array.shape)
     if not near.any():
@@ -101,7 +101,7 @@ def _connected(
 
 
 def _smoothed(array: np.ndarray, allowed: np.ndarray, sigma_kji: np.ndarray) -> np.ndarray:
-    """The mean of the allowed voxels around each voxel, by a Gaussian."""
+    """Return the Gaussian-weighted mean of the allowed voxels around each voxel."""
     weight = ndimage.gaussian_filter(allowed.astype(np.float32), sigma_kji)
     grey: np.ndarray = ndimage.gaussian_filter(np.where(allowed, array, 0).astype(np.float32), sigma_kji)
     mean: np.ndarray = grey / np.maximum(weight, LEAST_WEIGHT)
@@ -109,7 +109,7 @@ def _smoothed(array: np.ndarray, allowed: np.ndarray, sigma_kji: np.ndarray) -> 
 
 
 def _cleaned(found: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray, opening_mm: float) -> np.ndarray:
-    """Cut thin bridges, keep the part at the click (or the nearest to it), close its holes."""
+    """Cut thin bridges, keep the component at the seed (or the nearest to it), and fill its holes."""
     if not found.any():
         return found
     deep = ndimage.distance_transform_edt(np.pad(found, 1), sampling=spacing_kji)[1:-1, 1:-1, 1:-1] > opening_mm
@@ -121,7 +121,7 @@ def _cleaned(found: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray, o
 
 
 def _part_at(mask: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray) -> np.ndarray:
-    """The connected part of a mask that is nearest to a voxel."""
+    """Return the connected component of a mask that is nearest to a voxel."""
     labels: np.ndarray = ndimage.label(mask)[0]
     places = np.argwhere(mask)
     nearest = places[np.argmin(np.linalg.norm((places - seed_kji) * spacing_kji, axis=1))]

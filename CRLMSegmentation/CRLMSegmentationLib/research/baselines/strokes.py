@@ -1,4 +1,4 @@
-"""What a user paints for "Grow from seeds": strokes of a brush on the three slices through the click.
+"""Brush strokes that a simulated user paints for "Grow from seeds" on the three slices through the seed.
 
 The user is simulated, and sees the truth: an oracle, which favours the method. What is known to the strokes is kept to
 what an eye takes in: on each slice the cross-section of the lesion as an ellipse (of equal moments, not its outline),
@@ -31,7 +31,7 @@ LEAST_HALF_AXIS_MM = 1.0
 
 @dataclass(frozen=True)
 class Painter:
-    """How the simulated user sees and paints; all of it assumed.
+    """How precisely the simulated user sees and paints; all values are assumptions.
 
     Attributes:
         brush_mm: diameter of the brush.
@@ -58,7 +58,7 @@ class Painter:
 
 @dataclass(frozen=True, eq=False)
 class _Ellipse:
-    """On a slice, mm from the centre of its first voxel.
+    """An ellipse on a slice, in mm from the centre of its first voxel.
 
     Attributes:
         axes_mm: the two half-axes as rows, longer first.
@@ -102,7 +102,7 @@ def paint(
 
 
 def _section_at(shown: np.ndarray, click: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
-    """Of what a slice shows of the lesion, the part at the click, or the nearest to it."""
+    """Return the connected section of the lesion on a slice that is at the seed, or nearest to it."""
     labels: np.ndarray
     labels, count = ndimage.label(shown)
     if count < 2:
@@ -113,7 +113,7 @@ def _section_at(shown: np.ndarray, click: np.ndarray, spacing_mm: np.ndarray) ->
 
 
 def _ellipse_of(section: np.ndarray, spacing_mm: np.ndarray) -> _Ellipse:
-    """The ellipse with the moments of a section; along an axis its half-axis is twice the standard deviation."""
+    """Return the ellipse with the second moments of a section; a half-axis is twice the standard deviation."""
     points_mm = np.argwhere(section) * spacing_mm
     covariance = np.cov(points_mm, rowvar=False, bias=True) if len(points_mm) > 1 else np.zeros((2, 2))
     variances, directions = np.linalg.eigh(covariance)
@@ -122,7 +122,7 @@ def _ellipse_of(section: np.ndarray, spacing_mm: np.ndarray) -> _Ellipse:
 
 
 def _seen(ellipse: _Ellipse, painter: Painter, rng: np.random.Generator) -> _Ellipse:
-    """As the user takes it to be."""
+    """Return the ellipse with the error that the user makes in judging its centre and size."""
     error_mm = min(painter.centre_error_mm, painter.small_share * ellipse.half_mm[1])
     factors = np.exp(rng.normal(0, painter.size_error, 2))
     return _Ellipse(ellipse.centre_mm + rng.normal(0, error_mm, 2), ellipse.axes_mm * factors[:, None])
@@ -131,7 +131,7 @@ def _seen(ellipse: _Ellipse, painter: Painter, rng: np.random.Generator) -> _Ell
 def _paint_slice(
     strokes: np.ndarray, seen: _Ellipse, spacing_mm: np.ndarray, painter: Painter, rng: np.random.Generator
 ) -> None:
-    """Paint on one slice, a view of all strokes; what is painted last counts, as in Slicer."""
+    """Paint on one slice, a view of all strokes; the last stroke on a voxel counts, as in Slicer."""
     around = np.maximum(painter.outside, 1 + painter.clearance_mm / seen.half_mm)
     brush_mm = min(painter.brush_mm, painter.brush_share * seen.half_mm[1])
     ways = [
@@ -144,7 +144,7 @@ def _paint_slice(
 
 
 def _loop(seen: _Ellipse, shares: np.ndarray, painter: Painter, rng: np.random.Generator) -> np.ndarray:
-    """A closed way around the centre of an ellipse, mm, shape (N, 2)."""
+    """Return a closed path around the centre of an ellipse, mm, shape (N, 2)."""
     turn = np.linspace(0, 2 * np.pi, 240)
     way_mm = np.stack([np.cos(turn), np.sin(turn)], axis=1) * shares @ seen.axes_mm
     loop_mm: np.ndarray = seen.centre_mm + way_mm + _wobble(turn, seen, painter, rng)
@@ -152,7 +152,7 @@ def _loop(seen: _Ellipse, shares: np.ndarray, painter: Painter, rng: np.random.G
 
 
 def _line(seen: _Ellipse, share: float, painter: Painter, rng: np.random.Generator) -> np.ndarray:
-    """Along the longer axis of an ellipse, mm, shape (N, 2)."""
+    """Return a path along the longer axis of an ellipse, mm, shape (N, 2)."""
     along = np.linspace(-share, share, 120)
     turn = np.linspace(0, np.pi, len(along))
     line_mm: np.ndarray = seen.centre_mm + along[:, None] * seen.axes_mm[0] + _wobble(turn, seen, painter, rng)
@@ -160,7 +160,7 @@ def _line(seen: _Ellipse, share: float, painter: Painter, rng: np.random.Generat
 
 
 def _wobble(turn: np.ndarray, seen: _Ellipse, painter: Painter, rng: np.random.Generator) -> np.ndarray:
-    """Slow deviations of the hand, mm, shape (N, 2)."""
+    """Return slow deviations of the hand from a path, mm, shape (N, 2)."""
     hand_mm = min(painter.hand_mm, painter.small_share * seen.half_mm[1])
     phases = np.arange(1, HARMONICS + 1)[:, None] * turn
     amounts = rng.normal(0, hand_mm / np.sqrt(HARMONICS), (2, 2, HARMONICS))
@@ -171,7 +171,7 @@ def _wobble(turn: np.ndarray, seen: _Ellipse, painter: Painter, rng: np.random.G
 def _brushed(
     way_mm: np.ndarray, shape: Sequence[int], spacing_mm: np.ndarray, brush_mm: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the voxels of a slice that a round brush covers on its way: those whose centre it goes over.
+    """Return the indices of the voxels of a slice whose centres a round brush covers along a path.
 
     A brush smaller than a voxel paints the voxel it is in.
     """

@@ -1,4 +1,4 @@
-"""Measure what the consensus surfaces of a model are worth where the truth is known, and write it into its package.
+"""Calibrate a model's confidence and distance intervals on cases with ground truth, and store them in its package.
 
 Confidence and distances are calibrated on some patients, and checked on others if there are any.
 """
@@ -29,7 +29,7 @@ Observed = list[tuple[Observation, Approach]]
 
 @dataclass(frozen=True)
 class CalibratedAccuracy:
-    """How a calibration does on patients that it was not made on.
+    """Accuracy of a calibration on patients on whom it was not made.
 
     Attributes:
         gap: mean of confidence minus Dice; near 0 where it is honest.
@@ -64,7 +64,7 @@ def calibrate_model(
     seed: int = 0,
     on_progress: OnProgress = lambda *_: None,
 ) -> tuple[ModelPackage, Calibration, CalibratedAccuracy | None]:
-    """Calibrate a model and write it into its package.
+    """Calibrate a model and write the calibration into its package.
 
     Args:
         wanted: name or folder of the model, None for the default.
@@ -97,7 +97,7 @@ def calibrate_model(
 
 
 def calibrated_accuracy_of(calibration: Calibration, observed: Observed, seed: int = 0) -> CalibratedAccuracy:
-    """How a calibration does on lesions that it was not made on."""
+    """Measure a calibration on lesions on which it was not made."""
     observations = [observation for observation, _ in observed]
     dice = np.array([o.dice for o in observations])
     confidence = np.array([calibration.confidence_of(o.agreement) for o in observations])

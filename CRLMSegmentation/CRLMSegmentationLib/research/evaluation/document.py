@@ -1,4 +1,4 @@
-"""evaluation.json and lesions.csv: their keys, which are stable, and how they come from the rows."""
+"""evaluation.json and lesions.csv: their stable keys, and how they are computed from the rows."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def document_of(
     other_versions: Mapping[str, str],
     held_out_of: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of evaluation.json.
+    """Return the content of evaluation.json.
 
     Args:
         other_versions: of what took part beside this program.
@@ -171,7 +171,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path, document: Mapping[str, Any]) -> None:
-    """Write lesions.csv: one line for each lesion, `CSV_COLUMNS`, empty where nothing is known."""
+    """Write lesions.csv: one line per lesion with `CSV_COLUMNS`, empty where a value is unknown."""
     leaked = document["data"]["trained_on"]
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, CSV_COLUMNS)
@@ -188,7 +188,7 @@ def _plain(value: Any) -> Any:
 
 
 def summary_of(document: Mapping[str, Any]) -> list[str]:
-    """What a terminal shows."""
+    """Return the summary of an evaluation as lines for a terminal."""
     figures = document["figures"]["all"]["all"]
     kind = {"all": "simulated ", "some": "partly simulated "}.get(document["simulated"], "")
     dice, rate = figures["dice"], figures["detection_rate"]
@@ -208,7 +208,7 @@ def summary_of(document: Mapping[str, Any]) -> list[str]:
 
 
 def warnings_of(document: Mapping[str, Any]) -> list[str]:
-    """What must be known wherever the figures are shown."""
+    """Return the warnings that must stand wherever the figures are shown."""
     model, data = document["model"], document["data"]
     warnings = []
     if data["trained_on"]:

@@ -1,4 +1,4 @@
-"""Evaluate a model or a semi-automatic method on cases with a truth: check, measure, write tables and a page.
+"""Evaluate a model or a semi-automatic method on cases with ground truth, and write tables and a page.
 
 DIR/lesions.jsonl    results as they come; a second run goes on from there
 DIR/masks            the masks as recorded
@@ -111,7 +111,7 @@ def run_method(
     held_out: HeldOut | None = None,
     labels_together: bool = False,
 ) -> dict[str, Any]:
-    """Measure whatever can be evaluated and write `OUTPUTS` into a folder.
+    """Measure a method on all cases and write `OUTPUTS` into a folder.
 
     Args:
         cases_path: see `recording.dataset`.
@@ -147,7 +147,7 @@ def run_method(
 
 
 def _labels_together(held_out: HeldOut | None, wanted: bool) -> bool:
-    """Lesions that were kept from training are measured as they would have been learned from."""
+    """Return whether held-out lesions keep the parts of their labels together, as in training."""
     if held_out is None or held_out.labels_together is None:
         return wanted
     if wanted and not held_out.labels_together:

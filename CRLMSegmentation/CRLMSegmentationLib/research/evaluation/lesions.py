@@ -1,4 +1,4 @@
-"""Segment lesions, and compare them with the truth; a model through the session that runs in the room.
+"""Segment lesions and compare them with the ground truth; a model runs through the session of the workspace.
 
     check_cases -> cases -> measure_subject -> result cache: a row for each lesion and variation -> figures, page
 
@@ -47,7 +47,7 @@ def evaluate_lesions(
     settings: Settings,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
 ) -> list[Row]:
-    """All rows of one case, from files alone: what can be sent to another machine.
+    """Evaluate one case from files alone, as a job for another machine, and return its rows.
 
     Raises:
         CrlmError: the case cannot be evaluated; says why.
@@ -64,7 +64,7 @@ def measure_model(
     settings: Settings,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
 ) -> list[Row]:
-    """All rows of a model, without a file; see `measure_method`."""
+    """Measure a model without result files, and return its rows; see `measure_method`."""
     method = ModelMethod(model, engine_of)
     rows, _ = measure_method(method, cases, settings, ResultCache(None, method.header(settings)))
     return rows
@@ -78,7 +78,7 @@ def measure_method(
     out: Path | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> tuple[list[Row], Mapping[str, str]]:
-    """Make all measurements that the result cache does not hold yet; the subject is opened once for all.
+    """Make all measurements that the result cache lacks; the method is started once for all.
 
     Args:
         out: folder to which the masks as recorded are written; None for none.
@@ -102,7 +102,7 @@ def measure_method(
 
 
 def _tasks_of(cases: Sequence[CheckedCase], settings: Settings) -> list[_Task]:
-    """Everything as recorded first, so that a run that is ended early has the tables that matter."""
+    """Return the tasks, recorded seeds first, so that an interrupted run has the main tables."""
     lesions = [(checked, lesion) for checked in cases for lesion in checked.lesions]
     sample = sample_of(cases, settings.robustness_lesions, settings.seed)
     varied = [(checked, lesion) for checked, lesion in lesions if (checked.case_id, lesion.name) in sample]
@@ -141,7 +141,7 @@ def measure(
     variation: Variation | None = None,
     out: Path | None = None,
 ) -> Row:
-    """Segment one lesion and compare it with its truth.
+    """Segment one lesion and compare it with its ground truth.
 
     Args:
         volume: of the case, as recorded.
@@ -170,7 +170,7 @@ def measure(
 
 
 def _save_mask(out: Path, case_id: str, lesion: str, answer: Answer, ijk_to_ras: np.ndarray) -> str:
-    """Write a mask on the grid of its volume; returns its path below `out`."""
+    """Write a mask on the grid of its volume, and return its path relative to `out`."""
     path = Path(MASK_FOLDER, _file_name(case_id), f"{_file_name(lesion)}.nrrd")
     (out / path).parent.mkdir(parents=True, exist_ok=True)
     write_volume(Volume(answer.mask.astype(np.uint8), ijk_to_ras), out / path)
@@ -178,7 +178,7 @@ def _save_mask(out: Path, case_id: str, lesion: str, answer: Answer, ijk_to_ras:
 
 
 def _file_name(text: str) -> str:
-    """A text as the name of a file; where that changes more than spaces, two texts still get two names."""
+    """Turn a text into a file name; different texts get different names."""
     name = re.sub(r"[^\w.-]+", "-", text)
     if name == text.replace(" ", "-") and not name.startswith("."):
         return name
@@ -186,5 +186,5 @@ def _file_name(text: str) -> str:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask that `measure` has written, bool, shape (K, J, I)."""
+    """Read a mask that `measure` has written, bool, shape (K, J, I)."""
     return read_volume(path).array > 0

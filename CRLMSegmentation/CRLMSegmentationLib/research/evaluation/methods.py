@@ -1,4 +1,4 @@
-"""What can be evaluated: a model, which answers through the session of the room, or a method that needs no network.
+"""The methods that an evaluation runs: a model, through the session of the workspace, or any other segmenter.
 
 A subject is opened once for all measurements, and answers click after click.
 """
@@ -44,12 +44,12 @@ CACHE_VERSION = 3
 
 
 class NoAnswerError(CrlmError):
-    """A lesion was not answered; the next one may be."""
+    """One lesion could not be segmented; the next may be."""
 
 
 @dataclass(frozen=True, eq=False)
 class Click:
-    """What is asked.
+    """A segmentation task: a seed in a volume.
 
     Attributes:
         volume: as it is shown to the subject.
@@ -67,7 +67,7 @@ class Click:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What came back, on the grid of the volume.
+    """The segmentation of a lesion, on the grid of the volume.
 
     Attributes:
         mask: bool, shape (K, J, I).
@@ -91,14 +91,14 @@ class Answer:
 
 
 class Segmenter(Protocol):
-    """Answers clicks."""
+    """A started method, which segments seed after seed."""
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Versions of what takes part beside this program, by name."""
+        """Versions of the programs involved besides this one, by name."""
 
     def answer(self, click: Click) -> Answer:
-        """Outline the lesion at a click.
+        """Segment the lesion at a seed.
 
         Raises:
             SeedError: the click is not taken; the user has nothing.
@@ -108,24 +108,24 @@ class Segmenter(Protocol):
 
 
 class Method(Protocol):
-    """What is evaluated."""
+    """A method that can be evaluated."""
 
     @property
     def not_for_clinical_use(self) -> str:
-        """The statement of its package."""
+        """The statement of the method about clinical use."""
 
     def about(self) -> dict[str, Any]:
-        """What the tables say of it, by `ABOUT_KEYS`; None what does not apply."""
+        """Return what the tables state about the method, by `ABOUT_KEYS`; None where a key does not apply."""
 
     def header(self, settings: Settings) -> Row:
-        """What two evaluations must share for their rows to be put together."""
+        """Return what two evaluations must have in common for their rows to be merged."""
 
     def opened(self, settings: Settings, on_progress: OnProgress) -> AbstractContextManager[Segmenter]:
-        """Start it for all measurements; the end of the context ends it."""
+        """Start the method for all measurements; it ends with the context."""
 
 
 def header_of(sha256: str, crop_size_mm: float | None, settings: Settings) -> Row:
-    """The header of a result cache.
+    """Return the header of a result cache.
 
     Args:
         crop_size_mm: None where the whole volume is looked at.
@@ -141,7 +141,7 @@ def header_of(sha256: str, crop_size_mm: float | None, settings: Settings) -> Ro
 
 @dataclass(frozen=True, eq=False)
 class ModelMethod:
-    """A model package, and the engine that runs it."""
+    """A model package and the engine that runs it, as a method."""
 
     model: ModelPackage
     engine_of: Callable[[ModelPackage], Engine] = field(default=WorkerEngine)
@@ -167,7 +167,7 @@ class ModelMethod:
 
 @dataclass(frozen=True, eq=False)
 class _ModelSegmenter:
-    """Asks the session that also runs in the room, with one worker kept warm for all lesions."""
+    """Segments through the session of the workspace; one worker serves all lesions."""
 
     session: Session
     settings: Settings

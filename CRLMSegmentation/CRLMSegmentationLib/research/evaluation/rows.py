@@ -1,4 +1,4 @@
-"""A row: one measurement of one lesion, all that the tables are made of."""
+"""A row: one measurement of one lesion; the tables are computed from rows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ROW_KEYS = {
 
 
 def row_before(checked: CheckedCase, lesion: Lesion, variation: Variation, truth: np.ndarray, volume: Volume) -> Row:
-    """What is known before it is segmented."""
+    """Return the values of a row that are known before the segmentation."""
     known = lesion.about.get("diameter_mm")
     radius_mm = equivalent_radius_mm(truth, volume)
     return {
@@ -69,7 +69,7 @@ def row_before(checked: CheckedCase, lesion: Lesion, variation: Variation, truth
 
 
 def with_answer(row: Row, answer: Answer, click: Click) -> Row:
-    """A row with what came back, compared with the truth."""
+    """Return a row with the segmentation compared with the ground truth."""
     truth, matrix = click.truth, click.volume.ijk_to_ras
     crop = cube_at(click.seed_ras_mm, COMPARED_MM, matrix, truth.shape) if answer.in_crop is None else answer.in_crop
     metrics = compare_thoroughly(answer.mask, truth, matrix, answer.probability, crop)
@@ -93,7 +93,7 @@ def with_answer(row: Row, answer: Answer, click: Click) -> Row:
 
 
 def with_refusal(row: Row, click: Click, reason: str) -> Row:
-    """The click was not taken, as where a low gain has made the lesion black: the user has nothing, a Dice of 0."""
+    """Return the row of a refused seed: no segmentation, a Dice of 0."""
     nothing = np.zeros(click.truth.shape, bool)
     return {
         **row,
@@ -109,7 +109,7 @@ def with_refusal(row: Row, click: Click, reason: str) -> Row:
 
 
 def cube_at(seed_ras_mm: np.ndarray, size_mm: float, ijk_to_ras: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Which voxels of a grid lie in a cube around a point with edges along R, A and S; bool, shape (K, J, I)."""
+    """Return which voxels lie in a cube around a point with edges along R, A and S; bool, shape (K, J, I)."""
     k, j, i = (axis.astype(np.float32) for axis in np.ogrid[: shape[0], : shape[1], : shape[2]])
     inside = np.ones(shape, bool)
     for row, middle_mm in zip(ijk_to_ras[:3].astype(np.float32), seed_ras_mm):

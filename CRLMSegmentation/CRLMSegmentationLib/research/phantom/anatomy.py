@@ -36,7 +36,7 @@ BLOOD_DB, CYST_DB, WALL_DB = -28.0, -35.0, 7.0
 
 @dataclass(frozen=True, eq=False)
 class Tumour:
-    """One metastasis; its outline is r(direction) = radius * (1 + low spherical waves).
+    """One metastasis; its surface is r(direction) = radius * (1 + a sum of low spherical waves).
 
     Attributes:
         center_mm: local frame, shape (3,).
@@ -59,7 +59,7 @@ class Tumour:
         return float(2 * np.prod(self.axes_mm) ** (1 / 3))
 
     def signed_distance_mm(self, points_mm: np.ndarray) -> np.ndarray:
-        """Approximate distance to the outline, negative inside, of local points (..., 3)."""
+        """Return the approximate signed distance of local points (..., 3) to the surface, negative inside, mm."""
         own = (points_mm - self.center_mm) @ self.rotation / self.axes_mm
         radius = np.linalg.norm(own, axis=-1)
         direction = own / np.maximum(radius, 1e-6)[..., None]
@@ -71,7 +71,7 @@ class Tumour:
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """Fields on a grid of the local frame.
+    """Scattering and attenuation of one patient, on a grid of the local frame.
 
     Attributes:
         scattering_db: float32, shape (K, J, I), backscatter against normal parenchyma.
@@ -86,7 +86,7 @@ class Anatomy:
 
 
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
-    """Draw a patient."""
+    """Draw the anatomy of a patient."""
     points = _grid_points()
     shape = points.shape[:3]
     fat = rng.beta(1.2, 3.0)
@@ -104,7 +104,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
 
 
 def draw_tumours(rng: np.random.Generator) -> list[Tumour]:
-    """Draw the metastases of one patient: alike in echogenicity, apart in place, one to four of them."""
+    """Draw one to four metastases of one patient: alike in echogenicity, and apart from each other."""
     echogenicity = str(rng.choice(list(ECHOGENICITY_SHARES), p=list(ECHOGENICITY_SHARES.values())))
     contrast_db = _clipped_normal(rng, *CONTRAST_DB[echogenicity])
     tumours: list[Tumour] = []
@@ -152,7 +152,7 @@ def _draw_tumour(rng: np.random.Generator, echogenicity: str, contrast_db: float
 
 
 def random_rotation(rng: np.random.Generator, max_angle: float) -> np.ndarray:
-    """A rotation matrix about a random axis by up to `max_angle` radians."""
+    """Draw a rotation matrix about a random axis by at most `max_angle` radians."""
     axis = rng.normal(size=3)
     x, y, z = axis / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -172,7 +172,7 @@ def _grid_points() -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, shape: tuple[int, ...], size_mm: float, deviation_db: float) -> np.ndarray:
-    """Smooth random field of a given grain and standard deviation, float32."""
+    """Draw a smooth random field of a given grain size and standard deviation, float32."""
     factor = max(1, int(size_mm / 2 / GRID_MM))
     coarse = rng.normal(size=[n // factor + 3 for n in shape]).astype(np.float32)
     coarse = ndimage.gaussian_filter(coarse, size_mm / 2 / GRID_MM / factor)
@@ -183,7 +183,7 @@ def _texture(rng: np.random.Generator, shape: tuple[int, ...], size_mm: float, d
 
 
 def _near(points: np.ndarray, center_mm: np.ndarray, reach_mm: float) -> tuple[slice, slice, slice]:
-    """The box (K, J, I) of the grid within reach of a point."""
+    """Return the box (K, J, I) of the grid that contains all voxels within a distance of a point."""
     low = np.floor((center_mm - reach_mm - FIELD_OF_VIEW_MM[:, 0]) / GRID_MM).astype(int)[::-1]
     high = np.ceil((center_mm + reach_mm - FIELD_OF_VIEW_MM[:, 0]) / GRID_MM).astype(int)[::-1] + 1
     k, j, i = (slice(max(0, a), max(0, b)) for a, b in zip(low, high))
@@ -191,7 +191,7 @@ def _near(points: np.ndarray, center_mm: np.ndarray, reach_mm: float) -> tuple[s
 
 
 def _add_vessels(rng: np.random.Generator, points: np.ndarray, scattering: np.ndarray, attenuation: np.ndarray) -> None:
-    """Portal branches with bright walls and hepatic veins without, along smooth random paths."""
+    """Add portal branches with bright walls and hepatic veins without, along smooth random paths."""
     for walled in (True, False):
         radius_at = np.zeros(scattering.shape, np.float32)
         for _ in range(rng.integers(4, 9)):
@@ -255,7 +255,7 @@ def _add_calcifications(
     scattering: np.ndarray,
     attenuation: np.ndarray,
 ) -> None:
-    """Bright grains inside the lesion that cast shadows; arrays are views of the lesion's box."""
+    """Add bright grains that cast shadows to a lesion; arrays are views of the lesion's box."""
     places = np.argwhere(distance_mm < -0.25 * tumour.axes_mm.mean())
     if not len(places):
         return
@@ -267,5 +267,5 @@ def _add_calcifications(
 
 
 def _soft(distance_mm: np.ndarray, width_mm: float) -> np.ndarray:
-    """1 inside, 0 outside, with an edge of a given width."""
+    """Return a soft mask: 1 inside, 0 outside, with an edge of a given width."""
     return (0.5 * (1 - np.tanh(distance_mm / width_mm))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The hand that moves the probe: true poses, what the tracker says of them, and what breathing is left."""
+"""Motion of the probe in a sweep: true poses, poses with tracking errors, and residual breathing."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def draw_sweep(rng: np.random.Generator) -> Sweep:
 
 
 def _wander(rng: np.random.Generator, shape: int | tuple[int, int], grain: float) -> np.ndarray:
-    """Smooth noise along the first axis, unit standard deviation."""
+    """Return smooth noise of unit standard deviation along the first axis."""
     noise: np.ndarray = gaussian_filter1d(rng.normal(size=shape), grain, axis=0, mode="reflect")
     unit: np.ndarray = noise / noise.std(axis=0)
     return unit

@@ -1,4 +1,4 @@
-"""The example lesions of a study: one row each, ultrasound, then truth and outline of each method."""
+"""Example lesions of a study: one row each, with ultrasound, ground truth, and the contour of each method."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SCALE_BARS_MM = (2, 5, 10, 20, 50)
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One lesion.
+    """One example lesion.
 
     Attributes:
         truth: bool, shape (K, J, I) of the volume.
@@ -87,7 +87,7 @@ def _example(chosen: Mapping[str, Any], checked: CheckedCase, methods: list[str]
 
 
 def examples_figure(examples: list[Example], methods: list[str], by: str) -> Figure:
-    """A row of slices for each example."""
+    """Draw a row of slices for each example."""
     title = f"Best, median and worst lesion by the Dice of {label_of(by)}"
     columns = 1 + len(methods)
     figure = new_figure(2.05 * columns, 1.05 + 2.62 * len(examples), title)
@@ -128,7 +128,7 @@ def _draw_row(panels: np.ndarray, example: Example, methods: list[str]) -> None:
 
 
 def _span_mm(example: Example, center: np.ndarray) -> float:
-    """Wide enough for the truth; an outline that runs far beyond it leaves the picture."""
+    """Return the width of a view that contains the ground truth; larger segmentations may be cut off."""
     box = ndimage.find_objects(example.truth.astype(np.uint8))[0]
     corners = np.array(np.meshgrid(*[(part.start, part.stop - 1) for part in box[::-1]])).reshape(3, -1).T
     reach_mm = np.abs(transform_points(example.volume.ijk_to_ras, corners) - center).max()

@@ -1,4 +1,4 @@
-"""results.json: everything that a study has found, from the evaluations of its methods. Its keys are stable."""
+"""results.json: all results of a study, computed from the evaluations of its methods; its keys are stable."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ FOUND_KEYS = (
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """What is known of a network.
+    """A trained network, with its learning curve and its data.
 
     Attributes:
         package: its model package.
@@ -131,7 +131,7 @@ def results_of(
     trainings: Mapping[str, Network],
     documents: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The content of results.json, with the keys of `KEYS`.
+    """Return the content of results.json, with the keys of `KEYS`.
 
     Args:
         out: folder of the study, whose step log is read.
@@ -230,7 +230,7 @@ def _figures(rows: Sequence[Row], seed: int, draws: int) -> dict[str, Any]:
 
 
 def _examples(rows: Mapping[str, Sequence[Row]], by: str) -> list[dict[str, Any]]:
-    """The best, the median and the worst lesion; fewer where there are fewer lesions."""
+    """Return the lesions with the best, the median and the worst Dice; fewer if there are fewer lesions."""
     ranked = sorted(
         (row for row in rows[by] if row["metrics"]),
         key=lambda row: (-row["metrics"]["dice"], row["case_id"], row["lesion"]),

@@ -1,4 +1,4 @@
-"""A whole study in one command: simulated patients, three networks trained, five methods measured, one page.
+"""Run a study: simulate patients, train three networks, measure five methods, and write one page.
 
     DIR/study.json                       what is done; another study is refused
     DIR/steps.jsonl                      how long each step took
@@ -78,7 +78,7 @@ PUBLISHED_LIMIT_MB = 2.0
 
 @dataclass(frozen=True)
 class _Run:
-    """A study, where it lies, and how it is computed."""
+    """A study, its folder, and the settings of the computation."""
 
     study: Study
     out: Path
@@ -88,7 +88,7 @@ class _Run:
     on_progress: OnProgress
 
     def told(self, step: str) -> OnProgress:
-        """Progress of a step, under its name."""
+        """Return a progress callback that puts the name of a step before each message."""
         return lambda name, done, total: self.on_progress(f"{step}: {name}", done, total)
 
     def patients(self, name: str) -> Path:
@@ -115,7 +115,7 @@ def run_study(
     steps: Steps = REAL_STEPS,
     on_progress: OnProgress = lambda *_: None,
 ) -> Document:
-    """Do all of a study that is not done yet.
+    """Do all steps of a study that are not done yet.
 
     Args:
         preset: "demo" or "paper".
@@ -139,7 +139,7 @@ def run_study(
 
 
 def _simulate(run: _Run) -> tuple[list[CheckedCase], list[CheckedCase]]:
-    """The patients to be trained on, and others with higher numbers."""
+    """Simulate the patients for training, and others with higher numbers for the evaluation."""
     study, found = run.study, []
     numbers = {
         "trained-on": range(study.patients),
@@ -154,7 +154,7 @@ def _simulate(run: _Run) -> tuple[list[CheckedCase], list[CheckedCase]]:
 
 
 def check_apart(trained_on: Sequence[str] | None, held_out: Sequence[CheckedCase], what: str) -> None:
-    """Make sure that nobody is measured on whom was trained.
+    """Raise if a held-out patient was trained on.
 
     Args:
         trained_on: hashes of cases, whole or their first digits; None where they are not stated.
@@ -175,7 +175,7 @@ def check_apart(trained_on: Sequence[str] | None, held_out: Sequence[CheckedCase
 def _check_known(
     cases: Sequence[str] | None, trained_on: Sequence[CheckedCase], held_out: Sequence[CheckedCase], what: str
 ) -> None:
-    """Make sure that a network has learned from the patients of this study, and from nobody else."""
+    """Raise if a network was trained on any patient outside the training set of this study."""
     check_apart(cases, held_out, what)
     if not set(short_hashes(cases or ())) <= set(short_hashes(case.sha256 for case in trained_on)):
         raise CrlmError(
@@ -184,7 +184,7 @@ def _check_known(
 
 
 def _train(run: _Run, variant: str, trained_on: Sequence[CheckedCase], held_out: Sequence[CheckedCase]) -> Network:
-    """The model package of a variant, made unless it is there."""
+    """Return the model package of a variant, trained if it is missing."""
     dataset, model = run.dataset(variant), run.model(variant)
     make_folder(dataset.parent)
     if not (model / MANIFEST).is_file():
@@ -205,7 +205,7 @@ def _train(run: _Run, variant: str, trained_on: Sequence[CheckedCase], held_out:
 
 
 def _summary_of(dataset: Path) -> dict[str, Any]:
-    """Folds, and what was left out, of a dataset; its images need not be there any more."""
+    """Return folds and left-out lesions of a dataset; its images may have been removed."""
     path = dataset / DATASET_MANIFEST
     if not path.is_file():
         return {"folds": [[]], "left_out": []}
@@ -222,7 +222,7 @@ def _curve(dataset: Path) -> list[dict[str, Any]]:
 
 
 def _images(dataset: Path) -> dict[str, int]:
-    """How many images were trained on, and how many gave the validation curve."""
+    """Return the numbers of images for training and for the validation curve."""
     path = dataset / SPLITS
     if not path.is_file():
         return {}
@@ -233,7 +233,7 @@ def _images(dataset: Path) -> dict[str, int]:
 
 
 def _document_in(folder: Path) -> Document | None:
-    """The evaluation in a folder, None where there is none.
+    """Return the evaluation in a folder, None if there is none.
 
     Raises:
         CrlmError: it is damaged.
@@ -249,7 +249,7 @@ def _document_in(folder: Path) -> Document | None:
 
 
 def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Document:
-    """The evaluation of a method, made unless it is there and nothing in it has failed."""
+    """Return the evaluation of a method, made again if it is missing or contains failures."""
     out, cases = run.evaluation(method), run.patients("held-out")
     document = _evaluated(run, method)
     if document is None:
@@ -305,7 +305,7 @@ def _report(
 
 
 def _publish(files: Sequence[Path], out: Path, folder: Path) -> None:
-    """Copy what is small enough to be kept with the program: results, page, figures.
+    """Copy results, page and figures that are small enough to be kept with the program.
 
     Raises:
         CrlmError: it is larger than `PUBLISHED_LIMIT_MB`.

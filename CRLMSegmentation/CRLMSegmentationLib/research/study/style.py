@@ -1,4 +1,4 @@
-"""How a study looks: one colour and one name for each method everywhere, and a badge on every picture."""
+"""Style of the figures of a study: colour, marker and name of each method, and the badge of simulated data."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def styled() -> AbstractContextManager[None]:
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """A figure, inches, with its title at the left and the badge at the right of a strip above all panels."""
+    """Create a figure (inches) with its title and the badge in a strip above all panels."""
     layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - STRIP / height))
     figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
@@ -69,7 +69,7 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def png_of(figure: Figure, palette: bool = True) -> bytes:
-    """A figure as PNG, the same bytes each time.
+    """Return a figure as PNG, with identical bytes on each run.
 
     Args:
         palette: for plots; ultrasound would lose the colours of its outlines.
@@ -85,7 +85,7 @@ def png_of(figure: Figure, palette: bool = True) -> bytes:
 
 
 def any_oracle(methods: Sequence[str]) -> bool:
-    """Whether the name of one has the star."""
+    """Return whether one of the methods uses strokes from the ground truth."""
     return any(label_of(method).endswith("*") for method in methods)
 
 

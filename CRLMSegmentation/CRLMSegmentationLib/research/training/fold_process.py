@@ -64,7 +64,7 @@ class FoldSettings:
 
 
 def train_fold(folder: Path, device: str, send: Send = lambda message: None) -> None:
-    """Train the fold of a folder to its end, from its last checkpoint where there is one; not if it is finished.
+    """Train the fold of a folder to its end, from its last checkpoint if there is one; a finished fold is kept.
 
     Args:
         device: "cpu" or "cuda", which is the first that this process sees.
@@ -102,7 +102,7 @@ def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -
 
 
 def _nnunet_variables(preset: Preset, device: str) -> Mapping[str, str]:
-    """How nnU-Net augments and compiles; processes of its own pay on a GPU only."""
+    """Return nnU-Net's variables for augmentation and compilation; worker processes pay on a GPU only."""
     cores = str(min(os.cpu_count() or 1, MOST_PROCESSES))
     compiled = "true" if preset.compile_on_gpu and device == "cuda" else "false"
     processes = {"nnUNet_n_proc_DA": "0"} if device == "cpu" else {}
@@ -110,7 +110,7 @@ def _nnunet_variables(preset: Preset, device: str) -> Mapping[str, str]:
 
 
 class _Report:
-    """Writes the progress of a fold into its folder, and tells the parent."""
+    """Writes the progress of a fold into its folder, and sends it to the parent process."""
 
     def __init__(self, folder: Path, settings: FoldSettings, send: Send) -> None:
         self._folder, self._settings, self._send = folder, settings, send
@@ -140,7 +140,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def is_begun(folder: Path) -> bool:
-    """Something would be lost if it began anew."""
+    """Return whether the fold has results that a new start would delete."""
     return is_finished(folder) or (folder / LATEST).is_file()
 
 

@@ -1,4 +1,4 @@
-"""Where things lie in a dataset folder.
+"""Paths in a dataset folder.
 
 DATASET/manifest.json                                    written last by `crlm-seg prepare`
 DATASET/splits.json                                      [{"train": [names], "val": [names]}, ...], one for each fold
@@ -64,7 +64,7 @@ class Layout:
         return self.root / SPLITS
 
     def planned_mark(self, preset: Preset) -> Path:
-        """There when the dataset is planned and preprocessed for a preset."""
+        """Return the file that exists when the dataset is planned and preprocessed for a preset."""
         return self.preprocessed / f"{preset.plans}.done.json"
 
     def results_of(self, preset: Preset) -> Path:
@@ -74,7 +74,7 @@ class Layout:
         return self.results_of(preset) / f"fold_{fold}"
 
     def environment(self) -> dict[str, str]:
-        """nnU-Net's variables; it reads some of them when it is imported."""
+        """Return nnU-Net's environment variables, some of which it reads on import."""
         return {f"nnUNet_{name}": str(self.root / name) for name in NNUNET_FOLDERS}
 
     def read_splits(self) -> list[Mapping[str, list[str]]]:
@@ -95,7 +95,7 @@ class Layout:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which takes the place of the file at the end: there is always a whole one."""
+    """Yield a temporary path whose file replaces `path` atomically at the end."""
     unfinished = path.with_name(f".unfinished-{path.name}")
     yield unfinished
     with unfinished.open("rb+") as file:
@@ -105,7 +105,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask out of a folder; on Windows, which has no such locks, nobody is kept out.
+    """Hold an exclusive lock on a folder; Windows has no such lock, so that nothing is locked there.
 
     Raises:
         CrlmError: another one is in.

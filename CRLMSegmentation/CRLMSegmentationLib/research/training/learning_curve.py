@@ -1,4 +1,4 @@
-"""The picture of a training: losses and pseudo Dice against epochs."""
+"""The learning curve of a training: losses and pseudo Dice against epochs."""
 
 from __future__ import annotations
 

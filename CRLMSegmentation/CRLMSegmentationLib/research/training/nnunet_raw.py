@@ -1,4 +1,4 @@
-"""A dataset as nnU-Net wants it: one file for each channel of an image, one for its label, and a description."""
+"""nnU-Net's raw dataset format: one file per channel of an image, one for its label, and dataset.json."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Job = tuple[CheckedCase, tuple[Lesion, ...], Preparation, Path]
 
 
 def write_case_images(job: Job) -> list[ImageEntry]:
-    """Write what one case gives to learn from."""
+    """Write the images and labels of one case."""
     checked, lesions, preparation, raw = job
     return [_write(sample, checked.case_id, preparation, raw) for sample in samples_of(checked, lesions, preparation)]
 
@@ -46,7 +46,7 @@ def _write(sample: Sample, case_id: str, preparation: Preparation, raw: Path) ->
 
 
 def dataset_json(manifest: Manifest, preparation: Preparation) -> dict[str, Any]:
-    """What nnU-Net must know, and under "crlm" what `crlm-seg pack` must: see `models.pack.About`."""
+    """Return dataset.json, with what `crlm-seg pack` needs under "crlm"; see `models.pack.About`."""
     normalisation = {"ultrasound": "ultrasound", "seed": "noNorm"}
     crop_size = {} if preparation.variant == FULL else {"crop_size_mm": preparation.crop_size_mm}
     return {
@@ -72,6 +72,6 @@ def dataset_json(manifest: Manifest, preparation: Preparation) -> dict[str, Any]
 
 
 def _simulated(cases: Sequence[CaseEntry]) -> bool | None:
-    """True when all are, False when one is not, None when nobody knows."""
+    """Return whether all cases are simulated; None if it is unknown."""
     said = {case.simulated for case in cases}
     return False if False in said else None if None in said else True

@@ -26,7 +26,7 @@ GPU_MEMORY_GB = 8
 
 
 def plan_and_preprocess(layout: Layout, preset: Preset, processes: int = 2) -> None:
-    """Plan and preprocess for a preset, unless that is done; what is half done is done anew.
+    """Plan and preprocess a dataset for a preset, unless it is done; incomplete work is repeated.
 
     A small plan replaces the network, patch and batch that nnU-Net has planned.
     """
@@ -82,7 +82,7 @@ def _shrink(configuration: dict[str, Any], small: SmallPlan) -> dict[str, Any]:
 
 
 def devices_for(wish: str) -> dict[str, Any]:
-    """{"device": "cpu" or "cuda", "gpus": how many, "warnings": [...]}; a WorkerError where the wish cannot be had."""
+    """Return {"device": "cpu" or "cuda", "gpus": count, "warnings": [...]}; raise WorkerError if unavailable."""
     import torch
 
     from ...segmentation.engine.nnunet import choose_device

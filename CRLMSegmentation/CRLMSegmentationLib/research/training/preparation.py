@@ -1,4 +1,4 @@
-"""How cases become a dataset: all that can be chosen."""
+"""Settings with which cases become a dataset."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ DATASET_WORD = Kind(
 
 
 def dataset_name_of(name: str) -> str:
-    """As nnU-Net wants it."""
+    """Return the name of a dataset in nnU-Net's form."""
     return f"Dataset{DATASET_ID}_{name}"
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How cases become a dataset.
+    """Settings with which cases become a dataset.
 
     Attributes:
         variant: "full", whole volumes in which all lesions are to be found; "crop", cubes around seeds, all lesions
@@ -98,12 +98,12 @@ class Preparation:
 
     @property
     def region(self) -> str:
-        """What the network will be shown: see `models.pack.About`."""
+        """What the network will get, crop or volume; see `models.pack.About`."""
         return "volume" if self.variant == FULL else "crop"
 
     @property
     def that_matters(self) -> dict[str, Any]:
-        """All that changes the result."""
+        """The settings that change the result."""
         fields = asdict(self)
         del fields["processes"]
         if self.variant == FULL:

@@ -1,4 +1,4 @@
-"""Cases to an nnU-Net dataset, split by patient: whole volumes, or crops around jittered seeds.
+"""Prepare an nnU-Net dataset of cases, split by patient: whole volumes, or crops around jittered seeds.
 
 The same cases and `Preparation` give the same files, whatever the number of processes. See `manifest` for where
 they lie. A dataset is there when its manifest is; what a killed run has left is removed by the next one.
@@ -55,7 +55,7 @@ def prepare_dataset(
     on_problems: OnProblems = lambda problems: None,
     on_warnings: OnProblems = lambda warnings: None,
 ) -> Manifest:
-    """Write a dataset, unless the same one is there already.
+    """Write a dataset, unless the same one exists already.
 
     Args:
         cases, problems: as `recording.dataset.check_cases` gives them.
@@ -88,7 +88,7 @@ def prepare_dataset(
 
 
 def prepared_before(cases: Sequence[CheckedCase], out: Path, preparation: Preparation) -> Manifest | None:
-    """The dataset of the same cases and preparation, where it is there; None where none is.
+    """Return the manifest of the same cases and settings in a folder, None if there is none.
 
     Raises:
         CrlmError: it is another one; says in what.
@@ -111,7 +111,7 @@ def prepared_before(cases: Sequence[CheckedCase], out: Path, preparation: Prepar
 
 
 def _refusal(bad: Sequence[Problem], skip_bad: bool, is_hopeless: bool) -> str:
-    """In one line; what is hopeless comes last among what is bad."""
+    """Return the reasons for a refusal in one line, those that leaving out cases cannot solve last."""
     if is_hopeless and (skip_bad or len(bad) == 1):
         return bad[-1].text
     place = " ".join(filter(None, (bad[0].case, bad[0].lesion)))
@@ -121,14 +121,14 @@ def _refusal(bad: Sequence[Problem], skip_bad: bool, is_hopeless: bool) -> str:
 
 
 def _check_place(out: Path) -> None:
-    """Refuse a folder in which something lies that this program has not left unfinished."""
+    """Raise if a folder contains files other than those of an unfinished preparation."""
     taken = [name for name in (RAW, SPLITS) if (out / name).exists()]
     if taken and not any((out / name).is_file() for name in (UNDER_WAY, MANIFEST)):
         raise CrlmError(f"{out} holds {taken[0]}, which is of no dataset; choose another folder with --out")
 
 
 def _begin(out: Path, preparation: Preparation) -> None:
-    """Remove what an unfinished preparation has left, and mark that one is under way."""
+    """Remove an unfinished preparation, and mark that a new one has started."""
     make_folder(out)
     mark = out / UNDER_WAY
     if mark.is_file():
@@ -198,7 +198,7 @@ def _manifest(
 
 
 def _finish(manifest: Manifest, out: Path, preparation: Preparation) -> Manifest:
-    """Write what belongs to no image, and the manifest at the end."""
+    """Write the files that belong to no image, and the manifest at the end."""
     described = raw_folder(out, preparation.dataset_name) / DATASET_JSON
     write_json(described, dataset_json(manifest, preparation))
     write_json(out / SPLITS, manifest.splits)

@@ -1,4 +1,4 @@
-"""How a model is trained: which of nnU-Net's planners, how large a network, how long, by which optimizer.
+"""Training presets: nnU-Net's planner, size of the network, number of epochs, optimizer.
 
 Plain data, known without torch: it travels to the training process as JSON, see `fold_process`.
 """
@@ -18,7 +18,7 @@ TRAINER = "CRLMTrainer"
 
 @dataclass(frozen=True)
 class SmallPlan:
-    """What replaces the network that nnU-Net has planned."""
+    """Values that replace those of the network that nnU-Net has planned."""
 
     features_per_stage: tuple[int, ...]
     patch_size: tuple[int, int, int]
@@ -62,7 +62,7 @@ class Preset:
     save_after_s: float = 20.0
 
     def as_json(self) -> dict[str, Any]:
-        """For `preset_from`."""
+        """Return the preset as JSON, for `preset_from`."""
         return asdict(self)
 
 
@@ -115,7 +115,7 @@ def preset_named(name: str) -> Preset:
 
 
 def preset_from(fields: Mapping[str, Any]) -> Preset:
-    """What `Preset.as_json` has given."""
+    """Return the preset that `Preset.as_json` has written."""
     small = fields["small"]
     plan = small and SmallPlan(tuple(small["features_per_stage"]), tuple(small["patch_size"]), small["batch_size"])
     return Preset(**{**fields, "small": plan})

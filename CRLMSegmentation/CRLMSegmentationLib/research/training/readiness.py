@@ -1,4 +1,4 @@
-"""What speaks against learning from cases, beyond what `recording.dataset` has found, before anything is written.
+"""Checks of cases before training, beyond those of `recording.dataset`, made before anything is written.
 
 What is bad keeps a case, or one of its lesions, from being learned from. A remark does not: but whoever prepares
 should know.
@@ -37,7 +37,7 @@ ALL_CASES = "all"
 
 @dataclass(frozen=True)
 class Findings:
-    """What one case is like.
+    """Result of checking one case.
 
     Attributes:
         lesions: those that can be learned from.
@@ -54,7 +54,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Readiness:
-    """The cases that can be learned from, their patients, and what was found.
+    """The cases to train on, their patients, and the problems that were found.
 
     Attributes:
         hopeless: what no leaving out can mend.
@@ -70,7 +70,7 @@ class Readiness:
 def check_for_training(
     cases: Sequence[CheckedCase], preparation: Preparation, on_progress: OnProgress = lambda *_: None
 ) -> Readiness:
-    """Look at every volume and every lesion once, and at what the cases have in common."""
+    """Check every volume and every lesion, and the cases against each other."""
     seen: list[Findings] = []
 
     def take(findings: Findings) -> None:
@@ -94,7 +94,7 @@ def check_for_training(
 
 
 def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
-    """All that can be said of one case by itself."""
+    """Check one case by itself."""
     checked, preparation = job
     volume, labels = checked.read_volume(), checked.truth_labels().array
     not_told = list(_not_told(checked, labels, preparation))
@@ -117,7 +117,7 @@ def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
 
 @dataclass(frozen=True)
 class _Lesion:
-    """What one lesion is like."""
+    """Result of checking one lesion."""
 
     lesion: Lesion
     bad: str = ""
@@ -163,7 +163,7 @@ def _warnings_on(network_voxels: float, swept_share: float, width_mm: float, pre
 
 
 def _diameter_mm(lesion: Lesion, mask: np.ndarray, volume: Volume) -> float:
-    """As the case says, else of the ball as large as the truth."""
+    """Return the diameter that the case states, else that of the sphere with the volume of the ground truth."""
     said = lesion.about.get("diameter_mm")
     if isinstance(said, (int, float)) and isfinite(said) and said > 0:
         return float(said)
@@ -185,7 +185,7 @@ def _of_volume(volume: Volume, preparation: Preparation) -> Iterator[str]:
 
 
 def _not_told(checked: CheckedCase, labels: np.ndarray, preparation: Preparation) -> Iterator[str]:
-    """Lesions, or what may be some, of which the truth and the list do not both know."""
+    """Yield lesions that are only in the list of the case or only in its ground truth."""
     there = {float(number) for number in np.unique(labels[labels != 0])}
     unlisted = sorted(there - {lesion.label for lesion in checked.case.lesions})
     untrue = [lesion.name for lesion in checked.case.lesions if lesion.label not in there]
@@ -199,7 +199,7 @@ def _not_told(checked: CheckedCase, labels: np.ndarray, preparation: Preparation
 
 
 def _alike(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem], list[Problem]]:
-    """Cases that cannot be in one dataset with an earlier one, and those that need not be."""
+    """Return the conflicts of cases with earlier ones, as errors and as warnings."""
     bad, warnings = [], []
     first_with: dict[str, CheckedCase] = {}
     first_named: dict[str, CheckedCase] = {}

@@ -47,7 +47,7 @@ CROPS_PER_LESION = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of everything. One of the folds is trained; the others of its patients validate it."""
+    """Sizes of the training of the shipped model. One fold is trained, and validated on its other patients."""
 
     patients: int = 320
     held_out: int = 40
@@ -58,7 +58,7 @@ class Recipe:
 
 
 def run(recipe: Recipe, work: Path, out: Path) -> ModelPackage:
-    """Do all steps that are not done yet and write the model package.
+    """Do all steps that are not done yet, and write the model package.
 
     Raises:
         CrlmError: the work folder holds the results of another recipe.

@@ -78,7 +78,7 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
     def go_on_from(self, path: Path) -> None:
-        """Take over the state of a training that was ended; nnU-Net's own way would run code from the file."""
+        """Restore the state of an interrupted training; nnU-Net's own loader would run code from the file."""
         content = load_safely(path)
         network: torch.nn.Module = getattr(self.network, "_orig_mod", self.network)  # that torch.compile has wrapped
         network.load_state_dict(content["network_weights"])
@@ -103,7 +103,7 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         return answer
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
-        """A network of NaN learns no more, and must not take the place of a checkpoint that does."""
+        """Raise if weights are NaN or infinite, so that no usable checkpoint is replaced."""
         super().on_train_epoch_end(train_outputs)
         if not all(bool(torch.isfinite(weights).all()) for weights in self.network.parameters()):
             raise CrlmError(
@@ -125,7 +125,7 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             super().save_checkpoint(str(unfinished))
 
     def _line(self) -> dict[str, Any]:
-        """Of the epoch that has just ended, see `progress.EPOCH_KEYS`."""
+        """Return the progress line of the epoch that has just ended, see `progress.EPOCH_KEYS`."""
         logged = {name: values[-1] for name, values in self.logger.get_checkpoint().items()}
         return {
             "epoch": self.current_epoch - 1,
@@ -148,7 +148,7 @@ def _number(value: float) -> float | None:
 
 
 def _in_bfloat16(forward: Network) -> Network:
-    """Run a network in bfloat16 where the processor has it, in half the time; losses are still taken in float32.
+    """Run a network in bfloat16 if the processor supports it, in half the time; losses stay in float32.
 
     nnU-Net itself uses half precision on GPUs only.
     """
