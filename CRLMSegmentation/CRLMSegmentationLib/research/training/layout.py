@@ -1,4 +1,4 @@
-"""Where things lie in a dataset folder.
+"""Paths in a dataset folder.
 
 DATASET/manifest.json                                    written last by `crlm-seg prepare`
 DATASET/splits.json                                      [{"train": [names], "val": [names]}, ...], one for each fold
@@ -29,7 +29,12 @@ FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
 
 @dataclass(frozen=True)
 class Layout:
-    """Attributes: root: the dataset folder; name: DatasetNNN_NAME."""
+    """Paths in a dataset folder.
+
+    Attributes:
+        root: the dataset folder.
+        name: DatasetNNN_NAME.
+    """
 
     root: Path
     name: str
@@ -64,7 +69,7 @@ class Layout:
         return self.root / SPLITS
 
     def planned_mark(self, preset: Preset) -> Path:
-        """There when the dataset is planned and preprocessed for a preset."""
+        """Return the file that exists when the dataset is planned and preprocessed for a preset."""
         return self.preprocessed / f"{preset.plans}.done.json"
 
     def results_of(self, preset: Preset) -> Path:
@@ -74,14 +79,18 @@ class Layout:
         return self.results_of(preset) / f"fold_{fold}"
 
     def environment(self) -> dict[str, str]:
-        """nnU-Net's variables; it reads some of them when it is imported."""
+        """Return nnU-Net's environment variables, some of which it reads on import."""
         return {f"nnUNet_{name}": str(self.root / name) for name in NNUNET_FOLDERS}
 
     def read_splits(self) -> list[Mapping[str, list[str]]]:
-        """Raises: CrlmError: it is no list of splits, or one has nothing to train or to validate on."""
-        splits = read_json(self.splits, CrlmError, "prepare the dataset anew")
+        """Read the training and validation images of each fold.
+
+        Raises:
+            CrlmError: the file is no list of splits, or a split has no training or no validation images.
+        """
+        splits = read_json(self.splits, CrlmError, "prepare the dataset again")
         if not isinstance(splits, list):
-            raise CrlmError(f"{self.splits} must be a list of splits, got {shown(splits)}; prepare the dataset anew")
+            raise CrlmError(f"{self.splits} must be a list of splits, got {shown(splits)}; prepare the dataset again")
         for number, split in enumerate(splits):
             check_object(split, {"train": NAMES, "val": NAMES}, f"{self.splits}: [{number}]", CrlmError)
         empty = [n for n, split in enumerate(splits) if not (split["train"] and split["val"])]
@@ -95,7 +104,7 @@ class Layout:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which takes the place of the file at the end: there is always a whole one."""
+    """Yield a temporary path whose file replaces `path` atomically at the end."""
     unfinished = path.with_name(f".unfinished-{path.name}")
     yield unfinished
     with unfinished.open("rb+") as file:
@@ -104,8 +113,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask out of a folder; on Windows, which has no such locks, nobody is kept out.
+def locked(folder: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a folder; Windows has no such lock, so that nothing is locked there.
 
     Raises:
         CrlmError: another one is in.
