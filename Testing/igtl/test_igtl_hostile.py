@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import LinkError
+from CRLMSegmentationLib.core.text import MAX_TEXT, printable
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.limits import MAX_TEXT, Allowance, LimitedLog, printable
+from CRLMSegmentationLib.igtl.limits import Allowance, LimitedLog
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.packing import FULL_NAME_KEY, HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.protocol import (

@@ -25,6 +25,7 @@ from .sockets import (
     MAX_QUEUE_BYTES,
     SEND_TIMEOUT_S,
     AddressLookup,
+    Endpoint,
     SendQueue,
     check_connected,
     check_port,
@@ -140,13 +141,13 @@ class IgtlClient:
         if self._socket is None and now_s >= self._retry_at_s:
             self._begin_to_connect(now_s)
         if self._socket is not None and self.state is not LinkState.CONNECTED:
-            self._finish_to_connect(now_s)
-        if self.state is not LinkState.CONNECTED:
+            self._finish_to_connect(self._socket, now_s)
+        if self._socket is None or self.state is not LinkState.CONNECTED:
             return []
         messages: list[Message] = []
         try:
-            self._send(now_s + budget_s)
-            self._receive(messages, now_s + budget_s)
+            self._send(self._socket, now_s + budget_s)
+            self._receive(self._socket, messages, now_s + budget_s)
             self._tell_silence()
         except LinkError as error:
             self._lose(str(error))
@@ -174,13 +175,13 @@ class IgtlClient:
             LinkError: not connected, or the server takes nothing and the queue is full.
             MessageError: it cannot be packed.
         """
-        if self.state is not LinkState.CONNECTED:
+        if self._socket is None or self.state is not LinkState.CONNECTED:
             raise LinkError(f"not connected: {self.state_reason or f'still connecting to {self.address}'}")
         data = pack(message, self._decoder.peer_version, self.frame)
         if not self._queue.put(data, self._clock()):
             raise LinkError(f"{self.address} takes no more data; wait, or connect again")
         self.statistics.sent += 1
-        self._watch()
+        self._watch(self._socket)
 
     def close(self) -> None:
         """Close the link for good."""
@@ -209,7 +210,7 @@ class IgtlClient:
             found = self._lookup.addresses()
             if found:
                 self._lookup, self._attempt_at_s = None, now_s
-                self._open(*found[self._attempts % len(found)])
+                self._open(found[self._attempts % len(found)])
             elif now_s - self._attempt_at_s > CONNECT_TIMEOUT_S:
                 why = "no answer yet from the name server; give the number of the host"
                 self._set_state(LinkState.RETRYING, f"{self.address}: {why}")
@@ -217,37 +218,37 @@ class IgtlClient:
             self._lookup = None
             self._lose(reason_of(error) if isinstance(error, OSError) else str(error))
 
-    def _open(self, family: int, kind: int, protocol: int, address: tuple) -> None:
+    def _open(self, endpoint: Endpoint) -> None:
         self._attempts += 1
-        self._socket = socket.socket(family, kind, protocol)
-        self._selector.register(self._socket, selectors.EVENT_WRITE)
-        prepare(self._socket)
-        connect(self._socket, address)
+        self._socket = sock = socket.socket(endpoint.family, endpoint.kind, endpoint.protocol)
+        self._selector.register(sock, selectors.EVENT_WRITE)
+        prepare(sock)
+        connect(sock, endpoint.address)
 
-    def _finish_to_connect(self, now_s: float) -> None:
+    def _finish_to_connect(self, sock: socket.socket, now_s: float) -> None:
         if self._selector.select(0):
             try:
-                check_connected(self._socket)
-                self._be_connected(now_s)
+                check_connected(sock)
+                self._be_connected(sock, now_s)
             except OSError as error:
                 self._lose(reason_of(error))
         elif now_s - self._attempt_at_s > CONNECT_TIMEOUT_S:
             self._lose("no answer; check host, network and firewall")
 
-    def _be_connected(self, now_s: float) -> None:
+    def _be_connected(self, sock: socket.socket, now_s: float) -> None:
         self._start_over()
         self._connected_at_s = self._received_at_s = now_s
         self.statistics.connections += 1
         self._set_state(LinkState.CONNECTED, "")
         if self._introduce:
             self._queue.put(pack(StatusMessage(CLIENT_NAME, time.time()), version=2), now_s)
-        self._watch()
+        self._watch(sock)
 
-    def _send(self, end_s: float) -> None:
+    def _send(self, sock: socket.socket, end_s: float) -> None:
         """Where nothing can be sent any more, what the server has sent before it left must still be read."""
         before = self._queue.sent_bytes
         try:
-            while self._clock() < end_s and self._queue.send(self._socket, self._clock()):
+            while self._clock() < end_s and self._queue.send(sock, self._clock()):
                 pass
         except OSError as error:
             self._queue.clear()
@@ -256,13 +257,13 @@ class IgtlClient:
         if self._queue.stalled_s(self._clock()) > SEND_TIMEOUT_S:
             self._queue.clear()
             self._broken = f"the server has taken nothing for {SEND_TIMEOUT_S:.0f} s"
-        self._watch()
+        self._watch(sock)
 
-    def _receive(self, messages: list[Message], end_s: float) -> None:
+    def _receive(self, sock: socket.socket, messages: list[Message], end_s: float) -> None:
         """Read until nothing is left or time is up; what was complete before an error stays in `messages`."""
         while True:
             try:
-                count = self._socket.recv_into(self._decoder.writable()[:CHUNK_BYTES])
+                count = sock.recv_into(self._decoder.writable()[:CHUNK_BYTES])
             except BlockingIOError:
                 if self._broken:
                     raise LinkError(self._broken) from None
@@ -306,10 +307,10 @@ class IgtlClient:
             self._socket.close()
             self._socket = None
 
-    def _watch(self) -> None:
+    def _watch(self, sock: socket.socket) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._queue else 0)
-        if self._selector.get_key(self._socket).events != events:
-            self._selector.modify(self._socket, events)
+        if self._selector.get_key(sock).events != events:
+            self._selector.modify(sock, events)
 
     def _set_state(self, state: LinkState, reason: str) -> None:
         before = (self.state, reason_kind(self.state_reason))

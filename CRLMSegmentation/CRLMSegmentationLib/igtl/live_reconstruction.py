@@ -192,7 +192,7 @@ class LiveReconstruction:
             if self.client.receiving is not None:  # it is busy sending, perhaps the very volume, over a slow network
                 self._asked_at_s = now_s
             elif now_s - self._asked_at_s > REPLY_TIMEOUT_S:
-                self._take_silence()
+                self._give_up(self._asked)
         elif self.live_state is LiveState.STARTING:
             self._ask(START, self._region.attributes() if self._region else {})
         elif self.live_state is LiveState.STOPPING:
@@ -242,9 +242,9 @@ class LiveReconstruction:
         if name == STOP:
             self.live_state, self.live_reason = LiveState.OFF, ""
 
-    def _take_silence(self) -> None:
-        """Once it has reconstructed, a server is given time: a network, too, may stand still."""
-        asked, self._asked = self._asked, None
+    def _give_up(self, asked: PlusCommand) -> None:
+        """Stop waiting for an answer. A server that has reconstructed before is given time: networks may stall."""
+        self._asked = None
         silence = f"the server has not answered {asked.name} within {REPLY_TIMEOUT_S:.0f} s"
         if asked.name == SNAPSHOT:
             self._miss(silence)

@@ -63,7 +63,7 @@ class ImageMessage:
     @property
     def is_volume(self) -> bool:
         """More than one slice: a volume, not a frame of a scanner's live picture."""
-        return self.array.shape[0] > 1
+        return len(self.array) > 1
 
 
 @dataclass(frozen=True, eq=False)

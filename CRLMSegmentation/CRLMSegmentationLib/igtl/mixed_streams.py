@@ -24,6 +24,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,7 +43,17 @@ DEGREES_BY_NORM = math.degrees(1.0) / math.sqrt(2.0)
 """A rotation by a small angle changes its matrix by sqrt(2) times the angle, in the Frobenius norm."""
 DECIMALS = 3
 
-_Place = "tuple[tuple[float, ...], tuple[float, ...]] | None"
+
+class _Place(NamedTuple):
+    """Where a pose is.
+
+    Attributes:
+        position_mm: x, y, z.
+        axes: the columns of the rotation, scaled so that the distance between two of them is an angle in degrees.
+    """
+
+    position_mm: tuple[float, ...]
+    axes: tuple[float, ...]
 
 
 class MixedPoses:
@@ -54,7 +65,7 @@ class MixedPoses:
 
     def __init__(self) -> None:
         self.apart = 0.0
-        self._places: deque[_Place] = deque(maxlen=MAX_LAG + 1)
+        self._places: deque[_Place | None] = deque(maxlen=MAX_LAG + 1)
         self._times_s: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._alternated: deque[bool] = deque(maxlen=WINDOW)
         self._returned: deque[bool] = deque(maxlen=WINDOW)
@@ -84,7 +95,7 @@ class MixedPoses:
             self._held = HOLD
         return self.is_mixed
 
-    def _alternates(self, place: _Place) -> bool:
+    def _alternates(self, place: _Place | None) -> bool:
         if len(self._places) < 2:
             return False
         apart = _distance(place, self._places[-1])
@@ -93,7 +104,7 @@ class MixedPoses:
         self.apart = apart if alternates and math.isfinite(apart) else self.apart
         return alternates
 
-    def _returns(self, place: _Place) -> bool:
+    def _returns(self, place: _Place | None) -> bool:
         """Whether a jump leads back to an earlier place, and the jump before it did so too."""
         if place is None or not self._places or self._places[-1] is None:
             return False
@@ -180,16 +191,15 @@ def _image_place_of(message: ImageMessage) -> tuple:
 
 
 def _place_of(message: TransformMessage) -> _Place:
-    """Position in mm, and the columns of the rotation so scaled that their distance is an angle in degrees."""
     columns = message.matrix[:3, :3] * DEGREES_BY_NORM
-    return tuple(message.matrix[:3, 3].tolist()), tuple(columns.ravel().tolist())
+    return _Place(tuple(message.matrix[:3, 3].tolist()), tuple(columns.ravel().tolist()))
 
 
-def _distance(one: _Place, other: _Place) -> float:
+def _distance(one: _Place | None, other: _Place | None) -> float:
     """In mm or degrees, whichever is more; infinite between a pose and none, 0 between none and none."""
     if one is None or other is None:
         return 0.0 if one is other else math.inf
-    return max(math.dist(one[0], other[0]), math.dist(one[1], other[1]))
+    return max(math.dist(one.position_mm, other.position_mm), math.dist(one.axes, other.axes))
 
 
 def _returns_in(kinds: Iterable[tuple]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +24,8 @@ MAX_WORDS = 4_000_000
 """Numbers in polygons and strips together, one million triangles: a liver has some hundred thousand."""
 
 
-class _Cells(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Cells:
     """Polygons or strips as they came: a count, so many indices, the next count ..."""
 
     what: str
@@ -104,13 +105,13 @@ def _check_indices(triangles: np.ndarray, n_points: int) -> None:
 def _triangles_of_polygons(cells: _Cells) -> np.ndarray:
     """Fans around the first corner: right for triangles, quads and whatever is convex."""
     first, nth, _ = _corners(cells)
-    return cells.words[np.stack([first, first + nth + 1, first + nth + 2], axis=-1)]
+    return np.take(cells.words, np.stack([first, first + nth + 1, first + nth + 2], axis=-1))
 
 
 def _triangles_of_strips(cells: _Cells) -> np.ndarray:
     """Each corner makes a triangle with the two before it; every second one is turned, so that all face one way."""
     first, nth, odd = _corners(cells)
-    return cells.words[np.stack([first + nth + odd, first + nth + 1 - odd, first + nth + 2], axis=-1)]
+    return np.take(cells.words, np.stack([first + nth + odd, first + nth + 1 - odd, first + nth + 2], axis=-1))
 
 
 def _corners(cells: _Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,7 +142,7 @@ def _equal_starts(cells: _Cells) -> np.ndarray | None:
 
 def _walk(cells: _Cells) -> Iterator[int]:
     """The starts, one after the other."""
-    at, words = 0, memoryview(cells.words)  # read twice as fast as from the array
+    at, words = 0, cells.words.data  # read twice as fast as from the array
     for _ in range(cells.count):
         size = words[at] if at < len(words) else 0
         if size < 3 or at + 1 + size > len(words):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +62,30 @@ class Progress(NamedTuple):
     total_bytes: int
 
 
+@dataclass
+class _IncomingBody:
+    """A body whose bytes are arriving.
+
+    Attributes:
+        buffer: where they go; while `is_beginning`, only the first of them.
+        is_kept: False when the bytes are read and left out.
+        is_beginning: whether it must still be seen if this is a volume, which may be refused.
+        refused: why it is left out, see `Refusal`.
+    """
+
+    header: Header
+    buffer: memoryview = field(default_factory=lambda: memoryview(b""))
+    is_kept: bool = True
+    is_beginning: bool = False
+    refused: str = ""
+    filled: int = 0
+    crc: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return self.filled == self.header.body_bytes
+
+
 class Decoder:
     """Turns the bytes of one connection into messages.
 
@@ -95,25 +120,30 @@ class Decoder:
         """The highest header version that the peer has shown."""
         self._header_buffer = memoryview(bytearray(HEADER_BYTES))
         self._skip_buffer = memoryview(bytearray(SKIP_BUFFER_BYTES))
-        self._expect_header()
+        self._header_filled = 0
+        self._body: _IncomingBody | None = None
 
     @property
     def unfinished(self) -> str:
         """What the peer has begun and not finished, in words; empty between two messages."""
-        if self._header is None:
-            return "a header" if self._filled else ""
-        return f"'{self._header.device}' after {self._filled} of {self._header.body_bytes} bytes"
+        if self._body is None:
+            return "a header" if self._header_filled else ""
+        header = self._body.header
+        return f"'{header.device}' after {self._body.filled} of {header.body_bytes} bytes"
 
     @property
     def receiving(self) -> Progress | None:
         """The message whose body is under way, or None."""
-        return Progress(self._header.device, self._filled, self._header.body_bytes) if self._header else None
+        body = self._body
+        return Progress(body.header.device, body.filled, body.header.body_bytes) if body else None
 
     def writable(self) -> memoryview:
         """Where the next bytes belong; never empty."""
-        if self._header is not None and not self._kept:
-            return self._skip_buffer[: self._header.body_bytes - self._filled]
-        return self._buffer[self._filled :]
+        if self._body is None:
+            return self._header_buffer[self._header_filled :]
+        if not self._body.is_kept:
+            return self._skip_buffer[: self._body.header.body_bytes - self._body.filled]
+        return self._body.buffer[self._body.filled :]
 
     def advance(self, count: int) -> list[Message]:
         """Take note that so many bytes were put into `writable()`, and return what is complete.
@@ -122,15 +152,16 @@ class Decoder:
             LinkError: the stream cannot be followed any further; close the connection.
         """
         self.statistics.received_bytes += count
-        if self._header is None:
-            self._filled += count
-            return self._begin_body() if self._filled == HEADER_BYTES else []
-        if self._kept and self.check_crc:
-            self._crc = CRC64(self._buffer[self._filled : self._filled + count], self._crc)
-        self._filled += count
-        if self._is_beginning and self._filled == len(self._buffer):
-            self._ask()
-        return self._finish_body() if self._filled == self._header.body_bytes else []
+        body = self._body
+        if body is None:
+            self._header_filled += count
+            return self._begin_body() if self._header_filled == HEADER_BYTES else []
+        if body.is_kept and self.check_crc:
+            body.crc = CRC64(body.buffer[body.filled : body.filled + count], body.crc)
+        body.filled += count
+        if body.is_beginning and body.filled == len(body.buffer):
+            self._ask(body)
+        return self._finish_body(body) if body.is_complete else []
 
     def feed(self, data: bytes | memoryview) -> list[Message]:
         """Take bytes that lie elsewhere already; otherwise as `advance`."""
@@ -144,41 +175,35 @@ class Decoder:
         return messages
 
     def _expect_header(self) -> None:
-        self._header: Header | None = None
-        self._buffer = self._header_buffer
-        self._filled, self._crc, self._kept = 0, 0, True
-        self._refused, self._is_beginning = "", False
+        self._header_filled, self._body = 0, None
 
     def _begin_body(self) -> list[Message]:
         header = self._checked_header()
         self.peer_version = max(self.peer_version, header.version)
-        self._header, self._filled = header, 0
-        if self._asks_for(header):
-            self._is_beginning = True
-            self._buffer = memoryview(bytearray(min(IMAGE_BEGINNING_BYTES, header.body_bytes)))
+        self._body = body = _IncomingBody(header)
+        if self._refusal is not None and header.type == "IMAGE" and header.body_bytes > 0:
+            body.is_beginning = True
+            body.buffer = memoryview(bytearray(min(IMAGE_BEGINNING_BYTES, header.body_bytes)))
         else:
-            self._take_body()
-        return [] if header.body_bytes else self._finish_body()
+            self._provide_memory(body)
+        return self._finish_body(body) if body.is_complete else []
 
-    def _ask(self) -> None:
+    def _ask(self, body: _IncomingBody) -> None:
         """Whether a volume may come, once its beginning says that it is one; then go on behind that beginning."""
-        header, beginning, self._is_beginning = self._header, self._buffer, False
-        if not is_single_slice(header, beginning):
-            self._refused = self._refusal(header.device, header.body_bytes)
-        self._take_body()
-        if self._kept:
-            self._buffer[: len(beginning)] = beginning
+        header, beginning, body.is_beginning = body.header, body.buffer, False
+        if self._refusal is not None and not is_single_slice(header, beginning):
+            body.refused = self._refusal(header.device, header.body_bytes)
+        self._provide_memory(body)
+        if body.is_kept:
+            body.buffer[: len(beginning)] = beginning
 
-    def _take_body(self) -> None:
-        header = self._header
-        self._kept = (
-            not self._refused and not _is_too_large(header) and (self._on_message is not None or is_known(header.type))
-        )
-        if self._kept:
-            self._buffer = self._memory_for(header)
-
-    def _asks_for(self, header: Header) -> bool:
-        return self._refusal is not None and header.type == "IMAGE" and header.body_bytes > 0
+    def _provide_memory(self, body: _IncomingBody) -> None:
+        """For a body that is wanted; any other is read and left out."""
+        header = body.header
+        is_wanted = self._on_message is not None or is_known(header.type)
+        body.is_kept = is_wanted and not body.refused and not _is_too_large(header)
+        if body.is_kept:
+            body.buffer = self._memory_for(header)
 
     def _checked_header(self) -> Header:
         try:
@@ -194,7 +219,7 @@ class Decoder:
 
     def _memory_for(self, header: Header) -> memoryview:
         try:
-            return memoryview(np.empty(header.body_bytes, np.uint8))  # takes no time for pages not yet used
+            return np.empty(header.body_bytes, np.uint8).data  # takes no time for pages not yet used
         except MemoryError as error:
             size = f"{header.type} '{header.device}' of {header.body_bytes / 1e6:.0f} MB"
             raise self._fatal(DropReason.TOO_LARGE, f"this machine has no memory for {size}") from error
@@ -205,26 +230,26 @@ class Decoder:
         self.statistics.drop(reason, text)
         return LinkError(f"{reason.value}: {text}")
 
-    def _finish_body(self) -> list[Message]:
-        header, body, kept, crc, refused = self._header, self._buffer, self._kept, self._crc, self._refused
+    def _finish_body(self, body: _IncomingBody) -> list[Message]:
+        header = body.header
         self._expect_header()
         if _is_too_large(header):
             size = f"{header.type} '{header.device}' of {header.body_bytes / 1e6:.1f} MB"
             self.statistics.drop(DropReason.TOO_LARGE, f"{size}, at most {MAX_SMALL_BODY_BYTES / 1e6:.1f} MB are taken")
             return []
-        if refused:
-            self.statistics.drop(DropReason.TOO_LARGE, f"{header.type} '{header.device}': {refused}")
+        if body.refused:
+            self.statistics.drop(DropReason.TOO_LARGE, f"{header.type} '{header.device}': {body.refused}")
             return []
-        if kept and self.check_crc and crc != header.crc:
+        if body.is_kept and self.check_crc and body.crc != header.crc:
             self.statistics.drop(DropReason.CRC, f"{header.type} '{header.device}', {header.body_bytes} bytes")
             return []
         if self._on_message is not None:
-            self._on_message(self._header_buffer, body)
+            self._on_message(self._header_buffer, body.buffer)
         if not is_known(header.type):
             self.statistics.skip(header.type, header.device)
             return []
         try:
-            message = read_message(header, body, self.frame)
+            message = read_message(header, body.buffer, self.frame)
         except MessageError as error:
             self.statistics.drop(DropReason.BODY, str(error))
             return []

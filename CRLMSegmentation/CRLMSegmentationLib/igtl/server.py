@@ -78,16 +78,11 @@ class IgtlServer:
         self._polled_at_s = clock()
         self._log = limited(logger, clock)
         self._listener = listen(host, port)
+        self.host: str
+        self.port: int
+        self.host, self.port = self._listener.getsockname()[:2]
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-
-    @property
-    def host(self) -> str:
-        return self._listener.getsockname()[0]
-
-    @property
-    def port(self) -> int:
-        return self._listener.getsockname()[1]
 
     @property
     def clients(self) -> tuple[ServedClient, ...]:
@@ -229,12 +224,13 @@ class IgtlServer:
     def _watch(self, client: ServedClient) -> None:
         wanted = client.wanted_events(self._clock())
         key = self._selector.get_map().get(client.socket)
-        if wanted and key is None:
-            self._selector.register(client.socket, wanted, client)
-        elif wanted and key.events != wanted:
-            self._selector.modify(client.socket, wanted, client)
-        elif not wanted and key is not None:
+        if key is None:
+            if wanted:
+                self._selector.register(client.socket, wanted, client)
+        elif not wanted:
             self._selector.unregister(client.socket)
+        elif key.events != wanted:
+            self._selector.modify(client.socket, wanted, client)
 
     def _join(self, client: ServedClient) -> None:
         client.joined = True

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections import Counter, deque
+from typing import NamedTuple
 
 from ..core.errors import LinkError
 
@@ -31,6 +32,18 @@ REASONS = {
     errno.ENETUNREACH: "the host cannot be reached; check the network",
 }
 
+SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+"""IPv4, IPv6, and what Python gives where it was built without IPv6."""
+
+
+class Endpoint(NamedTuple):
+    """How a host can be reached, as `socket.getaddrinfo` gives it."""
+
+    family: int
+    kind: int
+    protocol: int
+    address: SocketAddress
+
 
 def check_port(port: int, lowest: int) -> None:
     """Refuse what is no port; `getaddrinfo` would silently take another one.
@@ -46,7 +59,7 @@ def check_port(port: int, lowest: int) -> None:
 
 def reason_of(error: OSError) -> str:
     """Plain words for a socket error."""
-    return REASONS.get(error.errno, f"{error.strerror or error}")
+    return REASONS.get(error.errno or 0, f"{error.strerror or error}")
 
 
 class AddressLookup:
@@ -57,7 +70,7 @@ class AddressLookup:
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
-        self._found: list[tuple] = []
+        self._found: list[Endpoint] = []
         self._problem = ""
         try:
             self._found = self._ask(socket.AI_NUMERICHOST)
@@ -65,8 +78,8 @@ class AddressLookup:
             self._thread = threading.Thread(target=self._look_up, name=f"look up {host:.50}", daemon=True)
             self._thread.start()
 
-    def addresses(self) -> list[tuple]:
-        """Family, kind, protocol and address of each; empty while the answer is awaited.
+    def addresses(self) -> list[Endpoint]:
+        """Where the host can be reached; empty while the answer is awaited.
 
         Raises:
             LinkError: there is none; says why.
@@ -83,12 +96,12 @@ class AddressLookup:
         except UnicodeError as error:
             self._problem = f"{self._host!r:.80} is no name of a host: {error}"
 
-    def _ask(self, flags: int) -> list[tuple]:
+    def _ask(self, flags: int) -> list[Endpoint]:
         found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=flags)
-        return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+        return [Endpoint(family, kind, protocol, address) for family, kind, protocol, _, address in found]
 
 
-def connect(sock: socket.socket, address: tuple) -> None:
+def connect(sock: socket.socket, address: SocketAddress) -> None:
     """Begin to connect a non-blocking socket.
 
     Raises:

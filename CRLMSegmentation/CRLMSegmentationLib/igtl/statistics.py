@@ -158,7 +158,8 @@ class Unseen:
         """Each problem that was met again, and how often; one that is no longer listed counts among the others."""
         problems = tuple(problems)
         more = [(p, p.count - self._listed.get(p, 0)) for p in problems if not p.is_of_others]
-        totals, listed = Counter(), Counter()
+        totals: Counter[DropReason] = Counter()
+        listed: Counter[DropReason] = Counter()
         for problem in problems:
             totals[problem.kind] += problem.count
         for problem, count in more:

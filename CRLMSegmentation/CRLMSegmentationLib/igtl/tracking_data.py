@@ -143,7 +143,7 @@ def _element(record: np.void, full_name: str, metadata: Mapping[str, str]) -> El
 
 
 def _pose_in(record: np.void) -> PoseInBody:
-    if "pose" in record.dtype.names:
+    if record.dtype == ELEMENTS["QTDATA"]:
         numbers = record["pose"].astype(np.float64)
         pose = _pose_of(numbers[:3], numbers[3:])
     else:
