@@ -1,17 +1,24 @@
 import re
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from CRLMSegmentationLib.slicer import dependencies
 from CRLMSegmentationLib.slicer.dependencies import PACKAGES, WITHOUT_DEPENDENCIES, Package, missing, pip_arguments
 
-PYPROJECT = Path(dependencies.__file__).parents[1] / "pyproject.toml"
+PYPROJECT = Path(dependencies.__file__).parents[2] / "pyproject.toml"
 
 
 def test_windows_are_those_of_pyproject():
     wanted = re.findall(r'^  "([A-Za-z0-9-]+)(.*)",$', PYPROJECT.read_text(), re.MULTILINE)
     windows = {name.lower(): window for name, window in wanted}
-    assert {p.name.lower(): p.window for p in PACKAGES} == {p.name.lower(): windows[p.name.lower()] for p in PACKAGES}
+    ours = [p for p in PACKAGES if p.name not in requires("pyigtl")]
+    assert {p.name.lower(): p.window for p in ours} == {p.name.lower(): windows[p.name.lower()] for p in ours}
+
+
+def test_what_pyigtl_needs_is_installed_with_it():
+    needed = {name for name in requires("pyigtl") if name != "numpy"}  # Slicer has numpy
+    assert needed <= {package.name for package in PACKAGES}
 
 
 def test_what_is_installed_is_not_missing():

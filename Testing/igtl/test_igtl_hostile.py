@@ -34,7 +34,7 @@ from CRLMSegmentationLib.igtl.sockets import CHUNK_BYTES
 from CRLMSegmentationLib.igtl.statistics import MAX_NAMES, OTHERS, DropReason, LinkStatistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from igtl_links import PATIENCE_S, Link, RawServer, poll_client_until, transform
+from igtl_links import PATIENCE_S, Link, RawServer, poll_client_until, transform, with_right_checksum
 from pyigtl.messages import CRC64
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
@@ -66,7 +66,7 @@ IDENTITY = struct.pack(">12f", 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
 def test_message_cut_at_every_byte_is_never_delivered(number: int) -> None:
     data = SAMPLES[number]
     for end in range(1, len(data)):
-        decoder = Decoder(check_crc=True)
+        decoder = Decoder()
         assert decoder.feed(data[:end]) == []
         assert decoder.unfinished
     assert len(decoder.feed(data[-1:])) == 1
@@ -75,7 +75,7 @@ def test_message_cut_at_every_byte_is_never_delivered(number: int) -> None:
 @pytest.mark.parametrize("number", range(len(SAMPLES)))
 def test_every_byte_of_a_body_may_be_wrong_under_a_right_checksum(number: int) -> None:
     data = SAMPLES[number]
-    decoder = Decoder(check_crc=True)
+    decoder = Decoder()
     for at in range(HEADER_BYTES, len(data)):
         for value in (0, 1, 0x7F, 0x80, 0xFF):
             body = bytearray(data[HEADER_BYTES:])
@@ -106,8 +106,8 @@ def edited(number: int, edits: list[tuple[int, bytes]], length: int) -> bytes:
 def test_any_change_costs_at_most_one_message_or_the_connection(
     number: int, edits: list[tuple[int, bytes]], length: int, cuts: list[int]
 ) -> None:
-    data = edited(number, edits, length)
-    decoder = Decoder(check_crc=False)
+    data = with_right_checksum(edited(number, edits, length))
+    decoder = Decoder()
     places = sorted(min(cut, len(data)) for cut in cuts)
     try:
         for start, end in zip([0, *places], [*places, len(data)]):

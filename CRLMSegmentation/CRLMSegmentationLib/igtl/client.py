@@ -19,7 +19,7 @@ from .limits import limited
 from .link import LinkState, reason_kind
 from .messages import Frame, Message, StatusMessage
 from .packing import pack
-from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, OnMessage, Progress, Refusal
+from .protocol import MAX_BODY_BYTES, Decoder, OnMessage, Progress, Refusal
 from .sockets import (
     CHUNK_BYTES,
     MAX_QUEUE_BYTES,
@@ -56,7 +56,6 @@ class IgtlClient:
 
     Args:
         frame: the frame in which the server counts.
-        check_crc: None checks where that is fast.
         max_body_bytes: a larger message closes the connection.
         introduce: show header version 2 on connecting, as SlicerOpenIGTLink does, so that transforms come with
             their status; turn off for servers built on the OpenIGTLink 1.x library.
@@ -74,7 +73,6 @@ class IgtlClient:
         host: str,
         port: int,
         frame: Frame = Frame.RAS,
-        check_crc: bool | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         introduce: bool = True,
         stall_timeout_s: float = STALL_TIMEOUT_S,
@@ -86,7 +84,7 @@ class IgtlClient:
         self.host, self.port, self.frame = host, port, frame
         self.state, self.state_reason = LinkState.CONNECTING, ""
         self.statistics = LinkStatistics()
-        self._check_crc, self._max_body_bytes, self._on_message = check_crc, max_body_bytes, on_message
+        self._max_body_bytes, self._on_message = max_body_bytes, on_message
         self._refusal = refusal
         self._introduce, self._stall_timeout_s, self._clock = introduce, stall_timeout_s, clock
         self._selector = selectors.DefaultSelector()
@@ -97,8 +95,6 @@ class IgtlClient:
         self._backoff_s, self._retry_at_s, self._attempt_at_s = BACKOFF_S[0], 0.0, 0.0
         self._connected_at_s = self._received_at_s = 0.0
         self._start_over()
-        if check_crc is None and not CRC_IS_FAST:
-            logger.warning("checksums of received messages are not checked: crcmod lacks its C extension")
 
     @property
     def address(self) -> str:
@@ -198,9 +194,7 @@ class IgtlClient:
 
     def _start_over(self) -> None:
         self._broken = ""
-        self._decoder = Decoder(
-            self.frame, self._check_crc, self._max_body_bytes, self.statistics, self._on_message, self._refusal
-        )
+        self._decoder = Decoder(self.frame, self._max_body_bytes, self.statistics, self._on_message, self._refusal)
         self._queue = SendQueue(MAX_QUEUE_BYTES, self._clock())
 
     def _begin_to_connect(self, now_s: float) -> None:

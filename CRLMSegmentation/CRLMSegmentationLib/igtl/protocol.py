@@ -6,15 +6,14 @@ many it has put there, in the manner of `asyncio.BufferedProtocol`; a large body
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from pyigtl.messages import CRC64
 
 from ..core.errors import LinkError, MessageError
+from .checksum import crc64
 from .messages import Frame, ImageMessage, Message, TrackingMessage, parts_of
 from .packing import (
     EXTENDED_HEADER,
@@ -50,8 +49,6 @@ NAME_CUT = (
     "the name fills the 20 bytes of a header and may be cut, so that two devices may come under one name; "
     "give the sender a shorter name, or use one that speaks header version 2"
 )
-CRC_IS_FAST = importlib.util.find_spec("crcmod._crcfunext") is not None
-"""Without its C extension crcmod checks 12 MB/s instead of some 300."""
 
 
 class Progress(NamedTuple):
@@ -94,7 +91,6 @@ class Decoder:
 
     Args:
         frame: the frame in which the peer counts.
-        check_crc: None checks where that is fast.
         max_body_bytes: larger bodies are refused before memory is taken for them.
         statistics: where to count; one may outlive several decoders.
         on_message: gets each message whose checksum is right as it came, before it is unpacked; also those of types
@@ -106,14 +102,12 @@ class Decoder:
     def __init__(
         self,
         frame: Frame = Frame.RAS,
-        check_crc: bool | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         statistics: LinkStatistics | None = None,
         on_message: OnMessage | None = None,
         refusal: Refusal | None = None,
     ) -> None:
         self.frame, self._on_message, self._refusal = frame, on_message, refusal
-        self.check_crc = CRC_IS_FAST if check_crc is None else check_crc
         self.max_body_bytes = max_body_bytes
         self.statistics = LinkStatistics() if statistics is None else statistics
         self.peer_version = 1
@@ -156,8 +150,8 @@ class Decoder:
         if body is None:
             self._header_filled += count
             return self._begin_body() if self._header_filled == HEADER_BYTES else []
-        if body.is_kept and self.check_crc:
-            body.crc = CRC64(body.buffer[body.filled : body.filled + count], body.crc)
+        if body.is_kept:
+            body.crc = crc64(body.buffer[body.filled : body.filled + count], body.crc)
         body.filled += count
         if body.is_beginning and body.filled == len(body.buffer):
             self._ask(body)
@@ -240,7 +234,7 @@ class Decoder:
         if body.refused:
             self.statistics.drop(DropReason.TOO_LARGE, f"{header.type} '{header.device}': {body.refused}")
             return []
-        if body.is_kept and self.check_crc and body.crc != header.crc:
+        if body.is_kept and body.crc != header.crc:
             self.statistics.drop(DropReason.CRC, f"{header.type} '{header.device}', {header.body_bytes} bytes")
             return []
         if self._on_message is not None:
