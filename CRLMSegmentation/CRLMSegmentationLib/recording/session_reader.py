@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import CaseError, MessageError, os_reason
+from ..core.folder_lock import LOCK_FILE
 from ..core.hashing import sha256_of
 from ..core.json_files import Damage
 from ..core.text import quoted
 from ..core.volume import Volume, read_volume
 from ..igtl.messages import volume_of
 from .case import CASE_FILE, path_inside
-from .folder import LOCK_FILE, RESERVE_FILE
+from .folder import RESERVE_FILE
 from .image_files import read_mask
 from .message_log import ARRIVALS_FILE, MESSAGES_FILE, MessageLog, read_message_log
 from .session_events import ENDED, EVENTS_FILE, SOURCE, SessionEvent, read_events

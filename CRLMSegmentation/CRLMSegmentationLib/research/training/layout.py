@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import CrlmError
+from ...core.folder_lock import folder_lock
 from ...core.json_fields import NAMES, check_object
 from ...core.json_files import read_json, shown
 from .manifest import MANIFEST, SPLITS, raw_folder
@@ -105,20 +106,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask out of a folder; on Windows, which has no such locks, nobody is kept out.
+    """Make a folder, and keep other processes that ask for its lock out of it while the block lasts.
 
     Raises:
-        CrlmError: another one is in.
+        FolderLockedError: another process works there.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CrlmError(f"another process works in {folder}; wait until it has ended") from error
+    with folder_lock(folder):
         yield
