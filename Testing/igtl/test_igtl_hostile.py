@@ -19,7 +19,7 @@ import pytest
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.core.text import MAX_TEXT, printable
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.limits import Allowance, LimitedLog
+from CRLMSegmentationLib.igtl.limits import LimitedLog, TokenBucket
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.packing import FULL_NAME_KEY, HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.protocol import (
@@ -223,11 +223,11 @@ def test_text_of_a_peer_is_one_line_of_bounded_length() -> None:
 
 
 def test_allowance_is_a_burst_and_then_a_rate() -> None:
-    allowance = Allowance(3, 2.0, now_s=0.0)
-    assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
-    assert allowance.wait_s(0.0) == pytest.approx(0.5)
-    assert [allowance.take(0.5), allowance.take(0.5)] == [True, False]
-    assert [allowance.take(1000.0) for _ in range(4)] == [True, True, True, False]
+    bucket = TokenBucket(3, 2.0, now_s=0.0)
+    assert [bucket.take(0.0) for _ in range(4)] == [True, True, True, False]
+    assert bucket.wait_s(0.0) == pytest.approx(0.5)
+    assert [bucket.take(0.5), bucket.take(0.5)] == [True, False]
+    assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
 
 
 def test_log_lines_that_a_peer_provokes_are_counted_beyond_the_allowance() -> None:
