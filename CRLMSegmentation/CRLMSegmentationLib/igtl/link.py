@@ -1,4 +1,4 @@
-"""The border between a session and whatever brings messages: a socket, or a recording.
+"""Interface of a source of messages: a network connection, or a recording.
 
 Imports neither sockets nor pyigtl, so that a recorded case can be watched where neither is to be had.
 """
@@ -24,7 +24,7 @@ class LinkState(Enum):
 
 
 def reason_kind(reason: str) -> str:
-    """A reason without its numbers, which change all the time while it stays the same."""
+    """Return a reason with its numbers replaced, so that reasons that differ in a time or a count compare equal."""
     return re.sub(r"\d+", "#", reason)
 
 

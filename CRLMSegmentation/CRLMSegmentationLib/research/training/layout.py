@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import CrlmError
+from ...core.folder_lock import folder_lock
 from ...core.json_fields import NAMES, check_object
 from ...core.json_files import read_json, shown
 from .manifest import MANIFEST, SPLITS, raw_folder
@@ -114,20 +115,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a folder; Windows has no such lock, so that nothing is locked there.
+    """Make a folder, and keep other processes that ask for its lock out of it while the block lasts.
 
     Raises:
-        CrlmError: another one is in.
+        FolderLockedError: another process works there.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CrlmError(f"another process works in {folder}; wait until it has ended") from error
+    with folder_lock(folder):
         yield
