@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.recording.case import Case
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
-from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.results import LesionSegmented
+from CRLMSegmentationLib.segmentation.session import Session
 from stub_engine import StubEngine
 
 

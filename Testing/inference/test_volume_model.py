@@ -21,7 +21,8 @@ from CRLMSegmentationLib.segmentation.engine.wire import decode_job, encode_job
 from CRLMSegmentationLib.segmentation.engine.worker import KeptAnswer
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, export_nnunet, write_model_package
-from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.results import LesionSegmented
+from CRLMSegmentationLib.segmentation.session import Session
 from inference_helpers import (
     COLD_START_LIMIT_S,
     GREY_JSON,

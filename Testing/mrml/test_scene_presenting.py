@@ -8,7 +8,7 @@ import numpy as np
 from CRLMSegmentationLib.core.postprocessing import LesionMask
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.reports.lesion_report import report_entry
-from CRLMSegmentationLib.segmentation.session import LesionResult, ModelReady, SeedRequest
+from CRLMSegmentationLib.segmentation.results import LesionResult, ModelReady, SeedRequest
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.overlay import overlay

@@ -15,11 +15,11 @@ from CRLMSegmentationLib.segmentation.refinement import (
     LARGEST_CROP_MM,
     NOT_SWEPT,
     Ask,
-    Purpose,
     Refinement,
     change_of,
     unreliable_reason_of,
 )
+from CRLMSegmentationLib.segmentation.results import Purpose
 
 VOXEL = np.diag([1.0, 1.0, 1.0, 1.0])
 FIRST = Ask("Tumour 1", Purpose.ANSWER, (10.0, 10.0, 10.0), 80.0)

@@ -21,7 +21,7 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, volume_of
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
 from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, SessionEvent, read_events
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
-from CRLMSegmentationLib.segmentation.session import LesionResult, SeedRequest
+from CRLMSegmentationLib.segmentation.results import LesionResult, SeedRequest
 
 OBLIQUE = np.array([[0.8, -0.48, 0.2, 12.5], [0.6, 0.64, -0.4, -30.25], [0, 0.6, 1.2, 71.0], [0, 0, 0, 1]])
 OBLIQUE[:3, 2] = (

@@ -23,8 +23,7 @@ from CRLMSegmentationLib.recording.player_process import ReplayProcess
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
 from CRLMSegmentationLib.segmentation.incoming import LinkChanged
-from CRLMSegmentationLib.segmentation.refinement import Purpose
-from CRLMSegmentationLib.segmentation.session import LesionFailed, LesionSegmented, ModelReady
+from CRLMSegmentationLib.segmentation.results import LesionFailed, LesionSegmented, ModelReady, Purpose
 from recording_helpers import pose
 from session_recording_helpers import ball, events_in, feed, result_at, result_in, seed_in
 

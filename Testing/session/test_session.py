@@ -12,17 +12,9 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, im
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
 from CRLMSegmentationLib.segmentation.engine.engine import Failed
-from CRLMSegmentationLib.segmentation.session import (
-    LesionFailed,
-    LesionProgress,
-    LesionSegmented,
-    LinkChanged,
-    ModelReady,
-    Refused,
-    Session,
-    TransformArrived,
-    VolumeArrived,
-)
+from CRLMSegmentationLib.segmentation.incoming import LinkChanged, Refused, TransformArrived, VolumeArrived
+from CRLMSegmentationLib.segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady
+from CRLMSegmentationLib.segmentation.session import Session
 
 SEED = (20.0, 20.0, 20.0)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from CRLMSegmentationLib.segmentation.refinement import Ask, Purpose
-from CRLMSegmentationLib.segmentation.session import LesionFailed, LesionProgress, LesionSegmented
+from CRLMSegmentationLib.segmentation.refinement import Ask
+from CRLMSegmentationLib.segmentation.results import LesionFailed, LesionProgress, LesionSegmented, Purpose
 
 SEED, OTHER_SEED = (20.0, 20.0, 20.0), (19.0, 20.0, 20.0)
 

@@ -14,7 +14,7 @@ from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.rerun import rerun_case
 from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
 from CRLMSegmentationLib.segmentation.models.package import model_or_default
-from CRLMSegmentationLib.segmentation.refinement import Purpose
+from CRLMSegmentationLib.segmentation.results import Purpose
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.dependencies import SMALL_PACKAGES
 from CRLMSegmentationLib.slicer.scene.headless import new_scene

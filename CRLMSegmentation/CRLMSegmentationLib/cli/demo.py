@@ -21,8 +21,10 @@ from ..reports.lesion_report import card_of, navigation_sentences, pictures_of, 
 from ..reports.navigation_entry import navigation_entry, stability_entry
 from ..reports.schema import write_json
 from ..segmentation.engine.worker_engine import WorkerEngine
+from ..segmentation.incoming import VolumeArrived
 from ..segmentation.models.package import ModelPackage, model_or_default
-from ..segmentation.session import LesionResult, ModelReady, Session, VolumeArrived
+from ..segmentation.results import LesionResult, ModelReady
+from ..segmentation.session import Session
 from ..segmentation.wait import Check, drive_until, wait_for, wait_for_lesion
 from ..slicer.scene.headless import new_scene
 from ..slicer.scene.saving import save_scene_bundle, save_segmentation

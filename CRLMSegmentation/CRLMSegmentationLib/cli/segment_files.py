@@ -19,7 +19,8 @@ from ..core.volume_reading import check_intensities, read_image
 from ..recording.reconstruct import Choices, Settings, load_sweep, reconstruct
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage, crop_size_of, model_or_default
-from ..segmentation.session import LesionResult, ModelReady, Session
+from ..segmentation.results import LesionResult, ModelReady
+from ..segmentation.session import Session
 from ..segmentation.wait import wait_for_lesion, wait_for_model
 from ..tracking.sweeps.placement import REFERENCE
 from ..tracking.sweeps.sequence_io import is_sequence

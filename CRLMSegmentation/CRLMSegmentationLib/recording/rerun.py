@@ -25,7 +25,8 @@ from ..segmentation.engine.engine import Engine
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage, load_model_package, model_or_default
 from ..segmentation.models.registry import installed_models
-from ..segmentation.session import LesionResult, Session
+from ..segmentation.results import LesionResult
+from ..segmentation.session import Session
 from ..segmentation.wait import wait_for_lesion, wait_for_model
 from .case import Case, load_case
 from .saved_images import SavedMasks

@@ -14,7 +14,7 @@ from ..core.geometry import transform_points
 from ..core.json_files import Damage
 from ..core.postprocessing import measure
 from ..core.volume import Volume
-from ..segmentation.session import LesionResult
+from ..segmentation.results import LesionResult
 from .case import Case
 from .image_files import read_mask
 from .session_events import CORRECTED, OUTLINES, RESULT, SessionEvent, read_events

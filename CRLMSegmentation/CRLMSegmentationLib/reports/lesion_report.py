@@ -13,7 +13,7 @@ from ..core.environment import versions
 from ..core.metrics import compare
 from ..segmentation.models.package import ModelPackage
 from ..segmentation.refinement import Change
-from ..segmentation.session import LesionResult, ModelReady
+from ..segmentation.results import LesionResult, ModelReady
 from ..tracking.interval import Interval
 from ..tracking.surfaces import surface_of_mask
 from .schema import lesion_report

@@ -10,7 +10,6 @@ Knows no session and no scene: takes results, says what to ask next. A new seed 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 import numpy as np
 
@@ -18,26 +17,13 @@ from ..core.metrics import symmetric_distances_mm
 from ..core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE, LesionMask
 from ..core.status import Reason, Status
 from .consensus import Consensus, Repeat, consensus_of, on_one_grid, repeats_of
+from .results import Purpose
 
 GROWTH = 1.4
 """Of the crop's edge, when a tumour touches it: its volume grows to 2.7 times."""
 LARGEST_CROP_MM = 200.0
 """Longer than any metastasis, and than most volumes; beyond it a crop is mostly air."""
 CUT_OFF, NOT_SWEPT = Status(Reason.CUT_OFF), Status(Reason.NOT_SWEPT)
-
-
-class Purpose(Enum):
-    """ANSWER: what the user asked for. GROWN: the same in a larger crop. The others run in the background."""
-
-    ANSWER = "answer"
-    GROWN = "grown"
-    REFINED = "refined"
-    REPEATED = "repeated"
-
-    @property
-    def is_background(self) -> bool:
-        """Whether it gives way to what a user waits for."""
-        return self in (Purpose.REFINED, Purpose.REPEATED)
 
 
 @dataclass(frozen=True)

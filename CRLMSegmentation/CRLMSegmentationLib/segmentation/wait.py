@@ -12,18 +12,10 @@ from typing import Protocol
 
 from ..core.errors import LinkError, WorkerError
 from ..core.progress import OnProgress
-from .refinement import Purpose, Refinement
-from .session import (
-    Event,
-    LesionFailed,
-    LesionProgress,
-    LesionResult,
-    LesionSegmented,
-    ModelReady,
-    Refused,
-    Session,
-    ask_of,
-)
+from .incoming import Refused
+from .refinement import Refinement
+from .results import LesionFailed, LesionProgress, LesionResult, LesionSegmented, ModelReady, Purpose
+from .session import Event, Session, ask_of
 
 logger = logging.getLogger(__name__)
 

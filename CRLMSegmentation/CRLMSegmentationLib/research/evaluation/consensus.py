@@ -18,7 +18,8 @@ from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage
 from ...segmentation.refinement import Refinement
-from ...segmentation.session import LesionResult, Session
+from ...segmentation.results import LesionResult
+from ...segmentation.session import Session
 from ...segmentation.wait import settle, wait_for_lesion, wait_for_model
 from ...tracking.interval import TrackingError, interval_of
 from ...tracking.surfaces import SurfaceDistance, measured_surface

@@ -18,7 +18,8 @@ from ...core.volume import Volume
 from ...segmentation.engine.engine import Engine, EngineState
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage, crop_size_of
-from ...segmentation.session import LesionResult, Session
+from ...segmentation.results import LesionResult
+from ...segmentation.session import Session
 from ...segmentation.wait import wait_for_lesion, wait_for_model
 from .result_cache import Row
 from .settings import Settings

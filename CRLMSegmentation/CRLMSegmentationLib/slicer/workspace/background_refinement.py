@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from ...segmentation.calibration import Calibration, calibration_from
 from ...segmentation.consensus import Consensus
-from ...segmentation.refinement import Ask, Change, Purpose, Refinement
-from ...segmentation.session import LesionResult, Session, ask_of
+from ...segmentation.refinement import Ask, Change, Refinement
+from ...segmentation.results import LesionResult, Purpose
+from ...segmentation.session import Session, ask_of
 from .lesion import Found
 
 QUIET_S = 2.0

@@ -21,7 +21,7 @@ from ...reports.lesion_report import card_of, report_entry
 from ...reports.navigation_entry import navigation_entry, stability_entry
 from ...reports.schema import write_json
 from ...segmentation.consensus import Consensus
-from ...segmentation.session import LesionResult
+from ...segmentation.results import LesionResult
 from ..dependencies import missing
 from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world

@@ -30,23 +30,20 @@ from ...recording.recorded_link import RecordedLink
 from ...segmentation.calibration import Calibration
 from ...segmentation.engine.engine import Engine
 from ...segmentation.history import LesionHistory
-from ...segmentation.incoming import TRANSFORM, VOLUME
-from ...segmentation.models.package import ModelPackage
-from ...segmentation.session import (
+from ...segmentation.incoming import (
+    TRANSFORM,
+    VOLUME,
     DeviceForgotten,
-    Event,
-    LesionFailed,
-    LesionProgress,
-    LesionSegmented,
     LinkChanged,
-    ModelReady,
     Noticed,
     PictureArrived,
     Refused,
-    Session,
     TransformArrived,
     VolumeArrived,
 )
+from ...segmentation.models.package import ModelPackage
+from ...segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady
+from ...segmentation.session import Event, Session
 from ..scene.instruments import CLASS as TRANSFORM_CLASS
 from ..scene.instruments import NOT_A_POSE, show_transform
 from ..scene.nodes import DEVICE, find_node, is_referred_to, put_under, remove_leftovers, remove_node, tip_of
