@@ -148,7 +148,7 @@ def test_recorded_session_gives_identical_masks_when_it_is_computed_again(clock,
         ("Tumour 2", True, True),
         ("Tumour 1", True, True),
     ]
-    assert [result.crop_size_mm for result in recorded_results(load_case(folder))][-1] == 46.0
+    assert [result.request.options.crop_size_mm for result in recorded_results(load_case(folder))][-1] == 46.0
 
 
 def test_correction_is_recorded_once_it_has_rested(begun, with_outline, clock, folder):

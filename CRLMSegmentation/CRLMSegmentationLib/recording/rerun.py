@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -187,7 +187,7 @@ def _rows_of(case: Case, recorded: RecordedResult, session: Session, masks: Save
         volume = volume_of(case, recorded.volume)
         new = _computed(recorded, volume, session)
         if masks is not None:
-            masks.save(f"{recorded.lesion}-{recorded.number}", new.mask.part, new.mask.offset_kji, volume)
+            masks.save(f"{recorded.request.lesion}-{recorded.number}", new.mask.part, new.mask.offset_kji, volume)
         yield _row(recorded, session.model, new, mask_of(case, recorded), recorded.volume_ml)
     except CrlmError as error:
         yield _row(recorded, session.model, problem=str(error))
@@ -205,10 +205,10 @@ def _rows_of(case: Case, recorded: RecordedResult, session: Session, masks: Save
 
 
 def _computed(recorded: RecordedResult, volume: Volume, session: Session) -> LesionResult:
-    crop_size_mm = recorded.crop_size_mm if session.model.region == "crop" else None
-    options = {"mirroring": recorded.mirroring, "quick": recorded.quick, "flip": recorded.flip}
-    session.segment(recorded.lesion, np.array(recorded.seed_ras_mm), crop_size_mm, volume=volume, **options)
-    return wait_for_lesion(session, recorded.lesion)
+    request = recorded.request
+    options = request.options if session.model.region == "crop" else replace(request.options, crop_size_mm=None)
+    session.segment(request.lesion, np.array(request.seed_ras_mm), options, volume)
+    return wait_for_lesion(session, request.lesion)
 
 
 def _row(
@@ -225,7 +225,7 @@ def _row(
         agreement = agreement_of(mask, new.mask.mask, new.volume.ijk_to_ras)
     return Row(
         number=recorded.number,
-        lesion=recorded.lesion,
+        lesion=recorded.request.lesion,
         corrected=corrected,
         model=f"{model.name} {model.version}",
         model_sha256=model.sha256,

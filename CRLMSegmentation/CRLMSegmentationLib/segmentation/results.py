@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from ..core.postprocessing import LesionMask
-from ..core.volume import Volume
+from ..core.volume import Volume, VolumeIdentity
 
 CANCELLED = "cancelled"
 
 
 class Purpose(Enum):
-    """ANSWER: what the user asked for. GROWN: the same in a larger crop. The others run in the background."""
+    """Why a lesion is segmented.
+
+    Attributes:
+        ANSWER: the user asked for it, or a new volume did.
+        GROWN: the same in a larger crop, since the lesion touched the edge of the one before.
+        REFINED: in the background, by all folds and mirrored copies.
+        REPEATED: in the background, from another seed or mirrored, for the consensus surfaces.
+    """
 
     ANSWER = "answer"
     GROWN = "grown"
@@ -21,26 +30,50 @@ class Purpose(Enum):
 
     @property
     def is_background(self) -> bool:
-        """Whether it gives way to what a user waits for."""
+        """Whether nobody waits for the result, so that every other request goes first."""
         return self in (Purpose.REFINED, Purpose.REPEATED)
 
 
 @dataclass(frozen=True)
-class SeedRequest:
-    """Segment the lesion at this point. A request with the name of an earlier one replaces it.
+class Options:
+    """How the network is run on a lesion.
 
     Attributes:
-        crop_size_mm: edge of the cube that the network sees; None where it sees the whole volume.
-        mirroring, quick, flip: see `engine.engine.LesionJob`.
-        purpose: what the answer is for.
+        crop_size_mm: edge of the cube around the seed that the network is shown; None for the whole volume.
+        mirroring: average over mirrored copies as well; slower, a little more accurate.
+        first_fold_only: run the first network of an ensemble alone; faster, a little less accurate.
+        flip: array axes (0 is K) along which the network is shown the image mirrored; the result is mirrored back.
+    """
+
+    crop_size_mm: float | None = None
+    mirroring: bool = False
+    first_fold_only: bool = False
+    flip: tuple[int, ...] = ()
+
+    @property
+    def is_full_ensemble(self) -> bool:
+        """Whether the network can do no better: all folds, and mirrored copies."""
+        return self.mirroring and not self.first_fold_only
+
+
+DEFAULT_OPTIONS = Options()
+"""All folds, without mirrored copies, in the crop of the model."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One lesion to segment. It goes unchanged from the workspace to the worker process and back, and is recorded.
+
+    Attributes:
+        lesion: key of the lesion; a request replaces those made before for the same one.
+        seed_ras_mm: a point in the lesion, RAS mm; the middle of the crop.
+        volume: identity of the volume to be segmented, where it lay when the request was made.
     """
 
     lesion: str
     seed_ras_mm: tuple[float, float, float]
-    crop_size_mm: float | None
-    mirroring: bool = False
-    quick: bool = False
-    flip: tuple[int, ...] = ()
+    volume: VolumeIdentity
+    options: Options = DEFAULT_OPTIONS
     purpose: Purpose = Purpose.ANSWER
 
 
@@ -56,7 +89,7 @@ class LesionResult:
         remarks: how it was found which voxels were imaged, see `Volume.field_of_view_remarks`.
     """
 
-    request: SeedRequest
+    request: Request
     volume: Volume
     mask: LesionMask
     timings_s: dict[str, float]
@@ -103,3 +136,30 @@ class LesionFailed:
     lesion: str | None
     reason: str
     purpose: Purpose = Purpose.ANSWER
+
+
+def request_to_json(request: Request) -> dict[str, Any]:
+    """Return a request as one level of JSON, without its volume: whoever writes it says how the volume is found."""
+    return {
+        "lesion": request.lesion,
+        "seed_ras_mm": request.seed_ras_mm,
+        "crop_size_mm": request.options.crop_size_mm,
+        "mirroring": request.options.mirroring,
+        "quick": request.options.first_fold_only,
+        "flip": request.options.flip,
+        "purpose": request.purpose.value,
+    }
+
+
+def request_from_json(about: Mapping[str, Any], volume: VolumeIdentity) -> Request:
+    """Return the request that `request_to_json` has described.
+
+    A purpose that is absent or unknown, as in a recording of another version, counts as `Purpose.ANSWER`.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not described whole.
+    """
+    x, y, z = map(float, about["seed_ras_mm"])
+    options = Options(about["crop_size_mm"], about["mirroring"], about["quick"], tuple(about["flip"]))
+    purposes: dict[object, Purpose] = {purpose.value: purpose for purpose in Purpose}
+    return Request(about["lesion"], (x, y, z), volume, options, purposes.get(about.get("purpose"), Purpose.ANSWER))

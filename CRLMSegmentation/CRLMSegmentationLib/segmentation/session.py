@@ -36,26 +36,20 @@ from .incoming import (
     VolumeArrived,
 )
 from .models.package import ModelPackage, crop_size_of
-from .refinement import Ask
 from .results import (
     CANCELLED,
+    DEFAULT_OPTIONS,
     LesionFailed,
     LesionProgress,
     LesionResult,
     LesionSegmented,
     ModelReady,
-    SeedRequest,
+    Options,
+    Request,
 )
 
 MAX_NAMED_DEVICES = 4
 """So many are told by name."""
-
-
-def ask_of(request: SeedRequest) -> Ask:
-    """A request as the run of the network that it was."""
-    return Ask(
-        request.lesion, request.purpose, request.seed_ras_mm, request.crop_size_mm, request.mirroring, request.flip
-    )
 
 
 Event = Union[
@@ -77,7 +71,7 @@ Event = Union[
 class _Job:
     """A request together with the volume that was current when it was made."""
 
-    request: SeedRequest
+    request: Request
     volume: Volume
     requested_at_s: float
     offset_kji: tuple[int, int, int] = (0, 0, 0)
@@ -227,19 +221,20 @@ class Session:
         self,
         lesion: str,
         seed_ras_mm: np.ndarray,
-        crop_size_mm: float | None = None,
-        mirroring: bool = False,
+        options: Options = DEFAULT_OPTIONS,
         volume: Volume | None = None,
-        quick: bool = False,
-        flip: tuple[int, ...] = (),
-    ) -> SeedRequest:
-        """Ask for the lesion at a seed. The answer comes as an event.
+    ) -> Request:
+        """Queue the segmentation of the lesion at a seed; the result follows as an event of `poll`.
 
         Args:
-            crop_size_mm: None for the model's own; of a model that sees the whole volume there is none to choose.
-            volume: to look in, the current one by default.
-            quick: the first fold alone; the others may follow, see `refine`.
-            flip: see `engine.engine.LesionJob`.
+            lesion: key of the lesion; requests made before for the same one are dropped.
+            seed_ras_mm: shape (3,), a point in the lesion, RAS mm.
+            options: its `crop_size_mm` of None stands for the model's own; a model that is shown the whole volume
+                has no other.
+            volume: to segment in; the current one by default.
+
+        Returns:
+            The request, with the size of the crop that will be cut.
 
         Raises:
             SeedError: no volume yet, or the seed is not in what was swept.
@@ -249,8 +244,9 @@ class Session:
         if volume is None:
             raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
         seed = check_seed(volume, seed_ras_mm)
-        crop_size_mm = crop_size_of(self.model, crop_size_mm)
-        request = SeedRequest(lesion, tuple(map(float, seed)), crop_size_mm, mirroring, quick, flip)
+        options = replace(options, crop_size_mm=crop_size_of(self.model, options.crop_size_mm))
+        x, y, z = map(float, seed)
+        request = Request(lesion, (x, y, z), volume.identity, options)
         self.drop(lesion)
         self._make_way()
         job = _Job(request, volume, time.monotonic())
@@ -259,14 +255,12 @@ class Session:
         self._waiting.append(job)
         return request
 
-    def refine(self, ask: Ask, result: LesionResult) -> None:
-        """Refine the lesion of an answer in the background, in the same volume; see `segmentation.refinement`.
+    def refine(self, request: Request, result: LesionResult) -> None:
+        """Queue a request that follows from a result, in the volume of that result; see `segmentation.refinement`.
 
-        What waits runs when nothing else does, and gives way to what a user asks for.
+        One in the background runs when nothing else waits, and gives way to what a user asks for.
         """
-        options = {"mirroring": ask.thorough, "quick": not ask.thorough, "flip": ask.flip, "purpose": ask.purpose}
-        request = SeedRequest(ask.lesion, ask.seed_ras_mm, ask.crop_size_mm, **options)
-        queue = self._background if ask.purpose.is_background else self._waiting
+        queue = self._background if request.purpose.is_background else self._waiting
         queue.append(_Job(request, result.volume, result.requested_at_s))
 
     def drop(self, lesion: str) -> None:
@@ -345,8 +339,7 @@ class Session:
         request = job.request
         try:
             part, job.offset_kji = self._part_to_see(job)
-            options = request.mirroring, request.quick, request.flip
-            job.engine_id = self.engine.submit(LesionJob(part, request.seed_ras_mm, request.crop_size_mm, *options))
+            job.engine_id = self.engine.submit(LesionJob(request, part))
         except CrlmError as error:
             return [LesionFailed(request.lesion, str(error), request.purpose)]
         self._running = job
@@ -354,11 +347,12 @@ class Session:
 
     def _part_to_see(self, job: _Job) -> tuple[Volume, tuple[int, int, int]]:
         """What the engine needs of a volume, and the index (k, j, i) of its first voxel."""
-        if job.request.crop_size_mm is None:
+        crop_size_mm = job.request.options.crop_size_mm
+        if crop_size_mm is None:
             whole_volume_grid(job.volume, self.model.spacing_mm)  # too large is refused before it is sent
             return job.volume, (0, 0, 0)
         seed = np.array(job.request.seed_ras_mm)
-        return part_for_crop(job.volume, seed, job.request.crop_size_mm, self.model.spacing_mm)
+        return part_for_crop(job.volume, seed, crop_size_mm, self.model.spacing_mm)
 
     def _poll_engine(self) -> list[Event]:
         given_up, self._given_up = self._given_up, []
@@ -381,6 +375,8 @@ class Session:
         return [LesionFailed(job.request.lesion, getattr(event, "reason", CANCELLED), job.request.purpose)]
 
     def _finish(self, job: _Job, answer: engine_events.Finished) -> LesionResult:
+        if answer.lesion is None:
+            raise TypeError("the engine has answered the job of a lesion without a lesion")
         mask = answer.lesion.moved_into(job.volume, job.offset_kji)
         return LesionResult(
             job.request,

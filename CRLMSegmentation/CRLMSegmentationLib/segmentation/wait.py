@@ -15,7 +15,7 @@ from ..core.progress import OnProgress
 from .incoming import Refused
 from .refinement import Refinement
 from .results import LesionFailed, LesionProgress, LesionResult, LesionSegmented, ModelReady, Purpose
-from .session import Event, Session, ask_of
+from .session import Event, Session
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def wait_for_model(driven: Driven) -> ModelReady:
     Raises:
         WorkerError: it will not be; says why.
     """
-    return wait_for(driven, ModelReady)[0]
+    return next(event for event in wait_for(driven, ModelReady) if isinstance(event, ModelReady))
 
 
 def wait_for_lesion(driven: Driven, lesion: str, on_progress: OnProgress = lambda *_: None) -> LesionResult:
@@ -107,13 +107,13 @@ def settle(session: Session, refinement: Refinement, first: LesionResult) -> Les
         WorkerError: one of the runs has no answer.
     """
     best = first
-    asks = refinement.take(ask_of(first.request), first.mask)
-    while asks:
-        session.refine(asks.pop(0), first)
+    requests = refinement.store(first.request, first.mask)
+    while requests:
+        session.refine(requests.pop(0), first)
         result = wait_for_lesion(session, first.request.lesion)
         if result.request.purpose is not Purpose.REPEATED:
             best = result
-        asks += refinement.take(ask_of(result.request), result.mask)
+        requests += refinement.store(result.request, result.mask)
     return best
 
 

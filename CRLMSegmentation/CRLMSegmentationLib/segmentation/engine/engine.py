@@ -16,6 +16,7 @@ import numpy as np
 from ...core.errors import WorkerError
 from ...core.postprocessing import LesionMask
 from ...core.volume import Volume
+from ..results import Request
 
 
 class EngineState(enum.Enum):
@@ -31,23 +32,15 @@ class EngineState(enum.Enum):
 
 @dataclass(frozen=True, eq=False)
 class LesionJob:
-    """One lesion to segment: the engine crops, computes and cleans, so that whoever shows the scene need not.
+    """A request together with the voxels that it needs; the engine cuts the crop, runs the network and cleans up.
 
     Attributes:
-        volume: what the crop can see, see `core.crop.part_for_crop`; not to be written to until the job has ended.
-        seed_ras_mm: in the lesion; middle of the crop.
-        crop_size_mm: edge of the crop; None to show the network all of the volume.
-        mirroring: average over mirrored copies as well; slower, a little better.
-        quick: the first fold alone, where the model has several.
-        flip: array axes (0 is K) along which the network sees everything turned round; the answer is turned back.
+        volume: the part of the volume that the crop can show, see `core.crop.part_for_crop`, or all of it; not to be
+            written to until the job has ended.
     """
 
+    request: Request
     volume: Volume
-    seed_ras_mm: tuple[float, float, float]
-    crop_size_mm: float | None
-    mirroring: bool = False
-    quick: bool = False
-    flip: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

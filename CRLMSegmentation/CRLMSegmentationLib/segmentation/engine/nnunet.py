@@ -87,7 +87,7 @@ class NnUNet:
         mirroring: bool = False,
         on_progress: OnProgress = lambda stage, done, total: None,
         is_cancelled: IsCancelled = lambda: False,
-        quick: bool = False,
+        first_fold_only: bool = False,
     ) -> Prediction:
         """The probability of tumour in a crop.
 
@@ -95,7 +95,7 @@ class NnUNet:
             array: float32, shape (C, K, J, I), the channels of the package.
             spacing_mm: edge of its voxels; resampled by nnU-Net if it is not the model's.
             is_cancelled: asked before every pass of the network.
-            quick: the first fold alone.
+            first_fold_only: run the first network alone, where the package has several.
 
         Raises:
             CancelledError: `is_cancelled` said so.
@@ -106,7 +106,7 @@ class NnUNet:
         if not np.isfinite(array).all():
             raise WorkerError("the crop holds NaN or infinite values; repair the volume first")
         self._predictor.use_mirroring = mirroring and bool(self.package.mirroring_axes)
-        self._asked = self._networks[:1] if quick else self._networks
+        self._asked = self._networks[:1] if first_fold_only else self._networks
         clock = _Stopwatch()
         on_progress("preprocess", 0, 1)
         data, properties = self._preprocess(array, spacing_mm)
@@ -172,14 +172,16 @@ class NnUNet:
     def _all_folds(self, data: torch.Tensor) -> torch.Tensor:
         """As nnU-Net averages them, in half precision, so that the sums round alike."""
         torch.set_num_threads(self._cpu_threads)
-        total = None
-        for network in self._asked:
+        total = self._logits_of(self._asked[0], data)
+        for network in self._asked[1:]:
             if self._gate.cancelled:
                 break
-            self._gate.network = network.to(self._predictor.device)
-            logits = self._predictor.predict_sliding_window_return_logits(data).to("cpu")
-            total = logits if total is None else total + logits
+            total = total + self._logits_of(network, data)
         return total / len(self._asked) if len(self._asked) > 1 else total
+
+    def _logits_of(self, network: torch.nn.Module, data: torch.Tensor) -> torch.Tensor:
+        self._gate.network = network.to(self._predictor.device)
+        return self._predictor.predict_sliding_window_return_logits(data).to("cpu")
 
     def _on_cpu(self, data: torch.Tensor) -> torch.Tensor:
         cpu_predictor, gpu_predictor = self._build_predictor(torch.device("cpu")), self._predictor
@@ -212,7 +214,7 @@ class NnUNet:
         return np.ascontiguousarray(probabilities[TUMOUR_LABEL], np.float32)
 
 
-class _Gate(torch.nn.Module):
+class _Gate(torch.nn.Module):  # type: ignore[misc]  # torch is installed for the worker alone, so not checked
     """Stands in for the network: counts the passes, and lets them run empty once the job is cancelled.
 
     An exception would leave nnU-Net's producer thread blocked for good, and a RuntimeError would make it
@@ -233,13 +235,15 @@ class _Gate(torch.nn.Module):
         self.cancelled = self.cancelled or self._is_cancelled()
         if self.cancelled:
             return tile.new_zeros((tile.shape[0], HEADS, *tile.shape[2:]))
+        if self.network is None:
+            raise WorkerError("no network was given to the gate")
         logits = self.network(tile)
         self.done += 1
         self._on_progress("inference", min(self.done, self.passes), self.passes)
         return logits
 
 
-class _Predictor(nnUNetPredictor):
+class _Predictor(nnUNetPredictor):  # type: ignore[misc]  # nor is nnU-Net
     """Hands out no more tiles once its network, a `_Gate`, is cancelled."""
 
     def _internal_get_sliding_window_slicers(self, image_size: tuple[int, ...]) -> _Tiles:
@@ -300,7 +304,7 @@ def _cuda_trouble() -> str | None:
 
 def device_text(device: torch.device) -> str:
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return str(torch.cuda.get_device_name(device))
     count = torch.get_num_threads()
     return f"cpu ({count} thread{'s' if count > 1 else ''})"
 

@@ -9,7 +9,8 @@ import numpy as np
 from ...core.field_of_view import Background
 from ...core.frames import Frame, encode
 from ...core.postprocessing import LesionMask
-from ...core.volume import Volume
+from ...core.volume import Volume, VolumeIdentity
+from ..results import request_from_json, request_to_json
 from .engine import CropJob, Finished, Job, LesionJob
 
 MASK_NUMBERS = ("volume_ml", "diameters_mm", "confidence")
@@ -17,9 +18,9 @@ MASK_NUMBERS = ("volume_ml", "diameters_mm", "confidence")
 
 def encode_job(job_id: int, job: Job) -> list[memoryview]:
     """A job as the parts of a frame."""
-    header = {"type": "job", "job_id": job_id, "mirroring": job.mirroring}
+    header = {"type": "job", "job_id": job_id}
     if isinstance(job, CropJob):
-        return encode({**header, "spacing_mm": job.spacing_mm}, {"crop": job.array})
+        return encode({**header, "mirroring": job.mirroring, "spacing_mm": job.spacing_mm}, {"crop": job.array})
     volume = job.volume
     arrays = {"voxels": volume.array}
     if volume.missing is not None:
@@ -29,9 +30,8 @@ def encode_job(job_id: int, job: Job) -> list[memoryview]:
     else:
         arrays["unswept_blocks"] = volume.unswept_blocks
         header["background"] = asdict(volume.background)
-    place = {"ijk_to_ras": volume.ijk_to_ras.tolist(), "seed_ras_mm": list(job.seed_ras_mm)}
-    options = {"crop_size_mm": job.crop_size_mm, "quick": job.quick, "flip": list(job.flip)}
-    return encode({**header, **place, **options}, arrays)
+    header["ijk_to_ras"] = volume.ijk_to_ras.tolist()
+    return encode({**header, **request_to_json(job.request), "volume": asdict(job.request.volume)}, arrays)
 
 
 def decode_job(frame: Frame) -> Job:
@@ -46,10 +46,9 @@ def decode_job(frame: Frame) -> Job:
     matrix = np.array(header["ijk_to_ras"])
     said = header.get("background", {})
     background = Background(**{**said, "values": tuple(said.get("values", ()))})
-    masks = (arrays.get(name) for name in ("swept", "unswept_blocks"))
-    volume = Volume.of_part(arrays["voxels"], matrix, *masks, background, arrays.get("missing"))
-    options = header["mirroring"], header["quick"], tuple(header["flip"])
-    return LesionJob(volume, tuple(header["seed_ras_mm"]), header["crop_size_mm"], *options)
+    swept, unswept_blocks, missing = (arrays.get(name) for name in ("swept", "unswept_blocks", "missing"))
+    volume = Volume.of_part(arrays["voxels"], matrix, swept, unswept_blocks, background, missing)
+    return LesionJob(request_from_json(header, VolumeIdentity(**header["volume"])), volume)
 
 
 def encode_answer(answer: Finished) -> list[memoryview]:

@@ -163,12 +163,11 @@ class WorkerEngine:
 
     def _cancel(self, pending: _Pending, deadline_s: float | None = None) -> None:
         if not pending.handed_over:
-            self._end_job(Cancelled(pending.job_id))
+            self._end_job(pending.job_id, Cancelled(pending.job_id))
             return
-        if pending.cancel_deadline_s is None:
+        if pending.cancel_deadline_s is None and self._child is not None:
             self._child.send(encode({"type": "cancel", "job_id": pending.job_id}))
-            pending.cancel_deadline_s = float("inf")
-        pending.cancel_deadline_s = min(pending.cancel_deadline_s, deadline_s or float("inf"))
+        pending.cancel_deadline_s = min(pending.cancel_deadline_s or float("inf"), deadline_s or float("inf"))
 
     def _exchange(self, child: ChildProcess) -> None:
         """One round of writing and reading with the worker."""
@@ -215,14 +214,14 @@ class WorkerEngine:
             return
         self._crashes = 0
         if frame.type == "cancelled" or pending.cancel_deadline_s is not None:
-            self._end_job(Cancelled(pending.job_id))
+            self._end_job(pending.job_id, Cancelled(pending.job_id))
         elif frame.type == "failed":
-            self._end_job(Failed(**header))
+            self._end_job(pending.job_id, Failed(**header))
         elif frame.type == "finished":
-            self._end_job(decode_answer(frame))
+            self._end_job(pending.job_id, decode_answer(frame))
 
-    def _end_job(self, event: Finished | Failed | Cancelled) -> None:
-        del self._pending[event.job_id]
+    def _end_job(self, job_id: int, event: Finished | Failed | Cancelled) -> None:
+        del self._pending[job_id]
         self._events.append(event)
 
     def _kill_for_cancel(self) -> None:
@@ -230,7 +229,7 @@ class WorkerEngine:
         for pending in list(self._pending.values()):
             pending.handed_over = False
             if pending.cancel_deadline_s is not None:
-                self._end_job(Cancelled(pending.job_id))
+                self._end_job(pending.job_id, Cancelled(pending.job_id))
         self._relaunch("the cancelled job did not stop in time")
 
     def _restart(self, reason: str, details: str = "") -> None:
@@ -254,15 +253,15 @@ class WorkerEngine:
     def _fail_handed_over(self, reason: str) -> None:
         """End the jobs that the lost worker had; those still waiting here go to the next."""
         for pending in [p for p in self._pending.values() if p.handed_over]:
-            cancelled = pending.cancel_deadline_s is not None
-            self._end_job(Cancelled(pending.job_id) if cancelled else Failed(pending.job_id, reason))
+            job_id, cancelled = pending.job_id, pending.cancel_deadline_s is not None
+            self._end_job(job_id, Cancelled(job_id) if cancelled else Failed(job_id, reason))
 
     def _give_up(self, reason: str) -> None:
         logger.error("%s", reason)
         self._discard_child()
         self._state, self._failure = EngineState.FAILED, reason
         for job_id in list(self._pending):
-            self._end_job(Failed(job_id, reason))
+            self._end_job(job_id, Failed(job_id, reason))
         self._events.append(Failed(None, reason))
 
     def _discard_child(self) -> None:

@@ -111,7 +111,7 @@ def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult],
     newest = results[-1].volume.identity
     shown = [(r, e) for r, e in zip(results, entries) if r.volume.identity == newest]
     lesions = [
-        Lesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.crop_size_mm)
+        Lesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.options.crop_size_mm)
         for r, _entry in shown
     ]
     source = folder / PAGE_INPUT

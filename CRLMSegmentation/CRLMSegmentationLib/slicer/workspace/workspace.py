@@ -42,7 +42,7 @@ from ...segmentation.incoming import (
     VolumeArrived,
 )
 from ...segmentation.models.package import ModelPackage
-from ...segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady
+from ...segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady, Options
 from ...segmentation.session import Event, Session
 from ..scene.instruments import CLASS as TRANSFORM_CLASS
 from ..scene.instruments import NOT_A_POSE, show_transform
@@ -544,8 +544,8 @@ class Workspace:
         if self.volume.identity is not None:
             self.resegmentation.note_asked(lesion, self.volume.identity)
         try:
-            is_quick = self.background_refinement.enabled and not self.mirroring
-            self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)
+            first_fold_only = self.background_refinement.enabled and not self.mirroring
+            self.session.segment(lesion, seed_ras_mm, Options(size_mm, self.mirroring, first_fold_only))
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:
             self.results.fail(lesion, str(error))
@@ -560,4 +560,4 @@ def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
 def _sufficient_mm(entry: LesionEntry) -> float:
     """The crop that was large enough last time; 0 where that is not known."""
     request = entry.found.result.request if entry.found and entry.found.result else None
-    return (request.crop_size_mm if request else None) or 0.0
+    return (request.options.crop_size_mm if request else None) or 0.0
