@@ -90,10 +90,10 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
     if problem is not None:
         raise ModelError(f"the calibration of this model cannot be read: {problem}; calibrate it again")
     try:
-        curve = {name: tuple(map(float, entry[name])) for name in ("agreements", "expected_dice")}
-        rest = {name: entry[name] for name in ("lesions", "patients", "simulated")}
+        agreements, expected_dice = (tuple(map(float, entry[name])) for name in ("agreements", "expected_dice"))
         unexplained = ResidualError(**{name: float(mm) for name, mm in entry["unexplained"].items()})
-        made = Calibration(**curve, unexplained=unexplained, **rest)
+        counts = entry["lesions"], entry["patients"]
+        made = Calibration(agreements, expected_dice, unexplained, *counts, entry["simulated"])
         rests_mm = [unexplained.with_shells_mm, unexplained.alone_mm]
         good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
         good = good and np.isfinite([*made.agreements, *made.expected_dice, *rests_mm]).all()
@@ -137,5 +137,5 @@ def _quantile(groups: Sequence[np.ndarray], share: float) -> float:
     values = np.concatenate(groups)
     weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in groups])
     order = np.argsort(values)
-    place = np.searchsorted(np.cumsum(weights[order]), share * len(groups))
+    place = int(np.searchsorted(np.cumsum(weights[order]), share * len(groups)))
     return float(values[order][min(place, len(values) - 1)])

@@ -39,8 +39,13 @@ def repeats_of(seed_ras_mm: np.ndarray, mask: LesionMask) -> list[Repeat]:
     radius_mm = (mask.volume_ml * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
     away_mm = max(MIN_JITTER_MM, JITTER_SHARE * radius_mm)
     seed = np.asarray(seed_ras_mm, float)
-    moved = [Repeat(tuple(map(float, _moved(seed, away_mm * direction, mask)))) for direction in DIRECTIONS]
-    return [*moved, *(Repeat(tuple(map(float, seed)), axes) for axes in MIRRORED_AXES)]
+    moved = [Repeat(_as_point(_moved(seed, away_mm * direction, mask))) for direction in DIRECTIONS]
+    return [*moved, *(Repeat(_as_point(seed), axes) for axes in MIRRORED_AXES)]
+
+
+def _as_point(ras_mm: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = map(float, ras_mm)
+    return x, y, z
 
 
 def _moved(seed_ras_mm: np.ndarray, by_mm: np.ndarray, mask: LesionMask) -> np.ndarray:
@@ -81,7 +86,7 @@ def consensus_of(masks: Sequence[LesionMask]) -> Consensus | None:
         return None
     arrays, offset_kji = on_one_grid(found)
     count = np.sum(arrays, axis=0, dtype=np.uint16)
-    inner, outer = count == len(masks), count > 0
+    inner, outer = np.asarray(count == len(masks)), np.asarray(count > 0)
     voxel_mm3 = abs(float(np.linalg.det(found[0].ijk_to_ras[:3, :3])))
     radii_mm = [(3 * np.count_nonzero(shell) * voxel_mm3 / (4 * np.pi)) ** (1 / 3) for shell in (inner, outer)]
     return Consensus(
@@ -104,4 +109,5 @@ def on_one_grid(masks: Sequence[LesionMask]) -> tuple[list[np.ndarray], tuple[in
         array = np.zeros(shape, bool)
         array[tuple(slice(a, a + n) for a, n in zip(start, mask.part.shape))] = mask.part
         arrays.append(array)
-    return arrays, tuple(int(n) for n in low)
+    k, j, i = map(int, low)
+    return arrays, (k, j, i)

@@ -165,6 +165,8 @@ class Incoming:
         self._receiving_since_s = (time.monotonic() if messages else started_s) if under_way else None
 
     def _look_at_link(self) -> Iterator[Arrival]:
+        if self._link is None:
+            return
         epoch = getattr(self._link, "epoch", None)
         if epoch != self._epoch:
             self._epoch, self._chronology, self._held = epoch, Chronology(), None
@@ -365,8 +367,12 @@ class Incoming:
             and np.array_equal(current.ijk_to_ras, volume.ijk_to_ras)
             and current.array.dtype == volume.array.dtype
             and np.array_equal(current.array, volume.array)
-            and np.array_equal(current.missing, volume.missing)
+            and _are_same(current.missing, volume.missing)
         )
+
+
+def _are_same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is other if one is None or other is None else np.array_equal(one, other)
 
 
 def _frames_in(name: str) -> tuple[str, str] | None:

@@ -36,6 +36,9 @@ class Approach:
 
     @property
     def interval(self) -> Interval:
+        """The distance then."""
+        if self.reading.interval is None:
+            raise ValueError(f"the distance to {self.reading.lesion} was withheld, so it was no approach")
         return self.reading.interval
 
 
@@ -112,7 +115,7 @@ class Approaches:
     def _take(self, seen: Approach) -> None:
         reading = seen.reading
         watched = self._lesions.setdefault(reading.lesion, _Watched())
-        if watched.nearest is None or reading.interval.distance_mm < watched.nearest.interval.distance_mm:
+        if watched.nearest is None or seen.interval.distance_mm < watched.nearest.interval.distance_mm:
             watched.nearest = seen
         if reading.margin_mm is not None and (watched.margin_mm is None or reading.margin_mm < watched.margin_mm):
             watched.margin_mm = reading.margin_mm

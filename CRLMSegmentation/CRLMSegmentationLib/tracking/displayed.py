@@ -114,7 +114,11 @@ def _cautions_of(situation: Situation, is_shown: bool) -> tuple[Status, ...]:
 
 def _nearest_known(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tuple[InstrumentState, Reading] | None:
     known = (pair for pair in pairs if pair[1].interval is not None)
-    return min(known, key=lambda pair: pair[1].interval.distance_mm, default=None)
+    return min(known, key=lambda pair: _shown_mm(pair[1]), default=None)
+
+
+def _shown_mm(reading: Reading) -> float:
+    return np.inf if reading.interval is None else reading.interval.distance_mm
 
 
 def _nearer_unreliable(
@@ -132,7 +136,7 @@ def _may_be_nearer(state: InstrumentState, reading: Reading, shown: Reading) -> 
     if reading.point_ras_mm is None:  # no outline, which is told beside the number; or one nobody knows how far away
         return reading.unreliable_reason.reason is Reason.NOT_MEASURABLE
     is_deeper = reading.margin_mm is not None and (shown.margin_mm is None or reading.margin_mm < shown.margin_mm)
-    return is_deeper or _away_mm(state, reading) <= shown.interval.distance_mm
+    return is_deeper or _away_mm(state, reading) <= _shown_mm(shown)
 
 
 def _nearest_unreliable(
@@ -155,10 +159,11 @@ def _reasons_of(situation: Situation, pairs: list[tuple[InstrumentState, Reading
     """Why there is no distance that could be shown."""
     if not situation.instruments:
         return (Withheld(Status(Reason.NO_INSTRUMENT)),)
-    if all(state.unreliable_reason is not None for state in situation.instruments):
+    reasons = [(s.unreliable_reason, s.instrument.frame) for s in situation.instruments if s.unreliable_reason]
+    if len(reasons) == len(situation.instruments):
         if situation.sensor_unreliable_reason is not None:
             return (Withheld(situation.sensor_unreliable_reason),)
-        return tuple(Withheld(state.unreliable_reason, state.instrument.frame) for state in situation.instruments)
+        return tuple(Withheld(reason, frame) for reason, frame in reasons)
     return _unreliable_lesions(pairs) or (Withheld(Status(Reason.NO_TARGET)),)
 
 
@@ -168,6 +173,8 @@ def _unreliable_lesions(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tup
 
 
 def _of_lesion(reading: Reading) -> Withheld:
+    if reading.unreliable_reason is None:
+        raise ValueError(f"there is no reason to withhold the distance to {reading.lesion}")
     return Withheld(reading.unreliable_reason, lesion=reading.lesion, name=reading.name)
 
 

@@ -103,7 +103,8 @@ def _may_be_tool(frame: str) -> bool:
 
 def _kind_of(frame: str, kinds: Mapping[str, Kind]) -> Kind:
     """By its role or its name, or by those of the tool that it is the tip of."""
-    named = (of[name] for of in (kinds, KIND_BY_FRAME) for name in (frame, tip_of(frame)) if name in of)
+    names = [name for name in (frame, tip_of(frame)) if name is not None]
+    named = (of[name] for of in (kinds, KIND_BY_FRAME) for name in names if name in of)
     return next(named, Kind.DISSECTOR)
 
 

@@ -104,4 +104,4 @@ def sigma_mm(to_sensor_mm: float, voxel_mm: float, tracking: TrackingError) -> f
 def _along_mm2(tracking: TrackingError, lever_mm: float) -> float:
     """Variance along one direction of a point that is so far from a sensor."""
     turned_mm = np.radians(tracking.angle_deg) * lever_mm
-    return (tracking.position_mm**2 + 2 / 3 * turned_mm**2) / 3
+    return float(tracking.position_mm**2 + 2 / 3 * turned_mm**2) / 3

@@ -104,8 +104,8 @@ class _Grid:
         reach_mm = margin_mm + 3 * STEP_MM
         extent_mm = np.ptp(samples, axis=0) + 2 * reach_mm
         step_mm = max(STEP_MM, float(extent_mm.max()) / MAX_STEPS)
-        shape_ijk = np.ceil(extent_mm / step_mm).astype(int) + 2
-        return cls(samples.min(axis=0) - reach_mm, step_mm, tuple(map(int, shape_ijk[::-1])))
+        i, j, k = (int(count) for count in np.ceil(extent_mm / step_mm) + 2)
+        return cls(samples.min(axis=0) - reach_mm, step_mm, (k, j, i))
 
     def places(self, kji: np.ndarray) -> np.ndarray:
         """Where points (..., 3) of the grid lie, RAS mm."""
@@ -118,7 +118,8 @@ class _Grid:
         sample_in[tuple(cells.T)] = np.arange(len(samples))
         nearest = ndimage.distance_transform_edt(sample_in < 0, return_distances=False, return_indices=True)
         places = self.places(np.moveaxis(np.indices(self.shape_kji), 0, -1))
-        return np.linalg.norm(places - samples[sample_in[tuple(nearest)]], axis=-1)
+        distances_mm: np.ndarray = np.linalg.norm(places - samples[sample_in[tuple(nearest)]], axis=-1)
+        return distances_mm
 
 
 def _samples_of(surface: vtk.vtkPolyData) -> np.ndarray:

@@ -169,9 +169,10 @@ class Navigator:
 
     def _unreliable_reason_of_sensor(self, now_s: float) -> Status | None:
         """A sensor whose pose is not sent cannot be called unreliable, see `watches_sensor`: that is a caution."""
-        if self._sensor.pose is None:
+        pose = self._sensor.pose
+        if pose is None:
             return None
-        unreliable_reason = staleness(self._sensor.pose, now_s, self._limits) or self._jump_of(self._sensor, now_s)
+        unreliable_reason = staleness(pose, now_s, self._limits) or self._jump_of(self._sensor, pose, now_s)
         return unreliable_reason.about_sensor() if unreliable_reason else self._breath.look(now_s)
 
     @property
@@ -179,20 +180,20 @@ class Navigator:
         """Whether the tracker sends the pose of the sensor on the liver, so that it can be guarded."""
         return self._sensor.pose is not None
 
-    def _jump_of(self, watched: _Watched, now_s: float) -> Status | None:
-        watched.jump = watched.guard.look(watched.pose, now_s)
+    def _jump_of(self, watched: _Watched, pose: Pose, now_s: float) -> Status | None:
+        watched.jump = watched.guard.look(pose, now_s)
         return watched.jump
 
     def _state_of(self, watched: _Watched, sensor_unreliable_reason: Status | None, now_s: float) -> InstrumentState:
         instrument, pose = watched.instrument, watched.pose
         if pose is None:
-            unreliable_reason = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
+            unreliable_reason: Status | None = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
         else:
             late = self._late.look(pose.moving) if self._late is not None else None
             unreliable_reason = (
                 staleness(pose, now_s, self._limits)
                 or late
-                or self._jump_of(watched, now_s)
+                or self._jump_of(watched, pose, now_s)
                 or sensor_unreliable_reason
             )
         matrix = watched.last_tracked

@@ -68,7 +68,9 @@ class Poses:
         self._fixed: set[str] = set()
         self._unoriented: set[str] = set()
         self._leading: set[str] = set()
-        self._names = self._moving = self._usable = frozenset()
+        self._names: frozenset[str] = frozenset()
+        self._moving: frozenset[str] = frozenset()
+        self._usable: frozenset[str] = frozenset()
         self._chains: dict[str, Chain | None] = {}
         self._sorted_s = -np.inf
 

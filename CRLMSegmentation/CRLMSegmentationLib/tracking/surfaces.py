@@ -60,7 +60,7 @@ def _has_rim(surface: vtk.vtkPolyData) -> bool:
     edges.ManifoldEdgesOff()
     edges.NonManifoldEdgesOff()
     edges.Update()
-    return edges.GetOutput().GetNumberOfCells() > 0
+    return bool(edges.GetOutput().GetNumberOfCells() > 0)
 
 
 def measured_surface(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:

@@ -173,7 +173,7 @@ def _unpack(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo], found
 
 
 def _check_sizes(archive: zipfile.ZipFile, entries: Sequence[zipfile.ZipInfo], target: Path) -> None:
-    where = Path(archive.filename).name
+    where = Path(archive.filename or target).name
     size, packed = sum(e.file_size for e in entries), sum(e.compress_size for e in entries)
     large = [e.filename for e in entries if e.filename.endswith(".json") and e.file_size > MAX_JSON_BYTES]
     if large or size > MAX_BYTES or size > MAX_RATIO * packed + MAX_JSON_BYTES:

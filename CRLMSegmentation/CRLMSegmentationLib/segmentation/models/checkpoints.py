@@ -132,7 +132,8 @@ def _number_maker(module: str) -> Callable[[np.dtype, bytes], np.generic]:
     def scalar(dtype: np.dtype, content: bytes) -> np.generic:
         if dtype.type not in NUMPY_SCALARS:
             raise TypeError(f"a number was expected, not {dtype}")
-        return np.frombuffer(content, dtype, count=1)[0]
+        number: np.generic = np.frombuffer(content, dtype, count=1)[0]
+        return number
 
     scalar.__module__, scalar.__qualname__ = module, "scalar"
     return scalar

@@ -182,7 +182,7 @@ def main() -> None:
     about["channels"] = tuple(about["channels"]) if about["channels"] else None
     try:
         with contextlib.redirect_stdout(sys.stderr):  # nnU-Net prints
-            answer = {"folder": str(import_model(path, About(**about), **options).folder)}
+            answer: dict[str, str | bool] = {"folder": str(import_model(path, About(**about), **options).folder)}
     except CrlmError as error:
         answer = {"error": str(error), "unclear_channels": isinstance(error, UnclearChannelsError)}
     print(json.dumps(answer))

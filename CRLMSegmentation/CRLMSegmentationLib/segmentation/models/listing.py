@@ -43,7 +43,8 @@ def list_lines(models: Sequence[InstalledModel]) -> Iterator[str]:
     width = max((len(model.key) for model in models), default=0)
     for model in models:
         where = "shipped" if model.shipped else "imported" if model.imported else "by hand"
-        yield f"{'*' if model.is_default else ' '} {model.key:{width}}  {where:8}  {model.problem or _brief(model)}"
+        text = _brief(model.package) if model.package and not model.problem else model.problem
+        yield f"{'*' if model.is_default else ' '} {model.key:{width}}  {where:8}  {text}"
 
 
 def info_of(package: ModelPackage) -> dict[str, Any]:
@@ -72,12 +73,12 @@ def info_of(package: ModelPackage) -> dict[str, Any]:
 
 def _choice(model: InstalledModel) -> ModelChoice:
     text = model.key.replace("@", " ") + (" (default)" if model.is_default else "")
-    usable = model.problem is None
-    return ModelChoice(text, model.key, _brief(model) if usable else model.problem, usable, model.is_default)
+    if model.package is None or model.problem is not None:
+        return ModelChoice(text, model.key, model.problem or "", False, model.is_default)
+    return ModelChoice(text, model.key, _brief(model.package), True, model.is_default)
 
 
-def _brief(model: InstalledModel) -> str:
-    package = model.package
+def _brief(package: ModelPackage) -> str:
     data = "simulated data only" if package.simulated_only else "trained on: " + _trained_on(package)
     size_mm = crop_size_of(package)
     region = "whole volume" if size_mm is None else f"crop {size_mm:g} mm"

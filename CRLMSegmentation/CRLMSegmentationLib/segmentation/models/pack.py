@@ -164,7 +164,7 @@ def _crop_size_mm(
     if region == "volume":
         if wanted_mm is not None:
             raise ModelError("a model that is shown the whole volume has no crop size; leave it out")
-        return round(max(sizes_mm), 1)
+        return float(round(max(sizes_mm), 1))
     size_mm = float(said_mm or round(min(max(max(sizes_mm), low), high), 1))
     if not low <= size_mm <= high:
         raise ModelError(f"a crop is {low:.0f} to {high:.0f} mm wide, got {size_mm} mm")

@@ -245,8 +245,8 @@ def _only(fitting: list[InstalledModel], text: str) -> InstalledModel:
 
 def _loaded(model: InstalledModel) -> ModelPackage:
     checked = _verified(model)
-    if checked.problem is not None:
-        raise ModelError(checked.problem)
+    if checked.package is None or checked.problem is not None:
+        raise ModelError(checked.problem or f"{model.key} could not be loaded; install it again")
     return checked.package
 
 

@@ -43,6 +43,8 @@ def check_safetensors(path: Path) -> None:
         raise _cut_off(path, LENGTH_BYTES + length, found)
     try:
         tensors = parse_json(header, HEADER_LIMITS) if len(header) == length else None
+        if tensors is None:
+            raise TypeError("its header is no list of tensors")
         end = max((t["data_offsets"][1] for name, t in tensors.items() if name != "__metadata__"), default=0)
         expected = LENGTH_BYTES + length + int(end)
     except (JsonError, ValueError, AttributeError, TypeError, KeyError, IndexError, OverflowError) as error:

@@ -85,8 +85,9 @@ def read_calibration(text_or_path: str | Path) -> Calibration:
         SweepError: no such file, no numbers, no ImageToProbe in it, or a matrix that cannot be one.
     """
     content = _content(text_or_path)
-    is_xml = isinstance(content, bytes) or content.lstrip(BLANKS).startswith("<")
-    return Calibration(**read_configuration(content, MAX_BYTES)) if is_xml else _from_numbers(content)
+    if isinstance(content, bytes) or content.lstrip(BLANKS).startswith("<"):
+        return Calibration(**read_configuration(content, MAX_BYTES))
+    return _from_numbers(content)
 
 
 def _content(text_or_path: str | Path) -> str | bytes:

@@ -33,7 +33,7 @@ def grey(frame: np.ndarray) -> np.ndarray:
         raise SweepError(f"frames have {frame.shape[-1]} components; expected grey, RGB or RGBA")
     is_whole = frame.dtype.kind in "ui"
     mixed = frame[..., :3].astype(np.int64 if is_whole else np.float64) @ np.array(LUMA_256)
-    return ((mixed + 128) // 256 if is_whole else mixed / 256).astype(frame.dtype)
+    return np.asarray(((mixed + 128) // 256 if is_whole else mixed / 256).astype(frame.dtype))
 
 
 def colour_remarks(frames: np.ndarray, accepted: np.ndarray | None = None) -> list[str]:

@@ -56,7 +56,8 @@ def _closing(mask: np.ndarray, size: int) -> np.ndarray:
     padded = np.pad(mask, size).view(np.uint8)
     grown = ndimage.maximum_filter(padded, size, mode="constant")
     inner = (slice(size, -size),) * 3
-    return ndimage.minimum_filter(grown, size, mode="constant")[inner].view(bool)
+    closed: np.ndarray = ndimage.minimum_filter(grown, size, mode="constant")[inner].view(bool)
+    return closed
 
 
 def _gaussian_mean(array: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:

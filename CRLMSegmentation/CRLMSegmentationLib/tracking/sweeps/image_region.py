@@ -63,8 +63,8 @@ def image_region(
     used_rows, used_columns = slice(max(0, y), min(rows, y + height)), slice(max(0, x), min(columns, x + width))
     if used_rows.start >= used_rows.stop or used_columns.start >= used_columns.stop:
         raise SweepError(f"the clip rectangle {clip} leaves nothing of frames of {columns} x {rows} pixels")
-    x, y = np.arange(used_columns.start, used_columns.stop)[None, :], np.arange(used_rows.start, used_rows.stop)
-    mask = None if fan is None else _inside_fan(fan, x, y[:, None])
+    across, down = np.arange(used_columns.start, used_columns.stop), np.arange(used_rows.start, used_rows.stop)
+    mask = None if fan is None else _inside_fan(fan, across[None, :], down[:, None])
     if mask is not None and not mask.any():
         raise SweepError(f"the {fan} leaves nothing of frames of {columns} x {rows} pixels; correct FanOriginPixel")
     return ImageRegion(used_rows, used_columns, mask)

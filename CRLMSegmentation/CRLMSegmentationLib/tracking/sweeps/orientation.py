@@ -62,7 +62,7 @@ def _turns(orientation: str) -> tuple[bool, bool, bool]:
     """Whether MF's columns are to be flipped, its rows, and, before that, both exchanged."""
     letters = orientation.strip().upper().removeprefix("US_IMG_ORIENT_")
     if len(letters) == 2 or (len(letters) == 3 and letters[2] in "AD"):
-        x, y = letters[:2]
+        x, y = letters[0], letters[1]
         if x in LATERAL and y in AXIAL:
             return LATERAL[x], AXIAL[y], False
         if x in AXIAL and y in LATERAL:

@@ -56,7 +56,8 @@ def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None,
     """
     fixed = {} if calibration is None else calibration.transforms
     start = _calibrated_frame(sequence, calibration, goal)
-    names, to_start, edits = [start], np.eye(4), []
+    names, to_start = [start], np.eye(4)
+    edits: list[str] = []
     while True:
         _refuse_invalid_edit(sequence, names[-1], goal)
         found = {
@@ -90,7 +91,8 @@ def named_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None
 
 def _way_back(sequence: TrackedSequence, pixels: str, calibrated: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """From the pixels to the calibrated picture, where the sweep tells of edits between them."""
-    frame, matrix, edits, seen = pixels, np.eye(4), [], {pixels}
+    frame, matrix, seen = pixels, np.eye(4), {pixels}
+    edits: list[str] = []
     while frame != calibrated:
         steps = [s for s in _steps(sequence, frame) if s[1] not in seen and _keeps_the_picture(s[2])]
         steps = [s for s in steps if s[1] == calibrated or leads(set(sequence.transforms) - {s[0]}, s[1], calibrated)]

@@ -43,7 +43,7 @@ def grid_of(poses: FramePoses, region: ImageRegion, spacing_mm: float | tuple[fl
         raise SweepError(
             f"frames lie up to {farthest_mm:.3g} mm from Reference, which no tracker sees; check the poses"
         )
-    return Grid.around(np.floor(reached.min(0) / spacing) * spacing, reached.max(0), spacing)
+    return Grid.around(np.floor(reached.min(0) / spacing) * spacing, reached.max(0), spacing_mm)
 
 
 def reconstruct_sweep(

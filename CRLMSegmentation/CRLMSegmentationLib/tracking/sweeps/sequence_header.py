@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,17 @@ STRUCTURE = {
     *("elementsize", "spaceunits", "position", "origin", "rotation", "orientation", "axismins", "axismaxs", "labels"),
 }
 """Keys, without spaces, that tell how the pixels are stored: a writer makes them anew."""
+
+
+class _Pixels(NamedTuple):
+    """How the pixels are stored, see `SequenceHeader`."""
+
+    shape: tuple[int, int, int, int]
+    dtype: np.dtype
+    pixels_path: Path
+    pixels_start: int
+    compression: str
+    packed_bytes: int
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,7 @@ def read_header(path: Path) -> SequenceHeader:
     except KeyError as error:
         raise SweepError(f"{path.name} cannot be read: its header has no {error.args[0]}; export it again") from error
     header = SequenceHeader(
-        *parts,
+        **parts._asdict(),
         orientation=words.get("ultrasoundimageorientation", ""),
         image_type=_image_type(words.get("ultrasoundimagetype", ""), path),
         spacing=_spacing(words),
@@ -211,7 +222,7 @@ def _entries(file: BinaryIO, name: str, is_nrrd: bool) -> Iterator[tuple[str, st
     raise SweepError(f"{name} has a header of more than {MAX_HEADER_BYTES // 2**20} MB")
 
 
-def _meta_parts(words: dict[str, str], path: Path, start: int) -> tuple:
+def _meta_parts(words: dict[str, str], path: Path, start: int) -> _Pixels:
     if words.get("binarydata", "true").lower() != "true":
         raise SweepError(f"{path.name} holds its pixels as text; save it as binary")
     sizes = _integers(words["dimsize"], "DimSize", path)
@@ -228,7 +239,7 @@ def _meta_parts(words: dict[str, str], path: Path, start: int) -> tuple:
     begin = start if local else _integer(words.get("headersize", "0"), "HeaderSize", path)
     compression = "zlib" if words.get("compresseddata", "false").lower() == "true" else ""
     packed_bytes = _integer(words.get("compresseddatasize") or "0", "CompressedDataSize", path) if compression else 0
-    return _shape(sizes, kinds, channels, path), dtype, where, begin, compression, packed_bytes
+    return _Pixels(_shape(sizes, kinds, channels, path), dtype, where, begin, compression, packed_bytes)
 
 
 def _usual_kinds(sizes: list[int], channels: int) -> list[str]:
@@ -246,7 +257,7 @@ def _components(sizes: list[int], kinds: list[str]) -> tuple[int, list[int], lis
     return 1, sizes, kinds
 
 
-def _nrrd_parts(words: dict[str, str], path: Path, start: int) -> tuple:
+def _nrrd_parts(words: dict[str, str], path: Path, start: int) -> _Pixels:
     sizes, kinds = _integers(words["sizes"], "sizes", path), words["kinds"].split()
     encoding = words["encoding"].lower()
     compression = {"raw": "", "gz": "gzip", "gzip": "gzip"}.get(encoding)
@@ -262,7 +273,7 @@ def _nrrd_parts(words: dict[str, str], path: Path, start: int) -> tuple:
         raise SweepError(f"{path.name} skips {skip} bytes of compressed data; save it again")
     where = path if local else _beside(path, words["datafile"])
     begin = start + skip if local and skip >= 0 else skip
-    return _shape(sizes, kinds, channels, path), dtype, where, begin, compression, 0
+    return _Pixels(_shape(sizes, kinds, channels, path), dtype, where, begin, compression, 0)
 
 
 def _shape(sizes: list[int], kinds: list[str], channels: int, path: Path) -> tuple[int, int, int, int]:

@@ -83,7 +83,8 @@ class Grid:
         counts = np.maximum(2, np.ceil((np.asarray(high_mm) - low_mm) / spacing).astype(int) + 1)
         matrix = np.diag([*spacing, 1.0])
         matrix[:3, 3] = low_mm
-        return cls(tuple(int(count) for count in counts[::-1]), matrix)
+        i, j, k = map(int, counts)
+        return cls((k, j, i), matrix)
 
     @classmethod
     def of(cls, volume: Volume) -> Grid:
@@ -186,7 +187,7 @@ class VolumeBuilder:
         upper = [(step - WEIGHT_STEPS * base).astype(np.int32) for step, base in zip(steps, low)]
         least = 1 if self.compounding is Compounding.MEAN else MIN_WEIGHT
         for corner in np.ndindex(2, 2, 2):
-            weight = 1
+            weight: np.ndarray = np.ones((), np.int32)
             for share, up in zip(upper, corner):
                 weight = weight * (share if up else WEIGHT_STEPS - share)
             wanted = weight >= least
