@@ -157,14 +157,14 @@ class Incoming:
             return
         started_s = self._receiving_since_s or time.monotonic()
         messages = self._link.poll(budget_s)
-        yield from self._look_at_link()
+        yield from self._poll_state()
         yield from self._count_lost()
         for message in messages:
-            yield from self._take(message, time.monotonic() - started_s)
+            yield from self._receive(message, time.monotonic() - started_s)
         under_way = self._link.receiving is not None
         self._receiving_since_s = (time.monotonic() if messages else started_s) if under_way else None
 
-    def _look_at_link(self) -> Iterator[Arrival]:
+    def _poll_state(self) -> Iterator[Arrival]:
         if self._link is None:
             return
         epoch = getattr(self._link, "epoch", None)
@@ -202,32 +202,32 @@ class Incoming:
         if problem:
             yield Noticed(problem.device, problem.text, kind)
 
-    def _take(self, message: Message, receive_s: float) -> Iterator[Arrival]:
+    def _receive(self, message: Message, receive_s: float) -> Iterator[Arrival]:
         self.received[KINDS.get(type(message), type(message).__name__)] += 1
         if isinstance(message, TransformMessage):
-            yield from self._take_transform(message)
+            yield from self._receive_transform(message)
         elif isinstance(message, ImageMessage) and message.is_volume:
-            yield from self._take_image(message, receive_s)
+            yield from self._receive_image(message, receive_s)
         elif isinstance(message, ImageMessage):
-            yield from self._take_picture(message)
+            yield from self._receive_picture(message)
         elif isinstance(message, StatusMessage) and message.code != STATUS_OK_CODE:
-            yield from self._take_error(message)
+            yield from self._receive_error(message)
 
-    def _take_error(self, message: StatusMessage) -> Iterator[Arrival]:
+    def _receive_error(self, message: StatusMessage) -> Iterator[Arrival]:
         """What goes wrong at the sender's end is nothing that was lost, but must be known here."""
         said = " ".join(part for part in (message.error_name, message.text) if part)
         code = f"STATUS {message.code}.{message.subcode}"
         text = f"the sender reports {code}{': ' + said if said else ''}"
         yield from self._notice(message.device, text, DropReason.SENDER_ERROR, about=f"{code} {message.error_name}")
 
-    def _take_picture(self, message: ImageMessage) -> Iterator[Arrival]:
+    def _receive_picture(self, message: ImageMessage) -> Iterator[Arrival]:
         """Its voxels are not even looked at: it costs what it takes to receive it."""
         yield from self._make_room(self._pictures, message.device, PICTURE)
         if self._is_mixed(message, PICTURE):
             yield from self._refuse_mixed(message, PICTURE)
         yield PictureArrived(message.device)
 
-    def _take_image(self, message: ImageMessage, receive_s: float) -> Iterator[Arrival]:
+    def _receive_image(self, message: ImageMessage, receive_s: float) -> Iterator[Arrival]:
         try:
             volume = volume_of(message)
         except CrlmError as error:
@@ -239,7 +239,7 @@ class Incoming:
         elif self._epoch is None:
             yield self._delivered(VolumeArrived(volume, receive_s))
         else:
-            yield from self._take_in_time(VolumeArrived(volume, receive_s))
+            yield from self._deliver_if_newest(VolumeArrived(volume, receive_s))
 
     def _make_room(self, known: KnownDevices, device: str, kind: str) -> Iterator[Arrival]:
         """Know a device that sends now; of too many, the one that has been silent longest is forgotten."""
@@ -271,7 +271,7 @@ class Incoming:
             self.volume_warning = f"'{message.device}': {text}"
         yield from self._refuse(message.device, text, DropReason.AMBIGUOUS, about=kind)
 
-    def _take_transform(self, message: TransformMessage) -> Iterator[Arrival]:
+    def _receive_transform(self, message: TransformMessage) -> Iterator[Arrival]:
         """Poses are taken in the order in which they come, see `igtl.chronology`."""
         is_new = message.device not in self._tools
         yield from self._make_room(self._tools, message.device, TRANSFORM)
@@ -297,7 +297,7 @@ class Incoming:
             yield from self._notice("", CLOCK_WENT_BACK, DropReason.CLOCK_BACK)
             yield from self._release_held(message)
 
-    def _take_in_time(self, arrived: VolumeArrived) -> Iterator[Arrival]:
+    def _deliver_if_newest(self, arrived: VolumeArrived) -> Iterator[Arrival]:
         """Decide whether a volume is the newest.
 
         Of a device, the volume that came last is the current one, as the sender means it. One that claims to be

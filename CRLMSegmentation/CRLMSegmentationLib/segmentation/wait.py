@@ -97,7 +97,7 @@ def wait_for_lesion(driven: Driven, lesion: str, on_progress: OnProgress = lambd
                 raise WorkerError(f"{lesion} was not segmented: {event.reason}")
 
 
-def settle(session: Session, refinement: Refinement, first: LesionResult) -> LesionResult:
+def wait_for_refinement(session: Session, refinement: Refinement, first: LesionResult) -> LesionResult:
     """Drive all that follows a first answer, until there is nothing more to ask.
 
     Returns:

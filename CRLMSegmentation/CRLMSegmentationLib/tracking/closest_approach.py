@@ -1,6 +1,6 @@
 """How near instruments have come to the lesions, and for how long distances were withheld meanwhile.
 
-Situation, many times a second -> `Approaches.look` -> when a tip was nearest
+Situation, many times a second -> `Approaches.update` -> when a tip was nearest
 
 A moment at which no distance was shown counts for no lesion: what was withheld then, it might be said later that it had
 been shown. How long that lasted, and why, is told of each lesion instead.
@@ -69,7 +69,7 @@ class Approaches:
         self._cautions: dict[Reason, Status] = {}
         self._before: tuple[float, Situation] | None = None
 
-    def look(self, situation: Situation, now_s: float, time_s: float = 0.0) -> None:
+    def update(self, situation: Situation, now_s: float, time_s: float = 0.0) -> None:
         """Take note of a moment.
 
         Args:
@@ -82,7 +82,7 @@ class Approaches:
         shown = situation.displayed
         self._cautions.update({caution.reason: caution for caution in shown.cautions})
         for state, reading in shown.readings:
-            self._take(Approach(state, reading, time_s))
+            self._store(Approach(state, reading, time_s))
 
     @property
     def cautions(self) -> tuple[Status, ...]:
@@ -112,7 +112,7 @@ class Approaches:
         own = self._lesions[lesion].unreliable_reasons if lesion in self._lesions else {}
         return list({**self._unreliable_reasons, **own}.values())
 
-    def _take(self, seen: Approach) -> None:
+    def _store(self, seen: Approach) -> None:
         reading = seen.reading
         watched = self._lesions.setdefault(reading.lesion, _Watched())
         if watched.nearest is None or seen.interval.distance_mm < watched.nearest.interval.distance_mm:

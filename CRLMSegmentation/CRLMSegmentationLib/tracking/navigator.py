@@ -1,6 +1,6 @@
 """Navigation from poses and outlines: no scene, no clock of its own, the same in the room and in replay.
 
-    transforms -> `take`        lesions -> `aim_at`        60 times a second: `look` -> Situation
+    transforms -> `receive`     lesions -> `set_targets`     60 times a second: `update` -> Situation
 
 A distance is given only while everything that it hangs on is sound; otherwise the reason stands in its place. What
 of it may be shown is `Situation.displayed`.
@@ -78,11 +78,11 @@ class Navigator:
         self._sensor = _Watched(Instrument(REFERENCE), JumpGuard(limits))
         self._usable: frozenset[str] = frozenset()
 
-    def take(self, message: TransformMessage, now_s: float) -> None:
+    def receive(self, message: TransformMessage, now_s: float) -> None:
         """Take in a transform that has come, whatever its status."""
-        self.poses.take(message, now_s)
+        self.poses.store(message, now_s)
         if self._late is not None:
-            self._late.take(message.device, message.timestamp_s, now_s)
+            self._late.receive(message.device, message.timestamp_s, now_s)
         is_new = self.poses.usable is not self._usable
         if is_new:
             self._usable = self.poses.usable
@@ -103,11 +103,11 @@ class Navigator:
             if watched.pose is None or device in watched.pose.names:
                 self._follow(watched, now_s)
 
-    def aim_at(self, targets: Mapping[str, Target]) -> None:
+    def set_targets(self, targets: Mapping[str, Target]) -> None:
         """Measure to these lesions from now on; one that cannot be measured to says why in its readings."""
         self._targets = measure_to(targets, self._targets)
 
-    def look(self, now_s: float) -> Situation:
+    def update(self, now_s: float) -> Situation:
         """How things stand now."""
         unreliable_reason = self._unreliable_reason_of_sensor(now_s)
         unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
@@ -151,7 +151,7 @@ class Navigator:
             return
         watched.pose = pose
         if pose is not None and pose.is_tracked:
-            watched.jump = watched.guard.look(pose, now_s)
+            watched.jump = watched.guard.check(pose, now_s)
             watched.last_tracked = pose.matrix
         else:
             watched.guard.forget()
@@ -161,11 +161,11 @@ class Navigator:
         if sensor is None or not sensor.is_tracked:
             return
         if device in sensor.names:
-            self._breath.take_sensor(sensor.matrix, now_s)
+            self._breath.add_sensor_pose(sensor.matrix, now_s)
         for frame, watched in self._watched.items():
             in_reference = watched.pose
             if in_reference is not None and in_reference.is_tracked and device in in_reference.names:
-                self._breath.take_tool(frame, sensor.matrix @ in_reference.matrix, now_s)
+                self._breath.add_tool_pose(frame, sensor.matrix @ in_reference.matrix, now_s)
 
     def _unreliable_reason_of_sensor(self, now_s: float) -> Status | None:
         """A sensor whose pose is not sent cannot be called unreliable, see `watches_sensor`: that is a caution."""
@@ -173,7 +173,7 @@ class Navigator:
         if pose is None:
             return None
         unreliable_reason = staleness(pose, now_s, self._limits) or self._jump_of(self._sensor, pose, now_s)
-        return unreliable_reason.about_sensor() if unreliable_reason else self._breath.look(now_s)
+        return unreliable_reason.about_sensor() if unreliable_reason else self._breath.check(now_s)
 
     @property
     def watches_sensor(self) -> bool:
@@ -181,7 +181,7 @@ class Navigator:
         return self._sensor.pose is not None
 
     def _jump_of(self, watched: _Watched, pose: Pose, now_s: float) -> Status | None:
-        watched.jump = watched.guard.look(pose, now_s)
+        watched.jump = watched.guard.check(pose, now_s)
         return watched.jump
 
     def _state_of(self, watched: _Watched, sensor_unreliable_reason: Status | None, now_s: float) -> InstrumentState:
@@ -189,7 +189,7 @@ class Navigator:
         if pose is None:
             unreliable_reason: Status | None = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
         else:
-            late = self._late.look(pose.moving) if self._late is not None else None
+            late = self._late.check(pose.moving) if self._late is not None else None
             unreliable_reason = (
                 staleness(pose, now_s, self._limits)
                 or late

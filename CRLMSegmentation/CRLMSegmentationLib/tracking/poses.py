@@ -74,7 +74,7 @@ class Poses:
         self._chains: dict[str, Chain | None] = {}
         self._sorted_s = -np.inf
 
-    def take(self, message: TransformMessage, now_s: float) -> None:
+    def store(self, message: TransformMessage, now_s: float) -> None:
         """Keep a transform that has come now; one that was fixed stays as it was given.
 
         One whose time stands still is a pose that was sent before: it does not become younger by that. One whose name
@@ -85,7 +85,7 @@ class Poses:
             return
         is_new = self._clocks.setdefault(name, _SenderClock()).tick(message.timestamp_s)
         if is_new or message.status != STATUS_OK:
-            self._keep(name, message.matrix, message.status)
+            self._set(name, message.matrix, message.status)
             (self._unoriented.discard if message.has_orientation else self._unoriented.add)(name)
         if is_new:
             self._times_s[name] = (now_s, message.timestamp_s)
@@ -107,7 +107,7 @@ class Poses:
 
     def fix(self, name: str, matrix: np.ndarray) -> None:
         """Give a transform that does not come over the link and never grows old."""
-        self._keep(name, np.asarray(matrix, float), STATUS_OK)
+        self._set(name, np.asarray(matrix, float), STATUS_OK)
         self._fixed.add(name)
         self._moving = moving_in(self._leading) - self._fixed
         self._use(self._usable | ({name} & self._leading))
@@ -171,7 +171,7 @@ class Poses:
         is_pose = pair is None or (name in self._moving and not any(map(may_scale, pair)))
         return fault if is_pose else None
 
-    def _keep(self, name: str, matrix: np.ndarray, status: str) -> None:
+    def _set(self, name: str, matrix: np.ndarray, status: str) -> None:
         if name not in self._poses and _pair_of(name) is not None:
             self._leading.add(name)
         self._poses[name] = (matrix, status)

@@ -1,7 +1,7 @@
 """When a pose is not valid for navigation: too old, late, not tracked, jumped, or its sensor has come off the liver.
 
 All limits are in one place and told with their reason. A guard never holds on to a fault: as soon as poses are sound
-again, for `settle_s`, the instrument comes back by itself.
+again, for `recovery_s`, the instrument comes back by itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Limits:
         turn_deg_s: the same for turning.
         noise_mm: what a tool at rest may jump, several times the 0.9 mm of an electromagnetic sensor.
         noise_deg: the same for turning, several times 0.31 degrees.
-        settle_s: sound poses for so long end that after a jump.
+        recovery_s: sound poses for so long end that after a jump.
         still_s: a sensor on a breathing liver moves within this time; breaths are 3 to 5 s apart.
         still_mm: it lies still if it moves less.
         breath_mm: only a sensor that has moved so far with the breath before can be missed.
@@ -45,7 +45,7 @@ class Limits:
     turn_deg_s: float = 1000.0
     noise_mm: float = 5.0
     noise_deg: float = 5.0
-    settle_s: float = 0.25
+    recovery_s: float = 0.25
     still_s: float = 6.0
     still_mm: float = 0.8
     breath_mm: float = 2.0
@@ -61,12 +61,12 @@ class JumpGuard:
         self._jumped_at_s: float | None = None
         self._jump: Status | None = None
 
-    def look(self, pose: Pose, now_s: float) -> Status | None:
+    def check(self, pose: Pose, now_s: float) -> Status | None:
         """The reason not to trust a pose that is tracked, or None. Call it for each pose that is new."""
         last, self._last = self._last, pose
         if last is not None and last.changed_s != pose.changed_s:
             self._compare(last, pose, now_s)
-        if self._jumped_at_s is not None and now_s - self._jumped_at_s >= self._limits.settle_s:
+        if self._jumped_at_s is not None and now_s - self._jumped_at_s >= self._limits.recovery_s:
             self._jumped_at_s = None
         return None if self._jumped_at_s is None else self._jump
 
@@ -108,7 +108,7 @@ class LateGuard:
         self._limits = limits
         self._delays: dict[str, _Delay] = {}
 
-    def take(self, device: str, sent_s: float, now_s: float) -> None:
+    def receive(self, device: str, sent_s: float, now_s: float) -> None:
         """A pose of a device has come now that was sent then, by the sender's clock; 0 where it does not say."""
         if not sent_s:
             return
@@ -122,7 +122,7 @@ class LateGuard:
         """Know nothing of a device any more."""
         self._delays.pop(device, None)
 
-    def look(self, devices: Iterable[str]) -> Status | None:
+    def check(self, devices: Iterable[str]) -> Status | None:
         """The reason not to trust a pose that is made of these devices, or None."""
         late_s = max((self._delays[device].late_s for device in devices if device in self._delays), default=0.0)
         return Status(Reason.LATE, {"seconds": late_s}) if late_s > self._limits.late_s else None
@@ -183,12 +183,12 @@ class BreathGuard:
         self._tools: dict[str, _Places] = {}
         self.has_breathed = False
 
-    def take_sensor(self, matrix: np.ndarray, now_s: float) -> None:
+    def add_sensor_pose(self, matrix: np.ndarray, now_s: float) -> None:
         """The sensor in the tracker's frame, while it is tracked."""
         self._sensor.add(matrix[:3, 3], now_s)
         self.has_breathed = self.has_breathed or self._sensor.moved_mm >= self._limits.breath_mm
 
-    def take_tool(self, name: str, matrix: np.ndarray, now_s: float) -> None:
+    def add_tool_pose(self, name: str, matrix: np.ndarray, now_s: float) -> None:
         """A tool in the tracker's frame, while it is tracked."""
         self._tools.setdefault(name, _Places(self._limits.still_s)).add(matrix[:3, 3], now_s)
 
@@ -196,7 +196,7 @@ class BreathGuard:
         """Know nothing of a tool any more."""
         self._tools.pop(name, None)
 
-    def look(self, now_s: float) -> Status | None:
+    def check(self, now_s: float) -> Status | None:
         """The reason not to trust anything in the frame of the liver, or None."""
         watched_s = self._sensor.watched_s(now_s)
         if not self.has_breathed or watched_s < self._limits.still_s or self._sensor.moved_mm >= self._limits.still_mm:

@@ -254,7 +254,7 @@ def _ready(network: NnUNet, warnings: tuple[str, ...]) -> dict:
     return {**header, "model_name": package.name, "model_sha256": package.sha256}
 
 
-def _take_over_pipes() -> tuple[io.RawIOBase, io.RawIOBase]:
+def _open_pipes() -> tuple[io.RawIOBase, io.RawIOBase]:
     """Raw stdin and stdout; whatever else is printed in this process goes to stderr from now on."""
     if sys.platform == "win32":
         import msvcrt
@@ -277,7 +277,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.nice(NICENESS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads halve the speed beside other programs
     faulthandler.enable()
-    requests, answers = _take_over_pipes()
+    requests, answers = _open_pipes()
     inbox, outbox = Inbox(), Outbox(answers)
     threading.Thread(target=read_frames, args=(requests, inbox), daemon=True).start()
     try:

@@ -182,7 +182,7 @@ class WorkerEngine:
             self._restart(f"the worker sent what is no answer ({error})")
             return
         for frame in frames:
-            self._take(frame)
+            self._receive(frame)
         if exit_code is not None and child.drained and self._child is child:
             self._restart(f"the worker process {_cause_of_death(exit_code)}", child.stderr_tail)
         elif any((p.cancel_deadline_s or float("inf")) < time.monotonic() for p in self._pending.values()):
@@ -194,7 +194,7 @@ class WorkerEngine:
                 child.send(pending.parts)
                 pending.handed_over = True
 
-    def _take(self, frame: Frame) -> None:
+    def _receive(self, frame: Frame) -> None:
         """Turn a frame of the worker into an event."""
         header = {key: value for key, value in frame.header.items() if key not in ("type", "arrays")}
         if frame.type == "fatal":

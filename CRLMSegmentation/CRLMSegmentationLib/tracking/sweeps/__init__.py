@@ -1,1 +1,18 @@
-"""Tracked 2D sweeps: their files, the frames they are counted in, and the volumes that are made of them."""
+"""Tracked 2D ultrasound sweeps: sequence files, probe calibration, and reconstruction of a volume."""
+
+__all__ = [
+    "calibrated_matrix",
+    "calibration",
+    "colours",
+    "hole_filling",
+    "image_region",
+    "orientation",
+    "pixel_frame",
+    "placement",
+    "plus_configuration",
+    "reconstruction",
+    "sequence",
+    "sequence_header",
+    "sequence_io",
+    "volume_builder",
+]
