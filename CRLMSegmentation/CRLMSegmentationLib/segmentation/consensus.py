@@ -1,7 +1,7 @@
-"""Where an outline can be relied on: the same lesion segmented again, as another user or another day might have it.
+"""Consensus surfaces: the intersection and the union of repeated segmentations of one lesion.
 
-What was tumour every time is the inner shell, what was tumour at any time the outer one. Where they lie apart, the
-outline hangs on how it was asked for. They show the network's indecision, not what it is wrong about every time.
+The repeats differ in seed and mirroring, as another user might click. Where intersection and union lie apart, the
+segmentation depends on the click. They show the variance of the network, not an error that it makes every time.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ MIRRORED_AXES = ((2,), (1,), (0,))
 
 @dataclass(frozen=True)
 class Repeat:
-    """How a lesion is segmented once more: from which seed (RAS mm), and along which array axes turned round."""
+    """How one repeat differs from the first run: its seed (RAS mm), and the array axes along which it is mirrored."""
 
     seed_ras_mm: tuple[float, float, float]
     flip: tuple[int, ...] = ()
 
 
 def repeats_of(seed_ras_mm: np.ndarray, mask: LesionMask) -> list[Repeat]:
-    """The runs that the consensus surfaces of a lesion are made of, beside the first.
+    """Return the repeats of a segmentation that its consensus surfaces need.
 
     Four seeds around it, three mirrored.
     """
@@ -49,7 +49,7 @@ def _as_point(ras_mm: np.ndarray) -> tuple[float, float, float]:
 
 
 def _moved(seed_ras_mm: np.ndarray, by_mm: np.ndarray, mask: LesionMask) -> np.ndarray:
-    """As far as the lesion reaches: nobody clicks beside what he sees."""
+    """Move a seed by a vector, or by a half or a quarter of it, such that it stays inside the lesion."""
     ras_to_ijk = np.linalg.inv(mask.ijk_to_ras)
     for share in (1.0, 0.5, 0.25):
         place = seed_ras_mm + share * by_mm
@@ -61,11 +61,13 @@ def _moved(seed_ras_mm: np.ndarray, by_mm: np.ndarray, mask: LesionMask) -> np.n
 
 @dataclass(frozen=True, eq=False)
 class Consensus:
-    """Attributes:
-    inner, outer: bool, shape (K, J, I) of the part of the volume that begins at `offset_kji`; inner may be empty.
-    runs: how many outlines they were made of.
-    agreement: volume of the inner shell by that of the outer one, 0 to 1.
-    spread_mm: mean distance between both, as if they were balls.
+    """Intersection and union of the segmentations of one lesion.
+
+    Attributes:
+        inner, outer: bool, shape (K, J, I) of the part of the volume that begins at `offset_kji`; inner may be empty.
+        runs: how many outlines they were made of.
+        agreement: volume of the inner shell by that of the outer one, 0 to 1.
+        spread_mm: mean distance between both, as if they were balls.
     """
 
     inner: np.ndarray
@@ -77,7 +79,7 @@ class Consensus:
 
 
 def consensus_of(masks: Sequence[LesionMask]) -> Consensus | None:
-    """The consensus surfaces of one lesion, from all outlines of it on the grid of one volume.
+    """Compute intersection and union of all segmentations of one lesion on the grid of one volume.
 
     None when all are empty.
     """
@@ -100,7 +102,7 @@ def consensus_of(masks: Sequence[LesionMask]) -> Consensus | None:
 
 
 def on_one_grid(masks: Sequence[LesionMask]) -> tuple[list[np.ndarray], tuple[int, int, int]]:
-    """Outlines that are not empty, in the smallest box that holds all; and the box's first index in the volume."""
+    """Paste non-empty masks into the smallest box that holds all; return arrays and first index (k, j, i)."""
     low = np.min([mask.offset_kji for mask in masks], axis=0)
     shape = np.max([np.add(mask.offset_kji, mask.part.shape) for mask in masks], axis=0) - low
     arrays = []

@@ -1,10 +1,11 @@
-"""What is asked of the network after the first answer, and what becomes of the answers.
+"""Refinement of a first result: a larger crop, the full ensemble, and repeats for the consensus surfaces.
 
-    first answer, fast -> cut off by the crop? ask again with a larger one, its margin is unsafe meanwhile
+    first result, fast -> cut off by the crop? request a larger one, its margin is unsafe meanwhile
                        -> in the background, once nothing else waits: refined (mirrored copies, all folds),
                           then repeated from other seeds and mirrored -> consensus surfaces, confidence
 
-Knows no session and no scene: takes results, says what to ask next. A new seed or volume makes all of it void.
+It needs no session and no scene: it is given results and returns the next requests. A new seed or volume makes all
+earlier ones void.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ CUT_OFF, NOT_SWEPT = Status(Reason.CUT_OFF), Status(Reason.NOT_SWEPT)
 
 @dataclass(frozen=True)
 class Change:
-    """How far the refined outline lies from the first one: mean and largest distance of their surfaces."""
+    """Mean and largest distance between the surfaces of the first and the refined segmentation, in mm."""
 
     mean_mm: float
     largest_mm: float
@@ -85,15 +86,15 @@ class Refinement:
         return []
 
     def forget(self, lesion: str) -> None:
-        """Its seed or its volume is another now."""
+        """Drop the results of a lesion, since its seed or its volume has changed."""
         self._courses.pop(lesion, None)
 
     def change_of(self, lesion: str) -> Change | None:
-        """What refining has changed; None before it has been done."""
+        """Return how far the refinement has moved the surface; None before it has run."""
         return self._courses[lesion].change if lesion in self._courses else None
 
     def consensus_of(self, lesion: str) -> Consensus | None:
-        """The consensus surfaces; None before all runs are there."""
+        """Return the consensus surfaces; None before all repeats are done."""
         return self._courses[lesion].consensus if lesion in self._courses else None
 
     def _answered(self, course: _Course, request: Request, mask: LesionMask) -> list[Request]:
@@ -114,14 +115,14 @@ class Refinement:
 
     @staticmethod
     def _next_repeat(course: _Course) -> Request:
-        """One after the other, so that nothing has to be called back when the lesion is clicked anew."""
+        """Return one repeat at a time, so that none has to be cancelled when a new seed is placed."""
         run = course.waiting.pop(0)
         options = replace(course.request.options, mirroring=False, first_fold_only=True, flip=run.flip)
         return replace(course.request, seed_ras_mm=run.seed_ras_mm, options=options, purpose=Purpose.REPEATED)
 
 
 def change_of(before: LesionMask, after: LesionMask) -> Change | None:
-    """How far two outlines on the grid of one volume lie apart; None where one of them is empty."""
+    """Return the surface distances of two masks on the grid of one volume; None where one is empty."""
     if before.is_empty or after.is_empty:
         return None
     (first, second), _ = on_one_grid([before, after])
@@ -130,7 +131,7 @@ def change_of(before: LesionMask, after: LesionMask) -> Change | None:
 
 
 def unreliable_reason_of(mask: LesionMask) -> Status | None:
-    """Why the border of an outline is not to be relied on, or None."""
+    """Return why the border of a segmentation is unreliable, or None."""
     if TOUCHES_EDGE in mask.warnings:
         return CUT_OFF
     return NOT_SWEPT if TOUCHES_EMPTY in mask.warnings or TOUCHES_VOLUME_EDGE in mask.warnings else None

@@ -1,4 +1,4 @@
-"""What is asked of a segmentation session, and what it answers: requests, results, and the events that carry them."""
+"""Requests and results of a segmentation session, and the events that carry the results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Options:
 
     @property
     def is_full_ensemble(self) -> bool:
-        """Whether the network can do no better: all folds, and mirrored copies."""
+        """Whether all folds and mirrored copies are averaged: the most accurate, and slowest, way to run."""
         return self.mirroring and not self.first_fold_only
 
 
@@ -62,7 +62,7 @@ DEFAULT_OPTIONS = Options()
 
 @dataclass(frozen=True)
 class Request:
-    """One lesion to segment. It goes unchanged from the workspace to the worker process and back, and is recorded.
+    """A request to segment one lesion, unchanged from the workspace to the worker and back, and recorded.
 
     Attributes:
         lesion: key of the lesion; a request replaces those made before for the same one.
@@ -79,7 +79,7 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class LesionResult:
-    """A segmented lesion and everything that tells where it came from.
+    """A segmented lesion with its request, volume, model and timings.
 
     Attributes:
         volume: that was segmented; may be older than the current one.
@@ -101,13 +101,13 @@ class LesionResult:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user must know of the lesion and of its volume, in plain words."""
+        """Return the warnings about the mask and about its volume, as sentences for the user."""
         return (*self.mask.warnings, *self.remarks)
 
 
 @dataclass(frozen=True)
 class ModelReady:
-    """The engine can answer; `cold_start_s` is what it took to get there."""
+    """The model is loaded; `cold_start_s` is the time from starting the process."""
 
     device: str
     cold_start_s: float
@@ -131,7 +131,7 @@ class LesionSegmented:
 
 @dataclass(frozen=True)
 class LesionFailed:
-    """No answer for a lesion; `lesion` is None when the engine itself has given up."""
+    """A lesion could not be segmented; `lesion` is None when the engine itself has given up."""
 
     lesion: str | None
     reason: str
@@ -139,7 +139,7 @@ class LesionFailed:
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
-    """Return a request as one level of JSON, without its volume: whoever writes it says how the volume is found."""
+    """Return a request as a flat JSON object, without its volume, which each writer describes in its own way."""
     return {
         "lesion": request.lesion,
         "seed_ras_mm": request.seed_ras_mm,

@@ -1,7 +1,7 @@
-"""One session: the link brings volumes, a seed asks for a lesion, the engine answers, events tell.
+"""A segmentation session: volumes of a link, requests for lesions, the engine that runs them, and its results.
 
 Nothing here blocks, draws or starts a thread. A QTimer in Slicer, a loop on the command line and the tests
-all drive the same `Session.poll`, so what is replayed is what ran in the room.
+all call the same `Session.poll`, so a replay runs what ran in the operating room.
 
     link -> volume -> seed -> crop -> engine -> probability -> mask -> LesionSegmented
 """
@@ -69,7 +69,7 @@ Event = Union[
 
 @dataclass(eq=False)
 class _Job:
-    """A request together with the volume that was current when it was made."""
+    """A request with its volume and its timings, while it waits or runs."""
 
     request: Request
     volume: Volume
@@ -95,7 +95,7 @@ class Session:
             others: to change between them by itself would be a guess. Once several have sent, that one is followed
             over a reconnection as well, whichever sends first then; a sender that was alone may come back with
             another name.
-        refuse_volume: asked for each volume that has come: why it cannot be taken, or nothing.
+        refuse_volume: called with each volume that has come; returns why it must be refused, or nothing.
     """
 
     def __init__(self, engine: Engine, model: ModelPackage, link: Link | None = None) -> None:
@@ -117,15 +117,15 @@ class Session:
         self.engine.start()
 
     def use_volume(self, volume: Volume, receive_s: float = 0.0) -> None:
-        """Make a volume the current one. Requests made before still answer for their own volume."""
+        """Make a volume the current one. Earlier requests still run in their own volume."""
         self.volume, self._receive_s = volume, receive_s
 
     def move_volume(self, moved: Volume) -> None:
-        """Put the current volume elsewhere: the same voxels, so that nothing else changes."""
+        """Replace the current volume by the same voxels in another place."""
         self.volume = moved
 
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
-        """Answer with another model from now on. What runs and waits is given up; `LesionFailed` follows for each."""
+        """Replace engine and model. Requests that run or wait are cancelled; `LesionFailed` follows for each."""
         self._given_up += [*([self._running] if self._running else []), *self._waiting]
         self._running, self._waiting, self._background = None, deque(), deque()
         self.engine.close()
@@ -133,7 +133,7 @@ class Session:
         self.engine.start()
 
     def use_link(self, link: Link | None) -> None:
-        """Take another source, and close the one before. The volume stays until another comes."""
+        """Close the link and use another. The volume stays until another comes."""
         if self.link is not None:
             self.link.close()
         self.link, self._incoming = link, Incoming(link, lambda: self.volume)
@@ -153,12 +153,12 @@ class Session:
 
     @property
     def transforms(self) -> dict[str, TransformMessage]:
-        """The newest of each device, in the order of arrival."""
+        """The newest transform of each device, in the order of arrival."""
         return self._incoming.transforms
 
     @property
     def problems(self) -> Problems:
-        """What was refused or odd on this link, counted."""
+        """Counts of the messages on this link that were refused or odd."""
         return self._incoming.problems
 
     @property
@@ -168,17 +168,17 @@ class Session:
 
     @property
     def mixed_devices(self) -> list[str]:
-        """The devices under whose names two streams come now, so that nothing of them is used."""
+        """Devices that are not used since two streams come under their name."""
         return self._incoming.mixed_devices
 
     @property
     def volume_warning(self) -> str:
-        """What is to be known of the last volume that came, beside itself; mostly nothing."""
+        """A warning about the last volume that came; mostly empty."""
         return self._incoming.volume_warning
 
     @property
     def following_note(self) -> str:
-        """Which device's volumes become current, and which others come; empty where one sends, or one was chosen."""
+        """A sentence on which device is followed where several send volumes and none was chosen; else empty."""
         if self.followed_device is not None:
             return ""
         if len(self._senders) < 2:
@@ -203,18 +203,18 @@ class Session:
 
     @property
     def volumes_at_work(self) -> tuple[Volume, ...]:
-        """Those in which something runs or waits to run."""
+        """Volumes of the requests that run or wait."""
         jobs = [*self._waiting, *self._background, *([self._running] if self._running else [])]
         return tuple(job.volume for job in jobs)
 
     @property
     def busy(self) -> bool:
-        """Whether somebody waits for an answer; what runs in the background does not count."""
+        """Whether a request runs or waits for which the user waits; the background does not count."""
         return bool(self._waiting) or (self._running is not None and not self._running.request.purpose.is_background)
 
     @property
     def looks_again(self) -> bool:
-        """Whether something runs or waits in the background, for which nobody waits."""
+        """Whether a request runs or waits in the background."""
         return bool(self._background) or (self._running is not None and self._running.request.purpose.is_background)
 
     def segment(
@@ -264,7 +264,7 @@ class Session:
         queue.append(_Job(request, result.volume, result.requested_at_s))
 
     def drop(self, lesion: str) -> None:
-        """What was asked of a lesion before is void; nothing more is told of it."""
+        """Drop all requests for a lesion; no event follows for them."""
         self._waiting, self._background = (
             deque(job for job in queue if job.request.lesion != lesion) for queue in (self._waiting, self._background)
         )
@@ -272,18 +272,18 @@ class Session:
             self._running = None  # the engine gives it up for the next job, or its answer is not looked at
 
     def cancel(self) -> None:
-        """Give up what runs and what waits; `LesionFailed` follows for each that somebody waits for."""
+        """Cancel all requests; `LesionFailed` follows for each that is not in the background."""
         self._given_up += self._waiting
         self._waiting.clear()
         self._background.clear()
         self.engine.cancel()
 
     def poll(self, budget_s: float = 0.004) -> list[Event]:
-        """Do what can be done at once; call it every 5 to 10 ms."""
+        """Read the link, poll the engine, start the next request, and return the events. Call it every 5 to 10 ms."""
         return [*self._poll_link(budget_s), *self._poll_engine(), *self._start_next()]
 
     def close(self) -> None:
-        """End the link and the engine with everything they have started."""
+        """Close the link and the engine."""
         if self.link is not None:
             self.link.close()
         self.engine.close()
@@ -295,7 +295,7 @@ class Session:
         self.close()
 
     def _make_way(self) -> None:
-        """What runs in the background begins anew later.
+        """Put the running background request back into its queue, to be started again later.
 
         The engine gives it up when the next job is handed over; it is not told to end it within a second, for a
         worker that is slow at a tile would be killed, and a new one takes longer to load than the tile takes.
@@ -346,7 +346,7 @@ class Session:
         return []
 
     def _part_to_see(self, job: _Job) -> tuple[Volume, tuple[int, int, int]]:
-        """What the engine needs of a volume, and the index (k, j, i) of its first voxel."""
+        """Return the part of a volume that the engine needs, and the index (k, j, i) of its first voxel."""
         crop_size_mm = job.request.options.crop_size_mm
         if crop_size_mm is None:
             whole_volume_grid(job.volume, self.model.spacing_mm)  # too large is refused before it is sent

@@ -1,4 +1,4 @@
-"""Drive a session, or a workspace, from the command line: poll it until an event has come.
+"""Blocking waits for the command line: poll a session, or a workspace, until an event has come.
 
 In 3D Slicer a QTimer polls it.
 """
@@ -28,17 +28,17 @@ Check = Callable[[], None]
 
 
 class Driven(Protocol):
-    """What can be driven: `session.Session`, or a workspace around one."""
+    """Anything that is polled for events: `session.Session`, or a workspace around one."""
 
     def poll(self, budget_s: float) -> list[Event]:
-        """Do what can be done at once; tells what has happened."""
+        """Do what can be done at once, and return the events."""
         ...
 
 
 def wait_for(
     driven: Driven, *kinds: type[Event], check: Check = lambda: None, needed: Container[str] = ()
 ) -> list[Event]:
-    """Drive until an event of each kind has come, and return the first of each.
+    """Poll until an event of each kind has come, and return the first of each.
 
     Args:
         needed: devices without whose images there is nothing to wait for; those of others may be refused.
@@ -66,14 +66,14 @@ def wait_for(
 
 
 def drive_until(driven: Driven, done: Callable[[], bool], check: Check = lambda: None) -> None:
-    """Drive until something holds."""
+    """Poll until a condition holds."""
     while not done():
         check()
         _turn(driven)
 
 
 def wait_for_model(driven: Driven) -> ModelReady:
-    """Drive until its engine is ready.
+    """Poll until the engine is ready.
 
     Raises:
         WorkerError: it will not be; says why.
@@ -82,7 +82,7 @@ def wait_for_model(driven: Driven) -> ModelReady:
 
 
 def wait_for_lesion(driven: Driven, lesion: str, on_progress: OnProgress = lambda *_: None) -> LesionResult:
-    """Drive until a lesion that was asked for is there.
+    """Poll until a lesion that was requested is segmented.
 
     Raises:
         WorkerError: there will be no answer; says why.
@@ -98,7 +98,7 @@ def wait_for_lesion(driven: Driven, lesion: str, on_progress: OnProgress = lambd
 
 
 def wait_for_refinement(session: Session, refinement: Refinement, first: LesionResult) -> LesionResult:
-    """Drive all that follows a first answer, until there is nothing more to ask.
+    """Run all requests that follow from a first result, see `refinement`.
 
     Returns:
         The last outline of the lesion: that of the grown crop, refined; the consensus surfaces are with `refinement`.
@@ -118,7 +118,7 @@ def wait_for_refinement(session: Session, refinement: Refinement, first: LesionR
 
 
 def _turn(driven: Driven) -> list[Event]:
-    """What has happened; sleeps a little when that is nothing."""
+    """Poll once and return the events; sleep a little where there are none."""
     events = driven.poll(BUDGET_S)
     for event in events:
         if isinstance(event, ModelReady):

@@ -1,8 +1,8 @@
-"""Navigation from poses and outlines: no scene, no clock of its own, the same in the room and in replay.
+"""Distances from tracked instruments to lesions, from poses and surfaces; without a scene or a clock of its own.
 
     transforms -> `receive`     lesions -> `set_targets`     60 times a second: `update` -> Situation
 
-A distance is given only while everything that it hangs on is sound; otherwise the reason stands in its place. What
+A distance is given only while everything that it depends on is reliable; otherwise the reason stands in its place. What
 of it may be shown is `Situation.displayed`.
 """
 
@@ -36,7 +36,7 @@ HYSTERESIS_MM = 1.0
 
 @dataclass(eq=False)
 class _Watched:
-    """What is remembered of one instrument."""
+    """State of one instrument."""
 
     instrument: Instrument
     guard: JumpGuard
@@ -47,7 +47,7 @@ class _Watched:
 
 
 class Navigator:
-    """Keeps poses, guards and targets together.
+    """Measures the distances of all instruments to all targets, and checks which of them are reliable.
 
     Args:
         roles: what the devices of a case are, see `instruments.instruments_in`.
@@ -79,7 +79,7 @@ class Navigator:
         self._usable: frozenset[str] = frozenset()
 
     def receive(self, message: TransformMessage, now_s: float) -> None:
-        """Take in a transform that has come, whatever its status."""
+        """Store a transform that has come, whatever its status, and update the instruments that depend on it."""
         self.poses.store(message, now_s)
         if self._late is not None:
             self._late.receive(message.device, message.timestamp_s, now_s)
@@ -93,7 +93,7 @@ class Navigator:
         self._watch_breath(message.device, now_s)
 
     def forget(self, device: str, now_s: float) -> None:
-        """Know nothing of a transform any more."""
+        """Remove a transform that is no longer sent."""
         self.poses.forget(device)
         if self._late is not None:
             self._late.forget(device)
@@ -104,18 +104,18 @@ class Navigator:
                 self._follow(watched, now_s)
 
     def set_targets(self, targets: Mapping[str, Target]) -> None:
-        """Measure to these lesions from now on; one that cannot be measured to says why in its readings."""
+        """Replace the lesions to measure to; the readings of one without a surface say why."""
         self._targets = measure_to(targets, self._targets)
 
     def update(self, now_s: float) -> Situation:
-        """How things stand now."""
+        """Return the distances of all instruments to all targets now, with the reasons that make them unreliable."""
         unreliable_reason = self._unreliable_reason_of_sensor(now_s)
         unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
         states = tuple(self._state_of(w, unreliable_reason, now_s) for w in self._watched.values())
         return Situation(states, unreliable_reason, (*unwatched, *self.cautions))
 
     def unreliable_reason_of(self, device: str, now_s: float) -> Status | None:
-        """Why nothing can be placed by the transform of a device at this moment, or None; whatever it is called."""
+        """Return why the transform of a device cannot be used to place a point now, or None."""
         given = self.poses.given(device)
         if given is None:
             return Status(Reason.NOT_TRACKED)
@@ -136,7 +136,7 @@ class Navigator:
                 self._watched[frame] = _Watched(instrument, JumpGuard(self._limits))
 
     def _follow(self, watched: _Watched, now_s: float) -> None:
-        """Bring an instrument up to date when one of its transforms has come, by the first name that leads there.
+        """Update the pose of an instrument after one of its transforms has come.
 
         The pose of the liver sensor, once it was sent, stays and grows old where no way leads to it any more: the
         sensor is lost then, which is not the same as a tracker that never sends it, see `watches_sensor`.
@@ -168,7 +168,7 @@ class Navigator:
                 self._breath.add_tool_pose(frame, sensor.matrix @ in_reference.matrix, now_s)
 
     def _unreliable_reason_of_sensor(self, now_s: float) -> Status | None:
-        """A sensor whose pose is not sent cannot be called unreliable, see `watches_sensor`: that is a caution."""
+        """Return why the liver sensor is unreliable, or None; also where its pose is not sent, see `watches_sensor`."""
         pose = self._sensor.pose
         if pose is None:
             return None
@@ -221,7 +221,7 @@ class Navigator:
         return Reading(lesion, name, interval, nearest.point_ras_mm, margin_mm, measured_mm=nearest.distance_mm)
 
     def _margin_of(self, watched: _Watched, lesion: str, distance_mm: float) -> float | None:
-        """The narrowest margin that holds the tip; one that it was in holds it a little longer."""
+        """Return the narrowest margin that holds the tip, in mm, with a hysteresis; None outside all."""
         before = watched.margins.get(lesion)
         held = [
             margin

@@ -1,6 +1,6 @@
-"""The border between the session and whatever computes probabilities: a job goes in, events come out.
+"""The protocol of a segmentation engine: jobs are submitted, events are polled.
 
-Nothing here knows torch or processes. `worker_engine.WorkerEngine` is the real engine; a test needs only a
+This module needs neither torch nor processes. `worker_engine.WorkerEngine` is the real engine; a test needs only a
 class with the methods of `Engine`.
 """
 
@@ -45,7 +45,7 @@ class LesionJob:
 
 @dataclass(frozen=True, eq=False)
 class CropJob:
-    """One crop to segment, for comparisons with nnU-Net itself.
+    """A crop to segment, for comparisons with nnU-Net itself.
 
     Attributes:
         array: float32, shape (C, K, J, I), the channels that the model wants, see
@@ -76,7 +76,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Ready:
-    """The model is loaded and warm.
+    """The model is loaded and has made its first prediction.
 
     Attributes:
         device: name of the GPU, or "cpu (N threads)".
@@ -95,7 +95,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progress:
-    """Stage is "crop", "preprocess", "inference" or "postprocess"; in "inference" the network passes are counted."""
+    """Progress of a job.
+
+    Attributes:
+        stage: "crop", "preprocess", "inference" or "postprocess".
+        done, total: in "inference" the passes of the network, else 0 and 1.
+    """
 
     job_id: int
     stage: str
@@ -105,7 +110,7 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """The answer to a job.
+    """The result of a job.
 
     Attributes:
         probability: of tumour, float32, shape (K, J, I) of the crop.
@@ -145,7 +150,7 @@ Event = Union[Started, Ready, Progress, Finished, Failed, Cancelled]
 
 
 class Engine(Protocol):
-    """Answers one job at a time; the newest wins. Every job ends in one Finished, Failed or Cancelled."""
+    """Runs one job at a time; a new job replaces an older one. Each ends in one Finished, Failed or Cancelled."""
 
     @property
     def state(self) -> EngineState: ...
@@ -157,7 +162,7 @@ class Engine(Protocol):
         """Queue a job and return its id; jobs still unanswered are cancelled. Starts the engine if need be."""
 
     def poll(self) -> list[Event]:
-        """What has happened since the last call; never blocks. Call it every 5 to 10 ms."""
+        """Return the events since the last call, without blocking. Call it every 5 to 10 ms."""
 
     def cancel(self) -> None:
         """Cancel every unanswered job; `Cancelled` follows within 1 s. Does nothing if there is none."""

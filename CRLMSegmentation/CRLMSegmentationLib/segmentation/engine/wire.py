@@ -1,4 +1,4 @@
-"""Jobs and answers as frames, on both sides of the worker's pipe."""
+"""Encoding of jobs and results as frames of the pipe between engine and worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MASK_NUMBERS = ("volume_ml", "diameters_mm", "confidence")
 
 
 def encode_job(job_id: int, job: Job) -> list[memoryview]:
-    """A job as the parts of a frame."""
+    """Encode a job as the parts of a frame."""
     header = {"type": "job", "job_id": job_id}
     if isinstance(job, CropJob):
         return encode({**header, "mirroring": job.mirroring, "spacing_mm": job.spacing_mm}, {"crop": job.array})
@@ -35,7 +35,7 @@ def encode_job(job_id: int, job: Job) -> list[memoryview]:
 
 
 def decode_job(frame: Frame) -> Job:
-    """The job of a frame.
+    """Decode the job of a frame.
 
     Raises:
         WorkerError, VolumeError, GeometryError: it is none.
@@ -52,7 +52,7 @@ def decode_job(frame: Frame) -> Job:
 
 
 def encode_answer(answer: Finished) -> list[memoryview]:
-    """An answer as the parts of a frame."""
+    """Encode a result as the parts of a frame."""
     header = {"type": "finished", "job_id": answer.job_id, "timings_s": answer.timings_s, "device": answer.device}
     header["warnings"] = answer.warnings
     arrays, lesion = {"probability": answer.probability}, answer.lesion
@@ -70,7 +70,7 @@ def encode_answer(answer: Finished) -> list[memoryview]:
 
 
 def decode_answer(frame: Frame) -> Finished:
-    """The answer of a frame.
+    """Decode the result of a frame.
 
     Raises:
         WorkerError: its arrays are damaged.

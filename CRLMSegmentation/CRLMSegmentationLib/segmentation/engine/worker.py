@@ -1,4 +1,4 @@
-"""The inference process: `python -m CRLMSegmentationLib.segmentation.engine.worker MODEL_FOLDER`.
+"""The worker process that runs inference: `python -m CRLMSegmentationLib.segmentation.engine.worker MODEL_FOLDER`.
 
 Reads frames (job, cancel) from stdin and writes frames (ready, progress, finished, failed, cancelled, fatal) to
 stdout. A thread reads, so that newer jobs and cancels are seen while the network runs; only the main thread
@@ -45,7 +45,7 @@ OUT_OF_MEMORY = "not enough memory for this {region}; choose a smaller one, or c
 
 
 class Inbox:
-    """What the parent wants: at most one job, the newest. Shared by the reading and the main thread."""
+    """The queue between the reading and the main thread. It holds at most one job, the newest."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -55,7 +55,7 @@ class Inbox:
         self._running: int | None = None
 
     def put(self, frame: Frame) -> None:
-        """Take a frame from the parent."""
+        """Add a frame from the parent: a job, or the cancellation of one."""
         with self._changed:
             if frame.type == "cancel":
                 self._cancel(frame.header["job_id"])
@@ -126,7 +126,7 @@ def read_frames(file: io.RawIOBase, inbox: Inbox) -> None:
 
 
 class KeptAnswer:
-    """The network's last answer to a whole volume: each lesion in it is picked from the same one.
+    """Cache of the last prediction for a whole volume, from which each of its lesions is extracted.
 
     One volume's input and answer are held, no more. Crops are not kept: each lesion has its own.
     """
@@ -137,7 +137,7 @@ class KeptAnswer:
         self._answer: Prediction | None = None
 
     def of(self, array: np.ndarray, options: object, predict: Callable[[], Prediction]) -> Prediction:
-        """The answer to an input asked in a manner, kept where both are the same to the last bit, else predicted."""
+        """Return the cached prediction where input and options are the same to the last bit, else predict."""
         kept = self._answer if options == self._options else None
         if kept is not None and self._array is not None and np.array_equal(array, self._array):
             return kept
@@ -149,7 +149,7 @@ class KeptAnswer:
 
 
 def serve(network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
-    """Answer jobs for ever."""
+    """Run jobs until the process ends."""
     kept = KeptAnswer()
     while True:
         frame, dropped = inbox.next()
@@ -226,7 +226,7 @@ def _crop_of(job: LesionJob, spacing_mm: float) -> Crop:
 
 
 def load(package: ModelPackage, device: str, cpu_threads: int | None) -> tuple[NnUNet, tuple[str, ...]]:
-    """The warm model, and warnings about the device.
+    """Load and warm up the model; return it with warnings about the device.
 
     Raises:
         WorkerError: torch or nnunetv2 cannot be imported.
@@ -255,7 +255,7 @@ def _ready(network: NnUNet, warnings: tuple[str, ...]) -> dict:
 
 
 def _open_pipes() -> tuple[io.RawIOBase, io.RawIOBase]:
-    """Raw stdin and stdout; whatever else is printed in this process goes to stderr from now on."""
+    """Return raw stdin and stdout; whatever else is printed in this process goes to stderr from now on."""
     if sys.platform == "win32":
         import msvcrt
 

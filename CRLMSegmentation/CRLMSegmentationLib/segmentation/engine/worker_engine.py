@@ -1,4 +1,4 @@
-"""The engine that keeps nnU-Net warm in a child process, driven by `poll()` alone.
+"""An engine that runs nnU-Net in a child process, which is started once and kept loaded.
 
 No threads and nothing that blocks: a QTimer calls `poll` in 3D Slicer, `wait` does on the command line.
 """
@@ -34,7 +34,7 @@ GIVEN_UP = "the worker died {count} times in a row and is not started again: {re
 
 @dataclass
 class _Pending:
-    """A job without an answer yet; its parts are kept in case a fresh worker must have them again."""
+    """A job without a result yet; its parts are kept in case a fresh worker must have them again."""
 
     job_id: int
     parts: list[memoryview]
@@ -43,7 +43,7 @@ class _Pending:
 
 
 class WorkerEngine:
-    """Implements `engine.Engine`.
+    """An `engine.Engine` whose jobs run in a worker process.
 
     Args:
         package: the model.
@@ -125,7 +125,7 @@ class WorkerEngine:
             self._cancel(pending, time.monotonic() + CANCEL_GRACE_S)
 
     def poll(self) -> list[Event]:
-        """What has happened since the last call; takes at most about 5 ms, plus a process start after a crash."""
+        """Return the events since the last call; takes at most about 5 ms, plus a process start after a crash."""
         if self._child is not None:
             self._exchange(self._child)
         self._reap()
@@ -170,7 +170,7 @@ class WorkerEngine:
         pending.cancel_deadline_s = min(pending.cancel_deadline_s or float("inf"), deadline_s or float("inf"))
 
     def _exchange(self, child: ChildProcess) -> None:
-        """One round of writing and reading with the worker."""
+        """Write to the worker and read from it, once."""
         deadline_s = time.monotonic() + POLL_BUDGET_S
         exit_code = child.exit_code  # asked before reading: what a dead worker had to say is in the pipe
         try:
@@ -233,7 +233,7 @@ class WorkerEngine:
         self._relaunch("the cancelled job did not stop in time")
 
     def _restart(self, reason: str, details: str = "") -> None:
-        """The worker is of no use any more: fail its jobs and start a fresh one, but not for ever."""
+        """Fail the jobs of a worker that has ended and start a fresh one, at most `MAX_CRASHES` times."""
         reason = f"{reason}; its last lines: {details}" if details else reason
         logger.error("%s", reason)
         self._discard_child()
@@ -251,7 +251,7 @@ class WorkerEngine:
             self._give_up(str(error))
 
     def _fail_handed_over(self, reason: str) -> None:
-        """End the jobs that the lost worker had; those still waiting here go to the next."""
+        """Fail the jobs that were sent to the lost worker; those not sent yet go to the next."""
         for pending in [p for p in self._pending.values() if p.handed_over]:
             job_id, cancelled = pending.job_id, pending.cancel_deadline_s is not None
             self._end_job(job_id, Cancelled(job_id) if cancelled else Failed(job_id, reason))

@@ -1,4 +1,4 @@
-"""The installed models as a combo box and a terminal show them."""
+"""Texts about installed models for the combo box of the panel and for the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .registry import InstalledModel, default_package, installed_models
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What a combo box shows: text, the key to hand to `find_model`, a tooltip, and whether it can be chosen."""
+    """An entry of the combo box: text, the key to hand to `find_model`, a tooltip, and whether it can be chosen."""
 
     text: str
     key: str
@@ -23,7 +23,7 @@ class ModelChoice:
 
 
 def model_choices() -> list[ModelChoice]:
-    """What a combo box shall offer; a default that is gone stays visible, unusable.
+    """Return the entries of the combo box; a default that was removed is listed, but cannot be chosen.
 
     Raises:
         ModelError: see `models_folder`.
@@ -39,7 +39,7 @@ def model_choices() -> list[ModelChoice]:
 
 
 def list_lines(models: Sequence[InstalledModel]) -> Iterator[str]:
-    """For a terminal: a line for each, the default marked."""
+    """Yield a line of text for each model, with the default marked."""
     width = max((len(model.key) for model in models), default=0)
     for model in models:
         where = "shipped" if model.shipped else "imported" if model.imported else "by hand"
@@ -48,7 +48,7 @@ def list_lines(models: Sequence[InstalledModel]) -> Iterator[str]:
 
 
 def info_of(package: ModelPackage) -> dict[str, Any]:
-    """What there is to know of a model, as plain data; `describing.lines_of` makes lines of it."""
+    """Return all properties of a model as plain data; `describing.lines_of` makes lines of it."""
     return {
         "name": package.name,
         "version": package.version,

@@ -1,4 +1,4 @@
-"""Weights in safetensors, a format whose loading can run no code. Imports torch only when called.
+"""Weights in the safetensors format, which cannot run code when loaded. Imports torch only when called.
 
 A U-Net of nnU-Net holds many tensors under two or three names (the decoder lists its encoder's). Equal tensors
 are stored once; the other names stand in the metadata.

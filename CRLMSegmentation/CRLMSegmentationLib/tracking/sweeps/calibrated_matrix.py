@@ -1,4 +1,4 @@
-"""The 4x4 matrices that a calibration gives, as text and checked."""
+"""Parsing and checks of the 4x4 matrices in a probe calibration."""
 
 from __future__ import annotations
 

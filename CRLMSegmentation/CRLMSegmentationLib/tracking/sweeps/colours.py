@@ -1,4 +1,4 @@
-"""Pictures in colour: brightness is taken of them, and what is colour in truth is told."""
+"""Conversion of colour frames to brightness, and warnings about frames that show real colour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW = 1e-4
 
 
 def grey(frame: np.ndarray) -> np.ndarray:
-    """One number for each pixel, of the frame's own type: brightness (ITU-R BT.601) of red, green and blue.
+    """Return the brightness of each pixel in the frame's own type: (ITU-R BT.601) of red, green and blue.
 
     Args:
         frame: shape (rows, columns), or (rows, columns, C) with C 1, 3 or 4 (the fourth, opacity, is left out).
@@ -37,7 +37,7 @@ def grey(frame: np.ndarray) -> np.ndarray:
 
 
 def colour_remarks(frames: np.ndarray, accepted: np.ndarray | None = None) -> list[str]:
-    """What is to be told of frames in colour, as sentences for a user; nothing of grey frames.
+    """Return warnings about frames in colour, as sentences for a user; none for grey frames.
 
     Args:
         frames: shape (N, rows, columns) or (N, rows, columns, C).

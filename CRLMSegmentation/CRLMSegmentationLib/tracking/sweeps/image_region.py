@@ -1,4 +1,4 @@
-"""Which pixels of a picture show tissue: a rectangle and a sector, in pixels of MF."""
+"""The pixels of a 2D image that show tissue: a rectangle and a sector, in pixels of the MF orientation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...core.errors import SweepError
 
 @dataclass(frozen=True)
 class ClipRectangle:
-    """The part of the picture that is used, in pixels (x, y) of MF; the size counts pixels."""
+    """The rectangle of the image that is used, in pixels (x, y) of MF; the size counts pixels."""
 
     origin_px: tuple[int, int]
     size_px: tuple[int, int]
@@ -34,7 +34,7 @@ class Fan:
 
 @dataclass(frozen=True, eq=False)
 class ImageRegion:
-    """Which pixels of a frame are used: a rectangle, and within it a mask (rows, columns) or all."""
+    """The pixels of a frame that are used: a rectangle, and within it a mask (rows, columns) or all."""
 
     rows: slice
     columns: slice
@@ -48,7 +48,7 @@ def image_region(
     fan: Fan | None = None,
     to_calibrated: np.ndarray | None = None,
 ) -> ImageRegion:
-    """The pixels within a rectangle and a sector; both, either or none may be given.
+    """Return the pixels within a rectangle and a sector; both, either or none may be given.
 
     Args:
         to_calibrated: 4x4, pixels of the frames to the pixels in which rectangle and sector count; None where both are
@@ -73,7 +73,7 @@ def image_region(
 def _region_of_edited(
     rows: int, columns: int, clip: ClipRectangle | None, fan: Fan | None, to_calibrated: np.ndarray
 ) -> ImageRegion:
-    """The same for frames that were cropped, flipped or scaled after the calibration: each pixel is asked."""
+    """Return the same for frames that were cropped, flipped or scaled after the calibration, pixel by pixel."""
     column, row = np.arange(columns)[None, :], np.arange(rows)[:, None]
     x, y = (axis[0] * column + axis[1] * row + axis[3] for axis in to_calibrated[:2])
     mask = np.ones((rows, columns), bool)

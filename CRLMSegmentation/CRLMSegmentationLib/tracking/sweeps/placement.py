@@ -1,4 +1,4 @@
-"""Where each frame of a sweep lies: the way from its pixels to Reference, checked from frame to frame."""
+"""Poses of the frames of a sweep: the transform from the pixels to Reference, checked for each frame."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLANE_MM = 0.1
 
 @dataclass(frozen=True, eq=False)
 class FramePoses:
-    """Where the frames of a sweep lie.
+    """Poses of the frames of a sweep.
 
     Attributes:
         matrices: shape (N, 4, 4), pixels (column, row, 0) to mm of Reference; the identity where rejected.
@@ -63,7 +63,7 @@ def place_frames(
     image_frame: str | None = None,
     ignored: Collection[str] = (),
 ) -> FramePoses:
-    """Find the pose of each frame, and reject those that have none to be relied on.
+    """Find the pose of each frame, and reject the frames without a reliable one.
 
     A frame is rejected when its image or a transform on the way from its pixels to Reference is not OK, or a pose on
     that way is not rigid; what the other tools do does not matter. A calibration that is given stands above what the
@@ -115,7 +115,7 @@ def _what_to_record(found: FramePoses) -> str:
 def _without(
     sequence: TrackedSequence, calibration: Calibration | None, ignored: Collection[str]
 ) -> tuple[TrackedSequence, Calibration | None]:
-    """Both without the transforms that a user does not want to be used."""
+    """Remove the transforms that a user has excluded from sweep and calibration."""
     if not ignored:
         return sequence, calibration
     given = {} if calibration is None else calibration.transforms
@@ -131,7 +131,7 @@ def _without(
 
 
 class _Transforms:
-    """All transforms of a sweep over its frames: those that it tracks, and the calibrated ones."""
+    """All transforms of a sweep over its frames: tracked and calibrated ones."""
 
     def __init__(
         self, sequence: TrackedSequence, tracks: Mapping[str, TransformTrack], fixed: Mapping[str, np.ndarray]
@@ -146,7 +146,7 @@ class _Transforms:
         return frozenset(self.tracks) | frozenset(self.fixed)
 
     def matrices(self, name: str, backwards: bool) -> np.ndarray:
-        """Of all frames, shape (N, 4, 4), or (1, 4, 4) of a calibration; the identity where it is not OK."""
+        """Return the matrices, shape (N, 4, 4), or (1, 4, 4) of a calibration; the identity where not OK."""
         if name not in self.tracks:
             matrices = self.fixed[name][None]
         else:
@@ -162,19 +162,19 @@ class _Transforms:
         return self.tracks[name].statuses[number] if name in self.tracks else STATUS_OK
 
     def unusable(self, name: str, is_pose: bool) -> np.ndarray:
-        """Whether the matrix of a frame cannot be: bool, shape (N,)."""
+        """Return for each frame whether the matrix is invalid: bool, shape (N,)."""
         if name not in self.tracks:
             return np.zeros(len(self), bool)
         return ~(is_rigid if is_pose else is_invertible)(self.tracks[name].matrices)
 
 
 def is_invertible(matrices: np.ndarray) -> np.ndarray:
-    """Whether matrices, shape (N, 4, 4), can place anything, by `transform_fault`; bool, shape (N,)."""
+    """Return whether matrices, shape (N, 4, 4), are invertible, by `transform_fault`; bool, shape (N,)."""
     return np.array([transform_fault(matrix) is None for matrix in matrices], bool)
 
 
 def is_rigid(matrices: np.ndarray) -> np.ndarray:
-    """Whether matrices, shape (N, 4, 4), can be poses of a tool, by `rigid_fault`; bool, shape (N,)."""
+    """Return whether matrices, shape (N, 4, 4), are rigid, by `rigid_fault`; bool, shape (N,)."""
     return np.array([rigid_fault(matrix) is None for matrix in matrices], bool)
 
 
@@ -189,7 +189,7 @@ def _pixel_frame(
 def _joined(
     sequence: TrackedSequence, calibration: Calibration | None, pixels: PixelFrame
 ) -> tuple[_Transforms, list[str]]:
-    """Tracked and calibrated transforms, each name once, and what was told of a name that stands in both.
+    """Join tracked and calibrated transforms, each name once; return them with remarks on names in both.
 
     A calibration decides where the picture lies, the tracker where tools are.
     """
@@ -212,7 +212,7 @@ def _joined(
 
 
 def _chain(sweep: _Transforms, pixels: PixelFrame, reference: str) -> tuple[Chain, frozenset[str]]:
-    """The way to take, and the transforms of the sweep that a given calibration overrules."""
+    """Return the chain to use, and the transforms of the sweep that a given calibration overrules."""
     overruled = frozenset(_overruled(sweep, pixels))
     try:
         return find_chain(sweep.names - overruled, f"{pixels.name}To{reference}"), overruled
@@ -221,7 +221,7 @@ def _chain(sweep: _Transforms, pixels: PixelFrame, reference: str) -> tuple[Chai
 
 
 def _overruled(sweep: _Transforms, pixels: PixelFrame) -> Iterator[str]:
-    """Transforms of the sweep that place a picture which the calibration places: that stands above them."""
+    """Return the transforms of the sweep that place an image which the calibration places, and that it overrules."""
     pictures = {frame for name in pixels.edits for frame in frames_of(name)} | {pixels.name}
     calibrated = {frame for frame in pictures if any(_touches(name, frame) for name in sweep.fixed)}
     for name in sweep.tracks:
@@ -237,7 +237,7 @@ def _touches(name: str, frame: str) -> bool:
 
 
 def _advice(sweep: _Transforms, pixels: PixelFrame, reference: str, overruled: frozenset[str]) -> str:
-    """What a user can do where no way leads to a frame."""
+    """Return what a user can do where no chain leads to a frame."""
     names = sweep.names - overruled
     nameless = sorted(name for name in sweep.tracks if not _frames(name))
     if nameless and not any(_is_pose(name, pixels) for name in sweep.tracks if _frames(name)):
@@ -279,7 +279,7 @@ def _check_pairing(sequence: TrackedSequence, chain: Chain) -> None:
 
 
 def _follow(sweep: _Transforms, chain: Chain, pixels: PixelFrame) -> tuple[np.ndarray, list[str]]:
-    """Matrices of all frames, shape (N, 4, 4), and for each frame why it cannot be used, empty if it can."""
+    """Return the matrices of all frames, shape (N, 4, 4), and for each why it cannot be used, empty if it can."""
     result = np.tile(np.eye(4), (len(sweep), 1, 1))
     for name, backwards in chain:
         result = sweep.matrices(name, backwards) @ result
@@ -288,7 +288,7 @@ def _follow(sweep: _Transforms, chain: Chain, pixels: PixelFrame) -> tuple[np.nd
 
 
 def _is_pose(name: str, pixels: PixelFrame) -> bool:
-    """Whether a transform is between things that are tracked; one from a picture carries the size of a pixel."""
+    """Whether a transform is between tracked frames; one from an image contains the size of a pixel."""
     pictures = {frame for edit in pixels.edits for frame in frames_of(edit)} | {pixels.name}
     return not any(frame in pictures or "Image" in frame or "Pixel" in frame for frame in frames_of(name))
 
@@ -313,7 +313,7 @@ def _other_ways(
     matrices: np.ndarray,
     overruled: frozenset[str],
 ) -> tuple[dict[int, str], list[str]]:
-    """Compare with each other way that leads from the pixels to the frame.
+    """Compare the chain with all others that lead from the pixels to the frame.
 
     Returns:
         By frame why it cannot be used, since two ways disagree; and remarks on ways that a calibration overrules.
@@ -347,7 +347,7 @@ def _other_ways(
 
 
 def _ways_beside(names: frozenset[str], chain: Chain, wanted: str) -> Iterator[Chain]:
-    """The shortest way without each transform of the chain, each way once."""
+    """Return the shortest chain without each transform of the chain, each once."""
     seen = {chain}
     for name, _ in chain:
         try:
@@ -362,7 +362,7 @@ def _ways_beside(names: frozenset[str], chain: Chain, wanted: str) -> Iterator[C
 def _apart_mm(
     sweep: _Transforms, chain: Chain, other: Chain, pixels: PixelFrame, matrices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far both ways put the corners of the picture apart, shape (N,), and in which frames both are valid."""
+    """Return how far apart two chains place the corners of the image, mm, shape (N,), and where both are valid."""
     rows, columns = sweep.sequence.frames.shape[1:3]
     corners = np.array([[x, y, 0, 1] for x in (0, columns - 1) for y in (0, rows - 1)], float)
     others, reasons = _follow(sweep, other, pixels)
@@ -398,7 +398,7 @@ def _remarks(
 
 
 def _checked(poses: FramePoses, sequence: TrackedSequence) -> FramePoses:
-    """The same, with remarks on its pixels.
+    """Return the same poses, with remarks on the pixels.
 
     Raises:
         SweepError: no ultrasound picture has such pixels.

@@ -1,4 +1,4 @@
-"""What a device-set configuration of PLUS says of a probe: its transforms, and how a volume is to be reconstructed."""
+"""Reading of a PLUS device-set configuration: the transforms of a probe, and settings of the reconstruction."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNUSED_SETTINGS = {
 
 
 def read_configuration(content: str | bytes, max_characters: int) -> dict:
-    """Read a configuration.
+    """Read transforms, rectangle, sector and reconstruction settings of a configuration.
 
     Args:
         content: its text, or the bytes of its file, in the encoding that it declares.
@@ -112,7 +112,7 @@ def _fan(element: ElementTree.Element) -> Fan | None:
 
 
 def _numbers(element: ElementTree.Element, count: int, *keys: str) -> tuple[float, ...] | None:
-    """The numbers of the first of several attributes that is there; None where there is none."""
+    """Return the numbers of the first of several attributes that is present; None where none is."""
     text = next((element.get(key) for key in keys if element.get(key) is not None), None)
     if text is None:
         return None
@@ -123,7 +123,7 @@ def _numbers(element: ElementTree.Element, count: int, *keys: str) -> tuple[floa
 
 
 def _compounding(element: ElementTree.Element) -> str | None:
-    """CompoundingMode, or what PLUS makes of the two attributes that it has replaced."""
+    """Return CompoundingMode, or what PLUS makes of the two attributes that it has replaced."""
     if element.get("CompoundingMode") is not None:
         return element.get("CompoundingMode")
     if (element.get("Calculation") or "").upper() == "MAXIMUM":
