@@ -3,6 +3,8 @@
 __all__ = [
     "calibrated_matrix",
     "calibration",
+    "chain_choice",
+    "chain_matrices",
     "colours",
     "hole_filling",
     "image_region",
@@ -14,5 +16,6 @@ __all__ = [
     "sequence",
     "sequence_header",
     "sequence_io",
+    "sweep_transforms",
     "volume_builder",
 ]
