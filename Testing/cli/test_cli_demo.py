@@ -24,7 +24,8 @@ from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import DropReason
 from CRLMSegmentationLib.recording.case import TrackingSample, append_tracking, load_case, save_case
 from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
-from CRLMSegmentationLib.segmentation.session import Session, VolumeArrived
+from CRLMSegmentationLib.segmentation.incoming import VolumeArrived
+from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.tracking.interval import Interval

@@ -11,6 +11,7 @@ from CRLMSegmentationLib.core.volume_reading import check_intensities
 from CRLMSegmentationLib.igtl.messages import ImageMessage, volume_of
 from CRLMSegmentationLib.segmentation.engine.engine import LesionJob
 from CRLMSegmentationLib.segmentation.engine.wire import decode_job, encode_job
+from CRLMSegmentationLib.segmentation.results import Options, Request
 
 SHAPE = (36, 42, 48)
 OUTSIDE_RAS_MM = [44.0, 20.0, 18.0]
@@ -62,7 +63,8 @@ def test_any_constant_outside_gives_the_field_of_view_and_crop_that_zero_gives(d
 def test_worker_sees_the_same_crop(fill):
     volume = Volume(filled_with(fill, np.float32), np.eye(4))
     reader, frame = FrameReader(), None
-    data = b"".join(bytes(part) for part in encode_job(1, LesionJob(volume, tuple(INSIDE_RAS_MM), 40.0)))
+    request = Request("Tumour 1", tuple(INSIDE_RAS_MM), volume.identity, Options(40.0))
+    data = b"".join(bytes(part) for part in encode_job(1, LesionJob(request, volume)))
     while data:
         view = reader.wanted()
         count = min(len(view), len(data))

@@ -42,7 +42,7 @@ class Tracker:
             lost = isinstance(pose, str)
             metadata = {"TransformStatus": pose} if lost else {}
             matrix = np.eye(4) if lost else pose
-            self.navigator.take(TransformMessage(device, EPOCH_S + self.now_s, matrix, metadata), self.now_s)
+            self.navigator.receive(TransformMessage(device, EPOCH_S + self.now_s, matrix, metadata), self.now_s)
 
     def wait(self, seconds: float = 1 / RATE_HZ) -> None:
         self.now_s += seconds
@@ -53,8 +53,8 @@ class Tracker:
             self.wait()
             self.send(**poses_at(step / RATE_HZ))
 
-    def look(self):
-        return self.navigator.look(self.now_s)
+    def update(self):
+        return self.navigator.update(self.now_s)
 
     def state_of(self, frame: str):
-        return next(state for state in self.look().instruments if state.instrument.frame == frame)
+        return next(state for state in self.update().instruments if state.instrument.frame == frame)

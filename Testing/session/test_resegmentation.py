@@ -34,7 +34,7 @@ def test_newer_volume_is_segmented_from_the_same_seed_by_itself(live, link, engi
     colour = row(live).colour
     send_volume(live, link, tiny_volume, 1)
     assert len(engine.jobs) == 2
-    assert engine.jobs[1].seed_ras_mm == SEED
+    assert engine.jobs[1].request.seed_ras_mm == SEED
     finish(live, engine)
     found = row(live)
     assert (found.is_current, found.is_renewing, found.state) == (True, False, LesionState.DONE)

@@ -306,11 +306,11 @@ def test_renewal_asks_with_the_crop_that_was_large_enough(cut_off, workspace, li
     turns(workspace)
     while row(workspace).unreliable_reason:
         finish(workspace, engine)
-    size_mm = workspace.lesion_store.entries["Tumour 1"].found.result.request.crop_size_mm
+    size_mm = workspace.lesion_store.entries["Tumour 1"].found.result.request.options.crop_size_mm
     assert size_mm > 20.0
     workspace.resegmentation.enabled = True
     send_volume(workspace, link, workspace.session.volume, 1)
-    assert engine.jobs[-1].crop_size_mm == size_mm
+    assert engine.jobs[-1].request.options.crop_size_mm == size_mm
 
 
 def test_outline_whose_renewal_has_failed_is_out_of_date_at_once(tracker, workspace, link, engine, tiny_volume):

@@ -15,7 +15,7 @@ from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.rerun import rerun_case
 from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.segmentation.models.package import model_or_default
-from CRLMSegmentationLib.segmentation.refinement import Purpose
+from CRLMSegmentationLib.segmentation.results import Purpose
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.dependencies import SMALL_PACKAGES
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
@@ -149,7 +149,7 @@ def test_recorded_session_gives_identical_masks_when_it_is_computed_again(clock,
         ("Tumour 2", True, True),
         ("Tumour 1", True, True),
     ]
-    assert [result.crop_size_mm for result in recorded_results(load_case(folder))][-1] == 46.0
+    assert [result.request.options.crop_size_mm for result in recorded_results(load_case(folder))][-1] == 46.0
 
 
 def test_correction_is_recorded_once_it_has_rested(begun, with_outline, clock, folder):

@@ -24,7 +24,8 @@ from ..reports.schema import write_json
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.incoming import VolumeArrived
 from ..segmentation.models.package import ModelPackage, model_or_default
-from ..segmentation.session import LesionResult, ModelReady, Session
+from ..segmentation.results import LesionResult, ModelReady
+from ..segmentation.session import Session
 from ..segmentation.wait import Check, drive_until, wait_for, wait_for_lesion
 from ..slicer.scene.headless import new_scene
 from ..slicer.scene.saving import save_scene_bundle, save_segmentation

@@ -65,7 +65,7 @@ def segment(
         print_text(sentence_of(lesion))
     print_text(f"Segmentation: {out}")
     if all(lesion.mask.is_empty for lesion in lesions):
-        change = "" if lesions[0].request.crop_size_mm is None else " or change the crop with --size"
+        change = "" if lesions[0].request.options.crop_size_mm is None else " or change the crop with --size"
         raise CrlmError(f"no tumour was found at any seed; move the seeds{change}")
     if serve is not None:
         from ..reports.serve_results import serve_results

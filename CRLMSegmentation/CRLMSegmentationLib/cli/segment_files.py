@@ -19,7 +19,8 @@ from ..core.volume_reading import check_intensities, read_image
 from ..recording.reconstruct import Choices, Settings, load_sweep, reconstruct
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage, crop_size_of, model_or_default
-from ..segmentation.session import LesionResult, ModelReady, Session
+from ..segmentation.results import LesionResult, ModelReady, Options
+from ..segmentation.session import Session
 from ..segmentation.wait import wait_for_lesion, wait_for_model
 from ..tracking.sweeps.placement import REFERENCE
 from ..tracking.sweeps.sequence_io import is_sequence
@@ -122,7 +123,7 @@ def segment_volume(
         on_progress(LOADING, 1, 1)
         results = []
         for number, seed in enumerate(seeds, 1):
-            session.segment(f"Tumour {number}", np.array(seed), crop_size_mm, mirroring)
+            session.segment(f"Tumour {number}", np.array(seed), Options(crop_size_mm, mirroring))
             try:
                 results.append(wait_for_lesion(session, f"Tumour {number}", on_progress))
             except WorkerError as error:

@@ -32,8 +32,8 @@ from ..igtl.dialects import PLUS, Dialect
 from ..igtl.link import LinkState
 from ..segmentation.incoming import LinkChanged, Noticed, Refused
 from ..segmentation.models.package import ModelPackage
-from ..segmentation.refinement import Purpose
-from ..segmentation.session import Event, LesionFailed, LesionResult, LesionSegmented, ModelReady
+from ..segmentation.results import LesionFailed, LesionResult, LesionSegmented, ModelReady, Purpose
+from ..segmentation.session import Event
 from ..tracking.displayed import Withheld
 from . import session_events as kinds
 from .folder import claimed, discard_empty

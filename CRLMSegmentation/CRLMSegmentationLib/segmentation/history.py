@@ -1,4 +1,4 @@
-"""What became of each lesion over several volumes: its size, its place, and how far it has moved since."""
+"""History of each lesion over several volumes: its size, its centre and how far that has moved."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Sighting:
 
 
 class LesionHistory:
-    """The sightings of all lesions. A lesion is known by its key, whatever its name, and keeps its history."""
+    """The sightings of all lesions by their keys, so that a lesion that is renamed keeps its history."""
 
     def __init__(self) -> None:
         self._sightings: dict[str, list[Sighting]] = {}
 
     def add(self, lesion: str, mask: LesionMask, volume: VolumeIdentity, seen_s: float) -> Sighting | None:
-        """Take down an outline; a second one in the same volume takes the place of the first.
+        """Add a segmentation; a second one in the same volume replaces the first.
 
         Returns:
             The sighting; None for an empty outline, which says nothing of a lesion.
@@ -70,7 +70,7 @@ class LesionHistory:
         return sighting
 
     def of(self, lesion: str) -> tuple[Sighting, ...]:
-        """Its sightings, oldest first."""
+        """Return the sightings of a lesion, oldest first."""
         return tuple(self._sightings.get(lesion, ()))
 
     def forget(self, lesion: str) -> None:
@@ -78,6 +78,6 @@ class LesionHistory:
 
 
 def centre_of(mask: LesionMask) -> np.ndarray:
-    """Centre of mass of a lesion that is not empty, RAS mm, shape (3,)."""
+    """Return the centre of mass of a lesion that is not empty, RAS mm, shape (3,)."""
     kji = np.add(ndimage.center_of_mass(mask.part), mask.offset_kji)
     return transform_points(mask.ijk_to_ras, kji[::-1])

@@ -19,8 +19,9 @@ from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage
 from ...segmentation.refinement import Refinement
-from ...segmentation.session import LesionResult, Session
-from ...segmentation.wait import settle, wait_for_lesion, wait_for_model
+from ...segmentation.results import LesionResult
+from ...segmentation.session import Session
+from ...segmentation.wait import wait_for_lesion, wait_for_model, wait_for_refinement
 from ...tracking.interval import TrackingError, interval_of
 from ...tracking.surfaces import SurfaceDistance, measured_surface
 from .variations import generator_of
@@ -75,7 +76,7 @@ def observe(
             refinement = Refinement(can_refine=thorough)
             try:
                 session.segment(lesion.name, np.array(lesion.seed_ras_mm))
-                result = settle(session, refinement, wait_for_lesion(session, lesion.name))
+                result = wait_for_refinement(session, refinement, wait_for_lesion(session, lesion.name))
             except (SeedError, WorkerError):
                 continue
             finally:

@@ -18,7 +18,8 @@ from ...core.volume import Volume
 from ...segmentation.engine.engine import Engine, EngineState
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage, crop_size_of
-from ...segmentation.session import LesionResult, Session
+from ...segmentation.results import LesionResult, Options
+from ...segmentation.session import Session
 from ...segmentation.wait import wait_for_lesion, wait_for_model
 from .result_cache import Row
 from .settings import Settings
@@ -176,7 +177,8 @@ class _ModelSegmenter:
     def answer(self, click: Click) -> Answer:
         if click.volume is not self.session.volume:
             self.session.use_volume(click.volume)
-        self.session.segment(click.lesion, click.seed_ras_mm, self.settings.crop_size_mm, self.settings.mirroring)
+        options = Options(self.settings.crop_size_mm, self.settings.mirroring)
+        self.session.segment(click.lesion, click.seed_ras_mm, options)
         try:
             return _answer_of(wait_for_lesion(self.session, click.lesion))
         except WorkerError as error:
@@ -186,7 +188,7 @@ class _ModelSegmenter:
 
 
 def _answer_of(result: LesionResult) -> Answer:
-    mask, size_mm = result.mask, result.request.crop_size_mm
+    mask, size_mm = result.mask, result.request.options.crop_size_mm
     return Answer(
         mask=mask.mask,
         volume_ml=mask.volume_ml,

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from ...segmentation.calibration import Calibration, calibration_from
 from ...segmentation.consensus import Consensus
-from ...segmentation.refinement import Ask, Change, Purpose, Refinement
-from ...segmentation.session import LesionResult, Session, ask_of
+from ...segmentation.refinement import Change, Refinement
+from ...segmentation.results import LesionResult, Purpose, Request
+from ...segmentation.session import Session
 from .lesion import Found
 
 QUIET_S = 2.0
@@ -28,7 +29,7 @@ class BackgroundRefinement:
         self._session, self._clock = session, clock
         self.enabled = False
         self._refinement = Refinement(can_refine=False, repeat=False)
-        self._due: deque[tuple[Ask, LesionResult]] = deque()
+        self._due: deque[tuple[Request, LesionResult]] = deque()
         self._about: dict[str, LesionResult] = {}
 
     @property
@@ -47,19 +48,19 @@ class BackgroundRefinement:
         self._refinement.repeat = self._refinement.can_refine = self.enabled
         if request.purpose is not Purpose.REPEATED:
             self._about[request.lesion] = result
-        for ask in self._refinement.take(ask_of(request), result.mask):
-            if ask.purpose is Purpose.GROWN:
-                self._session.refine(ask, result)
+        for following in self._refinement.store(request, result.mask):
+            if following.purpose is Purpose.GROWN:
+                self._session.refine(following, result)
             else:
-                self._due.append((ask, result))
+                self._due.append((following, result))
 
     def look(self, volume_arrived_s: float | None) -> None:
         """Hand on what is due once the volume is at rest. Call it at each turn."""
         if not self.enabled:
             self.clear()
         if self._due and volume_arrived_s is not None and self._clock() - volume_arrived_s >= QUIET_S:
-            for ask, result in self._due:
-                self._session.refine(ask, result)
+            for request, result in self._due:
+                self._session.refine(request, result)
             self._due.clear()
 
     def knows(self, found: Found) -> bool:
@@ -77,7 +78,7 @@ class BackgroundRefinement:
         """It is being asked for anew, or is gone."""
         self._refinement.forget(lesion)
         self._about.pop(lesion, None)
-        self._due = deque((ask, result) for ask, result in self._due if ask.lesion != lesion)
+        self._due = deque(due for due in self._due if due[0].lesion != lesion)
 
     def change_of(self, lesion: str) -> Change | None:
         """What refining has changed; None before it has been done."""

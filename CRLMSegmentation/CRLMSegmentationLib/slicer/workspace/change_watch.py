@@ -16,7 +16,8 @@ from ...core.volume import Volume, VolumeIdentity
 from ...igtl.link import Link, LinkState
 from ...segmentation.incoming import LinkChanged, PictureArrived, TransformArrived, VolumeArrived
 from ...segmentation.models.package import ModelPackage
-from ...segmentation.session import Event, LesionFailed, LesionProgress, LesionResult, LesionSegmented
+from ...segmentation.results import LesionFailed, LesionProgress, LesionResult, LesionSegmented
+from ...segmentation.session import Event
 from ...tracking.situation import InstrumentState, Reading, Situation
 from .lesion import Found, LesionEntry
 from .result_handler import SELF_CHECK

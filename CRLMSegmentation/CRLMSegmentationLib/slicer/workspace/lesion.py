@@ -11,7 +11,7 @@ import slicer
 from ...core.i18n import tr as _
 from ...core.postprocessing import measure
 from ...core.status import Status, status_from_tag
-from ...segmentation.session import LesionResult
+from ...segmentation.results import LesionResult
 from ..scene.masks import fingerprint, mask_of_segment
 from ..scene.seeds import shown_colour
 from ..scene.segmentations import CORRECTED as CORRECTED_TAG

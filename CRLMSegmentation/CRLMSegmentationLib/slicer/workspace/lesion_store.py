@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 
 from ...core.volume import Volume
-from ...segmentation.session import LesionResult
+from ...segmentation.results import LesionResult
 from ..scene.history import History
 from ..scene.nodes import local_to_world, nodes_of_class
 from ..scene.overlay import overlay

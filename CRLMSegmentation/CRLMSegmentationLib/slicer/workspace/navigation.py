@@ -125,7 +125,7 @@ class Navigation:
         margins_mm = self.margins_mm
         self.navigator = Navigator(is_live=is_live)
         self.navigator.margins_mm = margins_mm
-        self.navigator.aim_at(self.targets)
+        self.navigator.set_targets(self.targets)
         self.situation, self.approaches = Situation(), Approaches()
         self._frames, self._is_due, self._sent_s = frozenset(), True, 0.0
         remove_tools_except(self._scene, ())
@@ -151,7 +151,7 @@ class Navigation:
 
     def take(self, message: TransformMessage) -> None:
         """Take in a transform that has just come."""
-        self.navigator.take(message, self._clock())
+        self.navigator.receive(message, self._clock())
         self._is_due, self._sent_s = True, message.timestamp_s
 
     def forget(self, device: str) -> None:
@@ -163,15 +163,15 @@ class Navigation:
         """Bring outlines, tools and distances in step; call it at each turn."""
         self.is_calibrated = all(lesion_target.unexplained is not None for lesion_target in lesion_targets.values())
         if self._targets.look(lesion_targets):
-            self.navigator.aim_at(self.targets)
+            self.navigator.set_targets(self.targets)
             self._is_due = True
         now_s = self._clock()
         if not self._is_due and now_s - self._looked_at_s < LOOK_AGAIN_S:
             return
         self._is_due, self._looked_at_s = False, now_s
         self.navigator.cautions = self._cautions
-        self.situation = self.navigator.look(now_s)
-        self.approaches.look(self.situation, now_s, self._sent_s)
+        self.situation = self.navigator.update(now_s)
+        self.approaches.update(self.situation, now_s, self._sent_s)
         self._show_tools(self.situation.instruments)
         self._show_distance()
 

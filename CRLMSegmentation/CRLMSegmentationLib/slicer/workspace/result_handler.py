@@ -10,8 +10,7 @@ import numpy as np
 from ...core.errors import CrlmError
 from ...core.i18n import tr as _
 from ...segmentation.history import LesionHistory
-from ...segmentation.refinement import Purpose
-from ...segmentation.session import CANCELLED, LesionFailed, LesionProgress, LesionResult
+from ...segmentation.results import CANCELLED, LesionFailed, LesionProgress, LesionResult, Purpose
 from .background_refinement import BackgroundRefinement
 from .current_volume import CurrentVolume
 from .lesion import LesionState

@@ -21,7 +21,7 @@ from ...reports.lesion_report import card_of, report_entry
 from ...reports.navigation_entry import navigation_entry, stability_entry
 from ...reports.schema import write_json
 from ...segmentation.consensus import Consensus
-from ...segmentation.session import LesionResult
+from ...segmentation.results import LesionResult
 from ..dependencies import missing
 from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
@@ -111,7 +111,7 @@ def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult],
     newest = results[-1].volume.identity
     shown = [(r, e) for r, e in zip(results, entries) if r.volume.identity == newest]
     lesions = [
-        Lesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.crop_size_mm)
+        Lesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.options.crop_size_mm)
         for r, _entry in shown
     ]
     source = folder / PAGE_INPUT

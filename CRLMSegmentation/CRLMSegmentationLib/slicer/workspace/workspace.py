@@ -30,23 +30,20 @@ from ...recording.recorded_link import RecordedLink
 from ...segmentation.calibration import Calibration
 from ...segmentation.engine.engine import Engine
 from ...segmentation.history import LesionHistory
-from ...segmentation.incoming import TRANSFORM, VOLUME
-from ...segmentation.models.package import ModelPackage
-from ...segmentation.session import (
+from ...segmentation.incoming import (
+    TRANSFORM,
+    VOLUME,
     DeviceForgotten,
-    Event,
-    LesionFailed,
-    LesionProgress,
-    LesionSegmented,
     LinkChanged,
-    ModelReady,
     Noticed,
     PictureArrived,
     Refused,
-    Session,
     TransformArrived,
     VolumeArrived,
 )
+from ...segmentation.models.package import ModelPackage
+from ...segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady, Options
+from ...segmentation.session import Event, Session
 from ..scene.instruments import CLASS as TRANSFORM_CLASS
 from ..scene.instruments import NOT_A_POSE, show_transform
 from ..scene.nodes import DEVICE, find_node, is_referred_to, put_under, remove_leftovers, remove_node, tip_of
@@ -547,8 +544,8 @@ class Workspace:
         if self.volume.identity is not None:
             self.resegmentation.note_asked(lesion, self.volume.identity)
         try:
-            is_quick = self.background_refinement.enabled and not self.mirroring
-            self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)
+            first_fold_only = self.background_refinement.enabled and not self.mirroring
+            self.session.segment(lesion, seed_ras_mm, Options(size_mm, self.mirroring, first_fold_only))
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:
             self.results.fail(lesion, str(error))
@@ -563,4 +560,4 @@ def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
 def _sufficient_mm(entry: LesionEntry) -> float:
     """The crop that was large enough last time; 0 where that is not known."""
     request = entry.found.result.request if entry.found and entry.found.result else None
-    return (request.crop_size_mm if request else None) or 0.0
+    return (request.options.crop_size_mm if request else None) or 0.0

@@ -1,4 +1,4 @@
-"""Closing the gaps that a hand leaves between frames, without growing what was swept.
+"""Filling of gaps between the frames of a freehand sweep, without growing the insonified region.
 
 PLUS fills a hole when enough of a cube around it is known; along a straight border that also grows the swept
 part outwards. Here a hole is what no empty cube of `size` voxels reaches: the morphological closing of the swept
@@ -49,15 +49,16 @@ def fill_holes(array: np.ndarray, swept: np.ndarray, size: int = DEFAULT_SIZE) -
 
 
 def _closing(mask: np.ndarray, size: int) -> np.ndarray:
-    """Closing by a cube, counted as empty beyond the volume."""
+    """Close a mask morphologically by a cube; beyond the volume it counts as empty."""
     padded = np.pad(mask, size).view(np.uint8)
     grown = ndimage.maximum_filter(padded, size, mode="constant")
     inner = (slice(size, -size),) * 3
-    return ndimage.minimum_filter(grown, size, mode="constant")[inner].view(bool)
+    closed: np.ndarray = ndimage.minimum_filter(grown, size, mode="constant")[inner].view(bool)
+    return closed
 
 
 def _gaussian_mean(array: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
-    """The weighted mean of the known voxels in the cube around each voxel; 0 where there is none."""
+    """Return the weighted mean of the known voxels in the cube around each voxel; 0 where there is none."""
     reach = np.arange(size) - size // 2
     weights = np.exp(-(reach**2) / (2 * (size / 4) ** 2))
     exact = np.float32 if array.dtype.kind in "ui" and array.dtype.itemsize <= 2 else np.float64
