@@ -761,7 +761,8 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         before = self.workspace.volume.node
         self.source.look()
         self.session.prepare()
-        self.session.look(self.workspace.tick())
+        self.workspace.tick()
+        self.session.update()
         self.publisher.look()
         if self.workspace.volume.node is not None and self.workspace.volume.node is not before:
             slicer.util.setSliceViewerLayers(background=self.workspace.volume.node, fit=True)

@@ -30,6 +30,7 @@ from ..scene.staleness import (
     volume_of,
 )
 from .current_volume import CurrentVolume
+from .events import Cause, Events, LesionRemoved, ResultShown, SeedMoved, SegmentationChanged
 from .lesion import Found, LesionEntry, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
 
 BUSY = (LesionState.WAITING, LesionState.RUNNING)
@@ -46,8 +47,10 @@ class LesionStore:
         renewed: lesions whose outline is of the volume before, and is being renewed at this moment.
     """
 
-    def __init__(self, scene: slicer.vtkMRMLScene, volume: CurrentVolume, clock: Callable[[], float]) -> None:
-        self._scene, self._volume, self._clock = scene, volume, clock
+    def __init__(
+        self, scene: slicer.vtkMRMLScene, volume: CurrentVolume, clock: Callable[[], float], events: Events
+    ) -> None:
+        self._scene, self._volume, self._clock, self._events = scene, volume, clock, events
         self.entries: dict[str, LesionEntry] = {}
         self.active_lesion: str | None = None
         self.model_sha256 = ""
@@ -107,6 +110,7 @@ class LesionStore:
         entry.state, entry.reason = LesionState.DONE, ""
         self._rename_segments()
         self.refresh_staleness()
+        self._events.emit(ResultShown(result, entry.found))
         return entry.found
 
     def refine(self, result: LesionResult) -> None:
@@ -122,6 +126,7 @@ class LesionStore:
         entry.found = outline_of(node, lesion, result, before.seconds, before.volume_arrived_s)
         self._rename_segments()
         self.refresh_staleness()
+        self._events.emit(ResultShown(result, entry.found))
 
     @property
     def is_volume_known(self) -> bool:
@@ -154,12 +159,15 @@ class LesionStore:
             if entry.found is None and node.GetSegmentation().GetSegment(lesion) is not None:
                 entry.found, entry.state = outline_of(node, lesion), LesionState.DONE
                 entry.seed_ras_mm, entry.is_asked = seed_ras_mm, True
+                self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
+                self._events.emit(SegmentationChanged(lesion, entry.found, Cause.LOADED))
 
     def take_over_seeds(self) -> None:
         """Seeds that the scene holds already, as after loading one, are not segmented by themselves."""
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
             if lesion not in self.entries:
                 self.entries[lesion] = LesionEntry(seed_ras_mm, state=LesionState.NEW, is_asked=True)
+                self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
 
     def leave_volume(self) -> None:
         """The outlines of the volume before stay in the scene and look old."""
@@ -183,12 +191,12 @@ class LesionStore:
     def undo(self) -> None:
         """Bring back the outlines as they were before the last change."""
         if self.can_undo:
-            self._take_back(self._history.undo(self.segmentation_node, self._outlines()))
+            self._restore(self._history.undo(self.segmentation_node, self._outlines()), Cause.UNDONE)
 
     def redo(self) -> None:
         """Take the last `undo` back."""
         if self.can_redo:
-            self._take_back(self._history.redo(self.segmentation_node, self._outlines()))
+            self._restore(self._history.redo(self.segmentation_node, self._outlines()), Cause.REDONE)
 
     def _look_at_seeds(self) -> None:
         nodes, seeds = seed_nodes(self._scene), seeds_in(self._scene)
@@ -207,6 +215,7 @@ class LesionStore:
         entry.seed_ras_mm, entry.moved_at_s, entry.is_asked = seed_ras_mm, self._clock(), False
         if entry.state in (LesionState.UNPLACED, LesionState.NEW, LesionState.FAILED):
             entry.state, entry.reason = (LesionState.UNPLACED if seed_ras_mm is None else LesionState.NEW), ""
+        self._events.emit(SeedMoved(lesion, seed_ras_mm))
         return True
 
     def _look_at_outlines(self) -> None:
@@ -217,6 +226,7 @@ class LesionStore:
             if node is None or node.GetSegmentation().GetSegment(lesion) is None:
                 entry.found = None
                 entry.state = LesionState.NEW if entry.state is LesionState.DONE else entry.state
+                self._events.emit(SegmentationChanged(lesion, None, Cause.DELETED))
             elif voxels_changed_at(node, lesion) != entry.found.changed_at:
                 self._measure_again(node, lesion, entry)
 
@@ -237,6 +247,8 @@ class LesionStore:
         entry.found = replace(
             after, corrected=corrected, unreliable_reason=None if corrected else before.unreliable_reason
         )
+        if after.fingerprint != before.fingerprint:
+            self._events.emit(SegmentationChanged(lesion, entry.found, Cause.EDITED))
 
     def _rename_segments(self) -> None:
         node = self.segmentation_node
@@ -254,6 +266,7 @@ class LesionStore:
         self.stale.discard(lesion)
         if self.active_lesion == lesion:
             self.active_lesion = next(iter(self.entries), None)
+        self._events.emit(LesionRemoved(lesion))
 
     @property
     def _history(self) -> History | None:
@@ -293,7 +306,7 @@ class LesionStore:
         if self.segmentation_node is not None:
             self._history.remember(self.segmentation_node, self._outlines())
 
-    def _take_back(self, outlines: dict[str, Found]) -> None:
+    def _restore(self, outlines: dict[str, Found], cause: Cause) -> None:
         """Fit seeds and entries to a segmentation that `undo` or `redo` has brought back."""
         node, nodes = self.segmentation_node, seed_nodes(self._scene)
         for lesion in node.GetSegmentation().GetSegmentIDs():
@@ -309,5 +322,6 @@ class LesionStore:
             entry.found = replace(self._with_voxels(found), changed_at=changed_at) if there else None
             if entry.state not in BUSY:
                 entry.state, entry.reason = (LesionState.DONE if there else LesionState.NEW), ""
+            self._events.emit(SegmentationChanged(lesion, entry.found, cause))
             entry.is_asked = True  # whoever undoes does not want it computed again at once
         self.refresh_staleness()

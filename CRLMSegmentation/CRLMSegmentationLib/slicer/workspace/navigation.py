@@ -25,6 +25,7 @@ from ...tracking.targets import Target
 from ...tracking.transforms import frames_of
 from ..scene.guidance import hide_distance, show_distance
 from ..scene.tools import remove_tools_except, show_tool
+from .events import DistancesUpdated, Events
 from .surfaces import LesionTarget, Targets
 
 LOOK_AGAIN_S = 0.05
@@ -44,8 +45,8 @@ class Navigation:
         is_of_other_source: the volume did not come with the poses, so that they may not belong together.
     """
 
-    def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float]) -> None:
-        self._scene, self._clock = scene, clock
+    def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float], events: Events) -> None:
+        self._scene, self._clock, self._events = scene, clock, events
         self.navigator = Navigator()
         self.is_calibrated = self.is_of_other_source = False
         self.situation = Situation()
@@ -174,6 +175,7 @@ class Navigation:
         self.approaches.look(self.situation, now_s, self._sent_s)
         self._show_tools(self.situation.instruments)
         self._show_distance()
+        self._events.emit(DistancesUpdated(self.situation))
 
     def _show_tools(self, states: tuple[InstrumentState, ...]) -> None:
         frames = frozenset(state.instrument.frame for state in states)

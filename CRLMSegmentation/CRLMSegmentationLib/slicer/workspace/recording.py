@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.i18n import tr as _
-from ...segmentation.session import Event
 from ..dependencies import missing
-from .change_watch import ChangeWatch
+from .events import WorkspaceEvent
+from .log_writer import LogWriter
 from .workspace import Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
@@ -40,7 +40,7 @@ class Recording:
         self._failure = ""
         self._address: tuple[str, int] | None = None
         self._is_simulated: bool | None = None
-        self._watch: ChangeWatch | None = None
+        self._writer: LogWriter | None = None
 
     @property
     def is_recording(self) -> bool:
@@ -77,10 +77,11 @@ class Recording:
         from ...recording.session_recorder import SessionRecorder
 
         self._recorder = SessionRecorder(folder, budget_bytes, self._clock)
-        self._watch = ChangeWatch(self._workspace, self._recorder, self._clock)
+        self._writer = LogWriter(self._workspace, self._recorder, self._clock)
         if self._is_simulated is not None:
             self._recorder.source(self._is_simulated)
-        self._guarded(self._watch.begin, self._address)
+        self._guarded(self._writer.begin, self._address)
+        self._workspace.events.subscribe(self)
 
     def end(self) -> str:
         """End the recording, and make a case of it where that takes no longer than a moment.
@@ -88,11 +89,12 @@ class Recording:
         Returns:
             What has become of it, for people; empty where nothing was being recorded.
         """
+        self._workspace.events.unsubscribe(self)
         if not self.is_recording:
             return ""
         from ...recording.summary import sentence_of
 
-        self._guarded(self._watch.look, (), True)
+        self._guarded(self._writer.update, True)
         recorder = self._recorder
         if recorder.used_bytes > MAX_FINISHED_BYTES:
             recorder.close()
@@ -120,14 +122,15 @@ class Recording:
         if self._recorder is not None and is_simulated is not None:
             self._recorder.source(is_simulated)
 
-    def look(self, events: Sequence[Event]) -> None:
-        """Record what has happened in a turn of the workspace.
-
-        Args:
-            events: of the session, in their order.
-        """
+    def write(self, event: WorkspaceEvent) -> None:
+        """Record an event of the workspace, as a `SessionLog`."""
         if self.is_recording:
-            self._guarded(self._watch.look, events)
+            self._guarded(self._writer.write, event)
+
+    def update(self) -> None:
+        """Record what has rested by now, such as a seed that was dragged; call it after each turn."""
+        if self.is_recording:
+            self._guarded(self._writer.update)
 
     def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
         try:

@@ -56,6 +56,7 @@ from ..scene.volumes import is_used_elsewhere, mark_as_from_link, show_volume
 from .background_refinement import BackgroundRefinement
 from .crop_box import ShownCrop
 from .current_volume import CurrentVolume
+from .events import Events, LesionAsked, ModelChanged, VolumeLeft
 from .lesion import LesionEntry, LesionRow, LesionState
 from .lesion_rows import rows_of
 from .lesion_store import LesionStore
@@ -102,6 +103,7 @@ class Workspace:
         engine_problem: why the engine has given up, empty otherwise.
         devices: what has arrived over the link, device name to "volume", "image" or "transform".
         log: what has happened, oldest first, for people.
+        events: tells session logs what happens.
         results: what has come of them; also that of `run_self_check`.
         background_refinement, following: what the network is asked for without anybody clicking.
         history: the lesions in each volume.
@@ -119,8 +121,9 @@ class Workspace:
     ) -> None:
         self.scene, self.session, self.python, self._clock = scene, session, python, clock
         self.children: list[ChildProcess] = []
-        self.volume = CurrentVolume(scene, session, clock)
-        self.lesion_store = LesionStore(scene, self.volume, clock)
+        self.events = Events()
+        self.volume = CurrentVolume(scene, session, clock, self.events)
+        self.lesion_store = LesionStore(scene, self.volume, clock, self.events)
         self.auto_segment, self.mirroring = True, False
         self.crop_size_mm = session.model.crop_size_mm
         self.models: dict[str, ModelPackage] = {}
@@ -137,9 +140,9 @@ class Workspace:
             BackgroundRefinement(session, clock),
             Resegmentation(session, self.lesion_store, clock),
         )
-        self.history, self.navigation = LesionHistory(), Navigation(scene, clock)
+        self.history, self.navigation = LesionHistory(), Navigation(scene, clock, self.events)
         self.results = ResultHandler(
-            self.volume, self.lesion_store, self.background_refinement, self.history, clock, self.note
+            self.volume, self.lesion_store, self.background_refinement, self.history, clock, self.note, self.events
         )
         self._nodes_seen = (0, "")
         self.message_rate, self._crop = MessageRate(clock), ShownCrop(scene)
@@ -154,6 +157,8 @@ class Workspace:
 
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
+        if self.session.link is not None:
+            self.events.emit(LinkChanged(LinkState.CLOSED, "disconnected"))
         self.session.use_link(link)
         self.resegmentation.leave_volume()
         self.devices, self.message_rate = {}, MessageRate(self._clock)
@@ -186,6 +191,7 @@ class Workspace:
         self.background_refinement.clear()
         self.session.use_model(engine, model)
         self._know_model()
+        self.events.emit(ModelChanged(model))
         self.note(f"model {model.name} {model.version} {model.sha256[:8]} was chosen")
 
     @property
@@ -258,6 +264,12 @@ class Workspace:
         self.volume.read_again_if_changed()
         for lesion in wanted:
             self._ask_for(lesion, seeds[lesion])
+
+    def request_of(self, lesion: str, seed_ras_mm: np.ndarray) -> LesionAsked:
+        """How a lesion is segmented if it is asked for now."""
+        volume = self.session.volume
+        identity = None if volume is None else volume.identity
+        return LesionAsked(lesion, seed_ras_mm, identity, self.session.model.sha256, self.crop_size_mm)
 
     def cancel(self) -> None:
         """Give up what the network does and what it was to do; what was found stays."""
@@ -339,7 +351,9 @@ class Workspace:
     def _limited_note(self) -> LimitedLog:
         return LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, self._clock)
 
-    def _handle(self, event: object) -> None:
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, (LinkChanged, ModelReady, Refused, Noticed)):
+            self.events.emit(event)
         if isinstance(event, TransformArrived):
             self.message_rate.note()
             self.navigation.take(event.message)
@@ -357,9 +371,9 @@ class Workspace:
             self.engine_problem = ""
             self.note(f"model ready on {event.device} after {event.cold_start_s:.1f} s")
         elif isinstance(event, LesionProgress):
-            self.results.take_progress(event)
+            self.results.handle_progress(event)
         elif isinstance(event, LesionSegmented):
-            self.results.take_result(event.result)
+            self.results.handle_result(event.result)
         elif isinstance(event, LesionFailed):
             self._take_failure(event)
         elif isinstance(event, Refused):
@@ -427,14 +441,17 @@ class Workspace:
             remove_node(self.scene, node)
 
     def _take_failure(self, event: LesionFailed) -> None:
+        if event.lesion != SELF_CHECK:
+            self.events.emit(event)
         if event.lesion is not None:
-            self.results.take_failure(event)
+            self.results.handle_failure(event)
         else:
             self.engine_problem, self.ready = event.reason, None
             self.note(event.reason)
 
     def _leave_volume(self) -> None:
         self.lesion_store.leave_volume()
+        self.events.emit(VolumeLeft())
         self.resegmentation.leave_volume()
         self.background_refinement.clear()
         self._volume_link = None
@@ -543,6 +560,7 @@ class Workspace:
         entry.is_asked, entry.is_automatic, entry.asked_at_s = True, automatic_mm is not None, self._clock()
         entry.stage, entry.done, entry.total = "", 0, 0
         size_mm = None if self.sees_whole_volume else max(self.crop_size_mm, automatic_mm or 0.0)
+        self.events.emit(self.request_of(lesion, seed_ras_mm))
         self.background_refinement.forget(lesion)
         if self.volume.identity is not None:
             self.resegmentation.note_asked(lesion, self.volume.identity)
