@@ -31,31 +31,29 @@ from ..scene.staleness import (
 )
 from .current_volume import CurrentVolume
 from .events import Cause, Events, LesionRemoved, ResultShown, SeedMoved, SegmentationChanged
-from .lesion import Found, LesionEntry, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
+from .lesion import Found, Lesion, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
 
 BUSY = (LesionState.WAITING, LesionState.RUNNING)
 
 
 class LesionStore:
-    """Reads the scene at each `look`, so that nothing has to be observed.
+    """Reads the scene at each `update`, so that nothing has to be observed.
 
     Attributes:
-        entries: of each lesion that has a seed node.
+        entries: the lesions that have a seed node, by their key.
+        on_removed: is called with the key of each lesion that was removed.
         active_lesion: the one whose seed was touched last.
         model_sha256: of the model in use; outlines of others say so.
-        stale: lesions whose outline belongs to another volume or seed than what is shown now.
-        renewed: lesions whose outline is of the volume before, and is being renewed at this moment.
     """
 
     def __init__(
         self, scene: slicer.vtkMRMLScene, volume: CurrentVolume, clock: Callable[[], float], events: Events
     ) -> None:
         self._scene, self._volume, self._clock, self._events = scene, volume, clock, events
-        self.entries: dict[str, LesionEntry] = {}
+        self.entries: dict[str, Lesion] = {}
         self.active_lesion: str | None = None
         self.model_sha256 = ""
-        self.stale: set[str] = set()
-        self.renewed: set[str] = set()
+        self.on_removed: Callable[[str], object] = lambda lesion: None
         self._are_together = True
         self._histories: dict[str, tuple[slicer.vtkMRMLSegmentationNode, History]] = {}
 
@@ -79,12 +77,12 @@ class LesionStore:
         """The lesions in the order in which their seeds were made."""
         now_s, entries = self._clock(), self.entries
         return [
-            row_of(lesion, node, entries.get(lesion, LesionEntry()), lesion in self.stale, now_s, self.model_sha256)
+            row_of(lesion, node, entries.get(lesion, Lesion()), now_s, self.model_sha256)
             for lesion, node in seed_nodes(self._scene).items()
         ]
 
-    def look(self) -> None:
-        """Take over what the user has done in the scene since the last look."""
+    def update(self) -> None:
+        """Read what the user has changed in the scene since the last turn."""
         self._look_at_seeds()
         self._look_at_outlines()
         self._look_at_places()
@@ -105,7 +103,7 @@ class LesionStore:
         place = self._volume.place_of(result.volume)
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, **timings_s})
-        entry = self.entries.setdefault(lesion, LesionEntry())
+        entry = self.entries.setdefault(lesion, Lesion())
         entry.found = outline_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
         entry.state, entry.reason = LesionState.DONE, ""
         self._rename_segments()
@@ -129,6 +127,11 @@ class LesionStore:
         self._events.emit(ResultShown(result, entry.found))
 
     @property
+    def stale(self) -> set[str]:
+        """Lesions whose outline belongs to another volume or seed than what is shown now."""
+        return {lesion for lesion, entry in self.entries.items() if entry.is_stale}
+
+    @property
     def is_volume_known(self) -> bool:
         """Whether anybody knows what the current volume holds."""
         return self._volume.identity is not None
@@ -143,8 +146,11 @@ class LesionStore:
     def refresh_staleness(self) -> None:
         """Mark what no longer belongs to the volume or the seed that is shown."""
         node, identity = self.segmentation_node, self._volume.identity
-        renewed = self.renewed if identity is not None else set()
-        self.stale = set(mark_stale(node, identity, renewed, needs_seed=True)) if node else set()
+        known = self.entries.items() if identity is not None else ()
+        renewed = {lesion for lesion, entry in known if entry.is_renewing}
+        stale = set(mark_stale(node, identity, renewed, needs_seed=True)) if node else set()
+        for lesion, entry in self.entries.items():
+            entry.is_stale = lesion in stale
         mark_all_stale(self._scene, but=node)
 
     def adopt(self) -> None:
@@ -155,7 +161,7 @@ class LesionStore:
         if volume_of(node) is None:  # outlines of a volume of this name that was deleted
             node.SetReferenceImageGeometryParameterFromVolumeNode(self._volume.node)
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
-            entry = self.entries.setdefault(lesion, LesionEntry())
+            entry = self.entries.setdefault(lesion, Lesion())
             if entry.found is None and node.GetSegmentation().GetSegment(lesion) is not None:
                 entry.found, entry.state = outline_of(node, lesion), LesionState.DONE
                 entry.seed_ras_mm, entry.is_asked = seed_ras_mm, True
@@ -166,7 +172,7 @@ class LesionStore:
         """Seeds that the scene holds already, as after loading one, are not segmented by themselves."""
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
             if lesion not in self.entries:
-                self.entries[lesion] = LesionEntry(seed_ras_mm, state=LesionState.NEW, is_asked=True)
+                self.entries[lesion] = Lesion(seed_ras_mm, state=LesionState.NEW, is_asked=True)
                 self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
 
     def leave_volume(self) -> None:
@@ -176,7 +182,7 @@ class LesionStore:
             entry.found = None
             if entry.state is LesionState.DONE:
                 entry.state = LesionState.NEW
-        self.stale = set()
+            entry.is_stale = False
 
     @property
     def can_undo(self) -> bool:
@@ -209,7 +215,7 @@ class LesionStore:
         self._rename_segments()
 
     def _notice_seed(self, lesion: str, seed_ras_mm: np.ndarray | None) -> bool:
-        entry = self.entries.setdefault(lesion, LesionEntry())
+        entry = self.entries.setdefault(lesion, Lesion())
         if not entry.has_moved_to(seed_ras_mm):
             return False
         entry.seed_ras_mm, entry.moved_at_s, entry.is_asked = seed_ras_mm, self._clock(), False
@@ -238,7 +244,7 @@ class LesionStore:
             self._are_together = are_together
             self.refresh_staleness()
 
-    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: LesionEntry) -> None:
+    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: Lesion) -> None:
         before = entry.found
         after = outline_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
         corrected = before.corrected or after.fingerprint != before.fingerprint
@@ -263,9 +269,9 @@ class LesionStore:
             self._remember()
             node.GetSegmentation().RemoveSegment(lesion)
         del self.entries[lesion]
-        self.stale.discard(lesion)
         if self.active_lesion == lesion:
             self.active_lesion = next(iter(self.entries), None)
+        self.on_removed(lesion)
         self._events.emit(LesionRemoved(lesion))
 
     @property
@@ -316,7 +322,7 @@ class LesionStore:
                 show_seed(self._scene, lesion, np.array(place.split(), float), own_colour(segment))
         self._look_at_seeds()
         for lesion in seed_nodes(self._scene):
-            entry, found = self.entries.setdefault(lesion, LesionEntry()), outlines.get(lesion)
+            entry, found = self.entries.setdefault(lesion, Lesion()), outlines.get(lesion)
             there = found is not None and node.GetSegmentation().GetSegment(lesion) is not None
             changed_at = voxels_changed_at(node, lesion) if there else 0
             entry.found = replace(self._with_voxels(found), changed_at=changed_at) if there else None

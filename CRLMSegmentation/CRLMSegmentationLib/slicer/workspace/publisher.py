@@ -16,7 +16,7 @@ from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes, seeds_in
 from ..scene.segmentations import lesion_surface
-from .lesion import Found, LesionEntry
+from .lesion import Found, Lesion
 from .workspace import Workspace
 
 FAREWELL_S = 0.5
@@ -94,14 +94,15 @@ class Publisher:
         """Changes whenever something has to be sent; cheap."""
         seeds, lesion_store = seeds_in(self._workspace.scene), self._workspace.lesion_store
         lesions = [
-            (lesion, entry.found.fingerprint if self._holds(lesion, entry) else None, tuple(seeds.get(lesion, ())))
+            (lesion, entry.found.fingerprint if self._holds(entry) else None, tuple(seeds.get(lesion, ())))
             for lesion, entry in lesion_store.entries.items()
         ]
         names = tuple(node.GetName() for node in seed_nodes(self._workspace.scene).values())
         return self._workspace.volume.identity, lesion_store.model_sha256, names, tuple(lesions)
 
-    def _holds(self, lesion: str, entry: LesionEntry) -> bool:
-        return entry.found is not None and lesion not in self._workspace.lesion_store.stale
+    @staticmethod
+    def _holds(entry: Lesion) -> bool:
+        return entry.found is not None and not entry.is_stale
 
     def _lesions(self) -> list[SharedLesion]:
         seeds, nodes, rows = (
@@ -113,7 +114,7 @@ class Publisher:
         for row in rows:
             entry, seed = self._workspace.lesion_store.entries[row.lesion], seeds.get(row.lesion)
             lesion = SharedLesion(nodes[row.lesion].GetName(), None if seed is None else tuple(map(float, seed)))
-            if self._holds(row.lesion, entry):
+            if self._holds(entry):
                 about = {"volume_ml": row.volume_ml, "diameters_mm": row.diameters_mm, "warnings": row.warnings}
                 lesion = self._with_outline(replace(lesion, about=about), row.lesion, entry.found)
             shared.append(lesion)

@@ -9,13 +9,12 @@ import numpy as np
 
 from ...core.errors import CrlmError
 from ...core.i18n import tr as _
-from ...segmentation.history import LesionHistory
 from ...segmentation.refinement import Purpose
 from ...segmentation.session import CANCELLED, LesionFailed, LesionProgress, LesionResult
 from .background_refinement import BackgroundRefinement
 from .current_volume import CurrentVolume
 from .events import Events, ResultWithheld
-from .lesion import LesionState
+from .lesion import LesionRefinement, LesionState
 from .lesion_store import LesionStore
 
 logger = logging.getLogger(__name__)
@@ -41,17 +40,11 @@ class ResultHandler:
         volume: CurrentVolume,
         lesion_store: LesionStore,
         background_refinement: BackgroundRefinement,
-        history: LesionHistory,
         clock: Callable[[], float],
         note: Callable[[str], None],
         events: Events,
     ) -> None:
-        self._volume, self._lesion_store, self._background_refinement, self._history = (
-            volume,
-            lesion_store,
-            background_refinement,
-            history,
-        )
+        self._volume, self._lesion_store, self._background_refinement = volume, lesion_store, background_refinement
         self._clock, self._note, self._events = clock, note, events
         self.self_check: LesionResult | None = None
         self.self_check_problem = ""
@@ -83,12 +76,12 @@ class ResultHandler:
             if not purpose.is_background:
                 self._rest(lesion)
         elif purpose is Purpose.GROWN:
-            self._background_refinement.take(result)
+            self._background_refinement.add(result)
             return self._show(result)
         elif purpose is Purpose.REFINED:
             self._refine(result)
         else:
-            self._background_refinement.take(result)
+            self._background_refinement.add(result)
         return False
 
     def handle_failure(self, event: LesionFailed) -> None:
@@ -125,7 +118,7 @@ class ResultHandler:
             entry.state = LesionState.DONE
             self._note(f"{result.request.lesion}: corrected by hand meanwhile, so it stays as it is")
             return False
-        self._background_refinement.take(result)
+        self._background_refinement.add(result)
         return self._show(result)
 
     def _show(self, result: LesionResult) -> bool:
@@ -147,29 +140,30 @@ class ResultHandler:
     def _refine(self, result: LesionResult) -> None:
         lesion = result.request.lesion
         if result.mask.is_empty:
-            self._background_refinement.forget(lesion)
+            self._lesion_store.entries[lesion].refinement = LesionRefinement()
             self._note(f"{lesion}: nothing is found when refined; the first outline stays, check it")
             return
-        self._background_refinement.take(result)
+        self._background_refinement.add(result)
         self._lesion_store.refine(result)
         self._add_to_history(result)
         self._note(f"{lesion}: {self._background_refinement.change_of(lesion)}")
 
     def _add_to_history(self, result: LesionResult) -> None:
         """A seed that was moved out of the lesion means another one, which begins a history of its own."""
-        lesion, seen = result.request.lesion, self._history.of(result.request.lesion)
+        history = self._lesion_store.entries[result.request.lesion].history
+        seen = history.sightings
         if seen:
             away_mm = np.linalg.norm(np.array(result.request.seed_ras_mm) - seen[-1].centre_ras_mm)
             if away_mm > max(seen[-1].diameters_mm) / 2 + ANOTHER_LESION_MM:
-                self._history.forget(lesion)
-        self._history.add(lesion, result.mask, result.volume.identity, self._clock())
+                history.clear()
+        history.add(result.mask, result.volume.identity, self._clock())
 
     def _is_of_what_is_shown(self, result: LesionResult) -> bool:
         """Whether the outline is still the one that was to be looked at again, of the same click and volume."""
         entry = self._lesion_store.entries.get(result.request.lesion)
         found = entry.found if entry else None
-        if found is None or not self._background_refinement.knows(found):
+        if entry is None or found is None or not entry.refinement.is_about(found):
             return False
-        if result.request.purpose.is_background and result.request.lesion in self._lesion_store.stale:
+        if result.request.purpose.is_background and entry.is_stale:
             return False
         return found.result.requested_at_s == result.requested_at_s and found.result.volume is result.volume

@@ -89,7 +89,8 @@ def _entry(workspace: Workspace, result: LesionResult) -> dict:
     """What the report says of an outline; with what was measured to it and seen of it since."""
     lesion, looks, navigation = result.request.lesion, workspace.background_refinement, workspace.navigation
     stability = None
-    if looks.knows(workspace.lesion_store.entries[lesion].found):
+    entry = workspace.lesion_store.entries[lesion]
+    if entry.refinement.is_about(entry.found):
         consensus, change = looks.consensus_of(lesion), looks.change_of(lesion)
         stability = stability_entry(consensus, change, looks.confidence_of(lesion), looks.calibration)
     near = navigation_entry(navigation.approaches, lesion, navigation.margins_mm)
@@ -99,8 +100,8 @@ def _entry(workspace: Workspace, result: LesionResult) -> dict:
 
 def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
     """Of the outline as it stands: one that a user has corrected has none."""
-    is_known = workspace.background_refinement.knows(workspace.lesion_store.entries[lesion].found)
-    return workspace.background_refinement.consensus_of(lesion) if is_known else None
+    entry = workspace.lesion_store.entries[lesion]
+    return entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(entry.found) else None
 
 
 def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:
@@ -140,7 +141,7 @@ def _reported(workspace: Workspace, lesion: str) -> LesionResult | None:
     if found is None or found.result is None:
         return None
     mask = _corrected(workspace, lesion, found) if found.corrected else found.result.mask
-    if lesion in workspace.lesion_store.stale:
+    if workspace.lesion_store.entries[lesion].is_stale:
         mask = replace(mask, warnings=(OUT_OF_DATE, *mask.warnings))
     return replace(found.result, mask=mask)
 

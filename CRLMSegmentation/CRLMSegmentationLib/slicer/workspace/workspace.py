@@ -29,7 +29,6 @@ from ...igtl.statistics import DropReason
 from ...recording.recorded_link import RecordedLink
 from ...segmentation.calibration import Calibration
 from ...segmentation.engine.engine import Engine
-from ...segmentation.history import LesionHistory
 from ...segmentation.incoming import TRANSFORM, VOLUME
 from ...segmentation.models.package import ModelPackage
 from ...segmentation.session import (
@@ -57,7 +56,7 @@ from .background_refinement import BackgroundRefinement
 from .crop_box import ShownCrop
 from .current_volume import CurrentVolume
 from .events import Events, LesionAsked, ModelChanged, VolumeLeft
-from .lesion import LesionEntry, LesionRow, LesionState
+from .lesion import Lesion, LesionRefinement, LesionRow, LesionState
 from .lesion_rows import rows_of
 from .lesion_store import LesionStore
 from .message_rate import MessageRate
@@ -105,8 +104,7 @@ class Workspace:
         log: what has happened, oldest first, for people.
         events: tells session logs what happens.
         results: what has come of them; also that of `run_self_check`.
-        background_refinement, following: what the network is asked for without anybody clicking.
-        history: the lesions in each volume.
+        background_refinement, resegmentation: what the network is asked for without anybody clicking.
         memory: bounds what volumes take together.
         navigation: tools, distances and margins.
         children: processes at work for the workspace; they end with it.
@@ -137,12 +135,12 @@ class Workspace:
         self._transforms: dict[str, None] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.background_refinement, self.resegmentation = (
-            BackgroundRefinement(session, clock),
+            BackgroundRefinement(session, self.lesion_store, clock),
             Resegmentation(session, self.lesion_store, clock),
         )
-        self.history, self.navigation = LesionHistory(), Navigation(scene, clock, self.events)
+        self.navigation = Navigation(scene, clock, self.events)
         self.results = ResultHandler(
-            self.volume, self.lesion_store, self.background_refinement, self.history, clock, self.note, self.events
+            self.volume, self.lesion_store, self.background_refinement, clock, self.note, self.events
         )
         self._nodes_seen = (0, "")
         self.message_rate, self._crop = MessageRate(clock), ShownCrop(scene)
@@ -151,6 +149,7 @@ class Workspace:
         self._note_unplaced = LimitedLog(lambda level, text: self.note(text), 1, LINK_LINES_PER_S, clock)
         self.memory = VolumeMemory(scene, session, self.volume, self.lesion_store, self._note_memory)
         session.refuse_volume = self.memory.refusal_of_volume
+        self.lesion_store.on_removed = self._handle_removed
         self._know_model()
         self.lesion_store.take_over_seeds()
         self.lesion_store.refresh_staleness()
@@ -188,7 +187,7 @@ class Workspace:
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
         """Answer with another model from now on; what is being segmented is given up, what was found stays."""
         self.ready, self.engine_problem = None, ""
-        self.background_refinement.clear()
+        self.background_refinement.cancel()
         self.session.use_model(engine, model)
         self._know_model()
         self.events.emit(ModelChanged(model))
@@ -274,7 +273,7 @@ class Workspace:
     def cancel(self) -> None:
         """Give up what the network does and what it was to do; what was found stays."""
         self.session.cancel()
-        self.background_refinement.clear()
+        self.background_refinement.cancel()
 
     def run_self_check(self, volume: Volume, seed_ras_mm: np.ndarray) -> None:
         """Segment in a volume that is not shown; the answer comes as `self_check`.
@@ -292,7 +291,7 @@ class Workspace:
 
     def rows(self) -> list[LesionRow]:
         """The lesions in the order in which their seeds were made."""
-        return rows_of(self.lesion_store, self.background_refinement, self.history)
+        return rows_of(self.lesion_store, self.background_refinement)
 
     def tick(self, budget_s: float = 0.004) -> list[Event]:
         """Do what is due; never blocks for long. Returns what the session has told.
@@ -453,7 +452,7 @@ class Workspace:
         self.lesion_store.leave_volume()
         self.events.emit(VolumeLeft())
         self.resegmentation.leave_volume()
-        self.background_refinement.clear()
+        self.background_refinement.cancel()
         self._volume_link = None
 
     def _look_at_link(self) -> None:
@@ -503,7 +502,7 @@ class Workspace:
             if has_settled and not entry.is_asked:
                 self._segment_or_fail(lesion, entry)
 
-    def _segment_or_fail(self, lesion: str, entry: LesionEntry) -> None:
+    def _segment_or_fail(self, lesion: str, entry: Lesion) -> None:
         """Ask for a lesion for which nobody has clicked; a reason why that cannot be is told once, in its row."""
         try:
             self.segment([lesion])
@@ -513,19 +512,19 @@ class Workspace:
 
     def _segment_again(self) -> None:
         """What nobody has clicked: a lesion in a newer volume, or a background refinement."""
-        lesion = self.resegmentation.look()
+        lesion = self.resegmentation.next_lesion()
         if lesion is not None:
             entry = self.lesion_store.entries[lesion]
             self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
-        self.background_refinement.look(self.volume.arrived_s)
+        self.background_refinement.update(self.volume.arrived_s)
 
     def _look_at_lesions(self) -> None:
-        before = set(self.lesion_store.entries)
-        self.lesion_store.look()
-        for lesion in before - set(self.lesion_store.entries):  # another may be called the same
-            self.session.drop(lesion)
-            for keeper in (self.background_refinement, self.resegmentation, self.history, self.navigation.approaches):
-                keeper.forget(lesion)
+        self.lesion_store.update()
+
+    def _handle_removed(self, lesion: str) -> None:
+        """Drop what is under way for a lesion that was removed; another may be called the same."""
+        self.session.drop(lesion)
+        self.navigation.approaches.forget(lesion)
 
     def _navigate(self) -> None:
         link = self.session.link
@@ -533,9 +532,7 @@ class Workspace:
             self._volume_link is None or self._volume_link() is not link
         )
         try:
-            targets = lesion_targets(
-                self.scene, self.session, self.lesion_store, self.background_refinement, self.calibrations
-            )
+            targets = lesion_targets(self.scene, self.session, self.lesion_store, self.calibrations)
         except CrlmError as error:  # nothing that can be measured to; a distance that stays would be an old one
             targets = {}
             self._note_unplaced(logging.WARNING, f"no distances: {error}")
@@ -556,14 +553,13 @@ class Workspace:
         Args:
             automatic_mm: nobody has clicked; at least so large a crop is needed.
         """
-        entry = self.lesion_store.entries.setdefault(lesion, LesionEntry())
+        entry = self.lesion_store.entries.setdefault(lesion, Lesion())
         entry.is_asked, entry.is_automatic, entry.asked_at_s = True, automatic_mm is not None, self._clock()
         entry.stage, entry.done, entry.total = "", 0, 0
         size_mm = None if self.sees_whole_volume else max(self.crop_size_mm, automatic_mm or 0.0)
         self.events.emit(self.request_of(lesion, seed_ras_mm))
-        self.background_refinement.forget(lesion)
-        if self.volume.identity is not None:
-            self.resegmentation.note_asked(lesion, self.volume.identity)
+        entry.refinement = LesionRefinement()
+        entry.asked_in = self.volume.identity or entry.asked_in
         try:
             is_quick = self.background_refinement.enabled and not self.mirroring
             self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)
@@ -578,7 +574,7 @@ def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
     return count, scene.GetNthNode(count - 1).GetID() if count else ""
 
 
-def _sufficient_mm(entry: LesionEntry) -> float:
+def _sufficient_mm(entry: Lesion) -> float:
     """The crop that was large enough last time; 0 where that is not known."""
     request = entry.found.result.request if entry.found and entry.found.result else None
     return (request.crop_size_mm if request else None) or 0.0
