@@ -198,7 +198,7 @@ def test_lesion_at_which_nothing_is_found_any_more_is_told(tracker, workspace, l
 
 
 def test_one_step_that_fails_does_not_freeze_the_tools(tracker, workspace, link, clock, monkeypatch):
-    monkeypatch.setattr(workspace.lesion_store, "look", lambda: 1 / 0)
+    monkeypatch.setattr(workspace.lesion_store, "update", lambda: 1 / 0)
     link.inbox = [TransformMessage("StylusToReference", 1_700_000_000.0, at(29.0))]
     clock.now_s += 0.05
     with pytest.raises(ZeroDivisionError):

@@ -55,10 +55,10 @@ class BackgroundRefinement:
 
     def update(self, volume_arrived_s: float | None) -> None:
         """Ask for what is due once the volume is at rest; call it at each turn."""
-        if not self.enabled:
-            self.cancel()
         due = [item for lesion in self._lesion_store.entries.values() for item in lesion.refinement.due]
-        if due and volume_arrived_s is not None and self._clock() - volume_arrived_s >= QUIET_S:
+        if due and not self.enabled:
+            self.cancel()
+        elif due and volume_arrived_s is not None and self._clock() - volume_arrived_s >= QUIET_S:
             for ask, result in sorted(due, key=lambda item: item[1].requested_at_s):
                 self._session.refine(ask, result)
             self.cancel()

@@ -29,22 +29,25 @@ from ...igtl.statistics import DropReason
 from ...recording.recorded_link import RecordedLink
 from ...segmentation.calibration import Calibration
 from ...segmentation.engine.engine import Engine
-from ...segmentation.incoming import TRANSFORM, VOLUME
+from ...segmentation.incoming import (
+    TRANSFORM,
+    VOLUME,
+    DeviceForgotten,
+    LinkChanged,
+    Noticed,
+    PictureArrived,
+    Refused,
+    TransformArrived,
+    VolumeArrived,
+)
 from ...segmentation.models.package import ModelPackage
 from ...segmentation.session import (
-    DeviceForgotten,
     Event,
     LesionFailed,
     LesionProgress,
     LesionSegmented,
-    LinkChanged,
     ModelReady,
-    Noticed,
-    PictureArrived,
-    Refused,
     Session,
-    TransformArrived,
-    VolumeArrived,
 )
 from ..scene.instruments import CLASS as TRANSFORM_CLASS
 from ..scene.instruments import NOT_A_POSE, show_transform
@@ -143,6 +146,8 @@ class Workspace:
             self.volume, self.lesion_store, self.background_refinement, clock, self.note, self.events
         )
         self._nodes_seen = (0, "")
+        self._outline_style: tuple[float, bool] | None = None
+        self._styled_id: str | None = None
         self.message_rate, self._crop = MessageRate(clock), ShownCrop(scene)
         self._note_link, self._note_volume = self._limited_note(), self._limited_note()
         self._limited_memory = self._limited_note()
@@ -174,6 +179,7 @@ class Workspace:
             self._leave_volume()
         self.volume.take(node)
         self.lesion_store.adopt()
+        self._style_outlines()
         self.lesion_store.refresh_staleness()
 
     def follow(self, device: str | None) -> None:
@@ -241,13 +247,9 @@ class Workspace:
             node.SetName(name.strip())
 
     def show_outlines(self, opacity: float, outline_only: bool) -> None:
-        """How surfaces and outlines look: opacity from 0 to 1, and whether outlines are left unfilled."""
-        node = self.lesion_store.segmentation_node
-        display = node.GetDisplayNode() if node else None
-        wanted = opacity, not outline_only
-        if display is not None and (display.GetOpacity3D(), display.GetVisibility2DFill()) != wanted:
-            display.SetOpacity3D(opacity)
-            display.SetVisibility2DFill(not outline_only)
+        """Set how segmentations are shown from now on: the opacity of surfaces from 0 to 1, and outlines unfilled."""
+        self._outline_style, self._styled_id = (opacity, outline_only), None
+        self._style_outlines()
 
     def segment(self, lesions: Sequence[str] | None = None) -> None:
         """Ask for lesions, all that have a seed by default; the answers come with `tick`.
@@ -373,6 +375,7 @@ class Workspace:
             self.results.handle_progress(event)
         elif isinstance(event, LesionSegmented):
             self.results.handle_result(event.result)
+            self._style_outlines()
         elif isinstance(event, LesionFailed):
             self._take_failure(event)
         elif isinstance(event, Refused):
@@ -399,6 +402,7 @@ class Workspace:
         self._volume_link = ref(self.session.link) if self.session.link else None
         self.resegmentation.note_volume(volume.identity)
         self.lesion_store.adopt()
+        self._style_outlines()
         self.lesion_store.refresh_staleness()
 
     def _forget_device(self, event: DeviceForgotten) -> None:
@@ -462,13 +466,14 @@ class Workspace:
             self.link_state, self.link_reason = link.state, link.state_reason
 
     def _look_at_volume(self) -> None:
+        node = self.volume.node
         if self.volume.is_lost:
             self.session.cancel()
             self._leave_volume()
             self.volume.leave()
             self.note("the volume was removed from the scene")
-        elif self.volume.notice_change():
-            self.note(f"'{self.volume.node.GetName()}' has changed; its outlines are out of date")
+        elif node is not None and self.volume.notice_change():
+            self.note(f"'{node.GetName()}' has changed; its outlines are out of date")
             self.lesion_store.refresh_staleness()
         else:
             self._look_at_place()
@@ -485,6 +490,16 @@ class Workspace:
         if self._nodes_seen != _nodes_of(self.scene):
             remove_leftovers(self.scene)
             self._nodes_seen = _nodes_of(self.scene)
+
+    def _style_outlines(self) -> None:
+        """Show the segmentation of the current volume as wanted; once, so that a user may change it in the scene."""
+        node = self.lesion_store.segmentation_node
+        display = node.GetDisplayNode() if node else None
+        if display is not None and self._outline_style is not None and display.GetID() != self._styled_id:
+            opacity, outline_only = self._outline_style
+            display.SetOpacity3D(opacity)
+            display.SetVisibility2DFill(not outline_only)
+            self._styled_id = display.GetID()
 
     def _look_at_crop_box(self) -> None:
         entry = self.lesion_store.entries.get(self.lesion_store.active_lesion or "")
@@ -513,8 +528,8 @@ class Workspace:
     def _segment_again(self) -> None:
         """What nobody has clicked: a lesion in a newer volume, or a background refinement."""
         lesion = self.resegmentation.next_lesion()
-        if lesion is not None:
-            entry = self.lesion_store.entries[lesion]
+        entry = self.lesion_store.entries.get(lesion or "")
+        if lesion is not None and entry is not None and entry.seed_ras_mm is not None:
             self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
         self.background_refinement.update(self.volume.arrived_s)
 
