@@ -13,7 +13,7 @@ from ...core.i18n import tr as _
 from ...core.volume import Volume, VolumeIdentity
 from ...segmentation.session import Session
 from ..scene.nodes import local_to_world
-from ..scene.volumes import content_stamp, volume_from_node
+from ..scene.volumes import ContentStamp, content_stamp, volume_from_node
 from .events import Events, VolumeShown
 
 REST_S = 0.3
@@ -28,7 +28,7 @@ class CurrentVolume:
     ) -> None:
         self._scene, self._session, self._clock, self._events = scene, session, clock, events
         self._node: slicer.vtkMRMLScalarVolumeNode | None = None
-        self._stamp: tuple | None = None
+        self._stamp: ContentStamp | None = None
         self._places: WeakKeyDictionary[Volume, np.ndarray] = WeakKeyDictionary()
         self._moved_at_s = float("-inf")
         self.arrived_s: float | None = None

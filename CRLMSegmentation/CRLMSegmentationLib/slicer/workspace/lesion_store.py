@@ -11,13 +11,12 @@ import slicer
 from ...core.volume import Volume
 from ...segmentation.session import LesionResult
 from ..scene.history import History
-from ..scene.nodes import local_to_world, nodes_of_class
+from ..scene.nodes import KEY, local_to_world, nodes_of_class
 from ..scene.overlay import overlay
 from ..scene.seeds import seed_nodes, seeds_in, show_seed, shown_colour
 from ..scene.segmentations import CORRECTED
 from ..scene.staleness import (
     CLASS,
-    KEY,
     KEY_OF_LESIONS,
     SEED,
     lesions_of,
@@ -118,6 +117,8 @@ class LesionStore:
         if seed_node is None:
             return
         before = entry.found
+        if before is None:
+            return
         place = self._volume.place_of(result.volume)
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, "overlay": timings_s["overlay"]})
@@ -141,7 +142,8 @@ class LesionStore:
         node, place = self.segmentation_node, self._volume.place_of(volume)
         if node is None or place is None:
             return volume.ijk_to_ras
-        return local_to_world(node) @ np.linalg.inv(place) @ volume.ijk_to_ras
+        placed: np.ndarray = local_to_world(node) @ np.linalg.inv(place) @ volume.ijk_to_ras
+        return placed
 
     def refresh_staleness(self) -> None:
         """Mark what no longer belongs to the volume or the seed that is shown."""
@@ -196,13 +198,15 @@ class LesionStore:
 
     def undo(self) -> None:
         """Bring back the outlines as they were before the last change."""
-        if self.can_undo:
-            self._restore(self._history.undo(self.segmentation_node, self._outlines()), Cause.UNDONE)
+        history = self._history
+        if history is not None and history.can_undo:
+            self._restore(history.undo(self.segmentation_node, self._outlines()), Cause.UNDONE)
 
     def redo(self) -> None:
         """Take the last `undo` back."""
-        if self.can_redo:
-            self._restore(self._history.redo(self.segmentation_node, self._outlines()), Cause.REDONE)
+        history = self._history
+        if history is not None and history.can_redo:
+            self._restore(history.redo(self.segmentation_node, self._outlines()), Cause.REDONE)
 
     def _look_at_seeds(self) -> None:
         nodes, seeds = seed_nodes(self._scene), seeds_in(self._scene)
@@ -234,7 +238,7 @@ class LesionStore:
                 entry.state = LesionState.NEW if entry.state is LesionState.DONE else entry.state
                 self._events.emit(SegmentationChanged(lesion, None, Cause.DELETED))
             elif voxels_changed_at(node, lesion) != entry.found.changed_at:
-                self._measure_again(node, lesion, entry)
+                self._measure_again(node, lesion, entry, entry.found)
 
     def _look_at_places(self) -> None:
         """Whether outlines and volume still lie together; each may be put under another transform by hand."""
@@ -244,8 +248,8 @@ class LesionStore:
             self._are_together = are_together
             self.refresh_staleness()
 
-    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: Lesion) -> None:
-        before = entry.found
+    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: Lesion, before: Found) -> None:
+        """Note how the outline is now that somebody has written voxels into it."""
         after = outline_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
         corrected = before.corrected or after.fingerprint != before.fingerprint
         if corrected and not before.corrected:  # said in the scene, so that it holds when the volume is left or loaded
@@ -258,7 +262,9 @@ class LesionStore:
 
     def _rename_segments(self) -> None:
         node = self.segmentation_node
-        for lesion, seed_node in seed_nodes(self._scene).items() if node else ():
+        if node is None:
+            return
+        for lesion, seed_node in seed_nodes(self._scene).items():
             segment = node.GetSegmentation().GetSegment(lesion)
             if segment is not None:
                 rename(segment, seed_node.GetName())
@@ -309,12 +315,15 @@ class LesionStore:
         return replace(found, result=replace(found.result, volume=current))
 
     def _remember(self) -> None:
-        if self.segmentation_node is not None:
-            self._history.remember(self.segmentation_node, self._outlines())
+        history = self._history
+        if history is not None:
+            history.remember(self.segmentation_node, self._outlines())
 
     def _restore(self, outlines: dict[str, Found], cause: Cause) -> None:
         """Fit seeds and entries to a segmentation that `undo` or `redo` has brought back."""
         node, nodes = self.segmentation_node, seed_nodes(self._scene)
+        if node is None:
+            return
         for lesion in node.GetSegmentation().GetSegmentIDs():
             segment = node.GetSegmentation().GetSegment(lesion)
             place = tag_of(segment, SEED)
@@ -323,11 +332,11 @@ class LesionStore:
         self._look_at_seeds()
         for lesion in seed_nodes(self._scene):
             entry, found = self.entries.setdefault(lesion, Lesion()), outlines.get(lesion)
-            there = found is not None and node.GetSegmentation().GetSegment(lesion) is not None
-            changed_at = voxels_changed_at(node, lesion) if there else 0
-            entry.found = replace(self._with_voxels(found), changed_at=changed_at) if there else None
+            entry.found = None
+            if found is not None and node.GetSegmentation().GetSegment(lesion) is not None:
+                entry.found = replace(self._with_voxels(found), changed_at=voxels_changed_at(node, lesion))
             if entry.state not in BUSY:
-                entry.state, entry.reason = (LesionState.DONE if there else LesionState.NEW), ""
+                entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
             self._events.emit(SegmentationChanged(lesion, entry.found, cause))
             entry.is_asked = True  # whoever undoes does not want it computed again at once
         self.refresh_staleness()

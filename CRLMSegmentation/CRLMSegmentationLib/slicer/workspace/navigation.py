@@ -26,7 +26,8 @@ from ...tracking.transforms import frames_of
 from ..scene.guidance import hide_distance, show_distance
 from ..scene.tools import remove_tools_except, show_tool
 from .events import DistancesUpdated, Events
-from .surfaces import LesionTarget, Targets
+from .navigation_targets import LesionTarget
+from .surfaces import Targets
 
 LOOK_AGAIN_S = 0.05
 """Without a new pose the situation changes by what grows old; guards promise 0.3 s."""
@@ -196,5 +197,7 @@ class Navigation:
             hide_distance(self._scene)
             return
         state, reading = self.displayed.nearest
+        assert state.tip_ras_mm is not None, "a distance that is shown has a tip"
+        assert reading.point_ras_mm is not None, "and a nearest point"
         colour = distance_colour(self.displayed.margin_mm, self.margins_mm)
         show_distance(self._scene, state.tip_ras_mm, reading.point_ras_mm, colour)

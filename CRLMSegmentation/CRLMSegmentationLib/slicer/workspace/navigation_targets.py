@@ -64,13 +64,14 @@ def lesion_targets(
         GeometryError: the outlines lie under a transform that is not linear.
     """
     node = lesion_store.segmentation_node
-    found = [(lesion, entry) for lesion, entry in lesion_store.entries.items() if entry.found]
+    found = [(lesion, entry, entry.found) for lesion, entry in lesion_store.entries.items() if entry.found]
     if node is None or not found:
         return {}
     seeds, place, lesion_targets = seed_nodes(scene), local_to_world(node), {}
-    for lesion, entry in found:
-        outline = entry.found
+    for lesion, entry, outline in found:
         volume = outline.result.volume if outline.result else session.volume
+        if volume is None:  # nothing says where its voxels lie
+            continue
         calibration = calibrations.get(outline.model_sha256)
         lesion_targets[lesion] = LesionTarget(
             lesion,

@@ -90,12 +90,12 @@ class Recording:
             What has become of it, for people; empty where nothing was being recorded.
         """
         self._workspace.events.unsubscribe(self)
-        if not self.is_recording:
+        recorder, writer = self._recorder, self._writer
+        if recorder is None or writer is None or not recorder.is_recording:
             return ""
         from ...recording.summary import sentence_of
 
-        self._guarded(self._writer.update, True)
-        recorder = self._recorder
+        self._guarded(writer.update, True)
         if recorder.used_bytes > MAX_FINISHED_BYTES:
             recorder.close()
             text = _("recorded into {folder}; make a case of it with: crlm-seg recover {folder}")
@@ -124,12 +124,12 @@ class Recording:
 
     def write(self, event: WorkspaceEvent) -> None:
         """Record an event of the workspace, as a `SessionLog`."""
-        if self.is_recording:
+        if self._writer is not None and self.is_recording:
             self._guarded(self._writer.write, event)
 
     def update(self) -> None:
         """Record what has rested by now, such as a seed that was dragged; call it after each turn."""
-        if self.is_recording:
+        if self._writer is not None and self.is_recording:
             self._guarded(self._writer.update)
 
     def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
@@ -139,7 +139,8 @@ class Recording:
             logger.exception("the recording failed")
             text = _("the recording has ended: {reason}; the session goes on without it")
             self._failure = text.format(reason=f"{type(error).__name__}: {error}")
-            self._recorder.close(self._failure)
+            if self._recorder is not None:
+                self._recorder.close(self._failure)
 
 
 def report_command(python: str, folder: Path, page: Path) -> list[str]:

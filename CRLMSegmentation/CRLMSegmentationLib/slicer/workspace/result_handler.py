@@ -86,6 +86,8 @@ class ResultHandler:
 
     def handle_failure(self, event: LesionFailed) -> None:
         """Of one lesion; that the engine has given up is not its matter."""
+        if event.lesion is None:
+            return
         if event.lesion == SELF_CHECK:
             self.self_check_problem = event.reason
         elif event.purpose.is_background:
@@ -162,7 +164,7 @@ class ResultHandler:
         """Whether the outline is still the one that was to be looked at again, of the same click and volume."""
         entry = self._lesion_store.entries.get(result.request.lesion)
         found = entry.found if entry else None
-        if entry is None or found is None or not entry.refinement.is_about(found):
+        if entry is None or found is None or found.result is None or not entry.refinement.is_about(found):
             return False
         if result.request.purpose.is_background and entry.is_stale:
             return False

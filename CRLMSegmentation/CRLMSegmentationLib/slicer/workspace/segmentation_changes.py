@@ -180,4 +180,5 @@ def outline_in(
     part_to_local = grid_to_local.copy()
     part_to_local[:3, 3] = transform_points(grid_to_local, start)
     part = replace(volume, array=volume.array[box], ijk_to_ras=part_to_local, swept=None, missing=None)
-    return mask_in_volume(node, lesion, part), tuple(int(n) for n in start[::-1])
+    k, j, i = (int(n) for n in start[::-1])
+    return mask_in_volume(node, lesion, part), (k, j, i)
