@@ -24,7 +24,7 @@ from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace import recording as recording_module
-from CRLMSegmentationLib.slicer.workspace.change_watch import ASKED_AGAIN, NEWER_VOLUME, SENSOR, ChangeWatch
+from CRLMSegmentationLib.slicer.workspace.log_writer import ASKED_AGAIN, NEWER_VOLUME, SENSOR, LogWriter
 from CRLMSegmentationLib.slicer.workspace.segmentation_changes import outline_in
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from navigation_scene_helpers import Tracker, at, finish_all, send_volume
@@ -445,7 +445,7 @@ def test_full_disk_ends_the_recording_and_not_the_room(begun, with_outline, engi
 
 
 def test_fault_of_the_recording_never_reaches_the_room(begun, with_outline, clock, monkeypatch):
-    monkeypatch.setattr(ChangeWatch, "_look_at_seeds", lambda *_: 1 / 0)
+    monkeypatch.setattr(LogWriter, "update", lambda *_: 1 / 0)
     wait(with_outline, clock, 1)
     assert not begun.is_recording
     assert "ZeroDivisionError" in begun.problem

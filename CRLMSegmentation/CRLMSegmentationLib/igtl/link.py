@@ -63,3 +63,19 @@ class Link(Protocol):
 
     def close(self) -> None:
         """Close the link for good."""
+
+
+class NetworkLink(Link, Protocol):
+    """A link whose messages come over a network; a recording loses nothing, and its time may jump at will."""
+
+    @property
+    def problems(self) -> Iterable[Problem]:
+        """What was lost, by reason, counted."""
+
+    @property
+    def epoch(self) -> int:
+        """How often a connection was made."""
+
+    @property
+    def silent_s(self) -> float | None:
+        """For how long nothing has come, not a byte; None while not connected."""

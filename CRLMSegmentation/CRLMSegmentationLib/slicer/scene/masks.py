@@ -57,7 +57,8 @@ def _array_of(image: slicer.vtkOrientedImageData) -> np.ndarray:
     scalars = image.GetPointData().GetScalars()
     if scalars is None or image.IsEmpty():
         return np.zeros((0, 0, 0), bool)
-    return vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]) != 0
+    voxels: np.ndarray = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
+    return voxels.astype(bool)
 
 
 def _ijk_to_ras_of(image: slicer.vtkOrientedImageData) -> np.ndarray:
