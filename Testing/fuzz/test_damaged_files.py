@@ -22,7 +22,7 @@ from damaged_folders import Folder
 from file_mutations import FileMutator
 
 COUNT, _, SEED = os.environ.get("CRLM_FUZZ_FILES", "").partition(":")
-FEW, SOME = 6, 20
+FEW, SOME = 15, 60
 """By default, of folders that take long, and of others."""
 LONGEST = 5000
 """Characters of an error; the paths of a test are long."""

@@ -36,6 +36,7 @@ port, message = int(sys.argv[1]), bytes.fromhex(sys.argv[2])
 listener = socket.create_server(("127.0.0.1", port))
 print("listening", flush=True)
 peer, _ = listener.accept()
+peer.recv(4096)
 number = 0
 while True:
     number += 1
@@ -43,7 +44,11 @@ while True:
     print(number, flush=True)
     time.sleep(0.002)
 """
-"""Numbers its messages in the time of the header. Without this library, so that it starts at once."""
+"""Numbers its messages in the time of the header. Without this library, so that it starts at once.
+
+It reads how the client introduces itself: the system throws away what it has not delivered yet of a killed process
+that has left something unread.
+"""
 
 RECEIVER = """
 import sys, time
