@@ -142,7 +142,9 @@ def test_slices_move_ten_times_a_second_at_most(navigated, tracker, monkeypatch)
     for number in range(20):
         now_s[0] = 0.26 * number * FOLLOW_S
         tracker.poses["StylusToReference"] = place = (30.0 + number / 10, 20.0, 20.0)
-        navigated.wait(lambda: tuple(navigated.workspace.navigation.situation.instruments[0].tip_ras_mm) == place)
+        navigated.wait(
+            lambda place=place: tuple(navigated.workspace.navigation.situation.instruments[0].tip_ras_mm) == place
+        )
         navigated.turns(2)
     node.RemoveObserver(tag)
     assert len(set(moved)) == 5
