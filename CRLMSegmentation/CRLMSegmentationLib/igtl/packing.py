@@ -13,7 +13,7 @@ from functools import partial, singledispatch
 
 from ..core.errors import GeometryError, MessageError
 from .content import Content, Envelope
-from .header import HEADER, HEADER_BYTES, SUPPORTED_VERSIONS, Header, may_be_cut, pack_header, parse_header
+from .header import HEADER, HEADER_BYTES, SUPPORTED_VERSIONS, Header, pack_header, parse_header
 from .image import IMAGE_BEGINNING_BYTES, IMAGE_HEAD, is_single_slice, pack_image, read_image, wire_array
 from .messages import (
     MAX_NAME_BYTES,
@@ -56,7 +56,6 @@ __all__ = [
     "content_and_metadata",
     "is_known",
     "is_single_slice",
-    "may_be_cut",
     "pack",
     "parse_header",
     "read_metadata",
