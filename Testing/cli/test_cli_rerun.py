@@ -13,12 +13,14 @@ from CRLMSegmentationLib.cli.rerun import lines_of
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.recording.case import Case, load_case
+from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.rerun import agreement_of, rerun_case
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
-from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results
+from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_model_package
-from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
+from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
 
 sys.path.insert(2, str(Path(__file__).parents[1] / "inference"))
@@ -46,7 +48,7 @@ def recorded_session(folder: Path, case: Case, engine, model: ModelPackage, corr
         recorder.take(wait_for_model(session))
         for lesion in case.lesions:
             recorder.seed(lesion.name, lesion.seed_ras_mm, volume)
-            session.segment(lesion.name, np.array(lesion.seed_ras_mm), 70.0, quick=True, flip=(1,))
+            session.segment(lesion.name, np.array(lesion.seed_ras_mm), Options(70.0, first_fold_only=True, flip=(1,)))
             result = wait_for_lesion(session, lesion.name)
             recorder.take(LesionSegmented(result))
     if corrects:
@@ -107,8 +109,8 @@ def test_each_result_is_computed_with_the_size_and_the_seed_of_its_own(stubbed: 
     rows = rerun_case(stubbed, engine_of=lambda package: engine)
     assert [row.identical for row in rows] == [True]
     (job,), (result,) = engine.jobs, recorded_results(load_case(stubbed))
-    assert (job.seed_ras_mm, job.crop_size_mm) == (result.seed_ras_mm, 70.0)
-    assert (job.mirroring, job.quick, job.flip) == (False, True, (1,))
+    assert job.request == result.request
+    assert job.request.options == Options(70.0, first_fold_only=True, flip=(1,))
 
 
 def test_result_whose_volume_is_lost_fails_and_the_others_are_computed(stubbed: Path) -> None:
@@ -122,7 +124,7 @@ def test_result_whose_volume_is_lost_fails_and_the_others_are_computed(stubbed: 
     (stubbed / "case.json").write_text(json.dumps(entry))
     rows = rerun_case(stubbed, engine_of=lambda model: AnsweringStub())
     assert [bool(row.problem) for row in rows] == [False, True]
-    assert "is not in the case" in "\n".join(lines_of(rows))
+    assert "is not in the recording" in "\n".join(lines_of(rows))
 
 
 def test_command_fails_where_something_cannot_be_computed(
@@ -131,7 +133,7 @@ def test_command_fails_where_something_cannot_be_computed(
     def failing(*_: object, **__: object) -> None:
         raise CaseError("its volume is gone")
 
-    monkeypatch.setattr("CRLMSegmentationLib.recording.rerun.volume_of", failing)
+    monkeypatch.setattr("CRLMSegmentationLib.recording.rerun.RecordedImages.volume", failing)
     monkeypatch.setattr("CRLMSegmentationLib.recording.rerun.Session", lambda engine, model: _stubbed(model))
     done = crlm_seg("rerun", stubbed)
     assert done.code == 1
@@ -158,7 +160,7 @@ def test_session_that_was_killed_is_recovered_first(crlm_seg, stubbed: Path) -> 
     assert done.code == 0, done.err
     assert "1 result, " in done.out
     assert len(recorded_results(load_case(stubbed))) == 1
-    assert mask_of(load_case(stubbed), recorded_results(load_case(stubbed))[0]).any()
+    assert RecordedImages(stubbed).mask_of(recorded_results(load_case(stubbed))[0]).any()
 
 
 def test_two_empty_masks_agree_and_an_empty_one_does_not() -> None:

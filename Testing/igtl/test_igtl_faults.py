@@ -22,7 +22,8 @@ from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import StringMessage
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from CRLMSegmentationLib.segmentation.session import LinkChanged, Session, TransformArrived
+from CRLMSegmentationLib.segmentation.incoming import LinkChanged, TransformArrived
+from CRLMSegmentationLib.segmentation.session import Session
 from igtl_links import PATIENCE_S, free_port, image, transform
 
 LIBRARY = Path(__file__).parents[2] / "CRLMSegmentation"

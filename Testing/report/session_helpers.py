@@ -16,7 +16,7 @@ from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 
 sys.path.insert(1, str(Path(__file__).parents[1] / "session"))
 
-from steering_helpers import Tracker, at, finish_all, send_volume
+from navigation_scene_helpers import Tracker, at, finish_all, send_volume
 from stub_engine import StubEngine
 from workspace_helpers import SEED, Clock, answer, paint
 from workspace_recording_helpers import TappedLink, recorded, wait

@@ -196,6 +196,8 @@ class IgtlServer:
         except LinkError as error:
             self._drop(client, str(error))
         except OSError as error:
+            # It has left. What it has sent before that is still to be read, such as the command that ends something.
+            messages += client.receive_rest()
             self._drop(client, reason_of(error))
         return messages
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BufferedIOBase, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -96,7 +97,7 @@ class MessageLog:
         with self.path.open("rb", buffering=0) as stream:
             stream.seek(entry.offset_bytes)
             header = parse_header(stream.read(HEADER_BYTES))
-            body = memoryview(np.empty(header.body_bytes, np.uint8))
+            body = memoryview(np.empty(header.body_bytes, np.uint8).data)
             count = _read_into(stream, body)
         where = f"{entry.type} '{entry.device}' at byte {entry.offset_bytes} of {self.path.name}"
         if count < header.body_bytes:
@@ -204,7 +205,7 @@ def _body_of(stream: BinaryIO, offset_bytes: int) -> ReadBody:
     return read
 
 
-def _read_into(stream: BinaryIO, body: memoryview) -> int:
+def _read_into(stream: RawIOBase | BufferedIOBase, body: memoryview) -> int:
     """A single read takes no more than 2 GB, and may take less for no reason."""
     done = 0
     while done < len(body):

@@ -1,4 +1,4 @@
-"""The results in a session recording: as lines of its events, and read back with their volumes and masks."""
+"""The results in a session recording: as lines of its events, and read back."""
 
 from __future__ import annotations
 
@@ -9,30 +9,24 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from ..core.errors import CaseError, CrlmError, os_reason
+from ..core.errors import CaseError, os_reason
 from ..core.geometry import transform_points
 from ..core.json_files import Damage
 from ..core.postprocessing import measure
-from ..core.volume import Volume
-from ..segmentation.session import LesionResult
+from ..core.volume import VolumeIdentity
+from ..segmentation.results import LesionResult, Request, request_from_json, request_to_json
 from .case import Case
-from .image_files import read_mask
 from .session_events import CORRECTED, OUTLINES, RESULT, SessionEvent, read_events
 
-SAME_MOMENT_S = 1e-5
 AS_THEY_ARE = (
     "number",
-    "lesion",
-    "crop_size_mm",
-    "mirroring",
-    "quick",
     "device",
     "volume_ml",
     "timings_s",
     "volume",
     "mask",
 )
-RESULT_KEYS = (*AS_THEY_ARE, "seed_ras_mm", "flip", "model")
+RESULT_KEYS = (*AS_THEY_ARE, "lesion", "crop_size_mm", "mirroring", "quick", "seed_ras_mm", "flip", "model")
 """Without one of them a result cannot be computed again."""
 MAY_BE_NULL = ("crop_size_mm", "mask")
 """A model that is shown whole volumes cuts no crop; nothing was found."""
@@ -43,18 +37,13 @@ class RecordedResult:
     """What was recorded of one result.
 
     Attributes:
-        mirroring, quick, flip: see `engine.engine.LesionJob`.
-        volume, mask: how both are found, see `volume_of` and `mask_of`; no mask where nothing was found.
+        request: as it was made; the identity of its volume is the recorded one.
+        volume, mask: what `RecordedImages` reads both by; no mask where nothing was found.
         corrected: the outline that a user has made of it in the end, in the same words; None without.
     """
 
     number: int
-    lesion: str
-    seed_ras_mm: tuple[float, float, float]
-    crop_size_mm: float | None
-    mirroring: bool
-    quick: bool
-    flip: tuple[int, ...]
+    request: Request
     model_name: str
     model_sha256: str
     device: str
@@ -94,15 +83,9 @@ def _centre(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.n
 
 def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
     """What the line of a result says beside its number, volume and mask."""
-    request, mask = result.request, result.mask
+    mask = result.mask
     return {
-        "lesion": request.lesion,
-        "seed_ras_mm": request.seed_ras_mm,
-        "crop_size_mm": request.crop_size_mm,
-        "mirroring": request.mirroring,
-        "quick": request.quick,
-        "flip": request.flip,
-        "purpose": request.purpose.value,
+        **request_to_json(result.request),
         "model": {"name": result.model_name, "version": model_version, "sha256": result.model_sha256},
         "device": result.device,
         "volume_ml": mask.volume_ml,
@@ -142,61 +125,20 @@ def recorded_results(case: Case, damage: Damage | None = None) -> list[RecordedR
     return _with_corrections(results, events)
 
 
-def volume_of(case: Case, reference: dict[str, Any]) -> Volume:
-    """The volume in which a result was made, as it was to the last bit.
-
-    Raises:
-        CrlmError: it is not in the case any more.
-    """
-    try:
-        matrix, shape = np.array(reference["ijk_to_ras"], float).reshape(4, 4), tuple(reference["shape"])
-        swept = case.read_volume(reference["swept"]).array > 0 if reference.get("swept") else None
-        for array in _candidates(case, reference):
-            volume = Volume(array, matrix, reference["device"], reference["timestamp_s"], swept)
-            if array.shape == shape and volume.identity.content_sha256 == reference["content_sha256"]:
-                return volume
-    except (KeyError, TypeError, ValueError) as error:
-        raise CaseError(f"the volume of a result is not described: {error!r}") from error
-    raise CaseError(f"its volume {reference['content_sha256'][:8]} is not in the case; it was left out or is damaged")
-
-
-def mask_of(case: Case, of: RecordedResult | Correction) -> np.ndarray:
-    """The recorded mask in its volume: bool, (K, J, I).
-
-    Raises:
-        CrlmError: it cannot be read.
-    """
-    try:
-        shape = tuple(of.volume["shape"])
-        if of.mask is None:
-            return np.zeros(shape, bool)
-        return read_mask(case.path_of(of.mask["file"]), tuple(of.mask["offset_kji"]), shape)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CaseError(f"the mask of a result is not described: {error!r}") from error
-
-
-def _candidates(case: Case, reference: dict[str, Any]) -> Iterable[np.ndarray]:
-    """Voxels of the case that may be those of a volume, the likely ones first."""
-    if reference["file"]:
-        yield case.read_volume(reference["file"]).recorded_array
-        return
-    far = lambda volume: abs(volume.timestamp_s - reference["timestamp_s"]) > SAME_MOMENT_S  # noqa: E731
-    for number, volume in sorted(enumerate(case.volumes), key=lambda pair: far(pair[1])):
-        try:
-            yield case.volume(number).recorded_array
-        except CrlmError:
-            if not far(volume):
-                raise
-
-
 def _result_of(about: dict[str, Any]) -> RecordedResult:
     return RecordedResult(
-        seed_ras_mm=tuple(float(x) for x in about["seed_ras_mm"]),
-        flip=tuple(about["flip"]),
+        request=request_from_json(about, _identity_of(about["volume"])),
         model_name=about["model"]["name"],
         model_sha256=about["model"]["sha256"],
         **{name: about[name] for name in AS_THEY_ARE},
     )
+
+
+def _identity_of(reference: dict[str, Any]) -> VolumeIdentity:
+    """The identity in a volume's reference; whatever an old or damaged one does not say is empty."""
+    names = ("device", "timestamp_s", "geometry_sha256", "content_sha256")
+    device, timestamp_s, geometry_sha256, content_sha256 = (reference.get(name) for name in names)
+    return VolumeIdentity(device or "", timestamp_s or 0.0, geometry_sha256 or "", content_sha256 or "")
 
 
 def _with_corrections(results: list[RecordedResult], events: Iterable[SessionEvent]) -> list[RecordedResult]:
