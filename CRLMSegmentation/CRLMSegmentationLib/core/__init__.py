@@ -13,6 +13,7 @@ __all__ = [
     "environment",
     "errors",
     "field_of_view",
+    "folder_lock",
     "frames",
     "geometry",
     "grey_window",

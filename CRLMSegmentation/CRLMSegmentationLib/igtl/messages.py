@@ -1,6 +1,6 @@
 """OpenIGTLink messages as plain data: always RAS mm, arrays (K, J, I), points (x, y, z).
 
-Whether a peer uses RAS or LPS is dealt with in `packing.py`; no other code sees LPS.
+Whether a peer uses RAS or LPS is dealt with where bodies are read and written; no other code sees LPS.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.errors import MessageError
+from ..core.errors import GeometryError, MessageError
+from .content import Content, Envelope, points_between_frames
+from .messages import Frame, PointMessage
 
 POINT = np.dtype(
     [("name", "S64"), ("group", "S32"), ("rgba", "u1", 4), ("xyz", ">f4", 3), ("diameter", ">f4"), ("owner", "S20")]
@@ -15,6 +17,43 @@ POINT = np.dtype(
 POINT_BYTES = POINT.itemsize
 DEFAULT_RGBA = (255, 255, 0, 255)
 """Yellow, the default of pyigtl."""
+
+
+def read_points_message(content: memoryview, envelope: Envelope, frame: Frame) -> PointMessage:
+    """Read the content of a POINT.
+
+    Raises:
+        MessageError: its size is wrong.
+        GeometryError: a point holds NaN or infinity.
+    """
+    records = read_points(content)
+    points = points_between_frames(records["xyz"], frame)
+    if not np.isfinite(points).all():
+        raise GeometryError("a point holds NaN or infinity")
+    return PointMessage(
+        envelope.device,
+        envelope.timestamp_s,
+        points,
+        names=tuple(text_of(name) for name in records["name"]),
+        groups=tuple(text_of(group) for group in records["group"]),
+        colours_rgba=tuple(tuple(rgba) for rgba in records["rgba"].tolist()),
+        diameters_mm=tuple(records["diameter"].tolist()),
+        owners=tuple(text_of(owner) for owner in records["owner"]),
+        metadata=envelope.metadata,
+    )
+
+
+def pack_points_message(message: PointMessage, frame: Frame) -> Content:
+    """Return the content of a POINT.
+
+    Raises:
+        MessageError: the points are not finite or of another shape, or see `pack_points`.
+    """
+    points = np.asarray(message.points_ras_mm, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3 or not len(points) or not np.isfinite(points).all():
+        raise MessageError(f"points must be finite and of shape (N, 3), got {points.shape}")
+    points, m = points_between_frames(points, frame), message
+    return Content("POINT", [pack_points(points, m.names, m.groups, m.colours_rgba, m.diameters_mm, m.owners)])
 
 
 def pack_points(

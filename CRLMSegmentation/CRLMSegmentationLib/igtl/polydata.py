@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import GeometryError, MessageError
+from .content import Content, Envelope, points_between_frames
+from .messages import Frame, PolyDataMessage
 
 HEAD = struct.Struct(">10I")
 WORD_BYTES = 4
@@ -31,6 +33,29 @@ class _Cells:
     what: str
     count: int
     words: np.ndarray
+
+
+def read_polydata_message(content: memoryview, envelope: Envelope, frame: Frame) -> PolyDataMessage:
+    """Read the content of a POLYDATA.
+
+    Raises:
+        MessageError, GeometryError: see `unpack_polydata`.
+    """
+    points, triangles = unpack_polydata(content)
+    points = points_between_frames(points, frame)
+    return PolyDataMessage(envelope.device, envelope.timestamp_s, points, triangles, envelope.metadata)
+
+
+def pack_polydata_message(message: PolyDataMessage, frame: Frame) -> Content:
+    """Return the content of a POLYDATA.
+
+    Raises:
+        MessageError, GeometryError: see `pack_polydata`.
+    """
+    points = np.asarray(message.points_ras_mm, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise MessageError(f"the points of a surface must be of shape (N, 3), got {points.shape}")
+    return Content("POLYDATA", [pack_polydata(points_between_frames(points, frame), message.triangles)])
 
 
 def pack_polydata(points_mm: np.ndarray, triangles: np.ndarray) -> bytes:

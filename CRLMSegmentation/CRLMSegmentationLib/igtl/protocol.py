@@ -14,7 +14,8 @@ import numpy as np
 
 from ..core.errors import LinkError, MessageError
 from .checksum import crc64
-from .messages import Frame, ImageMessage, Message, TrackingMessage, parts_of
+from .messages import Frame, Message, parts_of
+from .oddities import count_oddities
 from .packing import (
     EXTENDED_HEADER,
     HEADER_BYTES,
@@ -23,7 +24,6 @@ from .packing import (
     Header,
     is_known,
     is_single_slice,
-    may_be_cut,
     parse_header,
     unpack,
 )
@@ -45,10 +45,6 @@ Returns the reason to refuse the volume, or an empty text. Not called for an ima
 """
 OnMessage = Callable[[memoryview, memoryview], None]
 """Called with the 58 bytes of a header and the body that follows; both are valid during the call only."""
-NAME_CUT = (
-    "the name fills the 20 bytes of a header and may be cut, so that two devices may come under one name; "
-    "give the sender a shorter name, or use one that speaks header version 2"
-)
 
 
 class Progress(NamedTuple):
@@ -228,46 +224,32 @@ class Decoder:
     def _finish_body(self, body: _IncomingBody) -> list[Message]:
         header = body.header
         self._expect_header()
-        if _is_too_large(header):
-            size = f"{header.type} '{header.device}' of {header.body_bytes / 1e6:.1f} MB"
-            self.statistics.drop(DropReason.TOO_LARGE, f"{size}, at most {MAX_SMALL_BODY_BYTES / 1e6:.1f} MB are taken")
-            return []
-        if body.refused:
-            self.statistics.drop(DropReason.TOO_LARGE, f"{header.type} '{header.device}': {body.refused}")
-            return []
-        if body.is_kept and body.crc != header.crc:
-            self.statistics.drop(DropReason.CRC, f"{header.type} '{header.device}', {header.body_bytes} bytes")
+        discarded = _reason_to_discard(body)
+        if discarded is not None:
+            self.statistics.drop(*discarded)
             return []
         if self._on_message is not None:
             self._on_message(self._header_buffer, body.buffer)
         if not is_known(header.type):
             self.statistics.skip(header.type, header.device)
             return []
-        try:
-            message = read_message(header, body.buffer, self.frame)
-        except MessageError as error:
-            self.statistics.drop(DropReason.BODY, str(error))
-            return []
-        except MemoryError:
-            what = f"{header.type} '{header.device}'"
-            self.statistics.drop(DropReason.TOO_LARGE, f"this machine has no memory to read {what}")
+        message = self._read(body)
+        if message is None:
             return []
         self.statistics.received[header.type] += 1
-        self._count_oddities(header, message)
+        count_oddities(self.statistics, header, message, self.frame)
         return list(parts_of(message))
 
-    def _count_oddities(self, header: Header, message: Message) -> None:
-        """Count what is odd about a message that was read: names that may be cut, another frame, unreadable tools."""
-        problems = self.statistics.problems
-        if isinstance(message, TrackingMessage):
-            for reason in message.refusals:
-                self.statistics.drop(DropReason.BODY, reason)
-        if isinstance(message, ImageMessage) and message.labelled_frame is not self.frame:
-            self.statistics.frame_label_differs += 1
-            problems.note_once(DropReason.FRAME_LABEL, message.device, _frame_text(message.labelled_frame, self.frame))
-        cut = [message.device] if may_be_cut(header, message) else []
-        for name in message.cut_names if isinstance(message, TrackingMessage) else cut:
-            problems.note_once(DropReason.NAME_CUT, name, NAME_CUT)
+    def _read(self, body: _IncomingBody) -> Message | None:
+        """Return the message of a body, or count why it cannot be read."""
+        try:
+            return read_message(body.header, body.buffer, self.frame)
+        except MessageError as error:
+            self.statistics.drop(DropReason.BODY, str(error))
+        except MemoryError:
+            what = f"{body.header.type} '{body.header.device}'"
+            self.statistics.drop(DropReason.TOO_LARGE, f"this machine has no memory to read {what}")
+        return None
 
 
 def read_message(header: Header, body: memoryview, frame: Frame) -> Message:
@@ -289,13 +271,19 @@ def read_message(header: Header, body: memoryview, frame: Frame) -> Message:
     return message
 
 
-def _frame_text(labelled: Frame | None, frame: Frame) -> str:
-    said = "has a coordinate flag that OpenIGTLink does not know" if labelled is None else f"says {labelled.name}"
-    return (
-        f"an image {said}, but is read as {frame.name}, as this kind of sender counts; see that it lies where it should"
-    )
-
-
 def _is_too_large(header: Header) -> bool:
     """Return whether a body is too large for its type; it is discarded then, and the connection continues."""
     return header.type in SMALL_TYPES and header.body_bytes > MAX_SMALL_BODY_BYTES
+
+
+def _reason_to_discard(body: _IncomingBody) -> tuple[DropReason, str] | None:
+    header = body.header
+    what = f"{header.type} '{header.device}'"
+    if _is_too_large(header):
+        limit = f"at most {MAX_SMALL_BODY_BYTES / 1e6:.1f} MB are taken"
+        return DropReason.TOO_LARGE, f"{what} of {header.body_bytes / 1e6:.1f} MB, {limit}"
+    if body.refused:
+        return DropReason.TOO_LARGE, f"{what}: {body.refused}"
+    if body.is_kept and body.crc != header.crc:
+        return DropReason.CRC, f"{what}, {header.body_bytes} bytes"
+    return None

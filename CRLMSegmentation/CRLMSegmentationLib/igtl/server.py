@@ -241,8 +241,8 @@ class IgtlServer:
             self._queue(client, retained.message, data)
 
     def _queue(self, client: ServedClient, message: Message, data: bytes) -> None:
-        untold = isinstance(message, TransformMessage) and message.full_status != STATUS_OK
-        if untold and client.decoder.peer_version == 1:
+        needs_status = isinstance(message, TransformMessage) and message.full_status != STATUS_OK
+        if needs_status and client.decoder.peer_version == 1:
             return
         fits = not client.queue or self._queued.would_be(data) <= self._max_total_bytes
         if fits and client.queue.put(data, self._clock()):

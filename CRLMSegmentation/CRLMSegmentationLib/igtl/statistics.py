@@ -92,23 +92,23 @@ class Problems:
     def __init__(self) -> None:
         self._by_key: dict[tuple[DropReason, str, str], Problem] = {}
         self._others: dict[DropReason, Problem] = {}
-        self._told_others: set[DropReason] = set()
+        self._reported_others: set[DropReason] = set()
 
     def note(self, kind: DropReason, device: str, text: str, count: int = 1, about: str = "") -> Problem | None:
         """Count a problem; return it if it is to be reported, else None."""
         device, about = printable(device), printable(about)
         key = (kind, device, about)
         known = self._by_key.pop(key, None)
-        told, problem = None, known
+        new, problem = None, known
         if problem is None:
             is_full = len(self._by_key) >= MAX_PROBLEMS
-            told = problem = Problem(kind, device, printable(text), about=about)
+            new = problem = Problem(kind, device, printable(text), about=about)
             if is_full:
                 self._make_room()
-                told = self._first_of_others(problem)
+                new = self._first_of_others(problem)
         self._by_key[key] = problem  # the one that was met last stands last
         problem.count += count
-        return told
+        return new
 
     def note_once(self, kind: DropReason, device: str, text: str) -> None:
         """Count a problem once for each device, however many messages have it."""
@@ -121,9 +121,9 @@ class Problems:
         others.count += oldest.count
 
     def _first_of_others(self, problem: Problem) -> Problem | None:
-        if problem.kind in self._told_others:
+        if problem.kind in self._reported_others:
             return None
-        self._told_others.add(problem.kind)
+        self._reported_others.add(problem.kind)
         return _others(problem)
 
     @property
