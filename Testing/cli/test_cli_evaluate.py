@@ -16,7 +16,7 @@ def test_method_is_evaluated_under_its_name(crlm_seg, sample, tmp_path, name):
     done = crlm_seg("evaluate", name, sample.folder, "--out", tmp_path / "out", "--robustness", 0)
     assert done.code == 0, done
     assert done.out.startswith(f"{name} on {len(sample.lesions)} lesion")
-    assert "time of a user's work is not simulated" in done.out
+    assert "working time of a user is not simulated" in done.out
     document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert document["model"]["kind"] == "semi-automatic"
 
@@ -25,7 +25,7 @@ def test_help_names_the_methods(crlm_seg):
     done = crlm_seg("evaluate", "--help")
     text = " ".join(done.out.split())
     assert all(name in text for name in METHOD_NAMES)
-    assert "simulated user who sees the truth" in text
+    assert "simulated user who sees the reference" in text
     assert "--held-out-of" in done.out
 
 

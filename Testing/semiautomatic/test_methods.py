@@ -43,7 +43,7 @@ def test_region_growing_knows_nothing_of_the_truth(click):
 
 
 def test_grow_cut_says_who_has_painted(click):
-    assert "sees the truth" in answer_of(grow_cut(), click).strokes
+    assert "sees the reference segmentation" in answer_of(grow_cut(), click).strokes
     assert answer_of(region_growing(), click).strokes is None
 
 

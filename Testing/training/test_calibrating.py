@@ -70,7 +70,7 @@ def test_what_was_measured_is_written_with_how_it_does_on_others(written, cohort
 
 
 def test_patients_cannot_be_calibrated_and_checked_on(written, cohorts):
-    with pytest.raises(CaseError, match="one, two is calibrated and checked on"):
+    with pytest.raises(CaseError, match="one, two is in both sets of patients"):
         calibrate_model(StubModel(), cohorts[0], cohorts[0])
 
 
@@ -78,7 +78,7 @@ def test_patients_that_were_trained_on_are_refused(written, cohorts):
     cases, _ = check_cases(cohorts[0])
     known = short_hashes([cases[0].sha256])
     model = StubModel(trained_on={"simulated": True, "cases": known})
-    with pytest.raises(CaseError, match="trained on one; it would look better"):
+    with pytest.raises(CaseError, match="trained on one; its accuracy would be overestimated"):
         calibrate_model(model, cohorts[0])
 
 

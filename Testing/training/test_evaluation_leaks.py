@@ -135,7 +135,8 @@ def test_held_out_cases_that_are_not_there_are_told(evaluate, hashes):
 
 
 @pytest.mark.parametrize(
-    ("listed", "reason"), [((), "holds no case out.*--held-out SHARE"), (("0" * 64,), "none of the 1 held-out cases")]
+    ("listed", "reason"),
+    [((), "has no held-out cases.*--held-out SHARE"), (("0" * 64,), "none of the 1 held-out cases")],
 )
 def test_nothing_held_out_is_an_error_before_anything_is_written(evaluate, tmp_path, listed, reason):
     with pytest.raises(CaseError, match=reason):

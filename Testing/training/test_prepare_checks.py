@@ -79,7 +79,7 @@ def test_lesion_whose_truth_was_not_swept_is_refused_though_its_seed_was(cases):
     array = speckle(3, ())
     array[:, :, 16:] = 0
     write_patient(cases / "elsewhere", array=array, boxes=((slice(5, 9),) * 3,), labels=labels_of((SECOND,)))
-    assert "no true voxel in what was swept" in texts(readiness_of(cases).bad)["elsewhere Tumour 1"]
+    assert "no reference voxel in the field of view" in texts(readiness_of(cases).bad)["elsewhere Tumour 1"]
 
 
 @pytest.mark.parametrize("variant", ["full", "crop"])
@@ -87,8 +87,8 @@ def test_lesions_that_would_be_taught_as_background_keep_their_case_out(cases, v
     write_patient(cases / "unlisted", 2, (FIRST,), labels=BOTH)
     write_patient(cases / "untrue", 3, (FIRST, SECOND), labels=labels_of((FIRST,)))
     readiness = readiness_of(cases, variant=variant)
-    assert "label 2 in its truth" in texts(readiness.bad)["unlisted"]
-    assert "no truth of Tumour 2" in texts(readiness.bad)["untrue"]
+    assert "label 2 in its reference" in texts(readiness.bad)["unlisted"]
+    assert "no reference of Tumour 2" in texts(readiness.bad)["untrue"]
     assert [checked.case_id for checked, _ in readiness.cases] == ["good-0", "good-1"]
 
 
@@ -96,7 +96,7 @@ def test_with_a_seed_other_lesions_are_background_anyway_so_that_it_is_only_rema
     write_patient(cases / "unlisted", 2, (FIRST,), labels=BOTH)
     readiness = readiness_of(cases)
     assert not readiness.bad
-    assert "label 2 in its truth, which no lesion has; no crop" in texts(readiness.warnings)["unlisted"]
+    assert "label 2 in its reference, which no lesion has; no crop" in texts(readiness.warnings)["unlisted"]
 
 
 def test_small_lesions_are_remarked_and_get_no_crop_but_stay_foreground(cases, tmp_path):
@@ -119,7 +119,7 @@ def test_more_that_is_remarkable(cases):
     write_patient(cases / "twice-b", 4, source={"patient": "P4"})
     remarks = texts(readiness_of(cases).warnings)
     assert case.case_id == "half-swept"
-    assert "swept by 20% only" in remarks["half-swept Tumour 1"]
+    assert "field of view by 20% only" in remarks["half-swept Tumour 1"]
     assert "26 mm wide, more than a crop of 24 mm" in remarks["wide Tumour 1"]
     assert "counts twice" in remarks["twice-b"]
     assert not readiness_of(cases).bad

@@ -24,7 +24,7 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also say what happens inside.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print log messages.")] = False,
 ) -> None:
     # Without -v nothing is logged: what a user must know is in the answer or in the one line of the error.
     level = logging.INFO if verbose else logging.CRITICAL

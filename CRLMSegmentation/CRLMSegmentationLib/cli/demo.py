@@ -12,23 +12,30 @@ from .options import CalibrationOption, ModelOption, seed_of
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the report; made if need be.")] = Path("demo-output"),
+    out: Annotated[Path, typer.Option(help="Folder for the report; created if it does not exist.")] = Path(
+        "demo-output"
+    ),
     case: Annotated[
         Optional[Path], typer.Option(help="Case folder, tracked sweep (.igs.mha) or volume; default: a shipped sample.")
     ] = None,
     seed: Annotated[
         Optional[list[str]],
         typer.Option(
-            help="R A S of a point in the tumour, mm; once for each lesion. Cases have theirs.", metavar="R A S"
+            help="R A S of a point in the tumour, mm; once for each lesion. Default: the seeds of the case.",
+            metavar="R A S",
         ),
     ] = None,
     calibration: CalibrationOption = None,
     model: ModelOption = None,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Also refine the outlines and tell how stable they are; about a minute.")
+        bool,
+        typer.Option(
+            "--thorough",
+            help="Also refine the segmentations in the background and report their stability; about a minute.",
+        ),
     ] = False,
 ) -> None:
-    """Play a recorded case over OpenIGTLink, segment it live, navigate past it, and write a report."""
+    """Replay a case over OpenIGTLink, segment it live, measure instrument distances, and write a report."""
     from ..core.resources import resource_path
     from .demo_run import REPORT, run_demo
 

@@ -124,7 +124,7 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
             drive_until(
                 workspace, lambda: not workspace.navigation.is_at_work
             )  # margins and consensus surfaces are made little by little
-            on_step("Playing the tracking once more, past the outlines")
+            on_step("Replaying the tracking, to measure distances to the lesions")
             play_past(workspace, source.loaded, REPLAY_SPEED)
     return _Played(source, ready, workspace, timings_s)
 
@@ -193,7 +193,7 @@ def _engine_check(workspace: Workspace) -> Check:
 
 
 def _refine(workspace: Workspace, on_step: OnStep) -> None:
-    on_step("Refining the outlines, and outlining them again from other seeds")
+    on_step("Refining the segmentations, and repeating them from other seeds")
     drive_until(
         workspace,
         lambda: not (workspace.background_refinement.is_at_work or workspace.session.busy),

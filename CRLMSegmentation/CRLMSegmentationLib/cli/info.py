@@ -34,12 +34,12 @@ class Installation(TypedDict):
 def info(
     source: Annotated[
         Optional[Path],
-        typer.Argument(metavar="[FILE]", help="Case folder, tracked sweep or volume; none: what is installed."),
+        typer.Argument(metavar="[FILE]", help="Case folder, tracked sweep or volume; default: what is installed."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Tell what a case, a sweep or a volume holds; without one: versions, devices, the model and its hash."""
+    """Describe a case, a sweep or a volume; without one: versions, devices, the model and its hash."""
     if source is not None:
         from .describe import describe_source, lines_of
 

@@ -30,7 +30,7 @@ model = typer.Typer(help="Show, verify, import and remove models.", no_args_is_h
 
 @model.command("list")
 def list_models() -> None:
-    """The installed models, the default marked with a star."""
+    """List the installed models, the default marked with a star."""
     from ..segmentation.models.listing import list_lines
     from ..segmentation.models.registry import installed_models
 
@@ -40,10 +40,12 @@ def list_models() -> None:
 
 @model.command("info")
 def model_info(
-    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Name, or a folder; none: default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    name: Annotated[
+        Optional[str], typer.Argument(metavar="[NAME]", help="Name or folder; default: the default model.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Everything that is known of a model."""
+    """Show the metadata of a model."""
     from ..segmentation.models.listing import info_of
     from ..segmentation.models.registry import find_model
     from .describe import lines_of
@@ -54,9 +56,11 @@ def model_info(
 
 @model.command()
 def verify(
-    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Name, or name@version; none: all.")] = None,
+    name: Annotated[
+        Optional[str], typer.Argument(metavar="[NAME]", help="Name, or name@version; default: all.")
+    ] = None,
 ) -> None:
-    """Hash every file anew, and compare."""
+    """Check every file of a model against its hash."""
     from ..segmentation.models.registry import verify_models
 
     checked = verify_models(name)
@@ -70,7 +74,7 @@ def verify(
 @model.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="Model package, or export of nnU-Net v2; a folder or a zip file.")],
-    which: Annotated[Optional[str], typer.Option(help="Which, where the file holds several models.")] = None,
+    which: Annotated[Optional[str], typer.Option(help="Which model, if the file contains several.")] = None,
     name: NameOption = None,
     version: VersionOption = None,
     region: RegionOption = None,
@@ -81,7 +85,7 @@ def import_(
     fold: FoldOption = None,
     checkpoint: CheckpointOption = "final",
 ) -> None:
-    """Install a model; what could run code is refused with the reason."""
+    """Install a model; files that could run code are refused."""
     from ..segmentation.models.importer import import_model
 
     about = about_of(name, version, crop_size, with_seed, intended_use, card, region)
@@ -94,9 +98,9 @@ def import_(
 @model.command()
 def export(
     name: NameArgument,
-    out: Annotated[Path, typer.Option(help="Zip file to write, for `model import` elsewhere.")],
+    out: Annotated[Path, typer.Option(help="Zip file to write, for `model import` on another machine.")],
 ) -> None:
-    """Write an installed model into one file."""
+    """Write an installed model into one zip file."""
     from ..core.output_files import atomic_files, check_places
     from ..segmentation.models.archive import zip_model_package
     from ..segmentation.models.registry import find_model
@@ -110,7 +114,7 @@ def export(
 
 @model.command()
 def remove(name: NameArgument) -> None:
-    """Delete a model that was imported."""
+    """Delete an imported model."""
     from ..segmentation.models.registry import remove_model
 
     tell(f"{remove_model(name).key}: removed")
@@ -118,9 +122,9 @@ def remove(name: NameArgument) -> None:
 
 @model.command()
 def default(
-    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Name; none: the shipped model.")] = None,
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Name; default: the shipped model.")] = None,
 ) -> None:
-    """Choose the model that is used where none is named."""
+    """Choose the model that is used if none is named."""
     from ..segmentation.models.registry import set_default
 
     package = set_default(name)

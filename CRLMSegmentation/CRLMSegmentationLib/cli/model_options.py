@@ -13,25 +13,29 @@ if TYPE_CHECKING:
     from ..segmentation.models.pack import About
 
 
-NameOption = Annotated[Optional[str], typer.Option("--name", help="Default: that of the dataset.")]
-VersionOption = Annotated[Optional[str], typer.Option("--version", help="Of the model; default: 1.")]
+NameOption = Annotated[Optional[str], typer.Option("--name", help="Name of the model; default: that of the dataset.")]
+VersionOption = Annotated[Optional[str], typer.Option("--version", help="Version of the model; default: 1.")]
 CropOption = Annotated[
     Optional[float],
-    typer.Option("--crop-size", metavar="MM", help="Width of the cubes it was trained on; default: the median image."),
+    typer.Option(
+        "--crop-size", metavar="MM", help="Width of the crops it was trained on; default: that of the median image."
+    ),
 ]
 RegionOption = Annotated[
     Optional[str],
-    typer.Option("--region", help="What it is shown: crop, or volume if it was trained on whole ones; default: crop."),
+    typer.Option(
+        "--region", help="Input of the network: crop, or volume if it was trained on whole volumes; default: crop."
+    ),
 ]
 SeedOption = Annotated[
-    bool, typer.Option("--with-seed", help="Its second channel is the seed, as in the shipped model.")
+    bool, typer.Option("--with-seed", help="The second input channel is the seed, as in the shipped model.")
 ]
-UseOption = Annotated[Optional[str], typer.Option("--intended-use", help="What it is made for, in a sentence.")]
-CardOption = Annotated[Optional[Path], typer.Option("--card", help="JSON file with figures and facts about it.")]
+UseOption = Annotated[Optional[str], typer.Option("--intended-use", help="Intended use, in a sentence.")]
+CardOption = Annotated[Optional[Path], typer.Option("--card", help="JSON file with the content of the model card.")]
 FoldOption = Annotated[
-    Optional[list[str]], typer.Option("--fold", metavar="FOLD", help="One of several; default: all that are there.")
+    Optional[list[str]], typer.Option("--fold", metavar="FOLD", help="Fold to include; may be repeated. Default: all.")
 ]
-CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="Which of nnU-Net's: final or best.")]
+CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="Checkpoint of nnU-Net: final or best.")]
 
 
 def about_of(

@@ -13,19 +13,22 @@ CalibrationOption = Annotated[
     Optional[str],
     typer.Option(
         metavar="FILE|MATRIX",
-        help="Of a sweep: ImageToProbe as 16 numbers, a text file of them, or a PLUS configuration (.xml).",
+        help="For a sweep: ImageToProbe as 16 numbers, a text file of them, or a PLUS configuration (.xml).",
     ),
 ]
 FrameOption = Annotated[
     str,
-    typer.Option(metavar="NAME", help="Of a sweep: coordinate frame of the volume; Tracker needs no reference sensor."),
+    typer.Option(
+        metavar="NAME", help="For a sweep: coordinate frame of the volume; Tracker needs no reference sensor."
+    ),
 ]
 DeviceOption = Annotated[
     Optional[str],
-    typer.Option(metavar="NAME", help="Of a recorded case: whose images are the ultrasound, as info lists them."),
+    typer.Option(metavar="NAME", help="For a recorded case: device whose images are the ultrasound; info lists them."),
 ]
 DialectOption = Annotated[
-    str, typer.Option(help="Who is at the other end: plus and slicer count in RAS, custusx in LPS.", metavar="NAME")
+    str,
+    typer.Option(help="Program at the other end: plus and slicer send RAS coordinates, custusx LPS.", metavar="NAME"),
 ]
 
 

@@ -24,9 +24,9 @@ from .model_options import (
 
 def pack(
     results: Annotated[
-        Path, typer.Argument(help="Folder of nnU-Net's results: plans.json, dataset.json, fold_*; or of a dataset.")
+        Path, typer.Argument(help="Results folder of nnU-Net (plans.json, dataset.json, fold_*), or dataset folder.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the model package to make.")],
+    out: Annotated[Path, typer.Option(help="Folder of the model package to create.")],
     name: NameOption = None,
     version: VersionOption = None,
     region: RegionOption = None,
@@ -38,7 +38,7 @@ def pack(
     checkpoint: CheckpointOption = "final",
     half: Annotated[bool, typer.Option("--half", help="Store weights in half precision.")] = False,
 ) -> None:
-    """Make a model package of what nnU-Net v2 has trained; nothing in the files can run code."""
+    """Make a model package from results of nnU-Net v2; its files cannot run code."""
     from ..segmentation.models.pack import pack_model
 
     about = about_of(name, version, crop_size, with_seed, intended_use, card, region)

@@ -11,12 +11,12 @@ from .console import bars, tell
 
 
 def phantom(
-    out: Annotated[Path, typer.Option(help="Folder to which one case folder for each patient is written.")],
+    out: Annotated[Path, typer.Option(help="Folder for the case folders, one for each patient.")],
     cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Number of the cohort; the same seed gives the same patients.")] = 0,
-    processes: Annotated[int, typer.Option(min=1, help="How many to simulate at once.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same patients.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
 ) -> None:
-    """Simulate patients: a liver with metastases under a tracked probe, with the truth."""
+    """Simulate patients: liver metastases in a tracked ultrasound sweep, with ground truth."""
     from ..core.output_files import make_folder
     from ..research.phantom.cases import write_cohort
 

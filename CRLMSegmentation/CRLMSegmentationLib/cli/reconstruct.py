@@ -20,29 +20,32 @@ def reconstruct(
     device: DeviceOption = None,
     pairing: Annotated[
         Optional[str],
-        typer.Option("--pair", metavar="WAY", help="Of a recorded case: poses to frames by time or by arrival."),
+        typer.Option(
+            "--pair", metavar="WAY", help="For a recorded case: pair poses with frames by time or by arrival."
+        ),
     ] = None,
     image_frame: Annotated[
         Optional[str], typer.Option(metavar="NAME", help="Coordinate frame of the pixels, such as CroppedImage.")
     ] = None,
     ignore: Annotated[
-        Optional[list[str]], typer.Option(metavar="NAME", help="A transform that must not be used; may be repeated.")
+        Optional[list[str]], typer.Option(metavar="NAME", help="Transform that must not be used; may be repeated.")
     ] = None,
     spacing: Annotated[
         Optional[float], typer.Option(help="Voxel size in mm; default: the calibration's, or 1.")
     ] = None,
     compounding: Annotated[
-        Optional[str], typer.Option(help="Of several pixels in a voxel: mean, maximum or latest.", metavar="MODE")
+        Optional[str],
+        typer.Option(help="Value of a voxel with several pixels: mean, maximum or latest.", metavar="MODE"),
     ] = None,
     linear: Annotated[
         Optional[bool],
-        typer.Option("--linear/--nearest", help="Share each pixel among eight voxels; slower. Default: nearest."),
+        typer.Option("--linear/--nearest", help="Distribute each pixel over eight voxels; slower. Default: nearest."),
     ] = None,
     fill_holes: Annotated[
-        Optional[bool], typer.Option("--fill-holes/--keep-holes", help="Close gaps between frames. Default: yes.")
+        Optional[bool], typer.Option("--fill-holes/--keep-holes", help="Fill gaps between frames. Default: yes.")
     ] = None,
 ) -> None:
-    """Make a 3D volume of a tracked 2D sweep."""
+    """Reconstruct a 3D volume from a tracked 2D sweep."""
     from ..recording.frame_pairing import ARRIVAL, TIME
     from ..recording.reconstruct import Choices, Settings, reconstruct_file
     from ..tracking.sweeps.volume_builder import Compounding, Interpolation

@@ -13,17 +13,21 @@ from .options import DialectOption
 
 
 def record(
-    out: Annotated[Path, typer.Option(help="Folder of the case; made if need be.")],
-    host: Annotated[str, typer.Option(help="Where the sender listens: PLUS, a scanner, a replay.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = DEFAULT_PORT,
-    duration: Annotated[Optional[float], typer.Option(min=0, metavar="SECONDS", help="End after so long.")] = None,
-    max_gb: Annotated[Optional[float], typer.Option(min=0, metavar="GB", help="End when so much is recorded.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the case; created if it does not exist.")],
+    host: Annotated[
+        str, typer.Option(help="Address of the OpenIGTLink server: PLUS, a scanner, a replay.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = DEFAULT_PORT,
+    duration: Annotated[
+        Optional[float], typer.Option(min=0, metavar="SECONDS", help="Duration of the recording.")
+    ] = None,
+    max_gb: Annotated[Optional[float], typer.Option(min=0, metavar="GB", help="Maximum size of the recording.")] = None,
     peer: DialectOption = "plus",
     live: Annotated[
-        bool, typer.Option("--live-volumes", help="Have PLUS reconstruct a volume, and ask for it every second.")
+        bool, typer.Option("--live-volumes", help="Have PLUS reconstruct a volume, and request it every second.")
     ] = False,
 ) -> None:
-    """Record what comes over OpenIGTLink into a case folder until Ctrl-C, which ends it with exit code 0."""
+    """Record OpenIGTLink messages into a case folder until Ctrl-C, which ends it with exit code 0."""
     from ..igtl.dialects import dialect_named
     from .recording_progress import record_case
 

@@ -11,7 +11,7 @@ from .console import tell
 
 
 def recover(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the recording.")]) -> None:
-    """Make a case of a recording that was ended by force."""
+    """Turn an unfinished recording, as after a crash, into a case."""
     from .recording_progress import recover_case
 
     for line in recover_case(folder):

@@ -22,10 +22,10 @@ EXPOSED = "Note: whoever reaches {host} over the network can connect; OpenIGTLin
 def replay(
     source: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder, tracked sweep (.igs.mha), or volume.")],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this machine need e.g. 0.0.0.0.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for connections from other machines.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
-    speed: Annotated[float, typer.Option(help="2 plays twice as fast.")] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = DEFAULT_PORT,
+    speed: Annotated[float, typer.Option(help="Speed factor; 2 plays twice as fast.")] = 1.0,
     loop: Annotated[bool, typer.Option("--loop", help="Start again at the end.")] = False,
     calibration: CalibrationOption = None,
     peer: DialectOption = "plus",

@@ -11,12 +11,10 @@ from .console import bars, tell
 
 
 def report(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of a recorded session, also one still being recorded.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for session.html and session.json; made if need be.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a recorded session, finished or not.")],
+    out: Annotated[Path, typer.Option(help="Folder for session.html and session.json; created if it does not exist.")],
 ) -> None:
-    """Report on a recorded session: lesions, distances, what happened. The recording stays as it is."""
+    """Write the report of a recorded session: lesions, distances, events. The recording is not changed."""
     from ..reports.session_report import PAGE, make_report, summary_of
 
     with bars() as on_progress:

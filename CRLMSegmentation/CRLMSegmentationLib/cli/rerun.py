@@ -18,17 +18,17 @@ HEAD = ("lesion", "recorded ml", "new ml", "Dice", "largest mm", "mean mm", "rec
 
 
 def rerun(
-    case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder of a case with recorded results.")],
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder with recorded results.")],
     model: Annotated[
         Optional[Path],
-        typer.Option(help="Model folder or name; default: the model of the recording where it is installed."),
+        typer.Option(help="Model folder or name; default: the model of the recording, if it is installed."),
     ] = None,
-    out: Annotated[Optional[Path], typer.Option(help="Folder for the new masks; made if need be.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder for the new masks; created if it does not exist.")] = None,
     as_json: Annotated[
         Optional[Path], typer.Option("--json", metavar="FILE", help="JSON file to write the comparison to.")
     ] = None,
 ) -> None:
-    """Compute the results of a recorded session again, and print what differs. Differences are no failure."""
+    """Segment the lesions of a recorded session again, and print differences; the exit code ignores them."""
     from ..core.errors import WorkerError
     from ..recording.rerun import rerun_case
 

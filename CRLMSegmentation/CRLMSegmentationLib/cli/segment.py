@@ -28,12 +28,12 @@ def segment(
         typer.Option(
             min=CROP_SIZE_LIMITS_MM[0],
             max=CROP_SIZE_LIMITS_MM[1],
-            help="Width of the crop in mm; default: the model's. Not for models that see the whole volume.",
+            help="Width of the crop in mm; default: the model's. Not for models of whole volumes.",
         ),
     ] = None,
     report: Annotated[Optional[Path], typer.Option(help="JSON report to write.")] = None,
     mirroring: Annotated[
-        bool, typer.Option("--mirroring", help="Average over mirrored copies: slower, a little better.")
+        bool, typer.Option("--mirroring", help="Test-time augmentation by mirroring: slower, a little better.")
     ] = False,
     calibration: CalibrationOption = None,
     frame: FrameOption = "Reference",
@@ -44,7 +44,7 @@ def segment(
             min=0,
             max=65535,
             metavar="PORT",
-            help="Then offer the results over OpenIGTLink on this machine, until Ctrl-C.",
+            help="Then serve the results over OpenIGTLink on this machine, until Ctrl-C.",
         ),
     ] = None,
 ) -> None:

@@ -17,28 +17,37 @@ if TYPE_CHECKING:
 
 
 def study(
-    out: Annotated[Path, typer.Option(help="Folder of the study; one that was ended goes on there.")],
+    out: Annotated[Path, typer.Option(help="Folder of the study; an interrupted study continues there.")],
     preset: Annotated[
         str, typer.Option(help="demo, about half an hour on two processor cores; or paper, 85 patients, on a GPU.")
     ] = "demo",
-    patients: Annotated[Optional[int], typer.Option(metavar="N", help="To train on; default: the preset's.")] = None,
+    patients: Annotated[
+        Optional[int], typer.Option(metavar="N", help="Number of patients for training; default: the preset's.")
+    ] = None,
     held_out: Annotated[
-        Optional[int], typer.Option("--held-out", metavar="N", help="Others, to measure on; default: the preset's.")
+        Optional[int],
+        typer.Option(
+            "--held-out", metavar="N", help="Number of other patients for the evaluation; default: the preset's."
+        ),
     ] = None,
     training: Annotated[
-        Optional[str], typer.Option(metavar="PRESET", help="As --preset of train; default: the preset's.")
+        Optional[str],
+        typer.Option(metavar="PRESET", help="Training preset, as --preset of train; default: the preset's."),
     ] = None,
-    epochs: Annotated[Optional[int], typer.Option(metavar="N", help="Of each network; default: the preset's.")] = None,
-    device: Annotated[str, typer.Option(help="To train on: auto, cpu or cuda.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn; the same gives the same tables.")] = 0,
+    epochs: Annotated[
+        Optional[int], typer.Option(metavar="N", help="Epochs of each network; default: the preset's.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Device for training: auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tables.")] = 0,
     methods: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Some of full, crop, crop+seed, grow-cut, region-growing.")
+        str, typer.Option(metavar="NAME,...", help="Methods among full, crop, crop+seed, grow-cut, region-growing.")
     ] = "full,crop,crop+seed,grow-cut,region-growing",
     publish: Annotated[
-        Optional[Path], typer.Option(metavar="FOLDER", help="Also copy results, page and figures, 2 MB at most.")
+        Optional[Path],
+        typer.Option(metavar="FOLDER", help="Folder for a copy of results, page and figures, 2 MB at most."),
     ] = None,
 ) -> None:
-    """Simulate patients, train three networks, measure five methods on other patients, and compare them."""
+    """Compare methods: simulate patients, train three networks, measure five methods on other patients."""
     from ..core.errors import CrlmError
     from ..research.study.run import OUTPUTS, run_study
     from ..research.study.tables import summary_of

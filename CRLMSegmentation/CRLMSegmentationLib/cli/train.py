@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 ALL_FOLDS = "all-of-them"
 FoldsOption = Annotated[
     Optional[list[str]],
-    typer.Option("--fold", metavar="N", help=f"One of several to train; or {ALL_FOLDS}. Default: 0."),
+    typer.Option("--fold", metavar="N", help=f"Fold to train; may be repeated; or {ALL_FOLDS}. Default: 0."),
 ]
 PresetOption = Annotated[
-    str, typer.Option(help="quick (two CPU cores do), standard (nnU-Net's defaults) or residual-encoder.")
+    str, typer.Option(help="quick (for two CPU cores), standard (nnU-Net's defaults) or residual-encoder.")
 ]
 
 
 def train(
-    dataset: Annotated[Path, typer.Argument(help="Folder that `crlm-seg prepare` has written.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder of `crlm-seg prepare`.")],
     preset: PresetOption = "standard",
     fold: FoldsOption = None,
-    epochs: Annotated[Optional[int], typer.Option(help="Default: 100 of quick, else 1000.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weights, on the CPU.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with folds that were begun.")] = False,
+    epochs: Annotated[Optional[int], typer.Option(help="Number of epochs; default: 100 for quick, else 1000.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same weights on the CPU.")] = 0,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue interrupted folds.")] = False,
     validation: Annotated[
-        bool, typer.Option("--validation", help="At the end also predict the validation images, as nnU-Net does.")
+        bool, typer.Option("--validation", help="Also predict the validation images at the end, as nnU-Net does.")
     ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="How many images to preprocess at once.")] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
 ) -> None:
     """Train nnU-Net on prepared cases."""
     from ..research.training.train import Training, train_dataset
@@ -85,7 +85,7 @@ def _told_how_to_go_on(dataset: Path, training: Training) -> Iterator[None]:
         begun = [(results / name).name for name in names if is_begun(results / name)]
         kept = f"{' and '.join(begun)} kept up to the last checkpoint" if begun else "nothing is trained yet"
         resume = _command("train", dataset, *_words_of(training), "--resume")
-        notes = [*getattr(error, "__notes__", ()), f"{kept}; go on with: {resume}"]
+        notes = [*getattr(error, "__notes__", ()), f"{kept}; continue with: {resume}"]
         setattr(error, "__notes__", notes)  # noqa: B010  (add_note is of Python 3.11)
         raise
 

@@ -31,7 +31,7 @@ from .strokes import LESION, Painter, paint
 
 ALGORITHM_VERSION = "1"
 """To be raised when a method outlines otherwise with the same parameters."""
-SIMULATED_USER = "a simulated user who sees the truth"
+SIMULATED_USER = "a simulated user who sees the reference segmentation"
 NO_STROKE = "nothing was painted: none of the three slices through the click shows the lesion"
 
 

@@ -83,7 +83,7 @@ def calibrate_model(
     tried_on = _cases_in(check, model) if check is not None else []
     both = {case.patient for case in made_on} & {case.patient for case in tried_on}
     if both:
-        raise CaseError(f"{', '.join(sorted(both))} is calibrated and checked on; take others to check")
+        raise CaseError(f"{', '.join(sorted(both))} is in both sets of patients; check on other patients")
     observed = observe(model, made_on, seed, on_progress=on_progress)
     calibration = calibrate([observation for observation, _ in observed], _simulated(made_on))
     accuracy = None
@@ -139,7 +139,7 @@ def _cases_in(path: Path, model: ModelPackage) -> list[CheckedCase]:
     known = set(short_hashes(model.trained_on.get("cases") or ()))
     seen = [case.case_id for case in cases if known & set(short_hashes([case.sha256]))]
     if seen:
-        raise CaseError(f"the model was trained on {', '.join(seen)}; it would look better than it is")
+        raise CaseError(f"the model was trained on {', '.join(seen)}; its accuracy would be overestimated")
     return cases
 
 

@@ -37,7 +37,9 @@ def check_held_out(cases: Sequence[CheckedCase], held_out: Collection[str], plac
         CaseError: the dataset holds nothing out, or none of that is there.
     """
     if not held_out:
-        raise CaseError(f"{dataset} holds no case out; prepare it with --held-out SHARE, or leave --held-out-of away")
+        raise CaseError(
+            f"{dataset} has no held-out cases; prepare it with --held-out SHARE, or leave --held-out-of away"
+        )
     if not cases:
         raise CaseError(
             f"none of the {len(held_out)} held-out cases of {dataset} is in {place}; give the cases that it was made of"

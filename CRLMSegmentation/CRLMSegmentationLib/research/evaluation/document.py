@@ -36,7 +36,7 @@ KEYS = {
     "versions": "name to version of everything that took part",
     "settings": "as in research/evaluation/settings.py",
     "data": "{cases: [{case_id, patient, sha256, simulated, lesions}], left_out: [{case, lesion, text}], failed: "
-    "[{case, lesion, text}], remarks: [{case, lesion, text}] of what was made of the truth, "
+    "[{case, lesion, text}], remarks: [{case, lesion, text}] about the reference segmentations, "
     "trained_on: [case_id] that the model was trained on, null where it does not say on which "
     "cases it was, held_out_of: {dataset, listed: number of its held-out cases} or null}",
     "regions": "what the names of the ROC areas stand for",
@@ -217,9 +217,11 @@ def warnings_of(document: Mapping[str, Any]) -> list[str]:
             f"({', '.join(data['trained_on'])}): figures that hold them are too good"
         )
     if model["strokes"]:
-        warnings.append(f"strokes painted by {model['strokes']}, which favours the method; he corrects nothing")
+        warnings.append(
+            f"strokes painted by {model['strokes']}, which favours the method; the user makes no corrections"
+        )
     if model["kind"] == SEMIAUTOMATIC:
-        warnings.append("the time of a user's work is not simulated, and is in no figure")
+        warnings.append("the working time of a user is not simulated, and is in no figure")
     if data["held_out_of"] and len(data["cases"]) < data["held_out_of"]["listed"]:
         warnings.append(
             f"{len(data['cases'])} of the {data['held_out_of']['listed']} held-out cases of "
@@ -227,7 +229,9 @@ def warnings_of(document: Mapping[str, Any]) -> list[str]:
         )
     warnings += [": ".join(filter(None, (r["case"], r["lesion"], r["text"]))) for r in data.get("remarks", ())[:SHOWN]]
     if len(data.get("remarks", ())) > SHOWN:
-        warnings.append(f"{len(data['remarks']) - SHOWN} more remarks on the truth, see evaluation.json")
+        warnings.append(
+            f"{len(data['remarks']) - SHOWN} more warnings about reference segmentations, see evaluation.json"
+        )
     if data["failed"]:
         warnings.append(f"{len(data['failed'])} measurements failed, see evaluation.json")
     return warnings

@@ -26,9 +26,9 @@ ROW_KEYS = {
     "case_sha256": "of case.json, which holds the hashes of all files; of volume and label where they are a pair",
     "simulated": "whether the case comes from the phantom; null when it does not say",
     "about": "what the case knows of the lesion",
-    "diameter_mm": "about.diameter_mm, else of the ball as large as the truth",
-    "truth_ml": "volume of the truth",
-    "seed_ras_mm": "where was clicked; null where no point so far from the centre lies in what was swept",
+    "diameter_mm": "about.diameter_mm, else of the sphere with the volume of the reference",
+    "truth_ml": "volume of the reference",
+    "seed_ras_mm": "seed; null if no point at this distance from the centre lies in the field of view",
     "seed_away_mm": "how far the seed was moved from the centre; null where it was not",
     "crop_size_mm": "edge of the crop; null where the whole volume was looked at",
     "metrics": "{" + ", ".join(THOROUGH_METRICS) + "}; each null where there is nothing to measure; all null without "

@@ -83,7 +83,7 @@ def agreement_figure(results: Results) -> Figure:
     for number in range(len(methods)):
         panels[number].tick_params(labelbottom=number + columns >= len(methods))
     figure.supxlabel("geometric mean of both volumes, ml (logarithmic)", fontsize=11, color=SOFT)
-    figure.supylabel("mask / truth (logarithmic)", fontsize=11, color=SOFT)
+    figure.supylabel("mask / reference (logarithmic)", fontsize=11, color=SOFT)
     _legend_in_free_panel(figure, list(panels), methods)
     return figure
 

@@ -95,7 +95,7 @@ def examples_figure(examples: list[Example], methods: list[str], by: str) -> Fig
     for row, example in zip(rows, examples):
         row.suptitle(example.title, x=0.01, ha="left", fontsize=11, color=INK)
         _draw_row(row.subplots(1, columns), example, methods)
-    handles = [Line2D([], [], color=SOFT, linestyle="--", linewidth=1.6, label="truth (white, dashed)")]
+    handles = [Line2D([], [], color=SOFT, linestyle="--", linewidth=1.6, label="reference (white, dashed)")]
     handles += [Line2D([], [], color=colour_of(method), linewidth=2.4, label=label_of(method)) for method in methods]
     seed = Line2D([], [], color="#b8a800", label="click", linestyle="none")
     seed.set(marker="+", markersize=10, markeredgewidth=2)

@@ -62,8 +62,8 @@ STATEMENT = (
     "Research software, not for clinical use."
 )
 ORACLE = (
-    "Grow-cut is given strokes of a simulated user who sees the truth, an oracle, which favours it; the time that "
-    "painting takes is not in its seconds. Region growing starts from the click alone."
+    "The strokes of grow-cut are painted by a simulated user who sees the reference segmentation, an oracle, which "
+    "favours it; its seconds do not include the painting. Region growing starts from the seed alone."
 )
 PRIMARY = "dice"
 CLAIM = ("crop", "full")

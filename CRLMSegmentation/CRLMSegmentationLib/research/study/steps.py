@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...segmentation.models.package import ModelPackage
 
 Document = dict[str, Any]
-INTENDED_USE = "A network of a study on simulated patients; outlines liver metastases in simulated ultrasound."
+INTENDED_USE = "A network of a study on simulated patients; segments liver metastases in simulated ultrasound."
 STATEMENT = (
     "Trained on simulated data only; it has never seen a patient. Research software. Not a medical device; "
     "not for clinical use."

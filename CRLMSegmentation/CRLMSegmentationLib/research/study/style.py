@@ -30,8 +30,8 @@ LABELS = {
     "grow-cut": "grow-cut*",
     "region-growing": "region growing",
 }
-"""The star stands for strokes that come from the truth, as `ORACLE_MARK` says beneath each plot."""
-ORACLE_MARK = "* strokes of a simulated user who sees the truth"
+"""The star stands for strokes that come from the reference, as `ORACLE_MARK` says beneath each plot."""
+ORACLE_MARK = "* strokes of a simulated user who sees the reference segmentation"
 SIMULATED = "SIMULATED DATA"
 BADGE = {"boxstyle": "round,pad=0.4", "facecolor": "#ffe2a8", "edgecolor": "none"}
 BADGE_INK = "#5c3b00"

@@ -59,7 +59,7 @@ class FoldSettings:
             return replace(cls(**fields), preset=preset_from(fields["preset"]))
         except (JsonError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CrlmError(
-                f"{folder} does not say how it was trained ({error}); move it away and train anew"
+                f"{folder} does not say how it was trained ({error}); move it away and train again"
             ) from error
 
 
@@ -79,7 +79,7 @@ def train_fold(folder: Path, device: str, send: Send = lambda message: None) -> 
 def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -> None:
     layout = Layout.of_fold(folder)
     names = f"{settings.preset.plans}.json", "dataset.json"
-    plans, dataset = (read_json_object(layout.preprocessed / name, advice="train anew") for name in names)
+    plans, dataset = (read_json_object(layout.preprocessed / name, advice="train again") for name in names)
     os.environ.update({**layout.environment(), **_nnunet_variables(settings.preset, device)})
     import torch
 

@@ -79,9 +79,9 @@ class Layout:
 
     def read_splits(self) -> list[Mapping[str, list[str]]]:
         """Raises: CrlmError: it is no list of splits, or one has nothing to train or to validate on."""
-        splits = read_json(self.splits, CrlmError, "prepare the dataset anew")
+        splits = read_json(self.splits, CrlmError, "prepare the dataset again")
         if not isinstance(splits, list):
-            raise CrlmError(f"{self.splits} must be a list of splits, got {shown(splits)}; prepare the dataset anew")
+            raise CrlmError(f"{self.splits} must be a list of splits, got {shown(splits)}; prepare the dataset again")
         for number, split in enumerate(splits):
             check_object(split, {"train": NAMES, "val": NAMES}, f"{self.splits}: [{number}]", CrlmError)
         empty = [n for n, split in enumerate(splits) if not (split["train"] and split["val"])]

@@ -42,7 +42,7 @@ from .preparation import DATASET_WORD, dataset_name_of
 SCHEMA_VERSION = 1
 MANIFEST, SPLITS, UNDER_WAY, RAW = "manifest.json", "splits.json", "preparing.json", "raw"
 DATASET_JSON, IMAGES, LABELS = "dataset.json", "imagesTr", "labelsTr"
-ANEW = "prepare the dataset anew, into another folder"
+ANEW = "prepare the dataset again, into another folder"
 LEFT_OUT = Kind("a list of case, lesion and text each", is_list_of(is_list_of(lambda text: isinstance(text, str), 3)))
 PREPARATION = {"name": DATASET_WORD, "labels_together": BOOLEAN.or_absent()}
 FIELDS = {

@@ -117,7 +117,7 @@ def _refusal(bad: Sequence[Problem], skip_bad: bool, is_hopeless: bool) -> str:
     place = " ".join(filter(None, (bad[0].case, bad[0].lesion)))
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
     end = "mend them" if is_hopeless else "mend them, or leave them out with --skip-bad"
-    return f"some cases cannot be learned from: {place}: {bad[0].text}{more}; {end}"
+    return f"some cases cannot be trained on: {place}: {bad[0].text}{more}; {end}"
 
 
 def _check_place(out: Path) -> None:

@@ -109,7 +109,7 @@ def read_progress(path: Path) -> list[dict[str, Any]]:
                 else:
                     found.append(line.value)
     except OSError as error:
-        raise CrlmError(f"{path} cannot be read: {os_reason(error)}; move it away and train anew") from error
+        raise CrlmError(f"{path} cannot be read: {os_reason(error)}; move it away and train again") from error
     if damage.is_any:
         logger.warning("%s", damage.sentence(str(path)))
     return found

@@ -105,7 +105,7 @@ def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
     bad = [Problem(checked.case_id, "", text) for text in whole]
     bad += [Problem(checked.case_id, check.lesion.name, check.bad) for check in checks if check.bad]
     if not good and not bad:
-        bad = [Problem(checked.case_id, "", "has no lesion that is large enough to learn from")]
+        bad = [Problem(checked.case_id, "", "has no lesion that is large enough to train on")]
     said = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in warnings)]
     said += [Problem(checked.case_id, check.lesion.name, text) for check in checks for text in check.warnings]
     lesions, facts = (
@@ -143,7 +143,9 @@ def _check_lesion(
     voxels = np.count_nonzero(mask[box])
     swept_share = np.count_nonzero(mask[box] & volume.swept_in(box)) / voxels
     if not swept_share:
-        return _Lesion(lesion, "has no true voxel in what was swept; check that truth and volume belong together")
+        return _Lesion(
+            lesion, "has no reference voxel in the field of view; check that reference and volume belong together"
+        )
     network_voxels = voxels * np.prod(volume.spacing_mm) / preparation.spacing_mm**3
     width_mm = max((part.stop - part.start) * mm for part, mm in zip(box, volume.spacing_mm[::-1]))
     warnings = list(_warnings_on(network_voxels, swept_share, width_mm, preparation))
@@ -157,7 +159,7 @@ def _warnings_on(network_voxels: float, swept_share: float, width_mm: float, pre
         few = f"has {network_voxels:.0f} voxels at {preparation.spacing_mm:g} mm, fewer than {MIN_TRUTH_VOXELS}"
         yield few + (", so that no crop is cut around it" if has_crops else "")
     if swept_share < LEAST_SWEPT_SHARE:
-        yield f"lies in what was swept by {swept_share:.0%} only"
+        yield f"lies in the field of view by {swept_share:.0%} only"
     if has_crops and width_mm > preparation.crop_size_mm:
         yield f"is {width_mm:.0f} mm wide, more than a crop of {preparation.crop_size_mm:g} mm"
 
@@ -193,9 +195,9 @@ def _not_told(checked: CheckedCase, labels: np.ndarray, preparation: Preparation
     end = "it" if preparation.variant == CROP_SEED else "it is background"
     if unlisted:
         numbers = ", ".join(f"{number:g}" for number in unlisted)
-        yield f"has the label {numbers} in its truth, which no lesion has; {taught} {end}; list it, or remove it"
+        yield f"has the label {numbers} in its reference, which no lesion has; {taught} {end}; list it, or remove it"
     if untrue:
-        yield f"has no truth of {', '.join(untrue)}; {taught} {end}; outline it, or leave the case out"
+        yield f"has no reference of {', '.join(untrue)}; {taught} {end}; segment it, or leave the case out"
 
 
 def _alike(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem], list[Problem]]:
@@ -215,7 +217,7 @@ def _alike(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem]
             warnings.append(Problem(checked.case_id, "", f"has the same voxels as {other.case_id}, and counts twice"))
         else:
             text = (
-                f"has the same voxels as {other.case_id}, of another patient; would be learned from and validated on: "
+                f"has the same voxels as {other.case_id}, of another patient; would be in training and validation: "
                 "leave one out, or name one patient in both as source.patient"
             )
             bad.append(Problem(checked.case_id, "", text))

@@ -139,11 +139,11 @@ def _check_folds(layout: Layout, wanted: Sequence[FoldSettings], training: Train
             problems.append(f"fold {settings.fold} was {state} with {different}")
     if problems and not training.resume:
         raise CrlmError(
-            f"{'; '.join(problems)} in {layout.results_of(wanted[0].preset)}; go on there with --resume, or prepare "
-            "another folder to train anew"
+            f"{'; '.join(problems)} in {layout.results_of(wanted[0].preset)}; continue with --resume, or prepare "
+            "another folder for a new training"
         )
     if problems:
-        raise CrlmError(f"{'; '.join(problems)}; say the same to go on, or prepare another folder to train anew")
+        raise CrlmError(f"{'; '.join(problems)}; use the same settings to continue, or prepare another folder")
 
 
 def _differences(before: FoldSettings, now: FoldSettings) -> str:
