@@ -62,7 +62,7 @@ def test_foreign_text_in_an_error_neither_drives_the_terminal_nor_fills_it(
 def test_a_terminal_that_lacks_a_character_gets_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
-    main._never_fail_to_print()
+    main._escape_unprintable()
     print("Größe")
     narrow.flush()
     assert narrow.buffer.getvalue().strip() == b"Gr\\xf6\\xdfe"

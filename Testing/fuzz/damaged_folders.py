@@ -23,7 +23,7 @@ from CRLMSegmentationLib.recording.timeline import load_source, timeline
 from CRLMSegmentationLib.reports import session_report
 from CRLMSegmentationLib.research.evaluation.result_cache import ResultCache
 from CRLMSegmentationLib.research.study.run import _document_in, _images, _summary_of
-from CRLMSegmentationLib.research.study.settings import keep_to, study_named
+from CRLMSegmentationLib.research.study.settings import claim_folder, study_named
 from CRLMSegmentationLib.research.study.step_log import read_step_log
 from CRLMSegmentationLib.research.training.fold_process import FoldSettings
 from CRLMSegmentationLib.research.training.layout import Layout
@@ -134,7 +134,7 @@ def dataset_in(folder: Path) -> Folder:
     image = {"name": "a_0", "case_id": "a", "lesion": "T", "seed_ras_mm": [1.0, 2.0, 3.0]}
     manifest = {
         "schema_version": 1,
-        "preparation": Preparation().that_matters,
+        "preparation": Preparation().result_settings,
         "versions": {"numpy": "2"},
         "given": ["0" * 64],
         "cases": [{**case, "fold": 0, "lesions": ["T"], "images": ["a_0"]}],
@@ -158,7 +158,7 @@ def dataset_in(folder: Path) -> Folder:
     from CRLMSegmentationLib.research.training.presets import QUICK
 
     study = study_named("demo", {})
-    keep_to(study, folder / "study")
+    claim_folder(study, folder / "study")
     step = {"step": "train", "seconds": 3.0, "ended": "2026", "machine": ["cpu"], "versions": {"numpy": "2"}}
     _write(folder / "manifest.json", manifest)
     _write(folder / "splits.json", [{"train": ["a_0"], "val": ["b_0"]}])
@@ -179,7 +179,7 @@ def dataset_in(folder: Path) -> Folder:
         lambda f: keep_progress(f / "progress.jsonl", 1),
         lambda f: ResultCache(f / "lesions.jsonl", HEADER),
         lambda f: read_step_log(f / "study"),
-        lambda f: keep_to(study, f / "study"),
+        lambda f: claim_folder(study, f / "study"),
         _document_in,
         _images,
         _summary_of,

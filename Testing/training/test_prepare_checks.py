@@ -34,7 +34,7 @@ def cases(tmp_path):
 def test_nothing_is_said_against_good_cases(cases):
     for variant in ("full", "crop", "crop+seed"):
         readiness = readiness_of(cases, variant=variant)
-        assert (readiness.bad, readiness.warnings, readiness.hopeless) == ((), (), ())
+        assert (readiness.bad, readiness.warnings, readiness.unsolvable) == ((), (), ())
 
 
 def test_each_bad_case_has_its_reason_in_one_table_and_nothing_is_written(cases, tmp_path):
@@ -132,7 +132,7 @@ def test_too_few_patients_cannot_be_skipped(cases, tmp_path):
         with pytest.raises(CaseError, match=told):
             prepare(cases, tmp_path / "out", skip_bad, folds=3)
     write_patient(cases / "small", 3, (TINY,))
-    with pytest.raises(CaseError, match=r"small: .*large enough.*\(and 1 more\); mend them$"):
+    with pytest.raises(CaseError, match=r"small: .*large enough.*\(and 1 more\); correct them$"):
         prepare(cases, tmp_path / "out", folds=3)
     with pytest.raises(CaseError, match=told):
         prepare(cases, tmp_path / "out", skip_bad=True, folds=3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .console import bars, tell
+from .console import bars, print_text
 
 if TYPE_CHECKING:
     from ..research.evaluation.calibrate import CalibratedAccuracy
@@ -29,16 +29,16 @@ def calibrate(
         int, typer.Option(min=0, help="Random seed of the positions from which distances are measured.")
     ] = 0,
 ) -> None:
-    """Calibrate a model's confidence and distance intervals on cases with a reference segmentation.
+    """Calibrate a model's confidence and distance intervals.
 
-    The calibration is written into the package of the model.
+    It is measured on cases with a reference segmentation, and written into the package of the model.
     """
     from ..research.evaluation.calibrate import calibrate_model
 
     with bars() as on_progress:
         package, calibration, accuracy = calibrate_model(model, cases, check, report, seed, on_progress)
     for line in (_calibration_line(package, calibration), *_accuracy_lines(accuracy)):
-        tell(line)
+        print_text(line)
 
 
 def _calibration_line(package: ModelPackage, calibration: Calibration) -> str:

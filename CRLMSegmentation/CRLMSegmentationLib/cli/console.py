@@ -26,18 +26,18 @@ LINES_OF_A_TRAINING = 100
 """At most, where stderr is no terminal."""
 
 
-def tell(text: str, err: bool = False) -> None:
+def print_text(text: str, err: bool = False) -> None:
     """Print lines with control characters escaped; on stderr with `err`."""
     for line in text.split("\n"):
         typer.echo(printable(line, MAX_LINE), err=err)
 
 
-def tell_data(found: Mapping[str, object], lines: Iterable[str], as_json: bool) -> None:
+def print_data(found: Mapping[str, object], lines: Iterable[str], as_json: bool) -> None:
     """Print plain data as JSON or as lines."""
     if as_json:
         typer.echo(json.dumps(found, indent=1))  # ASCII, in which control characters are escaped
     else:
-        tell("\n".join(lines))
+        print_text("\n".join(lines))
 
 
 def terminal() -> Console:

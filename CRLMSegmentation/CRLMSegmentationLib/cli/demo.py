@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .console import steps, tell
+from .console import print_text, steps
 from .options import CalibrationOption, ModelOption, seed_of
 
 
@@ -35,7 +35,10 @@ def demo(
         ),
     ] = False,
 ) -> None:
-    """Replay a case over OpenIGTLink, segment it live, measure instrument distances, and write a report."""
+    """Replay a recorded case, segment it live, and write a report.
+
+    The case is played over OpenIGTLink; the distances of its tracked instruments to the lesions are in the report.
+    """
     from ..core.resources import resource_path
     from .demo_run import REPORT, run_demo
 
@@ -44,5 +47,5 @@ def demo(
     with steps() as on_step:
         summary = run_demo(path, out, model, on_step, seeds, calibration, thorough)
     for line in summary:
-        tell(line)
-    tell(f"Report: {out / REPORT}")
+        print_text(line)
+    print_text(f"Report: {out / REPORT}")

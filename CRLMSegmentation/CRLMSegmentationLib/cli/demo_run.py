@@ -34,7 +34,7 @@ from ..slicer.workspace.lesion import LesionState
 from ..slicer.workspace.workspace import Workspace
 from ..tracking.colours import colour_of
 from .demo_source import DemoSource, Seed, demo_source
-from .demo_tracking import play_past
+from .demo_tracking import replay_tracking
 
 REPLAY_SPEED = 4.0
 SILENCE_LIMIT_S = 30.0
@@ -72,21 +72,21 @@ def run_demo(
 ) -> list[str]:
     """Replay a recording from another process, segment its lesions live, and write `OUTPUTS` into a folder.
 
-    It drives the same room as the module. A volume comes at the end of its sweep, so the tracking is played once more
-    when the outlines are there: instruments, distances and margins follow it.
+    The demo drives the same workspace as the Slicer module. A volume arrives at the end of its sweep; so the tracking
+    is played again after the segmentation, for the distances of instruments.
 
     Args:
         path: a case; or a tracked sweep, of which the server reconstructs a volume while it plays; or a volume.
         seeds: instead of those of the case; the others have none of their own.
         calibration: of a sweep, see `sweeps.calibration.read_calibration`.
-        thorough: wait for the background refinement: outlines refined, and how stable they are.
+        thorough: wait for the background refinement, which also measures the stability of the segmentations.
 
     Returns:
         A summary, in lines for a terminal.
 
     Raises:
         CaseError, SweepError, VolumeError: it is damaged or has no seed.
-        SeedError: a seed is not in what was swept.
+        SeedError: a seed is outside the field of view.
         LinkError: the volume does not arrive.
         WorkerError: the worker cannot answer.
     """
@@ -125,7 +125,7 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
                 workspace, lambda: not workspace.navigation.is_at_work
             )  # margins and consensus surfaces are made little by little
             on_step("Replaying the tracking, to measure distances to the lesions")
-            play_past(workspace, source.loaded, REPLAY_SPEED)
+            replay_tracking(workspace, source.loaded, REPLAY_SPEED)
     return _Played(source, ready, workspace, timings_s)
 
 
@@ -215,9 +215,9 @@ def _write(paths: Sequence[Path], played: _Played, card: Entry) -> list[Entry]:
     entries: list[Entry] = []
     pictures: Pictures = {}
     for lesion in played.source.case.lesions:
-        entry, drawn = _reported(played, lesion)
+        entry, images = _reported(played, lesion)
         entries.append(entry)
-        pictures |= drawn
+        pictures |= images
     segmentation, scene, report_json, report_html = paths
     save_segmentation(workspace.lesion_store.segmentation_node, segmentation)
     save_scene_bundle(workspace.scene, scene)
@@ -229,9 +229,13 @@ def _write(paths: Sequence[Path], played: _Played, card: Entry) -> list[Entry]:
 def _reported(played: _Played, lesion: Lesion) -> tuple[Entry, Pictures]:
     """Return the entry of a lesion in the report, and its images."""
     workspace, source = played.workspace, played.source
-    result, looks, navigation = _result_of(workspace, lesion), workspace.background_refinement, workspace.navigation
+    result, refinement, navigation = (
+        _result_of(workspace, lesion),
+        workspace.background_refinement,
+        workspace.navigation,
+    )
     truth = source.case.truth_of(lesion, result.volume)
-    consensus, near = looks.consensus_of(lesion.name), navigation.approaches.nearest_of(lesion.name)
+    consensus, near = refinement.consensus_of(lesion.name), navigation.approaches.nearest_of(lesion.name)
     entry = report_entry(
         result,
         played.ready,
@@ -240,7 +244,9 @@ def _reported(played: _Played, lesion: Lesion) -> tuple[Entry, Pictures]:
         truth,
         source.simulated,
         navigation_entry(navigation.approaches, lesion.name, navigation.margins_mm),
-        stability_entry(consensus, looks.change_of(lesion.name), looks.confidence_of(lesion.name), looks.calibration),
+        stability_entry(
+            consensus, refinement.change_of(lesion.name), refinement.confidence_of(lesion.name), refinement.calibration
+        ),
     )
     surface = lesion_surface(workspace.lesion_store.segmentation_node, lesion.name)
     margins = navigation.margin_surfaces_of(lesion.name)

@@ -9,7 +9,7 @@ from ..segmentation.wait import drive_until
 from ..slicer.workspace.workspace import Workspace
 
 
-def play_past(workspace: Workspace, source: Source, speed: float) -> None:
+def replay_tracking(workspace: Workspace, source: Source, speed: float) -> None:
     """Play the tracking of a recording from its beginning to its end, while the workspace measures distances."""
     tracking = RecordedTracking(source, speed)
     workspace.use_link(tracking)

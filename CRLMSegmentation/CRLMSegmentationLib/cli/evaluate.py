@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ..research.baselines.names import METHOD_NAMES
-from .console import bars, tell
+from .console import bars, print_text
 
 if TYPE_CHECKING:
     from ..research.evaluation.evaluate import HeldOut
@@ -41,7 +41,7 @@ def evaluate(
         typer.Option(metavar="DATASET", help="Only the held-out cases of this dataset, with labels split as in it."),
     ] = None,
 ) -> None:
-    """Measure a model, or a semi-automatic method, on cases with a reference segmentation.
+    """Measure the accuracy of a model or a semi-automatic method.
 
     MODEL is the name of a model, the folder of a package, or, for a method that needs no model, one of the names
     grow-cut and region-growing (a model of that name: NAME@VERSION). The strokes for grow-cut are painted by a
@@ -56,7 +56,7 @@ def evaluate(
     settings = Settings(seed=seed, mirroring=mirroring, robustness_lesions=robustness)
     held_out = None if held_out_of is None else _held_out_of(held_out_of)
     if held_out is not None and held_out.labels_together and not keep_labels_together:
-        tell(f"As in {held_out_of}, unconnected parts of a label are one lesion.", err=True)
+        print_text(f"As in {held_out_of}, unconnected parts of a label are one lesion.", err=True)
     measure = evaluate_method if model in METHOD_NAMES else evaluate_model
     with bars() as on_progress:
         document = measure(
@@ -66,13 +66,13 @@ def evaluate(
             settings,
             skip_bad,
             on_progress,
-            lambda bad: tell(table_of(bad), err=True),
+            lambda bad: print_text(table_of(bad), err=True),
             held_out=held_out,
             labels_together=keep_labels_together,
         )
     for line in summary_of(document):
-        tell(line)
-    tell(f"Page: {out / OUTPUTS[-1]}")
+        print_text(line)
+    print_text(f"Page: {out / OUTPUTS[-1]}")
 
 
 def _held_out_of(dataset: Path) -> HeldOut:

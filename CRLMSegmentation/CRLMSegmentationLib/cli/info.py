@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional, TypedDict
 import typer
 
 from .. import __version__
-from .console import tell_data
+from .console import print_data
 from .options import ModelOption
 
 MODEL_KEYS = ("name", "version", "sha256", "simulated_only")
@@ -39,15 +39,18 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Describe a case, a sweep or a volume; without one: versions, devices, the model and its hash."""
+    """Describe a case, a sweep or a volume, or the installation.
+
+    Without a file it lists versions, devices, and the model with its hash.
+    """
     if source is not None:
         from .describe import describe_source, lines_of
 
         described = describe_source(source)
-        tell_data(described, lines_of(described), as_json)
+        print_data(described, lines_of(described), as_json)
         return
     found = describe_installation(model)
-    tell_data(found, _lines_of(found), as_json)
+    print_data(found, _lines_of(found), as_json)
 
 
 def describe_installation(model_folder: Path | None = None) -> Installation:

@@ -24,8 +24,8 @@ FAULT = "a fault of this program, not of your data"
 
 def main() -> None:
     """Run the command line; exit code 0 on success, 1 on failure, 2 on wrong arguments."""
-    _end_as_by_ctrl_c()
-    _never_fail_to_print()
+    _end_like_ctrl_c()
+    _escape_unprintable()
     try:
         from .commands import app  # not earlier, so that Ctrl-C is answered from the start
 
@@ -45,17 +45,17 @@ def main() -> None:
             _fail(STOPPED, ended)
         raise
     except Exception as error:
-        _fail(f"{FAULT} ({type(error).__name__}: {error}); please report it with {_written_down(error)}", error)
+        _fail(f"{FAULT} ({type(error).__name__}: {error}); please report it with {_save_traceback(error)}", error)
 
 
-def _never_fail_to_print() -> None:
+def _escape_unprintable() -> None:
     """Escape characters that the encoding of the terminal lacks, so that no file name ends the program."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _written_down(error: Exception) -> str:
+def _save_traceback(error: Exception) -> str:
     """Write the traceback of an internal error to a file, and return its path."""
     try:
         with tempfile.NamedTemporaryFile(
@@ -67,7 +67,7 @@ def _written_down(error: Exception) -> str:
     return file.name
 
 
-def _end_as_by_ctrl_c() -> None:
+def _end_like_ctrl_c() -> None:
     """Handle SIGTERM and SIGHUP like Ctrl-C, unless they are ignored as under nohup."""
     for name in ENDING_SIGNALS:
         number = getattr(signal, name, None)

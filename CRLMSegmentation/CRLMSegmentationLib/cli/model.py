@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from ..core.errors import ModelError
-from .console import steps, tell, tell_data
+from .console import print_data, print_text, steps
 from .model_options import (
     CardOption,
     CheckpointOption,
@@ -35,7 +35,7 @@ def list_models() -> None:
     from ..segmentation.models.registry import installed_models
 
     for line in list_lines(installed_models()):
-        tell(line)
+        print_text(line)
 
 
 @model.command("info")
@@ -51,7 +51,7 @@ def model_info(
     from .describe import lines_of
 
     found = info_of(find_model(name))
-    tell_data(found, lines_of(found), as_json)
+    print_data(found, lines_of(found), as_json)
 
 
 @model.command()
@@ -65,7 +65,7 @@ def verify(
 
     checked = verify_models(name)
     for found in checked:
-        tell(f"{found.key}: {found.problem or 'as it was made'}")
+        print_text(f"{found.key}: {found.problem or 'as it was made'}")
     damaged = [found.key for found in checked if found.problem]
     if damaged:
         raise ModelError(f"{', '.join(damaged)} cannot be relied on; import again, or remove")
@@ -85,14 +85,17 @@ def import_(
     fold: FoldOption = None,
     checkpoint: CheckpointOption = "final",
 ) -> None:
-    """Install a model; files that could run code are refused."""
+    """Install a model.
+
+    Files that could run code are refused.
+    """
     from ..segmentation.models.importer import import_model
 
     about = about_of(name, version, crop_size, with_seed, intended_use, card, region)
     with steps() as on_step:
         on_step("Reading the model, and trying the network once")
         package = import_model(file, about, which, fold, checkpoint)
-    tell(f"{package.name}@{package.version}: installed in {package.folder}")
+    print_text(f"{package.name}@{package.version}: installed in {package.folder}")
 
 
 @model.command()
@@ -109,7 +112,7 @@ def export(
     check_places([out])
     with atomic_files([out]) as (unfinished,):
         zip_model_package(package, unfinished)
-    tell(f"{package.name}@{package.version}: {out}")
+    print_text(f"{package.name}@{package.version}: {out}")
 
 
 @model.command()
@@ -117,7 +120,7 @@ def remove(name: NameArgument) -> None:
     """Delete an imported model."""
     from ..segmentation.models.registry import remove_model
 
-    tell(f"{remove_model(name).key}: removed")
+    print_text(f"{remove_model(name).key}: removed")
 
 
 @model.command()
@@ -128,4 +131,4 @@ def default(
     from ..segmentation.models.registry import set_default
 
     package = set_default(name)
-    tell(f"{package.name}@{package.version} is used where no model is named")
+    print_text(f"{package.name}@{package.version} is used where no model is named")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import steps, tell
+from .console import print_text, steps
 from .model_options import (
     CardOption,
     CheckpointOption,
@@ -38,11 +38,14 @@ def pack(
     checkpoint: CheckpointOption = "final",
     half: Annotated[bool, typer.Option("--half", help="Store weights in half precision.")] = False,
 ) -> None:
-    """Make a model package from results of nnU-Net v2; its files cannot run code."""
+    """Make a model package from results of nnU-Net v2.
+
+    Its files cannot run code.
+    """
     from ..segmentation.models.pack import pack_model
 
     about = about_of(name, version, crop_size, with_seed, intended_use, card, region)
     with steps() as on_step:
         on_step("Reading checkpoints, and trying the network once")
         package = pack_model(results, out, about, fold, checkpoint, half)
-    tell(f"{package.name} {package.version}: {out}, SHA-256 {package.sha256}")
+    print_text(f"{package.name} {package.version}: {out}, SHA-256 {package.sha256}")

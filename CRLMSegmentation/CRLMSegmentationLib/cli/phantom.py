@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bars, tell
+from .console import bars, print_text
 
 
 def phantom(
@@ -16,7 +16,10 @@ def phantom(
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same patients.")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
 ) -> None:
-    """Simulate patients: liver metastases in a tracked ultrasound sweep, with ground truth."""
+    """Simulate patients with liver metastases and ground truth.
+
+    Each patient is a case folder with a tracked ultrasound sweep.
+    """
     from ..core.output_files import make_folder
     from ..research.phantom.cases import write_cohort
 
@@ -29,4 +32,4 @@ def phantom(
             on_progress("Simulating", len(written), cases)
 
         write_cohort(out, seed, range(cases), min(processes, cases), on_written=count)
-    tell(f"{cases} simulated case{'s' if cases > 1 else ''} in {out}")
+    print_text(f"{cases} simulated case{'s' if cases > 1 else ''} in {out}")

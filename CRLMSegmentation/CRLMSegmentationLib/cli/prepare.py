@@ -10,7 +10,7 @@ import typer
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
 from ..research.training.preparation import CROP_SEED, CROP_SIZE_MM, FULL, NAMES, SPACING_MM, Preparation
-from .console import bars, tell
+from .console import bars, print_text
 
 
 def prepare(
@@ -52,7 +52,10 @@ def prepare(
         bool, typer.Option("--keep-labels-together", help="Unconnected parts of a label are one lesion.")
     ] = False,
 ) -> None:
-    """Make an nnU-Net dataset of cases with a reference segmentation, split by patient."""
+    """Make an nnU-Net dataset of cases, split by patient.
+
+    Each case needs a reference segmentation.
+    """
     preparation = _preparation(
         {"crop_size_mm": crop_size, "crops_per_lesion": crops},
         variant=variant,
@@ -78,13 +81,13 @@ def prepare(
             on_progress,
             problems=problems,
             skip_bad=skip_bad,
-            on_problems=lambda bad: tell(table_of(bad), err=True),
-            on_warnings=lambda warnings: tell("Warnings:\n" + table_of(warnings), err=True),
+            on_problems=lambda bad: print_text(table_of(bad), err=True),
+            on_warnings=lambda warnings: print_text("Warnings:\n" + table_of(warnings), err=True),
         )
-    tell(f"{'Already prepared' if is_there else 'Prepared'}: {out}")
+    print_text(f"{'Already prepared' if is_there else 'Prepared'}: {out}")
     for line in summary_of(manifest):
-        tell(line)
-    tell(f"Next: crlm-seg train {out}")
+        print_text(line)
+    print_text(f"Next: crlm-seg train {out}")
 
 
 def _preparation(of_crops: dict[str, Any], **others: Any) -> Preparation:

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .console import bars, tell
+from .console import bars, print_text
 from .options import CalibrationOption, DeviceOption, FrameOption
 
 
@@ -70,4 +70,4 @@ def reconstruct(
     with bars() as on_progress:
         lines = reconstruct_file(sweep, out, calibration, settings, on_progress, Choices(device, pairing))
     for line in lines:
-        tell(line)
+        print_text(line)

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from ..igtl.sockets import DEFAULT_PORT
-from .console import tell
+from .console import print_text
 from .options import DialectOption
 
 
@@ -27,9 +27,12 @@ def record(
         bool, typer.Option("--live-volumes", help="Have PLUS reconstruct a volume, and request it every second.")
     ] = False,
 ) -> None:
-    """Record OpenIGTLink messages into a case folder until Ctrl-C, which ends it with exit code 0."""
+    """Record OpenIGTLink messages into a case folder.
+
+    Ctrl-C ends it with exit code 0.
+    """
     from ..igtl.dialects import dialect_named
     from .recording_progress import record_case
 
     for line in record_case(host, port, out, duration, max_gb, peer=dialect_named(peer), live_volumes=live):
-        tell(line)
+        print_text(line)

@@ -71,7 +71,7 @@ def recover_case(folder: Path) -> list[str]:
         A summary, in lines for stdout.
 
     Raises:
-        CrlmError: there is none, or no room for the case; exit code 1.
+        CrlmError: there is no recording, or no space for the case; exit code 1.
     """
     with display() as shown:
         recorded = recover(folder, shown.progress)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import tell
+from .console import print_text
 
 
 def recover(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the recording.")]) -> None:
@@ -15,4 +15,4 @@ def recover(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folde
     from .recording_progress import recover_case
 
     for line in recover_case(folder):
-        tell(line)
+        print_text(line)

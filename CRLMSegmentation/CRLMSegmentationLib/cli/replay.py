@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..igtl.sockets import DEFAULT_PORT
-from .console import tell
+from .console import print_text
 from .options import CalibrationOption, DialectOption
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def replay(
     calibration: CalibrationOption = None,
     peer: DialectOption = "plus",
 ) -> None:
-    """Play a recorded case over OpenIGTLink until Ctrl-C, which ends it with exit code 0."""
+    """Play a recorded case over OpenIGTLink.
+
+    Ctrl-C ends it with exit code 0.
+    """
     from ..igtl.dialects import dialect_named
     from ..recording.player import run_replay
 
@@ -38,9 +41,9 @@ def replay(
         raise typer.BadParameter("must be above 0", param_hint="--speed")
 
     def show(event: ReplayEvent) -> None:
-        tell(event.text)
+        print_text(event.text)
         if event.kind == "listening" and not _is_loopback(host):
-            tell(EXPOSED.format(host=host), err=True)
+            print_text(EXPOSED.format(host=host), err=True)
 
     run_replay(source, host, port, speed, loop, show, calibration=calibration, frame=dialect_named(peer).frame)
 

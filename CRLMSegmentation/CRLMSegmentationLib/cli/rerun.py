@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .console import bars, tell
+from .console import bars, print_text
 
 if TYPE_CHECKING:
     from ..recording.rerun import Row
@@ -28,14 +28,17 @@ def rerun(
         Optional[Path], typer.Option("--json", metavar="FILE", help="JSON file to write the comparison to.")
     ] = None,
 ) -> None:
-    """Segment the lesions of a recorded session again, and print differences; the exit code ignores them."""
+    """Segment a recorded session again, and print the differences.
+
+    Differences do not change the exit code.
+    """
     from ..core.errors import WorkerError
     from ..recording.rerun import rerun_case
 
     with bars() as on_progress:
-        rows = rerun_case(case, model, out, as_json, on_progress, on_note=lambda text: tell(text, err=True))
+        rows = rerun_case(case, model, out, as_json, on_progress, on_note=lambda text: print_text(text, err=True))
     for line in lines_of(rows):
-        tell(line)
+        print_text(line)
     failed = [row for row in rows if row.problem]
     if failed:
         raise WorkerError(f"{len(failed)} of {len(rows)} could not be computed or compared; the table says why")

@@ -10,7 +10,7 @@ import typer
 
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
-from .console import bars, tell
+from .console import bars, print_text
 from .options import CalibrationOption, DeviceOption, FrameOption, ModelOption, seed_of
 
 
@@ -62,8 +62,8 @@ def segment(
     from ..reports.lesion_report import sentence_of
 
     for lesion in lesions:
-        tell(sentence_of(lesion))
-    tell(f"Segmentation: {out}")
+        print_text(sentence_of(lesion))
+    print_text(f"Segmentation: {out}")
     if all(lesion.mask.is_empty for lesion in lesions):
         change = "" if lesions[0].request.crop_size_mm is None else " or change the crop with --size"
         raise CrlmError(f"no tumour was found at any seed; move the seeds{change}")
@@ -71,4 +71,4 @@ def segment(
         from ..reports.serve_results import serve_results
 
         with suppress(KeyboardInterrupt):
-            serve_results(lesions, serve, on_listening=tell)
+            serve_results(lesions, serve, on_listening=print_text)

@@ -112,7 +112,7 @@ def segment_volume(
         The lesions, the model, and why there is no answer at the seed after the last lesion, if so.
 
     Raises:
-        SeedError: a seed is not in what was swept.
+        SeedError: a seed is outside the field of view.
         WorkerError: the worker cannot answer at the first seed.
     """
     with Session(WorkerEngine(model), model) as session:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .console import bars, tell
+from .console import bars, print_text
 
 if TYPE_CHECKING:
     from ..core.progress import OnProgress
@@ -47,7 +47,10 @@ def study(
         typer.Option(metavar="FOLDER", help="Folder for a copy of results, page and figures, 2 MB at most."),
     ] = None,
 ) -> None:
-    """Compare methods: simulate patients, train three networks, measure five methods on other patients."""
+    """Compare five methods on simulated patients.
+
+    Simulates patients, trains three networks, and measures them and two semi-automatic methods on other patients.
+    """
     from ..core.errors import CrlmError
     from ..research.study.run import OUTPUTS, run_study
     from ..research.study.tables import summary_of
@@ -59,8 +62,8 @@ def study(
     with _bars_or_lines() as on_progress:
         results = run_study(preset, out, changes, names, device, publish=publish, on_progress=on_progress)
     for line in summary_of(results):
-        tell(line)
-    tell(f"Page: {out / OUTPUTS[-1]}")
+        print_text(line)
+    print_text(f"Page: {out / OUTPUTS[-1]}")
 
 
 @contextmanager
@@ -71,7 +74,7 @@ def _bars_or_lines() -> Iterator[OnProgress]:
     def tell_begun(name: str, done: int, total: int) -> None:
         if name not in begun:
             begun.add(name)
-            tell(f"{name} ...", err=True)
+            print_text(f"{name} ...", err=True)
 
     with bars() as on_progress:
         yield on_progress if sys.stderr.isatty() else tell_begun

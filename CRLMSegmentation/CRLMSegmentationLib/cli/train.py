@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ..core.errors import CrlmError
-from .console import tell, training_bars
+from .console import print_text, training_bars
 
 if TYPE_CHECKING:
     from ..research.training.train import Training
@@ -45,10 +45,10 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise CrlmError(f"there is no device {device!r}; choose auto, cpu or cuda")
     training = Training(preset, _folds(fold), epochs, seed, device, resume, validation, processes)
-    with _told_how_to_go_on(dataset, training), training_bars() as (on_progress, on_state):
-        results = train_dataset(dataset, training, on_progress, on_state, lambda text: tell(text, err=True))
-    tell(f"Results: {results}")
-    tell(f"Next: {_command('pack', results, *_fold_words(results, training), '--out', dataset / 'model')}")
+    with _noting_how_to_resume(dataset, training), training_bars() as (on_progress, on_state):
+        results = train_dataset(dataset, training, on_progress, on_state, lambda text: print_text(text, err=True))
+    print_text(f"Results: {results}")
+    print_text(f"Next: {_command('pack', results, *_fold_words(results, training), '--out', dataset / 'model')}")
 
 
 def _folds(words: list[str] | None) -> tuple[int, ...] | None:
@@ -70,7 +70,7 @@ def _fold_words(results: Path, training: Training) -> list[str]:
 
 
 @contextmanager
-def _told_how_to_go_on(dataset: Path, training: Training) -> Iterator[None]:
+def _noting_how_to_resume(dataset: Path, training: Training) -> Iterator[None]:
     """Add to an error what is kept of the training, and the command that continues it."""
     from ..research.training.fold_process import is_begun
     from ..research.training.layout import Layout

@@ -1,7 +1,7 @@
 """Grow-cut and region growing as methods of an evaluation, measured on the same cases as a model.
 
-Their seconds are those of computing. The time that a user spends on painting is not simulated, and is most of what a
-semi-automatic outline costs.
+Their seconds are computing times. The time that a user spends on painting, most of the time of a semi-automatic
+segmentation, is not simulated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .region_growing import Growth, grow_region
 from .strokes import LESION, Painter, paint
 
 ALGORITHM_VERSION = "1"
-"""To be raised when a method outlines otherwise with the same parameters."""
+"""To be raised when a method gives other segmentations with the same parameters."""
 SIMULATED_USER = "a simulated user who sees the reference segmentation"
 NO_STROKE = "nothing was painted: none of the three slices through the click shows the lesion"
 
@@ -42,7 +42,7 @@ class Baseline:
     Attributes:
         intended_use: what it is, in a sentence.
         outline: from a click to the mask, bool, shape (K, J, I), warnings, and the seconds of computing.
-        parameters: all on which the outline depends.
+        parameters: all on which the segmentation depends.
         trained_on: where the parameters come from; `cases` empty where they come from no case.
         strokes: who paints them; None where there are none.
     """

@@ -51,7 +51,7 @@ def grow_region(volume: Volume, seed_ras_mm: np.ndarray, growth: Growth | None =
         bool, shape (K, J, I).
 
     Raises:
-        SeedError: the seed is not in what was swept.
+        SeedError: the seed is outside the field of view.
     """
     growth = growth or Growth()
     seed = check_seed(volume, seed_ras_mm)

@@ -1,7 +1,7 @@
 """Brush strokes that a simulated user paints for "Grow from seeds" on the three slices through the seed.
 
-The user is simulated, and sees the truth: an oracle, which favours the method. What is known to the strokes is kept to
-what an eye takes in: on each slice the cross-section of the lesion as an ellipse (of equal moments, not its outline),
+The user is simulated, and sees the ground truth: an oracle, which favours the method. The strokes use no more than
+the eye takes in: on each slice the cross-section of the lesion as an ellipse (of equal moments, not its outline),
 seen with an error of centre and size, and followed by a hand that wobbles. So a stroke may leave an irregular lesion,
 as strokes do. Of each section the user paints the middle (along its longer axis, and a loop around that), and a loop
 around the lesion as background. He paints once: strokes that correct a first result are not simulated.
@@ -96,7 +96,7 @@ def paint(
         section = _section_at(truth[place], np.delete(click_kji, axis), spacing_mm)
         if section.any():
             _paint_slice(
-                strokes[place], _seen(_ellipse_of(section, spacing_mm), painter, rng), spacing_mm, painter, rng
+                strokes[place], _perceived(_ellipse_of(section, spacing_mm), painter, rng), spacing_mm, painter, rng
             )
     return strokes
 
@@ -121,7 +121,7 @@ def _ellipse_of(section: np.ndarray, spacing_mm: np.ndarray) -> _Ellipse:
     return _Ellipse(points_mm.mean(axis=0), (directions * half_mm).T[::-1])
 
 
-def _seen(ellipse: _Ellipse, painter: Painter, rng: np.random.Generator) -> _Ellipse:
+def _perceived(ellipse: _Ellipse, painter: Painter, rng: np.random.Generator) -> _Ellipse:
     """Return the ellipse with the error that the user makes in judging its centre and size."""
     error_mm = min(painter.centre_error_mm, painter.small_share * ellipse.half_mm[1])
     factors = np.exp(rng.normal(0, painter.size_error, 2))

@@ -22,8 +22,8 @@ from ...tracking.interval import TrackingError
 from .consensus import Approach, coverage_of, observe
 from .document import simulated_of
 
-BAD_DICE, DOUBTFUL = 0.5, 0.6
-"""An outline that shares less with the truth would mislead; a confidence below the second is a warning of that."""
+BAD_DICE, LOW_CONFIDENCE = 0.5, 0.6
+"""A segmentation with a Dice below the first would mislead; a confidence below the second is a warning of that."""
 Observed = list[tuple[Observation, Approach]]
 
 
@@ -32,13 +32,13 @@ class CalibratedAccuracy:
     """Accuracy of a calibration on patients on whom it was not made.
 
     Attributes:
-        gap: mean of confidence minus Dice; near 0 where it is honest.
-        error: mean of what confidence and Dice differ by.
+        gap: mean of confidence minus Dice; near 0 for a calibrated confidence.
+        error: mean absolute difference of confidence and Dice.
         rank_correlation: of confidence and Dice, Spearman's.
         before: gap, error and rank_correlation of the network's own mean probability, on the same lesions.
-        bad: lesions with a Dice under `BAD_DICE`; flagged: those with a confidence under `DOUBTFUL`; bad_flagged: both.
-        held: share of simulated distances that lie in their intervals; width_mm: how wide these are in the middle.
-        held_alone, width_alone_mm: the same before a lesion has been looked at again.
+        bad: lesions with a Dice under `BAD_DICE`; flagged: with a confidence under `LOW_CONFIDENCE`; bad_flagged: both.
+        held: share of simulated distances that lie in their intervals; width_mm: their median width.
+        held_alone, width_alone_mm: the same before the background refinement of a lesion.
     """
 
     lesions: int
@@ -68,8 +68,8 @@ def calibrate_model(
 
     Args:
         wanted: name or folder of the model, None for the default.
-        cases: with truth; simulated or not.
-        check: other patients, on which the calibration is tried.
+        cases: with ground truth; simulated or not.
+        check: other patients, on whom the calibration is checked.
         report: JSON file for all figures.
 
     Raises:
@@ -105,7 +105,7 @@ def calibrated_accuracy_of(calibration: Calibration, observed: Observed, seed: i
     approaches = [approach for _, approach in observed]
     held, width_mm = coverage_of(approaches, calibration, TrackingError(), seed)
     held_alone, width_alone_mm = coverage_of([a.alone for a in approaches], calibration, TrackingError(), seed)
-    bad, flagged = dice < BAD_DICE, confidence < DOUBTFUL
+    bad, flagged = dice < BAD_DICE, confidence < LOW_CONFIDENCE
     return CalibratedAccuracy(
         len(observations),
         len({o.patient for o in observations}),

@@ -33,7 +33,7 @@ TIP_RANGE_MM = (-3.0, 40.0)
 class Approach:
     """Simulated instrument tips around one lesion: measured and true distances, mm, shape (N,) each.
 
-    `to_outer` and `to_inner` are None where the lesion has not been looked at again, or is never all of a kind.
+    `to_outer` and `to_inner` are None before the background refinement, and where a consensus surface is empty.
     """
 
     tips_ras_mm: np.ndarray
@@ -59,7 +59,7 @@ def observe(
 ) -> list[tuple[Observation, Approach]]:
     """Segment every lesion as the workspace does, with background refinement, and compare with the ground truth.
 
-    Lesions at which nothing is found are left out: there is neither an outline nor a distance.
+    Lesions at which nothing is found are left out: there is neither a surface nor a distance.
 
     Args:
         thorough: refine each before it is repeated; several times slower.
@@ -96,7 +96,7 @@ def _observed(
     rng: np.random.Generator,
 ) -> tuple[Observation, Approach]:
     measured = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)
-    dice = measured["dice"] or 0.0  # None only of an empty truth
+    dice = measured["dice"] or 0.0  # None only for an empty ground truth
     approach = _approach(result, consensus, truth, volume, rng)
     misses_mm, errors_mm = _misses_mm(approach), _misses_mm(approach.alone)
     observation = Observation(patient, consensus.agreement, result.mask.confidence, dice, misses_mm, errors_mm)

@@ -24,7 +24,7 @@ from .settings import AS_RECORDED, GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, Se
 
 SCHEMA_VERSION = 2
 SHOWN = 5
-"""Remarks on the truth that are told at once."""
+"""Number of warnings about reference segmentations that are printed."""
 KEYS = {
     "schema_version": f"of this file, {SCHEMA_VERSION}",
     "created": "date and time, ISO 8601",

@@ -181,7 +181,7 @@ def _refusal(problems: Sequence[Problem], some_are_good: bool) -> str:
     first = problems[0]
     place = " ".join(filter(None, (first.case, first.lesion)))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    end = "mend them, or leave them out with --skip-bad" if some_are_good else "no case is left to evaluate"
+    end = "correct them, or leave them out with --skip-bad" if some_are_good else "no case is left to evaluate"
     return f"some cases cannot be evaluated: {place}: {first.text}{more}; {end}"
 
 

@@ -1,8 +1,8 @@
 """Segment lesions and compare them with the ground truth; a model runs through the session of the workspace.
 
-    check_cases -> cases -> measure_subject -> result cache: a row for each lesion and variation -> figures, page
+    check_cases -> cases -> measure_method -> result cache: a row for each lesion and variation -> figures, page
 
-A row holds all that the tables are made of; see `rows.ROW_KEYS`. `evaluate_lesions` does one case from files alone.
+A row holds all that the tables are made of; see `rows.ROW_KEYS`.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def measure_method(
         out: folder to which the masks as recorded are written; None for none.
 
     Returns:
-        All rows, in the order of cases, lesions and variations; and the versions of what took part, empty if the
-        subject was not needed since everything had been measured.
+        All rows, in the order of cases, lesions and variations; and the versions of the programs involved, empty if
+        the method was not started since everything had been measured.
 
     Raises:
         WorkerError: the engine has given up. What was measured before is in the result cache.

@@ -1,6 +1,6 @@
 """The methods that an evaluation runs: a model, through the session of the workspace, or any other segmenter.
 
-A subject is opened once for all measurements, and answers click after click.
+A method is started once for all measurements, and segments seed after seed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Click:
     """A segmentation task: a seed in a volume.
 
     Attributes:
-        volume: as it is shown to the subject.
+        volume: as the method gets it.
         seed_ras_mm: shape (3,).
         truth: of the lesion, bool, shape (K, J, I); for simulated users alone.
         rng: of all that the answer draws.

@@ -16,7 +16,7 @@ from .result_cache import Row
 
 INTERVAL = 0.95
 LEAST_PATIENTS = 3
-"""Below which there is no interval: two patients drawn anew say nothing."""
+"""Fewest patients for a bootstrap interval."""
 BAD_DICE = 0.3
 FIGURES = (*THOROUGH_METRICS, "seconds")
 RATES = ("detection_rate", "share_under_0.3")
@@ -186,7 +186,7 @@ def curve_of(rows: Sequence[Row], kind: str, seed: int, draws: int, also: Sequen
     Returns:
         {amount, measured, lesions, refused, no_place, dice, detection_rate, away_mm} for each amount, ascending:
         how many measurements of how many lesions there are, in how many of them the click was refused (they count
-        with a Dice of 0), how many could not be made since the seed would have left what was swept, and their mean
+        with a Dice of 0), how many could not be made since the seed would have left the field of view, and their mean
         distance from the centre.
     """
     members = [row for row in rows if row["kind"] == kind]

@@ -58,8 +58,8 @@ def seed_and_volume(
         seed: of the generator.
 
     Returns:
-        The seed, or None where none so far away lies in what was swept; the volume; how far the seed was moved
-        from the centre, mm, or None where it was not.
+        The seed, or None where no point at this distance lies in the field of view; the volume; how far the seed was
+        moved from the centre, mm, or None where it was not.
     """
     if variation.kind in (SEED_SHARE, SEED_MM):
         away_mm = variation.amount
@@ -90,7 +90,7 @@ def moved_seed(
 def with_gain(volume: Volume, gain_db: float) -> Volume:
     """Return a volume at another gain: grey values are logarithmic, so that gain is added to them.
 
-    What leaves the display's range is cut off, as scanners do. Voxels that were never swept stay empty.
+    What leaves the display's range is cut off, as scanners do. Voxels outside the field of view stay empty.
     """
     return _changed(volume, lambda grey: grey + gain_db * _full_scale(volume) / ASSUMED_RANGE_DB)
 

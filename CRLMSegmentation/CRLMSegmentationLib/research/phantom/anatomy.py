@@ -42,7 +42,7 @@ class Tumour:
         center_mm: local frame, shape (3,).
         axes_mm: half axes of the mean ellipsoid along its own axes, shape (3,).
         rotation: 3x3, own axes to local.
-        waves: directions (N, 3), frequencies (N,), phases (N,) and heights (N,) of the irregular outline.
+        waves: directions (N, 3), frequencies (N,), phases (N,) and heights (N,) of the irregular surface.
     """
 
     center_mm: np.ndarray

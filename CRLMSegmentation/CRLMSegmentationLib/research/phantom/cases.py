@@ -51,7 +51,7 @@ class Phantom:
     """One simulated patient.
 
     Attributes:
-        volume: reconstructed from the sweep, in Reference, with its swept mask.
+        volume: reconstructed from the sweep, in Reference, with the mask of its field of view.
         truth: uint8 numbers of the tumours (from 1) on the same grid.
         local_to_reference: 4x4, from the anatomy's frame, mm.
     """

@@ -31,7 +31,7 @@ def volume_agreement(rows: Sequence[Row], seed: int, draws: int) -> dict[str, An
 
     Returns:
         lesions: of which something was found; nothing_found: the others, which have no ratio.
-        ratio: geometric mean of mask over truth; interval: its 95 % interval by a bootstrap over patients.
+        ratio: geometric mean of mask over reference volume; interval: its 95 % interval by a bootstrap over patients.
         limits: within which 95 % of the ratios lie, if their logarithms are normal; None below two lesions. That
             lesions of one patient are alike is not taken into account here.
     """

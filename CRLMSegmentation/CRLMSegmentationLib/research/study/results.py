@@ -113,7 +113,7 @@ class Network:
         package: its model package.
         curve: the lines of its progress, see `training.progress.EPOCH_KEYS`.
         images, patients: {"train": number, "val": number}, of the fold that was trained.
-        left_out: [case, lesion, text] of what could not be learned from.
+        left_out: [case, lesion, text] of what could not be trained on.
     """
 
     package: Any

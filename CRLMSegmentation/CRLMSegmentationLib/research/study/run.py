@@ -45,8 +45,8 @@ from ..training.manifest import MANIFEST as DATASET_MANIFEST
 from ..training.manifest import SPLITS
 from ..training.progress import read_progress
 from .results import Network, results_of
-from .settings import METHODS, NETWORKS, Study, check_methods, folder_name, keep_to, study_named
-from .step_log import noted
+from .settings import METHODS, NETWORKS, Study, check_methods, claim_folder, folder_name, study_named
+from .step_log import logged_step
 from .steps import REAL_STEPS, Document, Steps
 from .tables import write_results, write_tables
 
@@ -87,7 +87,7 @@ class _Run:
     steps: Steps
     on_progress: OnProgress
 
-    def told(self, step: str) -> OnProgress:
+    def progress_of(self, step: str) -> OnProgress:
         """Return a progress callback that puts the name of a step before each message."""
         return lambda name, done, total: self.on_progress(f"{step}: {name}", done, total)
 
@@ -131,7 +131,7 @@ def run_study(
     """
     study, methods = study_named(preset, changes or {}), check_methods(methods)
     run = _Run(study, out, device, processes, steps, on_progress)
-    keep_to(study, out)
+    claim_folder(study, out)
     trained_on, held_out = _simulate(run)
     trainings = {method: _train(run, method, trained_on, held_out) for method in methods if method in NETWORKS}
     documents = {method: _evaluate(run, method, held_out) for method in methods}
@@ -147,8 +147,8 @@ def _simulate(run: _Run) -> tuple[list[CheckedCase], list[CheckedCase]]:
     }
     for name, those in numbers.items():
         missing = len(list(run.patients(name).glob(f"*/{CASE_FILE}"))) < len(those)
-        with noted(run.out, f"simulate {name}") if missing else nullcontext():
-            found.append(run.steps.simulate(run.patients(name), study, those, run.processes, run.told(name)))
+        with logged_step(run.out, f"simulate {name}") if missing else nullcontext():
+            found.append(run.steps.simulate(run.patients(name), study, those, run.processes, run.progress_of(name)))
     check_apart([case.sha256 for case in found[0]], found[1], "every network")
     return found[0], found[1]
 
@@ -188,11 +188,11 @@ def _train(run: _Run, variant: str, trained_on: Sequence[CheckedCase], held_out:
     dataset, model = run.dataset(variant), run.model(variant)
     make_folder(dataset.parent)
     if not (model / MANIFEST).is_file():
-        with noted(run.out, f"prepare {variant}"):
-            run.steps.prepare(variant, trained_on, dataset, run.study, run.processes, run.told(variant))
-        with noted(run.out, f"train {variant}"):
-            results = run.steps.train(dataset, run.study, run.device, run.processes, run.told(variant))
-        with noted(run.out, f"pack {variant}"):
+        with logged_step(run.out, f"prepare {variant}"):
+            run.steps.prepare(variant, trained_on, dataset, run.study, run.processes, run.progress_of(variant))
+        with logged_step(run.out, f"train {variant}"):
+            results = run.steps.train(dataset, run.study, run.device, run.processes, run.progress_of(variant))
+        with logged_step(run.out, f"pack {variant}"):
             shutil.rmtree(run.evaluation(variant), ignore_errors=True)  # of a model that is no more
             make_folder(model.parent)
             run.steps.pack(results, model, variant)
@@ -254,11 +254,11 @@ def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Docume
     document = _evaluated(run, method)
     if document is None:
         make_folder(out)
-        with noted(run.out, f"evaluate {method}"):
+        with logged_step(run.out, f"evaluate {method}"):
             if method in NETWORKS:
-                run.steps.evaluate_network(run.model(method), cases, out, run.study, run.told(method))
+                run.steps.evaluate_network(run.model(method), cases, out, run.study, run.progress_of(method))
             else:
-                run.steps.evaluate_baseline(method, cases, out, run.study, run.told(method))
+                run.steps.evaluate_baseline(method, cases, out, run.study, run.progress_of(method))
         document = _document_in(out)
     if document is None:
         raise CrlmError(f"{out} holds no {EVALUATION}; {REMOVE}")

@@ -99,7 +99,7 @@ def folder_name(method: str) -> str:
     return method.replace("+", "-")
 
 
-def keep_to(study: Study, out: Path) -> None:
+def claim_folder(study: Study, out: Path) -> None:
     """Write study.json into a folder, or raise if the folder belongs to another study.
 
     Where and with how many processes it is computed is not part of it: a study may be ended on another machine. Nor

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def noted(out: Path, step: str) -> Iterator[None]:
+def logged_step(out: Path, step: str) -> Iterator[None]:
     """Log the duration of a block, also if it raises, but not if the process is killed."""
     started_s = time.monotonic()
     try:

@@ -72,7 +72,7 @@ def png_of(figure: Figure, palette: bool = True) -> bytes:
     """Return a figure as PNG, with identical bytes on each run.
 
     Args:
-        palette: for plots; ultrasound would lose the colours of its outlines.
+        palette: for plots; ultrasound would lose the colours of its contours.
     """
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI if palette else PICTURE_DPI, metadata={"Software": None})

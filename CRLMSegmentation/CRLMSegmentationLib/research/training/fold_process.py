@@ -23,7 +23,7 @@ from typing import Any
 
 from ...core.errors import CrlmError, JsonError
 from ...core.json_files import read_json_object
-from .layout import CURVE, FINAL, LATEST, LOG, PROGRESS, SETTINGS, Layout, alone_in
+from .layout import CURVE, FINAL, LATEST, LOG, PROGRESS, SETTINGS, Layout, locked
 from .manifest import write_json
 from .presets import CONFIGURATION, Preset, preset_from
 from .progress import append_progress, keep_progress, read_progress
@@ -70,7 +70,7 @@ def train_fold(folder: Path, device: str, send: Send = lambda message: None) -> 
         device: "cpu" or "cuda", which is the first that this process sees.
         send: told how far it is, see `progress`.
     """
-    with alone_in(folder):
+    with locked(folder):
         if is_finished(folder):
             return
         _train_fold(folder, FoldSettings.read(folder), device, send)

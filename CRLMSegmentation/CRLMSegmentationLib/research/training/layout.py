@@ -104,7 +104,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold an exclusive lock on a folder; Windows has no such lock, so that nothing is locked there.
 
     Raises:

@@ -90,7 +90,7 @@ class CaseEntry:
         simulated: None when it does not say.
         echogenicity, size: the stratum of its patient, see `splitting`.
         fold: that validates on it; None for what is held out.
-        lesions: names of those that can be learned from.
+        lesions: names of those that can be trained on.
         images: names of those that it gave.
     """
 
@@ -126,7 +126,7 @@ class Manifest:
     """The content of `manifest.json`.
 
     Attributes:
-        preparation: see `Preparation.that_matters`.
+        preparation: see `Preparation.result_settings`.
         given: SHA-256 of every case that was asked for, sorted, those left out later included.
         cases, held_out: in the order of their names.
         folds: patients on whom each fold validates.

@@ -23,7 +23,7 @@ MODEL_VERSION = "1"
 HASH_DIGITS = 16
 """Of a case's hash that a model package keeps, to tell whether it has seen the case."""
 Job = tuple[CheckedCase, tuple[Lesion, ...], Preparation, Path]
-"""A case, its lesions to learn from, how, and the folder of nnU-Net's raw dataset."""
+"""A case, its lesions to train on, the settings, and the folder of nnU-Net's raw dataset."""
 
 
 def write_case_images(job: Job) -> list[ImageEntry]:

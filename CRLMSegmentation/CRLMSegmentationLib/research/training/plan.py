@@ -17,7 +17,7 @@ from typing import Any
 
 from ...core.hashing import sha256_of
 from ...core.json_files import parse_json, read_json, read_json_object
-from .layout import Layout, alone_in
+from .layout import Layout, locked
 from .manifest import read_manifest, write_json
 from .presets import CONFIGURATION, Preset, SmallPlan, preset_from
 from .step_process import Send, run_step
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     def plan(send: Send) -> None:
         send({"type": "device", **devices_for(options.device)})
-        with alone_in(layout.preprocessed):
+        with locked(layout.preprocessed):
             plan_and_preprocess(layout, preset_from(parse_json(options.preset)), options.processes)
 
     run_step(plan, layout.planning_log)

@@ -102,7 +102,7 @@ class Preparation:
         return "volume" if self.variant == FULL else "crop"
 
     @property
-    def that_matters(self) -> dict[str, Any]:
+    def result_settings(self) -> dict[str, Any]:
         """The settings that change the result."""
         fields = asdict(self)
         del fields["processes"]

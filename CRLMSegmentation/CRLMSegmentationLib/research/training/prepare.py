@@ -59,12 +59,12 @@ def prepare_dataset(
 
     Args:
         cases, problems: as `recording.dataset.check_cases` gives them.
-        skip_bad: go on without the cases and lesions that cannot be learned from.
+        skip_bad: leave out the cases and lesions that cannot be trained on.
         on_problems: told all that is bad, once, before anything is written; see `dataset.table_of`.
-        on_warnings: told what does not keep anything out.
+        on_warnings: receives the problems that exclude nothing.
 
     Raises:
-        CaseError: a case cannot be learned from, or there are too few patients.
+        CaseError: a case cannot be trained on, or there are too few patients.
         CrlmError: the folder holds another dataset, or something else.
     """
     if skip_bad or not problems:
@@ -73,13 +73,13 @@ def prepare_dataset(
             return there
     _check_place(out)
     readiness = check_for_training(cases, preparation, on_progress)
-    bad = [*problems, *readiness.bad, *readiness.hopeless]
+    bad = [*problems, *readiness.bad, *readiness.unsolvable]
     if bad:
         on_problems(bad)
     if readiness.warnings:
         on_warnings(readiness.warnings)
-    if readiness.hopeless or (bad and not skip_bad):
-        raise CaseError(_refusal(bad, skip_bad, bool(readiness.hopeless)))
+    if readiness.unsolvable or (bad and not skip_bad):
+        raise CaseError(_refusal(bad, skip_bad, bool(readiness.unsolvable)))
     split = split_patients(readiness.patients, preparation.folds, preparation.held_out_share, preparation.seed)
     _begin(out, preparation)
     images = _write_images(readiness, split, out, preparation, on_progress)
@@ -96,7 +96,7 @@ def prepared_before(cases: Sequence[CheckedCase], out: Path, preparation: Prepar
     if not (out / MANIFEST).is_file():
         return None
     manifest = read_manifest(out)
-    wanted = preparation.that_matters
+    wanted = preparation.result_settings
     known = {**dict.fromkeys(wanted), **manifest.preparation, "labels_together": manifest.labels_together}
     differences = [
         f"{name} {was} instead of {wanted.get(name)}" for name, was in known.items() if was != wanted.get(name)
@@ -110,13 +110,13 @@ def prepared_before(cases: Sequence[CheckedCase], out: Path, preparation: Prepar
     return manifest
 
 
-def _refusal(bad: Sequence[Problem], skip_bad: bool, is_hopeless: bool) -> str:
+def _refusal(bad: Sequence[Problem], skip_bad: bool, is_unsolvable: bool) -> str:
     """Return the reasons for a refusal in one line, those that leaving out cases cannot solve last."""
-    if is_hopeless and (skip_bad or len(bad) == 1):
+    if is_unsolvable and (skip_bad or len(bad) == 1):
         return bad[-1].text
     place = " ".join(filter(None, (bad[0].case, bad[0].lesion)))
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    end = "mend them" if is_hopeless else "mend them, or leave them out with --skip-bad"
+    end = "correct them" if is_unsolvable else "correct them, or leave them out with --skip-bad"
     return f"some cases cannot be trained on: {place}: {bad[0].text}{more}; {end}"
 
 
@@ -184,7 +184,7 @@ def _manifest(
         for checked, found in readiness.cases
     ]
     return Manifest(
-        preparation=preparation.that_matters,
+        preparation=preparation.result_settings,
         versions=versions(),
         given=given,
         cases=[entry for entry in entries if entry.fold is not None],

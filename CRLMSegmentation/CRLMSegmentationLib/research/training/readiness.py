@@ -1,7 +1,6 @@
 """Checks of cases before training, beyond those of `recording.dataset`, made before anything is written.
 
-What is bad keeps a case, or one of its lesions, from being learned from. A remark does not: but whoever prepares
-should know.
+An error excludes a case, or one of its lesions, from training; a warning does not.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Findings:
     """Result of checking one case.
 
     Attributes:
-        lesions: those that can be learned from.
+        lesions: those that can be trained on.
         facts: echogenicity and diameter in mm of each of them.
         content_sha256: of the voxels.
     """
@@ -57,14 +56,14 @@ class Readiness:
     """The cases to train on, their patients, and the problems that were found.
 
     Attributes:
-        hopeless: what no leaving out can mend.
+        unsolvable: problems that leaving out cases cannot solve.
     """
 
     cases: tuple[tuple[CheckedCase, Findings], ...]
     patients: tuple[Patient, ...]
     bad: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
-    hopeless: tuple[Problem, ...]
+    unsolvable: tuple[Problem, ...]
 
 
 def check_for_training(
@@ -81,15 +80,15 @@ def check_for_training(
     map_in_processes(check_case, [(checked, preparation) for checked in ordered], preparation.processes, take)
     pairs = list(zip(ordered, seen))
     usable = [(checked, findings) for checked, findings in pairs if findings.lesions]
-    alike, of_one_patient = _alike(usable)
-    left_out = {problem.case for problem in alike}
+    conflicts, of_one_patient = _conflicts(usable)
+    left_out = {problem.case for problem in conflicts}
     usable = [(checked, findings) for checked, findings in usable if checked.case_id not in left_out]
     return Readiness(
         cases=tuple(usable),
         patients=(patients := _patients(usable)),
-        bad=(*(problem for findings in seen for problem in findings.bad), *alike),
+        bad=(*(problem for findings in seen for problem in findings.bad), *conflicts),
         warnings=(*(problem for findings in seen for problem in findings.warnings), *of_one_patient),
-        hopeless=tuple(_against_the_split(patients, preparation)),
+        unsolvable=tuple(_against_the_split(patients, preparation)),
     )
 
 
@@ -97,22 +96,22 @@ def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
     """Check one case by itself."""
     checked, preparation = job
     volume, labels = checked.read_volume(), checked.truth_labels().array
-    not_told = list(_not_told(checked, labels, preparation))
-    whole = list(_of_volume(volume, preparation)) + (not_told if preparation.variant != CROP_SEED else [])
-    warnings = not_told if preparation.variant == CROP_SEED else []
+    unmatched = list(_unmatched_labels(checked, labels, preparation))
+    whole = list(_of_volume(volume, preparation)) + (unmatched if preparation.variant != CROP_SEED else [])
+    warnings = unmatched if preparation.variant == CROP_SEED else []
     checks = [_check_lesion(checked, lesion, volume, labels, preparation) for lesion in checked.lesions]
     good = [check for check in checks if check.is_usable and not whole]
     bad = [Problem(checked.case_id, "", text) for text in whole]
     bad += [Problem(checked.case_id, check.lesion.name, check.bad) for check in checks if check.bad]
     if not good and not bad:
         bad = [Problem(checked.case_id, "", "has no lesion that is large enough to train on")]
-    said = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in warnings)]
-    said += [Problem(checked.case_id, check.lesion.name, text) for check in checks for text in check.warnings]
+    warned = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in warnings)]
+    warned += [Problem(checked.case_id, check.lesion.name, text) for check in checks for text in check.warnings]
     lesions, facts = (
         tuple(check.lesion for check in good),
         tuple((check.echogenicity, check.diameter_mm) for check in good),
     )
-    return Findings(tuple(bad), tuple(said), lesions, facts, volume.identity.content_sha256)
+    return Findings(tuple(bad), tuple(warned), lesions, facts, volume.identity.content_sha256)
 
 
 @dataclass(frozen=True)
@@ -166,9 +165,9 @@ def _warnings_on(network_voxels: float, swept_share: float, width_mm: float, pre
 
 def _diameter_mm(lesion: Lesion, mask: np.ndarray, volume: Volume) -> float:
     """Return the diameter that the case states, else that of the sphere with the volume of the ground truth."""
-    said = lesion.about.get("diameter_mm")
-    if isinstance(said, (int, float)) and isfinite(said) and said > 0:
-        return float(said)
+    stated = lesion.about.get("diameter_mm")
+    if isinstance(stated, (int, float)) and isfinite(stated) and stated > 0:
+        return float(stated)
     return 2 * equivalent_radius_mm(mask, volume)
 
 
@@ -186,7 +185,7 @@ def _of_volume(volume: Volume, preparation: Preparation) -> Iterator[str]:
             yield str(error)
 
 
-def _not_told(checked: CheckedCase, labels: np.ndarray, preparation: Preparation) -> Iterator[str]:
+def _unmatched_labels(checked: CheckedCase, labels: np.ndarray, preparation: Preparation) -> Iterator[str]:
     """Yield lesions that are only in the list of the case or only in its ground truth."""
     there = {float(number) for number in np.unique(labels[labels != 0])}
     unlisted = sorted(there - {lesion.label for lesion in checked.case.lesions})
@@ -200,7 +199,7 @@ def _not_told(checked: CheckedCase, labels: np.ndarray, preparation: Preparation
         yield f"has no reference of {', '.join(untrue)}; {taught} {end}; segment it, or leave the case out"
 
 
-def _alike(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem], list[Problem]]:
+def _conflicts(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem], list[Problem]]:
     """Return the conflicts of cases with earlier ones, as errors and as warnings."""
     bad, warnings = [], []
     first_with: dict[str, CheckedCase] = {}

@@ -120,7 +120,7 @@ def _about(recipe: Recipe, manifest: Manifest, results: Path) -> About:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the shipped model anew on simulated patients.")
+    parser = argparse.ArgumentParser(description="Train the shipped model on simulated patients.")
     parser.add_argument("--work", type=Path, default=Path("training-work"), help="folder for cases and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("Resources/Models") / NAME, help="model package to write")
     for field in ("patients", "held_out", "folds", "epochs", "processes"):

@@ -30,7 +30,7 @@ class Sample:
 
     Attributes:
         lesion: around which it was cut; None for a whole volume.
-        label: bool, shape (K, J, I) of the crop; only in what was swept.
+        label: bool, shape (K, J, I) of the crop; only in the field of view.
     """
 
     name: str
@@ -67,7 +67,7 @@ def deep_voxels(mask: np.ndarray, volume: Volume) -> np.ndarray:
     """Return the voxels (i, j, k), shape (N, 3), of a lesion in the field of view that are not near its border.
 
     Args:
-        mask: bool, shape (K, J, I) of the volume, with at least one swept voxel.
+        mask: bool, shape (K, J, I) of the volume, with at least one voxel in the field of view.
     """
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=volume.spacing_mm[::-1])[1:-1, 1:-1, 1:-1]
