@@ -22,9 +22,9 @@ from CRLMSegmentationLib.recording.session_results import mask_of, recorded_resu
 from CRLMSegmentationLib.recording.timeline import load_source, timeline
 from CRLMSegmentationLib.reports import session_report
 from CRLMSegmentationLib.research.evaluation.result_cache import ResultCache
-from CRLMSegmentationLib.research.study.run import _document_in, _images, _summary_of
 from CRLMSegmentationLib.research.study.settings import claim_folder, study_named
 from CRLMSegmentationLib.research.study.step_log import read_step_log
+from CRLMSegmentationLib.research.study.stored import read_dataset_summary, read_evaluation, read_image_counts
 from CRLMSegmentationLib.research.training.fold_process import FoldSettings
 from CRLMSegmentationLib.research.training.layout import Layout
 from CRLMSegmentationLib.research.training.manifest import read_manifest, verify_manifest
@@ -180,9 +180,9 @@ def dataset_in(folder: Path) -> Folder:
         lambda f: ResultCache(f / "lesions.jsonl", HEADER),
         lambda f: read_step_log(f / "study"),
         lambda f: claim_folder(study, f / "study"),
-        _document_in,
-        _images,
-        _summary_of,
+        read_evaluation,
+        read_image_counts,
+        read_dataset_summary,
     ]
     return Folder(folder, (*names, *lines), actions)
 

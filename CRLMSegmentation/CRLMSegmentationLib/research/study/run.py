@@ -22,55 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import CrlmError
-from ...core.json_fields import (
-    ANY_TEXT,
-    LIST,
-    NAME,
-    NAMES,
-    OBJECT,
-    TEXT,
-    Kind,
-    check_object,
-    is_list_of,
-    is_object_with,
-)
-from ...core.json_files import read_json, read_json_object
 from ...core.output_files import atomic_files, make_folder
 from ...core.progress import OnProgress
 from ...recording.case import CASE_FILE
 from ...recording.dataset import CheckedCase, short_hashes
 from ...segmentation.models.package import MANIFEST
-from ..training.manifest import FIELDS as DATASET_FIELDS
-from ..training.manifest import MANIFEST as DATASET_MANIFEST
-from ..training.manifest import SPLITS
-from ..training.progress import read_progress
 from .results import Network, results_of
 from .settings import METHODS, NETWORKS, Study, check_methods, claim_folder, folder_name, study_named
 from .step_log import logged_step
 from .steps import REAL_STEPS, Document, Steps
+from .stored import EVALUATION, REMOVE, read_dataset_summary, read_evaluation, read_image_counts, read_learning_curve
 from .tables import write_results, write_tables
 
-EVALUATION = "evaluation.json"
-REMOVE = "remove it, and run again"
-MEASURED = Kind(
-    "an object with cases and failed",
-    is_object_with(
-        {
-            "cases": Kind("", is_list_of(is_object_with({"case_id": NAME, "sha256": TEXT}))),
-            "failed": LIST,
-        }
-    ),
-)
-DOCUMENT = {
-    "data": MEASURED,
-    "model": OBJECT,
-    "lesions": LIST,
-    "devices": LIST,
-    "versions": OBJECT,
-    "regions": OBJECT,
-}
-ROW = {"case_id": NAME, "lesion": NAME, "about": OBJECT, "metrics": OBJECT.or_null(), "device": ANY_TEXT.or_null()}
-"""What is used of an evaluation, and of each of its lesions."""
 FIGURES = "figures"
 OUTPUTS = ("results.json", "tables.csv", "study.html")
 PUBLISHED_LIMIT_MB = 2.0
@@ -198,54 +161,10 @@ def _train(run: _Run, variant: str, trained_on: Sequence[CheckedCase], held_out:
             run.steps.pack(results, model, variant)
     package = run.steps.load(model)
     _check_known(package.trained_on.get("cases"), trained_on, held_out, f"the network {variant}")
-    manifest = _summary_of(dataset)
+    manifest = read_dataset_summary(dataset)
     sizes = [len(patients) for patients in manifest["folds"]]
     patients = {"train": sum(sizes[1:]), "val": sizes[0]}
-    return Network(package, _curve(dataset), _images(dataset), patients, manifest["left_out"])
-
-
-def _summary_of(dataset: Path) -> dict[str, Any]:
-    """Return folds and left-out lesions of a dataset; its images may have been removed."""
-    path = dataset / DATASET_MANIFEST
-    if not path.is_file():
-        return {"folds": [[]], "left_out": []}
-    manifest = read_json_object(path, advice=REMOVE)
-    check_object(manifest, {name: DATASET_FIELDS[name] for name in ("folds", "left_out")}, f"{path}: ")
-    if not manifest["folds"]:
-        raise CrlmError(f"{path} has no folds; {REMOVE}")
-    return manifest
-
-
-def _curve(dataset: Path) -> list[dict[str, Any]]:
-    files = sorted(dataset.glob("results/*/*/fold_0/progress.jsonl"))
-    return read_progress(files[0]) if files else []
-
-
-def _images(dataset: Path) -> dict[str, int]:
-    """Return the numbers of images for training and for the validation curve."""
-    path = dataset / SPLITS
-    if not path.is_file():
-        return {}
-    splits = read_json(path, advice=REMOVE)
-    split = splits[0] if isinstance(splits, list) and splits else None
-    check_object(split, {"train": NAMES, "val": NAMES}, f"{path}: [0]", only_these=True)
-    return {name: len(images) for name, images in (split or {}).items()}
-
-
-def _document_in(folder: Path) -> Document | None:
-    """Return the evaluation in a folder, None if there is none.
-
-    Raises:
-        CrlmError: it is damaged.
-    """
-    path = folder / EVALUATION
-    if not path.is_file():
-        return None
-    document = read_json_object(path, advice=REMOVE)
-    check_object(document, DOCUMENT, f"{path}: ")
-    for number, row in enumerate(document["lesions"]):
-        check_object(row, ROW, f"{path}: lesions[{number}]")
-    return document
+    return Network(package, read_learning_curve(dataset), read_image_counts(dataset), patients, manifest["left_out"])
 
 
 def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Document:
@@ -259,7 +178,7 @@ def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Docume
                 run.steps.evaluate_network(run.model(method), cases, out, run.study, run.progress_of(method))
             else:
                 run.steps.evaluate_baseline(method, cases, out, run.study, run.progress_of(method))
-        document = _document_in(out)
+        document = read_evaluation(out)
     if document is None:
         raise CrlmError(f"{out} holds no {EVALUATION}; {REMOVE}")
     measured = {case["case_id"]: case["sha256"] for case in document["data"]["cases"]}
@@ -269,7 +188,7 @@ def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Docume
 
 
 def _evaluated(run: _Run, method: str) -> Document | None:
-    document = _document_in(run.evaluation(method))
+    document = read_evaluation(run.evaluation(method))
     if document is None or document["data"]["failed"]:
         return None
     same = method not in NETWORKS or document["model"]["sha256"] == run.steps.load(run.model(method)).sha256
