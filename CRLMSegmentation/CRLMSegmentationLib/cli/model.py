@@ -65,10 +65,10 @@ def verify(
 
     checked = verify_models(name)
     for found in checked:
-        print_text(f"{found.key}: {found.problem or 'as it was made'}")
+        print_text(f"{found.key}: {found.problem or 'unchanged'}")
     damaged = [found.key for found in checked if found.problem]
     if damaged:
-        raise ModelError(f"{', '.join(damaged)} cannot be relied on; import again, or remove")
+        raise ModelError(f"{', '.join(damaged)} changed since the import; import again, or remove")
 
 
 @model.command("import")
