@@ -27,14 +27,15 @@ the parameters of region growing were chosen (the same)."""
 
 @dataclass(frozen=True)
 class Study:
-    """Attributes:
+    """Settings of a study.
 
-    patients: simulated to be trained on; held_out: others, on whom every method is measured.
-    spacing_mm, crop_size_mm, crops_per_lesion: of the datasets, the same for all networks.
-    folds: into which the patients are split; one fold is not trained on, but gives the validation curve.
-    training: name of a preset of `training.presets`; epochs: None for the preset's.
-    seed: of patients, crops, trainings and intervals.
-    robustness_lesions, bootstrap_draws: see `evaluation.settings`.
+    Attributes:
+        patients: simulated to be trained on; held_out: others, on whom every method is measured.
+        spacing_mm, crop_size_mm, crops_per_lesion: of the datasets, the same for all networks.
+        folds: into which the patients are split; one fold is not trained on, but gives the validation curve.
+        training: name of a preset of `training.presets`; epochs: None for the preset's.
+        seed: of patients, crops, trainings and intervals.
+        robustness_lesions, bootstrap_draws: see `evaluation.settings`.
     """
 
     preset: str

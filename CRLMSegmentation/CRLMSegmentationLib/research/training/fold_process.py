@@ -36,7 +36,13 @@ MOST_PROCESSES = 8
 
 @dataclass(frozen=True)
 class FoldSettings:
-    """Attributes: manifest: SHA-256 of the dataset's; simulated: whether its patients are; title: of the picture."""
+    """Settings of the training of one fold.
+
+    Attributes:
+        manifest: SHA-256 of the manifest of the dataset.
+        simulated: whether all patients are simulated; None if some are, or if it is unknown.
+        title: of the learning curve.
+    """
 
     fold: int
     preset: Preset
@@ -53,7 +59,11 @@ class FoldSettings:
 
     @classmethod
     def read(cls, folder: Path) -> FoldSettings:
-        """Raises: CrlmError: the file is not there, or not ours."""
+        """Read the settings in the folder of a fold.
+
+        Raises:
+            CrlmError: the file is missing or invalid.
+        """
         try:
             fields = read_json_object(folder / SETTINGS, JsonError)
             return replace(cls(**fields), preset=preset_from(fields["preset"]))

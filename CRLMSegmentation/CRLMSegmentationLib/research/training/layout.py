@@ -29,7 +29,12 @@ FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
 
 @dataclass(frozen=True)
 class Layout:
-    """Attributes: root: the dataset folder; name: DatasetNNN_NAME."""
+    """Paths in a dataset folder.
+
+    Attributes:
+        root: the dataset folder.
+        name: DatasetNNN_NAME.
+    """
 
     root: Path
     name: str
@@ -78,7 +83,11 @@ class Layout:
         return {f"nnUNet_{name}": str(self.root / name) for name in NNUNET_FOLDERS}
 
     def read_splits(self) -> list[Mapping[str, list[str]]]:
-        """Raises: CrlmError: it is no list of splits, or one has nothing to train or to validate on."""
+        """Read the training and validation images of each fold.
+
+        Raises:
+            CrlmError: the file is no list of splits, or a split has no training or no validation images.
+        """
         splits = read_json(self.splits, CrlmError, "prepare the dataset again")
         if not isinstance(splits, list):
             raise CrlmError(f"{self.splits} must be a list of splits, got {shown(splits)}; prepare the dataset again")

@@ -36,11 +36,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FoldState:
-    """Attributes:
+    """Progress of the training of one fold.
 
-    epoch: done so far; iteration: within the one that goes on.
-    train_loss: of the latest steps; val_loss, dice: of the last whole epoch.
-    seconds_left: from the mean of recent epochs; None before the first.
+    Attributes:
+        epoch: done so far; iteration: within the one that goes on.
+        train_loss: of the latest steps; val_loss, dice: of the last whole epoch.
+        seconds_left: from the mean of recent epochs; None before the first.
     """
 
     fold: int

@@ -31,12 +31,13 @@ NEVER = 1_000_000_000
 
 
 class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
-    """Attributes, to be set by `configure` before `initialize`:
+    """nnU-Net's trainer with reproducible epochs; `configure` sets the attributes before `initialize`.
 
-    preset: how it is trained.
-    seed: of all that is drawn.
-    on_step: called with epoch, iteration, iterations and loss.
-    on_epoch: called with a line of `progress.jsonl` after each epoch, before its checkpoint is written.
+    Attributes:
+        preset: how it is trained.
+        seed: of all that is drawn.
+        on_step: called with epoch, iteration, iterations and loss.
+        on_epoch: called with a line of `progress.jsonl` after each epoch, before its checkpoint is written.
     """
 
     preset: Preset
