@@ -41,6 +41,7 @@ def print_data(found: Mapping[str, object], lines: Iterable[str], as_json: bool)
 
 
 def terminal() -> Console:
+    """Return a rich console on stderr."""
     from rich.console import Console
 
     return Console(stderr=True)

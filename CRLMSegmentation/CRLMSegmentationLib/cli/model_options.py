@@ -47,6 +47,7 @@ def about_of(
     card: Path | None,
     region: str | None,
 ) -> About:
+    """Return the description of a model from its options."""
     from ..core.crop_format import CHANNELS
     from ..segmentation.models.pack import About
 

@@ -33,6 +33,11 @@ DialectOption = Annotated[
 
 
 def seed_of(text: str) -> tuple[float, float, float]:
+    """Parse `R A S` in mm.
+
+    Raises:
+        typer.BadParameter: the text is not three finite numbers.
+    """
     try:
         r, a, s = (float(part) for part in text.replace(",", " ").split())
         if not all(map(math.isfinite, (r, a, s))):

@@ -115,6 +115,7 @@ def document_of(
 
 
 def simulated_of(cases: Sequence[CheckedCase]) -> str:
+    """Return whether all, some or none of the cases are simulated, or "unknown"."""
     kinds = {checked.simulated for checked in cases}
     if True in kinds:
         return "all" if kinds == {True} else "some"

@@ -74,6 +74,7 @@ FIELDS = {
 
 
 def key_of(case_id: str, lesion: str, variation: Variation) -> Key:
+    """Return the key of a measurement."""
     return case_id, lesion, variation.kind, float(variation.amount), variation.draw
 
 

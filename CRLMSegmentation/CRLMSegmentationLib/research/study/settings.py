@@ -97,6 +97,7 @@ def check_methods(methods: Sequence[str]) -> tuple[str, ...]:
 
 
 def folder_name(method: str) -> str:
+    """Return the folder name of a method."""
     return method.replace("+", "-")
 
 

@@ -105,12 +105,14 @@ def settings_of(study: Study) -> Settings:
 
 
 def evaluate_network(model: Path, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
+    """Evaluate a model package on the held-out patients."""
     from ..evaluation.evaluate import evaluate_model
 
     return evaluate_model(model, cases, out, settings_of(study), on_progress=on_progress)
 
 
 def evaluate_baseline(method: str, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
+    """Evaluate a semi-automatic method on the held-out patients."""
     from ..evaluation.evaluate import evaluate_method
 
     return evaluate_method(method, cases, out, settings_of(study), on_progress=on_progress)

@@ -53,6 +53,7 @@ PALETTE = 256
 
 
 def styled() -> AbstractContextManager[None]:
+    """Return a context with the matplotlib style of a study."""
     return mpl.rc_context(STYLE)
 
 
@@ -90,12 +91,15 @@ def any_oracle(methods: Sequence[str]) -> bool:
 
 
 def label_of(method: str) -> str:
+    """Return the name of a method in figures."""
     return LABELS.get(method, method)
 
 
 def colour_of(method: str) -> str:
+    """Return the colour of a method in figures."""
     return COLOURS.get(method, SOFT)
 
 
 def marker_of(method: str) -> str:
+    """Return the marker of a method in figures."""
     return MARKERS.get(method, "o")

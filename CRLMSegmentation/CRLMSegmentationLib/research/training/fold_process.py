@@ -146,6 +146,7 @@ class _Report:
 
 
 def is_finished(folder: Path) -> bool:
+    """Return whether the fold has its final checkpoint."""
     return (folder / FINAL).is_file()
 
 

@@ -168,6 +168,7 @@ class Manifest:
 
 
 def raw_folder(dataset: Path, dataset_name: str) -> Path:
+    """Return the folder of nnU-Net's raw dataset."""
     return dataset / RAW / dataset_name
 
 
