@@ -7,6 +7,7 @@ __all__ = [
     "calibration",
     "consensus",
     "engine",
+    "followed_device",
     "history",
     "incoming",
     "models",

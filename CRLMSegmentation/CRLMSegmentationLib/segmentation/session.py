@@ -24,6 +24,7 @@ from ..igtl.messages import TransformMessage
 from ..igtl.statistics import Problems
 from .engine import engine as engine_events
 from .engine.engine import Engine, LesionJob
+from .followed_device import FollowedDevice
 from .incoming import (
     VOLUME,
     DeviceForgotten,
@@ -47,10 +48,6 @@ from .results import (
     Options,
     Request,
 )
-
-MAX_NAMED_DEVICES = 4
-"""So many are told by name."""
-
 
 Event = Union[
     VolumeArrived,
@@ -89,24 +86,14 @@ class Session:
 
     Attributes:
         volume: the current volume, or None.
-        followed_device: only its volumes become current; None where nobody has chosen.
-        takes_newest: somebody has chosen that the newest volume becomes current, whoever sent it. Where nobody has
-            chosen anything, the device that sent the first volume is followed, and `following_note` tells of the
-            others: to change between them by itself would be a guess. Once several have sent, that one is followed
-            over a reconnection as well, whichever sends first then; a sender that was alone may come back with
-            another name.
+        followed_device: which device's volumes become current, see `FollowedDevice`; set by `follow`.
         refuse_volume: called with each volume that has come; returns why it must be refused, or nothing.
     """
 
     def __init__(self, engine: Engine, model: ModelPackage, link: Link | None = None) -> None:
         self.engine, self.model, self.link = engine, model, link
         self.volume: Volume | None = None
-        self.followed_device: str | None = None
-        self.takes_newest = False
-        self._senders: dict[str, None] = {}
-        self._have_sent: set[str] = set()
-        self._left_behind, self._were_several = "", False
-        self._epoch: int | None = None
+        self._devices = FollowedDevice()
         self._waiting: deque[_Job] = deque()
         self._background: deque[_Job] = deque()
         self._running: _Job | None = None
@@ -137,19 +124,21 @@ class Session:
         if self.link is not None:
             self.link.close()
         self.link, self._incoming = link, Incoming(link, lambda: self.volume)
-        self._senders, self._have_sent = {}, set()
-        self._left_behind, self._were_several = "", False
+        self._devices.reset()
 
     def follow(self, device: str | None) -> None:
         """Let only the volumes of one device become current; None lets the newest be, whoever sent it."""
-        self.followed_device, self.takes_newest = device, device is None
+        self._devices.choose(device)
+
+    @property
+    def followed_device(self) -> str | None:
+        """The device that the user has chosen; None where the user has chosen none."""
+        return self._devices.chosen
 
     @property
     def device_in_use(self) -> str | None:
         """The device whose volumes become current: the chosen one, or the first that sent one; None for the newest."""
-        if self.followed_device is not None or self.takes_newest:
-            return self.followed_device
-        return next(iter(self._senders), None)
+        return self._devices.in_use
 
     @property
     def transforms(self) -> dict[str, TransformMessage]:
@@ -179,27 +168,7 @@ class Session:
     @property
     def following_note(self) -> str:
         """A sentence on which device is followed where several send volumes and none was chosen; else empty."""
-        if self.followed_device is not None:
-            return ""
-        if len(self._senders) < 2:
-            return self._renamed_note
-        names = [f"'{device}'" for device in self._senders][:MAX_NAMED_DEVICES]
-        if self.takes_newest:
-            return (
-                f"volumes come under several names ({', '.join(names)}), and the newest is shown; choose one to follow"
-            )
-        others = ", ".join(names[1:])
-        if self.device_in_use not in self._have_sent:
-            silent = f"{names[0]} is followed, but has sent no volume since the connection was made again"
-            return f"{silent}; volumes come under {others}; choose which one to follow"
-        return f"{names[0]} is followed, volumes come under {others} as well; choose which one to follow"
-
-    @property
-    def _renamed_note(self) -> str:
-        if not self._left_behind or not self._senders or self.takes_newest:
-            return ""
-        now = f"'{self.device_in_use}' is followed since the connection was made again"
-        return f"{now}, '{self._left_behind}' was before; choose the one to follow"
+        return self._devices.note
 
     @property
     def volumes_at_work(self) -> tuple[Volume, ...]:
@@ -213,7 +182,7 @@ class Session:
         return bool(self._waiting) or (self._running is not None and not self._running.request.purpose.is_background)
 
     @property
-    def looks_again(self) -> bool:
+    def busy_in_background(self) -> bool:
         """Whether a request runs or waits in the background."""
         return bool(self._background) or (self._running is not None and self._running.request.purpose.is_background)
 
@@ -312,25 +281,12 @@ class Session:
                 if reason:
                     events += self._incoming.refuse_volume(event.volume, reason)
                     continue
-                if self._is_followed(event.volume.device):
+                if self._devices.accepts(event.volume.device, getattr(self.link, "epoch", None)):
                     self.use_volume(event.volume, event.receive_s)
             elif isinstance(event, DeviceForgotten) and event.kind == VOLUME:
-                self._senders.pop(event.device, None)
+                self._devices.remove(event.device)
             events.append(event)
         return events
-
-    def _is_followed(self, device: str) -> bool:
-        """Whether a volume that has come becomes current."""
-        epoch = getattr(self.link, "epoch", None)
-        if epoch != self._epoch:
-            self._epoch, in_use = epoch, next(iter(self._senders), "")
-            self._senders = {in_use: None} if self._were_several and in_use else {}
-            self._left_behind = "" if self._senders or device == in_use else in_use
-            self._have_sent = set()
-        self._senders.setdefault(device)
-        self._have_sent.add(device)
-        self._were_several = self._were_several or len(self._senders) > 1
-        return self.takes_newest or device == self.device_in_use
 
     def _start_next(self) -> list[Event]:
         if self._running or not (self._waiting or self._background):

@@ -40,7 +40,7 @@ class BackgroundRefinement:
     @property
     def is_at_work(self) -> bool:
         """Whether something runs or waits in the background."""
-        return bool(self._due) or self._session.looks_again
+        return bool(self._due) or self._session.busy_in_background
 
     def take(self, result: LesionResult) -> None:
         """Take an answer, whatever it was asked for; one of a refinement only while `knows` its outline."""
