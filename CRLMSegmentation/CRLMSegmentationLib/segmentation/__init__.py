@@ -12,6 +12,7 @@ __all__ = [
     "incoming",
     "models",
     "refinement",
+    "request_queue",
     "results",
     "session",
     "wait",

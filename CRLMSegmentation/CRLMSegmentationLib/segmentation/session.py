@@ -9,9 +9,9 @@ all call the same `Session.poll`, so a replay runs what ran in the operating roo
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Union
 
 import numpy as np
@@ -37,6 +37,7 @@ from .incoming import (
     VolumeArrived,
 )
 from .models.package import ModelPackage, crop_size_of
+from .request_queue import QueuedRequest, RequestQueue
 from .results import (
     CANCELLED,
     DEFAULT_OPTIONS,
@@ -64,18 +65,6 @@ Event = Union[
 ]
 
 
-@dataclass(eq=False)
-class _Job:
-    """A request with its volume and its timings, while it waits or runs."""
-
-    request: Request
-    volume: Volume
-    requested_at_s: float
-    offset_kji: tuple[int, int, int] = (0, 0, 0)
-    timings_s: dict[str, float] = field(default_factory=dict)
-    engine_id: int | None = None
-
-
 class Session:
     """Connects a link, the current volume and an engine.
 
@@ -94,10 +83,7 @@ class Session:
         self.engine, self.model, self.link = engine, model, link
         self.volume: Volume | None = None
         self._devices = FollowedDevice()
-        self._waiting: deque[_Job] = deque()
-        self._background: deque[_Job] = deque()
-        self._running: _Job | None = None
-        self._given_up: list[_Job] = []
+        self._queue = RequestQueue()
         self._incoming = Incoming(link, lambda: self.volume)
         self._receive_s = 0.0
         self.refuse_volume: Callable[[Volume], str] = lambda volume: ""
@@ -113,8 +99,7 @@ class Session:
 
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
         """Replace engine and model. Requests that run or wait are cancelled; `LesionFailed` follows for each."""
-        self._given_up += [*([self._running] if self._running else []), *self._waiting]
-        self._running, self._waiting, self._background = None, deque(), deque()
+        self._queue.cancel_all()
         self.engine.close()
         self.engine, self.model = engine, model
         self.engine.start()
@@ -173,18 +158,17 @@ class Session:
     @property
     def volumes_at_work(self) -> tuple[Volume, ...]:
         """Volumes of the requests that run or wait."""
-        jobs = [*self._waiting, *self._background, *([self._running] if self._running else [])]
-        return tuple(job.volume for job in jobs)
+        return self._queue.volumes
 
     @property
     def busy(self) -> bool:
         """Whether a request runs or waits for which the user waits; the background does not count."""
-        return bool(self._waiting) or (self._running is not None and not self._running.request.purpose.is_background)
+        return self._queue.is_busy
 
     @property
     def busy_in_background(self) -> bool:
         """Whether a request runs or waits in the background."""
-        return bool(self._background) or (self._running is not None and self._running.request.purpose.is_background)
+        return self._queue.is_busy_in_background
 
     def segment(
         self,
@@ -217,11 +201,11 @@ class Session:
         x, y, z = map(float, seed)
         request = Request(lesion, (x, y, z), volume.identity, options)
         self.drop(lesion)
-        self._make_way()
-        job = _Job(request, volume, time.monotonic())
+        self._queue.preempt_background()
+        queued = QueuedRequest(request, volume, time.monotonic())
         if volume is self.volume and self._receive_s:
-            job.timings_s["receive"] = self._receive_s
-        self._waiting.append(job)
+            queued.timings_s["receive"] = self._receive_s
+        self._queue.add(queued)
         return request
 
     def refine(self, request: Request, result: LesionResult) -> None:
@@ -229,22 +213,15 @@ class Session:
 
         One in the background runs when nothing else waits, and gives way to what a user asks for.
         """
-        queue = self._background if request.purpose.is_background else self._waiting
-        queue.append(_Job(request, result.volume, result.requested_at_s))
+        self._queue.add(QueuedRequest(request, result.volume, result.requested_at_s))
 
     def drop(self, lesion: str) -> None:
         """Drop all requests for a lesion; no event follows for them."""
-        self._waiting, self._background = (
-            deque(job for job in queue if job.request.lesion != lesion) for queue in (self._waiting, self._background)
-        )
-        if self._running and self._running.request.lesion == lesion:
-            self._running = None  # the engine gives it up for the next job, or its answer is not looked at
+        self._queue.drop(lesion)
 
     def cancel(self) -> None:
         """Cancel all requests; `LesionFailed` follows for each that is not in the background."""
-        self._given_up += self._waiting
-        self._waiting.clear()
-        self._background.clear()
+        self._queue.cancel_waiting()
         self.engine.cancel()
 
     def poll(self, budget_s: float = 0.004) -> list[Event]:
@@ -263,16 +240,6 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _make_way(self) -> None:
-        """Put the running background request back into its queue, to be started again later.
-
-        The engine gives it up when the next job is handed over; it is not told to end it within a second, for a
-        worker that is slow at a tile would be killed, and a new one takes longer to load than the tile takes.
-        """
-        if self._running and self._running.request.purpose.is_background:
-            self._background.appendleft(self._running)
-            self._running = None
-
     def _poll_link(self, budget_s: float) -> list[Event]:
         events: list[Event] = []
         for event in self._incoming.poll(budget_s):  # one by one: what comes next is compared with the current volume
@@ -289,30 +256,30 @@ class Session:
         return events
 
     def _start_next(self) -> list[Event]:
-        if self._running or not (self._waiting or self._background):
+        queued = self._queue.pop_next()
+        if queued is None:
             return []
-        job = (self._waiting or self._background).popleft()
-        request = job.request
+        request = queued.request
         try:
-            part, job.offset_kji = self._part_to_see(job)
-            job.engine_id = self.engine.submit(LesionJob(request, part))
+            part, queued.offset_kji = self._part_to_see(queued)
+            queued.engine_id = self.engine.submit(LesionJob(request, part))
         except CrlmError as error:
             return [LesionFailed(request.lesion, str(error), request.purpose)]
-        self._running = job
+        self._queue.running = queued
         return []
 
-    def _part_to_see(self, job: _Job) -> tuple[Volume, tuple[int, int, int]]:
+    def _part_to_see(self, queued: QueuedRequest) -> tuple[Volume, tuple[int, int, int]]:
         """Return the part of a volume that the engine needs, and the index (k, j, i) of its first voxel."""
-        crop_size_mm = job.request.options.crop_size_mm
+        crop_size_mm = queued.request.options.crop_size_mm
         if crop_size_mm is None:
-            whole_volume_grid(job.volume, self.model.spacing_mm)  # too large is refused before it is sent
-            return job.volume, (0, 0, 0)
-        seed = np.array(job.request.seed_ras_mm)
-        return part_for_crop(job.volume, seed, crop_size_mm, self.model.spacing_mm)
+            whole_volume_grid(queued.volume, self.model.spacing_mm)  # too large is refused before it is sent
+            return queued.volume, (0, 0, 0)
+        seed = np.array(queued.request.seed_ras_mm)
+        return part_for_crop(queued.volume, seed, crop_size_mm, self.model.spacing_mm)
 
     def _poll_engine(self) -> list[Event]:
-        given_up, self._given_up = self._given_up, []
-        events: list[Event] = [LesionFailed(job.request.lesion, CANCELLED, job.request.purpose) for job in given_up]
+        cancelled = [queued.request for queued in self._queue.pop_cancelled()]
+        events: list[Event] = [LesionFailed(request.lesion, CANCELLED, request.purpose) for request in cancelled]
         return events + [event for reported in self.engine.poll() for event in self._answer(reported)]
 
     def _answer(self, event: engine_events.Event) -> list[Event]:
@@ -320,28 +287,28 @@ class Session:
             return [ModelReady(event.device, event.cold_start_s, event.versions, event.warnings)]
         if isinstance(event, engine_events.Failed) and event.job_id is None:
             return [LesionFailed(None, event.reason)]
-        job = self._running
-        if job is None or getattr(event, "job_id", None) != job.engine_id:
+        queued = self._queue.running
+        if queued is None or getattr(event, "job_id", None) != queued.engine_id:
             return []
         if isinstance(event, engine_events.Progress):
-            return [LesionProgress(job.request.lesion, event.stage, event.done, event.total, job.request.purpose)]
-        self._running = None
+            return [LesionProgress(queued.request.lesion, event.stage, event.done, event.total, queued.request.purpose)]
+        self._queue.running = None
         if isinstance(event, engine_events.Finished):
-            return [LesionSegmented(self._finish(job, event))]
-        return [LesionFailed(job.request.lesion, getattr(event, "reason", CANCELLED), job.request.purpose)]
+            return [LesionSegmented(self._finish(queued, event))]
+        return [LesionFailed(queued.request.lesion, getattr(event, "reason", CANCELLED), queued.request.purpose)]
 
-    def _finish(self, job: _Job, answer: engine_events.Finished) -> LesionResult:
+    def _finish(self, queued: QueuedRequest, answer: engine_events.Finished) -> LesionResult:
         if answer.lesion is None:
             raise TypeError("the engine has answered the job of a lesion without a lesion")
-        mask = answer.lesion.moved_into(job.volume, job.offset_kji)
+        mask = answer.lesion.moved_into(queued.volume, queued.offset_kji)
         return LesionResult(
-            job.request,
-            job.volume,
+            queued.request,
+            queued.volume,
             replace(mask, warnings=(*mask.warnings, *answer.warnings)),
-            {**job.timings_s, **answer.timings_s},
+            {**queued.timings_s, **answer.timings_s},
             answer.device,
             self.model.name,
             self.model.sha256,
-            job.requested_at_s,
-            job.volume.field_of_view_remarks,
+            queued.requested_at_s,
+            queued.volume.field_of_view_remarks,
         )
