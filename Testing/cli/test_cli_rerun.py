@@ -13,9 +13,10 @@ from CRLMSegmentationLib.cli.rerun import lines_of
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.recording.case import Case, load_case
+from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.rerun import agreement_of, rerun_case
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
-from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results
+from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_model_package
 from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
@@ -123,7 +124,7 @@ def test_result_whose_volume_is_lost_fails_and_the_others_are_computed(stubbed: 
     (stubbed / "case.json").write_text(json.dumps(entry))
     rows = rerun_case(stubbed, engine_of=lambda model: AnsweringStub())
     assert [bool(row.problem) for row in rows] == [False, True]
-    assert "is not in the case" in "\n".join(lines_of(rows))
+    assert "is not in the recording" in "\n".join(lines_of(rows))
 
 
 def test_command_fails_where_something_cannot_be_computed(
@@ -132,7 +133,7 @@ def test_command_fails_where_something_cannot_be_computed(
     def failing(*_: object, **__: object) -> None:
         raise CaseError("its volume is gone")
 
-    monkeypatch.setattr("CRLMSegmentationLib.recording.rerun.volume_of", failing)
+    monkeypatch.setattr("CRLMSegmentationLib.recording.rerun.RecordedImages.volume", failing)
     monkeypatch.setattr("CRLMSegmentationLib.recording.rerun.Session", lambda engine, model: _stubbed(model))
     done = crlm_seg("rerun", stubbed)
     assert done.code == 1
@@ -159,7 +160,7 @@ def test_session_that_was_killed_is_recovered_first(crlm_seg, stubbed: Path) -> 
     assert done.code == 0, done.err
     assert "1 result, " in done.out
     assert len(recorded_results(load_case(stubbed))) == 1
-    assert mask_of(load_case(stubbed), recorded_results(load_case(stubbed))[0]).any()
+    assert RecordedImages(stubbed).mask_of(recorded_results(load_case(stubbed))[0]).any()
 
 
 def test_two_empty_masks_agree_and_an_empty_one_does_not() -> None:

@@ -55,8 +55,8 @@ def test_any_constant_outside_gives_the_field_of_view_and_crop_that_zero_gives(d
     np.testing.assert_array_equal(crops[1], crops[0])
     with pytest.raises(SeedError, match="has not been"):
         check_seed(volume, OUTSIDE_RAS_MM)
-    assert NOT_RECOGNISED not in volume.field_of_view_remarks
-    assert volume.field_of_view_remarks
+    assert NOT_RECOGNISED not in volume.field_of_view_warnings
+    assert volume.field_of_view_warnings
 
 
 @pytest.mark.parametrize("fill", [np.nan, -1024])
@@ -104,7 +104,7 @@ def test_volume_without_anything_outside_is_imaged_everywhere_and_says_so():
     volume = Volume(array, np.eye(4))
     assert volume.background == ZERO
     assert volume.swept_in().all()
-    assert volume.field_of_view_remarks == (NOT_RECOGNISED,)
+    assert volume.field_of_view_warnings == (NOT_RECOGNISED,)
 
 
 def test_noise_of_compression_around_zero_is_not_tissue():
@@ -136,7 +136,7 @@ def test_mask_that_calls_the_filled_outside_imaged_is_not_believed():
     for one in (volume, zero):
         with pytest.raises(SeedError):
             check_seed(one, OUTSIDE_RAS_MM)
-        assert any("disagrees" in remark for remark in one.field_of_view_remarks)
+        assert any("disagrees" in remark for remark in one.field_of_view_warnings)
 
 
 def test_volume_of_one_value_is_refused():

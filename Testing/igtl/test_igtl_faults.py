@@ -37,6 +37,7 @@ port, message = int(sys.argv[1]), bytes.fromhex(sys.argv[2])
 listener = socket.create_server(("127.0.0.1", port))
 print("listening", flush=True)
 peer, _ = listener.accept()
+peer.recv(4096)
 number = 0
 while True:
     number += 1
@@ -44,7 +45,11 @@ while True:
     print(number, flush=True)
     time.sleep(0.002)
 """
-"""Numbers its messages in the time of the header. Without this library, so that it starts at once."""
+"""Numbers its messages in the time of the header. Without this library, so that it starts at once.
+
+It reads what the client sends on connecting: else the system would reset the connection when the process is killed, and
+throw away what a client on a busy machine has not read yet.
+"""
 
 RECEIVER = """
 import sys, time

@@ -168,7 +168,7 @@ def test_fault_of_the_sensor_withdraws_every_instrument(tracker, fault, expected
 
 def test_tool_that_nothing_places_in_the_frame_of_the_liver_says_so(tracker):
     tracker.play(0.5, lambda t: {"StylusToTracker": guided(t)})
-    assert str(tracker.state_of("Stylus").unreliable_reason) == "no way from Stylus to Reference"
+    assert str(tracker.state_of("Stylus").unreliable_reason) == "no transform from Stylus to Reference"
 
 
 def play_late(tracker, seconds, late_s, rate=1.0, poses_hz=RATE_HZ):

@@ -14,11 +14,12 @@ from CRLMSegmentationLib.core.json_files import Damage
 from CRLMSegmentationLib.igtl.messages import image_of
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_message_log
+from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.rerun import rerun_case
 from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, read_events
 from CRLMSegmentationLib.recording.session_reader import SessionReader
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
-from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
+from CRLMSegmentationLib.recording.session_results import recorded_results
 from session_recording_helpers import ball, feed, result_in, seed_in
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -106,7 +107,25 @@ def test_a_file_outside_the_recording_is_not_opened(session: Path, part: str, na
     case = load_case(session)
     result = recorded_results(case)[0]
     with pytest.raises(CaseError, match=r"outside its folder|which is not in it"):
-        volume_of(case, result.volume) if part == "volume" else mask_of(case, result)
+        RecordedImages(case.folder).volume(result.volume) if part == "volume" else RecordedImages(case.folder).mask_of(
+            result
+        )
+
+
+def test_a_mask_that_was_changed_is_not_computed_against(session: Path) -> None:
+    result = recorded_results(load_case(session))[0]
+    assert RecordedImages(session).mask_of(result).any()
+    path = session / result.mask["file"]
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(CaseError, match="changed or damaged after it was recorded"):
+        RecordedImages(session).mask_of(result)
+
+
+def test_a_volume_whose_place_is_not_that_of_its_hash_is_not_read(session: Path) -> None:
+    volume = recorded_results(load_case(session))[0].volume
+    moved = [*volume["ijk_to_ras"][:3], volume["ijk_to_ras"][3] + 5.0, *volume["ijk_to_ras"][4:]]
+    with pytest.raises(CaseError, match="is not in the recording"):
+        RecordedImages(session).volume({**volume, "ijk_to_ras": moved})
 
 
 def test_a_result_that_lacks_what_computing_it_again_needs_is_told_by_rerun(session: Path) -> None:

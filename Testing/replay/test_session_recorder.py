@@ -20,8 +20,9 @@ from CRLMSegmentationLib.igtl.messages import volume_of as volume_of_message
 from CRLMSegmentationLib.recording import session_events as kinds
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.recording.player_process import ReplayProcess
+from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
-from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
+from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.segmentation.incoming import LinkChanged
 from CRLMSegmentationLib.segmentation.results import LesionFailed, LesionSegmented, ModelReady, Purpose
 from recording_helpers import pose
@@ -47,11 +48,11 @@ def recorder(tmp_path: Path):
 def assert_comes_back(case: Case, number: int, result) -> None:
     """Volume and mask, to the last bit."""
     recorded = recorded_results(case)[number]
-    volume = volume_of(case, recorded.volume)
+    volume = RecordedImages(case.folder).volume(recorded.volume)
     np.testing.assert_array_equal(volume.array, result.volume.array)
     np.testing.assert_array_equal(volume.ijk_to_ras, result.volume.ijk_to_ras)
     assert volume.array.dtype == result.volume.array.dtype
-    np.testing.assert_array_equal(mask_of(case, recorded), result.mask.mask)
+    np.testing.assert_array_equal(RecordedImages(case.folder).mask_of(recorded), result.mask.mask)
     assert recorded.request.volume == volume.identity
     assert replace(recorded.request, volume=result.request.volume) == result.request  # but for the name of a file
 
@@ -155,7 +156,7 @@ def test_correction_by_hand_comes_back_with_its_result(recorder: SessionRecorder
     recorder.finish()
     case = load_case(recorder.folder)
     (recorded,) = recorded_results(case)
-    np.testing.assert_array_equal(mask_of(case, recorded.corrected), corrected)
+    np.testing.assert_array_equal(RecordedImages(case.folder).mask_of(recorded.corrected), corrected)
     assert recorded.corrected.volume_ml == pytest.approx(corrected.sum() * abs(np.linalg.det(ball().ijk_to_ras)) / 1000)
     assert len(events_in(recorder.folder, kinds.UNDONE)) == 1
 

@@ -23,9 +23,10 @@ from CRLMSegmentationLib.recording import message_log_writer, session_storage
 from CRLMSegmentationLib.recording import session_events as kinds
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_message_log
+from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.recovery import recover
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
-from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
+from CRLMSegmentationLib.recording.session_results import recorded_results
 from recording_helpers import START_S, Sender, pose, reports_of, stream_of_messages
 from session_recording_helpers import ball, events_in, feed, result_in
 
@@ -75,7 +76,7 @@ def test_small_budget_leaves_out_pictures_first_then_repeated_volumes_and_never_
     case = load_case(recorder.folder)
     assert case.source["less_recorded"] == steps
     for recorded, result in zip(recorded_results(case), results, strict=True):
-        np.testing.assert_array_equal(volume_of(case, recorded.volume).array, result.volume.array)
+        np.testing.assert_array_equal(RecordedImages(case.folder).volume(recorded.volume).array, result.volume.array)
         assert recorded.volume["device"] == "recvol_Reference"
     messages_bytes = (recorder.folder / MESSAGES_FILE).stat().st_size
     assert 0.8e6 < messages_bytes < 1e6
@@ -155,7 +156,7 @@ def test_full_disk_ends_the_recording_and_not_the_session(tmp_path: Path, monkey
     assert (recorded.results, recorded.missing) == (1, ())
     assert 100 < recorded.messages < 600
     case = load_case(tmp_path / "s")
-    np.testing.assert_array_equal(mask_of(case, recorded_results(case)[0]), result.mask.mask)
+    np.testing.assert_array_equal(RecordedImages(case.folder).mask_of(recorded_results(case)[0]), result.mask.mask)
     names = {path.name for path in (tmp_path / "s").rglob("*")}
     assert not [name for name in names if name.startswith(".") or "unfinished" in name]
 
@@ -220,7 +221,10 @@ def test_killed_at_a_random_moment_it_has_kept_all_that_it_had_reported(tmp_path
     results = recorded_results(case)
     assert {result.volume["file"] is None for result in results} == {True, False}
     for result in results[-4:]:
-        assert mask_of(case, result).shape == volume_of(case, result.volume).array.shape
+        assert (
+            RecordedImages(case.folder).mask_of(result).shape
+            == RecordedImages(case.folder).volume(result.volume).array.shape
+        )
     assert len(case.results) == len(results)
     assert not list(out.rglob("*unfinished*"))
 
@@ -240,7 +244,7 @@ def test_link_whose_file_may_not_grow_ends_and_results_go_on(tmp_path: Path) -> 
     assert recovered.missing == ()
     case = load_case(out)
     assert (out / MESSAGES_FILE).stat().st_size <= LIMIT_BYTES
-    assert volume_of(case, recorded_results(case)[-1].volume).array.size == 120**3
+    assert RecordedImages(case.folder).volume(recorded_results(case)[-1].volume).array.size == 120**3
 
 
 def test_what_was_not_written_to_its_end_is_removed_and_what_is_lost_is_told(tmp_path: Path) -> None:

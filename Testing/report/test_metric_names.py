@@ -8,7 +8,7 @@ from CRLMSegmentationLib.reports.metric_names import METRIC_NAMES, MISSING
 
 
 def test_every_measure_has_a_name_and_no_two_the_same():
-    assert set(METRIC_NAMES) == {*METRICS, *THOROUGH_METRICS, "seconds"}
+    assert set(METRIC_NAMES) == {*METRICS, *THOROUGH_METRICS, "rvd_absolute", "seconds"}
     assert len({name.label for name in METRIC_NAMES.values()}) == len(METRIC_NAMES)
 
 

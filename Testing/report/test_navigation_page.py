@@ -119,7 +119,7 @@ def test_picture_that_was_not_drawn_has_its_reason(lesion, report_of, text_of):
     pictures = {**DRAWN, "approach": "OpenGL does not work here"}
     text = text_of(report_of(lesion, navigation=NEAR), pictures)
     assert "No picture OpenGL does not work here" in text
-    assert text_of(report_of(lesion, navigation=NEAR, stability=STABLE), {}).count("it was not drawn") == 5
+    assert text_of(report_of(lesion, navigation=NEAR, stability=STABLE), {}).count("It was not drawn") == 5
 
 
 def test_names_from_outside_are_escaped(lesion, report_of, tmp_path):

@@ -134,7 +134,7 @@ class StressedWorkspace:
         try:
             self.source.look()
             events = self.workspace.tick()
-            self.recording.look(events)
+            self.recording.update()
             self.publisher.look()
         except Exception as error:
             self.errors.append(f"a turn raised {type(error).__name__}: {error}")

@@ -136,7 +136,7 @@ def test_damaged_message_over_a_socket_is_told(engine, model, tiny_volume):
     damaged = bytearray(pack(image_of(tiny_volume), version=2))
     damaged[-1] ^= 1
     server = socket.create_server(("127.0.0.1", 0))
-    with server, Session(engine, model, IgtlClient("127.0.0.1", server.getsockname()[1], check_crc=True)) as session:
+    with server, Session(engine, model, IgtlClient("127.0.0.1", server.getsockname()[1])) as session:
         while not session.link.statistics.connections:
             session.poll()
         peer, _ = server.accept()

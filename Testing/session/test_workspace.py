@@ -308,8 +308,8 @@ def scaled(factor):
         ("StylusToReference", scaled(1.03), "scales by 1.03"),
         ("StylusToReference", np.diag([1.0, 1, -1, 1]), "mirrors"),
         ("Stylus", scaled(1.1), "scales by 1.1"),
-        ("StylusToTracker", np.eye(4), "no way from Stylus to Reference"),
-        ("ReferenceToTracker", np.eye(4), "no way from Reference"),
+        ("StylusToTracker", np.eye(4), "no transform from Stylus to Reference"),
+        ("ReferenceToTracker", np.eye(4), "no transform from Reference"),
     ],
 )
 def test_no_seed_is_placed_by_a_pose_that_is_none_of_a_tool(workspace, link, device, matrix, reason):

@@ -11,8 +11,9 @@ import pytest
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.recording import session_events as kinds
 from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.rerun import rerun_case
-from CRLMSegmentationLib.recording.session_results import mask_of, recorded_results, volume_of
+from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.segmentation.models.package import model_or_default
 from CRLMSegmentationLib.segmentation.results import Purpose
 from CRLMSegmentationLib.segmentation.session import Session
@@ -23,7 +24,7 @@ from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace import recording as recording_module
-from CRLMSegmentationLib.slicer.workspace.change_watch import ASKED_AGAIN, NEWER_VOLUME, SENSOR, ChangeWatch
+from CRLMSegmentationLib.slicer.workspace.log_writer import ASKED_AGAIN, NEWER_VOLUME, SENSOR, LogWriter
 from CRLMSegmentationLib.slicer.workspace.segmentation_changes import outline_in
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from navigation_scene_helpers import Tracker, at, finish_all, send_volume
@@ -89,8 +90,8 @@ def test_session_over_a_link_becomes_a_case(begun, recorded_link, workspace, eng
     case = load_case(folder)
     (result,) = recorded_results(case)
     assert "1 result" in told
-    np.testing.assert_array_equal(volume_of(case, result.volume).array, tiny_volume.array)
-    np.testing.assert_array_equal(mask_of(case, result), outline_now(workspace))
+    np.testing.assert_array_equal(RecordedImages(case.folder).volume(result.volume).array, tiny_volume.array)
+    np.testing.assert_array_equal(RecordedImages(case.folder).mask_of(result), outline_now(workspace))
     assert [(lesion.name, lesion.seed_ras_mm) for lesion in case.lesions] == [("Tumour 1", SEED)]
     assert len(list(case.tracking_samples())) == 120
     assert not (folder / "volumes").exists()
@@ -161,7 +162,7 @@ def test_correction_is_recorded_once_it_has_rested(begun, with_outline, clock, f
     expected = outline_now(with_outline)
     begun.end()
     (result,) = recorded_results(load_case(folder))
-    np.testing.assert_array_equal(mask_of(load_case(folder), result.corrected), expected)
+    np.testing.assert_array_equal(RecordedImages(folder).mask_of(result.corrected), expected)
     assert result.corrected.volume_ml == pytest.approx(expected.sum() / 1000)
 
 
@@ -182,7 +183,7 @@ def test_correction_after_a_move_is_recorded_in_the_voxels_it_was_painted_in(beg
     wait(with_volume, clock, 2.5)
     begun.end()
     (result,) = recorded_results(load_case(folder))
-    np.testing.assert_array_equal(mask_of(load_case(folder), result.corrected), expected)
+    np.testing.assert_array_equal(RecordedImages(folder).mask_of(result.corrected), expected)
 
 
 def test_outline_of_any_geometry_is_read_back_to_the_voxel(workspace, engine, tiny_volume):
@@ -387,7 +388,7 @@ def test_recording_that_begins_late_knows_what_is_there(
     assert sorted(told[4:-1]) == expected
     first, second = recorded_results(load_case(folder))
     assert first.corrected is None
-    np.testing.assert_array_equal(mask_of(load_case(folder), second.corrected), outline_now(workspace, "Tumour 2"))
+    np.testing.assert_array_equal(RecordedImages(folder).mask_of(second.corrected), outline_now(workspace, "Tumour 2"))
 
 
 def test_outline_that_was_loaded_is_taken_over(with_volume, engine, clock, folder, model):
@@ -422,7 +423,7 @@ def test_little_room_is_told_and_results_go_on(recording, recorded_link, workspa
     assert recording.problem == ""
     recording.end()
     (result,) = recorded_results(load_case(folder))
-    np.testing.assert_array_equal(volume_of(load_case(folder), result.volume).array, workspace.session.volume.array)
+    np.testing.assert_array_equal(RecordedImages(folder).volume(result.volume).array, workspace.session.volume.array)
 
 
 def test_full_disk_ends_the_recording_and_not_the_room(begun, with_outline, engine, clock, monkeypatch):
@@ -444,7 +445,7 @@ def test_full_disk_ends_the_recording_and_not_the_room(begun, with_outline, engi
 
 
 def test_fault_of_the_recording_never_reaches_the_room(begun, with_outline, clock, monkeypatch):
-    monkeypatch.setattr(ChangeWatch, "_look_at_seeds", lambda *_: 1 / 0)
+    monkeypatch.setattr(LogWriter, "update", lambda *_: 1 / 0)
     wait(with_outline, clock, 1)
     assert not begun.is_recording
     assert "ZeroDivisionError" in begun.problem

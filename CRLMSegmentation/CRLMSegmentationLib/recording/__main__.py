@@ -56,7 +56,7 @@ def _report(event: ReplayEvent) -> None:
     _print(asdict(event))
 
 
-def _print(entry: dict) -> None:
+def _print(entry: dict[str, object]) -> None:
     print(json.dumps(entry), flush=True)
 
 

@@ -20,6 +20,7 @@ import os
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class Lesion:
     name: str
     seed_ras_mm: tuple[float, float, float]
     label: int | None = None
-    about: dict = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ class Case:
     arrivals: str | None = None
     frame: str = "Reference"
     devices: dict[str, str] = field(default_factory=dict)
-    source: dict = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
     events: str | None = None
     results: tuple[str, ...] = ()
 
@@ -212,7 +213,7 @@ class Case:
             return None
         if not _is_on_grid_of(labels, volume):
             raise CaseError(f"the truth of {self.case_id} lies on another grid than its volume; resample it onto that")
-        mask = labels.array == lesion.label
+        mask: np.ndarray = labels.array == lesion.label
         if not LABEL.holds(lesion.label) or not mask.any():
             raise CaseError(
                 f"{self.truth} of {self.case_id} has no voxel with the label {lesion.label!r} of {lesion.name}; "
@@ -280,7 +281,7 @@ def path_inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _sample_or_problem(entry: object) -> tuple[TrackingSample | None, str]:
+def _sample_or_problem(entry: Any) -> tuple[TrackingSample | None, str]:
     """A line of a tracking file as a transform, or why it is none."""
     try:
         check_object(entry, SAMPLE)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from ..core.box import Box
 from ..core.crop import check_seed
 from ..core.errors import CaseError, CrlmError
 from ..core.field_of_view import is_uniform
@@ -76,7 +77,7 @@ class CheckedCase:
 
     def truth_labels(self) -> Volume:
         """The truth with a number of its own for each lesion."""
-        return split_labels(self.case.truth_labels(), self.labels_together).labels
+        return split_labels(_labels_of(self.case), self.labels_together).labels
 
     def truth_of(self, lesion: Lesion, volume: Volume) -> np.ndarray:
         """The true mask of one of `lesions`, bool, shape (K, J, I) of the volume.
@@ -84,11 +85,21 @@ class CheckedCase:
         Raises:
             CaseError: the truth lies on another grid than the volume.
         """
-        return self.case.truth_of(lesion, volume, self.truth_labels())
+        mask = self.case.truth_of(lesion, volume, self.truth_labels())
+        if mask is None:  # each of `lesions` has a label
+            raise CaseError(f"{lesion.name} of {self.case_id} has no label")
+        return mask
 
     def read_volume(self) -> Volume:
         """As it would come over a link: without the swept mask, which does not travel."""
         return without_swept(self.case.volume())
+
+
+def _labels_of(case: Case) -> Volume:
+    labels = case.truth_labels()
+    if labels is None:
+        raise CaseError("has no truth to compare with; name its labels as truth in case.json")
+    return labels
 
 
 def without_swept(volume: Volume) -> Volume:
@@ -181,21 +192,20 @@ def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tu
     if source.is_dir():
         sha256 = sha256_of(source / CASE_FILE) if (source / CASE_FILE).is_file() else ""
     elif _is_label(source):
-        wanted = volume_stem(source)[: -len(LABEL_MARK)]
-        raise CaseError(f"is a label without a volume; expected {wanted}.nrrd beside it")
+        stem = volume_stem(source)[: -len(LABEL_MARK)]
+        raise CaseError(f"is a label without a volume; expected {stem}.nrrd beside it")
     else:
         sha256 = _pair_sha256(source)
     if wanted is not None and sha256[:SHORT_HASH] not in wanted:
         return None, []
     case = load_case(source, verify_recording=False) if source.is_dir() else _pair(source)
-    if case.truth is None:
-        raise CaseError("has no truth to compare with; name its labels as truth in case.json")
+    labels = _labels_of(case)
     volume = without_swept(case.volume())
     if source.is_file():  # a case was written by this program, a pair comes from elsewhere
         check_intensities(volume)
     if not case.lesions:
         raise CaseError("has no lesion; list them in case.json with seed and label")
-    split = split_labels(case.truth_labels(), labels_together)
+    split = split_labels(labels, labels_together)
     problems, lesions = [], []
     listed, remarks = _lesions_of(case, split)
     case = replace(case, lesions=tuple(listed))
@@ -207,6 +217,9 @@ def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tu
     for lesion in listed:
         try:
             _check_lesion(case, lesion, volume, split.labels)
+            if lesion.label is None:
+                lesions.append(lesion)
+                continue
             if lesion.label in taken:
                 other = taken[lesion.label]
                 raise CaseError(f"has the label {lesion.label} as well as {other}; give each lesion its own")
@@ -238,8 +251,9 @@ def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tupl
         lesions.append(replace(lesion, name=name, label=parts[nearest]))
         if away_mm[nearest] > 0:
             remarks.append((name, f"its seed lies {away_mm[nearest]:.1f} mm outside its truth; check seed and label"))
-    for lesion in {lesion.label: lesion for lesion in reversed(case.lesions)}.values():
-        for number, part in enumerate(split.parts.get(lesion.label, ()), 1):
+    by_label = {lesion.label: lesion for lesion in reversed(case.lesions) if lesion.label is not None}
+    for label, lesion in by_label.items():
+        for number, part in enumerate(split.parts.get(label, ()), 1):
             if part not in claimed:
                 seed = _deepest(split.labels.array == part, split.labels)
                 lesions.append(Lesion(_free_name(f"{lesion.name}.{number}", taken), seed, part))
@@ -302,7 +316,8 @@ def _pair(path: Path) -> Case:
 
 
 def _deepest(mask: np.ndarray, volume: Volume) -> tuple[float, float, float]:
-    return tuple(float(x) for x in deepest_point(mask, volume.ijk_to_ras))
+    r, a, s = (float(x) for x in deepest_point(mask, volume.ijk_to_ras))
+    return r, a, s
 
 
 def deepest_point(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
@@ -310,10 +325,10 @@ def deepest_point(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
 
     Of several, as in a slab or a box, the one in their middle.
     """
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = Box.of_nonempty_mask(mask)
     spacing_kji = np.linalg.norm(ijk_to_ras[:3, :3], axis=0)[::-1]
-    depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=spacing_kji)[1:-1, 1:-1, 1:-1]
+    depth = ndimage.distance_transform_edt(np.pad(mask[box.slices], 1), sampling=spacing_kji)[1:-1, 1:-1, 1:-1]
     deepest = np.argwhere(depth >= depth.max() - 1e-6)
     away = np.linalg.norm((deepest - deepest.mean(axis=0)) * spacing_kji, axis=1)
-    kji = deepest[np.argmin(away)] + [part.start for part in box]
+    kji = deepest[np.argmin(away)] + box.start_kji
     return transform_points(ijk_to_ras, kji[::-1])

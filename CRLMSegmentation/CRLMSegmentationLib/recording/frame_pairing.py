@@ -193,7 +193,7 @@ def by_arrival(frames: Stream, poses: Stream) -> np.ndarray | None:
     side = _side(frames, poses)
     if side is not None:
         return _beside(frames, poses, side)
-    if len(poses) < 2 * len(frames) or _period_s(frames) < MIN_PERIOD_S:
+    if len(poses) < 2 * len(frames) or _period_s(frames.arrived_s) < MIN_PERIOD_S:
         return None
     indices = by_time(frames.arrived_s, poses.arrived_s)  # a tracker that is faster than the pictures
     return indices if np.count_nonzero(indices >= 0) * 2 > len(frames) else None
@@ -202,7 +202,7 @@ def by_arrival(frames: Stream, poses: Stream) -> np.ndarray | None:
 def why_not_by_arrival(frames: Stream, poses: Stream) -> str:
     if frames.arrived_s is None or poses.arrived_s is None:
         return "their arrival was not recorded"
-    if _period_s(frames) < MIN_PERIOD_S:
+    if _period_s(frames.arrived_s) < MIN_PERIOD_S:
         return "their arrival does not tell either: all came at once"
     return "their arrival does not tell either: poses come as long before the frames as behind them"
 
@@ -216,21 +216,23 @@ def _side(frames: Stream, poses: Stream) -> int | None:
         _median_gap_s(frames.arrived_s, poses.arrived_s, index, valid)
         for index, valid in ((before, before >= 0), (after, after < len(poses)))
     ]
-    period_s = _period_s(frames)
+    period_s = _period_s(frames.arrived_s)
     near_s, far_s = sorted(gaps_s)
     if not (near_s <= BURST * period_s and far_s >= APART * period_s):
         return None
     return -1 if gaps_s[0] < gaps_s[1] else 1
 
 
-def _period_s(frames: Stream) -> float:
-    return float(np.median(np.diff(frames.arrived_s))) if len(frames) > 1 else 0.0
+def _period_s(arrived_s: np.ndarray) -> float:
+    return float(np.median(np.diff(arrived_s))) if len(arrived_s) > 1 else 0.0
 
 
 def _comes_in_bursts(frames: Stream) -> bool:
     """Whether the sender paused between two frames: in a flood the arrival tells nothing of what belongs together."""
-    period_s = _period_s(frames)
-    if period_s < MIN_PERIOD_S or frames.all_arrived_s is None:
+    if frames.arrived_s is None or frames.all_arrived_s is None:
+        return False
+    period_s = _period_s(frames.arrived_s)
+    if period_s < MIN_PERIOD_S:
         return False
     pauses_s = np.diff(frames.all_arrived_s)
     starts = np.searchsorted(frames.all_arrived_s, frames.arrived_s[:-1])

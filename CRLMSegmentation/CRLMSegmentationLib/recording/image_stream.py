@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..core.errors import SweepError
-from ..igtl.limits import printable
+from ..core.text import printable
 from ..tracking.sweeps.sequence import IMAGE_FRAME
 from ..tracking.transforms import frames_of, leads
 

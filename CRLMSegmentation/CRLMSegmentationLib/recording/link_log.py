@@ -1,4 +1,4 @@
-"""What a session recorder keeps of a link: messages as they came, fewer of them as the room runs out."""
+"""The messages and events of links in one message log, less of them as the disk space that is granted runs out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from ..core.volume import Volume
 from ..igtl.dialects import Dialect
-from ..igtl.packing import HEADER_BYTES, parse_header
+from ..igtl.packing import HEADER_BYTES
 from ..igtl.statistics import NameCounts
 from .budget import Step
 from .message_log import FRAME, MESSAGES_FILE, MessageLog
-from .message_log_entry import Entry, entry_of
+from .message_log_entry import Entry
 from .message_log_writer import MessageLogWriter
 from .summary import CONNECTED, ENDED, LINK_LOST, STARTED
 
@@ -21,10 +21,11 @@ VOXEL_TYPES = {2: "i1", 3: "u1", 4: "i2", 5: "u2", 6: "i4", 7: "u4", 10: "f4", 1
 PICTURES, VOLUMES, OTHERS = "live pictures", "repeated volumes", "other messages"
 
 
-class RecordedLink:
-    """Writes the messages of one link after another into one recording.
+class LinkLog:
+    """The writer of a message log that records one link after another.
 
     Attributes:
+        log: what has been written, with its counts.
         left_out: messages that were not recorded, by kind; those of a link whose frame is another included.
 
     Raises:
@@ -34,19 +35,11 @@ class RecordedLink:
     def __init__(self, folder: Path) -> None:
         self.left_out: Counter[str] = Counter()
         self._path = folder / MESSAGES_FILE
-        self._message_log = MessageLogWriter(folder)
+        self.log = MessageLogWriter(folder)
         self._frame: str | None = None
         self._is_taken = True
         self._volumes: dict[tuple[str, float], Entry] = {}
         self._devices: Counter[str] = NameCounts()
-
-    @property
-    def size_bytes(self) -> int:
-        return self._message_log.size_bytes
-
-    @property
-    def messages(self) -> int:
-        return self._message_log.messages
 
     def begin(self, host: str, port: int, peer: Dialect) -> bool:
         """Another link comes. Whether its messages are recorded: they are not where they count in another frame
@@ -58,36 +51,35 @@ class RecordedLink:
         self._is_taken = self._frame in (None, peer.frame.value)
         if self._frame is None:
             self._frame = peer.frame.value
-            self._message_log.note(STARTED, host=host, port=port, peer=peer.name, **{FRAME: self._frame})
+            self.log.note(STARTED, host=host, port=port, peer=peer.name, **{FRAME: self._frame})
         return self._is_taken
 
-    def append(self, header: memoryview, body: memoryview, step: Step) -> None:
+    def append(self, header: memoryview, body: memoryview, step: Step = Step.NOTHING) -> None:
         """Record a message, unless it is left out.
 
         Raises:
             RecordingError: the disk takes no more.
             MessageError: it has no header.
         """
-        read = lambda start, count: body[start : start + count]  # noqa: E731
-        entry = entry_of(parse_header(header), read, self._message_log.recorded_bytes, 0.0)
+        entry = self.log.describe(header, body)
         kind = self._kind_left_out(entry, step)
         if kind:
             self.left_out[kind] += 1
         else:
-            self._message_log.append(header, body)
+            self.log.append(header, body, entry)
         if entry.is_volume:
             self._devices[entry.device] += 1
             if not kind:
                 self._volumes[entry.device, entry.timestamp_s] = entry
 
-    def note(self, is_connected: bool, why: str) -> None:
+    def note(self, is_connected: bool, why: str = "") -> None:
         """Record that the link has come or gone.
 
         Raises:
             RecordingError: the disk takes no more.
         """
         if self._is_taken:
-            self._message_log.note(CONNECTED) if is_connected else self._message_log.note(LINK_LOST, why=why)
+            self.log.note(CONNECTED) if is_connected else self.log.note(LINK_LOST, why=why)
 
     def has_sent(self, volume: Volume) -> bool:
         """Whether a volume has the name of one that came over a link, be it recorded or not."""
@@ -110,16 +102,16 @@ class RecordedLink:
         voxels = np.memmap(self._path, (">" if layout.is_big_endian else "<") + kind, "r", start, entry.shape)
         return np.array_equal(voxels, volume.recorded_array, equal_nan=volume.missing is not None)
 
-    def end(self, why: str) -> None:
+    def end(self, why: str, **about: object) -> None:
         """Close the recording, which says why.
 
         Raises:
             RecordingError: the disk takes no more; it is closed all the same.
         """
         try:
-            self._message_log.note(ENDED, why=why)
+            self.log.note(ENDED, why=why, **about)
         finally:
-            self._message_log.close()
+            self.log.close()
 
     def _kind_left_out(self, entry: Entry, step: Step) -> str:
         """What a message is that is left out; empty for one that is recorded."""

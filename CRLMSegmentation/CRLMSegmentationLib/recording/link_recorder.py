@@ -16,9 +16,9 @@ from ..igtl.link import LinkState
 from ..igtl.live_reconstruction import LiveReconstruction, LiveState
 from ..igtl.statistics import DropReason
 from .folder import free_bytes_at
-from .message_log import FRAME
-from .message_log_writer import MessageLogWriter, RecordingError
-from .summary import CONNECTED, ENDED, LINK_LOST, LOST, ODD, STARTED
+from .link_log import LinkLog
+from .message_log_writer import RecordingError
+from .summary import LOST, ODD
 
 POLL_S = 0.05
 ACCOUNT_EVERY_S = 0.2
@@ -95,15 +95,15 @@ class Recorder:
     ) -> None:
         self.folder = folder
         self._clock, self._started_at_s = clock, clock()
-        self.message_log = MessageLogWriter(folder)
-        self.client = IgtlClient(host, port, on_message=self.message_log.append, **peer.client_options)
+        self.link_log = LinkLog(folder)
+        self.client = IgtlClient(host, port, on_message=self.link_log.append, **peer.client_options)
         self.live = LiveReconstruction(self.client) if live_volumes else None
         if self.live is not None:
             self.live.start()
         self._connections, self._was_connected = 0, False
         self._dropped: Counter[str] = Counter()
         self._snapshots = deque([_Snapshot(self._started_at_s, 0, Counter())])
-        self.message_log.note(STARTED, host=host, port=port, peer=peer.name, **{FRAME: peer.frame.value})
+        self.link_log.begin(host, port, peer)
 
     @property
     def elapsed_s(self) -> float:
@@ -121,7 +121,8 @@ class Recorder:
 
     def account(self) -> Account:
         """How it stands now; called about every `ACCOUNT_EVERY_S`."""
-        counts, recorded_bytes = self.message_log.counts, self.message_log.recorded_bytes
+        log = self.link_log.log
+        counts, recorded_bytes = log.counts, log.recorded_bytes
         free_bytes = free_bytes_at(self.folder)
         first = self._window_start()
         seconds = max(self._snapshots[-1].at_s - first.at_s, ACCOUNT_EVERY_S)
@@ -133,8 +134,8 @@ class Recorder:
             elapsed_s=self.elapsed_s,
             state=self.client.state,
             reason=self.client.state_reason or (self.live.live_reason if self.live else ""),
-            messages=self.message_log.messages,
-            volumes=self.message_log.volumes,
+            messages=log.messages,
+            volumes=log.volumes,
             recorded_bytes=recorded_bytes,
             bytes_per_s=bytes_per_s,
             rates_hz={device: max(0, counts[device] - first.counts[device]) / seconds for device in counts},
@@ -156,8 +157,8 @@ class Recorder:
         with contextlib.suppress(RecordingError):
             self._note_losses()
             self._note_oddities()
-            self.message_log.note(ENDED, why=why, **about)
-        self.message_log.close()
+        with contextlib.suppress(RecordingError):
+            self.link_log.end(why, **about)
 
     def _end_live_volumes(self) -> None:
         """The last volume still belongs to the recording."""
@@ -171,7 +172,7 @@ class Recorder:
 
     def _window_start(self) -> _Snapshot:
         now_s = self._clock()
-        self._snapshots.append(_Snapshot(now_s, self.message_log.recorded_bytes, self.message_log.counts.copy()))
+        self._snapshots.append(_Snapshot(now_s, self.link_log.log.recorded_bytes, self.link_log.log.counts.copy()))
         while len(self._snapshots) > 2 and self._snapshots[1].at_s < now_s - RATE_WINDOW_S:
             self._snapshots.popleft()
         return self._snapshots[0]
@@ -181,9 +182,9 @@ class Recorder:
         connections = self.client.statistics.connections
         was_replaced = connections > self._connections and self._was_connected
         if self._was_connected and (not is_connected or was_replaced):
-            self.message_log.note(LINK_LOST, why=self.client.state_reason)
+            self.link_log.note(False, self.client.state_reason)
         if connections > self._connections:
-            self.message_log.note(CONNECTED)
+            self.link_log.note(True)
         self._connections, self._was_connected = connections, is_connected
 
     def _note_losses(self) -> None:
@@ -192,7 +193,7 @@ class Recorder:
         first_text = {problem.kind.value: problem.text for problem in statistics.problems}
         for reason, count in (dropped - self._dropped).items():
             if reason != DropReason.BODY.value:  # those are recorded, and counted when they are read
-                self.message_log.note(LOST, reason=reason, count=count, text=first_text[reason])
+                self.link_log.log.note(LOST, reason=reason, count=count, text=first_text[reason])
         self._dropped = dropped
 
     def _note_oddities(self) -> None:
@@ -200,4 +201,4 @@ class Recorder:
         for problem in self.client.statistics.problems:
             if problem.kind in TOLD_AT_THE_END:
                 about = {"reason": problem.kind.value, "device": problem.device, "text": problem.text}
-                self.message_log.note(ODD, count=problem.count, **about)
+                self.link_log.log.note(ODD, count=problem.count, **about)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..core.errors import MessageError
+from ..igtl.messages import MAX_NAME_BYTES
 from ..igtl.packing import (
     EXTENDED_HEADER,
     FULL_NAME_KEY,
     HEADER_BYTES,
     IMAGE_HEAD,
-    MAX_NAME_BYTES,
     Header,
     content_and_metadata,
     read_metadata,

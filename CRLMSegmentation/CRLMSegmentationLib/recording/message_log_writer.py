@@ -76,14 +76,26 @@ class MessageLogWriter:
         """Of all that is written."""
         return self._messages.end_bytes + self._arrivals.end_bytes
 
-    def append(self, header: memoryview, body: memoryview) -> None:
+    def describe(self, header: memoryview, body: memoryview) -> Entry:
+        """Return the entry under which `append` would record a message now.
+
+        Raises:
+            MessageError: it has no header.
+        """
+        read = lambda start, count: bytes(body[start : start + count])  # noqa: E731
+        return entry_of(parse_header(bytes(header)), read, self._messages.end_bytes, self._now_s())
+
+    def append(self, header: memoryview, body: memoryview, entry: Entry | None = None) -> None:
         """Record a message as it came.
+
+        Args:
+            entry: what `describe` has just returned for it, so that it is not read twice.
 
         Raises:
             RecordingError: the disk takes no more; the recording ends with the message before.
+            MessageError: it has no header.
         """
-        read = lambda start, count: body[start : start + count]  # noqa: E731
-        entry = entry_of(parse_header(header), read, self._messages.end_bytes, self._now_s())
+        entry = entry or self.describe(header, body)
         parts = (bytes(header) + bytes(body),) if len(body) <= SMALL_BYTES else (header, body)
         self._guarded(self._messages, *parts)
         self.counts[entry.device] += 1
@@ -110,7 +122,7 @@ class MessageLogWriter:
     def _now_s(self) -> float:
         return self._since_1970_s + time.monotonic()
 
-    def _write_line(self, entry: dict) -> None:
+    def _write_line(self, entry: dict[str, object]) -> None:
         self._guarded(self._arrivals, json.dumps(entry).encode("ascii") + b"\n")
 
     def _guarded(self, file: AppendedFile, *parts: bytes | memoryview) -> None:
@@ -163,8 +175,8 @@ class AppendedFile:
             data = data[os.write(self._number, data[:WRITE_BYTES]) :]
 
 
-def _line_of(entry: Entry) -> dict:
-    line = {
+def _line_of(entry: Entry) -> dict[str, object]:
+    line: dict[str, object] = {
         "received_s": round(entry.received_s, 6),
         "offset": entry.offset_bytes,
         "bytes": entry.size_bytes,

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..core.errors import CaseError, MessageError
@@ -94,7 +95,7 @@ class Player:
                 without = f", {self.left_out} damaged messages left out" if self.left_out else ""
                 self.report("finished", f"all was played{without}; the last volumes are served on")
                 next_turn_s = math.inf
-            self._serve_until(lambda end_s=next_turn_s: self._clock() >= end_s, next_turn_s)
+            self._serve_until(partial(self._is_past, next_turn_s), next_turn_s)
 
     def play_once(self) -> None:
         """Play from start to end; returns early when stopped."""
@@ -115,11 +116,14 @@ class Player:
         self._on_sent(message)
         return True
 
+    def _is_past(self, moment_s: float) -> bool:
+        return self._clock() >= moment_s
+
     def _due(self, start_s: float) -> Iterator[TimedMessage]:
         for timed in self.messages:
             due_s = start_s + timed.offset_s / self.speed
             self._poll(0.0)
-            self._serve_until(lambda due_s=due_s: self._clock() >= due_s, due_s)
+            self._serve_until(partial(self._is_past, due_s), due_s)
             if self._stop():
                 return
             yield timed

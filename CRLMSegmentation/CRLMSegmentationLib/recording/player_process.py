@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import LinkError
 from ..core.resources import PACKAGE_ROOT
@@ -58,8 +59,8 @@ class ReplayProcess:
         self._command += [] if calibration is None else ["--calibration", str(calibration)]
         self._command += ["--await-reconstruction"] * await_reconstruction
         self.has_finished = False
-        self._process: subprocess.Popen | None = None
-        self._events: queue.Queue[dict | None] = queue.Queue()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._last_error = ""
 
     @property
@@ -95,6 +96,9 @@ class ReplayProcess:
             )
         except OSError as error:
             raise LinkError(f"the replay cannot be started with {self._command[0]}: {error}") from error
+        assert self._process.stdin is not None  # both are pipes
+        assert self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
         self._reader = threading.Thread(target=self._read_events, daemon=True)
         self._reader.start()
         try:
@@ -107,14 +111,14 @@ class ReplayProcess:
         """End the child; it is gone when this returns."""
         if self._process is None:
             return
-        self._process.stdin.close()
+        self._input.close()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._reader.join()
-        self._process.stdout.close()
+        self._output.close()
         self._errors.close()
 
     def __enter__(self) -> ReplayProcess:
@@ -126,7 +130,7 @@ class ReplayProcess:
 
     def _read_events(self) -> None:
         try:
-            for line in self._process.stdout:
+            for line in self._output:
                 if not line.endswith(b"\n"):  # it was ended, as by Ctrl-C, while it spoke
                     break
                 event = json.loads(line)
@@ -149,10 +153,10 @@ class ReplayProcess:
             if event["kind"] == ERROR:
                 raise LinkError(f"the replay cannot start: {event['text']}")
             if event["kind"] == "listening":
-                return event["port"]
+                return int(event["port"])
 
     def _last_error_line(self) -> str:
-        self._process.wait(STOP_TIMEOUT_S)
+        code = self._process.wait(STOP_TIMEOUT_S) if self._process else None
         self._errors.seek(0)
         lines = self._errors.read().decode("utf8", "replace").strip().splitlines()
-        return lines[-1] if lines else f"exit code {self._process.returncode}"
+        return lines[-1] if lines else f"exit code {code}"

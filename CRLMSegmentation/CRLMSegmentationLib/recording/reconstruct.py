@@ -10,11 +10,12 @@ from typing import TypeVar
 import numpy as np
 
 from ..core.errors import SweepError
-from ..core.output_files import atomic_files, check_places
+from ..core.field_of_view import infer_field_of_view
+from ..core.output_files import atomic_files, check_output_paths
 from ..core.progress import OnProgress
-from ..core.volume import Volume, infer_field_of_view, write_volume
+from ..core.text import printable
+from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
-from ..igtl.limits import printable
 from ..tracking.sweeps.calibration import Calibration, read_calibration
 from ..tracking.sweeps.colours import colour_remarks
 from ..tracking.sweeps.placement import REFERENCE, FramePoses, place_frames
@@ -87,7 +88,7 @@ class Reconstructed:
         volume = self.volume
         size = " x ".join(map(str, volume.shape_ijk))
         spacing = " x ".join(f"{x:g}" for x in volume.spacing_mm)
-        filled = 100 * np.count_nonzero(volume.swept) / volume.swept.size
+        filled = 0.0 if volume.swept is None else 100 * np.count_nonzero(volume.swept) / volume.swept.size
         return [
             f"{self.poses}",
             *(f"Note: {printable(remark, MAX_REMARK)}" for remark in self.remarks),
@@ -129,8 +130,10 @@ def reconstruct(
     started_s, known = time.monotonic(), sweep.calibration
     poses = place_frames(sweep.sequence, known, settings.frame, settings.image_frame, settings.ignored)
     spacing_mm, told = _spacing(settings, known)
-    compounding = settings.compounding or _named(Compounding, known and known.compounding, COMPOUNDING_ADVICE)
-    interpolation = settings.interpolation or _named(Interpolation, known and known.interpolation, INTERPOLATION_ADVICE)
+    compounding = settings.compounding or _named(Compounding, known.compounding if known else None, COMPOUNDING_ADVICE)
+    interpolation = settings.interpolation or _named(
+        Interpolation, known.interpolation if known else None, INTERPOLATION_ADVICE
+    )
     fills = _fill_holes(settings, known)
     volume = reconstruct_sweep(
         sweep.sequence,
@@ -151,7 +154,7 @@ def reconstruct(
         f"placed in {poses.frame} by {poses.way}; {_picture(poses, sweep)}",
         f"{told}, {compounding.name.lower()} of the pixels in a voxel, {interpolation.name.lower()} voxel, "
         f"gaps between frames {'closed' if fills else 'kept'}",
-        *volume.field_of_view_remarks,
+        *volume.field_of_view_warnings,
     ]
     return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(remarks))
 
@@ -209,7 +212,7 @@ def reconstruct_file(
     """
     if not out.name.lower().endswith(VOLUME_SUFFIXES):
         raise SweepError(f"{out.name}: write the volume as one of {' '.join(VOLUME_SUFFIXES)}")
-    check_places([out], inputs=[path])
+    check_output_paths([out], inputs=[path])
     sweep = load_sweep(path, calibration, choices, settings.frame)
     with atomic_files([out]) as (unfinished,):
         made = reconstruct(sweep, settings, on_progress)
@@ -226,6 +229,7 @@ def _named(kind: type[Mode], word: str | None, advice: str) -> Mode:
     modes = list(kind)
     found = next((mode for mode in modes if word is None or mode.value == word.strip().upper()), None)
     if found is None:
+        word = word or ""
         known = ", ".join(mode.value for mode in modes)
         raise SweepError(f"the configuration asks for {kind.__name__} '{word[:40]}', known are {known}; {advice}")
     return found

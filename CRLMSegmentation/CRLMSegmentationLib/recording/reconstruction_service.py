@@ -55,7 +55,7 @@ class ReconstructionService:
 
     def take(self, message: Message) -> None:
         """Put a frame that is being sent into the volume."""
-        if not self.is_taking or not isinstance(message, ImageMessage) or message.is_volume:
+        if self._builder is None or not self.is_taking or not isinstance(message, ImageMessage) or message.is_volume:
             return
         self._builder.insert(grey(message.array[0]), message.ijk_to_ras, self._region)
         self._last_frame_s = message.timestamp_s
@@ -124,11 +124,12 @@ class ReconstructionService:
         origin, extent = _numbers(command, "OutputOrigin", 3), _numbers(command, "OutputExtent", 6)
         if origin is None or extent is None:
             return grid_of_sweep(self._sweep, spacing)
-        spacing = check_spacing(1.0 if spacing is None else spacing)
+        spacing = check_spacing(1.0 if spacing is None else (spacing[0], spacing[1], spacing[2]))
         first, last = extent[::2], extent[1::2]
         matrix = np.diag([*spacing, 1.0])
         matrix[:3, 3] = origin + first * spacing
-        return Grid(tuple(int(count) for count in (last - first + 1)[::-1]), matrix)
+        k, j, i = (int(count) for count in (last - first + 1)[::-1])
+        return Grid((k, j, i), matrix)
 
 
 def _numbers(command: PlusCommand, name: str, count: int) -> np.ndarray | None:

@@ -119,6 +119,6 @@ def _run(recorder: Recorder, limits: Limits, on_account: Callable[[Account], Non
             due_s = recorder.elapsed_s + ACCOUNT_EVERY_S
         if limits.duration_s is not None and recorder.elapsed_s >= limits.duration_s:
             return DURATION_REACHED
-        if limits.max_bytes is not None and recorder.message_log.recorded_bytes >= limits.max_bytes:
+        if limits.max_bytes is not None and recorder.link_log.log.recorded_bytes >= limits.max_bytes:
             return SIZE_REACHED
     return STOPPED

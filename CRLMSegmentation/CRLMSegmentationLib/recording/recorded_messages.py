@@ -51,7 +51,7 @@ def messages_of_recording(case: Case, damage: Damage | None = None) -> tuple[Tim
     """
     message_log = message_log_of(case)
     if damage is not None:
-        damage.take(message_log.damage)
+        damage.merge(message_log.damage)
     left_out = Counter(entry.type for entry in message_log.entries if entry.type not in KINDS)
     if left_out:
         logger.warning("messages of unknown types are left out of the replay: %s", dict(left_out))
@@ -66,8 +66,8 @@ def _timed(message_log: MessageLog, entry: Entry, offset_s: float) -> Iterator[T
     arrival_s = entry.received_s if entry.is_arrival_known else None
     if entry.tools:
         for number, tool in enumerate(entry.tools):
-            load = partial(_load_tool, message_log, entry, number)
-            yield TimedMessage(offset_s, tool, TransformMessage, False, load, entry.timestamp_s, arrival_s)
+            pose = partial(_load_tool, message_log, entry, number)
+            yield TimedMessage(offset_s, tool, TransformMessage, False, pose, entry.timestamp_s, arrival_s)
     else:
         load, kind = partial(_load, message_log, entry), KINDS[entry.type]
         yield TimedMessage(offset_s, entry.device, kind, entry.is_volume, load, entry.timestamp_s, arrival_s)
@@ -87,6 +87,8 @@ def message_log_of(case: Case) -> MessageLog:
     Raises:
         CaseError: it cannot be read.
     """
+    if case.recording is None:
+        raise CaseError(f"{case.case_id} holds no recording")
     try:
         return read_message_log(case.path_of(case.recording), case.path_of(case.arrivals) if case.arrivals else None)
     except OSError as error:

@@ -6,11 +6,12 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from ..core.errors import CaseError, SweepError
-from ..igtl.messages import STATUS_AMBIGUOUS, STATUS_OK, ImageMessage, Message, TransformMessage
+from ..igtl.messages import STATUS_AMBIGUOUS, STATUS_OK, ImageMessage, TransformMessage
 from ..igtl.mixed_streams import without_mixed
 from ..tracking.sweeps.calibration import Calibration
 from ..tracking.sweeps.pixel_frame import find_pixel_frame
@@ -25,6 +26,7 @@ from .image_stream import PLUS_FRAMES, ImageStream, choose_stream, frames_in, im
 from .sweep_messages import IMAGE, IMAGE_STATUS_KEY
 from .timed_message import TimedMessage
 
+Kind = TypeVar("Kind", ImageMessage, TransformMessage)
 logger = logging.getLogger(__name__)
 
 OFTEN = 0.5, 2.0
@@ -154,7 +156,7 @@ def _check_alike(device: str, images: Sequence[ImageMessage]) -> None:
 def _images(messages: Sequence[Placed]) -> list[tuple[Placed, ImageMessage]]:
     """All in memory, as reading a file has them too; refused by their number and the size of the first."""
     images: list[tuple[Placed, ImageMessage]] = []
-    for placed, image in _loaded(messages):
+    for placed, image in _loaded(messages, ImageMessage):
         images.append((placed, image))
         if image.array.nbytes * len(messages) > MAX_PIXEL_BYTES:
             size = f"{len(messages)} images of {image.array.nbytes / 1e6:.1f} MB"
@@ -162,19 +164,20 @@ def _images(messages: Sequence[Placed]) -> list[tuple[Placed, ImageMessage]]:
     return images
 
 
-def _loaded(messages: Iterable[Placed]) -> Iterator[tuple[Placed, Message]]:
-    """Those that are whole."""
+def _loaded(messages: Iterable[Placed], kind: type[Kind]) -> Iterator[tuple[Placed, Kind]]:
+    """Read the messages of one kind that are not damaged."""
     for place, timed in messages:
         try:
             message = timed.load()
         except CaseError as error:
             logger.warning("left out at %.2f s: %s", timed.offset_s, error)
             continue
-        yield (place, replace(timed, timestamp_s=message.timestamp_s)), message
+        if isinstance(message, kind):
+            yield (place, replace(timed, timestamp_s=message.timestamp_s)), message
 
 
 def _stream(messages: Iterable[Placed]) -> Stream:
-    return Stream.of([(place, timed.timestamp_s, timed.arrived_s) for place, timed in messages])
+    return Stream.of([(place, timed.timestamp_s or 0.0, timed.arrived_s) for place, timed in messages])
 
 
 def _frames(images: Sequence[Placed], messages: Sequence[Placed]) -> Stream:
@@ -190,7 +193,7 @@ def _tracks(
 ) -> tuple[dict[str, Pairing], dict[str, TransformTrack]]:
     """By the name of a transform, how its poses were assigned to the frames, and the poses of the frames."""
     found: dict[str, list[tuple[Placed, TransformMessage]]] = defaultdict(list)
-    for placed, transform in _loaded(m for m in messages if m[1].kind is TransformMessage):
+    for placed, transform in _loaded((m for m in messages if m[1].kind is TransformMessage), TransformMessage):
         found[transform.device].append((placed, transform))
     poses_of = {name: without_mixed([transform for _, transform in loaded]) for name, loaded in found.items()}
     still = [n for n, poses in poses_of.items() if len(poses) * 2 <= len(frames) and not _distinct(poses).any()]

@@ -20,7 +20,7 @@ from ..core.json_fields import MAX_NAME
 from ..core.progress import OnProgress
 from ..core.text import ascii_name, printable
 from ..core.volume import Volume
-from ..igtl.messages import Message, TrackingMessage, TransformMessage, parts_of, volume_of
+from ..igtl.messages import ImageMessage, Message, TrackingMessage, TransformMessage, parts_of, volume_of
 from ..igtl.packing import HEADER_BYTES
 from .case import (
     DETACHED_HEADER_SUFFIX,
@@ -96,7 +96,8 @@ def finish_recording(folder: Path, on_progress: OnProgress = lambda *_: None) ->
             f"free some space and finish it with: crlm-seg recover {folder}"
         ) from error
     except KeyboardInterrupt as error:
-        error.__notes__ = [f"what was recorded is kept; finish it with: crlm-seg recover {folder}"]
+        notes = [f"what was recorded is kept; finish it with: crlm-seg recover {folder}"]
+        setattr(error, "__notes__", notes)  # noqa: B010  (add_note is of Python 3.11)
         raise
 
 
@@ -177,7 +178,7 @@ class _Contents:
         if known is None and len(self._refused) >= MAX_REFUSALS:
             return
         first = known or Refusal(f"{entry.type} '{entry.device}'", reason, 0)
-        self._refused[entry.type, entry.device] = first._replace(count=first.count + 1)
+        self._refused[entry.type, entry.device] = replace(first, count=first.count + 1)
 
     def of(self, entries: list[Entry], what: str) -> Iterator[tuple[Entry, Message]]:
         for number, entry in enumerate(entries, 1):
@@ -208,6 +209,8 @@ def _write_volumes(contents: _Contents) -> list[CaseVolume]:
     volumes: list[CaseVolume] = []
     entries = [entry for entry in contents.message_log.entries if entry.is_volume]
     for entry, message in contents.of(entries, "Volumes"):
+        if not isinstance(message, ImageMessage):
+            continue
         try:
             volume = volume_of(message)
         except CrlmError as error:
@@ -252,7 +255,7 @@ def _write_tracking(contents: _Contents) -> tuple[bool, tuple[str, ...]]:
     unfinished.unlink(missing_ok=True)
     try:
         messages = (part for _, message in contents.of(entries, "Transforms") for part in parts_of(message))
-        append_tracking(unfinished, (_sample(message) for message in messages))
+        append_tracking(unfinished, (_sample(m) for m in messages if isinstance(m, TransformMessage)))
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         if error.errno not in REASONS:

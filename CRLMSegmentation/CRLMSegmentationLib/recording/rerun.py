@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from ..core.environment import versions
 from ..core.errors import CaseError, CrlmError
 from ..core.json_files import Damage
 from ..core.metrics import symmetric_distances_mm
-from ..core.output_files import atomic_files, check_places, make_folder
+from ..core.output_files import atomic_files, check_output_paths, make_folder
 from ..core.progress import OnProgress
 from ..core.volume import Volume
 from ..segmentation.engine.engine import Engine
@@ -29,8 +30,9 @@ from ..segmentation.results import LesionResult
 from ..segmentation.session import Session
 from ..segmentation.wait import wait_for_lesion, wait_for_model
 from .case import Case, load_case
+from .recorded_images import RecordedImages
 from .saved_images import SavedMasks
-from .session_results import RecordedResult, mask_of, recorded_results, volume_of
+from .session_results import RecordedResult, recorded_results
 
 COMPUTING_S = ("crop", "preprocess", "inference", "postprocess")
 DOCUMENT = "rerun.json"
@@ -103,9 +105,9 @@ def rerun_case(
     damage = Damage()
     results = recorded_results(case, damage)
     if damage.is_any:
-        on_note(damage.sentence(case.events))
+        on_note(damage.sentence(case.events or ""))
     if not results:
-        told = f" ({damage.sentence(case.events)})" if damage.is_any else ""
+        told = f" ({damage.sentence(case.events or '')})" if damage.is_any else ""
         raise CaseError(
             f"{case.case_id} holds no recorded results{told}, so there is nothing to compute again; segment its "
             f"lesions with: crlm-seg demo --case {folder}"
@@ -113,17 +115,17 @@ def rerun_case(
     if out is not None:
         make_folder(out)
     places = [*([out / DOCUMENT] if out else []), *([report] if report else [])]
-    check_places(places)
+    check_output_paths(places)
     models = _models_for(results, model_folder)
     with ExitStack() as stack:
         unfinished = stack.enter_context(atomic_files(places)) if places else []
-        rows = list(_rows(case, results, models, out, on_progress, engine_of))
+        rows = list(_rows(RecordedImages(folder), results, models, out, on_progress, engine_of))
         for path in unfinished:
             path.write_text(json.dumps(document_of(case, rows, damage), indent=1) + "\n", encoding="utf-8")
     return rows
 
 
-def document_of(case: Case, rows: Sequence[Row], damage: Damage) -> dict:
+def document_of(case: Case, rows: Sequence[Row], damage: Damage) -> dict[str, Any]:
     """The rows as plain data, with what they were computed by."""
     return {
         "case_id": case.case_id,
@@ -151,12 +153,13 @@ def _models_for(results: Sequence[RecordedResult], wanted: Path | str | None) ->
     if wanted is not None:
         return dict.fromkeys(recorded, model_or_default(wanted))
     installed = {model.package.sha256: model.folder for model in installed_models() if model.package}
-    default = None if recorded <= set(installed) else model_or_default(None)
-    return {sha: load_model_package(installed[sha]) if sha in installed else default for sha in recorded}
+    found = {sha: load_model_package(installed[sha]) for sha in recorded if sha in installed}
+    missing = recorded - set(found)
+    return {**found, **(dict.fromkeys(missing, model_or_default(None)) if missing else {})}
 
 
 def _rows(
-    case: Case,
+    images: RecordedImages,
     results: Sequence[RecordedResult],
     models: dict[str, ModelPackage],
     out: Path | None,
@@ -175,20 +178,22 @@ def _rows(
                     session.close()
                 session = Session(engine_of(model), model)
                 wait_for_model(session)
-            yield from _rows_of(case, recorded, session, masks)
+            yield from _rows_of(images, recorded, session, masks)
             on_progress("Results", number, len(results))
     finally:
         if session is not None:
             session.close()
 
 
-def _rows_of(case: Case, recorded: RecordedResult, session: Session, masks: SavedMasks | None) -> Iterator[Row]:
+def _rows_of(
+    images: RecordedImages, recorded: RecordedResult, session: Session, masks: SavedMasks | None
+) -> Iterator[Row]:
     try:
-        volume = volume_of(case, recorded.volume)
+        volume = images.volume(recorded.volume)
         new = _computed(recorded, volume, session)
         if masks is not None:
             masks.save(f"{recorded.request.lesion}-{recorded.number}", new.mask.part, new.mask.offset_kji, volume)
-        yield _row(recorded, session.model, new, mask_of(case, recorded), recorded.volume_ml)
+        yield _row(recorded, session.model, new, images.mask_of(recorded), recorded.volume_ml)
     except CrlmError as error:
         yield _row(recorded, session.model, problem=str(error))
         return
@@ -199,7 +204,7 @@ def _rows_of(case: Case, recorded: RecordedResult, session: Session, masks: Save
         geometries = [volume and volume.get("geometry_sha256") for volume in (correction.volume, recorded.volume)]
         if geometries[0] is None or geometries[0] != geometries[1]:
             raise CaseError("the corrected outline was not recorded in the volume of its result")
-        yield _row(recorded, session.model, new, mask_of(case, correction), correction.volume_ml, corrected=True)
+        yield _row(recorded, session.model, new, images.mask_of(correction), correction.volume_ml, corrected=True)
     except CrlmError as error:
         yield _row(recorded, session.model, problem=str(error), corrected=True)
 
@@ -220,9 +225,10 @@ def _row(
     corrected: bool = False,
     problem: str = "",
 ) -> Row:
-    agreement = None
+    agreement, identical = None, None
     if new is not None and mask is not None:
         agreement = agreement_of(mask, new.mask.mask, new.volume.ijk_to_ras)
+        identical = np.array_equal(mask, new.mask.mask)
     return Row(
         number=recorded.number,
         lesion=recorded.request.lesion,
@@ -233,12 +239,12 @@ def _row(
         same_device=None if new is None else _kind_of(new.device) == _kind_of(recorded.device),
         recorded_ml=recorded.volume_ml if recorded_ml is None else recorded_ml,
         new_ml=None if new is None else new.mask.volume_ml,
-        dice=agreement and agreement.dice,
-        largest_mm=agreement and agreement.largest_mm,
-        mean_mm=agreement and agreement.mean_mm,
+        dice=agreement.dice if agreement else None,
+        largest_mm=agreement.largest_mm if agreement else None,
+        mean_mm=agreement.mean_mm if agreement else None,
         recorded_s=_seconds_of(recorded.timings_s),
         new_s=None if new is None else _seconds_of(new.timings_s),
-        identical=None if agreement is None else bool(np.array_equal(mask, new.mask.mask)),
+        identical=identical,
         problem=problem,
     )
 

@@ -131,8 +131,8 @@ def _lesions(events: Iterable[SessionEvent]) -> tuple[Lesion, ...]:
     for event in events:
         lesion, seed = event.about.get("lesion"), event.about.get("seed_ras_mm")
         if event.event in SEEDS and lesion and seed is not None:
-            seeds[lesion] = tuple(seed)
-        elif event.event == SEED_REMOVED:
+            seeds[lesion] = (seed[0], seed[1], seed[2])
+        elif event.event == SEED_REMOVED and lesion:
             seeds.pop(lesion, None)
     return tuple(Lesion(name, seed) for name, seed in seeds.items())
 
@@ -141,7 +141,9 @@ def _volumes(events: Iterable[SessionEvent], there: dict[str, str]) -> Iterator[
     seen: set[str] = set()
     for event in events:
         volume = event.about.get("volume")
-        file = volume.get("file") if isinstance(volume, dict) else None
+        if not isinstance(volume, dict):
+            continue
+        file = volume.get("file")
         if file in there and file not in seen:
             seen.add(file)
             swept = volume.get("swept") if volume.get("swept") in there else None

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..core.box import trimmed_mask
 from ..core.errors import CrlmError
 from ..core.progress import OnProgress
 from ..core.status import Reason, Status
@@ -36,8 +37,8 @@ from ..segmentation.session import Event
 from ..tracking.displayed import Withheld
 from . import session_events as kinds
 from .folder import claimed, discard_empty
+from .message_log_writer import RecordingError
 from .recovery import finish_recording
-from .saved_images import tight
 from .session_results import line_of, measures_of
 from .session_storage import SessionStorage, text_of
 from .summary import Recorded
@@ -132,27 +133,34 @@ class SessionRecorder:
         """By lesion, so far."""
         return dict(self._tips.smallest_mm)
 
+    @property
+    def _storage(self) -> SessionStorage:
+        """The files; there are none where the folder could not be used, and then nothing is recorded."""
+        if self._files is None:
+            raise RecordingError("nothing can be recorded here")
+        return self._files
+
     @_in_the_room
     def on_message(self, header: memoryview, body: memoryview) -> None:
         """Record a message; give this to `IgtlClient` as `on_message`, after `use_link`."""
-        self._files.append(header, body)
+        self._storage.append(header, body)
 
     @_in_the_room
     def use_link(self, host: str, port: int, peer: Dialect = PLUS) -> None:
         """A client is about to connect."""
         self._was_connected = False
-        self._files.begin_link(host, port, peer)
+        self._storage.begin_link(host, port, peer)
 
     @_in_the_room
     def use_model(self, model: ModelPackage) -> None:
         """Results come from this model from now on."""
         self._versions[model.sha256] = model.version
-        self._files.write(kinds.MODEL, name=model.name, version=model.version, sha256=model.sha256)
+        self._storage.write(kinds.MODEL, name=model.name, version=model.version, sha256=model.sha256)
 
     @_in_the_room
     def use_volume(self, volume: Volume) -> None:
         """A volume was taken that came over no link. Those of a link need not be told."""
-        self._files.write(kinds.VOLUME, volume=self._files.reference(volume))
+        self._storage.write(kinds.VOLUME, volume=self._storage.reference(volume))
 
     @_in_the_room
     def take(self, event: Event) -> None:
@@ -161,14 +169,14 @@ class SessionRecorder:
             if event.result.request.purpose is not Purpose.REPEATED:
                 self._record_result(event.result)
         elif isinstance(event, LesionFailed):
-            self._files.write(kinds.FAILED, lesion=event.lesion, reason=event.reason, purpose=event.purpose.value)
+            self._storage.write(kinds.FAILED, lesion=event.lesion, reason=event.reason, purpose=event.purpose.value)
         elif isinstance(event, LinkChanged):
             self._record_link(event.state is LinkState.CONNECTED, event.reason)
         elif isinstance(event, ModelReady):
             about = {"device": event.device, "cold_start_s": event.cold_start_s, "versions": event.versions}
-            self._files.write(kinds.READY, **about, warnings=event.warnings)
+            self._storage.write(kinds.READY, **about, warnings=event.warnings)
         elif isinstance(event, (Refused, Noticed)):
-            self._files.write(kinds.NOTE, text=event.reason, device=event.device)
+            self._storage.write(kinds.NOTE, text=event.reason, device=event.device)
 
     @_in_the_room
     def seed(self, lesion: str, seed_ras_mm: Sequence[float] | np.ndarray, volume: Volume | None = None) -> None:
@@ -181,14 +189,14 @@ class SessionRecorder:
         if self._seeds.get(lesion) == seed:
             return
         kind = kinds.SEED_MOVED if lesion in self._seeds else kinds.SEED_PLACED
-        identity = None if volume is None else {**vars(volume.identity), "device": self._files.name_of(volume)}
-        self._files.write(kind, lesion=lesion, seed_ras_mm=seed, volume=identity)
+        identity = None if volume is None else {**vars(volume.identity), "device": self._storage.name_of(volume)}
+        self._storage.write(kind, lesion=lesion, seed_ras_mm=seed, volume=identity)
         self._seeds[lesion] = seed
 
     @_in_the_room
     def seed_removed(self, lesion: str) -> None:
         if self._seeds.pop(lesion, None) is not None:
-            self._files.write(kinds.SEED_REMOVED, lesion=lesion)
+            self._storage.write(kinds.SEED_REMOVED, lesion=lesion)
 
     @_in_the_room
     def result(self, result: LesionResult) -> None:
@@ -248,7 +256,7 @@ class SessionRecorder:
     @_in_the_room
     def recalculated(self, lesion: str, why: str) -> None:
         """A lesion is being segmented again without its seed having moved."""
-        self._files.write(kinds.RECALCULATED, lesion=lesion, why=why)
+        self._storage.write(kinds.RECALCULATED, lesion=lesion, why=why)
 
     @_in_the_room
     def unreliable_reason(self, name: str, status: Status | None) -> None:
@@ -256,15 +264,15 @@ class SessionRecorder:
         before = self._unreliable_reasons.get(name)
         self._unreliable_reasons[name] = status
         if status is not None and (before is None or status.kind != before.kind):
-            self._files.write(kinds.IN_DOUBT, name=name, **status.to_json())
+            self._storage.write(kinds.IN_DOUBT, name=name, **status.to_json())
         elif before is not None and status is None:
-            self._files.write(kinds.TRUSTED_AGAIN, name=name)
+            self._storage.write(kinds.TRUSTED_AGAIN, name=name)
 
     @_in_the_room
     def tip_distance(self, lesion: str, distance_mm: float, instrument: str = "", bounds_mm: Bounds = None) -> None:
         """How far the tip is from a lesion now, negative inside; cheap enough for each pose. The smallest is kept."""
         if self._tips.look(lesion, distance_mm, instrument, bounds_mm):
-            self._files.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))
+            self._storage.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))
 
     @_in_the_room
     def shown_distance(
@@ -282,7 +290,7 @@ class SessionRecorder:
         """
         if self._tips.is_due(lesion, distance_mm, instrument):
             about = {"lesion": lesion, "distance_mm": distance_mm, "bounds_mm": bounds_mm, "instrument": instrument}
-            self._files.write(kinds.TIP, **about, cautions=[caution.to_json() for caution in cautions])
+            self._storage.write(kinds.TIP, **about, cautions=[caution.to_json() for caution in cautions])
 
     @_in_the_room
     def distance_withheld(self, withheld: Sequence[Withheld] = (), cautions: Sequence[Status] = ()) -> None:
@@ -291,17 +299,17 @@ class SessionRecorder:
         if self._tips.is_withheld(tuple(reason.kind for reason in withheld), is_idle):
             reasons = [{"lesion": r.lesion, "instrument": r.instrument, **r.status.to_json()} for r in withheld]
             beside = [caution.to_json() for caution in cautions]
-            self._files.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, cautions=beside)
+            self._storage.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, cautions=beside)
 
     @_in_the_room
     def source(self, is_simulated: bool) -> None:
         """What comes now is simulated, or is not."""
-        self._files.write(kinds.SOURCE, simulated=is_simulated)
+        self._storage.write(kinds.SOURCE, simulated=is_simulated)
 
     @_in_the_room
     def note(self, text: str, **about: object) -> None:
         """Anything else."""
-        self._files.write(kinds.NOTE, text=text, **about)
+        self._storage.write(kinds.NOTE, text=text, **about)
 
     def finish(self, why: str = STOPPED, on_progress: OnProgress = lambda *_: None) -> Recorded | None:
         """End the recording and make a case of it. Reads all of it, seconds for each gigabyte.
@@ -335,14 +343,14 @@ class SessionRecorder:
     @_in_the_room
     def _write_last(self, why: str) -> None:
         for lesion in self._tips.unwritten():
-            self._files.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))
-        self._files.write(kinds.ENDED, why=why, left_out=self.left_out)
+            self._storage.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))
+        self._storage.write(kinds.ENDED, why=why, left_out=self.left_out)
 
     def _record_result(self, result: LesionResult) -> None:
-        reference, mask, lesion = self._files.reference(result.volume), result.mask, result.request.lesion
-        written = self._files.save_mask(lesion, mask.part, mask.offset_kji, result.volume)
+        reference, mask, lesion = self._storage.reference(result.volume), result.mask, result.request.lesion
+        written = self._storage.save_mask(lesion, mask.part, mask.offset_kji, result.volume)
         number, version = self.results + 1, self._versions.get(result.model_sha256, "")
-        self._files.write(kinds.RESULT, number=number, **line_of(result, version), volume=reference, mask=written)
+        self._storage.write(kinds.RESULT, number=number, **line_of(result, version), volume=reference, mask=written)
         self.results, self._last_result[lesion] = number, number
 
     def _write_outline(
@@ -356,19 +364,18 @@ class SessionRecorder:
     ) -> None:
         about: dict[str, Any] = {"lesion": lesion, "result": result}
         if mask is not None and volume is not None:
-            reference, (part, inner_kji) = self._files.reference(volume), tight(mask)
-            offset_kji = tuple(a + b for a, b in zip(start_kji, inner_kji))
-            written = self._files.save_mask(f"{lesion}-{kind.split()[0]}", part, offset_kji, volume)
+            reference, (part, offset_kji) = self._storage.reference(volume), trimmed_mask(mask, start_kji)
+            written = self._storage.save_mask(f"{lesion}-{kind.split()[0]}", part, offset_kji, volume)
             about.update(volume=reference, mask=written)
             about.update(measures_of(part, offset_kji, volume.ijk_to_ras))
-        self._files.write(kind, **about)
+        self._storage.write(kind, **about)
 
     def _record_link(self, is_connected: bool, reason: str) -> None:
         if is_connected == self._was_connected:
             return
         self._was_connected = is_connected
-        self._files.write(kinds.CONNECTED if is_connected else kinds.LINK_LOST, **({"why": reason} if reason else {}))
-        self._files.note_link(is_connected, reason)
+        self._storage.write(kinds.CONNECTED if is_connected else kinds.LINK_LOST, **({"why": reason} if reason else {}))
+        self._storage.note_link(is_connected, reason)
 
     def _fail(self, error: Exception) -> None:
         self.is_recording = False
@@ -380,4 +387,4 @@ class SessionRecorder:
             self._files.fail(reason)
 
     def _is_worth_a_case(self) -> bool:
-        return bool(self.results or self._seeds or self.problem or self._files.has_images)
+        return bool(self.results or self._seeds or self.problem or self._storage.has_images)

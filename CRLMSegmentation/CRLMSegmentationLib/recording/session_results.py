@@ -1,4 +1,4 @@
-"""The results in a session recording: as lines of its events, and read back with their volumes and masks."""
+"""The results in a session recording: as lines of its events, and read back."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from ..core.errors import CaseError, CrlmError, os_reason
+from ..core.errors import CaseError, os_reason
 from ..core.geometry import transform_points
 from ..core.json_files import Damage
 from ..core.postprocessing import measure
-from ..core.volume import Volume, VolumeIdentity
+from ..core.volume import VolumeIdentity
 from ..segmentation.results import LesionResult, Request, request_from_json, request_to_json
 from .case import Case
-from .image_files import read_mask
 from .session_events import CORRECTED, OUTLINES, RESULT, SessionEvent, read_events
 
-SAME_MOMENT_S = 1e-5
 AS_THEY_ARE = (
     "number",
     "device",
@@ -40,7 +38,7 @@ class RecordedResult:
 
     Attributes:
         request: as it was made; the identity of its volume is the recorded one.
-        volume, mask: how both are found, see `volume_of` and `mask_of`; no mask where nothing was found.
+        volume, mask: what `RecordedImages` reads both by; no mask where nothing was found.
         corrected: the outline that a user has made of it in the end, in the same words; None without.
     """
 
@@ -125,53 +123,6 @@ def recorded_results(case: Case, damage: Damage | None = None) -> list[RecordedR
             else:
                 results.append(_result_of(event.about))
     return _with_corrections(results, events)
-
-
-def volume_of(case: Case, reference: dict[str, Any]) -> Volume:
-    """The volume in which a result was made, as it was to the last bit.
-
-    Raises:
-        CrlmError: it is not in the case any more.
-    """
-    try:
-        matrix, shape = np.array(reference["ijk_to_ras"], float).reshape(4, 4), tuple(reference["shape"])
-        swept = case.read_volume(reference["swept"]).array > 0 if reference.get("swept") else None
-        for array in _candidates(case, reference):
-            volume = Volume(array, matrix, reference["device"], reference["timestamp_s"], swept)
-            if array.shape == shape and volume.identity.content_sha256 == reference["content_sha256"]:
-                return volume
-    except (KeyError, TypeError, ValueError) as error:
-        raise CaseError(f"the volume of a result is not described: {error!r}") from error
-    raise CaseError(f"its volume {reference['content_sha256'][:8]} is not in the case; it was left out or is damaged")
-
-
-def mask_of(case: Case, of: RecordedResult | Correction) -> np.ndarray:
-    """The recorded mask in its volume: bool, (K, J, I).
-
-    Raises:
-        CrlmError: it cannot be read.
-    """
-    try:
-        shape = tuple(of.volume["shape"])
-        if of.mask is None:
-            return np.zeros(shape, bool)
-        return read_mask(case.path_of(of.mask["file"]), tuple(of.mask["offset_kji"]), shape)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CaseError(f"the mask of a result is not described: {error!r}") from error
-
-
-def _candidates(case: Case, reference: dict[str, Any]) -> Iterable[np.ndarray]:
-    """Voxels of the case that may be those of a volume, the likely ones first."""
-    if reference["file"]:
-        yield case.read_volume(reference["file"]).recorded_array
-        return
-    far = lambda volume: abs(volume.timestamp_s - reference["timestamp_s"]) > SAME_MOMENT_S  # noqa: E731
-    for number, volume in sorted(enumerate(case.volumes), key=lambda pair: far(pair[1])):
-        try:
-            yield case.volume(number).recorded_array
-        except CrlmError:
-            if not far(volume):
-                raise
 
 
 def _result_of(about: dict[str, Any]) -> RecordedResult:

@@ -16,7 +16,7 @@ from ..core.volume import Volume
 from ..igtl.dialects import Dialect
 from .budget import Budget, Step
 from .folder import release_reserve
-from .link_log import RecordedLink
+from .link_log import LinkLog
 from .message_log_writer import RecordingError
 from .saved_images import LOADED, SavedMasks, SavedVolumes
 from .session_events import ENDED, LESS_RECORDED, STARTED, EventLog
@@ -44,7 +44,7 @@ class SessionStorage:
         self._is_closed = False
         self._log = EventLog(folder, clock)
         try:
-            self._link = RecordedLink(folder)
+            self._link = LinkLog(folder)
         except RecordingError:
             self._log.close()
             raise
@@ -54,7 +54,7 @@ class SessionStorage:
 
     @property
     def used_bytes(self) -> int:
-        return self._link.size_bytes + self._log.size_bytes + self._volumes.size_bytes + self._masks.size_bytes
+        return self._link.log.size_bytes + self._log.size_bytes + self._volumes.size_bytes + self._masks.size_bytes
 
     @property
     def events(self) -> int:
@@ -68,7 +68,7 @@ class SessionStorage:
     @property
     def has_images(self) -> bool:
         """Whether a message or a volume has been recorded."""
-        return bool(self._link.messages or self._volumes.count)
+        return bool(self._link.log.messages or self._volumes.count)
 
     def append(self, header: memoryview, body: memoryview) -> None:
         """Record a message of the link, unless there is no room for such; a failure ends only the link's recording.

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
 
 from ..core.text import printable
 from ..igtl.packing import is_known
@@ -24,7 +23,8 @@ ROLES = {"ProbeToReference": "probe", "StylusToReference": "pointer", "Reference
 """What devices with the names that PLUS gives are."""
 
 
-class Refusal(NamedTuple):
+@dataclass(frozen=True)
+class Refusal:
     """Messages that are recorded or lost, and cannot be used as they came.
 
     Attributes:
@@ -173,7 +173,7 @@ def _lost(message_log: MessageLog) -> dict[str, int]:
     return dict(lost)
 
 
-def source_of(message_log: MessageLog, recorded: Recorded) -> dict:
+def source_of(message_log: MessageLog, recorded: Recorded) -> dict[str, object]:
     """Where the case came from; nothing of it is about a patient."""
     started = next((event.about for event in message_log.events if event.event == STARTED), {})
     times_s = [entry.received_s for entry in message_log.entries] or [event.received_s for event in message_log.events]

@@ -71,9 +71,12 @@ def grid_of_sweep(sweep: Sweep, spacing_mm: np.ndarray | None = None) -> Grid:
     Raises:
         SweepError: the volume would be too large.
     """
-    if spacing_mm is None:
-        spacing_mm = (sweep.calibration.output_spacing_mm if sweep.calibration else None) or 1.0
-    return grid_of(_place(sweep)[1], region_of_sweep(sweep), spacing_mm)
+    wanted_mm: float | tuple[float, float, float] = 1.0
+    if spacing_mm is not None:
+        wanted_mm = (spacing_mm[0], spacing_mm[1], spacing_mm[2])
+    elif sweep.calibration and sweep.calibration.output_spacing_mm:
+        wanted_mm = sweep.calibration.output_spacing_mm
+    return grid_of(_place(sweep)[1], region_of_sweep(sweep), wanted_mm)
 
 
 def messages_of_sweep(sweep: Sweep) -> tuple[TimedMessage, ...]:

@@ -31,7 +31,7 @@ class TipDistances:
         self._written: dict[str, tuple[float, float]] = {}
         self._shown: tuple[str, str, float] | None = None
         self._shown_at_s = -math.inf
-        self._withheld: tuple | None = None
+        self._withheld: tuple[object, ...] | None = None
         self._withheld_at_s = -math.inf
 
     def look(self, lesion: str, distance_mm: float, instrument: str, bounds_mm: Bounds = None) -> bool:
@@ -52,14 +52,13 @@ class TipDistances:
     def is_due(self, lesion: str, distance_mm: float, instrument: str) -> bool:
         """Whether the distance that is shown now has changed so much that it is due to be written."""
         before, self._withheld = self._shown, None
-        is_same = before is not None and before[:2] == (lesion, instrument)
-        is_still = is_same and abs(before[2] - distance_mm) < STEP_MM
+        is_still = before is not None and before[:2] == (lesion, instrument) and abs(before[2] - distance_mm) < STEP_MM
         if self._clock() - self._shown_at_s < (STILL_EVERY_S if is_still else EVERY_S):
             return False
         self._shown, self._shown_at_s = (lesion, instrument, distance_mm), self._clock()
         return True
 
-    def is_withheld(self, why: tuple = (), is_idle: bool = False) -> bool:
+    def is_withheld(self, why: tuple[object, ...] = (), is_idle: bool = False) -> bool:
         """Take note that no distance is shown; whether that is due to be written.
 
         It is at once when a distance was shown before, and when the reasons are others, at most every `EVERY_S`.

@@ -122,7 +122,8 @@ def box(
 def cube_corners(center_ras_mm: np.ndarray, size_mm: float) -> np.ndarray:
     """Corners of a cube along R, A and S, in the order that `box` takes."""
     unit = np.array(np.meshgrid(*[(-0.5, 0.5)] * 3)).reshape(3, -1).T
-    return np.asarray(center_ras_mm) + size_mm * unit
+    corners: np.ndarray = np.asarray(center_ras_mm) + size_mm * unit
+    return corners
 
 
 def cross(center_ras_mm: np.ndarray, half_mm: float, colour: str, width: float) -> vtk.vtkActor:
@@ -165,11 +166,22 @@ def _unlit_lines(source: vtk.vtkAlgorithm, colour: str, width: float) -> vtk.vtk
     return actor
 
 
+def surface_actor(surface: vtk.vtkPolyData, colour: tuple[float, float, float]) -> vtk.vtkActor:
+    """Return an actor of a surface in one colour, red, green and blue within 0 to 1."""
+    source = vtk.vtkTrivialProducer()
+    source.SetOutput(surface)
+    return _coloured(source, colour)
+
+
 def _actor(source: vtk.vtkAlgorithm, colour: str) -> vtk.vtkActor:
+    return _coloured(source, rgb(colour))
+
+
+def _coloured(source: vtk.vtkAlgorithm, colour: tuple[float, float, float]) -> vtk.vtkActor:
     mapper = vtk.vtkPolyDataMapper()
     mapper.SetInputConnection(source.GetOutputPort())
     mapper.ScalarVisibilityOff()
     actor = vtk.vtkActor()
     actor.SetMapper(mapper)
-    actor.GetProperty().SetColor(*rgb(colour))
+    actor.GetProperty().SetColor(*colour)
     return actor

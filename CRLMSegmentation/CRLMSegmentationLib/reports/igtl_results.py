@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.box import Box, trimmed_mask
 from ..core.geometry import transform_points
 from ..core.text import printable
 from ..core.volume import Volume
@@ -53,7 +54,7 @@ class SharedLesion:
     mask: np.ndarray | None = None
     offset_kji: tuple[int, int, int] = (0, 0, 0)
     surface: tuple[np.ndarray, np.ndarray] | None = None
-    about: dict = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 def device_of(number: int, lesion: str) -> str:
@@ -70,9 +71,9 @@ def messages_of(lesions: Sequence[SharedLesion], volume: Volume) -> list[Message
     for number, lesion in enumerate(lesions, 1):
         points, triangles = lesion.surface or _nothing()
         messages.append(PolyDataMessage(device_of(number, lesion.name), time_s, points, triangles, metadata))
-    points = dict(_points(lesions, volume))
-    if points:
-        messages.append(PointMessage(POINTS, time_s, np.array(list(points.values())), tuple(points), metadata=metadata))
+    named = dict(_points(lesions, volume))
+    if named:
+        messages.append(PointMessage(POINTS, time_s, np.array(list(named.values())), tuple(named), metadata=metadata))
     return [*messages, state_of(lesions, volume)]
 
 
@@ -134,30 +135,26 @@ def _labels(lesions: Iterable[SharedLesion], volume: Volume) -> np.ndarray:
     """Numbers from 1; where lesions overlap, the first has it."""
     labels = np.zeros(volume.array.shape, np.uint8)
     for number, lesion in enumerate(lesions, 1):
-        if _has_voxels(lesion) and number <= MAX_LABEL:
-            mask, offset_kji = _tight(lesion)
-            part = labels[tuple(slice(low, low + count) for low, count in zip(offset_kji, mask.shape))]
+        whole = _mask_of(lesion)
+        if whole is not None and number <= MAX_LABEL:
+            mask, offset_kji = trimmed_mask(whole, lesion.offset_kji)
+            part = labels[Box.of_part(offset_kji, mask.shape).slices]
             part[mask & (part == 0)] = number
     return labels
 
 
-def _has_voxels(lesion: SharedLesion) -> bool:
-    return lesion.mask is not None and bool(lesion.mask.any())
-
-
-def _tight(lesion: SharedLesion) -> tuple[np.ndarray, np.ndarray]:
-    """The voxels of its mask without the empty space around, and the index (k, j, i) of the first."""
-    filled = [np.flatnonzero(lesion.mask.any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
-    part = tuple(slice(found[0], found[-1] + 1) for found in filled)
-    return lesion.mask[part], np.array([found[0] for found in filled]) + lesion.offset_kji
+def _mask_of(lesion: SharedLesion) -> np.ndarray | None:
+    """The mask of a lesion; None where it has none, or an empty one."""
+    return lesion.mask if lesion.mask is not None and lesion.mask.any() else None
 
 
 def _points(lesions: Iterable[SharedLesion], volume: Volume) -> Iterable[tuple[str, np.ndarray]]:
     for lesion in lesions:
         if lesion.seed_ras_mm is not None:
             yield f"{_shown(lesion)} seed", np.array(lesion.seed_ras_mm)
-        if _has_voxels(lesion):
-            mask, offset_kji = _tight(lesion)
+        whole = _mask_of(lesion)
+        if whole is not None:
+            mask, offset_kji = trimmed_mask(whole, lesion.offset_kji)
             center_kji = np.argwhere(mask).mean(0) + offset_kji
             yield f"{_shown(lesion)} centre", transform_points(volume.ijk_to_ras, center_kji[::-1])
 

@@ -36,7 +36,7 @@ def report_entry(
     simulated: bool | None = None,
     navigation: Mapping[str, Any] | None = None,
     stability: Mapping[str, Any] | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """The entry of report.json for one lesion.
 
     Args:
@@ -145,7 +145,7 @@ def navigation_sentences(entry: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def card_of(model: ModelPackage) -> dict:
+def card_of(model: ModelPackage) -> dict[str, Any]:
     """What the report says about the model."""
     return {
         "name": model.name,

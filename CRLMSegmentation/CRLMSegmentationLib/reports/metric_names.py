@@ -1,4 +1,4 @@
-"""What the measures are called, in which unit they are, and which way is better: the same words on every page."""
+"""Names and units of the metrics, and which way is better: the same words on every page."""
 
 from __future__ import annotations
 
@@ -59,6 +59,9 @@ METRIC_NAMES: dict[str, MetricName] = {
     "rvd": MetricName(
         "Relative volume", "", "{:+.1%}", ZERO, "volume of the mask against the true one: minus is too small", "Volume"
     ),
+    "rvd_absolute": MetricName(
+        "Relative volume, absolute", "", "{:.1%}", DOWN, "the same without its sign: 0 is right", "|Volume|"
+    ),
     "recall": MetricName("Recall", "", "{:.3f}", UP, "share of the true tumour that was found", "Recall"),
     "precision": MetricName("Precision", "", "{:.3f}", UP, "share of the mask that is tumour", "Precision"),
     "auc_hard": MetricName("ROC area, mask", "", "{:.3f}", UP, _ROC.format(of=_MASK, where="{region}"), "AUC, mask"),
@@ -84,4 +87,9 @@ METRIC_NAMES: dict[str, MetricName] = {
     ),
     "seconds": MetricName("Time", "s", "{:.2f}", DOWN, "of computing, a model being loaded", "Time"),
 }
-"""By the keys of `core.metrics.METRICS`, `THOROUGH_METRICS` and "seconds"."""
+"""By the keys of `core.metrics.METRICS` and `THOROUGH_METRICS`, "rvd_absolute" and "seconds"."""
+RATES = {
+    "detection_rate": ("Detected", "share of lesions with Dice above 0.1"),
+    "share_under_0.3": ("Dice under 0.3", "share of lesions that would have to be drawn by hand"),
+}
+"""Names and meanings of shares of lesions."""

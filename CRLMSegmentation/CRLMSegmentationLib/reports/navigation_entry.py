@@ -75,7 +75,8 @@ def approach_from(entry: Mapping[str, Any] | None, lesion: str) -> Approach | No
         return None
     pose, tip_ras_mm = np.array(entry["pose"], float), np.array(entry["tip_ras_mm"], float)
     tip_mm = transform_points(np.linalg.inv(pose), tip_ras_mm)
-    instrument = Instrument(entry["instrument"], Kind(entry["kind"]), tuple(map(float, tip_mm)))
+    x, y, z = map(float, tip_mm)
+    instrument = Instrument(entry["instrument"], Kind(entry["kind"]), (x, y, z))
     interval = Interval(*(float(entry[f"{name}_mm"]) for name in ("distance", "low", "high")))
     reading = Reading(lesion, lesion, interval, np.array(entry["point_ras_mm"], float), entry["margin_mm"])
     return Approach(InstrumentState(instrument, pose, tip_ras_mm, None, (reading,)), reading, entry["time_s"] or 0.0)

@@ -5,7 +5,6 @@ Margins where the tip was, or the consensus surfaces between which an outline li
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Union
@@ -14,27 +13,30 @@ import matplotlib.patheffects as effects
 import numpy as np
 import vtk
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from vtk.util.numpy_support import vtk_to_numpy
 
+from ..core.geometry import part_to_ras
 from ..core.grey_window import grey_window
 from ..segmentation.consensus import Consensus
 from ..tracking.closest_approach import Approach
 from ..tracking.colours import CONSENSUS_COLOURS, INNER, OUTER, TOOL_COLOURS, margin_colour
 from ..tracking.surfaces import surface_of_mask
-from .navigation_space import distance_colour
-from .planes import PLANES, Lesion, Plane, plane_pixels, sample
+from .navigation_space import distance_colour, moment_of
+from .planes import PLANES, Lesion, Plane, plane_pixels
 from .slices import (
-    BACKGROUND,
     CLOSE_UP_PIXELS,
-    INK,
-    NOT_SWEPT,
     PREDICTION_COLOUR,
+    draw_grey,
+    draw_legend,
     draw_scale_bar,
+    draw_title,
+    finish_panel,
     label_edges,
+    new_figure,
     on_screen,
+    png_of,
 )
 
 Colour = Union[str, tuple[float, float, float]]
@@ -75,9 +77,10 @@ def margin_slices(
     ]
     cuts.append(Cut(surface, PREDICTION_COLOUR, approach.reading.name))
     figure, panels = _three_panels()
-    shown_mm = _box_of([cut.surface for cut in cuts], [approach.state.tip_ras_mm])
+    tip_ras_mm = moment_of(approach).tip_ras_mm
+    shown_mm = _box_of([cut.surface for cut in cuts], [tip_ras_mm])
     for axes, plane in zip(panels, PLANES):
-        place = _place(plane, shown_mm, approach.state.tip_ras_mm)
+        place = _place(plane, shown_mm, tip_ras_mm)
         _draw(axes, lesion, plane, place, _span_mm(shown_mm), cuts)
         _draw_instrument(axes, plane, place, approach, widest_mm)
     colour = TOOL_COLOURS[approach.state.instrument.kind]
@@ -110,9 +113,7 @@ def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, consensus: Consen
 
 def consensus_surface(mask: np.ndarray, consensus: Consensus, lesion: Lesion) -> vtk.vtkPolyData:
     """A shell in RAS mm; without triangles where it is empty."""
-    place = lesion.volume.ijk_to_ras.copy()
-    place[:3, 3] += place[:3, :3] @ np.array(consensus.offset_kji[::-1])
-    return surface_of_mask(mask, place)
+    return surface_of_mask(mask, part_to_ras(lesion.volume.ijk_to_ras, consensus.offset_kji))
 
 
 def cut_lines(surface: vtk.vtkPolyData, axis: int, at_mm: float) -> list[np.ndarray]:
@@ -137,8 +138,7 @@ def cut_lines(surface: vtk.vtkPolyData, axis: int, at_mm: float) -> list[np.ndar
 
 
 def _three_panels() -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(12.4, 4.75), facecolor=BACKGROUND)
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.75)
     columns = figure.add_gridspec(1, 3, left=0.012, right=0.988, top=0.925, bottom=0.1, wspace=0.03)
     return figure, [figure.add_subplot(columns[0, n]) for n in range(3)]
 
@@ -157,7 +157,7 @@ def _span_mm(box_mm: np.ndarray) -> float:
 
 def _place(plane: Plane, box_mm: np.ndarray, through_ras_mm: np.ndarray) -> np.ndarray:
     """Middle of a panel: that of all that is shown, at the depth of a point."""
-    place = box_mm.mean(axis=0)
+    place: np.ndarray = box_mm.mean(axis=0)
     place[plane.through] = through_ras_mm[plane.through]
     return place
 
@@ -167,34 +167,27 @@ def _draw(
 ) -> None:
     """Grey values and cut lines of one slice; the axes count mm from its middle."""
     at = plane_pixels(plane, lesion.volume, place_ras_mm, (span_mm, span_mm), (CLOSE_UP_PIXELS, CLOSE_UP_PIXELS))
-    low, high = grey_window(lesion.volume)
-    grey = np.where(sample(lesion.swept, at) >= 0.5, sample(lesion.volume.array, at), np.nan)
-    half = span_mm / 2
-    axes.set_facecolor(NOT_SWEPT)
-    axes.imshow(grey, cmap="gray", vmin=low, vmax=high, origin="lower", extent=(-half, half, -half, half))
+    extent = draw_grey(axes, lesion, at, (span_mm, span_mm), grey_window(lesion.volume), interpolation=None)
     for cut in cuts:
         for line in cut_lines(cut.surface, plane.through, float(place_ras_mm[plane.through])):
             _draw_line(axes, *_on_screens(plane, line - place_ras_mm), cut.colour, cut.style)
-    axes.set(xlim=(-half, half), ylim=(-half, half), xticks=[], yticks=[], aspect="equal")
-    for spine in axes.spines.values():
-        spine.set_color("#2a3644")
-    letter, place_mm = "RAS"[plane.through], place_ras_mm[plane.through]
-    axes.set_title(f"{plane.name}   {letter} {place_mm:.1f} mm", color=INK, fontsize=11, pad=5)
+    finish_panel(axes, extent)
+    draw_title(axes, plane, place_ras_mm)
     label_edges(axes, plane)
     draw_scale_bar(axes, span_mm)
 
 
 def _draw_instrument(axes: Axes, plane: Plane, place_ras_mm: np.ndarray, approach: Approach, widest_mm: float) -> None:
     """The shaft, seen from the side of the slice, and the line from its tip to the nearest point."""
-    state, point = approach.state, approach.reading.point_ras_mm
-    shaft = np.stack([state.tip_ras_mm, state.tip_ras_mm - SHAFT_MM * state.matrix[:3, 2]])
-    colour = TOOL_COLOURS[state.instrument.kind]
+    pose, tip_ras_mm, point = moment_of(approach)
+    shaft = np.stack([tip_ras_mm, tip_ras_mm - SHAFT_MM * pose[:3, 2]])
+    colour = TOOL_COLOURS[approach.state.instrument.kind]
     _draw_line(axes, *_on_screens(plane, shaft - place_ras_mm), colour, "solid", alpha=0.55)
     in_slice = abs(point[plane.through] - place_ras_mm[plane.through]) <= DEPTH_MM
-    line = np.stack([state.tip_ras_mm, point]) - place_ras_mm
+    line = np.stack([tip_ras_mm, point]) - place_ras_mm
     near = distance_colour(approach, widest_mm)
     _draw_line(axes, *_on_screens(plane, line), near, "dotted", alpha=1.0 if in_slice else 0.5)
-    x, y = on_screen(plane, state.tip_ras_mm - place_ras_mm)
+    x, y = on_screen(plane, tip_ras_mm - place_ras_mm)
     axes.plot([x], [y], marker="o", markersize=6, color=colour, markeredgecolor="black", markeredgewidth=1.0)
 
 
@@ -212,9 +205,5 @@ def _legend(cuts: Sequence[Cut]) -> list[Line2D]:
 
 
 def _finished(figure: Figure, entries: Sequence[Line2D], dpi: int) -> bytes:
-    figure.legend(
-        handles=list(entries), loc="lower center", ncol=len(entries), frameon=False, labelcolor=INK, fontsize=10.5
-    )
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi, facecolor=BACKGROUND)
-    return stream.getvalue()
+    draw_legend(figure, entries)
+    return png_of(figure, dpi)

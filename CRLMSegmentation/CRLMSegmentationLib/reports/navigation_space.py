@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import permutations, product
+from typing import NamedTuple
 
 import numpy as np
 import vtk
@@ -16,11 +17,20 @@ from ..tracking.closest_approach import Approach
 from ..tracking.colours import TOOL_COLOURS, margin_colour
 from ..tracking.colours import distance_colour as colour_in_scene
 from ..tracking.tool_meshes import mesh_of
-from .actors import box, cube_corners, ras_axes, rgb, solid, wall
+from .actors import solid, surface_actor
 from .navigation_text import write_distance
-from .planes import PLANES, Lesion
+from .planes import Lesion
 from .slices import PREDICTION_COLOUR
-from .space import OVERSAMPLING, VIEW_ANGLE_DEG, add_light, add_renderer, check_rendering, make_window, picture_of
+from .space import (
+    OVERSAMPLING,
+    add_axes,
+    add_renderer,
+    check_rendering,
+    draw_walls,
+    make_window,
+    picture_of,
+    point_camera_at,
+)
 
 WALL_SHADE = 0.72
 """Darker than in the picture of the lesion alone, so that the margins stand out."""
@@ -33,6 +43,27 @@ VIEW_PARTS = (0.46, 0.60, 0.66)
 
 FROM_ABOVE = np.array([0.05, 0.0, 0.5])
 """What else being equal decides: from above, and from the right as in the picture of the lesion alone."""
+
+
+class Moment(NamedTuple):
+    """Where an instrument was when it was nearest to a lesion, RAS mm.
+
+    Attributes:
+        pose: 4x4 of the instrument.
+        point_ras_mm: of the surface of the lesion, nearest to the tip.
+    """
+
+    pose: np.ndarray
+    tip_ras_mm: np.ndarray
+    point_ras_mm: np.ndarray
+
+
+def moment_of(approach: Approach) -> Moment:
+    """Return the position of the instrument; an `Approach` always has one."""
+    state, point = approach.state, approach.reading.point_ras_mm
+    if state.matrix is None or state.tip_ras_mm is None or point is None:
+        raise ValueError("an approach without a trusted pose")
+    return Moment(state.matrix, state.tip_ras_mm, point)
 
 
 def approach_in_space(
@@ -61,14 +92,14 @@ def approach_in_space(
     direction = view_direction(approach)
     window = make_window()
     renderer = add_renderer(window, layer=0)
-    _draw_background(renderer, lesion, extent_mm, direction)
+    draw_walls(renderer, lesion, extent_mm, direction, WALL_SHADE)
     renderer.AddActor(solid(surface, PREDICTION_COLOUR))
     for actor in _margin_actors(margins):
         renderer.AddActor(actor)
     renderer.AddActor(_instrument_actor(approach))
-    _point_camera_at(renderer, lesion.center_ras_mm, 0.86 * extent_mm, direction)
+    point_camera_at(renderer, lesion.center_ras_mm, 0.86 * extent_mm, direction)
     _add_distance(window, renderer, approach, max(margins, default=0.0))
-    _add_axes(window, direction)
+    add_axes(window, direction)
     return write_distance(picture_of(window), approach, sorted(margins), simulated)
 
 
@@ -77,8 +108,9 @@ def view_direction(approach: Approach) -> np.ndarray:
 
     The side by which the handle leaves the room is an open one, so that no wall hides it.
     """
-    handle = -approach.state.matrix[:3, 2]
-    line = approach.state.tip_ras_mm - approach.reading.point_ras_mm
+    moment = moment_of(approach)
+    handle = -moment.pose[:3, 2]
+    line = moment.tip_ras_mm - moment.point_ras_mm
     line = line / max(float(np.linalg.norm(line)), 1e-6)
     leaves = int(np.abs(handle).argmax())
     signed = [np.array(s) * p for s in product((-1, 1), repeat=3) for p in permutations(VIEW_PARTS)]
@@ -90,31 +122,15 @@ def _extent_mm(lesion: Lesion, surface: vtk.vtkPolyData, approach: Approach, wid
     """Edge of a room around the lesion that holds margins and tip."""
     bounds = np.array(surface.GetBounds()).reshape(3, 2)
     corners = np.abs(bounds - lesion.center_ras_mm[:, None]).max()
-    tip = np.abs(approach.state.tip_ras_mm - lesion.center_ras_mm).max()
-    return 2 * (max(corners + widest_mm, tip) + AROUND_MM)
-
-
-def _draw_background(renderer: vtk.vtkRenderer, lesion: Lesion, extent_mm: float, direction: np.ndarray) -> None:
-    renderer.GradientBackgroundOn()
-    renderer.SetBackground(*rgb("#0b1016"))
-    renderer.SetBackground2(*rgb("#1b2632"))
-    add_light(renderer)
-    for plane in PLANES:
-        far = wall(lesion, plane, extent_mm)
-        if direction[plane.through] < 0:
-            far.AddPosition(*(extent_mm if axis == plane.through else 0.0 for axis in range(3)))
-        far.GetProperty().SetColor(WALL_SHADE, WALL_SHADE, WALL_SHADE)
-        renderer.AddActor(far)
-    corners = cube_corners(lesion.center_ras_mm, extent_mm)
-    nearest = int(np.argmax(corners @ direction))
-    renderer.AddActor(box(corners, "#46586b", 1.2 * OVERSAMPLING, without_corner=nearest))
+    tip = np.abs(moment_of(approach).tip_ras_mm - lesion.center_ras_mm).max()
+    return 2 * (max(float(corners) + widest_mm, float(tip)) + AROUND_MM)
 
 
 def _margin_actors(margins: Mapping[float, vtk.vtkPolyData]) -> list[vtk.vtkActor]:
     """Translucent, front side only; drawn from the inside to the outside, so that each shines through the next."""
     widest_mm, actors = max(margins, default=0.0), []
     for margin_mm, surface in sorted(margins.items()):
-        actor = _actor(surface, margin_colour(margin_mm, widest_mm))
+        actor = surface_actor(surface, margin_colour(margin_mm, widest_mm))
         look = actor.GetProperty()
         look.SetOpacity(SHELL_OPACITY)
         look.BackfaceCullingOn()
@@ -129,7 +145,7 @@ def _instrument_actor(approach: Approach) -> vtk.vtkActor:
     placed = vtk.vtkTransform()
     placed.SetMatrix(np.asarray(state.matrix, float).ravel().tolist())
     placed.Translate(*state.instrument.tip_mm)
-    actor = _actor(mesh_of(state.instrument.kind), TOOL_COLOURS[state.instrument.kind])
+    actor = surface_actor(mesh_of(state.instrument.kind), TOOL_COLOURS[state.instrument.kind])
     actor.SetUserTransform(placed)
     look = actor.GetProperty()
     look.SetAmbient(0.2)
@@ -145,10 +161,11 @@ def _add_distance(window: vtk.vtkRenderWindow, renderer: vtk.vtkRenderer, approa
     over.SetActiveCamera(renderer.GetActiveCamera())
     colour = distance_colour(approach, widest_mm)
     line = vtk.vtkLineSource()
-    line.SetPoint1(approach.state.tip_ras_mm)
-    line.SetPoint2(approach.reading.point_ras_mm)
+    moment = moment_of(approach)
+    line.SetPoint1(moment.tip_ras_mm)
+    line.SetPoint2(moment.point_ras_mm)
     line.Update()
-    actor = _actor(line.GetOutput(), colour)
+    actor = surface_actor(line.GetOutput(), colour)
     actor.GetProperty().SetLineWidth(3.2 * OVERSAMPLING)
     actor.GetProperty().LightingOff()
     over.AddActor(actor)
@@ -160,39 +177,11 @@ def _add_distance(window: vtk.vtkRenderWindow, renderer: vtk.vtkRenderer, approa
         ball.SetThetaResolution(24)
         ball.SetPhiResolution(24)
         ball.Update()
-        actor = _actor(ball.GetOutput(), colour)
+        actor = surface_actor(ball.GetOutput(), colour)
         actor.GetProperty().LightingOff()
         over.AddActor(actor)
-
-
-def _add_axes(window: vtk.vtkRenderWindow, direction: np.ndarray) -> None:
-    corner = add_renderer(window, layer=2)
-    corner.SetViewport(0.0, 0.0, 0.18, 0.22)
-    corner.AddActor(ras_axes(17 * OVERSAMPLING))
-    _point_camera_at(corner, np.full(3, 0.4), 1.25, direction)
 
 
 def distance_colour(approach: Approach, widest_mm: float) -> tuple[float, float, float]:
     """As in the scene: that of the margin in which the tip was, white outside all."""
     return colour_in_scene(approach.reading.margin_mm, (widest_mm,))
-
-
-def _point_camera_at(
-    renderer: vtk.vtkRenderer, center_ras_mm: np.ndarray, radius_mm: float, direction: np.ndarray
-) -> None:
-    camera = renderer.GetActiveCamera()
-    camera.SetFocalPoint(center_ras_mm)
-    camera.SetPosition(center_ras_mm + radius_mm / np.sin(np.radians(VIEW_ANGLE_DEG / 2)) * direction)
-    camera.SetViewUp(0, 0, 1)
-    camera.SetViewAngle(VIEW_ANGLE_DEG)
-    renderer.ResetCameraClippingRange()
-
-
-def _actor(surface: vtk.vtkPolyData, colour: tuple[float, float, float]) -> vtk.vtkActor:
-    mapper = vtk.vtkPolyDataMapper()
-    mapper.SetInputData(surface)
-    mapper.ScalarVisibilityOff()
-    actor = vtk.vtkActor()
-    actor.SetMapper(mapper)
-    actor.GetProperty().SetColor(*colour)
-    return actor

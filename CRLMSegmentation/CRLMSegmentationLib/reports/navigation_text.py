@@ -62,4 +62,5 @@ def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
 
 
 def _rgb8(colour: tuple[float, float, float]) -> tuple[int, int, int]:
-    return tuple(round(255 * part) for part in colour)
+    red, green, blue = (round(255 * part) for part in colour)
+    return red, green, blue

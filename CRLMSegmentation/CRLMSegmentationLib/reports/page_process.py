@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import vtk
@@ -24,8 +25,8 @@ from .space import RenderingError, lesion_in_space
 
 def save_input(
     path: Path,
-    entries: Sequence[dict],
-    card: dict,
+    entries: Sequence[Mapping[str, Any]],
+    card: Mapping[str, Any],
     lesions: Sequence[Lesion],
     consensus: Sequence[Consensus | None] = (),
 ) -> None:
@@ -38,16 +39,17 @@ def save_input(
     """
     volume = lesions[0].volume
     with path.open("wb") as file:
-        np.savez(
-            file,
-            texts=json.dumps({"entries": list(entries), "card": card}),
+        named = {f"{key}_{n}": part for n, one in enumerate(consensus) if one for key, part in _parts_of(one).items()}
+        arrays: dict[str, Any] = dict(
+            texts=json.dumps({"entries": [dict(entry) for entry in entries], "card": dict(card)}),
             array=volume.array,
             ijk_to_ras=volume.ijk_to_ras,
             masks=np.stack([np.packbits(lesion.mask) for lesion in lesions]),
             seeds_ras_mm=np.stack([lesion.seed_ras_mm for lesion in lesions]),
             crop_sizes_mm=np.array([lesion.crop_size_mm for lesion in lesions], np.float64),  # None becomes NaN
-            **{f"{key}_{n}": part for n, one in enumerate(consensus) if one for key, part in _parts_of(one).items()},
+            **named,
         )
+        np.savez(file, **arrays)
 
 
 def write_page(source: Path, target: Path) -> None:
@@ -71,15 +73,16 @@ def _parts_of(consensus: Consensus) -> dict[str, np.ndarray]:
     return {"inner": consensus.inner, "outer": consensus.outer, "offset_kji": np.array(consensus.offset_kji)}
 
 
-def _consensus_from(kept: Mapping[str, np.ndarray], number: int, entry: dict) -> Consensus | None:
+def _consensus_from(kept: Mapping[str, np.ndarray], number: int, entry: Mapping[str, Any]) -> Consensus | None:
     if f"inner_{number}" not in kept:
         return None
     inner, outer, offset_kji = (kept[f"{key}_{number}"] for key in ("inner", "outer", "offset_kji"))
     figures = (entry["stability"][key] for key in ("runs", "agreement", "spread_mm"))
-    return Consensus(inner, outer, tuple(map(int, offset_kji)), *figures)
+    k, j, i = map(int, offset_kji)
+    return Consensus(inner, outer, (k, j, i), *figures)
 
 
-def _pictures(entry: dict, lesion: Lesion, consensus: Consensus | None) -> dict[str, bytes | str]:
+def _pictures(entry: Mapping[str, Any], lesion: Lesion, consensus: Consensus | None) -> dict[str, bytes | str]:
     surface = surface_of_mask(lesion.mask, lesion.volume.ijk_to_ras)
     navigation = entry.get("navigation") or {"distance_mm": None, "margins_mm": ()}
     approach = approach_from(navigation, entry["lesion"])

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
+from ..core.box import Box
 from ..core.geometry import transform_points
 from ..core.volume import Volume
 
@@ -71,8 +72,9 @@ def field_of_view_mm(lesion: Lesion) -> float:
     """Edge of a square around the lesion that shows prediction, truth and seed with room around them."""
     shown = lesion.mask if lesion.truth is None else lesion.mask | lesion.truth
     points = [np.asarray(lesion.seed_ras_mm, dtype=np.float64)[None]]
-    if shown.any():
-        points.append(transform_points(lesion.volume.ijk_to_ras, _corners_of(shown)))
+    box = Box.of_mask(shown)
+    if box is not None:
+        points.append(transform_points(lesion.volume.ijk_to_ras, box.corner_centers_ijk))
     reach_mm = np.abs(np.concatenate(points) - lesion.center_ras_mm).max()
     seen_mm = lesion.crop_size_mm or np.ptp(volume_corners(lesion.volume), axis=0).max()
     return float(np.clip(2.9 * reach_mm, MIN_VIEW_MM, 1.1 * max(seen_mm, MIN_VIEW_MM)))
@@ -80,8 +82,7 @@ def field_of_view_mm(lesion: Lesion) -> float:
 
 def volume_corners(volume: Volume) -> np.ndarray:
     """World RAS mm of the eight corners of a volume, shape (8, 3)."""
-    ends = [(-0.5, n - 0.5) for n in volume.shape_ijk]
-    return transform_points(volume.ijk_to_ras, np.array(np.meshgrid(*ends)).reshape(3, -1).T)
+    return transform_points(volume.ijk_to_ras, Box.of_shape(volume.array.shape).corners_ijk)
 
 
 def plane_pixels(
@@ -99,7 +100,8 @@ def plane_pixels(
     to_kji = volume.ras_to_ijk[2::-1, :3]
     middle = transform_points(volume.ras_to_ijk, center_ras_mm)[::-1]
     right, up = to_kji @ plane.right, to_kji @ plane.up
-    return middle[:, None, None] + right[:, None, None] * across + up[:, None, None] * upward[:, None]
+    pixels: np.ndarray = middle[:, None, None] + right[:, None, None] * across + up[:, None, None] * upward[:, None]
+    return pixels
 
 
 def sample(array: np.ndarray, pixels_kji: np.ndarray) -> np.ndarray:
@@ -117,9 +119,5 @@ def sample(array: np.ndarray, pixels_kji: np.ndarray) -> np.ndarray:
     low = np.clip(np.floor(corners.min(axis=1)).astype(int) - 1, 0, np.array(array.shape) - 1)
     high = np.clip(np.ceil(corners.max(axis=1)).astype(int) + 2, low + 1, array.shape)
     part = array[tuple(slice(a, b) for a, b in zip(low, high))].astype(np.float32)
-    return ndimage.map_coordinates(part, pixels_kji - low[:, None, None], order=1, mode="constant")
-
-
-def _corners_of(mask: np.ndarray) -> np.ndarray:
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return np.array(np.meshgrid(*[(part.start, part.stop - 1) for part in box[::-1]])).reshape(3, -1).T
+    values: np.ndarray = ndimage.map_coordinates(part, pixels_kji - low[:, None, None], order=1, mode="constant")
+    return values

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,8 @@ def check_report(report: Mapping[str, Any]) -> None:
     Raises:
         CrlmError: names what is missing.
     """
-    expected = [(report, KEYS, "report"), (report.get("timings_s") or {}, TIMINGS, "timings_s")]
+    expected: list[tuple[Mapping[str, Any], Iterable[str], str]] = [(report, KEYS, "report")]
+    expected.append((report.get("timings_s") or {}, TIMINGS, "timings_s"))
     if report.get("metrics") is not None:
         expected.append((report["metrics"], METRICS, "metrics"))
     further = (("navigation", NAVIGATION_KEYS), ("stability", STABILITY_KEYS))

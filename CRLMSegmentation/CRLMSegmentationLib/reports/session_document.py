@@ -21,7 +21,7 @@ from ..recording.session_events import SessionEvent
 from ..recording.session_reader import SessionReader
 from ..segmentation.results import Purpose
 from .schema import TIMINGS
-from .session_lesions import LesionStory, Outline, Sighting, is_volume, key_of, sightings_of
+from .session_lesions import LesionStory, Outline, Sighting, VolumeKey, is_volume, key_of, sightings_of
 from .session_table import moment_of, rows_of
 
 SCHEMA_VERSION = 1
@@ -70,7 +70,7 @@ def document_of(session_log: SessionReader, stories: Mapping[str, LesionStory]) 
         "left_out": {**_left_out(events), "lines": session_log.damage.sentence(kinds.EVENTS_FILE)},
         "versions": {"recorded by": _program_of(events), "reported by": __version__},
     }
-    return _with_clock_times(document)
+    return {name: _with_clock_times(value) for name, value in document.items()}
 
 
 class Volumes:
@@ -78,7 +78,7 @@ class Volumes:
 
     def __init__(self, events: Iterable[SessionEvent]) -> None:
         self.entries: list[dict[str, Any]] = []
-        self._numbers: dict[tuple, int] = {}
+        self._numbers: dict[VolumeKey, int] = {}
         for event in events:
             if is_volume(event.about.get("volume")):
                 self.number_of(event.about["volume"])
@@ -214,7 +214,7 @@ def _models(events: Iterable[SessionEvent]) -> list[dict[str, Any]]:
         about = event.about
         if event.event == kinds.MODEL:
             same = {name: about.get(name) for name in ("name", "version", "sha256")}
-            nothing = {"device": None, "cold_start_s": None, "versions": {}, "warnings": []}
+            nothing: dict[str, Any] = {"device": None, "cold_start_s": None, "versions": {}, "warnings": []}
             current = models.setdefault(str(about.get("sha256")), {**same, **nothing})
         elif event.event == kinds.READY:
             current.update({n: about.get(n) for n in ("device", "cold_start_s", "versions", "warnings")})

@@ -19,6 +19,7 @@ HOW = {
     kinds.REDONE: "brought back by redo",
     kinds.TAKEN_OVER: "taken over with a scene",
 }
+VolumeKey = tuple[Any, str, str]
 REFINED = "refined in the background"
 WAITING = tuple(purpose.value for purpose in Purpose if purpose.is_background)
 """What nobody waits for; where it fails, the answer stands."""
@@ -43,7 +44,7 @@ class Outline:
         return not self.about.get("volume_ml")
 
     @property
-    def volume_key(self) -> tuple:
+    def volume_key(self) -> VolumeKey:
         return key_of(self.about["volume"])
 
 
@@ -132,7 +133,7 @@ def is_volume(reference: object) -> bool:
     return isinstance(reference, dict) and {"shape", "content_sha256", "geometry_sha256"} <= set(reference)
 
 
-def key_of(volume: Mapping[str, Any]) -> tuple:
+def key_of(volume: Mapping[str, Any]) -> VolumeKey:
     """By which the volume of an event is known: the same moment, voxels and place."""
     return volume.get("timestamp_s"), volume["content_sha256"], volume["geometry_sha256"]
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from ..recording import session_events as kinds
 from ..recording.tip_distances import STILL_EVERY_S
 from ..tracking.colours import colour_of
-from .plot_style import INK, LINE, PLOT_STYLE, SOFT
+from .plots import INK, LINE, PLOT_STYLE, SOFT
 from .session_table import WITHHELD
 
 STYLE = {**PLOT_STYLE, "axes.axisbelow": True, "ytick.labelcolor": INK, "legend.frameon": False}
@@ -44,6 +44,9 @@ GAP_S = 1.2 * STILL_EVERY_S
 MIN_SPAN_S = 10.0
 DPI = 120
 Draw = Callable[[Axes], None]
+Colour = tuple[float, float, float]
+Clock = Callable[[Sequence[float]], np.ndarray]
+"""From seconds since the start to local times as matplotlib counts them."""
 
 
 def session_plot(document: Mapping[str, Any]) -> bytes | None:
@@ -87,13 +90,13 @@ def _panels(document: Mapping[str, Any]) -> list[tuple[float, Draw]]:
     return panels
 
 
-def _clock_of(session: Mapping[str, Any]) -> Callable[[Sequence[float]], np.ndarray]:
+def _clock_of(session: Mapping[str, Any]) -> Clock:
     """From seconds since the start to local times as matplotlib counts them."""
     started = datetime.fromisoformat(session["started"]).replace(tzinfo=None)
     return lambda seconds: date2num([started + timedelta(seconds=second) for second in seconds])
 
 
-def _draw_distances(axes: Axes, rows: Sequence[Sequence[Any]], lesions: Mapping[str, tuple], clock: Callable) -> None:
+def _draw_distances(axes: Axes, rows: Sequence[Sequence[Any]], lesions: Mapping[str, Colour], clock: Clock) -> None:
     """A piece of curve for as long as one tip was nearest to one lesion."""
     styles: dict[str, str] = {}
     labels: set[str] = set()
@@ -133,16 +136,14 @@ def _pieces(rows: Sequence[Sequence[Any]]) -> list[tuple[tuple[str, str], list[S
     return pieces
 
 
-def _draw_volumes(
-    axes: Axes, shown: Sequence[Mapping[str, Any]], lesions: Mapping[str, tuple], clock: Callable
-) -> None:
+def _draw_volumes(axes: Axes, shown: Sequence[Mapping[str, Any]], lesions: Mapping[str, Colour], clock: Clock) -> None:
     for lesion in shown:
         history = lesion["history"]
         if history:
             times = clock([sighting["moment"]["elapsed_s"] for sighting in history])
             sizes_ml = [sighting["volume_ml"] for sighting in history]
-            style = {"color": lesions[lesion["lesion"]], "linewidth": 1.6, "markersize": 3.5}
-            axes.plot(times, sizes_ml, "o-", label=lesion["lesion"], **style)
+            colour = lesions[lesion["lesion"]]
+            axes.plot(times, sizes_ml, "o-", label=lesion["lesion"], color=colour, linewidth=1.6, markersize=3.5)
     axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
     axes.set_ylabel("volume, ml")
     _finish_curve(axes)
@@ -154,7 +155,7 @@ def _finish_curve(axes: Axes) -> None:
     axes.margins(y=0.12)
 
 
-def _draw_lanes(axes: Axes, rows: Sequence[Mapping[str, Any]], lanes: Sequence[str], clock: Callable) -> None:
+def _draw_lanes(axes: Axes, rows: Sequence[Mapping[str, Any]], lanes: Sequence[str], clock: Clock) -> None:
     for place, name in enumerate(lanes):
         colour = COLOURS.get(name, TROUBLE_COLOUR)
         for start, stop in (span for row in rows if row["what"] == name for span in row["spans_s"]):

@@ -17,16 +17,18 @@ import numpy as np
 from scipy import ndimage
 
 from ..core.errors import CrlmError
+from ..core.geometry import transform_points
 from ..core.metrics import symmetric_distances_mm
-from ..core.output_files import atomic_files, check_places, make_folder
+from ..core.output_files import atomic_files, check_output_paths, make_folder
 from ..core.progress import OnProgress
 from ..recording.session_reader import SessionReader
 from ..tracking.surfaces import surface_of_mask
+from .filters import elapsed
 from .lesion_page import SLICES, VIEW_3D
 from .planes import Lesion
 from .session_document import document_of, iso_of
 from .session_lesions import LesionStory, Outline, refined_pair, stories_of
-from .session_page import PLOT, elapsed_text, write_session_page
+from .session_page import PLOT, write_session_page
 from .session_plot import session_plot
 from .slices import three_slices
 from .space import RenderingError, lesion_in_space
@@ -52,7 +54,7 @@ def make_report(folder: Path, page: Path, on_progress: OnProgress = lambda *_: N
     _check_outside(folder, page.parent)
     make_folder(page.parent)
     places = [page.with_suffix(".json"), page]
-    check_places(places)
+    check_output_paths(places)
     stories = stories_of(session_log.events)
     document = document_of(session_log, stories)
     with atomic_files(places) as (as_json, as_html):
@@ -82,7 +84,7 @@ def summary_of(document: Mapping[str, Any], page: Path) -> Iterator[str]:
     simulated = ", simulated data" if document["simulated"] else ""
     end = "" if session["ended"] else ", without an end"
     results = f"{session['results']} result{'' if session['results'] == 1 else 's'}"
-    yield f"Session of {elapsed_text(session['seconds'])} min{end}: {results}, {session['events']} events{simulated}"
+    yield f"Session of {elapsed(session['seconds'])} min{end}: {results}, {session['events']} events{simulated}"
     if document["left_out"]["lines"]:
         yield f"  {document['left_out']['lines']}"
     for lesion in document["lesions"]:
@@ -111,7 +113,7 @@ def _refined(session_log: SessionReader, story: LesionStory) -> dict[str, Any] |
         return None
     shape, matrix = pair[0].about["volume"]["shape"], _matrix_of(pair[0])
     try:
-        before, after = (session_log.mask(outline.about["mask"], shape) for outline in pair)
+        before, after = (session_log.images.mask(outline.about["mask"], shape) for outline in pair)
         distances_mm = symmetric_distances_mm(before, after, matrix)
     except CrlmError:  # the pictures say what is missing
         return None
@@ -143,8 +145,8 @@ def _pictures(session_log: SessionReader, story: LesionStory) -> dict[str, bytes
 
 def _pictured(session_log: SessionReader, story: LesionStory, outline: Outline) -> Lesion:
     """Raises: CrlmError: its volume or its mask is not in the recording."""
-    volume = session_log.volume(outline.about["volume"])
-    mask = session_log.mask(outline.about.get("mask"), volume.array.shape)
+    volume = session_log.images.volume(outline.about["volume"])
+    mask = session_log.images.mask(outline.about.get("mask"), volume.array.shape)
     result = outline.result or {}
     seed = result.get("seed_ras_mm") or story.seed_ras_mm
     seed_ras_mm = _middle(mask, volume.ijk_to_ras) if seed is None else np.array(seed, float)
@@ -153,7 +155,7 @@ def _pictured(session_log: SessionReader, story: LesionStory, outline: Outline) 
 
 def _middle(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
     kji = ndimage.center_of_mass(mask) if mask.any() else (np.array(mask.shape) - 1) / 2
-    return ijk_to_ras[:3, :3] @ np.array(kji)[::-1] + ijk_to_ras[:3, 3]
+    return transform_points(ijk_to_ras, np.array(kji, float)[::-1])
 
 
 def main() -> None:

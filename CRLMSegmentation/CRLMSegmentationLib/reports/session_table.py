@@ -69,15 +69,18 @@ def rows_of(events: Iterable[SessionEvent], number_of: NumberOf) -> list[dict[st
     return table.rows
 
 
+Key = tuple[object, ...]
+
+
 class _Table:
     """Rows, those that last included."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
-        self._latest: dict[tuple, tuple[dict[str, Any], float]] = {}
-        self._open: dict[str, tuple[dict[str, Any], tuple]] = {}
+        self._latest: dict[Key, tuple[dict[str, Any], float]] = {}
+        self._open: dict[str, tuple[dict[str, Any], Key]] = {}
 
-    def add(self, event: SessionEvent, what: str, of: str, detail: str, kind: str | None = None) -> tuple:
+    def add(self, event: SessionEvent, what: str, of: str, detail: str, kind: str | None = None) -> Key:
         """Returns the key of the row, which may be one from before."""
         key = (what, of, _kind_of(event, detail))
         row, at_s = self._latest.get(key, (None, 0.0))

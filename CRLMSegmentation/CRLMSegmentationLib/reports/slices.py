@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import matplotlib.patheffects as effects
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -29,6 +31,7 @@ CLOSE_UP_PIXELS = 512
 OVERVIEW_PIXELS = 400
 SEED_DEPTH_MM = 2.0
 """A seed farther from a slice than this is drawn faint."""
+Extent = tuple[float, float, float, float]
 SCALE_BARS_MM = (1, 2, 5, 10, 20, 50, 100)
 
 
@@ -37,8 +40,7 @@ def three_slices(lesion: Lesion, dpi: int = 130) -> bytes:
 
     The upper row is close up, the lower one shows the whole volume with the crop box, where there is one.
     """
-    figure = Figure(figsize=(12.4, 7.75), facecolor=BACKGROUND)
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.75)
     rows = figure.add_gridspec(
         2, 3, height_ratios=(1.55, 1), left=0.012, right=0.988, top=0.955, bottom=0.06, wspace=0.03, hspace=0.11
     )
@@ -49,9 +51,63 @@ def three_slices(lesion: Lesion, dpi: int = 130) -> bytes:
         _draw_slice(close_up, lesion, plane, lesion.center_ras_mm, (span_mm, span_mm), CLOSE_UP_PIXELS, limits)
         label_edges(close_up, plane)
         draw_scale_bar(close_up, span_mm)
-        _draw_title(close_up, plane, lesion)
+        draw_title(close_up, plane, lesion.center_ras_mm)
         _draw_overview(figure.add_subplot(rows[1, column]), lesion, plane, limits)
-    _draw_legend(figure, lesion)
+    draw_legend(figure, _legend(lesion))
+    return png_of(figure, dpi)
+
+
+def new_figure(height_inches: float) -> Figure:
+    """Return an empty dark figure as wide as three slices."""
+    figure = Figure(figsize=(12.4, height_inches), facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def draw_grey(
+    axes: Axes,
+    lesion: Lesion,
+    at: np.ndarray,
+    size_mm: tuple[float, float],
+    limits: tuple[float, float],
+    interpolation: str | None = "nearest",
+) -> Extent:
+    """Draw the grey values of a slice where the volume was insonified; the axes count mm from its middle.
+
+    Args:
+        at: as `plane_pixels` gives them.
+        limits: grey values that are black and white.
+        interpolation: of matplotlib between the pixels; None for its default.
+
+    Returns:
+        The left, right, bottom and top edge, mm.
+    """
+    width, height = size_mm
+    extent = (-width / 2, width / 2, -height / 2, height / 2)
+    axes.set_facecolor(NOT_SWEPT)
+    grey = np.where(sample(lesion.swept, at) >= 0.5, sample(lesion.volume.array, at), np.nan)
+    axes.imshow(
+        grey, cmap="gray", vmin=limits[0], vmax=limits[1], origin="lower", extent=extent, interpolation=interpolation
+    )
+    return extent
+
+
+def finish_panel(axes: Axes, extent: Extent) -> None:
+    """Show a slice from edge to edge, without ticks."""
+    axes.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[], aspect="equal")
+    for spine in axes.spines.values():
+        spine.set_color("#2a3644")
+
+
+def draw_legend(figure: Figure, entries: Sequence[Artist]) -> None:
+    """Draw the legend below the slices."""
+    figure.legend(
+        handles=list(entries), loc="lower center", ncol=len(entries), frameon=False, labelcolor=INK, fontsize=10.5
+    )
+
+
+def png_of(figure: Figure, dpi: int) -> bytes:
+    """Return a figure of slices as PNG."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi, facecolor=BACKGROUND)
     return stream.getvalue()
@@ -65,7 +121,7 @@ def _draw_overview(axes: Axes, lesion: Lesion, plane: Plane, limits: tuple[float
     size_mm = 1.06 * extent_mm[np.argmax(np.abs(plane.right))], 1.06 * extent_mm[np.argmax(np.abs(plane.up))]
     _draw_slice(axes, lesion, plane, middle, size_mm, OVERVIEW_PIXELS, limits)
     if lesion.crop_size_mm is not None:
-        _draw_crop_box(axes, lesion, plane, middle)
+        _draw_crop_box(axes, plane, lesion.seed_ras_mm - middle, lesion.crop_size_mm)
     draw_scale_bar(axes, max(size_mm))
 
 
@@ -79,32 +135,17 @@ def _draw_slice(
     limits: tuple[float, float],
 ) -> None:
     """Grey values, outlines and seed of one slice; the axes count mm from its centre."""
-    count = tuple(max(8, round(pixels * length / max(size_mm))) for length in size_mm)
-    at = plane_pixels(plane, lesion.volume, center_ras_mm, size_mm, count)
-    width, height = size_mm
-    extent = (-width / 2, width / 2, -height / 2, height / 2)
-    axes.set_facecolor(NOT_SWEPT)
-    swept = sample(lesion.swept, at) >= 0.5
-    grey = np.where(swept, sample(lesion.volume.array, at), np.nan)
-    axes.imshow(
-        grey, cmap="gray", vmin=limits[0], vmax=limits[1], origin="lower", extent=extent, interpolation="nearest"
-    )
+    columns, rows = (max(8, round(pixels * length / max(size_mm))) for length in size_mm)
+    at = plane_pixels(plane, lesion.volume, center_ras_mm, size_mm, (columns, rows))
+    extent = draw_grey(axes, lesion, at, size_mm, limits)
     if lesion.truth is not None:
         _draw_outline(axes, sample(lesion.truth, at), extent, TRUTH_COLOUR, "dashed")
     _draw_outline(axes, sample(lesion.mask, at), extent, PREDICTION_COLOUR, "solid")
     _draw_seed(axes, lesion, plane, center_ras_mm)
-    axes.set_xlim(extent[:2])
-    axes.set_ylim(extent[2:])
-    axes.set_aspect("equal")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_color("#2a3644")
+    finish_panel(axes, extent)
 
 
-def _draw_outline(
-    axes: Axes, inside: np.ndarray, extent: tuple[float, float, float, float], colour: str, style: str
-) -> None:
+def _draw_outline(axes: Axes, inside: np.ndarray, extent: Extent, colour: str, style: str) -> None:
     if not (inside >= 0.5).any():
         return
     lines = axes.contour(
@@ -114,6 +155,7 @@ def _draw_outline(
 
 
 def on_screen(plane: Plane, offset_mm: np.ndarray) -> tuple[float, float]:
+    """Return how far to the right and up an offset in RAS mm points in a slice."""
     return float(offset_mm @ np.array(plane.right)), float(offset_mm @ np.array(plane.up))
 
 
@@ -133,20 +175,21 @@ def _draw_seed(axes: Axes, lesion: Lesion, plane: Plane, center_ras_mm: np.ndarr
     )
 
 
-def _draw_crop_box(axes: Axes, lesion: Lesion, plane: Plane, center_ras_mm: np.ndarray) -> None:
-    x, y = on_screen(plane, np.asarray(lesion.seed_ras_mm) - center_ras_mm)
-    size = lesion.crop_size_mm
+def _draw_crop_box(axes: Axes, plane: Plane, offset_mm: np.ndarray, size: float) -> None:
+    x, y = on_screen(plane, np.asarray(offset_mm))
     axes.add_patch(
         Rectangle((x - size / 2, y - size / 2), size, size, fill=False, color=CROP_COLOUR, linestyle=CROP_DASHES)
     )
 
 
-def _draw_title(axes: Axes, plane: Plane, lesion: Lesion) -> None:
-    place_mm = lesion.center_ras_mm[plane.through]
+def draw_title(axes: Axes, plane: Plane, place_ras_mm: np.ndarray) -> None:
+    """Write the name of a slice and where it lies."""
+    place_mm = place_ras_mm[plane.through]
     axes.set_title(f"{plane.name}   {'RAS'[plane.through]} {place_mm:.1f} mm", color=INK, fontsize=11, pad=5)
 
 
 def label_edges(axes: Axes, plane: Plane) -> None:
+    """Write the letters of the directions at the edges of a slice."""
     places = (
         (0.02, 0.5, "left", "center"),
         (0.98, 0.5, "right", "center"),
@@ -159,6 +202,7 @@ def label_edges(axes: Axes, plane: Plane) -> None:
 
 
 def draw_scale_bar(axes: Axes, span_mm: float) -> None:
+    """Draw a bar of at most a third of the width of a slice."""
     length = max((n for n in SCALE_BARS_MM if n <= span_mm / 3), default=SCALE_BARS_MM[0])
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     x, y = left + 0.04 * (right - left), bottom + 0.05 * (top - bottom)
@@ -170,9 +214,9 @@ def draw_scale_bar(axes: Axes, span_mm: float) -> None:
     text.set_path_effects([effects.withStroke(linewidth=2.5, foreground="#000000")])
 
 
-def _draw_legend(figure: Figure, lesion: Lesion) -> None:
+def _legend(lesion: Lesion) -> list[Artist]:
     found = lesion.mask.any()
-    entries = [
+    entries: list[Artist] = [
         Line2D(
             [], [], color=PREDICTION_COLOUR, linewidth=2.2, label="prediction" if found else "prediction: nothing found"
         )
@@ -195,4 +239,4 @@ def _draw_legend(figure: Figure, lesion: Lesion) -> None:
         label = f"crop {lesion.crop_size_mm:.0f} mm"
         entries.append(Line2D([], [], color=CROP_COLOUR, linestyle=CROP_DASHES, label=label))
     entries.append(Patch(facecolor=NOT_SWEPT, edgecolor="#2a3644", label="not swept"))
-    figure.legend(handles=entries, loc="lower center", ncol=len(entries), frameon=False, labelcolor=INK, fontsize=10.5)
+    return entries

@@ -23,7 +23,7 @@ OVERSAMPLING = 2
 """Rendered this much larger and scaled down: smooth edges even where a driver offers none."""
 PROBE = ["-m", "CRLMSegmentationLib.reports.opengl_probe"]
 PROBE_TIMEOUT_S = 60
-CAMERA_FROM = np.array([0.60, 0.66, 0.46])
+CAMERA_FROM = np.array([0.60, 0.66, 0.46]) / np.linalg.norm([0.60, 0.66, 0.46])
 """Direction (R, A, S) from which the lesion is seen: from the front right, above."""
 VIEW_ANGLE_DEG = 30.0
 ROOM_PER_VIEW = 1.1
@@ -54,10 +54,10 @@ def lesion_in_space(lesion: Lesion, surface: vtk.vtkPolyData, truth_surface: vtk
     extent_mm = ROOM_PER_VIEW * field_of_view_mm(lesion)
     renderer = add_renderer(window, layer=0)
     _draw_background(renderer, lesion, extent_mm, surface, truth_surface)
-    _point_camera_at(renderer, lesion.center_ras_mm - 0.06 * extent_mm, 0.92 * extent_mm)
+    point_camera_at(renderer, lesion.center_ras_mm - 0.06 * extent_mm, 0.92 * extent_mm, CAMERA_FROM)
     _add_see_through(window, renderer, lesion, extent_mm, truth_surface)
     _add_map(window, lesion, surface)
-    _add_axes(window)
+    add_axes(window, CAMERA_FROM)
     return picture_of(window)
 
 
@@ -103,19 +103,36 @@ def _draw_background(
     surface: vtk.vtkPolyData,
     truth_surface: vtk.vtkPolyData | None,
 ) -> None:
+    draw_walls(renderer, lesion, extent_mm, CAMERA_FROM)
+    if surface.GetNumberOfPoints():
+        renderer.AddActor(solid(surface, PREDICTION_COLOUR))
+    if truth_surface is not None and truth_surface.GetNumberOfPoints():
+        renderer.AddActor(net(truth_surface, TRUTH_COLOUR, 1.2 * OVERSAMPLING, 0.95))
+
+
+def draw_walls(
+    renderer: vtk.vtkRenderer, lesion: Lesion, extent_mm: float, direction: np.ndarray, brightness: float = 1.0
+) -> None:
+    """Draw the cube around a lesion on whose far walls the slices through its middle are shown.
+
+    Args:
+        extent_mm: edge of the cube.
+        direction: from which it is seen, unit vector (R, A, S).
+        brightness: of the walls, 0 to 1.
+    """
     renderer.GradientBackgroundOn()
     renderer.SetBackground(*rgb("#0b1016"))
     renderer.SetBackground2(*rgb("#1b2632"))
     add_light(renderer)
     for plane in PLANES:
-        renderer.AddActor(wall(lesion, plane, extent_mm))
+        far = wall(lesion, plane, extent_mm)
+        if direction[plane.through] < 0:
+            far.AddPosition(*(extent_mm if axis == plane.through else 0.0 for axis in range(3)))
+        far.GetProperty().SetColor(brightness, brightness, brightness)
+        renderer.AddActor(far)
     corners = cube_corners(lesion.center_ras_mm, extent_mm)
-    nearest = int(np.argmax(corners @ CAMERA_FROM))
+    nearest = int(np.argmax(corners @ direction))
     renderer.AddActor(box(corners, "#46586b", 1.2 * OVERSAMPLING, without_corner=nearest))
-    if surface.GetNumberOfPoints():
-        renderer.AddActor(solid(surface, PREDICTION_COLOUR))
-    if truth_surface is not None and truth_surface.GetNumberOfPoints():
-        renderer.AddActor(net(truth_surface, TRUTH_COLOUR, 1.2 * OVERSAMPLING, 0.95))
 
 
 def add_light(renderer: vtk.vtkRenderer) -> None:
@@ -126,10 +143,11 @@ def add_light(renderer: vtk.vtkRenderer) -> None:
     lights.AddLightsToRenderer(renderer)
 
 
-def _point_camera_at(renderer: vtk.vtkRenderer, center_ras_mm: np.ndarray, radius_mm: float) -> None:
-    """Look at a point so that a sphere around it fills the height of the picture."""
+def point_camera_at(
+    renderer: vtk.vtkRenderer, center_ras_mm: np.ndarray, radius_mm: float, direction: np.ndarray
+) -> None:
+    """Look at a point from a direction so that a sphere around it fills the height of the image."""
     camera = renderer.GetActiveCamera()
-    direction = CAMERA_FROM / np.linalg.norm(CAMERA_FROM)
     camera.SetFocalPoint(center_ras_mm)
     camera.SetPosition(center_ras_mm + radius_mm / np.sin(np.radians(VIEW_ANGLE_DEG / 2)) * direction)
     camera.SetViewUp(0, 0, 1)
@@ -164,14 +182,15 @@ def _add_map(window: vtk.vtkRenderWindow, lesion: Lesion, surface: vtk.vtkPolyDa
         corner.AddActor(box(cube, "#ffffff", 1.1 * OVERSAMPLING, dashed=True))
     if surface.GetNumberOfPoints():
         corner.AddActor(solid(surface, PREDICTION_COLOUR))
-    _point_camera_at(corner, middle, 1.02 * np.linalg.norm(corners - middle, axis=1).max())
+    point_camera_at(corner, middle, 1.02 * float(np.linalg.norm(corners - middle, axis=1).max()), CAMERA_FROM)
 
 
-def _add_axes(window: vtk.vtkRenderWindow) -> None:
+def add_axes(window: vtk.vtkRenderWindow, direction: np.ndarray) -> None:
+    """Draw the arrows R, A and S in a corner of the image, seen from a direction."""
     corner = add_renderer(window, layer=2)
     corner.SetViewport(0.0, 0.0, 0.18, 0.22)
     corner.AddActor(ras_axes(17 * OVERSAMPLING))
-    _point_camera_at(corner, np.full(3, 0.4), 1.25)
+    point_camera_at(corner, np.full(3, 0.4), 1.25, direction)
 
 
 def picture_of(window: vtk.vtkRenderWindow) -> bytes:

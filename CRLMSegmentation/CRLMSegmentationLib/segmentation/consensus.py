@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.box import Box
 from ..core.geometry import transform_points
 from ..core.postprocessing import LesionMask
 
@@ -103,13 +104,11 @@ def consensus_of(masks: Sequence[LesionMask]) -> Consensus | None:
 
 def on_one_grid(masks: Sequence[LesionMask]) -> tuple[list[np.ndarray], tuple[int, int, int]]:
     """Paste non-empty masks into the smallest box that holds all; return arrays and first index (k, j, i)."""
-    low = np.min([mask.offset_kji for mask in masks], axis=0)
-    shape = np.max([np.add(mask.offset_kji, mask.part.shape) for mask in masks], axis=0) - low
+    boxes = [mask.box for mask in masks]
+    shared = Box.around(boxes)
     arrays = []
-    for mask in masks:
-        start = np.subtract(mask.offset_kji, low)
-        array = np.zeros(shape, bool)
-        array[tuple(slice(a, a + n) for a, n in zip(start, mask.part.shape))] = mask.part
+    for mask, box in zip(masks, boxes):
+        array = np.zeros(shared.shape, bool)
+        array[box.relative_to(shared).slices] = mask.part
         arrays.append(array)
-    k, j, i = map(int, low)
-    return arrays, (k, j, i)
+    return arrays, shared.start_kji

@@ -37,12 +37,12 @@ class Sighting:
 
 
 class LesionHistory:
-    """The sightings of all lesions by their keys, so that a lesion that is renamed keeps its history."""
+    """The sightings of one lesion, oldest first."""
 
     def __init__(self) -> None:
-        self._sightings: dict[str, list[Sighting]] = {}
+        self._sightings: list[Sighting] = []
 
-    def add(self, lesion: str, mask: LesionMask, volume: VolumeIdentity, seen_s: float) -> Sighting | None:
+    def add(self, mask: LesionMask, volume: VolumeIdentity, seen_s: float) -> Sighting | None:
         """Add a segmentation; a second one in the same volume replaces the first.
 
         Returns:
@@ -50,7 +50,7 @@ class LesionHistory:
         """
         if mask.is_empty:
             return None
-        seen = self._sightings.setdefault(lesion, [])
+        seen = self._sightings
         if seen and seen[-1].volume == volume:
             seen.pop()
         before = seen[-1] if seen else None
@@ -69,12 +69,14 @@ class LesionHistory:
             del seen[1]
         return sighting
 
-    def of(self, lesion: str) -> tuple[Sighting, ...]:
-        """Return the sightings of a lesion, oldest first."""
-        return tuple(self._sightings.get(lesion, ()))
+    @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """All that are remembered, oldest first."""
+        return tuple(self._sightings)
 
-    def forget(self, lesion: str) -> None:
-        self._sightings.pop(lesion, None)
+    def clear(self) -> None:
+        """Begin anew, for what is found from now on is another lesion."""
+        self._sightings.clear()
 
 
 def centre_of(mask: LesionMask) -> np.ndarray:

@@ -86,7 +86,7 @@ class LesionResult:
         mask: on the grid of that volume.
         timings_s: crop, preprocess, inference, postprocess and, where the volume came over a link, receive.
         requested_at_s: `time.monotonic()` when the seed was dropped.
-        remarks: how it was found which voxels were imaged, see `Volume.field_of_view_remarks`.
+        remarks: how it was found which voxels were imaged, see `Volume.field_of_view_warnings`.
     """
 
     request: Request

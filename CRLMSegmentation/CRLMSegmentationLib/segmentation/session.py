@@ -310,5 +310,5 @@ class Session:
             self.model.name,
             self.model.sha256,
             queued.requested_at_s,
-            queued.volume.field_of_view_remarks,
+            queued.volume.field_of_view_warnings,
         )

@@ -67,7 +67,8 @@ class Navigator:
         limits: Limits | None = None,
         is_live: bool = True,
     ) -> None:
-        self.poses, self.margins_mm = Poses(), DEFAULT_MARGINS_MM
+        self.poses = Poses()
+        self.margins_mm: tuple[float, ...] = DEFAULT_MARGINS_MM
         self.cautions: tuple[Status, ...] = ()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
         self._limits = limits = limits or Limits()

@@ -78,7 +78,7 @@ def _find_chain(names: frozenset[str], wanted: str) -> Chain:
                 ways[other] = (*ways[frame], (name, backwards))
                 waiting.append(other)
     if goal not in ways:
-        raise SweepError(f"no way from {start} to {goal}; known are: {', '.join(sorted(names)) or 'no transforms'}")
+        raise SweepError(f"no transform from {start} to {goal}; known: {', '.join(sorted(names)) or 'no transforms'}")
     return ways[goal]
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment
 from markupsafe import Markup
 
 from ...core.metrics import THOROUGH_METRICS
-from ...reports.metric_names import METRIC_NAMES, MISSING
-from ...reports.templates import stylesheet, templates
-from .document import cautions_of
+from ...reports.metric_names import METRIC_NAMES, RATES
+from ...reports.templates import data_uri, plot, render, stylesheet
+from .document import warnings_of
 from .methods import SEMIAUTOMATIC
 from .plots import box_plot, calibration_plot, curve_plot
 
@@ -24,10 +21,6 @@ if TYPE_CHECKING:
 
 PICTURE_DPI = 100
 METRICS = {key: METRIC_NAMES[key] for key in (*THOROUGH_METRICS, "seconds")}
-RATES = {
-    "detection_rate": ("Detected", "share of lesions with Dice above 0.1"),
-    "share_under_0.3": ("Dice under 0.3", "share of lesions that would have to be drawn by hand"),
-}
 STYLES = ("style.css", "evaluation.css")
 GROUP_METRICS = ("dice", "hausdorff95_mm", "mean_surface_mm", "rvd", "recall", "precision")
 LESION_METRICS = {
@@ -94,26 +87,23 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], pictures: Seq
     """
     rows = {(row["case_id"], row["lesion"]): row for row in document["lesions"]}
     trained_on = document["data"]["trained_on"] or ()
-    worst = [{"row": rows[tuple(key)], "image": p and _png(p)} for key, p in zip(document["worst"], pictures)]
-    page = (
-        _environment()
-        .get_template("evaluation.html")
-        .render(
-            document=document,
-            overall=document["figures"]["all"]["all"],
-            note=DATA_NOTES[document["simulated"]] + (", in part trained on" if trained_on else ""),
-            trained_on=trained_on,
-            cautions=cautions_of(document),
-            method="method" if document["model"]["kind"] == SEMIAUTOMATIC else "model",
-            metrics=METRICS,
-            rates=RATES,
-            group_metrics=GROUP_METRICS,
-            lesion_metrics=LESION_METRICS,
-            curves={kind: texts for kind, texts in CURVES.items() if document["robustness"][kind]},
-            plots=_plots(document),
-            worst=worst,
-            styles=stylesheet(*STYLES),
-        )
+    worst = [{"row": rows[tuple(key)], "image": p and data_uri(p)} for key, p in zip(document["worst"], pictures)]
+    page = render(
+        "evaluation.html",
+        document=document,
+        overall=document["figures"]["all"]["all"],
+        note=DATA_NOTES[document["simulated"]] + (", in part trained on" if trained_on else ""),
+        trained_on=trained_on,
+        cautions=warnings_of(document),
+        method="method" if document["model"]["kind"] == SEMIAUTOMATIC else "model",
+        metrics=METRICS,
+        rates=RATES,
+        group_metrics=GROUP_METRICS,
+        lesion_metrics=LESION_METRICS,
+        curves={kind: texts for kind, texts in CURVES.items() if document["robustness"][kind]},
+        plots=_plots(document),
+        worst=worst,
+        styles=stylesheet(*STYLES),
     )
     path.write_text(page, encoding="utf-8")
 
@@ -121,19 +111,19 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], pictures: Seq
 def _plots(document: Mapping[str, Any]) -> dict[str, Markup]:
     rows = [row for row in document["lesions"] if row["metrics"]]
     plots = {
-        "dice": _svg(box_plot(_groups(document, rows, "dice"), "Dice", (-0.02, 1.02)), "Dice by group"),
-        "surface": _svg(
+        "dice": _svg_plot(box_plot(_groups(document, rows, "dice"), "Dice", (-0.02, 1.02)), "Dice by group"),
+        "surface": _svg_plot(
             box_plot(_groups(document, rows, "hausdorff95_mm"), METRICS["hausdorff95_mm"].label_with_unit),
             "HD95 by group",
         ),
     }
     for kind, (_, label) in CURVES.items():
         if document["robustness"][kind]:
-            plots[kind] = _svg(curve_plot(document["robustness"][kind], label), f"Dice against: {label}")
+            plots[kind] = _svg_plot(curve_plot(document["robustness"][kind], label), f"Dice against: {label}")
     found = [row for row in rows if row["confidence"] is not None]
     if found:
         pairs = [row["confidence"] for row in found], [row["metrics"]["dice"] for row in found]
-        plots["calibration"] = _svg(
+        plots["calibration"] = _svg_plot(
             calibration_plot(*pairs, document["calibration"]["bins"]), "Confidence against Dice"
         )
     return plots
@@ -157,41 +147,5 @@ def _groups(
     return groups
 
 
-def _png(picture: bytes) -> Markup:
-    return Markup("data:image/png;base64," + base64.b64encode(picture).decode("ascii"))
-
-
-def _svg(text: str, about: str) -> Markup:
-    data = base64.b64encode(text.encode()).decode("ascii")
-    return Markup('<img class="plot" alt="{}" src="data:image/svg+xml;base64,{}">').format(about, data)
-
-
-def _environment() -> Environment:
-    return templates(
-        sentence=lambda text: text[:1].upper() + text[1:],
-        value=_value,
-        span=_span,
-        percent=_percent,
-        percents=_percents,
-        date=_date,
-    )
-
-
-def _value(value: float | None, pattern: str) -> str:
-    return MISSING if value is None else pattern.format(value)
-
-
-def _span(values: Sequence[float] | None, pattern: str) -> str:
-    return MISSING if values is None else " to ".join(pattern.format(value) for value in values)
-
-
-def _percent(value: float | None) -> str:
-    return MISSING if value is None else f"{100 * value:.0f} %"
-
-
-def _percents(values: Sequence[float] | None) -> str:
-    return MISSING if values is None else f"{100 * values[0]:.0f} to {100 * values[1]:.0f} %"
-
-
-def _date(created: str) -> str:
-    return datetime.fromisoformat(created).strftime("%d %B %Y, %H:%M")
+def _svg_plot(text: str, about: str) -> Markup:
+    return plot(text.encode(), about, "svg+xml")

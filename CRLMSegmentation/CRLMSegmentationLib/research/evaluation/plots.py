@@ -13,7 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from ...reports.plot_style import INK, LINE, PLOT_STYLE, SOFT
+from ...reports.plots import INK, LINE, PLOT_STYLE, SOFT, draw_boxes
 
 ACCENT, PALE = "#0b6bcb", "#cfe3f8"
 DETECTED_COLOUR = "#b45309"
@@ -29,24 +29,9 @@ def box_plot(groups: Groups, label: str, limits: tuple[float, float] | None = No
     """A box (median, quartiles, whiskers to 1.5 interquartile ranges) and all lesions as points for each group."""
     with mpl.rc_context(STYLE):
         figure, axes = _figure(WIDTH, 1.0 + 0.44 * len(groups))
-        rng = np.random.default_rng(0)
-        for place, (_, values) in enumerate(groups):
-            spread = place + rng.uniform(-0.2, 0.2, len(values))
-            axes.scatter(values, spread, s=15, color=INK, alpha=0.5, linewidths=0, zorder=3)
-        axes.boxplot(
-            [list(values) for _, values in groups],
-            positions=range(len(groups)),
-            orientation="horizontal",
-            widths=0.62,
-            showfliers=False,
-            patch_artist=True,
-            boxprops={"facecolor": PALE, "edgecolor": ACCENT},
-            medianprops={"color": INK, "linewidth": 2.2},
-            whiskerprops={"color": ACCENT},
-            capprops={"color": ACCENT},
-        )
+        number = len(groups)
+        draw_boxes(axes, [values for _, values in groups], [PALE] * number, [ACCENT] * number)
         axes.set_yticks(range(len(groups)), [f"{name}  ({len(values)})" for name, values in groups])
-        axes.set_ylim(len(groups) - 0.45, -0.55)
         axes.set_xlabel(label)
         axes.grid(axis="x", color=LINE, linewidth=0.8)
         axes.set_axisbelow(True)

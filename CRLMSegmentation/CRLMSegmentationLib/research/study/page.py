@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from ...reports.metric_names import DOWN, METRIC_NAMES, MISSING, MetricName
-from ...reports.templates import stylesheet, templates
+from ...reports.metric_names import METRIC_NAMES, RATES
+from ...reports.templates import plot, render, stylesheet
 from .curves import agreement_figure, learning_figure, roc_figure
 from .examples import Example, examples_figure
-from .plots import box_figure, difference_figure, echogenicity_figure, p_text, signed
+from .plots import box_figure, difference_figure, echogenicity_figure
 from .style import colour_of, label_of, png_of, styled
 
-NAMES = {
-    **METRIC_NAMES,
-    "rvd_absolute": MetricName(
-        "Relative volume, absolute", "", "{:.1%}", DOWN, "the same without its sign: 0 is right", "|Volume|"
-    ),
-}
 SHOWN_METRICS = (
     "dice",
     "hausdorff_mm",
@@ -40,11 +31,6 @@ SHOWN_METRICS = (
     "auc_probability_volume",
     "seconds",
 )
-RATES = {
-    "detection_rate": ("Detected", "share of lesions with Dice above 0.1"),
-    "share_under_0.3": ("Dice under 0.3", "share of lesions that would have to be drawn by hand"),
-}
-PERCENT = ("rvd", "rvd_absolute")
 STYLES = ("style.css", "evaluation.css", "study.css")
 
 
@@ -52,7 +38,7 @@ def study_figures(results: Mapping[str, Any], examples: list[Example]) -> dict[s
     """All figures as PNG, by name."""
     paper = results["reference"]["figures"]["crop"]
     classes = list(results["figures"][results["methods"][0]]["echogenicity"])
-    distance = NAMES["hausdorff_mm"]
+    distance = METRIC_NAMES["hausdorff_mm"]
     drawn: dict[str, Callable[[], Figure]] = {
         "dice-by-method": lambda: box_figure(
             results, "dice", "Dice by method", "Dice", (-0.03, 1.03), paper["dice_median"]
@@ -86,25 +72,26 @@ def write_study_page(path: Path, results: Mapping[str, Any], pictures: Mapping[s
     Args:
         pictures: see `study_figures`.
     """
-    page = (
-        _environment()
-        .get_template("study.html")
-        .render(
-            results=results,
-            study=results["study"],
-            methods=results["methods"],
-            held_out=results["patients"]["held_out"],
-            trained_on=results["patients"]["trained_on"],
-            overall={method: results["figures"][method]["all"]["all"] for method in results["methods"]},
-            names=NAMES,
-            shown_metrics=SHOWN_METRICS,
-            rates=RATES,
-            groups=_groups(results),
-            every=_every_lesion(results),
-            claim=[c for c in results["comparisons"] if {c["one"], c["other"]} == {"crop", "full"}],
-            figures={name: _image(name, picture) for name, picture in pictures.items()},
-            styles=stylesheet(*STYLES),
-        )
+    page = render(
+        "study.html",
+        results=results,
+        study=results["study"],
+        methods=results["methods"],
+        held_out=results["patients"]["held_out"],
+        trained_on=results["patients"]["trained_on"],
+        overall={method: results["figures"][method]["all"]["all"] for method in results["methods"]},
+        names=METRIC_NAMES,
+        shown_metrics=SHOWN_METRICS,
+        rates=RATES,
+        groups=_groups(results),
+        every=_every_lesion(results),
+        claim=[c for c in results["comparisons"] if {c["one"], c["other"]} == {"crop", "full"}],
+        figures={
+            name: plot(picture, f"{name.replace('-', ' ')}, simulated data") for name, picture in pictures.items()
+        },
+        styles=stylesheet(*STYLES),
+        label=label_of,
+        colour=colour_of,
     )
     path.write_text(page, encoding="utf-8")
 
@@ -129,58 +116,5 @@ def _every_lesion(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(table.values())
 
 
-def _image(name: str, picture: bytes) -> Markup:
-    data = base64.b64encode(picture).decode("ascii")
-    return Markup('<img class="plot" alt="{}, simulated data" src="data:image/png;base64,{}">').format(
-        name.replace("-", " "), data
-    )
-
-
-def _environment() -> Environment:
-    return templates(
-        label=label_of,
-        colour=colour_of,
-        number=_number,
-        span=_span,
-        difference=_difference,
-        percent=_percent,
-        percents=_percents,
-        p=p_text,
-        effect=signed,
-        date=_date,
-        ratio=_ratio,
-    )
-
-
-def _number(value: float | None, metric: str) -> str:
-    return NAMES[metric].number(value)
-
-
-def _span(values: Sequence[float] | None, metric: str) -> str:
-    return MISSING if values is None else " to ".join(_number(value, metric) for value in values)
-
-
-def _difference(value: float | None, metric: str) -> str:
-    """In the unit of the metric; of what is shown in percent, in percentage points."""
-    if value is None:
-        return MISSING
-    if metric in PERCENT:
-        return f"{signed(100 * value, 1)} points"
-    unit = NAMES[metric].unit
-    return f"{signed(value, 1 if unit == 'mm' else 3)} {unit}".strip()
-
-
-def _percent(value: float | None) -> str:
-    return MISSING if value is None else f"{100 * value:.0f} %"
-
-
-def _percents(values: Sequence[float] | None) -> str:
-    return MISSING if values is None else f"{100 * values[0]:.0f} to {100 * values[1]:.0f} %"
-
-
-def _ratio(value: float) -> str:
-    return "< 0.01" if value < 0.01 else f"{value:.2f}" if value < 100 else f"{value:,.0f}"
-
-
-def _date(created: str) -> str:
-    return datetime.fromisoformat(created).strftime("%d %B %Y, %H:%M")
+def _figure(name: str, picture: bytes) -> Markup:
+    return plot(picture, f"{name.replace('-', ' ')}, simulated data")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...reports.plot_style import INK, SOFT
+from ...reports.filters import p_value, signed
+from ...reports.plots import INK, SOFT, draw_boxes
 from .style import ORACLE_MARK, any_oracle, colour_of, label_of, new_figure
 
 Results = Mapping[str, Any]
@@ -85,30 +85,15 @@ def _values(rows: Sequence[Row], metric: str) -> list[float]:
 
 def _boxes(axes: Axes, methods: Sequence[str], groups: Sequence[Sequence[float]]) -> None:
     """Boxes lie at 0, 1, ... from top to bottom; whiskers reach 1.5 interquartile ranges."""
-    rng = np.random.default_rng(0)
-    for place, (method, values) in enumerate(zip(methods, groups)):
-        colour = colour_of(method)
-        axes.boxplot(
-            [list(values)],
-            positions=[place],
-            orientation="horizontal",
-            widths=0.62,
-            showfliers=False,
-            patch_artist=True,
-            boxprops={"facecolor": (*_rgb(colour), 0.35), "edgecolor": colour, "linewidth": 1.4},
-            medianprops={"color": INK, "linewidth": 2.2},
-            whiskerprops={"color": colour, "linewidth": 1.4},
-            capprops={"color": colour, "linewidth": 1.4},
-        )
-        spread = place + rng.uniform(-0.2, 0.2, len(values))
-        axes.scatter(values, spread, s=15, color=INK, alpha=0.55, linewidths=0, zorder=3)
-    axes.set_ylim(len(methods) - 0.45, -0.55)
+    edges = [colour_of(method) for method in methods]
+    draw_boxes(axes, groups, [(*_rgb(edge), 0.35) for edge in edges], edges, line_width=1.4, point_alpha=0.55)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:
-    return tuple(int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5))
+    red, green, blue = (int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5))
+    return red, green, blue
 
 
 def _note_oracle(figure: Figure, methods: Sequence[str]) -> None:
@@ -126,7 +111,7 @@ def difference_figure(results: Results) -> Figure:
         if pair["interval"]:
             axes.plot(pair["interval"], [place, place], color=INK, linewidth=2, solid_capstyle="butt")
         axes.plot(pair["difference"], place, marker="o", markersize=7, color=INK)
-        shown = (p_text(pair["p_holm"]), signed(pair["rank_biserial"]), str(pair["patients"]))
+        shown = (p_value(pair["p_holm"]), signed(pair["rank_biserial"]), str(pair["patients"]))
         _write_columns(texts, place, shown, INK)
     _write_columns(texts, -0.85, ("p (Holm)", "effect r", "patients"), SOFT)
     axes.set_yticks(range(len(pairs)), [f"{label_of(c['one'])} − {label_of(c['other'])}" for c in pairs])
@@ -143,12 +128,3 @@ def difference_figure(results: Results) -> Figure:
 def _write_columns(axes: Axes, place: float, texts: Sequence[str], colour: str) -> None:
     for x, text in zip((0.3, 0.62, 0.96), texts):
         axes.text(x, place, text, ha="right", va="center", fontsize=10, color=colour)
-
-
-def p_text(p: float | None) -> str:
-    return "—" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.995 else "1"
-
-
-def signed(value: float | None, digits: int = 2) -> str:
-    """With a sign, and with a minus that is as wide as a plus."""
-    return "—" if value is None else f"{value:+.{digits}f}".replace("-", "−")

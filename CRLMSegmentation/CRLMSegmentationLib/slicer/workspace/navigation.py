@@ -25,7 +25,9 @@ from ...tracking.targets import Target
 from ...tracking.transforms import frames_of
 from ..scene.guidance import hide_distance, show_distance
 from ..scene.tools import remove_tools_except, show_tool
-from .surfaces import LesionTarget, Targets
+from .events import DistancesUpdated, Events
+from .navigation_targets import LesionTarget
+from .surfaces import Targets
 
 LOOK_AGAIN_S = 0.05
 """Without a new pose the situation changes by what grows old; guards promise 0.3 s."""
@@ -44,8 +46,8 @@ class Navigation:
         is_of_other_source: the volume did not come with the poses, so that they may not belong together.
     """
 
-    def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float]) -> None:
-        self._scene, self._clock = scene, clock
+    def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float], events: Events) -> None:
+        self._scene, self._clock, self._events = scene, clock, events
         self.navigator = Navigator()
         self.is_calibrated = self.is_of_other_source = False
         self.situation = Situation()
@@ -174,6 +176,7 @@ class Navigation:
         self.approaches.update(self.situation, now_s, self._sent_s)
         self._show_tools(self.situation.instruments)
         self._show_distance()
+        self._events.emit(DistancesUpdated(self.situation))
 
     def _show_tools(self, states: tuple[InstrumentState, ...]) -> None:
         frames = frozenset(state.instrument.frame for state in states)
@@ -194,5 +197,7 @@ class Navigation:
             hide_distance(self._scene)
             return
         state, reading = self.displayed.nearest
+        assert state.tip_ras_mm is not None, "a distance that is shown has a tip"
+        assert reading.point_ras_mm is not None, "and a nearest point"
         colour = distance_colour(self.displayed.margin_mm, self.margins_mm)
         show_distance(self._scene, state.tip_ras_mm, reading.point_ras_mm, colour)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from ...core.box import Box
 from ...core.errors import SweepError
 
 DEFAULT_SIZE = 5
@@ -35,20 +36,16 @@ def fill_holes(array: np.ndarray, swept: np.ndarray, size: int = DEFAULT_SIZE) -
     if size < 3 or size % 2 == 0:
         raise SweepError(f"the kernel that fills holes must be odd and at least 3 voxels, got {size}")
     filled, known = array.copy(), swept.copy()
-    if not swept.any():
+    occupied = Box.of_mask(swept)
+    if occupied is None:
         return filled, known
-    box = tuple(slice(max(0, found.min() - size), found.max() + 1 + size) for found in _occupied(swept))
+    box = occupied.padded(size, swept.shape).slices
     part = swept[box]
     holes = _closing(part, size) & ~part
     values = _gaussian_mean(np.where(part, array[box], 0), part, size)[holes]
     filled[box][holes] = values if array.dtype.kind == "f" else np.round(values)
     known[box][holes] = True
     return filled, known
-
-
-def _occupied(mask: np.ndarray) -> list[np.ndarray]:
-    """Return the indices along each axis at which the mask has voxels."""
-    return [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
 
 
 def _closing(mask: np.ndarray, size: int) -> np.ndarray:

@@ -74,7 +74,7 @@ def reconstruct_sweep(
         Voxels of the frames' type (grey), `swept` where pixels fell, timestamp of the last accepted frame.
 
     Raises:
-        SweepError: no frame can be used, no way to Reference, a volume too large.
+        SweepError: no frame can be used, no transform to Reference, a volume too large.
     """
     poses = place_frames(sequence, calibration) if poses is None else poses
     if poses.rejections:
