@@ -251,7 +251,7 @@ def _check(folder: Path) -> object:
     for checked in cases:
         for lesion in checked.lesions:
             checked.case.truth_of(lesion, checked.read_volume())
-    return check_for_training(cases, Preparation(folds=2))
+    return check_for_training(cases, Preparation(folds=2, processes=1))
 
 
 def _report(folder: Path) -> object:

@@ -25,7 +25,8 @@ def sphere(radius_mm: float, center_mm=(0.0, 0.0, 0.0), resolution: int = 64) ->
 def at(x: float, y: float = 0.0, z: float = 0.0, turned_deg: float = 0.0) -> np.ndarray:
     """A pose there, turned about its first axis."""
     matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_euler("x", turned_deg, degrees=True).as_matrix()
+    if turned_deg:  # most are not, and this takes longer than all else
+        matrix[:3, :3] = Rotation.from_euler("x", turned_deg, degrees=True).as_matrix()
     matrix[:3, 3] = x, y, z
     return matrix
 

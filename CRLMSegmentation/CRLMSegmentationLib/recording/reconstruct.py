@@ -147,7 +147,8 @@ def reconstruct(
         device=device_in(settings.frame),
     )
     # Frames also hold the black around the scanner's sector, which shows no tissue.
-    volume = replace(volume, swept=volume.swept & infer_field_of_view(volume.array))
+    shown = infer_field_of_view(volume.array)
+    volume = replace(volume, swept=shown if volume.swept is None else volume.swept & shown)
     remarks = [
         *poses.remarks,
         *colour_remarks(sweep.sequence.frames, poses.accepted),
