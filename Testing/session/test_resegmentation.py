@@ -79,7 +79,7 @@ def test_volumes_that_come_while_the_network_is_at_work_are_passed_over(live, li
     finish(live, engine)
     live.tick()
     assert len(engine.jobs) == 3
-    assert live.session._running.volume.timestamp_s == 105.0
+    assert live.session._queue.running.volume.timestamp_s == 105.0
 
 
 def test_results_follow_in_the_order_of_their_volumes(live, link, engine, tiny_volume):
@@ -102,7 +102,7 @@ def test_several_lesions_take_turns_the_oldest_first(live, link, engine, clock, 
     for number in range(1, 7):
         clock.now_s += 1
         send_volume(live, link, tiny_volume, number)
-        asked.append(live.session._running.request.lesion)
+        asked.append(live.session._queue.running.request.lesion)
         engine.finish()
         live.tick()
     assert asked == ["Tumour 1", "Tumour 2"] * 3
@@ -173,4 +173,4 @@ def test_what_a_user_asks_for_is_not_delayed_by_more_than_the_lesion_at_work(liv
     live.tick()
     live.segment(["Tumour 2"])
     finish(live, engine)
-    assert live.session._running.request.lesion == "Tumour 2"
+    assert live.session._queue.running.request.lesion == "Tumour 2"

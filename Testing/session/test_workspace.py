@@ -110,7 +110,7 @@ def test_new_volume_over_the_link_makes_the_outline_old(workspace, link, engine,
 
 
 def test_only_the_followed_device_is_segmented_others_are_shown(workspace, link, tiny_volume):
-    workspace.session.followed_device = "live"
+    workspace.session.follow("live")
     link.inbox = [image_of(replace(tiny_volume, device="other")), image_of(replace(tiny_volume, device="live"))]
     workspace.tick()
     link.inbox = [image_of(replace(tiny_volume, device="other", timestamp_s=9.0))]

@@ -188,7 +188,7 @@ def test_volume_of_another_device_with_the_same_first_letters_is_counted_once_it
 
 
 def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(workspace, link, engine, tiny_volume):
-    workspace.session.followed_device = "A"
+    workspace.session.follow("A")
     workspace.add_seed(SEED)
     send(workspace, link, tiny_volume, "A")
     answer(workspace, engine)

@@ -276,7 +276,7 @@ def test_new_lesion_of_an_old_name_begins_anew(tracker, workspace, link, engine,
     workspace.tick()
     workspace.remove_seed("Tumour 1")
     workspace.tick()
-    assert engine.pending is None or workspace.session._running is None
+    assert engine.pending is None or workspace.session._queue.running is None
     workspace.add_seed((19.0, 20.0, 20.0))
     turns(workspace)
     assert row(workspace).volume_ml is None

@@ -18,7 +18,7 @@ from ..core.json_fields import BOOLEAN, COUNT, Kind, first_problem, in_range, is
 from ..tracking.interval import ResidualError
 
 LEAST_LESIONS = 20
-"""Below which a curve through so few points would only look like knowledge."""
+"""Fewer lesions than this do not support a curve."""
 COVERAGE = 0.95
 SHARES = Kind("a list of numbers from 0 to 1", is_list_of(in_range(0, 1)))
 FIELDS = {
@@ -60,7 +60,7 @@ class Calibration:
         agreements, expected_dice: corners of a curve that never falls.
         unexplained: see `interval`.
         lesions, patients: that it was measured on.
-        simulated: whether these were simulated; None when nobody knows.
+        simulated: whether these were simulated; None when that is not known.
     """
 
     agreements: tuple[float, ...]

@@ -67,7 +67,7 @@ class Consensus:
     Attributes:
         inner, outer: bool, shape (K, J, I) of the part of the volume that begins at `offset_kji`; inner may be empty.
         runs: how many outlines they were made of.
-        agreement: volume of the inner shell by that of the outer one, 0 to 1.
+        agreement: volume of the intersection by that of the union, 0 to 1.
         spread_mm: mean distance between both, as if they were balls.
     """
 
@@ -91,7 +91,7 @@ def consensus_of(masks: Sequence[LesionMask]) -> Consensus | None:
     count = np.sum(arrays, axis=0, dtype=np.uint16)
     inner, outer = np.asarray(count == len(masks)), np.asarray(count > 0)
     voxel_mm3 = abs(float(np.linalg.det(found[0].ijk_to_ras[:3, :3])))
-    radii_mm = [(3 * np.count_nonzero(shell) * voxel_mm3 / (4 * np.pi)) ** (1 / 3) for shell in (inner, outer)]
+    radii_mm = [(3 * np.count_nonzero(mask) * voxel_mm3 / (4 * np.pi)) ** (1 / 3) for mask in (inner, outer)]
     return Consensus(
         inner,
         outer,

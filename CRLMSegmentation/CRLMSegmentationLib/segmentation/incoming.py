@@ -305,9 +305,9 @@ class Incoming:
         was. Is it late, or was the sender's clock set back, so that it is in truth the newest?
 
         - The poses that the same sender sends meanwhile tell what its clock shows. They have gone on: the volume
-          is late, is not shown and that is told. It is kept, in case the clock goes back with the next pose.
+          is late, is not shown, and that is reported. It is kept, in case the clock goes back with the next pose.
         - They have gone back too: the clock was set back, or a replay began anew. The volume is taken.
-        - No poses, as with a scanner alone or on a new connection: nobody knows. The volume is taken, since
+        - No poses, as with a scanner alone or on a new connection: it cannot be decided. The volume is taken, since
           otherwise none would come through until the clock has caught up, and `volume_warning` says so.
 
         A volume of the same time and content is the same volume: neither its results nor its age change. That is

@@ -9,9 +9,9 @@ all call the same `Session.poll`, so a replay runs what ran in the operating roo
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Union
 
 import numpy as np
@@ -24,6 +24,7 @@ from ..igtl.messages import TransformMessage
 from ..igtl.statistics import Problems
 from .engine import engine as engine_events
 from .engine.engine import Engine, LesionJob
+from .followed_device import FollowedDevice
 from .incoming import (
     VOLUME,
     DeviceForgotten,
@@ -36,6 +37,7 @@ from .incoming import (
     VolumeArrived,
 )
 from .models.package import ModelPackage, crop_size_of
+from .request_queue import QueuedRequest, RequestQueue
 from .results import (
     CANCELLED,
     DEFAULT_OPTIONS,
@@ -47,10 +49,6 @@ from .results import (
     Options,
     Request,
 )
-
-MAX_NAMED_DEVICES = 4
-"""So many are told by name."""
-
 
 Event = Union[
     VolumeArrived,
@@ -67,18 +65,6 @@ Event = Union[
 ]
 
 
-@dataclass(eq=False)
-class _Job:
-    """A request with its volume and its timings, while it waits or runs."""
-
-    request: Request
-    volume: Volume
-    requested_at_s: float
-    offset_kji: tuple[int, int, int] = (0, 0, 0)
-    timings_s: dict[str, float] = field(default_factory=dict)
-    engine_id: int | None = None
-
-
 class Session:
     """Connects a link, the current volume and an engine.
 
@@ -89,28 +75,15 @@ class Session:
 
     Attributes:
         volume: the current volume, or None.
-        followed_device: only its volumes become current; None where nobody has chosen.
-        takes_newest: somebody has chosen that the newest volume becomes current, whoever sent it. Where nobody has
-            chosen anything, the device that sent the first volume is followed, and `following_note` tells of the
-            others: to change between them by itself would be a guess. Once several have sent, that one is followed
-            over a reconnection as well, whichever sends first then; a sender that was alone may come back with
-            another name.
+        followed_device: which device's volumes become current, see `FollowedDevice`; set by `follow`.
         refuse_volume: called with each volume that has come; returns why it must be refused, or nothing.
     """
 
     def __init__(self, engine: Engine, model: ModelPackage, link: Link | None = None) -> None:
         self.engine, self.model, self.link = engine, model, link
         self.volume: Volume | None = None
-        self.followed_device: str | None = None
-        self.takes_newest = False
-        self._senders: dict[str, None] = {}
-        self._have_sent: set[str] = set()
-        self._left_behind, self._were_several = "", False
-        self._epoch: int | None = None
-        self._waiting: deque[_Job] = deque()
-        self._background: deque[_Job] = deque()
-        self._running: _Job | None = None
-        self._given_up: list[_Job] = []
+        self._devices = FollowedDevice()
+        self._queue = RequestQueue()
         self._incoming = Incoming(link, lambda: self.volume)
         self._receive_s = 0.0
         self.refuse_volume: Callable[[Volume], str] = lambda volume: ""
@@ -126,8 +99,7 @@ class Session:
 
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
         """Replace engine and model. Requests that run or wait are cancelled; `LesionFailed` follows for each."""
-        self._given_up += [*([self._running] if self._running else []), *self._waiting]
-        self._running, self._waiting, self._background = None, deque(), deque()
+        self._queue.cancel_all()
         self.engine.close()
         self.engine, self.model = engine, model
         self.engine.start()
@@ -137,19 +109,21 @@ class Session:
         if self.link is not None:
             self.link.close()
         self.link, self._incoming = link, Incoming(link, lambda: self.volume)
-        self._senders, self._have_sent = {}, set()
-        self._left_behind, self._were_several = "", False
+        self._devices.reset()
 
     def follow(self, device: str | None) -> None:
         """Let only the volumes of one device become current; None lets the newest be, whoever sent it."""
-        self.followed_device, self.takes_newest = device, device is None
+        self._devices.choose(device)
+
+    @property
+    def followed_device(self) -> str | None:
+        """The device that the user has chosen; None where the user has chosen none."""
+        return self._devices.chosen
 
     @property
     def device_in_use(self) -> str | None:
         """The device whose volumes become current: the chosen one, or the first that sent one; None for the newest."""
-        if self.followed_device is not None or self.takes_newest:
-            return self.followed_device
-        return next(iter(self._senders), None)
+        return self._devices.in_use
 
     @property
     def transforms(self) -> dict[str, TransformMessage]:
@@ -179,43 +153,22 @@ class Session:
     @property
     def following_note(self) -> str:
         """A sentence on which device is followed where several send volumes and none was chosen; else empty."""
-        if self.followed_device is not None:
-            return ""
-        if len(self._senders) < 2:
-            return self._renamed_note
-        names = [f"'{device}'" for device in self._senders][:MAX_NAMED_DEVICES]
-        if self.takes_newest:
-            return (
-                f"volumes come under several names ({', '.join(names)}), and the newest is shown; choose one to follow"
-            )
-        others = ", ".join(names[1:])
-        if self.device_in_use not in self._have_sent:
-            silent = f"{names[0]} is followed, but has sent no volume since the connection was made again"
-            return f"{silent}; volumes come under {others}; choose which one to follow"
-        return f"{names[0]} is followed, volumes come under {others} as well; choose which one to follow"
-
-    @property
-    def _renamed_note(self) -> str:
-        if not self._left_behind or not self._senders or self.takes_newest:
-            return ""
-        now = f"'{self.device_in_use}' is followed since the connection was made again"
-        return f"{now}, '{self._left_behind}' was before; choose the one to follow"
+        return self._devices.note
 
     @property
     def volumes_at_work(self) -> tuple[Volume, ...]:
         """Volumes of the requests that run or wait."""
-        jobs = [*self._waiting, *self._background, *([self._running] if self._running else [])]
-        return tuple(job.volume for job in jobs)
+        return self._queue.volumes
 
     @property
     def busy(self) -> bool:
         """Whether a request runs or waits for which the user waits; the background does not count."""
-        return bool(self._waiting) or (self._running is not None and not self._running.request.purpose.is_background)
+        return self._queue.is_busy
 
     @property
-    def looks_again(self) -> bool:
+    def busy_in_background(self) -> bool:
         """Whether a request runs or waits in the background."""
-        return bool(self._background) or (self._running is not None and self._running.request.purpose.is_background)
+        return self._queue.is_busy_in_background
 
     def segment(
         self,
@@ -248,11 +201,11 @@ class Session:
         x, y, z = map(float, seed)
         request = Request(lesion, (x, y, z), volume.identity, options)
         self.drop(lesion)
-        self._make_way()
-        job = _Job(request, volume, time.monotonic())
+        self._queue.preempt_background()
+        queued = QueuedRequest(request, volume, time.monotonic())
         if volume is self.volume and self._receive_s:
-            job.timings_s["receive"] = self._receive_s
-        self._waiting.append(job)
+            queued.timings_s["receive"] = self._receive_s
+        self._queue.add(queued)
         return request
 
     def refine(self, request: Request, result: LesionResult) -> None:
@@ -260,22 +213,15 @@ class Session:
 
         One in the background runs when nothing else waits, and gives way to what a user asks for.
         """
-        queue = self._background if request.purpose.is_background else self._waiting
-        queue.append(_Job(request, result.volume, result.requested_at_s))
+        self._queue.add(QueuedRequest(request, result.volume, result.requested_at_s))
 
     def drop(self, lesion: str) -> None:
         """Drop all requests for a lesion; no event follows for them."""
-        self._waiting, self._background = (
-            deque(job for job in queue if job.request.lesion != lesion) for queue in (self._waiting, self._background)
-        )
-        if self._running and self._running.request.lesion == lesion:
-            self._running = None  # the engine gives it up for the next job, or its answer is not looked at
+        self._queue.drop(lesion)
 
     def cancel(self) -> None:
         """Cancel all requests; `LesionFailed` follows for each that is not in the background."""
-        self._given_up += self._waiting
-        self._waiting.clear()
-        self._background.clear()
+        self._queue.cancel_waiting()
         self.engine.cancel()
 
     def poll(self, budget_s: float = 0.004) -> list[Event]:
@@ -294,16 +240,6 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _make_way(self) -> None:
-        """Put the running background request back into its queue, to be started again later.
-
-        The engine gives it up when the next job is handed over; it is not told to end it within a second, for a
-        worker that is slow at a tile would be killed, and a new one takes longer to load than the tile takes.
-        """
-        if self._running and self._running.request.purpose.is_background:
-            self._background.appendleft(self._running)
-            self._running = None
-
     def _poll_link(self, budget_s: float) -> list[Event]:
         events: list[Event] = []
         for event in self._incoming.poll(budget_s):  # one by one: what comes next is compared with the current volume
@@ -312,51 +248,38 @@ class Session:
                 if reason:
                     events += self._incoming.refuse_volume(event.volume, reason)
                     continue
-                if self._is_followed(event.volume.device):
+                if self._devices.accepts(event.volume.device, getattr(self.link, "epoch", None)):
                     self.use_volume(event.volume, event.receive_s)
             elif isinstance(event, DeviceForgotten) and event.kind == VOLUME:
-                self._senders.pop(event.device, None)
+                self._devices.remove(event.device)
             events.append(event)
         return events
 
-    def _is_followed(self, device: str) -> bool:
-        """Whether a volume that has come becomes current."""
-        epoch = getattr(self.link, "epoch", None)
-        if epoch != self._epoch:
-            self._epoch, in_use = epoch, next(iter(self._senders), "")
-            self._senders = {in_use: None} if self._were_several and in_use else {}
-            self._left_behind = "" if self._senders or device == in_use else in_use
-            self._have_sent = set()
-        self._senders.setdefault(device)
-        self._have_sent.add(device)
-        self._were_several = self._were_several or len(self._senders) > 1
-        return self.takes_newest or device == self.device_in_use
-
     def _start_next(self) -> list[Event]:
-        if self._running or not (self._waiting or self._background):
+        queued = self._queue.pop_next()
+        if queued is None:
             return []
-        job = (self._waiting or self._background).popleft()
-        request = job.request
+        request = queued.request
         try:
-            part, job.offset_kji = self._part_to_see(job)
-            job.engine_id = self.engine.submit(LesionJob(request, part))
+            part, queued.offset_kji = self._part_to_see(queued)
+            queued.engine_id = self.engine.submit(LesionJob(request, part))
         except CrlmError as error:
             return [LesionFailed(request.lesion, str(error), request.purpose)]
-        self._running = job
+        self._queue.running = queued
         return []
 
-    def _part_to_see(self, job: _Job) -> tuple[Volume, tuple[int, int, int]]:
+    def _part_to_see(self, queued: QueuedRequest) -> tuple[Volume, tuple[int, int, int]]:
         """Return the part of a volume that the engine needs, and the index (k, j, i) of its first voxel."""
-        crop_size_mm = job.request.options.crop_size_mm
+        crop_size_mm = queued.request.options.crop_size_mm
         if crop_size_mm is None:
-            whole_volume_grid(job.volume, self.model.spacing_mm)  # too large is refused before it is sent
-            return job.volume, (0, 0, 0)
-        seed = np.array(job.request.seed_ras_mm)
-        return part_for_crop(job.volume, seed, crop_size_mm, self.model.spacing_mm)
+            whole_volume_grid(queued.volume, self.model.spacing_mm)  # too large is refused before it is sent
+            return queued.volume, (0, 0, 0)
+        seed = np.array(queued.request.seed_ras_mm)
+        return part_for_crop(queued.volume, seed, crop_size_mm, self.model.spacing_mm)
 
     def _poll_engine(self) -> list[Event]:
-        given_up, self._given_up = self._given_up, []
-        events: list[Event] = [LesionFailed(job.request.lesion, CANCELLED, job.request.purpose) for job in given_up]
+        cancelled = [queued.request for queued in self._queue.pop_cancelled()]
+        events: list[Event] = [LesionFailed(request.lesion, CANCELLED, request.purpose) for request in cancelled]
         return events + [event for reported in self.engine.poll() for event in self._answer(reported)]
 
     def _answer(self, event: engine_events.Event) -> list[Event]:
@@ -364,28 +287,28 @@ class Session:
             return [ModelReady(event.device, event.cold_start_s, event.versions, event.warnings)]
         if isinstance(event, engine_events.Failed) and event.job_id is None:
             return [LesionFailed(None, event.reason)]
-        job = self._running
-        if job is None or getattr(event, "job_id", None) != job.engine_id:
+        queued = self._queue.running
+        if queued is None or getattr(event, "job_id", None) != queued.engine_id:
             return []
         if isinstance(event, engine_events.Progress):
-            return [LesionProgress(job.request.lesion, event.stage, event.done, event.total, job.request.purpose)]
-        self._running = None
+            return [LesionProgress(queued.request.lesion, event.stage, event.done, event.total, queued.request.purpose)]
+        self._queue.running = None
         if isinstance(event, engine_events.Finished):
-            return [LesionSegmented(self._finish(job, event))]
-        return [LesionFailed(job.request.lesion, getattr(event, "reason", CANCELLED), job.request.purpose)]
+            return [LesionSegmented(self._finish(queued, event))]
+        return [LesionFailed(queued.request.lesion, getattr(event, "reason", CANCELLED), queued.request.purpose)]
 
-    def _finish(self, job: _Job, answer: engine_events.Finished) -> LesionResult:
+    def _finish(self, queued: QueuedRequest, answer: engine_events.Finished) -> LesionResult:
         if answer.lesion is None:
             raise TypeError("the engine has answered the job of a lesion without a lesion")
-        mask = answer.lesion.moved_into(job.volume, job.offset_kji)
+        mask = answer.lesion.moved_into(queued.volume, queued.offset_kji)
         return LesionResult(
-            job.request,
-            job.volume,
+            queued.request,
+            queued.volume,
             replace(mask, warnings=(*mask.warnings, *answer.warnings)),
-            {**job.timings_s, **answer.timings_s},
+            {**queued.timings_s, **answer.timings_s},
             answer.device,
             self.model.name,
             self.model.sha256,
-            job.requested_at_s,
-            job.volume.field_of_view_warnings,
+            queued.requested_at_s,
+            queued.volume.field_of_view_warnings,
         )

@@ -3,7 +3,7 @@
 Situation, many times a second -> `Approaches.update` -> when a tip was nearest
 
 A moment at which no distance was shown counts for no lesion: what was withheld then, it might be said later that it had
-been shown. How long that lasted, and why, is told of each lesion instead.
+been shown. How long that lasted, and why, is recorded for each lesion instead.
 """
 
 from __future__ import annotations

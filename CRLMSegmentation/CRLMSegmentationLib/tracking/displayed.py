@@ -133,7 +133,7 @@ def _nearer_unreliable(
 def _may_be_nearer(state: InstrumentState, reading: Reading, shown: Reading) -> bool:
     if reading.unreliable_reason is None:
         return False
-    if reading.point_ras_mm is None:  # no outline, which is told beside the number; or one nobody knows how far away
+    if reading.point_ras_mm is None:  # no surface, which is shown beside the number; or one whose distance is unknown
         return reading.unreliable_reason.reason is Reason.NOT_MEASURABLE
     is_deeper = reading.margin_mm is not None and (shown.margin_mm is None or reading.margin_mm < shown.margin_mm)
     return is_deeper or _away_mm(state, reading) <= _shown_mm(shown)

@@ -40,7 +40,7 @@ class TrackingError:
         position_mm: of a sensor, rms in space.
         angle_deg: of a sensor, rms about a random axis.
         tool_lever_mm: from a tool's sensor to its tip.
-        probe_lever_mm: from the probe's sensor to the tissue in its picture.
+        probe_lever_mm: from the probe's sensor to the tissue in its image.
     """
 
     position_mm: float = 0.9

@@ -51,7 +51,7 @@ class Navigator:
 
     Args:
         roles: what the devices of a case are, see `instruments.instruments_in`.
-        is_live: poses are sent when they are measured, so that late ones can be told; not so of a recording, which
+        is_live: poses are sent when they are measured, so that late ones can be detected; not so of a recording, which
             may be paused.
 
     Attributes:

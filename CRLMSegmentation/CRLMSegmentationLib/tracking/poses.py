@@ -78,7 +78,7 @@ class Poses:
         """Store a transform that has come now; one that was fixed is not changed.
 
         One whose time stands still is a pose that was sent before: it does not become younger by that. One whose name
-        tells of no two frames is part of no chain, but a seed may be placed by it.
+        does not contain two frames is part of no chain, but a seed may be placed by it.
         """
         name = message.device
         if name in self._fixed:

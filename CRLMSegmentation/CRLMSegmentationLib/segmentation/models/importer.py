@@ -48,7 +48,7 @@ def import_model(
 
     Args:
         path: folder, or zip file as `nnUNetv2_export_model_to_zip` or `archive.zip_model_package` writes it.
-        about: of an export of nnU-Net, which does not tell these things; a package tells them itself.
+        about: of an export of nnU-Net, which has no such metadata; a package has its own.
         wanted: which, where the file holds several; see `archive.opened_model`.
         folds, checkpoint: of an export, see `pack_model`.
 

@@ -51,9 +51,9 @@ class About:
     Attributes:
         name: from the name of the dataset, where not given.
         crop_size_mm: edge of the cubes it was trained on; where not given, the median size of its training images.
-            Of a model that is shown whole volumes always that median: nobody chooses a size.
+            Of a model that is shown whole volumes always that median: no size can be chosen.
         channels: see `core.crop_format.CHANNELS`; one channel is the ultrasound.
-        trained_on: with the key `simulated`, None where nobody knows.
+        trained_on: with the key `simulated`, None where that is not known.
         card: figures and facts, as JSON can hold them.
         region: see `core.crop_format.REGIONS`; where not given, "crop".
     """

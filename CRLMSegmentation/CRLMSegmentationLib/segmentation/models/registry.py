@@ -63,7 +63,7 @@ def models_folder(must_exist: bool = True) -> Path:
     """Return the folder of imported models: $CRLM_MODELS, else the system's place for data of a user's programs.
 
     Args:
-        must_exist: False for whoever is about to make it.
+        must_exist: False for a caller that is about to make it.
 
     Raises:
         ModelError: the variable names no folder; the models in it would be missed in silence.

@@ -36,7 +36,7 @@ class BackgroundRefinement:
     @property
     def is_at_work(self) -> bool:
         """Whether something runs or waits in the background."""
-        return self._session.looks_again or any(e.refinement.due for e in self._lesion_store.entries.values())
+        return self._session.busy_in_background or any(e.refinement.due for e in self._lesion_store.entries.values())
 
     def add(self, result: LesionResult) -> None:
         """Note a result that was shown, or repeated for the outline that is shown, and plan what to ask next."""

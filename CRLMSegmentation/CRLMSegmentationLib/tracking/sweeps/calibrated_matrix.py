@@ -38,7 +38,7 @@ def check_pixel_size(matrix: np.ndarray, name: str) -> np.ndarray:
     """Return the size of a pixel in mm, shape (2,), along columns and rows.
 
     Raises:
-        SweepError: no ultrasound picture has such pixels.
+        SweepError: no ultrasound image has such pixels.
     """
     pixel_mm = np.linalg.norm(matrix[:3, :2], axis=0)
     if not ((pixel_mm >= PIXEL_LIMITS_MM[0]) & (pixel_mm <= PIXEL_LIMITS_MM[1])).all():

@@ -30,8 +30,8 @@ class Calibration:
         image_to_probe: 4x4, pixels (column, row, 0) of MF to mm of Probe; left-handed ones are legal. None where the
             source leads from the pixels to the tracked sensor under other names, see `transforms`.
         transforms: all transforms that the source defines, by name, ImageToProbe and e.g. StylusTipToStylus.
-        clip: None for the whole picture.
-        fan: None where the picture is no sector.
+        clip: None for the whole image.
+        fan: None where the image is no sector.
         output_spacing_mm: of PLUS's volume along x, y, z, or None.
         compounding: PLUS's word, such as "MEAN", or None.
         interpolation: PLUS's word, "LINEAR" or "NEAREST_NEIGHBOR", or None.
@@ -65,7 +65,7 @@ class Calibration:
         """Return the pixels to use of frames of a size.
 
         Args:
-            to_calibrated: 4x4, pixels of the frames to pixels of the pictures that were calibrated, which differ where
+            to_calibrated: 4x4, pixels of the frames to pixels of the images that were calibrated, which differ where
                 the frames were cropped or flipped; None where both are the same.
 
         Raises:

@@ -24,8 +24,8 @@ def choose_chain(sweep: SweepTransforms, pixels: PixelFrame, reference: str) -> 
 
 def _overruled(sweep: SweepTransforms, pixels: PixelFrame) -> Iterator[str]:
     """Return the transforms of the sweep that place an image which the calibration places, and that it overrules."""
-    pictures = {frame for name in pixels.edits for frame in frames_of(name)} | {pixels.name}
-    calibrated = {frame for frame in pictures if any(frame in frames_or_none(name) for name in sweep.fixed)}
+    images = {frame for name in pixels.edits for frame in frames_of(name)} | {pixels.name}
+    calibrated = {frame for frame in images if any(frame in frames_or_none(name) for name in sweep.fixed)}
     for name in sweep.tracks:
         if name not in pixels.edits and any(frame in frames_or_none(name) for frame in calibrated):
             yield name

@@ -22,7 +22,7 @@ class Fan:
     """The sector of a curved probe, in pixels of MF.
 
     Attributes:
-        origin_px: the centre of the arcs (x, y), often above the picture.
+        origin_px: the centre of the arcs (x, y), often above the image.
         angles_deg: of its left and right edge against straight down (rows growing), positive to the right.
         radius_px: of the inner and the outer arc.
     """

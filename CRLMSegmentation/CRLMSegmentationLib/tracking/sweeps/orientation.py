@@ -2,7 +2,7 @@
 
 The first letter says where the columns grow (x), the second where the rows grow (y): M towards the marked side
 of the probe, U to the unmarked; F far from the probe, N near. A third, A or D, tells which way slices of a
-volume are stacked; it says nothing of a single picture. Calibrations count in MF.
+volume are stacked; it says nothing of a single image. Calibrations count in MF.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def to_mf(frames: np.ndarray, orientation: str, name: str) -> np.ndarray:
         name: of the file, for messages.
 
     Raises:
-        SweepError: letters that make no 2D picture.
+        SweepError: letters that make no 2D image.
     """
     if is_unknown(orientation):
         logger.warning("%s does not say how its frames lie on the probe; taken for %s", name, IN_MEMORY)

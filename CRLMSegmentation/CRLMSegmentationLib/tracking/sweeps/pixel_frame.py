@@ -1,8 +1,8 @@
 """The coordinate frame in which the pixels of a sweep are counted.
 
-PLUS calls it Image. A tool that has cropped, flipped or scaled the pictures afterwards leaves a transform in the sweep
+PLUS calls it Image. A tool that has cropped, flipped or scaled the images afterwards leaves a transform in the sweep
 that leads from Image to the frame of the new pixels, such as ImageToCroppedImage. What such a transform does decides,
-not how it is called: it takes whole pictures to pictures, and the pixels that are there must lie in the old picture.
+not how it is called: it takes whole images to images, and the pixels that are there must lie in the old image.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .sequence import TrackedSequence
 
 OPTION = "--image-frame"
 TRANSDUCER = "TRANSD"
-"""PLUS's frames Transducer, TransducerOrigin, TransducerOriginPixel and Transd lie at the probe's elements: no picture
+"""PLUS's frames Transducer, TransducerOrigin, TransducerOriginPixel and Transd lie at the probe's elements: no image
 is counted in them."""
 DISPLAY = re.compile("screen|display|monitor|viewport|viewer|canvas|widget|window|projector", re.IGNORECASE)
-"""Frames in which a program may show the picture while the pixels that it sends stay as they are."""
+"""Frames in which a program may show the image while the pixels that it sends stay as they are."""
 MILLIMETRE = (0.9, 1.1)
 """A frame whose unit is so many mm counts in mm; calibrated pixels differ from the scanner's word by some percent."""
 
@@ -34,8 +34,8 @@ class PixelFrame:
 
     Attributes:
         name: such as "Image" or "CroppedImage".
-        to_calibrated: 4x4, pixels of the sweep to pixels of the picture that was calibrated.
-        edits: the transforms of the sweep that lead from that picture to these pixels.
+        to_calibrated: 4x4, pixels of the sweep to pixels of the image that was calibrated.
+        edits: the transforms of the sweep that lead from that image to these pixels.
         remark: why it was taken, a sentence for a user; empty where nothing had to be decided.
     """
 
@@ -139,7 +139,7 @@ def _pair(name: str) -> list[tuple[str, str]]:
 def _steps(sequence: TrackedSequence, frame: str) -> list[tuple[str, str, np.ndarray]]:
     """Yield the transforms of the sweep at a frame: name, other frame, and the first valid matrix that leads there.
 
-    The place that the sender has given to the pixels makes no other picture of them.
+    The place that the sender has given to the pixels makes no other image of them.
     """
     tracks, steps = sequence.transforms, []
     for name, is_backwards, other in neighbours_of(set(tracks) - {sequence.placed}, frame):
@@ -174,7 +174,7 @@ def _is_edit(
         return bool(np.abs(scale - 1).max() < 1e-3) or not _may_count_in_mm(sequence, fixed, other, scale)
     is_the_only_way = leads(names | {name}, frame, goal) and not leads(names, frame, goal)
     if is_the_only_way or np.allclose(matrix, np.eye(4)):
-        return False  # such as ImageToImageFull before ImageFullToProbe: the pixels were cut out of the other picture
+        return False  # such as ImageToImageFull before ImageFullToProbe: the pixels were cut out of the other image
     raise _undecided(sequence, [frame, other], name)
 
 
@@ -203,7 +203,7 @@ def _may_count_in_mm(sequence: TrackedSequence, fixed: Mapping[str, np.ndarray],
     """Whether the unit of a scaled frame is 1 mm by the calibration, so that it is no image.
 
     Raises:
-        SweepError: it is called a picture all the same.
+        SweepError: it is called an image all the same.
     """
     sizes_mm = [np.linalg.norm(matrix[:3, :2], axis=0) / scale for name, matrix in fixed.items() if "Image" in name]
     if not any(_is_millimetres(size_mm) for size_mm in sizes_mm):

@@ -68,7 +68,7 @@ def place_frames(
 
     A frame is rejected when its image or a transform on the way from its pixels to Reference is not OK, or a pose on
     that way is not rigid; what the other tools do does not matter. A calibration that is given stands above what the
-    sequence says of its picture.
+    sequence says of its image.
 
     Args:
         reference: the coordinate frame in which the frames are to lie.
@@ -84,7 +84,7 @@ def place_frames(
             f"{FRAME_OPTION} {reference} is the frame of the pixels; expected one in mm, such as {REFERENCE}"
         )
     pixels = _pixel_frame(sequence, calibration, image_frame, reference)
-    sweep, told = join_transforms(sequence, calibration, pixels)
+    sweep, remarks = join_transforms(sequence, calibration, pixels)
     chain, overruled = choose_chain(sweep, pixels, reference)
     _check_pairing(sequence, chain)
     matrices, reasons = follow_chain(sweep, chain, pixels)
@@ -100,7 +100,7 @@ def place_frames(
         reference,
         pixels,
         text_of(chain),
-        tuple(_remarks(sequence, calibration, chain, pixels, reference, [*told, *differing])),
+        tuple(_remarks(sequence, calibration, chain, pixels, reference, [*remarks, *differing])),
     )
     if not accepted.any():
         raise SweepError(f"no frame of {sequence.name} can be used: {found}; {_what_to_record(found)}")
@@ -137,7 +137,7 @@ def _remarks(
     chain: Chain,
     pixels: PixelFrame,
     reference: str,
-    told: list[str],
+    remarks: list[str],
 ) -> Iterator[str]:
     yield from sequence.remarks
     yield from filter(None, [pixels.remark])
@@ -147,7 +147,7 @@ def _remarks(
         if pairing is not None:
             by_text.setdefault(str(pairing), []).append(name)
     yield from (f"frames and {', '.join(names)} {text}" for text, names in by_text.items())
-    yield from told
+    yield from remarks
     if calibration is None:
         return
     yield from calibration.remarks
@@ -160,7 +160,7 @@ def _with_pixel_remarks(poses: FramePoses, sequence: TrackedSequence) -> FramePo
     """Return the same poses, with remarks on the pixels.
 
     Raises:
-        SweepError: no ultrasound picture has such pixels.
+        SweepError: no ultrasound image has such pixels.
     """
     used = poses.matrices[poses.accepted]
     sizes_mm = np.linalg.norm(used[:, :3, :2], axis=1)

@@ -22,9 +22,9 @@ MAX_FIELDS = 4_000_000
 """Of all frames together: some 100,000 frames of 30 fields and more, about 1 GB in memory."""
 FRAME_FIELD = re.compile(r"Seq_Frame(\d{1,9})_(.+)", re.IGNORECASE)
 SPATIAL, TEMPORAL = ("domain", "space"), ("list", "time")
-"""Kinds of dimensions of a picture, and of those along which pictures are listed."""
+"""Kinds of dimensions of an image, and of those along which images are listed."""
 IMAGE_TYPES = ("", "XX", "N/A", "BRIGHTNESS", "RGB_COLOR")
-"""What `UltrasoundImageType` may say of pictures that show brightness; the first three say nothing."""
+"""What `UltrasoundImageType` may say of images that show brightness; the first three say nothing."""
 META_TYPES = {
     "MET_UCHAR": "u1",
     "MET_CHAR": "i1",

@@ -90,9 +90,9 @@ def join_transforms(
 ) -> tuple[SweepTransforms, list[str]]:
     """Join tracked and calibrated transforms, each name once; return them with remarks on names in both.
 
-    A calibration decides where the picture lies, the tracker where tools are.
+    A calibration decides where the image lies, the tracker where tools are.
     """
-    tracks, fixed, told = dict(sequence.transforms), dict(calibration.transforms if calibration else {}), []
+    tracks, fixed, remarks = dict(sequence.transforms), dict(calibration.transforms if calibration else {}), []
     for name in sorted(set(tracks) & set(fixed)):
         is_tools = is_pose(name, pixels)
         valid = [m for m, status in zip(tracks[name].matrices, tracks[name].statuses) if status == STATUS_OK]
@@ -100,20 +100,20 @@ def join_transforms(
         corner = np.array([columns, rows, 0, 1])
         apart_mm = np.linalg.norm((fixed[name] - valid[0]) @ corner) if valid and not is_tools else 0.0
         if is_tools:
-            told.append(f"{name} of the configuration was not used: the sweep tracks it")
+            remarks.append(f"{name} of the configuration was not used: the sweep tracks it")
         elif apart_mm > MAX_DISAGREEMENT_MM:
-            told.append(
+            remarks.append(
                 f"{name} that was given differs from the {name} in the sweep by up to {apart_mm:.1f} mm; the given one "
                 "was used"
             )
         (fixed if is_tools else tracks).pop(name)
-    return SweepTransforms(sequence, tracks, fixed), told
+    return SweepTransforms(sequence, tracks, fixed), remarks
 
 
 def is_pose(name: str, pixels: PixelFrame) -> bool:
     """Whether a transform is between tracked frames; one from an image contains the size of a pixel."""
-    pictures = {frame for edit in pixels.edits for frame in frames_of(edit)} | {pixels.name}
-    return not any(frame in pictures or "Image" in frame or "Pixel" in frame for frame in frames_of(name))
+    images = {frame for edit in pixels.edits for frame in frames_of(edit)} | {pixels.name}
+    return not any(frame in images or "Image" in frame or "Pixel" in frame for frame in frames_of(name))
 
 
 def frames_or_none(name: str) -> tuple[str, ...]:
