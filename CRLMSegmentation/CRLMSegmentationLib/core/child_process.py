@@ -27,8 +27,6 @@ STDERR_LINES = 40
 STDERR_CHUNK_BYTES = 1 << 14
 MAX_LINE_BYTES = 2000
 WRITE_CHUNK_BYTES = 1 << 20
-LINUX_SET_PIPE_SIZE = 1031
-"""fcntl's F_SETPIPE_SZ, which Python names only from 3.10 on."""
 PIPE_BYTES = 1 << 20
 IDLE_SLEEP_S = 0.005
 if sys.platform == "win32":
@@ -186,15 +184,14 @@ def _kill_tree(process: subprocess.Popen[bytes]) -> None:
 
 
 def _make_non_blocking(descriptor: int) -> None:
-    try:
-        os.set_blocking(descriptor, False)
-    except (AttributeError, OSError) as error:
-        raise WorkerError("non-blocking pipes need Python 3.12 or newer on Windows") from error
-    if os.path.isdir("/proc/self"):
+    if sys.platform == "win32" and sys.version_info < (3, 12):
+        raise WorkerError("non-blocking pipes need Python 3.12 or newer on Windows")
+    os.set_blocking(descriptor, False)
+    if sys.platform == "linux":
         import fcntl
 
         with contextlib.suppress(OSError):  # over the user's limit: slower, not wrong
-            fcntl.fcntl(descriptor, LINUX_SET_PIPE_SIZE, PIPE_BYTES)
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _text(line: bytes) -> str:

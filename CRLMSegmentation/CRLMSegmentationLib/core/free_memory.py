@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 MEMORY_INFO = Path("/proc/meminfo")
@@ -37,7 +38,7 @@ def _of_control_group() -> int | None:
 
 def _of_posix() -> int | None:
     """Return the free memory of systems that have no `MEMORY_INFO` but report free pages."""
-    if MEMORY_INFO.is_file():
+    if sys.platform == "win32" or MEMORY_INFO.is_file():
         return None
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -11,8 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from .errors import CrlmError
 
@@ -62,6 +61,12 @@ def map_in_processes(
     return results
 
 
+class _Pipe(Protocol):
+    """The end of a pipe between processes, whose class differs on Windows."""
+
+    def recv_bytes(self) -> bytes: ...
+
+
 @contextmanager
 def _ctrl_c_deferred() -> Iterator[None]:
     """Defer a Ctrl-C to the end of the block, and keep it from processes started in it, which inherit the mask.
@@ -82,7 +87,7 @@ def _ctrl_c_deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def _end_with(pipe: Connection) -> None:
+def _end_with(pipe: _Pipe) -> None:
     """End this process when the parent closes the other end of a pipe, or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, see `_ctrl_c_deferred`
 
