@@ -1,4 +1,4 @@
-"""The images of a session recorder: masks, and volumes that are in no message, a file for each of these."""
+"""Writes the masks of a session recording, and the volumes that are in no message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME_DIGITS = 16
 
 
 class SavedVolumes:
-    """Saves volumes and swept masks once each, known by their content.
+    """The volumes and masks of insonified voxels in a recording; each is saved once.
 
     Args:
         folder: of the recording.
@@ -39,7 +39,7 @@ class SavedVolumes:
         self.size_bytes = self.count = 0
 
     def reference(self, volume: Volume, is_in_link: bool, device: str) -> dict[str, Any]:
-        """What finds a volume again, to the last bit; saves what is not there yet.
+        """Return the entry by which a volume is read again bit for bit; save what is not saved yet.
 
         Args:
             is_in_link: its voxels are in the messages.
@@ -79,7 +79,7 @@ class SavedVolumes:
 
 
 class SavedMasks:
-    """Saves masks under a number and the name of their lesion.
+    """The masks of results in a recording, named by a number and their lesion.
 
     Args:
         folder: of the recording.
@@ -96,7 +96,7 @@ class SavedMasks:
     def save(
         self, name: str, part: np.ndarray, offset_kji: tuple[int, int, int], volume: Volume
     ) -> dict[str, Any] | None:
-        """What finds a mask again; None for one in which nothing is.
+        """Save a mask and return the entry by which it is read again; None for an empty mask.
 
         Args:
             part: bool, (K, J, I), of the mask.
@@ -116,8 +116,8 @@ class SavedMasks:
         return {"file": f"{MASKS_FOLDER}/{path.name}", "sha256": file.sha256, "offset_kji": list(offset_kji)}
 
 
-def tight(mask: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """The part of a mask (K, J, I) in which something is, and the index of its first voxel."""
+def crop_to_mask(mask: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Return the part of a mask (K, J, I) that is not empty, and the index of its first voxel."""
     if not mask.any():
         return mask[:0, :0, :0], (0, 0, 0)
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
