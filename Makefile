@@ -26,7 +26,7 @@ check: $(VENV)/tested lint
 lint: $(VENV)/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd CRLMSegmentation && ../$(BIN)/lint-imports --no-cache
+	cd CRLMSegmentation && ../$(BIN)/lint-imports --no-cache && ../$(BIN)/mypy --cache-dir ../$(VENV)/mypy
 
 benchmarks: $(VENV)/installed
 	for file in Testing/benchmarks/benchmark_*.py; do $(BIN)/python $$file || exit 1; done

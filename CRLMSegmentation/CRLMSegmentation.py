@@ -4,7 +4,8 @@ Wiring only: the panel reads its widgets, calls one method of the logic or of it
 of it. Everything else stands in CRLMSegmentationLib, which is imported when the panel is first used, so that Slicer
 starts as fast as without this module.
 
-No observers and no threads (in Slicer they starve): one QTimer drives `Workspace.tick`, which reads the scene.
+No threads, which starve in Slicer: one QTimer drives `Workspace.tick`, which reads the scene. The parameter node is
+observed, and its settings are applied when it was modified.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Callable, Optional
 
 import qt
 import slicer
+import vtk
 from slicer import vtkMRMLLinearTransformNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -280,48 +282,41 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             documents = Path(qt.QStandardPaths.writableLocation(qt.QStandardPaths.DocumentsLocation))
             self._parameters.outputFolder = documents if documents.is_dir() else Path.home()
         self._parametersTag = self._parameters.connectGui(self.ui)
+        self.addObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
+        self._useModelsCropSize()
+        self.onParametersModified()
 
     def _dropParameters(self):
         if self._parameters is not None:
+            node = self._parameters.parameterNode
+            self.removeObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
             self._parameters.disconnectGui(self._parametersTag)
         self._parameters, self._parametersTag = None, None
-        self._shown.pop("model", None)
 
     def _keepParameters(self):
         """Put the parameter node back if the user has deleted it: the settings in the panel are still in use."""
         if self._parameters is not None and self._parameters.parameterNode.GetScene() is None:
             slicer.mrmlScene.AddNode(self._parameters.parameterNode)
 
-    def _applyParameters(self, workspace):
-        """Give what is set in the panel to the workspace, and take back what was changed in the views."""
-        ui = self.ui
-        workspace.auto_segment, workspace.mirroring = ui.autoCheckBox.checked, ui.mirroringCheckBox.checked
-        if self._shown.get("cropSize") != ui.cropSizeSlider.value:
-            workspace.crop_size_mm = ui.cropSizeSlider.value
-        elif workspace.crop_size_mm != ui.cropSizeSlider.value:
-            ui.cropSizeSlider.value = workspace.crop_size_mm
-        self._shown["cropSize"] = ui.cropSizeSlider.value
-        if self._parameters is not None and self._shown.get("model") is not workspace.session.model:
-            self._shown["model"] = workspace.session.model
-            recorded = self._parameters.model, self._parameters.cropSize
-            self._parameters.model, workspace.crop_size_mm = self.logic.library.beginning_of(
-                workspace.session.model, *recorded
-            )
-        workspace.show_outlines(ui.opacitySlider.value, ui.outlineCheckBox.checked)
-        self._applyNavigation(workspace)
+    def onParametersModified(self, caller=None, event=None):
+        """Apply the settings; called whenever the parameter node was modified, by the panel or by anybody else."""
+        if self._parameters is not None and self._views is not None:
+            self.logic.library.apply_settings(self._parameters, self.logic.workspace, self._views, self.logic.session)
 
-    def _applyNavigation(self, workspace):
-        ui, navigation, views, session = self.ui, workspace.navigation, self._views, self.logic.session
-        navigation.margins_mm = self.logic.library.margins_of(ui.innerMarginSpinBox.value, ui.outerMarginSpinBox.value)
-        navigation.shows_margins, navigation.shows_consensus = ui.marginsCheckBox.checked, ui.consensusCheckBox.checked
-        workspace.background_refinement.enabled, workspace.resegmentation.enabled = (
-            ui.refineCheckBox.checked,
-            ui.renewCheckBox.checked,
+    def _useModelsCropSize(self):
+        """Write into the parameter node which model is in use, and the crop size to begin with."""
+        if self._parameters is None or self.logic.workspace is None:
+            return
+        key, cropSize = self.logic.library.beginning_of(
+            self.logic.workspace.session.model, self._parameters.model, self._parameters.cropSize
         )
-        views.follows_tip, views.shows_number = ui.followTipCheckBox.checked, ui.cornerCheckBox.checked
-        session.is_wanted, session.budget_bytes = ui.recordCheckBox.checked, 1e9 * ui.budgetSpinBox.value
-        session.parent = Path(ui.outputDirectoryButton.directory)
-        workspace.memory.set_limit_gb(ui.memorySpinBox.value)
+        with slicer.util.NodeModify(self._parameters):
+            self._parameters.model, self._parameters.cropSize = key, cropSize
+
+    def _storeCropSize(self, workspace):
+        """Write the crop size into the parameter node where a user has resized the box in the views."""
+        if self._parameters is not None and self._parameters.cropSize != workspace.crop_size_mm:
+            self._parameters.cropSize = workspace.crop_size_mm
 
     # ---- the workspace
 
@@ -338,6 +333,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._views = self.logic.library.ViewController(self.logic.workspace, manager, rendering)
             if self._parameters is None:
                 self._useParameters()
+            else:
+                self._useModelsCropSize()
+                self.onParametersModified()
             self._tellNotice()
             self.onVolumeChosen(
                 self.ui.volumeSelector.currentNode() or self.logic.workspace.lesion_store.volume_of_outlines()
@@ -379,8 +377,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             if workspace is not None:
                 self._keepParameters()
-                self._applyParameters(workspace)
                 self.logic.tick()
+                self._storeCropSize(workspace)
                 self._play(self._views.look())
             self._shown["turnError"] = ""
         except Exception as error:  # one bad turn must not stop the tracking; a hundred a second are told once
@@ -542,6 +540,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._preflight = None
                 self._shown.pop("checks", None)
                 self.ui.preflightTable.setRowCount(0)
+                self._useModelsCropSize()
             self._tellNotice()
         except Exception as error:
             self._tell(error)
@@ -761,7 +760,8 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         before = self.workspace.volume.node
         self.source.look()
         self.session.prepare()
-        self.session.look(self.workspace.tick())
+        self.workspace.tick()
+        self.session.update()
         self.publisher.look()
         if self.workspace.volume.node is not None and self.workspace.volume.node is not before:
             slicer.util.setSliceViewerLayers(background=self.workspace.volume.node, fit=True)

@@ -136,6 +136,24 @@ def tiny_volume():
 
 
 @pytest.fixture
+def make_scene():
+    """`headless.new_scene`, whose scenes are freed after the test: logics and scene keep each other alive for ever."""
+    from CRLMSegmentationLib.slicer.scene.headless import new_scene
+
+    made = []
+
+    def make():
+        made.append(new_scene())
+        return made[-1]
+
+    yield make
+    for scene in made:
+        for logic in scene.logics:
+            logic.SetMRMLScene(None)
+        scene.logics = []
+
+
+@pytest.fixture
 def tiny_case(tmp_path, tiny_volume):
     """A case folder with the tiny volume, its truth, one seed and a second of tracking at 10 Hz."""
     folder = tmp_path / "tiny-case"

@@ -32,8 +32,10 @@ from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.incoming import TransformArrived
 from CRLMSegmentationLib.segmentation.models.package import model_or_default
-from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session, TransformArrived
+from CRLMSegmentationLib.segmentation.results import LesionSegmented
+from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance

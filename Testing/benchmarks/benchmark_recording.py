@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
 from CRLMSegmentationLib.igtl.packing import pack
-from CRLMSegmentationLib.igtl.protocol import CRC_IS_FAST
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.link_recorder import Account
@@ -179,7 +178,7 @@ def report_flood(name: str, run: Run) -> bool:
 def run(seconds: float, out: Path | None) -> int:
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     machine = f"{os.cpu_count()} cores, load {load} before the start"
-    print(f"Python {platform.python_version()}, {machine}, fast CRC: {CRC_IS_FAST}")
+    print(f"Python {platform.python_version()}, {machine}")
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         folder = Path(scratch)
         print(f"recorded into {folder.parent}", flush=True)

@@ -21,6 +21,7 @@ from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.results import Options
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
 
@@ -59,7 +60,7 @@ def measure(session: Session, seed: tuple, mirroring: bool, runs: int) -> dict[s
     """Median seconds of each step."""
     timings = []
     for _ in range(runs):
-        session.segment("Tumour", seed, mirroring=mirroring)
+        session.segment("Tumour", seed, Options(mirroring=mirroring))
         timings.append(wait_for_lesion(session, "Tumour").timings_s)
     return {step: statistics.median(t[step] for t in timings) for step in STEPS}
 

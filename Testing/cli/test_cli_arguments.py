@@ -113,7 +113,7 @@ def test_three_words_make_a_seed(given, joined):
     "seed", ["--seed -1.5 -20 3e1", "--seed=-1.5,-20,30", "--seed -1.5,-20,30", "--seed=-1.5 -20 30"]
 )
 def test_every_way_to_write_a_seed_is_understood(crlm_seg, seed, monkeypatch, tmp_path):
-    from CRLMSegmentationLib.cli import segment_files as offline
+    from CRLMSegmentationLib.cli import segment_files
 
     asked = []
 
@@ -121,7 +121,7 @@ def test_every_way_to_write_a_seed_is_understood(crlm_seg, seed, monkeypatch, tm
         asked.extend(seeds)
         raise MemoryError
 
-    monkeypatch.setattr(offline, "segment_file", stop_here)
+    monkeypatch.setattr(segment_files, "segment_file", stop_here)
     words = [seed] if seed.startswith("--seed=") else seed.split()
     done = crlm_seg("segment", "v.nrrd", "--seed", 7, 8, 9, *words, "--out", tmp_path / "o.nrrd")
     assert asked == [(7.0, 8.0, 9.0), (-1.5, -20.0, 30.0)]

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cli_helpers import Run, names_in, run
-from CRLMSegmentationLib.cli import demo
-from CRLMSegmentationLib.cli.demo import OUTPUTS, REPLAY_SPEED, volume_check
+from CRLMSegmentationLib.cli import demo_run
+from CRLMSegmentationLib.cli.demo_run import OUTPUTS, REPLAY_SPEED, volume_check
 from CRLMSegmentationLib.core.errors import LinkError, SeedError, WorkerError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.metrics import compare
@@ -24,7 +24,8 @@ from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import DropReason
 from CRLMSegmentationLib.recording.case import TrackingSample, append_tracking, load_case, save_case
 from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
-from CRLMSegmentationLib.segmentation.session import Session, VolumeArrived
+from CRLMSegmentationLib.segmentation.incoming import VolumeArrived
+from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.tracking.interval import Interval
@@ -178,8 +179,8 @@ def stub_model(monkeypatch) -> None:
         card={},
         calibration={},
     )
-    monkeypatch.setattr(demo, "model_or_default", lambda folder: model)
-    monkeypatch.setattr(demo, "WorkerEngine", lambda model: PromptEngine())
+    monkeypatch.setattr(demo_run, "model_or_default", lambda folder: model)
+    monkeypatch.setattr(demo_run, "WorkerEngine", lambda model: PromptEngine())
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def steered_case(tiny_case) -> Path:
 
 @pytest.mark.usefixtures("stub_model")
 def test_thorough_demo_tells_how_stable_an_outline_is_and_for_how_long_distances_were_withheld(steered_case, tmp_path):
-    (summary,) = demo.run_demo(steered_case, tmp_path / "out", thorough=True)
+    (summary,) = demo_run.run_demo(steered_case, tmp_path / "out", thorough=True)
     entry = json.loads((tmp_path / "out" / "report.json").read_text())
     near, stability = entry["navigation"], entry["stability"]
     assert near["distance_mm"] == pytest.approx(4.0, abs=0.6)
@@ -221,7 +222,7 @@ def test_thorough_demo_tells_how_stable_an_outline_is_and_for_how_long_distances
 
 @pytest.mark.usefixtures("stub_model")
 def test_volume_without_tracking_has_no_navigation(tiny_case, tmp_path):
-    (summary,) = demo.run_demo(tiny_case / "volume.nrrd", tmp_path / "out", seeds=[(20.0, 20.0, 20.0)])
+    (summary,) = demo_run.run_demo(tiny_case / "volume.nrrd", tmp_path / "out", seeds=[(20.0, 20.0, 20.0)])
     entry = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (entry["navigation"], entry["stability"], entry["simulated"]) == (None, None, None)
     assert "came as near" not in summary
@@ -231,7 +232,7 @@ def test_volume_without_tracking_has_no_navigation(tiny_case, tmp_path):
 @pytest.mark.usefixtures("stub_model")
 def test_seed_beside_the_volume_is_refused_with_its_reason(tiny_case, tmp_path):
     with pytest.raises(SeedError, match="outside"):
-        demo.run_demo(tiny_case, tmp_path / "out", seeds=[(500.0, 0.0, 0.0)])
+        demo_run.run_demo(tiny_case, tmp_path / "out", seeds=[(500.0, 0.0, 0.0)])
     assert names_in(tmp_path / "out") == []
 
 
@@ -311,7 +312,7 @@ def test_server_that_vanishes_in_the_middle_of_a_volume_is_told(tiny_volume):
 
 
 def test_server_that_falls_silent_is_told(monkeypatch):
-    monkeypatch.setattr(demo, "SILENCE_LIMIT_S", 0.2)
+    monkeypatch.setattr(demo_run, "SILENCE_LIMIT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         link = IgtlClient("127.0.0.1", server.getsockname()[1])
         with Session(IdleEngine(), None, link) as session:
@@ -322,13 +323,13 @@ def test_server_that_falls_silent_is_told(monkeypatch):
 
 
 def test_worker_that_never_becomes_ready_is_told(monkeypatch, tiny_volume):
-    from CRLMSegmentationLib.segmentation import wait as driver
+    from CRLMSegmentationLib.segmentation import wait
 
-    monkeypatch.setattr(driver, "READY_LIMIT_S", 0.2)
+    monkeypatch.setattr(wait, "READY_LIMIT_S", 0.2)
     with Session(IdleEngine(), None) as session:
         session.use_volume(tiny_volume)
         with pytest.raises(WorkerError, match="has not become ready in 0 s; close other programs"):
-            driver.wait_for_model(session)
+            wait.wait_for_model(session)
 
 
 def test_replay_that_fails_in_mid_play_says_why():

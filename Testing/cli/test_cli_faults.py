@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.cli import main as cli
+from CRLMSegmentationLib.cli import main
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.recording.case import Case
 
@@ -32,7 +32,7 @@ def main_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 
     monkeypatch.setattr("CRLMSegmentationLib.cli.commands.app", fails)
     monkeypatch.setattr(sys, "argv", ["crlm-seg", "info"])
-    cli.main()
+    main.main()
 
 
 def test_a_fault_of_the_program_is_one_line_with_the_place_of_its_traceback(
@@ -43,7 +43,7 @@ def test_a_fault_of_the_program_is_one_line_with_the_place_of_its_traceback(
         main_with(monkeypatch, KeyError("seed_ras_mm"))
     (line,) = capsys.readouterr().err.splitlines()
     assert ended.value.code == 1
-    assert cli.FAULT in line
+    assert main.FAULT in line
     assert "KeyError" in line
     kept = Path(re.search(r"\S+crlm-seg-fault-\S+\.txt", line).group())
     assert "Traceback" in kept.read_text()
@@ -56,13 +56,13 @@ def test_foreign_text_in_an_error_neither_drives_the_terminal_nor_fills_it(
         main_with(monkeypatch, CrlmError("bad name \x1b[2J\u202e" + "x" * 10**6))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.isprintable()
-    assert len(line) <= cli.MAX_ERROR_CHARACTERS
+    assert len(line) <= main.MAX_ERROR_CHARACTERS
 
 
 def test_a_terminal_that_lacks_a_character_gets_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
-    cli._never_fail_to_print()
+    main._escape_unprintable()
     print("Größe")
     narrow.flush()
     assert narrow.buffer.getvalue().strip() == b"Gr\\xf6\\xdfe"

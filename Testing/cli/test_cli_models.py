@@ -22,7 +22,7 @@ def test_shipped_model_is_listed_as_the_default_and_is_as_it_was_made(crlm_seg, 
     listed = crlm_seg("model", "list")
     assert listed.out.startswith(f"* {model.name}@{model.version}")
     assert "simulated data only" in listed.out
-    assert crlm_seg("model", "verify").out == f"{model.name}@{model.version}: as it was made\n"
+    assert crlm_seg("model", "verify").out == f"{model.name}@{model.version}: unchanged\n"
     assert json.loads(crlm_seg("model", "info", "--json").out)["sha256"] == model.sha256
 
 

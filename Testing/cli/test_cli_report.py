@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.recording.case import Case
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
-from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
+from CRLMSegmentationLib.segmentation.session import Session
 from stub_engine import StubEngine
 
 
@@ -22,7 +23,7 @@ def session(tmp_path: Path, sample: Case, model) -> Path:
     with Session(engine, model) as session:
         session.use_volume(volume)
         recorder.seed(lesion.name, lesion.seed_ras_mm, volume)
-        session.segment(lesion.name, np.array(lesion.seed_ras_mm), 70.0)
+        session.segment(lesion.name, np.array(lesion.seed_ras_mm), Options(70.0))
         session.poll()
         engine.finish()
         for event in session.poll():

@@ -19,7 +19,8 @@ from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_model_package
-from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
+from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
 
 sys.path.insert(2, str(Path(__file__).parents[1] / "inference"))
@@ -47,7 +48,7 @@ def recorded_session(folder: Path, case: Case, engine, model: ModelPackage, corr
         recorder.take(wait_for_model(session))
         for lesion in case.lesions:
             recorder.seed(lesion.name, lesion.seed_ras_mm, volume)
-            session.segment(lesion.name, np.array(lesion.seed_ras_mm), 70.0, quick=True, flip=(1,))
+            session.segment(lesion.name, np.array(lesion.seed_ras_mm), Options(70.0, first_fold_only=True, flip=(1,)))
             result = wait_for_lesion(session, lesion.name)
             recorder.take(LesionSegmented(result))
     if corrects:
@@ -108,8 +109,8 @@ def test_each_result_is_computed_with_the_size_and_the_seed_of_its_own(stubbed: 
     rows = rerun_case(stubbed, engine_of=lambda package: engine)
     assert [row.identical for row in rows] == [True]
     (job,), (result,) = engine.jobs, recorded_results(load_case(stubbed))
-    assert (job.seed_ras_mm, job.crop_size_mm) == (result.seed_ras_mm, 70.0)
-    assert (job.mirroring, job.quick, job.flip) == (False, True, (1,))
+    assert job.request == result.request
+    assert job.request.options == Options(70.0, first_fold_only=True, flip=(1,))
 
 
 def test_result_whose_volume_is_lost_fails_and_the_others_are_computed(stubbed: Path) -> None:

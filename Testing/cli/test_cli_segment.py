@@ -78,9 +78,9 @@ def test_report_of_several_lesions_is_a_list_with_every_documented_key(two_lesio
 def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(crlm_seg, monkeypatch, tiny_volume, model, tmp_path):
     """A stub answers: what the network finds is shown by the two lesions above."""
     import slicer
-    from CRLMSegmentationLib.cli import segment_files as offline
+    from CRLMSegmentationLib.cli import segment_files
 
-    monkeypatch.setattr(offline, "WorkerEngine", lambda model: InstantEngine())
+    monkeypatch.setattr(segment_files, "WorkerEngine", lambda model: InstantEngine())
     write_volume(tiny_volume, tmp_path / "volume.nrrd")
     out = tmp_path / "out" / "one.seg.nrrd"
     out.parent.mkdir()
@@ -97,12 +97,12 @@ def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(crlm_seg, monke
 
 
 def test_no_tumour_at_any_seed_is_written_down_and_told_as_a_failure(crlm_seg, monkeypatch, tmp_path):
-    from CRLMSegmentationLib.cli import segment_files as offline
+    from CRLMSegmentationLib.cli import segment_files
 
     mask = SimpleNamespace(is_empty=True, warnings=("look again",))
     request = SimpleNamespace(lesion="Tumour 1", crop_size_mm=80.0)
     nothing = SimpleNamespace(request=request, mask=mask, warnings=mask.warnings)
-    monkeypatch.setattr(offline, "segment_file", lambda *arguments: [nothing])
+    monkeypatch.setattr(segment_files, "segment_file", lambda *arguments: [nothing])
     done = crlm_seg("segment", "v.nrrd", "--seed", 1, 2, 3, "--out", tmp_path / "o.nrrd")
     assert done.code == 1
     assert done.out == f"Tumour 1: no tumour\n  ! look again\nSegmentation: {tmp_path / 'o.nrrd'}\n"

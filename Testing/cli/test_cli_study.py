@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(2, str(Path(__file__).parents[1] / "study"))
 
-from CRLMSegmentationLib.research.study import study as studying
+from CRLMSegmentationLib.research.study import run
 from study_helpers import StubSteps
 
 SMALL = ("--patients", 3, "--held-out", 3, "--epochs", 2)
@@ -18,8 +18,8 @@ SMALL = ("--patients", 3, "--held-out", 3, "--epochs", 2)
 @pytest.fixture
 def stubs(monkeypatch):
     """The command with steps that take no time."""
-    stubs, run_study = StubSteps(), studying.run_study
-    monkeypatch.setattr(studying, "run_study", lambda *given, **named: run_study(*given, steps=stubs.steps(), **named))
+    stubs, run_study = StubSteps(), run.run_study
+    monkeypatch.setattr(run, "run_study", lambda *given, **named: run_study(*given, steps=stubs.steps(), **named))
     return stubs
 
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from cli_helpers import TIMEOUT_S, InstantEngine, Run, run
-from CRLMSegmentationLib.cli import segment_files as offline
+from CRLMSegmentationLib.cli import segment_files
 from CRLMSegmentationLib.core.volume import read_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage
@@ -69,7 +69,7 @@ def test_lesion_in_a_sweep_is_the_lesion_in_its_volume(
     crlm_seg, monkeypatch, sweep, calibration, sample, seed, tmp_path
 ):
     """For a stub that calls dark voxels tumour; the demo below shows the network a sweep."""
-    monkeypatch.setattr(offline, "WorkerEngine", lambda model: InstantEngine())
+    monkeypatch.setattr(segment_files, "WorkerEngine", lambda model: InstantEngine())
     labels = {}
     for name, source in {
         "volume": [sample.folder / "volume.nrrd"],

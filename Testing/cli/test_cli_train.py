@@ -32,7 +32,7 @@ def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(dataset):
         done = running.finish()
         assert running.leaves_nothing()
     assert done.code == 1
-    assert "stopped before the end; nothing is trained yet; go on with: crlm-seg train" in done.err
+    assert "stopped before the end; nothing is trained yet; continue with: crlm-seg train" in done.err
     assert "Traceback" not in done.err
 
 
@@ -68,7 +68,7 @@ def test_training_that_was_ended_says_what_is_kept_and_how_to_go_on(crlm_seg, da
     done = crlm_seg("train", dataset.root, "--preset", "quick", "--fold", "0", "--fold", "1", "--epochs", "7")
     assert done.code == 1
     assert len(done.error_lines) == 1
-    assert "fold_0 kept up to the last checkpoint; go on with: crlm-seg train" in done.err
+    assert "fold_0 kept up to the last checkpoint; continue with: crlm-seg train" in done.err
     assert done.err.rstrip().endswith(
         f"'{dataset.root}' --preset quick --seed 0 --device auto --fold 0 --fold 1 --epochs 7 --resume"
     )

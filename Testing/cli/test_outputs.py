@@ -39,7 +39,7 @@ def fail_to_write(place: Path, end: type[BaseException] = CrlmError) -> list[str
 
     with pytest.raises(end) as failed:
         write_half()
-    return failed.value.__notes__
+    return getattr(failed.value, "__notes__", [])
 
 
 @pytest.mark.parametrize("end", [CrlmError, KeyboardInterrupt, SystemExit])
@@ -85,3 +85,12 @@ def test_folder_that_is_read_only_is_told(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(CrlmError, match="nothing can be written into"), atomic_files([tmp_path / "one.json"]):
         pass
+
+
+def test_error_through_two_blocks_keeps_the_notes_of_both(tmp_path):
+    inner, outer = tmp_path / "inner.json", tmp_path / "outer.json"
+    for place in (inner, outer):
+        place.write_text("old")
+    with pytest.raises(CrlmError) as failed, atomic_files([outer]), atomic_files([inner]):
+        raise CrlmError("no")
+    assert [note.split()[2] for note in failed.value.__notes__] == ["inner.json", "outer.json"]

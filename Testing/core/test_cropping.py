@@ -55,7 +55,7 @@ def test_crop_at_border_is_padded_and_pastes_back():
     assert not crop.swept[:, :, 0].any()
     pasted, box = paste((crop.array > 100).astype(np.float32), crop.ijk_to_ras, volume.ijk_to_ras, volume.array.shape)
     mask = np.zeros(volume.array.shape, bool)
-    mask[box] = pasted >= 0.5
+    mask[box.slices] = pasted >= 0.5
     truth = volume.array > 100
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.93
 
@@ -70,7 +70,7 @@ def test_oblique_anisotropic_left_handed_volume_pastes_back():
     volume = ball((32, 44, 64), center, 9.0, matrix)
     crop = extract_crop(volume, center, 40.0, 1.25)
     pasted, box = paste((crop.array > 100).astype(np.float32), crop.ijk_to_ras, volume.ijk_to_ras, volume.array.shape)
-    truth = volume.array[box] > 100
+    truth = volume.array[box.slices] > 100
     mask = pasted >= 0.5
     assert truth.sum() == (volume.array > 100).sum()
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.93

@@ -1,17 +1,57 @@
+import ast
 import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
 from CRLMSegmentationLib.slicer import dependencies
 from CRLMSegmentationLib.slicer.dependencies import PACKAGES, WITHOUT_DEPENDENCIES, Package, missing, pip_arguments
 
-PYPROJECT = Path(dependencies.__file__).parents[1] / "pyproject.toml"
+PYPROJECT = Path(dependencies.__file__).parents[2] / "pyproject.toml"
+
+
+OF_SLICER = {"qt", "ctk", "SampleData", "PyTorchUtils", "SlicerNNUNetLib"}
+"""Modules of 3D Slicer and of its extensions, which no package on PyPI has."""
+
+
+def declared() -> dict[str, str]:
+    """The packages that pyproject.toml asks for, and their versions."""
+    section = PYPROJECT.read_text().partition("\ndependencies = [")[2].partition("\n]")[0]
+    return {name.lower(): window for name, window in re.findall(r'^  "([A-Za-z0-9-]+)(.*)",$', section, re.MULTILINE)}
+
+
+def imported_modules() -> Iterator[tuple[str, Path]]:
+    """The outermost names of what the extension imports, wherever an import stands."""
+    for path in PYPROJECT.parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            yield from ((name.partition(".")[0], path) for name in names)
+
+
+def test_every_package_that_is_imported_is_declared():
+    distributions, known = packages_distributions(), declared()
+    ours = {"CRLMSegmentationLib", *sys.stdlib_module_names, *OF_SLICER}
+    undeclared = {
+        f"{module} in {path.name}"
+        for module, path in imported_modules()
+        if module not in ours and not {name.lower() for name in distributions.get(module, ())} & set(known)
+    }
+    assert undeclared == set()
 
 
 def test_windows_are_those_of_pyproject():
-    wanted = re.findall(r'^  "([A-Za-z0-9-]+)(.*)",$', PYPROJECT.read_text(), re.MULTILINE)
-    windows = {name.lower(): window for name, window in wanted}
-    assert {p.name.lower(): p.window for p in PACKAGES} == {p.name.lower(): windows[p.name.lower()] for p in PACKAGES}
+    windows = declared()
+    ours = [p for p in PACKAGES if p.name not in requires("pyigtl")]
+    assert {p.name.lower(): p.window for p in ours} == {p.name.lower(): windows[p.name.lower()] for p in ours}
+
+
+def test_what_pyigtl_needs_is_installed_with_it():
+    needed = {name for name in requires("pyigtl") if name != "numpy"}  # Slicer has numpy
+    assert needed <= {package.name for package in PACKAGES}
 
 
 def test_what_is_installed_is_not_missing():

@@ -11,6 +11,7 @@ from CRLMSegmentationLib.core.volume_reading import check_intensities
 from CRLMSegmentationLib.igtl.messages import ImageMessage, volume_of
 from CRLMSegmentationLib.segmentation.engine.engine import LesionJob
 from CRLMSegmentationLib.segmentation.engine.wire import decode_job, encode_job
+from CRLMSegmentationLib.segmentation.results import Options, Request
 
 SHAPE = (36, 42, 48)
 OUTSIDE_RAS_MM = [44.0, 20.0, 18.0]
@@ -54,15 +55,16 @@ def test_any_constant_outside_gives_the_field_of_view_and_crop_that_zero_gives(d
     np.testing.assert_array_equal(crops[1], crops[0])
     with pytest.raises(SeedError, match="has not been"):
         check_seed(volume, OUTSIDE_RAS_MM)
-    assert NOT_RECOGNISED not in volume.field_of_view_remarks
-    assert volume.field_of_view_remarks
+    assert NOT_RECOGNISED not in volume.field_of_view_warnings
+    assert volume.field_of_view_warnings
 
 
 @pytest.mark.parametrize("fill", [np.nan, -1024])
 def test_worker_sees_the_same_crop(fill):
     volume = Volume(filled_with(fill, np.float32), np.eye(4))
     reader, frame = FrameReader(), None
-    data = b"".join(bytes(part) for part in encode_job(1, LesionJob(volume, tuple(INSIDE_RAS_MM), 40.0)))
+    request = Request("Tumour 1", tuple(INSIDE_RAS_MM), volume.identity, Options(40.0))
+    data = b"".join(bytes(part) for part in encode_job(1, LesionJob(request, volume)))
     while data:
         view = reader.wanted()
         count = min(len(view), len(data))
@@ -102,7 +104,7 @@ def test_volume_without_anything_outside_is_imaged_everywhere_and_says_so():
     volume = Volume(array, np.eye(4))
     assert volume.background == ZERO
     assert volume.swept_in().all()
-    assert volume.field_of_view_remarks == (NOT_RECOGNISED,)
+    assert volume.field_of_view_warnings == (NOT_RECOGNISED,)
 
 
 def test_noise_of_compression_around_zero_is_not_tissue():
@@ -134,7 +136,7 @@ def test_mask_that_calls_the_filled_outside_imaged_is_not_believed():
     for one in (volume, zero):
         with pytest.raises(SeedError):
             check_seed(one, OUTSIDE_RAS_MM)
-        assert any("disagrees" in remark for remark in one.field_of_view_remarks)
+        assert any("disagrees" in remark for remark in one.field_of_view_warnings)
 
 
 def test_volume_of_one_value_is_refused():

@@ -78,7 +78,7 @@ def test_seed_beside_the_lesions_takes_the_nearest(volume):
     lesion = lesion_from_probability(probability, whole, volume)
     assert lesion.mask[24, 24, 31]
     assert not lesion.mask[24, 24, 15]
-    assert lesion.warnings == ("seed outside the mask by 3.0 mm: check that the right lesion was taken",)
+    assert lesion.warnings == ("seed outside the mask by 3.0 mm: check that the right lesion was segmented",)
 
 
 def test_mask_beside_empty_voxels_warns_and_does_not_cover_them():

@@ -7,6 +7,7 @@ import string
 import pytest
 from CRLMSegmentationLib.core import i18n
 from CRLMSegmentationLib.core.status import (
+    EARLIER_SENTENCES,
     ENGLISH,
     OF_SENSOR,
     Reason,
@@ -50,6 +51,12 @@ def test_numbers_make_another_status_of_the_same_kind():
 def test_reason_comes_back_from_a_scene_also_of_one_that_holds_the_sentence(reason):
     assert status_from_tag(tag_of_status(Status(reason))) == Status(reason)
     assert status_from_tag(ENGLISH[reason]) == Status(reason)
+
+
+@pytest.mark.parametrize("sentence", EARLIER_SENTENCES)
+def test_reason_comes_back_from_a_sentence_that_has_changed_since(sentence):
+    assert sentence not in ENGLISH.values()
+    assert status_from_tag(sentence) == Status(EARLIER_SENTENCES[sentence])
 
 
 def test_reason_of_a_scene_that_nobody_knows_is_still_one():

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from CRLMSegmentationLib.core.box import Box
 from CRLMSegmentationLib.core.errors import GeometryError, VolumeError
-from CRLMSegmentationLib.core.volume import Volume, infer_field_of_view, read_volume, write_volume
+from CRLMSegmentationLib.core.field_of_view import infer_field_of_view
+from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 
 
 def oblique(spacing=(0.5, 1.0, 2.0), left_handed=False):
@@ -172,5 +174,5 @@ def test_asking_for_a_part_gives_the_part_of_the_whole():
     whole = infer_field_of_view(array)
     assert 0.2 < whole.mean() < 0.9
     for low, high in (((0, 0, 0), (20, 20, 20)), ((25, 10, 5), (50, 45, 39)), ((59, 49, 39), (60, 50, 40))):
-        box = tuple(slice(a, b) for a, b in zip(low, high))
-        assert (infer_field_of_view(array, box) == whole[box]).all()
+        box = Box(low, high)
+        assert (infer_field_of_view(array, box) == whole[box.slices]).all()

@@ -23,9 +23,9 @@ from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.recording.timeline import load_source, timeline
 from CRLMSegmentationLib.reports import session_report
 from CRLMSegmentationLib.research.evaluation.result_cache import ResultCache
-from CRLMSegmentationLib.research.study import study as studying
-from CRLMSegmentationLib.research.study.settings import keep_to, study_named
+from CRLMSegmentationLib.research.study.settings import claim_folder, study_named
 from CRLMSegmentationLib.research.study.step_log import read_step_log
+from CRLMSegmentationLib.research.study.stored import read_dataset_summary, read_evaluation, read_image_counts
 from CRLMSegmentationLib.research.training.fold_process import FoldSettings
 from CRLMSegmentationLib.research.training.layout import Layout
 from CRLMSegmentationLib.research.training.manifest import read_manifest, verify_manifest
@@ -135,7 +135,7 @@ def dataset_in(folder: Path) -> Folder:
     image = {"name": "a_0", "case_id": "a", "lesion": "T", "seed_ras_mm": [1.0, 2.0, 3.0]}
     manifest = {
         "schema_version": 1,
-        "preparation": Preparation().that_matters,
+        "preparation": Preparation().result_settings,
         "versions": {"numpy": "2"},
         "given": ["0" * 64],
         "cases": [{**case, "fold": 0, "lesions": ["T"], "images": ["a_0"]}],
@@ -159,7 +159,7 @@ def dataset_in(folder: Path) -> Folder:
     from CRLMSegmentationLib.research.training.presets import QUICK
 
     study = study_named("demo", {})
-    keep_to(study, folder / "study")
+    claim_folder(study, folder / "study")
     step = {"step": "train", "seconds": 3.0, "ended": "2026", "machine": ["cpu"], "versions": {"numpy": "2"}}
     _write(folder / "manifest.json", manifest)
     _write(folder / "splits.json", [{"train": ["a_0"], "val": ["b_0"]}])
@@ -180,10 +180,10 @@ def dataset_in(folder: Path) -> Folder:
         lambda f: keep_progress(f / "progress.jsonl", 1),
         lambda f: ResultCache(f / "lesions.jsonl", HEADER),
         lambda f: read_step_log(f / "study"),
-        lambda f: keep_to(study, f / "study"),
-        studying._document_in,
-        studying._images,
-        studying._summary_of,
+        lambda f: claim_folder(study, f / "study"),
+        read_evaluation,
+        read_image_counts,
+        read_dataset_summary,
     ]
     return Folder(folder, (*names, *lines), actions)
 
@@ -251,7 +251,7 @@ def _check(folder: Path) -> object:
     for checked in cases:
         for lesion in checked.lesions:
             checked.case.truth_of(lesion, checked.read_volume())
-    return check_for_training(cases, Preparation(folds=2))
+    return check_for_training(cases, Preparation(folds=2, processes=1))
 
 
 def _report(folder: Path) -> object:

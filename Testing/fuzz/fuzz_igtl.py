@@ -99,7 +99,7 @@ class DecoderTarget:
 
     def __init__(self, account: Account) -> None:
         self._account, self._statistics = account, LinkStatistics()
-        self._decoder = Decoder(check_crc=True, statistics=self._statistics)
+        self._decoder = Decoder(statistics=self._statistics)
 
     def take(self, pieces: list[bytes]) -> None:
         """Feed a mutated message and a good one behind it, on a new connection where the first has ended it."""
@@ -123,7 +123,7 @@ class DecoderTarget:
         self._account.dropped, self._account.skipped = self._statistics.dropped, self._statistics.skipped
 
     def _begin_anew(self) -> None:
-        self._decoder = Decoder(check_crc=True, statistics=self._statistics)
+        self._decoder = Decoder(statistics=self._statistics)
 
     def _use(self, message: Message) -> None:
         """Do what a session does with it."""
@@ -143,7 +143,7 @@ class ClientTarget:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(RECEIVE_LIMIT_S)
         port = self._listener.getsockname()[1]
-        self._client = IgtlClient("127.0.0.1", port, check_crc=True, clock=hurried_s)
+        self._client = IgtlClient("127.0.0.1", port, clock=hurried_s)
         self._peer: socket.socket | None = None
         self._expected_bytes = 0
 

@@ -11,7 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from CRLMSegmentationLib.igtl.client import IgtlClient, LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, TransformMessage
+from CRLMSegmentationLib.igtl.packing import HEADER, HEADER_BYTES
 from CRLMSegmentationLib.igtl.server import IgtlServer
+from pyigtl.messages import CRC64
 
 OBLIQUE_LEFT_HANDED = np.array(
     [
@@ -45,6 +47,15 @@ def transform(device: str = "ProbeToReference", time_s: float = 1700000000.5, st
     matrix = np.eye(4)
     matrix[0, 3] = 10.0
     return TransformMessage(device, time_s, matrix, {"TransformStatus": status})
+
+
+def with_right_checksum(data: bytes | bytearray) -> bytes:
+    """The first message of some bytes with the checksum of the body that it has now; no message stays as it is."""
+    if len(data) < HEADER_BYTES:
+        return bytes(data)
+    *head, body_bytes, _ = HEADER.unpack(data[:HEADER_BYTES])
+    crc = CRC64(bytes(data[HEADER_BYTES : HEADER_BYTES + body_bytes]))
+    return HEADER.pack(*head, body_bytes, crc) + bytes(data[HEADER_BYTES:])
 
 
 class Link:

@@ -136,7 +136,7 @@ def test_a_busy_caller_is_not_taken_for_a_silent_server(raw_server: RawServer) -
 
 
 def test_wrong_checksum_is_dropped_and_the_link_kept(raw_server: RawServer) -> None:
-    with IgtlClient("127.0.0.1", raw_server.port, check_crc=True) as client:
+    with IgtlClient("127.0.0.1", raw_server.port) as client:
         sock = raw_server.accept(client)
         bad = bytearray(pack(transform("Bad")))
         bad[-1] ^= 1

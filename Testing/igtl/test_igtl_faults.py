@@ -22,7 +22,8 @@ from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import StringMessage
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from CRLMSegmentationLib.segmentation.session import LinkChanged, Session, TransformArrived
+from CRLMSegmentationLib.segmentation.incoming import LinkChanged, TransformArrived
+from CRLMSegmentationLib.segmentation.session import Session
 from igtl_links import PATIENCE_S, free_port, image, transform
 
 LIBRARY = Path(__file__).parents[2] / "CRLMSegmentation"
@@ -36,6 +37,7 @@ port, message = int(sys.argv[1]), bytes.fromhex(sys.argv[2])
 listener = socket.create_server(("127.0.0.1", port))
 print("listening", flush=True)
 peer, _ = listener.accept()
+peer.recv(4096)
 number = 0
 while True:
     number += 1
@@ -43,7 +45,11 @@ while True:
     print(number, flush=True)
     time.sleep(0.002)
 """
-"""Numbers its messages in the time of the header. Without this library, so that it starts at once."""
+"""Numbers its messages in the time of the header. Without this library, so that it starts at once.
+
+It reads what the client sends on connecting: else the system would reset the connection when the process is killed, and
+throw away what a client on a busy machine has not read yet.
+"""
 
 RECEIVER = """
 import sys, time

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import LinkError
+from CRLMSegmentationLib.core.text import MAX_TEXT, printable
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.limits import MAX_TEXT, Allowance, LimitedLog, printable
+from CRLMSegmentationLib.igtl.limits import LimitedLog, TokenBucket
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.packing import FULL_NAME_KEY, HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.protocol import (
@@ -33,7 +34,7 @@ from CRLMSegmentationLib.igtl.sockets import CHUNK_BYTES
 from CRLMSegmentationLib.igtl.statistics import MAX_NAMES, OTHERS, DropReason, LinkStatistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from igtl_links import PATIENCE_S, Link, RawServer, poll_client_until, transform
+from igtl_links import PATIENCE_S, Link, RawServer, poll_client_until, transform, with_right_checksum
 from pyigtl.messages import CRC64
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
@@ -65,7 +66,7 @@ IDENTITY = struct.pack(">12f", 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
 def test_message_cut_at_every_byte_is_never_delivered(number: int) -> None:
     data = SAMPLES[number]
     for end in range(1, len(data)):
-        decoder = Decoder(check_crc=True)
+        decoder = Decoder()
         assert decoder.feed(data[:end]) == []
         assert decoder.unfinished
     assert len(decoder.feed(data[-1:])) == 1
@@ -74,7 +75,7 @@ def test_message_cut_at_every_byte_is_never_delivered(number: int) -> None:
 @pytest.mark.parametrize("number", range(len(SAMPLES)))
 def test_every_byte_of_a_body_may_be_wrong_under_a_right_checksum(number: int) -> None:
     data = SAMPLES[number]
-    decoder = Decoder(check_crc=True)
+    decoder = Decoder()
     for at in range(HEADER_BYTES, len(data)):
         for value in (0, 1, 0x7F, 0x80, 0xFF):
             body = bytearray(data[HEADER_BYTES:])
@@ -105,8 +106,8 @@ def edited(number: int, edits: list[tuple[int, bytes]], length: int) -> bytes:
 def test_any_change_costs_at_most_one_message_or_the_connection(
     number: int, edits: list[tuple[int, bytes]], length: int, cuts: list[int]
 ) -> None:
-    data = edited(number, edits, length)
-    decoder = Decoder(check_crc=False)
+    data = with_right_checksum(edited(number, edits, length))
+    decoder = Decoder()
     places = sorted(min(cut, len(data)) for cut in cuts)
     try:
         for start, end in zip([0, *places], [*places, len(data)]):
@@ -222,11 +223,11 @@ def test_text_of_a_peer_is_one_line_of_bounded_length() -> None:
 
 
 def test_allowance_is_a_burst_and_then_a_rate() -> None:
-    allowance = Allowance(3, 2.0, now_s=0.0)
-    assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
-    assert allowance.wait_s(0.0) == pytest.approx(0.5)
-    assert [allowance.take(0.5), allowance.take(0.5)] == [True, False]
-    assert [allowance.take(1000.0) for _ in range(4)] == [True, True, True, False]
+    bucket = TokenBucket(3, 2.0, now_s=0.0)
+    assert [bucket.take(0.0) for _ in range(4)] == [True, True, True, False]
+    assert bucket.wait_s(0.0) == pytest.approx(0.5)
+    assert [bucket.take(0.5), bucket.take(0.5)] == [True, False]
+    assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
 
 
 def test_log_lines_that_a_peer_provokes_are_counted_beyond_the_allowance() -> None:

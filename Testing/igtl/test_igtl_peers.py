@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.client import IgtlClient
-from CRLMSegmentationLib.igtl.dialects import CUSTUSX, PEERS, PLUS, SLICER, Dialect, dialect_named
+from CRLMSegmentationLib.igtl.dialects import CUSTUSX, DIALECTS, PLUS, SLICER, Dialect, dialect_named
 from CRLMSegmentationLib.igtl.messages import Frame
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
@@ -19,7 +19,7 @@ def test_peers_are_known_by_name() -> None:
         dialect_named("brainlab")
 
 
-@pytest.mark.parametrize("peer", PEERS.values(), ids=list(PEERS))
+@pytest.mark.parametrize("peer", DIALECTS.values(), ids=list(DIALECTS))
 def test_volume_between_our_ends_under_the_conventions_of_a_peer(peer: Dialect) -> None:
     with IgtlServer(**peer.server_options) as server:
         link = Link(server)
@@ -33,14 +33,14 @@ def test_volume_between_our_ends_under_the_conventions_of_a_peer(peer: Dialect) 
 
 
 def test_custusx_is_read_as_lps_and_the_others_as_ras() -> None:
-    assert {name: peer.frame for name, peer in PEERS.items()} == {
+    assert {name: peer.frame for name, peer in DIALECTS.items()} == {
         "plus": Frame.RAS,
         "slicer": Frame.RAS,
         "custusx": Frame.LPS,
     }
 
 
-@pytest.mark.parametrize("peer", PEERS.values(), ids=list(PEERS))
+@pytest.mark.parametrize("peer", DIALECTS.values(), ids=list(DIALECTS))
 def test_flag_of_what_is_sent_is_never_wrong(peer: Dialect) -> None:
     """Those who look at it and those who do not place the image alike."""
     flag_at = 58 + 5

@@ -431,3 +431,20 @@ def test_answer_that_cannot_be_sent_costs_that_client_its_answer_and_nobody_else
         client.close()
     assert got.text == "Leber"
     assert "an answer to it cannot be sent" in caplog.text
+
+
+def test_last_command_of_a_client_that_breaks_off_is_heard_though_nothing_can_be_sent_to_it() -> None:
+    """A client that closes with something unread resets the connection; a send may notice that before a read does."""
+    with IgtlServer() as server:
+        sock = raw_client(server)
+        server.clients[0].inbound.spend(1 << 30)  # it is only written to for now
+        server.broadcast(transform())
+        server.poll(0)
+        sock.sendall(pack(StringMessage("CMD_7", 1.0, "stop")))
+        sock.close()
+        server.broadcast(transform())
+        heard = []
+        while server.clients:
+            heard += [message.text for message in server.poll(0.01)]
+            server.broadcast(transform())
+        assert heard == ["stop"]

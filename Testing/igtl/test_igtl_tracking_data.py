@@ -25,7 +25,7 @@ def quaternion_of(matrix: np.ndarray) -> np.ndarray:
 
 
 def received(data: bytes, frame: Frame = Frame.RAS) -> tuple[list, Decoder]:
-    decoder = Decoder(frame, check_crc=True)
+    decoder = Decoder(frame)
     return decoder.feed(data), decoder
 
 
@@ -192,7 +192,7 @@ def test_names_that_fill_their_field_are_told_once(kind: str) -> None:
 
 
 def test_full_header_of_version_1_is_told_and_the_whole_name_of_version_2_is_not() -> None:
-    cut, whole = Decoder(check_crc=True), Decoder(check_crc=True)
+    cut, whole = Decoder(), Decoder()
     pose = TransformMessage("ElectrocauteryToReference", 1.0, np.eye(4), {"TransformStatus": "OK"})
     assert cut.feed(pack(pose, version=1))[0].device == "ElectrocauteryToRefe"
     assert [p.kind for p in cut.statistics.problems] == [DropReason.NAME_CUT]

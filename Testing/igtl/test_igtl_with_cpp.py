@@ -83,7 +83,7 @@ def from_cpp(program: Path, *lines: str, count: int = 0, cpp_listens: bool = Tru
                 if len(got) == count:
                     return got
             raise AssertionError(f"got {len(got)} of {count}")
-    options = {"check_crc": True, "introduce": False, **options}
+    options = {"introduce": False, **options}
     with CppPeer(program, "send", lines=list(lines)) as peer, IgtlClient("127.0.0.1", peer.port, **options) as client:
         got = poll_client_until(client, lambda: sum(client.statistics.received.values()) == count, 10)
         assert not client.statistics.dropped
@@ -364,7 +364,7 @@ def test_wrong_checksum_from_cpp_costs_that_message_only(peer_program: Path) -> 
     lines = ["corrupt", pose, "v2 0", "corrupt", image_line(3), pose]
     with (
         CppPeer(peer_program, "send", lines=lines) as peer,
-        IgtlClient("127.0.0.1", peer.port, check_crc=True, introduce=False) as client,
+        IgtlClient("127.0.0.1", peer.port, introduce=False) as client,
     ):
         got = poll_client_until(client, lambda: bool(client.statistics.received))
         assert client.statistics.dropped == {"checksum wrong": 2}

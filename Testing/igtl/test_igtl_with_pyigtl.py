@@ -36,7 +36,7 @@ def test_our_client_reads_what_the_pyigtl_server_sends() -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     server = pyigtl.OpenIGTLinkServer(port=port)
     try:
-        with IgtlClient("127.0.0.1", port, check_crc=True) as client:
+        with IgtlClient("127.0.0.1", port) as client:
             poll_client_until(client, lambda: server.is_connected())
             server.send_message(
                 pyigtl.ImageMessage(image().array, OBLIQUE_LEFT_HANDED, "ras", device_name="Scan"), wait=False

@@ -8,7 +8,7 @@ import pytest
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.live_reconstruction import (
-    PATIENCE_S,
+    NO_VOLUME_TIMEOUT_S,
     REPLY_TIMEOUT_S,
     LiveReconstruction,
     LiveState,
@@ -84,7 +84,7 @@ class Bench:
     def snapshot(self) -> None:
         before = self.scripted.names().count(SNAPSHOT)
         self.now_s += 1
-        self.until(lambda: self.scripted.names().count(SNAPSHOT) > before and self.live._asked is None)
+        self.until(lambda: self.scripted.names().count(SNAPSHOT) > before and self.live._pending is None)
 
     def restart_server(self) -> None:
         port = self.scripted.server.port
@@ -159,7 +159,7 @@ def test_reply_to_an_earlier_command_and_other_texts_change_nothing(bench) -> No
     bench.until(lambda: len(bench.got) == 2)
     assert [message.text for message in bench.got] == ["<<<", "there"], "the answers to commands are not passed on"
     assert (bench.live.live_state, bench.live.live_reason) == (LiveState.RUNNING, "")
-    assert bench.live._asked.name == SNAPSHOT
+    assert bench.live._pending.name == SNAPSHOT
 
 
 def test_server_without_frames_yet_is_asked_again_and_told_only_after_long(bench) -> None:
@@ -168,7 +168,7 @@ def test_server_without_frames_yet_is_asked_again_and_told_only_after_long(bench
     for _ in range(3):
         bench.snapshot()
     assert (bench.live.live_state, bench.live.live_reason, bench.live.snapshots) == (LiveState.RUNNING, "", 0)
-    bench.now_s += PATIENCE_S
+    bench.now_s += NO_VOLUME_TIMEOUT_S
     bench.snapshot()
     assert "no frames in the volume yet" in bench.live.live_reason
     assert "move the probe" in bench.live.live_reason

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.crop import CHANNELS
-from CRLMSegmentationLib.segmentation.engine.engine import Event, Failed
+from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.segmentation.engine.engine import Event, Failed, LesionJob
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.results import Options, Request
 from scipy import ndimage
 
 SPACING_MM = 1.25
@@ -159,3 +161,11 @@ def wait_until_gone(pid: int, timeout_s: float = 120.0) -> bool:
     while is_alive(pid) and time.monotonic() < end_s:
         time.sleep(0.02)
     return not is_alive(pid)
+
+
+def lesion_job(
+    volume: Volume, seed_ras_mm: tuple[float, float, float], crop_size_mm: float | None, **options: bool | tuple
+) -> LesionJob:
+    """The job of a lesion in all of a volume."""
+    request = Request("Tumour 1", seed_ras_mm, volume.identity, Options(crop_size_mm, **options))
+    return LesionJob(request, volume)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from CRLMSegmentationLib.core.errors import ModelError
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.segmentation.engine.engine import Finished, LesionJob, Ready
+from CRLMSegmentationLib.segmentation.engine.engine import Finished, Ready
 from CRLMSegmentationLib.segmentation.engine.nnunet import NnUNet
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models import archive as model_archive
@@ -20,7 +20,7 @@ from CRLMSegmentationLib.segmentation.models.archive import zip_model_package
 from CRLMSegmentationLib.segmentation.models.importer import ImportProcess, import_model
 from CRLMSegmentationLib.segmentation.models.pack import About
 from CRLMSegmentationLib.segmentation.models.registry import find_model, installed_models
-from inference_helpers import COLD_START_LIMIT_S, crop_array, wait_for
+from inference_helpers import COLD_START_LIMIT_S, crop_array, lesion_job, wait_for
 from model_import_helpers import CreatesFile, copied_results, edit_checkpoint, edit_json, rewritten_zip
 from nnunet_exports import FINER_MM, GREY, MODEL, SEEDED, SHAPE
 
@@ -64,7 +64,7 @@ def test_model_without_seed_channel_segments_a_volume_around_a_seed(exports, mod
     with WorkerEngine(package, device="cpu", cpu_threads=1) as engine:
         wait_for(engine, Ready, COLD_START_LIMIT_S)
         volume = Volume(tiny_volume.array, tiny_volume.ijk_to_ras, tiny_volume.device, tiny_volume.timestamp_s)
-        engine.submit(LesionJob(volume, (20.0, 20.0, 20.0), package.crop_size_mm))
+        engine.submit(lesion_job(volume, (20.0, 20.0, 20.0), package.crop_size_mm))
         assert wait_for(engine, Finished).probability.shape == (32, 32, 32)
 
 

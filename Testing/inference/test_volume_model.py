@@ -21,7 +21,8 @@ from CRLMSegmentationLib.segmentation.engine.wire import decode_job, encode_job
 from CRLMSegmentationLib.segmentation.engine.worker import KeptAnswer
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, export_nnunet, write_model_package
-from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.results import LesionSegmented
+from CRLMSegmentationLib.segmentation.session import Session
 from inference_helpers import (
     COLD_START_LIMIT_S,
     GREY_JSON,
@@ -29,6 +30,7 @@ from inference_helpers import (
     crop_array,
     events_until,
     grey_plans,
+    lesion_job,
     random_weights,
     tiny_info,
     wait_for,
@@ -124,7 +126,7 @@ def test_answer_equals_that_of_nnunet_on_the_grid_of_the_whole_volume(warm, own_
     whole = whole_volume(volume, middle(volume), SPACING_MM)
     expected = nnunet_answer(own_predictor, whole.array)
     assert expected.std() > 1e-4, "the model says the same everywhere: nothing would be tested"
-    warm.submit(LesionJob(volume, middle(volume), None))
+    warm.submit(lesion_job(volume, middle(volume), None))
     finished = wait_for(warm, Finished)
     assert finished.probability.shape == whole.array.shape
     np.testing.assert_allclose(finished.probability, expected, atol=2e-3)
@@ -141,11 +143,11 @@ def test_nnunet_cuts_nothing_of_an_oblique_volume_and_the_black_border_of_a_stra
 
 def test_lesion_at_the_seed_is_picked_from_the_answer_and_lies_on_the_grid_of_the_volume(warm, package):
     volume = speckle()
-    warm.submit(LesionJob(volume, middle(volume), None))
+    warm.submit(lesion_job(volume, middle(volume), None))
     probability = wait_for(warm, Finished).probability
     masks = []
     for seed in found_seeds(probability, volume, 2):
-        warm.submit(LesionJob(volume, seed, None))
+        warm.submit(lesion_job(volume, seed, None))
         lesion = wait_for(warm, Finished).lesion
         expected = lesion_from_probability(probability, whole_volume(volume, seed, SPACING_MM), volume)
         np.testing.assert_array_equal(lesion.mask, expected.mask)
@@ -161,7 +163,7 @@ def test_session_takes_a_volume_model_as_any_other(warm, package):
     with Session(warm_engine_of(warm), package) as session:
         session.use_volume(volume)
         request = session.segment("Tumour 1", np.array(middle(volume)))
-        assert request.crop_size_mm is None
+        assert request.options.crop_size_mm is None
         (result,) = [event.result for event in polled_until(session, LesionSegmented)]
     assert result.mask.shape == volume.array.shape
     assert result.mask.crop_probability.shape == whole_volume(volume, middle(volume), SPACING_MM).array.shape
@@ -175,7 +177,7 @@ def test_file_is_segmented_and_its_report_speaks_of_no_crop(package, tmp_path):
     results = segment_file(
         tmp_path / "volume.nrrd", seeds, tmp_path / "out.nrrd", package.folder, report=tmp_path / "report.json"
     )
-    assert [result.request.crop_size_mm for result in results] == [None, None]
+    assert [result.request.options.crop_size_mm for result in results] == [None, None]
     assert read_volume(tmp_path / "out.nrrd").array.shape == volume.array.shape
     entries = json.loads((tmp_path / "report.json").read_text())
     assert [(e["crop_size_mm"], e["metrics_region"]) for e in entries] == [(None, "the whole volume")] * 2
@@ -191,21 +193,21 @@ def test_further_lesion_of_the_same_volume_is_picked_from_the_answer_that_is_the
         events = events_until(warm, Finished)
         return events[-1], sum(isinstance(event, Progress) and event.stage == "inference" for event in events)
 
-    first, passes = ask(LesionJob(volume, seed, None))
-    second, none = ask(LesionJob(volume, beside, None))
+    first, passes = ask(lesion_job(volume, seed, None))
+    second, none = ask(lesion_job(volume, beside, None))
     assert passes > 1
     assert none == 0, "the network was not asked again"
     np.testing.assert_array_equal(second.probability, first.probability)
     assert second.timings_s["inference"] == first.timings_s["inference"], "as it took, not as if it were for nothing"
     changed = volume.array.copy()
     changed[13, 20, 17] ^= 64
-    assert ask(LesionJob(Volume(changed, OBLIQUE, swept=volume.swept), seed, None))[1] == passes
-    assert ask(LesionJob(volume, seed, None, mirroring=True))[1] == 8 * passes
-    assert ask(LesionJob(volume, beside, None, mirroring=True))[1] == 0
-    crop, crop_passes = ask(LesionJob(volume, seed, 20.0))
+    assert ask(lesion_job(Volume(changed, OBLIQUE, swept=volume.swept), seed, None))[1] == passes
+    assert ask(lesion_job(volume, seed, None, mirroring=True))[1] == 8 * passes
+    assert ask(lesion_job(volume, beside, None, mirroring=True))[1] == 0
+    crop, crop_passes = ask(lesion_job(volume, seed, 20.0))
     assert crop_passes > 0
     assert crop.probability.shape == (16, 16, 16), "a job that names a size is cut"
-    assert ask(LesionJob(volume, seed, None, mirroring=True))[1] == 0, "crops do not drive it out"
+    assert ask(lesion_job(volume, seed, None, mirroring=True))[1] == 0, "crops do not drive it out"
 
 
 def test_prediction_that_failed_leaves_nothing_behind():
@@ -222,19 +224,19 @@ def test_prediction_that_failed_leaves_nothing_behind():
 
 def test_volume_too_large_for_the_model_is_refused_with_what_to_do(warm):
     volume = Volume(np.ones((30, 30, 30), np.uint8), np.diag([25.0, 25.0, 25.0, 1.0]))
-    warm.submit(LesionJob(volume, middle(volume), None))
+    warm.submit(lesion_job(volume, middle(volume), None))
     assert "too many to compute; cut the volume" in wait_for(warm, Failed).reason
 
 
 @pytest.mark.parametrize("size_mm", [None, 35.0])
 def test_job_travels_with_its_region(size_mm):
-    reader, job = FrameReader(), LesionJob(speckle(), (1.0, 2.0, 3.0), size_mm)
+    reader, job = FrameReader(), lesion_job(speckle(), (1.0, 2.0, 3.0), size_mm)
     frame, data = None, b"".join(map(bytes, encode_job(7, job)))
     while data:
         count = len(reader.wanted()[: len(data)])
         reader.wanted()[:count], data = data[:count], data[count:]
         frame = reader.filled(count)
-    assert decode_job(frame).crop_size_mm == size_mm
+    assert decode_job(frame).request == job.request
 
 
 def test_package_of_a_volume_model_is_exported_and_read_back_with_its_region(package, models, tmp_path: Path):
@@ -252,7 +254,7 @@ def test_what_is_turned_round_is_answered_in_its_own_place(warm, crop_size_mm):
     turned = Volume(np.ascontiguousarray(volume.array[:, ::-1]), STRAIGHT, swept=volume.swept)
     answers = []
     for shown, flip in ((volume, (1,)), (turned, ())):
-        warm.submit(LesionJob(shown, middle(volume), crop_size_mm, flip=flip))
+        warm.submit(lesion_job(shown, middle(volume), crop_size_mm, flip=flip))
         answers.append(wait_for(warm, Finished))
     np.testing.assert_allclose(answers[0].probability, answers[1].probability[:, ::-1], atol=1e-4)
     assert np.ptp(answers[0].probability) > 0.01

@@ -7,7 +7,6 @@ import zipfile
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.segmentations import ShownLesion
 from CRLMSegmentationLib.tracking.colours import LESION_COLOURS
@@ -35,8 +34,8 @@ def rigid():
 
 
 @pytest.fixture
-def scene():
-    return new_scene()
+def scene(make_scene):
+    return make_scene()
 
 
 @pytest.fixture(params=GEOMETRIES.values(), ids=GEOMETRIES.keys())
@@ -71,14 +70,14 @@ def lesion_in():
 
 
 @pytest.fixture
-def read_bundle(tmp_path):
+def read_bundle(tmp_path, make_scene):
     """Open a .mrb in a scene of its own, as 3D Slicer does: unpack it, then read its .mrml."""
 
     def read(path):
         folder = tmp_path / "unpacked"
         with zipfile.ZipFile(path) as bundle:
             bundle.extractall(folder)
-        opened = new_scene()
+        opened = make_scene()
         opened.SetURL(str(next(folder.rglob("*.mrml"))))
         assert opened.Connect() == 1
         return opened

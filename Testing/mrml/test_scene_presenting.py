@@ -8,7 +8,7 @@ import numpy as np
 from CRLMSegmentationLib.core.postprocessing import LesionMask
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.reports.lesion_report import report_entry
-from CRLMSegmentationLib.segmentation.session import LesionResult, ModelReady, SeedRequest
+from CRLMSegmentationLib.segmentation.results import LesionResult, ModelReady, Options, Request
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.overlay import overlay
@@ -24,7 +24,8 @@ def result_in(volume: Volume) -> LesionResult:
     place = volume.ijk_to_ras
     whole = (mask, (0, 0, 0), mask.shape, place, mask.astype(np.float32), place)
     found = LesionMask(*whole, 2.1, (16.0, 16.0, 16.0), 0.9, ())
-    return LesionResult(SeedRequest("Tumour 1", SEED, 30.0), volume, found, {}, "cpu", "stub", "0" * 64, 0.0)
+    request = Request("Tumour 1", SEED, volume.identity, Options(30.0))
+    return LesionResult(request, volume, found, {}, "cpu", "stub", "0" * 64, 0.0)
 
 
 def is_stale(node) -> bool:

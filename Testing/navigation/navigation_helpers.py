@@ -25,7 +25,8 @@ def sphere(radius_mm: float, center_mm=(0.0, 0.0, 0.0), resolution: int = 64) ->
 def at(x: float, y: float = 0.0, z: float = 0.0, turned_deg: float = 0.0) -> np.ndarray:
     """A pose there, turned about its first axis."""
     matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_euler("x", turned_deg, degrees=True).as_matrix()
+    if turned_deg:  # most are not, and this takes longer than all else
+        matrix[:3, :3] = Rotation.from_euler("x", turned_deg, degrees=True).as_matrix()
     matrix[:3, 3] = x, y, z
     return matrix
 
@@ -42,7 +43,7 @@ class Tracker:
             lost = isinstance(pose, str)
             metadata = {"TransformStatus": pose} if lost else {}
             matrix = np.eye(4) if lost else pose
-            self.navigator.take(TransformMessage(device, EPOCH_S + self.now_s, matrix, metadata), self.now_s)
+            self.navigator.receive(TransformMessage(device, EPOCH_S + self.now_s, matrix, metadata), self.now_s)
 
     def wait(self, seconds: float = 1 / RATE_HZ) -> None:
         self.now_s += seconds
@@ -53,8 +54,8 @@ class Tracker:
             self.wait()
             self.send(**poses_at(step / RATE_HZ))
 
-    def look(self):
-        return self.navigator.look(self.now_s)
+    def update(self):
+        return self.navigator.update(self.now_s)
 
     def state_of(self, frame: str):
-        return next(state for state in self.look().instruments if state.instrument.frame == frame)
+        return next(state for state in self.update().instruments if state.instrument.frame == frame)

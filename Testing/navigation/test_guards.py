@@ -14,7 +14,7 @@ TOLD_WITHIN_S = 0.3
 @pytest.fixture
 def tracker():
     navigator = Navigator()
-    navigator.aim_at({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
+    navigator.set_targets({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
     return Tracker(navigator)
 
 
@@ -112,7 +112,7 @@ def test_poses_that_come_in_a_bunch_are_no_jump(tracker):
     for step in range(1, 11):
         moment_s = sent_s + step / RATE_HZ
         message = TransformMessage("StylusToReference", EPOCH_S + moment_s, guided(1 + step / RATE_HZ, 600.0))
-        tracker.navigator.take(message, tracker.now_s)
+        tracker.navigator.receive(message, tracker.now_s)
     assert tracker.state_of("Stylus").unreliable_reason is None
 
 
@@ -124,7 +124,7 @@ def test_sensor_that_came_off_the_liver_is_told_after_one_breath_and_forgiven(tr
     assert tracker.state_of("Stylus").unreliable_reason is None
     rng = np.random.default_rng(5)
     fallen_s = tracker.now_s
-    while not tracker.look().sensor_unreliable_reason:
+    while not tracker.update().sensor_unreliable_reason:
         tracker.wait()
         lying = at(*(rng.normal(scale=0.3, size=3) + [120, -60, -180]))
         tracker.send(ReferenceToTracker=lying, StylusToReference=guided(tracker.now_s))
@@ -134,19 +134,19 @@ def test_sensor_that_came_off_the_liver_is_told_after_one_breath_and_forgiven(tr
     assert str(state.unreliable_reason) == "the liver sensor has not moved for 6 s: it may have come off"
     assert state.readings == ()
     tracker.play(4, both(breathing))
-    assert tracker.look().sensor_unreliable_reason is None
+    assert tracker.update().sensor_unreliable_reason is None
 
 
 def test_paused_ventilation_with_tools_at_rest_is_no_fault(tracker):
     tracker.play(12, lambda t: {"ReferenceToTracker": breathing(t), "StylusToReference": guided(t)})
     tracker.play(12, lambda t: {"ReferenceToTracker": breathing(0), "StylusToReference": guided(0)})
-    assert tracker.look().sensor_unreliable_reason is None
+    assert tracker.update().sensor_unreliable_reason is None
 
 
 def test_sensor_that_never_breathed_cannot_be_missed(tracker):
     """As with a phantom on a table."""
     tracker.play(20, lambda t: {"ReferenceToTracker": breathing(0), "StylusToReference": guided(t)})
-    assert tracker.look().sensor_unreliable_reason is None
+    assert tracker.update().sensor_unreliable_reason is None
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_fault_of_the_sensor_withdraws_every_instrument(tracker, fault, expected
     tracker.play(1, sound)
     tracker.wait()
     tracker.send(ReferenceToTracker=fault, StylusToReference=guided(1.0), ProbeToReference=at(0, 50))
-    situation = tracker.look()
+    situation = tracker.update()
     assert str(situation.sensor_unreliable_reason) == expected
     assert {str(state.unreliable_reason) for state in situation.instruments} == {expected}
     assert situation.nearest is None
@@ -168,7 +168,7 @@ def test_fault_of_the_sensor_withdraws_every_instrument(tracker, fault, expected
 
 def test_tool_that_nothing_places_in_the_frame_of_the_liver_says_so(tracker):
     tracker.play(0.5, lambda t: {"StylusToTracker": guided(t)})
-    assert str(tracker.state_of("Stylus").unreliable_reason) == "no way from Stylus to Reference"
+    assert str(tracker.state_of("Stylus").unreliable_reason) == "no transform from Stylus to Reference"
 
 
 def play_late(tracker, seconds, late_s, rate=1.0, poses_hz=RATE_HZ):
@@ -179,7 +179,7 @@ def play_late(tracker, seconds, late_s, rate=1.0, poses_hz=RATE_HZ):
     for _ in range(round(seconds * poses_hz)):
         tracker.wait(1 / poses_hz)
         sent_s = EPOCH_S - 100 + rate * (tracker.now_s - late_s)
-        tracker.navigator.take(TransformMessage("StylusToReference", sent_s, at(40)), tracker.now_s)
+        tracker.navigator.receive(TransformMessage("StylusToReference", sent_s, at(40)), tracker.now_s)
     return str(tracker.state_of("Stylus").unreliable_reason or "")
 
 

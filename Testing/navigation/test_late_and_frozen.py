@@ -11,27 +11,30 @@ from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from navigation_helpers import EPOCH_S, RATE_HZ, Tracker, at, sphere
 
 STYLUS = "StylusToReference"
+POSE = at(40)
+SLOW_RATE_HZ = 10.0
+"""Of stretches that last for a minute or more: what is told depends on times, not on how many poses come."""
 
 
 @pytest.fixture
 def tracker():
     navigator = Navigator()
-    navigator.aim_at({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
+    navigator.set_targets({"Tumour 1": Target("Tumour 1", sphere(10.0, resolution=16), 1.0)})
     return Tracker(navigator)
 
 
 def play_at(tracker, seconds, *senders):
     """Poses of several devices, each a name with its time of now; yields what is told after each round.
 
-    In minutes, after every eighth only: looking costs the most.
+    In minutes, after every second only: looking costs the most.
     """
-    every = 1 if seconds <= 60 else 8
-    for number in range(round(seconds * RATE_HZ)):
-        tracker.wait()
+    rate_hz, every = (RATE_HZ, 1) if seconds < 60 else (SLOW_RATE_HZ, 2)
+    for number in range(round(seconds * rate_hz)):
+        tracker.wait(1 / rate_hz)
         for device, sent_s_at in senders:
-            tracker.navigator.take(TransformMessage(device, sent_s_at(tracker.now_s), at(40)), tracker.now_s)
+            tracker.navigator.receive(TransformMessage(device, sent_s_at(tracker.now_s), POSE), tracker.now_s)
         if number % every == 0:
-            yield str(tracker.look().instruments[0].unreliable_reason or "")
+            yield str(tracker.update().instruments[0].unreliable_reason or "")
 
 
 def told(tracker, seconds, *senders):
@@ -77,7 +80,7 @@ def test_sender_whose_time_never_advances_is_steered_by(tracker, sent_s):
 
 def test_jump_under_the_same_time_is_told_with_the_next_pose(tracker):
     list(play_at(tracker, 1, (STYLUS, soundly)))
-    tracker.navigator.take(TransformMessage(STYLUS, soundly(tracker.now_s), at(85)), tracker.now_s)
+    tracker.navigator.receive(TransformMessage(STYLUS, soundly(tracker.now_s), at(85)), tracker.now_s)
     tracker.wait()
     tracker.send(StylusToReference=at(85))
     assert str(tracker.state_of("Stylus").unreliable_reason) == "jumped by 45 mm"

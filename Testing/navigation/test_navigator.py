@@ -17,7 +17,7 @@ BALL = Target("Tumour 1", sphere(10.0), 1.0)
 
 def tracker_to(targets=None, **keywords):
     navigator = Navigator(**keywords)
-    navigator.aim_at(targets or {"Tumour 1": BALL})
+    navigator.set_targets(targets or {"Tumour 1": BALL})
     return Tracker(navigator)
 
 
@@ -33,7 +33,7 @@ def test_tip_that_is_calibrated_by_a_transform_is_the_tip():
     tracker = tracker_to()
     tracker.navigator.poses.fix("StylusTipToStylus", at(0, 0, -40.0))
     tracker.play(0.5, lambda t: {"StylusToReference": at(30, 0, 40.0)})
-    assert [s.instrument.frame for s in tracker.look().instruments] == ["StylusTip"]
+    assert [s.instrument.frame for s in tracker.update().instruments] == ["StylusTip"]
     assert tracker.state_of("StylusTip").tip_ras_mm == pytest.approx([30, 0, 0])
 
 
@@ -50,7 +50,7 @@ def test_lesions_are_told_nearest_first_with_the_nearest_of_all():
     tracker = tracker_to({"a": far, "b": BALL})
     tracker.play(0.5, lambda t: {"StylusToReference": at(15), "ProbeToReference": at(0, 12)})
     assert [r.name for r in tracker.state_of("Stylus").readings] == ["Tumour 1", "Far"]
-    state, reading = tracker.look().nearest
+    state, reading = tracker.update().nearest
     assert (state.instrument.frame, reading.lesion) == ("Probe", "b")
     assert reading.point_ras_mm == pytest.approx([0, 10, 0], abs=0.3)
 
@@ -78,7 +78,7 @@ def test_surface_that_is_measured_to_already_is_not_prepared_again():
     tracker = tracker_to()
     before = tracker.navigator._targets["Tumour 1"]
     renamed = replace(BALL, name="Left", outer=sphere(12.0))
-    tracker.navigator.aim_at({"Tumour 1": renamed, "Other": Target("Other", sphere(3.0), 1.0)})
+    tracker.navigator.set_targets({"Tumour 1": renamed, "Other": Target("Other", sphere(3.0), 1.0)})
     after = tracker.navigator._targets["Tumour 1"]
     assert after.surface is before.surface
     assert (after.target.name, after.outer is None) == ("Left", False)
@@ -112,7 +112,7 @@ def test_lost_sensor_among_composed_poses_is_told_as_not_tracked():
     tracker.wait()
     tracker.send(ReferenceToTracker="MISSING")
     assert str(tracker.state_of("Probe").unreliable_reason) == "not tracked"
-    assert str(tracker.look().sensor_unreliable_reason) == "liver sensor: not tracked"
+    assert str(tracker.update().sensor_unreliable_reason) == "liver sensor: not tracked"
 
 
 def test_singular_matrix_is_no_pose():
@@ -167,8 +167,10 @@ def test_lesion_without_a_surface_is_told_with_its_doubt():
 def test_lesion_that_loses_its_surface_is_in_no_margin_any_more():
     tracker = tracker_to()
     tracker.play(0.5, lambda t: {"StylusToReference": at(14.5)})
-    tracker.navigator.aim_at({"Tumour 1": Target("Tumour 1", None, 1.0, unreliable_reason=Status(Reason.NO_SURFACE))})
+    tracker.navigator.set_targets(
+        {"Tumour 1": Target("Tumour 1", None, 1.0, unreliable_reason=Status(Reason.NO_SURFACE))}
+    )
     assert tracker.state_of("Stylus").readings[0].margin_mm is None
-    tracker.navigator.aim_at({"Tumour 1": BALL})
+    tracker.navigator.set_targets({"Tumour 1": BALL})
     tracker.play(0.5, lambda t: {"StylusToReference": at(15.5)})
     assert tracker.state_of("Stylus").readings[0].margin_mm == 10

@@ -23,7 +23,7 @@ def sweep():
 def play(sweep, lost: range = range(0), shifted: dict[int, float] | None = None):
     """States of probe and stylus at each frame; the probe may be lost, or shifted by mm, in some of them."""
     navigator = Navigator()
-    navigator.aim_at({"Tumour 1": Target("Tumour 1", sphere(10.0, (0, 0, -60.0)), 1.0)})
+    navigator.set_targets({"Tumour 1": Target("Tumour 1", sphere(10.0, (0, 0, -60.0)), 1.0)})
     told = []
     for frame, now_s in enumerate(sweep.timestamps_s):
         for name, track in sweep.transforms.items():
@@ -31,8 +31,8 @@ def play(sweep, lost: range = range(0), shifted: dict[int, float] | None = None)
             if name == "ProbeToTracker":
                 matrix[:3, 3] += (shifted or {}).get(frame, 0.0)
                 status = "MISSING" if frame in lost else status
-            navigator.take(TransformMessage(name, now_s, matrix, {"TransformStatus": status}), now_s)
-        told.append({state.instrument.frame: state for state in navigator.look(now_s).instruments})
+            navigator.receive(TransformMessage(name, now_s, matrix, {"TransformStatus": status}), now_s)
+        told.append({state.instrument.frame: state for state in navigator.update(now_s).instruments})
     return told
 
 

@@ -1,6 +1,6 @@
 """From the first answer to the consensus surfaces, on outlines that are boxes.
 
-The network is whoever answers the asks.
+The network is whoever answers the requests.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import NOTHING, TOUCHES_EDGE, TOUCHES_EMPTY, LesionMask, measure
+from CRLMSegmentationLib.core.volume import VolumeIdentity
 from CRLMSegmentationLib.segmentation.refinement import (
     CUT_OFF,
     LARGEST_CROP_MM,
     NOT_SWEPT,
-    Ask,
-    Purpose,
     Refinement,
     change_of,
     unreliable_reason_of,
 )
+from CRLMSegmentationLib.segmentation.results import Options, Purpose, Request
 
 VOXEL = np.diag([1.0, 1.0, 1.0, 1.0])
-FIRST = Ask("Tumour 1", Purpose.ANSWER, (10.0, 10.0, 10.0), 80.0)
+VOLUME = VolumeIdentity("Probe", 1.0, "", "")
+FIRST = Request("Tumour 1", (10.0, 10.0, 10.0), VOLUME, Options(80.0, first_fold_only=True))
 
 
 def outline(k=(5, 15), warnings=()) -> LesionMask:
@@ -33,48 +34,48 @@ def outline(k=(5, 15), warnings=()) -> LesionMask:
 
 
 def run(refinement, answer, first=FIRST):
-    """Answer everything that is asked; returns the asks in their order."""
-    asked, waiting = [], [first]
+    """Answer everything that is requested; returns the requests in their order."""
+    requested, waiting = [], [first]
     while waiting:
-        ask = waiting.pop(0)
-        asked.append(ask)
-        waiting += refinement.take(ask, answer(ask))
-    return asked
+        request = waiting.pop(0)
+        requested.append(request)
+        waiting += refinement.store(request, answer(request))
+    return requested
 
 
 def test_answer_is_refined_and_then_repeated():
     refinement = Refinement(can_refine=True)
-    asked = run(refinement, lambda ask: outline())
-    assert [ask.purpose for ask in asked[:2]] == [Purpose.ANSWER, Purpose.REFINED]
-    assert {ask.purpose for ask in asked[2:]} == {Purpose.REPEATED}
-    assert [ask.thorough for ask in asked] == [False, True] + [False] * 7
-    assert {ask.flip for ask in asked if ask.flip} == {(0,), (1,), (2,)}
+    requested = run(refinement, lambda request: outline())
+    assert [request.purpose for request in requested[:2]] == [Purpose.ANSWER, Purpose.REFINED]
+    assert {request.purpose for request in requested[2:]} == {Purpose.REPEATED}
+    assert [request.options.is_full_ensemble for request in requested] == [False, True] + [False] * 7
+    assert {request.options.flip for request in requested if request.options.flip} == {(0,), (1,), (2,)}
     assert refinement.consensus_of("Tumour 1").runs == 8
 
 
 def test_shells_are_those_of_the_refined_answer_and_its_repeats():
     answers = {Purpose.ANSWER: outline((0, 30)), Purpose.REFINED: outline((5, 15)), Purpose.REPEATED: outline((7, 17))}
     refinement = Refinement(can_refine=True)
-    run(refinement, lambda ask: answers[ask.purpose])
+    run(refinement, lambda request: answers[request.purpose])
     consensus = refinement.consensus_of("Tumour 1")
     assert consensus.inner.sum() == 8 * 100
     assert consensus.outer.sum() == 12 * 100
 
 
 def test_model_that_cannot_be_refined_is_repeated_at_once():
-    asked = run(Refinement(can_refine=False), lambda ask: outline())
-    assert [ask.purpose for ask in asked] == [Purpose.ANSWER] + [Purpose.REPEATED] * 7
+    requested = run(Refinement(can_refine=False), lambda request: outline())
+    assert [request.purpose for request in requested] == [Purpose.ANSWER] + [Purpose.REPEATED] * 7
 
 
 def test_shells_are_left_out_where_nobody_wants_them():
-    asked = run(Refinement(can_refine=True, repeat=False), lambda ask: outline())
-    assert [ask.purpose for ask in asked] == [Purpose.ANSWER, Purpose.REFINED]
+    requested = run(Refinement(can_refine=True, repeat=False), lambda request: outline())
+    assert [request.purpose for request in requested] == [Purpose.ANSWER, Purpose.REFINED]
 
 
 def test_refining_tells_how_far_the_outline_moved():
     answers = {Purpose.ANSWER: outline((5, 15)), Purpose.REFINED: outline((5, 18)), Purpose.REPEATED: outline((5, 18))}
     refinement = Refinement(can_refine=True)
-    run(refinement, lambda ask: answers[ask.purpose])
+    run(refinement, lambda request: answers[request.purpose])
     change = refinement.change_of("Tumour 1")
     assert change.largest_mm == pytest.approx(3)
     assert 0.3 < change.mean_mm < 1.0
@@ -83,26 +84,35 @@ def test_refining_tells_how_far_the_outline_moved():
 
 def test_tumour_that_touches_the_crop_is_looked_at_in_a_larger_one():
     refinement = Refinement(can_refine=False, repeat=False)
-    asked = run(refinement, lambda ask: outline(warnings=[TOUCHES_EDGE] if ask.crop_size_mm < 150 else []))
-    assert [ask.crop_size_mm for ask in asked] == [80.0, 112.0, 156.8]
-    assert {ask.purpose for ask in asked[1:]} == {Purpose.GROWN}
+    touching, whole = outline(warnings=[TOUCHES_EDGE]), outline()
+    requested = run(refinement, lambda request: touching if request.options.crop_size_mm < 150 else whole)
+    assert [request.options.crop_size_mm for request in requested] == [80.0, 112.0, 156.8]
+    assert {request.purpose for request in requested[1:]} == {Purpose.GROWN}
+
+
+def test_larger_crop_is_segmented_with_the_options_of_the_first():
+    """All folds where all folds were asked for: the larger crop replaces what the user sees."""
+    first = replace(FIRST, options=Options(80.0))
+    answers = {Purpose.ANSWER: outline(warnings=[TOUCHES_EDGE]), Purpose.GROWN: outline()}
+    requested = run(Refinement(can_refine=False, repeat=False), lambda request: answers[request.purpose], first)
+    assert [request.options for request in requested] == [Options(80.0), Options(112.0)]
 
 
 def test_growing_ends_at_the_largest_crop():
-    asked = run(Refinement(can_refine=False, repeat=False), lambda ask: outline(warnings=[TOUCHES_EDGE]))
-    assert asked[-1].crop_size_mm == LARGEST_CROP_MM
+    requested = run(Refinement(can_refine=False, repeat=False), lambda request: outline(warnings=[TOUCHES_EDGE]))
+    assert requested[-1].options.crop_size_mm == LARGEST_CROP_MM
 
 
 def test_refined_outline_that_touches_the_crop_is_grown_too_and_not_refined_twice():
     touching = outline(warnings=[TOUCHES_EDGE])
     answers = {Purpose.ANSWER: outline(), Purpose.REFINED: touching, Purpose.GROWN: outline()}
-    asked = run(Refinement(can_refine=True, repeat=False), lambda ask: answers[ask.purpose])
-    assert [ask.purpose for ask in asked] == [Purpose.ANSWER, Purpose.REFINED, Purpose.GROWN]
+    requested = run(Refinement(can_refine=True, repeat=False), lambda request: answers[request.purpose])
+    assert [request.purpose for request in requested] == [Purpose.ANSWER, Purpose.REFINED, Purpose.GROWN]
 
 
 def test_no_crop_helps_where_nobody_has_swept():
     refinement = Refinement(can_refine=False, repeat=False)
-    assert len(run(refinement, lambda ask: outline(warnings=[TOUCHES_EMPTY]))) == 1
+    assert len(run(refinement, lambda request: outline(warnings=[TOUCHES_EMPTY]))) == 1
 
 
 def test_border_of_an_outline_is_in_doubt_by_what_it_touches():
@@ -113,21 +123,21 @@ def test_border_of_an_outline_is_in_doubt_by_what_it_touches():
 
 def test_nothing_found_is_not_repeated():
     refinement = Refinement(can_refine=True)
-    assert len(run(refinement, lambda ask: outline(None, [NOTHING]))) == 1
+    assert len(run(refinement, lambda request: outline(None, [NOTHING]))) == 1
     assert refinement.consensus_of("Tumour 1") is None
 
 
 def test_new_answer_begins_anew():
     refinement = Refinement(can_refine=True)
-    run(refinement, lambda ask: outline())
-    refinement.take(replace(FIRST, seed_ras_mm=(11.0, 10.0, 10.0)), outline())
+    run(refinement, lambda request: outline())
+    refinement.store(replace(FIRST, seed_ras_mm=(11.0, 10.0, 10.0)), outline())
     assert refinement.consensus_of("Tumour 1") is None
     assert refinement.change_of("Tumour 1") is None
 
 
 def test_lesion_that_is_forgotten_has_nothing():
     refinement = Refinement(can_refine=True)
-    run(refinement, lambda ask: outline())
+    run(refinement, lambda request: outline())
     refinement.forget("Tumour 1")
     assert refinement.consensus_of("Tumour 1") is None
 

@@ -59,7 +59,7 @@ def moved(part: np.ndarray, x: float) -> np.ndarray:
 @pytest.fixture
 def tracker():
     navigator = Navigator()
-    navigator.aim_at({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
+    navigator.set_targets({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
     return Tracker(navigator)
 
 
@@ -93,22 +93,22 @@ def test_instrument_that_hangs_on_such_a_pose_has_no_distance(tracker, part, rea
     composed = {"StylusToTracker": at(130.0), "ReferenceToTracker": at(100.0)}
     sound = composed if device in composed else {device: at(30.0)}
     tracker.play(0.5, lambda t: sound)
-    assert tracker.look().nearest is not None
+    assert tracker.update().nearest is not None
     before = tracker.state_of("Stylus").tip_ras_mm
     tracker.play(0.5, lambda t: {**sound, device: moved(part, 25.0)})
     state = tracker.state_of("Stylus")
     assert (state.unreliable_reason.reason, state.readings) == (reason, ())
     assert device in str(state.unreliable_reason)
     assert (state.tip_ras_mm == before).all()
-    assert tracker.look().nearest is None
+    assert tracker.update().nearest is None
     tracker.play(0.5, lambda t: sound)
-    assert tracker.look().nearest is not None
+    assert tracker.update().nearest is not None
 
 
 @WRONG
 def test_sensor_on_the_liver_of_which_such_a_pose_comes_withdraws_every_instrument(tracker, part, reason):
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0), "ReferenceToTracker": moved(part, 100.0)})
-    situation = tracker.look()
+    situation = tracker.update()
     assert situation.sensor_unreliable_reason.reason is reason
     assert str(situation.sensor_unreliable_reason).startswith("liver sensor: ")
     assert situation.nearest is None
@@ -144,12 +144,12 @@ def test_calibration_that_is_not_finite_gives_no_tip(tracker, value):
     tracker.send(StylusTipToStylus=with_entry(2, 3, value))
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0)})
     assert tracker.state_of("StylusTip").unreliable_reason.reason is Reason.NOT_FINITE
-    assert tracker.look().nearest is None
+    assert tracker.update().nearest is None
 
 
 def test_one_instrument_that_is_not_rigid_leaves_the_others_alone(tracker):
     tracker.play(0.5, lambda t: {"StylusToReference": at(12.0) @ scale(1.1), "KnifeToReference": at(30.0)})
-    state, _reading = tracker.look().nearest
+    state, _reading = tracker.update().nearest
     assert state.instrument.frame == "Knife"
 
 

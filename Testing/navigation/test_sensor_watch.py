@@ -11,17 +11,17 @@ from navigation_helpers import Tracker, at, sphere
 @pytest.fixture
 def tracker():
     navigator = Navigator()
-    navigator.aim_at({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
+    navigator.set_targets({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
     return Tracker(navigator)
 
 
 def cautions(tracker):
-    return [caution.reason for caution in tracker.look().displayed.cautions]
+    return [caution.reason for caution in tracker.update().displayed.cautions]
 
 
 def test_tracker_that_does_not_send_the_sensor_leaves_it_unwatched_and_that_is_told(tracker):
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0)})
-    situation = tracker.look()
+    situation = tracker.update()
     assert situation.nearest is not None
     (caution,) = situation.displayed.cautions
     assert str(caution) == "liver sensor not watched: the tracker does not send ReferenceToTracker"
@@ -29,7 +29,7 @@ def test_tracker_that_does_not_send_the_sensor_leaves_it_unwatched_and_that_is_t
 
 def test_it_is_told_while_nothing_is_shown_as_well(tracker):
     tracker.send(StylusToReference="MISSING")
-    assert tracker.look().nearest is None
+    assert tracker.update().nearest is None
     assert cautions(tracker) == [Reason.SENSOR_NOT_SENT]
 
 
@@ -45,7 +45,7 @@ def test_sensor_that_is_sent_is_watched_whatever_the_tracker_is_called(tracker, 
 def test_tools_in_the_frame_of_a_field_generator_are_found(tracker):
     tracker.play(0.5, lambda t: {"StylusToFieldGenerator": at(130.0), "ReferenceToFieldGenerator": at(100.0)})
     assert tracker.state_of("Stylus").tip_ras_mm == pytest.approx([30, 0, 0])
-    assert [state.instrument.frame for state in tracker.look().instruments] == ["Stylus"]
+    assert [state.instrument.frame for state in tracker.update().instruments] == ["Stylus"]
 
 
 def test_sensor_under_a_name_that_nobody_knows_is_not_taken_for_that_on_the_liver(tracker):
@@ -57,6 +57,6 @@ def test_sensor_under_a_name_that_nobody_knows_is_not_taken_for_that_on_the_live
 def test_sensor_that_stops_for_good_withdraws_every_distance_for_good(tracker, seconds):
     tracker.play(2, lambda t: {"StylusToReference": at(30.0), "ReferenceToTracker": at(100.0)})
     tracker.play(seconds, lambda t: {"StylusToReference": at(30.0)})
-    situation = tracker.look()
+    situation = tracker.update()
     assert str(situation.sensor_unreliable_reason) == f"liver sensor: no pose for {seconds:.1f} s"
     assert situation.nearest is None

@@ -11,7 +11,7 @@ from navigation_helpers import Tracker, at, sphere
 @pytest.fixture
 def tracker():
     navigator = Navigator()
-    navigator.aim_at({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
+    navigator.set_targets({"Tumour 1": Target("Tumour 1", sphere(10.0), 1.0)})
     return Tracker(navigator)
 
 
@@ -91,7 +91,7 @@ def test_pointer_that_was_laid_aside_is_no_motion_while_the_ventilator_rests(tra
 
     tracker.play(12, lambda t: {**moving(t), "ProbeToReference": at(60)})
     tracker.play(20, lambda t: {"ReferenceToTracker": breathing(0), "ProbeToReference": at(60)})
-    assert tracker.look().sensor_unreliable_reason is None
+    assert tracker.update().sensor_unreliable_reason is None
     assert tracker.state_of("Probe").unreliable_reason is None
 
 
@@ -100,7 +100,7 @@ def test_name_that_tells_of_no_frames_is_kept_and_is_in_no_chain(tracker):
     tracker.play(1, lambda t: {"Stylus": at(5.0), "KnifeToReference": at(30.0)})
     assert poses.given("Stylus")[0][0, 3] == 5.0
     assert poses.names == poses.usable == {"KnifeToReference"}
-    assert [state.instrument.frame for state in tracker.look().instruments] == ["Knife"]
+    assert [state.instrument.frame for state in tracker.update().instruments] == ["Knife"]
     assert tracker.navigator.unreliable_reason_of("Stylus", tracker.now_s) is None
     tracker.wait(2.0)
     assert str(tracker.navigator.unreliable_reason_of("Stylus", tracker.now_s)) == "no pose for 2.0 s"

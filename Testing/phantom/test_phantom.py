@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from CRLMSegmentationLib.core.field_of_view import infer_field_of_view
 from CRLMSegmentationLib.core.geometry import transform_points
-from CRLMSegmentationLib.core.volume import infer_field_of_view
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.research.phantom import cases, speckle
 from CRLMSegmentationLib.research.phantom.anatomy import DIAMETER_MM, ECHOGENICITY_SHARES, PATTERN_SHARES, draw_tumours

@@ -21,7 +21,7 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, volume_of
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
 from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, SessionEvent, read_events
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
-from CRLMSegmentationLib.segmentation.session import LesionResult, SeedRequest
+from CRLMSegmentationLib.segmentation.results import LesionResult, Options, Request
 
 OBLIQUE = np.array([[0.8, -0.48, 0.2, 12.5], [0.6, 0.64, -0.4, -30.25], [0, 0.6, 1.2, 71.0], [0, 0, 0, 1]])
 OBLIQUE[:3, 2] = (
@@ -49,7 +49,7 @@ def result_in(volume: Volume, lesion: str = "Tumour 1", threshold: float = 80) -
     crop = extract_crop(volume, seed, 30.0, 1.0)
     mask = lesion_from_probability((crop.array < threshold).astype(np.float32), crop, volume)
     timings_s = {"crop": 0.05, "preprocess": 0.1, "inference": 0.2, "postprocess": 0.3}
-    request = SeedRequest(lesion, tuple(seed.tolist()), 30.0, True)
+    request = Request(lesion, tuple(seed.tolist()), volume.identity, Options(30.0, mirroring=True))
     return LesionResult(request, volume, mask, timings_s, "stub", "dark", "0" * 64, time.monotonic())
 
 
@@ -94,7 +94,7 @@ def result_at(volume: Volume) -> LesionResult:
     crop = extract_crop(volume, seed, 30.0, 1.0)
     far_mm = np.linalg.norm(np.indices(crop.array.shape).T - np.array(crop.array.shape) / 2, axis=-1).T
     mask = lesion_from_probability((far_mm < 6).astype(np.float32), crop, volume)
-    request = SeedRequest("live", tuple(seed.tolist()), 30.0)
+    request = Request("live", tuple(seed.tolist()), volume.identity, Options(30.0))
     return LesionResult(request, volume, mask, {}, "stub", "dark", "0" * 64, time.monotonic())
 
 

@@ -95,7 +95,7 @@ def test_a_result_that_is_none_costs_its_line_and_is_told(session: Path, change,
     assert len(read_events(session / EVENTS_FILE, damage)) == count - 1
     assert words.split("[")[0].split("\\")[0] in damage.first
     case, left_out = load_case(session), Damage()
-    assert [result.lesion for result in recorded_results(case, left_out)] == ["Tumour 2"]
+    assert [result.request.lesion for result in recorded_results(case, left_out)] == ["Tumour 2"]
     assert left_out.count == 1
     assert "1 line of events.jsonl cannot be used" in describe_source(session)["session"]["left_out"]
     assert SessionReader(session).damage.count == 1

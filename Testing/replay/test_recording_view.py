@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.cli import recording_progress as recording_view
+from CRLMSegmentationLib.cli import recording_progress
 from CRLMSegmentationLib.cli.recording_progress import display, line_of, record_case, recover_case, text_of
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.link import LinkState
@@ -81,7 +81,7 @@ def test_without_a_terminal_there_is_a_line_now_and_then() -> None:
 
 
 def test_on_a_terminal_the_account_is_drawn_over_itself_and_notes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording_view, "DRAWN_EVERY_S", 0.0)
+    monkeypatch.setattr(recording_progress, "DRAWN_EVERY_S", 0.0)
     out = io.StringIO()
     with display(Console(file=out, force_terminal=True, width=100)) as shown:
         shown.account(ACCOUNT)

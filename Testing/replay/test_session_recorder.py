@@ -24,8 +24,7 @@ from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.segmentation.incoming import LinkChanged
-from CRLMSegmentationLib.segmentation.refinement import Purpose
-from CRLMSegmentationLib.segmentation.session import LesionFailed, LesionSegmented, ModelReady
+from CRLMSegmentationLib.segmentation.results import LesionFailed, LesionSegmented, ModelReady, Purpose
 from recording_helpers import pose
 from session_recording_helpers import ball, events_in, feed, result_at, result_in, seed_in
 
@@ -54,8 +53,8 @@ def assert_comes_back(case: Case, number: int, result) -> None:
     np.testing.assert_array_equal(volume.ijk_to_ras, result.volume.ijk_to_ras)
     assert volume.array.dtype == result.volume.array.dtype
     np.testing.assert_array_equal(RecordedImages(case.folder).mask_of(recorded), result.mask.mask)
-    assert recorded.seed_ras_mm == result.request.seed_ras_mm
-    assert (recorded.crop_size_mm, recorded.mirroring) == (result.request.crop_size_mm, result.request.mirroring)
+    assert recorded.request.volume == volume.identity
+    assert replace(recorded.request, volume=result.request.volume) == result.request  # but for the name of a file
 
 
 def test_volume_of_the_link_is_in_its_messages_and_not_stored_again(tiny_case: Case, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_recorded_sweep_gives_the_volume_of_its_file(tmp_path: Path, calibration
 
 def test_sweep_that_was_sent_in_pixels_needs_a_calibration(tmp_path: Path) -> None:
     sequence = sweep_in(recorded(tmp_path, messages_of(Sweep(tiny_sequence()))))
-    with pytest.raises(SweepError, match="no way from Image to Reference"):
+    with pytest.raises(SweepError, match="no transform from Image to Reference"):
         place_frames(sequence)
     volume, expected = (reconstruct_sweep(s, PIXELS_OF_1_MM) for s in (sequence, tiny_sequence()))
     np.testing.assert_array_equal(volume.array, expected.array)

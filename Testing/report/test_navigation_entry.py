@@ -47,7 +47,7 @@ def approaches() -> Approaches:
 
 def test_smallest_distance_of_each_lesion_is_kept_with_its_moment(approaches):
     for now_s, mm, other_mm in ((0.0, 12.0, 30.0), (0.1, 7.0, 31.0), (0.2, 9.0, 32.0)):
-        approaches.look(situation_of(reading_of(mm), reading_of(other_mm, "Tumour 2")), now_s, 1000 + now_s)
+        approaches.update(situation_of(reading_of(mm), reading_of(other_mm, "Tumour 2")), now_s, 1000 + now_s)
     entry = navigation_entry(approaches, "Tumour 1", (10.0, 5.0))
     assert (entry["instrument"], entry["kind"]) == ("Stylus", "pointer")
     assert (entry["distance_mm"], entry["low_mm"], entry["high_mm"]) == (7.0, 5.0, 10.0)
@@ -59,16 +59,16 @@ def test_smallest_distance_of_each_lesion_is_kept_with_its_moment(approaches):
 
 def test_narrowest_margin_is_told_even_where_the_tip_was_not_nearest_then(approaches):
     """Another instrument may hold a margin a little longer, by the hysteresis."""
-    approaches.look(situation_of(reading_of(5.2, margin_mm=5.0)), 0.0)
-    approaches.look(situation_of(reading_of(5.1, margin_mm=10.0)), 0.1)
+    approaches.update(situation_of(reading_of(5.2, margin_mm=5.0)), 0.0)
+    approaches.update(situation_of(reading_of(5.1, margin_mm=10.0)), 0.1)
     entry = navigation_entry(approaches, "Tumour 1", (5.0, 10.0))
     assert (entry["distance_mm"], entry["margin_mm"]) == (5.1, 5.0)
 
 
 def test_withheld_distance_counts_as_none(approaches):
-    approaches.look(situation_of(withheld(CUT_OFF)), 0.0)
-    approaches.look(situation_of(unreliable_reason=LOST), 0.5)
-    approaches.look(situation_of(unreliable_reason=LOST), 0.75)
+    approaches.update(situation_of(withheld(CUT_OFF)), 0.0)
+    approaches.update(situation_of(unreliable_reason=LOST), 0.5)
+    approaches.update(situation_of(unreliable_reason=LOST), 0.75)
     entry = navigation_entry(approaches, "Tumour 1", (5.0,))
     assert entry["distance_mm"] is entry["instrument"] is entry["margin_mm"] is None
     assert entry["doubts"] == [
@@ -80,15 +80,15 @@ def test_withheld_distance_counts_as_none(approaches):
 
 def test_doubt_of_an_outline_that_is_farther_belongs_to_its_lesion_alone(approaches):
     far = replace(withheld(CUT_OFF), measured_mm=50.0, margin_mm=None)
-    approaches.look(situation_of(reading_of(8.0, "Tumour 2"), far), 0.0)
-    approaches.look(situation_of(reading_of(8.0, "Tumour 2")), 1.0)
+    approaches.update(situation_of(reading_of(8.0, "Tumour 2"), far), 0.0)
+    approaches.update(situation_of(reading_of(8.0, "Tumour 2")), 1.0)
     assert navigation_entry(approaches, "Tumour 2", ())["doubts"] == []
     assert [d["seconds"] for d in navigation_entry(approaches, "Tumour 1", ())["doubts"]] == [1.0]
 
 
 def test_distance_that_was_not_shown_since_an_unreliable_lesion_was_nearer_counts_as_none(approaches):
-    approaches.look(situation_of(withheld(CUT_OFF), reading_of(8.0, "Tumour 2")), 0.0)
-    approaches.look(situation_of(reading_of(9.0, "Tumour 2")), 1.0)
+    approaches.update(situation_of(withheld(CUT_OFF), reading_of(8.0, "Tumour 2")), 0.0)
+    approaches.update(situation_of(reading_of(9.0, "Tumour 2")), 1.0)
     entry = navigation_entry(approaches, "Tumour 2", ())
     assert entry["distance_mm"] == 9.0
     (unreliable_reason,) = entry["doubts"]
@@ -102,7 +102,7 @@ def test_distance_that_was_not_shown_since_an_unreliable_lesion_was_nearer_count
 
 def test_reason_whose_number_grows_is_one_doubt(approaches):
     for tenth in range(6, 12):
-        approaches.look(
+        approaches.update(
             situation_of(unreliable_reason=Status(Reason.NO_RECENT_POSE, {"seconds": tenth / 10})), tenth / 10
         )
     (unreliable_reason,) = navigation_entry(approaches, "Tumour 1", ())["doubts"]
@@ -114,13 +114,13 @@ def test_reason_whose_number_grows_is_one_doubt(approaches):
 
 
 def test_room_without_instruments_has_no_navigation(approaches):
-    approaches.look(Situation(), 0.0)
+    approaches.update(Situation(), 0.0)
     assert navigation_entry(approaches, "Tumour 1", (5.0,)) is None
     assert approaches.nearest_of("Tumour 1") is None
 
 
 def test_moment_is_the_same_after_it_was_written_and_read(approaches, lesion, report_of, tmp_path):
-    approaches.look(situation_of(reading_of(-3.0, margin_mm=5.0)), 0.0)
+    approaches.update(situation_of(reading_of(-3.0, margin_mm=5.0)), 0.0)
     report = report_of(lesion, navigation=navigation_entry(approaches, "Tumour 1", (5.0,)))
     write_json(tmp_path / "report.json", report)
     written = json.loads((tmp_path / "report.json").read_text("utf-8"))["navigation"]
@@ -133,7 +133,7 @@ def test_moment_is_the_same_after_it_was_written_and_read(approaches, lesion, re
 
 
 def test_all_that_is_written_is_documented(approaches):
-    approaches.look(situation_of(reading_of(4.0)), 0.0)
+    approaches.update(situation_of(reading_of(4.0)), 0.0)
     assert set(navigation_entry(approaches, "Tumour 1", ())) == set(NAVIGATION_KEYS)
     consensus = Consensus(np.ones((1, 1, 1), bool), np.ones((1, 1, 1), bool), (0, 0, 0), 8, 0.8, 1.2)
     assert set(stability_entry(consensus)) == set(STABILITY_KEYS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ball_helpers import GRIDS, STRAIGHT, ball, dice
+from CRLMSegmentationLib.core.box import Box
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.research.baselines.grow_cut import effective_extent, grow_from_strokes
@@ -46,7 +47,7 @@ def test_any_kind_of_voxel_gives_the_same(dtype):
 def test_everything_in_the_extent_is_one_of_both_and_nothing_beyond():
     volume, _, strokes = strokes_of()
     labels = grow_from_strokes(volume, strokes)
-    box = effective_extent(strokes)
+    box = effective_extent(strokes).slices
     assert set(np.unique(labels[box])) == {LESION, BACKGROUND}
     labels[box] = 0
     assert not labels.any()
@@ -61,7 +62,7 @@ def test_strokes_keep_their_label():
 def test_extent_grows_by_a_tenth_at_least_three_voxels_and_ends_with_the_volume():
     strokes = np.zeros((100, 60, 20), np.uint8)
     strokes[20:81, 30:36, 2:18] = 1
-    assert effective_extent(strokes) == (slice(14, 87), slice(27, 39), slice(0, 20))
+    assert effective_extent(strokes) == Box((14, 27, 0), (87, 39, 20))
 
 
 def test_nothing_painted_is_said():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ball_helpers import STRAIGHT, ball, dice
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.research.baselines import METHOD_NAMES
-from CRLMSegmentationLib.research.baselines.baselines import BASELINES, baseline_named, grow_cut, region_growing
+from CRLMSegmentationLib.research.baselines.methods import BASELINES, baseline_named, grow_cut, region_growing
+from CRLMSegmentationLib.research.baselines.names import METHOD_NAMES
 from CRLMSegmentationLib.research.baselines.region_growing import Growth
 from CRLMSegmentationLib.research.baselines.strokes import Painter
 from CRLMSegmentationLib.research.evaluation.methods import ABOUT_KEYS, Click
@@ -43,7 +43,7 @@ def test_region_growing_knows_nothing_of_the_truth(click):
 
 
 def test_grow_cut_says_who_has_painted(click):
-    assert "sees the truth" in answer_of(grow_cut(), click).strokes
+    assert "sees the reference segmentation" in answer_of(grow_cut(), click).strokes
     assert answer_of(region_growing(), click).strokes is None
 
 

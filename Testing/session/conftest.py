@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 from CRLMSegmentationLib.segmentation.session import Session
-from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 
@@ -54,8 +53,8 @@ def clock():
 
 
 @pytest.fixture
-def workspace(engine, model, clock):
-    made = Workspace(new_scene(), Session(engine, model), clock=clock)
+def workspace(engine, model, clock, make_scene):
+    made = Workspace(make_scene(), Session(engine, model), clock=clock)
     made.auto_segment = False
     yield made
     made.close()

@@ -22,7 +22,8 @@ from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
 from CRLMSegmentationLib.segmentation.engine.engine import Failed, Progress
-from CRLMSegmentationLib.segmentation.session import LesionSegmented, Session
+from CRLMSegmentationLib.segmentation.results import LesionSegmented
+from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.scene.nodes import nodes_of_class, to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
@@ -133,7 +134,7 @@ class StressedWorkspace:
         try:
             self.source.look()
             events = self.workspace.tick()
-            self.recording.look(events)
+            self.recording.update()
             self.publisher.look()
         except Exception as error:
             self.errors.append(f"a turn raised {type(error).__name__}: {error}")

@@ -48,11 +48,11 @@ class StubEngine:
     def finish(self):
         """Let the running job end."""
         job = self.jobs[self.pending - 1]
-        seed = np.array(job.seed_ras_mm)
-        if job.crop_size_mm is None:
+        seed, size_mm = np.array(job.request.seed_ras_mm), job.request.options.crop_size_mm
+        if size_mm is None:
             crop = whole_volume(job.volume, seed, SPACING_MM)
         else:
-            crop = extract_crop(job.volume, seed, job.crop_size_mm, SPACING_MM)
+            crop = extract_crop(job.volume, seed, size_mm, SPACING_MM)
         probability = (crop.array < 80).astype(np.float32)
         lesion = lesion_from_probability(probability, crop, job.volume)
         timings_s = {"crop": 0.05, "preprocess": 0.1, "inference": 0.2, "postprocess": 0.3}

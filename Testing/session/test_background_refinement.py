@@ -43,13 +43,13 @@ def row(workspace):
 
 
 def test_first_answer_is_fast_and_what_follows_waits_until_the_volume_is_at_rest(looking, engine, clock):
-    assert engine.jobs[0].quick
+    assert engine.jobs[0].request.options.first_fold_only
     assert row(looking).is_current
     looking.tick()
     assert len(engine.jobs) == 1
     clock.now_s += QUIET_S
     turns(looking)
-    assert (engine.jobs[1].quick, engine.jobs[1].mirroring) == (False, True)
+    assert (engine.jobs[1].request.options.first_fold_only, engine.jobs[1].request.options.mirroring) == (False, True)
     assert not looking.session.busy
     assert looking.background_refinement.is_at_work
 
@@ -76,7 +76,7 @@ def test_refined_outline_takes_the_place_of_the_first_and_undo_goes_before_both(
     engine.finish()
     looking.tick()
     found = looking.lesion_store.entries["Tumour 1"].found
-    assert found.result.request.mirroring
+    assert found.result.request.options.mirroring
     assert row(looking).seconds == seconds
     looking.lesion_store.undo()
     assert looking.lesion_store.entries["Tumour 1"].found.result.requested_at_s == before.requested_at_s
@@ -113,7 +113,8 @@ def test_new_click_begins_anew_at_once(looking, engine, clock):
     looking.tick()
     looking.segment()
     looking.tick()
-    assert (engine.jobs[-1].seed_ras_mm, engine.jobs[-1].quick) == ((19.0, 20.0, 20.0), True)
+    newest = engine.jobs[-1].request
+    assert (newest.seed_ras_mm, newest.options.first_fold_only) == ((19.0, 20.0, 20.0), True)
     engine.finish()
     looking.tick()
     assert row(looking).is_current
@@ -127,7 +128,7 @@ def test_live_volumes_are_not_looked_at_again(looking, link, engine, clock, tiny
         send_volume(looking, link, tiny_volume, number)
         engine.finish()
         looking.tick()
-    assert all(job.quick for job in engine.jobs)
+    assert all(job.request.options.first_fold_only for job in engine.jobs)
     assert len(engine.jobs) == 8
 
 
@@ -160,9 +161,9 @@ def test_outline_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(
     draw_all(workspace)
     assert {node.GetDisplayNode().GetColor() for node in margins_of(workspace.scene, "Tumour 1")} == {UNSAFE_COLOUR}
     while row(workspace).unreliable_reason == CUT_OFF:
-        size_mm = engine.jobs[-1].crop_size_mm
+        size_mm = engine.jobs[-1].request.options.crop_size_mm
         finish(workspace, engine)
-        assert engine.jobs[-1].crop_size_mm > 20.0 or size_mm > 20.0
+        assert engine.jobs[-1].request.options.crop_size_mm > 20.0 or size_mm > 20.0
     assert tracker.send(StylusToReference=at(20.0, 20.0, 38.0)).nearest
     assert row(workspace).volume_ml > 4
 
@@ -193,7 +194,7 @@ def test_failure_in_the_background_is_logged_and_the_outline_stays(looking, engi
 def test_mirroring_at_once_needs_no_refining(workspace, link, engine, clock, tiny_volume):
     workspace.background_refinement.enabled = workspace.mirroring = True
     with_lesion(workspace, link, engine, tiny_volume)
-    assert (engine.jobs[0].mirroring, engine.jobs[0].quick) == (True, False)
+    assert (engine.jobs[0].request.options.mirroring, engine.jobs[0].request.options.first_fold_only) == (True, False)
     finish_all(workspace, engine, clock)
-    assert not any(job.mirroring for job in engine.jobs[1:])
-    assert engine.jobs[1].seed_ras_mm != SEED
+    assert not any(job.request.options.mirroring for job in engine.jobs[1:])
+    assert engine.jobs[1].request.seed_ras_mm != SEED

@@ -34,7 +34,7 @@ def test_newer_volume_is_segmented_from_the_same_seed_by_itself(live, link, engi
     colour = row(live).colour
     send_volume(live, link, tiny_volume, 1)
     assert len(engine.jobs) == 2
-    assert engine.jobs[1].seed_ras_mm == SEED
+    assert engine.jobs[1].request.seed_ras_mm == SEED
     finish(live, engine)
     found = row(live)
     assert (found.is_current, found.is_renewing, found.state) == (True, False, LesionState.DONE)
@@ -114,7 +114,7 @@ def test_history_tells_shift_and_growth_since_the_volume_before(live, link, engi
         send_volume(live, link, replace(tiny_volume, array=array), number)
         finish(live, engine)
         live.tick()
-    sightings = live.history.of("Tumour 1")
+    sightings = live.lesion_store.entries["Tumour 1"].history.sightings
     assert [round(s.shift_mm, 1) for s in sightings[1:]] == [2.0, 0.0]
     assert row(live).shift_mm == pytest.approx(0, abs=0.05)
     assert abs(sightings[1].change) < 0.05

@@ -12,17 +12,9 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, im
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
 from CRLMSegmentationLib.segmentation.engine.engine import Failed
-from CRLMSegmentationLib.segmentation.session import (
-    LesionFailed,
-    LesionProgress,
-    LesionSegmented,
-    LinkChanged,
-    ModelReady,
-    Refused,
-    Session,
-    TransformArrived,
-    VolumeArrived,
-)
+from CRLMSegmentationLib.segmentation.incoming import LinkChanged, Refused, TransformArrived, VolumeArrived
+from CRLMSegmentationLib.segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady, Options
+from CRLMSegmentationLib.segmentation.session import Session
 
 SEED = (20.0, 20.0, 20.0)
 
@@ -64,7 +56,7 @@ def test_volume_and_seed_give_the_lesion_on_the_grid_of_the_volume(session, engi
     assert of_kind(events, LesionProgress)[0].lesion == "Tumour 1"
     assert 2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum()) > 0.95
     assert result.volume is tiny_volume
-    assert result.request.crop_size_mm == 30.0
+    assert result.request.options.crop_size_mm == 30.0
     assert set(result.timings_s) == {"crop", "preprocess", "inference", "postprocess"}
     assert not session.busy
 
@@ -144,7 +136,7 @@ def test_damaged_message_over_a_socket_is_told(engine, model, tiny_volume):
     damaged = bytearray(pack(image_of(tiny_volume), version=2))
     damaged[-1] ^= 1
     server = socket.create_server(("127.0.0.1", 0))
-    with server, Session(engine, model, IgtlClient("127.0.0.1", server.getsockname()[1], check_crc=True)) as session:
+    with server, Session(engine, model, IgtlClient("127.0.0.1", server.getsockname()[1])) as session:
         while not session.link.statistics.connections:
             session.poll()
         peer, _ = server.accept()
@@ -212,11 +204,11 @@ def test_model_of_whole_volumes_is_sent_the_whole_volume_and_no_size(engine, mod
     session = Session(engine, model)
     session.use_volume(tiny_volume)
     request = session.segment("Tumour 1", SEED)
-    assert request.crop_size_mm is None
+    assert request.options.crop_size_mm is None
     result = of_kind(answer(session, engine), LesionSegmented)[0].result
     (job,) = engine.jobs
     assert job.volume is tiny_volume
-    assert job.crop_size_mm is None
+    assert job.request.options.crop_size_mm is None
     truth = tiny_volume.array < 80
     assert 2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum()) > 0.95
     assert result.mask.in_crop.all()
@@ -227,7 +219,7 @@ def test_crop_size_for_a_model_of_whole_volumes_is_refused(engine, model, tiny_v
     session = Session(engine, model)
     session.use_volume(tiny_volume)
     with pytest.raises(ModelError, match="stub is shown the whole volume, so there is no crop to choose"):
-        session.segment("Tumour 1", SEED, 40.0)
+        session.segment("Tumour 1", SEED, Options(40.0))
     assert not session.busy
 
 

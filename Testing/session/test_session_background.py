@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from CRLMSegmentationLib.segmentation.refinement import Ask, Purpose
-from CRLMSegmentationLib.segmentation.session import LesionFailed, LesionProgress, LesionSegmented
+from CRLMSegmentationLib.segmentation.results import (
+    LesionFailed,
+    LesionProgress,
+    LesionSegmented,
+    Options,
+    Purpose,
+    Request,
+)
 
 SEED, OTHER_SEED = (20.0, 20.0, 20.0), (19.0, 20.0, 20.0)
 
@@ -15,7 +21,7 @@ SEED, OTHER_SEED = (20.0, 20.0, 20.0), (19.0, 20.0, 20.0)
 def with_answer(session, tiny_volume):
     """A session in which one lesion has been answered."""
     session.use_volume(tiny_volume)
-    session.segment("Tumour 1", SEED, quick=True)
+    session.segment("Tumour 1", SEED, Options(first_fold_only=True))
     session.poll()
     session.engine.finish()
     session.result = segmented(session)[-1]
@@ -26,28 +32,30 @@ def segmented(session):
     return [event.result for event in session.poll() if isinstance(event, LesionSegmented)]
 
 
-def again(session, purpose=Purpose.REPEATED, lesion="Tumour 1", **changes):
-    ask = replace(Ask(lesion, purpose, SEED, 30.0, purpose is Purpose.REFINED), **changes)
-    session.refine(ask, session.result)
+def again(session, purpose=Purpose.REPEATED, lesion="Tumour 1", seed_ras_mm=SEED, **changes):
+    is_refined = purpose is Purpose.REFINED
+    options = Options(**{"crop_size_mm": 30.0, "mirroring": is_refined, "first_fold_only": not is_refined, **changes})
+    volume = session.result.volume
+    session.refine(Request(lesion, seed_ras_mm, volume.identity, options, purpose), session.result)
 
 
 def test_quick_answer_asks_for_the_first_fold_alone_and_refining_for_all(with_answer):
-    assert with_answer.engine.jobs[0].quick
+    assert with_answer.engine.jobs[0].request.options.first_fold_only
     again(with_answer, Purpose.REFINED)
     with_answer.poll()
     job = with_answer.engine.jobs[1]
-    assert (job.quick, job.mirroring) == (False, True)
+    assert (job.request.options.first_fold_only, job.request.options.mirroring) == (False, True)
 
 
 def test_second_look_is_in_the_volume_of_the_first_whatever_is_current_now(with_answer, tiny_volume):
     with_answer.use_volume(replace(tiny_volume, timestamp_s=tiny_volume.timestamp_s + 1))
     again(with_answer, flip=(1,))
     with_answer.poll()
-    assert with_answer.engine.jobs[1].flip == (1,)
+    assert with_answer.engine.jobs[1].request.options.flip == (1,)
     with_answer.engine.finish()
     result = segmented(with_answer)[0]
     assert result.volume is tiny_volume
-    assert (result.request.purpose, result.request.flip) == (Purpose.REPEATED, (1,))
+    assert (result.request.purpose, result.request.options.flip) == (Purpose.REPEATED, (1,))
 
 
 def test_nobody_waits_for_the_background(with_answer):
@@ -62,7 +70,7 @@ def test_what_a_user_asks_for_goes_first_and_the_background_begins_anew(with_ans
     with_answer.segment("Tumour 2", OTHER_SEED)
     assert with_answer.busy
     with_answer.poll()
-    assert with_answer.engine.jobs[-1].seed_ras_mm == OTHER_SEED
+    assert with_answer.engine.jobs[-1].request.seed_ras_mm == OTHER_SEED
     with_answer.engine.finish()
     assert [result.request.lesion for result in segmented(with_answer)] == ["Tumour 2"]
     with_answer.poll()
@@ -76,7 +84,7 @@ def test_crop_that_was_too_small_is_grown_before_the_background_runs(with_answer
     again(with_answer, Purpose.GROWN, crop_size_mm=42.0)
     assert with_answer.busy
     with_answer.poll()
-    assert with_answer.engine.jobs[-1].crop_size_mm == 42.0
+    assert with_answer.engine.jobs[-1].request.options.crop_size_mm == 42.0
 
 
 def test_new_click_makes_all_of_its_lesion_void_and_leaves_the_others(with_answer):

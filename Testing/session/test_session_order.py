@@ -9,15 +9,17 @@ import pytest
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
 from CRLMSegmentationLib.igtl.statistics import DropReason
-from CRLMSegmentationLib.segmentation.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES, DeviceForgotten
-from CRLMSegmentationLib.segmentation.session import (
+from CRLMSegmentationLib.segmentation.incoming import (
+    MAX_TOOLS,
+    MAX_VOLUME_DEVICES,
+    DeviceForgotten,
     LinkChanged,
     Noticed,
     Refused,
-    Session,
     TransformArrived,
     VolumeArrived,
 )
+from CRLMSegmentationLib.segmentation.session import Session
 
 
 class NetworkStub:

@@ -308,8 +308,8 @@ def scaled(factor):
         ("StylusToReference", scaled(1.03), "scales by 1.03"),
         ("StylusToReference", np.diag([1.0, 1, -1, 1]), "mirrors"),
         ("Stylus", scaled(1.1), "scales by 1.1"),
-        ("StylusToTracker", np.eye(4), "no way from Stylus to Reference"),
-        ("ReferenceToTracker", np.eye(4), "no way from Reference"),
+        ("StylusToTracker", np.eye(4), "no transform from Stylus to Reference"),
+        ("ReferenceToTracker", np.eye(4), "no transform from Reference"),
     ],
 )
 def test_no_seed_is_placed_by_a_pose_that_is_none_of_a_tool(workspace, link, device, matrix, reason):
@@ -399,7 +399,7 @@ def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):
     with_volume.tick()
     assert box.GetCenterWorld() == pytest.approx((22, 20, 20))
     answer(with_volume, engine)
-    assert with_volume.lesion_store.entries["Tumour 1"].found.result.request.crop_size_mm == pytest.approx(40)
+    assert with_volume.lesion_store.entries["Tumour 1"].found.result.request.options.crop_size_mm == pytest.approx(40)
     with_volume.crop_size_mm = 26.0
     with_volume.tick()
     assert box.GetSize() == pytest.approx([26] * 3)

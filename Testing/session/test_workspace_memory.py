@@ -137,7 +137,7 @@ def test_picture_near_the_limit_is_taken_and_no_volume_goes_for_it(workspace, li
     send(workspace, link, tiny_volume, "A", "B")
     workspace.memory.limit_bytes = workspace.memory.used_bytes + 100
     picture = ImageMessage("Image_Reference", 101.0, np.full((1, 12, 16), 7, np.uint8), np.eye(4))
-    decoder = Decoder(refusal=workspace.memory.refusal_of, check_crc=True)
+    decoder = Decoder(refusal=workspace.memory.refusal_of)
     data = bytes(pack(picture, version)) * 2
     taken = [m for start in range(0, len(data), piece) for m in decoder.feed(data[start : start + piece])]
     assert len(taken) == 2
@@ -150,7 +150,7 @@ def test_picture_near_the_limit_is_taken_and_no_volume_goes_for_it(workspace, li
 @pytest.mark.parametrize("piece", [1, 997, 1_000_000])
 def test_volume_that_is_asked_for_arrives_whole(tiny_volume, version, piece):
     asked = []
-    decoder = Decoder(refusal=lambda device, count: asked.append(count) or "", check_crc=True)
+    decoder = Decoder(refusal=lambda device, count: asked.append(count) or "")
     data = bytes(pack(image_of(replace(tiny_volume, array=tiny_volume.array[:9, :9, :9])), version))
     taken = [m for start in range(0, len(data), piece) for m in decoder.feed(data[start : start + piece])]
     np.testing.assert_array_equal(taken[0].array, tiny_volume.array[:9, :9, :9])
@@ -158,7 +158,7 @@ def test_volume_that_is_asked_for_arrives_whole(tiny_volume, version, piece):
 
 
 def test_image_that_is_too_short_to_say_what_it_is_is_left_out_and_what_follows_is_read():
-    decoder = Decoder(refusal=lambda device, count: "", check_crc=False)
+    decoder = Decoder(refusal=lambda device, count: "")
     small = bytes(pack(TransformMessage("StylusToReference", 1.0, np.eye(4)), 2))
     for count in (0, 1, 12, 83):
         header = HEADER.pack(2, b"IMAGE", b"Short", 0, 0, count, 0)

@@ -198,7 +198,7 @@ def test_lesion_at_which_nothing_is_found_any_more_is_told(tracker, workspace, l
 
 
 def test_one_step_that_fails_does_not_freeze_the_tools(tracker, workspace, link, clock, monkeypatch):
-    monkeypatch.setattr(workspace.lesion_store, "look", lambda: 1 / 0)
+    monkeypatch.setattr(workspace.lesion_store, "update", lambda: 1 / 0)
     link.inbox = [TransformMessage("StylusToReference", 1_700_000_000.0, at(29.0))]
     clock.now_s += 0.05
     with pytest.raises(ZeroDivisionError):
@@ -280,7 +280,7 @@ def test_new_lesion_of_an_old_name_begins_anew(tracker, workspace, link, engine,
     workspace.add_seed((19.0, 20.0, 20.0))
     turns(workspace)
     assert row(workspace).volume_ml is None
-    assert workspace.history.of("Tumour 1") == ()
+    assert workspace.lesion_store.entries["Tumour 1"].history.sightings == ()
     assert workspace.navigation.approaches.nearest_of("Tumour 1") is None
 
 
@@ -295,7 +295,7 @@ def test_seed_that_is_moved_to_another_tumour_begins_a_history_of_its_own(
     turns(workspace)
     workspace.segment()
     finish(workspace, engine)
-    assert len(workspace.history.of("Tumour 1")) == 1
+    assert len(workspace.lesion_store.entries["Tumour 1"].history.sightings) == 1
     assert row(workspace).shift_mm is None
 
 
@@ -306,11 +306,11 @@ def test_renewal_asks_with_the_crop_that_was_large_enough(cut_off, workspace, li
     turns(workspace)
     while row(workspace).unreliable_reason:
         finish(workspace, engine)
-    size_mm = workspace.lesion_store.entries["Tumour 1"].found.result.request.crop_size_mm
+    size_mm = workspace.lesion_store.entries["Tumour 1"].found.result.request.options.crop_size_mm
     assert size_mm > 20.0
     workspace.resegmentation.enabled = True
     send_volume(workspace, link, workspace.session.volume, 1)
-    assert engine.jobs[-1].crop_size_mm == size_mm
+    assert engine.jobs[-1].request.options.crop_size_mm == size_mm
 
 
 def test_outline_whose_renewal_has_failed_is_out_of_date_at_once(tracker, workspace, link, engine, tiny_volume):

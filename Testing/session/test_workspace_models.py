@@ -151,7 +151,7 @@ def test_model_that_sees_the_whole_volume_has_no_crop(with_result, other):
     engine = change(with_result, other)
     assert crop_box(with_result.scene) is None
     answer(with_result, engine)
-    assert engine.jobs[0].crop_size_mm is None
+    assert engine.jobs[0].request.options.crop_size_mm is None
     assert state(with_result).startswith("up to date")
     crop = copy(other)
     crop.region, crop.sha256 = "crop", "2" * 64

@@ -15,7 +15,7 @@ from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.rerun import rerun_case
 from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.segmentation.models.package import model_or_default
-from CRLMSegmentationLib.segmentation.refinement import Purpose
+from CRLMSegmentationLib.segmentation.results import Purpose
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.dependencies import SMALL_PACKAGES
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
@@ -24,7 +24,7 @@ from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace import recording as recording_module
-from CRLMSegmentationLib.slicer.workspace.change_watch import ASKED_AGAIN, NEWER_VOLUME, SENSOR, ChangeWatch
+from CRLMSegmentationLib.slicer.workspace.log_writer import ASKED_AGAIN, NEWER_VOLUME, SENSOR, LogWriter
 from CRLMSegmentationLib.slicer.workspace.segmentation_changes import outline_in
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from navigation_scene_helpers import Tracker, at, finish_all, send_volume
@@ -149,7 +149,7 @@ def test_recorded_session_gives_identical_masks_when_it_is_computed_again(clock,
         ("Tumour 2", True, True),
         ("Tumour 1", True, True),
     ]
-    assert [result.crop_size_mm for result in recorded_results(load_case(folder))][-1] == 46.0
+    assert [result.request.options.crop_size_mm for result in recorded_results(load_case(folder))][-1] == 46.0
 
 
 def test_correction_is_recorded_once_it_has_rested(begun, with_outline, clock, folder):
@@ -445,7 +445,7 @@ def test_full_disk_ends_the_recording_and_not_the_room(begun, with_outline, engi
 
 
 def test_fault_of_the_recording_never_reaches_the_room(begun, with_outline, clock, monkeypatch):
-    monkeypatch.setattr(ChangeWatch, "_look_at_seeds", lambda *_: 1 / 0)
+    monkeypatch.setattr(LogWriter, "update", lambda *_: 1 / 0)
     wait(with_outline, clock, 1)
     assert not begun.is_recording
     assert "ZeroDivisionError" in begun.problem

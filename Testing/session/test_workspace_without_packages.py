@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from CRLMSegmentationLib.slicer.dependencies import PACKAGES
 
-BLOCKED = """
+BLOCKED = f"""
 import importlib.abc, sys
 class Blocker(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"pyigtl", "crcmod", "torch", "nnunetv2", "safetensors", "jinja2", "matplotlib"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name.split(".")[0] in {sorted(package.module for package in PACKAGES)}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Blocker())
 """
 

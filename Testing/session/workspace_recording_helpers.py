@@ -33,7 +33,7 @@ def recorded(workspace, clock):
 
     def turn(budget_s=0.004):
         events = tick(budget_s)
-        recording.look(events)
+        recording.update()
         return events
 
     workspace.tick = turn

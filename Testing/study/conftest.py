@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.research.study import style as study_style
+from CRLMSegmentationLib.research.study import style
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 
@@ -16,8 +16,8 @@ from study_helpers import StubSteps
 @pytest.fixture
 def coarse(monkeypatch):
     """Figures of few pixels, where nobody looks at them."""
-    monkeypatch.setattr(study_style, "DPI", 20)
-    monkeypatch.setattr(study_style, "PICTURE_DPI", 20)
+    monkeypatch.setattr(style, "DPI", 20)
+    monkeypatch.setattr(style, "PICTURE_DPI", 20)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from CRLMSegmentationLib.recording.dataset import check_cases
 from CRLMSegmentationLib.research.evaluation.data_leakage import trained_on
+from CRLMSegmentationLib.research.study.run import run_study
 from CRLMSegmentationLib.research.study.steps import REAL_STEPS
-from CRLMSegmentationLib.research.study.study import run_study
 from CRLMSegmentationLib.research.training.presets import QUICK, SmallPlan
 from CRLMSegmentationLib.research.training.train import Training, train_dataset
 from CRLMSegmentationLib.segmentation.models.package import load_model_package

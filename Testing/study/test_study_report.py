@@ -85,7 +85,7 @@ def test_page_holds_the_figures_of_each_method(results, tmp_path):
 
 
 def test_user_who_sees_the_truth_is_told_of(results, tmp_path):
-    assert "sees the truth, an oracle, which favours it" in page_of(results, tmp_path)
+    assert "sees the reference segmentation, an oracle, which favours it" in page_of(results, tmp_path)
 
 
 @pytest.mark.usefixtures("coarse")

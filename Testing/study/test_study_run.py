@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.research.study.results import KEYS
+from CRLMSegmentationLib.research.study.run import run_study
 from CRLMSegmentationLib.research.study.settings import METHODS, NETWORKS
 from CRLMSegmentationLib.research.study.step_log import read_step_log
-from CRLMSegmentationLib.research.study.study import run_study
 from study_helpers import FIGURE_NAMES, Killed, StubSteps
 
 SMALL = {"patients": 4, "held_out": 4, "epochs": 6, "bootstrap_draws": 50}
@@ -82,7 +82,7 @@ def test_killed_study_goes_on_and_ends_like_one_that_was_not(call, tmp_path, und
 def test_study_ended_by_kill_9_goes_on_as_if_nothing_had_been(call, tmp_path, undisturbed):
     code = (
         "import sys; from pathlib import Path\n"
-        "from study_helpers import StubSteps; from CRLMSegmentationLib.research.study.study import run_study\n"
+        "from study_helpers import StubSteps; from CRLMSegmentationLib.research.study.run import run_study\n"
         f"run_study('demo', Path(sys.argv[1]), {SMALL}, steps=StubSteps(dies_in={call!r}, kills=True).steps())"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "s")], cwd=Path(__file__).parent, check=False)

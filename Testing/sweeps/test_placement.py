@@ -9,8 +9,9 @@ import pytest
 from CRLMSegmentationLib.core.errors import SweepError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
-from CRLMSegmentationLib.tracking.sweeps.placement import is_rigid, place_frames
+from CRLMSegmentationLib.tracking.sweeps.placement import place_frames
 from CRLMSegmentationLib.tracking.sweeps.sequence import Pairing
+from CRLMSegmentationLib.tracking.sweeps.sweep_transforms import is_rigid
 from scipy.spatial.transform import Rotation
 from sweep_helpers import sequence_of, shifted, track
 

@@ -108,7 +108,7 @@ def test_replay_tells_in_which_frame_its_images_are_and_why():
     assert notes_on(Sweep(sequence, Calibration(np.eye(4)))) == []
     del sequence.transforms["ReferenceToTracker"]
     (note,) = notes_on(Sweep(sequence, Calibration(np.eye(4))))
-    assert "images are sent in the frame Tracker, as Image_Tracker: tiny: no way from Image to Reference" in note
+    assert "images are sent in the frame Tracker, as Image_Tracker: tiny: no transform from Image to Reference" in note
     (note,) = notes_on(Sweep(sequence))
     assert "images are sent in pixels, without a place, as Image_Image" in note
 

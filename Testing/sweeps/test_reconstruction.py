@@ -186,10 +186,10 @@ def test_no_frame_left_is_an_error_that_says_why():
 
 def test_way_to_the_reference_must_be_known():
     sequence = sequence_of(np.zeros((2, 2, 2), np.uint8))
-    with pytest.raises(SweepError, match="no way from Image to Reference"):
+    with pytest.raises(SweepError, match="no transform from Image to Reference"):
         reconstruct_sweep(sequence)
     del sequence.transforms["ReferenceToTracker"]
-    with pytest.raises(SweepError, match="no way from Image to Reference"):
+    with pytest.raises(SweepError, match="no transform from Image to Reference"):
         reconstruct_sweep(sequence, PIXELS_OF_1_MM)
 
 

@@ -73,7 +73,7 @@ def test_cycles_do_no_harm():
 
 
 def test_no_way_is_told_with_what_is_known():
-    with pytest.raises(SweepError, match="no way from Image to Reference; known are: ImageToProbe, ProbeToTracker"):
+    with pytest.raises(SweepError, match="no transform from Image to Reference; known: ImageToProbe, ProbeToTracker"):
         compose({name: ROOM[name] for name in ("ImageToProbe", "ProbeToTracker")}, "ImageToReference")
     with pytest.raises(SweepError, match="no transforms"):
         compose({}, "ImageToReference")

@@ -69,11 +69,8 @@ class DarkEngine:
         return number
 
     def _answer(self, number, job):
-        seed = np.array(job.seed_ras_mm)
-        if job.crop_size_mm is None:
-            crop = whole_volume(job.volume, seed, 1.0)
-        else:
-            crop = extract_crop(job.volume, seed, job.crop_size_mm, 1.0)
+        seed, size_mm = np.array(job.request.seed_ras_mm), job.request.options.crop_size_mm
+        crop = whole_volume(job.volume, seed, 1.0) if size_mm is None else extract_crop(job.volume, seed, size_mm, 1.0)
         dark = job.volume.array < (DARK + BRIGHT) / 2
         probability = resample_labels(dark, job.volume.ijk_to_ras, crop).astype(np.float32)
         lesion = lesion_from_probability(probability, crop, job.volume)

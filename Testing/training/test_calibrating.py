@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError, ModelError
 from CRLMSegmentationLib.recording.dataset import check_cases, short_hashes
-from CRLMSegmentationLib.research.evaluation import calibrate as calibrating
-from CRLMSegmentationLib.research.evaluation import consensus as stability
-from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, worth_of
+from CRLMSegmentationLib.research.evaluation import calibrate, consensus
+from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, calibrated_accuracy_of
 from CRLMSegmentationLib.research.evaluation.consensus import Approach
-from CRLMSegmentationLib.segmentation import calibration as confidence
+from CRLMSegmentationLib.segmentation import calibration
 from CRLMSegmentationLib.segmentation.calibration import Calibration, calibration_from
 from CRLMSegmentationLib.tracking.interval import ResidualError
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, surface_of_mask
@@ -25,12 +24,12 @@ EXACT = Calibration((0.0, 1.0), (0.0, 1.0), ResidualError(0.5, 0.5), 20, 20, Tru
 def written(monkeypatch, engines):
     """What would be written into the package; the model is a stub."""
     entries = []
-    monkeypatch.setattr(calibrating, "add_calibration", lambda model, entry: entries.append(entry) or model)
-    monkeypatch.setattr(calibrating, "model_or_default", lambda wanted: wanted)
-    monkeypatch.setattr(confidence, "LEAST_LESIONS", 2)
-    monkeypatch.setattr(stability, "TIPS", 20)
-    observe = stability.observe
-    monkeypatch.setattr(calibrating, "observe", lambda *args, **keywords: observe(*args, engine_of=engines, **keywords))
+    monkeypatch.setattr(calibrate, "add_calibration", lambda model, entry: entries.append(entry) or model)
+    monkeypatch.setattr(calibrate, "model_or_default", lambda wanted: wanted)
+    monkeypatch.setattr(calibration, "LEAST_LESIONS", 2)
+    monkeypatch.setattr(consensus, "TIPS", 20)
+    observe = consensus.observe
+    monkeypatch.setattr(calibrate, "observe", lambda *args, **keywords: observe(*args, engine_of=engines, **keywords))
     return entries
 
 
@@ -44,7 +43,7 @@ def cohorts(tmp_path):
 
 def test_lesions_are_asked_for_again_and_compared_with_the_truth(cohorts, engines):
     cases, _ = check_cases(cohorts[0])
-    observed = stability.observe(StubModel(), cases, engine_of=engines)
+    observed = consensus.observe(StubModel(), cases, engine_of=engines)
     assert len(engines.made[0].jobs) == 2 * 8
     (exact, approach), (less, _) = observed
     assert exact.agreement == less.agreement == 1
@@ -58,12 +57,12 @@ def test_lesions_are_asked_for_again_and_compared_with_the_truth(cohorts, engine
 
 
 def test_what_was_measured_is_written_with_how_it_does_on_others(written, cohorts, tmp_path):
-    _, made, worth = calibrate_model(StubModel(), *cohorts, report=tmp_path / "calibration.json")
+    _, made, accuracy = calibrate_model(StubModel(), *cohorts, report=tmp_path / "calibration.json")
     assert made.lesions == 2
-    assert worth.lesions == 1
-    assert worth.before["gap"] > 0
-    assert worth.held > 0.9
-    assert (worth.held_alone, worth.width_alone_mm) == pytest.approx((worth.held, worth.width_mm))
+    assert accuracy.lesions == 1
+    assert accuracy.before["gap"] > 0
+    assert accuracy.held > 0.9
+    assert (accuracy.held_alone, accuracy.width_alone_mm) == pytest.approx((accuracy.held, accuracy.width_mm))
     assert calibration_from(written[0]) == made
     report = json.loads((tmp_path / "calibration.json").read_text())
     assert report["checked"]["lesions"] == 1
@@ -71,7 +70,7 @@ def test_what_was_measured_is_written_with_how_it_does_on_others(written, cohort
 
 
 def test_patients_cannot_be_calibrated_and_checked_on(written, cohorts):
-    with pytest.raises(CaseError, match="one, two is calibrated and checked on"):
+    with pytest.raises(CaseError, match="one, two is in both sets of patients"):
         calibrate_model(StubModel(), cohorts[0], cohorts[0])
 
 
@@ -93,12 +92,12 @@ def test_worth_by_hand():
     approach = Approach(np.array([[19.5, 19.5, 40.0]]), np.array([16.5]), ball, ball, ball, 1.0)
     lesions = [(0.9, 0.8), (0.5, 0.4), (0.3, 0.6), (0.7, 0.3)]
     observed = [
-        (confidence.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), approach)
+        (calibration.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), approach)
         for n, (agreement, dice) in enumerate(lesions)
     ]
-    worth = worth_of(EXACT, observed)
-    assert worth.held == 1
-    assert worth.gap == pytest.approx(np.mean([0.1, 0.1, -0.3, 0.4]))
-    assert worth.error == pytest.approx(np.mean([0.1, 0.1, 0.3, 0.4]))
-    assert worth.before["gap"] == pytest.approx(1 - np.mean([0.8, 0.4, 0.6, 0.3]))
-    assert (worth.bad, worth.flagged, worth.bad_flagged) == (2, 2, 1)
+    accuracy = calibrated_accuracy_of(EXACT, observed)
+    assert accuracy.held == 1
+    assert accuracy.gap == pytest.approx(np.mean([0.1, 0.1, -0.3, 0.4]))
+    assert accuracy.error == pytest.approx(np.mean([0.1, 0.1, 0.3, 0.4]))
+    assert accuracy.before["gap"] == pytest.approx(1 - np.mean([0.8, 0.4, 0.6, 0.3]))
+    assert (accuracy.bad, accuracy.flagged, accuracy.bad_flagged) == (2, 2, 1)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError, WorkerError
 from CRLMSegmentationLib.core.volume import read_volume
-from CRLMSegmentationLib.research.evaluation import evaluate as evaluating
-from CRLMSegmentationLib.research.evaluation import lesions
-from CRLMSegmentationLib.research.evaluation import page as evaluation_html
+from CRLMSegmentationLib.research import evaluation
+from CRLMSegmentationLib.research.evaluation import lesions, page
 from CRLMSegmentationLib.research.evaluation.document import CSV_COLUMNS, KEYS, summary_of
 from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_model
 from CRLMSegmentationLib.research.evaluation.lesions import evaluate_lesions
@@ -27,7 +26,7 @@ TIMES = {"created"}
 
 @pytest.fixture(autouse=True)
 def _stub_model(monkeypatch, model):
-    monkeypatch.setattr(evaluating, "model_or_default", lambda folder: model)
+    monkeypatch.setattr(evaluation.evaluate, "model_or_default", lambda folder: model)
 
 
 @pytest.fixture
@@ -39,8 +38,8 @@ def drawn():
 def _undrawn(request, monkeypatch):
     """Pictures and plots take most of the time of so small an evaluation."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(evaluation_html, "worst_pictures", lambda document, *_: [None] * len(document["worst"]))
-        monkeypatch.setattr(evaluation_html, "_plots", lambda document: defaultdict(str))
+        monkeypatch.setattr(page, "worst_pictures", lambda document, *_: [None] * len(document["worst"]))
+        monkeypatch.setattr(page, "_plots", lambda document: defaultdict(str))
 
 
 @pytest.fixture
@@ -98,14 +97,14 @@ def test_files_hold_what_is_documented(evaluate, tmp_path):
 @pytest.mark.usefixtures("drawn")
 def test_page_stands_alone_and_says_that_its_data_is_simulated(evaluate, tmp_path):
     evaluate(VARIED)
-    page = (tmp_path / "out" / "evaluation.html").read_text()
-    assert "Simulated data, not patients." in page
-    assert page.count('<span class="badge">simulated data</span>') >= 6
-    assert "not for clinical use" in page
-    assert "http://" not in page
-    assert "https://" not in page
-    assert page.count("data:image/png;base64,") == 3
-    assert page.count("data:image/svg+xml;base64,") == 5
+    html = (tmp_path / "out" / "evaluation.html").read_text()
+    assert "Simulated data, not patients." in html
+    assert html.count('<span class="badge">simulated data</span>') >= 6
+    assert "not for clinical use" in html
+    assert "http://" not in html
+    assert "https://" not in html
+    assert html.count("data:image/png;base64,") == 3
+    assert html.count("data:image/svg+xml;base64,") == 5
 
 
 def test_second_run_measures_nothing_and_says_the_same(evaluate, engines):
@@ -287,7 +286,7 @@ def test_curves_are_kept_of_what_is_recorded_alone_and_belong_to_the_areas(evalu
 
 def test_model_that_sees_the_whole_volume_is_evaluated_as_one_with_a_crop(evaluate, monkeypatch, tmp_path):
     small = evaluate(out=tmp_path / "crop")
-    monkeypatch.setattr(evaluating, "model_or_default", lambda folder: StubModel(region="volume"))
+    monkeypatch.setattr(evaluation.evaluate, "model_or_default", lambda folder: StubModel(region="volume"))
     whole = evaluate(out=tmp_path / "volume")
     assert whole["model"]["region"] == "volume"
     for row, other in zip(whole["lesions"], small["lesions"]):

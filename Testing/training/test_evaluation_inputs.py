@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.recording import dataset as inputs
+from CRLMSegmentationLib.recording import dataset
 from CRLMSegmentationLib.recording.case import load_case, save_case
 from CRLMSegmentationLib.recording.dataset import check_cases, deepest_point, table_of
 from CRLMSegmentationLib.research.evaluation.settings import Settings
@@ -113,7 +113,7 @@ def test_label_blurred_at_its_border_is_refused_as_that(tmp_path, edge):
 )
 def test_no_seed_is_sought_in_a_label_that_is_none(tmp_path, monkeypatch, label, reason):
     sought = []
-    monkeypatch.setattr(inputs, "deepest_point", lambda *_: sought.append(1) or np.zeros(3))
+    monkeypatch.setattr(dataset, "deepest_point", lambda *_: sought.append(1) or np.zeros(3))
     write_volume(tiny_volume((16, 24)), tmp_path / "p.nrrd")
     write_volume(Volume(label, np.eye(4)), tmp_path / "p-label.nrrd")
     assert reason in problems_of(tmp_path)["p.nrrd"]

@@ -13,8 +13,8 @@ from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.recording.case import CASE_FILE, load_case, save_case
 from CRLMSegmentationLib.recording.dataset import SHORT_HASH, check_cases
-from CRLMSegmentationLib.research.evaluation import evaluate as evaluating
-from CRLMSegmentationLib.research.evaluation.document import cautions_of, summary_of
+from CRLMSegmentationLib.research import evaluation
+from CRLMSegmentationLib.research.evaluation.document import summary_of, warnings_of
 from CRLMSegmentationLib.research.evaluation.evaluate import HeldOut, evaluate_model
 from CRLMSegmentationLib.research.evaluation.settings import Settings
 from evaluation_helpers import StubModel, box, write_case
@@ -36,7 +36,7 @@ def two_boxes() -> np.ndarray:
 def evaluate(cases_folder, tmp_path, engines, monkeypatch):
     def run(trained_on=None, **keywords):
         said = {"simulated": True} | ({} if trained_on is None else {"cases": trained_on})
-        monkeypatch.setattr(evaluating, "model_or_default", lambda folder: StubModel(trained_on=said))
+        monkeypatch.setattr(evaluation.evaluate, "model_or_default", lambda folder: StubModel(trained_on=said))
         return evaluate_model(None, cases_folder, tmp_path / "out", PLAIN, engine_of=engines, **keywords)
 
     return run
@@ -64,13 +64,13 @@ def test_model_that_does_not_say_its_cases_is_not_called_clean(evaluate, tmp_pat
     document = evaluate(None)
     assert document["data"]["trained_on"] is None
     assert "not known: the model does not say" in (tmp_path / "out" / "evaluation.html").read_text()
-    assert cautions_of(document) == []
+    assert warnings_of(document) == []
 
 
 def test_model_trained_on_others_is_called_clean(evaluate, tmp_path):
     document = evaluate(["0" * SHORT_HASH])
     assert document["data"]["trained_on"] == []
-    assert cautions_of(document) == []
+    assert warnings_of(document) == []
 
 
 def test_only_held_out_cases_are_measured(evaluate, hashes, tmp_path):
@@ -78,7 +78,7 @@ def test_only_held_out_cases_are_measured(evaluate, hashes, tmp_path):
     document = evaluate(held_out=held_out)
     assert [row["case_id"] for row in document["lesions"]] == ["exact", "missed"]
     assert document["data"]["held_out_of"] == {"dataset": "dataset", "listed": 2}
-    assert cautions_of(document) == []
+    assert warnings_of(document) == []
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,12 @@ def test_cases_that_are_not_held_out_may_be_bad(evaluate, hashes, cases_folder):
 
 def test_held_out_cases_that_are_not_there_are_told(evaluate, hashes):
     document = evaluate(held_out=HeldOut("dataset", frozenset({hashes["exact"], "0" * 64})))
-    assert "1 of the 2 held-out cases of dataset were measured" in cautions_of(document)
+    assert "1 of the 2 held-out cases of dataset were measured" in warnings_of(document)
 
 
 @pytest.mark.parametrize(
-    ("listed", "reason"), [((), "holds no case out.*--held-out SHARE"), (("0" * 64,), "none of the 1 held-out cases")]
+    ("listed", "reason"),
+    [((), "has no held-out cases.*--held-out SHARE"), (("0" * 64,), "none of the 1 held-out cases")],
 )
 def test_nothing_held_out_is_an_error_before_anything_is_written(evaluate, tmp_path, listed, reason):
     with pytest.raises(CaseError, match=reason):

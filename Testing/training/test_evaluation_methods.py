@@ -6,7 +6,7 @@ import json
 
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
-from CRLMSegmentationLib.research.evaluation import evaluate as evaluating
+from CRLMSegmentationLib.research.evaluation import evaluate
 from CRLMSegmentationLib.research.evaluation.document import summary_of
 from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_method, evaluate_model
 from CRLMSegmentationLib.research.evaluation.settings import Settings
@@ -24,7 +24,7 @@ def method(cases_folder, tmp_path):
 
 @pytest.mark.parametrize("name", ["grow-cut", "region-growing"])
 def test_method_has_the_same_files_as_a_model(method, name, model, engines, cases_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluating, "model_or_default", lambda folder: model)
+    monkeypatch.setattr(evaluate, "model_or_default", lambda folder: model)
     document = method(name)
     of_model = evaluate_model(None, cases_folder, tmp_path / "model", PLAIN, engine_of=engines)
     assert set(document) == set(of_model)
@@ -44,10 +44,10 @@ def test_method_has_the_same_files_as_a_model(method, name, model, engines, case
 def test_simulated_user_is_named_wherever_the_figures_are(method, tmp_path):
     document = method("grow-cut")
     out = tmp_path / "grow-cut"
-    assert any("sees the truth" in line for line in summary_of(document))
-    assert "sees the truth" in (out / "evaluation.html").read_text()
-    assert "sees the truth" in document["lesions"][0]["strokes"]
-    assert "sees the truth" in (out / "lesions.csv").read_text()
+    assert any("sees the reference segmentation" in line for line in summary_of(document))
+    assert "sees the reference segmentation" in (out / "evaluation.html").read_text()
+    assert "sees the reference segmentation" in document["lesions"][0]["strokes"]
+    assert "sees the reference segmentation" in (out / "lesions.csv").read_text()
 
 
 def test_method_goes_on_where_it_ended_and_says_the_same(method, tmp_path):

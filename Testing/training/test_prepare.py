@@ -183,4 +183,6 @@ def test_names_that_no_file_can_have_become_names_of_files(cohort, tmp_path):
 def test_manifest_reads_as_it_was_written(cohort, tmp_path):
     manifest = prepare(cohort, tmp_path / "out", held_out_share=0.0)
     assert read_manifest(tmp_path / "out") == manifest
-    assert manifest.preparation == Preparation(crop_size_mm=24, spacing_mm=1, crops_per_lesion=2, folds=2).that_matters
+    assert (
+        manifest.preparation == Preparation(crop_size_mm=24, spacing_mm=1, crops_per_lesion=2, folds=2).result_settings
+    )

@@ -6,8 +6,8 @@ import json
 
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
+from CRLMSegmentationLib.research import training
 from CRLMSegmentationLib.research.training import nnunet_raw
-from CRLMSegmentationLib.research.training import prepare as dataset
 from CRLMSegmentationLib.research.training.manifest import raw_folder, read_manifest, verify_manifest
 from prepare_helpers import files_in, prepare, write_patient
 
@@ -112,7 +112,7 @@ def test_what_was_interrupted_is_no_dataset_and_is_begun_anew(cases, tmp_path, m
 
     with monkeypatch.context() as broken:
         if moment == "manifest":
-            broken.setattr(dataset, "write_manifest", die)
+            broken.setattr(training.prepare, "write_manifest", die)
         else:
             broken.setattr(nnunet_raw.sitk, "WriteImage", die_at({"first image": 1, "last image": 18}[moment]))
         with pytest.raises(KeyboardInterrupt):

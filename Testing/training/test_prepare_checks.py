@@ -34,7 +34,7 @@ def cases(tmp_path):
 def test_nothing_is_said_against_good_cases(cases):
     for variant in ("full", "crop", "crop+seed"):
         readiness = readiness_of(cases, variant=variant)
-        assert (readiness.bad, readiness.remarks, readiness.hopeless) == ((), (), ())
+        assert (readiness.bad, readiness.warnings, readiness.unsolvable) == ((), (), ())
 
 
 def test_each_bad_case_has_its_reason_in_one_table_and_nothing_is_written(cases, tmp_path):
@@ -79,7 +79,7 @@ def test_lesion_whose_truth_was_not_swept_is_refused_though_its_seed_was(cases):
     array = speckle(3, ())
     array[:, :, 16:] = 0
     write_patient(cases / "elsewhere", array=array, boxes=((slice(5, 9),) * 3,), labels=labels_of((SECOND,)))
-    assert "no true voxel in what was swept" in texts(readiness_of(cases).bad)["elsewhere Tumour 1"]
+    assert "no reference voxel in the field of view" in texts(readiness_of(cases).bad)["elsewhere Tumour 1"]
 
 
 @pytest.mark.parametrize("variant", ["full", "crop"])
@@ -87,8 +87,8 @@ def test_lesions_that_would_be_taught_as_background_keep_their_case_out(cases, v
     write_patient(cases / "unlisted", 2, (FIRST,), labels=BOTH)
     write_patient(cases / "untrue", 3, (FIRST, SECOND), labels=labels_of((FIRST,)))
     readiness = readiness_of(cases, variant=variant)
-    assert "label 2 in its truth" in texts(readiness.bad)["unlisted"]
-    assert "no truth of Tumour 2" in texts(readiness.bad)["untrue"]
+    assert "label 2 in its reference" in texts(readiness.bad)["unlisted"]
+    assert "no reference of Tumour 2" in texts(readiness.bad)["untrue"]
     assert [checked.case_id for checked, _ in readiness.cases] == ["good-0", "good-1"]
 
 
@@ -96,12 +96,12 @@ def test_with_a_seed_other_lesions_are_background_anyway_so_that_it_is_only_rema
     write_patient(cases / "unlisted", 2, (FIRST,), labels=BOTH)
     readiness = readiness_of(cases)
     assert not readiness.bad
-    assert "label 2 in its truth, which no lesion has; no crop" in texts(readiness.remarks)["unlisted"]
+    assert "label 2 in its reference, which no lesion has; no crop" in texts(readiness.warnings)["unlisted"]
 
 
 def test_small_lesions_are_remarked_and_get_no_crop_but_stay_foreground(cases, tmp_path):
     write_patient(cases / "one-small", 2, (FIRST, TINY))
-    remarks = texts(readiness_of(cases).remarks)
+    remarks = texts(readiness_of(cases).warnings)
     assert "8 voxels at 1 mm, fewer than 20" in remarks["one-small Tumour 2"]
     manifest = prepare(cases, tmp_path / "out", variant="crop")
     assert {image.lesion for image in manifest.images if image.case_id == "one-small"} == {"Tumour 1"}
@@ -117,9 +117,9 @@ def test_more_that_is_remarkable(cases):
     write_patient(cases / "wide", 3, ((slice(3, 29), slice(12, 20), slice(12, 20)),))
     write_patient(cases / "twice-a", 4, source={"patient": "P4"})
     write_patient(cases / "twice-b", 4, source={"patient": "P4"})
-    remarks = texts(readiness_of(cases).remarks)
+    remarks = texts(readiness_of(cases).warnings)
     assert case.case_id == "half-swept"
-    assert "swept by 20% only" in remarks["half-swept Tumour 1"]
+    assert "field of view by 20% only" in remarks["half-swept Tumour 1"]
     assert "26 mm wide, more than a crop of 24 mm" in remarks["wide Tumour 1"]
     assert "counts twice" in remarks["twice-b"]
     assert not readiness_of(cases).bad
@@ -132,7 +132,7 @@ def test_too_few_patients_cannot_be_skipped(cases, tmp_path):
         with pytest.raises(CaseError, match=told):
             prepare(cases, tmp_path / "out", skip_bad, folds=3)
     write_patient(cases / "small", 3, (TINY,))
-    with pytest.raises(CaseError, match=r"small: .*large enough.*\(and 1 more\); mend them$"):
+    with pytest.raises(CaseError, match=r"small: .*large enough.*\(and 1 more\); correct them$"):
         prepare(cases, tmp_path / "out", folds=3)
     with pytest.raises(CaseError, match=told):
         prepare(cases, tmp_path / "out", skip_bad=True, folds=3)

@@ -13,7 +13,7 @@ import torch
 from CRLMSegmentationLib.core.errors import CrlmError, ModelError, WorkerError
 from CRLMSegmentationLib.research.training import train
 from CRLMSegmentationLib.research.training.fold_process import FoldSettings
-from CRLMSegmentationLib.research.training.layout import CURVE, FINAL, LATEST, LOG, PROGRESS, Layout, alone_in
+from CRLMSegmentationLib.research.training.layout import CURVE, FINAL, LATEST, LOG, PROGRESS, Layout, locked
 from CRLMSegmentationLib.research.training.progress import read_progress
 from CRLMSegmentationLib.research.training.step_queue import Step, StepError
 from CRLMSegmentationLib.research.training.train import Training, train_dataset
@@ -158,7 +158,7 @@ def test_child_that_dies_is_quoted(planned):
 
 
 def test_fold_is_trained_by_one_process_at_a_time(planned):
-    with alone_in(planned.fold_of(TINY, 0)), pytest.raises(StepError, match=r"another process works in .*fold_0"):
+    with locked(planned.fold_of(TINY, 0)), pytest.raises(StepError, match=r"another process works in .*fold_0"):
         fold_until(planned, epoch=0)
 
 

@@ -37,7 +37,7 @@ def write_dataset(folder: Path, patients: int = 4, simulated: bool = True) -> La
         for n, i in enumerate(images)
     ]
     manifest = Manifest(
-        preparation=preparation.that_matters,
+        preparation=preparation.result_settings,
         versions={},
         given=[],
         cases=cases,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import socket
 import threading
@@ -34,29 +35,35 @@ def sweep_over(volume: Volume) -> Sweep:
 
 
 class PlusServer:
-    """Serves in a thread while the `with` block lasts; sweeps once, for the first client.
+    """Serves in a thread while the `with` block lasts; sweeps again and again, so that no test must look in time.
 
     Args:
         failure: None answers as PLUS does, "" not at all; else every command fails with these words.
+        slices: the sweep covers only so many slices until `sweep_on`; None for all.
 
     Attributes:
         asked: names of the commands that have come.
     """
 
-    def __init__(self, volume: Volume, port: int = 0, failure: str | None = None) -> None:
+    def __init__(self, volume: Volume, port: int = 0, failure: str | None = None, slices: int | None = None) -> None:
         sweep = sweep_over(volume)
+        self._messages = tuple(messages_of_sweep(sweep))
+        until_s = math.inf if slices is None else FRAME_S * (REST_FRAMES + slices - 0.5)
+        first = [timed for timed in self._messages if timed.offset_s < until_s]
         self._service, self._failure, self.asked = ReconstructionService(sweep), failure, []
         self.server = IgtlServer(port=port, answer=self._answer)
         self._ended = threading.Event()
-        self._player = Player(
-            messages_of_sweep(sweep), self.server, stop=self._ended.is_set, on_sent=self._service.take
-        )
+        self._player = Player(first, self.server, loop=True, stop=self._ended.is_set, on_sent=self._service.take)
         self._thread = threading.Thread(target=self._player.run)
         self.port = self.server.port
 
     @property
     def clients(self) -> int:
         return len(self.server.clients)
+
+    def sweep_on(self) -> None:
+        """Cover the whole volume from the next sweep on."""
+        self._player.messages = self._messages
 
     def _answer(self, message: Message) -> list[Message]:
         command = command_of(message) if isinstance(message, StringMessage) else None

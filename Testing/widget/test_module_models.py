@@ -149,7 +149,7 @@ def test_model_that_sees_the_whole_volume_hides_the_crop(with_result, folder):
     assert "Looks at the whole volume" in panel.text("modelInfoLabel")
     panel.press("againButton")
     panel.answer()
-    assert panel.engine.jobs[0].crop_size_mm is None
+    assert panel.engine.jobs[0].request.options.crop_size_mm is None
     choose(panel, TINY)
     assert shown(panel, "cropSizeSlider")
     assert panel.host.widget("cropSizeSlider").value == 50

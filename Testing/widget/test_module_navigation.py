@@ -166,10 +166,10 @@ def test_outline_that_is_out_of_date_is_not_measured_to(navigated):
     tick(navigated, "autoCheckBox", False)
     navigated.seed().SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
     navigated.wait(lambda: number(navigated) == "–")
-    assert words(navigated) == "Tumour 1 withheld: the outline is out of date; segment it again"
+    assert words(navigated) == "Tumour 1 withheld: the segmentation is out of date; segment again"
     assert (
         navigated.text("instrumentsLabel")
-        == "● Stylus: Tumour 1 withheld: the outline is out of date; segment it again"
+        == "● Stylus: Tumour 1 withheld: the segmentation is out of date; segment again"
     )
     navigated.seed().SetNthControlPointPositionWorld(0, 20.0, 20.0, 20.0)
     navigated.wait(lambda: number(navigated) == "12 mm")
@@ -177,7 +177,7 @@ def test_outline_that_is_out_of_date_is_not_measured_to(navigated):
 
 def test_lesion_that_is_gone_is_not_measured_to(navigated):
     navigated.press("removeButton")
-    navigated.wait(lambda: words(navigated) == "no outline to measure to")
+    navigated.wait(lambda: words(navigated) == "no segmentation to measure to")
     assert navigated.text("distanceLabel") == "–"
 
 

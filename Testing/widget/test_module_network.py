@@ -29,7 +29,6 @@ def quick(monkeypatch):
     """Ten volumes a second instead of one."""
     often = partial(live_reconstruction.LiveReconstruction, every_s=0.1)
     monkeypatch.setattr(live_reconstruction, "LiveReconstruction", often)
-    monkeypatch.setattr(live_reconstruction, "REPLY_TIMEOUT_S", 0.5)
 
 
 @pytest.fixture
@@ -109,14 +108,18 @@ def test_live_volume_appears_in_the_scene_and_can_be_segmented(live, tiny_volume
     assert live.message == ""
 
 
-def test_live_volume_that_grows_makes_the_outline_old(connected):
-    connected.press("liveButton")
-    connected.wait(lambda: connected.workspace.volume.node and voxels(connected.workspace.volume.node)[12].any())
-    connected.place((20.0, 20.0, 8.0))
-    connected.answer()
-    connected.wait(lambda: voxels(connected.workspace.volume.node)[-1].any())
-    connected.turns()
-    assert "OUT OF DATE" in connected.cell(STATE_COLUMN)
+def test_live_volume_that_grows_makes_the_outline_old(panel, tiny_volume):
+    panel.host.widget("cropSizeSlider").value = 30
+    with PlusServer(tiny_volume, slices=20) as server:
+        connect(panel, server)
+        panel.press("liveButton")
+        panel.wait(lambda: panel.workspace.volume.node and voxels(panel.workspace.volume.node)[12].any())
+        panel.place((20.0, 20.0, 8.0))
+        panel.answer()
+        server.sweep_on()
+        panel.wait(lambda: voxels(panel.workspace.volume.node)[-1].any())
+        panel.turns()
+        assert "OUT OF DATE" in panel.cell(STATE_COLUMN)
 
 
 def test_live_pictures_are_listed_as_such_and_nothing_is_odd(live):
@@ -151,7 +154,10 @@ def test_stop_brings_the_last_volume_and_no_more(live, plus):
     [("", "is it PLUS?"), ("no such device", "no such device")],
     ids=["does not answer", "cannot"],
 )
-def test_server_that_cannot_reconstruct_is_told_once_with_the_next_action(panel, tiny_volume, failure, why):
+def test_server_that_cannot_reconstruct_is_told_once_with_the_next_action(
+    panel, tiny_volume, failure, why, monkeypatch
+):
+    monkeypatch.setattr(live_reconstruction, "REPLY_TIMEOUT_S", 0.5)
     with PlusServer(tiny_volume, failure=failure) as server:
         connect(panel, server)
         panel.press("liveButton")

@@ -11,7 +11,7 @@ from CRLMSegmentationLib.slicer import dependencies
 
 from module_helpers import card, check_everything
 
-EVERYTHING = ("torch", "nnunetv2", "safetensors", "pyigtl", "crcmod", "Jinja2", "matplotlib")
+EVERYTHING = ("torch", "nnunetv2", "safetensors", "pyigtl", "crcmod", "fastcrc", "filelock", "Jinja2", "matplotlib")
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_small_packages_come_by_pip_and_the_others_through_their_extensions(pane
     assert not any(
         word in text for text in panel.host.user.pip for word in ("SimpleITK", "requests", "torch", "nnunet")
     )
-    assert [text.endswith("--no-deps") for text in panel.host.user.pip] == [True, True, True, False, False]
+    assert [text.endswith("--no-deps") for text in panel.host.user.pip] == [True, True, True, True, True, False, False]
     assert extensions == [("torch", False, ">=2.6,<3"), ("nnunetv2", "nnunetv2>=2.6,<2.9")]
     assert panel.message.startswith("Installed.")
     assert not panel.host.widget("installButton").visible

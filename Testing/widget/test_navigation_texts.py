@@ -89,7 +89,7 @@ def test_no_number_while_an_unsure_lesion_is_nearer(shown, away_mm, margin_mm):
     ("situation", "words"),
     [
         ({"instruments": ()}, "no tracked instrument"),
-        ({"instruments": (tool("Stylus"),)}, "no outline to measure to"),
+        ({"instruments": (tool("Stylus"),)}, "no segmentation to measure to"),
         ({"instruments": (tool("Stylus", reading("A", 5.0, CUT_OFF)),)}, f"A withheld: {CUT_OFF}"),
         (
             {

@@ -1,1 +1,3 @@
-"""The command line `crlm-seg`: one file a command."""
+"""The command line `crlm-seg`, with one module for each command."""
+
+__all__ = ["main"]

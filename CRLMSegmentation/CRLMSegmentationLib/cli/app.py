@@ -1,10 +1,9 @@
-"""The application, and the options that all commands share."""
+"""The typer application and the option --verbose."""
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -12,22 +11,6 @@ from ..core.text import printable
 
 MAX_LOGGED = 2000
 """Characters of a line."""
-ModelOption = Annotated[Optional[Path], typer.Option(help="Model folder; default: the shipped model.")]
-CalibrationOption = Annotated[
-    Optional[str],
-    typer.Option(
-        metavar="FILE|MATRIX",
-        help="Of a sweep: ImageToProbe as 16 numbers, a text file of them, or a PLUS configuration (.xml).",
-    ),
-]
-FrameOption = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="Of a sweep: coordinate frame of the volume; Tracker needs no reference sensor."),
-]
-DeviceOption = Annotated[
-    Optional[str],
-    typer.Option(metavar="NAME", help="Of a recorded case: whose images are the ultrasound, as info lists them."),
-]
 
 app = typer.Typer(
     name="crlm-seg",
@@ -41,7 +24,7 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also say what happens inside.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print log messages.")] = False,
 ) -> None:
     # Without -v nothing is logged: what a user must know is in the answer or in the one line of the error.
     level = logging.INFO if verbose else logging.CRITICAL
@@ -51,7 +34,7 @@ def _options(
 
 
 class _OneLine(logging.Formatter):
-    """Names from files and messages neither forge lines of the log nor drive the terminal."""
+    """Log formatter that escapes control characters, so that names from files cannot forge log lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
         return printable(super().formatMessage(record), MAX_LOGGED)

@@ -1,43 +1,67 @@
-"""What a model's confidence and distances are worth."""
+"""The command `calibrate`: calibrate the confidence and the distance intervals of a model."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .console import bars, tell
+from .console import bars, print_text
+
+if TYPE_CHECKING:
+    from ..research.evaluation.calibrate import CalibratedAccuracy
+    from ..segmentation.calibration import Calibration
+    from ..segmentation.models.package import ModelPackage
 
 
 def calibrate(
     model: Annotated[str, typer.Argument(help="Name of a model, or folder of a package.")],
-    cases: Annotated[Path, typer.Argument(help="Patients with a truth, on whom it was not trained.")],
-    check: Annotated[Optional[Path], typer.Option(help="Other patients, to see how the calibration does.")] = None,
-    report: Annotated[Optional[Path], typer.Option(help="JSON file for all figures.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the places from which distances are measured.")] = 0,
+    cases: Annotated[
+        Path, typer.Argument(help="Cases with a reference segmentation, none of which the model was trained on.")
+    ],
+    check: Annotated[
+        Optional[Path], typer.Option(help="Cases of other patients, on which the calibration is checked.")
+    ] = None,
+    report: Annotated[Optional[Path], typer.Option(help="JSON file to write all figures to.")] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of the positions from which distances are measured.")
+    ] = 0,
 ) -> None:
-    """Measure what repeated outlines are worth, and write it into the model's package."""
+    """Calibrate a model's confidence and distance intervals.
+
+    It is measured on cases with a reference segmentation, and written into the package of the model.
+    """
     from ..research.evaluation.calibrate import calibrate_model
 
     with bars() as on_progress:
-        package, calibration, worth = calibrate_model(model, cases, check, report, seed, on_progress)
-    kind = "simulated " if calibration.simulated else ""
-    tell(
+        package, calibration, accuracy = calibrate_model(model, cases, check, report, seed, on_progress)
+    for line in (_calibration_line(package, calibration), *_accuracy_lines(accuracy)):
+        print_text(line)
+
+
+def _calibration_line(package: ModelPackage, calibration: Calibration) -> str:
+    kind, error = "simulated " if calibration.simulated else "", calibration.unexplained
+    return (
         f"{package.name}@{package.version}: calibrated on {calibration.lesions} lesions of {calibration.patients} "
-        f"{kind}patients; {calibration.unexplained.with_shells_mm:.1f} mm are added to both sides of a distance, "
-        f"{calibration.unexplained.alone_mm:.1f} mm before a lesion has been looked at again"
+        f"{kind}patients; {error.with_shells_mm:.1f} mm are added to both sides of a distance interval, "
+        f"{error.alone_mm:.1f} mm before the background refinement of a lesion"
     )
-    if worth is not None:
-        before = worth.before
-        tell(
-            f"  On {worth.lesions} lesions of {worth.patients} other patients: confidence is {worth.gap:+.2f} off the "
-            f"Dice on average (the network's own probability {before['gap']:+.2f}), {worth.error:.2f} for a single one "
-            f"({before['error']:.2f})"
-        )
-        tell(
-            f"  {worth.bad_flagged} of {worth.bad} outlines with a Dice under 0.5 are told by their confidence, with "
-            f"{worth.flagged - worth.bad_flagged} false alarms; {100 * worth.held:.1f} % of the distances lie in their "
-            f"interval, which is {worth.width_mm:.1f} mm wide in the middle ({100 * worth.held_alone:.1f} % and "
-            f"{worth.width_alone_mm:.1f} mm before a lesion has been looked at again)"
-        )
+
+
+def _accuracy_lines(checked: CalibratedAccuracy | None) -> Iterator[str]:
+    if checked is None:
+        return
+    before = checked.before
+    yield (
+        f"  On {checked.lesions} lesions of {checked.patients} other patients: the confidence differs from the Dice by "
+        f"{checked.gap:+.2f} on average (the network's own probability by {before['gap']:+.2f}), and by "
+        f"{checked.error:.2f} for a single lesion ({before['error']:.2f})"
+    )
+    yield (
+        f"  The confidence flags {checked.bad_flagged} of {checked.bad} segmentations with a Dice below 0.5, with "
+        f"{checked.flagged - checked.bad_flagged} false alarms; {100 * checked.held:.1f} % of the distances lie in "
+        f"their interval, of a median width of {checked.width_mm:.1f} mm ({100 * checked.held_alone:.1f} % and "
+        f"{checked.width_alone_mm:.1f} mm before the background refinement of a lesion)"
+    )

@@ -1,17 +1,25 @@
-"""The commands of `crlm-seg`. Heavy imports stand inside them, so that --help and info answer at once."""
+"""The commands of `crlm-seg`. Heavy imports stand inside the functions, so that --help answers at once."""
 
 from .app import app
 from .calibrate import calibrate
+from .demo import demo
 from .evaluate import evaluate
 from .info import info
-from .model import model, pack
+from .model import model
+from .pack import pack
+from .phantom import phantom
 from .prepare import prepare
-from .recordings import reconstruct, record, recover, replay
+from .reconstruct import reconstruct
+from .record import record
+from .recover import recover
+from .replay import replay
 from .report import report
 from .rerun import rerun
-from .segment import demo, phantom, segment
+from .segment import segment
 from .study import study
 from .train import train
+
+__all__ = ["app"]
 
 for _command in (
     demo,

@@ -1,10 +1,10 @@
-"""What a command shows on a terminal while it works."""
+"""Output of the commands: lines, JSON, progress bars."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,21 +26,22 @@ LINES_OF_A_TRAINING = 100
 """At most, where stderr is no terminal."""
 
 
-def tell(text: str, err: bool = False) -> None:
-    """Print lines, in which there may be names from files and messages; on stderr with `err`."""
+def print_text(text: str, err: bool = False) -> None:
+    """Print lines with control characters escaped; on stderr with `err`."""
     for line in text.split("\n"):
         typer.echo(printable(line, MAX_LINE), err=err)
 
 
-def tell_data(found: dict, lines: Iterable[str], as_json: bool) -> None:
-    """Print plain data, as JSON or as lines."""
+def print_data(found: Mapping[str, object], lines: Iterable[str], as_json: bool) -> None:
+    """Print plain data as JSON or as lines."""
     if as_json:
         typer.echo(json.dumps(found, indent=1))  # ASCII, in which control characters are escaped
     else:
-        tell("\n".join(lines))
+        print_text("\n".join(lines))
 
 
 def terminal() -> Console:
+    """Return a rich console on stderr."""
     from rich.console import Console
 
     return Console(stderr=True)
@@ -48,7 +49,7 @@ def terminal() -> Console:
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """Shows the latest step while the block lasts."""
+    """Show the latest step on stderr while the block lasts."""
     from rich.text import Text
 
     with terminal().status("Starting ...") as status:
@@ -62,7 +63,7 @@ def steps() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def bars() -> Iterator[OnProgress]:
-    """Shows a bar for each name while the block lasts; nothing where stderr is no terminal."""
+    """Show a progress bar for each name while the block lasts; nothing if stderr is no terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -80,7 +81,7 @@ def bars() -> Iterator[OnProgress]:
 
 @contextmanager
 def training_bars() -> Iterator[tuple[OnProgress, OnState]]:
-    """Shows a bar for planning and for each fold; where stderr is no terminal, lines for planning and for epochs."""
+    """Show bars for planning and for each fold, or lines per epoch if stderr is no terminal."""
     console = terminal()
     if not console.is_terminal:
         yield _planning_line(console), _epoch_lines(console)
@@ -126,7 +127,7 @@ def _epoch_lines(console: Console) -> OnState:
 
 
 def figures_of(state: FoldState) -> str:
-    """`epoch 12 of 100, loss -0.41, validation -0.38, Dice 0.72, 12 min left`."""
+    """Return a line such as `epoch 12 of 100, loss -0.41, validation -0.38, Dice 0.72, 12 min left`."""
     parts = [f"epoch {state.epoch} of {state.epochs}"]
     for name, value in (("loss", state.train_loss), ("validation", state.val_loss), ("Dice", state.dice)):
         parts += [] if value is None else [f"{name} {value:.2f}"]
@@ -136,7 +137,7 @@ def figures_of(state: FoldState) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`."""
+    """Return a duration such as `45 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)

@@ -1,4 +1,4 @@
-"""What the demo plays: a case, a tracked sweep or a volume, checked before anything is started."""
+"""Input of the demo: a case, a tracked sweep or a volume, checked before anything is started."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Seed = tuple[float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class DemoSource:
-    """What is played.
+    """A recording to play, with the seeds of its lesions.
 
     Attributes:
         loaded: the same, as it is played in this process.
@@ -37,12 +37,12 @@ class DemoSource:
 
     @property
     def simulated(self) -> bool | None:
-        """Whether it comes from the phantom and not from a patient; None when that is not known."""
+        """Whether the recording is a simulated patient; None if that is not known."""
         return self.case.source["kind"] == "simulated" if "kind" in self.case.source else None
 
 
 def demo_source(path: Path, seeds: Sequence[Seed], calibration: str | None) -> DemoSource:
-    """Check what shall be played.
+    """Load and check the recording that shall be played.
 
     Args:
         seeds: instead of those of the case; sweeps and volumes have none of their own.

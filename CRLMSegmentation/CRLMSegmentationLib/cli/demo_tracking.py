@@ -1,4 +1,4 @@
-"""The tracking of a recording, played past the outlines that were found in its volume."""
+"""Replay of the tracking of a recording alone, for distances to lesions that are segmented already."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ..segmentation.wait import drive_until
 from ..slicer.workspace.workspace import Workspace
 
 
-def play_past(workspace: Workspace, source: Source, speed: float) -> None:
-    """Let the instruments of a recording move from its beginning to its end, while the room measures."""
+def replay_tracking(workspace: Workspace, source: Source, speed: float) -> None:
+    """Play the tracking of a recording from its beginning to its end, while the workspace measures distances."""
     tracking = RecordedTracking(source, speed)
     workspace.use_link(tracking)
     drive_until(workspace, lambda: not tracking.is_playing)
 
 
 class RecordedTracking(RecordedLink):
-    """A recording that is played for its poses: the volume that was segmented stays the current one."""
+    """A recording that is played without its images, so that the segmented volume stays the current one."""
 
     def poll(self, budget_s: float = 0.004) -> list[Message]:
         return [message for message in super().poll(budget_s) if isinstance(message, TransformMessage)]

@@ -1,10 +1,10 @@
-"""What a file or folder holds: a volume, a tracked sweep, or a case."""
+"""Description of a volume, a segmentation, a tracked sweep or a case."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +29,16 @@ from ..tracking.sweeps.placement import REFERENCE, TRACKER, place_frames
 from ..tracking.sweeps.sequence import TrackedSequence, time_faults
 from ..tracking.sweeps.sequence_io import is_sequence
 
+Found = dict[str, object]
+"""Plain data, as JSON has it."""
 COMMAND = re.compile(r"^(CMD|ACK)_\d+$")
 """Each command to PLUS has a device of its own."""
 MAX_LISTED = 64
 """Types and devices that are listed; a peer chooses their names."""
 
 
-def describe_source(path: Path) -> dict:
-    """As plain data: `kind` ("volume", "segmentation", "sweep" or "case"), and what belongs to it.
+def describe_source(path: Path) -> Found:
+    """Describe a file or folder as plain data: `kind` ("volume", "segmentation", "sweep", "case") and its content.
 
     Texts from the file are cut and printable, lists and objects are shortened, see `core.text.bounded`.
 
@@ -44,17 +46,22 @@ def describe_source(path: Path) -> dict:
         CaseError, SweepError, VolumeError, GeometryError: none of them, or damaged.
     """
     if volume_suffix(path) and path.is_file() and not is_sequence(path) and is_segmentation(path):
-        return bounded({"kind": "segmentation", **_segmentation(read_segmentation(path))})
+        return _bounded("segmentation", _segmentation(read_segmentation(path)))
     source = load_source(path)
     if isinstance(source, Volume):
-        return bounded({"kind": "volume", **_volume(source)})
+        return _bounded("volume", _volume(source))
     if isinstance(source, Sweep):
-        return bounded({"kind": "sweep", **_sweep(source.sequence)})
-    return bounded({"kind": "case", **_case(source)})
+        return _bounded("sweep", _sweep(source.sequence))
+    return _bounded("case", _case(source))
 
 
-def lines_of(found: dict, indent: str = "") -> Iterator[str]:
-    """The same for a terminal."""
+def _bounded(kind: str, found: Found) -> Found:
+    shortened: Found = bounded({"kind": kind, **found})
+    return shortened
+
+
+def lines_of(found: Mapping[str, object], indent: str = "") -> Iterator[str]:
+    """Return a description as lines for a terminal."""
     for name, value in found.items():
         title = name.replace("_", " ") if name.islower() else printable(name)  # a device is called what it is called
         if isinstance(value, dict):
@@ -74,7 +81,7 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else printable(str(value))
 
 
-def _volume(volume: Volume) -> dict:
+def _volume(volume: Volume) -> Found:
     axes = volume.ijk_to_ras[:3, :3] / volume.spacing_mm
     return {
         "size": volume.shape_ijk.tolist(),
@@ -84,13 +91,13 @@ def _volume(volume: Volume) -> dict:
         "type": str(volume.array.dtype),
         "values": f"{volume.array.min():g} to {volume.array.max():g}",
         "swept_percent": round(100 * float(volume.swept_in().mean()), 1),
-        "field_of_view": "; ".join(_remarks(volume)) or "recognised: 0 fills what was not imaged",
+        "field_of_view": "; ".join(_field_of_view_warnings(volume)) or "recognised: 0 fills what was not imaged",
         "axes": _axes(axes),
         "handedness": "right" if np.linalg.det(axes) > 0 else "left",
     }
 
 
-def _segmentation(stored: StoredSegmentation) -> dict:
+def _segmentation(stored: StoredSegmentation) -> Found:
     voxel_ml = abs(float(np.linalg.det(stored.ijk_to_ras[:3, :3]))) / 1000
     return {
         "size": list(stored.layers.shape[:0:-1]),
@@ -108,21 +115,21 @@ def _segmentation(stored: StoredSegmentation) -> dict:
     }
 
 
-def _remarks(volume: Volume) -> tuple[str, ...]:
+def _field_of_view_warnings(volume: Volume) -> tuple[str, ...]:
     if is_uniform(volume.array):
         return (f"every voxel holds the same value, {volume.array.flat[0]:g}: nothing was imaged",)
-    return volume.field_of_view_remarks
+    return volume.field_of_view_warnings
 
 
 def _axes(axes: np.ndarray) -> str:
-    """Where i, j and k point, such as "L, P, S"."""
+    """Return the anatomical directions of i, j and k, such as "L, P, S"."""
     if not np.allclose(np.abs(axes).max(axis=0), 1, atol=1e-3):
         return "oblique"
     names = [("RL", "AP", "SI")[int(np.abs(axis).argmax())] for axis in axes.T]
     return ", ".join(name[0] if axis.sum() > 0 else name[1] for name, axis in zip(names, axes.T))
 
 
-def _sweep(sequence: TrackedSequence) -> dict:
+def _sweep(sequence: TrackedSequence) -> Found:
     seconds, faults = float(np.ptp(sequence.timestamps_s)), time_faults(sequence.timestamps_s)
     rows, columns = sequence.frames.shape[1:3]
     return {
@@ -141,8 +148,8 @@ def _sweep(sequence: TrackedSequence) -> dict:
     }
 
 
-def _place(sequence: TrackedSequence) -> dict:
-    """Whether the sweep itself says where its pixels lie, and what it lacks where it does not."""
+def _place(sequence: TrackedSequence) -> Found:
+    """Return whether the sweep has all that its reconstruction needs, or what it lacks."""
     refusal = ""
     for frame in (REFERENCE, TRACKER):
         try:
@@ -155,7 +162,7 @@ def _place(sequence: TrackedSequence) -> dict:
     return {"has_calibration": False, "not_placed": refusal}
 
 
-def _case(case: Case) -> dict:
+def _case(case: Case) -> Found:
     damage = Damage()
     messages = timeline(case, damage)
     return {
@@ -174,8 +181,8 @@ def _case(case: Case) -> dict:
     }
 
 
-def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> dict:
-    """Of a recording with 2D images: which are the ultrasound, and whether their times can place them."""
+def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> Found:
+    """Describe the 2D images of a recording: which are the ultrasound, and how poses are paired with them."""
     if not any(m.kind is ImageMessage and not m.is_volume for m in messages):
         return {}
     try:
@@ -186,8 +193,8 @@ def _sweep_in(case: Case, messages: Sequence[TimedMessage]) -> dict:
     return {"sweep": {"ultrasound": f"{stream}: {why}", "frames_and_poses": pairings}}
 
 
-def _types(case: Case) -> dict:
-    """Of a recording: how many messages of each type it holds, and which of them are not understood."""
+def _types(case: Case) -> Found:
+    """Count the message types of a recording, and those that are not understood."""
     if case.recording is None:
         return {}
     from ..igtl.packing import is_known
@@ -205,8 +212,8 @@ def _most_common(counts: Counter[str]) -> dict[str, int]:
     return {**listed, "others": others} if others else listed
 
 
-def _session(case: Case) -> dict:
-    """Of a session recording."""
+def _session(case: Case) -> Found:
+    """Describe the session that a case recorded, if it did."""
     if case.events is None:
         return {}
     damage = Damage()  # of the results, which are read from the same lines
@@ -220,7 +227,7 @@ def _session(case: Case) -> dict:
     return {"session": {"minutes": round(minutes, 1), "events": len(events), "results": results, **told}}
 
 
-def _lesion(name: str, seed_ras_mm: Sequence[float], about: dict) -> dict:
+def _lesion(name: str, seed_ras_mm: Sequence[float], about: Mapping[str, object]) -> Found:
     known = {"name": name, "seed_ras_mm": ", ".join(f"{x:.1f}" for x in seed_ras_mm)}
     return {**known, **{key: value for key, value in about.items() if key not in known}}
 
@@ -233,7 +240,7 @@ def _streams(messages: Sequence[TimedMessage]) -> dict[str, list[TimedMessage]]:
 
 
 def _stream(messages: Sequence[TimedMessage]) -> str:
-    """Of a device that sends several kinds, each by itself."""
+    """Describe the messages of a device, each kind by itself."""
     kinds: dict[str, list[TimedMessage]] = {}
     for message in messages:
         kinds.setdefault(_kind(message), []).append(message)

@@ -1,4 +1,4 @@
-"""How good a model or a semi-automatic method is."""
+"""The command `evaluate`: measure a model or a semi-automatic method on cases with ground truth."""
 
 from __future__ import annotations
 
@@ -7,41 +7,46 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..research.baselines import METHOD_NAMES
-from .console import bars, tell
+from ..research.baselines.names import METHOD_NAMES
+from .console import bars, print_text
 
 if TYPE_CHECKING:
     from ..research.evaluation.evaluate import HeldOut
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or a method, or folder of a package.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name of a model or a method, or folder of a model package.")
+    ],
     cases: Annotated[
         Path,
-        typer.Argument(metavar="CASES", help="Folder of cases with a truth, or of pairs NAME.nrrd, NAME-label.nrrd."),
+        typer.Argument(
+            metavar="CASES", help="Cases with a reference segmentation, or pairs NAME.nrrd, NAME-label.nrrd."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for tables and page; a run that was ended goes on there.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn; the same seed gives the same tables.")] = 0,
-    mirroring: Annotated[bool, typer.Option("--mirroring", help="Average over mirrored copies.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for tables and page; an interrupted run continues there.")],
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tables.")] = 0,
+    mirroring: Annotated[
+        bool, typer.Option("--mirroring", help="Test-time augmentation by mirroring: slower, a little better.")
+    ] = False,
     robustness: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Move the seed and change the gain in so many lesions; 0 for none.")
+        int, typer.Option(min=0, metavar="N", help="Number of lesions with moved seeds and changed gain; 0 for none.")
     ] = 10,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be evaluated.")] = False,
     keep_labels_together: Annotated[
-        bool, typer.Option("--keep-labels-together", help="Parts of a label that lie apart are one lesion.")
+        bool, typer.Option("--keep-labels-together", help="Unconnected parts of a label are one lesion.")
     ] = False,
     held_out_of: Annotated[
         Optional[Path],
-        typer.Option(
-            metavar="DATASET", help="Only the cases that this dataset has kept from training, labels split as in it."
-        ),
+        typer.Option(metavar="DATASET", help="Only the held-out cases of this dataset, with labels split as in it."),
     ] = None,
 ) -> None:
-    """Tell how good a model, or a semi-automatic method, is on cases with a truth.
+    """Measure the accuracy of a model or a semi-automatic method.
 
     MODEL is the name of a model, the folder of a package, or, for a method that needs no model, one of the names
     grow-cut and region-growing (a model of that name: NAME@VERSION). The strokes for grow-cut are painted by a
-    simulated user who sees the truth. CASES is a folder of cases with a truth, or of pairs NAME.nrrd, NAME-label.nrrd.
+    simulated user who sees the reference. CASES is a folder of cases with a reference segmentation, or of pairs
+    NAME.nrrd, NAME-label.nrrd.
     """
     from ..recording.dataset import table_of
     from ..research.evaluation.document import summary_of
@@ -51,7 +56,7 @@ def evaluate(
     settings = Settings(seed=seed, mirroring=mirroring, robustness_lesions=robustness)
     held_out = None if held_out_of is None else _held_out_of(held_out_of)
     if held_out is not None and held_out.labels_together and not keep_labels_together:
-        tell(f"As in {held_out_of}, parts of a label that lie apart are one lesion.", err=True)
+        print_text(f"As in {held_out_of}, unconnected parts of a label are one lesion.", err=True)
     measure = evaluate_method if model in METHOD_NAMES else evaluate_model
     with bars() as on_progress:
         document = measure(
@@ -61,13 +66,13 @@ def evaluate(
             settings,
             skip_bad,
             on_progress,
-            lambda bad: tell(table_of(bad), err=True),
+            lambda bad: print_text(table_of(bad), err=True),
             held_out=held_out,
             labels_together=keep_labels_together,
         )
     for line in summary_of(document):
-        tell(line)
-    tell(f"Page: {out / OUTPUTS[-1]}")
+        print_text(line)
+    print_text(f"Page: {out / OUTPUTS[-1]}")
 
 
 def _held_out_of(dataset: Path) -> HeldOut:

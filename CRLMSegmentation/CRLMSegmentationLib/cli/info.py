@@ -1,53 +1,65 @@
-"""What is installed, and what a file holds."""
+"""The command `info`: describe a file, or list what is installed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional, TypedDict
 
 import typer
 
 from .. import __version__
-from .app import ModelOption
-from .console import tell_data
+from .console import print_data
+from .options import ModelOption
 
 MODEL_KEYS = ("name", "version", "sha256", "simulated_only")
+
+
+class Installation(TypedDict):
+    """Versions, devices and model of this installation.
+
+    Attributes:
+        versions: of this program, Python and the packages that matter to a result; "missing" if so.
+        devices: names, GPUs first.
+        model: {name, version, sha256, simulated_only} of the verified model package, or None.
+        model_error: why there is no model, or None.
+    """
+
+    versions: dict[str, str]
+    devices: list[str]
+    model: dict[str, Any] | None
+    model_error: str | None
 
 
 def info(
     source: Annotated[
         Optional[Path],
-        typer.Argument(metavar="[FILE]", help="Case folder, tracked sweep or volume; none: what is installed."),
+        typer.Argument(metavar="[FILE]", help="Case folder, tracked sweep or volume; default: what is installed."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Tell what a case, a sweep or a volume holds; without one: versions, devices, the model and its hash."""
+    """Describe a case, a sweep or a volume, or the installation.
+
+    Without a file it lists versions, devices, and the model with its hash.
+    """
     if source is not None:
         from .describe import describe_source, lines_of
 
         described = describe_source(source)
-        tell_data(described, lines_of(described), as_json)
+        print_data(described, lines_of(described), as_json)
         return
     found = describe_installation(model)
-    tell_data(found, _lines_of(found), as_json)
+    print_data(found, _lines_of(found), as_json)
 
 
-def describe_installation(model_folder: Path | None = None) -> dict:
-    """The content of `crlm-seg info --json`.
-
-    Returns:
-        versions: {name: version} of this program, Python and the packages that matter to a result; "missing" if so.
-        devices: list of names, GPUs first.
-        model: {name, version, sha256, simulated_only} of the verified model package, or null.
-        model_error: why there is no model, or null.
-    """
+def describe_installation(model_folder: Path | None = None) -> Installation:
+    """Return the content of `crlm-seg info --json`."""
     from ..core.environment import devices, versions
     from ..core.errors import CrlmError
     from ..segmentation.models.package import model_or_default
 
-    found = {"versions": versions(), "devices": devices(), "model": None, "model_error": None}
+    found: Installation = {"versions": versions(), "devices": devices(), "model": None, "model_error": None}
     try:
         package = model_or_default(model_folder)
         found["model"] = {key: getattr(package, key) for key in MODEL_KEYS}
@@ -56,7 +68,7 @@ def describe_installation(model_folder: Path | None = None) -> dict:
     return found
 
 
-def _lines_of(found: dict) -> Iterator[str]:
+def _lines_of(found: Installation) -> Iterator[str]:
     yield f"crlm-seg {__version__}"
     yield "Device:   " + ", ".join(found["devices"])
     if found["model"]:

@@ -1,4 +1,4 @@
-"""`crlm-seg`: runs a command, and tells what went wrong in one line. The commands stand in `commands.py`."""
+"""Entry point of `crlm-seg`: runs a command, and reports an error in one line."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FAULT = "a fault of this program, not of your data"
 
 
 def main() -> None:
-    """Run the command line; exit code 0 fine, 1 failed, 2 wrong arguments."""
-    _end_as_by_ctrl_c()
-    _never_fail_to_print()
+    """Run the command line; exit code 0 on success, 1 on failure, 2 on wrong arguments."""
+    _end_like_ctrl_c()
+    _escape_unprintable()
     try:
         from .commands import app  # not earlier, so that Ctrl-C is answered from the start
 
@@ -45,18 +45,18 @@ def main() -> None:
             _fail(STOPPED, ended)
         raise
     except Exception as error:
-        _fail(f"{FAULT} ({type(error).__name__}: {error}); please report it with {_written_down(error)}", error)
+        _fail(f"{FAULT} ({type(error).__name__}: {error}); please report it with {_save_traceback(error)}", error)
 
 
-def _never_fail_to_print() -> None:
-    """Write characters that the encoding of the terminal lacks as escapes, lest a name in a file end the program."""
+def _escape_unprintable() -> None:
+    """Escape characters that the encoding of the terminal lacks, so that no file name ends the program."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _written_down(error: Exception) -> str:
-    """Keep the traceback of a fault in a file, which whoever mends it needs, and return how to find it."""
+def _save_traceback(error: Exception) -> str:
+    """Write the traceback of an internal error to a file, and return its path."""
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="crlm-seg-fault-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
@@ -67,8 +67,8 @@ def _written_down(error: Exception) -> str:
     return file.name
 
 
-def _end_as_by_ctrl_c() -> None:
-    """A request to end, or a terminal that is closed, gets the clean end of Ctrl-C; under nohup it is ignored."""
+def _end_like_ctrl_c() -> None:
+    """Handle SIGTERM and SIGHUP like Ctrl-C, unless they are ignored as under nohup."""
     for name in ENDING_SIGNALS:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -76,7 +76,7 @@ def _end_as_by_ctrl_c() -> None:
 
 
 def join_seeds(arguments: Sequence[str]) -> list[str]:
-    """`segment --seed R A S` to `segment "--seed=R A S"`: no option parser repeats an option of three words."""
+    """Turn `--seed R A S` into `"--seed=R A S"`, since no option parser repeats an option of three words."""
     if next((word for word in arguments if not word.startswith("-")), None) not in ("segment", "demo"):
         return list(arguments)
     joined: list[str] = []
@@ -105,7 +105,7 @@ def _fail(text: str, error: BaseException) -> None:
 
 
 def _notes_of(error: BaseException | None) -> Iterator[str]:
-    """What was noted on an error, or on one that it came from: typer turns a Ctrl-C into an end of its own."""
+    """Return the notes on an error and on its causes; typer replaces a KeyboardInterrupt by an exit."""
     while error is not None:
         yield from getattr(error, "__notes__", ())
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""Cases to a dataset that a network can be trained in."""
+"""The command `prepare`: make a training dataset of cases."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import typer
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
 from ..research.training.preparation import CROP_SEED, CROP_SIZE_MM, FULL, NAMES, SPACING_MM, Preparation
-from .console import bars, tell
+from .console import bars, print_text
 
 
 def prepare(
     cases: Annotated[
-        Path, typer.Argument(help="Folder of cases with a truth, or of pairs NAME.nrrd, NAME-label.nrrd.")
+        Path, typer.Argument(help="Cases with a reference segmentation, or pairs NAME.nrrd, NAME-label.nrrd.")
     ],
-    out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder of the dataset to make.")],
+    out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder of the dataset to create.")],
     variant: Annotated[
         str,
         typer.Option(
             metavar="|".join(NAMES),
-            help="What the network sees: whole volumes, crops with all lesions, or crops with the seed and its lesion.",
+            help="Input of the network: whole volumes, crops with all lesions, or crops with the seed and its lesion.",
         ),
     ] = CROP_SEED,
     crop_size: Annotated[
@@ -31,24 +31,31 @@ def prepare(
             min=CROP_SIZE_LIMITS_MM[0],
             max=CROP_SIZE_LIMITS_MM[1],
             metavar="MM",
-            help=f"Width; default: {CROP_SIZE_MM:g}.",
+            help=f"Width of a crop; default: {CROP_SIZE_MM:g}.",
         ),
     ] = None,
-    spacing: Annotated[float, typer.Option(metavar="MM", help="Of the network's voxels.")] = SPACING_MM,
-    crops: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Around each lesion; default: 3.")] = None,
-    folds: Annotated[int, typer.Option(min=2, metavar="K", help="Each validates on other patients.")] = 5,
+    spacing: Annotated[float, typer.Option(metavar="MM", help="Voxel size of the dataset.")] = SPACING_MM,
+    crops: Annotated[
+        Optional[int], typer.Option(min=1, metavar="N", help="Number of crops for each lesion; default: 3.")
+    ] = None,
+    folds: Annotated[
+        int, typer.Option(min=2, metavar="K", help="Number of folds; each validates on other patients.")
+    ] = 5,
     held_out: Annotated[
-        float, typer.Option(min=0, max=0.9, metavar="SHARE", help="Of the patients, to be in no image.")
+        float, typer.Option(min=0, max=0.9, metavar="SHARE", help="Share of the patients that is kept from training.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn; the same seed gives the same files.")] = 0,
-    name: Annotated[Optional[str], typer.Option(help="Of the dataset; default: by the variant.")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="How many cases to work on at once.")] = 2,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be learned from.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same files.")] = 0,
+    name: Annotated[Optional[str], typer.Option(help="Name of the dataset; default: by the variant.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be trained on.")] = False,
     keep_labels_together: Annotated[
-        bool, typer.Option("--keep-labels-together", help="Parts of a label that lie apart are one lesion.")
+        bool, typer.Option("--keep-labels-together", help="Unconnected parts of a label are one lesion.")
     ] = False,
 ) -> None:
-    """Make a dataset of cases with a truth, for nnU-Net, split by patient."""
+    """Make an nnU-Net dataset of cases, split by patient.
+
+    Each case needs a reference segmentation.
+    """
     preparation = _preparation(
         {"crop_size_mm": crop_size, "crops_per_lesion": crops},
         variant=variant,
@@ -74,13 +81,13 @@ def prepare(
             on_progress,
             problems=problems,
             skip_bad=skip_bad,
-            on_problems=lambda bad: tell(table_of(bad), err=True),
-            on_remarks=lambda remarks: tell("Not refused, but to be known:\n" + table_of(remarks), err=True),
+            on_problems=lambda bad: print_text(table_of(bad), err=True),
+            on_warnings=lambda warnings: print_text("Warnings:\n" + table_of(warnings), err=True),
         )
-    tell(f"{'Already prepared' if is_there else 'Prepared'}: {out}")
+    print_text(f"{'Already prepared' if is_there else 'Prepared'}: {out}")
     for line in summary_of(manifest):
-        tell(line)
-    tell(f"Next: crlm-seg train {out}")
+        print_text(line)
+    print_text(f"Next: crlm-seg train {out}")
 
 
 def _preparation(of_crops: dict[str, Any], **others: Any) -> Preparation:

@@ -1,4 +1,4 @@
-"""What a terminal shows of a recording while it runs, and the commands `record` and `recover` without their options."""
+"""Progress of `record` and `recover` on a terminal, and both commands without their options."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def record_case(
     peer: Dialect = PLUS,
     live_volumes: bool = False,
 ) -> list[str]:
-    """Record until Ctrl-C or a limit, and show on stderr how it goes.
+    """Record until Ctrl-C or a limit, with progress on stderr.
 
     Args:
         host: `--host`: of the OpenIGTLink server: PLUS, a scanner, or the replay.
@@ -65,13 +65,13 @@ def record_case(
 
 
 def recover_case(folder: Path) -> list[str]:
-    """Make a case of a recording that was ended by force, and show on stderr how it goes.
+    """Make a case of a recording that was ended by force, with progress on stderr.
 
     Returns:
         A summary, in lines for stdout.
 
     Raises:
-        CrlmError: there is none, or no room for the case; exit code 1.
+        CrlmError: there is no recording, or no space for the case; exit code 1.
     """
     with display() as shown:
         recorded = recover(folder, shown.progress)
@@ -80,7 +80,7 @@ def recover_case(folder: Path) -> list[str]:
 
 
 class Display:
-    """Shows the latest of what it is told; as a line every few seconds where `live` is None.
+    """Shows the latest state; as a line every few seconds where `live` is None.
 
     Args:
         clock: seconds that never go back.
@@ -99,7 +99,7 @@ class Display:
             self._draw(f"Making a case of it: {what}, {done} of {total}")
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _is_due(self) -> bool:
@@ -114,12 +114,12 @@ class Display:
         if self._live:
             self._live.update(Text(text) if isinstance(text, str) else text, refresh=True)
         else:
-            self.note(text)
+            self.note(str(text))
 
 
 @contextmanager
 def display(console: Console | None = None) -> Iterator[Display]:
-    """Draws on stderr while the block lasts; where that is no terminal, it gets a line every few seconds."""
+    """Show progress on stderr while the block lasts, as a line every few seconds if it is no terminal."""
     from rich.console import Console
     from rich.live import Live
 
@@ -132,7 +132,7 @@ def display(console: Console | None = None) -> Iterator[Display]:
 
 
 def line_of(account: Account) -> str:
-    """An account in one line."""
+    """Return the state of a recording in one line."""
     parts = [
         f"{account.elapsed_s:.0f} s: {_state(account)}",
         f"{account.messages} messages ({sum(account.rates_hz.values()):.0f} a second)",
@@ -145,7 +145,7 @@ def line_of(account: Account) -> str:
 
 
 def text_of(account: Account) -> Text:
-    """An account in several lines for a terminal, what is wrong in red."""
+    """Return the state of a recording in several lines for a terminal, problems in red."""
     from rich.text import Text
 
     colour = "green" if account.state is LinkState.CONNECTED else "red"

@@ -1,4 +1,4 @@
-"""The report of a recorded session."""
+"""The command `report`: write the report of a recorded session."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Annotated
 
 import typer
 
-from .console import bars, tell
+from .console import bars, print_text
 
 
 def report(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of a recorded session, also one still being recorded.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for session.html and session.json; made if need be.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a recorded session, finished or not.")],
+    out: Annotated[Path, typer.Option(help="Folder for session.html and session.json; created if it does not exist.")],
 ) -> None:
-    """Report on a recorded session: lesions, distances, what happened. The recording stays as it is."""
+    """Write the report of a recorded session.
+
+    It shows lesions, distances and events. The recording is not changed.
+    """
     from ..reports.session_report import PAGE, make_report, summary_of
 
     with bars() as on_progress:
         document = make_report(folder, out / PAGE, on_progress)
     for line in summary_of(document, out / PAGE):
-        tell(line)
+        print_text(line)

@@ -1,4 +1,4 @@
-"""A recorded session, computed again."""
+"""The command `rerun`: compute the results of a recorded session again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .console import bars, tell
+from .console import bars, print_text
 
 if TYPE_CHECKING:
     from ..recording.rerun import Row
@@ -18,35 +18,38 @@ HEAD = ("lesion", "recorded ml", "new ml", "Dice", "largest mm", "mean mm", "rec
 
 
 def rerun(
-    case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder of a case with recorded results.")],
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder with recorded results.")],
     model: Annotated[
         Optional[Path],
-        typer.Option(help="Model folder or name; default: the model of the recording where it is installed."),
+        typer.Option(help="Model folder or name; default: the model of the recording, if it is installed."),
     ] = None,
-    out: Annotated[Optional[Path], typer.Option(help="Folder for the new masks; made if need be.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder for the new masks; created if it does not exist.")] = None,
     as_json: Annotated[
         Optional[Path], typer.Option("--json", metavar="FILE", help="JSON file to write the comparison to.")
     ] = None,
 ) -> None:
-    """Compute the results of a recorded session again, and print what differs. Differences are no failure."""
+    """Segment a recorded session again, and print the differences.
+
+    Differences do not change the exit code.
+    """
     from ..core.errors import WorkerError
     from ..recording.rerun import rerun_case
 
     with bars() as on_progress:
-        rows = rerun_case(case, model, out, as_json, on_progress, on_note=lambda text: tell(text, err=True))
+        rows = rerun_case(case, model, out, as_json, on_progress, on_note=lambda text: print_text(text, err=True))
     for line in lines_of(rows):
-        tell(line)
+        print_text(line)
     failed = [row for row in rows if row.problem]
     if failed:
         raise WorkerError(f"{len(failed)} of {len(rows)} could not be computed or compared; the table says why")
 
 
 def lines_of(rows: Sequence[Row]) -> Iterator[str]:
-    """A table for a terminal, and what it comes to."""
+    """Return the comparison as a table for a terminal, with its conclusion."""
     table = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(HEAD) - 1)]
-    for name, *figures, remark in table:
-        cells = [name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(figures, widths[1:])), remark]
+    for name, *figures, note in table:
+        cells = [name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(figures, widths[1:])), note]
         yield "  ".join(cells).rstrip()
     yield from _conclusion(rows)
 
@@ -54,14 +57,14 @@ def lines_of(rows: Sequence[Row]) -> Iterator[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     millimetres, seconds = (row.largest_mm, row.mean_mm), (row.recorded_s, row.new_s)
     figures = [_number(row.recorded_ml), _number(row.new_ml), _number(row.dice, 3)]
-    return (f"{row.number} {row.lesion}", *figures, *map(_number, (*millimetres, *seconds)), _remark(row))
+    return (f"{row.number} {row.lesion}", *figures, *map(_number, (*millimetres, *seconds)), _note(row))
 
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _remark(row: Row) -> str:
+def _note(row: Row) -> str:
     if row.problem:
         return f"not compared: {row.problem}"
     parts = [CORRECTED] if row.corrected else []

@@ -1,4 +1,4 @@
-"""Segment volumes from files: the session without a link."""
+"""Segmentation of lesions in volume files, through a session without a link."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.crop import check_seed
 from ..core.errors import CrlmError, WorkerError
-from ..core.output_files import atomic_files, check_places
+from ..core.output_files import atomic_files, check_output_paths
 from ..core.progress import OnProgress
 from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
@@ -19,7 +19,8 @@ from ..core.volume_reading import check_intensities, read_image
 from ..recording.reconstruct import Choices, Settings, load_sweep, reconstruct
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage, crop_size_of, model_or_default
-from ..segmentation.session import LesionResult, ModelReady, Session
+from ..segmentation.results import LesionResult, ModelReady, Options
+from ..segmentation.session import Session
 from ..segmentation.wait import wait_for_lesion, wait_for_model
 from ..tracking.sweeps.placement import REFERENCE
 from ..tracking.sweeps.sequence_io import is_sequence
@@ -43,7 +44,7 @@ def segment_file(
     device: str | None = None,
     on_note: Callable[[str], None] = lambda line: None,
 ) -> list[LesionResult]:
-    """Segment a volume file and write the segmentation, and a JSON report where one is wanted.
+    """Segment a volume file and write the segmentation, and a JSON report if a path is given.
 
     Args:
         path: of a volume, or of a tracked sweep, from which a volume is reconstructed first.
@@ -62,7 +63,7 @@ def segment_file(
     if not out.name.lower().endswith(VOLUME_SUFFIXES):
         raise CrlmError(f"{out.name}: write a segmentation as .seg.nrrd, or as labels in {' '.join(VOLUME_SUFFIXES)}")
     places = [out] if report is None else [out, report]
-    check_places(places, inputs=[path])
+    check_output_paths(places, inputs=[path])
     model = model_or_default(model_folder)
     crop_size_of(model, crop_size_mm)
     volume = _volume_of(path, calibration, frame, device, on_progress, on_note)
@@ -112,7 +113,7 @@ def segment_volume(
         The lesions, the model, and why there is no answer at the seed after the last lesion, if so.
 
     Raises:
-        SeedError: a seed is not in what was swept.
+        SeedError: a seed is outside the field of view.
         WorkerError: the worker cannot answer at the first seed.
     """
     with Session(WorkerEngine(model), model) as session:
@@ -122,7 +123,7 @@ def segment_volume(
         on_progress(LOADING, 1, 1)
         results = []
         for number, seed in enumerate(seeds, 1):
-            session.segment(f"Tumour {number}", np.array(seed), crop_size_mm, mirroring)
+            session.segment(f"Tumour {number}", np.array(seed), Options(crop_size_mm, mirroring))
             try:
                 results.append(wait_for_lesion(session, f"Tumour {number}", on_progress))
             except WorkerError as error:
@@ -133,7 +134,7 @@ def segment_volume(
 
 
 def with_overlaps(results: Sequence[LesionResult], as_labels: bool) -> list[LesionResult]:
-    """The lesions, with a warning for each that shares voxels with an earlier one.
+    """Return the lesions, with a warning on each that shares voxels with an earlier one.
 
     Args:
         as_labels: they are written as labels, so that the earlier lesion keeps what is shared.
@@ -168,7 +169,7 @@ def _write_segmentation(path: Path, volume: Volume, results: list[LesionResult])
 
 
 def _labels(volume: Volume, results: list[LesionResult]) -> np.ndarray:
-    """1, 2, ... in the order of the seeds; where lesions overlap, the first has it."""
+    """Return labels 1, 2, ... in the order of the seeds; overlaps belong to the first lesion."""
     labels = np.zeros(volume.array.shape, np.min_scalar_type(len(results)))
     for number, result in enumerate(results, 1):
         labels[result.mask.mask & (labels == 0)] = number

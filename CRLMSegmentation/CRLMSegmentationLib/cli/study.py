@@ -1,4 +1,4 @@
-"""The whole experiment on simulated patients."""
+"""The command `study`: compare methods on simulated patients."""
 
 from __future__ import annotations
 
@@ -10,37 +10,49 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from .console import bars, tell
+from .console import bars, print_text
 
 if TYPE_CHECKING:
     from ..core.progress import OnProgress
 
 
 def study(
-    out: Annotated[Path, typer.Option(help="Folder of the study; one that was ended goes on there.")],
+    out: Annotated[Path, typer.Option(help="Folder of the study; an interrupted study continues there.")],
     preset: Annotated[
         str, typer.Option(help="demo, about half an hour on two processor cores; or paper, 85 patients, on a GPU.")
     ] = "demo",
-    patients: Annotated[Optional[int], typer.Option(metavar="N", help="To train on; default: the preset's.")] = None,
+    patients: Annotated[
+        Optional[int], typer.Option(metavar="N", help="Number of patients for training; default: the preset's.")
+    ] = None,
     held_out: Annotated[
-        Optional[int], typer.Option("--held-out", metavar="N", help="Others, to measure on; default: the preset's.")
+        Optional[int],
+        typer.Option(
+            "--held-out", metavar="N", help="Number of other patients for the evaluation; default: the preset's."
+        ),
     ] = None,
     training: Annotated[
-        Optional[str], typer.Option(metavar="PRESET", help="As --preset of train; default: the preset's.")
+        Optional[str],
+        typer.Option(metavar="PRESET", help="Training preset, as --preset of train; default: the preset's."),
     ] = None,
-    epochs: Annotated[Optional[int], typer.Option(metavar="N", help="Of each network; default: the preset's.")] = None,
-    device: Annotated[str, typer.Option(help="To train on: auto, cpu or cuda.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn; the same gives the same tables.")] = 0,
+    epochs: Annotated[
+        Optional[int], typer.Option(metavar="N", help="Epochs of each network; default: the preset's.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Device for training: auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tables.")] = 0,
     methods: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Some of full, crop, crop+seed, grow-cut, region-growing.")
+        str, typer.Option(metavar="NAME,...", help="Methods among full, crop, crop+seed, grow-cut, region-growing.")
     ] = "full,crop,crop+seed,grow-cut,region-growing",
     publish: Annotated[
-        Optional[Path], typer.Option(metavar="FOLDER", help="Also copy results, page and figures, 2 MB at most.")
+        Optional[Path],
+        typer.Option(metavar="FOLDER", help="Folder for a copy of results, page and figures, 2 MB at most."),
     ] = None,
 ) -> None:
-    """Simulate patients, train three networks, measure five methods on other patients, and compare them."""
+    """Compare five methods on simulated patients.
+
+    Simulates patients, trains three networks, and measures them and two semi-automatic methods on other patients.
+    """
     from ..core.errors import CrlmError
-    from ..research.study.study import OUTPUTS, run_study
+    from ..research.study.run import OUTPUTS, run_study
     from ..research.study.tables import summary_of
 
     if device not in ("auto", "cpu", "cuda"):
@@ -50,19 +62,19 @@ def study(
     with _bars_or_lines() as on_progress:
         results = run_study(preset, out, changes, names, device, publish=publish, on_progress=on_progress)
     for line in summary_of(results):
-        tell(line)
-    tell(f"Page: {out / OUTPUTS[-1]}")
+        print_text(line)
+    print_text(f"Page: {out / OUTPUTS[-1]}")
 
 
 @contextmanager
 def _bars_or_lines() -> Iterator[OnProgress]:
-    """A study takes its time: where stderr is no terminal, a line for each thing that is begun."""
+    """Show progress bars, or a line for each step if stderr is no terminal."""
     begun: set[str] = set()
 
     def tell_begun(name: str, done: int, total: int) -> None:
         if name not in begun:
             begun.add(name)
-            tell(f"{name} ...", err=True)
+            print_text(f"{name} ...", err=True)
 
     with bars() as on_progress:
         yield on_progress if sys.stderr.isatty() else tell_begun

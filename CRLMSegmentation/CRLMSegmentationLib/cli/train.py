@@ -1,4 +1,4 @@
-"""Training in a dataset folder."""
+"""The command `train`: train nnU-Net on a prepared dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ..core.errors import CrlmError
-from .console import tell, training_bars
+from .console import print_text, training_bars
 
 if TYPE_CHECKING:
     from ..research.training.train import Training
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 ALL_FOLDS = "all-of-them"
 FoldsOption = Annotated[
     Optional[list[str]],
-    typer.Option("--fold", metavar="N", help=f"One of several to train; or {ALL_FOLDS}. Default: 0."),
+    typer.Option("--fold", metavar="N", help=f"Fold to train; may be repeated; or {ALL_FOLDS}. Default: 0."),
 ]
 PresetOption = Annotated[
-    str, typer.Option(help="quick (two CPU cores do), standard (nnU-Net's defaults) or residual-encoder.")
+    str, typer.Option(help="quick (for two CPU cores), standard (nnU-Net's defaults) or residual-encoder.")
 ]
 
 
 def train(
-    dataset: Annotated[Path, typer.Argument(help="Folder that `crlm-seg prepare` has written.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder of `crlm-seg prepare`.")],
     preset: PresetOption = "standard",
     fold: FoldsOption = None,
-    epochs: Annotated[Optional[int], typer.Option(help="Default: 100 of quick, else 1000.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weights, on the CPU.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with folds that were begun.")] = False,
+    epochs: Annotated[Optional[int], typer.Option(help="Number of epochs; default: 100 for quick, else 1000.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same weights on the CPU.")] = 0,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue interrupted folds.")] = False,
     validation: Annotated[
-        bool, typer.Option("--validation", help="At the end also predict the validation images, as nnU-Net does.")
+        bool, typer.Option("--validation", help="Also predict the validation images at the end, as nnU-Net does.")
     ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="How many images to preprocess at once.")] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
 ) -> None:
     """Train nnU-Net on prepared cases."""
     from ..research.training.train import Training, train_dataset
@@ -45,10 +45,10 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise CrlmError(f"there is no device {device!r}; choose auto, cpu or cuda")
     training = Training(preset, _folds(fold), epochs, seed, device, resume, validation, processes)
-    with _told_how_to_go_on(dataset, training), training_bars() as (on_progress, on_state):
-        results = train_dataset(dataset, training, on_progress, on_state, lambda text: tell(text, err=True))
-    tell(f"Results: {results}")
-    tell(f"Next: {_command('pack', results, *_fold_words(results, training), '--out', dataset / 'model')}")
+    with _noting_how_to_resume(dataset, training), training_bars() as (on_progress, on_state):
+        results = train_dataset(dataset, training, on_progress, on_state, lambda text: print_text(text, err=True))
+    print_text(f"Results: {results}")
+    print_text(f"Next: {_command('pack', results, *_fold_words(results, training), '--out', dataset / 'model')}")
 
 
 def _folds(words: list[str] | None) -> tuple[int, ...] | None:
@@ -63,15 +63,15 @@ def _folds(words: list[str] | None) -> tuple[int, ...] | None:
 
 
 def _fold_words(results: Path, training: Training) -> list[str]:
-    """Names the folds where not all that are there are meant."""
+    """Return the --fold options for `pack`, needed if the results hold other folds too."""
     folds = training.folds or ()
     others = {path.name for path in results.glob("fold_*")} - {f"fold_{fold}" for fold in folds}
     return [word for fold in folds for word in ("--fold", str(fold))] if others else []
 
 
 @contextmanager
-def _told_how_to_go_on(dataset: Path, training: Training) -> Iterator[None]:
-    """A training that is ended says what is kept, and how to go on."""
+def _noting_how_to_resume(dataset: Path, training: Training) -> Iterator[None]:
+    """Add to an error what is kept of the training, and the command that continues it."""
     from ..research.training.fold_process import is_begun
     from ..research.training.layout import Layout
     from ..research.training.manifest import read_manifest
@@ -85,7 +85,8 @@ def _told_how_to_go_on(dataset: Path, training: Training) -> Iterator[None]:
         begun = [(results / name).name for name in names if is_begun(results / name)]
         kept = f"{' and '.join(begun)} kept up to the last checkpoint" if begun else "nothing is trained yet"
         resume = _command("train", dataset, *_words_of(training), "--resume")
-        error.__notes__ = [*getattr(error, "__notes__", []), f"{kept}; go on with: {resume}"]
+        notes = [*getattr(error, "__notes__", ()), f"{kept}; continue with: {resume}"]
+        setattr(error, "__notes__", notes)  # noqa: B010  (add_note is of Python 3.11)
         raise
 
 

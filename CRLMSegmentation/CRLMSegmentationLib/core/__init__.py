@@ -1,1 +1,36 @@
-"""Volumes, geometry, crops, masks, metrics and cases: no Slicer, no torch, no network."""
+"""Values and support that every room shares: volumes and their geometry, files, texts, errors and child processes.
+
+It needs numpy, scipy and SimpleITK, and knows neither 3D Slicer nor torch nor the network. Other rooms import names
+from the modules of `__all__`.
+"""
+
+__all__ = [
+    "arrays",
+    "box",
+    "child_process",
+    "crop",
+    "crop_format",
+    "environment",
+    "errors",
+    "field_of_view",
+    "frames",
+    "geometry",
+    "grey_window",
+    "hashing",
+    "i18n",
+    "json_fields",
+    "json_files",
+    "machine_memory",
+    "metrics",
+    "output_files",
+    "parallel",
+    "plain_xml",
+    "postprocessing",
+    "progress",
+    "resources",
+    "status",
+    "text",
+    "volume",
+    "volume_files",
+    "volume_reading",
+]

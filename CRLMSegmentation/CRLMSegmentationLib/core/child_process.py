@@ -1,4 +1,4 @@
-"""A child process with pipes that never block, and an end that spares nothing it has started.
+"""A child process with non-blocking pipes, which is killed together with all processes that it has started.
 
 No threads: in 3D Slicer they starve. Works on Linux and macOS; on Windows non-blocking pipes need Python 3.12,
 and the tree is ended by `taskkill` (not tested there).
@@ -11,11 +11,14 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
+from typing import IO
 
 from .errors import WorkerError
 from .frames import Frame, FrameReader
@@ -28,13 +31,22 @@ LINUX_SET_PIPE_SIZE = 1031
 """fcntl's F_SETPIPE_SZ, which Python names only from 3.10 on."""
 PIPE_BYTES = 1 << 20
 IDLE_SLEEP_S = 0.005
+if sys.platform == "win32":
+    CREATION_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+else:
+    CREATION_FLAGS = 0
 
 
 class ChildProcess:
-    """Attributes: pid: of the child, which leads its own process group; drained: `read` has left nothing."""
+    """A running child process with pipes for frames in both directions.
+
+    Attributes:
+        pid: of the child, which leads its own process group.
+        drained: the last `read` has emptied the pipe.
+    """
 
     def __init__(self, command: Sequence[str], folder: Path, env: dict[str, str] | None = None) -> None:
-        """Start it.
+        """Start the child process.
 
         Args:
             folder: its working directory.
@@ -51,7 +63,8 @@ class ChildProcess:
                 bufsize=0,
                 cwd=str(folder),
                 env=env,
-                **_own_group(),
+                creationflags=CREATION_FLAGS,
+                start_new_session=sys.platform != "win32",
             )
         except OSError as error:
             raise WorkerError(
@@ -60,34 +73,37 @@ class ChildProcess:
         self.pid = self._process.pid
         self.drained = False
         self._last_resort = weakref.finalize(self, _kill_tree, self._process)  # runs at exit as well
-        self._pipes = (self._process.stdin, self._process.stdout, self._process.stderr)
+        self._stdin, self._stdout, self._stderr = map(
+            _unbuffered, (self._process.stdin, self._process.stdout, self._process.stderr)
+        )
+        self._pipes = (self._stdin, self._stdout, self._stderr)
         for pipe in self._pipes:
             _make_non_blocking(pipe.fileno())
         self._reader = FrameReader()
         self._unsent: deque[memoryview] = deque()
         self._line = b""
-        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._stderr_lines: deque[str] = deque(maxlen=STDERR_LINES)
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative is the number of the signal that ended it."""
+        """The exit code, None while the process runs; a negative one is the number of the signal that ended it."""
         return self._process.poll()
 
     @property
     def stderr_tail(self) -> str:
-        """The last lines it has printed."""
-        return "\n".join([*self._stderr, *([_text(self._line)] if self._line else [])])
+        """The last lines that the process has written to stderr."""
+        return "\n".join([*self._stderr_lines, *([_text(self._line)] if self._line else [])])
 
     def send(self, parts: Sequence[memoryview]) -> None:
-        """Queue bytes; `write` sends them."""
+        """Queue bytes, which `write` sends."""
         self._unsent.extend(part for part in parts if len(part))
 
     def write(self, deadline_s: float) -> None:
-        """Send what the pipe takes, until `time.monotonic()` reaches the deadline."""
+        """Send queued bytes until the pipe is full or `time.monotonic()` reaches the deadline."""
         while self._unsent and time.monotonic() < deadline_s:
             part = self._unsent.popleft()
             try:
-                count = self._process.stdin.write(part[:WRITE_CHUNK_BYTES])
+                count = self._stdin.write(part[:WRITE_CHUNK_BYTES])
             except OSError:  # its end of the pipe is closed; the exit code tells why
                 self._unsent.clear()
                 return
@@ -97,7 +113,7 @@ class ChildProcess:
                 return
 
     def read(self, deadline_s: float) -> list[Frame]:
-        """The frames that have arrived; reads until the deadline at most.
+        """Return the frames that have arrived; read no longer than until the deadline.
 
         Raises:
             WorkerError: what arrived is no frame.
@@ -105,7 +121,7 @@ class ChildProcess:
         frames: list[Frame] = []
         self.drained = False
         while time.monotonic() < deadline_s:
-            count = self._process.stdout.readinto(self._reader.wanted())
+            count = self._stdout.readinto(self._reader.wanted())
             if not count:  # None: nothing there; 0: closed
                 self.drained = True
                 break
@@ -115,27 +131,30 @@ class ChildProcess:
         return frames
 
     def read_stderr(self) -> None:
-        """Keep the last lines of stderr."""
-        chunk = self._process.stderr.read(STDERR_CHUNK_BYTES)
+        """Read what the process has written to stderr, and keep the last lines."""
+        chunk = self._stderr.read(STDERR_CHUNK_BYTES)
         if chunk:
             *lines, rest = (self._line + chunk).split(b"\n")
-            self._stderr.extend(_text(line) for line in lines if line.strip())
+            self._stderr_lines.extend(_text(line) for line in lines if line.strip())
             self._line = rest[-MAX_LINE_BYTES:]
 
     def wait_readable(self, timeout_s: float) -> None:
-        """Sleep until there is something to read (or to write), or for the given time."""
-        if os.name == "nt":
+        """Sleep until a pipe can be read (or written, where bytes are queued), for `timeout_s` at most."""
+        if sys.platform == "win32":
             time.sleep(min(timeout_s, IDLE_SLEEP_S))
             return
-        stdin, stdout, stderr = self._pipes
-        select.select([stdout, stderr], [stdin] if self._unsent else [], [], max(0.0, timeout_s))
+        select.select([self._stdout, self._stderr], [self._stdin] if self._unsent else [], [], max(0.0, timeout_s))
 
     def kill(self) -> None:
-        """End it and everything it has started; returns at once, `exit_code` follows."""
+        """Kill the process and all that it has started; return at once, before `exit_code` is known."""
         _kill_tree(self._process)
 
     def end(self, timeout_s: float) -> None:
-        """Kill it, wait until it is gone, close the pipes."""
+        """Kill the process, wait until it has ended, and close the pipes.
+
+        Raises:
+            WorkerError: it still runs after `timeout_s`.
+        """
         self.kill()
         try:
             self._process.wait(timeout_s)
@@ -150,14 +169,15 @@ class ChildProcess:
             pipe.close()
 
 
-def _own_group() -> dict:
-    if os.name == "nt":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    return {"start_new_session": True}
+def _unbuffered(pipe: IO[bytes] | None) -> FileIO:
+    """Return a pipe of a process that was started with `bufsize=0` by its real type, whose reads never block."""
+    if not isinstance(pipe, FileIO):
+        raise TypeError(f"expected an unbuffered pipe, got {pipe!r}")
+    return pipe
 
 
-def _kill_tree(process: subprocess.Popen) -> None:
-    if os.name == "nt":
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
         if process.poll() is None:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
         return

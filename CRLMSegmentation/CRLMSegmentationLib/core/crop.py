@@ -1,27 +1,27 @@
-"""What the network is shown of a volume, a cube around the seed or all of it, and how its answer is put back.
+"""The input of the network, a cube around the seed or the whole volume, and the way back to the volume's voxels.
 
-nnU-Net knows spacing but not direction, so what it sees is always resampled onto a grid whose axes are R, A
-and S: the same tissue gives the same crop however the volume is stored (permuted, flipped, oblique).
+nnU-Net knows the spacing of its input but not the direction, so the input is always resampled onto a grid whose axes
+are R, A and S: the same tissue gives the same crop however the volume is stored (permuted, flipped, oblique).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from .arrays import BoolArray, FloatArray
+from .box import Box, Index, Shape, as_index
 from .crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
 from .errors import SeedError, VolumeError
-from .geometry import box_around, spacing_of, transform_points
-from .volume import Box, Volume, to_sitk
-
-Shape = tuple[int, int, int]
-"""Of an array, (K, J, I)."""
+from .geometry import box_around, part_to_ras, spacing_of, transform_points
+from .volume import Volume, to_sitk
 
 HOLE_SIGMA_VOXELS = 0.7
-"""Empty voxels this close to swept ones are interpolated; farther ones stay empty."""
+"""Empty voxels this close to insonified ones are interpolated; farther ones stay empty."""
 MIN_SWEPT_WEIGHT = 0.2
 SEED_SIGMA_MM = 4.0
 MAX_GRID_VOXELS = 512**3
@@ -30,14 +30,14 @@ MAX_GRID_VOXELS = 512**3
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """What the network is shown: a cube around a seed, or a box that holds the whole volume.
+    """The network's view of a volume: a cube around a seed, or a box that holds the whole volume.
 
     Attributes:
-        array: float32, shape (K, J, I), axes S, A, R; empty voxels hold the mean of the swept ones.
-        swept: bool, shape (K, J, I).
+        array: float32, shape (K, J, I), axes S, A, R; empty voxels hold the mean of the insonified ones.
+        swept: bool, shape (K, J, I), True where a voxel was insonified.
         ijk_to_ras: 4x4, diagonal but for the origin; the voxels are cubes.
         seed_ras_mm: shape (3,).
-        is_whole_volume: nothing of the volume lies beyond it.
+        is_whole_volume: it holds the whole volume.
     """
 
     array: np.ndarray
@@ -51,26 +51,26 @@ class Crop:
         return float(self.ijk_to_ras[0, 0])
 
     @property
-    def seed_kji(self) -> tuple[int, int, int]:
+    def seed_kji(self) -> Index:
         """Index of the voxel that holds the seed."""
         ijk = transform_points(np.linalg.inv(self.ijk_to_ras), self.seed_ras_mm)
-        return tuple(np.clip(np.round(ijk[::-1]).astype(int), 0, np.array(self.array.shape) - 1))
+        return as_index(np.clip(np.round(ijk[::-1]), 0, np.array(self.array.shape) - 1))
 
 
 def network_input(crop: Crop, channels: tuple[str, ...] = CHANNELS) -> np.ndarray:
-    """What the network sees, float32, shape (C, K, J, I).
+    """Return the input of the network, float32, shape (C, K, J, I).
 
     Args:
-        channels: of "ultrasound", the grey values, and "seed", a Gaussian around the click that tells the
+        channels: "ultrasound" are the grey values, "seed" is a Gaussian around the click that tells the
             network which lesion is meant.
     """
-    made = {"ultrasound": lambda: crop.array, "seed": lambda: _seed_map(crop)}
+    made: dict[str, Callable[[], np.ndarray]] = {"ultrasound": lambda: crop.array, "seed": lambda: _seed_map(crop)}
     return np.stack([made[name]() for name in channels]).astype(np.float32)
 
 
-def _seed_map(crop: Crop) -> np.ndarray:
+def _seed_map(crop: Crop) -> FloatArray:
     ijk = transform_points(np.linalg.inv(crop.ijk_to_ras), crop.seed_ras_mm)
-    along = [
+    along: list[FloatArray] = [
         np.exp(-(((np.arange(n) - c) * crop.spacing_mm / SEED_SIGMA_MM) ** 2) / 2)
         for n, c in zip(crop.array.shape, ijk[::-1])
     ]
@@ -78,24 +78,23 @@ def _seed_map(crop: Crop) -> np.ndarray:
 
 
 def check_seed(volume: Volume, seed_ras_mm: np.ndarray) -> np.ndarray:
-    """Return the seed as float64 of shape (3,).
+    """Return a seed as float64 of shape (3,), after checking that it lies in insonified voxels.
 
     Raises:
-        SeedError: not three finite numbers, outside the volume, or in voxels never swept.
+        SeedError: not three finite numbers, outside the volume, or in voxels that were never insonified.
     """
     seed = np.asarray(seed_ras_mm, dtype=np.float64)
     if seed.shape != (3,) or not np.isfinite(seed).all():
         raise SeedError(f"a seed is three numbers R A S in mm, got {seed_ras_mm}")
     place = f"({seed[0]:.1f}, {seed[1]:.1f}, {seed[2]:.1f})"
     if not volume.contains(seed):
-        corners = transform_points(volume.ijk_to_ras, _corners(volume.shape_ijk))
+        corners = transform_points(volume.ijk_to_ras, Box.of_shape(volume.array.shape).corner_centers_ijk)
         low, high = np.round(corners.min(0), 1).tolist(), np.round(corners.max(0), 1).tolist()
         raise SeedError(
             f"the seed {place} mm lies outside the volume, which spans {low} to {high} mm RAS; place it in the tumour"
         )
-    ijk = np.clip(np.round(transform_points(volume.ras_to_ijk, seed)).astype(int), 0, volume.shape_ijk - 1)
-    near = tuple(slice(max(0, n - 1), n + 2) for n in ijk[::-1])
-    if not volume.swept_in(near).any():
+    ijk = np.clip(np.round(transform_points(volume.ras_to_ijk, seed)), 0, volume.shape_ijk - 1)
+    if not volume.swept_in(Box.of_part(ijk[::-1], (1, 1, 1)).padded(1, volume.array.shape)).any():
         raise SeedError(
             f"the seed {place} mm lies where the probe has not been (empty voxels); "
             "place it in the tumour or sweep again"
@@ -107,9 +106,9 @@ def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacin
     """Cut a cube out of a volume, resampled to the network's spacing along R, A and S.
 
     Args:
-        volume: any orientation; parts of the cube that lie outside it count as never swept.
+        volume: any orientation; parts of the cube that lie outside it count as never insonified.
         seed_ras_mm: middle of the cube, shape (3,).
-        size_mm: edge of the cube; rounded to whole voxels.
+        size_mm: edge of the cube; rounded to a multiple of the spacing.
         spacing_mm: edge of the network's voxels.
 
     Raises:
@@ -117,14 +116,14 @@ def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacin
     """
     seed = check_seed(volume, seed_ras_mm)
     grid, shape = _crop_grid(seed, size_mm, spacing_mm)
-    return Crop(*_on_network_grid(volume, _box_to_see(volume, grid, shape), grid, shape), grid, seed)
+    return Crop(*_on_network_grid(volume, _box_for_grid(volume, grid, shape), grid, shape), grid, seed)
 
 
 def whole_volume(volume: Volume, seed_ras_mm: np.ndarray, spacing_mm: float) -> Crop:
-    """All of a volume, resampled to the network's spacing along R, A and S as `extract_crop` does it.
+    """Resample a whole volume to the network's spacing along R, A and S, as `extract_crop` does with a cube.
 
     The grid is the smallest of whole voxels, with the same middle, that holds the volume's bounding box. What of it
-    lies outside an oblique volume counts as never swept.
+    lies outside an oblique volume counts as never insonified.
 
     Args:
         volume: any orientation.
@@ -137,17 +136,17 @@ def whole_volume(volume: Volume, seed_ras_mm: np.ndarray, spacing_mm: float) -> 
     """
     seed = check_seed(volume, seed_ras_mm)
     grid, shape = whole_volume_grid(volume, spacing_mm)
-    everything = tuple(slice(0, count) for count in volume.array.shape)
+    everything = Box.of_shape(volume.array.shape)
     return Crop(*_on_network_grid(volume, everything, grid, shape), grid, seed, is_whole_volume=True)
 
 
 def whole_volume_grid(volume: Volume, spacing_mm: float) -> tuple[np.ndarray, Shape]:
-    """The grid of `whole_volume`: its 4x4 ijk_to_ras and its shape (K, J, I).
+    """Return the grid of `whole_volume`: its 4x4 ijk_to_ras and its shape (K, J, I).
 
     Raises:
         VolumeError: see `whole_volume`.
     """
-    faces = transform_points(volume.ijk_to_ras, _corners(volume.shape_ijk + 1) - 0.5)
+    faces = transform_points(volume.ijk_to_ras, Box.of_shape(volume.array.shape).corners_ijk)
     extent_mm = faces.max(0) - faces.min(0)
     count = np.maximum(np.ceil(extent_mm / spacing_mm - 1e-6), 1).astype(int)  # 1e-6: what is whole but for rounding
     if np.prod(count.astype(float)) > MAX_GRID_VOXELS:
@@ -156,14 +155,14 @@ def whole_volume_grid(volume: Volume, spacing_mm: float) -> tuple[np.ndarray, Sh
             f"{spacing_mm:g} mm {' x '.join(map(str, count))} voxels, too many to compute; "
             "cut the volume down to the liver, or use a model that sees crops"
         )
-    return box_around((faces.max(0) + faces.min(0)) / 2, tuple(count), spacing_mm), tuple(map(int, count[::-1]))
+    return box_around((faces.max(0) + faces.min(0)) / 2, as_index(count), spacing_mm), as_index(count[::-1])
 
 
 def _on_network_grid(volume: Volume, box: Box, grid: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """`Crop.array` and `Crop.swept` out of a box of a volume, smoothed against aliasing."""
+    """Return `Crop.array` and `Crop.swept`, resampled from a box of a volume after smoothing against aliasing."""
     swept = volume.swept_in(box).astype(np.float32)
-    values = volume.array[box].astype(np.float32) * swept
-    matrix = shifted(volume.ijk_to_ras, box)
+    values = volume.array[box.slices].astype(np.float32) * swept
+    matrix = part_to_ras(volume.ijk_to_ras, box.start_kji)
     sigma = _smoothing_sigma(volume.spacing_mm, grid[0, 0])
     weight = _resample(ndimage.gaussian_filter(swept, sigma, mode="constant"), matrix, grid, shape)
     blurred = _resample(ndimage.gaussian_filter(values, sigma, mode="constant"), matrix, grid, shape)
@@ -173,10 +172,8 @@ def _on_network_grid(volume: Volume, box: Box, grid: np.ndarray, shape: Shape) -
     return array, known
 
 
-def part_for_crop(
-    volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacing_mm: float
-) -> tuple[Volume, tuple[int, int, int]]:
-    """The part of a volume from which `extract_crop` gives the same crop, to be sent to another process.
+def part_for_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[Volume, Index]:
+    """Return the part of a volume from which `extract_crop` makes the same crop, to be sent to another process.
 
     Returns:
         The part, and the index (k, j, i) of its first voxel.
@@ -185,7 +182,7 @@ def part_for_crop(
         SeedError: as `extract_crop`.
     """
     seed = check_seed(volume, seed_ras_mm)
-    return volume.part_around(_box_to_see(volume, *_crop_grid(seed, size_mm, spacing_mm)))
+    return volume.part_around(_box_for_grid(volume, *_crop_grid(seed, size_mm, spacing_mm)))
 
 
 def _crop_grid(seed: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[np.ndarray, Shape]:
@@ -196,65 +193,56 @@ def _crop_grid(seed: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[np.
     return box_around(seed, shape, spacing_mm), shape
 
 
-def _box_to_see(volume: Volume, grid: np.ndarray, shape: Shape) -> Box:
-    box = box_in_volume(volume.ijk_to_ras, volume.array.shape, grid, shape)
-    if any(s.start >= s.stop for s in box):
+def _box_for_grid(volume: Volume, grid: np.ndarray, shape: Shape) -> Box:
+    box = box_in_volume(volume.ijk_to_ras, as_index(volume.array.shape), grid, shape)
+    if box.is_empty:
         raise SeedError("the crop does not meet the volume")
     return box
 
 
-def resample_labels(labels: np.ndarray, ijk_to_ras: np.ndarray, crop: Crop) -> np.ndarray:
-    """Bring a boolean mask (K, J, I) of a volume onto the grid of a crop, cutting at one half."""
+def resample_labels(labels: np.ndarray, ijk_to_ras: np.ndarray, crop: Crop) -> BoolArray:
+    """Resample a boolean mask (K, J, I) of a volume onto the grid of a crop, with a threshold of one half."""
     image = to_sitk(labels.astype(np.float32), ijk_to_ras)
-    return _on_grid(image, crop.array.shape, crop.ijk_to_ras, sitk.sitkLinear) >= 0.5
+    mask: BoolArray = _on_grid(image, as_index(crop.array.shape), crop.ijk_to_ras, sitk.sitkLinear) >= 0.5
+    return mask
 
 
 def paste(values: np.ndarray, grid: np.ndarray, ijk_to_ras: np.ndarray, shape: Shape) -> tuple[np.ndarray, Box]:
-    """Bring values of a crop back onto the voxels of a volume.
+    """Resample values on the grid of a crop back onto the voxels of a volume.
 
     Args:
         values: float32, shape (K, J, I), on the crop's `grid` (4x4 ijk_to_ras).
         ijk_to_ras, shape: of the volume, (K, J, I).
 
     Returns:
-        The values in a box of the volume, and the box itself; outside it nothing is known and nothing is tumour.
+        The values in a box of the volume, and the box itself; the network has no answer outside of it.
     """
-    box = box_in_volume(ijk_to_ras, shape, grid, values.shape)
+    box = box_in_volume(ijk_to_ras, shape, grid, as_index(values.shape))
     there = _on_grid(
         to_sitk(values.astype(np.float32), grid),
-        tuple(s.stop - s.start for s in box),
-        shifted(ijk_to_ras, box),
+        box.shape,
+        part_to_ras(ijk_to_ras, box.start_kji),
         sitk.sitkLinear,
     )
     return there, box
 
 
-def _corners(shape_ijk: np.ndarray) -> np.ndarray:
-    return np.array(np.meshgrid(*[(0, n - 1) for n in shape_ijk])).reshape(3, -1).T
-
-
 def box_in_volume(ijk_to_ras: np.ndarray, shape: Shape, grid: np.ndarray, grid_shape: Shape) -> Box:
-    """The part (K, J, I) of a volume that a grid of cubic voxels can see, two voxels of margin included."""
+    """Return the box of a volume that contributes to a grid of cubic voxels, with a margin for smoothing."""
     shape_ijk = np.array(shape[::-1])
-    corners = transform_points(np.linalg.inv(ijk_to_ras) @ grid, _corners(np.array(grid_shape[::-1])))
-    sigma = _smoothing_sigma(spacing_of(ijk_to_ras), spacing_of(grid)[0])[::-1]
-    reach = 2 + 2 * np.ceil(sigma.max()).astype(int)
-    low = np.clip(np.floor(corners.min(0)).astype(int) - reach, 0, shape_ijk)
-    high = np.clip(np.ceil(corners.max(0)).astype(int) + reach + 1, 0, shape_ijk)
-    return tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1]))
+    corners = transform_points(np.linalg.inv(ijk_to_ras) @ grid, Box.of_shape(grid_shape).corner_centers_ijk)
+    sigma = _smoothing_sigma(spacing_of(ijk_to_ras), float(spacing_of(grid)[0]))
+    margin = 2 + 2 * np.ceil(sigma.max())
+    low = np.clip(np.floor(corners.min(0)) - margin, 0, shape_ijk)
+    high = np.clip(np.ceil(corners.max(0)) + margin + 1, 0, shape_ijk)
+    return Box(as_index(low[::-1]), as_index(high[::-1]))
 
 
-def shifted(ijk_to_ras: np.ndarray, box: Box) -> np.ndarray:
-    """ijk_to_ras of a box (K, J, I) of a grid."""
-    matrix = ijk_to_ras.copy()
-    matrix[:3, 3] = transform_points(ijk_to_ras, [s.start for s in box[::-1]])
-    return matrix
-
-
-def _smoothing_sigma(volume_spacing_mm: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Gaussian width in voxels (K, J, I) against aliasing, and never less than what closes single holes."""
+def _smoothing_sigma(volume_spacing_mm: FloatArray, spacing_mm: float) -> FloatArray:
+    """Return the sigma of the Gaussian, in voxels (K, J, I), against aliasing, wide enough to close single holes."""
     ratio = spacing_mm / volume_spacing_mm[::-1]
-    return np.maximum(0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)), HOLE_SIGMA_VOXELS * np.minimum(1, ratio))
+    sigma: FloatArray = np.maximum(0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)), HOLE_SIGMA_VOXELS * np.minimum(1, ratio))
+    return sigma
 
 
 def _resample(array: np.ndarray, ijk_to_ras: np.ndarray, grid: np.ndarray, shape: Shape) -> np.ndarray:
@@ -263,4 +251,5 @@ def _resample(array: np.ndarray, ijk_to_ras: np.ndarray, grid: np.ndarray, shape
 
 def _on_grid(image: sitk.Image, shape_kji: Shape, ijk_to_ras: np.ndarray, interpolator: int) -> np.ndarray:
     reference = to_sitk(np.zeros(shape_kji, np.uint8), ijk_to_ras)
-    return sitk.GetArrayFromImage(sitk.Resample(image, reference, sitk.Transform(), interpolator, 0.0))
+    array: np.ndarray = sitk.GetArrayFromImage(sitk.Resample(image, reference, sitk.Transform(), interpolator, 0.0))
+    return array

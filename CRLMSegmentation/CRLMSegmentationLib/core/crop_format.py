@@ -1,9 +1,9 @@
-"""What a network may be shown, for those who must know it without numpy: `info`, the options of the command line."""
+"""Limits and names of a network's input, without numpy: for `crlm-seg info` and the options of the command line."""
 
 from __future__ import annotations
 
 CROP_SIZE_LIMITS_MM = (20.0, 400.0)
 CHANNELS = ("ultrasound", "seed")
-"""What a network can be shown, see `core.crop.network_input`."""
+"""Channels that a network can take, see `core.crop.network_input`."""
 REGIONS = ("crop", "volume")
-"""How much of a volume a network is shown: a cube around the seed, or all of it; see `core.crop`."""
+"""The part of a volume that a network takes: a cube around the seed, or the whole volume; see `core.crop`."""

@@ -1,22 +1,23 @@
-"""The diameters of a lesion from its mask, right also where only one or two voxels show a direction.
+"""The diameters of a lesion from its mask, corrected where the mask is only one or two voxels thick.
 
-A voxel is no point: along each axis it brings an inertia of spacing^2 / 12. Of a direction with many voxels, that of
-the ellipsoid of equal inertia is the diameter. One or two thick slices do not tell how the lesion ends between them:
-there the roundest ellipsoid is taken that these slices can be cut from, no longer than they are thick together.
+A voxel is no point: along each axis it adds an inertia of spacing^2 / 12. Along a direction with many voxels, the
+diameter is that of the ellipsoid with equal inertia. One or two thick slices do not show where the lesion ends:
+the roundest ellipsoid from which these slices can be cut is used then, no longer than their total thickness.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from .arrays import FloatArray
 from .geometry import spacing_of
 
 UNRESOLVED = 0.5
-"""Weight from which a direction counts as shown by too few voxels, see `_weights`."""
+"""Weight above which a direction counts as having too few voxels, see `_weights`."""
 
 
 def diameters_of(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, float, float]:
-    """The three axes in mm, longest first, of the body that a mask shows.
+    """Return the three diameters in mm, longest first, of the body in a mask.
 
     Args:
         mask: bool, shape (K, J, I), with at least one voxel.
@@ -33,16 +34,18 @@ def diameters_of(mask: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, float
     else:
         roundness = 1 - few
         lengths = np.sqrt((12 + 4 * roundness * (roundness.sum() - roundness)) * inertia)
-    return tuple(float(length) for length in np.sort(lengths)[::-1])
+    short, middle, long = np.sort(lengths).tolist()
+    return long, middle, short
 
 
-def _weights(inertia: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """How little is known of the ends along each direction: 1 with one or two voxels, 0.2 with three, then soon 0."""
-    return np.minimum(1, 4 * own / inertia) ** 2
+def _weights(inertia: FloatArray, own: FloatArray) -> FloatArray:
+    """Return how uncertain the ends along each direction are: 1 with one or two voxels, 0.2 with three, then near 0."""
+    few: FloatArray = np.minimum(1, 4 * own / inertia) ** 2
+    return few
 
 
-def _of_slices(inertia: np.ndarray, own: np.ndarray, few: np.ndarray) -> np.ndarray:
-    """Diameters, mm, where one direction has few voxels.
+def _of_slices(inertia: FloatArray, own: FloatArray, few: FloatArray) -> FloatArray:
+    """Return the diameters in mm where one direction has few voxels.
 
     A slice at z of an ellipsoid with the half axes a, b, c has the inertia a^2 (1 - z^2 / c^2) / 4 along a. With the
     mean square of z over the slices, that holds for two of them as well as for the whole ellipsoid.

@@ -1,4 +1,4 @@
-"""What this installation has: versions and devices. Nothing heavy is imported to find out."""
+"""Versions of the installed packages and names of the devices, found without importing the packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
 def versions() -> dict[str, str]:
-    """Versions of this program, Python and the packages that matter to a result."""
+    """Return the versions of this program, of Python, and of the packages that a result depends on."""
     found = {"crlm-seg": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
 
 
 def devices() -> list[str]:
-    """GPUs as their driver names them, and the processor cores."""
+    """Return the names of the GPUs, as their driver reports them, and the number of processor cores."""
     return [*(_gpus_of_driver() or _gpus_of_nvidia_smi()), f"CPU with {os.cpu_count()} cores"]
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user may meet. Each message says what was wrong and what to do next."""
+"""Errors that are shown to a user. Each message says what was wrong and what to do next."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ class CrlmError(Exception):
 
 
 class GeometryError(CrlmError):
-    """A matrix, spacing or size that no physical volume can have."""
+    """A matrix, a spacing or a size that no volume in space can have."""
 
 
 class VolumeError(CrlmError):
-    """Voxels that cannot be segmented: NaN, colour, a single slice, a file that is no volume."""
+    """Voxels that cannot be segmented, such as colour, a single slice, or a file that is no volume."""
 
 
 class SeedError(CrlmError):
-    """A seed outside the volume or where the probe never swept."""
+    """A seed outside the volume, or in voxels that were never insonified."""
 
 
 class SweepError(CrlmError):
@@ -34,11 +34,11 @@ class ModelError(CrlmError):
 
 
 class UnclearChannelsError(ModelError):
-    """A network with several channels, of which nobody has said what they are."""
+    """A network with several input channels whose meaning was not given."""
 
 
 class JsonError(CrlmError):
-    """Text that is no usable JSON: damaged, in another encoding, too large, too deep, or with unusable values."""
+    """JSON that cannot be used: damaged, in another encoding, too large, nested too deep, or with invalid values."""
 
 
 class LinkError(CrlmError):
@@ -50,7 +50,7 @@ class MessageError(LinkError):
 
 
 class WorkerError(CrlmError):
-    """The inference process failed, died or was given something it cannot do."""
+    """The inference process failed, ended unexpectedly, or was given a job that it cannot do."""
 
 
 OS_REASONS = {
@@ -70,6 +70,11 @@ OS_REASONS = {
 }
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """Add a line that the command line prints below the message of an error; Python 3.11 calls it `add_note`."""
+    vars(error).setdefault("__notes__", []).append(note)
+
+
 def os_reason(error: OSError) -> str:
-    """Return why the operating system refuses a file, without the path; the caller names that and what to do."""
-    return OS_REASONS.get(error.errno) or error.strerror or str(error)
+    """Return why the operating system refuses a file; the caller adds the path and what to do next."""
+    return OS_REASONS.get(error.errno or 0) or error.strerror or str(error)

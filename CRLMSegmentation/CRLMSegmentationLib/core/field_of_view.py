@@ -1,8 +1,8 @@
-"""The field of view: which voxels of a volume were insonified, and which only fill the space around and between them.
+"""The field of view of a volume: which voxels were insonified, and which only fill the space around or between them.
 
-Most senders fill that space with 0. Others take -1024, the lowest number of their type, 255, NaN, or what lossy
-compression makes of 0. Such a constant is recognised by what it does: it fills whole blocks at the border of the
-volume. 0 is always taken for empty there; any other value needs evidence, see `find_background`.
+Most senders fill that space with 0. Others use -1024, the lowest number of their type, 255, NaN, or what lossy
+compression makes of 0. Such a constant is recognised because it fills complete blocks at the border of the
+volume. 0 always counts as empty there; any other value needs evidence, see `find_background`.
 """
 
 from __future__ import annotations
@@ -13,41 +13,40 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from .arrays import BoolArray
+from .box import Box
 from .errors import VolumeError
 
-Box = tuple[slice, slice, slice]
-"""A part of a volume, (K, J, I)."""
-EVERYWHERE: Box = (slice(None), slice(None), slice(None))
 BLOCK = 3
-"""Edge in voxels of the blocks by which empty space is followed through a whole volume."""
-RIM = 3
-"""Voxels that are looked at around a box."""
-WIDE_RIM = 6
-"""The same where a constant other than 0 fills the outside: there the surroundings decide about more."""
-THIN_REACH = 2
+"""Edge, in voxels, of the blocks in which connected empty space is searched for through a whole volume."""
+MARGIN = 3
+"""Voxels around a box on which the answer for the box depends."""
+WIDE_MARGIN = 6
+"""The same where a constant other than 0 fills the outside, so that more depends on the surroundings."""
+THIN_MARGIN = 2
 """Voxels around empty space that are empty too when they hold a constant which tissue holds as well."""
 SURE_SHARE, LIKELY_SHARE, POSSIBLE_SHARE = 0.05, 0.01, 0.005
-"""Of the blocks at the border: enough for any constant, for one at a corner, for one far from all grey values."""
+"""Shares of the border blocks that a constant must fill: any, one at a corner, one far from all grey values."""
 LEAST_GREY_VALUES = 8
-"""Fewer beside a constant are no image of tissue, so that nothing can be said of the constant."""
+"""With fewer grey values beside a constant, the volume is no image of tissue, and no constant is recognised."""
 LOSSY_SHARE = 0.025
-"""Of the range of grey values: what lossy compression may make of a constant."""
+"""Share of the range of grey values by which lossy compression may change a constant."""
 SATURATED_SHARE = 0.02
-"""Of that range: a constant this close above the brightest tissue may be what bright tissue is cut off at."""
+"""Share of that range: a constant this close above the brightest tissue may be the value at which tissue saturates."""
 SATURATED_FACTOR = 5
-"""Of voxels at that end: so many more may be cut off there; when more hold the constant, they are gaps."""
+"""Saturated voxels may outnumber the bright ones by this factor; when more hold the constant, they are gaps."""
 INTERPOLATED_SHARE = 0.002
-"""Of the voxels that hold no constant: when more of them lie between tissue and a constant, they are a mix of both."""
-USUAL_REACH = 3.0
-"""Interquartile ranges beyond the quartiles: nearly all grey values of tissue lie within."""
+"""Share of the other voxels: when more of them lie between tissue and a constant, they were interpolated."""
+USUAL_RANGE = 3.0
+"""Nearly all grey values of tissue lie within this many interquartile ranges of the quartiles."""
 DOMINANT_SHARE = 0.2
-"""Of the voxels that are not 0: no grey value of tissue occurs so often."""
+"""Share of the voxels that are not 0: no grey value of tissue occurs so often."""
 ENOUGH_VOXELS = 40_000
 LEAST_TISSUE_SHARE = 0.02
-"""Of all voxels."""
+"""Share of all voxels that must be tissue."""
 MOST_CONSTANTS = 4
 CONFLICT_SHARE = 0.1
-"""Of the voxels that a mask calls imaged: when more of them are empty, mask and volume contradict each other."""
+"""Share of a mask's voxels: when more of them are empty in the volume, mask and volume contradict each other."""
 LARGEST = float(np.finfo(np.float32).max)
 
 NOT_RECOGNISED = (
@@ -62,14 +61,14 @@ CONFLICT = (
 
 @dataclass(frozen=True)
 class Background:
-    """How a volume marks what was not insonified, beside the value 0 and voxels without a number.
+    """The constants that mark voxels which were not insonified, in addition to 0 and NaN.
 
     Attributes:
-        values: constants that fill the space around what was imaged.
+        values: constants that fill the space around the field of view.
         tolerance: how far a voxel may be from one of them, after lossy compression.
-        low, high: limits of what tissue can be, where a constant lies beyond; what lies beyond as well, in whatever
-            place, is the constant or was interpolated between it and tissue.
-        is_in_tissue: a constant is as bright as the brightest tissue, such as 255; alone and thin it is tissue then.
+        low, high: limits of the grey values of tissue, where a constant lies beyond them; any voxel beyond them is the
+            constant, or was interpolated between it and tissue.
+        is_in_tissue: a constant is as bright as the brightest tissue, such as 255; thin, isolated ones are tissue then.
     """
 
     values: tuple[float, ...] = ()
@@ -79,25 +78,25 @@ class Background:
     is_in_tissue: bool = False
 
     @property
-    def rim(self) -> int:
-        """Voxels that must be looked at around a box."""
-        return WIDE_RIM if self.values else RIM
+    def margin(self) -> int:
+        """Voxels around a box on which the answer for the box depends."""
+        return WIDE_MARGIN if self.values else MARGIN
 
-    def covers(self, array: np.ndarray) -> np.ndarray:
-        """Which voxels may be empty by their value; bool, shape of the array."""
+    def covers(self, array: np.ndarray) -> BoolArray:
+        """Return which voxels have a value that may mean empty; bool, shape of the array."""
         return _holds(array, self.values, self.tolerance) | self.covers_when_thin(array)
 
-    def covers_when_thin(self, array: np.ndarray) -> np.ndarray:
-        """Which of them are empty even where they are thin and alone, such as gaps between frames."""
-        empty = array == 0
+    def covers_when_thin(self, array: np.ndarray) -> BoolArray:
+        """Return which of them are empty even in thin, isolated layers such as gaps between frames; bool."""
+        empty: BoolArray = array == 0
         if not self.values:
             return empty
         if not self.is_in_tissue:
             empty |= _holds(array, self.values, self.tolerance)
         return empty | self.is_beyond_tissue(array)
 
-    def is_beyond_tissue(self, array: np.ndarray) -> np.ndarray:
-        """Which voxels are empty wherever they are; bool, shape of the array."""
+    def is_beyond_tissue(self, array: np.ndarray) -> BoolArray:
+        """Return which voxels are empty wherever they lie; bool, shape of the array."""
         beyond = np.zeros(array.shape, bool)
         if self.low is not None:
             beyond |= array < self.low
@@ -110,7 +109,7 @@ ZERO = Background()
 
 
 def without_missing(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Give voxels that hold no number a harmless one, and say which they were.
+    """Replace voxels without a finite number by a small value, and return which they were.
 
     NaN says that there is no number. Infinity, or a number beyond single precision, says the same where it is one
     constant that reaches the border of the volume; anywhere else it is an overflow.
@@ -158,7 +157,7 @@ def _reaches_border(mask: np.ndarray) -> bool:
 
 
 def is_uniform(array: np.ndarray) -> bool:
-    """Whether all voxels hold the same value. Few are looked at where they differ."""
+    """Return whether all voxels hold the same value; a sample is tried first, since it mostly shows a difference."""
     first = array.flat[0]
     step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
     return bool((array[::step, ::step, ::step] == first).all() and (array == first).all())
@@ -166,45 +165,45 @@ def is_uniform(array: np.ndarray) -> bool:
 
 def infer_field_of_view(
     array: np.ndarray,
-    box: Box = EVERYWHERE,
+    box: Box | None = None,
     outside: np.ndarray | None = None,
     background: Background | None = None,
     missing: np.ndarray | None = None,
-) -> np.ndarray:
-    """Guess which voxels the probe has swept, for volumes that arrive without an accumulation buffer.
+) -> BoolArray:
+    """Infer which voxels were insonified, for volumes that arrive without an accumulation buffer.
 
     An empty value alone does not mean empty: a vessel's lumen is black as well. Empty is what holds an empty value
-    and either hangs together with the border of the volume through passages of more than two voxels (never swept),
+    and is either connected to the border of the volume through passages of more than two voxels (never insonified),
     or is at most two voxels thick (a gap between frames). What holds no number is empty in any case.
 
     Args:
         array: shape (K, J, I).
-        box: the part that is asked for; only its surroundings are looked at closely, since a large volume
+        box: the part to be inferred, None for all; only this part and its margin are processed, since a large volume
             would take seconds.
-        outside: `outside_blocks` of the array, where it is known already.
-        background: `find_background` of the array, where it is known already.
+        outside: `outside_blocks` of the array, where it has been computed already.
+        background: `find_background` of the array, where it has been computed already.
         missing: bool, shape of the array: voxels without a number; None where all have one.
 
     Returns:
-        Boolean array, shape of the box, False where the volume is taken to be empty.
+        Boolean array, shape of the box, False where a voxel is empty.
     """
     background = find_background(array, missing) if background is None else background
     outside = outside_blocks(empty_values(array, background, missing)) if outside is None else outside
-    asked = [range(*part.indices(count)) for part, count in zip(box, array.shape)]
-    rim = background.rim
-    near = [range(max(0, r.start - rim), min(count, r.stop + rim)) for r, count in zip(asked, array.shape)]
-    window = tuple(slice(r.start, r.stop) for r in near)
-    part, gone = array[window], None if missing is None else missing[window]
+    asked = Box.of_shape(array.shape) if box is None else box
+    margin = background.margin
+    near = asked.padded(margin, array.shape)
+    part, gone = array[near.slices], None if missing is None else missing[near.slices]
     zero = empty_values(part, background, gone)
-    beyond = [(rim * (r.start == 0), rim * (r.stop == count)) for r, count in zip(near, array.shape)]
+    ends = zip(near.start_kji, near.stop_kji, array.shape)
+    beyond = [(margin * (start == 0), margin * (stop == count)) for start, stop, count in ends]
     thick = ndimage.binary_opening(np.pad(zero, beyond, constant_values=True), ndimage.generate_binary_structure(3, 1))
-    labels, _ = ndimage.label(thick)
-    reached = outside[np.ix_(*[np.arange(r.start, r.stop) // BLOCK for r in near])]
-    empty = np.isin(labels, np.unique(labels[np.pad(reached, beyond, constant_values=True) & thick]))
-    inner = tuple(slice(low, low + len(r)) for (low, _), r in zip(beyond, near))
+    labels: np.ndarray = ndimage.label(thick)[0]
+    reached = outside[np.ix_(*[np.arange(part.start, part.stop) // BLOCK for part in near.slices])]
+    empty: BoolArray = np.isin(labels, np.unique(labels[np.pad(reached, beyond, constant_values=True) & thick]))
+    inner = Box.of_part([low for low, _ in beyond], near.shape).slices
     thin = ~thick[inner]
     if background.values:
-        beside = ndimage.binary_dilation(empty, ndimage.generate_binary_structure(3, 3), THIN_REACH)[inner]
+        beside = ndimage.binary_dilation(empty, ndimage.generate_binary_structure(3, 3), THIN_MARGIN)[inner]
         thin &= beside | background.covers_when_thin(part)
     empty = (empty[inner] | thin) & zero
     if background.values:
@@ -213,23 +212,24 @@ def infer_field_of_view(
         empty |= gone
     if background.tolerance:
         empty |= _specks(~empty) & beside
-    return ~empty[tuple(slice(r.start - n.start, r.stop - n.start) for r, n in zip(asked, near))]
+    return ~empty[asked.relative_to(near).slices]
 
 
-def _specks(swept: np.ndarray) -> np.ndarray:
-    """What is at most two voxels thick: beside empty space that is noise of the compression, not tissue."""
+def _specks(swept: BoolArray) -> BoolArray:
+    """Return the parts that are at most two voxels thick; beside empty space they are compression noise, not tissue."""
     solid = ndimage.binary_opening(swept, ndimage.generate_binary_structure(3, 1))
-    return swept & ~ndimage.binary_dilation(solid, ndimage.generate_binary_structure(3, 3))
+    thick: BoolArray = ndimage.binary_dilation(solid, ndimage.generate_binary_structure(3, 3))
+    return swept & ~thick
 
 
-def empty_values(array: np.ndarray, background: Background, missing: np.ndarray | None) -> np.ndarray:
-    """Which voxels may be empty by what they hold; bool, shape of the array."""
-    empty = background.covers(array) if background.values else array == 0
+def empty_values(array: np.ndarray, background: Background, missing: np.ndarray | None) -> BoolArray:
+    """Return which voxels have a value that may mean empty, or no number; bool, shape of the array."""
+    empty: BoolArray = background.covers(array) if background.values else array == 0
     return empty if missing is None else empty | missing
 
 
-def outside_blocks(zero: np.ndarray) -> np.ndarray:
-    """Which blocks of `BLOCK` voxels a side are empty throughout and hang together with the border.
+def outside_blocks(zero: np.ndarray) -> BoolArray:
+    """Return which blocks, `BLOCK` voxels a side, are completely empty and connected to the border of the volume.
 
     Args:
         zero: bool, shape (K, J, I).
@@ -241,8 +241,9 @@ def outside_blocks(zero: np.ndarray) -> np.ndarray:
     zero = zero[0::3] & zero[1::3] & zero[2::3]
     zero = zero[:, 0::3] & zero[:, 1::3] & zero[:, 2::3]
     zero = zero[:, :, 0::3] & zero[:, :, 1::3] & zero[:, :, 2::3]
-    labels, _ = ndimage.label(np.pad(zero, 1, constant_values=True))
-    return (labels == labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    labels: np.ndarray = ndimage.label(np.pad(zero, 1, constant_values=True))[0]
+    outside: BoolArray = labels == labels[0, 0, 0]
+    return outside[1:-1, 1:-1, 1:-1]
 
 
 def find_background(array: np.ndarray, missing: np.ndarray | None = None) -> Background:
@@ -273,7 +274,7 @@ def find_background(array: np.ndarray, missing: np.ndarray | None = None) -> Bac
     return _background_of(values, array, missing) if values else ZERO
 
 
-def _holds(array: np.ndarray, values: Iterable[float], tolerance: float) -> np.ndarray:
+def _holds(array: np.ndarray, values: Iterable[float], tolerance: float) -> BoolArray:
     found = np.zeros(array.shape, bool)
     for value in values:
         found |= array == value if not tolerance else (array >= value - tolerance) & (array <= value + tolerance)
@@ -281,7 +282,7 @@ def _holds(array: np.ndarray, values: Iterable[float], tolerance: float) -> np.n
 
 
 def _extrema(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest value of each block."""
+    """Return the smallest and the largest value of each block."""
     low = high = array
     for axis, count in enumerate(array.shape):
         starts = np.arange(0, count, BLOCK)
@@ -289,12 +290,14 @@ def _extrema(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _border_blocks(array: np.ndarray, missing: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Smallest and largest value of each block at the border, and whether it is at a corner; all of shape (N,).
+def _border_blocks(array: np.ndarray, missing: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, BoolArray]:
+    """Return the smallest and largest value of each border block, and whether it is at a corner; all of shape (N,).
 
     Blocks at an edge of the volume count for both faces. Blocks with voxels that hold no number are left out.
     """
-    faces = []
+    lows: list[np.ndarray] = []
+    highs: list[np.ndarray] = []
+    corners: list[BoolArray] = []
     for axis, count in enumerate(array.shape):
         for face in (slice(0, BLOCK), slice((count - 1) // BLOCK * BLOCK, None)):
             slab = (slice(None),) * axis + (face,)
@@ -302,40 +305,45 @@ def _border_blocks(array: np.ndarray, missing: np.ndarray | None) -> tuple[np.nd
             corner = np.zeros(low.shape, bool)
             corner[np.ix_(*[[0, -1]] * 3)] = True
             kept = np.ones(low.shape, bool) if missing is None else ~_extrema(missing[slab])[1]
-            faces.append((low[kept], high[kept], corner[kept]))
-    return tuple(np.concatenate(parts) for parts in zip(*faces))
+            lows.append(low[kept])
+            highs.append(high[kept])
+            corners.append(corner[kept])
+    return np.concatenate(lows), np.concatenate(highs), np.concatenate(corners)
 
 
 def _constants_among(low: np.ndarray, high: np.ndarray) -> list[tuple[float, int]]:
-    """Values other than 0 that fill whole blocks, and how many, most first."""
+    """Return values other than 0 that fill complete blocks, and the number of blocks, most frequent first."""
     values, counts = np.unique(low[(low == high) & (low != 0)], return_counts=True)
     order = np.argsort(counts, kind="stable")[::-1][:MOST_CONSTANTS]
     return [(values[n].item(), int(counts[n])) for n in order]
 
 
 def _sampled(array: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
-    """Some of the voxels that hold a number, spread over the volume, shape (N,)."""
+    """Return a regular sample of the voxels that hold a number, shape (N,)."""
     step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
     some = array[::step, ::step, ::step]
     return some.ravel() if missing is None else some[~missing[::step, ::step, ::step]]
 
 
 def _dominant(sample: np.ndarray) -> float | None:
-    """The value other than 0 that occurs so often that it must be a constant, wherever it is; None where none does."""
+    """Return the value other than 0 that occurs so often that it must be a constant, or None."""
     values, counts = np.unique(sample[sample != 0], return_counts=True)
-    return values[counts.argmax()].item() if counts.size and counts.max() >= DOMINANT_SHARE * counts.sum() else None
+    if not counts.size or counts.max() < DOMINANT_SHARE * counts.sum():
+        return None
+    value: float = values[counts.argmax()].item()
+    return value
 
 
 def _shows_tissue(grey: np.ndarray, count: int) -> bool:
-    """Whether voxels beside the constants at the border, and one more within, are an image of something.
+    """Return whether the voxels that hold no constant vary as an image of tissue does.
 
     Args:
         grey: some of those voxels, shape (N,).
-        count: of all voxels that were looked at.
+        count: size of the sample that they are part of.
     """
     within = _dominant(grey)
     textured = grey[(grey != 0) & (grey != within)] if within is not None else grey[grey != 0]
-    is_enough = textured.size >= LEAST_TISSUE_SHARE * count and np.unique(textured).size >= LEAST_GREY_VALUES
+    is_enough = bool(textured.size >= LEAST_TISSUE_SHARE * count and np.unique(textured).size >= LEAST_GREY_VALUES)
     return is_enough and (within is None or _dominant(textured) is None)
 
 
@@ -348,20 +356,21 @@ def _is_evident(value: float, share: float, is_at_corner: bool, grey: np.ndarray
 
 def _lossy_tolerance(array: np.ndarray) -> float:
     low, high = np.percentile(_sampled(array, None), (0.5, 99.5)).tolist()
-    return LOSSY_SHARE * (high - low)
+    tolerance: float = LOSSY_SHARE * (high - low)
+    return tolerance
 
 
 def _is_lossy(low: np.ndarray, high: np.ndarray, array: np.ndarray) -> bool:
-    """Whether blocks at the border are rather nearly constant than constant."""
+    """Return whether more border blocks are nearly constant than exactly constant, as after lossy compression."""
     constant = np.count_nonzero(low == high)
     if constant > low.size / 2:
         return False
     width = high.astype(np.float64) - low
-    return np.count_nonzero((width > 0) & (width <= _lossy_tolerance(array))) > constant
+    return bool(np.count_nonzero((width > 0) & (width <= _lossy_tolerance(array))) > constant)
 
 
 def _lossy_background(low: np.ndarray, high: np.ndarray, at_corner: np.ndarray, array: np.ndarray) -> Background:
-    """A constant that lossy compression has blurred; none where blocks are flat at different levels, as in a ramp."""
+    """Return a constant blurred by lossy compression; `ZERO` where flat blocks differ in level, as in a ramp."""
     if not _is_lossy(low, high, array):
         return ZERO
     middle = (low.astype(np.float64) + high) / 2
@@ -378,7 +387,7 @@ def _lossy_background(low: np.ndarray, high: np.ndarray, at_corner: np.ndarray, 
 
 
 def _with_inner_constants(values: list[float], array: np.ndarray, missing: np.ndarray | None) -> list[float]:
-    """Constants that fill the space within what the known ones fill, as in a volume that was resampled twice."""
+    """Return the constants and those that fill space inside them, as in a volume that was resampled twice."""
     low, high = _extrema(array)
     whole = None if missing is None else _extrema(missing)
     for _ in range(MOST_CONSTANTS):
@@ -397,10 +406,9 @@ def _with_inner_constants(values: list[float], array: np.ndarray, missing: np.nd
 
 
 def _background_of(values: list[float], array: np.ndarray, missing: np.ndarray | None) -> Background:
-    """Constants with the range of what they surround, looked for two blocks away from them."""
+    """Return the constants with the range of the tissue, which is measured two blocks away from them."""
     filled = _holds(array, values, 0.0)
-    low, _ = _extrema(filled)
-    deep = ~ndimage.binary_dilation(low, ndimage.generate_binary_structure(3, 3), 2)
+    deep: BoolArray = ~ndimage.binary_dilation(_extrema(filled)[0], ndimage.generate_binary_structure(3, 3), 2)
     for axis, count in enumerate(array.shape):
         deep = np.repeat(deep, BLOCK, axis).take(range(count), axis)
     filled |= empty_values(array, ZERO, missing)
@@ -412,23 +420,23 @@ def _background_of(values: list[float], array: np.ndarray, missing: np.ndarray |
     top = max(values)
     others = array[~filled]
     quarter, three_quarters = np.percentile(tissue, (25, 75)).tolist()
-    reach = USUAL_REACH * (three_quarters - quarter)
+    distance = USUAL_RANGE * (three_quarters - quarter)
     return Background(
         tuple(values),
-        low=_limit(others, min(values), max(low, quarter - reach), reach) if min(values) < low else None,
-        high=_limit(others, top, min(high, three_quarters + reach), reach) if top > high else None,
+        low=_limit(others, min(values), max(low, quarter - distance), distance) if min(values) < low else None,
+        high=_limit(others, top, min(high, three_quarters + distance), distance) if top > high else None,
         is_in_tissue=bool(high < top <= high + close) and _is_saturated(tissue, array[deep & filled], top, close),
     )
 
 
-def _limit(others: np.ndarray, value: float, end: float, reach: float) -> float | None:
-    """What separates a constant beyond an end of the grey values of tissue from them; None where nothing can.
+def _limit(others: np.ndarray, value: float, end: float, distance: float) -> float | None:
+    """Return the limit between the grey values of tissue and a constant beyond their end; None where there is none.
 
     Args:
         others: voxels that hold no constant, shape (N,).
-        reach: the constant is far from tissue when it is farther than this from its end.
+        distance: between a constant and the end of tissue's grey values, beyond which the constant is separate.
     """
-    if abs(value - end) <= reach:
+    if abs(value - end) <= distance:
         return None
     middle = (value + end) / 2
     low, high = sorted((value, middle))
@@ -437,13 +445,13 @@ def _limit(others: np.ndarray, value: float, end: float, reach: float) -> float 
 
 
 def _is_saturated(tissue: np.ndarray, constants: np.ndarray, top: float, close: float) -> bool:
-    """Whether so many grey values lie close below a constant that bright tissue may have been cut off at it."""
+    """Return whether so many grey values lie close below a constant that it may be saturated tissue."""
     bright = np.count_nonzero(tissue >= top - max(close, 1))
     return bool(np.count_nonzero(constants == top) <= SATURATED_FACTOR * bright)
 
 
 def contradiction(swept: np.ndarray, array: np.ndarray, background: Background, missing: np.ndarray | None) -> float:
-    """Share of what a mask calls imaged that is empty outside, 0 to 1; 0 where it is too little to contradict."""
+    """Return the share of a mask that is empty space outside the field of view, 0 to 1; 0 below `CONFLICT_SHARE`."""
     step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
     some = (slice(None, None, step),) * 3
     empty = empty_values(array[some], background, None if missing is None else missing[some])
@@ -455,28 +463,28 @@ def contradiction(swept: np.ndarray, array: np.ndarray, background: Background, 
     return share if share > CONFLICT_SHARE else 0.0
 
 
-def remarks_on(
+def warnings_about(
     background: Background, missing: np.ndarray | None, is_recognised: bool, contradicted_share: float
 ) -> tuple[str, ...]:
-    """What a user must know of how the field of view of a volume was found; nothing where 0 fills the outside.
+    """Return warnings about how the field of view of a volume was found; none where 0 fills the outside.
 
     Args:
-        is_recognised: the source says what was imaged, or something fills the outside.
+        is_recognised: the source gives the field of view, or a constant fills the outside.
         contradicted_share: see `contradiction`.
     """
-    remarks = []
+    warnings = []
     if background.values:
         about = "about " if background.tolerance else ""
         values = " and ".join(f"{value:g}" for value in background.values)
         tissue = "; the brightest tissue has this value too, and stays" if background.is_in_tissue else ""
-        remarks.append(f"voxels of {about}{values} fill the outside and count as not imaged{tissue}")
+        warnings.append(f"voxels of {about}{values} fill the outside and count as not imaged{tissue}")
     if missing is not None:
-        remarks.append(f"{_percent(missing)} % of the voxels hold no number (NaN) and count as not imaged")
+        warnings.append(f"{_percent(missing)} % of the voxels hold no number (NaN) and count as not imaged")
     if contradicted_share:
-        remarks.append(CONFLICT.format(percent=100 * contradicted_share))
+        warnings.append(CONFLICT.format(percent=100 * contradicted_share))
     if not is_recognised:
-        remarks.append(NOT_RECOGNISED)
-    return tuple(remarks)
+        warnings.append(NOT_RECOGNISED)
+    return tuple(warnings)
 
 
 def _percent(mask: np.ndarray) -> str:

@@ -1,7 +1,7 @@
-"""What travels between the engine and its worker: frames of a small JSON header and arrays.
+"""Messages between a program and its child process: frames of a small JSON header and arrays.
 
 A frame is PREFIX (magic, length of the header, length of the payload), the header, the payload: the bytes of the
-arrays that the header's "arrays" lists. There is no I/O here: the reader says where the next bytes belong, so that
+arrays that the header's "arrays" lists. There is no I/O here: the reader provides a buffer for the next bytes, so that
 a large array is received without a copy.
 """
 
@@ -11,6 +11,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,22 +27,32 @@ LIMITS = JsonLimits(size_bytes=MAX_HEADER_BYTES, text_characters=MAX_HEADER_BYTE
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Attributes: header: JSON object with a "type"; payload: bytes, empty for most types."""
+    """A message with its arrays.
 
-    header: dict
+    Attributes:
+        header: JSON object with the text "type".
+        payload: bytes of the arrays, empty for most types.
+    """
+
+    header: dict[str, Any]
     payload: memoryview
 
     @property
     def type(self) -> str:
-        return self.header["type"]
+        kind: str = self.header["type"]
+        return kind
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays of the payload by name, read-only."""
+        """Return the arrays of the payload by name, read-only.
+
+        Raises:
+            WorkerError: the header describes other arrays than came.
+        """
         found, start = {}, 0
         for name, dtype, shape in self.header.get("arrays", ()):
             kind = np.dtype(dtype)
             if kind.hasobject:
-                raise WorkerError(f"an array of {dtype} does not travel")
+                raise WorkerError(f"an array of {dtype} cannot be sent")
             count = int(np.prod(shape, dtype=np.int64))
             stop = start + count * kind.itemsize
             found[name] = np.frombuffer(self.payload[start:stop], kind).reshape([int(n) for n in shape])
@@ -51,29 +62,30 @@ class Frame:
         return found
 
 
-def encode(header: dict, arrays: Mapping[str, np.ndarray] | None = None) -> list[memoryview]:
-    """The parts of a frame, to be written one after the other; contiguous arrays are not copied."""
+def encode(header: dict[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> list[memoryview]:
+    """Return the parts of a frame, to be written one after the other; contiguous arrays are not copied."""
     solid = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
     described = [(name, array.dtype.str, array.shape) for name, array in solid.items()]
     text = json.dumps({**header, "arrays": described}).encode()
-    payload = [memoryview(array.reshape(-1).view(np.uint8)) for array in solid.values()]
+    payload = [array.reshape(-1).view(np.uint8).data for array in solid.values()]
     return [memoryview(PREFIX.pack(MAGIC, len(text), sum(map(len, payload))) + text), *payload]
 
 
 class FrameReader:
-    """Puts frames together from bytes that arrive in pieces of any size.
+    """Assembles frames from bytes that arrive in pieces of any size.
 
-    Write the next bytes into `wanted()` and say with `filled(n)` how many they were.
+    Write the next bytes into the buffer `wanted()`, and call `filled(n)` with their number.
     """
 
     def __init__(self) -> None:
         self._begin()
 
     def wanted(self) -> memoryview:
+        """The buffer for the next bytes."""
         return self._target[self._count :]
 
     def filled(self, count: int) -> Frame | None:
-        """Take note of `count` more bytes; returns a frame when it is complete.
+        """Accept `count` more bytes in the buffer; return a frame when it is complete, else None.
 
         Raises:
             WorkerError: the bytes are no frame.
@@ -86,13 +98,13 @@ class FrameReader:
         return None
 
     def _begin(self) -> None:
-        self._header: dict | None = None
+        self._header: dict[str, Any] = {}
         self._payload_bytes = 0
         self._part = "prefix"
         self._want(PREFIX.size)
 
     def _want(self, count: int) -> None:
-        self._target = memoryview(np.empty(count, np.uint8)).cast("B")
+        self._target = np.empty(count, np.uint8).data
         self._count = 0
 
     def _next_part(self) -> Frame | None:
@@ -113,11 +125,11 @@ class FrameReader:
         return frame
 
 
-def _parse_header(text: bytes) -> dict:
+def _parse_header(text: bytes) -> dict[str, Any]:
     try:
         header = parse_json(text, LIMITS, finite=False)
     except JsonError as error:
         raise WorkerError(f"a frame's header is not JSON: {text[:80]!r}") from error
-    if not isinstance(header, dict) or "type" not in header:
+    if not isinstance(header, dict) or not isinstance(header.get("type"), str):
         raise WorkerError(f"a frame's header has no type: {text[:80]!r}")
     return header

@@ -1,4 +1,4 @@
-"""How much memory is free, so that a large volume is refused instead of ending the program."""
+"""Free memory of the machine or container, so that a volume that is too large is refused before it is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def free_memory_bytes() -> int | None:
-    """Bytes that can be allocated without swapping, or None where the system does not say."""
+    """Return the bytes that can be allocated without swapping, or None where the system does not report them."""
     known = [value for value in (_of_linux(), _of_control_group(), _of_posix()) if value is not None]
     return min(known, default=None)
 
@@ -25,7 +25,7 @@ def _of_linux() -> int | None:
 
 
 def _of_control_group() -> int | None:
-    """What a container may still take; pages of files that the system can drop count as free."""
+    """Return the bytes that a container may still allocate; cached pages of files count as free."""
     try:
         limit = (CONTROL_GROUP / "memory.max").read_text("ascii").strip()
         used = int((CONTROL_GROUP / "memory.current").read_text("ascii"))
@@ -36,7 +36,7 @@ def _of_control_group() -> int | None:
 
 
 def _of_posix() -> int | None:
-    """Of systems without `MEMORY_INFO` that tell of free pages."""
+    """Return the free memory of systems that have no `MEMORY_INFO` but report free pages."""
     if MEMORY_INFO.is_file():
         return None
     try:

@@ -3,44 +3,50 @@
 Frames: IJK are voxel indices (i fastest, voxel centres at whole numbers), RAS and LPS are
 right-anterior-superior and left-posterior-superior coordinates in mm. "RAS" here means the
 Reference frame of the tracker, which 3D Slicer shows as RAS.
+
+Matrices are plain numpy arrays, 4x4. A class around them would only add conversions: each is made from, or handed to,
+VTK, SimpleITK, OpenIGTLink or JSON, mostly within a line or two.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from .arrays import FloatArray
 from .errors import GeometryError
 from .status import Reason, Status
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""Turns RAS into LPS and back: it is its own inverse."""
+"""Converts RAS to LPS, and LPS to RAS."""
 
 SPACING_LIMITS_MM = (0.01, 50.0)
 MAX_EXTENT_MM = 5000.0
 MAX_SHEAR = 1e-2
-"""Largest cosine between two axes that still counts as a right angle."""
+"""Largest cosine between two axes that is accepted as a right angle."""
 MAX_CALIBRATION_SHEAR = 0.2
-"""The same for a calibrated picture of a probe: its axes are fitted to measurements, each for itself. Of PLUS's
+"""The same for the calibrated 2D image of a probe, whose axes are fitted to measurements one by one. In PLUS's
 own spine sweep the cosine is 0.048; 0.2, 12 degrees off, is beyond any probe that could be navigated with."""
 
 RIGID_TOLERANCE = 1e-3
-"""By how much the products of a pose's axes may miss 1 and 0. Single precision is off by 1e-7, PLUS's files, which
-write six digits, by 3e-6, four digits by 2e-4; this is 0.08 mm at a lever of 150 mm, a tenth of a tracker's noise."""
+"""By how much the dot products of a pose's axes may differ from 1 and 0. Single precision is off by 1e-7, PLUS's files,
+which write six digits, by 3e-6, four digits by 2e-4; this is 0.08 mm at 150 mm, a tenth of a tracker's noise."""
 LAST_ROW_TOLERANCE, SINGULAR = 1e-6, 1e-6
-"""Of the row 0 0 0 1; and the volume that the axes of a matrix span, by that of a box with their lengths."""
+"""Tolerance of the last row, 0 0 0 1; and least ratio of the axes' determinant to the product of their lengths."""
 
 
-def check_ijk_to_ras(ijk_to_ras: np.ndarray, max_shear: float = MAX_SHEAR) -> np.ndarray:
-    """Return a float64 copy of a voxel matrix, or say why it cannot be one.
+def check_ijk_to_ras(ijk_to_ras: np.ndarray, max_shear: float = MAX_SHEAR) -> FloatArray:
+    """Return a float64 copy of an ijk_to_ras matrix after checking that it can place voxels.
 
     Left-handed matrices are legal: many scanners store them.
 
     Args:
         ijk_to_ras: 4x4, columns are the voxel axes times spacing in mm, last column the centre
             of voxel (0, 0, 0).
-        max_shear: largest cosine between two axes; for a single picture of a probe `MAX_CALIBRATION_SHEAR`.
+        max_shear: largest cosine between two axes; `MAX_CALIBRATION_SHEAR` for a single 2D image of a probe.
 
     Raises:
         GeometryError: wrong shape, not finite, not affine, spacing out of range, or sheared.
@@ -62,22 +68,22 @@ def check_ijk_to_ras(ijk_to_ras: np.ndarray, max_shear: float = MAX_SHEAR) -> np
     shear = shear_of(matrix)
     if shear > max_shear:
         raise GeometryError(
-            f"voxel axes must be at right angles, got a cosine of {shear:.3f}, at most {max_shear} is taken "
+            f"voxel axes must be at right angles, got a cosine of {shear:.3f}, at most {max_shear} is accepted "
             "(sheared or singular matrix)"
         )
     return matrix
 
 
 def shear_of(matrix: np.ndarray) -> float:
-    """The largest cosine between two of the three axes of a 4x4 matrix; 0 when they are at right angles."""
+    """Return the largest cosine between two of the three axes of a 4x4 matrix; 0 when they are at right angles."""
     axes = matrix[:3, :3] / spacing_of(matrix)
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
 
 def rigid_fault(matrix: np.ndarray, name: str = "") -> Status | None:
-    """Why a 4x4 matrix is no pose of a tool, or None: a pose turns and moves, it never scales, mirrors or shears.
+    """Return why a 4x4 matrix cannot be the pose of a tool, because it scales, mirrors or shears; None when it can.
 
-    Plain numbers instead of arrays, since it is asked for each pose that comes.
+    It calculates with plain numbers, which is faster than arrays, since it runs for each pose that arrives.
 
     Args:
         name: of the transform, for the reason.
@@ -98,7 +104,7 @@ def rigid_fault(matrix: np.ndarray, name: str = "") -> Status | None:
 
 
 def transform_fault(matrix: np.ndarray, name: str = "") -> Status | None:
-    """Why a 4x4 matrix places nothing, or None; a calibration may scale, but must be finite, affine and invertible."""
+    """Return why a 4x4 matrix is not finite, affine and invertible, as a calibration must be; None when it is."""
     array = np.asarray(matrix)
     if array.shape != (4, 4):
         return Status(Reason.NOT_A_TRANSFORM, {"transform": name})
@@ -112,7 +118,7 @@ def transform_fault(matrix: np.ndarray, name: str = "") -> Status | None:
 
 
 def is_rigid(matrix: np.ndarray) -> bool:
-    """Whether a 4x4 matrix can be the pose of a tool: right-handed, without scale, its axes at right angles."""
+    """Return whether a 4x4 matrix is a rotation and a translation, as the pose of a tool must be."""
     return rigid_fault(matrix) is None
 
 
@@ -124,19 +130,27 @@ def _cross(a: list[float], b: list[float]) -> list[float]:
     return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 
 
-def spacing_of(ijk_to_ras: np.ndarray) -> np.ndarray:
-    """Voxel spacing in mm along i, j, k."""
-    return np.linalg.norm(np.asarray(ijk_to_ras)[:3, :3], axis=0)
+def spacing_of(ijk_to_ras: np.ndarray) -> FloatArray:
+    """Return the voxel spacing in mm along i, j, k."""
+    spacing_mm: FloatArray = np.linalg.norm(np.asarray(ijk_to_ras)[:3, :3], axis=0)
+    return spacing_mm
 
 
-def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def transform_points(matrix: np.ndarray, points: npt.ArrayLike) -> FloatArray:
     """Apply a 4x4 matrix to points of shape (3,) or (N, 3), given as (x, y, z)."""
-    points = np.asarray(points, dtype=np.float64)
-    return points @ matrix[:3, :3].T + matrix[:3, 3]
+    transformed: FloatArray = np.asarray(points, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+    return transformed
 
 
-def box_around(center_ras_mm: np.ndarray, shape_ijk: tuple[int, int, int], spacing_mm: float) -> np.ndarray:
-    """ijk_to_ras of an isotropic grid whose axes are R, A, S and whose middle is at a point."""
+def part_to_ras(ijk_to_ras: np.ndarray, offset_kji: Sequence[float]) -> FloatArray:
+    """Return the ijk_to_ras, 4x4, of a part of a volume that begins at the voxel index (k, j, i)."""
+    matrix = np.array(ijk_to_ras, dtype=np.float64)
+    matrix[:3, 3] = transform_points(ijk_to_ras, offset_kji[::-1])
+    return matrix
+
+
+def box_around(center_ras_mm: np.ndarray, shape_ijk: tuple[int, int, int], spacing_mm: float) -> FloatArray:
+    """Return the ijk_to_ras, 4x4, of an isotropic grid along R, A and S whose centre is at a point, RAS mm."""
     matrix = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     matrix[:3, 3] = np.asarray(center_ras_mm) - spacing_mm * (np.asarray(shape_ijk) - 1) / 2
     return matrix

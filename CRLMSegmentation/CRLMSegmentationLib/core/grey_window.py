@@ -1,4 +1,4 @@
-"""The grey values that a view or a picture shows as black and as white."""
+"""The grey window of a volume: the values that a view or a figure shows as black and as white."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import numpy as np
 from .volume import Volume
 
 ENOUGH_VOXELS = 300_000
-"""Of a larger volume only some voxels are looked at."""
+"""Of a larger volume only a sample of the voxels is used."""
 SHOWN_PERCENTILES = (1.0, 99.7)
-"""Between these percentiles of the voxels that are not zero lies the grey window of a new volume."""
+"""Percentiles of the voxels that may be tissue, which become black and white."""
 
 
 def grey_window(volume: Volume) -> tuple[float, float]:
-    """The grey values shown as black and as white: percentiles of the voxels that may be tissue."""
+    """Return the grey values to be shown as black and as white, percentiles of the voxels that may be tissue."""
     step = max(1, round((volume.array.size / ENOUGH_VOXELS) ** (1 / 3)))
     values = volume.array[::step, ::step, ::step]
     values = values[~volume.background.covers(values)]  # what fills the outside is no grey value

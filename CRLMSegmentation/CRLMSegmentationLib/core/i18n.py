@@ -1,4 +1,4 @@
-"""Texts for people in their language: English, until an application sets a translator of its own."""
+"""Translation of texts that users see; they stay English until an application sets a translator."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ translator: Callable[[str], str] = str
 
 
 def tr(text: str) -> str:
-    """Translate a literal; fill its places in afterwards with `format`."""
+    """Translate a string literal; call `format` on the result to fill in its placeholders."""
     return translator(text)

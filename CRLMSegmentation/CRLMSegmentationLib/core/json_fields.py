@@ -1,4 +1,4 @@
-"""What an entry of a JSON file must be: tables from names to kinds, and the sentence for what is not of its kind."""
+"""Checks of the entries of a JSON object against a table of names and kinds, with a message for the first problem."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SHOWN_NAMES = 12
 
 
 class Kind(NamedTuple):
-    """What a value must be, in words and as a test.
+    """A kind of JSON value: its description, and a test for it.
 
     Attributes:
         optional: it may be missing.
-        rough: the wider kind it is one of; what is not even that is told by the words of that.
+        rough: a wider kind; a value that is not even of this one is described by its words.
     """
 
     expected: str
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
         return self._replace(optional=True)
 
     def or_null(self) -> Kind:
-        """This or null; it may be missing as well, unless it is `required`."""
+        """Return the kind that accepts null as well, and may be missing unless it is `required`."""
         rough = self.rough and self.rough.or_null()
         return Kind(f"{self.expected} or null", lambda value: value is None or self.holds(value), True, rough)
 
@@ -46,7 +46,7 @@ class Kind(NamedTuple):
         return self._replace(optional=False)
 
     def expected_instead_of(self, value: Any) -> str:
-        """The words for a value that is not of this kind."""
+        """Return the description to show for a value that is not of this kind."""
         return self.expected if self.rough is None or self.rough.holds(value) else self.rough.expected
 
 
@@ -67,7 +67,7 @@ def is_name(value: Any) -> bool:
 
 
 def is_file_name(value: Any) -> bool:
-    """Whether a text names a file below the folder it is read from, on every system."""
+    """Return whether a value is a relative file name, valid on every system, that does not lead out of its folder."""
     if not is_text(value) or len(value) > MAX_FILE_NAME or not value.isprintable() or "\\" in value or ":" in value:
         return False
     parts = value.split("/")
@@ -75,7 +75,7 @@ def is_file_name(value: Any) -> bool:
 
 
 def is_list_of(holds: Callable[[Any], bool], count: int | None = None) -> Callable[[Any], bool]:
-    """A test for lists, of a certain length where that is given."""
+    """Return a test for lists, of a certain length where that is given."""
     return lambda value: isinstance(value, list) and (count is None or len(value) == count) and all(map(holds, value))
 
 
@@ -88,7 +88,7 @@ def in_range(low: float, high: float, holds: Callable[[Any], bool] = is_number) 
 
 
 def is_object_with(kinds: Mapping[str, Kind]) -> Callable[[Any], bool]:
-    """A test for objects whose entries are of their kinds; others are allowed."""
+    """Return a test for objects whose entries are of the given kinds; other entries are allowed."""
     return lambda value: isinstance(value, dict) and first_problem(value, kinds) is None
 
 
@@ -122,10 +122,10 @@ HASHES = Kind("an object of file names and hashes", is_object_of(is_text))
 
 
 def first_problem(entry: Mapping[str, Any], kinds: Mapping[str, Kind], where: str = "") -> str | None:
-    """What is wrong with the entries of an object, in a sentence; None where each is of its kind.
+    """Return a sentence about the first entry of an object that is missing or not of its kind; None when all are right.
 
     Args:
-        kinds: of those that are known; others are not looked at.
+        kinds: of the known entries; others are ignored.
         where: is put before the name of the entry, such as "volumes[0].".
     """
     for name, kind in kinds.items():
@@ -145,7 +145,7 @@ def check_object(
     error: type[CrlmError] = JsonError,
     only_these: bool = False,
 ) -> None:
-    """Refuse what is no object, or has an entry that is missing or not of its kind.
+    """Raise an error unless a value is an object whose entries are of their kinds.
 
     Args:
         where: of the object, as `file: volumes[0]`; empty for the outermost one of a line.
@@ -166,7 +166,7 @@ def check_object(
 
 
 def listed(names: Mapping[str, Any] | list[str] | tuple[str, ...]) -> str:
-    """Names in a row, as many as can be read."""
+    """Return names separated by commas, of a long list the first ones and the number of the others."""
     names = list(names)
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     return ", ".join(printable(str(name), 60) for name in names[:SHOWN_NAMES]) + more

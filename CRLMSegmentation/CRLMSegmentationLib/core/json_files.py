@@ -1,7 +1,7 @@
-"""Reads JSON from files that may be damaged, made by another program, or hostile. Nothing else here calls `json.loads`.
+"""Safe reading of JSON that may be damaged, foreign or hostile; no other module calls `json.loads`.
 
 Size, nesting, number of values and lengths are bounded before or while the text is parsed; what remains is checked for
-what JSON allows and nobody can use: numbers that are not finite, NUL, half of a surrogate pair, a key given twice.
+what JSON allows but no reader can use: numbers that are not finite, NUL, half of a surrogate pair, a repeated key.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COPY_AGAIN = "copy it again from its source"
 
 @dataclass(frozen=True)
 class JsonLimits:
-    """What is read at most.
+    """Upper limits for what is read.
 
     Attributes:
         size_bytes: of a file, or of a line.
@@ -58,7 +58,7 @@ LINE_LIMITS = JsonLimits(size_bytes=1 << 20, depth=32, values=100_000)
 
 
 def parse_json(data: bytes | str, limits: JsonLimits = FILE_LIMITS, finite: bool = True) -> Any:
-    """The value that a text in JSON stands for.
+    """Return the value of a JSON text.
 
     Args:
         data: text, or bytes in UTF-8 with or without a byte order mark.
@@ -68,7 +68,7 @@ def parse_json(data: bytes | str, limits: JsonLimits = FILE_LIMITS, finite: bool
         JsonError: says where (as volumes[0].file), what was expected and what came.
     """
     if len(data) > limits.size_bytes:
-        raise JsonError(f"it holds more than {limits.size_bytes:,} bytes, which nothing of this program does")
+        raise JsonError(f"it holds more than {limits.size_bytes:,} bytes, the limit for such data")
     text = _decoded(data) if isinstance(data, bytes) else data.removeprefix("\ufeff")
     _check_structure(text, limits)
     is_plain = len(text) <= limits.text_characters and not _is_unusual(text)
@@ -88,7 +88,7 @@ def read_json(
     limits: JsonLimits = FILE_LIMITS,
     finite: bool = True,
 ) -> Any:
-    """The content of a JSON file.
+    """Return the content of a JSON file.
 
     Args:
         error: what is raised.
@@ -114,7 +114,7 @@ def read_json_object(
     limits: JsonLimits = FILE_LIMITS,
     finite: bool = True,
 ) -> dict[str, Any]:
-    """The content of a JSON file that must be an object; see `read_json`."""
+    """Return the content of a JSON file that must be an object; see `read_json`."""
     value = read_json(path, error, advice, limits, finite)
     if not isinstance(value, dict):
         raise error(f"{path} cannot be read: expected an object {{...}}, got {shown(value)}; {advice}")
@@ -138,7 +138,7 @@ class JsonLine(NamedTuple):
 
 
 def json_lines(stream: BinaryIO, limits: JsonLimits = LINE_LIMITS) -> Iterator[JsonLine]:
-    """The lines of a `.jsonl` file, one at a time; one that cannot be read costs that line. Empty lines are left out.
+    """Read a `.jsonl` file line by line; a line that cannot be read is returned with its problem, an empty one skipped.
 
     Args:
         stream: opened for bytes.
@@ -158,7 +158,7 @@ def json_lines(stream: BinaryIO, limits: JsonLimits = LINE_LIMITS) -> Iterator[J
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """A file opened for bytes; a pipe or a device, which may never end, is refused.
+    """Open a file for reading bytes; refuse a pipe or a device, which may never end.
 
     Raises:
         OSError: it is none, or cannot be opened.
@@ -170,7 +170,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 class Damage:
-    """Lines of a file that were left out, counted by the reason.
+    """The lines of a file that were skipped, counted by reason.
 
     Attributes:
         first: number and reason of the first one, empty where there is none.
@@ -184,7 +184,7 @@ class Damage:
 
     @property
     def count(self) -> int:
-        """Of lines, the one that is cut off not included."""
+        """Number of skipped lines, without the one that is cut off."""
         return sum(self.reasons.values())
 
     @property
@@ -192,25 +192,25 @@ class Damage:
         return bool(self.count or self.is_cut_off)
 
     def add(self, line: JsonLine, problem: str = "") -> None:
-        """Note that a line was left out, because of its own problem or another one."""
+        """Count a skipped line, for its own problem or another one."""
         if line.is_cut_off:
             self.is_cut_off = True
             return
         self.add_problem(problem or line.problem, f"line {line.number}: ")
 
     def add_problem(self, problem: str, where: str = "") -> None:
-        """Note that a line was left out whose number is not known any more."""
+        """Count a skipped line whose number is not known any more."""
         self.reasons[problem] += 1
         self.first = self.first or f"{where}{problem}"
 
-    def take(self, other: Damage) -> None:
-        """Add what another one has noted."""
+    def merge(self, other: Damage) -> None:
+        """Add the counts of another file."""
         self.reasons.update(other.reasons)
         self.first = self.first or other.first
         self.is_cut_off = self.is_cut_off or other.is_cut_off
 
     def sentence(self, name: str) -> str:
-        """What to tell of a file, such as "2 lines of x.jsonl were left out ..."; empty where all is well."""
+        """Return a sentence such as "2 lines of x.jsonl cannot be used ..."; empty when no line was skipped."""
         parts = []
         if self.count:
             lines = "1 line" if self.count == 1 else f"{self.count} lines"
@@ -222,7 +222,7 @@ class Damage:
 
 
 def shown(value: Any, characters: int = 60) -> str:
-    """A value as an error shows it: in JSON, in one line, cut to a length."""
+    """Return a value as an error message shows it: JSON in one line, cut to a length."""
     try:
         text = json.dumps(_beginning_of(value, characters), ensure_ascii=False, default=repr)
     except (TypeError, ValueError, RecursionError):
@@ -239,7 +239,7 @@ def _parsed_line(number: int, line: bytes, is_ended: bool, limits: JsonLimits) -
 
 
 def _pass_over_line(stream: BinaryIO) -> bool:
-    """Read on to the end of a line; whether it has one."""
+    """Read on to the end of a line, and return whether the line ends before the file does."""
     while part := stream.readline(1 << 20):
         if part.endswith(b"\n"):
             return True
@@ -258,7 +258,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _check_structure(text: str, limits: JsonLimits) -> None:
-    """Bound the number of values and the nesting, before the parser makes objects of them or calls itself."""
+    """Check the number of values and the depth of nesting, before the parser allocates objects or recurses."""
     brackets = text.count("[") + text.count("{")
     if brackets + text.count(",") > limits.values:
         raise JsonError(f"it holds more than {limits.values:,} values")
@@ -280,7 +280,7 @@ def _is_unusual(text: str) -> bool:
 
 
 class _LongInteger(float):
-    """Stands for an integer that is too long to be of use, until its place is told."""
+    """Placeholder for an integer that is too long, until `check_values` reports where it stands."""
 
     digits = 0
 
@@ -299,7 +299,7 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise JsonError(f"the key {quoted(twice)} is given twice in one object, so nobody knows which value counts")
+        raise JsonError(f"the key {quoted(twice)} is given twice in one object; remove one of them")
     return found
 
 
@@ -308,7 +308,7 @@ CAREFUL = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
 
 
 def check_values(value: Any, limits: JsonLimits = FILE_LIMITS, finite: bool = True) -> None:
-    """Refuse values that JSON allows and nobody can use.
+    """Raise an error for values that JSON allows but no reader can use.
 
     Raises:
         JsonError: where the first one stands, what was expected and what came.
@@ -344,7 +344,7 @@ def _check_text(text: str, place: tuple, limits: JsonLimits) -> None:
 
 
 def _name_of(place: tuple) -> str:
-    """`volumes[0].file` for a place, which is (place of what holds it, key or number)."""
+    """Return a place as `volumes[0].file`; a place is a pair of the enclosing place and a key or number."""
     parts: list[str] = []
     while place:
         place, key = place
@@ -353,7 +353,7 @@ def _name_of(place: tuple) -> str:
 
 
 def _beginning_of(value: Any, characters: int) -> Any:
-    """As much of a value as can be shown in so many characters, lest megabytes be formatted."""
+    """Return as much of a value as can be shown in so many characters, so that megabytes are not formatted."""
     if isinstance(value, str):
         return value[:characters]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""How much memory this process may use."""
+"""The memory that this process may use."""
 
 from __future__ import annotations
 
@@ -8,28 +8,24 @@ import sys
 from pathlib import Path
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Of a container, versions 2 and 1."""
+"""Files with the memory limit of a container, for control groups of versions 2 and 1."""
 
 
 def machine_memory_bytes() -> int | None:
-    """The memory of the machine, or less where a container or the user's limits allow less; None if nobody says."""
+    """Return the memory of the machine, or the lower limit of a container or user; None where it is unknown."""
     known = [limit for limit in (_installed_bytes(), _container_bytes(), _address_space_bytes()) if limit]
     return min(known, default=None)
 
 
 def _installed_bytes() -> int | None:
     if sys.platform == "win32":
-        return _installed_bytes_of_windows()
+        kilobytes = ctypes.c_ulonglong()
+        known = ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
+        return 1024 * kilobytes.value if known else None
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
         return None
-
-
-def _installed_bytes_of_windows() -> int | None:
-    kilobytes = ctypes.c_ulonglong()
-    known = ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
-    return 1024 * kilobytes.value if known else None
 
 
 def _container_bytes() -> int | None:
@@ -43,9 +39,9 @@ def _container_bytes() -> int | None:
 
 
 def _address_space_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return None
+    import resource
+
     soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
     return None if soft == resource.RLIM_INFINITY else soft

@@ -1,4 +1,4 @@
-"""Output files appear whole or not at all: written into a scratch folder beside their places, then moved there."""
+"""Atomic output files: they are written into a scratch folder beside their destination, and moved when complete."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextlib import ExitStack, contextmanager
 from itertools import chain, count
 from pathlib import Path
 
-from .errors import CrlmError, os_reason
+from .errors import CrlmError, add_note, os_reason
 
 SCRATCH_PREFIX = ".unfinished-"
 SUFFIXES = re.compile(r"((\.seg|\.nii)?\.[^.]+)?$")
 
 
-def check_places(places: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
-    """Refuse places that cannot be written to, or where an input lies.
+def check_output_paths(places: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
+    """Check that output paths can be written to and are no input.
 
     Raises:
-        CrlmError: says which and why.
+        CrlmError: a path is a folder, has no folder, or is an input; the message says which.
     """
     taken = {path.resolve() for path in inputs}
     for place in places:
@@ -34,7 +34,7 @@ def check_places(places: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for outputs.
+    """Make a folder, and those above it, for outputs.
 
     Raises:
         CrlmError: it cannot be made.
@@ -47,9 +47,9 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def atomic_files(places: Sequence[Path]) -> Iterator[list[Path]]:
-    """Give for each place a path of the same name to write to; at the end all are moved to their places.
+    """Provide a temporary path for each output path; at the end of the block, move all files to their destination.
 
-    What an earlier run has left there is set aside at the start, as `name.previous.suffix`, lest it be taken for the
+    A file of an earlier run is renamed at the start, to `name.previous.suffix`, so that it is not mistaken for the
     result of a run that has failed; so check the input before. It is removed when the new files are in place. When
     the block ends with an exception, nothing is written, the earlier files stay aside, and a note on the exception
     says where.
@@ -68,23 +68,25 @@ def atomic_files(places: Sequence[Path]) -> Iterator[list[Path]]:
             for folder in folders:
                 _move_all(scratch[folder], folder, {place.name for place in places})
         except BaseException as error:
-            error.__notes__ = [f"the earlier {old.name} is kept as {new}" for old, new in aside.items() if new.exists()]
+            for place, previous in aside.items():
+                if previous.exists():
+                    add_note(error, f"the earlier {place.name} is kept as {previous}")
             raise
         for previous in aside.values():
             previous.unlink()
 
 
 def _move_all(scratch: Path, folder: Path, last: Container[str]) -> None:
-    """Move all files, the named ones at the end: the data files of a header come before it."""
+    """Move all files, the named ones last, so that a header appears after its data files."""
     for file in sorted(scratch.iterdir(), key=lambda file: file.name in last):
         os.replace(file, folder / file.name)
 
 
 def _free_name(place: Path) -> Path:
-    """Beside a file: `a.previous.seg.nrrd` for `a.seg.nrrd`, with a number where that is taken."""
+    """Return a free path beside a file, `a.previous.seg.nrrd` for `a.seg.nrrd`, with a number where that exists."""
     marks = chain([".previous"], (f".previous-{number}" for number in count(2)))
-    end = SUFFIXES.search(place.name).start()
-    names = (place.with_name(place.name[:end] + mark + place.name[end:]) for mark in marks)
+    stem = SUFFIXES.sub("", place.name, count=1)
+    names = (place.with_name(stem + mark + place.name[len(stem) :]) for mark in marks)
     return next(path for path in names if not path.exists())
 
 

@@ -1,9 +1,10 @@
-"""Many jobs in several processes, which end at once when the one that started them is interrupted or gone."""
+"""Jobs in several processes, which end at once when the parent process is interrupted or has died."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,8 +16,6 @@ from typing import TypeVar
 
 from .errors import CrlmError
 
-HAS_MASK = hasattr(signal, "pthread_sigmask")
-"""Not on Windows."""
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -27,35 +26,35 @@ def map_in_processes(
     processes: int,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
-    """Call a function of a module with each job; with one process in this one, else for the main thread only.
+    """Call a module-level function with each job, in this process or, from the main thread only, in several.
 
     Args:
-        on_result: told each result as soon as all before it are there.
+        on_result: called with each result, in the order of the jobs.
 
     Returns:
         The results in the order of their jobs.
 
     Raises:
-        CrlmError: a process was ended from outside. What the function raises comes as it is.
+        CrlmError: a process was ended from outside. Errors that the function raises are passed on.
     """
     results: list[Result] = []
 
-    def take(result: Result) -> None:
+    def store(result: Result) -> None:
         results.append(result)
         on_result(result)
 
     if processes == 1:
         for job in jobs:
-            take(function(job))
+            store(function(job))
         return results
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
     try:
         with theirs, ProcessPoolExecutor(processes, context, _end_with, (theirs,)) as pool, ours:
-            with _ctrl_c_kept_back():
+            with _ctrl_c_deferred():
                 waiting = [pool.submit(function, job) for job in jobs]
             for future in waiting:
-                take(future.result())
+                store(future.result())
     except BrokenProcessPool as error:
         raise CrlmError(
             "a process was ended from outside, as happens where memory runs out; try again with fewer processes"
@@ -64,27 +63,28 @@ def map_in_processes(
 
 
 @contextmanager
-def _ctrl_c_kept_back() -> Iterator[None]:
-    """A Ctrl-C comes at the end of the block, and never to processes started in it: they inherit the mask.
+def _ctrl_c_deferred() -> Iterator[None]:
+    """Defer a Ctrl-C to the end of the block, and keep it from processes started in it, which inherit the mask.
 
-    The mask does not keep it from this process, whose other threads take it all the same; a handler does.
+    The mask alone does not defer it in this process, since other threads still receive it; the handler does.
     """
     came: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if HAS_MASK else None
+    if sys.platform != "win32":
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-        if HAS_MASK:
+        if sys.platform != "win32":
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if came:
         signal.raise_signal(signal.SIGINT)
 
 
 def _end_with(pipe: Connection) -> None:
-    """End this process when the other end of a pipe is closed, by its owner or by its owner's death."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, see `_ctrl_c_kept_back`
+    """End this process when the parent closes the other end of a pipe, or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, see `_ctrl_c_deferred`
 
     def wait() -> None:
         try:

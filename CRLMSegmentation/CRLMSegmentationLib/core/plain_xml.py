@@ -1,4 +1,4 @@
-"""XML that came from outside, read without what could make a small text large."""
+"""Safe parsing of XML from other programs, without entities, which could expand a small text to gigabytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.parsers import expat
 
 BLANKS = "\ufeff \t\r\n"
 DOCUMENT_TYPE = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
-"""Also as a parser would not take it; in bytes of any encoding the parser itself tells."""
+"""Matches malformed declarations too; in bytes, whose encoding is unknown, the parser reports them."""
 
 
 def parse_xml(source: str | bytes, max_characters: int) -> ElementTree.Element:
@@ -24,12 +24,13 @@ def parse_xml(source: str | bytes, max_characters: int) -> ElementTree.Element:
         ValueError: it is too long, is no XML, or declares a document type, through which entities could explode.
     """
     if len(source) > max_characters:
-        raise ValueError(f"it is too large: {len(source)} characters, at most {max_characters} are taken")
-    is_text = isinstance(source, str)
-    if is_text and DOCUMENT_TYPE.search(source):
-        _refuse_document_type()
-    content = source.strip(BLANKS).encode("utf-8", "replace") if is_text else source.removeprefix(BOM_UTF8).lstrip()
-    encoding = "utf-8" if is_text else None  # a text has been decoded, whatever it declares
+        raise ValueError(f"it is too large: {len(source)} characters, at most {max_characters} are accepted")
+    if isinstance(source, str):
+        if DOCUMENT_TYPE.search(source):
+            _refuse_document_type()
+        content, encoding = source.strip(BLANKS).encode("utf-8", "replace"), "utf-8"  # whatever the text declares
+    else:
+        content, encoding = source.removeprefix(BOM_UTF8).lstrip(), None
     checker = expat.ParserCreate(encoding)
     checker.StartDoctypeDeclHandler = checker.EntityDeclHandler = _refuse_document_type
     try:

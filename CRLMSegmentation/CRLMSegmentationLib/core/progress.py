@@ -1,4 +1,4 @@
-"""How long work reports its progress: the type of the callback that every long function takes."""
+"""The type of the callback by which long functions report their progress."""
 
 from __future__ import annotations
 

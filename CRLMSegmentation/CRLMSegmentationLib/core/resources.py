@@ -1,4 +1,4 @@
-"""Where models and sample cases lie: beside the module when installed, at the top of the repository otherwise."""
+"""Paths of the shipped models and sample cases: beside the installed module, or at the top of the repository."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from .errors import CrlmError
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-"""The folder that Python must look in to find this library: the working directory of child processes."""
+"""The folder from which Python imports this library; it is the working directory of child processes."""
 
 
 def resource_path(*parts: str) -> Path:
-    """Path of a shipped resource, such as resource_path("Models", "crlm-crop").
+    """Return the path of a shipped resource, such as resource_path("Models", "crlm-crop").
 
     Raises:
         CrlmError: it is not there.

@@ -1,6 +1,6 @@
-"""Why a distance, a pose or an outline is not to be used: a reason with its parameters, and the sentence for it.
+"""Reasons why a distance, a pose or a segmentation must not be used, with their parameters and their sentences.
 
-Programs compare the reason; only at the border is a sentence made of it: `str(status)` is the untranslated English for
+Code compares the reason; a sentence is made only for people: `str(status)` is the untranslated English for
 logs, recordings and reports, `translated` the user's language for the panel. Both come from the same table.
 """
 
@@ -15,7 +15,7 @@ from .i18n import tr
 
 
 class Reason(Enum):
-    """The values are written into recordings, reports and scenes; they stay when the sentences change."""
+    """Why a value is unreliable. Recordings, reports and scenes store the values, which stay when sentences change."""
 
     # of a pose
     NOT_TRACKED = "not-tracked"
@@ -33,7 +33,7 @@ class Reason(Enum):
     NOT_A_TRANSFORM = "not-a-transform"
     SENSOR_STILL = "sensor-still"
     SENSOR_NOT_SENT = "sensor-not-sent"
-    # of an outline
+    # of a segmentation
     CUT_OFF = "cut-off"
     NOT_SWEPT = "not-swept"
     OUT_OF_DATE = "out-of-date"
@@ -50,14 +50,14 @@ class Reason(Enum):
 
 
 def _templates(_: Any) -> dict[Reason, str]:
-    """The sentences; `_` marks them for translators."""
+    """Return the sentences by reason; `_` marks them for translators."""
     return {
         Reason.NOT_TRACKED: _("not tracked"),
         Reason.NO_RECENT_POSE: _("no pose for {seconds:.1f} s"),
         Reason.LATE: _("poses come {seconds:.1f} s late"),
         Reason.JUMPED: _("jumped by {mm:.0f} mm"),
         Reason.TURNED: _("jumped by {degrees:.0f} degrees"),
-        Reason.NO_PATH: _("no way from {start} to {goal}"),
+        Reason.NO_PATH: _("no transform from {start} to {goal}"),
         Reason.AMBIGUOUS_NAME: _("two tools or two senders under one name"),
         Reason.POSITION_ONLY: _("the sender gives its position without an orientation"),
         Reason.SCALED: _("pose is not rigid: scales by {factor:.4g} ({transform})"),
@@ -67,14 +67,14 @@ def _templates(_: Any) -> dict[Reason, str]:
         Reason.NOT_A_TRANSFORM: _("pose is singular or not affine ({transform})"),
         Reason.SENSOR_STILL: _("the liver sensor has not moved for {seconds:.0f} s: it may have come off"),
         Reason.SENSOR_NOT_SENT: _("liver sensor not watched: the tracker does not send {transform}"),
-        Reason.CUT_OFF: _("the outline was cut off by the crop: the tumour may be larger"),
+        Reason.CUT_OFF: _("the segmentation was cut off by the crop: the tumour may be larger"),
         Reason.NOT_SWEPT: _("part of the tumour was not swept: it may be larger there"),
-        Reason.OUT_OF_DATE: _("the outline is out of date; segment it again"),
+        Reason.OUT_OF_DATE: _("the segmentation is out of date; segment again"),
         Reason.NOTHING_FOUND: _("nothing was found in this volume"),
-        Reason.NO_SURFACE: _("there is no outline to measure to"),
-        Reason.NOT_MEASURABLE: _("the outline cannot be measured to: {text}"),
+        Reason.NO_SURFACE: _("there is no segmentation to measure to"),
+        Reason.NOT_MEASURABLE: _("the segmentation cannot be measured to: {text}"),
         Reason.NO_INSTRUMENT: _("no tracked instrument"),
-        Reason.NO_TARGET: _("no outline to measure to"),
+        Reason.NO_TARGET: _("no segmentation to measure to"),
         Reason.NEARER_UNRELIABLE: _("{lesion} may be nearer, and its distance is withheld"),
         Reason.OTHER_SOURCE: _("the volume did not come with these tools: do they belong together?"),
         Reason.UNCALIBRATED: _("the interval lacks the model's own error, which was never measured"),
@@ -83,16 +83,23 @@ def _templates(_: Any) -> dict[Reason, str]:
 
 
 ENGLISH = _templates(str)
+EARLIER_SENTENCES = {
+    "the outline was cut off by the crop: the tumour may be larger": Reason.CUT_OFF,
+    "the outline is out of date; segment it again": Reason.OUT_OF_DATE,
+    "there is no outline to measure to": Reason.NO_SURFACE,
+    "no outline to measure to": Reason.NO_TARGET,
+}
+"""Sentences that scenes of earlier versions store, where they have changed since."""
 OF_SENSOR = "liver sensor: {sentence}"
 
 
 @dataclass(frozen=True)
 class Status:
-    """A reason, and what its sentence is filled with.
+    """A reason with the parameters of its sentence.
 
     Attributes:
-        params: numbers and names by the places of the sentence; lengths in mm, times in s.
-        of_sensor: it is about the sensor on the liver, on which all instruments hang.
+        params: numbers and names by the placeholders of the sentence; lengths in mm, times in s.
+        of_sensor: it is about the sensor on the liver, to which all instruments are referred.
     """
 
     reason: Reason
@@ -105,47 +112,47 @@ class Status:
 
     @property
     def sentence(self) -> str:
-        """In English, without naming the sensor that it may be about."""
+        """The English sentence, without the words "liver sensor"."""
         return ENGLISH[self.reason].format(**self.params)
 
     @property
     def kind(self) -> tuple[Reason, bool]:
-        """The same for as long as only numbers in the sentence change."""
+        """A key that stays the same while only the parameters change."""
         return self.reason, self.of_sensor
 
     @property
-    def tells_age(self) -> bool:
-        """Whether the sentence says for how long it has been so."""
+    def mentions_age(self) -> bool:
+        """Whether the sentence contains the time since the problem began."""
         return self.reason is Reason.NO_RECENT_POSE
 
     def about_sensor(self) -> Status:
-        """The same of the sensor on the liver."""
+        """Return the same status about the sensor on the liver."""
         return replace(self, of_sensor=True)
 
     def to_json(self) -> dict[str, Any]:
-        """As recordings and reports hold it: the sentence for people, the reason and its parameters for programs."""
+        """Return what recordings and reports store: the sentence for people, the reason and parameters for programs."""
         return {"reason": self.sentence, "code": self.reason.value, "params": dict(self.params)}
 
 
 def translated(status: Status) -> str:
-    """The sentence in the user's language."""
+    """Return the sentence in the user's language."""
     sentence = tr(ENGLISH[status.reason]).format(**status.params)
     return tr(OF_SENSOR).format(sentence=sentence) if status.of_sensor else sentence
 
 
 def tag_of_status(status: Status | None) -> str:
-    """For an attribute of a scene: the value of the reason, or nothing."""
+    """Return the text that a node's attribute stores: the value of the reason, or an empty text."""
     return "" if status is None else status.reason.value
 
 
 def status_from_tag(tag: str) -> Status | None:
-    """What `tag_of_status` has written. Scenes of earlier versions hold the sentence itself.
+    """Return the status of a text that `tag_of_status` has made; scenes of earlier versions hold the sentence itself.
 
-    A scene holds no parameters: a reason whose sentence needs some is told by its tag.
+    A scene stores no parameters: for a reason whose sentence needs some, the tag itself is the sentence.
     """
     if not tag:
         return None
-    by_text = {text: reason for reason, text in ENGLISH.items()}
+    by_text = {**EARLIER_SENTENCES, **{text: reason for reason, text in ENGLISH.items()}}
     known = {reason.value: reason for reason in Reason}
     reason = known.get(tag) or by_text.get(tag)
     if reason is None or "{" in ENGLISH[reason]:

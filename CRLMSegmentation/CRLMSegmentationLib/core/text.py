@@ -1,7 +1,7 @@
-"""Text that comes from elsewhere, made fit to be shown: in one line, bounded, without control characters.
+"""Text from other programs, made safe to show: in one line, of bounded length, without control characters.
 
-A name in a file or a message may hold line ends, which forge lines of a log; escape sequences, which drive a terminal;
-marks of direction, which make a text read otherwise than it is; or a megabyte.
+A name in a file or message may hold line ends, which forge log lines; escape sequences, which control a terminal;
+direction marks, which reorder the text on the screen; or a megabyte.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 MAX_TEXT = 300
-"""Characters of a text that somebody else has had a hand in."""
+"""Characters that are shown of a text from another program."""
 MAX_ENTRIES = 100
-"""Of a list or an object that is shown."""
+"""Entries that are shown of a list or an object."""
 MAX_DEPTH = 8
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 ELLIPSIS = "…"
 LEFT_OUT = "…"
-"""The key under which it is told how many entries of an object are not shown."""
+"""The key whose value says how many entries of an object are not shown."""
 
 
 def printable(text: str, max_characters: int = MAX_TEXT) -> str:
@@ -31,14 +31,14 @@ def printable(text: str, max_characters: int = MAX_TEXT) -> str:
 
 
 def quoted(text: object, max_characters: int = 60, marks: str = "'") -> str:
-    """Return a value as part of a message: printable, cut, and between marks where it is a text."""
+    """Return a value for an error message: printable, cut, and between quotation marks where it is a text."""
     return f"{marks}{printable(text, max_characters)}{marks}" if isinstance(text, str) else repr(text)[:max_characters]
 
 
 def bounded(value: Any, max_characters: int = MAX_TEXT, max_entries: int = MAX_ENTRIES, depth: int = MAX_DEPTH) -> Any:
     """Return plain data (as of JSON) of bounded size: texts printable and cut, lists and objects shortened.
 
-    What is left out is told: a list ends with "… 12 more", an object has the key "…" for it.
+    Omitted entries are counted: a list ends with "… 12 more", an object has the key "…" for it.
     """
     if isinstance(value, str):
         return printable(value, max_characters)
@@ -46,8 +46,10 @@ def bounded(value: Any, max_characters: int = MAX_TEXT, max_entries: int = MAX_E
         return ELLIPSIS
     if isinstance(value, dict):
         kept = list(value.items())[:max_entries]
-        found = {printable(str(k), max_characters): bounded(v, max_characters, max_entries, depth - 1) for k, v in kept}
-        return {**found, LEFT_OUT: f"{len(value) - len(kept)} more"} if len(value) > len(kept) else found
+        entries = {
+            printable(str(k), max_characters): bounded(v, max_characters, max_entries, depth - 1) for k, v in kept
+        }
+        return {**entries, LEFT_OUT: f"{len(value) - len(kept)} more"} if len(value) > len(kept) else entries
     if isinstance(value, (list, tuple)):
         found = [bounded(inner, max_characters, max_entries, depth - 1) for inner in value[:max_entries]]
         return [*found, f"{ELLIPSIS} {len(value) - max_entries} more"] if len(value) > max_entries else found

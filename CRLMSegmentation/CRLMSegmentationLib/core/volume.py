@@ -1,4 +1,4 @@
-"""The volume: voxels, their place in space, and where they came from."""
+"""A 3D volume: its voxels, their placement in space, and their origin; reading and writing."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from .box import Box, Index, as_index
 from .errors import GeometryError, VolumeError
 from .field_of_view import (
     BLOCK,
-    EVERYWHERE,
-    RIM,
+    MARGIN,
     ZERO,
     Background,
-    Box,
     contradiction,
     empty_values,
     find_background,
     infer_field_of_view,
     outside_blocks,
-    remarks_on,
+    warnings_about,
     without_missing,
 )
-from .geometry import MAX_EXTENT_MM, RAS_TO_LPS, check_ijk_to_ras, spacing_of, transform_points
+from .geometry import MAX_EXTENT_MM, RAS_TO_LPS, check_ijk_to_ras, part_to_ras, spacing_of, transform_points
 from .volume_files import read_stored_volume, volume_stem
 
 
 @dataclass(frozen=True)
 class VolumeIdentity:
-    """What makes a volume the one it is; two volumes are the same when all four agree."""
+    """The identity of a volume; two volumes are the same when all four values are equal."""
 
     device: str
     timestamp_s: float
@@ -41,7 +40,7 @@ class VolumeIdentity:
     content_sha256: str
 
     def is_same_image(self, other: VolumeIdentity) -> bool:
-        """Whether both are the same voxels of the same moment, wherever a parent transform has put them."""
+        """Return whether both hold the same voxels of the same time, even if a parent transform has moved one."""
         return (self.timestamp_s, self.content_sha256) == (other.timestamp_s, other.content_sha256)
 
     def __str__(self) -> str:
@@ -50,14 +49,14 @@ class VolumeIdentity:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A scalar 3D image.
+    """A scalar 3D image, its placement and its origin.
 
     Attributes:
         array: voxels, shape (K, J, I), native byte order, not written to after construction.
         ijk_to_ras: 4x4, voxel indices (i, j, k) to RAS mm; may be oblique, anisotropic, left-handed.
         device: name of the sender's device, or of the file.
         timestamp_s: when it was acquired (Unix time of the sender), 0 if unknown.
-        swept: shape (K, J, I), True where the probe has been, or None when the source does not say.
+        swept: shape (K, J, I), True where a voxel was insonified, or None when the source does not say.
         missing: shape (K, J, I), True where the source gave no number (NaN), which `array` does not keep; None where
             every voxel has one. Taken from the voxels; to be given only with voxels that came from another volume.
 
@@ -102,14 +101,17 @@ class Volume:
 
     @property
     def center_ras_mm(self) -> np.ndarray:
+        """Centre of the volume, shape (3,)."""
         return transform_points(self.ijk_to_ras, (self.shape_ijk - 1) / 2)
 
     @cached_property
     def ras_to_ijk(self) -> np.ndarray:
+        """4x4, RAS mm to voxel indices (i, j, k)."""
         return np.linalg.inv(self.ijk_to_ras)
 
     @cached_property
     def identity(self) -> VolumeIdentity:
+        """The hashes of voxels and placement with the device and the time; computed once."""
         content = hashlib.sha256(np.ascontiguousarray(self.array).data)
         content.update(self.array.dtype.str.encode())
         if self.missing is not None:
@@ -122,7 +124,7 @@ class Volume:
         ).hexdigest()
 
     def moved_to(self, ijk_to_ras: np.ndarray) -> Volume:
-        """The same voxels in another place; they are neither copied nor checked nor hashed again.
+        """Return the volume with another matrix; the voxels are not copied, checked or hashed again.
 
         Raises:
             GeometryError: the matrix cannot place voxels.
@@ -136,11 +138,11 @@ class Volume:
 
     @property
     def has_voxels(self) -> bool:
-        """False of what `without_voxels` has made."""
+        """Whether the voxels are still in memory; see `without_voxels`."""
         return any(self.array.strides)
 
     def without_voxels(self) -> Volume:
-        """What is left of a volume when its memory is needed: its identity and grid, and no voxel to be looked at."""
+        """Return the volume without its voxels, to free memory; its identity and its grid are kept."""
         identity, left = self.identity, copy(self)
         left.__dict__.pop("unswept_blocks", None)
         object.__setattr__(left, "array", np.broadcast_to(np.zeros((), self.array.dtype), self.array.shape))
@@ -151,59 +153,61 @@ class Volume:
 
     @property
     def recorded_array(self) -> np.ndarray:
-        """The voxels as they came: NaN where there was no number; to be written, sent or compared."""
+        """The voxels as they were received, NaN where there was no number; for writing, sending and comparing."""
         return self.array if self.missing is None else np.where(self.missing, self.array.dtype.type("nan"), self.array)
 
     @cached_property
     def background(self) -> Background:
-        """How the voxels mark what was not insonified."""
+        """The constants that mark voxels which were not insonified."""
         return find_background(self.array, self.missing)
 
     @cached_property
     def unswept_blocks(self) -> np.ndarray:
-        """`outside_blocks` of the voxels."""
+        """Blocks of voxels outside the field of view, see `outside_blocks`."""
         return outside_blocks(empty_values(self.array, self.background, self.missing))
 
     @cached_property
     def contradicted_share(self) -> float:
-        """Share of what the source calls swept that is empty outside, 0 to 1, where that is too much to believe."""
+        """Share of `swept` that is empty space outside the field of view, 0 to 1; 0 where it is too small to matter."""
         return 0.0 if self.swept is None else contradiction(self.swept, self.array, self.background, self.missing)
 
     @property
-    def field_of_view_remarks(self) -> tuple[str, ...]:
-        """What a user must know of how `swept_in` came about; mostly nothing."""
+    def field_of_view_warnings(self) -> tuple[str, ...]:
+        """Warnings about how the field of view was found; mostly none."""
         is_recognised = self.swept is not None or bool(self.unswept_blocks.any())
-        return remarks_on(self.background, self.missing, is_recognised, self.contradicted_share)
+        return warnings_about(self.background, self.missing, is_recognised, self.contradicted_share)
 
-    def swept_in(self, box: Box = EVERYWHERE) -> np.ndarray:
-        """Where the probe has been in a box (K, J, I): as the source says, else as `infer_field_of_view` guesses.
+    def swept_in(self, box: Box | None = None) -> np.ndarray:
+        """Return which voxels of a box, or of the whole volume, were insonified, bool, shape (K, J, I) of the box.
 
-        Of a source that contradicts the voxels (see `contradicted_share`), or whose volume is filled with another
-        constant than 0, only what both say is taken: such a constant must not be seen as tissue.
+        The source says it, or else `infer_field_of_view` infers it from the voxels.
+
+        Where the source contradicts the voxels (see `contradicted_share`), or the volume is filled with another
+        constant than 0, only voxels that both call insonified count: such a constant must not be seen as tissue.
         """
+        part = (Box.of_shape(self.array.shape) if box is None else box).slices
         if self.swept is not None and not self.contradicted_share and not self.background.values:
-            return self.swept[box] if self.missing is None else self.swept[box] & ~self.missing[box]
+            return self.swept[part] if self.missing is None else self.swept[part] & ~self.missing[part]
         inferred = infer_field_of_view(self.array, box, self.unswept_blocks, self.background, self.missing)
-        return inferred if self.swept is None else inferred & self.swept[box]
+        return inferred if self.swept is None else inferred & self.swept[part]
 
-    def part_around(self, box: Box) -> tuple[Volume, tuple[int, int, int]]:
-        """A part that holds a box, and as much around it as `swept_in` must see to say the same of it.
+    def part_around(self, box: Box) -> tuple[Volume, Index]:
+        """Return a part that holds a box, with the margin on which `swept_in` of the box depends.
 
         Returns:
             The part, a view of the same voxels, and the index (k, j, i) of its first voxel.
         """
-        rim = self.background.rim if self.swept is None else RIM
-        start = [max(0, part.start - rim - 1) // BLOCK * BLOCK for part in box]
-        stop = [min(count, part.stop + rim + 1) for part, count in zip(box, self.array.shape)]
-        near = tuple(slice(low, high) for low, high in zip(start, stop))
-        blocks = tuple(slice(low // BLOCK, -(-high // BLOCK)) for low, high in zip(start, stop))
-        matrix = self.ijk_to_ras.copy()
-        matrix[:3, 3] = transform_points(self.ijk_to_ras, start[::-1])
+        margin = self.background.margin if self.swept is None else MARGIN
+        padded = box.padded(margin + 1, self.array.shape)
+        near = Box(as_index(first // BLOCK * BLOCK for first in padded.start_kji), padded.stop_kji)
+        blocks = tuple(slice(part.start // BLOCK, -(-part.stop // BLOCK)) for part in near.slices)
+        matrix = part_to_ras(self.ijk_to_ras, near.start_kji)
         known = None if self.swept is not None else self.unswept_blocks[blocks]
         swept = None if self.swept is None else self.swept_in(near)
         background = self.background if self.swept is None else ZERO  # what a mask says holds the constants already
-        missing = None if self.missing is None else self.missing[near]
-        return Volume.of_part(self.array[near], matrix, swept, known, background, missing), tuple(start)
+        missing = None if self.missing is None else self.missing[near.slices]
+        part = Volume.of_part(self.array[near.slices], matrix, swept, known, background, missing)
+        return part, near.start_kji
 
     @classmethod
     def of_part(
@@ -215,7 +219,7 @@ class Volume:
         background: Background,
         missing: np.ndarray | None = None,
     ) -> Volume:
-        """Put together what `part_around` has taken apart, as in another process."""
+        """Make the part of a volume that `part_around` returned from its members, as in another process."""
         part = cls(array, ijk_to_ras, swept=swept, missing=missing)
         part.__dict__.update(background=background, contradicted_share=0.0)
         if unswept_blocks is not None:
@@ -223,16 +227,16 @@ class Volume:
         return part
 
     def contains(self, point_ras_mm: np.ndarray) -> bool:
-        """Whether a point lies within the volume, half a voxel beyond the outermost centres included."""
+        """Return whether a point lies within the volume, up to half a voxel beyond the outermost centres."""
         ijk = transform_points(self.ras_to_ijk, point_ras_mm)
         return bool(((ijk >= -0.5) & (ijk <= self.shape_ijk - 0.5)).all())
 
 
 def check_voxels(array: np.ndarray) -> None:
-    """Refuse what is not a scalar 3D image of real numbers.
+    """Raise an error unless an array is a scalar 3D image of real numbers.
 
     Raises:
-        VolumeError: says what came instead.
+        VolumeError: it is not; the message says what it is instead.
     """
     if array.ndim == 4:
         raise VolumeError(f"expected one number per voxel, got {array.shape[-1]} components (colour?); convert to grey")
@@ -249,14 +253,14 @@ def check_voxels(array: np.ndarray) -> None:
 
 
 def read_volume(path: Path | str, root: Path | None = None) -> Volume:
-    """Read one 3D volume (.nrrd .mha .nii.gz and their kin).
+    """Read one 3D volume from a NRRD, MetaImage or NIfTI file.
 
     Args:
         root: folder in which the files must lie that a detached header names; None for the header's own.
 
     Raises:
         VolumeError: no such file, cut off, damaged, or not a scalar 3D volume.
-        GeometryError: it is placed by a matrix that cannot be, or does not say where it lies.
+        GeometryError: its placement is missing or impossible.
     """
     stored = read_stored_volume(path, root)
     return Volume(stored.array, stored.ijk_to_ras, device=volume_stem(path))
@@ -268,7 +272,7 @@ def write_volume(volume: Volume, path: Path | str) -> None:
 
 
 def from_sitk(image: sitk.Image, device: str = "", timestamp_s: float = 0.0) -> Volume:
-    """Take over a SimpleITK image (which lives in LPS).
+    """Return the volume of a SimpleITK image, whose coordinates are LPS.
 
     Raises:
         VolumeError, GeometryError: it is not a scalar 3D volume, or cannot be placed.
@@ -290,7 +294,7 @@ def from_sitk(image: sitk.Image, device: str = "", timestamp_s: float = 0.0) -> 
 
 
 def to_sitk(array: np.ndarray, ijk_to_ras: np.ndarray) -> sitk.Image:
-    """A SimpleITK image (LPS) of an array (K, J, I) with its matrix."""
+    """Return the SimpleITK image (LPS) of an array (K, J, I) with its ijk_to_ras."""
     image = sitk.GetImageFromArray(array.astype(np.uint8) if array.dtype == bool else array)
     ijk_to_lps = RAS_TO_LPS @ ijk_to_ras
     spacing_mm = spacing_of(ijk_to_ras)

@@ -1,4 +1,4 @@
-"""Reads volume files for a purpose: as an image that is segmented, or as labels that say what is what."""
+"""Reading of volume files as images to be segmented, or as labels of lesions."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def read_image(path: Path | str, root: Path | None = None) -> Volume:
 
 
 def check_is_no_segmentation(path: Path | str, root: Path | None = None) -> None:
-    """Refuse a segmentation where a volume is expected.
+    """Raise an error where a file is a segmentation instead of an image.
 
     Raises:
-        VolumeError: it is one; tells how many segments and layers it has.
+        VolumeError: it is a segmentation; the message gives its numbers of segments and layers.
         VolumeError, GeometryError: it cannot be read.
     """
     if not is_segmentation(path, root):
@@ -50,7 +50,7 @@ def check_is_no_segmentation(path: Path | str, root: Path | None = None) -> None
 
 
 def check_intensities(volume: Volume) -> None:
-    """Refuse grey values in which nothing can be seen, or with which the network cannot calculate.
+    """Raise an error for grey values without contrast, or beyond what the network can compute with.
 
     Raises:
         VolumeError: one value throughout, values that differ by less than single precision holds, or too large ones.
@@ -107,7 +107,7 @@ def read_labels(path: Path | str, root: Path | None = None) -> Volume:
 
 
 def segment_names(path: Path | str, root: Path | None = None) -> dict[int, str]:
-    """Names of the segments of a segmentation by the labels that `read_labels` gives them; empty for other volumes.
+    """Return the names of segments by the labels that `read_labels` gives them; empty for other volumes.
 
     Segments that share a name are told apart by their label.
 

@@ -1,8 +1,8 @@
-"""What the times of messages say of the sender's clock.
+"""Order of the messages of a device by their timestamps, and the clock of the sender.
 
-TCP keeps the order, so messages are delivered in the order of their arrival, whatever their times say: the last
-pose that was sent is the pose now, and a tool must not freeze because somebody has set a clock back. The times
-are watched for what they tell beside that; what `session` makes of an older volume is told there.
+TCP keeps the order, so messages are delivered in the order of their arrival, whatever their timestamps say: the pose
+that arrived last is the current one, and a tool must not freeze because somebody has set a clock back. The timestamps
+only show which messages are late, repeated or untimed; what follows from that is decided by the caller.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from enum import Enum
 from .messages import ImageMessage, TransformMessage
 
 CLOCK_STEP_S = 1.0
-"""A message that is older than its forerunner by more was not late: the clock was set back, or a replay began anew."""
+"""A message that is older than the one before by more is not late: the clock was set back, or a replay restarted."""
 EVIDENCE_S = 2.0
-"""A pose that came longer ago says nothing of the sender's clock."""
+"""A pose that arrived longer ago is not used to estimate the clock of the sender."""
 MAX_WATCHED = 512
 
 
 class Order(Enum):
-    """How a message stands to the newest one before it of the same device and type. UNTIMED: it has no time."""
+    """Time of a message relative to the newest one of the same device and type. UNTIMED: it has no timestamp."""
 
     UNTIMED = "untimed"
     NEXT = "next"
@@ -29,17 +29,17 @@ class Order(Enum):
 
 
 class Chronology:
-    """The newest time of each device, over one connection; of too many, those that have been silent longest go."""
+    """Newest timestamp of each device of one connection. Of too many devices the least recent are forgotten."""
 
     def __init__(self) -> None:
         self._newest_s: dict[tuple[type, str], float] = {}
         self._pose_time_s, self._pose_came_at_s = 0.0, float("-inf")
 
     def order_of(self, message: ImageMessage | TransformMessage, now_s: float) -> Order:
-        """Say how a message stands in time, and take note of it.
+        """Return how a message is ordered in time, and record its timestamp.
 
         Args:
-            now_s: when it came, by a clock of this machine that never goes back.
+            now_s: time of arrival, by a monotonic clock of this machine.
         """
         if message.timestamp_s <= 0:
             return Order.UNTIMED
@@ -57,5 +57,5 @@ class Chronology:
         return Order.LATE if behind_s else Order.REPEATED
 
     def clock_s(self, now_s: float) -> float | None:
-        """What the sender's clock showed with its last pose; None when none has come of late."""
+        """Return the timestamp of the last pose, as the clock of the sender; None when no pose arrived recently."""
         return self._pose_time_s if now_s - self._pose_came_at_s <= EVIDENCE_S else None

@@ -1,8 +1,7 @@
-"""The receiving side of a link, without a thread: something calls `poll` every few milliseconds.
+"""OpenIGTLink client without a thread: its owner calls `poll` every few milliseconds.
 
-In Slicer that is a QTimer (a Python thread starves there), on the command line `wait`, which sleeps until
-bytes arrive. Nothing here raises for a broken network: `state` and `state_reason` tell, and the client
-connects again by itself.
+In Slicer a QTimer does so (a Python thread starves there); on the command line `wait` sleeps until bytes arrive. A
+broken network raises no exception: `state` and `state_reason` describe it, and the client reconnects by itself.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ from .limits import limited
 from .link import LinkState, reason_kind
 from .messages import Frame, Message, StatusMessage
 from .packing import pack
-from .protocol import CRC_IS_FAST, MAX_BODY_BYTES, Decoder, OnMessage, Progress, Refusal
+from .protocol import MAX_BODY_BYTES, Decoder, OnMessage, Progress, Refusal
 from .sockets import (
     CHUNK_BYTES,
     MAX_QUEUE_BYTES,
     SEND_TIMEOUT_S,
     AddressLookup,
+    Endpoint,
     SendQueue,
     check_connected,
     check_port,
@@ -37,35 +37,34 @@ from .statistics import DropReason, LinkStatistics, Problem
 logger = logging.getLogger(__name__)
 
 BACKOFF_S = (0.1, 0.5)
-"""First and longest pause between two attempts: a server that is back must be found within 2 s."""
+"""First and longest pause between two attempts, so that a restarted server is found within 2 s."""
 CONNECT_TIMEOUT_S = 1.5
-"""A host that was off has not answered the first SYN; the system repeats it after 1 s, then only after 3 s."""
+"""A host that was off missed the first SYN; the operating system repeats it after 1 s, then only after 3 s."""
 LASTING_S = 1.0
-"""A connection that has stood for so long was no failure: the next attempt comes at once."""
+"""A connection that lasted longer counts as success: after it the pause between attempts starts short again."""
 STALL_TIMEOUT_S = 30.0
-"""A network may stand still in the middle of a volume, for 10 s too, and go on."""
+"""A network may pause in the middle of a volume, even for 10 s, and continue."""
 LOOKUP_POLL_S = 0.01
 SILENCE_S = 3.0
-"""After so long without a byte, `state_reason` says so."""
+"""Time without a byte after which `state_reason` reports it."""
 CLIENT_NAME = "CRLMSegmentation"
 
 
 class IgtlClient:
-    """Receives from PLUS, a scanner or the replay.
+    """Receives messages from PLUS, a scanner or a replay, and reconnects when the connection is lost.
 
     Args:
-        frame: the frame in which the server counts.
-        check_crc: None checks where that is fast.
+        frame: patient frame of the coordinates that the server sends.
         max_body_bytes: a larger message closes the connection.
-        introduce: show header version 2 on connecting, as SlicerOpenIGTLink does, so that transforms come with
-            their status; turn off for servers built on the OpenIGTLink 1.x library.
+        introduce: send a STATUS with header version 2 on connecting, as SlicerOpenIGTLink does, so that the server
+            sends transforms with their status; turn off for servers built on the OpenIGTLink 1.x library.
         stall_timeout_s: how long the server may pause in the middle of a message.
-        clock: seconds that never go back.
-        on_message: gets each message as it came, see `protocol.Decoder`.
-        refusal: says which images are too much, see `protocol.Decoder`.
+        clock: monotonic, seconds.
+        on_message: called with the bytes of each message, see `protocol.Decoder`.
+        refusal: decides which volumes are refused, see `protocol.Decoder`.
 
     Raises:
-        LinkError: the port is no port.
+        LinkError: the port is out of range.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class IgtlClient:
         host: str,
         port: int,
         frame: Frame = Frame.RAS,
-        check_crc: bool | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         introduce: bool = True,
         stall_timeout_s: float = STALL_TIMEOUT_S,
@@ -85,7 +83,7 @@ class IgtlClient:
         self.host, self.port, self.frame = host, port, frame
         self.state, self.state_reason = LinkState.CONNECTING, ""
         self.statistics = LinkStatistics()
-        self._check_crc, self._max_body_bytes, self._on_message = check_crc, max_body_bytes, on_message
+        self._max_body_bytes, self._on_message = max_body_bytes, on_message
         self._refusal = refusal
         self._introduce, self._stall_timeout_s, self._clock = introduce, stall_timeout_s, clock
         self._selector = selectors.DefaultSelector()
@@ -95,9 +93,7 @@ class IgtlClient:
         self._attempts = 0
         self._backoff_s, self._retry_at_s, self._attempt_at_s = BACKOFF_S[0], 0.0, 0.0
         self._connected_at_s = self._received_at_s = 0.0
-        self._start_over()
-        if check_crc is None and not CRC_IS_FAST:
-            logger.warning("checksums of received messages are not checked: crcmod lacks its C extension")
+        self._reset()
 
     @property
     def address(self) -> str:
@@ -105,57 +101,57 @@ class IgtlClient:
 
     @property
     def receiving(self) -> Progress | None:
-        """The message that is under way, or None."""
+        """The message that is being received, or None."""
         return self._decoder.receiving
 
     @property
     def problems(self) -> Iterable[Problem]:
-        """For what reasons messages were lost, counted."""
+        """Reasons for which messages were lost or odd, with counts."""
         return self.statistics.problems
 
     @property
     def problem(self) -> str:
-        """The reason for which a message was lost that was met last for the first time, or nothing."""
+        """The newest of the reasons for which messages were lost, or an empty text."""
         return self.statistics.last_problem
 
     @property
     def epoch(self) -> int:
-        """How often the connection was made."""
+        """Number of connections made so far."""
         return self.statistics.connections
 
     @property
     def silent_s(self) -> float | None:
-        """For how long nothing has come, not a byte; None while not connected. PLUS sends a STATUS now and then."""
+        """Seconds since the last byte arrived; None while not connected. PLUS sends a STATUS as keep-alive."""
         return self._clock() - self._received_at_s if self.state is LinkState.CONNECTED else None
 
     def poll(self, budget_s: float = 0.004) -> list[Message]:
-        """Do what can be done at once, and return the messages that are complete.
+        """Connect, send and receive without blocking, and return the messages that are complete.
 
         Args:
-            budget_s: stop reading after this time; what is left is read by the next call.
+            budget_s: stop reading after this time; the next call continues.
         """
         now_s = self._clock()
         if self.state is LinkState.CLOSED:
             return []
         if self._socket is None and now_s >= self._retry_at_s:
-            self._begin_to_connect(now_s)
+            self._start_connecting(now_s)
         if self._socket is not None and self.state is not LinkState.CONNECTED:
-            self._finish_to_connect(now_s)
-        if self.state is not LinkState.CONNECTED:
+            self._finish_connecting(self._socket, now_s)
+        if self._socket is None or self.state is not LinkState.CONNECTED:
             return []
         messages: list[Message] = []
         try:
-            self._send(now_s + budget_s)
-            self._receive(messages, now_s + budget_s)
-            self._tell_silence()
+            self._send(self._socket, now_s + budget_s)
+            self._receive(self._socket, messages, now_s + budget_s)
+            self._report_silence()
         except LinkError as error:
-            self._lose(str(error))
+            self._disconnect(str(error))
         except OSError as error:
-            self._lose(reason_of(error))
+            self._disconnect(reason_of(error))
         return messages
 
     def wait(self, timeout_s: float) -> list[Message]:
-        """Sleep until a message is complete, at most so long. For the command line, not for Slicer."""
+        """Sleep until a message is complete or the timeout is over. For the command line, not for Slicer."""
         end_s = self._clock() + timeout_s
         while True:
             messages = self.poll(max(0.004, min(0.1, end_s - self._clock())))
@@ -168,22 +164,22 @@ class IgtlClient:
                 self._selector.select(min(left_s, 0.1))
 
     def send(self, message: Message) -> None:
-        """Queue a message; `poll` sends it.
+        """Queue a message that the next `poll` sends.
 
         Raises:
-            LinkError: not connected, or the server takes nothing and the queue is full.
-            MessageError: it cannot be packed.
+            LinkError: not connected, or the queue is full because the server reads nothing.
+            MessageError: the message cannot be packed.
         """
-        if self.state is not LinkState.CONNECTED:
+        if self._socket is None or self.state is not LinkState.CONNECTED:
             raise LinkError(f"not connected: {self.state_reason or f'still connecting to {self.address}'}")
         data = pack(message, self._decoder.peer_version, self.frame)
         if not self._queue.put(data, self._clock()):
             raise LinkError(f"{self.address} takes no more data; wait, or connect again")
         self.statistics.sent += 1
-        self._watch()
+        self._watch(self._socket)
 
     def close(self) -> None:
-        """Close the link for good."""
+        """Close the connection and do not reconnect."""
         if self.state is not LinkState.CLOSED:
             self._drop_socket()
             self._selector.close()
@@ -195,59 +191,57 @@ class IgtlClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start_over(self) -> None:
+    def _reset(self) -> None:
         self._broken = ""
-        self._decoder = Decoder(
-            self.frame, self._check_crc, self._max_body_bytes, self.statistics, self._on_message, self._refusal
-        )
+        self._decoder = Decoder(self.frame, self._max_body_bytes, self.statistics, self._on_message, self._refusal)
         self._queue = SendQueue(MAX_QUEUE_BYTES, self._clock())
 
-    def _begin_to_connect(self, now_s: float) -> None:
+    def _start_connecting(self, now_s: float) -> None:
         if self._lookup is None:
             self._lookup, self._attempt_at_s = AddressLookup(self.host, self.port), now_s
         try:
             found = self._lookup.addresses()
             if found:
                 self._lookup, self._attempt_at_s = None, now_s
-                self._open(*found[self._attempts % len(found)])
+                self._open(found[self._attempts % len(found)])
             elif now_s - self._attempt_at_s > CONNECT_TIMEOUT_S:
                 why = "no answer yet from the name server; give the number of the host"
                 self._set_state(LinkState.RETRYING, f"{self.address}: {why}")
         except (OSError, LinkError) as error:
             self._lookup = None
-            self._lose(reason_of(error) if isinstance(error, OSError) else str(error))
+            self._disconnect(reason_of(error) if isinstance(error, OSError) else str(error))
 
-    def _open(self, family: int, kind: int, protocol: int, address: tuple) -> None:
+    def _open(self, endpoint: Endpoint) -> None:
         self._attempts += 1
-        self._socket = socket.socket(family, kind, protocol)
-        self._selector.register(self._socket, selectors.EVENT_WRITE)
-        prepare(self._socket)
-        connect(self._socket, address)
+        self._socket = sock = socket.socket(endpoint.family, endpoint.kind, endpoint.protocol)
+        self._selector.register(sock, selectors.EVENT_WRITE)
+        prepare(sock)
+        connect(sock, endpoint.address)
 
-    def _finish_to_connect(self, now_s: float) -> None:
+    def _finish_connecting(self, sock: socket.socket, now_s: float) -> None:
         if self._selector.select(0):
             try:
-                check_connected(self._socket)
-                self._be_connected(now_s)
+                check_connected(sock)
+                self._set_connected(sock, now_s)
             except OSError as error:
-                self._lose(reason_of(error))
+                self._disconnect(reason_of(error))
         elif now_s - self._attempt_at_s > CONNECT_TIMEOUT_S:
-            self._lose("no answer; check host, network and firewall")
+            self._disconnect("no answer; check host, network and firewall")
 
-    def _be_connected(self, now_s: float) -> None:
-        self._start_over()
+    def _set_connected(self, sock: socket.socket, now_s: float) -> None:
+        self._reset()
         self._connected_at_s = self._received_at_s = now_s
         self.statistics.connections += 1
         self._set_state(LinkState.CONNECTED, "")
         if self._introduce:
             self._queue.put(pack(StatusMessage(CLIENT_NAME, time.time()), version=2), now_s)
-        self._watch()
+        self._watch(sock)
 
-    def _send(self, end_s: float) -> None:
-        """Where nothing can be sent any more, what the server has sent before it left must still be read."""
+    def _send(self, sock: socket.socket, end_s: float) -> None:
+        """Send what is queued. An error ends the connection only after what the server has sent before is read."""
         before = self._queue.sent_bytes
         try:
-            while self._clock() < end_s and self._queue.send(self._socket, self._clock()):
+            while self._clock() < end_s and self._queue.send(sock, self._clock()):
                 pass
         except OSError as error:
             self._queue.clear()
@@ -256,13 +250,13 @@ class IgtlClient:
         if self._queue.stalled_s(self._clock()) > SEND_TIMEOUT_S:
             self._queue.clear()
             self._broken = f"the server has taken nothing for {SEND_TIMEOUT_S:.0f} s"
-        self._watch()
+        self._watch(sock)
 
-    def _receive(self, messages: list[Message], end_s: float) -> None:
-        """Read until nothing is left or time is up; what was complete before an error stays in `messages`."""
+    def _receive(self, sock: socket.socket, messages: list[Message], end_s: float) -> None:
+        """Read until nothing is left or time is up; messages completed before an error stay in `messages`."""
         while True:
             try:
-                count = self._socket.recv_into(self._decoder.writable()[:CHUNK_BYTES])
+                count = sock.recv_into(self._decoder.writable()[:CHUNK_BYTES])
             except BlockingIOError:
                 if self._broken:
                     raise LinkError(self._broken) from None
@@ -275,19 +269,19 @@ class IgtlClient:
             if self._received_at_s >= end_s:
                 return
 
-    def _tell_silence(self) -> None:
+    def _report_silence(self) -> None:
         silent_s = int(self._clock() - self._received_at_s)
         within = f" in the middle of {self._decoder.unfinished}" if self._decoder.unfinished else ""
         reason = f"nothing has come for {silent_s} s{within}" if silent_s >= SILENCE_S else ""
         self._set_state(LinkState.CONNECTED, reason)
 
     def _check_stall(self) -> None:
-        """Only after a read that found nothing: a caller that was busy must not be taken for a silent server."""
+        """End a connection that stalls within a message; only after an empty read, lest a busy caller be the cause."""
         silent_s = self._clock() - self._received_at_s
         if self._decoder.unfinished and silent_s > self._stall_timeout_s:
             raise LinkError(f"the server stopped in the middle of a message {silent_s:.0f} s ago")
 
-    def _lose(self, reason: str) -> None:
+    def _disconnect(self, reason: str) -> None:
         lost = self._decoder.unfinished
         if lost:
             self.statistics.drop(DropReason.CUT_SHORT, lost)
@@ -295,7 +289,7 @@ class IgtlClient:
         if self.state is LinkState.CONNECTED and self._clock() - self._connected_at_s >= LASTING_S:
             self._backoff_s = BACKOFF_S[0]
         self._drop_socket()
-        self._start_over()
+        self._reset()
         self._retry_at_s = self._clock() + self._backoff_s
         self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
         self._set_state(LinkState.RETRYING, f"{self.address}: {reason}")
@@ -306,10 +300,10 @@ class IgtlClient:
             self._socket.close()
             self._socket = None
 
-    def _watch(self) -> None:
+    def _watch(self, sock: socket.socket) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._queue else 0)
-        if self._selector.get_key(self._socket).events != events:
-            self._selector.modify(self._socket, events)
+        if self._selector.get_key(sock).events != events:
+            self._selector.modify(sock, events)
 
     def _set_state(self, state: LinkState, reason: str) -> None:
         before = (self.state, reason_kind(self.state_reason))

@@ -1,4 +1,4 @@
-"""How the programs at the other end use OpenIGTLink, where the standard leaves it open. Read in their sources:
+"""Conventions of programs that speak OpenIGTLink, where the standard leaves them open. Read in their sources:
 
 PLUS: PlusLib 112a7f3. Slicer: SlicerOpenIGTLink d090ca4 on OpenIGTLinkIO d7f6aef. CustusX 8a9561f.
 """
@@ -13,28 +13,29 @@ from .messages import Frame
 
 
 class ClientOptions(TypedDict):
-    """For `IgtlClient(host, port, **peer.client_options)`."""
+    """Options for `IgtlClient(host, port, **dialect.client_options)`."""
 
     frame: Frame
     introduce: bool
 
 
 class ServerOptions(TypedDict):
-    """For `IgtlServer(host, port, **peer.server_options)`."""
+    """Options for `IgtlServer(host, port, **dialect.server_options)`."""
 
     frame: Frame
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """One program's habits.
+    """Conventions of one program.
 
     Attributes:
         name: as it is chosen on the command line.
-        title: as people call it.
-        frame: in which it counts, in all types of message; only that of IMAGE carries a flag for it.
-        introduce: whether it sends metadata, and with it the status of transforms, only to those that have shown
-            header version 2. Elsewhere nothing is gained, and a peer built on the 1.x library would lose its place.
+        title: as it is shown to users.
+        frame: patient frame of its coordinates in all types of message; only IMAGE carries a flag for it.
+        introduce: whether to show it header version 2 on connecting. Some programs send metadata, and with it the
+            status of transforms, only to clients that did so. To the others nothing is sent: a server built on the
+            1.x library cannot read version 2, nor what follows it.
     """
 
     name: str
@@ -44,12 +45,12 @@ class Dialect:
 
     @property
     def client_options(self) -> ClientOptions:
-        """For receiving from it."""
+        """Options of a client that receives from this program."""
         return ClientOptions(frame=self.frame, introduce=self.introduce)
 
     @property
     def server_options(self) -> ServerOptions:
-        """For sending to it. Its header version is found out by the server itself."""
+        """Options of a server that this program connects to; the server detects the header version by itself."""
         return ServerOptions(frame=self.frame)
 
 
@@ -81,16 +82,16 @@ CUSTUSX = Dialect(
     frame=Frame.LPS,
     introduce=False,  # it sends no metadata to anyone
 )
-PEERS = {peer.name: peer for peer in (PLUS, SLICER, CUSTUSX)}
+DIALECTS = {dialect.name: dialect for dialect in (PLUS, SLICER, CUSTUSX)}
 
 
 def dialect_named(name: str) -> Dialect:
-    """The conventions of a program.
+    """Return the conventions of a program.
 
     Raises:
-        LinkError: none of that name.
+        LinkError: no program of that name is known.
     """
     try:
-        return PEERS[name.lower()]
+        return DIALECTS[name.lower()]
     except KeyError:
-        raise LinkError(f"no conventions are known for '{name}'; choose one of {', '.join(PEERS)}") from None
+        raise LinkError(f"no conventions are known for '{name}'; choose one of {', '.join(DIALECTS)}") from None

@@ -1,4 +1,4 @@
-"""Which devices a peer has named, bounded: one that is tracked now is never kept out by those that were before."""
+"""Names of the devices of a connection, bounded in number: new devices replace those that are silent."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from itertools import islice
 
 
 class KnownDevices:
-    """The names that have come of late. When there are too many, the one that has been silent longest goes.
+    """Names of the most recent devices. Beyond the limit the one that has been silent longest is forgotten.
 
     Args:
-        most: how many are known at once.
-        is_needed: whether a device is kept, however long it is silent, as long as there are others.
+        most: number of names that are kept.
+        is_needed: whether a device is kept, however long it is silent, as long as another one can be forgotten.
     """
 
     def __init__(self, most: int, is_needed: Callable[[str], bool] = lambda name: False) -> None:
@@ -20,7 +20,7 @@ class KnownDevices:
         self._names: dict[str, None] = {}
 
     def note(self, name: str) -> str | None:
-        """A message of a device has come; returns the device that had to go for it, if one had to."""
+        """Record that a message of a device arrived; return the device that was forgotten for it, or None."""
         is_known = name in self._names
         if is_known:
             del self._names[name]  # to stand last again
@@ -41,7 +41,7 @@ class KnownDevices:
         return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        """The one that has been silent longest first."""
+        """Iterate over the names, the one that has been silent longest first."""
         return iter(self._names)
 
     def __len__(self) -> int:
@@ -49,14 +49,14 @@ class KnownDevices:
 
 
 class KnownTools(KnownDevices):
-    """The same for transforms. A calibration comes once and is silent then: it stays as long as its tool is known.
+    """Names of the most recent transforms. A calibration, which is sent only once, stays as long as its tool is known.
 
-    Without "StylusTipToStylus" the tip of a stylus would be taken for its sensor. Half of the names are kept so at
-    most, those that came first: calibrations that a peer invents drive out neither tools nor one another's.
+    Without "StylusTipToStylus" the tip of a stylus would be taken for its sensor. At most half of the names are kept
+    for that reason, the earliest ones: calibrations that a peer makes up replace neither tools nor one another.
 
     Args:
-        frames_of: the two frames that a name tells of, None where it tells of none.
-        places: frames in which tools are tracked; what leads there moves.
+        frames_of: returns the two frames of a transform's name, None where the name has none.
+        places: frames in which tools are tracked, such as Reference; a transform to one of them is a tool's pose.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class KnownTools(KnownDevices):
         return super().note(name)
 
     def names_two_frames(self, name: str) -> bool:
-        """Whether the name of a known device says from where to where it leads."""
+        """Return whether the name of a known transform names two frames, such as ProbeToReference."""
         return self._pairs[name] is not None
 
     def _silent_longest(self) -> str:

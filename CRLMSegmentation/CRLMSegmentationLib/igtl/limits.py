@@ -1,4 +1,4 @@
-"""How much a peer may ask of us: so much in a row, then so much a second; and as many lines in the log."""
+"""Rate limits for what a peer can cause: bytes read, connections accepted, lines in the log."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from ..core.text import printable
 
 
-class Allowance:
-    """A bucket that fills by itself, and out of which is taken (a token bucket).
+class TokenBucket:
+    """Rate limit that allows bursts.
 
     Args:
-        burst: what it holds at most, and at the start.
-        per_s: what flows in.
+        burst: number of tokens at the start, and at most.
+        per_s: tokens that are added each second.
     """
 
     def __init__(self, burst: float, per_s: float, now_s: float) -> None:
@@ -22,17 +22,17 @@ class Allowance:
         self._level, self._at_s = burst, now_s
 
     def wait_s(self, now_s: float) -> float:
-        """How long until something may be taken again; 0 when it may be at once."""
+        """Return the seconds until a token is available; 0 when there is one now."""
         self._level = min(self._burst, self._level + max(0.0, now_s - self._at_s) * self._per_s)
         self._at_s = now_s
         return 0.0 if self._level >= 1 else (1 - self._level) / self._per_s
 
     def spend(self, amount: float) -> None:
-        """Take what was used up already; beyond what is there it becomes a debt, and the wait is longer."""
+        """Remove tokens for what has been used already; a negative level makes the next wait longer."""
         self._level -= amount
 
     def take(self, now_s: float) -> bool:
-        """Take one, if there is one."""
+        """Remove one token and return True; return False when there is none."""
         if self.wait_s(now_s) > 0:
             return False
         self.spend(1)
@@ -40,7 +40,7 @@ class Allowance:
 
 
 class LimitedLog:
-    """Lines that a peer can provoke; beyond the allowance they are counted, and the next line tells how many."""
+    """Log with a rate limit, for lines that a peer can cause; the next line says how many were left out."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class LimitedLog:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write, self._clock = write, clock
-        self._allowance = Allowance(burst, per_s, clock())
+        self._bucket = TokenBucket(burst, per_s, clock())
         self.left_out = 0
 
     def __call__(self, level: int, text: str) -> None:
-        if not self._allowance.take(self._clock()):
+        if not self._bucket.take(self._clock()):
             self.left_out += 1
             return
         more = f" ({self.left_out} such lines before were left out)" if self.left_out else ""
@@ -63,5 +63,5 @@ class LimitedLog:
 
 
 def limited(logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> LimitedLog:
-    """Lines for a logger of the library."""
+    """Return a log with a rate limit that writes to a logger."""
     return LimitedLog(lambda level, text: logger.log(level, "%s", text), clock=clock)

@@ -1,4 +1,4 @@
-"""The border between a session and whatever brings messages: a socket, or a recording.
+"""Interface of a source of messages: a network connection, or a recording.
 
 Imports neither sockets nor pyigtl, so that a recorded case can be watched where neither is to be had.
 """
@@ -24,32 +24,35 @@ class LinkState(Enum):
 
 
 def reason_kind(reason: str) -> str:
-    """A reason without its numbers, which change all the time while it stays the same."""
+    """Return a reason with its numbers replaced, so that reasons that differ in a time or a count compare equal."""
     return re.sub(r"\d+", "#", reason)
 
 
 class Link(Protocol):
-    """Where messages come from: `igtl.client.IgtlClient` over a network, `recording.recorded_link` from a file.
+    """Where messages come from: `igtl.client.IgtlClient` over a network, `recording.recorded_link` from a file."""
 
-    Attributes:
-        state_reason: why it is not connected, or, while it is, for how long nothing has come; else empty. The
-            numbers in it change with time.
-    """
+    @property
+    def state(self) -> LinkState:
+        """Whether it is connected."""
 
-    state: LinkState
-    state_reason: str
+    @property
+    def state_reason(self) -> str:
+        """Why it is not connected, or, while it is, for how long nothing has come; else empty.
+
+        The numbers in it change with time.
+        """
 
     @property
     def problems(self) -> Iterable[Problem]:
-        """What was lost, by reason, counted. A link that loses nothing may lack this."""
+        """What was lost, by reason, counted."""
 
     @property
-    def epoch(self) -> int:
-        """How often a connection was made. A link whose time may jump at will, a recording, lacks this."""
+    def epoch(self) -> int | None:
+        """How often a connection was made. None of a recording, whose time may jump at will."""
 
     @property
     def silent_s(self) -> float | None:
-        """For how long nothing has come, not a byte; None while not connected. A recording lacks this."""
+        """For how long nothing has come, not a byte; None while not connected, and of a recording."""
 
     @property
     def receiving(self) -> object | None:
@@ -60,3 +63,19 @@ class Link(Protocol):
 
     def close(self) -> None:
         """Close the link for good."""
+
+
+class NetworkLink(Link, Protocol):
+    """A link whose messages come over a network; a recording loses nothing, and its time may jump at will."""
+
+    @property
+    def problems(self) -> Iterable[Problem]:
+        """What was lost, by reason, counted."""
+
+    @property
+    def epoch(self) -> int:
+        """How often a connection was made."""
+
+    @property
+    def silent_s(self) -> float | None:
+        """For how long nothing has come, not a byte; None while not connected."""

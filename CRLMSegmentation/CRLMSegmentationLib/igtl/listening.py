@@ -1,4 +1,4 @@
-"""Where a server listens, and who can reach it there."""
+"""Listening socket of a server, with a warning when other machines can reach it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listener, with a warning in the log when it can be reached from other machines.
+    """Open a listening socket, and log a warning when other machines can connect to it.
 
     Raises:
-        LinkError: the port or the address cannot be had.
+        LinkError: the port or the address is not available.
     """
     check_port(port, lowest=0)
     try:
@@ -33,14 +33,14 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen()
         listener.setblocking(False)
-        _tell_who_can_connect(listener)
+        _warn_if_others_can_connect(listener)
         return listener
     except OSError as error:
         listener.close()
         raise LinkError(_bind_reason(error, host, port)) from error
 
 
-def _tell_who_can_connect(listener: socket.socket) -> None:
+def _warn_if_others_can_connect(listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         text = "port %d is open on %s: whoever reaches it over the network can connect, OpenIGTLink knows no passwords"

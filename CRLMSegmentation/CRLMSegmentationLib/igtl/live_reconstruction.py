@@ -1,10 +1,10 @@
-"""Volumes that a PLUS server reconstructs while the probe moves, asked for over the link that brings them.
+"""Live volume reconstruction of a PLUS server, controlled over the connection that delivers the volumes.
 
     Start ──▶ Snapshot, one at a time, every so often ──▶ Stop, which brings the last volume
 
-A server that fills no volume yet, or whose reconstruction another client has started, is no failure: snapshots are
-asked for all the same, and only if none comes for long is that told. After a lost connection everything begins again
-by itself.
+It is no failure when the server has no volume yet, or when another client has started its reconstruction: snapshots
+are requested all the same, and the reason is reported only if no volume arrives for `NO_VOLUME_TIMEOUT_S`. After a lost
+connection the reconstruction is started again.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ from .statistics import Problem
 logger = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 10.0
-"""A server that has not answered after so long will not; a snapshot of a large volume takes a second or two."""
-PATIENCE_S = 15.0
-"""After so long without a volume the reason is told: until a sweep begins, a server has none to give."""
+"""Time to wait for the reply to a command; a snapshot of a large volume takes a second or two."""
+NO_VOLUME_TIMEOUT_S = 15.0
+"""Time without a volume after which the reason is reported; until a sweep begins, a server has none."""
 LIVE_VOLUME = "recvol_Reference"
 IN_PROGRESS = "in progress"
-"""In the words of PLUS: a reconstruction has been started already."""
+"""Part of the reply of PLUS when a reconstruction has been started already."""
 
 
 class LiveState(Enum):
-    """OFF: not asked for. STARTING: asked, not answered. RUNNING: snapshots come. STOPPING: the last volume comes.
+    """State of the live reconstruction.
 
-    FAILED: the server cannot, or does not answer; `start` tries again.
+    OFF: not requested. STARTING: requested, not answered. RUNNING: snapshots arrive. STOPPING: the last volume arrives.
+    FAILED: the server cannot reconstruct, or does not answer; `start` tries again.
     """
 
     OFF = "off"
@@ -50,7 +51,7 @@ class LiveState(Enum):
 
 @dataclass(frozen=True)
 class OutputRegion:
-    """Where a server shall reconstruct, in the Reference frame.
+    """Region that the server reconstructs, in the Reference frame.
 
     Attributes:
         origin_mm: centre of the first voxel, x y z.
@@ -63,7 +64,7 @@ class OutputRegion:
     size: tuple[int, int, int]
 
     def attributes(self) -> dict[str, str]:
-        """As PLUS writes it."""
+        """Return the region as attributes of a PLUS command."""
         extent = (bound for number in self.size for bound in (0, number - 1))
         return {
             "OutputOrigin": " ".join(f"{x:g}" for x in self.origin_mm),
@@ -73,19 +74,19 @@ class OutputRegion:
 
 
 class LiveReconstruction:
-    """A client's link that has volumes reconstructed from `start` to `stop`; use it wherever a `Link` is wanted.
+    """A `Link` that has the server reconstruct volumes from `start` to `stop`.
 
     Args:
         client: connected or not; closed together with this.
-        every_s: pause between two snapshots; the next is asked for when the one before has been answered.
-        region: None leaves it to the server's own configuration.
-        device: name under which the volumes come.
-        reconstructor: id of the server's reconstruction device.
-        clock: seconds that never go back.
+        every_s: pause between two snapshots; the next is requested after the reply to the one before.
+        region: region to reconstruct; None leaves it to the configuration of the server.
+        device: device name of the volumes.
+        reconstructor: id of the reconstruction device of the server.
+        clock: monotonic, seconds.
 
     Attributes:
-        live_state, live_reason: how far it is, and what the user must know of it, mostly nothing.
-        snapshots: how many volumes have come since `start`.
+        live_state, live_reason: state, and what the user must know about it, mostly nothing.
+        snapshots: number of volumes that arrived since `start`.
     """
 
     def __init__(
@@ -102,8 +103,8 @@ class LiveReconstruction:
         self._common = {"VolumeReconstructorDeviceId": reconstructor, "OutputVolDeviceName": device}
         # A server remembers the ids of a client's last commands, and answers each once.
         self._uids = count(int(time.time()) % 100_000 * 1000 + 1)
-        self._asked: PlusCommand | None = None
-        self._asked_at_s = 0.0
+        self._pending: PlusCommand | None = None
+        self._sent_at_s = 0.0
         self._connections = 0
         self._next_at_s = self._volume_at_s = 0.0
 
@@ -137,81 +138,81 @@ class LiveReconstruction:
 
     @property
     def is_wanted(self) -> bool:
-        """It was started, and neither stopped nor given up."""
+        """Whether it was started, and has neither been stopped nor failed."""
         return self.live_state in (LiveState.STARTING, LiveState.RUNNING)
 
     @property
     def repeats_volumes(self) -> bool:
-        """While the probe rests, each snapshot is the same volume as the one before; see `incoming`."""
+        """Whether the same volume may arrive several times, as it does while the probe rests."""
         return self.live_state in (LiveState.RUNNING, LiveState.STOPPING)
 
     def poll(self, budget_s: float = 0.004) -> list[Message]:
-        """The messages that are complete, without the replies to commands of this."""
-        return self._digest(self.client.poll(budget_s))
+        """Return the messages that are complete, without the replies to own commands."""
+        return self._handle_replies(self.client.poll(budget_s))
 
     def wait(self, timeout_s: float) -> list[Message]:
-        """As `poll`, but sleeps until a message is complete, at most so long. For the command line."""
-        return self._digest(self.client.wait(timeout_s))
+        """Return as `poll` does, after sleeping until a message is complete or the timeout is over."""
+        return self._handle_replies(self.client.wait(timeout_s))
 
     def start(self) -> None:
-        """Have volumes reconstructed from now on; they come with `poll`."""
+        """Start the reconstruction; `poll` returns its volumes."""
         if not self.is_wanted:
-            self.live_state, self.live_reason, self.snapshots, self._asked = LiveState.STARTING, "", 0, None
+            self.live_state, self.live_reason, self.snapshots, self._pending = LiveState.STARTING, "", 0, None
 
     def stop(self) -> None:
-        """Have the reconstruction ended; its last volume still comes, so go on polling until OFF or FAILED."""
+        """Stop the reconstruction. Its last volume still arrives, so continue to poll until OFF or FAILED."""
         if self.is_wanted:
-            self.live_state, self.live_reason, self._asked = LiveState.STOPPING, "", None
+            self.live_state, self.live_reason, self._pending = LiveState.STOPPING, "", None
 
     def close(self) -> None:
-        """Close the link for good; a server that still reconstructs is told to end it, as far as it listens."""
-        is_on = self.is_wanted or (self.live_state is LiveState.STOPPING and self._asked is None)
+        """Stop the reconstruction, without waiting for the reply, and close the connection."""
+        is_on = self.is_wanted or (self.live_state is LiveState.STOPPING and self._pending is None)
         if is_on and self.client.state is LinkState.CONNECTED:
-            self._ask(STOP)
+            self._send_command(STOP)
             self.client.poll()
         self.client.close()
 
-    def _digest(self, messages: list[Message]) -> list[Message]:
-        left = [message for message in messages if not self._is_answer(message)]
+    def _handle_replies(self, messages: list[Message]) -> list[Message]:
+        left = [message for message in messages if not self._is_reply(message)]
         if self.client.state is LinkState.CONNECTED:
-            self._begin_again_after_reconnection()
-            self._ask_what_is_due()
+            self._restart_after_reconnection()
+            self._send_next_command()
         return left
 
-    def _begin_again_after_reconnection(self) -> None:
+    def _restart_after_reconnection(self) -> None:
         connections = self.client.statistics.connections
         if connections == self._connections:
             return
-        self._connections, self._asked = connections, None
+        self._connections, self._pending = connections, None
         if self.live_state is LiveState.RUNNING:
             self.live_state, self.live_reason = LiveState.STARTING, ""
 
-    def _ask_what_is_due(self) -> None:
+    def _send_next_command(self) -> None:
         now_s = self._clock()
-        if self._asked is not None:
+        if self._pending is not None:
             if self.client.receiving is not None:  # it is busy sending, perhaps the very volume, over a slow network
-                self._asked_at_s = now_s
-            elif now_s - self._asked_at_s > REPLY_TIMEOUT_S:
-                self._take_silence()
+                self._sent_at_s = now_s
+            elif now_s - self._sent_at_s > REPLY_TIMEOUT_S:
+                self._give_up(self._pending)
         elif self.live_state is LiveState.STARTING:
-            self._ask(START, self._region.attributes() if self._region else {})
+            self._send_command(START, self._region.attributes() if self._region else {})
         elif self.live_state is LiveState.STOPPING:
-            self._ask(STOP)
+            self._send_command(STOP)
         elif self.live_state is LiveState.RUNNING and now_s >= self._next_at_s:
             self._next_at_s = now_s + self._every_s
-            self._ask(SNAPSHOT)
+            self._send_command(SNAPSHOT)
 
-    def _ask(self, name: str, attributes: dict[str, str] | None = None) -> None:
+    def _send_command(self, name: str, attributes: dict[str, str] | None = None) -> None:
         command = PlusCommand(next(self._uids), name, {**self._common, **(attributes or {})})
         try:
             self.client.send(pack_command(command))
         except LinkError as error:
             self._log(logging.INFO, f"{name} cannot be sent: {error}")
             return
-        self._asked, self._asked_at_s = command, self._clock()
+        self._pending, self._sent_at_s = command, self._clock()
 
-    def _is_answer(self, message: Message) -> bool:
-        """Take a reply to the command that was asked last; those to earlier ones are let pass unseen."""
+    def _is_reply(self, message: Message) -> bool:
+        """Return whether a message is a reply to a command; handle it if it answers the last one."""
         if not isinstance(message, StringMessage):
             return False
         try:
@@ -221,12 +222,12 @@ class LiveReconstruction:
             return False
         if reply is None:
             return False
-        if self._asked is not None and reply.uid in (self._asked.uid, None):
-            asked, self._asked = self._asked, None
-            self._take(asked.name, reply)
+        if self._pending is not None and reply.uid in (self._pending.uid, None):
+            command, self._pending = self._pending, None
+            self._handle_reply(command.name, reply)
         return True
 
-    def _take(self, name: str, reply: PlusReply) -> None:
+    def _handle_reply(self, name: str, reply: PlusReply) -> None:
         now_s = self._clock()
         if name == START and (reply.succeeded or IN_PROGRESS in reply.text):
             self.live_state, self._next_at_s, self._volume_at_s = LiveState.RUNNING, now_s + self._every_s, now_s
@@ -236,27 +237,27 @@ class LiveReconstruction:
         elif reply.succeeded:
             self.snapshots, self.live_reason, self._volume_at_s = self.snapshots + 1, "", now_s
         elif name == SNAPSHOT:
-            self._miss(reply.text)
+            self._report_no_volume(reply.text)
         else:
             self._log(logging.INFO, f"no last volume: {reply.text}")
         if name == STOP:
             self.live_state, self.live_reason = LiveState.OFF, ""
 
-    def _take_silence(self) -> None:
-        """Once it has reconstructed, a server is given time: a network, too, may stand still."""
-        asked, self._asked = self._asked, None
-        silence = f"the server has not answered {asked.name} within {REPLY_TIMEOUT_S:.0f} s"
-        if asked.name == SNAPSHOT:
-            self._miss(silence)
+    def _give_up(self, command: PlusCommand) -> None:
+        """Stop waiting for a reply. Only a missing snapshot is no failure: the network may have stalled."""
+        self._pending = None
+        silence = f"the server has not answered {command.name} within {REPLY_TIMEOUT_S:.0f} s"
+        if command.name == SNAPSHOT:
+            self._report_no_volume(silence)
         else:
             self._fail(f"{silence}; is it PLUS?")
 
-    def _miss(self, why: str) -> None:
-        """A volume has not come."""
-        if self._clock() - self._volume_at_s > PATIENCE_S:
+    def _report_no_volume(self, why: str) -> None:
+        """Report that no volume arrives, once that has lasted for `NO_VOLUME_TIMEOUT_S`."""
+        if self._clock() - self._volume_at_s > NO_VOLUME_TIMEOUT_S:
             action = "move the probe over the organ, and see that probe and reference are tracked"
             self.live_reason = f"no live volume comes ({why}); {action}"
 
     def _fail(self, reason: str) -> None:
         self._log(logging.WARNING, reason)
-        self.live_state, self.live_reason, self._asked = LiveState.FAILED, reason, None
+        self.live_state, self.live_reason, self._pending = LiveState.FAILED, reason, None

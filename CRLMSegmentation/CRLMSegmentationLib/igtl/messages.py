@@ -1,6 +1,6 @@
-"""What travels over OpenIGTLink, as plain data: always RAS mm, arrays (K, J, I), points (x, y, z).
+"""OpenIGTLink messages as plain data: always RAS mm, arrays (K, J, I), points (x, y, z).
 
-Whether a peer counts in RAS or LPS is settled in `packing.py`; nothing behind it sees LPS.
+Whether a peer uses RAS or LPS is dealt with in `packing.py`; no other code sees LPS.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from ..core.geometry import MAX_CALIBRATION_SHEAR, MAX_SHEAR, is_rigid, shear_of
 from ..core.volume import Volume
 
 MAX_NAME_BYTES = 20
-"""A header holds no longer device name; the whole one travels as metadata, where there is any."""
+"""Length of a device name in a header; a longer one is sent in full as metadata, where there is any."""
 TRANSFORM_STATUS_KEY = "TransformStatus"
 """Metadata key with which PLUS says whether a tool was seen: OK, MISSING or INVALID."""
 STATUS_OK = "OK"
 STATUS_POSITION_ONLY = "POSITION_ONLY"
-"""Our own word where an orientation is needed and the sender gives a position alone."""
+"""Status, not from PLUS, of a pose without orientation where an orientation is needed."""
 STATUS_AMBIGUOUS = "AMBIGUOUS"
-"""Our own word for a pose under whose name two senders or two tools come, see `igtl.mixed_streams`."""
+"""Status, not from PLUS, of a pose whose name two senders or two tools use, see `igtl.mixed_streams`."""
 ORIENTATION_KEY, ORIENTATION_UNKNOWN = "Orientation", "unknown"
 """Metadata of a pose that came without an orientation: POSITION of 12 bytes, TDATA of a 3D or 5D instrument."""
 SCALE_LIMITS = (1e-3, 1e3)
-"""A transform may scale (ImageToProbe carries the pixel size), but not beyond reason."""
+"""Smallest and largest scale of a transform; ImageToProbe scales by the size of a pixel."""
 UNIT_SCALE = 0.01
-"""A transform whose axes are no more off 1 is no calibration, which may be sheared; see `core.geometry.is_rigid`."""
+"""Deviation from scale 1 above which a transform is a calibration, and may be sheared; see `core.geometry.is_rigid`."""
 LAST_ROW = np.array([0.0, 0.0, 0.0, 1.0])
 
 
 class Frame(Enum):
-    """The frame in which a peer counts, whatever its image header claims. PLUS and SlicerIGT: RAS."""
+    """Patient frame that a peer uses, whatever its image headers say. PLUS and SlicerIGT: RAS."""
 
     RAS = "ras"
     LPS = "lps"
@@ -42,7 +42,7 @@ class Frame(Enum):
 
 @dataclass(frozen=True, eq=False)
 class ImageMessage:
-    """An image and its place.
+    """An image with its position in space.
 
     Attributes:
         device: the full name, such as "recvol_Reference".
@@ -50,7 +50,7 @@ class ImageMessage:
         array: shape (K, J, I) or (K, J, I, components), native byte order, writable, owned by this message.
         ijk_to_ras: 4x4, mm, checked by `core.geometry.check_ijk_to_ras`.
         metadata: strings by key.
-        labelled_frame: what the image header claims, None for a flag that is neither; kept for diagnosis only.
+        labelled_frame: frame that the image header states, None for an unknown flag; for diagnosis only.
     """
 
     device: str
@@ -62,8 +62,8 @@ class ImageMessage:
 
     @property
     def is_volume(self) -> bool:
-        """More than one slice: a volume, not a frame of a scanner's live picture."""
-        return self.array.shape[0] > 1
+        """Whether it has several slices: a volume, not a frame of a live 2D image."""
+        return len(self.array) > 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class TransformMessage:
     """A pose, such as "ProbeToReference".
 
     Attributes:
-        matrix: 4x4, RAS mm. Checked only while `status` is OK; otherwise it means nothing.
+        matrix: 4x4, RAS mm. Checked only if `status` is OK; otherwise without meaning.
     """
 
     device: str
@@ -81,22 +81,22 @@ class TransformMessage:
 
     @property
     def status(self) -> str:
-        """OK, MISSING or INVALID; OK where the sender does not say (header version 1 cannot)."""
+        """OK, MISSING or INVALID; OK where the sender gives none (header version 1 cannot)."""
         return self.metadata.get(TRANSFORM_STATUS_KEY, STATUS_OK)
 
     @property
     def has_orientation(self) -> bool:
-        """Whether the rotation of the matrix means something; else only the position does."""
+        """Whether the rotation of the matrix is known, not only the position."""
         return self.metadata.get(ORIENTATION_KEY) != ORIENTATION_UNKNOWN
 
     @property
     def full_status(self) -> str:
-        """The status where all of the matrix is needed, as for placing an image: OK only with an orientation."""
+        """Status for uses that need the whole matrix, as placing an image: OK only with an orientation."""
         return STATUS_POSITION_ONLY if self.status == STATUS_OK and not self.has_orientation else self.status
 
     @property
     def is_rigid(self) -> bool:
-        """Whether this can be the pose of a tool, see `core.geometry.is_rigid`."""
+        """Whether the matrix is rigid, as the pose of a tool is, see `core.geometry.is_rigid`."""
         return is_rigid(self.matrix)
 
 
@@ -112,7 +112,7 @@ class StringMessage:
 
 @dataclass(frozen=True)
 class StatusMessage:
-    """A state or a sign of life; code 1 is OK. See the OpenIGTLink v2 STATUS message."""
+    """A state, or a keep-alive; code 1 is OK. See the OpenIGTLink v2 STATUS message."""
 
     device: str
     timestamp_s: float
@@ -125,12 +125,12 @@ class StatusMessage:
 
 @dataclass(frozen=True, eq=False)
 class PointMessage:
-    """Points that become markups in Slicer. What is told of a point is told of each, or of none.
+    """Points that become markups in Slicer. Each of the tuples has one entry for each point, or is empty.
 
     Attributes:
         points_ras_mm: shape (N, 3), RAS mm.
         names: labels, at most 63 bytes each.
-        groups: at most 31 bytes each; Slicer takes all for selected but "Unselected".
+        groups: at most 31 bytes each; in Slicer all points are selected but those of "Unselected".
         colours_rgba: 0 to 255 each; yellow where left out. Slicer hides a point whose alpha is 0.
         diameters_mm: 0 where left out. Slicer does not keep them.
         owners: device names of the images that the points belong to, at most 19 bytes each.
@@ -168,8 +168,8 @@ class TrackingMessage:
     """Poses of several tools in one message (TDATA, QTDATA); the protocol delivers them one by one.
 
     Attributes:
-        elements: for each tool of the message its pose, or why that cannot be read.
-        cut_names: those that fill their field, so that they may have been cut.
+        elements: for each tool its pose, or the reason why that cannot be read.
+        cut_names: names that fill their field, and may have been cut.
     """
 
     device: str
@@ -180,12 +180,12 @@ class TrackingMessage:
 
     @property
     def poses(self) -> tuple[TransformMessage, ...]:
-        """Those that can be read."""
+        """The poses that can be read."""
         return tuple(element for element in self.elements if isinstance(element, TransformMessage))
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """Why the others cannot."""
+        """The reasons why the others cannot be read."""
         return tuple(element for element in self.elements if isinstance(element, str))
 
 
@@ -195,14 +195,14 @@ Message = Union[
 
 
 def parts_of(message: Message) -> tuple[Message, ...]:
-    """A message as the program deals with it: poses that came in one message each by itself."""
+    """Return the poses of a message with several tools one by one; any other message as it is."""
     return message.poses if isinstance(message, TrackingMessage) else (message,)
 
 
 def check_transform(matrix: np.ndarray) -> np.ndarray:
-    """Return a float64 copy of a pose, or say why it cannot be one. Scale and either handedness are legal.
+    """Return a float64 copy of a valid transform. It may scale, and be left-handed.
 
-    A calibration (ImageToProbe) scales, and may be sheared as well; what does not scale is the pose of a tool.
+    A transform that scales is a calibration (ImageToProbe), and may be sheared as well; any other is a tool's pose.
 
     Raises:
         GeometryError: wrong shape, not finite, not affine, scale out of reason, singular or sheared.
@@ -225,15 +225,15 @@ def check_transform(matrix: np.ndarray) -> np.ndarray:
 
 
 def volume_of(message: ImageMessage) -> Volume:
-    """The volume that an IMAGE carries. It shares the voxels of the message.
+    """Return the volume of an IMAGE. It shares the voxels of the message.
 
     Raises:
-        VolumeError: colour, a single slice, NaN: an IMAGE, but not a volume to segment.
-        GeometryError: its size and spacing cannot be.
+        VolumeError: a colour image, a single slice, or NaN.
+        GeometryError: its size and spacing are impossible.
     """
     return Volume(message.array, message.ijk_to_ras, message.device, message.timestamp_s)
 
 
 def image_of(volume: Volume) -> ImageMessage:
-    """The IMAGE that carries a volume under its own name and time."""
+    """Return the IMAGE of a volume, with its device name and time."""
     return ImageMessage(volume.device, volume.timestamp_s, volume.recorded_array, volume.ijk_to_ras)

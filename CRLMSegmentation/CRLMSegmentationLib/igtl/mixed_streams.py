@@ -1,7 +1,7 @@
-"""Recognises two streams that come under one device name, such as two tools whose names were cut to the same letters.
+"""Detection of two streams under one device name, such as two tools whose names were cut to the same 20 bytes.
 
-**Poses.** One tool has one place at a time. Two streams under one name show as a tool that is there and back again, to
-the same two places, over and over. A hand can look like that only near its limits, so a device counts as mixed when
+**Poses.** Two streams under one name look like a tool that jumps between the same two places again and again. A hand
+can do so only near its limits, so a device counts as mixed when
 
 1. its poses return to where they were at most `MAX_LAG` poses ago, by jumps faster than any hand (`NOISE` + `SPEED`
    times the time between two poses, the larger of sender's and receiver's), in both directions: `RETURNS` returns,
@@ -24,15 +24,16 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from .messages import STATUS_AMBIGUOUS, STATUS_OK, TRANSFORM_STATUS_KEY, ImageMessage, TransformMessage
 
 NOISE = 5.0
-"""Mm, or degrees, that a tool at rest may seem to move; several times the error of an electromagnetic sensor."""
+"""Apparent motion of a tool at rest, mm or degrees; several times the error of an electromagnetic sensor."""
 SPEED = 1000.0
-"""Mm/s, or degrees/s, beyond what a hand that guides a tool does; as in `tracking.validity.Limits`."""
+"""Highest speed of a tool that is held by hand, mm/s or degrees/s; as in `tracking.validity.Limits`."""
 NEARER = 4.0
 MAX_LAG = 6
 WINDOW, RETURNS, ALTERNATIONS, HOLD = 24, 3, 20, 48
@@ -42,19 +43,29 @@ DEGREES_BY_NORM = math.degrees(1.0) / math.sqrt(2.0)
 """A rotation by a small angle changes its matrix by sqrt(2) times the angle, in the Frobenius norm."""
 DECIMALS = 3
 
-_Place = "tuple[tuple[float, ...], tuple[float, ...]] | None"
+
+class _Place(NamedTuple):
+    """Position and orientation of a pose.
+
+    Attributes:
+        position_mm: x, y, z.
+        axes: the columns of the rotation, scaled so that the distance between two of them is an angle in degrees.
+    """
+
+    position_mm: tuple[float, ...]
+    axes: tuple[float, ...]
 
 
 class MixedPoses:
-    """Watches the poses of one device.
+    """Detects whether the poses of one device come from two streams.
 
     Attributes:
-        apart: how far the places lie from each other, mm or degrees; 0 where nothing was recognised.
+        apart: distance between the two places, mm or degrees; 0 if no second stream was detected.
     """
 
     def __init__(self) -> None:
         self.apart = 0.0
-        self._places: deque[_Place] = deque(maxlen=MAX_LAG + 1)
+        self._places: deque[_Place | None] = deque(maxlen=MAX_LAG + 1)
         self._times_s: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._alternated: deque[bool] = deque(maxlen=WINDOW)
         self._returned: deque[bool] = deque(maxlen=WINDOW)
@@ -63,14 +74,14 @@ class MixedPoses:
 
     @property
     def is_mixed(self) -> bool:
-        """Whether two streams come under this name, as far as can be told."""
+        """Whether two streams were detected under this name."""
         return self._held > 0
 
     def take(self, message: TransformMessage, now_s: float) -> bool:
-        """Take in the next pose; returns `is_mixed`.
+        """Add the next pose, and return `is_mixed`.
 
         Args:
-            now_s: when it came, by a clock that never goes back.
+            now_s: time of arrival, by a monotonic clock.
         """
         place = _place_of(message) if message.status == STATUS_OK else None
         if self._places and self._places[-1] == place and self._times_s[-1][0] == message.timestamp_s:
@@ -84,7 +95,7 @@ class MixedPoses:
             self._held = HOLD
         return self.is_mixed
 
-    def _alternates(self, place: _Place) -> bool:
+    def _alternates(self, place: _Place | None) -> bool:
         if len(self._places) < 2:
             return False
         apart = _distance(place, self._places[-1])
@@ -93,8 +104,8 @@ class MixedPoses:
         self.apart = apart if alternates and math.isfinite(apart) else self.apart
         return alternates
 
-    def _returns(self, place: _Place) -> bool:
-        """Whether a jump leads back to an earlier place, and the jump before it did so too."""
+    def _returns(self, place: _Place | None) -> bool:
+        """Return whether this and the last jump both lead back to an earlier place."""
         if place is None or not self._places or self._places[-1] is None:
             return False
         apart, interval_s = _distance(place, self._places[-1]), self._interval_s
@@ -108,7 +119,7 @@ class MixedPoses:
 
     @property
     def _interval_s(self) -> float:
-        """Between two poses, by the clock that says more; bursts and clocks that stand still do not count."""
+        """Mean time between two poses, the larger of the sender's and the receiver's; 0 if it is unknown."""
         if len(self._times_s) < 2:
             return 0.0
         (first_sent_s, first_s), (last_sent_s, last_s) = self._times_s[0], self._times_s[-1]
@@ -118,7 +129,7 @@ class MixedPoses:
 
 
 class MixedImages:
-    """Watches the images of one device; volumes and single slices each by themselves."""
+    """Detects whether the images of one device come from two streams. Volumes and slices need one object each."""
 
     def __init__(self) -> None:
         self._kinds: deque[tuple] = deque(maxlen=IMAGE_WINDOW)
@@ -126,16 +137,16 @@ class MixedImages:
         self._times_s: deque[float] = deque(maxlen=IMAGE_WINDOW)
 
     def take(self, message: ImageMessage) -> bool:
-        """Take in the next image; returns whether two streams come under its name, as far as can be told."""
+        """Add the next image, and return `is_mixed`."""
         self._kinds.append(_kind_of(message))
         self._places.append(_image_place_of(message))
         self._times_s.append(message.timestamp_s)
         return self.is_mixed
 
     def repeats(self, message: ImageMessage) -> bool:
-        """Whether an image that is to be taken next goes back in time, to one that has come of late.
+        """Return whether the next image has the time, size and position of a recent one: a recording began again.
 
-        The second of two streams goes on in its own time: its images are new ones.
+        The images of a second stream have times of their own.
         """
         if not self._times_s or not 0 < message.timestamp_s < self._times_s[-1]:
             return False
@@ -144,21 +155,21 @@ class MixedImages:
 
     @property
     def is_mixed(self) -> bool:
-        """Whether two streams come under this name, as far as can be told."""
+        """Whether two streams were detected under this name."""
         return max(_returns_in(self._kinds), _returns_in(self._places)) >= IMAGE_RETURNS
 
     @property
     def shapes(self) -> list[str]:
-        """The sizes that have come of late, as i x j x k."""
+        """Sizes of the recent images, as i x j x k."""
         found = dict.fromkeys(kind[0] for kind in self._kinds)
         return [" x ".join(str(count) for count in shape[2::-1]) for shape in found]
 
 
 def without_mixed(poses: Sequence[TransformMessage]) -> Sequence[TransformMessage]:
-    """The recorded poses of one device; where two streams came under its name, none of them is valid.
+    """Return the recorded poses of one device, all marked as ambiguous if they come from two streams.
 
     Args:
-        poses: in the order in which they came.
+        poses: in the order of arrival.
     """
     mixed = MixedPoses()
     is_mixed = sum(mixed.take(pose, pose.timestamp_s) for pose in poses) > 0
@@ -166,7 +177,7 @@ def without_mixed(poses: Sequence[TransformMessage]) -> Sequence[TransformMessag
 
 
 def ambiguous(pose: TransformMessage) -> TransformMessage:
-    """The same pose, not to be used: nobody knows whose it is."""
+    """Return a pose with the status AMBIGUOUS: it is unknown which of two tools it belongs to."""
     return replace(pose, metadata={**pose.metadata, TRANSFORM_STATUS_KEY: STATUS_AMBIGUOUS})
 
 
@@ -180,20 +191,19 @@ def _image_place_of(message: ImageMessage) -> tuple:
 
 
 def _place_of(message: TransformMessage) -> _Place:
-    """Position in mm, and the columns of the rotation so scaled that their distance is an angle in degrees."""
     columns = message.matrix[:3, :3] * DEGREES_BY_NORM
-    return tuple(message.matrix[:3, 3].tolist()), tuple(columns.ravel().tolist())
+    return _Place(tuple(message.matrix[:3, 3].tolist()), tuple(columns.ravel().tolist()))
 
 
-def _distance(one: _Place, other: _Place) -> float:
-    """In mm or degrees, whichever is more; infinite between a pose and none, 0 between none and none."""
+def _distance(one: _Place | None, other: _Place | None) -> float:
+    """Return the larger of the distances in mm and in degrees; infinite if only one is a pose, 0 if none is."""
     if one is None or other is None:
         return 0.0 if one is other else math.inf
-    return max(math.dist(one[0], other[0]), math.dist(one[1], other[1]))
+    return max(math.dist(one.position_mm, other.position_mm), math.dist(one.axes, other.axes))
 
 
 def _returns_in(kinds: Iterable[tuple]) -> int:
-    """How often something came that had come before, but not just before."""
+    """Return how often a value returned after another one in between."""
     seen: list[tuple] = []
     count = 0
     for kind in kinds:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 import struct
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, singledispatch
 from typing import NamedTuple
 
 import numpy as np
@@ -105,7 +106,7 @@ class Header:
     name_is_full: bool = False
 
 
-def parse_header(data: bytes) -> Header:
+def parse_header(data: bytes | memoryview) -> Header:
     """Read a header; whether its version and size are acceptable is the protocol's decision.
 
     Raises:
@@ -338,7 +339,7 @@ def _polydata(content: memoryview, envelope: _Envelope, frame: Frame) -> PolyDat
     return PolyDataMessage(envelope.device, envelope.timestamp_s, points, triangles, envelope.metadata)
 
 
-_UNPACKERS = {
+_UNPACKERS: dict[str, Callable[[memoryview, _Envelope, Frame], Message]] = {
     "IMAGE": _image,
     "TRANSFORM": _transform,
     "STRING": _string,
@@ -371,7 +372,7 @@ def pack(message: Message, version: int = 1, frame: Frame = Frame.RAS) -> bytes:
         raise MessageError(f"header version must be 1 or 2, got {version}")
     _check_envelope(message)
     try:
-        content = _PACKERS[type(message)](message, frame)
+        content = _content_of(message, frame)
         body = _with_metadata(content.parts, _metadata_to_send(message)) if version == 2 else content.parts
         return b"".join([_header(version, content.type, message, body), *body])
     except UNPACK_ERRORS as error:
@@ -433,6 +434,13 @@ def wire_array(array: np.ndarray) -> np.ndarray:
     return narrower
 
 
+@singledispatch
+def _content_of(message: Message, frame: Frame) -> _Content:
+    """Return the type and the body of a message, for a peer that counts in this frame."""
+    raise TypeError(f"a {type(message).__name__} is only received")
+
+
+@_content_of.register
 def _pack_image(message: ImageMessage, frame: Frame) -> _Content:
     array = np.ascontiguousarray(wire_array(message.array))
     matrix = _check_place(message.ijk_to_ras, array)
@@ -442,21 +450,24 @@ def _pack_image(message: ImageMessage, frame: Frame) -> _Content:
     components, coordinates = (*array.shape, 1)[3], {Frame.RAS: 1, Frame.LPS: 2}[frame]
     kind = (1, components, WIRE_DTYPES[array.dtype], NATIVE_ENDIAN, coordinates)
     head = IMAGE_HEAD.pack(*kind, *size, *matrix[:3, :3].T.ravel(), *centre, 0, 0, 0, *size)
-    return _Content("IMAGE", [head, memoryview(array.reshape(-1).view(np.uint8))])
+    return _Content("IMAGE", [head, array.reshape(-1).view(np.uint8).data])
 
 
+@_content_of.register
 def _pack_transform(message: TransformMessage, frame: Frame) -> _Content:
     matrix = check_transform(message.matrix) if message.status == STATUS_OK else message.matrix
     columns = _between_frames(matrix, frame)[:3].T.ravel()
     return _Content("TRANSFORM", [struct.pack(">12f", *columns)])
 
 
+@_content_of.register
 def _pack_string(message: StringMessage, frame: Frame) -> _Content:
     if not message.text.isascii() or len(message.text) > MAX_STRING_BYTES:
         raise MessageError(f"a STRING is at most {MAX_STRING_BYTES} ASCII characters, got {len(message.text)}")
     return _Content("STRING", [STRING_HEAD.pack(ASCII, len(message.text)), message.text.encode("ascii")])
 
 
+@_content_of.register
 def _pack_points(message: PointMessage, frame: Frame) -> _Content:
     points = np.asarray(message.points_ras_mm, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or not len(points) or not np.isfinite(points).all():
@@ -465,6 +476,7 @@ def _pack_points(message: PointMessage, frame: Frame) -> _Content:
     return _Content("POINT", [pack_points(points, m.names, m.groups, m.colours_rgba, m.diameters_mm, m.owners)])
 
 
+@_content_of.register
 def _pack_polydata(message: PolyDataMessage, frame: Frame) -> _Content:
     points = np.asarray(message.points_ras_mm, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3:
@@ -472,18 +484,9 @@ def _pack_polydata(message: PolyDataMessage, frame: Frame) -> _Content:
     return _Content("POLYDATA", [pack_polydata(_points_between_frames(points, frame), message.triangles)])
 
 
+@_content_of.register
 def _pack_status(message: StatusMessage, frame: Frame) -> _Content:
     if len(message.error_name) > MAX_ERROR_NAME_BYTES:
         raise MessageError(f"the error name of a STATUS is at most {MAX_ERROR_NAME_BYTES} bytes; put more into text")
     head = STATUS_HEAD.pack(message.code, message.subcode, message.error_name.encode("ascii"))
     return _Content("STATUS", [head, message.text.encode("ascii"), b"\0"])
-
-
-_PACKERS = {
-    ImageMessage: _pack_image,
-    TransformMessage: _pack_transform,
-    StringMessage: _pack_string,
-    StatusMessage: _pack_status,
-    PointMessage: _pack_points,
-    PolyDataMessage: _pack_polydata,
-}

@@ -1,8 +1,8 @@
 """Commands to a PLUS server, and its replies: XML in STRING messages (read in PlusLib's vtkPlusOpenIGTLinkServer,
 vtkPlusCommandProcessor and vtkPlusReconstructVolumeCommand).
 
-A command goes to device CMD_<uid>, uid a whole number, which a server takes once; its reply comes from ACK_<uid>. A
-volume that was asked for comes before the reply, and to the asking client alone.
+A command has the device name CMD_<uid>; a server executes each uid, an integer, once. Its reply has the name ACK_<uid>.
+A volume that a command requests is sent before the reply, and to that client alone.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ DEFAULT_RECONSTRUCTOR = "VolumeReconstructorDevice"
 """Id of the device in PLUS's own configuration files."""
 DEVICE_NAME = re.compile(r"(CMD|ACK)_(\d{1,9})", re.ASCII | re.IGNORECASE)
 UNREADABLE = ("CMD", "ACK")
-"""From these devices PLUS answers a command that it cannot read or does not know."""
+"""Device names with which PLUS answers a command that it cannot read or does not know."""
 MAX_XML_CHARACTERS = 16 << 10
 
 
 @dataclass(frozen=True)
 class PlusCommand:
-    """What is asked of a server: a name and its attributes, such as {"ApplyHoleFilling": "TRUE"}."""
+    """A command to a PLUS server: its name and attributes, such as {"ApplyHoleFilling": "TRUE"}."""
 
     uid: int
     name: str
@@ -41,7 +41,7 @@ class PlusCommand:
 
 @dataclass(frozen=True)
 class PlusReply:
-    """What a server answers; `uid` is None where it could not read the command."""
+    """The reply of a PLUS server; `uid` is None where it could not read the command."""
 
     uid: int | None
     succeeded: bool
@@ -49,13 +49,13 @@ class PlusReply:
 
 
 def pack_command(command: PlusCommand) -> StringMessage:
-    """The message that carries a command."""
+    """Return the message that carries a command."""
     attributes = {"Name": command.name, **command.attributes}
     return StringMessage(f"CMD_{command.uid}", time.time(), _element("Command", attributes))
 
 
 def pack_reply(reply: PlusReply) -> StringMessage:
-    """The message that carries a reply, in the words of PLUS."""
+    """Return the message that carries a reply, in the format of PLUS."""
     status = "SUCCESS" if reply.succeeded else "FAIL"
     text = _element("CommandReply", {"Status": status, "Message": reply.text})
     device = UNREADABLE[0] if reply.uid is None else f"ACK_{reply.uid}"
@@ -63,10 +63,10 @@ def pack_reply(reply: PlusReply) -> StringMessage:
 
 
 def command_of(message: StringMessage) -> PlusCommand | None:
-    """The command that a message carries; None for other texts.
+    """Return the command of a message; None for other texts.
 
     Raises:
-        MessageError: it is meant as a command and cannot be read.
+        MessageError: a command that cannot be read.
     """
     uid = _uid_of(message, "CMD")
     if uid is None:
@@ -79,10 +79,10 @@ def command_of(message: StringMessage) -> PlusCommand | None:
 
 
 def reply_of(message: StringMessage) -> PlusReply | None:
-    """The reply that a message carries; None for other texts.
+    """Return the reply of a message; None for other texts.
 
     Raises:
-        MessageError: it is meant as a reply and cannot be read.
+        MessageError: a reply that cannot be read.
     """
     uid = _uid_of(message, "ACK")
     if uid is None and message.device.upper() not in UNREADABLE:
@@ -99,13 +99,13 @@ def _uid_of(message: StringMessage, prefix: str) -> int | None:
 
 
 def _element(name: str, attributes: Mapping[str, str]) -> str:
-    """In ASCII, which is all that a STRING carries here; XML has a way to write the rest."""
+    """Return an XML element in ASCII, as STRING requires; other characters become references."""
     text = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
     return f"<{name}{text} />".encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _read(text: str, expected: str) -> dict[str, str]:
-    """Attributes of an element."""
+    """Return the attributes of an XML element of the expected name."""
     try:
         element = parse_xml(text, MAX_XML_CHARACTERS)
     except ValueError as error:

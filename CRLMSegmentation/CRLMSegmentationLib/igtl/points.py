@@ -1,6 +1,6 @@
 """The body of a POINT message: 136 bytes a point (OpenIGTLink v2).
 
-pyigtl loses a message whose names are not UTF-8, and cuts names that are too long in silence.
+pyigtl loses a message whose names are not UTF-8, and cuts long names without an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ POINT = np.dtype(
 )
 POINT_BYTES = POINT.itemsize
 DEFAULT_RGBA = (255, 255, 0, 255)
-"""Yellow, as pyigtl has it."""
+"""Yellow, the default of pyigtl."""
 
 
 def pack_points(
@@ -25,10 +25,10 @@ def pack_points(
     diameters_mm: tuple[float, ...],
     owners: tuple[str, ...],
 ) -> bytes:
-    """The body that carries points (N, 3); each of the tuples is empty or has one entry for each point.
+    """Return the body of points (N, 3); each of the tuples is empty or has one entry for each point.
 
     Raises:
-        MessageError: they do not fit together, or into the message.
+        MessageError: a tuple has another length, or a value does not fit into its field.
     """
     records = np.zeros(len(points_mm), POINT)
     records["xyz"] = points_mm
@@ -42,10 +42,10 @@ def pack_points(
 
 
 def read_points(content: memoryview) -> np.ndarray:
-    """The points of a body, as records of type `POINT`; `text_of` reads their names.
+    """Return the points of a body as records of type `POINT`; `text_of` reads their names.
 
     Raises:
-        MessageError: not a whole number of points.
+        MessageError: the size of the body is no multiple of that of a point.
     """
     if len(content) % POINT_BYTES:
         raise MessageError(f"POINT of {len(content)} bytes, expected a multiple of {POINT_BYTES}")
@@ -53,7 +53,7 @@ def read_points(content: memoryview) -> np.ndarray:
 
 
 def text_of(data: bytes) -> str:
-    """A text of fixed length, which ends at its first NUL or fills its field."""
+    """Return the text of a field of fixed length, up to its first NUL."""
     return data.split(b"\0")[0].decode("utf8", "replace")
 
 
@@ -64,13 +64,13 @@ def _one_each(what: str, values: tuple, count: int) -> tuple:
 
 
 def _encoded(field: str, texts: tuple[str, ...], count: int) -> list[bytes]:
-    """A byte is left for the NUL: the C++ library reads a full field beyond its end."""
+    """Return texts as UTF-8 that leaves a byte for NUL: the C++ library reads beyond the end of a full field."""
     encoded = [text.encode("utf8") for text in _one_each(f"{field}s", texts or ("",) * count, count)]
-    workspace = POINT[field].itemsize - 1
+    capacity = POINT[field].itemsize - 1
     for text, data in zip(texts, encoded):
-        if len(data) > workspace or b"\0" in data:
+        if len(data) > capacity or b"\0" in data:
             raise MessageError(
-                f"the {field} of a point is at most {workspace} bytes without NUL, got {text!r:.80}; shorten it"
+                f"the {field} of a point is at most {capacity} bytes without NUL, got {text!r:.80}; shorten it"
             )
     return encoded
 

@@ -1,7 +1,7 @@
-"""The body of a POLYDATA message (OpenIGTLink v2), which pyigtl does not write to the standard and cannot read.
+"""The body of a POLYDATA message (OpenIGTLink v2), which pyigtl does not write as the standard says and cannot read.
 
-Read are polygons, cut into triangles from their first corner, and triangle strips. Vertices, lines and attributes
-(colours, normals) are left out: this program wants surfaces.
+Polygons are read as triangle fans around their first corner, and triangle strips as triangles. Vertices, lines and
+attributes (colours, normals) are skipped: the result is a surface.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,11 +21,12 @@ POINT_BYTES = 12
 MIN_ATTRIBUTE_BYTES = 7
 """Type, number of components, size, and the NUL of an empty name."""
 MAX_WORDS = 4_000_000
-"""Numbers in polygons and strips together, one million triangles: a liver has some hundred thousand."""
+"""Limit of the numbers in polygons and strips together: one million triangles. An organ has some hundred thousand."""
 
 
-class _Cells(NamedTuple):
-    """Polygons or strips as they came: a count, so many indices, the next count ..."""
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """Polygons or strips in the layout of VTK: number of corners, their indices, the next number of corners ..."""
 
     what: str
     count: int
@@ -33,10 +34,10 @@ class _Cells(NamedTuple):
 
 
 def pack_polydata(points_mm: np.ndarray, triangles: np.ndarray) -> bytes:
-    """The body that carries finite points (N, 3) and the triangles (M, 3) between them.
+    """Return the body of a surface of points (N, 3), mm, and triangles (M, 3), indices of points.
 
     Raises:
-        MessageError: not the shapes and types of a surface, or a triangle names a point that is not there.
+        MessageError: an array has another shape or type, or an index is out of range.
         GeometryError: a point holds NaN or infinity.
     """
     points, triangles = np.asarray(points_mm), np.asarray(triangles)
@@ -51,10 +52,12 @@ def pack_polydata(points_mm: np.ndarray, triangles: np.ndarray) -> bytes:
 
 
 def unpack_polydata(content: memoryview) -> tuple[np.ndarray, np.ndarray]:
-    """The points (N, 3), float64, and triangles (M, 3), int32, of a body. Its sizes are checked before memory is taken.
+    """Return the points (N, 3), float64, and triangles (M, 3), int32, of a body.
+
+    Sizes are checked before memory is allocated.
 
     Raises:
-        MessageError: the sizes disagree with one another or with the body, it is too large, or an index is wrong.
+        MessageError: sizes disagree with one another or with the body, it is too large, or an index is out of range.
         GeometryError: a point holds NaN or infinity.
     """
     if len(content) < HEAD.size:
@@ -73,7 +76,7 @@ def unpack_polydata(content: memoryview) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_sizes(length: int, n_points: int, counts: list[int], sizes: list[int], n_attributes: int) -> None:
-    """Plain numbers, since Python's do not overflow; nothing has been allocated by then."""
+    """Check the sizes in the head of a body, with integers of Python, which do not overflow."""
     rest = length - HEAD.size - n_points * POINT_BYTES - sum(sizes)
     if rest < n_attributes * MIN_ATTRIBUTE_BYTES or (rest and not n_attributes):
         declared = f"{n_points} points, cells of {sizes} bytes and {n_attributes} attributes"
@@ -102,19 +105,19 @@ def _check_indices(triangles: np.ndarray, n_points: int) -> None:
 
 
 def _triangles_of_polygons(cells: _Cells) -> np.ndarray:
-    """Fans around the first corner: right for triangles, quads and whatever is convex."""
+    """Return triangle fans around the first corner: right for triangles, quads and convex polygons."""
     first, nth, _ = _corners(cells)
-    return cells.words[np.stack([first, first + nth + 1, first + nth + 2], axis=-1)]
+    return np.take(cells.words, np.stack([first, first + nth + 1, first + nth + 2], axis=-1))
 
 
 def _triangles_of_strips(cells: _Cells) -> np.ndarray:
-    """Each corner makes a triangle with the two before it; every second one is turned, so that all face one way."""
+    """Return the triangles of strips; every second one is reversed, so that all have the same orientation."""
     first, nth, odd = _corners(cells)
-    return cells.words[np.stack([first + nth + odd, first + nth + 1 - odd, first + nth + 2], axis=-1)]
+    return np.take(cells.words, np.stack([first + nth + odd, first + nth + 1 - odd, first + nth + 2], axis=-1))
 
 
 def _corners(cells: _Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each triangle: where the first corner of its cell stands, its number within the cell, and whether odd."""
+    """Return for each triangle the index of the first corner of its cell, its number there, and whether that is odd."""
     starts, sizes = _starts(cells)
     triangles = sizes - 2
     first = np.repeat(starts + 1, triangles)
@@ -123,7 +126,7 @@ def _corners(cells: _Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _starts(cells: _Cells) -> tuple[np.ndarray, np.ndarray]:
-    """Where each cell begins, and how many corners it has."""
+    """Return the index at which each cell begins, and its number of corners."""
     starts = _equal_starts(cells)
     if starts is None:
         starts = np.fromiter(_walk(cells), np.int64)
@@ -131,7 +134,7 @@ def _starts(cells: _Cells) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _equal_starts(cells: _Cells) -> np.ndarray | None:
-    """At once, where all cells are of one size, as those of a mesh mostly are."""
+    """Return the starts of cells that all have the same number of corners; else None. The usual case, and fast."""
     size = int(cells.words[0]) if cells.count else 0
     starts = np.arange(cells.count) * (size + 1)
     if size < 3 or len(cells.words) != cells.count * (size + 1) or (cells.words[starts] != size).any():
@@ -140,8 +143,12 @@ def _equal_starts(cells: _Cells) -> np.ndarray | None:
 
 
 def _walk(cells: _Cells) -> Iterator[int]:
-    """The starts, one after the other."""
-    at, words = 0, memoryview(cells.words)  # read twice as fast as from the array
+    """Yield the start of each cell.
+
+    Raises:
+        MessageError: the numbers of corners do not add up to the size of the cells.
+    """
+    at, words = 0, cells.words.data  # read twice as fast as from the array
     for _ in range(cells.count):
         size = words[at] if at < len(words) else 0
         if size < 3 or at + 1 + size > len(words):

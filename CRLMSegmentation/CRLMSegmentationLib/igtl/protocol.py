@@ -1,19 +1,19 @@
-"""OpenIGTLink without I/O: bytes go in, messages come out, in pieces of any size.
+"""Decoder of OpenIGTLink without I/O: bytes in pieces of any size go in, messages come out.
 
-The driver (a QTimer in Slicer, a loop or asyncio elsewhere) asks where the next bytes belong and says how
-many it has put there, in the manner of `asyncio.BufferedProtocol`; a large body is received in place.
+The caller (driven by a QTimer in Slicer, by a loop or asyncio elsewhere) asks for the buffer of the next bytes, and
+then says how many it has written there, as with `asyncio.BufferedProtocol`; a large body is received in place.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from pyigtl.messages import CRC64
 
 from ..core.errors import LinkError, MessageError
+from .checksum import crc64
 from .messages import Frame, ImageMessage, Message, TrackingMessage, parts_of
 from .packing import (
     EXTENDED_HEADER,
@@ -33,152 +33,172 @@ from .tracking_data import POSE_TYPES
 MAX_BODY_BYTES = 512 << 20
 MAX_SMALL_BODY_BYTES = 1 << 20
 SMALL_TYPES = (*POSE_TYPES, "STATUS", "STRING", "POINT")
-"""Types none of which needs more; reading one takes milliseconds then, not seconds."""
+"""Types of which no message needs a larger body; the limit bounds the time to read one to milliseconds."""
 MAX_DEVICE_NAME = 256
 MAX_RECEIVED_METADATA_BYTES = 256 << 10
-"""Of one message; PLUS needs some hundreds, the standard knows no limit."""
+"""Limit of the metadata of one message; PLUS needs some hundreds of bytes, the standard has no limit."""
 SKIP_BUFFER_BYTES = 64 << 10
 Refusal = Callable[[str, int], str]
-"""Asked for each volume before memory is taken for it, with device and bytes: why it cannot be taken, or nothing.
+"""Called with device name and size in bytes of each volume before memory is allocated for it.
 
-Not asked for a picture of one slice, which is nothing that is kept.
+Returns the reason to refuse the volume, or an empty text. Not called for an image of a single slice.
 """
 OnMessage = Callable[[memoryview, memoryview], None]
-"""Gets the 58 bytes of a header and the body behind it; both are valid during the call only."""
+"""Called with the 58 bytes of a header and the body that follows; both are valid during the call only."""
 NAME_CUT = (
     "the name fills the 20 bytes of a header and may be cut, so that two devices may come under one name; "
     "give the sender a shorter name, or use one that speaks header version 2"
 )
-CRC_IS_FAST = importlib.util.find_spec("crcmod._crcfunext") is not None
-"""Without its C extension crcmod checks 12 MB/s instead of some 300."""
 
 
 class Progress(NamedTuple):
-    """A message that is under way."""
+    """Progress of a message that is being received."""
 
     device: str
     received_bytes: int
     total_bytes: int
 
 
+@dataclass
+class _IncomingBody:
+    """A body that is being received.
+
+    Attributes:
+        buffer: memory for its bytes; while `is_beginning`, for the first of them only.
+        is_kept: False if the bytes are read and discarded.
+        is_beginning: whether it is still unknown if this is a volume, which may be refused.
+        refused: reason why it is discarded, see `Refusal`.
+        filled: bytes received so far.
+        crc: checksum of these bytes.
+    """
+
+    header: Header
+    buffer: memoryview = field(default_factory=lambda: memoryview(b""))
+    is_kept: bool = True
+    is_beginning: bool = False
+    refused: str = ""
+    filled: int = 0
+    crc: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return self.filled == self.header.body_bytes
+
+
 class Decoder:
     """Turns the bytes of one connection into messages.
 
-    A body that is damaged or unknown is left out and counted, and the next message is read as usual. A header
-    that cannot be trusted ends the connection, since nothing says where the next message would begin.
+    A body that is damaged or of an unknown type is discarded and counted, and the next message is read as usual. A
+    header that cannot be valid ends the connection, since the start of the next message is unknown then.
 
     Args:
-        frame: the frame in which the peer counts.
-        check_crc: None checks where that is fast.
-        max_body_bytes: larger bodies are refused before memory is taken for them.
-        statistics: where to count; one may outlive several decoders.
-        on_message: gets each message whose checksum is right as it came, before it is unpacked; also those of types
-            that this program does not know, and those whose body it cannot read; but not what is too large for its
-            type.
-        refusal: what it refuses is left out and counted, and the connection goes on.
+        frame: patient frame that the peer uses.
+        max_body_bytes: a larger body ends the connection, before memory is allocated.
+        statistics: counts of this connection, and possibly of earlier ones.
+        on_message: called with the bytes of each message whose checksum is right, before it is unpacked, whether or not
+            its type is known and its body can be read; but not for a body that is too large for its type.
+        refusal: decides which volumes are discarded; the connection continues.
     """
 
     def __init__(
         self,
         frame: Frame = Frame.RAS,
-        check_crc: bool | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         statistics: LinkStatistics | None = None,
         on_message: OnMessage | None = None,
         refusal: Refusal | None = None,
     ) -> None:
         self.frame, self._on_message, self._refusal = frame, on_message, refusal
-        self.check_crc = CRC_IS_FAST if check_crc is None else check_crc
         self.max_body_bytes = max_body_bytes
         self.statistics = LinkStatistics() if statistics is None else statistics
         self.peer_version = 1
         """The highest header version that the peer has shown."""
         self._header_buffer = memoryview(bytearray(HEADER_BYTES))
         self._skip_buffer = memoryview(bytearray(SKIP_BUFFER_BYTES))
-        self._expect_header()
+        self._header_filled = 0
+        self._body: _IncomingBody | None = None
 
     @property
     def unfinished(self) -> str:
-        """What the peer has begun and not finished, in words; empty between two messages."""
-        if self._header is None:
-            return "a header" if self._filled else ""
-        return f"'{self._header.device}' after {self._filled} of {self._header.body_bytes} bytes"
+        """Description of the message that is received in part; empty between two messages."""
+        if self._body is None:
+            return "a header" if self._header_filled else ""
+        header = self._body.header
+        return f"'{header.device}' after {self._body.filled} of {header.body_bytes} bytes"
 
     @property
     def receiving(self) -> Progress | None:
-        """The message whose body is under way, or None."""
-        return Progress(self._header.device, self._filled, self._header.body_bytes) if self._header else None
+        """Progress of the message whose body is being received, or None."""
+        body = self._body
+        return Progress(body.header.device, body.filled, body.header.body_bytes) if body else None
 
     def writable(self) -> memoryview:
-        """Where the next bytes belong; never empty."""
-        if self._header is not None and not self._kept:
-            return self._skip_buffer[: self._header.body_bytes - self._filled]
-        return self._buffer[self._filled :]
+        """Return the buffer for the next bytes; never empty."""
+        if self._body is None:
+            return self._header_buffer[self._header_filled :]
+        if not self._body.is_kept:
+            return self._skip_buffer[: self._body.header.body_bytes - self._body.filled]
+        return self._body.buffer[self._body.filled :]
 
     def advance(self, count: int) -> list[Message]:
-        """Take note that so many bytes were put into `writable()`, and return what is complete.
+        """Process bytes that were written into `writable()`, and return the messages that are complete.
 
         Raises:
-            LinkError: the stream cannot be followed any further; close the connection.
+            LinkError: the start of the next message is unknown; close the connection.
         """
         self.statistics.received_bytes += count
-        if self._header is None:
-            self._filled += count
-            return self._begin_body() if self._filled == HEADER_BYTES else []
-        if self._kept and self.check_crc:
-            self._crc = CRC64(self._buffer[self._filled : self._filled + count], self._crc)
-        self._filled += count
-        if self._is_beginning and self._filled == len(self._buffer):
-            self._ask()
-        return self._finish_body() if self._filled == self._header.body_bytes else []
+        body = self._body
+        if body is None:
+            self._header_filled += count
+            return self._begin_body() if self._header_filled == HEADER_BYTES else []
+        if body.is_kept:
+            body.crc = crc64(body.buffer[body.filled : body.filled + count], body.crc)
+        body.filled += count
+        if body.is_beginning and body.filled == len(body.buffer):
+            self._ask_for_refusal(body)
+        return self._finish_body(body) if body.is_complete else []
 
     def feed(self, data: bytes | memoryview) -> list[Message]:
-        """Take bytes that lie elsewhere already; otherwise as `advance`."""
+        """Process bytes that lie in other memory; otherwise as `advance`."""
         data, messages = memoryview(data), []
         while data:
-            workspace = self.writable()
-            count = min(len(workspace), len(data))
-            workspace[:count] = data[:count]
+            space = self.writable()
+            count = min(len(space), len(data))
+            space[:count] = data[:count]
             messages += self.advance(count)
             data = data[count:]
         return messages
 
     def _expect_header(self) -> None:
-        self._header: Header | None = None
-        self._buffer = self._header_buffer
-        self._filled, self._crc, self._kept = 0, 0, True
-        self._refused, self._is_beginning = "", False
+        self._header_filled, self._body = 0, None
 
     def _begin_body(self) -> list[Message]:
         header = self._checked_header()
         self.peer_version = max(self.peer_version, header.version)
-        self._header, self._filled = header, 0
-        if self._asks_for(header):
-            self._is_beginning = True
-            self._buffer = memoryview(bytearray(min(IMAGE_BEGINNING_BYTES, header.body_bytes)))
+        self._body = body = _IncomingBody(header)
+        if self._refusal is not None and header.type == "IMAGE" and header.body_bytes > 0:
+            body.is_beginning = True
+            body.buffer = memoryview(bytearray(min(IMAGE_BEGINNING_BYTES, header.body_bytes)))
         else:
-            self._take_body()
-        return [] if header.body_bytes else self._finish_body()
+            self._provide_memory(body)
+        return self._finish_body(body) if body.is_complete else []
 
-    def _ask(self) -> None:
-        """Whether a volume may come, once its beginning says that it is one; then go on behind that beginning."""
-        header, beginning, self._is_beginning = self._header, self._buffer, False
-        if not is_single_slice(header, beginning):
-            self._refused = self._refusal(header.device, header.body_bytes)
-        self._take_body()
-        if self._kept:
-            self._buffer[: len(beginning)] = beginning
+    def _ask_for_refusal(self, body: _IncomingBody) -> None:
+        """Ask whether an image is refused, unless it is a single slice, and continue after its first bytes."""
+        header, beginning, body.is_beginning = body.header, body.buffer, False
+        if self._refusal is not None and not is_single_slice(header, beginning):
+            body.refused = self._refusal(header.device, header.body_bytes)
+        self._provide_memory(body)
+        if body.is_kept:
+            body.buffer[: len(beginning)] = beginning
 
-    def _take_body(self) -> None:
-        header = self._header
-        self._kept = (
-            not self._refused and not _is_too_large(header) and (self._on_message is not None or is_known(header.type))
-        )
-        if self._kept:
-            self._buffer = self._memory_for(header)
-
-    def _asks_for(self, header: Header) -> bool:
-        return self._refusal is not None and header.type == "IMAGE" and header.body_bytes > 0
+    def _provide_memory(self, body: _IncomingBody) -> None:
+        """Allocate memory for a body that is needed; any other is read and discarded."""
+        header = body.header
+        is_wanted = self._on_message is not None or is_known(header.type)
+        body.is_kept = is_wanted and not body.refused and not _is_too_large(header)
+        if body.is_kept:
+            body.buffer = self._memory_for(header)
 
     def _checked_header(self) -> Header:
         try:
@@ -194,37 +214,37 @@ class Decoder:
 
     def _memory_for(self, header: Header) -> memoryview:
         try:
-            return memoryview(np.empty(header.body_bytes, np.uint8))  # takes no time for pages not yet used
+            return np.empty(header.body_bytes, np.uint8).data  # takes no time for pages not yet used
         except MemoryError as error:
             size = f"{header.type} '{header.device}' of {header.body_bytes / 1e6:.0f} MB"
             raise self._fatal(DropReason.TOO_LARGE, f"this machine has no memory for {size}") from error
 
     def _fatal(self, reason: DropReason, text: str) -> LinkError:
-        """Told once, as what it is, and not a second time as a message that was cut short."""
+        """Count the reason, and return the error that ends the connection; the message does not count as cut short."""
         self._expect_header()
         self.statistics.drop(reason, text)
         return LinkError(f"{reason.value}: {text}")
 
-    def _finish_body(self) -> list[Message]:
-        header, body, kept, crc, refused = self._header, self._buffer, self._kept, self._crc, self._refused
+    def _finish_body(self, body: _IncomingBody) -> list[Message]:
+        header = body.header
         self._expect_header()
         if _is_too_large(header):
             size = f"{header.type} '{header.device}' of {header.body_bytes / 1e6:.1f} MB"
             self.statistics.drop(DropReason.TOO_LARGE, f"{size}, at most {MAX_SMALL_BODY_BYTES / 1e6:.1f} MB are taken")
             return []
-        if refused:
-            self.statistics.drop(DropReason.TOO_LARGE, f"{header.type} '{header.device}': {refused}")
+        if body.refused:
+            self.statistics.drop(DropReason.TOO_LARGE, f"{header.type} '{header.device}': {body.refused}")
             return []
-        if kept and self.check_crc and crc != header.crc:
+        if body.is_kept and body.crc != header.crc:
             self.statistics.drop(DropReason.CRC, f"{header.type} '{header.device}', {header.body_bytes} bytes")
             return []
         if self._on_message is not None:
-            self._on_message(self._header_buffer, body)
+            self._on_message(self._header_buffer, body.buffer)
         if not is_known(header.type):
             self.statistics.skip(header.type, header.device)
             return []
         try:
-            message = read_message(header, body, self.frame)
+            message = read_message(header, body.buffer, self.frame)
         except MessageError as error:
             self.statistics.drop(DropReason.BODY, str(error))
             return []
@@ -233,11 +253,11 @@ class Decoder:
             self.statistics.drop(DropReason.TOO_LARGE, f"this machine has no memory to read {what}")
             return []
         self.statistics.received[header.type] += 1
-        self._tell_oddities(header, message)
+        self._count_oddities(header, message)
         return list(parts_of(message))
 
-    def _tell_oddities(self, header: Header, message: Message) -> None:
-        """Count what was read, but is to be known: names that may be cut, frames that disagree, tools left out."""
+    def _count_oddities(self, header: Header, message: Message) -> None:
+        """Count what is odd about a message that was read: names that may be cut, another frame, unreadable tools."""
         problems = self.statistics.problems
         if isinstance(message, TrackingMessage):
             for reason in message.refusals:
@@ -251,10 +271,10 @@ class Decoder:
 
 
 def read_message(header: Header, body: memoryview, frame: Frame) -> Message:
-    """Unpack what has names and metadata of reasonable size: a name becomes nodes, files and lines of a log.
+    """Unpack a message, with limits for its name and metadata: names end in nodes, files and lines of a log.
 
     Raises:
-        MessageError: the body is not what its header says, or holds what is beyond reason.
+        MessageError: the body disagrees with its header, or name or metadata exceed the limits.
     """
     if header.version == 2 and len(body) >= EXTENDED_HEADER.size:
         _, index_bytes, strings_bytes, _ = EXTENDED_HEADER.unpack(body[: EXTENDED_HEADER.size])
@@ -277,5 +297,5 @@ def _frame_text(labelled: Frame | None, frame: Frame) -> str:
 
 
 def _is_too_large(header: Header) -> bool:
-    """For its type. Its size can still be trusted, so it is left out and the connection goes on."""
+    """Return whether a body is too large for its type; it is discarded then, and the connection continues."""
     return header.type in SMALL_TYPES and header.body_bytes > MAX_SMALL_BODY_BYTES

@@ -1,4 +1,4 @@
-"""One client of a server, and what it may take of this machine."""
+"""A client that is connected to our server, with limits for what it can use of this machine."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import selectors
 import socket
 
 from ..core.errors import LinkError
-from .limits import Allowance
+from .limits import TokenBucket
 from .messages import Frame, Message
 from .protocol import Decoder
 from .sockets import QueuedBytes, SendQueue
 from .statistics import LinkStatistics
 
 MAX_INBOUND_BODY_BYTES = 1 << 20
-"""Clients send commands, STATUS and STRING; none of them needs more."""
+"""Largest body of a message from a client; clients send commands, STATUS and STRING."""
 INBOUND_BURST_BYTES, INBOUND_BYTES_PER_S = 2 << 20, 1 << 20
-"""What is read from one client; the rest waits at its end."""
+"""Rate limit for the bytes that are read from one client."""
 INBOUND_CHUNK_BYTES = 64 << 10
 READ_COST_BYTES = 1 << 10
-"""What a read counts beside its bytes, so that many tiny messages are slowed down as well, to some 500 a second."""
+"""Added to the bytes of each read, so that many tiny messages are limited as well, to some 500 a second."""
 UNFINISHED_TIMEOUT_S = 30.0
-"""How long a client may take over one message, however diligently it sends a byte now and then."""
+"""Longest time for one message of a client, even if some bytes arrive now and then."""
 
 
 class ServedClient:
     """One connected client.
 
     Args:
-        name: its address.
-        max_queue_bytes: what may wait for it.
-        queued: keeps account over all clients.
+        name: address and port.
+        max_queue_bytes: size of its queue of messages to send.
+        queued: memory of the queues of all clients.
 
     Attributes:
-        joined: whether it is served yet, see `server.INTRODUCTION_S`.
-        left_out: messages that found no room in its queue.
-        unfinished_s: for how long it has been sending one message, while somebody looked.
+        joined: whether messages are sent to it yet, see `server.INTRODUCTION_S`.
+        left_out: number of messages that did not fit into its queue.
+        unfinished_s: time since it began the message that it is sending, not counting pauses between polls.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ServedClient:
         self.socket, self.name = sock, name
         self.decoder = Decoder(frame, max_body_bytes=MAX_INBOUND_BODY_BYTES, statistics=statistics)
         self.queue = SendQueue(max_queue_bytes, now_s, queued)
-        self.inbound = Allowance(INBOUND_BURST_BYTES, INBOUND_BYTES_PER_S, now_s)
+        self.inbound = TokenBucket(INBOUND_BURST_BYTES, INBOUND_BYTES_PER_S, now_s)
         self.accepted_at_s = now_s
         self.joined = False
         self.left_out = 0
@@ -60,11 +60,11 @@ class ServedClient:
         return self.name
 
     def receive(self) -> list[Message]:
-        """Read once, and have it pay for that.
+        """Read once within the rate limit, and return the messages that are complete.
 
         Raises:
-            LinkError: it has left, or does not speak OpenIGTLink.
-            OSError: the connection is gone.
+            LinkError: it has closed the connection, or does not speak OpenIGTLink.
+            OSError: the connection is lost.
         """
         try:
             count = self.socket.recv_into(self.decoder.writable()[:INBOUND_CHUNK_BYTES])
@@ -78,13 +78,26 @@ class ServedClient:
             self.unfinished_s = 0.0
         return messages
 
+    def receive_rest(self) -> list[Message]:
+        """Return the messages that had arrived when the connection ended; at most as many as the allowance lets in."""
+        messages: list[Message] = []
+        for _ in range(INBOUND_BURST_BYTES // INBOUND_CHUNK_BYTES):
+            try:
+                count = self.socket.recv_into(self.decoder.writable()[:INBOUND_CHUNK_BYTES])
+                messages += self.decoder.advance(count) if count else []
+            except (OSError, LinkError):
+                break
+            if count == 0:
+                break
+        return messages
+
     def wanted_events(self, now_s: float) -> int:
-        """For which events to watch it; nothing is read from one that has used up its allowance."""
+        """Return the events to wait for; nothing is read from a client beyond its rate limit."""
         reading = selectors.EVENT_READ if self.inbound.wait_s(now_s) == 0 else 0
         return reading | (selectors.EVENT_WRITE if self.queue else 0)
 
-    def must_go(self, now_s: float, turn_s: float, send_timeout_s: float, unfinished_timeout_s: float) -> str:
-        """Why it is to be dropped, or nothing. `turn_s` has passed since it was asked last."""
+    def drop_reason(self, now_s: float, turn_s: float, send_timeout_s: float, unfinished_timeout_s: float) -> str:
+        """Return the reason to drop the client, or an empty text. `turn_s` is the time since the last call."""
         self.unfinished_s += turn_s if self.decoder.unfinished else 0.0
         if self.queue.stalled_s(now_s) > send_timeout_s:
             return f"took nothing for {send_timeout_s:.0f} s"

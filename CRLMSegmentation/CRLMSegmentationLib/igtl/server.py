@@ -1,4 +1,4 @@
-"""The sending side of a link, without a thread: several clients, none of which can hold up another."""
+"""OpenIGTLink server without a thread. A slow client does not delay the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from ..core.errors import LinkError, MessageError
-from .limits import Allowance, limited
+from .limits import TokenBucket, limited
 from .listening import listen
 from .messages import STATUS_OK, Frame, Message, TransformMessage
 from .packing import pack
@@ -21,37 +21,37 @@ logger = logging.getLogger(__name__)
 
 MAX_CLIENTS = 16
 INTRODUCTION_S = 0.1
-"""How long a new client may take to show its header version, before it is served as version 1."""
+"""Time that a new client has to show header version 2; after it messages are sent in version 1."""
 MAX_TOTAL_QUEUE_BYTES = 1 << 30
-"""Beside what an empty queue takes in any case: one message, however large."""
+"""Limit over all clients; an empty queue takes one message in any case, however large."""
 CONNECTIONS_BURST, CONNECTIONS_PER_S = 32, 10
-"""How many are let in; the others wait outside."""
+"""Rate limit of new connections; the others wait in the queue of the operating system."""
 LONGEST_TURN_S = 1.0
-"""If `poll` was not called for longer, the time beyond is not held against the clients."""
+"""Longest time between two calls of `poll` that counts towards the timeouts of clients."""
 
 
 class IgtlServer:
-    """Sends each message to all clients; `poll` must be called often.
+    """Sends messages to all connected clients; its owner calls `poll` often.
 
-    A message with `retain` is kept, and a client that connects later gets the last one of its type and device
-    at once. Clients of header version 1 get no metadata, hence no transforms but valid ones.
+    Of messages sent with `retain` the last one of each type and device is kept, and sent to clients that connect later.
+    Header version 1 has no metadata, hence no status, so that only valid transforms are sent to its clients.
 
-    OpenIGTLink knows no passwords. What a client can take of this machine is bounded: its connections, what is
-    read from it in size and rate, how long it may take over a message, and what waits for it to be read.
+    OpenIGTLink has no passwords. What a client can use of this machine is limited: connections, size and rate of what
+    it sends, the time for one message, and the memory of messages that wait for it.
 
     Args:
-        host: the loopback unless others may connect.
-        port: 0 takes a free one.
-        frame: in which the clients count.
-        max_queue_bytes: what may wait for one slow client; beyond it messages to that client are left out.
-        send_timeout_s: a client that takes nothing for so long is dropped.
-        max_total_bytes: what may wait for all clients together, each message counted once; a message beyond is
-            left out for those that have others to take first.
-        unfinished_timeout_s: a client that takes longer over one message is dropped.
-        answer: gets each message of a client; what it returns goes to that client alone.
+        host: address to listen on; only the loopback is closed to other machines.
+        port: 0 chooses a free port.
+        frame: patient frame that the clients use.
+        max_queue_bytes: limit of the messages that wait for one client; further ones are not sent to it.
+        send_timeout_s: a client that reads nothing for so long is dropped.
+        max_total_bytes: limit of the messages that wait for all clients, each message counted once; beyond it a message
+            is only sent to clients for which no other one waits.
+        unfinished_timeout_s: a client that takes longer to send one message is dropped.
+        answer: called with each message of a client; returns the replies to that client.
 
     Raises:
-        LinkError: the port or the address cannot be had.
+        LinkError: the port or the address is not available.
     """
 
     def __init__(
@@ -74,38 +74,33 @@ class IgtlServer:
         self._clients: list[ServedClient] = []
         self._retained: dict[tuple[type, str], _Retained] = {}
         self._queued = QueuedBytes()
-        self._admission = Allowance(CONNECTIONS_BURST, CONNECTIONS_PER_S, clock())
+        self._admission = TokenBucket(CONNECTIONS_BURST, CONNECTIONS_PER_S, clock())
         self._polled_at_s = clock()
         self._log = limited(logger, clock)
         self._listener = listen(host, port)
+        self.host: str
+        self.port: int
+        self.host, self.port = self._listener.getsockname()[:2]
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
 
     @property
-    def host(self) -> str:
-        return self._listener.getsockname()[0]
-
-    @property
-    def port(self) -> int:
-        return self._listener.getsockname()[1]
-
-    @property
     def clients(self) -> tuple[ServedClient, ...]:
-        """Those that are served now."""
+        """The clients to which messages are sent."""
         return tuple(c for c in self._clients if c.joined)
 
     @property
     def waiting_bytes(self) -> int:
-        """What has not been handed to the network yet, over all clients."""
+        """Bytes that are not sent yet, over all clients."""
         return sum(c.queue.waiting_bytes for c in self._clients)
 
     @property
     def queued_bytes(self) -> int:
-        """Memory of the messages that wait; what waits for several clients counts once."""
+        """Memory of the messages that wait; one that waits for several clients counts once."""
         return self._queued.count
 
     def broadcast(self, message: Message, retain: bool = False) -> None:
-        """Queue a message for all clients; `poll` sends it.
+        """Queue a message for all clients that the next `poll` sends.
 
         Raises:
             MessageError: OpenIGTLink cannot carry it.
@@ -117,7 +112,7 @@ class IgtlServer:
             self._queue(client, message, packed[client.decoder.peer_version])
 
     def poll(self, timeout_s: float = 0.0) -> list[Message]:
-        """Accept, send and receive what can be at once; sleep at most so long when there is nothing to do."""
+        """Accept, send and receive, and return the messages of clients; sleep if there is nothing to do."""
         messages: list[Message] = []
         for key, events in self._selector.select(self._time_to_sleep_s(timeout_s)):
             if key.fileobj is self._listener:
@@ -126,18 +121,18 @@ class IgtlServer:
                 received = self._serve(key.data, events)
                 self._reply(key.data, received)
                 messages += received
-        self._look_after_clients()
+        self._update_clients()
         return messages
 
     def flush(self, timeout_s: float) -> bool:
-        """Poll until everything is with the network; False when time runs out first."""
+        """Poll until everything is sent; return False if the timeout is over first."""
         end_s = self._clock() + timeout_s
         while self.waiting_bytes and self._clock() < end_s:
             self.poll(0.05)
         return not self.waiting_bytes
 
     def close(self) -> None:
-        """Drop all clients and free the port."""
+        """Close all connections and the port."""
         for client in list(self._clients):
             self._drop(client, "the server closes")
         self._selector.close()
@@ -150,11 +145,11 @@ class IgtlServer:
         self.close()
 
     def _versions_needed(self) -> set[int]:
-        """At least one, so that what cannot be packed is told to the caller even without a client."""
+        """Return the header versions to pack for; one if there is no client, lest a wrong message go unnoticed."""
         return {c.decoder.peer_version for c in self.clients} or {1}
 
     def _time_to_sleep_s(self, timeout_s: float) -> float:
-        """Until a newcomer must be served, or somebody may send again who had to pause."""
+        """Return the timeout, or less if a new client must be served or a rate limit ends before."""
         now_s = self._clock()
         waits_s = [w for w in (c.inbound.wait_s(now_s) for c in self._clients) if w > 0]
         waits_s += [INTRODUCTION_S] * any(not c.joined for c in self._clients)
@@ -176,9 +171,9 @@ class IgtlServer:
             self._log(logging.WARNING, f"{name} refused: {len(self._clients)} clients are connected already")
             sock.close()
             return
-        self._let_in(sock, name, self._clock())
+        self._add_client(sock, name, self._clock())
 
-    def _let_in(self, sock: socket.socket, name: str, now_s: float) -> None:
+    def _add_client(self, sock: socket.socket, name: str, now_s: float) -> None:
         try:
             prepare(sock)
         except OSError as error:  # it has left again
@@ -201,6 +196,8 @@ class IgtlServer:
         except LinkError as error:
             self._drop(client, str(error))
         except OSError as error:
+            # It has left. What it has sent before that is still to be read, such as the command that ends something.
+            messages += client.receive_rest()
             self._drop(client, reason_of(error))
         return messages
 
@@ -212,7 +209,7 @@ class IgtlServer:
             except MessageError as error:  # what a client asks for must not end the server
                 self._log(logging.WARNING, f"{client}: an answer to it cannot be sent: {error}")
 
-    def _look_after_clients(self) -> None:
+    def _update_clients(self) -> None:
         now_s = self._clock()
         turn_s, self._polled_at_s = min(now_s - self._polled_at_s, LONGEST_TURN_S), now_s
         if self._listener not in self._selector.get_map() and self._admission.wait_s(now_s) == 0:
@@ -222,19 +219,20 @@ class IgtlServer:
             if introduced and not client.joined:
                 self._join(client)
             self._watch(client)
-            reason = client.must_go(now_s, turn_s, self._send_timeout_s, self._unfinished_timeout_s)
+            reason = client.drop_reason(now_s, turn_s, self._send_timeout_s, self._unfinished_timeout_s)
             if reason:
                 self._drop(client, reason)
 
     def _watch(self, client: ServedClient) -> None:
         wanted = client.wanted_events(self._clock())
         key = self._selector.get_map().get(client.socket)
-        if wanted and key is None:
-            self._selector.register(client.socket, wanted, client)
-        elif wanted and key.events != wanted:
-            self._selector.modify(client.socket, wanted, client)
-        elif not wanted and key is not None:
+        if key is None:
+            if wanted:
+                self._selector.register(client.socket, wanted, client)
+        elif not wanted:
             self._selector.unregister(client.socket)
+        elif key.events != wanted:
+            self._selector.modify(client.socket, wanted, client)
 
     def _join(self, client: ServedClient) -> None:
         client.joined = True
@@ -268,7 +266,7 @@ class IgtlServer:
 
 
 class _Retained:
-    """A message for whoever connects later, packed once for each header version: many may connect."""
+    """A message for clients that connect later, packed once for each header version."""
 
     def __init__(self, message: Message, packed: dict[int, bytes]) -> None:
         self.message = message

@@ -1,4 +1,4 @@
-"""What client and server share: non-blocking sockets, a bounded queue of bytes to send, plain reasons."""
+"""Parts of client and server: non-blocking sockets, a bounded queue of bytes to send, errors in plain words."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import os
 import socket
 import threading
 from collections import Counter, deque
+from typing import NamedTuple
 
 from ..core.errors import LinkError
 
 CHUNK_BYTES = 256 << 10
-"""Read at once: checking and storing it takes under 1 ms, so that a timer tick stays short."""
+"""Bytes of one read; processing them takes under 1 ms, so that a timer tick stays short."""
 DEFAULT_PORT = 18944
-"""OpenIGTLink's own."""
+"""Registered port of OpenIGTLink."""
 MAX_PORT = 65535
 SEND_BYTES = 1 << 20
 MAX_QUEUE_BYTES = 512 << 20
 SEND_TIMEOUT_S = 30.0
 KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
-"""A peer whose cable was pulled is noticed after about 11 s, where the system offers it."""
+"""A connection whose cable was pulled is noticed after about 11 s, where the operating system offers these options."""
 
 UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
 REASONS = {
@@ -31,12 +32,24 @@ REASONS = {
     errno.ENETUNREACH: "the host cannot be reached; check the network",
 }
 
+SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+"""IPv4, IPv6, and what Python gives where it was built without IPv6."""
+
+
+class Endpoint(NamedTuple):
+    """How a host can be reached, as `socket.getaddrinfo` gives it."""
+
+    family: int
+    kind: int
+    protocol: int
+    address: SocketAddress
+
 
 def check_port(port: int, lowest: int) -> None:
-    """Refuse what is no port; `getaddrinfo` would silently take another one.
+    """Check the number of a port; `getaddrinfo` would silently use another one.
 
     Raises:
-        LinkError: out of range.
+        LinkError: it is out of range.
     """
     if not lowest <= port <= MAX_PORT:
         raise LinkError(
@@ -45,19 +58,19 @@ def check_port(port: int, lowest: int) -> None:
 
 
 def reason_of(error: OSError) -> str:
-    """Plain words for a socket error."""
-    return REASONS.get(error.errno, f"{error.strerror or error}")
+    """Return a socket error in plain words."""
+    return REASONS.get(error.errno or 0, f"{error.strerror or error}")
 
 
 class AddressLookup:
-    """Finds the addresses of a host without holding up the caller: a name server may take many seconds.
+    """Looks up the addresses of a host without blocking: a name server may take many seconds.
 
-    A number needs nobody's answer. A name is looked up in a thread that carries no data, only the answer.
+    A numeric address is returned at once; a name is looked up in a thread.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
-        self._found: list[tuple] = []
+        self._found: list[Endpoint] = []
         self._problem = ""
         try:
             self._found = self._ask(socket.AI_NUMERICHOST)
@@ -65,11 +78,11 @@ class AddressLookup:
             self._thread = threading.Thread(target=self._look_up, name=f"look up {host:.50}", daemon=True)
             self._thread.start()
 
-    def addresses(self) -> list[tuple]:
-        """Family, kind, protocol and address of each; empty while the answer is awaited.
+    def addresses(self) -> list[Endpoint]:
+        """Return how the host can be reached; empty while the lookup is running.
 
         Raises:
-            LinkError: there is none; says why.
+            LinkError: the host is unknown; says why.
         """
         if self._problem:
             raise LinkError(self._problem)
@@ -83,16 +96,16 @@ class AddressLookup:
         except UnicodeError as error:
             self._problem = f"{self._host!r:.80} is no name of a host: {error}"
 
-    def _ask(self, flags: int) -> list[tuple]:
+    def _ask(self, flags: int) -> list[Endpoint]:
         found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=flags)
-        return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+        return [Endpoint(family, kind, protocol, address) for family, kind, protocol, _, address in found]
 
 
-def connect(sock: socket.socket, address: tuple) -> None:
-    """Begin to connect a non-blocking socket.
+def connect(sock: socket.socket, address: SocketAddress) -> None:
+    """Start to connect a non-blocking socket.
 
     Raises:
-        OSError: it is refused at once.
+        OSError: the connection is refused at once.
     """
     number = sock.connect_ex(address)
     if number not in UNDER_WAY:
@@ -100,9 +113,9 @@ def connect(sock: socket.socket, address: tuple) -> None:
 
 
 def check_connected(sock: socket.socket) -> None:
-    """Make sure that a socket that has become writable has found a peer, other than itself.
+    """Check that a socket that has become writable is connected, and not to itself.
 
-    On the loopback a socket that looks for a free port's server can be given that very port and meet itself.
+    On the loopback a socket that connects to a port without a server can be assigned that port, and so reach itself.
 
     Raises:
         OSError: why the connection was not made.
@@ -115,7 +128,7 @@ def check_connected(sock: socket.socket) -> None:
 
 
 def prepare(sock: socket.socket) -> None:
-    """No blocking, no delay for small messages, and a sign when the peer is gone without a word."""
+    """Set a socket to non-blocking, without delay for small messages, and with keep-alive."""
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -125,7 +138,7 @@ def prepare(sock: socket.socket) -> None:
 
 
 class QueuedBytes:
-    """What several queues hold together; a message that stands in all of them lies in memory once."""
+    """Memory of several queues; a message that several of them hold is counted once."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -143,17 +156,17 @@ class QueuedBytes:
             self.count -= len(data)
 
     def would_be(self, data: bytes) -> int:
-        """What it would come to with this message."""
+        """Return the count after adding a message."""
         return self.count + (0 if id(data) in self._holders else len(data))
 
 
 class SendQueue:
-    """Packed messages that wait for a socket; the bytes of a message may stand in several queues.
+    """Packed messages that wait for a socket; several queues may hold the same bytes.
 
     Args:
-        max_bytes: a message beyond this is not taken, except into an empty queue.
-        now_s: the time at the start.
-        shared: keeps account over several queues.
+        max_bytes: size of the queue; one message fits into an empty queue in any case.
+        now_s: current time.
+        shared: memory of several queues.
     """
 
     def __init__(self, max_bytes: int, now_s: float, shared: QueuedBytes | None = None) -> None:
@@ -166,7 +179,7 @@ class SendQueue:
         self._progress_at_s = now_s
 
     def put(self, data: bytes, now_s: float) -> bool:
-        """Take a message; False when there is no room."""
+        """Add a message; return False if it does not fit."""
         if self._messages and self.waiting_bytes + len(data) > self.max_bytes:
             return False
         if not self._messages:
@@ -177,10 +190,10 @@ class SendQueue:
         return True
 
     def send(self, sock: socket.socket, now_s: float) -> bool:
-        """Hand the socket what it takes at once; False when it takes nothing.
+        """Send what the socket accepts without blocking; return False if that is nothing.
 
         Raises:
-            OSError: the connection is gone.
+            OSError: the connection is lost.
         """
         if not self._messages:
             return False
@@ -199,13 +212,13 @@ class SendQueue:
         return True
 
     def clear(self) -> None:
-        """Give up what waits: the peer is gone."""
+        """Remove all messages, since the connection is lost."""
         while self._messages:
             self._shared.remove(self._messages.popleft())
         self.waiting_bytes = self._sent_of_first = 0
 
     def stalled_s(self, now_s: float) -> float:
-        """For how long the peer has taken nothing of what waits for it."""
+        """Return for how many seconds the peer has read nothing while messages wait; 0 if none waits."""
         return now_s - self._progress_at_s if self._messages else 0.0
 
     def __bool__(self) -> bool:

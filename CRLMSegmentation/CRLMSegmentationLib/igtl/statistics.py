@@ -1,4 +1,4 @@
-"""What has passed over a link, and what was left out and why. A peer can make none of it grow without bound."""
+"""Counts of messages, and of problems by reason and device. Their size is bounded, whatever a peer sends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import Enum
 from ..core.text import printable
 
 MAX_NAMES = 64
-"""Types that are counted by name; the rest is counted as `OTHERS`."""
+"""Number of names that are counted separately; the rest is counted as `OTHERS`."""
 MAX_PROBLEMS = 32
 OTHERS = "others"
 ADVICE = {
@@ -18,11 +18,11 @@ ADVICE = {
     "TRACKEDFRAME": "; have PLUS send IMAGE and TRANSFORM",
     "USMESSAGE": "; have PLUS send IMAGE and TRANSFORM",
 }
-"""What to do about a type of message that is not understood."""
+"""Advice for types of message that are not understood."""
 
 
 class DropReason(str, Enum):
-    """Why something that came was not used as it came. The value says it in words."""
+    """Reason why a message was discarded, or is odd. The value is its text."""
 
     CRC = "checksum wrong"
     BODY = "body unreadable"
@@ -61,11 +61,12 @@ USED_ALL_THE_SAME = frozenset(
 
 @dataclass(eq=False)
 class Problem:
-    """How often something has happened, and how it was told the first time.
+    """A problem with the messages of a device, and its count.
 
     Attributes:
-        device: whose message it was; empty where that is not known, or where there are too many.
-        about: what else tells one problem of a kind and device from another, such as the type of the message.
+        device: name; empty if it is unknown, or if there are too many devices.
+        text: description of the first time.
+        about: distinguishes problems of the same kind and device, such as by the type of the message.
         is_of_others: it counts devices that are no longer listed by name.
     """
 
@@ -82,10 +83,10 @@ class Problem:
 
 
 class Problems:
-    """Counts by kind and device. The first of each is worth telling, the others are counted.
+    """Problems by kind and device, with counts. Only the first of each is to be reported.
 
-    A peer chooses the names: beyond `MAX_PROBLEMS` the one that was met longest ago is counted among the others of
-    its kind, so that what goes wrong now is listed. Of those beyond, only the first of each kind is worth telling.
+    A peer chooses the names of devices. Beyond `MAX_PROBLEMS` the least recent problem is added to the others of its
+    kind, so that current problems are listed; of these, only the first of each kind is to be reported.
     """
 
     def __init__(self) -> None:
@@ -94,7 +95,7 @@ class Problems:
         self._told_others: set[DropReason] = set()
 
     def note(self, kind: DropReason, device: str, text: str, count: int = 1, about: str = "") -> Problem | None:
-        """Count; returns the problem when it is worth telling, else None."""
+        """Count a problem; return it if it is to be reported, else None."""
         device, about = printable(device), printable(about)
         key = (kind, device, about)
         known = self._by_key.pop(key, None)
@@ -110,7 +111,7 @@ class Problems:
         return told
 
     def note_once(self, kind: DropReason, device: str, text: str) -> None:
-        """Count what would be noted with each message of a device only with the first of them."""
+        """Count a problem once for each device, however many messages have it."""
         if (kind, printable(device), "") not in self._by_key and kind not in self._others:
             self.note(kind, device, text)
 
@@ -130,11 +131,11 @@ class Problems:
         return sum(problem.count for problem in self)
 
     def of(self, kind: DropReason) -> int:
-        """How often this has happened, over all devices."""
+        """Return the count of a kind of problem over all devices."""
         return sum(problem.count for problem in self if problem.kind is kind)
 
     def __iter__(self) -> Iterator[Problem]:
-        """Those that are listed by name, then the others of each kind."""
+        """Iterate over the problems that are listed by device, then over the others of each kind."""
         return iter([*self._by_key.values(), *self._others.values()])
 
     def __len__(self) -> int:
@@ -142,23 +143,24 @@ class Problems:
 
 
 def _others(problem: Problem) -> Problem:
-    """Stands for the devices that are not listed by name, such as that of a problem."""
+    """Return the problem of a kind for all devices that are not listed, with one of them as an example."""
     text = f"{problem.kind.value}: {OTHERS}, such as '{problem.device}': {problem.text}"
     return Problem(problem.kind, "", printable(text), is_of_others=True)
 
 
 class Unseen:
-    """What has been added to a list of problems since the last look at it."""
+    """Difference between a list of problems and the same list at the last call."""
 
     def __init__(self) -> None:
         self._listed: dict[Problem, int] = {}
         self._totals: Counter[DropReason] = Counter()
 
     def of(self, problems: Iterable[Problem]) -> list[tuple[Problem, int]]:
-        """Each problem that was met again, and how often; one that is no longer listed counts among the others."""
+        """Return each problem whose count has risen, and by how much; one that is no longer listed counts as others."""
         problems = tuple(problems)
         more = [(p, p.count - self._listed.get(p, 0)) for p in problems if not p.is_of_others]
-        totals, listed = Counter(), Counter()
+        totals: Counter[DropReason] = Counter()
+        listed: Counter[DropReason] = Counter()
         for problem in problems:
             totals[problem.kind] += problem.count
         for problem, count in more:
@@ -172,9 +174,9 @@ class Unseen:
 
 
 class NameCounts(Counter):
-    """Counts by a name that a peer chooses. Only for `counts[name] += n`.
+    """Counter of names that a peer chooses, bounded in size. Only for `counts[name] += n`.
 
-    Beyond `MAX_NAMES` the name that was counted longest ago goes to the others: what comes now has its own count.
+    Beyond `MAX_NAMES` the count of the least recent name is added to `OTHERS`.
     """
 
     def __setitem__(self, name: str, count: int) -> None:
@@ -187,16 +189,15 @@ class NameCounts(Counter):
 
 @dataclass
 class LinkStatistics:
-    """Counts since the link was made, reconnections included.
+    """Counts of a link, over all of its connections.
 
     Attributes:
         received: messages delivered, by type.
         dropped: messages not delivered, by reason.
-        skipped: messages of types that this program does not know, by type; beyond `MAX_NAMES` as "others".
-            `problems` has them by type and device.
-        frame_label_differs: images whose header claims another frame than the setting of the link.
-        last_problem: the reason that was met last for the first time, in full.
-        problems: the same for each reason, with counts.
+        skipped: messages of unknown types, by type; `problems` has them by type and device.
+        frame_label_differs: images whose header states another frame than the setting of the link.
+        last_problem: text of the newest reason for which a message was lost.
+        problems: problems by reason and device, with counts.
     """
 
     received: Counter[str] = field(default_factory=NameCounts)
@@ -211,19 +212,19 @@ class LinkStatistics:
     problems: Problems = field(default_factory=Problems)
 
     def summary(self) -> dict[str, int | str | dict[str, int] | list[str]]:
-        """The same as plain dictionaries and lists, for a report."""
+        """Return the counts as plain dictionaries and lists, for a report."""
         plain = {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
         return {**plain, "problems": [str(problem) for problem in self.problems]}
 
     def drop(self, reason: DropReason, text: str) -> None:
-        """Count a message that was lost."""
+        """Count a message that was discarded."""
         self.dropped[reason.value] += 1
         problem = self.problems.note(reason, "", f"{reason.value}: {text}")
         if problem is not None:
             self.last_problem = problem.text
 
     def skip(self, message_type: str, device: str) -> None:
-        """Count a message whose type this program does not know."""
+        """Count a message of an unknown type."""
         self.skipped[message_type] += 1
         text = f"{message_type} is not understood{ADVICE.get(message_type, '')}"
         self.problems.note(DropReason.NOT_UNDERSTOOD, device, text, about=message_type)

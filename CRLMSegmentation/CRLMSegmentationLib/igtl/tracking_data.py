@@ -4,8 +4,8 @@
     TDATA               for each tool: name[20], type, reserved, 3 x 4 matrix as in TRANSFORM: 70 bytes
     QTDATA              for each tool: name[20], type, reserved, x y z qx qy qz w: 50 bytes
 
-Of a tool of type 3D ("only tip of the instrument defined") or 5D ("not the normal vector") the orientation says
-nothing, as in a POSITION of 12 bytes: the matrix then holds the position alone, and that is told to the caller.
+The orientation of a tool of type 3D ("only tip of the instrument defined") or 5D ("not the normal vector") is
+undefined, as in a POSITION of 12 bytes: the matrix then holds the position alone, and `has_orientation` is False.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ ELEMENTS = {
     "TDATA": np.dtype([*_ELEMENT, ("matrix", ">f4", 12)]),
     "QTDATA": np.dtype([*_ELEMENT, ("pose", ">f4", 7)]),
 }
-"""One tool in the body of a message, by the type of the message."""
+"""Layout of one tool in the body, by type of message."""
 POSITION_TYPES = ("POSITION", "QTRANS")
 POSE_TYPES = ("TRANSFORM", *POSITION_TYPES, *ELEMENTS)
-"""All types of message that carry poses."""
+"""Types of message that carry poses."""
 MAX_ELEMENTS = 256
-"""Trackers have some dozens of tools; a longer message is refused before its elements are read."""
+"""Largest number of tools in a message; trackers have some dozens."""
 TYPES_WITHOUT_ORIENTATION = (3, 4)
 """3D and 5D instruments, see the docstring of this module."""
 UNIT_TOLERANCE = 0.01
-"""Of the length of a quaternion; float32 holds it to 1e-7."""
+"""Largest deviation of the length of a quaternion from 1; float32 is exact to 1e-7."""
 POSITION_BYTES = (12, 24, 28)
 
 
 class PoseInBody(NamedTuple):
-    """A pose as it stands in a body, in the frame of the peer.
+    """A pose of a body, in the frame of the peer.
 
     Attributes:
         matrix: 4x4; the identity with a position where `has_orientation` is False.
@@ -54,8 +54,8 @@ class Element(NamedTuple):
     Attributes:
         name: in full where the metadata gives it.
         may_be_cut: the name fills its field, and no metadata gives it in full.
-        status: what the metadata says of it; empty where it says nothing.
-        pose: or why there is none.
+        status: status in the metadata; empty where there is none.
+        pose: the pose, or the reason why it cannot be read.
     """
 
     name: str
@@ -69,7 +69,7 @@ def read_position(content: memoryview) -> PoseInBody:
 
     Raises:
         MessageError: it has none of the three sizes.
-        GeometryError: the quaternion is none.
+        GeometryError: the length of the quaternion is not 1.
     """
     if len(content) not in POSITION_BYTES:
         raise MessageError(f"a position of {len(content)} bytes, expected 12, 24 or 28")
@@ -78,13 +78,13 @@ def read_position(content: memoryview) -> PoseInBody:
 
 
 def read_elements(message_type: str, content: memoryview, metadata: Mapping[str, str]) -> list[Element]:
-    """Read the tools of a TDATA or QTDATA message. One that cannot be read does not cost the others.
+    """Read the tools of a TDATA or QTDATA message. A tool that cannot be read does not affect the others.
 
     Args:
         metadata: PLUS writes "<name>Index" and "<name>Status" for each tool, with names that are not cut.
 
     Raises:
-        MessageError: not a whole number of tools, or too many.
+        MessageError: the size of the body is no multiple of that of a tool, or there are too many.
     """
     records = _records(message_type, content)
     full_names = _full_names(metadata)
@@ -92,10 +92,10 @@ def read_elements(message_type: str, content: memoryview, metadata: Mapping[str,
 
 
 def element_names(message_type: str, content: memoryview | bytes, metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of the tools of a TDATA or QTDATA message, in full where the metadata gives them.
+    """Return the names of the tools of a TDATA or QTDATA message, in full where the metadata gives them.
 
     Raises:
-        MessageError: not a whole number of tools, or too many.
+        MessageError: the size of the body is no multiple of that of a tool, or there are too many.
     """
     full_names = _full_names(metadata)
     return tuple(
@@ -114,7 +114,7 @@ def _records(message_type: str, content: memoryview | bytes) -> np.ndarray:
 
 
 def _full_names(metadata: Mapping[str, str]) -> dict[int, str]:
-    """What PLUS writes as "<name>Index": the place of each tool in the message."""
+    """Return the full names by index of the tool, from the metadata "<name>Index" of PLUS."""
     ending = "Index"
     named = ((key[: -len(ending)], value) for key, value in metadata.items() if key.endswith(ending))
     return {
@@ -123,7 +123,7 @@ def _full_names(metadata: Mapping[str, str]) -> dict[int, str]:
 
 
 def _name_of(record: np.void, full_name: str) -> tuple[str, bool]:
-    """The name of a tool, and whether it may be cut."""
+    """Return the name of a tool, and whether it may be cut."""
     data = record["name"].tobytes().split(b"\0")[0]
     name = text_of(data).rstrip()
     if len(data) < NAME_BYTES:
@@ -143,7 +143,7 @@ def _element(record: np.void, full_name: str, metadata: Mapping[str, str]) -> El
 
 
 def _pose_in(record: np.void) -> PoseInBody:
-    if "pose" in record.dtype.names:
+    if record.dtype == ELEMENTS["QTDATA"]:
         numbers = record["pose"].astype(np.float64)
         pose = _pose_of(numbers[:3], numbers[3:])
     else:
@@ -154,9 +154,7 @@ def _pose_in(record: np.void) -> PoseInBody:
 
 
 def _pose_of(position_mm: np.ndarray, quaternion: np.ndarray) -> PoseInBody:
-    """Args:
-    quaternion: x y z w, x y z (then w is positive), or nothing.
-    """
+    """Return the pose of a position and a quaternion: x y z w, x y z (then w is positive), or nothing."""
     if not len(quaternion):
         return _without_orientation(position_mm)
     matrix = np.eye(4)
@@ -172,7 +170,7 @@ def _without_orientation(position_mm: np.ndarray) -> PoseInBody:
 
 
 def rotation_of(quaternion: np.ndarray) -> np.ndarray:
-    """The 3x3 rotation of a quaternion x y z w, or of x y z, where w is what is missing to length 1.
+    """Return the 3x3 rotation of a quaternion x y z w, or of x y z, where w is positive and makes the length 1.
 
     Raises:
         GeometryError: its length is not 1 within `UNIT_TOLERANCE`, or it is not finite.

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from ..core.box import Box
 from ..core.crop import check_seed
 from ..core.errors import CaseError, CrlmError
 from ..core.field_of_view import is_uniform
@@ -324,10 +325,10 @@ def deepest_point(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
 
     Of several, as in a slab or a box, the one in their middle.
     """
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = Box.of_nonempty_mask(mask)
     spacing_kji = np.linalg.norm(ijk_to_ras[:3, :3], axis=0)[::-1]
-    depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=spacing_kji)[1:-1, 1:-1, 1:-1]
+    depth = ndimage.distance_transform_edt(np.pad(mask[box.slices], 1), sampling=spacing_kji)[1:-1, 1:-1, 1:-1]
     deepest = np.argwhere(depth >= depth.max() - 1e-6)
     away = np.linalg.norm((deepest - deepest.mean(axis=0)) * spacing_kji, axis=1)
-    kji = deepest[np.argmin(away)] + [part.start for part in box]
+    kji = deepest[np.argmin(away)] + box.start_kji
     return transform_points(ijk_to_ras, kji[::-1])

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from itertools import count
 from pathlib import Path
 
 from ..core.errors import CaseError, os_reason
+from ..core.folder_lock import LOCK_FILE, FolderLockedError, folder_lock
 from ..core.output_files import make_folder
 from ..core.volume_files import is_hidden
 from .case import CASE_FILE
@@ -22,16 +19,11 @@ from .message_log import ARRIVALS_FILE, MESSAGES_FILE
 from .message_log_writer import RecordingError
 from .session_events import EVENTS_FILE
 
-LOCK_FILE = ".lock"
 RESERVE_FILE = ".reserve"
 RESERVE_BYTES = 16 << 20
 """Freed when the disk is full, so that the recording can be finished as a case."""
 MIN_FREE_BYTES = 200 << 20
 """Seven volumes of 27 MB; with less a recording is not worth its start."""
-
-
-TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-logger = logging.getLogger(__name__)
 
 
 class FolderState(Enum):
@@ -89,56 +81,18 @@ def locked(folder: Path) -> Iterator[None]:
     """Lock a folder against other recorders; a lock that a dead process has left does not count.
 
     Raises:
-        RecordingError: another process has it.
+        RecordingError: another process has the lock, or the folder cannot be written to.
     """
-    path = folder / LOCK_FILE
-    try:
-        stream = _lock(path)
-    except OSError as error:
-        raise RecordingError(f"nothing can be written into {folder}: {os_reason(error)}") from error
-    if stream is None:
-        raise RecordingError(f"another program is recording into {folder}; wait for it, or choose another folder")
-    try:
-        yield
-    finally:
-        if os.name == "posix":  # while it is locked, lest the lock of a successor be removed
-            path.unlink(missing_ok=True)
-        os.close(stream)
-        if os.name != "posix":
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _lock(path: Path) -> int | None:
-    """Return the descriptor of the open lock file, or None where another process holds the lock."""
-    while True:
-        stream = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    with ExitStack() as stack:
         try:
-            _lock_open_file(stream)
+            stack.enter_context(folder_lock(folder))
+        except FolderLockedError as error:
+            raise RecordingError(
+                f"another program is recording into {folder}; wait for it, or choose another folder"
+            ) from error
         except OSError as error:
-            if error.errno in TAKEN:
-                os.close(stream)
-                return None
-            logger.warning(
-                "%s cannot be locked: %s", path, error
-            )  # as on some network drives; better than no recording
-        try:
-            if os.path.samestat(os.fstat(stream), os.stat(path)):
-                return stream
-        except FileNotFoundError:
-            pass
-        os.close(stream)  # it was removed between opening and locking by the one that had it before
-
-
-def _lock_open_file(stream: int) -> None:
-    if sys.platform != "win32":
-        import fcntl
-
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        import msvcrt
-
-        msvcrt.locking(stream, msvcrt.LK_NBLCK, 1)
+            raise RecordingError(f"nothing can be written into {folder}: {os_reason(error)}") from error
+        yield
 
 
 def discard_empty(folder: Path) -> None:

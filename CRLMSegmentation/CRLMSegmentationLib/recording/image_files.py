@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..core.box import Box
 from ..core.errors import CaseError
-from ..core.field_of_view import Box
-from ..core.geometry import RAS_TO_LPS
+from ..core.geometry import RAS_TO_LPS, part_to_ras
 from ..core.volume import read_volume
 from .case import UNFINISHED_SUFFIX
 from .message_log_writer import AppendedFile
@@ -109,8 +109,7 @@ def write_mask(path: Path, part: np.ndarray, offset_kji: tuple[int, int, int], i
     Raises:
         OSError: there is no room; nothing lies at the path then.
     """
-    matrix = np.array(ijk_to_ras)
-    matrix[:3, 3] += matrix[:3, :3] @ (np.array(offset_kji[::-1]) - MARGIN)
+    matrix = part_to_ras(ijk_to_ras, np.subtract(offset_kji, MARGIN).tolist())
     return write_nrrd(path, np.pad(part.astype(np.uint8), MARGIN), matrix, compressed=True)
 
 
@@ -122,12 +121,11 @@ def read_mask(path: Path, offset_kji: tuple[int, int, int], shape: tuple[int, in
         CaseError: it does not lie in such a volume.
     """
     part = read_volume(path).array[MARGIN:-MARGIN, MARGIN:-MARGIN, MARGIN:-MARGIN] > 0
-    k, j, i = (slice(start, start + count) for start, count in zip(offset_kji, part.shape))
-    box: Box = (k, j, i)
-    if any(b.start < 0 or b.stop > count for b, count in zip(box, shape)):
+    box = Box.of_part(offset_kji, part.shape)
+    if not box.is_within(Box.of_shape(shape)):
         raise CaseError(f"{path.name} at {list(offset_kji)} does not lie in a volume of {list(shape)} voxels")
     mask = np.zeros(shape, bool)
-    mask[box] = part
+    mask[box.slices] = part
     return mask
 
 

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from pyigtl.messages import CRC64
 
 from ..core.errors import JsonError, MessageError
 from ..core.json_fields import ANY_TEXT, COUNT, NAME, TIME, check_object
 from ..core.json_files import Damage, json_lines, open_regular
+from ..igtl.checksum import crc64
 from ..igtl.messages import Frame, Message
 from ..igtl.packing import HEADER_BYTES, SUPPORTED_VERSIONS, Header, parse_header
-from ..igtl.protocol import CRC_IS_FAST, read_message
+from ..igtl.protocol import read_message
 from .message_log_entry import Entry, ImageLayout, ReadBody, entry_of, image_layout
 
 MESSAGES_FILE = "messages.igtl"
@@ -102,7 +102,7 @@ class MessageLog:
         where = f"{entry.type} '{entry.device}' at byte {entry.offset_bytes} of {self.path.name}"
         if count < header.body_bytes:
             raise MessageError(f"{where} ends after {count} of {header.body_bytes} bytes")
-        if CRC_IS_FAST and CRC64(body) != header.crc:
+        if crc64(body) != header.crc:
             raise MessageError(f"{where} is damaged: its checksum is wrong")
         return read_message(header, body, self.frame)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import SweepError
 from ..core.field_of_view import infer_field_of_view
-from ..core.output_files import atomic_files, check_places
+from ..core.output_files import atomic_files, check_output_paths
 from ..core.progress import OnProgress
 from ..core.text import printable
 from ..core.volume import Volume, write_volume
@@ -147,14 +147,15 @@ def reconstruct(
         device=device_in(settings.frame),
     )
     # Frames also hold the black around the scanner's sector, which shows no tissue.
-    volume = replace(volume, swept=volume.swept & infer_field_of_view(volume.array))
+    shown = infer_field_of_view(volume.array)
+    volume = replace(volume, swept=shown if volume.swept is None else volume.swept & shown)
     remarks = [
         *poses.remarks,
         *colour_remarks(sweep.sequence.frames, poses.accepted),
         f"placed in {poses.frame} by {poses.way}; {_image_size(poses, sweep)}",
         f"{told}, {compounding.name.lower()} of the pixels in a voxel, {interpolation.name.lower()} voxel, "
         f"gaps between frames {'closed' if fills else 'kept'}",
-        *volume.field_of_view_remarks,
+        *volume.field_of_view_warnings,
     ]
     return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(remarks))
 
@@ -212,7 +213,7 @@ def reconstruct_file(
     """
     if not out.name.lower().endswith(VOLUME_SUFFIXES):
         raise SweepError(f"{out.name}: write the volume as one of {' '.join(VOLUME_SUFFIXES)}")
-    check_places([out], inputs=[path])
+    check_output_paths([out], inputs=[path])
     sweep = load_sweep(path, calibration, choices, settings.frame)
     with atomic_files([out]) as (unfinished,):
         made = reconstruct(sweep, settings, on_progress)

@@ -15,6 +15,7 @@ from ..core.errors import CaseError
 from ..core.json_files import Damage
 from ..igtl.link import LinkState
 from ..igtl.messages import Message
+from ..igtl.statistics import Problem
 from .timed_message import TimedMessage
 from .timeline import Source, lines_file_of, load_source, timeline
 
@@ -36,6 +37,11 @@ class RecordedLink:
     Raises:
         CaseError: the speed is not above 0, or the recording cannot be read.
     """
+
+    problems: tuple[Problem, ...] = ()
+    epoch: int | None = None
+    silent_s: float | None = None
+    """A recording loses no message, and has no connection; see `igtl.link.Link`."""
 
     def __init__(self, source: Source, speed: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         if not speed > 0:

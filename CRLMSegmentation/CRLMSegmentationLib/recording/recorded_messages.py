@@ -51,7 +51,7 @@ def messages_of_recording(case: Case, damage: Damage | None = None) -> tuple[Tim
     """
     message_log = message_log_of(case)
     if damage is not None:
-        damage.take(message_log.damage)
+        damage.merge(message_log.damage)
     left_out = Counter(entry.type for entry in message_log.entries if entry.type not in KINDS)
     if left_out:
         logger.warning("messages of unknown types are left out of the replay: %s", dict(left_out))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,15 @@ from ..core.environment import versions
 from ..core.errors import CaseError, CrlmError
 from ..core.json_files import Damage
 from ..core.metrics import symmetric_distances_mm
-from ..core.output_files import atomic_files, check_places, make_folder
+from ..core.output_files import atomic_files, check_output_paths, make_folder
 from ..core.progress import OnProgress
 from ..core.volume import Volume
 from ..segmentation.engine.engine import Engine
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage, load_model_package, model_or_default
 from ..segmentation.models.registry import installed_models
-from ..segmentation.session import LesionResult, Session
+from ..segmentation.results import LesionResult
+from ..segmentation.session import Session
 from ..segmentation.wait import wait_for_lesion, wait_for_model
 from .case import Case, load_case
 from .recorded_images import RecordedImages
@@ -114,7 +115,7 @@ def rerun_case(
     if out is not None:
         make_folder(out)
     places = [*([out / DOCUMENT] if out else []), *([report] if report else [])]
-    check_places(places)
+    check_output_paths(places)
     models = _models_for(results, model_folder)
     with ExitStack() as stack:
         unfinished = stack.enter_context(atomic_files(places)) if places else []
@@ -191,7 +192,7 @@ def _rows_of(
         volume = images.volume(recorded.volume)
         new = _computed(recorded, volume, session)
         if masks is not None:
-            masks.save(f"{recorded.lesion}-{recorded.number}", new.mask.part, new.mask.offset_kji, volume)
+            masks.save(f"{recorded.request.lesion}-{recorded.number}", new.mask.part, new.mask.offset_kji, volume)
         yield _row(recorded, session.model, new, images.mask_of(recorded), recorded.volume_ml)
     except CrlmError as error:
         yield _row(recorded, session.model, problem=str(error))
@@ -209,17 +210,10 @@ def _rows_of(
 
 
 def _computed(recorded: RecordedResult, volume: Volume, session: Session) -> LesionResult:
-    crop_size_mm = recorded.crop_size_mm if session.model.region == "crop" else None
-    session.segment(
-        recorded.lesion,
-        np.array(recorded.seed_ras_mm),
-        crop_size_mm,
-        volume=volume,
-        mirroring=recorded.mirroring,
-        quick=recorded.quick,
-        flip=recorded.flip,
-    )
-    return wait_for_lesion(session, recorded.lesion)
+    request = recorded.request
+    options = request.options if session.model.region == "crop" else replace(request.options, crop_size_mm=None)
+    session.segment(request.lesion, np.array(request.seed_ras_mm), options, volume)
+    return wait_for_lesion(session, request.lesion)
 
 
 def _row(
@@ -237,7 +231,7 @@ def _row(
         identical = np.array_equal(mask, new.mask.mask)
     return Row(
         number=recorded.number,
-        lesion=recorded.lesion,
+        lesion=recorded.request.lesion,
         corrected=corrected,
         model=f"{model.name} {model.version}",
         model_sha256=model.sha256,

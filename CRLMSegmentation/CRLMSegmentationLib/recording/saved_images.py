@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from ..core.volume import Volume
 from .image_files import WrittenFile, write_mask, write_nrrd
@@ -114,14 +113,6 @@ class SavedMasks:
         self.size_bytes += file.size_bytes
         self._on_written(path)
         return {"file": f"{MASKS_FOLDER}/{path.name}", "sha256": file.sha256, "offset_kji": list(offset_kji)}
-
-
-def crop_to_mask(mask: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """Return the part of a mask (K, J, I) that is not empty, and the index of its first voxel."""
-    if not mask.any():
-        return mask[:0, :0, :0], (0, 0, 0)
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return mask[box], tuple(side.start for side in box)
 
 
 def _file_name(number: int, lesion: str) -> str:

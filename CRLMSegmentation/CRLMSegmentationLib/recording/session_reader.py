@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import CaseError, os_reason
+from ..core.folder_lock import LOCK_FILE
 from ..core.json_files import Damage
 from .case import CASE_FILE
-from .folder import LOCK_FILE, RESERVE_FILE
+from .folder import RESERVE_FILE
 from .recorded_images import RecordedImages
 from .session_events import ENDED, EVENTS_FILE, SOURCE, SessionEvent, read_events
 

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..core.box import trimmed_mask
 from ..core.errors import CrlmError
 from ..core.progress import OnProgress
 from ..core.status import Reason, Status
@@ -31,14 +32,13 @@ from ..igtl.dialects import PLUS, Dialect
 from ..igtl.link import LinkState
 from ..segmentation.incoming import LinkChanged, Noticed, Refused
 from ..segmentation.models.package import ModelPackage
-from ..segmentation.refinement import Purpose
-from ..segmentation.session import Event, LesionFailed, LesionResult, LesionSegmented, ModelReady
+from ..segmentation.results import LesionFailed, LesionResult, LesionSegmented, ModelReady, Purpose
+from ..segmentation.session import Event
 from ..tracking.displayed import Withheld
 from . import session_events as kinds
 from .folder import claimed, discard_empty
 from .message_log_writer import RecordingError
 from .recovery import finish_recording
-from .saved_images import crop_to_mask
 from .session_results import line_of, measures_of
 from .session_storage import SessionStorage, text_of
 from .summary import Recorded
@@ -364,9 +364,7 @@ class SessionRecorder:
     ) -> None:
         about: dict[str, Any] = {"lesion": lesion, "result": result}
         if mask is not None and volume is not None:
-            reference, (part, inner_kji) = self._storage.reference(volume), crop_to_mask(mask)
-            k, j, i = (a + b for a, b in zip(start_kji, inner_kji))
-            offset_kji = (k, j, i)
+            reference, (part, offset_kji) = self._storage.reference(volume), trimmed_mask(mask, start_kji)
             written = self._storage.save_mask(f"{lesion}-{kind.split()[0]}", part, offset_kji, volume)
             about.update(volume=reference, mask=written)
             about.update(measures_of(part, offset_kji, volume.ijk_to_ras))

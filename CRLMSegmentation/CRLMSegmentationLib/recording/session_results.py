@@ -13,23 +13,20 @@ from ..core.errors import CaseError, os_reason
 from ..core.geometry import transform_points
 from ..core.json_files import Damage
 from ..core.postprocessing import measure
-from ..segmentation.session import LesionResult
+from ..core.volume import VolumeIdentity
+from ..segmentation.results import LesionResult, Request, request_from_json, request_to_json
 from .case import Case
 from .session_events import CORRECTED, OUTLINES, RESULT, SessionEvent, read_events
 
 AS_THEY_ARE = (
     "number",
-    "lesion",
-    "crop_size_mm",
-    "mirroring",
-    "quick",
     "device",
     "volume_ml",
     "timings_s",
     "volume",
     "mask",
 )
-RESULT_KEYS = (*AS_THEY_ARE, "seed_ras_mm", "flip", "model")
+RESULT_KEYS = (*AS_THEY_ARE, "lesion", "crop_size_mm", "mirroring", "quick", "seed_ras_mm", "flip", "model")
 """Without one of them a result cannot be computed again."""
 MAY_BE_NULL = ("crop_size_mm", "mask")
 """A model that is shown whole volumes cuts no crop; nothing was found."""
@@ -40,18 +37,13 @@ class RecordedResult:
     """A recorded result: what it was computed from, and where its volume and mask lie.
 
     Attributes:
-        mirroring, quick, flip: see `engine.engine.LesionJob`.
+        request: as it was made; the identity of its volume is the recorded one.
         volume, mask: what `RecordedImages` reads both by; no mask where nothing was found.
         corrected: the outline that a user has made of it in the end, in the same words; None without.
     """
 
     number: int
-    lesion: str
-    seed_ras_mm: tuple[float, float, float]
-    crop_size_mm: float | None
-    mirroring: bool
-    quick: bool
-    flip: tuple[int, ...]
+    request: Request
     model_name: str
     model_sha256: str
     device: str
@@ -91,15 +83,9 @@ def _centre(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.n
 
 def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
     """Return the fields of the event of a result, without its number, volume and mask."""
-    request, mask = result.request, result.mask
+    mask = result.mask
     return {
-        "lesion": request.lesion,
-        "seed_ras_mm": request.seed_ras_mm,
-        "crop_size_mm": request.crop_size_mm,
-        "mirroring": request.mirroring,
-        "quick": request.quick,
-        "flip": request.flip,
-        "purpose": request.purpose.value,
+        **request_to_json(result.request),
         "model": {"name": result.model_name, "version": model_version, "sha256": result.model_sha256},
         "device": result.device,
         "volume_ml": mask.volume_ml,
@@ -140,14 +126,19 @@ def recorded_results(case: Case, damage: Damage | None = None) -> list[RecordedR
 
 
 def _result_of(about: dict[str, Any]) -> RecordedResult:
-    seed = about["seed_ras_mm"]
     return RecordedResult(
-        seed_ras_mm=(float(seed[0]), float(seed[1]), float(seed[2])),
-        flip=tuple(about["flip"]),
+        request=request_from_json(about, _identity_of(about["volume"])),
         model_name=about["model"]["name"],
         model_sha256=about["model"]["sha256"],
         **{name: about[name] for name in AS_THEY_ARE},
     )
+
+
+def _identity_of(reference: dict[str, Any]) -> VolumeIdentity:
+    """The identity in a volume's reference; whatever an old or damaged one does not say is empty."""
+    names = ("device", "timestamp_s", "geometry_sha256", "content_sha256")
+    device, timestamp_s, geometry_sha256, content_sha256 = (reference.get(name) for name in names)
+    return VolumeIdentity(device or "", timestamp_s or 0.0, geometry_sha256 or "", content_sha256 or "")
 
 
 def _with_corrections(results: list[RecordedResult], events: Iterable[SessionEvent]) -> list[RecordedResult]:

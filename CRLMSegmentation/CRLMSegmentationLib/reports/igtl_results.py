@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.box import Box, trimmed_mask
 from ..core.geometry import transform_points
 from ..core.text import printable
 from ..core.volume import Volume
@@ -136,8 +137,8 @@ def _labels(lesions: Iterable[SharedLesion], volume: Volume) -> np.ndarray:
     for number, lesion in enumerate(lesions, 1):
         whole = _mask_of(lesion)
         if whole is not None and number <= MAX_LABEL:
-            mask, offset_kji = _crop_to_mask(whole, lesion.offset_kji)
-            part = labels[tuple(slice(low, low + count) for low, count in zip(offset_kji, mask.shape))]
+            mask, offset_kji = trimmed_mask(whole, lesion.offset_kji)
+            part = labels[Box.of_part(offset_kji, mask.shape).slices]
             part[mask & (part == 0)] = number
     return labels
 
@@ -147,20 +148,13 @@ def _mask_of(lesion: SharedLesion) -> np.ndarray | None:
     return lesion.mask if lesion.mask is not None and lesion.mask.any() else None
 
 
-def _crop_to_mask(mask: np.ndarray, offset_kji: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the part of a mask that is not empty, and the index (k, j, i) of its first voxel."""
-    filled = [np.flatnonzero(mask.any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
-    part = tuple(slice(found[0], found[-1] + 1) for found in filled)
-    return mask[part], np.array([found[0] for found in filled]) + offset_kji
-
-
 def _points(lesions: Iterable[SharedLesion], volume: Volume) -> Iterable[tuple[str, np.ndarray]]:
     for lesion in lesions:
         if lesion.seed_ras_mm is not None:
             yield f"{_shown(lesion)} seed", np.array(lesion.seed_ras_mm)
         whole = _mask_of(lesion)
         if whole is not None:
-            mask, offset_kji = _crop_to_mask(whole, lesion.offset_kji)
+            mask, offset_kji = trimmed_mask(whole, lesion.offset_kji)
             center_kji = np.argwhere(mask).mean(0) + offset_kji
             yield f"{_shown(lesion)} centre", transform_points(volume.ijk_to_ras, center_kji[::-1])
 

@@ -13,7 +13,7 @@ from ..core.environment import versions
 from ..core.metrics import compare
 from ..segmentation.models.package import ModelPackage
 from ..segmentation.refinement import Change
-from ..segmentation.session import LesionResult, ModelReady
+from ..segmentation.results import LesionResult, ModelReady
 from ..tracking.interval import Interval
 from ..tracking.surfaces import surface_of_mask
 from .schema import lesion_report
@@ -56,10 +56,10 @@ def report_entry(
         model_name=result.model_name,
         model_sha256=result.model_sha256,
         seed_ras_mm=result.request.seed_ras_mm,
-        crop_size_mm=result.request.crop_size_mm,
+        crop_size_mm=result.request.options.crop_size_mm,
         timings_s={**result.timings_s, **(timings_s or {}), "cold_start": ready.cold_start_s},
         metrics=metrics,
-        metrics_region="the whole volume" if result.request.crop_size_mm is None else "the crop",
+        metrics_region="the whole volume" if result.request.options.crop_size_mm is None else "the crop",
         result=mask,
         versions={**versions(), **ready.versions},
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -95,7 +95,11 @@ def figures_of(
     from .space import RenderingError, lesion_in_space
 
     lesion = PicturedLesion(
-        result.volume, result.mask.mask, np.array(result.request.seed_ras_mm), result.request.crop_size_mm, truth
+        result.volume,
+        result.mask.mask,
+        np.array(result.request.seed_ras_mm),
+        result.request.options.crop_size_mm,
+        truth,
     )
     truth_surface = None if truth is None else surface_of_mask(truth, result.volume.ijk_to_ras)
     try:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from vtk.util.numpy_support import vtk_to_numpy
 
+from ..core.geometry import part_to_ras
 from ..core.grey_window import grey_window
 from ..segmentation.consensus import Consensus
 from ..tracking.closest_approach import Approach
@@ -112,9 +113,7 @@ def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, consensus: Consen
 
 def consensus_surface(mask: np.ndarray, consensus: Consensus, lesion: Lesion) -> vtk.vtkPolyData:
     """Return a consensus surface in RAS mm; without triangles where it is empty."""
-    place = lesion.volume.ijk_to_ras.copy()
-    place[:3, 3] += place[:3, :3] @ np.array(consensus.offset_kji[::-1])
-    return surface_of_mask(mask, place)
+    return surface_of_mask(mask, part_to_ras(lesion.volume.ijk_to_ras, consensus.offset_kji))
 
 
 def cut_lines(surface: vtk.vtkPolyData, axis: int, at_mm: float) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
+from ..core.box import Box
 from ..core.geometry import transform_points
 from ..core.volume import Volume
 
@@ -71,8 +72,9 @@ def field_of_view_mm(lesion: Lesion) -> float:
     """Return the edge of a square around prediction, ground truth and seed, with a margin, in mm."""
     shown = lesion.mask if lesion.truth is None else lesion.mask | lesion.truth
     points = [np.asarray(lesion.seed_ras_mm, dtype=np.float64)[None]]
-    if shown.any():
-        points.append(transform_points(lesion.volume.ijk_to_ras, _corners_of(shown)))
+    box = Box.of_mask(shown)
+    if box is not None:
+        points.append(transform_points(lesion.volume.ijk_to_ras, box.corner_centers_ijk))
     reach_mm = np.abs(np.concatenate(points) - lesion.center_ras_mm).max()
     seen_mm = lesion.crop_size_mm or np.ptp(volume_corners(lesion.volume), axis=0).max()
     return float(np.clip(2.9 * reach_mm, MIN_VIEW_MM, 1.1 * max(seen_mm, MIN_VIEW_MM)))
@@ -80,8 +82,7 @@ def field_of_view_mm(lesion: Lesion) -> float:
 
 def volume_corners(volume: Volume) -> np.ndarray:
     """Return the eight corners of a volume, shape (8, 3), RAS mm."""
-    ends = [(-0.5, n - 0.5) for n in volume.shape_ijk]
-    return transform_points(volume.ijk_to_ras, np.array(np.meshgrid(*ends)).reshape(3, -1).T)
+    return transform_points(volume.ijk_to_ras, Box.of_shape(volume.array.shape).corners_ijk)
 
 
 def plane_pixels(
@@ -120,9 +121,3 @@ def sample(array: np.ndarray, pixels_kji: np.ndarray) -> np.ndarray:
     part = array[tuple(slice(a, b) for a, b in zip(low, high))].astype(np.float32)
     values: np.ndarray = ndimage.map_coordinates(part, pixels_kji - low[:, None, None], order=1, mode="constant")
     return values
-
-
-def _corners_of(mask: np.ndarray) -> np.ndarray:
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    corners: np.ndarray = np.array(np.meshgrid(*[(part.start, part.stop - 1) for part in box[::-1]])).reshape(3, -1).T
-    return corners

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..igtl.server import IgtlServer
-from ..segmentation.session import LesionResult
+from ..segmentation.results import LesionResult
 from ..tracking.surfaces import surface_of_mask, triangles_of
 from .igtl_results import ResultServer, SharedLesion
 

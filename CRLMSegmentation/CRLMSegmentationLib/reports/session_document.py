@@ -19,7 +19,7 @@ from ..recording import session_events as kinds
 from ..recording.saved_images import LOADED
 from ..recording.session_events import SessionEvent
 from ..recording.session_reader import SessionReader
-from ..segmentation.refinement import Purpose
+from ..segmentation.results import Purpose
 from .schema import TIMINGS
 from .session_lesions import LesionHistory, Outline, Sighting, VolumeKey, is_volume, key_of, sightings_of
 from .session_table import moment_of, rows_of

@@ -10,8 +10,7 @@ import numpy as np
 
 from ..recording import session_events as kinds
 from ..recording.session_events import SessionEvent
-from ..segmentation.refinement import Purpose
-from ..segmentation.session import CANCELLED
+from ..segmentation.results import CANCELLED, Purpose
 
 HOW = {
     kinds.RESULT: "segmented",

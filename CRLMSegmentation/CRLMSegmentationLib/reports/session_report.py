@@ -19,7 +19,7 @@ from scipy import ndimage
 from ..core.errors import CrlmError
 from ..core.geometry import transform_points
 from ..core.metrics import symmetric_distances_mm
-from ..core.output_files import atomic_files, check_places, make_folder
+from ..core.output_files import atomic_files, check_output_paths, make_folder
 from ..core.progress import OnProgress
 from ..recording.session_reader import SessionReader
 from ..tracking.surfaces import surface_of_mask
@@ -54,7 +54,7 @@ def make_report(folder: Path, page: Path, on_progress: OnProgress = lambda *_: N
     _check_outside(folder, page.parent)
     make_folder(page.parent)
     places = [page.with_suffix(".json"), page]
-    check_places(places)
+    check_output_paths(places)
     histories = histories_of(session_log.events)
     document = document_of(session_log, histories)
     with atomic_files(places) as (as_json, as_html):

@@ -9,8 +9,7 @@ from typing import Any
 from ..igtl.link import reason_kind
 from ..recording import session_events as kinds
 from ..recording.session_events import SessionEvent
-from ..segmentation.refinement import Purpose
-from ..segmentation.session import CANCELLED
+from ..segmentation.results import CANCELLED, Purpose
 from .session_lesions import is_volume
 
 COMPUTING_S = ("crop", "preprocess", "inference", "postprocess")

@@ -1,1 +1,3 @@
-"""For developers of models: simulated patients, training, evaluation, baselines and studies."""
+"""Development of models: simulated patients, training, evaluation, baselines and comparative studies."""
+
+__all__ = ["baselines", "evaluation", "phantom", "study", "training"]

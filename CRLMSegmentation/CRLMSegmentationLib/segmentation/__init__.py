@@ -1,1 +1,17 @@
-"""A seed and a volume in, a segmentation with its reliability out."""
+"""Segmentation of a lesion from a seed and a volume, with an estimate of how reliable it is.
+
+Other rooms import names from the modules of `__all__`.
+"""
+
+__all__ = [
+    "calibration",
+    "consensus",
+    "engine",
+    "history",
+    "incoming",
+    "models",
+    "refinement",
+    "results",
+    "session",
+    "wait",
+]

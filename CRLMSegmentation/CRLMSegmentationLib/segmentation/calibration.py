@@ -1,4 +1,4 @@
-"""What the agreement of a lesion's consensus surfaces is worth, as measured on patients whose truth is known.
+"""Expected Dice of a segmentation by the agreement of its consensus surfaces, fitted on lesions with ground truth.
 
 A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the truth that
 lesions of the same agreement had on average; `unexplained` is q of `interval`.
@@ -34,7 +34,7 @@ FIELDS = {
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """One lesion whose truth is known.
+    """One lesion with a ground truth, as input of `calibrate`.
 
     Attributes:
         agreement: of its consensus surfaces, see `consensus.Consensus`.
@@ -54,11 +54,13 @@ class Observation:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Attributes:
-    agreements, expected_dice: corners of a curve that never falls.
-    unexplained: see `interval`.
-    lesions, patients: that it was measured on.
-    simulated: whether these were simulated; None when nobody knows.
+    """Expected Dice by the agreement of consensus surfaces, and the residual error of a model.
+
+    Attributes:
+        agreements, expected_dice: corners of a curve that never falls.
+        unexplained: see `interval`.
+        lesions, patients: that it was measured on.
+        simulated: whether these were simulated; None when nobody knows.
     """
 
     agreements: tuple[float, ...]
@@ -69,17 +71,17 @@ class Calibration:
     simulated: bool | None
 
     def confidence_of(self, agreement: float) -> float:
-        """The Dice to be expected at an agreement."""
+        """Return the expected Dice at an agreement, interpolated on the curve."""
         return float(np.interp(agreement, self.agreements, self.expected_dice))
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON: lists instead of tuples."""
+        """Return the calibration as plain JSON, with lists instead of tuples."""
         curve = {name: list(getattr(self, name)) for name in ("agreements", "expected_dice")}
         return {**asdict(self), **curve}
 
 
 def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
-    """The calibration of a model package, None where it has none.
+    """Read the calibration of a model package; None where it has none.
 
     Raises:
         ModelError: what is there is none.
@@ -90,10 +92,10 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
     if problem is not None:
         raise ModelError(f"the calibration of this model cannot be read: {problem}; calibrate it again")
     try:
-        curve = {name: tuple(map(float, entry[name])) for name in ("agreements", "expected_dice")}
-        rest = {name: entry[name] for name in ("lesions", "patients", "simulated")}
+        agreements, expected_dice = (tuple(map(float, entry[name])) for name in ("agreements", "expected_dice"))
         unexplained = ResidualError(**{name: float(mm) for name, mm in entry["unexplained"].items()})
-        made = Calibration(**curve, unexplained=unexplained, **rest)
+        counts = entry["lesions"], entry["patients"]
+        made = Calibration(agreements, expected_dice, unexplained, *counts, entry["simulated"])
         rests_mm = [unexplained.with_shells_mm, unexplained.alone_mm]
         good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
         good = good and np.isfinite([*made.agreements, *made.expected_dice, *rests_mm]).all()
@@ -105,7 +107,7 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
 
 
 def calibrate(observations: Sequence[Observation], simulated: bool | None) -> Calibration:
-    """The calibration that lesions with a known truth give.
+    """Fit the calibration to lesions with a ground truth.
 
     Expected Dice rises with agreement (isotonic regression); q holds the true distance in 95 % of the tips, each
     lesion counting alike.
@@ -133,9 +135,9 @@ def calibrate(observations: Sequence[Observation], simulated: bool | None) -> Ca
 
 
 def _quantile(groups: Sequence[np.ndarray], share: float) -> float:
-    """The value that a share of all stays below, each group weighing alike."""
+    """Return the quantile at a share, 0 to 1, of values in groups that weigh alike."""
     values = np.concatenate(groups)
     weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in groups])
     order = np.argsort(values)
-    place = np.searchsorted(np.cumsum(weights[order]), share * len(groups))
+    place = int(np.searchsorted(np.cumsum(weights[order]), share * len(groups)))
     return float(values[order][min(place, len(values) - 1)])

@@ -1,7 +1,7 @@
-"""Where an outline can be relied on: the same lesion segmented again, as another user or another day might have it.
+"""Consensus surfaces: the intersection and the union of repeated segmentations of one lesion.
 
-What was tumour every time is the inner shell, what was tumour at any time the outer one. Where they lie apart, the
-outline hangs on how it was asked for. They show the network's indecision, not what it is wrong about every time.
+The repeats differ in seed and mirroring, as another user might click. Where intersection and union lie apart, the
+segmentation depends on the click. They show the variance of the network, not an error that it makes every time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.box import Box
 from ..core.geometry import transform_points
 from ..core.postprocessing import LesionMask
 
@@ -25,26 +26,31 @@ MIRRORED_AXES = ((2,), (1,), (0,))
 
 @dataclass(frozen=True)
 class Repeat:
-    """How a lesion is segmented once more: from which seed (RAS mm), and along which array axes turned round."""
+    """How one repeat differs from the first run: its seed (RAS mm), and the array axes along which it is mirrored."""
 
     seed_ras_mm: tuple[float, float, float]
     flip: tuple[int, ...] = ()
 
 
 def repeats_of(seed_ras_mm: np.ndarray, mask: LesionMask) -> list[Repeat]:
-    """The runs that the consensus surfaces of a lesion are made of, beside the first.
+    """Return the repeats of a segmentation that its consensus surfaces need.
 
     Four seeds around it, three mirrored.
     """
     radius_mm = (mask.volume_ml * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
     away_mm = max(MIN_JITTER_MM, JITTER_SHARE * radius_mm)
     seed = np.asarray(seed_ras_mm, float)
-    moved = [Repeat(tuple(map(float, _moved(seed, away_mm * direction, mask)))) for direction in DIRECTIONS]
-    return [*moved, *(Repeat(tuple(map(float, seed)), axes) for axes in MIRRORED_AXES)]
+    moved = [Repeat(_as_point(_moved(seed, away_mm * direction, mask))) for direction in DIRECTIONS]
+    return [*moved, *(Repeat(_as_point(seed), axes) for axes in MIRRORED_AXES)]
+
+
+def _as_point(ras_mm: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = map(float, ras_mm)
+    return x, y, z
 
 
 def _moved(seed_ras_mm: np.ndarray, by_mm: np.ndarray, mask: LesionMask) -> np.ndarray:
-    """As far as the lesion reaches: nobody clicks beside what he sees."""
+    """Move a seed by a vector, or by a half or a quarter of it, such that it stays inside the lesion."""
     ras_to_ijk = np.linalg.inv(mask.ijk_to_ras)
     for share in (1.0, 0.5, 0.25):
         place = seed_ras_mm + share * by_mm
@@ -56,11 +62,13 @@ def _moved(seed_ras_mm: np.ndarray, by_mm: np.ndarray, mask: LesionMask) -> np.n
 
 @dataclass(frozen=True, eq=False)
 class Consensus:
-    """Attributes:
-    inner, outer: bool, shape (K, J, I) of the part of the volume that begins at `offset_kji`; inner may be empty.
-    runs: how many outlines they were made of.
-    agreement: volume of the inner shell by that of the outer one, 0 to 1.
-    spread_mm: mean distance between both, as if they were balls.
+    """Intersection and union of the segmentations of one lesion.
+
+    Attributes:
+        inner, outer: bool, shape (K, J, I) of the part of the volume that begins at `offset_kji`; inner may be empty.
+        runs: how many outlines they were made of.
+        agreement: volume of the inner shell by that of the outer one, 0 to 1.
+        spread_mm: mean distance between both, as if they were balls.
     """
 
     inner: np.ndarray
@@ -72,7 +80,7 @@ class Consensus:
 
 
 def consensus_of(masks: Sequence[LesionMask]) -> Consensus | None:
-    """The consensus surfaces of one lesion, from all outlines of it on the grid of one volume.
+    """Compute intersection and union of all segmentations of one lesion on the grid of one volume.
 
     None when all are empty.
     """
@@ -81,7 +89,7 @@ def consensus_of(masks: Sequence[LesionMask]) -> Consensus | None:
         return None
     arrays, offset_kji = on_one_grid(found)
     count = np.sum(arrays, axis=0, dtype=np.uint16)
-    inner, outer = count == len(masks), count > 0
+    inner, outer = np.asarray(count == len(masks)), np.asarray(count > 0)
     voxel_mm3 = abs(float(np.linalg.det(found[0].ijk_to_ras[:3, :3])))
     radii_mm = [(3 * np.count_nonzero(shell) * voxel_mm3 / (4 * np.pi)) ** (1 / 3) for shell in (inner, outer)]
     return Consensus(
@@ -95,13 +103,12 @@ def consensus_of(masks: Sequence[LesionMask]) -> Consensus | None:
 
 
 def on_one_grid(masks: Sequence[LesionMask]) -> tuple[list[np.ndarray], tuple[int, int, int]]:
-    """Outlines that are not empty, in the smallest box that holds all; and the box's first index in the volume."""
-    low = np.min([mask.offset_kji for mask in masks], axis=0)
-    shape = np.max([np.add(mask.offset_kji, mask.part.shape) for mask in masks], axis=0) - low
+    """Paste non-empty masks into the smallest box that holds all; return arrays and first index (k, j, i)."""
+    boxes = [mask.box for mask in masks]
+    shared = Box.around(boxes)
     arrays = []
-    for mask in masks:
-        start = np.subtract(mask.offset_kji, low)
-        array = np.zeros(shape, bool)
-        array[tuple(slice(a, a + n) for a, n in zip(start, mask.part.shape))] = mask.part
+    for mask, box in zip(masks, boxes):
+        array = np.zeros(shared.shape, bool)
+        array[box.relative_to(shared).slices] = mask.part
         arrays.append(array)
-    return arrays, tuple(int(n) for n in low)
+    return arrays, shared.start_kji

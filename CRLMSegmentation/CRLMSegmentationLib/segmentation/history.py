@@ -1,4 +1,4 @@
-"""What became of each lesion over several volumes: its size, its place, and how far it has moved since."""
+"""History of each lesion over several volumes: its size, its centre and how far that has moved."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ class Sighting:
 
 
 class LesionHistory:
-    """The sightings of all lesions. A lesion is known by its key, whatever its name, and keeps its history."""
+    """The sightings of one lesion, oldest first."""
 
     def __init__(self) -> None:
-        self._sightings: dict[str, list[Sighting]] = {}
+        self._sightings: list[Sighting] = []
 
-    def add(self, lesion: str, mask: LesionMask, volume: VolumeIdentity, seen_s: float) -> Sighting | None:
-        """Take down an outline; a second one in the same volume takes the place of the first.
+    def add(self, mask: LesionMask, volume: VolumeIdentity, seen_s: float) -> Sighting | None:
+        """Add a segmentation; a second one in the same volume replaces the first.
 
         Returns:
             The sighting; None for an empty outline, which says nothing of a lesion.
         """
         if mask.is_empty:
             return None
-        seen = self._sightings.setdefault(lesion, [])
+        seen = self._sightings
         if seen and seen[-1].volume == volume:
             seen.pop()
         before = seen[-1] if seen else None
@@ -69,15 +69,17 @@ class LesionHistory:
             del seen[1]
         return sighting
 
-    def of(self, lesion: str) -> tuple[Sighting, ...]:
-        """Its sightings, oldest first."""
-        return tuple(self._sightings.get(lesion, ()))
+    @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """All that are remembered, oldest first."""
+        return tuple(self._sightings)
 
-    def forget(self, lesion: str) -> None:
-        self._sightings.pop(lesion, None)
+    def clear(self) -> None:
+        """Begin anew, for what is found from now on is another lesion."""
+        self._sightings.clear()
 
 
 def centre_of(mask: LesionMask) -> np.ndarray:
-    """Centre of mass of a lesion that is not empty, RAS mm, shape (3,)."""
+    """Return the centre of mass of a lesion that is not empty, RAS mm, shape (3,)."""
     kji = np.add(ndimage.center_of_mass(mask.part), mask.offset_kji)
     return transform_points(mask.ijk_to_ras, kji[::-1])

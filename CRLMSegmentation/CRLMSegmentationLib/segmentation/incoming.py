@@ -1,4 +1,4 @@
-"""What comes over a link: volumes, poses, live pictures, changes of the link itself, and what cannot be taken."""
+"""Messages of an OpenIGTLink connection as events: volumes, poses, 2D images, changes of the link, refused messages."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class TransformArrived:
 
 @dataclass(frozen=True)
 class PictureArrived:
-    """A single slice, such as the live picture of a scanner, 20 to 30 a second. Nothing is done with it."""
+    """A single slice came, such as the live 2D image of a scanner, 20 to 30 a second. It is not used."""
 
     device: str
 
 
 @dataclass(frozen=True)
 class DeviceForgotten:
-    """A device that has been silent longest is no longer known, since others have come.
+    """A device was removed from those known, since too many others send and it has been silent longest.
 
     Attributes:
         kind: what it has sent: "transform", "volume" or "image".
@@ -82,7 +82,7 @@ class DeviceForgotten:
 
 @dataclass(frozen=True)
 class LinkChanged:
-    """The state, or the kind of its reason; the numbers in a reason change without being told, see `Link`."""
+    """The state of the link has changed, or the kind of its reason; not when only numbers in the reason do."""
 
     state: LinkState
     reason: str
@@ -90,9 +90,9 @@ class LinkChanged:
 
 @dataclass(frozen=True)
 class Refused:
-    """Something that arrived cannot be used, and why; `device` is empty where it could not even be read.
+    """A message cannot be used, and why; `device` is empty where it could not even be read.
 
-    Told once for each device and kind of a link; `Incoming.problems` counts.
+    Reported once for each device and kind of a link; `Incoming.problems` counts.
     """
 
     device: str
@@ -102,7 +102,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Noticed:
-    """Something that arrived was used, but is odd; told once for each device and kind of a link."""
+    """A message was used although something is odd; reported once for each device and kind of a link."""
 
     device: str
     reason: str
@@ -113,7 +113,7 @@ Arrival = Union[VolumeArrived, TransformArrived, PictureArrived, DeviceForgotten
 
 
 class Incoming:
-    """Reads one link, bounded in all that a peer can make grow.
+    """Reads the messages of one link; memory that a peer can make grow is bounded.
 
     Args:
         link: None brings nothing.
@@ -147,24 +147,26 @@ class Incoming:
 
     @property
     def mixed_devices(self) -> list[str]:
-        """The devices under whose names two streams come now."""
+        """Return the devices under whose names two streams come now."""
         poses = [device for device, mixed in self._mixed_poses.items() if mixed.is_mixed]
         return poses + [device for (device, _), mixed in self._mixed_images.items() if mixed.is_mixed]
 
     def poll(self, budget_s: float) -> Iterator[Arrival]:
-        """Take what can be had at once. Act on each arrival before the next: it decides what is current then."""
+        """Read what has arrived. Act on each event before the next is read: what is current depends on it."""
         if self._link is None:
             return
         started_s = self._receiving_since_s or time.monotonic()
         messages = self._link.poll(budget_s)
-        yield from self._look_at_link()
+        yield from self._poll_state()
         yield from self._count_lost()
         for message in messages:
-            yield from self._take(message, time.monotonic() - started_s)
+            yield from self._receive(message, time.monotonic() - started_s)
         under_way = self._link.receiving is not None
         self._receiving_since_s = (time.monotonic() if messages else started_s) if under_way else None
 
-    def _look_at_link(self) -> Iterator[Arrival]:
+    def _poll_state(self) -> Iterator[Arrival]:
+        if self._link is None:
+            return
         epoch = getattr(self._link, "epoch", None)
         if epoch != self._epoch:
             self._epoch, self._chronology, self._held = epoch, Chronology(), None
@@ -177,13 +179,13 @@ class Incoming:
             yield LinkChanged(self._link.state, self._link.state_reason)
 
     def _count_lost(self) -> Iterator[Arrival]:
-        """What the link has lost, or found odd, since the last call."""
+        """Report what the link has lost, or found odd, since the last call."""
         for problem, more in self._lost.of(getattr(self._link, "problems", ())):
             tell = self._notice if problem.kind in USED_ALL_THE_SAME else self._refuse
             yield from tell(problem.device, problem.text, problem.kind, more, problem.about)
 
     def refuse_volume(self, volume: Volume, reason: str) -> Iterator[Arrival]:
-        """A volume that could be read is not taken by whoever asks; the one before stays the newest."""
+        """Report that the caller refuses a volume; the one before stays the newest."""
         yield from self._refuse(volume.device, reason, DropReason.TOO_LARGE)
 
     def _refuse(
@@ -200,32 +202,32 @@ class Incoming:
         if problem:
             yield Noticed(problem.device, problem.text, kind)
 
-    def _take(self, message: Message, receive_s: float) -> Iterator[Arrival]:
+    def _receive(self, message: Message, receive_s: float) -> Iterator[Arrival]:
         self.received[KINDS.get(type(message), type(message).__name__)] += 1
         if isinstance(message, TransformMessage):
-            yield from self._take_transform(message)
+            yield from self._receive_transform(message)
         elif isinstance(message, ImageMessage) and message.is_volume:
-            yield from self._take_image(message, receive_s)
+            yield from self._receive_image(message, receive_s)
         elif isinstance(message, ImageMessage):
-            yield from self._take_picture(message)
+            yield from self._receive_picture(message)
         elif isinstance(message, StatusMessage) and message.code != STATUS_OK_CODE:
-            yield from self._take_error(message)
+            yield from self._receive_error(message)
 
-    def _take_error(self, message: StatusMessage) -> Iterator[Arrival]:
-        """What goes wrong at the sender's end is nothing that was lost, but must be known here."""
+    def _receive_error(self, message: StatusMessage) -> Iterator[Arrival]:
+        """Report an error that the sender has sent as STATUS; no message was lost by it."""
         said = " ".join(part for part in (message.error_name, message.text) if part)
         code = f"STATUS {message.code}.{message.subcode}"
         text = f"the sender reports {code}{': ' + said if said else ''}"
         yield from self._notice(message.device, text, DropReason.SENDER_ERROR, about=f"{code} {message.error_name}")
 
-    def _take_picture(self, message: ImageMessage) -> Iterator[Arrival]:
-        """Its voxels are not even looked at: it costs what it takes to receive it."""
+    def _receive_picture(self, message: ImageMessage) -> Iterator[Arrival]:
+        """Report a 2D image; its pixels are not decoded."""
         yield from self._make_room(self._pictures, message.device, PICTURE)
         if self._is_mixed(message, PICTURE):
             yield from self._refuse_mixed(message, PICTURE)
         yield PictureArrived(message.device)
 
-    def _take_image(self, message: ImageMessage, receive_s: float) -> Iterator[Arrival]:
+    def _receive_image(self, message: ImageMessage, receive_s: float) -> Iterator[Arrival]:
         try:
             volume = volume_of(message)
         except CrlmError as error:
@@ -237,10 +239,10 @@ class Incoming:
         elif self._epoch is None:
             yield self._delivered(VolumeArrived(volume, receive_s))
         else:
-            yield from self._take_in_time(VolumeArrived(volume, receive_s))
+            yield from self._deliver_if_newest(VolumeArrived(volume, receive_s))
 
     def _make_room(self, known: KnownDevices, device: str, kind: str) -> Iterator[Arrival]:
-        """Know a device that sends now; of too many, the one that has been silent longest is forgotten."""
+        """Register a device that sends now; of too many, the one that has been silent longest is removed."""
         gone = known.note(device)
         if gone is None:
             return
@@ -255,7 +257,7 @@ class Incoming:
         yield DeviceForgotten(gone, kind)
 
     def _is_mixed(self, message: ImageMessage, kind: str) -> bool:
-        """Without poses that tell the sender's time, an image that comes again, earlier, is a recording begun anew."""
+        """Whether two streams of images come under one name; an earlier image restarts that, as of a replay."""
         mixed = self._mixed_images.setdefault((message.device, kind), MixedImages())
         if self._chronology.clock_s(time.monotonic()) is None and mixed.repeats(message):
             mixed = self._mixed_images[message.device, kind] = MixedImages()
@@ -269,8 +271,8 @@ class Incoming:
             self.volume_warning = f"'{message.device}': {text}"
         yield from self._refuse(message.device, text, DropReason.AMBIGUOUS, about=kind)
 
-    def _take_transform(self, message: TransformMessage) -> Iterator[Arrival]:
-        """Poses are taken in the order in which they come, see `igtl.chronology`."""
+    def _receive_transform(self, message: TransformMessage) -> Iterator[Arrival]:
+        """Store a pose; poses count in the order in which they come, see `igtl.chronology`."""
         is_new = message.device not in self._tools
         yield from self._make_room(self._tools, message.device, TRANSFORM)
         if is_new and not self._tools.names_two_frames(message.device):
@@ -295,8 +297,8 @@ class Incoming:
             yield from self._notice("", CLOCK_WENT_BACK, DropReason.CLOCK_BACK)
             yield from self._release_held(message)
 
-    def _take_in_time(self, arrived: VolumeArrived) -> Iterator[Arrival]:
-        """Decide whether a volume is the newest.
+    def _deliver_if_newest(self, arrived: VolumeArrived) -> Iterator[Arrival]:
+        """Deliver a volume if it is the newest of its device.
 
         Of a device, the volume that came last is the current one, as the sender means it. One that claims to be
         older than its forerunner is a different matter: shown as current, it would show the surgeon a liver as it
@@ -336,7 +338,7 @@ class Incoming:
                 yield from self._notice(volume.device, text, DropReason.LATE)
 
     def _warn(self, volume: Volume, text: str) -> str:
-        """Each time, whether or not it has been told already."""
+        """Set `volume_warning`, whether or not the same was reported before."""
         self.volume_warning = f"'{volume.device}': {text}"
         return text
 
@@ -357,7 +359,7 @@ class Incoming:
         return current is not None and current.device == device
 
     def _is_current(self, volume: Volume) -> bool:
-        """Compares the voxels only where all else agrees."""
+        """Whether a volume equals the current one; voxels are compared last."""
         current = self._current_volume()
         return (
             current is not None
@@ -365,8 +367,12 @@ class Incoming:
             and np.array_equal(current.ijk_to_ras, volume.ijk_to_ras)
             and current.array.dtype == volume.array.dtype
             and np.array_equal(current.array, volume.array)
-            and np.array_equal(current.missing, volume.missing)
+            and _are_same(current.missing, volume.missing)
         )
+
+
+def _are_same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is other if one is None or other is None else np.array_equal(one, other)
 
 
 def _frames_in(name: str) -> tuple[str, str] | None:

@@ -1,16 +1,16 @@
-"""What is asked of the network after the first answer, and what becomes of the answers.
+"""Refinement of a first result: a larger crop, the full ensemble, and repeats for the consensus surfaces.
 
-    first answer, fast -> cut off by the crop? ask again with a larger one, its margin is unsafe meanwhile
+    first result, fast -> cut off by the crop? request a larger one, its margin is unsafe meanwhile
                        -> in the background, once nothing else waits: refined (mirrored copies, all folds),
                           then repeated from other seeds and mirrored -> consensus surfaces, confidence
 
-Knows no session and no scene: takes results, says what to ask next. A new seed or volume makes all of it void.
+It needs no session and no scene: it is given results and returns the next requests. A new seed or volume makes all
+earlier ones void.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..core.metrics import symmetric_distances_mm
 from ..core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE, LesionMask
 from ..core.status import Reason, Status
 from .consensus import Consensus, Repeat, consensus_of, on_one_grid, repeats_of
+from .results import Purpose, Request
 
 GROWTH = 1.4
 """Of the crop's edge, when a tumour touches it: its volume grows to 2.7 times."""
@@ -26,41 +27,9 @@ LARGEST_CROP_MM = 200.0
 CUT_OFF, NOT_SWEPT = Status(Reason.CUT_OFF), Status(Reason.NOT_SWEPT)
 
 
-class Purpose(Enum):
-    """ANSWER: what the user asked for. GROWN: the same in a larger crop. The others run in the background."""
-
-    ANSWER = "answer"
-    GROWN = "grown"
-    REFINED = "refined"
-    REPEATED = "repeated"
-
-    @property
-    def is_background(self) -> bool:
-        """Whether it gives way to what a user waits for."""
-        return self in (Purpose.REFINED, Purpose.REPEATED)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One run of the network.
-
-    Attributes:
-        crop_size_mm: None for the whole volume.
-        thorough: all folds and mirrored copies; else the first fold alone.
-        flip: array axes along which the crop is turned round.
-    """
-
-    lesion: str
-    purpose: Purpose
-    seed_ras_mm: tuple[float, float, float]
-    crop_size_mm: float | None
-    thorough: bool = False
-    flip: tuple[int, ...] = ()
-
-
 @dataclass(frozen=True)
 class Change:
-    """How far the refined outline lies from the first one: mean and largest distance of their surfaces."""
+    """Mean and largest distance between the surfaces of the first and the refined segmentation, in mm."""
 
     mean_mm: float
     largest_mm: float
@@ -71,9 +40,9 @@ class Change:
 
 @dataclass(eq=False)
 class _Course:
-    """Where one lesion stands."""
+    """The runs of one lesion so far: its newest request, and the masks that the consensus is made of."""
 
-    ask: Ask
+    request: Request
     masks: list[LesionMask] = field(default_factory=list)
     waiting: list[Repeat] = field(default_factory=list)
     change: Change | None = None
@@ -81,7 +50,7 @@ class _Course:
 
 
 class Refinement:
-    """Keeps the course of each lesion.
+    """Decides for each lesion what to request next, and gathers the results.
 
     Args:
         can_refine: the model has several folds, or mirrored copies to average over.
@@ -95,20 +64,21 @@ class Refinement:
         self.can_refine, self.repeat = can_refine, repeat
         self._courses: dict[str, _Course] = {}
 
-    def take(self, ask: Ask, mask: LesionMask) -> list[Ask]:
-        """Take an answer and say what to ask next, in this order.
+    def store(self, request: Request, mask: LesionMask) -> list[Request]:
+        """Store the result of a request, and return the requests that follow from it, in their order.
 
-        What was asked before the newest ANSWER of its lesion must not come here: its seed or volume is another.
+        Results of requests older than the newest ANSWER of the lesion must not be given: their seed or volume is
+        another.
         """
-        if ask.purpose is Purpose.ANSWER or ask.lesion not in self._courses:
-            self._courses[ask.lesion] = _Course(ask)
-        course = self._courses[ask.lesion]
-        if ask.purpose in (Purpose.ANSWER, Purpose.GROWN):
-            return self._answered(course, ask, mask)
-        if ask.purpose is Purpose.REFINED:
+        if request.purpose is Purpose.ANSWER or request.lesion not in self._courses:
+            self._courses[request.lesion] = _Course(request)
+        course = self._courses[request.lesion]
+        if request.purpose in (Purpose.ANSWER, Purpose.GROWN):
+            return self._answered(course, request, mask)
+        if request.purpose is Purpose.REFINED:
             course.change = change_of(course.masks[0], mask)
             course.masks = [mask]
-            return _grown(ask, mask) or self._repeats(course, ask, mask)
+            return _grown(request, mask) or self._repeats(course, mask)
         course.masks.append(mask)
         if course.waiting:
             return [self._next_repeat(course)]
@@ -116,58 +86,61 @@ class Refinement:
         return []
 
     def forget(self, lesion: str) -> None:
-        """Its seed or its volume is another now."""
+        """Drop the results of a lesion, since its seed or its volume has changed."""
         self._courses.pop(lesion, None)
 
     def change_of(self, lesion: str) -> Change | None:
-        """What refining has changed; None before it has been done."""
+        """Return how far the refinement has moved the surface; None before it has run."""
         return self._courses[lesion].change if lesion in self._courses else None
 
     def consensus_of(self, lesion: str) -> Consensus | None:
-        """The consensus surfaces; None before all runs are there."""
+        """Return the consensus surfaces; None before all repeats are done."""
         return self._courses[lesion].consensus if lesion in self._courses else None
 
-    def _answered(self, course: _Course, ask: Ask, mask: LesionMask) -> list[Ask]:
-        course.ask, course.masks, course.consensus, course.change = ask, [mask], None, None
-        grown = _grown(ask, mask)
+    def _answered(self, course: _Course, request: Request, mask: LesionMask) -> list[Request]:
+        course.request, course.masks, course.consensus, course.change = request, [mask], None, None
+        grown = _grown(request, mask)
         if grown or mask.is_empty:
             return grown
-        if self.can_refine and not ask.thorough:
-            return [replace(ask, purpose=Purpose.REFINED, thorough=True)]
-        return self._repeats(course, ask, mask)
+        if self.can_refine and not request.options.is_full_ensemble:
+            full = replace(request.options, mirroring=True, first_fold_only=False)
+            return [replace(request, purpose=Purpose.REFINED, options=full)]
+        return self._repeats(course, mask)
 
-    def _repeats(self, course: _Course, ask: Ask, mask: LesionMask) -> list[Ask]:
+    def _repeats(self, course: _Course, mask: LesionMask) -> list[Request]:
         if not self.repeat or mask.is_empty:
             return []
-        course.waiting = repeats_of(np.array(course.ask.seed_ras_mm), mask)
+        course.waiting = repeats_of(np.array(course.request.seed_ras_mm), mask)
         return [self._next_repeat(course)]
 
     @staticmethod
-    def _next_repeat(course: _Course) -> Ask:
-        """One after the other, so that nothing has to be called back when the lesion is clicked anew."""
+    def _next_repeat(course: _Course) -> Request:
+        """Return one repeat at a time, so that none has to be cancelled when a new seed is placed."""
         run = course.waiting.pop(0)
-        return replace(course.ask, purpose=Purpose.REPEATED, seed_ras_mm=run.seed_ras_mm, flip=run.flip, thorough=False)
+        options = replace(course.request.options, mirroring=False, first_fold_only=True, flip=run.flip)
+        return replace(course.request, seed_ras_mm=run.seed_ras_mm, options=options, purpose=Purpose.REPEATED)
 
 
 def change_of(before: LesionMask, after: LesionMask) -> Change | None:
-    """How far two outlines on the grid of one volume lie apart; None where one of them is empty."""
+    """Return the surface distances of two masks on the grid of one volume; None where one is empty."""
     if before.is_empty or after.is_empty:
         return None
-    arrays, _ = on_one_grid([before, after])
-    distances_mm = symmetric_distances_mm(*arrays, before.ijk_to_ras)
+    (first, second), _ = on_one_grid([before, after])
+    distances_mm = symmetric_distances_mm(first, second, before.ijk_to_ras)
     return Change(float(distances_mm.mean()), float(distances_mm.max()))
 
 
 def unreliable_reason_of(mask: LesionMask) -> Status | None:
-    """Why the border of an outline is not to be relied on, or None."""
+    """Return why the border of a segmentation is unreliable, or None."""
     if TOUCHES_EDGE in mask.warnings:
         return CUT_OFF
     return NOT_SWEPT if TOUCHES_EMPTY in mask.warnings or TOUCHES_VOLUME_EDGE in mask.warnings else None
 
 
-def _grown(ask: Ask, mask: LesionMask) -> list[Ask]:
-    """The same in the next larger crop, where one is needed and there is one."""
-    if TOUCHES_EDGE not in mask.warnings or ask.crop_size_mm is None or ask.crop_size_mm >= LARGEST_CROP_MM:
+def _grown(request: Request, mask: LesionMask) -> list[Request]:
+    """Return the same request in the next larger crop, where one is needed and there is one."""
+    size_mm = request.options.crop_size_mm
+    if TOUCHES_EDGE not in mask.warnings or size_mm is None or size_mm >= LARGEST_CROP_MM:
         return []
-    larger_mm = min(LARGEST_CROP_MM, round(GROWTH * ask.crop_size_mm, 1))
-    return [replace(ask, purpose=Purpose.GROWN, crop_size_mm=larger_mm)]
+    larger_mm = min(LARGEST_CROP_MM, round(GROWTH * size_mm, 1))
+    return [replace(request, purpose=Purpose.GROWN, options=replace(request.options, crop_size_mm=larger_mm))]

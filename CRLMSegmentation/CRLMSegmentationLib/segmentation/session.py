@@ -1,7 +1,7 @@
-"""One session: the link brings volumes, a seed asks for a lesion, the engine answers, events tell.
+"""A segmentation session: volumes of a link, requests for lesions, the engine that runs them, and its results.
 
 Nothing here blocks, draws or starts a thread. A QTimer in Slicer, a loop on the command line and the tests
-all drive the same `Session.poll`, so what is replayed is what ran in the room.
+all call the same `Session.poll`, so a replay runs what ran in the operating room.
 
     link -> volume -> seed -> crop -> engine -> probability -> mask -> LesionSegmented
 """
@@ -18,7 +18,6 @@ import numpy as np
 
 from ..core.crop import check_seed, part_for_crop, whole_volume_grid
 from ..core.errors import CrlmError, SeedError
-from ..core.postprocessing import LesionMask
 from ..core.volume import Volume
 from ..igtl.link import Link
 from ..igtl.messages import TransformMessage
@@ -37,98 +36,20 @@ from .incoming import (
     VolumeArrived,
 )
 from .models.package import ModelPackage, crop_size_of
-from .refinement import Ask, Purpose
+from .results import (
+    CANCELLED,
+    DEFAULT_OPTIONS,
+    LesionFailed,
+    LesionProgress,
+    LesionResult,
+    LesionSegmented,
+    ModelReady,
+    Options,
+    Request,
+)
 
-CANCELLED = "cancelled"
 MAX_NAMED_DEVICES = 4
 """So many are told by name."""
-
-
-@dataclass(frozen=True)
-class SeedRequest:
-    """Segment the lesion at this point. A request with the name of an earlier one replaces it.
-
-    Attributes:
-        crop_size_mm: edge of the cube that the network sees; None where it sees the whole volume.
-        mirroring, quick, flip: see `engine.engine.LesionJob`.
-        purpose: what the answer is for.
-    """
-
-    lesion: str
-    seed_ras_mm: tuple[float, float, float]
-    crop_size_mm: float | None
-    mirroring: bool = False
-    quick: bool = False
-    flip: tuple[int, ...] = ()
-    purpose: Purpose = Purpose.ANSWER
-
-
-def ask_of(request: SeedRequest) -> Ask:
-    """A request as the run of the network that it was."""
-    return Ask(
-        request.lesion, request.purpose, request.seed_ras_mm, request.crop_size_mm, request.mirroring, request.flip
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class LesionResult:
-    """A segmented lesion and everything that tells where it came from.
-
-    Attributes:
-        volume: that was segmented; may be older than the current one.
-        mask: on the grid of that volume.
-        timings_s: crop, preprocess, inference, postprocess and, where the volume came over a link, receive.
-        requested_at_s: `time.monotonic()` when the seed was dropped.
-        remarks: how it was found which voxels were imaged, see `Volume.field_of_view_remarks`.
-    """
-
-    request: SeedRequest
-    volume: Volume
-    mask: LesionMask
-    timings_s: dict[str, float]
-    device: str
-    model_name: str
-    model_sha256: str
-    requested_at_s: float
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user must know of the lesion and of its volume, in plain words."""
-        return (*self.mask.warnings, *self.remarks)
-
-
-@dataclass(frozen=True)
-class ModelReady:
-    """The engine can answer; `cold_start_s` is what it took to get there."""
-
-    device: str
-    cold_start_s: float
-    versions: dict[str, str]
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class LesionProgress:
-    lesion: str
-    stage: str
-    done: int
-    total: int
-    purpose: Purpose = Purpose.ANSWER
-
-
-@dataclass(frozen=True, eq=False)
-class LesionSegmented:
-    result: LesionResult
-
-
-@dataclass(frozen=True)
-class LesionFailed:
-    """No answer for a lesion; `lesion` is None when the engine itself has given up."""
-
-    lesion: str | None
-    reason: str
-    purpose: Purpose = Purpose.ANSWER
 
 
 Event = Union[
@@ -148,9 +69,9 @@ Event = Union[
 
 @dataclass(eq=False)
 class _Job:
-    """A request together with the volume that was current when it was made."""
+    """A request with its volume and its timings, while it waits or runs."""
 
-    request: SeedRequest
+    request: Request
     volume: Volume
     requested_at_s: float
     offset_kji: tuple[int, int, int] = (0, 0, 0)
@@ -174,7 +95,7 @@ class Session:
             others: to change between them by itself would be a guess. Once several have sent, that one is followed
             over a reconnection as well, whichever sends first then; a sender that was alone may come back with
             another name.
-        refuse_volume: asked for each volume that has come: why it cannot be taken, or nothing.
+        refuse_volume: called with each volume that has come; returns why it must be refused, or nothing.
     """
 
     def __init__(self, engine: Engine, model: ModelPackage, link: Link | None = None) -> None:
@@ -196,15 +117,15 @@ class Session:
         self.engine.start()
 
     def use_volume(self, volume: Volume, receive_s: float = 0.0) -> None:
-        """Make a volume the current one. Requests made before still answer for their own volume."""
+        """Make a volume the current one. Earlier requests still run in their own volume."""
         self.volume, self._receive_s = volume, receive_s
 
     def move_volume(self, moved: Volume) -> None:
-        """Put the current volume elsewhere: the same voxels, so that nothing else changes."""
+        """Replace the current volume by the same voxels in another place."""
         self.volume = moved
 
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
-        """Answer with another model from now on. What runs and waits is given up; `LesionFailed` follows for each."""
+        """Replace engine and model. Requests that run or wait are cancelled; `LesionFailed` follows for each."""
         self._given_up += [*([self._running] if self._running else []), *self._waiting]
         self._running, self._waiting, self._background = None, deque(), deque()
         self.engine.close()
@@ -212,7 +133,7 @@ class Session:
         self.engine.start()
 
     def use_link(self, link: Link | None) -> None:
-        """Take another source, and close the one before. The volume stays until another comes."""
+        """Close the link and use another. The volume stays until another comes."""
         if self.link is not None:
             self.link.close()
         self.link, self._incoming = link, Incoming(link, lambda: self.volume)
@@ -232,12 +153,12 @@ class Session:
 
     @property
     def transforms(self) -> dict[str, TransformMessage]:
-        """The newest of each device, in the order of arrival."""
+        """The newest transform of each device, in the order of arrival."""
         return self._incoming.transforms
 
     @property
     def problems(self) -> Problems:
-        """What was refused or odd on this link, counted."""
+        """Counts of the messages on this link that were refused or odd."""
         return self._incoming.problems
 
     @property
@@ -247,17 +168,17 @@ class Session:
 
     @property
     def mixed_devices(self) -> list[str]:
-        """The devices under whose names two streams come now, so that nothing of them is used."""
+        """Devices that are not used since two streams come under their name."""
         return self._incoming.mixed_devices
 
     @property
     def volume_warning(self) -> str:
-        """What is to be known of the last volume that came, beside itself; mostly nothing."""
+        """A warning about the last volume that came; mostly empty."""
         return self._incoming.volume_warning
 
     @property
     def following_note(self) -> str:
-        """Which device's volumes become current, and which others come; empty where one sends, or one was chosen."""
+        """A sentence on which device is followed where several send volumes and none was chosen; else empty."""
         if self.followed_device is not None:
             return ""
         if len(self._senders) < 2:
@@ -282,37 +203,38 @@ class Session:
 
     @property
     def volumes_at_work(self) -> tuple[Volume, ...]:
-        """Those in which something runs or waits to run."""
+        """Volumes of the requests that run or wait."""
         jobs = [*self._waiting, *self._background, *([self._running] if self._running else [])]
         return tuple(job.volume for job in jobs)
 
     @property
     def busy(self) -> bool:
-        """Whether somebody waits for an answer; what runs in the background does not count."""
+        """Whether a request runs or waits for which the user waits; the background does not count."""
         return bool(self._waiting) or (self._running is not None and not self._running.request.purpose.is_background)
 
     @property
     def looks_again(self) -> bool:
-        """Whether something runs or waits in the background, for which nobody waits."""
+        """Whether a request runs or waits in the background."""
         return bool(self._background) or (self._running is not None and self._running.request.purpose.is_background)
 
     def segment(
         self,
         lesion: str,
         seed_ras_mm: np.ndarray,
-        crop_size_mm: float | None = None,
-        mirroring: bool = False,
+        options: Options = DEFAULT_OPTIONS,
         volume: Volume | None = None,
-        quick: bool = False,
-        flip: tuple[int, ...] = (),
-    ) -> SeedRequest:
-        """Ask for the lesion at a seed. The answer comes as an event.
+    ) -> Request:
+        """Queue the segmentation of the lesion at a seed; the result follows as an event of `poll`.
 
         Args:
-            crop_size_mm: None for the model's own; of a model that sees the whole volume there is none to choose.
-            volume: to look in, the current one by default.
-            quick: the first fold alone; the others may follow, see `refine`.
-            flip: see `engine.engine.LesionJob`.
+            lesion: key of the lesion; requests made before for the same one are dropped.
+            seed_ras_mm: shape (3,), a point in the lesion, RAS mm.
+            options: its `crop_size_mm` of None stands for the model's own; a model that is shown the whole volume
+                has no other.
+            volume: to segment in; the current one by default.
+
+        Returns:
+            The request, with the size of the crop that will be cut.
 
         Raises:
             SeedError: no volume yet, or the seed is not in what was swept.
@@ -322,8 +244,9 @@ class Session:
         if volume is None:
             raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
         seed = check_seed(volume, seed_ras_mm)
-        crop_size_mm = crop_size_of(self.model, crop_size_mm)
-        request = SeedRequest(lesion, tuple(map(float, seed)), crop_size_mm, mirroring, quick, flip)
+        options = replace(options, crop_size_mm=crop_size_of(self.model, options.crop_size_mm))
+        x, y, z = map(float, seed)
+        request = Request(lesion, (x, y, z), volume.identity, options)
         self.drop(lesion)
         self._make_way()
         job = _Job(request, volume, time.monotonic())
@@ -332,18 +255,16 @@ class Session:
         self._waiting.append(job)
         return request
 
-    def refine(self, ask: Ask, result: LesionResult) -> None:
-        """Refine the lesion of an answer in the background, in the same volume; see `segmentation.refinement`.
+    def refine(self, request: Request, result: LesionResult) -> None:
+        """Queue a request that follows from a result, in the volume of that result; see `segmentation.refinement`.
 
-        What waits runs when nothing else does, and gives way to what a user asks for.
+        One in the background runs when nothing else waits, and gives way to what a user asks for.
         """
-        options = {"mirroring": ask.thorough, "quick": not ask.thorough, "flip": ask.flip, "purpose": ask.purpose}
-        request = SeedRequest(ask.lesion, ask.seed_ras_mm, ask.crop_size_mm, **options)
-        queue = self._background if ask.purpose.is_background else self._waiting
+        queue = self._background if request.purpose.is_background else self._waiting
         queue.append(_Job(request, result.volume, result.requested_at_s))
 
     def drop(self, lesion: str) -> None:
-        """What was asked of a lesion before is void; nothing more is told of it."""
+        """Drop all requests for a lesion; no event follows for them."""
         self._waiting, self._background = (
             deque(job for job in queue if job.request.lesion != lesion) for queue in (self._waiting, self._background)
         )
@@ -351,18 +272,18 @@ class Session:
             self._running = None  # the engine gives it up for the next job, or its answer is not looked at
 
     def cancel(self) -> None:
-        """Give up what runs and what waits; `LesionFailed` follows for each that somebody waits for."""
+        """Cancel all requests; `LesionFailed` follows for each that is not in the background."""
         self._given_up += self._waiting
         self._waiting.clear()
         self._background.clear()
         self.engine.cancel()
 
     def poll(self, budget_s: float = 0.004) -> list[Event]:
-        """Do what can be done at once; call it every 5 to 10 ms."""
+        """Read the link, poll the engine, start the next request, and return the events. Call it every 5 to 10 ms."""
         return [*self._poll_link(budget_s), *self._poll_engine(), *self._start_next()]
 
     def close(self) -> None:
-        """End the link and the engine with everything they have started."""
+        """Close the link and the engine."""
         if self.link is not None:
             self.link.close()
         self.engine.close()
@@ -374,7 +295,7 @@ class Session:
         self.close()
 
     def _make_way(self) -> None:
-        """What runs in the background begins anew later.
+        """Put the running background request back into its queue, to be started again later.
 
         The engine gives it up when the next job is handed over; it is not told to end it within a second, for a
         worker that is slow at a tile would be killed, and a new one takes longer to load than the tile takes.
@@ -418,20 +339,20 @@ class Session:
         request = job.request
         try:
             part, job.offset_kji = self._part_to_see(job)
-            options = request.mirroring, request.quick, request.flip
-            job.engine_id = self.engine.submit(LesionJob(part, request.seed_ras_mm, request.crop_size_mm, *options))
+            job.engine_id = self.engine.submit(LesionJob(request, part))
         except CrlmError as error:
             return [LesionFailed(request.lesion, str(error), request.purpose)]
         self._running = job
         return []
 
     def _part_to_see(self, job: _Job) -> tuple[Volume, tuple[int, int, int]]:
-        """What the engine needs of a volume, and the index (k, j, i) of its first voxel."""
-        if job.request.crop_size_mm is None:
+        """Return the part of a volume that the engine needs, and the index (k, j, i) of its first voxel."""
+        crop_size_mm = job.request.options.crop_size_mm
+        if crop_size_mm is None:
             whole_volume_grid(job.volume, self.model.spacing_mm)  # too large is refused before it is sent
             return job.volume, (0, 0, 0)
         seed = np.array(job.request.seed_ras_mm)
-        return part_for_crop(job.volume, seed, job.request.crop_size_mm, self.model.spacing_mm)
+        return part_for_crop(job.volume, seed, crop_size_mm, self.model.spacing_mm)
 
     def _poll_engine(self) -> list[Event]:
         given_up, self._given_up = self._given_up, []
@@ -454,6 +375,8 @@ class Session:
         return [LesionFailed(job.request.lesion, getattr(event, "reason", CANCELLED), job.request.purpose)]
 
     def _finish(self, job: _Job, answer: engine_events.Finished) -> LesionResult:
+        if answer.lesion is None:
+            raise TypeError("the engine has answered the job of a lesion without a lesion")
         mask = answer.lesion.moved_into(job.volume, job.offset_kji)
         return LesionResult(
             job.request,
@@ -464,5 +387,5 @@ class Session:
             self.model.name,
             self.model.sha256,
             job.requested_at_s,
-            job.volume.field_of_view_remarks,
+            job.volume.field_of_view_warnings,
         )

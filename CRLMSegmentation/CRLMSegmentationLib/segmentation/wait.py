@@ -1,4 +1,4 @@
-"""Drive a session, or a workspace, from the command line: poll it until an event has come.
+"""Blocking waits for the command line: poll a session, or a workspace, until an event has come.
 
 In 3D Slicer a QTimer polls it.
 """
@@ -12,18 +12,10 @@ from typing import Protocol
 
 from ..core.errors import LinkError, WorkerError
 from ..core.progress import OnProgress
-from .refinement import Purpose, Refinement
-from .session import (
-    Event,
-    LesionFailed,
-    LesionProgress,
-    LesionResult,
-    LesionSegmented,
-    ModelReady,
-    Refused,
-    Session,
-    ask_of,
-)
+from .incoming import Refused
+from .refinement import Refinement
+from .results import LesionFailed, LesionProgress, LesionResult, LesionSegmented, ModelReady, Purpose
+from .session import Event, Session
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +28,17 @@ Check = Callable[[], None]
 
 
 class Driven(Protocol):
-    """What can be driven: `session.Session`, or a workspace around one."""
+    """Anything that is polled for events: `session.Session`, or a workspace around one."""
 
     def poll(self, budget_s: float) -> list[Event]:
-        """Do what can be done at once; tells what has happened."""
+        """Do what can be done at once, and return the events."""
         ...
 
 
 def wait_for(
     driven: Driven, *kinds: type[Event], check: Check = lambda: None, needed: Container[str] = ()
 ) -> list[Event]:
-    """Drive until an event of each kind has come, and return the first of each.
+    """Poll until an event of each kind has come, and return the first of each.
 
     Args:
         needed: devices without whose images there is nothing to wait for; those of others may be refused.
@@ -74,23 +66,23 @@ def wait_for(
 
 
 def drive_until(driven: Driven, done: Callable[[], bool], check: Check = lambda: None) -> None:
-    """Drive until something holds."""
+    """Poll until a condition holds."""
     while not done():
         check()
         _turn(driven)
 
 
 def wait_for_model(driven: Driven) -> ModelReady:
-    """Drive until its engine is ready.
+    """Poll until the engine is ready.
 
     Raises:
         WorkerError: it will not be; says why.
     """
-    return wait_for(driven, ModelReady)[0]
+    return next(event for event in wait_for(driven, ModelReady) if isinstance(event, ModelReady))
 
 
 def wait_for_lesion(driven: Driven, lesion: str, on_progress: OnProgress = lambda *_: None) -> LesionResult:
-    """Drive until a lesion that was asked for is there.
+    """Poll until a lesion that was requested is segmented.
 
     Raises:
         WorkerError: there will be no answer; says why.
@@ -105,8 +97,8 @@ def wait_for_lesion(driven: Driven, lesion: str, on_progress: OnProgress = lambd
                 raise WorkerError(f"{lesion} was not segmented: {event.reason}")
 
 
-def settle(session: Session, refinement: Refinement, first: LesionResult) -> LesionResult:
-    """Drive all that follows a first answer, until there is nothing more to ask.
+def wait_for_refinement(session: Session, refinement: Refinement, first: LesionResult) -> LesionResult:
+    """Run all requests that follow from a first result, see `refinement`.
 
     Returns:
         The last outline of the lesion: that of the grown crop, refined; the consensus surfaces are with `refinement`.
@@ -115,18 +107,18 @@ def settle(session: Session, refinement: Refinement, first: LesionResult) -> Les
         WorkerError: one of the runs has no answer.
     """
     best = first
-    asks = refinement.take(ask_of(first.request), first.mask)
-    while asks:
-        session.refine(asks.pop(0), first)
+    requests = refinement.store(first.request, first.mask)
+    while requests:
+        session.refine(requests.pop(0), first)
         result = wait_for_lesion(session, first.request.lesion)
         if result.request.purpose is not Purpose.REPEATED:
             best = result
-        asks += refinement.take(ask_of(result.request), result.mask)
+        requests += refinement.store(result.request, result.mask)
     return best
 
 
 def _turn(driven: Driven) -> list[Event]:
-    """What has happened; sleeps a little when that is nothing."""
+    """Poll once and return the events; sleep a little where there are none."""
     events = driven.poll(BUDGET_S)
     for event in events:
         if isinstance(event, ModelReady):

@@ -45,13 +45,15 @@ NNUNET = Package("nnunetv2", "nnunetv2", ">=2.6,<2.9", "segment")
 SMALL_PACKAGES = (
     Package("safetensors", "safetensors", ">=0.4", "segment"),
     Package("pyigtl", "pyigtl", ">=0.3.3,<0.4", "connect"),
-    Package("crcmod", "crcmod", ">=1.7", "connect"),
+    Package("crcmod", "crcmod", ">=1.7", "connect"),  # for pyigtl, which comes without its dependencies
+    Package("fastcrc", "fastcrc", ">=0.5", "connect"),
+    Package("filelock", "filelock", ">=3.12", "connect"),
     Package("Jinja2", "jinja2", ">=3.1", "report"),
     Package("matplotlib", "matplotlib", ">=3.8", "report"),
 )
 """pip may install these into Slicer."""
 PACKAGES = (TORCH, NNUNET, *SMALL_PACKAGES)
-WITHOUT_DEPENDENCIES = ("pyigtl", "crcmod", "safetensors")
+WITHOUT_DEPENDENCIES = ("pyigtl", "crcmod", "fastcrc", "filelock", "safetensors")
 """They need nothing that Slicer lacks; pip is told so, lest it replace numpy."""
 
 

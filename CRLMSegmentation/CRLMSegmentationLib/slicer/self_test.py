@@ -44,6 +44,7 @@ def dice_of_sample(logic: Any, pause: Callable[[], None]) -> float:
             time.sleep(PAUSE_S)
         result = workspace.lesion_store.entries[lesion.name].found.result
         truth = case.truth_of(lesion, result.volume)
-        return 2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum())
+        assert truth is not None, "the shipped case says where its lesion is"
+        return float(2 * (result.mask.mask & truth).sum() / (result.mask.mask.sum() + truth.sum()))
     finally:
         logic.closeWorkspace()

@@ -1,1 +1,22 @@
-"""Poses, sweeps, and what the distance of an instrument is worth: valid or not, and within which interval."""
+"""Tracked instruments and sweeps: poses, distances to lesions, and when a distance must be withheld.
+
+Other rooms import names from the modules of `__all__`.
+"""
+
+__all__ = [
+    "closest_approach",
+    "colours",
+    "displayed",
+    "instruments",
+    "interval",
+    "margins",
+    "navigator",
+    "poses",
+    "situation",
+    "surfaces",
+    "sweeps",
+    "targets",
+    "tool_meshes",
+    "transforms",
+    "validity",
+]

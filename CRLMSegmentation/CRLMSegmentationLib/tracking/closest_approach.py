@@ -1,6 +1,6 @@
-"""How near instruments have come to the lesions, and for how long distances were withheld meanwhile.
+"""Closest approach of the instruments to each lesion, and how long distances were withheld.
 
-Situation, many times a second -> `Approaches.look` -> when a tip was nearest
+Situation, many times a second -> `Approaches.update` -> when a tip was nearest
 
 A moment at which no distance was shown counts for no lesion: what was withheld then, it might be said later that it had
 been shown. How long that lasted, and why, is told of each lesion instead.
@@ -36,12 +36,15 @@ class Approach:
 
     @property
     def interval(self) -> Interval:
+        """The distance at that moment."""
+        if self.reading.interval is None:
+            raise ValueError(f"the distance to {self.reading.lesion} was withheld, so it was no approach")
         return self.reading.interval
 
 
 @dataclass(eq=False)
 class _Watched:
-    """What is remembered of one lesion: its nearest moment, and the narrowest margin that a tip was in."""
+    """Record of one lesion: its closest approach, and the narrowest margin that a tip was in."""
 
     nearest: Approach | None = None
     margin_mm: float | None = None
@@ -50,7 +53,7 @@ class _Watched:
 
 @dataclass(eq=False)
 class UnreliablePeriod:
-    """A reason as it was last, and for how long it held; `instrument` is empty where it is an outline's."""
+    """A reason to withhold distances, and how long it held; `instrument` is empty for reasons of a lesion."""
 
     instrument: str
     status: Status
@@ -58,7 +61,7 @@ class UnreliablePeriod:
 
 
 class Approaches:
-    """Keeps the nearest shown moment of each lesion, and for how long distances were withheld meanwhile."""
+    """Records the closest approach to each lesion, and how long distances were withheld."""
 
     def __init__(self) -> None:
         self._lesions: dict[str, _Watched] = {}
@@ -66,8 +69,8 @@ class Approaches:
         self._cautions: dict[Reason, Status] = {}
         self._before: tuple[float, Situation] | None = None
 
-    def look(self, situation: Situation, now_s: float, time_s: float = 0.0) -> None:
-        """Take note of a moment.
+    def update(self, situation: Situation, now_s: float, time_s: float = 0.0) -> None:
+        """Record the situation of one moment.
 
         Args:
             now_s: by the clock of this machine, which never goes back.
@@ -79,15 +82,15 @@ class Approaches:
         shown = situation.displayed
         self._cautions.update({caution.reason: caution for caution in shown.cautions})
         for state, reading in shown.readings:
-            self._take(Approach(state, reading, time_s))
+            self._store(Approach(state, reading, time_s))
 
     @property
     def cautions(self) -> tuple[Status, ...]:
-        """What had to be known beside the distances at any time, each once."""
+        """Return each warning that was shown beside distances at any time."""
         return tuple(self._cautions.values())
 
     def nearest_of(self, lesion: str) -> Approach | None:
-        """The moment of the smallest distance that was not withheld, in the narrowest margin; None before one."""
+        """Return the smallest distance that was not withheld, with the narrowest margin; None before one."""
         watched = self._lesions.get(lesion)
         if watched is None or watched.nearest is None:
             return None
@@ -95,30 +98,31 @@ class Approaches:
         return replace(watched.nearest, reading=reading)
 
     def forget(self, lesion: str) -> None:
-        """It is gone; another may be called the same."""
+        """Remove the record of a lesion that was deleted."""
         self._lesions.pop(lesion, None)
 
     def margin_of(self, lesion: str) -> float | None:
-        """The narrowest margin of a lesion that a tip was in while a distance was shown, mm; None outside all."""
+        """Return the narrowest margin of a lesion that a tip was in while a distance was shown, mm; None for none."""
         return self._lesions[lesion].margin_mm if lesion in self._lesions else None
 
     def unreliable_reasons_of(self, lesion: str) -> list[UnreliablePeriod]:
-        """Why distances to a lesion were withheld, and for how long: reasons of instruments, of its outline, and of
-        one that may have been nearer.
+        """Return why distances to a lesion were withheld, and for how long.
+
+        The reasons are of instruments, of its segmentation, and of another lesion that may have been nearer.
         """
         own = self._lesions[lesion].unreliable_reasons if lesion in self._lesions else {}
         return list({**self._unreliable_reasons, **own}.values())
 
-    def _take(self, seen: Approach) -> None:
+    def _store(self, seen: Approach) -> None:
         reading = seen.reading
         watched = self._lesions.setdefault(reading.lesion, _Watched())
-        if watched.nearest is None or reading.interval.distance_mm < watched.nearest.interval.distance_mm:
+        if watched.nearest is None or seen.interval.distance_mm < watched.nearest.interval.distance_mm:
             watched.nearest = seen
         if reading.margin_mm is not None and (watched.margin_mm is None or reading.margin_mm < watched.margin_mm):
             watched.margin_mm = reading.margin_mm
 
     def _count_unreliable(self, situation: Situation, seconds: float) -> None:
-        """What was unreliable at the last look was so until now."""
+        """Add the time since the last update to the reasons that held then."""
         for state in situation.instruments:
             if state.unreliable_reason is not None:
                 _add(self._unreliable_reasons, state.instrument.frame, state.unreliable_reason, seconds)
@@ -127,7 +131,7 @@ class Approaches:
 
 
 def _unreliable_by_lesion(situation: Situation) -> dict[str, Status]:
-    """Why the distance to each lesion is withheld from trusted instruments."""
+    """Return why the distance to each lesion is withheld although the instruments are reliable."""
     shown = situation.displayed
     given = {reading.lesion for _, reading in shown.readings}
     found = {}
@@ -142,7 +146,7 @@ def _unreliable_by_lesion(situation: Situation) -> dict[str, Status]:
 
 
 def _nearer_lesion(withheld: Iterable[Withheld]) -> Withheld | None:
-    """The lesion for the sake of which the distances to others are withheld."""
+    """Return the lesion that may be nearer, so that the distances to others are withheld."""
     return next((each for each in withheld if each.lesion), None)
 
 

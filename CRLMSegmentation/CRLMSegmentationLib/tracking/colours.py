@@ -1,4 +1,4 @@
-"""The colours of lesions, margins, consensus surfaces and tools: the same in the scene and in every report.
+"""Colours of lesions, margins, consensus surfaces and tools, for the scene and the reports.
 
 All are RGB, each component from 0 to 1.
 """
@@ -36,15 +36,15 @@ TOOL_COLOURS: dict[Kind, Rgb] = {
 
 
 def colour_of(number: int) -> Rgb:
-    """Colour of the lesion with a number, from 0."""
+    """Return the colour of the lesion with a number, counted from 0."""
     return LESION_COLOURS[number % len(LESION_COLOURS)]
 
 
 def margin_colour(width_mm: float, widest_mm: float) -> Rgb:
-    """Amber for the widest margin, red for those inside."""
+    """Return the colour of a margin: amber for the widest, red for those inside."""
     return OUTER_COLOUR if width_mm >= widest_mm else INNER_COLOUR
 
 
 def distance_colour(margin_mm: float | None, margins_mm: Iterable[float]) -> Rgb:
-    """The colour of a distance, of its number as of its line: that of the margin that the tip is in, else white."""
+    """Return the colour of a distance and its line: that of the margin that the tip is in, else white."""
     return CLEAR_COLOUR if margin_mm is None else margin_colour(margin_mm, max(margins_mm, default=0.0))

@@ -34,13 +34,13 @@ class Withheld:
 
     @property
     def kind(self) -> tuple:
-        """The same for as long as only numbers in the reason change."""
+        """A key that stays the same while only numbers in the reason change."""
         return self.status.kind, self.instrument, self.lesion
 
 
 @dataclass(frozen=True, eq=False)
 class InstrumentLine:
-    """What may be shown of one instrument: a reading with an interval, or why there is none; or neither."""
+    """The line of one instrument: a reading with an interval, or why there is none; or neither."""
 
     state: InstrumentState
     reading: Reading | None = None
@@ -49,7 +49,7 @@ class InstrumentLine:
 
 @dataclass(frozen=True, eq=False)
 class Displayed:
-    """What may be shown in a situation.
+    """The distances that may be shown in a situation.
 
     Attributes:
         nearest: the instrument and its reading whose distance is shown; None while it is withheld.
@@ -72,7 +72,7 @@ class Displayed:
 
     @property
     def readings(self) -> tuple[tuple[InstrumentState, Reading], ...]:
-        """All that may be given: with an interval, and of an instrument whose own line is not withheld either."""
+        """All readings that may be shown: they have an interval, and the line of their instrument is not withheld."""
         if self.nearest is None:
             return ()
         given = (line.state for line in self.lines if line.withheld is None)
@@ -106,7 +106,7 @@ def displayed(situation: Situation) -> Displayed:
 
 
 def _cautions_of(situation: Situation, is_shown: bool) -> tuple[Status, ...]:
-    """Without instruments nothing is said; what is wrong with an interval alone, only beside one."""
+    """Return the warnings to show; those about an interval only beside a distance, none without instruments."""
     if not situation.instruments:
         return ()
     return tuple(c for c in situation.cautions if is_shown or c.reason is not Reason.UNCALIBRATED)
@@ -114,13 +114,17 @@ def _cautions_of(situation: Situation, is_shown: bool) -> tuple[Status, ...]:
 
 def _nearest_known(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tuple[InstrumentState, Reading] | None:
     known = (pair for pair in pairs if pair[1].interval is not None)
-    return min(known, key=lambda pair: pair[1].interval.distance_mm, default=None)
+    return min(known, key=lambda pair: _shown_mm(pair[1]), default=None)
+
+
+def _shown_mm(reading: Reading) -> float:
+    return np.inf if reading.interval is None else reading.interval.distance_mm
 
 
 def _nearer_unreliable(
     pairs: Iterable[tuple[InstrumentState, Reading]], nearest: tuple[InstrumentState, Reading] | None
 ) -> tuple[InstrumentState, Reading] | None:
-    """The nearest of the lesions without a reliable outline that may be nearer than what would be shown."""
+    """Return the nearest lesion without a reliable surface that may be nearer than the distance to be shown."""
     if nearest is None:
         return None
     return _nearest_unreliable(pair for pair in pairs if _may_be_nearer(*pair, nearest[1]))
@@ -132,7 +136,7 @@ def _may_be_nearer(state: InstrumentState, reading: Reading, shown: Reading) -> 
     if reading.point_ras_mm is None:  # no outline, which is told beside the number; or one nobody knows how far away
         return reading.unreliable_reason.reason is Reason.NOT_MEASURABLE
     is_deeper = reading.margin_mm is not None and (shown.margin_mm is None or reading.margin_mm < shown.margin_mm)
-    return is_deeper or _away_mm(state, reading) <= shown.interval.distance_mm
+    return is_deeper or _away_mm(state, reading) <= _shown_mm(shown)
 
 
 def _nearest_unreliable(
@@ -143,7 +147,7 @@ def _nearest_unreliable(
 
 
 def _away_mm(state: InstrumentState, reading: Reading) -> float:
-    """As measured; infinite where there is nothing to measure to."""
+    """Return the measured distance in mm; infinite where there is no surface to measure to."""
     if reading.measured_mm is not None:
         return reading.measured_mm
     if reading.point_ras_mm is None:
@@ -152,27 +156,30 @@ def _away_mm(state: InstrumentState, reading: Reading) -> float:
 
 
 def _reasons_of(situation: Situation, pairs: list[tuple[InstrumentState, Reading]]) -> tuple[Withheld, ...]:
-    """Why there is no distance that could be shown."""
+    """Return why no distance can be shown."""
     if not situation.instruments:
         return (Withheld(Status(Reason.NO_INSTRUMENT)),)
-    if all(state.unreliable_reason is not None for state in situation.instruments):
+    reasons = [(s.unreliable_reason, s.instrument.frame) for s in situation.instruments if s.unreliable_reason]
+    if len(reasons) == len(situation.instruments):
         if situation.sensor_unreliable_reason is not None:
             return (Withheld(situation.sensor_unreliable_reason),)
-        return tuple(Withheld(state.unreliable_reason, state.instrument.frame) for state in situation.instruments)
+        return tuple(Withheld(reason, frame) for reason, frame in reasons)
     return _unreliable_lesions(pairs) or (Withheld(Status(Reason.NO_TARGET)),)
 
 
 def _unreliable_lesions(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tuple[Withheld, ...]:
-    """Lesions whose distance is withheld although an instrument is trusted, each once."""
+    """Return the lesions whose distance is withheld although an instrument is reliable, each once."""
     return tuple({r.lesion: _of_lesion(r) for _, r in pairs if r.unreliable_reason is not None}.values())
 
 
 def _of_lesion(reading: Reading) -> Withheld:
+    if reading.unreliable_reason is None:
+        raise ValueError(f"there is no reason to withhold the distance to {reading.lesion}")
     return Withheld(reading.unreliable_reason, lesion=reading.lesion, name=reading.name)
 
 
 def _line_of(state: InstrumentState, is_shown: bool) -> InstrumentLine:
-    """A number of one instrument only while the distance is shown, and only where no lesion may be nearer to it."""
+    """Return the line of an instrument, with a number only while a distance is shown and no lesion may be nearer."""
     if state.unreliable_reason is not None:
         return InstrumentLine(state, withheld=Withheld(state.unreliable_reason, state.instrument.frame))
     pairs = [(state, reading) for reading in state.readings]

@@ -1,4 +1,4 @@
-"""The tracked instruments, as a room has them."""
+"""The tracked instruments, found by the names of their transforms."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Instrument:
 
 
 def instruments_in(names: Iterable[str], roles: Mapping[str, str] | None = None) -> list[Instrument]:
-    """The tools that the names of transforms tell of, by name; a calibrated tip stands for its tool.
+    """Find the tools that transforms name, sorted by name; a calibrated tip stands for its tool.
 
     Tools are the frames that are placed in the tracker or the sensor on the liver, by themselves or by their tip;
     whatever else is told of, such as the model of a stylus, hangs on one of them.
@@ -88,12 +88,12 @@ def instruments_in(names: Iterable[str], roles: Mapping[str, str] | None = None)
 
 
 def tip_of(frame: str) -> str | None:
-    """The tool that a frame is the tip of, by its name: "Stylus" for "StylusTip"; None where it is no tip."""
+    """Return the tool of which a frame is the tip: "Stylus" for "StylusTip"; None where it is no tip."""
     return frame[: -len(TIP)] if frame.endswith(TIP) and frame != TIP else None
 
 
 def may_scale(frame: str) -> bool:
-    """Whether a frame is one of pixels or of a drawing: what leads to it or from it scales, even while it moves."""
+    """Whether a frame is one of pixels or of a model, so that transforms to it or from it may scale."""
     return frame.lower() == "image" or frame.endswith(SCALED_ENDS)
 
 
@@ -102,8 +102,9 @@ def _may_be_tool(frame: str) -> bool:
 
 
 def _kind_of(frame: str, kinds: Mapping[str, Kind]) -> Kind:
-    """By its role or its name, or by those of the tool that it is the tip of."""
-    named = (of[name] for of in (kinds, KIND_BY_FRAME) for name in (frame, tip_of(frame)) if name in of)
+    """Return the kind of a tool by its role or name, or by those of the tool of which it is the tip."""
+    names = [name for name in (frame, tip_of(frame)) if name is not None]
+    named = (of[name] for of in (kinds, KIND_BY_FRAME) for name in names if name in of)
     return next(named, Kind.DISSECTOR)
 
 

@@ -1,4 +1,4 @@
-"""A distance that says how well it is known: "12 mm (9-16)".
+"""A distance with its interval of uncertainty: "12 mm (9-16)".
 
 The tip of an instrument and the tumour are both known with errors, so the distance between them is an interval that
 is to hold the true one in at least 95 of 100 cases:
@@ -34,7 +34,7 @@ EN_DASH = "\u2013"
 
 @dataclass(frozen=True)
 class TrackingError:
-    """What a tracker is off by. The defaults are those of an electromagnetic one in clean surroundings.
+    """The errors of a tracker. The defaults are those of an electromagnetic one in clean surroundings.
 
     Attributes:
         position_mm: of a sensor, rms in space.
@@ -51,7 +51,7 @@ class TrackingError:
 
 @dataclass(frozen=True)
 class ResidualError:
-    """q of a model in mm: of an outline with its consensus surfaces, and of one without. 0 where nobody measured it."""
+    """Residual error of a model in mm, with consensus surfaces and without them; 0 where it was not measured."""
 
     with_shells_mm: float = 0.0
     alone_mm: float = 0.0
@@ -62,7 +62,12 @@ UNMEASURED = ResidualError()
 
 @dataclass(frozen=True)
 class Interval:
-    """Attributes: distance_mm: as measured, negative inside; low_mm, high_mm: what it may be."""
+    """A distance with its interval of uncertainty, in mm.
+
+    Attributes:
+        distance_mm: as measured, negative inside.
+        low_mm, high_mm: what it may be.
+    """
 
     distance_mm: float
     low_mm: float
@@ -82,7 +87,7 @@ def interval_of(
     tracking: TrackingError,
     residual_error_mm: float,
 ) -> Interval:
-    """The interval of a distance, see above.
+    """Return the interval of a distance, see the module.
 
     Args:
         to_outer_mm, to_inner_mm: distance to the consensus surfaces; the distance itself where there are none.
@@ -95,13 +100,13 @@ def interval_of(
 
 
 def sigma_mm(to_sensor_mm: float, voxel_mm: float, tracking: TrackingError) -> float:
-    """Standard deviation of a distance, along its direction, from tracking and voxels."""
+    """Return the standard deviation of a distance in mm, along its direction, from tracking and voxels."""
     tip = _along_mm2(tracking, tracking.tool_lever_mm) + _along_mm2(tracking, to_sensor_mm)
     image = _along_mm2(tracking, tracking.probe_lever_mm) + _along_mm2(tracking, to_sensor_mm)
     return float(np.sqrt(tip + image + voxel_mm**2 / 12))
 
 
 def _along_mm2(tracking: TrackingError, lever_mm: float) -> float:
-    """Variance along one direction of a point that is so far from a sensor."""
+    """Return the variance, in mm2, along one direction of a point at a distance from a sensor."""
     turned_mm = np.radians(tracking.angle_deg) * lever_mm
-    return (tracking.position_mm**2 + 2 / 3 * turned_mm**2) / 3
+    return float(tracking.position_mm**2 + 2 / 3 * turned_mm**2) / 3

@@ -1,4 +1,4 @@
-"""The surface at a margin around a tumour: a true Euclidean offset in mm of the surface that is shown.
+"""The surface at a safety margin around a tumour: its Euclidean offset in mm.
 
 It is made of the surface and not of voxels: two voxels across a border know where it lies to a voxel only, and an
 offset of them is pushed out by whichever corner sticks out most. Of the surface, the distance is taken on a grid of
@@ -35,7 +35,7 @@ Steps = Generator[None, None, vtk.vtkPolyData]
 
 
 def margin_surface(surface: vtk.vtkPolyData, margin_mm: float) -> vtk.vtkPolyData:
-    """The closed surface whose points lie at a distance outside another, RAS mm, with normals that point outwards.
+    """Compute the closed surface at a distance outside another, RAS mm, with normals that point outwards.
 
     Holes that the margin closes are closed: what lies between two parts of a tumour lies in its margin.
 
@@ -54,7 +54,7 @@ def margin_surface(surface: vtk.vtkPolyData, margin_mm: float) -> vtk.vtkPolyDat
 
 
 def margin_steps(surface: vtk.vtkPolyData, margin_mm: float) -> Steps:
-    """The same in steps of a few milliseconds, for whoever must not stand still; the surface comes with the last."""
+    """Compute the same in steps of a few milliseconds, for user interfaces; the last yields the surface."""
     low, high = MARGIN_LIMITS_MM
     if not low <= margin_mm <= high:
         raise CrlmError(f"a margin is {low} to {high:.0f} mm wide, got {margin_mm}")
@@ -80,7 +80,7 @@ def margin_steps(surface: vtk.vtkPolyData, margin_mm: float) -> Steps:
 def _exact_distance(
     surface: vtk.vtkPolyData, samples: np.ndarray, margin_mm: float, step_mm: float
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from points (N, 3) to their distances (N,), mm.
+    """Return a function that maps points (N, 3) to their distances (N,), mm.
 
     Near a narrow margin lie points of the grid that are inside the tumour: there the distance is signed, at some cost.
     """
@@ -93,7 +93,7 @@ def _exact_distance(
 
 @dataclass(frozen=True)
 class _Grid:
-    """Points along R, A, S: the first of them, mm; how far they lie apart; how many there are, (K, J, I)."""
+    """A regular grid of points along R, A, S: the first point, mm; the spacing, mm; the counts (K, J, I)."""
 
     low_mm: np.ndarray
     step_mm: float
@@ -104,25 +104,26 @@ class _Grid:
         reach_mm = margin_mm + 3 * STEP_MM
         extent_mm = np.ptp(samples, axis=0) + 2 * reach_mm
         step_mm = max(STEP_MM, float(extent_mm.max()) / MAX_STEPS)
-        shape_ijk = np.ceil(extent_mm / step_mm).astype(int) + 2
-        return cls(samples.min(axis=0) - reach_mm, step_mm, tuple(map(int, shape_ijk[::-1])))
+        i, j, k = (int(count) for count in np.ceil(extent_mm / step_mm) + 2)
+        return cls(samples.min(axis=0) - reach_mm, step_mm, (k, j, i))
 
     def places(self, kji: np.ndarray) -> np.ndarray:
-        """Where points (..., 3) of the grid lie, RAS mm."""
+        """Return the positions of grid indices (..., 3), RAS mm."""
         return self.low_mm + self.step_mm * kji[..., ::-1]
 
     def rough_distances_mm(self, samples: np.ndarray) -> np.ndarray:
-        """Distance of each point to a sample in the cell that is nearest, of those with any, shape (K, J, I)."""
+        """Return the distance of each grid point to the sample in the nearest occupied cell, shape (K, J, I)."""
         cells = np.round((samples - self.low_mm) / self.step_mm).astype(int)[:, ::-1]
         sample_in = np.full(self.shape_kji, -1)
         sample_in[tuple(cells.T)] = np.arange(len(samples))
         nearest = ndimage.distance_transform_edt(sample_in < 0, return_distances=False, return_indices=True)
         places = self.places(np.moveaxis(np.indices(self.shape_kji), 0, -1))
-        return np.linalg.norm(places - samples[sample_in[tuple(nearest)]], axis=-1)
+        distances_mm: np.ndarray = np.linalg.norm(places - samples[sample_in[tuple(nearest)]], axis=-1)
+        return distances_mm
 
 
 def _samples_of(surface: vtk.vtkPolyData) -> np.ndarray:
-    """Points on a surface, (N, 3), closer together than the steps of the grid; one for each small cube."""
+    """Sample points on a surface, (N, 3), denser than the grid; one for each small cube."""
     fine = vtk.vtkAdaptiveSubdivisionFilter()
     fine.SetMaximumEdgeLength(STEP_MM)
     fine.SetInputData(surface)
@@ -136,7 +137,7 @@ def _samples_of(surface: vtk.vtkPolyData) -> np.ndarray:
 
 
 def _contour(array: np.ndarray, grid: _Grid) -> vtk.vtkPolyData:
-    """Where an array (K, J, I) on a grid, positive inside, crosses 0."""
+    """Return the surface on which an array (K, J, I), positive inside, is 0."""
     image = vtk.vtkImageData()
     image.SetDimensions(array.shape[::-1])
     image.SetOrigin(grid.low_mm)

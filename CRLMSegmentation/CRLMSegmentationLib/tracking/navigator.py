@@ -1,8 +1,8 @@
-"""Navigation from poses and outlines: no scene, no clock of its own, the same in the room and in replay.
+"""Distances from tracked instruments to lesions, from poses and surfaces; without a scene or a clock of its own.
 
-    transforms -> `take`        lesions -> `aim_at`        60 times a second: `look` -> Situation
+    transforms -> `receive`     lesions -> `set_targets`     60 times a second: `update` -> Situation
 
-A distance is given only while everything that it hangs on is sound; otherwise the reason stands in its place. What
+A distance is given only while everything that it depends on is reliable; otherwise the reason stands in its place. What
 of it may be shown is `Situation.displayed`.
 """
 
@@ -36,7 +36,7 @@ HYSTERESIS_MM = 1.0
 
 @dataclass(eq=False)
 class _Watched:
-    """What is remembered of one instrument."""
+    """State of one instrument."""
 
     instrument: Instrument
     guard: JumpGuard
@@ -47,7 +47,7 @@ class _Watched:
 
 
 class Navigator:
-    """Keeps poses, guards and targets together.
+    """Measures the distances of all instruments to all targets, and checks which of them are reliable.
 
     Args:
         roles: what the devices of a case are, see `instruments.instruments_in`.
@@ -67,7 +67,8 @@ class Navigator:
         limits: Limits | None = None,
         is_live: bool = True,
     ) -> None:
-        self.poses, self.margins_mm = Poses(), DEFAULT_MARGINS_MM
+        self.poses = Poses()
+        self.margins_mm: tuple[float, ...] = DEFAULT_MARGINS_MM
         self.cautions: tuple[Status, ...] = ()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
         self._limits = limits = limits or Limits()
@@ -78,11 +79,11 @@ class Navigator:
         self._sensor = _Watched(Instrument(REFERENCE), JumpGuard(limits))
         self._usable: frozenset[str] = frozenset()
 
-    def take(self, message: TransformMessage, now_s: float) -> None:
-        """Take in a transform that has come, whatever its status."""
-        self.poses.take(message, now_s)
+    def receive(self, message: TransformMessage, now_s: float) -> None:
+        """Store a transform that has come, whatever its status, and update the instruments that depend on it."""
+        self.poses.store(message, now_s)
         if self._late is not None:
-            self._late.take(message.device, message.timestamp_s, now_s)
+            self._late.receive(message.device, message.timestamp_s, now_s)
         is_new = self.poses.usable is not self._usable
         if is_new:
             self._usable = self.poses.usable
@@ -93,7 +94,7 @@ class Navigator:
         self._watch_breath(message.device, now_s)
 
     def forget(self, device: str, now_s: float) -> None:
-        """Know nothing of a transform any more."""
+        """Remove a transform that is no longer sent."""
         self.poses.forget(device)
         if self._late is not None:
             self._late.forget(device)
@@ -103,19 +104,19 @@ class Navigator:
             if watched.pose is None or device in watched.pose.names:
                 self._follow(watched, now_s)
 
-    def aim_at(self, targets: Mapping[str, Target]) -> None:
-        """Measure to these lesions from now on; one that cannot be measured to says why in its readings."""
+    def set_targets(self, targets: Mapping[str, Target]) -> None:
+        """Replace the lesions to measure to; the readings of one without a surface say why."""
         self._targets = measure_to(targets, self._targets)
 
-    def look(self, now_s: float) -> Situation:
-        """How things stand now."""
+    def update(self, now_s: float) -> Situation:
+        """Return the distances of all instruments to all targets now, with the reasons that make them unreliable."""
         unreliable_reason = self._unreliable_reason_of_sensor(now_s)
         unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
         states = tuple(self._state_of(w, unreliable_reason, now_s) for w in self._watched.values())
         return Situation(states, unreliable_reason, (*unwatched, *self.cautions))
 
     def unreliable_reason_of(self, device: str, now_s: float) -> Status | None:
-        """Why nothing can be placed by the transform of a device at this moment, or None; whatever it is called."""
+        """Return why the transform of a device cannot be used to place a point now, or None."""
         given = self.poses.given(device)
         if given is None:
             return Status(Reason.NOT_TRACKED)
@@ -136,7 +137,7 @@ class Navigator:
                 self._watched[frame] = _Watched(instrument, JumpGuard(self._limits))
 
     def _follow(self, watched: _Watched, now_s: float) -> None:
-        """Bring an instrument up to date when one of its transforms has come, by the first name that leads there.
+        """Update the pose of an instrument after one of its transforms has come.
 
         The pose of the liver sensor, once it was sent, stays and grows old where no way leads to it any more: the
         sensor is lost then, which is not the same as a tracker that never sends it, see `watches_sensor`.
@@ -151,7 +152,7 @@ class Navigator:
             return
         watched.pose = pose
         if pose is not None and pose.is_tracked:
-            watched.jump = watched.guard.look(pose, now_s)
+            watched.jump = watched.guard.check(pose, now_s)
             watched.last_tracked = pose.matrix
         else:
             watched.guard.forget()
@@ -161,38 +162,39 @@ class Navigator:
         if sensor is None or not sensor.is_tracked:
             return
         if device in sensor.names:
-            self._breath.take_sensor(sensor.matrix, now_s)
+            self._breath.add_sensor_pose(sensor.matrix, now_s)
         for frame, watched in self._watched.items():
             in_reference = watched.pose
             if in_reference is not None and in_reference.is_tracked and device in in_reference.names:
-                self._breath.take_tool(frame, sensor.matrix @ in_reference.matrix, now_s)
+                self._breath.add_tool_pose(frame, sensor.matrix @ in_reference.matrix, now_s)
 
     def _unreliable_reason_of_sensor(self, now_s: float) -> Status | None:
-        """A sensor whose pose is not sent cannot be called unreliable, see `watches_sensor`: that is a caution."""
-        if self._sensor.pose is None:
+        """Return why the liver sensor is unreliable, or None; also where its pose is not sent, see `watches_sensor`."""
+        pose = self._sensor.pose
+        if pose is None:
             return None
-        unreliable_reason = staleness(self._sensor.pose, now_s, self._limits) or self._jump_of(self._sensor, now_s)
-        return unreliable_reason.about_sensor() if unreliable_reason else self._breath.look(now_s)
+        unreliable_reason = staleness(pose, now_s, self._limits) or self._jump_of(self._sensor, pose, now_s)
+        return unreliable_reason.about_sensor() if unreliable_reason else self._breath.check(now_s)
 
     @property
     def watches_sensor(self) -> bool:
         """Whether the tracker sends the pose of the sensor on the liver, so that it can be guarded."""
         return self._sensor.pose is not None
 
-    def _jump_of(self, watched: _Watched, now_s: float) -> Status | None:
-        watched.jump = watched.guard.look(watched.pose, now_s)
+    def _jump_of(self, watched: _Watched, pose: Pose, now_s: float) -> Status | None:
+        watched.jump = watched.guard.check(pose, now_s)
         return watched.jump
 
     def _state_of(self, watched: _Watched, sensor_unreliable_reason: Status | None, now_s: float) -> InstrumentState:
         instrument, pose = watched.instrument, watched.pose
         if pose is None:
-            unreliable_reason = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
+            unreliable_reason: Status | None = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
         else:
-            late = self._late.look(pose.moving) if self._late is not None else None
+            late = self._late.check(pose.moving) if self._late is not None else None
             unreliable_reason = (
                 staleness(pose, now_s, self._limits)
                 or late
-                or self._jump_of(watched, now_s)
+                or self._jump_of(watched, pose, now_s)
                 or sensor_unreliable_reason
             )
         matrix = watched.last_tracked
@@ -220,7 +222,7 @@ class Navigator:
         return Reading(lesion, name, interval, nearest.point_ras_mm, margin_mm, measured_mm=nearest.distance_mm)
 
     def _margin_of(self, watched: _Watched, lesion: str, distance_mm: float) -> float | None:
-        """The narrowest margin that holds the tip; one that it was in holds it a little longer."""
+        """Return the narrowest margin that holds the tip, in mm, with a hysteresis; None outside all."""
         before = watched.margins.get(lesion)
         held = [
             margin

@@ -1,4 +1,4 @@
-"""Where frames are to each other now: the newest transform of each name, with its age, and chains of them.
+"""Poses of coordinate frames: the newest transform of each name with its age, and chains of them.
 
 What moves is tracked, and grows old; a calibration, such as "StylusTipToStylus", may be given once and does not. Names
 that are silent, as of a server that was started again with others, are gone by only where no other way leads.
@@ -27,7 +27,7 @@ NO_MATRIX = (Reason.NOT_FINITE, Reason.NOT_A_TRANSFORM)
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """One frame in another, by one transform or by several in a row.
+    """Pose of one frame in another, composed of one transform or several.
 
     Attributes:
         matrix: 4x4 mm; the identity while the status is not OK.
@@ -51,12 +51,12 @@ class Pose:
 
     @property
     def is_tracked(self) -> bool:
-        """Whether the matrix is where the frame was seen."""
+        """Whether the tracker saw the frame, and its matrix is valid."""
         return self.status == STATUS_OK and self.fault is None
 
 
 class Poses:
-    """The newest transforms of a link, by name. What never changes, such as a tip's calibration, may be given once."""
+    """The newest transforms of a link, by name; those that never change, as a tip calibration, may come once."""
 
     SILENT_S, SORT_S = 3.0, 0.5
 
@@ -68,12 +68,14 @@ class Poses:
         self._fixed: set[str] = set()
         self._unoriented: set[str] = set()
         self._leading: set[str] = set()
-        self._names = self._moving = self._usable = frozenset()
+        self._names: frozenset[str] = frozenset()
+        self._moving: frozenset[str] = frozenset()
+        self._usable: frozenset[str] = frozenset()
         self._chains: dict[str, Chain | None] = {}
         self._sorted_s = -np.inf
 
-    def take(self, message: TransformMessage, now_s: float) -> None:
-        """Keep a transform that has come now; one that was fixed stays as it was given.
+    def store(self, message: TransformMessage, now_s: float) -> None:
+        """Store a transform that has come now; one that was fixed is not changed.
 
         One whose time stands still is a pose that was sent before: it does not become younger by that. One whose name
         tells of no two frames is part of no chain, but a seed may be placed by it.
@@ -83,7 +85,7 @@ class Poses:
             return
         is_new = self._clocks.setdefault(name, _SenderClock()).tick(message.timestamp_s)
         if is_new or message.status != STATUS_OK:
-            self._keep(name, message.matrix, message.status)
+            self._set(name, message.matrix, message.status)
             (self._unoriented.discard if message.has_orientation else self._unoriented.add)(name)
         if is_new:
             self._times_s[name] = (now_s, message.timestamp_s)
@@ -92,7 +94,7 @@ class Poses:
                 self._sort_out(now_s)
 
     def forget(self, name: str) -> None:
-        """Know nothing of a transform any more, unless it was fixed."""
+        """Remove a transform, unless it was fixed."""
         if name in self._fixed or name not in self._poses:
             return
         for known in (self._poses, self._faults, self._times_s, self._clocks):
@@ -104,30 +106,30 @@ class Poses:
             self._renew(self._usable - {name})
 
     def fix(self, name: str, matrix: np.ndarray) -> None:
-        """Give a transform that does not come over the link and never grows old."""
-        self._keep(name, np.asarray(matrix, float), STATUS_OK)
+        """Set a transform that does not come over the link and does not age."""
+        self._set(name, np.asarray(matrix, float), STATUS_OK)
         self._fixed.add(name)
         self._moving = moving_in(self._leading) - self._fixed
         self._use(self._usable | ({name} & self._leading))
 
     @property
     def names(self) -> frozenset[str]:
-        """All that were given and tell of two frames."""
+        """Names of all transforms that name two frames."""
         return self._names
 
     @property
     def usable(self) -> frozenset[str]:
-        """Those that are not silent; where they change, other ways may lead to a frame."""
+        """Names of the transforms that still come; chains of transforms change with them."""
         return self._usable
 
     def given(self, name: str) -> tuple[np.ndarray, str, float] | None:
-        """Matrix, status and time of arrival (this machine's clock) of a transform; None before it has come."""
+        """Return matrix, status and time of arrival (this machine's clock) of a transform; None before it has come."""
         if name not in self._poses:
             return None
         return (*self._poses[name], self._times_s.get(name, (np.inf, 0.0))[0])
 
     def find(self, wanted: str) -> Pose | None:
-        """The pose that a name asks for, such as "StylusToReference", direct or composed; None where no way leads.
+        """Return the pose of a name such as "StylusToReference", direct or composed; None where no chain leads there.
 
         Raises:
             SweepError: a matrix that is OK cannot be inverted.
@@ -157,7 +159,7 @@ class Poses:
         return Pose(matrix, status, arrived_s, changed_s, sent_s, names, moving, fault)
 
     def fault_of(self, name: str) -> Status | None:
-        """Why the matrix of a transform cannot be one: a pose must be rigid, a calibration may scale; else None.
+        """Return why the matrix of a transform is invalid, or None: a pose must be rigid, a calibration may scale.
 
         "ImageToReference" may scale as well: it is a pose with the calibration of the image. One whose name tells of
         no two frames is taken for a pose.
@@ -169,7 +171,7 @@ class Poses:
         is_pose = pair is None or (name in self._moving and not any(map(may_scale, pair)))
         return fault if is_pose else None
 
-    def _keep(self, name: str, matrix: np.ndarray, status: str) -> None:
+    def _set(self, name: str, matrix: np.ndarray, status: str) -> None:
         if name not in self._poses and _pair_of(name) is not None:
             self._leading.add(name)
         self._poses[name] = (matrix, status)
@@ -180,7 +182,7 @@ class Poses:
             self._faults.pop(name, None)
 
     def _lacks_orientation(self, chain: Chain) -> bool:
-        """Whether a pose that is a position alone would have to turn something.
+        """Whether a chain needs the orientation of a transform that has only a position.
 
         Only the first of a chain, gone forwards, need not: it is the origin of the tool that it places.
         """
@@ -199,12 +201,12 @@ class Poses:
             self._renew(usable)
 
     def _renew(self, usable: frozenset[str]) -> None:
-        """Look for all ways anew: a name that is gone may have been silent, and so in no usable way, but in others."""
+        """Clear the cached chains, since the names have changed."""
         self._names, self._usable, self._chains = frozenset(self._leading), usable, {}
 
 
 class _SenderClock:
-    """Tells new measurements of a device from such as are sent once more, by the sender's time.
+    """Tells new measurements of a device from repeated ones by the sender's time.
 
     A sender that never says the time, or always the same, is believed to measure anew each time.
     """
@@ -224,7 +226,7 @@ class _SenderClock:
 
 
 def moving_in(names: Iterable[str]) -> frozenset[str]:
-    """Which transforms are between things that are tracked, so that each needs to come again and again.
+    """Return the transforms between tracked frames, which must be sent continuously.
 
     These are all to or from the tracker and the sensor on the liver, and those between two tools, such as
     "CauteryToNeedle"; not so a tip in its tool.

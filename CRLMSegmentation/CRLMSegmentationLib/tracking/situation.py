@@ -1,4 +1,4 @@
-"""Where all instruments stand to all lesions at one moment, as it was measured; `displayed` says what may be shown."""
+"""Distances of all instruments to all lesions at one moment, as measured; `displayed` decides what may be shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .interval import Interval
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """From the tip of an instrument to a lesion.
+    """Distance from the tip of an instrument to a lesion.
 
     Attributes:
         lesion, name: its key, and as shown.
@@ -37,11 +37,13 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class InstrumentState:
-    """Attributes:
-    matrix: 4x4 to Reference, of the last pose that was tracked and rigid; None before the first.
-    tip_ras_mm: shape (3,), of that pose; NaN where poses have come, but none that was rigid.
-    unreliable_reason: why the instrument is not to be navigated by; None while it is.
-    readings: the nearest lesion first; without any while unreliable.
+    """State of one instrument.
+
+    Attributes:
+        matrix: 4x4 to Reference, of the last pose that was tracked and rigid; None before the first.
+        tip_ras_mm: shape (3,), of that pose; NaN where poses have come, but none that was rigid.
+        unreliable_reason: why the instrument is not to be navigated by; None while it is.
+        readings: the nearest lesion first; without any while unreliable.
     """
 
     instrument: Instrument
@@ -53,7 +55,7 @@ class InstrumentState:
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """Everything at one moment.
+    """All instruments at one moment, and the warnings about them.
 
     Attributes:
         sensor_unreliable_reason: about the sensor on the liver, on which all instruments hang; None while it is
@@ -67,7 +69,7 @@ class Situation:
 
     @cached_property
     def displayed(self) -> Displayed:
-        """What may be shown of it; all outputs take it from here."""
+        """The distances that may be shown; all outputs use these."""
         return displayed(self)
 
     @property

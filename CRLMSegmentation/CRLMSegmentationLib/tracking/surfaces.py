@@ -1,4 +1,4 @@
-"""How far a point lies from a closed surface, fast enough to ask at every pose of an instrument."""
+"""Signed distance from a point to a closed surface, fast enough for each pose of an instrument."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ PADDING = 1
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """Attributes: distance_mm: negative inside; point_ras_mm: on the surface, shape (3,)."""
+    """Distance from a point to a surface.
+
+    Attributes:
+        distance_mm: negative inside.
+        point_ras_mm: on the surface, shape (3,).
+    """
 
     distance_mm: float
     point_ras_mm: np.ndarray
@@ -46,7 +51,7 @@ class SurfaceDistance:
         self.triangles = surface.GetNumberOfPolys()
 
     def nearest(self, point_ras_mm: np.ndarray) -> Nearest:
-        """The distance of a point, shape (3,), and the point of the surface that is nearest to it."""
+        """Return the signed distance of a point, shape (3,), in mm, and the nearest point of the surface."""
         on_surface = [0.0, 0.0, 0.0]
         distance_mm = self._distance.EvaluateFunctionAndGetClosestPoint([float(x) for x in point_ras_mm], on_surface)
         return Nearest(float(distance_mm), np.array(on_surface))
@@ -60,11 +65,11 @@ def _has_rim(surface: vtk.vtkPolyData) -> bool:
     edges.ManifoldEdgesOff()
     edges.NonManifoldEdgesOff()
     edges.Update()
-    return edges.GetOutput().GetNumberOfCells() > 0
+    return bool(edges.GetOutput().GetNumberOfCells() > 0)
 
 
 def measured_surface(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
-    """The surface of a mask (K, J, I) to measure to, in the space of its matrix; empty for an empty mask.
+    """Return the surface of a mask (K, J, I) to measure to, in the space of its matrix; empty for an empty mask.
 
     Where the distance from outside equals that from inside. Smoothing, as for display, draws a surface inwards: by
     0.3 mm at a radius of 8 mm, by 1 mm at 2 mm. This one lies right on average, and within half a voxel.
@@ -86,7 +91,7 @@ def measured_surface(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyDat
 
 
 def surface_of_mask(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
-    """Smoothed surface of a mask (K, J, I) in the space of its matrix; for pictures."""
+    """Return the smoothed surface of a mask (K, J, I) in the space of its matrix, for display."""
     nets = vtk.vtkSurfaceNets3D()
     nets.SetInputData(_image_of(np.pad(mask.astype(np.uint8), PADDING)))
     nets.SetValue(0, 1)
@@ -102,7 +107,7 @@ def _image_of(array: np.ndarray) -> vtk.vtkImageData:
 
 
 def _padded(ijk_to_ras: np.ndarray) -> np.ndarray:
-    """From indices of the padded array."""
+    """Return the matrix that places the indices of the padded array."""
     place = np.array(ijk_to_ras, dtype=np.float64)
     place[:3, 3] -= PADDING * place[:3, :3].sum(axis=1)
     return place
@@ -122,7 +127,7 @@ def _transformed(surface: vtk.vtkPolyData, matrix: np.ndarray) -> vtk.vtkPolyDat
 
 
 def triangles_of(surface: vtk.vtkPolyData) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 3) in mm and triangles (M, 3), which are indices of points."""
+    """Return points (N, 3) in mm and triangles (M, 3), which are indices of points."""
     if not surface.GetNumberOfPolys():
         return np.empty((0, 3)), np.empty((0, 3), np.int64)
     triangulated = vtk.vtkTriangleFilter()

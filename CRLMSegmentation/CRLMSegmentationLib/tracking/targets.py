@@ -1,4 +1,4 @@
-"""Lesions to measure to, and how far a point is from them, as an interval."""
+"""Lesions as targets of navigation: the distance of a point to them, with its interval."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .surfaces import Nearest, SurfaceDistance
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """A lesion to measure to.
+    """A lesion to which distances are measured.
 
     Attributes:
         name: as shown.
@@ -38,13 +38,13 @@ class Target:
 
     @property
     def unreliable_anyway(self) -> Status | None:
-        """The reason, also where nobody said why there is no surface."""
+        """Return why the target is unreliable, also where only its surface is missing; else None."""
         return self.unreliable_reason or (Status(Reason.NO_SURFACE) if self.surface is None else None)
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A target with what measures to it.
+    """A target with its prepared surfaces.
 
     Attributes:
         surface: None where there is nothing to measure to, or where that cannot be done.
@@ -60,13 +60,13 @@ class Measured:
     depth_mm: float = 0.0
 
     def known(self, surface: vtk.vtkPolyData) -> SurfaceDistance | None:
-        """What measures to a surface already."""
+        """Return the prepared surfaces, by their meshes."""
         target = self.target
         pairs = ((target.surface, self.surface), (target.outer, self.outer), (target.inner, self.inner))
         return next((made for part, made in pairs if part is surface), None)
 
     def interval(self, nearest: Nearest, tip_ras_mm: np.ndarray, tracking: TrackingError) -> Interval:
-        """What the distance of a tip may be, see `interval`; of a target that can be measured to.
+        """Return the interval of the distance of a tip, see `interval`; the target must have a surface.
 
         Where no place was always called tumour, the border may lie as deep as the middle of the outline.
         """
@@ -89,7 +89,7 @@ class Measured:
 
 
 def measure_to(targets: Mapping[str, Target], before: Mapping[str, Measured]) -> dict[str, Measured]:
-    """Prepare targets, by lesion; surfaces that are measured to already are not prepared again.
+    """Prepare targets, by lesion; surfaces that were prepared before are used again.
 
     One that cannot be measured to says so by its reason, and leaves the others alone.
     """
@@ -117,6 +117,6 @@ def _distance_to(surface: vtk.vtkPolyData | None, before: Measured | None) -> Su
 
 
 def _depth_mm(surface: vtk.vtkPolyData) -> float:
-    """Half of the smallest extent, for the radius of the largest ball within."""
+    """Return half of the smallest extent in mm, an estimate of the radius of the largest inscribed ball."""
     low_high_mm = np.reshape(surface.GetBounds(), (3, 2))
     return float(np.ptp(low_high_mm, axis=1).min()) / 2

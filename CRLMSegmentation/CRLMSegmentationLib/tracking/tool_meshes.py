@@ -1,4 +1,4 @@
-"""What tracked tools look like: simple meshes, the tip at the origin, the handle towards -z, mm.
+"""Simple meshes of tracked tools: the tip at the origin, the handle towards -z, mm.
 
 SlicerIGT's pivot calibration turns tips the same way round.
 """
@@ -13,7 +13,7 @@ SIDES = 24
 
 
 def mesh_of(kind: Kind) -> vtk.vtkPolyData:
-    """A closed mesh of a tool."""
+    """Return a closed mesh of a tool."""
     return {Kind.POINTER: _pointer, Kind.DISSECTOR: _dissector, Kind.PROBE: _probe}[kind]()
 
 
@@ -22,12 +22,12 @@ def _pointer() -> vtk.vtkPolyData:
 
 
 def _dissector() -> vtk.vtkPolyData:
-    """Thicker than a pointer, with a blunt end, as an ultrasonic aspirator."""
+    """Return a rod with a blunt end, thicker than a pointer, as an ultrasonic aspirator."""
     return _together(_tube(0, -25, 1.6), _tube(-25, -110, 4.0), _tube(-110, -190, 9.0))
 
 
 def _probe() -> vtk.vtkPolyData:
-    """A T of a probe for open surgery: its face at the origin, looking towards +z."""
+    """Return a T-shaped probe for open surgery: its face at the origin, looking towards +z."""
     return _together(_block((44, 12, 14), -7), _block((14, 12, 60), -44))
 
 

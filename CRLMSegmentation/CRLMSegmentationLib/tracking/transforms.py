@@ -1,4 +1,4 @@
-"""Named transforms that hang together, as PLUS's transform repository: ask for any pair of frames.
+"""A graph of named transforms, as PLUS's transform repository, that gives the transform of any pair of frames.
 
 A name such as "ProbeToTracker" says what the matrix does: it takes points of Probe to Tracker, mm.
 Finding the way from frame to frame is apart from going it: the way is found once, and gone 60 times a second.
@@ -26,7 +26,7 @@ Chain = tuple[Step, ...]
 
 
 def frames_of(name: str) -> tuple[str, str]:
-    """The frames that a name tells of: "StylusTipToStylus" goes from "StylusTip" to "Stylus".
+    """Return the frames that a name contains: "StylusTipToStylus" goes from "StylusTip" to "Stylus".
 
     Raises:
         SweepError: not of the form AToB, or it can be read in two ways.
@@ -40,12 +40,12 @@ def frames_of(name: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=1024)
 def _places_of_to(name: str) -> tuple[int, ...]:
-    """Remembered: names come again with each pose."""
+    """Cached, since names come again with each pose."""
     return tuple(match.start() for match in re.finditer(r"(?<=.)To(?=[A-Z0-9])", name))
 
 
 def touches(name: str, frame: str) -> bool:
-    """Whether a transform starts or ends in a frame; never for a name that tells of no two frames."""
+    """Whether a transform starts or ends in a frame; False for a name without two frames."""
     try:
         return frame in frames_of(name)
     except SweepError:
@@ -53,7 +53,7 @@ def touches(name: str, frame: str) -> bool:
 
 
 def find_chain(names: Iterable[str], wanted: str) -> Chain:
-    """The shortest way through known transforms; of several equally short ones the alphabetically first.
+    """Find the shortest chain of transforms; of several equally short ones the alphabetically first.
 
     Args:
         names: known transforms; those that do not name two frames lead nowhere.
@@ -78,12 +78,12 @@ def _find_chain(names: frozenset[str], wanted: str) -> Chain:
                 ways[other] = (*ways[frame], (name, backwards))
                 waiting.append(other)
     if goal not in ways:
-        raise SweepError(f"no way from {start} to {goal}; known are: {', '.join(sorted(names)) or 'no transforms'}")
+        raise SweepError(f"no transform from {start} to {goal}; known: {', '.join(sorted(names)) or 'no transforms'}")
     return ways[goal]
 
 
 def leads(names: Iterable[str], start: str, goal: str) -> bool:
-    """Whether transforms lead from one frame to another."""
+    """Whether a chain of transforms leads from one frame to another."""
     try:
         _find_chain(frozenset(names), f"{start}To{goal}")
     except SweepError:
@@ -92,18 +92,18 @@ def leads(names: Iterable[str], start: str, goal: str) -> bool:
 
 
 def neighbours_of(names: Iterable[str], frame: str) -> list[tuple[str, bool, str]]:
-    """The transforms that touch a frame: name, whether it must be gone backwards, and the frame to which it leads."""
+    """Return the transforms at a frame: name, whether it must be inverted, and the frame to which it leads."""
     return _neighbours(frozenset(names)).get(frame, [])
 
 
 def text_of(chain: Chain) -> str:
-    """A chain for a user, such as "ImageToProbe, ProbeToTracker, ReferenceToTracker inverted"."""
+    """Return a chain as text for a user, such as "ImageToProbe, ProbeToTracker, ReferenceToTracker inverted"."""
     return ", ".join(f"{name} inverted" if backwards else name for name, backwards in chain) or "no transform"
 
 
 @lru_cache(maxsize=8)
 def _neighbours(names: frozenset[str]) -> dict[str, list[tuple[str, bool, str]]]:
-    """For each frame the transforms that touch it, by name, forwards before backwards. Not to be changed."""
+    """Return the transforms at each frame, by name, forwards before inverted. Do not change the result."""
     found: dict[str, list[tuple[str, bool, str]]] = {}
     for name in sorted(names):
         try:
@@ -134,7 +134,7 @@ def follow(chain: Chain, transforms: Mapping[str, Pose]) -> Pose:
 
 
 def worst(statuses: Iterable[str]) -> str:
-    """MISSING before anything else that is not OK, that before OK; the first of several that are as bad."""
+    """Return the worst status: MISSING, then any other that is not OK, then OK; the first of equal ones."""
     return max(statuses, key=_badness, default=STATUS_OK)
 
 
@@ -150,7 +150,7 @@ def _inverse(name: str, matrix: np.ndarray) -> np.ndarray:
 
 
 def compose(transforms: Mapping[str, Pose], wanted: str) -> Pose:
-    """The transform of any name that follows from known ones, such as "ImageToReference".
+    """Compose the transform of a name from known ones, such as "ImageToReference".
 
     Args:
         transforms: 4x4 matrix and status by name; e.g. ImageToProbe, ProbeToTracker and ReferenceToTracker.

@@ -1,7 +1,7 @@
-"""When a pose is not valid for navigation: too old, late, not tracked, jumped, or its sensor has come off the liver.
+"""Validity checks of poses: too old, late, not tracked, jumped, or the sensor has come off the liver.
 
-All limits are in one place and told with their reason. A guard never holds on to a fault: as soon as poses are sound
-again, for `settle_s`, the instrument comes back by itself.
+All limits are in `Limits`, with their reasons. An instrument becomes reliable again by itself as soon as its poses
+were valid for `recovery_s`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REASONS_BY_STATUS = {STATUS_AMBIGUOUS: Reason.AMBIGUOUS_NAME, STATUS_POSITION_ON
 
 @dataclass(frozen=True)
 class Limits:
-    """What still counts as sound. Assumptions, where no source is named.
+    """Limits of a valid pose. They are assumptions where no source is named.
 
     Attributes:
         age_s: a tracker sends 20 to 60 poses a second; one so old shows where the tool was.
@@ -32,7 +32,7 @@ class Limits:
         turn_deg_s: the same for turning.
         noise_mm: what a tool at rest may jump, several times the 0.9 mm of an electromagnetic sensor.
         noise_deg: the same for turning, several times 0.31 degrees.
-        settle_s: sound poses for so long end that after a jump.
+        recovery_s: how long poses must be valid after a jump until they are used again.
         still_s: a sensor on a breathing liver moves within this time; breaths are 3 to 5 s apart.
         still_mm: it lies still if it moves less.
         breath_mm: only a sensor that has moved so far with the breath before can be missed.
@@ -45,7 +45,7 @@ class Limits:
     turn_deg_s: float = 1000.0
     noise_mm: float = 5.0
     noise_deg: float = 5.0
-    settle_s: float = 0.25
+    recovery_s: float = 0.25
     still_s: float = 6.0
     still_mm: float = 0.8
     breath_mm: float = 2.0
@@ -53,7 +53,7 @@ class Limits:
 
 
 class JumpGuard:
-    """Watches one pose for jumps that no hand makes."""
+    """Checks one pose for jumps that no hand makes."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -61,17 +61,17 @@ class JumpGuard:
         self._jumped_at_s: float | None = None
         self._jump: Status | None = None
 
-    def look(self, pose: Pose, now_s: float) -> Status | None:
-        """The reason not to trust a pose that is tracked, or None. Call it for each pose that is new."""
+    def check(self, pose: Pose, now_s: float) -> Status | None:
+        """Return why a tracked pose is invalid, or None. Call it for each new pose."""
         last, self._last = self._last, pose
         if last is not None and last.changed_s != pose.changed_s:
             self._compare(last, pose, now_s)
-        if self._jumped_at_s is not None and now_s - self._jumped_at_s >= self._limits.settle_s:
+        if self._jumped_at_s is not None and now_s - self._jumped_at_s >= self._limits.recovery_s:
             self._jumped_at_s = None
         return None if self._jumped_at_s is None else self._jump
 
     def forget(self) -> None:
-        """The pose was lost: it may come back elsewhere."""
+        """Drop the last pose, since the tool was lost and may be found again elsewhere."""
         self._last = None
 
     def _compare(self, last: Pose, pose: Pose, now_s: float) -> None:
@@ -85,13 +85,13 @@ class JumpGuard:
 
 
 def _seconds_between(last: Pose, pose: Pose) -> float:
-    """By the sender's clock, since poses may come in bunches; by ours where it says nothing of use."""
+    """Return the seconds between two poses by the sender's clock, or by ours where that is not usable."""
     sent_s = pose.sent_s - last.sent_s
     return sent_s if last.sent_s and pose.sent_s and 0 < sent_s < 10 else max(0.0, pose.changed_s - last.changed_s)
 
 
 def _angle_deg(one: np.ndarray, other: np.ndarray) -> float:
-    """Between two orientations; the calibration of a tip, which both hold, may scale."""
+    """Return the angle between two orientations; both may scale by the calibration of the tip."""
     one, other = one[:3, :3], other[:3, :3]
     trace = 3 * np.einsum("ij,ij", one, other) / (np.linalg.norm(one) * np.linalg.norm(other))
     cosine = (trace - 1) / 2
@@ -99,7 +99,7 @@ def _angle_deg(one: np.ndarray, other: np.ndarray) -> float:
 
 
 class LateGuard:
-    """Watches for poses that come, but long after they were sent, as over a link that has fallen behind.
+    """Checks for poses that arrive long after they were sent, as over a link that has fallen behind.
 
     Each device is watched by itself: senders have clocks of their own.
     """
@@ -108,8 +108,8 @@ class LateGuard:
         self._limits = limits
         self._delays: dict[str, _Delay] = {}
 
-    def take(self, device: str, sent_s: float, now_s: float) -> None:
-        """A pose of a device has come now that was sent then, by the sender's clock; 0 where it does not say."""
+    def receive(self, device: str, sent_s: float, now_s: float) -> None:
+        """Record that a pose has come now that was sent at a time of the sender's clock; 0 where it does not say."""
         if not sent_s:
             return
         delay = self._delays.get(device)
@@ -119,19 +119,19 @@ class LateGuard:
             delay.add(sent_s, now_s, self._limits.late_s)
 
     def forget(self, device: str) -> None:
-        """Know nothing of a device any more."""
+        """Remove a device."""
         self._delays.pop(device, None)
 
-    def look(self, devices: Iterable[str]) -> Status | None:
-        """The reason not to trust a pose that is made of these devices, or None."""
+    def check(self, devices: Iterable[str]) -> Status | None:
+        """Return why a pose that is composed of these devices is invalid, or None."""
         late_s = max((self._delays[device].late_s for device in devices if device in self._delays), default=0.0)
         return Status(Reason.LATE, {"seconds": late_s}) if late_s > self._limits.late_s else None
 
 
 class _Delay:
-    """How much longer than usual the poses of a device are under way.
+    """Estimate of how much later than usual the poses of one device arrive.
 
-    The clocks of both machines differ by nobody knows how much; so the quickest pose is the measure. It is let rise
+    The difference between the clocks of both machines is not known, so the fastest pose is the measure. It is let rise
     slowly, for clocks drift apart, but not while poses are late, or a lag would be forgotten.
     Nothing is said of a sender whose clock has not kept step with ours yet, such as a recording that is played slowly.
     Once it has, it has to go on.
@@ -149,7 +149,7 @@ class _Delay:
         self._quickest_s = now_s - sent_s
 
     def is_set_back(self, sent_s: float) -> bool:
-        """Whether the sender's clock was set: a link keeps the order of what is sent."""
+        """Whether the sender's clock was set back, since a link keeps the order of its messages."""
         return sent_s < self._last[1] - SET_BACK_S
 
     def add(self, sent_s: float, now_s: float, limit_s: float) -> None:
@@ -171,7 +171,7 @@ class _Delay:
 
 
 class BreathGuard:
-    """Watches the sensor on the liver: one that has come off no longer moves with the breath.
+    """Checks that the sensor on the liver moves with the breath; one that has come off does not.
 
     It takes a breath to be sure. Where the ventilator is paused everything is still; so it warns only while a tool
     that is seen moves, and never before the sensor has been seen to breathe.
@@ -183,21 +183,21 @@ class BreathGuard:
         self._tools: dict[str, _Places] = {}
         self.has_breathed = False
 
-    def take_sensor(self, matrix: np.ndarray, now_s: float) -> None:
-        """The sensor in the tracker's frame, while it is tracked."""
+    def add_sensor_pose(self, matrix: np.ndarray, now_s: float) -> None:
+        """Add a pose, 4x4, of the tracked sensor in the tracker's frame."""
         self._sensor.add(matrix[:3, 3], now_s)
         self.has_breathed = self.has_breathed or self._sensor.moved_mm >= self._limits.breath_mm
 
-    def take_tool(self, name: str, matrix: np.ndarray, now_s: float) -> None:
-        """A tool in the tracker's frame, while it is tracked."""
+    def add_tool_pose(self, name: str, matrix: np.ndarray, now_s: float) -> None:
+        """Add a pose, 4x4, of a tracked tool in the tracker's frame."""
         self._tools.setdefault(name, _Places(self._limits.still_s)).add(matrix[:3, 3], now_s)
 
     def forget(self, name: str) -> None:
-        """Know nothing of a tool any more."""
+        """Remove a tool."""
         self._tools.pop(name, None)
 
-    def look(self, now_s: float) -> Status | None:
-        """The reason not to trust anything in the frame of the liver, or None."""
+    def check(self, now_s: float) -> Status | None:
+        """Return why no pose in the frame of the liver is reliable, or None."""
         watched_s = self._sensor.watched_s(now_s)
         if not self.has_breathed or watched_s < self._limits.still_s or self._sensor.moved_mm >= self._limits.still_mm:
             return None
@@ -207,7 +207,7 @@ class BreathGuard:
 
 
 class _Places:
-    """Where something was in the last seconds: a median for each half second, so that noise does not look like motion.
+    """Recent positions: a median for each half second, so that noise is not taken for motion.
 
     Args:
         span_s: what is older is forgotten.
@@ -234,17 +234,17 @@ class _Places:
         self._bin.append(np.array(place_mm))
 
     def watched_s(self, now_s: float) -> float:
-        """For how long it has been seen without a gap; 0 when it is not seen now."""
+        """Return how long it has been seen without a gap, in s; 0 when it is not seen now."""
         return self._last_s - self._since_s if now_s - self._last_s <= self.GAP_S else 0.0
 
     @property
     def moved_mm(self) -> float:
-        """Diagonal of the box that holds its places."""
+        """The diagonal of the box that holds the positions, in mm."""
         return float(np.linalg.norm(np.ptp(self._medians, axis=0))) if len(self._medians) > 1 else 0.0
 
 
 def staleness(pose: Pose, now_s: float, limits: Limits) -> Status | None:
-    """The reason not to trust a pose by itself: lost, not rigid, or too old; else None."""
+    """Return why a single pose is invalid: not tracked, not rigid, or too old; else None."""
     if pose.status != STATUS_OK:
         return Status(REASONS_BY_STATUS.get(pose.status, Reason.NOT_TRACKED))
     if pose.fault is not None:

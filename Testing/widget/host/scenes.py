@@ -51,4 +51,17 @@ def module_logics(scene: slicer.vtkMRMLScene, application: slicer.vtkMRMLApplica
         if hasattr(logic, "SetMRMLApplicationLogic"):
             logic.SetMRMLApplicationLogic(application)
         logic.SetMRMLScene(scene)
+    _forget_repeated_conversion_rules()
     return logics | dict.fromkeys(WITHOUT_LOGIC)
+
+
+def _forget_repeated_conversion_rules() -> None:
+    """Slicer has one scene; here each test has its own, whose logic registers the rules of the process once more.
+
+    Copying a segmentation searches all chains of rules, and becomes ever slower with their number.
+    """
+    factory, kinds = slicer.vtkSegmentationConverterFactory.GetInstance(), set()
+    for rule in factory.GetConverterRules():
+        if rule.GetClassName() in kinds:
+            factory.UnregisterConverterRule(rule)
+        kinds.add(rule.GetClassName())

@@ -77,7 +77,8 @@ class SlicerHost:
         self._patches.set(sys, "excepthook", errors.excepthook)
         self.main_window = MainWindow()
         self.main_window.moduleSelector().listeners("moduleSelected(QString)").append(self._on_module_selected)
-        for name, module_logic in module_logics(self.scene, logic).items():
+        self._logics = module_logics(self.scene, logic)
+        for name, module_logic in self._logics.items():
             self.add_module(name, module_logic)
         lasting = [self.application, self.application.moduleManager(), self.application.layoutManager()]
         self._before = leaks.baseline(self.scene, [*lasting, self.application.coreIOManager(), self.main_window])
@@ -90,6 +91,9 @@ class SlicerHost:
             leaks.end_what_is_left()
             self.application.layoutManager().leave_scene()
             self.scene.Clear(1)
+            for module_logic in filter(None, self._logics.values()):
+                module_logic.SetMRMLScene(None)  # which keeps the scene alive otherwise
+            self.application.applicationLogic().GetColorLogic().SetMRMLScene(None)
             self.main_window.deleteLater()
             self.run_events()
             self._patches.undo()

@@ -1,6 +1,6 @@
-"""Volume files (NRRD, MetaImage, NIfTI), read and checked by this program itself.
+"""Reading of volume files (NRRD, MetaImage, NIfTI) with a check of every header field and of the data's length.
 
-The header decides before a voxel is read; the data must then be as long as the header says, whole, and alone.
+The header is checked before a voxel is read; the data must then be complete and exactly as long as it declares.
 """
 
 from .files import (

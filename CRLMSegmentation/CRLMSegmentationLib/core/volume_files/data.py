@@ -1,4 +1,4 @@
-"""The voxels of a volume file: their number is checked before they are believed."""
+"""Reading of the voxels of a volume file, with a check that there are as many as its header declares."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import bz2
 import os
 import stat
 import zlib
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from typing import BinaryIO, Union
@@ -18,11 +19,11 @@ from .header import DataLayout, VolumeHeader, unreadable
 
 BLOCK_BYTES = 1 << 20
 PACKED_BYTES = 64 << 10
-"""Read at once of compressed data; small, since what is left of it is copied for each member of a gzip file."""
+"""Compressed bytes read at once; few, since the rest of them is copied for each member of a gzip file."""
 MAX_MEMBERS = 100_000
 MAX_SKIPPED_LINES = 100_000
 MAX_SKIPPED_BYTES = 256 << 20
-"""That are decompressed only to be left out."""
+"""Limit of the bytes that are decompressed only to be skipped."""
 MAX_TEXT_VOXELS = 20_000_000
 MAX_NUMBER_CHARACTERS = 40
 GZIP_MARK = b"\x1f\x8b"
@@ -31,8 +32,8 @@ WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "zlib": zlib.MAX_WBITS}
 Decompressor = Union["zlib._Decompress", bz2.BZ2Decompressor]
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading; what is no ordinary file is refused, since a pipe would be waited for for ever.
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading; refuse others, since reading a pipe could block for ever.
 
     Raises:
         VolumeError: it is missing, or a folder, pipe, device, or a loop of links.
@@ -50,7 +51,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_voxels(header: VolumeHeader) -> np.ndarray:
-    """The voxels, C order, native byte order, the last axis of the array being the first of the header.
+    """Return the voxels in C order and native byte order; the last axis of the array is the first of the header.
 
     Raises:
         VolumeError: a data file is missing, cut off, damaged, or holds more than is declared.
@@ -63,7 +64,7 @@ def read_voxels(header: VolumeHeader) -> np.ndarray:
         array = np.empty(prod(shape), dtype)
     except MemoryError as error:
         raise _too_large(header) from error
-    target = memoryview(array.view(np.uint8))
+    target = array.view(np.uint8).data
     part_bytes = len(target) // len(header.layout.files)
     for number, path in enumerate(header.layout.files):
         _read_into(target[number * part_bytes : (number + 1) * part_bytes], path, header)
@@ -85,7 +86,7 @@ def _too_large(header: VolumeHeader) -> VolumeError:
     )
 
 
-def _open_data(path: Path, header: VolumeHeader) -> BinaryIO:
+def _open_data(path: Path, header: VolumeHeader) -> BufferedReader:
     try:
         return open_regular(path)
     except VolumeError as error:
@@ -109,7 +110,7 @@ def _read_into(target: memoryview, path: Path, header: VolumeHeader) -> None:
             _read_compressed(target, file, path, layout)
 
 
-def _read_raw(target: memoryview, file: BinaryIO, path: Path, layout: DataLayout) -> None:
+def _read_raw(target: memoryview, file: BufferedReader, path: Path, layout: DataLayout) -> None:
     begin = file.tell() + max(0, layout.byte_skip)
     found = max(0, os.fstat(file.fileno()).st_size - begin)
     if found < len(target):
@@ -132,7 +133,7 @@ def _read_raw(target: memoryview, file: BinaryIO, path: Path, layout: DataLayout
 
 
 def cut_off(name: str, expected: int, found: int) -> VolumeError:
-    """The error for a file that lacks some of its voxels."""
+    """Return the error for a file that lacks some of its voxels."""
     return VolumeError(f"{name} is cut off: expected {expected} bytes, found {found}; copy it again")
 
 
@@ -150,7 +151,7 @@ def _read_compressed(target: memoryview, file: BinaryIO, path: Path, layout: Dat
 
 
 class CompressedStream:
-    """Decompresses a file in blocks, never more than is asked for.
+    """A decompressor that unpacks a file in blocks, never more bytes than requested.
 
     Args:
         file: stands at the first compressed byte.
@@ -165,7 +166,7 @@ class CompressedStream:
         self._waiting, self._members = b"", 1
 
     def skip(self, count: int) -> None:
-        """Leave out some decompressed bytes."""
+        """Skip a number of decompressed bytes."""
         scratch = memoryview(bytearray(min(count, BLOCK_BYTES)))
         while count > 0:
             read = self.readinto(scratch[:count])
@@ -174,7 +175,7 @@ class CompressedStream:
             count -= read
 
     def readinto(self, target: memoryview) -> int:
-        """Fill a buffer; fewer bytes than it has are there only where the data ends."""
+        """Fill a buffer, and return the number of bytes; it is smaller than the buffer only at the end of the data."""
         count = 0
         while count < len(target):
             block = self._decompress(min(len(target) - count, BLOCK_BYTES))
@@ -185,7 +186,7 @@ class CompressedStream:
         return count
 
     def finish(self, expected: int) -> None:
-        """Check that nothing follows, and the checksum that stands at the end.
+        """Check that no data follows, and that the checksum at the end is right.
 
         Raises:
             VolumeError: there is more, or the end is cut off or damaged.
@@ -200,7 +201,7 @@ class CompressedStream:
             )
 
     def _decompress(self, most: int) -> bytes | None:
-        """Some bytes, perhaps none yet; None at the end."""
+        """Return the next decompressed bytes, which may be none yet; None at the end of the data."""
         if self._decompressor.eof and not self._begin_next_member():
             return None
         has_ended = False
@@ -221,7 +222,7 @@ class CompressedStream:
         return getattr(self._decompressor, "needs_input", True)
 
     def _begin_next_member(self) -> bool:
-        """Files of gzip may be put one behind the other; zeros may fill up the end."""
+        """Begin the next of several concatenated gzip files, if there is one; zeros at the end are skipped."""
         rest = self._decompressor.unused_data.lstrip(b"\0")
         while len(rest) < len(GZIP_MARK) and (block := self._read_packed()):
             rest = (rest + block).lstrip(b"\0")
@@ -248,7 +249,7 @@ class CompressedStream:
 
 
 def _read_text(header: VolumeHeader) -> np.ndarray:
-    """Numbers that stand as text, shape (N,)."""
+    """Return voxels that are stored as text, shape (N,)."""
     count = prod(header.sizes)
     if count > MAX_TEXT_VOXELS:
         raise unreadable(header.name, f"it holds {count} voxels as text, at most {MAX_TEXT_VOXELS} are read")

@@ -1,4 +1,4 @@
-"""Reads a volume file of any supported format."""
+"""Reading of a volume file of any supported format."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import FloatArray
 from ..errors import GeometryError, VolumeError
 from .data import read_voxels
 from .header import VolumeHeader, unreadable, without_single_samples
@@ -31,33 +32,33 @@ BLOCK_VOXELS = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class StoredVolume:
-    """What a volume file holds: voxels, shape (K, J, I), and the matrix from (i, j, k) to RAS mm, 4x4."""
+    """The content of a volume file: voxels, shape (K, J, I), and the 4x4 matrix from (i, j, k) to RAS mm."""
 
     array: np.ndarray
     ijk_to_ras: np.ndarray
 
 
 def volume_suffix(path: Path | str) -> str:
-    """The suffix of a volume file in lower case, as it stands in `VOLUME_SUFFIXES`; empty for other files."""
+    """Return the suffix of a volume file, one of `VOLUME_SUFFIXES`; empty for other files."""
     name = Path(path).name.lower()
     return next((suffix for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
 
 
 def volume_stem(path: Path | str) -> str:
-    """The name of a volume file without its suffix; ".seg" of a segmentation is part of the suffix."""
+    """Return the name of a volume file without its suffix; ".seg" of a segmentation is part of the suffix."""
     name = Path(path).name
     suffix = SEGMENTATION_SUFFIX if name.lower().endswith(SEGMENTATION_SUFFIX) else volume_suffix(path)
     return name[: len(name) - len(suffix)]
 
 
 def is_hidden(path: Path | str) -> bool:
-    """Whether a file belongs to the system and not to the user, such as ._NAME and .DS_Store of macOS."""
+    """Return whether a file belongs to the operating system, such as ._NAME and .DS_Store of macOS."""
     name = Path(path).name
     return name.startswith(".") or name.lower() in HIDDEN_NAMES
 
 
 def read_header(path: Path | str, root: Path | None = None) -> VolumeHeader:
-    """Read and check the header of a volume file; no voxel is read.
+    """Read and check the header of a volume file, without its voxels.
 
     Args:
         root: folder in which the files must lie that a detached header names; None for the header's own.
@@ -76,7 +77,7 @@ def read_header(path: Path | str, root: Path | None = None) -> VolumeHeader:
 
 
 def data_files_of(path: Path | str, root: Path | None = None) -> tuple[Path, ...]:
-    """The files that hold the voxels of a detached header; empty where they stand in the same file.
+    """Return the files that hold the voxels of a detached header; none where they are in the same file.
 
     Raises:
         VolumeError, GeometryError: see `read_header`.
@@ -96,22 +97,23 @@ def read_stored_volume(path: Path | str, root: Path | None = None) -> StoredVolu
         GeometryError: its voxels cannot be placed, or it does not say where.
     """
     header = read_header(path, root)
-    check_is_3d(header)
+    ijk_to_ras = checked_placement(header)
     array = read_voxels(header).reshape(header_shape(header))
-    return StoredVolume(_scaled(array, header), header.ijk_to_ras)
+    return StoredVolume(_scaled(array, header), ijk_to_ras)
 
 
 def header_shape(header: VolumeHeader) -> tuple[int, ...]:
-    """Shape (K, J, I) of a 3D volume."""
+    """Return the shape (K, J, I) of a 3D volume."""
     kept = without_single_samples(header.sizes, header.kinds)
     return tuple(header.sizes[axis] for axis in reversed(kept))
 
 
-def check_is_3d(header: VolumeHeader) -> None:
-    """Refuse what is not one number per voxel of one 3D volume of one moment.
+def checked_placement(header: VolumeHeader) -> FloatArray:
+    """Return the 4x4 ijk_to_ras of a file that holds one 3D volume with one number per voxel.
 
     Raises:
-        VolumeError: says what it is instead.
+        VolumeError: it holds something else; the message says what.
+        GeometryError: the header does not say where the voxels lie.
     """
     name = header.name
     count = header.count_of("component")
@@ -132,6 +134,7 @@ def check_is_3d(header: VolumeHeader) -> None:
         raise VolumeError(f"{name}: expected one number per voxel, got {count} components (colour?); convert to grey")
     if header.ijk_to_ras is None:
         raise GeometryError(f"{name} does not say where its voxels lie; export it again")
+    return header.ijk_to_ras
 
 
 def _segments_in(header: VolumeHeader) -> int:
@@ -139,7 +142,7 @@ def _segments_in(header: VolumeHeader) -> int:
 
 
 def _scaled(array: np.ndarray, header: VolumeHeader) -> np.ndarray:
-    """The values that a header means by what it stores: float32, or float64 for types that need it."""
+    """Return the stored values with the header's slope and intercept applied: float32, or float64 where needed."""
     if header.slope == 1 and header.intercept == 0:
         return array
     kind = np.float64 if array.dtype.itemsize == 8 or array.dtype == np.float64 else np.float32

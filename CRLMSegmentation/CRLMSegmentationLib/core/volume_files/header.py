@@ -1,4 +1,4 @@
-"""What the header of a volume file says, as one and the same plain data for every format."""
+"""The content of a volume file's header, in the same form for every format."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class DataLayout:
 
 @dataclass(frozen=True, eq=False)
 class VolumeHeader:
-    """What must be known to read the voxels of a file and to place them.
+    """The sizes, types and placement of the voxels of a file.
 
     Attributes:
         path: of the file that was named.
@@ -75,27 +75,27 @@ class VolumeHeader:
 
     @property
     def declared_bytes(self) -> int:
-        """Size of all voxels before compression."""
+        """Size of all voxels before compression, in bytes."""
         return prod(self.sizes) * self.dtype.itemsize
 
     def count_of(self, *kinds: str) -> int:
-        """How many samples there are for each voxel along axes of some kinds."""
+        """Return the number of samples per voxel along axes of some kinds."""
         return prod(size for size, kind in zip(self.sizes, self.kinds) if kind in kinds)
 
 
 def unreadable(name: str, reason: str, remedy: str = "export it again") -> VolumeError:
-    """The error for a file that cannot be read, with the reason and what to do."""
+    """Return the error for a file that cannot be read, with the reason and what to do."""
     return VolumeError(f"{name} cannot be read as a volume: {reason}; {remedy}")
 
 
 def shown(text: object) -> str:
-    """A part of a header as an error may print it: quoted, and not too long."""
+    """Return a part of a header as an error shows it: quoted and cut."""
     printed = ascii(text)
     return printed if len(printed) <= MAX_SHOWN else printed[:MAX_SHOWN] + " ..."
 
 
 def check_sizes(name: str, sizes: tuple[int, ...], dtype: np.dtype) -> None:
-    """Refuse numbers of voxels that no volume has, before a byte of them is read.
+    """Raise an error for impossible numbers of voxels, before any is read.
 
     Raises:
         VolumeError: too many dimensions, one that is not positive, or more bytes than `MAX_VOLUME_BYTES`.
@@ -113,9 +113,9 @@ def check_sizes(name: str, sizes: tuple[int, ...], dtype: np.dtype) -> None:
 
 
 def without_single_samples(sizes: tuple[int, ...], kinds: tuple[str, ...]) -> list[int]:
-    """The axes that remain when a time, list or component of a single sample is left out.
+    """Return the axes of a file without those of time, lists or components that have a single sample.
 
-    A fourth axis in space that counts one sample is a series of one moment.
+    A fourth axis in space with one sample is a time series of one volume, and is left out too.
 
     Returns:
         Indices into the axes, ascending.
@@ -127,7 +127,7 @@ def without_single_samples(sizes: tuple[int, ...], kinds: tuple[str, ...]) -> li
 
 
 def integers(name: str, key: str, text: str) -> tuple[int, ...]:
-    """The whole numbers of a header's field."""
+    """Return the integers of a header's field."""
     try:
         numbers = tuple(int(word) for word in text.split()[: MAX_DIMENSIONS + 1] if len(word) <= 20)
     except ValueError as error:
@@ -138,7 +138,7 @@ def integers(name: str, key: str, text: str) -> tuple[int, ...]:
 
 
 def integer(name: str, key: str, text: str) -> int:
-    """The one whole number of a header's field."""
+    """Return the single integer of a header's field."""
     numbers = integers(name, key, text)
     if len(numbers) != 1:
         raise unreadable(name, f"{key} must be one whole number, got {shown(text)}")
@@ -146,7 +146,7 @@ def integer(name: str, key: str, text: str) -> int:
 
 
 def finite_numbers(name: str, key: str, text: str, count: int) -> np.ndarray:
-    """The numbers of a header's field, float64, shape (count,)."""
+    """Return the numbers of a header's field, float64, shape (count,)."""
     try:
         numbers = np.array([float(word) for word in text.split()])
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Headers of MetaImage files (.mha, and .mhd whose voxels stand in other files).
+"""Headers of MetaImage files: .mha, and .mhd, whose voxels are in other files.
 
 The format: https://itk.org/Wiki/ITK/MetaIO/Documentation
 """
@@ -23,7 +23,7 @@ from .header import (
     unreadable,
     without_single_samples,
 )
-from .placement import check_directions, check_spacing, mm_per_unit, placed
+from .placement import check_directions, check_spacing, mm_per_unit, placement_matrix
 from .text_header import MAX_DATA_FILES, data_file, ended_in_header, lines_in, numbered_files
 
 TYPES = {
@@ -53,19 +53,19 @@ FIELDS = {
     *("elementtointensityfunctionslope", "elementtointensityfunctionoffset"),
 }
 LETTERS = ("RL", "AP", "IS")
-"""Of AnatomicalOrientation, for the axes of LPS: where an axis begins, and where it ends."""
+"""Letters of AnatomicalOrientation for the axes of LPS: where an axis begins, and where it ends."""
 UNITS = {"?": "mm", "": "mm"}
-"""Units that say nothing; MetaImage is read in mm then by all programs."""
+"""Units that are not given; all programs read MetaImage in mm then."""
 
 
 def read_meta_image_header(path: Path, root: Path) -> VolumeHeader:
-    """Read and check the header of a MetaImage file; no voxel is read.
+    """Read and check the header of a MetaImage file, without its voxels.
 
     Args:
         root: folder in which files of voxels must lie.
 
     Raises:
-        VolumeError, GeometryError: it is no such header, or tells of what no volume is.
+        VolumeError, GeometryError: it is no such header, or describes no volume.
     """
     name = path.name
     with open_regular(path) as file:
@@ -91,12 +91,12 @@ def read_meta_image_header(path: Path, root: Path) -> VolumeHeader:
 
 
 def _fields_of(lines: Iterator[tuple[str, bool]], name: str) -> tuple[dict[str, str], list[str]]:
-    """The fields by their plain names, and the data files listed at the end."""
+    """Return the fields by lower-case name, and the data files listed at the end."""
     fields: dict[str, str] = {}
     for line, is_complete in lines:
         key, separator, value = line.partition("=")
         if not separator and line:
-            raise unreadable(name, f"{shown(line)} stands in its header")
+            raise unreadable(name, f"its header has the line {shown(line)}, which is no field")
         plain = ALIASES.get(key.strip().lower(), key.strip().lower())
         if plain not in FIELDS:
             continue
@@ -131,7 +131,7 @@ def _dtype_of(fields: dict[str, str], name: str) -> np.dtype:
 
 
 def _matrix_of(fields: dict[str, str], sizes: tuple[int, ...], name: str) -> np.ndarray | None:
-    """The matrix from voxel indices to RAS mm; None where there are not three axes in space.
+    """Return the matrix from voxel indices to RAS mm; None where there are not three axes in space.
 
     Coordinates are LPS. An absent TransformMatrix is the identity, and an absent Offset 0, as the format says.
     """
@@ -151,11 +151,11 @@ def _matrix_of(fields: dict[str, str], sizes: tuple[int, ...], name: str) -> np.
         raise GeometryError(f"{name}: it turns about a CenterOfRotation other than 0, which programs read differently")
     _check_letters(fields, axes, name)
     scale = mm_per_unit(name, [UNITS.get(fields.get("distanceunits", "?"), fields.get("distanceunits", "?"))] * 3)
-    return placed(name, axes * spacing * scale, offset[:3] * scale, "LPS")
+    return placement_matrix(name, axes * spacing * scale, offset[:3] * scale, "LPS")
 
 
 def _spacing_of(fields: dict[str, str], count: int, name: str) -> np.ndarray:
-    """Spacing along i, j, k; where there is none the size of the elements is it, as the format says."""
+    """Return the spacing along i, j, k, or ElementSize where there is no ElementSpacing, as the format says."""
     key = "elementspacing" if "elementspacing" in fields else "elementsize"
     if key not in fields:
         raise GeometryError(f"{name} does not say how large its voxels are: no ElementSpacing; export it again")
@@ -165,7 +165,7 @@ def _spacing_of(fields: dict[str, str], count: int, name: str) -> np.ndarray:
 
 
 def _check_letters(fields: dict[str, str], axes: np.ndarray, name: str) -> None:
-    """Refuse letters of the axes that contradict their directions.
+    """Raise an error where AnatomicalOrientation contradicts the directions of the axes.
 
     ITK writes where each axis begins (RAI for the identity), others where it ends (LPS).
     """
@@ -181,7 +181,7 @@ def _check_letters(fields: dict[str, str], axes: np.ndarray, name: str) -> None:
     cosines = np.array([axes[n, column] * sign for column, (n, sign) in enumerate(zip(along, begins))])
     if not ((cosines > 0).all() or (cosines < 0).all()):
         raise GeometryError(
-            f"{name} contradicts itself: AnatomicalOrientation is {letters}, TransformMatrix says otherwise; "
+            f"{name} contradicts itself: AnatomicalOrientation is {letters}, but TransformMatrix has other directions; "
             "correct the wrong one, or export it again"
         )
 
@@ -204,7 +204,7 @@ def _layout_of(
 
 
 def _encoding_of(fields: dict[str, str], name: str) -> tuple[str, int | None]:
-    """How the voxels are stored, and the size of compressed ones where the header says it."""
+    """Return the encoding of the voxels, and their compressed size where the header gives it."""
     if not _flag(fields, "compresseddata", "False", name):
         return ("raw" if _flag(fields, "binarydata", "True", name) else "text"), None
     if not _flag(fields, "binarydata", "True", name):

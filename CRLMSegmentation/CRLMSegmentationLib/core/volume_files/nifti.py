@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ..box import Box
 from ..errors import GeometryError, VolumeError
 from ..geometry import transform_points
 from .data import GZIP_MARK, CompressedStream, open_regular
 from .header import DataLayout, VolumeHeader, check_sizes, shown, unreadable, without_single_samples
-from .placement import check_spacing, placed
+from .placement import check_spacing, placement_matrix
 
 MAX_HEADER_BYTES = 64 << 20
 """Up to the first voxel, extensions included."""
@@ -50,20 +51,20 @@ MAGICS = {348: (VERSION_1, b"n+1\0"), 540: (VERSION_2, b"n+2\0\r\n\x1a\n")}
 
 
 class _Stored(NamedTuple):
-    """The words of a header, and whether the file is compressed."""
+    """The fields of a header, and whether the file is compressed."""
 
     words: np.void
     is_packed: bool
 
 
 def read_nifti_header(path: Path, root: Path) -> VolumeHeader:
-    """Read and check the header of a NIfTI file; no voxel is read.
+    """Read and check the header of a NIfTI file, without its voxels.
 
     Args:
-        root: not needed, since such a file names no other.
+        root: unused, since a NIfTI file names no other file.
 
     Raises:
-        VolumeError, GeometryError: it is no such header, or tells of what no volume is.
+        VolumeError, GeometryError: it is no such header, or describes no volume.
     """
     name = path.name
     words, is_packed = _words_of(path)
@@ -78,10 +79,11 @@ def read_nifti_header(path: Path, root: Path) -> VolumeHeader:
 
 
 def _words_of(path: Path) -> _Stored:
-    """The header, found in one of two versions and byte orders."""
+    """Return the fields of the header, which has one of two versions and byte orders."""
     name = path.name
     begin, is_packed = _first_bytes(path)
-    for order in "<>":
+    order: Literal["<", ">"]
+    for order in ("<", ">"):
         size = int(np.frombuffer(begin[:4].ljust(4, b"\0"), f"{order}i4")[0])
         if size not in MAGICS:
             continue
@@ -100,7 +102,7 @@ def _words_of(path: Path) -> _Stored:
 
 
 def _first_bytes(path: Path) -> tuple[bytes, bool]:
-    """As many as a header has, and whether they had to be decompressed."""
+    """Return the first bytes, as many as a header has, and whether they were compressed."""
     with open_regular(path) as file:
         begin = file.read(VERSION_2.itemsize)
         if not begin.startswith(GZIP_MARK):
@@ -112,7 +114,7 @@ def _first_bytes(path: Path) -> tuple[bytes, bool]:
 
 
 def _dtype_of(words: np.void, name: str) -> tuple[np.dtype, int]:
-    """Type of the voxels, and how many numbers each has."""
+    """Return the type of the voxels, and the numbers per voxel."""
     code, order = int(words["datatype"]), words.dtype["dim"].base.byteorder
     if code in COLOURS:
         return np.dtype("u1"), COLOURS[code]
@@ -127,7 +129,7 @@ def _dtype_of(words: np.void, name: str) -> tuple[np.dtype, int]:
 
 
 def _axes_of(words: np.void, components: int, name: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Sizes and kinds of the axes: three of space, time, and components."""
+    """Return the sizes and kinds of the axes: three of space, then time, then components."""
     dim = [int(n) for n in words["dim"]]
     if not 1 <= dim[0] <= 7:
         raise unreadable(name, f"it declares {dim[0]} dimensions, expected 3")
@@ -139,7 +141,7 @@ def _axes_of(words: np.void, components: int, name: str) -> tuple[tuple[int, ...
 
 
 def _scaling_of(words: np.void, name: str) -> tuple[float, float]:
-    """Slope and intercept; a slope of 0 or NaN means that the stored values are meant."""
+    """Return slope and intercept; a slope of 0 or NaN means that the values are stored unscaled."""
     slope, intercept = float(words["scl_slope"]), float(words["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
         return 1.0, 0.0
@@ -156,7 +158,7 @@ def _start_of(words: np.void, name: str) -> int:
 
 
 def _matrix_of(words: np.void, sizes: tuple[int, ...], kinds: tuple[str, ...], name: str) -> np.ndarray | None:
-    """The matrix from voxel indices to RAS mm, from sform, qform, or both where they agree."""
+    """Return the matrix from voxel indices to RAS mm, from sform, qform, or both where they agree."""
     if sum(kinds[axis] == "space" for axis in without_single_samples(sizes, kinds)) != 3:
         return None
     unit = int(words["xyzt_units"]) & 7
@@ -168,11 +170,11 @@ def _matrix_of(words: np.void, sizes: tuple[int, ...], kinds: tuple[str, ...], n
     matrices = []
     if words["sform_code"] > 0:
         rows = np.array(words["srow"], np.float64)
-        matrices.append(placed(name, rows[:, :3] * scale, rows[:, 3] * scale, "RAS"))
+        matrices.append(placement_matrix(name, rows[:, :3] * scale, rows[:, 3] * scale, "RAS"))
         _check_same_spacing(matrices[0], spacing * scale, name)
     if words["qform_code"] > 0:
         axes = _rotation_of(words, name) * spacing
-        matrices.append(placed(name, axes * scale, np.array(words["qoffset"], np.float64) * scale, "RAS"))
+        matrices.append(placement_matrix(name, axes * scale, np.array(words["qoffset"], np.float64) * scale, "RAS"))
     if not matrices:
         raise GeometryError(
             f"{name} does not say where its voxels lie (qform_code and sform_code are 0); export it again with them"
@@ -192,7 +194,7 @@ def _check_same_spacing(matrix: np.ndarray, spacing_mm: np.ndarray, name: str) -
 
 
 def _check_agreement(matrices: list[np.ndarray], shape_ijk: np.ndarray, name: str) -> None:
-    corners = np.array(np.meshgrid(*[(0, count - 1) for count in shape_ijk])).reshape(3, -1).T
+    corners = Box.of_shape(shape_ijk[::-1].tolist()).corner_centers_ijk
     places = [transform_points(matrix, corners) for matrix in matrices]
     apart_mm = float(np.linalg.norm(places[0] - places[-1], axis=1).max())
     spacing_mm = np.linalg.norm(matrices[0][:3, :3], axis=0)
@@ -205,7 +207,7 @@ def _check_agreement(matrices: list[np.ndarray], shape_ijk: np.ndarray, name: st
 
 
 def _rotation_of(words: np.void, name: str) -> np.ndarray:
-    """The rotation matrix of the qform, the third axis mirrored where pixdim[0] is negative, shape (3, 3)."""
+    """Return the rotation matrix of the qform, (3, 3), with the third axis mirrored where pixdim[0] is negative."""
     b, c, d = (float(n) for n in words["quaternion"])
     rest = 1 - (b * b + c * c + d * d)
     mirrored = float(words["pixdim"][0])

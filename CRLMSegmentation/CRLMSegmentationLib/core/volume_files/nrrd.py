@@ -1,4 +1,4 @@
-"""Headers of NRRD files (.nrrd, and .nhdr whose voxels stand in other files).
+"""Headers of NRRD files: .nrrd, and .nhdr, whose voxels are in other files.
 
 The format: https://teem.sourceforge.net/nrrd/format.html
 """
@@ -27,7 +27,7 @@ from .header import (
     unreadable,
     without_single_samples,
 )
-from .placement import check_spacing, mm_per_unit, placed
+from .placement import check_spacing, mm_per_unit, placement_matrix
 from .text_header import MAX_DATA_FILES, data_file, ended_in_header, lines_in, numbered_files
 
 MAGIC = re.compile(r"NRRD000[1-6]")
@@ -68,13 +68,13 @@ VECTOR = re.compile(r"none|\(([^()]*)\)")
 
 
 def read_nrrd_header(path: Path, root: Path) -> VolumeHeader:
-    """Read and check the header of an NRRD file; no voxel is read.
+    """Read and check the header of an NRRD file, without its voxels.
 
     Args:
         root: folder in which files of voxels must lie.
 
     Raises:
-        VolumeError, GeometryError: it is no such header, or tells of what no volume is.
+        VolumeError, GeometryError: it is no such header, or describes no volume.
     """
     with open_regular(path) as file:
         fields, pairs, listed = _fields_of(lines_in(file, path.name), path.name)
@@ -96,7 +96,7 @@ def read_nrrd_header(path: Path, root: Path) -> VolumeHeader:
 
 
 def _fields_of(lines: Iterator[tuple[str, bool]], name: str) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """The fields by their plain names, the key/value pairs, and the data files listed at the end."""
+    """Return the fields by name, in lower case without spaces, the key/value pairs, and the listed data files."""
     first, _ = next(lines, ("", False))
     if not MAGIC.fullmatch(first):
         raise unreadable(name, "it does not begin with NRRD0001 to NRRD0006")
@@ -109,7 +109,7 @@ def _fields_of(lines: Iterator[tuple[str, bool]], name: str) -> tuple[dict[str, 
             continue
         key, separator, value = line.partition(":")
         if not separator:
-            raise unreadable(name, f"{shown(line)} stands in its header")
+            raise unreadable(name, f"its header has the line {shown(line)}, which is no field")
         plain = key.replace(" ", "").lower()
         if value.startswith("=") or (plain not in FIELDS and ":=" in value):  # a colon may stand in a key
             pairs[line.partition(":=")[0].strip()] = line.partition(":=")[2].strip()
@@ -139,11 +139,12 @@ def _with_byte_order(dtype: np.dtype, fields: dict[str, str], encoding: str, nam
         return dtype
     if order not in ("little", "big"):
         raise unreadable(name, f"endian must be little or big, got {shown(order) if order else 'none'}")
-    return dtype.newbyteorder("<" if order == "little" else ">")
+    ordered: np.dtype = dtype.newbyteorder("<" if order == "little" else ">")
+    return ordered
 
 
 def _kinds_of(fields: dict[str, str], count: int, name: str) -> tuple[str, ...]:
-    """What each axis counts, from its kind and from whether it has a direction in space."""
+    """Return the kind of each axis, from its declared kind and from whether it has a direction in space."""
     words = fields["kinds"].lower().split() if "kinds" in fields else ["???"] * count
     directions = _directions(fields, count, name)
     if len(words) != count:
@@ -157,14 +158,14 @@ def _kinds_of(fields: dict[str, str], count: int, name: str) -> tuple[str, ...]:
 
 
 def _kind_of(word: str, is_space: bool) -> str:
-    """What an axis counts; one of the kind "domain" that has no direction counts volumes."""
+    """Return the kind of an axis; one declared as "domain" without a direction is a list of volumes."""
     if is_space:
         return "space"
     return "list" if word in SPACE_KINDS else SERIES_KINDS.get(word, "component")
 
 
 def _directions(fields: dict[str, str], count: int, name: str) -> list[np.ndarray | None] | None:
-    """The vector of each axis, None for one that has none; None where the header has no directions."""
+    """Return the direction vector of each axis, None for an axis without one; None where the header has none."""
     text = fields.get("spacedirections")
     if text is None:
         return None
@@ -180,7 +181,7 @@ def _vector(text: str, key: str, name: str) -> np.ndarray:
 
 
 def _matrix_of(fields: dict[str, str], sizes: tuple[int, ...], kinds: tuple[str, ...], name: str) -> np.ndarray | None:
-    """The matrix from voxel indices to RAS mm, or None where there are not three axes in space."""
+    """Return the matrix from voxel indices to RAS mm, or None where there are not three axes in space."""
     kept = [axis for axis in without_single_samples(sizes, kinds) if kinds[axis] == "space"]
     if len(kept) != 3:
         return None
@@ -190,17 +191,21 @@ def _matrix_of(fields: dict[str, str], sizes: tuple[int, ...], kinds: tuple[str,
         missing = "space directions" if directions is None else "space origin"
         raise GeometryError(f"{name} does not say where its voxels lie: its header has no {missing}; export it again")
     _check_no_spacings(fields, kept, name)
-    vectors = [directions[axis] for axis in kept]
+    vectors = [vector for axis in kept if (vector := directions[axis]) is not None]
     origin = _vector(fields["spaceorigin"].strip("() "), "space origin", name)
-    if len(origin) < 3 or any(len(vector) != len(origin) or vector[3:].any() for vector in vectors):
+    if (
+        len(vectors) != 3
+        or len(origin) < 3
+        or any(len(vector) != len(origin) or vector[3:].any() for vector in vectors)
+    ):
         raise GeometryError(f"{name}: space directions and origin must be vectors of 3 numbers; export it again")
     axes = np.array(vectors).T
     scale = _unit_scale(fields, name)
-    return placed(name, axes[:3] * scale[:, None], origin[:3] * scale, frame)
+    return placement_matrix(name, axes[:3] * scale[:, None], origin[:3] * scale, frame)
 
 
 def _frame_of(fields: dict[str, str], count: int, name: str) -> str:
-    """Series of ITK name no frame, since the format has no name for four dimensions; ITK's own is LPS."""
+    """Return the frame of the axes, RAS, LAS or LPS; time series of ITK declare none, and are LPS as all of ITK."""
     space = fields.get("space", "").lower()
     if space in FRAMES:
         return FRAMES[space]
@@ -214,7 +219,7 @@ def _frame_of(fields: dict[str, str], count: int, name: str) -> str:
 
 
 def _check_no_spacings(fields: dict[str, str], kept: list[int], name: str) -> None:
-    """Refuse spacings beside the directions that hold them already: they could only agree or contradict."""
+    """Raise an error where a header has spacings in addition to directions, which include the spacing already."""
     words = fields.get("spacings", "").split()
     doubled = [words[axis] for axis in kept if axis < len(words) and words[axis].lower() not in ("nan", "none")]
     if doubled:
@@ -224,7 +229,7 @@ def _check_no_spacings(fields: dict[str, str], kept: list[int], name: str) -> No
 
 
 def _unit_scale(fields: dict[str, str], name: str) -> np.ndarray:
-    """Millimetres of a unit along each coordinate of the space; an empty unit means mm, as does none."""
+    """Return the mm per unit along each coordinate of the space; an empty or missing unit means mm."""
     units = re.findall(r'"([^"]*)"', fields["spaceunits"]) if "spaceunits" in fields else ["mm"] * 3
     units = units or fields["spaceunits"].split()
     return mm_per_unit(name, [unit.strip() or "mm" for unit in units[:3]])
@@ -252,7 +257,7 @@ def _layout_of(
 
 
 def _data_names(text: str, listed: list[str], name: str) -> tuple[list[str], int | None]:
-    """Names of the files of voxels, and how many dimensions each holds where that is said."""
+    """Return the names of the data files, and the number of dimensions of each where the header gives it."""
     words = text.split()
     if words[:1] == ["LIST"]:
         if not 1 <= len(listed) <= MAX_DATA_FILES:
@@ -266,7 +271,7 @@ def _data_names(text: str, listed: list[str], name: str) -> tuple[list[str], int
 
 
 def _check_parts(count: int, dimensions: int | None, sizes: tuple[int, ...], name: str) -> None:
-    """Refuse files that cannot be equal parts of the volume."""
+    """Raise an error where the volume cannot be split into as many equal parts as there are files."""
     if count == 1:
         return
     each = len(sizes) - 1 if dimensions is None else dimensions

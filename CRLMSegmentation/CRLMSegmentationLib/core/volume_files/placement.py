@@ -1,4 +1,4 @@
-"""Where voxels lie in space: units, frames and axes of volume files, as one matrix in RAS mm."""
+"""Placement of voxels in space: the matrix to RAS mm from the units, the frame and the axes of a volume file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TO_RAS = {"RAS": (1.0, 1.0, 1.0), "LAS": (-1.0, 1.0, 1.0), "LPS": (-1.0, -1.0, 1
 
 
 def mm_per_unit(name: str, units: list[str]) -> np.ndarray:
-    """Millimetres of the units along three axes, float64, shape (3,).
+    """Return the mm per unit along three axes, float64, shape (3,).
 
     Raises:
         GeometryError: a unit that is no length.
@@ -37,7 +37,7 @@ def mm_per_unit(name: str, units: list[str]) -> np.ndarray:
 
 
 def check_spacing(name: str, key: str, spacing: np.ndarray) -> None:
-    """Refuse spacings that are not above 0.
+    """Raise an error for spacings that are not above 0.
 
     Raises:
         GeometryError: which were declared.
@@ -47,7 +47,7 @@ def check_spacing(name: str, key: str, spacing: np.ndarray) -> None:
 
 
 def check_directions(name: str, key: str, axes: np.ndarray) -> None:
-    """Refuse a direction matrix whose columns, shape (3, 3), are not of length 1: it hides another spacing.
+    """Raise an error for a direction matrix (3, 3) whose columns are not of length 1, which would change the spacing.
 
     Raises:
         GeometryError: the lengths.
@@ -59,8 +59,8 @@ def check_directions(name: str, key: str, axes: np.ndarray) -> None:
         )
 
 
-def placed(name: str, axes_mm: np.ndarray, origin_mm: np.ndarray, frame: str) -> np.ndarray:
-    """The matrix from voxel indices (i, j, k) to RAS mm, float64, 4x4.
+def placement_matrix(name: str, axes_mm: np.ndarray, origin_mm: np.ndarray, frame: str) -> np.ndarray:
+    """Return the matrix from voxel indices (i, j, k) to RAS mm, float64, 4x4.
 
     Args:
         axes_mm: shape (3, 3), a column for each of i, j, k.
@@ -68,7 +68,7 @@ def placed(name: str, axes_mm: np.ndarray, origin_mm: np.ndarray, frame: str) ->
         frame: of `TO_RAS`.
 
     Raises:
-        GeometryError: no volume can be placed so.
+        GeometryError: the matrix is not valid, see `check_ijk_to_ras`.
     """
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = axes_mm, origin_mm

@@ -1,4 +1,4 @@
-"""Segmentations as 3D Slicer stores them (.seg.nrrd): one or several label maps, and the names of their segments."""
+"""Reading of segmentations that 3D Slicer has written (.seg.nrrd): label maps, and the names of their segments."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import BoolArray
 from ..errors import VolumeError
 from .data import read_voxels
 from .files import SEGMENTATION_SUFFIX, read_header
@@ -21,7 +22,7 @@ MAX_SEGMENTS = 10_000
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment: the voxels with one value in one layer."""
+    """A segment: the voxels with one label value in one layer."""
 
     name: str
     layer: int
@@ -30,7 +31,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class StoredSegmentation:
-    """What a segmentation file holds.
+    """The content of a segmentation file.
 
     Attributes:
         layers: label values, shape (L, K, J, I); segments of different layers may overlap.
@@ -42,13 +43,14 @@ class StoredSegmentation:
     ijk_to_ras: np.ndarray
     segments: tuple[Segment, ...]
 
-    def mask_of(self, segment: Segment) -> np.ndarray:
-        """The voxels of a segment, bool, shape (K, J, I)."""
-        return self.layers[segment.layer] == segment.label_value
+    def mask_of(self, segment: Segment) -> BoolArray:
+        """Return the voxels of a segment, bool, shape (K, J, I)."""
+        mask: BoolArray = self.layers[segment.layer] == segment.label_value
+        return mask
 
 
 def is_segmentation(path: Path | str, root: Path | None = None) -> bool:
-    """Whether a volume file is a segmentation, by its name or by the segments that its header names.
+    """Return whether a volume file is a segmentation, by its name or by the segments in its header.
 
     Raises:
         VolumeError, GeometryError: its header cannot be read.
@@ -79,7 +81,7 @@ def read_segmentation(path: Path | str, root: Path | None = None) -> StoredSegme
 
 
 def _layers_of(header: VolumeHeader) -> np.ndarray:
-    """Layers first, whichever axis of the file counts them."""
+    """Return the labels with shape (L, K, J, I), whichever axis of the file counts the layers."""
     dtype = header.dtype
     if dtype.kind not in "ui":
         raise unreadable(header.name, f"labels must be whole numbers, got {dtype}", "export it as a labelmap")
@@ -87,7 +89,8 @@ def _layers_of(header: VolumeHeader) -> np.ndarray:
     kinds = header.kinds[::-1]
     space = [axis for axis, kind in enumerate(kinds) if kind == "space"][-3:]
     others = [axis for axis in range(len(kinds)) if axis not in space]
-    return array.transpose(*others, *space).reshape(-1, *(array.shape[axis] for axis in space))
+    layers: np.ndarray = array.transpose(*others, *space).reshape(-1, *(array.shape[axis] for axis in space))
+    return layers
 
 
 def _numbers_in(pairs: Mapping[str, str]) -> list[int]:
@@ -96,7 +99,7 @@ def _numbers_in(pairs: Mapping[str, str]) -> list[int]:
 
 
 def _segment_of(header: VolumeHeader, number: int, count: int, layers: int) -> Segment:
-    """A segment; before version 5 of Slicer each had a layer of its own, and the value 1 in it."""
+    """Return a segment by its number; before Slicer 5 each had a layer of its own, with the label value 1."""
     pairs, prefix = header.pairs, f"Segment{number}_"
     layer = pairs.get(f"{prefix}Layer", str(number) if layers == count else "0")
     value = pairs.get(f"{prefix}LabelValue", "1")

@@ -1,4 +1,4 @@
-"""Lines of a header in text, MetaImage or NRRD, with bounds."""
+"""Reading of text headers (MetaImage, NRRD) with limits on their length, and of the data files that they name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_DATA_FILES = 10_000
 
 
 def lines_in(file: BinaryIO, name: str) -> Iterator[tuple[str, bool]]:
-    """The lines of a header, without white space at their ends, and whether each is complete.
+    """Read the lines of a header, stripped of white space, each with whether it is complete.
 
-    Afterwards the file stands behind the last line that was taken.
+    Afterwards the file's position is after the last line that was read.
 
     Raises:
         VolumeError: a line, their number, or the header is too long.
@@ -36,12 +36,12 @@ def lines_in(file: BinaryIO, name: str) -> Iterator[tuple[str, bool]]:
 
 
 def ended_in_header(name: str) -> VolumeError:
-    """The error for a file that stops before its header is complete."""
+    """Return the error for a file that ends before its header is complete."""
     return unreadable(name, "cut off: it ends within its header", "copy it again")
 
 
 def numbered_files(name: str, text: str) -> list[str]:
-    """The names that a pattern such as `slice%03d.raw 1 20 1` stands for.
+    """Return the file names that a pattern such as `slice%03d.raw 1 20 1` stands for.
 
     Raises:
         VolumeError: it is no such pattern.
@@ -60,7 +60,7 @@ def numbered_files(name: str, text: str) -> list[str]:
 
 
 def data_file(path: Path, named: str, root: Path) -> Path:
-    """The file that a header names for its voxels.
+    """Return the path of the data file that a header names.
 
     Args:
         path: of the header.

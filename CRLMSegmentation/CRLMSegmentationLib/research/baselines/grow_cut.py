@@ -1,4 +1,4 @@
-"""Grow from seeds, as the effect of this name in 3D Slicer's Segment Editor does it.
+"""3D Slicer's "Grow from seeds", computed as the effect of the Segment Editor does.
 
 The algorithm is Slicer's own (`vtkImageGrowCutSegment`, fast grow-cut of Zhu et al., MICCAI IMIC workshop 2014): each
 voxel takes the label of the stroke from which the least change of grey values leads to it. Around it is done what
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 import vtk
-from scipy import ndimage
 from slicer import vtkImageGrowCutSegment
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from ...core.box import Box
 from ...core.errors import CrlmError
-from ...core.volume import Box, Volume
+from ...core.volume import Volume
 
 MARGIN_SHARE = 0.1
 """`extentGrowthRatio` at the first preview."""
@@ -29,7 +29,7 @@ VTK_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "
 
 
 def grow_from_strokes(volume: Volume, strokes: np.ndarray) -> np.ndarray:
-    """Grow all strokes until they meet.
+    """Label every voxel within the extent of the strokes by the stroke that reaches it first.
 
     Args:
         strokes: uint8, shape (K, J, I) of the volume, a number for each segment, 0 where nothing was painted.
@@ -42,18 +42,17 @@ def grow_from_strokes(volume: Volume, strokes: np.ndarray) -> np.ndarray:
     """
     if not strokes.any():
         raise CrlmError("nothing was painted; paint a stroke in the lesion and one around it")
-    box = effective_extent(strokes)
+    part = effective_extent(strokes).slices
     labels = np.zeros_like(strokes)
-    labels[box] = _grown(volume.array[box], strokes[box], volume.spacing_mm)
+    labels[part] = _grown(volume.array[part], strokes[part], volume.spacing_mm)
     return labels
 
 
 def effective_extent(strokes: np.ndarray) -> Box:
-    """The part of a volume (K, J, I) in which the strokes grow."""
-    extent = ndimage.find_objects((strokes > 0).astype(np.uint8))[0]
-    margins = [int(max(LEAST_MARGIN, MARGIN_SHARE * (part.stop - 1 - part.start))) for part in extent]
-    ends = zip(extent, margins, strokes.shape)
-    return tuple(slice(max(0, part.start - m), min(count, part.stop + m)) for part, m, count in ends)
+    """Return the part of a volume (K, J, I) in which strokes grow: their bounding box and a margin."""
+    extent = Box.of_nonempty_mask(strokes > 0)
+    margins = [int(max(LEAST_MARGIN, MARGIN_SHARE * (count - 1))) for count in extent.shape]
+    return extent.padded(margins, strokes.shape)
 
 
 def _grown(array: np.ndarray, strokes: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
@@ -64,11 +63,12 @@ def _grown(array: np.ndarray, strokes: np.ndarray, spacing_mm: np.ndarray) -> np
     grown.SetSeedLabelVolume(_image_of(strokes, spacing_mm))
     grown.SetDistancePenalty(DISTANCE_PENALTY)
     grown.Update()
-    return vtk_to_numpy(grown.GetOutput().GetPointData().GetScalars()).reshape(array.shape)
+    labels: np.ndarray = vtk_to_numpy(grown.GetOutput().GetPointData().GetScalars())
+    return labels.reshape(array.shape)
 
 
 def _image_of(array: np.ndarray, spacing_mm: np.ndarray) -> vtk.vtkImageData:
-    """A copy as VTK's image. Where it lies in space makes no difference to the growing, its spacing might."""
+    """Copy an array into a VTK image; spacing influences growing, position and orientation do not."""
     array = array if array.dtype.name in VTK_TYPES else array.astype(np.float32)
     image = vtk.vtkImageData()
     image.SetDimensions(array.shape[::-1])

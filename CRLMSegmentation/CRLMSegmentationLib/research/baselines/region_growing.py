@@ -1,4 +1,4 @@
-"""Region growing from the click alone: what is as bright as the place that was clicked and hangs together with it.
+"""Region growing: the connected voxels around the seed whose smoothed grey values are close to those at the seed.
 
 SimpleITK's ConnectedThreshold in a smoothed volume: from the click on, voxels are added that touch and whose grey value
 lies within an interval around that of the click. Nothing of the truth is used.
@@ -16,9 +16,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from ...core.box import Box
 from ...core.crop import check_seed
 from ...core.geometry import transform_points
-from ...core.volume import Box, Volume
+from ...core.volume import Volume
 
 LEAST_WEIGHT = 1e-3
 """Far from all that is allowed there is nothing to take a mean of."""
@@ -26,7 +27,7 @@ LEAST_WEIGHT = 1e-3
 
 @dataclass(frozen=True)
 class Growth:
-    """How a region grows.
+    """Parameters of region growing.
 
     Attributes:
         sigma_mm: of the Gaussian that takes the speckle away.
@@ -45,44 +46,41 @@ class Growth:
 
 
 def grow_region(volume: Volume, seed_ras_mm: np.ndarray, growth: Growth | None = None) -> np.ndarray:
-    """The region at a click.
+    """Segment the region at a seed.
 
     Returns:
         bool, shape (K, J, I).
 
     Raises:
-        SeedError: the seed is not in what was swept.
+        SeedError: the seed is outside the field of view.
     """
     growth = growth or Growth()
     seed = check_seed(volume, seed_ras_mm)
     seed_kji = np.round(transform_points(volume.ras_to_ijk, seed)[::-1]).astype(int)
     seed_kji = np.clip(seed_kji, 0, np.array(volume.array.shape) - 1)
     spacing_kji = volume.spacing_mm[::-1]
-    box = _box_around(seed_kji, growth.reach_mm, spacing_kji, volume.array.shape)
-    inner = seed_kji - [part.start for part in box]
-    allowed = volume.swept_in(box) & _ball(inner, growth.reach_mm, spacing_kji, volume.array[box].shape)
-    found = _connected(volume.array[box], allowed, inner, spacing_kji, growth)
+    reach = np.ceil(growth.reach_mm / spacing_kji).astype(int)
+    box = Box.of_part(seed_kji, (1, 1, 1)).padded(reach.tolist(), volume.array.shape)
+    inner = seed_kji - box.start_kji
+    allowed = volume.swept_in(box) & _ball(inner, growth.reach_mm, spacing_kji, box.shape)
+    found = _connected(volume.array[box.slices], allowed, inner, spacing_kji, growth)
     mask = np.zeros(volume.array.shape, bool)
-    mask[box] = _cleaned(found, inner, spacing_kji, growth.opening_mm)
+    mask[box.slices] = _cleaned(found, inner, spacing_kji, growth.opening_mm)
     return mask
 
 
-def _box_around(seed_kji: np.ndarray, reach_mm: float, spacing_kji: np.ndarray, shape: tuple[int, ...]) -> Box:
-    reach = np.ceil(reach_mm / spacing_kji).astype(int)
-    return tuple(slice(max(0, n - r), min(count, n + r + 1)) for n, r, count in zip(seed_kji, reach, shape))
-
-
 def _ball(middle: np.ndarray, radius_mm: float, spacing_kji: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    away = [((np.arange(count) - n) * mm) ** 2 for count, n, mm in zip(shape, middle, spacing_kji)]
-    return away[0][:, None, None] + away[1][:, None] + away[2] <= radius_mm**2
+    k, j, i = (((np.arange(count) - n) * mm) ** 2 for count, n, mm in zip(shape, middle, spacing_kji))
+    inside: np.ndarray = k[:, None, None] + j[:, None] + i <= radius_mm**2
+    return inside
 
 
 def _connected(
     array: np.ndarray, allowed: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray, growth: Growth
 ) -> np.ndarray:
-    """The region in a part of a volume; nothing where the click itself is out of its interval."""
+    """Return the connected region at the seed, empty if the seed itself is outside the grey-value interval."""
     smooth = _smoothed(array, allowed, growth.sigma_mm / spacing_kji)
-    near = allowed & _ball(seed_kji, growth.start_mm, spacing_kji, array.shape)
+    near: np.ndarray = allowed & _ball(seed_kji, growth.start_mm, spacing_kji, array.shape)
     if not near.any():
         return near
     middle = float(smooth[near].mean())
@@ -95,30 +93,34 @@ def _connected(
         lower=middle - half,
         upper=middle + half,
     )
-    return (sitk.GetArrayFromImage(found) > 0) & allowed
+    connected: np.ndarray = (sitk.GetArrayFromImage(found) > 0) & allowed
+    return connected
 
 
 def _smoothed(array: np.ndarray, allowed: np.ndarray, sigma_kji: np.ndarray) -> np.ndarray:
-    """The mean of the allowed voxels around each voxel, by a Gaussian."""
+    """Return the Gaussian-weighted mean of the allowed voxels around each voxel."""
     weight = ndimage.gaussian_filter(allowed.astype(np.float32), sigma_kji)
-    grey = ndimage.gaussian_filter(np.where(allowed, array, 0).astype(np.float32), sigma_kji)
-    return grey / np.maximum(weight, LEAST_WEIGHT)
+    grey: np.ndarray = ndimage.gaussian_filter(np.where(allowed, array, 0).astype(np.float32), sigma_kji)
+    mean: np.ndarray = grey / np.maximum(weight, LEAST_WEIGHT)
+    return mean
 
 
 def _cleaned(found: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray, opening_mm: float) -> np.ndarray:
-    """Cut thin bridges, keep the part at the click (or the nearest to it), close its holes."""
+    """Cut thin bridges, keep the component at the seed (or the nearest to it), and fill its holes."""
     if not found.any():
         return found
     deep = ndimage.distance_transform_edt(np.pad(found, 1), sampling=spacing_kji)[1:-1, 1:-1, 1:-1] > opening_mm
     if deep.any():
         core = _part_at(deep, seed_kji, spacing_kji)
         found = found & (ndimage.distance_transform_edt(~core, sampling=spacing_kji) <= opening_mm)
-    return ndimage.binary_fill_holes(_part_at(found, seed_kji, spacing_kji))
+    filled: np.ndarray = ndimage.binary_fill_holes(_part_at(found, seed_kji, spacing_kji))
+    return filled
 
 
 def _part_at(mask: np.ndarray, seed_kji: np.ndarray, spacing_kji: np.ndarray) -> np.ndarray:
-    """The connected part of a mask that is nearest to a voxel."""
-    labels, _ = ndimage.label(mask)
+    """Return the connected component of a mask that is nearest to a voxel."""
+    labels: np.ndarray = ndimage.label(mask)[0]
     places = np.argwhere(mask)
     nearest = places[np.argmin(np.linalg.norm((places - seed_kji) * spacing_kji, axis=1))]
-    return labels == labels[tuple(nearest)]
+    part: np.ndarray = labels == labels[tuple(nearest)]
+    return part

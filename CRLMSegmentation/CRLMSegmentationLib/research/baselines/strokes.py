@@ -1,7 +1,7 @@
-"""What a user paints for "Grow from seeds": strokes of a brush on the three slices through the click.
+"""Brush strokes that a simulated user paints for "Grow from seeds" on the three slices through the seed.
 
-The user is simulated, and sees the truth: an oracle, which favours the method. What is known to the strokes is kept to
-what an eye takes in: on each slice the cross-section of the lesion as an ellipse (of equal moments, not its outline),
+The user is simulated, and sees the ground truth: an oracle, which favours the method. The strokes use no more than
+the eye takes in: on each slice the cross-section of the lesion as an ellipse (of equal moments, not its outline),
 seen with an error of centre and size, and followed by a hand that wobbles. So a stroke may leave an irregular lesion,
 as strokes do. Of each section the user paints the middle (along its longer axis, and a loop around that), and a loop
 around the lesion as background. He paints once: strokes that correct a first result are not simulated.
@@ -31,7 +31,7 @@ LEAST_HALF_AXIS_MM = 1.0
 
 @dataclass(frozen=True)
 class Painter:
-    """How the simulated user sees and paints; all of it assumed.
+    """How precisely the simulated user sees and paints; all values are assumptions.
 
     Attributes:
         brush_mm: diameter of the brush.
@@ -58,7 +58,7 @@ class Painter:
 
 @dataclass(frozen=True, eq=False)
 class _Ellipse:
-    """On a slice, mm from the centre of its first voxel.
+    """An ellipse on a slice, in mm from the centre of its first voxel.
 
     Attributes:
         axes_mm: the two half-axes as rows, longer first.
@@ -69,7 +69,8 @@ class _Ellipse:
 
     @property
     def half_mm(self) -> np.ndarray:
-        return np.linalg.norm(self.axes_mm, axis=1)
+        half_mm: np.ndarray = np.linalg.norm(self.axes_mm, axis=1)
+        return half_mm
 
 
 def paint(
@@ -95,22 +96,24 @@ def paint(
         section = _section_at(truth[place], np.delete(click_kji, axis), spacing_mm)
         if section.any():
             _paint_slice(
-                strokes[place], _seen(_ellipse_of(section, spacing_mm), painter, rng), spacing_mm, painter, rng
+                strokes[place], _perceived(_ellipse_of(section, spacing_mm), painter, rng), spacing_mm, painter, rng
             )
     return strokes
 
 
 def _section_at(shown: np.ndarray, click: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
-    """Of what a slice shows of the lesion, the part at the click, or the nearest to it."""
+    """Return the connected section of the lesion on a slice that is at the seed, or nearest to it."""
+    labels: np.ndarray
     labels, count = ndimage.label(shown)
     if count < 2:
         return shown
     away_mm = np.linalg.norm((np.argwhere(shown) - click) * spacing_mm, axis=1)
-    return labels == labels[tuple(np.argwhere(shown)[np.argmin(away_mm)])]
+    nearest: np.ndarray = labels == labels[tuple(np.argwhere(shown)[np.argmin(away_mm)])]
+    return nearest
 
 
 def _ellipse_of(section: np.ndarray, spacing_mm: np.ndarray) -> _Ellipse:
-    """The ellipse with the moments of a section; along an axis its half-axis is twice the standard deviation."""
+    """Return the ellipse with the second moments of a section; a half-axis is twice the standard deviation."""
     points_mm = np.argwhere(section) * spacing_mm
     covariance = np.cov(points_mm, rowvar=False, bias=True) if len(points_mm) > 1 else np.zeros((2, 2))
     variances, directions = np.linalg.eigh(covariance)
@@ -118,8 +121,8 @@ def _ellipse_of(section: np.ndarray, spacing_mm: np.ndarray) -> _Ellipse:
     return _Ellipse(points_mm.mean(axis=0), (directions * half_mm).T[::-1])
 
 
-def _seen(ellipse: _Ellipse, painter: Painter, rng: np.random.Generator) -> _Ellipse:
-    """As the user takes it to be."""
+def _perceived(ellipse: _Ellipse, painter: Painter, rng: np.random.Generator) -> _Ellipse:
+    """Return the ellipse with the error that the user makes in judging its centre and size."""
     error_mm = min(painter.centre_error_mm, painter.small_share * ellipse.half_mm[1])
     factors = np.exp(rng.normal(0, painter.size_error, 2))
     return _Ellipse(ellipse.centre_mm + rng.normal(0, error_mm, 2), ellipse.axes_mm * factors[:, None])
@@ -128,7 +131,7 @@ def _seen(ellipse: _Ellipse, painter: Painter, rng: np.random.Generator) -> _Ell
 def _paint_slice(
     strokes: np.ndarray, seen: _Ellipse, spacing_mm: np.ndarray, painter: Painter, rng: np.random.Generator
 ) -> None:
-    """Paint on one slice, a view of all strokes; what is painted last counts, as in Slicer."""
+    """Paint on one slice, a view of all strokes; the last stroke on a voxel counts, as in Slicer."""
     around = np.maximum(painter.outside, 1 + painter.clearance_mm / seen.half_mm)
     brush_mm = min(painter.brush_mm, painter.brush_share * seen.half_mm[1])
     ways = [
@@ -141,31 +144,34 @@ def _paint_slice(
 
 
 def _loop(seen: _Ellipse, shares: np.ndarray, painter: Painter, rng: np.random.Generator) -> np.ndarray:
-    """A closed way around the centre of an ellipse, mm, shape (N, 2)."""
+    """Return a closed path around the centre of an ellipse, mm, shape (N, 2)."""
     turn = np.linspace(0, 2 * np.pi, 240)
     way_mm = np.stack([np.cos(turn), np.sin(turn)], axis=1) * shares @ seen.axes_mm
-    return seen.centre_mm + way_mm + _wobble(turn, seen, painter, rng)
+    loop_mm: np.ndarray = seen.centre_mm + way_mm + _wobble(turn, seen, painter, rng)
+    return loop_mm
 
 
 def _line(seen: _Ellipse, share: float, painter: Painter, rng: np.random.Generator) -> np.ndarray:
-    """Along the longer axis of an ellipse, mm, shape (N, 2)."""
+    """Return a path along the longer axis of an ellipse, mm, shape (N, 2)."""
     along = np.linspace(-share, share, 120)
     turn = np.linspace(0, np.pi, len(along))
-    return seen.centre_mm + along[:, None] * seen.axes_mm[0] + _wobble(turn, seen, painter, rng)
+    line_mm: np.ndarray = seen.centre_mm + along[:, None] * seen.axes_mm[0] + _wobble(turn, seen, painter, rng)
+    return line_mm
 
 
 def _wobble(turn: np.ndarray, seen: _Ellipse, painter: Painter, rng: np.random.Generator) -> np.ndarray:
-    """Slow deviations of the hand, mm, shape (N, 2)."""
+    """Return slow deviations of the hand from a path, mm, shape (N, 2)."""
     hand_mm = min(painter.hand_mm, painter.small_share * seen.half_mm[1])
     phases = np.arange(1, HARMONICS + 1)[:, None] * turn
     amounts = rng.normal(0, hand_mm / np.sqrt(HARMONICS), (2, 2, HARMONICS))
-    return (amounts[0] @ np.cos(phases) + amounts[1] @ np.sin(phases)).T
+    wobble_mm: np.ndarray = (amounts[0] @ np.cos(phases) + amounts[1] @ np.sin(phases)).T
+    return wobble_mm
 
 
 def _brushed(
     way_mm: np.ndarray, shape: Sequence[int], spacing_mm: np.ndarray, brush_mm: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the voxels of a slice that a round brush covers on its way: those whose centre it goes over.
+    """Return the indices of the voxels of a slice whose centres a round brush covers along a path.
 
     A brush smaller than a voxel paints the voxel it is in.
     """

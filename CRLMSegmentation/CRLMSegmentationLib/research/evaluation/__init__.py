@@ -1,1 +1,14 @@
-"""How good a model is on cases with a truth: what is measured, on what, and what the figures say."""
+"""Accuracy of a model or a semi-automatic method on cases with a reference segmentation, and its calibration."""
+
+__all__ = [
+    "calibrate",
+    "comparison",
+    "document",
+    "evaluate",
+    "lesions",
+    "methods",
+    "result_cache",
+    "settings",
+    "statistics",
+    "variations",
+]

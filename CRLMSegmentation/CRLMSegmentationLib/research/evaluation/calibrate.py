@@ -1,4 +1,4 @@
-"""Measure what the consensus surfaces of a model are worth where the truth is known, and write it into its package.
+"""Calibrate a model's confidence and distance intervals on cases with ground truth, and store them in its package.
 
 Confidence and distances are calibrated on some patients, and checked on others if there are any.
 """
@@ -13,32 +13,32 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import CaseError
-from ...core.output_files import atomic_files, check_places
+from ...core.output_files import atomic_files, check_output_paths
 from ...core.progress import OnProgress
 from ...recording.dataset import CheckedCase, check_cases, short_hashes, table_of
 from ...segmentation.calibration import Calibration, Observation, calibrate
 from ...segmentation.models.package import ModelPackage, add_calibration, model_or_default
 from ...tracking.interval import TrackingError
-from .consensus import Approach, observe, share_held
+from .consensus import Approach, coverage_of, observe
 from .document import simulated_of
 
-BAD_DICE, DOUBTFUL = 0.5, 0.6
-"""An outline that shares less with the truth would mislead; a confidence below the second is a warning of that."""
+BAD_DICE, LOW_CONFIDENCE = 0.5, 0.6
+"""A segmentation with a Dice below the first would mislead; a confidence below the second is a warning of that."""
 Observed = list[tuple[Observation, Approach]]
 
 
 @dataclass(frozen=True)
-class Worth:
-    """How a calibration does on patients that it was not made on.
+class CalibratedAccuracy:
+    """Accuracy of a calibration on patients on whom it was not made.
 
     Attributes:
-        gap: mean of confidence minus Dice; near 0 where it is honest.
-        error: mean of what confidence and Dice differ by.
+        gap: mean of confidence minus Dice; near 0 for a calibrated confidence.
+        error: mean absolute difference of confidence and Dice.
         rank_correlation: of confidence and Dice, Spearman's.
         before: gap, error and rank_correlation of the network's own mean probability, on the same lesions.
-        bad: lesions with a Dice under `BAD_DICE`; flagged: those with a confidence under `DOUBTFUL`; bad_flagged: both.
-        held: share of simulated distances that lie in their intervals; width_mm: how wide these are in the middle.
-        held_alone, width_alone_mm: the same before a lesion has been looked at again.
+        bad: lesions with a Dice under `BAD_DICE`; flagged: with a confidence under `LOW_CONFIDENCE`; bad_flagged: both.
+        held: share of simulated distances that lie in their intervals; width_mm: their median width.
+        held_alone, width_alone_mm: the same before the background refinement of a lesion.
     """
 
     lesions: int
@@ -63,13 +63,13 @@ def calibrate_model(
     report: Path | None = None,
     seed: int = 0,
     on_progress: OnProgress = lambda *_: None,
-) -> tuple[ModelPackage, Calibration, Worth | None]:
-    """Calibrate a model and write it into its package.
+) -> tuple[ModelPackage, Calibration, CalibratedAccuracy | None]:
+    """Calibrate a model and write the calibration into its package.
 
     Args:
         wanted: name or folder of the model, None for the default.
-        cases: with truth; simulated or not.
-        check: other patients, on which the calibration is tried.
+        cases: with ground truth; simulated or not.
+        check: other patients, on whom the calibration is checked.
         report: JSON file for all figures.
 
     Raises:
@@ -78,35 +78,35 @@ def calibrate_model(
     """
     model = model_or_default(wanted)
     if report is not None:
-        check_places([report])
+        check_output_paths([report])
     made_on = _cases_in(cases, model)
     tried_on = _cases_in(check, model) if check is not None else []
     both = {case.patient for case in made_on} & {case.patient for case in tried_on}
     if both:
-        raise CaseError(f"{', '.join(sorted(both))} is calibrated and checked on; take others to check")
+        raise CaseError(f"{', '.join(sorted(both))} is in both sets of patients; check on other patients")
     observed = observe(model, made_on, seed, on_progress=on_progress)
     calibration = calibrate([observation for observation, _ in observed], _simulated(made_on))
-    worth = None
+    accuracy = None
     if tried_on:
-        worth = worth_of(calibration, observe(model, tried_on, seed, on_progress=on_progress), seed)
-    entry = {**calibration.to_json(), "checked": None if worth is None else vars(worth)}
+        accuracy = calibrated_accuracy_of(calibration, observe(model, tried_on, seed, on_progress=on_progress), seed)
+    entry = {**calibration.to_json(), "checked": None if accuracy is None else vars(accuracy)}
     if report is not None:
         with atomic_files([report]) as (unfinished,):
             unfinished.write_text(json.dumps({"model": model.sha256, **entry}, indent=1) + "\n", encoding="utf-8")
-    return add_calibration(model, entry), calibration, worth
+    return add_calibration(model, entry), calibration, accuracy
 
 
-def worth_of(calibration: Calibration, observed: Observed, seed: int = 0) -> Worth:
-    """How a calibration does on lesions that it was not made on."""
+def calibrated_accuracy_of(calibration: Calibration, observed: Observed, seed: int = 0) -> CalibratedAccuracy:
+    """Measure a calibration on lesions on which it was not made."""
     observations = [observation for observation, _ in observed]
     dice = np.array([o.dice for o in observations])
     confidence = np.array([calibration.confidence_of(o.agreement) for o in observations])
     probability = np.array([o.probability for o in observations])
     approaches = [approach for _, approach in observed]
-    held, width_mm = share_held(approaches, calibration, TrackingError(), seed)
-    held_alone, width_alone_mm = share_held([a.alone for a in approaches], calibration, TrackingError(), seed)
-    bad, flagged = dice < BAD_DICE, confidence < DOUBTFUL
-    return Worth(
+    held, width_mm = coverage_of(approaches, calibration, TrackingError(), seed)
+    held_alone, width_alone_mm = coverage_of([a.alone for a in approaches], calibration, TrackingError(), seed)
+    bad, flagged = dice < BAD_DICE, confidence < LOW_CONFIDENCE
+    return CalibratedAccuracy(
         len(observations),
         len({o.patient for o in observations}),
         **_agreement(confidence, dice),
@@ -139,7 +139,7 @@ def _cases_in(path: Path, model: ModelPackage) -> list[CheckedCase]:
     known = set(short_hashes(model.trained_on.get("cases") or ()))
     seen = [case.case_id for case in cases if known & set(short_hashes([case.sha256]))]
     if seen:
-        raise CaseError(f"the model was trained on {', '.join(seen)}; it would look better than it is")
+        raise CaseError(f"the model was trained on {', '.join(seen)}; its accuracy would be overestimated")
     return cases
 
 

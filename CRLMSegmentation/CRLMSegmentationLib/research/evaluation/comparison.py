@@ -1,4 +1,4 @@
-"""Methods compared on the same lesions, pair by pair.
+"""Paired comparison of methods on the same lesions, with tests and effect sizes.
 
 Lesions of one patient are alike, so the patient is the unit: of each measure, the difference of two methods is taken
 lesion by lesion, averaged in each patient, and these averages, one for each patient, are tested by Wilcoxon's
@@ -29,7 +29,7 @@ NO_TEST = {"statistic": None, "exact": None, "p": None}
 
 @dataclass(frozen=True)
 class Contrast:
-    """One comparison: a measure (a metric of a row, with `ABSOLUTE` or without) of one method and another."""
+    """One comparison to make: a measure (a metric, signed or as `ABSOLUTE` value) of one method against another."""
 
     measure: str
     one: str
@@ -38,7 +38,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a contrast has given. All differences are one minus other.
+    """Result of a contrast; all differences are one minus other.
 
     Attributes:
         lesions: for which both have a figure.
@@ -74,7 +74,7 @@ class Comparison:
 
 
 def planned(methods: Sequence[str], primary: str, claim: tuple[str, str], measures: Sequence[str]) -> list[Contrast]:
-    """All pairs of methods on the primary measure, and one pair on each other measure; none of them twice.
+    """Return the contrasts: all pairs on the primary measure, one pair on each other measure, without repeats.
 
     Args:
         claim: the pair that is compared on all measures, always this one minus that; left out where one of both is
@@ -90,7 +90,7 @@ def planned(methods: Sequence[str], primary: str, claim: tuple[str, str], measur
 def compare(
     contrasts: Sequence[Contrast], rows: Mapping[str, Sequence[Row]], seed: int, draws: int
 ) -> list[dict[str, Any]]:
-    """Make all comparisons and correct their p values together.
+    """Make all comparisons, with Holm-corrected p values.
 
     Args:
         rows: of each method, as recorded, of the same cases.
@@ -104,7 +104,7 @@ def compare(
 
 
 def compare_pair(contrast: Contrast, one: Sequence[Row], other: Sequence[Row], seed: int, draws: int) -> Comparison:
-    """Compare two methods on one measure; `p_holm` is not known yet."""
+    """Compare two methods on one measure; `p_holm` is filled in by `compare`."""
     patient_of = {_lesion(row): row["patient"] for row in (*one, *other)}
     values, others = (_values(rows, contrast.measure) for rows in (one, other))
     both = [lesion for lesion in patient_of if lesion in values and lesion in others]
@@ -133,7 +133,7 @@ def _lesion(row: Row) -> tuple[str, str]:
 
 
 def _values(rows: Sequence[Row], measure: str) -> dict[tuple[str, str], float]:
-    """The measure of each lesion that has one."""
+    """Return the measure of each lesion for which it is known."""
     name = measure.removesuffix(ABSOLUTE)
     change: Callable[[float], float] = abs if name != measure else float
     known = ((row, (row["metrics"] or {}).get(name)) for row in rows)
@@ -141,7 +141,7 @@ def _values(rows: Sequence[Row], measure: str) -> dict[tuple[str, str], float]:
 
 
 def _signed_rank_test(differences: np.ndarray) -> dict[str, Any]:
-    """`statistic`, `exact` and `p` of `Comparison`."""
+    """Return `statistic`, `exact` and `p` of a Wilcoxon signed-rank test."""
     unequal = differences[differences != 0]
     if not len(unequal):
         return {"statistic": 0.0, "exact": True, "p": 1.0} if len(differences) else NO_TEST
@@ -151,7 +151,7 @@ def _signed_rank_test(differences: np.ndarray) -> dict[str, Any]:
 
 
 def rank_biserial(differences: np.ndarray) -> float:
-    """Kerby's matched-pairs rank-biserial correlation of differences, without those that are 0; 0 where all are."""
+    """Return Kerby's matched-pairs rank-biserial correlation of the non-zero differences; 0 if all are zero."""
     unequal = differences[differences != 0]
     if not len(unequal):
         return 0.0
@@ -160,13 +160,13 @@ def rank_biserial(differences: np.ndarray) -> float:
 
 
 def hodges_lehmann(differences: np.ndarray) -> float:
-    """The median of the averages of all pairs, each value with itself as well."""
+    """Return the Hodges-Lehmann estimate: the median of the means of all pairs, each value with itself included."""
     first, second = np.triu_indices(len(differences))
     return float(np.median((differences[first] + differences[second]) / 2))
 
 
 def _interval_of(differences: np.ndarray, patients: Sequence[str], seed: int, draws: int) -> list[float] | None:
-    """Percentile interval of `hodges_lehmann` over patients drawn anew; a pair counts as often as it is drawn."""
+    """Return the bootstrap percentile interval of `hodges_lehmann` over resampled patients."""
     weights = bootstrap_weights(patients, seed, draws)
     if weights is None:
         return None
@@ -182,7 +182,7 @@ def _interval_of(differences: np.ndarray, patients: Sequence[str], seed: int, dr
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction; those that are None were not tested and do not count."""
+    """Return p values after Holm's step-down correction; None was not tested and does not count."""
     tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0

@@ -1,4 +1,4 @@
-"""How much the consensus surfaces of a model say, on lesions whose truth is known."""
+"""Accuracy of the consensus surfaces of a model, on lesions with ground truth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...core.errors import SeedError, WorkerError
+from ...core.geometry import part_to_ras
 from ...core.metrics import overlap_and_surfaces
 from ...core.progress import OnProgress
 from ...core.volume import Volume
@@ -18,8 +19,9 @@ from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage
 from ...segmentation.refinement import Refinement
-from ...segmentation.session import LesionResult, Session
-from ...segmentation.wait import settle, wait_for_lesion, wait_for_model
+from ...segmentation.results import LesionResult
+from ...segmentation.session import Session
+from ...segmentation.wait import wait_for_lesion, wait_for_model, wait_for_refinement
 from ...tracking.interval import TrackingError, interval_of
 from ...tracking.surfaces import SurfaceDistance, measured_surface
 from .variations import generator_of
@@ -31,9 +33,9 @@ TIP_RANGE_MM = (-3.0, 40.0)
 
 @dataclass(frozen=True, eq=False)
 class Approach:
-    """Tips of an instrument around one lesion, with what was measured and what is true, mm, shape (N,) each.
+    """Simulated instrument tips around one lesion: measured and true distances, mm, shape (N,) each.
 
-    `to_outer` and `to_inner` are None where the lesion has not been looked at again, or is never all of a kind.
+    `to_outer` and `to_inner` are None before the background refinement, and where a consensus surface is empty.
     """
 
     tips_ras_mm: np.ndarray
@@ -45,7 +47,7 @@ class Approach:
 
     @property
     def alone(self) -> Approach:
-        """The same before the lesion has been looked at again."""
+        """The same measurements without consensus surfaces, as before the background refinement."""
         return replace(self, to_outer=None, to_inner=None)
 
 
@@ -57,9 +59,9 @@ def observe(
     on_progress: OnProgress = lambda *_: None,
     thorough: bool = False,
 ) -> list[tuple[Observation, Approach]]:
-    """Segment every lesion as the room does, with all repeats, and compare with the truth.
+    """Segment every lesion as the workspace does, with background refinement, and compare with the ground truth.
 
-    Lesions at which nothing is found are left out: there is neither an outline nor a distance.
+    Lesions at which nothing is found are left out: there is neither a surface nor a distance.
 
     Args:
         thorough: refine each before it is repeated; several times slower.
@@ -74,7 +76,7 @@ def observe(
             refinement = Refinement(can_refine=thorough)
             try:
                 session.segment(lesion.name, np.array(lesion.seed_ras_mm))
-                result = settle(session, refinement, wait_for_lesion(session, lesion.name))
+                result = wait_for_refinement(session, refinement, wait_for_lesion(session, lesion.name))
             except (SeedError, WorkerError):
                 continue
             finally:
@@ -95,10 +97,11 @@ def _observed(
     volume: Volume,
     rng: np.random.Generator,
 ) -> tuple[Observation, Approach]:
-    dice = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)["dice"]
+    measured = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)
+    dice = measured["dice"] or 0.0  # None only for an empty ground truth
     approach = _approach(result, consensus, truth, volume, rng)
     misses_mm, errors_mm = _misses_mm(approach), _misses_mm(approach.alone)
-    observation = Observation(patient, consensus.agreement, result.mask.confidence, float(dice), misses_mm, errors_mm)
+    observation = Observation(patient, consensus.agreement, result.mask.confidence, dice, misses_mm, errors_mm)
     return observation, approach
 
 
@@ -126,13 +129,11 @@ def _approach(
 def _surface_in(volume: Volume, part: np.ndarray, offset_kji: tuple[int, int, int]) -> SurfaceDistance | None:
     if not part.any():
         return None
-    matrix = volume.ijk_to_ras.copy()
-    matrix[:3, 3] += matrix[:3, :3] @ np.array(offset_kji[::-1], float)
-    return SurfaceDistance(measured_surface(part, matrix))
+    return SurfaceDistance(measured_surface(part, part_to_ras(volume.ijk_to_ras, offset_kji)))
 
 
 def _misses_mm(approach: Approach) -> np.ndarray:
-    """How far the true distance of each tip lies outside what outline and consensus surfaces say."""
+    """Return how far each true distance lies outside the bracket of segmentation and consensus surfaces, mm."""
     misses = []
     for tip, true_mm in zip(approach.tips_ras_mm, approach.true_mm):
         low_mm, high_mm = _bracket(approach, tip)
@@ -146,10 +147,10 @@ def _bracket(approach: Approach, tip_ras_mm: np.ndarray) -> tuple[float, float]:
     return min(distances_mm), max(distances_mm)
 
 
-def share_held(
+def coverage_of(
     approaches: Sequence[Approach], calibration: Calibration, tracking: TrackingError, seed: int = 0
 ) -> tuple[float, float]:
-    """In how many of the trials the interval holds the true distance, and how wide it is in the middle, mm.
+    """Return the share of trials whose interval contains the true distance, and the median width, mm.
 
     The tracker's errors are simulated: each tip is seen where sensors of tool, liver and probe put it.
     """
@@ -169,7 +170,7 @@ def share_held(
 
 
 def _tracking_error_mm(rng: np.random.Generator, tracking: TrackingError, to_sensor_mm: float) -> np.ndarray:
-    """How far a tip is seen from where it is, in the frame in which the volume was made, shape (3,)."""
+    """Draw the error of a tracked tip in the frame of the volume, mm, shape (3,)."""
     total = np.zeros(3)
     for lever_mm in (tracking.tool_lever_mm, to_sensor_mm, tracking.probe_lever_mm, to_sensor_mm):
         lever = rng.normal(size=3)

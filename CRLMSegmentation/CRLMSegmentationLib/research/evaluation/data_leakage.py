@@ -1,4 +1,4 @@
-"""Is a model measured on what it was trained on?
+"""Data leakage: whether a model is measured on cases that it was trained on.
 
 A package says it by the first digits of the hashes of its cases: trained_on.cases, see `dataset.SHORT_HASH`. The hash
 of a case changes with anything in it, so that a renamed case is found, and a changed one is not.
@@ -14,7 +14,7 @@ from ...recording.dataset import CheckedCase, short_hashes
 
 
 def trained_on(about: Mapping[str, Any], cases: Sequence[CheckedCase]) -> list[str] | None:
-    """Names of the cases that a subject was trained on; None where it does not say on which it was.
+    """Return the cases that a method was trained on; None if it does not state them.
 
     Args:
         about: see `methods.Method.about`.
@@ -27,7 +27,7 @@ def trained_on(about: Mapping[str, Any], cases: Sequence[CheckedCase]) -> list[s
 
 
 def check_held_out(cases: Sequence[CheckedCase], held_out: Collection[str], place: object, dataset: str) -> None:
-    """Make sure that there is something to measure.
+    """Raise if no held-out case is left to measure.
 
     Args:
         cases: those that are held out.
@@ -37,7 +37,9 @@ def check_held_out(cases: Sequence[CheckedCase], held_out: Collection[str], plac
         CaseError: the dataset holds nothing out, or none of that is there.
     """
     if not held_out:
-        raise CaseError(f"{dataset} holds no case out; prepare it with --held-out SHARE, or leave --held-out-of away")
+        raise CaseError(
+            f"{dataset} has no held-out cases; prepare it with --held-out SHARE, or leave --held-out-of away"
+        )
     if not cases:
         raise CaseError(
             f"none of the {len(held_out)} held-out cases of {dataset} is in {place}; give the cases that it was made of"

@@ -1,4 +1,4 @@
-"""evaluation.json and lesions.csv: their keys, which are stable, and how they come from the rows."""
+"""evaluation.json and lesions.csv: their stable keys, and how they are computed from the rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .settings import AS_RECORDED, GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, Se
 
 SCHEMA_VERSION = 2
 SHOWN = 5
-"""Remarks on the truth that are told at once."""
+"""Number of warnings about reference segmentations that are printed."""
 KEYS = {
     "schema_version": f"of this file, {SCHEMA_VERSION}",
     "created": "date and time, ISO 8601",
@@ -36,7 +36,7 @@ KEYS = {
     "versions": "name to version of everything that took part",
     "settings": "as in research/evaluation/settings.py",
     "data": "{cases: [{case_id, patient, sha256, simulated, lesions}], left_out: [{case, lesion, text}], failed: "
-    "[{case, lesion, text}], remarks: [{case, lesion, text}] of what was made of the truth, "
+    "[{case, lesion, text}], remarks: [{case, lesion, text}] about the reference segmentations, "
     "trained_on: [case_id] that the model was trained on, null where it does not say on which "
     "cases it was, held_out_of: {dataset, listed: number of its held-out cases} or null}",
     "regions": "what the names of the ROC areas stand for",
@@ -73,7 +73,7 @@ def document_of(
     other_versions: Mapping[str, str],
     held_out_of: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of evaluation.json.
+    """Return the content of evaluation.json.
 
     Args:
         other_versions: of what took part beside this program.
@@ -115,6 +115,7 @@ def document_of(
 
 
 def simulated_of(cases: Sequence[CheckedCase]) -> str:
+    """Return whether all, some or none of the cases are simulated, or "unknown"."""
     kinds = {checked.simulated for checked in cases}
     if True in kinds:
         return "all" if kinds == {True} else "some"
@@ -171,7 +172,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path, document: Mapping[str, Any]) -> None:
-    """Write lesions.csv: one line for each lesion, `CSV_COLUMNS`, empty where nothing is known."""
+    """Write lesions.csv: one line per lesion with `CSV_COLUMNS`, empty where a value is unknown."""
     leaked = document["data"]["trained_on"]
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, CSV_COLUMNS)
@@ -188,7 +189,7 @@ def _plain(value: Any) -> Any:
 
 
 def summary_of(document: Mapping[str, Any]) -> list[str]:
-    """What a terminal shows."""
+    """Return the summary of an evaluation as lines for a terminal."""
     figures = document["figures"]["all"]["all"]
     kind = {"all": "simulated ", "some": "partly simulated "}.get(document["simulated"], "")
     dice, rate = figures["dice"], figures["detection_rate"]
@@ -204,30 +205,34 @@ def summary_of(document: Mapping[str, Any]) -> list[str]:
             f"  Hausdorff 95 % {distance['median']:.1f} mm, largest {figures['hausdorff_mm']['median']:.1f} mm"
         )
     lines.append(f"  {seconds['median']:.2g} s of computing for each lesion on {', '.join(document['devices'])}")
-    return lines + [f"  ! {caution}" for caution in cautions_of(document)]
+    return lines + [f"  ! {warning}" for warning in warnings_of(document)]
 
 
-def cautions_of(document: Mapping[str, Any]) -> list[str]:
-    """What must be known wherever the figures are shown."""
+def warnings_of(document: Mapping[str, Any]) -> list[str]:
+    """Return the warnings that must stand wherever the figures are shown."""
     model, data = document["model"], document["data"]
-    cautions = []
+    warnings = []
     if data["trained_on"]:
-        cautions.append(
+        warnings.append(
             f"trained on {len(data['trained_on'])} of these {len(data['cases'])} cases "
             f"({', '.join(data['trained_on'])}): figures that hold them are too good"
         )
     if model["strokes"]:
-        cautions.append(f"strokes painted by {model['strokes']}, which favours the method; he corrects nothing")
+        warnings.append(
+            f"strokes painted by {model['strokes']}, which favours the method; the user makes no corrections"
+        )
     if model["kind"] == SEMIAUTOMATIC:
-        cautions.append("the time of a user's work is not simulated, and is in no figure")
+        warnings.append("the working time of a user is not simulated, and is in no figure")
     if data["held_out_of"] and len(data["cases"]) < data["held_out_of"]["listed"]:
-        cautions.append(
+        warnings.append(
             f"{len(data['cases'])} of the {data['held_out_of']['listed']} held-out cases of "
             f"{data['held_out_of']['dataset']} were measured"
         )
-    cautions += [": ".join(filter(None, (r["case"], r["lesion"], r["text"]))) for r in data.get("remarks", ())[:SHOWN]]
+    warnings += [": ".join(filter(None, (r["case"], r["lesion"], r["text"]))) for r in data.get("remarks", ())[:SHOWN]]
     if len(data.get("remarks", ())) > SHOWN:
-        cautions.append(f"{len(data['remarks']) - SHOWN} more remarks on the truth, see evaluation.json")
+        warnings.append(
+            f"{len(data['remarks']) - SHOWN} more warnings about reference segmentations, see evaluation.json"
+        )
     if data["failed"]:
-        cautions.append(f"{len(data['failed'])} measurements failed, see evaluation.json")
-    return cautions
+        warnings.append(f"{len(data['failed'])} measurements failed, see evaluation.json")
+    return warnings

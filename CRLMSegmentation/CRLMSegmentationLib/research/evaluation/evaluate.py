@@ -1,4 +1,4 @@
-"""Evaluate a model or a semi-automatic method on cases with a truth: check, measure, write tables and a page.
+"""Evaluate a model or a semi-automatic method on cases with ground truth, and write tables and a page.
 
 DIR/lesions.jsonl    results as they come; a second run goes on from there
 DIR/masks            the masks as recorded
@@ -86,14 +86,14 @@ def evaluate_method(
     held_out: HeldOut | None = None,
     labels_together: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate a semi-automatic method, see `baselines.baselines.METHODS`, and write `OUTPUTS` into a folder.
+    """Evaluate a semi-automatic method, see `baselines.methods.BASELINES`, and write `OUTPUTS` into a folder.
 
     See `run_method` for the arguments, and for what it returns.
 
     Raises:
         CrlmError: there is no such method.
     """
-    from ..baselines.baselines import baseline_named  # brings VTK, which a model needs not
+    from ..baselines.methods import baseline_named  # brings VTK, which a model needs not
 
     method = baseline_named(name)
     how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)
@@ -111,7 +111,7 @@ def run_method(
     held_out: HeldOut | None = None,
     labels_together: bool = False,
 ) -> dict[str, Any]:
-    """Measure whatever can be evaluated and write `OUTPUTS` into a folder.
+    """Measure a method on all cases and write `OUTPUTS` into a folder.
 
     Args:
         cases_path: see `recording.dataset`.
@@ -147,7 +147,7 @@ def run_method(
 
 
 def _labels_together(held_out: HeldOut | None, wanted: bool) -> bool:
-    """Lesions that were kept from training are measured as they would have been learned from."""
+    """Return whether held-out lesions keep the parts of their labels together, as in training."""
     if held_out is None or held_out.labels_together is None:
         return wanted
     if wanted and not held_out.labels_together:
@@ -181,7 +181,7 @@ def _refusal(problems: Sequence[Problem], some_are_good: bool) -> str:
     first = problems[0]
     place = " ".join(filter(None, (first.case, first.lesion)))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    end = "mend them, or leave them out with --skip-bad" if some_are_good else "no case is left to evaluate"
+    end = "correct them, or leave them out with --skip-bad" if some_are_good else "no case is left to evaluate"
     return f"some cases cannot be evaluated: {place}: {first.text}{more}; {end}"
 
 

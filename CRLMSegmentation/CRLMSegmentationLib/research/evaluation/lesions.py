@@ -1,8 +1,8 @@
-"""Segment lesions, and compare them with the truth; a model through the session that runs in the room.
+"""Segment lesions and compare them with the ground truth; a model runs through the session of the workspace.
 
-    check_cases -> cases -> measure_subject -> result cache: a row for each lesion and variation -> figures, page
+    check_cases -> cases -> measure_method -> result cache: a row for each lesion and variation -> figures, page
 
-A row holds all that the tables are made of; see `rows.ROW_KEYS`. `evaluate_lesions` does one case from files alone.
+A row holds all that the tables are made of; see `rows.ROW_KEYS`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage, load_model_package
 from .methods import Answer, Click, Method, ModelMethod, NoAnswerError, Segmenter
-from .result_cache import ResultCache, Row, key_of
+from .result_cache import Key, ResultCache, Row, key_of
 from .rows import row_before, with_answer, with_refusal
 from .settings import AS_RECORDED, Settings, Variation
 from .variations import generator_of, sample_of, seed_and_volume
@@ -47,7 +47,7 @@ def evaluate_lesions(
     settings: Settings,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
 ) -> list[Row]:
-    """All rows of one case, from files alone: what can be sent to another machine.
+    """Evaluate one case from files alone, as a job for another machine, and return its rows.
 
     Raises:
         CrlmError: the case cannot be evaluated; says why.
@@ -64,7 +64,7 @@ def measure_model(
     settings: Settings,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
 ) -> list[Row]:
-    """All rows of a model, without a file; see `measure_method`."""
+    """Measure a model without result files, and return its rows; see `measure_method`."""
     method = ModelMethod(model, engine_of)
     rows, _ = measure_method(method, cases, settings, ResultCache(None, method.header(settings)))
     return rows
@@ -78,14 +78,14 @@ def measure_method(
     out: Path | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> tuple[list[Row], Mapping[str, str]]:
-    """Make all measurements that the result cache does not hold yet; the subject is opened once for all.
+    """Make all measurements that the result cache lacks; the method is started once for all.
 
     Args:
         out: folder to which the masks as recorded are written; None for none.
 
     Returns:
-        All rows, in the order of cases, lesions and variations; and the versions of what took part, empty if the
-        subject was not needed since everything had been measured.
+        All rows, in the order of cases, lesions and variations; and the versions of the programs involved, empty if
+        the method was not started since everything had been measured.
 
     Raises:
         WorkerError: the engine has given up. What was measured before is in the result cache.
@@ -102,7 +102,7 @@ def measure_method(
 
 
 def _tasks_of(cases: Sequence[CheckedCase], settings: Settings) -> list[_Task]:
-    """Everything as recorded first, so that a run that is ended early has the tables that matter."""
+    """Return the tasks, recorded seeds first, so that an interrupted run has the main tables."""
     lesions = [(checked, lesion) for checked in cases for lesion in checked.lesions]
     sample = sample_of(cases, settings.robustness_lesions, settings.seed)
     varied = [(checked, lesion) for checked, lesion in lesions if (checked.case_id, lesion.name) in sample]
@@ -110,7 +110,7 @@ def _tasks_of(cases: Sequence[CheckedCase], settings: Settings) -> list[_Task]:
     return recorded + [_Task(*place, variation) for place in varied for variation in settings.variations]
 
 
-def _key(task: _Task) -> tuple:
+def _key(task: _Task) -> Key:
     return key_of(task.checked.case_id, task.lesion.name, task.variation)
 
 
@@ -141,7 +141,7 @@ def measure(
     variation: Variation | None = None,
     out: Path | None = None,
 ) -> Row:
-    """Segment one lesion and compare it with its truth.
+    """Segment one lesion and compare it with its ground truth.
 
     Args:
         volume: of the case, as recorded.
@@ -170,7 +170,7 @@ def measure(
 
 
 def _save_mask(out: Path, case_id: str, lesion: str, answer: Answer, ijk_to_ras: np.ndarray) -> str:
-    """Write a mask on the grid of its volume; returns its path below `out`."""
+    """Write a mask on the grid of its volume, and return its path relative to `out`."""
     path = Path(MASK_FOLDER, _file_name(case_id), f"{_file_name(lesion)}.nrrd")
     (out / path).parent.mkdir(parents=True, exist_ok=True)
     write_volume(Volume(answer.mask.astype(np.uint8), ijk_to_ras), out / path)
@@ -178,7 +178,7 @@ def _save_mask(out: Path, case_id: str, lesion: str, answer: Answer, ijk_to_ras:
 
 
 def _file_name(text: str) -> str:
-    """A text as the name of a file; where that changes more than spaces, two texts still get two names."""
+    """Turn a text into a file name; different texts get different names."""
     name = re.sub(r"[^\w.-]+", "-", text)
     if name == text.replace(" ", "-") and not name.startswith("."):
         return name
@@ -186,5 +186,5 @@ def _file_name(text: str) -> str:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask that `measure` has written, bool, shape (K, J, I)."""
+    """Read a mask that `measure` has written, bool, shape (K, J, I)."""
     return read_volume(path).array > 0

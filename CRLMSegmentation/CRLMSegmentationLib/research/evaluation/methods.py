@@ -1,12 +1,12 @@
-"""What can be evaluated: a model, which answers through the session of the room, or a method that needs no network.
+"""The methods that an evaluation runs: a model, through the session of the workspace, or any other segmenter.
 
-A subject is opened once for all measurements, and answers click after click.
+A method is started once for all measurements, and segments seed after seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ from ...core.volume import Volume
 from ...segmentation.engine.engine import Engine, EngineState
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage, crop_size_of
-from ...segmentation.session import LesionResult, Session
+from ...segmentation.results import LesionResult, Options
+from ...segmentation.session import Session
 from ...segmentation.wait import wait_for_lesion, wait_for_model
 from .result_cache import Row
 from .settings import Settings
@@ -44,15 +45,15 @@ CACHE_VERSION = 3
 
 
 class NoAnswerError(CrlmError):
-    """A lesion was not answered; the next one may be."""
+    """One lesion could not be segmented; the next may be."""
 
 
 @dataclass(frozen=True, eq=False)
 class Click:
-    """What is asked.
+    """A segmentation task: a seed in a volume.
 
     Attributes:
-        volume: as it is shown to the subject.
+        volume: as the method gets it.
         seed_ras_mm: shape (3,).
         truth: of the lesion, bool, shape (K, J, I); for simulated users alone.
         rng: of all that the answer draws.
@@ -67,7 +68,7 @@ class Click:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What came back, on the grid of the volume.
+    """The segmentation of a lesion, on the grid of the volume.
 
     Attributes:
         mask: bool, shape (K, J, I).
@@ -91,16 +92,14 @@ class Answer:
 
 
 class Segmenter(Protocol):
-    """Answers clicks.
+    """A started method, which segments seed after seed."""
 
-    Attributes:
-        versions: of what takes part beside this program, by name.
-    """
-
-    versions: Mapping[str, str]
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Versions of the programs involved besides this one, by name."""
 
     def answer(self, click: Click) -> Answer:
-        """Outline the lesion at a click.
+        """Segment the lesion at a seed.
 
         Raises:
             SeedError: the click is not taken; the user has nothing.
@@ -110,22 +109,24 @@ class Segmenter(Protocol):
 
 
 class Method(Protocol):
-    """What is evaluated."""
+    """A method that can be evaluated."""
 
-    not_for_clinical_use: str
+    @property
+    def not_for_clinical_use(self) -> str:
+        """The statement of the method about clinical use."""
 
     def about(self) -> dict[str, Any]:
-        """What the tables say of it, by `ABOUT_KEYS`; None what does not apply."""
+        """Return what the tables state about the method, by `ABOUT_KEYS`; None where a key does not apply."""
 
     def header(self, settings: Settings) -> Row:
-        """What two evaluations must share for their rows to be put together."""
+        """Return what two evaluations must have in common for their rows to be merged."""
 
-    def opened(self, settings: Settings, on_progress: OnProgress) -> Any:
-        """A context that gives a `Segmenter`."""
+    def opened(self, settings: Settings, on_progress: OnProgress) -> AbstractContextManager[Segmenter]:
+        """Start the method for all measurements; it ends with the context."""
 
 
 def header_of(sha256: str, crop_size_mm: float | None, settings: Settings) -> Row:
-    """The header of a result cache.
+    """Return the header of a result cache.
 
     Args:
         crop_size_mm: None where the whole volume is looked at.
@@ -141,7 +142,7 @@ def header_of(sha256: str, crop_size_mm: float | None, settings: Settings) -> Ro
 
 @dataclass(frozen=True, eq=False)
 class ModelMethod:
-    """A model package, and the engine that runs it."""
+    """A model package and the engine that runs it, as a method."""
 
     model: ModelPackage
     engine_of: Callable[[ModelPackage], Engine] = field(default=WorkerEngine)
@@ -167,7 +168,7 @@ class ModelMethod:
 
 @dataclass(frozen=True, eq=False)
 class _ModelSegmenter:
-    """Asks the session that also runs in the room, with one worker kept warm for all lesions."""
+    """Segments through the session of the workspace; one worker serves all lesions."""
 
     session: Session
     settings: Settings
@@ -176,7 +177,8 @@ class _ModelSegmenter:
     def answer(self, click: Click) -> Answer:
         if click.volume is not self.session.volume:
             self.session.use_volume(click.volume)
-        self.session.segment(click.lesion, click.seed_ras_mm, self.settings.crop_size_mm, self.settings.mirroring)
+        options = Options(self.settings.crop_size_mm, self.settings.mirroring)
+        self.session.segment(click.lesion, click.seed_ras_mm, options)
         try:
             return _answer_of(wait_for_lesion(self.session, click.lesion))
         except WorkerError as error:
@@ -186,7 +188,7 @@ class _ModelSegmenter:
 
 
 def _answer_of(result: LesionResult) -> Answer:
-    mask, size_mm = result.mask, result.request.crop_size_mm
+    mask, size_mm = result.mask, result.request.options.crop_size_mm
     return Answer(
         mask=mask.mask,
         volume_ml=mask.volume_ml,

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ...core.metrics import THOROUGH_METRICS
 from ...reports.metric_names import METRIC_NAMES, RATES
 from ...reports.templates import data_uri, plot, render, stylesheet
-from .document import cautions_of
+from .document import warnings_of
 from .methods import SEMIAUTOMATIC
 from .plots import box_plot, calibration_plot, curve_plot
 
@@ -94,7 +94,7 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], pictures: Seq
         overall=document["figures"]["all"]["all"],
         note=DATA_NOTES[document["simulated"]] + (", in part trained on" if trained_on else ""),
         trained_on=trained_on,
-        cautions=cautions_of(document),
+        cautions=warnings_of(document),
         method="method" if document["model"]["kind"] == SEMIAUTOMATIC else "model",
         metrics=METRICS,
         rates=RATES,

@@ -1,4 +1,4 @@
-"""Results as they come, one JSON line each, so that a run that was killed goes on where it ended.
+"""Cache of results, one JSON line each, from which an interrupted evaluation continues.
 
 The first line says of what: model, crop, mirroring, seed. Caches of several machines may be put one after the
 other into one file. Of two lines on the same measurement the later one counts.
@@ -74,6 +74,7 @@ FIELDS = {
 
 
 def key_of(case_id: str, lesion: str, variation: Variation) -> Key:
+    """Return the key of a measurement."""
     return case_id, lesion, variation.kind, float(variation.amount), variation.draw
 
 
@@ -100,7 +101,7 @@ class ResultCache:
             path.write_text(json.dumps(header) + "\n", encoding="utf-8")
 
     def get(self, key: Key, case_sha256: str) -> Row | None:
-        """A measurement, unless its case has changed since or it has failed."""
+        """Return a measurement; None if it failed, or if its case has changed since."""
         row = self._rows.get(key)
         return row if row and row["case_sha256"] == case_sha256 and row["error"] is None else None
 
@@ -109,14 +110,14 @@ class ResultCache:
         return row if row and row["error"] is not None else None
 
     def add(self, row: Row) -> None:
-        """Keep a measurement; it is in the file when this returns."""
+        """Append a measurement to the file before returning."""
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row, allow_nan=False) + "\n")
         self._rows[_key_of_row(row)] = row
 
     def _read(self, path: Path, header: Row) -> None:
-        """Take over the file; a last line that was cut short is removed from it."""
+        """Read the file; a truncated last line is removed from it."""
         try:
             with open_regular(path) as stream:
                 content = stream.read(MAX_BYTES + 1)
@@ -153,7 +154,7 @@ class ResultCache:
 
 
 def _check_measured(row: Row) -> None:
-    """Raises: JsonError: it is measured, but lacks what every measured lesion has."""
+    """Raise JsonError for a measured row that lacks a value which every measured row has."""
     if row.get("metrics") is None:
         return
     measured = {"dice": row["metrics"]["dice"], "detected": row.get("detected"), "seconds": row.get("seconds")}

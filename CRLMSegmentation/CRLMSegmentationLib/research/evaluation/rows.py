@@ -1,4 +1,4 @@
-"""A row: one measurement of one lesion, all that the tables are made of."""
+"""A row: one measurement of one lesion; the tables are computed from rows."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ ROW_KEYS = {
     "case_sha256": "of case.json, which holds the hashes of all files; of volume and label where they are a pair",
     "simulated": "whether the case comes from the phantom; null when it does not say",
     "about": "what the case knows of the lesion",
-    "diameter_mm": "about.diameter_mm, else of the ball as large as the truth",
-    "truth_ml": "volume of the truth",
-    "seed_ras_mm": "where was clicked; null where no point so far from the centre lies in what was swept",
+    "diameter_mm": "about.diameter_mm, else of the sphere with the volume of the reference",
+    "truth_ml": "volume of the reference",
+    "seed_ras_mm": "seed; null if no point at this distance from the centre lies in the field of view",
     "seed_away_mm": "how far the seed was moved from the centre; null where it was not",
     "crop_size_mm": "edge of the crop; null where the whole volume was looked at",
     "metrics": "{" + ", ".join(THOROUGH_METRICS) + "}; each null where there is nothing to measure; all null without "
@@ -49,7 +49,7 @@ ROW_KEYS = {
 
 
 def row_before(checked: CheckedCase, lesion: Lesion, variation: Variation, truth: np.ndarray, volume: Volume) -> Row:
-    """What is known before it is segmented."""
+    """Return the values of a row that are known before the segmentation."""
     known = lesion.about.get("diameter_mm")
     radius_mm = equivalent_radius_mm(truth, volume)
     return {
@@ -69,17 +69,19 @@ def row_before(checked: CheckedCase, lesion: Lesion, variation: Variation, truth
 
 
 def with_answer(row: Row, answer: Answer, click: Click) -> Row:
-    """A row with what came back, compared with the truth."""
+    """Return a row with the segmentation compared with the ground truth."""
     truth, matrix = click.truth, click.volume.ijk_to_ras
     crop = cube_at(click.seed_ras_mm, COMPARED_MM, matrix, truth.shape) if answer.in_crop is None else answer.in_crop
     metrics = compare_thoroughly(answer.mask, truth, matrix, answer.probability, crop)
-    curves = row["kind"] == AS_RECORDED and answer.probability is not None
+    curves = None
+    if row["kind"] == AS_RECORDED and answer.probability is not None:
+        curves = roc_curves(truth, answer.probability, crop)
     return {
         **row,
         "crop_size_mm": answer.crop_size_mm,
         "metrics": metrics,
-        "roc": roc_curves(truth, answer.probability, crop) if curves else None,
-        "detected": metrics["dice"] > DETECTED_DICE,
+        "roc": curves,
+        "detected": (metrics["dice"] or 0.0) > DETECTED_DICE,
         "volume_ml": answer.volume_ml,
         "confidence": answer.confidence,
         "warnings": list(answer.warnings),
@@ -91,7 +93,7 @@ def with_answer(row: Row, answer: Answer, click: Click) -> Row:
 
 
 def with_refusal(row: Row, click: Click, reason: str) -> Row:
-    """The click was not taken, as where a low gain has made the lesion black: the user has nothing, a Dice of 0."""
+    """Return the row of a refused seed: no segmentation, a Dice of 0."""
     nothing = np.zeros(click.truth.shape, bool)
     return {
         **row,
@@ -107,7 +109,7 @@ def with_refusal(row: Row, click: Click, reason: str) -> Row:
 
 
 def cube_at(seed_ras_mm: np.ndarray, size_mm: float, ijk_to_ras: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Which voxels of a grid lie in a cube around a point with edges along R, A and S; bool, shape (K, J, I)."""
+    """Return which voxels lie in a cube around a point with edges along R, A and S; bool, shape (K, J, I)."""
     k, j, i = (axis.astype(np.float32) for axis in np.ogrid[: shape[0], : shape[1], : shape[2]])
     inside = np.ones(shape, bool)
     for row, middle_mm in zip(ijk_to_ras[:3].astype(np.float32), seed_ras_mm):

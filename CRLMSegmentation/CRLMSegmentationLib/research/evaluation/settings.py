@@ -1,4 +1,4 @@
-"""What an evaluation does beside segmenting each lesion from its recorded seed."""
+"""Settings of an evaluation: the robustness sample, its variations, and the bootstrap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AS_RECORDED, SEED_SHARE, SEED_MM, GAIN_DB, GREY_FACTOR = (
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is measured.
+    """Settings of an evaluation.
 
     Attributes:
         seed: of everything that is drawn; the same seed gives the same tables.
@@ -64,7 +64,7 @@ class Settings:
 
     @property
     def variations(self) -> list[Variation]:
-        """All that is done with a lesion of the robustness sample, beside segmenting it as recorded."""
+        """All variations of a lesion of the robustness sample, without the recorded one."""
         moved = [
             Variation(kind, amount, draw)
             for kind, amounts in ((SEED_SHARE, self.seed_shares), (SEED_MM, self.seed_offsets_mm))
@@ -77,7 +77,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Variation:
-    """One way to segment a lesion; `draw` counts the directions in which a seed is moved."""
+    """One way to segment a lesion; `draw` numbers the random directions in which the seed is moved."""
 
     kind: str = AS_RECORDED
     amount: float = 0.0

@@ -1,4 +1,4 @@
-"""Figures over many lesions: median, quartiles, and how far they may be off.
+"""Summary statistics over lesions: medians, quartiles, rates, and bootstrap intervals over patients.
 
 Lesions of one patient are alike, so intervals come from a bootstrap over patients: as many patients are drawn,
 with replacement, as there are, each with all of his lesions. Percentile intervals of 95 %.
@@ -16,7 +16,7 @@ from .result_cache import Row
 
 INTERVAL = 0.95
 LEAST_PATIENTS = 3
-"""Below which there is no interval: two patients drawn anew say nothing."""
+"""Fewest patients for a bootstrap interval."""
 BAD_DICE = 0.3
 FIGURES = (*THOROUGH_METRICS, "seconds")
 RATES = ("detection_rate", "share_under_0.3")
@@ -30,13 +30,13 @@ Figures = dict[str, Any]
 
 
 def size_class(diameter_mm: float) -> str:
-    """Such as "10 to 20 mm"; the lower edge belongs to the class."""
+    """Return the size class of a diameter, such as "10 to 20 mm"; the lower edge belongs to the class."""
     low, high = next((low, high) for low, high in SIZE_CLASSES_MM if low <= diameter_mm < high)
     return f"under {high} mm" if low == 0 else f"{low} mm and more" if high == np.inf else f"{low} to {high} mm"
 
 
 def summarise(rows: Sequence[Row], seed: int, draws: int) -> dict[str, dict[str, Figures]]:
-    """Figures of all lesions as recorded, by echogenicity and by size.
+    """Return the figures of all lesions with recorded seeds, of each echogenicity and of each size class.
 
     Args:
         rows: that have metrics.
@@ -57,7 +57,7 @@ def summarise(rows: Sequence[Row], seed: int, draws: int) -> dict[str, dict[str,
 
 
 def figures_of(rows: Sequence[Row], seed: int, draws: int) -> Figures:
-    """Numbers of lesions and patients, each of `FIGURES` by `spread_of`, each of `RATES` by `rate_of`."""
+    """Return the numbers of lesions and patients, `spread_of` each of `FIGURES`, and `rate_of` each of `RATES`."""
     patients = [row["patient"] for row in rows]
     values = {name: [row["metrics"].get(name) for row in rows] for name in THOROUGH_METRICS}
     values["seconds"] = [row["seconds"] for row in rows]
@@ -72,7 +72,7 @@ def figures_of(rows: Sequence[Row], seed: int, draws: int) -> Figures:
 
 
 def spread_of(values: Sequence[float | None], patients: Sequence[str], seed: int, draws: int) -> Figures:
-    """Count, mean, median, quartiles, range and the interval of the median, without those that are None."""
+    """Return count, mean, median, quartiles, range and the interval of the median; None values do not count."""
     known = [n for n, value in enumerate(values) if value is not None]
     if not known:
         return dict.fromkeys(("count", "mean", "median", "quartiles", "range", "interval"), None) | {"count": 0}
@@ -90,7 +90,7 @@ def spread_of(values: Sequence[float | None], patients: Sequence[str], seed: int
 
 
 def rate_of(holds: Sequence[bool], patients: Sequence[str], seed: int, draws: int) -> Figures:
-    """Share of lesions for which something holds, and its interval.
+    """Return the share of lesions for which a condition holds, and its interval.
 
     Where it holds for all or for none, no draw can say otherwise; then the interval is the exact binomial one of
     Clopper and Pearson with as many trials as there are patients.
@@ -108,7 +108,7 @@ def rate_of(holds: Sequence[bool], patients: Sequence[str], seed: int, draws: in
 
 
 def bootstrap_weights(patients: Sequence[str], seed: int, draws: int) -> np.ndarray | None:
-    """How often each lesion is in each draw, int, shape (draws, lesions); None with too few patients."""
+    """Return how often each lesion is in each bootstrap sample, int, (draws, lesions); None with too few patients."""
     names, owner = np.unique(np.array(patients, dtype=str), return_inverse=True)
     if len(names) < LEAST_PATIENTS or draws < 1:
         return None
@@ -117,12 +117,13 @@ def bootstrap_weights(patients: Sequence[str], seed: int, draws: int) -> np.ndar
 
 
 def weighted_medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Medians of values (N,) that are each there as often as a row of the weights (draws, N) says."""
+    """Return the medians of values (N,) under integer weights (draws, N)."""
     order = np.argsort(values, kind="stable")
     counted = np.cumsum(weights[:, order], axis=1)
     total = counted[:, -1:]
     places = [(counted <= place).sum(axis=1) for place in ((total - 1) // 2, total // 2)]
-    return (values[order][places[0]] + values[order][places[1]]) / 2
+    medians: np.ndarray = (values[order][places[0]] + values[order][places[1]]) / 2
+    return medians
 
 
 def _interval(drawn: np.ndarray) -> list[float]:
@@ -131,7 +132,7 @@ def _interval(drawn: np.ndarray) -> list[float]:
 
 
 def calibration(rows: Sequence[Row]) -> Figures:
-    """What a confidence is worth: Dice by bins of confidence.
+    """Return the mean Dice in bins of confidence.
 
     Returns:
         bins: {low, high, lesions, confidence, dice_mean, dice_median, detected} each, empty ones left out; `low` is
@@ -177,7 +178,7 @@ def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
 
 
 def curve_of(rows: Sequence[Row], kind: str, seed: int, draws: int, also: Sequence[Row] = ()) -> list[Figures]:
-    """Dice against the amount of one kind of variation.
+    """Return Dice against the amount of one kind of variation.
 
     Args:
         also: rows as recorded that belong to the curve, with their amount on it in place of 0.
@@ -185,7 +186,7 @@ def curve_of(rows: Sequence[Row], kind: str, seed: int, draws: int, also: Sequen
     Returns:
         {amount, measured, lesions, refused, no_place, dice, detection_rate, away_mm} for each amount, ascending:
         how many measurements of how many lesions there are, in how many of them the click was refused (they count
-        with a Dice of 0), how many could not be made since the seed would have left what was swept, and their mean
+        with a Dice of 0), how many could not be made since the seed would have left the field of view, and their mean
         distance from the centre.
     """
     members = [row for row in rows if row["kind"] == kind]

@@ -1,4 +1,4 @@
-"""What may go otherwise in the room than in the recording: the seed misses the centre, the gain is another."""
+"""Variations of the input: a seed off the centre, another gain, another grey-value factor."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DRAWS_TO_FIND_A_SEED = 30
 
 
 def generator_of(seed: int, *names: object) -> np.random.Generator:
-    """A generator that depends on the seed and the names alone, in whatever order and on whatever machine."""
+    """Return a random generator that depends on the seed and the names alone, not on order or machine."""
     digest = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
     return np.random.default_rng([seed, *np.frombuffer(digest, np.uint32).tolist()])
 
 
 def sample_of(cases: Sequence[CheckedCase], count: int, seed: int) -> set[tuple[str, str]]:
-    """Names of case and lesion, drawn so that no patient gives a second lesion before each has given one."""
+    """Draw lesions such that no patient gives a second lesion before each has given one."""
     queues: dict[str, list[tuple[str, str]]] = {}
     for checked in cases:
         queues.setdefault(checked.patient, []).extend((checked.case_id, lesion.name) for lesion in checked.lesions)
@@ -42,7 +42,7 @@ def sample_of(cases: Sequence[CheckedCase], count: int, seed: int) -> set[tuple[
 
 
 def equivalent_radius_mm(mask: np.ndarray, volume: Volume) -> float:
-    """Radius of the ball as large as a mask (K, J, I) of a volume."""
+    """Return the radius of the sphere with the volume of a mask (K, J, I), mm."""
     voxel_mm3 = abs(np.linalg.det(volume.ijk_to_ras[:3, :3]))
     return float((3 * np.count_nonzero(mask) * voxel_mm3 / (4 * np.pi)) ** (1 / 3))
 
@@ -50,7 +50,7 @@ def equivalent_radius_mm(mask: np.ndarray, volume: Volume) -> float:
 def seed_and_volume(
     variation: Variation, case_id: str, lesion: Lesion, volume: Volume, truth: np.ndarray, seed: int
 ) -> tuple[np.ndarray | None, Volume, float | None]:
-    """Where the user clicks in what, under a variation.
+    """Return the seed and the volume under a variation.
 
     Args:
         volume: as recorded.
@@ -58,8 +58,8 @@ def seed_and_volume(
         seed: of the generator.
 
     Returns:
-        The seed, or None where none so far away lies in what was swept; the volume; how far the seed was moved
-        from the centre, mm, or None where it was not.
+        The seed, or None where no point at this distance lies in the field of view; the volume; how far the seed was
+        moved from the centre, mm, or None where it was not.
     """
     if variation.kind in (SEED_SHARE, SEED_MM):
         away_mm = variation.amount
@@ -77,7 +77,7 @@ def seed_and_volume(
 def moved_seed(
     volume: Volume, centre_ras_mm: np.ndarray, away_mm: float, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """A point at a distance from another, in a direction drawn until it lies in what was swept."""
+    """Return a point at a distance from another, in a random direction that stays in the field of view."""
     for _ in range(DRAWS_TO_FIND_A_SEED):
         direction = rng.normal(size=3)
         try:
@@ -88,15 +88,15 @@ def moved_seed(
 
 
 def with_gain(volume: Volume, gain_db: float) -> Volume:
-    """A volume as another gain would show it: grey values are logarithms, so that a gain adds to them.
+    """Return a volume at another gain: grey values are logarithmic, so that gain is added to them.
 
-    What leaves the display's range is cut off, as scanners do. Voxels that were never swept stay empty.
+    What leaves the display's range is cut off, as scanners do. Voxels outside the field of view stay empty.
     """
     return _changed(volume, lambda grey: grey + gain_db * _full_scale(volume) / ASSUMED_RANGE_DB)
 
 
 def with_factor(volume: Volume, factor: float) -> Volume:
-    """A volume whose grey values are multiplied, as by another dynamic range or window; cut off in the same way."""
+    """Return a volume with grey values multiplied, as by another dynamic range; clipped to the same limits."""
     return _changed(volume, lambda grey: grey * factor)
 
 

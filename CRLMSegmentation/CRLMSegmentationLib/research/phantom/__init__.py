@@ -1,5 +1,3 @@
-"""Simulated patients: a liver with metastases, swept by a tracked probe, reconstructed into a volume.
+"""Simulated patients: a liver with metastases, swept by a tracked probe and reconstructed into a volume."""
 
-Figures and their sources stand beside the constants; all come from published measurements, none from
-patients of ours.
-"""
+__all__ = ["cases"]

@@ -36,13 +36,13 @@ BLOOD_DB, CYST_DB, WALL_DB = -28.0, -35.0, 7.0
 
 @dataclass(frozen=True, eq=False)
 class Tumour:
-    """One metastasis; its outline is r(direction) = radius * (1 + low spherical waves).
+    """One metastasis; its surface is r(direction) = radius * (1 + a sum of low spherical waves).
 
     Attributes:
         center_mm: local frame, shape (3,).
         axes_mm: half axes of the mean ellipsoid along its own axes, shape (3,).
         rotation: 3x3, own axes to local.
-        waves: directions (N, 3), frequencies (N,), phases (N,) and heights (N,) of the irregular outline.
+        waves: directions (N, 3), frequencies (N,), phases (N,) and heights (N,) of the irregular surface.
     """
 
     center_mm: np.ndarray
@@ -59,18 +59,19 @@ class Tumour:
         return float(2 * np.prod(self.axes_mm) ** (1 / 3))
 
     def signed_distance_mm(self, points_mm: np.ndarray) -> np.ndarray:
-        """Approximate distance to the outline, negative inside, of local points (..., 3)."""
+        """Return the approximate signed distance of local points (..., 3) to the surface, negative inside, mm."""
         own = (points_mm - self.center_mm) @ self.rotation / self.axes_mm
         radius = np.linalg.norm(own, axis=-1)
         direction = own / np.maximum(radius, 1e-6)[..., None]
         directions, frequencies, phases, heights = self.waves
         outline = 1 + (heights * np.cos(frequencies * (direction @ directions.T) + phases)).sum(-1)
-        return (radius - outline) * self.axes_mm.mean()
+        distance_mm: np.ndarray = (radius - outline) * self.axes_mm.mean()
+        return distance_mm
 
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """Fields on a grid of the local frame.
+    """Scattering and attenuation of one patient, on a grid of the local frame.
 
     Attributes:
         scattering_db: float32, shape (K, J, I), backscatter against normal parenchyma.
@@ -85,7 +86,7 @@ class Anatomy:
 
 
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
-    """Draw a patient."""
+    """Draw the anatomy of a patient."""
     points = _grid_points()
     shape = points.shape[:3]
     fat = rng.beta(1.2, 3.0)
@@ -103,7 +104,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
 
 
 def draw_tumours(rng: np.random.Generator) -> list[Tumour]:
-    """Draw the metastases of one patient: alike in echogenicity, apart in place, one to four of them."""
+    """Draw one to four metastases of one patient: alike in echogenicity, and apart from each other."""
     echogenicity = str(rng.choice(list(ECHOGENICITY_SHARES), p=list(ECHOGENICITY_SHARES.values())))
     contrast_db = _clipped_normal(rng, *CONTRAST_DB[echogenicity])
     tumours: list[Tumour] = []
@@ -151,12 +152,13 @@ def _draw_tumour(rng: np.random.Generator, echogenicity: str, contrast_db: float
 
 
 def random_rotation(rng: np.random.Generator, max_angle: float) -> np.ndarray:
-    """A rotation matrix about a random axis by up to `max_angle` radians."""
+    """Draw a rotation matrix about a random axis by at most `max_angle` radians."""
     axis = rng.normal(size=3)
     x, y, z = axis / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = rng.uniform(0, max_angle)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    rotation: np.ndarray = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return rotation
 
 
 def _clipped_normal(rng: np.random.Generator, mean: float, deviation: float, low: float, high: float) -> float:
@@ -170,27 +172,26 @@ def _grid_points() -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, shape: tuple[int, ...], size_mm: float, deviation_db: float) -> np.ndarray:
-    """Smooth random field of a given grain and standard deviation, float32."""
+    """Draw a smooth random field of a given grain size and standard deviation, float32."""
     factor = max(1, int(size_mm / 2 / GRID_MM))
     coarse = rng.normal(size=[n // factor + 3 for n in shape]).astype(np.float32)
     coarse = ndimage.gaussian_filter(coarse, size_mm / 2 / GRID_MM / factor)
-    field = (
-        ndimage.zoom(coarse, factor, order=1)[tuple(slice(n) for n in shape)]
-        if factor > 1
-        else coarse[tuple(slice(n) for n in shape)]
-    )
-    return (deviation_db / field.std() * (field - field.mean())).astype(np.float32)
+    enlarged = ndimage.zoom(coarse, factor, order=1) if factor > 1 else coarse
+    field: np.ndarray = enlarged[tuple(slice(n) for n in shape)]
+    scaled: np.ndarray = (deviation_db / field.std() * (field - field.mean())).astype(np.float32)
+    return scaled
 
 
 def _near(points: np.ndarray, center_mm: np.ndarray, reach_mm: float) -> tuple[slice, slice, slice]:
-    """The box (K, J, I) of the grid within reach of a point."""
+    """Return the box (K, J, I) of the grid that contains all voxels within a distance of a point."""
     low = np.floor((center_mm - reach_mm - FIELD_OF_VIEW_MM[:, 0]) / GRID_MM).astype(int)[::-1]
     high = np.ceil((center_mm + reach_mm - FIELD_OF_VIEW_MM[:, 0]) / GRID_MM).astype(int)[::-1] + 1
-    return tuple(slice(max(0, a), max(0, b)) for a, b in zip(low, high))
+    k, j, i = (slice(max(0, a), max(0, b)) for a, b in zip(low, high))
+    return k, j, i
 
 
 def _add_vessels(rng: np.random.Generator, points: np.ndarray, scattering: np.ndarray, attenuation: np.ndarray) -> None:
-    """Portal branches with bright walls and hepatic veins without, along smooth random paths."""
+    """Add portal branches with bright walls and hepatic veins without, along smooth random paths."""
     for walled in (True, False):
         radius_at = np.zeros(scattering.shape, np.float32)
         for _ in range(rng.integers(4, 9)):
@@ -246,8 +247,15 @@ def _add_tumour(
         _add_calcifications(rng, tumour, points[box], distance_mm, scattering[box], attenuation[box])
 
 
-def _add_calcifications(rng, tumour, points, distance_mm, scattering, attenuation) -> None:
-    """Bright grains inside the lesion that cast shadows; arrays are views of the lesion's box."""
+def _add_calcifications(
+    rng: np.random.Generator,
+    tumour: Tumour,
+    points: np.ndarray,
+    distance_mm: np.ndarray,
+    scattering: np.ndarray,
+    attenuation: np.ndarray,
+) -> None:
+    """Add bright grains that cast shadows to a lesion; arrays are views of the lesion's box."""
     places = np.argwhere(distance_mm < -0.25 * tumour.axes_mm.mean())
     if not len(places):
         return
@@ -259,5 +267,5 @@ def _add_calcifications(rng, tumour, points, distance_mm, scattering, attenuatio
 
 
 def _soft(distance_mm: np.ndarray, width_mm: float) -> np.ndarray:
-    """1 inside, 0 outside, with an edge of a given width."""
+    """Return a soft mask: 1 inside, 0 outside, with an edge of a given width."""
     return (0.5 * (1 - np.tanh(distance_mm / width_mm))).astype(np.float32)

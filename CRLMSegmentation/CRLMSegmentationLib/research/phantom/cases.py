@@ -51,7 +51,7 @@ class Phantom:
     """One simulated patient.
 
     Attributes:
-        volume: reconstructed from the sweep, in Reference, with its swept mask.
+        volume: reconstructed from the sweep, in Reference, with the mask of its field of view.
         truth: uint8 numbers of the tumours (from 1) on the same grid.
         local_to_reference: 4x4, from the anatomy's frame, mm.
     """
@@ -64,13 +64,13 @@ class Phantom:
 
     @property
     def visible(self) -> list[int]:
-        """Numbers of the tumours of which enough was swept to be outlined."""
+        """Return the numbers of the tumours of which enough lies in the field of view."""
         voxels = np.bincount(self.truth.array.ravel(), minlength=len(self.anatomy.tumours) + 1)
         return [n for n in range(1, len(voxels)) if voxels[n] >= MIN_VISIBLE_VOXELS]
 
 
 def simulate(seed: int, number: int) -> Phantom:
-    """Simulate patient `number` of the cohort `seed`, drawn again where the sweep missed every tumour."""
+    """Simulate patient `number` of the cohort `seed`; drawn again if the sweep missed every tumour."""
     for attempt in range(20):
         phantom = _simulate_once(np.random.default_rng([PHANTOM_VERSION, seed, number, attempt]))
         if phantom.visible:
@@ -97,7 +97,7 @@ def _simulate_once(rng: np.random.Generator) -> Phantom:
 
 
 def _truth(volume: Volume, anatomy: Anatomy, local_to_reference: np.ndarray) -> Volume:
-    """Lesion numbers on the volume's grid, as far as it was swept: nobody can outline what was not seen."""
+    """Return the lesion numbers on the grid of the volume, 0 outside the field of view."""
     ijk = np.indices(volume.array.shape[::-1]).reshape(3, -1).T
     local = transform_points(np.linalg.inv(local_to_reference) @ volume.ijk_to_ras, ijk)
     flat = np.zeros(len(ijk), np.uint8)
@@ -141,11 +141,12 @@ def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> Lesion:
         "halo_mm": round(tumour.halo_mm, 2),
         "diameter_mm": round(tumour.diameter_mm, 1),
     }
-    return Lesion(f"Tumour {label}", tuple(_click(rng, phantom.truth.array == label, phantom.volume)), label, about)
+    r, a, s = _click(rng, phantom.truth.array == label, phantom.volume)
+    return Lesion(f"Tumour {label}", (r, a, s), label, about)
 
 
 def _click(rng: np.random.Generator, mask: np.ndarray, volume: Volume) -> list[float]:
-    """Where a user would click: a swept voxel of the lesion near its middle, in RAS mm."""
+    """Return a seed as a user would place it: a voxel of the lesion near its middle, RAS mm."""
     inside = np.argwhere(mask & volume.swept)
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1][tuple(inside.T)]
     central = inside[depth >= (1 - SEED_JITTER) * depth.max()]
@@ -154,7 +155,7 @@ def _click(rng: np.random.Generator, mask: np.ndarray, volume: Volume) -> list[f
 
 
 def _tracking(phantom: Phantom) -> list[TrackingSample]:
-    """Probe during the sweep, liver sensor breathing, pointer approaching the first visible tumour."""
+    """Return the poses: probe during the sweep, breathing liver sensor, pointer towards the first visible tumour."""
     samples = []
     sweep, target = phantom.sweep, phantom.anatomy.tumours[phantom.visible[0] - 1]
     share = np.linspace(0, 1, len(sweep.times_s))
@@ -178,7 +179,7 @@ def write_cohort(
     processes: int = 1,
     on_written: Callable[[Case], None] = lambda case: None,
 ) -> list[Case]:
-    """Simulate many patients, each into its own folder below `out`, in parallel; complete ones are kept.
+    """Simulate many patients in parallel, each into a folder below `out`; complete ones are kept.
 
     See `core.parallel` for the processes that do it.
 

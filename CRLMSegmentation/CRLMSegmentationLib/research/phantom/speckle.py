@@ -1,4 +1,4 @@
-"""What the scanner makes of the anatomy: speckle, blur, attenuation, gain, log compression, scan conversion.
+"""Simulation of the scanner: speckle, blur, attenuation, gain, log compression, scan conversion.
 
 Scatterers are complex Gaussian noise; their amplitude follows the anatomy. A point-spread function that
 widens with depth sums them coherently, so that the envelope of even tissue is Rayleigh distributed.
@@ -49,7 +49,7 @@ class Scanner:
 
 
 def draw_scanner(rng: np.random.Generator, frames: int) -> Scanner:
-    """Draw settings as a hurried user leaves them."""
+    """Draw the settings of a scanner that nobody has tuned."""
     coarse = ndimage.gaussian_filter(rng.normal(size=(frames, LINES)), (25, 18), mode="nearest")
     loss = np.clip(coarse / coarse.std() - rng.uniform(0.8, 2.5), 0, None)
     return Scanner(
@@ -63,7 +63,7 @@ def draw_scanner(rng: np.random.Generator, frames: int) -> Scanner:
 
 
 def beam_points() -> np.ndarray:
-    """Where the samples of one frame lie in the probe's frame, mm, shape (LINES, SAMPLES, 3)."""
+    """Return the sample positions of one frame in the frame of the probe, mm, shape (LINES, SAMPLES, 3)."""
     angle = np.linspace(-HALF_ANGLE_RAD, HALF_ANGLE_RAD, LINES)[:, None]
     radius = PROBE_RADIUS_MM + _depths()[None, :]
     return np.stack(np.broadcast_arrays(radius * np.sin(angle), 0.0, radius * np.cos(angle) - PROBE_RADIUS_MM), axis=-1)
@@ -74,7 +74,7 @@ def _depths() -> np.ndarray:
 
 
 def envelope(scattering_db: np.ndarray, frame_spacing_mm: float, rng: np.random.Generator) -> np.ndarray:
-    """Envelope before log compression; mean square 1 in tissue of 0 dB.
+    """Return the envelope before log compression; its mean square is 1 in tissue of 0 dB.
 
     Args:
         scattering_db: shape (frames, LINES, SAMPLES).
@@ -100,17 +100,19 @@ def envelope(scattering_db: np.ndarray, frame_spacing_mm: float, rng: np.random.
     impulse[20] = 1
     axial_power = (ndimage.gaussian_filter1d(impulse, axial) ** 2).sum()
     power = (_transfer(shape[0], elevation) ** 2).mean(0) * (_transfer(shape[1], lateral) ** 2).mean(0) * axial_power
-    return (np.abs(blurred) / np.sqrt(power)).astype(np.float32)
+    amplitude: np.ndarray = (np.abs(blurred) / np.sqrt(power)).astype(np.float32)
+    return amplitude
 
 
 def _transfer(count: int, sigma: np.ndarray) -> np.ndarray:
-    """Fourier transform of a unit-sum Gaussian of each sigma (in samples), shape (count, len(sigma))."""
+    """Return the Fourier transform of unit-sum Gaussians with sigma in samples, shape (count, len(sigma))."""
     frequency = fft.fftfreq(count)[:, None]
-    return np.exp(-2 * (np.pi * frequency * sigma[None, :]) ** 2).astype(np.float32)
+    transfer: np.ndarray = np.exp(-2 * (np.pi * frequency * sigma[None, :]) ** 2).astype(np.float32)
+    return transfer
 
 
 def image_beams(anatomy: Anatomy, sweep: Sweep, scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
-    """Log-compressed grey values along the beams, uint8, shape (frames, LINES, SAMPLES)."""
+    """Return log-compressed grey values along the beams, uint8, shape (frames, LINES, SAMPLES)."""
     scattering, attenuation = _fields_on_beams(anatomy, sweep)
     spacing_mm = np.linalg.norm(np.diff(sweep.true_poses[:, :3, 3], axis=0), axis=1).mean()
     signal = envelope(scattering, spacing_mm, rng)
@@ -121,7 +123,8 @@ def image_beams(anatomy: Anatomy, sweep: Sweep, scanner: Scanner, rng: np.random
     noise_db = scanner.noise_db + 2.6 * depth_cm + scanner.slope_db_cm * (depth_cm - 4)
     noise = rng.rayleigh(np.sqrt(0.5), signal.shape).astype(np.float32) * 10 ** (noise_db / 20)
     level_db = 20 * np.log10(signal * 10 ** (gain_db / 20) + noise + 1e-4)
-    return np.clip(255 * (0.5 + level_db / scanner.range_db), 0, 255).astype(np.uint8)
+    grey: np.ndarray = np.clip(255 * (0.5 + level_db / scanner.range_db), 0, 255).astype(np.uint8)
+    return grey
 
 
 def _fields_on_beams(anatomy: Anatomy, sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
@@ -151,7 +154,7 @@ class Fan:
 
 
 def make_fan() -> Fan:
-    """The pixels of the image that lie inside the fan."""
+    """Return the pixels of the image that lie inside the fan."""
     half_width = (PROBE_RADIUS_MM + DEPTH_MM) * np.sin(HALF_ANGLE_RAD)
     x, z = np.meshgrid(np.arange(-half_width, half_width, PIXEL_MM), np.arange(-4, DEPTH_MM, PIXEL_MM))
     angle = np.arctan2(x, z + PROBE_RADIUS_MM)

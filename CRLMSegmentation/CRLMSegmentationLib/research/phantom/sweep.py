@@ -1,4 +1,4 @@
-"""The hand that moves the probe: true poses, what the tracker says of them, and what breathing is left."""
+"""Motion of the probe in a sweep: true poses, poses with tracking errors, and residual breathing."""
 
 from __future__ import annotations
 
@@ -59,10 +59,11 @@ def draw_sweep(rng: np.random.Generator) -> Sweep:
     return Sweep(times, true, tracked, left * moved, moved / 2)
 
 
-def _wander(rng: np.random.Generator, shape, grain: float) -> np.ndarray:
-    """Smooth noise along the first axis, unit standard deviation."""
-    noise = gaussian_filter1d(rng.normal(size=shape), grain, axis=0, mode="reflect")
-    return noise / noise.std(axis=0)
+def _wander(rng: np.random.Generator, shape: int | tuple[int, int], grain: float) -> np.ndarray:
+    """Return smooth noise of unit standard deviation along the first axis."""
+    noise: np.ndarray = gaussian_filter1d(rng.normal(size=shape), grain, axis=0, mode="reflect")
+    unit: np.ndarray = noise / noise.std(axis=0)
+    return unit
 
 
 def _poses(position_mm: np.ndarray, angles_deg: np.ndarray) -> np.ndarray:

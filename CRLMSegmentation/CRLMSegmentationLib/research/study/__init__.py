@@ -1,1 +1,3 @@
-"""The experiment of arXiv 2511.05253 on simulated patients: what is done, step by step, and what comes out."""
+"""A comparison of methods on simulated patients, after the experiment of arXiv 2511.05253."""
+
+__all__ = ["run", "tables"]

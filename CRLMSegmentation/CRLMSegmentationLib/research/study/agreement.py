@@ -1,4 +1,4 @@
-"""How well the volumes of masks agree with the true ones, after Bland and Altman, as ratios.
+"""Agreement of the volumes of masks with the reference volumes, after Bland and Altman, as ratios.
 
 Lesions of a study differ in volume by a factor of several hundred, and an error grows with the volume; differences in
 ml would show the large lesions alone. So it is logarithms that are subtracted, and the result is a ratio: 1 is right,
@@ -20,18 +20,18 @@ LIMIT = 1.96
 
 
 def log_ratios(rows: Sequence[Row]) -> tuple[np.ndarray, list[str]]:
-    """Natural logarithm of mask over truth for each lesion of which something was found, and their patients."""
+    """Return log(mask volume / reference volume) of each lesion that was found, and their patients."""
     found = [row for row in rows if row["volume_ml"]]
     ratios = [row["volume_ml"] / row["truth_ml"] for row in found]
     return np.log(np.array(ratios, dtype=float)), [row["patient"] for row in found]
 
 
 def volume_agreement(rows: Sequence[Row], seed: int, draws: int) -> dict[str, Any]:
-    """Of one method.
+    """Return the volume agreement of one method.
 
     Returns:
         lesions: of which something was found; nothing_found: the others, which have no ratio.
-        ratio: geometric mean of mask over truth; interval: its 95 % interval by a bootstrap over patients.
+        ratio: geometric mean of mask over reference volume; interval: its 95 % interval by a bootstrap over patients.
         limits: within which 95 % of the ratios lie, if their logarithms are normal; None below two lesions. That
             lesions of one patient are alike is not taken into account here.
     """

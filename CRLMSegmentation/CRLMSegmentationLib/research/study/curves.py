@@ -53,16 +53,17 @@ def _draw_roc(axes: Axes, rates: Sequence[float], curve: Mapping[str, Any], meth
     point = curve["mask"]
     if point["lesions"]:
         x = max(point["false_positive_rate"], LEAST_RATE)
-        marks = {"marker": marker_of(method), "color": colour_of(method), "markeredgecolor": INK}
-        axes.plot(x, point["recall"], markersize=9, clip_on=False, zorder=4, **marks)
+        (mark,) = axes.plot(x, point["recall"], markersize=9, clip_on=False, zorder=4, color=colour_of(method))
+        mark.set(marker=marker_of(method), markeredgecolor=INK)
 
 
 def _roc_handle(method: str, has_curve: bool) -> Line2D:
     line = "solid" if has_curve else "none"
-    marks = {"marker": marker_of(method), "markersize": 8, "markeredgecolor": INK}
     kind = "probabilities, marker: mask" if has_curve else "mask only"
     name = f"{label_of(method)} ({kind})"
-    return Line2D([], [], color=colour_of(method), linewidth=2.4, linestyle=line, label=name, **marks)
+    handle = Line2D([], [], color=colour_of(method), linewidth=2.4, linestyle=line, label=name)
+    handle.set(marker=marker_of(method), markersize=8, markeredgecolor=INK)
+    return handle
 
 
 def agreement_figure(results: Results) -> Figure:
@@ -82,8 +83,8 @@ def agreement_figure(results: Results) -> Figure:
     for number in range(len(methods)):
         panels[number].tick_params(labelbottom=number + columns >= len(methods))
     figure.supxlabel("geometric mean of both volumes, ml (logarithmic)", fontsize=11, color=SOFT)
-    figure.supylabel("mask / truth (logarithmic)", fontsize=11, color=SOFT)
-    _legend_in_free_panel(figure, panels, methods)
+    figure.supylabel("mask / reference (logarithmic)", fontsize=11, color=SOFT)
+    _legend_in_free_panel(figure, list(panels), methods)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The example lesions of a study: one row each, ultrasound, then truth and outline of each method."""
+"""Example lesions of a study: one row each, with ultrasound, ground truth, and the contour of each method."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import ndimage
 
+from ...core.box import Box
 from ...core.geometry import transform_points
 from ...core.grey_window import grey_window
 from ...core.volume import Volume
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ...recording.dataset import CheckedCase
 
 TRUTH_COLOUR, SEED_COLOUR, NOT_SWEPT = "#ffffff", "#F0E442", "#151c25"
+Extent = tuple[float, float, float, float]
+"""Left, right, bottom and top of a picture, mm."""
 PIXELS = 240
 LEAST_VIEW_MM = 24.0
 SHADOW = [effects.Stroke(linewidth=3.6, foreground="#000000", alpha=0.6), effects.Normal()]
@@ -33,7 +36,7 @@ SCALE_BARS_MM = (2, 5, 10, 20, 50)
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One lesion.
+    """One example lesion.
 
     Attributes:
         truth: bool, shape (K, J, I) of the volume.
@@ -85,7 +88,7 @@ def _example(chosen: Mapping[str, Any], checked: CheckedCase, methods: list[str]
 
 
 def examples_figure(examples: list[Example], methods: list[str], by: str) -> Figure:
-    """A row of slices for each example."""
+    """Draw a row of slices for each example."""
     title = f"Best, median and worst lesion by the Dice of {label_of(by)}"
     columns = 1 + len(methods)
     figure = new_figure(2.05 * columns, 1.05 + 2.62 * len(examples), title)
@@ -93,10 +96,11 @@ def examples_figure(examples: list[Example], methods: list[str], by: str) -> Fig
     for row, example in zip(rows, examples):
         row.suptitle(example.title, x=0.01, ha="left", fontsize=11, color=INK)
         _draw_row(row.subplots(1, columns), example, methods)
-    handles = [Line2D([], [], color=SOFT, linestyle="--", linewidth=1.6, label="truth (white, dashed)")]
+    handles = [Line2D([], [], color=SOFT, linestyle="--", linewidth=1.6, label="reference (white, dashed)")]
     handles += [Line2D([], [], color=colour_of(method), linewidth=2.4, label=label_of(method)) for method in methods]
-    seed = {"marker": "+", "markersize": 10, "markeredgewidth": 2, "linestyle": "none"}
-    handles.append(Line2D([], [], color="#b8a800", label="click", **seed))
+    seed = Line2D([], [], color="#b8a800", label="click", linestyle="none")
+    seed.set(marker="+", markersize=10, markeredgewidth=2)
+    handles.append(seed)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=10, handlelength=1.6)
     return figure
 
@@ -125,14 +129,13 @@ def _draw_row(panels: np.ndarray, example: Example, methods: list[str]) -> None:
 
 
 def _span_mm(example: Example, center: np.ndarray) -> float:
-    """Wide enough for the truth; an outline that runs far beyond it leaves the picture."""
-    box = ndimage.find_objects(example.truth.astype(np.uint8))[0]
-    corners = np.array(np.meshgrid(*[(part.start, part.stop - 1) for part in box[::-1]])).reshape(3, -1).T
-    reach_mm = np.abs(transform_points(example.volume.ijk_to_ras, corners) - center).max()
+    """Return the width of a view that contains the ground truth; larger segmentations may be cut off."""
+    box = Box.of_nonempty_mask(example.truth)
+    reach_mm = np.abs(transform_points(example.volume.ijk_to_ras, box.corner_centers_ijk) - center).max()
     return float(max(LEAST_VIEW_MM, 3.2 * reach_mm))
 
 
-def _draw_method(axes: Axes, example: Example, method: str, at: np.ndarray, extent: tuple) -> None:
+def _draw_method(axes: Axes, example: Example, method: str, at: np.ndarray, extent: Extent) -> None:
     dice, mask = example.dice[method], example.masks[method]
     axes.set_title(f"{label_of(method)}: {'no answer' if dice is None else f'{dice:.2f}'}", fontsize=10, pad=4)
     if mask is not None:
@@ -141,7 +144,7 @@ def _draw_method(axes: Axes, example: Example, method: str, at: np.ndarray, exte
     axes.text(0.5, 0.06, note, transform=axes.transAxes, ha="center", color="white", fontsize=9.5, path_effects=SHADOW)
 
 
-def _outline(axes: Axes, inside: np.ndarray, extent: tuple, colour: str, style: str) -> None:
+def _outline(axes: Axes, inside: np.ndarray, extent: Extent, colour: str, style: str) -> None:
     if (inside >= 0.5).any():
         width = 2.2 if style == "solid" else 1.5
         lines = axes.contour(

@@ -92,7 +92,8 @@ def _boxes(axes: Axes, methods: Sequence[str], groups: Sequence[Sequence[float]]
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:
-    return tuple(int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5))
+    red, green, blue = (int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5))
+    return red, green, blue
 
 
 def _note_oracle(figure: Figure, methods: Sequence[str]) -> None:

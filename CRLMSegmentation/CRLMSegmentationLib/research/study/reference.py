@@ -1,4 +1,4 @@
-"""What has been published on real patients. Printed beside a study, never compared with it."""
+"""Published results on real patients, printed beside a study but not compared with it."""
 
 from __future__ import annotations
 

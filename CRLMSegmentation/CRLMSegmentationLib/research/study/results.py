@@ -1,4 +1,4 @@
-"""results.json: everything that a study has found, from the evaluations of its methods. Its keys are stable."""
+"""results.json: all results of a study, computed from the evaluations of its methods; its keys are stable."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ STATEMENT = (
     "Research software, not for clinical use."
 )
 ORACLE = (
-    "Grow-cut is given strokes of a simulated user who sees the truth, an oracle, which favours it; the time that "
-    "painting takes is not in its seconds. Region growing starts from the click alone."
+    "The strokes of grow-cut are painted by a simulated user who sees the reference segmentation, an oracle, which "
+    "favours it; its seconds do not include the painting. Region growing starts from the seed alone."
 )
 PRIMARY = "dice"
 CLAIM = ("crop", "full")
@@ -91,19 +91,29 @@ DIGITS = 5
 """Of the rows of single lesions; figures and tests are computed from all digits."""
 EXAMPLES = ("best", "median", "worst")
 PLACE_KEYS = ("case_id", "patient", "lesion")
-FOUND_KEYS = ("diameter_mm", "truth_ml", "volume_ml", "metrics", "detected", "confidence", "seconds", "device")
-FOUND_KEYS = (*FOUND_KEYS, "warnings", "error")
+FOUND_KEYS = (
+    "diameter_mm",
+    "truth_ml",
+    "volume_ml",
+    "metrics",
+    "detected",
+    "confidence",
+    "seconds",
+    "device",
+    "warnings",
+    "error",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """What is known of a network.
+    """A trained network, with its learning curve and its data.
 
     Attributes:
         package: its model package.
         curve: the lines of its progress, see `training.progress.EPOCH_KEYS`.
         images, patients: {"train": number, "val": number}, of the fold that was trained.
-        left_out: [case, lesion, text] of what could not be learned from.
+        left_out: [case, lesion, text] of what could not be trained on.
     """
 
     package: Any
@@ -121,7 +131,7 @@ def results_of(
     trainings: Mapping[str, Network],
     documents: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The content of results.json, with the keys of `KEYS`.
+    """Return the content of results.json, with the keys of `KEYS`.
 
     Args:
         out: folder of the study, whose step log is read.
@@ -220,7 +230,7 @@ def _figures(rows: Sequence[Row], seed: int, draws: int) -> dict[str, Any]:
 
 
 def _examples(rows: Mapping[str, Sequence[Row]], by: str) -> list[dict[str, Any]]:
-    """The best, the median and the worst lesion; fewer where there are fewer lesions."""
+    """Return the lesions with the best, the median and the worst Dice; fewer if there are fewer lesions."""
     ranked = sorted(
         (row for row in rows[by] if row["metrics"]),
         key=lambda row: (-row["metrics"]["dice"], row["case_id"], row["lesion"]),

@@ -16,7 +16,7 @@ DIGITS = 5
 
 
 def roc_of(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
-    """For each region the mean curve of each method that has probabilities, and the point of each one's mask."""
+    """Return, for each region, the mean ROC curve of each method with probabilities, and the point of each mask."""
     return {
         region: {
             "false_positive_rate": list(ROC_FALSE_POSITIVES),
@@ -33,7 +33,7 @@ def _of_method(rows: Sequence[Row], region: str) -> dict[str, Any]:
 
 
 def _mask_point(rows: Sequence[Row], region: str) -> dict[str, Any]:
-    """Where a yes-or-no mask lies: its area is the mean of recall and specificity."""
+    """Return the ROC point of binary masks; its area is the mean of recall and specificity."""
     pairs = [(row["metrics"]["recall"], row["metrics"][f"auc_hard_{region}"]) for row in rows]
     known = np.array([pair for pair in pairs if None not in pair], dtype=float)
     if not len(known):

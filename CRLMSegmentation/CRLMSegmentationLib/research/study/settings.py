@@ -1,4 +1,4 @@
-"""What a study does: how many patients, which methods, how long each is trained; and that a folder keeps to it."""
+"""Settings of a study, its presets, and the file that binds a folder to one study."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ the parameters of region growing were chosen (the same)."""
 
 @dataclass(frozen=True)
 class Study:
-    """Attributes:
+    """Settings of a study.
 
-    patients: simulated to be trained on; held_out: others, on whom every method is measured.
-    spacing_mm, crop_size_mm, crops_per_lesion: of the datasets, the same for all networks.
-    folds: into which the patients are split; one fold is not trained on, but gives the validation curve.
-    training: name of a preset of `training.presets`; epochs: None for the preset's.
-    seed: of patients, crops, trainings and intervals.
-    robustness_lesions, bootstrap_draws: see `evaluation.settings`.
+    Attributes:
+        patients: simulated to be trained on; held_out: others, on whom every method is measured.
+        spacing_mm, crop_size_mm, crops_per_lesion: of the datasets, the same for all networks.
+        folds: into which the patients are split; one fold is not trained on, but gives the validation curve.
+        training: name of a preset of `training.presets`; epochs: None for the preset's.
+        seed: of patients, crops, trainings and intervals.
+        robustness_lesions, bootstrap_draws: see `evaluation.settings`.
     """
 
     preset: str
@@ -55,7 +56,7 @@ class Study:
 
     @property
     def used_folds(self) -> int:
-        """No more than there are patients."""
+        """The number of folds, at most the number of patients."""
         return min(self.folds, self.patients)
 
 
@@ -67,7 +68,7 @@ PRESETS = {
 
 
 def study_named(preset: str, changes: Mapping[str, Any]) -> Study:
-    """A preset, with what the user has said otherwise; None keeps what the preset says.
+    """Return a preset with the changes of the user; None keeps the value of the preset.
 
     Raises:
         CrlmError: there is no such preset, or a number that cannot be.
@@ -84,7 +85,7 @@ def study_named(preset: str, changes: Mapping[str, Any]) -> Study:
 
 
 def check_methods(methods: Sequence[str]) -> tuple[str, ...]:
-    """The methods in the order of `METHODS`, each once.
+    """Return the methods in the order of `METHODS`, without repeats.
 
     Raises:
         CrlmError: one that there is not, or none.
@@ -96,11 +97,12 @@ def check_methods(methods: Sequence[str]) -> tuple[str, ...]:
 
 
 def folder_name(method: str) -> str:
+    """Return the folder name of a method."""
     return method.replace("+", "-")
 
 
-def keep_to(study: Study, out: Path) -> None:
-    """Write study.json into the folder of a study, or make sure that it is the same study.
+def claim_folder(study: Study, out: Path) -> None:
+    """Write study.json into a folder, or raise if the folder belongs to another study.
 
     Where and with how many processes it is computed is not part of it: a study may be ended on another machine. Nor
     are the methods: one may be added later.

@@ -1,4 +1,4 @@
-"""steps.jsonl: how long each step took, where, and with which versions; one line each time that it was worked on."""
+"""steps.jsonl: duration, machine and versions of each step of a study, one line per run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def noted(out: Path, step: str) -> Iterator[None]:
-    """Note how long the block took; also when it ends with an error, but not when the process is killed."""
+def logged_step(out: Path, step: str) -> Iterator[None]:
+    """Log the duration of a block, also if it raises, but not if the process is killed."""
     started_s = time.monotonic()
     try:
         yield
@@ -40,7 +40,7 @@ def noted(out: Path, step: str) -> Iterator[None]:
 
 
 def read_step_log(out: Path) -> list[dict[str, Any]]:
-    """{step, minutes, runs, ended, machines, versions} of each step, in the order in which they were begun.
+    """Return {step, minutes, runs, ended, machines, versions} of each step, in the order of their starts.
 
     Minutes are the sum over all runs; versions those of the last one. A line cut short by a kill is left out, as is
     one that is no step.

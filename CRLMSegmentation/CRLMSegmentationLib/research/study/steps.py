@@ -1,4 +1,4 @@
-"""The parts of the program that a study is made of, behind one small border: tests put stubs in their place.
+"""The steps of a study behind one interface, so that tests can replace them by stubs.
 
 Each step goes on where it was ended, and gives back at once what is there already. Heavy imports stand inside.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...segmentation.models.package import ModelPackage
 
 Document = dict[str, Any]
-INTENDED_USE = "A network of a study on simulated patients; outlines liver metastases in simulated ultrasound."
+INTENDED_USE = "A network of a study on simulated patients; segments liver metastases in simulated ultrasound."
 STATEMENT = (
     "Trained on simulated data only; it has never seen a patient. Research software. Not a medical device; "
     "not for clinical use."
@@ -27,7 +27,7 @@ STATEMENT = (
 
 
 def simulate(folder: Path, study: Study, numbers: range, processes: int, on_progress: OnProgress) -> list[CheckedCase]:
-    """Simulate the patients with these numbers into a folder, and check them.
+    """Simulate the patients of these numbers into a folder, and check them.
 
     Raises:
         CrlmError: one of them cannot be used.
@@ -51,7 +51,7 @@ def simulate(folder: Path, study: Study, numbers: range, processes: int, on_prog
 def prepare(
     variant: str, cases: Sequence[CheckedCase], dataset: Path, study: Study, processes: int, on_progress: OnProgress
 ) -> None:
-    """Write the dataset folder of a variant, without lesions too small to be learned from; its manifest names them."""
+    """Write the dataset of a variant; lesions too small for training are listed in its manifest."""
     from ..training.preparation import Preparation
     from ..training.prepare import prepare_dataset
 
@@ -69,7 +69,7 @@ def prepare(
 
 
 def train(dataset: Path, study: Study, device: str, processes: int, on_progress: OnProgress) -> Path:
-    """Train one fold; returns nnU-Net's results folder of the configuration."""
+    """Train one fold, and return nnU-Net's results folder of the configuration."""
     from ..training.train import Training, train_dataset
 
     training = Training(
@@ -85,7 +85,7 @@ def train(dataset: Path, study: Study, device: str, processes: int, on_progress:
 
 
 def pack(results: Path, out: Path, variant: str) -> None:
-    """Make the model package of a variant; what it was trained on stands in its dataset."""
+    """Make the model package of a variant."""
     from ...segmentation.models.pack import About, pack_model
 
     name = f"study-{folder_name(variant)}"
@@ -100,17 +100,19 @@ def load(folder: Path) -> ModelPackage:
 
 
 def settings_of(study: Study) -> Settings:
-    """Of the evaluations: every lesion from its recorded seed, nothing varied."""
+    """Return the settings of the evaluations: every lesion from its recorded seed, without variations."""
     return Settings(seed=study.seed, robustness_lesions=0, bootstrap_draws=study.bootstrap_draws)
 
 
 def evaluate_network(model: Path, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
+    """Evaluate a model package on the held-out patients."""
     from ..evaluation.evaluate import evaluate_model
 
     return evaluate_model(model, cases, out, settings_of(study), on_progress=on_progress)
 
 
 def evaluate_baseline(method: str, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
+    """Evaluate a semi-automatic method on the held-out patients."""
     from ..evaluation.evaluate import evaluate_method
 
     return evaluate_method(method, cases, out, settings_of(study), on_progress=on_progress)
@@ -122,7 +124,7 @@ def draw(
     held_out: Mapping[str, CheckedCase],
     folders: Mapping[str, Path],
 ) -> dict[str, bytes]:
-    """All figures as PNG, by name.
+    """Draw all figures as PNG, by name.
 
     Args:
         documents, folders: of the evaluations of each method.

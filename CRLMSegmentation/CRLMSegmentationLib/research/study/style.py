@@ -1,13 +1,15 @@
-"""How a study looks: one colour and one name for each method everywhere, and a badge on every picture."""
+"""Style of the figures of a study: colour, marker and name of each method, and the badge of simulated data."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from ...reports.plots import INK, LINE, PLOT_STYLE, SOFT
@@ -28,8 +30,8 @@ LABELS = {
     "grow-cut": "grow-cut*",
     "region-growing": "region growing",
 }
-"""The star stands for strokes that come from the truth, as `ORACLE_MARK` says beneath each plot."""
-ORACLE_MARK = "* strokes of a simulated user who sees the truth"
+"""The star stands for strokes that come from the reference, as `ORACLE_MARK` says beneath each plot."""
+ORACLE_MARK = "* strokes of a simulated user who sees the reference segmentation"
 SIMULATED = "SIMULATED DATA"
 BADGE = {"boxstyle": "round,pad=0.4", "facecolor": "#ffe2a8", "edgecolor": "none"}
 BADGE_INK = "#5c3b00"
@@ -50,27 +52,28 @@ PALETTE = 256
 """Colours of a plot's PNG: enough that those of the methods stay as they are, in a smaller file."""
 
 
-def styled() -> mpl.rc_context:
+def styled() -> AbstractContextManager[None]:
+    """Return a context with the matplotlib style of a study."""
     return mpl.rc_context(STYLE)
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """A figure, inches, with its title at the left and the badge at the right of a strip above all panels."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    """Create a figure (inches) with its title and the badge in a strip above all panels."""
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - STRIP / height))
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - STRIP / height))
     middle = 1 - 0.45 * STRIP / height
     figure.text(0.01, middle, title, ha="left", va="center", fontsize=13, fontweight="bold")
-    badge = {"fontsize": 9.5, "fontweight": "bold", "color": BADGE_INK, "bbox": BADGE}
-    figure.text(1 - 0.1 / width, middle, SIMULATED, ha="right", va="center", **badge)
+    badge = figure.text(1 - 0.1 / width, middle, SIMULATED, ha="right", va="center", bbox=BADGE)
+    badge.set(fontsize=9.5, fontweight="bold", color=BADGE_INK)
     return figure
 
 
 def png_of(figure: Figure, palette: bool = True) -> bytes:
-    """A figure as PNG, the same bytes each time.
+    """Return a figure as PNG, with identical bytes on each run.
 
     Args:
-        palette: for plots; ultrasound would lose the colours of its outlines.
+        palette: for plots; ultrasound would lose the colours of its contours.
     """
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI if palette else PICTURE_DPI, metadata={"Software": None})
@@ -83,17 +86,20 @@ def png_of(figure: Figure, palette: bool = True) -> bytes:
 
 
 def any_oracle(methods: Sequence[str]) -> bool:
-    """Whether the name of one has the star."""
+    """Return whether one of the methods uses strokes from the ground truth."""
     return any(label_of(method).endswith("*") for method in methods)
 
 
 def label_of(method: str) -> str:
+    """Return the name of a method in figures."""
     return LABELS.get(method, method)
 
 
 def colour_of(method: str) -> str:
+    """Return the colour of a method in figures."""
     return COLOURS.get(method, SOFT)
 
 
 def marker_of(method: str) -> str:
+    """Return the marker of a method in figures."""
     return MARKERS.get(method, "o")

@@ -1,4 +1,4 @@
-"""results.json and tables.csv as files, and what a terminal shows of a study."""
+"""results.json and tables.csv as files, and the summary of a study for a terminal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from ...core.errors import CrlmError
 from ..evaluation.statistics import RATES
 from .results import KEYS
 
-COLUMNS = ("method", "by", "group", "patients", "lesions", "measure", "count", "median", "mean")
-COLUMNS = (*COLUMNS, "lower_quartile", "upper_quartile", "lowest", "highest", "interval_low", "interval_high")
+COLUMNS = (
+    *("method", "by", "group", "patients", "lesions", "measure", "count", "median", "mean"),
+    *("lower_quartile", "upper_quartile", "lowest", "highest", "interval_low", "interval_high"),
+)
 """Of a share, such as the detection rate, `mean` is the share."""
 
 
@@ -29,7 +31,7 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
 
 
 def write_tables(path: Path, results: Mapping[str, Any]) -> None:
-    """Write tables.csv: a line for each method, group and measure; empty where nothing is known."""
+    """Write tables.csv: a line per method, group and measure; empty where a value is unknown."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
@@ -64,7 +66,7 @@ def _rounded(value: Any) -> Any:
 
 
 def summary_of(results: Mapping[str, Any]) -> list[str]:
-    """What a terminal shows."""
+    """Return the summary of a study as lines for a terminal."""
     held_out = results["patients"]["held_out"]
     lines = [
         f"{held_out['lesions']} lesions of {held_out['patients']} simulated patients, none of them trained on:",

@@ -1,1 +1,14 @@
-"""Cases to an nnU-Net dataset, the dataset to a model, and how good the model is."""
+"""Training of nnU-Net: cases to a dataset, a dataset to trained folds, and the figures on the card of a model."""
+
+__all__ = [
+    "fold_process",
+    "layout",
+    "manifest",
+    "preparation",
+    "prepare",
+    "presets",
+    "progress",
+    "step_queue",
+    "summary",
+    "train",
+]

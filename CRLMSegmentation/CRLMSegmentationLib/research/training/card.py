@@ -1,9 +1,10 @@
-"""The figures on a model's card, from the same measuring as `crlm-seg evaluate`."""
+"""Figures of the model card, measured as by `crlm-seg evaluate`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...core.errors import CaseError
 from ...recording.dataset import check_cases, table_of
@@ -17,7 +18,7 @@ RECORDED_ONLY = Settings(robustness_lesions=0, bootstrap_draws=0)
 
 
 def evaluate(package: ModelPackage, folders: Iterable[Path], settings: Settings = RECORDED_ONLY) -> list[Row]:
-    """Segment every lesion of every case from its recorded seed and compare with the truth.
+    """Segment every lesion of every case from its recorded seed and compare with the ground truth.
 
     Returns:
         A row for each lesion, see `evaluation.rows.ROW_KEYS`.
@@ -37,13 +38,13 @@ def evaluate(package: ModelPackage, folders: Iterable[Path], settings: Settings 
     return rows
 
 
-def summarise(rows: Sequence[Row]) -> dict:
-    """For the card, all rows and by echogenicity: count, median and quartiles of Dice, share under 0.3, ..."""
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return figures for the card, of all rows and by echogenicity: Dice quartiles, share under 0.3, ..."""
     figures = statistics.summarise(rows, seed=0, draws=0)
     return {name: _short(group) for name, group in {**figures["all"], **figures["echogenicity"]}.items()}
 
 
-def _short(figures: statistics.Figures) -> dict:
+def _short(figures: statistics.Figures) -> dict[str, Any]:
     distance_mm = figures["hausdorff95_mm"]["median"]
     return {
         "lesions": figures["lesions"],

@@ -23,7 +23,7 @@ from typing import Any
 
 from ...core.errors import CrlmError, JsonError
 from ...core.json_files import read_json_object
-from .layout import CURVE, FINAL, LATEST, LOG, PROGRESS, SETTINGS, Layout, alone_in
+from .layout import CURVE, FINAL, LATEST, LOG, PROGRESS, SETTINGS, Layout, locked
 from .manifest import write_json
 from .presets import CONFIGURATION, Preset, preset_from
 from .progress import append_progress, keep_progress, read_progress
@@ -36,7 +36,13 @@ MOST_PROCESSES = 8
 
 @dataclass(frozen=True)
 class FoldSettings:
-    """Attributes: manifest: SHA-256 of the dataset's; simulated: whether its patients are; title: of the picture."""
+    """Settings of the training of one fold.
+
+    Attributes:
+        manifest: SHA-256 of the manifest of the dataset.
+        simulated: whether all patients are simulated; None if some are, or if it is unknown.
+        title: of the learning curve.
+    """
 
     fold: int
     preset: Preset
@@ -53,24 +59,28 @@ class FoldSettings:
 
     @classmethod
     def read(cls, folder: Path) -> FoldSettings:
-        """Raises: CrlmError: the file is not there, or not ours."""
+        """Read the settings in the folder of a fold.
+
+        Raises:
+            CrlmError: the file is missing or invalid.
+        """
         try:
             fields = read_json_object(folder / SETTINGS, JsonError)
             return replace(cls(**fields), preset=preset_from(fields["preset"]))
         except (JsonError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CrlmError(
-                f"{folder} does not say how it was trained ({error}); move it away and train anew"
+                f"{folder} does not say how it was trained ({error}); move it away and train again"
             ) from error
 
 
 def train_fold(folder: Path, device: str, send: Send = lambda message: None) -> None:
-    """Train the fold of a folder to its end, from its last checkpoint where there is one; not if it is finished.
+    """Train the fold of a folder to its end, from its last checkpoint if there is one; a finished fold is kept.
 
     Args:
         device: "cpu" or "cuda", which is the first that this process sees.
         send: told how far it is, see `progress`.
     """
-    with alone_in(folder):
+    with locked(folder):
         if is_finished(folder):
             return
         _train_fold(folder, FoldSettings.read(folder), device, send)
@@ -79,8 +89,8 @@ def train_fold(folder: Path, device: str, send: Send = lambda message: None) -> 
 def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -> None:
     layout = Layout.of_fold(folder)
     names = f"{settings.preset.plans}.json", "dataset.json"
-    plans, dataset = (read_json_object(layout.preprocessed / name, advice="train anew") for name in names)
-    os.environ.update(layout.environment() | _nnunet_variables(settings.preset, device))
+    plans, dataset = (read_json_object(layout.preprocessed / name, advice="train again") for name in names)
+    os.environ.update({**layout.environment(), **_nnunet_variables(settings.preset, device)})
     import torch
 
     from ...segmentation.engine.nnunet import available_cpu_threads
@@ -102,7 +112,7 @@ def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -
 
 
 def _nnunet_variables(preset: Preset, device: str) -> Mapping[str, str]:
-    """How nnU-Net augments and compiles; processes of its own pay on a GPU only."""
+    """Return nnU-Net's variables for augmentation and compilation; worker processes pay on a GPU only."""
     cores = str(min(os.cpu_count() or 1, MOST_PROCESSES))
     compiled = "true" if preset.compile_on_gpu and device == "cuda" else "false"
     processes = {"nnUNet_n_proc_DA": "0"} if device == "cpu" else {}
@@ -110,7 +120,7 @@ def _nnunet_variables(preset: Preset, device: str) -> Mapping[str, str]:
 
 
 class _Report:
-    """Writes the progress of a fold into its folder, and tells the parent."""
+    """Writes the progress of a fold into its folder, and sends it to the parent process."""
 
     def __init__(self, folder: Path, settings: FoldSettings, send: Send) -> None:
         self._folder, self._settings, self._send = folder, settings, send
@@ -136,11 +146,12 @@ class _Report:
 
 
 def is_finished(folder: Path) -> bool:
+    """Return whether the fold has its final checkpoint."""
     return (folder / FINAL).is_file()
 
 
 def is_begun(folder: Path) -> bool:
-    """Something would be lost if it began anew."""
+    """Return whether the fold has results that a new start would delete."""
     return is_finished(folder) or (folder / LATEST).is_file()
 
 

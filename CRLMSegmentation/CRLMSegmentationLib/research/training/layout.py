@@ -1,4 +1,4 @@
-"""Where things lie in a dataset folder.
+"""Paths in a dataset folder.
 
 DATASET/manifest.json                                    written last by `crlm-seg prepare`
 DATASET/splits.json                                      [{"train": [names], "val": [names]}, ...], one for each fold
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import CrlmError
+from ...core.folder_lock import folder_lock
 from ...core.json_fields import NAMES, check_object
 from ...core.json_files import read_json, shown
 from .manifest import MANIFEST, SPLITS, raw_folder
@@ -29,7 +30,12 @@ FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
 
 @dataclass(frozen=True)
 class Layout:
-    """Attributes: root: the dataset folder; name: DatasetNNN_NAME."""
+    """Paths in a dataset folder.
+
+    Attributes:
+        root: the dataset folder.
+        name: DatasetNNN_NAME.
+    """
 
     root: Path
     name: str
@@ -64,7 +70,7 @@ class Layout:
         return self.root / SPLITS
 
     def planned_mark(self, preset: Preset) -> Path:
-        """There when the dataset is planned and preprocessed for a preset."""
+        """Return the file that exists when the dataset is planned and preprocessed for a preset."""
         return self.preprocessed / f"{preset.plans}.done.json"
 
     def results_of(self, preset: Preset) -> Path:
@@ -74,14 +80,18 @@ class Layout:
         return self.results_of(preset) / f"fold_{fold}"
 
     def environment(self) -> dict[str, str]:
-        """nnU-Net's variables; it reads some of them when it is imported."""
+        """Return nnU-Net's environment variables, some of which it reads on import."""
         return {f"nnUNet_{name}": str(self.root / name) for name in NNUNET_FOLDERS}
 
     def read_splits(self) -> list[Mapping[str, list[str]]]:
-        """Raises: CrlmError: it is no list of splits, or one has nothing to train or to validate on."""
-        splits = read_json(self.splits, CrlmError, "prepare the dataset anew")
+        """Read the training and validation images of each fold.
+
+        Raises:
+            CrlmError: the file is no list of splits, or a split has no training or no validation images.
+        """
+        splits = read_json(self.splits, CrlmError, "prepare the dataset again")
         if not isinstance(splits, list):
-            raise CrlmError(f"{self.splits} must be a list of splits, got {shown(splits)}; prepare the dataset anew")
+            raise CrlmError(f"{self.splits} must be a list of splits, got {shown(splits)}; prepare the dataset again")
         for number, split in enumerate(splits):
             check_object(split, {"train": NAMES, "val": NAMES}, f"{self.splits}: [{number}]", CrlmError)
         empty = [n for n, split in enumerate(splits) if not (split["train"] and split["val"])]
@@ -95,7 +105,7 @@ class Layout:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which takes the place of the file at the end: there is always a whole one."""
+    """Yield a temporary path whose file replaces `path` atomically at the end."""
     unfinished = path.with_name(f".unfinished-{path.name}")
     yield unfinished
     with unfinished.open("rb+") as file:
@@ -104,21 +114,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask out of a folder; on Windows, which has no such locks, nobody is kept out.
+def locked(folder: Path) -> Iterator[None]:
+    """Make a folder, and keep other processes that ask for its lock out of it while the block lasts.
 
     Raises:
-        CrlmError: another one is in.
+        FolderLockedError: another process works there.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CrlmError(f"another process works in {folder}; wait until it has ended") from error
+    with folder_lock(folder):
         yield

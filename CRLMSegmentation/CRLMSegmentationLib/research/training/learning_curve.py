@@ -1,4 +1,4 @@
-"""The picture of a training: losses and pseudo Dice against epochs."""
+"""The learning curve of a training: losses and pseudo Dice against epochs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def draw_learning_curve(path: Path, lines: Sequence[Mapping[str, Any]], title: s
             figure.savefig(unfinished)
 
 
-def _draw(axes: Axes, epochs: Sequence[int], values: Sequence[float | None], colour: str, name: str, alpha=1.0) -> None:
+def _draw(
+    axes: Axes, epochs: Sequence[int], values: Sequence[float | None], colour: str, name: str, alpha: float = 1.0
+) -> None:
     known = [(epoch, value) for epoch, value in zip(epochs, values) if value is not None]
     marker = "o" if len(known) < 20 else None
     axes.plot(*(zip(*known) if known else ((), ())), color=colour, alpha=alpha, label=name, marker=marker, markersize=4)
@@ -60,7 +62,8 @@ def _draw(axes: Axes, epochs: Sequence[int], values: Sequence[float | None], col
 
 
 def _smoothed(values: Sequence[float | None]) -> list[float | None]:
-    smooth, last = [], None
+    smooth: list[float | None] = []
+    last: float | None = None
     for value in values:
         if value is not None:
             last = value if last is None else SMOOTHING * last + (1 - SMOOTHING) * value

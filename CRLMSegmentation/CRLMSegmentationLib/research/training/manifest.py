@@ -1,4 +1,4 @@
-"""What a dataset folder holds, written last: where `manifest.json` lies, the dataset is whole.
+"""manifest.json of a dataset folder; it is written last, and marks the dataset as complete.
 
 DATASET/manifest.json                     how it was prepared, patients, folds, images, and the hash of each file
 DATASET/splits.json                       for each fold the images to train on and to validate on
@@ -42,7 +42,7 @@ from .preparation import DATASET_WORD, dataset_name_of
 SCHEMA_VERSION = 1
 MANIFEST, SPLITS, UNDER_WAY, RAW = "manifest.json", "splits.json", "preparing.json", "raw"
 DATASET_JSON, IMAGES, LABELS = "dataset.json", "imagesTr", "labelsTr"
-ANEW = "prepare the dataset anew, into another folder"
+ANEW = "prepare the dataset again, into another folder"
 LEFT_OUT = Kind("a list of case, lesion and text each", is_list_of(is_list_of(lambda text: isinstance(text, str), 3)))
 PREPARATION = {"name": DATASET_WORD, "labels_together": BOOLEAN.or_absent()}
 FIELDS = {
@@ -90,7 +90,7 @@ class CaseEntry:
         simulated: None when it does not say.
         echogenicity, size: the stratum of its patient, see `splitting`.
         fold: that validates on it; None for what is held out.
-        lesions: names of those that can be learned from.
+        lesions: names of those that can be trained on.
         images: names of those that it gave.
     """
 
@@ -126,7 +126,7 @@ class Manifest:
     """The content of `manifest.json`.
 
     Attributes:
-        preparation: see `Preparation.that_matters`.
+        preparation: see `Preparation.result_settings`.
         given: SHA-256 of every case that was asked for, sorted, those left out later included.
         cases, held_out: in the order of their names.
         folds: patients on whom each fold validates.
@@ -151,12 +151,12 @@ class Manifest:
 
     @property
     def labels_together(self) -> bool:
-        """Whether parts of a label that lie apart are one lesion: so they were before there was a choice."""
-        return self.preparation.get("labels_together", True)
+        """Whether unconnected parts of a label are one lesion, as they are in datasets without the setting."""
+        return bool(self.preparation.get("labels_together", True))
 
     @property
     def splits(self) -> list[dict[str, list[str]]]:
-        """For each fold the names of images, as nnU-Net wants them in `splits_final.json`."""
+        """The images of each fold, as in nnU-Net's `splits_final.json`."""
         fold_of = {image: case.fold for case in self.cases for image in case.images}
         return [
             {
@@ -168,11 +168,12 @@ class Manifest:
 
 
 def raw_folder(dataset: Path, dataset_name: str) -> Path:
+    """Return the folder of nnU-Net's raw dataset."""
     return dataset / RAW / dataset_name
 
 
 def read_manifest(dataset: Path) -> Manifest:
-    """What a dataset folder holds.
+    """Read the manifest of a dataset folder.
 
     Raises:
         CrlmError: it is not prepared, not to its end, or by another version of this program.
@@ -200,12 +201,12 @@ def read_manifest(dataset: Path) -> Manifest:
 
 
 def write_manifest(manifest: Manifest, dataset: Path) -> None:
-    """Write `manifest.json`, whole or not at all."""
+    """Write `manifest.json` atomically."""
     write_json(dataset / MANIFEST, {"schema_version": SCHEMA_VERSION, **asdict(manifest)})
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
+    """Write a JSON file atomically."""
     unfinished = path.with_name(path.name + ".unfinished")
     with unfinished.open("w", encoding="utf-8") as stream:
         stream.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
@@ -215,7 +216,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def verify_manifest(dataset: Path) -> Manifest:
-    """Hash every file of a dataset anew.
+    """Check every file of a dataset against its hash.
 
     Raises:
         CrlmError: as `read_manifest`; or a file is missing, changed, or was added to the images.

@@ -1,4 +1,4 @@
-"""A dataset as nnU-Net wants it: one file for each channel of an image, one for its label, and a description."""
+"""nnU-Net's raw dataset format: one file per channel of an image, one for its label, and dataset.json."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MODEL_VERSION = "1"
 HASH_DIGITS = 16
 """Of a case's hash that a model package keeps, to tell whether it has seen the case."""
 Job = tuple[CheckedCase, tuple[Lesion, ...], Preparation, Path]
-"""A case, its lesions to learn from, how, and the folder of nnU-Net's raw dataset."""
+"""A case, its lesions to train on, the settings, and the folder of nnU-Net's raw dataset."""
 
 
 def write_case_images(job: Job) -> list[ImageEntry]:
-    """Write what one case gives to learn from."""
+    """Write the images and labels of one case."""
     checked, lesions, preparation, raw = job
     return [_write(sample, checked.case_id, preparation, raw) for sample in samples_of(checked, lesions, preparation)]
 
@@ -40,12 +40,13 @@ def _write(sample: Sample, case_id: str, preparation: Preparation, raw: Path) ->
     arrays[f"{LABELS}/{sample.name}{FILE_ENDING}"] = sample.label.astype(np.uint8)
     for name, array in arrays.items():
         sitk.WriteImage(to_sitk(array, sample.crop.ijk_to_ras), str(raw / name), useCompression=True)
-    seed = None if sample.lesion is None else tuple(float(x) for x in sample.crop.seed_ras_mm)
+    r, a, s = (float(x) for x in sample.crop.seed_ras_mm)
+    seed = None if sample.lesion is None else (r, a, s)
     return ImageEntry(sample.name, case_id, sample.lesion, seed, {name: sha256_of(raw / name) for name in arrays})
 
 
 def dataset_json(manifest: Manifest, preparation: Preparation) -> dict[str, Any]:
-    """What nnU-Net must know, and under "crlm" what `crlm-seg pack` must: see `models.pack.About`."""
+    """Return dataset.json, with what `crlm-seg pack` needs under "crlm"; see `models.pack.About`."""
     normalisation = {"ultrasound": "ultrasound", "seed": "noNorm"}
     crop_size = {} if preparation.variant == FULL else {"crop_size_mm": preparation.crop_size_mm}
     return {
@@ -71,6 +72,6 @@ def dataset_json(manifest: Manifest, preparation: Preparation) -> dict[str, Any]
 
 
 def _simulated(cases: Sequence[CaseEntry]) -> bool | None:
-    """True when all are, False when one is not, None when nobody knows."""
+    """Return whether all cases are simulated; None if it is unknown."""
     said = {case.simulated for case in cases}
     return False if False in said else None if None in said else True

@@ -17,7 +17,7 @@ from typing import Any
 
 from ...core.hashing import sha256_of
 from ...core.json_files import parse_json, read_json, read_json_object
-from .layout import Layout, alone_in
+from .layout import Layout, locked
 from .manifest import read_manifest, write_json
 from .presets import CONFIGURATION, Preset, SmallPlan, preset_from
 from .step_process import Send, run_step
@@ -26,7 +26,7 @@ GPU_MEMORY_GB = 8
 
 
 def plan_and_preprocess(layout: Layout, preset: Preset, processes: int = 2) -> None:
-    """Plan and preprocess for a preset, unless that is done; what is half done is done anew.
+    """Plan and preprocess a dataset for a preset, unless it is done; incomplete work is repeated.
 
     A small plan replaces the network, patch and batch that nnU-Net has planned.
     """
@@ -53,7 +53,8 @@ def plan_and_preprocess(layout: Layout, preset: Preset, processes: int = 2) -> N
 def _mark(layout: Layout, preset: Preset) -> dict[str, Any]:
     small = preset.as_json()["small"]
     mark = {"manifest": sha256_of(layout.manifest), "planner": preset.planner, "small": small}
-    return parse_json(json.dumps(mark))  # tuples become lists, as they come back from the file
+    plain: dict[str, Any] = parse_json(json.dumps(mark))  # tuples become lists, as they come back from the file
+    return plain
 
 
 def _keep_one_configuration(path: Path, small: SmallPlan | None) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def _shrink(configuration: dict[str, Any], small: SmallPlan) -> dict[str, Any]:
 
 
 def devices_for(wish: str) -> dict[str, Any]:
-    """{"device": "cpu" or "cuda", "gpus": how many, "warnings": [...]}; a WorkerError where the wish cannot be had."""
+    """Return {"device": "cpu" or "cuda", "gpus": count, "warnings": [...]}; raise WorkerError if unavailable."""
     import torch
 
     from ...segmentation.engine.nnunet import choose_device
@@ -102,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     def plan(send: Send) -> None:
         send({"type": "device", **devices_for(options.device)})
-        with alone_in(layout.preprocessed):
+        with locked(layout.preprocessed):
             plan_and_preprocess(layout, preset_from(parse_json(options.preset)), options.processes)
 
     run_step(plan, layout.planning_log)

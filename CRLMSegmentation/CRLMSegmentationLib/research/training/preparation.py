@@ -1,4 +1,4 @@
-"""How cases become a dataset: all that can be chosen."""
+"""Settings with which cases become a dataset."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ DATASET_WORD = Kind(
 
 
 def dataset_name_of(name: str) -> str:
-    """As nnU-Net wants it."""
+    """Return the name of a dataset in nnU-Net's form."""
     return f"Dataset{DATASET_ID}_{name}"
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How cases become a dataset.
+    """Settings with which cases become a dataset.
 
     Attributes:
         variant: "full", whole volumes in which all lesions are to be found; "crop", cubes around seeds, all lesions
@@ -67,10 +67,10 @@ class Preparation:
     def __post_init__(self) -> None:
         if self.variant not in NAMES:
             raise CrlmError(f"no variant '{self.variant}'; known are {', '.join(NAMES)}")
-        if self.name is None:
-            object.__setattr__(self, "name", NAMES[self.variant])
-        if not NAME_PATTERN.fullmatch(self.name):
-            raise CrlmError(f"a dataset's name is letters, digits and single - or _ between them, got '{self.name}'")
+        name = NAMES[self.variant] if self.name is None else self.name
+        object.__setattr__(self, "name", name)
+        if not NAME_PATTERN.fullmatch(name):
+            raise CrlmError(f"a dataset's name is letters, digits and single - or _ between them, got '{name}'")
         _check_range("the spacing", self.spacing_mm, SPACING_LIMITS_MM, "mm")
         if self.variant != FULL:
             _check_range("the edge of a crop", self.crop_size_mm, CROP_SIZE_LIMITS_MM, "mm")
@@ -90,7 +90,7 @@ class Preparation:
 
     @property
     def dataset_name(self) -> str:
-        return dataset_name_of(self.name)
+        return dataset_name_of(self.name or NAMES[self.variant])
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -98,12 +98,12 @@ class Preparation:
 
     @property
     def region(self) -> str:
-        """What the network will be shown: see `models.pack.About`."""
+        """What the network will get, crop or volume; see `models.pack.About`."""
         return "volume" if self.variant == FULL else "crop"
 
     @property
-    def that_matters(self) -> dict[str, Any]:
-        """All that changes the result."""
+    def result_settings(self) -> dict[str, Any]:
+        """The settings that change the result."""
         fields = asdict(self)
         del fields["processes"]
         if self.variant == FULL:

@@ -1,4 +1,4 @@
-"""Cases to an nnU-Net dataset, split by patient: whole volumes, or crops around jittered seeds.
+"""Prepare an nnU-Net dataset of cases, split by patient: whole volumes, or crops around jittered seeds.
 
 The same cases and `Preparation` give the same files, whatever the number of processes. See `manifest` for where
 they lie. A dataset is there when its manifest is; what a killed run has left is removed by the next one.
@@ -53,18 +53,18 @@ def prepare_dataset(
     problems: Sequence[Problem] = (),
     skip_bad: bool = False,
     on_problems: OnProblems = lambda problems: None,
-    on_remarks: OnProblems = lambda remarks: None,
+    on_warnings: OnProblems = lambda warnings: None,
 ) -> Manifest:
-    """Write a dataset, unless the same one is there already.
+    """Write a dataset, unless the same one exists already.
 
     Args:
         cases, problems: as `recording.dataset.check_cases` gives them.
-        skip_bad: go on without the cases and lesions that cannot be learned from.
+        skip_bad: leave out the cases and lesions that cannot be trained on.
         on_problems: told all that is bad, once, before anything is written; see `dataset.table_of`.
-        on_remarks: told what does not keep anything out.
+        on_warnings: receives the problems that exclude nothing.
 
     Raises:
-        CaseError: a case cannot be learned from, or there are too few patients.
+        CaseError: a case cannot be trained on, or there are too few patients.
         CrlmError: the folder holds another dataset, or something else.
     """
     if skip_bad or not problems:
@@ -73,13 +73,13 @@ def prepare_dataset(
             return there
     _check_place(out)
     readiness = check_for_training(cases, preparation, on_progress)
-    bad = [*problems, *readiness.bad, *readiness.hopeless]
+    bad = [*problems, *readiness.bad, *readiness.unsolvable]
     if bad:
         on_problems(bad)
-    if readiness.remarks:
-        on_remarks(readiness.remarks)
-    if readiness.hopeless or (bad and not skip_bad):
-        raise CaseError(_refusal(bad, skip_bad, bool(readiness.hopeless)))
+    if readiness.warnings:
+        on_warnings(readiness.warnings)
+    if readiness.unsolvable or (bad and not skip_bad):
+        raise CaseError(_refusal(bad, skip_bad, bool(readiness.unsolvable)))
     split = split_patients(readiness.patients, preparation.folds, preparation.held_out_share, preparation.seed)
     _begin(out, preparation)
     images = _write_images(readiness, split, out, preparation, on_progress)
@@ -88,7 +88,7 @@ def prepare_dataset(
 
 
 def prepared_before(cases: Sequence[CheckedCase], out: Path, preparation: Preparation) -> Manifest | None:
-    """The dataset of the same cases and preparation, where it is there; None where none is.
+    """Return the manifest of the same cases and settings in a folder, None if there is none.
 
     Raises:
         CrlmError: it is another one; says in what.
@@ -96,7 +96,7 @@ def prepared_before(cases: Sequence[CheckedCase], out: Path, preparation: Prepar
     if not (out / MANIFEST).is_file():
         return None
     manifest = read_manifest(out)
-    wanted = preparation.that_matters
+    wanted = preparation.result_settings
     known = {**dict.fromkeys(wanted), **manifest.preparation, "labels_together": manifest.labels_together}
     differences = [
         f"{name} {was} instead of {wanted.get(name)}" for name, was in known.items() if was != wanted.get(name)
@@ -110,25 +110,25 @@ def prepared_before(cases: Sequence[CheckedCase], out: Path, preparation: Prepar
     return manifest
 
 
-def _refusal(bad: Sequence[Problem], skip_bad: bool, is_hopeless: bool) -> str:
-    """In one line; what is hopeless comes last among what is bad."""
-    if is_hopeless and (skip_bad or len(bad) == 1):
+def _refusal(bad: Sequence[Problem], skip_bad: bool, is_unsolvable: bool) -> str:
+    """Return the reasons for a refusal in one line, those that leaving out cases cannot solve last."""
+    if is_unsolvable and (skip_bad or len(bad) == 1):
         return bad[-1].text
     place = " ".join(filter(None, (bad[0].case, bad[0].lesion)))
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    end = "mend them" if is_hopeless else "mend them, or leave them out with --skip-bad"
-    return f"some cases cannot be learned from: {place}: {bad[0].text}{more}; {end}"
+    end = "correct them" if is_unsolvable else "correct them, or leave them out with --skip-bad"
+    return f"some cases cannot be trained on: {place}: {bad[0].text}{more}; {end}"
 
 
 def _check_place(out: Path) -> None:
-    """Refuse a folder in which something lies that this program has not left unfinished."""
+    """Raise if a folder contains files other than those of an unfinished preparation."""
     taken = [name for name in (RAW, SPLITS) if (out / name).exists()]
     if taken and not any((out / name).is_file() for name in (UNDER_WAY, MANIFEST)):
         raise CrlmError(f"{out} holds {taken[0]}, which is of no dataset; choose another folder with --out")
 
 
 def _begin(out: Path, preparation: Preparation) -> None:
-    """Remove what an unfinished preparation has left, and mark that one is under way."""
+    """Remove an unfinished preparation, and mark that a new one has started."""
     make_folder(out)
     mark = out / UNDER_WAY
     if mark.is_file():
@@ -184,7 +184,7 @@ def _manifest(
         for checked, found in readiness.cases
     ]
     return Manifest(
-        preparation=preparation.that_matters,
+        preparation=preparation.result_settings,
         versions=versions(),
         given=given,
         cases=[entry for entry in entries if entry.fold is not None],
@@ -192,13 +192,13 @@ def _manifest(
         images=images,
         folds=split.folds,
         left_out=[(p.case, p.lesion, p.text) for p in bad],
-        remarks=[(p.case, p.lesion, p.text) for p in readiness.remarks],
+        remarks=[(p.case, p.lesion, p.text) for p in readiness.warnings],
         files={},
     )
 
 
 def _finish(manifest: Manifest, out: Path, preparation: Preparation) -> Manifest:
-    """Write what belongs to no image, and the manifest at the end."""
+    """Write the files that belong to no image, and the manifest at the end."""
     described = raw_folder(out, preparation.dataset_name) / DATASET_JSON
     write_json(described, dataset_json(manifest, preparation))
     write_json(out / SPLITS, manifest.splits)

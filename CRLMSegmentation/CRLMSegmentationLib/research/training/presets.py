@@ -1,4 +1,4 @@
-"""How a model is trained: which of nnU-Net's planners, how large a network, how long, by which optimizer.
+"""Training presets: nnU-Net's planner, size of the network, number of epochs, optimizer.
 
 Plain data, known without torch: it travels to the training process as JSON, see `fold_process`.
 """
@@ -18,7 +18,7 @@ TRAINER = "CRLMTrainer"
 
 @dataclass(frozen=True)
 class SmallPlan:
-    """What replaces the network that nnU-Net has planned."""
+    """Values that replace those of the network that nnU-Net has planned."""
 
     features_per_stage: tuple[int, ...]
     patch_size: tuple[int, int, int]
@@ -31,19 +31,20 @@ SMALL_PLAN = SmallPlan((16, 32, 64, 128, 160), (48, 48, 48), 2)
 
 @dataclass(frozen=True)
 class Preset:
-    """Attributes:
+    """A training preset: planner, size of the network, schedule and optimizer.
 
-    planner: nnU-Net's class.
-    plans: name of the plans, and so of the folders with data and results.
-    small: shrinks the plans; None to take them as they are.
-    epochs: where the user does not say.
-    iterations, validation_iterations: of one epoch.
-    optimizer: "adamw", which gets farther in few steps, or "sgd", nnU-Net's own.
-    oversample: share of the patches of a batch that must hold tumour.
-    bfloat16_on_cpu: where the processor has it, in half the time.
-    compile_on_gpu: torch.compile, minutes at the start for faster steps.
-    checkpoint_mb: size of one, with the state of the optimizer.
-    save_after_s: a checkpoint is written after the first epoch that ends so long after the last one.
+    Attributes:
+        planner: nnU-Net's class.
+        plans: name of the plans, and so of the folders with data and results.
+        small: shrinks the plans; None to take them as they are.
+        epochs: where the user does not say.
+        iterations, validation_iterations: of one epoch.
+        optimizer: "adamw", which gets farther in few steps, or "sgd", nnU-Net's own.
+        oversample: share of the patches of a batch that must hold tumour.
+        bfloat16_on_cpu: where the processor has it, in half the time.
+        compile_on_gpu: torch.compile, minutes at the start for faster steps.
+        checkpoint_mb: size of one, with the state of the optimizer.
+        save_after_s: a checkpoint is written after the first epoch that ends so long after the last one.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Preset:
     save_after_s: float = 20.0
 
     def as_json(self) -> dict[str, Any]:
-        """For `preset_from`."""
+        """Return the preset as JSON, for `preset_from`."""
         return asdict(self)
 
 
@@ -108,14 +109,18 @@ PRESETS = {preset.name: preset for preset in (QUICK, STANDARD, RESIDUAL_ENCODER)
 
 
 def preset_named(name: str) -> Preset:
-    """Raises: CrlmError: there is none of that name."""
+    """Return the preset of a name.
+
+    Raises:
+        CrlmError: there is no such preset.
+    """
     if name not in PRESETS:
         raise CrlmError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def preset_from(fields: Mapping[str, Any]) -> Preset:
-    """What `Preset.as_json` has given."""
+    """Return the preset that `Preset.as_json` has written."""
     small = fields["small"]
     plan = small and SmallPlan(tuple(small["features_per_stage"]), tuple(small["patch_size"]), small["batch_size"])
     return Preset(**{**fields, "small": plan})

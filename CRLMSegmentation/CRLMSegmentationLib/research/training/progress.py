@@ -1,4 +1,4 @@
-"""How far a training is: one line for each epoch in `progress.jsonl`, and what a bar shows.
+"""Progress of a training: one line per epoch in `progress.jsonl`, and the state that a bar shows.
 
 A child tells its parent {"type": "started", "epoch": done so far, "epochs": of}, {"type": "step", "epoch",
 "iteration", "iterations", "loss"} while an epoch goes on, and {"type": "epoch", ...} with a line of the file.
@@ -36,11 +36,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FoldState:
-    """Attributes:
+    """Progress of the training of one fold.
 
-    epoch: done so far; iteration: within the one that goes on.
-    train_loss: of the latest steps; val_loss, dice: of the last whole epoch.
-    seconds_left: from the mean of recent epochs; None before the first.
+    Attributes:
+        epoch: done so far; iteration: within the one that goes on.
+        train_loss: of the latest steps; val_loss, dice: of the last whole epoch.
+        seconds_left: from the mean of recent epochs; None before the first.
     """
 
     fold: int
@@ -55,7 +56,7 @@ class FoldState:
 
     @property
     def share(self) -> float:
-        """Of the training that is done."""
+        """Share of the training that is done."""
         begun = self.iteration / self.iterations if self.iterations else 0.0
         return min(1.0, (self.epoch + begun) / self.epochs) if self.epochs else 0.0
 
@@ -64,7 +65,7 @@ OnState = Callable[[FoldState], None]
 
 
 class FoldProgress:
-    """Follows what a child tells."""
+    """Tracks the progress messages of the process that trains a fold."""
 
     def __init__(self, fold: int) -> None:
         self.state = FoldState(fold)
@@ -92,7 +93,7 @@ class FoldProgress:
 
 
 def read_progress(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of progress. A last one that was cut off is left out, as are lines that are none.
+    """Read the lines of a progress file; invalid lines and a truncated last one are left out.
 
     Raises:
         CrlmError: the file cannot be read.
@@ -109,14 +110,14 @@ def read_progress(path: Path) -> list[dict[str, Any]]:
                 else:
                     found.append(line.value)
     except OSError as error:
-        raise CrlmError(f"{path} cannot be read: {os_reason(error)}; move it away and train anew") from error
+        raise CrlmError(f"{path} cannot be read: {os_reason(error)}; move it away and train again") from error
     if damage.is_any:
         logger.warning("%s", damage.sentence(str(path)))
     return found
 
 
 def problem_of_line(line: Any) -> str:
-    """Why a line is none of an epoch, in a sentence; empty where it is one."""
+    """Return why a line is not one of an epoch, as a sentence; empty if it is."""
     try:
         check_object(line, LINE)
     except JsonError as error:
@@ -131,12 +132,12 @@ def append_progress(path: Path, line: Mapping[str, Any]) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """A loss that is no number any more becomes null: JSON has no NaN."""
+    """Replace a loss that is not finite by None, since JSON has no NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def keep_progress(path: Path, epochs: int) -> list[dict[str, Any]]:
-    """Leave the lines of the first epochs: those after the last checkpoint are trained again."""
+    """Keep the lines of the first epochs; those after the last checkpoint are trained again."""
     kept: Sequence[dict[str, Any]] = read_progress(path)[:epochs]
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:

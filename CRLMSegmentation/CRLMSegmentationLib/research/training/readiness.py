@@ -1,7 +1,6 @@
-"""What speaks against learning from cases, beyond what `recording.dataset` has found, before anything is written.
+"""Checks of cases before training, beyond those of `recording.dataset`, made before anything is written.
 
-What is bad keeps a case, or one of its lesions, from being learned from. A remark does not: but whoever prepares
-should know.
+An error excludes a case, or one of its lesions, from training; a warning does not.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
-from scipy import ndimage
 
+from ...core.box import Box
 from ...core.crop import whole_volume_grid
 from ...core.errors import VolumeError
 from ...core.parallel import map_in_processes
@@ -37,16 +36,16 @@ ALL_CASES = "all"
 
 @dataclass(frozen=True)
 class Findings:
-    """What one case is like.
+    """Result of checking one case.
 
     Attributes:
-        lesions: those that can be learned from.
+        lesions: those that can be trained on.
         facts: echogenicity and diameter in mm of each of them.
         content_sha256: of the voxels.
     """
 
     bad: tuple[Problem, ...]
-    remarks: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
     lesions: tuple[Lesion, ...]
     facts: tuple[tuple[str, float], ...]
     content_sha256: str
@@ -54,23 +53,23 @@ class Findings:
 
 @dataclass(frozen=True)
 class Readiness:
-    """The cases that can be learned from, their patients, and what was found.
+    """The cases to train on, their patients, and the problems that were found.
 
     Attributes:
-        hopeless: what no leaving out can mend.
+        unsolvable: problems that leaving out cases cannot solve.
     """
 
     cases: tuple[tuple[CheckedCase, Findings], ...]
     patients: tuple[Patient, ...]
     bad: tuple[Problem, ...]
-    remarks: tuple[Problem, ...]
-    hopeless: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    unsolvable: tuple[Problem, ...]
 
 
 def check_for_training(
     cases: Sequence[CheckedCase], preparation: Preparation, on_progress: OnProgress = lambda *_: None
 ) -> Readiness:
-    """Look at every volume and every lesion once, and at what the cases have in common."""
+    """Check every volume and every lesion, and the cases against each other."""
     seen: list[Findings] = []
 
     def take(findings: Findings) -> None:
@@ -78,47 +77,50 @@ def check_for_training(
         on_progress("Checking for training", len(seen), len(cases))
 
     ordered = sorted(cases, key=lambda checked: checked.case_id)
-    map_in_processes(look_at, [(checked, preparation) for checked in ordered], preparation.processes, take)
+    map_in_processes(check_case, [(checked, preparation) for checked in ordered], preparation.processes, take)
     pairs = list(zip(ordered, seen))
     usable = [(checked, findings) for checked, findings in pairs if findings.lesions]
-    alike, of_one_patient = _alike(usable)
-    left_out = {problem.case for problem in alike}
+    conflicts, of_one_patient = _conflicts(usable)
+    left_out = {problem.case for problem in conflicts}
     usable = [(checked, findings) for checked, findings in usable if checked.case_id not in left_out]
     return Readiness(
         cases=tuple(usable),
         patients=(patients := _patients(usable)),
-        bad=(*(problem for findings in seen for problem in findings.bad), *alike),
-        remarks=(*(problem for findings in seen for problem in findings.remarks), *of_one_patient),
-        hopeless=tuple(_against_the_split(patients, preparation)),
+        bad=(*(problem for findings in seen for problem in findings.bad), *conflicts),
+        warnings=(*(problem for findings in seen for problem in findings.warnings), *of_one_patient),
+        unsolvable=tuple(_against_the_split(patients, preparation)),
     )
 
 
-def look_at(job: tuple[CheckedCase, Preparation]) -> Findings:
-    """All that can be said of one case by itself."""
+def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
+    """Check one case by itself."""
     checked, preparation = job
     volume, labels = checked.read_volume(), checked.truth_labels().array
-    not_told = list(_not_told(checked, labels, preparation))
-    whole = list(_of_volume(volume, preparation)) + (not_told if preparation.variant != CROP_SEED else [])
-    remarks = not_told if preparation.variant == CROP_SEED else []
-    looks = [_look_at_lesion(checked, lesion, volume, labels, preparation) for lesion in checked.lesions]
-    good = [look for look in looks if look.is_usable and not whole]
+    unmatched = list(_unmatched_labels(checked, labels, preparation))
+    whole = list(_of_volume(volume, preparation)) + (unmatched if preparation.variant != CROP_SEED else [])
+    warnings = unmatched if preparation.variant == CROP_SEED else []
+    checks = [_check_lesion(checked, lesion, volume, labels, preparation) for lesion in checked.lesions]
+    good = [check for check in checks if check.is_usable and not whole]
     bad = [Problem(checked.case_id, "", text) for text in whole]
-    bad += [Problem(checked.case_id, look.lesion.name, look.bad) for look in looks if look.bad]
+    bad += [Problem(checked.case_id, check.lesion.name, check.bad) for check in checks if check.bad]
     if not good and not bad:
-        bad = [Problem(checked.case_id, "", "has no lesion that is large enough to learn from")]
-    said = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in remarks)]
-    said += [Problem(checked.case_id, look.lesion.name, text) for look in looks for text in look.remarks]
-    lesions, facts = tuple(look.lesion for look in good), tuple((look.echogenicity, look.diameter_mm) for look in good)
-    return Findings(tuple(bad), tuple(said), lesions, facts, volume.identity.content_sha256)
+        bad = [Problem(checked.case_id, "", "has no lesion that is large enough to train on")]
+    warned = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in warnings)]
+    warned += [Problem(checked.case_id, check.lesion.name, text) for check in checks for text in check.warnings]
+    lesions, facts = (
+        tuple(check.lesion for check in good),
+        tuple((check.echogenicity, check.diameter_mm) for check in good),
+    )
+    return Findings(tuple(bad), tuple(warned), lesions, facts, volume.identity.content_sha256)
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What one lesion is like."""
+class _Lesion:
+    """Result of checking one lesion."""
 
     lesion: Lesion
     bad: str = ""
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     is_usable: bool = False
     diameter_mm: float = 0.0
 
@@ -127,43 +129,46 @@ class _Look:
         return str(self.lesion.about.get("echogenicity", UNKNOWN))
 
 
-def _look_at_lesion(
+def _check_lesion(
     checked: CheckedCase, lesion: Lesion, volume: Volume, labels: np.ndarray, preparation: Preparation
-) -> _Look:
-    if lesion.label < 1:
-        return _Look(lesion, f"has the label {lesion.label}, which is background; number lesions from 1 on")
+) -> _Lesion:
+    if lesion.label is None or lesion.label < 1:
+        return _Lesion(lesion, f"has the label {lesion.label}, which is background; number lesions from 1 on")
     namesakes = [other.name for other in checked.case.lesions if other.label == lesion.label and other is not lesion]
     if namesakes:
-        return _Look(lesion, f"has the label {lesion.label} as well as {namesakes[0]}; give each lesion its own")
+        return _Lesion(lesion, f"has the label {lesion.label} as well as {namesakes[0]}; give each lesion its own")
     mask = labels == lesion.label
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    voxels = np.count_nonzero(mask[box])
-    swept_share = np.count_nonzero(mask[box] & volume.swept_in(box)) / voxels
+    box = Box.of_nonempty_mask(mask)
+    voxels = np.count_nonzero(mask[box.slices])
+    swept_share = np.count_nonzero(mask[box.slices] & volume.swept_in(box)) / voxels
     if not swept_share:
-        return _Look(lesion, "has no true voxel in what was swept; check that truth and volume belong together")
+        return _Lesion(
+            lesion, "has no reference voxel in the field of view; check that reference and volume belong together"
+        )
     network_voxels = voxels * np.prod(volume.spacing_mm) / preparation.spacing_mm**3
-    width_mm = max((part.stop - part.start) * mm for part, mm in zip(box, volume.spacing_mm[::-1]))
-    remarks = list(_remarks_on(network_voxels, swept_share, width_mm, preparation))
+    width_mm = max(count * mm for count, mm in zip(box.shape, volume.spacing_mm[::-1]))
+    warnings = list(_warnings_on(network_voxels, swept_share, width_mm, preparation))
     is_usable = preparation.variant == FULL or network_voxels >= MIN_TRUTH_VOXELS
-    return _Look(lesion, "", remarks, is_usable, _diameter_mm(lesion, mask, volume))
+    return _Lesion(lesion, "", warnings, is_usable, _diameter_mm(lesion, mask, volume))
 
 
-def _remarks_on(network_voxels: float, swept_share: float, width_mm: float, preparation: Preparation) -> Iterator[str]:
+def _warnings_on(network_voxels: float, swept_share: float, width_mm: float, preparation: Preparation) -> Iterator[str]:
     has_crops = preparation.variant != FULL
     if network_voxels < MIN_TRUTH_VOXELS:
         few = f"has {network_voxels:.0f} voxels at {preparation.spacing_mm:g} mm, fewer than {MIN_TRUTH_VOXELS}"
         yield few + (", so that no crop is cut around it" if has_crops else "")
     if swept_share < LEAST_SWEPT_SHARE:
-        yield f"lies in what was swept by {swept_share:.0%} only"
+        yield f"lies in the field of view by {swept_share:.0%} only"
     if has_crops and width_mm > preparation.crop_size_mm:
         yield f"is {width_mm:.0f} mm wide, more than a crop of {preparation.crop_size_mm:g} mm"
 
 
 def _diameter_mm(lesion: Lesion, mask: np.ndarray, volume: Volume) -> float:
-    """As the case says, else of the ball as large as the truth."""
-    said = lesion.about.get("diameter_mm")
-    is_size = isinstance(said, (int, float)) and isfinite(said) and said > 0
-    return float(said) if is_size else 2 * equivalent_radius_mm(mask, volume)
+    """Return the diameter that the case states, else that of the sphere with the volume of the ground truth."""
+    stated = lesion.about.get("diameter_mm")
+    if isinstance(stated, (int, float)) and isfinite(stated) and stated > 0:
+        return float(stated)
+    return 2 * equivalent_radius_mm(mask, volume)
 
 
 def _of_volume(volume: Volume, preparation: Preparation) -> Iterator[str]:
@@ -180,8 +185,8 @@ def _of_volume(volume: Volume, preparation: Preparation) -> Iterator[str]:
             yield str(error)
 
 
-def _not_told(checked: CheckedCase, labels: np.ndarray, preparation: Preparation) -> Iterator[str]:
-    """Lesions, or what may be some, of which the truth and the list do not both know."""
+def _unmatched_labels(checked: CheckedCase, labels: np.ndarray, preparation: Preparation) -> Iterator[str]:
+    """Yield lesions that are only in the list of the case or only in its ground truth."""
     there = {float(number) for number in np.unique(labels[labels != 0])}
     unlisted = sorted(there - {lesion.label for lesion in checked.case.lesions})
     untrue = [lesion.name for lesion in checked.case.lesions if lesion.label not in there]
@@ -189,14 +194,14 @@ def _not_told(checked: CheckedCase, labels: np.ndarray, preparation: Preparation
     end = "it" if preparation.variant == CROP_SEED else "it is background"
     if unlisted:
         numbers = ", ".join(f"{number:g}" for number in unlisted)
-        yield f"has the label {numbers} in its truth, which no lesion has; {taught} {end}; list it, or remove it"
+        yield f"has the label {numbers} in its reference, which no lesion has; {taught} {end}; list it, or remove it"
     if untrue:
-        yield f"has no truth of {', '.join(untrue)}; {taught} {end}; outline it, or leave the case out"
+        yield f"has no reference of {', '.join(untrue)}; {taught} {end}; segment it, or leave the case out"
 
 
-def _alike(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem], list[Problem]]:
-    """Cases that cannot be in one dataset with an earlier one, and those that need not be."""
-    bad, remarks = [], []
+def _conflicts(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem], list[Problem]]:
+    """Return the conflicts of cases with earlier ones, as errors and as warnings."""
+    bad, warnings = [], []
     first_with: dict[str, CheckedCase] = {}
     first_named: dict[str, CheckedCase] = {}
     for checked, findings in pairs:
@@ -208,14 +213,14 @@ def _alike(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem]
         if other is checked:
             continue
         if other.patient == checked.patient:
-            remarks.append(Problem(checked.case_id, "", f"has the same voxels as {other.case_id}, and counts twice"))
+            warnings.append(Problem(checked.case_id, "", f"has the same voxels as {other.case_id}, and counts twice"))
         else:
             text = (
-                f"has the same voxels as {other.case_id}, of another patient; would be learned from and validated on: "
+                f"has the same voxels as {other.case_id}, of another patient; would be in training and validation: "
                 "leave one out, or name one patient in both as source.patient"
             )
             bad.append(Problem(checked.case_id, "", text))
-    return bad, remarks
+    return bad, warnings
 
 
 def _patients(cases: Sequence[tuple[CheckedCase, Findings]]) -> tuple[Patient, ...]:

@@ -47,7 +47,7 @@ CROPS_PER_LESION = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of everything. One of the folds is trained; the others of its patients validate it."""
+    """Sizes of the training of the shipped model. One fold is trained, and validated on its other patients."""
 
     patients: int = 320
     held_out: int = 40
@@ -58,7 +58,7 @@ class Recipe:
 
 
 def run(recipe: Recipe, work: Path, out: Path) -> ModelPackage:
-    """Do all steps that are not done yet and write the model package.
+    """Do all steps that are not done yet, and write the model package.
 
     Raises:
         CrlmError: the work folder holds the results of another recipe.
@@ -77,7 +77,7 @@ def run(recipe: Recipe, work: Path, out: Path) -> ModelPackage:
     held_out = write_cohort(work / "held-out", HELD_OUT_SEED, range(recipe.held_out), recipe.processes)
     rows = evaluate(package, [case.folder for case in held_out])
     figures = {"phantom_seed": HELD_OUT_SEED, "patients": recipe.held_out, "figures": summarise(rows)}
-    about = replace(about, card={**about.card, "held_out": figures})
+    about = replace(about, card={**(about.card or {}), "held_out": figures})
     package = pack_model(results, out, about, folds=[0], half=True)
     (out / "held-out.json").write_text(json.dumps(rows, indent=1) + "\n")
     return package
@@ -120,7 +120,7 @@ def _about(recipe: Recipe, manifest: Manifest, results: Path) -> About:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the shipped model anew on simulated patients.")
+    parser = argparse.ArgumentParser(description="Train the shipped model on simulated patients.")
     parser.add_argument("--work", type=Path, default=Path("training-work"), help="folder for cases and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("Resources/Models") / NAME, help="model package to write")
     for field in ("patients", "held_out", "folds", "epochs", "processes"):

@@ -1,4 +1,4 @@
-"""What a case gives to learn from: cubes around jittered clicks, or its whole volume, with their labels."""
+"""Training samples of a case: crops around jittered seeds, or the whole volume, with labels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ...core.box import Box
 from ...core.crop import Crop, extract_crop, resample_labels, whole_volume
 from ...core.geometry import transform_points
 from ...core.volume import Volume
@@ -26,11 +27,11 @@ LONGEST_NAME = 60
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """An image to learn from.
+    """A training image with its label.
 
     Attributes:
         lesion: around which it was cut; None for a whole volume.
-        label: bool, shape (K, J, I) of the crop; only in what was swept.
+        label: bool, shape (K, J, I) of the crop; only in the field of view.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Sample:
 
 
 def samples_of(checked: CheckedCase, lesions: Sequence[Lesion], preparation: Preparation) -> Iterator[Sample]:
-    """The images of a case, the same ones whatever else is prepared and in whatever order.
+    """Yield the samples of a case, independent of other cases and of their order.
 
     Args:
         lesions: around which crops are cut; what is foreground in them is told by all lesions of the case.
@@ -64,28 +65,31 @@ def samples_of(checked: CheckedCase, lesions: Sequence[Lesion], preparation: Pre
 
 
 def deep_voxels(mask: np.ndarray, volume: Volume) -> np.ndarray:
-    """Indices (i, j, k), shape (N, 3), of the swept voxels of a lesion that are not close to its border.
+    """Return the voxels (i, j, k), shape (N, 3), of a lesion in the field of view that are not near its border.
 
     Args:
-        mask: bool, shape (K, J, I) of the volume, with at least one swept voxel.
+        mask: bool, shape (K, J, I) of the volume, with at least one voxel in the field of view.
     """
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=volume.spacing_mm[::-1])[1:-1, 1:-1, 1:-1]
+    box = Box.of_nonempty_mask(mask)
+    part = mask[box.slices]
+    depth = ndimage.distance_transform_edt(np.pad(part, 1), sampling=volume.spacing_mm[::-1])[1:-1, 1:-1, 1:-1]
     depth[~volume.swept_in(box)] = 0
-    kji = np.argwhere(mask[box] & (depth > 0) & (depth >= LEAST_DEPTH * depth.max()))
-    return (kji + [part.start for part in box])[:, ::-1]
+    kji = np.argwhere(part & (depth > 0) & (depth >= LEAST_DEPTH * depth.max()))
+    ijk: np.ndarray = (kji + box.start_kji)[:, ::-1]
+    return ijk
 
 
 def jittered_seed(deep_ijk: np.ndarray, volume: Volume, rng: np.random.Generator) -> np.ndarray:
-    """A point, RAS mm, somewhere in one of some voxels (i, j, k)."""
+    """Draw a point, RAS mm, within one of the given voxels (i, j, k)."""
     return transform_points(volume.ijk_to_ras, deep_ijk[rng.integers(len(deep_ijk))] + rng.uniform(-0.5, 0.5, 3))
 
 
 def image_name(case_id: str) -> str:
-    """A name for files, from one that may hold anything; different ones stay different."""
+    """Return a valid file name for any text; different texts get different names."""
     plain = re.sub(r"[^A-Za-z0-9.-]+", "-", case_id).strip(".-")[:LONGEST_NAME]
     return plain if plain == case_id else f"{plain}-{hashlib.sha256(case_id.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def _label(mask: np.ndarray, volume: Volume, crop: Crop) -> np.ndarray:
-    return resample_labels(mask, volume.ijk_to_ras, crop) & crop.swept
+    label: np.ndarray = resample_labels(mask, volume.ijk_to_ras, crop) & crop.swept
+    return label

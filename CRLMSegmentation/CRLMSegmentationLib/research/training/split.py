@@ -1,4 +1,4 @@
-"""Which patients are validated on by which fold, and which are held out: by patient, never by case or image.
+"""Split of patients into folds and a held-out set; a patient is never divided.
 
 A patient has one echogenicity and one size, whatever number of lesions: the echogenicity of most of them (of the
 rarer class where two are as many, in the order of `HARDEST_FIRST`), and the size class of the largest. Patients
@@ -22,14 +22,14 @@ HARDEST_FIRST = ("isoechoic", "hyperechoic", "hypoechoic")
 
 @dataclass(frozen=True)
 class Patient:
-    """What the split looks at. `lesions` are pairs of echogenicity and diameter in mm."""
+    """A patient for the split; `lesions` are pairs of echogenicity and diameter in mm."""
 
     name: str
     lesions: tuple[tuple[str, float], ...]
 
     @property
     def echogenicity(self) -> str:
-        """Unknown only where no lesion says."""
+        """The echogenicity of the patient's lesions, unknown only if no lesion states one."""
         known = Counter(echogenicity for echogenicity, _ in self.lesions if echogenicity != UNKNOWN)
         return min(known, key=lambda name: (-known[name], _hardness(name))) if known else UNKNOWN
 
@@ -44,7 +44,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class Split:
-    """Names of patients, sorted: those on whom each fold validates, and those who are held out."""
+    """Sorted names of the patients on whom each fold validates, and of the held-out ones."""
 
     folds: tuple[tuple[str, ...], ...]
     held_out: tuple[str, ...]
@@ -54,12 +54,12 @@ class Split:
 
 
 def held_out_count(patients: int, share: float) -> int:
-    """At least one, where there is to be a share at all."""
+    """Return the number of held-out patients, at least one if the share is above 0."""
     return max(1, round(share * patients)) if share else 0
 
 
 def split_patients(patients: Sequence[Patient], folds: int, held_out_share: float, seed: int) -> Split:
-    """Deal patients to folds; the same patients and seed give the same folds, in whatever order they come.
+    """Assign patients to folds; the same patients and seed give the same folds in any order.
 
     Raises:
         CaseError: there are fewer patients than folds.
@@ -77,7 +77,7 @@ def split_patients(patients: Sequence[Patient], folds: int, held_out_share: floa
 
 
 def too_few(patients: int, folds: int, held_out: int) -> str:
-    """Why a split cannot be, and what to do."""
+    """Return why a split is impossible, and what to do."""
     apart = f", {held_out} of them held out," if held_out else ""
     s = "" if patients == 1 else "s"
     return f"{patients} patient{s}{apart} cannot fill {folds} folds; take fewer with --folds, or more patients"

@@ -1,4 +1,4 @@
-"""What the processes of a training have in common: where nnU-Net's prints go, what is reported, when it ends."""
+"""Common parts of the training processes: log of nnU-Net's prints, messages to the parent, end of the process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Send = Callable[[Mapping[str, Any]], None]
 
 
 def run_step(step: Callable[[Send], None], log: Path) -> None:
-    """Run a step as the child of `step_queue.Step`, and end this process.
+    """Run a step as the child process of `step_queue.Step`, and end this process.
 
     What is printed goes to the end of the log. When the parent is gone, so is this process with all it has started.
     """
@@ -49,13 +49,14 @@ def run_step(step: Callable[[Send], None], log: Path) -> None:
 
 
 def _take_over_pipes(log: Path) -> Send:
-    """Messages go to what was stdout; stdout and stderr go to the log from now on."""
+    """Send messages through what was stdout, and redirect stdout and stderr to the log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     messages = io.FileIO(os.dup(1), "w")
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for number in (1, 2):
         os.dup2(descriptor, number)
-    sys.stdout.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
     faulthandler.enable()
     lock = threading.Lock()
 

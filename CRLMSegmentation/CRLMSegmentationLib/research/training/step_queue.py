@@ -1,4 +1,4 @@
-"""Steps of a training as child processes: one on each device at a time, the others wait their turn."""
+"""Queue of training steps as child processes: one at a time on each device."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Place = TypeVar("Place")
 
 
 class StepError(CrlmError):
-    """A step that was under way has failed; what was done before is kept."""
+    """A running step has failed; what was done before is kept."""
 
 
 class Running(Protocol):
-    """A step that is under way."""
+    """A running step."""
 
     def poll(self) -> tuple[list[Mapping[str, Any]], bool]:
-        """What it has told since, and whether it has ended well; a StepError where it has failed."""
+        """Return the messages since the last call, and whether the step has ended; raise StepError if it has failed."""
 
     def end(self) -> None:
-        """Kill it with all it has started."""
+        """Kill the process and all its children."""
 
 
 def run_queue(
@@ -43,7 +43,7 @@ def run_queue(
     on_message: Callable[[Job, Mapping[str, Any]], None] = lambda job, message: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Run each job at a place of its own; the others wait until a place is free.
+    """Run each job on a device of its own; the others wait until a device is free.
 
     The first failure, or a Ctrl-C, ends all that are under way.
 
@@ -73,10 +73,10 @@ def run_queue(
 
 
 class Step:
-    """A child that runs `step_process.run_step`."""
+    """A child process that runs `step_process.run_step`."""
 
     def __init__(self, what: str, module: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]):
-        """Start it.
+        """Start the process.
 
         Args:
             what: it does, for errors.
@@ -98,16 +98,16 @@ class Step:
     def poll(self) -> tuple[list[Mapping[str, Any]], bool]:
         code = self._child.exit_code  # asked before reading: what a dead child had to say is in the pipe
         self._child.read_stderr()
-        messages = [frame.header for frame in self._child.read(time.monotonic() + POLL_S)]
+        messages: list[Mapping[str, Any]] = [frame.header for frame in self._child.read(time.monotonic() + POLL_S)]
         for message in messages:
             if message["type"] == "failed":
                 raise StepError(f"{self._what} failed: {message['reason']}")
-        ended = code is not None and self._child.drained
-        if ended and code != 0:
+        if code is None or not self._child.drained:
+            return messages, False
+        if code != 0:
             raise StepError(self._cause_of_death(code))
-        if ended:
-            self.end()
-        return messages, ended
+        self.end()
+        return messages, True
 
     def end(self) -> None:
         try:
@@ -123,7 +123,7 @@ class Step:
         return f"{self._what} {how}; the last lines of {self._log}: {' | '.join(lines) or 'none'}"
 
     def _last_lines(self) -> list[str]:
-        """Of what it has printed itself, not of what was in the log before."""
+        """Return the last lines that this process has written to the log."""
         if not self._log.is_file():
             return []
         with self._log.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What a dataset holds, as a table for a terminal."""
+"""Summary of a dataset as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .manifest import CaseEntry, Manifest
 
 
 def summary_of(manifest: Manifest) -> list[str]:
-    """Lines for a terminal: patients by echogenicity, lesions and images, of each fold and in all."""
+    """Return lines with patients by echogenicity, lesions and images, of each fold and in all."""
     groups = {f"fold {n}": [c for c in manifest.cases if c.fold == n] for n in range(len(manifest.folds))}
     groups |= {"held out": list(manifest.held_out)} if manifest.held_out else {}
     groups["all"] = [case for group in groups.values() for case in group]

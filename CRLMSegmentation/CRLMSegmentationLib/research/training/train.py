@@ -1,4 +1,4 @@
-"""Train nnU-Net in a dataset folder that `crlm-seg prepare` has written: check, plan, then one process for each fold.
+"""Train nnU-Net on a dataset of `crlm-seg prepare`: check, plan, then one process for each fold.
 
 What is done is not done again: the plan is kept, a fold that was ended goes on from its last checkpoint. A fold is
 `fold_process.train_fold`, a plain function over files that can be run on another machine.
@@ -34,7 +34,7 @@ SLOW = "the preset {} is made for a GPU and takes weeks on this CPU; --preset qu
 
 @dataclass(frozen=True)
 class Training:
-    """How to train.
+    """Settings of a training.
 
     Attributes:
         preset: its name, see `presets`, or one that was made for the occasion.
@@ -124,7 +124,7 @@ def _settings(layout: Layout, manifest: Manifest, training: Training, preset: Pr
 
 
 def _check_folds(layout: Layout, wanted: Sequence[FoldSettings], training: Training) -> None:
-    """Refuse folds that were begun where nobody said to go on, or that were begun otherwise."""
+    """Raise for folds that were started without --resume, or with other settings."""
     problems = []
     for settings in wanted:
         folder = layout.fold_of(settings.preset, settings.fold)
@@ -139,11 +139,11 @@ def _check_folds(layout: Layout, wanted: Sequence[FoldSettings], training: Train
             problems.append(f"fold {settings.fold} was {state} with {different}")
     if problems and not training.resume:
         raise CrlmError(
-            f"{'; '.join(problems)} in {layout.results_of(wanted[0].preset)}; go on there with --resume, or prepare "
-            "another folder to train anew"
+            f"{'; '.join(problems)} in {layout.results_of(wanted[0].preset)}; continue with --resume, or prepare "
+            "another folder for a new training"
         )
     if problems:
-        raise CrlmError(f"{'; '.join(problems)}; say the same to go on, or prepare another folder to train anew")
+        raise CrlmError(f"{'; '.join(problems)}; use the same settings to continue, or prepare another folder")
 
 
 def _differences(before: FoldSettings, now: FoldSettings) -> str:
@@ -166,7 +166,7 @@ def _check_space(layout: Layout, preset: Preset, folds: int) -> None:
 
 
 def _preprocessed_mb(images: Sequence[Path]) -> float:
-    """nnU-Net keeps images as float32, little compressed; the first tells for all."""
+    """Return the expected size of the preprocessed images, which nnU-Net stores as float32."""
     if not images:
         return 0.0
     return 4 * prod(read_header(images[0]).sizes) * len(images) / 1e6
@@ -175,7 +175,7 @@ def _preprocessed_mb(images: Sequence[Path]) -> float:
 def _plan(
     layout: Layout, preset: Preset, training: Training, on_progress: OnProgress, on_warning: Callable[[str], None]
 ) -> list[str]:
-    """Have the dataset planned and preprocessed; the devices to train on: ["cpu"], or the numbers of the GPUs."""
+    """Plan and preprocess the dataset, and return the devices: ["cpu"], or the numbers of the GPUs."""
     arguments = [str(layout.root), "--preset", json.dumps(preset.as_json()), "--device", training.device]
     arguments += ["--processes", str(training.processes)]
     places: list[str] = []
@@ -223,6 +223,6 @@ def _train_all(
 
 
 def _visible(place: str) -> str:
-    """The GPU that this process sees under a number, as its children are to be told."""
+    """Return the value of CUDA_VISIBLE_DEVICES for a child that shall use one GPU."""
     mine = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     return mine[int(place)] if mine else place

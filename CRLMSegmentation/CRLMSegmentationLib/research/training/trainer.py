@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -23,17 +23,21 @@ from ...segmentation.models.checkpoints import load_safely
 from .layout import LATEST, replacing
 from .presets import Preset
 
+Outputs = Union[torch.Tensor, list[torch.Tensor]]
+"""Of a network: one tensor, or one for each resolution of deep supervision."""
+Network = Callable[[torch.Tensor], Outputs]
 STEP_REPORT_S = 0.25
 NEVER = 1_000_000_000
 
 
-class CRLMTrainer(nnUNetTrainer):
-    """Attributes, to be set by `configure` before `initialize`:
+class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
+    """nnU-Net's trainer with reproducible epochs; `configure` sets the attributes before `initialize`.
 
-    preset: how it is trained.
-    seed: of all that is drawn.
-    on_step: called with epoch, iteration, iterations and loss.
-    on_epoch: called with a line of `progress.jsonl` after each epoch, before its checkpoint is written.
+    Attributes:
+        preset: how it is trained.
+        seed: of all that is drawn.
+        on_step: called with epoch, iteration, iterations and loss.
+        on_epoch: called with a line of `progress.jsonl` after each epoch, before its checkpoint is written.
     """
 
     preset: Preset
@@ -67,16 +71,18 @@ class CRLMTrainer(nnUNetTrainer):
         if wanted and torch.ops.mkldnn._is_mkldnn_bf16_supported():
             self.network.forward = _in_bfloat16(self.network.forward)
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, object]:
         if self.preset.optimizer == "sgd":
-            return super().configure_optimizers()
+            optimizers: tuple[torch.optim.Optimizer, object] = super().configure_optimizers()
+            return optimizers
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=1e-4)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
     def go_on_from(self, path: Path) -> None:
-        """Take over the state of a training that was ended; nnU-Net's own way would run code from the file."""
+        """Restore the state of an interrupted training; nnU-Net's own loader would run code from the file."""
         content = load_safely(path)
-        getattr(self.network, "_orig_mod", self.network).load_state_dict(content["network_weights"])
+        network: torch.nn.Module = getattr(self.network, "_orig_mod", self.network)  # that torch.compile has wrapped
+        network.load_state_dict(content["network_weights"])
         self.optimizer.load_state_dict(content["optimizer_state"])
         if self.grad_scaler is not None and content["grad_scaler_state"]:
             self.grad_scaler.load_state_dict(content["grad_scaler_state"])
@@ -88,8 +94,8 @@ class CRLMTrainer(nnUNetTrainer):
         self._iteration = 0
         super().on_epoch_start()
 
-    def train_step(self, batch: dict) -> dict:
-        answer = super().train_step(batch)
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = super().train_step(batch)
         self._iteration += 1
         now_s = time.monotonic()
         if now_s - self._reported_s >= STEP_REPORT_S:
@@ -97,8 +103,8 @@ class CRLMTrainer(nnUNetTrainer):
             self.on_step(self.current_epoch, self._iteration, self.num_iterations_per_epoch, float(answer["loss"]))
         return answer
 
-    def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
-        """A network of NaN learns no more, and must not take the place of a checkpoint that does."""
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """Raise if weights are NaN or infinite, so that no usable checkpoint is replaced."""
         super().on_train_epoch_end(train_outputs)
         if not all(bool(torch.isfinite(weights).all()) for weights in self.network.parameters()):
             raise CrlmError(
@@ -120,7 +126,7 @@ class CRLMTrainer(nnUNetTrainer):
             super().save_checkpoint(str(unfinished))
 
     def _line(self) -> dict[str, Any]:
-        """Of the epoch that has just ended, see `progress.EPOCH_KEYS`."""
+        """Return the progress line of the epoch that has just ended, see `progress.EPOCH_KEYS`."""
         logged = {name: values[-1] for name, values in self.logger.get_checkpoint().items()}
         return {
             "epoch": self.current_epoch - 1,
@@ -142,14 +148,14 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _in_bfloat16(forward: Callable) -> Callable:
-    """Run a network in bfloat16 where the processor has it, in half the time; losses are still taken in float32.
+def _in_bfloat16(forward: Network) -> Network:
+    """Run a network in bfloat16 if the processor supports it, in half the time; losses stay in float32.
 
     nnU-Net itself uses half precision on GPUs only.
     """
     quick = torch.autocast("cpu", torch.bfloat16)(forward)
 
-    def run(tiles: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+    def run(tiles: torch.Tensor) -> Outputs:
         outputs = quick(tiles)
         if isinstance(outputs, torch.Tensor):
             return outputs.float()

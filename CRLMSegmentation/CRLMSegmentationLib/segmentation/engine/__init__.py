@@ -1,1 +1,12 @@
-"""From a crop to the probability of tumour, in a child process that keeps torch and the model warm."""
+"""The worker process that runs nnU-Net, and the protocol between it and a session.
+
+Only `nnunet` imports torch, and only the worker imports `nnunet`.
+"""
+
+__all__ = [
+    "engine",
+    "nnunet",
+    "wire",
+    "worker",
+    "worker_engine",
+]

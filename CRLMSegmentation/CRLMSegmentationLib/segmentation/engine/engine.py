@@ -1,6 +1,6 @@
-"""The border between the session and whatever computes probabilities: a job goes in, events come out.
+"""The protocol of a segmentation engine: jobs are submitted, events are polled.
 
-Nothing here knows torch or processes. `worker_engine.WorkerEngine` is the real engine; a test needs only a
+This module needs neither torch nor processes. `worker_engine.WorkerEngine` is the real engine; a test needs only a
 class with the methods of `Engine`.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from ...core.errors import WorkerError
 from ...core.postprocessing import LesionMask
 from ...core.volume import Volume
+from ..results import Request
 
 
 class EngineState(enum.Enum):
@@ -31,28 +32,20 @@ class EngineState(enum.Enum):
 
 @dataclass(frozen=True, eq=False)
 class LesionJob:
-    """One lesion to segment: the engine crops, computes and cleans, so that whoever shows the scene need not.
+    """A request together with the voxels that it needs; the engine cuts the crop, runs the network and cleans up.
 
     Attributes:
-        volume: what the crop can see, see `core.crop.part_for_crop`; not to be written to until the job has ended.
-        seed_ras_mm: in the lesion; middle of the crop.
-        crop_size_mm: edge of the crop; None to show the network all of the volume.
-        mirroring: average over mirrored copies as well; slower, a little better.
-        quick: the first fold alone, where the model has several.
-        flip: array axes (0 is K) along which the network sees everything turned round; the answer is turned back.
+        volume: the part of the volume that the crop can show, see `core.crop.part_for_crop`, or all of it; not to be
+            written to until the job has ended.
     """
 
+    request: Request
     volume: Volume
-    seed_ras_mm: tuple[float, float, float]
-    crop_size_mm: float | None
-    mirroring: bool = False
-    quick: bool = False
-    flip: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class CropJob:
-    """One crop to segment, for comparisons with nnU-Net itself.
+    """A crop to segment, for comparisons with nnU-Net itself.
 
     Attributes:
         array: float32, shape (C, K, J, I), the channels that the model wants, see
@@ -83,7 +76,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Ready:
-    """The model is loaded and warm.
+    """The model is loaded and has made its first prediction.
 
     Attributes:
         device: name of the GPU, or "cpu (N threads)".
@@ -102,7 +95,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progress:
-    """Stage is "crop", "preprocess", "inference" or "postprocess"; in "inference" the network passes are counted."""
+    """Progress of a job.
+
+    Attributes:
+        stage: "crop", "preprocess", "inference" or "postprocess".
+        done, total: in "inference" the passes of the network, else 0 and 1.
+    """
 
     job_id: int
     stage: str
@@ -112,7 +110,7 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """The answer to a job.
+    """The result of a job.
 
     Attributes:
         probability: of tumour, float32, shape (K, J, I) of the crop.
@@ -152,7 +150,7 @@ Event = Union[Started, Ready, Progress, Finished, Failed, Cancelled]
 
 
 class Engine(Protocol):
-    """Answers one job at a time; the newest wins. Every job ends in one Finished, Failed or Cancelled."""
+    """Runs one job at a time; a new job replaces an older one. Each ends in one Finished, Failed or Cancelled."""
 
     @property
     def state(self) -> EngineState: ...
@@ -164,7 +162,7 @@ class Engine(Protocol):
         """Queue a job and return its id; jobs still unanswered are cancelled. Starts the engine if need be."""
 
     def poll(self) -> list[Event]:
-        """What has happened since the last call; never blocks. Call it every 5 to 10 ms."""
+        """Return the events since the last call, without blocking. Call it every 5 to 10 ms."""
 
     def cancel(self) -> None:
         """Cancel every unanswered job; `Cancelled` follows within 1 s. Does nothing if there is none."""

@@ -1,4 +1,4 @@
-"""One crop through nnU-Net v2's own predictor. Imports torch and nnunetv2: only the worker process does so.
+"""Inference with nnU-Net v2's own predictor, on one crop. Imports torch and nnunetv2, as only the worker process does.
 
 Preprocessing, sliding window and export are nnU-Net's, so that the answer equals that of `nnUNetv2_predict`;
 left out are its process pools, its temporary files, its pickled checkpoints and its reloading of the weights
@@ -37,12 +37,17 @@ IsCancelled = Callable[[], bool]
 
 
 class CancelledError(Exception):
-    """The job is no longer wanted."""
+    """The prediction was cancelled."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Attributes: probability: of tumour, float32, shape (K, J, I); the others as in `engine.Finished`."""
+    """Result of a prediction.
+
+    Attributes:
+        probability: of tumour, float32, shape (K, J, I).
+        timings_s, device, warnings: as in `engine.Finished`.
+    """
 
     probability: np.ndarray
     timings_s: dict[str, float]
@@ -51,7 +56,7 @@ class Prediction:
 
 
 class NnUNet:
-    """A loaded model. One prediction at a time."""
+    """A loaded model package; makes one prediction at a time."""
 
     def __init__(self, package: ModelPackage, device: torch.device, cpu_threads: int) -> None:
         """Build the networks of all folds from plans and weights.
@@ -87,15 +92,15 @@ class NnUNet:
         mirroring: bool = False,
         on_progress: OnProgress = lambda stage, done, total: None,
         is_cancelled: IsCancelled = lambda: False,
-        quick: bool = False,
+        first_fold_only: bool = False,
     ) -> Prediction:
-        """The probability of tumour in a crop.
+        """Predict the probability of tumour in a crop.
 
         Args:
             array: float32, shape (C, K, J, I), the channels of the package.
             spacing_mm: edge of its voxels; resampled by nnU-Net if it is not the model's.
             is_cancelled: asked before every pass of the network.
-            quick: the first fold alone.
+            first_fold_only: run the first network alone, where the package has several.
 
         Raises:
             CancelledError: `is_cancelled` said so.
@@ -106,7 +111,7 @@ class NnUNet:
         if not np.isfinite(array).all():
             raise WorkerError("the crop holds NaN or infinite values; repair the volume first")
         self._predictor.use_mirroring = mirroring and bool(self.package.mirroring_axes)
-        self._asked = self._networks[:1] if quick else self._networks
+        self._asked = self._networks[:1] if first_fold_only else self._networks
         clock = _Stopwatch()
         on_progress("preprocess", 0, 1)
         data, properties = self._preprocess(array, spacing_mm)
@@ -155,7 +160,7 @@ class NnUNet:
     def _infer(
         self, data: torch.Tensor, on_progress: OnProgress, is_cancelled: IsCancelled
     ) -> tuple[torch.Tensor, torch.device, tuple[str, ...]]:
-        """Logits (2, K, J, I); on a GPU without enough memory the CPU computes them."""
+        """Compute logits (2, K, J, I); on the CPU where the memory of the GPU is too small."""
         passes = self._passes(data)
         device = self._predictor.device
         try:
@@ -170,16 +175,18 @@ class NnUNet:
         return logits, device, warnings
 
     def _all_folds(self, data: torch.Tensor) -> torch.Tensor:
-        """As nnU-Net averages them, in half precision, so that the sums round alike."""
+        """Average the logits of all folds as nnU-Net does, in half precision, so that the sums round alike."""
         torch.set_num_threads(self._cpu_threads)
-        total = None
-        for network in self._asked:
+        total = self._logits_of(self._asked[0], data)
+        for network in self._asked[1:]:
             if self._gate.cancelled:
                 break
-            self._gate.network = network.to(self._predictor.device)
-            logits = self._predictor.predict_sliding_window_return_logits(data).to("cpu")
-            total = logits if total is None else total + logits
+            total = total + self._logits_of(network, data)
         return total / len(self._asked) if len(self._asked) > 1 else total
+
+    def _logits_of(self, network: torch.nn.Module, data: torch.Tensor) -> torch.Tensor:
+        self._gate.network = network.to(self._predictor.device)
+        return self._predictor.predict_sliding_window_return_logits(data).to("cpu")
 
     def _on_cpu(self, data: torch.Tensor) -> torch.Tensor:
         cpu_predictor, gpu_predictor = self._build_predictor(torch.device("cpu")), self._predictor
@@ -192,7 +199,7 @@ class NnUNet:
             self._predictor = gpu_predictor
 
     def _passes(self, data: torch.Tensor) -> int:
-        """How often a network will be called for preprocessed data (1, K, J, I)."""
+        """Count the network passes that preprocessed data (1, K, J, I) needs."""
         patch = self._configuration.patch_size
         padded = [max(n, p) for n, p in zip(data.shape[1:], patch)]
         tiles = int(np.prod([len(s) for s in compute_steps_for_sliding_window(padded, patch, TILE_STEP)]))
@@ -212,8 +219,8 @@ class NnUNet:
         return np.ascontiguousarray(probabilities[TUMOUR_LABEL], np.float32)
 
 
-class _Gate(torch.nn.Module):
-    """Stands in for the network: counts the passes, and lets them run empty once the job is cancelled.
+class _Gate(torch.nn.Module):  # type: ignore[misc]  # torch is installed for the worker alone, so not checked
+    """A network wrapper that counts the passes, and returns zeros once the job is cancelled.
 
     An exception would leave nnU-Net's producer thread blocked for good, and a RuntimeError would make it
     start over; empty passes, and no more tiles, bring its loop to its own end within milliseconds.
@@ -233,14 +240,16 @@ class _Gate(torch.nn.Module):
         self.cancelled = self.cancelled or self._is_cancelled()
         if self.cancelled:
             return tile.new_zeros((tile.shape[0], HEADS, *tile.shape[2:]))
+        if self.network is None:
+            raise WorkerError("no network was given to the gate")
         logits = self.network(tile)
         self.done += 1
         self._on_progress("inference", min(self.done, self.passes), self.passes)
         return logits
 
 
-class _Predictor(nnUNetPredictor):
-    """Hands out no more tiles once its network, a `_Gate`, is cancelled."""
+class _Predictor(nnUNetPredictor):  # type: ignore[misc]  # nor is nnU-Net
+    """nnU-Net's predictor, which ends its sliding window once its network, a `_Gate`, is cancelled."""
 
     def _internal_get_sliding_window_slicers(self, image_size: tuple[int, ...]) -> _Tiles:
         return _Tiles(super()._internal_get_sliding_window_slicers(image_size), self.network)
@@ -267,7 +276,7 @@ class _Stopwatch:
 
 
 def choose_device(wish: str = "auto") -> tuple[torch.device, tuple[str, ...]]:
-    """The device to compute on, and warnings.
+    """Choose the device to compute on, and return it with warnings.
 
     Args:
         wish: "auto", "cpu" or "cuda".
@@ -286,7 +295,7 @@ def choose_device(wish: str = "auto") -> tuple[torch.device, tuple[str, ...]]:
 
 
 def _cuda_trouble() -> str | None:
-    """Why no kernel runs on the GPU; `is_available()` alone says yes to GPUs that torch was not built for."""
+    """Return why no kernel runs on the GPU, or None; `is_available()` accepts GPUs that torch was not built for."""
     if not torch.cuda.is_available():
         return "torch finds none"
     try:
@@ -300,13 +309,13 @@ def _cuda_trouble() -> str | None:
 
 def device_text(device: torch.device) -> str:
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return str(torch.cuda.get_device_name(device))
     count = torch.get_num_threads()
     return f"cpu ({count} thread{'s' if count > 1 else ''})"
 
 
 def available_cpu_threads() -> int:
-    """Cores this process may use, at most nnU-Net's own limit and what OMP_NUM_THREADS allows, as torch reads it."""
+    """Count the cores that this process may use, at most nnU-Net's own limit and OMP_NUM_THREADS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     allowed = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, MAX_CPU_THREADS, int(allowed) if allowed.isdecimal() and int(allowed) else cores)

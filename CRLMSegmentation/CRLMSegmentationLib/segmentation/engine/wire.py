@@ -1,4 +1,4 @@
-"""Jobs and answers as frames, on both sides of the worker's pipe."""
+"""Encoding of jobs and results as frames of the pipe between engine and worker."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 from ...core.field_of_view import Background
 from ...core.frames import Frame, encode
 from ...core.postprocessing import LesionMask
-from ...core.volume import Volume
+from ...core.volume import Volume, VolumeIdentity
+from ..results import request_from_json, request_to_json
 from .engine import CropJob, Finished, Job, LesionJob
 
 MASK_NUMBERS = ("volume_ml", "diameters_mm", "confidence")
 
 
 def encode_job(job_id: int, job: Job) -> list[memoryview]:
-    """A job as the parts of a frame."""
-    header = {"type": "job", "job_id": job_id, "mirroring": job.mirroring}
+    """Encode a job as the parts of a frame."""
+    header = {"type": "job", "job_id": job_id}
     if isinstance(job, CropJob):
-        return encode({**header, "spacing_mm": job.spacing_mm}, {"crop": job.array})
+        return encode({**header, "mirroring": job.mirroring, "spacing_mm": job.spacing_mm}, {"crop": job.array})
     volume = job.volume
     arrays = {"voxels": volume.array}
     if volume.missing is not None:
@@ -29,13 +30,12 @@ def encode_job(job_id: int, job: Job) -> list[memoryview]:
     else:
         arrays["unswept_blocks"] = volume.unswept_blocks
         header["background"] = asdict(volume.background)
-    place = {"ijk_to_ras": volume.ijk_to_ras.tolist(), "seed_ras_mm": list(job.seed_ras_mm)}
-    options = {"crop_size_mm": job.crop_size_mm, "quick": job.quick, "flip": list(job.flip)}
-    return encode({**header, **place, **options}, arrays)
+    header["ijk_to_ras"] = volume.ijk_to_ras.tolist()
+    return encode({**header, **request_to_json(job.request), "volume": asdict(job.request.volume)}, arrays)
 
 
 def decode_job(frame: Frame) -> Job:
-    """The job of a frame.
+    """Decode the job of a frame.
 
     Raises:
         WorkerError, VolumeError, GeometryError: it is none.
@@ -46,14 +46,13 @@ def decode_job(frame: Frame) -> Job:
     matrix = np.array(header["ijk_to_ras"])
     said = header.get("background", {})
     background = Background(**{**said, "values": tuple(said.get("values", ()))})
-    masks = (arrays.get(name) for name in ("swept", "unswept_blocks"))
-    volume = Volume.of_part(arrays["voxels"], matrix, *masks, background, arrays.get("missing"))
-    options = header["mirroring"], header["quick"], tuple(header["flip"])
-    return LesionJob(volume, tuple(header["seed_ras_mm"]), header["crop_size_mm"], *options)
+    swept, unswept_blocks, missing = (arrays.get(name) for name in ("swept", "unswept_blocks", "missing"))
+    volume = Volume.of_part(arrays["voxels"], matrix, swept, unswept_blocks, background, missing)
+    return LesionJob(request_from_json(header, VolumeIdentity(**header["volume"])), volume)
 
 
 def encode_answer(answer: Finished) -> list[memoryview]:
-    """An answer as the parts of a frame."""
+    """Encode a result as the parts of a frame."""
     header = {"type": "finished", "job_id": answer.job_id, "timings_s": answer.timings_s, "device": answer.device}
     header["warnings"] = answer.warnings
     arrays, lesion = {"probability": answer.probability}, answer.lesion
@@ -71,7 +70,7 @@ def encode_answer(answer: Finished) -> list[memoryview]:
 
 
 def decode_answer(frame: Frame) -> Finished:
-    """The answer of a frame.
+    """Decode the result of a frame.
 
     Raises:
         WorkerError: its arrays are damaged.

@@ -1,4 +1,4 @@
-"""The inference process: `python -m CRLMSegmentationLib.segmentation.engine.worker MODEL_FOLDER`.
+"""The worker process that runs inference: `python -m CRLMSegmentationLib.segmentation.engine.worker MODEL_FOLDER`.
 
 Reads frames (job, cancel) from stdin and writes frames (ready, progress, finished, failed, cancelled, fatal) to
 stdout. A thread reads, so that newer jobs and cancels are seen while the network runs; only the main thread
@@ -27,8 +27,9 @@ from ...core.crop import Crop, extract_crop, network_input, whole_volume
 from ...core.errors import CrlmError, WorkerError
 from ...core.frames import Frame, FrameReader, encode
 from ...core.postprocessing import lesion_from_probability
+from ...core.progress import OnProgress
 from ..models.package import ModelPackage, load_model_package
-from .engine import CropJob, Finished, Job, LesionJob
+from .engine import Finished, Job, LesionJob
 from .wire import decode_job, encode_answer
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ OUT_OF_MEMORY = "not enough memory for this {region}; choose a smaller one, or c
 
 
 class Inbox:
-    """What the parent wants: at most one job, the newest. Shared by the reading and the main thread."""
+    """The queue between the reading and the main thread. It holds at most one job, the newest."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -54,7 +55,7 @@ class Inbox:
         self._running: int | None = None
 
     def put(self, frame: Frame) -> None:
-        """Take a frame from the parent."""
+        """Add a frame from the parent: a job, or the cancellation of one."""
         with self._changed:
             if frame.type == "cancel":
                 self._cancel(frame.header["job_id"])
@@ -125,7 +126,7 @@ def read_frames(file: io.RawIOBase, inbox: Inbox) -> None:
 
 
 class KeptAnswer:
-    """The network's last answer to a whole volume: each lesion in it is picked from the same one.
+    """Cache of the last prediction for a whole volume, from which each of its lesions is extracted.
 
     One volume's input and answer are held, no more. Crops are not kept: each lesion has its own.
     """
@@ -136,16 +137,19 @@ class KeptAnswer:
         self._answer: Prediction | None = None
 
     def of(self, array: np.ndarray, options: object, predict: Callable[[], Prediction]) -> Prediction:
-        """The answer to an input asked in a manner, kept where both are the same to the last bit, else predicted."""
-        if self._array is None or options != self._options or not np.array_equal(array, self._array):
-            self._array = self._answer = None  # what is held is let go before as much again is needed
-            self._answer = predict()
-            self._array, self._options = array, options
-        return self._answer
+        """Return the cached prediction where input and options are the same to the last bit, else predict."""
+        kept = self._answer if options == self._options else None
+        if kept is not None and self._array is not None and np.array_equal(array, self._array):
+            return kept
+        kept = None
+        self._array = self._answer = None  # what is held is let go before as much again is needed
+        answer = predict()
+        self._array, self._options, self._answer = array, options, answer
+        return answer
 
 
 def serve(network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
-    """Answer jobs for ever."""
+    """Run jobs until the process ends."""
     kept = KeptAnswer()
     while True:
         frame, dropped = inbox.next()
@@ -177,44 +181,52 @@ def _compute(job_id: int, job: Job, network: NnUNet, kept: KeptAnswer, inbox: In
     def report(stage: str, done: int, total: int) -> None:
         outbox.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
 
-    def predict(array: np.ndarray, spacing_mm: float, quick: bool = False) -> Prediction:
-        return network.predict(array, spacing_mm, job.mirroring, report, lambda: inbox.is_unwanted(job_id), quick)
+    def is_cancelled() -> bool:
+        return inbox.is_unwanted(job_id)
 
-    if isinstance(job, CropJob):
-        answer = predict(job.array, job.spacing_mm)
-        return Finished(job_id, answer.probability, answer.timings_s, answer.device, answer.warnings)
+    if isinstance(job, LesionJob):
+        return _segment(job_id, job, network, kept, report, is_cancelled)
+    answer = network.predict(job.array, job.spacing_mm, job.mirroring, report, is_cancelled)
+    return Finished(job_id, answer.probability, answer.timings_s, answer.device, answer.warnings)
+
+
+def _segment(
+    job_id: int, job: LesionJob, network: NnUNet, kept: KeptAnswer, report: OnProgress, is_cancelled: Callable[[], bool]
+) -> Finished:
+    options, package = job.request.options, network.package
+
+    def predict() -> Prediction:
+        mirroring, first_fold_only = options.mirroring, options.first_fold_only
+        return network.predict(array, package.spacing_mm, mirroring, report, is_cancelled, first_fold_only)
+
     started_s = time.perf_counter()
     report("crop", 0, 1)
-    package = network.package
-    crop = _shown(job, package.spacing_mm)
-    array = _turned(network_input(crop, package.channels), job.flip)
+    crop = _crop_of(job, package.spacing_mm)
+    array = _mirrored(network_input(crop, package.channels), options.flip)
     timings_s = {"crop": time.perf_counter() - started_s}
-    if crop.is_whole_volume:
-        options = (job.mirroring, job.quick, job.flip)
-        answer = kept.of(array, options, lambda: predict(array, package.spacing_mm, job.quick))
-    else:
-        answer = predict(array, package.spacing_mm, job.quick)
+    answer = kept.of(array, options, predict) if crop.is_whole_volume else predict()
     started_s = time.perf_counter()
-    probability = _turned(answer.probability, job.flip)
+    probability = _mirrored(answer.probability, options.flip)
     lesion = lesion_from_probability(probability, crop, job.volume)
     timings_s |= answer.timings_s
     timings_s["postprocess"] += time.perf_counter() - started_s
     return Finished(job_id, probability, timings_s, answer.device, answer.warnings, lesion)
 
 
-def _turned(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """An array (..., K, J, I) turned round along some of its last three axes; twice gives it back."""
-    return np.ascontiguousarray(np.flip(array, [axis - 3 for axis in axes])) if axes else array
+def _mirrored(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Mirror an array (..., K, J, I) along some of its last three axes; twice gives it back."""
+    return np.ascontiguousarray(np.flip(array, tuple(axis - 3 for axis in axes))) if axes else array
 
 
-def _shown(job: LesionJob, spacing_mm: float) -> Crop:
-    if job.crop_size_mm is None:
-        return whole_volume(job.volume, np.array(job.seed_ras_mm), spacing_mm)
-    return extract_crop(job.volume, np.array(job.seed_ras_mm), job.crop_size_mm, spacing_mm)
+def _crop_of(job: LesionJob, spacing_mm: float) -> Crop:
+    seed_ras_mm, size_mm = np.array(job.request.seed_ras_mm), job.request.options.crop_size_mm
+    if size_mm is None:
+        return whole_volume(job.volume, seed_ras_mm, spacing_mm)
+    return extract_crop(job.volume, seed_ras_mm, size_mm, spacing_mm)
 
 
 def load(package: ModelPackage, device: str, cpu_threads: int | None) -> tuple[NnUNet, tuple[str, ...]]:
-    """The warm model, and warnings about the device.
+    """Load and warm up the model; return it with warnings about the device.
 
     Raises:
         WorkerError: torch or nnunetv2 cannot be imported.
@@ -242,9 +254,9 @@ def _ready(network: NnUNet, warnings: tuple[str, ...]) -> dict:
     return {**header, "model_name": package.name, "model_sha256": package.sha256}
 
 
-def _take_over_pipes() -> tuple[io.RawIOBase, io.RawIOBase]:
-    """Raw stdin and stdout; whatever else is printed in this process goes to stderr from now on."""
-    if os.name == "nt":
+def _open_pipes() -> tuple[io.RawIOBase, io.RawIOBase]:
+    """Return raw stdin and stdout; whatever else is printed in this process goes to stderr from now on."""
+    if sys.platform == "win32":
         import msvcrt
 
         for descriptor in (0, 1):
@@ -265,7 +277,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.nice(NICENESS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads halve the speed beside other programs
     faulthandler.enable()
-    requests, answers = _take_over_pipes()
+    requests, answers = _open_pipes()
     inbox, outbox = Inbox(), Outbox(answers)
     threading.Thread(target=read_frames, args=(requests, inbox), daemon=True).start()
     try:

@@ -1,4 +1,4 @@
-"""The engine that keeps nnU-Net warm in a child process, driven by `poll()` alone.
+"""An engine that runs nnU-Net in a child process, which is started once and kept loaded.
 
 No threads and nothing that blocks: a QTimer calls `poll` in 3D Slicer, `wait` does on the command line.
 """
@@ -34,7 +34,7 @@ GIVEN_UP = "the worker died {count} times in a row and is not started again: {re
 
 @dataclass
 class _Pending:
-    """A job without an answer yet; its parts are kept in case a fresh worker must have them again."""
+    """A job without a result yet; its parts are kept in case a fresh worker must have them again."""
 
     job_id: int
     parts: list[memoryview]
@@ -43,7 +43,7 @@ class _Pending:
 
 
 class WorkerEngine:
-    """Implements `engine.Engine`.
+    """An `engine.Engine` whose jobs run in a worker process.
 
     Args:
         package: the model.
@@ -125,7 +125,7 @@ class WorkerEngine:
             self._cancel(pending, time.monotonic() + CANCEL_GRACE_S)
 
     def poll(self) -> list[Event]:
-        """What has happened since the last call; takes at most about 5 ms, plus a process start after a crash."""
+        """Return the events since the last call; takes at most about 5 ms, plus a process start after a crash."""
         if self._child is not None:
             self._exchange(self._child)
         self._reap()
@@ -163,15 +163,14 @@ class WorkerEngine:
 
     def _cancel(self, pending: _Pending, deadline_s: float | None = None) -> None:
         if not pending.handed_over:
-            self._end_job(Cancelled(pending.job_id))
+            self._end_job(pending.job_id, Cancelled(pending.job_id))
             return
-        if pending.cancel_deadline_s is None:
+        if pending.cancel_deadline_s is None and self._child is not None:
             self._child.send(encode({"type": "cancel", "job_id": pending.job_id}))
-            pending.cancel_deadline_s = float("inf")
-        pending.cancel_deadline_s = min(pending.cancel_deadline_s, deadline_s or float("inf"))
+        pending.cancel_deadline_s = min(pending.cancel_deadline_s or float("inf"), deadline_s or float("inf"))
 
     def _exchange(self, child: ChildProcess) -> None:
-        """One round of writing and reading with the worker."""
+        """Write to the worker and read from it, once."""
         deadline_s = time.monotonic() + POLL_BUDGET_S
         exit_code = child.exit_code  # asked before reading: what a dead worker had to say is in the pipe
         try:
@@ -183,7 +182,7 @@ class WorkerEngine:
             self._restart(f"the worker sent what is no answer ({error})")
             return
         for frame in frames:
-            self._take(frame)
+            self._receive(frame)
         if exit_code is not None and child.drained and self._child is child:
             self._restart(f"the worker process {_cause_of_death(exit_code)}", child.stderr_tail)
         elif any((p.cancel_deadline_s or float("inf")) < time.monotonic() for p in self._pending.values()):
@@ -195,7 +194,7 @@ class WorkerEngine:
                 child.send(pending.parts)
                 pending.handed_over = True
 
-    def _take(self, frame: Frame) -> None:
+    def _receive(self, frame: Frame) -> None:
         """Turn a frame of the worker into an event."""
         header = {key: value for key, value in frame.header.items() if key not in ("type", "arrays")}
         if frame.type == "fatal":
@@ -215,14 +214,14 @@ class WorkerEngine:
             return
         self._crashes = 0
         if frame.type == "cancelled" or pending.cancel_deadline_s is not None:
-            self._end_job(Cancelled(pending.job_id))
+            self._end_job(pending.job_id, Cancelled(pending.job_id))
         elif frame.type == "failed":
-            self._end_job(Failed(**header))
+            self._end_job(pending.job_id, Failed(**header))
         elif frame.type == "finished":
-            self._end_job(decode_answer(frame))
+            self._end_job(pending.job_id, decode_answer(frame))
 
-    def _end_job(self, event: Finished | Failed | Cancelled) -> None:
-        del self._pending[event.job_id]
+    def _end_job(self, job_id: int, event: Finished | Failed | Cancelled) -> None:
+        del self._pending[job_id]
         self._events.append(event)
 
     def _kill_for_cancel(self) -> None:
@@ -230,11 +229,11 @@ class WorkerEngine:
         for pending in list(self._pending.values()):
             pending.handed_over = False
             if pending.cancel_deadline_s is not None:
-                self._end_job(Cancelled(pending.job_id))
+                self._end_job(pending.job_id, Cancelled(pending.job_id))
         self._relaunch("the cancelled job did not stop in time")
 
     def _restart(self, reason: str, details: str = "") -> None:
-        """The worker is of no use any more: fail its jobs and start a fresh one, but not for ever."""
+        """Fail the jobs of a worker that has ended and start a fresh one, at most `MAX_CRASHES` times."""
         reason = f"{reason}; its last lines: {details}" if details else reason
         logger.error("%s", reason)
         self._discard_child()
@@ -252,17 +251,17 @@ class WorkerEngine:
             self._give_up(str(error))
 
     def _fail_handed_over(self, reason: str) -> None:
-        """End the jobs that the lost worker had; those still waiting here go to the next."""
+        """Fail the jobs that were sent to the lost worker; those not sent yet go to the next."""
         for pending in [p for p in self._pending.values() if p.handed_over]:
-            cancelled = pending.cancel_deadline_s is not None
-            self._end_job(Cancelled(pending.job_id) if cancelled else Failed(pending.job_id, reason))
+            job_id, cancelled = pending.job_id, pending.cancel_deadline_s is not None
+            self._end_job(job_id, Cancelled(job_id) if cancelled else Failed(job_id, reason))
 
     def _give_up(self, reason: str) -> None:
         logger.error("%s", reason)
         self._discard_child()
         self._state, self._failure = EngineState.FAILED, reason
         for job_id in list(self._pending):
-            self._end_job(Failed(job_id, reason))
+            self._end_job(job_id, Failed(job_id, reason))
         self._events.append(Failed(None, reason))
 
     def _discard_child(self) -> None:

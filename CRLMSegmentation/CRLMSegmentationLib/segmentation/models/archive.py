@@ -1,4 +1,4 @@
-"""Models in folders and zip files from elsewhere: which are there, and how one is taken out of a zip safely.
+"""Models in folders and zip files: finding them, and unpacking one of them safely.
 
 Recognised are model packages of this program (`model.json`), and results of nnU-Net v2 (`plans.json` beside
 `fold_*/checkpoint_*.pth`), which `nnUNetv2_export_model_to_zip` writes for one or several configurations.
@@ -42,7 +42,7 @@ class FoundModel:
 
 @contextmanager
 def opened_model(path: Path, wanted: str | None, scratch_parent: Path) -> Iterator[tuple[Path, bool]]:
-    """Give the folder of one model, unpacked for as long as the block runs, and whether it is a package.
+    """Yield the folder of one model, unpacked while the block runs, and whether it is a package.
 
     Args:
         wanted: which model, where there are several: its folder in the archive, one part of that, or its
@@ -72,7 +72,7 @@ def opened_model(path: Path, wanted: str | None, scratch_parent: Path) -> Iterat
 
 
 def found_models(names: Iterable[str]) -> list[FoundModel]:
-    """The models among files, named with / and relative to the archive."""
+    """Find the models among files, which are named with / and relative to the archive."""
     known = set(names)
     folders = sorted({name.rpartition("/")[0] for name in known if PurePosixPath(name).name in (MANIFEST, PLANS)})
     found = []
@@ -86,7 +86,7 @@ def found_models(names: Iterable[str]) -> list[FoundModel]:
 
 
 def choose_model(found: Sequence[FoundModel], wanted: str | None, where: str) -> FoundModel:
-    """The one that is meant.
+    """Choose the model that is meant.
 
     Raises:
         ModelError: none or several; lists them.
@@ -105,7 +105,7 @@ def choose_model(found: Sequence[FoundModel], wanted: str | None, where: str) ->
 
 
 def zip_model_package(package: ModelPackage, path: Path) -> None:
-    """Write a package into one file, to be carried and imported elsewhere."""
+    """Write a package into one zip file, to be imported elsewhere."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in (MANIFEST, *package.files):
             archive.write(package.folder / name, f"{package.name}-{package.version}/{name}")
@@ -128,7 +128,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The files of a zip by name; one name that leads elsewhere, and nothing of it is unpacked."""
+    """Return the files of a zip by name; refuse the zip if one name leads outside the folder."""
     entries: dict[str, zipfile.ZipInfo] = {}
     seen: set[str] = set()
     if len(archive.infolist()) > MAX_ENTRIES:
@@ -151,7 +151,7 @@ def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.
 
 
 def _is_wanted(name: str) -> bool:
-    """Whether it is a file that a model is made of; pictures, logs and pickles stay in the zip."""
+    """Whether a file belongs to a model; figures, logs and pickles stay in the zip."""
     path = PurePosixPath(name)
     return path.name in (MANIFEST, PLANS, DATASET) or bool(
         FOLD_PATTERN.fullmatch(path.name) or CHECKPOINT.fullmatch("/".join(path.parts[-2:]))
@@ -173,7 +173,7 @@ def _unpack(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo], found
 
 
 def _check_sizes(archive: zipfile.ZipFile, entries: Sequence[zipfile.ZipInfo], target: Path) -> None:
-    where = Path(archive.filename).name
+    where = Path(archive.filename or target).name
     size, packed = sum(e.file_size for e in entries), sum(e.compress_size for e in entries)
     large = [e.filename for e in entries if e.filename.endswith(".json") and e.file_size > MAX_JSON_BYTES]
     if large or size > MAX_BYTES or size > MAX_RATIO * packed + MAX_JSON_BYTES:

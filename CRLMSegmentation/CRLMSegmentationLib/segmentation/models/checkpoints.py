@@ -1,4 +1,4 @@
-"""nnU-Net's checkpoints, read so that nothing in them can run. Imports torch only when called.
+"""Safe reading of nnU-Net's checkpoints: no code in them can run. Imports torch only when called.
 
 A checkpoint is a zip with a pickle. torch's `weights_only` unpickler calls nothing but what rebuilds tensors; on top
 of that, nnU-Net's own need numpy's scalars, for the logged losses.
@@ -28,7 +28,14 @@ NUMPY_SCALARS = (np.float64, np.float32, np.float16, np.int64, np.int32, np.bool
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Attributes: weights: by name; trainer, configuration: their names; mirroring_axes: of the array; epochs: done."""
+    """Content of an nnU-Net checkpoint.
+
+    Attributes:
+        weights: by name.
+        trainer, configuration: their names.
+        mirroring_axes: of the array.
+        epochs: done.
+    """
 
     weights: dict[str, torch.Tensor]
     trainer: str
@@ -63,7 +70,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_safely(path: Path) -> dict[str, Any]:
-    """All that is in a checkpoint, on the CPU.
+    """Load the content of a checkpoint, on the CPU.
 
     Raises:
         ModelError: it is damaged, or wants to run something.
@@ -121,18 +128,19 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _numpy_scalars() -> list[Any]:
-    """What rebuilds a number that numpy 1 or 2 has pickled."""
+    """Return the functions that rebuild a number which numpy 1 or 2 has pickled."""
     rebuilders = [_number_maker(f"numpy.{core}.multiarray") for core in ("core", "_core")]
     return [*rebuilders, np.dtype, *(type(np.dtype(kind)) for kind in NUMPY_SCALARS)]
 
 
 def _number_maker(module: str) -> Callable[[np.dtype, bytes], np.generic]:
-    """Stands in for numpy's own `scalar` under the name that was pickled; makes numbers only."""
+    """Return a replacement of numpy's own `scalar`, under the name that was pickled, that makes numbers only."""
 
     def scalar(dtype: np.dtype, content: bytes) -> np.generic:
         if dtype.type not in NUMPY_SCALARS:
             raise TypeError(f"a number was expected, not {dtype}")
-        return np.frombuffer(content, dtype, count=1)[0]
+        number: np.generic = np.frombuffer(content, dtype, count=1)[0]
+        return number
 
     scalar.__module__, scalar.__qualname__ = module, "scalar"
     return scalar

@@ -75,10 +75,10 @@ def import_model(
 
 
 class ImportProcess:
-    """`import_model` in a process of its own, for 3D Slicer. Ask `poll` from a timer; `stop` ends it early."""
+    """`import_model` in a child process, for 3D Slicer. Call `poll` from a timer; `stop` ends it early."""
 
     def __init__(self, path: Path, python: str = sys.executable, **options: Any) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
             python: an interpreter; with torch and nnunetv2, where `path` is an export of nnU-Net.
@@ -104,7 +104,7 @@ class ImportProcess:
             raise ModelError(f"{python} cannot be started: {error}") from error
 
     def poll(self) -> ModelPackage | None:
-        """None while it runs, then the installed model.
+        """Return None while it runs, then the installed model.
 
         Raises:
             ModelError: why it was not installed; an `UnclearChannelsError` where `about` has to name the channels.
@@ -123,7 +123,7 @@ class ImportProcess:
         return read_model_package(answer["folder"])
 
     def stop(self) -> None:
-        """End it; what it has begun is removed."""
+        """End the process and remove what it has begun."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -175,14 +175,14 @@ def _sweep(folder: Path) -> None:
 
 
 def main() -> None:
-    """Import what the arguments name; the last line of stdout is {"folder": ...} or {"error": ...}."""
+    """Import the model that the arguments name; the last line of stdout is {"folder": ...} or {"error": ...}."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the scratch folders are removed
     path, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     about = options.pop("about")
     about["channels"] = tuple(about["channels"]) if about["channels"] else None
     try:
         with contextlib.redirect_stdout(sys.stderr):  # nnU-Net prints
-            answer = {"folder": str(import_model(path, About(**about), **options).folder)}
+            answer: dict[str, str | bool] = {"folder": str(import_model(path, About(**about), **options).folder)}
     except CrlmError as error:
         answer = {"error": str(error), "unclear_channels": isinstance(error, UnclearChannelsError)}
     print(json.dumps(answer))

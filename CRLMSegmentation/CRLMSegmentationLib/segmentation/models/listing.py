@@ -1,4 +1,4 @@
-"""The installed models as a combo box and a terminal show them."""
+"""Texts about installed models for the combo box of the panel and for the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .registry import InstalledModel, default_package, installed_models
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What a combo box shows: text, the key to hand to `find_model`, a tooltip, and whether it can be chosen."""
+    """An entry of the combo box: text, the key to hand to `find_model`, a tooltip, and whether it can be chosen."""
 
     text: str
     key: str
@@ -23,7 +23,7 @@ class ModelChoice:
 
 
 def model_choices() -> list[ModelChoice]:
-    """What a combo box shall offer; a default that is gone stays visible, unusable.
+    """Return the entries of the combo box; a default that was removed is listed, but cannot be chosen.
 
     Raises:
         ModelError: see `models_folder`.
@@ -39,15 +39,16 @@ def model_choices() -> list[ModelChoice]:
 
 
 def list_lines(models: Sequence[InstalledModel]) -> Iterator[str]:
-    """For a terminal: a line for each, the default marked."""
+    """Yield a line of text for each model, with the default marked."""
     width = max((len(model.key) for model in models), default=0)
     for model in models:
         where = "shipped" if model.shipped else "imported" if model.imported else "by hand"
-        yield f"{'*' if model.is_default else ' '} {model.key:{width}}  {where:8}  {model.problem or _brief(model)}"
+        text = _brief(model.package) if model.package and not model.problem else model.problem
+        yield f"{'*' if model.is_default else ' '} {model.key:{width}}  {where:8}  {text}"
 
 
 def info_of(package: ModelPackage) -> dict[str, Any]:
-    """What there is to know of a model, as plain data; `describing.lines_of` makes lines of it."""
+    """Return all properties of a model as plain data; `describing.lines_of` makes lines of it."""
     return {
         "name": package.name,
         "version": package.version,
@@ -72,12 +73,12 @@ def info_of(package: ModelPackage) -> dict[str, Any]:
 
 def _choice(model: InstalledModel) -> ModelChoice:
     text = model.key.replace("@", " ") + (" (default)" if model.is_default else "")
-    usable = model.problem is None
-    return ModelChoice(text, model.key, _brief(model) if usable else model.problem, usable, model.is_default)
+    if model.package is None or model.problem is not None:
+        return ModelChoice(text, model.key, model.problem or "", False, model.is_default)
+    return ModelChoice(text, model.key, _brief(model.package), True, model.is_default)
 
 
-def _brief(model: InstalledModel) -> str:
-    package = model.package
+def _brief(package: ModelPackage) -> str:
     data = "simulated data only" if package.simulated_only else "trained on: " + _trained_on(package)
     size_mm = crop_size_of(package)
     region = "whole volume" if size_mm is None else f"crop {size_mm:g} mm"

@@ -1,4 +1,4 @@
-"""What nnU-Net v2 leaves behind after a training: which checkpoints, trained how, and for which network.
+"""The results folder of an nnU-Net v2 training: its checkpoints, their trainer, and the plans of the network.
 
 Imports nnunetv2, but only when called.
 """
@@ -23,7 +23,7 @@ OWN_TRAINERS = ("BudgetTrainer", "CRLMTrainer")
 
 
 def folder_of_results(folder: Path) -> Path:
-    """nnU-Net's folder of one configuration: the one named, or the only one that was trained in a dataset folder.
+    """Return nnU-Net's folder of one configuration: the named one, or the only one in a dataset folder.
 
     Raises:
         ModelError: a dataset folder has none, or several; names them.
@@ -40,7 +40,7 @@ def folder_of_results(folder: Path) -> Path:
 
 
 def checkpoint_files(results: Path, folds: Sequence[str | int] | None, kind: str) -> dict[str, Path]:
-    """The checkpoints to pack, by fold as nnU-Net names it: "0", "1", ... or "all".
+    """Return the checkpoints to pack, by fold as nnU-Net names it: "0", "1", ... or "all".
 
     Args:
         kind: "final" or "best".
@@ -75,7 +75,7 @@ def checkpoint_files(results: Path, folds: Sequence[str | int] | None, kind: str
 
 
 def agreed_checkpoint(read: Mapping[str, Checkpoint]) -> Checkpoint:
-    """The checkpoint of the first fold.
+    """Return the checkpoint of the first fold, after a check that all folds agree.
 
     Raises:
         ModelError: the folds were not trained alike.
@@ -122,7 +122,7 @@ def check_trainer(name: str) -> None:
 
 
 def plans_of_one(plans: dict[str, Any], configuration: str) -> dict[str, Any]:
-    """The plans with one configuration, what it inherits put in, under the name that packages have.
+    """Return the plans with one configuration only, its inherited settings resolved, under the name of packages.
 
     Raises:
         ModelError: it is not there, 2D, or the second stage of a cascade.

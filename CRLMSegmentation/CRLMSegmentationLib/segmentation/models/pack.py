@@ -1,4 +1,4 @@
-"""A model package out of what nnU-Net v2 leaves behind: plans, dataset description and checkpoints.
+"""Making a model package from nnU-Net v2 results: plans, dataset description and checkpoints.
 
 nnU-Net does not write down how the crops were made. Whoever prepares a dataset can state it in its `dataset.json`,
 which nnU-Net copies beside the checkpoints, under "crlm": any of the fields of `About`. What the caller says goes
@@ -46,7 +46,7 @@ LARGEST_FLOAT16 = 65504.0
 
 @dataclass(frozen=True)
 class About:
-    """What a package says of a model; None for what nnU-Net's files tell, or `dataset.json` states.
+    """Metadata of a model for its package; None for what nnU-Net's files tell, or `dataset.json` states.
 
     Attributes:
         name: from the name of the dataset, where not given.
@@ -77,7 +77,7 @@ def pack_model(
     checkpoint: str = "final",
     half: bool = False,
 ) -> ModelPackage:
-    """Make a model package, and prove that this program can compute with it.
+    """Make a model package, and run it once to prove that this program can.
 
     Args:
         results: of one configuration: nnU-Net's folder with `plans.json`, `dataset.json` and `fold_*`; or a dataset
@@ -158,13 +158,13 @@ def _checked(check: Callable[[str], str], text: str) -> str:
 def _crop_size_mm(
     region: str, said_mm: float | None, wanted_mm: float | None, configuration: Mapping[str, Any]
 ) -> float:
-    """Of the crops, as somebody says, else as the images are on which it was trained, see `About`."""
+    """Return the edge of the crops in mm: as given, else from the size of the training images, see `About`."""
     sizes_mm = [n * s for n, s in zip(configuration["median_image_size_in_voxels"], configuration["spacing"])]
     low, high = CROP_SIZE_LIMITS_MM
     if region == "volume":
         if wanted_mm is not None:
             raise ModelError("a model that is shown the whole volume has no crop size; leave it out")
-        return round(max(sizes_mm), 1)
+        return float(round(max(sizes_mm), 1))
     size_mm = float(said_mm or round(min(max(max(sizes_mm), low), high), 1))
     if not low <= size_mm <= high:
         raise ModelError(f"a crop is {low:.0f} to {high:.0f} mm wide, got {size_mm} mm")
@@ -172,7 +172,7 @@ def _crop_size_mm(
 
 
 def _channels(said: Sequence[str] | None, names: Sequence[str]) -> list[str]:
-    """What is put into the channels that nnU-Net names, by normalisation rather than by content."""
+    """Return the channels of this program for those that nnU-Net names by normalisation."""
     channels = tuple(said) if said else CHANNELS[: len(names)] if len(names) == 1 else None
     if channels is None:
         raise UnclearChannelsError(
@@ -212,7 +212,7 @@ def _check_range(weights: Mapping[int, Mapping[str, Any]], half: bool) -> None:
 
 
 def _prove(package: ModelPackage) -> None:
-    """Build the network and let it answer once: what fails now would fail in the room."""
+    """Build the network and predict once: what fails now would fail in the operating room."""
     import torch
 
     try:
@@ -229,7 +229,7 @@ def _prove(package: ModelPackage) -> None:
 
 
 def _move(made: Path, out: Path) -> None:
-    """Put the files into place, the manifest last: until then there is no package."""
+    """Move the files into place, the manifest last: until then there is no package."""
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     for old in [path for path in out.iterdir() if FOLD_PATTERN.fullmatch(path.name)]:

@@ -1,4 +1,4 @@
-"""A model package: a folder with the weights of an nnU-Net v2 model, its plans, and what one must know about it.
+"""A model package: a folder with the weights of an nnU-Net v2 model, its plans and a manifest with its metadata.
 
     model.json           name, version, region, crop, spacing, what it was trained on, card, SHA-256 of the other files
     plans.json           nnU-Net's plans
@@ -96,7 +96,7 @@ class ModelPackage:
         card: figures and facts, as written by training.
         files: from their names to their SHA-256, the manifest excepted.
         source: of which checkpoints it was made, where that was written down.
-        calibration: what its consensus surfaces are worth, see `segmentation.calibration`; empty where not measured.
+        calibration: of its consensus surfaces, see `segmentation.calibration`; empty where not measured.
         region: how much of a volume it is shown, of `REGIONS`; "crop" where the manifest does not say.
     """
 
@@ -147,7 +147,7 @@ def load_model_package(folder: Path | str) -> ModelPackage:
 
 
 def read_model_package(folder: Path | str) -> ModelPackage:
-    """What the manifest of a model package says, at once: the other files are not even looked for.
+    """Read the manifest of a model package without opening its other files.
 
     Raises:
         ModelError: no package, an unknown version, or a manifest that is wrong in itself.
@@ -172,7 +172,7 @@ def read_model_package(folder: Path | str) -> ModelPackage:
 
 
 def default_model_package(models_folder: Path | str | None = None) -> ModelPackage:
-    """The model that is shipped with the program.
+    """Return the model that is shipped with the program.
 
     Raises:
         ModelError: there is none, or more than one.
@@ -191,7 +191,7 @@ def default_model_package(models_folder: Path | str | None = None) -> ModelPacka
 
 
 def model_or_default(wanted: Path | str | None) -> ModelPackage:
-    """The model in a folder or of a name, else the default one; see `registry.find_model`."""
+    """Return the model in a folder or of a name, else the default one; see `registry.find_model`."""
     from .registry import find_model
 
     return find_model(wanted)
@@ -236,7 +236,7 @@ def write_model_package(
 
 
 def add_calibration(package: ModelPackage, calibration: Mapping[str, Any]) -> ModelPackage:
-    """Write into a package what was measured of it; the network, and so its hash, stays what it was.
+    """Write a calibration into a package; its network and its hash stay the same.
 
     Raises:
         ModelError: the folder cannot be written to.
@@ -302,7 +302,7 @@ def _from_manifest(folder: Path, manifest: dict[str, Any], files: dict[str, str]
 
 
 def crop_size_of(model: ModelPackage, wanted_mm: float | None = None) -> float | None:
-    """Edge of the crop to be cut for a model: the one that is wanted, else its own; None for the whole volume.
+    """Return the edge of the crop for a model in mm: as wanted, else its own; None for the whole volume.
 
     Raises:
         ModelError: a size is wanted of a model that is shown whole volumes.
@@ -315,7 +315,7 @@ def crop_size_of(model: ModelPackage, wanted_mm: float | None = None) -> float |
 
 
 def check_name(text: str) -> str:
-    """The text, if it can be the name or the version of a model.
+    """Return the text if it can be the name or the version of a model.
 
     Raises:
         ValueError: says what a name may be.
@@ -326,7 +326,7 @@ def check_name(text: str) -> str:
 
 
 def check_region(text: str) -> str:
-    """The text, if it is one of `REGIONS`.
+    """Return the text if it is one of `REGIONS`.
 
     Raises:
         ValueError: says what it may be.
@@ -344,7 +344,7 @@ def _positive(manifest: dict[str, Any], key: str) -> float:
 
 
 def _listed_files(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
-    """The files of the package with their hashes; names that could lead outside the folder are refused."""
+    """Return the files of the package with their hashes; names that could lead outside the folder are refused."""
     files = manifest.get("files")
     if not isinstance(files, dict):
         raise ModelError(f"{MANIFEST} of {folder.name} lists no files; copy the model again")
@@ -403,7 +403,7 @@ def _check_plans(package: ModelPackage) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file of a model.
+    """Read a JSON file of a model.
 
     Raises:
         ModelError: it cannot be read, or holds no object.

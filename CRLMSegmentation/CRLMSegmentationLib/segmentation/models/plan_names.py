@@ -1,4 +1,4 @@
-"""Which code nnU-Net's plans may name: nnU-Net imports and calls what they name, wherever they come from."""
+"""Check of the code that nnU-Net's plans name, since nnU-Net imports and calls it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NNUNET_NAMES = {
 
 
 def foreign_names(configuration: Mapping[str, Any], label_manager: str) -> list[str]:
-    """What a configuration names that no U-Net needs; nothing is imported to find out.
+    """Return the names in a configuration that no U-Net needs, without importing them.
 
     Raises:
         KeyError, TypeError: it is no configuration of nnU-Net v2.

@@ -1,4 +1,4 @@
-"""The models that are installed: those shipped with the program, and those a user has imported.
+"""Registry of installed models: those shipped with the program, and those that a user has imported.
 
 Imported ones lie in one folder each below `models_folder`, beside `default.json`, which names the model to use where
 none is named. Nothing here loads torch.
@@ -37,7 +37,7 @@ RECORD_FIELDS = {
 
 @dataclass(frozen=True)
 class InstalledModel:
-    """One entry of the list.
+    """An installed model, usable or not.
 
     Attributes:
         package: as its manifest says, files not hashed; None if that cannot be read.
@@ -55,12 +55,12 @@ class InstalledModel:
 
     @property
     def key(self) -> str:
-        """What `find_model` finds it by, such as "crlm-crop-phantom@2"."""
+        """The text by which `find_model` finds it, such as "crlm-crop-phantom@2"."""
         return f"{self.package.name}@{self.package.version}" if self.package else self.folder.name
 
 
 def models_folder(must_exist: bool = True) -> Path:
-    """Where imported models lie: $CRLM_MODELS, else the place that the system has for data of a user's programs.
+    """Return the folder of imported models: $CRLM_MODELS, else the system's place for data of a user's programs.
 
     Args:
         must_exist: False for whoever is about to make it.
@@ -84,7 +84,7 @@ def models_folder(must_exist: bool = True) -> Path:
 
 
 def installed_models() -> list[InstalledModel]:
-    """All models, the shipped ones first; quick, for nothing is hashed.
+    """List all models, the shipped ones first, without hashing their files.
 
     Raises:
         ModelError: see `models_folder`.
@@ -227,7 +227,7 @@ def _with_collision(model: InstalledModel, models: list[InstalledModel]) -> Inst
 
 
 def _fitting(text: str) -> list[InstalledModel]:
-    """By name, by name and version, or by the name of its folder, where the others do not help."""
+    """Return the models that a text names: by name, by name and version, or else by the name of the folder."""
     models = installed_models()
     named = [m for m in models if text == m.key or (m.package is not None and text == m.package.name)]
     return named or [model for model in models if text == model.folder.name]
@@ -245,8 +245,8 @@ def _only(fitting: list[InstalledModel], text: str) -> InstalledModel:
 
 def _loaded(model: InstalledModel) -> ModelPackage:
     checked = _verified(model)
-    if checked.problem is not None:
-        raise ModelError(checked.problem)
+    if checked.package is None or checked.problem is not None:
+        raise ModelError(checked.problem or f"{model.key} could not be loaded; install it again")
     return checked.package
 
 
@@ -262,7 +262,7 @@ def _verified(model: InstalledModel) -> InstalledModel:
 
 
 def _check_record(model: InstalledModel) -> None:
-    """The manifest holds the hashes of the others; its own was written down at import."""
+    """Check the hash of the manifest, recorded at import; it holds the hashes of the other files."""
     if not model.imported:
         return
     expected = _read_record(model.folder / RECORD).get("manifest_sha256")
@@ -282,7 +282,7 @@ def _chosen_default() -> dict[str, Any] | None:
 
 
 def _default_key(models: list[InstalledModel]) -> str | None:
-    """Of the default, where it can be told: the list is shown even if the choice cannot be read."""
+    """Return the key of the default model; None where the file of the choice cannot be read."""
     try:
         choice = _chosen_default()
     except ModelError:

@@ -1,4 +1,4 @@
-"""Weights in safetensors, a format whose loading can run no code. Imports torch only when called.
+"""Weights in the safetensors format, which cannot run code when loaded. Imports torch only when called.
 
 A U-Net of nnU-Net holds many tensors under two or three names (the decoder lists its encoder's). Equal tensors
 are stored once; the other names stand in the metadata.
@@ -43,6 +43,8 @@ def check_safetensors(path: Path) -> None:
         raise _cut_off(path, LENGTH_BYTES + length, found)
     try:
         tensors = parse_json(header, HEADER_LIMITS) if len(header) == length else None
+        if tensors is None:
+            raise TypeError("its header is no list of tensors")
         end = max((t["data_offsets"][1] for name, t in tensors.items() if name != "__metadata__"), default=0)
         expected = LENGTH_BYTES + length + int(end)
     except (JsonError, ValueError, AttributeError, TypeError, KeyError, IndexError, OverflowError) as error:

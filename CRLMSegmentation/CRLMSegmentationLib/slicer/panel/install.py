@@ -39,7 +39,7 @@ def install_missing(say: Say) -> None:
 
 def _install_torch() -> None:
     try:
-        import PyTorchUtils
+        import PyTorchUtils  # type: ignore[import-not-found]  # a module of another extension of 3D Slicer
     except ImportError as error:
         raise _needs_extension("PyTorch") from error
     PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH.window)
@@ -49,7 +49,7 @@ def _install_torch() -> None:
 
 def _install_nnunet(say: Say) -> None:
     try:
-        from SlicerNNUNetLib import InstallLogic
+        from SlicerNNUNetLib import InstallLogic  # type: ignore[import-not-found]  # of another extension
     except ImportError:
         say(_("Installing nnU-Net without the extension NNUNet, by pip ..."))
         _install_nnunet_by_pip()

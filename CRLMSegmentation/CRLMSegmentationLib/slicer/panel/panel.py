@@ -24,7 +24,8 @@ from ..workspace.volume_source import Source
 from ..workspace.workspace import Workspace
 from . import model_texts, texts
 from .install import install_missing
-from .panel_view import margins_of, panel_view
+from .panel_view import panel_view
+from .settings import apply_settings
 
 __all__ = [
     "Models",
@@ -33,11 +34,11 @@ __all__ = [
     "SessionRecording",
     "Source",
     "ViewController",
+    "apply_settings",
     "beginning_of",
     "correct",
     "install_missing",
     "make_worker",
-    "margins_of",
     "missing",
     "model_texts",
     "open_workspace",

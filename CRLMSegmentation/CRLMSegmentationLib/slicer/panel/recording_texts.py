@@ -26,7 +26,7 @@ def _state(session: SessionRecording) -> str:
         return dot(RED, recording.problem)
     if not session.is_wanted:
         return dot(GREY, _("Not recorded"))
-    if not recording.is_recording:
+    if not recording.is_recording or recording.folder is None:
         return dot(GREY, _("Begins with the first volume or link"))
     text = _("{name}: {size}").format(name=recording.folder.name, size=size_text(recording.used_bytes))
     return dot(AMBER, f"{text}; {_(recording.notice)}") if recording.notice else dot(GREEN, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from ...core.i18n import tr as _
 from ...core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE
@@ -27,6 +28,17 @@ NAME_WIDTH = 24
 """Letters of a model's name that the strip has room for."""
 MAX_TYPES = 4
 """Types or names that the strip lists."""
+
+
+@runtime_checkable
+class Receiving(Protocol):
+    """A large message that is under way, see `igtl.protocol.Progress`; importing that needs pyigtl."""
+
+    device: str
+    received_bytes: int
+    total_bytes: int
+
+
 Cells = dict[tuple[int, int], tuple[str, str]]
 """Text and colour of each cell of a table, by line and column."""
 
@@ -43,7 +55,7 @@ def status_texts(workspace: Workspace | None) -> dict[str, str]:
 
 def _link_text(workspace: Workspace | None) -> str:
     link = workspace.session.link if workspace else None
-    if link is None:
+    if workspace is None or link is None:
         return dot(GREY, _("Not connected"))
     if workspace.link_state is not LinkState.CONNECTED:
         return dot(RED if workspace.link_reason else AMBER, workspace.link_reason or _("Connecting ..."))
@@ -74,12 +86,12 @@ def _link_text(workspace: Workspace | None) -> str:
 def _nothing_usable_text(workspace: Workspace) -> str:
     """What has come while no image and no pose has; that nothing has come is said only where that is so."""
     session = workspace.session
-    under_way = session.link.receiving
-    total_bytes = getattr(under_way, "total_bytes", 0)
-    if total_bytes and not session.received and not workspace.problem_count:
+    under_way = session.link.receiving if session.link is not None else None
+    is_first = not session.received and not workspace.problem_count
+    if isinstance(under_way, Receiving) and under_way.total_bytes and is_first:
         text = _("Connected, receiving '{device}': {done:.0f} of {total:.0f} MB")
         name = shorten(under_way.device, NAME_WIDTH)
-        return text.format(device=name, done=under_way.received_bytes / 1e6, total=total_bytes / 1e6)
+        return text.format(device=name, done=under_way.received_bytes / 1e6, total=under_way.total_bytes / 1e6)
     parts = [_counted(session.received)] if session.received else []
     if workspace.problem_count:
         parts.append(_("{count} refused or odd").format(count=workspace.problem_count))
@@ -212,7 +224,7 @@ def cells_of(row: LesionRow, is_simulated: bool | None = None) -> tuple[str, str
 
 
 def _size_text(row: LesionRow) -> str:
-    if row.volume_ml is None:
+    if row.volume_ml is None or row.diameters_mm is None:
         return ""
     diameters = " × ".join(f"{diameter:.0f}" for diameter in row.diameters_mm)
     lines = [f"{row.volume_ml:.1f} ml", f"{diameters} mm"]

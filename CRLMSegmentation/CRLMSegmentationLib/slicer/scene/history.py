@@ -84,4 +84,4 @@ def size_of(segmentation: slicer.vtkSegmentation) -> int:
     segments = [segmentation.GetNthSegment(number) for number in range(segmentation.GetNumberOfSegments())]
     parts = (segment.GetRepresentation(name) for segment in segments for name in names)
     sizes = {part.GetAddressAsString(""): part.GetActualMemorySize() for part in parts if part is not None}
-    return 1024 * sum(sizes.values())
+    return 1024 * int(sum(sizes.values()))

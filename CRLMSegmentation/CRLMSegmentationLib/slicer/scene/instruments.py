@@ -28,20 +28,19 @@ def show_transform(
     Raises:
         GeometryError: a tracked device without a matrix that can place something.
     """
-    if status == TRACKED:
-        matrix = _checked(device, matrix)
+    placed = _checked(device, matrix) if status == TRACKED else None
     node = find_node(scene, CLASS, device) or make_node(scene, CLASS, device)
     with one_update(node):
         node.SetAttribute(DEVICE, device)
         node.SetAttribute(STATUS, status)
-        if status == TRACKED:
-            node.SetMatrixTransformToParent(to_vtk_matrix(matrix))
+        if placed is not None:
+            node.SetMatrixTransformToParent(to_vtk_matrix(placed))
     return node
 
 
 def is_tracked(node: slicer.vtkMRMLLinearTransformNode) -> bool:
     """Whether the matrix of a node is where the device is now."""
-    return node.GetAttribute(STATUS) == TRACKED
+    return bool(node.GetAttribute(STATUS) == TRACKED)
 
 
 def _checked(device: str, matrix: np.ndarray | None) -> np.ndarray:

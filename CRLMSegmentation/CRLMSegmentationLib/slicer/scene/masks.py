@@ -7,9 +7,10 @@ import hashlib
 import numpy as np
 import slicer
 import vtk
-from scipy import ndimage
 from vtk.util.numpy_support import vtk_to_numpy
 
+from ...core.box import Box
+from ...core.geometry import part_to_ras
 from ...core.volume import Volume
 from .nodes import to_array, to_vtk_matrix
 
@@ -24,11 +25,10 @@ def mask_of_segment(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> tu
     image = slicer.vtkOrientedImageData()
     node.GetBinaryLabelmapRepresentation(segment_id, image)
     mask, ijk_to_ras = _array_of(image), _ijk_to_ras_of(image)
-    if not mask.any():
+    box = Box.of_mask(mask)  # segments share one image, as large as all of them
+    if box is None:
         return np.zeros((0, 0, 0), bool), ijk_to_ras
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]  # segments share one image, as large as all of them
-    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array([part.start for part in box[::-1]], float)
-    return mask[box], ijk_to_ras
+    return mask[box.slices], part_to_ras(ijk_to_ras, box.start_kji)
 
 
 def mask_in_volume(node: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: Volume) -> np.ndarray:
@@ -57,13 +57,12 @@ def _array_of(image: slicer.vtkOrientedImageData) -> np.ndarray:
     scalars = image.GetPointData().GetScalars()
     if scalars is None or image.IsEmpty():
         return np.zeros((0, 0, 0), bool)
-    return vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]) != 0
+    voxels: np.ndarray = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
+    return voxels.astype(bool)
 
 
 def _ijk_to_ras_of(image: slicer.vtkOrientedImageData) -> np.ndarray:
     """From indices that count from the first stored voxel."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    ijk_to_ras = to_array(matrix)
-    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array(image.GetExtent()[::2], float)
-    return ijk_to_ras
+    return part_to_ras(to_array(matrix), image.GetExtent()[4::-2])

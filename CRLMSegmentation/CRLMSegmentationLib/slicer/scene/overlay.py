@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from ...segmentation.refinement import unreliable_reason_of
-from ...segmentation.session import LesionResult
+from ...segmentation.results import LesionResult
 from ...tracking.colours import LESION_COLOURS
 from .nodes import local_to_world
 from .segmentations import ShownLesion, show_lesions

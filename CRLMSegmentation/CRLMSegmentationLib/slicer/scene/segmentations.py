@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 import vtk
-from scipy import ndimage
 from vtk.util.numpy_support import vtk_to_numpy
 
+from ...core.box import Box
 from ...core.errors import VolumeError
 from ...core.status import Status, tag_of_status
 from ...core.volume import VolumeIdentity
@@ -167,11 +167,11 @@ def _labelmap(lesion: ShownLesion, volume_node: slicer.vtkMRMLScalarVolumeNode) 
             came = f"the mask of '{lesion.name}' has shape {shape}"
             raise VolumeError(f"{came}, its volume {volume_shape}; segment again")
     ijk_to_ras = _place_of(lesion, volume_node)
-    if not lesion.mask.any():
+    box = Box.of_mask(lesion.mask)
+    if box is None:
         return None
-    box = ndimage.find_objects(lesion.mask.astype(np.uint8))[0]
-    start = [offset + part.start for offset, part in zip(lesion.offset_kji, box)]
-    mask, start, ijk_to_ras = _right_handed(lesion.mask[box], start, shape, ijk_to_ras)
+    start = list(box.shifted(lesion.offset_kji).start_kji)
+    mask, start, ijk_to_ras = _right_handed(lesion.mask[box.slices], start, shape, ijk_to_ras)
     image = slicer.vtkOrientedImageData()
     image.SetExtent([n for first, count in zip(start[::-1], mask.shape[::-1]) for n in (first, first + count - 1)])
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)

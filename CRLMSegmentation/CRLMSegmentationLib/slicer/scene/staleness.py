@@ -191,7 +191,8 @@ def rename(segment: slicer.vtkSegment, name: str) -> None:
 def own_colour(segment: slicer.vtkSegment) -> tuple[float, float, float]:
     """The colour of a segment, also while it looks old."""
     before = tag_of(segment, FRESH_LOOK) if tag_of(segment, STALE) == OLD else None
-    return segment.GetColor() if before is None else tuple(float(x) for x in before.split())
+    red, green, blue = segment.GetColor() if before is None else (float(x) for x in before.split())
+    return red, green, blue
 
 
 def look_fresh(segment: slicer.vtkSegment) -> None:
@@ -207,6 +208,6 @@ def _look(segment: slicer.vtkSegment, wanted: str) -> None:
             segment.SetTag(FRESH_LOOK, " ".join(f"{x:.6f}" for x in segment.GetColor()))
             segment.SetColor(*STALE_COLOUR)
         elif before == OLD:
-            segment.SetColor(*(float(x) for x in tag_of(segment, FRESH_LOOK).split()))
+            segment.SetColor(*(float(x) for x in (tag_of(segment, FRESH_LOOK) or "").split()))
     if tag_of(segment, STALE) != wanted:
         segment.SetTag(STALE, wanted)

@@ -31,6 +31,8 @@ from .nodes import (
 from .staleness import lesions_of, mark_stale
 
 CLASS = "vtkMRMLScalarVolumeNode"
+ContentStamp = tuple[int, int, bytes]
+"""Modified times of an image and its voxels, and its IJK to RAS matrix."""
 GREY = "vtkMRMLColorTableNodeGrey"
 FROM_LINK = PREFIX + "FromLink"
 """Attribute of a volume that a link has brought."""
@@ -54,10 +56,8 @@ def show_volume(
     Returns:
         The node, with device, timestamp and identity of the volume as attributes.
     """
-    node = find_node(scene, CLASS, name)
-    is_new = node is None
-    if is_new:
-        node = make_node(scene, CLASS, name)
+    known = find_node(scene, CLASS, name)
+    node = make_node(scene, CLASS, name) if known is None else known
     with one_update(node):
         _fill_voxels(node, volume.array)
         node.SetIJKToRASMatrix(to_vtk_matrix(volume.ijk_to_ras))
@@ -66,7 +66,7 @@ def show_volume(
         node.SetAttribute(VOLUME_IDENTITY, identity_to_text(volume.identity))
         if parent_transform is not None:
             put_under(node, parent_transform)
-        if is_new:
+        if known is None:
             _show_in_grey(node, volume)
     lesions = lesions_of(scene, node)
     if lesions is not None:
@@ -121,7 +121,7 @@ def is_used_elsewhere(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
     return any(d is not None and d.IsA("vtkMRMLVolumeRenderingDisplayNode") and d.GetVisibility() for d in displays)
 
 
-def content_stamp(node: slicer.vtkMRMLScalarVolumeNode) -> tuple:
+def content_stamp(node: slicer.vtkMRMLScalarVolumeNode) -> ContentStamp:
     """Changes whenever somebody writes voxels into a node or moves its grid; costs nothing to ask for."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -146,7 +146,8 @@ def _voxels(image: vtk.vtkImageData) -> np.ndarray:
     """View of an image's voxels, shape (K, J, I), or (K, J, I, C) for colour."""
     components = image.GetNumberOfScalarComponents()
     shape = image.GetDimensions()[::-1] + ((components,) if components > 1 else ())
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
+    voxels: np.ndarray = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
+    return voxels
 
 
 def _fill_voxels(node: slicer.vtkMRMLScalarVolumeNode, array: np.ndarray) -> None:

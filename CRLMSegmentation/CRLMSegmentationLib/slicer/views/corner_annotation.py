@@ -12,6 +12,8 @@ from .navigation_texts import Distance
 CORNER = vtk.vtkCornerAnnotation.UpperLeft
 LINE_HEIGHT, LINEAR_FONT_SCALE, NONLINEAR_FONT_SCALE, LARGEST_FONT = 0.1, 12.0, 0.38, 100
 """What VTK makes the size of the letters of: a line may take that share of the view's height."""
+TextLook = tuple[float, float, float, int, tuple[float, float, float]]
+"""Line height, linear and non-linear font scale, largest font, colour."""
 WIDTH = 28
 """Letters in a line; a reason is longer."""
 
@@ -21,8 +23,8 @@ class CornerAnnotation:
 
     def __init__(self, view: Any) -> None:
         self._view = view
-        self._shown: tuple | None = None
-        self._before: tuple | None = None
+        self._shown: tuple[object, ...] | None = None
+        self._before: TextLook | None = None
 
     def show(self, distance: Distance) -> None:
         """The number in the colour of its margin, below it what it is; the view is drawn anew only for a change."""
@@ -50,7 +52,7 @@ class CornerAnnotation:
         self._view.scheduleRender()
 
 
-def _look_of(annotation: vtk.vtkCornerAnnotation) -> tuple:
+def _look_of(annotation: vtk.vtkCornerAnnotation) -> TextLook:
     return (
         annotation.GetMaximumLineHeight(),
         annotation.GetLinearFontScaleFactor(),
@@ -60,7 +62,7 @@ def _look_of(annotation: vtk.vtkCornerAnnotation) -> tuple:
     )
 
 
-def _set_look(annotation: vtk.vtkCornerAnnotation, look: tuple) -> None:
+def _set_look(annotation: vtk.vtkCornerAnnotation, look: TextLook) -> None:
     height, linear, nonlinear, largest, colour = look
     annotation.SetMaximumLineHeight(height)
     annotation.SetLinearFontScaleFactor(linear)

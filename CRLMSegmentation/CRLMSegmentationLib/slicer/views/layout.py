@@ -48,6 +48,10 @@ def _slice(tag: str, orientation: str, label: str, colour: str) -> str:
     )
 
 
+ViewLook = tuple[tuple[float, ...], tuple[float, ...], int, int]
+"""Lower and upper background colour, and whether the box and the axis labels are shown."""
+
+
 class RoomLayout:
     """Switches between the layout of the room and the one before.
 
@@ -63,7 +67,7 @@ class RoomLayout:
     @property
     def is_used(self) -> bool:
         """False too when the user has chosen another layout in Slicer's own menu."""
-        return self._manager.layout == LAYOUT
+        return bool(self._manager.layout == LAYOUT)
 
     def toggle(self) -> None:
         """Use the layout of the room, or go back to the one before."""
@@ -138,11 +142,12 @@ def is_near(tip_ras_mm: np.ndarray, volume: slicer.vtkMRMLScalarVolumeNode) -> b
     return bool(np.all((low <= tip_ras_mm) & (tip_ras_mm <= high)))
 
 
-def _look_of(view: slicer.vtkMRMLViewNode) -> tuple:
+def _look_of(view: slicer.vtkMRMLViewNode) -> ViewLook:
+    """Return background colours, and whether box and axis labels are shown."""
     return view.GetBackgroundColor(), view.GetBackgroundColor2(), view.GetBoxVisible(), view.GetAxisLabelsVisible()
 
 
-def _set_look(view: slicer.vtkMRMLViewNode, look: tuple) -> None:
+def _set_look(view: slicer.vtkMRMLViewNode, look: ViewLook) -> None:
     below, above, box, labels = look
     with one_update(view):
         view.SetBackgroundColor(*below)

@@ -36,11 +36,11 @@ class MarginAlarm:
             if now_s - self._seen_s > FORGET_S:
                 self._margin_mm = None
             return ""
-        before, self._margin_mm, self._seen_s = self._margin_mm, navigation.displayed.margin_mm, now_s
-        has_entered = self._margin_mm is not None and (before is None or self._margin_mm < before)
-        if not has_entered:
+        before, margin_mm = self._margin_mm, navigation.displayed.margin_mm
+        self._margin_mm, self._seen_s = margin_mm, now_s
+        if margin_mm is None or (before is not None and margin_mm >= before):
             return ""
-        return "outer" if self._margin_mm >= max(navigation.margins_mm, default=0.0) else "inner"
+        return "outer" if margin_mm >= max(navigation.margins_mm, default=0.0) else "inner"
 
 
 def write_sound(which: str, folder: Path) -> Path:

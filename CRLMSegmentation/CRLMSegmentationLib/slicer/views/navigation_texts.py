@@ -87,9 +87,10 @@ def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distanc
         reasons = "; ".join(map(withheld_text, shown.withheld))
         return Distance(WITHHELD, "", reasons, "; ".join(warnings), WITHHELD_COLOUR, short)
     state, reading = shown.nearest
+    interval = interval_of(reading)
     return Distance(
-        number_text(reading.interval.distance_mm),
-        interval_text(reading.interval),
+        number_text(interval.distance_mm),
+        interval_text(interval),
         _words(state, reading, shown.margin_mm),
         "; ".join([*warnings, *map(withheld_text, shown.others)]),
         distance_colour(shown.margin_mm, margins_mm),
@@ -153,9 +154,15 @@ def _whole(number_mm: float) -> str:
     return f"{MINUS}{-whole}" if whole < 0 else str(whole)
 
 
+def interval_of(reading: Reading) -> Interval:
+    """The interval of a reading that is shown, which always has one."""
+    assert reading.interval is not None
+    return reading.interval
+
+
 def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) -> str:
     names = {"lesion": reading.name, "instrument": state.instrument.frame}
-    if reading.interval.distance_mm < 0:
+    if interval_of(reading).distance_mm < 0:
         return _("{instrument} is inside {lesion}").format(**names)
     if margin_mm is None:
         return _("{instrument} to {lesion}").format(**names)
@@ -165,17 +172,18 @@ def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) ->
 def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons | None) -> str:
     frame, reading, status = line.state.instrument.frame, line.reading, line.state.unreliable_reason
     if status is not None:
-        return dot(AMBER, withheld_text(line.withheld) + _age_text(status, frame, unreliable_reasons))
+        reason = withheld_text(line.withheld or Withheld(status, frame))
+        return dot(AMBER, reason + _age_text(status, frame, unreliable_reasons))
     if line.withheld is not None:
         return dot(AMBER, f"{frame}: {withheld_text(line.withheld)}")
     if reading is None:
         return dot(GREEN, _("{instrument}: tracked").format(instrument=frame))
-    names = {"instrument": frame, "lesion": reading.name, "number": number_text(reading.interval.distance_mm)}
+    names = {"instrument": frame, "lesion": reading.name, "number": number_text(interval_of(reading).distance_mm)}
     text = _("{instrument}: {number} ({interval}) to {lesion}")
-    return dot(GREEN, text.format(**names, interval=interval_text(reading.interval)))
+    return dot(GREEN, text.format(**names, interval=interval_text(interval_of(reading))))
 
 
 def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableReasons | None) -> str:
     """For how long an instrument has been unreliable, where the reason does not tell it."""
     age_s = unreliable_reasons.age_s(frame) if unreliable_reasons is not None else 0.0
-    return "" if age_s < LONG_S or status.tells_age else _(", for {seconds:.0f} s").format(seconds=age_s)
+    return "" if age_s < LONG_S or status.mentions_age else _(", for {seconds:.0f} s").format(seconds=age_s)

@@ -1,98 +1,94 @@
-"""What the network looks at again once the surgeon has an answer, and what is known of a lesion by it."""
+"""Background refinement: what the network segments again once the surgeon has a first result."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from ...segmentation.calibration import Calibration, calibration_from
 from ...segmentation.consensus import Consensus
-from ...segmentation.refinement import Ask, Change, Purpose, Refinement
-from ...segmentation.session import LesionResult, Session, ask_of
-from .lesion import Found
+from ...segmentation.refinement import Change
+from ...segmentation.results import LesionResult, Purpose
+from ...segmentation.session import Session
+from .lesion_store import LesionStore
 
 QUIET_S = 2.0
 """A volume that has been current for so long is not one of a live stream, in which refinement would never end."""
 
 
 class BackgroundRefinement:
-    """Hands the session what `segmentation.refinement` wants to be looked at again.
+    """Hands the session what `segmentation.refinement` wants to have segmented again.
 
-    A crop that was too small is grown at once, whether or not anything else is looked at again.
+    A crop that was too small is grown at once, whether or not anything else is refined.
 
     Attributes:
         enabled: answer fast at first, then refine and repeat in the background.
     """
 
-    def __init__(self, session: Session, clock: Callable[[], float]) -> None:
-        self._session, self._clock = session, clock
+    def __init__(self, session: Session, lesion_store: LesionStore, clock: Callable[[], float]) -> None:
+        self._session, self._lesion_store, self._clock = session, lesion_store, clock
         self.enabled = False
-        self._refinement = Refinement(can_refine=False, repeat=False)
-        self._due: deque[tuple[Ask, LesionResult]] = deque()
-        self._about: dict[str, LesionResult] = {}
 
     @property
     def calibration(self) -> Calibration | None:
-        """Of the model in use; None where nobody has measured what its consensus surfaces are worth."""
+        """Of the model in use; None where nobody has measured how accurate its consensus surfaces are."""
         return calibration_from(self._session.model.calibration)
 
     @property
     def is_at_work(self) -> bool:
         """Whether something runs or waits in the background."""
-        return bool(self._due) or self._session.looks_again
+        return self._session.looks_again or any(e.refinement.due for e in self._lesion_store.entries.values())
 
-    def take(self, result: LesionResult) -> None:
-        """Take an answer, whatever it was asked for; one of a refinement only while `knows` its outline."""
+    def add(self, result: LesionResult) -> None:
+        """Note a result that was shown, or repeated for the outline that is shown, and plan what to ask next."""
         request = result.request
-        self._refinement.repeat = self._refinement.can_refine = self.enabled
+        lesion = self._lesion_store.entries.get(request.lesion)
+        if lesion is None:
+            return
+        refinement = lesion.refinement
+        refinement.course.repeat = refinement.course.can_refine = self.enabled
         if request.purpose is not Purpose.REPEATED:
-            self._about[request.lesion] = result
-        for ask in self._refinement.take(ask_of(request), result.mask):
-            if ask.purpose is Purpose.GROWN:
-                self._session.refine(ask, result)
+            refinement.latest = result
+        for following in refinement.course.store(request, result.mask):
+            if following.purpose is Purpose.GROWN:
+                self._session.refine(following, result)
             else:
-                self._due.append((ask, result))
+                refinement.due.append((following, result))
 
-    def look(self, volume_arrived_s: float | None) -> None:
-        """Hand on what is due once the volume is at rest. Call it at each turn."""
-        if not self.enabled:
-            self.clear()
-        if self._due and volume_arrived_s is not None and self._clock() - volume_arrived_s >= QUIET_S:
-            for ask, result in self._due:
-                self._session.refine(ask, result)
-            self._due.clear()
+    def update(self, volume_arrived_s: float | None) -> None:
+        """Ask for what is due once the volume is at rest; call it at each turn."""
+        due = [item for lesion in self._lesion_store.entries.values() for item in lesion.refinement.due]
+        if due and not self.enabled:
+            self.cancel()
+        elif due and volume_arrived_s is not None and self._clock() - volume_arrived_s >= QUIET_S:
+            for following, result in sorted(due, key=lambda item: item[1].requested_at_s):
+                self._session.refine(following, result)
+            self.cancel()
 
-    def knows(self, found: Found) -> bool:
-        """Whether an outline is exactly that which the network was asked to look at again."""
-        if found.result is None or found.corrected:
-            return False
-        about = self._about.get(found.result.request.lesion)
-        return about is not None and about.mask is found.result.mask
-
-    def clear(self) -> None:
-        """Nothing more is asked for by itself; what is known stays."""
-        self._due.clear()
-
-    def forget(self, lesion: str) -> None:
-        """It is being asked for anew, or is gone."""
-        self._refinement.forget(lesion)
-        self._about.pop(lesion, None)
-        self._due = deque((ask, result) for ask, result in self._due if ask.lesion != lesion)
+    def cancel(self) -> None:
+        """Ask for nothing more; what is known stays."""
+        for lesion in self._lesion_store.entries.values():
+            lesion.refinement.due.clear()
 
     def change_of(self, lesion: str) -> Change | None:
-        """What refining has changed; None before it has been done."""
-        return self._refinement.change_of(lesion)
+        """How far refining has moved the outline of a lesion; None before it has been done."""
+        known = self._lesion_store.entries.get(lesion)
+        return None if known is None else known.refinement.course.change_of(lesion)
 
     def consensus_of(self, lesion: str) -> Consensus | None:
-        """The consensus surfaces; None before all runs are there."""
-        return self._refinement.consensus_of(lesion)
+        """The consensus surfaces of a lesion; None before all runs are there."""
+        known = self._lesion_store.entries.get(lesion)
+        return None if known is None else known.refinement.course.consensus_of(lesion)
 
     def confidence_of(self, lesion: str) -> float | None:
-        """The Dice to be expected.
+        """The Dice to be expected of the outline of a lesion.
 
-        None without consensus surfaces, or where their worth was never measured for this model.
+        None without consensus surfaces, or where their accuracy was never measured for this model.
         """
-        consensus, calibration = self.consensus_of(lesion), self.calibration
-        if consensus is None or calibration is None or self._about[lesion].model_sha256 != self._session.model.sha256:
+        known, calibration = self._lesion_store.entries.get(lesion), self.calibration
+        latest = None if known is None else known.refinement.latest
+        consensus = self.consensus_of(lesion)
+        if consensus is None or calibration is None or latest is None:
+            return None
+        if latest.model_sha256 != self._session.model.sha256:
             return None
         return calibration.confidence_of(consensus.agreement)

@@ -13,7 +13,8 @@ from ...core.i18n import tr as _
 from ...core.volume import Volume, VolumeIdentity
 from ...segmentation.session import Session
 from ..scene.nodes import local_to_world
-from ..scene.volumes import content_stamp, volume_from_node
+from ..scene.volumes import ContentStamp, content_stamp, volume_from_node
+from .events import Events, VolumeShown
 
 REST_S = 0.3
 """A volume that has not been moved for so long lies still."""
@@ -22,10 +23,12 @@ REST_S = 0.3
 class CurrentVolume:
     """Attributes: arrived_s: by the clock, when the volume came; None without one."""
 
-    def __init__(self, scene: slicer.vtkMRMLScene, session: Session, clock: Callable[[], float]) -> None:
-        self._scene, self._session, self._clock = scene, session, clock
+    def __init__(
+        self, scene: slicer.vtkMRMLScene, session: Session, clock: Callable[[], float], events: Events
+    ) -> None:
+        self._scene, self._session, self._clock, self._events = scene, session, clock, events
         self._node: slicer.vtkMRMLScalarVolumeNode | None = None
-        self._stamp: tuple | None = None
+        self._stamp: ContentStamp | None = None
         self._places: WeakKeyDictionary[Volume, np.ndarray] = WeakKeyDictionary()
         self._moved_at_s = float("-inf")
         self.arrived_s: float | None = None
@@ -67,14 +70,17 @@ class CurrentVolume:
             VolumeError, GeometryError: it cannot be segmented.
         """
         place = local_to_world(node)
+        from_link = volume is not None
         if volume is None:
             volume = volume_from_node(node)
             self._session.use_volume(volume)
         self._places[volume] = place
         self._node, self._stamp, self.arrived_s = node, content_stamp(node), self._clock()
+        self._events.emit(VolumeShown(volume, from_link))
 
     def leave(self) -> None:
         self._node, self._stamp, self.arrived_s, self._session.volume = None, None, None, None
+        self._events.emit(VolumeShown(None))
 
     def place_of(self, volume: Volume) -> np.ndarray | None:
         """4x4 of the transforms above a volume when it was taken, to world RAS mm; None where it never was."""
@@ -114,6 +120,7 @@ class CurrentVolume:
             raise
         self._places[moved] = place
         self._session.move_volume(moved)
+        self._events.emit(VolumeShown(moved))
         self._moved_at_s = self._clock()
 
     def read_again_if_changed(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -11,7 +11,10 @@ import slicer
 from ...core.i18n import tr as _
 from ...core.postprocessing import measure
 from ...core.status import Status, status_from_tag
-from ...segmentation.session import LesionResult
+from ...core.volume import VolumeIdentity
+from ...segmentation.history import LesionHistory
+from ...segmentation.refinement import Refinement
+from ...segmentation.results import LesionResult, Request
 from ..scene.masks import fingerprint, mask_of_segment
 from ..scene.seeds import shown_colour
 from ..scene.segmentations import CORRECTED as CORRECTED_TAG
@@ -61,14 +64,40 @@ class Found:
 
 
 @dataclass(eq=False)
-class LesionEntry:
-    """One lesion.
+class LesionRefinement:
+    """What is asked of the network about one lesion after its first result.
+
+    Attributes:
+        course: says what to ask next.
+        latest: the newest result that was shown; None before the first.
+        due: what is to be asked once the volume is at rest, each with the result that it is about.
+    """
+
+    course: Refinement = field(default_factory=lambda: Refinement(can_refine=False, repeat=False))
+    latest: LesionResult | None = None
+    due: list[tuple[Request, LesionResult]] = field(default_factory=list)
+
+    def is_about(self, found: Found | None) -> bool:
+        """Whether an outline is exactly that which the network was asked to refine."""
+        if found is None or found.result is None or found.corrected or self.latest is None:
+            return False
+        return self.latest.mask is found.result.mask
+
+
+@dataclass(eq=False)
+class Lesion:
+    """Everything that is known of one lesion; it goes with it when its seed is removed.
 
     Attributes:
         seed_ras_mm: where the seed was when last looked at.
         moved_at_s: when it was seen to move.
         is_asked: somebody has asked for the lesion at this seed, so it is not asked for by itself.
         is_automatic: the workspace has asked last, and nobody who clicked.
+        asked_in: the volume in which it was asked for last; None where it was not asked for in this volume node.
+        is_stale: its outline belongs to another volume or seed than what is shown now.
+        is_renewing: its outline is of the volume before, and is being segmented again at this moment.
+        refinement: what the network does for it in the background.
+        history: its size and place in each volume.
     """
 
     seed_ras_mm: np.ndarray | None = None
@@ -83,6 +112,11 @@ class LesionEntry:
     is_asked: bool = False
     is_automatic: bool = False
     found: Found | None = None
+    asked_in: VolumeIdentity | None = None
+    is_stale: bool = False
+    is_renewing: bool = False
+    refinement: LesionRefinement = field(default_factory=LesionRefinement)
+    history: LesionHistory = field(default_factory=LesionHistory)
 
     def has_moved_to(self, seed_ras_mm: np.ndarray | None) -> bool:
         if self.seed_ras_mm is None or seed_ras_mm is None:
@@ -170,8 +204,7 @@ def voxels_changed_at(node: slicer.vtkMRMLSegmentationNode, lesion: str) -> int:
 def row_of(
     lesion: str,
     seed_node: slicer.vtkMRMLMarkupsFiducialNode,
-    entry: LesionEntry,
-    is_stale: bool,
+    entry: Lesion,
     now_s: float,
     model_sha256: str,
 ) -> LesionRow:
@@ -184,7 +217,7 @@ def row_of(
         name=seed_node.GetName(),
         colour=shown_colour(seed_node),
         state=entry.state,
-        is_current=found is not None and not is_stale,
+        is_current=found is not None and not entry.is_stale,
         volume_ml=found.volume_ml if found else None,
         diameters_mm=found.diameters_mm if found else None,
         seconds=found.seconds if found else None,

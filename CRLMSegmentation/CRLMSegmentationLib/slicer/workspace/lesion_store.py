@@ -9,15 +9,14 @@ import numpy as np
 import slicer
 
 from ...core.volume import Volume
-from ...segmentation.session import LesionResult
+from ...segmentation.results import LesionResult
 from ..scene.history import History
-from ..scene.nodes import local_to_world, nodes_of_class
+from ..scene.nodes import KEY, local_to_world, nodes_of_class
 from ..scene.overlay import overlay
 from ..scene.seeds import seed_nodes, seeds_in, show_seed, shown_colour
 from ..scene.segmentations import CORRECTED
 from ..scene.staleness import (
     CLASS,
-    KEY,
     KEY_OF_LESIONS,
     SEED,
     lesions_of,
@@ -30,29 +29,30 @@ from ..scene.staleness import (
     volume_of,
 )
 from .current_volume import CurrentVolume
-from .lesion import Found, LesionEntry, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
+from .events import Cause, Events, LesionRemoved, ResultShown, SeedMoved, SegmentationChanged
+from .lesion import Found, Lesion, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
 
 BUSY = (LesionState.WAITING, LesionState.RUNNING)
 
 
 class LesionStore:
-    """Reads the scene at each `look`, so that nothing has to be observed.
+    """Reads the scene at each `update`, so that nothing has to be observed.
 
     Attributes:
-        entries: of each lesion that has a seed node.
+        entries: the lesions that have a seed node, by their key.
+        on_removed: is called with the key of each lesion that was removed.
         active_lesion: the one whose seed was touched last.
         model_sha256: of the model in use; outlines of others say so.
-        stale: lesions whose outline belongs to another volume or seed than what is shown now.
-        renewed: lesions whose outline is of the volume before, and is being renewed at this moment.
     """
 
-    def __init__(self, scene: slicer.vtkMRMLScene, volume: CurrentVolume, clock: Callable[[], float]) -> None:
-        self._scene, self._volume, self._clock = scene, volume, clock
-        self.entries: dict[str, LesionEntry] = {}
+    def __init__(
+        self, scene: slicer.vtkMRMLScene, volume: CurrentVolume, clock: Callable[[], float], events: Events
+    ) -> None:
+        self._scene, self._volume, self._clock, self._events = scene, volume, clock, events
+        self.entries: dict[str, Lesion] = {}
         self.active_lesion: str | None = None
         self.model_sha256 = ""
-        self.stale: set[str] = set()
-        self.renewed: set[str] = set()
+        self.on_removed: Callable[[str], object] = lambda lesion: None
         self._are_together = True
         self._histories: dict[str, tuple[slicer.vtkMRMLSegmentationNode, History]] = {}
 
@@ -76,12 +76,12 @@ class LesionStore:
         """The lesions in the order in which their seeds were made."""
         now_s, entries = self._clock(), self.entries
         return [
-            row_of(lesion, node, entries.get(lesion, LesionEntry()), lesion in self.stale, now_s, self.model_sha256)
+            row_of(lesion, node, entries.get(lesion, Lesion()), now_s, self.model_sha256)
             for lesion, node in seed_nodes(self._scene).items()
         ]
 
-    def look(self) -> None:
-        """Take over what the user has done in the scene since the last look."""
+    def update(self) -> None:
+        """Read what the user has changed in the scene since the last turn."""
         self._look_at_seeds()
         self._look_at_outlines()
         self._look_at_places()
@@ -102,11 +102,12 @@ class LesionStore:
         place = self._volume.place_of(result.volume)
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, **timings_s})
-        entry = self.entries.setdefault(lesion, LesionEntry())
+        entry = self.entries.setdefault(lesion, Lesion())
         entry.found = outline_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
         entry.state, entry.reason = LesionState.DONE, ""
         self._rename_segments()
         self.refresh_staleness()
+        self._events.emit(ResultShown(result, entry.found))
         return entry.found
 
     def refine(self, result: LesionResult) -> None:
@@ -116,12 +117,20 @@ class LesionStore:
         if seed_node is None:
             return
         before = entry.found
+        if before is None:
+            return
         place = self._volume.place_of(result.volume)
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, "overlay": timings_s["overlay"]})
         entry.found = outline_of(node, lesion, result, before.seconds, before.volume_arrived_s)
         self._rename_segments()
         self.refresh_staleness()
+        self._events.emit(ResultShown(result, entry.found))
+
+    @property
+    def stale(self) -> set[str]:
+        """Lesions whose outline belongs to another volume or seed than what is shown now."""
+        return {lesion for lesion, entry in self.entries.items() if entry.is_stale}
 
     @property
     def is_volume_known(self) -> bool:
@@ -133,13 +142,17 @@ class LesionStore:
         node, place = self.segmentation_node, self._volume.place_of(volume)
         if node is None or place is None:
             return volume.ijk_to_ras
-        return local_to_world(node) @ np.linalg.inv(place) @ volume.ijk_to_ras
+        placed: np.ndarray = local_to_world(node) @ np.linalg.inv(place) @ volume.ijk_to_ras
+        return placed
 
     def refresh_staleness(self) -> None:
         """Mark what no longer belongs to the volume or the seed that is shown."""
         node, identity = self.segmentation_node, self._volume.identity
-        renewed = self.renewed if identity is not None else set()
-        self.stale = set(mark_stale(node, identity, renewed, needs_seed=True)) if node else set()
+        known = self.entries.items() if identity is not None else ()
+        renewed = {lesion for lesion, entry in known if entry.is_renewing}
+        stale = set(mark_stale(node, identity, renewed, needs_seed=True)) if node else set()
+        for lesion, entry in self.entries.items():
+            entry.is_stale = lesion in stale
         mark_all_stale(self._scene, but=node)
 
     def adopt(self) -> None:
@@ -150,16 +163,19 @@ class LesionStore:
         if volume_of(node) is None:  # outlines of a volume of this name that was deleted
             node.SetReferenceImageGeometryParameterFromVolumeNode(self._volume.node)
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
-            entry = self.entries.setdefault(lesion, LesionEntry())
+            entry = self.entries.setdefault(lesion, Lesion())
             if entry.found is None and node.GetSegmentation().GetSegment(lesion) is not None:
                 entry.found, entry.state = outline_of(node, lesion), LesionState.DONE
                 entry.seed_ras_mm, entry.is_asked = seed_ras_mm, True
+                self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
+                self._events.emit(SegmentationChanged(lesion, entry.found, Cause.LOADED))
 
     def take_over_seeds(self) -> None:
         """Seeds that the scene holds already, as after loading one, are not segmented by themselves."""
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
             if lesion not in self.entries:
-                self.entries[lesion] = LesionEntry(seed_ras_mm, state=LesionState.NEW, is_asked=True)
+                self.entries[lesion] = Lesion(seed_ras_mm, state=LesionState.NEW, is_asked=True)
+                self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
 
     def leave_volume(self) -> None:
         """The outlines of the volume before stay in the scene and look old."""
@@ -168,7 +184,7 @@ class LesionStore:
             entry.found = None
             if entry.state is LesionState.DONE:
                 entry.state = LesionState.NEW
-        self.stale = set()
+            entry.is_stale = False
 
     @property
     def can_undo(self) -> bool:
@@ -182,13 +198,15 @@ class LesionStore:
 
     def undo(self) -> None:
         """Bring back the outlines as they were before the last change."""
-        if self.can_undo:
-            self._take_back(self._history.undo(self.segmentation_node, self._outlines()))
+        history = self._history
+        if history is not None and history.can_undo:
+            self._restore(history.undo(self.segmentation_node, self._outlines()), Cause.UNDONE)
 
     def redo(self) -> None:
         """Take the last `undo` back."""
-        if self.can_redo:
-            self._take_back(self._history.redo(self.segmentation_node, self._outlines()))
+        history = self._history
+        if history is not None and history.can_redo:
+            self._restore(history.redo(self.segmentation_node, self._outlines()), Cause.REDONE)
 
     def _look_at_seeds(self) -> None:
         nodes, seeds = seed_nodes(self._scene), seeds_in(self._scene)
@@ -201,12 +219,13 @@ class LesionStore:
         self._rename_segments()
 
     def _notice_seed(self, lesion: str, seed_ras_mm: np.ndarray | None) -> bool:
-        entry = self.entries.setdefault(lesion, LesionEntry())
+        entry = self.entries.setdefault(lesion, Lesion())
         if not entry.has_moved_to(seed_ras_mm):
             return False
         entry.seed_ras_mm, entry.moved_at_s, entry.is_asked = seed_ras_mm, self._clock(), False
         if entry.state in (LesionState.UNPLACED, LesionState.NEW, LesionState.FAILED):
             entry.state, entry.reason = (LesionState.UNPLACED if seed_ras_mm is None else LesionState.NEW), ""
+        self._events.emit(SeedMoved(lesion, seed_ras_mm))
         return True
 
     def _look_at_outlines(self) -> None:
@@ -217,8 +236,9 @@ class LesionStore:
             if node is None or node.GetSegmentation().GetSegment(lesion) is None:
                 entry.found = None
                 entry.state = LesionState.NEW if entry.state is LesionState.DONE else entry.state
+                self._events.emit(SegmentationChanged(lesion, None, Cause.DELETED))
             elif voxels_changed_at(node, lesion) != entry.found.changed_at:
-                self._measure_again(node, lesion, entry)
+                self._measure_again(node, lesion, entry, entry.found)
 
     def _look_at_places(self) -> None:
         """Whether outlines and volume still lie together; each may be put under another transform by hand."""
@@ -228,8 +248,8 @@ class LesionStore:
             self._are_together = are_together
             self.refresh_staleness()
 
-    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: LesionEntry) -> None:
-        before = entry.found
+    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: Lesion, before: Found) -> None:
+        """Note how the outline is now that somebody has written voxels into it."""
         after = outline_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
         corrected = before.corrected or after.fingerprint != before.fingerprint
         if corrected and not before.corrected:  # said in the scene, so that it holds when the volume is left or loaded
@@ -237,10 +257,14 @@ class LesionStore:
         entry.found = replace(
             after, corrected=corrected, unreliable_reason=None if corrected else before.unreliable_reason
         )
+        if after.fingerprint != before.fingerprint:
+            self._events.emit(SegmentationChanged(lesion, entry.found, Cause.EDITED))
 
     def _rename_segments(self) -> None:
         node = self.segmentation_node
-        for lesion, seed_node in seed_nodes(self._scene).items() if node else ():
+        if node is None:
+            return
+        for lesion, seed_node in seed_nodes(self._scene).items():
             segment = node.GetSegmentation().GetSegment(lesion)
             if segment is not None:
                 rename(segment, seed_node.GetName())
@@ -251,9 +275,10 @@ class LesionStore:
             self._remember()
             node.GetSegmentation().RemoveSegment(lesion)
         del self.entries[lesion]
-        self.stale.discard(lesion)
         if self.active_lesion == lesion:
             self.active_lesion = next(iter(self.entries), None)
+        self.on_removed(lesion)
+        self._events.emit(LesionRemoved(lesion))
 
     @property
     def _history(self) -> History | None:
@@ -290,12 +315,15 @@ class LesionStore:
         return replace(found, result=replace(found.result, volume=current))
 
     def _remember(self) -> None:
-        if self.segmentation_node is not None:
-            self._history.remember(self.segmentation_node, self._outlines())
+        history = self._history
+        if history is not None:
+            history.remember(self.segmentation_node, self._outlines())
 
-    def _take_back(self, outlines: dict[str, Found]) -> None:
+    def _restore(self, outlines: dict[str, Found], cause: Cause) -> None:
         """Fit seeds and entries to a segmentation that `undo` or `redo` has brought back."""
         node, nodes = self.segmentation_node, seed_nodes(self._scene)
+        if node is None:
+            return
         for lesion in node.GetSegmentation().GetSegmentIDs():
             segment = node.GetSegmentation().GetSegment(lesion)
             place = tag_of(segment, SEED)
@@ -303,11 +331,12 @@ class LesionStore:
                 show_seed(self._scene, lesion, np.array(place.split(), float), own_colour(segment))
         self._look_at_seeds()
         for lesion in seed_nodes(self._scene):
-            entry, found = self.entries.setdefault(lesion, LesionEntry()), outlines.get(lesion)
-            there = found is not None and node.GetSegmentation().GetSegment(lesion) is not None
-            changed_at = voxels_changed_at(node, lesion) if there else 0
-            entry.found = replace(self._with_voxels(found), changed_at=changed_at) if there else None
+            entry, found = self.entries.setdefault(lesion, Lesion()), outlines.get(lesion)
+            entry.found = None
+            if found is not None and node.GetSegmentation().GetSegment(lesion) is not None:
+                entry.found = replace(self._with_voxels(found), changed_at=voxels_changed_at(node, lesion))
             if entry.state not in BUSY:
-                entry.state, entry.reason = (LesionState.DONE if there else LesionState.NEW), ""
+                entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
+            self._events.emit(SegmentationChanged(lesion, entry.found, cause))
             entry.is_asked = True  # whoever undoes does not want it computed again at once
         self.refresh_staleness()

@@ -118,7 +118,7 @@ class Models:
         Raises:
             ModelError: another import runs, or there is no such interpreter.
         """
-        if self.is_importing:
+        if self.importing is not None and self.is_importing:
             raise ModelError(_("{name} is still being imported; wait, or cancel that").format(name=self.importing.name))
         about = About(channels=CHANNELS) if has_seed_channel else About()
         self._process = ImportProcess(path, python=python, about=about)

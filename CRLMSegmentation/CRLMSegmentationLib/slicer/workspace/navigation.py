@@ -25,7 +25,9 @@ from ...tracking.targets import Target
 from ...tracking.transforms import frames_of
 from ..scene.guidance import hide_distance, show_distance
 from ..scene.tools import remove_tools_except, show_tool
-from .surfaces import LesionTarget, Targets
+from .events import DistancesUpdated, Events
+from .navigation_targets import LesionTarget
+from .surfaces import Targets
 
 LOOK_AGAIN_S = 0.05
 """Without a new pose the situation changes by what grows old; guards promise 0.3 s."""
@@ -44,8 +46,8 @@ class Navigation:
         is_of_other_source: the volume did not come with the poses, so that they may not belong together.
     """
 
-    def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float]) -> None:
-        self._scene, self._clock = scene, clock
+    def __init__(self, scene: slicer.vtkMRMLScene, clock: Callable[[], float], events: Events) -> None:
+        self._scene, self._clock, self._events = scene, clock, events
         self.navigator = Navigator()
         self.is_calibrated = self.is_of_other_source = False
         self.situation = Situation()
@@ -125,7 +127,7 @@ class Navigation:
         margins_mm = self.margins_mm
         self.navigator = Navigator(is_live=is_live)
         self.navigator.margins_mm = margins_mm
-        self.navigator.aim_at(self.targets)
+        self.navigator.set_targets(self.targets)
         self.situation, self.approaches = Situation(), Approaches()
         self._frames, self._is_due, self._sent_s = frozenset(), True, 0.0
         remove_tools_except(self._scene, ())
@@ -151,7 +153,7 @@ class Navigation:
 
     def take(self, message: TransformMessage) -> None:
         """Take in a transform that has just come."""
-        self.navigator.take(message, self._clock())
+        self.navigator.receive(message, self._clock())
         self._is_due, self._sent_s = True, message.timestamp_s
 
     def forget(self, device: str) -> None:
@@ -163,17 +165,18 @@ class Navigation:
         """Bring outlines, tools and distances in step; call it at each turn."""
         self.is_calibrated = all(lesion_target.unexplained is not None for lesion_target in lesion_targets.values())
         if self._targets.look(lesion_targets):
-            self.navigator.aim_at(self.targets)
+            self.navigator.set_targets(self.targets)
             self._is_due = True
         now_s = self._clock()
         if not self._is_due and now_s - self._looked_at_s < LOOK_AGAIN_S:
             return
         self._is_due, self._looked_at_s = False, now_s
         self.navigator.cautions = self._cautions
-        self.situation = self.navigator.look(now_s)
-        self.approaches.look(self.situation, now_s, self._sent_s)
+        self.situation = self.navigator.update(now_s)
+        self.approaches.update(self.situation, now_s, self._sent_s)
         self._show_tools(self.situation.instruments)
         self._show_distance()
+        self._events.emit(DistancesUpdated(self.situation))
 
     def _show_tools(self, states: tuple[InstrumentState, ...]) -> None:
         frames = frozenset(state.instrument.frame for state in states)
@@ -194,5 +197,7 @@ class Navigation:
             hide_distance(self._scene)
             return
         state, reading = self.displayed.nearest
+        assert state.tip_ras_mm is not None, "a distance that is shown has a tip"
+        assert reading.point_ras_mm is not None, "and a nearest point"
         colour = distance_colour(self.displayed.margin_mm, self.margins_mm)
         show_distance(self._scene, state.tip_ras_mm, reading.point_ras_mm, colour)

@@ -15,7 +15,6 @@ from ...segmentation.session import Session
 from ...tracking.interval import ResidualError
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes
-from .background_refinement import BackgroundRefinement
 from .lesion import Found
 from .lesion_store import LesionStore
 
@@ -54,7 +53,6 @@ def lesion_targets(
     scene: slicer.vtkMRMLScene,
     session: Session,
     lesion_store: LesionStore,
-    background_refinement: BackgroundRefinement,
     calibrations: Mapping[str, Calibration | None],
 ) -> dict[str, LesionTarget]:
     """What navigation measures to now, by lesion.
@@ -66,12 +64,14 @@ def lesion_targets(
         GeometryError: the outlines lie under a transform that is not linear.
     """
     node = lesion_store.segmentation_node
-    found = {lesion: entry.found for lesion, entry in lesion_store.entries.items() if entry.found} if node else {}
-    if not found:
+    found = [(lesion, entry, entry.found) for lesion, entry in lesion_store.entries.items() if entry.found]
+    if node is None or not found:
         return {}
     seeds, place, lesion_targets = seed_nodes(scene), local_to_world(node), {}
-    for lesion, outline in found.items():
+    for lesion, entry, outline in found:
         volume = outline.result.volume if outline.result else session.volume
+        if volume is None:  # nothing says where its voxels lie
+            continue
         calibration = calibrations.get(outline.model_sha256)
         lesion_targets[lesion] = LesionTarget(
             lesion,
@@ -81,8 +81,8 @@ def lesion_targets(
             outline.fingerprint,
             float(volume.spacing_mm.max()),
             lesion_store.placed_now(volume),
-            background_refinement.consensus_of(lesion) if background_refinement.knows(outline) else None,
-            _unreliable_reason_of(outline, lesion in lesion_store.stale),
+            entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(outline) else None,
+            _unreliable_reason_of(outline, entry.is_stale),
             calibration.unexplained if calibration else None,
         )
     return lesion_targets

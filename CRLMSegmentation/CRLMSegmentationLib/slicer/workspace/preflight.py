@@ -115,7 +115,9 @@ class Preflight:
             text = _("not the shipped model, whose answer alone is known; the network answers, in {seconds:.1f} s")
             text = text.format(seconds=sum(result.timings_s.values()))
             return Check(name, Level.AMBER, text, _("To prove the installation, choose the shipped model"))
-        truth = self._sample.truth_of(self._sample.lesions[0], result.volume)
+        truth = self._sample.truth_of(self._sample.lesions[0], result.volume) if self._sample is not None else None
+        if truth is None:
+            return Check(name, Level.RED, _("the shipped case is missing"), _("Install the extension again"))
         dice = 2 * (result.mask.mask & truth).sum() / max(1, result.mask.mask.sum() + truth.sum())
         seconds = sum(result.timings_s.values())
         text = _("simulated case: Dice {dice:.2f}, in {seconds:.1f} s").format(dice=dice, seconds=seconds)

@@ -16,7 +16,7 @@ from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes, seeds_in
 from ..scene.segmentations import lesion_surface
-from .lesion import Found, LesionEntry
+from .lesion import Found, Lesion
 from .workspace import Workspace
 
 FAREWELL_S = 0.5
@@ -29,7 +29,7 @@ class Publisher:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._server: ResultServer | None = None
-        self._published: tuple | None = None
+        self._published: tuple[object, ...] | None = None
         self._volume: Volume | None = None
 
     @property
@@ -70,7 +70,7 @@ class Publisher:
     def stop(self) -> None:
         """Offer nothing any more; what was offered is withdrawn, since nobody would say when it is out of date."""
         if self._server is not None:
-            if self._published is not None:
+            if self._published is not None and self._volume is not None:
                 self._server.publish([], self._volume)
                 self._server.server.flush(FAREWELL_S)
             self._server.close()
@@ -87,23 +87,20 @@ class Publisher:
         what = self._what_holds()
         if self._volume is not None and what != self._published and self._workspace.volume.is_at_rest:
             self._published = what
-            self._server.publish(self._lesions() if known else [], self._volume)
+            self._server.publish(self._lesions(self._volume) if known else [], self._volume)
         self._server.poll()
 
-    def _what_holds(self) -> tuple:
+    def _what_holds(self) -> tuple[object, ...]:
         """Changes whenever something has to be sent; cheap."""
         seeds, lesion_store = seeds_in(self._workspace.scene), self._workspace.lesion_store
         lesions = [
-            (lesion, entry.found.fingerprint if self._holds(lesion, entry) else None, tuple(seeds.get(lesion, ())))
+            (lesion, found.fingerprint if (found := _current(entry)) else None, tuple(seeds.get(lesion, ())))
             for lesion, entry in lesion_store.entries.items()
         ]
         names = tuple(node.GetName() for node in seed_nodes(self._workspace.scene).values())
         return self._workspace.volume.identity, lesion_store.model_sha256, names, tuple(lesions)
 
-    def _holds(self, lesion: str, entry: LesionEntry) -> bool:
-        return entry.found is not None and lesion not in self._workspace.lesion_store.stale
-
-    def _lesions(self) -> list[SharedLesion]:
+    def _lesions(self, volume: Volume) -> list[SharedLesion]:
         seeds, nodes, rows = (
             seeds_in(self._workspace.scene),
             seed_nodes(self._workspace.scene),
@@ -112,19 +109,25 @@ class Publisher:
         shared = []
         for row in rows:
             entry, seed = self._workspace.lesion_store.entries[row.lesion], seeds.get(row.lesion)
-            lesion = SharedLesion(nodes[row.lesion].GetName(), None if seed is None else tuple(map(float, seed)))
-            if self._holds(row.lesion, entry):
+            seed_ras_mm = None if seed is None else (float(seed[0]), float(seed[1]), float(seed[2]))
+            lesion, found = SharedLesion(nodes[row.lesion].GetName(), seed_ras_mm), _current(entry)
+            if found is not None:
                 about = {"volume_ml": row.volume_ml, "diameters_mm": row.diameters_mm, "warnings": row.warnings}
-                lesion = self._with_outline(replace(lesion, about=about), row.lesion, entry.found)
+                lesion = self._with_outline(replace(lesion, about=about), row.lesion, found, volume)
             shared.append(lesion)
         return shared
 
-    def _with_outline(self, shared: SharedLesion, lesion: str, found: Found) -> SharedLesion:
+    def _with_outline(self, shared: SharedLesion, lesion: str, found: Found, volume: Volume) -> SharedLesion:
         node = self._workspace.lesion_store.segmentation_node
         surface = triangles_of(lesion_surface(node, lesion))
-        if found.result is not None and not found.corrected and found.result.volume is self._volume:
+        if found.result is not None and not found.corrected and found.result.volume is volume:
             mask = found.result.mask
             return replace(shared, mask=mask.part, offset_kji=mask.offset_kji, surface=surface)
         world_to_local = np.linalg.inv(local_to_world(node))
-        grid = replace(self._volume, ijk_to_ras=world_to_local @ self._volume.ijk_to_ras)
+        grid = replace(volume, ijk_to_ras=world_to_local @ volume.ijk_to_ras)
         return replace(shared, mask=mask_in_volume(node, lesion, grid), surface=surface)
+
+
+def _current(lesion: Lesion) -> Found | None:
+    """The outline of a lesion while it belongs to the volume and the seed that are shown."""
+    return None if lesion.is_stale else lesion.found

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.i18n import tr as _
-from ...segmentation.session import Event
 from ..dependencies import missing
-from .change_watch import ChangeWatch
+from .events import WorkspaceEvent
+from .log_writer import LogWriter
 from .workspace import Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
@@ -40,7 +40,7 @@ class Recording:
         self._failure = ""
         self._address: tuple[str, int] | None = None
         self._is_simulated: bool | None = None
-        self._watch: ChangeWatch | None = None
+        self._writer: LogWriter | None = None
 
     @property
     def is_recording(self) -> bool:
@@ -77,10 +77,11 @@ class Recording:
         from ...recording.session_recorder import SessionRecorder
 
         self._recorder = SessionRecorder(folder, budget_bytes, self._clock)
-        self._watch = ChangeWatch(self._workspace, self._recorder, self._clock)
+        self._writer = LogWriter(self._workspace, self._recorder, self._clock)
         if self._is_simulated is not None:
             self._recorder.source(self._is_simulated)
-        self._guarded(self._watch.begin, self._address)
+        self._guarded(self._writer.begin, self._address)
+        self._workspace.events.subscribe(self)
 
     def end(self) -> str:
         """End the recording, and make a case of it where that takes no longer than a moment.
@@ -88,12 +89,13 @@ class Recording:
         Returns:
             What has become of it, for people; empty where nothing was being recorded.
         """
-        if not self.is_recording:
+        self._workspace.events.unsubscribe(self)
+        recorder, writer = self._recorder, self._writer
+        if recorder is None or writer is None or not recorder.is_recording:
             return ""
         from ...recording.summary import sentence_of
 
-        self._guarded(self._watch.look, (), True)
-        recorder = self._recorder
+        self._guarded(writer.update, True)
         if recorder.used_bytes > MAX_FINISHED_BYTES:
             recorder.close()
             text = _("recorded into {folder}; make a case of it with: crlm-seg recover {folder}")
@@ -120,14 +122,15 @@ class Recording:
         if self._recorder is not None and is_simulated is not None:
             self._recorder.source(is_simulated)
 
-    def look(self, events: Sequence[Event]) -> None:
-        """Record what has happened in a turn of the workspace.
+    def write(self, event: WorkspaceEvent) -> None:
+        """Record an event of the workspace, as a `SessionLog`."""
+        if self._writer is not None and self.is_recording:
+            self._guarded(self._writer.write, event)
 
-        Args:
-            events: of the session, in their order.
-        """
-        if self.is_recording:
-            self._guarded(self._watch.look, events)
+    def update(self) -> None:
+        """Record what has rested by now, such as a seed that was dragged; call it after each turn."""
+        if self._writer is not None and self.is_recording:
+            self._guarded(self._writer.update)
 
     def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -136,7 +139,8 @@ class Recording:
             logger.exception("the recording failed")
             text = _("the recording has ended: {reason}; the session goes on without it")
             self._failure = text.format(reason=f"{type(error).__name__}: {error}")
-            self._recorder.close(self._failure)
+            if self._recorder is not None:
+                self._recorder.close(self._failure)
 
 
 def report_command(python: str, folder: Path, page: Path) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ...core.volume import VolumeIdentity
 from ...segmentation.session import Session
-from .lesion import LesionEntry
+from .lesion import Lesion
 from .lesion_store import BUSY, LesionStore
 
 GRACE_S = 5.0
@@ -28,56 +28,54 @@ class Resegmentation:
     def __init__(self, session: Session, lesion_store: LesionStore, clock: Callable[[], float]) -> None:
         self._session, self._lesion_store, self._clock = session, lesion_store, clock
         self.enabled = False
-        self._asked_in: dict[str, VolumeIdentity] = {}
         self._arrivals: deque[tuple[VolumeIdentity, float]] = deque(maxlen=REMEMBERED)
 
     def note_volume(self, identity: VolumeIdentity) -> None:
         """A volume has become the current one."""
         self._arrivals.append((identity, self._clock()))
 
-    def note_asked(self, lesion: str, identity: VolumeIdentity) -> None:
-        """A lesion was asked for in a volume, by whomever."""
-        self._asked_in[lesion] = identity
-
     def leave_volume(self) -> None:
         """Another volume is looked at, which is no successor of the one before."""
-        self._asked_in.clear()
+        for entry in self._lesion_store.entries.values():
+            entry.asked_in = None
         self._arrivals.clear()
 
-    def forget(self, lesion: str) -> None:
-        """It is gone."""
-        self._asked_in.pop(lesion, None)
-
-    def look(self) -> str | None:
-        """Keep up what counts as being renewed, and return the lesion that is to be asked for now, if any."""
-        renewed = {lesion for lesion, entry in self._lesion_store.entries.items() if self._is_renewed(lesion, entry)}
-        if renewed != self._lesion_store.renewed:
-            self._lesion_store.renewed = renewed
-            self._lesion_store.refresh_staleness()
+    def next_lesion(self) -> str | None:
+        """Update which lesions count as being renewed, and return the one that is to be segmented now, if any."""
+        self._update_renewing()
         if not self.enabled or self._session.busy or not self._lesion_store.is_volume_known:
             return None
-        due = [lesion for lesion, entry in self._lesion_store.entries.items() if self._is_due(lesion, entry)]
-        return min(due, key=lambda lesion: self._newer_since_s(self._asked_in[lesion]), default=None)
+        due = {a: e.asked_in for a, e in self._lesion_store.entries.items() if e.asked_in and self._is_due(e)}
+        return min(due, key=lambda lesion: self._newer_since_s(due[lesion]), default=None)
 
-    def _is_due(self, lesion: str, entry: LesionEntry) -> bool:
-        asked_in, volume = self._asked_in.get(lesion), self._session.volume
+    def _update_renewing(self) -> None:
+        has_changed = False
+        for entry in self._lesion_store.entries.values():
+            is_renewing = self._is_renewed(entry)
+            has_changed = has_changed or is_renewing != entry.is_renewing
+            entry.is_renewing = is_renewing
+        if has_changed:
+            self._lesion_store.refresh_staleness()
+
+    def _is_due(self, entry: Lesion) -> bool:
+        asked_in, volume = entry.asked_in, self._session.volume
         if asked_in is None or volume is None or entry.state in BUSY or not self._may_follow(entry):
             return False
         return asked_in.device == volume.device and not asked_in.is_same_image(volume.identity)
 
-    def _is_renewed(self, lesion: str, entry: LesionEntry) -> bool:
+    def _is_renewed(self, entry: Lesion) -> bool:
         found, volume = entry.found, self._session.volume
         if not self.enabled or volume is None or found is None or found.result is None or not self._may_follow(entry):
             return False
         of = found.result.volume
         if of.device != volume.device or of.identity.is_same_image(volume.identity):
             return False
-        if entry.state not in BUSY and not self._is_due(lesion, entry):
+        if entry.state not in BUSY and not self._is_due(entry):
             return False
         return self._clock() - self._newer_since_s(of.identity) < GRACE_S
 
     @staticmethod
-    def _may_follow(entry: LesionEntry) -> bool:
+    def _may_follow(entry: Lesion) -> bool:
         return entry.is_asked and entry.seed_ras_mm is not None and not (entry.found and entry.found.corrected)
 
     def _newer_since_s(self, identity: VolumeIdentity) -> float:

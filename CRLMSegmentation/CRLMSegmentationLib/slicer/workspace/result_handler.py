@@ -9,12 +9,11 @@ import numpy as np
 
 from ...core.errors import CrlmError
 from ...core.i18n import tr as _
-from ...segmentation.history import LesionHistory
-from ...segmentation.refinement import Purpose
-from ...segmentation.session import CANCELLED, LesionFailed, LesionProgress, LesionResult
+from ...segmentation.results import CANCELLED, LesionFailed, LesionProgress, LesionResult, Purpose
 from .background_refinement import BackgroundRefinement
 from .current_volume import CurrentVolume
-from .lesion import LesionState
+from .events import Events, ResultWithheld
+from .lesion import LesionRefinement, LesionState
 from .lesion_store import LesionStore
 
 logger = logging.getLogger(__name__)
@@ -40,50 +39,54 @@ class ResultHandler:
         volume: CurrentVolume,
         lesion_store: LesionStore,
         background_refinement: BackgroundRefinement,
-        history: LesionHistory,
         clock: Callable[[], float],
         note: Callable[[str], None],
+        events: Events,
     ) -> None:
-        self._volume, self._lesion_store, self._background_refinement, self._history = (
-            volume,
-            lesion_store,
-            background_refinement,
-            history,
-        )
-        self._clock, self._note = clock, note
+        self._volume, self._lesion_store, self._background_refinement = volume, lesion_store, background_refinement
+        self._clock, self._note, self._events = clock, note, events
         self.self_check: LesionResult | None = None
         self.self_check_problem = ""
 
-    def take_progress(self, event: LesionProgress) -> None:
-        """Of what runs in the background a row says nothing."""
+    def handle_progress(self, event: LesionProgress) -> None:
+        """Show in the lesion's row how far its segmentation is, unless that runs in the background."""
         entry = self._lesion_store.entries.get(event.lesion)
         if entry is not None and not event.purpose.is_background:
             entry.state = LesionState.RUNNING
             entry.stage, entry.done, entry.total = event.stage, event.done, event.total
 
-    def take_result(self, result: LesionResult) -> None:
-        lesion, purpose = result.request.lesion, result.request.purpose
-        if lesion == SELF_CHECK:
+    def handle_result(self, result: LesionResult) -> None:
+        """Show a result, or keep it for what else is made of it."""
+        if result.request.lesion == SELF_CHECK:
             self.self_check = result
-        elif self._volume.node is None:
+        elif not self._show_if_current(result) and not result.request.purpose.is_background:
+            self._events.emit(ResultWithheld(result))
+
+    def _show_if_current(self, result: LesionResult) -> bool:
+        """Show a result where it still belongs to its lesion; returns whether it was shown."""
+        lesion, purpose = result.request.lesion, result.request.purpose
+        if self._volume.node is None:
             gone = _("the volume was removed before the answer came; choose a volume and segment again")
             self.fail(lesion, gone)
         elif purpose is Purpose.ANSWER:
-            self._take_answer(result)
+            return self._show_answer(result)
         elif not self._is_of_what_is_shown(result):
             logger.info("%s: %s, but its outline is another by now", lesion, purpose.value)
             if not purpose.is_background:
                 self._rest(lesion)
         elif purpose is Purpose.GROWN:
-            self._background_refinement.take(result)
-            self._show(result)
+            self._background_refinement.add(result)
+            return self._show(result)
         elif purpose is Purpose.REFINED:
             self._refine(result)
         else:
-            self._background_refinement.take(result)
+            self._background_refinement.add(result)
+        return False
 
-    def take_failure(self, event: LesionFailed) -> None:
+    def handle_failure(self, event: LesionFailed) -> None:
         """Of one lesion; that the engine has given up is not its matter."""
+        if event.lesion is None:
+            return
         if event.lesion == SELF_CHECK:
             self.self_check_problem = event.reason
         elif event.purpose.is_background:
@@ -109,17 +112,17 @@ class ResultHandler:
         if entry is not None:
             entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
 
-    def _take_answer(self, result: LesionResult) -> None:
+    def _show_answer(self, result: LesionResult) -> bool:
         """What somebody has clicked for replaces everything; what has come by itself no correction by hand."""
         entry = self._lesion_store.entries.get(result.request.lesion)
         if entry is not None and entry.is_automatic and entry.found and entry.found.corrected:
             entry.state = LesionState.DONE
             self._note(f"{result.request.lesion}: corrected by hand meanwhile, so it stays as it is")
-            return
-        self._background_refinement.take(result)
-        self._show(result)
+            return False
+        self._background_refinement.add(result)
+        return self._show(result)
 
-    def _show(self, result: LesionResult) -> None:
+    def _show(self, result: LesionResult) -> bool:
         lesion = result.request.lesion
         entry = self._lesion_store.entries.get(lesion)
         is_clicked = result.request.purpose is Purpose.ANSWER and not (entry and entry.is_automatic)
@@ -127,39 +130,41 @@ class ResultHandler:
             found = self._lesion_store.show(result, is_undoable=is_clicked)
         except CrlmError as error:
             self.fail(lesion, str(error))
-            return
+            return False
         if found is not None:
-            self._take_down(result)
+            self._add_to_history(result)
             again = ", in a larger crop" if result.request.purpose is Purpose.GROWN else ""
             text = f"{lesion}: {found.volume_ml:.1f} ml in {found.seconds:.1f} s{again}, in {result.volume.identity}"
             self._note(text)
+        return found is not None
 
     def _refine(self, result: LesionResult) -> None:
         lesion = result.request.lesion
         if result.mask.is_empty:
-            self._background_refinement.forget(lesion)
+            self._lesion_store.entries[lesion].refinement = LesionRefinement()
             self._note(f"{lesion}: nothing is found when refined; the first outline stays, check it")
             return
-        self._background_refinement.take(result)
+        self._background_refinement.add(result)
         self._lesion_store.refine(result)
-        self._take_down(result)
+        self._add_to_history(result)
         self._note(f"{lesion}: {self._background_refinement.change_of(lesion)}")
 
-    def _take_down(self, result: LesionResult) -> None:
+    def _add_to_history(self, result: LesionResult) -> None:
         """A seed that was moved out of the lesion means another one, which begins a history of its own."""
-        lesion, seen = result.request.lesion, self._history.of(result.request.lesion)
+        history = self._lesion_store.entries[result.request.lesion].history
+        seen = history.sightings
         if seen:
             away_mm = np.linalg.norm(np.array(result.request.seed_ras_mm) - seen[-1].centre_ras_mm)
             if away_mm > max(seen[-1].diameters_mm) / 2 + ANOTHER_LESION_MM:
-                self._history.forget(lesion)
-        self._history.add(lesion, result.mask, result.volume.identity, self._clock())
+                history.clear()
+        history.add(result.mask, result.volume.identity, self._clock())
 
     def _is_of_what_is_shown(self, result: LesionResult) -> bool:
         """Whether the outline is still the one that was to be looked at again, of the same click and volume."""
         entry = self._lesion_store.entries.get(result.request.lesion)
         found = entry.found if entry else None
-        if found is None or not self._background_refinement.knows(found):
+        if entry is None or found is None or found.result is None or not entry.refinement.is_about(found):
             return False
-        if result.request.purpose.is_background and result.request.lesion in self._lesion_store.stale:
+        if result.request.purpose.is_background and entry.is_stale:
             return False
         return found.result.requested_at_s == result.requested_at_s and found.result.volume is result.volume

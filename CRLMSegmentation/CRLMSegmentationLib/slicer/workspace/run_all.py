@@ -20,7 +20,7 @@ def run_all(steps: Iterable[Callable[[], object]]) -> None:
             step()
         except Exception as error:  # whatever it is: tools must move, and what is old must look old
             errors.append(error)
-    for error in errors[1:]:
-        logger.warning("also failed: %s", error, exc_info=error)
+    for other in errors[1:]:
+        logger.warning("also failed: %s", other, exc_info=other)
     if errors:
         raise errors[0]

@@ -21,7 +21,7 @@ from ...reports.lesion_report import card_of, report_entry
 from ...reports.navigation_entry import navigation_entry, stability_entry
 from ...reports.schema import write_json
 from ...segmentation.consensus import Consensus
-from ...segmentation.session import LesionResult
+from ...segmentation.results import LesionResult
 from ..dependencies import missing
 from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
@@ -33,6 +33,9 @@ SCENE, SEGMENTATION, REPORT_JSON, REPORT_HTML = "scene.mrb", "segmentation.seg.n
 MAX_CHILDREN = 4
 PAGE_INPUT = ".report-input.npz"
 OUT_OF_DATE = "out of date: the volume or the seed has changed since"
+
+
+JsonObject = dict[str, object]
 
 
 def save(workspace: Workspace, parent: Path) -> Path:
@@ -68,7 +71,7 @@ def save(workspace: Workspace, parent: Path) -> Path:
 
 
 def _begin_page_if_possible(
-    workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[dict]
+    workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[JsonObject]
 ) -> None:
     """A page needs a process for some seconds, and the voxels of its volume, which may have been let go."""
     if len(workspace.children) >= MAX_CHILDREN:
@@ -85,11 +88,12 @@ def _begin_page_if_possible(
         workspace.note(f"{folder.name}: {REPORT_HTML} is left out, the voxels of the volume are not in memory any more")
 
 
-def _entry(workspace: Workspace, result: LesionResult) -> dict:
+def _entry(workspace: Workspace, result: LesionResult) -> JsonObject:
     """What the report says of an outline; with what was measured to it and seen of it since."""
     lesion, looks, navigation = result.request.lesion, workspace.background_refinement, workspace.navigation
     stability = None
-    if looks.knows(workspace.lesion_store.entries[lesion].found):
+    entry = workspace.lesion_store.entries[lesion]
+    if entry.refinement.is_about(entry.found):
         consensus, change = looks.consensus_of(lesion), looks.change_of(lesion)
         stability = stability_entry(consensus, change, looks.confidence_of(lesion), looks.calibration)
     near = navigation_entry(navigation.approaches, lesion, navigation.margins_mm)
@@ -99,11 +103,11 @@ def _entry(workspace: Workspace, result: LesionResult) -> dict:
 
 def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
     """Of the outline as it stands: one that a user has corrected has none."""
-    is_known = workspace.background_refinement.knows(workspace.lesion_store.entries[lesion].found)
-    return workspace.background_refinement.consensus_of(lesion) if is_known else None
+    entry = workspace.lesion_store.entries[lesion]
+    return entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(entry.found) else None
 
 
-def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[dict]) -> None:
+def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[JsonObject]) -> None:
     """Outlines of an earlier volume are in the JSON report only: a page shows one volume."""
     from ...reports.page_process import save_input
     from ...reports.planes import Lesion
@@ -111,7 +115,7 @@ def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult],
     newest = results[-1].volume.identity
     shown = [(r, e) for r, e in zip(results, entries) if r.volume.identity == newest]
     lesions = [
-        Lesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.crop_size_mm)
+        Lesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.options.crop_size_mm)
         for r, _entry in shown
     ]
     source = folder / PAGE_INPUT
@@ -127,11 +131,11 @@ def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult],
     workspace.children.append(ChildProcess(command, PACKAGE_ROOT))
 
 
-def _card(workspace: Workspace, results: list[LesionResult]) -> dict:
+def _card(workspace: Workspace, results: list[LesionResult]) -> JsonObject:
     """Of the model that has made the results; of several, each under its name."""
     models = {result.model_sha256: workspace.models[result.model_sha256] for result in results}
-    cards = {f"{model.name} {sha256[:8]}": card_of(model) for sha256, model in models.items()}
-    return cards if len(cards) > 1 else next(iter(cards.values()))
+    cards: dict[str, JsonObject] = {f"{model.name} {sha256[:8]}": card_of(model) for sha256, model in models.items()}
+    return {**cards} if len(cards) > 1 else next(iter(cards.values()))
 
 
 def _reported(workspace: Workspace, lesion: str) -> LesionResult | None:
@@ -139,20 +143,21 @@ def _reported(workspace: Workspace, lesion: str) -> LesionResult | None:
     found = workspace.lesion_store.entries[lesion].found
     if found is None or found.result is None:
         return None
-    mask = _corrected(workspace, lesion, found) if found.corrected else found.result.mask
-    if lesion in workspace.lesion_store.stale:
+    mask = _corrected(workspace, lesion, found, found.result) if found.corrected else found.result.mask
+    if workspace.lesion_store.entries[lesion].is_stale:
         mask = replace(mask, warnings=(OUT_OF_DATE, *mask.warnings))
     return replace(found.result, mask=mask)
 
 
-def _corrected(workspace: Workspace, lesion: str, found: Found) -> LesionMask:
-    node, volume = workspace.lesion_store.segmentation_node, found.result.volume
+def _corrected(workspace: Workspace, lesion: str, found: Found, result: LesionResult) -> LesionMask:
+    """The mask as a user has corrected it, on the grid of the volume of its result."""
+    node, volume = workspace.lesion_store.segmentation_node, result.volume
     grid_to_local = np.linalg.inv(local_to_world(node)) @ workspace.lesion_store.placed_now(volume)
     return replace(
-        found.result.mask,
+        result.mask,
         part=mask_in_volume(node, lesion, replace(volume, ijk_to_ras=grid_to_local)),
         offset_kji=(0, 0, 0),
         volume_ml=found.volume_ml,
         diameters_mm=found.diameters_mm,
-        warnings=(CORRECTED, *found.result.mask.warnings),
+        warnings=(CORRECTED, *result.mask.warnings),
     )

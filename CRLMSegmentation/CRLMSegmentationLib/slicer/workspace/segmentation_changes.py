@@ -1,28 +1,30 @@
-"""What users do to outlines, seen from the lesion store: corrected, undone, done again, taken over with a scene.
+"""What users do to segmentations: corrected, undone, done again, taken over with a scene.
 
-Brushes and undo leave no message, but outlines are told apart by their fingerprint and the result they are made of:
-one that a lesion has not had is a correction, one that it has had is an undo. A change counts when the outline has
-rested, so that a brush is not followed at each stroke.
+The Segment Editor's brushes and its undo look alike to the scene, but outlines are told apart by their fingerprint and
+the result they are made of: one that a lesion has not had is a correction, one that it has had is an undo. A change
+counts when the outline has rested, so that a brush is not followed at each stroke.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
 import slicer
 
-from ...core.geometry import transform_points
+from ...core.box import Box, as_index
+from ...core.geometry import part_to_ras, transform_points
 from ...core.volume import Volume
+from ...segmentation.results import LesionResult
 from ..scene.masks import mask_in_volume, mask_of_segment
 from ..scene.nodes import local_to_world
+from .events import Cause
 from .lesion import Found
-from .lesion_store import LesionStore
 
 REST_S = 1.0
-NOTHING: tuple = ()
+ResultKey = tuple[object, ...]
+NOTHING: ResultKey = ()
 """No outline; of another its fingerprint and what its result was asked by. Results themselves hold large volumes."""
 MAX_OUTLINES = 50
 """Of a lesion that are known again; more than can be undone."""
@@ -45,16 +47,24 @@ class OutlineChange:
     is_gone: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class _Pending:
+    """An outline that has not rested since it was put into the scene."""
+
+    found: Found | None
+    cause: Cause
+    since_s: float
+
+
 @dataclass(eq=False)
 class _Course:
-    """The outlines that a lesion has had, `at` the one that stands; `changed_at_s` while it has not rested."""
+    """The outlines that a lesion has had, `at` the one that stands, and one that has not rested yet."""
 
-    had: list[tuple] = field(default_factory=lambda: [NOTHING])
+    had: list[ResultKey] = field(default_factory=lambda: [NOTHING])
     at: int = 0
-    found: Found | None = None
-    changed_at_s: float | None = None
+    pending: _Pending | None = None
 
-    def add(self, found: Found) -> None:
+    def add(self, found: Found | None) -> None:
         del self.had[self.at + 1 :]
         self.had.append(_known_by(found))
         del self.had[:-MAX_OUTLINES]
@@ -65,79 +75,90 @@ class _Course:
         places = [*range(self.at, -1, -1), *range(self.at + 1, len(self.had))]
         return next((place for place in places if self.had[place] == _known_by(found)), None)
 
+    def settle(self, pending: _Pending) -> Kind | None:
+        """Let the outline that has rested stand; returns what has happened, None where it stood already."""
+        place = self.find(pending.found)
+        if place == self.at:
+            return None
+        if place is not None:
+            kind = Kind.UNDONE if place < self.at else Kind.REDONE
+            self.at = place
+            return kind
+        kind = _kind_of_unknown(pending)
+        self.add(pending.found)
+        return kind
+
 
 class OutlineChanges:
-    """Looks at a lesion store.
+    """Keeps the outlines that each lesion has had, and tells of changes once they have rested."""
 
-    Args:
-        is_answer: whether an outline is that of a result that has come since the last look.
-    """
-
-    def __init__(self, lesion_store: LesionStore, is_answer: Callable[[Found], bool]) -> None:
-        self._lesion_store, self._is_answer = lesion_store, is_answer
+    def __init__(self) -> None:
         self._courses: dict[str, _Course] = {}
 
-    def forget(self) -> None:
-        """Another volume has other outlines."""
+    def clear(self) -> None:
+        """Forget all; another volume has other outlines."""
         self._courses.clear()
 
-    def look(self, now_s: float, is_last: bool = False) -> list[OutlineChange]:
-        """What has changed, and has rested since.
+    def remove(self, lesion: str) -> None:
+        """Forget a lesion that was removed."""
+        self._courses.pop(lesion, None)
+
+    def replace(self, lesion: str, found: Found) -> OutlineChange | None:
+        """Note the outline of a new result, which is no change by hand.
+
+        Returns:
+            A correction that the result has overwritten before it had rested; None where there is none.
+        """
+        course = self._courses.setdefault(lesion, _Course())
+        pending, course.pending = course.pending, None
+        before = None if pending is None else pending.found
+        is_lost = before is not None and course.find(before) is None
+        course.add(found)
+        return OutlineChange(Kind.CORRECTED, lesion, before, is_gone=True) if is_lost else None
+
+    def add(self, lesion: str, found: Found | None, cause: Cause, now_s: float) -> None:
+        """Note that another outline stands in the scene, or none."""
+        course = self._courses.setdefault(lesion, _Course())
+        if course.pending is not None and course.pending.cause is Cause.LOADED:
+            cause = Cause.LOADED  # nobody knows what it was before it was edited
+        course.pending = _Pending(found, cause, now_s)
+
+    def rested(self, now_s: float, is_last: bool = False) -> list[OutlineChange]:
+        """Return the changes that have rested by now, each once.
 
         Args:
-            is_last: do not wait until it has rested.
+            is_last: do not wait until they have rested.
         """
-        entries = self._lesion_store.entries
-        for lesion in [lesion for lesion in self._courses if lesion not in entries]:
-            del self._courses[lesion]
-        return [change for lesion in entries for change in self._look_at(lesion, now_s, is_last)]
-
-    def _look_at(self, lesion: str, now_s: float, is_last: bool) -> Iterator[OutlineChange]:
-        course, found = self._courses.setdefault(lesion, _Course()), self._lesion_store.entries[lesion].found
-        if found is not course.found:
-            before, course.found = course.found, found
-            if found is not None and self._is_answer(found):
-                yield from self._lost(lesion, course, before)
-                course.add(found)
-                course.changed_at_s = None
-                return
-            course.changed_at_s = now_s
-        if course.changed_at_s is not None and (is_last or now_s - course.changed_at_s >= REST_S):
-            course.changed_at_s = None
-            yield from self._settled(lesion, course)
-
-    def _settled(self, lesion: str, course: _Course) -> Iterator[OutlineChange]:
-        found = course.found
-        place = course.find(found)
-        if place == course.at:
-            return
-        if place is not None:
-            kind = Kind.UNDONE if place < course.at else Kind.REDONE
-            course.at = place
-        else:
-            kind = _kind_of_unknown(found, is_first=course.had == [NOTHING])
-            course.add(found)
-        yield OutlineChange(kind, lesion, found)
-
-    @staticmethod
-    def _lost(lesion: str, course: _Course, before: Found | None) -> Iterator[OutlineChange]:
-        """A correction that an answer has overwritten before it had rested."""
-        if course.changed_at_s is not None and before is not None and course.find(before) is None:
-            yield OutlineChange(Kind.CORRECTED, lesion, before, is_gone=True)
+        changes = []
+        for lesion, course in self._courses.items():
+            pending = course.pending
+            if pending is not None and (is_last or now_s - pending.since_s >= REST_S):
+                course.pending = None
+                kind = course.settle(pending)
+                if kind is not None:
+                    changes.append(OutlineChange(kind, lesion, pending.found))
+        return changes
 
 
-def _known_by(found: Found | None) -> tuple:
+def key_of(result: LesionResult) -> ResultKey:
+    """By which a result is known without holding its volume."""
+    return result.requested_at_s, result.request
+
+
+def _known_by(found: Found | None) -> ResultKey:
     if found is None:
         return NOTHING
-    result = found.result
-    return (found.fingerprint, *(() if result is None else (result.requested_at_s, result.request)))
+    return (found.fingerprint, *(() if found.result is None else key_of(found.result)))
 
 
-def _kind_of_unknown(found: Found, is_first: bool) -> Kind:
-    if found.result is None and is_first:
-        return Kind.TAKEN_OVER
-    is_as_found = found.result is not None and not found.corrected  # its lesion was removed and has come back
-    return Kind.UNDONE if is_as_found else Kind.CORRECTED
+def _kind_of_unknown(pending: _Pending) -> Kind:
+    """What has happened where the lesion has not had the outline before, as when it was removed meanwhile."""
+    if pending.cause is Cause.UNDONE:
+        return Kind.UNDONE
+    if pending.cause is Cause.REDONE:
+        return Kind.REDONE
+    is_loaded = pending.cause is Cause.LOADED and pending.found is not None and pending.found.result is None
+    return Kind.TAKEN_OVER if is_loaded else Kind.CORRECTED
 
 
 def outline_in(
@@ -152,12 +173,10 @@ def outline_in(
         return np.zeros((0, 0, 0), bool), (0, 0, 0)
     world_to_local = np.linalg.inv(local_to_world(node))
     grid_to_local = world_to_local @ volume.ijk_to_ras
-    corners = np.array(np.meshgrid(*[(-0.5, count - 0.5) for count in mask.shape[::-1]])).reshape(3, -1).T
-    ijk = transform_points(np.linalg.inv(grid_to_local) @ mask_to_local, corners)
+    ijk = transform_points(np.linalg.inv(grid_to_local) @ mask_to_local, Box.of_shape(mask.shape).corners_ijk)
     start = np.clip(np.floor(ijk.min(axis=0)).astype(int) - 1, 0, volume.shape_ijk - 2)  # a single slice is no volume
     stop = np.clip(np.ceil(ijk.max(axis=0)).astype(int) + 2, start + 2, volume.shape_ijk)
-    box = tuple(slice(a, b) for a, b in zip(start[::-1], stop[::-1]))
-    part_to_local = grid_to_local.copy()
-    part_to_local[:3, 3] = transform_points(grid_to_local, start)
-    part = replace(volume, array=volume.array[box], ijk_to_ras=part_to_local, swept=None, missing=None)
-    return mask_in_volume(node, lesion, part), tuple(int(n) for n in start[::-1])
+    box = Box(as_index(start[::-1]), as_index(stop[::-1]))
+    part_to_local = part_to_ras(grid_to_local, box.start_kji)
+    part = replace(volume, array=volume.array[box.slices], ijk_to_ras=part_to_local, swept=None, missing=None)
+    return mask_in_volume(node, lesion, part), box.start_kji

@@ -6,7 +6,6 @@ A recording begins with the first volume or link and ends with the workspace, or
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from ...core.child_process import ChildProcess
 from ...core.errors import CrlmError
 from ...core.i18n import tr as _
 from ...core.resources import PACKAGE_ROOT
-from ...segmentation.session import Event
 from ..dependencies import missing
 from .workspace import Workspace
 
@@ -59,10 +57,10 @@ class SessionRecording:
             self.recording.begin(free_folder(self.parent), self.budget_bytes)
             self._workspace.note(self.recording.problem or f"recording into {self.recording.folder}")
 
-    def look(self, events: Sequence[Event]) -> None:
-        """Record what has happened in a turn of the workspace."""
+    def update(self) -> None:
+        """Record what has rested by now; call it after each turn of the workspace."""
         if self.recording is not None:
-            self.recording.look(events)
+            self.recording.update()
 
     def end(self) -> None:
         """End the recording; what has become of it stands in the log."""

@@ -11,6 +11,7 @@ import slicer
 import vtk
 
 from ...core.errors import CrlmError
+from ...core.geometry import part_to_ras
 from ...segmentation.consensus import Consensus
 from ...tracking.colours import INNER, OUTER
 from ...tracking.interval import UNMEASURED
@@ -45,7 +46,7 @@ class _Kept:
     consensus_surfaces: dict[str, vtk.vtkPolyData] = field(default_factory=dict)
     margins: dict[float, vtk.vtkPolyData] | None = None
     work: Iterator[None] | None = None
-    shown: tuple = ()
+    shown: tuple[object, ...] = ()
     shown_of: vtk.vtkPolyData | None = None
     made_at_s: float = field(default_factory=time.perf_counter)
 
@@ -155,9 +156,10 @@ class Targets:
     def _steps(self, kept: _Kept, lesion_target: LesionTarget) -> Iterator[None]:
         """Shells first, since distances hang on them; then the margins."""
         consensus = {}
-        for which, part in ((INNER, kept.consensus.inner), (OUTER, kept.consensus.outer)) if kept.consensus else ():
-            if part.any():
-                consensus[which] = _consensus_surface(part, kept.consensus.offset_kji, lesion_target.ijk_to_ras)
+        found = kept.consensus
+        for which, part in ((INNER, found.inner), (OUTER, found.outer)) if found is not None else ():
+            if found is not None and part.any():
+                consensus[which] = _consensus_surface(part, found.offset_kji, lesion_target.ijk_to_ras)
             yield
         kept.consensus_surfaces = consensus
         margins = {}
@@ -214,6 +216,4 @@ class Targets:
 
 
 def _consensus_surface(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
-    ijk_to_ras = ijk_to_ras.copy()
-    ijk_to_ras[:3, 3] += ijk_to_ras[:3, :3] @ np.array(offset_kji[::-1], float)
-    return measured_surface(part, ijk_to_ras)
+    return measured_surface(part, part_to_ras(ijk_to_ras, offset_kji))

@@ -147,7 +147,7 @@ class VolumeMemory:
         """Of volumes in which only outlines that are out of date were found; the outlines stay."""
         for lesion, entry in self._lesion_store.entries.items():
             found, current = entry.found, self._session.volume
-            if found is None or found.result is None or lesion not in self._lesion_store.stale:
+            if found is None or found.result is None or not entry.is_stale:
                 continue
             volume = found.result.volume
             if not volume.has_voxels or (current is not None and volume.array is current.array):

@@ -13,7 +13,7 @@ from ...recording.case import Case
 from ...recording.recorded_link import RecordedLink
 from ...recording.timeline import load_source
 from ..dependencies import missing
-from ..scene.volumes import content_stamp
+from ..scene.volumes import ContentStamp, content_stamp
 from .workspace import Workspace
 
 if TYPE_CHECKING:  # need pyigtl, which Slicer may lack
@@ -38,7 +38,7 @@ class Source:
         self.live: LiveReconstruction | None = None
         self._recording_path: Path | None = None
         self._connector_id: str | None = None
-        self._refused: tuple | None = None
+        self._refused: tuple[str, ContentStamp] | None = None
         self._noted_reason = ""
 
     @property

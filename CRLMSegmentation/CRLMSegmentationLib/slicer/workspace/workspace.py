@@ -29,24 +29,20 @@ from ...igtl.statistics import DropReason
 from ...recording.recorded_link import RecordedLink
 from ...segmentation.calibration import Calibration
 from ...segmentation.engine.engine import Engine
-from ...segmentation.history import LesionHistory
-from ...segmentation.incoming import TRANSFORM, VOLUME
-from ...segmentation.models.package import ModelPackage
-from ...segmentation.session import (
+from ...segmentation.incoming import (
+    TRANSFORM,
+    VOLUME,
     DeviceForgotten,
-    Event,
-    LesionFailed,
-    LesionProgress,
-    LesionSegmented,
     LinkChanged,
-    ModelReady,
     Noticed,
     PictureArrived,
     Refused,
-    Session,
     TransformArrived,
     VolumeArrived,
 )
+from ...segmentation.models.package import ModelPackage
+from ...segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady, Options
+from ...segmentation.session import Event, Session
 from ..scene.instruments import CLASS as TRANSFORM_CLASS
 from ..scene.instruments import NOT_A_POSE, show_transform
 from ..scene.nodes import DEVICE, find_node, is_referred_to, put_under, remove_leftovers, remove_node, tip_of
@@ -56,7 +52,8 @@ from ..scene.volumes import is_used_elsewhere, mark_as_from_link, show_volume
 from .background_refinement import BackgroundRefinement
 from .crop_box import ShownCrop
 from .current_volume import CurrentVolume
-from .lesion import LesionEntry, LesionRow, LesionState
+from .events import Events, LesionAsked, ModelChanged, VolumeLeft
+from .lesion import Lesion, LesionRefinement, LesionRow, LesionState
 from .lesion_rows import rows_of
 from .lesion_store import LesionStore
 from .message_rate import MessageRate
@@ -102,9 +99,9 @@ class Workspace:
         engine_problem: why the engine has given up, empty otherwise.
         devices: what has arrived over the link, device name to "volume", "image" or "transform".
         log: what has happened, oldest first, for people.
+        events: tells session logs what happens.
         results: what has come of them; also that of `run_self_check`.
-        background_refinement, following: what the network is asked for without anybody clicking.
-        history: the lesions in each volume.
+        background_refinement, resegmentation: what the network is asked for without anybody clicking.
         memory: bounds what volumes take together.
         navigation: tools, distances and margins.
         children: processes at work for the workspace; they end with it.
@@ -119,8 +116,9 @@ class Workspace:
     ) -> None:
         self.scene, self.session, self.python, self._clock = scene, session, python, clock
         self.children: list[ChildProcess] = []
-        self.volume = CurrentVolume(scene, session, clock)
-        self.lesion_store = LesionStore(scene, self.volume, clock)
+        self.events = Events()
+        self.volume = CurrentVolume(scene, session, clock, self.events)
+        self.lesion_store = LesionStore(scene, self.volume, clock, self.events)
         self.auto_segment, self.mirroring = True, False
         self.crop_size_mm = session.model.crop_size_mm
         self.models: dict[str, ModelPackage] = {}
@@ -134,26 +132,31 @@ class Workspace:
         self._transforms: dict[str, None] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.background_refinement, self.resegmentation = (
-            BackgroundRefinement(session, clock),
+            BackgroundRefinement(session, self.lesion_store, clock),
             Resegmentation(session, self.lesion_store, clock),
         )
-        self.history, self.navigation = LesionHistory(), Navigation(scene, clock)
+        self.navigation = Navigation(scene, clock, self.events)
         self.results = ResultHandler(
-            self.volume, self.lesion_store, self.background_refinement, self.history, clock, self.note
+            self.volume, self.lesion_store, self.background_refinement, clock, self.note, self.events
         )
         self._nodes_seen = (0, "")
+        self._outline_style: tuple[float, bool] | None = None
+        self._styled_id: str | None = None
         self.message_rate, self._crop = MessageRate(clock), ShownCrop(scene)
         self._note_link, self._note_volume = self._limited_note(), self._limited_note()
         self._limited_memory = self._limited_note()
         self._note_unplaced = LimitedLog(lambda level, text: self.note(text), 1, LINK_LINES_PER_S, clock)
         self.memory = VolumeMemory(scene, session, self.volume, self.lesion_store, self._note_memory)
         session.refuse_volume = self.memory.refusal_of_volume
+        self.lesion_store.on_removed = self._handle_removed
         self._know_model()
         self.lesion_store.take_over_seeds()
         self.lesion_store.refresh_staleness()
 
     def use_link(self, link: Link | None) -> None:
         """Take volumes and transforms from a link, or from none; the one before is closed."""
+        if self.session.link is not None:
+            self.events.emit(LinkChanged(LinkState.CLOSED, "disconnected"))
         self.session.use_link(link)
         self.resegmentation.leave_volume()
         self.devices, self.message_rate = {}, MessageRate(self._clock)
@@ -170,6 +173,7 @@ class Workspace:
             self._leave_volume()
         self.volume.take(node)
         self.lesion_store.adopt()
+        self._style_outlines()
         self.lesion_store.refresh_staleness()
 
     def follow(self, device: str | None) -> None:
@@ -183,9 +187,10 @@ class Workspace:
     def use_model(self, engine: Engine, model: ModelPackage) -> None:
         """Answer with another model from now on; what is being segmented is given up, what was found stays."""
         self.ready, self.engine_problem = None, ""
-        self.background_refinement.clear()
+        self.background_refinement.cancel()
         self.session.use_model(engine, model)
         self._know_model()
+        self.events.emit(ModelChanged(model))
         self.note(f"model {model.name} {model.version} {model.sha256[:8]} was chosen")
 
     @property
@@ -236,13 +241,9 @@ class Workspace:
             node.SetName(name.strip())
 
     def show_outlines(self, opacity: float, outline_only: bool) -> None:
-        """How surfaces and outlines look: opacity from 0 to 1, and whether outlines are left unfilled."""
-        node = self.lesion_store.segmentation_node
-        display = node.GetDisplayNode() if node else None
-        wanted = opacity, not outline_only
-        if display is not None and (display.GetOpacity3D(), display.GetVisibility2DFill()) != wanted:
-            display.SetOpacity3D(opacity)
-            display.SetVisibility2DFill(not outline_only)
+        """Set how segmentations are shown from now on: the opacity of surfaces from 0 to 1, and outlines unfilled."""
+        self._outline_style, self._styled_id = (opacity, outline_only), None
+        self._style_outlines()
 
     def segment(self, lesions: Sequence[str] | None = None) -> None:
         """Ask for lesions, all that have a seed by default; the answers come with `tick`.
@@ -259,10 +260,16 @@ class Workspace:
         for lesion in wanted:
             self._ask_for(lesion, seeds[lesion])
 
+    def request_of(self, lesion: str, seed_ras_mm: np.ndarray) -> LesionAsked:
+        """How a lesion is segmented if it is asked for now."""
+        volume = self.session.volume
+        identity = None if volume is None else volume.identity
+        return LesionAsked(lesion, seed_ras_mm, identity, self.session.model.sha256, self.crop_size_mm)
+
     def cancel(self) -> None:
         """Give up what the network does and what it was to do; what was found stays."""
         self.session.cancel()
-        self.background_refinement.clear()
+        self.background_refinement.cancel()
 
     def run_self_check(self, volume: Volume, seed_ras_mm: np.ndarray) -> None:
         """Segment in a volume that is not shown; the answer comes as `self_check`.
@@ -280,7 +287,7 @@ class Workspace:
 
     def rows(self) -> list[LesionRow]:
         """The lesions in the order in which their seeds were made."""
-        return rows_of(self.lesion_store, self.background_refinement, self.history)
+        return rows_of(self.lesion_store, self.background_refinement)
 
     def tick(self, budget_s: float = 0.004) -> list[Event]:
         """Do what is due; never blocks for long. Returns what the session has told.
@@ -339,7 +346,9 @@ class Workspace:
     def _limited_note(self) -> LimitedLog:
         return LimitedLog(lambda level, text: self.note(text), LINK_LINES, LINK_LINES_PER_S, self._clock)
 
-    def _handle(self, event: object) -> None:
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, (LinkChanged, ModelReady, Refused, Noticed)):
+            self.events.emit(event)
         if isinstance(event, TransformArrived):
             self.message_rate.note()
             self.navigation.take(event.message)
@@ -357,9 +366,10 @@ class Workspace:
             self.engine_problem = ""
             self.note(f"model ready on {event.device} after {event.cold_start_s:.1f} s")
         elif isinstance(event, LesionProgress):
-            self.results.take_progress(event)
+            self.results.handle_progress(event)
         elif isinstance(event, LesionSegmented):
-            self.results.take_result(event.result)
+            self.results.handle_result(event.result)
+            self._style_outlines()
         elif isinstance(event, LesionFailed):
             self._take_failure(event)
         elif isinstance(event, Refused):
@@ -386,6 +396,7 @@ class Workspace:
         self._volume_link = ref(self.session.link) if self.session.link else None
         self.resegmentation.note_volume(volume.identity)
         self.lesion_store.adopt()
+        self._style_outlines()
         self.lesion_store.refresh_staleness()
 
     def _forget_device(self, event: DeviceForgotten) -> None:
@@ -427,16 +438,19 @@ class Workspace:
             remove_node(self.scene, node)
 
     def _take_failure(self, event: LesionFailed) -> None:
+        if event.lesion != SELF_CHECK:
+            self.events.emit(event)
         if event.lesion is not None:
-            self.results.take_failure(event)
+            self.results.handle_failure(event)
         else:
             self.engine_problem, self.ready = event.reason, None
             self.note(event.reason)
 
     def _leave_volume(self) -> None:
         self.lesion_store.leave_volume()
+        self.events.emit(VolumeLeft())
         self.resegmentation.leave_volume()
-        self.background_refinement.clear()
+        self.background_refinement.cancel()
         self._volume_link = None
 
     def _look_at_link(self) -> None:
@@ -446,13 +460,14 @@ class Workspace:
             self.link_state, self.link_reason = link.state, link.state_reason
 
     def _look_at_volume(self) -> None:
+        node = self.volume.node
         if self.volume.is_lost:
             self.session.cancel()
             self._leave_volume()
             self.volume.leave()
             self.note("the volume was removed from the scene")
-        elif self.volume.notice_change():
-            self.note(f"'{self.volume.node.GetName()}' has changed; its outlines are out of date")
+        elif node is not None and self.volume.notice_change():
+            self.note(f"'{node.GetName()}' has changed; its outlines are out of date")
             self.lesion_store.refresh_staleness()
         else:
             self._look_at_place()
@@ -470,6 +485,16 @@ class Workspace:
             remove_leftovers(self.scene)
             self._nodes_seen = _nodes_of(self.scene)
 
+    def _style_outlines(self) -> None:
+        """Show the segmentation of the current volume as wanted; once, so that a user may change it in the scene."""
+        node = self.lesion_store.segmentation_node
+        display = node.GetDisplayNode() if node else None
+        if display is not None and self._outline_style is not None and display.GetID() != self._styled_id:
+            opacity, outline_only = self._outline_style
+            display.SetOpacity3D(opacity)
+            display.SetVisibility2DFill(not outline_only)
+            self._styled_id = display.GetID()
+
     def _look_at_crop_box(self) -> None:
         entry = self.lesion_store.entries.get(self.lesion_store.active_lesion or "")
         if self.sees_whole_volume:
@@ -486,7 +511,7 @@ class Workspace:
             if has_settled and not entry.is_asked:
                 self._segment_or_fail(lesion, entry)
 
-    def _segment_or_fail(self, lesion: str, entry: LesionEntry) -> None:
+    def _segment_or_fail(self, lesion: str, entry: Lesion) -> None:
         """Ask for a lesion for which nobody has clicked; a reason why that cannot be is told once, in its row."""
         try:
             self.segment([lesion])
@@ -496,19 +521,19 @@ class Workspace:
 
     def _segment_again(self) -> None:
         """What nobody has clicked: a lesion in a newer volume, or a background refinement."""
-        lesion = self.resegmentation.look()
-        if lesion is not None:
-            entry = self.lesion_store.entries[lesion]
+        lesion = self.resegmentation.next_lesion()
+        entry = self.lesion_store.entries.get(lesion or "")
+        if lesion is not None and entry is not None and entry.seed_ras_mm is not None:
             self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
-        self.background_refinement.look(self.volume.arrived_s)
+        self.background_refinement.update(self.volume.arrived_s)
 
     def _look_at_lesions(self) -> None:
-        before = set(self.lesion_store.entries)
-        self.lesion_store.look()
-        for lesion in before - set(self.lesion_store.entries):  # another may be called the same
-            self.session.drop(lesion)
-            for keeper in (self.background_refinement, self.resegmentation, self.history, self.navigation.approaches):
-                keeper.forget(lesion)
+        self.lesion_store.update()
+
+    def _handle_removed(self, lesion: str) -> None:
+        """Drop what is under way for a lesion that was removed; another may be called the same."""
+        self.session.drop(lesion)
+        self.navigation.approaches.forget(lesion)
 
     def _navigate(self) -> None:
         link = self.session.link
@@ -516,9 +541,7 @@ class Workspace:
             self._volume_link is None or self._volume_link() is not link
         )
         try:
-            targets = lesion_targets(
-                self.scene, self.session, self.lesion_store, self.background_refinement, self.calibrations
-            )
+            targets = lesion_targets(self.scene, self.session, self.lesion_store, self.calibrations)
         except CrlmError as error:  # nothing that can be measured to; a distance that stays would be an old one
             targets = {}
             self._note_unplaced(logging.WARNING, f"no distances: {error}")
@@ -539,16 +562,16 @@ class Workspace:
         Args:
             automatic_mm: nobody has clicked; at least so large a crop is needed.
         """
-        entry = self.lesion_store.entries.setdefault(lesion, LesionEntry())
+        entry = self.lesion_store.entries.setdefault(lesion, Lesion())
         entry.is_asked, entry.is_automatic, entry.asked_at_s = True, automatic_mm is not None, self._clock()
         entry.stage, entry.done, entry.total = "", 0, 0
         size_mm = None if self.sees_whole_volume else max(self.crop_size_mm, automatic_mm or 0.0)
-        self.background_refinement.forget(lesion)
-        if self.volume.identity is not None:
-            self.resegmentation.note_asked(lesion, self.volume.identity)
+        self.events.emit(self.request_of(lesion, seed_ras_mm))
+        entry.refinement = LesionRefinement()
+        entry.asked_in = self.volume.identity or entry.asked_in
         try:
-            is_quick = self.background_refinement.enabled and not self.mirroring
-            self.session.segment(lesion, seed_ras_mm, size_mm, self.mirroring, quick=is_quick)
+            first_fold_only = self.background_refinement.enabled and not self.mirroring
+            self.session.segment(lesion, seed_ras_mm, Options(size_mm, self.mirroring, first_fold_only))
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:
             self.results.fail(lesion, str(error))
@@ -560,7 +583,7 @@ def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
     return count, scene.GetNthNode(count - 1).GetID() if count else ""
 
 
-def _sufficient_mm(entry: LesionEntry) -> float:
+def _sufficient_mm(entry: Lesion) -> float:
     """The crop that was large enough last time; 0 where that is not known."""
     request = entry.found.result.request if entry.found and entry.found.result else None
-    return (request.crop_size_mm if request else None) or 0.0
+    return (request.options.crop_size_mm if request else None) or 0.0

@@ -1,1 +1,21 @@
-"""Tracked 2D sweeps: their files, the frames they are counted in, and the volumes that are made of them."""
+"""Tracked 2D ultrasound sweeps: sequence files, probe calibration, and reconstruction of a volume."""
+
+__all__ = [
+    "calibrated_matrix",
+    "calibration",
+    "chain_choice",
+    "chain_matrices",
+    "colours",
+    "hole_filling",
+    "image_region",
+    "orientation",
+    "pixel_frame",
+    "placement",
+    "plus_configuration",
+    "reconstruction",
+    "sequence",
+    "sequence_header",
+    "sequence_io",
+    "sweep_transforms",
+    "volume_builder",
+]

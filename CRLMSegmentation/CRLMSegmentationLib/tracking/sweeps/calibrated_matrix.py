@@ -1,4 +1,4 @@
-"""The 4x4 matrices that a calibration gives, as text and checked."""
+"""Parsing and checks of the 4x4 matrices in a probe calibration."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_pixel_size(matrix: np.ndarray, name: str) -> np.ndarray:
             f"{name} puts rows and columns of the picture at a cosine of {cosine:.2f}, at most {MAX_CALIBRATION_SHEAR} "
             "is taken; calibrate again"
         )
-    return pixel_mm
+    return np.asarray(pixel_mm)
 
 
 def matrix_of(text: str, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where the pixels of a picture lie on the probe, and which of them are tissue.
+"""Probe calibration: the position of the pixels on the probe, and which of them show tissue.
 
 Comes as 16 (or 12) numbers, as a text file of them, or as a device-set configuration of PLUS.
 """
@@ -24,7 +24,7 @@ MAX_BYTES = 10 * 1024 * 1024
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What is known of a probe and its pictures.
+    """Calibration of a probe and its 2D images.
 
     Attributes:
         image_to_probe: 4x4, pixels (column, row, 0) of MF to mm of Probe; left-handed ones are legal. None where the
@@ -62,7 +62,7 @@ class Calibration:
         object.__setattr__(self, "transforms", {**self.transforms, IMAGE_TO_PROBE: matrix})
 
     def region(self, rows: int, columns: int, to_calibrated: np.ndarray | None = None) -> ImageRegion:
-        """The pixels to use of frames of a size.
+        """Return the pixels to use of frames of a size.
 
         Args:
             to_calibrated: 4x4, pixels of the frames to pixels of the pictures that were calibrated, which differ where
@@ -85,12 +85,13 @@ def read_calibration(text_or_path: str | Path) -> Calibration:
         SweepError: no such file, no numbers, no ImageToProbe in it, or a matrix that cannot be one.
     """
     content = _content(text_or_path)
-    is_xml = isinstance(content, bytes) or content.lstrip(BLANKS).startswith("<")
-    return Calibration(**read_configuration(content, MAX_BYTES)) if is_xml else _from_numbers(content)
+    if isinstance(content, bytes) or content.lstrip(BLANKS).startswith("<"):
+        return Calibration(**read_configuration(content, MAX_BYTES))
+    return _from_numbers(content)
 
 
 def _content(text_or_path: str | Path) -> str | bytes:
-    """Text, or the bytes of an XML file, which declares its own encoding."""
+    """Return the text, or the bytes of an XML file, which declares its own encoding."""
     if isinstance(text_or_path, str) and _looks_like_content(text_or_path):
         return text_or_path
     path = Path(text_or_path)

@@ -1,4 +1,4 @@
-"""Pictures in colour: brightness is taken of them, and what is colour in truth is told."""
+"""Conversion of colour frames to brightness, and warnings about frames that show real colour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW = 1e-4
 
 
 def grey(frame: np.ndarray) -> np.ndarray:
-    """One number for each pixel, of the frame's own type: brightness (ITU-R BT.601) of red, green and blue.
+    """Return the brightness of each pixel in the frame's own type: (ITU-R BT.601) of red, green and blue.
 
     Args:
         frame: shape (rows, columns), or (rows, columns, C) with C 1, 3 or 4 (the fourth, opacity, is left out).
@@ -33,11 +33,11 @@ def grey(frame: np.ndarray) -> np.ndarray:
         raise SweepError(f"frames have {frame.shape[-1]} components; expected grey, RGB or RGBA")
     is_whole = frame.dtype.kind in "ui"
     mixed = frame[..., :3].astype(np.int64 if is_whole else np.float64) @ np.array(LUMA_256)
-    return ((mixed + 128) // 256 if is_whole else mixed / 256).astype(frame.dtype)
+    return np.asarray(((mixed + 128) // 256 if is_whole else mixed / 256).astype(frame.dtype))
 
 
 def colour_remarks(frames: np.ndarray, accepted: np.ndarray | None = None) -> list[str]:
-    """What is to be told of frames in colour, as sentences for a user; nothing of grey frames.
+    """Return warnings about frames in colour, as sentences for a user; none for grey frames.
 
     Args:
         frames: shape (N, rows, columns) or (N, rows, columns, C).

@@ -1,4 +1,4 @@
-"""Closing the gaps that a hand leaves between frames, without growing what was swept.
+"""Filling of gaps between the frames of a freehand sweep, without growing the insonified region.
 
 PLUS fills a hole when enough of a cube around it is known; along a straight border that also grows the swept
 part outwards. Here a hole is what no empty cube of `size` voxels reaches: the morphological closing of the swept
@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from ...core.box import Box
 from ...core.errors import SweepError
 
 DEFAULT_SIZE = 5
@@ -35,9 +36,10 @@ def fill_holes(array: np.ndarray, swept: np.ndarray, size: int = DEFAULT_SIZE) -
     if size < 3 or size % 2 == 0:
         raise SweepError(f"the kernel that fills holes must be odd and at least 3 voxels, got {size}")
     filled, known = array.copy(), swept.copy()
-    if not swept.any():
+    occupied = Box.of_mask(swept)
+    if occupied is None:
         return filled, known
-    box = tuple(slice(max(0, found.min() - size), found.max() + 1 + size) for found in _occupied(swept))
+    box = occupied.padded(size, swept.shape).slices
     part = swept[box]
     holes = _closing(part, size) & ~part
     values = _gaussian_mean(np.where(part, array[box], 0), part, size)[holes]
@@ -46,21 +48,17 @@ def fill_holes(array: np.ndarray, swept: np.ndarray, size: int = DEFAULT_SIZE) -
     return filled, known
 
 
-def _occupied(mask: np.ndarray) -> list[np.ndarray]:
-    """The indices along each axis at which the mask has anything."""
-    return [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-
-
 def _closing(mask: np.ndarray, size: int) -> np.ndarray:
-    """Closing by a cube, counted as empty beyond the volume."""
+    """Close a mask morphologically by a cube; beyond the volume it counts as empty."""
     padded = np.pad(mask, size).view(np.uint8)
     grown = ndimage.maximum_filter(padded, size, mode="constant")
     inner = (slice(size, -size),) * 3
-    return ndimage.minimum_filter(grown, size, mode="constant")[inner].view(bool)
+    closed: np.ndarray = ndimage.minimum_filter(grown, size, mode="constant")[inner].view(bool)
+    return closed
 
 
 def _gaussian_mean(array: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
-    """The weighted mean of the known voxels in the cube around each voxel; 0 where there is none."""
+    """Return the weighted mean of the known voxels in the cube around each voxel; 0 where there is none."""
     reach = np.arange(size) - size // 2
     weights = np.exp(-(reach**2) / (2 * (size / 4) ** 2))
     exact = np.float32 if array.dtype.kind in "ui" and array.dtype.itemsize <= 2 else np.float64

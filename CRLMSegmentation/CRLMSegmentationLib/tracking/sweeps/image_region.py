@@ -1,4 +1,4 @@
-"""Which pixels of a picture show tissue: a rectangle and a sector, in pixels of MF."""
+"""The pixels of a 2D image that show tissue: a rectangle and a sector, in pixels of the MF orientation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...core.errors import SweepError
 
 @dataclass(frozen=True)
 class ClipRectangle:
-    """The part of the picture that is used, in pixels (x, y) of MF; the size counts pixels."""
+    """The rectangle of the image that is used, in pixels (x, y) of MF; the size counts pixels."""
 
     origin_px: tuple[int, int]
     size_px: tuple[int, int]
@@ -34,7 +34,7 @@ class Fan:
 
 @dataclass(frozen=True, eq=False)
 class ImageRegion:
-    """Which pixels of a frame are used: a rectangle, and within it a mask (rows, columns) or all."""
+    """The pixels of a frame that are used: a rectangle, and within it a mask (rows, columns) or all."""
 
     rows: slice
     columns: slice
@@ -48,7 +48,7 @@ def image_region(
     fan: Fan | None = None,
     to_calibrated: np.ndarray | None = None,
 ) -> ImageRegion:
-    """The pixels within a rectangle and a sector; both, either or none may be given.
+    """Return the pixels within a rectangle and a sector; both, either or none may be given.
 
     Args:
         to_calibrated: 4x4, pixels of the frames to the pixels in which rectangle and sector count; None where both are
@@ -63,8 +63,8 @@ def image_region(
     used_rows, used_columns = slice(max(0, y), min(rows, y + height)), slice(max(0, x), min(columns, x + width))
     if used_rows.start >= used_rows.stop or used_columns.start >= used_columns.stop:
         raise SweepError(f"the clip rectangle {clip} leaves nothing of frames of {columns} x {rows} pixels")
-    x, y = np.arange(used_columns.start, used_columns.stop)[None, :], np.arange(used_rows.start, used_rows.stop)
-    mask = None if fan is None else _inside_fan(fan, x, y[:, None])
+    across, down = np.arange(used_columns.start, used_columns.stop), np.arange(used_rows.start, used_rows.stop)
+    mask = None if fan is None else _inside_fan(fan, across[None, :], down[:, None])
     if mask is not None and not mask.any():
         raise SweepError(f"the {fan} leaves nothing of frames of {columns} x {rows} pixels; correct FanOriginPixel")
     return ImageRegion(used_rows, used_columns, mask)
@@ -73,7 +73,7 @@ def image_region(
 def _region_of_edited(
     rows: int, columns: int, clip: ClipRectangle | None, fan: Fan | None, to_calibrated: np.ndarray
 ) -> ImageRegion:
-    """The same for frames that were cropped, flipped or scaled after the calibration: each pixel is asked."""
+    """Return the same for frames that were cropped, flipped or scaled after the calibration, pixel by pixel."""
     column, row = np.arange(columns)[None, :], np.arange(rows)[:, None]
     x, y = (axis[0] * column + axis[1] * row + axis[3] for axis in to_calibrated[:2])
     mask = np.ones((rows, columns), bool)

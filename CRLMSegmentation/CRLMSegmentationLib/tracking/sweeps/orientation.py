@@ -1,4 +1,4 @@
-"""How the rows and columns of an ultrasound picture lie on the probe, in PLUS's letters.
+"""Orientation of the rows and columns of an ultrasound image on the probe, in PLUS's letters.
 
 The first letter says where the columns grow (x), the second where the rows grow (y): M towards the marked side
 of the probe, U to the unmarked; F far from the probe, N near. A third, A or D, tells which way slices of a
@@ -22,12 +22,12 @@ LATERAL, AXIAL = {"M": False, "U": True}, {"F": False, "N": True}
 
 
 def is_unknown(orientation: str) -> bool:
-    """Whether the letters do not say how the frames lie on the probe."""
+    """Whether the letters leave the orientation of the frames open."""
     return orientation.strip().upper() in UNKNOWN
 
 
 def to_mf(frames: np.ndarray, orientation: str, name: str) -> np.ndarray:
-    """Turn frames of a file into MF, the marked side to the right and the depth downwards.
+    """Flip frames of a file into MF: the marked side to the right and the depth downwards.
 
     Args:
         frames: shape (N, rows, columns) or (N, rows, columns, C) as in the file.
@@ -44,7 +44,7 @@ def to_mf(frames: np.ndarray, orientation: str, name: str) -> np.ndarray:
 
 
 def from_mf(frames: np.ndarray, orientation: str) -> np.ndarray:
-    """The way back of `to_mf`, for writing."""
+    """Flip frames in MF back into the orientation of a file, the inverse of `to_mf`."""
     if is_unknown(orientation):
         return frames
     flip_columns, flip_rows, transpose = _turns(orientation)
@@ -59,10 +59,10 @@ def _turned(frames: np.ndarray, flip_columns: bool, flip_rows: bool, transpose: 
 
 
 def _turns(orientation: str) -> tuple[bool, bool, bool]:
-    """Whether MF's columns are to be flipped, its rows, and, before that, both exchanged."""
+    """Return whether to flip the columns of MF, to flip its rows, and to exchange both before."""
     letters = orientation.strip().upper().removeprefix("US_IMG_ORIENT_")
     if len(letters) == 2 or (len(letters) == 3 and letters[2] in "AD"):
-        x, y = letters[:2]
+        x, y = letters[0], letters[1]
         if x in LATERAL and y in AXIAL:
             return LATERAL[x], AXIAL[y], False
         if x in AXIAL and y in LATERAL:

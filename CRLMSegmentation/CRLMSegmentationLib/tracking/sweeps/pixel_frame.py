@@ -1,4 +1,4 @@
-"""In which coordinate frame the pixels of a sweep are counted.
+"""The coordinate frame in which the pixels of a sweep are counted.
 
 PLUS calls it Image. A tool that has cropped, flipped or scaled the pictures afterwards leaves a transform in the sweep
 that leads from Image to the frame of the new pixels, such as ImageToCroppedImage. What such a transform does decides,
@@ -30,7 +30,7 @@ MILLIMETRE = (0.9, 1.1)
 
 @dataclass(frozen=True, eq=False)
 class PixelFrame:
-    """The frame of the pixels.
+    """The coordinate frame of the pixels.
 
     Attributes:
         name: such as "Image" or "CroppedImage".
@@ -46,7 +46,7 @@ class PixelFrame:
 
 
 def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None, goal: str) -> PixelFrame:
-    """Follow the edits that a sweep tells of, from the frame of the calibrated picture to that of its pixels.
+    """Find the frame of the pixels by the edits in the sweep, from the frame of the calibrated image.
 
     Args:
         goal: the frame in which the pixels are to be placed, such as "Reference".
@@ -56,7 +56,8 @@ def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None,
     """
     fixed = {} if calibration is None else calibration.transforms
     start = _calibrated_frame(sequence, calibration, goal)
-    names, to_start, edits = [start], np.eye(4), []
+    names, to_start = [start], np.eye(4)
+    edits: list[str] = []
     while True:
         _refuse_invalid_edit(sequence, names[-1], goal)
         found = {
@@ -79,7 +80,7 @@ def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None,
 
 
 def named_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None, name: str, goal: str) -> PixelFrame:
-    """The frame that a user has named, whatever the sweep tells of edits."""
+    """Return the frame that a user has named, whatever edits the sweep has."""
     names = {*sequence.transforms, *(calibration.transforms if calibration else ())}
     known = sorted({frame for transform in names for frame, _ in _pair(transform)})
     if name not in known:
@@ -89,8 +90,9 @@ def named_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None
 
 
 def _way_back(sequence: TrackedSequence, pixels: str, calibrated: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """From the pixels to the calibrated picture, where the sweep tells of edits between them."""
-    frame, matrix, edits, seen = pixels, np.eye(4), [], {pixels}
+    """Return the transform from the pixels to the calibrated image, and the edits between them."""
+    frame, matrix, seen = pixels, np.eye(4), {pixels}
+    edits: list[str] = []
     while frame != calibrated:
         steps = [s for s in _steps(sequence, frame) if s[1] not in seen and _keeps_the_picture(s[2])]
         steps = [s for s in steps if s[1] == calibrated or leads(set(sequence.transforms) - {s[0]}, s[1], calibrated)]
@@ -106,7 +108,7 @@ def _usual(sequence: TrackedSequence, calibration: Calibration | None) -> str:
 
 
 def _calibrated_frame(sequence: TrackedSequence, calibration: Calibration | None, goal: str) -> str:
-    """The frame of the picture that was calibrated: the usual one, else the only one that the calibration scales."""
+    """Return the frame of the calibrated image: the usual one, else the only one that the calibration scales."""
     fixed = {} if calibration is None else calibration.transforms
     names = {*sequence.transforms, *fixed}
     for usual in dict.fromkeys([_usual(sequence, calibration), sequence.image_frame]):
@@ -126,7 +128,7 @@ def _calibrated_frame(sequence: TrackedSequence, calibration: Calibration | None
 
 
 def _pair(name: str) -> list[tuple[str, str]]:
-    """Both frames of a transform, each with the other; nothing for a name that tells of no two frames."""
+    """Return both frames of a transform, each with the other; nothing for a name without two frames."""
     try:
         start, goal = frames_of(name)
     except SweepError:
@@ -135,7 +137,7 @@ def _pair(name: str) -> list[tuple[str, str]]:
 
 
 def _steps(sequence: TrackedSequence, frame: str) -> list[tuple[str, str, np.ndarray]]:
-    """Transforms of the sweep at a frame: name, other frame, and the first valid matrix that leads there.
+    """Yield the transforms of the sweep at a frame: name, other frame, and the first valid matrix that leads there.
 
     The place that the sender has given to the pixels makes no other picture of them.
     """
@@ -156,7 +158,7 @@ def _is_edit(
     fixed: Mapping[str, np.ndarray],
     goal: str,
 ) -> bool:
-    """Whether a transform of the sweep leads from one picture to the picture that was made of it.
+    """Whether a transform of the sweep leads from one image to an edited copy of it.
 
     Raises:
         SweepError: it may be so or not.
@@ -185,20 +187,20 @@ def _refuse_invalid_edit(sequence: TrackedSequence, frame: str, goal: str) -> No
 
 
 def _keeps_the_picture(matrix: np.ndarray) -> bool:
-    """Rows and columns stay such, perhaps exchanged, turned round, shifted or scaled; nothing leaves the plane."""
+    """Whether a matrix only exchanges, flips, shifts or scales rows and columns, within the plane."""
     plane = np.abs(matrix[:2, :2]) > 1e-6
     off_plane = np.abs([*matrix[2, :2], *matrix[:2, 2], matrix[2, 3]]).max()
     return bool((plane.sum(0) == 1).all() and (plane.sum(1) == 1).all() and off_plane < 1e-6)
 
 
 def _holds_the_pixels(matrix: np.ndarray, columns: int, rows: int) -> bool:
-    """Whether the pixels of the sweep, counted in the new picture, lie in the old one: none above or left of it."""
+    """Whether the pixels of the sweep, counted in the new image, lie in the old one: none above or left of it."""
     corners = np.array([[0, 0, 0, 1], [columns - 1, rows - 1, 0, 1]], float)
     return bool(((corners @ np.linalg.inv(matrix).T)[:, :2] > -0.5).all())
 
 
 def _may_count_in_mm(sequence: TrackedSequence, fixed: Mapping[str, np.ndarray], other: str, scale: np.ndarray) -> bool:
-    """Whether the unit of a scaled frame is 1 mm by the calibration, so that it is no picture.
+    """Whether the unit of a scaled frame is 1 mm by the calibration, so that it is no image.
 
     Raises:
         SweepError: it is called a picture all the same.
@@ -232,7 +234,7 @@ def _refuse_edit_told_twice(
 
 
 def _refuse_changing_edits(sequence: TrackedSequence, calibration: Calibration | None, edits: list[str]) -> None:
-    """Refuse a crop that moves from frame to frame where rectangle and sector count in the picture before it."""
+    """Refuse a crop that moves from frame to frame where rectangle and sector are given in the image before it."""
     if calibration is None or (calibration.clip is None and calibration.fan is None):
         return
     for name in edits:

@@ -1,36 +1,37 @@
-"""Where each frame of a sweep lies: the way from its pixels to Reference, checked from frame to frame."""
+"""Poses of the frames of a sweep: the transform from the pixels to Reference, checked for each frame."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ...core.errors import SweepError
-from ...core.geometry import rigid_fault, transform_fault
-from ..transforms import STATUS_OK, Chain, find_chain, frames_of, leads, text_of, worst
+from ..transforms import Chain, text_of
 from .calibrated_matrix import check_pixel_size
-from .calibration import IMAGE_TO_PROBE, Calibration
+from .calibration import Calibration
+from .chain_choice import FRAME_OPTION, REFERENCE, TRACKER, choose_chain
+from .chain_matrices import compare_chains, follow_chain
 from .pixel_frame import PixelFrame, find_pixel_frame, named_pixel_frame
-from .sequence import IMAGE_FRAME, TrackedSequence, TransformTrack
+from .sequence import IMAGE_FRAME, TrackedSequence
+from .sweep_transforms import join_transforms, without_transforms
 
-REFERENCE, TRACKER = "Reference", "Tracker"
+__all__ = ["REFERENCE", "TRACKER", "FramePoses", "place_frames"]
+
 AMBIGUOUS = "AMBIGUOUS"
 """Status of poses that several tools sent under one name."""
-FRAME_OPTION, IGNORE_OPTION, PAIR_OPTION = "--frame", "--ignore", "--pair"
-MAX_DISAGREEMENT_MM = 1.0
-"""Two ways from the same pixels to the same frame may differ by so much at a corner of the picture."""
+PAIR_OPTION = "--pair"
 PIXEL_CHANGE = 0.01
-"""Share by which pixels may differ in size between frames without a word; more comes of a depth that was changed."""
+"""Share by which pixels may differ in size between frames without a warning; more comes of a change of depth."""
 PLANE_MM = 0.1
 """Frames that lie closer together than this were taken by a probe that did not move."""
 
 
 @dataclass(frozen=True, eq=False)
 class FramePoses:
-    """Where the frames of a sweep lie.
+    """Poses of the frames of a sweep.
 
     Attributes:
         matrices: shape (N, 4, 4), pixels (column, row, 0) to mm of Reference; the identity where rejected.
@@ -63,7 +64,7 @@ def place_frames(
     image_frame: str | None = None,
     ignored: Collection[str] = (),
 ) -> FramePoses:
-    """Find the pose of each frame, and reject those that have none to be relied on.
+    """Find the pose of each frame, and reject the frames without a reliable one.
 
     A frame is rejected when its image or a transform on the way from its pixels to Reference is not OK, or a pose on
     that way is not rigid; what the other tools do does not matter. A calibration that is given stands above what the
@@ -77,17 +78,17 @@ def place_frames(
     Raises:
         SweepError: no way leads there, two ways disagree, no frame is left, or pixels of a size that cannot be.
     """
-    sequence, calibration = _without(sequence, calibration, ignored)
+    sequence, calibration = without_transforms(sequence, calibration, ignored)
     if reference in (image_frame, sequence.image_frame):
         raise SweepError(
             f"{FRAME_OPTION} {reference} is the frame of the pixels; expected one in mm, such as {REFERENCE}"
         )
     pixels = _pixel_frame(sequence, calibration, image_frame, reference)
-    sweep, told = _joined(sequence, calibration, pixels)
-    chain, overruled = _chain(sweep, pixels, reference)
+    sweep, told = join_transforms(sequence, calibration, pixels)
+    chain, overruled = choose_chain(sweep, pixels, reference)
     _check_pairing(sequence, chain)
-    matrices, reasons = _follow(sweep, chain, pixels)
-    ways, differing = _other_ways(sweep, chain, pixels, reference, matrices, overruled)
+    matrices, reasons = follow_chain(sweep, chain, pixels)
+    ways, differing = compare_chains(sweep, chain, pixels, reference, matrices, overruled)
     for number, reason in ways.items():
         reasons[number] = reasons[number] or reason
     accepted = np.array([not reason for reason in reasons])
@@ -103,79 +104,13 @@ def place_frames(
     )
     if not accepted.any():
         raise SweepError(f"no frame of {sequence.name} can be used: {found}; {_what_to_record(found)}")
-    return _checked(found, sequence)
+    return _with_pixel_remarks(found, sequence)
 
 
 def _what_to_record(found: FramePoses) -> str:
     if any(reason.endswith(f" {AMBIGUOUS}") for reason in found.rejections):
         return "give each of the tools that send under one name a name of its own, and record again"
     return "track the probe while sweeping"
-
-
-def _without(
-    sequence: TrackedSequence, calibration: Calibration | None, ignored: Collection[str]
-) -> tuple[TrackedSequence, Calibration | None]:
-    """Both without the transforms that a user does not want to be used."""
-    if not ignored:
-        return sequence, calibration
-    given = {} if calibration is None else calibration.transforms
-    unknown = sorted(set(ignored) - set(sequence.transforms) - set(given))
-    if unknown:
-        raise SweepError(f"{IGNORE_OPTION} {unknown[0]}: {sequence.name} has no such transform")
-    tracks = {name: track for name, track in sequence.transforms.items() if name not in ignored}
-    if calibration is not None:
-        fixed = {name: matrix for name, matrix in given.items() if name not in ignored}
-        image_to_probe = None if IMAGE_TO_PROBE in ignored else calibration.image_to_probe
-        calibration = replace(calibration, image_to_probe=image_to_probe, transforms=fixed)
-    return replace(sequence, transforms=tracks), calibration
-
-
-class _Transforms:
-    """All transforms of a sweep over its frames: those that it tracks, and the calibrated ones."""
-
-    def __init__(
-        self, sequence: TrackedSequence, tracks: Mapping[str, TransformTrack], fixed: Mapping[str, np.ndarray]
-    ) -> None:
-        self.sequence, self.tracks, self.fixed = sequence, tracks, fixed
-
-    def __len__(self) -> int:
-        return len(self.sequence)
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(self.tracks) | frozenset(self.fixed)
-
-    def matrices(self, name: str, backwards: bool) -> np.ndarray:
-        """Of all frames, shape (N, 4, 4), or (1, 4, 4) of a calibration; the identity where it is not OK."""
-        if name not in self.tracks:
-            matrices = self.fixed[name][None]
-        else:
-            track = self.tracks[name]
-            is_ok = np.array([status == STATUS_OK for status in track.statuses])
-            matrices = np.where(is_ok[:, None, None], track.matrices, np.eye(4))
-        if not backwards:
-            return matrices
-        is_singular = np.abs(np.linalg.det(matrices)) < 1e-12
-        return np.linalg.inv(np.where(is_singular[:, None, None], np.eye(4), matrices))
-
-    def status(self, name: str, number: int) -> str:
-        return self.tracks[name].statuses[number] if name in self.tracks else STATUS_OK
-
-    def unusable(self, name: str, is_pose: bool) -> np.ndarray:
-        """Whether the matrix of a frame cannot be: bool, shape (N,)."""
-        if name not in self.tracks:
-            return np.zeros(len(self), bool)
-        return ~(is_rigid if is_pose else is_invertible)(self.tracks[name].matrices)
-
-
-def is_invertible(matrices: np.ndarray) -> np.ndarray:
-    """Whether matrices, shape (N, 4, 4), can place anything, by `transform_fault`; bool, shape (N,)."""
-    return np.array([transform_fault(matrix) is None for matrix in matrices], bool)
-
-
-def is_rigid(matrices: np.ndarray) -> np.ndarray:
-    """Whether matrices, shape (N, 4, 4), can be poses of a tool, by `rigid_fault`; bool, shape (N,)."""
-    return np.array([rigid_fault(matrix) is None for matrix in matrices], bool)
 
 
 def _pixel_frame(
@@ -186,88 +121,6 @@ def _pixel_frame(
     return find_pixel_frame(sequence, calibration, reference)
 
 
-def _joined(
-    sequence: TrackedSequence, calibration: Calibration | None, pixels: PixelFrame
-) -> tuple[_Transforms, list[str]]:
-    """Tracked and calibrated transforms, each name once, and what was told of a name that stands in both.
-
-    A calibration decides where the picture lies, the tracker where tools are.
-    """
-    tracks, fixed, told = dict(sequence.transforms), dict(calibration.transforms if calibration else {}), []
-    for name in sorted(set(tracks) & set(fixed)):
-        is_tools = _is_pose(name, pixels)
-        valid = [m for m, status in zip(tracks[name].matrices, tracks[name].statuses) if status == STATUS_OK]
-        rows, columns = sequence.frames.shape[1:3]
-        corner = np.array([columns, rows, 0, 1])
-        apart_mm = np.linalg.norm((fixed[name] - valid[0]) @ corner) if valid and not is_tools else 0.0
-        if is_tools:
-            told.append(f"{name} of the configuration was not used: the sweep tracks it")
-        elif apart_mm > MAX_DISAGREEMENT_MM:
-            told.append(
-                f"{name} that was given differs from the {name} in the sweep by up to {apart_mm:.1f} mm; the given one "
-                "was used"
-            )
-        (fixed if is_tools else tracks).pop(name)
-    return _Transforms(sequence, tracks, fixed), told
-
-
-def _chain(sweep: _Transforms, pixels: PixelFrame, reference: str) -> tuple[Chain, frozenset[str]]:
-    """The way to take, and the transforms of the sweep that a given calibration overrules."""
-    overruled = frozenset(_overruled(sweep, pixels))
-    try:
-        return find_chain(sweep.names - overruled, f"{pixels.name}To{reference}"), overruled
-    except SweepError as error:
-        raise SweepError(f"{sweep.sequence.name}: {error}; {_advice(sweep, pixels, reference, overruled)}") from error
-
-
-def _overruled(sweep: _Transforms, pixels: PixelFrame) -> Iterator[str]:
-    """Transforms of the sweep that place a picture which the calibration places: that stands above them."""
-    pictures = {frame for name in pixels.edits for frame in frames_of(name)} | {pixels.name}
-    calibrated = {frame for frame in pictures if any(_touches(name, frame) for name in sweep.fixed)}
-    for name in sweep.tracks:
-        if name not in pixels.edits and any(_touches(name, frame) for frame in calibrated):
-            yield name
-
-
-def _touches(name: str, frame: str) -> bool:
-    try:
-        return frame in frames_of(name)
-    except SweepError:
-        return False
-
-
-def _advice(sweep: _Transforms, pixels: PixelFrame, reference: str, overruled: frozenset[str]) -> str:
-    """What a user can do where no way leads to a frame."""
-    names = sweep.names - overruled
-    nameless = sorted(name for name in sweep.tracks if not _frames(name))
-    if nameless and not any(_is_pose(name, pixels) for name in sweep.tracks if _frames(name)):
-        return (
-            f"the poses of {', '.join(nameless)} do not say between which two frames; name their transforms as "
-            f"PLUS does, such as ProbeTo{TRACKER}, and record again"
-        )
-    goals = sorted({frame for name in sweep.tracks for frame in _frames(name)[1:]} - {reference, pixels.name})
-    reached = [frame for frame in goals if leads(names, pixels.name, frame)]
-    if reached:
-        frame = TRACKER if TRACKER in reached else reached[0]
-        return f"record the reference sensor as well, or reconstruct in the frame {frame} with {FRAME_OPTION} {frame}"
-    if overruled and leads(sweep.names, pixels.name, reference):
-        return f"leave out --calibration to place the pixels by {', '.join(sorted(overruled))} of the sweep"
-    if not sweep.fixed:
-        return "give the probe's calibration with --calibration"
-    ends = sorted({frame for name in sweep.tracks for frame in _frames(name)} - {pixels.name})
-    return (
-        f"the calibration must lead from {pixels.name} to a tracked sensor ({', '.join(ends) or 'none is tracked'}); "
-        "give a PLUS configuration that names it"
-    )
-
-
-def _frames(name: str) -> tuple[str, ...]:
-    try:
-        return frames_of(name)
-    except SweepError:
-        return ()
-
-
 def _check_pairing(sequence: TrackedSequence, chain: Chain) -> None:
     for name, _ in chain:
         pairing = sequence.pairings.get(name)
@@ -276,100 +129,6 @@ def _check_pairing(sequence: TrackedSequence, chain: Chain) -> None:
                 f"nobody can tell which pose of {name} belongs to which frame of {sequence.name}: {pairing.reason}; "
                 f"record again, or choose with {PAIR_OPTION} of crlm-seg reconstruct"
             )
-
-
-def _follow(sweep: _Transforms, chain: Chain, pixels: PixelFrame) -> tuple[np.ndarray, list[str]]:
-    """Matrices of all frames, shape (N, 4, 4), and for each frame why it cannot be used, empty if it can."""
-    result = np.tile(np.eye(4), (len(sweep), 1, 1))
-    for name, backwards in chain:
-        result = sweep.matrices(name, backwards) @ result
-    not_ok = {name: sweep.unusable(name, _is_pose(name, pixels)) for name, _ in chain}
-    return result, [_reason(sweep, chain, not_ok, number) for number in range(len(sweep))]
-
-
-def _is_pose(name: str, pixels: PixelFrame) -> bool:
-    """Whether a transform is between things that are tracked; one from a picture carries the size of a pixel."""
-    pictures = {frame for edit in pixels.edits for frame in frames_of(edit)} | {pixels.name}
-    return not any(frame in pictures or "Image" in frame or "Pixel" in frame for frame in frames_of(name))
-
-
-def _reason(sweep: _Transforms, chain: Chain, unusable: Mapping[str, np.ndarray], number: int) -> str:
-    for name, _ in chain:
-        status = sweep.status(name, number)
-        if status != STATUS_OK:
-            return f"{name} {status}"
-        if unusable[name][number]:
-            is_placing = is_invertible(sweep.tracks[name].matrices[number][None])[0]
-            return f"{name} not rigid" if is_placing else f"{name} singular"
-    status = sweep.sequence.image_statuses[number]
-    return "" if status == STATUS_OK else f"image {status}"
-
-
-def _other_ways(
-    sweep: _Transforms,
-    chain: Chain,
-    pixels: PixelFrame,
-    reference: str,
-    matrices: np.ndarray,
-    overruled: frozenset[str],
-) -> tuple[dict[int, str], list[str]]:
-    """Compare with each other way that leads from the pixels to the frame.
-
-    Returns:
-        By frame why it cannot be used, since two ways disagree; and remarks on ways that a calibration overrules.
-
-    Raises:
-        SweepError: two ways disagree in more than half of the frames that both place.
-    """
-    bad: dict[int, str] = {}
-    told: list[str] = []
-    for other in _ways_beside(sweep.names, chain, f"{pixels.name}To{reference}"):
-        apart_mm, is_placed = _apart_mm(sweep, chain, other, pixels, matrices)
-        wrong = is_placed & (apart_mm > MAX_DISAGREEMENT_MM)
-        if not wrong.any():
-            continue
-        texts = f"{text_of(chain)} and {text_of(other)}"
-        if any(name in overruled for name, _ in other):
-            told.append(
-                f"the calibration that was given places the pixels up to {apart_mm[wrong].max():.1f} mm from "
-                f"{text_of(other)} of the sweep; the given one was used"
-            )
-        elif np.count_nonzero(wrong) * 2 > np.count_nonzero(is_placed):
-            names = [name for name, _ in (*chain, *other)]
-            raise SweepError(
-                f"two ways lead from {pixels.name} to {reference} of {sweep.sequence.name}, {texts}, and differ by up "
-                f"to {apart_mm[wrong].max():.1f} mm; say which is wrong with {IGNORE_OPTION} NAME of crlm-seg "
-                f"reconstruct: {', '.join(dict.fromkeys(names))}"
-            )
-        else:
-            bad.update((int(number), f"{texts} disagree") for number in np.flatnonzero(wrong))
-    return bad, told
-
-
-def _ways_beside(names: frozenset[str], chain: Chain, wanted: str) -> Iterator[Chain]:
-    """The shortest way without each transform of the chain, each way once."""
-    seen = {chain}
-    for name, _ in chain:
-        try:
-            other = find_chain(names - {name}, wanted)
-        except SweepError:
-            continue
-        if other not in seen:
-            seen.add(other)
-            yield other
-
-
-def _apart_mm(
-    sweep: _Transforms, chain: Chain, other: Chain, pixels: PixelFrame, matrices: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How far both ways put the corners of the picture apart, shape (N,), and in which frames both are valid."""
-    rows, columns = sweep.sequence.frames.shape[1:3]
-    corners = np.array([[x, y, 0, 1] for x in (0, columns - 1) for y in (0, rows - 1)], float)
-    others, reasons = _follow(sweep, other, pixels)
-    difference = np.einsum("nij,cj->nci", (others - matrices)[:, :3], corners)
-    statuses = [worst(sweep.status(name, n) for name, _ in (*chain, *other)) for n in range(len(sweep))]
-    is_placed = np.array([status == STATUS_OK and not why for status, why in zip(statuses, reasons)])
-    return np.linalg.norm(difference, axis=2).max(axis=1), is_placed
 
 
 def _remarks(
@@ -397,8 +156,8 @@ def _remarks(
         yield f"the configuration reconstructs in {frame}, not {reference}; {FRAME_OPTION} {frame} follows it"
 
 
-def _checked(poses: FramePoses, sequence: TrackedSequence) -> FramePoses:
-    """The same, with remarks on its pixels.
+def _with_pixel_remarks(poses: FramePoses, sequence: TrackedSequence) -> FramePoses:
+    """Return the same poses, with remarks on the pixels.
 
     Raises:
         SweepError: no ultrasound picture has such pixels.

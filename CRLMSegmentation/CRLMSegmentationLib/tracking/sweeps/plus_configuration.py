@@ -1,4 +1,4 @@
-"""What a device-set configuration of PLUS says of a probe: its transforms, and how a volume is to be reconstructed."""
+"""Reading of a PLUS device-set configuration: the transforms of a probe, and settings of the reconstruction."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNUSED_SETTINGS = {
 
 
 def read_configuration(content: str | bytes, max_characters: int) -> dict:
-    """Read a configuration.
+    """Read transforms, rectangle, sector and reconstruction settings of a configuration.
 
     Args:
         content: its text, or the bytes of its file, in the encoding that it declares.
@@ -55,10 +55,11 @@ def read_configuration(content: str | bytes, max_characters: int) -> dict:
 def _transforms(root: ElementTree.Element) -> dict[str, np.ndarray]:
     transforms: dict[str, np.ndarray] = {}
     for element in root.iter("Transform"):
-        if not {"From", "To", "Matrix"} <= set(element.attrib):
+        start, goal, numbers = (element.get(key) for key in ("From", "To", "Matrix"))
+        if start is None or goal is None or numbers is None:
             continue
-        name = f"{element.get('From')}To{element.get('To')}"
-        matrix = check_calibration(matrix_of(element.get("Matrix"), name), name)
+        name = f"{start}To{goal}"
+        matrix = check_calibration(matrix_of(numbers, name), name)
         if name in transforms and not np.allclose(transforms[name], matrix, atol=1e-6):
             raise SweepError(f"the configuration defines {name} twice, with different numbers; remove one of them")
         transforms[name] = matrix
@@ -106,11 +107,12 @@ def _fan(element: ElementTree.Element) -> Fan | None:
     if origin is None:
         raise SweepError("the configuration has FanAnglesDeg but no FanOriginPixel")
     start, stop = _numbers(element, 1, "FanRadiusStartPixel"), _numbers(element, 1, "FanRadiusStopPixel", "FanDepth")
-    return Fan(origin, angles, (start[0] if start else 0.0, stop[0] if stop else float("inf")))
+    radii = (start[0] if start else 0.0, stop[0] if stop else float("inf"))
+    return Fan((origin[0], origin[1]), (angles[0], angles[1]), radii)
 
 
 def _numbers(element: ElementTree.Element, count: int, *keys: str) -> tuple[float, ...] | None:
-    """The numbers of the first of several attributes that is there; None where there is none."""
+    """Return the numbers of the first of several attributes that is present; None where none is."""
     text = next((element.get(key) for key in keys if element.get(key) is not None), None)
     if text is None:
         return None
@@ -121,7 +123,7 @@ def _numbers(element: ElementTree.Element, count: int, *keys: str) -> tuple[floa
 
 
 def _compounding(element: ElementTree.Element) -> str | None:
-    """CompoundingMode, or what PLUS makes of the two attributes that it has replaced."""
+    """Return CompoundingMode, or what PLUS makes of the two attributes that it has replaced."""
     if element.get("CompoundingMode") is not None:
         return element.get("CompoundingMode")
     if (element.get("Calculation") or "").upper() == "MAXIMUM":
@@ -140,11 +142,9 @@ def _switch(element: ElementTree.Element, key: str) -> bool | None:
 
 
 def _remarks(element: ElementTree.Element) -> Iterator[str]:
-    unused = [
-        f"{key} {element.get(key)[:40]}"
-        for key, harmless in UNUSED_SETTINGS.items()
-        if element.get(key) not in (None, harmless) and element.get(key).upper() != harmless
-    ]
+    settings = {key: element.attrib[key] for key in UNUSED_SETTINGS if key in element.attrib}
+    changed = {key: text for key, text in settings.items() if text.upper() != UNUSED_SETTINGS[key]}
+    unused = [f"{key} {text[:40]}" for key, text in changed.items()]
     unused += ["HoleFilling"] if element.find("HoleFilling") is not None else []
     if unused:
         yield f"not used of the configuration: {', '.join(unused)}"

@@ -1,4 +1,4 @@
-"""From a tracked sweep to a volume in the Reference frame."""
+"""Reconstruction of a volume in the Reference frame from a tracked sweep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_DISTANCE_MM = 1e6
 
 
 def grid_of(poses: FramePoses, region: ImageRegion, spacing_mm: float | tuple[float, float, float] = 1.0) -> Grid:
-    """The grid along Reference's axes that holds all accepted frames.
+    """Return the grid along Reference's axes that holds all accepted frames.
 
     Its voxels lie at multiples of the spacing, so that grids of several sweeps fit onto each other, as in PLUS.
 
@@ -43,7 +43,7 @@ def grid_of(poses: FramePoses, region: ImageRegion, spacing_mm: float | tuple[fl
         raise SweepError(
             f"frames lie up to {farthest_mm:.3g} mm from Reference, which no tracker sees; check the poses"
         )
-    return Grid.around(np.floor(reached.min(0) / spacing) * spacing, reached.max(0), spacing)
+    return Grid.around(np.floor(reached.min(0) / spacing) * spacing, reached.max(0), spacing_mm)
 
 
 def reconstruct_sweep(
@@ -60,7 +60,7 @@ def reconstruct_sweep(
     hole_size: int = DEFAULT_SIZE,
     device: str = DEVICE,
 ) -> Volume:
-    """Make the volume that a sweep has seen.
+    """Reconstruct the volume of a sweep.
 
     Args:
         calibration: None when the sequence holds ImageToProbe or ImageToReference itself.
@@ -74,7 +74,7 @@ def reconstruct_sweep(
         Voxels of the frames' type (grey), `swept` where pixels fell, timestamp of the last accepted frame.
 
     Raises:
-        SweepError: no frame can be used, no way to Reference, a volume too large.
+        SweepError: no frame can be used, no transform to Reference, a volume too large.
     """
     poses = place_frames(sequence, calibration) if poses is None else poses
     if poses.rejections:
@@ -90,7 +90,7 @@ def reconstruct_sweep(
 
 
 def region_of(sequence: TrackedSequence, calibration: Calibration | None, poses: FramePoses) -> ImageRegion:
-    """Which pixels of the frames are used.
+    """Return the pixels of the frames that are used.
 
     Raises:
         SweepError: none, by the calibration.

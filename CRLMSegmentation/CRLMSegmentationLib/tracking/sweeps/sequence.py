@@ -1,4 +1,4 @@
-"""A tracked sweep in memory: pictures, and where probe and reference were when each was taken."""
+"""A tracked sweep in memory: 2D images, with the poses of probe and reference for each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONSTANT = "constant"
 
 @dataclass(frozen=True)
 class Pairing:
-    """How the poses of one transform were assigned to the frames of a recording.
+    """Statistics on how poses of one transform were assigned to the frames of a recording.
 
     Attributes:
         way: "time" for equal timestamps, "arrival" for the order and pace in which the messages came, "constant" for
@@ -95,13 +95,13 @@ class TrackedSequence:
 
 
 def last_known_s(timestamps_s: np.ndarray) -> float:
-    """The last time that is known; 0, OpenIGTLink's word for an unknown time, where none is."""
+    """Return the last known time; 0, which is unknown in OpenIGTLink, where none is."""
     known = timestamps_s[timestamps_s > 0]
     return float(known[-1]) if len(known) else 0.0
 
 
 def time_faults(timestamps_s: np.ndarray) -> str:
-    """Why the times of frames cannot tell the frames apart, such as "60 frames share 1 timestamp"; empty if they can.
+    """Return why the timestamps cannot tell the frames apart, such as "60 frames share 1 timestamp"; empty if they can.
 
     Args:
         timestamps_s: shape (N,), in the order of the frames; 0 where a frame has no time.

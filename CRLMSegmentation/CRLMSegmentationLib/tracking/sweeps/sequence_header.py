@@ -1,4 +1,4 @@
-"""The header of a sequence file, MetaImage or NRRD, as one and the same plain data."""
+"""Reading of the header of a sequence file, MetaImage or NRRD."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -57,9 +57,20 @@ STRUCTURE = {
 """Keys, without spaces, that tell how the pixels are stored: a writer makes them anew."""
 
 
+class _Pixels(NamedTuple):
+    """How the pixels are stored, see `SequenceHeader`."""
+
+    shape: tuple[int, int, int, int]
+    dtype: np.dtype
+    pixels_path: Path
+    pixels_start: int
+    compression: str
+    packed_bytes: int
+
+
 @dataclass(frozen=True)
 class SequenceHeader:
-    """What must be known to read the pixels, and all other words.
+    """The header of a sequence file: how its pixels are stored, and all other fields.
 
     Attributes:
         shape: (N, rows, columns, channels) as in the file.
@@ -93,7 +104,7 @@ class SequenceHeader:
 
 
 def describes_sequence(path: Path) -> bool:
-    """Whether a header tells of tracked 2D frames; reads no further than the first field of a frame.
+    """Whether a header describes tracked 2D frames; reads no further than the first field of a frame.
 
     Newer versions of PLUS give a volume that they reconstructed such fields as well, as of a single frame in 3D,
     whether its header lists one such frame or none.
@@ -113,7 +124,7 @@ def describes_sequence(path: Path) -> bool:
 
 
 def _is_single_volume(kinds: list[str], sizes: list[str]) -> bool:
-    """Whether three dimensions lie in space, and at most one such picture is listed."""
+    """Whether a header describes a single 3D image."""
     space = [size for kind, size in zip(kinds, sizes) if kind in SPATIAL]
     listed = [size for kind, size in zip(kinds, sizes) if kind in TEMPORAL]
     if not listed:
@@ -149,7 +160,7 @@ def read_header(path: Path) -> SequenceHeader:
     except KeyError as error:
         raise SweepError(f"{path.name} cannot be read: its header has no {error.args[0]}; export it again") from error
     header = SequenceHeader(
-        *parts,
+        **parts._asdict(),
         orientation=words.get("ultrasoundimageorientation", ""),
         image_type=_image_type(words.get("ultrasoundimagetype", ""), path),
         spacing=_spacing(words),
@@ -174,7 +185,7 @@ def _image_type(word: str, path: Path) -> str:
 
 
 def _spacing(words: dict[str, str]) -> tuple[float, ...]:
-    """The spacing within a picture; empty where the header does not say, or says what is no number."""
+    """Return the spacing within a frame; empty where the header has none, or no numbers."""
     try:
         return tuple(float(word) for word in words.get("elementspacing", words.get("spacings", "")).split())[:2]
     except ValueError:
@@ -182,7 +193,7 @@ def _spacing(words: dict[str, str]) -> tuple[float, ...]:
 
 
 def _entries(file: BinaryIO, name: str, is_nrrd: bool) -> Iterator[tuple[str, str]]:
-    """Keys and values of a header; afterwards the file stands at the first byte behind it."""
+    """Yield keys and values of a header; afterwards the file is at the first byte behind it."""
     first = file.readline(1000)
     if is_nrrd != first.startswith(b"NRRD000"):
         raise SweepError(f"{name} is not a {'NRRD' if is_nrrd else 'MetaImage'} file; check its suffix")
@@ -211,7 +222,7 @@ def _entries(file: BinaryIO, name: str, is_nrrd: bool) -> Iterator[tuple[str, st
     raise SweepError(f"{name} has a header of more than {MAX_HEADER_BYTES // 2**20} MB")
 
 
-def _meta_parts(words: dict[str, str], path: Path, start: int) -> tuple:
+def _meta_parts(words: dict[str, str], path: Path, start: int) -> _Pixels:
     if words.get("binarydata", "true").lower() != "true":
         raise SweepError(f"{path.name} holds its pixels as text; save it as binary")
     sizes = _integers(words["dimsize"], "DimSize", path)
@@ -228,17 +239,17 @@ def _meta_parts(words: dict[str, str], path: Path, start: int) -> tuple:
     begin = start if local else _integer(words.get("headersize", "0"), "HeaderSize", path)
     compression = "zlib" if words.get("compresseddata", "false").lower() == "true" else ""
     packed_bytes = _integer(words.get("compresseddatasize") or "0", "CompressedDataSize", path) if compression else 0
-    return _shape(sizes, kinds, channels, path), dtype, where, begin, compression, packed_bytes
+    return _Pixels(_shape(sizes, kinds, channels, path), dtype, where, begin, compression, packed_bytes)
 
 
 def _usual_kinds(sizes: list[int], channels: int) -> list[str]:
-    """PLUS's rule for a header without Kinds: the last dimension lists the frames."""
+    """Return the kinds of a header without them by PLUS's rule: the last dimension lists the frames."""
     colour = ["vector"] if len(sizes) == 4 and channels > 1 and sizes[0] == channels else []
     return colour + ["domain"] * (len(sizes) - 1 - len(colour)) + ["list"]
 
 
 def _components(sizes: list[int], kinds: list[str]) -> tuple[int, list[int], list[str]]:
-    """Take a first dimension of components, such as "vector" or "RGB-color", off the dimensions of a picture."""
+    """Remove a first dimension of components, such as "vector" or "RGB-color", from sizes and kinds."""
     if kinds and kinds[0].lower() not in (*SPATIAL, *TEMPORAL):
         if len(kinds) == len(sizes) and sizes:
             return sizes[0], sizes[1:], kinds[1:]
@@ -246,7 +257,7 @@ def _components(sizes: list[int], kinds: list[str]) -> tuple[int, list[int], lis
     return 1, sizes, kinds
 
 
-def _nrrd_parts(words: dict[str, str], path: Path, start: int) -> tuple:
+def _nrrd_parts(words: dict[str, str], path: Path, start: int) -> _Pixels:
     sizes, kinds = _integers(words["sizes"], "sizes", path), words["kinds"].split()
     encoding = words["encoding"].lower()
     compression = {"raw": "", "gz": "gzip", "gzip": "gzip"}.get(encoding)
@@ -262,7 +273,7 @@ def _nrrd_parts(words: dict[str, str], path: Path, start: int) -> tuple:
         raise SweepError(f"{path.name} skips {skip} bytes of compressed data; save it again")
     where = path if local else _beside(path, words["datafile"])
     begin = start + skip if local and skip >= 0 else skip
-    return _shape(sizes, kinds, channels, path), dtype, where, begin, compression, 0
+    return _Pixels(_shape(sizes, kinds, channels, path), dtype, where, begin, compression, 0)
 
 
 def _shape(sizes: list[int], kinds: list[str], channels: int, path: Path) -> tuple[int, int, int, int]:
@@ -306,7 +317,7 @@ def _integer(text: str, key: str, path: Path) -> int:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """The file of pixels that a header names: in the header's folder or below, and no list of files."""
+    """Return the file of pixels that a header names: in the header's folder or below, and no list of files."""
     if name.upper().split()[:1] == ["LIST"] or "%" in name:
         raise SweepError(f"{path.name} spreads its pixels over several files; save it as one")
     where = path.parent / name

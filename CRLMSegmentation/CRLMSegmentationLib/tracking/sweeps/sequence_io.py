@@ -1,4 +1,4 @@
-"""Files of tracked sweeps as PLUS writes them: MetaImage and NRRD with fields of each frame in the header."""
+"""Reading and writing of tracked sweeps as PLUS does: MetaImage and NRRD with fields of each frame in the header."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def is_sequence(path: Path | str) -> bool:
 
 
 def read_sequence(path: Path | str) -> TrackedSequence:
-    """Read a sequence file of PLUS (.igs.mha .igs.mhd .igs.nrrd .igs.nhdr), its frames turned into MF.
+    """Read a sequence file of PLUS (.igs.mha .igs.mhd .igs.nrrd .igs.nhdr), its frames flipped into MF.
 
     Raises:
         SweepError: no such file, damaged, or not a list of tracked 2D frames.
@@ -83,7 +83,7 @@ def read_sequence(path: Path | str) -> TrackedSequence:
 
 
 def _assumed(header: SequenceHeader) -> Iterator[str]:
-    """What the header leaves open, and how it was taken."""
+    """Return remarks on what the header leaves open, and what was assumed."""
     if is_unknown(header.orientation):
         yield f"the file does not say how its frames lie on the probe; taken for {IN_MEMORY}, as PLUS does"
     if any(size != 1 for size in header.spacing):
@@ -99,7 +99,7 @@ def _time_remark(frames: list[dict[str, str]], times_s: np.ndarray) -> Iterator[
 
 
 def sequence_name(path: Path | str) -> str:
-    """The name of a file without the suffixes of a sequence."""
+    """Return the name of a file without the suffixes of a sequence."""
     name = Path(path).name
     for suffix in (*SEQUENCE_SUFFIXES, ".igs", ".seq"):
         if name.lower().endswith(suffix):
@@ -166,7 +166,7 @@ def _wrong_size(name: str, expected: int, found: int) -> SweepError:
 
 
 def _timestamp(fields: dict[str, str], number: int, name: str) -> float:
-    """The time of a frame in seconds; 0 where it has none."""
+    """Return the time of a frame in seconds; 0 where it has none."""
     text = fields.get(TIMESTAMP, "0")
     try:
         time_s = float(text)
@@ -182,7 +182,7 @@ def _image_status(fields: dict[str, str]) -> str:
 
 
 def _tracks(frames: list[dict[str, str]], name: str) -> tuple[dict[str, TransformTrack], list[str]]:
-    """The transforms of all frames by name, and what the file does not say of them."""
+    """Return the transforms of all frames by name, with remarks on what the file leaves out."""
     keys = dict.fromkeys(key.removesuffix(TRANSFORM) for f in frames for key in f if key.endswith(TRANSFORM))
     unstated = [key for key in keys if key and not any(key + STATUS in fields for fields in frames)]
     tracks = {key: _track(key, frames, STATUS_OK if key in unstated else UNSTATED, name) for key in keys if key}
@@ -192,7 +192,7 @@ def _tracks(frames: list[dict[str, str]], name: str) -> tuple[dict[str, Transfor
 
 
 def _track(key: str, frames: list[dict[str, str]], unstated: str, name: str) -> TransformTrack:
-    """A transform over all frames.
+    """Return one transform over all frames.
 
     Args:
         unstated: the status of a frame that has the transform but no status of it.
@@ -213,7 +213,7 @@ def _track(key: str, frames: list[dict[str, str]], unstated: str, name: str) -> 
 
 
 def parse_matrix(text: str) -> np.ndarray | None:
-    """A finite 4x4 matrix out of its 16 numbers, row by row, or None when the text is something else."""
+    """Parse a finite 4x4 matrix of 16 numbers, row by row; None where the text is something else."""
     try:
         numbers = np.array([float(word) for word in text.split()])
     except ValueError:
@@ -311,7 +311,7 @@ def _channels(pixels: np.ndarray) -> int:
 
 
 def _frame_lines(sequence: TrackedSequence, is_nrrd: bool) -> list[str]:
-    """First the fields that hold for all frames, then those of each, in the order of the frames."""
+    """Return the lines of the header: first the fields of the file, then those of each frame in their order."""
     equals, image_status = (":=", IMAGE_STATUSES[1]) if is_nrrd else (" = ", IMAGE_STATUSES[0])
     others = {key: value for key, value in sequence.fields.items() if not key.startswith("Seq_Frame")}
     lines = [f"{key}{equals}{value}" for key, value in others.items()]

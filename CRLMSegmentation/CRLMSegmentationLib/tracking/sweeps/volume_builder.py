@@ -1,4 +1,4 @@
-"""A volume that grows frame by frame: bin filling with an accumulation buffer (doi 10.1186/1475-925X-13-124).
+"""Reconstruction of a volume frame by frame: bin filling with an accumulation buffer (doi 10.1186/1475-925X-13-124).
 
 Everything happens in the order of the frames and, for whole-number pixels, in whole numbers, so the same frames
 give the same bytes. One core is enough: `numpy.add.at` holds Python's lock, a second thread would only wait.
@@ -29,7 +29,7 @@ MIN_WEIGHT = WEIGHT_STEPS**3 // 8
 
 
 class Compounding(Enum):
-    """What becomes of several pixels in one voxel; PLUS's words, the default first."""
+    """How several pixels in one voxel are combined; PLUS's names, the default first."""
 
     MEAN = "MEAN"
     MAXIMUM = "MAXIMUM"
@@ -37,7 +37,7 @@ class Compounding(Enum):
 
 
 class Interpolation(Enum):
-    """Into which voxels a pixel goes: the nearest, or the eight around it by their share; the default first."""
+    """Voxels to which a pixel contributes: the nearest, or the eight around it by weight; the default first."""
 
     NEAREST = "NEAREST_NEIGHBOR"
     LINEAR = "LINEAR"
@@ -45,7 +45,7 @@ class Interpolation(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The voxels of a volume that is yet to be filled.
+    """The voxel grid of a volume.
 
     Attributes:
         shape_kji: number of voxels.
@@ -74,7 +74,7 @@ class Grid:
 
     @classmethod
     def around(cls, low_mm: np.ndarray, high_mm: np.ndarray, spacing_mm: float | tuple[float, float, float]) -> Grid:
-        """The grid along the axes of Reference from one corner to at least the other.
+        """Return the grid along the axes of Reference from one corner to at least the other.
 
         Args:
             low_mm, high_mm: (x, y, z); the first is the centre of voxel (0, 0, 0).
@@ -83,16 +83,17 @@ class Grid:
         counts = np.maximum(2, np.ceil((np.asarray(high_mm) - low_mm) / spacing).astype(int) + 1)
         matrix = np.diag([*spacing, 1.0])
         matrix[:3, 3] = low_mm
-        return cls(tuple(int(count) for count in counts[::-1]), matrix)
+        i, j, k = map(int, counts)
+        return cls((k, j, i), matrix)
 
     @classmethod
     def of(cls, volume: Volume) -> Grid:
-        """The grid of a volume that is there already."""
+        """Return the grid of a volume."""
         return cls(volume.array.shape, volume.ijk_to_ras)
 
 
 def check_spacing(spacing_mm: float | tuple[float, float, float]) -> np.ndarray:
-    """Spacing along x, y, z, shape (3,), of one number or three.
+    """Return the spacing along x, y, z, shape (3,), from one number or three.
 
     Raises:
         SweepError: not one or three numbers above 0.
@@ -104,7 +105,7 @@ def check_spacing(spacing_mm: float | tuple[float, float, float]) -> np.ndarray:
 
 
 class VolumeBuilder:
-    """Takes frames one by one; `volume` may be asked for at any time."""
+    """Reconstructs a volume from frames that are added one by one; `volume` may be called at any time."""
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class VolumeBuilder:
         pixel_type: np.dtype | type = np.uint8,
         voxel_type: np.dtype | type | None = None,
     ) -> None:
-        """Make an empty volume.
+        """Start with an empty volume.
 
         Args:
             pixel_type: of the frames that will come.
@@ -134,7 +135,7 @@ class VolumeBuilder:
         self._values = np.zeros(count, self._value_type(is_linear))
 
     def _value_type(self, is_linear: bool) -> np.dtype:
-        """Of the accumulator: a sum that cannot run over, or the pixel itself."""
+        """Return the type of the accumulator: a sum that cannot overflow, or that of the pixels."""
         if self.compounding is not Compounding.MEAN:
             return self.pixel_type
         if self.pixel_type.kind == "f":
@@ -142,7 +143,7 @@ class VolumeBuilder:
         return np.dtype(np.int32 if self.pixel_type.itemsize == 1 and not is_linear else np.int64)
 
     def insert(self, frame: np.ndarray, image_to_reference: np.ndarray, region: ImageRegion | None = None) -> None:
-        """Put the pixels of a frame into the volume; those outside the grid are left out.
+        """Add the pixels of a frame; those outside the grid are left out.
 
         Args:
             frame: grey, shape (rows, columns), in the orientation of the calibration (MF).
@@ -162,7 +163,7 @@ class VolumeBuilder:
         self.frames += 1
 
     def insert_points(self, values: np.ndarray, points_mm: np.ndarray) -> None:
-        """Put single measurements into the volume.
+        """Add single measurements.
 
         Args:
             values: shape (P,).
@@ -186,7 +187,7 @@ class VolumeBuilder:
         upper = [(step - WEIGHT_STEPS * base).astype(np.int32) for step, base in zip(steps, low)]
         least = 1 if self.compounding is Compounding.MEAN else MIN_WEIGHT
         for corner in np.ndindex(2, 2, 2):
-            weight = 1
+            weight: np.ndarray = np.ones((), np.int32)
             for share, up in zip(upper, corner):
                 weight = weight * (share if up else WEIGHT_STEPS - share)
             wanted = weight >= least
@@ -196,7 +197,7 @@ class VolumeBuilder:
             self._add(index, values[keep], weight[keep])
 
     def _flat(self, ijk: list[np.ndarray], mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Flat indices of the voxels, and which of the pixels they belong to (None: all). Changes `ijk`."""
+        """Return the flat indices of the voxels, and which of the pixels they belong to (None: all). Changes `ijk`."""
         keep = mask
         for axis, count in zip(ijk, self.grid.shape_kji[::-1]):
             if axis.size and not (axis.min() >= 0 and axis.max() < count):
@@ -225,7 +226,7 @@ class VolumeBuilder:
     def volume(
         self, device: str = DEVICE, timestamp_s: float = 0.0, holes: bool = False, hole_size: int = DEFAULT_SIZE
     ) -> Volume:
-        """The volume as it is now; the builder goes on growing its own.
+        """Return a copy of the volume as it is now.
 
         Args:
             holes: whether gaps between frames are filled, see `hole_filling`.
@@ -247,7 +248,7 @@ class VolumeBuilder:
 
 
 def _positions(image_to_ijk: np.ndarray, region: ImageRegion) -> list[np.ndarray]:
-    """Voxel coordinates of the pixels of a region, one array (rows, columns) for each of i, j, k.
+    """Return the voxel coordinates of the pixels of a region, one array (rows, columns) for each of i, j, k.
 
     An affine map is a sum of what the row adds and what the column adds. Single precision is right to a
     thousandth of a voxel, up to thousands of voxels away.

@@ -1,7 +1,7 @@
-"""Grow-cut and region growing as subjects of an evaluation, measured on the same cases as a model.
+"""Grow-cut and region growing as methods of an evaluation, measured on the same cases as a model.
 
-Their seconds are those of computing. The time that a user spends on painting is not simulated, and is most of what a
-semi-automatic outline costs.
+Their seconds are computing times. The time that a user spends on painting, most of the time of a semi-automatic
+segmentation, is not simulated.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from ...segmentation.models.package import NOT_FOR_CLINICAL_USE
 from ..evaluation.methods import ABOUT_KEYS, SEMIAUTOMATIC, Answer, Click, header_of
 from ..evaluation.result_cache import Row
 from ..evaluation.settings import Settings
-from . import GROW_CUT, REGION_GROWING
 from .grow_cut import DISTANCE_PENALTY, LEAST_MARGIN, MARGIN_SHARE, grow_from_strokes
+from .names import GROW_CUT, REGION_GROWING
 from .region_growing import Growth, grow_region
 from .strokes import LESION, Painter, paint
 
 ALGORITHM_VERSION = "1"
-"""To be raised when a method outlines otherwise with the same parameters."""
-SIMULATED_USER = "a simulated user who sees the truth"
+"""To be raised when a method gives other segmentations with the same parameters."""
+SIMULATED_USER = "a simulated user who sees the reference segmentation"
 NO_STROKE = "nothing was painted: none of the three slices through the click shows the lesion"
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """A semi-automatic method, as an evaluation wants it (`evaluation.methods.Method`).
+    """A semi-automatic method that an evaluation can run (`evaluation.methods.Method`).
 
     Attributes:
         intended_use: what it is, in a sentence.
         outline: from a click to the mask, bool, shape (K, J, I), warnings, and the seconds of computing.
-        parameters: all on which the outline depends.
+        parameters: all on which the segmentation depends.
         trained_on: where the parameters come from; `cases` empty where they come from no case.
         strokes: who paints them; None where there are none.
     """
@@ -58,7 +58,7 @@ class Baseline:
 
     @property
     def sha256(self) -> str:
-        """Changes when the method outlines otherwise."""
+        """Hash of all that the segmentation depends on, in place of the hash of a model."""
         text = json.dumps([self.name, ALGORITHM_VERSION, self.parameters], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -84,7 +84,7 @@ class Baseline:
         yield self
 
     def answer(self, click: Click) -> Answer:
-        """The outline at a click; see `evaluation.methods.Segmenter`."""
+        """Segment the lesion at a seed; see `evaluation.methods.Segmenter`."""
         mask, warnings, seconds = self.outline(click)
         return Answer(
             mask=mask,
@@ -97,7 +97,7 @@ class Baseline:
 
 
 def baseline_named(name: str) -> Baseline:
-    """One of the semi-automatic methods.
+    """Return the semi-automatic method of a name.
 
     Raises:
         CrlmError: there is none of that name.
@@ -108,7 +108,7 @@ def baseline_named(name: str) -> Baseline:
 
 
 def grow_cut(painter: Painter | None = None) -> Baseline:
-    """Grow from seeds as in Slicer, with the strokes of a simulated user."""
+    """Return 3D Slicer's grow from seeds, with the strokes of a simulated user."""
     painter = painter or Painter()
 
     def outline(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
@@ -131,7 +131,7 @@ def grow_cut(painter: Painter | None = None) -> Baseline:
 
 
 def region_growing(growth: Growth | None = None) -> Baseline:
-    """Region growing from the click alone."""
+    """Return region growing from the seed alone."""
     growth = growth or Growth()
 
     def outline(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:

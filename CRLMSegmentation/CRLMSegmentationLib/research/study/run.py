@@ -1,4 +1,4 @@
-"""A whole study in one command: simulated patients, three networks trained, five methods measured, one page.
+"""Run a study: simulate patients, train three networks, measure five methods, and write one page.
 
     DIR/study.json                       what is done; another study is refused
     DIR/steps.jsonl                      how long each step took
@@ -22,55 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import CrlmError
-from ...core.json_fields import (
-    ANY_TEXT,
-    LIST,
-    NAME,
-    NAMES,
-    OBJECT,
-    TEXT,
-    Kind,
-    check_object,
-    is_list_of,
-    is_object_with,
-)
-from ...core.json_files import read_json, read_json_object
 from ...core.output_files import atomic_files, make_folder
 from ...core.progress import OnProgress
 from ...recording.case import CASE_FILE
 from ...recording.dataset import CheckedCase, short_hashes
 from ...segmentation.models.package import MANIFEST
-from ..training.manifest import FIELDS as DATASET_FIELDS
-from ..training.manifest import MANIFEST as DATASET_MANIFEST
-from ..training.manifest import SPLITS
-from ..training.progress import read_progress
 from .results import Network, results_of
-from .settings import METHODS, NETWORKS, Study, check_methods, folder_name, keep_to, study_named
-from .step_log import noted
+from .settings import METHODS, NETWORKS, Study, check_methods, claim_folder, folder_name, study_named
+from .step_log import logged_step
 from .steps import REAL_STEPS, Document, Steps
+from .stored import EVALUATION, REMOVE, read_dataset_summary, read_evaluation, read_image_counts, read_learning_curve
 from .tables import write_results, write_tables
 
-EVALUATION = "evaluation.json"
-REMOVE = "remove it, and run again"
-MEASURED = Kind(
-    "an object with cases and failed",
-    is_object_with(
-        {
-            "cases": Kind("", is_list_of(is_object_with({"case_id": NAME, "sha256": TEXT}))),
-            "failed": LIST,
-        }
-    ),
-)
-DOCUMENT = {
-    "data": MEASURED,
-    "model": OBJECT,
-    "lesions": LIST,
-    "devices": LIST,
-    "versions": OBJECT,
-    "regions": OBJECT,
-}
-ROW = {"case_id": NAME, "lesion": NAME, "about": OBJECT, "metrics": OBJECT.or_null(), "device": ANY_TEXT.or_null()}
-"""What is used of an evaluation, and of each of its lesions."""
 FIGURES = "figures"
 OUTPUTS = ("results.json", "tables.csv", "study.html")
 PUBLISHED_LIMIT_MB = 2.0
@@ -78,7 +41,7 @@ PUBLISHED_LIMIT_MB = 2.0
 
 @dataclass(frozen=True)
 class _Run:
-    """A study, where it lies, and how it is computed."""
+    """A study, its folder, and the settings of the computation."""
 
     study: Study
     out: Path
@@ -87,8 +50,8 @@ class _Run:
     steps: Steps
     on_progress: OnProgress
 
-    def told(self, step: str) -> OnProgress:
-        """Progress of a step, under its name."""
+    def progress_of(self, step: str) -> OnProgress:
+        """Return a progress callback that puts the name of a step before each message."""
         return lambda name, done, total: self.on_progress(f"{step}: {name}", done, total)
 
     def patients(self, name: str) -> Path:
@@ -115,7 +78,7 @@ def run_study(
     steps: Steps = REAL_STEPS,
     on_progress: OnProgress = lambda *_: None,
 ) -> Document:
-    """Do all of a study that is not done yet.
+    """Do all steps of a study that are not done yet.
 
     Args:
         preset: "demo" or "paper".
@@ -131,7 +94,7 @@ def run_study(
     """
     study, methods = study_named(preset, changes or {}), check_methods(methods)
     run = _Run(study, out, device, processes, steps, on_progress)
-    keep_to(study, out)
+    claim_folder(study, out)
     trained_on, held_out = _simulate(run)
     trainings = {method: _train(run, method, trained_on, held_out) for method in methods if method in NETWORKS}
     documents = {method: _evaluate(run, method, held_out) for method in methods}
@@ -139,7 +102,7 @@ def run_study(
 
 
 def _simulate(run: _Run) -> tuple[list[CheckedCase], list[CheckedCase]]:
-    """The patients to be trained on, and others with higher numbers."""
+    """Simulate the patients for training, and others with higher numbers for the evaluation."""
     study, found = run.study, []
     numbers = {
         "trained-on": range(study.patients),
@@ -147,14 +110,14 @@ def _simulate(run: _Run) -> tuple[list[CheckedCase], list[CheckedCase]]:
     }
     for name, those in numbers.items():
         missing = len(list(run.patients(name).glob(f"*/{CASE_FILE}"))) < len(those)
-        with noted(run.out, f"simulate {name}") if missing else nullcontext():
-            found.append(run.steps.simulate(run.patients(name), study, those, run.processes, run.told(name)))
+        with logged_step(run.out, f"simulate {name}") if missing else nullcontext():
+            found.append(run.steps.simulate(run.patients(name), study, those, run.processes, run.progress_of(name)))
     check_apart([case.sha256 for case in found[0]], found[1], "every network")
     return found[0], found[1]
 
 
 def check_apart(trained_on: Sequence[str] | None, held_out: Sequence[CheckedCase], what: str) -> None:
-    """Make sure that nobody is measured on whom was trained.
+    """Raise if a held-out patient was trained on.
 
     Args:
         trained_on: hashes of cases, whole or their first digits; None where they are not stated.
@@ -175,91 +138,47 @@ def check_apart(trained_on: Sequence[str] | None, held_out: Sequence[CheckedCase
 def _check_known(
     cases: Sequence[str] | None, trained_on: Sequence[CheckedCase], held_out: Sequence[CheckedCase], what: str
 ) -> None:
-    """Make sure that a network has learned from the patients of this study, and from nobody else."""
+    """Raise if a network was trained on any patient outside the training set of this study."""
     check_apart(cases, held_out, what)
-    if not set(short_hashes(cases)) <= set(short_hashes(case.sha256 for case in trained_on)):
+    if not set(short_hashes(cases or ())) <= set(short_hashes(case.sha256 for case in trained_on)):
         raise CrlmError(
             f"{what} was trained on other patients than those of this study; remove its folder, and run again"
         )
 
 
 def _train(run: _Run, variant: str, trained_on: Sequence[CheckedCase], held_out: Sequence[CheckedCase]) -> Network:
-    """The model package of a variant, made unless it is there."""
+    """Return the model package of a variant, trained if it is missing."""
     dataset, model = run.dataset(variant), run.model(variant)
     make_folder(dataset.parent)
     if not (model / MANIFEST).is_file():
-        with noted(run.out, f"prepare {variant}"):
-            run.steps.prepare(variant, trained_on, dataset, run.study, run.processes, run.told(variant))
-        with noted(run.out, f"train {variant}"):
-            results = run.steps.train(dataset, run.study, run.device, run.processes, run.told(variant))
-        with noted(run.out, f"pack {variant}"):
+        with logged_step(run.out, f"prepare {variant}"):
+            run.steps.prepare(variant, trained_on, dataset, run.study, run.processes, run.progress_of(variant))
+        with logged_step(run.out, f"train {variant}"):
+            results = run.steps.train(dataset, run.study, run.device, run.processes, run.progress_of(variant))
+        with logged_step(run.out, f"pack {variant}"):
             shutil.rmtree(run.evaluation(variant), ignore_errors=True)  # of a model that is no more
             make_folder(model.parent)
             run.steps.pack(results, model, variant)
     package = run.steps.load(model)
     _check_known(package.trained_on.get("cases"), trained_on, held_out, f"the network {variant}")
-    manifest = _summary_of(dataset)
+    manifest = read_dataset_summary(dataset)
     sizes = [len(patients) for patients in manifest["folds"]]
     patients = {"train": sum(sizes[1:]), "val": sizes[0]}
-    return Network(package, _curve(dataset), _images(dataset), patients, manifest["left_out"])
-
-
-def _summary_of(dataset: Path) -> dict[str, Any]:
-    """Folds, and what was left out, of a dataset; its images need not be there any more."""
-    path = dataset / DATASET_MANIFEST
-    if not path.is_file():
-        return {"folds": [[]], "left_out": []}
-    manifest = read_json_object(path, advice=REMOVE)
-    check_object(manifest, {name: DATASET_FIELDS[name] for name in ("folds", "left_out")}, f"{path}: ")
-    if not manifest["folds"]:
-        raise CrlmError(f"{path} has no folds; {REMOVE}")
-    return manifest
-
-
-def _curve(dataset: Path) -> list[dict[str, Any]]:
-    files = sorted(dataset.glob("results/*/*/fold_0/progress.jsonl"))
-    return read_progress(files[0]) if files else []
-
-
-def _images(dataset: Path) -> dict[str, int]:
-    """How many images were trained on, and how many gave the validation curve."""
-    path = dataset / SPLITS
-    if not path.is_file():
-        return {}
-    splits = read_json(path, advice=REMOVE)
-    split = splits[0] if isinstance(splits, list) and splits else None
-    check_object(split, {"train": NAMES, "val": NAMES}, f"{path}: [0]", only_these=True)
-    return {name: len(images) for name, images in split.items()}
-
-
-def _document_in(folder: Path) -> Document | None:
-    """The evaluation in a folder, None where there is none.
-
-    Raises:
-        CrlmError: it is damaged.
-    """
-    path = folder / EVALUATION
-    if not path.is_file():
-        return None
-    document = read_json_object(path, advice=REMOVE)
-    check_object(document, DOCUMENT, f"{path}: ")
-    for number, row in enumerate(document["lesions"]):
-        check_object(row, ROW, f"{path}: lesions[{number}]")
-    return document
+    return Network(package, read_learning_curve(dataset), read_image_counts(dataset), patients, manifest["left_out"])
 
 
 def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Document:
-    """The evaluation of a method, made unless it is there and nothing in it has failed."""
+    """Return the evaluation of a method, made again if it is missing or contains failures."""
     out, cases = run.evaluation(method), run.patients("held-out")
     document = _evaluated(run, method)
     if document is None:
         make_folder(out)
-        with noted(run.out, f"evaluate {method}"):
+        with logged_step(run.out, f"evaluate {method}"):
             if method in NETWORKS:
-                run.steps.evaluate_network(run.model(method), cases, out, run.study, run.told(method))
+                run.steps.evaluate_network(run.model(method), cases, out, run.study, run.progress_of(method))
             else:
-                run.steps.evaluate_baseline(method, cases, out, run.study, run.told(method))
-        document = _document_in(out)
+                run.steps.evaluate_baseline(method, cases, out, run.study, run.progress_of(method))
+        document = read_evaluation(out)
     if document is None:
         raise CrlmError(f"{out} holds no {EVALUATION}; {REMOVE}")
     measured = {case["case_id"]: case["sha256"] for case in document["data"]["cases"]}
@@ -269,7 +188,7 @@ def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Docume
 
 
 def _evaluated(run: _Run, method: str) -> Document | None:
-    document = _document_in(run.evaluation(method))
+    document = read_evaluation(run.evaluation(method))
     if document is None or document["data"]["failed"]:
         return None
     same = method not in NETWORKS or document["model"]["sha256"] == run.steps.load(run.model(method)).sha256
@@ -305,7 +224,7 @@ def _report(
 
 
 def _publish(files: Sequence[Path], out: Path, folder: Path) -> None:
-    """Copy what is small enough to be kept with the program: results, page, figures.
+    """Copy results, page and figures that are small enough to be kept with the program.
 
     Raises:
         CrlmError: it is larger than `PUBLISHED_LIMIT_MB`.

@@ -1,0 +1,47 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+ModelOption = Annotated[Optional[Path], typer.Option(help="Model folder; default: the shipped model.")]
+CalibrationOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="FILE|MATRIX",
+        help="For a sweep: ImageToProbe as 16 numbers, a text file of them, or a PLUS configuration (.xml).",
+    ),
+]
+FrameOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="For a sweep: coordinate frame of the volume; Tracker needs no reference sensor."
+    ),
+]
+DeviceOption = Annotated[
+    Optional[str],
+    typer.Option(metavar="NAME", help="For a recorded case: device whose images are the ultrasound; info lists them."),
+]
+DialectOption = Annotated[
+    str,
+    typer.Option(help="Program at the other end: plus and slicer send RAS coordinates, custusx LPS.", metavar="NAME"),
+]
+
+
+def seed_of(text: str) -> tuple[float, float, float]:
+    """Parse `R A S` in mm.
+
+    Raises:
+        typer.BadParameter: the text is not three finite numbers.
+    """
+    try:
+        r, a, s = (float(part) for part in text.replace(",", " ").split())
+        if not all(map(math.isfinite, (r, a, s))):
+            raise ValueError
+    except ValueError:
+        raise typer.BadParameter(f"expected three numbers R A S in mm, got '{text}'", param_hint="--seed") from None
+    return r, a, s

@@ -1,0 +1,164 @@
+"""The events of a workspace, and the protocol of those who are told of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, Union
+
+import numpy as np
+
+from ...core.volume import Volume, VolumeIdentity
+from ...segmentation.incoming import LinkChanged, Noticed, Refused
+from ...segmentation.models.package import ModelPackage
+from ...segmentation.results import LesionFailed, LesionResult, ModelReady
+from ...tracking.situation import Situation
+from .lesion import Found
+
+
+class Cause(Enum):
+    """Why another segmentation of a lesion stands in the scene, other than a result that was shown."""
+
+    EDITED = "edited"
+    DELETED = "deleted"
+    UNDONE = "undone"
+    REDONE = "redone"
+    LOADED = "loaded"
+
+
+@dataclass(frozen=True, eq=False)
+class SeedMoved:
+    """A seed was placed, moved or taken away (None); world RAS mm, shape (3,). A dragged seed moves many times.
+
+    Attributes:
+        is_settled: it will not be dragged any further, as one that was loaded with a scene.
+    """
+
+    lesion: str
+    seed_ras_mm: np.ndarray | None
+    is_settled: bool = False
+
+
+@dataclass(frozen=True)
+class LesionRemoved:
+    """A lesion was removed together with its seed."""
+
+    lesion: str
+
+
+@dataclass(frozen=True, eq=False)
+class LesionAsked:
+    """A lesion is about to be segmented.
+
+    Attributes:
+        volume: in which, None where there is none.
+        crop_size_mm: as set in the panel.
+    """
+
+    lesion: str
+    seed_ras_mm: np.ndarray
+    volume: VolumeIdentity | None
+    model_sha256: str
+    crop_size_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class ResultShown:
+    """A result was drawn, the first one of a request or a refined one; its timings include the drawing."""
+
+    result: LesionResult
+    found: Found
+
+
+@dataclass(frozen=True, eq=False)
+class ResultWithheld:
+    """A result that somebody waited for was not drawn, because its lesion or volume is gone or was corrected."""
+
+    result: LesionResult
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationChanged:
+    """Another segmentation of a lesion stands in the scene, or none (None), and it is not a new result."""
+
+    lesion: str
+    found: Found | None
+    cause: Cause
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeShown:
+    """A volume has become the current one, or was moved; None when it was taken away.
+
+    Attributes:
+        from_link: it was received over the link just now.
+    """
+
+    volume: Volume | None
+    from_link: bool = False
+
+
+@dataclass(frozen=True)
+class VolumeLeft:
+    """Lesions of another volume node are shown from now on."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelChanged:
+    """Another model segments from now on."""
+
+    model: ModelPackage
+
+
+@dataclass(frozen=True, eq=False)
+class DistancesUpdated:
+    """Distances were measured again; `situation.displayed` says which are shown and which are withheld."""
+
+    situation: Situation
+
+
+WorkspaceEvent = Union[
+    SeedMoved,
+    LesionRemoved,
+    LesionAsked,
+    ResultShown,
+    ResultWithheld,
+    SegmentationChanged,
+    VolumeShown,
+    VolumeLeft,
+    ModelChanged,
+    DistancesUpdated,
+    LinkChanged,
+    ModelReady,
+    LesionFailed,
+    Refused,
+    Noticed,
+]
+
+
+class SessionLog(Protocol):
+    """Is told of each event of a workspace at the moment at which it happens; must not raise."""
+
+    def write(self, event: WorkspaceEvent) -> None:
+        """Receive an event."""
+
+
+class Events:
+    """Passes events on to the session logs that have subscribed."""
+
+    def __init__(self) -> None:
+        self._logs: tuple[SessionLog, ...] = ()
+
+    def subscribe(self, log: SessionLog) -> None:
+        """Tell a log of all events from now on; one that has subscribed already is told once."""
+        if log not in self._logs:
+            self._logs = (*self._logs, log)
+
+    def unsubscribe(self, log: SessionLog) -> None:
+        """Tell a log nothing any more."""
+        self._logs = tuple(each for each in self._logs if each is not log)
+
+    def emit(self, event: WorkspaceEvent) -> None:
+        """Tell all logs of an event."""
+        for log in self._logs:
+            log.write(event)
