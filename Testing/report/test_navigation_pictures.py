@@ -11,7 +11,6 @@ import pytest
 import vtk
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.reports import actors
-from CRLMSegmentationLib.reports import navigation_space as steering_view
 from CRLMSegmentationLib.reports import space as rendering
 from CRLMSegmentationLib.reports.navigation_figures import navigation_figures
 from CRLMSegmentationLib.reports.navigation_slices import consensus_surface, cut_lines, margin_slices, stability_slices
@@ -149,7 +148,7 @@ def test_no_wall_hides_the_instrument(ball, surface, kind, handle, monkeypatch):
         return (np.abs(shown - without).max(axis=-1) > 25).sum()
 
     among_walls = seen()
-    monkeypatch.setattr(steering_view, "wall", lambda *_: vtk.vtkActor())
+    monkeypatch.setattr(rendering, "wall", lambda *_: vtk.vtkActor())
     assert among_walls > 0.9 * seen()
 
 

@@ -15,7 +15,7 @@ from CRLMSegmentationLib.recording.session_reader import SessionReader
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.reports.navigation_entry import navigation_entry
 from CRLMSegmentationLib.reports.session_document import document_of
-from CRLMSegmentationLib.reports.session_lesions import stories_of
+from CRLMSegmentationLib.reports.session_lesions import histories_of
 from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, NOT_SWEPT
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
 from CRLMSegmentationLib.slicer.views.corner_annotation import CORNER, CornerAnnotation
@@ -300,7 +300,7 @@ def test_recorder(case, recorded):
 
 def test_session_report(case, recorded):
     session_log = SessionReader(recorded)
-    document = document_of(session_log, stories_of(session_log.events))
+    document = document_of(session_log, histories_of(session_log.events))
     numbers = [row[3] for row in document["tip_distances"] if row[3] is not None]
     assert numbers == ([] if case.shown is None else [case.shown[2]])
     rows = [row["of"] for row in document["events"] if row["what"] == "distance withheld"]

@@ -18,7 +18,7 @@ from ..igtl.live_reconstruction import LiveReconstruction, LiveState
 from ..recording.case import Lesion
 from ..recording.player_process import ReplayProcess
 from ..reports.lesion_page import write_report
-from ..reports.lesion_report import card_of, navigation_sentences, pictures_of, report_entry, sentence_of
+from ..reports.lesion_report import card_of, figures_of, navigation_sentences, report_entry, sentence_of
 from ..reports.navigation_entry import navigation_entry, stability_entry
 from ..reports.schema import write_json
 from ..segmentation.engine.worker_engine import WorkerEngine
@@ -251,7 +251,7 @@ def _reported(played: _Played, lesion: Lesion) -> tuple[Entry, Pictures]:
     )
     surface = lesion_surface(workspace.lesion_store.segmentation_node, lesion.name)
     margins = navigation.margin_surfaces_of(lesion.name)
-    return entry, pictures_of(result, surface, truth, near, margins, consensus, source.simulated)
+    return entry, figures_of(result, surface, truth, near, margins, consensus, source.simulated)
 
 
 def _line(result: LesionResult, entry: Entry) -> str:

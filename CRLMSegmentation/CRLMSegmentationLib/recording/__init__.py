@@ -1,1 +1,31 @@
-"""Plays recorded cases over OpenIGTLink, as PLUS would have sent them."""
+"""Records what happens on disk, reads it back and plays it: case format, message log, session log, recovery, replay."""
+
+from __future__ import annotations
+
+__all__ = [
+    "case",
+    "dataset",
+    "folder",
+    "label_components",
+    "link_recorder",
+    "message_log",
+    "player",
+    "player_process",
+    "reconstruct",
+    "reconstruction_service",
+    "record",
+    "recorded_images",
+    "recorded_link",
+    "recorded_messages",
+    "recorded_sweep",
+    "recovery",
+    "rerun",
+    "session_events",
+    "session_reader",
+    "session_recorder",
+    "session_results",
+    "summary",
+    "sweep_messages",
+    "timed_message",
+    "timeline",
+]

@@ -61,7 +61,7 @@ def _print(entry: dict[str, object]) -> None:
 
 
 def _parent_gone() -> Callable[[], bool]:
-    """A question that becomes true when stdin ends (the parent held the other end) or the parent is another."""
+    """Return a function that tells whether the parent process has ended: stdin is closed, or the parent is another."""
     parent, ended = os.getppid(), threading.Event()
 
     def read_to_the_end() -> None:

@@ -1,4 +1,4 @@
-"""What is still recorded as the room runs out: live pictures go first, then repeated live volumes, then the link.
+"""What is left out when the disk space runs out: first live 2D images, then repeated volumes, then all messages.
 
 What a surgeon has done and seen, and the volumes in which results were made, are recorded as long as the disk takes
 anything.
@@ -20,7 +20,7 @@ LOOK_EVERY_S = 1.0
 
 
 class Step(IntEnum):
-    """What is left out, each step including those before."""
+    """How much is left out of a recording; each step includes those before."""
 
     NOTHING = 0
     PICTURES = 1
@@ -42,7 +42,7 @@ TEXTS = {
 
 
 class Budget:
-    """Tells what to leave out. What was left out once is not taken up again, so that a recording has one gap at most.
+    """The disk space of a recording. What was left out once stays left out, so that a recording has one gap at most.
 
     Args:
         folder: on the disk that is recorded to.
@@ -57,8 +57,8 @@ class Budget:
         self.step = Step.NOTHING
         self.reason = ""
 
-    def look(self, used_bytes: int) -> Step:
-        """The step that holds now; cheap enough for each message.
+    def update(self, used_bytes: int) -> Step:
+        """Return what is left out now; cheap enough to be called for each message.
 
         Raises:
             OSError: the disk does not say what is free.

@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CaseVolume:
-    """A volume of a case. `swept` names the file of its accumulation mask, where there is one."""
+    """A volume of a case; `swept` names the file of the mask of its insonified voxels, where there is one."""
 
     file: str
     device: str
@@ -62,7 +62,7 @@ class CaseVolume:
 
 @dataclass(frozen=True)
 class Lesion:
-    """A lesion of a case. `label` is its number in the truth file; `about` holds what is known of it."""
+    """A lesion of a case; `label` is its number in the ground-truth file, `about` holds what else is known of it."""
 
     name: str
     seed_ras_mm: tuple[float, float, float]
@@ -72,7 +72,7 @@ class Lesion:
 
 @dataclass(frozen=True, eq=False)
 class TrackingSample:
-    """One transform as it was recorded: mm, `status` is OK, MISSING or INVALID."""
+    """A recorded transform in mm; `status` is OK, MISSING or INVALID."""
 
     timestamp_s: float
     device: str
@@ -82,7 +82,7 @@ class TrackingSample:
 
 @dataclass(frozen=True)
 class Case:
-    """What `case.json` says, and the folder it lies in.
+    """A case: the content of `case.json`, and the folder in which it lies.
 
     Attributes:
         volumes: may be empty where there is a recording, such as a sweep that was not reconstructed.
@@ -112,11 +112,11 @@ class Case:
 
     @property
     def volume_devices(self) -> frozenset[str]:
-        """Names under which the volumes travel."""
+        """The OpenIGTLink device names of the volumes."""
         return frozenset(volume.device for volume in self.volumes)
 
     def volume(self, index: int = 0) -> Volume:
-        """Read a volume with its swept mask.
+        """Read a volume with the mask of its insonified voxels.
 
         Raises:
             CaseError: the case holds no volume, but only a recording; or its swept mask lies elsewhere or is no mask.
@@ -129,7 +129,7 @@ class Case:
         return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, swept, read.missing)
 
     def _swept_of(self, name: str, volume: Volume) -> np.ndarray:
-        """Where a volume was imaged as a mask of the case says, bool, shape (K, J, I)."""
+        """Read the mask of the insonified voxels of a volume: bool, shape (K, J, I)."""
         mask = self.read_volume(name)
         if not _is_on_grid_of(mask, volume):
             raise CaseError(
@@ -143,7 +143,7 @@ class Case:
         return mask.array > 0
 
     def path_of(self, name: str) -> Path:
-        """The path of a file of the case.
+        """Return the path of a file of the case, after checking that it is inside the folder.
 
         Raises:
             CaseError: the name, or a link of that name, leads out of the folder.
@@ -200,7 +200,7 @@ class Case:
         return found
 
     def truth_of(self, lesion: Lesion, volume: Volume, labels: Volume | None = None) -> np.ndarray | None:
-        """The true mask of a lesion, bool, shape (K, J, I) of the volume, or None where it is not known.
+        """Return the ground-truth mask of a lesion: bool, shape (K, J, I) of the volume; None where it is not known.
 
         Args:
             labels: in place of `truth_labels`, such as with other numbers.
@@ -222,11 +222,11 @@ class Case:
         return mask
 
     def truth_labels(self) -> Volume | None:
-        """The truth on its own grid, lesion numbers as voxel values, or None."""
+        """Read the ground truth on its own grid, lesion numbers as voxel values; None where there is none."""
         return read_labels(self.path_of(self.truth), self.folder) if self.truth else None
 
     def tracking_samples(self, damage: Damage | None = None) -> Iterator[TrackingSample]:
-        """The recorded transforms in their order. A line that holds none costs that line.
+        """Read the recorded transforms in their order; a line that holds none is left out.
 
         Args:
             damage: takes note of the lines that were left out; `Damage.sentence` tells of them. None logs them.
@@ -258,7 +258,7 @@ def _is_on_grid_of(mask: Volume, volume: Volume) -> bool:
 
 
 def no_volume_in(case: Case) -> str:
-    """Why a case cannot be segmented, and what to do."""
+    """Return why a case cannot be segmented, and what to do."""
     return (
         f"{case.case_id} holds no volume, only a recording of poses and single images; "
         "reconstruct a volume from it, or give a case with one"
@@ -266,7 +266,7 @@ def no_volume_in(case: Case) -> str:
 
 
 def path_inside(folder: Path, name: str) -> Path:
-    """The path of a file in a folder.
+    """Return the path of a file in a folder, after checking that it is inside.
 
     Raises:
         CaseError: the name, or a link of that name, leads out of the folder.
@@ -282,7 +282,7 @@ def path_inside(folder: Path, name: str) -> Path:
 
 
 def _sample_or_problem(entry: Any) -> tuple[TrackingSample | None, str]:
-    """A line of a tracking file as a transform, or why it is none."""
+    """Return the transform of a line of a tracking file, or why the line holds none."""
     try:
         check_object(entry, SAMPLE)
     except JsonError as error:
@@ -364,7 +364,7 @@ def _verify_file(case: Case, name: str, expected: str | None) -> None:
 
 
 def save_volume_into_case(folder: Path, stem: str, volume: Volume) -> CaseVolume:
-    """Write a volume, and its swept mask where it has one, into a case folder."""
+    """Write a volume, and the mask of its insonified voxels where it has one, into a case folder."""
     write_volume(volume, folder / f"{stem}.nrrd")
     swept = None
     if volume.swept is not None:

@@ -1,4 +1,4 @@
-"""What `case.json` may say. Every entry is checked once, so that whoever reads the case can trust it."""
+"""The entries that `case.json` may have, and their check when a case is read."""
 
 from __future__ import annotations
 

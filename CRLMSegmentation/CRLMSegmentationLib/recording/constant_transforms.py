@@ -1,4 +1,4 @@
-"""Which transforms of a recording hold for all its frames though they came only once or a few times."""
+"""Finds the constant transforms of a recording, which were sent only a few times and hold for all its frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..tracking.transforms import frames_of, neighbours_of, touches
 
 @dataclass(frozen=True)
 class Constants:
-    """The calibration of a probe may be sent once, in several steps: ImageToUltrasound, UltrasoundToProbe.
+    """The constant transforms between pixels and tracked sensors, such as ImageToUltrasound and UltrasoundToProbe.
 
     A pose that came once is no calibration: the tracker has stopped. So a step farther than the first counts only on
     the way to a sensor, of which poses came all the time, and never one to or from the tracker or the goal.
@@ -29,7 +29,7 @@ class Constants:
     goal: str = REFERENCE
 
     def among(self, still: Collection[str], moving: Collection[str]) -> frozenset[str]:
-        """Those that hold for all frames.
+        """Return the transforms that hold for all frames.
 
         Args:
             still: names of the transforms that came seldom and never changed.
@@ -41,7 +41,7 @@ class Constants:
         return frozenset(first | self._on_the_way(first | farther, sensors))
 
     def _on_the_way(self, still: Collection[str], sensors: Collection[str]) -> set[str]:
-        """Transforms on the shortest ways from the pixels to sensors, those that are still."""
+        """Return the unchanging transforms on the shortest paths from the pixels to sensors."""
         used: set[str] = set()
         ways: dict[str, tuple[str, ...]] = {self.pixels: (), IMAGE_FRAME: ()}
         waiting = list(ways)
@@ -57,7 +57,7 @@ class Constants:
 
 
 def _starts(name: str) -> tuple[str, ...]:
-    """The frame that a tracked transform places, such as Probe of ProbeToTracker."""
+    """Return the frame that a tracked transform starts from, such as Probe of ProbeToTracker."""
     try:
         return frames_of(name)[:1]
     except SweepError:

@@ -1,4 +1,4 @@
-"""The cases of an evaluation, checked before a minute is spent, with a table of what is wrong with which.
+"""The dataset of a training or an evaluation: cases that are checked before anything is computed.
 
 Taken are a case folder, a folder of case folders, and a folder of pairs `NAME.nrrd` with `NAME-label.nrrd`
 (any volume suffix; `NAME-label.seg.nrrd` of 3D Slicer as well): in a label each number from 1 on is a lesion, and its
@@ -36,7 +36,7 @@ SHORT_HASH = 16
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a case, or one of its lesions, cannot be evaluated. `lesion` is empty when it is the whole case."""
+    """The reason why a case, or one of its lesions, cannot be evaluated; `lesion` is empty for the whole case."""
 
     case: str
     lesion: str
@@ -66,21 +66,21 @@ class CheckedCase:
 
     @property
     def patient(self) -> str:
-        """Two cases may be of one patient: then both name him in `source`, as {"patient": "P7"}."""
+        """The patient: two cases of one patient name him in `source`, as {"patient": "P7"}; else the case_id."""
         named = self.case.source.get("patient")
         return str(named) if named else self.case_id
 
     @property
     def simulated(self) -> bool | None:
-        """None when the case does not say where it came from."""
+        """Whether the case is simulated; None when it does not say where it came from."""
         return self.case.source["kind"] == "simulated" if "kind" in self.case.source else None
 
     def truth_labels(self) -> Volume:
-        """The truth with a number of its own for each lesion."""
+        """Return the ground truth with a number of its own for each lesion."""
         return split_labels(_labels_of(self.case), self.labels_together).labels
 
     def truth_of(self, lesion: Lesion, volume: Volume) -> np.ndarray:
-        """The true mask of one of `lesions`, bool, shape (K, J, I) of the volume.
+        """Return the ground-truth mask of one of `lesions`: bool, shape (K, J, I) of the volume.
 
         Raises:
             CaseError: the truth lies on another grid than the volume.
@@ -91,7 +91,7 @@ class CheckedCase:
         return mask
 
     def read_volume(self) -> Volume:
-        """As it would come over a link: without the swept mask, which does not travel."""
+        """Read the volume as it would come over OpenIGTLink, which does not send the mask of insonified voxels."""
         return without_swept(self.case.volume())
 
 
@@ -147,7 +147,7 @@ def check_cases(
 
 
 def _same_name(source: Path, other: Case) -> str:
-    """Two case folders differ by their case_id, while a volume with its label is named by its file."""
+    """Return the error about two cases of one name; a folder is named by its case_id, a volume by its file."""
     if source.is_dir():
         return f"has the name {other.case_id} as well as {other.folder}; give each case its own case_id"
     is_pair = other.folder == source.parent
@@ -161,14 +161,14 @@ def short_hashes(hashes: Iterable[str]) -> list[str]:
 
 
 def table_of(problems: Sequence[Problem]) -> str:
-    """The problems in three columns, for a terminal."""
+    """Return the problems in three columns, for a terminal."""
     rows = [("Case", "Lesion", "What is wrong"), *((p.case, p.lesion or "all", p.text) for p in problems)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(f"{case:<{widths[0]}}  {lesion:<{widths[1]}}  {text}" for case, lesion, text in rows)
 
 
 def _sources_in(path: Path) -> list[Path]:
-    """Case folders, and volumes that have a label beside them or are without one among those that have."""
+    """Return the case folders and the volumes with a label file beside them; volumes that lack one are listed too."""
     if not path.is_dir():
         raise CaseError(f"{path} is no folder; give a case folder, or a folder of cases")
     if (path / CASE_FILE).is_file() or (path / RECORDING_FILE).is_file():
@@ -188,7 +188,7 @@ def _is_label(path: Path) -> bool:
 
 
 def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tuple[CheckedCase | None, list[Problem]]:
-    """A case, or None, and what is wrong with it; neither where it is not wanted."""
+    """Read and check a case; return it, or None, and its problems."""
     if source.is_dir():
         sha256 = sha256_of(source / CASE_FILE) if (source / CASE_FILE).is_file() else ""
     elif _is_label(source):
@@ -232,7 +232,7 @@ def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tu
 
 
 def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tuple[str, str]]]:
-    """The lesions of a case, one for each part of its labels, and what is to be known, by lesion ("" for the case).
+    """Return the lesions of a case, one for each part of its labels, and warnings by lesion ("" for the case).
 
     A listed lesion is the part in which its seed lies, else the nearest. Parts without a listed one are added.
     """
@@ -261,7 +261,7 @@ def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tupl
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:
-    """The wanted name, with a number behind it where another lesion has it; it is taken from then on."""
+    """Return the wanted name, numbered where another lesion has it, and add it to `taken`."""
     others = (f"{wanted} ({number})" for number in itertools.count(2))
     name = next(name for name in itertools.chain([wanted], others) if name not in taken)
     taken.add(name)
@@ -269,7 +269,7 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 
 
 def _distance_mm(point_ras_mm: Sequence[float], labels: Volume, number: int) -> float:
-    """From a point to the nearest voxel of a number, 0 within that voxel."""
+    """Return the distance from a point to the nearest voxel with a label, in mm; 0 within that voxel."""
     kji = np.argwhere(labels.array == number)
     seed_ijk = transform_points(labels.ras_to_ijk, np.asarray(point_ras_mm, dtype=float))
     beyond_ijk = np.maximum(np.abs(kji[:, ::-1] - seed_ijk) - 0.5, 0)
@@ -296,14 +296,14 @@ def _label_beside(path: Path) -> Path:
 
 
 def _pair_sha256(path: Path) -> str:
-    """One hash over both, and over the files in which detached headers keep their voxels."""
+    """Return one SHA-256 over a volume, its label, and the data files of detached headers."""
     both = [path, _label_beside(path)]
     files = [*both, *(data for header in both for data in data_files_of(header) if data.is_file())]
     return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
 def _pair(path: Path) -> Case:
-    """A volume and its label as a case of its own."""
+    """Make a case of a volume and its label file."""
     stem, label_path = volume_stem(path), _label_beside(path)
     label, names = read_labels(label_path), segment_names(label_path)
     array, numbers = numbers_of(label)
@@ -321,7 +321,7 @@ def _deepest(mask: np.ndarray, volume: Volume) -> tuple[float, float, float]:
 
 
 def deepest_point(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
-    """The centre, RAS mm, of the voxel of a mask (K, J, I) that is farthest from its border.
+    """Return the centre, RAS mm, of the voxel of a mask (K, J, I) that is farthest from its border.
 
     Of several, as in a slab or a box, the one in their middle.
     """

@@ -1,4 +1,4 @@
-"""The folder of a recording: who may write into it, what lies in it already, and room kept back for its end."""
+"""The folder of a recording: its lock, what lies in it, and the disk space that is reserved for finishing it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIN_FREE_BYTES = 200 << 20
 
 
 class FolderState(Enum):
-    """What lies in a folder. FREE: nothing, or what a recording leaves that has received nothing."""
+    """The content of a folder; FREE means nothing, or the files of a recording that has received nothing."""
 
     FREE = "free"
     UNFINISHED = "unfinished"
@@ -36,7 +36,7 @@ class FolderState(Enum):
 
 
 def state_of(folder: Path) -> FolderState:
-    """What lies in a folder, which need not exist."""
+    """Return what lies in a folder, which need not exist."""
     if not folder.exists():
         return FolderState.FREE
     if not folder.is_dir():
@@ -50,14 +50,14 @@ def state_of(folder: Path) -> FolderState:
 
 
 def next_free(folder: Path) -> Path:
-    """`folder-2` beside a folder, or the next number that is not taken."""
+    """Return `folder-2` beside a folder, or the next number that is free."""
     names = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
     return next(path for path in names if not path.exists())
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Make a folder for a new recording and keep it for this process while the block lasts.
+    """Make a folder for a new recording and lock it for this process while the block lasts.
 
     Raises:
         RecordingError: another process records there, something else lies there, or the disk is nearly full.
@@ -78,7 +78,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from recording into a folder, see `folder_lock`.
+    """Lock a folder against other recorders; a lock that a dead process has left does not count.
 
     Raises:
         RecordingError: another process has the lock, or the folder cannot be written to.
@@ -96,7 +96,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def discard_empty(folder: Path) -> None:
-    """Remove what a recording leaves that has received nothing."""
+    """Remove the files of a recording that has received nothing."""
     for name in (MESSAGES_FILE, ARRIVALS_FILE, EVENTS_FILE):
         (folder / name).unlink(missing_ok=True)
 
@@ -106,7 +106,7 @@ def free_bytes_at(folder: Path) -> int:
 
 
 def release_reserve(folder: Path) -> None:
-    """Give back the room that was kept for finishing the recording."""
+    """Free the disk space that was reserved for finishing the recording."""
     (folder / RESERVE_FILE).unlink(missing_ok=True)
 
 
@@ -132,7 +132,7 @@ def _make_reserve(folder: Path) -> None:
 
 
 def check_unfinished(folder: Path) -> None:
-    """Refuse what is no recording that waits to be finished.
+    """Refuse a folder that holds no unfinished recording.
 
     Raises:
         CaseError: says what it is instead.

@@ -1,4 +1,4 @@
-"""Which pose belongs to which frame of a recording: by the sender's times where they can tell, else by arrival.
+"""Assigns a pose to each frame of a recording: by the sender's times where they agree, else by arrival.
 
 PLUS gives a frame and its poses the same time. Other senders give none, whole seconds, or the time of another clock;
 then only the order and the pace in which the messages came can tell, where that was recorded. A sender puts a frame
@@ -54,7 +54,7 @@ class Stream:
 
     @classmethod
     def of(cls, places: Sequence[tuple[int, float, float | None]]) -> Stream:
-        """Of the place, the sender's time and the arrival of each message."""
+        """Make a stream of the place, the sender's time and the arrival time of each message."""
         arrived = [arrived_s for _, _, arrived_s in places]
         known = None if any(arrived_s is None for arrived_s in arrived) else np.array(arrived, float)
         order, sent_s = (np.array([place[n] for place in places], float) for n in (0, 1))
@@ -103,7 +103,7 @@ def _chosen_arrival(frames: Stream, poses: Stream) -> tuple[Pairing, np.ndarray]
 
 
 def why_not_by_time(frames: Stream, poses: Stream, distinct: np.ndarray) -> str:
-    """Why the times cannot tell which pose belongs to which frame; empty where they can."""
+    """Return why frames and poses cannot be paired by their times; empty where they can."""
     faults = time_faults(frames.sent_s)
     if faults or not len(poses):
         return faults
@@ -114,7 +114,7 @@ def why_not_by_time(frames: Stream, poses: Stream, distinct: np.ndarray) -> str:
 
 
 def _is_one_clock(frames: Stream, poses: Stream) -> bool:
-    """Whether the times of the frames are those of poses, whenever they came: pictures may come later than poses.
+    """Return whether the times of the frames are times of poses, even if the images arrive later than the poses.
 
     Where poses come much more often than frames, any time is near that of a pose.
     """
@@ -125,14 +125,14 @@ def _is_one_clock(frames: Stream, poses: Stream) -> bool:
 
 
 def _may_be_delay(frames: Stream, poses: Stream, offset_s: float) -> bool:
-    """Whether the times fit as they are, so that pictures or poses may just have come late: then nobody can tell."""
+    """Return whether the times fit without an offset, so that images or poses may only have arrived late."""
     if abs(offset_s) >= MAX_DELAY_S or len(frames) < 2:
         return False
     return _fits(frames, poses, min(SAME_MOMENT_S, float(np.median(np.diff(frames.sent_s))) / 3))
 
 
 def _fits(frames: Stream, poses: Stream, within_s: float) -> bool:
-    """Whether poses cover the time of the frames, and most frames have one so near to their time."""
+    """Return whether poses cover the time of the frames, and most frames have a pose near to their time."""
     low_s, high_s = poses.sent_s.min() - within_s, poses.sent_s.max() + within_s
     is_covered = (frames.sent_s >= low_s) & (frames.sent_s <= high_s)
     if np.count_nonzero(is_covered) < COVERED * len(frames):
@@ -142,13 +142,13 @@ def _fits(frames: Stream, poses: Stream, within_s: float) -> bool:
 
 
 def _repairs_itself(sent_s: np.ndarray) -> bool:
-    """Whether times only go back by less than two frames are apart: two measurements that came in the wrong order."""
+    """Return whether times only go back by less than two frame periods: two measurements in the wrong order."""
     steps_s = np.diff(sent_s)
     return bool((steps_s != 0).all() and steps_s.min() > -SAME_MOMENT_S and (sent_s > 0).all())
 
 
 def clock_offset_s(frames: Stream, poses: Stream) -> float:
-    """By how much the clock of the poses is ahead of that of the frames; 0 where both agree or nobody can tell.
+    """Return by how many seconds the clock of the poses is ahead of that of the frames; 0 where it is not known.
 
     Poses that came just before a frame are as old as the frame or older, those that came just after it as old or
     newer. Where frame and pose came together, the pose that came with it is as old as the frame.
@@ -174,7 +174,7 @@ def clock_offset_s(frames: Stream, poses: Stream) -> float:
 
 
 def by_time(frames_s: np.ndarray, poses_s: np.ndarray, within_s: float = SAME_MOMENT_S) -> np.ndarray:
-    """For each frame the pose whose time is nearest, and no farther than that."""
+    """Return for each frame the pose whose time is nearest, within a limit."""
     if not len(poses_s):
         return np.full(len(frames_s), NO_POSE)
     ranks = np.argsort(poses_s, kind="stable")
@@ -187,7 +187,7 @@ def by_time(frames_s: np.ndarray, poses_s: np.ndarray, within_s: float = SAME_MO
 
 
 def by_arrival(frames: Stream, poses: Stream) -> np.ndarray | None:
-    """For each frame the pose that came with it; None where the arrival cannot tell."""
+    """Return for each frame the pose that arrived with it; None where the arrival is not decisive."""
     if frames.arrived_s is None or poses.arrived_s is None or not len(poses):
         return None
     side = _side(frames, poses)
@@ -208,7 +208,7 @@ def why_not_by_arrival(frames: Stream, poses: Stream) -> str:
 
 
 def _side(frames: Stream, poses: Stream) -> int | None:
-    """Whether the pose of a frame comes just before it (-1) or just behind it (1); None where nobody can tell."""
+    """Return whether the pose of a frame arrives just before (-1) or just after it (1); None where neither is clear."""
     if frames.arrived_s is None or poses.arrived_s is None or not len(poses) or not _comes_in_bursts(frames):
         return None
     before, after = _neighbours(frames, poses)
@@ -228,7 +228,7 @@ def _period_s(arrived_s: np.ndarray) -> float:
 
 
 def _comes_in_bursts(frames: Stream) -> bool:
-    """Whether the sender paused between two frames: in a flood the arrival tells nothing of what belongs together."""
+    """Return whether the sender paused between frames; without pauses the arrival shows no pairs."""
     if frames.arrived_s is None or frames.all_arrived_s is None:
         return False
     period_s = _period_s(frames.arrived_s)
@@ -241,19 +241,19 @@ def _comes_in_bursts(frames: Stream) -> bool:
 
 
 def _median_gap_s(frames_s: np.ndarray, poses_s: np.ndarray, index: np.ndarray, valid: np.ndarray) -> float:
-    """Between each frame and its pose; infinite for those that have none."""
+    """Return the median time between a frame and its pose, in seconds; infinite for frames that have none."""
     gaps_s = np.abs(poses_s[np.clip(index, 0, len(poses_s) - 1)] - frames_s)
     return float(np.median(np.where(valid, gaps_s, np.inf)))
 
 
 def _neighbours(frames: Stream, poses: Stream) -> tuple[np.ndarray, np.ndarray]:
-    """The last pose that came before each frame, and the first that came after it; -1 and M where there is none."""
+    """Return the last pose before each frame and the first after it; -1 and M where there is none."""
     after = np.searchsorted(poses.order, frames.order)
     return after - 1, after
 
 
 def _beside(frames: Stream, poses: Stream, side: int) -> np.ndarray:
-    """The last pose between a frame and the frame before it, or the first between it and the next one."""
+    """Return the last pose between a frame and the frame before it, or the first between it and the next one."""
     before, after = _neighbours(frames, poses)
     if side < 0:
         earliest = np.concatenate([[-np.inf], frames.order[:-1]])

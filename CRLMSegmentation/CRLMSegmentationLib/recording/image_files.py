@@ -1,4 +1,4 @@
-"""The images that a session recorder writes: whole or not at all, and read back to the last bit.
+"""The NRRD files of a session recording: written atomically, and read back bit for bit.
 
 NRRD is written here and not by SimpleITK, since a full disk must be noticed at each write.
 """
@@ -40,12 +40,12 @@ encoding: {encoding}
 space origin: {origin}
 
 """
-RIM = 1
+MARGIN = 1
 """Voxels of nothing around a mask, so that a flat one is a volume still."""
 
 
 class WrittenFile(NamedTuple):
-    """A file that lies there whole."""
+    """A file that was written completely."""
 
     path: Path
     size_bytes: int
@@ -53,7 +53,7 @@ class WrittenFile(NamedTuple):
 
 
 def write_nrrd(path: Path, array: np.ndarray, ijk_to_ras: np.ndarray, compressed: bool) -> WrittenFile:
-    """Write voxels (K, J, I) with their place.
+    """Write voxels (K, J, I) and their matrix as NRRD.
 
     Raises:
         OSError: there is no room; nothing lies at the path then.
@@ -99,7 +99,7 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> WrittenFile:
 
 
 def write_mask(path: Path, part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> WrittenFile:
-    """Write the part of a mask that is not empty.
+    """Write the part of a mask that is not empty as NRRD.
 
     Args:
         part: bool, shape (K, J, I), not of size 0.
@@ -109,18 +109,18 @@ def write_mask(path: Path, part: np.ndarray, offset_kji: tuple[int, int, int], i
     Raises:
         OSError: there is no room; nothing lies at the path then.
     """
-    matrix = part_to_ras(ijk_to_ras, np.subtract(offset_kji, RIM).tolist())
-    return write_nrrd(path, np.pad(part.astype(np.uint8), RIM), matrix, compressed=True)
+    matrix = part_to_ras(ijk_to_ras, np.subtract(offset_kji, MARGIN).tolist())
+    return write_nrrd(path, np.pad(part.astype(np.uint8), MARGIN), matrix, compressed=True)
 
 
 def read_mask(path: Path, offset_kji: tuple[int, int, int], shape: tuple[int, int, int]) -> np.ndarray:
-    """The mask in its volume: bool, of the volume's shape (K, J, I).
+    """Read a mask into its volume: bool, of the volume's shape (K, J, I).
 
     Raises:
         VolumeError: the file cannot be read.
         CaseError: it does not lie in such a volume.
     """
-    part = read_volume(path).array[RIM:-RIM, RIM:-RIM, RIM:-RIM] > 0
+    part = read_volume(path).array[MARGIN:-MARGIN, MARGIN:-MARGIN, MARGIN:-MARGIN] > 0
     box = Box.of_part(offset_kji, part.shape)
     if not box.is_within(Box.of_shape(shape)):
         raise CaseError(f"{path.name} at {list(offset_kji)} does not lie in a volume of {list(shape)} voxels")

@@ -1,4 +1,4 @@
-"""Which of several streams of 2D images is the ultrasound: by the calibration, then by name, else nobody can tell."""
+"""Finds the ultrasound among several streams of 2D images: by the calibration, else by the name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLUS_FRAMES = frozenset({"Reference", "Tracker"})
 
 @dataclass(frozen=True)
 class ImageStream:
-    """The images of one device.
+    """A stream of 2D images from one device.
 
     Attributes:
         device: such as "Image_Reference": PLUS puts the frame in which the image lies behind its name.
@@ -44,7 +44,7 @@ class ImageStream:
 
     @property
     def frame(self) -> str | None:
-        """The frame in which its sender has placed it; None where it lies in its own pixels or nobody says."""
+        """The frame in which its sender has placed it; None where the sender gives no frame."""
         base, frame = self._parts()
         return None if frame in (base, IMAGE_FRAME) else frame
 
@@ -64,7 +64,7 @@ def choose_stream(
     device: str | None = None,
     calibrated: Collection[str] = (),
 ) -> tuple[ImageStream, str]:
-    """Find the ultrasound.
+    """Find the stream of the ultrasound.
 
     Args:
         streams: at least one.
@@ -92,7 +92,7 @@ def choose_stream(
 def _by_calibration(
     streams: Collection[ImageStream], names: Collection[str], goal: str, calibrated: Collection[str]
 ) -> tuple[ImageStream, str] | None:
-    """The only stream whose pixels a transform leads to the frame; none that is called something else than B-mode."""
+    """Return the only stream whose pixels a transform leads to the frame, unless its name says that it is no B-mode."""
     placed = [s for s in streams if _is_placed(s, names, goal, calibrated)]
     bases = {stream.base for stream in placed}
     if len(placed) > 1 and len(bases) == 1:
@@ -133,7 +133,7 @@ def _listed(streams: Collection[ImageStream]) -> str:
 
 
 def image_frame_of(stream: ImageStream, calibrated: Collection[str]) -> str:
-    """The coordinate frame of the pixels: the name of the stream where a calibration starts at it, else Image.
+    """Return the frame of the pixels: the name of the stream where a calibration starts at it, else Image.
 
     "Ultrasound" may be the name of the images and of the sensor on the probe.
     """
@@ -146,7 +146,7 @@ def _starts_at(name: str, frame: str) -> bool:
 
 
 def frames_in(name: str) -> tuple[str, ...]:
-    """Both frames of a transform; none for a name that tells of no two frames."""
+    """Return both frames that the name of a transform holds; none for another name."""
     try:
         return frames_of(name)
     except SweepError:

@@ -1,4 +1,4 @@
-"""The parts of a ground truth that lie apart under one label: each is a lesion of its own, unless told otherwise."""
+"""Splits the labels of a ground truth into connected components, each of which is a lesion."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEEP_TOGETHER = "--keep-labels-together"
 
 @dataclass(frozen=True, eq=False)
 class SplitLabels:
-    """A truth with a number of its own for each part that lies apart.
+    """A ground truth with a number of its own for each connected component.
 
     Attributes:
         labels: numbers as voxel values; the largest part of a label keeps its number, further ones have new numbers.
@@ -36,7 +36,7 @@ class SplitLabels:
 
 
 def split_labels(labels: Volume, keep_together: bool = False) -> SplitLabels:
-    """Number the parts of each label that lie apart.
+    """Number the connected components of each label.
 
     Args:
         labels: whole numbers, 0 for background.
@@ -69,7 +69,7 @@ def split_labels(labels: Volume, keep_together: bool = False) -> SplitLabels:
 
 
 def numbers_of(labels: Volume) -> tuple[np.ndarray, list[int]]:
-    """The voxels of a truth as int32, shape (K, J, I), and the numbers from 1 on that occur, ascending.
+    """Return the voxels of a ground truth as int32, shape (K, J, I), and the labels from 1 on that occur, ascending.
 
     Raises: see `split_labels`.
     """
@@ -99,7 +99,7 @@ def _check_count(count: int, what: str) -> None:
 
 
 def _parts_of(mask: np.ndarray, spacing_kji_mm: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """A number for each part of a mask, and (number, voxels) of each, the largest first."""
+    """Number the components of a mask; return also (number, voxels) of each, the largest first."""
     wide = ndimage.binary_dilation(np.pad(mask, 1), _bridging(spacing_kji_mm))
     names, count = ndimage.label(wide, TOUCHING)
     names = np.where(mask, names[1:-1, 1:-1, 1:-1], 0)

@@ -1,4 +1,4 @@
-"""The messages and events of links in one message log, less of them as the disk space that is granted runs out."""
+"""Writes the messages and events of links into one message log, fewer of them when the disk space runs out."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LinkLog:
         return self._is_taken
 
     def append(self, header: memoryview, body: memoryview, step: Step = Step.NOTHING) -> None:
-        """Record a message, unless it is left out.
+        """Record a message, unless the budget leaves it out.
 
         Raises:
             RecordingError: the disk takes no more.
@@ -73,7 +73,7 @@ class LinkLog:
                 self._volumes[entry.device, entry.timestamp_s] = entry
 
     def note(self, is_connected: bool, why: str = "") -> None:
-        """Record that the link has come or gone.
+        """Record that the link was connected or lost.
 
         Raises:
             RecordingError: the disk takes no more.
@@ -82,11 +82,11 @@ class LinkLog:
             self.log.note(CONNECTED) if is_connected else self.log.note(LINK_LOST, why=why)
 
     def has_sent(self, volume: Volume) -> bool:
-        """Whether a volume has the name of one that came over a link, be it recorded or not."""
+        """Return whether a volume has the name of one that came over a link, recorded or not."""
         return volume.device in self._devices
 
     def holds(self, volume: Volume) -> bool:
-        """Whether the voxels of a volume are in the recording.
+        """Return whether the voxels of a volume are in the recorded messages.
 
         Raises:
             OSError: it cannot be read.
@@ -103,7 +103,7 @@ class LinkLog:
         return np.array_equal(voxels, volume.recorded_array, equal_nan=volume.missing is not None)
 
     def end(self, why: str, **about: object) -> None:
-        """Close the recording, which says why.
+        """Record why the recording ends, and close it.
 
         Raises:
             RecordingError: the disk takes no more; it is closed all the same.
@@ -114,7 +114,7 @@ class LinkLog:
             self.log.close()
 
     def _kind_left_out(self, entry: Entry, step: Step) -> str:
-        """What a message is that is left out; empty for one that is recorded."""
+        """Return the kind of a message that is left out; empty for one that is recorded."""
         if not self._is_taken or step >= Step.ALL_MESSAGES:
             return VOLUMES if entry.is_volume else OTHERS if entry.shape is None else PICTURES
         if entry.is_volume:

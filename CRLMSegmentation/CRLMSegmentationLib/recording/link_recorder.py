@@ -1,4 +1,4 @@
-"""Records what comes over OpenIGTLink, every message as it came, and keeps account of it."""
+"""Records an OpenIGTLink connection, every message as it came, and reports the state of the recording."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .summary import LOST, ODD
 POLL_S = 0.05
 ACCOUNT_EVERY_S = 0.2
 RATE_WINDOW_S = 2.0
-TOLD_AT_THE_END = (DropReason.NAME_CUT, DropReason.FRAME_LABEL)
+NOTED_AT_THE_END = (DropReason.NAME_CUT, DropReason.FRAME_LABEL)
 """Of what was recorded; the rest is found again when the recording is read."""
 LAST_VOLUME_S = 10.0
 """How long the end of a recording waits for the last volume of a reconstruction."""
@@ -31,7 +31,7 @@ LAST_VOLUME_S = 10.0
 
 @dataclass(frozen=True)
 class Account:
-    """How a recording stands.
+    """The state of a recording, for a display.
 
     Attributes:
         state: of the link; `reason` says why it is not connected.
@@ -71,7 +71,7 @@ class _Snapshot(NamedTuple):
 
 
 class Recorder:
-    """A link whose messages go into a new recording; something calls `step` without a pause.
+    """The recorder of one connection; `step` must be called without a pause.
 
     Args:
         folder: for `messages.igtl` and `arrivals.jsonl`, which must not be there yet.
@@ -110,7 +110,7 @@ class Recorder:
         return self._clock() - self._started_at_s
 
     def step(self) -> None:
-        """Record what comes within `POLL_S`.
+        """Record what arrives within `POLL_S` seconds.
 
         Raises:
             RecordingError: the disk takes no more.
@@ -120,7 +120,7 @@ class Recorder:
         self._note_losses()
 
     def account(self) -> Account:
-        """How it stands now; called about every `ACCOUNT_EVERY_S`."""
+        """Return the state now; meant to be called about every `ACCOUNT_EVERY_S` seconds."""
         log = self.link_log.log
         counts, recorded_bytes = log.counts, log.recorded_bytes
         free_bytes = free_bytes_at(self.folder)
@@ -149,7 +149,7 @@ class Recorder:
         )
 
     def end(self, why: str) -> None:
-        """Close the link and the recording, which says why where the disk lets it."""
+        """Record why it ends, unless the disk fails, and close connection and recording."""
         self._end_live_volumes()
         under_way = self.client.receiving
         about = {"under_way": under_way.device} if under_way else {}
@@ -161,7 +161,7 @@ class Recorder:
             self.link_log.end(why, **about)
 
     def _end_live_volumes(self) -> None:
-        """The last volume still belongs to the recording."""
+        """Stop the live reconstruction and record its last volume."""
         if self.live is None or self.client.state is not LinkState.CONNECTED:
             return
         self.live.stop()
@@ -197,8 +197,8 @@ class Recorder:
         self._dropped = dropped
 
     def _note_oddities(self) -> None:
-        """What was recorded, but must be known of: names that may be cut, images that say another frame."""
+        """Record warnings about recorded messages: names that may be cut, images that name another frame."""
         for problem in self.client.statistics.problems:
-            if problem.kind in TOLD_AT_THE_END:
+            if problem.kind in NOTED_AT_THE_END:
                 about = {"reason": problem.kind.value, "device": problem.device, "text": problem.text}
                 self.link_log.log.note(ODD, count=problem.count, **about)

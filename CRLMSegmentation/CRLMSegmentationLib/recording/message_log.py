@@ -1,4 +1,4 @@
-"""A recording of a link: its messages exactly as they came, and when.
+"""Reads a message log: the OpenIGTLink messages exactly as they came, and their arrival times.
 
     messages.igtl     whole OpenIGTLink messages, header and body, one after another; also those of unknown types
     arrivals.jsonl    a line for each of them, and for each event such as a lost link
@@ -48,7 +48,7 @@ EVENT = {
 
 
 class Event(NamedTuple):
-    """Something that befell a recording: started, connected, link lost, messages lost, ended."""
+    """An event of a recording: started, connected, link lost, messages lost, ended."""
 
     received_s: float
     event: str
@@ -57,7 +57,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class MessageLog:
-    """What a recording holds.
+    """The list of the messages and events of a recording.
 
     Attributes:
         path: of `messages.igtl`.
@@ -78,13 +78,13 @@ class MessageLog:
 
     @property
     def damaged_bytes(self) -> int:
-        """What belongs to no message, and not to one that was cut short either."""
+        """The number of bytes that belong to no message, not even to one that was cut short."""
         readable_bytes = sum(entry.size_bytes for entry in self.entries)
         return self.end_bytes - readable_bytes + (0 if self.is_cut_short else self.surplus_bytes)
 
     @property
     def duration_s(self) -> float:
-        """From the first message to the last."""
+        """The seconds from the first message to the last."""
         return self.entries[-1].received_s - self.entries[0].received_s if self.entries else 0.0
 
     def load(self, entry: Entry) -> Message:
@@ -107,7 +107,7 @@ class MessageLog:
         return read_message(header, body, self.frame)
 
     def layout(self, entry: Entry) -> ImageLayout:
-        """How the voxels of an IMAGE lie in its body.
+        """Return how the voxels of an IMAGE lie in its body.
 
         Raises:
             MessageError: it is no image.
@@ -122,7 +122,7 @@ class MessageLog:
 
 
 def read_message_log(messages: Path, arrivals: Path | None = None) -> MessageLog:
-    """Find the messages of a recording, by walking from header to header.
+    """List the messages of a recording by reading their headers.
 
     Args:
         messages: `messages.igtl`, which may end in the middle of a message.
@@ -144,13 +144,13 @@ def read_message_log(messages: Path, arrivals: Path | None = None) -> MessageLog
 
 
 def _frame_in(events: Iterable[Event]) -> Frame:
-    """In which the recorded peer counts, as was noted when the recording began."""
+    """Return the frame of the recorded peer's coordinates, as noted when the recording began."""
     told = [event.about[FRAME] for event in events if event.about.get(FRAME) in [frame.value for frame in Frame]]
     return Frame(told[0]) if told else Frame.RAS
 
 
 def _walk(stream: BinaryIO, size_bytes: int, times_s: dict[int, float], sizes: dict[int, int]) -> Iterator[Entry]:
-    """From header to header; over one that is damaged only where its arrival says how long it was."""
+    """Yield the messages, header by header; a damaged one is skipped where its arrival line holds its length."""
     offset, last, newest_s = 0, None, 0.0
     names: dict[Any, Any] = {}  # each is kept once, not a million times
     while offset < size_bytes:
@@ -192,7 +192,7 @@ def _header_at(stream: BinaryIO, offset_bytes: int) -> Header | None:
 
 
 def _is_beginning(stream: BinaryIO, offset_bytes: int) -> bool:
-    """Whether a message begins here and is cut short, be it within its header."""
+    """Return whether a message that was cut short begins here."""
     stream.seek(offset_bytes)
     return len(stream.read(HEADER_BYTES)) < HEADER_BYTES or _header_at(stream, offset_bytes) is not None
 
@@ -206,7 +206,7 @@ def _body_of(stream: BinaryIO, offset_bytes: int) -> ReadBody:
 
 
 def _read_into(stream: RawIOBase | BufferedIOBase, body: memoryview) -> int:
-    """A single read takes no more than 2 GB, and may take less for no reason."""
+    """Fill a buffer from a file; a single read may return less than asked for."""
     done = 0
     while done < len(body):
         count = stream.readinto(body[done:])
@@ -217,7 +217,7 @@ def _read_into(stream: RawIOBase | BufferedIOBase, body: memoryview) -> int:
 
 
 def _read_arrivals(path: Path | None, damage: Damage) -> tuple[dict[int, float], dict[int, int], tuple[Event, ...]]:
-    """Times and sizes of the messages by their offset, and events; lines that are damaged are left out."""
+    """Return the arrival times and sizes of the messages by offset, and the events; damaged lines are left out."""
     times_s: dict[int, float] = {}
     sizes: dict[int, int] = {}
     events: list[Event] = []
@@ -239,7 +239,7 @@ def _read_arrivals(path: Path | None, damage: Damage) -> tuple[dict[int, float],
 
 
 def problem_of_arrival(entry: Any) -> str:
-    """Why a line of `arrivals.jsonl` is none, in a sentence; empty where it is one."""
+    """Return why a line of `arrivals.jsonl` is not valid, in a sentence; empty where it is."""
     try:
         check_object(entry, EVENT if isinstance(entry, dict) and "event" in entry else ARRIVAL)
     except JsonError as error:

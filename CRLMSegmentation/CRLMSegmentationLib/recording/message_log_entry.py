@@ -1,4 +1,4 @@
-"""What a recording knows of a message without reading all of its body."""
+"""The entry of a message in a log: type, device, times and size, without its content."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ImageLayout(NamedTuple):
 
 
 def entry_of(header: Header, read: ReadBody, offset_bytes: int, received_s: float) -> Entry:
-    """What is to be known of a message without reading all of its body."""
+    """Make the entry of a message without reading all of its body."""
     layout = image_layout(header, read)
     shape = layout.shape if layout else None
     size_bytes = HEADER_BYTES + header.body_bytes
@@ -79,7 +79,7 @@ def entry_of(header: Header, read: ReadBody, offset_bytes: int, received_s: floa
 
 
 def image_layout(header: Header, read: ReadBody) -> ImageLayout | None:
-    """How the voxels of an IMAGE lie in its body; None for other types, and where the body is too short to say."""
+    """Return how the voxels of an IMAGE lie in its body; None for other types and for a body that is too short."""
     if header.type != "IMAGE":
         return None
     try:
@@ -92,7 +92,7 @@ def image_layout(header: Header, read: ReadBody) -> ImageLayout | None:
 
 
 def _full_name(header: Header, read: ReadBody) -> str:
-    """Only a name that fills the header may be longer; it then stands in the metadata at the end of the body."""
+    """Return the full device name, which stands in the metadata where it is too long for the header."""
     if header.version == 1 or len(header.device) < MAX_NAME_BYTES:
         return header.device
     try:
@@ -107,7 +107,7 @@ def _full_name(header: Header, read: ReadBody) -> str:
 
 
 def _tools(header: Header, read: ReadBody) -> tuple[str, ...]:
-    """The names in a message with several tools; none where it cannot be read, which is told when it is loaded."""
+    """Return the names of the tools in a message with several; none where it cannot be read."""
     if header.body_bytes > MAX_SMALL_BODY_BYTES:
         return ()
     try:

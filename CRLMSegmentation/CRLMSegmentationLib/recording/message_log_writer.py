@@ -1,4 +1,4 @@
-"""Writes a recording while it arrives, see `message_log`.
+"""Writes a message log while messages arrive, see `message_log`.
 
 Each message is handed to the system at once, without a buffer or a queue of this program: what has been counted
 outlives the death of the process. A thread asks the system once a second to put it on the disk, which is what a
@@ -68,12 +68,12 @@ class MessageLogWriter:
 
     @property
     def recorded_bytes(self) -> int:
-        """Of whole messages."""
+        """The size of the complete messages."""
         return self._messages.end_bytes
 
     @property
     def size_bytes(self) -> int:
-        """Of all that is written."""
+        """The size of all that is written."""
         return self._messages.end_bytes + self._arrivals.end_bytes
 
     def describe(self, header: memoryview, body: memoryview) -> Entry:
@@ -103,7 +103,7 @@ class MessageLogWriter:
         self._write_line(_line_of(entry))
 
     def note(self, event: str, **about: object) -> None:
-        """Record that something has happened.
+        """Record an event.
 
         Raises:
             RecordingError: the disk takes no more.
@@ -111,7 +111,7 @@ class MessageLogWriter:
         self._write_line({"received_s": round(self._now_s(), 6), "event": event, **about})
 
     def close(self) -> None:
-        """End the recording; whatever was recorded is on the disk when this returns, where the disk can."""
+        """End the recording; all of it is on the disk when this returns, unless the disk fails."""
         self._closing.set()
         self._syncing.join()
         for file in (self._messages, self._arrivals):
@@ -144,7 +144,7 @@ class MessageLogWriter:
 
 
 class AppendedFile:
-    """A new file to which is written whole or not at all, unless the process dies.
+    """A new file to which each piece is appended completely or not at all, unless the process dies.
 
     Attributes:
         end_bytes: behind what was written last.

@@ -1,4 +1,4 @@
-"""How a recording goes over OpenIGTLink: a server sends what is due."""
+"""Sends a recording over OpenIGTLink at its recorded times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MIN_TURN_S = 1.0
 
 @dataclass(frozen=True)
 class ReplayEvent:
-    """What a replay tells about itself.
+    """A report of a replay about its progress.
 
     Attributes:
         kind: note (what was decided to play it, what is left out), listening, clients, volume, finished (all played),
@@ -139,7 +139,7 @@ class Player:
             self.report("clients", f"{self._clients} connected")
 
     def report(self, kind: str, text: str) -> None:
-        """Tell what has happened."""
+        """Report an event of the replay."""
         self._on_event(ReplayEvent(kind, text, self.server.port, self._clients))
 
 

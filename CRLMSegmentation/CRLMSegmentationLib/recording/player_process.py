@@ -73,7 +73,7 @@ class ReplayProcess:
 
     @property
     def last_error(self) -> str:
-        """What the child has said of its failure, or nothing."""
+        """The error that the child process has reported; empty without one."""
         if self._process is not None and not self.is_running:
             self._reader.join(STOP_TIMEOUT_S)  # its last line may be under way
         return self._last_error
@@ -108,7 +108,7 @@ class ReplayProcess:
             raise
 
     def stop(self) -> None:
-        """End the child; it is gone when this returns."""
+        """End the child process and wait for it."""
         if self._process is None:
             return
         self._input.close()

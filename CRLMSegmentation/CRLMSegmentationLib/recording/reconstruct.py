@@ -1,4 +1,4 @@
-"""From the file of a tracked sweep, or a recorded case, to a volume."""
+"""Reconstructs a volume from the file of a tracked sweep, or from a recorded case."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Mode = TypeVar("Mode", Compounding, Interpolation)
 
 @dataclass(frozen=True)
 class Settings:
-    """How a sweep becomes a volume; None leaves it to the calibration's own file, else to the default.
+    """The options of a reconstruction; None takes what the calibration file says, else the default.
 
     Attributes:
         spacing_mm: of the voxels; default 1 mm.
@@ -59,7 +59,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Choices:
-    """What is taken of a recording; None lets the program decide, and tell why.
+    """What to use of a recording; for None the program decides and reports why.
 
     Attributes:
         device: whose images are the ultrasound.
@@ -72,7 +72,7 @@ class Choices:
 
 @dataclass(frozen=True, eq=False)
 class Reconstructed:
-    """A volume, and what became of the frames.
+    """A reconstructed volume, and how many frames went into it.
 
     Attributes:
         remarks: what was decided and why, as sentences for a user.
@@ -84,7 +84,7 @@ class Reconstructed:
     remarks: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """For a terminal."""
+        """Return a summary for a terminal."""
         volume = self.volume
         size = " x ".join(map(str, volume.shape_ijk))
         spacing = " x ".join(f"{x:g}" for x in volume.spacing_mm)
@@ -122,7 +122,7 @@ def load_sweep(
 def reconstruct(
     sweep: Sweep, settings: Settings = Settings(), on_progress: OnProgress = lambda *_: None
 ) -> Reconstructed:
-    """Make the volume of a sweep.
+    """Reconstruct the volume of a sweep.
 
     Raises:
         SweepError: no frame can be placed, or the volume would be too large.
@@ -152,7 +152,7 @@ def reconstruct(
     remarks = [
         *poses.remarks,
         *colour_remarks(sweep.sequence.frames, poses.accepted),
-        f"placed in {poses.frame} by {poses.way}; {_picture(poses, sweep)}",
+        f"placed in {poses.frame} by {poses.way}; {_image_size(poses, sweep)}",
         f"{told}, {compounding.name.lower()} of the pixels in a voxel, {interpolation.name.lower()} voxel, "
         f"gaps between frames {'closed' if fills else 'kept'}",
         *volume.field_of_view_warnings,
@@ -161,12 +161,12 @@ def reconstruct(
 
 
 def device_in(frame: str) -> str:
-    """The name that PLUS gives to a volume that was reconstructed in a frame."""
+    """Return the name that PLUS gives to a volume that was reconstructed in a frame."""
     return f"{DEVICE.rpartition('_')[0]}_{frame}"
 
 
-def _picture(poses: FramePoses, sweep: Sweep) -> str:
-    """The size of a pixel and of the picture, by which a calibration in a wrong unit is seen."""
+def _image_size(poses: FramePoses, sweep: Sweep) -> str:
+    """Return the size of a pixel and of the image, which shows a calibration in a wrong unit."""
     first = poses.matrices[np.flatnonzero(poses.accepted)[0]]
     pixel_mm = np.linalg.norm(first[:3, :2], axis=0)
     rows, columns = sweep.sequence.frames.shape[1:3]
@@ -181,7 +181,7 @@ def _picture(poses: FramePoses, sweep: Sweep) -> str:
 
 
 def _spacing(settings: Settings, known: Calibration | None) -> tuple[float | tuple[float, float, float], str]:
-    """The spacing of the voxels, and where it came from."""
+    """Return the spacing of the voxels, and where it came from."""
     if settings.spacing_mm:
         return settings.spacing_mm, "spacing as --spacing says"
     if known is not None and known.output_spacing_mm:
@@ -190,7 +190,7 @@ def _spacing(settings: Settings, known: Calibration | None) -> tuple[float | tup
 
 
 def check_calibrated(sweep: Sweep) -> None:
-    """Make sure that the place of its pixels in Reference is known.
+    """Refuse a sweep whose pixels have no known position in Reference.
 
     Raises:
         SweepError: it is not.
@@ -222,7 +222,7 @@ def reconstruct_file(
 
 
 def _named(kind: type[Mode], word: str | None, advice: str) -> Mode:
-    """The mode that a configuration names; the first one, which is the default, where it names none.
+    """Return the mode that a configuration names, or the first one, which is the default.
 
     Raises:
         SweepError: there is no such mode here.

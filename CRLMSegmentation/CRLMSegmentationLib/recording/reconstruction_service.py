@@ -1,4 +1,4 @@
-"""Reconstructs volumes from the frames that a replay sends, when a client asks for it as it would ask PLUS.
+"""Reconstructs volumes from the frames of a replay when a client sends the commands of PLUS.
 
 The words of the replies are PLUS's. Differences: the region is by default that of the whole recorded sweep, and
 nothing is written to files.
@@ -29,7 +29,7 @@ MAX_NUMBER = 1e6
 
 
 class ReconstructionService:
-    """One reconstruction at a time, as PLUS's VirtualVolumeReconstructor.
+    """The live reconstruction of a replay, one at a time, as PLUS's VirtualVolumeReconstructor.
 
     Args:
         sweep: that is played; says where the volume lies unless a client does.
@@ -54,14 +54,14 @@ class ReconstructionService:
         }
 
     def take(self, message: Message) -> None:
-        """Put a frame that is being sent into the volume."""
+        """Insert a frame that is being sent into the volume."""
         if self._builder is None or not self.is_taking or not isinstance(message, ImageMessage) or message.is_volume:
             return
         self._builder.insert(grey(message.array[0]), message.ijk_to_ras, self._region)
         self._last_frame_s = message.timestamp_s
 
     def answer(self, message: Message) -> list[Message]:
-        """What the client that has sent a message gets in return: a volume where one was asked for, then the reply."""
+        """Return the answer to a client's message: a volume where one was asked for, then the reply."""
         if not isinstance(message, StringMessage):
             return []
         try:
@@ -119,7 +119,7 @@ class ReconstructionService:
             self._builder = None
 
     def _grid(self, command: PlusCommand) -> Grid:
-        """Where the client wants the volume, else the sweep's own region; either alone may be given, as in PLUS."""
+        """Return the grid that the client asks for, else that of the sweep; spacing alone may be given, as in PLUS."""
         spacing = _numbers(command, "OutputSpacing", 3)
         origin, extent = _numbers(command, "OutputOrigin", 3), _numbers(command, "OutputExtent", 6)
         if origin is None or extent is None:

@@ -1,4 +1,4 @@
-"""The whole of a recording: a folder is found, what comes is recorded until something ends it, a case is made of it."""
+"""Runs a recording: chooses a folder, records until a limit or Ctrl-C, and makes a case of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE_REACHED = "the size was reached"
 
 @dataclass(frozen=True)
 class Limits:
-    """When a recording ends by itself: seconds after its start, bytes recorded. None for never."""
+    """The limits at which a recording ends by itself: seconds and bytes; None for none."""
 
     duration_s: float | None = None
     max_bytes: float | None = None
@@ -76,7 +76,7 @@ def run_record(
 
 
 def _choose_folder(out: Path, on_note: Callable[[str], None], on_progress: OnProgress) -> Path:
-    """Where to record to; finishes what a crash has left there.
+    """Return the folder to record to; finish a recording that a crash has left there.
 
     Raises:
         RecordingError: other files lie there, or another program is recording there.
@@ -95,7 +95,7 @@ def _choose_folder(out: Path, on_note: Callable[[str], None], on_progress: OnPro
 def _record(
     recorder: Recorder, limits: Limits, on_account: Callable[[Account], None], stop: Callable[[], bool]
 ) -> tuple[RecordingError | None, str]:
-    """Record until something ends it; returns what has failed, if so, and how the link stood."""
+    """Record until something ends it; return what has failed, if anything, and the state of the link."""
     failure, why = None, STOPPED
     try:
         why = _run(recorder, limits, on_account, stop)

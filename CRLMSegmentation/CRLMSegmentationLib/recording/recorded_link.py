@@ -1,4 +1,4 @@
-"""A recording as a link: its messages come when their time has come, in this process and without a socket.
+"""Plays a recording as if it were a connection: messages come at their recorded times, without a socket.
 
 A session cannot tell it from a network. It can be paused and moved to any time.
 """
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class RecordedLink:
-    """Plays a recording from its beginning; pause it, go on, or seek.
+    """The playback of a recording with pause and seek, used in place of an `IgtlClient`.
 
     Attributes:
         left_out: messages that are damaged, and lines of a tracking file that hold none.
@@ -73,16 +73,16 @@ class RecordedLink:
 
     @property
     def receiving(self) -> None:
-        """Messages come whole."""
+        """None: no message of a recording is ever partly received."""
 
     @property
     def has_volumes(self) -> bool:
-        """Whether there will be anything to segment."""
+        """Whether the recording holds volumes."""
         return any(timed.is_volume for timed in self._messages)
 
     @property
     def memory_bytes(self) -> int:
-        """Of the voxels that are held; the others are read when their time has come."""
+        """The size of the voxels in memory; others are read when their time has come."""
         return sum(timed.memory_bytes for timed in self._messages)
 
     @property
@@ -94,7 +94,7 @@ class RecordedLink:
         return self._position_s
 
     def play(self) -> None:
-        """Go on, from the beginning if the end has been reached."""
+        """Continue, from the beginning if the end has been reached."""
         if self._position_s >= self.duration_s:
             self.seek(0.0)
         self.is_playing, self._last_s = True, self._clock()
@@ -112,7 +112,7 @@ class RecordedLink:
         self._jumped = sorted(newest.values(), key=lambda t: t.offset_s)
 
     def poll(self, budget_s: float = 0.004) -> list[Message]:
-        """The messages whose time has come since the last call, in their order.
+        """Return the messages whose time has come since the last call, in their order.
 
         Args:
             budget_s: stop reading after this time; what is left comes with the next call.
@@ -129,7 +129,7 @@ class RecordedLink:
         return due
 
     def _read(self, end_s: float) -> list[Message]:
-        """A recording of hours, of which a jump of the clock has made all due, must not fill the memory."""
+        """Read the messages that are due, within a time limit, so that a jump of the clock does not fill the memory."""
         last = bisect_right(self._offsets_s, self._position_s)
         messages: list[Message] = []
         while (self._jumped or self._sent < last) and (not messages or self._clock() < end_s):
@@ -142,7 +142,7 @@ class RecordedLink:
         return messages
 
     def _loaded(self, timed: TimedMessage) -> Iterable[Message]:
-        """A message, or none where it is damaged: that must not end the replay."""
+        """Return a message, or none where it is damaged, so that the replay goes on."""
         try:
             return [timed.load()]
         except CaseError as error:
@@ -151,6 +151,6 @@ class RecordedLink:
             return []
 
     def close(self) -> None:
-        """Play nothing more, and let go what is held."""
+        """End the playback and free its memory."""
         self.state, self.state_reason, self.is_playing = LinkState.CLOSED, "closed", False
         self._messages, self._jumped = (), []

@@ -1,4 +1,4 @@
-"""What a recording has kept of a link, as messages that are read when they are due."""
+"""The messages of a recording as a timeline; each is read from disk when it is due."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KINDS: dict[str, type[Message]] = {
 
 
 def messages_of_recording(case: Case, damage: Damage | None = None) -> tuple[TimedMessage, ...]:
-    """All messages in the order and at the pace in which they came; types that cannot be sent are left out.
+    """Return all messages with their recorded times; types that cannot be sent are left out.
 
     The tools of a TDATA or QTDATA message become a message each.
 
@@ -82,7 +82,7 @@ def _load_tool(message_log: MessageLog, entry: Entry, number: int) -> TransformM
 
 
 def message_log_of(case: Case) -> MessageLog:
-    """What the recording of a case holds.
+    """Read the message log of a case.
 
     Raises:
         CaseError: it cannot be read.

@@ -44,7 +44,7 @@ def sweep_of_messages(
     way: str | None = None,
     frame: str = REFERENCE,
 ) -> TrackedSequence:
-    """The frames of the device that is the ultrasound, see `image_stream`, each with its poses, see `frame_pairing`.
+    """Return the frames of the ultrasound, see `image_stream`, each with its poses, see `frame_pairing`.
 
     An image that came placed, such as "Image_Reference", brings its ImageToReference along.
 
@@ -89,7 +89,7 @@ def _placed_by_sender(
     calibration: Calibration | None,
     goal: str,
 ) -> TrackedSequence:
-    """The same with the place that the sender has given to the pixels as they are, cropped or not.
+    """Return the sweep with the position that the sender has given to its pixels, cropped or not.
 
     It stands for itself where no calibration is given; where one is, the crop that the sweep tells of counts.
     """
@@ -114,7 +114,7 @@ def ultrasound_in(
     device: str | None = None,
     calibrated: Collection[str] = (),
 ) -> tuple[ImageStream, str]:
-    """Which device is the ultrasound, and why.
+    """Return the device that is the ultrasound, and why.
 
     Args:
         calibrated: names of the transforms of a calibration that is given.
@@ -133,7 +133,7 @@ def ultrasound_in(
 
 
 def pairings_in(messages: Iterable[TimedMessage], device: str) -> dict[str, Pairing]:
-    """How the poses of each transform would be assigned to the images of a device, without reading the images."""
+    """Return how the poses of each transform are assigned to the images of a device, without reading the images."""
     placed: list[Placed] = list(enumerate(messages))
     frames = _frames([m for m in placed if _is_image(m[1]) and m[1].device == device], placed)
     return _tracks(placed, frames, None, Constants(IMAGE))[0]
@@ -154,7 +154,7 @@ def _check_alike(device: str, images: Sequence[ImageMessage]) -> None:
 
 
 def _images(messages: Sequence[Placed]) -> list[tuple[Placed, ImageMessage]]:
-    """All in memory, as reading a file has them too; refused by their number and the size of the first."""
+    """Read all images into memory; refuse too many by their number and the size of the first."""
     images: list[tuple[Placed, ImageMessage]] = []
     for placed, image in _loaded(messages, ImageMessage):
         images.append((placed, image))
@@ -181,7 +181,7 @@ def _stream(messages: Iterable[Placed]) -> Stream:
 
 
 def _frames(images: Sequence[Placed], messages: Sequence[Placed]) -> Stream:
-    """Images, with the arrival of all that came about as often."""
+    """Return the stream of the images, with the arrivals of all messages that came about as often."""
     counts = Counter(timed.device for _, timed in messages)
     beside = [timed.arrived_s for _, timed in messages if OFTEN[0] <= counts[timed.device] / len(images) <= OFTEN[1]]
     known = None if any(arrived_s is None for arrived_s in beside) else np.sort(np.array(beside, float))
@@ -191,7 +191,7 @@ def _frames(images: Sequence[Placed], messages: Sequence[Placed]) -> Stream:
 def _tracks(
     messages: Iterable[Placed], frames: Stream, way: str | None, constants: Constants
 ) -> tuple[dict[str, Pairing], dict[str, TransformTrack]]:
-    """By the name of a transform, how its poses were assigned to the frames, and the poses of the frames."""
+    """Return, by transform, how its poses were assigned to the frames, and the poses of the frames."""
     found: dict[str, list[tuple[Placed, TransformMessage]]] = defaultdict(list)
     for placed, transform in _loaded((m for m in messages if m[1].kind is TransformMessage), TransformMessage):
         found[transform.device].append((placed, transform))
@@ -214,7 +214,7 @@ def _tracks(
 
 
 def _distinct(poses: Sequence[TransformMessage]) -> np.ndarray:
-    """Whether each pose differs from the one before it: bool, shape (M - 1,)."""
+    """Return whether each pose differs from the one before it: bool, shape (M - 1,)."""
     return np.array([(a.matrix != b.matrix).any() or a.status != b.status for a, b in zip(poses, poses[1:])], bool)
 
 

@@ -1,4 +1,4 @@
-"""Turns a recording into a case: what was recorded stays as it is, and headers and lists are put beside it.
+"""Makes a case of a recording: headers, tracking and `case.json` are written beside what was recorded.
 
 The same is done when a recording ends and when one is recovered after a crash, so that both give the same case.
 """
@@ -79,7 +79,7 @@ def recover(folder: Path | str, on_progress: OnProgress = lambda *_: None) -> Re
 
 
 def finish_recording(folder: Path, on_progress: OnProgress = lambda *_: None) -> Recorded:
-    """Put headers, tracking and `case.json` beside the messages of a recording that nobody writes to any more.
+    """Write headers, tracking and `case.json` beside the messages of a recording that has ended.
 
     What it was interrupted at it can do again.
 
@@ -131,7 +131,7 @@ def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
 
 
 def _with_session_log(case: Case, session_log: SessionLog) -> Case:
-    """A case with what happened in the session; one whose volumes came over no link has no recording to play."""
+    """Return a case with the session's lesions, events and results; without a link there is no recording to play."""
     is_played = case.source["messages"] or not case.volumes
     return replace(
         case,
@@ -145,7 +145,7 @@ def _with_session_log(case: Case, session_log: SessionLog) -> Case:
 
 
 def _recorded_with(recorded: Recorded, session_log: SessionLog) -> Recorded:
-    """A summary that tells of a session recording as well."""
+    """Return the summary of a recording with the figures of its session."""
     return replace(
         recorded,
         seconds=session_log.seconds,
@@ -159,7 +159,7 @@ def _recorded_with(recorded: Recorded, session_log: SessionLog) -> Recorded:
 
 
 class _Contents:
-    """Reads messages of a recording, and counts those whose content is damaged."""
+    """The messages of a recording, with a count of those whose content is damaged."""
 
     def __init__(self, message_log: MessageLog, on_progress: OnProgress) -> None:
         self.message_log, self.on_progress = message_log, on_progress
@@ -168,11 +168,11 @@ class _Contents:
 
     @property
     def refused(self) -> list[Refusal]:
-        """What could not be read or used, with the first reason of each type and device."""
+        """The messages that could not be read or used, with the first reason of each type and device."""
         return list(self._refused.values())
 
     def refuse(self, entry: Entry, reason: str) -> None:
-        """Take note that a message cannot be used."""
+        """Record that a message cannot be used."""
         logger.warning("%s", reason)
         known = self._refused.get((entry.type, entry.device))
         if known is None and len(self._refused) >= MAX_REFUSALS:
@@ -195,7 +195,7 @@ class _Contents:
 
 
 def _whole_messages(folder: Path, may_be_empty: bool) -> MessageLog:
-    """The recording, from whose end a message was cut off that had only begun to come."""
+    """Read the message log, and cut an incomplete message off its end."""
     path = folder / MESSAGES_FILE
     message_log = read_message_log(path, folder / ARRIVALS_FILE)
     if not message_log.entries and not may_be_empty:
@@ -224,7 +224,7 @@ def _write_volumes(contents: _Contents) -> list[CaseVolume]:
 
 
 def nrrd_header(entry: Entry, layout: ImageLayout, volume: Volume) -> str:
-    """A detached header that points to the voxels within the recording."""
+    """Return a detached NRRD header that points to the voxels within the message log."""
     ijk_to_lps = RAS_TO_LPS @ volume.ijk_to_ras
     return NRRD_HEADER.format(
         type=NRRD_TYPES[layout.scalar_type],
@@ -242,7 +242,7 @@ def _vector(numbers: np.ndarray) -> str:
 
 
 def _write_tracking(contents: _Contents) -> tuple[bool, tuple[str, ...]]:
-    """Write the transforms as every case has them; the recording holds them as well, so a full disk may leave it out.
+    """Write the tracking file of the case; on a full disk it is left out, since the message log holds it.
 
     Returns:
         Whether there is a file, and what had no room.
@@ -270,7 +270,7 @@ def _sample(message: TransformMessage) -> TrackingSample:
 
 
 def _ascii_name(device: str) -> str:
-    """A case holds names as OpenIGTLink allows them; what else came is in the recording."""
+    """Return a device name in ASCII, as a case holds it."""
     return ascii_name(device, NO_NAME)
 
 

@@ -1,4 +1,4 @@
-"""Compute the results of a recorded session again, and tell what differs.
+"""Computes the results of a recorded session again and compares them.
 
 The same volume, seed, crop size and mirroring; the same model where it is installed, or another one. On the same kind
 of device the same model gives the same voxels.
@@ -40,7 +40,7 @@ DOCUMENT = "rerun.json"
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two masks agree: Dice, largest and mean distance of their surfaces in mm, None where one is empty."""
+    """The agreement of two masks: Dice, largest and mean distance of their surfaces in mm, None where one is empty."""
 
     dice: float
     largest_mm: float | None
@@ -49,7 +49,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Row:
-    """One recorded outline beside the one that is found now.
+    """A recorded segmentation compared with the one that is computed now.
 
     Attributes:
         number: of the result in the recording.
@@ -126,7 +126,7 @@ def rerun_case(
 
 
 def document_of(case: Case, rows: Sequence[Row], damage: Damage) -> dict[str, Any]:
-    """The rows as plain data, with what they were computed by."""
+    """Return the rows as plain data, with the versions of the program."""
     return {
         "case_id": case.case_id,
         "results": [asdict(row) for row in rows],
@@ -148,7 +148,7 @@ def agreement_of(recorded: np.ndarray, new: np.ndarray, ijk_to_ras: np.ndarray) 
 
 
 def _models_for(results: Sequence[RecordedResult], wanted: Path | str | None) -> dict[str, ModelPackage]:
-    """From the recorded model's hash to the model that is used now."""
+    """Return the model to use now, by the hash of the recorded one."""
     recorded = {result.model_sha256 for result in results}
     if wanted is not None:
         return dict.fromkeys(recorded, model_or_default(wanted))
@@ -166,7 +166,7 @@ def _rows(
     on_progress: OnProgress,
     engine_of: Callable[[ModelPackage], Engine],
 ) -> Iterator[Row]:
-    """Results in their order; the model is loaded again only where it is another than before."""
+    """Yield the results in their order; a model is loaded only where it differs from the one before."""
     masks = SavedMasks(out, lambda path: None) if out else None
     session: Session | None = None
     try:
@@ -250,7 +250,7 @@ def _row(
 
 
 def _kind_of(device: str) -> str:
-    """A device without the number of its threads."""
+    """Return a device without the number of its threads."""
     return device.partition(" (")[0]
 
 

@@ -1,4 +1,4 @@
-"""The images of a session recorder: masks, and volumes that are in no message, a file for each of these."""
+"""Writes the masks of a session recording, and the volumes that are in no message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME_DIGITS = 16
 
 
 class SavedVolumes:
-    """Saves volumes and swept masks once each, known by their content.
+    """The volumes and masks of insonified voxels in a recording; each is saved once.
 
     Args:
         folder: of the recording.
@@ -38,7 +38,7 @@ class SavedVolumes:
         self.size_bytes = self.count = 0
 
     def reference(self, volume: Volume, is_in_link: bool, device: str) -> dict[str, Any]:
-        """What finds a volume again, to the last bit; saves what is not there yet.
+        """Return the entry by which a volume is read again bit for bit; save what is not saved yet.
 
         Args:
             is_in_link: its voxels are in the messages.
@@ -78,7 +78,7 @@ class SavedVolumes:
 
 
 class SavedMasks:
-    """Saves masks under a number and the name of their lesion.
+    """The masks of results in a recording, named by a number and their lesion.
 
     Args:
         folder: of the recording.
@@ -95,7 +95,7 @@ class SavedMasks:
     def save(
         self, name: str, part: np.ndarray, offset_kji: tuple[int, int, int], volume: Volume
     ) -> dict[str, Any] | None:
-        """What finds a mask again; None for one in which nothing is.
+        """Save a mask and return the entry by which it is read again; None for an empty mask.
 
         Args:
             part: bool, (K, J, I), of the mask.

@@ -1,4 +1,4 @@
-"""What a session recording adds to the case that is made of it: lesions, saved volumes, events and results."""
+"""The part of a case that comes from a session recording: lesions, saved volumes, events and results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SessionLog:
-    """The contents of a session recording, links excepted.
+    """The content of a session recording, without the messages of links.
 
     Attributes:
         lesions: where the seeds lay at the end.
@@ -57,7 +57,7 @@ class SessionLog:
 
     @property
     def source(self) -> dict[str, Any]:
-        """What `source` of the case says beside what is said of every recording."""
+        """The entries of `source` in case.json that only a session has."""
         less = [event.about.get("what") for event in self.events if event.event == LESS_RECORDED]
         times_s = [event.time_s for event in self.events]
         times = {"started": iso_of(times_s[0]), "ended": iso_of(times_s[-1])} if times_s else {}
@@ -79,12 +79,12 @@ class SessionLog:
 
 
 def has_session_log(folder: Path) -> bool:
-    """Whether a session recorder has written here; that of a link alone leaves no events."""
+    """Return whether a folder holds the events of a session; recording a link alone leaves none."""
     return (folder / EVENTS_FILE).is_file() and (folder / EVENTS_FILE).stat().st_size > 0
 
 
 def session_log_in(folder: Path) -> SessionLog:
-    """Read a session recording, and remove what it had not written to the end.
+    """Read a session recording, and remove incomplete files.
 
     Raises:
         OSError: it cannot be read.
@@ -110,7 +110,7 @@ def session_log_in(folder: Path) -> SessionLog:
 
 
 def _named_files(events: Iterable[SessionEvent]) -> Iterator[tuple[str, str]]:
-    """Name and SHA-256 of each file that an event names."""
+    """Yield the name and the SHA-256 of each file that an event names."""
     for event in events:
         volume, mask = event.about.get("volume"), event.about.get("mask")
         if isinstance(volume, dict) and isinstance(volume.get("sha256"), dict):

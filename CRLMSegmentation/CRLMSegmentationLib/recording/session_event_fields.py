@@ -1,4 +1,4 @@
-"""What the values of an event of a recorded session must be, so that whoever reads the events can trust them."""
+"""The fields of the events of a recorded session, and their check when events are read."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ REQUIRED = {
 
 
 def problem_of(entry: Any) -> str:
-    """Why a line is no event, in a sentence; empty where it is one."""
+    """Return why a line is not a valid event, in a sentence; empty where it is."""
     try:
         check_object(entry, ENVELOPE)
         check_object(entry, FIELDS)

@@ -1,4 +1,4 @@
-"""What happens in a session, a line of JSON each, in a file that only grows.
+"""The event log of a session: one line of JSON for each event, in a file that is only appended to.
 
     {"time_s": 1700000000.25, "elapsed_s": 12.5, "event": "seed placed", "lesion": "Tumour 1", ...}
 
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class SessionEvent(NamedTuple):
-    """One line: when, what, and what belongs to it."""
+    """An event of a session: its time, its kind and its fields."""
 
     time_s: float
     elapsed_s: float
@@ -52,7 +52,7 @@ class SessionEvent(NamedTuple):
 
 
 class EventLog:
-    """Appends events to a new file, and has what was written put on the disk about once a second.
+    """The writer of an event log; what was written is synchronized to the disk about once a second.
 
     Attributes:
         count: of the lines.
@@ -80,7 +80,7 @@ class EventLog:
         return self._clock() - self._started_at_s
 
     def write(self, event: str, **about: object) -> None:
-        """Append a line.
+        """Append an event.
 
         Raises:
             OSError: the disk takes no more; the line is not there.
@@ -93,11 +93,11 @@ class EventLog:
         self.count += 1
 
     def sync_soon(self, path: Path) -> None:
-        """Have another file put on the disk as well, which is complete."""
+        """Synchronize another, complete file to the disk as well."""
         self._unsynced.append(path)
 
     def close(self) -> None:
-        """What was written is on the disk when this returns, where the disk can."""
+        """Close the file; what was written is on the disk when this returns, unless the disk fails."""
         self._closing.set()
         self._syncing.join()
         with contextlib.suppress(OSError):  # a full disk has been told already
@@ -123,7 +123,7 @@ class EventLog:
 
 
 def read_events(path: Path, damage: Damage | None = None) -> tuple[SessionEvent, ...]:
-    """The events of a recording, in their order. A line that is none, or has a value of the wrong kind, is left out.
+    """Read the events of a recording in their order; a line that is not a valid event is left out.
 
     Args:
         damage: takes note of the lines that were left out; None logs them.
@@ -150,7 +150,7 @@ def _event_of(entry: dict[str, Any]) -> SessionEvent:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types; what is not finite becomes null."""
+    """Return a value as JSON's own types; what is not finite becomes null."""
     if isinstance(value, dict):
         return {str(name): _plain(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""A recorded session as it lies in its folder, finished or still being written. Nothing is changed there.
+"""Reads a recorded session, finished or still being written, without changing it.
 
 Whatever the events name is whole: a file is complete before it is named, a message that was cut short does not count.
 """
@@ -37,23 +37,23 @@ class SessionReader:
 
     @property
     def ended_by(self) -> str | None:
-        """Why it ended; None where it does not say: it goes on, or was ended by force."""
+        """The reason why it ended; None where it still runs or was ended by force."""
         return next((str(e.about.get("why")) for e in reversed(self.events) if e.event == ENDED), None)
 
     @property
     def is_case(self) -> bool:
-        """Whether it has been finished."""
+        """Whether it has been finished as a case."""
         return (self.folder / CASE_FILE).is_file()
 
     @property
     def is_simulated(self) -> bool | None:
-        """Whether the source said so; None where it said nothing."""
+        """Whether the data are simulated; None where the source did not say."""
         told = [e.about.get("simulated") for e in self.events if e.event == SOURCE]
         return any(told) if told else None
 
     @property
     def size_bytes(self) -> int:
-        """Of all that is recorded, at this moment."""
+        """The size of all recorded files at this moment."""
         files = (path for path in self.folder.rglob("*") if path.name not in (LOCK_FILE, RESERVE_FILE))
         return sum(path.stat().st_size for path in files if path.is_file())
 

@@ -1,4 +1,4 @@
-"""Records a session as a case folder while it runs: the link, seeds, results, and whatever befell them.
+"""Records a session as a case folder while it runs: messages of the link, seeds, results and events.
 
     messages.igtl, arrivals.jsonl   the link, see `recording.message_log`
     events.jsonl                    what happened, see `session_events`
@@ -51,8 +51,8 @@ STOPPED = "stopped"
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def _in_the_room(method: Method) -> Method:
-    """Does nothing once the recording has ended, and ends it when the disk, or this program, fails."""
+def _while_recording(method: Method) -> Method:
+    """Make a method do nothing once the recording has ended, and end the recording when the method fails."""
 
     @functools.wraps(method)
     def guarded(self: SessionRecorder, *arguments: Any, **options: Any) -> None:
@@ -66,7 +66,7 @@ def _in_the_room(method: Method) -> Method:
 
 
 class SessionRecorder:
-    """Records until `finish` or `close`; each method may be called at any time, by one thread.
+    """The recorder of a session until `finish` or `close`; its methods must be called by one thread.
 
     Args:
         folder: of the case; made, must be empty.
@@ -105,22 +105,22 @@ class SessionRecorder:
 
     @property
     def problem(self) -> str:
-        """Why the recording, or that of the link, has ended by itself; empty otherwise."""
+        """The reason why the recording, or that of the link, has ended by itself; empty otherwise."""
         return self._failure or (self._files.link_problem if self._files else "")
 
     @property
     def notice(self) -> str:
-        """What is left out by now, and why; empty while everything is recorded."""
+        """What is left out now, and why; empty while everything is recorded."""
         return self._files.notice if self._files else ""
 
     @property
     def used_bytes(self) -> int:
-        """On the disk, without what `finish` adds."""
+        """The size on disk, without what `finish` adds."""
         return self._files.used_bytes if self._files else 0
 
     @property
     def events(self) -> int:
-        """How many have been recorded."""
+        """The number of recorded events."""
         return self._files.events if self._files else 0
 
     @property
@@ -130,7 +130,7 @@ class SessionRecorder:
 
     @property
     def smallest_tip_mm(self) -> dict[str, float]:
-        """By lesion, so far."""
+        """The smallest distance of a tip so far, in mm, by lesion."""
         return dict(self._tips.smallest_mm)
 
     @property
@@ -140,31 +140,31 @@ class SessionRecorder:
             raise RecordingError("nothing can be recorded here")
         return self._files
 
-    @_in_the_room
+    @_while_recording
     def on_message(self, header: memoryview, body: memoryview) -> None:
         """Record a message; give this to `IgtlClient` as `on_message`, after `use_link`."""
         self._storage.append(header, body)
 
-    @_in_the_room
+    @_while_recording
     def use_link(self, host: str, port: int, peer: Dialect = PLUS) -> None:
-        """A client is about to connect."""
+        """Record that a client is about to connect."""
         self._was_connected = False
         self._storage.begin_link(host, port, peer)
 
-    @_in_the_room
+    @_while_recording
     def use_model(self, model: ModelPackage) -> None:
-        """Results come from this model from now on."""
+        """Record the model that computes results from now on."""
         self._versions[model.sha256] = model.version
         self._storage.write(kinds.MODEL, name=model.name, version=model.version, sha256=model.sha256)
 
-    @_in_the_room
+    @_while_recording
     def use_volume(self, volume: Volume) -> None:
-        """A volume was taken that came over no link. Those of a link need not be told."""
+        """Record a volume that came over no link; those of a link are recorded with its messages."""
         self._storage.write(kinds.VOLUME, volume=self._storage.reference(volume))
 
-    @_in_the_room
+    @_while_recording
     def take(self, event: Event) -> None:
-        """Record an event of the session, where it is one to be recorded; repeats, which nobody is shown, are not."""
+        """Record an event of the session; repeated results, which are not shown, are left out."""
         if isinstance(event, LesionSegmented):
             if event.result.request.purpose is not Purpose.REPEATED:
                 self._record_result(event.result)
@@ -178,9 +178,9 @@ class SessionRecorder:
         elif isinstance(event, (Refused, Noticed)):
             self._storage.write(kinds.NOTE, text=event.reason, device=event.device)
 
-    @_in_the_room
+    @_while_recording
     def seed(self, lesion: str, seed_ras_mm: Sequence[float] | np.ndarray, volume: Volume | None = None) -> None:
-        """A seed lies here now; nothing is written where it lay there before. Call it when it has been let go.
+        """Record the position of a seed where it has changed; call it when the user releases the seed.
 
         Args:
             volume: in which it was placed.
@@ -193,17 +193,17 @@ class SessionRecorder:
         self._storage.write(kind, lesion=lesion, seed_ras_mm=seed, volume=identity)
         self._seeds[lesion] = seed
 
-    @_in_the_room
+    @_while_recording
     def seed_removed(self, lesion: str) -> None:
         if self._seeds.pop(lesion, None) is not None:
             self._storage.write(kinds.SEED_REMOVED, lesion=lesion)
 
-    @_in_the_room
+    @_while_recording
     def result(self, result: LesionResult) -> None:
-        """A lesion was segmented; `take` does the same for the event of it."""
+        """Record the segmentation of a lesion; `take` does the same for its event."""
         self._record_result(result)
 
-    @_in_the_room
+    @_while_recording
     def corrected(
         self,
         lesion: str,
@@ -211,7 +211,7 @@ class SessionRecorder:
         volume: Volume | None = None,
         offset_kji: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
-        """A user has changed the outline of a lesion, which is this now.
+        """Record the segmentation of a lesion that a user has edited.
 
         Args:
             mask: bool, shape (K, J, I) of the volume, or of a part of it; None where it is not at hand.
@@ -219,7 +219,7 @@ class SessionRecorder:
         """
         self._write_outline(kinds.CORRECTED, lesion, self._last_result.get(lesion), mask, volume, offset_kji)
 
-    @_in_the_room
+    @_while_recording
     def undone(
         self,
         lesion: str,
@@ -229,7 +229,7 @@ class SessionRecorder:
         offset_kji: tuple[int, int, int] = (0, 0, 0),
         again: bool = False,
     ) -> None:
-        """The last change of a lesion's outline was taken back.
+        """Record that the last change of a lesion's segmentation was undone.
 
         Args:
             result: number of the result that the outline is or was made of now; None where none stands.
@@ -241,7 +241,7 @@ class SessionRecorder:
             self._last_result[lesion] = result
         self._write_outline(kinds.REDONE if again else kinds.UNDONE, lesion, result, mask, volume, offset_kji)
 
-    @_in_the_room
+    @_while_recording
     def taken_over(
         self,
         lesion: str,
@@ -249,18 +249,18 @@ class SessionRecorder:
         volume: Volume | None,
         offset_kji: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
-        """A lesion has an outline that was in the scene already, as after loading one; see `corrected`."""
+        """Record the segmentation of a lesion that was in the scene already, as after loading one; see `corrected`."""
         self._last_result.pop(lesion, None)
         self._write_outline(kinds.TAKEN_OVER, lesion, None, mask, volume, offset_kji)
 
-    @_in_the_room
+    @_while_recording
     def recalculated(self, lesion: str, why: str) -> None:
-        """A lesion is being segmented again without its seed having moved."""
+        """Record that a lesion is being segmented again without its seed having moved."""
         self._storage.write(kinds.RECALCULATED, lesion=lesion, why=why)
 
-    @_in_the_room
+    @_while_recording
     def unreliable_reason(self, name: str, status: Status | None) -> None:
-        """Why a sensor or an instrument is not to be trusted, or None; only other reasons are written."""
+        """Record why a sensor or an instrument is unreliable, or None; written only when the reason changes."""
         before = self._unreliable_reasons.get(name)
         self._unreliable_reasons[name] = status
         if status is not None and (before is None or status.kind != before.kind):
@@ -268,13 +268,13 @@ class SessionRecorder:
         elif before is not None and status is None:
             self._storage.write(kinds.TRUSTED_AGAIN, name=name)
 
-    @_in_the_room
+    @_while_recording
     def tip_distance(self, lesion: str, distance_mm: float, instrument: str = "", bounds_mm: Bounds = None) -> None:
-        """How far the tip is from a lesion now, negative inside; cheap enough for each pose. The smallest is kept."""
-        if self._tips.look(lesion, distance_mm, instrument, bounds_mm):
+        """Record the smallest distance of the tip from a lesion, in mm, negative inside; cheap enough for each pose."""
+        if self._tips.update_smallest(lesion, distance_mm, instrument, bounds_mm):
             self._storage.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))
 
-    @_in_the_room
+    @_while_recording
     def shown_distance(
         self,
         lesion: str,
@@ -283,7 +283,7 @@ class SessionRecorder:
         bounds_mm: Bounds = None,
         cautions: Sequence[Status] = (),
     ) -> None:
-        """What is shown now, see `tracking.displayed`; about each second is kept, for a curve over time.
+        """Record the distance that is shown, see `tracking.displayed`, about once a second, for a curve over time.
 
         Args:
             cautions: what is shown beside it.
@@ -292,23 +292,23 @@ class SessionRecorder:
             about = {"lesion": lesion, "distance_mm": distance_mm, "bounds_mm": bounds_mm, "instrument": instrument}
             self._storage.write(kinds.TIP, **about, cautions=[caution.to_json() for caution in cautions])
 
-    @_in_the_room
+    @_while_recording
     def distance_withheld(self, withheld: Sequence[Withheld] = (), cautions: Sequence[Status] = ()) -> None:
-        """No distance is shown now, and why; written when that has changed."""
+        """Record that no distance is shown, and why; written when that changes."""
         is_idle = all(reason.status.reason is Reason.NO_INSTRUMENT for reason in withheld)
         if self._tips.is_withheld(tuple(reason.kind for reason in withheld), is_idle):
             reasons = [{"lesion": r.lesion, "instrument": r.instrument, **r.status.to_json()} for r in withheld]
             beside = [caution.to_json() for caution in cautions]
             self._storage.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, cautions=beside)
 
-    @_in_the_room
+    @_while_recording
     def source(self, is_simulated: bool) -> None:
-        """What comes now is simulated, or is not."""
+        """Record whether the data that arrive now are simulated."""
         self._storage.write(kinds.SOURCE, simulated=is_simulated)
 
-    @_in_the_room
+    @_while_recording
     def note(self, text: str, **about: object) -> None:
-        """Anything else."""
+        """Record a note."""
         self._storage.write(kinds.NOTE, text=text, **about)
 
     def finish(self, why: str = STOPPED, on_progress: OnProgress = lambda *_: None) -> Recorded | None:
@@ -340,7 +340,7 @@ class SessionRecorder:
         if self._files is not None:
             self._files.close(why)
 
-    @_in_the_room
+    @_while_recording
     def _write_last(self, why: str) -> None:
         for lesion in self._tips.unwritten():
             self._storage.write(kinds.TIP_DISTANCE, **self._tips.written(lesion))

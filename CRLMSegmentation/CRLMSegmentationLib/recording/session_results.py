@@ -1,4 +1,4 @@
-"""The results in a session recording: as lines of its events, and read back."""
+"""The results of a session recording: written as events, and read back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAY_BE_NULL = ("crop_size_mm", "mask")
 
 @dataclass(frozen=True)
 class RecordedResult:
-    """What was recorded of one result.
+    """A recorded result: what it was computed from, and where its volume and mask lie.
 
     Attributes:
         request: as it was made; the identity of its volume is the recorded one.
@@ -56,7 +56,7 @@ class RecordedResult:
 
 @dataclass(frozen=True)
 class Correction:
-    """An outline that a user has changed; `volume` is None where only that is known."""
+    """A segmentation that a user has edited; `volume` is None where it was not recorded."""
 
     volume: dict[str, Any] | None
     mask: dict[str, Any] | None
@@ -64,7 +64,7 @@ class Correction:
 
 
 def measures_of(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.ndarray) -> dict[str, Any]:
-    """What the line of an outline says of its size and place; of an empty one the centre is None.
+    """Return size and centre of a segmentation as fields of an event; an empty one has no centre.
 
     Args:
         part: bool, (K, J, I), of the mask.
@@ -82,7 +82,7 @@ def _centre(part: np.ndarray, offset_kji: tuple[int, int, int], ijk_to_ras: np.n
 
 
 def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
-    """What the line of a result says beside its number, volume and mask."""
+    """Return the fields of the event of a result, without its number, volume and mask."""
     mask = result.mask
     return {
         **request_to_json(result.request),
@@ -98,7 +98,7 @@ def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
 
 
 def recorded_results(case: Case, damage: Damage | None = None) -> list[RecordedResult]:
-    """The results of a case, in their order; none where it holds no session recording.
+    """Read the results of a case in their order; none where it holds no session recording.
 
     Args:
         damage: takes note of the lines that were left out, since they hold no event or no whole result.

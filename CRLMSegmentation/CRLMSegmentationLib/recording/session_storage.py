@@ -1,4 +1,4 @@
-"""The files of a session recording while it runs: one place that knows how full it is, and what has failed."""
+"""The files of a session recording while it is written: messages, events, volumes and masks, within the disk budget."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OTHER_FRAME = "this link counts in another frame than that before; its messages 
 
 
 class SessionStorage:
-    """Writes into a folder that is claimed.
+    """The writer of all files of a session recording; the folder must be `claimed`.
 
     Attributes:
         notice: what is left out by now, and why; empty while everything is recorded.
@@ -78,14 +78,14 @@ class SessionStorage:
         """
         if self.link_problem:
             return
-        step = self._look_at_budget()
+        step = self._update_budget()
         try:
             self._link.append(header, body, step)
         except (OSError, CrlmError) as error:
             self._end_link(error)
 
     def begin_link(self, host: str, port: int, peer: Dialect) -> None:
-        """Another link comes.
+        """Record that another link begins.
 
         Raises:
             OSError, RecordingError: the disk takes no more.
@@ -94,7 +94,7 @@ class SessionStorage:
             self.write(LESS_RECORDED, what=OTHER_FRAME)
 
     def note_link(self, is_connected: bool, why: str) -> None:
-        """The link has come or gone; a failure ends only its recording."""
+        """Record that the link was connected or lost; a failure ends only the link's recording."""
         if self.link_problem:
             return
         try:
@@ -109,10 +109,10 @@ class SessionStorage:
             OSError: the disk takes no more; it is not there.
         """
         self._log.write(event, **about)
-        self._look_at_budget()
+        self._update_budget()
 
     def reference(self, volume: Volume) -> dict[str, Any]:
-        """What finds a volume again, which is saved unless it is in a message, or saved already.
+        """Return the entry by which a volume is read again; save the volume unless it is in a message or saved already.
 
         Raises:
             OSError: there is no room.
@@ -121,13 +121,13 @@ class SessionStorage:
         return self._volumes.reference(volume, is_in_link, self.name_of(volume))
 
     def name_of(self, volume: Volume) -> str:
-        """How a volume may be called in the recording."""
+        """Return the name of a volume in the recording, without the name of a file or node."""
         return volume.device if self._link.has_sent(volume) else LOADED
 
     def save_mask(
         self, name: str, part: np.ndarray, offset_kji: tuple[int, int, int], volume: Volume
     ) -> dict[str, Any] | None:
-        """See `SavedMasks.save`."""
+        """Save a mask, see `SavedMasks.save`."""
         return self._masks.save(name, part, offset_kji, volume)
 
     def fail(self, why: str) -> None:
@@ -138,7 +138,7 @@ class SessionStorage:
         self.close(why)
 
     def close(self, why: str) -> None:
-        """What was recorded is on the disk when this returns, where the disk can."""
+        """Close all files; what was recorded is on the disk when this returns, unless the disk fails."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -146,9 +146,9 @@ class SessionStorage:
             self._link.end(why)
         self._log.close()
 
-    def _look_at_budget(self) -> Step:
+    def _update_budget(self) -> Step:
         before = self._budget.step
-        step = self._budget.look(self.used_bytes)
+        step = self._budget.update(self.used_bytes)
         if step > before:
             self.notice = f"{step.text}: {self._budget.reason}"
             self._log.write(LESS_RECORDED, what=step.text, why=self._budget.reason)
@@ -163,7 +163,7 @@ class SessionStorage:
 
 
 def text_of(error: Exception) -> str:
-    """Plain words for what has failed."""
+    """Return the text of an error for a user."""
     if isinstance(error, OSError):
         return os_reason(error)
     return str(error) if isinstance(error, CrlmError) else f"{type(error).__name__}: {error}"

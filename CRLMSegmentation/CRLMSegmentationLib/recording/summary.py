@@ -1,4 +1,4 @@
-"""What a recording holds, in numbers and words."""
+"""The summary of a recording, in numbers and words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROLES = {"ProbeToReference": "probe", "StylusToReference": "pointer", "Reference
 
 @dataclass(frozen=True)
 class Refusal:
-    """Messages that are recorded or lost, and cannot be used as they came.
+    """Messages that cannot be used as they came, or were lost, with the reason.
 
     Attributes:
         what: their type and device, or what else is known of them.
@@ -102,7 +102,7 @@ def summary_of(
 
 
 def refusal_lines(recorded: Recorded) -> list[str]:
-    """The table of what cannot be used as it came, a line each for a terminal; none where all is well."""
+    """Return the table of messages that cannot be used, for a terminal; no line where all can."""
     if not recorded.refusals:
         return []
     width = max(len(str(refusal.count)) for refusal in recorded.refusals)
@@ -120,7 +120,7 @@ def _not_understood(message_log: MessageLog) -> list[Refusal]:
 
 
 def _refusals_in(message_log: MessageLog) -> list[Refusal]:
-    """What was lost or odd while it was recorded, as its events tell."""
+    """Return what was lost or unusual during the recording, from its events."""
     found: Counter[tuple[str, str]] = Counter()
     for event in message_log.events:
         count = event.about.get("count")
@@ -140,7 +140,7 @@ def _bounded(refusals: list[Refusal]) -> tuple[Refusal, ...]:
 
 
 def sentence_of(recorded: Recorded) -> str:
-    """What was recorded, in one line for a terminal."""
+    """Return what was recorded, in one line for a terminal."""
     volumes = "1 volume" if recorded.volumes == 1 else f"{recorded.volumes} volumes"
     parts = [f"{recorded.messages} messages, {volumes}, {recorded.seconds:.1f} s, {recorded.size_bytes / 1e6:.1f} MB"]
     parts += [f"{count} lost: {reason}" for reason, count in recorded.lost.items()]
@@ -160,7 +160,7 @@ def sentence_of(recorded: Recorded) -> str:
 
 
 def roles_in(message_log: MessageLog) -> dict[str, str]:
-    """What the devices are that have the names of PLUS: role to device."""
+    """Return the devices that have the names of PLUS, by their role."""
     present = {name for entry in message_log.entries for name in entry.poses}
     return {role: device for device, role in ROLES.items() if device in present}
 
@@ -174,7 +174,7 @@ def _lost(message_log: MessageLog) -> dict[str, int]:
 
 
 def source_of(message_log: MessageLog, recorded: Recorded) -> dict[str, object]:
-    """Where the case came from; nothing of it is about a patient."""
+    """Return `source` of the case: where it came from, without anything about a patient."""
     started = next((event.about for event in message_log.events if event.event == STARTED), {})
     times_s = [entry.received_s for entry in message_log.entries] or [event.received_s for event in message_log.events]
     return {

@@ -1,4 +1,4 @@
-"""A tracked sweep as the messages that PLUS sends while it is recorded: frames as 2D images, and all transforms."""
+"""Converts a tracked sweep into the messages that PLUS sends: 2D images and transforms."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ ASSUMED_PERIOD_S = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A recorded sweep, and where its pixels lie; without a calibration they may have no known place."""
+    """A recorded sweep and its calibration; without one its pixels may have no known position."""
 
     sequence: TrackedSequence
     calibration: Calibration | None = None
 
 
 def region_of_sweep(sweep: Sweep) -> ImageRegion:
-    """Which pixels of its frames are tissue.
+    """Return the region of the frames that shows tissue.
 
     Raises:
         SweepError: none, by its calibration.
@@ -45,12 +45,12 @@ def region_of_sweep(sweep: Sweep) -> ImageRegion:
 
 
 def frame_of_sweep(sweep: Sweep) -> str:
-    """The frame in which its images are sent: the first of `FRAMES` to which a way is known, else their own pixels."""
+    """Return the frame in which images are sent: the first of `FRAMES` to which transforms lead, else pixels."""
     return _place(sweep)[0]
 
 
 def notes_on(sweep: Sweep) -> list[str]:
-    """What was decided to play it, as sentences for a user."""
+    """Return what was assumed for playing it, as sentences for a user."""
     frame, poses, refusal = _place(sweep)
     notes = list(poses.remarks)
     if refusal:
@@ -63,7 +63,7 @@ def notes_on(sweep: Sweep) -> list[str]:
 
 
 def grid_of_sweep(sweep: Sweep, spacing_mm: np.ndarray | None = None) -> Grid:
-    """The voxels around all its frames in the frame in which they are sent.
+    """Return the grid around all frames, in the frame in which they are sent.
 
     Args:
         spacing_mm: along x, y, z; None takes the calibration's, else 1 mm.
@@ -80,7 +80,7 @@ def grid_of_sweep(sweep: Sweep, spacing_mm: np.ndarray | None = None) -> Grid:
 
 
 def messages_of_sweep(sweep: Sweep) -> tuple[TimedMessage, ...]:
-    """Frames and transforms at their recorded times, the transforms of a frame before its image.
+    """Return frames and transforms with their recorded times, the transforms of a frame before its image.
 
     An image whose status, or whose place, is not OK is left out: nobody could tell from the picture.
 
@@ -103,14 +103,14 @@ def messages_of_sweep(sweep: Sweep) -> tuple[TimedMessage, ...]:
 
 
 def _offsets_s(sequence: TrackedSequence) -> list[float]:
-    """When each frame goes out, in the order of the file; evenly where its times cannot tell."""
+    """Return when each frame is sent, in the order of the file; evenly where its times are not usable."""
     if time_faults(sequence.timestamps_s):
         return [ASSUMED_PERIOD_S * number for number in range(len(sequence))]
     return [float(time_s - sequence.timestamps_s[0]) for time_s in sequence.timestamps_s]
 
 
 def _place(sweep: Sweep) -> tuple[str, FramePoses, str]:
-    """Where the images lie in the best frame that is known, in pixels where none is; and why it is not the first."""
+    """Return the poses of the images in the best known frame, and why it is not the first of `FRAMES`."""
     refusal = ""
     for frame in FRAMES:
         try:

@@ -34,7 +34,7 @@ class TimedMessage:
 
     @classmethod
     def at_hand(cls, offset_s: float, message: Message) -> TimedMessage:
-        """A message that is in memory."""
+        """Make the timed message of a message that is in memory."""
         is_volume = isinstance(message, ImageMessage) and message.is_volume
         size = message.array.nbytes if isinstance(message, ImageMessage) else 0
         sent_s = message.timestamp_s

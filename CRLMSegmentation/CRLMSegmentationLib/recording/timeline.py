@@ -1,4 +1,4 @@
-"""A recording as messages in the order of their times.
+"""Loads a recording as a timeline of messages.
 
 Messages keep the time at which they were recorded, so that each replay gives the same volume identity and the
 same results. Their age must be judged by when they arrive.
@@ -33,7 +33,7 @@ Source = Union[Case, Sweep, Volume]
 
 
 def load_source(path: Path | str, calibration: Calibration | None = None) -> Source:
-    """A case folder (or the `case.json` in it), a tracked sweep of PLUS, or a single volume file.
+    """Load a case folder (or the `case.json` in it), a tracked sweep of PLUS, or a single volume file.
 
     The messages of a recording are checked one by one when they are due, so that it begins at once.
 
@@ -54,7 +54,7 @@ def load_source(path: Path | str, calibration: Calibration | None = None) -> Sou
 
 
 def timeline(source: Source, damage: Damage | None = None) -> tuple[TimedMessage, ...]:
-    """All messages of a recording in the order of their times; volumes before transforms of the same time.
+    """Return all messages of a recording in the order of their times; volumes before transforms of the same time.
 
     A volume whose time is unknown (0) belongs to the start. A case with a recording plays what that holds, in the
     order and at the pace in which it came.
@@ -80,7 +80,7 @@ def timeline(source: Source, damage: Damage | None = None) -> tuple[TimedMessage
 
 
 def _volumes_of(case: Case) -> list[TimedMessage]:
-    """The volumes of a case at their own times; those beyond `AT_HAND_BYTES` are read when they are due."""
+    """Return the volumes of a case with their times; beyond `AT_HAND_BYTES` they are read when they are due."""
     timed: list[TimedMessage] = []
     for index, entry in enumerate(case.volumes):
         if sum(known.memory_bytes for known in timed) < AT_HAND_BYTES:
@@ -106,7 +106,7 @@ def from_first_volume(messages: Iterable[TimedMessage]) -> tuple[TimedMessage, .
 
 
 def _transforms_of(case: Case, damage: Damage) -> Iterator[TransformMessage]:
-    """Checked now: what OpenIGTLink cannot carry would end the replay in mid-play."""
+    """Return the transforms of a case; what OpenIGTLink cannot carry is refused before the replay begins."""
     for sample in case.tracking_samples(damage):
         try:
             matrix = check_transform(sample.matrix) if sample.status == STATUS_OK else sample.matrix
@@ -118,14 +118,14 @@ def _transforms_of(case: Case, damage: Damage) -> Iterator[TransformMessage]:
 
 
 def lines_file_of(source: Source) -> str:
-    """The file whose damaged lines `timeline` leaves out; empty where there is none."""
+    """Return the file whose damaged lines `timeline` leaves out; empty where there is none."""
     if not isinstance(source, Case):
         return ""
     return (source.arrivals if source.recording else source.tracking) or ""
 
 
 def _read_recording(case: Case, damage: Damage | None) -> tuple[TimedMessage, ...]:
-    """Imports pyigtl, which Slicer may lack while all else can be played."""
+    """Read the messages of a recording; imports pyigtl, which Slicer may lack."""
     try:
         from .recorded_messages import messages_of_recording
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""How near the tip has come to each lesion, and how near it is: asked at each pose, written down seldom."""
+"""Decides which distances of the tip are written into a session log, of those that come with each pose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Bounds = Optional[tuple[float, float]]
 
 
 class TipDistances:
-    """Keeps the smallest distance of each lesion.
+    """The smallest distance of each lesion, and what was written last.
 
     Args:
         clock: seconds that never go back.
@@ -34,8 +34,8 @@ class TipDistances:
         self._withheld: tuple[object, ...] | None = None
         self._withheld_at_s = -math.inf
 
-    def look(self, lesion: str, distance_mm: float, instrument: str, bounds_mm: Bounds = None) -> bool:
-        """Take note of a distance; whether it is due to be written."""
+    def update_smallest(self, lesion: str, distance_mm: float, instrument: str, bounds_mm: Bounds = None) -> bool:
+        """Update the smallest distance of a lesion; return whether it is due to be written."""
         if not distance_mm < self.smallest_mm.get(lesion, math.inf):  # so NaN is none either
             return False
         self.smallest_mm[lesion], self._instruments[lesion] = float(distance_mm), (instrument, bounds_mm)
@@ -43,14 +43,14 @@ class TipDistances:
         return written_mm - distance_mm >= STEP_MM and self._clock() - written_at_s >= EVERY_S
 
     def written(self, lesion: str) -> dict[str, Any]:
-        """What is written of a lesion now."""
+        """Return the fields of the event of a lesion's smallest distance, and mark it as written."""
         smallest_mm = self.smallest_mm[lesion]
         self._written[lesion] = (smallest_mm, self._clock())
         instrument, bounds_mm = self._instruments[lesion]
         return {"lesion": lesion, "distance_mm": smallest_mm, "bounds_mm": bounds_mm, "instrument": instrument}
 
     def is_due(self, lesion: str, distance_mm: float, instrument: str) -> bool:
-        """Whether the distance that is shown now has changed so much that it is due to be written."""
+        """Return whether the distance that is shown has changed enough to be written."""
         before, self._withheld = self._shown, None
         is_still = before is not None and before[:2] == (lesion, instrument) and abs(before[2] - distance_mm) < STEP_MM
         if self._clock() - self._shown_at_s < (STILL_EVERY_S if is_still else EVERY_S):
@@ -59,7 +59,7 @@ class TipDistances:
         return True
 
     def is_withheld(self, why: tuple[object, ...] = (), is_idle: bool = False) -> bool:
-        """Take note that no distance is shown; whether that is due to be written.
+        """Record that no distance is shown; return whether that is due to be written.
 
         It is at once when a distance was shown before, and when the reasons are others, at most every `EVERY_S`.
 
@@ -76,5 +76,5 @@ class TipDistances:
         return True
 
     def unwritten(self) -> list[str]:
-        """Lesions whose smallest distance is not yet written."""
+        """Return the lesions whose smallest distance is not yet written."""
         return [name for name, mm in self.smallest_mm.items() if self._written.get(name, (math.inf,))[0] > mm]

@@ -1,4 +1,4 @@
-"""The things in a 3D picture, each a VTK actor."""
+"""The VTK actors of the 3D views: surfaces, boxes, slices, axes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NET_CELLS = 420
 
 
 def rgb(colour: str) -> tuple[float, float, float]:
-    """#rrggbb as three numbers within 0 to 1."""
+    """Return the colour #rrggbb as three numbers within 0 to 1."""
     return int(colour[1:3], 16) / 255, int(colour[3:5], 16) / 255, int(colour[5:7], 16) / 255
 
 
 def wall(lesion: Lesion, plane: Plane, room_mm: float) -> vtk.vtkActor:
-    """A slice through the middle of the lesion, shown on the far wall of a room around it."""
+    """Return a slice through the middle of the lesion, drawn on a far wall of a cube around it."""
     half = room_mm / 2
     corner = lesion.center_ras_mm - half * (np.array(plane.right) + np.array(plane.up))
     corner[plane.through] -= half
@@ -40,7 +40,7 @@ def wall(lesion: Lesion, plane: Plane, room_mm: float) -> vtk.vtkActor:
 
 
 def _slice_rgb(lesion: Lesion, plane: Plane, size_mm: float) -> np.ndarray:
-    """Grey values with outlines of prediction and truth, uint8, shape (rows, columns, 3), from bottom to top."""
+    """Return grey values with contours of prediction and ground truth: uint8, (rows, columns, 3), bottom to top."""
     at = plane_pixels(plane, lesion.volume, lesion.center_ras_mm, (size_mm, size_mm), (WALL_PIXELS, WALL_PIXELS))
     low, high = grey_window(lesion.volume)
     grey = np.clip((sample(lesion.volume.array, at) - low) / (high - low), 0, 1)
@@ -81,7 +81,7 @@ def solid(surface: vtk.vtkPolyData, colour: str) -> vtk.vtkActor:
 
 
 def net(surface: vtk.vtkPolyData, colour: str, width: float, opacity: float) -> vtk.vtkActor:
-    """A wide-meshed net of lines over a surface, so that what lies inside stays in view."""
+    """Return a coarse wireframe of a surface, through which what lies inside stays visible."""
     triangles = vtk.vtkTriangleFilter()
     triangles.SetInputData(surface)
     thinned = vtk.vtkQuadricDecimation()
@@ -99,7 +99,7 @@ def net(surface: vtk.vtkPolyData, colour: str, width: float, opacity: float) -> 
 def box(
     corners_ras_mm: np.ndarray, colour: str, width: float, dashed: bool = False, without_corner: int | None = None
 ) -> vtk.vtkActor:
-    """The edges of a box; dashes are short lines of their own, as modern OpenGL has none.
+    """Return the edges of a box; dashes are drawn as short lines, since modern OpenGL has none.
 
     Args:
         corners_ras_mm: shape (8, 3), in the order of `planes.volume_corners`.
@@ -120,14 +120,14 @@ def box(
 
 
 def cube_corners(center_ras_mm: np.ndarray, size_mm: float) -> np.ndarray:
-    """Corners of a cube along R, A and S, in the order that `box` takes."""
+    """Return the corners of a cube along R, A and S, in the order that `box` takes."""
     unit = np.array(np.meshgrid(*[(-0.5, 0.5)] * 3)).reshape(3, -1).T
     corners: np.ndarray = np.asarray(center_ras_mm) + size_mm * unit
     return corners
 
 
 def cross(center_ras_mm: np.ndarray, half_mm: float, colour: str, width: float) -> vtk.vtkActor:
-    """Three short lines through a point."""
+    """Return three short lines through a point."""
     source = vtk.vtkCursor3D()
     source.AllOff()
     source.AxesOn()
@@ -138,7 +138,7 @@ def cross(center_ras_mm: np.ndarray, half_mm: float, colour: str, width: float) 
 
 
 def ras_axes(font_pixels: int) -> vtk.vtkAxesActor:
-    """Arrows of length 1 that say where R, A and S point to."""
+    """Return arrows of length 1 along R, A and S."""
     axes = vtk.vtkAxesActor()
     axes.SetTotalLength(1, 1, 1)
     axes.SetConeRadius(0.32)

@@ -1,4 +1,4 @@
-"""Results for other systems on the network, as messages that need no knowledge of this program.
+"""Sends results to other systems as OpenIGTLink messages: segmentation, surfaces, points and a JSON text.
 
     IMAGE     "CRLM_Segmentation"  uint8 on the grid of the volume: 0, or the number of the lesion
     POLYDATA  "CRLM_1 Tumour 1"    closed surface of lesion 1, and so on
@@ -39,7 +39,7 @@ MAX_SHOWN_BYTES = 48
 
 @dataclass(frozen=True, eq=False)
 class SharedLesion:
-    """A lesion as others shall see it.
+    """A lesion as it is sent to others.
 
     Attributes:
         name: of the lesion.
@@ -58,12 +58,12 @@ class SharedLesion:
 
 
 def device_of(number: int, lesion: str) -> str:
-    """Name under which the surface of a lesion travels: ASCII, not longer than a header holds, no other's."""
+    """Return the device name of a lesion's surface: ASCII, unique, and no longer than a header holds."""
     return f"{PREFIX}{number} {printable(lesion, MAX_NAME_BYTES)}".encode("ascii", "replace")[:MAX_NAME_BYTES].decode()
 
 
 def messages_of(lesions: Sequence[SharedLesion], volume: Volume) -> list[Message]:
-    """Everything about the lesions of a volume; all carry the time of the volume."""
+    """Return all messages about the lesions of a volume; they carry the time of the volume."""
     time_s = volume.timestamp_s
     metadata = {"VolumeDevice": volume.device, "VolumeContentSha256": volume.identity.content_sha256}
     labels = ImageMessage(SEGMENTATION, time_s, _labels(lesions, volume), volume.ijk_to_ras, metadata)
@@ -78,12 +78,12 @@ def messages_of(lesions: Sequence[SharedLesion], volume: Volume) -> list[Message
 
 
 def withdrawal_of(device: str, time_s: float) -> PolyDataMessage:
-    """The empty surface of a lesion that is no more."""
+    """Return the empty surface that tells others that a lesion was removed."""
     return PolyDataMessage(device, time_s, *_nothing())
 
 
 def state_of(lesions: Sequence[SharedLesion], volume: Volume) -> StringMessage:
-    """What is found, as JSON."""
+    """Return the message that lists the lesions as JSON."""
     identity = {"device": volume.device, "timestamp_s": volume.timestamp_s, "sha256": volume.identity.content_sha256}
     entries = [
         {"lesion": item.name, "label": number, "has_outline": item.mask is not None, **item.about}
@@ -94,7 +94,7 @@ def state_of(lesions: Sequence[SharedLesion], volume: Volume) -> StringMessage:
 
 
 class ResultServer:
-    """Offers results to whoever connects, also to those who come later; `poll` must be called often.
+    """A server that sends results to all clients, also to those that connect later; `poll` must be called often.
 
     Args:
         server: closed together with this.
@@ -105,7 +105,7 @@ class ResultServer:
         self._surfaces: set[str] = set()
 
     def publish(self, lesions: Sequence[SharedLesion], volume: Volume) -> None:
-        """Replace what was offered before.
+        """Replace the messages that are sent.
 
         Raises:
             MessageError: OpenIGTLink cannot carry it.
@@ -118,21 +118,21 @@ class ResultServer:
             self.server.broadcast(message, retain=True)
 
     def poll(self, timeout_s: float = 0.0) -> None:
-        """Serve those who are connected, and let others in."""
+        """Serve the connected clients, and accept new ones."""
         self.server.poll(timeout_s)
 
     def serve_until(self, stop: Callable[[], bool]) -> None:
-        """Serve until `stop` says so, or Ctrl-C. For the command line."""
+        """Serve until `stop` returns True or Ctrl-C is pressed, for the command line."""
         while not stop():
             self.poll(0.1)
 
     def close(self) -> None:
-        """Drop those who are connected."""
+        """Disconnect all clients."""
         self.server.close()
 
 
 def _labels(lesions: Iterable[SharedLesion], volume: Volume) -> np.ndarray:
-    """Numbers from 1; where lesions overlap, the first has it."""
+    """Return the label map, numbered from 1; where lesions overlap, the first one wins."""
     labels = np.zeros(volume.array.shape, np.uint8)
     for number, lesion in enumerate(lesions, 1):
         whole = _mask_of(lesion)
@@ -144,7 +144,7 @@ def _labels(lesions: Iterable[SharedLesion], volume: Volume) -> np.ndarray:
 
 
 def _mask_of(lesion: SharedLesion) -> np.ndarray | None:
-    """The mask of a lesion; None where it has none, or an empty one."""
+    """Return the mask of a lesion; None where it has none, or an empty one."""
     return lesion.mask if lesion.mask is not None and lesion.mask.any() else None
 
 

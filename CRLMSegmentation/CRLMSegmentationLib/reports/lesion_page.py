@@ -1,4 +1,4 @@
-"""One HTML page of a result: pictures and style inside, nothing fetched from anywhere."""
+"""Writes report.html: one page with its images and style inside, which loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _agreement(metrics: Mapping[str, float | None] | None, region: str) -> list[
 
 
 def _times(timings_s: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    """Rows of the bar chart; the cold start happens once and would dwarf the others, so it has no bar."""
+    """Return the rows of the bar chart of timings; the cold start, which would dwarf the others, has no bar."""
     steps = [s for name, s in timings_s.items() if name != "cold_start" and s is not None and not is_missing(s)]
     longest = max(steps, default=0.0) or 1.0
     rows = []

@@ -1,4 +1,4 @@
-"""A segmented lesion as people read of it: as an entry of the report, as pictures, in a sentence."""
+"""Describes a segmented lesion: as an entry of report.json, as figures, and as a line for a terminal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def report_entry(
     navigation: Mapping[str, Any] | None = None,
     stability: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The entry of report.json for one lesion.
+    """Return the entry of report.json for one lesion.
 
     Args:
         timings_s: what was measured outside the session, such as `overlay`.
@@ -71,7 +71,7 @@ def report_entry(
     )
 
 
-def pictures_of(
+def figures_of(
     result: LesionResult,
     surface: vtk.vtkPolyData,
     truth: np.ndarray | None = None,
@@ -80,7 +80,7 @@ def pictures_of(
     consensus: Consensus | None = None,
     simulated: bool | None = None,
 ) -> dict[str, bytes | str]:
-    """All pictures of a lesion, by the names that `reports.lesion_page.write_report` looks for.
+    """Return all figures of a lesion, by the names that `reports.lesion_page.write_report` expects.
 
     Args:
         surface: closed, of the lesion as it is shown, RAS mm; may be empty.
@@ -124,7 +124,7 @@ def sentence_of(result: LesionResult) -> str:
 
 
 def navigation_sentences(entry: Mapping[str, Any]) -> list[str]:
-    """What an entry of the report tells of instruments and stability, for a terminal; a distance has its interval."""
+    """Return the lines about instruments and stability in an entry of the report, for a terminal."""
     lines, near, stability = [], entry["navigation"], entry["stability"]
     if near and near["distance_mm"] is not None:
         interval = Interval(*(near[f"{name}_mm"] for name in ("distance", "low", "high")))
@@ -146,7 +146,7 @@ def navigation_sentences(entry: Mapping[str, Any]) -> list[str]:
 
 
 def card_of(model: ModelPackage) -> dict[str, Any]:
-    """What the report says about the model."""
+    """Return the entries about the model for the report."""
     return {
         "name": model.name,
         "version": model.version,

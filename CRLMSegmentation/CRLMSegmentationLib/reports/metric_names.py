@@ -11,7 +11,7 @@ UP, DOWN, ZERO = "higher", "lower", "nearer to 0"
 
 @dataclass(frozen=True)
 class MetricName:
-    """How a measure is shown.
+    """The name of a metric, its unit and its number format.
 
     Attributes:
         unit: "" where it has none; a share that is shown in percent has none either.
@@ -30,15 +30,15 @@ class MetricName:
 
     @property
     def label_with_unit(self) -> str:
-        """Such as "Hausdorff distance, mm"."""
+        """The label with its unit, such as "Hausdorff distance, mm"."""
         return f"{self.label}, {self.unit}" if self.unit else self.label
 
     def number(self, value: float | None) -> str:
-        """Without unit; a dash where there is nothing."""
+        """Return the value without unit; a dash where there is none."""
         return MISSING if value is None or not math.isfinite(value) else self.pattern.format(value)
 
     def text(self, value: float | None) -> str:
-        """With its unit."""
+        """Return the value with its unit."""
         number = self.number(value)
         return f"{number} {self.unit}" if self.unit and number != MISSING else number
 
@@ -46,7 +46,7 @@ class MetricName:
 _ROC = "area under the ROC curve of the {of}, over {where}"
 _MASK, _PROBABILITY = "yes-or-no mask", "network's probabilities"
 METRIC_NAMES: dict[str, MetricName] = {
-    "dice": MetricName("Dice", "", "{:.3f}", UP, "overlap of mask and truth: 1 identical, 0 apart", "Dice"),
+    "dice": MetricName("Dice", "", "{:.3f}", UP, "overlap of mask and ground truth: 1 identical, 0 apart", "Dice"),
     "hausdorff_mm": MetricName(
         "Hausdorff distance", "mm", "{:.1f}", DOWN, "the largest distance between the two surfaces", "HD"
     ),

@@ -1,4 +1,4 @@
-"""How near an instrument has come to a lesion, and how far its outline can be relied on: entries of report.json."""
+"""The entries `navigation` and `stability` of report.json."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOMENT = (
 
 
 def navigation_entry(approaches: Approaches, lesion: str, margins_mm: Sequence[float]) -> dict[str, Any] | None:
-    """`navigation` of a lesion, see `schema.NAVIGATION_KEYS`; None where nothing was tracked.
+    """Return `navigation` of a lesion, see `schema.NAVIGATION_KEYS`; None where nothing was tracked.
 
     Args:
         margins_mm: that were shown and warned of.
@@ -70,7 +70,7 @@ def _moment(seen: Approach) -> dict[str, Any]:
 
 
 def approach_from(entry: Mapping[str, Any] | None, lesion: str) -> Approach | None:
-    """The moment that `navigation` of an entry tells of; None where no distance was trusted."""
+    """Return the moment of the smallest distance from `navigation` of an entry; None where no distance was valid."""
     if not entry or entry["distance_mm"] is None:
         return None
     pose, tip_ras_mm = np.array(entry["pose"], float), np.array(entry["tip_ras_mm"], float)
@@ -88,7 +88,7 @@ def stability_entry(
     confidence: float | None = None,
     calibration: Calibration | None = None,
 ) -> dict[str, Any] | None:
-    """`stability` of a lesion, see `schema.STABILITY_KEYS`; None where the network has looked only once.
+    """Return `stability` of a lesion, see `schema.STABILITY_KEYS`; None where it was segmented only once.
 
     Args:
         calibration: that the confidence comes from.

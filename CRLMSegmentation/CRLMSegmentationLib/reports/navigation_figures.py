@@ -1,4 +1,4 @@
-"""The pictures of navigation and stability of one lesion, by the names that the page looks for."""
+"""The figures of navigation and stability of one lesion, by the names that the page expects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def navigation_figures(
     consensus: Consensus | None = None,
     simulated: bool | None = None,
 ) -> dict[str, bytes | str]:
-    """PNG, or why there is none, for what there is of a lesion.
+    """Return the figures that can be drawn for a lesion: a PNG each, or the text why there is none.
 
     Args:
         surface: closed, of the lesion, RAS mm; nothing is drawn around an empty one.

@@ -1,6 +1,6 @@
-"""Three slices with cut lines as one PNG.
+"""Draws three slices with the contours of surfaces as one PNG.
 
-Margins where the tip was, or the consensus surfaces between which an outline lies.
+The surfaces are margins around a lesion, or the consensus surfaces between which its segmentation lies.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ DEPTH_MM = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A closed surface, RAS mm, whose cut lines are drawn."""
+    """A closed surface, RAS mm, whose contours are drawn in the slices."""
 
     surface: vtk.vtkPolyData
     colour: Colour
@@ -64,7 +64,7 @@ def margin_slices(
     margins: Mapping[float, vtk.vtkPolyData],
     dpi: int = 130,
 ) -> bytes:
-    """Axial, sagittal and coronal slice through the tip of an instrument, with cut lines of lesion and margins.
+    """Draw the three slices through the tip of an instrument, with contours of lesion and margins.
 
     Args:
         surface: closed, of the lesion, RAS mm.
@@ -91,7 +91,7 @@ def margin_slices(
 
 
 def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, consensus: Consensus, dpi: int = 130) -> bytes:
-    """The three slices through the middle of a lesion, with cut lines of its outline and of its consensus surfaces.
+    """Draw the three slices through the middle of a lesion, with contours of its segmentation and consensus surfaces.
 
     Args:
         surface: closed, of the lesion, RAS mm.
@@ -112,12 +112,12 @@ def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, consensus: Consen
 
 
 def consensus_surface(mask: np.ndarray, consensus: Consensus, lesion: Lesion) -> vtk.vtkPolyData:
-    """A shell in RAS mm; without triangles where it is empty."""
+    """Return a consensus surface in RAS mm; without triangles where it is empty."""
     return surface_of_mask(mask, part_to_ras(lesion.volume.ijk_to_ras, consensus.offset_kji))
 
 
 def cut_lines(surface: vtk.vtkPolyData, axis: int, at_mm: float) -> list[np.ndarray]:
-    """Where a plane across R, A or S cuts a surface: lines of points, each (N, 3) RAS mm."""
+    """Return the contours of a surface in a plane across R, A or S: lines of points, each (N, 3) RAS mm."""
     plane = vtk.vtkPlane()
     plane.SetNormal(*np.eye(3)[axis])
     plane.SetOrigin(*(at_mm * np.eye(3)[axis]))
@@ -144,7 +144,7 @@ def _three_panels() -> tuple[Figure, list[Axes]]:
 
 
 def _box_of(surfaces: Sequence[vtk.vtkPolyData], points_ras_mm: Sequence[np.ndarray]) -> np.ndarray:
-    """Lowest and highest R, A and S of all, shape (2, 3)."""
+    """Return the lowest and highest R, A and S of all, shape (2, 3)."""
     corners = [np.array(surface.GetBounds()).reshape(3, 2).T for surface in surfaces]
     corners += [np.asarray(point)[None] for point in points_ras_mm]
     everything = np.concatenate(corners)
@@ -156,7 +156,7 @@ def _span_mm(box_mm: np.ndarray) -> float:
 
 
 def _place(plane: Plane, box_mm: np.ndarray, through_ras_mm: np.ndarray) -> np.ndarray:
-    """Middle of a panel: that of all that is shown, at the depth of a point."""
+    """Return the middle of a slice: that of all that is shown, at the depth of a point."""
     place: np.ndarray = box_mm.mean(axis=0)
     place[plane.through] = through_ras_mm[plane.through]
     return place
@@ -165,7 +165,7 @@ def _place(plane: Plane, box_mm: np.ndarray, through_ras_mm: np.ndarray) -> np.n
 def _draw(
     axes: Axes, lesion: Lesion, plane: Plane, place_ras_mm: np.ndarray, span_mm: float, cuts: Sequence[Cut]
 ) -> None:
-    """Grey values and cut lines of one slice; the axes count mm from its middle."""
+    """Draw grey values and contours of one slice; the axes count mm from its middle."""
     at = plane_pixels(plane, lesion.volume, place_ras_mm, (span_mm, span_mm), (CLOSE_UP_PIXELS, CLOSE_UP_PIXELS))
     extent = draw_grey(axes, lesion, at, (span_mm, span_mm), grey_window(lesion.volume), interpolation=None)
     for cut in cuts:
@@ -178,7 +178,7 @@ def _draw(
 
 
 def _draw_instrument(axes: Axes, plane: Plane, place_ras_mm: np.ndarray, approach: Approach, widest_mm: float) -> None:
-    """The shaft, seen from the side of the slice, and the line from its tip to the nearest point."""
+    """Draw the shaft, projected into the slice, and the line from its tip to the nearest point."""
     pose, tip_ras_mm, point = moment_of(approach)
     shaft = np.stack([tip_ras_mm, tip_ras_mm - SHAFT_MM * pose[:3, 2]])
     colour = TOOL_COLOURS[approach.state.instrument.kind]

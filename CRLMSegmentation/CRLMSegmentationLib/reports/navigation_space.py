@@ -1,6 +1,6 @@
-"""The moment at which an instrument was nearest to a lesion as one PNG, drawn without a display.
+"""Draws the moment at which an instrument was nearest to a lesion as one PNG, without a display.
 
-The lesion, its margins and the instrument stand in a room whose far walls show slices through the lesion; the
+The lesion, its margins and the instrument are shown in a cube whose far walls show slices through the lesion; the
 distance is written with its interval.
 """
 
@@ -28,13 +28,13 @@ from .space import (
     check_rendering,
     draw_walls,
     make_window,
-    picture_of,
+    png_of_window,
     point_camera_at,
 )
 
 WALL_SHADE = 0.72
 """Darker than in the picture of the lesion alone, so that the margins stand out."""
-SHELL_OPACITY = 0.28
+MARGIN_OPACITY = 0.28
 """Plainer than in the views of the scene, where the consensus surfaces must not hide the slices."""
 AROUND_MM = 6.0
 """Room left around the margins and the tip."""
@@ -100,11 +100,11 @@ def approach_in_space(
     point_camera_at(renderer, lesion.center_ras_mm, 0.86 * extent_mm, direction)
     _add_distance(window, renderer, approach, max(margins, default=0.0))
     add_axes(window, direction)
-    return write_distance(picture_of(window), approach, sorted(margins), simulated)
+    return write_distance(png_of_window(window), approach, sorted(margins), simulated)
 
 
 def view_direction(approach: Approach) -> np.ndarray:
-    """From where to look, unit vector (R, A, S): across the instrument and the line of the distance.
+    """Return the direction of view, unit vector (R, A, S): across the instrument and the line of the distance.
 
     The side by which the handle leaves the room is an open one, so that no wall hides it.
     """
@@ -119,7 +119,7 @@ def view_direction(approach: Approach) -> np.ndarray:
 
 
 def _extent_mm(lesion: Lesion, surface: vtk.vtkPolyData, approach: Approach, widest_mm: float) -> float:
-    """Edge of a room around the lesion that holds margins and tip."""
+    """Return the edge of a cube around the lesion that holds margins and tip, in mm."""
     bounds = np.array(surface.GetBounds()).reshape(3, 2)
     corners = np.abs(bounds - lesion.center_ras_mm[:, None]).max()
     tip = np.abs(moment_of(approach).tip_ras_mm - lesion.center_ras_mm).max()
@@ -127,12 +127,12 @@ def _extent_mm(lesion: Lesion, surface: vtk.vtkPolyData, approach: Approach, wid
 
 
 def _margin_actors(margins: Mapping[float, vtk.vtkPolyData]) -> list[vtk.vtkActor]:
-    """Translucent, front side only; drawn from the inside to the outside, so that each shines through the next."""
+    """Return translucent margins, drawn from the inside to the outside so that each shines through the next."""
     widest_mm, actors = max(margins, default=0.0), []
     for margin_mm, surface in sorted(margins.items()):
         actor = surface_actor(surface, margin_colour(margin_mm, widest_mm))
         look = actor.GetProperty()
-        look.SetOpacity(SHELL_OPACITY)
+        look.SetOpacity(MARGIN_OPACITY)
         look.BackfaceCullingOn()
         look.SetSpecular(0.25)
         look.SetSpecularPower(30)
@@ -156,7 +156,7 @@ def _instrument_actor(approach: Approach) -> vtk.vtkActor:
 
 
 def _add_distance(window: vtk.vtkRenderWindow, renderer: vtk.vtkRenderer, approach: Approach, widest_mm: float) -> None:
-    """The line of the distance, drawn over all else: it ends on the surface, among margins."""
+    """Draw the line of the distance over everything else, since it ends among the margins."""
     over = add_renderer(window, layer=1)
     over.SetActiveCamera(renderer.GetActiveCamera())
     colour = distance_colour(approach, widest_mm)
@@ -183,5 +183,5 @@ def _add_distance(window: vtk.vtkRenderWindow, renderer: vtk.vtkRenderer, approa
 
 
 def distance_colour(approach: Approach, widest_mm: float) -> tuple[float, float, float]:
-    """As in the scene: that of the margin in which the tip was, white outside all."""
+    """Return the colour of a distance as in the scene: that of the margin in which the tip was, white outside all."""
     return colour_in_scene(approach.reading.margin_mm, (widest_mm,))

@@ -1,4 +1,4 @@
-"""What stands in a picture of an approach: the distance with its interval, the instrument, the margins."""
+"""Writes the distance with its interval, the instrument and the margins into a 3D view."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIMULATED = "simulated, not a patient"
 
 
 def write_distance(png: bytes, approach: Approach, margins_mm: Sequence[float], simulated: bool | None = None) -> bytes:
-    """Write into a picture what it shows; letters grow with its height."""
+    """Write distance, instrument and margins into a PNG; letters grow with its height."""
     image = Image.open(BytesIO(png)).convert("RGB")
     pen, unit = ImageDraw.Draw(image), image.height / 100
     left, widest_mm = 3.2 * unit, max(margins_mm, default=0.0)
@@ -56,7 +56,7 @@ def _write(
 
 @lru_cache(maxsize=16)
 def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    """The letters that matplotlib brings along, so that they look the same everywhere."""
+    """Return the font that matplotlib brings along, which is the same on every machine."""
     wanted = font_manager.FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
     return ImageFont.truetype(font_manager.findfont(wanted), size)
 

@@ -1,4 +1,4 @@
-"""Whether OpenGL works here without a display; run as a process of its own, since it may crash instead of failing."""
+"""Tests whether OpenGL works without a display; runs as its own process, since a driver may crash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DRAWN = "drawn"
 
 
 def offscreen_window() -> vtk.vtkRenderWindow:
-    """A window that needs no display: EGL where there is none, else the platform's own, hidden."""
+    """Return a window that needs no display: EGL where there is none, else a hidden one."""
     egl = getattr(vtk, "vtkEGLRenderWindow", None)
     without_display = sys.platform.startswith("linux") and not os.environ.get("DISPLAY")
     window = egl() if egl is not None and without_display else vtk.vtkRenderWindow()

@@ -1,4 +1,4 @@
-"""Writes report.html in a process of its own, since pictures take seconds: `python -m ...report.page INPUT OUTPUT`."""
+"""Writes report.html in its own process, since figures take seconds: `python -m ...page_process INPUT OUTPUT`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def save_input(
     lesions: Sequence[Lesion],
     consensus: Sequence[Consensus | None] = (),
 ) -> None:
-    """Keep what the page needs in one file.
+    """Save what the page needs in one file.
 
     Args:
         entries: of report.json, one for each lesion; where an instrument was nearest is drawn from what they tell.
@@ -53,7 +53,7 @@ def save_input(
 
 
 def write_page(source: Path, target: Path) -> None:
-    """Draw the pictures and write the page."""
+    """Draw the figures and write the page."""
     with np.load(source, allow_pickle=False) as kept:
         texts = json.loads(str(kept["texts"]))
         volume = Volume(kept["array"], kept["ijk_to_ras"])
@@ -64,7 +64,7 @@ def write_page(source: Path, target: Path) -> None:
         consensus = [_consensus_from(kept, number, entry) for number, entry in enumerate(texts["entries"])]
     pictures: dict[str, bytes | str] = {}
     for entry, lesion, around in zip(texts["entries"], lesions, consensus):
-        drawn = _pictures(entry, lesion, around)
+        drawn = _figures(entry, lesion, around)
         pictures |= {f"{entry['lesion']}/{kind}": picture for kind, picture in drawn.items()}
     write_report(target, texts["entries"], pictures, texts["card"])
 
@@ -82,7 +82,7 @@ def _consensus_from(kept: Mapping[str, np.ndarray], number: int, entry: Mapping[
     return Consensus(inner, outer, (k, j, i), *figures)
 
 
-def _pictures(entry: Mapping[str, Any], lesion: Lesion, consensus: Consensus | None) -> dict[str, bytes | str]:
+def _figures(entry: Mapping[str, Any], lesion: Lesion, consensus: Consensus | None) -> dict[str, bytes | str]:
     surface = surface_of_mask(lesion.mask, lesion.volume.ijk_to_ras)
     navigation = entry.get("navigation") or {"distance_mm": None, "margins_mm": ()}
     approach = approach_from(navigation, entry["lesion"])

@@ -1,4 +1,4 @@
-"""Slices through a volume along R, A and S, sampled in mm whatever way the volume is stored."""
+"""Samples slices through a volume along R, A and S, for every geometry of the volume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..core.volume import Volume
 
 @dataclass(frozen=True)
 class Plane:
-    """How a slice lies on the screen, as in 3D Slicer: the patient is looked at from the feet or from the front.
+    """The orientation of a slice on the screen, as in 3D Slicer: seen from the feet, the left or the front.
 
     Attributes:
         right, up: unit vectors (R, A, S) along the screen.
@@ -40,11 +40,11 @@ MIN_VIEW_MM = 24.0
 
 @dataclass(frozen=True, eq=False)
 class Lesion:
-    """What the pictures show; all arrays on the grid of the volume, shape (K, J, I).
+    """A lesion to be drawn; all arrays are on the grid of the volume, shape (K, J, I).
 
     Attributes:
         mask: bool, the prediction.
-        truth: bool, or None where it is not known.
+        truth: ground truth, bool, or None where it is not known.
         crop_size_mm: edge of the cube around the seed, its edges along R, A and S; None where the network saw the
             whole volume.
     """
@@ -57,19 +57,19 @@ class Lesion:
 
     @cached_property
     def swept(self) -> np.ndarray:
-        """Where the probe has been, bool, shape (K, J, I)."""
+        """The insonified voxels: bool, shape (K, J, I)."""
         return self.volume.swept_in()
 
     @cached_property
     def center_ras_mm(self) -> np.ndarray:
-        """Middle of the prediction; the seed when nothing was found."""
+        """The middle of the prediction, RAS mm; the seed when nothing was found."""
         if not self.mask.any():
             return np.asarray(self.seed_ras_mm, dtype=np.float64)
         return transform_points(self.volume.ijk_to_ras, np.array(ndimage.center_of_mass(self.mask))[::-1])
 
 
 def field_of_view_mm(lesion: Lesion) -> float:
-    """Edge of a square around the lesion that shows prediction, truth and seed with room around them."""
+    """Return the edge of a square around prediction, ground truth and seed, with a margin, in mm."""
     shown = lesion.mask if lesion.truth is None else lesion.mask | lesion.truth
     points = [np.asarray(lesion.seed_ras_mm, dtype=np.float64)[None]]
     box = Box.of_mask(shown)
@@ -81,14 +81,14 @@ def field_of_view_mm(lesion: Lesion) -> float:
 
 
 def volume_corners(volume: Volume) -> np.ndarray:
-    """World RAS mm of the eight corners of a volume, shape (8, 3)."""
+    """Return the eight corners of a volume, shape (8, 3), RAS mm."""
     return transform_points(volume.ijk_to_ras, Box.of_shape(volume.array.shape).corners_ijk)
 
 
 def plane_pixels(
     plane: Plane, volume: Volume, center_ras_mm: np.ndarray, size_mm: tuple[float, float], count: tuple[int, int]
 ) -> np.ndarray:
-    """Indices into a volume's arrays of the pixels of a slice, shape (3, rows, columns), (k, j, i), not rounded.
+    """Return the voxel indices (k, j, i) of the pixels of a slice, shape (3, rows, columns), not rounded.
 
     Args:
         center_ras_mm: middle of the slice.
@@ -105,7 +105,7 @@ def plane_pixels(
 
 
 def sample(array: np.ndarray, pixels_kji: np.ndarray) -> np.ndarray:
-    """Values of an array (K, J, I) at indices in between, linear; 0 beyond the outermost voxel centres.
+    """Interpolate an array (K, J, I) linearly at voxel indices; 0 beyond the outermost voxel centres.
 
     Only the part of the array that is needed is converted to floating point.
 

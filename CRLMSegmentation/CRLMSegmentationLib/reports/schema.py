@@ -1,4 +1,4 @@
-"""report.json: its keys, which are stable, and how one is made, checked and written.
+"""Makes, checks and writes report.json; its keys are stable.
 
 The file holds one object for one lesion, and a list of such objects for several.
 """
@@ -104,7 +104,7 @@ def lesion_report(
     navigation: Mapping[str, Any] | None = None,
     stability: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The report of one lesion, ready for `write_json` and `write_report`.
+    """Make the report of one lesion, for `write_json` and `write_report`.
 
     Args:
         timings_s: seconds by the names of `TIMINGS`; those left out become null.
@@ -172,7 +172,7 @@ def write_json(path: Path | str, reports: Mapping[str, Any] | Sequence[Mapping[s
 
 
 def as_list(reports: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The reports of all lesions, whether one came or several.
+    """Return the reports of all lesions as a list, whether one was given or several.
 
     Raises:
         CrlmError: none came.
@@ -184,7 +184,7 @@ def as_list(reports: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Ma
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types; NaN and infinity, which JSON lacks, become None."""
+    """Return a value as JSON's own types; NaN and infinity become None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):

@@ -1,4 +1,4 @@
-"""The lesions of a volume file, offered to other systems on the network until somebody says stop."""
+"""Serves the lesions of a volume file to other systems over OpenIGTLink."""
 
 from __future__ import annotations
 

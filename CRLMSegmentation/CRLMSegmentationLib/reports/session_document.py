@@ -1,4 +1,4 @@
-"""The report of a recorded session as plain data: what its JSON holds, and what its page shows.
+"""Makes the report of a recorded session as plain data, for its JSON and its page.
 
 No name of a patient is in it: lesions are called by their keys, volumes by numbers, and neither the folder nor a
 sender's host is named.
@@ -21,7 +21,7 @@ from ..recording.session_events import SessionEvent
 from ..recording.session_reader import SessionReader
 from ..segmentation.results import Purpose
 from .schema import TIMINGS
-from .session_lesions import LesionStory, Outline, Sighting, VolumeKey, is_volume, key_of, sightings_of
+from .session_lesions import LesionHistory, Outline, Sighting, VolumeKey, is_volume, key_of, sightings_of
 from .session_table import moment_of, rows_of
 
 SCHEMA_VERSION = 1
@@ -49,8 +49,8 @@ KEYS = {
 }
 
 
-def document_of(session_log: SessionReader, stories: Mapping[str, LesionStory]) -> dict[str, Any]:
-    """Everything but what only masks and volumes tell: of each lesion `refined` is null."""
+def document_of(session_log: SessionReader, histories: Mapping[str, LesionHistory]) -> dict[str, Any]:
+    """Make the report from the events alone; `refined` of each lesion needs masks and is null."""
     events = session_log.events
     volumes = Volumes(events)
     document = {
@@ -60,7 +60,7 @@ def document_of(session_log: SessionReader, stories: Mapping[str, LesionStory]) 
         "statement": STATEMENT,
         "simulated": session_log.is_simulated,
         "session": _session(session_log),
-        "lesions": [_lesion(story, volumes) for story in stories.values()],
+        "lesions": [_lesion(history, volumes) for history in histories.values()],
         "events": rows_of(events, volumes.number_of),
         "tip_distances": _tip_distances(events),
         "cautions": _cautions(events),
@@ -74,7 +74,7 @@ def document_of(session_log: SessionReader, stories: Mapping[str, LesionStory]) 
 
 
 class Volumes:
-    """Numbers the volumes in the order in which they came up."""
+    """The volumes of a session, numbered in their order."""
 
     def __init__(self, events: Iterable[SessionEvent]) -> None:
         self.entries: list[dict[str, Any]] = []
@@ -104,7 +104,7 @@ class Volumes:
 
 
 def iso_of(time_s: float) -> str:
-    """Local time with its offset, to the second."""
+    """Return a time as local ISO 8601 time with its offset, to the second."""
     return datetime.fromtimestamp(time_s).astimezone().isoformat(timespec="seconds")
 
 
@@ -122,21 +122,21 @@ def _session(session_log: SessionReader) -> dict[str, Any]:
     }
 
 
-def _lesion(story: LesionStory, volumes: Volumes) -> dict[str, Any]:
-    nearest = story.nearest
+def _lesion(history: LesionHistory, volumes: Volumes) -> dict[str, Any]:
+    nearest = history.nearest
     return {
-        "lesion": story.lesion,
-        "seed_ras_mm": story.seed_ras_mm,
-        "removed": story.removed and moment_of(story.removed),
-        "outline": story.outline and _outline(story.outline, volumes),
-        "failure": str(story.failure.about.get("reason", "")) if story.failure else "",
+        "lesion": history.lesion,
+        "seed_ras_mm": history.seed_ras_mm,
+        "removed": history.removed and moment_of(history.removed),
+        "outline": history.outline and _outline(history.outline, volumes),
+        "failure": str(history.failure.about.get("reason", "")) if history.failure else "",
         "nearest_tip": nearest
         and {
             "moment": moment_of(nearest),
             **{name: nearest.about.get(name) for name in ("distance_mm", "bounds_mm", "instrument")},
         },
         "refined": None,
-        "history": [_sighting(sighting, volumes) for sighting in sightings_of(story)],
+        "history": [_sighting(sighting, volumes) for sighting in sightings_of(history)],
     }
 
 
@@ -190,7 +190,7 @@ def _cautions(events: Iterable[SessionEvent]) -> list[str]:
 
 
 def _timings(events: Iterable[SessionEvent]) -> dict[str, dict[str, float]]:
-    """Of answers that somebody waited for, and of each start of a model."""
+    """Return the timings of results that a user waited for, and of each start of a model."""
     seconds: dict[str, list[float]] = {step: [] for step in TIMINGS}
     for event in events:
         about = event.about
@@ -207,7 +207,7 @@ def _timings(events: Iterable[SessionEvent]) -> dict[str, dict[str, float]]:
 
 
 def _models(events: Iterable[SessionEvent]) -> list[dict[str, Any]]:
-    """Each once; what the engine said goes to the model that was chosen last."""
+    """Return each model once, with what the engine said after the model was chosen."""
     models: dict[str, dict[str, Any]] = {}
     current: dict[str, Any] = {}
     for event in events:
@@ -237,7 +237,7 @@ def _program_of(events: Iterable[SessionEvent]) -> str | None:
 
 
 def _with_clock_times(value: Any) -> Any:
-    """Moments as {time, elapsed_s}: clock time of this place, and seconds since the recording began."""
+    """Replace moments by {time, elapsed_s}: local time, and seconds since the recording began."""
     if isinstance(value, dict):
         if set(value) == {"time_s", "elapsed_s"}:
             return {"time": iso_of(value["time_s"]), "elapsed_s": round(value["elapsed_s"], 2)}

@@ -1,4 +1,4 @@
-"""What became of each lesion in a recorded session, read from its events."""
+"""Reads the history of each lesion from the events of a recorded session."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAITING = tuple(purpose.value for purpose in Purpose if purpose.is_background)
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """An outline that stood from a moment on.
+    """A segmentation of a lesion that was current from a moment on.
 
     Attributes:
         about: with `volume`, `mask`, `volume_ml`, `diameters_mm`, `centre_ras_mm`, see `recording.session_recorder`.
@@ -49,13 +49,15 @@ class Outline:
 
 
 @dataclass(eq=False)
-class LesionStory:
-    """Attributes:
-    seed_ras_mm: where its seed lay last.
-    removed: when its seed was removed, None while it is there.
-    outlines: in their order; the last one stands, unless `is_without`.
-    failure: of the last attempt, where it has failed.
-    nearest: the moment at which a tip was nearest.
+class LesionHistory:
+    """The history of one lesion in a session.
+
+    Attributes:
+        seed_ras_mm: the last position of its seed.
+        removed: when its seed was removed; None while it is there.
+        outlines: its segmentations in their order; the last one is current, unless `is_without`.
+        failure: of the last attempt, where it has failed.
+        nearest: the event at which a tip was nearest.
     """
 
     lesion: str
@@ -68,89 +70,89 @@ class LesionStory:
 
     @property
     def outline(self) -> Outline | None:
-        """The one that stands at the end."""
+        """The current segmentation at the end; None without one."""
         return None if self.is_without else self.outlines[-1]
 
     def add(self, outline: Outline) -> None:
         self.outlines.append(outline)
         self.is_without, self.failure = False, None
 
-    def look_at_tip(self, event: SessionEvent) -> None:
+    def update_nearest(self, event: SessionEvent) -> None:
         distance_mm = event.about.get("distance_mm")
         if distance_mm is not None and (self.nearest is None or distance_mm < self.nearest.about["distance_mm"]):
             self.nearest = event
 
 
-def stories_of(events: Iterable[SessionEvent]) -> dict[str, LesionStory]:
-    """Each lesion's, in the order in which they came up."""
-    stories: dict[str, LesionStory] = {}
+def histories_of(events: Iterable[SessionEvent]) -> dict[str, LesionHistory]:
+    """Return the history of each lesion, in the order in which they first occur."""
+    histories: dict[str, LesionHistory] = {}
     results: dict[Any, Mapping[str, Any]] = {}
     for event in events:
         about, lesion = event.about, event.about.get("lesion")
         if event.event == kinds.RESULT:
             results[about.get("number")] = about
         if isinstance(lesion, str):
-            _tell(stories.setdefault(lesion, LesionStory(lesion)), event, results)
-    return stories
+            _apply(histories.setdefault(lesion, LesionHistory(lesion)), event, results)
+    return histories
 
 
-def _tell(story: LesionStory, event: SessionEvent, results: Mapping[Any, Mapping[str, Any]]) -> None:
+def _apply(history: LesionHistory, event: SessionEvent, results: Mapping[Any, Mapping[str, Any]]) -> None:
     kind, about = event.event, event.about
     if kind in kinds.SEEDS:
-        story.seed_ras_mm, story.removed = about.get("seed_ras_mm"), None
+        history.seed_ras_mm, history.removed = about.get("seed_ras_mm"), None
     elif kind == kinds.SEED_REMOVED:
-        story.removed = event
+        history.removed = event
     elif kind == kinds.RESULT:
         if is_volume(about.get("volume")):
-            story.add(Outline(event, how_of(about), about, about))
+            history.add(Outline(event, how_of(about), about, about))
     elif kind in kinds.OUTLINES:
-        _change(story, event, results.get(about.get("result")))
+        _change(history, event, results.get(about.get("result")))
     elif kind == kinds.FAILED and about.get("reason") != CANCELLED and about.get("purpose") not in WAITING:
-        story.failure = event
+        history.failure = event
     elif kind in (kinds.TIP, kinds.TIP_DISTANCE):
-        story.look_at_tip(event)
+        history.update_nearest(event)
 
 
-def _change(story: LesionStory, event: SessionEvent, result: Mapping[str, Any] | None) -> None:
+def _change(history: LesionHistory, event: SessionEvent, result: Mapping[str, Any] | None) -> None:
     about = event.about
     if is_volume(about.get("volume")):
-        story.add(Outline(event, HOW[event.event], about, result))
+        history.add(Outline(event, HOW[event.event], about, result))
     elif event.event == kinds.CORRECTED:  # it was overwritten before it could be read
         return
     elif result is not None and is_volume(result.get("volume")):
-        story.add(Outline(event, HOW[event.event], result, result))
+        history.add(Outline(event, HOW[event.event], result, result))
     else:
-        story.is_without = True
+        history.is_without = True
 
 
 def how_of(result: Mapping[str, Any]) -> str:
-    """How a result came about, from its line."""
+    """Return how a result was made, from its event."""
     return REFINED if result.get("purpose") == Purpose.REFINED.value else HOW[kinds.RESULT]
 
 
 def is_volume(reference: object) -> bool:
-    """Whether it tells of a volume, and not only which one it was."""
+    """Return whether a reference describes a volume, and does not only identify it."""
     return isinstance(reference, dict) and {"shape", "content_sha256", "geometry_sha256"} <= set(reference)
 
 
 def key_of(volume: Mapping[str, Any]) -> VolumeKey:
-    """By which the volume of an event is known: the same moment, voxels and place."""
+    """Return what identifies the volume of an event: time, voxels and place."""
     return volume.get("timestamp_s"), volume["content_sha256"], volume["geometry_sha256"]
 
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """A lesion in one volume, and how far it has moved and grown since the one before; None for the first."""
+    """A lesion in one volume, with shift and growth since the volume before; None for the first."""
 
     outline: Outline
     shift_mm: float | None
     change: float | None
 
 
-def sightings_of(story: LesionStory) -> list[Sighting]:
-    """The last outline in each volume in turn, empty ones excepted."""
+def sightings_of(history: LesionHistory) -> list[Sighting]:
+    """Return the last segmentation in each volume in turn, without empty ones."""
     last: list[Outline] = []
-    for outline in story.outlines:
+    for outline in history.outlines:
         if outline.is_empty or outline.about.get("centre_ras_mm") is None:
             continue
         if last and last[-1].volume_key == outline.volume_key:
@@ -167,9 +169,9 @@ def _sighting(before: Outline | None, outline: Outline) -> Sighting:
     return Sighting(outline, float(np.linalg.norm(moved_mm)), change)
 
 
-def refined_pair(story: LesionStory) -> tuple[Outline, Outline] | None:
-    """The last first answer and what refining has made of it, in the same volume and from the same seed."""
-    found = [outline for outline in story.outlines if outline.about is outline.result]
+def refined_pair(history: LesionHistory) -> tuple[Outline, Outline] | None:
+    """Return the last result that was refined, and its refinement, in one volume and from one seed."""
+    found = [outline for outline in history.outlines if outline.about is outline.result]
     for place in range(len(found) - 1, 0, -1):
         before, after = found[place - 1], found[place]
         same = before.volume_key == after.volume_key and before.about["seed_ras_mm"] == after.about["seed_ras_mm"]

@@ -1,4 +1,4 @@
-"""The page of a recorded session: pictures and style inside, nothing fetched from anywhere."""
+"""Writes session.html: one page with its images and style inside, which loads nothing from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorded session over time as one PNG: how near a tip was, how large the lesions were, what happened."""
+"""Plots a recorded session over time as one PNG: distances, volumes of lesions, and events."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Clock = Callable[[Sequence[float]], np.ndarray]
 
 
 def session_plot(document: Mapping[str, Any]) -> bytes | None:
-    """The session over the local time of day.
+    """Plot a session over the local time of day.
 
     Args:
         document: see `session_document`.
@@ -75,7 +75,7 @@ def session_plot(document: Mapping[str, Any]) -> bytes | None:
 
 
 def _panels(document: Mapping[str, Any]) -> list[tuple[float, Draw]]:
-    """Height in inches, and what draws it."""
+    """Return the height of each panel in inches, and the function that draws it."""
     clock = _clock_of(document["session"])
     lesions = {lesion["lesion"]: colour_of(number) for number, lesion in enumerate(document["lesions"])}
     lanes = [name for name in LANES if any(row["what"] == name for row in document["events"])]
@@ -91,13 +91,13 @@ def _panels(document: Mapping[str, Any]) -> list[tuple[float, Draw]]:
 
 
 def _clock_of(session: Mapping[str, Any]) -> Clock:
-    """From seconds since the start to local times as matplotlib counts them."""
+    """Return the function that turns seconds since the start into local times of matplotlib."""
     started = datetime.fromisoformat(session["started"]).replace(tzinfo=None)
     return lambda seconds: date2num([started + timedelta(seconds=second) for second in seconds])
 
 
 def _draw_distances(axes: Axes, rows: Sequence[Sequence[Any]], lesions: Mapping[str, Colour], clock: Clock) -> None:
-    """A piece of curve for as long as one tip was nearest to one lesion."""
+    """Draw the shown distance, one piece of curve for as long as one tip was nearest to one lesion."""
     styles: dict[str, str] = {}
     labels: set[str] = set()
     for (lesion, instrument), part in _pieces(rows):

@@ -1,4 +1,4 @@
-"""The report of a recorded session, finished or still being written: a page, and the same as JSON beside it.
+"""Writes the report of a recorded session, finished or still being written, as page and JSON.
 
     crlm-seg report FOLDER --out DIR, or python -m CRLMSegmentationLib.reports.session_report FOLDER PAGE.html
 
@@ -27,7 +27,7 @@ from .filters import elapsed
 from .lesion_page import SLICES, VIEW_3D
 from .planes import Lesion
 from .session_document import document_of, iso_of
-from .session_lesions import LesionStory, Outline, refined_pair, stories_of
+from .session_lesions import LesionHistory, Outline, histories_of, refined_pair
 from .session_page import PLOT, write_session_page
 from .session_plot import session_plot
 from .slices import three_slices
@@ -55,15 +55,15 @@ def make_report(folder: Path, page: Path, on_progress: OnProgress = lambda *_: N
     make_folder(page.parent)
     places = [page.with_suffix(".json"), page]
     check_output_paths(places)
-    stories = stories_of(session_log.events)
-    document = document_of(session_log, stories)
+    histories = histories_of(session_log.events)
+    document = document_of(session_log, histories)
     with atomic_files(places) as (as_json, as_html):
         pictures: dict[str, bytes | str] = {}
-        for number, (entry, story) in enumerate(zip(document["lesions"], stories.values())):
-            on_progress("Lesions", number, len(stories))
-            entry["refined"] = _refined(session_log, story)
-            pictures.update(_pictures(session_log, story))
-        on_progress("Lesions", len(stories), len(stories))
+        for number, (entry, history) in enumerate(zip(document["lesions"], histories.values())):
+            on_progress("Lesions", number, len(histories))
+            entry["refined"] = _refined(session_log, history)
+            pictures.update(_figures(session_log, history))
+        on_progress("Lesions", len(histories), len(histories))
         plot = session_plot(document)
         if plot is not None:
             pictures[PLOT] = plot
@@ -73,7 +73,7 @@ def make_report(folder: Path, page: Path, on_progress: OnProgress = lambda *_: N
 
 
 def _check_outside(folder: Path, out: Path) -> None:
-    """Raises: CrlmError: the report would be written into the recording."""
+    """Refuse to write the report into the recording."""
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise CrlmError(f"{out} lies in the recording, which is left as it is; choose a folder outside of {folder}")
 
@@ -106,9 +106,9 @@ def _facts_of(lesion: Mapping[str, Any]) -> Iterator[str]:
         yield "removed"
 
 
-def _refined(session_log: SessionReader, story: LesionStory) -> dict[str, Any] | None:
-    """How far refining has moved the outline, from the recorded masks."""
-    pair = refined_pair(story)
+def _refined(session_log: SessionReader, history: LesionHistory) -> dict[str, Any] | None:
+    """Return how far the background refinement has moved the surface, from the recorded masks."""
+    pair = refined_pair(history)
     if pair is None:
         return None
     shape, matrix = pair[0].about["volume"]["shape"], _matrix_of(pair[0])
@@ -126,14 +126,14 @@ def _matrix_of(outline: Outline) -> np.ndarray:
     return np.array(outline.about["volume"]["ijk_to_ras"], float).reshape(4, 4)
 
 
-def _pictures(session_log: SessionReader, story: LesionStory) -> dict[str, bytes | str]:
-    """Slices and a 3D view of the outline that stands; a text where there are none."""
-    outline = story.outline
+def _figures(session_log: SessionReader, history: LesionHistory) -> dict[str, bytes | str]:
+    """Return slices and a 3D view of the current segmentation; a text where they cannot be drawn."""
+    outline = history.outline
     if outline is None:
         return {}
-    slices, view = f"{story.lesion}/{SLICES}", f"{story.lesion}/{VIEW_3D}"
+    slices, view = f"{history.lesion}/{SLICES}", f"{history.lesion}/{VIEW_3D}"
     try:
-        lesion = _pictured(session_log, story, outline)
+        lesion = _lesion_to_draw(session_log, history, outline)
     except CrlmError as error:
         return {slices: str(error)}
     try:
@@ -143,12 +143,12 @@ def _pictures(session_log: SessionReader, story: LesionStory) -> dict[str, bytes
     return {slices: three_slices(lesion), view: drawn}
 
 
-def _pictured(session_log: SessionReader, story: LesionStory, outline: Outline) -> Lesion:
-    """Raises: CrlmError: its volume or its mask is not in the recording."""
+def _lesion_to_draw(session_log: SessionReader, history: LesionHistory, outline: Outline) -> Lesion:
+    """Read a lesion to be drawn; raises CrlmError where its volume or mask is not in the recording."""
     volume = session_log.images.volume(outline.about["volume"])
     mask = session_log.images.mask(outline.about.get("mask"), volume.array.shape)
     result = outline.result or {}
-    seed = result.get("seed_ras_mm") or story.seed_ras_mm
+    seed = result.get("seed_ras_mm") or history.seed_ras_mm
     seed_ras_mm = _middle(mask, volume.ijk_to_ras) if seed is None else np.array(seed, float)
     return Lesion(volume, mask, seed_ras_mm, result.get("crop_size_mm"))
 
@@ -159,7 +159,7 @@ def _middle(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """For a child process: a failure is one line on stderr and exit code 1."""
+    """Run as a child process: a failure is one line on stderr and exit code 1."""
     folder, page = (Path(argument) for argument in sys.argv[1:3])
     try:
         make_report(folder, page)

@@ -1,4 +1,4 @@
-"""What happened in a recorded session, as the rows of a table: what lasts is one row, what repeats is one row."""
+"""Makes the table of events of a recorded session; what lasts or repeats is one row."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ NumberOf = Callable[[Mapping[str, Any]], int]
 
 
 def moment_of(event: SessionEvent) -> dict[str, float]:
-    """When, as the document of the report has it; `time_s` becomes a clock time there."""
+    """Return the time of an event as the document of the report holds it."""
     return {"time_s": event.time_s, "elapsed_s": event.elapsed_s}
 
 
 def rows_of(events: Iterable[SessionEvent], number_of: NumberOf) -> list[dict[str, Any]]:
-    """Rows in the order in which they began.
+    """Return the rows in the order in which they began.
 
     Returns:
         Of each: moment; kind: "trouble", "by hand" or "plain"; what; of: lesion or instrument; detail; count;
@@ -73,7 +73,7 @@ Key = tuple[object, ...]
 
 
 class _Table:
-    """Rows, those that last included."""
+    """The rows of the table, with those that have not ended."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ class _Table:
         self._open: dict[str, tuple[dict[str, Any], Key]] = {}
 
     def add(self, event: SessionEvent, what: str, of: str, detail: str, kind: str | None = None) -> Key:
-        """Returns the key of the row, which may be one from before."""
+        """Add an event; return the key of its row, which may be an earlier one."""
         key = (what, of, _kind_of(event, detail))
         row, at_s = self._latest.get(key, (None, 0.0))
         if row is None or event.elapsed_s - at_s > MERGED_S:
@@ -101,7 +101,7 @@ class _Table:
         self._open[name] = (row, key)
 
     def end(self, name: str, event: SessionEvent) -> bool:
-        """Whether something has lasted until now."""
+        """End a row that lasts; return whether there was one."""
         if name not in self._open:
             return False
         row, key = self._open.pop(name)
@@ -139,7 +139,7 @@ def _enter(table: _Table, event: SessionEvent, number_of: NumberOf) -> None:
 
 
 def _enter_withheld(table: _Table, event: SessionEvent) -> None:
-    """A row for as long as no distance is shown because of an outline; instruments in doubt have rows of their own."""
+    """Add a row for the time without a distance because of a segmentation; unreliable instruments have their own."""
     reasons = _withheld_lesions(event.about)
     if not reasons:
         table.end(WITHHELD, event)
@@ -155,7 +155,7 @@ def _withheld_lesions(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _kind_of(event: SessionEvent, detail: str) -> str:
-    """What stays the same in a reason while its numbers change: its code; recordings before had none."""
+    """Return the code of a reason, which stays while its numbers change; early recordings have none."""
     if event.event == kinds.TIP:
         return ",".join(str(reason.get("code")) for reason in _withheld_lesions(event.about))
     code = event.about.get("code")
@@ -165,7 +165,7 @@ def _kind_of(event: SessionEvent, detail: str) -> str:
 
 
 def _reason_of(about: Mapping[str, Any], name: str) -> str:
-    """Why something is in doubt; before there were codes, the sentence began with its name."""
+    """Return why something is unreliable; in early recordings the sentence began with its name."""
     reason = str(about.get("reason"))
     return reason if "code" in about else reason.removeprefix(f"{name}: ")
 
@@ -193,5 +193,5 @@ def _detail(event: SessionEvent, number_of: NumberOf) -> str:
 
 
 def seconds_of(result: Mapping[str, Any]) -> float:
-    """What computing a result took, from its line."""
+    """Return the seconds that computing a result took, from its event."""
     return sum(result["timings_s"].get(step) or 0.0 for step in COMPUTING_S)

@@ -1,4 +1,4 @@
-"""Three orthogonal slices of a lesion as one PNG: close up, and where it lies in the swept volume."""
+"""Draws three orthogonal slices of a lesion as one PNG: close up, and in the whole volume."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCALE_BARS_MM = (1, 2, 5, 10, 20, 50, 100)
 
 
 def three_slices(lesion: Lesion, dpi: int = 130) -> bytes:
-    """Axial, sagittal and coronal slice through the lesion with outlines of prediction and truth, as PNG.
+    """Draw the three slices through the lesion with contours of prediction and ground truth, as PNG.
 
     The upper row is close up, the lower one shows the whole volume with the crop box, where there is one.
     """
@@ -134,18 +134,18 @@ def _draw_slice(
     pixels: int,
     limits: tuple[float, float],
 ) -> None:
-    """Grey values, outlines and seed of one slice; the axes count mm from its centre."""
+    """Draw grey values, contours and seed of one slice; the axes count mm from its centre."""
     columns, rows = (max(8, round(pixels * length / max(size_mm))) for length in size_mm)
     at = plane_pixels(plane, lesion.volume, center_ras_mm, size_mm, (columns, rows))
     extent = draw_grey(axes, lesion, at, size_mm, limits)
     if lesion.truth is not None:
-        _draw_outline(axes, sample(lesion.truth, at), extent, TRUTH_COLOUR, "dashed")
-    _draw_outline(axes, sample(lesion.mask, at), extent, PREDICTION_COLOUR, "solid")
+        _draw_contour(axes, sample(lesion.truth, at), extent, TRUTH_COLOUR, "dashed")
+    _draw_contour(axes, sample(lesion.mask, at), extent, PREDICTION_COLOUR, "solid")
     _draw_seed(axes, lesion, plane, center_ras_mm)
     finish_panel(axes, extent)
 
 
-def _draw_outline(axes: Axes, inside: np.ndarray, extent: Extent, colour: str, style: str) -> None:
+def _draw_contour(axes: Axes, inside: np.ndarray, extent: Extent, colour: str, style: str) -> None:
     if not (inside >= 0.5).any():
         return
     lines = axes.contour(

@@ -1,4 +1,4 @@
-"""A lesion in space as one PNG, drawn without a display: its surface in a room whose walls show the slices."""
+"""Draws a lesion in 3D as one PNG, without a display: its surface in a cube whose far walls show the slices."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ PROBE_TIMEOUT_S = 60
 CAMERA_FROM = np.array([0.60, 0.66, 0.46]) / np.linalg.norm([0.60, 0.66, 0.46])
 """Direction (R, A, S) from which the lesion is seen: from the front right, above."""
 VIEW_ANGLE_DEG = 30.0
-ROOM_PER_VIEW = 1.1
-"""Edge of the room in fields of view of the close-up slices."""
+CUBE_PER_VIEW = 1.1
+"""Edge of the cube in fields of view of the close-up slices."""
 
 
 class RenderingError(CrlmError):
-    """No 3D picture can be drawn on this machine."""
+    """The error that no 3D view can be drawn on this machine."""
 
 
 def lesion_in_space(lesion: Lesion, surface: vtk.vtkPolyData, truth_surface: vtk.vtkPolyData | None = None) -> bytes:
-    """Draw a lesion in a room whose far walls show the three slices through its middle.
+    """Draw a lesion in a cube whose far walls show the three slices through its middle.
 
     A small map in the corner shows the lesion in the crop box (dashed) and in the whole volume.
 
     Args:
         surface: of the prediction in world RAS mm, as `scene.segmentations.lesion_surface` gives it; may be empty.
-        truth_surface: of the truth, likewise, or None.
+        truth_surface: of the ground truth, likewise, or None.
 
     Returns:
         A PNG.
@@ -51,14 +51,14 @@ def lesion_in_space(lesion: Lesion, surface: vtk.vtkPolyData, truth_surface: vtk
     """
     check_rendering()
     window = make_window()
-    extent_mm = ROOM_PER_VIEW * field_of_view_mm(lesion)
+    extent_mm = CUBE_PER_VIEW * field_of_view_mm(lesion)
     renderer = add_renderer(window, layer=0)
     _draw_background(renderer, lesion, extent_mm, surface, truth_surface)
     point_camera_at(renderer, lesion.center_ras_mm - 0.06 * extent_mm, 0.92 * extent_mm, CAMERA_FROM)
     _add_see_through(window, renderer, lesion, extent_mm, truth_surface)
     _add_map(window, lesion, surface)
     add_axes(window, CAMERA_FROM)
-    return picture_of(window)
+    return png_of_window(window)
 
 
 @lru_cache(maxsize=1)
@@ -162,7 +162,7 @@ def _add_see_through(
     extent_mm: float,
     truth_surface: vtk.vtkPolyData | None,
 ) -> None:
-    """What would be hidden inside the prediction, drawn over it: the seed, and faintly the truth."""
+    """Draw over the prediction what it would hide: the seed, and faintly the ground truth."""
     over = add_renderer(window, layer=1)
     over.SetActiveCamera(renderer.GetActiveCamera())
     if truth_surface is not None and truth_surface.GetNumberOfPoints():
@@ -193,7 +193,7 @@ def add_axes(window: vtk.vtkRenderWindow, direction: np.ndarray) -> None:
     point_camera_at(corner, np.full(3, 0.4), 1.25, direction)
 
 
-def picture_of(window: vtk.vtkRenderWindow) -> bytes:
+def png_of_window(window: vtk.vtkRenderWindow) -> bytes:
     window.Render()
     grab = vtk.vtkWindowToImageFilter()
     grab.SetInput(window)
