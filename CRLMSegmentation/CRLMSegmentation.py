@@ -310,8 +310,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         key, cropSize = self.logic.library.beginning_of(
             self.logic.workspace.session.model, self._parameters.model, self._parameters.cropSize
         )
-        with slicer.util.NodeModify(self._parameters):
-            self._parameters.model, self._parameters.cropSize = key, cropSize
+        self._parameters.model, self._parameters.cropSize = key, cropSize
+        self.ui.cropSizeSlider.value = cropSize  # while a scene is imported, the node does not tell the panel
 
     def _storeCropSize(self, workspace):
         """Write the crop size into the parameter node where a user has resized the box in the views."""
