@@ -40,7 +40,7 @@ SAMPLES = ("phantom-hypoechoic", "phantom-isoechoic", "phantom-several")
 
 
 class CRLMSegmentation(ScriptedLoadableModule):
-    """What Slicer shows of the module before it is opened."""
+    """The module as 3D Slicer lists it before it is opened."""
 
     def __init__(self, parent):
         super().__init__(parent)
@@ -85,7 +85,7 @@ def registerSampleData():
 
 @parameterNodeWrapper
 class CRLMSegmentationParameterNode:
-    """What is saved with the scene.
+    """The parameters of the module, saved with the scene.
 
     Attributes:
         cropSize: width of the cube around a seed, mm.
@@ -124,7 +124,7 @@ class CRLMSegmentationParameterNode:
 
 
 class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel."""
+    """The panel of the module."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -215,7 +215,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.installButton.setVisible(False)
 
     def enter(self):
-        """The user opens the module: shortcuts work, and the model is warmed up."""
+        """Enable the shortcuts and load the model when the user opens the module."""
         self._isEntered = True
         self._useParameters()
         self._installShortcuts()
@@ -224,12 +224,12 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refresh()
 
     def exit(self):
-        """The user goes to another module; tracking and inference go on, shortcuts do not."""
+        """Disable the shortcuts when the user leaves the module; tracking and inference go on."""
         self._isEntered = False
         self._removeShortcuts()
 
     def cleanup(self):
-        """The panel goes for good: at reload and at the end of Slicer."""
+        """End the workspace when the panel is destroyed, at reload and at the end of Slicer."""
         self._removeShortcuts()
         if self.logic is not None:  # else setup has failed
             self.onQuit()
@@ -255,13 +255,13 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._useParameters()
 
     def onSceneStartImport(self, caller=None, event=None):
-        """Until all nodes are there, neither the panel nor the workspace looks at them."""
+        """Stop all work until an import has added all nodes."""
         self._isImporting = True
         self._timer.stop()
         self._dropParameters()
 
     def onSceneEndBatchProcess(self, caller=None, event=None):
-        """The end of an import; at EndImportEvent the selectors do not list the new nodes yet."""
+        """Resume after an import; at EndImportEvent the selectors do not list the new nodes yet."""
         if not self._isImporting:
             return
         self._isImporting = False
@@ -293,7 +293,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters.disconnectGui(self._parametersTag)
         self._parameters, self._parametersTag = None, None
 
-    def _keepParameters(self):
+    def _restoreParameterNode(self):
         """Put the parameter node back if the user has deleted it: the settings in the panel are still in use."""
         if self._parameters is not None and self._parameters.parameterNode.GetScene() is None:
             slicer.mrmlScene.AddNode(self._parameters.parameterNode)
@@ -310,8 +310,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         key, cropSize = self.logic.library.beginning_of(
             self.logic.workspace.session.model, self._parameters.model, self._parameters.cropSize
         )
-        with slicer.util.NodeModify(self._parameters):
-            self._parameters.model, self._parameters.cropSize = key, cropSize
+        self._parameters.model, self._parameters.cropSize = key, cropSize
+        self.ui.cropSizeSlider.value = cropSize  # while a scene is imported, the node does not tell the panel
 
     def _storeCropSize(self, workspace):
         """Write the crop size into the parameter node where a user has resized the box in the views."""
@@ -321,12 +321,12 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # ---- the workspace
 
     def _startWorkspace(self):
-        """Returns the workspace, or None when it cannot be; then the panel says why."""
+        """Open the workspace if it is not; returns None when it cannot be opened, and the panel says why."""
         if self.logic.workspace is None:
             try:
                 self.logic.openWorkspace()
             except Exception as error:
-                self._tell(error)
+                self._showError(error)
                 return None
             self._shown = {}
             manager, rendering = slicer.app.layoutManager(), slicer.modules.volumerendering.logic()
@@ -336,7 +336,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             else:
                 self._useModelsCropSize()
                 self.onParametersModified()
-            self._tellNotice()
+            self._showNotice()
             self.onVolumeChosen(
                 self.ui.volumeSelector.currentNode() or self.logic.workspace.lesion_store.volume_of_outlines()
             )
@@ -361,36 +361,36 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._timer.stop()
 
     def _do(self, action: Callable) -> Any:
-        """Do something with the workspace; an error is told, with its cause and the next action."""
+        """Run an action on the workspace; an error is shown, with its cause and the next action."""
         workspace = self._startWorkspace()
         if workspace is None:
             return None
         try:
             return action(workspace)
         except Exception as error:
-            self._tell(error)
+            self._showError(error)
             return None
 
     def onTick(self):
-        self._lookAtImport()
+        self._pollImport()
         workspace = self.logic.workspace
         try:
             if workspace is not None:
-                self._keepParameters()
+                self._restoreParameterNode()
                 self.logic.tick()
                 self._storeCropSize(workspace)
-                self._play(self._views.look())
+                self._play(self._views.update())
             self._shown["turnError"] = ""
         except Exception as error:  # one bad turn must not stop the tracking; a hundred a second are told once
             if self._shown.get("turnError") != str(error):
                 self._shown["turnError"] = str(error)
-                self._tell(error)
+                self._showError(error)
         self._turn += 1
         if self._turn % REFRESH_TURNS == 0:
             self._refresh()
 
     def _play(self, which):
-        """A sound, once, for a margin that was entered."""
+        """Play the sound of a margin that the tip has entered."""
         if not which or not self.ui.soundCheckBox.checked:
             return
         if which not in self._sounds:
@@ -483,7 +483,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         if folder is not None:
             slicer.util.showStatusMessage(_("Saved to {folder}").format(folder=folder), 10000)
-            self._say(_("Saved to {folder}").format(folder=folder))
+            self._showMessage(_("Saved to {folder}").format(folder=folder))
 
     def onShare(self, *_args):
         self._do(lambda workspace: self.logic.publisher.start_or_stop(self.ui.sharePortSpinBox.value))
@@ -516,43 +516,43 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             self.logic.models.begin_import(Path(path), self.logic.library.slicers_python(), hasSeedChannel)
         except Exception as error:
-            self._tell(error)
+            self._showError(error)
         self.ui.seedChannelCheckBox.checked = False
         self._tickIfNeeded()
         self._refresh()
 
-    def _lookAtImport(self):
+    def _pollImport(self):
         if not self.logic.models.is_importing:
             return
         try:
-            key = self.logic.models.look()
+            key = self.logic.models.poll_import()
             if key is not None:
-                self._say(_("{model} is installed.").format(model=key))
+                self._showMessage(_("{model} is installed.").format(model=key))
                 self._useModel(key)
         except Exception as error:
-            self._tell(error)
+            self._showError(error)
         self._tickIfNeeded()
 
     def _useModel(self, key):
-        """Choose a model; the choice is kept for the next start."""
+        """Use a model from now on; it is stored in the settings of the application."""
         try:
             if self.logic.models.use(key, self.logic.workspace, self.logic.makeEngine):
                 self._preflight = None
                 self._shown.pop("checks", None)
                 self.ui.preflightTable.setRowCount(0)
                 self._useModelsCropSize()
-            self._tellNotice()
+            self._showNotice()
         except Exception as error:
-            self._tell(error)
+            self._showError(error)
         self._shown.pop("choices", None)  # the box shows what was clicked, not what came of it
         self._refresh()
 
-    def _tellNotice(self):
-        """What the user has to know of the model in use, once."""
+    def _showNotice(self):
+        """Show once what the user has to know about the model in use."""
         notice, self.logic.models.notice = self.logic.models.notice, ""
         if notice:
             self.logic.note(notice)
-            self._say(notice)
+            self._showMessage(notice)
 
     # ---- pre-flight, messages
 
@@ -560,7 +560,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         folder = Path(self.ui.outputDirectoryButton.directory)
         self._preflight = self._do(lambda workspace: self.logic.library.Preflight(workspace, folder))
         if self.logic.library.missing():
-            self._say(_("Packages are missing; press Install."))
+            self._showMessage(_("Packages are missing; press Install."))
         self._refresh()
 
     def onInstall(self, *_args):
@@ -569,24 +569,24 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not slicer.util.confirmYesNoDisplay(question.format(names=names)):
             return
         try:
-            self.logic.library.install_missing(self._say)
+            self.logic.library.install_missing(self._showMessage)
         except Exception as error:
-            self._tell(error)
+            self._showError(error)
             return
         self._endWorkspace()
-        self._say(_("Installed. The self-check case proves it: see Pre-flight."))
+        self._showMessage(_("Installed. The self-check case proves it: see Pre-flight."))
         self.onPreflight()
 
     def onCopyLog(self, *_args):
         slicer.app.clipboard().setText("\n".join(self.logic.workspace.log) if self.logic.workspace else "")
 
-    def _tell(self, error: Exception):
+    def _showError(self, error: Exception):
         """Show an error; what is not ours is logged with its traceback."""
         logging.log(logging.WARNING if self.logic.isOurs(error) else logging.ERROR, "%s", error, exc_info=error)
         self.logic.note(f"{type(error).__name__}: {error}")
-        self._say(str(error) or type(error).__name__)
+        self._showMessage(str(error) or type(error).__name__)
 
-    def _say(self, text: str):
+    def _showMessage(self, text: str):
         self.ui.messageLabel.setText(text)
         self.ui.installButton.setVisible(bool(self.logic.library.missing()))
         self.ui.messageFrame.setVisible(True)
@@ -625,7 +625,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refreshPreflight()
         problem = library.texts.problem_text(workspace, logic.source)
         if problem and self._shown.get("problem") != problem:
-            self._say(problem)
+            self._showMessage(problem)
         self._shown["problem"] = problem
 
     def _show(self, view):
@@ -712,7 +712,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
-    """Works without a panel; something must call `tick` every 10 to 20 ms.
+    """The logic of the module, without a panel; `tick` must be called every 10 to 20 ms.
 
     Args:
         makeEngine: makes an `engine.engine.Engine` for a model package; None for nnU-Net in a process of its own.
@@ -758,11 +758,11 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def tick(self):
         before = self.workspace.volume.node
-        self.source.look()
+        self.source.update()
         self.session.prepare()
         self.workspace.tick()
         self.session.update()
-        self.publisher.look()
+        self.publisher.update()
         if self.workspace.volume.node is not None and self.workspace.volume.node is not before:
             slicer.util.setSliceViewerLayers(background=self.workspace.volume.node, fit=True)
 
@@ -777,7 +777,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
     @property
     def models(self):
-        """Which can be chosen and which is, see `CRLMSegmentationLib.slicer.workspace.models.Models`."""
+        """The installed models and the chosen one, see `CRLMSegmentationLib.slicer.workspace.models.Models`."""
         if self._models is None:
             settings = qt.QSettings()
             chosen = str(settings.value(MODEL_SETTING) or "")
@@ -801,7 +801,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
 
 class CRLMSegmentationTest(ScriptedLoadableModuleTest):
-    """Plays a shipped case, drops its seed, and checks the outline against the truth. Needs torch and nnunetv2."""
+    """Plays a shipped case, places its seed, and checks the Dice. Needs torch and nnunetv2."""
 
     LEAST_DICE = 0.7
 

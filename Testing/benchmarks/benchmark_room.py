@@ -75,7 +75,7 @@ class Bench:
     def turn_s(self) -> float:
         started_s = time.perf_counter()
         self.workspace.tick()
-        self.publisher.look()
+        self.publisher.update()
         return time.perf_counter() - started_s
 
     def longest_turn_s(self, count: int) -> float:

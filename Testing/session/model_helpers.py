@@ -62,7 +62,7 @@ def wait_for_import(models, timeout_s: float = 240.0) -> str | None:
     end_s = time.monotonic() + timeout_s
     while models.is_importing:
         assert time.monotonic() < end_s, "the import does not end"
-        key = models.look()
+        key = models.poll_import()
         if key is not None:
             return key
         time.sleep(0.02)

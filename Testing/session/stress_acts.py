@@ -132,10 +132,10 @@ class StressedWorkspace:
     def turn(self, seconds: float) -> None:
         self.clock.now_s += seconds
         try:
-            self.source.look()
+            self.source.update()
             events = self.workspace.tick()
             self.recording.update()
-            self.publisher.look()
+            self.publisher.update()
         except Exception as error:
             self.errors.append(f"a turn raised {type(error).__name__}: {error}")
             return

@@ -205,7 +205,7 @@ def case(request):
 def shown_in(workspace, case):
     """The workspace that has taken a turn in the situation."""
     workspace.navigation.navigator = Told(case.situation)
-    workspace.navigation.look({})
+    workspace.navigation.update({})
     assert workspace.navigation.situation is case.situation
     return workspace
 
@@ -261,7 +261,7 @@ def test_corner_annotation(case, shown_in):
 
 
 def test_sound_warns_of_the_margin_that_gives_the_colour(case, shown_in, clock):
-    sound = MarginAlarm(shown_in, clock).look()
+    sound = MarginAlarm(shown_in, clock).update()
     assert sound == {None: "", 10.0: "outer", 5.0: "inner"}[case.margin_mm]
     assert shown_in.navigation.narrowest_margin_mm == case.margin_mm
 

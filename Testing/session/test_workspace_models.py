@@ -321,7 +321,7 @@ def test_cancelled_import_installs_nothing(folder, tmp_path):
     models = Models()
     models.begin_import(make_package(tmp_path / "elsewhere").folder, sys.executable)
     models.cancel_import()
-    assert (models.is_importing, models.importing, models.look()) == (False, None, None)
+    assert (models.is_importing, models.importing, models.poll_import()) == (False, None, None)
     assert [path for path in folder.iterdir() if not path.name.startswith(".")] == []
     models.cancel_import()
 

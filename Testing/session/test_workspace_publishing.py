@@ -28,7 +28,7 @@ class Peer:
         while not done(self.got):
             assert time.monotonic() < end_s, f"only {sorted(self.got)} came"
             self.workspace.tick()
-            self.publisher.look()
+            self.publisher.update()
             self.got |= {message.device: message for message in self.client.poll()}
         return self.got
 
@@ -58,7 +58,7 @@ def surface(got):
 
 
 def test_nothing_is_offered_unless_asked_for(with_volume, publisher):
-    publisher.look()
+    publisher.update()
     assert publisher.port is None
 
 

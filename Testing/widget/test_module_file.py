@@ -14,7 +14,7 @@ import pytest
 from module_helpers import MODULE
 
 SLICERS_OWN = {"slicer", "qt", "ctk", "vtk", "numpy"}
-SHOWING = {"setText", "addItem", "setToolTip", "setFormat", "confirmYesNoDisplay", "showStatusMessage", "_say"}
+SHOWING = {"setText", "addItem", "setToolTip", "setFormat", "confirmYesNoDisplay", "showStatusMessage", "_showMessage"}
 """Functions whose first argument a user reads."""
 
 

@@ -207,7 +207,7 @@ def test_texts_are_shown_in_the_users_language_and_one_without_its_place_is_not_
     assert "aktuell" in panel.cell(STATE)
     panel.press("tipButton")
     assert panel.message == "Kein Instrument gewählt"
-    panel.widget._say(sys.modules["CRLMSegmentation"]._("Saved to {folder}"))
+    panel.widget._showMessage(sys.modules["CRLMSegmentation"]._("Saved to {folder}"))
     assert panel.message == "Saved to {folder}"
     panel.host.application.translations.clear()
     panel.turns(25)

@@ -1,1 +1,11 @@
-"""All that knows MRML: scene, workspace, views and panel of the 3D Slicer module."""
+"""The 3D Slicer module without Qt: scene, workspace, views and panel."""
+
+__all__ = [
+    "dependencies",
+    "panel",
+    "rich_text",
+    "scene",
+    "self_test",
+    "views",
+    "workspace",
+]

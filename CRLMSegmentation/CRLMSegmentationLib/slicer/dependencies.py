@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 @dataclass(frozen=True)
 class Package:
-    """A package that is needed.
+    """A Python package that this project needs.
 
     Attributes:
         name: on PyPI.
@@ -58,12 +58,12 @@ WITHOUT_DEPENDENCIES = ("pyigtl", "crcmod", "fastcrc", "filelock", "safetensors"
 
 
 def missing(purpose: str | None = None) -> list[Package]:
-    """Packages that cannot be imported, all or those of one purpose."""
+    """Return the packages that cannot be imported, of all purposes or of one."""
     wanted = [package for package in PACKAGES if purpose in (None, package.purpose)]
     return [package for package in wanted if package.installed_version is None]
 
 
 def pip_arguments(package: Package) -> str:
-    """What to give to `slicer.util.pip_install`."""
+    """Return the arguments for `slicer.util.pip_install`."""
     alone = " --no-deps" if package.name in WITHOUT_DEPENDENCIES else ""
     return f"{package.requirement}{alone}"

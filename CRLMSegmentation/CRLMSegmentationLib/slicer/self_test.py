@@ -1,4 +1,4 @@
-"""The module's test of itself: a shipped case is played, its seed dropped, the outline compared with the truth."""
+"""Self-test of the module: play a shipped case, place its seed, compare with the reference segmentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEED = 20.0
 
 
 def dice_of_sample(logic: Any, pause: Callable[[], None]) -> float:
-    """Overlap with the truth of the first lesion, found by the shipped model.
+    """Return the Dice of the shipped model's segmentation of the first lesion with its reference.
 
     Args:
         logic: the module's, without a workspace; it has none afterwards.

@@ -1,1 +1,11 @@
-"""What the panel of the 3D Slicer module shows and offers, without Qt."""
+"""Texts and states of the widgets of the module's panel, and what the panel calls."""
+
+__all__ = [
+    "install",
+    "model_texts",
+    "panel",
+    "panel_view",
+    "recording_texts",
+    "settings",
+    "texts",
+]

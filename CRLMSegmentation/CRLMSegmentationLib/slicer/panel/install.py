@@ -1,4 +1,7 @@
-"""Installs what is missing into 3D Slicer, after the user has agreed. Slicer's SimpleITK, requests and numpy stay."""
+"""Installation of missing packages into 3D Slicer, after the user has agreed.
+
+Slicer's own SimpleITK, requests and numpy stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ def _install_nnunet(say: Say) -> None:
 
 
 def _install_nnunet_by_pip() -> None:
-    """nnU-Net alone, then what it needs one by one, but for what Slicer brings or what comes through PyTorch."""
+    """Install nnU-Net without its requirements, then each of these that neither Slicer nor PyTorch brings."""
     from packaging.requirements import Requirement
 
     slicer.util.pip_install(f"{NNUNET.requirement} --no-deps")

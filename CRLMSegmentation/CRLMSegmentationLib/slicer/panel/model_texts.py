@@ -1,4 +1,4 @@
-"""What the panel says and offers of models, in the user's language; rich text, without Qt."""
+"""Texts and choices of the panel's section Model, in the user's language: rich text, without Qt."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ModelView:
 
 
 def model_view(workspace: Workspace | None, models: Models, is_answered: bool) -> ModelView:
-    """How the panel looks now.
+    """Return what the section Model shows now.
 
     Args:
         is_answered: the user has said what the second channel is.
@@ -62,34 +62,34 @@ def model_view(workspace: Workspace | None, models: Models, is_answered: bool) -
 
 
 def chosen_key(workspace: Workspace | None, models: Models) -> str:
-    """Of the model in use; without a workspace, of the one that will be."""
+    """Return the key of the model in use; without a workspace, of the one that will be used."""
     if workspace is not None:
         return key_of(workspace.session.model)
     return models.wanted or next((choice.key for choice in models.choices if choice.is_default), "")
 
 
 def choice_texts(models: Models) -> list[tuple[str, str, str, bool]]:
-    """Text, key, tooltip and usability of each entry of the combo box."""
+    """Return text, key, tooltip and usability of each entry of the combo box."""
     bad = _("{name}: cannot be used")
     return [(c.text if c.usable else bad.format(name=c.text), c.key, c.tooltip, c.usable) for c in models.choices]
 
 
 def model_text(workspace: Workspace | None, models: Models) -> str:
-    """What one must know of the model in use, and why others cannot be used."""
+    """Describe the model in use, and say why others cannot be used."""
     lines = _lines_of(workspace.session.model) if workspace else [html.escape(_("No model is loaded yet."))]
     bad = [_("{name}: {reason}").format(name=c.text, reason=c.tooltip) for c in models.choices if not c.usable]
     return "<br>".join([*lines, *(dot(RED, text) for text in bad)])
 
 
 def region_text(workspace: Workspace | None) -> str:
-    """In place of the size of a crop, where there is none; else nothing."""
+    """Return the text in place of the crop size where the model sees the whole volume; else empty."""
     if workspace is None or not workspace.sees_whole_volume:
         return ""
     return _("The model looks at the whole volume; the lesion at the seed is taken from its answer.")
 
 
 def import_text(models: Models) -> str:
-    """How far an import is, or what it has to ask; nothing without one."""
+    """Describe how far an import is, or what it has to ask; empty without one."""
     if models.importing is None:
         return ""
     if models.is_unclear:

@@ -1,4 +1,4 @@
-"""All that 3D Slicer's panel needs of this library, in one place; importing it takes the better part of a second."""
+"""What the panel of 3D Slicer uses of this library, imported once it is opened: that takes nearly a second."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ __all__ = [
 
 
 def make_worker(model: ModelPackage) -> Engine:
-    """nnU-Net in a process of its own, run by Slicer's Python."""
+    """Start nnU-Net in a process of its own, run by Slicer's Python."""
     return worker_engine.WorkerEngine(model, python=slicers_python())
 
 
 def open_workspace(
     models: Models, make_engine: Callable[[ModelPackage], Engine], wanted: Path | str | None = None
 ) -> Workspace:
-    """Load a model's description, start its worker, and show what they find in Slicer's scene.
+    """Load a model, start its worker, and return a workspace that shows its results in Slicer's scene.
 
     Args:
         make_engine: makes an engine for a model package.

@@ -35,7 +35,7 @@ def panel_view(
     views: ViewController | None,
     rows: Sequence[LesionRow],
 ) -> PanelView:
-    """How the panel looks now, but for its tables, its model and its progress."""
+    """Return what the panel shows now, except for tables, the section Model and the progress bar."""
     is_connected = source is not None and source.is_network
     is_played = source is not None and source.recording is not None and source.recording.is_playing
     is_busy = workspace is not None and workspace.session.busy
@@ -70,7 +70,7 @@ def panel_view(
 
 
 def margins_of(*widths_mm: float) -> tuple[float, ...]:
-    """Of what is set in the panel; 0 stands for none."""
+    """Return the margin widths that are set in the panel, ascending, mm; 0 stands for none."""
     return tuple(sorted({width for width in widths_mm if width > 0}))
 
 

@@ -1,4 +1,4 @@
-"""What the panel says of the recording of a session, in the user's language; rich text, without Qt."""
+"""Texts of the panel about the recording of a session, in the user's language: rich text, without Qt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GIGABYTE = 1e9
 
 
 def recording_text(session: SessionRecording | None) -> str:
-    """Whether the session is recorded, how large that is, what is left out; and where the report is."""
+    """Say whether the session is recorded, how large the recording is, what is left out, and where the report is."""
     if session is None:
         return dot(GREY, _("Not recorded"))
     return "<br>".join(line for line in (_state(session), _report(session)) if line)
@@ -44,5 +44,5 @@ def _report(session: SessionRecording) -> str:
 
 
 def size_text(count: int) -> str:
-    """Bytes as people read them."""
+    """Format a number of bytes in MB or GB."""
     return f"{count / GIGABYTE:.1f} GB" if count >= GIGABYTE else f"{count / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""What the panel says of a workspace, in the user's language; rich text, without Qt."""
+"""Texts of the panel about a workspace, in the user's language: rich text, without Qt."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Cells = dict[tuple[int, int], tuple[str, str]]
 
 
 def status_texts(workspace: Workspace | None) -> dict[str, str]:
-    """Rich text of each label of the status strip, by the label's name."""
+    """Return the rich text of each label of the status strip, by the label's name."""
     return {
         "linkLabel": _link_text(workspace),
         "deviceLabel": _device_text(workspace),
@@ -84,7 +84,7 @@ def _link_text(workspace: Workspace | None) -> str:
 
 
 def _nothing_usable_text(workspace: Workspace) -> str:
-    """What has come while no image and no pose has; that nothing has come is said only where that is so."""
+    """Describe what was received while neither an image nor a pose has arrived."""
     session = workspace.session
     under_way = session.link.receiving if session.link is not None else None
     is_first = not session.received and not workspace.problem_count
@@ -104,7 +104,7 @@ def _nothing_usable_text(workspace: Workspace) -> str:
 
 
 def _not_understood(workspace: Workspace) -> str:
-    """The types of messages that this program does not know, with their counts."""
+    """List the types of messages that this program does not know, with their counts."""
     counts: Counter[str] = Counter()
     for problem in workspace.session.problems:
         if problem.kind is DropReason.NOT_UNDERSTOOD:
@@ -113,13 +113,13 @@ def _not_understood(workspace: Workspace) -> str:
 
 
 def _counted(counts: Counter[str]) -> str:
-    """Counts by type, the most frequent first, in the room that the strip has."""
+    """List counts by type, the most frequent first, as many as the strip has space for."""
     listed = [f"{count} {printable(name, NAME_WIDTH)}" for name, count in counts.most_common(MAX_TYPES)]
     return ", ".join([*listed, "…"] if len(counts) > MAX_TYPES else listed)
 
 
 def _mixed_names(workspace: Workspace) -> str:
-    """The devices under whose names two streams come now."""
+    """List the device names under which two streams arrive at present."""
     return ", ".join(shorten(name, NAME_WIDTH) for name in workspace.session.mixed_devices[:MAX_TYPES])
 
 
@@ -166,14 +166,14 @@ def _worker_text(workspace: Workspace | None) -> str:
 
 
 def problem_text(workspace: Workspace | None, source: Source | None) -> str:
-    """What keeps the worker or the server from doing what is wanted, or nothing."""
+    """Return why the worker or the server cannot do what is wanted; empty otherwise."""
     if workspace is None:
         return ""
     return workspace.engine_problem or (source.live.live_reason if source and source.live else "")
 
 
 def followable(workspace: Workspace | None) -> tuple[list[str], int]:
-    """Whose volumes can be followed, and which of them is; a device that is followed stays there while it is silent."""
+    """Return the devices whose volumes can be used, and the index of the one in use, even while it is silent."""
     newest = _("the newest volume")
     if workspace is None:
         return [newest], 0
@@ -185,7 +185,7 @@ def followable(workspace: Workspace | None) -> tuple[list[str], int]:
 
 
 def lesion_cells(rows: Sequence[LesionRow], workspace: Workspace | None = None) -> Cells:
-    """The table of lesions."""
+    """Return the cells of the table of lesions."""
     calibration = workspace.calibrations[workspace.session.model.sha256] if workspace is not None else None
     is_simulated = calibration.simulated if calibration is not None else None
     return {
@@ -196,7 +196,7 @@ def lesion_cells(rows: Sequence[LesionRow], workspace: Workspace | None = None) 
 
 
 def check_cells(checks: Sequence[Check]) -> Cells:
-    """The pre-flight card: what was tried, then what was found and what to do next."""
+    """Return the cells of the pre-flight table: name of each check; what was found and what to do next."""
     colours = {Level.GREEN: GREEN, Level.AMBER: AMBER, Level.RED: RED, Level.PENDING: GREY}
     cells = {}
     for line, check in enumerate(checks):
@@ -207,7 +207,7 @@ def check_cells(checks: Sequence[Check]) -> Cells:
 
 
 def cells_of(row: LesionRow, is_simulated: bool | None = None) -> tuple[str, str, str]:
-    """What the table of lesions says of one.
+    """Return the texts of one row of the table of lesions.
 
     Args:
         is_simulated: whether the confidence was calibrated on simulated patients; None when nobody knows.
@@ -236,7 +236,7 @@ def _size_text(row: LesionRow) -> str:
 
 
 def confidence_text(confidence: float | None, is_simulated: bool | None) -> str:
-    """How well the outline is expected to fit, and on whom that was measured; nothing where it is not known."""
+    """Return the expected Dice and on what data it was calibrated; empty where it is not known."""
     if confidence is None:
         return ""
     measured_on = {True: _("simulated"), False: _("patients"), None: _("origin unknown")}[is_simulated]
@@ -244,19 +244,19 @@ def confidence_text(confidence: float | None, is_simulated: bool | None) -> str:
 
 
 def colour_of_name(row: LesionRow) -> str:
-    """The colour of its seed and outline."""
+    """Return the colour of a lesion's seed and segmentation, as HTML writes it."""
     return "#" + "".join(f"{round(255 * part):02x}" for part in row.colour)
 
 
 def colour_of_state(row: LesionRow) -> str:
-    """Grey without an outline that holds, amber where the user must look, else green."""
+    """Return amber where the user must check the lesion, green where it is up to date, else grey."""
     if row.reason or row.warnings or row.unreliable_reason:
         return AMBER
     return GREEN if row.is_current else GREY
 
 
 def progress_text(row: LesionRow | None, is_busy: bool) -> str:
-    """What the progress bar says of the lesion that is being segmented."""
+    """Return the text of the progress bar for the lesion that is being segmented."""
     if row is None:
         return _("waiting for the model") if is_busy else " "
     text = _("{lesion}: {stage} {done} of {total}, {seconds:.1f} s")
@@ -281,14 +281,14 @@ def _state_text(row: LesionRow) -> str:
 
 
 def _warnings(row: LesionRow) -> list[str]:
-    """A reason says the same as what the mask touches, and what is being done about it."""
+    """List the warnings of a lesion; an unreliable reason replaces the warning that it was derived from."""
     if row.unreliable_reason is None:
         return [*row.warnings]
     return [translated(row.unreliable_reason), *(warning for warning in row.warnings if warning not in TOUCHES)]
 
 
 def live_text(source: Source | None) -> str:
-    """What the button for live volumes says."""
+    """Return the text of the button for live volumes."""
     live = source.live if source else None
     if live is None or not live.is_wanted:
         return _("Live volumes from PLUS")
@@ -296,14 +296,14 @@ def live_text(source: Source | None) -> str:
 
 
 def share_text(publisher: Publisher | None) -> str:
-    """What the button for sharing results says."""
+    """Return the text of the button that offers results to the network."""
     if publisher is None or publisher.port is None:
         return _("Offer results to the network")
     return _("Stop offering results ({count} connected)").format(count=publisher.clients)
 
 
 def _age(seconds: float) -> str:
-    """How long ago, in steps, so that the table need not be redrawn all the time."""
+    """Say how long ago something was, in coarse steps, so that the table is rarely redrawn."""
     if seconds < 10:
         return _("just now")
     if seconds < 60:

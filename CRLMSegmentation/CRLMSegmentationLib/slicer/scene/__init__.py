@@ -1,4 +1,18 @@
-"""What the surgeon sees, as MRML nodes of 3D Slicer; the scene always comes as an argument.
+"""MRML nodes for volumes, seeds, segmentations, tools and guidance; the scene always comes as an argument."""
 
-The same code runs inside 3D Slicer and, without Qt or a display, on PyPI's `slicer-core`.
-"""
+__all__ = [
+    "crop_box",
+    "guidance",
+    "headless",
+    "history",
+    "instruments",
+    "masks",
+    "nodes",
+    "overlay",
+    "saving",
+    "seeds",
+    "segmentations",
+    "staleness",
+    "tools",
+    "volumes",
+]

@@ -1,4 +1,4 @@
-"""The crop around a seed as a box that the user can see and resize."""
+"""The crop around a seed, drawn as a box that the user can resize."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SAME_MM = 1e-4
 
 
 def crop_box(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLMarkupsROINode | None:
-    """The box, or None."""
+    """Return the node of the box, or None."""
     return find_node(scene, CLASS, NAME)
 
 
 def show_crop_box(scene: slicer.vtkMRMLScene, center_ras_mm: np.ndarray, size_mm: float) -> None:
-    """Show a cube around a point in world RAS; one that is there is moved, if it is not there already."""
+    """Show a cube around a point in world RAS, or move the one that is shown."""
     node = crop_box(scene) or _make_box(scene)
     off_mm = np.abs([np.subtract(node.GetCenterWorld(), center_ras_mm), np.subtract(node.GetSize(), size_mm)])
     if off_mm.max() < SAME_MM:
@@ -29,14 +29,14 @@ def show_crop_box(scene: slicer.vtkMRMLScene, center_ras_mm: np.ndarray, size_mm
 
 
 def remove_crop_box(scene: slicer.vtkMRMLScene) -> None:
-    """Show no box any more, if there is one."""
+    """Remove the box, if there is one."""
     node = crop_box(scene)
     if node is not None:
         remove_node(scene, node)
 
 
 def crop_box_size_mm(node: slicer.vtkMRMLMarkupsROINode) -> float:
-    """Edge of the smallest cube that holds the box."""
+    """Return the edge of the smallest cube that holds the box, mm."""
     return float(max(node.GetSize()))
 
 

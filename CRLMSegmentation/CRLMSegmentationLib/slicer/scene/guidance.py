@@ -40,7 +40,7 @@ def show_distance(
 
 
 def hide_distance(scene: slicer.vtkMRMLScene) -> None:
-    """A distance that is withheld has no line."""
+    """Hide the distance line, as while a distance is withheld."""
     node = find_node(scene, MODEL, LINE)
     display = node.GetDisplayNode() if node is not None else None
     if display is not None and display.GetVisibility():
@@ -71,14 +71,14 @@ def show_margins(
 
 
 def grey_margins(scene: slicer.vtkMRMLScene, lesion: str) -> None:
-    """The margins of a lesion lie around an outline that is gone."""
+    """Show the margins of a lesion in grey, for their outline is no longer reliable."""
     for node in margins_of(scene, lesion):
         if node.GetDisplayNode() is not None:
             node.GetDisplayNode().SetColor(*UNSAFE_COLOUR)
 
 
 def margins_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
-    """The margins of a lesion that are in the scene."""
+    """Return the nodes of the margins of a lesion."""
     return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(MARGIN_OF) == lesion]
 
 
@@ -97,12 +97,12 @@ def show_consensus(scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[st
 
 
 def consensus_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
-    """The consensus surfaces of a lesion that are in the scene."""
+    """Return the nodes of the consensus surfaces of a lesion."""
     return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(CONSENSUS_OF) == lesion]
 
 
 def remove_guidance_except(scene: slicer.vtkMRMLScene, lesions: Container[str]) -> None:
-    """Take away margins and consensus surfaces of other lesions, which are gone."""
+    """Remove margins and consensus surfaces of all lesions except some."""
     for node in nodes_of_class(scene, MODEL):
         lesion = node.GetAttribute(MARGIN_OF) or node.GetAttribute(CONSENSUS_OF)
         if lesion and lesion not in lesions:

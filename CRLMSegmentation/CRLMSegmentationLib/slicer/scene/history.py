@@ -1,4 +1,4 @@
-"""Undo and redo of what the lesions of a volume looked like."""
+"""Undo and redo for the segmentation of a volume."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Snapshot:
 
 
 class History:
-    """The last states of one segmentation node; a new one forgets what had been undone.
+    """The last states of one segmentation node, for undo and redo.
 
     Args:
         max_bytes: of all states together; the oldest are forgotten, the last one is always kept.
@@ -45,23 +45,23 @@ class History:
 
     @property
     def size_bytes(self) -> int:
-        """Of the outlines that are remembered."""
+        """Bytes of all states that are remembered."""
         return sum(snapshot.size_bytes for snapshot in (*self._past, *self._future))
 
     def remember(self, node: slicer.vtkMRMLSegmentationNode, notes: Mapping[str, Any]) -> None:
-        """Keep the state as it is; call it before a change."""
+        """Store the present state, and drop what had been undone; call it before a change."""
         self._past.append(_snapshot(node, notes))
         self._future.clear()
         while len(self._past) > 1 and self.size_bytes > self._max_bytes:
             self._past.popleft()
 
     def undo(self, node: slicer.vtkMRMLSegmentationNode, notes: Mapping[str, Any]) -> dict[str, Any]:
-        """Bring the state before back; returns its notes."""
+        """Restore the state before; returns its notes."""
         self._future.append(_snapshot(node, notes))
         return _restore(node, self._past.pop())
 
     def redo(self, node: slicer.vtkMRMLSegmentationNode, notes: Mapping[str, Any]) -> dict[str, Any]:
-        """Bring back what was undone last; returns its notes."""
+        """Restore the state that was undone last; returns its notes."""
         self._past.append(_snapshot(node, notes))
         return _restore(node, self._future.pop())
 
@@ -78,7 +78,7 @@ def _restore(node: slicer.vtkMRMLSegmentationNode, snapshot: Snapshot) -> dict[s
 
 
 def size_of(segmentation: slicer.vtkSegmentation) -> int:
-    """Bytes of the voxels and surfaces of a segmentation; those that segments share count once."""
+    """Return the bytes of the voxels and surfaces of a segmentation; those that segments share count once."""
     names: list[str] = []
     segmentation.GetContainedRepresentationNames(names)
     segments = [segmentation.GetNthSegment(number) for number in range(segmentation.GetNumberOfSegments())]

@@ -1,4 +1,4 @@
-"""Masks taken back from the scene, as a user may have corrected them."""
+"""Masks read from segmentation nodes, as a user may have corrected them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .nodes import to_array, to_vtk_matrix
 
 
 def mask_of_segment(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> tuple[np.ndarray, np.ndarray]:
-    """The voxels of one segment.
+    """Return the voxels of one segment.
 
     Returns:
         bool array of shape (K, J, I), no larger than the segment needs, and its 4x4 ijk_to_ras relative to the
@@ -32,7 +32,7 @@ def mask_of_segment(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> tu
 
 
 def mask_in_volume(node: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: Volume) -> np.ndarray:
-    """The voxels of one segment on the grid of a volume, bool, shape (K, J, I) of the volume.
+    """Return the voxels of one segment on the grid of a volume, bool, shape (K, J, I) of the volume.
 
     Args:
         volume: its ijk_to_ras is taken relative to the segmentation's parent transform.
@@ -48,7 +48,7 @@ def mask_in_volume(node: slicer.vtkMRMLSegmentationNode, segment_id: str, volume
 
 
 def fingerprint(mask: np.ndarray, ijk_to_ras: np.ndarray) -> str:
-    """Changes whenever the outline does."""
+    """Return a hash of the voxels of a segment and where they lie."""
     origin = ijk_to_ras[:3, 3].round(4).tobytes()
     return hashlib.sha256(repr(mask.shape).encode() + origin + np.packbits(mask).tobytes()).hexdigest()
 
@@ -62,7 +62,7 @@ def _array_of(image: slicer.vtkOrientedImageData) -> np.ndarray:
 
 
 def _ijk_to_ras_of(image: slicer.vtkOrientedImageData) -> np.ndarray:
-    """From indices that count from the first stored voxel."""
+    """Return the 4x4 from indices, which count from the first stored voxel, to RAS mm."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return part_to_ras(to_array(matrix), image.GetExtent()[4::-2])

@@ -1,4 +1,4 @@
-"""How this project finds its own nodes again, and the attributes by which it knows them."""
+"""The nodes that this project makes: found again by attributes, removed with all their parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IDENTITY = {"device": ANY_TEXT, "timestamp_s": NUMBER, "geometry_sha256": TEXT, 
 
 
 def find_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode | None:
-    """The node of a class that this project made under a key, or None."""
+    """Return the node of a class that this project made under a key, or None."""
     for node in nodes_of_class(scene, class_name):
         if node.GetClassName() == class_name and node.GetAttribute(KEY) == key:
             return node
@@ -37,7 +37,7 @@ def find_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.v
 
 
 def make_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode:
-    """A new node, named and marked with its key."""
+    """Make a node, named and marked with its key."""
     node = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(key))
     node.SetAttribute(KEY, key)
     return node
@@ -81,7 +81,7 @@ def remove_leftovers(scene: slicer.vtkMRMLScene) -> None:
 
 
 def is_referred_to(node: slicer.vtkMRMLNode) -> bool:
-    """Whether any other node refers to a node; the outlines of a volume do not count."""
+    """Return whether any node other than a segmentation refers to a node."""
     scene, own_id = node.GetScene(), node.GetID()
     numbers = range(scene.GetNumberOfNodeReferences())
     others = [scene.GetNthReferencingNode(n) for n in numbers if scene.GetNthReferencedID(n) == own_id]
@@ -94,7 +94,7 @@ def _owner_of(part: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode | None:
 
 @contextmanager
 def one_update(node: slicer.vtkMRMLNode) -> Iterator[None]:
-    """Everything changed inside is announced to the views once, at the end."""
+    """Announce all changes made inside to the views at once, at the end."""
     was_modifying = node.StartModify()
     try:
         yield
@@ -108,7 +108,7 @@ def put_under(node: slicer.vtkMRMLTransformableNode, parent: slicer.vtkMRMLTrans
 
 
 def local_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
-    """4x4 from the coordinates that a node stores (mm) to world RAS, through all its parent transforms.
+    """Return the 4x4 from the coordinates that a node stores (mm) to world RAS, through all its parents.
 
     Raises:
         GeometryError: one of the parents is not linear, so no matrix can say it.
@@ -127,26 +127,26 @@ def local_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
 
 
 def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
-    """All nodes of a class, in the order of the scene."""
+    """Return all nodes of a class, in the order of the scene."""
     return [scene.GetNthNodeByClass(index, class_name) for index in range(scene.GetNumberOfNodesByClass(class_name))]
 
 
 def tip_of(tool: slicer.vtkMRMLLinearTransformNode) -> np.ndarray:
-    """Where the origin of a tool's own frame is, world RAS mm, shape (3,)."""
+    """Return the origin of a tool's own frame, world RAS mm, shape (3,)."""
     matrix = vtk.vtkMatrix4x4()
     tool.GetMatrixTransformToWorld(matrix)
     return to_array(matrix)[:3, 3]
 
 
 def to_vtk_matrix(matrix: np.ndarray) -> vtk.vtkMatrix4x4:
-    """A 4x4 array as VTK's own."""
+    """Convert a 4x4 array to a vtkMatrix4x4."""
     result = vtk.vtkMatrix4x4()
     result.DeepCopy(np.asarray(matrix, dtype=np.float64).ravel().tolist())
     return result
 
 
 def to_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
-    """VTK's 4x4 matrix as an array."""
+    """Convert a vtkMatrix4x4 to an array."""
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
@@ -156,7 +156,7 @@ def identity_to_text(identity: VolumeIdentity) -> str:
 
 
 def identity_from_text(text: str | None) -> VolumeIdentity | None:
-    """The identity that an attribute or tag holds, or None where there is none that can be read."""
+    """Read the identity that an attribute or tag holds; None where there is none that can be read."""
     try:
         fields = parse_json(text or "", LINE_LIMITS)
         check_object(fields, IDENTITY, only_these=True)

@@ -49,7 +49,7 @@ def save_scene_bundle(scene: slicer.vtkMRMLScene, path: Path | str) -> None:
 
 @contextmanager
 def _in_world(node: slicer.vtkMRMLSegmentationNode) -> Iterator[slicer.vtkMRMLSegmentationNode]:
-    """The node itself, or for the time being a copy of it with its parent transforms worked in."""
+    """Yield the node itself, or a temporary copy of it with its parent transforms hardened."""
     parent = node.GetParentTransformNode()
     if parent is None:
         yield node

@@ -44,13 +44,13 @@ def show_seed(
 
 
 def seed_nodes(scene: slicer.vtkMRMLScene) -> dict[str, slicer.vtkMRMLMarkupsFiducialNode]:
-    """The seed node of each lesion, in the order in which they were made."""
+    """Return the seed node of each lesion, in the order in which they were made."""
     nodes = nodes_of_class(scene, SEED_CLASS)
     return {node.GetAttribute(LESION): node for node in nodes if node.GetAttribute(LESION)}
 
 
 def seed_of(node: slicer.vtkMRMLMarkupsFiducialNode) -> np.ndarray | None:
-    """Where a seed is, world RAS mm, shape (3,); None before it has been placed."""
+    """Return the position of a seed, world RAS mm, shape (3,); None before it has been placed."""
     defined = slicer.vtkMRMLMarkupsNode.PositionDefined
     if node.GetNumberOfControlPoints() == 0 or node.GetNthControlPointPositionStatus(0) != defined:
         return None
@@ -58,13 +58,13 @@ def seed_of(node: slicer.vtkMRMLMarkupsFiducialNode) -> np.ndarray | None:
 
 
 def seeds_in(scene: slicer.vtkMRMLScene) -> dict[str, np.ndarray]:
-    """The seed of each lesion that has one, world RAS mm, shape (3,)."""
+    """Return the position of each seed that has been placed, by lesion, world RAS mm, shape (3,)."""
     seeds = {lesion: seed_of(node) for lesion, node in seed_nodes(scene).items()}
     return {lesion: seed for lesion, seed in seeds.items() if seed is not None}
 
 
 def shown_colour(node: slicer.vtkMRMLMarkupsFiducialNode) -> tuple[float, float, float]:
-    """The colour of a seed; white when a user has deleted its display node."""
+    """Return the colour of a seed; white when a user has deleted its display node."""
     display = node.GetDisplayNode()
     return tuple(display.GetSelectedColor()) if display else (1.0, 1.0, 1.0)
 
@@ -78,7 +78,7 @@ def free_lesion_name(scene: slicer.vtkMRMLScene) -> str:
 
 
 def free_colour(scene: slicer.vtkMRMLScene) -> tuple[float, float, float]:
-    """The first colour that no seed has; they come again when all are taken."""
+    """Return the first colour that no seed has; colours repeat when all are in use."""
     nodes = list(seed_nodes(scene).values())
     taken = {tuple(round(part, 2) for part in shown_colour(node)) for node in nodes}
     return next((colour for colour in LESION_COLOURS if colour not in taken), colour_of(len(nodes)))

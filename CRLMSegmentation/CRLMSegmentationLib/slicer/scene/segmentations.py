@@ -65,7 +65,7 @@ CORRECTED = PREFIX + "Corrected"
 
 @dataclass(frozen=True, eq=False)
 class ShownLesion:
-    """One lesion as it is to be shown.
+    """A lesion to be shown as a segment.
 
     Attributes:
         name: of the lesion; also the ID of its segment, so it stays when a user renames the segment.
@@ -125,7 +125,7 @@ def show_lesions(
 
 
 def lesion_surface(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> vtk.vtkPolyData:
-    """The closed surface of a lesion in world RAS mm, through all parent transforms; empty for an empty mask.
+    """Return the closed surface of a lesion in world RAS mm, through all parents; empty for an empty mask.
 
     Raises:
         VolumeError: there is no such segment.

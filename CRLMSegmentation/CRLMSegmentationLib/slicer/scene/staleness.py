@@ -1,4 +1,4 @@
-"""Which lesions are what they seem: found in the volume that is shown, from the seed where it is now.
+"""Marking of lesions that are out of date: of another volume than is shown, or of another seed.
 
 All that tells is in the scene, so that it also holds for a scene that has been saved and opened again.
 """
@@ -50,7 +50,7 @@ FRESH_LOOK = PREFIX + "FreshLook"
 def lesions_of(
     scene: slicer.vtkMRMLScene, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> slicer.vtkMRMLSegmentationNode | None:
-    """The segmentation that holds the lesions of a volume, or None.
+    """Return the segmentation node that holds the lesions of a volume, or None.
 
     One whose volume was deleted is that of the next volume of the same device.
     """
@@ -68,7 +68,7 @@ def mark_stale(
     renewed: Container[str] = (),
     needs_seed: bool = False,
 ) -> list[str]:
-    """Show lesions of another volume than the current one, or of another seed, as old, all others as fresh.
+    """Mark lesions of another volume than the current one, or of another seed, as out of date.
 
     An old lesion is grey, its name says so, and so does the tag `CRLMSegmentation.Stale`. A lesion is old too where
     the matrix of its volume is another than when it was found, where outlines and volume lie under different
@@ -106,7 +106,7 @@ def mark_stale(
 
 
 def mark_all_stale(scene: slicer.vtkMRMLScene, but: slicer.vtkMRMLSegmentationNode | None = None) -> None:
-    """Show every lesion of every volume as old.
+    """Mark every lesion of every volume as out of date.
 
     Args:
         but: lesions that are left as they are.
@@ -117,12 +117,12 @@ def mark_all_stale(scene: slicer.vtkMRMLScene, but: slicer.vtkMRMLSegmentationNo
 
 
 def volume_of(node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLScalarVolumeNode | None:
-    """The volume in which the lesions of a segmentation were found; None where it is not in the scene any more."""
+    """Return the volume in which the lesions of a segmentation were found; None where it was deleted."""
     return node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
 
 
 def lies_together(node: slicer.vtkMRMLSegmentationNode, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    """Whether outlines and volume lie under the same transform, or under transforms that come to the same."""
+    """Return whether segmentation and volume lie under the same transform, or under equal ones."""
     if node.GetParentTransformNode() is volume_node.GetParentTransformNode():
         return True
     try:
@@ -142,7 +142,7 @@ def place_to_text(ijk_to_local: np.ndarray, slices: int) -> str:
 
 
 def right_handed(ijk_to_local: np.ndarray, slices: int) -> np.ndarray:
-    """4x4 of a grid whose k axis is turned round where it would be left-handed; it fills the same space."""
+    """Return the 4x4 of a grid with its k axis reversed where it is left-handed; it fills the same space."""
     ijk_to_local = np.asarray(ijk_to_local, float)
     if np.linalg.det(ijk_to_local[:3, :3]) > 0:
         return ijk_to_local
@@ -176,27 +176,27 @@ def _is_clicked_there(segment: slicer.vtkSegment, seed_ras_mm: np.ndarray | None
 
 
 def tag_of(segment: slicer.vtkSegment, name: str) -> str | None:
-    """Value of a segment's tag, None where there is none."""
+    """Return the value of a segment's tag, or None."""
     value = vtk.reference("")
     return str(value) if segment.GetTag(name, value) else None
 
 
 def rename(segment: slicer.vtkSegment, name: str) -> None:
-    """Give a segment another name; that it is old stays said."""
+    """Rename a segment, and keep the suffix that says that it is out of date."""
     shown = name + SUFFIXES[tag_of(segment, STALE) or FRESH]
     if segment.GetName() != shown:
         segment.SetName(shown)
 
 
 def own_colour(segment: slicer.vtkSegment) -> tuple[float, float, float]:
-    """The colour of a segment, also while it looks old."""
+    """Return the colour of a segment, also while it is shown in grey."""
     before = tag_of(segment, FRESH_LOOK) if tag_of(segment, STALE) == OLD else None
     red, green, blue = segment.GetColor() if before is None else (float(x) for x in before.split())
     return red, green, blue
 
 
 def look_fresh(segment: slicer.vtkSegment) -> None:
-    """Take away what says that a segment is old."""
+    """Remove the mark that a segment is out of date."""
     _look(segment, FRESH)
 
 

@@ -1,4 +1,4 @@
-"""Volumes in the scene: shown from a `Volume`, and taken back as one with all parent transforms."""
+"""Volumes in the scene: shown from a `Volume`, and read as one with all parent transforms."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def show_volume(
 
 
 def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
-    """A copy of a node's voxels, placed in world RAS through all its parent transforms.
+    """Return a copy of a node's voxels, placed in world RAS through all its parent transforms.
 
     Other extensions write into the node's buffer while a network is at work, hence the copy.
 
@@ -95,18 +95,18 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
 
 
 def link_volumes(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLScalarVolumeNode]:
-    """The volumes that links have brought, the one that came first first."""
+    """Return the volumes that were received over links, the oldest first."""
     return [node for node in nodes_of_class(scene, CLASS) if node.GetAttribute(FROM_LINK)]
 
 
 def mark_as_from_link(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """What a link has brought may be taken out of the scene when memory is needed."""
+    """Mark a volume as received over a link: it may be removed when memory is needed."""
     if not node.GetAttribute(FROM_LINK):
         node.SetAttribute(FROM_LINK, "1")
 
 
 def size_bytes(node: slicer.vtkMRMLScalarVolumeNode) -> int:
-    """Of a node's voxels."""
+    """Return the bytes of a node's voxels."""
     image = node.GetImageData()
     return (
         0 if image is None else image.GetNumberOfPoints() * image.GetScalarSize() * image.GetNumberOfScalarComponents()
@@ -114,7 +114,7 @@ def size_bytes(node: slicer.vtkMRMLScalarVolumeNode) -> int:
 
 
 def is_used_elsewhere(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    """Whether any node refers to a volume but for its outlines, or shows it other than in slices."""
+    """Return whether a node other than its segmentation refers to a volume, or it is volume-rendered."""
     if is_referred_to(node):
         return True
     displays = [node.GetNthDisplayNode(number) for number in range(node.GetNumberOfDisplayNodes())]
@@ -122,7 +122,7 @@ def is_used_elsewhere(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
 
 
 def content_stamp(node: slicer.vtkMRMLScalarVolumeNode) -> ContentStamp:
-    """Changes whenever somebody writes voxels into a node or moves its grid; costs nothing to ask for."""
+    """Return a value that changes whenever voxels are written into a node or its grid is moved; cheap."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     image = node.GetImageData()
@@ -131,7 +131,7 @@ def content_stamp(node: slicer.vtkMRMLScalarVolumeNode) -> ContentStamp:
 
 
 def shown_identity(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdentity | None:
-    """Identity of the volume that `show_volume` put into a node last, None for nodes made by others."""
+    """Return the identity of the volume that `show_volume` put into a node last; None for other nodes."""
     return identity_from_text(node.GetAttribute(VOLUME_IDENTITY))
 
 

@@ -1,1 +1,10 @@
-"""The views of 3D Slicer while navigating: layout, the view that follows the tip, distance annotation, alarm."""
+"""The views of 3D Slicer while navigating: layout, slices that follow the tip, distance annotation, margin alarm."""
+
+__all__ = [
+    "corner_annotation",
+    "layout",
+    "margin_alarm",
+    "navigation_texts",
+    "view_controller",
+    "volume_rendering",
+]

@@ -27,7 +27,7 @@ class CornerAnnotation:
         self._before: TextLook | None = None
 
     def show(self, distance: Distance) -> None:
-        """The number in the colour of its margin, below it what it is; the view is drawn anew only for a change."""
+        """Write the distance in the colour of its margin, and below it between what it is measured."""
         shown = distance.text, distance.words, distance.colour, distance.short_warning
         if shown == self._shown:
             return
@@ -42,7 +42,7 @@ class CornerAnnotation:
         self._view.scheduleRender()
 
     def clear(self) -> None:
-        """Leave the view as it was."""
+        """Restore the annotation that the view had before."""
         if self._before is None:
             return
         annotation = self._view.cornerAnnotation()

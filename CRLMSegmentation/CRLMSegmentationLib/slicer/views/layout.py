@@ -1,4 +1,4 @@
-"""How the views stand in an operating room: a large one of space beside three slices, dark, following the tip.
+"""The layout for navigation: a large 3D view beside three slice views, dark, following the tip.
 
 Without Qt: Slicer's layout manager (qSlicerLayoutManager) is passed in.
 """
@@ -29,7 +29,7 @@ NEAR_MM = 20.0
 
 
 def description() -> str:
-    """The layout as Slicer reads it."""
+    """Return the XML that describes the layout to Slicer."""
     space = '<view class="vtkMRMLViewNode" singletontag="{tag}"><property name="viewlabel" action="default">{tag}'
     space = space.format(tag=SPACE) + "</property></view>"
     planes = zip(SLICES, ("Axial", "Sagittal", "Coronal"), ("R", "Y", "G"), ("#F34A33", "#EDD54C", "#6EB04B"))
@@ -53,7 +53,7 @@ ViewLook = tuple[tuple[float, ...], tuple[float, ...], int, int]
 
 
 class RoomLayout:
-    """Switches between the layout of the room and the one before.
+    """Switches between the layout for navigation and the one before.
 
     Args:
         layout_manager: of the application.
@@ -66,11 +66,11 @@ class RoomLayout:
 
     @property
     def is_used(self) -> bool:
-        """False too when the user has chosen another layout in Slicer's own menu."""
+        """Whether it is shown; not when the user has chosen another layout in Slicer's menu."""
         return bool(self._manager.layout == LAYOUT)
 
     def toggle(self) -> None:
-        """Use the layout of the room, or go back to the one before."""
+        """Show the layout for navigation, or go back to the one before."""
         if self.is_used:
             self._leave()
         else:
@@ -111,8 +111,8 @@ class Follower:
         self._moved_s = float("-inf")
         self._at_ras_mm: np.ndarray | None = None
 
-    def look(self, tip_ras_mm: np.ndarray | None, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
-        """Call it at each turn; it does something some ten times a second.
+    def follow(self, tip_ras_mm: np.ndarray | None, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        """Move the slices to a tip, at most some ten times a second; call it at each turn.
 
         Args:
             tip_ras_mm: shape (3,); None while no instrument is valid for navigation.
@@ -135,7 +135,7 @@ class Follower:
 
 
 def is_near(tip_ras_mm: np.ndarray, volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    """Whether a tip is in a volume or close to it."""
+    """Return whether a tip is in a volume or close to it."""
     bounds = [0.0] * 6
     volume.GetRASBounds(bounds)
     low, high = np.array(bounds[::2]) - NEAR_MM, np.array(bounds[1::2]) + NEAR_MM

@@ -1,4 +1,4 @@
-"""Tells once when the tip of an instrument comes into a margin, and makes the sounds for it."""
+"""The alarm for a tip that enters a margin, and its sounds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VOLUME, FADE_S = 0.5, 0.01
 
 
 class MarginAlarm:
-    """Remembers which margin the tip is in. One that is lost for a moment has not left it.
+    """Remembers which margin the tip is in, also while the tip is lost for a moment.
 
     It also tells of a lesion whose distance is withheld because its outline is unsure: it may be that near.
     """
@@ -29,8 +29,8 @@ class MarginAlarm:
         self._margin_mm: float | None = None
         self._seen_s = clock()
 
-    def look(self) -> str:
-        """ "outer" or "inner" when the tip has just come into a margin, or into a narrower one; else empty."""
+    def update(self) -> str:
+        """Return "outer" or "inner" when the tip has just entered a margin, or a narrower one; else empty."""
         now_s, navigation = self._clock(), self._workspace.navigation
         if not navigation.displayed.measures:
             if now_s - self._seen_s > FORGET_S:
@@ -60,7 +60,7 @@ def write_sound(which: str, folder: Path) -> Path:
 
 
 def _tone(frequency_hz: float, seconds: float) -> np.ndarray:
-    """Without clicks at its ends."""
+    """Return the samples of a tone that fades in and out, without clicks."""
     times_s = np.arange(round(RATE_HZ * seconds)) / RATE_HZ
     fade = np.clip(np.minimum(times_s, seconds - times_s) / FADE_S, 0.0, 1.0)
     return fade * np.sin(2 * np.pi * frequency_hz * times_s)

@@ -1,4 +1,4 @@
-"""What the panel says of instruments and distances, in the user's language; rich text, without Qt.
+"""Texts about instruments and distances, in the user's language: rich text, without Qt.
 
 A distance that is withheld is a dash with its reason in words, never an old number.
 """
@@ -28,7 +28,7 @@ LONG_S = 1.0
 
 @dataclass(frozen=True)
 class Distance:
-    """What is to be read from a distance.
+    """A distance in words, or why it is withheld.
 
     Attributes:
         number: such as "12 mm"; a dash while it is withheld.
@@ -53,32 +53,32 @@ class Distance:
 
 
 class UnreliableReasons:
-    """For how long each instrument has been unreliable."""
+    """Measures for how long each instrument has been unreliable."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._since_s: dict[str, float] = {}
 
-    def look(self, situation: Situation) -> None:
-        """Call it more often than once a second."""
+    def update(self, situation: Situation) -> None:
+        """Note which instruments are unreliable; call it more often than once a second."""
         unreliable = {state.instrument.frame for state in situation.instruments if state.unreliable_reason is not None}
         now_s = self._clock()
         self._since_s = {frame: self._since_s.get(frame, now_s) for frame in unreliable}
 
     def age_s(self, frame: str) -> float:
-        """0 while it is trusted."""
+        """Return for how long an instrument has been unreliable, seconds; 0 while it is reliable."""
         return self._clock() - self._since_s[frame] if frame in self._since_s else 0.0
 
 
 def distance_of(workspace: Workspace | None) -> Distance:
-    """The distance that is shown, see `tracking.displayed`, or why there is none."""
+    """Return the distance that is shown, see `tracking.displayed`, or why there is none."""
     if workspace is None:
         return Distance(WITHHELD, "", _("no volume and no instrument yet"), "", WITHHELD_COLOUR)
     return distance_text_of(workspace.navigation.displayed, workspace.navigation.margins_mm)
 
 
 def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distance:
-    """The same in words."""
+    """Return a distance in words, or why it is withheld."""
     warnings = [translated(caution) for caution in shown.cautions]
     short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.cautions) else ""
     if shown.nearest is None:
@@ -99,7 +99,7 @@ def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distanc
 
 
 def withheld_text(withheld: Withheld) -> str:
-    """Why a distance is withheld, with the name of the lesion or the instrument that it is about."""
+    """Return why a distance is withheld, with the name of the lesion or the instrument concerned."""
     reason = translated(withheld.status)
     if withheld.lesion:
         return _("{lesion} withheld: {reason}").format(lesion=withheld.name, reason=reason)
@@ -107,18 +107,18 @@ def withheld_text(withheld: Withheld) -> str:
 
 
 def number_text(distance_mm: float) -> str:
-    """In whole millimetres."""
+    """Format a distance in whole millimetres."""
     return _("{number} mm").format(number=_whole(distance_mm))
 
 
 def interval_text(interval: Interval) -> str:
-    """Two numbers; with a word between them where one is negative, for a dash beside a minus cannot be read."""
+    """Format an interval; "to" between its bounds where one is negative, as a dash beside a minus is unreadable."""
     between = _("{low} to {high}") if round(interval.low_mm) < 0 else "{low}–{high}"
     return between.format(low=_whole(interval.low_mm), high=_whole(interval.high_mm))
 
 
 def distance_text(distance: Distance) -> str:
-    """The large number, its interval smaller beside it; rich text."""
+    """Return the distance in large letters, its interval smaller beside it; rich text."""
     colour = css(distance.colour)
     number = f'<span style="color:{colour}">{html.escape(distance.number)}</span>'
     if not distance.interval:
@@ -127,7 +127,7 @@ def distance_text(distance: Distance) -> str:
 
 
 def words_text(distance: Distance) -> str:
-    """What stands below the large number; rich text."""
+    """Return the text below the distance; rich text."""
     words = html.escape(distance.words)
     if not distance.warning:
         return words
@@ -135,7 +135,7 @@ def words_text(distance: Distance) -> str:
 
 
 def instruments_text(workspace: Workspace | None, unreliable_reasons: UnreliableReasons | None) -> str:
-    """A line for each instrument: what it is near to, or why it is not valid for navigation and for how long."""
+    """Return a line for each instrument: its nearest lesion, or why and for how long it is not valid."""
     situation = workspace.navigation.situation if workspace is not None else None
     if situation is None or not situation.instruments:
         return html.escape(_("No instrument is tracked."))
@@ -155,7 +155,7 @@ def _whole(number_mm: float) -> str:
 
 
 def interval_of(reading: Reading) -> Interval:
-    """The interval of a reading that is shown, which always has one."""
+    """Return the interval of a reading that is shown, which always has one."""
     assert reading.interval is not None
     return reading.interval
 
@@ -184,6 +184,6 @@ def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons
 
 
 def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableReasons | None) -> str:
-    """For how long an instrument has been unreliable, where the reason does not tell it."""
+    """Say for how long an instrument has been unreliable, where the reason does not say it."""
     age_s = unreliable_reasons.age_s(frame) if unreliable_reasons is not None else 0.0
     return "" if age_s < LONG_S or status.mentions_age else _(", for {seconds:.0f} s").format(seconds=age_s)

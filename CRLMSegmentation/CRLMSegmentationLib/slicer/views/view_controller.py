@@ -1,4 +1,4 @@
-"""Update the views while navigating: slices that follow the tip, the distance annotation, the alarm of the margin."""
+"""Control of the views while navigating: slices that follow the tip, distance annotation, margin alarm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .volume_rendering import VolumeRendering
 
 
 class ViewController:
-    """Takes what `workspace.navigation` says to the views.
+    """Shows in the views what `workspace.navigation` measures.
 
     Args:
         layout_manager: of the application (qSlicerLayoutManager).
@@ -42,21 +42,21 @@ class ViewController:
         self._follower = Follower(layout_manager, workspace.scene, clock)
         self._corner: CornerAnnotation | None = None
 
-    def look(self) -> str:
-        """Call it after each turn of the workspace.
+    def update(self) -> str:
+        """Update the views; call it after each turn of the workspace.
 
         Returns:
             The margin that the tip has just come into, "outer" or "inner"; empty otherwise.
         """
         volume = self._workspace.volume.node
         if self.follows_tip:
-            self._follower.look(self._workspace.navigation.focus_ras_mm, volume)
-        self.rendering.look(volume)
-        self.unreliable_reasons.look(self._workspace.navigation.situation)
-        return self._alarm.look()
+            self._follower.follow(self._workspace.navigation.focus_ras_mm, volume)
+        self.rendering.update(volume)
+        self.unreliable_reasons.update(self._workspace.navigation.situation)
+        return self._alarm.update()
 
     def show_number(self) -> None:
-        """Bring the number in the 3D view up to date; without instruments there is nothing to be said there."""
+        """Update the distance in the 3D view; without instruments it shows none."""
         if self._manager.threeDViewCount == 0:
             self._corner = None
             return
@@ -68,6 +68,6 @@ class ViewController:
             self._corner.clear()
 
     def end(self) -> None:
-        """Take away what is shown in the views."""
+        """Remove what was added to the views."""
         if self._corner is not None:
             self._corner.clear()

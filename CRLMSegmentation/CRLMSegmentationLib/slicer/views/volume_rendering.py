@@ -1,4 +1,4 @@
-"""The volume as a cloud in space, on demand; with the logic of Slicer's module Volume Rendering."""
+"""Volume rendering of the current volume, on demand, by Slicer's module Volume Rendering."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class VolumeRendering:
     def toggle(self) -> None:
         self.is_wanted = not self.is_wanted
 
-    def look(self, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
-        """Show the volume that is worked in, when it is wanted; hide another one. Call it at each turn."""
+    def update(self, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        """Render the current volume while that is wanted, and no other; call it at each turn."""
         wanted_id = volume.GetID() if self.is_wanted and volume is not None else None
         if wanted_id == self._shown_id:
             return
@@ -59,7 +59,7 @@ class VolumeRendering:
 
 
 def fill_property(volume_property: vtk.vtkVolumeProperty, brightest: float) -> None:
-    """Grey, and the more opaque the brighter."""
+    """Set a transfer function: grey, and the brighter the more opaque."""
     opacity, colour = vtk.vtkPiecewiseFunction(), vtk.vtkColorTransferFunction()
     for share, value in ((0.0, 0.0), *OPACITIES):
         opacity.AddPoint(share * brightest, value)
@@ -72,7 +72,7 @@ def fill_property(volume_property: vtk.vtkVolumeProperty, brightest: float) -> N
 
 
 def _brightest(volume: slicer.vtkMRMLScalarVolumeNode) -> float:
-    """At least half of what a byte holds: a live volume is dark until the probe has passed."""
+    """Return the brightest value, at least 128: a live volume is dark until the probe has passed."""
     voxels = vtk_to_numpy(volume.GetImageData().GetPointData().GetScalars())
     least = 128.0 if voxels.dtype == np.uint8 else 1.0
     return max(least, float(np.percentile(voxels[:: max(1, len(voxels) // ENOUGH_VOXELS)], BRIGHTEST_PERCENTILE)))

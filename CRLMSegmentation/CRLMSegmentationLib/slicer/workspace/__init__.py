@@ -1,1 +1,30 @@
-"""A session shown in a scene, as a surgeon sees it, without Qt, threads or observers."""
+"""The workspace: what happens between volumes, seeds, results and instruments, and what is recorded of it."""
+
+__all__ = [
+    "application",
+    "background_refinement",
+    "crop_box",
+    "current_volume",
+    "events",
+    "lesion",
+    "lesion_rows",
+    "lesion_store",
+    "log_writer",
+    "message_rate",
+    "models",
+    "navigation",
+    "navigation_targets",
+    "preflight",
+    "publisher",
+    "recording",
+    "resegmentation",
+    "result_handler",
+    "run_all",
+    "save",
+    "segmentation_changes",
+    "session_recording",
+    "surfaces",
+    "volume_memory",
+    "volume_source",
+    "workspace",
+]

@@ -1,4 +1,4 @@
-"""What needs 3D Slicer around the scene: place mode, the Segment Editor, its Python."""
+"""Parts of the application 3D Slicer that the workspace uses: place mode, Segment Editor, its Python."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def correct(workspace: Workspace, lesion: str | None) -> None:
 
 
 def slicers_python() -> str:
-    """The interpreter that runs Slicer's packages; Slicer's own is hidden inside the application.
+    """Return the path of PythonSlicer, which runs Slicer's packages outside the application.
 
     Raises:
         CrlmError: there is none.

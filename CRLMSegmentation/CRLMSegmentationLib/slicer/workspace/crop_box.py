@@ -1,4 +1,4 @@
-"""The cube around the active seed that the network sees, as a box in the views that the user may resize."""
+"""The cube around the active seed that the network sees, as a box that the user may resize in the views."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ SAME_MM = 0.01
 
 
 class ShownCrop:
-    """Ask `look` or `hide` at each turn."""
+    """Shows the crop in the scene; `update` or `hide` is called at each turn."""
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
         self._scene = scene
         self._size_mm: float | None = None
 
-    def look(self, size_mm: float, seed_ras_mm: np.ndarray | None) -> float:
-        """Keep the box a cube around a seed; returns its size, which is another if the user has resized it."""
+    def update(self, size_mm: float, seed_ras_mm: np.ndarray | None) -> float:
+        """Make the box a cube around a seed; returns its size in mm, another one if the user has resized it."""
         box = crop_box(self._scene)
         if box is not None and self._size_mm is not None:
             now_mm = crop_box_size_mm(box)
@@ -31,12 +31,12 @@ class ShownCrop:
         return size_mm
 
     def hide(self) -> None:
-        """There is no cube: the network sees the whole volume."""
+        """Remove the box, as for a network that sees the whole volume."""
         remove_crop_box(self._scene)
         self._size_mm = None
 
 
 def limited_mm(size_mm: float) -> float:
-    """The nearest size that a crop can have."""
+    """Return the nearest size that a crop can have, mm."""
     low, high = CROP_SIZE_LIMITS_MM
     return min(max(low, size_mm), high)

@@ -1,4 +1,4 @@
-"""Which volume of the scene is segmented, and whether it still holds what the session knows of it."""
+"""The volume of the scene that is segmented; whether it was changed, moved or deleted since."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ class CurrentVolume:
 
     @property
     def node(self) -> slicer.vtkMRMLScalarVolumeNode | None:
-        """None when there was none, or when the user has deleted it."""
+        """The node; None before the first and when the user has deleted it."""
         node = self._node  # itself and not its ID, which another node gets once the scene has been cleared
         return node if node is not None and node.GetScene() is self._scene else None
 
     @property
     def is_lost(self) -> bool:
-        """The user has deleted it."""
+        """Whether the user has deleted the node."""
         return self._node is not None and self.node is None
 
     @property
     def identity(self) -> VolumeIdentity | None:
-        """What it holds; None while nobody knows."""
+        """The identity of its content; None while that is not known."""
         volume = self._session.volume
         return volume.identity if volume is not None and self._stamp is not None else None
 
     @property
     def volume(self) -> Volume | None:
-        """What the session knows of it."""
+        """The volume as the session segments it."""
         return self._session.volume
 
     @property
@@ -60,7 +60,7 @@ class CurrentVolume:
         """Whether no transform above it has just been moved."""
         return self._clock() - self._moved_at_s >= REST_S
 
-    def take(self, node: slicer.vtkMRMLScalarVolumeNode, volume: Volume | None = None) -> None:
+    def use(self, node: slicer.vtkMRMLScalarVolumeNode, volume: Volume | None = None) -> None:
         """Make a node the current one.
 
         Args:
@@ -83,18 +83,18 @@ class CurrentVolume:
         self._events.emit(VolumeShown(None))
 
     def place_of(self, volume: Volume) -> np.ndarray | None:
-        """4x4 of the transforms above a volume when it was taken, to world RAS mm; None where it never was."""
+        """Return the 4x4 of the transforms above a volume when it was read, to world RAS mm; None if it never was."""
         return self._places.get(volume)
 
     def without_voxels(self, volume: Volume) -> Volume:
-        """A volume without its voxels; outlines that were found in it are still placed by where it was taken."""
+        """Return a volume without its voxels, which still says where it lay when it was read."""
         left, place = volume.without_voxels(), self.place_of(volume)
         if place is not None:
             self._places[left] = place
         return left
 
     def notice_change(self) -> bool:
-        """Whether somebody has written into the node since it was taken; said once."""
+        """Return once whether somebody has written voxels into the node since it was read."""
         node = self.node
         if node is None or self._stamp is None or content_stamp(node) == self._stamp:
             return False
@@ -102,7 +102,7 @@ class CurrentVolume:
         return True
 
     def notice_move(self) -> None:
-        """Let the volume of the session lie where the transforms above the node have put it.
+        """Move the volume of the session to where the transforms above the node place it.
 
         Raises:
             GeometryError: no matrix can say where that is. The volume is unknown then, until it is read again.
@@ -124,10 +124,14 @@ class CurrentVolume:
         self._moved_at_s = self._clock()
 
     def read_again_if_changed(self) -> None:
-        """Raises: VolumeError: there is none, or it can no longer be segmented."""
+        """Read the node again if somebody has written into it.
+
+        Raises:
+            VolumeError: there is none, or it can no longer be segmented.
+        """
         node = self.node
         if node is None:
             raise VolumeError(_("there is no volume; connect to a source, open a case or choose a volume of the scene"))
         if self._stamp is None:
-            self.take(node)
+            self.use(node)
         self.notice_move()

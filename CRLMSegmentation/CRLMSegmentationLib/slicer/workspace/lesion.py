@@ -1,4 +1,4 @@
-"""What is known of each lesion of a scene: how far it is, what was found, and whether that still holds."""
+"""A lesion with everything that is known of it, its outline, and its row in the table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CORRECTED = "corrected by hand"
 
 
 class LesionState(Enum):
-    """UNPLACED: has no seed yet. NEW: has a seed, was never asked for."""
+    """State of a lesion's segmentation. UNPLACED: has no seed yet. NEW: has a seed, was never requested."""
 
     UNPLACED = "unplaced"
     NEW = "new"
@@ -37,7 +37,7 @@ class LesionState(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """An outline in the scene.
+    """The measured segmentation of a lesion in the scene.
 
     Attributes:
         result: it came from; None when it was loaded with a scene.
@@ -78,7 +78,7 @@ class LesionRefinement:
     due: list[tuple[Request, LesionResult]] = field(default_factory=list)
 
     def is_about(self, found: Found | None) -> bool:
-        """Whether an outline is exactly that which the network was asked to refine."""
+        """Return whether an outline is exactly that which the network was asked to refine."""
         if found is None or found.result is None or found.corrected or self.latest is None:
             return False
         return self.latest.mask is found.result.mask
@@ -126,7 +126,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class LesionRow:
-    """A lesion as a table shows it.
+    """A row of the table of lesions.
 
     Attributes:
         lesion: its key; stays when the user renames it.
@@ -196,7 +196,7 @@ def outline_of(
 
 
 def voxels_changed_at(node: slicer.vtkMRMLSegmentationNode, lesion: str) -> int:
-    """VTK's modification counter of a segment's voxels, 0 without any."""
+    """Return VTK's modified time of a segment's voxels, 0 without any."""
     voxels = node.GetSegmentation().GetSegment(lesion).GetRepresentation("Binary labelmap")
     return 0 if voxels is None else voxels.GetMTime()
 
@@ -208,7 +208,7 @@ def row_of(
     now_s: float,
     model_sha256: str,
 ) -> LesionRow:
-    """A lesion's line in the table, while the model of that hash is in use."""
+    """Return a lesion's row in the table, while the model of that hash is in use."""
     found = entry.found
     arrived_s = found.volume_arrived_s if found else None
     busy = entry.state in (LesionState.WAITING, LesionState.RUNNING)
@@ -233,7 +233,7 @@ def row_of(
 
 
 def _of_another_model(found: Found | None, model_sha256: str) -> tuple[str, ...]:
-    """An outline stays that of its volume when another model is chosen, but says which model has made it."""
+    """Return the warning that an outline was made by another model than the one in use."""
     if found is None or found.model_sha256 in ("", model_sha256):
         return ()
     name = f"{found.model_name} {found.model_sha256[:8]}".lstrip()

@@ -1,4 +1,4 @@
-"""The lesions as a table shows them, with what refinement and earlier volumes tell of them."""
+"""Rows of the table of lesions, with the results of refinement and the change since the volume before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lesions of a scene: seeds as the user has put them, outlines as they stand, undo and redo."""
+"""The lesions of a scene with their seeds and segmentations, and undo and redo."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BUSY = (LesionState.WAITING, LesionState.RUNNING)
 
 
 class LesionStore:
-    """Reads the scene at each `update`, so that nothing has to be observed.
+    """Holds the lesions, and reads at each `update` what the user has changed in the scene.
 
     Attributes:
         entries: the lesions that have a seed node, by their key.
@@ -58,22 +58,22 @@ class LesionStore:
 
     @property
     def segmentation_node(self) -> slicer.vtkMRMLSegmentationNode | None:
-        """The outlines of the current volume."""
+        """The node with the segmentation of the current volume."""
         node = self._volume.node
         return lesions_of(self._scene, node) if node else None
 
     def has_outlines_in(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
-        """Whether lesions were found in a volume."""
+        """Return whether a volume has a segmentation with lesions."""
         node = lesions_of(self._scene, volume_node)
         return node is not None and node.GetSegmentation().GetNumberOfSegments() > 0
 
     def volume_of_outlines(self) -> slicer.vtkMRMLScalarVolumeNode | None:
-        """The volume that was segmented last in a scene that has been loaded; None without outlines."""
+        """Return the volume that was segmented last in a loaded scene; None without one."""
         outlines = [n for n in nodes_of_class(self._scene, CLASS) if n.GetAttribute(KEY) == KEY_OF_LESIONS]
         return volume_of(outlines[-1]) if outlines else None
 
     def rows(self) -> list[LesionRow]:
-        """The lesions in the order in which their seeds were made."""
+        """Return the rows of the table, in the order in which the seeds were made."""
         now_s, entries = self._clock(), self.entries
         return [
             row_of(lesion, node, entries.get(lesion, Lesion()), now_s, self.model_sha256)
@@ -82,13 +82,13 @@ class LesionStore:
 
     def update(self) -> None:
         """Read what the user has changed in the scene since the last turn."""
-        self._look_at_seeds()
-        self._look_at_outlines()
-        self._look_at_places()
+        self._update_seeds()
+        self._update_outlines()
+        self._update_places()
         self._forget_histories()
 
     def show(self, result: LesionResult, is_undoable: bool = True) -> Found | None:
-        """Overlay an answer; returns None when its lesion has been removed meanwhile.
+        """Show a result; returns None when its lesion has been removed meanwhile.
 
         Args:
             is_undoable: somebody has asked for it. What comes by itself, once a second, is nothing to be undone.
@@ -111,7 +111,7 @@ class LesionStore:
         return entry.found
 
     def refine(self, result: LesionResult) -> None:
-        """Put a better outline in the place of the one that is shown; undo goes back to before the first."""
+        """Replace the outline that is shown by a refined one; undo goes back to before the first."""
         lesion = result.request.lesion
         entry, seed_node = self.entries[lesion], seed_nodes(self._scene).get(lesion)
         if seed_node is None:
@@ -134,11 +134,11 @@ class LesionStore:
 
     @property
     def is_volume_known(self) -> bool:
-        """Whether anybody knows what the current volume holds."""
+        """Whether the content of the current volume is known."""
         return self._volume.identity is not None
 
     def placed_now(self, volume: Volume) -> np.ndarray:
-        """4x4 from the voxels of a volume of a result to world RAS mm, where its outline lies now."""
+        """Return the 4x4 from the voxels of a result's volume to world RAS mm, where its outline lies now."""
         node, place = self.segmentation_node, self._volume.place_of(volume)
         if node is None or place is None:
             return volume.ijk_to_ras
@@ -146,7 +146,7 @@ class LesionStore:
         return placed
 
     def refresh_staleness(self) -> None:
-        """Mark what no longer belongs to the volume or the seed that is shown."""
+        """Mark the lesions whose outline belongs to another volume or seed than what is shown."""
         node, identity = self.segmentation_node, self._volume.identity
         known = self.entries.items() if identity is not None else ()
         renewed = {lesion for lesion, entry in known if entry.is_renewing}
@@ -156,7 +156,7 @@ class LesionStore:
         mark_all_stale(self._scene, but=node)
 
     def adopt(self) -> None:
-        """Take over outlines that the scene holds already, as after loading one."""
+        """Use segmentations that the scene holds already, as after loading one."""
         node = self.segmentation_node
         if node is None:
             return
@@ -171,14 +171,14 @@ class LesionStore:
                 self._events.emit(SegmentationChanged(lesion, entry.found, Cause.LOADED))
 
     def take_over_seeds(self) -> None:
-        """Seeds that the scene holds already, as after loading one, are not segmented by themselves."""
+        """Use seeds that the scene holds already, as after loading one, without segmenting them by themselves."""
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
             if lesion not in self.entries:
                 self.entries[lesion] = Lesion(seed_ras_mm, state=LesionState.NEW, is_asked=True)
                 self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
 
     def leave_volume(self) -> None:
-        """The outlines of the volume before stay in the scene and look old."""
+        """Mark the outlines of the volume before as out of date; they stay in the scene."""
         mark_all_stale(self._scene)
         for entry in self.entries.values():
             entry.found = None
@@ -197,18 +197,18 @@ class LesionStore:
         return history is not None and history.can_redo
 
     def undo(self) -> None:
-        """Bring back the outlines as they were before the last change."""
+        """Restore the segmentation as it was before the last change."""
         history = self._history
         if history is not None and history.can_undo:
             self._restore(history.undo(self.segmentation_node, self._outlines()), Cause.UNDONE)
 
     def redo(self) -> None:
-        """Take the last `undo` back."""
+        """Restore what was undone last."""
         history = self._history
         if history is not None and history.can_redo:
             self._restore(history.redo(self.segmentation_node, self._outlines()), Cause.REDONE)
 
-    def _look_at_seeds(self) -> None:
+    def _update_seeds(self) -> None:
         nodes, seeds = seed_nodes(self._scene), seeds_in(self._scene)
         for lesion in [lesion for lesion in self.entries if lesion not in nodes]:
             self._remove(lesion)
@@ -228,7 +228,7 @@ class LesionStore:
         self._events.emit(SeedMoved(lesion, seed_ras_mm))
         return True
 
-    def _look_at_outlines(self) -> None:
+    def _update_outlines(self) -> None:
         node = self.segmentation_node
         for lesion, entry in self.entries.items():
             if entry.found is None:
@@ -240,8 +240,8 @@ class LesionStore:
             elif voxels_changed_at(node, lesion) != entry.found.changed_at:
                 self._measure_again(node, lesion, entry, entry.found)
 
-    def _look_at_places(self) -> None:
-        """Whether outlines and volume still lie together; each may be put under another transform by hand."""
+    def _update_places(self) -> None:
+        """Notice when the user puts segmentation or volume under another transform."""
         node, volume_node = self.segmentation_node, self._volume.node
         are_together = node is None or lies_together(node, volume_node)
         if are_together != self._are_together:
@@ -292,13 +292,13 @@ class LesionStore:
         return history
 
     def _forget_histories(self) -> None:
-        """Of segmentations that are not in the scene any more."""
+        """Drop the undo history of segmentations that were deleted."""
         gone = [key for key, (node, _history) in self._histories.items() if node.GetScene() is not self._scene]
         for key in gone:
             del self._histories[key]
 
     def _outlines(self) -> dict[str, Found]:
-        """What is remembered of the outlines: without voxels of volumes, of which twenty states would hold as many."""
+        """Return the outlines to remember for undo, without the voxels of their volumes, to save memory."""
         return {lesion: self._without_voxels(entry.found) for lesion, entry in self.entries.items() if entry.found}
 
     def _without_voxels(self, found: Found) -> Found:
@@ -308,7 +308,7 @@ class LesionStore:
         return replace(found, result=replace(found.result, volume=volume))
 
     def _with_voxels(self, found: Found) -> Found:
-        """With the voxels of its volume again, where that is the current one."""
+        """Return an outline with the voxels of its volume again, where that is the current one."""
         current = self._volume.volume
         if found.result is None or current is None or found.result.volume.identity != current.identity:
             return found
@@ -320,7 +320,7 @@ class LesionStore:
             history.remember(self.segmentation_node, self._outlines())
 
     def _restore(self, outlines: dict[str, Found], cause: Cause) -> None:
-        """Fit seeds and entries to a segmentation that `undo` or `redo` has brought back."""
+        """Adapt seeds and lesions to a segmentation that `undo` or `redo` has restored."""
         node, nodes = self.segmentation_node, seed_nodes(self._scene)
         if node is None:
             return
@@ -329,7 +329,7 @@ class LesionStore:
             place = tag_of(segment, SEED)
             if place and lesion not in nodes:
                 show_seed(self._scene, lesion, np.array(place.split(), float), own_colour(segment))
-        self._look_at_seeds()
+        self._update_seeds()
         for lesion in seed_nodes(self._scene):
             entry, found = self.entries.setdefault(lesion, Lesion()), outlines.get(lesion)
             entry.found = None

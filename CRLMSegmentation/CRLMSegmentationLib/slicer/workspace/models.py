@@ -1,4 +1,4 @@
-"""Which model answers: those to choose from, the chosen one, and one that is being imported from a file."""
+"""The installed models, the chosen one, and the import of another from a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ UNTOUCHED_MM = 80.0
 
 
 class Models:
-    """Outlives workspaces. While `is_importing`, ask `look` at each turn.
+    """Lists, chooses and imports models, for one workspace after the other.
+
+    While `is_importing`, call `poll_import` at each turn.
 
     Args:
         wanted: key of the model that was chosen earlier, empty for the default.
@@ -59,12 +61,12 @@ class Models:
         return self._process is not None
 
     def refresh(self) -> None:
-        """List again what is installed; what was found damaged may have been mended."""
+        """List the installed models again; damaged ones may have been repaired."""
         self._damaged.clear()
         self._list()
 
     def package(self) -> ModelPackage:
-        """The chosen model; the default where that cannot be used any more, and `notice` says so.
+        """Return the chosen model; the default where it cannot be used any more, and `notice` says so.
 
         Raises:
             ModelError: there is no default either.
@@ -81,7 +83,7 @@ class Models:
         return find_model()
 
     def use(self, key: str, workspace: Workspace | None, make_engine: Callable[[ModelPackage], Engine]) -> bool:
-        """Let a model answer from now on. Volume, seeds, outlines and link of the workspace stay.
+        """Use a model from now on; volume, seeds, outlines and link of the workspace stay.
 
         Args:
             workspace: None where there is none yet.
@@ -106,7 +108,7 @@ class Models:
 
     @property
     def import_s(self) -> float:
-        """For how long the import has run."""
+        """Seconds since the import began."""
         return self._clock() - self._began_s
 
     def begin_import(self, path: Path, python: str, has_seed_channel: bool = False) -> None:
@@ -124,8 +126,8 @@ class Models:
         self._process = ImportProcess(path, python=python, about=about)
         self.importing, self.is_unclear, self._began_s = path, False, self._clock()
 
-    def look(self) -> str | None:
-        """Key of what was imported, once; None otherwise.
+    def poll_import(self) -> str | None:
+        """Return the key of a model that was imported, once; None otherwise.
 
         Raises:
             ModelError: why it was not, once.
@@ -147,7 +149,7 @@ class Models:
         return key_of(package)
 
     def cancel_import(self) -> None:
-        """End the import, if there is one; nothing was installed then."""
+        """Cancel the import, if there is one; nothing is installed then."""
         if self._process is not None:
             self._process.stop()
         self._process, self.importing, self.is_unclear = None, None, False
@@ -172,12 +174,12 @@ class Models:
 
 
 def key_of(package: ModelPackage) -> str:
-    """By which `find_model` finds it when it is installed."""
+    """Return the key by which `find_model` finds an installed model."""
     return f"{package.name}@{package.version}"
 
 
 def beginning_of(model: ModelPackage, recorded_key: str, size_mm: float) -> tuple[str, float]:
-    """What a scene is to say when a model comes into use: the model's key, and the size of the crop to begin with.
+    """Return what a scene stores when a model comes into use: the model's key and the crop size, mm.
 
     Args:
         recorded_key: the model with which the scene was used before, empty for none.

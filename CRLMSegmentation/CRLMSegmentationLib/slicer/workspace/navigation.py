@@ -1,6 +1,7 @@
-"""Navigation in the scene: tools that move, the nearest tumour with its distance, margins, guards.
+"""Navigation: tools in the scene, distances to the nearest tumours, margins.
 
-transforms -> `take`        outlines -> `look` at each turn -> tools, line, margins and consensus surfaces in the scene
+`receive` gets the transforms, `update` the outlines at each turn; tools, the line to the nearest tumour, margins and
+consensus surfaces in the scene follow.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ FOCUS_ORDER = (Kind.POINTER, Kind.DISSECTOR, Kind.PROBE)
 
 
 class Navigation:
-    """Keeps a `Navigator` and the scene together.
+    """Measures distances with a `Navigator`, and shows tools and distances in the scene.
 
     Attributes:
         situation: how things stand.
@@ -87,7 +88,7 @@ class Navigation:
 
     @property
     def targets(self) -> dict[str, Target]:
-        """What is measured to, by lesion."""
+        """The targets that distances are measured to, by lesion."""
         return self._targets.targets
 
     @property
@@ -96,12 +97,12 @@ class Navigation:
         return self._targets.is_at_work
 
     def margin_surfaces_of(self, lesion: str) -> dict[float, vtk.vtkPolyData]:
-        """The margins that have been made of a lesion, by their width in mm, RAS mm."""
+        """Return the margins that have been made of a lesion, by their width in mm, RAS mm."""
         return self._targets.margin_surfaces_of(lesion)
 
     @property
     def displayed(self) -> Displayed:
-        """What may be shown now; all that shows a distance takes it from here."""
+        """What may be shown now; the one source of every distance that is shown."""
         return self.situation.displayed
 
     @property
@@ -119,7 +120,7 @@ class Navigation:
         return None if first is None else first.tip_ras_mm
 
     def forget_tools(self, is_live: bool) -> None:
-        """Another source: what the one before has sent tells nothing of the poses to come.
+        """Forget all poses and tools, for the source of the messages is another.
 
         Args:
             is_live: see `Navigator`.
@@ -134,7 +135,7 @@ class Navigation:
         hide_distance(self._scene)
 
     def tip_of_device(self, device: str) -> np.ndarray | Status | None:
-        """Where the tip of the tool that the transform of a device moves is now, RAS mm.
+        """Return where the tip of the tool that a device's transform moves is now, RAS mm.
 
         Returns:
             The reason where it cannot be relied on; None where the name of the device tells of no frames.
@@ -151,20 +152,20 @@ class Navigation:
             return unreliable_reason
         return states[0].unreliable_reason or states[0].tip_ras_mm
 
-    def take(self, message: TransformMessage) -> None:
-        """Take in a transform that has just come."""
+    def receive(self, message: TransformMessage) -> None:
+        """Receive a transform that has just arrived."""
         self.navigator.receive(message, self._clock())
         self._is_due, self._sent_s = True, message.timestamp_s
 
     def forget(self, device: str) -> None:
-        """A transform is no longer known: others have come, and it was silent longest."""
+        """Forget the transform of a device that has been silent for long."""
         self.navigator.forget(device, self._clock())
         self._is_due = True
 
-    def look(self, lesion_targets: Mapping[str, LesionTarget]) -> None:
-        """Bring outlines, tools and distances in step; call it at each turn."""
+    def update(self, lesion_targets: Mapping[str, LesionTarget]) -> None:
+        """Update targets, tools and distances; call it at each turn."""
         self.is_calibrated = all(lesion_target.unexplained is not None for lesion_target in lesion_targets.values())
-        if self._targets.look(lesion_targets):
+        if self._targets.update(lesion_targets):
             self.navigator.set_targets(self.targets)
             self._is_due = True
         now_s = self._clock()
@@ -188,7 +189,7 @@ class Navigation:
 
     @property
     def _cautions(self) -> tuple[Status, ...]:
-        """What must be known of any distance, whichever it is."""
+        """The warnings that hold for any distance."""
         other = (Status(Reason.OTHER_SOURCE),) if self.is_of_other_source else ()
         return other if self.is_calibrated else (*other, Status(Reason.UNCALIBRATED))
 

@@ -1,4 +1,4 @@
-"""The outlines that navigation uses, each with what is known of it."""
+"""The outlines that navigation measures to, each with its reliability."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def lesion_targets(
     lesion_store: LesionStore,
     calibrations: Mapping[str, Calibration | None],
 ) -> dict[str, LesionTarget]:
-    """What navigation measures to now, by lesion.
+    """Return the outlines that navigation measures to now, by lesion.
 
     Args:
         calibrations: of the models that are known, by their hash.

@@ -1,4 +1,4 @@
-"""What is tried before the incision, so that nothing is found out during it."""
+"""The pre-flight check: what is tried before the incision."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the card.
+    """One check with its result and the next action.
 
     Attributes:
         name: what was tried.
@@ -81,7 +81,7 @@ class Preflight:
         return bool(workspace.results.self_check or workspace.results.self_check_problem or workspace.engine_problem)
 
     def checks(self) -> list[Check]:
-        """The card as it stands."""
+        """Return the checks with their results so far."""
         return [*self._at_once, self._device(), self._start(), self._answer()]
 
     def _device(self) -> Check:
@@ -202,7 +202,7 @@ def _shortened(lines: list[str]) -> list[str]:
 
 
 def free_memory_gb() -> float | None:
-    """Memory that can be had without swapping, in GB; None where the system does not say (Linux says)."""
+    """Return the memory that is free without swapping, in GB; None where the system does not say."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

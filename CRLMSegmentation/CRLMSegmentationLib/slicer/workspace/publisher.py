@@ -1,4 +1,4 @@
-"""What a workspace offers to other systems on the network, as long as a user wants that."""
+"""Publishing of results to other systems on the network, while the user wants that."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAREWELL_S = 0.5
 
 
 class Publisher:
-    """Off until `start`. Call `look` at each turn: it sends what has changed, and withdraws what no longer holds."""
+    """Publishes results from `start` on: `update` sends what has changed and withdraws what is out of date."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -34,7 +34,7 @@ class Publisher:
 
     @property
     def port(self) -> int | None:
-        """Where results are offered; None when they are not."""
+        """The port at which results are offered; None while they are not."""
         return self._server.server.port if self._server else None
 
     @property
@@ -42,7 +42,7 @@ class Publisher:
         return len(self._server.server.clients) if self._server else 0
 
     def start(self, port: int, host: str = "127.0.0.1") -> None:
-        """Offer results from now on.
+        """Offer results to clients from now on.
 
         Raises:
             LinkError: pyigtl is missing, or the port cannot be had.
@@ -57,7 +57,7 @@ class Publisher:
         self._workspace.note(f"results are offered on {host} port {self.port}")
 
     def start_or_stop(self, port: int) -> None:
-        """Offer results to others, or no longer.
+        """Offer results to clients, or stop that.
 
         Raises:
             LinkError: see `start`.
@@ -68,7 +68,7 @@ class Publisher:
             self.stop()
 
     def stop(self) -> None:
-        """Offer nothing any more; what was offered is withdrawn, since nobody would say when it is out of date."""
+        """Stop offering results, and withdraw those that were sent, which nobody would update."""
         if self._server is not None:
             if self._published is not None and self._volume is not None:
                 self._server.publish([], self._volume)
@@ -77,8 +77,8 @@ class Publisher:
             self._server = None
             self._workspace.note("results are no longer offered")
 
-    def look(self) -> None:
-        """Send what has changed since the last look, and serve the clients."""
+    def update(self) -> None:
+        """Send what has changed since the last turn, and serve the clients."""
         if self._server is None:
             return
         # Without a volume that is known, what was found in the last one is withdrawn on its grid.
@@ -91,7 +91,7 @@ class Publisher:
         self._server.poll()
 
     def _what_holds(self) -> tuple[object, ...]:
-        """Changes whenever something has to be sent; cheap."""
+        """Return a value that changes whenever something has to be sent; cheap."""
         seeds, lesion_store = seeds_in(self._workspace.scene), self._workspace.lesion_store
         lesions = [
             (lesion, found.fingerprint if (found := _current(entry)) else None, tuple(seeds.get(lesion, ())))
@@ -129,5 +129,5 @@ class Publisher:
 
 
 def _current(lesion: Lesion) -> Found | None:
-    """The outline of a lesion while it belongs to the volume and the seed that are shown."""
+    """Return the outline of a lesion while it belongs to the volume and the seed that are shown."""
     return None if lesion.is_stale else lesion.found

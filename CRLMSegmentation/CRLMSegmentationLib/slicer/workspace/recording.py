@@ -1,4 +1,4 @@
-"""Record what happens in a workspace as a case folder, see `recording.session_recorder`; the workspace is only read.
+"""The session recording of a workspace, written as a case folder by `recording.session_recorder`.
 
 Nothing here raises: when something fails, the recording ends and says why, and the operation goes on.
 """
@@ -28,7 +28,7 @@ MAX_FINISHED_BYTES = 300e6
 
 
 class Recording:
-    """Records from `begin` to `end`, as often as wanted.
+    """Subscribes to the events of a workspace and records them, from `begin` to `end`.
 
     Args:
         workspace: its clock is to be the same.
@@ -48,12 +48,12 @@ class Recording:
 
     @property
     def folder(self) -> Path | None:
-        """Of the recording, also after its end; None before the first."""
+        """The folder of the recording, also after its end; None before the first."""
         return self._recorder.folder if self._recorder else None
 
     @property
     def problem(self) -> str:
-        """Why it, or the recording of the link, has ended by itself; empty otherwise."""
+        """Why the recording, or that of the link, has ended by itself; empty otherwise."""
         return self._failure or (self._recorder.problem if self._recorder else "")
 
     @property
@@ -111,13 +111,13 @@ class Recording:
             self._recorder.on_message(header, body)
 
     def use_link(self, host: str, port: int) -> None:
-        """A client is about to connect; call it whether or not something is being recorded."""
+        """Note the address to which a client is about to connect, whether or not it is being recorded."""
         self._address = (host, port)
         if self._recorder is not None:
             self._recorder.use_link(host, port)
 
     def use_source(self, is_simulated: bool | None) -> None:
-        """Whether what comes now is simulated, None where nobody knows; call it whether or not it is recorded."""
+        """Note whether the source is simulated, None where that is not known, whether or not it is recorded."""
         self._is_simulated = is_simulated
         if self._recorder is not None and is_simulated is not None:
             self._recorder.source(is_simulated)
@@ -144,7 +144,7 @@ class Recording:
 
 
 def report_command(python: str, folder: Path, page: Path) -> list[str]:
-    """What a child process runs to report on a recorded folder; its working directory is `resources.PACKAGE_ROOT`.
+    """Return the command that reports on a recorded folder; it runs in `resources.PACKAGE_ROOT`.
 
     Args:
         page: HTML file to write; a JSON file of the same name is written beside it.

@@ -1,4 +1,4 @@
-"""Lesions that follow the volume: segmented again from their seeds when a newer one of the same device has come."""
+"""Segmentation of lesions again, from their seeds, when a newer volume of the same device has arrived."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REMEMBERED = 64
 
 
 class Resegmentation:
-    """Says which lesion to ask for next: one at a time, in the newest volume, so that nothing queues behind.
+    """Chooses the lesion to segment next: one at a time, in the newest volume, so that no queue forms.
 
     Volumes that come while the network is at work are passed over, and the lesion whose outline is oldest is next. A
     lesion that was corrected by hand is left alone: the network must not undo that.
@@ -31,11 +31,11 @@ class Resegmentation:
         self._arrivals: deque[tuple[VolumeIdentity, float]] = deque(maxlen=REMEMBERED)
 
     def note_volume(self, identity: VolumeIdentity) -> None:
-        """A volume has become the current one."""
+        """Note that a volume has become the current one."""
         self._arrivals.append((identity, self._clock()))
 
     def leave_volume(self) -> None:
-        """Another volume is looked at, which is no successor of the one before."""
+        """Forget all, for another volume was chosen, which is no newer version of the one before."""
         for entry in self._lesion_store.entries.values():
             entry.asked_in = None
         self._arrivals.clear()
@@ -79,7 +79,7 @@ class Resegmentation:
         return entry.is_asked and entry.seed_ras_mm is not None and not (entry.found and entry.found.corrected)
 
     def _newer_since_s(self, identity: VolumeIdentity) -> float:
-        """When the first volume after another one came; long ago where nobody remembers."""
+        """Return when the first volume after another one arrived; minus infinity where that is not known."""
         known = list(self._arrivals)
         for (before, _), (_, arrived_s) in zip(reversed(known[:-1]), reversed(known[1:])):
             if before == identity:

@@ -1,4 +1,4 @@
-"""What becomes of the answers of the network: outlines in the scene, lines of the log, words in the rows."""
+"""Handling of results: shown in the scene, noted in the log, described in the rows of the table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SELF_CHECK = "self-check"
 
 
 class ResultHandler:
-    """Takes what the session tells of lesions.
+    """Handles progress, results and failures of the session.
 
     Args:
         note: adds a line to the log.
@@ -84,7 +84,7 @@ class ResultHandler:
         return False
 
     def handle_failure(self, event: LesionFailed) -> None:
-        """Of one lesion; that the engine has given up is not its matter."""
+        """Show in the lesion's row why it was not segmented."""
         if event.lesion is None:
             return
         if event.lesion == SELF_CHECK:
@@ -98,7 +98,7 @@ class ResultHandler:
             self.fail(event.lesion, event.reason)
 
     def fail(self, lesion: str, reason: str) -> None:
-        """There is no outline of a lesion, or no newer one."""
+        """Set a lesion's state to failed, and log the reason."""
         entry = self._lesion_store.entries.get(lesion)
         is_known = entry is not None and entry.is_automatic and entry.last_reason == reason
         if entry is not None:
@@ -107,13 +107,13 @@ class ResultHandler:
             self._note(f"{lesion}: {reason}")
 
     def _rest(self, lesion: str) -> None:
-        """Nothing is being done for a lesion any more."""
+        """Set a lesion's state to done or new, for nothing is under way for it."""
         entry = self._lesion_store.entries.get(lesion)
         if entry is not None:
             entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
 
     def _show_answer(self, result: LesionResult) -> bool:
-        """What somebody has clicked for replaces everything; what has come by itself no correction by hand."""
+        """Show the first result of a request; one that nobody clicked for replaces no correction by hand."""
         entry = self._lesion_store.entries.get(result.request.lesion)
         if entry is not None and entry.is_automatic and entry.found and entry.found.corrected:
             entry.state = LesionState.DONE
@@ -150,7 +150,7 @@ class ResultHandler:
         self._note(f"{lesion}: {self._background_refinement.change_of(lesion)}")
 
     def _add_to_history(self, result: LesionResult) -> None:
-        """A seed that was moved out of the lesion means another one, which begins a history of its own."""
+        """Add a sighting to the lesion's history, which begins anew when its seed has been moved out of it."""
         history = self._lesion_store.entries[result.request.lesion].history
         seen = history.sightings
         if seen:
@@ -160,7 +160,7 @@ class ResultHandler:
         history.add(result.mask, result.volume.identity, self._clock())
 
     def _is_of_what_is_shown(self, result: LesionResult) -> bool:
-        """Whether the outline is still the one that was to be looked at again, of the same click and volume."""
+        """Return whether a refined result is about the outline that is shown, of the same request and volume."""
         entry = self._lesion_store.entries.get(result.request.lesion)
         found = entry.found if entry else None
         if entry is None or found is None or found.result is None or not entry.refinement.is_about(found):

@@ -1,4 +1,4 @@
-"""What a user saves: the scene, the outlines and a report, in a folder of their own.
+"""Saving of the scene, the segmentation and a report into a new folder.
 
 The page with pictures takes seconds; a process of its own writes it, and the panel goes on meanwhile.
 """
@@ -73,7 +73,7 @@ def save(workspace: Workspace, parent: Path) -> Path:
 def _begin_page_if_possible(
     workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[JsonObject]
 ) -> None:
-    """A page needs a process for some seconds, and the voxels of its volume, which may have been let go."""
+    """Start writing the page of the report, unless too many are being written or its volume was released."""
     if len(workspace.children) >= MAX_CHILDREN:
         workspace.note(
             f"{folder.name}: {REPORT_HTML} is left out, {len(workspace.children)} pages are being written; save again"
@@ -89,7 +89,7 @@ def _begin_page_if_possible(
 
 
 def _entry(workspace: Workspace, result: LesionResult) -> JsonObject:
-    """What the report says of an outline; with what was measured to it and seen of it since."""
+    """Return the report's entry of a result, with its stability and the closest approach of instruments."""
     lesion, looks, navigation = result.request.lesion, workspace.background_refinement, workspace.navigation
     stability = None
     entry = workspace.lesion_store.entries[lesion]
@@ -102,13 +102,13 @@ def _entry(workspace: Workspace, result: LesionResult) -> JsonObject:
 
 
 def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
-    """Of the outline as it stands: one that a user has corrected has none."""
+    """Return the consensus surfaces of a lesion; None for an outline that a user has corrected."""
     entry = workspace.lesion_store.entries[lesion]
     return entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(entry.found) else None
 
 
 def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[JsonObject]) -> None:
-    """Outlines of an earlier volume are in the JSON report only: a page shows one volume."""
+    """Start writing the page, which shows one volume: lesions of earlier ones are in the JSON report only."""
     from ...reports.page_process import save_input
     from ...reports.planes import Lesion
 
@@ -132,14 +132,14 @@ def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult],
 
 
 def _card(workspace: Workspace, results: list[LesionResult]) -> JsonObject:
-    """Of the model that has made the results; of several, each under its name."""
+    """Return the card of the model that has made the results; of several models, the card of each by name."""
     models = {result.model_sha256: workspace.models[result.model_sha256] for result in results}
     cards: dict[str, JsonObject] = {f"{model.name} {sha256[:8]}": card_of(model) for sha256, model in models.items()}
     return {**cards} if len(cards) > 1 else next(iter(cards.values()))
 
 
 def _reported(workspace: Workspace, lesion: str) -> LesionResult | None:
-    """The answer of a lesion as it stands now: corrected, and called old where it is. None for loaded outlines."""
+    """Return the result of a lesion as it stands: corrected, and warned of when out of date. None if loaded."""
     found = workspace.lesion_store.entries[lesion].found
     if found is None or found.result is None:
         return None

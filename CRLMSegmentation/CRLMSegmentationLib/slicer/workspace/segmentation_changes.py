@@ -71,7 +71,7 @@ class _Course:
         self.at = len(self.had) - 1
 
     def find(self, found: Found | None) -> int | None:
-        """When the lesion has had it, the latest time first; what had been undone comes last."""
+        """Return the place of an outline in the list; the latest one before `at` first, then what was undone."""
         places = [*range(self.at, -1, -1), *range(self.at + 1, len(self.had))]
         return next((place for place in places if self.had[place] == _known_by(found)), None)
 
@@ -90,7 +90,7 @@ class _Course:
 
 
 class OutlineChanges:
-    """Keeps the outlines that each lesion has had, and tells of changes once they have rested."""
+    """Keeps the outlines that each lesion has had, and returns changes once they have rested."""
 
     def __init__(self) -> None:
         self._courses: dict[str, _Course] = {}
@@ -141,7 +141,7 @@ class OutlineChanges:
 
 
 def key_of(result: LesionResult) -> ResultKey:
-    """By which a result is known without holding its volume."""
+    """Return by what a result is recognized without holding its volume."""
     return result.requested_at_s, result.request
 
 
@@ -152,7 +152,7 @@ def _known_by(found: Found | None) -> ResultKey:
 
 
 def _kind_of_unknown(pending: _Pending) -> Kind:
-    """What has happened where the lesion has not had the outline before, as when it was removed meanwhile."""
+    """Return what has happened where the lesion has not had the outline before."""
     if pending.cause is Cause.UNDONE:
         return Kind.UNDONE
     if pending.cause is Cause.REDONE:
@@ -164,7 +164,7 @@ def _kind_of_unknown(pending: _Pending) -> Kind:
 def outline_in(
     volume: Volume, node: slicer.vtkMRMLSegmentationNode, lesion: str
 ) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """An outline as it stands in the scene: bool, a part of the grid of the volume, and the index of its first voxel.
+    """Return the voxels of an outline, bool, on a part of the grid of a volume, and the index of the first one.
 
     Only where the outline is, since a whole volume takes a tenth of a second.
     """

@@ -1,4 +1,4 @@
-"""When a session is recorded and where, and the report on it, as the panel wants it.
+"""Control of the session recording as set in the panel: when and where, and the report on it.
 
 A recording begins with the first volume or link and ends with the workspace, or when it is no longer wanted.
 """
@@ -47,7 +47,7 @@ class SessionRecording:
         return self._reporting is not None and self._reporting in self._workspace.children
 
     def prepare(self) -> None:
-        """Begin or end the recording as the user wants it; call it before each turn of the workspace."""
+        """Begin or end the recording as set in the panel; call it before each turn of the workspace."""
         if self.is_wanted != self._was_wanted:
             self._was_wanted, self._has_begun = self.is_wanted, False
             if not self.is_wanted:
@@ -63,13 +63,13 @@ class SessionRecording:
             self.recording.update()
 
     def end(self) -> None:
-        """End the recording; what has become of it stands in the log."""
+        """End the recording, and write into the log where it is."""
         told = self.recording.end() if self.recording is not None else ""
         if told:
             self._workspace.note(told)
 
     def begin_report(self) -> None:
-        """Have a page written about what has been recorded until now; it is `report_page` when that is done.
+        """Start writing a page about what has been recorded so far, `report_page`.
 
         Raises:
             CrlmError: nothing has been recorded, a page is being written already, or packages are missing.
@@ -102,7 +102,7 @@ def _recording_of(workspace: Workspace) -> Recording | None:
 
 
 def free_folder(parent: Path) -> Path:
-    """A folder that is not there yet, named by date and time."""
+    """Return the path of a new folder, named by date and time."""
     name = time.strftime(NAME)
     names = (name if count == 1 else f"{name}-{count}" for count in range(1, 1000))
     return next(parent / name for name in names if not (parent / name).exists())

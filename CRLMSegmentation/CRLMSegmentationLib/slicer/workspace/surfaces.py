@@ -1,4 +1,4 @@
-"""The surfaces that are measured to and drawn around: kept in step with the outlines, a little at each turn."""
+"""Surfaces of lesions that distances are measured to, their margins and consensus surfaces."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GRACE_S = 1.0
 
 @dataclass(eq=False)
 class _Kept:
-    """What was made of one outline.
+    """The surfaces of one outline.
 
     Attributes:
         place: of its node when the surface was made.
@@ -80,14 +80,14 @@ class Targets:
         kept = self._kept.get(lesion)
         return dict((kept and kept.margins) or {})
 
-    def look(self, lesion_targets: Mapping[str, LesionTarget]) -> bool:
-        """Bring all in step; returns whether there is another target than before."""
+    def update(self, lesion_targets: Mapping[str, LesionTarget]) -> bool:
+        """Update all surfaces, a little at each turn; returns whether there are other targets than before."""
         has_changed = self._forget_all_but(lesion_targets)
         for lesion, lesion_target in lesion_targets.items():
-            has_changed = self._look_at(lesion, lesion_target) or has_changed
+            has_changed = self._update_lesion(lesion, lesion_target) or has_changed
         self._work_for(BUDGET_S)
         for lesion, lesion_target in lesion_targets.items():
-            has_changed = self._take_consensus(lesion) or has_changed
+            has_changed = self._use_consensus(lesion) or has_changed
             self._show(lesion, lesion_target)
         return has_changed
 
@@ -99,7 +99,7 @@ class Targets:
             remove_guidance_except(self._scene, lesion_targets)
         return bool(gone)
 
-    def _look_at(self, lesion: str, lesion_target: LesionTarget) -> bool:
+    def _update_lesion(self, lesion: str, lesion_target: LesionTarget) -> bool:
         kept = self._kept.get(lesion)
         if (
             kept is None
@@ -133,7 +133,7 @@ class Targets:
         return tuple(width for width in self.margins_mm if low <= width <= high) if self.shows_margins else ()
 
     def _made(self, lesion_target: LesionTarget, before: _Kept | None) -> _Kept:
-        """The margins of the outline before stay until those of this one have been made."""
+        """Make the surface of an outline; the margins of the one before are shown until its own are made."""
         mask, ijk_to_local = mask_of_segment(lesion_target.node, lesion_target.lesion)
         surface = measured_surface(mask, lesion_target.place @ ijk_to_local) if mask.any() else None
         unexplained = lesion_target.unexplained or UNMEASURED
@@ -154,7 +154,7 @@ class Targets:
         return kept
 
     def _steps(self, kept: _Kept, lesion_target: LesionTarget) -> Iterator[None]:
-        """Shells first, since distances hang on them; then the margins."""
+        """Make the consensus surfaces, on which distances depend, then the margins."""
         consensus = {}
         found = kept.consensus
         for which, part in ((INNER, found.inner), (OUTER, found.outer)) if found is not None else ():
@@ -178,7 +178,7 @@ class Targets:
                 except CrlmError:  # an outline that no margin can be drawn around is shown without
                     kept.work, kept.margins = None, dict.fromkeys(self._wanted_mm, vtk.vtkPolyData())
 
-    def _take_consensus(self, lesion: str) -> bool:
+    def _use_consensus(self, lesion: str) -> bool:
         """Put consensus surfaces that have been made meanwhile into the target."""
         kept = self._kept[lesion]
         inner, outer = kept.consensus_surfaces.get(INNER), kept.consensus_surfaces.get(OUTER)
@@ -188,7 +188,7 @@ class Targets:
         return True
 
     def _show(self, lesion: str, lesion_target: LesionTarget) -> None:
-        """Draw what has been made; what lies around an outline that is gone is grey before long."""
+        """Draw margins and consensus surfaces that have been made."""
         kept = self._kept[lesion]
         if kept.work is not None or kept.margins is None:
             self._show_unsafe(lesion, kept, is_safe=lesion_target.unreliable_reason is None)

@@ -37,13 +37,13 @@ MAX_LINK_VOLUMES = 64
 
 
 def default_limit_bytes() -> float:
-    """Half of the memory that this process may use."""
+    """Return half of the memory that this process may use."""
     known = machine_memory_bytes()
     return FALLBACK_BYTES if known is None else SHARE_OF_MACHINE * known
 
 
 class VolumeMemory:
-    """Keeps the sum of all volumes of a workspace within a limit.
+    """Limits the memory of all volumes of a workspace together.
 
     Args:
         note: adds a line to the log.
@@ -81,18 +81,18 @@ class VolumeMemory:
 
     @property
     def used_bytes(self) -> int:
-        """Of the volumes in the scene that came over a link, of those that are segmented in, and of a recording."""
+        """Bytes of volumes received over a link, of those that are segmented, and of a recording."""
         nodes = sum(size_bytes(node) for node in link_volumes(self._scene))
         arrays = {id(volume.array): volume for volume in self._held() if volume.has_voxels}
         return nodes + sum(volume.array.nbytes for volume in arrays.values()) + self._recorded_bytes
 
     @property
     def _recorded_bytes(self) -> int:
-        """Of a recording that is played, which holds some of its volumes."""
+        """Bytes of the volumes that a recording in play holds."""
         return getattr(self._session.link, "memory_bytes", 0)
 
     def refusal_of(self, device: str, volume_bytes: int) -> str:
-        """Make room for a volume that a link is about to bring.
+        """Free memory for a volume that a link is about to receive; returns why it cannot be received.
 
         Args:
             device: as a header names it, which cuts the name to `MAX_NAME_BYTES`.
@@ -125,7 +125,7 @@ class VolumeMemory:
         return self.notice
 
     def refusal_of_volume(self, volume: Volume) -> str:
-        """The same for a volume that has come."""
+        """Free memory for a volume that was received; returns why it cannot be kept, else empty."""
         doubled = 2 if volume.array.dtype.itemsize == 2 and volume.array.dtype.kind == "f" else 1
         self._arrived += 1
         self._arrivals.pop(volume.device, None)
@@ -144,7 +144,7 @@ class VolumeMemory:
                 yield entry.found.result.volume
 
     def _let_go_voxels(self, needed: float) -> None:
-        """Of volumes in which only outlines that are out of date were found; the outlines stay."""
+        """Release voxels of volumes in which only outdated outlines were found; the outlines stay."""
         for lesion, entry in self._lesion_store.entries.items():
             found, current = entry.found, self._session.volume
             if found is None or found.result is None or not entry.is_stale:
@@ -155,10 +155,10 @@ class VolumeMemory:
             if self.used_bytes + needed <= self.limit_bytes:
                 return
             entry.found = replace(found, result=replace(found.result, volume=self._volume.without_voxels(volume)))
-            self._tell(_("{lesion}: the voxels of its earlier volume were let go").format(lesion=lesion))
+            self._report(_("{lesion}: the voxels of its earlier volume were let go").format(lesion=lesion))
 
     def _let_go_nodes(self, device: str, needed: float) -> None:
-        """The oldest first."""
+        """Remove unused volumes that links have brought, the oldest first."""
         is_one_more = find_node(self._scene, VOLUME_CLASS, device) is None
         for node in self._unused(device):
             are_too_many = len(link_volumes(self._scene)) + is_one_more > MAX_LINK_VOLUMES
@@ -167,10 +167,10 @@ class VolumeMemory:
             name, size = node.GetName(), size_bytes(node)
             remove_node(self._scene, node)
             text = _("'{name}' of {size} was taken out of the scene: volumes may take {limit}, and nobody uses it")
-            self._tell(text.format(name=name, size=_size(size), limit=_size(self.limit_bytes)))
+            self._report(text.format(name=name, size=_size(size), limit=_size(self.limit_bytes)))
 
     def _unused(self, device: str) -> list[slicer.vtkMRMLScalarVolumeNode]:
-        """Those with outlines last, since a user may come back to them."""
+        """List unused volumes of links, the oldest first, those with outlines last."""
         current, kept = self._volume.node, (device, self._session.device_in_use)
         unused = [
             node
@@ -182,13 +182,13 @@ class VolumeMemory:
     def _arrival_of(self, node: slicer.vtkMRMLScalarVolumeNode) -> int:
         return self._arrivals.get(node.GetAttribute(KEY), 0)
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self.notice = text
         self._note(text)
 
 
 def memory_text(memory: VolumeMemory | None) -> str:
-    """How much volumes take, for the panel."""
+    """Describe how much memory volumes take, for the panel."""
     if memory is None:
         return ""
     text = _("Memory for volumes: {used} of {limit}")

@@ -1,4 +1,4 @@
-"""Where a workspace takes its volumes from: a server, a recording, a connector of OpenIGTLinkIF, or the scene."""
+"""The source of volumes: a server, a recording, a connector of OpenIGTLinkIF, or the scene."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # need pyigtl, which Slicer may lack
 
 
 class Source:
-    """One of them at a time.
+    """Chooses the source of the volumes of a workspace, one at a time.
 
     Args:
         session_recording: gets what comes over a network as it came; None records nothing.
@@ -43,7 +43,7 @@ class Source:
 
     @property
     def is_network(self) -> bool:
-        """A server was asked for, whether or not it answers at this moment."""
+        """Whether the source is a server, connected or not."""
         return self._workspace.session.link is not None and self.recording is None
 
     def connect(self, host: str, port: int) -> None:
@@ -70,7 +70,7 @@ class Source:
         self.live = link
 
     def connect_or_disconnect(self, host: str, port: int) -> None:
-        """Leave the server, or whichever takes its place; without one, connect.
+        """Disconnect from the server; without one, connect.
 
         Raises:
             LinkError: see `connect`.
@@ -94,9 +94,9 @@ class Source:
             self.live.start()
 
     def stop(self) -> None:
-        """Take nothing more; what was received stays."""
+        """Receive nothing more; what was received stays."""
         self.recording, self._recording_path, self._connector_id, self.live = None, None, None, None
-        self._tell_recording(None)
+        self._set_simulated(None)
         self._workspace.use_link(None)
 
     def play_or_pause(self, path: Path, speed: float) -> None:
@@ -109,7 +109,7 @@ class Source:
             source = load_source(path)
             recording = RecordedLink(source, speed)
             self.stop()
-            self._tell_recording(_is_simulated(source))
+            self._set_simulated(_is_simulated(source))
             self._workspace.use_link(recording)
             self.recording, self._recording_path = recording, path
             if not recording.has_volumes:
@@ -130,8 +130,8 @@ class Source:
             self.stop()
         self._connector_id = node.GetID() if node is not None else None
 
-    def look(self) -> None:
-        """Take the volume that the connector has written last, and note what a server has against live volumes.
+    def update(self) -> None:
+        """Use the volume that the connector has written last, and log why a server sends no live volumes.
 
         Call it at each turn.
         """
@@ -141,7 +141,7 @@ class Source:
             self._workspace.note(reason)
         self._noted_reason = reason
 
-    def _tell_recording(self, is_simulated: bool | None) -> None:
+    def _set_simulated(self, is_simulated: bool | None) -> None:
         if self._session_recording is not None:
             self._session_recording.use_source(is_simulated)
 
@@ -158,10 +158,10 @@ class Source:
         wanted = [node for node in volumes if followed in (None, node.GetName())]
         newest = max(wanted, key=lambda node: node.GetImageData().GetMTime(), default=None)
         if newest is not None and newest is not self._workspace.volume.node:
-            self._take(newest)
+            self._use(newest)
 
-    def _take(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Use what the connector has written, once; what cannot be used must not stop the workspace."""
+    def _use(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Use what the connector has written; what cannot be used is logged once."""
         stamp = (node.GetID(), content_stamp(node))
         if stamp == self._refused:
             return
@@ -173,12 +173,12 @@ class Source:
 
 
 def _is_simulated(source: object) -> bool | None:
-    """Whether a recorded case is; None where nobody has written that down."""
+    """Return whether a recorded case is simulated; None where it does not say."""
     kind = source.source.get("kind") if isinstance(source, Case) else None
     return None if kind is None else kind == "simulated"
 
 
 def _is_volume(node: slicer.vtkMRMLNode) -> bool:
-    """Three-dimensional and grey; the live picture of a scanner comes as a single slice, or in colour."""
+    """Return whether a node is a 3D grey volume; the live image of a scanner is a single slice, or in colour."""
     image = node.GetImageData() if node.IsA("vtkMRMLScalarVolumeNode") else None
     return image is not None and image.GetNumberOfScalarComponents() == 1 and min(image.GetDimensions()) > 1

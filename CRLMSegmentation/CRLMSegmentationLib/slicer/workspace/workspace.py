@@ -1,4 +1,4 @@
-"""A session shown in a scene: seeds in, outlines out.
+"""The workspace: a session shown in a scene, which segments at seeds and navigates to what was found.
 
 Something calls `tick` every 10 to 20 ms, a QTimer in Slicer. Seeds, volumes and outlines are read from the scene
 at each turn instead of being observed: there is no observer to be left behind, and a node that a user deletes is
@@ -78,7 +78,7 @@ MAX_TRANSFORM_NODES = 512
 
 
 class Workspace:
-    """What a surgeon works with.
+    """Drives session, scene and navigation; `tick` is called every 10 to 20 ms.
 
     Args:
         scene: Slicer's own, or one of `scene.headless.new_scene`.
@@ -171,7 +171,7 @@ class Workspace:
         """
         if node is not self.volume.node:
             self._leave_volume()
-        self.volume.take(node)
+        self.volume.use(node)
         self.lesion_store.adopt()
         self._style_outlines()
         self.lesion_store.refresh_staleness()
@@ -195,27 +195,27 @@ class Workspace:
 
     @property
     def sees_whole_volume(self) -> bool:
-        """The model is shown the whole volume instead of a cube around the seed."""
+        """Whether the model sees the whole volume instead of a cube around the seed."""
         return self.session.model.region == "volume"
 
     @property
     def problem_count(self) -> int:
-        """How many messages of the link were refused or odd."""
+        """Number of messages of the link that were refused or odd."""
         return self.session.problems.count
 
     @property
     def problem_lines(self) -> list[str]:
-        """What was refused or odd on this link: a line for each kind and device, with its count."""
+        """A line for each kind of refused or odd message and its device, with its count."""
         return [str(problem) for problem in self.session.problems]
 
     def add_seed(self, seed_ras_mm: np.ndarray | None = None) -> slicer.vtkMRMLMarkupsFiducialNode:
-        """A seed for one more lesion; without a place it waits for the user to place it."""
+        """Add a lesion with its seed; without a position the user places it."""
         lesion = free_lesion_name(self.scene)
         self.lesion_store.active_lesion = lesion
         return show_seed(self.scene, lesion, seed_ras_mm, free_colour(self.scene))
 
     def add_seed_at_tip(self, tool: slicer.vtkMRMLLinearTransformNode | None) -> slicer.vtkMRMLMarkupsFiducialNode:
-        """A seed where the tip of a tracked tool is now.
+        """Add a lesion with its seed at the tip of a tracked tool.
 
         Raises:
             SeedError: no tool, or its pose cannot be relied on at this moment.
@@ -246,7 +246,7 @@ class Workspace:
         self._style_outlines()
 
     def segment(self, lesions: Sequence[str] | None = None) -> None:
-        """Ask for lesions, all that have a seed by default; the answers come with `tick`.
+        """Request the segmentation of lesions, by default of all that have a seed; results come with `tick`.
 
         Raises:
             SeedError: no seed has been placed.
@@ -261,18 +261,18 @@ class Workspace:
             self._ask_for(lesion, seeds[lesion])
 
     def request_of(self, lesion: str, seed_ras_mm: np.ndarray) -> LesionAsked:
-        """How a lesion is segmented if it is asked for now."""
+        """Return the event of asking for a lesion now."""
         volume = self.session.volume
         identity = None if volume is None else volume.identity
         return LesionAsked(lesion, seed_ras_mm, identity, self.session.model.sha256, self.crop_size_mm)
 
     def cancel(self) -> None:
-        """Give up what the network does and what it was to do; what was found stays."""
+        """Cancel all requests; what was found stays."""
         self.session.cancel()
         self.background_refinement.cancel()
 
     def run_self_check(self, volume: Volume, seed_ras_mm: np.ndarray) -> None:
-        """Segment in a volume that is not shown; the answer comes as `self_check`.
+        """Segment in a volume that is not shown; the result becomes `results.self_check`.
 
         Raises:
             SeedError: the seed is not in what was swept.
@@ -281,16 +281,16 @@ class Workspace:
         self.session.segment(SELF_CHECK, seed_ras_mm, volume=volume)
 
     def restart_engine(self) -> None:
-        """Try again after the engine has given up."""
+        """Start the engine again after it has given up."""
         self.engine_problem = ""
         self.session.engine.start()
 
     def rows(self) -> list[LesionRow]:
-        """The lesions in the order in which their seeds were made."""
+        """Return the rows of the table of lesions, in the order in which their seeds were made."""
         return rows_of(self.lesion_store, self.background_refinement)
 
     def tick(self, budget_s: float = 0.004) -> list[Event]:
-        """Do what is due; never blocks for long. Returns what the session has told.
+        """Do one turn of work without blocking; returns the events of the session.
 
         Raises:
             Exception: of the first step that failed, after all others have been done.
@@ -305,16 +305,16 @@ class Workspace:
         run_all(
             [
                 *(partial(self._handle, event) for event in events),
-                self._look_at_link,
+                self._update_link,
                 partial(self._show_transforms, newest.values()),
-                self._look_at_volume,
-                self._look_at_lesions,
-                self._look_at_leftovers,
-                self._look_at_crop_box,
+                self._update_volume,
+                self._update_lesions,
+                self._remove_leftovers,
+                self._update_crop_box,
                 *([self._segment_settled] if self.auto_segment else []),
                 self._segment_again,
                 self._navigate,
-                self._look_at_children,
+                self._poll_children,
             ]
         )
         return events
@@ -351,12 +351,12 @@ class Workspace:
             self.events.emit(event)
         if isinstance(event, TransformArrived):
             self.message_rate.note()
-            self.navigation.take(event.message)
+            self.navigation.receive(event.message)
         elif isinstance(event, PictureArrived):
             self.message_rate.note()
             self.devices.setdefault(event.device, "image")
         elif isinstance(event, VolumeArrived):
-            self._take_volume(event)
+            self._show_arrived_volume(event)
         elif isinstance(event, DeviceForgotten):
             self._forget_device(event)
         elif isinstance(event, LinkChanged):
@@ -371,13 +371,13 @@ class Workspace:
             self.results.handle_result(event.result)
             self._style_outlines()
         elif isinstance(event, LesionFailed):
-            self._take_failure(event)
+            self._handle_failure(event)
         elif isinstance(event, Refused):
             self.note(f"'{event.device}' cannot be used: {event.reason}" if event.device else event.reason)
         elif isinstance(event, Noticed):
             self.note(f"'{event.device}': {event.reason}" if event.device else event.reason)
 
-    def _take_volume(self, event: VolumeArrived) -> None:
+    def _show_arrived_volume(self, event: VolumeArrived) -> None:
         volume = event.volume
         node = show_volume(self.scene, volume, volume.device)
         mark_as_from_link(node)
@@ -392,7 +392,7 @@ class Workspace:
             return
         if node is not self.volume.node:
             self._leave_volume()
-        self.volume.take(node, volume)
+        self.volume.use(node, volume)
         self._volume_link = ref(self.session.link) if self.session.link else None
         self.resegmentation.note_volume(volume.identity)
         self.lesion_store.adopt()
@@ -400,7 +400,7 @@ class Workspace:
         self.lesion_store.refresh_staleness()
 
     def _forget_device(self, event: DeviceForgotten) -> None:
-        """What a device has left in the scene goes with it, unless it is worked with, or shown, or holds outlines."""
+        """Remove a silent device and its volume, unless that is in use, shown, or has lesions."""
         if event.kind == TRANSFORM:
             self.navigation.forget(event.device)
             self._forget_transform(event.device)
@@ -429,7 +429,7 @@ class Workspace:
             self._forget_transform(device)
 
     def _forget_transform(self, device: str) -> None:
-        """The device that has been silent longest; its transform stays where something hangs on it."""
+        """Remove a silent device and its transform, unless another node refers to it."""
         self._transforms.pop(device, None)
         if self.devices.get(device) == TRANSFORM:
             del self.devices[device]
@@ -437,7 +437,7 @@ class Workspace:
         if node is not None and not is_referred_to(node):
             remove_node(self.scene, node)
 
-    def _take_failure(self, event: LesionFailed) -> None:
+    def _handle_failure(self, event: LesionFailed) -> None:
         if event.lesion != SELF_CHECK:
             self.events.emit(event)
         if event.lesion is not None:
@@ -453,13 +453,13 @@ class Workspace:
         self.background_refinement.cancel()
         self._volume_link = None
 
-    def _look_at_link(self) -> None:
-        """At each turn: the numbers in a reason, such as for how long nothing has come, change without an event."""
+    def _update_link(self) -> None:
+        """Read the state of the link: numbers in its reason, such as seconds of silence, change without an event."""
         link = self.session.link
         if link is not None:
             self.link_state, self.link_reason = link.state, link.state_reason
 
-    def _look_at_volume(self) -> None:
+    def _update_volume(self) -> None:
         node = self.volume.node
         if self.volume.is_lost:
             self.session.cancel()
@@ -470,17 +470,17 @@ class Workspace:
             self.note(f"'{node.GetName()}' has changed; its outlines are out of date")
             self.lesion_store.refresh_staleness()
         else:
-            self._look_at_place()
+            self._update_place()
 
-    def _look_at_place(self) -> None:
+    def _update_place(self) -> None:
         try:
             self.volume.notice_move()
         except CrlmError as error:
             self.note(f"{error}; its outlines are out of date")
             self.lesion_store.refresh_staleness()
 
-    def _look_at_leftovers(self) -> None:
-        """What belongs to nodes that somebody has deleted; only after nodes have come or gone."""
+    def _remove_leftovers(self) -> None:
+        """Remove display and storage nodes of deleted nodes, after nodes have been added or removed."""
         if self._nodes_seen != _nodes_of(self.scene):
             remove_leftovers(self.scene)
             self._nodes_seen = _nodes_of(self.scene)
@@ -495,12 +495,12 @@ class Workspace:
             display.SetVisibility2DFill(not outline_only)
             self._styled_id = display.GetID()
 
-    def _look_at_crop_box(self) -> None:
+    def _update_crop_box(self) -> None:
         entry = self.lesion_store.entries.get(self.lesion_store.active_lesion or "")
         if self.sees_whole_volume:
             self._crop.hide()
         else:
-            self.crop_size_mm = self._crop.look(self.crop_size_mm, entry.seed_ras_mm if entry else None)
+            self.crop_size_mm = self._crop.update(self.crop_size_mm, entry.seed_ras_mm if entry else None)
 
     def _segment_settled(self) -> None:
         now_s = self._clock()
@@ -512,7 +512,7 @@ class Workspace:
                 self._segment_or_fail(lesion, entry)
 
     def _segment_or_fail(self, lesion: str, entry: Lesion) -> None:
-        """Ask for a lesion for which nobody has clicked; a reason why that cannot be is told once, in its row."""
+        """Request a lesion that nobody has clicked for; if that fails, its row says why."""
         try:
             self.segment([lesion])
         except CrlmError as error:
@@ -520,14 +520,14 @@ class Workspace:
             self.results.fail(lesion, str(error))
 
     def _segment_again(self) -> None:
-        """What nobody has clicked: a lesion in a newer volume, or a background refinement."""
+        """Request what nobody has clicked for: a lesion in a newer volume, or background refinement."""
         lesion = self.resegmentation.next_lesion()
         entry = self.lesion_store.entries.get(lesion or "")
         if lesion is not None and entry is not None and entry.seed_ras_mm is not None:
             self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
         self.background_refinement.update(self.volume.arrived_s)
 
-    def _look_at_lesions(self) -> None:
+    def _update_lesions(self) -> None:
         self.lesion_store.update()
 
     def _handle_removed(self, lesion: str) -> None:
@@ -545,9 +545,9 @@ class Workspace:
         except CrlmError as error:  # nothing that can be measured to; a distance that stays would be an old one
             targets = {}
             self._note_unplaced(logging.WARNING, f"no distances: {error}")
-        self.navigation.look(targets)
+        self.navigation.update(targets)
 
-    def _look_at_children(self) -> None:
+    def _poll_children(self) -> None:
         for child in self.children:
             child.read_stderr()
         for child in [child for child in self.children if child.exit_code is not None]:
@@ -557,7 +557,7 @@ class Workspace:
             self.children.remove(child)
 
     def _ask_for(self, lesion: str, seed_ras_mm: np.ndarray, automatic_mm: float | None = None) -> None:
-        """Ask for a lesion.
+        """Request the segmentation of a lesion.
 
         Args:
             automatic_mm: nobody has clicked; at least so large a crop is needed.
@@ -578,12 +578,12 @@ class Workspace:
 
 
 def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
-    """Changes when nodes come or go; asking for the nodes themselves would take half a millisecond at each turn."""
+    """Return a value that changes when nodes are added or removed; reading all nodes would take 0.5 ms."""
     count = scene.GetNumberOfNodes()
     return count, scene.GetNthNode(count - 1).GetID() if count else ""
 
 
 def _sufficient_mm(entry: Lesion) -> float:
-    """The crop that was large enough last time; 0 where that is not known."""
+    """Return the crop size that was large enough last time, mm; 0 where that is not known."""
     request = entry.found.result.request if entry.found and entry.found.result else None
     return (request.options.crop_size_mm if request else None) or 0.0
