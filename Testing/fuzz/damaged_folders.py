@@ -98,6 +98,7 @@ def session_in(folder: Path, volume: Volume) -> Folder:
     made.recording.end()
     session_report.three_slices = lambda lesion: PNG
     session_report.lesion_in_space = lambda *_: PNG
+    session_report.session_plot = lambda *_: PNG
     actions = [_describe, _report, _results, lambda f: timeline(load_source(f)), _recover]
     return Folder(folder, ("events.jsonl", "events.jsonl", "arrivals.jsonl", "case.json"), actions, _rehash_case)
 

@@ -60,7 +60,7 @@ def test_damaged_case_is_refused_or_read(tmp_path: Path) -> None:
 
 
 def test_damaged_session_is_refused_or_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("three_slices", "lesion_in_space"):  # set by `session_in`, to be put back
+    for name in ("three_slices", "lesion_in_space", "session_plot"):  # set by `session_in`, to be put back
         monkeypatch.setattr(damaged_folders.session_report, name, lambda *_: b"")
     k, j, i = np.indices((40, 40, 40))
     inside = (k - 20) ** 2 + (j - 20) ** 2 + (i - 20) ** 2 < 64

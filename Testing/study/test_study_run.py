@@ -18,7 +18,7 @@ from CRLMSegmentationLib.research.study.settings import METHODS, NETWORKS
 from CRLMSegmentationLib.research.study.step_log import read_step_log
 from study_helpers import FIGURE_NAMES, Killed, StubSteps
 
-SMALL = {"patients": 4, "held_out": 4, "epochs": 6, "bootstrap_draws": 50}
+SMALL = {"patients": 4, "held_out": 2, "epochs": 6, "bootstrap_draws": 50}
 ALL_CALLS = [
     "simulate trained-on",
     "simulate held-out",
