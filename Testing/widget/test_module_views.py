@@ -47,9 +47,13 @@ def corner(panel):
     return views(panel).threeDWidget(0).threeDView().p_cornerAnnotationText
 
 
-def move(panel, tracker, place):
+def reach(panel, tracker, place):
     tracker.poses["StylusToReference"] = place
     panel.wait(lambda: tuple(panel.workspace.navigation.situation.instruments[0].tip_ras_mm) == place)
+
+
+def move(panel, tracker, place):
+    reach(panel, tracker, place)
     panel.turns(20)
 
 
@@ -141,10 +145,7 @@ def test_slices_move_ten_times_a_second_at_most(navigated, tracker, monkeypatch)
     tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: moved.append(round(node.GetSliceOffset(), 3)))
     for number in range(20):
         now_s[0] = 0.26 * number * FOLLOW_S
-        tracker.poses["StylusToReference"] = place = (30.0 + number / 10, 20.0, 20.0)
-        navigated.wait(
-            lambda place=place: tuple(navigated.workspace.navigation.situation.instruments[0].tip_ras_mm) == place
-        )
+        reach(navigated, tracker, (30.0 + number / 10, 20.0, 20.0))
         navigated.turns(2)
     node.RemoveObserver(tag)
     assert len(set(moved)) == 5
