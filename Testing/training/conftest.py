@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
 
 from evaluation_helpers import DarkEngine, StubModel, write_case
+
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
@@ -28,6 +31,16 @@ def engines():
 
     make.made = made
     return make
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are put together and not drawn, which takes the most time, where nobody looks at them."""
+
+    def save(figure, stream, *, format, **_more):
+        stream.write("<svg/>" if format == "svg" else PNG)
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from CRLMSegmentationLib.research.evaluation.evaluate import HeldOut, evaluate_m
 from CRLMSegmentationLib.research.evaluation.settings import Settings
 from evaluation_helpers import StubModel, box, write_case
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 PLAIN = Settings(robustness_lesions=0, bootstrap_draws=20, worst=1)
 
 
