@@ -33,13 +33,15 @@ FIRST = (
     "inference",
     "study/test_study_real.py",
     "training/test_train.py",
-    "training/test_train_recipe.py",
     "cli/test_cli_demo.py",
+    "training/test_train_recipe.py",
+    "cli/test_cli_sweeps.py",
     "cli/test_cli_segment.py",
     "widget/test_module_real_worker.py",
     "alignment",
-    "study/test_study_run.py",
+    "cli/test_cli_replay_and_phantom.py",
     "training/test_evaluation.py",
+    "study/test_study_run.py",
 )
 """Take longest, so they begin first: a process that is given one of them last would end alone.
 
@@ -50,15 +52,20 @@ SLOW = (
     "alignment",
     "cli/test_cli_arguments.py",
     "cli/test_cli_demo.py",
+    "cli/test_cli_evaluate.py",
     "cli/test_cli_models.py",
+    "cli/test_cli_prepare.py",
     "cli/test_cli_replay_and_phantom.py",
+    "cli/test_cli_report.py",
     "cli/test_cli_rerun.py",
     "cli/test_cli_segment.py",
     "cli/test_cli_study.py",
     "cli/test_cli_sweeps.py",
     "cli/test_cli_train.py",
     "cli/test_offline.py",
+    "core/test_volume_files_hostile.py",
     "extension/test_extension_cmake.py",
+    "fuzz",
     "igtl/test_igtl_faults.py",
     "igtl/test_igtl_hostile.py",
     "igtl/test_igtl_with_cpp.py",
@@ -71,18 +78,25 @@ SLOW = (
     "navigation/test_interval.py",
     "navigation/test_late_and_frozen.py",
     "phantom",
-    "replay/test_session_recorder_limits.py",
     "replay/test_recorder.py",
     "replay/test_recover.py",
     "replay/test_replay_process.py",
+    "replay/test_session_recorder_limits.py",
+    "report/test_navigation_pictures.py",
     "report/test_report_pictures.py",
     "report/test_session_report.py",
-    "report/test_navigation_pictures.py",
+    "session/test_workspace_stress.py",
+    "session/test_workspace_without_packages.py",
     "study",
     "training/test_calibrating.py",
     "training/test_evaluation.py",
+    "training/test_evaluation_leaks.py",
+    "training/test_evaluation_methods.py",
+    "training/test_prepare.py",
+    "training/test_prepare_again.py",
     "training/test_train.py",
     "training/test_train_recipe.py",
+    "widget/test_module_life.py",
     "widget/test_module_live.py",
     "widget/test_module_models.py",
     "widget/test_module_navigation.py",
@@ -90,9 +104,17 @@ SLOW = (
     "widget/test_module_real_worker.py",
     "widget/test_module_recording.py",
     "widget/test_module_save.py",
+    "widget/test_module_source.py",
     "widget/test_module_views.py",
 )
-"""Start processes, compute outlines, draw, or take long for another reason: `make check` leaves them out."""
+"""Start processes, compute outlines, draw, or take long for another reason: `make check` leaves them out.
+
+What is left out: the command line as a whole (each command in a process of its own, evaluate, prepare, report), real
+inference, training and studies, alignment, phantoms, fuzzing of files, stress of the workspace, drawing of reports,
+sessions that are recorded or recovered, and of the panel its life, models, network, navigation, recording, saving,
+views and sources. What it keeps: the units of all rooms, scenes, workspaces, and seeds, segmenting and results in the
+panel.
+"""
 
 
 def _place_in(names: tuple[str, ...], file: str) -> int:

@@ -49,6 +49,7 @@ def test_command_of_the_documentation_has_valid_arguments(words):
     command.make_context(command.name, list(words), parent=context)  # raises for what the command does not take
 
 
+@pytest.mark.slow
 def test_commands_marked_as_executed_run(tmp_path, monkeypatch):
     (tmp_path / "Resources").symlink_to(ROOT / "Resources")
     monkeypatch.chdir(tmp_path)
