@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from CRLMSegmentationLib.reports import slices
 from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
@@ -41,6 +42,7 @@ def undrawn(monkeypatch):
         stream.write("<svg/>" if format == "svg" else PNG)
 
     monkeypatch.setattr(Figure, "savefig", save)
+    monkeypatch.setattr(slices, "three_slices", lambda *_: PNG)
 
 
 @pytest.fixture
