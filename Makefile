@@ -29,10 +29,10 @@ lint: $(VENV)/tested
 	cd CRLMSegmentation && ../$(BIN)/lint-imports --no-cache && ../$(BIN)/mypy --cache-dir ../$(VENV)/mypy
 
 benchmarks: $(VENV)/installed
-	for file in Testing/benchmarks/benchmark_*.py; do $(BIN)/python $$file || exit 1; done
+	cd Testing && for file in benchmarks/benchmark_*.py; do ../$(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 fuzz: $(VENV)/tested
-	$(BIN)/python Testing/fuzz/fuzz_igtl.py --messages 100000 --seconds 240
+	cd Testing && ../$(BIN)/python -m fuzz.fuzz_igtl --messages 100000 --seconds 240
 
 $(VENV)/torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed: make PYTHON=...")'

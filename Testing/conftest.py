@@ -1,7 +1,7 @@
 """Fixtures for every test: a tiny case; and how `make test` shares the tests among processes.
 
-Each file runs in one process, so that what its tests share is made once; so does all of `inference`, whose files
-share a worker and a trained model. Whatever a test opens is its own: `tmp_path`, port 0.
+Each file runs in one process, so that what its tests share is made once; so do the tests of engine and models,
+which share a worker and a trained model. Whatever a test opens is its own: `tmp_path`, port 0.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 FIRST = (
-    "widget/test_module_network.py",
-    "inference",
-    "study/test_study_real.py",
-    "training/test_train.py",
+    "slicer/panel/test_module_network.py",
+    "segmentation/engine",
+    "segmentation/models",
+    "research/study/test_study_real.py",
+    "research/training/test_train.py",
     "cli/test_cli_demo.py",
-    "training/test_train_recipe.py",
+    "research/training/test_train_recipe.py",
     "cli/test_cli_sweeps.py",
     "cli/test_cli_segment.py",
-    "widget/test_module_real_worker.py",
-    "alignment",
+    "slicer/panel/test_module_real_worker.py",
+    "end_to_end",
     "cli/test_cli_replay_and_phantom.py",
-    "training/test_evaluation.py",
-    "study/test_study_run.py",
+    "research/evaluation/test_evaluation.py",
+    "research/study/test_study_run.py",
 )
 """Take longest, so they begin first: a process that is given one of them last would end alone.
 
@@ -49,7 +50,6 @@ The tests of live volumes are among them since they hung twice late in a process
 and never in a young one; why is not known.
 """
 SLOW = (
-    "alignment",
     "cli/test_cli_arguments.py",
     "cli/test_cli_demo.py",
     "cli/test_cli_evaluate.py",
@@ -62,50 +62,51 @@ SLOW = (
     "cli/test_cli_study.py",
     "cli/test_cli_sweeps.py",
     "cli/test_cli_train.py",
-    "cli/test_offline.py",
+    "cli/test_segment_files.py",
     "core/test_volume_files_hostile.py",
+    "end_to_end",
     "extension/test_extension_cmake.py",
     "fuzz",
     "igtl/test_igtl_faults.py",
     "igtl/test_igtl_hostile.py",
     "igtl/test_igtl_with_cpp.py",
-    "inference/test_engine_answers.py",
-    "inference/test_engine_lifecycle.py",
-    "inference/test_model_import.py",
-    "inference/test_model_packing.py",
-    "inference/test_nnunet.py",
-    "inference/test_volume_model.py",
-    "navigation/test_interval.py",
-    "navigation/test_late_and_frozen.py",
-    "phantom",
-    "replay/test_recorder.py",
-    "replay/test_recover.py",
-    "replay/test_replay_process.py",
-    "replay/test_session_recorder_limits.py",
-    "report/test_navigation_pictures.py",
-    "report/test_report_pictures.py",
-    "report/test_session_report.py",
-    "session/test_workspace_stress.py",
-    "session/test_workspace_without_packages.py",
-    "study",
-    "training/test_calibrating.py",
-    "training/test_evaluation.py",
-    "training/test_evaluation_leaks.py",
-    "training/test_evaluation_methods.py",
-    "training/test_prepare.py",
-    "training/test_prepare_again.py",
-    "training/test_train.py",
-    "training/test_train_recipe.py",
-    "widget/test_module_life.py",
-    "widget/test_module_live.py",
-    "widget/test_module_models.py",
-    "widget/test_module_navigation.py",
-    "widget/test_module_network.py",
-    "widget/test_module_real_worker.py",
-    "widget/test_module_recording.py",
-    "widget/test_module_save.py",
-    "widget/test_module_source.py",
-    "widget/test_module_views.py",
+    "recording/test_link_recorder.py",
+    "recording/test_player_process.py",
+    "recording/test_recover.py",
+    "recording/test_session_recorder_limits.py",
+    "reports/test_navigation_pictures.py",
+    "reports/test_session_report.py",
+    "reports/test_slices_and_space.py",
+    "research/evaluation/test_calibrate.py",
+    "research/evaluation/test_evaluation.py",
+    "research/evaluation/test_evaluation_leaks.py",
+    "research/evaluation/test_evaluation_methods.py",
+    "research/phantom",
+    "research/study",
+    "research/training/test_prepare.py",
+    "research/training/test_prepare_again.py",
+    "research/training/test_train.py",
+    "research/training/test_train_recipe.py",
+    "segmentation/engine/test_engine_answers.py",
+    "segmentation/engine/test_engine_lifecycle.py",
+    "segmentation/engine/test_nnunet.py",
+    "segmentation/models/test_model_import.py",
+    "segmentation/models/test_model_packing.py",
+    "segmentation/models/test_volume_model.py",
+    "slicer/panel/test_module_life.py",
+    "slicer/panel/test_module_live.py",
+    "slicer/panel/test_module_models.py",
+    "slicer/panel/test_module_navigation.py",
+    "slicer/panel/test_module_network.py",
+    "slicer/panel/test_module_real_worker.py",
+    "slicer/panel/test_module_recording.py",
+    "slicer/panel/test_module_save.py",
+    "slicer/panel/test_module_source.py",
+    "slicer/panel/test_module_views.py",
+    "slicer/workspace/test_workspace_stress.py",
+    "slicer/workspace/test_workspace_without_packages.py",
+    "tracking/test_interval.py",
+    "tracking/test_late_and_frozen.py",
 )
 """Start processes, compute outlines, draw, or take long for another reason: `make check` leaves them out.
 
@@ -142,7 +143,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "inference" if "/inference/" in file else file
+            return "worker" if "/segmentation/engine/" in file or "/segmentation/models/" in file else file
 
     return ByFile(config, log)
 

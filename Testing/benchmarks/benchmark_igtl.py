@@ -1,6 +1,6 @@
 """How long a volume takes over the loopback, and how many transforms a second pass: ours, pyigtl's, the C++ library's.
 
-    python Testing/benchmarks/benchmark_igtl.py [--repeats N]
+    cd Testing && python -m benchmarks.benchmark_igtl [--repeats N]
 
 A volume's time runs from `broadcast` (or the library's Pack) in one process to the array in another. Of our receiving
 there are two ways: asleep until bytes come (command line), and a timer of 10 ms that may use 4 ms (as in Slicer).
@@ -30,10 +30,7 @@ from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, StringMessage, TransformMessage
 from CRLMSegmentationLib.igtl.server import IgtlServer
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
-
-from cpp_peer import CppPeer, PeerAbsentError, build_peer
+from helpers.cpp_peer import CppPeer, PeerAbsentError, build_peer
 
 VOLUMES = {
     "8 MB": ((200, 200, 200), "uint8"),
@@ -132,7 +129,7 @@ def broadcast_transforms(server: IgtlServer, count: int) -> None:
 
 
 def start(*arguments: str) -> subprocess.Popen:
-    command = [sys.executable, __file__, *arguments]
+    command = [sys.executable, "-m", "benchmarks.benchmark_igtl", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 

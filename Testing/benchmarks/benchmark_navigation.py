@@ -1,6 +1,6 @@
 """How long a pose takes from the sender to the scene while lesions are segmented again, and whether memory grows.
 
-    python Testing/benchmarks/benchmark_navigation.py [--seconds 60] [--minutes 10]
+    cd Testing && python -m benchmarks.benchmark_navigation [--seconds 60] [--minutes 10]
 
 Another process sends the poses of three tools and of the liver sensor 60 times a second, and a volume each second,
 over OpenIGTLink on the loopback. A workspace as in Slicer, with a turn every 10 ms, moves the tools, measures, and
@@ -156,7 +156,7 @@ class Bench:
 @contextmanager
 def running_room(speed: float, follows: bool) -> Iterator[Bench]:
     """A workspace connected to a sender, with its lesions segmented once."""
-    command = [sys.executable, str(Path(__file__)), "--serve", str(speed)]
+    command = [sys.executable, "-m", "benchmarks.benchmark_navigation", "--serve", str(speed)]
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     model = model_or_default(None)
     workspace = Workspace(new_scene(), Session(WorkerEngine(model), model))

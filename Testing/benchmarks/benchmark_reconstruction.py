@@ -1,6 +1,6 @@
 """How long a sweep takes to become a volume, against a plain reference, as ratios within one run.
 
-    python Testing/benchmarks/benchmark_reconstruction.py [--frames N]
+    cd Testing && python -m benchmarks.benchmark_reconstruction [--frames N]
 
 Simulated frames of 800 x 600 pixels along a curved, tilted sweep of 100 mm. The reference is what the phantom did
 before: positions of all pixels in double precision, frame by frame. Times are processor and wall time of one

@@ -1,6 +1,6 @@
 """Whether a recorder keeps up with six transforms at 60 Hz and 27 MB a second from a server in another process.
 
-    python Testing/benchmarks/benchmark_recording.py [--seconds N] [--out FOLDER]
+    cd Testing && python -m benchmarks.benchmark_recording [--seconds N] [--out FOLDER]
 
 Then the same server as fast as the recorder takes it: volumes alone, and transforms alone. Exit code 1 when a
 message is missing, or when the recorder needs more than half of a core for the first part.
@@ -101,7 +101,7 @@ class Run:
 
 
 def measure(folder: Path, *child: str) -> Run:
-    command = [sys.executable, __file__, *child]
+    command = [sys.executable, "-m", "benchmarks.benchmark_recording", *child]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     port = int(server.stdout.readline())
     os.set_blocking(server.stdout.fileno(), False)

@@ -1,6 +1,6 @@
 """How long the panel stands still: the longest turn of a workspace with a 27 MB volume, the real worker and real MRML.
 
-    python Testing/benchmarks/benchmark_room.py
+    cd Testing && python -m benchmarks.benchmark_room
 
 The volume is a simulated case, repeated to 300 voxels a side. The promise is that no turn takes more than 50 ms
 while the network is at work, so that tracked transforms go on moving. Each phase is measured twice in turns: alone,

@@ -1,6 +1,6 @@
 """From seed to mask: where the time goes, as ratios within one run.
 
-    python Testing/benchmarks/benchmark_segmentation.py
+    cd Testing && python -m benchmarks.benchmark_segmentation
 
 Compares the warm worker with a cold one, one tile more or less (mirroring), and crops of a small and of a
 27 MB volume. Absolute seconds depend on the machine and its load; the ratios much less.

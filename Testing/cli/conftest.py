@@ -13,11 +13,7 @@ from CRLMSegmentationLib.cli.main import FAULT, main
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, model_or_default
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
-sys.path.insert(1, str(Path(__file__).parents[1] / "session"))
-
-from cli_helpers import Done
+from helpers.cli_helpers import Done
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from cli_helpers import names_in, run
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.igtl.server import IgtlServer
+from helpers.cli_helpers import names_in, run
 
 SEED = ("--seed", 20, 20, 20)
 

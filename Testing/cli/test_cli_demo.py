@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cli_helpers import Run, names_in, run
 from CRLMSegmentationLib.cli import demo_run
 from CRLMSegmentationLib.cli.demo_run import OUTPUTS, REPLAY_SPEED, volume_check
 from CRLMSegmentationLib.core.errors import LinkError, SeedError, WorkerError
@@ -30,7 +29,8 @@ from CRLMSegmentationLib.segmentation.wait import wait_for
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.tracking.interval import Interval
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, surface_of_mask
-from stub_engine import StubEngine
+from helpers.cli_helpers import Run, names_in, run
+from helpers.stub_engine import StubEngine
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 

@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from cli_helpers import run
+from helpers.cli_helpers import run
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import signal
 
 import numpy as np
 import pytest
-from cli_helpers import Run, run, wait_until
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.research.training.manifest import verify_manifest
+from helpers.cli_helpers import Run, run, wait_until
 
 SMALL = ("--crop-size", 24, "--spacing", 1, "--folds", 2)
 

@@ -9,11 +9,11 @@ import time
 
 import numpy as np
 import pytest
-from cli_helpers import TIMEOUT_S, Run, names_in, run, wait_until
 from CRLMSegmentationLib.cli.replay import _is_loopback
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, TransformMessage, volume_of
 from CRLMSegmentationLib.recording.case import load_case
+from helpers.cli_helpers import TIMEOUT_S, Run, names_in, run, wait_until
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 

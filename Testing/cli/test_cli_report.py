@@ -11,7 +11,7 @@ from CRLMSegmentationLib.recording.case import Case
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
 from CRLMSegmentationLib.segmentation.session import Session
-from stub_engine import StubEngine
+from helpers.stub_engine import StubEngine
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +21,8 @@ from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_
 from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
-
-sys.path.insert(2, str(Path(__file__).parents[1] / "inference"))
-
-from inference_helpers import DATASET_JSON, random_weights, tiny_info, tiny_plans
-from stub_engine import StubEngine
+from helpers.inference_helpers import DATASET_JSON, random_weights, tiny_info, tiny_plans
+from helpers.stub_engine import StubEngine
 
 
 class AnsweringStub(StubEngine):

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cli_helpers import InstantEngine, Run, maps_of, names_in, run, seed_words, wait_until
 from CRLMSegmentationLib.core.metrics import compare
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import read_volume, write_volume
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
+from helpers.cli_helpers import InstantEngine, Run, maps_of, names_in, run, seed_words, wait_until
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(2, str(Path(__file__).parents[1] / "study"))
-
 from CRLMSegmentationLib.research.study import run
-from study_helpers import StubSteps
+from helpers.study_helpers import StubSteps
 
 SMALL = ("--patients", 3, "--held-out", 3, "--epochs", 2)
 

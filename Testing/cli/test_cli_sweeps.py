@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-from cli_helpers import TIMEOUT_S, InstantEngine, Run, run
 from CRLMSegmentationLib.cli import segment_files
 from CRLMSegmentationLib.core.volume import read_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
@@ -17,6 +16,7 @@ from CRLMSegmentationLib.recording.message_log import MESSAGES_FILE
 from CRLMSegmentationLib.reports.igtl_results import SEGMENTATION, STATE
 from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 from CRLMSegmentationLib.tracking.sweeps.sequence_io import write_sequence
+from helpers.cli_helpers import TIMEOUT_S, InstantEngine, Run, run
 
 FRAME_RATE_HZ = 30.0
 

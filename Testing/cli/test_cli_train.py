@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-from pathlib import Path
 
 import pytest
-from cli_helpers import Run, wait_until
-
-sys.path.insert(1, str(Path(__file__).parents[1] / "training"))
-
 from CRLMSegmentationLib.research.training import train
 from CRLMSegmentationLib.research.training.layout import LATEST, Layout
 from CRLMSegmentationLib.research.training.presets import QUICK
 from CRLMSegmentationLib.research.training.step_queue import StepError
-from training_helpers import write_dataset
+from helpers.cli_helpers import Run, wait_until
+from helpers.training_helpers import write_dataset
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import click
 import pytest
 import typer
 from CRLMSegmentationLib.cli.commands import app
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "CRLMSegmentation" / "CRLMSegmentationLib"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 CALL = re.compile(r"crlm-seg((?: [a-z][a-z-]*)+)")

@@ -31,8 +31,8 @@ from CRLMSegmentationLib.core.json_files import (
     read_json_object,
     shown,
 )
+from helpers.paths import LIBRARY
 
-LIBRARY = Path(__file__).resolve().parents[2] / "CRLMSegmentation" / "CRLMSegmentationLib"
 BORDERS = {
     "segmentation/models/importer.py": "options from the program, and the answer of its own process",
     "recording/player_process.py": "events of its own process",

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import CrlmError, GeometryError, VolumeError
 from CRLMSegmentationLib.core.volume import from_sitk, read_volume
 from CRLMSegmentationLib.core.volume_files import read_header
-from volume_file_helpers import (
+from helpers.volume_file_helpers import (
     FORMATS,
     change,
     data_file_of,

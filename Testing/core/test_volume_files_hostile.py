@@ -9,9 +9,9 @@ import pytest
 from CRLMSegmentationLib.core.errors import CrlmError, VolumeError
 from CRLMSegmentationLib.core.volume import read_volume
 from CRLMSegmentationLib.core.volume_files import data, header
+from helpers.volume_file_helpers import change, mha, nifti, nrrd, nrrd_lines, write, zeros_packed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from volume_file_helpers import change, mha, nifti, nrrd, nrrd_lines, write, zeros_packed
 
 COUNTED = bytes(range(24))
 BOMB_BYTES = 32 << 20

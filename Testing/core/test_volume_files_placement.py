@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import CrlmError, GeometryError, VolumeError
 from CRLMSegmentationLib.core.volume import read_volume
 from CRLMSegmentationLib.core.volume_files import read_header
-from volume_file_helpers import change, mha, nifti, nrrd, nrrd_lines, oblique_image, write
+from helpers.volume_file_helpers import change, mha, nifti, nrrd, nrrd_lines, oblique_image, write
 
 COUNTED = bytes(range(24))
 

@@ -7,7 +7,7 @@ from CRLMSegmentationLib.core.errors import VolumeError
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.core.volume_files import is_hidden, read_segmentation, volume_stem, volume_suffix
 from CRLMSegmentationLib.core.volume_reading import check_intensities, read_image, read_labels
-from volume_file_helpers import nrrd, nrrd_lines, oblique_image
+from helpers.volume_file_helpers import nrrd, nrrd_lines, oblique_image
 
 LAYERS = {
     "dimension": "4",

@@ -13,8 +13,8 @@ import pytest
 import typer.main
 from CRLMSegmentationLib.cli.commands import app
 from CRLMSegmentationLib.cli.main import join_seeds, main
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "Documentation").glob("*.md"))]
 PROGRAM = "crlm-seg"
 EXECUTED = "<!-- executed -->"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 STUB = Path(__file__).resolve().parent / "slicer_stub"
 MODULES_DIR = Path("lib", "Slicer-5.8", "qt-scripted-modules")
 SHIPPED = ("Models", "SampleCases")

@@ -8,8 +8,8 @@ import struct
 from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "CRLMSegmentation"
 NAME = "CRLMSegmentation"
 JSON_KEYS = {

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from helpers.paths import LIBRARY
 
-LIBRARY = Path(__file__).parents[2] / "CRLMSegmentation" / "CRLMSegmentationLib"
 EXCEPTIONS: dict[tuple[str, str], str] = {}
 """(importing module, imported module or name) to the reason; both as paths in the library, such as `cli.demo_run`."""
 

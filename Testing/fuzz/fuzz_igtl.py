@@ -1,6 +1,6 @@
 """Feeds mutated messages to the decoder, and through sockets to the client and the server.
 
-    python Testing/fuzz/fuzz_igtl.py --messages 100000 --seconds 120 --seed 1
+    cd Testing && python -m fuzz.fuzz_igtl --messages 100000 --seconds 120 --seed 1
 
 What must hold: only errors of this project, and none that leaves `poll`; no step longer than a second; no memory
 that grows; the next good message is received, on a new connection where the framing was lost. Prints an account by
@@ -32,10 +32,7 @@ from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.protocol import Decoder
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.igtl.statistics import LinkStatistics
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from mutations import Mutator
+from helpers.mutations import Mutator
 
 MAX_STEP_S = 1.0
 RECEIVE_LIMIT_S = 10.0

@@ -6,7 +6,6 @@ CRLM_FUZZ_FILES: how many damaged files of each folder are tried, and from which
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,9 @@ import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
-
-import damaged_folders
-from damaged_folders import Folder
-from file_mutations import FileMutator
+from helpers import damaged_folders
+from helpers.damaged_folders import Folder
+from helpers.file_mutations import FileMutator
 
 COUNT, _, SEED = os.environ.get("CRLM_FUZZ_FILES", "").partition(":")
 FEW, SOME = 15, 60

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from CRLMSegmentationLib.igtl.server import IgtlServer
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest in importlib mode does not find helpers by itself
-sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
-
-from cpp_peer import PeerAbsentError, build_peer
-from igtl_links import Link, RawServer
+from helpers.cpp_peer import PeerAbsentError, build_peer
+from helpers.igtl_links import Link, RawServer
 
 
 @pytest.fixture

@@ -16,7 +16,16 @@ from CRLMSegmentationLib.igtl.messages import Frame, ImageMessage, StringMessage
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.igtl.sockets import CHUNK_BYTES, check_connected
-from igtl_links import OBLIQUE_LEFT_HANDED, PATIENCE_S, Link, RawServer, free_port, image, poll_client_until, transform
+from helpers.igtl_links import (
+    OBLIQUE_LEFT_HANDED,
+    PATIENCE_S,
+    Link,
+    RawServer,
+    free_port,
+    image,
+    poll_client_until,
+    transform,
+)
 
 
 @pytest.mark.parametrize("frame", list(Frame))

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,9 +23,10 @@ from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.segmentation.incoming import LinkChanged, TransformArrived
 from CRLMSegmentationLib.segmentation.session import Session
-from igtl_links import PATIENCE_S, free_port, image, transform
+from helpers.igtl_links import PATIENCE_S, free_port, image, transform
+from helpers.paths import ROOT
 
-LIBRARY = Path(__file__).parents[2] / "CRLMSegmentation"
+LIBRARY = ROOT / "CRLMSegmentation"
 KILLS = 20
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
@@ -53,7 +53,6 @@ throw away what a client on a busy machine has not read yet.
 
 RECEIVER = """
 import sys, time
-sys.path.insert(0, sys.argv[2])
 from CRLMSegmentationLib.igtl.client import IgtlClient
 with IgtlClient("127.0.0.1", int(sys.argv[1])) as client:
     while True:

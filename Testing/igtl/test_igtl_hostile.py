@@ -32,16 +32,13 @@ from CRLMSegmentationLib.igtl.protocol import (
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.igtl.sockets import CHUNK_BYTES
 from CRLMSegmentationLib.igtl.statistics import MAX_NAMES, OTHERS, DropReason, LinkStatistics
+from helpers.igtl_links import PATIENCE_S, Link, RawServer, poll_client_until, transform, with_right_checksum
+from helpers.mutations import REQUESTS, samples
+from helpers.paths import TESTING
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from igtl_links import PATIENCE_S, Link, RawServer, poll_client_until, transform, with_right_checksum
 from pyigtl.messages import CRC64
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
-
-from mutations import REQUESTS, samples
-
-FUZZER = Path(__file__).parents[1] / "fuzz" / "fuzz_igtl.py"
 SAMPLES = samples()
 GOOD = pack(transform("After"), 2)
 
@@ -373,7 +370,7 @@ def test_server_serves_its_good_client_beside_anything(parts: list[bytes]) -> No
 
 @pytest.mark.parametrize("seed", [1])
 def test_short_run_of_the_fuzzer(seed: int) -> None:
-    command = [sys.executable, str(FUZZER), "--messages", "4000", "--seconds", "60", "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-m", "fuzz.fuzz_igtl", "--messages", "4000", "--seconds", "60", "--seed", str(seed)]
+    done = subprocess.run(command, cwd=TESTING, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-5000:]
     assert "dropped: body unreadable" in done.stdout

@@ -23,9 +23,9 @@ from CRLMSegmentationLib.igtl.messages import (
     volume_of,
 )
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack, parse_header, unpack
+from helpers.igtl_links import OBLIQUE_LEFT_HANDED, image, transform
 from hypothesis import given
 from hypothesis import strategies as st
-from igtl_links import OBLIQUE_LEFT_HANDED, image, transform
 from pyigtl.messages import CRC64, MessageBase
 from pyigtl.messages import ImageMessage as WireImage
 from pyigtl.messages import StringMessage as WireString

@@ -11,9 +11,9 @@ from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.messages import Frame, ImageMessage, StatusMessage, StringMessage
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.protocol import Decoder
+from helpers.igtl_links import image, transform, with_right_checksum
 from hypothesis import given
 from hypothesis import strategies as st
-from igtl_links import image, transform, with_right_checksum
 from pyigtl.messages import MessageBase
 
 GOOD = pack(transform("After"))

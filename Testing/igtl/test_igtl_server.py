@@ -16,7 +16,7 @@ from CRLMSegmentationLib.igtl import server as server_module
 from CRLMSegmentationLib.igtl.messages import StatusMessage, StringMessage
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack, parse_header
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from igtl_links import PATIENCE_S, Link, image, transform
+from helpers.igtl_links import PATIENCE_S, Link, image, transform
 
 
 def raw_client(server: IgtlServer) -> socket.socket:

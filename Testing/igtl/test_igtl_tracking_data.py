@@ -11,7 +11,7 @@ from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.protocol import Decoder
 from CRLMSegmentationLib.igtl.statistics import DropReason
 from CRLMSegmentationLib.igtl.tracking_data import MAX_ELEMENTS
-from tracking_bodies import framed, position, qtdata, tdata, v2_body
+from helpers.tracking_bodies import framed, position, qtdata, tdata, v2_body
 
 TURNED = np.array([[0.0, -0.8, -0.6, 5.0], [1.0, 0.0, 0.0, -6.0], [0.0, -0.6, 0.8, 7.0], [0, 0, 0, 1]])
 """A rotation about an oblique axis, and a position that is not symmetrical."""

@@ -1,6 +1,6 @@
 """The C++ reference library at the other end of the link: voxels and matrices arrive bit by bit the same.
 
-Header version 2 and metadata at its end are written by `Testing/peers/header_v2.cpp`, which is ours: the library of
+Header version 2 and metadata at its end are written by `Testing/igtl_peer/header_v2.cpp`, which is ours: the library of
 1.11 knows version 1 only.
 """
 
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cpp_peer import CppPeer
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import (
     Frame,
@@ -25,7 +24,8 @@ from CRLMSegmentationLib.igtl.messages import (
 )
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from igtl_links import Link, poll_client_until
+from helpers.cpp_peer import CppPeer
+from helpers.igtl_links import Link, poll_client_until
 
 SCALARS = {2: "i1", 3: "u1", 4: "i2", 5: "u2", 6: "i4", 7: "u4", 10: "f4", 11: "f8"}
 BIG, LITTLE = 1, 2
@@ -48,7 +48,7 @@ IMAGE_TO_PROBE = np.array(
 
 
 def voxels(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The pattern of `Testing/peers/outgoing.cpp`."""
+    """The pattern of `Testing/igtl_peer/outgoing.cpp`."""
     bits = np.arange(np.prod(shape), dtype=np.uint32) * np.uint32(2654435761) + np.uint32(12345)
     kind = np.dtype(dtype)
     if kind.kind == "f":

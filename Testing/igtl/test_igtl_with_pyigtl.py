@@ -9,7 +9,7 @@ import numpy as np
 import pyigtl
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from igtl_links import OBLIQUE_LEFT_HANDED, PATIENCE_S, image, poll_client_until, transform
+from helpers.igtl_links import OBLIQUE_LEFT_HANDED, PATIENCE_S, image, poll_client_until, transform
 
 
 def test_pyigtl_client_reads_what_our_server_sends() -> None:

@@ -17,7 +17,7 @@ from CRLMSegmentationLib.igtl.live_reconstruction import (
 from CRLMSegmentationLib.igtl.messages import ImageMessage, Message, StringMessage
 from CRLMSegmentationLib.igtl.plus_commands import SNAPSHOT, START, STOP, PlusCommand, PlusReply, command_of, pack_reply
 from CRLMSegmentationLib.igtl.server import IgtlServer
-from igtl_links import image
+from helpers.igtl_links import image
 
 NO_FRAMES = "Command failed. See error message. there are no frames in the volume yet."
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.igtl.messages import STATUS_AMBIGUOUS, ImageMessage, TransformMessage
 from CRLMSegmentationLib.igtl.mixed_streams import HOLD, MixedImages, MixedPoses, without_mixed
+from helpers.paths import SHARED_DATA
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = SHARED_DATA
 Track = Callable[[int], np.ndarray]
 START_S = 1_700_000_000.0
 

@@ -1,0 +1,68 @@
+"""Tiny models to choose and to import: real packages and exports, whose weights only the worker could refuse."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+
+class CreatesFile:
+    """A pickle of this runs code when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+def make_package(folder: Path, name: str = "tiny", version: str = "1", **info):
+    """A package of this name and version in a folder; another name gives other weights, so another hash."""
+    import torch
+    from CRLMSegmentationLib.segmentation.models.package import write_model_package
+
+    from .inference_helpers import DATASET_JSON, tiny_info, tiny_plans
+
+    weights = {0: {"weight": torch.full((2,), float(sum(map(ord, name + version)) % 1000))}}
+    said = {**tiny_info(), "name": name, "version": version, **info}
+    return write_model_package(folder / f"{name}-{version}", tiny_plans(), DATASET_JSON, weights, said)
+
+
+def damage(package) -> None:
+    """Change the weights behind the manifest's back."""
+    path = package.folder / "fold_0.safetensors"
+    weights = path.read_bytes()
+    path.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))  # of the size that its header tells
+
+
+def make_export(folder: Path, mark: Path | None = None) -> Path:
+    """Results of nnU-Net with two channels, of which nobody says what they are.
+
+    Args:
+        mark: a file that the checkpoint would create if it were loaded without care.
+    """
+    import torch
+    from CRLMSegmentationLib.segmentation.models.package import export_nnunet, write_model_package
+
+    from .inference_helpers import DATASET_JSON, random_weights, tiny_info, tiny_plans
+
+    package = write_model_package(
+        folder / "package", tiny_plans(), DATASET_JSON, {0: random_weights(0)}, tiny_info(), half=False
+    )
+    exported = export_nnunet(package, folder / "Dataset001_Tiny" / "nnUNetTrainer__nnUNetPlans__3d_fullres")
+    if mark is not None:
+        path = exported / "fold_0" / "checkpoint_final.pth"
+        torch.save({**torch.load(path, weights_only=False), "optimizer_state": CreatesFile(mark)}, path)
+    return exported
+
+
+def wait_for_import(models, timeout_s: float = 240.0) -> str | None:
+    """Ask as a timer does, until there is an answer; returns the key of what was imported."""
+    end_s = time.monotonic() + timeout_s
+    while models.is_importing:
+        assert time.monotonic() < end_s, "the import does not end"
+        key = models.poll_import()
+        if key is not None:
+            return key
+        time.sleep(0.02)
+    return None

@@ -1,0 +1,49 @@
+"""Cohorts of tiny cases whose Dice is known by hand, and a stub model."""
+
+from __future__ import annotations
+
+import pytest
+from CRLMSegmentationLib.reports import slices
+from helpers.evaluation_helpers import DarkEngine, StubModel, write_case
+from matplotlib.figure import Figure
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def model():
+    return StubModel()
+
+
+@pytest.fixture
+def engines():
+    """Every engine that was made, and a function that makes them."""
+    made: list[DarkEngine] = []
+
+    def make(model, **keywords):
+        made.append(DarkEngine(**keywords))
+        return made[-1]
+
+    make.made = made
+    return make
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are put together and not drawn, which takes the most time, where nobody looks at them."""
+
+    def save(figure, stream, *, format, **_more):
+        stream.write("<svg/>" if format == "svg" else PNG)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    monkeypatch.setattr(slices, "three_slices", lambda *_: PNG)
+
+
+@pytest.fixture
+def cases_folder(tmp_path):
+    """Three patients: one found exactly, one half, one not at all."""
+    folder = tmp_path / "cases"
+    write_case(folder / "exact", dark=(16, 24), truth=(16, 24), about={"echogenicity": "hypoechoic"})
+    write_case(folder / "half", dark=(16, 24), truth=(16, 20), about={"echogenicity": "isoechoic"})
+    write_case(folder / "missed", dark=None, truth=(16, 24), about={"echogenicity": "isoechoic", "diameter_mm": 35.0})
+    return folder

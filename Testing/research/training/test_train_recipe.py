@@ -1,0 +1,68 @@
+"""The recipe of the shipped model in small: real nnU-Net from crops to a measured package."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from CRLMSegmentationLib.core.errors import CrlmError
+from CRLMSegmentationLib.recording.case import load_case
+from CRLMSegmentationLib.research.training import recipe
+from CRLMSegmentationLib.research.training.card import summarise
+from CRLMSegmentationLib.segmentation.models.package import load_model_package
+from helpers.evaluation_helpers import row_of, write_case
+from helpers.paths import ROOT
+from helpers.training_helpers import TINY
+
+MODEL = ROOT / "Resources" / "Models" / "crlm-crop-phantom"
+
+
+def write_boxes(out, seed, numbers, processes):
+    """In place of simulated patients: dark boxes of different sizes."""
+    folders = [out / f"patient-{seed}-{number}" for number in numbers]
+    for number, folder in enumerate(folders):
+        if not folder.exists():
+            box = (16 - number, 24 + seed)
+            write_case(folder, dark=box, truth=box)
+    return [load_case(folder) for folder in folders]
+
+
+def test_recipe_trains_packs_and_measures_and_does_not_repeat_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "write_cohort", write_boxes)
+    monkeypatch.setattr(recipe, "PRESET", replace(TINY, small=replace(TINY.small, patch_size=(32, 32, 32))))
+    small = recipe.Recipe(patients=4, held_out=1, folds=2, epochs=1, processes=1)
+    package = recipe.run(small, tmp_path / "work", tmp_path / "model")
+    assert load_model_package(tmp_path / "model") == package
+    assert package.simulated_only
+    assert package.card["held_out"]["figures"]["all"]["lesions"] == 1
+    assert (package.card["epochs"], package.card["iterations"]) == (1, TINY.iterations)
+    assert len(package.trained_on["cases"]) == 4
+    rows = json.loads((tmp_path / "model" / "held-out.json").read_text())
+    monkeypatch.setattr(recipe, "evaluate", lambda package, folders: rows)
+    again = recipe.run(small, tmp_path / "work", tmp_path / "again")
+    assert again.sha256 == package.sha256
+    with pytest.raises(CrlmError, match="another recipe"):
+        recipe.run(recipe.Recipe(patients=5), tmp_path / "work", tmp_path / "other")
+
+
+def test_summary_counts_by_echogenicity_by_hand():
+    rows = [
+        row_of(f"patient-{number}", dice, about={"echogenicity": "isoechoic"}, hausdorff95_mm=distance_mm)
+        for number, (dice, distance_mm) in enumerate(((0.2, None), (0.8, 2.0), (0.9, 4.0)))
+    ]
+    figures = summarise(rows)["isoechoic"]
+    assert figures["dice_median"] == 0.8
+    assert figures["share_under_0.3"] == pytest.approx(1 / 3, abs=1e-3)
+    assert figures["hausdorff95_mm_median"] == 3.0
+    assert summarise(rows)["all"] == figures
+
+
+def test_held_out_figures_of_the_shipped_model_come_from_its_rows():
+    """The rows beside the weights are flat, as an earlier version wrote them."""
+    package = load_model_package(MODEL)
+    rows = [
+        row_of(row["case_id"], row["dice"], row, hausdorff95_mm=row["hausdorff95_mm"], recall=row["recall"])
+        for row in json.loads((MODEL / "held-out.json").read_text())
+    ]
+    assert summarise(rows) == package.card["held_out"]["figures"]

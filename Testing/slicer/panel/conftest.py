@@ -1,0 +1,46 @@
+"""The module of 3D Slicer, opened in the stand-in host with a stub in place of the worker process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.module_helpers import Panel, stub_engine
+from slicer_host.fixtures import add_volume, ctk, english_afterwards, home, host, qt, sample, slicer_api  # noqa: F401  (fixtures)
+
+
+@pytest.fixture
+def panel(host, monkeypatch) -> Panel:
+    """The module, opened with a stub in place of the worker process."""
+    from CRLMSegmentationLib.segmentation.engine import worker_engine
+    from CRLMSegmentationLib.slicer.workspace import workspace
+
+    monkeypatch.setattr(workspace, "SETTLE_S", 0.1)
+    engines: list = []
+
+    def make(_model, python):
+        assert Path(python).name.startswith("python")
+        engines.append(stub_engine())
+        return engines[-1]
+
+    monkeypatch.setattr(worker_engine, "WorkerEngine", make)
+    opened = Panel(host)
+    opened.engines = engines
+    return opened
+
+
+@pytest.fixture
+def with_volume(panel, tiny_volume) -> Panel:
+    """A volume of the scene has been chosen, and the crop made as small as it is."""
+    panel.show_volume(tiny_volume)
+    panel.host.widget("cropSizeSlider").value = 30
+    panel.turns(2)
+    return panel
+
+
+@pytest.fixture
+def with_result(with_volume) -> Panel:
+    """One lesion has been segmented."""
+    with_volume.place()
+    with_volume.answer()
+    return with_volume

@@ -1,0 +1,160 @@
+"""The panel with the real worker: nnU-Net in a process of its own, on the shipped case with several lesions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from CRLMSegmentationLib.core import i18n
+from CRLMSegmentationLib.recording.case import load_case
+from helpers.module_helpers import CASES, PATIENCE_S, SIZE, STATE, Panel, card, check_everything, track
+from slicer_host import SlicerHost
+
+CASE = CASES / "phantom-several"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def english_afterwards():
+    yield
+    i18n.translator = str
+
+
+@pytest.fixture(scope="module")
+def operation():
+    """A panel that all tests of this file share: the case has been played, the worker is warm."""
+    with SlicerHost() as host:
+        panel = Panel(host)
+        host.widget("sourceTabs").currentIndex = 1
+        host.widget("casePathLineEdit").currentPath = str(CASE)
+        host.widget("speedSpinBox").value = 20
+        panel.press("playButton")
+        panel.wait(lambda: panel.workspace.volume.node, PATIENCE_S)
+        panel.wait(lambda: panel.workspace.ready or panel.workspace.engine_problem, PATIENCE_S)
+        assert panel.workspace.engine_problem == ""
+        yield panel
+
+
+@pytest.fixture
+def panel(operation):
+    """Without lesions, and the worker idle."""
+    while operation.table():
+        operation.press("removeButton")
+        operation.turns()
+    operation.wait(lambda: operation.text("workerLabel") == "● Worker ready", PATIENCE_S)
+    return operation
+
+
+@pytest.fixture
+def running(panel):
+    """The first tile is done."""
+    panel.place(seeds()[0])
+    panel.wait(lambda: panel.host.widget("progressBar").value >= 1, PATIENCE_S)
+    return panel
+
+
+def seeds():
+    return [lesion.seed_ras_mm for lesion in load_case(CASE).lesions]
+
+
+def worker_runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_strip_says_what_is_at_work(panel):
+    assert panel.text("modelLabel").startswith("● crlm-crop-phantom ")
+    assert panel.text("modelLabel").endswith(": simulated data only")
+    device = panel.host.widget("deviceLabel").text
+    assert ("#e69f00" if panel.workspace.ready.device.startswith("cpu") else "#3fb950") in device
+    assert panel.text("workerLabel") == "● Worker ready"
+
+
+def test_transforms_go_on_moving_while_the_network_runs(panel):
+    """A turn that waited for the network would see it idle before and idle after, and never at work."""
+    moved, moved_meanwhile, end_s = 0, 0, time.monotonic() + PATIENCE_S
+    panel.place(seeds()[0])
+    while "up to date" not in panel.cell(STATE):
+        tool = track(panel.host.scene, "MovingToReference", (moved, 0.0, 0.0))
+        assert tool.GetMatrixTransformToParent().GetElement(0, 3) == moved
+        moved += 1
+        panel.host.run_for(0.02)
+        moved_meanwhile += panel.workspace.session.busy
+        assert time.monotonic() < end_s
+    assert moved_meanwhile > 2
+
+
+def test_cancel_is_over_before_the_network_has_ended(running):
+    assert running.text("applyButton") == "Cancel"
+    running.press("applyButton")
+    running.wait(lambda: not running.workspace.session.busy, PATIENCE_S)
+    running.turns()
+    assert running.text("applyButton") == "Segment"
+    assert running.cell(SIZE) == ""
+
+
+def test_killed_worker_is_told_and_the_next_one_answers(running):
+    pid = running.workspace.session.engine.worker_pid
+    os.kill(pid, signal.SIGKILL)
+    running.wait(lambda: "SIGKILL" in running.cell(STATE), PATIENCE_S)
+    assert "try again" in running.cell(STATE)
+    running.wait(lambda: running.text("workerLabel") == "● Worker ready", PATIENCE_S)
+    assert running.workspace.session.engine.worker_pid != pid
+    running.press("applyButton")
+    running.wait(lambda: "up to date" in running.cell(STATE), PATIENCE_S)
+
+
+def test_card_is_filled_and_the_self_check_green(panel):
+    check_everything(panel)
+    panel.wait(lambda: all(level != "pending" for level, _found in card(panel).values()), PATIENCE_S)
+    lines = card(panel)
+    assert lines["Packages"][0] == "green"
+    assert lines["Self-check case"][0] == "green", lines["Self-check case"]
+    assert lines["Model warm"][0] in ("green", "amber")
+    assert panel.table() == []
+
+
+def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tmp_path, monkeypatch):
+    """Weights of its own: the shipped ones, a little shrunk."""
+    from CRLMSegmentationLib.segmentation.models.package import write_model_package
+
+    shipped = running.workspace.session.model
+    weights = {0: {name: value * 0.999 for name, value in shipped.weights(0).items()}}
+    said = {"name": "shrunk", "version": "1", "channels": list(shipped.channels), "trained_on": {"simulated": True}}
+    said |= {"crop_size_mm": 60, "spacing_mm": shipped.spacing_mm, "intended_use": "this test"}
+    write_model_package(tmp_path / "shrunk", shipped.plans(), shipped.dataset(), weights, said)
+    monkeypatch.setenv("CRLM_MODELS", str(tmp_path))
+    pid = running.workspace.session.engine.worker_pid
+    running.widget._useModel("shrunk@1")
+    assert not worker_runs(pid)
+    assert running.message.startswith("Tumour 1: cancelled")
+    running.turns()
+    assert running.text("workerLabel") == "● Loading the model"
+    running.press("applyButton")
+    running.wait(lambda: "up to date" in running.cell(STATE), PATIENCE_S)
+    assert running.workspace.lesion_store.entries["Tumour 1"].found.model_name == "shrunk"
+    running.widget._useModel("crlm-crop-phantom@2")
+    assert "made with another model: shrunk" in running.workspace.lesion_store.rows()[0].warnings[0]
+
+
+def test_closing_the_scene_during_inference_ends_the_process(running):
+    pid = running.workspace.session.engine.worker_pid
+    running.host.close_scene()
+    assert running.workspace is None
+    assert not worker_runs(pid)
+    assert not running.host.leaks().processes
+    assert running.table() == []
+
+
+def test_self_test_of_the_module_passes(operation):
+    import slicer
+
+    operation.host.close_scene()
+    operation.host.leave_module()
+    slicer.selfTests["CRLMSegmentation"]()
+    assert not operation.host.leaks().processes
+    assert "Dice 0." in operation.host.messages[-1].text

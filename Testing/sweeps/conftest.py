@@ -1,6 +1,0 @@
-"""Tests of sweeps share the helpers of this folder."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
