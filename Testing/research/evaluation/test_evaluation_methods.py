@@ -11,6 +11,7 @@ from CRLMSegmentationLib.research.evaluation.document import summary_of
 from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_method, evaluate_model
 from CRLMSegmentationLib.research.evaluation.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 PLAIN = Settings(robustness_lesions=0, bootstrap_draws=20, worst=1)
 
 
