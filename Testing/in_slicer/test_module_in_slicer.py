@@ -6,7 +6,8 @@ It needs the application, so pytest leaves it alone. After a build of the extens
 
 From a checkout, without building (add --no-main-window for the second kind of run):
 
-    Slicer --testing --additional-module-paths CRLMSegmentation --python-script Testing/in_slicer/test_module_in_slicer.py
+    Slicer --testing --additional-module-paths CRLMSegmentation \
+        --python-script Testing/in_slicer/test_module_in_slicer.py
 """
 
 from __future__ import annotations
