@@ -11,8 +11,9 @@ observed, and its settings are applied when it was modified.
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Callable, Optional
+from typing import Annotated, Any
 
 import qt
 import slicer
@@ -129,9 +130,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic: Optional[CRLMSegmentationLogic] = None
+        self.logic: CRLMSegmentationLogic | None = None
         self.ui: Any = None
-        self._parameters: Optional[CRLMSegmentationParameterNode] = None
+        self._parameters: CRLMSegmentationParameterNode | None = None
         self._parametersTag: Any = None
         self._timer: Any = None
         self._shortcuts: list = []
@@ -452,7 +453,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # ---- 4 result
 
     @property
-    def selectedLesion(self) -> Optional[str]:
+    def selectedLesion(self) -> str | None:
         rows = self._shown.get("lesions", ())
         index = self.ui.lesionTable.currentRow()
         return rows[index] if 0 <= index < len(rows) else (rows[0] if rows else None)
@@ -724,7 +725,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         session: records what happens, see `CRLMSegmentationLib.slicer.workspace.session_recording.SessionRecording`.
     """
 
-    def __init__(self, makeEngine: Optional[Callable] = None):
+    def __init__(self, makeEngine: Callable | None = None):
         super().__init__()
         self.makeEngine = makeEngine or (lambda model: self.library.make_worker(model))
         self.workspace: Any = None
@@ -738,7 +739,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
     # ---- the workspace
 
-    def openWorkspace(self, model: Optional[Path] = None):
+    def openWorkspace(self, model: Path | None = None):
         """Load a model's description and start its worker; by default, of the model that was chosen last."""
         self.workspace = self.library.open_workspace(self.models, self.makeEngine, model)
         self.session, self.publisher = (

@@ -106,7 +106,7 @@ class RawServer:
             client.poll()
             try:
                 sock, _ = self.listener.accept()
-            except socket.timeout:
+            except TimeoutError:
                 continue
             poll_client_until(client, lambda: client.state is LinkState.CONNECTED)
             return sock

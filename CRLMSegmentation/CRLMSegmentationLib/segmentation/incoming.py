@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Union
 
 import numpy as np
 
@@ -109,7 +108,7 @@ class Noticed:
     kind: DropReason
 
 
-Arrival = Union[VolumeArrived, TransformArrived, PictureArrived, DeviceForgotten, LinkChanged, Refused, Noticed]
+Arrival = VolumeArrived | TransformArrived | PictureArrived | DeviceForgotten | LinkChanged | Refused | Noticed
 
 
 class Incoming:

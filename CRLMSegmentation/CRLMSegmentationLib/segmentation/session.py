@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Union
 
 import numpy as np
 
@@ -50,19 +49,19 @@ from .results import (
     Request,
 )
 
-Event = Union[
-    VolumeArrived,
-    TransformArrived,
-    PictureArrived,
-    DeviceForgotten,
-    LinkChanged,
-    ModelReady,
-    LesionProgress,
-    LesionSegmented,
-    LesionFailed,
-    Refused,
-    Noticed,
-]
+Event = (
+    VolumeArrived
+    | TransformArrived
+    | PictureArrived
+    | DeviceForgotten
+    | LinkChanged
+    | ModelReady
+    | LesionProgress
+    | LesionSegmented
+    | LesionFailed
+    | Refused
+    | Noticed
+)
 
 
 class Session:
