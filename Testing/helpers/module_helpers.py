@@ -122,8 +122,8 @@ class Panel:
 
 def stub_engine():
     """A stub of the classes that the module has loaded; after a reload these are new ones."""
-    sys.modules.pop("stub_engine", None)
-    return importlib.import_module("stub_engine").StubEngine()
+    sys.modules.pop("helpers.stub_engine", None)
+    return importlib.import_module("helpers.stub_engine").StubEngine()
 
 
 def card(panel) -> dict[str, tuple[str, str]]:
