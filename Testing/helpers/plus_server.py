@@ -40,12 +40,20 @@ class PlusServer:
     Args:
         failure: None answers as PLUS does, "" not at all; else every command fails with these words.
         slices: the sweep covers only so many slices until `sweep_on`; None for all.
+        once: sweep once, from when a client has it reconstructed.
 
     Attributes:
         asked: names of the commands that have come.
     """
 
-    def __init__(self, volume: Volume, port: int = 0, failure: str | None = None, slices: int | None = None) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        port: int = 0,
+        failure: str | None = None,
+        slices: int | None = None,
+        once: bool = False,
+    ) -> None:
         sweep = sweep_over(volume)
         self._messages = tuple(messages_of_sweep(sweep))
         until_s = math.inf if slices is None else FRAME_S * (REST_FRAMES + slices - 0.5)
@@ -53,7 +61,14 @@ class PlusServer:
         self._service, self._failure, self.asked = ReconstructionService(sweep), failure, []
         self.server = IgtlServer(port=port, answer=self._answer)
         self._ended = threading.Event()
-        self._player = Player(first, self.server, loop=True, stop=self._ended.is_set, on_sent=self._service.take)
+        self._player = Player(
+            first,
+            self.server,
+            loop=not once,
+            stop=self._ended.is_set,
+            on_sent=self._service.take,
+            may_begin=lambda: self._service.is_taking or not once,
+        )
         self._thread = threading.Thread(target=self._player.run)
         self.port = self.server.port
 

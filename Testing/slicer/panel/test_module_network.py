@@ -96,15 +96,22 @@ def test_nothing_is_asked_of_a_server_before_the_button_is_pressed(connected, pl
     assert connected.workspace.volume.node is None
 
 
-def test_live_volume_appears_in_the_scene_and_can_be_segmented(live, tiny_volume):
-    node = live.workspace.volume.node
-    assert node.GetName() == "recvol_Reference"
-    live.wait(lambda: np.array_equal(voxels(node), tiny_volume.array))  # after a sweep that began at its start
-    live.place()
-    live.answer()
-    assert "up to date" in live.cell(STATE_COLUMN)
-    assert live.workspace.volume.node is node
-    assert live.message == ""
+def test_live_volume_appears_in_the_scene_and_can_be_segmented(panel, tiny_volume):
+    panel.host.widget("cropSizeSlider").value = 30
+    with PlusServer(tiny_volume, once=True) as server:
+        panel.host.widget("portSpinBox").value = server.port
+        panel.press("connectButton")
+        panel.wait(lambda: panel.host.widget("liveButton").enabled)
+        panel.press("liveButton")
+        panel.wait(lambda: received(panel) > 1)
+        node = panel.workspace.volume.node
+        assert node.GetName() == "recvol_Reference"
+        panel.wait(lambda: np.array_equal(voxels(node), tiny_volume.array))
+        panel.place()
+        panel.answer()
+        assert "up to date" in panel.cell(STATE_COLUMN)
+        assert panel.workspace.volume.node is node
+        assert panel.message == ""
 
 
 def test_live_volume_that_grows_makes_the_outline_old(panel, tiny_volume):
