@@ -14,6 +14,7 @@ from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import read_volume, write_volume
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
+from CRLMSegmentationLib.segmentation.results import Options
 from helpers.cli_helpers import InstantEngine, Run, maps_of, names_in, run, seed_words, wait_until
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
@@ -100,7 +101,7 @@ def test_no_tumour_at_any_seed_is_written_down_and_told_as_a_failure(crlm_seg, m
     from CRLMSegmentationLib.cli import segment_files
 
     mask = SimpleNamespace(is_empty=True, warnings=("look again",))
-    request = SimpleNamespace(lesion="Tumour 1", crop_size_mm=80.0)
+    request = SimpleNamespace(lesion="Tumour 1", options=Options(80.0))
     nothing = SimpleNamespace(request=request, mask=mask, warnings=mask.warnings)
     monkeypatch.setattr(segment_files, "segment_file", lambda *arguments: [nothing])
     done = crlm_seg("segment", "v.nrrd", "--seed", 1, 2, 3, "--out", tmp_path / "o.nrrd")

@@ -9,7 +9,7 @@ is to hold the true one in at least 95 of 100 cases:
 
 d        measured distance from tip to surface, negative inside
 d_outer  distance to the surface that holds whatever was ever called tumour, d_inner to what always was
-         (`stability`): where they lie apart, the network is not sure
+         (`segmentation.consensus`): where they lie apart, the network is not sure
          where no place was always called tumour, d_inner is d and half of the smallest extent of the outline
 s(L)     error along one direction of a point at a lever L from a sensor: e, the sensor's position (0.9 mm rms in
          space for electromagnetic trackers, facts of NDI's Aurora), a third of its square along one direction; and a,

@@ -5,7 +5,7 @@
     dataset.json         nnU-Net's description of channels and labels
     fold_0.safetensors   the weights; more folds are averaged
 
-Made of nnU-Net's results by `pack.pack_model`; installed and found by name in `model_registry`. torch is imported
+Made of nnU-Net's results by `pack.pack_model`; installed and found by name in `registry`. torch is imported
 only by `write_model_package` and `export_nnunet`.
 """
 
