@@ -6,6 +6,7 @@ __all__ = [
     "case",
     "dataset",
     "folder",
+    "frame_pairing",
     "label_components",
     "link_recorder",
     "message_log",
@@ -20,6 +21,7 @@ __all__ = [
     "recorded_sweep",
     "recovery",
     "rerun",
+    "saved_images",
     "session_events",
     "session_reader",
     "session_recorder",
@@ -28,4 +30,5 @@ __all__ = [
     "sweep_messages",
     "timed_message",
     "timeline",
+    "tip_distances",
 ]
