@@ -22,7 +22,7 @@ def dataset(tmp_path) -> Layout:
 def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(dataset):
     with Run("train", dataset.root, "--preset", "quick") as running:
         running.wait_for_line("err", "Planning ...")
-        running.wait_for_child("training.planning")
+        running.wait_for_child("training.plan")
         running.press_ctrl_c()
         done = running.finish()
         assert running.leaves_nothing()
