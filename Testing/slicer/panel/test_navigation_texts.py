@@ -101,7 +101,7 @@ def test_no_number_while_an_unsure_lesion_is_nearer(shown, away_mm, margin_mm):
             "Stylus: not tracked; Knife: jumped by 40 mm",
         ),
         (
-            {"instruments": (tool("Stylus", unreliable_reason=LOST),), "sensor_doubt": STILL},
+            {"instruments": (tool("Stylus", unreliable_reason=LOST),), "sensor_unreliable_reason": STILL},
             "the liver sensor has not moved for 6 s: it may have come off",
         ),
     ],

@@ -179,7 +179,7 @@ class Told:
     def __init__(self, situation):
         self.situation, self.margins_mm, self.cautions = situation, MARGINS_MM, ()
 
-    def look(self, now_s):
+    def update(self, now_s):
         return self.situation
 
 

@@ -198,7 +198,7 @@ def two_lesions(workspace, engine, clock, tiny_volume):
 
 def let_go_voxels(workspace):
     entry = workspace.lesion_store.entries[LESION]
-    workspace.lesion_store.stale = {LESION}
+    workspace.lesion_store.entries[LESION].is_stale = True
     workspace.session.volume = replace(workspace.session.volume, array=workspace.session.volume.array.copy())
     workspace.memory.limit_bytes = 0
     workspace.memory.refusal_of("other", 1)
