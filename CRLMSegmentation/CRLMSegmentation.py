@@ -11,9 +11,8 @@ observed, and its settings are applied when it was modified.
 import json
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Callable, Optional
 
 import qt
 import slicer
@@ -130,9 +129,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic: CRLMSegmentationLogic | None = None
+        self.logic: Optional[CRLMSegmentationLogic] = None
         self.ui: Any = None
-        self._parameters: CRLMSegmentationParameterNode | None = None
+        self._parameters: Optional[CRLMSegmentationParameterNode] = None
         self._parametersTag: Any = None
         self._timer: Any = None
         self._shortcuts: list = []
@@ -453,7 +452,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # ---- 4 result
 
     @property
-    def selectedLesion(self) -> str | None:
+    def selectedLesion(self) -> Optional[str]:
         rows = self._shown.get("lesions", ())
         index = self.ui.lesionTable.currentRow()
         return rows[index] if 0 <= index < len(rows) else (rows[0] if rows else None)
@@ -725,7 +724,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         session: records what happens, see `CRLMSegmentationLib.slicer.workspace.session_recording.SessionRecording`.
     """
 
-    def __init__(self, makeEngine: Callable | None = None):
+    def __init__(self, makeEngine: Optional[Callable] = None):
         super().__init__()
         self.makeEngine = makeEngine or (lambda model: self.library.make_worker(model))
         self.workspace: Any = None
@@ -739,7 +738,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
     # ---- the workspace
 
-    def openWorkspace(self, model: Path | None = None):
+    def openWorkspace(self, model: Optional[Path] = None):
         """Load a model's description and start its worker; by default, of the model that was chosen last."""
         self.workspace = self.library.open_workspace(self.models, self.makeEngine, model)
         self.session, self.publisher = (

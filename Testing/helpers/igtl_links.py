@@ -106,7 +106,7 @@ class RawServer:
             client.poll()
             try:
                 sock, _ = self.listener.accept()
-            except TimeoutError:
+            except socket.timeout:
                 continue
             poll_client_until(client, lambda: client.state is LinkState.CONNECTED)
             return sock

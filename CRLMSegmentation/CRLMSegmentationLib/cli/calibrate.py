@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -22,9 +22,9 @@ def calibrate(
         Path, typer.Argument(help="Cases with a reference segmentation, none of which the model was trained on.")
     ],
     check: Annotated[
-        Path | None, typer.Option(help="Cases of other patients, on which the calibration is checked.")
+        Optional[Path], typer.Option(help="Cases of other patients, on which the calibration is checked.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="JSON file to write all figures to.")] = None,
+    report: Annotated[Optional[Path], typer.Option(help="JSON file to write all figures to.")] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed of the positions from which distances are measured.")
     ] = 0,

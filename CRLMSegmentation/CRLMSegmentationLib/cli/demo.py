@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -16,10 +16,10 @@ def demo(
         "demo-output"
     ),
     case: Annotated[
-        Path | None, typer.Option(help="Case folder, tracked sweep (.igs.mha) or volume; default: a shipped sample.")
+        Optional[Path], typer.Option(help="Case folder, tracked sweep (.igs.mha) or volume; default: a shipped sample.")
     ] = None,
     seed: Annotated[
-        list[str] | None,
+        Optional[list[str]],
         typer.Option(
             help="R A S of a point in the tumour, mm; once for each lesion. Default: the seeds of the case.",
             metavar="R A S",

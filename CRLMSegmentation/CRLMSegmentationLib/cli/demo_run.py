@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
@@ -45,7 +45,7 @@ OUTPUTS = ("segmentation.seg.nrrd", "scene.mrb", "report.json", REPORT)
 OnStep = Callable[[str], None]
 Entry = dict[str, Any]
 """Of report.json, see `reports.schema`."""
-Pictures = dict[str, bytes | str]
+Pictures = dict[str, Union[bytes, str]]
 
 
 @dataclass(frozen=True, eq=False)

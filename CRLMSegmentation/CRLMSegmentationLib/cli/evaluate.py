@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -37,7 +37,7 @@ def evaluate(
         bool, typer.Option("--keep-labels-together", help="Unconnected parts of a label are one lesion.")
     ] = False,
     held_out_of: Annotated[
-        Path | None,
+        Optional[Path],
         typer.Option(metavar="DATASET", help="Only the held-out cases of this dataset, with labels split as in it."),
     ] = None,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Optional, TypedDict
 
 import typer
 
@@ -33,7 +33,7 @@ class Installation(TypedDict):
 
 def info(
     source: Annotated[
-        Path | None,
+        Optional[Path],
         typer.Argument(metavar="[FILE]", help="Case folder, tracked sweep or volume; default: what is installed."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

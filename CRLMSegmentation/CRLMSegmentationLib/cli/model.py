@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -41,7 +41,7 @@ def list_models() -> None:
 @model.command("info")
 def model_info(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Name or folder; default: the default model.")
+        Optional[str], typer.Argument(metavar="[NAME]", help="Name or folder; default: the default model.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -56,7 +56,9 @@ def model_info(
 
 @model.command()
 def verify(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name, or name@version; default: all.")] = None,
+    name: Annotated[
+        Optional[str], typer.Argument(metavar="[NAME]", help="Name, or name@version; default: all.")
+    ] = None,
 ) -> None:
     """Check every file of a model against its hash."""
     from ..segmentation.models.registry import verify_models
@@ -72,7 +74,7 @@ def verify(
 @model.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="Model package, or export of nnU-Net v2; a folder or a zip file.")],
-    which: Annotated[str | None, typer.Option(help="Which model, if the file contains several.")] = None,
+    which: Annotated[Optional[str], typer.Option(help="Which model, if the file contains several.")] = None,
     name: NameOption = None,
     version: VersionOption = None,
     region: RegionOption = None,
@@ -123,7 +125,7 @@ def remove(name: NameArgument) -> None:
 
 @model.command()
 def default(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name; default: the shipped model.")] = None,
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Name; default: the shipped model.")] = None,
 ) -> None:
     """Choose the model that is used if none is named."""
     from ..segmentation.models.registry import set_default

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from ..segmentation.models.pack import About
 
 
-NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model; default: that of the dataset.")]
-VersionOption = Annotated[str | None, typer.Option("--version", help="Version of the model; default: 1.")]
+NameOption = Annotated[Optional[str], typer.Option("--name", help="Name of the model; default: that of the dataset.")]
+VersionOption = Annotated[Optional[str], typer.Option("--version", help="Version of the model; default: 1.")]
 CropOption = Annotated[
-    float | None,
+    Optional[float],
     typer.Option(
         "--crop-size", metavar="MM", help="Width of the crops it was trained on; default: that of the median image."
     ),
 ]
 RegionOption = Annotated[
-    str | None,
+    Optional[str],
     typer.Option(
         "--region", help="Input of the network: crop, or volume if it was trained on whole volumes; default: crop."
     ),
@@ -30,10 +30,10 @@ RegionOption = Annotated[
 SeedOption = Annotated[
     bool, typer.Option("--with-seed", help="The second input channel is the seed, as in the shipped model.")
 ]
-UseOption = Annotated[str | None, typer.Option("--intended-use", help="Intended use, in a sentence.")]
-CardOption = Annotated[Path | None, typer.Option("--card", help="JSON file with the content of the model card.")]
+UseOption = Annotated[Optional[str], typer.Option("--intended-use", help="Intended use, in a sentence.")]
+CardOption = Annotated[Optional[Path], typer.Option("--card", help="JSON file with the content of the model card.")]
 FoldOption = Annotated[
-    list[str] | None, typer.Option("--fold", metavar="FOLD", help="Fold to include; may be repeated. Default: all.")
+    Optional[list[str]], typer.Option("--fold", metavar="FOLD", help="Fold to include; may be repeated. Default: all.")
 ]
 CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="Checkpoint of nnU-Net: final or best.")]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
-ModelOption = Annotated[Path | None, typer.Option(help="Model folder; default: the shipped model.")]
+ModelOption = Annotated[Optional[Path], typer.Option(help="Model folder; default: the shipped model.")]
 CalibrationOption = Annotated[
-    str | None,
+    Optional[str],
     typer.Option(
         metavar="FILE|MATRIX",
         help="For a sweep: ImageToProbe as 16 numbers, a text file of them, or a PLUS configuration (.xml).",
@@ -23,7 +23,7 @@ FrameOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[
-    str | None,
+    Optional[str],
     typer.Option(metavar="NAME", help="For a recorded case: device whose images are the ultrasound; info lists them."),
 ]
 DialectOption = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -26,7 +26,7 @@ def prepare(
         ),
     ] = CROP_SEED,
     crop_size: Annotated[
-        float | None,
+        Optional[float],
         typer.Option(
             min=CROP_SIZE_LIMITS_MM[0],
             max=CROP_SIZE_LIMITS_MM[1],
@@ -36,7 +36,7 @@ def prepare(
     ] = None,
     spacing: Annotated[float, typer.Option(metavar="MM", help="Voxel size of the dataset.")] = SPACING_MM,
     crops: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Number of crops for each lesion; default: 3.")
+        Optional[int], typer.Option(min=1, metavar="N", help="Number of crops for each lesion; default: 3.")
     ] = None,
     folds: Annotated[
         int, typer.Option(min=2, metavar="K", help="Number of folds; each validates on other patients.")
@@ -45,7 +45,7 @@ def prepare(
         float, typer.Option(min=0, max=0.9, metavar="SHARE", help="Share of the patients that is kept from training.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same files.")] = 0,
-    name: Annotated[str | None, typer.Option(help="Name of the dataset; default: by the variant.")] = None,
+    name: Annotated[Optional[str], typer.Option(help="Name of the dataset; default: by the variant.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be trained on.")] = False,
     keep_labels_together: Annotated[

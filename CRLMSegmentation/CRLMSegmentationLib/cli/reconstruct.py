@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -19,28 +19,30 @@ def reconstruct(
     frame: FrameOption = "Reference",
     device: DeviceOption = None,
     pairing: Annotated[
-        str | None,
+        Optional[str],
         typer.Option(
             "--pair", metavar="WAY", help="For a recorded case: pair poses with frames by time or by arrival."
         ),
     ] = None,
     image_frame: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Coordinate frame of the pixels, such as CroppedImage.")
+        Optional[str], typer.Option(metavar="NAME", help="Coordinate frame of the pixels, such as CroppedImage.")
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Transform that must not be used; may be repeated.")
+        Optional[list[str]], typer.Option(metavar="NAME", help="Transform that must not be used; may be repeated.")
     ] = None,
-    spacing: Annotated[float | None, typer.Option(help="Voxel size in mm; default: the calibration's, or 1.")] = None,
+    spacing: Annotated[
+        Optional[float], typer.Option(help="Voxel size in mm; default: the calibration's, or 1.")
+    ] = None,
     compounding: Annotated[
-        str | None,
+        Optional[str],
         typer.Option(help="Value of a voxel with several pixels: mean, maximum or latest.", metavar="MODE"),
     ] = None,
     linear: Annotated[
-        bool | None,
+        Optional[bool],
         typer.Option("--linear/--nearest", help="Distribute each pixel over eight voxels; slower. Default: nearest."),
     ] = None,
     fill_holes: Annotated[
-        bool | None, typer.Option("--fill-holes/--keep-holes", help="Fill gaps between frames. Default: yes.")
+        Optional[bool], typer.Option("--fill-holes/--keep-holes", help="Fill gaps between frames. Default: yes.")
     ] = None,
 ) -> None:
     """Reconstruct a 3D volume from a tracked 2D sweep."""

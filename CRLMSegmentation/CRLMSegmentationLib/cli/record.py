@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -18,8 +18,10 @@ def record(
         str, typer.Option(help="Address of the OpenIGTLink server: PLUS, a scanner, a replay.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = DEFAULT_PORT,
-    duration: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Duration of the recording.")] = None,
-    max_gb: Annotated[float | None, typer.Option(min=0, metavar="GB", help="Maximum size of the recording.")] = None,
+    duration: Annotated[
+        Optional[float], typer.Option(min=0, metavar="SECONDS", help="Duration of the recording.")
+    ] = None,
+    max_gb: Annotated[Optional[float], typer.Option(min=0, metavar="GB", help="Maximum size of the recording.")] = None,
     peer: DialectOption = "plus",
     live: Annotated[
         bool, typer.Option("--live-volumes", help="Have PLUS reconstruct a volume, and request it every second.")

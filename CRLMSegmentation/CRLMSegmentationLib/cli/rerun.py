@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -20,12 +20,12 @@ HEAD = ("lesion", "recorded ml", "new ml", "Dice", "largest mm", "mean mm", "rec
 def rerun(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder with recorded results.")],
     model: Annotated[
-        Path | None,
+        Optional[Path],
         typer.Option(help="Model folder or name; default: the model of the recording, if it is installed."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the new masks; created if it does not exist.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder for the new masks; created if it does not exist.")] = None,
     as_json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="JSON file to write the comparison to.")
+        Optional[Path], typer.Option("--json", metavar="FILE", help="JSON file to write the comparison to.")
     ] = None,
 ) -> None:
     """Segment a recorded session again, and print the differences.

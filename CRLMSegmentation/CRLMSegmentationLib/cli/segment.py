@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -24,14 +24,14 @@ def segment(
     ],
     model: ModelOption = None,
     size: Annotated[
-        float | None,
+        Optional[float],
         typer.Option(
             min=CROP_SIZE_LIMITS_MM[0],
             max=CROP_SIZE_LIMITS_MM[1],
             help="Width of the crop in mm; default: the model's. Not for models of whole volumes.",
         ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="JSON report to write.")] = None,
+    report: Annotated[Optional[Path], typer.Option(help="JSON report to write.")] = None,
     mirroring: Annotated[
         bool, typer.Option("--mirroring", help="Test-time augmentation by mirroring: slower, a little better.")
     ] = False,
@@ -39,7 +39,7 @@ def segment(
     frame: FrameOption = "Reference",
     device: DeviceOption = None,
     serve: Annotated[
-        int | None,
+        Optional[int],
         typer.Option(
             min=0,
             max=65535,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -22,20 +22,20 @@ def study(
         str, typer.Option(help="demo, about half an hour on two processor cores; or paper, 85 patients, on a GPU.")
     ] = "demo",
     patients: Annotated[
-        int | None, typer.Option(metavar="N", help="Number of patients for training; default: the preset's.")
+        Optional[int], typer.Option(metavar="N", help="Number of patients for training; default: the preset's.")
     ] = None,
     held_out: Annotated[
-        int | None,
+        Optional[int],
         typer.Option(
             "--held-out", metavar="N", help="Number of other patients for the evaluation; default: the preset's."
         ),
     ] = None,
     training: Annotated[
-        str | None,
+        Optional[str],
         typer.Option(metavar="PRESET", help="Training preset, as --preset of train; default: the preset's."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(metavar="N", help="Epochs of each network; default: the preset's.")
+        Optional[int], typer.Option(metavar="N", help="Epochs of each network; default: the preset's.")
     ] = None,
     device: Annotated[str, typer.Option(help="Device for training: auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tables.")] = 0,
@@ -43,7 +43,7 @@ def study(
         str, typer.Option(metavar="NAME,...", help="Methods among full, crop, crop+seed, grow-cut, region-growing.")
     ] = "full,crop,crop+seed,grow-cut,region-growing",
     publish: Annotated[
-        Path | None,
+        Optional[Path],
         typer.Option(metavar="FOLDER", help="Folder for a copy of results, page and figures, 2 MB at most."),
     ] = None,
 ) -> None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ALL_FOLDS = "all-of-them"
 FoldsOption = Annotated[
-    list[str] | None,
+    Optional[list[str]],
     typer.Option("--fold", metavar="N", help=f"Fold to train; may be repeated; or {ALL_FOLDS}. Default: 0."),
 ]
 PresetOption = Annotated[
@@ -30,7 +30,7 @@ def train(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder of `crlm-seg prepare`.")],
     preset: PresetOption = "standard",
     fold: FoldsOption = None,
-    epochs: Annotated[int | None, typer.Option(help="Number of epochs; default: 100 for quick, else 1000.")] = None,
+    epochs: Annotated[Optional[int], typer.Option(help="Number of epochs; default: 100 for quick, else 1000.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same weights on the CPU.")] = 0,
     device: Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue interrupted folds.")] = False,

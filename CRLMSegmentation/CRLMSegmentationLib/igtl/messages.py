@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Union
 
 import numpy as np
 
@@ -188,9 +189,9 @@ class TrackingMessage:
         return tuple(element for element in self.elements if isinstance(element, str))
 
 
-Message = (
-    ImageMessage | TransformMessage | StringMessage | StatusMessage | PointMessage | PolyDataMessage | TrackingMessage
-)
+Message = Union[
+    ImageMessage, TransformMessage, StringMessage, StatusMessage, PointMessage, PolyDataMessage, TrackingMessage
+]
 
 
 def parts_of(message: Message) -> tuple[Message, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -216,7 +215,7 @@ def _tracks(
 
 def _distinct(poses: Sequence[TransformMessage]) -> np.ndarray:
     """Return whether each pose differs from the one before it: bool, shape (M - 1,)."""
-    return np.array([(a.matrix != b.matrix).any() or a.status != b.status for a, b in itertools.pairwise(poses)], bool)
+    return np.array([(a.matrix != b.matrix).any() or a.status != b.status for a, b in zip(poses, poses[1:])], bool)
 
 
 def _track(chosen: Sequence[TransformMessage | None]) -> TransformTrack:

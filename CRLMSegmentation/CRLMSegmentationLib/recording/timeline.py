@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Union
 
 from ..core.errors import CaseError, CrlmError, GeometryError
 from ..core.json_files import Damage
@@ -28,7 +29,7 @@ AT_HAND_BYTES = 256 << 20
 DEFAULT_DEVICE = DEVICE
 """The name of a volume that comes from a file."""
 
-Source = Case | Sweep | Volume
+Source = Union[Case, Sweep, Volume]
 
 
 def load_source(path: Path | str, calibration: Calibration | None = None) -> Source:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional
 
 STEP_MM, EVERY_S = 0.5, 1.0
 """A smaller distance is due when it is so much smaller than what was written, at most so often."""
 STILL_EVERY_S = 10.0
 """A distance that stays the same is written so often all the same, so that a curve shows where there was none."""
-Bounds = tuple[float, float] | None
+Bounds = Optional[tuple[float, float]]
 """Between which a distance lies; None where that is not known."""
 
 

@@ -5,9 +5,9 @@ The surfaces are margins around a lesion, or the consensus surfaces between whic
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Union
 
 import matplotlib.patheffects as effects
 import numpy as np
@@ -39,7 +39,7 @@ from .slices import (
     png_of,
 )
 
-Colour = str | tuple[float, float, float]
+Colour = Union[str, tuple[float, float, float]]
 
 AROUND_MM = 6.0
 SHAFT_MM = 150.0
@@ -134,7 +134,7 @@ def cut_lines(surface: vtk.vtkPolyData, axis: int, at_mm: float) -> list[np.ndar
     points = vtk_to_numpy(found.GetPoints().GetData()).astype(float)
     starts = vtk_to_numpy(found.GetLines().GetOffsetsArray())
     members = vtk_to_numpy(found.GetLines().GetConnectivityArray())
-    return [points[members[a:b]] for a, b in itertools.pairwise(starts)]
+    return [points[members[a:b]] for a, b in zip(starts[:-1], starts[1:])]
 
 
 def _three_panels() -> tuple[Figure, list[Axes]]:

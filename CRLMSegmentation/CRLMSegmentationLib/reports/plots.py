@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Colour = str | tuple[float, float, float, float]
+Colour = Union[str, tuple[float, float, float, float]]
 
 INK, SOFT, LINE = "#17212b", "#5a6876", "#dfe5eb"
 PLOT_STYLE = {

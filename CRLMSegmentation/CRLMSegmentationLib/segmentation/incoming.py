@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Union
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class Noticed:
     kind: DropReason
 
 
-Arrival = VolumeArrived | TransformArrived | PictureArrived | DeviceForgotten | LinkChanged | Refused | Noticed
+Arrival = Union[VolumeArrived, TransformArrived, PictureArrived, DeviceForgotten, LinkChanged, Refused, Noticed]
 
 
 class Incoming:

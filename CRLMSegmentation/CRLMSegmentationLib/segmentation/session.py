@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Union
 
 import numpy as np
 
@@ -49,19 +50,19 @@ from .results import (
     Request,
 )
 
-Event = (
-    VolumeArrived
-    | TransformArrived
-    | PictureArrived
-    | DeviceForgotten
-    | LinkChanged
-    | ModelReady
-    | LesionProgress
-    | LesionSegmented
-    | LesionFailed
-    | Refused
-    | Noticed
-)
+Event = Union[
+    VolumeArrived,
+    TransformArrived,
+    PictureArrived,
+    DeviceForgotten,
+    LinkChanged,
+    ModelReady,
+    LesionProgress,
+    LesionSegmented,
+    LesionFailed,
+    Refused,
+    Noticed,
+]
 
 
 class Session:

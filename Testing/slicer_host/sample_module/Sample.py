@@ -3,7 +3,7 @@
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import qt
 import slicer
@@ -49,7 +49,7 @@ class SampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = None
         self.ticks = 0
-        self._parameterNode: SampleParameterNode | None = None
+        self._parameterNode: Optional[SampleParameterNode] = None
         self._guiTag = None
         self.shortcut = None
 

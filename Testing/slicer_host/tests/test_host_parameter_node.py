@@ -87,7 +87,7 @@ def test_what_cannot_be_stored_raises(make):
 def test_several_node_classes_are_one_parameter(make, add_volume):
     import slicer
 
-    node = make(v=Union[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLModelNode, None])  # noqa: UP007  (as modules write it)
+    node = make(v=Union[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLModelNode, None])
     node.v = add_volume("us")
     with pytest.raises(TypeError):
         node.v = slicer.vtkMRMLTextNode()

@@ -9,7 +9,7 @@ import zlib
 from io import BufferedReader
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, Union
 
 import numpy as np
 
@@ -29,7 +29,7 @@ MAX_NUMBER_CHARACTERS = 40
 GZIP_MARK = b"\x1f\x8b"
 WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "zlib": zlib.MAX_WBITS}
 
-Decompressor: TypeAlias = "zlib._Decompress | bz2.BZ2Decompressor"
+Decompressor = Union["zlib._Decompress", bz2.BZ2Decompressor]
 
 
 def open_regular(path: Path) -> BufferedReader:

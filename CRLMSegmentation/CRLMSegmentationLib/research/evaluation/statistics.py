@@ -6,7 +6,6 @@ with replacement, as there are, each with all of his lesions. Percentile interva
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -148,7 +147,7 @@ def calibration(rows: Sequence[Row]) -> Figures:
     detected = np.array([row["detected"] for row in found], dtype=bool)
     place = np.digitize(confidence, CONFIDENCE_EDGES[1:-1])
     bins = []
-    for number, (low, high) in enumerate(itertools.pairwise(CONFIDENCE_EDGES)):
+    for number, (low, high) in enumerate(zip(CONFIDENCE_EDGES, CONFIDENCE_EDGES[1:])):
         inside = place == number
         if inside.any():
             bins.append(

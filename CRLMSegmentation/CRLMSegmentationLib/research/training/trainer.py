@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from ...segmentation.models.checkpoints import load_safely
 from .layout import LATEST, replacing
 from .presets import Preset
 
-Outputs: TypeAlias = torch.Tensor | list[torch.Tensor]
+Outputs = Union[torch.Tensor, list[torch.Tensor]]
 """Of a network: one tensor, or one for each resolution of deep supervision."""
 Network = Callable[[torch.Tensor], Outputs]
 STEP_REPORT_S = 0.25

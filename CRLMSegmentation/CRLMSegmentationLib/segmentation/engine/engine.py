@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Union
 
 import numpy as np
 
@@ -145,8 +145,8 @@ class Cancelled:
     job_id: int
 
 
-Job = LesionJob | CropJob
-Event = Started | Ready | Progress | Finished | Failed | Cancelled
+Job = Union[LesionJob, CropJob]
+Event = Union[Started, Ready, Progress, Finished, Failed, Cancelled]
 
 
 class Engine(Protocol):

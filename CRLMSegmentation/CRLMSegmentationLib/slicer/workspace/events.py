@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, Union
 
 import numpy as np
 
@@ -117,23 +117,23 @@ class DistancesUpdated:
     situation: Situation
 
 
-WorkspaceEvent = (
-    SeedMoved
-    | LesionRemoved
-    | LesionAsked
-    | ResultShown
-    | ResultWithheld
-    | SegmentationChanged
-    | VolumeShown
-    | VolumeLeft
-    | ModelChanged
-    | DistancesUpdated
-    | LinkChanged
-    | ModelReady
-    | LesionFailed
-    | Refused
-    | Noticed
-)
+WorkspaceEvent = Union[
+    SeedMoved,
+    LesionRemoved,
+    LesionAsked,
+    ResultShown,
+    ResultWithheld,
+    SegmentationChanged,
+    VolumeShown,
+    VolumeLeft,
+    ModelChanged,
+    DistancesUpdated,
+    LinkChanged,
+    ModelReady,
+    LesionFailed,
+    Refused,
+    Noticed,
+]
 
 
 class SessionLog(Protocol):
