@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from CRLMSegmentationLib.core.folder_lock import LOCK_FILE, FolderLockedError, folder_lock
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 HOLDER = """
 import sys
@@ -49,6 +50,24 @@ def test_process_that_is_killed_leaves_no_lasting_lock(tmp_path: Path, holder: s
     with folder_lock(tmp_path):
         pass
     assert not (tmp_path / LOCK_FILE).exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no file that is open")
+def test_lock_of_a_file_that_was_removed_while_it_was_opened_does_not_count(tmp_path: Path, monkeypatch) -> None:
+    """The process before removes its file between this one's opening and locking it; a third one would lock a new."""
+    path, acquire, removed = tmp_path / LOCK_FILE, FileLock.acquire, []
+
+    def acquire_late(lock: FileLock, **options) -> None:
+        acquire(lock, **options)
+        if not removed:
+            removed.append(path.unlink())
+
+    monkeypatch.setattr(FileLock, "acquire", acquire_late)
+    with folder_lock(tmp_path):
+        monkeypatch.undo()
+        with pytest.raises(Timeout):
+            FileLock(path).acquire(timeout=0)
+    assert removed
 
 
 def test_lock_is_released_after_an_error(tmp_path: Path) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from scipy import ndimage
 
 from .arrays import FloatArray
 
-Index: TypeAlias = tuple[int, int, int]
+Index = tuple[int, int, int]
 """Of a voxel, (k, j, i)."""
-Shape: TypeAlias = tuple[int, int, int]
+Shape = tuple[int, int, int]
 """Of an array of voxels, (K, J, I)."""
 
 

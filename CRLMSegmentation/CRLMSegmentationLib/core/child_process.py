@@ -27,6 +27,8 @@ STDERR_LINES = 40
 STDERR_CHUNK_BYTES = 1 << 14
 MAX_LINE_BYTES = 2000
 WRITE_CHUNK_BYTES = 1 << 20
+LINUX_SET_PIPE_SIZE = 1031
+"""fcntl's F_SETPIPE_SZ, which Python names only from 3.10 on."""
 PIPE_BYTES = 1 << 20
 IDLE_SLEEP_S = 0.005
 if sys.platform == "win32":
@@ -191,7 +193,7 @@ def _make_non_blocking(descriptor: int) -> None:
         import fcntl
 
         with contextlib.suppress(OSError):  # over the user's limit: slower, not wrong
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            fcntl.fcntl(descriptor, LINUX_SET_PIPE_SIZE, PIPE_BYTES)
 
 
 def _text(line: bytes) -> str:

@@ -36,10 +36,10 @@ def folder_lock(folder: Path) -> Iterator[None]:
         OSError: the folder does not exist, or cannot be written to.
     """
     path = folder / LOCK_FILE
-    path.touch()
+    path.touch()  # its errors are not those of a file system without locks
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=RETRY_S)
+        _acquire(lock, path)
     except Timeout:
         raise FolderLockedError(f"another process works in {folder}; wait until it has ended") from None
     except (OSError, NotImplementedError) as error:
@@ -48,6 +48,18 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         _release(lock, path)
+
+
+def _acquire(lock: BaseFileLock, path: Path) -> None:
+    """Lock the file that lies at the path, and not one that the process before has removed meanwhile."""
+    while True:
+        path.touch()
+        wanted = path.stat().st_ino
+        lock.acquire(timeout=RETRY_S)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == wanted:
+                return
+        lock.release()
 
 
 def _release(lock: BaseFileLock, path: Path) -> None:

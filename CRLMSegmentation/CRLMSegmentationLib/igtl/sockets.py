@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections import Counter, deque
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from ..core.errors import LinkError
 
@@ -32,7 +32,7 @@ REASONS = {
     errno.ENETUNREACH: "the host cannot be reached; check the network",
 }
 
-SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+SocketAddress = Union[tuple[str, int], tuple[str, int, int, int], tuple[int, bytes]]
 """IPv4, IPv6, and what Python gives where it was built without IPv6."""
 
 
