@@ -26,6 +26,7 @@ check: $(VENV)/tested lint
 lint: $(VENV)/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vermin --target=3.9- --no-tips --quiet --violations CRLMSegmentation/CRLMSegmentation.py CRLMSegmentation/CRLMSegmentationLib
 	cd CRLMSegmentation && ../$(BIN)/lint-imports --no-cache && ../$(BIN)/mypy --cache-dir ../$(VENV)/mypy
 
 benchmarks: $(VENV)/installed

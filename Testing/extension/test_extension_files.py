@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import struct
@@ -116,3 +117,30 @@ def test_description_is_short_enough_to_be_read():
     description = extension_value("DESCRIPTION")
     assert len(description) < 300
     assert "not for clinical use" in description
+
+
+def computed_unions(path: Path) -> list[int]:
+    """Lines at which `A | B` of types is computed while a module is imported, which Python 3.9 cannot."""
+    assigned = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.Assign)]
+    unions = [part for node in assigned for part in ast.walk(node.value) if isinstance(part, ast.BinOp)]
+    types = [part for part in unions if isinstance(part.op, ast.BitOr) and any(map(is_type, (part.left, part.right)))]
+    return [part.lineno for part in types]
+
+
+def is_type(node: ast.expr) -> bool:
+    """Whether an expression is a type by its look: `tuple[int, int]`, `Volume`, `None`."""
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.value, ast.Name)
+    is_class = isinstance(node, ast.Name) and node.id[0].isupper() and not node.id.isupper()
+    return is_class or (isinstance(node, ast.Constant) and node.value is None)
+
+
+@pytest.mark.parametrize("path", sorted(MODULE.rglob("*.py")), ids=lambda path: path.relative_to(MODULE).as_posix())
+def test_types_are_joined_as_the_python_of_slicer_5_8_can(path: Path) -> None:
+    assert computed_unions(path) == []
+
+
+def test_union_that_python_3_9_cannot_compute_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text("Address = tuple[str, int] | None\nEvent = Volume | Seed\nFLAGS = re.A | re.B\nBOTH = ONE | TWO\n")
+    assert computed_unions(path) == [1, 2]
