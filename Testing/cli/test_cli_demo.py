@@ -184,7 +184,7 @@ def stub_model(monkeypatch) -> None:
 
 
 @pytest.fixture
-def steered_case(tiny_case) -> Path:
+def navigated_case(tiny_case) -> Path:
     """The tiny case, with a pointer that comes within 4 mm of the ball, is lost for a while, and comes no nearer."""
     samples = []
     for step in range(80):
@@ -199,8 +199,10 @@ def steered_case(tiny_case) -> Path:
 
 
 @pytest.mark.usefixtures("stub_model")
-def test_thorough_demo_tells_how_stable_an_outline_is_and_for_how_long_distances_were_withheld(steered_case, tmp_path):
-    (summary,) = demo_run.run_demo(steered_case, tmp_path / "out", thorough=True)
+def test_thorough_demo_tells_how_stable_an_outline_is_and_for_how_long_distances_were_withheld(
+    navigated_case, tmp_path
+):
+    (summary,) = demo_run.run_demo(navigated_case, tmp_path / "out", thorough=True)
     entry = json.loads((tmp_path / "out" / "report.json").read_text())
     near, stability = entry["navigation"], entry["stability"]
     assert near["distance_mm"] == pytest.approx(4.0, abs=0.6)

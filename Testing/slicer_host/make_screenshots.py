@@ -63,7 +63,7 @@ def segment_case(panel: Panel) -> None:
 
 
 def navigate(panel: Panel) -> None:
-    """A stylus between the margins of a lesion, a dissector that is lost; the network has looked again."""
+    """A stylus between the margins of a lesion, a dissector that is lost; the lesions have been refined."""
     for name in ("sourceButton", "seedButton", "segmentButton"):
         panel.host.widget(name).collapsed = True
     for name in ("navigationButton", "recordingButton"):

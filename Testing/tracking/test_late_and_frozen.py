@@ -74,7 +74,7 @@ def test_frozen_pose_is_told_by_its_age(tracker):
 
 
 @pytest.mark.parametrize("sent_s", [0.0, EPOCH_S])
-def test_sender_whose_time_never_advances_is_steered_by(tracker, sent_s):
+def test_sender_whose_time_never_advances_is_valid(tracker, sent_s):
     assert told(tracker, 20, (STYLUS, lambda now_s: sent_s)) == [""]
 
 

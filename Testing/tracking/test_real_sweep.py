@@ -35,7 +35,7 @@ def play(sweep, lost: range = range(0), shifted: dict[int, float] | None = None)
     return told
 
 
-def test_stylus_that_is_never_seen_is_never_steered_by(sweep):
+def test_stylus_that_is_never_seen_is_never_valid(sweep):
     told = play(sweep)
     assert len(told) == 97
     assert {str(states["Stylus"].unreliable_reason) for states in told} == {"not tracked"}

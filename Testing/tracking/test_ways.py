@@ -50,7 +50,7 @@ def test_tool_that_is_given_in_another_tool_does_not_live_on_without_updates(tra
     assert str(tracker.state_of("Cautery").unreliable_reason).startswith("no pose for")
 
 
-def test_server_that_names_otherwise_after_a_restart_is_steered_by_soon(tracker):
+def test_server_that_names_otherwise_after_a_restart_is_valid_soon(tracker):
     tracker.play(2, lambda t: {"StylusToReference": at(40)})
     tracker.play(5, lambda t: {"StylusToTracker": at(150), "ReferenceToTracker": at(100)})
     state = tracker.state_of("Stylus")

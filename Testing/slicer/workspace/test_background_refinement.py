@@ -32,7 +32,7 @@ RUNS = 9
 
 @pytest.fixture
 def looking(workspace, link, engine, tiny_volume):
-    """A workspace that looks again, with the first answer of one lesion."""
+    """A workspace that refines in the background, with the first answer of one lesion."""
     workspace.background_refinement.enabled = True
     with_lesion(workspace, link, engine, tiny_volume)
     return workspace

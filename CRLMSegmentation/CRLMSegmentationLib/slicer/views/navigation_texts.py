@@ -23,7 +23,7 @@ WITHHELD = "–"
 WITHHELD_COLOUR: Colour = (0.55, 0.58, 0.62)
 MINUS = "\u2212"
 LONG_S = 1.0
-"""A reason that is younger is told without its age, so that the text does not flicker."""
+"""The duration of a reason is shown only from here on, so that the text does not flicker."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The events of a workspace, and the protocol of those who are told of them."""
+"""The events of a workspace, and the protocol of the session logs that receive them."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ WorkspaceEvent = Union[
 
 
 class SessionLog(Protocol):
-    """Is told of each event of a workspace at the moment at which it happens; must not raise."""
+    """Receives each event of a workspace at the moment at which it happens; must not raise."""
 
     def write(self, event: WorkspaceEvent) -> None:
         """Receive an event."""
@@ -150,15 +150,15 @@ class Events:
         self._logs: tuple[SessionLog, ...] = ()
 
     def subscribe(self, log: SessionLog) -> None:
-        """Tell a log of all events from now on; one that has subscribed already is told once."""
+        """Pass all events on to a log from now on; to one that has subscribed already, only once."""
         if log not in self._logs:
             self._logs = (*self._logs, log)
 
     def unsubscribe(self, log: SessionLog) -> None:
-        """Tell a log nothing any more."""
+        """Pass no more events on to a log."""
         self._logs = tuple(each for each in self._logs if each is not log)
 
     def emit(self, event: WorkspaceEvent) -> None:
-        """Tell all logs of an event."""
+        """Pass an event on to all logs."""
         for log in self._logs:
             log.write(event)
