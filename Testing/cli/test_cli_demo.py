@@ -99,6 +99,7 @@ def test_interval_of_the_nearest_moment_holds_the_true_distance(shown, entry, sa
     assert near["margin_mm"] == (5.0 if near["distance_mm"] < 5 else 10.0)
     assert entry["stability"] is None
     assert f"Stylus came as near as {distance_of(entry)}, in the margin of" in shown.done.out
+    assert "do they belong together?" not in shown.done.out, "the tracking and the volume are those of one case"
 
 
 def test_segmentation_opens_with_its_segment_on_the_tumour(shown, sample):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from weakref import ref
 
 import numpy as np
 
@@ -50,8 +49,7 @@ class ScriptedTracker:
 
 def use_tracker(workspace, tracker: ScriptedTracker) -> None:
     """Connect a workspace to a tracker, as if the volume that is there had come with its poses."""
-    workspace.use_link(tracker)
-    workspace._volume_link = ref(tracker)
+    workspace.use_link(tracker, of_current_volume=True)
 
 
 def _image_of(volume):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from helpers.module_helpers import BY_THEMSELVES, PATIENCE_S, ROOT, Panel, card, check_everything
-from helpers.scripted_tracker import ScriptedTracker
+from helpers.scripted_tracker import ScriptedTracker, use_tracker
 from PIL import Image, ImageChops
 
 from slicer_host import SlicerHost
@@ -76,7 +76,7 @@ def navigate(panel: Panel) -> None:
     panel.wait(lambda: looks.is_at_work, PATIENCE_S)
     panel.wait(lambda: not looks.is_at_work and not panel.workspace.session.busy, 10 * PATIENCE_S)
     tracker = ScriptedTracker()
-    panel.workspace.use_link(tracker)
+    use_tracker(panel.workspace, tracker)
     tip = panel.seed(0).GetNthControlPointPositionWorld(0) + np.array([0.0, 25.0, 0.0])
     for _ in range(5):
         tracker.poses = {"StylusToReference": tuple(tip), "DissectorToReference": "MISSING"}

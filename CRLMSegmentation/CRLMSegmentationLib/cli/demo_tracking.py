@@ -12,7 +12,7 @@ from ..slicer.workspace.workspace import Workspace
 def replay_tracking(workspace: Workspace, source: Source, speed: float) -> None:
     """Play the tracking of a recording from its beginning to its end, while the workspace measures distances."""
     tracking = RecordedTracking(source, speed)
-    workspace.use_link(tracking)
+    workspace.use_link(tracking, of_current_volume=True)
     drive_until(workspace, lambda: not tracking.is_playing)
 
 

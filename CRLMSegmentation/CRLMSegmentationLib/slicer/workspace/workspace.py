@@ -153,8 +153,13 @@ class Workspace:
         self.lesion_store.take_over_seeds()
         self.lesion_store.refresh_staleness()
 
-    def use_link(self, link: Link | None) -> None:
-        """Take volumes and transforms from a link, or from none; the one before is closed."""
+    def use_link(self, link: Link | None, of_current_volume: bool = False) -> None:
+        """Take volumes and transforms from a link, or from none; the one before is closed.
+
+        Args:
+            of_current_volume: its poses belong to the current volume, as those of a recording that is played again;
+                else that is only so of volumes that come over it.
+        """
         if self.session.link is not None:
             self.events.emit(LinkChanged(LinkState.CLOSED, "disconnected"))
         self.session.use_link(link)
@@ -162,6 +167,8 @@ class Workspace:
         self.devices, self.message_rate = {}, MessageRate(self._clock)
         self.navigation.forget_tools(is_live=not isinstance(link, RecordedLink))
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
+        if link is not None and of_current_volume:
+            self._volume_link = ref(link)
 
     def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Segment in a volume of the scene from now on.
