@@ -108,7 +108,7 @@ SLOW = (
     "tracking/test_interval.py",
     "tracking/test_late_and_frozen.py",
 )
-"""Start processes, compute outlines, draw, or take long for another reason: `make check` leaves them out.
+"""Start processes, compute segmentations, draw, or take long for another reason: `make check` leaves them out.
 
 What is left out: the command line as a whole (each command in a process of its own, evaluate, prepare, report), real
 inference, training and studies, alignment, phantoms, fuzzing of files, stress of the workspace, drawing of reports,

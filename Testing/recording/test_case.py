@@ -37,7 +37,7 @@ def test_case_comes_back_as_it_was_written(folder):
     volume = case.volume()
     assert volume.device == "recvol_Reference"
     assert volume.timestamp_s == 12.5
-    assert (volume.swept == (volume.array > 20)).all()
+    assert (volume.insonified == (volume.array > 20)).all()
     assert case.truth_labels().array.max() == 1
     assert [s.timestamp_s for s in case.tracking_samples()] == [12.0, 13.0, 14.0]
 
@@ -54,7 +54,7 @@ def test_case_comes_back_as_it_was_written(folder):
 )
 def test_swept_mask_that_lies_elsewhere_or_is_no_mask_is_refused(folder, change, words):
     case = load_case(folder)
-    name = case.volumes[0].swept
+    name = case.volumes[0].insonified
     mask = case.read_volume(name)
     write_volume(Volume(*change(mask.array, mask.ijk_to_ras)), folder / name)
     with pytest.raises(CaseError, match=words):

@@ -9,7 +9,7 @@ from CRLMSegmentationLib.core.errors import SweepError
 from CRLMSegmentationLib.recording.reconstruct import Settings, load_sweep, reconstruct, reconstruct_file
 from CRLMSegmentationLib.recording.sweep_messages import Sweep, messages_of_sweep, notes_on
 from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
-from CRLMSegmentationLib.tracking.sweeps.colours import colour_remarks
+from CRLMSegmentationLib.tracking.sweeps.colours import colour_notes
 from CRLMSegmentationLib.tracking.sweeps.sequence_io import write_sequence
 from CRLMSegmentationLib.tracking.sweeps.volume_builder import Compounding, Interpolation
 from helpers.sweep_helpers import sequence_of, shifted, track
@@ -75,7 +75,7 @@ def test_constant_that_is_left_out_as_the_outside_is_told(tmp_path):
 def test_volume_in_another_frame_is_not_called_one_of_reference(sweep):
     made = reconstruct(load_sweep(sweep, configuration()), Settings(frame="Tracker"))
     assert made.volume.device == "recvol_Tracker"
-    assert any(remark.startswith("placed in Tracker") for remark in made.remarks)
+    assert any(note.startswith("placed in Tracker") for note in made.notes)
 
 
 def test_info_claims_no_calibration_because_of_a_name(tmp_path):
@@ -120,8 +120,8 @@ def colour(share):
 
 
 def test_colour_that_is_no_grey_is_told_with_its_share():
-    assert colour_remarks(FRAMES) == []
-    assert "they show grey alone" in colour_remarks(colour(0))[0]
-    assert colour_remarks(colour(0.05))[0].startswith("5 % of the pixels are coloured")
+    assert colour_notes(FRAMES) == []
+    assert "they show grey alone" in colour_notes(colour(0))[0]
+    assert colour_notes(colour(0.05))[0].startswith("5 % of the pixels are coloured")
     rounded = colour(0).astype(int) + np.random.default_rng(0).integers(-3, 3, (4, 10, 10, 3))
-    assert "they show grey alone" in colour_remarks(rounded.astype(np.uint8))[0]
+    assert "they show grey alone" in colour_notes(rounded.astype(np.uint8))[0]

@@ -78,7 +78,7 @@ def test_withheld_distance_counts_as_none(approaches):
     assert approach_from(entry, "Tumour 1") is None
 
 
-def test_doubt_of_an_outline_that_is_farther_belongs_to_its_lesion_alone(approaches):
+def test_doubt_of_a_segmentation_that_is_farther_belongs_to_its_lesion_alone(approaches):
     far = replace(withheld(CUT_OFF), measured_mm=50.0, margin_mm=None)
     approaches.update(situation_of(reading_of(8.0, "Tumour 2"), far), 0.0)
     approaches.update(situation_of(reading_of(8.0, "Tumour 2")), 1.0)

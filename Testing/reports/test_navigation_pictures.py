@@ -190,7 +190,7 @@ def test_cut_of_a_ball_is_a_circle_of_its_radius(surface, margins, axis):
     assert cut_lines(surface, axis, CENTER[axis] + 12) == []
 
 
-def test_slices_show_outline_margins_and_instrument_in_their_colours(ball, surface, margins):
+def test_slices_show_segmentation_margins_and_instrument_in_their_colours(ball, surface, margins):
     png = margin_slices(ball, surface, approach_of(7.0, 10.0), margins, dpi=60)
     without = margin_slices(ball, surface, approach_of(7.0, 10.0), {}, dpi=60)
     assert count(png, TOOL_COLOURS[Kind.POINTER]) > 30

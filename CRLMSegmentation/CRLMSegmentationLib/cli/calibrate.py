@@ -42,7 +42,7 @@ def calibrate(
 
 
 def _calibration_line(package: ModelPackage, calibration: Calibration) -> str:
-    kind, error = "simulated " if calibration.simulated else "", calibration.unexplained
+    kind, error = "simulated " if calibration.simulated else "", calibration.residual_error
     return (
         f"{package.name}@{package.version}: calibrated on {calibration.lesions} lesions of {calibration.patients} "
         f"{kind}patients; {error.with_shells_mm:.1f} mm are added to both sides of a distance interval, "

@@ -45,7 +45,7 @@ OUTPUTS = ("segmentation.seg.nrrd", "scene.mrb", "report.json", REPORT)
 OnStep = Callable[[str], None]
 Entry = dict[str, Any]
 """Of report.json, see `reports.schema`."""
-Pictures = dict[str, Union[bytes, str]]
+Figures = dict[str, Union[bytes, str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,20 +214,20 @@ def _write(paths: Sequence[Path], played: _Played, card: Entry) -> list[Entry]:
     """Write the outputs and return the entries of the report."""
     workspace = played.workspace
     entries: list[Entry] = []
-    pictures: Pictures = {}
+    figures: Figures = {}
     for lesion in played.source.case.lesions:
         entry, images = _reported(played, lesion)
         entries.append(entry)
-        pictures |= images
+        figures |= images
     segmentation, scene, report_json, report_html = paths
     save_segmentation(workspace.lesion_store.segmentation_node, segmentation)
     save_scene_bundle(workspace.scene, scene)
     write_json(report_json, entries)
-    write_report(report_html, entries, pictures, card)
+    write_report(report_html, entries, figures, card)
     return entries
 
 
-def _reported(played: _Played, lesion: Lesion) -> tuple[Entry, Pictures]:
+def _reported(played: _Played, lesion: Lesion) -> tuple[Entry, Figures]:
     """Return the entry of a lesion in the report, and its images."""
     workspace, source = played.workspace, played.source
     result, refinement, navigation = (

@@ -23,7 +23,7 @@ class Step(IntEnum):
     """How much is left out of a recording; each step includes those before."""
 
     NOTHING = 0
-    PICTURES = 1
+    IMAGES = 1
     REPEATED_VOLUMES = 2
     ALL_MESSAGES = 3
 
@@ -34,8 +34,8 @@ class Step(IntEnum):
 
 TEXTS = {
     Step.NOTHING: "everything is recorded",
-    Step.PICTURES: "live pictures are not recorded any more",
-    Step.REPEATED_VOLUMES: "neither live pictures nor repeated volumes are recorded any more, "
+    Step.IMAGES: "live images are not recorded any more",
+    Step.REPEATED_VOLUMES: "neither live images nor repeated volumes are recorded any more, "
     "unless a result is made in one",
     Step.ALL_MESSAGES: "nothing of the link is recorded any more; seeds, results and their volumes are",
 }

@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CaseVolume:
-    """A volume of a case; `swept` names the file of the mask of its insonified voxels, where there is one."""
+    """A volume of a case; `swept` names the file of its mask of insonified voxels, if there is one."""
 
     file: str
     device: str
@@ -119,26 +119,28 @@ class Case:
         """Read a volume with the mask of its insonified voxels.
 
         Raises:
-            CaseError: the case holds no volume, but only a recording; or its swept mask lies elsewhere or is no mask.
+            CaseError: the case holds no volume, but only a recording; or its mask of insonified voxels lies elsewhere,
+                or is no mask.
         """
         if not self.volumes:
             raise CaseError(no_volume_in(self))
         entry = self.volumes[index]
         read = self.read_volume(entry.file)
-        swept = self._swept_of(entry.swept, read) if entry.swept else None
-        return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, swept, read.missing)
+        insonified = self._insonified_of(entry.swept, read) if entry.swept else None
+        return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, insonified, read.missing)
 
-    def _swept_of(self, name: str, volume: Volume) -> np.ndarray:
+    def _insonified_of(self, name: str, volume: Volume) -> np.ndarray:
         """Read the mask of the insonified voxels of a volume: bool, shape (K, J, I)."""
         mask = self.read_volume(name)
         if not _is_on_grid_of(mask, volume):
             raise CaseError(
-                f"the swept mask {name} of {self.case_id} lies on another grid than its volume; resample it onto that"
+                f"the mask of insonified voxels {name} of {self.case_id} lies on another grid than its volume; "
+                "resample it onto that"
             )
         if mask.missing is not None or (mask.array.dtype.kind == "f" and (mask.array != np.rint(mask.array)).any()):
             raise CaseError(
-                f"the swept mask {name} of {self.case_id} holds fractions or NaN; expected whole numbers, 0 where "
-                "nothing was imaged"
+                f"the mask of insonified voxels {name} of {self.case_id} holds fractions or NaN; expected whole "
+                "numbers, 0 where nothing was imaged"
             )
         return mask.array > 0
 
@@ -366,11 +368,11 @@ def _verify_file(case: Case, name: str, expected: str | None) -> None:
 def save_volume_into_case(folder: Path, stem: str, volume: Volume) -> CaseVolume:
     """Write a volume, and the mask of its insonified voxels where it has one, into a case folder."""
     write_volume(volume, folder / f"{stem}.nrrd")
-    swept = None
-    if volume.swept is not None:
-        swept = f"{stem}-swept.nrrd"
-        write_volume(Volume(volume.swept.astype(np.uint8), volume.ijk_to_ras), folder / swept)
-    return CaseVolume(f"{stem}.nrrd", volume.device, volume.timestamp_s, swept)
+    mask_file = None
+    if volume.insonified is not None:
+        mask_file = f"{stem}-swept.nrrd"
+        write_volume(Volume(volume.insonified.astype(np.uint8), volume.ijk_to_ras), folder / mask_file)
+    return CaseVolume(f"{stem}.nrrd", volume.device, volume.timestamp_s, mask_file)
 
 
 def append_tracking(path: Path, samples: Iterator[TrackingSample] | list[TrackingSample]) -> None:

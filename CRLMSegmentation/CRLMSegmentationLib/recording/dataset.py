@@ -51,14 +51,14 @@ class CheckedCase:
         lesions: those with a truth and a seed in what was swept; their labels are those of `truth_labels`.
         sha256: changes when anything in the case does.
         labels_together: parts of a label that lie apart are one lesion.
-        remarks: what is not wrong, but to be known, such as a label of which several lesions were made.
+        warnings: what is not wrong, but to be known, such as a label of which several lesions were made.
     """
 
     case: Case
     lesions: tuple[Lesion, ...]
     sha256: str
     labels_together: bool = False
-    remarks: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def case_id(self) -> str:
@@ -92,7 +92,7 @@ class CheckedCase:
 
     def read_volume(self) -> Volume:
         """Read the volume as it would come over OpenIGTLink, which does not send the mask of insonified voxels."""
-        return without_swept(self.case.volume())
+        return without_insonified_mask(self.case.volume())
 
 
 def _labels_of(case: Case) -> Volume:
@@ -102,8 +102,8 @@ def _labels_of(case: Case) -> Volume:
     return labels
 
 
-def without_swept(volume: Volume) -> Volume:
-    return replace(volume, swept=None)
+def without_insonified_mask(volume: Volume) -> Volume:
+    return replace(volume, insonified=None)
 
 
 def check_cases(
@@ -200,17 +200,17 @@ def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tu
         return None, []
     case = load_case(source, verify_recording=False) if source.is_dir() else _pair(source)
     labels = _labels_of(case)
-    volume = without_swept(case.volume())
+    volume = without_insonified_mask(case.volume())
     if source.is_file():  # a case was written by this program, a pair comes from elsewhere
         check_intensities(volume)
     if not case.lesions:
         raise CaseError("has no lesion; list them in case.json with seed and label")
     split = split_labels(labels, labels_together)
     problems, lesions = [], []
-    listed, remarks = _lesions_of(case, split)
+    listed, warnings = _lesions_of(case, split)
     case = replace(case, lesions=tuple(listed))
     if is_uniform(volume.array):
-        remarks.append(
+        warnings.append(
             ("", f"every voxel of its volume holds the same value, {volume.array.flat[0]:g}; export it again")
         )
     taken: dict[int, str] = {}
@@ -227,7 +227,7 @@ def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tu
             lesions.append(lesion)
         except CrlmError as error:
             problems.append(Problem(case.case_id, lesion.name, str(error)))
-    told = tuple(Problem(case.case_id, name, text) for name, text in remarks)
+    told = tuple(Problem(case.case_id, name, text) for name, text in warnings)
     return (CheckedCase(case, tuple(lesions), sha256, labels_together, told) if lesions else None), problems
 
 
@@ -236,7 +236,7 @@ def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tupl
 
     A listed lesion is the part in which its seed lies, else the nearest. Parts without a listed one are added.
     """
-    lesions, remarks = [], [("", text) for text in split.remarks]
+    lesions, warnings = [], [("", text) for text in split.warnings]
     taken = {lesion.name for lesion in case.lesions}
     claimed: set[int] = set()
     for lesion in case.lesions:
@@ -250,14 +250,14 @@ def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tupl
         name = _free_name(f"{lesion.name}.{nearest + 1}", taken) if len(parts) > 1 else lesion.name
         lesions.append(replace(lesion, name=name, label=parts[nearest]))
         if away_mm[nearest] > 0:
-            remarks.append((name, f"its seed lies {away_mm[nearest]:.1f} mm outside its truth; check seed and label"))
+            warnings.append((name, f"its seed lies {away_mm[nearest]:.1f} mm outside its truth; check seed and label"))
     by_label = {lesion.label: lesion for lesion in reversed(case.lesions) if lesion.label is not None}
     for label, lesion in by_label.items():
         for number, part in enumerate(split.parts.get(label, ()), 1):
             if part not in claimed:
                 seed = _deepest(split.labels.array == part, split.labels)
                 lesions.append(Lesion(_free_name(f"{lesion.name}.{number}", taken), seed, part))
-    return lesions, remarks
+    return lesions, warnings
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:
@@ -308,7 +308,7 @@ def _pair(path: Path) -> Case:
     label, names = read_labels(label_path), segment_names(label_path)
     array, numbers = numbers_of(label)
     if not numbers:
-        raise CaseError(f"{label_path.name} is empty: no voxel holds a number from 1 on; outline the lesions")
+        raise CaseError(f"{label_path.name} is empty: no voxel holds a number from 1 on; segment the lesions")
     taken = {names[n] for n in numbers if n in names}
     names = {n: names[n] if n in names else _free_name(f"Tumour {n}", taken) for n in numbers}
     lesions = tuple(Lesion(names[n], _deepest(array == n, label), n) for n in numbers)

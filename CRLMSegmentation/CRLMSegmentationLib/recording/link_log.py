@@ -18,7 +18,7 @@ from .message_log_writer import MessageLogWriter
 from .summary import CONNECTED, ENDED, LINK_LOST, STARTED
 
 VOXEL_TYPES = {2: "i1", 3: "u1", 4: "i2", 5: "u2", 6: "i4", 7: "u4", 10: "f4", 11: "f8"}
-PICTURES, VOLUMES, OTHERS = "live pictures", "repeated volumes", "other messages"
+IMAGES, VOLUMES, OTHERS = "live images", "repeated volumes", "other messages"
 
 
 class LinkLog:
@@ -116,7 +116,7 @@ class LinkLog:
     def _kind_left_out(self, entry: Entry, step: Step) -> str:
         """Return the kind of a message that is left out; empty for one that is recorded."""
         if not self._is_taken or step >= Step.ALL_MESSAGES:
-            return VOLUMES if entry.is_volume else OTHERS if entry.shape is None else PICTURES
+            return VOLUMES if entry.is_volume else OTHERS if entry.shape is None else IMAGES
         if entry.is_volume:
             return VOLUMES if step >= Step.REPEATED_VOLUMES and entry.device in self._devices else ""
-        return PICTURES if entry.shape is not None and step >= Step.PICTURES else ""
+        return IMAGES if entry.shape is not None and step >= Step.IMAGES else ""

@@ -17,7 +17,7 @@ from ..core.text import printable
 from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
 from ..tracking.sweeps.calibration import Calibration, read_calibration
-from ..tracking.sweeps.colours import colour_remarks
+from ..tracking.sweeps.colours import colour_notes
 from ..tracking.sweeps.placement import REFERENCE, FramePoses, place_frames
 from ..tracking.sweeps.reconstruction import reconstruct_sweep
 from ..tracking.sweeps.volume_builder import DEVICE, Compounding, Interpolation
@@ -27,7 +27,7 @@ from .sweep_messages import Sweep
 from .timeline import load_source, timeline
 
 DEFAULT_SPACING_MM = 1.0
-MAX_REMARK = 600
+MAX_NOTE = 600
 RECONSTRUCTING = "Reconstructing"
 COMPOUNDING_ADVICE = "choose one with --compounding of crlm-seg reconstruct, or correct CompoundingMode"
 INTERPOLATION_ADVICE = "choose with --linear or --nearest of crlm-seg reconstruct, or correct Interpolation"
@@ -75,23 +75,25 @@ class Reconstructed:
     """A reconstructed volume, and how many frames went into it.
 
     Attributes:
-        remarks: what was decided and why, as sentences for a user.
+        notes: what was decided and why, as sentences for a user.
     """
 
     volume: Volume
     poses: FramePoses
     seconds: float
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return a summary for a terminal."""
         volume = self.volume
         size = " x ".join(map(str, volume.shape_ijk))
         spacing = " x ".join(f"{x:g}" for x in volume.spacing_mm)
-        filled = 0.0 if volume.swept is None else 100 * np.count_nonzero(volume.swept) / volume.swept.size
+        filled = (
+            0.0 if volume.insonified is None else 100 * np.count_nonzero(volume.insonified) / volume.insonified.size
+        )
         return [
             f"{self.poses}",
-            *(f"Note: {printable(remark, MAX_REMARK)}" for remark in self.remarks),
+            *(f"Note: {printable(note, MAX_NOTE)}" for note in self.notes),
             f"{size} voxels of {spacing} mm, {filled:.0f} % filled, in {self.seconds:.1f} s",
         ]
 
@@ -148,16 +150,16 @@ def reconstruct(
     )
     # Frames also hold the black around the scanner's sector, which shows no tissue.
     shown = infer_field_of_view(volume.array)
-    volume = replace(volume, swept=shown if volume.swept is None else volume.swept & shown)
-    remarks = [
-        *poses.remarks,
-        *colour_remarks(sweep.sequence.frames, poses.accepted),
+    volume = replace(volume, insonified=shown if volume.insonified is None else volume.insonified & shown)
+    notes = [
+        *poses.notes,
+        *colour_notes(sweep.sequence.frames, poses.accepted),
         f"placed in {poses.frame} by {poses.way}; {_image_size(poses, sweep)}",
         f"{told}, {compounding.name.lower()} of the pixels in a voxel, {interpolation.name.lower()} voxel, "
         f"gaps between frames {'closed' if fills else 'kept'}",
         *volume.field_of_view_warnings,
     ]
-    return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(remarks))
+    return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(notes))
 
 
 def device_in(frame: str) -> str:

@@ -77,7 +77,7 @@ def sweep_of_messages(
         tracks,
         image_frame=pixels,
         pairings=pairings,
-        remarks=(f"the ultrasound is {stream}: {why}", *told),
+        notes=(f"the ultrasound is {stream}: {why}", *told),
     )
     return sequence if stream.frame is None else _placed_by_sender(sequence, stream.frame, arrays, calibration, frame)
 
@@ -104,7 +104,7 @@ def _placed_by_sender(
     name = f"{sequence.image_frame}To{placed_in}"
     tracks[name] = TransformTrack(matrices, (STATUS_OK,) * len(images))
     told = [f"the sender has placed the pixels in {placed_in}; {', '.join(edits)} was not used"] if edits else []
-    return replace(sequence, transforms=tracks, placed=name, remarks=(*sequence.remarks, *told))
+    return replace(sequence, transforms=tracks, placed=name, notes=(*sequence.notes, *told))
 
 
 def ultrasound_in(

@@ -146,6 +146,6 @@ def _volumes(events: Iterable[SessionEvent], there: dict[str, str]) -> Iterator[
         file = volume.get("file")
         if file in there and file not in seen:
             seen.add(file)
-            swept = volume.get("swept") if volume.get("swept") in there else None
+            insonified = volume.get("swept") if volume.get("swept") in there else None
             device = ascii_name(volume.get("device") or "", "volume")
-            yield CaseVolume(file, device, float(volume.get("timestamp_s") or 0), swept)
+            yield CaseVolume(file, device, float(volume.get("timestamp_s") or 0), insonified)

@@ -52,7 +52,7 @@ def frame_of_sweep(sweep: Sweep) -> str:
 def notes_on(sweep: Sweep) -> list[str]:
     """Return what was assumed for playing it, as sentences for a user."""
     frame, poses, refusal = _place(sweep)
-    notes = list(poses.remarks)
+    notes = list(poses.notes)
     if refusal:
         where = "in pixels, without a place" if frame == IMAGE else f"in the frame {frame}"
         notes.append(f"images are sent {where}, as {IMAGE}_{frame}: {refusal}")
@@ -118,7 +118,7 @@ def _place(sweep: Sweep) -> tuple[str, FramePoses, str]:
         except SweepError as error:
             refusal = refusal or str(error)
     accepted = np.array([status == STATUS_OK for status in sweep.sequence.image_statuses])
-    poses = FramePoses(np.tile(np.eye(4), (len(accepted), 1, 1)), accepted, {}, IMAGE, remarks=sweep.sequence.remarks)
+    poses = FramePoses(np.tile(np.eye(4), (len(accepted), 1, 1)), accepted, {}, IMAGE, notes=sweep.sequence.notes)
     return IMAGE, poses, refusal
 
 

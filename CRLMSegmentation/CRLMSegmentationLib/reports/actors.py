@@ -9,7 +9,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from ..core.grey_window import grey_window
 from .planes import Lesion, Plane, plane_pixels, sample
-from .slices import NOT_SWEPT, PREDICTION_COLOUR, TRUTH_COLOUR
+from .slices import NOT_INSONIFIED, PREDICTION_COLOUR, TRUTH_COLOUR
 
 EDGES = ((0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7))
 DASHES = 14
@@ -45,8 +45,8 @@ def _slice_rgb(lesion: Lesion, plane: Plane, size_mm: float) -> np.ndarray:
     low, high = grey_window(lesion.volume)
     grey = np.clip((sample(lesion.volume.array, at) - low) / (high - low), 0, 1)
     image = np.repeat(grey[..., None] * 255 * WALL_BRIGHTNESS, 3, axis=-1)
-    swept = sample(lesion.swept, at) >= 0.5
-    image[~swept] = 255 * np.array(rgb(NOT_SWEPT))
+    insonified = sample(lesion.insonified, at) >= 0.5
+    image[~insonified] = 255 * np.array(rgb(NOT_INSONIFIED))
     for mask, colour in ((lesion.truth, TRUTH_COLOUR), (lesion.mask, PREDICTION_COLOUR)):
         if mask is not None:
             inside = sample(mask, at) >= 0.5

@@ -49,8 +49,8 @@ def navigation_entry(approaches: Approaches, lesion: str, margins_mm: Sequence[f
         return None
     moment = dict.fromkeys(_MOMENT) if nearest is None else _moment(nearest)
     margins = {"margin_mm": approaches.margin_of(lesion), "margins_mm": sorted(map(float, margins_mm))}
-    cautions = [str(caution) for caution in approaches.cautions]
-    return {**moment, **margins, "doubts": unreliable_reasons, "cautions": cautions}
+    warnings = [str(warning) for warning in approaches.warnings]
+    return {**moment, **margins, "doubts": unreliable_reasons, "cautions": warnings}
 
 
 def _moment(seen: Approach) -> dict[str, Any]:

@@ -30,16 +30,16 @@ def navigation_figures(
         margins: surfaces around it by their width in mm.
         consensus: on the grid of the lesion's volume.
     """
-    pictures: dict[str, bytes | str] = {}
+    figures: dict[str, bytes | str] = {}
     margins = {width_mm: made for width_mm, made in (margins or {}).items() if made.GetNumberOfPolys()}
     if not surface.GetNumberOfPolys():
-        return pictures
+        return figures
     if approach is not None:
-        pictures[APPROACH] = _view(lesion, surface, approach, margins, simulated)
-        pictures[MARGINS] = margin_slices(lesion, surface, approach, margins)
+        figures[APPROACH] = _view(lesion, surface, approach, margins, simulated)
+        figures[MARGINS] = margin_slices(lesion, surface, approach, margins)
     if consensus is not None:
-        pictures[STABILITY] = stability_slices(lesion, surface, consensus)
-    return pictures
+        figures[STABILITY] = stability_slices(lesion, surface, consensus)
+    return figures
 
 
 def _view(

@@ -62,11 +62,11 @@ def write_page(source: Path, target: Path) -> None:
         sizes_mm = [None if np.isnan(size_mm) else size_mm for size_mm in kept["crop_sizes_mm"].tolist()]
         lesions = [Lesion(volume, *parts, None) for parts in zip(masks, kept["seeds_ras_mm"], sizes_mm)]
         consensus = [_consensus_from(kept, number, entry) for number, entry in enumerate(texts["entries"])]
-    pictures: dict[str, bytes | str] = {}
+    figures: dict[str, bytes | str] = {}
     for entry, lesion, around in zip(texts["entries"], lesions, consensus):
         drawn = _figures(entry, lesion, around)
-        pictures |= {f"{entry['lesion']}/{kind}": picture for kind, picture in drawn.items()}
-    write_report(target, texts["entries"], pictures, texts["card"])
+        figures |= {f"{entry['lesion']}/{kind}": image for kind, image in drawn.items()}
+    write_report(target, texts["entries"], figures, texts["card"])
 
 
 def _parts_of(consensus: Consensus) -> dict[str, np.ndarray]:
@@ -87,8 +87,8 @@ def _figures(entry: Mapping[str, Any], lesion: Lesion, consensus: Consensus | No
     navigation = entry.get("navigation") or {"distance_mm": None, "margins_mm": ()}
     approach = approach_from(navigation, entry["lesion"])
     margins = {} if approach is None else {mm: margin_surface(surface, mm) for mm in navigation["margins_mm"]}
-    pictures: dict[str, bytes | str] = {SLICES: three_slices(lesion), VIEW_3D: _view(lesion, surface)}
-    return pictures | navigation_figures(lesion, surface, approach, margins, consensus, entry.get("simulated"))
+    figures: dict[str, bytes | str] = {SLICES: three_slices(lesion), VIEW_3D: _view(lesion, surface)}
+    return figures | navigation_figures(lesion, surface, approach, margins, consensus, entry.get("simulated"))
 
 
 def _view(lesion: Lesion, surface: vtk.vtkPolyData) -> bytes | str:

@@ -56,9 +56,9 @@ class Lesion:
     truth: np.ndarray | None = None
 
     @cached_property
-    def swept(self) -> np.ndarray:
+    def insonified(self) -> np.ndarray:
         """The insonified voxels: bool, shape (K, J, I)."""
-        return self.volume.swept_in()
+        return self.volume.insonified_in()
 
     @cached_property
     def center_ras_mm(self) -> np.ndarray:

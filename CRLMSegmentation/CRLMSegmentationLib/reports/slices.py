@@ -23,7 +23,7 @@ SEED_COLOUR = "#fff04d"
 CROP_COLOUR = "#ffffff"
 CROP_DASHES = (0, (4, 3))
 BACKGROUND = "#0b1016"
-NOT_SWEPT = "#151c25"
+NOT_INSONIFIED = "#151c25"
 INK = "#cfd8e3"
 """Orange, blue and yellow stay apart for every kind of colour vision, and by line style without colour."""
 
@@ -84,8 +84,8 @@ def draw_grey(
     """
     width, height = size_mm
     extent = (-width / 2, width / 2, -height / 2, height / 2)
-    axes.set_facecolor(NOT_SWEPT)
-    grey = np.where(sample(lesion.swept, at) >= 0.5, sample(lesion.volume.array, at), np.nan)
+    axes.set_facecolor(NOT_INSONIFIED)
+    grey = np.where(sample(lesion.insonified, at) >= 0.5, sample(lesion.volume.array, at), np.nan)
     axes.imshow(
         grey, cmap="gray", vmin=limits[0], vmax=limits[1], origin="lower", extent=extent, interpolation=interpolation
     )
@@ -238,5 +238,5 @@ def _legend(lesion: Lesion) -> list[Artist]:
     if lesion.crop_size_mm is not None:
         label = f"crop {lesion.crop_size_mm:.0f} mm"
         entries.append(Line2D([], [], color=CROP_COLOUR, linestyle=CROP_DASHES, label=label))
-    entries.append(Patch(facecolor=NOT_SWEPT, edgecolor="#2a3644", label="not swept"))
+    entries.append(Patch(facecolor=NOT_INSONIFIED, edgecolor="#2a3644", label="not swept"))
     return entries

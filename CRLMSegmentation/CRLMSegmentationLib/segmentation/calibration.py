@@ -1,7 +1,7 @@
 """Expected Dice of a segmentation by the agreement of its consensus surfaces, fitted on lesions with ground truth.
 
 A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the truth that
-lesions of the same agreement had on average; `unexplained` is q of `interval`.
+lesions of the same agreement had on average; `residual_error` is q of `interval`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Observation:
 
     Attributes:
         agreement: of its consensus surfaces, see `consensus.Consensus`.
-        probability: mean probability in the outline, what the network says of itself.
-        dice: of the outline with the truth.
+        probability: mean probability in the segmentation, what the network says of itself.
+        dice: of the segmentation with the truth.
         misses_mm: for tips around it, how far the true distance lay outside the consensus surfaces', 0 where inside.
-        errors_mm: for the same tips, how far it lay from that to the outline alone.
+        errors_mm: for the same tips, how far it lay from that to the segmentation alone.
     """
 
     patient: str
@@ -58,14 +58,14 @@ class Calibration:
 
     Attributes:
         agreements, expected_dice: corners of a curve that never falls.
-        unexplained: see `interval`.
+        residual_error: see `interval`.
         lesions, patients: that it was measured on.
         simulated: whether these were simulated; None when that is not known.
     """
 
     agreements: tuple[float, ...]
     expected_dice: tuple[float, ...]
-    unexplained: ResidualError
+    residual_error: ResidualError
     lesions: int
     patients: int
     simulated: bool | None
@@ -93,10 +93,10 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
         raise ModelError(f"the calibration of this model cannot be read: {problem}; calibrate it again")
     try:
         agreements, expected_dice = (tuple(map(float, entry[name])) for name in ("agreements", "expected_dice"))
-        unexplained = ResidualError(**{name: float(mm) for name, mm in entry["unexplained"].items()})
+        residual_error = ResidualError(**{name: float(mm) for name, mm in entry["unexplained"].items()})
         counts = entry["lesions"], entry["patients"]
-        made = Calibration(agreements, expected_dice, unexplained, *counts, entry["simulated"])
-        rests_mm = [unexplained.with_shells_mm, unexplained.alone_mm]
+        made = Calibration(agreements, expected_dice, residual_error, *counts, entry["simulated"])
+        rests_mm = [residual_error.with_shells_mm, residual_error.alone_mm]
         good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
         good = good and np.isfinite([*made.agreements, *made.expected_dice, *rests_mm]).all()
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -57,7 +57,7 @@ class Navigator:
     Attributes:
         margins_mm: ascending or not; those that are warned of.
         poses: tip calibrations that do not come over the link are put there by `poses.fix`.
-        cautions: what must be known beside any distance; those of the navigator itself are added to each situation.
+        warnings: what must be known beside any distance; those of the navigator itself are added to each situation.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Navigator:
     ) -> None:
         self.poses = Poses()
         self.margins_mm: tuple[float, ...] = DEFAULT_MARGINS_MM
-        self.cautions: tuple[Status, ...] = ()
+        self.warnings: tuple[Status, ...] = ()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
         self._limits = limits = limits or Limits()
         self._watched: dict[str, _Watched] = {}
@@ -113,7 +113,7 @@ class Navigator:
         unreliable_reason = self._unreliable_reason_of_sensor(now_s)
         unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
         states = tuple(self._state_of(w, unreliable_reason, now_s) for w in self._watched.values())
-        return Situation(states, unreliable_reason, (*unwatched, *self.cautions))
+        return Situation(states, unreliable_reason, (*unwatched, *self.warnings))
 
     def unreliable_reason_of(self, device: str, now_s: float) -> Status | None:
         """Return why the transform of a device cannot be used to place a point now, or None."""

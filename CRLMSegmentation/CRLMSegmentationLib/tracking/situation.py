@@ -60,12 +60,12 @@ class Situation:
     Attributes:
         sensor_unreliable_reason: about the sensor on the liver, on which all instruments hang; None while it is
             trusted.
-        cautions: what must be known beside any distance, such as that the liver sensor is not watched.
+        warnings: what must be known beside any distance, such as that the liver sensor is not watched.
     """
 
     instruments: tuple[InstrumentState, ...] = ()
     sensor_unreliable_reason: Status | None = None
-    cautions: tuple[Status, ...] = ()
+    warnings: tuple[Status, ...] = ()
 
     @cached_property
     def displayed(self) -> Displayed:

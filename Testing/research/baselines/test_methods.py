@@ -28,7 +28,7 @@ def answer_of(method, click):
 
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
-def test_answer_holds_an_outline_its_time_and_no_probability(name, click):
+def test_answer_holds_a_segmentation_its_time_and_no_probability(name, click):
     answer = answer_of(baseline_named(name), click)
     assert dice(answer.mask, click.truth) > 0.85
     assert answer.volume_ml == pytest.approx(np.count_nonzero(answer.mask) / 1000)

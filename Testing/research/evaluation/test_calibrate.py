@@ -50,7 +50,9 @@ def test_lesions_are_asked_for_again_and_compared_with_the_truth(cohorts, engine
     assert exact.dice == pytest.approx(1)
     assert less.dice == pytest.approx(2 * 7 / (8 + 7))
     assert exact.misses_mm.max() == pytest.approx(0, abs=1e-3)
-    assert less.errors_mm == pytest.approx(less.misses_mm, abs=1e-3)  # the stub's consensus surfaces are its outline
+    assert less.errors_mm == pytest.approx(
+        less.misses_mm, abs=1e-3
+    )  # the stub's consensus surfaces are its segmentation
     assert 0.5 < less.misses_mm.max() <= 1.01
     assert approach.true_mm.min() > -5
     assert approach.true_mm.max() > 20

@@ -38,7 +38,7 @@ def drawn():
 def _undrawn(request, monkeypatch):
     """Pictures and plots take most of the time of so small an evaluation."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(page, "worst_pictures", lambda document, *_: [None] * len(document["worst"]))
+        monkeypatch.setattr(page, "worst_figures", lambda document, *_: [None] * len(document["worst"]))
         monkeypatch.setattr(page, "_plots", lambda document: defaultdict(str))
 
 

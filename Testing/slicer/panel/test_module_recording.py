@@ -124,9 +124,9 @@ def test_recording_that_cannot_be_written_is_told_in_red_and_all_else_goes_on(wi
 
 def test_full_budget_is_told_in_amber(recorded, monkeypatch):
     recording = recorded.widget.logic.session.recording
-    monkeypatch.setattr(type(recording), "notice", "live pictures are not recorded any more")
+    monkeypatch.setattr(type(recording), "notice", "live images are not recorded any more")
     recorded.turns()
-    assert recorded.text("recordingLabel").endswith("MB; live pictures are not recorded any more")
+    assert recorded.text("recordingLabel").endswith("MB; live images are not recorded any more")
     assert "#e69f00" in recorded.host.widget("recordingLabel").text
 
 

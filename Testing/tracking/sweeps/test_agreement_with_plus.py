@@ -99,5 +99,5 @@ def test_nwire_agrees_with_plus_though_its_stylus_is_invalid_throughout(nwire):
     theirs, grid = reconstructed("NwirePhantomFreehand")
     volume = reconstruct_sweep(nwire, calibration, grid=grid, interpolation=Interpolation.LINEAR, poses=poses)
     assert correlation(volume.array, theirs) >= 0.98
-    assert volume.swept[theirs > 0].mean() > 0.99
+    assert volume.insonified[theirs > 0].mean() > 0.99
     assert dice(volume.array >= 20, theirs >= 20) > 0.9

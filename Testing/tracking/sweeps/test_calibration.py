@@ -163,10 +163,10 @@ def test_settings_of_plus_that_have_no_counterpart_are_told():
     text = CONFIGURATION.replace(
         'FillHoles="ON"', 'SkipInterval="3" EnableFanAnglesAutoDetect="TRUE" OutputOrigin="1 2 3"'
     )
-    (remark,) = read_calibration(text).remarks
-    assert "SkipInterval 3" in remark
-    assert "EnableFanAnglesAutoDetect TRUE" in remark
-    assert read_calibration(CONFIGURATION.replace('FillHoles="ON"', 'SkipInterval="1"')).remarks == ()
+    (note,) = read_calibration(text).notes
+    assert "SkipInterval 3" in note
+    assert "EnableFanAnglesAutoDetect TRUE" in note
+    assert read_calibration(CONFIGURATION.replace('FillHoles="ON"', 'SkipInterval="1"')).notes == ()
 
 
 @pytest.mark.parametrize(

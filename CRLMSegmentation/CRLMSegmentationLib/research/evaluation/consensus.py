@@ -40,7 +40,7 @@ class Approach:
 
     tips_ras_mm: np.ndarray
     true_mm: np.ndarray
-    to_outline: SurfaceDistance
+    to_segmentation: SurfaceDistance
     to_outer: SurfaceDistance | None
     to_inner: SurfaceDistance | None
     voxel_mm: float
@@ -142,7 +142,7 @@ def _misses_mm(approach: Approach) -> np.ndarray:
 
 
 def _bracket(approach: Approach, tip_ras_mm: np.ndarray) -> tuple[float, float]:
-    known = (approach.to_outline, approach.to_outer, approach.to_inner)
+    known = (approach.to_segmentation, approach.to_outer, approach.to_inner)
     distances_mm = [surface.nearest(tip_ras_mm).distance_mm for surface in known if surface is not None]
     return min(distances_mm), max(distances_mm)
 
@@ -154,15 +154,15 @@ def coverage_of(
 
     The tracker's errors are simulated: each tip is seen where sensors of tool, liver and probe put it.
     """
-    rng, unexplained = np.random.default_rng(seed), calibration.unexplained
+    rng, residual_error = np.random.default_rng(seed), calibration.residual_error
     held, widths_mm = [], []
     for approach in approaches:
         for tip, true_mm in zip(approach.tips_ras_mm, approach.true_mm):
             to_sensor_mm = float(np.linalg.norm(tip))
             seen = tip + _tracking_error_mm(rng, tracking, to_sensor_mm)
             low_mm, high_mm = _bracket(approach, seen)
-            measured_mm = approach.to_outline.nearest(seen).distance_mm
-            rest_mm = unexplained.with_shells_mm if approach.to_outer else unexplained.alone_mm
+            measured_mm = approach.to_segmentation.nearest(seen).distance_mm
+            rest_mm = residual_error.with_shells_mm if approach.to_outer else residual_error.alone_mm
             interval = interval_of(measured_mm, low_mm, high_mm, to_sensor_mm, approach.voxel_mm, tracking, rest_mm)
             held.append(interval.low_mm <= true_mm <= interval.high_mm)
             widths_mm.append(interval.high_mm - interval.low_mm)

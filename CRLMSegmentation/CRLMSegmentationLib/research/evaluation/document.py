@@ -141,7 +141,7 @@ def _data(cases: Sequence[CheckedCase], problems: Sequence[Problem], rows: Seque
         ],
         "left_out": [asdict(problem) for problem in problems],
         "failed": failed,
-        "remarks": [asdict(remark) for checked in cases for remark in checked.remarks],
+        "remarks": [asdict(warning) for checked in cases for warning in checked.warnings],
     }
 
 

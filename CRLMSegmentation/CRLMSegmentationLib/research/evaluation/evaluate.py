@@ -186,10 +186,10 @@ def _refusal(problems: Sequence[Problem], some_are_good: bool) -> str:
 
 
 def _write(document: dict[str, Any], cases: Sequence[CheckedCase], out: Path, on_progress: OnProgress) -> None:
-    from .page import worst_pictures, write_evaluation_page  # only now are pictures needed
+    from .page import worst_figures, write_evaluation_page  # only now are pictures needed
 
-    pictures = worst_pictures(document, {checked.case_id: checked for checked in cases}, out, on_progress)
+    figures = worst_figures(document, {checked.case_id: checked for checked in cases}, out, on_progress)
     with atomic_files([out / name for name in OUTPUTS]) as unfinished:
         write_json(unfinished[0], document)
         write_csv(unfinished[1], document)
-        write_evaluation_page(unfinished[2], document, pictures)
+        write_evaluation_page(unfinished[2], document, figures)

@@ -105,7 +105,7 @@ def _truth(volume: Volume, anatomy: Anatomy, local_to_reference: np.ndarray) -> 
         near = np.flatnonzero((np.abs(local - tumour.center_mm) < 1.6 * tumour.axes_mm.max()).all(1))
         flat[near[tumour.signed_distance_mm(local[near]) < 0]] = number
     labels = flat.reshape(volume.array.shape[::-1]).transpose(2, 1, 0).copy()
-    labels[~ndimage.binary_closing(volume.swept, iterations=2)] = 0
+    labels[~ndimage.binary_closing(volume.insonified, iterations=2)] = 0
     return Volume(labels, volume.ijk_to_ras)
 
 
@@ -147,7 +147,7 @@ def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> Lesion:
 
 def _click(rng: np.random.Generator, mask: np.ndarray, volume: Volume) -> list[float]:
     """Return a seed as a user would place it: a voxel of the lesion near its middle, RAS mm."""
-    inside = np.argwhere(mask & volume.swept)
+    inside = np.argwhere(mask & volume.insonified)
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1][tuple(inside.T)]
     central = inside[depth >= (1 - SEED_JITTER) * depth.max()]
     kji = central[rng.integers(len(central))]

@@ -29,7 +29,7 @@ MIN_TRUTH_VOXELS = 20
 """Of the network; a lesion with fewer has no shape."""
 SPACING_LIMITS_MM = (0.02, 10.0)
 """Of a recorded voxel: no probe resolves less, and whoever says more has mistaken the unit."""
-LEAST_SWEPT_SHARE = 0.5
+LEAST_INSONIFIED_SHARE = 0.5
 ALL_CASES = "all"
 """In place of the name of a case."""
 
@@ -105,7 +105,7 @@ def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
     bad += [Problem(checked.case_id, check.lesion.name, check.bad) for check in checks if check.bad]
     if not good and not bad:
         bad = [Problem(checked.case_id, "", "has no lesion that is large enough to train on")]
-    warned = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in warnings)]
+    warned = [*checked.warnings, *(Problem(checked.case_id, "", text) for text in warnings)]
     warned += [Problem(checked.case_id, check.lesion.name, text) for check in checks for text in check.warnings]
     lesions, facts = (
         tuple(check.lesion for check in good),
@@ -140,25 +140,27 @@ def _check_lesion(
     mask = labels == lesion.label
     box = Box.of_nonempty_mask(mask)
     voxels = np.count_nonzero(mask[box.slices])
-    swept_share = np.count_nonzero(mask[box.slices] & volume.swept_in(box)) / voxels
-    if not swept_share:
+    insonified_share = np.count_nonzero(mask[box.slices] & volume.insonified_in(box)) / voxels
+    if not insonified_share:
         return _Lesion(
             lesion, "has no reference voxel in the field of view; check that reference and volume belong together"
         )
     network_voxels = voxels * np.prod(volume.spacing_mm) / preparation.spacing_mm**3
     width_mm = max(count * mm for count, mm in zip(box.shape, volume.spacing_mm[::-1]))
-    warnings = list(_warnings_on(network_voxels, swept_share, width_mm, preparation))
+    warnings = list(_warnings_on(network_voxels, insonified_share, width_mm, preparation))
     is_usable = preparation.variant == FULL or network_voxels >= MIN_TRUTH_VOXELS
     return _Lesion(lesion, "", warnings, is_usable, _diameter_mm(lesion, mask, volume))
 
 
-def _warnings_on(network_voxels: float, swept_share: float, width_mm: float, preparation: Preparation) -> Iterator[str]:
+def _warnings_on(
+    network_voxels: float, insonified_share: float, width_mm: float, preparation: Preparation
+) -> Iterator[str]:
     has_crops = preparation.variant != FULL
     if network_voxels < MIN_TRUTH_VOXELS:
         few = f"has {network_voxels:.0f} voxels at {preparation.spacing_mm:g} mm, fewer than {MIN_TRUTH_VOXELS}"
         yield few + (", so that no crop is cut around it" if has_crops else "")
-    if swept_share < LEAST_SWEPT_SHARE:
-        yield f"lies in the field of view by {swept_share:.0%} only"
+    if insonified_share < LEAST_INSONIFIED_SHARE:
+        yield f"lies in the field of view by {insonified_share:.0%} only"
     if has_crops and width_mm > preparation.crop_size_mm:
         yield f"is {width_mm:.0f} mm wide, more than a crop of {preparation.crop_size_mm:g} mm"
 

@@ -277,7 +277,7 @@ def _state_text(row: LesionRow) -> str:
         return "; ".join([_("being renewed"), *_warnings(row)])
     if row.state in states:
         return "; ".join([states[row.state], *old])
-    return "; ".join([*([*old, *_warnings(row)] or [_("up to date")]), *row.remarks])
+    return "; ".join([*([*old, *_warnings(row)] or [_("up to date")]), *row.volume_warnings])
 
 
 def _warnings(row: LesionRow) -> list[str]:

@@ -79,11 +79,11 @@ def distance_of(workspace: Workspace | None) -> Distance:
 
 def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distance:
     """Return a distance in words, or why it is withheld."""
-    warnings = [translated(caution) for caution in shown.cautions]
-    short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.cautions) else ""
+    warnings = [translated(warning) for warning in shown.warnings]
+    short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.warnings) else ""
     if shown.nearest is None:
         if shown.margin_mm is not None:
-            warnings.append(_("the tip is within {margin:g} mm of an outline").format(margin=shown.margin_mm))
+            warnings.append(_("the tip is within {margin:g} mm of a segmentation").format(margin=shown.margin_mm))
         reasons = "; ".join(map(withheld_text, shown.withheld))
         return Distance(WITHHELD, "", reasons, "; ".join(warnings), WITHHELD_COLOUR, short)
     state, reading = shown.nearest

@@ -83,7 +83,7 @@ class Models:
         return find_model()
 
     def use(self, key: str, workspace: Workspace | None, make_engine: Callable[[ModelPackage], Engine]) -> bool:
-        """Use a model from now on; volume, seeds, outlines and link of the workspace stay.
+        """Use a model from now on; volume, seeds, segmentations and link of the workspace stay.
 
         Args:
             workspace: None where there is none yet.

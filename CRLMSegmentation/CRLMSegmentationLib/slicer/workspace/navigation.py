@@ -1,7 +1,7 @@
 """Navigation: tools in the scene, distances to the nearest tumours, margins.
 
-`receive` gets the transforms, `update` the outlines at each turn; tools, the line to the nearest tumour, margins and
-consensus surfaces in the scene follow.
+`receive` gets the transforms, `update` the segmentations at each turn; tools, the line to the nearest tumour, margins
+and consensus surfaces in the scene follow.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class Navigation:
 
     def update(self, lesion_targets: Mapping[str, LesionTarget]) -> None:
         """Update targets, tools and distances; call it at each turn."""
-        self.is_calibrated = all(lesion_target.unexplained is not None for lesion_target in lesion_targets.values())
+        self.is_calibrated = all(lesion_target.residual_error is not None for lesion_target in lesion_targets.values())
         if self._targets.update(lesion_targets):
             self.navigator.set_targets(self.targets)
             self._is_due = True
@@ -172,7 +172,7 @@ class Navigation:
         if not self._is_due and now_s - self._looked_at_s < LOOK_AGAIN_S:
             return
         self._is_due, self._looked_at_s = False, now_s
-        self.navigator.cautions = self._cautions
+        self.navigator.warnings = self._warnings
         self.situation = self.navigator.update(now_s)
         self.approaches.update(self.situation, now_s, self._sent_s)
         self._show_tools(self.situation.instruments)
@@ -188,7 +188,7 @@ class Navigation:
             show_tool(self._scene, state)
 
     @property
-    def _cautions(self) -> tuple[Status, ...]:
+    def _warnings(self) -> tuple[Status, ...]:
         """The warnings that hold for any distance."""
         other = (Status(Reason.OTHER_SOURCE),) if self.is_of_other_source else ()
         return other if self.is_calibrated else (*other, Status(Reason.UNCALIBRATED))

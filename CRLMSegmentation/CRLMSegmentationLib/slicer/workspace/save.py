@@ -51,7 +51,7 @@ def save(workspace: Workspace, parent: Path) -> Path:
     """
     node = workspace.lesion_store.segmentation_node
     if node is None:
-        raise CrlmError(_("there is no outline to save; segment a lesion first"))
+        raise CrlmError(_("there is no segmentation to save; segment a lesion first"))
     folder = parent / time.strftime("crlm-%Y%m%d-%H%M%S")
     make_folder(folder)
     results = [
@@ -102,7 +102,7 @@ def _entry(workspace: Workspace, result: LesionResult) -> JsonObject:
 
 
 def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
-    """Return the consensus surfaces of a lesion; None for an outline that a user has corrected."""
+    """Return the consensus surfaces of a lesion; None for a segmentation that a user has corrected."""
     entry = workspace.lesion_store.entries[lesion]
     return entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(entry.found) else None
 

@@ -38,7 +38,7 @@ class Calibration:
         fill_holes: PLUS's switch, or None.
         image_frame: the coordinate frame of the pixels as the source names it, or None.
         reference_frame: the coordinate frame for which PLUS would reconstruct, or None.
-        remarks: what the source asks for and is not done, as sentences for a user.
+        notes: what the source asks for and is not done, as sentences for a user.
     """
 
     image_to_probe: np.ndarray | None
@@ -51,7 +51,7 @@ class Calibration:
     fill_holes: bool | None = None
     image_frame: str | None = None
     reference_frame: str | None = None
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.image_to_probe is None:

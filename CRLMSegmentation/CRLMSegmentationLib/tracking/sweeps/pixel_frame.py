@@ -36,13 +36,13 @@ class PixelFrame:
         name: such as "Image" or "CroppedImage".
         to_calibrated: 4x4, pixels of the sweep to pixels of the image that was calibrated.
         edits: the transforms of the sweep that lead from that image to these pixels.
-        remark: why it was taken, a sentence for a user; empty where nothing had to be decided.
+        note: why it was taken, a sentence for a user; empty where nothing had to be decided.
     """
 
     name: str
     to_calibrated: np.ndarray = field(default_factory=lambda: np.eye(4))
     edits: tuple[str, ...] = ()
-    remark: str = ""
+    note: str = ""
 
 
 def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None, goal: str) -> PixelFrame:
@@ -73,10 +73,10 @@ def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None,
         names, edits, to_start = [*names, other], [*edits, name], to_start @ np.linalg.inv(matrix)
     _refuse_edit_told_twice(sequence, fixed, start, names[-1], to_start)
     _refuse_changing_edits(sequence, calibration, edits)
-    remark = f"the pixels are in {names[-1]}, by {', '.join(edits)} of the sweep" if edits else ""
+    note = f"the pixels are in {names[-1]}, by {', '.join(edits)} of the sweep" if edits else ""
     if start != _usual(sequence, calibration):
-        remark = remark or f"the pixels are in {start}, the only calibrated picture frame"
-    return PixelFrame(names[-1], to_start, tuple(edits), remark)
+        note = note or f"the pixels are in {start}, the only calibrated picture frame"
+    return PixelFrame(names[-1], to_start, tuple(edits), note)
 
 
 def named_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None, name: str, goal: str) -> PixelFrame:
@@ -94,7 +94,7 @@ def _way_back(sequence: TrackedSequence, pixels: str, calibrated: str) -> tuple[
     frame, matrix, seen = pixels, np.eye(4), {pixels}
     edits: list[str] = []
     while frame != calibrated:
-        steps = [s for s in _steps(sequence, frame) if s[1] not in seen and _keeps_the_picture(s[2])]
+        steps = [s for s in _steps(sequence, frame) if s[1] not in seen and _keeps_the_image(s[2])]
         steps = [s for s in steps if s[1] == calibrated or leads(set(sequence.transforms) - {s[0]}, s[1], calibrated)]
         if not steps:
             return np.eye(4), ()
@@ -164,7 +164,7 @@ def _is_edit(
         SweepError: it may be so or not.
     """
     tracks = set(sequence.transforms) - {name}
-    if other == goal or TRANSDUCER in other.upper() or leads(tracks, other, goal) or not _keeps_the_picture(matrix):
+    if other == goal or TRANSDUCER in other.upper() or leads(tracks, other, goal) or not _keeps_the_image(matrix):
         return False
     names = {*tracks, *fixed}
     if _holds_the_pixels(matrix, sequence.frames.shape[2], sequence.frames.shape[1]):
@@ -186,7 +186,7 @@ def _refuse_invalid_edit(sequence: TrackedSequence, frame: str, goal: str) -> No
             raise _undecided(sequence, [frame, other], f"{name} is valid in no frame")
 
 
-def _keeps_the_picture(matrix: np.ndarray) -> bool:
+def _keeps_the_image(matrix: np.ndarray) -> bool:
     """Whether a matrix only exchanges, flips, shifts or scales rows and columns, within the plane."""
     plane = np.abs(matrix[:2, :2]) > 1e-6
     off_plane = np.abs([*matrix[2, :2], *matrix[:2, 2], matrix[2, 3]]).max()

@@ -71,7 +71,7 @@ def reconstruct_sweep(
         poses: of `place_frames`, for who wants to tell what was left out; by default it is called here.
 
     Returns:
-        Voxels of the frames' type (grey), `swept` where pixels fell, timestamp of the last accepted frame.
+        Voxels of the frames' type (grey), `insonified` where pixels fell, timestamp of the last accepted frame.
 
     Raises:
         SweepError: no frame can be used, no transform to Reference, a volume too large.

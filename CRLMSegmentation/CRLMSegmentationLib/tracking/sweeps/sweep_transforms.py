@@ -92,7 +92,7 @@ def join_transforms(
 
     A calibration decides where the image lies, the tracker where tools are.
     """
-    tracks, fixed, remarks = dict(sequence.transforms), dict(calibration.transforms if calibration else {}), []
+    tracks, fixed, notes = dict(sequence.transforms), dict(calibration.transforms if calibration else {}), []
     for name in sorted(set(tracks) & set(fixed)):
         is_tools = is_pose(name, pixels)
         valid = [m for m, status in zip(tracks[name].matrices, tracks[name].statuses) if status == STATUS_OK]
@@ -100,14 +100,14 @@ def join_transforms(
         corner = np.array([columns, rows, 0, 1])
         apart_mm = np.linalg.norm((fixed[name] - valid[0]) @ corner) if valid and not is_tools else 0.0
         if is_tools:
-            remarks.append(f"{name} of the configuration was not used: the sweep tracks it")
+            notes.append(f"{name} of the configuration was not used: the sweep tracks it")
         elif apart_mm > MAX_DISAGREEMENT_MM:
-            remarks.append(
+            notes.append(
                 f"{name} that was given differs from the {name} in the sweep by up to {apart_mm:.1f} mm; the given one "
                 "was used"
             )
         (fixed if is_tools else tracks).pop(name)
-    return SweepTransforms(sequence, tracks, fixed), remarks
+    return SweepTransforms(sequence, tracks, fixed), notes
 
 
 def is_pose(name: str, pixels: PixelFrame) -> bool:
