@@ -1,7 +1,8 @@
 """Expected Dice of a segmentation by the agreement of its consensus surfaces, fitted on lesions with ground truth.
 
 A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the truth that
-lesions of the same agreement had on average; `residual_error` is q of `interval`.
+lesions of the same agreement had on average; `residual_error`, which packages call "unexplained", is
+q of `interval`.
 """
 
 from __future__ import annotations
@@ -76,8 +77,9 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return the calibration as plain JSON, with lists instead of tuples."""
-        curve = {name: list(getattr(self, name)) for name in ("agreements", "expected_dice")}
-        return {**asdict(self), **curve}
+        entry = {**asdict(self), **{name: list(getattr(self, name)) for name in ("agreements", "expected_dice")}}
+        entry["unexplained"] = entry.pop("residual_error")
+        return entry
 
 
 def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:

@@ -247,7 +247,7 @@ class Workspace:
         if node is not None and name.strip():
             node.SetName(name.strip())
 
-    def style_segmentations(self, opacity: float, outline_only: bool) -> None:
+    def set_segmentation_style(self, opacity: float, outline_only: bool) -> None:
         """Set how segmentations are shown from now on: the opacity of surfaces from 0 to 1, in 2D only their edge."""
         self._outline_style, self._styled_id = (opacity, outline_only), None
         self._style_outlines()
