@@ -8,7 +8,7 @@ from CRLMSegmentationLib.core.json_files import Damage
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.recording.case import (
     Case,
-    Lesion,
+    CaseLesion,
     TrackingSample,
     append_tracking,
     load_case,
@@ -25,7 +25,7 @@ def folder(tmp_path):
     samples = [TrackingSample(12.0 + t, "ProbeToReference", "OK", np.diag([1, 1, 1, 1.0])) for t in range(3)]
     append_tracking(tmp_path / "tracking.jsonl", samples)
     entry = save_volume_into_case(tmp_path, "volume", volume)
-    lesions = (Lesion("Tumour 1", (1.0, 2.0, 3.0), 1, {"echogenicity": "isoechoic"}),)
+    lesions = (CaseLesion("Tumour 1", (1.0, 2.0, 3.0), 1, {"echogenicity": "isoechoic"}),)
     save_case(Case(tmp_path, "case-1", (entry,), lesions, "truth.nrrd", "tracking.jsonl", source={"kind": "simulated"}))
     return tmp_path
 
@@ -117,7 +117,7 @@ def test_damaged_description_says_what_is_wrong(folder, change, words):
 @pytest.mark.parametrize("label", [7, "1", 1.5])
 def test_truth_that_does_not_hold_the_lesion_is_told(folder, label):
     case = load_case(folder)
-    lesion = Lesion("Tumour 7", (1.0, 2.0, 3.0), label)
+    lesion = CaseLesion("Tumour 7", (1.0, 2.0, 3.0), label)
     with pytest.raises(CaseError, match=r"truth\.nrrd of case-1 has no voxel with the label .* of Tumour 7"):
         case.truth_of(lesion, case.volume())
 

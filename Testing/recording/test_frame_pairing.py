@@ -11,7 +11,7 @@ from CRLMSegmentationLib.core.errors import CaseError, SweepError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
 from CRLMSegmentationLib.recording.recorded_sweep import pairings_in, sweep_of_messages
 from CRLMSegmentationLib.recording.timed_message import TimedMessage
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.placement import place_frames
 from helpers.frames_and_poses import (
     CASE,
@@ -196,7 +196,7 @@ def test_calibration_that_was_sent_once_in_two_steps_holds_for_all_frames_and_in
 
 
 def test_second_step_that_was_sent_once_follows_the_first_of_a_given_calibration():
-    given = Calibration(None, {"ImageToUltrasound": np.eye(4)})
+    given = ProbeCalibration(None, {"ImageToUltrasound": np.eye(4)})
     messages = [once("UltrasoundToProbe", np.eye(4)), *feed(true_s)]
     assert place_frames(sweep_of_messages(CASE, messages, calibration=given), given).accepted.all()
 

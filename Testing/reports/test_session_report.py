@@ -24,7 +24,7 @@ from CRLMSegmentationLib.reports.session_document import KEYS
 from CRLMSegmentationLib.reports.session_plot import session_plot
 from CRLMSegmentationLib.reports.session_report import make_report, summary_of
 from CRLMSegmentationLib.reports.session_table import rows_of
-from CRLMSegmentationLib.slicer.workspace.recording import report_command
+from CRLMSegmentationLib.slicer.workspace.workspace_recorder import report_command
 from helpers.session_helpers import TYPED, RecordedRoom, play
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -21,7 +21,7 @@ from ..recording.case import Case
 from ..recording.recorded_sweep import pairings_in, ultrasound_in
 from ..recording.session_events import read_events
 from ..recording.session_results import recorded_results
-from ..recording.sweep_messages import Sweep
+from ..recording.sweep_messages import RecordedSweep
 from ..recording.timed_message import TimedMessage
 from ..recording.timeline import lines_file_of, load_source, timeline
 from ..tracking.sweeps.colours import colour_notes
@@ -50,7 +50,7 @@ def describe_source(path: Path) -> Found:
     source = load_source(path)
     if isinstance(source, Volume):
         return _bounded("volume", _volume(source))
-    if isinstance(source, Sweep):
+    if isinstance(source, RecordedSweep):
         return _bounded("sweep", _sweep(source.sequence))
     return _bounded("case", _case(source))
 

@@ -61,7 +61,7 @@ class CaseVolume:
 
 
 @dataclass(frozen=True)
-class Lesion:
+class CaseLesion:
     """A lesion of a case; `label` is its number in the ground-truth file, `about` holds what else is known of it."""
 
     name: str
@@ -99,7 +99,7 @@ class Case:
     folder: Path
     case_id: str
     volumes: tuple[CaseVolume, ...]
-    lesions: tuple[Lesion, ...] = ()
+    lesions: tuple[CaseLesion, ...] = ()
     truth: str | None = None
     tracking: str | None = None
     recording: str | None = None
@@ -201,7 +201,7 @@ class Case:
             raise CaseError(f"{name} must name one file that holds its voxels, got {len(found)}; save it as one")
         return found
 
-    def truth_of(self, lesion: Lesion, volume: Volume, labels: Volume | None = None) -> np.ndarray | None:
+    def truth_of(self, lesion: CaseLesion, volume: Volume, labels: Volume | None = None) -> np.ndarray | None:
         """Return the ground-truth mask of a lesion: bool, shape (K, J, I) of the volume; None where it is not known.
 
         Args:
@@ -331,7 +331,7 @@ def _load_case(folder: Path, verify: bool, verify_recording: bool) -> Case:
         folder=folder,
         case_id=entry["case_id"],
         volumes=tuple(CaseVolume(**v) for v in entry["volumes"]),
-        lesions=tuple(Lesion(**{**v, "seed_ras_mm": tuple(v["seed_ras_mm"])}) for v in entry.get("lesions", [])),
+        lesions=tuple(CaseLesion(**{**v, "seed_ras_mm": tuple(v["seed_ras_mm"])}) for v in entry.get("lesions", [])),
         results=tuple(entry.get("results", ())),
         **{k: entry[k] for k in OPTIONAL_ENTRIES if k in entry},
     )

@@ -16,14 +16,14 @@ from ..core.progress import OnProgress
 from ..core.text import printable
 from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
-from ..tracking.sweeps.calibration import Calibration, read_calibration
+from ..tracking.sweeps.calibration import ProbeCalibration, read_calibration
 from ..tracking.sweeps.colours import colour_notes
 from ..tracking.sweeps.placement import REFERENCE, FramePoses, place_frames
 from ..tracking.sweeps.reconstruction import reconstruct_sweep
 from ..tracking.sweeps.volume_builder import DEVICE, Compounding, Interpolation
 from .case import Case
 from .recorded_sweep import sweep_of_messages
-from .sweep_messages import Sweep
+from .sweep_messages import RecordedSweep
 from .timeline import load_source, timeline
 
 DEFAULT_SPACING_MM = 1.0
@@ -35,7 +35,7 @@ Mode = TypeVar("Mode", Compounding, Interpolation)
 
 
 @dataclass(frozen=True)
-class Settings:
+class ReconstructionSettings:
     """The options of a reconstruction; None takes what the calibration file says, else the default.
 
     Attributes:
@@ -100,7 +100,7 @@ class Reconstructed:
 
 def load_sweep(
     path: Path, calibration: str | Path | None = None, choices: Choices = Choices(), frame: str = REFERENCE
-) -> Sweep:
+) -> RecordedSweep:
     """Read the sweep of a file or of a recorded case.
 
     Args:
@@ -113,16 +113,18 @@ def load_sweep(
     """
     known = None if calibration is None else read_calibration(calibration)
     source = load_source(path, known)
-    if isinstance(source, Sweep):
+    if isinstance(source, RecordedSweep):
         return source
     if isinstance(source, Case):
         messages = timeline(source)
-        return Sweep(sweep_of_messages(source, messages, choices.device, known, choices.pairing, frame), known)
+        return RecordedSweep(sweep_of_messages(source, messages, choices.device, known, choices.pairing, frame), known)
     raise SweepError(f"{path} is a volume already; give a sequence of tracked 2D frames (.igs.mha), or a recorded case")
 
 
 def reconstruct(
-    sweep: Sweep, settings: Settings = Settings(), on_progress: OnProgress = lambda *_: None
+    sweep: RecordedSweep,
+    settings: ReconstructionSettings = ReconstructionSettings(),
+    on_progress: OnProgress = lambda *_: None,
 ) -> Reconstructed:
     """Reconstruct the volume of a sweep.
 
@@ -167,7 +169,7 @@ def device_in(frame: str) -> str:
     return f"{DEVICE.rpartition('_')[0]}_{frame}"
 
 
-def _image_size(poses: FramePoses, sweep: Sweep) -> str:
+def _image_size(poses: FramePoses, sweep: RecordedSweep) -> str:
     """Return the size of a pixel and of the image, which shows a calibration in a wrong unit."""
     first = poses.matrices[np.flatnonzero(poses.accepted)[0]]
     pixel_mm = np.linalg.norm(first[:3, :2], axis=0)
@@ -182,7 +184,9 @@ def _image_size(poses: FramePoses, sweep: Sweep) -> str:
     )
 
 
-def _spacing(settings: Settings, known: Calibration | None) -> tuple[float | tuple[float, float, float], str]:
+def _spacing(
+    settings: ReconstructionSettings, known: ProbeCalibration | None
+) -> tuple[float | tuple[float, float, float], str]:
     """Return the spacing of the voxels, and where it came from."""
     if settings.spacing_mm:
         return settings.spacing_mm, "spacing as --spacing says"
@@ -191,7 +195,7 @@ def _spacing(settings: Settings, known: Calibration | None) -> tuple[float | tup
     return DEFAULT_SPACING_MM, f"spacing {DEFAULT_SPACING_MM:g} mm by default"
 
 
-def check_calibrated(sweep: Sweep) -> None:
+def check_calibrated(sweep: RecordedSweep) -> None:
     """Refuse a sweep whose pixels have no known position in Reference.
 
     Raises:
@@ -204,7 +208,7 @@ def reconstruct_file(
     path: Path,
     out: Path,
     calibration: str | Path | None = None,
-    settings: Settings = Settings(),
+    settings: ReconstructionSettings = ReconstructionSettings(),
     on_progress: OnProgress = lambda *_: None,
     choices: Choices = Choices(),
 ) -> list[str]:
@@ -238,6 +242,6 @@ def _named(kind: type[Mode], word: str | None, advice: str) -> Mode:
     return found
 
 
-def _fill_holes(settings: Settings, calibration: Calibration | None) -> bool:
+def _fill_holes(settings: ReconstructionSettings, calibration: ProbeCalibration | None) -> bool:
     wanted = [settings.fill_holes, calibration.fill_holes if calibration else None, True]
     return next(choice for choice in wanted if choice is not None)

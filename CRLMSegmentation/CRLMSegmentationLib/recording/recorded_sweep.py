@@ -13,7 +13,7 @@ import numpy as np
 from ..core.errors import CaseError, SweepError
 from ..igtl.messages import STATUS_AMBIGUOUS, STATUS_OK, ImageMessage, TransformMessage
 from ..igtl.mixed_streams import without_mixed
-from ..tracking.sweeps.calibration import Calibration
+from ..tracking.sweeps.calibration import ProbeCalibration
 from ..tracking.sweeps.pixel_frame import find_pixel_frame
 from ..tracking.sweeps.placement import REFERENCE
 from ..tracking.sweeps.sequence import CONSTANT, Pairing, TrackedSequence, TransformTrack
@@ -40,7 +40,7 @@ def sweep_of_messages(
     case: Case,
     messages: Iterable[TimedMessage],
     device: str | None = None,
-    calibration: Calibration | None = None,
+    calibration: ProbeCalibration | None = None,
     way: str | None = None,
     frame: str = REFERENCE,
 ) -> TrackedSequence:
@@ -86,7 +86,7 @@ def _placed_by_sender(
     sequence: TrackedSequence,
     placed_in: str,
     images: Sequence[ImageMessage],
-    calibration: Calibration | None,
+    calibration: ProbeCalibration | None,
     goal: str,
 ) -> TrackedSequence:
     """Return the sweep with the position that the sender has given to its pixels, cropped or not.

@@ -34,7 +34,7 @@ from ..segmentation.incoming import LinkChanged, Noticed, Refused
 from ..segmentation.models.package import ModelPackage
 from ..segmentation.results import LesionFailed, LesionResult, LesionSegmented, ModelReady, Purpose
 from ..segmentation.session import Event
-from ..tracking.displayed import Withheld
+from ..tracking.displayed_distance import Withheld
 from . import session_events as kinds
 from .folder import claimed, discard_empty
 from .message_log_writer import RecordingError
@@ -283,7 +283,7 @@ class SessionRecorder:
         bounds_mm: Bounds = None,
         warnings: Sequence[Status] = (),
     ) -> None:
-        """Record the distance that is shown, see `tracking.displayed`, about once a second, for a curve over time.
+        """Record the distance that is shown, see `tracking.displayed_distance`, about once a second, for a curve over time.
 
         Args:
             warnings: what is shown beside it.

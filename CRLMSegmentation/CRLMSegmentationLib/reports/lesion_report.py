@@ -90,7 +90,7 @@ def figures_of(
     """
     from .lesion_page import SLICES, VIEW_3D  # only who wants pictures needs jinja2 and matplotlib
     from .navigation_figures import navigation_figures
-    from .planes import Lesion as DrawnLesion
+    from .planes import DrawnLesion as DrawnLesion
     from .slices import three_slices
     from .space import RenderingError, lesion_in_space
 

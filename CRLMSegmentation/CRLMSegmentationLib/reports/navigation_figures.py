@@ -11,12 +11,12 @@ from ..tracking.closest_approach import Approach
 from .lesion_page import APPROACH, MARGINS, STABILITY
 from .navigation_slices import margin_slices, stability_slices
 from .navigation_space import approach_in_space
-from .planes import Lesion
+from .planes import DrawnLesion
 from .space import RenderingError
 
 
 def navigation_figures(
-    lesion: Lesion,
+    lesion: DrawnLesion,
     surface: vtk.vtkPolyData,
     approach: Approach | None = None,
     margins: Mapping[float, vtk.vtkPolyData] | None = None,
@@ -43,7 +43,7 @@ def navigation_figures(
 
 
 def _view(
-    lesion: Lesion,
+    lesion: DrawnLesion,
     surface: vtk.vtkPolyData,
     approach: Approach,
     margins: Mapping[float, vtk.vtkPolyData],

@@ -21,7 +21,7 @@ from ..recording.session_events import SessionEvent
 from ..recording.session_reader import SessionReader
 from ..segmentation.results import Purpose
 from .schema import TIMINGS
-from .session_lesions import LesionHistory, Outline, Sighting, VolumeKey, is_volume, key_of, sightings_of
+from .session_lesions import LesionChange, Outline, RecordedLesion, VolumeKey, is_volume, key_of, sightings_of
 from .session_table import moment_of, rows_of
 
 SCHEMA_VERSION = 1
@@ -49,7 +49,7 @@ KEYS = {
 }
 
 
-def document_of(session_log: SessionReader, histories: Mapping[str, LesionHistory]) -> dict[str, Any]:
+def document_of(session_log: SessionReader, histories: Mapping[str, RecordedLesion]) -> dict[str, Any]:
     """Make the report from the events alone; `refined` of each lesion needs masks and is null."""
     events = session_log.events
     volumes = Volumes(events)
@@ -122,7 +122,7 @@ def _session(session_log: SessionReader) -> dict[str, Any]:
     }
 
 
-def _lesion(history: LesionHistory, volumes: Volumes) -> dict[str, Any]:
+def _lesion(history: RecordedLesion, volumes: Volumes) -> dict[str, Any]:
     nearest = history.nearest
     return {
         "lesion": history.lesion,
@@ -158,7 +158,7 @@ def _outline(segmentation: Outline, volumes: Volumes) -> dict[str, Any]:
     }
 
 
-def _sighting(sighting: Sighting, volumes: Volumes) -> dict[str, Any]:
+def _sighting(sighting: LesionChange, volumes: Volumes) -> dict[str, Any]:
     segmentation = sighting.segmentation
     return {
         "moment": moment_of(segmentation.event),

@@ -49,7 +49,7 @@ class Outline:
 
 
 @dataclass(eq=False)
-class LesionHistory:
+class RecordedLesion:
     """The history of one lesion in a session.
 
     Attributes:
@@ -83,20 +83,20 @@ class LesionHistory:
             self.nearest = event
 
 
-def histories_of(events: Iterable[SessionEvent]) -> dict[str, LesionHistory]:
+def histories_of(events: Iterable[SessionEvent]) -> dict[str, RecordedLesion]:
     """Return the history of each lesion, in the order in which they first occur."""
-    histories: dict[str, LesionHistory] = {}
+    histories: dict[str, RecordedLesion] = {}
     results: dict[Any, Mapping[str, Any]] = {}
     for event in events:
         about, lesion = event.about, event.about.get("lesion")
         if event.event == kinds.RESULT:
             results[about.get("number")] = about
         if isinstance(lesion, str):
-            _apply(histories.setdefault(lesion, LesionHistory(lesion)), event, results)
+            _apply(histories.setdefault(lesion, RecordedLesion(lesion)), event, results)
     return histories
 
 
-def _apply(history: LesionHistory, event: SessionEvent, results: Mapping[Any, Mapping[str, Any]]) -> None:
+def _apply(history: RecordedLesion, event: SessionEvent, results: Mapping[Any, Mapping[str, Any]]) -> None:
     kind, about = event.event, event.about
     if kind in kinds.SEEDS:
         history.seed_ras_mm, history.removed = about.get("seed_ras_mm"), None
@@ -113,7 +113,7 @@ def _apply(history: LesionHistory, event: SessionEvent, results: Mapping[Any, Ma
         history.update_nearest(event)
 
 
-def _change(history: LesionHistory, event: SessionEvent, result: Mapping[str, Any] | None) -> None:
+def _change(history: RecordedLesion, event: SessionEvent, result: Mapping[str, Any] | None) -> None:
     about = event.about
     if is_volume(about.get("volume")):
         history.add(Outline(event, HOW[event.event], about, result))
@@ -141,7 +141,7 @@ def key_of(volume: Mapping[str, Any]) -> VolumeKey:
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class LesionChange:
     """A lesion in one volume, with shift and growth since the volume before; None for the first."""
 
     segmentation: Outline
@@ -149,7 +149,7 @@ class Sighting:
     change: float | None
 
 
-def sightings_of(history: LesionHistory) -> list[Sighting]:
+def sightings_of(history: RecordedLesion) -> list[LesionChange]:
     """Return the last segmentation in each volume in turn, without empty ones."""
     last: list[Outline] = []
     for segmentation in history.segmentations:
@@ -161,15 +161,15 @@ def sightings_of(history: LesionHistory) -> list[Sighting]:
     return [_sighting(before, segmentation) for before, segmentation in zip([None, *last], last)]
 
 
-def _sighting(before: Outline | None, segmentation: Outline) -> Sighting:
+def _sighting(before: Outline | None, segmentation: Outline) -> LesionChange:
     if before is None:
-        return Sighting(segmentation, None, None)
+        return LesionChange(segmentation, None, None)
     moved_mm = np.subtract(segmentation.about["centre_ras_mm"], before.about["centre_ras_mm"])
     change = segmentation.about["volume_ml"] / before.about["volume_ml"] - 1
-    return Sighting(segmentation, float(np.linalg.norm(moved_mm)), change)
+    return LesionChange(segmentation, float(np.linalg.norm(moved_mm)), change)
 
 
-def refined_pair(history: LesionHistory) -> tuple[Outline, Outline] | None:
+def refined_pair(history: RecordedLesion) -> tuple[Outline, Outline] | None:
     """Return the last result that was refined, and its refinement, in one volume and from one seed."""
     found = [segmentation for segmentation in history.segmentations if segmentation.about is segmentation.result]
     for place in range(len(found) - 1, 0, -1):

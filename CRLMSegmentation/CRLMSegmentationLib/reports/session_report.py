@@ -25,9 +25,9 @@ from ..recording.session_reader import SessionReader
 from ..tracking.surfaces import surface_of_mask
 from .filters import elapsed
 from .lesion_page import SLICES, VIEW_3D
-from .planes import Lesion
+from .planes import DrawnLesion
 from .session_document import document_of, iso_of
-from .session_lesions import LesionHistory, Outline, histories_of, refined_pair
+from .session_lesions import Outline, RecordedLesion, histories_of, refined_pair
 from .session_page import PLOT, write_session_page
 from .session_plot import session_plot
 from .slices import three_slices
@@ -110,7 +110,7 @@ def _facts_of(lesion: Mapping[str, Any]) -> Iterator[str]:
         yield "removed"
 
 
-def _refined(session_log: SessionReader, history: LesionHistory) -> dict[str, Any] | None:
+def _refined(session_log: SessionReader, history: RecordedLesion) -> dict[str, Any] | None:
     """Return how far the background refinement has moved the surface, from the recorded masks."""
     pair = refined_pair(history)
     if pair is None:
@@ -130,7 +130,7 @@ def _matrix_of(segmentation: Outline) -> np.ndarray:
     return np.array(segmentation.about["volume"]["ijk_to_ras"], float).reshape(4, 4)
 
 
-def _figures(session_log: SessionReader, history: LesionHistory) -> dict[str, bytes | str]:
+def _figures(session_log: SessionReader, history: RecordedLesion) -> dict[str, bytes | str]:
     """Return slices and a 3D view of the current segmentation; a text where they cannot be drawn."""
     segmentation = history.segmentation
     if segmentation is None:
@@ -147,14 +147,14 @@ def _figures(session_log: SessionReader, history: LesionHistory) -> dict[str, by
     return {slices: three_slices(lesion), view: drawn}
 
 
-def _lesion_to_draw(session_log: SessionReader, history: LesionHistory, segmentation: Outline) -> Lesion:
+def _lesion_to_draw(session_log: SessionReader, history: RecordedLesion, segmentation: Outline) -> DrawnLesion:
     """Read a lesion to be drawn; raises CrlmError where its volume or mask is not in the recording."""
     volume = session_log.images.volume(segmentation.about["volume"])
     mask = session_log.images.mask(segmentation.about.get("mask"), volume.array.shape)
     result = segmentation.result or {}
     seed = result.get("seed_ras_mm") or history.seed_ras_mm
     seed_ras_mm = _middle(mask, volume.ijk_to_ras) if seed is None else np.array(seed, float)
-    return Lesion(volume, mask, seed_ras_mm, result.get("crop_size_mm"))
+    return DrawnLesion(volume, mask, seed_ras_mm, result.get("crop_size_mm"))
 
 
 def _middle(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:

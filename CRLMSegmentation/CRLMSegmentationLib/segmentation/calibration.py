@@ -15,17 +15,17 @@ import numpy as np
 
 from ..core.errors import ModelError
 from ..core.geometry import MAX_EXTENT_MM
-from ..core.json_fields import BOOLEAN, COUNT, Kind, first_problem, in_range, is_list_of, is_object_of
+from ..core.json_fields import BOOLEAN, COUNT, FieldKind, first_problem, in_range, is_list_of, is_object_of
 from ..tracking.interval import ResidualError
 
 LEAST_LESIONS = 20
 """Fewer lesions than this do not support a curve."""
 COVERAGE = 0.95
-SHARES = Kind("a list of numbers from 0 to 1", is_list_of(in_range(0, 1)))
+SHARES = FieldKind("a list of numbers from 0 to 1", is_list_of(in_range(0, 1)))
 FIELDS = {
     "agreements": SHARES,
     "expected_dice": SHARES,
-    "unexplained": Kind("an object of mm", is_object_of(in_range(0, MAX_EXTENT_MM))),
+    "unexplained": FieldKind("an object of mm", is_object_of(in_range(0, MAX_EXTENT_MM))),
     "lesions": COUNT,
     "patients": COUNT,
     "simulated": BOOLEAN.or_null(),
@@ -54,7 +54,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class ModelCalibration:
     """Expected Dice by the agreement of consensus surfaces, and the residual error of a model.
 
     Attributes:
@@ -82,7 +82,7 @@ class Calibration:
         return entry
 
 
-def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
+def calibration_from(entry: Mapping[str, Any]) -> ModelCalibration | None:
     """Read the calibration of a model package; None where it has none.
 
     Raises:
@@ -97,7 +97,7 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
         agreements, expected_dice = (tuple(map(float, entry[name])) for name in ("agreements", "expected_dice"))
         residual_error = ResidualError(**{name: float(mm) for name, mm in entry["unexplained"].items()})
         counts = entry["lesions"], entry["patients"]
-        made = Calibration(agreements, expected_dice, residual_error, *counts, entry["simulated"])
+        made = ModelCalibration(agreements, expected_dice, residual_error, *counts, entry["simulated"])
         rests_mm = [residual_error.with_shells_mm, residual_error.alone_mm]
         good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
         good = good and np.isfinite([*made.agreements, *made.expected_dice, *rests_mm]).all()
@@ -108,7 +108,7 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
     return made
 
 
-def calibrate(observations: Sequence[Observation], simulated: bool | None) -> Calibration:
+def calibrate(observations: Sequence[Observation], simulated: bool | None) -> ModelCalibration:
     """Fit the calibration to lesions with a ground truth.
 
     Expected Dice rises with agreement (isotonic regression); q holds the true distance in 95 % of the tips, each
@@ -123,7 +123,7 @@ def calibrate(observations: Sequence[Observation], simulated: bool | None) -> Ca
         raise ModelError(f"a calibration needs at least {LEAST_LESIONS} lesions, got {len(observations)}; add cases")
     curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
     curve.fit([o.agreement for o in observations], [o.dice for o in observations])
-    return Calibration(
+    return ModelCalibration(
         tuple(map(float, curve.X_thresholds_)),
         tuple(map(float, curve.y_thresholds_)),
         ResidualError(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..core.status import Reason, Status
-from .displayed import Withheld
+from .displayed_distance import Withheld
 from .interval import Interval
 from .situation import InstrumentState, Reading, Situation
 

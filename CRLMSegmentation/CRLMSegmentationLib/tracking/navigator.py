@@ -23,7 +23,7 @@ from .margins import DEFAULT_MARGINS_MM
 from .poses import Pose, Poses
 from .situation import InstrumentState, Reading, Situation
 from .targets import Measured, Target, measure_to
-from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, Limits, staleness
+from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, PoseLimits, staleness
 
 __all__ = ["InstrumentState", "Navigator", "Reading", "Situation", "Target"]
 
@@ -64,14 +64,14 @@ class Navigator:
         self,
         roles: Mapping[str, str] | None = None,
         tracking: TrackingError | None = None,
-        limits: Limits | None = None,
+        limits: PoseLimits | None = None,
         is_live: bool = True,
     ) -> None:
         self.poses = Poses()
         self.margins_mm: tuple[float, ...] = DEFAULT_MARGINS_MM
         self.warnings: tuple[Status, ...] = ()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
-        self._limits = limits = limits or Limits()
+        self._limits = limits = limits or PoseLimits()
         self._watched: dict[str, _Watched] = {}
         self._targets: dict[str, Measured] = {}
         self._breath = BreathGuard(limits)

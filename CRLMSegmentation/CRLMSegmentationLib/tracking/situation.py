@@ -1,4 +1,4 @@
-"""Distances of all instruments to all lesions at one moment, as measured; `displayed` decides what may be shown."""
+"""Distances of all instruments to all lesions at one moment, as measured; `displayed_distance` decides what may be shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..core.status import Status
-from .displayed import Displayed, displayed
+from .displayed_distance import DisplayedDistance, displayed_distance
 from .instruments import Instrument
 from .interval import Interval
 
@@ -68,9 +68,9 @@ class Situation:
     warnings: tuple[Status, ...] = ()
 
     @cached_property
-    def displayed(self) -> Displayed:
+    def displayed(self) -> DisplayedDistance:
         """The distances that may be shown; all outputs use these."""
-        return displayed(self)
+        return displayed_distance(self)
 
     @property
     def nearest(self) -> tuple[InstrumentState, Reading] | None:

@@ -12,7 +12,7 @@ from CRLMSegmentationLib.research.baselines.names import METHOD_NAMES
 from CRLMSegmentationLib.research.baselines.region_growing import Growth
 from CRLMSegmentationLib.research.baselines.strokes import Painter
 from CRLMSegmentationLib.research.evaluation.methods import ABOUT_KEYS, Click
-from CRLMSegmentationLib.research.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
 from helpers.ball_helpers import STRAIGHT, ball, dice
 
 
@@ -23,7 +23,7 @@ def click():
 
 
 def answer_of(method, click):
-    with method.opened(Settings(), lambda *_: None) as segmenter:
+    with method.opened(EvaluationSettings(), lambda *_: None) as segmenter:
         return segmenter.answer(click)
 
 

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.recording.case import Lesion, save_case
+from CRLMSegmentationLib.recording.case import CaseLesion, save_case
 from CRLMSegmentationLib.recording.dataset import check_cases
 from CRLMSegmentationLib.recording.label_components import split_labels
 from helpers.evaluation_helpers import write_case
@@ -118,7 +118,7 @@ def test_parts_get_names_that_no_other_lesion_of_the_case_has(tmp_path, listed):
     case = write_case(tmp_path / "case")
     write_volume(Volume(np.pad(array, (0, 10)), np.eye(4)), case.folder / "truth.nrrd")
     lesions = {
-        name: Lesion(name, (6.0, 6.0, 6.0) if name == "A" else (6.0, 23.0, 6.0), 1 if name == "A" else 2)
+        name: CaseLesion(name, (6.0, 6.0, 6.0) if name == "A" else (6.0, 23.0, 6.0), 1 if name == "A" else 2)
         for name in listed
     }
     save_case(dataclasses.replace(case, lesions=tuple(lesions.values())))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.recording.dataset import check_cases
-from CRLMSegmentationLib.research.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
 from CRLMSegmentationLib.research.evaluation.variations import (
     equivalent_radius_mm,
     generator_of,
@@ -82,7 +82,9 @@ def test_sample_takes_each_patient_before_any_second_lesion(tmp_path):
 
 
 def test_variations_without_change_are_not_measured():
-    settings = Settings(seed_shares=(0, 1), seed_offsets_mm=(3,), seed_draws=2, gains_db=(0, 5), grey_factors=(1, 2))
+    settings = EvaluationSettings(
+        seed_shares=(0, 1), seed_offsets_mm=(3,), seed_draws=2, gains_db=(0, 5), grey_factors=(1, 2)
+    )
     assert [(v.kind, v.amount, v.draw) for v in settings.variations] == [
         ("seed share", 0, 0),
         ("seed share", 1, 0),

@@ -131,10 +131,10 @@ def test_full_budget_is_told_in_amber(recorded, monkeypatch):
 
 
 def test_budget_is_taken_from_the_panel(with_volume, tmp_path, monkeypatch):
-    from CRLMSegmentationLib.slicer.workspace.recording import Recording
+    from CRLMSegmentationLib.slicer.workspace.workspace_recorder import WorkspaceRecorder
 
-    budgets, begin = [], Recording.begin
-    monkeypatch.setattr(Recording, "begin", lambda self, folder, n: budgets.append(n) or begin(self, folder, n))
+    budgets, begin = [], WorkspaceRecorder.begin
+    monkeypatch.setattr(WorkspaceRecorder, "begin", lambda self, folder, n: budgets.append(n) or begin(self, folder, n))
     with_volume.host.widget("budgetSpinBox").value = 7
     record(with_volume, tmp_path)
     assert budgets == [7e9]
@@ -165,10 +165,10 @@ def test_report_is_written_while_the_session_goes_on(recorded, tmp_path):
 
 
 def test_report_that_fails_is_told(recorded, monkeypatch):
-    from CRLMSegmentationLib.slicer.workspace import recording
+    from CRLMSegmentationLib.slicer.workspace import workspace_recorder
 
     command = [recorded.workspace.python, "-c", "raise SystemExit('no space left')"]
-    monkeypatch.setattr(recording, "report_command", lambda *_: command)
+    monkeypatch.setattr(workspace_recorder, "report_command", lambda *_: command)
     recorded.press("sessionReportButton")
     recorded.wait(lambda: "The report was not written" in recorded.text("recordingLabel"), PATIENCE_S)
     assert "no space left" in log(recorded)

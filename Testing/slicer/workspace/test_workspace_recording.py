@@ -23,7 +23,7 @@ from CRLMSegmentationLib.slicer.scene.masks import mask_in_volume
 from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
-from CRLMSegmentationLib.slicer.workspace import recording as recording_module
+from CRLMSegmentationLib.slicer.workspace import workspace_recorder as recording_module
 from CRLMSegmentationLib.slicer.workspace.log_writer import ASKED_AGAIN, NEWER_VOLUME, SENSOR, LogWriter
 from CRLMSegmentationLib.slicer.workspace.segmentation_changes import segmentation_in
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace

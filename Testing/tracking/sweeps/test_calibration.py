@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SweepError
 from CRLMSegmentationLib.tracking.sweeps.calibration import (
-    Calibration,
     ClipRectangle,
     Fan,
+    ProbeCalibration,
     image_region,
     read_calibration,
 )
@@ -123,9 +123,9 @@ def test_fan_keeps_what_lies_between_its_edges_and_arcs():
 
 
 def test_fan_and_rectangle_both_hold():
-    region = Calibration(LEFT_HANDED, clip=ClipRectangle((2, 1), (2, 2)), fan=Fan((2, 0), (-45, 45), (1, 3))).region(
-        5, 5
-    )
+    region = ProbeCalibration(
+        LEFT_HANDED, clip=ClipRectangle((2, 1), (2, 2)), fan=Fan((2, 0), (-45, 45), (1, 3))
+    ).region(5, 5)
     assert region.mask.tolist() == [[True, True], [True, True]]
 
 

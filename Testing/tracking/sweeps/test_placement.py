@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SweepError
 from CRLMSegmentationLib.core.geometry import transform_points
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.placement import place_frames
 from CRLMSegmentationLib.tracking.sweeps.sequence import Pairing
 from CRLMSegmentationLib.tracking.sweeps.sweep_transforms import is_rigid
@@ -18,13 +18,13 @@ from scipy.spatial.transform import Rotation
 PIXEL_MM = 0.4
 ROWS, COLUMNS, COUNT = 8, 10, 4
 IMAGE_TO_PROBE = np.array([[PIXEL_MM, 0, 0, -20], [0, 0, -PIXEL_MM, 5], [0, PIXEL_MM, 0, 2], [0, 0, 0, 1.0]])
-CALIBRATION = Calibration(IMAGE_TO_PROBE)
+CALIBRATION = ProbeCalibration(IMAGE_TO_PROBE)
 CROP = shifted(-30, -20)
 """Image to the picture whose first pixel is (30, 20) of it, as PLUS's EditSequenceFile writes it."""
 
 
-def chained(**transforms) -> Calibration:
-    return Calibration(transforms.pop("ImageToProbe", None), transforms)
+def chained(**transforms) -> ProbeCalibration:
+    return ProbeCalibration(transforms.pop("ImageToProbe", None), transforms)
 
 
 def tracked(**transforms):
@@ -217,7 +217,7 @@ def test_frame_of_the_pixels_is_no_place():
 
 
 def test_frame_for_which_a_configuration_reconstructs_is_told_and_not_taken():
-    calibration = Calibration(IMAGE_TO_PROBE, reference_frame="Tracker")
+    calibration = ProbeCalibration(IMAGE_TO_PROBE, reference_frame="Tracker")
     notes = place_frames(tracked(ProbeToReference=poses()), calibration).notes
     assert any("--frame Tracker follows it" in note for note in notes)
 
@@ -307,7 +307,9 @@ def test_pixels_of_the_sweep_itself_that_cannot_be_are_refused(pixel_mm):
 
 
 def test_left_handed_calibration_is_legal_and_told():
-    placed = place_frames(tracked(ProbeToReference=poses()), Calibration(IMAGE_TO_PROBE @ np.diag([1, 1, -1.0, 1])))
+    placed = place_frames(
+        tracked(ProbeToReference=poses()), ProbeCalibration(IMAGE_TO_PROBE @ np.diag([1, 1, -1.0, 1]))
+    )
     assert any("left-handed" in note for note in placed.notes)
 
 

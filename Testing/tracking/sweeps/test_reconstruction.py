@@ -5,7 +5,7 @@ import pytest
 from CRLMSegmentationLib.core.errors import GeometryError, SweepError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration, ClipRectangle, Fan
+from CRLMSegmentationLib.tracking.sweeps.calibration import ClipRectangle, Fan, ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.reconstruction import (
     Compounding,
     FramePoses,
@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-PIXELS_OF_1_MM = Calibration(np.eye(4))
+PIXELS_OF_1_MM = ProbeCalibration(np.eye(4))
 LINE = Grid((2, 2, 4), np.eye(4))
 """Four voxels along x; the rest is only there because a volume needs two of everything."""
 
@@ -134,7 +134,7 @@ def test_oblique_probe_and_left_handed_image_put_each_pixel_where_the_matrices_s
     poses = [shifted(z_mm=4 * n) @ pose for n in range(3)]
     sequence = sequence_of(frames, poses)
     sequence.transforms["ReferenceToTracker"].matrices[:] = shifted(1, 2, 3) @ np.linalg.inv(pose)
-    volume = reconstruct_sweep(sequence, Calibration(oblique_left_handed()), 0.05)
+    volume = reconstruct_sweep(sequence, ProbeCalibration(oblique_left_handed()), 0.05)
     for n in range(3):
         for row, column in ((0, 0), (5, 4), (2, 3)):
             in_tracker = transform_points(poses[n] @ oblique_left_handed(), [column, row, 0])
@@ -148,7 +148,7 @@ def test_given_grid_may_be_oblique_and_anisotropic():
     image = oblique_left_handed()
     grid = Grid((2, 6, 5), image)
     frame = np.arange(30, dtype=np.uint8).reshape(6, 5)
-    volume = reconstruct_sweep(sequence_of([frame], [np.eye(4)]), Calibration(image), grid=grid)
+    volume = reconstruct_sweep(sequence_of([frame], [np.eye(4)]), ProbeCalibration(image), grid=grid)
     assert (volume.array[0] == frame).all()
     assert not volume.insonified[1].any()
     assert Grid.of(volume).shape_kji == (2, 6, 5)
@@ -197,14 +197,14 @@ def test_sequence_may_hold_its_own_calibration_but_a_given_one_stands_above_it()
     sequence = sequence_of(np.zeros((1, 2, 2), np.uint8))
     sequence.transforms["ImageToReference"] = track([shifted(x_mm=5)])
     assert place_frames(sequence).matrices[0, 0, 3] == 5
-    assert place_frames(sequence, Calibration(shifted(x_mm=9))).matrices[0, 0, 3] == 9
+    assert place_frames(sequence, ProbeCalibration(shifted(x_mm=9))).matrices[0, 0, 3] == 9
 
 
 @pytest.mark.parametrize("z_mm", [1e7, 1e30, 1e300])
 def test_pose_beyond_reason_is_refused(z_mm):
     sequence = sequence_of(np.ones((2, 3, 4), np.uint8), [np.eye(4), shifted(z_mm=z_mm)])
     with pytest.raises(SweepError, match="frames lie up to"):
-        reconstruct_sweep(sequence, Calibration(np.eye(4)))
+        reconstruct_sweep(sequence, ProbeCalibration(np.eye(4)))
 
 
 def test_too_large_a_volume_is_refused_with_the_spacing_that_would_fit():
@@ -232,10 +232,10 @@ def test_grid_needs_a_matrix_that_places_voxels_and_two_voxels_each_way():
 def test_clip_rectangle_and_fan_leave_pixels_out_and_shrink_the_volume():
     frame = np.full((5, 6), 8, np.uint8)
     clip, fan = ClipRectangle((1, 0), (5, 4)), Fan((3, 0), (-45, 45), (1, 3))
-    clipped = reconstruct_sweep(sequence_of([frame]), Calibration(np.eye(4), clip=clip))
+    clipped = reconstruct_sweep(sequence_of([frame]), ProbeCalibration(np.eye(4), clip=clip))
     assert clipped.insonified[0].tolist() == [[True] * 5] * 4
     assert clipped.ijk_to_ras[0, 3] == 1
-    both = reconstruct_sweep(sequence_of([frame]), Calibration(np.eye(4), clip=clip, fan=fan))
+    both = reconstruct_sweep(sequence_of([frame]), ProbeCalibration(np.eye(4), clip=clip, fan=fan))
     assert ["".join(str(int(v)) for v in row) for row in both.insonified[0]] == ["00000", "01110", "11111", "00100"]
 
 

@@ -23,7 +23,7 @@ from ...core.progress import OnProgress
 from ...segmentation.models.package import NOT_FOR_CLINICAL_USE
 from ..evaluation.methods import ABOUT_KEYS, SEMIAUTOMATIC, Answer, Click, header_of
 from ..evaluation.result_cache import Row
-from ..evaluation.settings import Settings
+from ..evaluation.settings import EvaluationSettings
 from .grow_cut import DISTANCE_PENALTY, LEAST_MARGIN, MARGIN_SHARE, grow_from_strokes
 from .names import GROW_CUT, REGION_GROWING
 from .region_growing import Growth, grow_region
@@ -76,11 +76,11 @@ class Baseline:
             "parameters": dict(self.parameters),
         }
 
-    def header(self, settings: Settings) -> Row:
+    def header(self, settings: EvaluationSettings) -> Row:
         return header_of(self.sha256, None, settings)
 
     @contextmanager
-    def opened(self, settings: Settings, on_progress: OnProgress) -> Iterator[Baseline]:
+    def opened(self, settings: EvaluationSettings, on_progress: OnProgress) -> Iterator[Baseline]:
         yield self
 
     def answer(self, click: Click) -> Answer:

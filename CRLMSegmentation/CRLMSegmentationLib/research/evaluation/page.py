@@ -58,7 +58,7 @@ def worst_figures(
     Args:
         out: folder of the evaluation, in which the masks lie.
     """
-    from ...reports.planes import Lesion
+    from ...reports.planes import DrawnLesion
     from ...reports.slices import three_slices
     from .lesions import read_mask
 
@@ -74,7 +74,7 @@ def worst_figures(
         lesion = next(lesion for lesion in checked.lesions if lesion.name == key[1])
         seed = np.array(row["seed_ras_mm"])
         mask = read_mask(out / row["mask"])
-        shown = Lesion(volume, mask, seed, row["crop_size_mm"], checked.truth_of(lesion, volume))
+        shown = DrawnLesion(volume, mask, seed, row["crop_size_mm"], checked.truth_of(lesion, volume))
         figures.append(three_slices(shown, FIGURE_DPI))
     return figures
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...core.crop import check_seed
 from ...core.errors import SeedError
 from ...core.volume import Volume
-from ...recording.case import Lesion
+from ...recording.case import CaseLesion
 from ...recording.dataset import CheckedCase, deepest_point
 from .settings import GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, Variation
 
@@ -48,7 +48,7 @@ def equivalent_radius_mm(mask: np.ndarray, volume: Volume) -> float:
 
 
 def seed_and_volume(
-    variation: Variation, case_id: str, lesion: Lesion, volume: Volume, truth: np.ndarray, seed: int
+    variation: Variation, case_id: str, lesion: CaseLesion, volume: Volume, truth: np.ndarray, seed: int
 ) -> tuple[np.ndarray | None, Volume, float | None]:
     """Return the seed and the volume under a variation.
 

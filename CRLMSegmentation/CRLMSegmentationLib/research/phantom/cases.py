@@ -17,7 +17,7 @@ from ...core.volume import Volume, write_volume
 from ...recording.case import (
     TRACKING_FILE,
     Case,
-    Lesion,
+    CaseLesion,
     TrackingSample,
     append_tracking,
     load_case,
@@ -26,8 +26,8 @@ from ...recording.case import (
 )
 from ...tracking.sweeps.volume_builder import Grid, VolumeBuilder
 from .anatomy import Anatomy, draw_anatomy, random_rotation
-from .speckle import Fan, draw_scanner, image_beams, make_fan
-from .sweep import Sweep, draw_sweep
+from .speckle import ScanConverter, draw_scanner, image_beams, make_fan
+from .sweep import SimulatedSweep, draw_sweep
 
 PHANTOM_VERSION = 1
 SPACING_MM = 1.0
@@ -42,7 +42,7 @@ EPOCH_S = 1_700_000_000.0
 
 
 @lru_cache(maxsize=1)
-def _fan() -> Fan:
+def _fan() -> ScanConverter:
     return make_fan()
 
 
@@ -59,7 +59,7 @@ class Phantom:
     volume: Volume
     truth: Volume
     anatomy: Anatomy
-    sweep: Sweep
+    sweep: SimulatedSweep
     local_to_reference: np.ndarray
 
     @property
@@ -132,7 +132,7 @@ def write_phantom_case(folder: Path, seed: int, number: int) -> Case:
     return case
 
 
-def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> Lesion:
+def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> CaseLesion:
     tumour = phantom.anatomy.tumours[label - 1]
     about = {
         "echogenicity": tumour.echogenicity,
@@ -142,7 +142,7 @@ def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> Lesion:
         "diameter_mm": round(tumour.diameter_mm, 1),
     }
     r, a, s = _click(rng, phantom.truth.array == label, phantom.volume)
-    return Lesion(f"Tumour {label}", (r, a, s), label, about)
+    return CaseLesion(f"Tumour {label}", (r, a, s), label, about)
 
 
 def _click(rng: np.random.Generator, mask: np.ndarray, volume: Volume) -> list[float]:

@@ -14,7 +14,7 @@ from ...core.box import Box
 from ...core.crop import Crop, extract_crop, resample_labels, whole_volume
 from ...core.geometry import transform_points
 from ...core.volume import Volume
-from ...recording.case import Lesion
+from ...recording.case import CaseLesion
 from ...recording.dataset import CheckedCase
 from ..evaluation.variations import generator_of
 from .preparation import CROP_SEED, FULL, Preparation
@@ -40,7 +40,7 @@ class Sample:
     label: np.ndarray
 
 
-def samples_of(checked: CheckedCase, lesions: Sequence[Lesion], preparation: Preparation) -> Iterator[Sample]:
+def samples_of(checked: CheckedCase, lesions: Sequence[CaseLesion], preparation: Preparation) -> Iterator[Sample]:
     """Yield the samples of a case, independent of other cases and of their order.
 
     Args:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...core.i18n import tr as _
 from ...core.status import Reason, Status, translated
 from ...tracking.colours import distance_colour
-from ...tracking.displayed import Displayed, InstrumentLine, Withheld
+from ...tracking.displayed_distance import DisplayedDistance, InstrumentLine, Withheld
 from ...tracking.interval import Interval
 from ...tracking.situation import InstrumentState, Reading, Situation
 from ..rich_text import AMBER, GREEN, dot
@@ -71,13 +71,13 @@ class UnreliableReasons:
 
 
 def distance_of(workspace: Workspace | None) -> Distance:
-    """Return the distance that is shown, see `tracking.displayed`, or why there is none."""
+    """Return the distance that is shown, see `tracking.displayed_distance`, or why there is none."""
     if workspace is None:
         return Distance(WITHHELD, "", _("no volume and no instrument yet"), "", WITHHELD_COLOUR)
     return distance_text_of(workspace.navigation.displayed, workspace.navigation.margins_mm)
 
 
-def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distance:
+def distance_text_of(shown: DisplayedDistance, margins_mm: tuple[float, ...]) -> Distance:
     """Return a distance in words, or why it is withheld."""
     warnings = [translated(warning) for warning in shown.warnings]
     short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.warnings) else ""

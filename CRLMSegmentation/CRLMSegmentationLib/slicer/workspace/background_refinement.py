@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...segmentation.calibration import Calibration, calibration_from
+from ...segmentation.calibration import ModelCalibration, calibration_from
 from ...segmentation.consensus import Consensus
 from ...segmentation.refinement import Change
 from ...segmentation.results import LesionResult, Purpose
@@ -29,7 +29,7 @@ class BackgroundRefinement:
         self.enabled = False
 
     @property
-    def calibration(self) -> Calibration | None:
+    def calibration(self) -> ModelCalibration | None:
         """Of the model in use; None where nobody has measured how accurate its consensus surfaces are."""
         return calibration_from(self._session.model.calibration)
 

@@ -36,7 +36,7 @@ class LesionState(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class LesionSegmentation:
     """The measured segmentation of a lesion in the scene.
 
     Attributes:
@@ -77,7 +77,7 @@ class LesionRefinement:
     latest: LesionResult | None = None
     due: list[tuple[Request, LesionResult]] = field(default_factory=list)
 
-    def is_about(self, found: Found | None) -> bool:
+    def is_about(self, found: LesionSegmentation | None) -> bool:
         """Return whether a segmentation is exactly that which the network was asked to refine."""
         if found is None or found.result is None or found.corrected or self.latest is None:
             return False
@@ -111,7 +111,7 @@ class Lesion:
     asked_at_s: float = 0.0
     is_asked: bool = False
     is_automatic: bool = False
-    found: Found | None = None
+    found: LesionSegmentation | None = None
     asked_in: VolumeIdentity | None = None
     is_stale: bool = False
     is_renewing: bool = False
@@ -174,13 +174,13 @@ def segmentation_of(
     seconds: float | None = None,
     volume_arrived_s: float | None = None,
     corrected: bool = False,
-) -> Found:
+) -> LesionSegmentation:
     """Measure a lesion as it stands in the scene."""
     mask, ijk_to_ras = mask_of_segment(node, lesion)
     segment = node.GetSegmentation().GetSegment(lesion)
     volume_ml, diameters_mm = measure(mask, ijk_to_ras)
     corrected = corrected or tag_of(segment, CORRECTED_TAG) == "1"
-    return Found(
+    return LesionSegmentation(
         result,
         seconds,
         volume_arrived_s,
@@ -232,7 +232,7 @@ def row_of(
     )
 
 
-def _of_another_model(found: Found | None, model_sha256: str) -> tuple[str, ...]:
+def _of_another_model(found: LesionSegmentation | None, model_sha256: str) -> tuple[str, ...]:
     """Return the warning that a segmentation was made by another model than the one in use."""
     if found is None or found.model_sha256 in ("", model_sha256):
         return ()
@@ -240,7 +240,7 @@ def _of_another_model(found: Found | None, model_sha256: str) -> tuple[str, ...]
     return (_("made with another model: {name}").format(name=name),)
 
 
-def _warnings_of(found: Found | None) -> tuple[str, ...]:
+def _warnings_of(found: LesionSegmentation | None) -> tuple[str, ...]:
     if found is None:
         return ()
     if found.corrected:

@@ -30,7 +30,7 @@ from ..scene.staleness import (
 )
 from .current_volume import CurrentVolume
 from .events import Cause, Events, LesionRemoved, ResultShown, SeedMoved, SegmentationChanged
-from .lesion import Found, Lesion, LesionRow, LesionState, row_of, segmentation_of, voxels_changed_at
+from .lesion import Lesion, LesionRow, LesionSegmentation, LesionState, row_of, segmentation_of, voxels_changed_at
 
 BUSY = (LesionState.WAITING, LesionState.RUNNING)
 
@@ -87,7 +87,7 @@ class LesionStore:
         self._update_places()
         self._forget_histories()
 
-    def show(self, result: LesionResult, is_undoable: bool = True) -> Found | None:
+    def show(self, result: LesionResult, is_undoable: bool = True) -> LesionSegmentation | None:
         """Show a result; returns None when its lesion has been removed meanwhile.
 
         Args:
@@ -248,7 +248,9 @@ class LesionStore:
             self._are_together = are_together
             self.refresh_staleness()
 
-    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: Lesion, before: Found) -> None:
+    def _measure_again(
+        self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: Lesion, before: LesionSegmentation
+    ) -> None:
         """Note how the segmentation is now that somebody has written voxels into it."""
         after = segmentation_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
         corrected = before.corrected or after.fingerprint != before.fingerprint
@@ -297,17 +299,17 @@ class LesionStore:
         for key in gone:
             del self._histories[key]
 
-    def _segmentations(self) -> dict[str, Found]:
+    def _segmentations(self) -> dict[str, LesionSegmentation]:
         """Return the segmentations to remember for undo, without the voxels of their volumes, to save memory."""
         return {lesion: self._without_voxels(entry.found) for lesion, entry in self.entries.items() if entry.found}
 
-    def _without_voxels(self, found: Found) -> Found:
+    def _without_voxels(self, found: LesionSegmentation) -> LesionSegmentation:
         if found.result is None:
             return found
         volume = self._volume.without_voxels(found.result.volume)
         return replace(found, result=replace(found.result, volume=volume))
 
-    def _with_voxels(self, found: Found) -> Found:
+    def _with_voxels(self, found: LesionSegmentation) -> LesionSegmentation:
         """Return a segmentation with the voxels of its volume again, where that is the current one."""
         current = self._volume.volume
         if found.result is None or current is None or found.result.volume.identity != current.identity:
@@ -319,7 +321,7 @@ class LesionStore:
         if history is not None:
             history.remember(self.segmentation_node, self._segmentations())
 
-    def _restore(self, segmentations: dict[str, Found], cause: Cause) -> None:
+    def _restore(self, segmentations: dict[str, LesionSegmentation], cause: Cause) -> None:
         """Adapt seeds and lesions to a segmentation that `undo` or `redo` has restored."""
         node, nodes = self.segmentation_node, seed_nodes(self._scene)
         if node is None:

@@ -31,8 +31,15 @@ from .events import (
     VolumeShown,
     WorkspaceEvent,
 )
-from .lesion import Found
-from .segmentation_changes import Kind, ResultKey, SegmentationChange, SegmentationChanges, key_of, segmentation_in
+from .lesion import LesionSegmentation
+from .segmentation_changes import (
+    ChangeKind,
+    ResultKey,
+    SegmentationChange,
+    SegmentationChanges,
+    key_of,
+    segmentation_in,
+)
 from .workspace import SETTLE_S, Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
@@ -192,17 +199,17 @@ class LogWriter:
             self._recorder.corrected(lesion)
             return
         segmentation = self._segmentation_of(lesion, found)
-        if change.kind is Kind.CORRECTED:
+        if change.kind is ChangeKind.CORRECTED:
             self._recorder.corrected(lesion, *segmentation)
-        elif change.kind is Kind.TAKEN_OVER:
+        elif change.kind is ChangeKind.TAKEN_OVER:
             self._recorder.taken_over(lesion, *segmentation)
         else:
             mask, volume, offset_kji = segmentation
-            again = change.kind is Kind.REDONE
+            again = change.kind is ChangeKind.REDONE
             self._recorder.undone(lesion, number, mask, volume, offset_kji, again=again)
 
     def _segmentation_of(
-        self, lesion: str, found: Found | None
+        self, lesion: str, found: LesionSegmentation | None
     ) -> tuple[np.ndarray | None, Volume | None, tuple[int, int, int]]:
         """The voxels of a segmentation that no recorded result holds, as the recorder takes them; else None."""
         result = None if found is None else found.result

@@ -17,8 +17,8 @@ from ...core.status import Reason, Status
 from ...igtl.messages import TransformMessage
 from ...tracking.closest_approach import Approaches
 from ...tracking.colours import distance_colour
-from ...tracking.displayed import Displayed
-from ...tracking.instruments import REFERENCE, Kind, tip_of
+from ...tracking.displayed_distance import DisplayedDistance
+from ...tracking.instruments import REFERENCE, InstrumentKind, tip_of
 from ...tracking.margins import DEFAULT_MARGINS_MM
 from ...tracking.navigator import Navigator
 from ...tracking.situation import InstrumentState, Situation
@@ -28,11 +28,11 @@ from ..scene.guidance import hide_distance, show_distance
 from ..scene.tools import remove_tools_except, show_tool
 from .events import DistancesUpdated, Events
 from .navigation_targets import LesionTarget
-from .surfaces import Targets
+from .surfaces import TargetSurfaces
 
 LOOK_AGAIN_S = 0.05
 """Without a new pose the situation changes by what grows old; guards promise 0.3 s."""
-FOCUS_ORDER = (Kind.POINTER, Kind.DISSECTOR, Kind.PROBE)
+FOCUS_ORDER = (InstrumentKind.POINTER, InstrumentKind.DISSECTOR, InstrumentKind.PROBE)
 """Which tip the slices follow while no distance says."""
 
 
@@ -52,7 +52,7 @@ class Navigation:
         self.navigator = Navigator()
         self.is_calibrated = self.is_of_other_source = False
         self.situation = Situation()
-        self._targets = Targets(scene, DEFAULT_MARGINS_MM)
+        self._targets = TargetSurfaces(scene, DEFAULT_MARGINS_MM)
         self.approaches = Approaches()
         self._is_due, self._looked_at_s, self._sent_s = True, -np.inf, 0.0
         self._frames: frozenset[str] = frozenset()
@@ -101,7 +101,7 @@ class Navigation:
         return self._targets.margin_surfaces_of(lesion)
 
     @property
-    def displayed(self) -> Displayed:
+    def displayed(self) -> DisplayedDistance:
         """What may be shown now; the one source of every distance that is shown."""
         return self.situation.displayed
 

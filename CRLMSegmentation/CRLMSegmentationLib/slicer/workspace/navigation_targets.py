@@ -9,13 +9,13 @@ import numpy as np
 import slicer
 
 from ...core.status import Reason, Status
-from ...segmentation.calibration import Calibration
+from ...segmentation.calibration import ModelCalibration
 from ...segmentation.consensus import Consensus
 from ...segmentation.session import Session
 from ...tracking.interval import ResidualError
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes
-from .lesion import Found
+from .lesion import LesionSegmentation
 from .lesion_store import LesionStore
 
 OUT_OF_DATE, NOTHING_FOUND = Status(Reason.OUT_OF_DATE), Status(Reason.NOTHING_FOUND)
@@ -53,7 +53,7 @@ def lesion_targets(
     scene: slicer.vtkMRMLScene,
     session: Session,
     lesion_store: LesionStore,
-    calibrations: Mapping[str, Calibration | None],
+    calibrations: Mapping[str, ModelCalibration | None],
 ) -> dict[str, LesionTarget]:
     """Return the segmentations that navigation measures to now, by lesion.
 
@@ -88,7 +88,7 @@ def lesion_targets(
     return lesion_targets
 
 
-def _unreliable_reason_of(segmentation: Found, is_stale: bool) -> Status | None:
+def _unreliable_reason_of(segmentation: LesionSegmentation, is_stale: bool) -> Status | None:
     if is_stale:
         return OUT_OF_DATE
     return NOTHING_FOUND if segmentation.volume_ml == 0 else segmentation.unreliable_reason

@@ -20,7 +20,7 @@ from ...segmentation.results import LesionResult
 from ..scene.masks import mask_in_volume, mask_of_segment
 from ..scene.nodes import local_to_world
 from .events import Cause
-from .lesion import Found
+from .lesion import LesionSegmentation
 
 REST_S = 1.0
 ResultKey = tuple[object, ...]
@@ -30,7 +30,7 @@ MAX_SEGMENTATIONS = 50
 """Of a lesion that are known again; more than can be undone."""
 
 
-class Kind(Enum):
+class ChangeKind(Enum):
     CORRECTED = "corrected"
     UNDONE = "undone"
     REDONE = "done again"
@@ -41,9 +41,9 @@ class Kind(Enum):
 class SegmentationChange:
     """Attributes: found: what stands now, or None; is_gone: it can no longer be read, something else stands there."""
 
-    kind: Kind
+    kind: ChangeKind
     lesion: str
-    found: Found | None
+    found: LesionSegmentation | None
     is_gone: bool = False
 
 
@@ -51,7 +51,7 @@ class SegmentationChange:
 class _Pending:
     """A segmentation that has not rested since it was put into the scene."""
 
-    found: Found | None
+    found: LesionSegmentation | None
     cause: Cause
     since_s: float
 
@@ -64,24 +64,24 @@ class _Course:
     at: int = 0
     pending: _Pending | None = None
 
-    def add(self, found: Found | None) -> None:
+    def add(self, found: LesionSegmentation | None) -> None:
         del self.had[self.at + 1 :]
         self.had.append(_known_by(found))
         del self.had[:-MAX_SEGMENTATIONS]
         self.at = len(self.had) - 1
 
-    def find(self, found: Found | None) -> int | None:
+    def find(self, found: LesionSegmentation | None) -> int | None:
         """Return the place of a segmentation in the list; the latest one before `at` first, then what was undone."""
         places = [*range(self.at, -1, -1), *range(self.at + 1, len(self.had))]
         return next((place for place in places if self.had[place] == _known_by(found)), None)
 
-    def settle(self, pending: _Pending) -> Kind | None:
+    def settle(self, pending: _Pending) -> ChangeKind | None:
         """Let the segmentation that has rested stand; returns what has happened, None where it stood already."""
         place = self.find(pending.found)
         if place == self.at:
             return None
         if place is not None:
-            kind = Kind.UNDONE if place < self.at else Kind.REDONE
+            kind = ChangeKind.UNDONE if place < self.at else ChangeKind.REDONE
             self.at = place
             return kind
         kind = _kind_of_unknown(pending)
@@ -103,7 +103,7 @@ class SegmentationChanges:
         """Forget a lesion that was removed."""
         self._courses.pop(lesion, None)
 
-    def replace(self, lesion: str, found: Found) -> SegmentationChange | None:
+    def replace(self, lesion: str, found: LesionSegmentation) -> SegmentationChange | None:
         """Note the segmentation of a new result, which is no change by hand.
 
         Returns:
@@ -114,9 +114,9 @@ class SegmentationChanges:
         before = None if pending is None else pending.found
         is_lost = before is not None and course.find(before) is None
         course.add(found)
-        return SegmentationChange(Kind.CORRECTED, lesion, before, is_gone=True) if is_lost else None
+        return SegmentationChange(ChangeKind.CORRECTED, lesion, before, is_gone=True) if is_lost else None
 
-    def add(self, lesion: str, found: Found | None, cause: Cause, now_s: float) -> None:
+    def add(self, lesion: str, found: LesionSegmentation | None, cause: Cause, now_s: float) -> None:
         """Note that another segmentation stands in the scene, or none."""
         course = self._courses.setdefault(lesion, _Course())
         if course.pending is not None and course.pending.cause is Cause.LOADED:
@@ -145,20 +145,20 @@ def key_of(result: LesionResult) -> ResultKey:
     return result.requested_at_s, result.request
 
 
-def _known_by(found: Found | None) -> ResultKey:
+def _known_by(found: LesionSegmentation | None) -> ResultKey:
     if found is None:
         return NOTHING
     return (found.fingerprint, *(() if found.result is None else key_of(found.result)))
 
 
-def _kind_of_unknown(pending: _Pending) -> Kind:
+def _kind_of_unknown(pending: _Pending) -> ChangeKind:
     """Return what has happened where the lesion has not had the segmentation before."""
     if pending.cause is Cause.UNDONE:
-        return Kind.UNDONE
+        return ChangeKind.UNDONE
     if pending.cause is Cause.REDONE:
-        return Kind.REDONE
+        return ChangeKind.REDONE
     is_loaded = pending.cause is Cause.LOADED and pending.found is not None and pending.found.result is None
-    return Kind.TAKEN_OVER if is_loaded else Kind.CORRECTED
+    return ChangeKind.TAKEN_OVER if is_loaded else ChangeKind.CORRECTED
 
 
 def segmentation_in(

@@ -51,7 +51,7 @@ class _Kept:
     made_at_s: float = field(default_factory=time.perf_counter)
 
 
-class Targets:
+class TargetSurfaces:
     """Makes surfaces from segmentations, and shows margins and consensus surfaces in the scene.
 
     Attributes:

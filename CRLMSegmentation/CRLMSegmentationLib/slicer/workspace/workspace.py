@@ -27,7 +27,7 @@ from ...igtl.limits import LimitedLog
 from ...igtl.link import Link, LinkState
 from ...igtl.statistics import DropReason
 from ...recording.recorded_link import RecordedLink
-from ...segmentation.calibration import Calibration
+from ...segmentation.calibration import ModelCalibration
 from ...segmentation.engine.engine import Engine
 from ...segmentation.incoming import (
     TRANSFORM,
@@ -122,7 +122,7 @@ class Workspace:
         self.auto_segment, self.mirroring = True, False
         self.crop_size_mm = session.model.crop_size_mm
         self.models: dict[str, ModelPackage] = {}
-        self.calibrations: dict[str, Calibration | None] = {}
+        self.calibrations: dict[str, ModelCalibration | None] = {}
         self._volume_link: ref[Link] | None = None
         self.link_state, self.link_reason = LinkState.CLOSED, ""
         self.ready: ModelReady | None = None

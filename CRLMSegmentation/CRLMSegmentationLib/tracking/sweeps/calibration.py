@@ -17,13 +17,21 @@ from .calibrated_matrix import check_calibration, check_pixel_size, matrix_of, w
 from .image_region import ClipRectangle, Fan, ImageRegion, image_region
 from .plus_configuration import IMAGE_TO_PROBE, read_configuration
 
-__all__ = ["IMAGE_TO_PROBE", "Calibration", "ClipRectangle", "Fan", "ImageRegion", "image_region", "read_calibration"]
+__all__ = [
+    "IMAGE_TO_PROBE",
+    "ClipRectangle",
+    "Fan",
+    "ImageRegion",
+    "ProbeCalibration",
+    "image_region",
+    "read_calibration",
+]
 
 MAX_BYTES = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class ProbeCalibration:
     """Calibration of a probe and its 2D images.
 
     Attributes:
@@ -74,7 +82,7 @@ class Calibration:
         return image_region(rows, columns, self.clip, self.fan, to_calibrated)
 
 
-def read_calibration(text_or_path: str | Path) -> Calibration:
+def read_calibration(text_or_path: str | Path) -> ProbeCalibration:
     """Read a calibration from a file or from its content.
 
     Args:
@@ -86,7 +94,7 @@ def read_calibration(text_or_path: str | Path) -> Calibration:
     """
     content = _content(text_or_path)
     if isinstance(content, bytes) or content.lstrip(BLANKS).startswith("<"):
-        return Calibration(**read_configuration(content, MAX_BYTES))
+        return ProbeCalibration(**read_configuration(content, MAX_BYTES))
     return _from_numbers(content)
 
 
@@ -114,5 +122,5 @@ def _looks_like_content(text: str) -> bool:
     return text.lstrip(BLANKS).startswith("<") or "\n" in text or len(words_of(text)) in (12, 16)
 
 
-def _from_numbers(text: str) -> Calibration:
-    return Calibration(matrix_of(text, IMAGE_TO_PROBE))
+def _from_numbers(text: str) -> ProbeCalibration:
+    return ProbeCalibration(matrix_of(text, IMAGE_TO_PROBE))

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...core.errors import SweepError
 from ..transforms import STATUS_OK, frames_of, leads, neighbours_of
-from .calibration import Calibration
+from .calibration import ProbeCalibration
 from .sequence import TrackedSequence
 
 OPTION = "--image-frame"
@@ -45,7 +45,7 @@ class PixelFrame:
     note: str = ""
 
 
-def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None, goal: str) -> PixelFrame:
+def find_pixel_frame(sequence: TrackedSequence, calibration: ProbeCalibration | None, goal: str) -> PixelFrame:
     """Find the frame of the pixels by the edits in the sweep, from the frame of the calibrated image.
 
     Args:
@@ -79,7 +79,9 @@ def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None,
     return PixelFrame(names[-1], to_start, tuple(edits), note)
 
 
-def named_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None, name: str, goal: str) -> PixelFrame:
+def named_pixel_frame(
+    sequence: TrackedSequence, calibration: ProbeCalibration | None, name: str, goal: str
+) -> PixelFrame:
     """Return the frame that a user has named, whatever edits the sweep has."""
     names = {*sequence.transforms, *(calibration.transforms if calibration else ())}
     known = sorted({frame for transform in names for frame, _ in _pair(transform)})
@@ -103,11 +105,11 @@ def _way_back(sequence: TrackedSequence, pixels: str, calibrated: str) -> tuple[
     return matrix, tuple(edits)
 
 
-def _usual(sequence: TrackedSequence, calibration: Calibration | None) -> str:
+def _usual(sequence: TrackedSequence, calibration: ProbeCalibration | None) -> str:
     return (calibration.image_frame if calibration else None) or sequence.image_frame
 
 
-def _calibrated_frame(sequence: TrackedSequence, calibration: Calibration | None, goal: str) -> str:
+def _calibrated_frame(sequence: TrackedSequence, calibration: ProbeCalibration | None, goal: str) -> str:
     """Return the frame of the calibrated image: the usual one, else the only one that the calibration scales."""
     fixed = {} if calibration is None else calibration.transforms
     names = {*sequence.transforms, *fixed}
@@ -233,7 +235,7 @@ def _refuse_edit_told_twice(
             raise _undecided(sequence, [start, pixels], f"the crop of the sweep and {name} of the calibration")
 
 
-def _refuse_changing_edits(sequence: TrackedSequence, calibration: Calibration | None, edits: list[str]) -> None:
+def _refuse_changing_edits(sequence: TrackedSequence, calibration: ProbeCalibration | None, edits: list[str]) -> None:
     """Refuse a crop that moves from frame to frame where rectangle and sector are given in the image before it."""
     if calibration is None or (calibration.clip is None and calibration.fan is None):
         return

@@ -11,7 +11,7 @@ import numpy as np
 from ...core.errors import SweepError
 from ..transforms import Chain, text_of
 from .calibrated_matrix import check_pixel_size
-from .calibration import Calibration
+from .calibration import ProbeCalibration
 from .chain_choice import FRAME_OPTION, REFERENCE, TRACKER, choose_chain
 from .chain_matrices import compare_chains, follow_chain
 from .pixel_frame import PixelFrame, find_pixel_frame, named_pixel_frame
@@ -59,7 +59,7 @@ class FramePoses:
 
 def place_frames(
     sequence: TrackedSequence,
-    calibration: Calibration | None = None,
+    calibration: ProbeCalibration | None = None,
     reference: str = REFERENCE,
     image_frame: str | None = None,
     ignored: Collection[str] = (),
@@ -114,7 +114,7 @@ def _what_to_record(found: FramePoses) -> str:
 
 
 def _pixel_frame(
-    sequence: TrackedSequence, calibration: Calibration | None, named: str | None, reference: str
+    sequence: TrackedSequence, calibration: ProbeCalibration | None, named: str | None, reference: str
 ) -> PixelFrame:
     if named is not None:
         return named_pixel_frame(sequence, calibration, named, reference)
@@ -133,7 +133,7 @@ def _check_pairing(sequence: TrackedSequence, chain: Chain) -> None:
 
 def _notes(
     sequence: TrackedSequence,
-    calibration: Calibration | None,
+    calibration: ProbeCalibration | None,
     chain: Chain,
     pixels: PixelFrame,
     reference: str,

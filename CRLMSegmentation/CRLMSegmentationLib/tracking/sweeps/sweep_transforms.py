@@ -10,7 +10,7 @@ import numpy as np
 from ...core.errors import SweepError
 from ...core.geometry import rigid_fault, transform_fault
 from ..transforms import STATUS_OK, frames_of
-from .calibration import IMAGE_TO_PROBE, Calibration
+from .calibration import IMAGE_TO_PROBE, ProbeCalibration
 from .pixel_frame import PixelFrame
 from .sequence import TrackedSequence, TransformTrack
 
@@ -68,8 +68,8 @@ def is_rigid(matrices: np.ndarray) -> np.ndarray:
 
 
 def without_transforms(
-    sequence: TrackedSequence, calibration: Calibration | None, ignored: Collection[str]
-) -> tuple[TrackedSequence, Calibration | None]:
+    sequence: TrackedSequence, calibration: ProbeCalibration | None, ignored: Collection[str]
+) -> tuple[TrackedSequence, ProbeCalibration | None]:
     """Remove the transforms that a user has excluded from sweep and calibration."""
     if not ignored:
         return sequence, calibration
@@ -86,7 +86,7 @@ def without_transforms(
 
 
 def join_transforms(
-    sequence: TrackedSequence, calibration: Calibration | None, pixels: PixelFrame
+    sequence: TrackedSequence, calibration: ProbeCalibration | None, pixels: PixelFrame
 ) -> tuple[SweepTransforms, list[str]]:
     """Join tracked and calibrated transforms, each name once; return them with remarks on names in both.
 

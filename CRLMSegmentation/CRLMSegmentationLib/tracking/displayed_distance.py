@@ -48,7 +48,7 @@ class InstrumentLine:
 
 
 @dataclass(frozen=True, eq=False)
-class Displayed:
+class DisplayedDistance:
     """The distances that may be shown in a situation.
 
     Attributes:
@@ -84,7 +84,7 @@ class Displayed:
         return any(line.state.readings for line in self.lines)
 
 
-def displayed(situation: Situation) -> Displayed:
+def displayed_distance(situation: Situation) -> DisplayedDistance:
     """Decide what may be shown in a situation."""
     pairs = [(state, reading) for state in situation.instruments for reading in state.readings]
     nearest = _nearest_known(pairs)
@@ -94,7 +94,7 @@ def displayed(situation: Situation) -> Displayed:
     else:
         withheld = _reasons_of(situation, pairs) if nearest is None else ()
     shown = None if withheld else nearest
-    return Displayed(
+    return DisplayedDistance(
         nearest=shown,
         withheld=withheld,
         others=() if withheld else _unreliable_lesions(pairs),
