@@ -283,7 +283,7 @@ class SessionRecorder:
         bounds_mm: Bounds = None,
         warnings: Sequence[Status] = (),
     ) -> None:
-        """Record the distance that is shown (`tracking.displayed_distance`), about once a second, for a curve over time.
+        """Record the distance that is shown (`tracking.displayed_distance`), about once a second, for its curve.
 
         Args:
             warnings: what is shown beside it.
