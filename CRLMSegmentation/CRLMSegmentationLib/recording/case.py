@@ -208,13 +208,13 @@ class Case:
             labels: in place of `truth_labels`, such as with other numbers.
 
         Raises:
-            CaseError: the truth lies on another grid than the volume, or does not hold the lesion.
+            CaseError: the ground truth lies on another grid than the volume, or does not hold the lesion.
         """
         labels = labels or self.truth_labels()
         if labels is None or lesion.label is None:
             return None
         if not _is_on_grid_of(labels, volume):
-            raise CaseError(f"the truth of {self.case_id} lies on another grid than its volume; resample it onto that")
+            raise CaseError(f"the ground truth of {self.case_id} lies on another grid than its volume; resample it")
         mask: np.ndarray = labels.array == lesion.label
         if not LABEL.holds(lesion.label) or not mask.any():
             raise CaseError(

@@ -78,7 +78,7 @@ STABILITY_KEYS = {
     "runs": "how often the lesion was outlined, from seeds around the first and mirrored; null while refined only",
     "agreement": "volume that was tumour every time by the volume that was at any time, 0 to 1",
     "spread_mm": "mean distance between those two",
-    "confidence": "Dice with the truth that this agreement is worth, by the calibration of the model; null without one",
+    "confidence": "expected Dice at this agreement, by the calibration of the model; null without one",
     "calibration": "{lesions, patients, simulated} that this was measured on; null without a confidence",
     "change": "{mean_mm, largest_mm}: how far the refined segmentation lies from the first; null where not refined",
 }

@@ -1,7 +1,7 @@
 """Expected Dice of a segmentation by the agreement of its consensus surfaces, fitted on lesions with ground truth.
 
-A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the truth that
-lesions of the same agreement had on average; `residual_error`, which packages call "unexplained", is
+A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the ground truth
+that lesions of the same agreement had on average; `residual_error`, which packages call "unexplained", is
 q of `interval`.
 """
 
@@ -40,7 +40,7 @@ class Observation:
     Attributes:
         agreement: of its consensus surfaces, see `consensus.Consensus`.
         probability: mean probability in the segmentation, what the network says of itself.
-        dice: of the segmentation with the truth.
+        dice: of the segmentation with the ground truth.
         misses_mm: for tips around it, how far the true distance lay outside the consensus surfaces', 0 where inside.
         errors_mm: for the same tips, how far it lay from that to the segmentation alone.
     """

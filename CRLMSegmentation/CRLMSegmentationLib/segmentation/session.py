@@ -190,7 +190,7 @@ class Session:
             The request, with the size of the crop that will be cut.
 
         Raises:
-            SeedError: no volume yet, or the seed is not in what was swept.
+            SeedError: no volume yet, or the seed is not in the field of view.
             ModelError: a crop size for a model that sees the whole volume.
         """
         volume = volume or self.volume

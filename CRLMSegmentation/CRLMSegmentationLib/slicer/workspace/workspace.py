@@ -282,7 +282,7 @@ class Workspace:
         """Segment in a volume that is not shown; the result becomes `results.self_check`.
 
         Raises:
-            SeedError: the seed is not in what was swept.
+            SeedError: the seed is not in the field of view.
         """
         self.results.self_check, self.results.self_check_problem = None, ""
         self.session.segment(SELF_CHECK, seed_ras_mm, volume=volume)
