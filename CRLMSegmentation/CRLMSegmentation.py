@@ -574,7 +574,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showError(error)
             return
         self._endWorkspace()
-        self._showMessage(_("Installed. The self-check case proves it: see Pre-flight."))
+        self._showMessage(_("Installed. Check it under Pre-flight."))
         self.onPreflight()
 
     def onCopyLog(self, *_args):

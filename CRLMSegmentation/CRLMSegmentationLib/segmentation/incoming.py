@@ -122,7 +122,7 @@ class Incoming:
     Attributes:
         transforms: the newest transform of each device, in the order of arrival.
         received: messages by type; none of those that the link has not understood, which are among the problems.
-        problems: what was refused or odd, counted.
+        problems: what was refused or suspicious, counted.
         volume_warning: what is to be known of the last volume that came, beside itself; mostly nothing.
     """
 

@@ -132,7 +132,7 @@ class Session:
 
     @property
     def problems(self) -> Problems:
-        """Counts of the messages on this link that were refused or odd."""
+        """Counts of the messages on this link that were refused or suspicious."""
         return self._incoming.problems
 
     @property

@@ -102,7 +102,7 @@ class Models:
         given_up = [row.name for row in workspace.lesion_store.rows() if row.state in BUSY]
         workspace.use_model(make_engine(model), model)
         if given_up:
-            text = _("{lesions}: cancelled, because another model was chosen. Press Segment to ask {model}")
+            text = _("{lesions}: cancelled, because another model was chosen. Press Segment to use {model}")
             self.notice = text.format(lesions=", ".join(given_up), model=key)
         return True
 

@@ -118,7 +118,7 @@ class VolumeMemory:
         if self.used_bytes + needed <= self.limit_bytes:
             return ""
         text = _(
-            "a volume of {size} is left out: volumes take {used} of {limit}, and no other can be let go; "
+            "a volume of {size} was not loaded: volumes take {used} of {limit}, and no other can be removed; "
             "delete volumes that are not needed, or raise 'Memory for volumes'"
         )
         self.notice = text.format(size=_size(volume_bytes), used=_size(self.used_bytes), limit=_size(self.limit_bytes))
@@ -155,7 +155,7 @@ class VolumeMemory:
             if self.used_bytes + needed <= self.limit_bytes:
                 return
             entry.found = replace(found, result=replace(found.result, volume=self._volume.without_voxels(volume)))
-            self._report(_("{lesion}: the voxels of its earlier volume were let go").format(lesion=lesion))
+            self._report(_("{lesion}: the voxels of its earlier volume were removed from memory").format(lesion=lesion))
 
     def _let_go_nodes(self, device: str, needed: float) -> None:
         """Remove unused volumes that links have brought, the oldest first."""
@@ -166,7 +166,7 @@ class VolumeMemory:
                 return
             name, size = node.GetName(), size_bytes(node)
             remove_node(self._scene, node)
-            text = _("'{name}' of {size} was taken out of the scene: volumes may take {limit}, and nobody uses it")
+            text = _("'{name}' of {size} was taken out of the scene: volumes may take {limit}, and nothing uses it")
             self._report(text.format(name=name, size=_size(size), limit=_size(self.limit_bytes)))
 
     def _unused(self, device: str) -> list[slicer.vtkMRMLScalarVolumeNode]:

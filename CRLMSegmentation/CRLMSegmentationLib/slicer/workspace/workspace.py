@@ -207,12 +207,12 @@ class Workspace:
 
     @property
     def problem_count(self) -> int:
-        """Number of messages of the link that were refused or odd."""
+        """Number of messages of the link that were refused or suspicious."""
         return self.session.problems.count
 
     @property
     def problem_lines(self) -> list[str]:
-        """A line for each kind of refused or odd message and its device, with its count."""
+        """A line for each kind of refused or suspicious message and its device, with its count."""
         return [str(problem) for problem in self.session.problems]
 
     def add_seed(self, seed_ras_mm: np.ndarray | None = None) -> slicer.vtkMRMLMarkupsFiducialNode:
