@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SeedError
-from CRLMSegmentationLib.slicer.scene.seeds import free_lesion_name, seed_nodes, seeds_in, show_seed
+from CRLMSegmentationLib.slicer.scene.seeds import (
+    STALE_COLOUR,
+    free_colour,
+    free_lesion_name,
+    mark_seed,
+    seed_nodes,
+    seeds_in,
+    show_seed,
+    shown_colour,
+)
 from CRLMSegmentationLib.tracking.colours import LESION_COLOURS, colour_of
 
 
@@ -63,3 +72,14 @@ def test_seed_must_be_three_numbers(scene, seed):
     with pytest.raises(SeedError, match="'Tumour 1' must be three numbers"):
         show_seed(scene, "Tumour 1", seed)
     assert seed_nodes(scene) == {}
+
+
+def test_seed_of_an_old_segmentation_is_grey_with_its_label_and_keeps_its_colour(scene):
+    colour = colour_of(2)
+    node = show_seed(scene, "Tumour 1", [1, 2, 3], colour)
+    display = node.GetDisplayNode()
+    for is_stale, shown in ((True, STALE_COLOUR), (True, STALE_COLOUR), (False, colour), (False, colour)):
+        mark_seed(node, is_stale)
+        assert display.GetSelectedColor() == pytest.approx(shown)
+        assert shown_colour(node) == pytest.approx(colour)
+    assert free_colour(scene) == LESION_COLOURS[0]

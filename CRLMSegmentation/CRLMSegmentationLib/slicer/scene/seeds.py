@@ -16,6 +16,8 @@ from .nodes import PREFIX, make_display, nodes_of_class, one_update
 SEED_CLASS = "vtkMRMLMarkupsFiducialNode"
 LESION = PREFIX + "Lesion"
 """Attribute: the lesion that a seed belongs to; also the ID of its segment."""
+STALE_COLOUR = (0.55, 0.55, 0.55)
+"""Of a segmentation that is out of date, and of its seed with the label."""
 
 
 def show_seed(
@@ -64,9 +66,26 @@ def seeds_in(scene: slicer.vtkMRMLScene) -> dict[str, np.ndarray]:
 
 
 def shown_colour(node: slicer.vtkMRMLMarkupsFiducialNode) -> tuple[float, float, float]:
-    """Return the colour of a seed; white when a user has deleted its display node."""
+    """Return the colour of a seed, also while it is grey; white when a user has deleted its display node."""
     display = node.GetDisplayNode()
-    return tuple(display.GetSelectedColor()) if display else (1.0, 1.0, 1.0)
+    if display is None:
+        return 1.0, 1.0, 1.0
+    return tuple(display.GetColor() if _is_grey(display) else display.GetSelectedColor())
+
+
+def mark_seed(node: slicer.vtkMRMLMarkupsFiducialNode, is_stale: bool) -> None:
+    """Make a seed and its label grey while its segmentation is out of date; its own colour stays the unselected one."""
+    display = node.GetDisplayNode()
+    if display is None or is_stale == _is_grey(display):
+        return
+    with one_update(display):
+        if is_stale:
+            display.SetColor(display.GetSelectedColor())
+        display.SetSelectedColor(STALE_COLOUR if is_stale else display.GetColor())
+
+
+def _is_grey(display: slicer.vtkMRMLMarkupsDisplayNode) -> bool:
+    return bool(np.allclose(display.GetSelectedColor(), STALE_COLOUR, atol=1e-3))
 
 
 def free_lesion_name(scene: slicer.vtkMRMLScene) -> str:

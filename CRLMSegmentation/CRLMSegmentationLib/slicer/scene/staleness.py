@@ -23,11 +23,10 @@ from .nodes import (
     one_update,
     to_array,
 )
-from .seeds import seed_nodes, seeds_in
+from .seeds import STALE_COLOUR, seed_nodes, seeds_in
 
 CLASS = "vtkMRMLSegmentationNode"
 KEY_OF_LESIONS = "Lesions"
-STALE_COLOUR = (0.55, 0.55, 0.55)
 STALE = PREFIX + "Stale"
 """Tag: one of the following."""
 FRESH, OLD, RENEWED_NOW = "0", "1", "renewed now"

@@ -13,7 +13,7 @@ from ...segmentation.results import LesionResult
 from ..scene.history import History
 from ..scene.nodes import KEY, local_to_world, nodes_of_class
 from ..scene.overlay import overlay
-from ..scene.seeds import seed_nodes, seeds_in, show_seed, shown_colour
+from ..scene.seeds import mark_seed, seed_nodes, seeds_in, show_seed, shown_colour
 from ..scene.segmentations import CORRECTED
 from ..scene.staleness import (
     CLASS,
@@ -151,8 +151,11 @@ class LesionStore:
         known = self.entries.items() if identity is not None else ()
         renewed = {lesion for lesion, entry in known if entry.is_renewing}
         stale = set(mark_stale(node, identity, renewed, needs_seed=True)) if node else set()
+        seeds = seed_nodes(self._scene)
         for lesion, entry in self.entries.items():
             entry.is_stale = lesion in stale
+            if lesion in seeds:
+                mark_seed(seeds[lesion], entry.is_stale)
         mark_all_stale(self._scene, but=node)
 
     def adopt(self) -> None:
