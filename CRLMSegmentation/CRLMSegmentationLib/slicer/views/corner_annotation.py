@@ -10,8 +10,9 @@ import vtk
 from .navigation_texts import Distance
 
 CORNER = vtk.vtkCornerAnnotation.UpperLeft
-LINE_HEIGHT, LINEAR_FONT_SCALE, NONLINEAR_FONT_SCALE, LARGEST_FONT = 0.1, 12.0, 0.38, 100
-"""What VTK makes the size of the letters of: a line may take that share of the view's height."""
+LINE_HEIGHT, LINEAR_FONT_SCALE, NONLINEAR_FONT_SCALE, LARGEST_FONT = 0.1, 1.0, 1.0, 48
+"""What VTK makes the size of the letters of: a line may take that share of the view's height. With both scales at 1
+the letters are as large as the view has room for; with others VTK enlarges them afterwards, beyond its edge."""
 TextLook = tuple[float, float, float, int, tuple[float, float, float]]
 """Line height, linear and non-linear font scale, largest font, colour."""
 WIDTH = 28
