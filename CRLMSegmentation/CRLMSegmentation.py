@@ -36,6 +36,13 @@ REFRESH_TURNS = 10
 """The panel is redrawn every so many turns."""
 TIP_KEY, SEGMENT_KEY = "F9", "F10"
 MODEL_SETTING = "CRLMSegmentation/model"  # of the application: key of the model that was chosen last
+STATE_BUTTONS = {
+    "linkStateButton": "sourceButton",
+    "deviceStateButton": "modelButton",
+    "modelStateButton": "modelButton",
+    "recordingStateButton": "recordingButton",
+}  # each opens the section in which its state is mended
+SWATCH_PX = 16
 SAMPLES = ("phantom-hypoechoic", "phantom-isoechoic", "phantom-several")
 
 
@@ -141,6 +148,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._sounds: dict = {}
         self._turn = 0
         self._shown: dict = {}
+        self._sections: Any = None
+        self._strip: Any = None
+        self._lesionTable: Any = None
 
     # ---- life of the panel
 
@@ -156,6 +166,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._timer.timeout.connect(self.onTick)
         self._connectButtons()
         self._prepareTables()
+        self._setIcons()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
@@ -193,11 +204,14 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.dismissButton, lambda *_: self.ui.messageFrame.setVisible(False)),
         ):
             button.clicked.connect(handler)
+        for name in STATE_BUTTONS:
+            getattr(ui, name).clicked.connect(lambda *_, name=name: self.onStateButton(name))
         ui.positionSlider.connect("valueChanged(double)", self.onSeek)
         ui.speedSpinBox.connect("valueChanged(double)", self.onSpeed)
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onVolumeChosen)
         ui.connectorSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onConnectorChosen)
         ui.followedComboBox.connect("activated(int)", self.onFollow)
+        ui.segmentButton.connect("contentsCollapsed(bool)", lambda *_: self._showCropBox())
         ui.seedChannelCheckBox.connect("toggled(bool)", lambda *_: self._refresh())
         ui.modelComboBox.connect("activated(int)", self.onModelChosen)
         ui.outputDirectoryButton.directoryChanged.connect(self.onOutputFolder)
@@ -208,11 +222,28 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui = self.ui
         for table in (ui.lesionTable, ui.preflightTable):
             table.verticalHeader().setVisible(False)
-            table.horizontalHeader().setStretchLastSection(True)
-            table.setWordWrap(True)
-        for column in (0, 1):
-            ui.lesionTable.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        ui.preflightTable.horizontalHeader().setStretchLastSection(True)
+        ui.preflightTable.setWordWrap(True)
+        header = ui.lesionTable.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        ui.lesionTable.setWordWrap(False)
         ui.installButton.setVisible(False)
+
+    def _setIcons(self):
+        """Set Qt's own icons beside the words of the buttons."""
+        style, ui = self.parent.style(), self.ui
+        for button, icon in (
+            (ui.applyButton, qt.QStyle.SP_DialogApplyButton),
+            (ui.againButton, qt.QStyle.SP_BrowserReload),
+            (ui.removeButton, qt.QStyle.SP_TrashIcon),
+            (ui.playButton, qt.QStyle.SP_MediaPlay),
+            (ui.saveButton, qt.QStyle.SP_DialogSaveButton),
+            (ui.sessionReportButton, qt.QStyle.SP_FileIcon),
+            (ui.importFileButton, qt.QStyle.SP_DirOpenIcon),
+            (ui.importFolderButton, qt.QStyle.SP_DirOpenIcon),
+        ):
+            button.setIcon(style.standardIcon(icon))
 
     def enter(self):
         """Enable the shortcuts and load the model when the user opens the module."""
@@ -328,9 +359,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             except Exception as error:
                 self._showError(error)
                 return None
-            self._shown = {}
+            self._shown, self._sections = {}, self.logic.library.Sections()
             manager, rendering = slicer.app.layoutManager(), slicer.modules.volumerendering.logic()
             self._views = self.logic.library.ViewController(self.logic.workspace, manager, rendering)
+            self._showCropBox()
             if self._parameters is None:
                 self._useParameters()
             else:
@@ -399,7 +431,14 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._sounds[which].setSource(qt.QUrl.fromLocalFile(str(file)))
         self._sounds[which].play()
 
-    # ---- 1 source
+    # ---- the strip
+
+    def onStateButton(self, name):
+        """Open the section in which a state is mended; pressed again, close it."""
+        section = getattr(self.ui, STATE_BUTTONS[name])
+        section.collapsed = not section.collapsed
+
+    # ---- source
 
     def onConnect(self, *_args):
         host, port = self.ui.hostLineEdit, self.ui.portSpinBox  # to be read once the workspace has bound the parameters
@@ -435,7 +474,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         device = self.ui.followedComboBox.itemText(index) if index > 0 else None
         self._do(lambda workspace: workspace.follow(device))
 
-    # ---- 2 seed
+    # ---- seed
 
     def onPlace(self, *_args):
         self._do(lambda workspace: self.logic.library.start_placing(workspace))
@@ -443,29 +482,34 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSeedAtTip(self, *_args):
         self._do(lambda workspace: workspace.add_seed_at_tip(self.ui.toolSelector.currentNode()))
 
-    # ---- 3 segment
+    def _showCropBox(self):
+        """Show the cube around the seed while the section is open in which it is changed."""
+        if self.logic.workspace is not None:
+            self.logic.workspace.show_crop_box(not self.ui.segmentButton.collapsed)
+
+    # ---- segment
 
     def onApply(self, *_args):
         self._do(lambda workspace: workspace.cancel() if workspace.session.busy else workspace.segment())
         self._refresh()
 
-    # ---- 4 result
+    # ---- result
 
     @property
     def selectedLesion(self) -> Optional[str]:
-        rows = self._shown.get("lesions", ())
-        index = self.ui.lesionTable.currentRow()
-        return rows[index] if 0 <= index < len(rows) else (rows[0] if rows else None)
+        return self._lesions.chosen
 
     def onLesionSelected(self):
-        if self.logic.workspace is not None and self.selectedLesion:
-            self.logic.workspace.lesion_store.active_lesion = self.selectedLesion
+        lesion = self.selectedLesion
+        if self.logic.workspace is not None and lesion:
+            self.logic.workspace.lesion_store.active_lesion = lesion
 
     def onLesionRenamed(self, row, column):
-        rows = self._shown.get("lesions", ())
-        if column == 0 and row < len(rows) and not self._shown.get("filling"):
-            self._do(lambda workspace: workspace.rename_lesion(rows[row], self.ui.lesionTable.item(row, 0).text()))
-            self._shown["cells"].pop((row, 0), None)  # what was typed may not be what it is called now
+        lesions = self._lesions.lesions
+        if column == 0 and row < len(lesions) and not self._lesions.is_filling:
+            name = self.ui.lesionTable.item(row, 0).text()
+            self._do(lambda workspace: workspace.rename_lesion(lesions[row], name))
+            self._lesions.set_again(row)
 
     def onCorrect(self, *_args):
         self._do(lambda workspace: self.logic.library.correct(workspace, self.selectedLesion))
@@ -490,7 +534,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refresh()
 
     def onOutputFolder(self, folder):
-        self.ui.outputDirectoryButton.text = _("into {folder}").format(folder=Path(folder).name)
+        self.ui.outputDirectoryButton.text = Path(folder).name
 
     # ---- model
 
@@ -574,7 +618,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showError(error)
             return
         self._endWorkspace()
-        self._showMessage(_("Installed. Check it under Pre-flight."))
+        self._showMessage(_("Installed. Check it under “Checks before the incision”."))
         self.onPreflight()
 
     def onCopyLog(self, *_args):
@@ -618,9 +662,10 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._views is not None:
             self._views.show_number()
         self._show(library.panel_view(workspace, logic.source, logic.publisher, logic.session, self._views, rows))
+        self._refreshStrip(workspace)
         self._refreshSource(workspace)
         self._refreshProgress(workspace, rows)
-        self._refreshLesions(workspace, rows)
+        self._lesions.show(rows, workspace)
         self._refreshModel(workspace)
         self._refreshPreflight()
         problem = library.texts.problem_text(workspace, logic.source)
@@ -633,6 +678,21 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for setter, values in (("setText", view.texts), ("setVisible", view.visible), ("setEnabled", view.enabled)):
             for name, value in values.items():
                 getattr(getattr(self.ui, name), setter)(value)
+
+    def _refreshStrip(self, workspace):
+        """Show what is well and what is not; fold the sections away whose work is done."""
+        logic, library, ui = self.logic, self.logic.library, self.ui
+        checks = self._preflight.checks() if self._preflight else ()
+        if self._strip is None:
+            self._strip = library.StripWidgets(ui)
+        self._strip.show(library.status_strip(workspace, logic.source, logic.session, checks))
+        if self._sections is None:
+            return
+        for name in self._sections.to_fold(workspace, logic.source, checks):
+            getattr(ui, name).collapsed = True
+        tab = self._sections.tab_to_show(logic.source)
+        if tab is not None:
+            ui.sourceTabs.currentIndex = tab
 
     def _refreshSource(self, workspace):
         ui, recording = self.ui, self.logic.recording
@@ -655,29 +715,36 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         running = next((row for row in rows if row.state.value == "running"), None)
         bar = self.ui.progressBar
         bar.maximum, bar.value = (max(1, running.total), running.done) if running else (1, 0)
-        bar.setFormat(self.logic.library.texts.progress_text(running, workspace is not None and workspace.session.busy))
+        isBusy = workspace is not None and workspace.session.busy
+        if isBusy != self._shown.get("busy"):
+            self._shown["busy"] = isBusy
+            icon = qt.QStyle.SP_DialogCancelButton if isBusy else qt.QStyle.SP_DialogApplyButton
+            self.ui.applyButton.setIcon(self.parent.style().standardIcon(icon))
+        bar.setFormat(self.logic.library.texts.progress_text(running, isBusy))
 
-    def _refreshLesions(self, workspace, rows):
-        table, cells = self.ui.lesionTable, self.logic.library.texts.lesion_cells(rows, workspace)
-        before, width = self._shown.get("cells"), table.columnWidth(2)
-        if (cells, width) == (before, self._shown.get("width")):
-            return
-        self._shown.update(cells=cells, lesions=[row.lesion for row in rows], width=width, filling=True)
-        table.setRowCount(len(rows))
-        for place, (text, colour) in cells.items():
-            if not before or before.get(place) != (text, colour):  # a name being typed is left alone
-                self._setCell(table, place, text, colour)
-        table.resizeRowsToContents()
-        self._shown["filling"] = False
+    @property
+    def _lesions(self):
+        """The table of lesions, see `CRLMSegmentationLib.slicer.panel.lesion_table.LesionTable`."""
+        if self._lesionTable is None:
+            self.ui.lesionTable.verticalHeader().setDefaultSectionSize(self.logic.library.TOUCH_PX)
+            self._lesionTable = self.logic.library.LesionTable(self.ui, self._makeItem, self._makeSwatch)
+        return self._lesionTable
 
     @staticmethod
-    def _setCell(table, place, text, colour):
+    def _makeSwatch(colour):
+        """Return a square of a lesion's colour."""
+        pixmap = qt.QPixmap(SWATCH_PX, SWATCH_PX)
+        pixmap.fill(qt.QColor(colour))
+        return qt.QIcon(pixmap)
+
+    @staticmethod
+    def _makeItem(text, colour, isEditable=False):
         item = qt.QTableWidgetItem(text)
         item.setToolTip(text)
         item.setForeground(qt.QBrush(qt.QColor(colour)))
-        if place[1] > 0:
+        if not isEditable:
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
-        table.setItem(*place, item)
+        return item
 
     def _refreshModel(self, workspace):
         view = self.logic.library.model_texts.model_view(
@@ -699,14 +766,16 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         box.setCurrentIndex(box.findData(chosen))
 
     def _refreshPreflight(self):
-        cells = self.logic.library.texts.check_cells(self._preflight.checks()) if self._preflight else None
+        checks = self._preflight.checks() if self._preflight else ()
+        self.ui.preflightButton.text = self.logic.library.checks_title(checks)
+        cells = self.logic.library.texts.check_cells(checks) if self._preflight else None
         if cells is None or cells == self._shown.get("checks"):
             return
         self._shown["checks"] = cells
         table = self.ui.preflightTable
         table.setRowCount(len(cells) // 2)
         for place, (text, colour) in cells.items():
-            self._setCell(table, place, text, colour)
+            table.setItem(*place, self._makeItem(text, colour))
         table.resizeColumnToContents(0)
         table.resizeRowsToContents()
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from slicer_host import SlicerHost
+from slicer_host.ctk_widgets import CtkCollapsibleButton
 
 from .paths import ROOT
 
@@ -20,7 +21,7 @@ SEED = (20.0, 20.0, 20.0)
 """In the middle of the tiny volume's dark ball."""
 PATIENCE_S = 180.0
 """For what the real worker does, on a machine that does something else as well."""
-NAME, SIZE, STATE = 0, 1, 2
+NAME, SIZE, DIAMETERS, RELIABILITY, DISTANCE = range(5)
 """Columns of the table of lesions."""
 BY_THEMSELVES = ("refineCheckBox", "renewCheckBox", "recordCheckBox")
 """What the panel does without being asked; each test of it ticks what it is about."""
@@ -72,6 +73,11 @@ class Panel:
         rows = self.table()
         return rows[row][column] if row < len(rows) else ""
 
+    def details(self, row: int = 0) -> str:
+        """What is told of a lesion beyond its line; empty without it."""
+        item = self.host.widget("lesionTable").item(row, SIZE)
+        return item.toolTip() if item is not None else ""
+
     def wait(self, condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
         self.host.run_until(lambda: bool(condition()), timeout_s)
 
@@ -81,6 +87,11 @@ class Panel:
         self.wait(lambda: self.widget._turn >= end)
 
     def press(self, name: str) -> None:
+        """Press a button, after its section was opened, where it stands in one."""
+        widget = self.host.widget(name)._real
+        while (widget := widget.parentWidget()) is not None:
+            if isinstance(widget, CtkCollapsibleButton):
+                widget.setChecked(True)
         self.host.press(name)
 
     def place(self, position_ras_mm=SEED):
@@ -128,10 +139,10 @@ def stub_engine():
 
 def card(panel) -> dict[str, tuple[str, str]]:
     """Level and text of each line of the pre-flight card, by its name."""
-    colours = {"#3fb950": "green", "#e69f00": "amber", "#f85149": "red", "#8b949e": "pending"}
+    colours = {"#3fb950": "green", "#e69f00": "amber", "#ff7b72": "red", "#a5adb8": "pending"}
     table, lines = panel.host.widget("preflightTable"), {}
     for row, (name, found) in enumerate(panel.table("preflightTable")):
-        lines[name.removeprefix("● ")] = (colours[table.item(row, 0).foreground().color().name()], found)
+        lines[name[2:]] = (colours[table.item(row, 0).foreground().color().name()], found)
     return lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from helpers.module_helpers import MODULE, STATE, Panel, stub_engine, track
+from helpers.module_helpers import MODULE, Panel, stub_engine, track
 from helpers.paths import TESTING
 from slicer_host import HostError
 
@@ -32,7 +32,7 @@ def test_inference_goes_on_when_the_module_is_left(running):
     running.answer()
     assert running.segment() is not None
     running.host.enter_module()
-    assert "up to date" in running.cell(STATE)
+    assert "up to date" in running.details()
     assert len(running.engines) == 1
 
 
@@ -51,8 +51,8 @@ def test_closing_the_scene_during_inference_ends_everything(running):
     assert running.engine.closed
     assert not running.host.leaks().timers
     assert running.table() == []
-    assert running.text("workerLabel") == "● Worker not running"
-    assert running.text("linkLabel") == "● Not connected"
+    assert running.text("workerLabel") == "○ Segmentation is not running"
+    assert running.text("linkLabel") == "○ Not connected"
     assert running.host.widget("cropSizeSlider").value == 80
     running.host.run_for(0.1)
     assert len(running.engines) == 1
@@ -63,7 +63,7 @@ def test_panel_works_after_the_scene_was_closed(running, tiny_volume):
     running.show_volume(tiny_volume)
     running.place()
     running.answer()
-    assert "up to date" in running.cell(STATE)
+    assert "up to date" in running.details()
     assert len(running.engines) == 2
 
 
@@ -73,7 +73,7 @@ def test_scene_closed_while_another_module_is_shown(running):
     assert running.workspace is None
     running.host.enter_module()
     running.turns()
-    assert running.text("workerLabel") == "● Worker ready"
+    assert running.text("workerLabel") == "● Ready to segment"
     assert running.table() == []
 
 
@@ -83,7 +83,7 @@ def test_scene_closed_while_a_case_is_played(panel, tiny_case):
     panel.press("playButton")
     panel.host.close_scene()
     assert panel.widget.logic.recording is None
-    assert panel.text("playButton") == "Play"
+    assert panel.text("playButton") == "Play the case"
     assert panel.host.widget("deviceList").count == 0
     assert panel.message == ""
 
@@ -107,7 +107,7 @@ def test_module_reloaded_twice_leaves_nothing_and_works(running, tiny_volume):
         assert len([entry for entry in left.observers if "onScene" in entry]) == 4
         running.press("applyButton")
         running.answer()
-        assert "up to date" in running.cell(STATE)
+        assert "up to date" in running.details()
     assert len(running.engines) == 3
     running.host.widget("mirroringCheckBox").checked = True
     assert running.widget._parameters.mirroring
@@ -174,7 +174,7 @@ def test_model_that_is_missing_is_told_and_the_panel_stays(host, monkeypatch):
     monkeypatch.setattr(models, "find_model", fail)
     opened = Panel(host)
     assert opened.message == "the model is missing; install the extension again"
-    assert opened.text("modelLabel") == "● No model loaded"
+    assert opened.text("modelLabel") == "○ No model loaded"
     opened.host.widget("preflightButton").collapsed = False
     for button in ("connectButton", "placeButton", "tipButton", "applyButton", "runPreflightButton"):
         opened.press("dismissButton")
@@ -191,7 +191,7 @@ def test_texts_are_shown_in_the_users_language_and_one_without_its_place_is_not_
     panel.host.application.translations.update(
         {
             "Segment": "Segmentieren",
-            "Worker ready": "Bereit",
+            "Ready to segment": "Bereit",
             "Not connected": "Nicht verbunden",
             "up to date": "aktuell",
             "the newest volume": "das neueste Volumen",
@@ -202,9 +202,9 @@ def test_texts_are_shown_in_the_users_language_and_one_without_its_place_is_not_
     )
     panel.turns(25)
     assert panel.text("applyButton") == "Segmentieren"
-    assert panel.text("linkLabel") == "● Nicht verbunden"
+    assert panel.text("linkLabel") == "○ Nicht verbunden"
     assert panel.text("modelLabel").endswith(": nur simulierte Daten")
-    assert "aktuell" in panel.cell(STATE)
+    assert "aktuell" in panel.details()
     panel.press("tipButton")
     assert panel.message == "Kein Instrument gewählt"
     panel.widget._showMessage(sys.modules["CRLMSegmentation"]._("Saved to {folder}"))
@@ -214,7 +214,7 @@ def test_texts_are_shown_in_the_users_language_and_one_without_its_place_is_not_
     assert panel.text("applyButton") == "Segment"
     panel.press("againButton")
     panel.answer()
-    assert "up to date" in panel.cell(STATE)
+    assert "up to date" in panel.details()
 
 
 def test_opening_the_module_takes_little_time_and_imports_no_library():

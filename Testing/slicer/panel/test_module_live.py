@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.recording.case import Case, TrackingSample, append_tracking, save_case, save_volume_into_case
 from CRLMSegmentationLib.recording.player_process import ReplayProcess
-from helpers.module_helpers import STATE, overwrite_voxels
+from helpers.module_helpers import overwrite_voxels
 from vtk.util.numpy_support import numpy_to_vtk
 
 
@@ -58,7 +58,7 @@ def test_server_is_connected_its_devices_listed_and_left_again(panel, server):
     panel.press("connectButton")
     assert panel.text("connectButton") == "Connect"
     panel.turns()
-    assert panel.text("linkLabel") == "● Not connected"
+    assert panel.text("linkLabel") == "○ Not connected"
     assert panel.workspace.volume.node is not None
     panel.host.unload_module()
     assert not panel.host.leaks().sockets
@@ -127,6 +127,12 @@ def connector_class(host):
         def IsA(self, name):
             return name in ("vtkMRMLIGTLConnectorNode", "vtkMRMLNode")
 
+        StateConnected = 2
+        state = 2
+
+        def GetState(self):
+            return self.state
+
         def GetNumberOfIncomingMRMLNodes(self):
             return len(self.incoming)
 
@@ -170,15 +176,27 @@ def test_newest_volume_of_a_connector_is_followed(panel, connector, tiny_volume)
     panel.wait(lambda: panel.workspace.volume.node.GetName() == "second")
 
 
+def test_panel_says_what_a_connector_is_connected_to(panel, connector, tiny_volume):
+    panel.host.widget("sourceTabs").currentIndex = 2
+    connector.incoming = [received(panel, tiny_volume, "first")]
+    choose(panel, connector)
+    panel.wait(lambda: panel.text("linkLabel") == "● OpenIGTLinkIF: IGTLConnector, 1 device(s)")
+    assert panel.text("linkStateButton") == "● Link"
+    assert panel.host.widget("sourceTabs").currentIndex == 0
+    connector.state = 1
+    panel.wait(lambda: panel.text("linkLabel") == "▲ OpenIGTLinkIF: IGTLConnector is not connected")
+    assert "is not connected" in panel.text("stripLabel")
+
+
 def test_what_a_connector_writes_makes_the_segmentation_old(panel, connector, tiny_volume):
     connector.incoming = [received(panel, tiny_volume, "first")]
     choose(panel, connector)
     panel.wait(lambda: panel.workspace.volume.node)
     panel.place()
     panel.answer()
-    assert "up to date" in panel.cell(STATE)
+    assert "up to date" in panel.details()
     overwrite_voxels(connector.incoming[0], 60)
-    panel.wait(lambda: "OUT OF DATE" in panel.cell(STATE))
+    panel.wait(lambda: "OUT OF DATE" in panel.details())
 
 
 def test_live_picture_of_a_connector_is_no_volume(panel, connector, tiny_volume):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from helpers.model_helpers import damage, make_export, make_package
-from helpers.module_helpers import SIZE, STATE, Panel, card, check_everything, parameter_nodes, stub_engine
+from helpers.module_helpers import SIZE, Panel, card, check_everything, parameter_nodes, stub_engine
 
 PATIENCE_S = 90.0
 SHIPPED, TINY = "crlm-crop-phantom@2", "tiny@1"
@@ -98,11 +98,11 @@ def test_chosen_model_answers_while_volume_seed_and_segmentation_stay(with_resul
     assert panel.host.widget("cropSizeSlider").value == 50
     assert panel.workspace.volume.node.GetName() == "us"
     assert panel.cell(SIZE) == size
-    assert panel.cell(STATE).startswith("made with another model: crlm-crop-phantom 6159c67b")
+    assert panel.details().startswith("made with another model: crlm-crop-phantom 6159c67b")
     assert panel.engine.jobs == []
     panel.press("againButton")
     panel.answer()
-    assert panel.cell(STATE).startswith("up to date")
+    assert panel.details().startswith("up to date")
     assert panel.segment() is not None
     assert panel.message == ""
 
@@ -117,8 +117,8 @@ def test_strip_says_that_the_network_loads(panel):
 
     panel.widget.logic.makeEngine = loading
     choose(panel, TINY)
-    assert panel.text("workerLabel") == "● Loading the model"
-    assert panel.text("deviceLabel") == "● Device not known yet"
+    assert panel.text("workerLabel") == "▲ Loading the model"
+    assert panel.text("deviceLabel") == "○ Device not known yet"
 
 
 def test_change_in_mid_segmentation_cancels_it_and_says_so(with_volume):
@@ -128,12 +128,12 @@ def test_change_in_mid_segmentation_cancels_it_and_says_so(with_volume):
     choose(panel, TINY)
     assert panel.message.startswith("Tumour 1: cancelled, because another model was chosen")
     assert panel.text("applyButton") == "Segment"
-    assert panel.cell(STATE) == "not segmented"
+    assert panel.details() == "not segmented"
     panel.turns(30)
     assert panel.engine.jobs == [], "another network is not asked by itself"
     panel.press("applyButton")
     panel.answer()
-    assert panel.cell(STATE).startswith("up to date")
+    assert panel.details().startswith("up to date")
 
 
 def test_model_that_sees_the_whole_volume_hides_the_crop(with_result, folder):
@@ -200,7 +200,7 @@ def test_vanished_model_falls_back_to_the_default_and_says_so(panel, folder):
     panel.turns()
     assert panel.message.startswith("The model tiny@1 cannot be used")
     assert "crlm-crop-phantom@2 is used instead" in panel.message
-    assert panel.text("modelLabel").startswith("● crlm-crop-phantom")
+    assert panel.text("modelLabel").startswith("▲ crlm-crop-phantom")
     panel.host.leave_module()
     panel.host.enter_module()
     assert entries(panel) == {SHIPPED: True}
@@ -217,7 +217,7 @@ def test_saved_crop_size_is_that_of_the_model_with_which_it_was_set(with_result,
     panel.host.load_scene(tmp_path / "scene.mrb")
     panel.turns(25)
     assert panel.host.widget("cropSizeSlider").value == 50
-    assert "made with another model: crlm-crop-phantom 6159c67b" in panel.cell(STATE)
+    assert "made with another model: crlm-crop-phantom 6159c67b" in panel.details()
 
 
 def test_model_chosen_while_the_scene_is_closed_is_loaded(panel):
@@ -273,8 +273,8 @@ def test_same_weights_under_another_name_are_another_choice_and_make_no_other_se
     with_result.host.enter_module()
     choose(with_result, key)
     assert chosen(with_result) == key
-    assert with_result.text("modelLabel").startswith("● copy 6159c67b")
-    assert with_result.cell(STATE).startswith("up to date")
+    assert with_result.text("modelLabel").startswith("▲ copy 6159c67b")
+    assert with_result.details().startswith("up to date")
 
 
 def test_self_test_is_done_with_the_shipped_model_whatever_is_chosen(panel):
@@ -314,7 +314,7 @@ def test_imported_package_is_in_the_list_and_chosen(with_result, new):
     assert with_result.message == "new@1 is installed."
     assert with_result.workspace.session.model.name == "new"
     assert not shown(with_result, "importFrame")
-    assert "made with another model" in with_result.cell(STATE)
+    assert "made with another model" in with_result.details()
 
 
 def test_chooser_that_is_closed_without_a_file_does_nothing(panel):

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.module_helpers import SIZE, STATE, Panel, parameter_nodes
+from helpers.module_helpers import Panel, parameter_nodes
 from helpers.scripted_tracker import RADIUS_MM, ScriptedTracker, use_tracker
 
-WHITE, AMBER, RED = "#ffffff", "#ffc733", "#ff4033"
+WHITE, AMBER, RED = "#ffffff", "#ffc733", "#ff7970"
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_lost_instrument_withdraws_the_number_at_once_and_says_why(navigated, tr
     assert navigated.widget._turn - before <= 24  # it is redrawn after 12 turns at the latest
     assert navigated.text("distanceLabel") == "–"
     assert words(navigated) == "Stylus: not tracked"
-    assert navigated.text("instrumentsLabel").startswith("● Stylus: not tracked")
+    assert navigated.text("instrumentsLabel").startswith("▲ Stylus: not tracked")
     navigated.wait(lambda: "not tracked, for 1 s" in navigated.text("instrumentsLabel"))
     hold(navigated, tracker, 9.0, "9 mm")
     assert "not tracked" not in navigated.text("instrumentsLabel")
@@ -168,7 +168,7 @@ def test_segmentation_that_is_out_of_date_is_not_measured_to(navigated):
     assert words(navigated) == "Tumour 1 withheld: the segmentation is out of date; segment again"
     assert (
         navigated.text("instrumentsLabel")
-        == "● Stylus: Tumour 1 withheld: the segmentation is out of date; segment again"
+        == "▲ Stylus: Tumour 1 withheld: the segmentation is out of date; segment again"
     )
     navigated.seed().SetNthControlPointPositionWorld(0, 20.0, 20.0, 20.0)
     navigated.wait(lambda: number(navigated) == "12 mm")
@@ -297,7 +297,7 @@ def test_second_look_is_called_what_it_is_and_tells_what_it_has_changed(navigate
     assert navigated.text("workerLabel") == "● Refining in the background"
     assert navigated.text("applyButton") == "Segment"
     navigated.answer()
-    navigated.wait(lambda: "the segmentation moved by 0.0 mm" in navigated.cell(STATE))
+    navigated.wait(lambda: "the segmentation moved by 0.0 mm" in navigated.details())
     while navigated.workspace.background_refinement.is_at_work:
         navigated.answer()
     navigated.turns()
@@ -314,11 +314,11 @@ def test_lesion_is_renewed_in_a_newer_volume_and_tells_what_has_become_of_it(wit
     with_result.wait(lambda: with_result.workspace.volume.node.GetName() == "recvol_Reference")
     with_result.press("againButton")
     with_result.answer()
-    assert "moved" not in with_result.cell(SIZE)
+    assert "moved" not in with_result.details()
     tracker.volumes.append(shifted)
     with_result.wait(lambda: with_result.engine.pending)
     with_result.turns()
-    assert "being renewed" in with_result.cell(STATE)
+    assert "being renewed" in with_result.details()
     with_result.answer()
-    with_result.wait(lambda: "moved 2.0 mm, ±0 %" in with_result.cell(SIZE))
-    assert "up to date" in with_result.cell(STATE)
+    with_result.wait(lambda: "moved 2.0 mm, ±0 %" in with_result.details())
+    assert "up to date" in with_result.details()

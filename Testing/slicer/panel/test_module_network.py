@@ -13,14 +13,13 @@ from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.plus_commands import START, STOP
 from CRLMSegmentationLib.reports.igtl_results import POINTS, SEGMENTATION, STATE, device_of
-from helpers.module_helpers import STATE as STATE_COLUMN
 from helpers.module_helpers import stub_engine
 from helpers.plus_server import PlusServer, free_port
 from slicer_host import HostError
 from vtk.util.numpy_support import vtk_to_numpy
 
-LIVE, STOP_LIVE = "Live volumes from PLUS", "Stop live volumes"
-OFFER, STOP_OFFER = "Offer results to the network", "Stop offering results"
+LIVE, STOP_LIVE = "Receive volumes while the probe moves", "Stop receiving volumes"
+OFFER, STOP_OFFER = "Offer results to other programs", "Stop offering results"
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +108,7 @@ def test_live_volume_appears_in_the_scene_and_can_be_segmented(panel, tiny_volum
         panel.wait(lambda: np.array_equal(voxels(node), tiny_volume.array))
         panel.place()
         panel.answer()
-        assert "up to date" in panel.cell(STATE_COLUMN)
+        assert "up to date" in panel.details()
         assert panel.workspace.volume.node is node
         assert panel.message == ""
 
@@ -125,7 +124,7 @@ def test_live_volume_that_grows_makes_the_segmentation_old(panel, tiny_volume):
         server.sweep_on()
         panel.wait(lambda: voxels(panel.workspace.volume.node)[-1].any())
         panel.turns()
-        assert "OUT OF DATE" in panel.cell(STATE_COLUMN)
+        assert "OUT OF DATE" in panel.details()
 
 
 def test_live_pictures_are_listed_as_such_and_nothing_is_odd(live):

@@ -9,7 +9,7 @@ import time
 import pytest
 from CRLMSegmentationLib.core import i18n
 from CRLMSegmentationLib.recording.case import load_case
-from helpers.module_helpers import CASES, PATIENCE_S, SIZE, STATE, Panel, card, check_everything, track
+from helpers.module_helpers import CASES, PATIENCE_S, SIZE, Panel, card, check_everything, track
 from slicer_host import SlicerHost
 
 CASE = CASES / "phantom-several"
@@ -42,7 +42,7 @@ def panel(operation):
     while operation.table():
         operation.press("removeButton")
         operation.turns()
-    operation.wait(lambda: operation.text("workerLabel") == "● Worker ready", PATIENCE_S)
+    operation.wait(lambda: operation.text("workerLabel") == "● Ready to segment", PATIENCE_S)
     return operation
 
 
@@ -67,18 +67,18 @@ def worker_runs(pid: int) -> bool:
 
 
 def test_strip_says_what_is_at_work(panel):
-    assert panel.text("modelLabel").startswith("● crlm-crop-phantom ")
+    assert panel.text("modelLabel").startswith("▲ crlm-crop-phantom ")
     assert panel.text("modelLabel").endswith(": simulated data only")
     device = panel.host.widget("deviceLabel").text
     assert ("#e69f00" if panel.workspace.ready.device.startswith("cpu") else "#3fb950") in device
-    assert panel.text("workerLabel") == "● Worker ready"
+    assert panel.text("workerLabel") == "● Ready to segment"
 
 
 def test_transforms_go_on_moving_while_the_network_runs(panel):
     """A turn that waited for the network would see it idle before and idle after, and never at work."""
     moved, moved_meanwhile, end_s = 0, 0, time.monotonic() + PATIENCE_S
     panel.place(seeds()[0])
-    while "up to date" not in panel.cell(STATE):
+    while "up to date" not in panel.details():
         tool = track(panel.host.scene, "MovingToReference", (moved, 0.0, 0.0))
         assert tool.GetMatrixTransformToParent().GetElement(0, 3) == moved
         moved += 1
@@ -100,12 +100,12 @@ def test_cancel_is_over_before_the_network_has_ended(running):
 def test_killed_worker_is_told_and_the_next_one_answers(running):
     pid = running.workspace.session.engine.worker_pid
     os.kill(pid, signal.SIGKILL)
-    running.wait(lambda: "SIGKILL" in running.cell(STATE), PATIENCE_S)
-    assert "try again" in running.cell(STATE)
-    running.wait(lambda: running.text("workerLabel") == "● Worker ready", PATIENCE_S)
+    running.wait(lambda: "SIGKILL" in running.details(), PATIENCE_S)
+    assert "try again" in running.details()
+    running.wait(lambda: running.text("workerLabel") == "● Ready to segment", PATIENCE_S)
     assert running.workspace.session.engine.worker_pid != pid
     running.press("applyButton")
-    running.wait(lambda: "up to date" in running.cell(STATE), PATIENCE_S)
+    running.wait(lambda: "up to date" in running.details(), PATIENCE_S)
 
 
 def test_card_is_filled_and_the_self_check_green(panel):
@@ -133,9 +133,9 @@ def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tm
     assert not worker_runs(pid)
     assert running.message.startswith("Tumour 1: cancelled")
     running.turns()
-    assert running.text("workerLabel") == "● Loading the model"
+    assert running.text("workerLabel") == "▲ Loading the model"
     running.press("applyButton")
-    running.wait(lambda: "up to date" in running.cell(STATE), PATIENCE_S)
+    running.wait(lambda: "up to date" in running.details(), PATIENCE_S)
     assert running.workspace.lesion_store.entries["Tumour 1"].found.model_name == "shrunk"
     running.widget._useModel("crlm-crop-phantom@2")
     assert "made with another model: shrunk" in running.workspace.lesion_store.rows()[0].warnings[0]

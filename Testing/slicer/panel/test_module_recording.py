@@ -42,7 +42,7 @@ def test_what_a_surgeon_has_to_want_is_wanted_unless_it_is_unticked(host, monkey
 
 def test_recording_begins_with_the_first_volume(panel, tmp_path, tiny_volume):
     record(panel, tmp_path)
-    assert panel.text("recordingLabel") == "● Begins with the first volume or link"
+    assert panel.text("recordingLabel") == "○ Begins with the first volume or link"
     assert sessions(tmp_path) == []
     panel.show_volume(tiny_volume)
     panel.wait(lambda: sessions(tmp_path))
@@ -58,7 +58,7 @@ def test_session_becomes_a_case_when_it_is_no_longer_recorded(recorded, tmp_path
     recorded.host.widget("recordCheckBox").checked = False
     recorded.wait(lambda: "recorded into" in log(recorded), PATIENCE_S)
     recorded.turns()
-    assert recorded.text("recordingLabel") == "● Not recorded"
+    assert recorded.text("recordingLabel") == "○ Not recorded"
     case = json.loads((sessions(tmp_path)[0] / "case.json").read_text("utf-8"))
     assert [lesion["name"] for lesion in case["lesions"]] == ["Tumour 1"]
 
@@ -113,7 +113,7 @@ def test_recording_that_cannot_be_written_is_told_in_red_and_all_else_goes_on(wi
     blocked = tmp_path / "a file"
     blocked.write_text("no folder")
     record(with_volume, blocked)
-    assert "#f85149" in with_volume.host.widget("recordingLabel").text
+    assert "#ff7b72" in with_volume.host.widget("recordingLabel").text
     with_volume.place()
     with_volume.answer()
     assert "up to date" in with_volume.table()[0][2]

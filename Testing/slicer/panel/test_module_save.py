@@ -6,7 +6,7 @@ import json
 
 import pytest
 from CRLMSegmentationLib.core.volume import read_volume
-from helpers.module_helpers import NAME, SIZE, STATE, track
+from helpers.module_helpers import NAME, SIZE, track
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_scene_segmentations_and_report_are_written(with_result, results):
     folder = saved(with_result, results)
     assert {"scene.mrb", "segmentation.seg.nrrd", "report.json"} <= {path.name for path in folder.iterdir()}
     assert with_result.message == f"Saved to {folder}"
-    assert with_result.host.widget("outputDirectoryButton").text == "into results"
+    assert with_result.host.widget("outputDirectoryButton").text == "results"
     mask = read_volume(folder / "segmentation.seg.nrrd").array
     assert (mask > 0).sum() / 1000 == pytest.approx(2.1, abs=0.05)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def test_page_of_the_report_follows_while_the_panel_goes_on(with_result, results
 def test_old_segmentation_is_saved_as_such(with_result, results):
     with_result.host.widget("autoCheckBox").checked = False
     with_result.seed().SetNthControlPointPositionWorld(0, 23.0, 20.0, 20.0)
-    with_result.wait(lambda: "OUT OF DATE" in with_result.cell(STATE))
+    with_result.wait(lambda: "OUT OF DATE" in with_result.details())
     assert "out of date" in (saved(with_result, results) / "report.json").read_text()
 
 
@@ -94,7 +94,7 @@ def test_saved_scene_opens_with_settings_and_segmentations_and_computes_nothing(
     assert panel.workspace.volume.node.GetName() == "us"
     assert panel.cell(NAME) == "segment VIII"
     assert panel.cell(SIZE) == size
-    assert panel.cell(STATE) == "up to date"
+    assert panel.details() == "up to date"
     assert panel.engine.jobs == []
     assert len(panel.engines) == 2
 
@@ -110,7 +110,7 @@ def test_segmentations_of_a_played_case_are_there_again_without_a_chosen_volume(
     panel.host.save_scene(tmp_path / "scene.mrb")
     panel.host.load_scene(tmp_path / "scene.mrb")
     panel.turns(25)
-    assert panel.cell(STATE) == "up to date"
+    assert panel.details() == "up to date"
     assert panel.cell(SIZE).startswith("2.1 ml")
     assert panel.engine.jobs == []
     assert panel.host.widget("casePathLineEdit").currentPath == str(tiny_case)
@@ -124,11 +124,11 @@ def test_seed_of_a_loaded_scene_is_not_segmented_by_itself(with_volume, tmp_path
     with_volume.host.save_scene(tmp_path / "scene.mrb")
     with_volume.host.load_scene(tmp_path / "scene.mrb")
     with_volume.turns(25)
-    assert "not segmented" in with_volume.cell(STATE)
+    assert "not segmented" in with_volume.details()
     assert with_volume.engine.jobs == []
     with_volume.press("applyButton")
     with_volume.answer()
-    assert "up to date" in with_volume.cell(STATE)
+    assert "up to date" in with_volume.details()
 
 
 def test_imported_seed_is_not_segmented_by_itself(with_result, tmp_path):

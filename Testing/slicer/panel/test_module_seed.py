@@ -8,7 +8,8 @@ from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
 from CRLMSegmentationLib.slicer.scene.nodes import nodes_of_class
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, seed_of
 from CRLMSegmentationLib.slicer.workspace import workspace
-from helpers.module_helpers import NAME, SEED, STATE, track
+from helpers.module_helpers import NAME, SEED, track
+from helpers.scripted_tracker import ScriptedTracker, use_tracker
 from PySide6 import QtWidgets
 
 
@@ -19,10 +20,10 @@ def names(panel):
 def test_seed_is_placed_by_a_button_and_a_click(with_volume):
     with_volume.press("placeButton")
     with_volume.turns()
-    assert "click into the tumour" in with_volume.cell(STATE)
+    assert "click into the tumour" in with_volume.details()
     with_volume.host.place_point(SEED)
     with_volume.turns()
-    assert "click into the tumour" not in with_volume.cell(STATE)
+    assert "click into the tumour" not in with_volume.details()
     assert seed_of(with_volume.seed()).tolist() == list(SEED)
     interaction = with_volume.host.scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
     assert interaction.GetCurrentInteractionMode() != interaction.Place
@@ -41,10 +42,12 @@ def test_several_lesions_have_names_and_colours_of_their_own(with_volume):
     with_volume.turns()
     assert names(with_volume) == ["Tumour 1", "Tumour 2", "Tumour 3"]
     table = with_volume.host.widget("lesionTable")
-    assert len({table.item(row, NAME).foreground().color().name() for row in range(3)}) == 3
+    assert (
+        len({table._real.item(row, NAME).icon().pixmap(16).toImage().pixelColor(8, 8).name() for row in range(3)}) == 3
+    )
     for _ in range(3):
         with_volume.answer()
-    assert all("up to date" in row[STATE] for row in with_volume.table())
+    assert all("up to date" in with_volume.details(row) for row in range(len(with_volume.table())))
 
 
 def test_dragged_seed_is_segmented_when_it_lies_still(with_result):
@@ -83,7 +86,7 @@ def test_name_being_typed_is_not_disturbed_by_another_lesion(with_result):
     editor = table._real.findChild(QtWidgets.QLineEdit)
     editor.setText("segment V")
     with_result.answer()
-    assert "up to date" in with_result.cell(STATE, row=1)
+    assert "up to date" in with_result.details(1)
     assert editor.text() == "segment V"
 
 
@@ -120,7 +123,7 @@ def test_seed_is_put_where_the_tip_of_the_tool_is(with_volume, tool, by):
     with_volume.press("tipButton") if by == "button" else with_volume.shortcut("F9")
     assert seed_of(with_volume.seed()) == pytest.approx((19.0, 20.0, 21.0))
     with_volume.answer()
-    assert "up to date" in with_volume.cell(STATE)
+    assert "up to date" in with_volume.details()
 
 
 def test_without_a_tracked_tool_no_seed_is_put_and_the_panel_says_why(with_volume):
@@ -138,8 +141,21 @@ def test_tool_deleted_by_the_user_is_no_longer_chosen(with_volume, tool):
     with_volume.host.scene.RemoveNode(tool)
     with_volume.turns(2)
     assert with_volume.host.widget("toolSelector").currentNode() is None
+
+
+def test_without_a_choice_the_only_pointer_sets_the_seed(with_volume):
+    tracker = ScriptedTracker()
+    tracker.poses["StylusToReference"] = (19.0, 20.0, 21.0)
+    tracker.poses["DissectorToReference"] = (30.0, 20.0, 21.0)
+    use_tracker(with_volume.workspace, tracker)
+    with_volume.wait(lambda: len(with_volume.workspace.navigation.situation.instruments) == 2)
     with_volume.press("tipButton")
-    assert "no tool is chosen" in with_volume.message
+    assert seed_of(with_volume.seed()) == pytest.approx((19.0, 20.0, 21.0))
+    tracker.poses["NeedleToReference"] = (25.0, 20.0, 21.0)
+    with_volume.wait(lambda: len(with_volume.workspace.navigation.situation.instruments) == 3)
+    with_volume.press("tipButton")
+    assert with_volume.message == "several pointers are tracked; choose one under “How to segment”"
+    assert len(seed_nodes(with_volume.host.scene)) == 1
 
 
 def test_crop_is_resized_by_the_slider_and_in_the_views(with_volume):
@@ -181,4 +197,4 @@ def test_seed_waits_for_the_setting_that_starts_by_itself(with_volume):
     assert not with_volume.engine.jobs
     with_volume.host.widget("autoCheckBox").checked = True
     with_volume.answer()
-    assert "up to date" in with_volume.cell(STATE)
+    assert "up to date" in with_volume.details()

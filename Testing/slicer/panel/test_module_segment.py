@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.module_helpers import SEED, SIZE, STATE
+from helpers.module_helpers import SEED, SIZE
 
 
 def event(name, *arguments):
@@ -25,13 +25,13 @@ def test_apply_turns_into_cancel_and_back(running):
     assert running.text("applyButton") == "Cancel"
     running.press("applyButton")
     running.wait(lambda: running.text("applyButton") == "Segment")
-    assert "not segmented" in running.cell(STATE)
+    assert "not segmented" in running.details()
     assert not running.workspace.session.busy
     running.turns(25)
     assert len(running.engine.jobs) == 1
     running.press("applyButton")
     running.answer()
-    assert "up to date" in running.cell(STATE)
+    assert "up to date" in running.details()
 
 
 def test_progress_is_shown_by_tiles(running):
@@ -40,7 +40,7 @@ def test_progress_is_shown_by_tiles(running):
     running.wait(lambda: bar.value == 3)
     assert (bar.maximum, bar.enabled) == (8, True)
     assert bar.text.startswith("Tumour 1: inference 3 of 8, ")
-    assert "inference" in running.cell(STATE)
+    assert "inference" in running.details()
     running.engine.finish()
     running.wait(lambda: bar.value == 0)
     assert bar.text.strip() == ""
@@ -49,26 +49,26 @@ def test_progress_is_shown_by_tiles(running):
 def test_worker_is_said_to_be_at_work(running):
     from CRLMSegmentationLib.segmentation.engine.engine import EngineState
 
-    assert running.text("workerLabel") == "● Worker is segmenting"
+    assert running.text("workerLabel") == "● Segmenting"
     running.engine.finish()
     running.engine.state = EngineState.READY
-    running.wait(lambda: running.text("workerLabel") == "● Worker ready")
+    running.wait(lambda: running.text("workerLabel") == "● Ready to segment")
 
 
 def test_failure_is_told_in_the_row(running):
     running.engine.fail("the worker process was ended by SIGKILL; a fresh worker is starting, try again")
-    running.wait(lambda: "SIGKILL" in running.cell(STATE))
+    running.wait(lambda: "SIGKILL" in running.details())
     assert running.text("applyButton") == "Segment"
     running.press("applyButton")
     running.answer()
-    assert "up to date" in running.cell(STATE)
+    assert "up to date" in running.details()
 
 
 def test_engine_that_has_given_up_is_told_once_and_shown_in_the_strip(running):
     running.engine.events.append(event("Failed", None, "nnunetv2 cannot be imported"))
     running.wait(lambda: running.message == "nnunetv2 cannot be imported")
-    assert running.text("workerLabel") == "● Worker failed"
-    assert running.text("deviceLabel") == "● Device not known yet"
+    assert running.text("workerLabel") == "■ Segmentation has failed"
+    assert running.text("deviceLabel") == "○ Device not known yet"
     running.press("dismissButton")
     running.turns(25)
     assert running.message == ""
@@ -92,16 +92,16 @@ def test_without_seed_or_volume_the_panel_says_what_to_do(panel):
 
 def test_seed_outside_the_volume_is_told_in_its_row(with_volume):
     with_volume.place((500.0, 0.0, 0.0))
-    with_volume.wait(lambda: "outside the volume" in with_volume.cell(STATE))
+    with_volume.wait(lambda: "outside the volume" in with_volume.details())
     assert not with_volume.engine.jobs
 
 
 def test_seed_moved_during_inference_leaves_an_old_segmentation_until_it_is_done_again(running):
     running.seed().SetNthControlPointPositionWorld(0, 23.0, 20.0, 20.0)
     running.engine.finish()
-    running.wait(lambda: "OUT OF DATE" in running.cell(STATE))
+    running.wait(lambda: "OUT OF DATE" in running.details())
     running.answer()
-    assert "up to date" in running.cell(STATE)
+    assert "up to date" in running.details()
 
 
 @pytest.mark.parametrize("what", ["volume", "seed", "tool", "box", "parameters"])
@@ -133,7 +133,7 @@ def test_segmentation_deleted_during_inference_is_made_again(with_result):
     with_result.host.scene.RemoveNode(with_result.workspace.lesion_store.segmentation_node)
     with_result.wait(lambda: with_result.cell(SIZE) == "")
     with_result.engine.finish()
-    with_result.wait(lambda: "up to date" in with_result.cell(STATE))
+    with_result.wait(lambda: "up to date" in with_result.details())
     assert with_result.segment() is not None
 
 

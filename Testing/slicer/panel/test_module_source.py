@@ -18,10 +18,10 @@ def case(panel, tiny_case):
 
 def test_opened_panel_says_what_is_there_and_what_is_not(panel):
     panel.turns()
-    assert panel.text("linkLabel") == "● Not connected"
+    assert panel.text("linkLabel") == "○ Not connected"
     assert panel.text("deviceLabel") == "● stub"
     assert panel.text("modelLabel").endswith(": simulated data only")
-    assert panel.text("workerLabel") == "● Worker ready"
+    assert panel.text("workerLabel") == "● Ready to segment"
     assert panel.message == ""
     assert panel.text("applyButton") == "Segment"
 
@@ -31,7 +31,7 @@ def test_recorded_case_is_played_into_the_scene(case):
     case.wait(lambda: "Recorded case: " in case.text("linkLabel"))
     case.wait(lambda: case.workspace.volume.node)
     assert case.workspace.volume.node.GetName() == "recvol_Reference"
-    case.wait(lambda: case.text("playButton") == "Play")
+    case.wait(lambda: case.text("playButton") == "Play the case")
     case.turns()
     assert "paused" in case.text("linkLabel")
     devices = [case.host.widget("deviceList").item(i).text() for i in range(case.host.widget("deviceList").count)]
@@ -51,12 +51,12 @@ def test_played_volume_is_shown_in_the_slice_views(case):
 def test_recording_is_paused_and_goes_on_where_it_was(case):
     case.host.widget("speedSpinBox").value = 0.1
     case.press("playButton")
-    case.wait(lambda: case.text("playButton") == "Pause")
+    case.wait(lambda: case.text("playButton") == "Pause the case")
     case.press("playButton")
     stands_at_s = case.widget.logic.recording.position_s
     case.turns()
     assert case.widget.logic.recording.position_s == stands_at_s
-    assert case.text("playButton") == "Play"
+    assert case.text("playButton") == "Play the case"
     case.press("playButton")
     case.wait(lambda: case.widget.logic.recording.position_s > stands_at_s)
 
@@ -75,7 +75,7 @@ def test_recording_is_sought_by_the_user_only(case):
 
 def test_shorter_recording_after_a_longer_one_begins_at_its_beginning(case, tmp_path, tiny_volume, monkeypatch):
     case.press("playButton")
-    case.wait(lambda: case.text("playButton") == "Play")
+    case.wait(lambda: case.text("playButton") == "Play the case")
     case.turns()
     assert case.host.widget("positionSlider").value == pytest.approx(case.widget.logic.recording.duration_s, abs=0.06)
     short = tmp_path / "short.nrrd"
@@ -95,7 +95,7 @@ def test_speed_is_changed_while_it_plays(case):
     assert case.widget.logic.recording.speed == pytest.approx(0.1)
     case.host.widget("speedSpinBox").value = 5
     assert case.widget.logic.recording.speed == 5
-    case.wait(lambda: case.text("playButton") == "Play")
+    case.wait(lambda: case.text("playButton") == "Play the case")
 
 
 def test_wrong_path_is_told_and_breaks_nothing(case, tiny_case, tmp_path):

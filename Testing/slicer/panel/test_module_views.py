@@ -92,12 +92,12 @@ def test_button_goes_back_to_the_layout_before(with_result):
     before = views(with_result).p_layout
     look = space(with_result).GetBackgroundColor(), space(with_result).GetBoxVisible()
     with_result.press("layoutButton")
-    with_result.wait(lambda: with_result.text("layoutButton") == "Layout as before")
+    with_result.wait(lambda: with_result.text("layoutButton") == "Views as before")
     with_result.press("layoutButton")
     assert views(with_result).p_layout == before
     assert (space(with_result).GetBackgroundColor(), space(with_result).GetBoxVisible()) == look
     assert not any(node.GetSliceVisible() for node in slices(with_result).values())
-    with_result.wait(lambda: with_result.text("layoutButton") == "Room layout")
+    with_result.wait(lambda: with_result.text("layoutButton") == "Large 3D view")
 
 
 def test_layout_that_is_chosen_in_slicer_is_noticed(with_result):
@@ -105,7 +105,7 @@ def test_layout_that_is_chosen_in_slicer_is_noticed(with_result):
 
     with_result.press("layoutButton")
     views(with_result).setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView)
-    with_result.wait(lambda: with_result.text("layoutButton") == "Room layout")
+    with_result.wait(lambda: with_result.text("layoutButton") == "Large 3D view")
     with_result.press("layoutButton")
     with_result.press("layoutButton")
     assert views(with_result).p_layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView
@@ -224,7 +224,7 @@ def test_volume_rendering_is_shown_on_demand_and_taken_away(with_result):
     assert rendered(with_result) == []
     with_result.press("renderingButton")
     with_result.wait(lambda: rendered(with_result) == ["us"])
-    with_result.wait(lambda: with_result.text("renderingButton") == "No volume rendering")
+    with_result.wait(lambda: with_result.text("renderingButton") == "Hide the volume in 3D")
     with_result.press("renderingButton")
     with_result.wait(lambda: rendered(with_result) == [])
     with_result.press("renderingButton")
@@ -263,3 +263,22 @@ def test_volume_rendering_waits_for_a_volume(panel, tiny_volume):
     panel.host.close_scene()
     panel.host.unload_module()
     assert not panel.host.leaks(), panel.host.leaks()
+
+
+# ---- the crop box
+
+
+def test_crop_box_is_seen_only_while_the_section_is_open_in_which_it_is_changed(with_result):
+    from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
+
+    display = crop_box(with_result.host.scene).GetDisplayNode()
+    assert not display.GetVisibility()
+    with_result.host.widget("segmentButton").collapsed = False
+    with_result.turns(2)
+    assert display.GetVisibility()
+    with_result.host.widget("cropSizeSlider").value = 50
+    with_result.turns(2)
+    assert crop_box(with_result.host.scene).GetSize() == pytest.approx((50.0, 50.0, 50.0))
+    with_result.host.widget("segmentButton").collapsed = True
+    with_result.turns(2)
+    assert not display.GetVisibility()

@@ -10,10 +10,9 @@ import pytest
 from CRLMSegmentationLib.core.postprocessing import TOUCHES_EDGE
 from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, Change
+from CRLMSegmentationLib.slicer.panel.lesion_texts import badge_of, details_of, lesion_cells
 from CRLMSegmentationLib.slicer.panel.panel_view import margins_of
-from CRLMSegmentationLib.slicer.panel.texts import cells_of, colour_of_state
-from CRLMSegmentationLib.slicer.rich_text import AMBER, GREEN
-from CRLMSegmentationLib.slicer.views.navigation_texts import distance_of, interval_text, number_text
+from CRLMSegmentationLib.slicer.views.navigation_texts import distance_of, distance_text_of, interval_text, number_text
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionRow, LesionState
 from CRLMSegmentationLib.tracking.instruments import Instrument
 from CRLMSegmentationLib.tracking.interval import Interval
@@ -40,7 +39,8 @@ def tool(frame, *readings, unreliable_reason=None):
 def told(*instruments, sensor_unreliable_reason=None, warnings=()):
     """What the panel says in a situation."""
     displayed = Situation(instruments, sensor_unreliable_reason, tuple(Status(reason) for reason in warnings)).displayed
-    return distance_of(SimpleNamespace(navigation=SimpleNamespace(displayed=displayed, margins_mm=(5.0, 10.0))))
+    navigation = SimpleNamespace(displayed=displayed, margins_mm=(5.0, 10.0))
+    return distance_of(SimpleNamespace(navigation=navigation, session=SimpleNamespace(link=None)))
 
 
 @pytest.mark.parametrize(
@@ -121,37 +121,45 @@ def test_margins_that_are_off_are_left_out():
 def test_row_tells_what_has_become_of_the_lesion_and_what_its_segmentation_is_worth():
     change = str(Change(0.6, 2.1))
     row = replace(ROW, shift_mm=1.24, change=0.031, refined=change, confidence=0.812)
-    name, size, state = cells_of(row, True)
-    assert name == "Segment VII"
-    assert size == "2.1 ml\n16 × 16 × 16 mm\nmoved 1.2 mm, +3 %"
-    assert state.splitlines() == [
+    cells = lesion_cells([row])
+    assert [cells[0, column][0] for column in range(5)] == ["Segment VII", "2.1 ml", "16 × 16 × 16 mm", "▲ medium", "–"]
+    assert details_of(row, True).splitlines() == [
         "up to date",
         "refined: the segmentation moved by 0.6 mm, 2.1 mm at most",
         "expected Dice 0.81, simulated",
         "in 1.2 s, volume of just now",
+        "moved 1.2 mm, +3 %",
     ]
-    assert colour_of_state(row) == GREEN
 
 
 @pytest.mark.parametrize(("change", "text"), [(0.004, "±0 %"), (-0.12, "−12 %"), (0.5, "+50 %")])
 def test_growth_has_its_sign(change, text):
-    assert cells_of(replace(ROW, shift_mm=0.0, change=change))[1].endswith(f"moved 0.0 mm, {text}")
+    assert details_of(replace(ROW, shift_mm=0.0, change=change)).endswith(f"moved 0.0 mm, {text}")
 
 
 @pytest.mark.parametrize(
     ("is_simulated", "words"), [(True, "simulated"), (False, "patients"), (None, "origin unknown")]
 )
 def test_confidence_says_on_whom_it_was_measured(is_simulated, words):
-    assert f"expected Dice 0.81, {words}" in cells_of(replace(ROW, confidence=0.81), is_simulated)[2]
-    assert "Dice" not in cells_of(ROW, is_simulated)[2]
+    assert f"expected Dice 0.81, {words}" in details_of(replace(ROW, confidence=0.81), is_simulated)
+    assert "Dice" not in details_of(ROW, is_simulated)
 
 
-def test_doubt_is_amber_and_takes_the_place_of_what_the_mask_touches():
+def test_unreliable_reason_is_low_and_takes_the_place_of_what_the_mask_touches():
     row = replace(ROW, unreliable_reason=CUT_OFF, warnings=(TOUCHES_EDGE, "made with another model: old"))
-    assert cells_of(row)[2].splitlines()[0] == f"{CUT_OFF}; made with another model: old"
-    assert colour_of_state(row) == AMBER
+    assert details_of(row).splitlines()[0] == f"{CUT_OFF}; made with another model: old"
+    assert badge_of(row)[0] == "■ low"
 
 
 def test_segmentation_that_is_being_renewed_is_not_called_old():
     row = replace(ROW, is_renewing=True, state=LesionState.RUNNING, stage="inference")
-    assert cells_of(row)[2].splitlines()[0] == "being renewed"
+    assert details_of(row).splitlines()[0] == "being renewed"
+
+
+def test_recording_that_stands_still_is_no_fault_of_the_tracker():
+    silent = Status(Reason.NO_RECENT_POSE, {"seconds": 44.7})
+    displayed = Situation((tool("Stylus", unreliable_reason=silent), tool("Probe", unreliable_reason=silent))).displayed
+    assert distance_text_of(displayed, ()).words == "Stylus: no pose for 44.7 s; Probe: no pose for 44.7 s"
+    assert distance_text_of(displayed, (), "the recorded case is paused").words == "the recorded case is paused"
+    lost = Situation((tool("Stylus", unreliable_reason=LOST),)).displayed
+    assert distance_text_of(lost, (), "the recorded case is paused").words == "Stylus: not tracked"

@@ -9,8 +9,10 @@ import pytest
 from CRLMSegmentationLib.core.errors import ModelError
 from CRLMSegmentationLib.segmentation.models.package import model_or_default
 from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer.panel.lesion_texts import badge_of, details_of
 from CRLMSegmentationLib.slicer.panel.model_texts import import_text, model_text, model_view
-from CRLMSegmentationLib.slicer.panel.texts import AMBER, GREEN, cells_of, colour_of_state, status_texts
+from CRLMSegmentationLib.slicer.panel.texts import status_texts
+from CRLMSegmentationLib.slicer.rich_text import AMBER, GREY
 from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
 from CRLMSegmentationLib.slicer.workspace import save as saving
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
@@ -21,8 +23,6 @@ from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from helpers.model_helpers import damage, make_export, make_package, wait_for_import
 from helpers.stub_engine import StubEngine
 from helpers.workspace_helpers import SEED, StubLink, answer
-
-STATE = 2
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def change(workspace, model):
 
 
 def state(workspace, line=0):
-    return cells_of(workspace.lesion_store.rows()[line])[STATE]
+    return details_of(workspace.lesion_store.rows()[line])
 
 
 # ---- a workspace that changes its model
@@ -83,12 +83,12 @@ def test_link_volume_seeds_and_segmentations_stay(with_result, engine, other):
 
 def test_segmentation_of_another_model_says_so_and_is_still_that_of_its_volume(with_result, other):
     assert state(with_result).startswith("up to date")
-    assert colour_of_state(with_result.lesion_store.rows()[0]) == GREEN
+    assert badge_of(with_result.lesion_store.rows()[0]) == ("○ not rated", GREY)
     change(with_result, other)
     row = with_result.lesion_store.rows()[0]
     assert state(with_result).startswith("made with another model: stub 00000000")
     assert "up to date" not in state(with_result)
-    assert colour_of_state(row) == AMBER
+    assert badge_of(row) == ("▲ medium", AMBER)
     assert row.is_current
 
 

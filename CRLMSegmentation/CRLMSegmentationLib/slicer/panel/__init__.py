@@ -2,10 +2,15 @@
 
 __all__ = [
     "install",
+    "lesion_table",
+    "lesion_texts",
     "model_texts",
+    "next_step",
     "panel",
     "panel_view",
     "recording_texts",
+    "sections",
     "settings",
+    "status_strip",
     "texts",
 ]

@@ -24,18 +24,26 @@ from ..workspace.volume_source import Source
 from ..workspace.workspace import Workspace
 from . import model_texts, texts
 from .install import install_missing
+from .lesion_table import TOUCH_PX, LesionTable
 from .panel_view import panel_view
+from .sections import Sections, checks_title
 from .settings import apply_settings
+from .status_strip import StripWidgets, status_strip
 
 __all__ = [
+    "TOUCH_PX",
+    "LesionTable",
     "Models",
     "Preflight",
     "Publisher",
+    "Sections",
     "SessionRecording",
     "Source",
+    "StripWidgets",
     "ViewController",
     "apply_settings",
     "beginning_of",
+    "checks_title",
     "correct",
     "install_missing",
     "make_worker",
@@ -46,6 +54,7 @@ __all__ = [
     "save",
     "slicers_python",
     "start_placing",
+    "status_strip",
     "texts",
     "write_sound",
 ]

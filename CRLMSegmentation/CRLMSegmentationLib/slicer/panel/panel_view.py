@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.i18n import tr as _
+from ..rich_text import dot
 from ..views.navigation_texts import distance_of, distance_text, instruments_text, words_text
 from ..views.view_controller import ViewController
 from ..workspace.lesion import LesionRow
@@ -15,6 +16,7 @@ from ..workspace.volume_memory import memory_text
 from ..workspace.volume_source import Source
 from ..workspace.workspace import Workspace
 from . import texts
+from .next_step import next_step_text
 from .recording_texts import recording_text
 
 
@@ -39,24 +41,32 @@ def panel_view(
     is_connected = source is not None and source.is_network
     is_played = source is not None and source.recording is not None and source.recording.is_playing
     is_busy = workspace is not None and workspace.session.busy
+    next_step = next_step_text(workspace, rows)
     distance = distance_of(workspace)
     return PanelView(
         texts={
-            **texts.status_texts(workspace),
+            **{name: dot(*state) for name, state in texts.status_texts(workspace, source).items()},
+            "nextStepLabel": next_step,
             "connectButton": _("Disconnect") if is_connected else _("Connect"),
             "liveButton": texts.live_text(source),
-            "playButton": _("Pause") if is_played else _("Play"),
+            "playButton": _("Pause the case") if is_played else _("Play the case"),
             "shareButton": texts.share_text(publisher),
             "applyButton": _("Cancel") if is_busy else _("Segment"),
             "distanceLabel": distance_text(distance),
             "distanceWordsLabel": words_text(distance),
             "instrumentsLabel": instruments_text(workspace, views.unreliable_reasons if views is not None else None),
-            "layoutButton": _("Layout as before") if views is not None and views.layout.is_used else _("Room layout"),
+            "layoutButton": _layout_text(views),
             "renderingButton": _rendering_text(views),
             "recordingLabel": recording_text(session),
             "memoryLabel": memory_text(workspace.memory if workspace is not None else None),
         },
-        visible={"distanceFrame": workspace is not None and bool(workspace.navigation.situation.instruments)},
+        visible={
+            "distanceFrame": workspace is not None and bool(workspace.navigation.situation.instruments),
+            "nextStepLabel": bool(next_step),
+            "deviceList": workspace is not None and bool(workspace.devices),
+            "lesionTable": bool(rows),
+            "detailsButton": bool(rows),
+        },
         enabled={
             "liveButton": is_connected,
             "sharePortSpinBox": publisher is None or publisher.port is None,
@@ -74,6 +84,11 @@ def margins_of(*widths_mm: float) -> tuple[float, ...]:
     return tuple(sorted({width for width in widths_mm if width > 0}))
 
 
+def _layout_text(views: ViewController | None) -> str:
+    is_used = views is not None and views.layout.is_used
+    return _("Views as before") if is_used else _("Large 3D view")
+
+
 def _rendering_text(views: ViewController | None) -> str:
     is_on = views is not None and views.rendering.is_wanted
-    return _("No volume rendering") if is_on else _("Volume rendering")
+    return _("Hide the volume in 3D") if is_on else _("Show the volume in 3D")

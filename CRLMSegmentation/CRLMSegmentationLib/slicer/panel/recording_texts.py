@@ -14,22 +14,25 @@ GIGABYTE = 1e9
 def recording_text(session: SessionRecording | None) -> str:
     """Say whether the session is recorded, how large the recording is, what is left out, and where the report is."""
     if session is None:
-        return dot(GREY, _("Not recorded"))
-    return "<br>".join(line for line in (_state(session), _report(session)) if line)
+        return dot(*recording_state(session))
+    return "<br>".join(line for line in (dot(*recording_state(session)), _report(session)) if line)
 
 
-def _state(session: SessionRecording) -> str:
-    recording = session.recording
+def recording_state(session: SessionRecording | None) -> tuple[str, str]:
+    """Return colour and text of the state of the recording."""
+    recording = session.recording if session is not None else None
+    if session is None:
+        return GREY, _("Not recorded")
     if recording is None:
-        return dot(AMBER if session.is_wanted else GREY, _("Not recorded: packages are missing; press Install"))
+        return AMBER if session.is_wanted else GREY, _("Not recorded: packages are missing; press Install")
     if recording.problem:
-        return dot(RED, recording.problem)
+        return RED, recording.problem
     if not session.is_wanted:
-        return dot(GREY, _("Not recorded"))
+        return GREY, _("Not recorded")
     if not recording.is_recording or recording.folder is None:
-        return dot(GREY, _("Begins with the first volume or link"))
+        return GREY, _("Begins with the first volume or link")
     text = _("{name}: {size}").format(name=recording.folder.name, size=size_text(recording.used_bytes))
-    return dot(AMBER, f"{text}; {_(recording.notice)}") if recording.notice else dot(GREEN, text)
+    return (AMBER, f"{text}; {_(recording.notice)}") if recording.notice else (GREEN, text)
 
 
 def _report(session: SessionRecording) -> str:

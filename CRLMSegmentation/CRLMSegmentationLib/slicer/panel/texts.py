@@ -6,24 +6,23 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import slicer
+
 from ...core.i18n import tr as _
-from ...core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE
-from ...core.status import translated
 from ...core.text import printable
 from ...igtl.link import LinkState
 from ...igtl.statistics import DropReason
 from ...recording.recorded_link import RecordedLink
 from ...segmentation.engine.engine import EngineState
-from ..rich_text import AMBER, GREEN, GREY, RED, dot
-from ..views.navigation_texts import MINUS
-from ..workspace.lesion import LesionRow, LesionState
+from ..rich_text import AMBER, GREEN, GREY, RED, SIGNS
+from ..workspace.lesion import LesionRow
 from ..workspace.preflight import Check, Level
 from ..workspace.publisher import Publisher
 from ..workspace.volume_source import Source
 from ..workspace.workspace import Workspace
+from .lesion_texts import Cells
 
 FRESH_LINK_S = 1.0
-TOUCHES = (TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE)
 NAME_WIDTH = 24
 """Letters of a model's name that the strip has room for."""
 MAX_TYPES = 4
@@ -39,37 +38,39 @@ class Receiving(Protocol):
     total_bytes: int
 
 
-Cells = dict[tuple[int, int], tuple[str, str]]
-"""Text and colour of each cell of a table, by line and column."""
+StateText = tuple[str, str]
+"""Colour and text of a state."""
 
 
-def status_texts(workspace: Workspace | None) -> dict[str, str]:
-    """Return the rich text of each label of the status strip, by the label's name."""
+def status_texts(workspace: Workspace | None, source: Source | None = None) -> dict[str, StateText]:
+    """Return the colour and the text of each label about a state, by the label's name."""
     return {
-        "linkLabel": _link_text(workspace),
+        "linkLabel": _link_text(workspace, source),
+        "workerLabel": _worker_text(workspace),
         "deviceLabel": _device_text(workspace),
         "modelLabel": _model_text(workspace),
-        "workerLabel": _worker_text(workspace),
     }
 
 
-def _link_text(workspace: Workspace | None) -> str:
+def _link_text(workspace: Workspace | None, source: Source | None) -> StateText:
     link = workspace.session.link if workspace else None
+    if source is not None and source.connector is not None:
+        return _connector_text(source.connector)
     if workspace is None or link is None:
-        return dot(GREY, _("Not connected"))
+        return GREY, _("Not connected")
     if workspace.link_state is not LinkState.CONNECTED:
-        return dot(RED if workspace.link_reason else AMBER, workspace.link_reason or _("Connecting ..."))
+        return RED if workspace.link_reason else AMBER, workspace.link_reason or _("Connecting ...")
     warning = workspace.session.volume_warning or workspace.link_reason
     if warning:
-        return dot(AMBER, _("Connected, but {warning}").format(warning=warning))
+        return AMBER, _("Connected, but {warning}").format(warning=warning)
     age_s = workspace.message_rate.age_s
     if age_s is None:
-        return dot(AMBER, _nothing_usable_text(workspace))
+        return AMBER, _nothing_usable_text(workspace)
     text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=workspace.message_rate.per_s, age=age_s)
     if isinstance(link, RecordedLink):
         if not link.is_playing:
-            return dot(GREY, _("Recorded case, paused"))
-        return dot(GREEN, _("Recorded case: {text}").format(text=text))
+            return GREY, _("Recorded case, paused")
+        return GREEN, _("Recorded case: {text}").format(text=text)
     if workspace.problem_count:
         text += _(", {count} refused or suspicious").format(count=workspace.problem_count)
     unknown, mixed = _not_understood(workspace), _mixed_names(workspace)
@@ -80,7 +81,15 @@ def _link_text(workspace: Workspace | None) -> str:
     note = workspace.session.following_note
     if note:
         text += f"; {note}"
-    return dot(GREEN if age_s < FRESH_LINK_S and not (mixed or note) else AMBER, text)
+    return GREEN if age_s < FRESH_LINK_S and not (mixed or note) else AMBER, text
+
+
+def _connector_text(connector: slicer.vtkMRMLNode) -> StateText:
+    """Say what a vtkMRMLIGTLConnectorNode of the module OpenIGTLinkIF is connected to."""
+    if connector.GetState() != connector.StateConnected:
+        return AMBER, _("OpenIGTLinkIF: {name} is not connected").format(name=connector.GetName())
+    text = _("OpenIGTLinkIF: {name}, {count} device(s)")
+    return GREEN, text.format(name=connector.GetName(), count=connector.GetNumberOfIncomingMRMLNodes())
 
 
 def _nothing_usable_text(workspace: Workspace) -> str:
@@ -123,46 +132,46 @@ def _mixed_names(workspace: Workspace) -> str:
     return ", ".join(shorten(name, NAME_WIDTH) for name in workspace.session.mixed_devices[:MAX_TYPES])
 
 
-def _device_text(workspace: Workspace | None) -> str:
+def _device_text(workspace: Workspace | None) -> StateText:
     ready = workspace.ready if workspace else None
     if ready is None:
-        return dot(GREY, _("Device not known yet"))
-    return dot(AMBER if ready.device.startswith("cpu") else GREEN, ready.device)
+        return GREY, _("Device not known yet")
+    return AMBER if ready.device.startswith("cpu") else GREEN, ready.device
 
 
-def _model_text(workspace: Workspace | None) -> str:
+def _model_text(workspace: Workspace | None) -> StateText:
     if workspace is None:
-        return dot(GREY, _("No model loaded"))
+        return GREY, _("No model loaded")
     model = workspace.session.model
     text = f"{shorten(model.name, NAME_WIDTH)} {model.sha256[:8]}"
     if model.simulated_only:
-        return dot(AMBER, _("{model}: simulated data only").format(model=text))
+        return AMBER, _("{model}: simulated data only").format(model=text)
     if model.trained_on.get("simulated") is None:
-        return dot(AMBER, _("{model}: origin unknown").format(model=text))
-    return dot(GREEN, text)
+        return AMBER, _("{model}: origin unknown").format(model=text)
+    return GREEN, text
 
 
 def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _worker_text(workspace: Workspace | None) -> str:
+def _worker_text(workspace: Workspace | None) -> StateText:
     if workspace is None:
-        return dot(GREY, _("Worker not running"))
+        return GREY, _("Segmentation is not running")
     if workspace.engine_problem:
-        return dot(RED, _("Worker failed"))
+        return RED, _("Segmentation has failed")
     if (
         workspace.background_refinement.is_at_work
         and not workspace.session.busy
         and workspace.session.engine.state is EngineState.BUSY
     ):
-        return dot(GREEN, _("Refining in the background"))
+        return GREEN, _("Refining in the background")
     texts = {
         EngineState.STARTING: (AMBER, _("Loading the model")),
-        EngineState.READY: (GREEN, _("Worker ready")),
-        EngineState.BUSY: (GREEN, _("Worker is segmenting")),
+        EngineState.READY: (GREEN, _("Ready to segment")),
+        EngineState.BUSY: (GREEN, _("Segmenting")),
     }
-    return dot(*texts.get(workspace.session.engine.state, (RED, _("Worker stopped"))))
+    return texts.get(workspace.session.engine.state, (RED, _("Segmentation has stopped")))
 
 
 def problem_text(workspace: Workspace | None, source: Source | None) -> str:
@@ -184,75 +193,15 @@ def followable(workspace: Workspace | None) -> tuple[list[str], int]:
     return [newest, *names], 1 + names.index(followed) if followed else 0
 
 
-def lesion_cells(rows: Sequence[LesionRow], workspace: Workspace | None = None) -> Cells:
-    """Return the cells of the table of lesions."""
-    calibration = workspace.calibrations[workspace.session.model.sha256] if workspace is not None else None
-    is_simulated = calibration.simulated if calibration is not None else None
-    return {
-        (line, column): (text, colour_of_name(row) if column == 0 else colour_of_state(row))
-        for line, row in enumerate(rows)
-        for column, text in enumerate(cells_of(row, is_simulated))
-    }
-
-
 def check_cells(checks: Sequence[Check]) -> Cells:
     """Return the cells of the pre-flight table: name of each check; what was found and what to do next."""
     colours = {Level.GREEN: GREEN, Level.AMBER: AMBER, Level.RED: RED, Level.PENDING: GREY}
     cells = {}
     for line, check in enumerate(checks):
         found = "\n".join(part for part in (check.text, check.action and f"→ {check.action}") if part)
-        cells[line, 0] = f"● {check.name}", colours[check.level]
+        cells[line, 0] = f"{SIGNS[colours[check.level]]} {check.name}", colours[check.level]
         cells[line, 1] = found, colours[check.level]
     return cells
-
-
-def cells_of(row: LesionRow, is_simulated: bool | None = None) -> tuple[str, str, str]:
-    """Return the texts of one row of the table of lesions.
-
-    Args:
-        is_simulated: whether the confidence was calibrated on simulated patients; None when nobody knows.
-
-    Returns:
-        Name; volume, diameters and what has become of them since the volume before; state, what refinement has
-        changed, the confidence, time taken and age of the volume.
-    """
-    took = "" if row.seconds is None else _("in {seconds:.1f} s").format(seconds=row.seconds)
-    age = "" if row.volume_age_s is None else _("volume of {age}").format(age=_age(row.volume_age_s))
-    origin = ", ".join(part for part in (took, age) if part)
-    lines = (_state_text(row), _(row.refined), confidence_text(row.confidence, is_simulated), origin)
-    return row.name, _size_text(row), "\n".join(line for line in lines if line)
-
-
-def _size_text(row: LesionRow) -> str:
-    if row.volume_ml is None or row.diameters_mm is None:
-        return ""
-    diameters = " × ".join(f"{diameter:.0f}" for diameter in row.diameters_mm)
-    lines = [f"{row.volume_ml:.1f} ml", f"{diameters} mm"]
-    if row.shift_mm is not None and row.change is not None:
-        percent = round(100 * row.change)
-        text = _("moved {shift:.1f} mm, {change} %")
-        lines.append(text.format(shift=row.shift_mm, change=f"{percent:+d}".replace("-", MINUS) if percent else "±0"))
-    return "\n".join(lines)
-
-
-def confidence_text(confidence: float | None, is_simulated: bool | None) -> str:
-    """Return the expected Dice and on what data it was calibrated; empty where it is not known."""
-    if confidence is None:
-        return ""
-    measured_on = {True: _("simulated"), False: _("patients"), None: _("origin unknown")}[is_simulated]
-    return _("expected Dice {dice:.2f}, {measured_on}").format(dice=confidence, measured_on=measured_on)
-
-
-def colour_of_name(row: LesionRow) -> str:
-    """Return the colour of a lesion's seed and segmentation, as HTML writes it."""
-    return "#" + "".join(f"{round(255 * part):02x}" for part in row.colour)
-
-
-def colour_of_state(row: LesionRow) -> str:
-    """Return amber where the user must check the lesion, green where it is up to date, else grey."""
-    if row.reason or row.warnings or row.unreliable_reason:
-        return AMBER
-    return GREEN if row.is_current else GREY
 
 
 def progress_text(row: LesionRow | None, is_busy: bool) -> str:
@@ -263,49 +212,16 @@ def progress_text(row: LesionRow | None, is_busy: bool) -> str:
     return text.format(lesion=row.name, stage=row.stage, done=row.done, total=row.total, seconds=row.elapsed_s)
 
 
-def _state_text(row: LesionRow) -> str:
-    old = [] if row.is_current or row.volume_ml is None else [_("OUT OF DATE: volume or seed has changed")]
-    if row.reason:
-        return "; ".join([*old, row.reason])
-    states = {
-        LesionState.UNPLACED: _("click into the tumour"),
-        LesionState.NEW: _("not segmented"),
-        LesionState.WAITING: _("waiting"),
-        LesionState.RUNNING: row.stage,
-    }
-    if row.is_renewing:
-        return "; ".join([_("being renewed"), *_warnings(row)])
-    if row.state in states:
-        return "; ".join([states[row.state], *old])
-    return "; ".join([*([*old, *_warnings(row)] or [_("up to date")]), *row.volume_warnings])
-
-
-def _warnings(row: LesionRow) -> list[str]:
-    """List the warnings of a lesion; an unreliable reason replaces the warning that it was derived from."""
-    if row.unreliable_reason is None:
-        return [*row.warnings]
-    return [translated(row.unreliable_reason), *(warning for warning in row.warnings if warning not in TOUCHES)]
-
-
 def live_text(source: Source | None) -> str:
     """Return the text of the button for live volumes."""
     live = source.live if source else None
     if live is None or not live.is_wanted:
-        return _("Live volumes from PLUS")
-    return _("Stop live volumes ({count} received)").format(count=live.snapshots)
+        return _("Receive volumes while the probe moves")
+    return _("Stop receiving volumes ({count} received)").format(count=live.snapshots)
 
 
 def share_text(publisher: Publisher | None) -> str:
     """Return the text of the button that offers results to the network."""
     if publisher is None or publisher.port is None:
-        return _("Offer results to the network")
+        return _("Offer results to other programs")
     return _("Stop offering results ({count} connected)").format(count=publisher.clients)
-
-
-def _age(seconds: float) -> str:
-    """Say how long ago something was, in coarse steps, so that the table is rarely redrawn."""
-    if seconds < 10:
-        return _("just now")
-    if seconds < 60:
-        return _("{seconds} s ago").format(seconds=10 * int(seconds // 10))
-    return _("{minutes} min ago").format(minutes=int(seconds // 60))

@@ -28,6 +28,14 @@ def show_crop_box(scene: slicer.vtkMRMLScene, center_ras_mm: np.ndarray, size_mm
         node.SetSize([float(size_mm)] * 3)
 
 
+def set_crop_box_visibility(scene: slicer.vtkMRMLScene, is_visible: bool) -> None:
+    """Show or hide the box, if there is one, with its handles."""
+    node = crop_box(scene)
+    display = node.GetDisplayNode() if node is not None else None
+    if display is not None and bool(display.GetVisibility()) != is_visible:
+        display.SetVisibility(is_visible)
+
+
 def remove_crop_box(scene: slicer.vtkMRMLScene) -> None:
     """Remove the box, if there is one."""
     node = crop_box(scene)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from ...core.i18n import tr as _
 from ...core.status import Reason, Status, translated
+from ...recording.recorded_link import RecordedLink
 from ...tracking.colours import distance_colour
 from ...tracking.displayed_distance import DisplayedDistance, InstrumentLine, Withheld
 from ...tracking.interval import Interval
 from ...tracking.situation import InstrumentState, Reading, Situation
-from ..rich_text import AMBER, GREEN, dot
+from ..rich_text import AMBER, GREEN, GREY, css, dot, readable
 from ..workspace.workspace import Workspace
 
 Colour = tuple[float, float, float]
@@ -74,17 +75,31 @@ def distance_of(workspace: Workspace | None) -> Distance:
     """Return the distance that is shown, see `tracking.displayed_distance`, or why there is none."""
     if workspace is None:
         return Distance(WITHHELD, "", _("no volume and no instrument yet"), "", WITHHELD_COLOUR)
-    return distance_text_of(workspace.navigation.displayed, workspace.navigation.margins_mm)
+    navigation = workspace.navigation
+    return distance_text_of(navigation.displayed, navigation.margins_mm, paused_text(workspace))
 
 
-def distance_text_of(shown: DisplayedDistance, margins_mm: tuple[float, ...]) -> Distance:
-    """Return a distance in words, or why it is withheld."""
+def paused_text(workspace: Workspace) -> str:
+    """Say that a recorded case stands still, and so sends no pose; empty while it is played, and for other sources."""
+    link = workspace.session.link
+    if not isinstance(link, RecordedLink) or link.is_playing:
+        return ""
+    has_ended = link.position_s >= link.duration_s
+    return _("the recorded case has ended") if has_ended else _("the recorded case is paused")
+
+
+def distance_text_of(shown: DisplayedDistance, margins_mm: tuple[float, ...], paused: str = "") -> Distance:
+    """Return a distance in words, or why it is withheld.
+
+    Args:
+        paused: takes the place of "no pose for ..."; empty unless a recording stands still.
+    """
     warnings = [translated(warning) for warning in shown.warnings]
     short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.warnings) else ""
     if shown.nearest is None:
         if shown.margin_mm is not None:
             warnings.append(_("the tip is within {margin:g} mm of a segmentation").format(margin=shown.margin_mm))
-        reasons = "; ".join(map(withheld_text, shown.withheld))
+        reasons = "; ".join(dict.fromkeys(withheld_text(withheld, paused) for withheld in shown.withheld))
         return Distance(WITHHELD, "", reasons, "; ".join(warnings), WITHHELD_COLOUR, short)
     state, reading = shown.nearest
     interval = interval_of(reading)
@@ -92,14 +107,16 @@ def distance_text_of(shown: DisplayedDistance, margins_mm: tuple[float, ...]) ->
         number_text(interval.distance_mm),
         interval_text(interval),
         _words(state, reading, shown.margin_mm),
-        "; ".join([*warnings, *map(withheld_text, shown.others)]),
+        "; ".join([*warnings, *(withheld_text(withheld, paused) for withheld in shown.others)]),
         distance_colour(shown.margin_mm, margins_mm),
         short,
     )
 
 
-def withheld_text(withheld: Withheld) -> str:
+def withheld_text(withheld: Withheld, paused: str = "") -> str:
     """Return why a distance is withheld, with the name of the lesion or the instrument concerned."""
+    if paused and withheld.status.reason is Reason.NO_RECENT_POSE:
+        return paused
     reason = translated(withheld.status)
     if withheld.lesion:
         return _("{lesion} withheld: {reason}").format(lesion=withheld.name, reason=reason)
@@ -119,7 +136,7 @@ def interval_text(interval: Interval) -> str:
 
 def distance_text(distance: Distance) -> str:
     """Return the distance in large letters, its interval smaller beside it; rich text."""
-    colour = css(distance.colour)
+    colour = css(readable(distance.colour))
     number = f'<span style="color:{colour}">{html.escape(distance.number)}</span>'
     if not distance.interval:
         return number
@@ -139,14 +156,11 @@ def instruments_text(workspace: Workspace | None, unreliable_reasons: Unreliable
     situation = workspace.navigation.situation if workspace is not None else None
     if situation is None or not situation.instruments:
         return html.escape(_("No instrument is tracked."))
-    lines = [_instrument_line(line, unreliable_reasons) for line in situation.displayed.lines]
+    paused = paused_text(workspace) if workspace is not None else ""
+    lines = [_instrument_line(line, unreliable_reasons, paused) for line in situation.displayed.lines]
     if situation.sensor_unreliable_reason is not None:
-        lines.insert(0, dot(AMBER, translated(situation.sensor_unreliable_reason)))
+        lines.insert(0, dot(AMBER, withheld_text(Withheld(situation.sensor_unreliable_reason), paused)))
     return "<br>".join(lines)
-
-
-def css(colour: Colour) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in colour)
 
 
 def _whole(number_mm: float) -> str:
@@ -169,8 +183,10 @@ def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) ->
     return _("{instrument} to {lesion}, within {margin:g} mm").format(**names, margin=margin_mm)
 
 
-def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons | None) -> str:
+def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons | None, paused: str) -> str:
     frame, reading, status = line.state.instrument.frame, line.reading, line.state.unreliable_reason
+    if paused and status is not None and status.reason is Reason.NO_RECENT_POSE:
+        return dot(GREY, f"{frame}: {paused}")
     if status is not None:
         reason = withheld_text(line.withheld or Withheld(status, frame))
         return dot(AMBER, reason + _age_text(status, frame, unreliable_reasons))

@@ -6,17 +6,22 @@ import numpy as np
 import slicer
 
 from ...core.crop_format import CROP_SIZE_LIMITS_MM
-from ..scene.crop_box import crop_box, crop_box_size_mm, remove_crop_box, show_crop_box
+from ..scene.crop_box import crop_box, crop_box_size_mm, remove_crop_box, set_crop_box_visibility, show_crop_box
 
 SAME_MM = 0.01
 
 
 class ShownCrop:
-    """Shows the crop in the scene; `update` or `hide` is called at each turn."""
+    """Keeps the crop in the scene; `update` or `hide` is called at each turn.
+
+    Attributes:
+        is_visible: whether it is seen in the views, with its handles; else it is there and hidden.
+    """
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
         self._scene = scene
         self._size_mm: float | None = None
+        self.is_visible = False
 
     def update(self, size_mm: float, seed_ras_mm: np.ndarray | None) -> float:
         """Make the box a cube around a seed; returns its size in mm, another one if the user has resized it."""
@@ -28,6 +33,7 @@ class ShownCrop:
         if seed_ras_mm is not None:
             show_crop_box(self._scene, seed_ras_mm, size_mm)
             self._size_mm = size_mm
+        set_crop_box_visibility(self._scene, self.is_visible)
         return size_mm
 
     def hide(self) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import slicer
 import vtk
 
-from ...core.errors import SweepError
+from ...core.errors import SeedError, SweepError
+from ...core.i18n import tr as _
 from ...core.status import Reason, Status
 from ...igtl.messages import TransformMessage
 from ...tracking.closest_approach import Approaches
@@ -118,6 +119,22 @@ class Navigation:
         trusted = [s for s in self.situation.instruments if s.unreliable_reason is None and s.tip_ras_mm is not None]
         first = min(trusted, key=lambda s: FOCUS_ORDER.index(s.instrument.kind), default=None)
         return None if first is None else first.tip_ras_mm
+
+    def pointer_tip_ras_mm(self) -> np.ndarray:
+        """Return where the tip of the only pointer is that is tracked now, RAS mm.
+
+        Raises:
+            SeedError: there is none, or there are several.
+        """
+        trusted = [s for s in self.situation.instruments if s.unreliable_reason is None and s.tip_ras_mm is not None]
+        pointers = [state for state in trusted if state.instrument.kind is InstrumentKind.POINTER]
+        if not pointers:
+            raise SeedError(_("no tool is chosen; choose the transform of a tracked tool"))
+        if len(pointers) > 1:
+            raise SeedError(_("several pointers are tracked; choose one under “How to segment”"))
+        tip_ras_mm = pointers[0].tip_ras_mm
+        assert tip_ras_mm is not None
+        return tip_ras_mm
 
     def forget_tools(self, is_live: bool) -> None:
         """Forget all poses and tools, for the source of the messages is another.

@@ -46,6 +46,11 @@ class Source:
         """Whether the source is a server, connected or not."""
         return self._workspace.session.link is not None and self.recording is None
 
+    @property
+    def connector(self) -> slicer.vtkMRMLNode | None:
+        """The vtkMRMLIGTLConnectorNode that is the source, or None."""
+        return self._workspace.scene.GetNodeByID(self._connector_id) if self._connector_id else None
+
     def connect(self, host: str, port: int) -> None:
         """Receive from a server; the client connects again by itself.
 
@@ -146,7 +151,7 @@ class Source:
             self._session_recording.use_source(is_simulated)
 
     def _follow_connector(self) -> None:
-        connector = self._workspace.scene.GetNodeByID(self._connector_id) if self._connector_id else None
+        connector = self.connector
         if connector is None:
             self._connector_id = None
             return

@@ -205,6 +205,10 @@ class Workspace:
         """Whether the model sees the whole volume instead of a cube around the seed."""
         return self.session.model.region == "volume"
 
+    def show_crop_box(self, is_visible: bool) -> None:
+        """Show the cube around the active seed in the views, with its handles, or hide it."""
+        self._crop.is_visible = is_visible
+
     @property
     def problem_count(self) -> int:
         """Number of messages of the link that were refused or suspicious."""
@@ -224,11 +228,14 @@ class Workspace:
     def add_seed_at_tip(self, tool: slicer.vtkMRMLLinearTransformNode | None) -> slicer.vtkMRMLMarkupsFiducialNode:
         """Add a lesion with its seed at the tip of a tracked tool.
 
+        Args:
+            tool: None for the only pointer that is tracked.
+
         Raises:
-            SeedError: no tool, or its pose cannot be relied on at this moment.
+            SeedError: no tool, or several, or its pose cannot be relied on at this moment.
         """
         if tool is None:
-            raise SeedError(_("no tool is chosen; choose the transform of a tracked tool"))
+            return self.add_seed(self.navigation.pointer_tip_ras_mm())
         tip_ras_mm = self.navigation.tip_of_device(tool.GetAttribute(DEVICE) or "")
         if isinstance(tip_ras_mm, Status):
             text = _("no seed can be placed with '{tool}' now: {reason}; hold it within the tracker's field")

@@ -1,0 +1,70 @@
+"""Which sections of the panel fold away by themselves, and which tab of the source is in front; without Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...core.i18n import tr as _
+from ..rich_text import AMBER, GREEN, RED, SIGNS
+from ..workspace.preflight import Check, Level
+from ..workspace.volume_source import Source
+from ..workspace.workspace import Workspace
+from .texts import status_texts
+
+LIVE_TAB, CASE_TAB, SCENE_TAB = range(3)
+
+
+class Sections:
+    """Says once what is to be folded away, so that what the user opens again stays open.
+
+    Nothing is ever opened by itself: a problem is told in the strip.
+    """
+
+    def __init__(self) -> None:
+        self._had_volume = self._were_well = False
+        self._tab: int | None = None
+
+    def to_fold(self, workspace: Workspace | None, source: Source | None, checks: Sequence[Check]) -> list[str]:
+        """Return the names of the sections that are to be folded now; call it at each turn.
+
+        The source is folded when a volume has come over a link that is well, the checks when none is red any more.
+        """
+        has_volume = workspace is not None and workspace.volume.node is not None
+        is_well = has_volume and status_texts(workspace, source)["linkLabel"][0] != RED
+        are_well = has_volume and bool(checks) and all(c.level in (Level.GREEN, Level.AMBER) for c in checks)
+        folded = []
+        if is_well and not self._had_volume:
+            folded.append("sourceButton")
+        if are_well and not self._were_well:
+            folded.append("preflightButton")
+        self._had_volume, self._were_well = is_well, are_well
+        return folded
+
+    def tab_to_show(self, source: Source | None) -> int | None:
+        """Return the tab of the source after another kind of source was chosen, from wherever; else None."""
+        tab = _tab_of(source)
+        before, self._tab = self._tab, tab
+        return None if tab == before else tab
+
+
+def checks_title(checks: Sequence[Check]) -> str:
+    """Return the title of the section of the checks: how many have failed or need to be known."""
+    title = _("Checks before the incision")
+    red, amber = (sum(check.level is level for check in checks) for level in (Level.RED, Level.AMBER))
+    if any(check.level is Level.PENDING for check in checks):
+        return _("{title}: at work").format(title=title)
+    if red:
+        return _("{title}: {sign} {count} failed").format(title=title, sign=SIGNS[RED], count=red)
+    if amber:
+        return _("{title}: {sign} {count} to be known").format(title=title, sign=SIGNS[AMBER], count=amber)
+    return _("{title}: {sign} all well").format(title=title, sign=SIGNS[GREEN]) if checks else title
+
+
+def _tab_of(source: Source | None) -> int | None:
+    if source is None:
+        return None
+    if source.recording is not None:
+        return CASE_TAB
+    if source.is_network or source.connector is not None:
+        return LIVE_TAB
+    return None

@@ -1,0 +1,112 @@
+"""The strip at the top of the panel: whether link, graphics card, model and recording are well, without Qt.
+
+Each is a button that opens the section in which it is mended. What is not well is told below the buttons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.i18n import tr as _
+from ..rich_text import AMBER, BACKGROUND, GREEN, GREY, RED, SIGNS, dot
+from ..workspace.preflight import Check, Level
+from ..workspace.session_recording import SessionRecording
+from ..workspace.volume_source import Source
+from ..workspace.workspace import Workspace
+from .recording_texts import recording_state
+from .texts import StateText, status_texts
+
+MAX_LINES = 3
+"""Lines of problems; there is no space for more on one screen, and the buttons show the rest."""
+_BY_URGENCY = (GREEN, GREY, AMBER, RED)
+
+
+@dataclass(frozen=True)
+class StatusStrip:
+    """What the strip shows.
+
+    Attributes:
+        states: colour and text of each state, by the name of its button.
+        label: rich text of what is not well, a line for each; empty while all is well.
+    """
+
+    states: dict[str, StateText]
+    label: str
+
+    def button_texts(self) -> dict[str, str]:
+        """Return sign and word of each button."""
+        words = {
+            "linkStateButton": _("Link"),
+            "deviceStateButton": _("GPU"),
+            "modelStateButton": _("Model"),
+            "recordingStateButton": _("Recording"),
+        }
+        return {name: f"{SIGNS[colour]} {words[name]}" for name, (colour, _text) in self.states.items()}
+
+
+class StripWidgets:
+    """Sets the widgets of the strip, and only what has changed: a style sheet costs more than all else in the panel.
+
+    Args:
+        ui: the widgets of the panel, by their names.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._shown: StatusStrip | None = None
+
+    def show(self, strip: StatusStrip) -> None:
+        """Show a strip."""
+        before, self._shown = self._shown, strip
+        if strip == before:
+            return
+        for name, text in strip.button_texts().items():
+            colour, tip = strip.states[name]
+            button = getattr(self._ui, name)
+            button.setToolTip(tip)
+            if before is None or before.states[name][0] != colour:
+                button.setText(text)
+                button.setStyleSheet(button_style(colour))
+        self._ui.stripLabel.setText(strip.label)
+        self._ui.stripLabel.setVisible(bool(strip.label))
+
+
+def button_style(colour: str) -> str:
+    """Return the style sheet of a button of the strip, in the colour of its state."""
+    return (
+        f"QPushButton {{ background-color: {BACKGROUND}; color: {colour}; border: 1px solid {colour};"
+        " border-radius: 6px; }"
+    )
+
+
+def status_strip(
+    workspace: Workspace | None,
+    source: Source | None,
+    session: SessionRecording | None,
+    checks: Sequence[Check] = (),
+) -> StatusStrip:
+    """Return what the strip shows now."""
+    texts = status_texts(workspace, source)
+    states = {
+        "linkStateButton": texts["linkLabel"],
+        "deviceStateButton": texts["deviceLabel"],
+        "modelStateButton": _most_urgent(texts["workerLabel"], texts["modelLabel"]),
+        "recordingStateButton": recording_state(session),
+    }
+    problems = [*texts.values(), states["recordingStateButton"], *_checks_text(checks)]
+    lines = [dot(colour, text) for wanted in (RED, AMBER) for colour, text in problems if colour == wanted]
+    return StatusStrip(states, "<br>".join(lines[:MAX_LINES]))
+
+
+def _most_urgent(*states: StateText) -> StateText:
+    return max(states, key=lambda state: _BY_URGENCY.index(state[0]))
+
+
+def _checks_text(checks: Sequence[Check]) -> list[StateText]:
+    """Return a line for the checks before the incision that have failed."""
+    failed = [check.name for check in checks if check.level is Level.RED]
+    if not failed:
+        return []
+    return [(RED, _("Checks before the incision: {names}").format(names=", ".join(failed)))]
