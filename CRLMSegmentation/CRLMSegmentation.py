@@ -503,6 +503,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         lesion = self.selectedLesion
         if self.logic.workspace is not None and lesion:
             self.logic.workspace.lesion_store.active_lesion = lesion
+            if not self._lesions.is_filling:
+                self._do(lambda workspace: self._views.go_to_lesion(lesion))
 
     def onLesionRenamed(self, row, column):
         lesions = self._lesions.lesions

@@ -265,6 +265,77 @@ def test_volume_rendering_waits_for_a_volume(panel, tiny_volume):
     assert not panel.host.leaks(), panel.host.leaks()
 
 
+# ---- the views go to what is new
+
+
+def centres(panel):
+    """Where the middles of the slices are, RAS mm."""
+    matrices = [node.GetSliceToRAS() for node in slices(panel).values()]
+    return [[matrix.GetElement(axis, 3) for axis in range(3)] for matrix in matrices]
+
+
+@pytest.fixture
+def camera(panel):
+    """The camera of the 3D view, as Slicer makes it."""
+    import slicer
+
+    node = slicer.vtkMRMLCameraNode()
+    node.SetLayoutName("1")
+    return panel.host.scene.AddNode(node)
+
+
+def test_views_go_to_a_lesion_that_was_found(camera, with_result):
+    centre = pytest.approx((20.0, 20.0, 20.0), abs=1.0)
+    assert all(found == centre for found in centres(with_result))
+    assert all(min(node.GetFieldOfView()[:2]) == pytest.approx(60.0) for node in slices(with_result).values())
+    assert camera.GetFocalPoint() == centre
+    assert 50.0 < vtk.vtkMath.Distance2BetweenPoints(camera.GetPosition(), camera.GetFocalPoint()) ** 0.5 < 200.0
+
+
+def test_views_go_to_the_lesion_that_is_chosen_in_the_table(camera, with_result):
+    with_result.place((27.0, 20.0, 20.0))
+    with_result.answer()
+    second = centres(with_result)
+    for node in slices(with_result).values():
+        node.JumpSliceByCentering(0.0, 0.0, 0.0)
+    with_result.host.widget("lesionTable").setCurrentCell(0, 0)
+    with_result.host.widget("lesionTable").setCurrentCell(1, 0)
+    assert centres(with_result) == [pytest.approx(place, abs=0.5) for place in second]
+    assert camera.GetFocalPoint() == pytest.approx(second[0], abs=0.5)
+
+
+def test_views_stay_where_they_are_when_a_lesion_is_segmented_again(with_result):
+    for node in slices(with_result).values():
+        node.JumpSliceByCentering(5.0, 6.0, 7.0)
+    before = centres(with_result)
+    with_result.press("againButton")
+    with_result.answer()
+    assert centres(with_result) == before
+
+
+def test_views_of_somebody_who_navigates_are_left_alone(camera, navigated, tracker):
+    move(navigated, tracker, (30.0, 21.0, 25.0))
+    before, focal = centres(navigated), camera.GetFocalPoint()
+    navigated.place((22.0, 20.0, 20.0))
+    navigated.answer()
+    navigated.host.widget("lesionTable").setCurrentCell(1, 0)
+    navigated.turns()
+    assert centres(navigated) == before
+    assert camera.GetFocalPoint() == focal
+    tick(navigated, "followTipCheckBox", False)
+    navigated.host.widget("lesionTable").setCurrentCell(0, 0)
+    assert centres(navigated) != before
+
+
+def test_3d_view_goes_to_a_new_volume_once_and_not_when_it_is_renewed(camera, with_volume, tiny_volume):
+    with_volume.turns(2)
+    assert camera.GetFocalPoint() == pytest.approx((20.0, 20.0, 20.0), abs=1.0)
+    camera.SetFocalPoint(1.0, 2.0, 3.0)
+    with_volume.show_volume(replace(tiny_volume, array=tiny_volume.array + 1, timestamp_s=9.0))
+    with_volume.turns()
+    assert camera.GetFocalPoint() == (1.0, 2.0, 3.0)
+
+
 # ---- the crop box
 
 

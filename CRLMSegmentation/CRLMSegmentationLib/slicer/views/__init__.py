@@ -3,6 +3,7 @@
 __all__ = [
     "corner_annotation",
     "layout",
+    "lesion_focus",
     "margin_alarm",
     "navigation_texts",
     "view_controller",

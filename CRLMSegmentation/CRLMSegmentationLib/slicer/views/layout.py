@@ -119,7 +119,7 @@ class Follower:
             volume: that the slices show.
         """
         now_s = self._clock()
-        if tip_ras_mm is None or volume is None or now_s - self._moved_s < FOLLOW_S or self._is_placing():
+        if tip_ras_mm is None or volume is None or now_s - self._moved_s < FOLLOW_S or is_placing(self._scene):
             return
         is_still = self._at_ras_mm is not None and np.linalg.norm(tip_ras_mm - self._at_ras_mm) < STILL_MM
         if is_still or not is_near(tip_ras_mm, volume):
@@ -128,10 +128,11 @@ class Follower:
         for name in self._manager.sliceViewNames():
             self._manager.sliceWidget(name).mrmlSliceNode().JumpSlice(*map(float, tip_ras_mm))
 
-    def _is_placing(self) -> bool:
-        """While somebody clicks a point into a slice it stays where it is."""
-        node = self._scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
-        return node is not None and node.GetCurrentInteractionMode() == node.Place
+
+def is_placing(scene: slicer.vtkMRMLScene) -> bool:
+    """Return whether somebody is about to click a point into a view, which then stays where it is."""
+    node = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    return node is not None and node.GetCurrentInteractionMode() == node.Place
 
 
 def is_near(tip_ras_mm: np.ndarray, volume: slicer.vtkMRMLScalarVolumeNode) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from ..workspace.workspace import Workspace
 from .corner_annotation import CornerAnnotation
 from .layout import Follower, RoomLayout
+from .lesion_focus import LesionFocus
 from .margin_alarm import MarginAlarm
 from .navigation_texts import UnreliableReasons, distance_of
 from .volume_rendering import VolumeRendering
@@ -41,6 +42,17 @@ class ViewController:
         self._alarm = MarginAlarm(workspace, clock)
         self._follower = Follower(layout_manager, workspace.scene, clock)
         self._corner: CornerAnnotation | None = None
+        self._focus = LesionFocus(workspace, layout_manager)
+
+    @property
+    def is_navigating(self) -> bool:
+        """Whether the slices follow a tip at this moment."""
+        return self.follows_tip and self._workspace.navigation.focus_ras_mm is not None
+
+    def go_to_lesion(self, lesion: str) -> None:
+        """Centre the views on a lesion, unless the slices follow a tip."""
+        if not self.is_navigating:
+            self._focus.go_to(lesion)
 
     def update(self) -> str:
         """Update the views; call it after each turn of the workspace.
@@ -51,6 +63,7 @@ class ViewController:
         volume = self._workspace.volume.node
         if self.follows_tip:
             self._follower.follow(self._workspace.navigation.focus_ras_mm, volume)
+        self._focus.update(self.is_navigating)
         self.rendering.update(volume)
         self.unreliable_reasons.update(self._workspace.navigation.situation)
         return self._alarm.update()
