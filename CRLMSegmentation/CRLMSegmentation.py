@@ -151,6 +151,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._sections: Any = None
         self._strip: Any = None
         self._lesionTable: Any = None
+        self._distanceWindow: Any = None
 
     # ---- life of the panel
 
@@ -193,6 +194,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.shareButton, self.onShare),
             (ui.layoutButton, lambda *_: self._do(lambda workspace: self._views.layout.toggle())),
             (ui.renderingButton, lambda *_: self._do(lambda workspace: self._views.rendering.toggle())),
+            (ui.windowButton, self.onDistanceWindow),
             (ui.sessionReportButton, lambda *_: self._do(lambda workspace: self.logic.session.begin_report())),
             (ui.importFileButton, self.onImportFile),
             (ui.importFolderButton, self.onImportFolder),
@@ -262,6 +264,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         """End the workspace when the panel is destroyed, at reload and at the end of Slicer."""
         self._removeShortcuts()
+        self._closeDistanceWindow()
         if self.logic is not None:  # else setup has failed
             self.onQuit()
             self._dropParameters()
@@ -538,6 +541,32 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onOutputFolder(self, folder):
         self.ui.outputDirectoryButton.text = Path(folder).name
 
+    # ---- the distance on the screen on the wall
+
+    def onDistanceWindow(self, *_args):
+        """Open the window that the distance fills, to be moved to another screen; or close it."""
+        if self._distanceWindow is not None and self._distanceWindow.is_open:
+            self._closeDistanceWindow()
+        else:
+            self._closeDistanceWindow()
+            window = slicer.util.loadUI(self.resourcePath("UI/DistanceWindow.ui"))
+            ui = slicer.util.childWidgetVariables(window)
+            self._distanceWindow = self.logic.library.DistanceWindow(window, ui)
+            window.show()
+        self._refresh()
+
+    def _closeDistanceWindow(self):
+        window, self._distanceWindow = self._distanceWindow, None
+        if window is not None:
+            window.close()
+
+    def _refreshDistanceWindow(self, workspace):
+        window = self._distanceWindow
+        isOpen = window is not None and window.is_open
+        self.ui.windowButton.text = _("Close the distance window") if isOpen else _("Distance in its own window")
+        if isOpen:
+            window.show(self.logic.library.distance_of(workspace))
+
     # ---- model
 
     def onModelChosen(self, index):
@@ -665,6 +694,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._views.show_number()
         self._show(library.panel_view(workspace, logic.source, logic.publisher, logic.session, self._views, rows))
         self._refreshStrip(workspace)
+        self._refreshDistanceWindow(workspace)
         self._refreshSource(workspace)
         self._refreshProgress(workspace, rows)
         self._lesions.show(rows, workspace)

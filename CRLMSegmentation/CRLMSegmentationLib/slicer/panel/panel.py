@@ -12,7 +12,9 @@ from ...segmentation.engine.engine import Engine
 from ...segmentation.models.package import ModelPackage, model_or_default
 from ...segmentation.session import Session
 from ..dependencies import missing
+from ..views.distance_window import DistanceWindow
 from ..views.margin_alarm import write_sound
+from ..views.navigation_texts import distance_of
 from ..views.view_controller import ViewController
 from ..workspace.application import correct, slicers_python, start_placing
 from ..workspace.models import Models, beginning_of
@@ -32,6 +34,7 @@ from .status_strip import StripWidgets, status_strip
 
 __all__ = [
     "TOUCH_PX",
+    "DistanceWindow",
     "LesionTable",
     "Models",
     "Preflight",
@@ -45,6 +48,7 @@ __all__ = [
     "beginning_of",
     "checks_title",
     "correct",
+    "distance_of",
     "install_missing",
     "make_worker",
     "missing",

@@ -2,6 +2,7 @@
 
 __all__ = [
     "corner_annotation",
+    "distance_window",
     "layout",
     "lesion_focus",
     "margin_alarm",
