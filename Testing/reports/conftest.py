@@ -29,6 +29,12 @@ def lesion() -> Lesion:
     return make_lesion(GEOMETRIES["oblique"])
 
 
+@pytest.fixture(scope="session")
+def shared_lesion() -> Lesion:
+    """The same, for pictures that several tests look at."""
+    return make_lesion(GEOMETRIES["oblique"])
+
+
 @pytest.fixture
 def any_lesion(ijk_to_ras) -> Lesion:
     return make_lesion(ijk_to_ras)
