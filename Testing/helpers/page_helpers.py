@@ -1,4 +1,4 @@
-"""The child process that writes the page of a report, in this process and without drawing."""
+"""The child processes that write the page of a report, without drawing, or in this process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from types import SimpleNamespace
 from CRLMSegmentationLib.reports import page_process
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def without_figures(command: Sequence[str]) -> list[str]:
+    """The command of such a process, with a dot for each picture of a lesion."""
+    python, _m, module, *arguments = command
+    code = f"import {module} as page; page.three_slices = page.lesion_in_space = lambda *_: {PNG!r}; page.main()"
+    return [python, "-c", code, *arguments]
 
 
 def write_pages_here(monkeypatch, saving) -> None:
