@@ -30,7 +30,7 @@ def main() -> int:
     window.AddRenderer(renderer)
     window.Render()
     pixels = vtkUnsignedCharArray()
-    window.GetRGBACharPixelData(0, 0, 7, 7, 0, pixels)
+    window.GetRGBACharPixelData(0, 0, 7, 7, 0, pixels, 0)
     if pixels.GetNumberOfTuples() != 64 or pixels.GetTuple(0)[0] != 255:
         return 1
     print(DRAWN)
