@@ -46,7 +46,7 @@ class LesionHistory:
         """Add a segmentation; a second one in the same volume replaces the first.
 
         Returns:
-            The sighting; None for an empty outline, which says nothing of a lesion.
+            The sighting; None for an empty segmentation, which says nothing of a lesion.
         """
         if mask.is_empty:
             return None

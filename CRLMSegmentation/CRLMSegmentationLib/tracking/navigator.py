@@ -23,7 +23,7 @@ from .margins import DEFAULT_MARGINS_MM
 from .poses import Pose, Poses
 from .situation import InstrumentState, Reading, Situation
 from .targets import Measured, Target, measure_to
-from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, Limits, staleness
+from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, PoseLimits, staleness
 
 __all__ = ["InstrumentState", "Navigator", "Reading", "Situation", "Target"]
 
@@ -57,21 +57,21 @@ class Navigator:
     Attributes:
         margins_mm: ascending or not; those that are warned of.
         poses: tip calibrations that do not come over the link are put there by `poses.fix`.
-        cautions: what must be known beside any distance; those of the navigator itself are added to each situation.
+        warnings: what must be known beside any distance; those of the navigator itself are added to each situation.
     """
 
     def __init__(
         self,
         roles: Mapping[str, str] | None = None,
         tracking: TrackingError | None = None,
-        limits: Limits | None = None,
+        limits: PoseLimits | None = None,
         is_live: bool = True,
     ) -> None:
         self.poses = Poses()
         self.margins_mm: tuple[float, ...] = DEFAULT_MARGINS_MM
-        self.cautions: tuple[Status, ...] = ()
+        self.warnings: tuple[Status, ...] = ()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
-        self._limits = limits = limits or Limits()
+        self._limits = limits = limits or PoseLimits()
         self._watched: dict[str, _Watched] = {}
         self._targets: dict[str, Measured] = {}
         self._breath = BreathGuard(limits)
@@ -113,7 +113,7 @@ class Navigator:
         unreliable_reason = self._unreliable_reason_of_sensor(now_s)
         unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
         states = tuple(self._state_of(w, unreliable_reason, now_s) for w in self._watched.values())
-        return Situation(states, unreliable_reason, (*unwatched, *self.cautions))
+        return Situation(states, unreliable_reason, (*unwatched, *self.warnings))
 
     def unreliable_reason_of(self, device: str, now_s: float) -> Status | None:
         """Return why the transform of a device cannot be used to place a point now, or None."""

@@ -68,7 +68,7 @@ def _link_text(workspace: Workspace | None) -> str:
     text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=workspace.message_rate.per_s, age=age_s)
     if isinstance(link, RecordedLink):
         if not link.is_playing:
-            return dot(GREY, _("Recorded case, stands still"))
+            return dot(GREY, _("Recorded case, paused"))
         return dot(GREEN, _("Recorded case: {text}").format(text=text))
     if workspace.problem_count:
         text += _(", {count} refused or odd").format(count=workspace.problem_count)
@@ -277,7 +277,7 @@ def _state_text(row: LesionRow) -> str:
         return "; ".join([_("being renewed"), *_warnings(row)])
     if row.state in states:
         return "; ".join([states[row.state], *old])
-    return "; ".join([*([*old, *_warnings(row)] or [_("up to date")]), *row.remarks])
+    return "; ".join([*([*old, *_warnings(row)] or [_("up to date")]), *row.volume_warnings])
 
 
 def _warnings(row: LesionRow) -> list[str]:

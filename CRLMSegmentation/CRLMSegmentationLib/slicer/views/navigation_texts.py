@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...core.i18n import tr as _
 from ...core.status import Reason, Status, translated
 from ...tracking.colours import distance_colour
-from ...tracking.displayed import Displayed, InstrumentLine, Withheld
+from ...tracking.displayed_distance import DisplayedDistance, InstrumentLine, Withheld
 from ...tracking.interval import Interval
 from ...tracking.situation import InstrumentState, Reading, Situation
 from ..rich_text import AMBER, GREEN, dot
@@ -71,19 +71,19 @@ class UnreliableReasons:
 
 
 def distance_of(workspace: Workspace | None) -> Distance:
-    """Return the distance that is shown, see `tracking.displayed`, or why there is none."""
+    """Return the distance that is shown, see `tracking.displayed_distance`, or why there is none."""
     if workspace is None:
         return Distance(WITHHELD, "", _("no volume and no instrument yet"), "", WITHHELD_COLOUR)
     return distance_text_of(workspace.navigation.displayed, workspace.navigation.margins_mm)
 
 
-def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distance:
+def distance_text_of(shown: DisplayedDistance, margins_mm: tuple[float, ...]) -> Distance:
     """Return a distance in words, or why it is withheld."""
-    warnings = [translated(caution) for caution in shown.cautions]
-    short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.cautions) else ""
+    warnings = [translated(warning) for warning in shown.warnings]
+    short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.warnings) else ""
     if shown.nearest is None:
         if shown.margin_mm is not None:
-            warnings.append(_("the tip is within {margin:g} mm of an outline").format(margin=shown.margin_mm))
+            warnings.append(_("the tip is within {margin:g} mm of a segmentation").format(margin=shown.margin_mm))
         reasons = "; ".join(map(withheld_text, shown.withheld))
         return Distance(WITHHELD, "", reasons, "; ".join(warnings), WITHHELD_COLOUR, short)
     state, reading = shown.nearest
