@@ -6,7 +6,6 @@ from io import BytesIO
 from typing import IO
 
 import pytest
-from CRLMSegmentationLib.reports import navigation_space, slices, space
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -26,6 +25,8 @@ def _save(figure: Figure, stream: IO, *, format: str, **_more: object) -> None:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    from CRLMSegmentationLib.reports import navigation_space, slices, space  # vtk, for those who ask for it only
+
     monkeypatch.setattr(Figure, "savefig", _save)
     monkeypatch.setattr(slices, "three_slices", lambda *_: PNG)
     for module in (space, navigation_space):
