@@ -44,6 +44,7 @@ class StepInThisProcess:
             mock.patch.object(self._module, "run_step", run_step),
             mock.patch.object(multiprocessing, "get_context", _threads_for_spawn),
             mock.patch("nnunetv2.utilities.utils.Pool", ThreadPool),
+            _fewer_samples(),
         ):
             try:
                 self._module.main(self._arguments)
@@ -59,6 +60,15 @@ _get_context = multiprocessing.get_context
 
 def _threads_for_spawn(method: str | None = None) -> Any:
     return SimpleNamespace(Pool=ThreadPool) if method == "spawn" else _get_context(method)
+
+
+def _fewer_samples() -> Any:
+    """The fingerprint draws 100 million voxels of however small images."""
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+
+    whole = DatasetFingerprintExtractor.analyze_case
+    few = staticmethod(lambda *arguments: whole(*arguments[:3], num_samples=1000))
+    return mock.patch.object(DatasetFingerprintExtractor, "analyze_case", few)
 
 
 @pytest.fixture
