@@ -8,13 +8,14 @@ import signal
 import socket
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from CRLMSegmentationLib.cli import demo_run
-from CRLMSegmentationLib.cli.demo_run import OUTPUTS, volume_check
+from CRLMSegmentationLib.cli.demo_run import OUTPUTS, REPLAY_SPEED, volume_check
 from CRLMSegmentationLib.core.errors import LinkError, SeedError, WorkerError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.metrics import compare
@@ -22,7 +23,13 @@ from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import image_of
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import DropReason
-from CRLMSegmentationLib.recording.case import TrackingSample, append_tracking, load_case, save_case
+from CRLMSegmentationLib.recording.case import (
+    TrackingSample,
+    append_tracking,
+    load_case,
+    save_case,
+    save_volume_into_case,
+)
 from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
 from CRLMSegmentationLib.segmentation.incoming import VolumeArrived
 from CRLMSegmentationLib.segmentation.session import Session
@@ -259,12 +266,11 @@ def playing(tiny_case, model, out) -> Iterator[Run]:
 
 
 @pytest.fixture
-def late_volume(tiny_case) -> None:
-    """The volume is played long after the tracking has begun: nobody comes too late to be before it."""
-    (tiny_case / "tracking.jsonl").unlink()
-    early = [TrackingSample(100.0 - 600.0 + t, "ProbeToReference", "OK", np.eye(4)) for t in range(3)]
-    append_tracking(tiny_case / "tracking.jsonl", early)
-    save_case(load_case(tiny_case, verify=False))
+def late_volume(tiny_case, tiny_volume) -> None:
+    """The volume is played minutes after the tracking has begun: nobody comes too late to be before it."""
+    volume = replace(tiny_volume, timestamp_s=tiny_volume.timestamp_s + 240.0 * REPLAY_SPEED)
+    entry = save_volume_into_case(tiny_case, "late", volume)
+    save_case(replace(load_case(tiny_case, verify=False), volumes=(entry,)))
 
 
 def ends_with(started: Run, error: str, out) -> None:
