@@ -49,7 +49,7 @@ def unlaunched(monkeypatch):
     def refuse(*arguments):
         raise AssertionError(f"started {arguments}")
 
-    monkeypatch.setattr(train, "Step", refuse)
+    monkeypatch.setattr(train, "StepProcess", refuse)
 
 
 def weights_of(layout: Layout) -> dict[str, torch.Tensor]:
