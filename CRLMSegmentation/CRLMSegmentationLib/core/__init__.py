@@ -25,6 +25,7 @@ __all__ = [
     "metrics",
     "output_files",
     "parallel",
+    "parent_process",
     "plain_xml",
     "postprocessing",
     "progress",

@@ -1,7 +1,7 @@
 """Which distance may be shown, decided once for all outputs: panel, 3D view, sound, recording and reports.
 
-The smallest distance of a trusted instrument to a reliable segmentation is shown, unless a segmentation that is not reliable
-may be nearer: then no number is shown anywhere, and the reason takes its place.
+The smallest distance of a trusted instrument to a reliable segmentation is shown, unless a segmentation that is not
+reliable may be nearer: then no number is shown anywhere, and the reason takes its place.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def test_report_is_written_while_the_session_goes_on(recorded, tmp_path, monkeyp
 def test_report_that_fails_is_told(recorded, monkeypatch):
 
     command = [recorded.workspace.python, "-c", "raise SystemExit('no space left')"]
-    monkeypatch.setattr(recording, "report_command", lambda *_: command)
+    monkeypatch.setattr(workspace_recorder, "report_command", lambda *_: command)
     recorded.press("sessionReportButton")
     recorded.wait(lambda: "The report was not written" in recorded.text("recordingLabel"), PATIENCE_S)
     assert "no space left" in log(recorded)

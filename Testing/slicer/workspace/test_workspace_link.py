@@ -82,7 +82,7 @@ def test_refusals_are_one_line_each_in_the_log_and_a_count_in_the_strip(workspac
     assert workspace.problem_lines[1].startswith("'Video': ")
     assert workspace.problem_lines[1].endswith("(200 times)")
     receive(workspace, network, pose(2.0))
-    assert "400 refused or odd" in link_text(workspace)
+    assert "400 refused or suspicious" in link_text(workspace)
 
 
 def picture(number, device="Image_Reference", shape=(1, 6, 8)):

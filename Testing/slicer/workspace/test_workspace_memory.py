@@ -101,7 +101,7 @@ def test_volume_for_which_there_is_no_room_is_refused_and_what_is_shown_stays(wo
     link.inbox = [image_of(replace(tiny_volume, array=large, device="A", timestamp_s=101.0))]
     workspace.tick()
     assert workspace.volume.identity == shown
-    assert "a volume of 0.3 MB is left out" in "\n".join(workspace.problem_lines)
+    assert "a volume of 0.3 MB was not loaded" in "\n".join(workspace.problem_lines)
     assert "raise 'Memory for volumes'" in "\n".join(workspace.log)
     link.inbox = [TransformMessage("StylusToReference", 0.0, np.eye(4))]
     workspace.tick()
@@ -184,7 +184,7 @@ def test_volume_of_another_device_with_the_same_first_letters_is_counted_once_it
     send(workspace, link, tiny_volume, "LiverReconstruction_B", number=1)
     assert workspace.memory.used_bytes <= workspace.memory.limit_bytes
     assert names(workspace) == ["LiverReconstruction_A"]
-    assert "'LiverReconstruction_B' cannot be used: a volume of 0.1 MB is left out" in "\n".join(workspace.log)
+    assert "'LiverReconstruction_B' cannot be used: a volume of 0.1 MB was not loaded" in "\n".join(workspace.log)
 
 
 def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(workspace, link, engine, tiny_volume):
@@ -203,7 +203,7 @@ def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(workspace, li
     assert not after.result.volume.has_voxels
     assert after.result.volume.identity == found.result.volume.identity
     assert (after.volume_ml, after.fingerprint) == (found.volume_ml, found.fingerprint)
-    assert "Tumour 1: the voxels of its earlier volume were let go" in "\n".join(workspace.log)
+    assert "Tumour 1: the voxels of its earlier volume were removed from memory" in "\n".join(workspace.log)
 
 
 def test_undo_holds_no_voxels_of_volumes_and_gives_them_back(with_volume, engine):

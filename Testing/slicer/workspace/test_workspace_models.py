@@ -192,7 +192,7 @@ def test_self_check_is_not_claimed_for_another_model(engine, tmp_path, tiny_case
     workspace.tick()
     found = next(check for check in card.checks() if check.name == "Self-check case")
     assert found.level is Level.AMBER
-    assert "not the shipped model" in found.text
+    assert "known for the shipped model only" in found.text
     assert "Dice" not in found.text
     workspace.close()
 

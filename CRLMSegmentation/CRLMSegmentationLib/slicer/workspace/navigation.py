@@ -1,7 +1,7 @@
 """Navigation: tools in the scene, distances to the nearest tumours, margins.
 
-`receive` gets the transforms, `update` the segmentations at each turn; tools, the line to the nearest tumour, margins and
-consensus surfaces in the scene follow.
+`receive` gets the transforms, `update` the segmentations at each turn; tools, the line to the nearest tumour, margins
+and consensus surfaces in the scene follow.
 """
 
 from __future__ import annotations

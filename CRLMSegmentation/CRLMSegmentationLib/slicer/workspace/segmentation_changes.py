@@ -1,8 +1,8 @@
 """What users do to segmentations: corrected, undone, done again, taken over with a scene.
 
-The Segment Editor's brushes and its undo look alike to the scene, but segmentations are told apart by their fingerprint and
-the result they are made of: one that a lesion has not had is a correction, one that it has had is an undo. A change
-counts when the segmentation has rested, so that a brush is not followed at each stroke.
+The Segment Editor's brushes and its undo look alike to the scene, but segmentations are told apart by their
+fingerprint and the result they are made of: one that a lesion has not had is a correction, one that it has had is an
+undo. A change counts when the segmentation has rested, so that a brush is not followed at each stroke.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .lesion import LesionSegmentation
 REST_S = 1.0
 ResultKey = tuple[object, ...]
 NOTHING: ResultKey = ()
-"""No segmentation; of another its fingerprint and what its result was asked by. Results themselves hold large volumes."""
+"""No segmentation; of another its fingerprint and what its result was asked by. Results themselves hold volumes."""
 MAX_SEGMENTATIONS = 50
 """Of a lesion that are known again; more than can be undone."""
 
