@@ -148,9 +148,10 @@ def test_report_without_a_recording_says_what_to_do(with_volume):
 
 
 def test_report_is_written_while_the_session_goes_on(recorded, tmp_path, monkeypatch):
+    from CRLMSegmentationLib.slicer.workspace import workspace_recorder
 
-    command = recording.report_command
-    monkeypatch.setattr(recording, "report_command", lambda *arguments: without_figures(command(*arguments)))
+    command = workspace_recorder.report_command
+    monkeypatch.setattr(workspace_recorder, "report_command", lambda *arguments: without_figures(command(*arguments)))
     recorded.place()
     recorded.answer()
     recorded.press("sessionReportButton")
@@ -169,6 +170,7 @@ def test_report_is_written_while_the_session_goes_on(recorded, tmp_path, monkeyp
 
 
 def test_report_that_fails_is_told(recorded, monkeypatch):
+    from CRLMSegmentationLib.slicer.workspace import workspace_recorder
 
     command = [recorded.workspace.python, "-c", "raise SystemExit('no space left')"]
     monkeypatch.setattr(workspace_recorder, "report_command", lambda *_: command)
