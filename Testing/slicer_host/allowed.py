@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from .extra_tables import EXTRA
@@ -23,11 +23,24 @@ class Table:
     slots: tuple[str, ...]
     names: frozenset[str]
 
+    @cached_property
+    def _names_of_signals(self) -> frozenset[str]:
+        return frozenset(map(base_name, self.signals))
+
+    @cached_property
+    def _names_of_methods(self) -> frozenset[str]:
+        return self.names | frozenset(map(base_name, self.slots))
+
+    @cached_property
+    def has_own_properties(self) -> bool:
+        """Whether properties were read with their types, and not only names."""
+        return bool(self.properties.keys() - {"objectName"})
+
     def has_signal(self, name: str) -> bool:
-        return any(base_name(signature) == name for signature in self.signals)
+        return name in self._names_of_signals
 
     def has_method(self, name: str) -> bool:
-        return name in self.names or any(base_name(signature) == name for signature in self.slots)
+        return name in self._names_of_methods
 
     def __contains__(self, name: str) -> bool:
         return name in self.properties or self.has_signal(name) or self.has_method(name)
