@@ -79,7 +79,22 @@ def test_seed_of_an_old_segmentation_is_grey_with_its_label_and_keeps_its_colour
     node = show_seed(scene, "Tumour 1", [1, 2, 3], colour)
     display = node.GetDisplayNode()
     for is_stale, shown in ((True, STALE_COLOUR), (True, STALE_COLOUR), (False, colour), (False, colour)):
-        mark_seed(node, is_stale)
+        mark_seed(node, True, is_stale)
         assert display.GetSelectedColor() == pytest.approx(shown)
         assert shown_colour(node) == pytest.approx(colour)
     assert free_colour(scene) == LESION_COLOURS[0]
+
+
+def test_label_is_hidden_once_where_it_would_lie_over_the_contours(scene):
+    node = show_seed(scene, "Tumour 1", [1, 2, 3])
+    display = node.GetDisplayNode()
+    mark_seed(node, False, False)
+    assert display.GetPointLabelsVisibility()
+    mark_seed(node, True, False)
+    assert not display.GetPointLabelsVisibility()
+    display.SetPointLabelsVisibility(True)
+    mark_seed(node, True, True)
+    assert display.GetPointLabelsVisibility(), "the user wants to see it"
+    mark_seed(node, False, False)
+    mark_seed(node, True, False)
+    assert not display.GetPointLabelsVisibility()

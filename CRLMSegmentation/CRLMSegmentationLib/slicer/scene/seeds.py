@@ -16,6 +16,8 @@ from .nodes import PREFIX, make_display, nodes_of_class, one_update
 SEED_CLASS = "vtkMRMLMarkupsFiducialNode"
 LESION = PREFIX + "Lesion"
 """Attribute: the lesion that a seed belongs to; also the ID of its segment."""
+LABEL_HIDDEN = PREFIX + "LabelHidden"
+"""Attribute: the label of a seed was hidden when its lesion was segmented."""
 STALE_COLOUR = (0.55, 0.55, 0.55)
 """Of a segmentation that is out of date, and of its seed with the label."""
 
@@ -73,15 +75,24 @@ def shown_colour(node: slicer.vtkMRMLMarkupsFiducialNode) -> tuple[float, float,
     return tuple(display.GetColor() if _is_grey(display) else display.GetSelectedColor())
 
 
-def mark_seed(node: slicer.vtkMRMLMarkupsFiducialNode, is_stale: bool) -> None:
-    """Make a seed and its label grey while its segmentation is out of date; its own colour stays the unselected one."""
+def mark_seed(node: slicer.vtkMRMLMarkupsFiducialNode, is_segmented: bool, is_stale: bool) -> None:
+    """Show a seed as that of a segmentation: its label would lie over the contours, and is hidden, once.
+
+    Args:
+        is_stale: the segmentation is out of date; the seed is grey with its label, its own colour stays the unselected.
+    """
     display = node.GetDisplayNode()
-    if display is None or is_stale == _is_grey(display):
+    if display is None:
         return
-    with one_update(display):
-        if is_stale:
-            display.SetColor(display.GetSelectedColor())
-        display.SetSelectedColor(STALE_COLOUR if is_stale else display.GetColor())
+    is_hidden = node.GetAttribute(LABEL_HIDDEN) is not None
+    if is_segmented != is_hidden:  # else the user may have shown the label again
+        node.SetAttribute(LABEL_HIDDEN, "1" if is_segmented else None)
+        display.SetPointLabelsVisibility(not is_segmented)
+    if is_stale != _is_grey(display):
+        with one_update(display):
+            if is_stale:
+                display.SetColor(display.GetSelectedColor())
+            display.SetSelectedColor(STALE_COLOUR if is_stale else display.GetColor())
 
 
 def _is_grey(display: slicer.vtkMRMLMarkupsDisplayNode) -> bool:

@@ -155,7 +155,7 @@ class LesionStore:
         for lesion, entry in self.entries.items():
             entry.is_stale = lesion in stale
             if lesion in seeds:
-                mark_seed(seeds[lesion], entry.is_stale)
+                mark_seed(seeds[lesion], entry.found is not None, entry.is_stale)
         mark_all_stale(self._scene, but=node)
 
     def adopt(self) -> None:
