@@ -717,10 +717,12 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         checks = self._preflight.checks() if self._preflight else ()
         if self._strip is None:
             self._strip = library.StripWidgets(ui)
-        self._strip.show(library.status_strip(workspace, logic.source, logic.session, checks))
+        strip = library.status_strip(workspace, logic.source, logic.session, checks)
+        self._strip.show(strip)
         if self._sections is None:
             return
-        for name in self._sections.to_fold(workspace, logic.source, checks):
+        hasVolume = workspace is not None and workspace.volume.node is not None
+        for name in self._sections.to_fold(hasVolume, strip.states["linkStateButton"][0], checks):
             getattr(ui, name).collapsed = True
         tab = self._sections.tab_to_show(logic.source)
         if tab is not None:

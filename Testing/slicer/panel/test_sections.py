@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
-from CRLMSegmentationLib.slicer.panel import sections
 from CRLMSegmentationLib.slicer.panel.sections import Sections, checks_title
 from CRLMSegmentationLib.slicer.panel.status_strip import MAX_LINES, status_strip
 from CRLMSegmentationLib.slicer.rich_text import GREEN, RED
 from CRLMSegmentationLib.slicer.workspace.preflight import Check, Level
 
 WELL = [Check("packages", Level.GREEN, ""), Check("model", Level.AMBER, "")]
-WITH_VOLUME = SimpleNamespace(volume=SimpleNamespace(node="us"))
-WITHOUT = SimpleNamespace(volume=SimpleNamespace(node=None))
 
 
-@pytest.fixture
-def link(monkeypatch):
-    """The colour of the link's state."""
-    state = SimpleNamespace(colour=GREEN)
-    monkeypatch.setattr(sections, "status_texts", lambda *_: {"linkLabel": (state.colour, "")})
-    return state
-
-
-def test_sections_are_folded_once_and_again_after_another_beginning(link):
+def test_sections_are_folded_once_and_again_after_another_beginning():
     folding = Sections()
-    assert folding.to_fold(WITHOUT, None, WELL) == []
-    assert folding.to_fold(WITH_VOLUME, None, WELL) == ["sourceButton", "preflightButton"]
-    assert folding.to_fold(WITH_VOLUME, None, WELL) == []
-    assert folding.to_fold(WITHOUT, None, WELL) == []
-    assert folding.to_fold(WITH_VOLUME, None, WELL) == ["sourceButton", "preflightButton"]
+    assert folding.to_fold(False, GREEN, WELL) == []
+    assert folding.to_fold(True, GREEN, WELL) == ["sourceButton", "preflightButton"]
+    assert folding.to_fold(True, GREEN, WELL) == []
+    assert folding.to_fold(False, GREEN, WELL) == []
+    assert folding.to_fold(True, GREEN, WELL) == ["sourceButton", "preflightButton"]
 
 
-def test_source_stays_open_while_its_link_has_failed(link):
+def test_source_stays_open_while_its_link_has_failed():
     folding = Sections()
-    link.colour = RED
-    assert folding.to_fold(WITH_VOLUME, None, ()) == []
-    link.colour = GREEN
-    assert folding.to_fold(WITH_VOLUME, None, ()) == ["sourceButton"]
+    assert folding.to_fold(True, RED, ()) == []
+    assert folding.to_fold(True, GREEN, ()) == ["sourceButton"]
 
 
 @pytest.mark.parametrize("level", [Level.RED, Level.PENDING])
-def test_checks_stay_open_until_none_is_red_or_at_work(link, level):
+def test_checks_stay_open_until_none_is_red_or_at_work(level):
     folding = Sections()
-    assert folding.to_fold(WITH_VOLUME, None, [*WELL, Check("disk", level, "")]) == ["sourceButton"]
-    assert folding.to_fold(WITH_VOLUME, None, WELL) == ["preflightButton"]
+    assert folding.to_fold(True, GREEN, [*WELL, Check("disk", level, "")]) == ["sourceButton"]
+    assert folding.to_fold(True, GREEN, WELL) == ["preflightButton"]
 
 
 @pytest.mark.parametrize(

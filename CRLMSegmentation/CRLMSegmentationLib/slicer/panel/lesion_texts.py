@@ -5,7 +5,7 @@ A lesion is one line: name, volume, diameters, how reliable its segmentation is,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from ...core.i18n import tr as _
@@ -95,20 +95,28 @@ def details_of(row: LesionRow, is_simulated: bool | None = None) -> str:
 
 def badge_of(row: LesionRow) -> tuple[str, str]:
     """Return sign and word of a lesion's reliability, or what it is waiting for, and the colour of both."""
-    states = {
+    word = _WAITING_WORDS.get(row.state)
+    if row.is_renewing or word is not None:
+        return f"{SIGNS[GREY]} {_('being renewed') if word is None or row.is_renewing else _(word)}", GREY
+    reliability = reliability_of(row)
+    if reliability is None or row.state is LesionState.FAILED:
+        return f"{SIGNS[RED]} {_('failed')}", RED
+    colour = _COLOURS.get(reliability, WHITE)
+    return f"{SIGNS.get(colour, BY_HAND_SIGN)} {_(_RELIABILITY_WORDS[reliability])}", colour
+
+
+def _waiting_words(_: Callable[[str], str]) -> dict[LesionState, str]:
+    """Return what a lesion is waiting for; `_` marks the words for translators."""
+    return {
         LesionState.UNPLACED: _("no seed yet"),
         LesionState.NEW: _("not segmented"),
         LesionState.WAITING: _("waiting"),
         LesionState.RUNNING: _("segmenting"),
     }
-    if row.is_renewing:
-        return f"{SIGNS[GREY]} {_('being renewed')}", GREY
-    if row.state in states:
-        return f"{SIGNS[GREY]} {states[row.state]}", GREY
-    reliability = reliability_of(row)
-    if reliability is None or row.state is LesionState.FAILED:
-        return f"{SIGNS[RED]} {_('failed')}", RED
-    words = {
+
+
+def _reliability_words(_: Callable[[str], str]) -> dict[Reliability, str]:
+    return {
         Reliability.HIGH: _("high"),
         Reliability.MEDIUM: _("medium"),
         Reliability.LOW: _("low"),
@@ -116,8 +124,9 @@ def badge_of(row: LesionRow) -> tuple[str, str]:
         Reliability.NOT_RATED: _("not rated"),
         Reliability.OUT_OF_DATE: _("out of date"),
     }
-    colour = _COLOURS.get(reliability, WHITE)
-    return f"{SIGNS.get(colour, BY_HAND_SIGN)} {words[reliability]}", colour
+
+
+_WAITING_WORDS, _RELIABILITY_WORDS = _waiting_words(str), _reliability_words(str)
 
 
 def reliability_of(row: LesionRow) -> Reliability | None:
@@ -199,16 +208,14 @@ def _state_text(row: LesionRow) -> str:
     old = [] if row.is_current or row.volume_ml is None else [_("OUT OF DATE: volume or seed has changed")]
     if row.reason:
         return "; ".join([*old, row.reason])
-    states = {
-        LesionState.UNPLACED: _("click into the tumour"),
-        LesionState.NEW: _("not segmented"),
-        LesionState.WAITING: _("waiting"),
-        LesionState.RUNNING: row.stage,
-    }
     if row.is_renewing:
         return "; ".join([_("being renewed"), *_warnings(row)])
-    if row.state in states:
-        return "; ".join([states[row.state], *old])
+    if row.state is LesionState.RUNNING:
+        return "; ".join([row.stage, *old])
+    if row.state is LesionState.UNPLACED:
+        return "; ".join([_("click into the tumour"), *old])
+    if row.state in _WAITING_WORDS:
+        return "; ".join([_(_WAITING_WORDS[row.state]), *old])
     return "; ".join([*([*old, *_warnings(row)] or [_("up to date")]), *row.volume_warnings])
 
 

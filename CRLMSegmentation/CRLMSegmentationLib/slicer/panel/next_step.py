@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 
-from ...core.i18n import tr as _
+from ...core.i18n import tr
 from ...igtl.link import LinkState
 from ...segmentation.engine.engine import EngineState
 from ..workspace.lesion import LesionRow, LesionState
@@ -33,7 +33,8 @@ class Step(Enum):
 
 def next_step_text(workspace: Workspace | None, rows: Sequence[LesionRow]) -> str:
     """Return the sentence that stands in the panel; empty while distances are shown."""
-    return _sentences()[next_step(workspace, rows)]
+    sentence = _SENTENCES[next_step(workspace, rows)]
+    return tr(sentence) if sentence else ""
 
 
 def next_step(workspace: Workspace | None, rows: Sequence[LesionRow]) -> Step:
@@ -71,7 +72,8 @@ def _step_with_lesions(workspace: Workspace, rows: Sequence[LesionRow]) -> Step:
     return Step.NONE if workspace.navigation.situation.instruments else Step.INSTRUMENT
 
 
-def _sentences() -> dict[Step, str]:
+def _sentences(_: Callable[[str], str]) -> dict[Step, str]:
+    """Return the sentences; `_` marks them for translators, and only the one that is shown is translated."""
     return {
         Step.NO_MODEL: _("Choose or import a network under “Model and computer”."),
         Step.RESTART: _("Segmentation has failed: press “Segment” to start it again."),
@@ -88,3 +90,6 @@ def _sentences() -> dict[Step, str]:
         Step.INSTRUMENT: _("Bring a tracked instrument near, or place the next seed."),
         Step.NONE: "",
     }
+
+
+_SENTENCES = _sentences(str)

@@ -8,8 +8,6 @@ from ...core.i18n import tr as _
 from ..rich_text import AMBER, GREEN, RED, SIGNS
 from ..workspace.preflight import Check, Level
 from ..workspace.volume_source import Source
-from ..workspace.workspace import Workspace
-from .texts import status_texts
 
 LIVE_TAB, CASE_TAB, SCENE_TAB = range(3)
 
@@ -24,13 +22,12 @@ class Sections:
         self._had_volume = self._were_well = False
         self._tab: int | None = None
 
-    def to_fold(self, workspace: Workspace | None, source: Source | None, checks: Sequence[Check]) -> list[str]:
+    def to_fold(self, has_volume: bool, link_colour: str, checks: Sequence[Check]) -> list[str]:
         """Return the names of the sections that are to be folded now; call it at each turn.
 
         The source is folded when a volume has come over a link that is well, the checks when none is red any more.
         """
-        has_volume = workspace is not None and workspace.volume.node is not None
-        is_well = has_volume and status_texts(workspace, source)["linkLabel"][0] != RED
+        is_well = has_volume and link_colour != RED
         are_well = has_volume and bool(checks) and all(c.level in (Level.GREEN, Level.AMBER) for c in checks)
         folded = []
         if is_well and not self._had_volume:
