@@ -19,7 +19,7 @@ from ..views.navigation_texts import MINUS
 from ..workspace.lesion import LesionRow, LesionState
 from ..workspace.preflight import Check, Level
 from ..workspace.publisher import Publisher
-from ..workspace.volume_source import Source
+from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 
 FRESH_LINK_S = 1.0
@@ -165,7 +165,7 @@ def _worker_text(workspace: Workspace | None) -> str:
     return dot(*texts.get(workspace.session.engine.state, (RED, _("Worker stopped"))))
 
 
-def problem_text(workspace: Workspace | None, source: Source | None) -> str:
+def problem_text(workspace: Workspace | None, source: VolumeSource | None) -> str:
     """Return why the worker or the server cannot do what is wanted; empty otherwise."""
     if workspace is None:
         return ""
@@ -287,7 +287,7 @@ def _warnings(row: LesionRow) -> list[str]:
     return [translated(row.unreliable_reason), *(warning for warning in row.warnings if warning not in TOUCHES)]
 
 
-def live_text(source: Source | None) -> str:
+def live_text(source: VolumeSource | None) -> str:
     """Return the text of the button for live volumes."""
     live = source.live if source else None
     if live is None or not live.is_wanted:
