@@ -32,7 +32,7 @@ from CRLMSegmentationLib.slicer.scene.volumes import CLASS as VOLUME
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace import save as saving
 from CRLMSegmentationLib.slicer.workspace.publisher import Publisher
-from CRLMSegmentationLib.slicer.workspace.volume_source import Source
+from CRLMSegmentationLib.slicer.workspace.volume_source import VolumeSource
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from CRLMSegmentationLib.slicer.workspace.workspace_recorder import WorkspaceRecorder
 from vtk.util.numpy_support import vtk_to_numpy
@@ -107,7 +107,7 @@ class StressedWorkspace:
         self.engine = StubEngine()
         self.workspace = Workspace(self.scene, Session(self.engine, model_of(0)), clock=self.clock)
         self.workspace.auto_segment = False
-        self.source, self.publisher = Source(self.workspace), Publisher(self.workspace)
+        self.source, self.publisher = VolumeSource(self.workspace), Publisher(self.workspace)
         self.recording = WorkspaceRecorder(self.workspace, self.clock)
         self.link: StubLink | None = None
         self.painted.clear()

@@ -40,7 +40,7 @@ class Withheld:
 
 @dataclass(frozen=True, eq=False)
 class InstrumentLine:
-    """The line of one instrument: a reading with an interval, or why there is none; or neither."""
+    """What is shown of one instrument: its nearest distance, or why it is withheld; neither without a lesion."""
 
     state: InstrumentState
     reading: Reading | None = None

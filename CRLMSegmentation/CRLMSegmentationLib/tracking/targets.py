@@ -37,14 +37,14 @@ class Target:
     residual_error: ResidualError = UNMEASURED
 
     @property
-    def unreliable_anyway(self) -> Status | None:
+    def unreliable_or_missing(self) -> Status | None:
         """Return why the target is unreliable, also where only its surface is missing; else None."""
         return self.unreliable_reason or (Status(Reason.NO_SURFACE) if self.surface is None else None)
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """A target with its prepared surfaces.
+class PreparedTarget:
+    """A lesion with the distance functions of its segmentation and its consensus surfaces.
 
     Attributes:
         surface: None where there is nothing to measure to, or where that cannot be done.
@@ -88,18 +88,18 @@ class Measured:
         )
 
 
-def measure_to(targets: Mapping[str, Target], before: Mapping[str, Measured]) -> dict[str, Measured]:
-    """Prepare targets, by lesion; surfaces that were prepared before are used again.
+def prepare_targets(targets: Mapping[str, Target], before: Mapping[str, PreparedTarget]) -> dict[str, PreparedTarget]:
+    """Build the distance functions of all lesions, by name; those of a mesh that is unchanged are used again.
 
     One that cannot be measured to says so by its reason, and leaves the others alone.
     """
     return {lesion: _prepared(target, before.get(lesion)) for lesion, target in targets.items()}
 
 
-def _prepared(target: Target, before: Measured | None) -> Measured:
+def _prepared(target: Target, before: PreparedTarget | None) -> PreparedTarget:
     if before is not None and before.target is target:
         return before
-    made = Measured(target, unreliable_reason=target.unreliable_anyway)
+    made = PreparedTarget(target, unreliable_reason=target.unreliable_or_missing)
     if target.surface is None:
         return made
     inner = target.inner if target.inner is not None and target.inner.GetNumberOfPolys() else None
@@ -110,7 +110,7 @@ def _prepared(target: Target, before: Measured | None) -> Measured:
     return replace(made, surface=surface, outer=outer, inner=inner, depth_mm=_depth_mm(target.surface))
 
 
-def _distance_to(surface: vtk.vtkPolyData | None, before: Measured | None) -> SurfaceDistance | None:
+def _distance_to(surface: vtk.vtkPolyData | None, before: PreparedTarget | None) -> SurfaceDistance | None:
     if surface is None:
         return None
     return (before.known(surface) if before else None) or SurfaceDistance(surface)

@@ -18,7 +18,7 @@ from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 from CRLMSegmentationLib.segmentation.engine.engine import Failed, Finished, LesionJob, Progress, Ready
 from CRLMSegmentationLib.segmentation.engine.wire import decode_job, encode_job
-from CRLMSegmentationLib.segmentation.engine.worker import KeptAnswer
+from CRLMSegmentationLib.segmentation.engine.worker import PredictionCache
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, export_nnunet, write_model_package
 from CRLMSegmentationLib.segmentation.results import LesionSegmented
@@ -211,15 +211,15 @@ def test_further_lesion_of_the_same_volume_is_picked_from_the_answer_that_is_the
 
 
 def test_prediction_that_failed_leaves_nothing_behind():
-    kept, array = KeptAnswer(), np.zeros((1, 2, 2, 2), np.float32)
+    kept, array = PredictionCache(), np.zeros((1, 2, 2, 2), np.float32)
 
     def fails():
         raise RuntimeError("no memory")
 
-    assert kept.of(array, False, lambda: "first") == "first"
+    assert kept.get_or_predict(array, False, lambda: "first") == "first"
     with pytest.raises(RuntimeError, match="no memory"):
-        kept.of(array + 1, False, fails)
-    assert kept.of(array, False, lambda: "again") == "again"
+        kept.get_or_predict(array + 1, False, fails)
+    assert kept.get_or_predict(array, False, lambda: "again") == "again"
 
 
 def test_volume_too_large_for_the_model_is_refused_with_what_to_do(warm):

@@ -15,7 +15,7 @@ from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Proble
 from CRLMSegmentationLib.segmentation.incoming import MAX_IMAGE_DEVICES, MAX_TOOLS
 from CRLMSegmentationLib.slicer.panel.texts import AMBER, GREEN, RED, status_texts
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
-from CRLMSegmentationLib.slicer.workspace.volume_source import Source
+from CRLMSegmentationLib.slicer.workspace.volume_source import VolumeSource
 from CRLMSegmentationLib.slicer.workspace.workspace import LOG_LINES
 from helpers.workspace_helpers import StubLink
 
@@ -209,7 +209,7 @@ def test_link_that_the_panel_makes_tells_what_was_lost_and_what_comes_late(works
     damaged[-1] ^= 1
     late = dataclasses.replace(tiny_volume, timestamp_s=90.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        Source(workspace).connect("127.0.0.1", server.getsockname()[1])
+        VolumeSource(workspace).connect("127.0.0.1", server.getsockname()[1])
         end_s = time.monotonic() + 120
         while workspace.link_state is not LinkState.CONNECTED:
             assert time.monotonic() < end_s

@@ -9,9 +9,9 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, im
 from CRLMSegmentationLib.igtl.packing import HEADER, pack
 from CRLMSegmentationLib.igtl.protocol import Decoder
 from CRLMSegmentationLib.igtl.statistics import DropReason
-from CRLMSegmentationLib.slicer.scene.history import History
 from CRLMSegmentationLib.slicer.scene.instruments import CLASS as TRANSFORM
 from CRLMSegmentationLib.slicer.scene.nodes import find_node, nodes_of_class
+from CRLMSegmentationLib.slicer.scene.segmentation_undo import UndoStack
 from CRLMSegmentationLib.slicer.scene.segmentations import CORRECTED
 from CRLMSegmentationLib.slicer.scene.staleness import tag_of
 from CRLMSegmentationLib.slicer.scene.volumes import CLASS, link_volumes, show_volume
@@ -224,13 +224,13 @@ def test_undo_holds_no_voxels_of_volumes_and_gives_them_back(with_volume, engine
 def test_undo_is_bounded_in_bytes_and_keeps_the_last_state(with_volume, engine):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
-    node, history = with_volume.lesion_store.segmentation_node, History(max_bytes=1)
+    node, history = with_volume.lesion_store.segmentation_node, UndoStack(max_bytes=1)
     for _ in range(5):
         history.remember(node, {})
     assert history.size_bytes > 1
     history.undo(node, {})
     assert not history.can_undo
-    generous = History()
+    generous = UndoStack()
     for _ in range(50):
         generous.remember(node, {})
     assert len(generous._past) == 20

@@ -92,7 +92,7 @@ class Inbox:
         self._newest = frame
 
 
-class KeptAnswer:
+class PredictionCache:
     """Cache of the last prediction for a whole volume, from which each of its lesions is extracted.
 
     One volume's input and answer are held, no more. Crops are not kept: each lesion has its own.
@@ -103,7 +103,7 @@ class KeptAnswer:
         self._options: object = None
         self._answer: Prediction | None = None
 
-    def of(self, array: np.ndarray, options: object, predict: Callable[[], Prediction]) -> Prediction:
+    def get_or_predict(self, array: np.ndarray, options: object, predict: Callable[[], Prediction]) -> Prediction:
         """Return the cached prediction where input and options are the same to the last bit, else predict."""
         kept = self._answer if options == self._options else None
         if kept is not None and self._array is not None and np.array_equal(array, self._array):
@@ -117,7 +117,7 @@ class KeptAnswer:
 
 def serve(network: NnUNet, inbox: Inbox, parent: ParentProcess) -> None:
     """Run jobs until the process ends."""
-    kept = KeptAnswer()
+    kept = PredictionCache()
     while True:
         frame, dropped = inbox.next()
         for job_id in dropped:
@@ -126,7 +126,7 @@ def serve(network: NnUNet, inbox: Inbox, parent: ParentProcess) -> None:
             _answer(frame, network, kept, inbox, parent)
 
 
-def _answer(frame: Frame, network: NnUNet, kept: KeptAnswer, inbox: Inbox, parent: ParentProcess) -> None:
+def _answer(frame: Frame, network: NnUNet, kept: PredictionCache, inbox: Inbox, parent: ParentProcess) -> None:
     from .nnunet import CancelledError
 
     job_id = frame.header["job_id"]
@@ -144,7 +144,9 @@ def _answer(frame: Frame, network: NnUNet, kept: KeptAnswer, inbox: Inbox, paren
         parent.send({"type": "failed", "job_id": job_id, "reason": f"nnU-Net failed: {type(error).__name__}: {error}"})
 
 
-def _compute(job_id: int, job: Job, network: NnUNet, kept: KeptAnswer, inbox: Inbox, parent: ParentProcess) -> Finished:
+def _compute(
+    job_id: int, job: Job, network: NnUNet, kept: PredictionCache, inbox: Inbox, parent: ParentProcess
+) -> Finished:
     def report(stage: str, done: int, total: int) -> None:
         parent.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
 
@@ -158,7 +160,12 @@ def _compute(job_id: int, job: Job, network: NnUNet, kept: KeptAnswer, inbox: In
 
 
 def _segment(
-    job_id: int, job: LesionJob, network: NnUNet, kept: KeptAnswer, report: OnProgress, is_cancelled: Callable[[], bool]
+    job_id: int,
+    job: LesionJob,
+    network: NnUNet,
+    kept: PredictionCache,
+    report: OnProgress,
+    is_cancelled: Callable[[], bool],
 ) -> Finished:
     options, package = job.request.options, network.package
 
@@ -171,7 +178,7 @@ def _segment(
     crop = _crop_of(job, package.spacing_mm)
     array = _mirrored(network_input(crop, package.channels), options.flip)
     timings_s = {"crop": time.perf_counter() - started_s}
-    answer = kept.of(array, options, predict) if crop.is_whole_volume else predict()
+    answer = kept.get_or_predict(array, options, predict) if crop.is_whole_volume else predict()
     started_s = time.perf_counter()
     probability = _mirrored(answer.probability, options.flip)
     lesion = lesion_from_probability(probability, crop, job.volume)

@@ -22,7 +22,7 @@ from ..workspace.preflight import Preflight
 from ..workspace.publisher import Publisher
 from ..workspace.save import save
 from ..workspace.session_recording import SessionRecording
-from ..workspace.volume_source import Source
+from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from . import model_texts, texts
 from .install import install_missing
@@ -41,9 +41,9 @@ __all__ = [
     "Publisher",
     "Sections",
     "SessionRecording",
-    "Source",
     "StripWidgets",
     "ViewController",
+    "VolumeSource",
     "apply_settings",
     "beginning_of",
     "checks_title",

@@ -13,7 +13,7 @@ from ..workspace.lesion import LesionRow
 from ..workspace.publisher import Publisher
 from ..workspace.session_recording import SessionRecording
 from ..workspace.volume_memory import memory_text
-from ..workspace.volume_source import Source
+from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from . import texts
 from .next_step import next_step_text
@@ -22,7 +22,11 @@ from .recording_texts import recording_text
 
 @dataclass(frozen=True)
 class PanelView:
-    """Attributes: texts, visible, enabled: what to set, by the names of the widgets."""
+    """Texts and states of widgets, by their names.
+
+    Attributes:
+        texts, visible, enabled: what to set.
+    """
 
     texts: dict[str, str]
     visible: dict[str, bool]
@@ -31,7 +35,7 @@ class PanelView:
 
 def panel_view(
     workspace: Workspace | None,
-    source: Source | None,
+    source: VolumeSource | None,
     publisher: Publisher | None,
     session: SessionRecording | None,
     views: ViewController | None,

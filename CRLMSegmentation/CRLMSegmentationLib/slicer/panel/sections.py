@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...core.i18n import tr as _
 from ..rich_text import AMBER, GREEN, RED, SIGNS
 from ..workspace.preflight import Check, Level
-from ..workspace.volume_source import Source
+from ..workspace.volume_source import VolumeSource
 
 LIVE_TAB, CASE_TAB, SCENE_TAB = range(3)
 
@@ -37,7 +37,7 @@ class Sections:
         self._had_volume, self._were_well = is_well, are_well
         return folded
 
-    def tab_to_show(self, source: Source | None) -> int | None:
+    def tab_to_show(self, source: VolumeSource | None) -> int | None:
         """Return the tab of the source after another kind of source was chosen, from wherever; else None."""
         tab = _tab_of(source)
         before, self._tab = self._tab, tab
@@ -57,7 +57,7 @@ def checks_title(checks: Sequence[Check]) -> str:
     return _("{title}: {sign} all well").format(title=title, sign=SIGNS[GREEN]) if checks else title
 
 
-def _tab_of(source: Source | None) -> int | None:
+def _tab_of(source: VolumeSource | None) -> int | None:
     if source is None:
         return None
     if source.recording is not None:

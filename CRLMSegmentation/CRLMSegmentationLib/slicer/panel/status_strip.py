@@ -13,7 +13,7 @@ from ...core.i18n import tr as _
 from ..rich_text import AMBER, BACKGROUND, GREEN, GREY, RED, SIGNS, dot
 from ..workspace.preflight import Check, Level
 from ..workspace.session_recording import SessionRecording
-from ..workspace.volume_source import Source
+from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from .recording_texts import recording_state
 from .texts import StateText, status_texts
@@ -83,7 +83,7 @@ def button_style(colour: str) -> str:
 
 def status_strip(
     workspace: Workspace | None,
-    source: Source | None,
+    source: VolumeSource | None,
     session: SessionRecording | None,
     checks: Sequence[Check] = (),
 ) -> StatusStrip:

@@ -18,7 +18,7 @@ from ..rich_text import AMBER, GREEN, GREY, RED, SIGNS
 from ..workspace.lesion import LesionRow
 from ..workspace.preflight import Check, Level
 from ..workspace.publisher import Publisher
-from ..workspace.volume_source import Source
+from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from .lesion_texts import Cells
 
@@ -42,7 +42,7 @@ StateText = tuple[str, str]
 """Colour and text of a state."""
 
 
-def status_texts(workspace: Workspace | None, source: Source | None = None) -> dict[str, StateText]:
+def status_texts(workspace: Workspace | None, source: VolumeSource | None = None) -> dict[str, StateText]:
     """Return the colour and the text of each label about a state, by the label's name."""
     return {
         "linkLabel": _link_text(workspace, source),
@@ -52,7 +52,7 @@ def status_texts(workspace: Workspace | None, source: Source | None = None) -> d
     }
 
 
-def _link_text(workspace: Workspace | None, source: Source | None) -> StateText:
+def _link_text(workspace: Workspace | None, source: VolumeSource | None) -> StateText:
     link = workspace.session.link if workspace else None
     if source is not None and source.connector is not None:
         return _connector_text(source.connector)
@@ -174,7 +174,7 @@ def _worker_text(workspace: Workspace | None) -> StateText:
     return texts.get(workspace.session.engine.state, (RED, _("Segmentation has stopped")))
 
 
-def problem_text(workspace: Workspace | None, source: Source | None) -> str:
+def problem_text(workspace: Workspace | None, source: VolumeSource | None) -> str:
     """Return why the worker or the server cannot do what is wanted; empty otherwise."""
     if workspace is None:
         return ""
@@ -212,7 +212,7 @@ def progress_text(row: LesionRow | None, is_busy: bool) -> str:
     return text.format(lesion=row.name, stage=row.stage, done=row.done, total=row.total, seconds=row.elapsed_s)
 
 
-def live_text(source: Source | None) -> str:
+def live_text(source: VolumeSource | None) -> str:
     """Return the text of the button for live volumes."""
     live = source.live if source else None
     if live is None or not live.is_wanted:

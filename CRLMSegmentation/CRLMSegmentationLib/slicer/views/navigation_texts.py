@@ -53,7 +53,7 @@ class Distance:
         return f"{self.number} ({self.interval})" if self.interval else self.number
 
 
-class UnreliableReasons:
+class UnreliableTimer:
     """Measures for how long each instrument has been unreliable."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -151,7 +151,7 @@ def words_text(distance: Distance) -> str:
     return f'{words}<br><span style="color:{AMBER}">{html.escape(distance.warning)}</span>'
 
 
-def instruments_text(workspace: Workspace | None, unreliable_reasons: UnreliableReasons | None) -> str:
+def instruments_text(workspace: Workspace | None, unreliable_reasons: UnreliableTimer | None) -> str:
     """Return a line for each instrument: its nearest lesion, or why and for how long it is not valid."""
     situation = workspace.navigation.situation if workspace is not None else None
     if situation is None or not situation.instruments:
@@ -183,7 +183,7 @@ def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) ->
     return _("{instrument} to {lesion}, within {margin:g} mm").format(**names, margin=margin_mm)
 
 
-def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons | None, paused: str) -> str:
+def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableTimer | None, paused: str) -> str:
     frame, reading, status = line.state.instrument.frame, line.reading, line.state.unreliable_reason
     if paused and status is not None and status.reason is Reason.NO_RECENT_POSE:
         return dot(GREY, f"{frame}: {paused}")
@@ -199,7 +199,7 @@ def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons
     return dot(GREEN, text.format(**names, interval=interval_text(interval_of(reading))))
 
 
-def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableReasons | None) -> str:
+def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableTimer | None) -> str:
     """Say for how long an instrument has been unreliable, where the reason does not say it."""
     age_s = unreliable_reasons.age_s(frame) if unreliable_reasons is not None else 0.0
     return "" if age_s < LONG_S or status.mentions_age else _(", for {seconds:.0f} s").format(seconds=age_s)

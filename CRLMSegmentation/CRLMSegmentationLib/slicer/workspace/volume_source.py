@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # need pyigtl, which Slicer may lack
     from .workspace_recorder import WorkspaceRecorder
 
 
-class Source:
+class VolumeSource:
     """Chooses the source of the volumes of a workspace, one at a time.
 
     Args:
