@@ -22,7 +22,7 @@ from slicer_host import SlicerHost
 SCREENSHOTS = Path(sys.argv[1]).resolve() if sys.argv[1:] else ROOT / "Resources" / "Screenshots"
 CASE = Path("SampleCases", "phantom-several")
 """Relative, because the panel shows it."""
-SCALE, MARGIN = 2.0, 40
+SCALE, MARGIN, WIDTH = 2.0, 40, 600
 AWAY_MM = 7.0
 """Of the stylus from a lesion, between the margins."""
 
@@ -35,12 +35,15 @@ def main() -> None:
         (Path(folder) / "results").mkdir()
         host.widget("outputDirectoryButton").directory = str(Path(folder) / "results")
         host.widget("recordCheckBox").checked = True
-        for name in ("navigationButton", "recordingButton"):
-            host.widget(name).collapsed = True
+        panel.turns()
+        take(panel, SCREENSHOTS / "panel-start.png")
         segment_case(panel)
+        host.widget("detailsButton").collapsed = False
         take(panel, SCREENSHOTS / "panel-result.png")
+        host.widget("detailsButton").collapsed = True
         navigate(panel)
         take(panel, SCREENSHOTS / "panel-navigation.png")
+        take_distance_window(panel, SCREENSHOTS / "distance-window.png")
         check_before_incision(panel)
         take(panel, SCREENSHOTS / "panel-preflight.png")
 
@@ -64,10 +67,6 @@ def segment_case(panel: Panel) -> None:
 
 def navigate(panel: Panel) -> None:
     """A stylus between the margins of a lesion, a dissector that is lost; the lesions have been refined."""
-    for name in ("sourceButton", "seedButton", "segmentButton"):
-        panel.host.widget(name).collapsed = True
-    for name in ("navigationButton", "recordingButton"):
-        panel.host.widget(name).collapsed = False
     for name in BY_THEMSELVES:
         panel.host.widget(name).checked = True
     panel.turns(2)
@@ -89,7 +88,7 @@ def navigate(panel: Panel) -> None:
 
 def take(panel: Panel, path: Path) -> None:
     """A picture without the empty space below the panel."""
-    panel.host.screenshot(path, SCALE)
+    panel.host.screenshot(path, SCALE, WIDTH)
     picture = Image.open(path).convert("RGB")
     empty = Image.new("RGB", picture.size, picture.getpixel((0, picture.height - 1)))
     bottom = ImageChops.difference(picture, empty).getbbox()[3]
@@ -97,14 +96,26 @@ def take(panel: Panel, path: Path) -> None:
     picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
+def take_distance_window(panel: Panel, path: Path) -> None:
+    """The window for the screen on the wall."""
+    panel.press("windowButton")
+    panel.turns()
+    window = panel.widget._distanceWindow._window._real
+    window.resize(960, 540)
+    panel.turns()
+    window.grab().save(str(path))
+    panel.press("windowButton")
+    panel.host.widget("navigationButton").collapsed = True
+    panel.turns()
+
+
 def check_before_incision(panel: Panel) -> None:
     """Only the strip and the card are of interest."""
     panel.workspace.use_link(None)
-    sections = ("sourceButton", "seedButton", "segmentButton", "resultButton", "navigationButton", "recordingButton")
-    for name in sections:
-        panel.host.widget(name).collapsed = True
     check_everything(panel)
     panel.wait(lambda: all(level != "pending" for level, _found in card(panel).values()), PATIENCE_S)
+    panel.turns()
+    panel.host.widget("preflightButton").collapsed = False  # they are well, and have folded away
     panel.turns()
 
 

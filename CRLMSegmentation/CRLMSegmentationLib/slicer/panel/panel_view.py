@@ -67,7 +67,6 @@ def panel_view(
         visible={
             "distanceFrame": workspace is not None and bool(workspace.navigation.situation.instruments),
             "nextStepLabel": bool(next_step),
-            "deviceList": workspace is not None and bool(workspace.devices),
             "lesionTable": bool(rows),
             "detailsButton": bool(rows),
         },

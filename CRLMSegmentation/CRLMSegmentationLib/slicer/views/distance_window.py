@@ -7,8 +7,8 @@ from typing import Any
 from ..rich_text import AMBER, WHITE, css, readable
 from .navigation_texts import Distance
 
-NUMBER_SHARE, INTERVAL_SHARE, WORDS_SHARE = 0.45, 0.16, 0.09
-"""Of the height of the window, for the letters of each text."""
+NUMBER_SHARE, INTERVAL_SHARE, WORDS_SHARE, WARNING_SHARE = 0.42, 0.15, 0.09, 0.06
+"""Of the height of the window, for the letters of each text; the words are wrapped, and take several lines."""
 EM_PER_LETTER = 0.8
 """Width of a bold letter at most, on average, as a share of its size."""
 LEAST_PX = 12
@@ -43,9 +43,9 @@ class DistanceWindow:
         self._write("numberLabel", distance.number, number_px, css(readable(distance.colour)))
         interval_px = letters_px(interval, INTERVAL_SHARE, width, height)
         self._write("intervalLabel", interval, interval_px, css(readable(distance.colour)))
-        words_px = max(LEAST_PX, round(WORDS_SHARE * min(width, height)))  # they are wrapped
-        self._write("wordsLabel", distance.words, words_px, WHITE)
-        self._write("warningLabel", distance.warning, words_px, AMBER)
+        shorter_px = min(width, height)
+        self._write("wordsLabel", distance.words, max(LEAST_PX, round(WORDS_SHARE * shorter_px)), WHITE)
+        self._write("warningLabel", distance.warning, max(LEAST_PX, round(WARNING_SHARE * shorter_px)), AMBER)
 
     def close(self) -> None:
         """Close the window for good."""
