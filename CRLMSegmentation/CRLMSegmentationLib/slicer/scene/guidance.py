@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 import numpy as np
 import slicer
 import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from ...tracking.colours import CONSENSUS_COLOURS, INNER, OUTER, UNSAFE_COLOUR, margin_colour
 from .nodes import KEY, PREFIX, find_node, make_display, make_node, nodes_of_class, one_update, remove_node
@@ -26,11 +27,12 @@ def show_distance(
     node = find_node(scene, MODEL, LINE) or _make_line(scene)
     if node.GetDisplayNode() is None:
         _make_line_display(node)
-    points = node.GetPolyData().GetPoints()
-    points.SetPoint(0, *map(float, tip_ras_mm))
-    points.SetPoint(1, *map(float, point_ras_mm))
-    points.Modified()
-    node.GetPolyData().Modified()
+    points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
+    ends = np.array([tip_ras_mm, point_ras_mm], dtype=points.dtype)
+    if not np.array_equal(points, ends):
+        points[:] = ends
+        node.GetPolyData().GetPoints().Modified()
+        node.GetPolyData().Modified()
     display = node.GetDisplayNode()
     if display.GetColor() != colour or not display.GetVisibility():
         with one_update(display):

@@ -107,6 +107,19 @@ def put_under(node: slicer.vtkMRMLTransformableNode, parent: slicer.vtkMRMLTrans
     node.SetAndObserveTransformNodeID(parent.GetID() if parent else None)
 
 
+def place(node: slicer.vtkMRMLTransformNode, matrix: np.ndarray) -> bool:
+    """Set a transform's matrix to its parent, a 4x4 in mm; returns whether it was another one.
+
+    MRML announces an equal matrix too, and each view that shows something below the transform would be drawn anew.
+    """
+    before = vtk.vtkMatrix4x4()
+    node.GetMatrixTransformToParent(before)
+    if np.array_equal(to_array(before), matrix):
+        return False
+    node.SetMatrixTransformToParent(to_vtk_matrix(matrix))
+    return True
+
+
 def local_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
     """Return the 4x4 from the coordinates that a node stores (mm) to world RAS, through all its parents.
 

@@ -18,9 +18,9 @@ from .nodes import (
     make_node,
     nodes_of_class,
     one_update,
+    place,
     put_under,
     remove_node,
-    to_vtk_matrix,
 )
 
 MODEL, TRANSFORM = "vtkMRMLModelNode", "vtkMRMLLinearTransformNode"
@@ -48,7 +48,7 @@ def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkM
     if model.GetDisplayNode() is None:
         _make_display(model)
     if state.unreliable_reason is None or model.GetAttribute(UNRELIABLE_REASON) is None:
-        placed.SetMatrixTransformToParent(to_vtk_matrix(state.matrix))
+        place(placed, state.matrix)
     if model.GetAttribute(UNRELIABLE_REASON) != tag_of_status(state.unreliable_reason):
         _look(model, state)
     return model
