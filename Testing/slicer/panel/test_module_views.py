@@ -187,7 +187,8 @@ def test_number_stands_in_the_view_of_space_in_its_colour(navigated, tracker):
 
 def test_view_is_drawn_anew_only_for_another_number(navigated):
     view = views(navigated).threeDWidget(0).threeDView()
-    navigated.turns()
+    navigated.wait(lambda: not navigated.workspace.navigation.is_at_work)
+    navigated.turns(30)
     drawn = view.renders
     navigated.turns(40)
     assert view.renders == drawn
