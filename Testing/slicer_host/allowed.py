@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from .extra_tables import EXTRA
@@ -23,11 +23,19 @@ class Table:
     slots: tuple[str, ...]
     names: frozenset[str]
 
+    @cached_property
+    def _signal_names(self) -> frozenset[str]:
+        return frozenset(map(base_name, self.signals))
+
+    @cached_property
+    def _slot_names(self) -> frozenset[str]:
+        return frozenset(map(base_name, self.slots))
+
     def has_signal(self, name: str) -> bool:
-        return any(base_name(signature) == name for signature in self.signals)
+        return name in self._signal_names
 
     def has_method(self, name: str) -> bool:
-        return name in self.names or any(base_name(signature) == name for signature in self.slots)
+        return name in self.names or name in self._slot_names
 
     def __contains__(self, name: str) -> bool:
         return name in self.properties or self.has_signal(name) or self.has_method(name)
