@@ -28,12 +28,22 @@ IDENTITY = {"device": ANY_TEXT, "timestamp_s": NUMBER, "geometry_sha256": TEXT, 
 """What the text under this attribute holds; a scene file may come from anywhere."""
 
 
+_ids: dict[tuple[str, str], str] = {}
+"""Where a node was found last, by class and key: several are looked for at each turn, and a search reads them all."""
+MAX_IDS = 4096
+
+
 def find_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode | None:
     """Return the node of a class that this project made under a key, or None."""
-    for node in nodes_of_class(scene, class_name):
-        if node.GetClassName() == class_name and node.GetAttribute(KEY) == key:
-            return node
-    return None
+    known = scene.GetNodeByID(_ids.get((class_name, key), ""))
+    if known is not None and _is_made_as(known, class_name, key):
+        return known
+    found = next((node for node in nodes_of_class(scene, class_name) if _is_made_as(node, class_name, key)), None)
+    if found is not None:
+        if len(_ids) >= MAX_IDS:
+            _ids.clear()
+        _ids[class_name, key] = found.GetID()
+    return found
 
 
 def make_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode:
@@ -86,6 +96,10 @@ def is_referred_to(node: slicer.vtkMRMLNode) -> bool:
     numbers = range(scene.GetNumberOfNodeReferences())
     others = [scene.GetNthReferencingNode(n) for n in numbers if scene.GetNthReferencedID(n) == own_id]
     return any(other is not None and not other.IsA("vtkMRMLSegmentationNode") for other in others)
+
+
+def _is_made_as(node: slicer.vtkMRMLNode, class_name: str, key: str) -> bool:
+    return bool(node.GetClassName() == class_name and node.GetAttribute(KEY) == key)
 
 
 def _owner_of(part: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode | None:
