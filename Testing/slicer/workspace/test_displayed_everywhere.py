@@ -206,6 +206,7 @@ def shown_in(workspace, case):
     """The workspace that has taken a turn in the situation."""
     workspace.navigation.navigator = Told(case.situation)
     workspace.navigation.update({})
+    workspace.navigation.show()
     assert workspace.navigation.situation is case.situation
     return workspace
 

@@ -24,7 +24,7 @@ from ..workspace.volume_source import Source
 from ..workspace.workspace import Workspace
 from . import model_texts, texts
 from .install import install_missing
-from .panel_view import panel_view
+from .panel_view import distance_view, panel_view
 from .settings import apply_settings
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "apply_settings",
     "beginning_of",
     "correct",
+    "distance_view",
     "install_missing",
     "make_worker",
     "missing",

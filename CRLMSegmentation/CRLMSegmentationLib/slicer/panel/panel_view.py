@@ -35,11 +35,10 @@ def panel_view(
     views: ViewController | None,
     rows: Sequence[LesionRow],
 ) -> PanelView:
-    """Return what the panel shows now, except for tables, the section Model and the progress bar."""
+    """Return what the panel shows now, except for the distance, tables, the section Model and the progress bar."""
     is_connected = source is not None and source.is_network
     is_played = source is not None and source.recording is not None and source.recording.is_playing
     is_busy = workspace is not None and workspace.session.busy
-    distance = distance_of(workspace)
     return PanelView(
         texts={
             **texts.status_texts(workspace),
@@ -48,15 +47,12 @@ def panel_view(
             "playButton": _("Pause") if is_played else _("Play"),
             "shareButton": texts.share_text(publisher),
             "applyButton": _("Cancel") if is_busy else _("Segment"),
-            "distanceLabel": distance_text(distance),
-            "distanceWordsLabel": words_text(distance),
-            "instrumentsLabel": instruments_text(workspace, views.unreliable_reasons if views is not None else None),
             "layoutButton": _("Layout as before") if views is not None and views.layout.is_used else _("Room layout"),
             "renderingButton": _rendering_text(views),
             "recordingLabel": recording_text(session),
             "memoryLabel": memory_text(workspace.memory if workspace is not None else None),
         },
-        visible={"distanceFrame": workspace is not None and bool(workspace.navigation.situation.instruments)},
+        visible={},
         enabled={
             "liveButton": is_connected,
             "sharePortSpinBox": publisher is None or publisher.port is None,
@@ -66,6 +62,20 @@ def panel_view(
             "progressBar": is_busy,
             "budgetSpinBox": session is None or session.recording is None or not session.recording.is_recording,
         },
+    )
+
+
+def distance_view(workspace: Workspace | None, views: ViewController | None) -> PanelView:
+    """Return the distance and the lines of the instruments; the panel shows them at each turn, so it is quick."""
+    distance = distance_of(workspace)
+    return PanelView(
+        texts={
+            "distanceLabel": distance_text(distance),
+            "distanceWordsLabel": words_text(distance),
+            "instrumentsLabel": instruments_text(workspace, views.unreliable_reasons if views is not None else None),
+        },
+        visible={"distanceFrame": workspace is not None and bool(workspace.navigation.situation.instruments)},
+        enabled={},
     )
 
 

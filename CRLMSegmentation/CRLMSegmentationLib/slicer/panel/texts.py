@@ -46,7 +46,7 @@ Cells = dict[tuple[int, int], tuple[str, str]]
 def status_texts(workspace: Workspace | None) -> dict[str, str]:
     """Return the rich text of each label of the status strip, by the label's name."""
     return {
-        "linkLabel": _link_text(workspace),
+        "linkLabel": _link_text(workspace) + _lag_text(workspace),
         "deviceLabel": _device_text(workspace),
         "modelLabel": _model_text(workspace),
         "workerLabel": _worker_text(workspace),
@@ -81,6 +81,16 @@ def _link_text(workspace: Workspace | None) -> str:
     if note:
         text += f"; {note}"
     return dot(GREEN if age_s < FRESH_LINK_S and not (mixed or note) else AMBER, text)
+
+
+def _lag_text(workspace: Workspace | None) -> str:
+    """Say how many pictures a second there are, on a line of its own, where these lag behind the distance."""
+    link = workspace.session.link if workspace is not None else None
+    per_s = workspace.render_limiter.lagging_per_s if workspace is not None else None
+    if link is None or per_s is None:
+        return ""
+    rate = f"{per_s:.0f}" if per_s >= 2 else f"{per_s:.1f}"
+    return "<br>" + dot(AMBER, _("pictures {rate} a second").format(rate=rate))
 
 
 def _nothing_usable_text(workspace: Workspace) -> str:

@@ -11,6 +11,7 @@ from .corner_annotation import CornerAnnotation
 from .layout import Follower, RoomLayout
 from .margin_alarm import MarginAlarm
 from .navigation_texts import UnreliableReasons, distance_of
+from .render_times import RenderTimes
 from .volume_rendering import VolumeRendering
 
 
@@ -39,6 +40,7 @@ class ViewController:
         self.layout, self.rendering = RoomLayout(layout_manager), VolumeRendering(rendering_logic)
         self.unreliable_reasons = UnreliableReasons(clock)
         self._alarm = MarginAlarm(workspace, clock)
+        self._render_times = RenderTimes(layout_manager, workspace.render_limiter.note_render, clock)
         self._follower = Follower(layout_manager, workspace.scene, clock)
         self._corner: CornerAnnotation | None = None
 
@@ -49,13 +51,22 @@ class ViewController:
             The margin that the tip has just come into, "outer" or "inner"; empty otherwise.
         """
         volume = self._workspace.volume.node
-        if self.follows_tip:
-            self._follower.follow(self._workspace.navigation.focus_ras_mm, volume)
+        self._render_times.update()
+        if self._workspace.may_draw:
+            if self.follows_tip:
+                self._follower.follow(self._workspace.navigation.focus_ras_mm, volume)
+            self._show_number()
         self.rendering.update(volume)
         self.unreliable_reasons.update(self._workspace.navigation.situation)
         return self._alarm.update()
 
-    def show_number(self) -> None:
+    def end(self) -> None:
+        """Remove what was added to the views."""
+        if self._corner is not None:
+            self._corner.clear()
+        self._render_times.end()
+
+    def _show_number(self) -> None:
         """Update the distance in the 3D view; without instruments it shows none."""
         if self._manager.threeDViewCount == 0:
             self._corner = None
@@ -65,9 +76,4 @@ class ViewController:
         if self.shows_number and self._workspace.navigation.situation.instruments:
             self._corner.show(distance_of(self._workspace))
         else:
-            self._corner.clear()
-
-    def end(self) -> None:
-        """Remove what was added to the views."""
-        if self._corner is not None:
             self._corner.clear()

@@ -1,7 +1,7 @@
 """Navigation: tools in the scene, distances to the nearest tumours, margins.
 
-`receive` gets the transforms, `update` the outlines at each turn; tools, the line to the nearest tumour, margins and
-consensus surfaces in the scene follow.
+`receive` gets the transforms, `update` the outlines at each turn, and measures; margins and consensus surfaces in the
+scene follow. `show` writes tools and the line to the nearest tumour into the scene, when the views have time to draw.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Navigation:
         self.approaches = Approaches()
         self._is_due, self._looked_at_s, self._sent_s = True, -np.inf, 0.0
         self._frames: frozenset[str] = frozenset()
+        self._shown: Situation | None = None
         remove_tools_except(scene, ())  # of a scene that has been opened
         hide_distance(scene)
 
@@ -130,6 +131,7 @@ class Navigation:
         self.navigator.margins_mm = margins_mm
         self.navigator.set_targets(self.targets)
         self.situation, self.approaches = Situation(), Approaches()
+        self._shown = None
         self._frames, self._is_due, self._sent_s = frozenset(), True, 0.0
         remove_tools_except(self._scene, ())
         hide_distance(self._scene)
@@ -163,7 +165,7 @@ class Navigation:
         self._is_due = True
 
     def update(self, lesion_targets: Mapping[str, LesionTarget]) -> None:
-        """Update targets, tools and distances; call it at each turn."""
+        """Update targets and distances; call it at each turn."""
         self.is_calibrated = all(lesion_target.unexplained is not None for lesion_target in lesion_targets.values())
         if self._targets.update(lesion_targets):
             self.navigator.set_targets(self.targets)
@@ -175,9 +177,14 @@ class Navigation:
         self.navigator.cautions = self._cautions
         self.situation = self.navigator.update(now_s)
         self.approaches.update(self.situation, now_s, self._sent_s)
-        self._show_tools(self.situation.instruments)
-        self._show_distance()
         self._events.emit(DistancesUpdated(self.situation))
+
+    def show(self) -> None:
+        """Put tools and the line to the nearest tumour where they were measured last."""
+        if self._shown is not self.situation:
+            self._shown = self.situation
+            self._show_tools(self.situation.instruments)
+            self._show_distance()
 
     def _show_tools(self, states: tuple[InstrumentState, ...]) -> None:
         frames = frozenset(state.instrument.frame for state in states)

@@ -1,0 +1,171 @@
+"""Rendering never holds the tracking: a render costs 300 ms, on a clock that only renders and turns move on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from helpers.module_helpers import Panel
+from helpers.rendering_helpers import TURN_S, navigate, use_fake_clock, use_stub_engine
+from slicer_host import SlicerHost
+
+COST_S = 0.3
+SECONDS = 8.0
+
+
+class Room:
+    """A panel that navigates by a clock of its own.
+
+    Attributes:
+        renewed_s: when the distance that is shown was measured anew.
+        in_turns: renders within a turn, that is within the calls that change the scene, by view and turn.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel, self.rendering = panel, panel.host.rendering
+        self.clock = use_fake_clock(panel.host)
+        use_stub_engine(panel)
+        panel.widget._startWorkspace()
+        panel.widget._timer.stop()
+        self.renewed_s: list[float] = []
+        self.in_turns: Counter = Counter()
+        self._situation = None
+        self.turns = 0
+        self.tools = navigate(panel, lambda: self.play(TURN_S), self.clock)
+        self.play(1.0)
+
+    def begin(self, cost_s: float | dict[str, float]) -> None:
+        """Let renders cost something else, forget what was before, and let the tools move."""
+        self.rendering.cost_s, self.tools.moves = cost_s, True
+        self.play(3.0)
+        self.rendering.forget()
+        self.renewed_s.clear()
+        self.in_turns.clear()
+        self.turns = 0
+
+    def turn(self) -> None:
+        before = len(self.rendering.renders)
+        self.panel.widget.onTick()
+        self.turns += 1
+        self.in_turns.update((self.turns, render.view) for render in self.rendering.renders[before:])
+        situation = self.panel.workspace.navigation.situation
+        if situation is not self._situation:
+            self._situation = situation
+            self.renewed_s.append(self.clock())
+        self.panel.host.check()
+
+    def play(self, seconds: float) -> None:
+        self.rendering.play(seconds, self.turn, TURN_S)
+
+    @property
+    def share(self) -> float:
+        """Of the time that was spent on renders, from the begin of the first picture to that of the last."""
+        renders = self.rendering.renders
+        begin_s, *_, end_s = [render.began_s for render in renders if render.view == renders[0].view]
+        return sum(render.seconds for render in renders if render.began_s < end_s) / (end_s - begin_s)
+
+
+@pytest.fixture(scope="module")
+def shared_room() -> Iterator[Room]:
+    """Made once, since it takes seconds."""
+    with SlicerHost() as host:
+        yield Room(Panel(host))
+
+
+@pytest.fixture(params=[COST_S, {"1": COST_S, "Red": 0.02, "Yellow": 0.02, "Green": 0.02}], ids=["all", "space"])
+def room(shared_room, request) -> Room:
+    """Each of the four views costs as much, or the 3D view most of it."""
+    shared_room.begin(request.param)
+    return shared_room
+
+
+def test_distance_is_renewed_ten_times_a_second_and_renders_take_half_of_the_time(room):
+    began_s = room.clock()
+    room.play(SECONDS)
+    per_s = len(room.renewed_s) / (room.clock() - began_s)
+    assert per_s >= 10
+    assert room.panel.text("distanceLabel").split()[1] == "mm"
+    assert 0.4 < room.share <= 0.5
+
+
+def test_longest_time_without_a_new_distance_is_one_picture(room):
+    room.play(SECONDS)
+    gaps_s = [after - before for before, after in zip(room.renewed_s, room.renewed_s[1:])]
+    views = Counter(render.view for render in room.rendering.renders)
+    picture_s = sum(render.seconds for render in room.rendering.renders) / views["1"]
+    assert max(gaps_s) <= picture_s + 5 * TURN_S
+
+
+def test_each_view_renders_once_for_a_turn_that_changes_the_scene(room):
+    room.play(SECONDS)
+    assert max(room.in_turns.values(), default=0) <= 1
+    assert not room.in_turns, "a turn is short, so the views' own timers render, between two turns"
+
+
+def test_strip_says_that_pictures_lag(room):
+    room.play(7.0)
+    is_each = isinstance(room.rendering.cost_s, float)
+    assert room.panel.text("linkLabel").endswith(f"pictures {'0.4' if is_each else '1.4'} a second")
+    room.rendering.cost_s = 0.001
+    room.play(10.0)
+    assert "pictures" not in room.panel.text("linkLabel")
+
+
+def test_newest_pose_is_drawn(room):
+    room.play(SECONDS)
+    from CRLMSegmentationLib.slicer.scene.nodes import find_node, tip_of
+
+    room.tools.moves = False
+    room.play(5.0)
+    node = find_node(room.panel.host.scene, "vtkMRMLLinearTransformNode", "StylusToReference")
+    situation = room.panel.workspace.navigation.situation
+    state = next(state for state in situation.instruments if state.instrument.frame == "Stylus")
+    assert tip_of(node) == pytest.approx(state.tip_ras_mm)
+
+
+def test_pictures_stop_when_nothing_moves(room):
+    room.tools.moves = False
+    room.play(5.0)
+    room.rendering.forget()
+    room.play(5.0)
+    assert room.rendering.renders == []
+    assert len(room.renewed_s) > 10 * 5
+
+
+def test_user_turns_the_camera_at_the_speed_of_the_machine(room):
+    """As fast as without the module, and the tools move on meanwhile."""
+    began_s, written = room.clock(), set()
+    while room.clock() - began_s < 6.0:
+        room.panel.host.turn_camera()
+        room.play(TURN_S)
+        written.add(room.panel.workspace.navigation._shown.instruments[0].tip_ras_mm.tobytes())
+    turned = [render for render in room.rendering.renders if render.view == "1"]
+    ours = len(written)
+    assert len(turned) >= 6.0 / (1.4 * COST_S) - 3 * ours, "all of the time that ours leave"
+    assert ours >= 2
+
+
+def test_rendering_gives_way_while_somebody_waits_for_the_network(room):
+    room.panel.workspace.segment(["Tumour 1"])
+    room.play(0.1)
+    assert room.panel.engine.pending is not None
+    room.rendering.forget()
+    room.play(1.5 * SECONDS)
+    assert room.share <= 0.2
+    assert len(room.renewed_s) > 10 * 1.5 * SECONDS
+    room.panel.engine.finish()
+
+
+@pytest.mark.parametrize("how", ["turn fails", "close_scene", "unload_module", "reload_module", "leave_module"])
+def test_no_view_stays_paused(panel, how, monkeypatch):
+    panel.turns(2)
+    if how == "turn fails":
+        monkeypatch.setattr(panel.workspace, "_update_lesions", lambda: 1 / 0)
+        panel.turns(2)
+        assert "division" in panel.message
+    else:
+        getattr(panel.host, how)()
+    assert not any(view.isRenderPaused() for view in panel.host.rendering.views)
+    if how == "unload_module":
+        assert not panel.host.leaks(), panel.host.leaks()
