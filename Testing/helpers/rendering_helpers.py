@@ -15,6 +15,8 @@ TOOLS = ("StylusToReference", "CusaToReference", "ProbeToReference")
 SENSOR = "ReferenceToTracker"
 SEEDS_MM = ((16.0, 16.0, 16.0), (46.0, 16.0, 16.0), (16.0, 46.0, 16.0), (46.0, 46.0, 46.0))
 RADIUS_MM, EDGE = 6.0, 62
+AT_ONCE = 16
+"""Poses of each device that one poll reads at most; a socket is read for some milliseconds only."""
 EPOCH_S = 1_700_000_000.0
 
 
@@ -37,7 +39,7 @@ class MovingTools:
     def poll(self, budget_s: float = 0.004) -> list:
         due = int((self._clock() - self._begun_s) * RATE_HZ) - self.sent
         messages = []
-        for _ in range(max(0, due)):
+        for _ in range(min(due, AT_ONCE)):
             self.sent += 1
             self._phase += self.moves / RATE_HZ
             messages += [self._message(device, place) for device, place in self._places()]

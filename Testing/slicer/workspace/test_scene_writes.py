@@ -83,3 +83,33 @@ def test_tool_that_is_lost_is_greyed_once(navigated, send, clock):
             clock.now_s += 0.06
             navigated.tick()
     assert counts == {}
+
+
+def test_turn_in_which_tracking_begins_makes_few_nodes(workspace, link, engine, tiny_volume, send):
+    """The distance is there at once; tools appear together, when the last of them has been made."""
+    workspace.background_refinement.enabled = False
+    with_lesion(workspace, link, engine, tiny_volume)
+    draw_all(workspace)
+    scene = workspace.scene
+    before, added, are_visible = scene.GetNumberOfNodes(), [], []
+    for _ in range(8):
+        send()
+        after = scene.GetNumberOfNodes()
+        added.append(after - before)
+        before = after
+        displays = [
+            node.GetDisplayNode() for node in map(scene.GetFirstNodeByName, ("Stylus", "Cusa", "Probe")) if node
+        ]
+        are_visible.append(sum(bool(display.GetVisibility()) for display in displays))
+        assert workspace.navigation.displayed.nearest is not None
+    assert max(added) <= 2 + 3, "two transforms of devices; transform, model and display of a tool"
+    assert added[-2:] == [0, 0]
+    assert set(are_visible) == {0, 3}
+
+
+def test_tool_that_a_user_deletes_is_made_again(navigated, send):
+    scene = navigated.scene
+    scene.RemoveNode(scene.GetFirstNodeByName("Stylus"))
+    for _ in range(3):
+        send()
+    assert scene.GetFirstNodeByName("Stylus").GetDisplayNode().GetVisibility()

@@ -61,6 +61,16 @@ def make_display(node: slicer.vtkMRMLDisplayableNode) -> slicer.vtkMRMLDisplayNo
     return node.GetDisplayNode()
 
 
+def make_hidden_display(node: slicer.vtkMRMLModelNode) -> slicer.vtkMRMLModelDisplayNode:
+    """Give a model a display node that shows nothing yet, so that no view is drawn for it; return the display node."""
+    display = slicer.vtkMRMLModelDisplayNode()
+    display.SetVisibility(False)
+    display.SetAttribute(PART_OF, node.GetAttribute(KEY) or node.GetName())
+    node.GetScene().AddNode(display)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    return display
+
+
 def make_storage(node: slicer.vtkMRMLStorableNode) -> None:
     """Give a node its default storage node, which is removed together with it; one that has one keeps that."""
     if node.GetStorageNode() is None:

@@ -1,7 +1,8 @@
 """Navigation: tools in the scene, distances to the nearest tumours, margins.
 
 `receive` gets the transforms, `update` the outlines at each turn, and measures; margins and consensus surfaces in the
-scene follow. `show` writes tools and the line to the nearest tumour into the scene, when the views have time to draw.
+scene follow. `prepare` makes the nodes of tools and of the line to the nearest tumour; `show` moves them, in turns that
+may change what the views draw.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from ...tracking.navigator import Navigator
 from ...tracking.situation import InstrumentState, Situation
 from ...tracking.targets import Target
 from ...tracking.transforms import frames_of
-from ..scene.guidance import hide_distance, show_distance
-from ..scene.tools import remove_tools_except, show_tool
+from ..scene.guidance import hide_distance, prepare_distance, show_distance
+from ..scene.tools import prepare_tool, remove_tools_except, show_tool
 from .events import DistancesUpdated, Events
 from .navigation_targets import LesionTarget
 from .surfaces import Targets
@@ -57,6 +58,7 @@ class Navigation:
         self._is_due, self._looked_at_s, self._sent_s = True, -np.inf, 0.0
         self._frames: frozenset[str] = frozenset()
         self._shown: Situation | None = None
+        self._is_prepared = False
         remove_tools_except(scene, ())  # of a scene that has been opened
         hide_distance(scene)
 
@@ -179,9 +181,16 @@ class Navigation:
         self.approaches.update(self.situation, now_s, self._sent_s)
         self._events.emit(DistancesUpdated(self.situation))
 
+    def prepare(self) -> None:
+        """Make what is missing in the scene of one tool, or the line, hidden; one a turn, so that none takes long."""
+        seen = [state.instrument for state in self.situation.instruments if state.matrix is not None]
+        self._is_prepared = not any(prepare_tool(self._scene, instrument) for instrument in seen)
+        if self._is_prepared and seen:
+            self._is_prepared = not prepare_distance(self._scene)
+
     def show(self) -> None:
-        """Put tools and the line to the nearest tumour where they were measured last."""
-        if self._shown is not self.situation:
+        """Put tools and the line to the nearest tumour where they were measured last, once all of them are made."""
+        if self._is_prepared and self._shown is not self.situation:
             self._shown = self.situation
             self._show_tools(self.situation.instruments)
             self._show_distance()

@@ -322,6 +322,7 @@ class Workspace:
                 *([self._segment_settled] if self.auto_segment else []),
                 self._segment_again,
                 self._navigate,
+                self.navigation.prepare,
                 *([self._device_transforms.show, self.navigation.show] if self.may_draw else []),
                 self._poll_children,
             ]
