@@ -92,6 +92,7 @@ class CRLMSegmentationParameterNode:
         innerMargin, outerMargin: around each lesion, to be warned of, mm; 0 for none.
         diskBudget: of the recording, GB.
         memoryLimit: of all volumes together, GB; 0 for half of the machine's.
+        opacity: of lesions in space; below 1 their surfaces and margins take longer to draw.
         model: key of the model that was in use; the one to use is chosen in the application's settings.
     """
 
@@ -105,7 +106,7 @@ class CRLMSegmentationParameterNode:
     model: str
     autoSegment: Annotated[bool, Default(True)]
     mirroring: Annotated[bool, Default(False)]
-    opacity: Annotated[float, WithinRange(0.0, 1.0), Default(0.8)]
+    opacity: Annotated[float, WithinRange(0.0, 1.0), Default(1.0)]
     outlineOnly: Annotated[bool, Default(False)]
     outputFolder: Path
     sharePort: Annotated[int, WithinRange(1, 65535), Default(18945)]
