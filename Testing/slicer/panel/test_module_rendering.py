@@ -128,10 +128,12 @@ def test_turns_between_two_pictures_write_nothing_into_the_scene(room):
 
 def test_strip_says_that_pictures_lag(room):
     room.play(7.0)
+    view = room.panel.host.application.layoutManager().threeDWidget(0).threeDView()
     assert room.panel.text("linkLabel").endswith("pictures 1.4 a second")
+    assert view.p_cornerAnnotationText.endswith("pictures lag")
     room.rendering.cost_s = 0.001
     room.play(10.0)
-    assert "pictures" not in room.panel.text("linkLabel")
+    assert "pictures" not in room.panel.text("linkLabel") + view.p_cornerAnnotationText
 
 
 def test_newest_pose_is_drawn(room):

@@ -74,6 +74,7 @@ class ViewController:
         if self._corner is None:
             self._corner = CornerAnnotation(self._manager.threeDWidget(0).threeDView())
         if self.shows_number and self._workspace.navigation.situation.instruments:
-            self._corner.show(distance_of(self._workspace))
+            lags = self._workspace.render_limiter.lagging_per_s is not None
+            self._corner.show(distance_of(self._workspace), lags)
         else:
             self._corner.clear()
