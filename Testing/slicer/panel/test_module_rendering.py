@@ -15,7 +15,7 @@ IN_SPACE_S = {"1": COST_S, "Red": 0.02, "Yellow": 0.02, "Green": 0.02}
 SECONDS = 8.0
 
 
-class Room:
+class Simulation:
     """A panel that navigates by a clock of its own.
 
     Attributes:
@@ -68,117 +68,119 @@ class Room:
 
 
 @pytest.fixture(scope="module")
-def shared_room() -> Iterator[Room]:
+def shared_simulation() -> Iterator[Simulation]:
     """Made once, since it takes seconds."""
     with SlicerHost() as host:
-        yield Room(Panel(host))
+        yield Simulation(Panel(host))
 
 
 @pytest.fixture
-def room(shared_room, request) -> Room:
+def simulation(shared_simulation, request) -> Simulation:
     """The 3D view takes most of the time, unless the test says otherwise."""
-    shared_room.begin(getattr(request, "param", IN_SPACE_S))
-    return shared_room
+    shared_simulation.begin(getattr(request, "param", IN_SPACE_S))
+    return shared_simulation
 
 
-in_space_or_everywhere = pytest.mark.parametrize("room", [IN_SPACE_S, COST_S], ids=["space", "all"], indirect=True)
+in_space_or_everywhere = pytest.mark.parametrize(
+    "simulation", [IN_SPACE_S, COST_S], ids=["space", "all"], indirect=True
+)
 
 
 @in_space_or_everywhere
-def test_distance_is_renewed_ten_times_a_second_and_renders_take_half_of_the_time(room):
-    began_s = room.clock()
-    room.play(SECONDS)
-    per_s = len(room.renewed_s) / (room.clock() - began_s)
+def test_distance_is_renewed_ten_times_a_second_and_renders_take_half_of_the_time(simulation):
+    began_s = simulation.clock()
+    simulation.play(SECONDS)
+    per_s = len(simulation.renewed_s) / (simulation.clock() - began_s)
     assert per_s >= 10
-    assert room.panel.text("distanceLabel").split()[1] == "mm"
-    assert 0.4 < room.share <= 0.5
+    assert simulation.panel.text("distanceLabel").split()[1] == "mm"
+    assert 0.4 < simulation.share <= 0.5
 
 
 @in_space_or_everywhere
-def test_longest_time_without_a_new_distance_is_one_picture(room):
-    room.play(SECONDS)
-    gaps_s = [after - before for before, after in zip(room.renewed_s, room.renewed_s[1:])]
-    views = Counter(render.view for render in room.rendering.renders)
-    picture_s = sum(render.seconds for render in room.rendering.renders) / views["1"]
+def test_longest_time_without_a_new_distance_is_one_picture(simulation):
+    simulation.play(SECONDS)
+    gaps_s = [after - before for before, after in zip(simulation.renewed_s, simulation.renewed_s[1:])]
+    views = Counter(render.view for render in simulation.rendering.renders)
+    picture_s = sum(render.seconds for render in simulation.rendering.renders) / views["1"]
     assert max(gaps_s) <= picture_s + 5 * TURN_S
 
 
 @in_space_or_everywhere
-def test_each_view_renders_once_for_a_turn_that_changes_the_scene(room):
-    room.play(SECONDS)
-    assert max(room.in_turns.values(), default=0) <= 1
-    assert not room.in_turns, "a turn is short, so the views' own timers render, between two turns"
+def test_each_view_renders_once_for_a_turn_that_changes_the_scene(simulation):
+    simulation.play(SECONDS)
+    assert max(simulation.in_turns.values(), default=0) <= 1
+    assert not simulation.in_turns, "a turn is short, so the views' own timers render, between two turns"
 
 
-def test_turns_between_two_pictures_write_nothing_into_the_scene(room):
+def test_turns_between_two_pictures_write_nothing_into_the_scene(simulation):
     """So that they cost no more than measuring, and no view is asked for anything."""
-    scene, written = room.panel.host.scene, Counter()
+    scene, written = simulation.panel.host.scene, Counter()
     nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
 
     def note(_node, _event):
-        written.update([room.panel.workspace.may_draw])
+        written.update([simulation.panel.workspace.may_draw])
 
     tags = [(node, node.AddObserver("AnyEvent", note)) for node in nodes]
-    room.play(SECONDS)
+    simulation.play(SECONDS)
     for node, tag in tags:
         node.RemoveObserver(tag)
     assert written[True] > 0
     assert written[False] == 0
 
 
-def test_strip_says_that_pictures_lag(room):
-    room.play(7.0)
-    view = room.panel.host.application.layoutManager().threeDWidget(0).threeDView()
-    assert room.panel.text("linkLabel").endswith("pictures 1.4 a second")
+def test_strip_says_that_pictures_lag(simulation):
+    simulation.play(7.0)
+    view = simulation.panel.host.application.layoutManager().threeDWidget(0).threeDView()
+    assert simulation.panel.text("linkLabel").endswith("pictures 1.4 a second")
     assert view.p_cornerAnnotationText.endswith("pictures lag")
-    room.rendering.cost_s = 0.001
-    room.play(10.0)
-    assert "pictures" not in room.panel.text("linkLabel") + view.p_cornerAnnotationText
+    simulation.rendering.cost_s = 0.001
+    simulation.play(10.0)
+    assert "pictures" not in simulation.panel.text("linkLabel") + view.p_cornerAnnotationText
 
 
-def test_newest_pose_is_drawn(room):
-    room.play(SECONDS)
+def test_newest_pose_is_drawn(simulation):
+    simulation.play(SECONDS)
     from CRLMSegmentationLib.slicer.scene.nodes import find_node, tip_of
 
-    room.tools.moves = False
-    room.play(5.0)
-    node = find_node(room.panel.host.scene, "vtkMRMLLinearTransformNode", "StylusToReference")
-    situation = room.panel.workspace.navigation.situation
+    simulation.tools.moves = False
+    simulation.play(5.0)
+    node = find_node(simulation.panel.host.scene, "vtkMRMLLinearTransformNode", "StylusToReference")
+    situation = simulation.panel.workspace.navigation.situation
     state = next(state for state in situation.instruments if state.instrument.frame == "Stylus")
     assert tip_of(node) == pytest.approx(state.tip_ras_mm)
 
 
-def test_pictures_stop_when_nothing_moves(room):
-    room.tools.moves = False
-    room.play(5.0)
-    room.rendering.forget()
-    room.play(5.0)
-    assert room.rendering.renders == []
-    assert len(room.renewed_s) > 10 * 5
+def test_pictures_stop_when_nothing_moves(simulation):
+    simulation.tools.moves = False
+    simulation.play(5.0)
+    simulation.rendering.forget()
+    simulation.play(5.0)
+    assert simulation.rendering.renders == []
+    assert len(simulation.renewed_s) > 10 * 5
 
 
-def test_user_turns_the_camera_at_the_speed_of_the_machine(room):
+def test_user_turns_the_camera_at_the_speed_of_the_machine(simulation):
     """As fast as without the module, and the tools move on meanwhile."""
-    began_s, written = room.clock(), set()
-    while room.clock() - began_s < 6.0:
-        room.panel.host.turn_camera()
-        room.play(TURN_S)
-        written.add(room.panel.workspace.navigation._shown.instruments[0].tip_ras_mm.tobytes())
-    turned = [render for render in room.rendering.renders if render.view == "1"]
+    began_s, written = simulation.clock(), set()
+    while simulation.clock() - began_s < 6.0:
+        simulation.panel.host.turn_camera()
+        simulation.play(TURN_S)
+        written.add(simulation.panel.workspace.navigation._shown.instruments[0].tip_ras_mm.tobytes())
+    turned = [render for render in simulation.rendering.renders if render.view == "1"]
     ours = len(written)
     assert len(turned) >= 6.0 / (1.4 * COST_S) - 3 * ours, "all of the time that ours leave"
     assert ours >= 2
 
 
-def test_rendering_gives_way_while_somebody_waits_for_the_network(room):
-    room.panel.workspace.segment(["Tumour 1"])
-    room.play(0.1)
-    assert room.panel.engine.pending is not None
-    room.rendering.forget()
-    room.play(1.5 * SECONDS)
-    assert room.share <= 0.2
-    assert len(room.renewed_s) > 10 * 1.5 * SECONDS
-    room.panel.engine.finish()
+def test_rendering_gives_way_while_somebody_waits_for_the_network(simulation):
+    simulation.panel.workspace.segment(["Tumour 1"])
+    simulation.play(0.1)
+    assert simulation.panel.engine.pending is not None
+    simulation.rendering.forget()
+    simulation.play(1.5 * SECONDS)
+    assert simulation.share <= 0.2
+    assert len(simulation.renewed_s) > 10 * 1.5 * SECONDS
+    simulation.panel.engine.finish()
 
 
 @pytest.mark.parametrize("how", ["turn fails", "close_scene", "reload_module", "leave_module"])

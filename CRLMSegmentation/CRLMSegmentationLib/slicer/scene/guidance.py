@@ -35,6 +35,7 @@ def show_distance(
     """Draw the line from a tip to the nearest point of a tumour, both RAS mm; it is moved in place."""
     prepare_distance(scene)
     node = find_node(scene, MODEL, LINE)
+    assert node is not None, "it was prepared"
     points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
     ends = np.array([tip_ras_mm, point_ras_mm], dtype=points.dtype)
     if not np.array_equal(points, ends):

@@ -59,6 +59,8 @@ def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkM
     prepare_tool(scene, state.instrument)
     frame = state.instrument.frame
     model, placed = find_node(scene, MODEL, _key(frame)), find_node(scene, TRANSFORM, _place_key(frame))
+    assert model is not None, "it was prepared"
+    assert placed is not None, "it was prepared"
     if model.GetParentTransformNode() is not placed:
         put_under(model, placed)
     if state.unreliable_reason is None or model.GetAttribute(UNRELIABLE_REASON) is None:
