@@ -49,8 +49,8 @@ class CRLMSegmentation(ScriptedLoadableModule):
         parent.dependencies = []
         parent.contributors = ["The contributors of CRLMSegmentation"]
         parent.helpText = _(
-            "Outlines colorectal liver metastases in tracked intraoperative 3D ultrasound: connect to the tracker, put "
-            "one seed into the tumour, and its outline appears beside the tracked instruments. "
+            "Segments colorectal liver metastases in tracked intraoperative 3D ultrasound: connect to the tracker, put "
+            "one seed into the tumour, and its segmentation appears beside the tracked instruments. "
             "Research software, not a medical device, not for clinical use. "
             'See <a href="{url}">the tutorial</a>.'
         ).format(url="https://github.com/CRLMSegmentation/CRLMSegmentation")
@@ -339,7 +339,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.onParametersModified()
             self._showNotice()
             self.onVolumeChosen(
-                self.ui.volumeSelector.currentNode() or self.logic.workspace.lesion_store.volume_of_outlines()
+                self.ui.volumeSelector.currentNode() or self.logic.workspace.lesion_store.volume_of_segmentations()
             )
         self._timer.start()
         return self.logic.workspace
@@ -579,7 +579,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showError(error)
             return
         self._endWorkspace()
-        self._showMessage(_("Installed. The self-check case proves it: see Pre-flight."))
+        self._showMessage(_("Installed. Check it under Pre-flight."))
         self.onPreflight()
 
     def onCopyLog(self, *_args):

@@ -18,7 +18,7 @@ import pytest
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.recording.case import (
     Case,
-    Lesion,
+    CaseLesion,
     TrackingSample,
     append_tracking,
     save_case,
@@ -109,7 +109,7 @@ SLOW = (
     "tracking/test_interval.py",
     "tracking/test_late_and_frozen.py",
 )
-"""Start processes, compute outlines, draw, or take long for another reason: `make check` leaves them out.
+"""Start processes, compute segmentations, draw, or take long for another reason: `make check` leaves them out.
 
 What is left out: the command line as a whole (each command in a process of its own, evaluate, prepare, report), real
 inference, training and studies, alignment, phantoms, fuzzing of files, stress of the workspace, drawing of reports,
@@ -188,6 +188,6 @@ def tiny_case(tmp_path, tiny_volume):
     entry = save_volume_into_case(folder, "volume", tiny_volume)
     samples = [TrackingSample(99.0 + t / 10, "ProbeToReference", "OK", np.eye(4)) for t in range(10)]
     append_tracking(folder / "tracking.jsonl", samples)
-    lesions = (Lesion("Tumour 1", (20.0, 20.0, 20.0), 1),)
+    lesions = (CaseLesion("Tumour 1", (20.0, 20.0, 20.0), 1),)
     save_case(Case(folder, "tiny", (entry,), lesions, "truth.nrrd", "tracking.jsonl", source={"kind": "simulated"}))
     return folder

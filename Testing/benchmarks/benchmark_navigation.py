@@ -101,7 +101,7 @@ class Bench:
 
     Attributes:
         delays_ms: from sending to the scene, of each pose that was the newest of its tool in a turn.
-        results: outlines that came.
+        results: segmentations that came.
     """
 
     workspace: Workspace

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from threading import Thread
 
 import numpy as np
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration, Fan
+from CRLMSegmentationLib.tracking.sweeps.calibration import Fan, ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.reconstruction import (
     Compounding,
     Grid,
@@ -96,12 +96,12 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=60)
     count = parser.parse_args().frames
     sweep = simulated_sweep(count)
-    whole = Calibration(np.diag([PIXEL_MM, PIXEL_MM, PIXEL_MM, 1.0]))
-    sector = Calibration(whole.image_to_probe, fan=FAN)
+    whole = ProbeCalibration(np.diag([PIXEL_MM, PIXEL_MM, PIXEL_MM, 1.0]))
+    sector = ProbeCalibration(whole.image_to_probe, fan=FAN)
     poses = place_frames(sweep, whole)
     grid = grid_of(poses, whole.region(ROWS, COLUMNS), SPACING_MM)
 
-    def ours(calibration: Calibration = whole, **options: object) -> Callable[[], object]:
+    def ours(calibration: ProbeCalibration = whole, **options: object) -> Callable[[], object]:
         return lambda: reconstruct_sweep(sweep, calibration, grid=grid, poses=poses, **options)
 
     reference_ms = milliseconds(lambda: plain_reference(sweep.frames, poses.matrices, grid), count, 1)

@@ -129,10 +129,10 @@ def measure(bench: Bench, link: Streaming, volumes: Iterator[Volume], seed_ras_m
     found["asking"] = time.perf_counter() - started_s
     turns = bench.run_until(lambda: workspace.lesion_store.entries["Tumour 1"].state is LesionState.DONE)
     found["network at work"] = max(turns[:-1])
-    found["outline appears"] = turns[-1]
+    found["segmentation appears"] = turns[-1]
     found["nothing happens"] = statistics.median(bench.turn_s() for _ in range(50))
     link.images = [image_of(next(volumes))]
-    found["outline becomes old"] = bench.longest_turn_s(5)
+    found["segmentation becomes old"] = bench.longest_turn_s(5)
     return found
 
 

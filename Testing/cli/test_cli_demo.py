@@ -200,7 +200,7 @@ def navigated_case(tiny_case) -> Path:
 
 
 @pytest.mark.usefixtures("stub_model")
-def test_thorough_demo_tells_how_stable_an_outline_is_and_for_how_long_distances_were_withheld(
+def test_thorough_demo_tells_how_stable_a_segmentation_is_and_for_how_long_distances_were_withheld(
     navigated_case, tmp_path
 ):
     (summary,) = demo_run.run_demo(navigated_case, tmp_path / "out", thorough=True)
@@ -216,7 +216,7 @@ def test_thorough_demo_tells_how_stable_an_outline_is_and_for_how_long_distances
     assert 0.8 < stability["agreement"] <= 1
     assert stability["confidence"] is None
     assert stability["change"]["largest_mm"] < 1
-    assert "8 outlines agree to" in summary
+    assert "8 segmentations agree to" in summary
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 5
     assert "Stylus: not tracked" in page

@@ -55,7 +55,7 @@ def recorded_session(folder: Path, case: Case, engine, model: ModelPackage, corr
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory, sample: Case, model: ModelPackage) -> Path:
-    """Of the real model, the outline corrected by hand afterwards."""
+    """Of the real model, the segmentation corrected by hand afterwards."""
     return recorded_session(tmp_path_factory.mktemp("rerun") / "session", sample, WorkerEngine(model), model, True)
 
 

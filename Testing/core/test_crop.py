@@ -52,7 +52,7 @@ def test_crop_axes_are_r_a_s():
 def test_crop_at_border_is_padded_and_pastes_back():
     volume = ball(center_ras=(2.0, 22.0, 24.0))
     crop = extract_crop(volume, (2.0, 22.0, 24.0), 40.0, 1.25)
-    assert not crop.swept[:, :, 0].any()
+    assert not crop.insonified[:, :, 0].any()
     pasted, box = paste((crop.array > 100).astype(np.float32), crop.ijk_to_ras, volume.ijk_to_ras, volume.array.shape)
     mask = np.zeros(volume.array.shape, bool)
     mask[box.slices] = pasted >= 0.5
@@ -87,8 +87,8 @@ def test_empty_voxels_take_the_mean_and_are_known():
     array = np.full((40, 40, 40), 80, np.uint8)
     array[:, :, 20:] = 0
     crop = extract_crop(Volume(array, np.eye(4)), (15.0, 20.0, 20.0), 24.0, 1.0)
-    assert not crop.swept[:, :, -5:].any()
-    assert crop.swept[:, :, :10].all()
+    assert not crop.insonified[:, :, -5:].any()
+    assert crop.insonified[:, :, :10].all()
     np.testing.assert_allclose(crop.array, 80, atol=0.5)
 
 
@@ -96,7 +96,7 @@ def test_single_holes_are_closed_from_their_neighbours():
     array = np.full((30, 30, 30), 80, np.uint8)
     array[15, 15, 15] = 0
     crop = extract_crop(Volume(array, np.eye(4)), (15.0, 15.0, 15.0), 20.0, 1.0)
-    assert crop.swept.all()
+    assert crop.insonified.all()
     np.testing.assert_allclose(crop.array, 80, atol=0.5)
 
 

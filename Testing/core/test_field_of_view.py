@@ -50,7 +50,7 @@ def filled_with(fill, dtype):
 @pytest.mark.parametrize(("dtype", "fill"), FILLS)
 def test_any_constant_outside_gives_the_field_of_view_and_crop_that_zero_gives(dtype, fill):
     zero, volume = (Volume(filled_with(value, dtype), np.eye(4)) for value in (0, fill))
-    np.testing.assert_array_equal(volume.swept_in(), zero.swept_in())
+    np.testing.assert_array_equal(volume.insonified_in(), zero.insonified_in())
     crops = [extract_crop(v, INSIDE_RAS_MM, 40, 2).array for v in (zero, volume)]
     np.testing.assert_array_equal(crops[1], crops[0])
     with pytest.raises(SeedError, match="has not been"):
@@ -103,16 +103,16 @@ def test_volume_without_anything_outside_is_imaged_everywhere_and_says_so():
     array[12:24, 12:24, 12:24] = 3
     volume = Volume(array, np.eye(4))
     assert volume.background == ZERO
-    assert volume.swept_in().all()
+    assert volume.insonified_in().all()
     assert volume.field_of_view_warnings == (NOT_RECOGNISED,)
 
 
 def test_noise_of_compression_around_zero_is_not_tissue():
     array, imaged = tissue()
     noisy = np.where(imaged, array, np.random.default_rng(4).integers(0, 3, SHAPE)).astype(np.uint8)
-    swept = Volume(noisy, np.eye(4)).swept_in()
-    assert not swept[~imaged].any()
-    assert swept[imaged].mean() > 0.98
+    insonified = Volume(noisy, np.eye(4)).insonified_in()
+    assert not insonified[~imaged].any()
+    assert insonified[imaged].mean() > 0.98
 
 
 def test_two_constants_outside_are_both_recognised():
@@ -120,7 +120,7 @@ def test_two_constants_outside_are_both_recognised():
     array[:, :, 44:] = 3000
     volume = Volume(array, np.eye(4))
     assert set(volume.background.values) == {-1024, 3000}
-    assert not volume.swept_in()[:, :, 31:].any()
+    assert not volume.insonified_in()[:, :, 31:].any()
 
 
 def test_saturated_reflector_within_tissue_stays_though_the_outside_is_as_bright():
@@ -131,8 +131,8 @@ def test_saturated_reflector_within_tissue_stays_though_the_outside_is_as_bright
 
 
 def test_mask_that_calls_the_filled_outside_imaged_is_not_believed():
-    volume = Volume(filled_with(-1024, np.int16), np.eye(4), swept=np.ones(SHAPE, bool))
-    zero = Volume(filled_with(0, np.uint8), np.eye(4), swept=np.ones(SHAPE, bool))
+    volume = Volume(filled_with(-1024, np.int16), np.eye(4), insonified=np.ones(SHAPE, bool))
+    zero = Volume(filled_with(0, np.uint8), np.eye(4), insonified=np.ones(SHAPE, bool))
     for one in (volume, zero):
         with pytest.raises(SeedError):
             check_seed(one, OUTSIDE_RAS_MM)

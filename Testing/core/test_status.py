@@ -47,7 +47,7 @@ def test_numbers_make_another_status_of_the_same_kind():
     assert one.kind != one.about_sensor().kind
 
 
-@pytest.mark.parametrize("reason", [Reason.CUT_OFF, Reason.NOT_SWEPT])
+@pytest.mark.parametrize("reason", [Reason.CUT_OFF, Reason.NOT_INSONIFIED])
 def test_reason_comes_back_from_a_scene_also_of_one_that_holds_the_sentence(reason):
     assert status_from_tag(tag_of_status(Status(reason))) == Status(reason)
     assert status_from_tag(ENGLISH[reason]) == Status(reason)

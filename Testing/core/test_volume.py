@@ -148,10 +148,10 @@ def test_black_lumen_is_tissue_but_the_unswept_border_is_empty():
     array = np.full((20, 20, 20), 100, np.uint8)
     array[:, :, :5] = 0
     array[8:13, 8:13, 8:13] = 0
-    swept = infer_field_of_view(array)
-    assert not swept[10, 10, 1]
-    assert swept[10, 10, 10]
-    assert swept[10, 10, 17]
+    insonified = infer_field_of_view(array)
+    assert not insonified[10, 10, 1]
+    assert insonified[10, 10, 10]
+    assert insonified[10, 10, 17]
 
 
 def test_gap_between_two_frames_is_empty_though_it_lies_inside():

@@ -39,7 +39,7 @@ def test_grid_of_a_straight_volume_with_the_networks_spacing_is_its_own():
     whole = whole_volume(Volume(array, matrix), (5.0, -5.0, 12.0), 1.25)
     np.testing.assert_allclose(whole.ijk_to_ras, matrix)
     assert whole.array.shape == (4, 5, 6)
-    assert whole.swept.all()
+    assert whole.insonified.all()
     assert np.corrcoef(whole.array.ravel(), array.ravel())[0, 1] > 0.99, "smoothed a little, not moved"
 
 
@@ -79,24 +79,24 @@ def test_whole_volume_shows_the_tissue_as_a_crop_does(name):
     at_center = tuple(slice(n - 4, n + 4) for n in half)
     middle = tuple(slice(6, 14) for _ in range(3))
     assert whole.array[at_center].mean() == pytest.approx(crop.array[middle].mean(), rel=0.05)
-    assert whole.array[whole.swept].min() == pytest.approx(50, abs=1)
+    assert whole.array[whole.insonified].min() == pytest.approx(50, abs=1)
 
 
 def test_what_lies_beside_an_oblique_volume_counts_as_never_swept_and_takes_the_mean():
     volume, center = ball(OBLIQUE)
     whole = whole_volume(volume, center, 1.25)
-    assert not whole.swept[:, 0, 0].any()
-    assert 0.4 < whole.swept.mean() < 0.9
-    np.testing.assert_allclose(whole.array[~whole.swept], whole.array[whole.swept].mean(), rtol=1e-5)
+    assert not whole.insonified[:, 0, 0].any()
+    assert 0.4 < whole.insonified.mean() < 0.9
+    np.testing.assert_allclose(whole.array[~whole.insonified], whole.array[whole.insonified].mean(), rtol=1e-5)
 
 
 def test_source_that_says_what_was_swept_is_believed():
     volume, center = ball(np.eye(4))
-    swept = np.ones(volume.array.shape, bool)
-    swept[:, :, :20] = False
-    whole = whole_volume(Volume(volume.array, np.eye(4), swept=swept), center, 1.0)
-    assert not whole.swept[:, :, :19].any()
-    assert whole.swept[:, :, 21:].all()
+    insonified = np.ones(volume.array.shape, bool)
+    insonified[:, :, :20] = False
+    whole = whole_volume(Volume(volume.array, np.eye(4), insonified=insonified), center, 1.0)
+    assert not whole.insonified[:, :, :19].any()
+    assert whole.insonified[:, :, 21:].all()
 
 
 def test_seed_map_of_a_box_peaks_at_the_seed():

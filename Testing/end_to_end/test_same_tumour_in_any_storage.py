@@ -41,7 +41,7 @@ def case():
 
 @pytest.fixture(scope="module")
 def volume(case):
-    """As it comes over the link: without the swept mask."""
+    """As it comes over the link: without the mask of insonified voxels."""
     volume = case.volume()
     return Volume(volume.array, volume.ijk_to_ras, volume.device, volume.timestamp_s)
 
@@ -95,7 +95,7 @@ def resampled(volume, rotation_deg, spacing_mm):
         image = to_sitk(array.astype(np.float32), volume.ijk_to_ras)
         return sitk.GetArrayFromImage(sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear))
 
-    values, weight = brought(volume.array * volume.swept), brought(volume.swept)
+    values, weight = brought(volume.array * volume.insonified), brought(volume.insonified)
     array = np.where(weight > 0.25, values / np.maximum(weight, 0.25), 0)
     return Volume(np.round(array).astype(np.uint8), frame, volume.device)
 

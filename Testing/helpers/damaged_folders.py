@@ -12,7 +12,7 @@ import numpy as np
 from CRLMSegmentationLib.cli.describe import describe_source, lines_of
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.recording.case import Case, Lesion, TrackingSample, append_tracking, load_case, save_case
+from CRLMSegmentationLib.recording.case import Case, CaseLesion, TrackingSample, append_tracking, load_case, save_case
 from CRLMSegmentationLib.recording.case import save_volume_into_case as save_volume
 from CRLMSegmentationLib.recording.dataset import check_cases
 from CRLMSegmentationLib.recording.reconstruct import load_sweep
@@ -79,7 +79,7 @@ def case_in(folder: Path) -> Folder:
     samples = [TrackingSample(100.0 + 0.1 * n, "ProbeToReference", "OK", np.eye(4)) for n in range(4)]
     append_tracking(folder / "tracking.jsonl", samples)
     about = {"echogenicity": "hypoechoic", "pattern": "homogeneous", "diameter_mm": 18.0}
-    lesions = (Lesion("Tumour 1", (20.0, 20.0, 20.0), 1, about),)
+    lesions = (CaseLesion("Tumour 1", (20.0, 20.0, 20.0), 1, about),)
     source = {"kind": "simulated", "patient": "P7"}
     save_case(Case(folder, "case-1", (entry,), lesions, "truth.nrrd", "tracking.jsonl", source=source))
     actions = [_describe, lambda f: timeline(load_source(f)), load_sweep, _check]

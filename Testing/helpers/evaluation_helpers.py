@@ -11,7 +11,7 @@ from CRLMSegmentationLib.core.errors import WorkerError
 from CRLMSegmentationLib.core.metrics import THOROUGH_METRICS
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.recording.case import Case, Lesion, save_case, save_volume_into_case
+from CRLMSegmentationLib.recording.case import Case, CaseLesion, save_case, save_volume_into_case
 from CRLMSegmentationLib.research.evaluation.rows import ROW_KEYS
 from CRLMSegmentationLib.segmentation.engine.engine import EngineState, Failed, Finished, LesionJob, Ready
 
@@ -117,7 +117,7 @@ def write_case(
     entry = save_volume_into_case(folder, "volume", tiny_volume(dark))
     if truth:
         write_volume(Volume(box(truth).astype(np.uint8), np.eye(4)), folder / "truth.nrrd")
-    lesions = (Lesion("Tumour 1", seed, label, about or {}),)
+    lesions = (CaseLesion("Tumour 1", seed, label, about or {}),)
     name = case_id or folder.name
     source = {"kind": "simulated"} if source is None else source
     case = Case(folder, name, (entry,), lesions, "truth.nrrd" if truth else None, source=source)

@@ -9,11 +9,11 @@ import numpy as np
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
 from CRLMSegmentationLib.recording.case import Case
 from CRLMSegmentationLib.recording.timed_message import TimedMessage
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 
 COUNT, PERIOD_S, START_S = 60, 0.05, 1_700_000_000.0
 CASE = Case(Path("case"), "case", volumes=())
-PIXELS_OF_1_MM = Calibration(np.eye(4))
+PIXELS_OF_1_MM = ProbeCalibration(np.eye(4))
 
 
 def timed(message, arrived_s: float | None) -> TimedMessage:

@@ -15,14 +15,14 @@ from CRLMSegmentationLib.igtl.plus_commands import PlusReply, command_of, pack_r
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.recording.player import Player
 from CRLMSegmentationLib.recording.reconstruction_service import ReconstructionService
-from CRLMSegmentationLib.recording.sweep_messages import Sweep, messages_of_sweep
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.recording.sweep_messages import RecordedSweep, messages_of_sweep
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 
 FRAME_S, REST_FRAMES = 0.02, 40
 
 
-def sweep_over(volume: Volume) -> Sweep:
+def sweep_over(volume: Volume) -> RecordedSweep:
     """The slices of a volume of 1 mm voxels as the frames of a probe that rests for a while, then moves along z."""
     slices = np.concatenate([np.zeros(REST_FRAMES, int), np.arange(len(volume.array))])
     count = len(slices)
@@ -31,7 +31,9 @@ def sweep_over(volume: Volume) -> Sweep:
     still, fine = np.tile(np.eye(4), (count, 1, 1)), ("OK",) * count
     tracks = {"ProbeToTracker": TransformTrack(probe, fine), "ReferenceToTracker": TransformTrack(still, fine)}
     times_s = 1000.0 + FRAME_S * np.arange(count)
-    return Sweep(TrackedSequence("sweep", volume.array[slices], times_s, fine, tracks), Calibration(np.eye(4)))
+    return RecordedSweep(
+        TrackedSequence("sweep", volume.array[slices], times_s, fine, tracks), ProbeCalibration(np.eye(4))
+    )
 
 
 class PlusServer:

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.recording.case import Case, Lesion, save_case, save_volume_into_case
+from CRLMSegmentationLib.recording.case import Case, CaseLesion, save_case, save_volume_into_case
 from CRLMSegmentationLib.recording.dataset import check_cases
 from CRLMSegmentationLib.research.training.manifest import Manifest, raw_folder
 from CRLMSegmentationLib.research.training.preparation import Preparation
@@ -59,7 +59,7 @@ def write_patient(
     middles = [transform_points(matrix, [(part.start + part.stop - 1) / 2 for part in box[::-1]]) for box in boxes]
     listed = range(1, len(boxes) + 1) if listed is None else listed
     lesions = tuple(
-        Lesion(f"Tumour {n}", tuple(map(float, middle)), label, about or {})
+        CaseLesion(f"Tumour {n}", tuple(map(float, middle)), label, about or {})
         for n, (middle, label) in enumerate(zip(middles, listed), 1)
     )
     source = {"kind": "simulated"} if source is None else source

@@ -8,7 +8,7 @@ import numpy as np
 
 RATE_HZ = 40.0
 RADIUS_MM = 8.5
-"""Of the outline of the tiny volume's ball, whose centre is (20, 20, 20)."""
+"""Of the segmentation of the tiny volume's ball, whose centre is (20, 20, 20)."""
 
 
 class ScriptedTracker:

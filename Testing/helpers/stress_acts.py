@@ -32,9 +32,9 @@ from CRLMSegmentationLib.slicer.scene.volumes import CLASS as VOLUME
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace import save as saving
 from CRLMSegmentationLib.slicer.workspace.publisher import Publisher
-from CRLMSegmentationLib.slicer.workspace.recording import Recording
-from CRLMSegmentationLib.slicer.workspace.volume_source import Source
+from CRLMSegmentationLib.slicer.workspace.volume_source import VolumeSource
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
+from CRLMSegmentationLib.slicer.workspace.workspace_recorder import WorkspaceRecorder
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .stub_engine import StubEngine
@@ -107,8 +107,8 @@ class StressedWorkspace:
         self.engine = StubEngine()
         self.workspace = Workspace(self.scene, Session(self.engine, model_of(0)), clock=self.clock)
         self.workspace.auto_segment = False
-        self.source, self.publisher = Source(self.workspace), Publisher(self.workspace)
-        self.recording = Recording(self.workspace, self.clock)
+        self.source, self.publisher = VolumeSource(self.workspace), Publisher(self.workspace)
+        self.recording = WorkspaceRecorder(self.workspace, self.clock)
         self.link: StubLink | None = None
         self.painted.clear()
         self.connect()
@@ -211,7 +211,7 @@ class StressedWorkspace:
         self.workspace.lesion_store.redo()
 
     def act_undo_and_redo(self, rng: random.Random) -> None:
-        """Both in a row change no outline."""
+        """Both in a row change no segmentation."""
         lesion_store = self.workspace.lesion_store
         if not lesion_store.can_undo:
             return
@@ -219,7 +219,9 @@ class StressedWorkspace:
         lesion_store.undo()
         lesion_store.redo()
         if fingerprints(lesion_store) != before:
-            self.errors.append(f"undo and redo have changed the outlines: {before} -> {fingerprints(lesion_store)}")
+            self.errors.append(
+                f"undo and redo have changed the segmentations: {before} -> {fingerprints(lesion_store)}"
+            )
 
     # ---- volumes
 
@@ -255,7 +257,7 @@ class StressedWorkspace:
         node = rng.choice(nodes)
         node.SetAndObserveTransformNodeID(rng.choice((place.GetID(), place.GetID(), None)))
 
-    def act_move_outlines_by_transform(self, rng: random.Random) -> None:
+    def act_move_segmentations_by_transform(self, rng: random.Random) -> None:
         node = self.workspace.lesion_store.segmentation_node
         if node is not None:
             node.SetAndObserveTransformNodeID(rng.choice((self.place_node(rng).GetID(), None)))
@@ -305,7 +307,7 @@ class StressedWorkspace:
     def act_follow(self, rng: random.Random) -> None:
         self.workspace.follow(rng.choice((None, None, *DEVICES)))
 
-    # ---- outlines
+    # ---- segmentations
 
     def act_paint(self, rng: random.Random) -> None:
         node, volume = self.workspace.lesion_store.segmentation_node, self.workspace.session.volume

@@ -33,7 +33,7 @@ MAX_LIVE_VOLUMES = 80
 
 def violations(workspace: StressedWorkspace) -> list[str]:
     """Everything that is wrong now, in words."""
-    found = [*workspace.errors, *_outlines(workspace), *_table_and_targets(workspace), *_nodes(workspace)]
+    found = [*workspace.errors, *_segmentations(workspace), *_table_and_targets(workspace), *_nodes(workspace)]
     workspace.errors.clear()
     return found
 
@@ -50,7 +50,7 @@ def looks_current(segment: slicer.vtkSegment) -> bool:
     return not is_grey and not segment.GetName().endswith((SUFFIXES[OLD], "(being renewed)"))
 
 
-def _outlines(workspace: StressedWorkspace) -> Iterator[str]:
+def _segmentations(workspace: StressedWorkspace) -> Iterator[str]:
     current = workspace.workspace.volume.node
     for node in nodes_of_class(workspace.scene, SEGMENTATION):
         role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
@@ -66,10 +66,10 @@ def _outlines(workspace: StressedWorkspace) -> Iterator[str]:
                 if of is None or of is not current:
                     yield f"{lesion} of {node.GetName()} looks current, but its volume is not the current one"
                 else:
-                    yield from _current_outline(workspace, node, lesion, segment)
+                    yield from _current_segmentation(workspace, node, lesion, segment)
 
 
-def _current_outline(workspace: StressedWorkspace, node, lesion: str, segment) -> Iterator[str]:
+def _current_segmentation(workspace: StressedWorkspace, node, lesion: str, segment) -> Iterator[str]:
     seed = seeds_in(workspace.scene).get(lesion)
     if seed is None:
         yield f"{lesion} looks current, but its seed is not placed"
@@ -86,7 +86,7 @@ def _current_outline(workspace: StressedWorkspace, node, lesion: str, segment) -
 
 
 def _share_of_dark(volume_node, node, lesion: str) -> float:
-    """How much of an outline lies on dark voxels of the volume that the scene shows, each with all its transforms."""
+    """How much of a segmentation lies on dark voxels of the volume that the scene shows, each with all its transforms."""
     mask, ijk_to_local = mask_of_segment(node, lesion)
     image = volume_node.GetImageData()
     if not mask.any() or image is None:
@@ -120,15 +120,15 @@ def _table_and_targets(workspace: StressedWorkspace) -> Iterator[str]:
             yield f"the table calls {lesion} current, and the scene does not"
     for lesion, target in workspace.navigation.targets.items():
         if not target.unreliable_reason and (lesion not in current or lesion not in seeds):
-            yield f"{lesion} is navigated by, and its outline in the scene is not current"
+            yield f"{lesion} is navigated by, and its segmentation in the scene is not current"
     for state in workspace.navigation.situation.instruments:
         for reading in state.readings:
             if reading.interval is not None and (reading.lesion not in current or reading.lesion not in seeds):
-                yield f"a distance to {reading.lesion} is given, and its outline in the scene is not current"
+                yield f"a distance to {reading.lesion} is given, and its segmentation in the scene is not current"
     for model in nodes_of_class(workspace.scene, "vtkMRMLModelNode"):
         lesion, display = model.GetAttribute(MARGIN_OF), model.GetDisplayNode()
         if lesion and lesion not in current and display is not None and display.GetColor() != UNSAFE_COLOUR:
-            yield f"a margin of {lesion} looks safe, and its outline in the scene is not current"
+            yield f"a margin of {lesion} looks safe, and its segmentation in the scene is not current"
 
 
 def _nodes(workspace: StressedWorkspace) -> Iterator[str]:

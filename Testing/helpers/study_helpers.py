@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 from CRLMSegmentationLib.core.metrics import ROC_FALSE_POSITIVES, THOROUGH_METRICS
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.recording.case import Case, Lesion, save_case, save_volume_into_case
+from CRLMSegmentationLib.recording.case import Case, CaseLesion, save_case, save_volume_into_case
 from CRLMSegmentationLib.recording.dataset import check_cases
 from CRLMSegmentationLib.research.study.results import Network, results_of
 from CRLMSegmentationLib.research.study.settings import BASELINES, METHODS, study_named
@@ -242,7 +242,7 @@ def write_tiny_case(folder: Path, number: int) -> None:
     entry = save_volume_into_case(folder, "volume", Volume(array, matrix, "recvol_Reference", 100.0))
     write_volume(Volume(ball.astype(np.uint8), matrix), folder / "truth.nrrd")
     about = {"echogenicity": list(ECHO_SKILL)[number % 3], "pattern": "homogeneous", "diameter_mm": 16.0 + number % 4}
-    lesions = (Lesion("Tumour 1", (24.0, 24.0, 24.0), 1, about),)
+    lesions = (CaseLesion("Tumour 1", (24.0, 24.0, 24.0), 1, about),)
     save_case(Case(folder, folder.name, (entry,), lesions, "truth.nrrd", source={"kind": "simulated"}))
 
 

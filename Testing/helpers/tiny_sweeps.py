@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from CRLMSegmentationLib.recording.sweep_messages import Sweep
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.recording.sweep_messages import RecordedSweep
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 
 START_S = 200.0
@@ -35,6 +35,6 @@ def tiny_sequence(count: int = 5, bad: dict[str, tuple[int, str]] | None = None)
     )
 
 
-def tiny_sweep(count: int = 5, bad: dict[str, tuple[int, str]] | None = None) -> Sweep:
+def tiny_sweep(count: int = 5, bad: dict[str, tuple[int, str]] | None = None) -> RecordedSweep:
     """The same with its calibration: pixel (column, row) lies at (column, row, 0) mm of the probe."""
-    return Sweep(tiny_sequence(count, bad), Calibration(np.eye(4)))
+    return RecordedSweep(tiny_sequence(count, bad), ProbeCalibration(np.eye(4)))

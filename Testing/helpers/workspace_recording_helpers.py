@@ -6,7 +6,7 @@ import numpy as np
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack, parse_header
 from CRLMSegmentationLib.recording.message_log import Frame, read_message
 from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, read_events
-from CRLMSegmentationLib.slicer.workspace.recording import Recording
+from CRLMSegmentationLib.slicer.workspace.workspace_recorder import WorkspaceRecorder
 
 from .workspace_helpers import StubLink
 
@@ -30,7 +30,7 @@ class TappedLink(StubLink):
 
 def recorded(workspace, clock):
     """The recording of a workspace, looked after at each turn."""
-    recording, tick = Recording(workspace, clock), workspace.tick
+    recording, tick = WorkspaceRecorder(workspace, clock), workspace.tick
 
     def turn(budget_s=0.004):
         events = tick(budget_s)

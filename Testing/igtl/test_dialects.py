@@ -7,7 +7,7 @@ import pytest
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.dialects import CUSTUSX, DIALECTS, PLUS, SLICER, Dialect, dialect_named
-from CRLMSegmentationLib.igtl.messages import Frame
+from CRLMSegmentationLib.igtl.messages import PatientFrame
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from helpers.igtl_links import OBLIQUE_LEFT_HANDED, Link, image
@@ -34,9 +34,9 @@ def test_volume_between_our_ends_under_the_conventions_of_a_peer(peer: Dialect) 
 
 def test_custusx_is_read_as_lps_and_the_others_as_ras() -> None:
     assert {name: peer.frame for name, peer in DIALECTS.items()} == {
-        "plus": Frame.RAS,
-        "slicer": Frame.RAS,
-        "custusx": Frame.LPS,
+        "plus": PatientFrame.RAS,
+        "slicer": PatientFrame.RAS,
+        "custusx": PatientFrame.LPS,
     }
 
 
@@ -44,9 +44,12 @@ def test_custusx_is_read_as_lps_and_the_others_as_ras() -> None:
 def test_flag_of_what_is_sent_is_never_wrong(peer: Dialect) -> None:
     """Those who look at it and those who do not place the image alike."""
     flag_at = 58 + 5
-    assert pack(image(), frame=peer.server_options["frame"])[flag_at] == {Frame.RAS: 1, Frame.LPS: 2}[peer.frame]
+    assert (
+        pack(image(), frame=peer.server_options["frame"])[flag_at]
+        == {PatientFrame.RAS: 1, PatientFrame.LPS: 2}[peer.frame]
+    )
 
 
 def test_client_of_a_peer_is_made_without_a_connection() -> None:
     with IgtlClient("127.0.0.1", 1, **CUSTUSX.client_options) as client:
-        assert client.frame is Frame.LPS
+        assert client.frame is PatientFrame.LPS

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import LinkError
 from CRLMSegmentationLib.igtl.client import IgtlClient, LinkState
-from CRLMSegmentationLib.igtl.messages import Frame, ImageMessage, StringMessage
+from CRLMSegmentationLib.igtl.messages import ImageMessage, PatientFrame, StringMessage
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.server import IgtlServer
 from CRLMSegmentationLib.igtl.sockets import CHUNK_BYTES, check_connected
@@ -28,8 +28,8 @@ from helpers.igtl_links import (
 )
 
 
-@pytest.mark.parametrize("frame", list(Frame))
-def test_volume_goes_over_the_loopback(frame: Frame) -> None:
+@pytest.mark.parametrize("frame", list(PatientFrame))
+def test_volume_goes_over_the_loopback(frame: PatientFrame) -> None:
     with IgtlServer(frame=frame) as server:
         link = Link(server)
         client = link.client(frame=frame)

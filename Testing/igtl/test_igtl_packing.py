@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import GeometryError, MessageError, VolumeError
 from CRLMSegmentationLib.igtl.messages import (
-    Frame,
     ImageMessage,
     Message,
+    PatientFrame,
     PointMessage,
     PolyDataMessage,
     StatusMessage,
@@ -33,11 +33,11 @@ from pyigtl.messages import StringMessage as WireString
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def over_the_wire(message: Message, version: int = 1, frame: Frame = Frame.RAS) -> Message:
+def over_the_wire(message: Message, version: int = 1, frame: PatientFrame = PatientFrame.RAS) -> Message:
     return read(pack(message, version, frame), frame)
 
 
-def read(data: bytes, frame: Frame = Frame.RAS) -> Message:
+def read(data: bytes, frame: PatientFrame = PatientFrame.RAS) -> Message:
     return unpack(parse_header(data[:HEADER_BYTES]), memoryview(bytearray(data[HEADER_BYTES:])), frame)
 
 
@@ -46,10 +46,10 @@ def wire_image(array: np.ndarray, matrix: np.ndarray, frame: str = "ras") -> byt
     return WireImage(array, matrix, frame, timestamp=1.0, device_name="recvol_Reference").pack()
 
 
-@pytest.mark.parametrize("frame", list(Frame))
+@pytest.mark.parametrize("frame", list(PatientFrame))
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8", ">i2", ">f4"])
-def test_left_handed_oblique_image_comes_back(dtype: str, version: int, frame: Frame) -> None:
+def test_left_handed_oblique_image_comes_back(dtype: str, version: int, frame: PatientFrame) -> None:
     sent = replace(image(), array=np.arange(24).reshape(4, 3, 2).astype(dtype))
     got = over_the_wire(sent, version, frame)
     assert (got.device, got.timestamp_s) == ("recvol_Reference", 1700000000.25)
@@ -87,21 +87,21 @@ def test_volume_there_and_back_keeps_voxels_name_and_time() -> None:
     assert (got.device, got.timestamp_s) == ("recvol_Reference", 1700000000.25)
 
 
-@pytest.mark.parametrize("frame", list(Frame))
-def test_the_wire_holds_the_peers_frame_and_says_so(frame: Frame) -> None:
+@pytest.mark.parametrize("frame", list(PatientFrame))
+def test_the_wire_holds_the_peers_frame_and_says_so(frame: PatientFrame) -> None:
     data = pack(image(), frame=frame)
     seen = WireImage()
     seen.unpack(MessageBase.parse_header(data[:HEADER_BYTES]), data[HEADER_BYTES:])
-    expected = LPS @ OBLIQUE_LEFT_HANDED if frame is Frame.LPS else OBLIQUE_LEFT_HANDED
+    expected = LPS @ OBLIQUE_LEFT_HANDED if frame is PatientFrame.LPS else OBLIQUE_LEFT_HANDED
     np.testing.assert_allclose(seen.ijk_to_world_matrix, expected, atol=2e-5)
     assert seen.world_coordinate_system == frame.value
     np.testing.assert_array_equal(seen.image, image().array)
 
 
 def test_the_setting_counts_and_not_the_label_of_the_image() -> None:
-    got = read(wire_image(image().array, OBLIQUE_LEFT_HANDED, "lps"), Frame.RAS)
+    got = read(wire_image(image().array, OBLIQUE_LEFT_HANDED, "lps"), PatientFrame.RAS)
     np.testing.assert_allclose(got.ijk_to_ras, OBLIQUE_LEFT_HANDED, atol=2e-5)
-    assert got.labelled_frame is Frame.LPS
+    assert got.labelled_frame is PatientFrame.LPS
 
 
 def test_image_position_on_the_wire_is_its_centre() -> None:
@@ -109,9 +109,9 @@ def test_image_position_on_the_wire_is_its_centre() -> None:
     assert struct.unpack(">3f", content[48:60]) == (1.0, 2.0, 6.0)
 
 
-@pytest.mark.parametrize("frame", list(Frame))
+@pytest.mark.parametrize("frame", list(PatientFrame))
 @pytest.mark.parametrize("status", ["OK", "MISSING", "INVALID"])
-def test_transform_comes_back_with_its_status(status: str, frame: Frame) -> None:
+def test_transform_comes_back_with_its_status(status: str, frame: PatientFrame) -> None:
     sent = replace(transform(status=status), matrix=check_transform(_turned()))
     got = over_the_wire(sent, 2, frame)
     np.testing.assert_allclose(got.matrix, sent.matrix, atol=1e-5)
@@ -126,7 +126,7 @@ def _turned() -> np.ndarray:
 def test_transform_in_lps_is_the_same_pose_told_in_lps() -> None:
     """A point of the tool goes to the same place whichever way it is calculated."""
     tool_point = np.array([1.0, 2.0, 3.0, 1.0])
-    content = pack(replace(transform(), matrix=_turned()), frame=Frame.LPS)[HEADER_BYTES:]
+    content = pack(replace(transform(), matrix=_turned()), frame=PatientFrame.LPS)[HEADER_BYTES:]
     lps = np.vstack([np.array(struct.unpack(">12f", content)).reshape(4, 3).T, [0, 0, 0, 1]])
     np.testing.assert_allclose(LPS @ lps @ LPS @ tool_point, _turned() @ tool_point, atol=1e-5)
     assert not np.allclose(lps, _turned())
@@ -141,8 +141,8 @@ def test_a_scaled_transform_passes_but_is_not_rigid() -> None:
     assert not got.is_rigid
 
 
-@pytest.mark.parametrize("frame", list(Frame))
-def test_points_come_back(frame: Frame) -> None:
+@pytest.mark.parametrize("frame", list(PatientFrame))
+def test_points_come_back(frame: PatientFrame) -> None:
     sent = PointMessage("Seeds", 1.0, np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, 6.0]]), ("S1", "S2"))
     got = over_the_wire(sent, 1, frame)
     np.testing.assert_allclose(got.points_ras_mm, sent.points_ras_mm)
@@ -151,8 +151,8 @@ def test_points_come_back(frame: Frame) -> None:
     assert got.colours_rgba == ((255, 255, 0, 255),) * 2
 
 
-@pytest.mark.parametrize("frame", list(Frame))
-def test_surface_comes_back(frame: Frame) -> None:
+@pytest.mark.parametrize("frame", list(PatientFrame))
+def test_surface_comes_back(frame: PatientFrame) -> None:
     got = over_the_wire(SURFACE, 2, frame)
     np.testing.assert_array_equal(got.points_ras_mm, SURFACE.points_ras_mm)
     np.testing.assert_array_equal(got.triangles, SURFACE.triangles)

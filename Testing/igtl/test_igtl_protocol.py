@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import LinkError
-from CRLMSegmentationLib.igtl.messages import Frame, ImageMessage, StatusMessage, StringMessage
+from CRLMSegmentationLib.igtl.messages import ImageMessage, PatientFrame, StatusMessage, StringMessage
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack
 from CRLMSegmentationLib.igtl.protocol import Decoder
 from helpers.igtl_links import image, transform, with_right_checksum
@@ -155,8 +155,8 @@ def test_the_version_that_a_peer_has_shown_is_known() -> None:
 
 
 def test_images_labelled_with_another_frame_are_counted() -> None:
-    decoder = Decoder(Frame.RAS)
-    decoder.feed(pack(image(), frame=Frame.LPS) + pack(image(), frame=Frame.RAS))
+    decoder = Decoder(PatientFrame.RAS)
+    decoder.feed(pack(image(), frame=PatientFrame.LPS) + pack(image(), frame=PatientFrame.RAS))
     assert decoder.statistics.frame_label_differs == 1
     assert decoder.statistics.summary()["received"] == {"IMAGE": 2}
 

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.igtl.messages import Frame, TransformMessage
+from CRLMSegmentationLib.igtl.messages import PatientFrame, TransformMessage
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.protocol import Decoder
 from CRLMSegmentationLib.igtl.statistics import DropReason
@@ -24,15 +24,15 @@ def quaternion_of(matrix: np.ndarray) -> np.ndarray:
     return np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], 4 * w * w]) / (4 * w)
 
 
-def received(data: bytes, frame: Frame = Frame.RAS) -> tuple[list, Decoder]:
+def received(data: bytes, frame: PatientFrame = PatientFrame.RAS) -> tuple[list, Decoder]:
     decoder = Decoder(frame)
     return decoder.feed(data), decoder
 
 
 @pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("frame", list(Frame))
-def test_tools_of_tdata_come_as_transforms_of_their_names(version: int, frame: Frame) -> None:
-    told = np.diag([-1.0, -1, 1, 1]) @ TURNED @ np.diag([-1.0, -1, 1, 1]) if frame is Frame.LPS else TURNED
+@pytest.mark.parametrize("frame", list(PatientFrame))
+def test_tools_of_tdata_come_as_transforms_of_their_names(version: int, frame: PatientFrame) -> None:
+    told = np.diag([-1.0, -1, 1, 1]) @ TURNED @ np.diag([-1.0, -1, 1, 1]) if frame is PatientFrame.LPS else TURNED
     content = tdata(("StylusToReference", 2, told), ("ProbeToTracker", 1, np.eye(4)))
     body = v2_body(content) if version == 2 else content
     got, decoder = received(framed("TDATA", body, version), frame)
@@ -45,9 +45,9 @@ def test_tools_of_tdata_come_as_transforms_of_their_names(version: int, frame: F
     assert not decoder.statistics.problems
 
 
-@pytest.mark.parametrize("frame", list(Frame))
-def test_tools_of_qtdata_and_positions_come_as_the_same_poses(frame: Frame) -> None:
-    flip = np.diag([-1.0, -1, 1, 1]) if frame is Frame.LPS else np.eye(4)
+@pytest.mark.parametrize("frame", list(PatientFrame))
+def test_tools_of_qtdata_and_positions_come_as_the_same_poses(frame: PatientFrame) -> None:
+    flip = np.diag([-1.0, -1, 1, 1]) if frame is PatientFrame.LPS else np.eye(4)
     told = flip @ TURNED @ flip
     quaternion = quaternion_of(told)
     data = framed("QTDATA", qtdata(("ProbeToReference", 2, told[:3, 3], quaternion)))

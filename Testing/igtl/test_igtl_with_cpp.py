@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import (
-    Frame,
     ImageMessage,
     Message,
+    PatientFrame,
     PointMessage,
     PolyDataMessage,
     StatusMessage,
@@ -29,7 +29,7 @@ from helpers.igtl_links import Link, poll_client_until
 
 SCALARS = {2: "i1", 3: "u1", 4: "i2", 5: "u2", 6: "i4", 7: "u4", 10: "f4", 11: "f8"}
 BIG, LITTLE = 1, 2
-COORDINATES = {Frame.RAS: 1, Frame.LPS: 2}
+COORDINATES = {PatientFrame.RAS: 1, PatientFrame.LPS: 2}
 TIME = "1700000000 1073741824"
 TIME_S = 1700000000.25
 TURNED = np.array([[0.0, -0.8, -0.6], [1.0, 0.0, 0.0], [0.0, -0.6, 0.8]])
@@ -65,7 +65,7 @@ def image_line(
     endian: int = LITTLE,
     shape: tuple[int, ...] = (4, 3, 2),
     ijk_to_world: np.ndarray = OBLIQUE_ANISOTROPIC_LEFT_HANDED,
-    frame: Frame = Frame.RAS,
+    frame: PatientFrame = PatientFrame.RAS,
 ) -> str:
     k, j, i, components = (*shape, 1)[:4]
     head = f'image "Scan" {TIME} {scalar_type} {components} {endian} {COORDINATES[frame]} {i} {j} {k}'
@@ -91,7 +91,7 @@ def from_cpp(program: Path, *lines: str, count: int = 0, cpp_listens: bool = Tru
 
 
 def to_cpp(
-    program: Path, *messages: Message, version: int = 1, frame: Frame = Frame.RAS, folder: Path | str = ""
+    program: Path, *messages: Message, version: int = 1, frame: PatientFrame = PatientFrame.RAS, folder: Path | str = ""
 ) -> list[dict]:
     """What the library makes of that which we send; it has checked the CRC."""
     action = ["receive", len(messages)] + [folder] * bool(folder)
@@ -176,12 +176,12 @@ RAS_POSE = np.array([[1.0, 0, 0, 5], [0, 0, -1, 6], [0, 1, 0, 7], [0, 0, 0, 1]])
 LPS_POSE = np.array([[1.0, 0, 0, -5], [0, 0, 1, -6], [0, -1, 0, 7], [0, 0, 0, 1]])
 RAS_POINTS = np.array([[1.0, 2, 3], [4, -5, 6], [-7, 8, -9]])
 LPS_POINTS = np.array([[-1.0, -2, 3], [-4, 5, 6], [7, -8, -9]])
-TOLD_IN = {Frame.RAS: (RAS_IMAGE, RAS_POSE, RAS_POINTS), Frame.LPS: (LPS_IMAGE, LPS_POSE, LPS_POINTS)}
+TOLD_IN = {PatientFrame.RAS: (RAS_IMAGE, RAS_POSE, RAS_POINTS), PatientFrame.LPS: (LPS_IMAGE, LPS_POSE, LPS_POINTS)}
 """One thing in both frames, by hand: LPS turns the signs of x and y."""
 
 
-@pytest.mark.parametrize("frame", list(Frame))
-def test_frame_of_each_type_from_cpp(peer_program: Path, frame: Frame) -> None:
+@pytest.mark.parametrize("frame", list(PatientFrame))
+def test_frame_of_each_type_from_cpp(peer_program: Path, frame: PatientFrame) -> None:
     image, pose, points = TOLD_IN[frame]
     markups = " ".join(f'"" "" 255 255 255 255 {numbers(point)} 0 ""' for point in points)
     got = from_cpp(
@@ -200,8 +200,8 @@ def test_frame_of_each_type_from_cpp(peer_program: Path, frame: Frame) -> None:
     assert got[3].triangles.tolist() == [[0, 1, 2]]
 
 
-@pytest.mark.parametrize("frame", list(Frame))
-def test_frame_of_each_type_to_cpp(peer_program: Path, frame: Frame) -> None:
+@pytest.mark.parametrize("frame", list(PatientFrame))
+def test_frame_of_each_type_to_cpp(peer_program: Path, frame: PatientFrame) -> None:
     image, pose, points = TOLD_IN[frame]
     got = to_cpp(
         peer_program,

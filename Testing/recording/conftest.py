@@ -10,7 +10,7 @@ from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.recording.case import (
     TRACKING_FILE,
     Case,
-    Lesion,
+    CaseLesion,
     TrackingSample,
     append_tracking,
     load_case,
@@ -37,6 +37,6 @@ def tiny_case(tmp_path: Path) -> Case:
     volume = Volume(array, MIRRORED_OBLIQUE, "recvol_Reference", START_S + 0.22)
     entry = save_volume_into_case(folder, "volume", volume)
     append_tracking(folder / TRACKING_FILE, [_sample(index) for index in range(10)])
-    lesion = Lesion("S1", tuple(volume.center_ras_mm.tolist()))
+    lesion = CaseLesion("S1", tuple(volume.center_ras_mm.tolist()))
     save_case(Case(folder, "tiny", (entry,), (lesion,), tracking=TRACKING_FILE))
     return load_case(folder)

@@ -8,7 +8,7 @@ from CRLMSegmentationLib.core.json_files import Damage
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.recording.case import (
     Case,
-    Lesion,
+    CaseLesion,
     TrackingSample,
     append_tracking,
     load_case,
@@ -25,7 +25,7 @@ def folder(tmp_path):
     samples = [TrackingSample(12.0 + t, "ProbeToReference", "OK", np.diag([1, 1, 1, 1.0])) for t in range(3)]
     append_tracking(tmp_path / "tracking.jsonl", samples)
     entry = save_volume_into_case(tmp_path, "volume", volume)
-    lesions = (Lesion("Tumour 1", (1.0, 2.0, 3.0), 1, {"echogenicity": "isoechoic"}),)
+    lesions = (CaseLesion("Tumour 1", (1.0, 2.0, 3.0), 1, {"echogenicity": "isoechoic"}),)
     save_case(Case(tmp_path, "case-1", (entry,), lesions, "truth.nrrd", "tracking.jsonl", source={"kind": "simulated"}))
     return tmp_path
 
@@ -37,7 +37,7 @@ def test_case_comes_back_as_it_was_written(folder):
     volume = case.volume()
     assert volume.device == "recvol_Reference"
     assert volume.timestamp_s == 12.5
-    assert (volume.swept == (volume.array > 20)).all()
+    assert (volume.insonified == (volume.array > 20)).all()
     assert case.truth_labels().array.max() == 1
     assert [s.timestamp_s for s in case.tracking_samples()] == [12.0, 13.0, 14.0]
 
@@ -54,7 +54,7 @@ def test_case_comes_back_as_it_was_written(folder):
 )
 def test_swept_mask_that_lies_elsewhere_or_is_no_mask_is_refused(folder, change, words):
     case = load_case(folder)
-    name = case.volumes[0].swept
+    name = case.volumes[0].insonified
     mask = case.read_volume(name)
     write_volume(Volume(*change(mask.array, mask.ijk_to_ras)), folder / name)
     with pytest.raises(CaseError, match=words):
@@ -117,7 +117,7 @@ def test_damaged_description_says_what_is_wrong(folder, change, words):
 @pytest.mark.parametrize("label", [7, "1", 1.5])
 def test_truth_that_does_not_hold_the_lesion_is_told(folder, label):
     case = load_case(folder)
-    lesion = Lesion("Tumour 7", (1.0, 2.0, 3.0), label)
+    lesion = CaseLesion("Tumour 7", (1.0, 2.0, 3.0), label)
     with pytest.raises(CaseError, match=r"truth\.nrrd of case-1 has no voxel with the label .* of Tumour 7"):
         case.truth_of(lesion, case.volume())
 

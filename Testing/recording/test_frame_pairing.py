@@ -11,7 +11,7 @@ from CRLMSegmentationLib.core.errors import CaseError, SweepError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
 from CRLMSegmentationLib.recording.recorded_sweep import pairings_in, sweep_of_messages
 from CRLMSegmentationLib.recording.timed_message import TimedMessage
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.placement import place_frames
 from helpers.frames_and_poses import (
     CASE,
@@ -34,7 +34,7 @@ def placed_z_mm(messages, **options) -> tuple[list[float], str]:
     numbers = sequence.frames[:, 0, 0]
     assert (numbers == np.arange(COUNT)).all()
     z_mm = [float(m[2, 3]) if used else -1.0 for m, used in zip(placed.matrices, placed.accepted)]
-    return z_mm, next(remark for remark in placed.remarks if "ProbeToReference" in remark)
+    return z_mm, next(note for note in placed.notes if "ProbeToReference" in note)
 
 
 RIGHT_MM = [float(n) for n in range(COUNT)]
@@ -57,9 +57,9 @@ def test_good_times_are_paired_by_time_and_told():
 @pytest.mark.parametrize("kind", BAD_TIMES)
 def test_times_that_cannot_place_frames_are_replaced_by_the_arrival(kind, behind):
     times, told = BAD_TIMES[kind]
-    z_mm, remark = placed_z_mm(feed(times, behind=behind))
+    z_mm, note = placed_z_mm(feed(times, behind=behind))
     assert z_mm == RIGHT_MM
-    assert re.search(told, remark), remark
+    assert re.search(told, note), note
 
 
 @pytest.mark.parametrize("kind", BAD_TIMES)
@@ -70,17 +70,17 @@ def test_without_a_recorded_arrival_they_are_refused_and_the_option_is_named(kin
 
 @pytest.mark.parametrize("kind", ["zero", "whole seconds", "shared by threes"])
 def test_poses_whose_times_cannot_tell_are_paired_by_arrival(kind):
-    z_mm, remark = placed_z_mm(feed(true_s, BAD_TIMES[kind][0]))
+    z_mm, note = placed_z_mm(feed(true_s, BAD_TIMES[kind][0]))
     assert z_mm == RIGHT_MM
-    assert "paired by arrival: 60 poses share" in remark
+    assert "paired by arrival: 60 poses share" in note
 
 
 @pytest.mark.parametrize("behind", [False, True])
 @pytest.mark.parametrize("ahead_s", [-3600, -0.3, -0.03, 0.03, 0.3, 1.0, 3600])
 def test_tracker_with_another_clock_is_paired_by_arrival_and_told(ahead_s, behind):
-    z_mm, remark = placed_z_mm(feed(true_s, lambda n: true_s(n) + ahead_s, behind=behind))
+    z_mm, note = placed_z_mm(feed(true_s, lambda n: true_s(n) + ahead_s, behind=behind))
     assert z_mm == RIGHT_MM
-    assert f"{abs(ahead_s):g} s {'ahead of' if ahead_s > 0 else 'behind'}" in remark
+    assert f"{abs(ahead_s):g} s {'ahead of' if ahead_s > 0 else 'behind'}" in note
 
 
 @pytest.mark.parametrize("ahead_s", [-0.3, 0.3, 3600])
@@ -120,9 +120,9 @@ def fast_tracker(image_s, pose_s):
 
 
 def test_tracker_that_is_faster_than_the_images_gives_the_pose_that_came_nearest():
-    z_mm, remark = placed_z_mm(fast_tracker(lambda n: 0.0, lambda k: 0.0))
+    z_mm, note = placed_z_mm(fast_tracker(lambda n: 0.0, lambda k: 0.0))
     np.testing.assert_allclose(z_mm, RIGHT_MM, atol=0.05)
-    assert "paired by arrival" in remark
+    assert "paired by arrival" in note
 
 
 def test_images_that_come_late_are_no_other_clock_unless_somebody_says_so():
@@ -175,7 +175,7 @@ def test_calibration_that_was_sent_once_holds_for_all_frames_and_is_told():
     placed = place_frames(sequence)
     assert placed.accepted.all()
     assert np.linalg.norm(placed.matrices[5][:3, 0]) == 0.5
-    assert any("ImageToProbe the same in all frames: it came 1 times" in remark for remark in placed.remarks)
+    assert any("ImageToProbe the same in all frames: it came 1 times" in note for note in placed.notes)
 
 
 def once(name: str, matrix: np.ndarray) -> TimedMessage:
@@ -196,7 +196,7 @@ def test_calibration_that_was_sent_once_in_two_steps_holds_for_all_frames_and_in
 
 
 def test_second_step_that_was_sent_once_follows_the_first_of_a_given_calibration():
-    given = Calibration(None, {"ImageToUltrasound": np.eye(4)})
+    given = ProbeCalibration(None, {"ImageToUltrasound": np.eye(4)})
     messages = [once("UltrasoundToProbe", np.eye(4)), *feed(true_s)]
     assert place_frames(sweep_of_messages(CASE, messages, calibration=given), given).accepted.all()
 
@@ -236,7 +236,7 @@ def test_single_damaged_image_is_counted():
     broken = TimedMessage(messages[1].offset_s, "Image", ImageMessage, False, fail, START_S, START_S)
     sequence = sweep_of_messages(CASE, [messages[0], broken, *messages[2:]])
     assert len(sequence) == COUNT - 1
-    assert any("1 damaged images were left out" in remark for remark in sequence.remarks)
+    assert any("1 damaged images were left out" in note for note in sequence.notes)
 
 
 def flood(image_s, pose_s, others: int):

@@ -96,7 +96,7 @@ def test_camera_with_more_frames_is_not_reconstructed_and_named():
     messages = sorted([*feed(true_s), *camera], key=lambda m: m.arrived_s)
     sequence = sweep_of_messages(CASE, messages, calibration=PIXELS_OF_1_MM)
     assert (sequence.frames[:, 0, 0] == np.arange(COUNT)).all()
-    assert sequence.remarks == (
+    assert sequence.notes == (
         "the ultrasound is 'Image' (60 images): the only images that are calibrated; not taken: 'Camera' (118 images)",
     )
     assert (sweep_of_messages(CASE, messages, "Camera").frames == 200).all()

@@ -28,7 +28,7 @@ from CRLMSegmentationLib.recording.link_recorder import ACCOUNT_EVERY_S, Account
 from CRLMSegmentationLib.recording.message_log import ARRIVALS_FILE, MESSAGES_FILE, read_message_log
 from CRLMSegmentationLib.recording.message_log_writer import RecordingError
 from CRLMSegmentationLib.recording.player_process import ReplayProcess
-from CRLMSegmentationLib.recording.record import Limits, run_record
+from CRLMSegmentationLib.recording.record import RecordingLimits, run_record
 from CRLMSegmentationLib.recording.recovery import finish_recording
 from CRLMSegmentationLib.recording.summary import LOST, Recorded
 from CRLMSegmentationLib.recording.timeline import timeline
@@ -164,7 +164,9 @@ def test_link_that_is_lost_and_comes_back_goes_on_in_the_same_recording(tmp_path
             senders.append(Sender(second, port=one.port))
         return last is not None and last.messages == 20
 
-    recorded = run_record("127.0.0.1", one.port, tmp_path / "recording", Limits(), accounts.append, stop=after(stop))
+    recorded = run_record(
+        "127.0.0.1", one.port, tmp_path / "recording", RecordingLimits(), accounts.append, stop=after(stop)
+    )
     senders[1].stop()
     assert (tmp_path / "recording" / MESSAGES_FILE).read_bytes() == b"".join(first + second)
     assert recorded.reconnections == 1
@@ -187,17 +189,17 @@ def test_account_tells_what_comes_and_for_how_long_there_is_room(tmp_path: Path)
 
 def test_limits_end_a_recording(tmp_path: Path) -> None:
     with Sender(stream_of_messages(), per_s=200) as sender:
-        recorded = run_record("127.0.0.1", sender.port, tmp_path / "size", Limits(max_bytes=20000))
+        recorded = run_record("127.0.0.1", sender.port, tmp_path / "size", RecordingLimits(max_bytes=20000))
     assert recorded.ended_by == "the size was reached"
     assert recorded.size_bytes >= 20000
     with Sender(stream_of_messages(), per_s=200) as sender:
-        recorded = run_record("127.0.0.1", sender.port, tmp_path / "duration", Limits(duration_s=0.5))
+        recorded = run_record("127.0.0.1", sender.port, tmp_path / "duration", RecordingLimits(duration_s=0.5))
     assert recorded.ended_by == "the duration was reached"
 
 
 def test_nothing_that_came_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(LinkError, match=r"nothing came from 127\.0\.0\.1:1, .*nothing listens there"):
-        run_record("127.0.0.1", 1, tmp_path / "recording", Limits(duration_s=0.4))
+        run_record("127.0.0.1", 1, tmp_path / "recording", RecordingLimits(duration_s=0.4))
     assert list((tmp_path / "recording").iterdir()) == []
 
 

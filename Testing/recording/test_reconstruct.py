@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.cli.describe import describe_source
 from CRLMSegmentationLib.core.errors import SweepError
-from CRLMSegmentationLib.recording.reconstruct import Settings, load_sweep, reconstruct, reconstruct_file
-from CRLMSegmentationLib.recording.sweep_messages import Sweep, messages_of_sweep, notes_on
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
-from CRLMSegmentationLib.tracking.sweeps.colours import colour_remarks
+from CRLMSegmentationLib.recording.reconstruct import ReconstructionSettings, load_sweep, reconstruct, reconstruct_file
+from CRLMSegmentationLib.recording.sweep_messages import RecordedSweep, messages_of_sweep, notes_on
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
+from CRLMSegmentationLib.tracking.sweeps.colours import colour_notes
 from CRLMSegmentationLib.tracking.sweeps.sequence_io import write_sequence
 from CRLMSegmentationLib.tracking.sweeps.volume_builder import Compounding, Interpolation
 from helpers.sweep_helpers import sequence_of, shifted, track
@@ -46,7 +46,7 @@ def test_unknown_words_of_a_configuration_are_refused_unless_an_option_decides(s
     loaded = load_sweep(sweep, configuration(settings))
     with pytest.raises(SweepError, match=advice):
         reconstruct(loaded)
-    chosen = Settings(compounding=Compounding.MEAN, interpolation=Interpolation.NEAREST)
+    chosen = ReconstructionSettings(compounding=Compounding.MEAN, interpolation=Interpolation.NEAREST)
     assert reconstruct(loaded, chosen).volume.array.any()
 
 
@@ -73,9 +73,9 @@ def test_constant_that_is_left_out_as_the_outside_is_told(tmp_path):
 
 
 def test_volume_in_another_frame_is_not_called_one_of_reference(sweep):
-    made = reconstruct(load_sweep(sweep, configuration()), Settings(frame="Tracker"))
+    made = reconstruct(load_sweep(sweep, configuration()), ReconstructionSettings(frame="Tracker"))
     assert made.volume.device == "recvol_Tracker"
-    assert any(remark.startswith("placed in Tracker") for remark in made.remarks)
+    assert any(note.startswith("placed in Tracker") for note in made.notes)
 
 
 def test_info_claims_no_calibration_because_of_a_name(tmp_path):
@@ -96,7 +96,7 @@ def test_info_claims_no_calibration_because_of_a_name(tmp_path):
 def test_sweep_whose_times_cannot_tell_is_played_frame_by_frame_and_told(times_s):
     sequence = sequence_of(FRAMES)
     sequence.timestamps_s[:] = times_s
-    played = Sweep(sequence, Calibration(np.eye(4)))
+    played = RecordedSweep(sequence, ProbeCalibration(np.eye(4)))
     messages = messages_of_sweep(played)
     assert [m.offset_s for m in messages if m.device == "Image_Reference"] == pytest.approx([0.0, 0.1, 0.2])
     assert [m.load().ijk_to_ras[2, 3] for m in messages if m.device == "Image_Reference"] == [0, 1, 2]
@@ -105,11 +105,11 @@ def test_sweep_whose_times_cannot_tell_is_played_frame_by_frame_and_told(times_s
 
 def test_replay_tells_in_which_frame_its_images_are_and_why():
     sequence = sequence_of(FRAMES)
-    assert notes_on(Sweep(sequence, Calibration(np.eye(4)))) == []
+    assert notes_on(RecordedSweep(sequence, ProbeCalibration(np.eye(4)))) == []
     del sequence.transforms["ReferenceToTracker"]
-    (note,) = notes_on(Sweep(sequence, Calibration(np.eye(4))))
+    (note,) = notes_on(RecordedSweep(sequence, ProbeCalibration(np.eye(4))))
     assert "images are sent in the frame Tracker, as Image_Tracker: tiny: no transform from Image to Reference" in note
-    (note,) = notes_on(Sweep(sequence))
+    (note,) = notes_on(RecordedSweep(sequence))
     assert "images are sent in pixels, without a place, as Image_Image" in note
 
 
@@ -120,8 +120,8 @@ def colour(share):
 
 
 def test_colour_that_is_no_grey_is_told_with_its_share():
-    assert colour_remarks(FRAMES) == []
-    assert "they show grey alone" in colour_remarks(colour(0))[0]
-    assert colour_remarks(colour(0.05))[0].startswith("5 % of the pixels are coloured")
+    assert colour_notes(FRAMES) == []
+    assert "they show grey alone" in colour_notes(colour(0))[0]
+    assert colour_notes(colour(0.05))[0].startswith("5 % of the pixels are coloured")
     rounded = colour(0).astype(int) + np.random.default_rng(0).integers(-3, 3, (4, 10, 10, 3))
-    assert "they show grey alone" in colour_remarks(rounded.astype(np.uint8))[0]
+    assert "they show grey alone" in colour_notes(rounded.astype(np.uint8))[0]

@@ -15,18 +15,18 @@ from CRLMSegmentationLib.recording import recorded_sweep as sweep_of_case
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.recording.recorded_sweep import sweep_of_messages
 from CRLMSegmentationLib.recording.recovery import finish_recording
-from CRLMSegmentationLib.recording.sweep_messages import Sweep, messages_of_sweep
+from CRLMSegmentationLib.recording.sweep_messages import RecordedSweep, messages_of_sweep
 from CRLMSegmentationLib.recording.timeline import timeline
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.reconstruction import place_frames, reconstruct_sweep
 from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 from helpers.recording_helpers import pose, write_recording
 from helpers.tiny_sweeps import tiny_sequence, tiny_sweep
 
-PIXELS_OF_1_MM = Calibration(np.eye(4))
+PIXELS_OF_1_MM = ProbeCalibration(np.eye(4))
 
 
-def messages_of(sweep: Sweep) -> list[Message]:
+def messages_of(sweep: RecordedSweep) -> list[Message]:
     return [timed.load() for timed in messages_of_sweep(sweep)]
 
 
@@ -54,7 +54,7 @@ def test_recorded_sweep_gives_the_volume_of_its_file(tmp_path: Path, calibration
 
 
 def test_sweep_that_was_sent_in_pixels_needs_a_calibration(tmp_path: Path) -> None:
-    sequence = sweep_in(recorded(tmp_path, messages_of(Sweep(tiny_sequence()))))
+    sequence = sweep_in(recorded(tmp_path, messages_of(RecordedSweep(tiny_sequence()))))
     with pytest.raises(SweepError, match="no transform from Image to Reference"):
         place_frames(sequence)
     volume, expected = (reconstruct_sweep(s, PIXELS_OF_1_MM) for s in (sequence, tiny_sequence()))
@@ -128,7 +128,7 @@ def test_crop_is_counted_once_whether_the_sender_has_placed_the_images_or_a_cali
     crop = np.tile(np.eye(4), (5, 1, 1))
     crop[:, :2, 3] = -30, -20
     sequence.transforms["ImageToCroppedImage"] = TransformTrack(crop, ("OK",) * 5)
-    case = recorded(tmp_path, messages_of(Sweep(sequence, PIXELS_OF_1_MM)))
+    case = recorded(tmp_path, messages_of(RecordedSweep(sequence, PIXELS_OF_1_MM)))
     ours = place_frames(sweep_of_messages(case, timeline(case), calibration=calibration), calibration)
     theirs = place_frames(sequence, PIXELS_OF_1_MM)
     np.testing.assert_allclose(ours.matrices, theirs.matrices, atol=1e-4)

@@ -15,7 +15,7 @@ from CRLMSegmentationLib.recording.recovery import finish_recording
 from CRLMSegmentationLib.recording.summary import MAX_REFUSALS, refusal_lines
 from CRLMSegmentationLib.recording.sweep_messages import messages_of_sweep
 from CRLMSegmentationLib.recording.timeline import timeline
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.reconstruction import reconstruct_sweep
 from helpers.recording_helpers import write_recording
 from helpers.tiny_sweeps import tiny_sequence, tiny_sweep
@@ -48,7 +48,7 @@ def test_sweep_whose_poses_came_as_tdata_gives_the_volume_of_its_file(tmp_path: 
     write_recording(tmp_path, as_tdata(messages))
     finish_recording(tmp_path)
     case = load_case(tmp_path)
-    known = Calibration(np.eye(4))
+    known = ProbeCalibration(np.eye(4))
     ours = reconstruct_sweep(sweep_of_messages(case, timeline(case)), known)
     theirs = reconstruct_sweep(tiny_sequence(), known)
     np.testing.assert_array_equal(ours.array, theirs.array)

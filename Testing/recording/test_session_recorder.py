@@ -91,7 +91,7 @@ def test_loaded_volume_is_stored_once_whatever_is_found_in_it(recorder: SessionR
     case = load_case(recorder.folder)
     assert len(case.volumes) == 1
     assert len(list((case.folder / "volumes").iterdir())) == 2
-    np.testing.assert_array_equal(case.volume().swept, volume.swept)
+    np.testing.assert_array_equal(case.volume().insonified, volume.insonified)
     for number, result in enumerate(results):
         assert_comes_back(case, number, result)
     assert results[2].mask.is_empty

@@ -72,7 +72,7 @@ def test_small_budget_leaves_out_pictures_first_then_repeated_volumes_and_never_
     last = {kind: len(kept) - kept[::-1].index(kind) for kind in ("picture", "volume", "pose")}
     assert last["picture"] < last["volume"] < last["pose"]
     steps = [event.about["what"] for event in events_in(recorder.folder, kinds.LESS_RECORDED)]
-    assert [step.split(" are")[0] for step in steps[:1]] == ["live pictures"]
+    assert [step.split(" are")[0] for step in steps[:1]] == ["live images"]
     assert len(steps) == 3
     case = load_case(recorder.folder)
     assert case.source["less_recorded"] == steps
@@ -81,7 +81,7 @@ def test_small_budget_leaves_out_pictures_first_then_repeated_volumes_and_never_
         assert recorded.volume["device"] == "recvol_Reference"
     messages_bytes = (recorder.folder / MESSAGES_FILE).stat().st_size
     assert 0.8e6 < messages_bytes < 1e6
-    assert recorder.left_out["live pictures"] > 500
+    assert recorder.left_out["live images"] > 500
 
 
 def test_volume_of_a_new_device_is_no_repetition(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage
-from CRLMSegmentationLib.recording.sweep_messages import Sweep, messages_of_sweep
+from CRLMSegmentationLib.recording.sweep_messages import RecordedSweep, messages_of_sweep
 from CRLMSegmentationLib.tracking.sweeps.sequence import TransformTrack
 from helpers.tiny_sweeps import START_S, tiny_sequence, tiny_sweep
 
@@ -58,7 +58,7 @@ def test_stylus_that_is_lost_does_not_matter_to_the_image() -> None:
 
 
 def test_without_a_calibration_images_are_sent_in_pixels_and_say_so() -> None:
-    image = messages_of_sweep(Sweep(tiny_sequence()))[3].load()
+    image = messages_of_sweep(RecordedSweep(tiny_sequence()))[3].load()
     assert image.device == "Image_Image"
     np.testing.assert_array_equal(image.ijk_to_ras, np.eye(4))
 

@@ -8,7 +8,7 @@ from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.metrics import compare
 from CRLMSegmentationLib.core.postprocessing import LesionMask, measure
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.reports.planes import Lesion
+from CRLMSegmentationLib.reports.planes import DrawnLesion
 from CRLMSegmentationLib.reports.schema import TIMINGS, lesion_report
 
 GEOMETRIES = {
@@ -25,16 +25,16 @@ def ijk_to_ras(request) -> np.ndarray:
 
 
 @pytest.fixture
-def lesion() -> Lesion:
+def lesion() -> DrawnLesion:
     return make_lesion(GEOMETRIES["oblique"])
 
 
 @pytest.fixture
-def any_lesion(ijk_to_ras) -> Lesion:
+def any_lesion(ijk_to_ras) -> DrawnLesion:
     return make_lesion(ijk_to_ras)
 
 
-def make_lesion(ijk_to_ras: np.ndarray) -> Lesion:
+def make_lesion(ijk_to_ras: np.ndarray) -> DrawnLesion:
     """Prediction of 8 x 6 x 7 voxels (i, j, k), truth one voxel to the side, in 30 x 26 x 24 voxels of grey."""
     array = np.random.default_rng(1).integers(90, 160, (24, 26, 30), np.uint8)
     array[:, :, 0] = 0
@@ -42,14 +42,14 @@ def make_lesion(ijk_to_ras: np.ndarray) -> Lesion:
     mask[8:15, 9:15, 10:18] = True
     truth[8:15, 9:15, 11:19] = True
     seed = transform_points(ijk_to_ras, [13.0, 12.0, 11.0])
-    return Lesion(Volume(array, ijk_to_ras, "recvol_Reference", 1.5), mask, seed, 20.0, truth)
+    return DrawnLesion(Volume(array, ijk_to_ras, "recvol_Reference", 1.5), mask, seed, 20.0, truth)
 
 
 @pytest.fixture
 def report_of():
     """A report of a lesion; keywords replace what it says."""
 
-    def make(shown: Lesion, **changes) -> dict:
+    def make(shown: DrawnLesion, **changes) -> dict:
         mask, matrix = shown.mask, shown.volume.ijk_to_ras
         volume_ml, diameters_mm = measure(mask, matrix)
         warnings = () if mask.any() else ("nothing found: move the seed",)

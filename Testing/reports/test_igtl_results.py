@@ -77,6 +77,6 @@ def test_any_name_can_be_sent(volume, name):
         pack(message, 2)
 
 
-def test_lesions_keep_their_numbers_when_one_before_has_no_outline(volume):
+def test_lesions_keep_their_numbers_when_one_before_has_no_segmentation(volume):
     lesions = [SharedLesion("a", SEED), lesion("b", np.s_[4:7, 4:7, 4:7])]
     assert set(np.unique(labels_of(lesions, volume).array)) == {0, 2}

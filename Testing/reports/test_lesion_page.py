@@ -13,7 +13,7 @@ from CRLMSegmentationLib.reports.metric_names import METRIC_NAMES
 from CRLMSegmentationLib.reports.schema import TIMINGS
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
-PICTURES = {"slices": PNG, "view3d": PNG}
+IMAGES = {"slices": PNG, "view3d": PNG}
 CARD = {"name": "crlm-crop", "trained_on": {"kind": "simulated", "cases": 120}, "limits": ["never saw a patient"]}
 
 
@@ -44,8 +44,8 @@ class _Page(HTMLParser):
 
 @pytest.fixture
 def page_of(tmp_path):
-    def render(report, pictures=PICTURES, card=CARD) -> tuple[str, _Page]:
-        write_report(tmp_path / "report.html", report, pictures, card)
+    def render(report, figures=IMAGES, card=CARD) -> tuple[str, _Page]:
+        write_report(tmp_path / "report.html", report, figures, card)
         source = (tmp_path / "report.html").read_text("utf-8")
         page = _Page()
         page.feed(source)
@@ -163,8 +163,8 @@ def test_missing_picture_is_replaced_by_its_reason(lesion, report_of, page_of):
 
 def test_each_lesion_has_its_own_pictures(lesion, report_of, page_of):
     reports = [report_of(lesion), report_of(replace(lesion, truth=None), lesion="Segment VII")]
-    pictures = {"Lesion 1/slices": PNG, "Lesion 1/view3d": PNG, "Segment VII/slices": PNG + b"2"}
-    source, page = page_of(reports, pictures)
+    figures = {"Lesion 1/slices": PNG, "Lesion 1/view3d": PNG, "Segment VII/slices": PNG + b"2"}
+    source, page = page_of(reports, figures)
     assert len(set(page.loads)) == 2
     assert page.text.count("It was not drawn") == 1
     assert 'href="#lesion-2"' in source
@@ -190,7 +190,7 @@ def test_report_that_lacks_a_key_writes_no_page(lesion, report_of, tmp_path):
     report = report_of(lesion)
     del report["versions"]
     with pytest.raises(CrlmError, match="lacks versions"):
-        write_report(tmp_path / "report.html", report, PICTURES, CARD)
+        write_report(tmp_path / "report.html", report, IMAGES, CARD)
     assert not (tmp_path / "report.html").exists()
 
 

@@ -10,15 +10,15 @@ import pytest
 from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.reports.navigation_entry import approach_from, navigation_entry, stability_entry
 from CRLMSegmentationLib.reports.schema import NAVIGATION_KEYS, STABILITY_KEYS, write_json
-from CRLMSegmentationLib.segmentation.calibration import Calibration
+from CRLMSegmentationLib.segmentation.calibration import ModelCalibration
 from CRLMSegmentationLib.segmentation.consensus import Consensus
 from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, Change
 from CRLMSegmentationLib.tracking.closest_approach import Approaches
-from CRLMSegmentationLib.tracking.instruments import Instrument, Kind
+from CRLMSegmentationLib.tracking.instruments import Instrument, InstrumentKind
 from CRLMSegmentationLib.tracking.interval import Interval
 from CRLMSegmentationLib.tracking.situation import InstrumentState, Reading, Situation
 
-STYLUS = Instrument("Stylus", Kind.POINTER, (0.0, 0.0, 20.0))
+STYLUS = Instrument("Stylus", InstrumentKind.POINTER, (0.0, 0.0, 20.0))
 LOST = Status(Reason.NOT_TRACKED)
 
 
@@ -78,7 +78,7 @@ def test_withheld_distance_counts_as_none(approaches):
     assert approach_from(entry, "Tumour 1") is None
 
 
-def test_doubt_of_an_outline_that_is_farther_belongs_to_its_lesion_alone(approaches):
+def test_doubt_of_a_segmentation_that_is_farther_belongs_to_its_lesion_alone(approaches):
     far = replace(withheld(CUT_OFF), measured_mm=50.0, margin_mm=None)
     approaches.update(situation_of(reading_of(8.0, "Tumour 2"), far), 0.0)
     approaches.update(situation_of(reading_of(8.0, "Tumour 2")), 1.0)
@@ -141,7 +141,7 @@ def test_all_that_is_written_is_documented(approaches):
 
 def test_stability_tells_what_there_is():
     consensus = Consensus(np.ones((1, 1, 1), bool), np.ones((1, 1, 1), bool), (0, 0, 0), 8, 0.8, 1.2)
-    measured = Calibration((0.0, 1.0), (0.5, 1.0), 2.0, 90, 60, True)
+    measured = ModelCalibration((0.0, 1.0), (0.5, 1.0), 2.0, 90, 60, True)
     entry = stability_entry(consensus, Change(0.4, 2.0), 0.87, measured)
     assert entry["calibration"] == {"lesions": 90, "patients": 60, "simulated": True}
     assert stability_entry(consensus, None, None, measured)["calibration"] is None

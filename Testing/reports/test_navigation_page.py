@@ -46,8 +46,8 @@ STABLE = {
 
 @pytest.fixture
 def text_of(tmp_path):
-    def render(report, pictures=DRAWN) -> str:
-        write_report(tmp_path / "report.html", report, pictures, {})
+    def render(report, figures=DRAWN) -> str:
+        write_report(tmp_path / "report.html", report, figures, {})
         source = (tmp_path / "report.html").read_text("utf-8")
         body = re.sub(r"<style>.*?</style>", "", source, flags=re.DOTALL)
         return " ".join(re.sub(r"<[^>]+>", " ", body).split())
@@ -81,7 +81,7 @@ def test_distance_that_was_never_trusted_is_not_shown_but_why(lesion, report_of,
     assert "Smallest distance" not in text
 
 
-def test_doubt_of_the_outline_is_that_of_the_lesion(lesion, report_of, text_of):
+def test_doubt_of_the_segmentation_is_that_of_the_lesion(lesion, report_of, text_of):
     unreliable_reasons = [{"instrument": "", "doubt": "cut off by the crop", "seconds": 1.0}]
     text = text_of(report_of(lesion, navigation={**NEAR, "doubts": unreliable_reasons}))
     assert "Withheld for Lesion 1: cut off by the crop 1.0 s" in text
@@ -116,8 +116,8 @@ def test_page_without_tracking_and_second_looks_speaks_of_neither(lesion, report
 
 
 def test_picture_that_was_not_drawn_has_its_reason(lesion, report_of, text_of):
-    pictures = {**DRAWN, "approach": "OpenGL does not work here"}
-    text = text_of(report_of(lesion, navigation=NEAR), pictures)
+    figures = {**DRAWN, "approach": "OpenGL does not work here"}
+    text = text_of(report_of(lesion, navigation=NEAR), figures)
     assert "No picture OpenGL does not work here" in text
     assert text_of(report_of(lesion, navigation=NEAR, stability=STABLE), {}).count("It was not drawn") == 5
 

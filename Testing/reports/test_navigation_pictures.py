@@ -16,7 +16,7 @@ from CRLMSegmentationLib.reports.navigation_figures import navigation_figures
 from CRLMSegmentationLib.reports.navigation_slices import consensus_surface, cut_lines, margin_slices, stability_slices
 from CRLMSegmentationLib.reports.navigation_space import approach_in_space, view_direction
 from CRLMSegmentationLib.reports.navigation_text import write_distance
-from CRLMSegmentationLib.reports.planes import Lesion
+from CRLMSegmentationLib.reports.planes import DrawnLesion
 from CRLMSegmentationLib.reports.space import RenderingError, check_rendering
 from CRLMSegmentationLib.segmentation.consensus import Consensus
 from CRLMSegmentationLib.tracking.closest_approach import Approach
@@ -29,7 +29,7 @@ from CRLMSegmentationLib.tracking.colours import (
     OUTER_COLOUR,
     TOOL_COLOURS,
 )
-from CRLMSegmentationLib.tracking.instruments import Instrument, Kind
+from CRLMSegmentationLib.tracking.instruments import Instrument, InstrumentKind
 from CRLMSegmentationLib.tracking.interval import Interval
 from CRLMSegmentationLib.tracking.margins import margin_surface
 from CRLMSegmentationLib.tracking.navigator import InstrumentState, Reading
@@ -40,7 +40,7 @@ CENTER, RADIUS_MM = np.array([5.0, -12.0, 30.0]), 9.0
 
 
 @pytest.fixture(scope="module")
-def ball() -> Lesion:
+def ball() -> DrawnLesion:
     """A ball of 9 mm in 64 x 64 x 40 voxels of 1 x 1 x 1.6 mm, dark in grey."""
     place = np.diag([1.0, 1.0, 1.6, 1.0])
     place[:3, 3] = CENTER - [32, 32, 32]
@@ -48,7 +48,7 @@ def ball() -> Lesion:
     away = np.stack([i, j, 1.6 * k], axis=-1) - 32
     mask = np.linalg.norm(away, axis=-1) <= RADIUS_MM
     array = np.where(mask, 40, 130).astype(np.uint8)
-    return Lesion(Volume(array, place, "recvol_Reference", 1.5), mask, CENTER, 40.0)
+    return DrawnLesion(Volume(array, place, "recvol_Reference", 1.5), mask, CENTER, 40.0)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,9 @@ def margins(surface) -> dict[float, vtk.vtkPolyData]:
     return {mm: margin_surface(surface, mm) for mm in (5.0, 10.0)}
 
 
-def approach_of(distance_mm: float, margin_mm: float | None, handle=(0.0, 1.0, 0.0), kind=Kind.POINTER) -> Approach:
+def approach_of(
+    distance_mm: float, margin_mm: float | None, handle=(0.0, 1.0, 0.0), kind=InstrumentKind.POINTER
+) -> Approach:
     """An instrument straight in front of the ball, from the direction of its handle."""
     handle = np.array(handle) / np.linalg.norm(handle)
     side = np.linalg.qr(np.column_stack([-handle, np.eye(3)]))[0]
@@ -107,7 +109,7 @@ def count_hue(png: bytes, colour: tuple[float, float, float], least: int = 25) -
 
 @pytest.mark.usefixtures("small_picture")
 def test_instrument_and_margins_can_be_seen_in_space(ball, surface, margins):
-    far, blue = approach_of(20.0, None), TOOL_COLOURS[Kind.POINTER]
+    far, blue = approach_of(20.0, None), TOOL_COLOURS[InstrumentKind.POINTER]
     alone, with_margins = approach_in_space(ball, surface, far), approach_in_space(ball, surface, far, margins)
     gone = replace(far, state=replace(far.state, matrix=far.state.matrix + _moved_by(1000.0)))
     assert pixels_of(alone).shape == (256, 320, 3)
@@ -137,7 +139,7 @@ def test_margin_lies_around_the_lesion_in_the_picture_and_the_instrument_outside
 
 
 @pytest.mark.usefixtures("small_picture")
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", list(InstrumentKind))
 @pytest.mark.parametrize("handle", [(0, 1, 0), (-1, -0.4, 0.3), (0.2, 0.2, -1), (1, 1, 1)])
 def test_no_wall_hides_the_instrument(ball, surface, kind, handle, monkeypatch):
     approach = approach_of(8.0, 10.0, handle, kind)
@@ -190,10 +192,10 @@ def test_cut_of_a_ball_is_a_circle_of_its_radius(surface, margins, axis):
     assert cut_lines(surface, axis, CENTER[axis] + 12) == []
 
 
-def test_slices_show_outline_margins_and_instrument_in_their_colours(ball, surface, margins):
+def test_slices_show_segmentation_margins_and_instrument_in_their_colours(ball, surface, margins):
     png = margin_slices(ball, surface, approach_of(7.0, 10.0), margins, dpi=60)
     without = margin_slices(ball, surface, approach_of(7.0, 10.0), {}, dpi=60)
-    assert count(png, TOOL_COLOURS[Kind.POINTER]) > 30
+    assert count(png, TOOL_COLOURS[InstrumentKind.POINTER]) > 30
     for colour in (INNER_COLOUR, OUTER_COLOUR):
         assert count(png, colour) > count(without, colour) + 100
 
@@ -209,7 +211,7 @@ def test_slices_show_both_shells_and_leave_out_an_empty_one(ball, surface):
     assert count(empty, CONSENSUS_COLOURS[OUTER]) > 100
 
 
-def _ball(lesion: Lesion, radius_mm: float) -> np.ndarray:
+def _ball(lesion: DrawnLesion, radius_mm: float) -> np.ndarray:
     k, j, i = np.indices(lesion.mask.shape)
     return np.linalg.norm(np.stack([i, j, 1.6 * k], axis=-1) - 32, axis=-1) <= radius_mm
 

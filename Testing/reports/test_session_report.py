@@ -24,7 +24,7 @@ from CRLMSegmentationLib.reports.session_document import KEYS
 from CRLMSegmentationLib.reports.session_plot import session_plot
 from CRLMSegmentationLib.reports.session_report import make_report, summary_of
 from CRLMSegmentationLib.reports.session_table import rows_of
-from CRLMSegmentationLib.slicer.workspace.recording import report_command
+from CRLMSegmentationLib.slicer.workspace.workspace_recorder import report_command
 from helpers.session_helpers import TYPED, RecordedRoom, play
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -113,14 +113,14 @@ def test_lesion_has_its_history_from_volume_to_volume(killed: Path, tmp_path: Pa
     assert document["volumes"][0]["content_sha256"] in page
 
 
-def test_corrected_outline_stands_and_says_so(killed: Path, tmp_path: Path, quick: None) -> None:
+def test_corrected_segmentation_stands_and_says_so(killed: Path, tmp_path: Path, quick: None) -> None:
     document, page = report_of(killed, tmp_path / "out")
-    outline = lesion_of(document, "Tumour 2")["outline"]
-    assert outline["how"] == "corrected by hand"
-    assert (outline["confidence"], outline["warnings"]) == (None, [])
+    segmentation = lesion_of(document, "Tumour 2")["outline"]
+    assert segmentation["how"] == "corrected by hand"
+    assert (segmentation["confidence"], segmentation["warnings"]) == (None, [])
     (row,) = [row for row in document["events"] if row["what"] == kinds.CORRECTED]
     assert (row["kind"], row["of"]) == ("by hand", "Tumour 2")
-    assert outline["volume_ml"] > lesion_of(document, "Tumour 2")["history"][0]["volume_ml"] * 0.9
+    assert segmentation["volume_ml"] > lesion_of(document, "Tumour 2")["history"][0]["volume_ml"] * 0.9
     assert "corrected by hand, " in page
 
 
@@ -168,7 +168,7 @@ def test_case_says_the_same_as_the_session_before_it_was_finished(tmp_path: Path
     assert "ended by force" not in page
 
 
-def test_refined_outline_tells_how_far_it_has_moved(tmp_path: Path, quick: None) -> None:
+def test_refined_segmentation_tells_how_far_it_has_moved(tmp_path: Path, quick: None) -> None:
     made = RecordedRoom(tmp_path / "session")
     made.workspace.background_refinement.enabled = True
     made.send(ball())
@@ -181,10 +181,10 @@ def test_refined_outline_tells_how_far_it_has_moved(tmp_path: Path, quick: None)
     assert lesion["outline"]["how"] == "refined in the background"
     assert (lesion["refined"]["mean_mm"], lesion["refined"]["largest_mm"]) == (0.0, 0.0)
     assert len(lesion["history"]) == 1
-    assert "Refining moved the outline" in page
+    assert "Refining moved the segmentation" in page
 
 
-def test_outline_that_was_undone_is_not_shown(tmp_path: Path, quick: None) -> None:
+def test_segmentation_that_was_undone_is_not_shown(tmp_path: Path, quick: None) -> None:
     made = RecordedRoom(tmp_path / "session")
     made.send(ball())
     made.segment("Tumour 1")
@@ -204,7 +204,7 @@ def test_outline_that_was_undone_is_not_shown(tmp_path: Path, quick: None) -> No
     (lesion,) = document["lesions"]
     assert lesion["outline"] is None
     assert lesion["removed"] is not None
-    assert "There is no outline of this lesion" in page
+    assert "There is no segmentation of this lesion" in page
     assert "Its seed was removed at " in page
 
 
@@ -233,7 +233,7 @@ def test_mask_that_was_changed_is_not_drawn(copied: Path, tmp_path: Path, quick:
     for path in (copied / "results").iterdir():
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     _document, page = report_of(copied, tmp_path / "out")
-    assert page.count("Its outline was changed or damaged after it was recorded") == 2
+    assert page.count("Its segmentation was changed or damaged after it was recorded") == 2
 
 
 def test_recording_that_names_a_file_outside_is_not_followed(copied: Path, tmp_path: Path, quick: None) -> None:

@@ -112,13 +112,13 @@ def test_slices_without_truth_show_none(lesion):
     assert _count(_pixels(three_slices(replace(lesion, truth=None), dpi=50)), TRUTH_COLOUR) < 0.05 * with_truth
 
 
-def test_slices_of_nothing_found_show_no_outline(lesion):
+def test_slices_of_nothing_found_show_no_segmentation(lesion):
     found = _count(_pixels(three_slices(lesion, dpi=50)), PREDICTION_COLOUR)
     nothing = replace(lesion, mask=lesion.mask & False)
     assert _count(_pixels(three_slices(nothing, dpi=50)), PREDICTION_COLOUR) < 0.3 * found
 
 
-def test_outline_has_the_size_of_the_lesion_in_mm(ijk_to_ras):
+def test_segmentation_has_the_size_of_the_lesion_in_mm(ijk_to_ras):
     """An anisotropic volume must not stretch the picture: a ball is round in all three slices."""
     array = np.full((60, 60, 60), 100, np.uint8)
     volume = Volume(array, ijk_to_ras)

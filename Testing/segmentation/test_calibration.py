@@ -36,9 +36,9 @@ def test_confidence_never_falls_with_agreement():
 
 def test_unexplained_rest_holds_95_of_100_tips_with_each_lesion_counting_alike():
     one_far_off = [*lesions(39, misses=(0.0, 0.0)), Observation("X", 0.5, 0.9, 0.5, *[np.full(1000, 9.0)] * 2)]
-    assert calibrate(one_far_off, None).unexplained == ResidualError(0.0, 0.0)
+    assert calibrate(one_far_off, None).residual_error == ResidualError(0.0, 0.0)
     far_off = Observation("X", 0.5, 0.9, 0.5, np.full(7, 9.0), np.full(7, 11.0))
-    assert calibrate([*lesions(36, misses=(0.0,)), *[far_off] * 4], None).unexplained == ResidualError(9.0, 11.0)
+    assert calibrate([*lesions(36, misses=(0.0,)), *[far_off] * 4], None).residual_error == ResidualError(9.0, 11.0)
 
 
 def test_calibration_is_read_as_it_was_written():

@@ -1,4 +1,4 @@
-"""From the first answer to the consensus surfaces, on outlines that are boxes.
+"""From the first answer to the consensus surfaces, on segmentations that are boxes.
 
 The network is whoever answers the requests.
 """
@@ -14,7 +14,7 @@ from CRLMSegmentationLib.core.volume import VolumeIdentity
 from CRLMSegmentationLib.segmentation.refinement import (
     CUT_OFF,
     LARGEST_CROP_MM,
-    NOT_SWEPT,
+    NOT_INSONIFIED,
     Refinement,
     change_of,
     unreliable_reason_of,
@@ -26,7 +26,7 @@ VOLUME = VolumeIdentity("Probe", 1.0, "", "")
 FIRST = Request("Tumour 1", (10.0, 10.0, 10.0), VOLUME, Options(80.0, first_fold_only=True))
 
 
-def outline(k=(5, 15), warnings=()) -> LesionMask:
+def segmentation(k=(5, 15), warnings=()) -> LesionMask:
     part = np.ones((k[1] - k[0], 10, 10), bool) if k else np.zeros((0, 0, 0), bool)
     volume_ml, diameters_mm = measure(part, VOXEL) if k else (0.0, (0.0, 0.0, 0.0))
     first = (k[0] if k else 0, 5, 5)
@@ -45,7 +45,7 @@ def run(refinement, answer, first=FIRST):
 
 def test_answer_is_refined_and_then_repeated():
     refinement = Refinement(can_refine=True)
-    requested = run(refinement, lambda request: outline())
+    requested = run(refinement, lambda request: segmentation())
     assert [request.purpose for request in requested[:2]] == [Purpose.ANSWER, Purpose.REFINED]
     assert {request.purpose for request in requested[2:]} == {Purpose.REPEATED}
     assert [request.options.is_full_ensemble for request in requested] == [False, True] + [False] * 7
@@ -54,7 +54,11 @@ def test_answer_is_refined_and_then_repeated():
 
 
 def test_shells_are_those_of_the_refined_answer_and_its_repeats():
-    answers = {Purpose.ANSWER: outline((0, 30)), Purpose.REFINED: outline((5, 15)), Purpose.REPEATED: outline((7, 17))}
+    answers = {
+        Purpose.ANSWER: segmentation((0, 30)),
+        Purpose.REFINED: segmentation((5, 15)),
+        Purpose.REPEATED: segmentation((7, 17)),
+    }
     refinement = Refinement(can_refine=True)
     run(refinement, lambda request: answers[request.purpose])
     consensus = refinement.consensus_of("Tumour 1")
@@ -63,28 +67,32 @@ def test_shells_are_those_of_the_refined_answer_and_its_repeats():
 
 
 def test_model_that_cannot_be_refined_is_repeated_at_once():
-    requested = run(Refinement(can_refine=False), lambda request: outline())
+    requested = run(Refinement(can_refine=False), lambda request: segmentation())
     assert [request.purpose for request in requested] == [Purpose.ANSWER] + [Purpose.REPEATED] * 7
 
 
 def test_shells_are_left_out_where_nobody_wants_them():
-    requested = run(Refinement(can_refine=True, repeat=False), lambda request: outline())
+    requested = run(Refinement(can_refine=True, repeat=False), lambda request: segmentation())
     assert [request.purpose for request in requested] == [Purpose.ANSWER, Purpose.REFINED]
 
 
-def test_refining_tells_how_far_the_outline_moved():
-    answers = {Purpose.ANSWER: outline((5, 15)), Purpose.REFINED: outline((5, 18)), Purpose.REPEATED: outline((5, 18))}
+def test_refining_tells_how_far_the_segmentation_moved():
+    answers = {
+        Purpose.ANSWER: segmentation((5, 15)),
+        Purpose.REFINED: segmentation((5, 18)),
+        Purpose.REPEATED: segmentation((5, 18)),
+    }
     refinement = Refinement(can_refine=True)
     run(refinement, lambda request: answers[request.purpose])
     change = refinement.change_of("Tumour 1")
     assert change.largest_mm == pytest.approx(3)
     assert 0.3 < change.mean_mm < 1.0
-    assert str(change) == f"refined: the outline moved by {change.mean_mm:.1f} mm, 3.0 mm at most"
+    assert str(change) == f"refined: the segmentation moved by {change.mean_mm:.1f} mm, 3.0 mm at most"
 
 
 def test_tumour_that_touches_the_crop_is_looked_at_in_a_larger_one():
     refinement = Refinement(can_refine=False, repeat=False)
-    touching, whole = outline(warnings=[TOUCHES_EDGE]), outline()
+    touching, whole = segmentation(warnings=[TOUCHES_EDGE]), segmentation()
     requested = run(refinement, lambda request: touching if request.options.crop_size_mm < 150 else whole)
     assert [request.options.crop_size_mm for request in requested] == [80.0, 112.0, 156.8]
     assert {request.purpose for request in requested[1:]} == {Purpose.GROWN}
@@ -93,51 +101,51 @@ def test_tumour_that_touches_the_crop_is_looked_at_in_a_larger_one():
 def test_larger_crop_is_segmented_with_the_options_of_the_first():
     """All folds where all folds were asked for: the larger crop replaces what the user sees."""
     first = replace(FIRST, options=Options(80.0))
-    answers = {Purpose.ANSWER: outline(warnings=[TOUCHES_EDGE]), Purpose.GROWN: outline()}
+    answers = {Purpose.ANSWER: segmentation(warnings=[TOUCHES_EDGE]), Purpose.GROWN: segmentation()}
     requested = run(Refinement(can_refine=False, repeat=False), lambda request: answers[request.purpose], first)
     assert [request.options for request in requested] == [Options(80.0), Options(112.0)]
 
 
 def test_growing_ends_at_the_largest_crop():
-    requested = run(Refinement(can_refine=False, repeat=False), lambda request: outline(warnings=[TOUCHES_EDGE]))
+    requested = run(Refinement(can_refine=False, repeat=False), lambda request: segmentation(warnings=[TOUCHES_EDGE]))
     assert requested[-1].options.crop_size_mm == LARGEST_CROP_MM
 
 
-def test_refined_outline_that_touches_the_crop_is_grown_too_and_not_refined_twice():
-    touching = outline(warnings=[TOUCHES_EDGE])
-    answers = {Purpose.ANSWER: outline(), Purpose.REFINED: touching, Purpose.GROWN: outline()}
+def test_refined_segmentation_that_touches_the_crop_is_grown_too_and_not_refined_twice():
+    touching = segmentation(warnings=[TOUCHES_EDGE])
+    answers = {Purpose.ANSWER: segmentation(), Purpose.REFINED: touching, Purpose.GROWN: segmentation()}
     requested = run(Refinement(can_refine=True, repeat=False), lambda request: answers[request.purpose])
     assert [request.purpose for request in requested] == [Purpose.ANSWER, Purpose.REFINED, Purpose.GROWN]
 
 
 def test_no_crop_helps_where_nobody_has_swept():
     refinement = Refinement(can_refine=False, repeat=False)
-    assert len(run(refinement, lambda request: outline(warnings=[TOUCHES_EMPTY]))) == 1
+    assert len(run(refinement, lambda request: segmentation(warnings=[TOUCHES_EMPTY]))) == 1
 
 
-def test_border_of_an_outline_is_in_doubt_by_what_it_touches():
-    assert unreliable_reason_of(outline()) is None
-    assert unreliable_reason_of(outline(warnings=[TOUCHES_EDGE, TOUCHES_EMPTY])) == CUT_OFF
-    assert unreliable_reason_of(outline(warnings=[TOUCHES_EMPTY])) == NOT_SWEPT
+def test_border_of_a_segmentation_is_in_doubt_by_what_it_touches():
+    assert unreliable_reason_of(segmentation()) is None
+    assert unreliable_reason_of(segmentation(warnings=[TOUCHES_EDGE, TOUCHES_EMPTY])) == CUT_OFF
+    assert unreliable_reason_of(segmentation(warnings=[TOUCHES_EMPTY])) == NOT_INSONIFIED
 
 
 def test_nothing_found_is_not_repeated():
     refinement = Refinement(can_refine=True)
-    assert len(run(refinement, lambda request: outline(None, [NOTHING]))) == 1
+    assert len(run(refinement, lambda request: segmentation(None, [NOTHING]))) == 1
     assert refinement.consensus_of("Tumour 1") is None
 
 
 def test_new_answer_begins_anew():
     refinement = Refinement(can_refine=True)
-    run(refinement, lambda request: outline())
-    refinement.store(replace(FIRST, seed_ras_mm=(11.0, 10.0, 10.0)), outline())
+    run(refinement, lambda request: segmentation())
+    refinement.store(replace(FIRST, seed_ras_mm=(11.0, 10.0, 10.0)), segmentation())
     assert refinement.consensus_of("Tumour 1") is None
     assert refinement.change_of("Tumour 1") is None
 
 
 def test_lesion_that_is_forgotten_has_nothing():
     refinement = Refinement(can_refine=True)
-    run(refinement, lambda request: outline())
+    run(refinement, lambda request: segmentation())
     refinement.forget("Tumour 1")
     assert refinement.consensus_of("Tumour 1") is None
 
@@ -147,4 +155,4 @@ def test_only_the_background_gives_way():
 
 
 def test_change_to_nothing_has_no_distance():
-    assert change_of(outline(), outline(None)) is None
+    assert change_of(segmentation(), segmentation(None)) is None

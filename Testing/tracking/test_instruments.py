@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from CRLMSegmentationLib.tracking.instruments import Instrument, Kind, instruments_in
+from CRLMSegmentationLib.tracking.instruments import Instrument, InstrumentKind, instruments_in
 
 
 def found(*names, roles=None):
@@ -13,9 +13,9 @@ def found(*names, roles=None):
 def test_names_tell_which_tools_there_are():
     names = ["StylusTipToStylus", "StylusToReference", "ProbeToTracker", "ReferenceToTracker", "ImageToProbe", "RVol_1"]
     assert instruments_in([*names, "CusaToTracker"]) == [
-        Instrument("Cusa", Kind.DISSECTOR),
-        Instrument("Probe", Kind.PROBE),
-        Instrument("StylusTip", Kind.POINTER),
+        Instrument("Cusa", InstrumentKind.DISSECTOR),
+        Instrument("Probe", InstrumentKind.PROBE),
+        Instrument("StylusTip", InstrumentKind.POINTER),
     ]
 
 

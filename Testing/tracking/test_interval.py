@@ -1,4 +1,4 @@
-"""The interval of a distance holds the true one as often as it says: simulated tips, sensors and outlines."""
+"""The interval of a distance holds the true one as often as it says: simulated tips, sensors and segmentations."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_lesions_are_told_nearest_first_with_the_nearest_of_all():
     assert reading.point_ras_mm == pytest.approx([0, 10, 0], abs=0.3)
 
 
-def test_outline_in_doubt_has_no_distance_but_the_others_have():
+def test_segmentation_in_doubt_has_no_distance_but_the_others_have():
     cut = Target("Cut", sphere(5.0, (0, 0, 30.0)), 1.0, unreliable_reason=Status(Reason.CUT_OFF))
     tracker = tracker_to({"a": cut, "b": BALL})
     tracker.play(0.5, lambda t: {"StylusToReference": at(0, 0, 22.0)})
@@ -96,7 +96,7 @@ def test_shells_that_lie_apart_widen_the_interval():
 
 
 def test_error_of_the_model_is_that_with_or_without_shells():
-    plain = Target("a", sphere(10.0), 1.0, unexplained=ResidualError(with_shells_mm=1.0, alone_mm=4.0))
+    plain = Target("a", sphere(10.0), 1.0, residual_error=ResidualError(with_shells_mm=1.0, alone_mm=4.0))
     widths_mm = []
     for target in (plain, replace(plain, outer=plain.surface, inner=plain.surface)):
         tracker = tracker_to({"a": target})
@@ -134,7 +134,7 @@ def reading_of(target):
 
 
 @pytest.mark.parametrize("inner", [None, vtk.vtkPolyData()], ids=["none", "empty"])
-def test_outline_that_was_never_certain_reaches_as_far_as_its_middle(inner):
+def test_segmentation_that_was_never_certain_reaches_as_far_as_its_middle(inner):
     """Without a place that always was tumour, the true border may be anywhere down to the middle."""
     consensus = {"outer": sphere(14.0), "inner": sphere(2.0)}
     certain = reading_of(Target("a", sphere(10.0), 1.0, **consensus)).interval

@@ -15,28 +15,28 @@ def tracker():
     return Tracker(navigator)
 
 
-def cautions(tracker):
-    return [caution.reason for caution in tracker.update().displayed.cautions]
+def warnings(tracker):
+    return [warning.reason for warning in tracker.update().displayed.warnings]
 
 
 def test_tracker_that_does_not_send_the_sensor_leaves_it_unwatched_and_that_is_told(tracker):
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0)})
     situation = tracker.update()
     assert situation.nearest is not None
-    (caution,) = situation.displayed.cautions
-    assert str(caution) == "liver sensor not watched: the tracker does not send ReferenceToTracker"
+    (warning,) = situation.displayed.warnings
+    assert str(warning) == "liver sensor not watched: the tracker does not send ReferenceToTracker"
 
 
 def test_it_is_told_while_nothing_is_shown_as_well(tracker):
     tracker.send(StylusToReference="MISSING")
     assert tracker.update().nearest is None
-    assert cautions(tracker) == [Reason.SENSOR_NOT_SENT]
+    assert warnings(tracker) == [Reason.SENSOR_NOT_SENT]
 
 
 @pytest.mark.parametrize("device", ["ReferenceToTracker", "TrackerToReference", "ReferenceToFieldGenerator"])
 def test_sensor_that_is_sent_is_watched_whatever_the_tracker_is_called(tracker, device):
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0), device: at(100.0)})
-    assert cautions(tracker) == []
+    assert warnings(tracker) == []
     tracker.wait()
     tracker.send(**{"StylusToReference": at(30.0), device: "MISSING"})
     assert str(tracker.state_of("Stylus").unreliable_reason) == "liver sensor: not tracked"
@@ -50,7 +50,7 @@ def test_tools_in_the_frame_of_a_field_generator_are_found(tracker):
 
 def test_sensor_under_a_name_that_nobody_knows_is_not_taken_for_that_on_the_liver(tracker):
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0), "LiverToTracker": at(100.0)})
-    assert cautions(tracker) == [Reason.SENSOR_NOT_SENT]
+    assert warnings(tracker) == [Reason.SENSOR_NOT_SENT]
 
 
 @pytest.mark.parametrize("seconds", [1, 10])

@@ -12,7 +12,7 @@ from .console import bars, print_text
 
 if TYPE_CHECKING:
     from ..research.evaluation.calibrate import CalibratedAccuracy
-    from ..segmentation.calibration import Calibration
+    from ..segmentation.calibration import ModelCalibration
     from ..segmentation.models.package import ModelPackage
 
 
@@ -41,8 +41,8 @@ def calibrate(
         print_text(line)
 
 
-def _calibration_line(package: ModelPackage, calibration: Calibration) -> str:
-    kind, error = "simulated " if calibration.simulated else "", calibration.unexplained
+def _calibration_line(package: ModelPackage, calibration: ModelCalibration) -> str:
+    kind, error = "simulated " if calibration.simulated else "", calibration.residual_error
     return (
         f"{package.name}@{package.version}: calibrated on {calibration.lesions} lesions of {calibration.patients} "
         f"{kind}patients; {error.with_shells_mm:.1f} mm are added to both sides of a distance interval, "

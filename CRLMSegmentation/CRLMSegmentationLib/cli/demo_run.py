@@ -15,7 +15,7 @@ from ..core.errors import LinkError, SeedError, WorkerError
 from ..core.output_files import atomic_files, make_folder
 from ..igtl.client import IgtlClient
 from ..igtl.live_reconstruction import LiveReconstruction, LiveState
-from ..recording.case import Lesion
+from ..recording.case import CaseLesion
 from ..recording.player_process import ReplayProcess
 from ..reports.lesion_page import write_report
 from ..reports.lesion_report import card_of, figures_of, navigation_sentences, report_entry, sentence_of
@@ -45,7 +45,7 @@ OUTPUTS = ("segmentation.seg.nrrd", "scene.mrb", "report.json", REPORT)
 OnStep = Callable[[str], None]
 Entry = dict[str, Any]
 """Of report.json, see `reports.schema`."""
-Pictures = dict[str, Union[bytes, str]]
+Figures = dict[str, Union[bytes, str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +170,7 @@ def volume_check(session: Session, client: IgtlClient, replay: ReplayProcess) ->
     return check
 
 
-def _segment(workspace: Workspace, lesion: Lesion, number: int, on_step: OnStep) -> dict[str, float]:
+def _segment(workspace: Workspace, lesion: CaseLesion, number: int, on_step: OnStep) -> dict[str, float]:
     """Place a seed, wait for the segmentation, and return its timings in seconds."""
     show_seed(workspace.scene, lesion.name, np.array(lesion.seed_ras_mm), colour_of(number))
     workspace.segment([lesion.name])
@@ -202,7 +202,7 @@ def _refine(workspace: Workspace, on_step: OnStep) -> None:
     )
 
 
-def _result_of(workspace: Workspace, lesion: Lesion) -> LesionResult:
+def _result_of(workspace: Workspace, lesion: CaseLesion) -> LesionResult:
     """Return the result that the workspace shows for a lesion."""
     found = workspace.lesion_store.entries[lesion.name].found
     if found is None or found.result is None:
@@ -214,20 +214,20 @@ def _write(paths: Sequence[Path], played: _Played, card: Entry) -> list[Entry]:
     """Write the outputs and return the entries of the report."""
     workspace = played.workspace
     entries: list[Entry] = []
-    pictures: Pictures = {}
+    figures: Figures = {}
     for lesion in played.source.case.lesions:
         entry, images = _reported(played, lesion)
         entries.append(entry)
-        pictures |= images
+        figures |= images
     segmentation, scene, report_json, report_html = paths
     save_segmentation(workspace.lesion_store.segmentation_node, segmentation)
     save_scene_bundle(workspace.scene, scene)
     write_json(report_json, entries)
-    write_report(report_html, entries, pictures, card)
+    write_report(report_html, entries, figures, card)
     return entries
 
 
-def _reported(played: _Played, lesion: Lesion) -> tuple[Entry, Pictures]:
+def _reported(played: _Played, lesion: CaseLesion) -> tuple[Entry, Figures]:
     """Return the entry of a lesion in the report, and its images."""
     workspace, source = played.workspace, played.source
     result, refinement, navigation = (

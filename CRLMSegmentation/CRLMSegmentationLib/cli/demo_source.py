@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.errors import CaseError
-from ..recording.case import Case, Lesion, load_case, no_volume_in
+from ..recording.case import Case, CaseLesion, load_case, no_volume_in
 from ..recording.reconstruct import check_calibrated
-from ..recording.sweep_messages import Sweep
+from ..recording.sweep_messages import RecordedSweep
 from ..recording.timeline import DEFAULT_DEVICE, Source, load_source
 from ..tracking.sweeps.calibration import read_calibration
 
@@ -51,18 +51,18 @@ def demo_source(path: Path, seeds: Sequence[Seed], calibration: str | None) -> D
         CaseError, SweepError, VolumeError: it is damaged, holds no volume or has no seed.
     """
     loaded = load_source(path, None if calibration is None else read_calibration(calibration))
-    lesions = tuple(Lesion(f"Tumour {number}", seed) for number, seed in enumerate(seeds, 1))
+    lesions = tuple(CaseLesion(f"Tumour {number}", seed) for number, seed in enumerate(seeds, 1))
     if isinstance(loaded, Case):
         case = replace(load_case(loaded.folder), lesions=lesions or loaded.lesions)
         if not case.volumes:
             raise CaseError(no_volume_in(case))
         source = DemoSource(case.folder, loaded, case, case.volume_devices)
     else:
-        if isinstance(loaded, Sweep):
+        if isinstance(loaded, RecordedSweep):
             check_calibrated(loaded)
         case = Case(path.parent, path.name, volumes=(), lesions=lesions)
         devices = frozenset([DEFAULT_DEVICE])
-        source = DemoSource(path, loaded, case, devices, calibration, isinstance(loaded, Sweep))
+        source = DemoSource(path, loaded, case, devices, calibration, isinstance(loaded, RecordedSweep))
     if not case.lesions:
         raise CaseError(f"{case.case_id} has no seed; give one with --seed R A S, or add it to the case.json of a case")
     return source

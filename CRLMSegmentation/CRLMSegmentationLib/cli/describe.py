@@ -21,10 +21,10 @@ from ..recording.case import Case
 from ..recording.recorded_sweep import pairings_in, ultrasound_in
 from ..recording.session_events import read_events
 from ..recording.session_results import recorded_results
-from ..recording.sweep_messages import Sweep
+from ..recording.sweep_messages import RecordedSweep
 from ..recording.timed_message import TimedMessage
 from ..recording.timeline import lines_file_of, load_source, timeline
-from ..tracking.sweeps.colours import colour_remarks
+from ..tracking.sweeps.colours import colour_notes
 from ..tracking.sweeps.placement import REFERENCE, TRACKER, place_frames
 from ..tracking.sweeps.sequence import TrackedSequence, time_faults
 from ..tracking.sweeps.sequence_io import is_sequence
@@ -50,7 +50,7 @@ def describe_source(path: Path) -> Found:
     source = load_source(path)
     if isinstance(source, Volume):
         return _bounded("volume", _volume(source))
-    if isinstance(source, Sweep):
+    if isinstance(source, RecordedSweep):
         return _bounded("sweep", _sweep(source.sequence))
     return _bounded("case", _case(source))
 
@@ -90,7 +90,7 @@ def _volume(volume: Volume) -> Found:
         "center_ras_mm": ", ".join(f"{x:.1f}" for x in volume.center_ras_mm),
         "type": str(volume.array.dtype),
         "values": f"{volume.array.min():g} to {volume.array.max():g}",
-        "swept_percent": round(100 * float(volume.swept_in().mean()), 1),
+        "swept_percent": round(100 * float(volume.insonified_in().mean()), 1),
         "field_of_view": "; ".join(_field_of_view_warnings(volume)) or "recognised: 0 fills what was not imaged",
         "axes": _axes(axes),
         "handedness": "right" if np.linalg.det(axes) > 0 else "left",
@@ -144,7 +144,7 @@ def _sweep(sequence: TrackedSequence) -> Found:
         "image_status": _statuses(sequence.image_statuses),
         "transforms": {name: _statuses(track.statuses) for name, track in sorted(sequence.transforms.items())},
         **_place(sequence),
-        "notes": [*sequence.remarks, *colour_remarks(sequence.frames)],
+        "notes": [*sequence.notes, *colour_notes(sequence.frames)],
     }
 
 

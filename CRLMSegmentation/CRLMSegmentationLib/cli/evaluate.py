@@ -51,9 +51,9 @@ def evaluate(
     from ..recording.dataset import table_of
     from ..research.evaluation.document import summary_of
     from ..research.evaluation.evaluate import OUTPUTS, evaluate_method, evaluate_model
-    from ..research.evaluation.settings import Settings
+    from ..research.evaluation.settings import EvaluationSettings
 
-    settings = Settings(seed=seed, mirroring=mirroring, robustness_lesions=robustness)
+    settings = EvaluationSettings(seed=seed, mirroring=mirroring, robustness_lesions=robustness)
     held_out = None if held_out_of is None else _held_out_of(held_out_of)
     if held_out is not None and held_out.labels_together and not keep_labels_together:
         print_text(f"As in {held_out_of}, unconnected parts of a label are one lesion.", err=True)

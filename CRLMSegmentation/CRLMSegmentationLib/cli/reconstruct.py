@@ -47,7 +47,7 @@ def reconstruct(
 ) -> None:
     """Reconstruct a 3D volume from a tracked 2D sweep."""
     from ..recording.frame_pairing import ARRIVAL, TIME
-    from ..recording.reconstruct import Choices, Settings, reconstruct_file
+    from ..recording.reconstruct import Choices, ReconstructionSettings, reconstruct_file
     from ..tracking.sweeps.volume_builder import Compounding, Interpolation
 
     if pairing not in (None, TIME, ARRIVAL):
@@ -58,7 +58,7 @@ def reconstruct(
     if spacing is not None and not (spacing > 0 and math.isfinite(spacing)):
         raise typer.BadParameter("must be above 0", param_hint="--spacing")
     ways = {None: None, True: Interpolation.LINEAR, False: Interpolation.NEAREST}
-    settings = Settings(
+    settings = ReconstructionSettings(
         spacing,
         modes[compounding.lower()] if compounding else None,
         ways[linear],

@@ -13,7 +13,7 @@ from ..core.text import printable
 from ..igtl.dialects import PLUS, Dialect
 from ..igtl.link import LinkState
 from ..recording.link_recorder import Account
-from ..recording.record import Limits, run_record
+from ..recording.record import RecordingLimits, run_record
 from ..recording.recovery import recover
 from ..recording.summary import A_CRASH, refusal_lines, sentence_of
 
@@ -55,7 +55,7 @@ def record_case(
     Raises:
         CrlmError: the folder cannot be used, nothing came, or the disk was full; exit code 1.
     """
-    limits = Limits(duration_s, None if max_gb is None else max_gb * 1e9)
+    limits = RecordingLimits(duration_s, None if max_gb is None else max_gb * 1e9)
     with display() as shown:
         recorded = run_record(
             host, port, out, limits, shown.account, shown.note, shown.progress, stop, peer, live_volumes

@@ -16,7 +16,7 @@ from ..core.progress import OnProgress
 from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
 from ..core.volume_reading import check_intensities, read_image
-from ..recording.reconstruct import Choices, Settings, load_sweep, reconstruct
+from ..recording.reconstruct import Choices, ReconstructionSettings, load_sweep, reconstruct
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage, crop_size_of, model_or_default
 from ..segmentation.results import LesionResult, ModelReady, Options
@@ -92,7 +92,7 @@ def _volume_of(
     if not path.is_dir() and not (path.is_file() and is_sequence(path)):
         return read_image(path)
     sweep = load_sweep(path, calibration, Choices(device), frame)
-    made = reconstruct(sweep, Settings(frame=frame), on_progress)
+    made = reconstruct(sweep, ReconstructionSettings(frame=frame), on_progress)
     for line in made.lines():
         on_note(line)
     check_intensities(made.volume)

@@ -22,7 +22,7 @@ from .volume import Volume, to_sitk
 
 HOLE_SIGMA_VOXELS = 0.7
 """Empty voxels this close to insonified ones are interpolated; farther ones stay empty."""
-MIN_SWEPT_WEIGHT = 0.2
+MIN_INSONIFIED_WEIGHT = 0.2
 SEED_SIGMA_MM = 4.0
 MAX_GRID_VOXELS = 512**3
 """More in a whole volume would ask for several GB of memory here, and again for each step of the network."""
@@ -34,14 +34,14 @@ class Crop:
 
     Attributes:
         array: float32, shape (K, J, I), axes S, A, R; empty voxels hold the mean of the insonified ones.
-        swept: bool, shape (K, J, I), True where a voxel was insonified.
+        insonified: bool, shape (K, J, I), True where a voxel was insonified.
         ijk_to_ras: 4x4, diagonal but for the origin; the voxels are cubes.
         seed_ras_mm: shape (3,).
         is_whole_volume: it holds the whole volume.
     """
 
     array: np.ndarray
-    swept: np.ndarray
+    insonified: np.ndarray
     ijk_to_ras: np.ndarray
     seed_ras_mm: np.ndarray
     is_whole_volume: bool = False
@@ -94,7 +94,7 @@ def check_seed(volume: Volume, seed_ras_mm: np.ndarray) -> np.ndarray:
             f"the seed {place} mm lies outside the volume, which spans {low} to {high} mm RAS; place it in the tumour"
         )
     ijk = np.clip(np.round(transform_points(volume.ras_to_ijk, seed)), 0, volume.shape_ijk - 1)
-    if not volume.swept_in(Box.of_part(ijk[::-1], (1, 1, 1)).padded(1, volume.array.shape)).any():
+    if not volume.insonified_in(Box.of_part(ijk[::-1], (1, 1, 1)).padded(1, volume.array.shape)).any():
         raise SeedError(
             f"the seed {place} mm lies where the probe has not been (empty voxels); "
             "place it in the tumour or sweep again"
@@ -159,14 +159,14 @@ def whole_volume_grid(volume: Volume, spacing_mm: float) -> tuple[np.ndarray, Sh
 
 
 def _on_network_grid(volume: Volume, box: Box, grid: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Return `Crop.array` and `Crop.swept`, resampled from a box of a volume after smoothing against aliasing."""
-    swept = volume.swept_in(box).astype(np.float32)
-    values = volume.array[box.slices].astype(np.float32) * swept
+    """Return `Crop.array` and `Crop.insonified`, resampled from a box of a volume after smoothing against aliasing."""
+    insonified = volume.insonified_in(box).astype(np.float32)
+    values = volume.array[box.slices].astype(np.float32) * insonified
     matrix = part_to_ras(volume.ijk_to_ras, box.start_kji)
     sigma = _smoothing_sigma(volume.spacing_mm, grid[0, 0])
-    weight = _resample(ndimage.gaussian_filter(swept, sigma, mode="constant"), matrix, grid, shape)
+    weight = _resample(ndimage.gaussian_filter(insonified, sigma, mode="constant"), matrix, grid, shape)
     blurred = _resample(ndimage.gaussian_filter(values, sigma, mode="constant"), matrix, grid, shape)
-    known = weight >= MIN_SWEPT_WEIGHT
+    known = weight >= MIN_INSONIFIED_WEIGHT
     array = np.divide(blurred, weight, out=np.zeros_like(blurred), where=known)
     array[~known] = array[known].mean() if known.any() else 0.0
     return array, known

@@ -215,11 +215,11 @@ def infer_field_of_view(
     return ~empty[asked.relative_to(near).slices]
 
 
-def _specks(swept: BoolArray) -> BoolArray:
+def _specks(insonified: BoolArray) -> BoolArray:
     """Return the parts that are at most two voxels thick; beside empty space they are compression noise, not tissue."""
-    solid = ndimage.binary_opening(swept, ndimage.generate_binary_structure(3, 1))
+    solid = ndimage.binary_opening(insonified, ndimage.generate_binary_structure(3, 1))
     thick: BoolArray = ndimage.binary_dilation(solid, ndimage.generate_binary_structure(3, 3))
-    return swept & ~thick
+    return insonified & ~thick
 
 
 def empty_values(array: np.ndarray, background: Background, missing: np.ndarray | None) -> BoolArray:
@@ -450,16 +450,18 @@ def _is_saturated(tissue: np.ndarray, constants: np.ndarray, top: float, close: 
     return bool(np.count_nonzero(constants == top) <= SATURATED_FACTOR * bright)
 
 
-def contradiction(swept: np.ndarray, array: np.ndarray, background: Background, missing: np.ndarray | None) -> float:
+def contradiction(
+    insonified: np.ndarray, array: np.ndarray, background: Background, missing: np.ndarray | None
+) -> float:
     """Return the share of a mask that is empty space outside the field of view, 0 to 1; 0 below `CONFLICT_SHARE`."""
     step = max(1, round((array.size / ENOUGH_VOXELS) ** (1 / 3)))
     some = (slice(None, None, step),) * 3
     empty = empty_values(array[some], background, None if missing is None else missing[some])
-    if np.count_nonzero(empty & swept[some]) <= CONFLICT_SHARE / 2 * np.count_nonzero(swept[some]):
+    if np.count_nonzero(empty & insonified[some]) <= CONFLICT_SHARE / 2 * np.count_nonzero(insonified[some]):
         return 0.0  # saves a pass through the whole volume
     outside = outside_blocks(empty_values(array, background, missing))
-    wrong = np.count_nonzero(_extrema(swept)[0] & outside) * BLOCK**3
-    share = float(wrong / max(1, np.count_nonzero(swept)))
+    wrong = np.count_nonzero(_extrema(insonified)[0] & outside) * BLOCK**3
+    share = float(wrong / max(1, np.count_nonzero(insonified)))
     return share if share > CONFLICT_SHARE else 0.0
 
 

@@ -21,7 +21,7 @@ MAX_VOXELS = 2**31
 SHOWN_NAMES = 12
 
 
-class Kind(NamedTuple):
+class FieldKind(NamedTuple):
     """A kind of JSON value: its description, and a test for it.
 
     Attributes:
@@ -32,17 +32,17 @@ class Kind(NamedTuple):
     expected: str
     holds: Callable[[Any], bool]
     optional: bool = False
-    rough: Kind | None = None
+    rough: FieldKind | None = None
 
-    def or_absent(self) -> Kind:
+    def or_absent(self) -> FieldKind:
         return self._replace(optional=True)
 
-    def or_null(self) -> Kind:
+    def or_null(self) -> FieldKind:
         """Return the kind that accepts null as well, and may be missing unless it is `required`."""
         rough = self.rough and self.rough.or_null()
-        return Kind(f"{self.expected} or null", lambda value: value is None or self.holds(value), True, rough)
+        return FieldKind(f"{self.expected} or null", lambda value: value is None or self.holds(value), True, rough)
 
-    def required(self) -> Kind:
+    def required(self) -> FieldKind:
         return self._replace(optional=False)
 
     def expected_instead_of(self, value: Any) -> str:
@@ -87,41 +87,41 @@ def in_range(low: float, high: float, holds: Callable[[Any], bool] = is_number) 
     return lambda value: holds(value) and low <= value <= high
 
 
-def is_object_with(kinds: Mapping[str, Kind]) -> Callable[[Any], bool]:
+def is_object_with(kinds: Mapping[str, FieldKind]) -> Callable[[Any], bool]:
     """Return a test for objects whose entries are of the given kinds; other entries are allowed."""
     return lambda value: isinstance(value, dict) and first_problem(value, kinds) is None
 
 
-TEXT = Kind("a text", is_text)
-ANY_TEXT = Kind("a text, which may be empty", lambda value: isinstance(value, str))
-NAME = Kind(f"a text of up to {MAX_NAME} printable characters", is_name, rough=TEXT)
-DEVICE = Kind("a device name of ASCII characters", lambda value: is_name(value) and value.isascii())
-STATUS = Kind("a status of ASCII characters, such as OK", lambda value: is_name(value) and value.isascii())
-FILE = Kind("the name of a file in this folder, with / between folders", is_file_name, rough=TEXT)
-BOOLEAN = Kind("true or false", lambda value: isinstance(value, bool))
-NUMBER = Kind("a finite number", is_number)
-COUNT = Kind("an integer from 0 on", in_range(0, 2**62, is_integer))
-INTEGER = Kind("an integer", is_integer)
-LABEL = Kind(f"an integer from 1 to {MAX_LABEL}", in_range(1, MAX_LABEL, is_integer), rough=INTEGER)
-POSITIVE = Kind("a number above 0", lambda value: is_number(value) and value > 0)
-NOT_NEGATIVE = Kind("a number from 0 on", in_range(0, math.inf))
-TIME = Kind(f"seconds from 0 to {MAX_TIME_S:.0f}", in_range(0, MAX_TIME_S))
-SHARE = Kind("a number from 0 to 1", in_range(0, 1))
-POINT = Kind("three finite numbers R, A, S in mm", is_list_of(in_range(-MAX_COORDINATE_MM, MAX_COORDINATE_MM), 3))
-MATRIX = Kind("16 finite numbers", is_list_of(is_number, 16))
-INTEGERS_3 = Kind("three integers", is_list_of(is_integer, 3))
-SHAPE = Kind(f"three integers above 0, for {MAX_VOXELS:.1e} voxels at most", lambda value: _is_shape(value))
-OBJECT = Kind("an object", lambda value: isinstance(value, dict))
-LIST = Kind("a list", lambda value: isinstance(value, list))
-TEXTS = Kind("a list of texts", is_list_of(lambda value: isinstance(value, str)))
-NAMES = Kind("a list of names", is_list_of(is_name))
-FILES = Kind("a list of names of files in this folder", is_list_of(is_file_name))
-DEVICES = Kind("an object of device names of ASCII characters", is_object_of(DEVICE.holds))
-HASH = Kind("a SHA-256 of 64 hexadecimal digits", lambda value: is_text(value) and _is_hash(value))
-HASHES = Kind("an object of file names and hashes", is_object_of(is_text))
+TEXT = FieldKind("a text", is_text)
+ANY_TEXT = FieldKind("a text, which may be empty", lambda value: isinstance(value, str))
+NAME = FieldKind(f"a text of up to {MAX_NAME} printable characters", is_name, rough=TEXT)
+DEVICE = FieldKind("a device name of ASCII characters", lambda value: is_name(value) and value.isascii())
+STATUS = FieldKind("a status of ASCII characters, such as OK", lambda value: is_name(value) and value.isascii())
+FILE = FieldKind("the name of a file in this folder, with / between folders", is_file_name, rough=TEXT)
+BOOLEAN = FieldKind("true or false", lambda value: isinstance(value, bool))
+NUMBER = FieldKind("a finite number", is_number)
+COUNT = FieldKind("an integer from 0 on", in_range(0, 2**62, is_integer))
+INTEGER = FieldKind("an integer", is_integer)
+LABEL = FieldKind(f"an integer from 1 to {MAX_LABEL}", in_range(1, MAX_LABEL, is_integer), rough=INTEGER)
+POSITIVE = FieldKind("a number above 0", lambda value: is_number(value) and value > 0)
+NOT_NEGATIVE = FieldKind("a number from 0 on", in_range(0, math.inf))
+TIME = FieldKind(f"seconds from 0 to {MAX_TIME_S:.0f}", in_range(0, MAX_TIME_S))
+SHARE = FieldKind("a number from 0 to 1", in_range(0, 1))
+POINT = FieldKind("three finite numbers R, A, S in mm", is_list_of(in_range(-MAX_COORDINATE_MM, MAX_COORDINATE_MM), 3))
+MATRIX = FieldKind("16 finite numbers", is_list_of(is_number, 16))
+INTEGERS_3 = FieldKind("three integers", is_list_of(is_integer, 3))
+SHAPE = FieldKind(f"three integers above 0, for {MAX_VOXELS:.1e} voxels at most", lambda value: _is_shape(value))
+OBJECT = FieldKind("an object", lambda value: isinstance(value, dict))
+LIST = FieldKind("a list", lambda value: isinstance(value, list))
+TEXTS = FieldKind("a list of texts", is_list_of(lambda value: isinstance(value, str)))
+NAMES = FieldKind("a list of names", is_list_of(is_name))
+FILES = FieldKind("a list of names of files in this folder", is_list_of(is_file_name))
+DEVICES = FieldKind("an object of device names of ASCII characters", is_object_of(DEVICE.holds))
+HASH = FieldKind("a SHA-256 of 64 hexadecimal digits", lambda value: is_text(value) and _is_hash(value))
+HASHES = FieldKind("an object of file names and hashes", is_object_of(is_text))
 
 
-def first_problem(entry: Mapping[str, Any], kinds: Mapping[str, Kind], where: str = "") -> str | None:
+def first_problem(entry: Mapping[str, Any], kinds: Mapping[str, FieldKind], where: str = "") -> str | None:
     """Return a sentence about the first entry of an object that is missing or not of its kind; None when all are right.
 
     Args:
@@ -140,7 +140,7 @@ def first_problem(entry: Mapping[str, Any], kinds: Mapping[str, Kind], where: st
 
 def check_object(
     value: Any,
-    kinds: Mapping[str, Kind],
+    kinds: Mapping[str, FieldKind],
     where: str = "",
     error: type[CrlmError] = JsonError,
     only_these: bool = False,

@@ -108,11 +108,11 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
     Args:
         probability: of tumour, float32, shape of the crop.
     """
-    component, distance_mm = _component_at_seed((probability >= THRESHOLD) & crop.swept, crop)
+    component, distance_mm = _component_at_seed((probability >= THRESHOLD) & crop.insonified, crop)
     near = (Box.of_mask(component) or Box.of_shape(component.shape)).padded(FADE_VOXELS + 1, component.shape)
-    component, swept, close = component[near.slices], crop.swept[near.slices], probability[near.slices]
+    component, insonified, close = component[near.slices], crop.insonified[near.slices], probability[near.slices]
     solid = ndimage.binary_fill_holes(component)
-    cleaned = _cleaned(close, component, solid, swept)
+    cleaned = _cleaned(close, component, solid, insonified)
     shape = as_index(volume.array.shape)
     pasted, box = paste(cleaned, part_to_ras(crop.ijk_to_ras, near.start_kji), volume.ijk_to_ras, shape)
     part, offset_kji = trimmed_mask(_largest_part(pasted >= THRESHOLD), box.start_kji)
@@ -128,13 +128,13 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
         volume_ml=volume_ml,
         diameters_mm=diameters_mm,
         confidence=confidence,
-        warnings=tuple(_warnings(solid, swept, distance_mm, confidence, crop) if part.any() else [NOTHING]),
+        warnings=tuple(_warnings(solid, insonified, distance_mm, confidence, crop) if part.any() else [NOTHING]),
     )
 
 
-def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, swept: np.ndarray) -> np.ndarray:
+def _cleaned(probability: np.ndarray, component: np.ndarray, solid: np.ndarray, insonified: np.ndarray) -> np.ndarray:
     """Return the probabilities of the lesion with its holes closed, and 0 beyond a margin of `FADE_VOXELS`."""
-    near = ndimage.binary_dilation(solid, iterations=FADE_VOXELS) & swept
+    near = ndimage.binary_dilation(solid, iterations=FADE_VOXELS) & insonified
     cleaned = np.where(near, probability, 0.0)
     cleaned[solid & ~component] = 1.0
     return cleaned
@@ -171,7 +171,9 @@ def _largest_part(mask: np.ndarray) -> np.ndarray:
     return mask if count < 2 else labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
 
 
-def _warnings(lesion: np.ndarray, swept: np.ndarray, distance_mm: float, confidence: float, crop: Crop) -> list[str]:
+def _warnings(
+    lesion: np.ndarray, insonified: np.ndarray, distance_mm: float, confidence: float, crop: Crop
+) -> list[str]:
     """Return the warnings about a lesion in a padded box, which ends right beside it only where the crop ends."""
     warnings = []
     if distance_mm > crop.spacing_mm:
@@ -181,7 +183,7 @@ def _warnings(lesion: np.ndarray, swept: np.ndarray, distance_mm: float, confide
     if (lesion & ~inner).any():
         warnings.append(TOUCHES_VOLUME_EDGE if crop.is_whole_volume else TOUCHES_EDGE)
     around = ndimage.binary_dilation(lesion) & ~lesion
-    if around.any() and (around & ~swept).sum() > EMPTY_CONTACT * around.sum():
+    if around.any() and (around & ~insonified).sum() > EMPTY_CONTACT * around.sum():
         warnings.append(TOUCHES_EMPTY)
     if confidence < LOW_CONFIDENCE:
         warnings.append(UNCERTAIN.format(confidence=confidence))

@@ -35,7 +35,7 @@ class Reason(Enum):
     SENSOR_NOT_SENT = "sensor-not-sent"
     # of a segmentation
     CUT_OFF = "cut-off"
-    NOT_SWEPT = "not-swept"
+    NOT_INSONIFIED = "not-swept"
     OUT_OF_DATE = "out-of-date"
     NOTHING_FOUND = "nothing-found"
     NO_SURFACE = "no-surface"
@@ -68,7 +68,7 @@ def _templates(_: Any) -> dict[Reason, str]:
         Reason.SENSOR_STILL: _("the liver sensor has not moved for {seconds:.0f} s: it may have come off"),
         Reason.SENSOR_NOT_SENT: _("liver sensor not watched: the tracker does not send {transform}"),
         Reason.CUT_OFF: _("the segmentation was cut off by the crop: the tumour may be larger"),
-        Reason.NOT_SWEPT: _("part of the tumour was not swept: it may be larger there"),
+        Reason.NOT_INSONIFIED: _("part of the tumour was not swept: it may be larger there"),
         Reason.OUT_OF_DATE: _("the segmentation is out of date; segment again"),
         Reason.NOTHING_FOUND: _("nothing was found in this volume"),
         Reason.NO_SURFACE: _("there is no segmentation to measure to"),

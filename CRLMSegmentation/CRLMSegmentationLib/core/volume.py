@@ -56,7 +56,7 @@ class Volume:
         ijk_to_ras: 4x4, voxel indices (i, j, k) to RAS mm; may be oblique, anisotropic, left-handed.
         device: name of the sender's device, or of the file.
         timestamp_s: when it was acquired (Unix time of the sender), 0 if unknown.
-        swept: shape (K, J, I), True where a voxel was insonified, or None when the source does not say.
+        insonified: shape (K, J, I), True where a voxel was insonified, or None when the source does not say.
         missing: shape (K, J, I), True where the source gave no number (NaN), which `array` does not keep; None where
             every voxel has one. Taken from the voxels; to be given only with voxels that came from another volume.
 
@@ -69,7 +69,7 @@ class Volume:
     ijk_to_ras: np.ndarray
     device: str = ""
     timestamp_s: float = 0.0
-    swept: np.ndarray | None = field(default=None, repr=False)
+    insonified: np.ndarray | None = field(default=None, repr=False)
     missing: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Volume:
                 f"the volume would be {extent_mm.max() / 1000:.1f} m long; check the spacing "
                 f"{self.spacing_mm.tolist()} mm of '{self.device}'"
             )
-        for name, mask in (("swept mask", self.swept), ("mask of missing voxels", self.missing)):
+        for name, mask in (("mask of insonified voxels", self.insonified), ("mask of missing voxels", self.missing)):
             if mask is not None and mask.shape != self.array.shape:
                 raise VolumeError(f"{name} has shape {mask.shape}, its volume {self.array.shape}")
 
@@ -162,22 +162,26 @@ class Volume:
         return find_background(self.array, self.missing)
 
     @cached_property
-    def unswept_blocks(self) -> np.ndarray:
+    def not_insonified_blocks(self) -> np.ndarray:
         """Blocks of voxels outside the field of view, see `outside_blocks`."""
         return outside_blocks(empty_values(self.array, self.background, self.missing))
 
     @cached_property
     def contradicted_share(self) -> float:
-        """Share of `swept` that is empty space outside the field of view, 0 to 1; 0 where it is too small to matter."""
-        return 0.0 if self.swept is None else contradiction(self.swept, self.array, self.background, self.missing)
+        """Share of `insonified` that is empty space outside the field of view, 0 to 1; 0 where it is too small to matter."""
+        return (
+            0.0
+            if self.insonified is None
+            else contradiction(self.insonified, self.array, self.background, self.missing)
+        )
 
     @property
     def field_of_view_warnings(self) -> tuple[str, ...]:
         """Warnings about how the field of view was found; mostly none."""
-        is_recognised = self.swept is not None or bool(self.unswept_blocks.any())
+        is_recognised = self.insonified is not None or bool(self.not_insonified_blocks.any())
         return warnings_about(self.background, self.missing, is_recognised, self.contradicted_share)
 
-    def swept_in(self, box: Box | None = None) -> np.ndarray:
+    def insonified_in(self, box: Box | None = None) -> np.ndarray:
         """Return which voxels of a box, or of the whole volume, were insonified, bool, shape (K, J, I) of the box.
 
         The source says it, or else `infer_field_of_view` infers it from the voxels.
@@ -186,27 +190,29 @@ class Volume:
         constant than 0, only voxels that both call insonified count: such a constant must not be seen as tissue.
         """
         part = (Box.of_shape(self.array.shape) if box is None else box).slices
-        if self.swept is not None and not self.contradicted_share and not self.background.values:
-            return self.swept[part] if self.missing is None else self.swept[part] & ~self.missing[part]
-        inferred = infer_field_of_view(self.array, box, self.unswept_blocks, self.background, self.missing)
-        return inferred if self.swept is None else inferred & self.swept[part]
+        if self.insonified is not None and not self.contradicted_share and not self.background.values:
+            return self.insonified[part] if self.missing is None else self.insonified[part] & ~self.missing[part]
+        inferred = infer_field_of_view(self.array, box, self.not_insonified_blocks, self.background, self.missing)
+        return inferred if self.insonified is None else inferred & self.insonified[part]
 
     def part_around(self, box: Box) -> tuple[Volume, Index]:
-        """Return a part that holds a box, with the margin on which `swept_in` of the box depends.
+        """Return a part that holds a box, with the margin on which `insonified_in` of the box depends.
 
         Returns:
             The part, a view of the same voxels, and the index (k, j, i) of its first voxel.
         """
-        margin = self.background.margin if self.swept is None else MARGIN
+        margin = self.background.margin if self.insonified is None else MARGIN
         padded = box.padded(margin + 1, self.array.shape)
         near = Box(as_index(first // BLOCK * BLOCK for first in padded.start_kji), padded.stop_kji)
         blocks = tuple(slice(part.start // BLOCK, -(-part.stop // BLOCK)) for part in near.slices)
         matrix = part_to_ras(self.ijk_to_ras, near.start_kji)
-        known = None if self.swept is not None else self.unswept_blocks[blocks]
-        swept = None if self.swept is None else self.swept_in(near)
-        background = self.background if self.swept is None else ZERO  # what a mask says holds the constants already
+        known = None if self.insonified is not None else self.not_insonified_blocks[blocks]
+        insonified = None if self.insonified is None else self.insonified_in(near)
+        background = (
+            self.background if self.insonified is None else ZERO
+        )  # what a mask says holds the constants already
         missing = None if self.missing is None else self.missing[near.slices]
-        part = Volume.of_part(self.array[near.slices], matrix, swept, known, background, missing)
+        part = Volume.of_part(self.array[near.slices], matrix, insonified, known, background, missing)
         return part, near.start_kji
 
     @classmethod
@@ -214,16 +220,16 @@ class Volume:
         cls,
         array: np.ndarray,
         ijk_to_ras: np.ndarray,
-        swept: np.ndarray | None,
-        unswept_blocks: np.ndarray | None,
+        insonified: np.ndarray | None,
+        not_insonified_blocks: np.ndarray | None,
         background: Background,
         missing: np.ndarray | None = None,
     ) -> Volume:
         """Make the part of a volume that `part_around` returned from its members, as in another process."""
-        part = cls(array, ijk_to_ras, swept=swept, missing=missing)
+        part = cls(array, ijk_to_ras, insonified=insonified, missing=missing)
         part.__dict__.update(background=background, contradicted_share=0.0)
-        if unswept_blocks is not None:
-            part.__dict__["unswept_blocks"] = unswept_blocks
+        if not_insonified_blocks is not None:
+            part.__dict__["unswept_blocks"] = not_insonified_blocks
         return part
 
     def contains(self, point_ras_mm: np.ndarray) -> bool:

@@ -16,9 +16,9 @@ from ..core.errors import LinkError
 from ..core.text import printable
 from .limits import limited
 from .link import LinkState, reason_kind
-from .messages import Frame, Message, StatusMessage
+from .messages import Message, PatientFrame, StatusMessage
 from .packing import pack
-from .protocol import MAX_BODY_BYTES, Decoder, OnMessage, Progress, Refusal
+from .protocol import MAX_BODY_BYTES, Decoder, OnMessage, ReceiveProgress, Refusal
 from .sockets import (
     CHUNK_BYTES,
     MAX_QUEUE_BYTES,
@@ -32,7 +32,7 @@ from .sockets import (
     prepare,
     reason_of,
 )
-from .statistics import DropReason, LinkStatistics, Problem
+from .statistics import DropReason, LinkStatistics, MessageProblem
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class IgtlClient:
         self,
         host: str,
         port: int,
-        frame: Frame = Frame.RAS,
+        frame: PatientFrame = PatientFrame.RAS,
         max_body_bytes: int = MAX_BODY_BYTES,
         introduce: bool = True,
         stall_timeout_s: float = STALL_TIMEOUT_S,
@@ -100,12 +100,12 @@ class IgtlClient:
         return f"{self.host}:{self.port}"
 
     @property
-    def receiving(self) -> Progress | None:
+    def receiving(self) -> ReceiveProgress | None:
         """The message that is being received, or None."""
         return self._decoder.receiving
 
     @property
-    def problems(self) -> Iterable[Problem]:
+    def problems(self) -> Iterable[MessageProblem]:
         """Reasons for which messages were lost or odd, with counts."""
         return self.statistics.problems
 

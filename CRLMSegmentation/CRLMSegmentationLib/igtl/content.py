@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.geometry import RAS_TO_LPS, transform_points
-from .messages import Frame
+from .messages import PatientFrame
 
 ASCII, LATIN_1 = 3, 4
 """MIBenum of IANA; other texts are decoded as UTF-8."""
@@ -33,12 +33,12 @@ def decode_text(text: bytes, encoding: int = ASCII) -> str:
     return text.decode("latin-1") if encoding == LATIN_1 else text.decode("utf8", "replace")
 
 
-def pose_between_frames(matrix: np.ndarray, frame: Frame) -> np.ndarray:
+def pose_between_frames(matrix: np.ndarray, frame: PatientFrame) -> np.ndarray:
     """Convert a pose (4x4, mm) between RAS and the frame of the peer, in either direction."""
-    return RAS_TO_LPS @ matrix @ RAS_TO_LPS if frame is Frame.LPS else np.array(matrix, dtype=np.float64)
+    return RAS_TO_LPS @ matrix @ RAS_TO_LPS if frame is PatientFrame.LPS else np.array(matrix, dtype=np.float64)
 
 
-def points_between_frames(points: np.ndarray, frame: Frame) -> np.ndarray:
+def points_between_frames(points: np.ndarray, frame: PatientFrame) -> np.ndarray:
     """Convert points (N, 3), mm, between RAS and the frame of the peer, in either direction."""
     points = np.asarray(points, dtype=np.float64)
-    return transform_points(RAS_TO_LPS, points) if frame is Frame.LPS else points
+    return transform_points(RAS_TO_LPS, points) if frame is PatientFrame.LPS else points

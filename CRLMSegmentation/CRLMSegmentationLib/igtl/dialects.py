@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from ..core.errors import LinkError
-from .messages import Frame
+from .messages import PatientFrame
 
 
 class ClientOptions(TypedDict):
     """Options for `IgtlClient(host, port, **dialect.client_options)`."""
 
-    frame: Frame
+    frame: PatientFrame
     introduce: bool
 
 
 class ServerOptions(TypedDict):
     """Options for `IgtlServer(host, port, **dialect.server_options)`."""
 
-    frame: Frame
+    frame: PatientFrame
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Dialect:
 
     name: str
     title: str
-    frame: Frame
+    frame: PatientFrame
     introduce: bool
 
     @property
@@ -59,7 +59,7 @@ PLUS = Dialect(
     title="PLUS",
     # The matrix goes out as it is calculated, in Reference (vtkPlusIgtlMessageCommon::PackImageMessage); the flag of
     # an image is neither set nor read.
-    frame=Frame.RAS,
+    frame=PatientFrame.RAS,
     # A client is answered in the highest version that it has sent (vtkPlusOpenIGTLinkServer, ClientHeaderVersion).
     introduce=True,
 )
@@ -67,7 +67,7 @@ SLICER = Dialect(
     name="slicer",
     title="3D Slicer with SlicerOpenIGTLink",
     # IJK to RAS, whatever the flag: igtlioImageConverter neither reads nor sets it.
-    frame=Frame.RAS,
+    frame=PatientFrame.RAS,
     # It shows version 2 itself on connecting (vtkMRMLIGTLConnectorNode), and sends metadata in any case.
     introduce=True,
 )
@@ -79,7 +79,7 @@ CUSTUSX = Dialect(
     # as they are (NetworkHandler); surfaces have no flag, and its own IGTLinkConversionPolyData turns them into the
     # frame that the caller names, for Slicer into RAS.
     # The flag of an image that it gets is read by IGTLinkConversionImage::decode_rMd, not by its live view.
-    frame=Frame.LPS,
+    frame=PatientFrame.LPS,
     introduce=False,  # it sends no metadata to anyone
 )
 DIALECTS = {dialect.name: dialect for dialect in (PLUS, SLICER, CUSTUSX)}

@@ -11,7 +11,7 @@ from ..core.errors import GeometryError, MessageError
 from ..core.geometry import MAX_CALIBRATION_SHEAR, MAX_SHEAR, RAS_TO_LPS, check_ijk_to_ras, transform_points
 from .content import Content, Envelope
 from .header import Header
-from .messages import Frame, ImageMessage
+from .messages import ImageMessage, PatientFrame
 from .metadata import EXTENDED_HEADER
 from .pyigtl_bodies import SCALAR_TYPES, read_image_body
 
@@ -20,7 +20,7 @@ NARROWER = {"b": np.uint8, "i": np.int32, "u": np.uint32, "f": np.float32}
 WIRE_DTYPES = {dtype: code for code, dtype in SCALAR_TYPES.items()}
 BIG_ENDIAN, LITTLE_ENDIAN = 1, 2
 NATIVE_ENDIAN = LITTLE_ENDIAN if sys.byteorder == "little" else BIG_ENDIAN
-COORDINATE_FLAGS = {1: Frame.RAS, 2: Frame.LPS}
+COORDINATE_FLAGS = {1: PatientFrame.RAS, 2: PatientFrame.LPS}
 IMAGE_BEGINNING_BYTES = EXTENDED_HEADER.size + IMAGE_HEAD.size
 """Bytes at the start of the body of an IMAGE that are needed to know its number of slices."""
 
@@ -34,7 +34,7 @@ def is_single_slice(header: Header, beginning: memoryview) -> bool:
     return len(head) == IMAGE_HEAD.size and IMAGE_HEAD.unpack(head)[7] == 1
 
 
-def read_image(content: memoryview, envelope: Envelope, frame: Frame) -> ImageMessage:
+def read_image(content: memoryview, envelope: Envelope, frame: PatientFrame) -> ImageMessage:
     """Read the content of an IMAGE; the message takes over its memory where it can.
 
     Raises:
@@ -47,13 +47,13 @@ def read_image(content: memoryview, envelope: Envelope, frame: Frame) -> ImageMe
         raise GeometryError(f"the image is empty: {body.array.shape}")
     native = body.array.dtype.newbyteorder("=")
     array = np.require(body.array, native, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
-    matrix = RAS_TO_LPS @ body.ijk_to_frame if frame is Frame.LPS else body.ijk_to_frame
+    matrix = RAS_TO_LPS @ body.ijk_to_frame if frame is PatientFrame.LPS else body.ijk_to_frame
     return ImageMessage(
         envelope.device, envelope.timestamp_s, array, _check_ijk_to_ras(matrix, array), envelope.metadata, label
     )
 
 
-def pack_image(message: ImageMessage, frame: Frame) -> Content:
+def pack_image(message: ImageMessage, frame: PatientFrame) -> Content:
     """Return the content of an IMAGE; its voxels are not copied where their type can be sent.
 
     Raises:
@@ -62,10 +62,10 @@ def pack_image(message: ImageMessage, frame: Frame) -> Content:
     """
     array = np.ascontiguousarray(wire_array(message.array))
     matrix = _check_ijk_to_ras(message.ijk_to_ras, array)
-    matrix = RAS_TO_LPS @ matrix if frame is Frame.LPS else matrix
+    matrix = RAS_TO_LPS @ matrix if frame is PatientFrame.LPS else matrix
     size = array.shape[2::-1]
     centre = transform_points(matrix, (np.array(size) - 1) / 2)
-    components, coordinates = (*array.shape, 1)[3], {Frame.RAS: 1, Frame.LPS: 2}[frame]
+    components, coordinates = (*array.shape, 1)[3], {PatientFrame.RAS: 1, PatientFrame.LPS: 2}[frame]
     kind = (1, components, WIRE_DTYPES[array.dtype], NATIVE_ENDIAN, coordinates)
     head = IMAGE_HEAD.pack(*kind, *size, *matrix[:3, :3].T.ravel(), *centre, 0, 0, 0, *size)
     return Content("IMAGE", [head, array.reshape(-1).view(np.uint8).data])
@@ -90,7 +90,7 @@ def wire_array(array: np.ndarray) -> np.ndarray:
     return narrower
 
 
-def _check_image_head(content: memoryview) -> Frame | None:
+def _check_image_head(content: memoryview) -> PatientFrame | None:
     """Check the head of an IMAGE; return the frame that it states, None for an unknown flag.
 
     Raises:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from .messages import Message
-from .statistics import Problem
+from .statistics import MessageProblem
 
 
 class LinkState(Enum):
@@ -43,7 +43,7 @@ class Link(Protocol):
         """
 
     @property
-    def problems(self) -> Iterable[Problem]:
+    def problems(self) -> Iterable[MessageProblem]:
         """What was lost, by reason, counted."""
 
     @property
@@ -69,7 +69,7 @@ class NetworkLink(Link, Protocol):
     """A link whose messages come over a network; a recording loses nothing, and its time may jump at will."""
 
     @property
-    def problems(self) -> Iterable[Problem]:
+    def problems(self) -> Iterable[MessageProblem]:
         """What was lost, by reason, counted."""
 
     @property

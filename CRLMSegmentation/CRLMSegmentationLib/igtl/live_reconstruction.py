@@ -22,7 +22,7 @@ from .limits import limited
 from .link import LinkState
 from .messages import Message, StringMessage
 from .plus_commands import DEFAULT_RECONSTRUCTOR, SNAPSHOT, START, STOP, PlusCommand, PlusReply, pack_command, reply_of
-from .statistics import Problem
+from .statistics import MessageProblem
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class LiveReconstruction:
         return self.client.problem
 
     @property
-    def problems(self) -> Iterable[Problem]:
+    def problems(self) -> Iterable[MessageProblem]:
         return self.client.problems
 
     @property

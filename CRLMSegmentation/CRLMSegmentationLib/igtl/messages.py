@@ -33,7 +33,7 @@ UNIT_SCALE = 0.01
 LAST_ROW = np.array([0.0, 0.0, 0.0, 1.0])
 
 
-class Frame(Enum):
+class PatientFrame(Enum):
     """Patient frame that a peer uses, whatever its image headers say. PLUS and SlicerIGT: RAS."""
 
     RAS = "ras"
@@ -58,7 +58,7 @@ class ImageMessage:
     array: np.ndarray
     ijk_to_ras: np.ndarray
     metadata: dict[str, str] = field(default_factory=dict)
-    labelled_frame: Frame | None = Frame.RAS
+    labelled_frame: PatientFrame | None = PatientFrame.RAS
 
     @property
     def is_volume(self) -> bool:

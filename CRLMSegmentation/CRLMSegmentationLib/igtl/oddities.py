@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .header import Header, may_be_cut
-from .messages import Frame, ImageMessage, Message, TrackingMessage
+from .messages import ImageMessage, Message, PatientFrame, TrackingMessage
 from .statistics import DropReason, LinkStatistics
 
 NAME_CUT = (
@@ -12,7 +12,7 @@ NAME_CUT = (
 )
 
 
-def count_oddities(statistics: LinkStatistics, header: Header, message: Message, frame: Frame) -> None:
+def count_oddities(statistics: LinkStatistics, header: Header, message: Message, frame: PatientFrame) -> None:
     """Count what is odd about a message that was read.
 
     Args:
@@ -30,7 +30,7 @@ def count_oddities(statistics: LinkStatistics, header: Header, message: Message,
         statistics.problems.note_once(DropReason.NAME_CUT, name, NAME_CUT)
 
 
-def _frame_text(labelled: Frame | None, frame: Frame) -> str:
+def _frame_text(labelled: PatientFrame | None, frame: PatientFrame) -> str:
     said = "has a coordinate flag that OpenIGTLink does not know" if labelled is None else f"says {labelled.name}"
     return (
         f"an image {said}, but is read as {frame.name}, as this kind of sender counts; see that it lies where it should"

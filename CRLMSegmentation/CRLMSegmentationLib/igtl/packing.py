@@ -17,9 +17,9 @@ from .header import HEADER, HEADER_BYTES, SUPPORTED_VERSIONS, Header, pack_heade
 from .image import IMAGE_BEGINNING_BYTES, IMAGE_HEAD, is_single_slice, pack_image, read_image, wire_array
 from .messages import (
     MAX_NAME_BYTES,
-    Frame,
     ImageMessage,
     Message,
+    PatientFrame,
     PointMessage,
     PolyDataMessage,
     StatusMessage,
@@ -66,7 +66,7 @@ __all__ = [
 UNPACK_ERRORS = (
     struct.error, ValueError, KeyError, IndexError, TypeError, OverflowError, NotImplementedError, GeometryError,
 )  # fmt: skip
-_UNPACKERS: dict[str, Callable[[memoryview, Envelope, Frame], Message]] = {
+_UNPACKERS: dict[str, Callable[[memoryview, Envelope, PatientFrame], Message]] = {
     "IMAGE": read_image,
     "TRANSFORM": read_transform,
     "STRING": read_string,
@@ -83,7 +83,7 @@ def is_known(message_type: str) -> bool:
     return message_type in _UNPACKERS
 
 
-def unpack(header: Header, body: memoryview, frame: Frame = Frame.RAS) -> Message:
+def unpack(header: Header, body: memoryview, frame: PatientFrame = PatientFrame.RAS) -> Message:
     """Read the body of a message. An image takes over the memory of `body` where it can.
 
     Args:
@@ -100,7 +100,7 @@ def unpack(header: Header, body: memoryview, frame: Frame = Frame.RAS) -> Messag
         raise MessageError(f"{header.type} '{header.device}' cannot be read: {error}") from error
 
 
-def pack(message: Message, version: int = 1, frame: Frame = Frame.RAS) -> bytes:
+def pack(message: Message, version: int = 1, frame: PatientFrame = PatientFrame.RAS) -> bytes:
     """Return the bytes of a message for a peer that has shown this header version.
 
     Raises:
@@ -126,7 +126,7 @@ def _check_envelope(message: Message) -> None:
 
 
 @singledispatch
-def _content_of(message: Message, frame: Frame) -> Content:
+def _content_of(message: Message, frame: PatientFrame) -> Content:
     """Return the type and the body of a message, for a peer that uses this frame."""
     raise TypeError(f"a {type(message).__name__} is only received")
 

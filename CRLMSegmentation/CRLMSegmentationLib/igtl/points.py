@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import GeometryError, MessageError
 from .content import Content, Envelope, points_between_frames
-from .messages import Frame, PointMessage
+from .messages import PatientFrame, PointMessage
 
 POINT = np.dtype(
     [("name", "S64"), ("group", "S32"), ("rgba", "u1", 4), ("xyz", ">f4", 3), ("diameter", ">f4"), ("owner", "S20")]
@@ -19,7 +19,7 @@ DEFAULT_RGBA = (255, 255, 0, 255)
 """Yellow, the default of pyigtl."""
 
 
-def read_points_message(content: memoryview, envelope: Envelope, frame: Frame) -> PointMessage:
+def read_points_message(content: memoryview, envelope: Envelope, frame: PatientFrame) -> PointMessage:
     """Read the content of a POINT.
 
     Raises:
@@ -43,7 +43,7 @@ def read_points_message(content: memoryview, envelope: Envelope, frame: Frame) -
     )
 
 
-def pack_points_message(message: PointMessage, frame: Frame) -> Content:
+def pack_points_message(message: PointMessage, frame: PatientFrame) -> Content:
     """Return the content of a POINT.
 
     Raises:

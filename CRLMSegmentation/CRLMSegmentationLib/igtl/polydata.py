@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.errors import GeometryError, MessageError
 from .content import Content, Envelope, points_between_frames
-from .messages import Frame, PolyDataMessage
+from .messages import PatientFrame, PolyDataMessage
 
 HEAD = struct.Struct(">10I")
 WORD_BYTES = 4
@@ -35,7 +35,7 @@ class _Cells:
     words: np.ndarray
 
 
-def read_polydata_message(content: memoryview, envelope: Envelope, frame: Frame) -> PolyDataMessage:
+def read_polydata_message(content: memoryview, envelope: Envelope, frame: PatientFrame) -> PolyDataMessage:
     """Read the content of a POLYDATA.
 
     Raises:
@@ -46,7 +46,7 @@ def read_polydata_message(content: memoryview, envelope: Envelope, frame: Frame)
     return PolyDataMessage(envelope.device, envelope.timestamp_s, points, triangles, envelope.metadata)
 
 
-def pack_polydata_message(message: PolyDataMessage, frame: Frame) -> Content:
+def pack_polydata_message(message: PolyDataMessage, frame: PatientFrame) -> Content:
     """Return the content of a POLYDATA.
 
     Raises:

@@ -14,7 +14,7 @@ from .messages import (
     ORIENTATION_UNKNOWN,
     STATUS_OK,
     TRANSFORM_STATUS_KEY,
-    Frame,
+    PatientFrame,
     TrackingMessage,
     TransformMessage,
     check_transform,
@@ -26,7 +26,7 @@ NO_POSE = PoseInBody(np.eye(4))
 """Stands for invalid numbers of a tool that is not seen, so that its status is received all the same."""
 
 
-def read_transform(content: memoryview, envelope: Envelope, frame: Frame) -> TransformMessage:
+def read_transform(content: memoryview, envelope: Envelope, frame: PatientFrame) -> TransformMessage:
     """Read the content of a TRANSFORM.
 
     Raises:
@@ -37,7 +37,7 @@ def read_transform(content: memoryview, envelope: Envelope, frame: Frame) -> Tra
     return replace(pose, matrix=check_transform(pose.matrix)) if pose.status == STATUS_OK else pose
 
 
-def read_position_message(content: memoryview, envelope: Envelope, frame: Frame) -> TransformMessage:
+def read_position_message(content: memoryview, envelope: Envelope, frame: PatientFrame) -> TransformMessage:
     """Read the content of a POSITION or QTRANS.
 
     Raises:
@@ -52,7 +52,7 @@ def read_position_message(content: memoryview, envelope: Envelope, frame: Frame)
     return _pose_message(pose, envelope, frame)
 
 
-def _pose_message(pose: PoseInBody, envelope: Envelope, frame: Frame) -> TransformMessage:
+def _pose_message(pose: PoseInBody, envelope: Envelope, frame: PatientFrame) -> TransformMessage:
     """Return a pose of a message of any type; its matrix is checked only if its status is OK."""
     metadata = (
         envelope.metadata if pose.has_orientation else {**envelope.metadata, ORIENTATION_KEY: ORIENTATION_UNKNOWN}
@@ -63,7 +63,7 @@ def _pose_message(pose: PoseInBody, envelope: Envelope, frame: Frame) -> Transfo
     return replace(message, matrix=check_transform(message.matrix)) if message.status == STATUS_OK else message
 
 
-def read_tracking(message_type: str, content: memoryview, envelope: Envelope, frame: Frame) -> TrackingMessage:
+def read_tracking(message_type: str, content: memoryview, envelope: Envelope, frame: PatientFrame) -> TrackingMessage:
     """Read the content of a TDATA or QTDATA.
 
     Raises:
@@ -75,7 +75,7 @@ def read_tracking(message_type: str, content: memoryview, envelope: Envelope, fr
     return TrackingMessage(envelope.device, envelope.timestamp_s, read, cut_names, envelope.metadata)
 
 
-def _tool(number: int, element: Element, envelope: Envelope, frame: Frame) -> TransformMessage | str:
+def _tool(number: int, element: Element, envelope: Envelope, frame: PatientFrame) -> TransformMessage | str:
     """Return one tool of a TDATA message as a message of its own, or the reason why it cannot be read."""
     shown = f"tool {number} {element.name!r:.60} of '{envelope.device}'"
     if not element.name or not element.name.isprintable():
@@ -91,7 +91,7 @@ def _tool(number: int, element: Element, envelope: Envelope, frame: Frame) -> Tr
         return f"{shown} cannot be read: {error}"
 
 
-def pack_transform(message: TransformMessage, frame: Frame) -> Content:
+def pack_transform(message: TransformMessage, frame: PatientFrame) -> Content:
     """Return the content of a TRANSFORM.
 
     Raises:

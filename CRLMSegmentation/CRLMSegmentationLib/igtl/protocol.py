@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.errors import LinkError, MessageError
 from .checksum import crc64
-from .messages import Frame, Message, parts_of
+from .messages import Message, PatientFrame, parts_of
 from .oddities import count_oddities
 from .packing import (
     EXTENDED_HEADER,
@@ -47,7 +47,7 @@ OnMessage = Callable[[memoryview, memoryview], None]
 """Called with the 58 bytes of a header and the body that follows; both are valid during the call only."""
 
 
-class Progress(NamedTuple):
+class ReceiveProgress(NamedTuple):
     """Progress of a message that is being received."""
 
     device: str
@@ -98,7 +98,7 @@ class Decoder:
 
     def __init__(
         self,
-        frame: Frame = Frame.RAS,
+        frame: PatientFrame = PatientFrame.RAS,
         max_body_bytes: int = MAX_BODY_BYTES,
         statistics: LinkStatistics | None = None,
         on_message: OnMessage | None = None,
@@ -123,10 +123,10 @@ class Decoder:
         return f"'{header.device}' after {self._body.filled} of {header.body_bytes} bytes"
 
     @property
-    def receiving(self) -> Progress | None:
+    def receiving(self) -> ReceiveProgress | None:
         """Progress of the message whose body is being received, or None."""
         body = self._body
-        return Progress(body.header.device, body.filled, body.header.body_bytes) if body else None
+        return ReceiveProgress(body.header.device, body.filled, body.header.body_bytes) if body else None
 
     def writable(self) -> memoryview:
         """Return the buffer for the next bytes; never empty."""
@@ -252,7 +252,7 @@ class Decoder:
         return None
 
 
-def read_message(header: Header, body: memoryview, frame: Frame) -> Message:
+def read_message(header: Header, body: memoryview, frame: PatientFrame) -> Message:
     """Unpack a message, with limits for its name and metadata: names end in nodes, files and lines of a log.
 
     Raises:

@@ -7,7 +7,7 @@ import socket
 
 from ..core.errors import LinkError
 from .limits import TokenBucket
-from .messages import Frame, Message
+from .messages import Message, PatientFrame
 from .protocol import Decoder
 from .sockets import QueuedBytes, SendQueue
 from .statistics import LinkStatistics
@@ -41,7 +41,7 @@ class ServedClient:
         self,
         sock: socket.socket,
         name: str,
-        frame: Frame,
+        frame: PatientFrame,
         statistics: LinkStatistics,
         max_queue_bytes: int,
         queued: QueuedBytes,

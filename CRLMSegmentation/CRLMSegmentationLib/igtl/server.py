@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from ..core.errors import LinkError, MessageError
 from .limits import TokenBucket, limited
 from .listening import listen
-from .messages import STATUS_OK, Frame, Message, TransformMessage
+from .messages import STATUS_OK, Message, PatientFrame, TransformMessage
 from .packing import pack
 from .served_client import UNFINISHED_TIMEOUT_S, ServedClient
 from .sockets import MAX_QUEUE_BYTES, SEND_TIMEOUT_S, QueuedBytes, prepare, reason_of
@@ -58,7 +58,7 @@ class IgtlServer:
         self,
         host: str = "127.0.0.1",
         port: int = 0,
-        frame: Frame = Frame.RAS,
+        frame: PatientFrame = PatientFrame.RAS,
         max_clients: int = MAX_CLIENTS,
         max_queue_bytes: int = MAX_QUEUE_BYTES,
         send_timeout_s: float = SEND_TIMEOUT_S,
@@ -272,7 +272,7 @@ class _Retained:
         self.message = message
         self._packed = dict(packed)
 
-    def packed_for(self, version: int, frame: Frame) -> bytes:
+    def packed_for(self, version: int, frame: PatientFrame) -> bytes:
         if version not in self._packed:
             self._packed[version] = pack(self.message, version, frame)
         return self._packed[version]

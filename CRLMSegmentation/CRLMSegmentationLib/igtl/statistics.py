@@ -60,7 +60,7 @@ USED_ALL_THE_SAME = frozenset(
 
 
 @dataclass(eq=False)
-class Problem:
+class MessageProblem:
     """A problem with the messages of a device, and its count.
 
     Attributes:
@@ -90,11 +90,11 @@ class Problems:
     """
 
     def __init__(self) -> None:
-        self._by_key: dict[tuple[DropReason, str, str], Problem] = {}
-        self._others: dict[DropReason, Problem] = {}
+        self._by_key: dict[tuple[DropReason, str, str], MessageProblem] = {}
+        self._others: dict[DropReason, MessageProblem] = {}
         self._reported_others: set[DropReason] = set()
 
-    def note(self, kind: DropReason, device: str, text: str, count: int = 1, about: str = "") -> Problem | None:
+    def note(self, kind: DropReason, device: str, text: str, count: int = 1, about: str = "") -> MessageProblem | None:
         """Count a problem; return it if it is to be reported, else None."""
         device, about = printable(device), printable(about)
         key = (kind, device, about)
@@ -102,7 +102,7 @@ class Problems:
         new, problem = None, known
         if problem is None:
             is_full = len(self._by_key) >= MAX_PROBLEMS
-            new = problem = Problem(kind, device, printable(text), about=about)
+            new = problem = MessageProblem(kind, device, printable(text), about=about)
             if is_full:
                 self._make_room()
                 new = self._first_of_others(problem)
@@ -120,7 +120,7 @@ class Problems:
         others = self._others.get(oldest.kind) or self._others.setdefault(oldest.kind, _others(oldest))
         others.count += oldest.count
 
-    def _first_of_others(self, problem: Problem) -> Problem | None:
+    def _first_of_others(self, problem: MessageProblem) -> MessageProblem | None:
         if problem.kind in self._reported_others:
             return None
         self._reported_others.add(problem.kind)
@@ -134,7 +134,7 @@ class Problems:
         """Return the count of a kind of problem over all devices."""
         return sum(problem.count for problem in self if problem.kind is kind)
 
-    def __iter__(self) -> Iterator[Problem]:
+    def __iter__(self) -> Iterator[MessageProblem]:
         """Iterate over the problems that are listed by device, then over the others of each kind."""
         return iter([*self._by_key.values(), *self._others.values()])
 
@@ -142,20 +142,20 @@ class Problems:
         return len(self._by_key) + len(self._others)
 
 
-def _others(problem: Problem) -> Problem:
+def _others(problem: MessageProblem) -> MessageProblem:
     """Return the problem of a kind for all devices that are not listed, with one of them as an example."""
     text = f"{problem.kind.value}: {OTHERS}, such as '{problem.device}': {problem.text}"
-    return Problem(problem.kind, "", printable(text), is_of_others=True)
+    return MessageProblem(problem.kind, "", printable(text), is_of_others=True)
 
 
 class Unseen:
     """Difference between a list of problems and the same list at the last call."""
 
     def __init__(self) -> None:
-        self._listed: dict[Problem, int] = {}
+        self._listed: dict[MessageProblem, int] = {}
         self._totals: Counter[DropReason] = Counter()
 
-    def of(self, problems: Iterable[Problem]) -> list[tuple[Problem, int]]:
+    def of(self, problems: Iterable[MessageProblem]) -> list[tuple[MessageProblem, int]]:
         """Return each problem whose count has risen, and by how much; one that is no longer listed counts as others."""
         problems = tuple(problems)
         more = [(p, p.count - self._listed.get(p, 0)) for p in problems if not p.is_of_others]

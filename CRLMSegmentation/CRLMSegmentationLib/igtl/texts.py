@@ -6,7 +6,7 @@ import struct
 
 from ..core.errors import MessageError
 from .content import ASCII, Content, Envelope, decode_text
-from .messages import Frame, StatusMessage, StringMessage
+from .messages import PatientFrame, StatusMessage, StringMessage
 from .points import text_of
 
 STATUS_HEAD = struct.Struct(">Hq20s")
@@ -15,7 +15,7 @@ MAX_ERROR_NAME_BYTES = 19
 MAX_STRING_BYTES = 0xFFFF
 
 
-def read_string(content: memoryview, envelope: Envelope, frame: Frame) -> StringMessage:
+def read_string(content: memoryview, envelope: Envelope, frame: PatientFrame) -> StringMessage:
     """Read the content of a STRING.
 
     Raises:
@@ -28,7 +28,7 @@ def read_string(content: memoryview, envelope: Envelope, frame: Frame) -> String
     return StringMessage(envelope.device, envelope.timestamp_s, text, envelope.metadata)
 
 
-def read_status(content: memoryview, envelope: Envelope, frame: Frame) -> StatusMessage:
+def read_status(content: memoryview, envelope: Envelope, frame: PatientFrame) -> StatusMessage:
     """Read the content of a STATUS."""
     code, subcode, name = STATUS_HEAD.unpack(content[: STATUS_HEAD.size])
     text = decode_text(bytes(content[STATUS_HEAD.size :])).rstrip("\0")
@@ -37,7 +37,7 @@ def read_status(content: memoryview, envelope: Envelope, frame: Frame) -> Status
     )  # fmt: skip
 
 
-def pack_string(message: StringMessage, frame: Frame) -> Content:
+def pack_string(message: StringMessage, frame: PatientFrame) -> Content:
     """Return the content of a STRING.
 
     Raises:
@@ -48,7 +48,7 @@ def pack_string(message: StringMessage, frame: Frame) -> Content:
     return Content("STRING", [STRING_HEAD.pack(ASCII, len(message.text)), message.text.encode("ascii")])
 
 
-def pack_status(message: StatusMessage, frame: Frame) -> Content:
+def pack_status(message: StatusMessage, frame: PatientFrame) -> Content:
     """Return the content of a STATUS.
 
     Raises:

@@ -19,11 +19,11 @@ FREE_SHARES = (2.0, 1.5, 1.0)
 LOOK_EVERY_S = 1.0
 
 
-class Step(IntEnum):
+class BudgetStep(IntEnum):
     """How much is left out of a recording; each step includes those before."""
 
     NOTHING = 0
-    PICTURES = 1
+    IMAGES = 1
     REPEATED_VOLUMES = 2
     ALL_MESSAGES = 3
 
@@ -33,11 +33,11 @@ class Step(IntEnum):
 
 
 TEXTS = {
-    Step.NOTHING: "everything is recorded",
-    Step.PICTURES: "live pictures are not recorded any more",
-    Step.REPEATED_VOLUMES: "neither live pictures nor repeated volumes are recorded any more, "
+    BudgetStep.NOTHING: "everything is recorded",
+    BudgetStep.IMAGES: "live images are not recorded any more",
+    BudgetStep.REPEATED_VOLUMES: "neither live images nor repeated volumes are recorded any more, "
     "unless a result is made in one",
-    Step.ALL_MESSAGES: "nothing of the link is recorded any more; seeds, results and their volumes are",
+    BudgetStep.ALL_MESSAGES: "nothing of the link is recorded any more; seeds, results and their volumes are",
 }
 
 
@@ -54,18 +54,18 @@ class Budget:
         self._folder, self.budget_bytes, self._clock = folder, budget_bytes, clock
         self._looked_at_s: float | None = None
         self._free_bytes = 0
-        self.step = Step.NOTHING
+        self.step = BudgetStep.NOTHING
         self.reason = ""
 
-    def update(self, used_bytes: int) -> Step:
+    def update(self, used_bytes: int) -> BudgetStep:
         """Return what is left out now; cheap enough to be called for each message.
 
         Raises:
             OSError: the disk does not say what is free.
         """
         share = used_bytes / self.budget_bytes if self.budget_bytes > 0 else 1.0
-        by_budget = Step(sum(share >= limit for limit in SHARES))
-        by_disk = Step(sum(self._free() < n * recording_folder.MIN_FREE_BYTES for n in FREE_SHARES))
+        by_budget = BudgetStep(sum(share >= limit for limit in SHARES))
+        by_disk = BudgetStep(sum(self._free() < n * recording_folder.MIN_FREE_BYTES for n in FREE_SHARES))
         step = max(by_budget, by_disk)
         if step > self.step:
             self.step = step

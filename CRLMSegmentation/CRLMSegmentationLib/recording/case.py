@@ -52,16 +52,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CaseVolume:
-    """A volume of a case; `swept` names the file of the mask of its insonified voxels, where there is one."""
+    """A volume of a case; `insonified` names the file of the mask of its insonified voxels, where there is one."""
 
     file: str
     device: str
     timestamp_s: float
-    swept: str | None = None
+    insonified: str | None = None
 
 
 @dataclass(frozen=True)
-class Lesion:
+class CaseLesion:
     """A lesion of a case; `label` is its number in the ground-truth file, `about` holds what else is known of it."""
 
     name: str
@@ -99,7 +99,7 @@ class Case:
     folder: Path
     case_id: str
     volumes: tuple[CaseVolume, ...]
-    lesions: tuple[Lesion, ...] = ()
+    lesions: tuple[CaseLesion, ...] = ()
     truth: str | None = None
     tracking: str | None = None
     recording: str | None = None
@@ -119,25 +119,25 @@ class Case:
         """Read a volume with the mask of its insonified voxels.
 
         Raises:
-            CaseError: the case holds no volume, but only a recording; or its swept mask lies elsewhere or is no mask.
+            CaseError: the case holds no volume, but only a recording; or its mask of insonified voxels lies elsewhere or is no mask.
         """
         if not self.volumes:
             raise CaseError(no_volume_in(self))
         entry = self.volumes[index]
         read = self.read_volume(entry.file)
-        swept = self._swept_of(entry.swept, read) if entry.swept else None
-        return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, swept, read.missing)
+        insonified = self._insonified_of(entry.insonified, read) if entry.insonified else None
+        return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, insonified, read.missing)
 
-    def _swept_of(self, name: str, volume: Volume) -> np.ndarray:
+    def _insonified_of(self, name: str, volume: Volume) -> np.ndarray:
         """Read the mask of the insonified voxels of a volume: bool, shape (K, J, I)."""
         mask = self.read_volume(name)
         if not _is_on_grid_of(mask, volume):
             raise CaseError(
-                f"the swept mask {name} of {self.case_id} lies on another grid than its volume; resample it onto that"
+                f"the mask of insonified voxels {name} of {self.case_id} lies on another grid than its volume; resample it onto that"
             )
         if mask.missing is not None or (mask.array.dtype.kind == "f" and (mask.array != np.rint(mask.array)).any()):
             raise CaseError(
-                f"the swept mask {name} of {self.case_id} holds fractions or NaN; expected whole numbers, 0 where "
+                f"the mask of insonified voxels {name} of {self.case_id} holds fractions or NaN; expected whole numbers, 0 where "
                 "nothing was imaged"
             )
         return mask.array > 0
@@ -162,7 +162,7 @@ class Case:
     @property
     def named_files(self) -> list[str]:
         """Names of the files that the entries of `case.json` name."""
-        names = [n for v in self.volumes for n in (v.file, v.swept)]
+        names = [n for v in self.volumes for n in (v.file, v.insonified)]
         names += [self.truth, self.tracking, self.recording, self.arrivals, self.events, *self.results]
         return list(dict.fromkeys(name for name in names if name))
 
@@ -199,7 +199,7 @@ class Case:
             raise CaseError(f"{name} must name one file that holds its voxels, got {len(found)}; save it as one")
         return found
 
-    def truth_of(self, lesion: Lesion, volume: Volume, labels: Volume | None = None) -> np.ndarray | None:
+    def truth_of(self, lesion: CaseLesion, volume: Volume, labels: Volume | None = None) -> np.ndarray | None:
         """Return the ground-truth mask of a lesion: bool, shape (K, J, I) of the volume; None where it is not known.
 
         Args:
@@ -329,7 +329,7 @@ def _load_case(folder: Path, verify: bool, verify_recording: bool) -> Case:
         folder=folder,
         case_id=entry["case_id"],
         volumes=tuple(CaseVolume(**v) for v in entry["volumes"]),
-        lesions=tuple(Lesion(**{**v, "seed_ras_mm": tuple(v["seed_ras_mm"])}) for v in entry.get("lesions", [])),
+        lesions=tuple(CaseLesion(**{**v, "seed_ras_mm": tuple(v["seed_ras_mm"])}) for v in entry.get("lesions", [])),
         results=tuple(entry.get("results", ())),
         **{k: entry[k] for k in OPTIONAL_ENTRIES if k in entry},
     )
@@ -366,11 +366,11 @@ def _verify_file(case: Case, name: str, expected: str | None) -> None:
 def save_volume_into_case(folder: Path, stem: str, volume: Volume) -> CaseVolume:
     """Write a volume, and the mask of its insonified voxels where it has one, into a case folder."""
     write_volume(volume, folder / f"{stem}.nrrd")
-    swept = None
-    if volume.swept is not None:
-        swept = f"{stem}-swept.nrrd"
-        write_volume(Volume(volume.swept.astype(np.uint8), volume.ijk_to_ras), folder / swept)
-    return CaseVolume(f"{stem}.nrrd", volume.device, volume.timestamp_s, swept)
+    insonified = None
+    if volume.insonified is not None:
+        insonified = f"{stem}-swept.nrrd"
+        write_volume(Volume(volume.insonified.astype(np.uint8), volume.ijk_to_ras), folder / insonified)
+    return CaseVolume(f"{stem}.nrrd", volume.device, volume.timestamp_s, insonified)
 
 
 def append_tracking(path: Path, samples: Iterator[TrackingSample] | list[TrackingSample]) -> None:

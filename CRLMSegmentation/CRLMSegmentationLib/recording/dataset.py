@@ -26,7 +26,7 @@ from ..core.progress import OnProgress
 from ..core.volume import Volume
 from ..core.volume_files import data_files_of, is_hidden, volume_stem, volume_suffix
 from ..core.volume_reading import check_intensities, read_labels, segment_names
-from .case import CASE_FILE, RECORDING_FILE, Case, CaseVolume, Lesion, load_case
+from .case import CASE_FILE, RECORDING_FILE, Case, CaseLesion, CaseVolume, load_case
 from .label_components import SplitLabels, numbers_of, split_labels
 
 LABEL_MARK = "-label"
@@ -35,7 +35,7 @@ SHORT_HASH = 16
 
 
 @dataclass(frozen=True)
-class Problem:
+class CaseProblem:
     """The reason why a case, or one of its lesions, cannot be evaluated; `lesion` is empty for the whole case."""
 
     case: str
@@ -51,14 +51,14 @@ class CheckedCase:
         lesions: those with a truth and a seed in what was swept; their labels are those of `truth_labels`.
         sha256: changes when anything in the case does.
         labels_together: parts of a label that lie apart are one lesion.
-        remarks: what is not wrong, but to be known, such as a label of which several lesions were made.
+        warnings: what is not wrong, but to be known, such as a label of which several lesions were made.
     """
 
     case: Case
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[CaseLesion, ...]
     sha256: str
     labels_together: bool = False
-    remarks: tuple[Problem, ...] = ()
+    warnings: tuple[CaseProblem, ...] = ()
 
     @property
     def case_id(self) -> str:
@@ -79,7 +79,7 @@ class CheckedCase:
         """Return the ground truth with a number of its own for each lesion."""
         return split_labels(_labels_of(self.case), self.labels_together).labels
 
-    def truth_of(self, lesion: Lesion, volume: Volume) -> np.ndarray:
+    def truth_of(self, lesion: CaseLesion, volume: Volume) -> np.ndarray:
         """Return the ground-truth mask of one of `lesions`: bool, shape (K, J, I) of the volume.
 
         Raises:
@@ -92,7 +92,7 @@ class CheckedCase:
 
     def read_volume(self) -> Volume:
         """Read the volume as it would come over OpenIGTLink, which does not send the mask of insonified voxels."""
-        return without_swept(self.case.volume())
+        return without_insonified_mask(self.case.volume())
 
 
 def _labels_of(case: Case) -> Volume:
@@ -102,8 +102,8 @@ def _labels_of(case: Case) -> Volume:
     return labels
 
 
-def without_swept(volume: Volume) -> Volume:
-    return replace(volume, swept=None)
+def without_insonified_mask(volume: Volume) -> Volume:
+    return replace(volume, insonified=None)
 
 
 def check_cases(
@@ -111,7 +111,7 @@ def check_cases(
     on_progress: OnProgress = lambda *_: None,
     only: Collection[str] | None = None,
     labels_together: bool = False,
-) -> tuple[list[CheckedCase], list[Problem]]:
+) -> tuple[list[CheckedCase], list[CaseProblem]]:
     """Find the cases below a folder and read all of each once.
 
     Args:
@@ -130,7 +130,7 @@ def check_cases(
             f"no case in {path}; give a case folder, a folder of them, or pairs NAME.nrrd and NAME{LABEL_MARK}.nrrd"
         )
     cases: dict[str, CheckedCase] = {}
-    problems: list[Problem] = []
+    problems: list[CaseProblem] = []
     wanted = None if only is None else set(short_hashes(only))
     for number, source in enumerate(sources, 1):
         try:
@@ -138,7 +138,7 @@ def check_cases(
             if checked is not None and checked.case_id in cases:
                 raise CaseError(_same_name(source, cases[checked.case_id].case))
         except CrlmError as error:
-            checked, found = None, [Problem(source.name, "", str(error))]
+            checked, found = None, [CaseProblem(source.name, "", str(error))]
         problems += found
         if checked is not None:
             cases[checked.case_id] = checked
@@ -160,7 +160,7 @@ def short_hashes(hashes: Iterable[str]) -> list[str]:
     return [sha256[:SHORT_HASH] for sha256 in hashes]
 
 
-def table_of(problems: Sequence[Problem]) -> str:
+def table_of(problems: Sequence[CaseProblem]) -> str:
     """Return the problems in three columns, for a terminal."""
     rows = [("Case", "Lesion", "What is wrong"), *((p.case, p.lesion or "all", p.text) for p in problems)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -187,7 +187,9 @@ def _is_label(path: Path) -> bool:
     return volume_stem(path).lower().endswith(LABEL_MARK)
 
 
-def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tuple[CheckedCase | None, list[Problem]]:
+def _checked(
+    source: Path, wanted: set[str] | None, labels_together: bool
+) -> tuple[CheckedCase | None, list[CaseProblem]]:
     """Read and check a case; return it, or None, and its problems."""
     if source.is_dir():
         sha256 = sha256_of(source / CASE_FILE) if (source / CASE_FILE).is_file() else ""
@@ -200,17 +202,17 @@ def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tu
         return None, []
     case = load_case(source, verify_recording=False) if source.is_dir() else _pair(source)
     labels = _labels_of(case)
-    volume = without_swept(case.volume())
+    volume = without_insonified_mask(case.volume())
     if source.is_file():  # a case was written by this program, a pair comes from elsewhere
         check_intensities(volume)
     if not case.lesions:
         raise CaseError("has no lesion; list them in case.json with seed and label")
     split = split_labels(labels, labels_together)
     problems, lesions = [], []
-    listed, remarks = _lesions_of(case, split)
+    listed, warnings = _lesions_of(case, split)
     case = replace(case, lesions=tuple(listed))
     if is_uniform(volume.array):
-        remarks.append(
+        warnings.append(
             ("", f"every voxel of its volume holds the same value, {volume.array.flat[0]:g}; export it again")
         )
     taken: dict[int, str] = {}
@@ -226,17 +228,17 @@ def _checked(source: Path, wanted: set[str] | None, labels_together: bool) -> tu
             taken[lesion.label] = lesion.name
             lesions.append(lesion)
         except CrlmError as error:
-            problems.append(Problem(case.case_id, lesion.name, str(error)))
-    told = tuple(Problem(case.case_id, name, text) for name, text in remarks)
+            problems.append(CaseProblem(case.case_id, lesion.name, str(error)))
+    told = tuple(CaseProblem(case.case_id, name, text) for name, text in warnings)
     return (CheckedCase(case, tuple(lesions), sha256, labels_together, told) if lesions else None), problems
 
 
-def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tuple[str, str]]]:
+def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[CaseLesion], list[tuple[str, str]]]:
     """Return the lesions of a case, one for each part of its labels, and warnings by lesion ("" for the case).
 
     A listed lesion is the part in which its seed lies, else the nearest. Parts without a listed one are added.
     """
-    lesions, remarks = [], [("", text) for text in split.remarks]
+    lesions, warnings = [], [("", text) for text in split.warnings]
     taken = {lesion.name for lesion in case.lesions}
     claimed: set[int] = set()
     for lesion in case.lesions:
@@ -250,14 +252,14 @@ def _lesions_of(case: Case, split: SplitLabels) -> tuple[list[Lesion], list[tupl
         name = _free_name(f"{lesion.name}.{nearest + 1}", taken) if len(parts) > 1 else lesion.name
         lesions.append(replace(lesion, name=name, label=parts[nearest]))
         if away_mm[nearest] > 0:
-            remarks.append((name, f"its seed lies {away_mm[nearest]:.1f} mm outside its truth; check seed and label"))
+            warnings.append((name, f"its seed lies {away_mm[nearest]:.1f} mm outside its truth; check seed and label"))
     by_label = {lesion.label: lesion for lesion in reversed(case.lesions) if lesion.label is not None}
     for label, lesion in by_label.items():
         for number, part in enumerate(split.parts.get(label, ()), 1):
             if part not in claimed:
                 seed = _deepest(split.labels.array == part, split.labels)
-                lesions.append(Lesion(_free_name(f"{lesion.name}.{number}", taken), seed, part))
-    return lesions, remarks
+                lesions.append(CaseLesion(_free_name(f"{lesion.name}.{number}", taken), seed, part))
+    return lesions, warnings
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:
@@ -276,7 +278,7 @@ def _distance_mm(point_ras_mm: Sequence[float], labels: Volume, number: int) -> 
     return float(np.linalg.norm(beyond_ijk * labels.spacing_mm, axis=1).min())
 
 
-def _check_lesion(case: Case, lesion: Lesion, volume: Volume, labels: Volume) -> None:
+def _check_lesion(case: Case, lesion: CaseLesion, volume: Volume, labels: Volume) -> None:
     if lesion.label is None:
         raise CaseError(f"has no label in {case.truth}; add its number as label in case.json")
     case.truth_of(lesion, volume, labels)
@@ -308,10 +310,10 @@ def _pair(path: Path) -> Case:
     label, names = read_labels(label_path), segment_names(label_path)
     array, numbers = numbers_of(label)
     if not numbers:
-        raise CaseError(f"{label_path.name} is empty: no voxel holds a number from 1 on; outline the lesions")
+        raise CaseError(f"{label_path.name} is empty: no voxel holds a number from 1 on; segment the lesions")
     taken = {names[n] for n in numbers if n in names}
     names = {n: names[n] if n in names else _free_name(f"Tumour {n}", taken) for n in numbers}
-    lesions = tuple(Lesion(names[n], _deepest(array == n, label), n) for n in numbers)
+    lesions = tuple(CaseLesion(names[n], _deepest(array == n, label), n) for n in numbers)
     return Case(path.parent, stem, (CaseVolume(path.name, stem, 0.0),), lesions, label_path.name)
 
 

@@ -27,12 +27,12 @@ class SplitLabels:
     Attributes:
         labels: numbers as voxel values; the largest part of a label keeps its number, further ones have new numbers.
         parts: for each label of the truth the numbers of its parts, the largest first.
-        remarks: what was done with which label, in plain words.
+        warnings: what was done with which label, in plain words.
     """
 
     labels: Volume
     parts: dict[int, tuple[int, ...]]
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def split_labels(labels: Volume, keep_together: bool = False) -> SplitLabels:
@@ -48,7 +48,7 @@ def split_labels(labels: Volume, keep_together: bool = False) -> SplitLabels:
     array, numbers = numbers_of(labels)
     if keep_together:
         return SplitLabels(replace(labels, array=array), {n: (n,) for n in numbers}, ())
-    split, remarks, parts = array.copy(), [], {}
+    split, warnings, parts = array.copy(), [], {}
     voxel_ml = abs(np.linalg.det(labels.ijk_to_ras[:3, :3])) / 1000
     free = max(numbers, default=0) + 1
     boxes = ndimage.find_objects(array)
@@ -62,10 +62,10 @@ def split_labels(labels: Volume, keep_together: bool = False) -> SplitLabels:
         renumbered = np.zeros(len(sizes) + 1, array.dtype)
         renumbered[large] = parts[number]
         split[box][names > 0] = renumbered[names[names > 0]]
-        remarks += _remarks_on_bridges(number, ndimage.label(mask, TOUCHING)[1], len(sizes))
-        remarks += _remarks_on(number, [size * voxel_ml for _, size in sizes], len(large))
+        warnings += _warnings_on_bridges(number, ndimage.label(mask, TOUCHING)[1], len(sizes))
+        warnings += _warnings_on(number, [size * voxel_ml for _, size in sizes], len(large))
     _check_count(sum(map(len, parts.values())), "parts that lie apart")
-    return SplitLabels(replace(labels, array=split), parts, tuple(remarks))
+    return SplitLabels(replace(labels, array=split), parts, tuple(warnings))
 
 
 def numbers_of(labels: Volume) -> tuple[np.ndarray, list[int]]:
@@ -121,7 +121,7 @@ def _bridging(spacing_kji_mm: np.ndarray) -> np.ndarray:
     return element
 
 
-def _remarks_on_bridges(number: int, drawn: int, taken: int) -> list[str]:
+def _warnings_on_bridges(number: int, drawn: int, taken: int) -> list[str]:
     if drawn == taken:
         return []
     return [
@@ -130,18 +130,18 @@ def _remarks_on_bridges(number: int, drawn: int, taken: int) -> list[str]:
     ]
 
 
-def _remarks_on(number: int, sizes_ml: list[float], large: int) -> list[str]:
-    remarks = []
+def _warnings_on(number: int, sizes_ml: list[float], large: int) -> list[str]:
+    warnings = []
     if large > 1:
         sizes = ", ".join(f"{ml:.2g}" for ml in sizes_ml[:large])
-        remarks.append(
+        warnings.append(
             f"the label {number} holds {large} parts that lie apart ({sizes} ml): each is a lesion of its own; "
             f"{KEEP_TOGETHER} makes them one"
         )
     specks = sizes_ml[large:]
     if specks:
-        remarks.append(
+        warnings.append(
             f"the label {number} holds {len(specks)} specks of less than {SPECK_ML:g} ml apart from the rest, "
             f"{sum(specks):.2g} ml in all: left out of the truth; {KEEP_TOGETHER} keeps them"
         )
-    return remarks
+    return warnings

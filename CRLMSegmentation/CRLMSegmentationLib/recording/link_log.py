@@ -11,14 +11,14 @@ from ..core.volume import Volume
 from ..igtl.dialects import Dialect
 from ..igtl.packing import HEADER_BYTES
 from ..igtl.statistics import NameCounts
-from .budget import Step
+from .budget import BudgetStep
 from .message_log import FRAME, MESSAGES_FILE, MessageLog
 from .message_log_entry import Entry
 from .message_log_writer import MessageLogWriter
 from .summary import CONNECTED, ENDED, LINK_LOST, STARTED
 
 VOXEL_TYPES = {2: "i1", 3: "u1", 4: "i2", 5: "u2", 6: "i4", 7: "u4", 10: "f4", 11: "f8"}
-PICTURES, VOLUMES, OTHERS = "live pictures", "repeated volumes", "other messages"
+IMAGES, VOLUMES, OTHERS = "live images", "repeated volumes", "other messages"
 
 
 class LinkLog:
@@ -54,7 +54,7 @@ class LinkLog:
             self.log.note(STARTED, host=host, port=port, peer=peer.name, **{FRAME: self._frame})
         return self._is_taken
 
-    def append(self, header: memoryview, body: memoryview, step: Step = Step.NOTHING) -> None:
+    def append(self, header: memoryview, body: memoryview, step: BudgetStep = BudgetStep.NOTHING) -> None:
         """Record a message, unless the budget leaves it out.
 
         Raises:
@@ -113,10 +113,10 @@ class LinkLog:
         finally:
             self.log.close()
 
-    def _kind_left_out(self, entry: Entry, step: Step) -> str:
+    def _kind_left_out(self, entry: Entry, step: BudgetStep) -> str:
         """Return the kind of a message that is left out; empty for one that is recorded."""
-        if not self._is_taken or step >= Step.ALL_MESSAGES:
-            return VOLUMES if entry.is_volume else OTHERS if entry.shape is None else PICTURES
+        if not self._is_taken or step >= BudgetStep.ALL_MESSAGES:
+            return VOLUMES if entry.is_volume else OTHERS if entry.shape is None else IMAGES
         if entry.is_volume:
-            return VOLUMES if step >= Step.REPEATED_VOLUMES and entry.device in self._devices else ""
-        return PICTURES if entry.shape is not None and step >= Step.PICTURES else ""
+            return VOLUMES if step >= BudgetStep.REPEATED_VOLUMES and entry.device in self._devices else ""
+        return IMAGES if entry.shape is not None and step >= BudgetStep.IMAGES else ""

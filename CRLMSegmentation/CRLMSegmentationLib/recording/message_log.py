@@ -22,7 +22,7 @@ from ..core.errors import JsonError, MessageError
 from ..core.json_fields import ANY_TEXT, COUNT, NAME, TIME, check_object
 from ..core.json_files import Damage, json_lines, open_regular
 from ..igtl.checksum import crc64
-from ..igtl.messages import Frame, Message
+from ..igtl.messages import Message, PatientFrame
 from ..igtl.packing import HEADER_BYTES, SUPPORTED_VERSIONS, Header, parse_header
 from ..igtl.protocol import read_message
 from .message_log_entry import Entry, ImageLayout, ReadBody, entry_of, image_layout
@@ -73,7 +73,7 @@ class MessageLog:
     end_bytes: int
     surplus_bytes: int
     is_cut_short: bool
-    frame: Frame = Frame.RAS
+    frame: PatientFrame = PatientFrame.RAS
     damage: Damage = field(default_factory=Damage)
 
     @property
@@ -143,10 +143,10 @@ def read_message_log(messages: Path, arrivals: Path | None = None) -> MessageLog
     return MessageLog(messages, entries, events, end_bytes, surplus_bytes, is_cut_short, _frame_in(events), damage)
 
 
-def _frame_in(events: Iterable[Event]) -> Frame:
+def _frame_in(events: Iterable[Event]) -> PatientFrame:
     """Return the frame of the recorded peer's coordinates, as noted when the recording began."""
-    told = [event.about[FRAME] for event in events if event.about.get(FRAME) in [frame.value for frame in Frame]]
-    return Frame(told[0]) if told else Frame.RAS
+    told = [event.about[FRAME] for event in events if event.about.get(FRAME) in [frame.value for frame in PatientFrame]]
+    return PatientFrame(told[0]) if told else PatientFrame.RAS
 
 
 def _walk(stream: BinaryIO, size_bytes: int, times_s: dict[int, float], sizes: dict[int, int]) -> Iterator[Entry]:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from ..core.errors import CaseError, MessageError
 from ..core.json_files import Damage
-from ..igtl.messages import Frame, Message
+from ..igtl.messages import Message, PatientFrame
 from ..igtl.server import IgtlServer
 from ..igtl.sockets import DEFAULT_PORT
 from ..tracking.sweeps.calibration import read_calibration
 from .reconstruction_service import ReconstructionService
-from .sweep_messages import Sweep, notes_on
+from .sweep_messages import RecordedSweep, notes_on
 from .timed_message import TimedMessage
 from .timeline import from_first_volume, lines_file_of, load_source, timeline
 
@@ -153,7 +153,7 @@ def run_replay(
     skip_sweep: bool = False,
     stop: Callable[[], bool] = lambda: False,
     calibration: str | Path | None = None,
-    frame: Frame = Frame.RAS,
+    frame: PatientFrame = PatientFrame.RAS,
     await_reconstruction: bool = False,
 ) -> None:
     """Serve a recording until `stop` says so or Ctrl-C is pressed.
@@ -176,11 +176,11 @@ def run_replay(
     damage = Damage()
     messages = timeline(loaded, damage)
     messages = from_first_volume(messages) if skip_sweep else messages
-    service = ReconstructionService(loaded) if isinstance(loaded, Sweep) else None
+    service = ReconstructionService(loaded) if isinstance(loaded, RecordedSweep) else None
     with IgtlServer(host, port, frame, answer=service.answer if service else None) as server:
         on_sent = service.take if service else lambda message: None
         may_begin = (lambda: service.is_taking) if service and await_reconstruction else (lambda: True)
-        for note in notes_on(loaded) if isinstance(loaded, Sweep) else ():
+        for note in notes_on(loaded) if isinstance(loaded, RecordedSweep) else ():
             on_event(ReplayEvent("note", f"Note: {note}", server.port))
         player = Player(messages, server, speed, loop, on_event, stop, on_sent=on_sent, may_begin=may_begin)
         if damage.is_any:

@@ -16,18 +16,18 @@ from ..core.progress import OnProgress
 from ..core.text import printable
 from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
-from ..tracking.sweeps.calibration import Calibration, read_calibration
-from ..tracking.sweeps.colours import colour_remarks
+from ..tracking.sweeps.calibration import ProbeCalibration, read_calibration
+from ..tracking.sweeps.colours import colour_notes
 from ..tracking.sweeps.placement import REFERENCE, FramePoses, place_frames
 from ..tracking.sweeps.reconstruction import reconstruct_sweep
 from ..tracking.sweeps.volume_builder import DEVICE, Compounding, Interpolation
 from .case import Case
 from .recorded_sweep import sweep_of_messages
-from .sweep_messages import Sweep
+from .sweep_messages import RecordedSweep
 from .timeline import load_source, timeline
 
 DEFAULT_SPACING_MM = 1.0
-MAX_REMARK = 600
+MAX_NOTE = 600
 RECONSTRUCTING = "Reconstructing"
 COMPOUNDING_ADVICE = "choose one with --compounding of crlm-seg reconstruct, or correct CompoundingMode"
 INTERPOLATION_ADVICE = "choose with --linear or --nearest of crlm-seg reconstruct, or correct Interpolation"
@@ -35,7 +35,7 @@ Mode = TypeVar("Mode", Compounding, Interpolation)
 
 
 @dataclass(frozen=True)
-class Settings:
+class ReconstructionSettings:
     """The options of a reconstruction; None takes what the calibration file says, else the default.
 
     Attributes:
@@ -75,30 +75,32 @@ class Reconstructed:
     """A reconstructed volume, and how many frames went into it.
 
     Attributes:
-        remarks: what was decided and why, as sentences for a user.
+        notes: what was decided and why, as sentences for a user.
     """
 
     volume: Volume
     poses: FramePoses
     seconds: float
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return a summary for a terminal."""
         volume = self.volume
         size = " x ".join(map(str, volume.shape_ijk))
         spacing = " x ".join(f"{x:g}" for x in volume.spacing_mm)
-        filled = 0.0 if volume.swept is None else 100 * np.count_nonzero(volume.swept) / volume.swept.size
+        filled = (
+            0.0 if volume.insonified is None else 100 * np.count_nonzero(volume.insonified) / volume.insonified.size
+        )
         return [
             f"{self.poses}",
-            *(f"Note: {printable(remark, MAX_REMARK)}" for remark in self.remarks),
+            *(f"Note: {printable(note, MAX_NOTE)}" for note in self.notes),
             f"{size} voxels of {spacing} mm, {filled:.0f} % filled, in {self.seconds:.1f} s",
         ]
 
 
 def load_sweep(
     path: Path, calibration: str | Path | None = None, choices: Choices = Choices(), frame: str = REFERENCE
-) -> Sweep:
+) -> RecordedSweep:
     """Read the sweep of a file or of a recorded case.
 
     Args:
@@ -111,16 +113,18 @@ def load_sweep(
     """
     known = None if calibration is None else read_calibration(calibration)
     source = load_source(path, known)
-    if isinstance(source, Sweep):
+    if isinstance(source, RecordedSweep):
         return source
     if isinstance(source, Case):
         messages = timeline(source)
-        return Sweep(sweep_of_messages(source, messages, choices.device, known, choices.pairing, frame), known)
+        return RecordedSweep(sweep_of_messages(source, messages, choices.device, known, choices.pairing, frame), known)
     raise SweepError(f"{path} is a volume already; give a sequence of tracked 2D frames (.igs.mha), or a recorded case")
 
 
 def reconstruct(
-    sweep: Sweep, settings: Settings = Settings(), on_progress: OnProgress = lambda *_: None
+    sweep: RecordedSweep,
+    settings: ReconstructionSettings = ReconstructionSettings(),
+    on_progress: OnProgress = lambda *_: None,
 ) -> Reconstructed:
     """Reconstruct the volume of a sweep.
 
@@ -148,16 +152,16 @@ def reconstruct(
     )
     # Frames also hold the black around the scanner's sector, which shows no tissue.
     shown = infer_field_of_view(volume.array)
-    volume = replace(volume, swept=shown if volume.swept is None else volume.swept & shown)
-    remarks = [
-        *poses.remarks,
-        *colour_remarks(sweep.sequence.frames, poses.accepted),
+    volume = replace(volume, insonified=shown if volume.insonified is None else volume.insonified & shown)
+    notes = [
+        *poses.notes,
+        *colour_notes(sweep.sequence.frames, poses.accepted),
         f"placed in {poses.frame} by {poses.way}; {_image_size(poses, sweep)}",
         f"{told}, {compounding.name.lower()} of the pixels in a voxel, {interpolation.name.lower()} voxel, "
         f"gaps between frames {'closed' if fills else 'kept'}",
         *volume.field_of_view_warnings,
     ]
-    return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(remarks))
+    return Reconstructed(volume, poses, time.monotonic() - started_s, tuple(notes))
 
 
 def device_in(frame: str) -> str:
@@ -165,7 +169,7 @@ def device_in(frame: str) -> str:
     return f"{DEVICE.rpartition('_')[0]}_{frame}"
 
 
-def _image_size(poses: FramePoses, sweep: Sweep) -> str:
+def _image_size(poses: FramePoses, sweep: RecordedSweep) -> str:
     """Return the size of a pixel and of the image, which shows a calibration in a wrong unit."""
     first = poses.matrices[np.flatnonzero(poses.accepted)[0]]
     pixel_mm = np.linalg.norm(first[:3, :2], axis=0)
@@ -180,7 +184,9 @@ def _image_size(poses: FramePoses, sweep: Sweep) -> str:
     )
 
 
-def _spacing(settings: Settings, known: Calibration | None) -> tuple[float | tuple[float, float, float], str]:
+def _spacing(
+    settings: ReconstructionSettings, known: ProbeCalibration | None
+) -> tuple[float | tuple[float, float, float], str]:
     """Return the spacing of the voxels, and where it came from."""
     if settings.spacing_mm:
         return settings.spacing_mm, "spacing as --spacing says"
@@ -189,7 +195,7 @@ def _spacing(settings: Settings, known: Calibration | None) -> tuple[float | tup
     return DEFAULT_SPACING_MM, f"spacing {DEFAULT_SPACING_MM:g} mm by default"
 
 
-def check_calibrated(sweep: Sweep) -> None:
+def check_calibrated(sweep: RecordedSweep) -> None:
     """Refuse a sweep whose pixels have no known position in Reference.
 
     Raises:
@@ -202,7 +208,7 @@ def reconstruct_file(
     path: Path,
     out: Path,
     calibration: str | Path | None = None,
-    settings: Settings = Settings(),
+    settings: ReconstructionSettings = ReconstructionSettings(),
     on_progress: OnProgress = lambda *_: None,
     choices: Choices = Choices(),
 ) -> list[str]:
@@ -236,6 +242,6 @@ def _named(kind: type[Mode], word: str | None, advice: str) -> Mode:
     return found
 
 
-def _fill_holes(settings: Settings, calibration: Calibration | None) -> bool:
+def _fill_holes(settings: ReconstructionSettings, calibration: ProbeCalibration | None) -> bool:
     wanted = [settings.fill_holes, calibration.fill_holes if calibration else None, True]
     return next(choice for choice in wanted if choice is not None)

@@ -18,7 +18,7 @@ from ..igtl.plus_commands import RESUME, SNAPSHOT, START, STOP, SUSPEND, PlusCom
 from ..tracking.sweeps.image_region import ImageRegion
 from ..tracking.sweeps.reconstruction import Grid, VolumeBuilder, grey
 from ..tracking.sweeps.volume_builder import DEVICE, check_spacing
-from .sweep_messages import Sweep, frame_of_sweep, grid_of_sweep, region_of_sweep
+from .sweep_messages import RecordedSweep, frame_of_sweep, grid_of_sweep, region_of_sweep
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class ReconstructionService:
         is_taking: frames go into a volume now.
     """
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: RecordedSweep) -> None:
         self._sweep = sweep
         self._region: ImageRegion = region_of_sweep(sweep)
         self._device = f"{DEVICE.rpartition('_')[0]}_{frame_of_sweep(sweep)}"

@@ -22,7 +22,7 @@ SIZE_REACHED = "the size was reached"
 
 
 @dataclass(frozen=True)
-class Limits:
+class RecordingLimits:
     """The limits at which a recording ends by itself: seconds and bytes; None for none."""
 
     duration_s: float | None = None
@@ -33,7 +33,7 @@ def run_record(
     host: str,
     port: int = DEFAULT_PORT,
     out: Path | str = "recording",
-    limits: Limits = Limits(),
+    limits: RecordingLimits = RecordingLimits(),
     on_account: Callable[[Account], None] = lambda account: None,
     on_note: Callable[[str], None] = lambda text: None,
     on_progress: OnProgress = lambda *_: None,
@@ -93,7 +93,7 @@ def _choose_folder(out: Path, on_note: Callable[[str], None], on_progress: OnPro
 
 
 def _record(
-    recorder: Recorder, limits: Limits, on_account: Callable[[Account], None], stop: Callable[[], bool]
+    recorder: Recorder, limits: RecordingLimits, on_account: Callable[[Account], None], stop: Callable[[], bool]
 ) -> tuple[RecordingError | None, str]:
     """Record until something ends it; return what has failed, if anything, and the state of the link."""
     failure, why = None, STOPPED
@@ -110,7 +110,9 @@ def _record(
     return failure, reason
 
 
-def _run(recorder: Recorder, limits: Limits, on_account: Callable[[Account], None], stop: Callable[[], bool]) -> str:
+def _run(
+    recorder: Recorder, limits: RecordingLimits, on_account: Callable[[Account], None], stop: Callable[[], bool]
+) -> str:
     due_s = 0.0
     while not stop():
         recorder.step()

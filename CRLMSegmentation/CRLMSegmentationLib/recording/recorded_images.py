@@ -63,36 +63,36 @@ class RecordedImages:
         try:
             path = self._inside(reference["file"])
             if sha256_of(path) != reference["sha256"]:
-                raise CaseError("its outline was changed or damaged after it was recorded")
+                raise CaseError("its segmentation was changed or damaged after it was recorded")
             offset = [int(start) for start in reference["offset_kji"]]
             return read_mask(path, (offset[0], offset[1], offset[2]), (shape[0], shape[1], shape[2]))
         except (KeyError, TypeError, ValueError) as error:
-            raise CaseError("its outline is not described") from error
+            raise CaseError("its segmentation is not described") from error
         except OSError as error:
-            raise CaseError(f"its outline cannot be read: {os_reason(error)}") from error
+            raise CaseError(f"its segmentation cannot be read: {os_reason(error)}") from error
 
-    def mask_of(self, outline: RecordedResult | Correction) -> np.ndarray:
+    def mask_of(self, segmentation: RecordedResult | Correction) -> np.ndarray:
         """Return the mask of a result or of a correction: bool, shape (K, J, I) of its volume.
 
         Raises:
             CrlmError: as `mask`; or it is a correction of which no more is known than that it was made.
         """
-        if outline.volume is None:
-            raise CaseError("its outline was not recorded")
-        return self.mask(outline.mask, outline.volume["shape"])
+        if segmentation.volume is None:
+            raise CaseError("its segmentation was not recorded")
+        return self.mask(segmentation.mask, segmentation.volume["shape"])
 
     def _read(self, reference: Mapping[str, Any]) -> Volume:
         matrix = np.array(reference["ijk_to_ras"], float).reshape(4, 4)
         expected = tuple(reference["shape"]), reference["content_sha256"], reference["geometry_sha256"]
-        swept = self._swept(reference)
+        insonified = self._insonified(reference)
         for array in self._candidates(reference):
             if array.shape == expected[0]:
-                volume = Volume(array, matrix, reference["device"], reference["timestamp_s"], swept)
+                volume = Volume(array, matrix, reference["device"], reference["timestamp_s"], insonified)
                 if (array.shape, volume.identity.content_sha256, volume.identity.geometry_sha256) == expected:
                     return volume
         raise CaseError(f"{GONE}; it was left out or is damaged")
 
-    def _swept(self, reference: Mapping[str, Any]) -> np.ndarray | None:
+    def _insonified(self, reference: Mapping[str, Any]) -> np.ndarray | None:
         """Where the volume was imaged: bool, (K, J, I); its hash is not part of the volume's."""
         name = reference.get("swept")
         if not name:

@@ -15,7 +15,7 @@ from ..core.errors import CaseError
 from ..core.json_files import Damage
 from ..igtl.link import LinkState
 from ..igtl.messages import Message
-from ..igtl.statistics import Problem
+from ..igtl.statistics import MessageProblem
 from .timed_message import TimedMessage
 from .timeline import Source, lines_file_of, load_source, timeline
 
@@ -38,7 +38,7 @@ class RecordedLink:
         CaseError: the speed is not above 0, or the recording cannot be read.
     """
 
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[MessageProblem, ...] = ()
     epoch: int | None = None
     silent_s: float | None = None
     """A recording loses no message, and has no connection; see `igtl.link.Link`."""

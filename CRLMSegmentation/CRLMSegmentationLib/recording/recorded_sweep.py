@@ -13,7 +13,7 @@ import numpy as np
 from ..core.errors import CaseError, SweepError
 from ..igtl.messages import STATUS_AMBIGUOUS, STATUS_OK, ImageMessage, TransformMessage
 from ..igtl.mixed_streams import without_mixed
-from ..tracking.sweeps.calibration import Calibration
+from ..tracking.sweeps.calibration import ProbeCalibration
 from ..tracking.sweeps.pixel_frame import find_pixel_frame
 from ..tracking.sweeps.placement import REFERENCE
 from ..tracking.sweeps.sequence import CONSTANT, Pairing, TrackedSequence, TransformTrack
@@ -40,7 +40,7 @@ def sweep_of_messages(
     case: Case,
     messages: Iterable[TimedMessage],
     device: str | None = None,
-    calibration: Calibration | None = None,
+    calibration: ProbeCalibration | None = None,
     way: str | None = None,
     frame: str = REFERENCE,
 ) -> TrackedSequence:
@@ -77,7 +77,7 @@ def sweep_of_messages(
         tracks,
         image_frame=pixels,
         pairings=pairings,
-        remarks=(f"the ultrasound is {stream}: {why}", *told),
+        notes=(f"the ultrasound is {stream}: {why}", *told),
     )
     return sequence if stream.frame is None else _placed_by_sender(sequence, stream.frame, arrays, calibration, frame)
 
@@ -86,7 +86,7 @@ def _placed_by_sender(
     sequence: TrackedSequence,
     placed_in: str,
     images: Sequence[ImageMessage],
-    calibration: Calibration | None,
+    calibration: ProbeCalibration | None,
     goal: str,
 ) -> TrackedSequence:
     """Return the sweep with the position that the sender has given to its pixels, cropped or not.
@@ -104,7 +104,7 @@ def _placed_by_sender(
     name = f"{sequence.image_frame}To{placed_in}"
     tracks[name] = TransformTrack(matrices, (STATUS_OK,) * len(images))
     told = [f"the sender has placed the pixels in {placed_in}; {', '.join(edits)} was not used"] if edits else []
-    return replace(sequence, transforms=tracks, placed=name, remarks=(*sequence.remarks, *told))
+    return replace(sequence, transforms=tracks, placed=name, notes=(*sequence.notes, *told))
 
 
 def ultrasound_in(

@@ -36,7 +36,7 @@ from .folder import check_unfinished, locked, release_reserve
 from .message_log import ARRIVALS_FILE, MESSAGES_FILE, MessageLog, read_message_log
 from .message_log_entry import Entry, ImageLayout
 from .message_log_writer import REASONS, RecordingError
-from .session_case import SessionLog, has_session_log, session_log_in
+from .session_case import RecordedSession, has_session_log, session_log_in
 from .session_events import EVENTS_FILE
 from .summary import MAX_REFUSALS, Recorded, Refusal, roles_in, source_of, summary_of
 
@@ -130,7 +130,7 @@ def _finish(folder: Path, on_progress: OnProgress) -> Recorded:
     return recorded
 
 
-def _with_session_log(case: Case, session_log: SessionLog) -> Case:
+def _with_session_log(case: Case, session_log: RecordedSession) -> Case:
     """Return a case with the session's lesions, events and results; without a link there is no recording to play."""
     is_played = case.source["messages"] or not case.volumes
     return replace(
@@ -144,7 +144,7 @@ def _with_session_log(case: Case, session_log: SessionLog) -> Case:
     )
 
 
-def _recorded_with(recorded: Recorded, session_log: SessionLog) -> Recorded:
+def _recorded_with(recorded: Recorded, session_log: RecordedSession) -> Recorded:
     """Return the summary of a recording with the figures of its session."""
     return replace(
         recorded,

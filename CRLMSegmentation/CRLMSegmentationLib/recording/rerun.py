@@ -53,7 +53,7 @@ class Row:
 
     Attributes:
         number: of the result in the recording.
-        corrected: the recorded outline is what a user has made of the result.
+        corrected: the recorded segmentation is what a user has made of the result.
         same_model, same_device: as recorded; of the device the kind.
         problem: why it could not be computed or compared; empty otherwise, and then nothing is None but distances.
     """
@@ -203,7 +203,7 @@ def _rows_of(
     try:
         geometries = [volume and volume.get("geometry_sha256") for volume in (correction.volume, recorded.volume)]
         if geometries[0] is None or geometries[0] != geometries[1]:
-            raise CaseError("the corrected outline was not recorded in the volume of its result")
+            raise CaseError("the corrected segmentation was not recorded in the volume of its result")
         yield _row(recorded, session.model, new, images.mask_of(correction), correction.volume_ml, corrected=True)
     except CrlmError as error:
         yield _row(recorded, session.model, problem=str(error), corrected=True)

@@ -53,9 +53,9 @@ class SavedVolumes:
         files = {
             "file": None if is_in_link else self._file(identity.content_sha256, volume.recorded_array, volume, False)
         }
-        if volume.swept is not None:
-            swept = volume.swept.astype(np.uint8)
-            files["swept"] = self._file(hashlib.sha256(swept.data).hexdigest(), swept, volume, True)
+        if volume.insonified is not None:
+            insonified = volume.insonified.astype(np.uint8)
+            files["swept"] = self._file(hashlib.sha256(insonified.data).hexdigest(), insonified, volume, True)
         named = {name: self._named(file) for name, file in files.items()}
         return {**reference, **named, "sha256": {self._named(f): f.sha256 for f in files.values() if f}}
 
@@ -65,14 +65,14 @@ class SavedVolumes:
     def _named(self, file: WrittenFile | None) -> str | None:
         return file and f"{FOLDER}/{file.path.name}"
 
-    def _file(self, content_sha256: str, array: np.ndarray, volume: Volume, is_swept: bool) -> WrittenFile:
+    def _file(self, content_sha256: str, array: np.ndarray, volume: Volume, is_mask: bool) -> WrittenFile:
         if content_sha256 not in self._files:
             (self._folder / FOLDER).mkdir(exist_ok=True)
-            name = f"{content_sha256[:NAME_DIGITS]}{'-swept' if is_swept else ''}.nrrd"
-            file = write_nrrd(self._folder / FOLDER / name, array, volume.ijk_to_ras, compressed=is_swept)
+            name = f"{content_sha256[:NAME_DIGITS]}{'-swept' if is_mask else ''}.nrrd"
+            file = write_nrrd(self._folder / FOLDER / name, array, volume.ijk_to_ras, compressed=is_mask)
             self._files[content_sha256] = file
             self.size_bytes += file.size_bytes
-            self.count += not is_swept
+            self.count += not is_mask
             self._on_written(file.path)
         return self._files[content_sha256]
 

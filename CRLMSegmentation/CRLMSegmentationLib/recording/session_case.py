@@ -12,7 +12,7 @@ from ..core.hashing import sha256_of
 from ..core.json_fields import is_file_name
 from ..core.json_files import Damage
 from ..core.text import ascii_name
-from .case import UNFINISHED_SUFFIX, CaseVolume, Lesion
+from .case import UNFINISHED_SUFFIX, CaseLesion, CaseVolume
 from .saved_images import FOLDER, MASKS_FOLDER
 from .session_events import (
     ENDED,
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SessionLog:
+class RecordedSession:
     """The content of a session recording, without the messages of links.
 
     Attributes:
@@ -44,7 +44,7 @@ class SessionLog:
     """
 
     events: tuple[SessionEvent, ...]
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[CaseLesion, ...]
     volumes: tuple[CaseVolume, ...]
     masks: tuple[str, ...]
     hashes: dict[str, str]
@@ -83,7 +83,7 @@ def has_session_log(folder: Path) -> bool:
     return (folder / EVENTS_FILE).is_file() and (folder / EVENTS_FILE).stat().st_size > 0
 
 
-def session_log_in(folder: Path) -> SessionLog:
+def session_log_in(folder: Path) -> RecordedSession:
     """Read a session recording, and remove incomplete files.
 
     Raises:
@@ -98,7 +98,7 @@ def session_log_in(folder: Path) -> SessionLog:
     hashes = {name: sha256 for name, sha256 in named.items() if _is_whole(folder, name, sha256)}
     for name in sorted(set(named) - set(hashes)):
         logger.warning("%s, which %s names, is not there as it was written", name, EVENTS_FILE)
-    return SessionLog(
+    return RecordedSession(
         events=events,
         lesions=_lesions(events),
         volumes=tuple(_volumes(events, hashes)),
@@ -126,7 +126,7 @@ def _is_whole(folder: Path, name: str, sha256: str) -> bool:
     return folder.resolve() in path.resolve().parents and path.is_file() and sha256_of(path) == sha256
 
 
-def _lesions(events: Iterable[SessionEvent]) -> tuple[Lesion, ...]:
+def _lesions(events: Iterable[SessionEvent]) -> tuple[CaseLesion, ...]:
     seeds: dict[str, tuple[float, float, float]] = {}
     for event in events:
         lesion, seed = event.about.get("lesion"), event.about.get("seed_ras_mm")
@@ -134,7 +134,7 @@ def _lesions(events: Iterable[SessionEvent]) -> tuple[Lesion, ...]:
             seeds[lesion] = (seed[0], seed[1], seed[2])
         elif event.event == SEED_REMOVED and lesion:
             seeds.pop(lesion, None)
-    return tuple(Lesion(name, seed) for name, seed in seeds.items())
+    return tuple(CaseLesion(name, seed) for name, seed in seeds.items())
 
 
 def _volumes(events: Iterable[SessionEvent], there: dict[str, str]) -> Iterator[CaseVolume]:
@@ -146,6 +146,6 @@ def _volumes(events: Iterable[SessionEvent], there: dict[str, str]) -> Iterator[
         file = volume.get("file")
         if file in there and file not in seen:
             seen.add(file)
-            swept = volume.get("swept") if volume.get("swept") in there else None
+            insonified = volume.get("swept") if volume.get("swept") in there else None
             device = ascii_name(volume.get("device") or "", "volume")
-            yield CaseVolume(file, device, float(volume.get("timestamp_s") or 0), swept)
+            yield CaseVolume(file, device, float(volume.get("timestamp_s") or 0), insonified)

@@ -24,7 +24,7 @@ from ..core.json_fields import (
     TEXT,
     TEXTS,
     TIME,
-    Kind,
+    FieldKind,
     check_object,
     in_range,
     is_integer,
@@ -37,8 +37,12 @@ from ..core.json_files import shown
 
 MAX_SESSION_S = 1e8
 """Three years: longer than any session, short enough for every calendar."""
-ENVELOPE = {"time_s": TIME, "elapsed_s": Kind("seconds since the start", in_range(0, MAX_SESSION_S)), "event": NAME}
-FILE_NAME = Kind(
+ENVELOPE = {
+    "time_s": TIME,
+    "elapsed_s": FieldKind("seconds since the start", in_range(0, MAX_SESSION_S)),
+    "event": NAME,
+}
+FILE_NAME = FieldKind(
     "the name of a file", lambda value: is_text(value) and len(value) <= MAX_FILE_NAME and value.isprintable()
 )
 """Whoever opens it makes sure that it lies in the recording; where it does not, the rest of the line holds still."""
@@ -48,16 +52,16 @@ VOLUME = {
     "content_sha256": TEXT.or_absent(),
     "geometry_sha256": TEXT.or_absent(),
     "shape": SHAPE.or_absent(),
-    "ijk_to_ras": Kind("a 4x4 matrix that places voxels", lambda value: _is_place(value)).or_absent(),
+    "ijk_to_ras": FieldKind("a 4x4 matrix that places voxels", lambda value: _is_place(value)).or_absent(),
     "file": FILE_NAME.or_null(),
     "swept": FILE_NAME.or_null(),
-    "sha256": Kind("an object of file names and hashes", is_object_of(TEXT.holds)).or_absent(),
+    "sha256": FieldKind("an object of file names and hashes", is_object_of(TEXT.holds)).or_absent(),
 }
 """How a volume is found again. One that only says which volume it was has no shape and no matrix."""
 MASK = {"file": FILE_NAME, "sha256": TEXT, "offset_kji": INTEGERS_3}
 MODEL = {"name": TEXT, "version": ANY_TEXT.or_absent(), "sha256": TEXT}
-SECONDS = Kind("seconds from 0 on", in_range(0, MAX_SESSION_S)).or_null()
-TIMINGS = Kind("an object of seconds", is_object_of(SECONDS.holds))
+SECONDS = FieldKind("seconds from 0 on", in_range(0, MAX_SESSION_S)).or_null()
+TIMINGS = FieldKind("an object of seconds", is_object_of(SECONDS.holds))
 FIELDS = {
     "lesion": NAME.or_null(),
     "name": ANY_TEXT.or_null(),
@@ -73,11 +77,11 @@ FIELDS = {
     "sha256": ANY_TEXT.or_null(),
     "seed_ras_mm": POINT.or_null(),
     "centre_ras_mm": POINT.or_null(),
-    "diameters_mm": Kind("three numbers from 0 on", is_list_of(in_range(0, MAX_EXTENT_MM), 3)).or_null(),
-    "volume_ml": Kind("millilitres from 0 on", in_range(0, 1e9)).or_null(),
-    "crop_size_mm": Kind("a width in mm", in_range(1, MAX_EXTENT_MM)).or_null(),
-    "distance_mm": Kind("a distance in mm", in_range(-1e6, 1e6)).or_null(),
-    "bounds_mm": Kind("two distances in mm", is_list_of(in_range(-1e6, 1e6), 2)).or_null(),
+    "diameters_mm": FieldKind("three numbers from 0 on", is_list_of(in_range(0, MAX_EXTENT_MM), 3)).or_null(),
+    "volume_ml": FieldKind("millilitres from 0 on", in_range(0, 1e9)).or_null(),
+    "crop_size_mm": FieldKind("a width in mm", in_range(1, MAX_EXTENT_MM)).or_null(),
+    "distance_mm": FieldKind("a distance in mm", in_range(-1e6, 1e6)).or_null(),
+    "bounds_mm": FieldKind("two distances in mm", is_list_of(in_range(-1e6, 1e6), 2)).or_null(),
     "confidence": NUMBER.or_null(),
     "cold_start_s": NOT_NEGATIVE.or_null(),
     "number": COUNT.or_absent(),
@@ -85,14 +89,14 @@ FIELDS = {
     "mirroring": BOOLEAN.or_absent(),
     "quick": BOOLEAN.or_absent(),
     "simulated": BOOLEAN.or_null(),
-    "flip": Kind("a list of array axes", is_list_of(in_range(0, 2, is_integer))).or_absent(),
+    "flip": FieldKind("a list of array axes", is_list_of(in_range(0, 2, is_integer))).or_absent(),
     "warnings": TEXTS.or_null(),
-    "versions": Kind("an object of texts", is_object_of(ANY_TEXT.or_null().holds)).or_null(),
+    "versions": FieldKind("an object of texts", is_object_of(ANY_TEXT.or_null().holds)).or_null(),
     "timings_s": TIMINGS.or_null(),
-    "model": Kind("a model with name and sha256", is_object_with(MODEL)).or_absent(),
-    "mask": Kind("a mask with file, sha256 and offset_kji", is_object_with(MASK)).or_null(),
+    "model": FieldKind("a model with name and sha256", is_object_with(MODEL)).or_absent(),
+    "mask": FieldKind("a mask with file, sha256 and offset_kji", is_object_with(MASK)).or_null(),
     "volume": OBJECT.or_null(),
-    "left_out": Kind("an object of counts", is_object_of(COUNT.holds)).or_null(),
+    "left_out": FieldKind("an object of counts", is_object_of(COUNT.holds)).or_null(),
 }
 """By their names, in whatever event they stand; what is not listed may be anything."""
 REQUIRED = {

@@ -30,8 +30,8 @@ STARTED, ENDED = "started", "ended"
 SEED_PLACED, SEED_MOVED, SEED_REMOVED = "seed placed", "seed moved", "seed removed"
 RESULT, CORRECTED, RECALCULATED = "result", "corrected by hand", "recalculated"
 UNDONE, REDONE, TAKEN_OVER = "undone", "done again", "taken over"
-OUTLINES = (CORRECTED, UNDONE, REDONE, TAKEN_OVER)
-"""Beside results: which outline of a lesion stands from then on."""
+SEGMENTATIONS = (CORRECTED, UNDONE, REDONE, TAKEN_OVER)
+"""Beside results: which segmentation of a lesion stands from then on."""
 VOLUME, MODEL, READY, SOURCE = "volume", "model", "ready", "source"
 CONNECTED, LINK_LOST = "connected", "link lost"
 IN_DOUBT, TRUSTED_AGAIN = "in doubt", "trusted again"

@@ -34,7 +34,7 @@ from ..segmentation.incoming import LinkChanged, Noticed, Refused
 from ..segmentation.models.package import ModelPackage
 from ..segmentation.results import LesionFailed, LesionResult, LesionSegmented, ModelReady, Purpose
 from ..segmentation.session import Event
-from ..tracking.displayed import Withheld
+from ..tracking.displayed_distance import Withheld
 from . import session_events as kinds
 from .folder import claimed, discard_empty
 from .message_log_writer import RecordingError
@@ -217,7 +217,7 @@ class SessionRecorder:
             mask: bool, shape (K, J, I) of the volume, or of a part of it; None where it is not at hand.
             offset_kji: of the first voxel of the mask in the volume.
         """
-        self._write_outline(kinds.CORRECTED, lesion, self._last_result.get(lesion), mask, volume, offset_kji)
+        self._write_segmentation(kinds.CORRECTED, lesion, self._last_result.get(lesion), mask, volume, offset_kji)
 
     @_while_recording
     def undone(
@@ -232,14 +232,14 @@ class SessionRecorder:
         """Record that the last change of a lesion's segmentation was undone.
 
         Args:
-            result: number of the result that the outline is or was made of now; None where none stands.
-            mask, volume, offset_kji: as in `corrected`, of an outline that is not that of the result.
+            result: number of the result that the segmentation is or was made of now; None where none stands.
+            mask, volume, offset_kji: as in `corrected`, of a segmentation that is not that of the result.
             again: what had been taken back was done again.
         """
         self._last_result.pop(lesion, None)
         if result is not None:
             self._last_result[lesion] = result
-        self._write_outline(kinds.REDONE if again else kinds.UNDONE, lesion, result, mask, volume, offset_kji)
+        self._write_segmentation(kinds.REDONE if again else kinds.UNDONE, lesion, result, mask, volume, offset_kji)
 
     @_while_recording
     def taken_over(
@@ -251,7 +251,7 @@ class SessionRecorder:
     ) -> None:
         """Record the segmentation of a lesion that was in the scene already, as after loading one; see `corrected`."""
         self._last_result.pop(lesion, None)
-        self._write_outline(kinds.TAKEN_OVER, lesion, None, mask, volume, offset_kji)
+        self._write_segmentation(kinds.TAKEN_OVER, lesion, None, mask, volume, offset_kji)
 
     @_while_recording
     def recalculated(self, lesion: str, why: str) -> None:
@@ -281,25 +281,25 @@ class SessionRecorder:
         distance_mm: float,
         instrument: str,
         bounds_mm: Bounds = None,
-        cautions: Sequence[Status] = (),
+        warnings: Sequence[Status] = (),
     ) -> None:
-        """Record the distance that is shown, see `tracking.displayed`, about once a second, for a curve over time.
+        """Record the distance that is shown, see `tracking.displayed_distance`, about once a second, for a curve over time.
 
         Args:
-            cautions: what is shown beside it.
+            warnings: what is shown beside it.
         """
         if self._tips.is_due(lesion, distance_mm, instrument):
             about = {"lesion": lesion, "distance_mm": distance_mm, "bounds_mm": bounds_mm, "instrument": instrument}
-            self._storage.write(kinds.TIP, **about, cautions=[caution.to_json() for caution in cautions])
+            self._storage.write(kinds.TIP, **about, warnings=[warning.to_json() for warning in warnings])
 
     @_while_recording
-    def distance_withheld(self, withheld: Sequence[Withheld] = (), cautions: Sequence[Status] = ()) -> None:
+    def distance_withheld(self, withheld: Sequence[Withheld] = (), warnings: Sequence[Status] = ()) -> None:
         """Record that no distance is shown, and why; written when that changes."""
         is_idle = all(reason.status.reason is Reason.NO_INSTRUMENT for reason in withheld)
         if self._tips.is_withheld(tuple(reason.kind for reason in withheld), is_idle):
             reasons = [{"lesion": r.lesion, "instrument": r.instrument, **r.status.to_json()} for r in withheld]
-            beside = [caution.to_json() for caution in cautions]
-            self._storage.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, cautions=beside)
+            beside = [warning.to_json() for warning in warnings]
+            self._storage.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, warnings=beside)
 
     @_while_recording
     def source(self, is_simulated: bool) -> None:
@@ -353,7 +353,7 @@ class SessionRecorder:
         self._storage.write(kinds.RESULT, number=number, **line_of(result, version), volume=reference, mask=written)
         self.results, self._last_result[lesion] = number, number
 
-    def _write_outline(
+    def _write_segmentation(
         self,
         kind: str,
         lesion: str,

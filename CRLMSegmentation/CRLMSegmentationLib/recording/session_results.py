@@ -16,7 +16,7 @@ from ..core.postprocessing import measure
 from ..core.volume import VolumeIdentity
 from ..segmentation.results import LesionResult, Request, request_from_json, request_to_json
 from .case import Case
-from .session_events import CORRECTED, OUTLINES, RESULT, SessionEvent, read_events
+from .session_events import CORRECTED, RESULT, SEGMENTATIONS, SessionEvent, read_events
 
 AS_THEY_ARE = (
     "number",
@@ -39,7 +39,7 @@ class RecordedResult:
     Attributes:
         request: as it was made; the identity of its volume is the recorded one.
         volume, mask: what `RecordedImages` reads both by; no mask where nothing was found.
-        corrected: the outline that a user has made of it in the end, in the same words; None without.
+        corrected: the segmentation that a user has made of it in the end, in the same words; None without.
     """
 
     number: int
@@ -145,8 +145,8 @@ def _with_corrections(results: list[RecordedResult], events: Iterable[SessionEve
     newest: dict[Any, Correction] = {}
     for event in events:
         about = event.about
-        if event.event == CORRECTED or (event.event in OUTLINES and "volume" in about):
+        if event.event == CORRECTED or (event.event in SEGMENTATIONS and "volume" in about):
             newest[about.get("result")] = Correction(about.get("volume"), about.get("mask"), about.get("volume_ml"))
-        elif event.event in OUTLINES:  # undone, so that the result stands as it was
+        elif event.event in SEGMENTATIONS:  # undone, so that the result stands as it was
             newest.pop(about.get("result"), None)
     return [replace(result, corrected=newest.get(result.number)) for result in results]

@@ -14,7 +14,7 @@ from .. import __version__
 from ..core.errors import CrlmError, os_reason
 from ..core.volume import Volume
 from ..igtl.dialects import Dialect
-from .budget import Budget, Step
+from .budget import Budget, BudgetStep
 from .folder import release_reserve
 from .link_log import LinkLog
 from .message_log_writer import RecordingError
@@ -146,7 +146,7 @@ class SessionStorage:
             self._link.end(why)
         self._log.close()
 
-    def _update_budget(self) -> Step:
+    def _update_budget(self) -> BudgetStep:
         before = self._budget.step
         step = self._budget.update(self.used_bytes)
         if step > before:

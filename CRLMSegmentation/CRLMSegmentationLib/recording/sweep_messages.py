@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import CaseError, GeometryError, SweepError
 from ..igtl.messages import STATUS_OK, TRANSFORM_STATUS_KEY, ImageMessage, TransformMessage, check_transform
-from ..tracking.sweeps.calibration import Calibration
+from ..tracking.sweeps.calibration import ProbeCalibration
 from ..tracking.sweeps.image_region import ImageRegion
 from ..tracking.sweeps.reconstruction import FramePoses, Grid, grid_of, place_frames, region_of
 from ..tracking.sweeps.sequence import TrackedSequence, time_faults
@@ -28,14 +28,14 @@ ASSUMED_PERIOD_S = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class RecordedSweep:
     """A recorded sweep and its calibration; without one its pixels may have no known position."""
 
     sequence: TrackedSequence
-    calibration: Calibration | None = None
+    calibration: ProbeCalibration | None = None
 
 
-def region_of_sweep(sweep: Sweep) -> ImageRegion:
+def region_of_sweep(sweep: RecordedSweep) -> ImageRegion:
     """Return the region of the frames that shows tissue.
 
     Raises:
@@ -44,15 +44,15 @@ def region_of_sweep(sweep: Sweep) -> ImageRegion:
     return region_of(sweep.sequence, sweep.calibration, _place(sweep)[1])
 
 
-def frame_of_sweep(sweep: Sweep) -> str:
+def frame_of_sweep(sweep: RecordedSweep) -> str:
     """Return the frame in which images are sent: the first of `FRAMES` to which transforms lead, else pixels."""
     return _place(sweep)[0]
 
 
-def notes_on(sweep: Sweep) -> list[str]:
+def notes_on(sweep: RecordedSweep) -> list[str]:
     """Return what was assumed for playing it, as sentences for a user."""
     frame, poses, refusal = _place(sweep)
-    notes = list(poses.remarks)
+    notes = list(poses.notes)
     if refusal:
         where = "in pixels, without a place" if frame == IMAGE else f"in the frame {frame}"
         notes.append(f"images are sent {where}, as {IMAGE}_{frame}: {refusal}")
@@ -62,7 +62,7 @@ def notes_on(sweep: Sweep) -> list[str]:
     return [*notes, f"{poses}"] if poses.rejections else notes
 
 
-def grid_of_sweep(sweep: Sweep, spacing_mm: np.ndarray | None = None) -> Grid:
+def grid_of_sweep(sweep: RecordedSweep, spacing_mm: np.ndarray | None = None) -> Grid:
     """Return the grid around all frames, in the frame in which they are sent.
 
     Args:
@@ -79,7 +79,7 @@ def grid_of_sweep(sweep: Sweep, spacing_mm: np.ndarray | None = None) -> Grid:
     return grid_of(_place(sweep)[1], region_of_sweep(sweep), wanted_mm)
 
 
-def messages_of_sweep(sweep: Sweep) -> tuple[TimedMessage, ...]:
+def messages_of_sweep(sweep: RecordedSweep) -> tuple[TimedMessage, ...]:
     """Return frames and transforms with their recorded times, the transforms of a frame before its image.
 
     An image whose status, or whose place, is not OK is left out: nobody could tell from the picture.
@@ -109,7 +109,7 @@ def _offsets_s(sequence: TrackedSequence) -> list[float]:
     return [float(time_s - sequence.timestamps_s[0]) for time_s in sequence.timestamps_s]
 
 
-def _place(sweep: Sweep) -> tuple[str, FramePoses, str]:
+def _place(sweep: RecordedSweep) -> tuple[str, FramePoses, str]:
     """Return the poses of the images in the best known frame, and why it is not the first of `FRAMES`."""
     refusal = ""
     for frame in FRAMES:
@@ -118,7 +118,7 @@ def _place(sweep: Sweep) -> tuple[str, FramePoses, str]:
         except SweepError as error:
             refusal = refusal or str(error)
     accepted = np.array([status == STATUS_OK for status in sweep.sequence.image_statuses])
-    poses = FramePoses(np.tile(np.eye(4), (len(accepted), 1, 1)), accepted, {}, IMAGE, remarks=sweep.sequence.remarks)
+    poses = FramePoses(np.tile(np.eye(4), (len(accepted), 1, 1)), accepted, {}, IMAGE, notes=sweep.sequence.notes)
     return IMAGE, poses, refusal
 
 

@@ -17,11 +17,11 @@ from ..core.json_files import Damage
 from ..core.volume import Volume, read_volume
 from ..core.volume_reading import check_is_no_segmentation
 from ..igtl.messages import STATUS_OK, TRANSFORM_STATUS_KEY, ImageMessage, TransformMessage, check_transform, image_of
-from ..tracking.sweeps.calibration import Calibration
+from ..tracking.sweeps.calibration import ProbeCalibration
 from ..tracking.sweeps.sequence_io import is_sequence, read_sequence
 from ..tracking.sweeps.volume_builder import DEVICE
 from .case import CASE_FILE, Case, load_case
-from .sweep_messages import Sweep, messages_of_sweep
+from .sweep_messages import RecordedSweep, messages_of_sweep
 from .timed_message import TimedMessage
 
 AT_HAND_BYTES = 256 << 20
@@ -29,10 +29,10 @@ AT_HAND_BYTES = 256 << 20
 DEFAULT_DEVICE = DEVICE
 """The name of a volume that comes from a file."""
 
-Source = Union[Case, Sweep, Volume]
+Source = Union[Case, RecordedSweep, Volume]
 
 
-def load_source(path: Path | str, calibration: Calibration | None = None) -> Source:
+def load_source(path: Path | str, calibration: ProbeCalibration | None = None) -> Source:
     """Load a case folder (or the `case.json` in it), a tracked sweep of PLUS, or a single volume file.
 
     The messages of a recording are checked one by one when they are due, so that it begins at once.
@@ -48,7 +48,7 @@ def load_source(path: Path | str, calibration: Calibration | None = None) -> Sou
     if path.is_dir():
         return load_case(path, verify_recording=False)
     if path.is_file() and is_sequence(path):
-        return Sweep(read_sequence(path), calibration)
+        return RecordedSweep(read_sequence(path), calibration)
     check_is_no_segmentation(path)
     return replace(read_volume(path), device=DEFAULT_DEVICE)
 
@@ -68,7 +68,7 @@ def timeline(source: Source, damage: Damage | None = None) -> tuple[TimedMessage
     """
     if isinstance(source, Volume):
         return (TimedMessage.at_hand(0.0, image_of(source)),)
-    if isinstance(source, Sweep):
+    if isinstance(source, RecordedSweep):
         return messages_of_sweep(source)
     if source.recording:
         return _read_recording(source, damage)

@@ -8,8 +8,8 @@ from scipy import ndimage
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..core.grey_window import grey_window
-from .planes import Lesion, Plane, plane_pixels, sample
-from .slices import NOT_SWEPT, PREDICTION_COLOUR, TRUTH_COLOUR
+from .planes import DrawnLesion, Plane, plane_pixels, sample
+from .slices import NOT_INSONIFIED, PREDICTION_COLOUR, TRUTH_COLOUR
 
 EDGES = ((0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7))
 DASHES = 14
@@ -24,7 +24,7 @@ def rgb(colour: str) -> tuple[float, float, float]:
     return int(colour[1:3], 16) / 255, int(colour[3:5], 16) / 255, int(colour[5:7], 16) / 255
 
 
-def wall(lesion: Lesion, plane: Plane, room_mm: float) -> vtk.vtkActor:
+def wall(lesion: DrawnLesion, plane: Plane, room_mm: float) -> vtk.vtkActor:
     """Return a slice through the middle of the lesion, drawn on a far wall of a cube around it."""
     half = room_mm / 2
     corner = lesion.center_ras_mm - half * (np.array(plane.right) + np.array(plane.up))
@@ -39,14 +39,14 @@ def wall(lesion: Lesion, plane: Plane, room_mm: float) -> vtk.vtkActor:
     return actor
 
 
-def _slice_rgb(lesion: Lesion, plane: Plane, size_mm: float) -> np.ndarray:
+def _slice_rgb(lesion: DrawnLesion, plane: Plane, size_mm: float) -> np.ndarray:
     """Return grey values with contours of prediction and ground truth: uint8, (rows, columns, 3), bottom to top."""
     at = plane_pixels(plane, lesion.volume, lesion.center_ras_mm, (size_mm, size_mm), (WALL_PIXELS, WALL_PIXELS))
     low, high = grey_window(lesion.volume)
     grey = np.clip((sample(lesion.volume.array, at) - low) / (high - low), 0, 1)
     image = np.repeat(grey[..., None] * 255 * WALL_BRIGHTNESS, 3, axis=-1)
-    swept = sample(lesion.swept, at) >= 0.5
-    image[~swept] = 255 * np.array(rgb(NOT_SWEPT))
+    insonified = sample(lesion.insonified, at) >= 0.5
+    image[~insonified] = 255 * np.array(rgb(NOT_INSONIFIED))
     for mask, colour in ((lesion.truth, TRUTH_COLOUR), (lesion.mask, PREDICTION_COLOUR)):
         if mask is not None:
             inside = sample(mask, at) >= 0.5

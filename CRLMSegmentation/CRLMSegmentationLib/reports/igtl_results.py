@@ -6,7 +6,7 @@
     STRING    "CRLM_State"         JSON: what is found, whether it holds, and that it is not for clinical use
 
 What no longer holds is withdrawn: empty image, empty surface. A peer that shows what comes, and reads no states,
-must never show an old outline as a new one.
+must never show an old segmentation as a new one.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class SharedLesion:
     Attributes:
         name: of the lesion.
         seed_ras_mm: where it was clicked; None while that is open.
-        mask: bool, on the grid of the volume from `offset_kji` on; None without an outline that holds.
-        surface: points (N, 3) in RAS mm and triangles (M, 3); None without an outline that holds.
+        mask: bool, on the grid of the volume from `offset_kji` on; None without a segmentation that holds.
+        surface: points (N, 3) in RAS mm and triangles (M, 3); None without a segmentation that holds.
         about: more for the state, such as volume and warnings.
     """
 

@@ -25,14 +25,14 @@ TIMING_NAMES = {"seed_to_overlay": "seed to overlay", "cold_start": "cold start,
 def write_report(
     path: Path | str,
     report: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-    pictures: Mapping[str, bytes | str],
+    figures: Mapping[str, bytes | str],
     model_card: Mapping[str, Any],
 ) -> None:
     """Write report.html from what report.json holds.
 
     Args:
         report: one object of `schema.lesion_report`, or a list of them.
-        pictures: PNG by "<lesion>/slices", "<lesion>/view3d" and, where the report tells of such, "<lesion>/approach",
+        figures: PNG by "<lesion>/slices", "<lesion>/view3d" and, where the report tells of such, "<lesion>/approach",
             "<lesion>/margins" and "<lesion>/stability"; for a single lesion also by "slices" and so on. A text
             instead of a PNG says why there is none.
         model_card: shown as it is, entries within entries.
@@ -44,12 +44,12 @@ def write_report(
     for entry in reports:
         check_report(entry)
     if len(reports) == 1:
-        pictures = {**{f"{_name(reports[0], 1)}/{kind}": picture for kind, picture in pictures.items()}, **pictures}
+        figures = {**{f"{_name(reports[0], 1)}/{kind}": image for kind, image in figures.items()}, **figures}
     page = render(
         "template.html",
         case_id=reports[0]["case_id"],
         first={"created": "", **reports[0]},
-        lesions=[_lesion(entry, pictures, number) for number, entry in enumerate(reports, 1)],
+        lesions=[_lesion(entry, figures, number) for number, entry in enumerate(reports, 1)],
         simulated=any(entry.get("simulated") for entry in reports),
         any_truth=any(entry["metrics"] for entry in reports),
         models={entry["model"]["sha256"]: entry["model"] for entry in reports}.values(),
@@ -59,7 +59,7 @@ def write_report(
     Path(path).write_text(page, encoding="utf-8")
 
 
-def _lesion(report: Mapping[str, Any], pictures: Mapping[str, bytes | str], number: int) -> dict[str, Any]:
+def _lesion(report: Mapping[str, Any], figures: Mapping[str, bytes | str], number: int) -> dict[str, Any]:
     name = _name(report, number)
     return {
         "confidence": None,
@@ -67,17 +67,17 @@ def _lesion(report: Mapping[str, Any], pictures: Mapping[str, bytes | str], numb
         "simulated": None,
         **report,
         "name": name,
-        "slices": figure(pictures.get(f"{name}/{SLICES}", NOT_DRAWN), f"Three slices through {name}"),
-        "view3d": figure(pictures.get(f"{name}/{VIEW_3D}", NOT_DRAWN), f"{name} in space"),
+        "slices": figure(figures.get(f"{name}/{SLICES}", NOT_DRAWN), f"Three slices through {name}"),
+        "view3d": figure(figures.get(f"{name}/{VIEW_3D}", NOT_DRAWN), f"{name} in space"),
         "times": _times(report["timings_s"]),
         "agreement": _agreement(report["metrics"], report.get("metrics_region", "the volume")),
-        "navigation": _navigation(report.get("navigation"), pictures, name),
-        "stability": _stability(report.get("stability"), pictures, name),
+        "navigation": _navigation(report.get("navigation"), figures, name),
+        "stability": _stability(report.get("stability"), figures, name),
     }
 
 
 def _navigation(
-    entry: Mapping[str, Any] | None, pictures: Mapping[str, bytes | str], name: str
+    entry: Mapping[str, Any] | None, figures: Mapping[str, bytes | str], name: str
 ) -> dict[str, Any] | None:
     if entry is None:
         return None
@@ -86,18 +86,16 @@ def _navigation(
         "cautions": [],
         **entry,
         "distance": str(Interval(*(entry[key] for key in ("distance_mm", "low_mm", "high_mm")))) if near else None,
-        "view": figure(pictures.get(f"{name}/{APPROACH}", NOT_DRAWN), f"{name} and the nearest instrument in space"),
-        "slices": figure(pictures.get(f"{name}/{MARGINS}", NOT_DRAWN), f"Slices where the tip was nearest to {name}"),
+        "view": figure(figures.get(f"{name}/{APPROACH}", NOT_DRAWN), f"{name} and the nearest instrument in space"),
+        "slices": figure(figures.get(f"{name}/{MARGINS}", NOT_DRAWN), f"Slices where the tip was nearest to {name}"),
     }
 
 
-def _stability(
-    entry: Mapping[str, Any] | None, pictures: Mapping[str, bytes | str], name: str
-) -> dict[str, Any] | None:
+def _stability(entry: Mapping[str, Any] | None, figures: Mapping[str, bytes | str], name: str) -> dict[str, Any] | None:
     if entry is None:
         return None
-    picture = figure(pictures.get(f"{name}/{STABILITY}", NOT_DRAWN), f"consensus surfaces of {name}")
-    return {**entry, "slices": picture}
+    image = figure(figures.get(f"{name}/{STABILITY}", NOT_DRAWN), f"consensus surfaces of {name}")
+    return {**entry, "slices": image}
 
 
 def _name(report: Mapping[str, Any], number: int) -> str:

@@ -90,11 +90,11 @@ def figures_of(
     """
     from .lesion_page import SLICES, VIEW_3D  # only who wants pictures needs jinja2 and matplotlib
     from .navigation_figures import navigation_figures
-    from .planes import Lesion as PicturedLesion
+    from .planes import DrawnLesion as DrawnLesion
     from .slices import three_slices
     from .space import RenderingError, lesion_in_space
 
-    lesion = PicturedLesion(
+    lesion = DrawnLesion(
         result.volume,
         result.mask.mask,
         np.array(result.request.seed_ras_mm),
@@ -106,9 +106,9 @@ def figures_of(
         view: bytes | str = lesion_in_space(lesion, surface, truth_surface)
     except RenderingError as error:
         view = str(error)
-    pictures = {SLICES: three_slices(lesion), VIEW_3D: view}
-    pictures |= navigation_figures(lesion, surface, approach, margins, consensus, simulated)
-    return {f"{result.request.lesion}/{kind}": picture for kind, picture in pictures.items()}
+    figures = {SLICES: three_slices(lesion), VIEW_3D: view}
+    figures |= navigation_figures(lesion, surface, approach, margins, consensus, simulated)
+    return {f"{result.request.lesion}/{kind}": image for kind, image in figures.items()}
 
 
 def sentence_of(result: LesionResult) -> str:
@@ -136,12 +136,12 @@ def navigation_sentences(entry: Mapping[str, Any]) -> list[str]:
             + "; ".join(unreliable_reason["doubt"] for unreliable_reason in near["doubts"])
         )
     if near:
-        lines.extend(f"! {caution}" for caution in near.get("cautions", ()))
+        lines.extend(f"! {warning}" for warning in near.get("cautions", ()))
     if stability and stability["change"]:
         lines.append(str(Change(**stability["change"])))
     if stability and stability["runs"]:
         worth = "" if stability["confidence"] is None else f", expected Dice {stability['confidence']:.2f}"
-        lines.append(f"{stability['runs']} outlines agree to {stability['agreement']:.0%}{worth}")
+        lines.append(f"{stability['runs']} segmentations agree to {stability['agreement']:.0%}{worth}")
     return lines
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..core.geometry import transform_points
-from ..segmentation.calibration import Calibration
+from ..segmentation.calibration import ModelCalibration
 from ..segmentation.consensus import Consensus
 from ..segmentation.refinement import Change
 from ..tracking.closest_approach import Approach, Approaches
-from ..tracking.instruments import Instrument, Kind
+from ..tracking.instruments import Instrument, InstrumentKind
 from ..tracking.interval import Interval
 from ..tracking.situation import InstrumentState, Reading
 
@@ -49,8 +49,8 @@ def navigation_entry(approaches: Approaches, lesion: str, margins_mm: Sequence[f
         return None
     moment = dict.fromkeys(_MOMENT) if nearest is None else _moment(nearest)
     margins = {"margin_mm": approaches.margin_of(lesion), "margins_mm": sorted(map(float, margins_mm))}
-    cautions = [str(caution) for caution in approaches.cautions]
-    return {**moment, **margins, "doubts": unreliable_reasons, "cautions": cautions}
+    warnings = [str(warning) for warning in approaches.warnings]
+    return {**moment, **margins, "doubts": unreliable_reasons, "cautions": warnings}
 
 
 def _moment(seen: Approach) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def approach_from(entry: Mapping[str, Any] | None, lesion: str) -> Approach | No
     pose, tip_ras_mm = np.array(entry["pose"], float), np.array(entry["tip_ras_mm"], float)
     tip_mm = transform_points(np.linalg.inv(pose), tip_ras_mm)
     x, y, z = map(float, tip_mm)
-    instrument = Instrument(entry["instrument"], Kind(entry["kind"]), (x, y, z))
+    instrument = Instrument(entry["instrument"], InstrumentKind(entry["kind"]), (x, y, z))
     interval = Interval(*(float(entry[f"{name}_mm"]) for name in ("distance", "low", "high")))
     reading = Reading(lesion, lesion, interval, np.array(entry["point_ras_mm"], float), entry["margin_mm"])
     return Approach(InstrumentState(instrument, pose, tip_ras_mm, None, (reading,)), reading, entry["time_s"] or 0.0)
@@ -86,7 +86,7 @@ def stability_entry(
     consensus: Consensus | None,
     change: Change | None = None,
     confidence: float | None = None,
-    calibration: Calibration | None = None,
+    calibration: ModelCalibration | None = None,
 ) -> dict[str, Any] | None:
     """Return `stability` of a lesion, see `schema.STABILITY_KEYS`; None where it was segmented only once.
 
@@ -105,7 +105,7 @@ def stability_entry(
     }
 
 
-def _measured_on(calibration: Calibration) -> dict[str, Any]:
+def _measured_on(calibration: ModelCalibration) -> dict[str, Any]:
     return {
         "lesions": calibration.lesions,
         "patients": calibration.patients,

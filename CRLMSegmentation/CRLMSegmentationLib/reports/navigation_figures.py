@@ -11,12 +11,12 @@ from ..tracking.closest_approach import Approach
 from .lesion_page import APPROACH, MARGINS, STABILITY
 from .navigation_slices import margin_slices, stability_slices
 from .navigation_space import approach_in_space
-from .planes import Lesion
+from .planes import DrawnLesion
 from .space import RenderingError
 
 
 def navigation_figures(
-    lesion: Lesion,
+    lesion: DrawnLesion,
     surface: vtk.vtkPolyData,
     approach: Approach | None = None,
     margins: Mapping[float, vtk.vtkPolyData] | None = None,
@@ -30,20 +30,20 @@ def navigation_figures(
         margins: surfaces around it by their width in mm.
         consensus: on the grid of the lesion's volume.
     """
-    pictures: dict[str, bytes | str] = {}
+    figures: dict[str, bytes | str] = {}
     margins = {width_mm: made for width_mm, made in (margins or {}).items() if made.GetNumberOfPolys()}
     if not surface.GetNumberOfPolys():
-        return pictures
+        return figures
     if approach is not None:
-        pictures[APPROACH] = _view(lesion, surface, approach, margins, simulated)
-        pictures[MARGINS] = margin_slices(lesion, surface, approach, margins)
+        figures[APPROACH] = _view(lesion, surface, approach, margins, simulated)
+        figures[MARGINS] = margin_slices(lesion, surface, approach, margins)
     if consensus is not None:
-        pictures[STABILITY] = stability_slices(lesion, surface, consensus)
-    return pictures
+        figures[STABILITY] = stability_slices(lesion, surface, consensus)
+    return figures
 
 
 def _view(
-    lesion: Lesion,
+    lesion: DrawnLesion,
     surface: vtk.vtkPolyData,
     approach: Approach,
     margins: Mapping[float, vtk.vtkPolyData],

@@ -24,7 +24,7 @@ from ..tracking.closest_approach import Approach
 from ..tracking.colours import CONSENSUS_COLOURS, INNER, OUTER, TOOL_COLOURS, margin_colour
 from ..tracking.surfaces import surface_of_mask
 from .navigation_space import distance_colour, moment_of
-from .planes import PLANES, Lesion, Plane, plane_pixels
+from .planes import PLANES, DrawnLesion, Plane, plane_pixels
 from .slices import (
     CLOSE_UP_PIXELS,
     PREDICTION_COLOUR,
@@ -58,7 +58,7 @@ class Cut:
 
 
 def margin_slices(
-    lesion: Lesion,
+    lesion: DrawnLesion,
     surface: vtk.vtkPolyData,
     approach: Approach,
     margins: Mapping[float, vtk.vtkPolyData],
@@ -90,7 +90,7 @@ def margin_slices(
     return _finished(figure, [*_legend(cuts), tip, to_lesion], dpi)
 
 
-def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, consensus: Consensus, dpi: int = 130) -> bytes:
+def stability_slices(lesion: DrawnLesion, surface: vtk.vtkPolyData, consensus: Consensus, dpi: int = 130) -> bytes:
     """Draw the three slices through the middle of a lesion, with contours of its segmentation and consensus surfaces.
 
     Args:
@@ -111,7 +111,7 @@ def stability_slices(lesion: Lesion, surface: vtk.vtkPolyData, consensus: Consen
     return _finished(figure, _legend(cuts), dpi)
 
 
-def consensus_surface(mask: np.ndarray, consensus: Consensus, lesion: Lesion) -> vtk.vtkPolyData:
+def consensus_surface(mask: np.ndarray, consensus: Consensus, lesion: DrawnLesion) -> vtk.vtkPolyData:
     """Return a consensus surface in RAS mm; without triangles where it is empty."""
     return surface_of_mask(mask, part_to_ras(lesion.volume.ijk_to_ras, consensus.offset_kji))
 
@@ -163,7 +163,7 @@ def _place(plane: Plane, box_mm: np.ndarray, through_ras_mm: np.ndarray) -> np.n
 
 
 def _draw(
-    axes: Axes, lesion: Lesion, plane: Plane, place_ras_mm: np.ndarray, span_mm: float, cuts: Sequence[Cut]
+    axes: Axes, lesion: DrawnLesion, plane: Plane, place_ras_mm: np.ndarray, span_mm: float, cuts: Sequence[Cut]
 ) -> None:
     """Draw grey values and contours of one slice; the axes count mm from its middle."""
     at = plane_pixels(plane, lesion.volume, place_ras_mm, (span_mm, span_mm), (CLOSE_UP_PIXELS, CLOSE_UP_PIXELS))

@@ -19,7 +19,7 @@ from ..tracking.colours import distance_colour as colour_in_scene
 from ..tracking.tool_meshes import mesh_of
 from .actors import solid, surface_actor
 from .navigation_text import write_distance
-from .planes import Lesion
+from .planes import DrawnLesion
 from .slices import PREDICTION_COLOUR
 from .space import (
     OVERSAMPLING,
@@ -67,7 +67,7 @@ def moment_of(approach: Approach) -> Moment:
 
 
 def approach_in_space(
-    lesion: Lesion,
+    lesion: DrawnLesion,
     surface: vtk.vtkPolyData,
     approach: Approach,
     margins: Mapping[float, vtk.vtkPolyData] | None = None,
@@ -118,7 +118,7 @@ def view_direction(approach: Approach) -> np.ndarray:
     return min(open_there, key=lambda d: abs(d @ handle) + 0.5 * abs(d @ line) - d @ FROM_ABOVE)
 
 
-def _extent_mm(lesion: Lesion, surface: vtk.vtkPolyData, approach: Approach, widest_mm: float) -> float:
+def _extent_mm(lesion: DrawnLesion, surface: vtk.vtkPolyData, approach: Approach, widest_mm: float) -> float:
     """Return the edge of a cube around the lesion that holds margins and tip, in mm."""
     bounds = np.array(surface.GetBounds()).reshape(3, 2)
     corners = np.abs(bounds - lesion.center_ras_mm[:, None]).max()

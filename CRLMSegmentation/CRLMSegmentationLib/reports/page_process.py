@@ -18,7 +18,7 @@ from ..tracking.surfaces import surface_of_mask
 from .lesion_page import SLICES, VIEW_3D, write_report
 from .navigation_entry import approach_from
 from .navigation_figures import navigation_figures
-from .planes import Lesion
+from .planes import DrawnLesion
 from .slices import three_slices
 from .space import RenderingError, lesion_in_space
 
@@ -27,7 +27,7 @@ def save_input(
     path: Path,
     entries: Sequence[Mapping[str, Any]],
     card: Mapping[str, Any],
-    lesions: Sequence[Lesion],
+    lesions: Sequence[DrawnLesion],
     consensus: Sequence[Consensus | None] = (),
 ) -> None:
     """Save what the page needs in one file.
@@ -60,13 +60,13 @@ def write_page(source: Path, target: Path) -> None:
         shape, count = volume.array.shape, volume.array.size
         masks = [np.unpackbits(packed)[:count].reshape(shape).astype(bool) for packed in kept["masks"]]
         sizes_mm = [None if np.isnan(size_mm) else size_mm for size_mm in kept["crop_sizes_mm"].tolist()]
-        lesions = [Lesion(volume, *parts, None) for parts in zip(masks, kept["seeds_ras_mm"], sizes_mm)]
+        lesions = [DrawnLesion(volume, *parts, None) for parts in zip(masks, kept["seeds_ras_mm"], sizes_mm)]
         consensus = [_consensus_from(kept, number, entry) for number, entry in enumerate(texts["entries"])]
-    pictures: dict[str, bytes | str] = {}
+    figures: dict[str, bytes | str] = {}
     for entry, lesion, around in zip(texts["entries"], lesions, consensus):
         drawn = _figures(entry, lesion, around)
-        pictures |= {f"{entry['lesion']}/{kind}": picture for kind, picture in drawn.items()}
-    write_report(target, texts["entries"], pictures, texts["card"])
+        figures |= {f"{entry['lesion']}/{kind}": image for kind, image in drawn.items()}
+    write_report(target, texts["entries"], figures, texts["card"])
 
 
 def _parts_of(consensus: Consensus) -> dict[str, np.ndarray]:
@@ -82,16 +82,16 @@ def _consensus_from(kept: Mapping[str, np.ndarray], number: int, entry: Mapping[
     return Consensus(inner, outer, (k, j, i), *figures)
 
 
-def _figures(entry: Mapping[str, Any], lesion: Lesion, consensus: Consensus | None) -> dict[str, bytes | str]:
+def _figures(entry: Mapping[str, Any], lesion: DrawnLesion, consensus: Consensus | None) -> dict[str, bytes | str]:
     surface = surface_of_mask(lesion.mask, lesion.volume.ijk_to_ras)
     navigation = entry.get("navigation") or {"distance_mm": None, "margins_mm": ()}
     approach = approach_from(navigation, entry["lesion"])
     margins = {} if approach is None else {mm: margin_surface(surface, mm) for mm in navigation["margins_mm"]}
-    pictures: dict[str, bytes | str] = {SLICES: three_slices(lesion), VIEW_3D: _view(lesion, surface)}
-    return pictures | navigation_figures(lesion, surface, approach, margins, consensus, entry.get("simulated"))
+    figures: dict[str, bytes | str] = {SLICES: three_slices(lesion), VIEW_3D: _view(lesion, surface)}
+    return figures | navigation_figures(lesion, surface, approach, margins, consensus, entry.get("simulated"))
 
 
-def _view(lesion: Lesion, surface: vtk.vtkPolyData) -> bytes | str:
+def _view(lesion: DrawnLesion, surface: vtk.vtkPolyData) -> bytes | str:
     try:
         return lesion_in_space(lesion, surface)
     except RenderingError as error:

@@ -39,7 +39,7 @@ MIN_VIEW_MM = 24.0
 
 
 @dataclass(frozen=True, eq=False)
-class Lesion:
+class DrawnLesion:
     """A lesion to be drawn; all arrays are on the grid of the volume, shape (K, J, I).
 
     Attributes:
@@ -56,9 +56,9 @@ class Lesion:
     truth: np.ndarray | None = None
 
     @cached_property
-    def swept(self) -> np.ndarray:
+    def insonified(self) -> np.ndarray:
         """The insonified voxels: bool, shape (K, J, I)."""
-        return self.volume.swept_in()
+        return self.volume.insonified_in()
 
     @cached_property
     def center_ras_mm(self) -> np.ndarray:
@@ -68,7 +68,7 @@ class Lesion:
         return transform_points(self.volume.ijk_to_ras, np.array(ndimage.center_of_mass(self.mask))[::-1])
 
 
-def field_of_view_mm(lesion: Lesion) -> float:
+def field_of_view_mm(lesion: DrawnLesion) -> float:
     """Return the edge of a square around prediction, ground truth and seed, with a margin, in mm."""
     shown = lesion.mask if lesion.truth is None else lesion.mask | lesion.truth
     points = [np.asarray(lesion.seed_ras_mm, dtype=np.float64)[None]]

@@ -56,18 +56,18 @@ NAVIGATION_KEYS = {
     "instrument": "frame of the tool whose tip came nearest, such as Stylus; it, and all of that moment, is null where "
     "no distance was trusted",
     "kind": "of that tool: pointer, dissector or probe",
-    "distance_mm": "smallest distance from its tip to the outline, negative inside, of all moments at which a distance "
+    "distance_mm": "smallest distance from its tip to the segmentation, negative inside, of all moments at which a distance "
     "was shown",
     "low_mm": "lower end of what that distance may be in 95 of 100 cases, see tracking/interval.py",
     "high_mm": "upper end",
     "time_s": "when, by the sender's clock, seconds since 1970; null where it does not say",
     "pose": "4x4 from the tool to the Reference frame at that moment, mm, rows",
     "tip_ras_mm": "where the tip was, [R, A, S]",
-    "point_ras_mm": "the nearest point of the outline, [R, A, S]",
+    "point_ras_mm": "the nearest point of the segmentation, [R, A, S]",
     "margin_mm": "the narrowest margin that a tip was in while a distance was shown; null outside all",
     "margins_mm": "the margins that were shown and warned of",
     "doubts": "[{instrument, doubt, code, seconds}]: why a distance was withheld and for how long, by this machine's "
-    "clock; instrument is empty where an outline was in doubt; code is a value of core.status.Reason",
+    "clock; instrument is empty where a segmentation was in doubt; code is a value of core.status.Reason",
     "cautions": "what had to be known beside any distance, such as that the liver sensor was not watched; absent in "
     "reports of earlier versions",
 }
@@ -79,7 +79,7 @@ STABILITY_KEYS = {
     "spread_mm": "mean distance between those two",
     "confidence": "Dice with the truth that this agreement is worth, by the calibration of the model; null without one",
     "calibration": "{lesions, patients, simulated} that this was measured on; null without a confidence",
-    "change": "{mean_mm, largest_mm}: how far the refined outline lies from the first; null where it was not refined",
+    "change": "{mean_mm, largest_mm}: how far the refined segmentation lies from the first; null where it was not refined",
 }
 
 

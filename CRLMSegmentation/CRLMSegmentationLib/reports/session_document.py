@@ -21,7 +21,7 @@ from ..recording.session_events import SessionEvent
 from ..recording.session_reader import SessionReader
 from ..segmentation.results import Purpose
 from .schema import TIMINGS
-from .session_lesions import LesionHistory, Outline, Sighting, VolumeKey, is_volume, key_of, sightings_of
+from .session_lesions import LesionChange, Outline, RecordedLesion, VolumeKey, is_volume, key_of, sightings_of
 from .session_table import moment_of, rows_of
 
 SCHEMA_VERSION = 1
@@ -35,7 +35,7 @@ KEYS = {
     "statement": STATEMENT,
     "simulated": "whether the source said that its data are simulated; null where it said nothing",
     "session": "{started, ended, seconds, ended_by, is_case, size_bytes, events, results}; what is not known is null",
-    "lesions": "of each: lesion, seed_ras_mm, removed, outline, failure, nearest_tip, refined, history",
+    "lesions": "of each: lesion, seed_ras_mm, removed, segmentation, failure, nearest_tip, refined, history",
     "events": "rows of a table, see `session_table.rows_of`; moments are {time, elapsed_s}",
     "tip_distances": "[elapsed_s, lesion, instrument, distance_mm, low_mm, high_mm], about one each second, of the "
     "lesion that was nearest; lesion and all after it null: withheld from here on, for the reason in events",
@@ -49,7 +49,7 @@ KEYS = {
 }
 
 
-def document_of(session_log: SessionReader, histories: Mapping[str, LesionHistory]) -> dict[str, Any]:
+def document_of(session_log: SessionReader, histories: Mapping[str, RecordedLesion]) -> dict[str, Any]:
     """Make the report from the events alone; `refined` of each lesion needs masks and is null."""
     events = session_log.events
     volumes = Volumes(events)
@@ -63,7 +63,7 @@ def document_of(session_log: SessionReader, histories: Mapping[str, LesionHistor
         "lesions": [_lesion(history, volumes) for history in histories.values()],
         "events": rows_of(events, volumes.number_of),
         "tip_distances": _tip_distances(events),
-        "cautions": _cautions(events),
+        "cautions": _warnings(events),
         "timings_s": _timings(events),
         "models": _models(events),
         "volumes": volumes.entries,
@@ -122,13 +122,13 @@ def _session(session_log: SessionReader) -> dict[str, Any]:
     }
 
 
-def _lesion(history: LesionHistory, volumes: Volumes) -> dict[str, Any]:
+def _lesion(history: RecordedLesion, volumes: Volumes) -> dict[str, Any]:
     nearest = history.nearest
     return {
         "lesion": history.lesion,
         "seed_ras_mm": history.seed_ras_mm,
         "removed": history.removed and moment_of(history.removed),
-        "outline": history.outline and _outline(history.outline, volumes),
+        "outline": history.segmentation and _outline(history.segmentation, volumes),
         "failure": str(history.failure.about.get("reason", "")) if history.failure else "",
         "nearest_tip": nearest
         and {
@@ -140,16 +140,16 @@ def _lesion(history: LesionHistory, volumes: Volumes) -> dict[str, Any]:
     }
 
 
-def _outline(outline: Outline, volumes: Volumes) -> dict[str, Any]:
-    result = outline.result or {}
-    is_as_found = outline.about is outline.result
+def _outline(segmentation: Outline, volumes: Volumes) -> dict[str, Any]:
+    result = segmentation.result or {}
+    is_as_found = segmentation.about is segmentation.result
     return {
-        "moment": moment_of(outline.event),
-        "how": outline.how,
-        "volume": volumes.number_of(outline.about["volume"]),
-        "volume_ml": outline.about.get("volume_ml"),
-        "diameters_mm": outline.about.get("diameters_mm"),
-        "confidence": result.get("confidence") if is_as_found and not outline.is_empty else None,
+        "moment": moment_of(segmentation.event),
+        "how": segmentation.how,
+        "volume": volumes.number_of(segmentation.about["volume"]),
+        "volume_ml": segmentation.about.get("volume_ml"),
+        "diameters_mm": segmentation.about.get("diameters_mm"),
+        "confidence": result.get("confidence") if is_as_found and not segmentation.is_empty else None,
         "warnings": list(result.get("warnings") or ()) if is_as_found else [],
         "crop_size_mm": result.get("crop_size_mm"),
         "model": result.get("model"),
@@ -158,15 +158,15 @@ def _outline(outline: Outline, volumes: Volumes) -> dict[str, Any]:
     }
 
 
-def _sighting(sighting: Sighting, volumes: Volumes) -> dict[str, Any]:
-    outline = sighting.outline
+def _sighting(sighting: LesionChange, volumes: Volumes) -> dict[str, Any]:
+    segmentation = sighting.segmentation
     return {
-        "moment": moment_of(outline.event),
-        "how": outline.how,
-        "volume": volumes.number_of(outline.about["volume"]),
-        "volume_ml": outline.about["volume_ml"],
-        "diameters_mm": outline.about.get("diameters_mm"),
-        "centre_ras_mm": outline.about["centre_ras_mm"],
+        "moment": moment_of(segmentation.event),
+        "how": segmentation.how,
+        "volume": volumes.number_of(segmentation.about["volume"]),
+        "volume_ml": segmentation.about["volume_ml"],
+        "diameters_mm": segmentation.about.get("diameters_mm"),
+        "centre_ras_mm": segmentation.about["centre_ras_mm"],
         "shift_mm": sighting.shift_mm,
         "change": sighting.change,
     }
@@ -183,9 +183,9 @@ def _tip(about: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*(about.get(name) for name in names), *bounds_mm) if about.get("lesion") else (None,) * 5
 
 
-def _cautions(events: Iterable[SessionEvent]) -> list[str]:
+def _warnings(events: Iterable[SessionEvent]) -> list[str]:
     listed = (event.about.get("cautions") for event in events if event.event == kinds.TIP)
-    found = (caution for cautions in listed if isinstance(cautions, list) for caution in cautions)
+    found = (warning for warnings in listed if isinstance(warnings, list) for warning in warnings)
     return list({c.get("code"): str(c.get("reason")) for c in found if isinstance(c, dict)}.values())
 
 

@@ -49,13 +49,13 @@ class Outline:
 
 
 @dataclass(eq=False)
-class LesionHistory:
+class RecordedLesion:
     """The history of one lesion in a session.
 
     Attributes:
         seed_ras_mm: the last position of its seed.
         removed: when its seed was removed; None while it is there.
-        outlines: its segmentations in their order; the last one is current, unless `is_without`.
+        segmentations: its segmentations in their order; the last one is current, unless `is_without`.
         failure: of the last attempt, where it has failed.
         nearest: the event at which a tip was nearest.
     """
@@ -63,18 +63,18 @@ class LesionHistory:
     lesion: str
     seed_ras_mm: Sequence[float] | None = None
     removed: SessionEvent | None = None
-    outlines: list[Outline] = field(default_factory=list)
+    segmentations: list[Outline] = field(default_factory=list)
     is_without: bool = True
     failure: SessionEvent | None = None
     nearest: SessionEvent | None = None
 
     @property
-    def outline(self) -> Outline | None:
+    def segmentation(self) -> Outline | None:
         """The current segmentation at the end; None without one."""
-        return None if self.is_without else self.outlines[-1]
+        return None if self.is_without else self.segmentations[-1]
 
-    def add(self, outline: Outline) -> None:
-        self.outlines.append(outline)
+    def add(self, segmentation: Outline) -> None:
+        self.segmentations.append(segmentation)
         self.is_without, self.failure = False, None
 
     def update_nearest(self, event: SessionEvent) -> None:
@@ -83,20 +83,20 @@ class LesionHistory:
             self.nearest = event
 
 
-def histories_of(events: Iterable[SessionEvent]) -> dict[str, LesionHistory]:
+def histories_of(events: Iterable[SessionEvent]) -> dict[str, RecordedLesion]:
     """Return the history of each lesion, in the order in which they first occur."""
-    histories: dict[str, LesionHistory] = {}
+    histories: dict[str, RecordedLesion] = {}
     results: dict[Any, Mapping[str, Any]] = {}
     for event in events:
         about, lesion = event.about, event.about.get("lesion")
         if event.event == kinds.RESULT:
             results[about.get("number")] = about
         if isinstance(lesion, str):
-            _apply(histories.setdefault(lesion, LesionHistory(lesion)), event, results)
+            _apply(histories.setdefault(lesion, RecordedLesion(lesion)), event, results)
     return histories
 
 
-def _apply(history: LesionHistory, event: SessionEvent, results: Mapping[Any, Mapping[str, Any]]) -> None:
+def _apply(history: RecordedLesion, event: SessionEvent, results: Mapping[Any, Mapping[str, Any]]) -> None:
     kind, about = event.event, event.about
     if kind in kinds.SEEDS:
         history.seed_ras_mm, history.removed = about.get("seed_ras_mm"), None
@@ -105,7 +105,7 @@ def _apply(history: LesionHistory, event: SessionEvent, results: Mapping[Any, Ma
     elif kind == kinds.RESULT:
         if is_volume(about.get("volume")):
             history.add(Outline(event, how_of(about), about, about))
-    elif kind in kinds.OUTLINES:
+    elif kind in kinds.SEGMENTATIONS:
         _change(history, event, results.get(about.get("result")))
     elif kind == kinds.FAILED and about.get("reason") != CANCELLED and about.get("purpose") not in WAITING:
         history.failure = event
@@ -113,7 +113,7 @@ def _apply(history: LesionHistory, event: SessionEvent, results: Mapping[Any, Ma
         history.update_nearest(event)
 
 
-def _change(history: LesionHistory, event: SessionEvent, result: Mapping[str, Any] | None) -> None:
+def _change(history: RecordedLesion, event: SessionEvent, result: Mapping[str, Any] | None) -> None:
     about = event.about
     if is_volume(about.get("volume")):
         history.add(Outline(event, HOW[event.event], about, result))
@@ -141,37 +141,37 @@ def key_of(volume: Mapping[str, Any]) -> VolumeKey:
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class LesionChange:
     """A lesion in one volume, with shift and growth since the volume before; None for the first."""
 
-    outline: Outline
+    segmentation: Outline
     shift_mm: float | None
     change: float | None
 
 
-def sightings_of(history: LesionHistory) -> list[Sighting]:
+def sightings_of(history: RecordedLesion) -> list[LesionChange]:
     """Return the last segmentation in each volume in turn, without empty ones."""
     last: list[Outline] = []
-    for outline in history.outlines:
-        if outline.is_empty or outline.about.get("centre_ras_mm") is None:
+    for segmentation in history.segmentations:
+        if segmentation.is_empty or segmentation.about.get("centre_ras_mm") is None:
             continue
-        if last and last[-1].volume_key == outline.volume_key:
+        if last and last[-1].volume_key == segmentation.volume_key:
             last.pop()
-        last.append(outline)
-    return [_sighting(before, outline) for before, outline in zip([None, *last], last)]
+        last.append(segmentation)
+    return [_sighting(before, segmentation) for before, segmentation in zip([None, *last], last)]
 
 
-def _sighting(before: Outline | None, outline: Outline) -> Sighting:
+def _sighting(before: Outline | None, segmentation: Outline) -> LesionChange:
     if before is None:
-        return Sighting(outline, None, None)
-    moved_mm = np.subtract(outline.about["centre_ras_mm"], before.about["centre_ras_mm"])
-    change = outline.about["volume_ml"] / before.about["volume_ml"] - 1
-    return Sighting(outline, float(np.linalg.norm(moved_mm)), change)
+        return LesionChange(segmentation, None, None)
+    moved_mm = np.subtract(segmentation.about["centre_ras_mm"], before.about["centre_ras_mm"])
+    change = segmentation.about["volume_ml"] / before.about["volume_ml"] - 1
+    return LesionChange(segmentation, float(np.linalg.norm(moved_mm)), change)
 
 
-def refined_pair(history: LesionHistory) -> tuple[Outline, Outline] | None:
+def refined_pair(history: RecordedLesion) -> tuple[Outline, Outline] | None:
     """Return the last result that was refined, and its refinement, in one volume and from one seed."""
-    found = [outline for outline in history.outlines if outline.about is outline.result]
+    found = [segmentation for segmentation in history.segmentations if segmentation.about is segmentation.result]
     for place in range(len(found) - 1, 0, -1):
         before, after = found[place - 1], found[place]
         same = before.volume_key == after.volume_key and before.about["seed_ras_mm"] == after.about["seed_ras_mm"]

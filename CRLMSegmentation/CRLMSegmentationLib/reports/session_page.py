@@ -14,25 +14,25 @@ PLOT = "over time"
 STYLES = ("style.css", "session.css")
 
 
-def write_session_page(path: Path, document: Mapping[str, Any], pictures: Mapping[str, bytes | str]) -> None:
+def write_session_page(path: Path, document: Mapping[str, Any], figures: Mapping[str, bytes | str]) -> None:
     """Write session.html from what its JSON holds.
 
     Args:
         document: see `session_document`.
-        pictures: PNG by "<lesion>/slices" and "<lesion>/view3d", and by `PLOT`; a text says why there is none.
+        figures: PNG by "<lesion>/slices" and "<lesion>/view3d", and by `PLOT`; a text says why there is none.
     """
     page = render(
         "session.html",
         d=document,
-        lesions=[_lesion(lesion, pictures) for lesion in document["lesions"]],
-        plot=figure(pictures.get(PLOT), "The session over time"),
+        lesions=[_lesion(lesion, figures) for lesion in document["lesions"]],
+        plot=figure(figures.get(PLOT), "The session over time"),
         timings=TIMINGS,
         style=stylesheet(*STYLES),
     )
     path.write_text(page, encoding="utf-8")
 
 
-def _lesion(lesion: Mapping[str, Any], pictures: Mapping[str, bytes | str]) -> dict[str, Any]:
+def _lesion(lesion: Mapping[str, Any], figures: Mapping[str, bytes | str]) -> dict[str, Any]:
     name = lesion["lesion"]
-    slices = figure(pictures.get(f"{name}/{SLICES}"), f"Three slices through {name}")
-    return {**lesion, "slices": slices, "view3d": figure(pictures.get(f"{name}/{VIEW_3D}"), f"{name} in space")}
+    slices = figure(figures.get(f"{name}/{SLICES}"), f"Three slices through {name}")
+    return {**lesion, "slices": slices, "view3d": figure(figures.get(f"{name}/{VIEW_3D}"), f"{name} in space")}

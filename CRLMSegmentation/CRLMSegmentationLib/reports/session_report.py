@@ -25,9 +25,9 @@ from ..recording.session_reader import SessionReader
 from ..tracking.surfaces import surface_of_mask
 from .filters import elapsed
 from .lesion_page import SLICES, VIEW_3D
-from .planes import Lesion
+from .planes import DrawnLesion
 from .session_document import document_of, iso_of
-from .session_lesions import LesionHistory, Outline, histories_of, refined_pair
+from .session_lesions import Outline, RecordedLesion, histories_of, refined_pair
 from .session_page import PLOT, write_session_page
 from .session_plot import session_plot
 from .slices import three_slices
@@ -58,17 +58,17 @@ def make_report(folder: Path, page: Path, on_progress: OnProgress = lambda *_: N
     histories = histories_of(session_log.events)
     document = document_of(session_log, histories)
     with atomic_files(places) as (as_json, as_html):
-        pictures: dict[str, bytes | str] = {}
+        figures: dict[str, bytes | str] = {}
         for number, (entry, history) in enumerate(zip(document["lesions"], histories.values())):
             on_progress("Lesions", number, len(histories))
             entry["refined"] = _refined(session_log, history)
-            pictures.update(_figures(session_log, history))
+            figures.update(_figures(session_log, history))
         on_progress("Lesions", len(histories), len(histories))
         plot = session_plot(document)
         if plot is not None:
-            pictures[PLOT] = plot
+            figures[PLOT] = plot
         as_json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        write_session_page(as_html, document, pictures)
+        write_session_page(as_html, document, figures)
     return document
 
 
@@ -94,9 +94,13 @@ def summary_of(document: Mapping[str, Any], page: Path) -> Iterator[str]:
 
 
 def _facts_of(lesion: Mapping[str, Any]) -> Iterator[str]:
-    outline, nearest = lesion["outline"], lesion["nearest_tip"]
-    size = "of unknown size" if outline is None or outline["volume_ml"] is None else f"{outline['volume_ml']:.1f} ml"
-    yield f"{size}, {outline['how']}" if outline else "no outline"
+    segmentation, nearest = lesion["outline"], lesion["nearest_tip"]
+    size = (
+        "of unknown size"
+        if segmentation is None or segmentation["volume_ml"] is None
+        else f"{segmentation['volume_ml']:.1f} ml"
+    )
+    yield f"{size}, {segmentation['how']}" if segmentation else "no segmentation"
     volumes = {sighting["volume"] for sighting in lesion["history"]}
     if len(volumes) > 1:
         yield f"seen in {len(volumes)} volumes"
@@ -106,14 +110,14 @@ def _facts_of(lesion: Mapping[str, Any]) -> Iterator[str]:
         yield "removed"
 
 
-def _refined(session_log: SessionReader, history: LesionHistory) -> dict[str, Any] | None:
+def _refined(session_log: SessionReader, history: RecordedLesion) -> dict[str, Any] | None:
     """Return how far the background refinement has moved the surface, from the recorded masks."""
     pair = refined_pair(history)
     if pair is None:
         return None
     shape, matrix = pair[0].about["volume"]["shape"], _matrix_of(pair[0])
     try:
-        before, after = (session_log.images.mask(outline.about["mask"], shape) for outline in pair)
+        before, after = (session_log.images.mask(segmentation.about["mask"], shape) for segmentation in pair)
         distances_mm = symmetric_distances_mm(before, after, matrix)
     except CrlmError:  # the pictures say what is missing
         return None
@@ -122,18 +126,18 @@ def _refined(session_log: SessionReader, history: LesionHistory) -> dict[str, An
     return {"mean_mm": float(distances_mm.mean()), "largest_mm": float(distances_mm.max()), "moment": moment}
 
 
-def _matrix_of(outline: Outline) -> np.ndarray:
-    return np.array(outline.about["volume"]["ijk_to_ras"], float).reshape(4, 4)
+def _matrix_of(segmentation: Outline) -> np.ndarray:
+    return np.array(segmentation.about["volume"]["ijk_to_ras"], float).reshape(4, 4)
 
 
-def _figures(session_log: SessionReader, history: LesionHistory) -> dict[str, bytes | str]:
+def _figures(session_log: SessionReader, history: RecordedLesion) -> dict[str, bytes | str]:
     """Return slices and a 3D view of the current segmentation; a text where they cannot be drawn."""
-    outline = history.outline
-    if outline is None:
+    segmentation = history.segmentation
+    if segmentation is None:
         return {}
     slices, view = f"{history.lesion}/{SLICES}", f"{history.lesion}/{VIEW_3D}"
     try:
-        lesion = _lesion_to_draw(session_log, history, outline)
+        lesion = _lesion_to_draw(session_log, history, segmentation)
     except CrlmError as error:
         return {slices: str(error)}
     try:
@@ -143,14 +147,14 @@ def _figures(session_log: SessionReader, history: LesionHistory) -> dict[str, by
     return {slices: three_slices(lesion), view: drawn}
 
 
-def _lesion_to_draw(session_log: SessionReader, history: LesionHistory, outline: Outline) -> Lesion:
+def _lesion_to_draw(session_log: SessionReader, history: RecordedLesion, segmentation: Outline) -> DrawnLesion:
     """Read a lesion to be drawn; raises CrlmError where its volume or mask is not in the recording."""
-    volume = session_log.images.volume(outline.about["volume"])
-    mask = session_log.images.mask(outline.about.get("mask"), volume.array.shape)
-    result = outline.result or {}
+    volume = session_log.images.volume(segmentation.about["volume"])
+    mask = session_log.images.mask(segmentation.about.get("mask"), volume.array.shape)
+    result = segmentation.result or {}
     seed = result.get("seed_ras_mm") or history.seed_ras_mm
     seed_ras_mm = _middle(mask, volume.ijk_to_ras) if seed is None else np.array(seed, float)
-    return Lesion(volume, mask, seed_ras_mm, result.get("crop_size_mm"))
+    return DrawnLesion(volume, mask, seed_ras_mm, result.get("crop_size_mm"))
 
 
 def _middle(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ WORDS = {
     kinds.MODEL: "model chosen",
     kinds.READY: "model ready",
     kinds.VOLUME: "volume chosen",
-    kinds.TAKEN_OVER: "outline taken over",
+    kinds.TAKEN_OVER: "segmentation taken over",
     kinds.RESULT: "segmented",
     kinds.ENDED: "recording ended",
 }
@@ -173,7 +173,7 @@ def _reason_of(about: Mapping[str, Any], name: str) -> str:
 def _detail(event: SessionEvent, number_of: NumberOf) -> str:
     about, kind = event.about, event.event
     volume = f"volume {number_of(about['volume'])}" if is_volume(about.get("volume")) else ""
-    if kind in (kinds.RESULT, *kinds.OUTLINES):
+    if kind in (kinds.RESULT, *kinds.SEGMENTATIONS):
         size = "" if about.get("volume_ml") is None else f"{about['volume_ml']:.1f} ml"
         seconds = f"in {seconds_of(about):.1f} s" if about.get("timings_s") else ""
         return ", ".join(filter(None, (" ".join(filter(None, (size, seconds))), volume)))

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from ..core.grey_window import grey_window
-from .planes import PLANES, Lesion, Plane, field_of_view_mm, plane_pixels, sample, volume_corners
+from .planes import PLANES, DrawnLesion, Plane, field_of_view_mm, plane_pixels, sample, volume_corners
 
 PREDICTION_COLOUR = "#ff9f1c"
 TRUTH_COLOUR = "#4cc3ff"
@@ -23,7 +23,7 @@ SEED_COLOUR = "#fff04d"
 CROP_COLOUR = "#ffffff"
 CROP_DASHES = (0, (4, 3))
 BACKGROUND = "#0b1016"
-NOT_SWEPT = "#151c25"
+NOT_INSONIFIED = "#151c25"
 INK = "#cfd8e3"
 """Orange, blue and yellow stay apart for every kind of colour vision, and by line style without colour."""
 
@@ -35,7 +35,7 @@ Extent = tuple[float, float, float, float]
 SCALE_BARS_MM = (1, 2, 5, 10, 20, 50, 100)
 
 
-def three_slices(lesion: Lesion, dpi: int = 130) -> bytes:
+def three_slices(lesion: DrawnLesion, dpi: int = 130) -> bytes:
     """Draw the three slices through the lesion with contours of prediction and ground truth, as PNG.
 
     The upper row is close up, the lower one shows the whole volume with the crop box, where there is one.
@@ -66,7 +66,7 @@ def new_figure(height_inches: float) -> Figure:
 
 def draw_grey(
     axes: Axes,
-    lesion: Lesion,
+    lesion: DrawnLesion,
     at: np.ndarray,
     size_mm: tuple[float, float],
     limits: tuple[float, float],
@@ -84,8 +84,8 @@ def draw_grey(
     """
     width, height = size_mm
     extent = (-width / 2, width / 2, -height / 2, height / 2)
-    axes.set_facecolor(NOT_SWEPT)
-    grey = np.where(sample(lesion.swept, at) >= 0.5, sample(lesion.volume.array, at), np.nan)
+    axes.set_facecolor(NOT_INSONIFIED)
+    grey = np.where(sample(lesion.insonified, at) >= 0.5, sample(lesion.volume.array, at), np.nan)
     axes.imshow(
         grey, cmap="gray", vmin=limits[0], vmax=limits[1], origin="lower", extent=extent, interpolation=interpolation
     )
@@ -113,7 +113,7 @@ def png_of(figure: Figure, dpi: int) -> bytes:
     return stream.getvalue()
 
 
-def _draw_overview(axes: Axes, lesion: Lesion, plane: Plane, limits: tuple[float, float]) -> None:
+def _draw_overview(axes: Axes, lesion: DrawnLesion, plane: Plane, limits: tuple[float, float]) -> None:
     corners = volume_corners(lesion.volume)
     middle = (corners.min(axis=0) + corners.max(axis=0)) / 2
     middle[plane.through] = lesion.center_ras_mm[plane.through]
@@ -127,7 +127,7 @@ def _draw_overview(axes: Axes, lesion: Lesion, plane: Plane, limits: tuple[float
 
 def _draw_slice(
     axes: Axes,
-    lesion: Lesion,
+    lesion: DrawnLesion,
     plane: Plane,
     center_ras_mm: np.ndarray,
     size_mm: tuple[float, float],
@@ -159,7 +159,7 @@ def on_screen(plane: Plane, offset_mm: np.ndarray) -> tuple[float, float]:
     return float(offset_mm @ np.array(plane.right)), float(offset_mm @ np.array(plane.up))
 
 
-def _draw_seed(axes: Axes, lesion: Lesion, plane: Plane, center_ras_mm: np.ndarray) -> None:
+def _draw_seed(axes: Axes, lesion: DrawnLesion, plane: Plane, center_ras_mm: np.ndarray) -> None:
     offset_mm = np.asarray(lesion.seed_ras_mm) - center_ras_mm
     x, y = on_screen(plane, offset_mm)
     in_slice = abs(offset_mm[plane.through]) <= SEED_DEPTH_MM
@@ -214,7 +214,7 @@ def draw_scale_bar(axes: Axes, span_mm: float) -> None:
     text.set_path_effects([effects.withStroke(linewidth=2.5, foreground="#000000")])
 
 
-def _legend(lesion: Lesion) -> list[Artist]:
+def _legend(lesion: DrawnLesion) -> list[Artist]:
     found = lesion.mask.any()
     entries: list[Artist] = [
         Line2D(
@@ -238,5 +238,5 @@ def _legend(lesion: Lesion) -> list[Artist]:
     if lesion.crop_size_mm is not None:
         label = f"crop {lesion.crop_size_mm:.0f} mm"
         entries.append(Line2D([], [], color=CROP_COLOUR, linestyle=CROP_DASHES, label=label))
-    entries.append(Patch(facecolor=NOT_SWEPT, edgecolor="#2a3644", label="not swept"))
+    entries.append(Patch(facecolor=NOT_INSONIFIED, edgecolor="#2a3644", label="not swept"))
     return entries

@@ -15,7 +15,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from ..core.errors import CrlmError
 from .actors import box, cross, cube_corners, net, ras_axes, rgb, solid, wall
 from .opengl_probe import DRAWN, offscreen_window
-from .planes import PLANES, Lesion, field_of_view_mm, volume_corners
+from .planes import PLANES, DrawnLesion, field_of_view_mm, volume_corners
 from .slices import PREDICTION_COLOUR, SEED_COLOUR, TRUTH_COLOUR
 
 SIZE_PIXELS = (1000, 800)
@@ -34,7 +34,9 @@ class RenderingError(CrlmError):
     """The error that no 3D view can be drawn on this machine."""
 
 
-def lesion_in_space(lesion: Lesion, surface: vtk.vtkPolyData, truth_surface: vtk.vtkPolyData | None = None) -> bytes:
+def lesion_in_space(
+    lesion: DrawnLesion, surface: vtk.vtkPolyData, truth_surface: vtk.vtkPolyData | None = None
+) -> bytes:
     """Draw a lesion in a cube whose far walls show the three slices through its middle.
 
     A small map in the corner shows the lesion in the crop box (dashed) and in the whole volume.
@@ -98,7 +100,7 @@ def add_renderer(window: vtk.vtkRenderWindow, layer: int) -> vtk.vtkRenderer:
 
 def _draw_background(
     renderer: vtk.vtkRenderer,
-    lesion: Lesion,
+    lesion: DrawnLesion,
     extent_mm: float,
     surface: vtk.vtkPolyData,
     truth_surface: vtk.vtkPolyData | None,
@@ -111,7 +113,7 @@ def _draw_background(
 
 
 def draw_walls(
-    renderer: vtk.vtkRenderer, lesion: Lesion, extent_mm: float, direction: np.ndarray, brightness: float = 1.0
+    renderer: vtk.vtkRenderer, lesion: DrawnLesion, extent_mm: float, direction: np.ndarray, brightness: float = 1.0
 ) -> None:
     """Draw the cube around a lesion on whose far walls the slices through its middle are shown.
 
@@ -158,7 +160,7 @@ def point_camera_at(
 def _add_see_through(
     window: vtk.vtkRenderWindow,
     renderer: vtk.vtkRenderer,
-    lesion: Lesion,
+    lesion: DrawnLesion,
     extent_mm: float,
     truth_surface: vtk.vtkPolyData | None,
 ) -> None:
@@ -170,7 +172,7 @@ def _add_see_through(
     over.AddActor(cross(lesion.seed_ras_mm, 0.05 * extent_mm, SEED_COLOUR, 2.4 * OVERSAMPLING))
 
 
-def _add_map(window: vtk.vtkRenderWindow, lesion: Lesion, surface: vtk.vtkPolyData) -> None:
+def _add_map(window: vtk.vtkRenderWindow, lesion: DrawnLesion, surface: vtk.vtkPolyData) -> None:
     corners = volume_corners(lesion.volume)
     middle = corners.mean(axis=0)
     corner = add_renderer(window, layer=2)

@@ -37,18 +37,18 @@ def stylesheet(*names: str) -> Markup:
     return Markup("\n".join((FOLDER / name).read_text("utf-8") for name in names))
 
 
-def figure(picture: bytes | str | None, about: str) -> Figure:
+def figure(image: bytes | str | None, about: str) -> Figure:
     """Return a PNG as part of a page, or the text that says why there is none.
 
     Args:
         about: what the image shows, for whoever cannot see it.
     """
-    if picture is None:
+    if image is None:
         return {"html": "", "drawn": False}
-    if isinstance(picture, str):
-        html = Markup('<div class="no-picture"><strong>No picture</strong>{}</div>').format(sentence(picture))
+    if isinstance(image, str):
+        html = Markup('<div class="no-picture"><strong>No picture</strong>{}</div>').format(sentence(image))
         return {"html": html, "drawn": False}
-    return {"html": Markup('<img alt="{}" src="{}">').format(about, data_uri(picture)), "drawn": True}
+    return {"html": Markup('<img alt="{}" src="{}">').format(about, data_uri(image)), "drawn": True}
 
 
 def plot(data: bytes, about: str, kind: str = "png") -> Markup:

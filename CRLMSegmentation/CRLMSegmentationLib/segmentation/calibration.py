@@ -1,7 +1,7 @@
 """Expected Dice of a segmentation by the agreement of its consensus surfaces, fitted on lesions with ground truth.
 
 A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the truth that
-lesions of the same agreement had on average; `unexplained` is q of `interval`.
+lesions of the same agreement had on average; `residual_error` is q of `interval`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 
 from ..core.errors import ModelError
 from ..core.geometry import MAX_EXTENT_MM
-from ..core.json_fields import BOOLEAN, COUNT, Kind, first_problem, in_range, is_list_of, is_object_of
+from ..core.json_fields import BOOLEAN, COUNT, FieldKind, first_problem, in_range, is_list_of, is_object_of
 from ..tracking.interval import ResidualError
 
 LEAST_LESIONS = 20
 """Fewer lesions than this do not support a curve."""
 COVERAGE = 0.95
-SHARES = Kind("a list of numbers from 0 to 1", is_list_of(in_range(0, 1)))
+SHARES = FieldKind("a list of numbers from 0 to 1", is_list_of(in_range(0, 1)))
 FIELDS = {
     "agreements": SHARES,
     "expected_dice": SHARES,
-    "unexplained": Kind("an object of mm", is_object_of(in_range(0, MAX_EXTENT_MM))),
+    "unexplained": FieldKind("an object of mm", is_object_of(in_range(0, MAX_EXTENT_MM))),
     "lesions": COUNT,
     "patients": COUNT,
     "simulated": BOOLEAN.or_null(),
@@ -38,10 +38,10 @@ class Observation:
 
     Attributes:
         agreement: of its consensus surfaces, see `consensus.Consensus`.
-        probability: mean probability in the outline, what the network says of itself.
-        dice: of the outline with the truth.
+        probability: mean probability in the segmentation, what the network says of itself.
+        dice: of the segmentation with the truth.
         misses_mm: for tips around it, how far the true distance lay outside the consensus surfaces', 0 where inside.
-        errors_mm: for the same tips, how far it lay from that to the outline alone.
+        errors_mm: for the same tips, how far it lay from that to the segmentation alone.
     """
 
     patient: str
@@ -53,19 +53,19 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class ModelCalibration:
     """Expected Dice by the agreement of consensus surfaces, and the residual error of a model.
 
     Attributes:
         agreements, expected_dice: corners of a curve that never falls.
-        unexplained: see `interval`.
+        residual_error: see `interval`.
         lesions, patients: that it was measured on.
         simulated: whether these were simulated; None when that is not known.
     """
 
     agreements: tuple[float, ...]
     expected_dice: tuple[float, ...]
-    unexplained: ResidualError
+    residual_error: ResidualError
     lesions: int
     patients: int
     simulated: bool | None
@@ -80,7 +80,7 @@ class Calibration:
         return {**asdict(self), **curve}
 
 
-def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
+def calibration_from(entry: Mapping[str, Any]) -> ModelCalibration | None:
     """Read the calibration of a model package; None where it has none.
 
     Raises:
@@ -93,10 +93,10 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
         raise ModelError(f"the calibration of this model cannot be read: {problem}; calibrate it again")
     try:
         agreements, expected_dice = (tuple(map(float, entry[name])) for name in ("agreements", "expected_dice"))
-        unexplained = ResidualError(**{name: float(mm) for name, mm in entry["unexplained"].items()})
+        residual_error = ResidualError(**{name: float(mm) for name, mm in entry["unexplained"].items()})
         counts = entry["lesions"], entry["patients"]
-        made = Calibration(agreements, expected_dice, unexplained, *counts, entry["simulated"])
-        rests_mm = [unexplained.with_shells_mm, unexplained.alone_mm]
+        made = ModelCalibration(agreements, expected_dice, residual_error, *counts, entry["simulated"])
+        rests_mm = [residual_error.with_shells_mm, residual_error.alone_mm]
         good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
         good = good and np.isfinite([*made.agreements, *made.expected_dice, *rests_mm]).all()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -106,7 +106,7 @@ def calibration_from(entry: Mapping[str, Any]) -> Calibration | None:
     return made
 
 
-def calibrate(observations: Sequence[Observation], simulated: bool | None) -> Calibration:
+def calibrate(observations: Sequence[Observation], simulated: bool | None) -> ModelCalibration:
     """Fit the calibration to lesions with a ground truth.
 
     Expected Dice rises with agreement (isotonic regression); q holds the true distance in 95 % of the tips, each
@@ -121,7 +121,7 @@ def calibrate(observations: Sequence[Observation], simulated: bool | None) -> Ca
         raise ModelError(f"a calibration needs at least {LEAST_LESIONS} lesions, got {len(observations)}; add cases")
     curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
     curve.fit([o.agreement for o in observations], [o.dice for o in observations])
-    return Calibration(
+    return ModelCalibration(
         tuple(map(float, curve.X_thresholds_)),
         tuple(map(float, curve.y_thresholds_)),
         ResidualError(

@@ -66,7 +66,7 @@ class Consensus:
 
     Attributes:
         inner, outer: bool, shape (K, J, I) of the part of the volume that begins at `offset_kji`; inner may be empty.
-        runs: how many outlines they were made of.
+        runs: how many segmentations they were made of.
         agreement: volume of the intersection by that of the union, 0 to 1.
         spread_mm: mean distance between both, as if they were balls.
     """

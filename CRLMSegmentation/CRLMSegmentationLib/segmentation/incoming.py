@@ -29,9 +29,9 @@ from ..igtl.statistics import USED_ALL_THE_SAME, DropReason, NameCounts, Problem
 from ..tracking.instruments import PLACES
 from ..tracking.transforms import frames_of
 
-MAX_TOOLS, MAX_VOLUME_DEVICES, MAX_PICTURE_DEVICES = 128, 32, 32
+MAX_TOOLS, MAX_VOLUME_DEVICES, MAX_IMAGE_DEVICES = 128, 32, 32
 """Names that are followed on one link: each becomes a node of the scene, or a line of the panel."""
-TRANSFORM, VOLUME, PICTURE = "transform", "volume", "image"
+TRANSFORM, VOLUME, IMAGE = "transform", "volume", "image"
 """What a device sends."""
 STATUS_OK_CODE = 1
 KINDS = {
@@ -62,7 +62,7 @@ class TransformArrived:
 
 
 @dataclass(frozen=True)
-class PictureArrived:
+class ImageArrived:
     """A single slice came, such as the live 2D image of a scanner, 20 to 30 a second. It is not used."""
 
     device: str
@@ -109,7 +109,7 @@ class Noticed:
     kind: DropReason
 
 
-Arrival = Union[VolumeArrived, TransformArrived, PictureArrived, DeviceForgotten, LinkChanged, Refused, Noticed]
+Arrival = Union[VolumeArrived, TransformArrived, ImageArrived, DeviceForgotten, LinkChanged, Refused, Noticed]
 
 
 class Incoming:
@@ -140,7 +140,7 @@ class Incoming:
         self._volume_times_s: dict[str, float] = {}
         self._tools = KnownTools(MAX_TOOLS, _frames_in, PLACES)
         self._volumes = KnownDevices(MAX_VOLUME_DEVICES, self._is_current_device)
-        self._pictures = KnownDevices(MAX_PICTURE_DEVICES)
+        self._images = KnownDevices(MAX_IMAGE_DEVICES)
         self._mixed_poses: dict[str, MixedPoses] = {}
         self._mixed_images: dict[tuple[str, str], MixedImages] = {}
         self._held: VolumeArrived | None = None
@@ -209,7 +209,7 @@ class Incoming:
         elif isinstance(message, ImageMessage) and message.is_volume:
             yield from self._receive_image(message, receive_s)
         elif isinstance(message, ImageMessage):
-            yield from self._receive_picture(message)
+            yield from self._receive_image(message)
         elif isinstance(message, StatusMessage) and message.code != STATUS_OK_CODE:
             yield from self._receive_error(message)
 
@@ -220,12 +220,12 @@ class Incoming:
         text = f"the sender reports {code}{': ' + said if said else ''}"
         yield from self._notice(message.device, text, DropReason.SENDER_ERROR, about=f"{code} {message.error_name}")
 
-    def _receive_picture(self, message: ImageMessage) -> Iterator[Arrival]:
+    def _receive_image(self, message: ImageMessage) -> Iterator[Arrival]:
         """Report a 2D image; its pixels are not decoded."""
-        yield from self._make_room(self._pictures, message.device, PICTURE)
-        if self._is_mixed(message, PICTURE):
-            yield from self._refuse_mixed(message, PICTURE)
-        yield PictureArrived(message.device)
+        yield from self._make_room(self._images, message.device, IMAGE)
+        if self._is_mixed(message, IMAGE):
+            yield from self._refuse_mixed(message, IMAGE)
+        yield ImageArrived(message.device)
 
     def _receive_image(self, message: ImageMessage, receive_s: float) -> Iterator[Arrival]:
         try:

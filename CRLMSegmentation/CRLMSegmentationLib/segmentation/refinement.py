@@ -24,7 +24,7 @@ GROWTH = 1.4
 """Of the crop's edge, when a tumour touches it: its volume grows to 2.7 times."""
 LARGEST_CROP_MM = 200.0
 """Longer than any metastasis, and than most volumes; beyond it a crop is mostly air."""
-CUT_OFF, NOT_SWEPT = Status(Reason.CUT_OFF), Status(Reason.NOT_SWEPT)
+CUT_OFF, NOT_INSONIFIED = Status(Reason.CUT_OFF), Status(Reason.NOT_INSONIFIED)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Change:
     largest_mm: float
 
     def __str__(self) -> str:
-        return f"refined: the outline moved by {self.mean_mm:.1f} mm, {self.largest_mm:.1f} mm at most"
+        return f"refined: the segmentation moved by {self.mean_mm:.1f} mm, {self.largest_mm:.1f} mm at most"
 
 
 @dataclass(eq=False)
@@ -134,7 +134,7 @@ def unreliable_reason_of(mask: LesionMask) -> Status | None:
     """Return why the border of a segmentation is unreliable, or None."""
     if TOUCHES_EDGE in mask.warnings:
         return CUT_OFF
-    return NOT_SWEPT if TOUCHES_EMPTY in mask.warnings or TOUCHES_VOLUME_EDGE in mask.warnings else None
+    return NOT_INSONIFIED if TOUCHES_EMPTY in mask.warnings or TOUCHES_VOLUME_EDGE in mask.warnings else None
 
 
 def _grown(request: Request, mask: LesionMask) -> list[Request]:

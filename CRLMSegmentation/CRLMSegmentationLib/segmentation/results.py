@@ -86,7 +86,7 @@ class LesionResult:
         mask: on the grid of that volume.
         timings_s: crop, preprocess, inference, postprocess and, where the volume came over a link, receive.
         requested_at_s: `time.monotonic()` when the seed was dropped.
-        remarks: how it was found which voxels were imaged, see `Volume.field_of_view_warnings`.
+        volume_warnings: how it was found which voxels were imaged, see `Volume.field_of_view_warnings`.
     """
 
     request: Request
@@ -97,12 +97,12 @@ class LesionResult:
     model_name: str
     model_sha256: str
     requested_at_s: float
-    remarks: tuple[str, ...] = ()
+    volume_warnings: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return the warnings about the mask and about its volume, as sentences for the user."""
-        return (*self.mask.warnings, *self.remarks)
+        return (*self.mask.warnings, *self.volume_warnings)
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ from .followed_device import FollowedDevice
 from .incoming import (
     VOLUME,
     DeviceForgotten,
+    ImageArrived,
     Incoming,
     LinkChanged,
     Noticed,
-    PictureArrived,
     Refused,
     TransformArrived,
     VolumeArrived,
@@ -53,7 +53,7 @@ from .results import (
 Event = Union[
     VolumeArrived,
     TransformArrived,
-    PictureArrived,
+    ImageArrived,
     DeviceForgotten,
     LinkChanged,
     ModelReady,

@@ -25,7 +25,7 @@ def dice_of_sample(logic: Any, pause: Callable[[], None]) -> float:
         pause: called between two turns.
 
     Raises:
-        CrlmError: no outline has come; says why.
+        CrlmError: no segmentation has come; says why.
     """
     case = load_case(resource_path("SampleCases", SAMPLE))
     lesion, end_s = case.lesions[0], time.monotonic() + PATIENCE_S
@@ -38,7 +38,9 @@ def dice_of_sample(logic: Any, pause: Callable[[], None]) -> float:
             if workspace.volume.node is not None and not workspace.lesion_store.rows():
                 workspace.add_seed(lesion.seed_ras_mm)
             if time.monotonic() > end_s or workspace.engine_problem:
-                problem = workspace.engine_problem or _("no outline within {seconds:.0f} s").format(seconds=PATIENCE_S)
+                problem = workspace.engine_problem or _("no segmentation within {seconds:.0f} s").format(
+                    seconds=PATIENCE_S
+                )
                 raise CrlmError(problem)
             pause()
             time.sleep(PAUSE_S)

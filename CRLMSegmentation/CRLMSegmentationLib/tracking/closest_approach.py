@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..core.status import Reason, Status
-from .displayed import Withheld
+from .displayed_distance import Withheld
 from .interval import Interval
 from .situation import InstrumentState, Reading, Situation
 
@@ -66,7 +66,7 @@ class Approaches:
     def __init__(self) -> None:
         self._lesions: dict[str, _Watched] = {}
         self._unreliable_reasons: dict[tuple, UnreliablePeriod] = {}
-        self._cautions: dict[Reason, Status] = {}
+        self._warnings: dict[Reason, Status] = {}
         self._before: tuple[float, Situation] | None = None
 
     def update(self, situation: Situation, now_s: float, time_s: float = 0.0) -> None:
@@ -80,14 +80,14 @@ class Approaches:
             self._count_unreliable(self._before[1], now_s - self._before[0])
         self._before = now_s, situation
         shown = situation.displayed
-        self._cautions.update({caution.reason: caution for caution in shown.cautions})
+        self._warnings.update({warning.reason: warning for warning in shown.warnings})
         for state, reading in shown.readings:
             self._store(Approach(state, reading, time_s))
 
     @property
-    def cautions(self) -> tuple[Status, ...]:
+    def warnings(self) -> tuple[Status, ...]:
         """Return each warning that was shown beside distances at any time."""
-        return tuple(self._cautions.values())
+        return tuple(self._warnings.values())
 
     def nearest_of(self, lesion: str) -> Approach | None:
         """Return the smallest distance that was not withheld, with the narrowest margin; None before one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .instruments import Kind
+from .instruments import InstrumentKind
 
 Rgb = tuple[float, float, float]
 
@@ -25,13 +25,13 @@ OUTER_COLOUR: Rgb = (1.0, 0.78, 0.20)
 INNER_COLOUR: Rgb = (1.0, 0.25, 0.20)
 """Of the widest margin and of the narrowest; also of whatever stands in one."""
 UNSAFE_COLOUR: Rgb = (0.6, 0.6, 0.6)
-"""Of margins around an outline that is not to be relied on."""
+"""Of margins around a segmentation that is not to be relied on."""
 INNER, OUTER = "always tumour", "ever tumour"
 CONSENSUS_COLOURS: dict[str, Rgb] = {INNER: (0.25, 0.95, 0.85), OUTER: (0.80, 0.55, 1.0)}
-TOOL_COLOURS: dict[Kind, Rgb] = {
-    Kind.POINTER: (0.35, 0.80, 1.0),
-    Kind.DISSECTOR: (1.0, 0.85, 0.35),
-    Kind.PROBE: (0.80, 0.84, 0.88),
+TOOL_COLOURS: dict[InstrumentKind, Rgb] = {
+    InstrumentKind.POINTER: (0.35, 0.80, 1.0),
+    InstrumentKind.DISSECTOR: (1.0, 0.85, 0.35),
+    InstrumentKind.PROBE: (0.80, 0.84, 0.88),
 }
 
 

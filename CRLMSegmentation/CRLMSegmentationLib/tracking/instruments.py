@@ -17,19 +17,19 @@ PLACES = frozenset({REFERENCE, *TRACKERS})
 """A tool is what is tracked in one of these."""
 
 
-class Kind(Enum):
+class InstrumentKind(Enum):
     POINTER = "pointer"
     DISSECTOR = "dissector"
     PROBE = "probe"
 
 
 KIND_BY_FRAME = {
-    "Stylus": Kind.POINTER,
-    "Pointer": Kind.POINTER,
-    "Needle": Kind.POINTER,
-    "Probe": Kind.PROBE,
-    "Transducer": Kind.PROBE,
-    "Transd": Kind.PROBE,
+    "Stylus": InstrumentKind.POINTER,
+    "Pointer": InstrumentKind.POINTER,
+    "Needle": InstrumentKind.POINTER,
+    "Probe": InstrumentKind.PROBE,
+    "Transducer": InstrumentKind.PROBE,
+    "Transd": InstrumentKind.PROBE,
 }
 """What the configurations of PLUS and SlicerIGT call them; whatever else is tracked is taken for a dissector."""
 NO_TOOL = frozenset(
@@ -53,7 +53,7 @@ class Instrument:
     """
 
     frame: str
-    kind: Kind = Kind.POINTER
+    kind: InstrumentKind = InstrumentKind.POINTER
     tip_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
@@ -101,13 +101,13 @@ def _may_be_tool(frame: str) -> bool:
     return frame.lower() not in NO_TOOL and not frame.endswith(NO_TOOL_ENDS)
 
 
-def _kind_of(frame: str, kinds: Mapping[str, Kind]) -> Kind:
+def _kind_of(frame: str, kinds: Mapping[str, InstrumentKind]) -> InstrumentKind:
     """Return the kind of a tool by its role or name, or by those of the tool of which it is the tip."""
     names = [name for name in (frame, tip_of(frame)) if name is not None]
     named = (of[name] for of in (kinds, KIND_BY_FRAME) for name in names if name in of)
-    return next(named, Kind.DISSECTOR)
+    return next(named, InstrumentKind.DISSECTOR)
 
 
-def _kinds_by_frame(roles: Mapping[str, str]) -> dict[str, Kind]:
-    words = {kind.value: kind for kind in Kind}
+def _kinds_by_frame(roles: Mapping[str, str]) -> dict[str, InstrumentKind]:
+    words = {kind.value: kind for kind in InstrumentKind}
     return {frames_of(device)[0]: words[role] for role, device in roles.items() if role in words}

@@ -10,7 +10,7 @@ is to hold the true one in at least 95 of 100 cases:
 d        measured distance from tip to surface, negative inside
 d_outer  distance to the surface that holds whatever was ever called tumour, d_inner to what always was
          (`segmentation.consensus`): where they lie apart, the network is not sure
-         where no place was always called tumour, d_inner is d and half of the smallest extent of the outline
+         where no place was always called tumour, d_inner is d and half of the smallest extent of the segmentation
 s(L)     error along one direction of a point at a lever L from a sensor: e, the sensor's position (0.9 mm rms in
          space for electromagnetic trackers, facts of NDI's Aurora), a third of its square along one direction; and a,
          its angle (0.31 degrees rms about a random axis), which moves a point by sqrt(2/3) a L

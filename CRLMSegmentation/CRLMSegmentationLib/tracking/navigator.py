@@ -22,8 +22,8 @@ from .interval import TrackingError
 from .margins import DEFAULT_MARGINS_MM
 from .poses import Pose, Poses
 from .situation import InstrumentState, Reading, Situation
-from .targets import Measured, Target, measure_to
-from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, Limits, staleness
+from .targets import PreparedTarget, Target, prepare_targets
+from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, PoseLimits, staleness
 
 __all__ = ["InstrumentState", "Navigator", "Reading", "Situation", "Target"]
 
@@ -57,23 +57,23 @@ class Navigator:
     Attributes:
         margins_mm: ascending or not; those that are warned of.
         poses: tip calibrations that do not come over the link are put there by `poses.fix`.
-        cautions: what must be known beside any distance; those of the navigator itself are added to each situation.
+        warnings: what must be known beside any distance; those of the navigator itself are added to each situation.
     """
 
     def __init__(
         self,
         roles: Mapping[str, str] | None = None,
         tracking: TrackingError | None = None,
-        limits: Limits | None = None,
+        limits: PoseLimits | None = None,
         is_live: bool = True,
     ) -> None:
         self.poses = Poses()
         self.margins_mm: tuple[float, ...] = DEFAULT_MARGINS_MM
-        self.cautions: tuple[Status, ...] = ()
+        self.warnings: tuple[Status, ...] = ()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
-        self._limits = limits = limits or Limits()
+        self._limits = limits = limits or PoseLimits()
         self._watched: dict[str, _Watched] = {}
-        self._targets: dict[str, Measured] = {}
+        self._targets: dict[str, PreparedTarget] = {}
         self._breath = BreathGuard(limits)
         self._late = LateGuard(limits) if is_live else None
         self._sensor = _Watched(Instrument(REFERENCE), JumpGuard(limits))
@@ -106,14 +106,14 @@ class Navigator:
 
     def set_targets(self, targets: Mapping[str, Target]) -> None:
         """Replace the lesions to measure to; the readings of one without a surface say why."""
-        self._targets = measure_to(targets, self._targets)
+        self._targets = prepare_targets(targets, self._targets)
 
     def update(self, now_s: float) -> Situation:
         """Return the distances of all instruments to all targets now, with the reasons that make them unreliable."""
         unreliable_reason = self._unreliable_reason_of_sensor(now_s)
         unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
         states = tuple(self._state_of(w, unreliable_reason, now_s) for w in self._watched.values())
-        return Situation(states, unreliable_reason, (*unwatched, *self.cautions))
+        return Situation(states, unreliable_reason, (*unwatched, *self.warnings))
 
     def unreliable_reason_of(self, device: str, now_s: float) -> Status | None:
         """Return why the transform of a device cannot be used to place a point now, or None."""
@@ -207,7 +207,7 @@ class Navigator:
         made = [self._reading(watched, lesion, measured, tip_ras_mm) for lesion, measured in self._targets.items()]
         return tuple(sorted(made, key=lambda r: r.interval.distance_mm if r.interval else np.inf))
 
-    def _reading(self, watched: _Watched, lesion: str, measured: Measured, tip_ras_mm: np.ndarray) -> Reading:
+    def _reading(self, watched: _Watched, lesion: str, measured: PreparedTarget, tip_ras_mm: np.ndarray) -> Reading:
         name = measured.target.name
         if measured.surface is None:
             watched.margins.pop(lesion, None)

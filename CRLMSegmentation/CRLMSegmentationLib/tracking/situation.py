@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..core.status import Status
-from .displayed import Displayed, displayed
+from .displayed_distance import DisplayedDistance, displayed_distance
 from .instruments import Instrument
 from .interval import Interval
 
@@ -60,17 +60,17 @@ class Situation:
     Attributes:
         sensor_unreliable_reason: about the sensor on the liver, on which all instruments hang; None while it is
             trusted.
-        cautions: what must be known beside any distance, such as that the liver sensor is not watched.
+        warnings: what must be known beside any distance, such as that the liver sensor is not watched.
     """
 
     instruments: tuple[InstrumentState, ...] = ()
     sensor_unreliable_reason: Status | None = None
-    cautions: tuple[Status, ...] = ()
+    warnings: tuple[Status, ...] = ()
 
     @cached_property
-    def displayed(self) -> Displayed:
+    def displayed(self) -> DisplayedDistance:
         """The distances that may be shown; all outputs use these."""
-        return displayed(self)
+        return displayed_distance(self)
 
     @property
     def nearest(self) -> tuple[InstrumentState, Reading] | None:

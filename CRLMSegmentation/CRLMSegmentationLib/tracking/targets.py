@@ -24,8 +24,8 @@ class Target:
         voxel_mm: longest edge of the voxels of its volume.
         outer, inner: consensus surfaces, closed. There are none without the outer one; the inner one is None or without
             a triangle where no place was always called tumour.
-        unreliable_reason: why its surface is not to be relied on, such as an outline that was cut off; else None.
-        unexplained: error of the model that has found it.
+        unreliable_reason: why its surface is not to be relied on, such as a segmentation that was cut off; else None.
+        residual_error: error of the model that has found it.
     """
 
     name: str
@@ -34,22 +34,22 @@ class Target:
     outer: vtk.vtkPolyData | None = None
     inner: vtk.vtkPolyData | None = None
     unreliable_reason: Status | None = None
-    unexplained: ResidualError = UNMEASURED
+    residual_error: ResidualError = UNMEASURED
 
     @property
-    def unreliable_anyway(self) -> Status | None:
+    def unreliable_or_missing(self) -> Status | None:
         """Return why the target is unreliable, also where only its surface is missing; else None."""
         return self.unreliable_reason or (Status(Reason.NO_SURFACE) if self.surface is None else None)
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class PreparedTarget:
     """A target with its prepared surfaces.
 
     Attributes:
         surface: None where there is nothing to measure to, or where that cannot be done.
         unreliable_reason: the target's, or why it cannot be measured to.
-        depth_mm: from the outline to its middle, about.
+        depth_mm: from the segmentation to its middle, about.
     """
 
     target: Target
@@ -68,9 +68,9 @@ class Measured:
     def interval(self, nearest: Nearest, tip_ras_mm: np.ndarray, tracking: TrackingError) -> Interval:
         """Return the interval of the distance of a tip, see `interval`; the target must have a surface.
 
-        Where no place was always called tumour, the border may lie as deep as the middle of the outline.
+        Where no place was always called tumour, the border may lie as deep as the middle of the segmentation.
         """
-        unexplained = self.target.unexplained
+        residual_error = self.target.residual_error
         distance_mm = to_outer_mm = to_inner_mm = nearest.distance_mm
         if self.outer is not None:
             to_outer_mm = self.outer.nearest(tip_ras_mm).distance_mm
@@ -84,11 +84,11 @@ class Measured:
             float(np.linalg.norm(tip_ras_mm)),
             self.target.voxel_mm,
             tracking,
-            unexplained.with_shells_mm if self.outer is not None else unexplained.alone_mm,
+            residual_error.with_shells_mm if self.outer is not None else residual_error.alone_mm,
         )
 
 
-def measure_to(targets: Mapping[str, Target], before: Mapping[str, Measured]) -> dict[str, Measured]:
+def prepare_targets(targets: Mapping[str, Target], before: Mapping[str, PreparedTarget]) -> dict[str, PreparedTarget]:
     """Prepare targets, by lesion; surfaces that were prepared before are used again.
 
     One that cannot be measured to says so by its reason, and leaves the others alone.
@@ -96,10 +96,10 @@ def measure_to(targets: Mapping[str, Target], before: Mapping[str, Measured]) ->
     return {lesion: _prepared(target, before.get(lesion)) for lesion, target in targets.items()}
 
 
-def _prepared(target: Target, before: Measured | None) -> Measured:
+def _prepared(target: Target, before: PreparedTarget | None) -> PreparedTarget:
     if before is not None and before.target is target:
         return before
-    made = Measured(target, unreliable_reason=target.unreliable_anyway)
+    made = PreparedTarget(target, unreliable_reason=target.unreliable_or_missing)
     if target.surface is None:
         return made
     inner = target.inner if target.inner is not None and target.inner.GetNumberOfPolys() else None
@@ -110,7 +110,7 @@ def _prepared(target: Target, before: Measured | None) -> Measured:
     return replace(made, surface=surface, outer=outer, inner=inner, depth_mm=_depth_mm(target.surface))
 
 
-def _distance_to(surface: vtk.vtkPolyData | None, before: Measured | None) -> SurfaceDistance | None:
+def _distance_to(surface: vtk.vtkPolyData | None, before: PreparedTarget | None) -> SurfaceDistance | None:
     if surface is None:
         return None
     return (before.known(surface) if before else None) or SurfaceDistance(surface)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import vtk
 
-from .instruments import Kind
+from .instruments import InstrumentKind
 
 SIDES = 24
 
 
-def mesh_of(kind: Kind) -> vtk.vtkPolyData:
+def mesh_of(kind: InstrumentKind) -> vtk.vtkPolyData:
     """Return a closed mesh of a tool."""
-    return {Kind.POINTER: _pointer, Kind.DISSECTOR: _dissector, Kind.PROBE: _probe}[kind]()
+    return {InstrumentKind.POINTER: _pointer, InstrumentKind.DISSECTOR: _dissector, InstrumentKind.PROBE: _probe}[
+        kind
+    ]()
 
 
 def _pointer() -> vtk.vtkPolyData:

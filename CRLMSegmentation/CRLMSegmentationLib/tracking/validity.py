@@ -1,6 +1,6 @@
 """Validity checks of poses: too old, late, not tracked, jumped, or the sensor has come off the liver.
 
-All limits are in `Limits`, with their reasons. An instrument becomes reliable again by itself as soon as its poses
+All limits are in `PoseLimits`, with their reasons. An instrument becomes reliable again by itself as soon as its poses
 were valid for `recovery_s`.
 """
 
@@ -21,7 +21,7 @@ REASONS_BY_STATUS = {STATUS_AMBIGUOUS: Reason.AMBIGUOUS_NAME, STATUS_POSITION_ON
 
 
 @dataclass(frozen=True)
-class Limits:
+class PoseLimits:
     """Limits of a valid pose. They are assumptions where no source is named.
 
     Attributes:
@@ -55,7 +55,7 @@ class Limits:
 class JumpGuard:
     """Checks one pose for jumps that no hand makes."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PoseLimits) -> None:
         self._limits = limits
         self._last: Pose | None = None
         self._jumped_at_s: float | None = None
@@ -104,7 +104,7 @@ class LateGuard:
     Each device is watched by itself: senders have clocks of their own.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PoseLimits) -> None:
         self._limits = limits
         self._delays: dict[str, _Delay] = {}
 
@@ -177,7 +177,7 @@ class BreathGuard:
     that is seen moves, and never before the sensor has been seen to breathe.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PoseLimits) -> None:
         self._limits = limits
         self._sensor = _Places(limits.still_s)
         self._tools: dict[str, _Places] = {}
@@ -243,7 +243,7 @@ class _Places:
         return float(np.linalg.norm(np.ptp(self._medians, axis=0))) if len(self._medians) > 1 else 0.0
 
 
-def staleness(pose: Pose, now_s: float, limits: Limits) -> Status | None:
+def staleness(pose: Pose, now_s: float, limits: PoseLimits) -> Status | None:
     """Return why a single pose is invalid: not tracked, not rigid, or too old; else None."""
     if pose.status != STATUS_OK:
         return Status(REASONS_BY_STATUS.get(pose.status, Reason.NOT_TRACKED))

@@ -1,4 +1,4 @@
-"""Grow from seeds: the outline of a ball, and the extent in which Slicer grows."""
+"""Grow from seeds: the segmentation of a ball, and the extent in which Slicer grows."""
 
 from __future__ import annotations
 

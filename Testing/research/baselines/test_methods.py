@@ -12,7 +12,7 @@ from CRLMSegmentationLib.research.baselines.names import METHOD_NAMES
 from CRLMSegmentationLib.research.baselines.region_growing import Growth
 from CRLMSegmentationLib.research.baselines.strokes import Painter
 from CRLMSegmentationLib.research.evaluation.methods import ABOUT_KEYS, Click
-from CRLMSegmentationLib.research.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
 from helpers.ball_helpers import STRAIGHT, ball, dice
 
 
@@ -23,12 +23,12 @@ def click():
 
 
 def answer_of(method, click):
-    with method.opened(Settings(), lambda *_: None) as segmenter:
+    with method.opened(EvaluationSettings(), lambda *_: None) as segmenter:
         return segmenter.answer(click)
 
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
-def test_answer_holds_an_outline_its_time_and_no_probability(name, click):
+def test_answer_holds_a_segmentation_its_time_and_no_probability(name, click):
     answer = answer_of(baseline_named(name), click)
     assert dice(answer.mask, click.truth) > 0.85
     assert answer.volume_ml == pytest.approx(np.count_nonzero(answer.mask) / 1000)

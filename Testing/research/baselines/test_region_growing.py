@@ -51,9 +51,9 @@ def test_what_was_never_swept_does_not_belong():
 
 def test_swept_mask_of_a_volume_is_not_written_to():
     volume, _, centre = ball(STRAIGHT)
-    swept = np.ones(volume.array.shape, bool)
-    grow_region(Volume(volume.array, STRAIGHT, swept=swept), centre, Growth(reach_mm=12.0))
-    assert swept.all()
+    insonified = np.ones(volume.array.shape, bool)
+    grow_region(Volume(volume.array, STRAIGHT, insonified=insonified), centre, Growth(reach_mm=12.0))
+    assert insonified.all()
 
 
 def test_click_where_nothing_was_swept_is_refused():

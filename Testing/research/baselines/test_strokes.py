@@ -1,4 +1,4 @@
-"""What the simulated user paints: on three slices, in the lesion and around it, and never its outline."""
+"""What the simulated user paints: on three slices, in the lesion and around it, and never its segmentation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_strokes_lie_on_the_three_slices_through_the_click_alone():
         assert {LESION, BACKGROUND} <= set(np.unique(plane))
 
 
-def test_lesion_is_marked_far_from_its_outline_and_only_in_a_small_part():
+def test_lesion_is_marked_far_from_its_segmentation_and_only_in_a_small_part():
     strokes, truth, volume = painted()
     depth_mm = ndimage.distance_transform_edt(truth, sampling=volume.spacing_mm[::-1])
     assert depth_mm[(strokes == LESION) & truth].min() > 1.5
@@ -60,7 +60,7 @@ def test_what_no_slice_shows_changes_no_stroke():
     assert (first == again).all()
 
 
-def test_a_section_is_seen_as_an_ellipse_not_by_its_outline():
+def test_a_section_is_seen_as_an_ellipse_not_by_its_segmentation():
     """A square and the ellipse of its moments are painted alike, corners or not."""
     volume, _, _ = ball(STRAIGHT)
     square, round_one = np.zeros((2, 50, 50, 50), bool)

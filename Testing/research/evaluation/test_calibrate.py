@@ -10,14 +10,14 @@ from CRLMSegmentationLib.core.errors import CaseError, ModelError
 from CRLMSegmentationLib.recording.dataset import check_cases, short_hashes
 from CRLMSegmentationLib.research.evaluation import calibrate, consensus
 from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, calibrated_accuracy_of
-from CRLMSegmentationLib.research.evaluation.consensus import Approach
+from CRLMSegmentationLib.research.evaluation.consensus import SimulatedTips
 from CRLMSegmentationLib.segmentation import calibration
-from CRLMSegmentationLib.segmentation.calibration import Calibration, calibration_from
+from CRLMSegmentationLib.segmentation.calibration import ModelCalibration, calibration_from
 from CRLMSegmentationLib.tracking.interval import ResidualError
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, surface_of_mask
 from helpers.evaluation_helpers import StubModel, box, write_case
 
-EXACT = Calibration((0.0, 1.0), (0.0, 1.0), ResidualError(0.5, 0.5), 20, 20, True)
+EXACT = ModelCalibration((0.0, 1.0), (0.0, 1.0), ResidualError(0.5, 0.5), 20, 20, True)
 
 
 @pytest.fixture
@@ -50,7 +50,9 @@ def test_lesions_are_asked_for_again_and_compared_with_the_truth(cohorts, engine
     assert exact.dice == pytest.approx(1)
     assert less.dice == pytest.approx(2 * 7 / (8 + 7))
     assert exact.misses_mm.max() == pytest.approx(0, abs=1e-3)
-    assert less.errors_mm == pytest.approx(less.misses_mm, abs=1e-3)  # the stub's consensus surfaces are its outline
+    assert less.errors_mm == pytest.approx(
+        less.misses_mm, abs=1e-3
+    )  # the stub's consensus surfaces are its segmentation
     assert 0.5 < less.misses_mm.max() <= 1.01
     assert approach.true_mm.min() > -5
     assert approach.true_mm.max() > 20
@@ -89,7 +91,7 @@ def test_too_few_lesions_say_how_many_are_needed(written, cohorts):
 
 def test_worth_by_hand():
     ball = SurfaceDistance(surface_of_mask(box((16, 24)), np.eye(4)))
-    approach = Approach(np.array([[19.5, 19.5, 40.0]]), np.array([16.5]), ball, ball, ball, 1.0)
+    approach = SimulatedTips(np.array([[19.5, 19.5, 40.0]]), np.array([16.5]), ball, ball, ball, 1.0)
     lesions = [(0.9, 0.8), (0.5, 0.4), (0.3, 0.6), (0.7, 0.3)]
     observed = [
         (calibration.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), approach)

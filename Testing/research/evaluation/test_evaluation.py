@@ -16,11 +16,11 @@ from CRLMSegmentationLib.research.evaluation.document import CSV_COLUMNS, KEYS, 
 from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_model
 from CRLMSegmentationLib.research.evaluation.lesions import evaluate_lesions
 from CRLMSegmentationLib.research.evaluation.rows import ROW_KEYS, cube_at
-from CRLMSegmentationLib.research.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
 from helpers.evaluation_helpers import StubModel, box, write_case
 
-PLAIN = Settings(robustness_lesions=0, bootstrap_draws=100, worst=1)
-VARIED = Settings(robustness_lesions=2, seed_shares=(0, 0.5), seed_draws=2, gains_db=(10,), grey_factors=())
+PLAIN = EvaluationSettings(robustness_lesions=0, bootstrap_draws=100, worst=1)
+VARIED = EvaluationSettings(robustness_lesions=2, seed_shares=(0, 0.5), seed_draws=2, gains_db=(10,), grey_factors=())
 TIMES = {"created"}
 
 
@@ -38,7 +38,7 @@ def drawn():
 def _undrawn(request, monkeypatch):
     """Pictures and plots take most of the time of so small an evaluation."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(page, "worst_pictures", lambda document, *_: [None] * len(document["worst"]))
+        monkeypatch.setattr(page, "worst_figures", lambda document, *_: [None] * len(document["worst"]))
         monkeypatch.setattr(page, "_plots", lambda document: defaultdict(str))
 
 
@@ -119,7 +119,7 @@ def test_second_run_measures_nothing_and_says_the_same(evaluate, engines):
 
 def test_same_seed_gives_the_same_tables_and_another_moves_seeds_elsewhere(evaluate, tmp_path):
     first, again = evaluate(VARIED, tmp_path / "one"), evaluate(VARIED, tmp_path / "two")
-    other = evaluate(Settings(**{**vars(VARIED), "seed": 7}), tmp_path / "three")
+    other = evaluate(EvaluationSettings(**{**vars(VARIED), "seed": 7}), tmp_path / "three")
     for part in ("figures", "calibration", "robustness", "lesions", "variations", "worst"):
         assert first[part] == again[part]
     assert first["variations"] != other["variations"]
@@ -153,7 +153,7 @@ def test_case_that_has_changed_is_measured_anew(evaluate, engines, cases_folder)
 def test_folder_with_other_settings_is_refused(evaluate):
     evaluate()
     with pytest.raises(CrlmError, match=r"another evaluation \(seed 0 instead of 1\).*--out"):
-        evaluate(Settings(**{**vars(PLAIN), "seed": 1}))
+        evaluate(EvaluationSettings(**{**vars(PLAIN), "seed": 1}))
 
 
 def test_bad_cases_are_told_in_a_table_before_anything_is_measured(evaluate, engines, cases_folder, tmp_path):
@@ -200,7 +200,7 @@ def test_every_lesion_counts_for_its_patient(evaluate, tmp_path):
 
 
 def test_click_into_black_is_refused_and_counts_as_nothing_found(evaluate):
-    dark = Settings(robustness_lesions=3, seed_draws=0, gains_db=(-60.0, -5.0), grey_factors=())
+    dark = EvaluationSettings(robustness_lesions=3, seed_draws=0, gains_db=(-60.0, -5.0), grey_factors=())
     black, dim, recorded = evaluate(dark)["robustness"]["gain dB"]
     assert (black["measured"], black["refused"], black["dice"]["median"]) == (3, 3, 0.0)
     assert (dim["refused"], recorded["refused"]) == (0, 0)

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.volume import Volume, write_volume
-from CRLMSegmentationLib.recording.case import Lesion, save_case
+from CRLMSegmentationLib.recording.case import CaseLesion, save_case
 from CRLMSegmentationLib.recording.dataset import check_cases
 from CRLMSegmentationLib.recording.label_components import split_labels
 from helpers.evaluation_helpers import write_case
@@ -32,7 +32,7 @@ def test_parts_that_lie_apart_are_lesions_of_their_own_and_that_is_told(tmp_path
     volume = checked.read_volume()
     assert [lesion.name for lesion in checked.lesions] == ["Tumour 1.1", "Tumour 1.2"]
     assert [int(checked.truth_of(lesion, volume).sum()) for lesion in checked.lesions] == [729, 216]
-    assert "2 parts that lie apart" in checked.remarks[0].text
+    assert "2 parts that lie apart" in checked.warnings[0].text
     assert not problems
 
 
@@ -73,8 +73,8 @@ def test_parts_are_joined_over_two_voxels_and_two_mm_at_most(axis, spacing_mm, e
     split = split_labels(Volume(array, np.diag(spacing)))
     assert len(split.parts[1]) == parts
     assert len(np.unique(split.labels.array)) == parts + 1
-    assert any("drawn in 2 pieces" in remark for remark in split.remarks) == (empty > 0 and parts == 1)
-    assert any("2 parts that lie apart" in remark for remark in split.remarks) == (parts == 2)
+    assert any("drawn in 2 pieces" in warning for warning in split.warnings) == (empty > 0 and parts == 1)
+    assert any("2 parts that lie apart" in warning for warning in split.warnings) == (parts == 2)
 
 
 def test_speck_is_told_and_left_out():
@@ -82,7 +82,7 @@ def test_speck_is_told_and_left_out():
     array[28, 3, 3] = 1
     split = split_labels(Volume(array, np.eye(4)))
     assert split.labels.array[28, 3, 3] == 0
-    assert any("1 specks" in remark for remark in split.remarks)
+    assert any("1 specks" in warning for warning in split.warnings)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_parts_get_names_that_no_other_lesion_of_the_case_has(tmp_path, listed):
     case = write_case(tmp_path / "case")
     write_volume(Volume(np.pad(array, (0, 10)), np.eye(4)), case.folder / "truth.nrrd")
     lesions = {
-        name: Lesion(name, (6.0, 6.0, 6.0) if name == "A" else (6.0, 23.0, 6.0), 1 if name == "A" else 2)
+        name: CaseLesion(name, (6.0, 6.0, 6.0) if name == "A" else (6.0, 23.0, 6.0), 1 if name == "A" else 2)
         for name in listed
     }
     save_case(dataclasses.replace(case, lesions=tuple(lesions.values())))

@@ -11,7 +11,7 @@ from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.recording import dataset
 from CRLMSegmentationLib.recording.case import load_case, save_case
 from CRLMSegmentationLib.recording.dataset import check_cases, deepest_point, table_of
-from CRLMSegmentationLib.research.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
 from helpers.evaluation_helpers import box, tiny_volume, write_case
 
 OBLIQUE = np.array([[0.6, -0.8, 0, 12], [0.8, 0.6, 0, -7], [0, 0, -1.5, 33], [0, 0, 0, 1]], float)
@@ -148,7 +148,7 @@ def test_deepest_point_is_inside_a_horseshoe():
 )
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(CrlmError):
-        Settings(**wrong)
+        EvaluationSettings(**wrong)
 
 
 def test_files_of_the_system_are_no_cases_and_suffixes_count_in_any_case(tmp_path):

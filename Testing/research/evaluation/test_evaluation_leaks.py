@@ -16,11 +16,11 @@ from CRLMSegmentationLib.recording.dataset import SHORT_HASH, check_cases
 from CRLMSegmentationLib.research import evaluation
 from CRLMSegmentationLib.research.evaluation.document import summary_of, warnings_of
 from CRLMSegmentationLib.research.evaluation.evaluate import HeldOut, evaluate_model
-from CRLMSegmentationLib.research.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
 from helpers.evaluation_helpers import StubModel, box, write_case
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-PLAIN = Settings(robustness_lesions=0, bootstrap_draws=20, worst=1)
+PLAIN = EvaluationSettings(robustness_lesions=0, bootstrap_draws=20, worst=1)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.research.evaluation import evaluate
 from CRLMSegmentationLib.research.evaluation.document import summary_of
 from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_method, evaluate_model
-from CRLMSegmentationLib.research.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-PLAIN = Settings(robustness_lesions=0, bootstrap_draws=20, worst=1)
+PLAIN = EvaluationSettings(robustness_lesions=0, bootstrap_draws=20, worst=1)
 
 
 @pytest.fixture
@@ -65,7 +65,9 @@ def test_method_goes_on_where_it_ended_and_says_the_same(method, tmp_path):
 
 
 def test_moved_click_and_gain_are_tried_with_a_method_too(method):
-    settings = Settings(robustness_lesions=2, seed_shares=(0, 0.5), seed_draws=1, gains_db=(-10,), grey_factors=())
+    settings = EvaluationSettings(
+        robustness_lesions=2, seed_shares=(0, 0.5), seed_draws=1, gains_db=(-10,), grey_factors=()
+    )
     document = method("region-growing", settings)
     assert len(document["variations"]) == 2 * 3
     assert document["robustness"]["seed share"]

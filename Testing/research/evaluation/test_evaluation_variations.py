@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.recording.dataset import check_cases
-from CRLMSegmentationLib.research.evaluation.settings import Settings
+from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
 from CRLMSegmentationLib.research.evaluation.variations import (
     equivalent_radius_mm,
     generator_of,
@@ -44,7 +44,7 @@ def test_radius_of_a_box_of_known_volume():
     assert 4 / 3 * np.pi * radius_mm**3 == pytest.approx(512 * voxel_mm3)
 
 
-def swept_half() -> Volume:
+def insonified_half() -> Volume:
     array = np.full((30, 30, 30), 120, np.uint8)
     array[:, :, :15] = 0
     array[10:20, 10:20, 20:28] = 200
@@ -52,21 +52,21 @@ def swept_half() -> Volume:
 
 
 def test_gain_adds_to_grey_values_and_leaves_the_unswept_empty():
-    louder = with_gain(swept_half(), 12.0).array
+    louder = with_gain(insonified_half(), 12.0).array
     assert louder[5, 5, 25] == 120 + round(12 * 255 / 60)
     assert (louder[:, :, :14] == 0).all()
-    assert with_gain(swept_half(), 30.0).array[15, 15, 24] == 255
-    assert with_gain(swept_half(), -60.0).array.max() == 0
+    assert with_gain(insonified_half(), 30.0).array[15, 15, 24] == 255
+    assert with_gain(insonified_half(), -60.0).array.max() == 0
     assert louder.dtype == np.uint8
 
 
 def test_factor_multiplies_and_cuts_off():
-    assert with_factor(swept_half(), 0.5).array[5, 5, 25] == 60
-    assert with_factor(swept_half(), 2.0).array[15, 15, 24] == 255
+    assert with_factor(insonified_half(), 0.5).array[5, 5, 25] == 60
+    assert with_factor(insonified_half(), 2.0).array[15, 15, 24] == 255
 
 
 def test_unchanged_amounts_change_nothing():
-    volume = swept_half()
+    volume = insonified_half()
     assert (with_gain(volume, 0.0).array == volume.array).all()
     assert (with_factor(volume, 1.0).array == volume.array).all()
 
@@ -82,7 +82,9 @@ def test_sample_takes_each_patient_before_any_second_lesion(tmp_path):
 
 
 def test_variations_without_change_are_not_measured():
-    settings = Settings(seed_shares=(0, 1), seed_offsets_mm=(3,), seed_draws=2, gains_db=(0, 5), grey_factors=(1, 2))
+    settings = EvaluationSettings(
+        seed_shares=(0, 1), seed_offsets_mm=(3,), seed_draws=2, gains_db=(0, 5), grey_factors=(1, 2)
+    )
     assert [(v.kind, v.amount, v.draw) for v in settings.variations] == [
         ("seed share", 0, 0),
         ("seed share", 1, 0),

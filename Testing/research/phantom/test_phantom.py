@@ -77,19 +77,19 @@ def test_truth_lies_where_the_tumour_is(phantom):
         center = transform_points(phantom.truth.ijk_to_ras, np.argwhere(mask).mean(0)[::-1])
         expected = transform_points(phantom.local_to_reference, tumour.center_mm)
         assert np.linalg.norm(center - expected) < 0.5 * tumour.diameter_mm
-        assert phantom.volume.swept[mask].mean() > 0.5
+        assert phantom.volume.insonified[mask].mean() > 0.5
 
 
 def test_real_artefacts_arise(phantom):
-    swept = phantom.volume.swept
-    assert 0.1 < swept.mean() < 0.9
-    assert phantom.volume.array[~swept].max() == 0
-    inside = swept[10:-10, 10:-10, 10:-10]
+    insonified = phantom.volume.insonified
+    assert 0.1 < insonified.mean() < 0.9
+    assert phantom.volume.array[~insonified].max() == 0
+    inside = insonified[10:-10, 10:-10, 10:-10]
     assert (~inside).sum() > 0
 
 
 def test_empty_voxels_are_recognised_without_the_accumulation_buffer(phantom):
-    assert (infer_field_of_view(phantom.volume.array) == phantom.volume.swept).mean() > 0.999
+    assert (infer_field_of_view(phantom.volume.array) == phantom.volume.insonified).mean() > 0.999
 
 
 def test_tracked_poses_differ_from_the_true_ones_by_the_noise_of_the_tracker():

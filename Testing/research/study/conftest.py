@@ -19,7 +19,7 @@ def versions_are_read_once(monkeypatch):
 def coarse(monkeypatch):
     """Figures of few pixels, where nobody looks at them."""
     monkeypatch.setattr(style, "DPI", 20)
-    monkeypatch.setattr(style, "PICTURE_DPI", 20)
+    monkeypatch.setattr(style, "FIGURE_DPI", 20)
 
 
 @pytest.fixture

@@ -26,13 +26,13 @@ def results(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(results):
+def figures(results):
     return study_figures(results, [])
 
 
-def page_of(results, folder, pictures=None):
+def page_of(results, folder, figures=None):
     path = folder / "study.html"
-    write_study_page(path, results, pictures or dict.fromkeys(FIGURE_NAMES, b"PNG"))
+    write_study_page(path, results, figures or dict.fromkeys(FIGURE_NAMES, b"PNG"))
     return path.read_text()
 
 
@@ -51,8 +51,8 @@ def without_answers(rows):
     return rows
 
 
-def test_every_section_and_picture_says_that_data_is_simulated(results, pictures, tmp_path):
-    page = page_of(results, tmp_path, pictures)
+def test_every_section_and_picture_says_that_data_is_simulated(results, figures, tmp_path):
+    page = page_of(results, tmp_path, figures)
     sections = page.split("<section>")[1:]
     assert len(sections) >= 9
     published = [text for text in sections if "Published figures" in text]
@@ -92,9 +92,9 @@ def test_user_who_sees_the_truth_is_told_of(results, tmp_path):
 @pytest.mark.parametrize("change", [nothing_found, without_answers], ids=["nothing found", "without answers"])
 def test_page_and_figures_stand_missing_values(change, tmp_path):
     found = draw_results(tmp_path, change=change)
-    pictures = study_figures(found, [])
-    assert set(pictures) == {*FIGURE_NAMES, "differences", "learning-curves"}
-    page = page_of(found, tmp_path, pictures)
+    figures = study_figures(found, [])
+    assert set(figures) == {*FIGURE_NAMES, "differences", "learning-curves"}
+    page = page_of(found, tmp_path, figures)
     assert not re.search(r"\b(nan|None)\b", re.sub(r"base64,[^\"]*", "", page))
     assert summary_of(found)
 
@@ -103,22 +103,22 @@ def test_page_and_figures_stand_missing_values(change, tmp_path):
 @pytest.mark.parametrize("methods", [("grow-cut",), ("crop",), ("full", "region-growing")])
 def test_page_and_figures_of_few_methods(methods, tmp_path):
     found = draw_results(tmp_path, methods=methods)
-    pictures = study_figures(found, [])
-    assert ("differences" in pictures) == (len(methods) > 1)
-    assert ("learning-curves" in pictures) == (methods != ("grow-cut",))
-    page_of(found, tmp_path, pictures)
+    figures = study_figures(found, [])
+    assert ("differences" in figures) == (len(methods) > 1)
+    assert ("learning-curves" in figures) == (methods != ("grow-cut",))
+    page_of(found, tmp_path, figures)
 
 
-def test_figures_are_wide_enough_to_be_read_and_the_same_each_time(results, pictures):
-    assert pictures == study_figures(results, [])
-    for name, picture in pictures.items():
-        assert Image.open(io.BytesIO(picture)).width >= 1000, name
+def test_figures_are_wide_enough_to_be_read_and_the_same_each_time(results, figures):
+    assert figures == study_figures(results, [])
+    for name, image in figures.items():
+        assert Image.open(io.BytesIO(image)).width >= 1000, name
 
 
 @pytest.mark.parametrize("name", ["dice-by-method", "dice-by-echogenicity", "roc", "volumes"])
-def test_method_has_its_colour_in_every_figure(name, pictures):
-    picture = Image.open(io.BytesIO(pictures[name])).convert("RGB")
-    found = {f"#{r:02X}{g:02X}{b:02X}" for _, (r, g, b) in picture.getcolors(picture.width * picture.height)}
+def test_method_has_its_colour_in_every_figure(name, figures):
+    image = Image.open(io.BytesIO(figures[name])).convert("RGB")
+    found = {f"#{r:02X}{g:02X}{b:02X}" for _, (r, g, b) in image.getcolors(image.width * image.height)}
     assert set(COLOURS.values()) <= found
 
 

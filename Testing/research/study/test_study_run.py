@@ -215,6 +215,6 @@ def test_small_set_with_real_figures_is_published(tmp_path):
     stubs = StubSteps(draws=False)
     run(tmp_path / "s", stubs, publish=tmp_path / "published")
     files = [path for path in (tmp_path / "published").rglob("*") if path.is_file()]
-    pictures = {f"{name}.png" for name in (*FIGURE_NAMES, "differences", "learning-curves", "examples")}
-    assert {path.name for path in files} == {"results.json", "tables.csv", "study.html", *pictures}
+    figures = {f"{name}.png" for name in (*FIGURE_NAMES, "differences", "learning-curves", "examples")}
+    assert {path.name for path in files} == {"results.json", "tables.csv", "study.html", *figures}
     assert sum(path.stat().st_size for path in files) < 2e6

@@ -15,7 +15,7 @@ from CRLMSegmentationLib.research.training import train
 from CRLMSegmentationLib.research.training.fold_process import FoldSettings
 from CRLMSegmentationLib.research.training.layout import CURVE, FINAL, LATEST, LOG, PROGRESS, Layout, locked
 from CRLMSegmentationLib.research.training.progress import read_progress
-from CRLMSegmentationLib.research.training.step_queue import Step, StepError
+from CRLMSegmentationLib.research.training.step_queue import StepError, StepProcess
 from CRLMSegmentationLib.research.training.train import Training, train_dataset
 from CRLMSegmentationLib.segmentation.models.checkpoints import read_checkpoint
 from CRLMSegmentationLib.segmentation.models.pack import pack_model
@@ -56,7 +56,7 @@ def weights_of(layout: Layout) -> dict[str, torch.Tensor]:
     return read_checkpoint(layout.fold_of(TINY, 0) / FINAL).weights
 
 
-def poll_to_the_end(step: Step) -> None:
+def poll_to_the_end(step: StepProcess) -> None:
     try:
         while not step.poll()[1]:
             time.sleep(0.02)
@@ -64,11 +64,11 @@ def poll_to_the_end(step: Step) -> None:
         step.end()
 
 
-def fold_until(layout: Layout, epoch: int) -> Step:
+def fold_until(layout: Layout, epoch: int) -> StepProcess:
     """A fold that is trained in a process, until it has told of an epoch."""
     folder = layout.fold_of(TINY, 0)
     train._settings(layout, train.verify_manifest(layout.root), TRAINING, TINY)[0].write(folder)
-    step = Step("the training", "fold_process", [str(folder), "--child"], folder / LOG, {})
+    step = StepProcess("the training", "fold_process", [str(folder), "--child"], folder / LOG, {})
     while True:
         messages, _ = step.poll()
         if any(message["type"] == "epoch" and message["epoch"] >= epoch for message in messages):
@@ -152,7 +152,7 @@ def test_child_that_dies_is_quoted(planned):
     folder = planned.fold_of(TINY, 0)
     FoldSettings(0, TINY, 1, 0, "", True, "").write(folder)
     shutil.rmtree(planned.preprocessed)
-    step = Step("the training", "fold_process", [str(folder), "--child"], folder / LOG, {})
+    step = StepProcess("the training", "fold_process", [str(folder), "--child"], folder / LOG, {})
     with pytest.raises(StepError, match=r"the training failed.*tinyPlans.json cannot be read: there is no such file"):
         poll_to_the_end(step)
 

@@ -145,9 +145,9 @@ def test_curve_marks_simulated_data_and_bears_epochs_without_dice(tmp_path):
     lines = [{**LINE, "epoch": epoch, "dice": None if epoch < 2 else 0.5} for epoch in range(5)]
     for name, simulated in (("simulated", True), ("real", False)):
         draw_learning_curve(tmp_path / f"{name}.png", lines, "Title", simulated)
-    pictures = [(tmp_path / f"{name}.png").read_bytes() for name in ("simulated", "real")]
-    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
-    assert pictures[0] != pictures[1]
+    figures = [(tmp_path / f"{name}.png").read_bytes() for name in ("simulated", "real")]
+    assert all(image.startswith(b"\x89PNG") for image in figures)
+    assert figures[0] != figures[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["real.png", "simulated.png"]
 
 

@@ -18,7 +18,7 @@ from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 from CRLMSegmentationLib.segmentation.engine.engine import Failed, Finished, LesionJob, Progress, Ready
 from CRLMSegmentationLib.segmentation.engine.wire import decode_job, encode_job
-from CRLMSegmentationLib.segmentation.engine.worker import KeptAnswer
+from CRLMSegmentationLib.segmentation.engine.worker import PredictionCache
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, export_nnunet, write_model_package
 from CRLMSegmentationLib.segmentation.results import LesionSegmented
@@ -52,12 +52,12 @@ STRAIGHT = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
 def speckle(seed: int = 0, border: int = 0, matrix: np.ndarray = OBLIQUE) -> Volume:
     """Blobs; swept everywhere, but near one border black, as beyond the depth of the picture.
 
-    So little of it that the swept mask does not contradict the voxels.
+    So little of it that the mask of insonified voxels does not contradict the voxels.
     """
     grey = crop_array((27, 42, 66) if border else (26, 40, 34), seed)[0]
     array = (1 + 249 * (grey - grey.min()) / np.ptp(grey)).astype(np.uint8)  # no value is cut off to a constant
     array[:, :, :border] = 0
-    return Volume(array, matrix, swept=np.ones(array.shape, bool))
+    return Volume(array, matrix, insonified=np.ones(array.shape, bool))
 
 
 def middle(volume: Volume) -> tuple[float, ...]:
@@ -95,7 +95,7 @@ def nnunet_answer(predictor, array: np.ndarray) -> np.ndarray:
 def found_seeds(probability: np.ndarray, volume: Volume, count: int) -> list[tuple[float, ...]]:
     """Points in the network's answer that lie well in the volume, far from each other."""
     whole = whole_volume(volume, middle(volume), SPACING_MM)
-    inside = np.argwhere((probability >= 0.5) & whole.swept)[:: max(1, (probability >= 0.5).sum() // 50)]
+    inside = np.argwhere((probability >= 0.5) & whole.insonified)[:: max(1, (probability >= 0.5).sum() // 50)]
     places = transform_points(whole.ijk_to_ras, inside[:, ::-1])
     good = [tuple(map(float, place)) for place in places if volume.contains(place)]
     return [good[n * (len(good) - 1) // max(1, count - 1)] for n in range(count)]
@@ -201,7 +201,7 @@ def test_further_lesion_of_the_same_volume_is_picked_from_the_answer_that_is_the
     assert second.timings_s["inference"] == first.timings_s["inference"], "as it took, not as if it were for nothing"
     changed = volume.array.copy()
     changed[13, 20, 17] ^= 64
-    assert ask(lesion_job(Volume(changed, OBLIQUE, swept=volume.swept), seed, None))[1] == passes
+    assert ask(lesion_job(Volume(changed, OBLIQUE, insonified=volume.insonified), seed, None))[1] == passes
     assert ask(lesion_job(volume, seed, None, mirroring=True))[1] == 8 * passes
     assert ask(lesion_job(volume, beside, None, mirroring=True))[1] == 0
     crop, crop_passes = ask(lesion_job(volume, seed, 20.0))
@@ -211,7 +211,7 @@ def test_further_lesion_of_the_same_volume_is_picked_from_the_answer_that_is_the
 
 
 def test_prediction_that_failed_leaves_nothing_behind():
-    kept, array = KeptAnswer(), np.zeros((1, 2, 2, 2), np.float32)
+    kept, array = PredictionCache(), np.zeros((1, 2, 2, 2), np.float32)
 
     def fails():
         raise RuntimeError("no memory")
@@ -251,7 +251,7 @@ def test_package_of_a_volume_model_is_exported_and_read_back_with_its_region(pac
 def test_what_is_turned_round_is_answered_in_its_own_place(warm, crop_size_mm):
     """As if the volume itself had been turned round, segmented, and turned back."""
     volume = speckle(matrix=STRAIGHT)
-    turned = Volume(np.ascontiguousarray(volume.array[:, ::-1]), STRAIGHT, swept=volume.swept)
+    turned = Volume(np.ascontiguousarray(volume.array[:, ::-1]), STRAIGHT, insonified=volume.insonified)
     answers = []
     for shown, flip in ((volume, (1,)), (turned, ())):
         warm.submit(lesion_job(shown, middle(volume), crop_size_mm, flip=flip))

@@ -170,7 +170,7 @@ def test_newest_volume_of_a_connector_is_followed(panel, connector, tiny_volume)
     panel.wait(lambda: panel.workspace.volume.node.GetName() == "second")
 
 
-def test_what_a_connector_writes_makes_the_outline_old(panel, connector, tiny_volume):
+def test_what_a_connector_writes_makes_the_segmentation_old(panel, connector, tiny_volume):
     connector.incoming = [received(panel, tiny_volume, "first")]
     choose(panel, connector)
     panel.wait(lambda: panel.workspace.volume.node)

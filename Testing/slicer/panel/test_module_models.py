@@ -86,7 +86,7 @@ def test_installed_models_are_offered_and_the_one_in_use_is_described(panel):
     assert not shown(panel, "importFrame")
 
 
-def test_chosen_model_answers_while_volume_seed_and_outline_stay(with_result, folder):
+def test_chosen_model_answers_while_volume_seed_and_segmentation_stay(with_result, folder):
     panel = with_result
     before = panel.engine
     size = panel.cell(SIZE)
@@ -262,7 +262,7 @@ def test_card_before_the_incision_is_that_of_the_model_in_use(with_volume):
     assert "not the shipped model" in text
 
 
-def test_same_weights_under_another_name_are_another_choice_and_make_no_other_outlines(with_result, folder):
+def test_same_weights_under_another_name_are_another_choice_and_make_no_other_segmentations(with_result, folder):
     from CRLMSegmentationLib.segmentation.models.package import read_model_package
 
     shutil.copytree(with_result.workspace.session.model.folder, folder / "copy")

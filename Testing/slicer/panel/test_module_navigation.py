@@ -161,7 +161,7 @@ def test_lost_liver_sensor_withholds_everything(navigated, tracker):
     navigated.wait(lambda: number(navigated) == "12 mm")
 
 
-def test_outline_that_is_out_of_date_is_not_measured_to(navigated):
+def test_segmentation_that_is_out_of_date_is_not_measured_to(navigated):
     tick(navigated, "autoCheckBox", False)
     navigated.seed().SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
     navigated.wait(lambda: number(navigated) == "–")
@@ -244,7 +244,7 @@ def test_tip_that_was_lost_for_long_is_heard_again(navigated, tracker, monkeypat
     assert played(navigated) == (0, 2)
 
 
-def test_margin_of_an_unsure_outline_is_heard_too(navigated, tracker):
+def test_margin_of_an_unsure_segmentation_is_heard_too(navigated, tracker):
     tick(navigated, "soundCheckBox", True)
     tick(navigated, "autoCheckBox", False)
     navigated.seed().SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
@@ -297,7 +297,7 @@ def test_second_look_is_called_what_it_is_and_tells_what_it_has_changed(navigate
     assert navigated.text("workerLabel") == "● Refining in the background"
     assert navigated.text("applyButton") == "Segment"
     navigated.answer()
-    navigated.wait(lambda: "the outline moved by 0.0 mm" in navigated.cell(STATE))
+    navigated.wait(lambda: "the segmentation moved by 0.0 mm" in navigated.cell(STATE))
     while navigated.workspace.background_refinement.is_at_work:
         navigated.answer()
     navigated.turns()

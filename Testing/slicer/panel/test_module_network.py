@@ -114,7 +114,7 @@ def test_live_volume_appears_in_the_scene_and_can_be_segmented(panel, tiny_volum
         assert panel.message == ""
 
 
-def test_live_volume_that_grows_makes_the_outline_old(panel, tiny_volume):
+def test_live_volume_that_grows_makes_the_segmentation_old(panel, tiny_volume):
     panel.host.widget("cropSizeSlider").value = 30
     with PlusServer(tiny_volume, slices=20) as server:
         connect(panel, server)
@@ -239,7 +239,7 @@ class Peer:
         self.got |= {message.device: message for message in self.client.poll()}
 
     @property
-    def outlines(self):
+    def segmentations(self):
         return [lesion["has_outline"] for lesion in json.loads(self.got[STATE].text)["lesions"]]
 
 
@@ -269,34 +269,34 @@ def test_nothing_is_offered_until_the_button_is_pressed(with_result):
     assert is_free(with_result.host.widget("sharePortSpinBox").value)
 
 
-def test_another_program_receives_the_outline(sharing, peer):
+def test_another_program_receives_the_segmentation(sharing, peer):
     assert sharing.text("shareButton").startswith(STOP_OFFER)
     got = peer.wait(lambda got: {STATE, SEGMENTATION, POINTS, device_of(1, "Tumour 1")} <= set(got))
     expected = sharing.workspace.lesion_store.entries["Tumour 1"].found.result.mask.mask
     np.testing.assert_array_equal(got[SEGMENTATION].array, expected)
-    assert peer.outlines == [True]
+    assert peer.segmentations == [True]
     sharing.turns()
     assert sharing.text("shareButton") == "Stop offering results (1 connected)"
     assert sharing.message == ""
 
 
-def test_outline_is_withdrawn_while_its_seed_moves(sharing, peer):
-    peer.wait(lambda got: STATE in got and peer.outlines == [True])
+def test_segmentation_is_withdrawn_while_its_seed_moves(sharing, peer):
+    peer.wait(lambda got: STATE in got and peer.segmentations == [True])
     sharing.host.widget("autoCheckBox").checked = False
     sharing.seed().SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
-    got = peer.wait(lambda got: peer.outlines == [False])
+    got = peer.wait(lambda got: peer.segmentations == [False])
     assert not got[SEGMENTATION].array.any()
     assert len(got[device_of(1, "Tumour 1")].triangles) == 0
 
 
 def test_offer_is_taken_back(sharing, peer):
-    peer.wait(lambda got: STATE in got and peer.outlines == [True])
+    peer.wait(lambda got: STATE in got and peer.segmentations == [True])
     sharing.press("shareButton")
-    peer.wait(lambda got: peer.outlines == [])
+    peer.wait(lambda got: peer.segmentations == [])
     assert sharing.text("shareButton") == OFFER
     peer.wait(lambda got: peer.client.state is not LinkState.CONNECTED)
     sharing.press("shareButton")
-    peer.wait(lambda got: peer.outlines == [True])
+    peer.wait(lambda got: peer.segmentations == [True])
 
 
 def test_port_that_is_taken_is_told_and_another_one_helps(with_result):
@@ -319,10 +319,10 @@ def test_port_that_is_taken_is_told_and_another_one_helps(with_result):
 
 @pytest.mark.parametrize("how", ["close_scene", "reload", "unload_module", "quit"])
 def test_end_of_the_room_withdraws_what_was_offered(sharing, peer, how):
-    peer.wait(lambda got: STATE in got and peer.outlines == [True])
+    peer.wait(lambda got: STATE in got and peer.segmentations == [True])
     port = sharing.host.widget("sharePortSpinBox").value
     end(sharing, how)
-    peer.wait(lambda got: peer.outlines == [] and peer.client.state is not LinkState.CONNECTED)
+    peer.wait(lambda got: peer.segmentations == [] and peer.client.state is not LinkState.CONNECTED)
     assert not peer.got[SEGMENTATION].array.any()
     assert is_free(port)
     if how in ("close_scene", "reload"):
@@ -338,8 +338,8 @@ def test_live_volumes_and_an_offer_at_the_same_time(live):
     live.wait(lambda: voxels(live.workspace.volume.node)[-1].any())
     live.place()
     live.answer()
-    peer.wait(lambda got: STATE in got and peer.outlines == [True])
+    peer.wait(lambda got: STATE in got and peer.segmentations == [True])
     assert live.message == ""
     live.host.unload_module()
-    peer.wait(lambda got: peer.outlines == [])
+    peer.wait(lambda got: peer.segmentations == [])
     peer.client.close()

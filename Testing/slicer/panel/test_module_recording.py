@@ -124,17 +124,17 @@ def test_recording_that_cannot_be_written_is_told_in_red_and_all_else_goes_on(wi
 
 def test_full_budget_is_told_in_amber(recorded, monkeypatch):
     recording = recorded.widget.logic.session.recording
-    monkeypatch.setattr(type(recording), "notice", "live pictures are not recorded any more")
+    monkeypatch.setattr(type(recording), "notice", "live images are not recorded any more")
     recorded.turns()
-    assert recorded.text("recordingLabel").endswith("MB; live pictures are not recorded any more")
+    assert recorded.text("recordingLabel").endswith("MB; live images are not recorded any more")
     assert "#e69f00" in recorded.host.widget("recordingLabel").text
 
 
 def test_budget_is_taken_from_the_panel(with_volume, tmp_path, monkeypatch):
-    from CRLMSegmentationLib.slicer.workspace.recording import Recording
+    from CRLMSegmentationLib.slicer.workspace.workspace_recorder import WorkspaceRecorder
 
-    budgets, begin = [], Recording.begin
-    monkeypatch.setattr(Recording, "begin", lambda self, folder, n: budgets.append(n) or begin(self, folder, n))
+    budgets, begin = [], WorkspaceRecorder.begin
+    monkeypatch.setattr(WorkspaceRecorder, "begin", lambda self, folder, n: budgets.append(n) or begin(self, folder, n))
     with_volume.host.widget("budgetSpinBox").value = 7
     record(with_volume, tmp_path)
     assert budgets == [7e9]
@@ -165,7 +165,6 @@ def test_report_is_written_while_the_session_goes_on(recorded, tmp_path):
 
 
 def test_report_that_fails_is_told(recorded, monkeypatch):
-    from CRLMSegmentationLib.slicer.workspace import recording
 
     command = [recorded.workspace.python, "-c", "raise SystemExit('no space left')"]
     monkeypatch.setattr(recording, "report_command", lambda *_: command)

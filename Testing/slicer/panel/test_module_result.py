@@ -57,7 +57,7 @@ def old(panel):
     return colour == pytest.approx(STALE_COLOUR) and panel.segment().GetName() == "Tumour 1 (out of date)"
 
 
-def test_moved_seed_makes_the_outline_old(with_result):
+def test_moved_seed_makes_the_segmentation_old(with_result):
     with_result.host.widget("autoCheckBox").checked = False
     with_result.seed().SetNthControlPointPositionWorld(0, 23.0, 20.0, 20.0)
     assert old(with_result)
@@ -66,21 +66,21 @@ def test_moved_seed_makes_the_outline_old(with_result):
     assert with_result.segment().GetColor() != pytest.approx(STALE_COLOUR)
 
 
-def test_overwritten_voxels_make_the_outline_old(with_result):
+def test_overwritten_voxels_make_the_segmentation_old(with_result):
     overwrite_voxels(with_result.workspace.volume.node, 7)
     assert old(with_result)
     assert "7" not in with_result.message
 
 
-def test_another_volume_makes_the_outline_old(with_result, tiny_volume):
-    outlines = with_result.workspace.lesion_store.segmentation_node
+def test_another_volume_makes_the_segmentation_old(with_result, tiny_volume):
+    segmentations = with_result.workspace.lesion_store.segmentation_node
     with_result.show_volume(replace(tiny_volume, array=tiny_volume.array + 1, timestamp_s=9.0), "another")
     with_result.wait(lambda: "not segmented" in with_result.cell(STATE))
     assert with_result.cell(SIZE) == ""
-    assert outlines.GetSegmentation().GetSegment("Tumour 1").GetColor() == pytest.approx(STALE_COLOUR)
+    assert segmentations.GetSegmentation().GetSegment("Tumour 1").GetColor() == pytest.approx(STALE_COLOUR)
 
 
-def test_outline_under_a_moved_volume_is_old(with_result):
+def test_segmentation_under_a_moved_volume_is_old(with_result):
     node = with_result.workspace.volume.node
     node.SetOrigin(5.0, 0.0, 0.0)
     assert old(with_result)
@@ -126,7 +126,7 @@ def test_only_the_selected_lesion_is_done_again(with_result):
     with_result.answer()
 
 
-def test_opacity_and_outline_reach_the_views(with_result):
+def test_opacity_and_segmentation_reach_the_views(with_result):
     display = with_result.workspace.lesion_store.segmentation_node.GetDisplayNode()
     with_result.host.widget("opacitySlider").value = 0.3
     with_result.host.widget("outlineCheckBox").checked = True
@@ -153,13 +153,13 @@ def test_correct_opens_the_segment_editor_on_the_selected_lesion(with_result, mo
     with_result.wait(lambda: "corrected by hand" in with_result.cell(STATE, 1))
 
 
-def test_correct_without_an_outline_says_what_to_do(with_volume, monkeypatch):
+def test_correct_without_a_segmentation_says_what_to_do(with_volume, monkeypatch):
     editor = with_segment_editor(monkeypatch)
     with_volume.host.widget("autoCheckBox").checked = False
     with_volume.place()
     with_volume.turns()
     with_volume.press("correctButton")
-    assert with_volume.message == "there is no outline to correct; segment the lesion first"
+    assert with_volume.message == "there is no segmentation to correct; segment the lesion first"
     assert editor.segmentation is None
 
 

@@ -21,7 +21,7 @@ def saved(panel, results):
     return folder
 
 
-def test_scene_outlines_and_report_are_written(with_result, results):
+def test_scene_segmentations_and_report_are_written(with_result, results):
     folder = saved(with_result, results)
     assert {"scene.mrb", "segmentation.seg.nrrd", "report.json"} <= {path.name for path in folder.iterdir()}
     assert with_result.message == f"Saved to {folder}"
@@ -47,20 +47,20 @@ def test_page_of_the_report_follows_while_the_panel_goes_on(with_result, results
     assert not list(folder.glob(".*"))
 
 
-def test_old_outline_is_saved_as_such(with_result, results):
+def test_old_segmentation_is_saved_as_such(with_result, results):
     with_result.host.widget("autoCheckBox").checked = False
     with_result.seed().SetNthControlPointPositionWorld(0, 23.0, 20.0, 20.0)
     with_result.wait(lambda: "OUT OF DATE" in with_result.cell(STATE))
     assert "out of date" in (saved(with_result, results) / "report.json").read_text()
 
 
-def test_without_an_outline_nothing_is_saved(with_volume, results):
+def test_without_a_segmentation_nothing_is_saved(with_volume, results):
     with_volume.host.widget("autoCheckBox").checked = False
     with_volume.place()
     with_volume.turns()
     with_volume.host.widget("outputDirectoryButton").directory = str(results)
     with_volume.press("saveButton")
-    assert with_volume.message == "there is no outline to save; segment a lesion first"
+    assert with_volume.message == "there is no segmentation to save; segment a lesion first"
     assert not results.exists()
 
 
@@ -71,7 +71,7 @@ def test_folder_that_cannot_be_written_is_told(with_result, tmp_path):
     assert "cannot be made" in with_result.message
 
 
-def test_saved_scene_opens_with_settings_and_outlines_and_computes_nothing(with_result, results):
+def test_saved_scene_opens_with_settings_and_segmentations_and_computes_nothing(with_result, results):
     panel = with_result
     panel.host.widget("mirroringCheckBox").checked = True
     panel.host.widget("opacitySlider").value = 0.4
@@ -99,7 +99,7 @@ def test_saved_scene_opens_with_settings_and_outlines_and_computes_nothing(with_
     assert len(panel.engines) == 2
 
 
-def test_outlines_of_a_played_case_are_there_again_without_a_chosen_volume(panel, tiny_case, tmp_path):
+def test_segmentations_of_a_played_case_are_there_again_without_a_chosen_volume(panel, tiny_case, tmp_path):
     panel.host.widget("sourceTabs").currentIndex = 1
     panel.host.widget("casePathLineEdit").currentPath = str(tiny_case)
     panel.press("playButton")

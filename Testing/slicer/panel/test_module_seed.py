@@ -87,7 +87,7 @@ def test_name_being_typed_is_not_disturbed_by_another_lesion(with_result):
     assert editor.text() == "segment V"
 
 
-def test_removed_lesion_takes_its_outline_along(with_result):
+def test_removed_lesion_takes_its_segmentation_along(with_result):
     with_result.place((22.0, 20.0, 20.0))
     with_result.answer()
     with_result.host.widget("lesionTable").setCurrentCell(1, NAME)

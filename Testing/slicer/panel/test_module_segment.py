@@ -96,7 +96,7 @@ def test_seed_outside_the_volume_is_told_in_its_row(with_volume):
     assert not with_volume.engine.jobs
 
 
-def test_seed_moved_during_inference_leaves_an_old_outline_until_it_is_done_again(running):
+def test_seed_moved_during_inference_leaves_an_old_segmentation_until_it_is_done_again(running):
     running.seed().SetNthControlPointPositionWorld(0, 23.0, 20.0, 20.0)
     running.engine.finish()
     running.wait(lambda: "OUT OF DATE" in running.cell(STATE))

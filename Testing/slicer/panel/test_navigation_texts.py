@@ -37,9 +37,9 @@ def tool(frame, *readings, unreliable_reason=None):
     return InstrumentState(Instrument(frame), np.eye(4), TIP, unreliable_reason, readings)
 
 
-def told(*instruments, sensor_unreliable_reason=None, cautions=()):
+def told(*instruments, sensor_unreliable_reason=None, warnings=()):
     """What the panel says in a situation."""
-    displayed = Situation(instruments, sensor_unreliable_reason, tuple(Status(reason) for reason in cautions)).displayed
+    displayed = Situation(instruments, sensor_unreliable_reason, tuple(Status(reason) for reason in warnings)).displayed
     return distance_of(SimpleNamespace(navigation=SimpleNamespace(displayed=displayed, margins_mm=(5.0, 10.0))))
 
 
@@ -65,8 +65,8 @@ def test_nearest_of_all_is_told():
 
 def test_number_that_lacks_the_error_of_the_model_or_of_which_volume_and_tools_differ_says_so():
     stylus = tool("Stylus", reading("A", 12.0))
-    assert "never measured" in told(stylus, cautions=[Reason.UNCALIBRATED]).warning
-    assert "do they belong together?" in told(stylus, cautions=[Reason.OTHER_SOURCE]).warning
+    assert "never measured" in told(stylus, warnings=[Reason.UNCALIBRATED]).warning
+    assert "do they belong together?" in told(stylus, warnings=[Reason.OTHER_SOURCE]).warning
 
 
 def test_lesion_that_is_withheld_is_told_beside_the_number_of_another():
@@ -118,7 +118,7 @@ def test_margins_that_are_off_are_left_out():
     assert margins_of(0.0, 0.0) == ()
 
 
-def test_row_tells_what_has_become_of_the_lesion_and_what_its_outline_is_worth():
+def test_row_tells_what_has_become_of_the_lesion_and_what_its_segmentation_is_worth():
     change = str(Change(0.6, 2.1))
     row = replace(ROW, shift_mm=1.24, change=0.031, refined=change, confidence=0.812)
     name, size, state = cells_of(row, True)
@@ -126,7 +126,7 @@ def test_row_tells_what_has_become_of_the_lesion_and_what_its_outline_is_worth()
     assert size == "2.1 ml\n16 × 16 × 16 mm\nmoved 1.2 mm, +3 %"
     assert state.splitlines() == [
         "up to date",
-        "refined: the outline moved by 0.6 mm, 2.1 mm at most",
+        "refined: the segmentation moved by 0.6 mm, 2.1 mm at most",
         "expected Dice 0.81, simulated",
         "in 1.2 s, volume of just now",
     ]
@@ -152,6 +152,6 @@ def test_doubt_is_amber_and_takes_the_place_of_what_the_mask_touches():
     assert colour_of_state(row) == AMBER
 
 
-def test_outline_that_is_being_renewed_is_not_called_old():
+def test_segmentation_that_is_being_renewed_is_not_called_old():
     row = replace(ROW, is_renewing=True, state=LesionState.RUNNING, stage="inference")
     assert cells_of(row)[2].splitlines()[0] == "being renewed"

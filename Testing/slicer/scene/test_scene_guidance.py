@@ -10,13 +10,13 @@ from CRLMSegmentationLib.slicer.scene.guidance import hide_distance, margins_of,
 from CRLMSegmentationLib.slicer.scene.nodes import tip_of
 from CRLMSegmentationLib.slicer.scene.tools import UNRELIABLE_COLOUR, UNRELIABLE_REASON, remove_tools_except, show_tool
 from CRLMSegmentationLib.tracking.colours import INNER_COLOUR, OUTER_COLOUR
-from CRLMSegmentationLib.tracking.instruments import Instrument, Kind
+from CRLMSegmentationLib.tracking.instruments import Instrument, InstrumentKind
 from CRLMSegmentationLib.tracking.margins import margin_surface
 from CRLMSegmentationLib.tracking.navigator import InstrumentState
 from CRLMSegmentationLib.tracking.tool_meshes import mesh_of
 
 
-def state(matrix, unreliable_reason=None, kind=Kind.POINTER, frame="Stylus"):
+def state(matrix, unreliable_reason=None, kind=InstrumentKind.POINTER, frame="Stylus"):
     return InstrumentState(
         Instrument(frame, kind), matrix, None if matrix is None else matrix[:3, 3], unreliable_reason
     )
@@ -33,7 +33,7 @@ def ball():
     return source.GetOutput()
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", InstrumentKind)
 def test_tip_of_every_mesh_is_the_origin_and_its_handle_is_behind(kind):
     low_z, high_z = mesh_of(kind).GetBounds()[4:]
     assert high_z == pytest.approx(0)
@@ -68,17 +68,17 @@ def test_tool_in_doubt_is_grey_where_it_was_trusted_last_and_comes_back(scene, r
 
 
 def test_tip_that_lies_elsewhere_in_its_frame_is_drawn_there(scene, rigid):
-    instrument = Instrument("Stylus", Kind.POINTER, (0.0, 0.0, 120.0))
+    instrument = Instrument("Stylus", InstrumentKind.POINTER, (0.0, 0.0, 120.0))
     model = show_tool(scene, InstrumentState(instrument, rigid(0, (0, 0, 0)), np.array([0, 0, 120.0])))
     assert model.GetPolyData().GetBounds()[5] == pytest.approx(120)
 
 
 def test_tools_of_another_source_are_taken_away(scene, rigid):
     show_tool(scene, state(rigid(0, (1, 2, 3))))
-    probe = show_tool(scene, state(rigid(0, (1, 2, 3)), kind=Kind.PROBE, frame="Probe"))
+    probe = show_tool(scene, state(rigid(0, (1, 2, 3)), kind=InstrumentKind.PROBE, frame="Probe"))
     remove_tools_except(scene, {"Probe"})
     assert scene.GetNumberOfNodesByClass("vtkMRMLLinearTransformNode") == 1
-    assert show_tool(scene, state(rigid(0, (1, 2, 3)), kind=Kind.PROBE, frame="Probe")) is probe
+    assert show_tool(scene, state(rigid(0, (1, 2, 3)), kind=InstrumentKind.PROBE, frame="Probe")) is probe
 
 
 def test_line_leads_from_the_tip_to_the_tumour_and_is_gone_when_withheld(scene):

@@ -60,13 +60,13 @@ def test_refined_and_repeated_lesion_has_shells_and_says_what_has_changed(lookin
     consensus = looking.background_refinement.consensus_of("Tumour 1")
     assert consensus.runs == 8
     assert 0.85 < consensus.agreement < 1  # the crops of other seeds have other voxels
-    assert row(looking).refined == "refined: the outline moved by 0.0 mm, 0.0 mm at most"
+    assert row(looking).refined == "refined: the segmentation moved by 0.0 mm, 0.0 mm at most"
     assert not looking.background_refinement.is_at_work
     draw_all(looking)
     assert looking.navigation.targets["Tumour 1"].outer is not None
 
 
-def test_refined_outline_takes_the_place_of_the_first_and_undo_goes_before_both(looking, engine, clock):
+def test_refined_segmentation_takes_the_place_of_the_first_and_undo_goes_before_both(looking, engine, clock):
     before = looking.lesion_store.entries["Tumour 1"].found.result
     looking.segment()
     finish(looking, engine)
@@ -83,7 +83,7 @@ def test_refined_outline_takes_the_place_of_the_first_and_undo_goes_before_both(
     assert row(looking).refined == ""
 
 
-def test_outline_corrected_by_hand_is_not_refined(looking, engine, clock):
+def test_segmentation_corrected_by_hand_is_not_refined(looking, engine, clock):
     paint(looking, "Tumour 1", np.s_[18:23, 18:23, 20:35])
     looking.tick()
     volume_ml = row(looking).volume_ml
@@ -94,7 +94,7 @@ def test_outline_corrected_by_hand_is_not_refined(looking, engine, clock):
     assert looking.navigation.targets["Tumour 1"].outer is None
 
 
-def test_refined_answer_to_an_outline_that_was_taken_back_is_not_shown(looking, engine, clock):
+def test_refined_answer_to_a_segmentation_that_was_taken_back_is_not_shown(looking, engine, clock):
     before = looking.lesion_store.entries["Tumour 1"].found.result
     looking.segment()
     finish(looking, engine)
@@ -145,7 +145,7 @@ def test_without_a_calibration_no_confidence_is_claimed(looking, engine, clock):
     assert row(looking).confidence is None
 
 
-def test_outline_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(
+def test_segmentation_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(
     workspace, link, engine, clock, tiny_volume
 ):
     workspace.crop_size_mm = 20.0
@@ -181,7 +181,7 @@ def test_shells_are_drawn_on_demand(looking, engine, clock):
     assert consensus_of(looking.scene, "Tumour 1") == []
 
 
-def test_failure_in_the_background_is_logged_and_the_outline_stays(looking, engine, clock):
+def test_failure_in_the_background_is_logged_and_the_segmentation_stays(looking, engine, clock):
     clock.now_s += QUIET_S
     turns(looking)
     engine.fail("no memory")

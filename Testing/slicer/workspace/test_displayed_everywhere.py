@@ -16,7 +16,7 @@ from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.reports.navigation_entry import navigation_entry
 from CRLMSegmentationLib.reports.session_document import document_of
 from CRLMSegmentationLib.reports.session_lesions import histories_of
-from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, NOT_SWEPT
+from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, NOT_INSONIFIED
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
 from CRLMSegmentationLib.slicer.views.corner_annotation import CORNER, CornerAnnotation
 from CRLMSegmentationLib.slicer.views.margin_alarm import MarginAlarm
@@ -60,15 +60,15 @@ class Case:
     shown: tuple[str, str, float] | None = None
     reasons: tuple[Reason, ...] = ()
     margin_mm: float | None = None
-    cautions: tuple[Status, ...] = field(default=())
+    warnings: tuple[Status, ...] = field(default=())
 
 
-def shows(*instruments, of, margin_mm=None, cautions=()):
-    return Case(Situation(instruments, None, cautions), of, (), margin_mm, cautions)
+def shows(*instruments, of, margin_mm=None, warnings=()):
+    return Case(Situation(instruments, None, warnings), of, (), margin_mm, warnings)
 
 
-def withholds(*instruments, reasons, margin_mm=None, sensor_unreliable_reason=None, cautions=()):
-    return Case(Situation(instruments, sensor_unreliable_reason, cautions), None, reasons, margin_mm, cautions)
+def withholds(*instruments, reasons, margin_mm=None, sensor_unreliable_reason=None, warnings=()):
+    return Case(Situation(instruments, sensor_unreliable_reason, warnings), None, reasons, margin_mm, warnings)
 
 
 def alone(unreliable_reason):
@@ -89,7 +89,7 @@ SIGHTS = {
         tool("Stylus", reading("A", 12.0), reading("B", 12.0, CUT_OFF)), reasons=(Reason.CUT_OFF,)
     ),
     "unreliable lesion farther": shows(
-        tool("Stylus", reading("A", 12.0), reading("B", 20.0, NOT_SWEPT)), of=("Stylus", "A", 12.0)
+        tool("Stylus", reading("A", 12.0), reading("B", 20.0, NOT_INSONIFIED)), of=("Stylus", "A", 12.0)
     ),
     "deep inside an unreliable lesion": withholds(
         tool("Stylus", reading("A", 12.0), reading("B", -15.0, CUT_OFF)), reasons=(Reason.CUT_OFF,), margin_mm=5.0
@@ -99,14 +99,16 @@ SIGHTS = {
         tool("Stylus", reading("A", -4.0), reading("B", 1.0, CUT_OFF)), of=("Stylus", "A", -4.0), margin_mm=5.0
     ),
     "two unreliable lesions, the nearest is told": withholds(
-        tool("Stylus", reading("A", 12.0), reading("B", 9.0, CUT_OFF), reading("C", 6.0, NOT_SWEPT)),
-        reasons=(Reason.NOT_SWEPT,),
+        tool("Stylus", reading("A", 12.0), reading("B", 9.0, CUT_OFF), reading("C", 6.0, NOT_INSONIFIED)),
+        reasons=(Reason.NOT_INSONIFIED,),
         margin_mm=10.0,
     ),
-    "stale outline nearer": withholds(
+    "stale segmentation nearer": withholds(
         tool("Stylus", reading("A", 12.0), reading("B", 4.0, OUT_OF_DATE)), reasons=(Reason.OUT_OF_DATE,), margin_mm=5.0
     ),
-    "only a stale outline": withholds(tool("Stylus", reading("A", 12.0, OUT_OF_DATE)), reasons=(Reason.OUT_OF_DATE,)),
+    "only a stale segmentation": withholds(
+        tool("Stylus", reading("A", 12.0, OUT_OF_DATE)), reasons=(Reason.OUT_OF_DATE,)
+    ),
     "nothing found": withholds(
         tool("Stylus", reading("A", 0.0, NOTHING_FOUND, has_surface=False)), reasons=(Reason.NOTHING_FOUND,)
     ),
@@ -114,7 +116,7 @@ SIGHTS = {
         tool("Stylus", reading("A", 12.0), reading("B", 0.0, NOTHING_FOUND, has_surface=False)),
         of=("Stylus", "A", 12.0),
     ),
-    "outline that cannot be measured to": withholds(
+    "segmentation that cannot be measured to": withholds(
         tool("Stylus", reading("A", 12.0), reading("B", 0.0, Status(Reason.NOT_MEASURABLE, {"text": "open"}), False)),
         reasons=(Reason.NOT_MEASURABLE,),
     ),
@@ -162,13 +164,13 @@ SIGHTS = {
         tool("Knife", reading("B", 20.0, CUT_OFF), reading("C", 25.0), reading("A", 60.0), place=(0.0, 9.0, 0.0)),
         of=("Stylus", "A", 12.0),
     ),
-    "sensor not watched": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), cautions=(UNWATCHED,)),
+    "sensor not watched": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), warnings=(UNWATCHED,)),
     "sensor not watched and nothing shown": withholds(
-        tool("Stylus"), reasons=(Reason.NO_TARGET,), cautions=(UNWATCHED,)
+        tool("Stylus"), reasons=(Reason.NO_TARGET,), warnings=(UNWATCHED,)
     ),
-    "other source": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), cautions=(OTHER_SOURCE,)),
+    "other source": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), warnings=(OTHER_SOURCE,)),
     "model without calibration": shows(
-        tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), cautions=(UNCALIBRATED,)
+        tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), warnings=(UNCALIBRATED,)
     ),
 }
 
@@ -177,7 +179,7 @@ class Told:
     """A navigator that has measured what the table says."""
 
     def __init__(self, situation):
-        self.situation, self.margins_mm, self.cautions = situation, MARGINS_MM, ()
+        self.situation, self.margins_mm, self.warnings = situation, MARGINS_MM, ()
 
     def update(self, now_s):
         return self.situation
@@ -218,7 +220,7 @@ def test_rule(case):
     nearest = shown.nearest and (shown.nearest[0].instrument.frame, shown.nearest[1].lesion)
     assert nearest == (case.shown and case.shown[:2])
     assert tuple(withheld.status.reason for withheld in shown.withheld) == case.reasons
-    assert (shown.margin_mm, shown.cautions) == (case.margin_mm, case.cautions)
+    assert (shown.margin_mm, shown.warnings) == (case.margin_mm, case.warnings)
     assert (case.situation.nearest is None) == (case.shown is None)
 
 
@@ -228,8 +230,8 @@ def test_panel(case, shown_in):
     assert bool(distance.interval) == (case.shown is not None)
     for withheld in case.situation.displayed.withheld:
         assert str(withheld.status) in distance.words
-    for caution in case.cautions:
-        assert str(caution) in distance.warning
+    for warning in case.warnings:
+        assert str(warning) in distance.warning
 
 
 def test_lines_of_the_instruments_hold_no_number_that_is_withheld(case, shown_in):
@@ -260,7 +262,7 @@ def test_corner_annotation(case, shown_in):
     text = view.annotation.GetText(CORNER)
     assert text.splitlines()[0] == distance_of(shown_in).text
     assert ("–" in text.splitlines()[0][:1]) == (case.shown is None)
-    assert ("not watched" in " ".join(text.split())) == (UNWATCHED in case.cautions)
+    assert ("not watched" in " ".join(text.split())) == (UNWATCHED in case.warnings)
 
 
 def test_sound_warns_of_the_margin_that_gives_the_colour(case, shown_in, clock):
@@ -298,7 +300,7 @@ def test_recorder(case, recorded):
     else:
         assert tips == []
     for tip in tips:
-        assert [caution["code"] for caution in tip["cautions"]] == [caution.reason.value for caution in case.cautions]
+        assert [warning["code"] for warning in tip["cautions"]] == [warning.reason.value for warning in case.warnings]
 
 
 def test_session_report(case, recorded):
@@ -309,7 +311,7 @@ def test_session_report(case, recorded):
     rows = [row["of"] for row in document["events"] if row["what"] == "distance withheld"]
     lesions = [withheld.lesion for withheld in case.situation.displayed.withheld if withheld.lesion]
     assert rows == ([", ".join(lesions)] if lesions else [])
-    assert document["cautions"] == [str(caution) for caution in case.cautions]
+    assert document["cautions"] == [str(warning) for warning in case.warnings]
     nearest = {entry["lesion"]: entry["nearest_tip"] for entry in document["lesions"] if entry["nearest_tip"]}
     if case.shown is None:
         assert nearest == {}
@@ -327,7 +329,7 @@ def test_report_of_the_lesions(case, shown_in):
             assert near is None
         elif lesion == case.shown[1]:
             assert near == case.shown[2]
-            assert entry["cautions"] == [str(caution) for caution in case.cautions]
+            assert entry["cautions"] == [str(warning) for warning in case.warnings]
         else:
             assert near is None
 
@@ -340,5 +342,5 @@ def test_table_holds_a_situation_of_each_reason_why_a_distance_is_withheld():
     told = {reason for case in SIGHTS.values() for reason in case.reasons}
     of_poses = {Reason.NO_PATH, Reason.MIRRORED, Reason.SHEARED, Reason.NOT_FINITE, Reason.NOT_A_TRANSFORM}
     elsewhere = {Reason.NO_SURFACE, Reason.NEARER_UNRELIABLE, Reason.OTHER}
-    cautions = {Reason.SENSOR_NOT_SENT, Reason.OTHER_SOURCE, Reason.UNCALIBRATED}
-    assert told == set(Reason) - of_poses - elsewhere - cautions
+    warnings = {Reason.SENSOR_NOT_SENT, Reason.OTHER_SOURCE, Reason.UNCALIBRATED}
+    assert told == set(Reason) - of_poses - elsewhere - warnings

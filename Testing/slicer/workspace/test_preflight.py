@@ -42,7 +42,7 @@ def finish(workspace, engine):
     workspace.tick()
 
 
-def test_self_check_is_green_when_the_outline_is_the_true_one(workspace, engine, tmp_path, tiny_case):
+def test_self_check_is_green_when_the_segmentation_is_the_true_one(workspace, engine, tmp_path, tiny_case):
     card = card_of(workspace, tmp_path, tiny_case)
     assert line(card, "Self-check case").level is Level.PENDING
     assert not card.is_finished
@@ -54,7 +54,7 @@ def test_self_check_is_green_when_the_outline_is_the_true_one(workspace, engine,
     assert workspace.volume.node is None
 
 
-def test_self_check_is_red_when_the_outline_is_another(workspace, engine, tmp_path, tiny_case, monkeypatch):
+def test_self_check_is_red_when_the_segmentation_is_another(workspace, engine, tmp_path, tiny_case, monkeypatch):
     monkeypatch.setattr(preflight, "KNOWN_DICE", 0.999)
     card = card_of(workspace, tmp_path, tiny_case)
     finish(workspace, engine)

@@ -42,7 +42,7 @@ def test_newer_volume_is_segmented_from_the_same_seed_by_itself(live, link, engi
     assert live.lesion_store.entries["Tumour 1"].found.result.volume.timestamp_s == 101.0
 
 
-def test_without_following_a_newer_volume_makes_the_outline_old(live, link, engine, tiny_volume):
+def test_without_following_a_newer_volume_makes_the_segmentation_old(live, link, engine, tiny_volume):
     live.resegmentation.enabled = False
     send_volume(live, link, tiny_volume, 1)
     live.tick()
@@ -50,7 +50,7 @@ def test_without_following_a_newer_volume_makes_the_outline_old(live, link, engi
     assert not row(live).is_current
 
 
-def test_outline_says_that_it_is_being_renewed_and_keeps_its_colour_and_its_distance(
+def test_segmentation_says_that_it_is_being_renewed_and_keeps_its_colour_and_its_distance(
     live, link, engine, clock, tiny_volume
 ):
     tracker = Tracker(live, link, clock)
@@ -63,7 +63,7 @@ def test_outline_says_that_it_is_being_renewed_and_keeps_its_colour_and_its_dist
     assert name_in_scene(live) == "Tumour 1"
 
 
-def test_outline_that_is_not_renewed_in_time_is_out_of_date(live, link, clock, tiny_volume):
+def test_segmentation_that_is_not_renewed_in_time_is_out_of_date(live, link, clock, tiny_volume):
     send_volume(live, link, tiny_volume, 1)
     tracker = Tracker(live, link, clock)
     tracker.send(GRACE_S + 0.5, StylusToReference=at(40.0))

@@ -22,7 +22,7 @@ def row(workspace, number=0):
     return workspace.lesion_store.rows()[number]
 
 
-def test_seed_in_a_volume_of_the_scene_becomes_an_outline(with_volume, engine, tiny_volume):
+def test_seed_in_a_volume_of_the_scene_becomes_a_segmentation(with_volume, engine, tiny_volume):
     with_volume.add_seed(SEED)
     with_volume.tick()
     assert row(with_volume).state is LesionState.NEW
@@ -57,7 +57,7 @@ def test_seed_that_lies_still_is_segmented_by_itself_and_only_once(with_volume, 
     assert row(with_volume).state is LesionState.DONE
 
 
-def test_moved_seed_makes_the_outline_old_at_the_next_turn(with_volume, engine):
+def test_moved_seed_makes_the_segmentation_old_at_the_next_turn(with_volume, engine):
     node = with_volume.add_seed(SEED)
     answer(with_volume, engine)
     node.SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
@@ -81,7 +81,7 @@ def test_seed_moved_while_the_network_runs_makes_the_late_answer_old(with_volume
     assert not row(with_volume).is_current
 
 
-def test_voxels_overwritten_in_place_make_the_outline_old(with_volume, engine, tiny_volume):
+def test_voxels_overwritten_in_place_make_the_segmentation_old(with_volume, engine, tiny_volume):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     segmented = with_volume.session.volume.array
@@ -96,7 +96,7 @@ def test_voxels_overwritten_in_place_make_the_outline_old(with_volume, engine, t
     assert (with_volume.session.volume.array == 7).all()
 
 
-def test_new_volume_over_the_link_makes_the_outline_old(workspace, link, engine, tiny_volume, clock):
+def test_new_volume_over_the_link_makes_the_segmentation_old(workspace, link, engine, tiny_volume, clock):
     link.inbox = [image_of(tiny_volume)]
     workspace.tick()
     workspace.add_seed(SEED)
@@ -144,7 +144,7 @@ def test_several_lesions_keep_apart(with_volume, engine):
     assert len({r.colour for r in with_volume.lesion_store.rows()}) == 3
 
 
-def test_renamed_seed_renames_its_outline(with_volume, engine):
+def test_renamed_seed_renames_its_segmentation(with_volume, engine):
     node = with_volume.add_seed(SEED)
     answer(with_volume, engine)
     node.SetName("segment VIII")
@@ -155,7 +155,7 @@ def test_renamed_seed_renames_its_outline(with_volume, engine):
     assert row(with_volume).name == "segment VIII"
 
 
-def test_removed_seed_takes_its_outline_along_and_undo_brings_both_back(with_volume, engine):
+def test_removed_seed_takes_its_segmentation_along_and_undo_brings_both_back(with_volume, engine):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     volume_ml = row(with_volume).volume_ml
@@ -217,7 +217,7 @@ def test_volume_deleted_during_inference_ends_it_and_says_why(with_volume, engin
         with_volume.segment()
 
 
-def test_outlines_of_a_deleted_volume_look_old(with_volume, engine):
+def test_segmentations_of_a_deleted_volume_look_old(with_volume, engine):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     node = with_volume.lesion_store.segmentation_node
@@ -405,7 +405,7 @@ def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):
     assert box.GetSize() == pytest.approx([26] * 3)
 
 
-def test_outlines_of_a_loaded_scene_are_taken_over_and_not_computed_again(with_volume, engine, model, clock):
+def test_segmentations_of_a_loaded_scene_are_taken_over_and_not_computed_again(with_volume, engine, model, clock):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     volume_ml = row(with_volume).volume_ml

@@ -12,10 +12,10 @@ from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, image_of
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
-from CRLMSegmentationLib.segmentation.incoming import MAX_PICTURE_DEVICES, MAX_TOOLS
+from CRLMSegmentationLib.segmentation.incoming import MAX_IMAGE_DEVICES, MAX_TOOLS
 from CRLMSegmentationLib.slicer.panel.texts import AMBER, GREEN, RED, status_texts
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
-from CRLMSegmentationLib.slicer.workspace.volume_source import Source
+from CRLMSegmentationLib.slicer.workspace.volume_source import VolumeSource
 from CRLMSegmentationLib.slicer.workspace.workspace import LOG_LINES
 from helpers.workspace_helpers import StubLink
 
@@ -116,8 +116,8 @@ def test_device_that_sends_volumes_as_well_as_pictures_is_listed_for_its_volumes
 def test_pictures_under_many_names_are_bounded_and_told_once(workspace, network):
     for number in range(500):
         receive(workspace, network, picture(number, f"Image{number}"))
-    assert len(workspace.devices) == MAX_PICTURE_DEVICES
-    assert workspace.session.problems.of(DropReason.TOO_MANY_DEVICES) == 500 - MAX_PICTURE_DEVICES
+    assert len(workspace.devices) == MAX_IMAGE_DEVICES
+    assert workspace.session.problems.of(DropReason.TOO_MANY_DEVICES) == 500 - MAX_IMAGE_DEVICES
     assert sum("pictures" in line for line in workspace.log) <= MAX_PROBLEMS + 1
 
 
@@ -126,7 +126,7 @@ def test_forgotten_pictures_of_a_device_take_nothing_from_its_volumes_or_poses(w
         receive(workspace, network, image_of(dataclasses.replace(tiny_volume, device=device)))
     network.inbox = [picture(1, "Scanner"), picture(1, "ProbeToReference")]
     workspace.tick()
-    many = [picture(2, f"Image{number}") for number in range(MAX_PICTURE_DEVICES)]
+    many = [picture(2, f"Image{number}") for number in range(MAX_IMAGE_DEVICES)]
     receive(workspace, network, pose(2.0), *many)
     assert workspace.session.device_in_use == "Scanner"
     assert (workspace.devices["Scanner"], workspace.devices["ProbeToReference"]) == ("volume", "transform")
@@ -209,7 +209,7 @@ def test_link_that_the_panel_makes_tells_what_was_lost_and_what_comes_late(works
     damaged[-1] ^= 1
     late = dataclasses.replace(tiny_volume, timestamp_s=90.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        Source(workspace).connect("127.0.0.1", server.getsockname()[1])
+        VolumeSource(workspace).connect("127.0.0.1", server.getsockname()[1])
         end_s = time.monotonic() + 120
         while workspace.link_state is not LinkState.CONNECTED:
             assert time.monotonic() < end_s

@@ -237,7 +237,7 @@ def test_undo_is_bounded_in_bytes_and_keeps_the_last_state(with_volume, engine):
     assert generous.size_bytes == 20 * history.size_bytes
 
 
-def test_undo_history_goes_with_its_outlines(with_volume, engine):
+def test_undo_history_goes_with_its_segmentations(with_volume, engine):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     answer(with_volume, engine)

@@ -16,7 +16,7 @@ from CRLMSegmentationLib.igtl.messages import (
     TransformMessage,
     image_of,
 )
-from CRLMSegmentationLib.igtl.protocol import Decoder, Progress
+from CRLMSegmentationLib.igtl.protocol import Decoder, ReceiveProgress
 from CRLMSegmentationLib.igtl.statistics import DropReason, Problems
 from CRLMSegmentationLib.segmentation.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES
 from CRLMSegmentationLib.slicer.panel.texts import AMBER, followable, status_texts
@@ -90,7 +90,7 @@ def test_messages_that_are_all_refused_are_said(workspace, network):
 
 
 def test_volume_that_is_on_its_way_is_not_nothing(workspace, network):
-    network.receiving = Progress("recvol_Reference", 3_000_000, 27_000_000)
+    network.receiving = ReceiveProgress("recvol_Reference", 3_000_000, 27_000_000)
     workspace.tick()
     assert "receiving 'recvol_Reference': 3 of 27 MB" in strip(workspace)
 

@@ -1,4 +1,4 @@
-"""What looks current must be current: outlines, doubts, distances and histories after everything that users do.
+"""What looks current must be current: segmentations, doubts, distances and histories after everything that users do.
 
 The engine, the link and the clock are stubs; the scene and its surfaces are real.
 """
@@ -66,10 +66,10 @@ def empty_of(volume):
     return replace(volume, array=np.full_like(volume.array, 120))
 
 
-# ---- the doubt belongs to the outline
+# ---- the doubt belongs to the segmentation
 
 
-def test_outline_that_was_cut_off_stays_in_doubt_when_it_is_asked_for_again_and_cancelled(cut_off, workspace):
+def test_segmentation_that_was_cut_off_stays_in_doubt_when_it_is_asked_for_again_and_cancelled(cut_off, workspace):
     assert distance_mm(cut_off) is None
     workspace.segment()
     assert row(workspace).unreliable_reason == CUT_OFF
@@ -79,7 +79,7 @@ def test_outline_that_was_cut_off_stays_in_doubt_when_it_is_asked_for_again_and_
     assert distance_mm(cut_off) is None
 
 
-def test_outline_that_was_cut_off_is_in_doubt_again_after_undo(cut_off, workspace, engine):
+def test_segmentation_that_was_cut_off_is_in_doubt_again_after_undo(cut_off, workspace, engine):
     workspace.segment()
     finish(workspace, engine)
     workspace.lesion_store.undo()
@@ -88,7 +88,9 @@ def test_outline_that_was_cut_off_is_in_doubt_again_after_undo(cut_off, workspac
     assert distance_mm(cut_off) is None
 
 
-def test_outline_that_was_cut_off_is_in_doubt_when_its_volume_is_chosen_again(cut_off, workspace, engine, tiny_volume):
+def test_segmentation_that_was_cut_off_is_in_doubt_when_its_volume_is_chosen_again(
+    cut_off, workspace, engine, tiny_volume
+):
     node = workspace.volume.node
     workspace.use_node(show_volume(workspace.scene, empty_of(tiny_volume), "other"))
     turns(workspace)
@@ -97,7 +99,7 @@ def test_outline_that_was_cut_off_is_in_doubt_when_its_volume_is_chosen_again(cu
     assert row(workspace).unreliable_reason == CUT_OFF
 
 
-def test_larger_crop_that_fails_leaves_the_outline_in_doubt(cut_off, workspace, engine):
+def test_larger_crop_that_fails_leaves_the_segmentation_in_doubt(cut_off, workspace, engine):
     turns(workspace)
     engine.fail("no memory")
     turns(workspace)
@@ -105,7 +107,7 @@ def test_larger_crop_that_fails_leaves_the_outline_in_doubt(cut_off, workspace, 
     assert distance_mm(cut_off) is None
 
 
-# ---- an outline is only replaced by an answer to it
+# ---- a segmentation is only replaced by an answer to it
 
 
 def test_larger_crop_does_not_overwrite_a_correction_by_hand(cut_off, workspace, engine):
@@ -131,7 +133,9 @@ def test_renewal_under_way_does_not_overwrite_a_correction_by_hand(tracker, work
     assert not row(workspace).is_current
 
 
-def test_lesions_keep_their_outlines_when_another_is_answered_on_another_grid(workspace, link, engine, tiny_volume):
+def test_lesions_keep_their_segmentations_when_another_is_answered_on_another_grid(
+    workspace, link, engine, tiny_volume
+):
     with_lesion(workspace, link, engine, tiny_volume)
     workspace.add_seed((19.0, 20.0, 20.0))
     workspace.tick()
@@ -152,7 +156,7 @@ def test_lesions_keep_their_outlines_when_another_is_answered_on_another_grid(wo
 # ---- where it stands
 
 
-def test_outline_that_is_moved_with_its_transform_is_measured_to_where_it_stands(
+def test_segmentation_that_is_moved_with_its_transform_is_measured_to_where_it_stands(
     workspace, link, engine, clock, tiny_volume
 ):
     place = workspace.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "place")
@@ -177,7 +181,7 @@ def test_live_volume_is_taken_out_of_a_transform(tracker, workspace, link, tiny_
     assert "taken out of its transform" in "\n".join(workspace.log)
 
 
-def test_outline_is_measured_to_whatever_its_display_is_like(tracker, workspace):
+def test_segmentation_is_measured_to_whatever_its_display_is_like(tracker, workspace):
     workspace.lesion_store.segmentation_node.GetSegmentation().GetSegment("Tumour 1").RemoveRepresentation(
         "Closed surface"
     )
@@ -237,7 +241,7 @@ def test_display_that_a_user_has_deleted_is_made_again(tracker, workspace, key):
 # ---- other sources, other models
 
 
-def test_outline_of_another_source_is_told(tracker, workspace, clock):
+def test_segmentation_of_another_source_is_told(tracker, workspace, clock):
     assert distance_mm(tracker)
     assert not workspace.navigation.is_of_other_source
     other = StubLink()
@@ -257,7 +261,7 @@ def test_volume_of_the_same_name_from_another_source_is_no_successor(tracker, wo
     assert not row(workspace).is_current
 
 
-def test_interval_holds_the_error_of_the_model_that_has_found_the_outline(tracker, workspace, model):
+def test_interval_holds_the_error_of_the_model_that_has_found_the_segmentation(tracker, workspace, model):
     before = tracker.send(StylusToReference=at(40.0)).nearest[1].interval
     assert not workspace.navigation.is_calibrated
     model.calibration = calibration(with_shells_mm=2.0, alone_mm=5.0)
@@ -313,7 +317,7 @@ def test_renewal_asks_with_the_crop_that_was_large_enough(cut_off, workspace, li
     assert engine.jobs[-1].request.options.crop_size_mm == size_mm
 
 
-def test_outline_whose_renewal_has_failed_is_out_of_date_at_once(tracker, workspace, link, engine, tiny_volume):
+def test_segmentation_whose_renewal_has_failed_is_out_of_date_at_once(tracker, workspace, link, engine, tiny_volume):
     workspace.resegmentation.enabled = True
     send_volume(workspace, link, tiny_volume, 1)
     engine.fail("no memory")
@@ -353,7 +357,7 @@ def test_nothing_is_looked_at_again_after_cancel_or_when_it_is_switched_off(
         assert not workspace.background_refinement.is_at_work
 
 
-def test_outline_that_is_out_of_date_is_not_looked_at_again(workspace, link, engine, clock, tiny_volume):
+def test_segmentation_that_is_out_of_date_is_not_looked_at_again(workspace, link, engine, clock, tiny_volume):
     workspace.background_refinement.enabled = True
     with_lesion(workspace, link, engine, tiny_volume)
     clock.now_s += QUIET_S
@@ -375,7 +379,7 @@ def test_tools_margins_and_line_are_not_saved_with_the_scene(tracker, workspace)
     assert not any(node.GetSaveWithScene() or node.GetDisplayNode().GetSaveWithScene() for node in models)
 
 
-def test_margins_around_an_outline_that_is_out_of_date_are_grey(tracker, workspace, link, clock, tiny_volume):
+def test_margins_around_a_segmentation_that_is_out_of_date_are_grey(tracker, workspace, link, clock, tiny_volume):
     draw_all(workspace)
     workspace.resegmentation.enabled = True
     send_volume(workspace, link, tiny_volume, 1)

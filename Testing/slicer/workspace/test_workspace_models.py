@@ -65,7 +65,7 @@ def state(workspace, line=0):
 # ---- a workspace that changes its model
 
 
-def test_link_volume_seeds_and_outlines_stay(with_result, engine, other):
+def test_link_volume_seeds_and_segmentations_stay(with_result, engine, other):
     answer(with_result, engine)
     link = StubLink()
     with_result.use_link(link)
@@ -81,7 +81,7 @@ def test_link_volume_seeds_and_outlines_stay(with_result, engine, other):
     assert newer.jobs == [], "nothing is asked for by itself"
 
 
-def test_outline_of_another_model_says_so_and_is_still_that_of_its_volume(with_result, other):
+def test_segmentation_of_another_model_says_so_and_is_still_that_of_its_volume(with_result, other):
     assert state(with_result).startswith("up to date")
     assert colour_of_state(with_result.lesion_store.rows()[0]) == GREEN
     change(with_result, other)
@@ -92,7 +92,7 @@ def test_outline_of_another_model_says_so_and_is_still_that_of_its_volume(with_r
     assert row.is_current
 
 
-def test_outline_that_is_old_and_of_another_model_says_both(with_result, other):
+def test_segmentation_that_is_old_and_of_another_model_says_both(with_result, other):
     change(with_result, other)
     with_result.scene.GetFirstNodeByName("Tumour 1").SetNthControlPointPositionWorld(0, 25.0, 20.0, 20.0)
     with_result.tick()
@@ -116,7 +116,7 @@ def test_lesions_of_two_models_name_their_own_and_undo_brings_the_earlier_back(w
     assert "made with another model: other 11111111" in state(with_result, 1)
 
 
-def test_loaded_outlines_name_the_model_that_made_them(with_result, other, clock):
+def test_loaded_segmentations_name_the_model_that_made_them(with_result, other, clock):
     node = with_result.volume.node
     loaded = Workspace(with_result.scene, Session(StubEngine(), other), clock=clock)
     loaded.use_node(node)

@@ -108,14 +108,14 @@ def test_removed_lesion_takes_its_margins_and_its_distance_along(tracker, worksp
     assert not shows_line(workspace)
 
 
-def test_corrected_outline_is_measured_to_at_once(tracker, workspace):
+def test_corrected_segmentation_is_measured_to_at_once(tracker, workspace):
     before_mm = nearest(tracker, StylusToReference=at(40.0))[1].interval.distance_mm
     paint(workspace, "Tumour 1", np.s_[18:23, 18:23, 20:35])
     after_mm = nearest(tracker, StylusToReference=at(40.0))[1].interval.distance_mm
     assert before_mm - after_mm == pytest.approx(6, abs=1)
 
 
-def test_outline_that_is_out_of_date_gives_no_distance_and_grey_margins(tracker, workspace, link, tiny_volume):
+def test_segmentation_that_is_out_of_date_gives_no_distance_and_grey_margins(tracker, workspace, link, tiny_volume):
     draw_all(workspace)
     send_volume(workspace, link, tiny_volume, 3)
     situation = tracker.send(StylusToReference=at(40.0))

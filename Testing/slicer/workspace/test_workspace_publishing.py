@@ -62,7 +62,7 @@ def test_nothing_is_offered_unless_asked_for(with_volume, publisher):
     assert publisher.port is None
 
 
-def test_outline_surface_points_and_state_reach_a_peer(with_volume, peer):
+def test_segmentation_surface_points_and_state_reach_a_peer(with_volume, peer):
     got = peer.wait(lambda got: STATE in got)
     volume = with_volume.session.volume
     labels = got[SEGMENTATION]
@@ -91,7 +91,7 @@ def test_who_comes_later_gets_everything(with_volume, publisher, peer):
     late.client.close()
 
 
-def test_outline_of_a_moved_seed_is_withdrawn(with_volume, peer):
+def test_segmentation_of_a_moved_seed_is_withdrawn(with_volume, peer):
     peer.wait(lambda got: STATE in got)
     with_volume.auto_segment = False
     with_volume.scene.GetFirstNodeByName("Tumour 1").SetNthControlPointPositionWorld(0, 25.0, 20.0, 20.0)
@@ -130,7 +130,7 @@ def test_port_that_is_taken_is_told(publisher, with_volume):
     assert other.port is None
 
 
-def test_outline_of_a_model_that_is_no_longer_in_use_says_so(with_volume, peer, model):
+def test_segmentation_of_a_model_that_is_no_longer_in_use_says_so(with_volume, peer, model):
     peer.wait(lambda got: STATE in got)
     assert peer.state()["lesions"][0]["warnings"] == []
     other = copy(model)

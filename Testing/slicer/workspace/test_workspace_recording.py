@@ -23,9 +23,9 @@ from CRLMSegmentationLib.slicer.scene.masks import mask_in_volume
 from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
-from CRLMSegmentationLib.slicer.workspace import recording as recording_module
+from CRLMSegmentationLib.slicer.workspace import workspace_recorder as recording_module
 from CRLMSegmentationLib.slicer.workspace.log_writer import ASKED_AGAIN, NEWER_VOLUME, SENSOR, LogWriter
-from CRLMSegmentationLib.slicer.workspace.segmentation_changes import outline_in
+from CRLMSegmentationLib.slicer.workspace.segmentation_changes import segmentation_in
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from helpers.navigation_scene_helpers import Tracker, at, finish_all, send_volume
 from helpers.stub_engine import StubEngine
@@ -69,15 +69,15 @@ def recorded_link(workspace, recording):
 
 
 @pytest.fixture
-def with_outline(begun, with_volume, engine, clock):
-    """A recorded room with an outline that has rested."""
+def with_segmentation(begun, with_volume, engine, clock):
+    """A recorded room with a segmentation that has rested."""
     with_volume.add_seed(np.array(SEED))
     answer(with_volume, engine, ["Tumour 1"])
     wait(with_volume, clock, 2.5)
     return with_volume
 
 
-def outline_now(workspace, lesion="Tumour 1"):
+def segmentation_now(workspace, lesion="Tumour 1"):
     return mask_in_volume(workspace.lesion_store.segmentation_node, lesion, workspace.session.volume)
 
 
@@ -91,7 +91,7 @@ def test_session_over_a_link_becomes_a_case(begun, recorded_link, workspace, eng
     (result,) = recorded_results(case)
     assert "1 result" in told
     np.testing.assert_array_equal(RecordedImages(case.folder).volume(result.volume).array, tiny_volume.array)
-    np.testing.assert_array_equal(RecordedImages(case.folder).mask_of(result), outline_now(workspace))
+    np.testing.assert_array_equal(RecordedImages(case.folder).mask_of(result), segmentation_now(workspace))
     assert [(lesion.name, lesion.seed_ras_mm) for lesion in case.lesions] == [("Tumour 1", SEED)]
     assert len(list(case.tracking_samples())) == 120
     assert not (folder / "volumes").exists()
@@ -152,14 +152,14 @@ def test_recorded_session_gives_identical_masks_when_it_is_computed_again(clock,
     assert [result.request.options.crop_size_mm for result in recorded_results(load_case(folder))][-1] == 46.0
 
 
-def test_correction_is_recorded_once_it_has_rested(begun, with_outline, clock, folder):
+def test_correction_is_recorded_once_it_has_rested(begun, with_segmentation, clock, folder):
     for size in (6, 7, 8):
-        paint(with_outline, "Tumour 1", np.s_[0:size, 0:size, 0:size])
-        wait(with_outline, clock, 0.3)
-    assert names_in(folder, *kinds.OUTLINES) == []
-    wait(with_outline, clock, 1.5)
-    assert names_in(folder, *kinds.OUTLINES) == [kinds.CORRECTED]
-    expected = outline_now(with_outline)
+        paint(with_segmentation, "Tumour 1", np.s_[0:size, 0:size, 0:size])
+        wait(with_segmentation, clock, 0.3)
+    assert names_in(folder, *kinds.SEGMENTATIONS) == []
+    wait(with_segmentation, clock, 1.5)
+    assert names_in(folder, *kinds.SEGMENTATIONS) == [kinds.CORRECTED]
+    expected = segmentation_now(with_segmentation)
     begun.end()
     (result,) = recorded_results(load_case(folder))
     np.testing.assert_array_equal(RecordedImages(folder).mask_of(result.corrected), expected)
@@ -186,13 +186,13 @@ def test_correction_after_a_move_is_recorded_in_the_voxels_it_was_painted_in(beg
     np.testing.assert_array_equal(RecordedImages(folder).mask_of(result.corrected), expected)
 
 
-def test_outline_of_any_geometry_is_read_back_to_the_voxel(workspace, engine, tiny_volume):
+def test_segmentation_of_any_geometry_is_read_back_to_the_voxel(workspace, engine, tiny_volume):
     volume = replace(tiny_volume, ijk_to_ras=OBLIQUE)
     workspace.use_node(show_volume(workspace.scene, volume, "oblique"))
     workspace.add_seed(transform_points(OBLIQUE, np.array(SEED)))
     answer(workspace, engine, ["Tumour 1"])
     expected = workspace.lesion_store.entries["Tumour 1"].found.result.mask.mask
-    part, offset_kji = outline_in(volume, workspace.lesion_store.segmentation_node, "Tumour 1")
+    part, offset_kji = segmentation_in(volume, workspace.lesion_store.segmentation_node, "Tumour 1")
     found = np.zeros_like(expected)
     found[tuple(slice(start, start + count) for start, count in zip(offset_kji, part.shape))] = part
     np.testing.assert_array_equal(found, expected)
@@ -200,33 +200,35 @@ def test_outline_of_any_geometry_is_read_back_to_the_voxel(workspace, engine, ti
     assert part.size < 4 * expected.sum()
 
 
-def test_correction_that_the_end_cuts_short_is_recorded(begun, with_outline, folder):
-    paint(with_outline, "Tumour 1", np.s_[0:6, 0:6, 0:6])
-    with_outline.tick()
+def test_correction_that_the_end_cuts_short_is_recorded(begun, with_segmentation, folder):
+    paint(with_segmentation, "Tumour 1", np.s_[0:6, 0:6, 0:6])
+    with_segmentation.tick()
     begun.end()
-    assert names_in(folder, *kinds.OUTLINES) == [kinds.CORRECTED]
+    assert names_in(folder, *kinds.SEGMENTATIONS) == [kinds.CORRECTED]
 
 
-def test_correction_that_is_overwritten_at_once_is_told_without_its_outline(begun, with_outline, engine, folder):
-    paint(with_outline, "Tumour 1", np.s_[0:6, 0:6, 0:6])
-    with_outline.tick()
-    answer(with_outline, engine, ["Tumour 1"])
+def test_correction_that_is_overwritten_at_once_is_told_without_its_segmentation(
+    begun, with_segmentation, engine, folder
+):
+    paint(with_segmentation, "Tumour 1", np.s_[0:6, 0:6, 0:6])
+    with_segmentation.tick()
+    answer(with_segmentation, engine, ["Tumour 1"])
     begun.end()
     (corrected,) = events_in(folder, kinds.CORRECTED)
     assert "mask" not in corrected.about
 
 
-def test_undo_and_redo_say_which_outline_stands(begun, with_outline, engine, clock, folder):
-    paint(with_outline, "Tumour 1", np.s_[0:6, 0:6, 0:6])
-    wait(with_outline, clock, 2)
-    corrected = outline_now(with_outline)
-    answer(with_outline, engine, ["Tumour 1"])
-    wait(with_outline, clock, 2)
-    for step in (with_outline.lesion_store.undo, with_outline.lesion_store.redo):
+def test_undo_and_redo_say_which_segmentation_stands(begun, with_segmentation, engine, clock, folder):
+    paint(with_segmentation, "Tumour 1", np.s_[0:6, 0:6, 0:6])
+    wait(with_segmentation, clock, 2)
+    corrected = segmentation_now(with_segmentation)
+    answer(with_segmentation, engine, ["Tumour 1"])
+    wait(with_segmentation, clock, 2)
+    for step in (with_segmentation.lesion_store.undo, with_segmentation.lesion_store.redo):
         step()
-        wait(with_outline, clock, 2)
+        wait(with_segmentation, clock, 2)
     begun.end()
-    first, undone, redone = events_in(folder, *kinds.OUTLINES)
+    first, undone, redone = events_in(folder, *kinds.SEGMENTATIONS)
     assert [(e.event, e.about["result"]) for e in (first, undone, redone)] == [
         (kinds.CORRECTED, 1),
         (kinds.UNDONE, 1),
@@ -236,14 +238,14 @@ def test_undo_and_redo_say_which_outline_stands(begun, with_outline, engine, clo
     assert "mask" not in redone.about
 
 
-def test_correction_that_was_undone_is_none_of_its_result(begun, with_outline, clock, folder):
-    before = outline_now(with_outline)
-    paint(with_outline, "Tumour 1", np.s_[0:6, 0:6, 0:6])
-    wait(with_outline, clock, 2)
-    paint_back(with_outline.lesion_store.segmentation_node, "Tumour 1", before)
-    wait(with_outline, clock, 2)
+def test_correction_that_was_undone_is_none_of_its_result(begun, with_segmentation, clock, folder):
+    before = segmentation_now(with_segmentation)
+    paint(with_segmentation, "Tumour 1", np.s_[0:6, 0:6, 0:6])
+    wait(with_segmentation, clock, 2)
+    paint_back(with_segmentation.lesion_store.segmentation_node, "Tumour 1", before)
+    wait(with_segmentation, clock, 2)
     begun.end()
-    _, undone = events_in(folder, *kinds.OUTLINES)
+    _, undone = events_in(folder, *kinds.SEGMENTATIONS)
     assert (undone.event, undone.about["result"]) == (kinds.UNDONE, 1)
     assert undone.about["volume_ml"] == pytest.approx(before.sum() / 1000)
 
@@ -258,20 +260,20 @@ def paint_back(node, lesion, mask):
     logic.SetBinaryLabelmapToSegment(image, node, lesion, logic.MODE_REPLACE, image.GetExtent())
 
 
-def test_outline_that_is_deleted_leaves_none(begun, with_outline, clock, folder):
-    with_outline.lesion_store.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
-    wait(with_outline, clock, 2)
+def test_segmentation_that_is_deleted_leaves_none(begun, with_segmentation, clock, folder):
+    with_segmentation.lesion_store.segmentation_node.GetSegmentation().RemoveSegment("Tumour 1")
+    wait(with_segmentation, clock, 2)
     begun.end()
-    assert [(e.event, e.about["result"]) for e in events_in(folder, *kinds.OUTLINES)] == [(kinds.UNDONE, None)]
+    assert [(e.event, e.about["result"]) for e in events_in(folder, *kinds.SEGMENTATIONS)] == [(kinds.UNDONE, None)]
 
 
-def test_lesion_that_is_removed_and_brought_back_is_no_correction(begun, with_outline, clock, folder):
-    with_outline.remove_seed("Tumour 1")
-    wait(with_outline, clock, 2)
-    with_outline.lesion_store.undo()
-    wait(with_outline, clock, 2)
+def test_lesion_that_is_removed_and_brought_back_is_no_correction(begun, with_segmentation, clock, folder):
+    with_segmentation.remove_seed("Tumour 1")
+    wait(with_segmentation, clock, 2)
+    with_segmentation.lesion_store.undo()
+    wait(with_segmentation, clock, 2)
     begun.end()
-    told = names_in(folder, kinds.SEED_PLACED, kinds.SEED_REMOVED, *kinds.OUTLINES)
+    told = names_in(folder, kinds.SEED_PLACED, kinds.SEED_REMOVED, *kinds.SEGMENTATIONS)
     assert told == [kinds.SEED_PLACED, kinds.SEED_REMOVED, kinds.SEED_PLACED, kinds.UNDONE]
     assert events_in(folder, kinds.UNDONE)[0].about["result"] == 1
 
@@ -301,10 +303,10 @@ def test_segmenting_again_says_why(begun, recorded_link, workspace, engine, cloc
     begun.end()
     assert [event.about["why"] for event in events_in(folder, kinds.RECALCULATED)] == [ASKED_AGAIN, NEWER_VOLUME]
     assert len(recorded_results(load_case(folder))) == 3
-    assert names_in(folder, *kinds.OUTLINES) == []
+    assert names_in(folder, *kinds.SEGMENTATIONS) == []
 
 
-def test_refined_outline_is_a_result_and_no_correction(
+def test_refined_segmentation_is_a_result_and_no_correction(
     begun, recorded_link, workspace, engine, clock, tiny_volume, folder
 ):
     workspace.background_refinement.enabled = True
@@ -315,7 +317,7 @@ def test_refined_outline_is_a_result_and_no_correction(
     begun.end()
     purposes = [event.about["purpose"] for event in events_in(folder, kinds.RESULT)]
     assert purposes == [Purpose.ANSWER.value, Purpose.REFINED.value]
-    assert names_in(folder, *kinds.OUTLINES) == []
+    assert names_in(folder, *kinds.SEGMENTATIONS) == []
 
 
 def test_instrument_that_is_lost_is_in_doubt_and_trusted_again(begun, recorded_link, workspace, clock, folder):
@@ -358,12 +360,12 @@ def test_volume_of_the_scene_is_recorded_when_it_stays_and_without_its_name(
     assert TYPED.encode() not in everything_in(folder)
 
 
-def test_typed_name_of_a_lesion_is_nowhere(begun, with_outline, clock, folder):
-    with_outline.rename_lesion("Tumour 1", TYPED)
-    seed_nodes(with_outline.scene)["Tumour 1"].SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
-    wait(with_outline, clock, 1)
-    paint(with_outline, "Tumour 1", np.s_[0:6, 0:6, 0:6])
-    wait(with_outline, clock, 2)
+def test_typed_name_of_a_lesion_is_nowhere(begun, with_segmentation, clock, folder):
+    with_segmentation.rename_lesion("Tumour 1", TYPED)
+    seed_nodes(with_segmentation.scene)["Tumour 1"].SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
+    wait(with_segmentation, clock, 1)
+    paint(with_segmentation, "Tumour 1", np.s_[0:6, 0:6, 0:6])
+    wait(with_segmentation, clock, 2)
     begun.end()
     assert {event.about["lesion"] for event in events_in(folder) if "lesion" in event.about} == {"Tumour 1"}
     assert TYPED.encode() not in everything_in(folder)
@@ -388,28 +390,30 @@ def test_recording_that_begins_late_knows_what_is_there(
     assert sorted(told[4:-1]) == expected
     first, second = recorded_results(load_case(folder))
     assert first.corrected is None
-    np.testing.assert_array_equal(RecordedImages(folder).mask_of(second.corrected), outline_now(workspace, "Tumour 2"))
+    np.testing.assert_array_equal(
+        RecordedImages(folder).mask_of(second.corrected), segmentation_now(workspace, "Tumour 2")
+    )
 
 
-def test_outline_that_was_loaded_is_taken_over(with_volume, engine, clock, folder, model):
+def test_segmentation_that_was_loaded_is_taken_over(with_volume, engine, clock, folder, model):
     with_volume.add_seed(np.array(SEED))
     answer(with_volume, engine, ["Tumour 1"])
     again = Workspace(with_volume.scene, Session(StubEngine(), model), clock=clock)
     again.auto_segment = False
     recording = recorded(again, clock)
     recording.begin(folder)
-    again.use_node(again.lesion_store.volume_of_outlines())
+    again.use_node(again.lesion_store.volume_of_segmentations())
     wait(again, clock, 3)
     recording.end()
     again.session.close()
-    (event,) = events_in(folder, *kinds.OUTLINES)
+    (event,) = events_in(folder, *kinds.SEGMENTATIONS)
     assert (event.event, event.about["result"]) == (kinds.TAKEN_OVER, None)
-    assert event.about["volume_ml"] == pytest.approx(outline_now(with_volume).sum() / 1000)
+    assert event.about["volume_ml"] == pytest.approx(segmentation_now(with_volume).sum() / 1000)
 
 
-def test_turns_in_which_nothing_happens_write_nothing(begun, with_outline, clock):
+def test_turns_in_which_nothing_happens_write_nothing(begun, with_segmentation, clock):
     before = begun.used_bytes
-    wait(with_outline, clock, 20)
+    wait(with_segmentation, clock, 20)
     assert begun.used_bytes == before
 
 
@@ -426,7 +430,7 @@ def test_little_room_is_told_and_results_go_on(recording, recorded_link, workspa
     np.testing.assert_array_equal(RecordedImages(folder).volume(result.volume).array, workspace.session.volume.array)
 
 
-def test_full_disk_ends_the_recording_and_not_the_room(begun, with_outline, engine, clock, monkeypatch):
+def test_full_disk_ends_the_recording_and_not_the_room(begun, with_segmentation, engine, clock, monkeypatch):
     write = os.write
 
     def full(number, data):
@@ -435,18 +439,18 @@ def test_full_disk_ends_the_recording_and_not_the_room(begun, with_outline, engi
         return write(number, data)
 
     monkeypatch.setattr(os, "write", full)
-    with_outline.scene.GetFirstNodeByName("Tumour 1").SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
-    answer(with_outline, engine, ["Tumour 1"])
-    wait(with_outline, clock, 2)
+    with_segmentation.scene.GetFirstNodeByName("Tumour 1").SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
+    answer(with_segmentation, engine, ["Tumour 1"])
+    wait(with_segmentation, clock, 2)
     assert not begun.is_recording
     assert "full" in begun.problem
-    assert with_outline.lesion_store.entries["Tumour 1"].found.result.request.seed_ras_mm == (22.0, 20.0, 20.0)
+    assert with_segmentation.lesion_store.entries["Tumour 1"].found.result.request.seed_ras_mm == (22.0, 20.0, 20.0)
     assert begun.end() == ""
 
 
-def test_fault_of_the_recording_never_reaches_the_room(begun, with_outline, clock, monkeypatch):
+def test_fault_of_the_recording_never_reaches_the_room(begun, with_segmentation, clock, monkeypatch):
     monkeypatch.setattr(LogWriter, "update", lambda *_: 1 / 0)
-    wait(with_outline, clock, 1)
+    wait(with_segmentation, clock, 1)
     assert not begun.is_recording
     assert "ZeroDivisionError" in begun.problem
     assert "goes on without it" in begun.problem
@@ -471,7 +475,7 @@ def test_missing_package_is_told_and_the_room_goes_on(recording, workspace, fold
     assert not folder.exists()
 
 
-def test_large_recording_is_left_to_recover(begun, with_outline, folder, monkeypatch):
+def test_large_recording_is_left_to_recover(begun, with_segmentation, folder, monkeypatch):
     monkeypatch.setattr(recording_module, "MAX_FINISHED_BYTES", 1000)
     told = begun.end()
     assert f"crlm-seg recover {folder}" in told

@@ -46,7 +46,7 @@ def test_everything_lies_in_a_new_folder_and_the_page_follows(with_lesions, tmp_
     assert sorted(path.name for path in folder.iterdir()) == sorted([SCENE, SEGMENTATION, REPORT_JSON, REPORT_HTML])
 
 
-def test_corrected_outline_is_saved_as_corrected(with_lesions, tmp_path, monkeypatch):
+def test_corrected_segmentation_is_saved_as_corrected(with_lesions, tmp_path, monkeypatch):
     monkeypatch.setattr(saving, "missing", lambda purpose: ["jinja2"])
     before_ml = with_lesions.lesion_store.rows()[0].volume_ml
     paint(with_lesions, "Tumour 1", np.s_[0:8, 0:8, 0:8])
@@ -56,7 +56,7 @@ def test_corrected_outline_is_saved_as_corrected(with_lesions, tmp_path, monkeyp
     assert entry["warnings"][0] == CORRECTED
 
 
-def test_corrected_outline_is_saved_in_the_voxels_it_was_painted_in_after_a_move(
+def test_corrected_segmentation_is_saved_in_the_voxels_it_was_painted_in_after_a_move(
     with_volume, engine, tmp_path, monkeypatch
 ):
     place = with_volume.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
@@ -80,7 +80,7 @@ def test_corrected_outline_is_saved_in_the_voxels_it_was_painted_in_after_a_move
     np.testing.assert_array_equal(reported[0].mask.mask, expected)
 
 
-def test_outline_that_is_out_of_date_says_so_in_the_report(with_lesions, tmp_path, monkeypatch):
+def test_segmentation_that_is_out_of_date_says_so_in_the_report(with_lesions, tmp_path, monkeypatch):
     monkeypatch.setattr(saving, "missing", lambda purpose: ["jinja2"])
     with_lesions.scene.GetFirstNodeByName("Tumour 2").SetNthControlPointPositionWorld(0, 25.0, 20.0, 20.0)
     with_lesions.tick()
@@ -126,7 +126,7 @@ def test_folder_that_cannot_be_made_is_said(with_lesions, tmp_path):
         save(with_lesions, tmp_path / "file")
 
 
-def test_report_tells_how_near_an_instrument_came_and_how_stable_the_outline_is(
+def test_report_tells_how_near_an_instrument_came_and_how_stable_the_segmentation_is(
     workspace, link, engine, clock, tiny_volume, tmp_path
 ):
     workspace.background_refinement.enabled = True

@@ -10,7 +10,7 @@ the places agree. PLUS's file counts in Reference; SimpleITK's LPS must not be t
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration, ClipRectangle, read_calibration
+from CRLMSegmentationLib.tracking.sweeps.calibration import ClipRectangle, ProbeCalibration, read_calibration
 from CRLMSegmentationLib.tracking.sweeps.reconstruction import (
     Grid,
     Interpolation,
@@ -92,12 +92,12 @@ def test_spine_agrees_with_plus_in_filled_voxels_and_intensities(spine, interpol
 
 
 def test_nwire_agrees_with_plus_though_its_stylus_is_invalid_throughout(nwire):
-    calibration = Calibration(read_calibration(NWIRE).image_to_probe, clip=NWIRE_CLIP)
+    calibration = ProbeCalibration(read_calibration(NWIRE).image_to_probe, clip=NWIRE_CLIP)
     assert set(nwire.transforms["StylusToTracker"].statuses) == {"INVALID"}
     poses = place_frames(nwire, calibration)
     assert poses.accepted.all()
     theirs, grid = reconstructed("NwirePhantomFreehand")
     volume = reconstruct_sweep(nwire, calibration, grid=grid, interpolation=Interpolation.LINEAR, poses=poses)
     assert correlation(volume.array, theirs) >= 0.98
-    assert volume.swept[theirs > 0].mean() > 0.99
+    assert volume.insonified[theirs > 0].mean() > 0.99
     assert dice(volume.array >= 20, theirs >= 20) > 0.9

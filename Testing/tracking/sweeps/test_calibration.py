@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SweepError
 from CRLMSegmentationLib.tracking.sweeps.calibration import (
-    Calibration,
     ClipRectangle,
     Fan,
+    ProbeCalibration,
     image_region,
     read_calibration,
 )
@@ -123,9 +123,9 @@ def test_fan_keeps_what_lies_between_its_edges_and_arcs():
 
 
 def test_fan_and_rectangle_both_hold():
-    region = Calibration(LEFT_HANDED, clip=ClipRectangle((2, 1), (2, 2)), fan=Fan((2, 0), (-45, 45), (1, 3))).region(
-        5, 5
-    )
+    region = ProbeCalibration(
+        LEFT_HANDED, clip=ClipRectangle((2, 1), (2, 2)), fan=Fan((2, 0), (-45, 45), (1, 3))
+    ).region(5, 5)
     assert region.mask.tolist() == [[True, True], [True, True]]
 
 
@@ -163,10 +163,10 @@ def test_settings_of_plus_that_have_no_counterpart_are_told():
     text = CONFIGURATION.replace(
         'FillHoles="ON"', 'SkipInterval="3" EnableFanAnglesAutoDetect="TRUE" OutputOrigin="1 2 3"'
     )
-    (remark,) = read_calibration(text).remarks
-    assert "SkipInterval 3" in remark
-    assert "EnableFanAnglesAutoDetect TRUE" in remark
-    assert read_calibration(CONFIGURATION.replace('FillHoles="ON"', 'SkipInterval="1"')).remarks == ()
+    (note,) = read_calibration(text).notes
+    assert "SkipInterval 3" in note
+    assert "EnableFanAnglesAutoDetect TRUE" in note
+    assert read_calibration(CONFIGURATION.replace('FillHoles="ON"', 'SkipInterval="1"')).notes == ()
 
 
 @pytest.mark.parametrize(

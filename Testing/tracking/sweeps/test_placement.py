@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import SweepError
 from CRLMSegmentationLib.core.geometry import transform_points
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration
+from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.placement import place_frames
 from CRLMSegmentationLib.tracking.sweeps.sequence import Pairing
 from CRLMSegmentationLib.tracking.sweeps.sweep_transforms import is_rigid
@@ -18,13 +18,13 @@ from scipy.spatial.transform import Rotation
 PIXEL_MM = 0.4
 ROWS, COLUMNS, COUNT = 8, 10, 4
 IMAGE_TO_PROBE = np.array([[PIXEL_MM, 0, 0, -20], [0, 0, -PIXEL_MM, 5], [0, PIXEL_MM, 0, 2], [0, 0, 0, 1.0]])
-CALIBRATION = Calibration(IMAGE_TO_PROBE)
+CALIBRATION = ProbeCalibration(IMAGE_TO_PROBE)
 CROP = shifted(-30, -20)
 """Image to the picture whose first pixel is (30, 20) of it, as PLUS's EditSequenceFile writes it."""
 
 
-def chained(**transforms) -> Calibration:
-    return Calibration(transforms.pop("ImageToProbe", None), transforms)
+def chained(**transforms) -> ProbeCalibration:
+    return ProbeCalibration(transforms.pop("ImageToProbe", None), transforms)
 
 
 def tracked(**transforms):
@@ -65,7 +65,7 @@ def test_pixels_of_an_edited_picture_are_followed_whatever_the_transform_is_call
     placed = place_frames(tracked(ProbeToReference=poses(), **edits), CALIBRATION)
     np.testing.assert_allclose(first_pixel_mm(placed), expected_mm(pixel), atol=1e-9)
     assert placed.pixels.name != "Image"
-    assert any(f"the pixels are in {placed.pixels.name}" in remark for remark in placed.remarks)
+    assert any(f"the pixels are in {placed.pixels.name}" in note for note in placed.notes)
 
 
 def test_scaled_picture_has_larger_pixels():
@@ -123,7 +123,7 @@ def test_several_frames_of_the_pixels_are_refused_and_the_option_decides(edits):
         assert name.partition("To")[2] in str(caught.value)
     placed = place_frames(sweep, CALIBRATION, image_frame="Image")
     np.testing.assert_allclose(first_pixel_mm(placed), expected_mm((0, 0)), atol=1e-9)
-    assert "as --image-frame says" in placed.remarks[0]
+    assert "as --image-frame says" in placed.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -217,9 +217,9 @@ def test_frame_of_the_pixels_is_no_place():
 
 
 def test_frame_for_which_a_configuration_reconstructs_is_told_and_not_taken():
-    calibration = Calibration(IMAGE_TO_PROBE, reference_frame="Tracker")
-    remarks = place_frames(tracked(ProbeToReference=poses()), calibration).remarks
-    assert any("--frame Tracker follows it" in remark for remark in remarks)
+    calibration = ProbeCalibration(IMAGE_TO_PROBE, reference_frame="Tracker")
+    notes = place_frames(tracked(ProbeToReference=poses()), calibration).notes
+    assert any("--frame Tracker follows it" in note for note in notes)
 
 
 def test_two_ways_that_disagree_are_refused_and_an_option_leaves_one_out():
@@ -247,7 +247,7 @@ def test_single_frames_in_which_two_ways_disagree_are_left_out():
 def test_ways_that_agree_say_nothing():
     sweep = tracked(ProbeToReference=poses(), ProbeToTracker=poses(), ReferenceToTracker=np.eye(4))
     placed = place_frames(sweep, CALIBRATION)
-    assert (placed.rejections, placed.remarks) == ({}, ())
+    assert (placed.rejections, placed.notes) == ({}, ())
 
 
 @pytest.mark.parametrize("name", ["ImageToProbe", "ImageToReference"])
@@ -256,16 +256,16 @@ def test_given_calibration_that_differs_from_that_of_the_sweep_is_taken_and_told
     sweep = tracked(ProbeToReference=poses(), **{name: own if name == "ImageToProbe" else poses() @ own})
     placed = place_frames(sweep, CALIBRATION)
     np.testing.assert_allclose(first_pixel_mm(placed), expected_mm((0, 0)), atol=1e-9)
-    assert any("4.0 mm" in remark and "the given one was used" in remark for remark in placed.remarks)
+    assert any("4.0 mm" in note and "the given one was used" in note for note in placed.notes)
     same = tracked(ProbeToReference=poses(), ImageToReference=poses() @ IMAGE_TO_PROBE)
-    assert place_frames(same, CALIBRATION).remarks == ()
+    assert place_frames(same, CALIBRATION).notes == ()
 
 
 def test_tool_that_is_tracked_stands_above_what_a_configuration_says_of_it():
     calibration = chained(ImageToProbe=IMAGE_TO_PROBE, ProbeToReference=shifted(99))
     placed = place_frames(tracked(ProbeToReference=poses()), calibration)
     np.testing.assert_allclose(first_pixel_mm(placed), expected_mm((0, 0)), atol=1e-9)
-    assert placed.remarks == ("ProbeToReference of the configuration was not used: the sweep tracks it",)
+    assert placed.notes == ("ProbeToReference of the configuration was not used: the sweep tracks it",)
 
 
 BAD_POSES = {
@@ -307,19 +307,21 @@ def test_pixels_of_the_sweep_itself_that_cannot_be_are_refused(pixel_mm):
 
 
 def test_left_handed_calibration_is_legal_and_told():
-    placed = place_frames(tracked(ProbeToReference=poses()), Calibration(IMAGE_TO_PROBE @ np.diag([1, 1, -1.0, 1])))
-    assert any("left-handed" in remark for remark in placed.remarks)
+    placed = place_frames(
+        tracked(ProbeToReference=poses()), ProbeCalibration(IMAGE_TO_PROBE @ np.diag([1, 1, -1.0, 1]))
+    )
+    assert any("left-handed" in note for note in placed.notes)
 
 
 def test_depth_that_was_changed_within_a_sweep_is_told():
     sizes = np.stack([np.diag([size, size, size, 1]) for size in (0.1, 0.1, 0.2, 0.2)])
     placed = place_frames(tracked(ProbeToReference=poses(), ImageToTransd=sizes), chained(TransdToProbe=shifted(1)))
-    assert any("changes from frame to frame, from 0.1 to 0.2 mm" in remark for remark in placed.remarks)
+    assert any("changes from frame to frame, from 0.1 to 0.2 mm" in note for note in placed.notes)
 
 
 def test_probe_that_did_not_move_is_told():
     placed = place_frames(tracked(ProbeToReference=poses()[:1]), CALIBRATION)
-    assert any("all 4 frames lie in one place" in remark for remark in placed.remarks)
+    assert any("all 4 frames lie in one place" in note for note in placed.notes)
 
 
 def test_poses_that_nobody_could_assign_matter_only_on_the_way():

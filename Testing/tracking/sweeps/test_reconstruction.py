@@ -5,7 +5,7 @@ import pytest
 from CRLMSegmentationLib.core.errors import GeometryError, SweepError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.tracking.sweeps.calibration import Calibration, ClipRectangle, Fan
+from CRLMSegmentationLib.tracking.sweeps.calibration import ClipRectangle, Fan, ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.reconstruction import (
     Compounding,
     FramePoses,
@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-PIXELS_OF_1_MM = Calibration(np.eye(4))
+PIXELS_OF_1_MM = ProbeCalibration(np.eye(4))
 LINE = Grid((2, 2, 4), np.eye(4))
 """Four voxels along x; the rest is only there because a volume needs two of everything."""
 
@@ -33,7 +33,7 @@ def build(frames, compounding=Compounding.MEAN, interpolation=Interpolation.NEAR
     for pixels, x_mm in frames:
         builder.insert(np.array([pixels], dtype), shifted(x_mm=x_mm))
     volume = builder.volume()
-    return volume.array[0, 0].tolist(), volume.swept[0, 0].tolist()
+    return volume.array[0, 0].tolist(), volume.insonified[0, 0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def build(frames, compounding=Compounding.MEAN, interpolation=Interpolation.NEAR
     [(Compounding.MEAN, [15, 40, 0, 0]), (Compounding.MAXIMUM, [20, 60, 0, 0]), (Compounding.LATEST, [10, 20, 0, 0])],
 )
 def test_pixels_that_meet_in_a_voxel_are_compounded(compounding, expected):
-    array, swept = build([([20, 60], 0), ([10, 20], 0.3)], compounding)
+    array, insonified = build([([20, 60], 0), ([10, 20], 0.3)], compounding)
     assert array == expected
-    assert swept == [True, True, False, False]
+    assert insonified == [True, True, False, False]
 
 
 @pytest.mark.parametrize("compounding", Compounding)
@@ -70,9 +70,9 @@ def test_mean_of_many_bright_pixels_does_not_run_over():
 
 def test_linear_interpolation_shares_a_pixel_among_its_neighbours():
     grid = Grid((2, 2, 4), np.eye(4))
-    array, swept = build([([80], 1.25), ([40], 1.75)], interpolation=Interpolation.LINEAR, grid=grid)
+    array, insonified = build([([80], 1.25), ([40], 1.75)], interpolation=Interpolation.LINEAR, grid=grid)
     assert array == [0, 70, 50, 0]  # (80 * 0.75 + 40 * 0.25) / 1 and the other way round
-    assert swept == [False, True, True, False]
+    assert insonified == [False, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_pixels_outside_the_grid_are_left_out(compounding, interpolation):
 
 def test_snapshot_may_be_taken_at_any_time_and_does_not_change_afterwards():
     builder = VolumeBuilder(LINE)
-    assert not builder.volume().swept.any()
+    assert not builder.volume().insonified.any()
     builder.insert(np.array([[10]], np.uint8), np.eye(4))
     early = builder.volume(timestamp_s=5.0)
     builder.insert(np.array([[30]], np.uint8), np.eye(4))
@@ -109,7 +109,7 @@ def test_points_are_averaged_in_the_nearest_voxel_and_leave_holes():
     builder.insert_points(np.array([10.0, 30.0, 50.0]), np.array([[0.0, 0, 0], [0.4, 0, 0], [2.0, 0, 0]]))
     volume = builder.volume()
     assert volume.array[0, 0].tolist() == [20, 0, 50, 0]
-    assert volume.swept[0, 0].tolist() == [True, False, True, False]
+    assert volume.insonified[0, 0].tolist() == [True, False, True, False]
 
 
 def test_frame_of_another_kind_is_refused():
@@ -134,23 +134,23 @@ def test_oblique_probe_and_left_handed_image_put_each_pixel_where_the_matrices_s
     poses = [shifted(z_mm=4 * n) @ pose for n in range(3)]
     sequence = sequence_of(frames, poses)
     sequence.transforms["ReferenceToTracker"].matrices[:] = shifted(1, 2, 3) @ np.linalg.inv(pose)
-    volume = reconstruct_sweep(sequence, Calibration(oblique_left_handed()), 0.05)
+    volume = reconstruct_sweep(sequence, ProbeCalibration(oblique_left_handed()), 0.05)
     for n in range(3):
         for row, column in ((0, 0), (5, 4), (2, 3)):
             in_tracker = transform_points(poses[n] @ oblique_left_handed(), [column, row, 0])
             in_reference = transform_points(pose @ shifted(-1, -2, -3), in_tracker)
             i, j, k = np.round(transform_points(volume.ras_to_ijk, in_reference)).astype(int)
             assert volume.array[k, j, i] == frames[n, row, column]
-    assert np.count_nonzero(volume.swept) == frames.size
+    assert np.count_nonzero(volume.insonified) == frames.size
 
 
 def test_given_grid_may_be_oblique_and_anisotropic():
     image = oblique_left_handed()
     grid = Grid((2, 6, 5), image)
     frame = np.arange(30, dtype=np.uint8).reshape(6, 5)
-    volume = reconstruct_sweep(sequence_of([frame], [np.eye(4)]), Calibration(image), grid=grid)
+    volume = reconstruct_sweep(sequence_of([frame], [np.eye(4)]), ProbeCalibration(image), grid=grid)
     assert (volume.array[0] == frame).all()
-    assert not volume.swept[1].any()
+    assert not volume.insonified[1].any()
     assert Grid.of(volume).shape_kji == (2, 6, 5)
 
 
@@ -161,7 +161,7 @@ def test_volume_holds_all_accepted_frames_at_multiples_of_the_spacing():
     volume = reconstruct_sweep(sequence, PIXELS_OF_1_MM, 0.5)
     assert volume.ijk_to_ras[:3, 3].tolist() == [0, 0, 0]
     assert volume.shape_ijk.tolist() == [6, 4, 6]  # to 2.3, 1.3 and 2.3 mm
-    assert np.count_nonzero(volume.swept) == 18
+    assert np.count_nonzero(volume.insonified) == 18
     assert volume.timestamp_s == pytest.approx(100.2)
     assert volume.device == "recvol_Reference"
 
@@ -197,14 +197,14 @@ def test_sequence_may_hold_its_own_calibration_but_a_given_one_stands_above_it()
     sequence = sequence_of(np.zeros((1, 2, 2), np.uint8))
     sequence.transforms["ImageToReference"] = track([shifted(x_mm=5)])
     assert place_frames(sequence).matrices[0, 0, 3] == 5
-    assert place_frames(sequence, Calibration(shifted(x_mm=9))).matrices[0, 0, 3] == 9
+    assert place_frames(sequence, ProbeCalibration(shifted(x_mm=9))).matrices[0, 0, 3] == 9
 
 
 @pytest.mark.parametrize("z_mm", [1e7, 1e30, 1e300])
 def test_pose_beyond_reason_is_refused(z_mm):
     sequence = sequence_of(np.ones((2, 3, 4), np.uint8), [np.eye(4), shifted(z_mm=z_mm)])
     with pytest.raises(SweepError, match="frames lie up to"):
-        reconstruct_sweep(sequence, Calibration(np.eye(4)))
+        reconstruct_sweep(sequence, ProbeCalibration(np.eye(4)))
 
 
 def test_too_large_a_volume_is_refused_with_the_spacing_that_would_fit():
@@ -232,11 +232,11 @@ def test_grid_needs_a_matrix_that_places_voxels_and_two_voxels_each_way():
 def test_clip_rectangle_and_fan_leave_pixels_out_and_shrink_the_volume():
     frame = np.full((5, 6), 8, np.uint8)
     clip, fan = ClipRectangle((1, 0), (5, 4)), Fan((3, 0), (-45, 45), (1, 3))
-    clipped = reconstruct_sweep(sequence_of([frame]), Calibration(np.eye(4), clip=clip))
-    assert clipped.swept[0].tolist() == [[True] * 5] * 4
+    clipped = reconstruct_sweep(sequence_of([frame]), ProbeCalibration(np.eye(4), clip=clip))
+    assert clipped.insonified[0].tolist() == [[True] * 5] * 4
     assert clipped.ijk_to_ras[0, 3] == 1
-    both = reconstruct_sweep(sequence_of([frame]), Calibration(np.eye(4), clip=clip, fan=fan))
-    assert ["".join(str(int(v)) for v in row) for row in both.swept[0]] == ["00000", "01110", "11111", "00100"]
+    both = reconstruct_sweep(sequence_of([frame]), ProbeCalibration(np.eye(4), clip=clip, fan=fan))
+    assert ["".join(str(int(v)) for v in row) for row in both.insonified[0]] == ["00000", "01110", "11111", "00100"]
 
 
 def test_colour_becomes_brightness():
@@ -261,9 +261,9 @@ def test_progress_counts_the_frames_that_are_used():
 def test_gaps_between_frames_are_filled_when_asked_for():
     frames = np.stack([np.full((9, 9), value, np.uint8) for value in (10, 20)])
     sequence = sequence_of(frames, [np.eye(4), shifted(z_mm=4)])
-    assert not reconstruct_sweep(sequence, PIXELS_OF_1_MM).swept[2].any()
+    assert not reconstruct_sweep(sequence, PIXELS_OF_1_MM).insonified[2].any()
     volume = reconstruct_sweep(sequence, PIXELS_OF_1_MM, fill_holes=True)
-    assert volume.swept[:, 4, 4].all()
+    assert volume.insonified[:, 4, 4].all()
     assert volume.array[:, 4, 4].tolist() == [10, 10, 15, 20, 20]
 
 
@@ -290,7 +290,7 @@ def test_bin_filling_is_what_a_plain_loop_gives(seed, compounding):
         Compounding.MAXIMUM: max,
         Compounding.LATEST: lambda v: v[-1],
     }
-    assert set(zip(*np.nonzero(volume.swept))) == set(met)
+    assert set(zip(*np.nonzero(volume.insonified))) == set(met)
     assert all(volume.array[kji] == answer[compounding](values) for kji, values in met.items())
 
 

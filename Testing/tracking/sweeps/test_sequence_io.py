@@ -328,10 +328,10 @@ def without_lines(header: str, *words: str) -> str:
 def test_frames_without_a_time_are_read_and_told(tmp_path):
     sequence = read_sequence(written(tmp_path / "a.mha", without_lines(META, "Timestamp")))
     assert sequence.timestamps_s.tolist() == [0, 0]
-    assert "2 of 2 frames have no time" in sequence.remarks[0]
+    assert "2 of 2 frames have no time" in sequence.notes[0]
     one = read_sequence(written(tmp_path / "b.mha", without_lines(META, "0001_Timestamp")))
     assert one.timestamps_s.tolist() == [1.5, 0]
-    assert "1 of 2 frames have no time" in one.remarks[0]
+    assert "1 of 2 frames have no time" in one.notes[0]
 
 
 def test_frame_without_any_field_is_missing_and_the_others_are_read(tmp_path):
@@ -342,7 +342,7 @@ def test_frame_without_any_field_is_missing_and_the_others_are_read(tmp_path):
 def test_transform_without_a_status_is_valid_only_where_the_whole_file_has_none(tmp_path):
     none = read_sequence(written(tmp_path / "a.mha", without_lines(META, "TransformStatus")))
     assert none.transforms["ProbeToTracker"].statuses == ("OK", "OK")
-    assert "does not say when ProbeToTracker was tracked" in none.remarks[0]
+    assert "does not say when ProbeToTracker was tracked" in none.notes[0]
     some = read_sequence(written(tmp_path / "b.mha", without_lines(META, "0001_ProbeToTrackerTransformStatus")))
     assert some.transforms["ProbeToTracker"].statuses == ("OK", "WITHOUT A STATUS")
 
@@ -350,12 +350,12 @@ def test_transform_without_a_status_is_valid_only_where_the_whole_file_has_none(
 @pytest.mark.parametrize("said", ["UltrasoundImageOrientation = N/A", "X = Y"])
 def test_orientation_that_was_assumed_is_told_to_the_user(tmp_path, said):
     sequence = read_sequence(written(tmp_path / "a.mha", META.replace("UltrasoundImageOrientation = MFA", said)))
-    assert "does not say how its frames lie on the probe; taken for MF" in sequence.remarks[0]
+    assert "does not say how its frames lie on the probe; taken for MF" in sequence.notes[0]
 
 
 def test_spacing_of_the_file_that_is_not_used_is_told(tmp_path):
     header = META.replace("ElementType", "ElementSpacing = 0.2 0.2 1\nElementType")
-    assert "pixel spacing of 0.2 x 0.2" in read_sequence(written(tmp_path / "a.mha", header)).remarks[0]
+    assert "pixel spacing of 0.2 x 0.2" in read_sequence(written(tmp_path / "a.mha", header)).notes[0]
 
 
 COLOUR = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)

@@ -23,7 +23,7 @@ from ...core.progress import OnProgress
 from ...segmentation.models.package import NOT_FOR_CLINICAL_USE
 from ..evaluation.methods import ABOUT_KEYS, SEMIAUTOMATIC, Answer, Click, header_of
 from ..evaluation.result_cache import Row
-from ..evaluation.settings import Settings
+from ..evaluation.settings import EvaluationSettings
 from .grow_cut import DISTANCE_PENALTY, LEAST_MARGIN, MARGIN_SHARE, grow_from_strokes
 from .names import GROW_CUT, REGION_GROWING
 from .region_growing import Growth, grow_region
@@ -41,7 +41,7 @@ class Baseline:
 
     Attributes:
         intended_use: what it is, in a sentence.
-        outline: from a click to the mask, bool, shape (K, J, I), warnings, and the seconds of computing.
+        segment: from a click to the mask, bool, shape (K, J, I), warnings, and the seconds of computing.
         parameters: all on which the segmentation depends.
         trained_on: where the parameters come from; `cases` empty where they come from no case.
         strokes: who paints them; None where there are none.
@@ -49,7 +49,7 @@ class Baseline:
 
     name: str
     intended_use: str
-    outline: Callable[[Click], tuple[np.ndarray, tuple[str, ...], float]]
+    segment: Callable[[Click], tuple[np.ndarray, tuple[str, ...], float]]
     parameters: Mapping[str, Any]
     trained_on: Mapping[str, Any]
     strokes: str | None = None
@@ -76,16 +76,16 @@ class Baseline:
             "parameters": dict(self.parameters),
         }
 
-    def header(self, settings: Settings) -> Row:
+    def header(self, settings: EvaluationSettings) -> Row:
         return header_of(self.sha256, None, settings)
 
     @contextmanager
-    def opened(self, settings: Settings, on_progress: OnProgress) -> Iterator[Baseline]:
+    def opened(self, settings: EvaluationSettings, on_progress: OnProgress) -> Iterator[Baseline]:
         yield self
 
     def answer(self, click: Click) -> Answer:
         """Segment the lesion at a seed; see `evaluation.methods.Segmenter`."""
-        mask, warnings, seconds = self.outline(click)
+        mask, warnings, seconds = self.segment(click)
         return Answer(
             mask=mask,
             volume_ml=measure(mask, click.volume.ijk_to_ras)[0],
@@ -111,7 +111,7 @@ def grow_cut(painter: Painter | None = None) -> Baseline:
     """Return 3D Slicer's grow from seeds, with the strokes of a simulated user."""
     painter = painter or Painter()
 
-    def outline(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
+    def segment(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
         strokes = paint(click.volume, click.truth, click.seed_ras_mm, click.rng, painter)
         if not strokes.any():
             return np.zeros(strokes.shape, bool), (NO_STROKE,), 0.0
@@ -123,7 +123,7 @@ def grow_cut(painter: Painter | None = None) -> Baseline:
     return Baseline(
         GROW_CUT,
         "Baseline: 3D Slicer's grow from seeds, with scripted strokes on three slices that imitate a user.",
-        outline,
+        segment,
         {**growing, **{f"stroke_{name}": value for name, value in asdict(painter).items()}},
         {"cases": [], "parameters": "3D Slicer's defaults; those of the strokes are assumptions"},
         SIMULATED_USER,
@@ -134,7 +134,7 @@ def region_growing(growth: Growth | None = None) -> Baseline:
     """Return region growing from the seed alone."""
     growth = growth or Growth()
 
-    def outline(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
+    def segment(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
         started_s = time.perf_counter()
         mask = grow_region(click.volume, click.seed_ras_mm, growth)
         return mask, () if mask.any() else (NOTHING,), time.perf_counter() - started_s
@@ -142,7 +142,7 @@ def region_growing(growth: Growth | None = None) -> Baseline:
     return Baseline(
         REGION_GROWING,
         "Baseline: region growing from the click.",
-        outline,
+        segment,
         asdict(growth),
         {"simulated": True, "parameters": "chosen on 20 simulated patients, numbers 0 to 19 of seed 1"},
     )

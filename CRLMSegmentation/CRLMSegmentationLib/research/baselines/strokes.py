@@ -1,7 +1,7 @@
 """Brush strokes that a simulated user paints for "Grow from seeds" on the three slices through the seed.
 
 The user is simulated, and sees the ground truth: an oracle, which favours the method. The strokes use no more than
-the eye takes in: on each slice the cross-section of the lesion as an ellipse (of equal moments, not its outline),
+the eye takes in: on each slice the cross-section of the lesion as an ellipse (of equal moments, not its contour),
 seen with an error of centre and size, and followed by a hand that wobbles. So a stroke may leave an irregular lesion,
 as strokes do. Of each section the user paints the middle (along its longer axis, and a loop around that), and a loop
 around the lesion as background. He paints once: strokes that correct a first result are not simulated.

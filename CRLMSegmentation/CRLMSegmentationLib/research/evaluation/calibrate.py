@@ -16,15 +16,15 @@ from ...core.errors import CaseError
 from ...core.output_files import atomic_files, check_output_paths
 from ...core.progress import OnProgress
 from ...recording.dataset import CheckedCase, check_cases, short_hashes, table_of
-from ...segmentation.calibration import Calibration, Observation, calibrate
+from ...segmentation.calibration import ModelCalibration, Observation, calibrate
 from ...segmentation.models.package import ModelPackage, add_calibration, model_or_default
 from ...tracking.interval import TrackingError
-from .consensus import Approach, coverage_of, observe
+from .consensus import SimulatedTips, coverage_of, observe
 from .document import simulated_of
 
 BAD_DICE, LOW_CONFIDENCE = 0.5, 0.6
 """A segmentation with a Dice below the first would mislead; a confidence below the second is a warning of that."""
-Observed = list[tuple[Observation, Approach]]
+Observed = list[tuple[Observation, SimulatedTips]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def calibrate_model(
     report: Path | None = None,
     seed: int = 0,
     on_progress: OnProgress = lambda *_: None,
-) -> tuple[ModelPackage, Calibration, CalibratedAccuracy | None]:
+) -> tuple[ModelPackage, ModelCalibration, CalibratedAccuracy | None]:
     """Calibrate a model and write the calibration into its package.
 
     Args:
@@ -96,7 +96,7 @@ def calibrate_model(
     return add_calibration(model, entry), calibration, accuracy
 
 
-def calibrated_accuracy_of(calibration: Calibration, observed: Observed, seed: int = 0) -> CalibratedAccuracy:
+def calibrated_accuracy_of(calibration: ModelCalibration, observed: Observed, seed: int = 0) -> CalibratedAccuracy:
     """Measure a calibration on lesions on which it was not made."""
     observations = [observation for observation, _ in observed]
     dice = np.array([o.dice for o in observations])

@@ -13,7 +13,7 @@ from ...core.metrics import overlap_and_surfaces
 from ...core.progress import OnProgress
 from ...core.volume import Volume
 from ...recording.dataset import CheckedCase
-from ...segmentation.calibration import Calibration, Observation
+from ...segmentation.calibration import ModelCalibration, Observation
 from ...segmentation.consensus import Consensus
 from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
@@ -32,7 +32,7 @@ TIP_RANGE_MM = (-3.0, 40.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Approach:
+class SimulatedTips:
     """Simulated instrument tips around one lesion: measured and true distances, mm, shape (N,) each.
 
     `to_outer` and `to_inner` are None before the background refinement, and where a consensus surface is empty.
@@ -40,13 +40,13 @@ class Approach:
 
     tips_ras_mm: np.ndarray
     true_mm: np.ndarray
-    to_outline: SurfaceDistance
+    to_segmentation: SurfaceDistance
     to_outer: SurfaceDistance | None
     to_inner: SurfaceDistance | None
     voxel_mm: float
 
     @property
-    def alone(self) -> Approach:
+    def alone(self) -> SimulatedTips:
         """The same measurements without consensus surfaces, as before the background refinement."""
         return replace(self, to_outer=None, to_inner=None)
 
@@ -58,7 +58,7 @@ def observe(
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
     on_progress: OnProgress = lambda *_: None,
     thorough: bool = False,
-) -> list[tuple[Observation, Approach]]:
+) -> list[tuple[Observation, SimulatedTips]]:
     """Segment every lesion as the workspace does, with background refinement, and compare with the ground truth.
 
     Lesions at which nothing is found are left out: there is neither a surface nor a distance.
@@ -67,7 +67,7 @@ def observe(
         thorough: refine each before it is repeated; several times slower.
     """
     lesions = [(checked, lesion) for checked in cases for lesion in checked.lesions]
-    made: list[tuple[Observation, Approach]] = []
+    made: list[tuple[Observation, SimulatedTips]] = []
     with Session(engine_of(model), model) as session:
         wait_for_model(session)
         for number, (checked, lesion) in enumerate(lesions, 1):
@@ -96,7 +96,7 @@ def _observed(
     truth: np.ndarray,
     volume: Volume,
     rng: np.random.Generator,
-) -> tuple[Observation, Approach]:
+) -> tuple[Observation, SimulatedTips]:
     measured = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)
     dice = measured["dice"] or 0.0  # None only for an empty ground truth
     approach = _approach(result, consensus, truth, volume, rng)
@@ -107,7 +107,7 @@ def _observed(
 
 def _approach(
     result: LesionResult, consensus: Consensus, truth: np.ndarray, volume: Volume, rng: np.random.Generator
-) -> Approach:
+) -> SimulatedTips:
     surface = measured_surface(truth, volume.ijk_to_ras)
     to_truth = SurfaceDistance(surface)
     centre = np.mean(np.array(surface.GetBounds()).reshape(3, 2), axis=1)
@@ -116,7 +116,7 @@ def _approach(
     away_mm = radius_mm + rng.uniform(*TIP_RANGE_MM, size=(TIPS, 1))
     tips = centre + away_mm * directions / np.linalg.norm(directions, axis=1, keepdims=True)
     outer, inner = (_surface_in(volume, shell, consensus.offset_kji) for shell in (consensus.outer, consensus.inner))
-    return Approach(
+    return SimulatedTips(
         tips,
         np.array([to_truth.nearest(tip).distance_mm for tip in tips]),
         SurfaceDistance(measured_surface(result.mask.mask, volume.ijk_to_ras)),
@@ -132,7 +132,7 @@ def _surface_in(volume: Volume, part: np.ndarray, offset_kji: tuple[int, int, in
     return SurfaceDistance(measured_surface(part, part_to_ras(volume.ijk_to_ras, offset_kji)))
 
 
-def _misses_mm(approach: Approach) -> np.ndarray:
+def _misses_mm(approach: SimulatedTips) -> np.ndarray:
     """Return how far each true distance lies outside the bracket of segmentation and consensus surfaces, mm."""
     misses = []
     for tip, true_mm in zip(approach.tips_ras_mm, approach.true_mm):
@@ -141,28 +141,28 @@ def _misses_mm(approach: Approach) -> np.ndarray:
     return np.array(misses)
 
 
-def _bracket(approach: Approach, tip_ras_mm: np.ndarray) -> tuple[float, float]:
-    known = (approach.to_outline, approach.to_outer, approach.to_inner)
+def _bracket(approach: SimulatedTips, tip_ras_mm: np.ndarray) -> tuple[float, float]:
+    known = (approach.to_segmentation, approach.to_outer, approach.to_inner)
     distances_mm = [surface.nearest(tip_ras_mm).distance_mm for surface in known if surface is not None]
     return min(distances_mm), max(distances_mm)
 
 
 def coverage_of(
-    approaches: Sequence[Approach], calibration: Calibration, tracking: TrackingError, seed: int = 0
+    approaches: Sequence[SimulatedTips], calibration: ModelCalibration, tracking: TrackingError, seed: int = 0
 ) -> tuple[float, float]:
     """Return the share of trials whose interval contains the true distance, and the median width, mm.
 
     The tracker's errors are simulated: each tip is seen where sensors of tool, liver and probe put it.
     """
-    rng, unexplained = np.random.default_rng(seed), calibration.unexplained
+    rng, residual_error = np.random.default_rng(seed), calibration.residual_error
     held, widths_mm = [], []
     for approach in approaches:
         for tip, true_mm in zip(approach.tips_ras_mm, approach.true_mm):
             to_sensor_mm = float(np.linalg.norm(tip))
             seen = tip + _tracking_error_mm(rng, tracking, to_sensor_mm)
             low_mm, high_mm = _bracket(approach, seen)
-            measured_mm = approach.to_outline.nearest(seen).distance_mm
-            rest_mm = unexplained.with_shells_mm if approach.to_outer else unexplained.alone_mm
+            measured_mm = approach.to_segmentation.nearest(seen).distance_mm
+            rest_mm = residual_error.with_shells_mm if approach.to_outer else residual_error.alone_mm
             interval = interval_of(measured_mm, low_mm, high_mm, to_sensor_mm, approach.voxel_mm, tracking, rest_mm)
             held.append(interval.low_mm <= true_mm <= interval.high_mm)
             widths_mm.append(interval.high_mm - interval.low_mm)

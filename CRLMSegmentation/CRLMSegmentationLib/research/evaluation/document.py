@@ -14,13 +14,13 @@ from typing import Any
 from ...core.environment import versions
 from ...core.errors import CrlmError
 from ...core.metrics import ROC_FALSE_POSITIVES, THOROUGH_METRICS
-from ...recording.dataset import CheckedCase, Problem
+from ...recording.dataset import CaseProblem, CheckedCase
 from . import statistics
 from .data_leakage import trained_on
 from .methods import ABOUT_KEYS, SEMIAUTOMATIC, Method
 from .result_cache import Row
 from .rows import COMPARED_MM, DETECTED_DICE, ROW_KEYS
-from .settings import AS_RECORDED, GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, Settings
+from .settings import AS_RECORDED, GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, EvaluationSettings
 
 SCHEMA_VERSION = 2
 SHOWN = 5
@@ -67,8 +67,8 @@ CSV_COLUMNS = ("case_id", "patient", "lesion", "simulated", *CSV_ABOUT, *CSV_ROW
 def document_of(
     method: Method,
     cases: Sequence[CheckedCase],
-    problems: Sequence[Problem],
-    settings: Settings,
+    problems: Sequence[CaseProblem],
+    settings: EvaluationSettings,
     rows: Sequence[Row],
     other_versions: Mapping[str, str],
     held_out_of: Mapping[str, Any] | None = None,
@@ -122,7 +122,7 @@ def simulated_of(cases: Sequence[CheckedCase]) -> str:
     return "unknown" if None in kinds else "none"
 
 
-def _data(cases: Sequence[CheckedCase], problems: Sequence[Problem], rows: Sequence[Row]) -> dict[str, Any]:
+def _data(cases: Sequence[CheckedCase], problems: Sequence[CaseProblem], rows: Sequence[Row]) -> dict[str, Any]:
     failed = [
         {"case": row["case_id"], "lesion": row["lesion"], "text": f"{row['kind']}: {row['error']}"}
         for row in rows
@@ -141,11 +141,11 @@ def _data(cases: Sequence[CheckedCase], problems: Sequence[Problem], rows: Seque
         ],
         "left_out": [asdict(problem) for problem in problems],
         "failed": failed,
-        "remarks": [asdict(remark) for checked in cases for remark in checked.remarks],
+        "remarks": [asdict(warning) for checked in cases for warning in checked.warnings],
     }
 
 
-def _robustness(measured: Sequence[Row], varied: Sequence[Row], settings: Settings) -> dict[str, Any]:
+def _robustness(measured: Sequence[Row], varied: Sequence[Row], settings: EvaluationSettings) -> dict[str, Any]:
     names = {(row["case_id"], row["lesion"]) for row in varied}
     sample = [row for row in measured if (row["case_id"], row["lesion"]) in names]
     unchanged = {

@@ -17,7 +17,7 @@ from typing import Any
 from ...core.errors import CaseError, CrlmError
 from ...core.output_files import atomic_files, make_folder
 from ...core.progress import OnProgress
-from ...recording.dataset import CheckedCase, Problem, check_cases
+from ...recording.dataset import CaseProblem, CheckedCase, check_cases
 from ...recording.label_components import KEEP_TOGETHER
 from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
@@ -27,11 +27,11 @@ from .document import document_of, write_csv, write_json
 from .lesions import measure_method
 from .methods import Method, ModelMethod
 from .result_cache import ResultCache
-from .settings import Settings
+from .settings import EvaluationSettings
 
 RESULT_CACHE = "lesions.jsonl"
 OUTPUTS = ("evaluation.json", "lesions.csv", "evaluation.html")
-OnProblems = Callable[[Sequence[Problem]], None]
+OnProblems = Callable[[Sequence[CaseProblem]], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def evaluate_model(
     model_folder: Path | str | None,
     cases_path: Path,
     out: Path,
-    settings: Settings | None = None,
+    settings: EvaluationSettings | None = None,
     skip_bad: bool = False,
     on_progress: OnProgress = lambda *_: None,
     on_problems: OnProblems = lambda problems: None,
@@ -79,7 +79,7 @@ def evaluate_method(
     name: str,
     cases_path: Path,
     out: Path,
-    settings: Settings | None = None,
+    settings: EvaluationSettings | None = None,
     skip_bad: bool = False,
     on_progress: OnProgress = lambda *_: None,
     on_problems: OnProblems = lambda problems: None,
@@ -104,7 +104,7 @@ def run_method(
     method: Method,
     cases_path: Path,
     out: Path,
-    settings: Settings | None,
+    settings: EvaluationSettings | None,
     skip_bad: bool,
     on_progress: OnProgress,
     on_problems: OnProblems,
@@ -129,7 +129,7 @@ def run_method(
         CrlmError: the folder holds the results of something else or of other settings, or the dataset was prepared
             with the parts of labels as lesions of their own, which shall be one here.
     """
-    settings = settings or Settings()
+    settings = settings or EvaluationSettings()
     labels_together = _labels_together(held_out, labels_together)
     header = {**method.header(settings), "labels_together": labels_together}
     cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together)
@@ -137,7 +137,7 @@ def run_method(
     result_cache = ResultCache(out / RESULT_CACHE, header)
     if result_cache.damage.is_any:
         on_problems(
-            [Problem(RESULT_CACHE, "", f"{result_cache.damage.sentence(RESULT_CACHE)}; they are measured again")]
+            [CaseProblem(RESULT_CACHE, "", f"{result_cache.damage.sentence(RESULT_CACHE)}; they are measured again")]
         )
     rows, versions = measure_method(method, cases, settings, result_cache, out, on_progress)
     of = None if held_out is None else {"dataset": held_out.dataset, "listed": len(held_out.hashes)}
@@ -165,7 +165,7 @@ def _cases_in(
     on_problems: OnProblems,
     held_out: HeldOut | None,
     labels_together: bool,
-) -> tuple[list[CheckedCase], list[Problem]]:
+) -> tuple[list[CheckedCase], list[CaseProblem]]:
     only: Collection[str] | None = None if held_out is None else held_out.hashes
     cases, problems = check_cases(path, on_progress, only, labels_together)
     if problems:
@@ -177,7 +177,7 @@ def _cases_in(
     return cases, problems
 
 
-def _refusal(problems: Sequence[Problem], some_are_good: bool) -> str:
+def _refusal(problems: Sequence[CaseProblem], some_are_good: bool) -> str:
     first = problems[0]
     place = " ".join(filter(None, (first.case, first.lesion)))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -186,10 +186,10 @@ def _refusal(problems: Sequence[Problem], some_are_good: bool) -> str:
 
 
 def _write(document: dict[str, Any], cases: Sequence[CheckedCase], out: Path, on_progress: OnProgress) -> None:
-    from .page import worst_pictures, write_evaluation_page  # only now are pictures needed
+    from .page import worst_figures, write_evaluation_page  # only now are pictures needed
 
-    pictures = worst_pictures(document, {checked.case_id: checked for checked in cases}, out, on_progress)
+    figures = worst_figures(document, {checked.case_id: checked for checked in cases}, out, on_progress)
     with atomic_files([out / name for name in OUTPUTS]) as unfinished:
         write_json(unfinished[0], document)
         write_csv(unfinished[1], document)
-        write_evaluation_page(unfinished[2], document, pictures)
+        write_evaluation_page(unfinished[2], document, figures)

@@ -18,7 +18,7 @@ import numpy as np
 from ...core.errors import CrlmError, SeedError
 from ...core.progress import OnProgress
 from ...core.volume import Volume, read_volume, write_volume
-from ...recording.case import Lesion
+from ...recording.case import CaseLesion
 from ...recording.dataset import CheckedCase, check_cases, table_of
 from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
@@ -26,7 +26,7 @@ from ...segmentation.models.package import ModelPackage, load_model_package
 from .methods import Answer, Click, Method, ModelMethod, NoAnswerError, Segmenter
 from .result_cache import Key, ResultCache, Row, key_of
 from .rows import row_before, with_answer, with_refusal
-from .settings import AS_RECORDED, Settings, Variation
+from .settings import AS_RECORDED, EvaluationSettings, Variation
 from .variations import generator_of, sample_of, seed_and_volume
 
 MASK_FOLDER = "masks"
@@ -37,14 +37,14 @@ class _Task:
     """One measurement to be made."""
 
     checked: CheckedCase
-    lesion: Lesion
+    lesion: CaseLesion
     variation: Variation
 
 
 def evaluate_lesions(
     case_folder: Path,
     model_folder: Path,
-    settings: Settings,
+    settings: EvaluationSettings,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
 ) -> list[Row]:
     """Evaluate one case from files alone, as a job for another machine, and return its rows.
@@ -61,7 +61,7 @@ def evaluate_lesions(
 def measure_model(
     model: ModelPackage,
     cases: Sequence[CheckedCase],
-    settings: Settings,
+    settings: EvaluationSettings,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
 ) -> list[Row]:
     """Measure a model without result files, and return its rows; see `measure_method`."""
@@ -73,7 +73,7 @@ def measure_model(
 def measure_method(
     method: Method,
     cases: Sequence[CheckedCase],
-    settings: Settings,
+    settings: EvaluationSettings,
     result_cache: ResultCache,
     out: Path | None = None,
     on_progress: OnProgress = lambda *_: None,
@@ -101,7 +101,7 @@ def measure_method(
     return [row for row in rows if row], versions
 
 
-def _tasks_of(cases: Sequence[CheckedCase], settings: Settings) -> list[_Task]:
+def _tasks_of(cases: Sequence[CheckedCase], settings: EvaluationSettings) -> list[_Task]:
     """Return the tasks, recorded seeds first, so that an interrupted run has the main tables."""
     lesions = [(checked, lesion) for checked in cases for lesion in checked.lesions]
     sample = sample_of(cases, settings.robustness_lesions, settings.seed)
@@ -117,7 +117,7 @@ def _key(task: _Task) -> Key:
 def _measure(
     segmenter: Segmenter,
     tasks: Sequence[_Task],
-    settings: Settings,
+    settings: EvaluationSettings,
     result_cache: ResultCache,
     out: Path | None,
     total: int,
@@ -135,9 +135,9 @@ def _measure(
 def measure(
     segmenter: Segmenter,
     checked: CheckedCase,
-    lesion: Lesion,
+    lesion: CaseLesion,
     volume: Volume,
-    settings: Settings,
+    settings: EvaluationSettings,
     variation: Variation | None = None,
     out: Path | None = None,
 ) -> Row:

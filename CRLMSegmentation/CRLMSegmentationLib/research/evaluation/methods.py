@@ -22,7 +22,7 @@ from ...segmentation.results import LesionResult, Options
 from ...segmentation.session import Session
 from ...segmentation.wait import wait_for_lesion, wait_for_model
 from .result_cache import Row
-from .settings import Settings
+from .settings import EvaluationSettings
 
 MODEL, SEMIAUTOMATIC = "model", "semi-automatic"
 ABOUT_KEYS = (
@@ -118,14 +118,14 @@ class Method(Protocol):
     def about(self) -> dict[str, Any]:
         """Return what the tables state about the method, by `ABOUT_KEYS`; None where a key does not apply."""
 
-    def header(self, settings: Settings) -> Row:
+    def header(self, settings: EvaluationSettings) -> Row:
         """Return what two evaluations must have in common for their rows to be merged."""
 
-    def opened(self, settings: Settings, on_progress: OnProgress) -> AbstractContextManager[Segmenter]:
+    def opened(self, settings: EvaluationSettings, on_progress: OnProgress) -> AbstractContextManager[Segmenter]:
         """Start the method for all measurements; it ends with the context."""
 
 
-def header_of(sha256: str, crop_size_mm: float | None, settings: Settings) -> Row:
+def header_of(sha256: str, crop_size_mm: float | None, settings: EvaluationSettings) -> Row:
     """Return the header of a result cache.
 
     Args:
@@ -154,11 +154,11 @@ class ModelMethod:
     def about(self) -> dict[str, Any]:
         return {**{name: getattr(self.model, name, None) for name in ABOUT_KEYS}, "kind": MODEL}
 
-    def header(self, settings: Settings) -> Row:
+    def header(self, settings: EvaluationSettings) -> Row:
         return header_of(self.model.sha256, crop_size_of(self.model, settings.crop_size_mm), settings)
 
     @contextmanager
-    def opened(self, settings: Settings, on_progress: OnProgress) -> Iterator[_ModelSegmenter]:
+    def opened(self, settings: EvaluationSettings, on_progress: OnProgress) -> Iterator[_ModelSegmenter]:
         on_progress("Loading the model", 0, 1)
         with Session(self.engine_of(self.model), self.model) as session:
             ready = wait_for_model(session)
@@ -171,7 +171,7 @@ class _ModelSegmenter:
     """Segments through the session of the workspace; one worker serves all lesions."""
 
     session: Session
-    settings: Settings
+    settings: EvaluationSettings
     versions: Mapping[str, str]
 
     def answer(self, click: Click) -> Answer:

@@ -19,7 +19,7 @@ from .plots import box_plot, calibration_plot, curve_plot
 if TYPE_CHECKING:
     from ...recording.dataset import CheckedCase
 
-PICTURE_DPI = 100
+FIGURE_DPI = 100
 METRICS = {key: METRIC_NAMES[key] for key in (*THOROUGH_METRICS, "seconds")}
 STYLES = ("style.css", "evaluation.css")
 GROUP_METRICS = ("dice", "hausdorff95_mm", "mean_surface_mm", "rvd", "recall", "precision")
@@ -47,7 +47,7 @@ DATA_NOTES = {
 }
 
 
-def worst_pictures(
+def worst_figures(
     document: Mapping[str, Any],
     cases: Mapping[str, CheckedCase],
     out: Path,
@@ -58,43 +58,43 @@ def worst_pictures(
     Args:
         out: folder of the evaluation, in which the masks lie.
     """
-    from ...reports.planes import Lesion
+    from ...reports.planes import DrawnLesion
     from ...reports.slices import three_slices
     from .lesions import read_mask
 
     rows = {(row["case_id"], row["lesion"]): row for row in document["lesions"]}
-    pictures: list[bytes | None] = []
+    figures: list[bytes | None] = []
     for number, key in enumerate(map(tuple, document["worst"]), 1):
         row, checked = rows[key], cases[key[0]]
         on_progress("Drawing the worst", number, len(document["worst"]))
         if not row["mask"] or not (out / row["mask"]).is_file():
-            pictures.append(None)
+            figures.append(None)
             continue
         volume = checked.case.volume()
         lesion = next(lesion for lesion in checked.lesions if lesion.name == key[1])
         seed = np.array(row["seed_ras_mm"])
         mask = read_mask(out / row["mask"])
-        shown = Lesion(volume, mask, seed, row["crop_size_mm"], checked.truth_of(lesion, volume))
-        pictures.append(three_slices(shown, PICTURE_DPI))
-    return pictures
+        shown = DrawnLesion(volume, mask, seed, row["crop_size_mm"], checked.truth_of(lesion, volume))
+        figures.append(three_slices(shown, FIGURE_DPI))
+    return figures
 
 
-def write_evaluation_page(path: Path, document: Mapping[str, Any], pictures: Sequence[bytes | None]) -> None:
+def write_evaluation_page(path: Path, document: Mapping[str, Any], figures: Sequence[bytes | None]) -> None:
     """Write evaluation.html from the content of evaluation.json.
 
     Args:
-        pictures: PNG of the worst lesions, in the order of `document["worst"]`.
+        figures: PNG of the worst lesions, in the order of `document["worst"]`.
     """
     rows = {(row["case_id"], row["lesion"]): row for row in document["lesions"]}
     trained_on = document["data"]["trained_on"] or ()
-    worst = [{"row": rows[tuple(key)], "image": p and data_uri(p)} for key, p in zip(document["worst"], pictures)]
+    worst = [{"row": rows[tuple(key)], "image": p and data_uri(p)} for key, p in zip(document["worst"], figures)]
     page = render(
         "evaluation.html",
         document=document,
         overall=document["figures"]["all"]["all"],
         note=DATA_NOTES[document["simulated"]] + (", in part trained on" if trained_on else ""),
         trained_on=trained_on,
-        cautions=warnings_of(document),
+        warnings=warnings_of(document),
         method="method" if document["model"]["kind"] == SEMIAUTOMATIC else "model",
         metrics=METRICS,
         rates=RATES,

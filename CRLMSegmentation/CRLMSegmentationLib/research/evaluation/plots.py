@@ -18,7 +18,7 @@ from ...reports.plots import INK, LINE, PLOT_STYLE, SOFT, draw_boxes
 ACCENT, PALE = "#0b6bcb", "#cfe3f8"
 DETECTED_COLOUR = "#b45309"
 STYLE = {**PLOT_STYLE, "svg.hashsalt": "crlm-seg", "ytick.color": INK}
-"""The font that matplotlib brings, drawn as outlines: the same picture on every machine."""
+"""The font that matplotlib brings, drawn as segmentations: the same picture on every machine."""
 
 WIDTH = 6.0
 """Inches, of every plot, so that their texts come out equally large."""

@@ -23,7 +23,7 @@ from ...core.json_fields import (
     POINT,
     TEXT,
     TEXTS,
-    Kind,
+    FieldKind,
     check_object,
     is_list_of,
     is_number,
@@ -40,8 +40,8 @@ Key = tuple[str, str, str, float, int]
 HEADER = "header"
 MAX_BYTES = 1 << 30
 METRIC = NUMBER.or_null().required()
-NUMBERS = Kind("an object of numbers", is_object_of(NUMBER.or_null().holds))
-CURVE = Kind("a list of numbers", is_list_of(is_number)).or_null()
+NUMBERS = FieldKind("an object of numbers", is_object_of(NUMBER.or_null().holds))
+CURVE = FieldKind("a list of numbers", is_list_of(is_number)).or_null()
 FIELDS = {
     "kind": TEXT,
     "amount": NUMBER,
@@ -57,8 +57,8 @@ FIELDS = {
     "seed_ras_mm": POINT.or_null(),
     "seed_away_mm": NUMBER.or_null(),
     "crop_size_mm": NUMBER.or_null(),
-    "metrics": Kind("an object of all metrics", is_object_with(dict.fromkeys(THOROUGH_METRICS, METRIC))).or_null(),
-    "roc": Kind("an object of curves", is_object_of(CURVE.holds)).or_null(),
+    "metrics": FieldKind("an object of all metrics", is_object_with(dict.fromkeys(THOROUGH_METRICS, METRIC))).or_null(),
+    "roc": FieldKind("an object of curves", is_object_of(CURVE.holds)).or_null(),
     "detected": BOOLEAN.or_null(),
     "volume_ml": NUMBER.or_null(),
     "confidence": NUMBER.or_null(),

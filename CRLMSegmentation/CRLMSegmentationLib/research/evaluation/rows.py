@@ -6,7 +6,7 @@ import numpy as np
 
 from ...core.metrics import THOROUGH_METRICS, compare_thoroughly, roc_curves
 from ...core.volume import Volume
-from ...recording.case import Lesion
+from ...recording.case import CaseLesion
 from ...recording.dataset import CheckedCase
 from .methods import Answer, Click
 from .result_cache import Row
@@ -48,7 +48,9 @@ ROW_KEYS = {
 }
 
 
-def row_before(checked: CheckedCase, lesion: Lesion, variation: Variation, truth: np.ndarray, volume: Volume) -> Row:
+def row_before(
+    checked: CheckedCase, lesion: CaseLesion, variation: Variation, truth: np.ndarray, volume: Volume
+) -> Row:
     """Return the values of a row that are known before the segmentation."""
     known = lesion.about.get("diameter_mm")
     radius_mm = equivalent_radius_mm(truth, volume)

@@ -18,7 +18,7 @@ AS_RECORDED, SEED_SHARE, SEED_MM, GAIN_DB, GREY_FACTOR = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """Settings of an evaluation.
 
     Attributes:

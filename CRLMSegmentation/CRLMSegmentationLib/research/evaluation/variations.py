@@ -11,7 +11,7 @@ import numpy as np
 from ...core.crop import check_seed
 from ...core.errors import SeedError
 from ...core.volume import Volume
-from ...recording.case import Lesion
+from ...recording.case import CaseLesion
 from ...recording.dataset import CheckedCase, deepest_point
 from .settings import GAIN_DB, GREY_FACTOR, SEED_MM, SEED_SHARE, Variation
 
@@ -48,7 +48,7 @@ def equivalent_radius_mm(mask: np.ndarray, volume: Volume) -> float:
 
 
 def seed_and_volume(
-    variation: Variation, case_id: str, lesion: Lesion, volume: Volume, truth: np.ndarray, seed: int
+    variation: Variation, case_id: str, lesion: CaseLesion, volume: Volume, truth: np.ndarray, seed: int
 ) -> tuple[np.ndarray | None, Volume, float | None]:
     """Return the seed and the volume under a variation.
 
@@ -101,10 +101,10 @@ def with_factor(volume: Volume, factor: float) -> Volume:
 
 
 def _changed(volume: Volume, change: Callable[[np.ndarray], np.ndarray]) -> Volume:
-    array, swept = volume.array, volume.swept_in()
-    low = min(0.0, float(array.min() if not volume.background.values else array.min(where=swept, initial=0)))
+    array, insonified = volume.array, volume.insonified_in()
+    low = min(0.0, float(array.min() if not volume.background.values else array.min(where=insonified, initial=0)))
     grey = np.clip(change(array.astype(np.float32)), low, _full_scale(volume))
-    grey = np.where(swept, grey, array)
+    grey = np.where(insonified, grey, array)
     if array.dtype.kind in "ui":
         grey = np.round(grey)
     return replace(volume, array=grey.astype(array.dtype))
@@ -115,4 +115,4 @@ def _full_scale(volume: Volume) -> float:
         return float(FULL_SCALE)
     if not volume.background.values:
         return float(max(volume.array.max(), 1))
-    return float(volume.array.max(where=volume.swept_in(), initial=1))  # a constant outside is no grey value
+    return float(volume.array.max(where=volume.insonified_in(), initial=1))  # a constant outside is no grey value

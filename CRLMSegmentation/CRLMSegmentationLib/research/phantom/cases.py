@@ -17,7 +17,7 @@ from ...core.volume import Volume, write_volume
 from ...recording.case import (
     TRACKING_FILE,
     Case,
-    Lesion,
+    CaseLesion,
     TrackingSample,
     append_tracking,
     load_case,
@@ -26,8 +26,8 @@ from ...recording.case import (
 )
 from ...tracking.sweeps.volume_builder import Grid, VolumeBuilder
 from .anatomy import Anatomy, draw_anatomy, random_rotation
-from .speckle import Fan, draw_scanner, image_beams, make_fan
-from .sweep import Sweep, draw_sweep
+from .speckle import ScanConverter, draw_scanner, image_beams, make_fan
+from .sweep import SimulatedSweep, draw_sweep
 
 PHANTOM_VERSION = 1
 SPACING_MM = 1.0
@@ -42,7 +42,7 @@ EPOCH_S = 1_700_000_000.0
 
 
 @lru_cache(maxsize=1)
-def _fan() -> Fan:
+def _fan() -> ScanConverter:
     return make_fan()
 
 
@@ -59,7 +59,7 @@ class Phantom:
     volume: Volume
     truth: Volume
     anatomy: Anatomy
-    sweep: Sweep
+    sweep: SimulatedSweep
     local_to_reference: np.ndarray
 
     @property
@@ -105,7 +105,7 @@ def _truth(volume: Volume, anatomy: Anatomy, local_to_reference: np.ndarray) -> 
         near = np.flatnonzero((np.abs(local - tumour.center_mm) < 1.6 * tumour.axes_mm.max()).all(1))
         flat[near[tumour.signed_distance_mm(local[near]) < 0]] = number
     labels = flat.reshape(volume.array.shape[::-1]).transpose(2, 1, 0).copy()
-    labels[~ndimage.binary_closing(volume.swept, iterations=2)] = 0
+    labels[~ndimage.binary_closing(volume.insonified, iterations=2)] = 0
     return Volume(labels, volume.ijk_to_ras)
 
 
@@ -132,7 +132,7 @@ def write_phantom_case(folder: Path, seed: int, number: int) -> Case:
     return case
 
 
-def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> Lesion:
+def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> CaseLesion:
     tumour = phantom.anatomy.tumours[label - 1]
     about = {
         "echogenicity": tumour.echogenicity,
@@ -142,12 +142,12 @@ def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> Lesion:
         "diameter_mm": round(tumour.diameter_mm, 1),
     }
     r, a, s = _click(rng, phantom.truth.array == label, phantom.volume)
-    return Lesion(f"Tumour {label}", (r, a, s), label, about)
+    return CaseLesion(f"Tumour {label}", (r, a, s), label, about)
 
 
 def _click(rng: np.random.Generator, mask: np.ndarray, volume: Volume) -> list[float]:
     """Return a seed as a user would place it: a voxel of the lesion near its middle, RAS mm."""
-    inside = np.argwhere(mask & volume.swept)
+    inside = np.argwhere(mask & volume.insonified)
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1][tuple(inside.T)]
     central = inside[depth >= (1 - SEED_JITTER) * depth.max()]
     kji = central[rng.integers(len(central))]

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import fft, ndimage, sparse
 
 from .anatomy import Anatomy
-from .sweep import Sweep
+from .sweep import SimulatedSweep
 
 FREQUENCY_MHZ = 5.0
 PROBE_RADIUS_MM = 25.0
@@ -111,7 +111,7 @@ def _transfer(count: int, sigma: np.ndarray) -> np.ndarray:
     return transfer
 
 
-def image_beams(anatomy: Anatomy, sweep: Sweep, scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
+def image_beams(anatomy: Anatomy, sweep: SimulatedSweep, scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
     """Return log-compressed grey values along the beams, uint8, shape (frames, LINES, SAMPLES)."""
     scattering, attenuation = _fields_on_beams(anatomy, sweep)
     spacing_mm = np.linalg.norm(np.diff(sweep.true_poses[:, :3, 3], axis=0), axis=1).mean()
@@ -127,7 +127,7 @@ def image_beams(anatomy: Anatomy, sweep: Sweep, scanner: Scanner, rng: np.random
     return grey
 
 
-def _fields_on_beams(anatomy: Anatomy, sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
+def _fields_on_beams(anatomy: Anatomy, sweep: SimulatedSweep) -> tuple[np.ndarray, np.ndarray]:
     points = beam_points().reshape(-1, 3)
     to_grid = np.linalg.inv(anatomy.grid_to_local)
     result = np.empty((2, len(sweep.times_s), LINES, SAMPLES), np.float32)
@@ -141,7 +141,7 @@ def _fields_on_beams(anatomy: Anatomy, sweep: Sweep) -> tuple[np.ndarray, np.nda
 
 
 @dataclass(frozen=True, eq=False)
-class Fan:
+class ScanConverter:
     """Scan conversion from beams to the pixels of a 2D image.
 
     Attributes:
@@ -153,7 +153,7 @@ class Fan:
     points_mm: np.ndarray
 
 
-def make_fan() -> Fan:
+def make_fan() -> ScanConverter:
     """Return the pixels of the image that lie inside the fan."""
     half_width = (PROBE_RADIUS_MM + DEPTH_MM) * np.sin(HALF_ANGLE_RAD)
     x, z = np.meshgrid(np.arange(-half_width, half_width, PIXEL_MM), np.arange(-4, DEPTH_MM, PIXEL_MM))
@@ -170,4 +170,4 @@ def make_fan() -> Fan:
             share = np.abs(1 - dl - line % 1) * np.abs(1 - ds - sample % 1)
             column = (line.astype(int) + dl) * SAMPLES + sample.astype(int) + ds
             weights += sparse.csr_matrix((share.astype(np.float32), (rows, column)), weights.shape)
-    return Fan(weights, np.stack([x[inside], np.zeros(len(line)), z[inside]], axis=1))
+    return ScanConverter(weights, np.stack([x[inside], np.zeros(len(line)), z[inside]], axis=1))

@@ -19,7 +19,7 @@ the share that is left is chosen."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class SimulatedSweep:
     """Poses of a sweep over N frames.
 
     Attributes:
@@ -37,7 +37,7 @@ class Sweep:
     sensor_mm: np.ndarray
 
 
-def draw_sweep(rng: np.random.Generator) -> Sweep:
+def draw_sweep(rng: np.random.Generator) -> SimulatedSweep:
     """Draw a hand-held sweep of 8 to 10 s along y, with uneven speed, drift and tilt."""
     count = int(rng.integers(160, 200))
     speed = np.maximum(0.25, 1 + 0.35 * _wander(rng, count, 12))
@@ -56,7 +56,7 @@ def draw_sweep(rng: np.random.Generator) -> Sweep:
     breath = BREATHING_MM * np.sin(2 * np.pi * (times / rng.uniform(3, 5) + rng.random()))
     direction = rng.normal(size=3) * [0.5, 1, 0.5]
     moved = breath[:, None] * direction / np.linalg.norm(direction)
-    return Sweep(times, true, tracked, left * moved, moved / 2)
+    return SimulatedSweep(times, true, tracked, left * moved, moved / 2)
 
 
 def _wander(rng: np.random.Generator, shape: int | tuple[int, int], grain: float) -> np.ndarray:

@@ -25,7 +25,7 @@ from .style import colour_of, label_of, new_figure
 if TYPE_CHECKING:
     from ...recording.dataset import CheckedCase
 
-TRUTH_COLOUR, SEED_COLOUR, NOT_SWEPT = "#ffffff", "#F0E442", "#151c25"
+TRUTH_COLOUR, SEED_COLOUR, NOT_INSONIFIED = "#ffffff", "#F0E442", "#151c25"
 Extent = tuple[float, float, float, float]
 """Left, right, bottom and top of a picture, mm."""
 PIXELS = 240
@@ -109,14 +109,14 @@ def _draw_row(panels: np.ndarray, example: Example, methods: list[str]) -> None:
     center = transform_points(example.volume.ijk_to_ras, np.array(ndimage.center_of_mass(example.truth))[::-1])
     span_mm = _span_mm(example, center)
     at = plane_pixels(AXIAL, example.volume, center, (span_mm, span_mm), (PIXELS, PIXELS))
-    swept = sample(example.volume.swept_in(), at) >= 0.5
-    grey = np.where(swept, sample(example.volume.array, at), np.nan)
+    insonified = sample(example.volume.insonified_in(), at) >= 0.5
+    grey = np.where(insonified, sample(example.volume.array, at), np.nan)
     truth = sample(example.truth, at)
     limits = grey_window(example.volume)
     half = span_mm / 2
     extent = (-half, half, -half, half)
     for axes, method in zip(panels, (None, *methods)):
-        axes.set_facecolor(NOT_SWEPT)
+        axes.set_facecolor(NOT_INSONIFIED)
         axes.imshow(grey, cmap="gray", vmin=limits[0], vmax=limits[1], origin="lower", extent=extent)
         axes.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[], aspect="equal")
         if method is None:
@@ -124,7 +124,7 @@ def _draw_row(panels: np.ndarray, example: Example, methods: list[str]) -> None:
             _draw_seed(axes, example.seed_ras_mm - center)
             _draw_scale(axes, span_mm)
             continue
-        _outline(axes, truth, extent, TRUTH_COLOUR, "dashed")
+        _contour(axes, truth, extent, TRUTH_COLOUR, "dashed")
         _draw_method(axes, example, method, at, extent)
 
 
@@ -139,12 +139,12 @@ def _draw_method(axes: Axes, example: Example, method: str, at: np.ndarray, exte
     dice, mask = example.dice[method], example.masks[method]
     axes.set_title(f"{label_of(method)}: {'no answer' if dice is None else f'{dice:.2f}'}", fontsize=10, pad=4)
     if mask is not None:
-        _outline(axes, sample(mask, at), extent, colour_of(method), "solid")
+        _contour(axes, sample(mask, at), extent, colour_of(method), "solid")
     note = "no mask file" if mask is None else "" if mask.any() else "nothing found"
     axes.text(0.5, 0.06, note, transform=axes.transAxes, ha="center", color="white", fontsize=9.5, path_effects=SHADOW)
 
 
-def _outline(axes: Axes, inside: np.ndarray, extent: Extent, colour: str, style: str) -> None:
+def _contour(axes: Axes, inside: np.ndarray, extent: Extent, colour: str, style: str) -> None:
     if (inside >= 0.5).any():
         width = 2.2 if style == "solid" else 1.5
         lines = axes.contour(

@@ -59,18 +59,18 @@ def study_figures(results: Mapping[str, Any], examples: list[Example]) -> dict[s
     if any(found["curve"] for found in results["trainings"].values()):
         drawn["learning-curves"] = lambda: learning_figure(results)
     with styled():
-        pictures = {name: png_of(draw()) for name, draw in drawn.items()}
+        figures = {name: png_of(draw()) for name, draw in drawn.items()}
         if examples:
             figure = examples_figure(examples, results["methods"], results["examples_by"])
-            pictures["examples"] = png_of(figure, palette=False)
-    return pictures
+            figures["examples"] = png_of(figure, palette=False)
+    return figures
 
 
-def write_study_page(path: Path, results: Mapping[str, Any], pictures: Mapping[str, bytes]) -> None:
+def write_study_page(path: Path, results: Mapping[str, Any], figures: Mapping[str, bytes]) -> None:
     """Write study.html from the content of results.json.
 
     Args:
-        pictures: see `study_figures`.
+        figures: see `study_figures`.
     """
     page = render(
         "study.html",
@@ -86,9 +86,7 @@ def write_study_page(path: Path, results: Mapping[str, Any], pictures: Mapping[s
         groups=_groups(results),
         every=_every_lesion(results),
         claim=[c for c in results["comparisons"] if {c["one"], c["other"]} == {"crop", "full"}],
-        figures={
-            name: plot(picture, f"{name.replace('-', ' ')}, simulated data") for name, picture in pictures.items()
-        },
+        figures={name: plot(image, f"{name.replace('-', ' ')}, simulated data") for name, image in figures.items()},
         styles=stylesheet(*STYLES),
         label=label_of,
         colour=colour_of,
@@ -116,5 +114,5 @@ def _every_lesion(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(table.values())
 
 
-def _figure(name: str, picture: bytes) -> Markup:
-    return plot(picture, f"{name.replace('-', ' ')}, simulated data")
+def _figure(name: str, image: bytes) -> Markup:
+    return plot(image, f"{name.replace('-', ' ')}, simulated data")

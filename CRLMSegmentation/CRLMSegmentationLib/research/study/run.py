@@ -208,15 +208,15 @@ def _report(
     run.on_progress("Writing the report", 0, 1)
     results = results_of(run.study, run.out, trained_on, held_out, trainings, documents)
     folders = {method: run.evaluation(method) for method in documents}
-    pictures = run.steps.draw(results, documents, {case.case_id: case for case in held_out}, folders)
+    figures = run.steps.draw(results, documents, {case.case_id: case for case in held_out}, folders)
     make_folder(run.out / FIGURES)
-    drawn = [run.out / FIGURES / f"{name}.png" for name in pictures]
+    drawn = [run.out / FIGURES / f"{name}.png" for name in figures]
     with atomic_files([*drawn, *(run.out / name for name in OUTPUTS)]) as unfinished:
-        for path, picture in zip(unfinished, pictures.values()):
-            path.write_bytes(picture)
+        for path, image in zip(unfinished, figures.values()):
+            path.write_bytes(image)
         write_results(unfinished[-3], results)
         write_tables(unfinished[-2], results)
-        write_study_page(unfinished[-1], results, pictures)
+        write_study_page(unfinished[-1], results, figures)
     run.on_progress("Writing the report", 1, 1)
     if publish is not None:
         _publish([*drawn, *(run.out / name for name in OUTPUTS)], run.out, publish)

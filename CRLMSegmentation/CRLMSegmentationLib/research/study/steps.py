@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.progress import OnProgress
 from ...recording.dataset import CheckedCase, check_cases, table_of
-from ..evaluation.settings import Settings
+from ..evaluation.settings import EvaluationSettings
 from .settings import Study, folder_name
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ def load(folder: Path) -> ModelPackage:
     return load_model_package(folder)
 
 
-def settings_of(study: Study) -> Settings:
+def settings_of(study: Study) -> EvaluationSettings:
     """Return the settings of the evaluations: every lesion from its recorded seed, without variations."""
-    return Settings(seed=study.seed, robustness_lesions=0, bootstrap_draws=study.bootstrap_draws)
+    return EvaluationSettings(seed=study.seed, robustness_lesions=0, bootstrap_draws=study.bootstrap_draws)
 
 
 def evaluate_network(model: Path, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:

@@ -13,7 +13,7 @@ from ...core.json_fields import (
     NAMES,
     OBJECT,
     TEXT,
-    Kind,
+    FieldKind,
     check_object,
     is_list_of,
     is_object_with,
@@ -27,11 +27,11 @@ from .steps import Document
 
 EVALUATION = "evaluation.json"
 REMOVE = "remove it, and run again"
-MEASURED = Kind(
+MEASURED = FieldKind(
     "an object with cases and failed",
     is_object_with(
         {
-            "cases": Kind("", is_list_of(is_object_with({"case_id": NAME, "sha256": TEXT}))),
+            "cases": FieldKind("", is_list_of(is_object_with({"case_id": NAME, "sha256": TEXT}))),
             "failed": LIST,
         }
     ),

@@ -45,7 +45,7 @@ STYLE = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
 }
-DPI, PICTURE_DPI = 130, 100
+DPI, FIGURE_DPI = 130, 100
 STRIP = 0.42
 """Inches, of title and badge."""
 PALETTE = 256
@@ -76,12 +76,12 @@ def png_of(figure: Figure, palette: bool = True) -> bytes:
         palette: for plots; ultrasound would lose the colours of its contours.
     """
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI if palette else PICTURE_DPI, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=DPI if palette else FIGURE_DPI, metadata={"Software": None})
     if not palette:
         return stream.getvalue()
     small = io.BytesIO()
-    picture = Image.open(stream).convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
-    picture.save(small, format="png", optimize=True)
+    image = Image.open(stream).convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
+    image.save(small, format="png", optimize=True)
     return small.getvalue()
 
 

@@ -12,12 +12,12 @@ from ...segmentation.models.package import ModelPackage
 from ..evaluation import statistics
 from ..evaluation.lesions import measure_model
 from ..evaluation.result_cache import Row
-from ..evaluation.settings import Settings
+from ..evaluation.settings import EvaluationSettings
 
-RECORDED_ONLY = Settings(robustness_lesions=0, bootstrap_draws=0)
+RECORDED_ONLY = EvaluationSettings(robustness_lesions=0, bootstrap_draws=0)
 
 
-def evaluate(package: ModelPackage, folders: Iterable[Path], settings: Settings = RECORDED_ONLY) -> list[Row]:
+def evaluate(package: ModelPackage, folders: Iterable[Path], settings: EvaluationSettings = RECORDED_ONLY) -> list[Row]:
     """Segment every lesion of every case from its recorded seed and compare with the ground truth.
 
     Returns:

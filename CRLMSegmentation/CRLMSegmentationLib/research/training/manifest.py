@@ -27,7 +27,7 @@ from ...core.json_fields import (
     POINT,
     TEXT,
     TEXTS,
-    Kind,
+    FieldKind,
     check_object,
     is_file_name,
     is_list_of,
@@ -43,21 +43,23 @@ SCHEMA_VERSION = 1
 MANIFEST, SPLITS, UNDER_WAY, RAW = "manifest.json", "splits.json", "preparing.json", "raw"
 DATASET_JSON, IMAGES, LABELS = "dataset.json", "imagesTr", "labelsTr"
 ANEW = "prepare the dataset again, into another folder"
-LEFT_OUT = Kind("a list of case, lesion and text each", is_list_of(is_list_of(lambda text: isinstance(text, str), 3)))
+LEFT_OUT = FieldKind(
+    "a list of case, lesion and text each", is_list_of(is_list_of(lambda text: isinstance(text, str), 3))
+)
 PREPARATION = {"name": DATASET_WORD, "labels_together": BOOLEAN.or_absent()}
 FIELDS = {
-    "preparation": Kind(
+    "preparation": FieldKind(
         "an object with the name of the dataset, labels_together true or false", is_object_with(PREPARATION)
     ),
-    "versions": Kind("an object of texts", is_object_of(ANY_TEXT.holds)),
+    "versions": FieldKind("an object of texts", is_object_of(ANY_TEXT.holds)),
     "given": TEXTS,
     "cases": LIST,
     "held_out": LIST,
     "images": LIST,
-    "folds": Kind("a list of lists of names", is_list_of(NAMES.holds)),
+    "folds": FieldKind("a list of lists of names", is_list_of(NAMES.holds)),
     "left_out": LEFT_OUT,
     "remarks": LEFT_OUT,
-    "files": Kind("an object of file names and hashes", lambda value: _is_hashes(value)),
+    "files": FieldKind("an object of file names and hashes", lambda value: _is_hashes(value)),
 }
 CASE = {
     "case_id": NAME,
@@ -75,7 +77,7 @@ IMAGE = {
     "case_id": NAME,
     "lesion": NAME.or_null().required(),
     "seed_ras_mm": POINT.or_null().required(),
-    "sha256": Kind("an object of file names and hashes", lambda value: _is_hashes(value)),
+    "sha256": FieldKind("an object of file names and hashes", lambda value: _is_hashes(value)),
 }
 """Of `manifest.json`, of each of its cases and of each of its images."""
 SHOWN = 3

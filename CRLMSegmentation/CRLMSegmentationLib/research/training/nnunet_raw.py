@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from ...core.crop import network_input
 from ...core.hashing import sha256_of
 from ...core.volume import to_sitk
-from ...recording.case import Lesion
+from ...recording.case import CaseLesion
 from ...recording.dataset import CheckedCase
 from .manifest import IMAGES, LABELS, CaseEntry, ImageEntry, Manifest
 from .preparation import FULL, Preparation
@@ -22,7 +22,7 @@ FILE_ENDING = ".nii.gz"
 MODEL_VERSION = "1"
 HASH_DIGITS = 16
 """Of a case's hash that a model package keeps, to tell whether it has seen the case."""
-Job = tuple[CheckedCase, tuple[Lesion, ...], Preparation, Path]
+Job = tuple[CheckedCase, tuple[CaseLesion, ...], Preparation, Path]
 """A case, its lesions to train on, the settings, and the folder of nnU-Net's raw dataset."""
 
 

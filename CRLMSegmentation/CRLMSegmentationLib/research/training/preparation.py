@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
 from ...core.errors import CrlmError
-from ...core.json_fields import Kind, is_name
+from ...core.json_fields import FieldKind, is_name
 
 DATASET_ID = 511
 CROP_SIZE_MM, SPACING_MM = 80.0, 1.25
@@ -23,7 +23,7 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*")
 DATASET_NAME = re.compile(rf"Dataset{DATASET_ID}_{NAME_PATTERN.pattern}")
 
 
-DATASET_WORD = Kind(
+DATASET_WORD = FieldKind(
     "letters, digits and single - or _ between them",
     lambda value: is_name(value) and bool(NAME_PATTERN.fullmatch(value)),
 )

@@ -19,7 +19,7 @@ from ...core.json_files import read_json
 from ...core.output_files import make_folder
 from ...core.parallel import map_in_processes
 from ...core.progress import OnProgress
-from ...recording.dataset import CheckedCase, Problem
+from ...recording.dataset import CaseProblem, CheckedCase
 from .manifest import (
     DATASET_JSON,
     IMAGES,
@@ -41,7 +41,7 @@ from .preparation import DATASET_NAME, Preparation
 from .readiness import Readiness, check_for_training
 from .split import Split, split_patients
 
-OnProblems = Callable[[Sequence[Problem]], None]
+OnProblems = Callable[[Sequence[CaseProblem]], None]
 
 
 def prepare_dataset(
@@ -50,7 +50,7 @@ def prepare_dataset(
     preparation: Preparation,
     on_progress: OnProgress = lambda *_: None,
     *,
-    problems: Sequence[Problem] = (),
+    problems: Sequence[CaseProblem] = (),
     skip_bad: bool = False,
     on_problems: OnProblems = lambda problems: None,
     on_warnings: OnProblems = lambda warnings: None,
@@ -110,7 +110,7 @@ def prepared_before(cases: Sequence[CheckedCase], out: Path, preparation: Prepar
     return manifest
 
 
-def _refusal(bad: Sequence[Problem], skip_bad: bool, is_unsolvable: bool) -> str:
+def _refusal(bad: Sequence[CaseProblem], skip_bad: bool, is_unsolvable: bool) -> str:
     """Return the reasons for a refusal in one line, those that leaving out cases cannot solve last."""
     if is_unsolvable and (skip_bad or len(bad) == 1):
         return bad[-1].text
@@ -162,7 +162,7 @@ def _manifest(
     split: Split,
     images: Sequence[ImageEntry],
     given: Sequence[str],
-    bad: Sequence[Problem],
+    bad: Sequence[CaseProblem],
     preparation: Preparation,
 ) -> Manifest:
     patients = {patient.name: patient for patient in readiness.patients}

@@ -17,8 +17,8 @@ from ...core.errors import VolumeError
 from ...core.parallel import map_in_processes
 from ...core.progress import OnProgress
 from ...core.volume import Volume
-from ...recording.case import Lesion
-from ...recording.dataset import CheckedCase, Problem
+from ...recording.case import CaseLesion
+from ...recording.dataset import CaseProblem, CheckedCase
 from ..evaluation.statistics import UNKNOWN
 from ..evaluation.variations import equivalent_radius_mm
 from .preparation import CROP_SEED, FULL, Preparation
@@ -29,7 +29,7 @@ MIN_TRUTH_VOXELS = 20
 """Of the network; a lesion with fewer has no shape."""
 SPACING_LIMITS_MM = (0.02, 10.0)
 """Of a recorded voxel: no probe resolves less, and whoever says more has mistaken the unit."""
-LEAST_SWEPT_SHARE = 0.5
+LEAST_INSONIFIED_SHARE = 0.5
 ALL_CASES = "all"
 """In place of the name of a case."""
 
@@ -44,9 +44,9 @@ class Findings:
         content_sha256: of the voxels.
     """
 
-    bad: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
-    lesions: tuple[Lesion, ...]
+    bad: tuple[CaseProblem, ...]
+    warnings: tuple[CaseProblem, ...]
+    lesions: tuple[CaseLesion, ...]
     facts: tuple[tuple[str, float], ...]
     content_sha256: str
 
@@ -61,9 +61,9 @@ class Readiness:
 
     cases: tuple[tuple[CheckedCase, Findings], ...]
     patients: tuple[Patient, ...]
-    bad: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
-    unsolvable: tuple[Problem, ...]
+    bad: tuple[CaseProblem, ...]
+    warnings: tuple[CaseProblem, ...]
+    unsolvable: tuple[CaseProblem, ...]
 
 
 def check_for_training(
@@ -101,12 +101,12 @@ def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
     warnings = unmatched if preparation.variant == CROP_SEED else []
     checks = [_check_lesion(checked, lesion, volume, labels, preparation) for lesion in checked.lesions]
     good = [check for check in checks if check.is_usable and not whole]
-    bad = [Problem(checked.case_id, "", text) for text in whole]
-    bad += [Problem(checked.case_id, check.lesion.name, check.bad) for check in checks if check.bad]
+    bad = [CaseProblem(checked.case_id, "", text) for text in whole]
+    bad += [CaseProblem(checked.case_id, check.lesion.name, check.bad) for check in checks if check.bad]
     if not good and not bad:
-        bad = [Problem(checked.case_id, "", "has no lesion that is large enough to train on")]
-    warned = [*checked.remarks, *(Problem(checked.case_id, "", text) for text in warnings)]
-    warned += [Problem(checked.case_id, check.lesion.name, text) for check in checks for text in check.warnings]
+        bad = [CaseProblem(checked.case_id, "", "has no lesion that is large enough to train on")]
+    warned = [*checked.warnings, *(CaseProblem(checked.case_id, "", text) for text in warnings)]
+    warned += [CaseProblem(checked.case_id, check.lesion.name, text) for check in checks for text in check.warnings]
     lesions, facts = (
         tuple(check.lesion for check in good),
         tuple((check.echogenicity, check.diameter_mm) for check in good),
@@ -118,7 +118,7 @@ def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
 class _Lesion:
     """Result of checking one lesion."""
 
-    lesion: Lesion
+    lesion: CaseLesion
     bad: str = ""
     warnings: list[str] = field(default_factory=list)
     is_usable: bool = False
@@ -130,7 +130,7 @@ class _Lesion:
 
 
 def _check_lesion(
-    checked: CheckedCase, lesion: Lesion, volume: Volume, labels: np.ndarray, preparation: Preparation
+    checked: CheckedCase, lesion: CaseLesion, volume: Volume, labels: np.ndarray, preparation: Preparation
 ) -> _Lesion:
     if lesion.label is None or lesion.label < 1:
         return _Lesion(lesion, f"has the label {lesion.label}, which is background; number lesions from 1 on")
@@ -140,30 +140,32 @@ def _check_lesion(
     mask = labels == lesion.label
     box = Box.of_nonempty_mask(mask)
     voxels = np.count_nonzero(mask[box.slices])
-    swept_share = np.count_nonzero(mask[box.slices] & volume.swept_in(box)) / voxels
-    if not swept_share:
+    insonified_share = np.count_nonzero(mask[box.slices] & volume.insonified_in(box)) / voxels
+    if not insonified_share:
         return _Lesion(
             lesion, "has no reference voxel in the field of view; check that reference and volume belong together"
         )
     network_voxels = voxels * np.prod(volume.spacing_mm) / preparation.spacing_mm**3
     width_mm = max(count * mm for count, mm in zip(box.shape, volume.spacing_mm[::-1]))
-    warnings = list(_warnings_on(network_voxels, swept_share, width_mm, preparation))
+    warnings = list(_warnings_on(network_voxels, insonified_share, width_mm, preparation))
     is_usable = preparation.variant == FULL or network_voxels >= MIN_TRUTH_VOXELS
     return _Lesion(lesion, "", warnings, is_usable, _diameter_mm(lesion, mask, volume))
 
 
-def _warnings_on(network_voxels: float, swept_share: float, width_mm: float, preparation: Preparation) -> Iterator[str]:
+def _warnings_on(
+    network_voxels: float, insonified_share: float, width_mm: float, preparation: Preparation
+) -> Iterator[str]:
     has_crops = preparation.variant != FULL
     if network_voxels < MIN_TRUTH_VOXELS:
         few = f"has {network_voxels:.0f} voxels at {preparation.spacing_mm:g} mm, fewer than {MIN_TRUTH_VOXELS}"
         yield few + (", so that no crop is cut around it" if has_crops else "")
-    if swept_share < LEAST_SWEPT_SHARE:
-        yield f"lies in the field of view by {swept_share:.0%} only"
+    if insonified_share < LEAST_INSONIFIED_SHARE:
+        yield f"lies in the field of view by {insonified_share:.0%} only"
     if has_crops and width_mm > preparation.crop_size_mm:
         yield f"is {width_mm:.0f} mm wide, more than a crop of {preparation.crop_size_mm:g} mm"
 
 
-def _diameter_mm(lesion: Lesion, mask: np.ndarray, volume: Volume) -> float:
+def _diameter_mm(lesion: CaseLesion, mask: np.ndarray, volume: Volume) -> float:
     """Return the diameter that the case states, else that of the sphere with the volume of the ground truth."""
     stated = lesion.about.get("diameter_mm")
     if isinstance(stated, (int, float)) and isfinite(stated) and stated > 0:
@@ -199,7 +201,7 @@ def _unmatched_labels(checked: CheckedCase, labels: np.ndarray, preparation: Pre
         yield f"has no reference of {', '.join(untrue)}; {taught} {end}; segment it, or leave the case out"
 
 
-def _conflicts(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Problem], list[Problem]]:
+def _conflicts(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[CaseProblem], list[CaseProblem]]:
     """Return the conflicts of cases with earlier ones, as errors and as warnings."""
     bad, warnings = [], []
     first_with: dict[str, CheckedCase] = {}
@@ -209,17 +211,19 @@ def _conflicts(pairs: Sequence[tuple[CheckedCase, Findings]]) -> tuple[list[Prob
         namesake = first_named.setdefault(image_name(checked.case_id).lower(), checked)
         if namesake is not checked:
             text = f"has the name of {namesake.case_id} but for upper and lower case; give each case its own case_id"
-            bad.append(Problem(checked.case_id, "", text))
+            bad.append(CaseProblem(checked.case_id, "", text))
         if other is checked:
             continue
         if other.patient == checked.patient:
-            warnings.append(Problem(checked.case_id, "", f"has the same voxels as {other.case_id}, and counts twice"))
+            warnings.append(
+                CaseProblem(checked.case_id, "", f"has the same voxels as {other.case_id}, and counts twice")
+            )
         else:
             text = (
                 f"has the same voxels as {other.case_id}, of another patient; would be in training and validation: "
                 "leave one out, or name one patient in both as source.patient"
             )
-            bad.append(Problem(checked.case_id, "", text))
+            bad.append(CaseProblem(checked.case_id, "", text))
     return bad, warnings
 
 
@@ -230,7 +234,7 @@ def _patients(cases: Sequence[tuple[CheckedCase, Findings]]) -> tuple[Patient, .
     return tuple(Patient(name, tuple(lesions)) for name, lesions in sorted(lesions_of.items()))
 
 
-def _against_the_split(patients: Sequence[Patient], preparation: Preparation) -> Iterator[Problem]:
+def _against_the_split(patients: Sequence[Patient], preparation: Preparation) -> Iterator[CaseProblem]:
     apart = held_out_count(len(patients), preparation.held_out_share)
     if len(patients) - apart < preparation.folds:
-        yield Problem(ALL_CASES, "", too_few(len(patients), preparation.folds, apart))
+        yield CaseProblem(ALL_CASES, "", too_few(len(patients), preparation.folds, apart))

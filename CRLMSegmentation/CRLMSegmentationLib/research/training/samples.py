@@ -14,7 +14,7 @@ from ...core.box import Box
 from ...core.crop import Crop, extract_crop, resample_labels, whole_volume
 from ...core.geometry import transform_points
 from ...core.volume import Volume
-from ...recording.case import Lesion
+from ...recording.case import CaseLesion
 from ...recording.dataset import CheckedCase
 from ..evaluation.variations import generator_of
 from .preparation import CROP_SEED, FULL, Preparation
@@ -40,7 +40,7 @@ class Sample:
     label: np.ndarray
 
 
-def samples_of(checked: CheckedCase, lesions: Sequence[Lesion], preparation: Preparation) -> Iterator[Sample]:
+def samples_of(checked: CheckedCase, lesions: Sequence[CaseLesion], preparation: Preparation) -> Iterator[Sample]:
     """Yield the samples of a case, independent of other cases and of their order.
 
     Args:
@@ -73,7 +73,7 @@ def deep_voxels(mask: np.ndarray, volume: Volume) -> np.ndarray:
     box = Box.of_nonempty_mask(mask)
     part = mask[box.slices]
     depth = ndimage.distance_transform_edt(np.pad(part, 1), sampling=volume.spacing_mm[::-1])[1:-1, 1:-1, 1:-1]
-    depth[~volume.swept_in(box)] = 0
+    depth[~volume.insonified_in(box)] = 0
     kji = np.argwhere(part & (depth > 0) & (depth >= LEAST_DEPTH * depth.max()))
     ijk: np.ndarray = (kji + box.start_kji)[:, ::-1]
     return ijk
@@ -91,5 +91,5 @@ def image_name(case_id: str) -> str:
 
 
 def _label(mask: np.ndarray, volume: Volume, crop: Crop) -> np.ndarray:
-    label: np.ndarray = resample_labels(mask, volume.ijk_to_ras, crop) & crop.swept
+    label: np.ndarray = resample_labels(mask, volume.ijk_to_ras, crop) & crop.insonified
     return label

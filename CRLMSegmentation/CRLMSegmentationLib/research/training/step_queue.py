@@ -72,7 +72,7 @@ def run_queue(
             step.end()
 
 
-class Step:
+class StepProcess:
     """A child process that runs `step_process.run_step`."""
 
     def __init__(self, what: str, module: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]):

@@ -24,7 +24,7 @@ from .layout import LOG, Layout
 from .manifest import IMAGES, Manifest, verify_manifest
 from .presets import Preset, preset_named
 from .progress import FoldProgress, OnState
-from .step_queue import Running, Step, run_queue
+from .step_queue import Running, StepProcess, run_queue
 
 CHECKPOINTS = 4
 """Of a fold at the same time, at most: latest, best, final, and one that is being written."""
@@ -188,7 +188,7 @@ def _plan(
                 on_warning(warning)
 
     def launch(what: str, _: str) -> Running:
-        return Step(what, "plan", arguments, layout.planning_log, {})
+        return StepProcess(what, "plan", arguments, layout.planning_log, {})
 
     on_progress("Planning", 0, 1)
     run_queue(["planning and preprocessing"], ["here"], launch, take)
@@ -217,7 +217,9 @@ def _train_all(
         device = "cpu" if place == "cpu" else "cuda"
         environment = {} if place == "cpu" else {"CUDA_VISIBLE_DEVICES": _visible(place)}
         arguments = [str(folder), "--device", device, "--child"]
-        return Step(f"the training of fold {settings.fold}", "fold_process", arguments, folder / LOG, environment)
+        return StepProcess(
+            f"the training of fold {settings.fold}", "fold_process", arguments, folder / LOG, environment
+        )
 
     run_queue(wanted, places, launch, take)
 

@@ -125,7 +125,7 @@ def read_frames(file: io.RawIOBase, inbox: Inbox) -> None:
         os._exit(EXIT_PARENT_GONE)
 
 
-class KeptAnswer:
+class PredictionCache:
     """Cache of the last prediction for a whole volume, from which each of its lesions is extracted.
 
     One volume's input and answer are held, no more. Crops are not kept: each lesion has its own.
@@ -150,7 +150,7 @@ class KeptAnswer:
 
 def serve(network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
     """Run jobs until the process ends."""
-    kept = KeptAnswer()
+    kept = PredictionCache()
     while True:
         frame, dropped = inbox.next()
         for job_id in dropped:
@@ -159,7 +159,7 @@ def serve(network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
             _answer(frame, network, kept, inbox, outbox)
 
 
-def _answer(frame: Frame, network: NnUNet, kept: KeptAnswer, inbox: Inbox, outbox: Outbox) -> None:
+def _answer(frame: Frame, network: NnUNet, kept: PredictionCache, inbox: Inbox, outbox: Outbox) -> None:
     from .nnunet import CancelledError
 
     job_id = frame.header["job_id"]
@@ -177,7 +177,7 @@ def _answer(frame: Frame, network: NnUNet, kept: KeptAnswer, inbox: Inbox, outbo
         outbox.send({"type": "failed", "job_id": job_id, "reason": f"nnU-Net failed: {type(error).__name__}: {error}"})
 
 
-def _compute(job_id: int, job: Job, network: NnUNet, kept: KeptAnswer, inbox: Inbox, outbox: Outbox) -> Finished:
+def _compute(job_id: int, job: Job, network: NnUNet, kept: PredictionCache, inbox: Inbox, outbox: Outbox) -> Finished:
     def report(stage: str, done: int, total: int) -> None:
         outbox.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
 
@@ -191,7 +191,12 @@ def _compute(job_id: int, job: Job, network: NnUNet, kept: KeptAnswer, inbox: In
 
 
 def _segment(
-    job_id: int, job: LesionJob, network: NnUNet, kept: KeptAnswer, report: OnProgress, is_cancelled: Callable[[], bool]
+    job_id: int,
+    job: LesionJob,
+    network: NnUNet,
+    kept: PredictionCache,
+    report: OnProgress,
+    is_cancelled: Callable[[], bool],
 ) -> Finished:
     options, package = job.request.options, network.package
 

@@ -20,7 +20,6 @@ from ..workspace.preflight import Preflight
 from ..workspace.publisher import Publisher
 from ..workspace.save import save
 from ..workspace.session_recording import SessionRecording
-from ..workspace.volume_source import Source
 from ..workspace.workspace import Workspace
 from . import model_texts, texts
 from .install import install_missing

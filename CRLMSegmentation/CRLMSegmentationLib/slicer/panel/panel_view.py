@@ -12,7 +12,7 @@ from ..workspace.lesion import LesionRow
 from ..workspace.publisher import Publisher
 from ..workspace.session_recording import SessionRecording
 from ..workspace.volume_memory import memory_text
-from ..workspace.volume_source import Source
+from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from . import texts
 from .recording_texts import recording_text
@@ -29,7 +29,7 @@ class PanelView:
 
 def panel_view(
     workspace: Workspace | None,
-    source: Source | None,
+    source: VolumeSource | None,
     publisher: Publisher | None,
     session: SessionRecording | None,
     views: ViewController | None,

@@ -13,7 +13,7 @@ from .panel_view import margins_of
 BYTES_PER_GB = 1e9
 
 
-class Settings(Protocol):
+class ModuleSettings(Protocol):
     """The parameters that hold for the whole module, as the parameter node names and stores them.
 
     Attributes:
@@ -46,7 +46,7 @@ class Settings(Protocol):
 
 
 def apply_settings(
-    settings: Settings, workspace: Workspace, views: ViewController, recording: SessionRecording
+    settings: ModuleSettings, workspace: Workspace, views: ViewController, recording: SessionRecording
 ) -> None:
     """Apply all settings; call it when the parameter node says that it was modified."""
     workspace.auto_segment, workspace.mirroring = settings.autoSegment, settings.mirroring

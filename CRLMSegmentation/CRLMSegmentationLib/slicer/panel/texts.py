@@ -19,7 +19,7 @@ from ..views.navigation_texts import MINUS
 from ..workspace.lesion import LesionRow, LesionState
 from ..workspace.preflight import Check, Level
 from ..workspace.publisher import Publisher
-from ..workspace.volume_source import Source
+from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 
 FRESH_LINK_S = 1.0
@@ -68,7 +68,7 @@ def _link_text(workspace: Workspace | None) -> str:
     text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=workspace.message_rate.per_s, age=age_s)
     if isinstance(link, RecordedLink):
         if not link.is_playing:
-            return dot(GREY, _("Recorded case, stands still"))
+            return dot(GREY, _("Recorded case, paused"))
         return dot(GREEN, _("Recorded case: {text}").format(text=text))
     if workspace.problem_count:
         text += _(", {count} refused or odd").format(count=workspace.problem_count)
@@ -175,7 +175,7 @@ def _worker_text(workspace: Workspace | None) -> str:
     return dot(*texts.get(workspace.session.engine.state, (RED, _("Worker stopped"))))
 
 
-def problem_text(workspace: Workspace | None, source: Source | None) -> str:
+def problem_text(workspace: Workspace | None, source: VolumeSource | None) -> str:
     """Return why the worker or the server cannot do what is wanted; empty otherwise."""
     if workspace is None:
         return ""
@@ -287,7 +287,7 @@ def _state_text(row: LesionRow) -> str:
         return "; ".join([_("being renewed"), *_warnings(row)])
     if row.state in states:
         return "; ".join([states[row.state], *old])
-    return "; ".join([*([*old, *_warnings(row)] or [_("up to date")]), *row.remarks])
+    return "; ".join([*([*old, *_warnings(row)] or [_("up to date")]), *row.volume_warnings])
 
 
 def _warnings(row: LesionRow) -> list[str]:
@@ -297,7 +297,7 @@ def _warnings(row: LesionRow) -> list[str]:
     return [translated(row.unreliable_reason), *(warning for warning in row.warnings if warning not in TOUCHES)]
 
 
-def live_text(source: Source | None) -> str:
+def live_text(source: VolumeSource | None) -> str:
     """Return the text of the button for live volumes."""
     live = source.live if source else None
     if live is None or not live.is_wanted:

@@ -65,7 +65,7 @@ def show_margins(
 
     Args:
         surfaces: by their width in mm, RAS mm.
-        is_safe: False where the outline that they lie around is not to be relied on: then they are grey.
+        is_safe: False where the segmentation that they lie around is not to be relied on: then they are grey.
     """
     for node in margins_of(scene, lesion):
         if float(node.GetAttribute(MARGIN)) not in surfaces:
@@ -82,7 +82,7 @@ def show_margins(
 
 
 def grey_margins(scene: slicer.vtkMRMLScene, lesion: str) -> None:
-    """Show the margins of a lesion in grey, for their outline is no longer reliable."""
+    """Show the margins of a lesion in grey, for their segmentation is no longer reliable."""
     for node in margins_of(scene, lesion):
         if node.GetDisplayNode() is not None:
             node.GetDisplayNode().SetColor(*UNSAFE_COLOUR)

@@ -25,7 +25,7 @@ def overlay(
 
     Args:
         local_to_world_then: 4x4 of the transforms above the volume when it was taken to be segmented; None for those
-            above it now. An outline follows its volume where the volume has been moved meanwhile.
+            above it now. A segmentation follows its volume where the volume has been moved meanwhile.
 
     Returns:
         The segmentation node, and the timings `overlay` and `seed_to_overlay` in seconds.

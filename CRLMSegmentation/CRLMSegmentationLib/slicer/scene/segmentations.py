@@ -56,11 +56,11 @@ LIVER_METASTASIS = (
 MODEL, MODEL_NAME = PREFIX + "ModelSha256", PREFIX + "ModelName"
 """Tags: which model has found the lesion."""
 UNRELIABLE_REASON = PREFIX + "Doubt"
-"""Tag: why the border of the outline is not to be relied on; empty where it is."""
+"""Tag: why the border of the segmentation is not to be relied on; empty where it is."""
 
 
 CORRECTED = PREFIX + "Corrected"
-"""Tag: "1" of an outline that a user has changed since it was found."""
+"""Tag: "1" of a segmentation that a user has changed since it was found."""
 
 
 @dataclass(frozen=True, eq=False)

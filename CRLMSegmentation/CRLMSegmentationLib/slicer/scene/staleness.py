@@ -71,7 +71,7 @@ def mark_stale(
     """Mark lesions of another volume than the current one, or of another seed, as out of date.
 
     An old lesion is grey, its name says so, and so does the tag `CRLMSegmentation.Stale`. A lesion is old too where
-    the matrix of its volume is another than when it was found, where outlines and volume lie under different
+    the matrix of its volume is another than when it was found, where segmentations and volume lie under different
     transforms, and where its seed is not placed any more.
 
     Args:

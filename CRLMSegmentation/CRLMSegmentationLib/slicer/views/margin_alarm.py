@@ -21,7 +21,7 @@ VOLUME, FADE_S = 0.5, 0.01
 class MarginAlarm:
     """Remembers which margin the tip is in, also while the tip is lost for a moment.
 
-    It also tells of a lesion whose distance is withheld because its outline is unsure: it may be that near.
+    It also tells of a lesion whose distance is withheld because its segmentation is unsure: it may be that near.
     """
 
     def __init__(self, workspace: Workspace, clock: Callable[[], float]) -> None:

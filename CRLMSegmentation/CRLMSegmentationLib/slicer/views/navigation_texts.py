@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...core.i18n import tr as _
 from ...core.status import Reason, Status, translated
 from ...tracking.colours import distance_colour
-from ...tracking.displayed import Displayed, InstrumentLine, Withheld
+from ...tracking.displayed_distance import DisplayedDistance, InstrumentLine, Withheld
 from ...tracking.interval import Interval
 from ...tracking.situation import InstrumentState, Reading, Situation
 from ..rich_text import AMBER, GREEN, dot
@@ -52,7 +52,7 @@ class Distance:
         return f"{self.number} ({self.interval})" if self.interval else self.number
 
 
-class UnreliableReasons:
+class UnreliableTimer:
     """Measures for how long each instrument has been unreliable."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -71,19 +71,19 @@ class UnreliableReasons:
 
 
 def distance_of(workspace: Workspace | None) -> Distance:
-    """Return the distance that is shown, see `tracking.displayed`, or why there is none."""
+    """Return the distance that is shown, see `tracking.displayed_distance`, or why there is none."""
     if workspace is None:
         return Distance(WITHHELD, "", _("no volume and no instrument yet"), "", WITHHELD_COLOUR)
     return distance_text_of(workspace.navigation.displayed, workspace.navigation.margins_mm)
 
 
-def distance_text_of(shown: Displayed, margins_mm: tuple[float, ...]) -> Distance:
+def distance_text_of(shown: DisplayedDistance, margins_mm: tuple[float, ...]) -> Distance:
     """Return a distance in words, or why it is withheld."""
-    warnings = [translated(caution) for caution in shown.cautions]
-    short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.cautions) else ""
+    warnings = [translated(warning) for warning in shown.warnings]
+    short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.warnings) else ""
     if shown.nearest is None:
         if shown.margin_mm is not None:
-            warnings.append(_("the tip is within {margin:g} mm of an outline").format(margin=shown.margin_mm))
+            warnings.append(_("the tip is within {margin:g} mm of a segmentation").format(margin=shown.margin_mm))
         reasons = "; ".join(map(withheld_text, shown.withheld))
         return Distance(WITHHELD, "", reasons, "; ".join(warnings), WITHHELD_COLOUR, short)
     state, reading = shown.nearest
@@ -134,7 +134,7 @@ def words_text(distance: Distance) -> str:
     return f'{words}<br><span style="color:{AMBER}">{html.escape(distance.warning)}</span>'
 
 
-def instruments_text(workspace: Workspace | None, unreliable_reasons: UnreliableReasons | None) -> str:
+def instruments_text(workspace: Workspace | None, unreliable_reasons: UnreliableTimer | None) -> str:
     """Return a line for each instrument: its nearest lesion, or why and for how long it is not valid."""
     situation = workspace.navigation.situation if workspace is not None else None
     if situation is None or not situation.instruments:
@@ -169,7 +169,7 @@ def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) ->
     return _("{instrument} to {lesion}, within {margin:g} mm").format(**names, margin=margin_mm)
 
 
-def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons | None) -> str:
+def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableTimer | None) -> str:
     frame, reading, status = line.state.instrument.frame, line.reading, line.state.unreliable_reason
     if status is not None:
         reason = withheld_text(line.withheld or Withheld(status, frame))
@@ -183,7 +183,7 @@ def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableReasons
     return dot(GREEN, text.format(**names, interval=interval_text(interval_of(reading))))
 
 
-def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableReasons | None) -> str:
+def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableTimer | None) -> str:
     """Say for how long an instrument has been unreliable, where the reason does not say it."""
     age_s = unreliable_reasons.age_s(frame) if unreliable_reasons is not None else 0.0
     return "" if age_s < LONG_S or status.mentions_age else _(", for {seconds:.0f} s").format(seconds=age_s)

@@ -10,7 +10,7 @@ from ..workspace.workspace import Workspace
 from .corner_annotation import CornerAnnotation
 from .layout import Follower, RoomLayout
 from .margin_alarm import MarginAlarm
-from .navigation_texts import UnreliableReasons, distance_of
+from .navigation_texts import UnreliableTimer, distance_of
 from .render_times import RenderTimes
 from .volume_rendering import VolumeRendering
 
@@ -38,7 +38,7 @@ class ViewController:
         self._workspace, self._manager = workspace, layout_manager
         self.follows_tip = self.shows_number = True
         self.layout, self.rendering = RoomLayout(layout_manager), VolumeRendering(rendering_logic)
-        self.unreliable_reasons = UnreliableReasons(clock)
+        self.unreliable_reasons = UnreliableTimer(clock)
         self._alarm = MarginAlarm(workspace, clock)
         self._render_times = RenderTimes(layout_manager, workspace.render_limiter.note_render, clock)
         self._follower = Follower(layout_manager, workspace.scene, clock)

@@ -30,11 +30,11 @@ def correct(workspace: Workspace, lesion: str | None) -> None:
     """Open the Segment Editor on a lesion.
 
     Raises:
-        SeedError: it has no outline yet.
+        SeedError: it has no segmentation yet.
     """
     node = workspace.lesion_store.segmentation_node
     if node is None or lesion is None or node.GetSegmentation().GetSegment(lesion) is None:
-        raise SeedError(_("there is no outline to correct; segment the lesion first"))
+        raise SeedError(_("there is no segmentation to correct; segment the lesion first"))
     slicer.util.selectModule("SegmentEditor")
     editor = slicer.util.getModuleWidget("SegmentEditor").editor
     editor.setSegmentationNode(node)

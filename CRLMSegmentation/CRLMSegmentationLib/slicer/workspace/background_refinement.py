@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...segmentation.calibration import Calibration, calibration_from
+from ...segmentation.calibration import ModelCalibration, calibration_from
 from ...segmentation.consensus import Consensus
 from ...segmentation.refinement import Change
 from ...segmentation.results import LesionResult, Purpose
@@ -29,7 +29,7 @@ class BackgroundRefinement:
         self.enabled = False
 
     @property
-    def calibration(self) -> Calibration | None:
+    def calibration(self) -> ModelCalibration | None:
         """Of the model in use; None where nobody has measured how accurate its consensus surfaces are."""
         return calibration_from(self._session.model.calibration)
 
@@ -39,7 +39,7 @@ class BackgroundRefinement:
         return self._session.busy_in_background or any(e.refinement.due for e in self._lesion_store.entries.values())
 
     def add(self, result: LesionResult) -> None:
-        """Note a result that was shown, or repeated for the outline that is shown, and plan what to ask next."""
+        """Note a result that was shown, or repeated for the segmentation that is shown, and plan what to ask next."""
         request = result.request
         lesion = self._lesion_store.entries.get(request.lesion)
         if lesion is None:
@@ -70,7 +70,7 @@ class BackgroundRefinement:
             lesion.refinement.due.clear()
 
     def change_of(self, lesion: str) -> Change | None:
-        """How far refining has moved the outline of a lesion; None before it has been done."""
+        """How far refining has moved the segmentation of a lesion; None before it has been done."""
         known = self._lesion_store.entries.get(lesion)
         return None if known is None else known.refinement.course.change_of(lesion)
 
@@ -80,7 +80,7 @@ class BackgroundRefinement:
         return None if known is None else known.refinement.course.consensus_of(lesion)
 
     def confidence_of(self, lesion: str) -> float | None:
-        """The Dice to be expected of the outline of a lesion.
+        """The Dice to be expected of the segmentation of a lesion.
 
         None without consensus surfaces, or where their accuracy was never measured for this model.
         """

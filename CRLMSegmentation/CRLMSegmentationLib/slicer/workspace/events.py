@@ -13,7 +13,7 @@ from ...segmentation.incoming import LinkChanged, Noticed, Refused
 from ...segmentation.models.package import ModelPackage
 from ...segmentation.results import LesionFailed, LesionResult, ModelReady
 from ...tracking.situation import Situation
-from .lesion import Found
+from .lesion import LesionSegmentation
 
 
 class Cause(Enum):
@@ -67,7 +67,7 @@ class ResultShown:
     """A result was drawn, the first one of a request or a refined one; its timings include the drawing."""
 
     result: LesionResult
-    found: Found
+    found: LesionSegmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class SegmentationChanged:
     """Another segmentation of a lesion stands in the scene, or none (None), and it is not a new result."""
 
     lesion: str
-    found: Found | None
+    found: LesionSegmentation | None
     cause: Cause
 
 

@@ -1,4 +1,4 @@
-"""A lesion with everything that is known of it, its outline, and its row in the table."""
+"""A lesion with everything that is known of it, its segmentation, and its row in the table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...core.i18n import tr as _
 from ...core.postprocessing import measure
 from ...core.status import Status, status_from_tag
 from ...core.volume import VolumeIdentity
-from ...segmentation.history import LesionHistory
+from ...segmentation.history import LesionFollowUp
 from ...segmentation.refinement import Refinement
 from ...segmentation.results import LesionResult, Request
 from ..scene.masks import fingerprint, mask_of_segment
@@ -36,16 +36,16 @@ class LesionState(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class LesionSegmentation:
     """The measured segmentation of a lesion in the scene.
 
     Attributes:
         result: it came from; None when it was loaded with a scene.
         seconds: from the seed to the overlay.
         volume_arrived_s: `time.monotonic()` when its volume came.
-        fingerprint: of the outline, see `scene.masks.fingerprint`.
-        changed_at: modification time of the segment's voxels (VTK's counter) when the outline was measured.
-        corrected: a user has changed the outline since.
+        fingerprint: of the segmentation, see `scene.masks.fingerprint`.
+        changed_at: modification time of the segment's voxels (VTK's counter) when the segmentation was measured.
+        corrected: a user has changed the segmentation since.
         unreliable_reason: why its border is not to be relied on, or None; what a user has corrected is his.
         model_sha256, model_name: which model has found it; empty where that was not written down.
     """
@@ -77,8 +77,8 @@ class LesionRefinement:
     latest: LesionResult | None = None
     due: list[tuple[Request, LesionResult]] = field(default_factory=list)
 
-    def is_about(self, found: Found | None) -> bool:
-        """Return whether an outline is exactly that which the network was asked to refine."""
+    def is_about(self, found: LesionSegmentation | None) -> bool:
+        """Return whether a segmentation is exactly that which the network was asked to refine."""
         if found is None or found.result is None or found.corrected or self.latest is None:
             return False
         return self.latest.mask is found.result.mask
@@ -94,8 +94,8 @@ class Lesion:
         is_asked: somebody has asked for the lesion at this seed, so it is not asked for by itself.
         is_automatic: the workspace has asked last, and nobody who clicked.
         asked_in: the volume in which it was asked for last; None where it was not asked for in this volume node.
-        is_stale: its outline belongs to another volume or seed than what is shown now.
-        is_renewing: its outline is of the volume before, and is being segmented again at this moment.
+        is_stale: its segmentation belongs to another volume or seed than what is shown now.
+        is_renewing: its segmentation is of the volume before, and is being segmented again at this moment.
         refinement: what the network does for it in the background.
         history: its size and place in each volume.
     """
@@ -111,12 +111,12 @@ class Lesion:
     asked_at_s: float = 0.0
     is_asked: bool = False
     is_automatic: bool = False
-    found: Found | None = None
+    found: LesionSegmentation | None = None
     asked_in: VolumeIdentity | None = None
     is_stale: bool = False
     is_renewing: bool = False
     refinement: LesionRefinement = field(default_factory=LesionRefinement)
-    history: LesionHistory = field(default_factory=LesionHistory)
+    history: LesionFollowUp = field(default_factory=LesionFollowUp)
 
     def has_moved_to(self, seed_ras_mm: np.ndarray | None) -> bool:
         if self.seed_ras_mm is None or seed_ras_mm is None:
@@ -130,13 +130,13 @@ class LesionRow:
 
     Attributes:
         lesion: its key; stays when the user renames it.
-        is_current: the outline belongs to the volume shown now and to the seed where it is now.
-        volume_ml, diameters_mm: None without an outline.
-        volume_age_s: since the volume of the outline came; None when that is not known.
+        is_current: the segmentation belongs to the volume shown now and to the seed where it is now.
+        volume_ml, diameters_mm: None without a segmentation.
+        volume_age_s: since the volume of the segmentation came; None when that is not known.
         warnings: in plain words.
-        remarks: what is to be known of its volume; nothing is wrong with the outline itself.
-        reason: why there is no (new) outline.
-        is_renewing: the outline is of the volume before, and is being segmented again in this one.
+        volume_warnings: what is to be known of its volume; nothing is wrong with the segmentation itself.
+        reason: why there is no (new) segmentation.
+        is_renewing: the segmentation is of the volume before, and is being segmented again in this one.
         unreliable_reason: why the border is not to be relied on; else None.
         refined: what refinement has changed; empty before that.
         confidence: Dice to be expected, as calibrated; None where that is not known.
@@ -153,7 +153,7 @@ class LesionRow:
     seconds: float | None
     volume_age_s: float | None
     warnings: tuple[str, ...]
-    remarks: tuple[str, ...]
+    volume_warnings: tuple[str, ...]
     reason: str
     stage: str
     done: int
@@ -167,20 +167,20 @@ class LesionRow:
     change: float | None = None
 
 
-def outline_of(
+def segmentation_of(
     node: slicer.vtkMRMLSegmentationNode,
     lesion: str,
     result: LesionResult | None = None,
     seconds: float | None = None,
     volume_arrived_s: float | None = None,
     corrected: bool = False,
-) -> Found:
+) -> LesionSegmentation:
     """Measure a lesion as it stands in the scene."""
     mask, ijk_to_ras = mask_of_segment(node, lesion)
     segment = node.GetSegmentation().GetSegment(lesion)
     volume_ml, diameters_mm = measure(mask, ijk_to_ras)
     corrected = corrected or tag_of(segment, CORRECTED_TAG) == "1"
-    return Found(
+    return LesionSegmentation(
         result,
         seconds,
         volume_arrived_s,
@@ -223,7 +223,7 @@ def row_of(
         seconds=found.seconds if found else None,
         volume_age_s=None if arrived_s is None else now_s - arrived_s,
         warnings=(*_of_another_model(found, model_sha256), *_warnings_of(found)),
-        remarks=found.result.remarks if found and found.result else (),
+        volume_warnings=found.result.volume_warnings if found and found.result else (),
         reason=entry.reason,
         stage=entry.stage,
         done=entry.done,
@@ -232,15 +232,15 @@ def row_of(
     )
 
 
-def _of_another_model(found: Found | None, model_sha256: str) -> tuple[str, ...]:
-    """Return the warning that an outline was made by another model than the one in use."""
+def _of_another_model(found: LesionSegmentation | None, model_sha256: str) -> tuple[str, ...]:
+    """Return the warning that a segmentation was made by another model than the one in use."""
     if found is None or found.model_sha256 in ("", model_sha256):
         return ()
     name = f"{found.model_name} {found.model_sha256[:8]}".lstrip()
     return (_("made with another model: {name}").format(name=name),)
 
 
-def _warnings_of(found: Found | None) -> tuple[str, ...]:
+def _warnings_of(found: LesionSegmentation | None) -> tuple[str, ...]:
     if found is None:
         return ()
     if found.corrected:

@@ -30,7 +30,7 @@ from ..scene.staleness import (
 )
 from .current_volume import CurrentVolume
 from .events import Cause, Events, LesionRemoved, ResultShown, SeedMoved, SegmentationChanged
-from .lesion import Found, Lesion, LesionRow, LesionState, outline_of, row_of, voxels_changed_at
+from .lesion import Lesion, LesionRow, LesionSegmentation, LesionState, row_of, segmentation_of, voxels_changed_at
 
 BUSY = (LesionState.WAITING, LesionState.RUNNING)
 
@@ -42,7 +42,7 @@ class LesionStore:
         entries: the lesions that have a seed node, by their key.
         on_removed: is called with the key of each lesion that was removed.
         active_lesion: the one whose seed was touched last.
-        model_sha256: of the model in use; outlines of others say so.
+        model_sha256: of the model in use; segmentations of others say so.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class LesionStore:
         node = self._volume.node
         return lesions_of(self._scene, node) if node else None
 
-    def has_outlines_in(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    def has_segmentations_in(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
         """Return whether a volume has a segmentation with lesions."""
         node = lesions_of(self._scene, volume_node)
         return node is not None and node.GetSegmentation().GetNumberOfSegments() > 0
 
-    def volume_of_outlines(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+    def volume_of_segmentations(self) -> slicer.vtkMRMLScalarVolumeNode | None:
         """Return the volume that was segmented last in a loaded scene; None without one."""
-        outlines = [n for n in nodes_of_class(self._scene, CLASS) if n.GetAttribute(KEY) == KEY_OF_LESIONS]
-        return volume_of(outlines[-1]) if outlines else None
+        segmentations = [n for n in nodes_of_class(self._scene, CLASS) if n.GetAttribute(KEY) == KEY_OF_LESIONS]
+        return volume_of(segmentations[-1]) if segmentations else None
 
     def rows(self) -> list[LesionRow]:
         """Return the rows of the table, in the order in which the seeds were made."""
@@ -83,11 +83,11 @@ class LesionStore:
     def update(self) -> None:
         """Read what the user has changed in the scene since the last turn."""
         self._update_seeds()
-        self._update_outlines()
+        self._update_segmentations()
         self._update_places()
         self._forget_histories()
 
-    def show(self, result: LesionResult, is_undoable: bool = True) -> Found | None:
+    def show(self, result: LesionResult, is_undoable: bool = True) -> LesionSegmentation | None:
         """Show a result; returns None when its lesion has been removed meanwhile.
 
         Args:
@@ -103,7 +103,7 @@ class LesionStore:
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, **timings_s})
         entry = self.entries.setdefault(lesion, Lesion())
-        entry.found = outline_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
+        entry.found = segmentation_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
         entry.state, entry.reason = LesionState.DONE, ""
         self._rename_segments()
         self.refresh_staleness()
@@ -111,7 +111,7 @@ class LesionStore:
         return entry.found
 
     def refine(self, result: LesionResult) -> None:
-        """Replace the outline that is shown by a refined one; undo goes back to before the first."""
+        """Replace the segmentation that is shown by a refined one; undo goes back to before the first."""
         lesion = result.request.lesion
         entry, seed_node = self.entries[lesion], seed_nodes(self._scene).get(lesion)
         if seed_node is None:
@@ -122,14 +122,14 @@ class LesionStore:
         place = self._volume.place_of(result.volume)
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, "overlay": timings_s["overlay"]})
-        entry.found = outline_of(node, lesion, result, before.seconds, before.volume_arrived_s)
+        entry.found = segmentation_of(node, lesion, result, before.seconds, before.volume_arrived_s)
         self._rename_segments()
         self.refresh_staleness()
         self._events.emit(ResultShown(result, entry.found))
 
     @property
     def stale(self) -> set[str]:
-        """Lesions whose outline belongs to another volume or seed than what is shown now."""
+        """Lesions whose segmentation belongs to another volume or seed than what is shown now."""
         return {lesion for lesion, entry in self.entries.items() if entry.is_stale}
 
     @property
@@ -143,7 +143,7 @@ class LesionStore:
         return self._volume.identity is not None
 
     def placed_now(self, volume: Volume) -> np.ndarray:
-        """Return the 4x4 from the voxels of a result's volume to world RAS mm, where its outline lies now."""
+        """Return the 4x4 from the voxels of a result's volume to world RAS mm, where its segmentation lies now."""
         node, place = self.segmentation_node, self._volume.place_of(volume)
         if node is None or place is None:
             return volume.ijk_to_ras
@@ -151,7 +151,7 @@ class LesionStore:
         return placed
 
     def refresh_staleness(self) -> None:
-        """Mark the lesions whose outline belongs to another volume or seed than what is shown."""
+        """Mark the lesions whose segmentation belongs to another volume or seed than what is shown."""
         node, identity = self.segmentation_node, self._volume.identity
         known = self.entries.items() if identity is not None else ()
         renewed = {lesion for lesion, entry in known if entry.is_renewing}
@@ -165,12 +165,12 @@ class LesionStore:
         node = self.segmentation_node
         if node is None:
             return
-        if volume_of(node) is None:  # outlines of a volume of this name that was deleted
+        if volume_of(node) is None:  # segmentations of a volume of this name that was deleted
             node.SetReferenceImageGeometryParameterFromVolumeNode(self._volume.node)
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
             entry = self.entries.setdefault(lesion, Lesion())
             if entry.found is None and node.GetSegmentation().GetSegment(lesion) is not None:
-                entry.found, entry.state = outline_of(node, lesion), LesionState.DONE
+                entry.found, entry.state = segmentation_of(node, lesion), LesionState.DONE
                 entry.seed_ras_mm, entry.is_asked = seed_ras_mm, True
                 self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
                 self._events.emit(SegmentationChanged(lesion, entry.found, Cause.LOADED))
@@ -183,7 +183,7 @@ class LesionStore:
                 self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
 
     def leave_volume(self) -> None:
-        """Mark the outlines of the volume before as out of date; they stay in the scene."""
+        """Mark the segmentations of the volume before as out of date; they stay in the scene."""
         mark_all_stale(self._scene)
         for entry in self.entries.values():
             entry.found = None
@@ -205,13 +205,13 @@ class LesionStore:
         """Restore the segmentation as it was before the last change."""
         history = self._history
         if history is not None and history.can_undo:
-            self._restore(history.undo(self.segmentation_node, self._outlines()), Cause.UNDONE)
+            self._restore(history.undo(self.segmentation_node, self._segmentations()), Cause.UNDONE)
 
     def redo(self) -> None:
         """Restore what was undone last."""
         history = self._history
         if history is not None and history.can_redo:
-            self._restore(history.redo(self.segmentation_node, self._outlines()), Cause.REDONE)
+            self._restore(history.redo(self.segmentation_node, self._segmentations()), Cause.REDONE)
 
     def _update_seeds(self) -> None:
         nodes, seeds = seed_nodes(self._scene), seeds_in(self._scene)
@@ -233,7 +233,7 @@ class LesionStore:
         self._events.emit(SeedMoved(lesion, seed_ras_mm))
         return True
 
-    def _update_outlines(self) -> None:
+    def _update_segmentations(self) -> None:
         node = self.segmentation_node
         for lesion, entry in self.entries.items():
             if entry.found is None:
@@ -253,9 +253,11 @@ class LesionStore:
             self._are_together = are_together
             self.refresh_staleness()
 
-    def _measure_again(self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: Lesion, before: Found) -> None:
-        """Note how the outline is now that somebody has written voxels into it."""
-        after = outline_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
+    def _measure_again(
+        self, node: slicer.vtkMRMLSegmentationNode, lesion: str, entry: Lesion, before: LesionSegmentation
+    ) -> None:
+        """Note how the segmentation is now that somebody has written voxels into it."""
+        after = segmentation_of(node, lesion, before.result, before.seconds, before.volume_arrived_s)
         corrected = before.corrected or after.fingerprint != before.fingerprint
         if corrected and not before.corrected:  # said in the scene, so that it holds when the volume is left or loaded
             node.GetSegmentation().GetSegment(lesion).SetTag(CORRECTED, "1")
@@ -302,18 +304,18 @@ class LesionStore:
         for key in gone:
             del self._histories[key]
 
-    def _outlines(self) -> dict[str, Found]:
-        """Return the outlines to remember for undo, without the voxels of their volumes, to save memory."""
+    def _segmentations(self) -> dict[str, LesionSegmentation]:
+        """Return the segmentations to remember for undo, without the voxels of their volumes, to save memory."""
         return {lesion: self._without_voxels(entry.found) for lesion, entry in self.entries.items() if entry.found}
 
-    def _without_voxels(self, found: Found) -> Found:
+    def _without_voxels(self, found: LesionSegmentation) -> LesionSegmentation:
         if found.result is None:
             return found
         volume = self._volume.without_voxels(found.result.volume)
         return replace(found, result=replace(found.result, volume=volume))
 
-    def _with_voxels(self, found: Found) -> Found:
-        """Return an outline with the voxels of its volume again, where that is the current one."""
+    def _with_voxels(self, found: LesionSegmentation) -> LesionSegmentation:
+        """Return a segmentation with the voxels of its volume again, where that is the current one."""
         current = self._volume.volume
         if found.result is None or current is None or found.result.volume.identity != current.identity:
             return found
@@ -322,9 +324,9 @@ class LesionStore:
     def _remember(self) -> None:
         history = self._history
         if history is not None:
-            history.remember(self.segmentation_node, self._outlines())
+            history.remember(self.segmentation_node, self._segmentations())
 
-    def _restore(self, outlines: dict[str, Found], cause: Cause) -> None:
+    def _restore(self, segmentations: dict[str, LesionSegmentation], cause: Cause) -> None:
         """Adapt seeds and lesions to a segmentation that `undo` or `redo` has restored."""
         node, nodes = self.segmentation_node, seed_nodes(self._scene)
         if node is None:
@@ -336,7 +338,7 @@ class LesionStore:
                 show_seed(self._scene, lesion, np.array(place.split(), float), own_colour(segment))
         self._update_seeds()
         for lesion in seed_nodes(self._scene):
-            entry, found = self.entries.setdefault(lesion, Lesion()), outlines.get(lesion)
+            entry, found = self.entries.setdefault(lesion, Lesion()), segmentations.get(lesion)
             entry.found = None
             if found is not None and node.GetSegmentation().GetSegment(lesion) is not None:
                 entry.found = replace(self._with_voxels(found), changed_at=voxels_changed_at(node, lesion))

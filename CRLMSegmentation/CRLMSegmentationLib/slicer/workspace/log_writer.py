@@ -1,6 +1,6 @@
 """Writes the events of a workspace into the recording of its session.
 
-Some events are written only once what they tell of has rested: a seed that is dragged, an outline that is painted, a
+Some events are written only once what they tell of has rested: a seed that is dragged, a segmentation that is painted, a
 volume that is chosen. `update` writes those that have.
 """
 
@@ -31,8 +31,15 @@ from .events import (
     VolumeShown,
     WorkspaceEvent,
 )
-from .lesion import Found
-from .segmentation_changes import Kind, OutlineChange, OutlineChanges, ResultKey, key_of, outline_in
+from .lesion import LesionSegmentation
+from .segmentation_changes import (
+    ChangeKind,
+    ResultKey,
+    SegmentationChange,
+    SegmentationChanges,
+    key_of,
+    segmentation_in,
+)
 from .workspace import SETTLE_S, Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
@@ -61,7 +68,7 @@ class LogWriter:
 
     def __init__(self, workspace: Workspace, recorder: SessionRecorder, clock: Callable[[], float]) -> None:
         self._workspace, self._recorder, self._clock = workspace, recorder, clock
-        self._outlines = OutlineChanges()
+        self._segmentations = SegmentationChanges()
         self._moved_seeds: dict[str, tuple[float, np.ndarray | None]] = {}
         self._new_volume: tuple[float, Volume] | None = None
         self._asked: dict[str, LesionAsked] = {}
@@ -75,7 +82,7 @@ class LogWriter:
             ResultWithheld: lambda event: self._write_result(event.result),
             SegmentationChanged: self._write_changed,
             VolumeShown: self._write_volume,
-            VolumeLeft: lambda event: self._outlines.clear(),
+            VolumeLeft: lambda event: self._segmentations.clear(),
             ModelChanged: lambda event: recorder.use_model(event.model),
             DistancesUpdated: lambda event: self._write_distances(event.situation),
         }
@@ -120,8 +127,8 @@ class LogWriter:
         if self._new_volume is not None and (is_last or now_s - self._new_volume[0] >= VOLUME_REST_S):
             self._recorder.use_volume(self._new_volume[1])
             self._new_volume = None
-        for change in self._outlines.rested(now_s, is_last):
-            self._write_outline(change)
+        for change in self._segmentations.rested(now_s, is_last):
+            self._write_segmentation(change)
 
     def _write_seed_moved(self, event: SeedMoved) -> None:
         self._moved_seeds[event.lesion] = self._clock(), event.seed_ras_mm
@@ -141,7 +148,7 @@ class LogWriter:
     def _write_removed(self, event: LesionRemoved) -> None:
         self._moved_seeds.pop(event.lesion, None)
         self._asked.pop(event.lesion, None)
-        self._outlines.remove(event.lesion)
+        self._segmentations.remove(event.lesion)
         self._recorder.seed_removed(event.lesion)
 
     def _write_asked(self, event: LesionAsked) -> None:
@@ -153,9 +160,9 @@ class LogWriter:
 
     def _write_shown(self, event: ResultShown) -> None:
         self._write_result(event.result)
-        lost = self._outlines.replace(event.result.request.lesion, event.found)
+        lost = self._segmentations.replace(event.result.request.lesion, event.found)
         if lost is not None:
-            self._write_outline(lost)
+            self._write_segmentation(lost)
 
     def _write_result(self, result: LesionResult) -> None:
         before = self._recorder.results
@@ -172,9 +179,9 @@ class LogWriter:
         if found is not None and found.result is not None and self._is_to_be_written(found.result):
             self._write_result(found.result)
             if not found.corrected:
-                self._outlines.replace(event.lesion, found)
+                self._segmentations.replace(event.lesion, found)
                 return
-        self._outlines.add(event.lesion, found, event.cause, self._clock())
+        self._segmentations.add(event.lesion, found, event.cause, self._clock())
 
     def _is_to_be_written(self, result: LesionResult) -> bool:
         return result.volume.has_voxels and key_of(result) not in self._results
@@ -184,27 +191,27 @@ class LogWriter:
         volume = None if event.from_link else event.volume
         self._new_volume = None if volume is None else (self._clock(), volume)
 
-    def _write_outline(self, change: OutlineChange) -> None:
+    def _write_segmentation(self, change: SegmentationChange) -> None:
         lesion, found = change.lesion, change.found
         result = None if found is None else found.result
         number = None if result is None else self._results.get(key_of(result))
         if change.is_gone:
             self._recorder.corrected(lesion)
             return
-        outline = self._outline_of(lesion, found)
-        if change.kind is Kind.CORRECTED:
-            self._recorder.corrected(lesion, *outline)
-        elif change.kind is Kind.TAKEN_OVER:
-            self._recorder.taken_over(lesion, *outline)
+        segmentation = self._segmentation_of(lesion, found)
+        if change.kind is ChangeKind.CORRECTED:
+            self._recorder.corrected(lesion, *segmentation)
+        elif change.kind is ChangeKind.TAKEN_OVER:
+            self._recorder.taken_over(lesion, *segmentation)
         else:
-            mask, volume, offset_kji = outline
-            again = change.kind is Kind.REDONE
+            mask, volume, offset_kji = segmentation
+            again = change.kind is ChangeKind.REDONE
             self._recorder.undone(lesion, number, mask, volume, offset_kji, again=again)
 
-    def _outline_of(
-        self, lesion: str, found: Found | None
+    def _segmentation_of(
+        self, lesion: str, found: LesionSegmentation | None
     ) -> tuple[np.ndarray | None, Volume | None, tuple[int, int, int]]:
-        """The voxels of an outline that no recorded result holds, as the recorder takes them; else None."""
+        """The voxels of a segmentation that no recorded result holds, as the recorder takes them; else None."""
         result = None if found is None else found.result
         if found is None or (result is not None and not found.corrected):
             return None, None, (0, 0, 0)
@@ -213,8 +220,8 @@ class LogWriter:
         if volume is None or is_lost:  # its voxels were let go, and no file holds them
             return None, None, (0, 0, 0)
         store = self._workspace.lesion_store
-        grid = volume if result is None else volume.moved_to(store.placed_now(volume))  # moved with its outline
-        mask, offset_kji = outline_in(grid, store.segmentation_node, lesion)
+        grid = volume if result is None else volume.moved_to(store.placed_now(volume))  # moved with its segmentation
+        mask, offset_kji = segmentation_in(grid, store.segmentation_node, lesion)
         return mask, volume, offset_kji
 
     def _write_distances(self, situation: Situation) -> None:
@@ -228,9 +235,9 @@ class LogWriter:
         for state, reading in shown.readings:
             self._recorder.tip_distance(*_distance_of(state, reading))
         if shown.nearest is None:
-            self._recorder.distance_withheld(shown.withheld, shown.cautions)
+            self._recorder.distance_withheld(shown.withheld, shown.warnings)
         else:
-            self._recorder.shown_distance(*_distance_of(*shown.nearest), shown.cautions)
+            self._recorder.shown_distance(*_distance_of(*shown.nearest), shown.warnings)
 
     def _write_unreliable(self, name: str, status: Status | None) -> None:
         if self._unreliable_reasons.get(name) != status:

@@ -83,7 +83,7 @@ class Models:
         return find_model()
 
     def use(self, key: str, workspace: Workspace | None, make_engine: Callable[[ModelPackage], Engine]) -> bool:
-        """Use a model from now on; volume, seeds, outlines and link of the workspace stay.
+        """Use a model from now on; volume, seeds, segmentations and link of the workspace stay.
 
         Args:
             workspace: None where there is none yet.
@@ -102,7 +102,7 @@ class Models:
         given_up = [row.name for row in workspace.lesion_store.rows() if row.state in BUSY]
         workspace.use_model(make_engine(model), model)
         if given_up:
-            text = _("{lesions}: cancelled, because another model was chosen. Press Segment to ask {model}")
+            text = _("{lesions}: cancelled, because another model was chosen. Press Segment to use {model}")
             self.notice = text.format(lesions=", ".join(given_up), model=key)
         return True
 

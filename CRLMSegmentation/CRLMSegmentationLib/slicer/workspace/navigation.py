@@ -1,6 +1,6 @@
 """Navigation: tools in the scene, distances to the nearest tumours, margins.
 
-`receive` gets the transforms, `update` the outlines at each turn, and measures; margins and consensus surfaces in the
+`receive` gets the transforms, `update` the segmentations at each turn, and measures; margins and consensus surfaces in the
 scene follow. `prepare` makes the nodes of tools and of the line to the nearest tumour; `show` moves them, in turns that
 may change what the views draw.
 """
@@ -18,8 +18,8 @@ from ...core.status import Reason, Status
 from ...igtl.messages import TransformMessage
 from ...tracking.closest_approach import Approaches
 from ...tracking.colours import distance_colour
-from ...tracking.displayed import Displayed
-from ...tracking.instruments import REFERENCE, Kind, tip_of
+from ...tracking.displayed_distance import DisplayedDistance
+from ...tracking.instruments import REFERENCE, InstrumentKind, tip_of
 from ...tracking.margins import DEFAULT_MARGINS_MM
 from ...tracking.navigator import Navigator
 from ...tracking.situation import InstrumentState, Situation
@@ -29,11 +29,11 @@ from ..scene.guidance import hide_distance, prepare_distance, show_distance
 from ..scene.tools import prepare_tool, remove_tools_except, show_tool
 from .events import DistancesUpdated, Events
 from .navigation_targets import LesionTarget
-from .surfaces import Targets
+from .surfaces import TargetSurfaces
 
 LOOK_AGAIN_S = 0.05
 """Without a new pose the situation changes by what grows old; guards promise 0.3 s."""
-FOCUS_ORDER = (Kind.POINTER, Kind.DISSECTOR, Kind.PROBE)
+FOCUS_ORDER = (InstrumentKind.POINTER, InstrumentKind.DISSECTOR, InstrumentKind.PROBE)
 """Which tip the slices follow while no distance says."""
 
 
@@ -53,7 +53,7 @@ class Navigation:
         self.navigator = Navigator()
         self.is_calibrated = self.is_of_other_source = False
         self.situation = Situation()
-        self._targets = Targets(scene, DEFAULT_MARGINS_MM)
+        self._targets = TargetSurfaces(scene, DEFAULT_MARGINS_MM)
         self.approaches = Approaches()
         self._is_due, self._looked_at_s, self._sent_s = True, -np.inf, 0.0
         self._frames: frozenset[str] = frozenset()
@@ -104,7 +104,7 @@ class Navigation:
         return self._targets.margin_surfaces_of(lesion)
 
     @property
-    def displayed(self) -> Displayed:
+    def displayed(self) -> DisplayedDistance:
         """What may be shown now; the one source of every distance that is shown."""
         return self.situation.displayed
 
@@ -168,7 +168,7 @@ class Navigation:
 
     def update(self, lesion_targets: Mapping[str, LesionTarget]) -> None:
         """Update targets and distances; call it at each turn."""
-        self.is_calibrated = all(lesion_target.unexplained is not None for lesion_target in lesion_targets.values())
+        self.is_calibrated = all(lesion_target.residual_error is not None for lesion_target in lesion_targets.values())
         if self._targets.update(lesion_targets):
             self.navigator.set_targets(self.targets)
             self._is_due = True
@@ -176,7 +176,7 @@ class Navigation:
         if not self._is_due and now_s - self._looked_at_s < LOOK_AGAIN_S:
             return
         self._is_due, self._looked_at_s = False, now_s
-        self.navigator.cautions = self._cautions
+        self.navigator.warnings = self._warnings
         self.situation = self.navigator.update(now_s)
         self.approaches.update(self.situation, now_s, self._sent_s)
         self._events.emit(DistancesUpdated(self.situation))
@@ -204,7 +204,7 @@ class Navigation:
             show_tool(self._scene, state)
 
     @property
-    def _cautions(self) -> tuple[Status, ...]:
+    def _warnings(self) -> tuple[Status, ...]:
         """The warnings that hold for any distance."""
         other = (Status(Reason.OTHER_SOURCE),) if self.is_of_other_source else ()
         return other if self.is_calibrated else (*other, Status(Reason.UNCALIBRATED))

@@ -1,4 +1,4 @@
-"""The outlines that navigation measures to, each with its reliability."""
+"""The segmentations that navigation measures to, each with its reliability."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import slicer
 
 from ...core.status import Reason, Status
-from ...segmentation.calibration import Calibration
+from ...segmentation.calibration import ModelCalibration
 from ...segmentation.consensus import Consensus
 from ...segmentation.session import Session
 from ...tracking.interval import ResidualError
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes
-from .lesion import Found
+from .lesion import LesionSegmentation
 from .lesion_store import LesionStore
 
 OUT_OF_DATE, NOTHING_FOUND = Status(Reason.OUT_OF_DATE), Status(Reason.NOTHING_FOUND)
@@ -23,18 +23,18 @@ OUT_OF_DATE, NOTHING_FOUND = Status(Reason.OUT_OF_DATE), Status(Reason.NOTHING_F
 
 @dataclass(frozen=True, eq=False)
 class LesionTarget:
-    """An outline that navigation measures to.
+    """A segmentation that navigation measures to.
 
     Attributes:
         lesion, name: its key, and as shown.
         node: in which its segment is.
         place: 4x4 from the node's own coordinates to world RAS mm.
-        fingerprint: of the outline, see `scene.masks.fingerprint`.
+        fingerprint: of the segmentation, see `scene.masks.fingerprint`.
         voxel_mm: longest edge of the voxels of its volume.
         ijk_to_ras: 4x4 of its volume, world RAS mm.
-        consensus: of exactly this outline, if there are any.
+        consensus: of exactly this segmentation, if there are any.
         unreliable_reason: why it is not to be relied on, or None.
-        unexplained: error of the model that has found it; None where nobody has measured that.
+        residual_error: error of the model that has found it; None where nobody has measured that.
     """
 
     lesion: str
@@ -46,49 +46,49 @@ class LesionTarget:
     ijk_to_ras: np.ndarray
     consensus: Consensus | None
     unreliable_reason: Status | None
-    unexplained: ResidualError | None
+    residual_error: ResidualError | None
 
 
 def lesion_targets(
     scene: slicer.vtkMRMLScene,
     session: Session,
     lesion_store: LesionStore,
-    calibrations: Mapping[str, Calibration | None],
+    calibrations: Mapping[str, ModelCalibration | None],
 ) -> dict[str, LesionTarget]:
-    """Return the outlines that navigation measures to now, by lesion.
+    """Return the segmentations that navigation measures to now, by lesion.
 
     Args:
         calibrations: of the models that are known, by their hash.
 
     Raises:
-        GeometryError: the outlines lie under a transform that is not linear.
+        GeometryError: the segmentations lie under a transform that is not linear.
     """
     node = lesion_store.segmentation_node
     found = [(lesion, entry, entry.found) for lesion, entry in lesion_store.entries.items() if entry.found]
     if node is None or not found:
         return {}
     seeds, place, lesion_targets = seed_nodes(scene), local_to_world(node), {}
-    for lesion, entry, outline in found:
-        volume = outline.result.volume if outline.result else session.volume
+    for lesion, entry, segmentation in found:
+        volume = segmentation.result.volume if segmentation.result else session.volume
         if volume is None:  # nothing says where its voxels lie
             continue
-        calibration = calibrations.get(outline.model_sha256)
+        calibration = calibrations.get(segmentation.model_sha256)
         lesion_targets[lesion] = LesionTarget(
             lesion,
             seeds[lesion].GetName(),
             node,
             place,
-            outline.fingerprint,
+            segmentation.fingerprint,
             float(volume.spacing_mm.max()),
             lesion_store.placed_now(volume),
-            entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(outline) else None,
-            _unreliable_reason_of(outline, entry.is_stale),
-            calibration.unexplained if calibration else None,
+            entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(segmentation) else None,
+            _unreliable_reason_of(segmentation, entry.is_stale),
+            calibration.residual_error if calibration else None,
         )
     return lesion_targets
 
 
-def _unreliable_reason_of(outline: Found, is_stale: bool) -> Status | None:
+def _unreliable_reason_of(segmentation: LesionSegmentation, is_stale: bool) -> Status | None:
     if is_stale:
         return OUT_OF_DATE
-    return NOTHING_FOUND if outline.volume_ml == 0 else outline.unreliable_reason
+    return NOTHING_FOUND if segmentation.volume_ml == 0 else segmentation.unreliable_reason

@@ -108,11 +108,11 @@ class Preflight:
         name, result = _("Self-check case"), self._workspace.results.self_check
         problem = self._workspace.results.self_check_problem or self._workspace.engine_problem
         if problem:
-            return Check(name, Level.RED, problem, _("Do not rely on results before this is green"))
+            return Check(name, Level.RED, problem, _("Do not rely on results before this check passes"))
         if result is None:
-            return Check(name, Level.PENDING, _("segmenting a simulated case whose truth is known"))
+            return Check(name, Level.PENDING, _("segmenting a simulated case with known ground truth"))
         if not self._is_shipped:
-            text = _("not the shipped model, whose answer alone is known; the network answers, in {seconds:.1f} s")
+            text = _("the right answer is known for the shipped model only; this one answered in {seconds:.1f} s")
             text = text.format(seconds=sum(result.timings_s.values()))
             return Check(name, Level.AMBER, text, _("To prove the installation, choose the shipped model"))
         truth = self._sample.truth_of(self._sample.lesions[0], result.volume) if self._sample is not None else None

@@ -16,7 +16,7 @@ from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes, seeds_in
 from ..scene.segmentations import lesion_surface
-from .lesion import Found, Lesion
+from .lesion import Lesion, LesionSegmentation
 from .workspace import Workspace
 
 FAREWELL_S = 0.5
@@ -113,11 +113,13 @@ class Publisher:
             lesion, found = SharedLesion(nodes[row.lesion].GetName(), seed_ras_mm), _current(entry)
             if found is not None:
                 about = {"volume_ml": row.volume_ml, "diameters_mm": row.diameters_mm, "warnings": row.warnings}
-                lesion = self._with_outline(replace(lesion, about=about), row.lesion, found, volume)
+                lesion = self._with_segmentation(replace(lesion, about=about), row.lesion, found, volume)
             shared.append(lesion)
         return shared
 
-    def _with_outline(self, shared: SharedLesion, lesion: str, found: Found, volume: Volume) -> SharedLesion:
+    def _with_segmentation(
+        self, shared: SharedLesion, lesion: str, found: LesionSegmentation, volume: Volume
+    ) -> SharedLesion:
         node = self._workspace.lesion_store.segmentation_node
         surface = triangles_of(lesion_surface(node, lesion))
         if found.result is not None and not found.corrected and found.result.volume is volume:
@@ -128,6 +130,6 @@ class Publisher:
         return replace(shared, mask=mask_in_volume(node, lesion, grid), surface=surface)
 
 
-def _current(lesion: Lesion) -> Found | None:
-    """Return the outline of a lesion while it belongs to the volume and the seed that are shown."""
+def _current(lesion: Lesion) -> LesionSegmentation | None:
+    """Return the segmentation of a lesion while it belongs to the volume and the seed that are shown."""
     return None if lesion.is_stale else lesion.found

@@ -10,7 +10,7 @@ SHARE = 0.5
 SHARE_WHILE_WAITING = 0.2
 """The same while somebody waits for an answer of the network, which has the same processors."""
 LAGS_BELOW_PER_S = 10.0
-PICTURES = 3
+IMAGES = 3
 """So many are averaged."""
 
 
@@ -30,7 +30,7 @@ class RenderLimiter:
         self._share = SHARE
         self._allowed_s = float("-inf")
         self._render_s: dict[str, float] = {}
-        self._pictures_s: deque[float] = deque(maxlen=PICTURES)
+        self._pictures_s: deque[float] = deque(maxlen=IMAGES)
 
     def note_render(self, view: str, seconds: float) -> None:
         """Note that a view has rendered, and for how long."""

@@ -11,14 +11,14 @@ from .lesion import Lesion
 from .lesion_store import BUSY, LesionStore
 
 GRACE_S = 5.0
-"""For so long after a newer volume has come, an outline of the one before still counts while it is renewed."""
+"""For so long after a newer volume has come, a segmentation of the one before still counts while it is renewed."""
 REMEMBERED = 64
 
 
 class Resegmentation:
     """Chooses the lesion to segment next: one at a time, in the newest volume, so that no queue forms.
 
-    Volumes that come while the network is at work are passed over, and the lesion whose outline is oldest is next. A
+    Volumes that come while the network is at work are passed over, and the lesion whose segmentation is oldest is next. A
     lesion that was corrected by hand is left alone: the network must not undo that.
 
     Attributes:

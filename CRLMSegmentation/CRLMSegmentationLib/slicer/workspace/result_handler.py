@@ -71,7 +71,7 @@ class ResultHandler:
         elif purpose is Purpose.ANSWER:
             return self._show_answer(result)
         elif not self._is_of_what_is_shown(result):
-            logger.info("%s: %s, but its outline is another by now", lesion, purpose.value)
+            logger.info("%s: %s, but its segmentation is another by now", lesion, purpose.value)
             if not purpose.is_background:
                 self._rest(lesion)
         elif purpose is Purpose.GROWN:
@@ -142,7 +142,7 @@ class ResultHandler:
         lesion = result.request.lesion
         if result.mask.is_empty:
             self._lesion_store.entries[lesion].refinement = LesionRefinement()
-            self._note(f"{lesion}: nothing is found when refined; the first outline stays, check it")
+            self._note(f"{lesion}: nothing is found when refined; the first segmentation stays, check it")
             return
         self._background_refinement.add(result)
         self._lesion_store.refine(result)
@@ -160,7 +160,7 @@ class ResultHandler:
         history.add(result.mask, result.volume.identity, self._clock())
 
     def _is_of_what_is_shown(self, result: LesionResult) -> bool:
-        """Return whether a refined result is about the outline that is shown, of the same request and volume."""
+        """Return whether a refined result is about the segmentation that is shown, of the same request and volume."""
         entry = self._lesion_store.entries.get(result.request.lesion)
         found = entry.found if entry else None
         if entry is None or found is None or found.result is None or not entry.refinement.is_about(found):

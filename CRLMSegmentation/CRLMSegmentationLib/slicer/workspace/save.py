@@ -26,7 +26,7 @@ from ..dependencies import missing
 from ..scene.masks import mask_in_volume
 from ..scene.nodes import local_to_world
 from ..scene.saving import save_scene_bundle, save_segmentation
-from .lesion import CORRECTED, Found
+from .lesion import CORRECTED, LesionSegmentation
 from .workspace import Workspace
 
 SCENE, SEGMENTATION, REPORT_JSON, REPORT_HTML = "scene.mrb", "segmentation.seg.nrrd", "report.json", "report.html"
@@ -51,7 +51,7 @@ def save(workspace: Workspace, parent: Path) -> Path:
     """
     node = workspace.lesion_store.segmentation_node
     if node is None:
-        raise CrlmError(_("there is no outline to save; segment a lesion first"))
+        raise CrlmError(_("there is no segmentation to save; segment a lesion first"))
     folder = parent / time.strftime("crlm-%Y%m%d-%H%M%S")
     make_folder(folder)
     results = [
@@ -102,7 +102,7 @@ def _entry(workspace: Workspace, result: LesionResult) -> JsonObject:
 
 
 def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
-    """Return the consensus surfaces of a lesion; None for an outline that a user has corrected."""
+    """Return the consensus surfaces of a lesion; None for a segmentation that a user has corrected."""
     entry = workspace.lesion_store.entries[lesion]
     return entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(entry.found) else None
 
@@ -110,12 +110,12 @@ def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
 def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[JsonObject]) -> None:
     """Start writing the page, which shows one volume: lesions of earlier ones are in the JSON report only."""
     from ...reports.page_process import save_input
-    from ...reports.planes import Lesion
+    from ...reports.planes import DrawnLesion
 
     newest = results[-1].volume.identity
     shown = [(r, e) for r, e in zip(results, entries) if r.volume.identity == newest]
     lesions = [
-        Lesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.options.crop_size_mm)
+        DrawnLesion(results[-1].volume, r.mask.mask, np.array(r.request.seed_ras_mm), r.request.options.crop_size_mm)
         for r, _entry in shown
     ]
     source = folder / PAGE_INPUT
@@ -149,7 +149,7 @@ def _reported(workspace: Workspace, lesion: str) -> LesionResult | None:
     return replace(found.result, mask=mask)
 
 
-def _corrected(workspace: Workspace, lesion: str, found: Found, result: LesionResult) -> LesionMask:
+def _corrected(workspace: Workspace, lesion: str, found: LesionSegmentation, result: LesionResult) -> LesionMask:
     """The mask as a user has corrected it, on the grid of the volume of its result."""
     node, volume = workspace.lesion_store.segmentation_node, result.volume
     grid_to_local = np.linalg.inv(local_to_world(node)) @ workspace.lesion_store.placed_now(volume)

@@ -17,13 +17,13 @@ from ..dependencies import missing
 from .workspace import Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
-    from .recording import Recording
+    from .workspace_recorder import WorkspaceRecorder
 
 NAME = "crlm-session-%Y%m%d-%H%M%S"
 
 
 class SessionRecording:
-    """Begins and ends the `Recording` of a workspace.
+    """Begins and ends the `WorkspaceRecorder` of a workspace.
 
     Attributes:
         recording: what writes; None without the packages for it.
@@ -82,7 +82,7 @@ class SessionRecording:
         absent = ", ".join(package.requirement for package in missing("report"))
         if absent:
             raise CrlmError(_("{names} is missing; press Install").format(names=absent))
-        from .recording import report_command
+        from .workspace_recorder import report_command
 
         self.report_page = folder.parent / f"{folder.name}-{time.strftime('%H%M%S')}.html"
         command = report_command(self._workspace.python, folder, self.report_page)
@@ -93,13 +93,13 @@ class SessionRecording:
         return self._workspace.session.link is not None or self._workspace.volume.node is not None
 
 
-def _recording_of(workspace: Workspace) -> Recording | None:
+def _recording_of(workspace: Workspace) -> WorkspaceRecorder | None:
     if missing("connect"):
         return None
     from ...recording import session_recorder  # noqa: F401 - imported now: a second that no turn is to take
-    from .recording import Recording
+    from .workspace_recorder import WorkspaceRecorder
 
-    return Recording(workspace)
+    return WorkspaceRecorder(workspace)
 
 
 def free_folder(parent: Path) -> Path:

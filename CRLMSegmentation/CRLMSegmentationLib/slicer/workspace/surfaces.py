@@ -23,14 +23,14 @@ from ..scene.masks import mask_of_segment
 from .navigation_targets import LesionTarget
 
 BUDGET_S = 0.004
-"""Of a turn, for margins and consensus surfaces; the outline itself is never late."""
+"""Of a turn, for margins and consensus surfaces; the segmentation itself is never late."""
 GRACE_S = 1.0
-"""So long margins may lie around the outline before, lest they flicker with each volume of a live stream."""
+"""So long margins may lie around the segmentation before, lest they flicker with each volume of a live stream."""
 
 
 @dataclass(eq=False)
 class _Kept:
-    """The surfaces of one outline.
+    """The surfaces of one segmentation.
 
     Attributes:
         place: of its node when the surface was made.
@@ -51,8 +51,8 @@ class _Kept:
     made_at_s: float = field(default_factory=time.perf_counter)
 
 
-class Targets:
-    """Makes surfaces from outlines, and shows margins and consensus surfaces in the scene.
+class TargetSurfaces:
+    """Makes surfaces from segmentations, and shows margins and consensus surfaces in the scene.
 
     Attributes:
         margins_mm: widths, mm.
@@ -113,17 +113,17 @@ class Targets:
         if kept.consensus is not consensus or has_other_margins:
             kept.consensus, kept.work = consensus, self._steps(kept, lesion_target)
         target = kept.target
-        if (target.name, target.unreliable_reason, target.unexplained) == (
+        if (target.name, target.unreliable_reason, target.residual_error) == (
             lesion_target.name,
             lesion_target.unreliable_reason,
-            lesion_target.unexplained or UNMEASURED,
+            lesion_target.residual_error or UNMEASURED,
         ):
             return False
         kept.target = replace(
             target,
             name=lesion_target.name,
             unreliable_reason=lesion_target.unreliable_reason,
-            unexplained=lesion_target.unexplained or UNMEASURED,
+            residual_error=lesion_target.residual_error or UNMEASURED,
         )
         return True
 
@@ -133,16 +133,16 @@ class Targets:
         return tuple(width for width in self.margins_mm if low <= width <= high) if self.shows_margins else ()
 
     def _made(self, lesion_target: LesionTarget, before: _Kept | None) -> _Kept:
-        """Make the surface of an outline; the margins of the one before are shown until its own are made."""
+        """Make the surface of a segmentation; the margins of the one before are shown until its own are made."""
         mask, ijk_to_local = mask_of_segment(lesion_target.node, lesion_target.lesion)
         surface = measured_surface(mask, lesion_target.place @ ijk_to_local) if mask.any() else None
-        unexplained = lesion_target.unexplained or UNMEASURED
+        residual_error = lesion_target.residual_error or UNMEASURED
         target = Target(
             lesion_target.name,
             surface,
             lesion_target.voxel_mm,
             unreliable_reason=lesion_target.unreliable_reason,
-            unexplained=unexplained,
+            residual_error=residual_error,
         )
         kept = _Kept(lesion_target.fingerprint, lesion_target.place, target)
         if before is not None:
@@ -175,7 +175,7 @@ class Targets:
                     next(kept.work)
                 except StopIteration:
                     kept.work = None
-                except CrlmError:  # an outline that no margin can be drawn around is shown without
+                except CrlmError:  # a segmentation that no margin can be drawn around is shown without
                     kept.work, kept.margins = None, dict.fromkeys(self._wanted_mm, vtk.vtkPolyData())
 
     def _use_consensus(self, lesion: str) -> bool:
@@ -207,7 +207,7 @@ class Targets:
             show_consensus(self._scene, lesion, consensus)
 
     def _show_unsafe(self, lesion: str, kept: _Kept, is_safe: bool) -> None:
-        """Grey at once around an outline that is not reliable any more, before long around one that is gone."""
+        """Grey at once around a segmentation that is not reliable any more, before long around one that is gone."""
         is_late = time.perf_counter() - kept.made_at_s > GRACE_S and kept.shown_of is not kept.target.surface
         if kept.shown and (is_late or (not is_safe and kept.shown[0])):
             kept.shown = ()

@@ -3,7 +3,7 @@
 Each volume is bounded by what a message may hold; twelve devices with a volume each are not. Before memory is taken
 for one more, the oldest that nobody uses are let go, and where that is not enough the new one is refused:
 
-1. voxels of volumes that are only known because an outline that is out of date was found in them;
+1. voxels of volumes that are only known because a segmentation that is out of date was found in them;
 2. volumes in the scene that came over a link, unless they are current, followed, or used by any other node, such as
    a slice view, a parameter node or a volume rendering.
 
@@ -144,7 +144,7 @@ class VolumeMemory:
                 yield entry.found.result.volume
 
     def _let_go_voxels(self, needed: float) -> None:
-        """Release voxels of volumes in which only outdated outlines were found; the outlines stay."""
+        """Release voxels of volumes in which only outdated segmentations were found; the segmentations stay."""
         for lesion, entry in self._lesion_store.entries.items():
             found, current = entry.found, self._session.volume
             if found is None or found.result is None or not entry.is_stale:
@@ -155,7 +155,7 @@ class VolumeMemory:
             if self.used_bytes + needed <= self.limit_bytes:
                 return
             entry.found = replace(found, result=replace(found.result, volume=self._volume.without_voxels(volume)))
-            self._report(_("{lesion}: the voxels of its earlier volume were let go").format(lesion=lesion))
+            self._report(_("{lesion}: the voxels of its earlier volume were removed from memory").format(lesion=lesion))
 
     def _let_go_nodes(self, device: str, needed: float) -> None:
         """Remove unused volumes that links have brought, the oldest first."""
@@ -166,18 +166,18 @@ class VolumeMemory:
                 return
             name, size = node.GetName(), size_bytes(node)
             remove_node(self._scene, node)
-            text = _("'{name}' of {size} was taken out of the scene: volumes may take {limit}, and nobody uses it")
+            text = _("'{name}' of {size} was taken out of the scene: volumes may take {limit}, and nothing uses it")
             self._report(text.format(name=name, size=_size(size), limit=_size(self.limit_bytes)))
 
     def _unused(self, device: str) -> list[slicer.vtkMRMLScalarVolumeNode]:
-        """List unused volumes of links, the oldest first, those with outlines last."""
+        """List unused volumes of links, the oldest first, those with segmentations last."""
         current, kept = self._volume.node, (device, self._session.device_in_use)
         unused = [
             node
             for node in link_volumes(self._scene)
             if node is not current and node.GetAttribute(KEY) not in kept and not is_used_elsewhere(node)
         ]
-        return sorted(unused, key=lambda node: (self._lesion_store.has_outlines_in(node), self._arrival_of(node)))
+        return sorted(unused, key=lambda node: (self._lesion_store.has_segmentations_in(node), self._arrival_of(node)))
 
     def _arrival_of(self, node: slicer.vtkMRMLScalarVolumeNode) -> int:
         return self._arrivals.get(node.GetAttribute(KEY), 0)

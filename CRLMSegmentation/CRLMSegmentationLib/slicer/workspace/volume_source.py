@@ -18,10 +18,10 @@ from .workspace import Workspace
 
 if TYPE_CHECKING:  # need pyigtl, which Slicer may lack
     from ...igtl.live_reconstruction import LiveReconstruction
-    from .recording import Recording
+    from .workspace_recorder import WorkspaceRecorder
 
 
-class Source:
+class VolumeSource:
     """Chooses the source of the volumes of a workspace, one at a time.
 
     Args:
@@ -32,7 +32,7 @@ class Source:
         live: the server's link, which can ask for live volumes, or None.
     """
 
-    def __init__(self, workspace: Workspace, session_recording: Recording | None = None) -> None:
+    def __init__(self, workspace: Workspace, session_recording: WorkspaceRecorder | None = None) -> None:
         self._workspace, self._session_recording = workspace, session_recording
         self.recording: RecordedLink | None = None
         self.live: LiveReconstruction | None = None

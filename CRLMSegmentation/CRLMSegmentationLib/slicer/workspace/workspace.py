@@ -1,6 +1,6 @@
 """The workspace: a session shown in a scene, which segments at seeds and navigates to what was found.
 
-Something calls `tick` every 10 to 20 ms, a QTimer in Slicer. Seeds, volumes and outlines are read from the scene
+Something calls `tick` every 10 to 20 ms, a QTimer in Slicer. Seeds, volumes and segmentations are read from the scene
 at each turn instead of being observed: there is no observer to be left behind, and a node that a user deletes is
 simply not there at the next turn.
 """
@@ -28,15 +28,15 @@ from ...igtl.link import Link, LinkState
 from ...igtl.messages import TransformMessage
 from ...igtl.statistics import DropReason
 from ...recording.recorded_link import RecordedLink
-from ...segmentation.calibration import Calibration
+from ...segmentation.calibration import ModelCalibration
 from ...segmentation.engine.engine import Engine
 from ...segmentation.incoming import (
     TRANSFORM,
     VOLUME,
     DeviceForgotten,
+    ImageArrived,
     LinkChanged,
     Noticed,
-    PictureArrived,
     Refused,
     TransformArrived,
     VolumeArrived,
@@ -125,7 +125,7 @@ class Workspace:
         self.auto_segment, self.mirroring = True, False
         self.crop_size_mm = session.model.crop_size_mm
         self.models: dict[str, ModelPackage] = {}
-        self.calibrations: dict[str, Calibration | None] = {}
+        self.calibrations: dict[str, ModelCalibration | None] = {}
         self._volume_link: ref[Link] | None = None
         self.link_state, self.link_reason = LinkState.CLOSED, ""
         self.ready: ModelReady | None = None
@@ -242,7 +242,7 @@ class Workspace:
         return self.add_seed(tip_of(tool) if tip_ras_mm is None else tip_ras_mm)
 
     def remove_seed(self, lesion: str) -> None:
-        """Remove a lesion with its outline; undo brings both back."""
+        """Remove a lesion with its segmentation; undo brings both back."""
         node = seed_nodes(self.scene).get(lesion)
         if node is not None:
             remove_node(self.scene, node)
@@ -253,8 +253,8 @@ class Workspace:
         if node is not None and name.strip():
             node.SetName(name.strip())
 
-    def show_outlines(self, opacity: float, outline_only: bool) -> None:
-        """Set how segmentations are shown from now on: the opacity of surfaces from 0 to 1, and outlines unfilled."""
+    def show_segmentations(self, opacity: float, outline_only: bool) -> None:
+        """Set how segmentations are shown from now on: the opacity of surfaces from 0 to 1, and segmentations unfilled."""
         self._outline_style, self._styled_id = (opacity, outline_only), None
         self._style_outlines()
 
@@ -362,7 +362,7 @@ class Workspace:
         if isinstance(event, TransformArrived):
             self.message_rate.note()
             self._receive_transform(event.message)
-        elif isinstance(event, PictureArrived):
+        elif isinstance(event, ImageArrived):
             self.message_rate.note()
             self.devices.setdefault(event.device, "image")
         elif isinstance(event, VolumeArrived):
@@ -420,7 +420,7 @@ class Workspace:
         node = find_node(self.scene, VOLUME_CLASS, event.device) if event.kind == VOLUME else None
         if node is None or node is self.volume.node:
             return
-        if not is_used_elsewhere(node) and not self.lesion_store.has_outlines_in(node):
+        if not is_used_elsewhere(node) and not self.lesion_store.has_segmentations_in(node):
             self._note_memory(f"'{node.GetName()}' was taken out of the scene: too many other devices have sent since")
             remove_node(self.scene, node)
 
@@ -468,7 +468,7 @@ class Workspace:
             self.volume.leave()
             self.note("the volume was removed from the scene")
         elif node is not None and self.volume.notice_change():
-            self.note(f"'{node.GetName()}' has changed; its outlines are out of date")
+            self.note(f"'{node.GetName()}' has changed; its segmentations are out of date")
             self.lesion_store.refresh_staleness()
         else:
             self._update_place()
@@ -477,7 +477,7 @@ class Workspace:
         try:
             self.volume.notice_move()
         except CrlmError as error:
-            self.note(f"{error}; its outlines are out of date")
+            self.note(f"{error}; its segmentations are out of date")
             self.lesion_store.refresh_staleness()
 
     def _remove_leftovers(self) -> None:

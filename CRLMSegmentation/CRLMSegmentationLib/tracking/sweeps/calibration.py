@@ -23,7 +23,7 @@ MAX_BYTES = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class ProbeCalibration:
     """Calibration of a probe and its 2D images.
 
     Attributes:
@@ -38,7 +38,7 @@ class Calibration:
         fill_holes: PLUS's switch, or None.
         image_frame: the coordinate frame of the pixels as the source names it, or None.
         reference_frame: the coordinate frame for which PLUS would reconstruct, or None.
-        remarks: what the source asks for and is not done, as sentences for a user.
+        notes: what the source asks for and is not done, as sentences for a user.
     """
 
     image_to_probe: np.ndarray | None
@@ -51,7 +51,7 @@ class Calibration:
     fill_holes: bool | None = None
     image_frame: str | None = None
     reference_frame: str | None = None
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.image_to_probe is None:
@@ -74,7 +74,7 @@ class Calibration:
         return image_region(rows, columns, self.clip, self.fan, to_calibrated)
 
 
-def read_calibration(text_or_path: str | Path) -> Calibration:
+def read_calibration(text_or_path: str | Path) -> ProbeCalibration:
     """Read a calibration from a file or from its content.
 
     Args:
@@ -86,7 +86,7 @@ def read_calibration(text_or_path: str | Path) -> Calibration:
     """
     content = _content(text_or_path)
     if isinstance(content, bytes) or content.lstrip(BLANKS).startswith("<"):
-        return Calibration(**read_configuration(content, MAX_BYTES))
+        return ProbeCalibration(**read_configuration(content, MAX_BYTES))
     return _from_numbers(content)
 
 
@@ -114,5 +114,5 @@ def _looks_like_content(text: str) -> bool:
     return text.lstrip(BLANKS).startswith("<") or "\n" in text or len(words_of(text)) in (12, 16)
 
 
-def _from_numbers(text: str) -> Calibration:
-    return Calibration(matrix_of(text, IMAGE_TO_PROBE))
+def _from_numbers(text: str) -> ProbeCalibration:
+    return ProbeCalibration(matrix_of(text, IMAGE_TO_PROBE))

@@ -50,7 +50,7 @@ def compare_chains(
         SweepError: two ways disagree in more than half of the frames that both place.
     """
     bad: dict[int, str] = {}
-    remarks: list[str] = []
+    notes: list[str] = []
     for other in _other_chains(sweep.names, chain, f"{pixels.name}To{reference}"):
         apart_mm, is_placed = _apart_mm(sweep, chain, other, pixels, matrices)
         wrong = is_placed & (apart_mm > MAX_DISAGREEMENT_MM)
@@ -58,7 +58,7 @@ def compare_chains(
             continue
         texts = f"{text_of(chain)} and {text_of(other)}"
         if any(name in overruled for name, _ in other):
-            remarks.append(
+            notes.append(
                 f"the calibration that was given places the pixels up to {apart_mm[wrong].max():.1f} mm from "
                 f"{text_of(other)} of the sweep; the given one was used"
             )
@@ -71,7 +71,7 @@ def compare_chains(
             )
         else:
             bad.update((int(number), f"{texts} disagree") for number in np.flatnonzero(wrong))
-    return bad, remarks
+    return bad, notes
 
 
 def _other_chains(names: frozenset[str], chain: Chain, wanted: str) -> Iterator[Chain]:

@@ -36,7 +36,7 @@ def grey(frame: np.ndarray) -> np.ndarray:
     return np.asarray(((mixed + 128) // 256 if is_whole else mixed / 256).astype(frame.dtype))
 
 
-def colour_remarks(frames: np.ndarray, accepted: np.ndarray | None = None) -> list[str]:
+def colour_notes(frames: np.ndarray, accepted: np.ndarray | None = None) -> list[str]:
     """Return warnings about frames in colour, as sentences for a user; none for grey frames.
 
     Args:

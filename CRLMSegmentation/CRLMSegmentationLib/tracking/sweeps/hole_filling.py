@@ -19,12 +19,12 @@ DEFAULT_SIZE = 5
 """Voxels: closes gaps of up to 4."""
 
 
-def fill_holes(array: np.ndarray, swept: np.ndarray, size: int = DEFAULT_SIZE) -> tuple[np.ndarray, np.ndarray]:
+def fill_holes(array: np.ndarray, insonified: np.ndarray, size: int = DEFAULT_SIZE) -> tuple[np.ndarray, np.ndarray]:
     """Fill the gaps of a reconstructed volume.
 
     Args:
         array: voxels, shape (K, J, I); known ones are kept as they are.
-        swept: bool, same shape: which are known.
+        insonified: bool, same shape: which are known.
         size: edge of the cube in voxels, odd; the Gaussian's sigma is size / 4.
 
     Returns:
@@ -35,12 +35,12 @@ def fill_holes(array: np.ndarray, swept: np.ndarray, size: int = DEFAULT_SIZE) -
     """
     if size < 3 or size % 2 == 0:
         raise SweepError(f"the kernel that fills holes must be odd and at least 3 voxels, got {size}")
-    filled, known = array.copy(), swept.copy()
-    occupied = Box.of_mask(swept)
+    filled, known = array.copy(), insonified.copy()
+    occupied = Box.of_mask(insonified)
     if occupied is None:
         return filled, known
-    box = occupied.padded(size, swept.shape).slices
-    part = swept[box]
+    box = occupied.padded(size, insonified.shape).slices
+    part = insonified[box]
     holes = _closing(part, size) & ~part
     values = _gaussian_mean(np.where(part, array[box], 0), part, size)[holes]
     filled[box][holes] = values if array.dtype.kind == "f" else np.round(values)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...core.errors import SweepError
 from ..transforms import STATUS_OK, frames_of, leads, neighbours_of
-from .calibration import Calibration
+from .calibration import ProbeCalibration
 from .sequence import TrackedSequence
 
 OPTION = "--image-frame"
@@ -36,16 +36,16 @@ class PixelFrame:
         name: such as "Image" or "CroppedImage".
         to_calibrated: 4x4, pixels of the sweep to pixels of the image that was calibrated.
         edits: the transforms of the sweep that lead from that image to these pixels.
-        remark: why it was taken, a sentence for a user; empty where nothing had to be decided.
+        note: why it was taken, a sentence for a user; empty where nothing had to be decided.
     """
 
     name: str
     to_calibrated: np.ndarray = field(default_factory=lambda: np.eye(4))
     edits: tuple[str, ...] = ()
-    remark: str = ""
+    note: str = ""
 
 
-def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None, goal: str) -> PixelFrame:
+def find_pixel_frame(sequence: TrackedSequence, calibration: ProbeCalibration | None, goal: str) -> PixelFrame:
     """Find the frame of the pixels by the edits in the sweep, from the frame of the calibrated image.
 
     Args:
@@ -73,13 +73,15 @@ def find_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None,
         names, edits, to_start = [*names, other], [*edits, name], to_start @ np.linalg.inv(matrix)
     _refuse_edit_told_twice(sequence, fixed, start, names[-1], to_start)
     _refuse_changing_edits(sequence, calibration, edits)
-    remark = f"the pixels are in {names[-1]}, by {', '.join(edits)} of the sweep" if edits else ""
+    note = f"the pixels are in {names[-1]}, by {', '.join(edits)} of the sweep" if edits else ""
     if start != _usual(sequence, calibration):
-        remark = remark or f"the pixels are in {start}, the only calibrated picture frame"
-    return PixelFrame(names[-1], to_start, tuple(edits), remark)
+        note = note or f"the pixels are in {start}, the only calibrated picture frame"
+    return PixelFrame(names[-1], to_start, tuple(edits), note)
 
 
-def named_pixel_frame(sequence: TrackedSequence, calibration: Calibration | None, name: str, goal: str) -> PixelFrame:
+def named_pixel_frame(
+    sequence: TrackedSequence, calibration: ProbeCalibration | None, name: str, goal: str
+) -> PixelFrame:
     """Return the frame that a user has named, whatever edits the sweep has."""
     names = {*sequence.transforms, *(calibration.transforms if calibration else ())}
     known = sorted({frame for transform in names for frame, _ in _pair(transform)})
@@ -94,7 +96,7 @@ def _way_back(sequence: TrackedSequence, pixels: str, calibrated: str) -> tuple[
     frame, matrix, seen = pixels, np.eye(4), {pixels}
     edits: list[str] = []
     while frame != calibrated:
-        steps = [s for s in _steps(sequence, frame) if s[1] not in seen and _keeps_the_picture(s[2])]
+        steps = [s for s in _steps(sequence, frame) if s[1] not in seen and _keeps_the_image(s[2])]
         steps = [s for s in steps if s[1] == calibrated or leads(set(sequence.transforms) - {s[0]}, s[1], calibrated)]
         if not steps:
             return np.eye(4), ()
@@ -103,11 +105,11 @@ def _way_back(sequence: TrackedSequence, pixels: str, calibrated: str) -> tuple[
     return matrix, tuple(edits)
 
 
-def _usual(sequence: TrackedSequence, calibration: Calibration | None) -> str:
+def _usual(sequence: TrackedSequence, calibration: ProbeCalibration | None) -> str:
     return (calibration.image_frame if calibration else None) or sequence.image_frame
 
 
-def _calibrated_frame(sequence: TrackedSequence, calibration: Calibration | None, goal: str) -> str:
+def _calibrated_frame(sequence: TrackedSequence, calibration: ProbeCalibration | None, goal: str) -> str:
     """Return the frame of the calibrated image: the usual one, else the only one that the calibration scales."""
     fixed = {} if calibration is None else calibration.transforms
     names = {*sequence.transforms, *fixed}
@@ -164,7 +166,7 @@ def _is_edit(
         SweepError: it may be so or not.
     """
     tracks = set(sequence.transforms) - {name}
-    if other == goal or TRANSDUCER in other.upper() or leads(tracks, other, goal) or not _keeps_the_picture(matrix):
+    if other == goal or TRANSDUCER in other.upper() or leads(tracks, other, goal) or not _keeps_the_image(matrix):
         return False
     names = {*tracks, *fixed}
     if _holds_the_pixels(matrix, sequence.frames.shape[2], sequence.frames.shape[1]):
@@ -186,7 +188,7 @@ def _refuse_invalid_edit(sequence: TrackedSequence, frame: str, goal: str) -> No
             raise _undecided(sequence, [frame, other], f"{name} is valid in no frame")
 
 
-def _keeps_the_picture(matrix: np.ndarray) -> bool:
+def _keeps_the_image(matrix: np.ndarray) -> bool:
     """Whether a matrix only exchanges, flips, shifts or scales rows and columns, within the plane."""
     plane = np.abs(matrix[:2, :2]) > 1e-6
     off_plane = np.abs([*matrix[2, :2], *matrix[:2, 2], matrix[2, 3]]).max()
@@ -233,7 +235,7 @@ def _refuse_edit_told_twice(
             raise _undecided(sequence, [start, pixels], f"the crop of the sweep and {name} of the calibration")
 
 
-def _refuse_changing_edits(sequence: TrackedSequence, calibration: Calibration | None, edits: list[str]) -> None:
+def _refuse_changing_edits(sequence: TrackedSequence, calibration: ProbeCalibration | None, edits: list[str]) -> None:
     """Refuse a crop that moves from frame to frame where rectangle and sector are given in the image before it."""
     if calibration is None or (calibration.clip is None and calibration.fan is None):
         return

@@ -11,7 +11,7 @@ import numpy as np
 from ...core.errors import SweepError
 from ..transforms import Chain, text_of
 from .calibrated_matrix import check_pixel_size
-from .calibration import Calibration
+from .calibration import ProbeCalibration
 from .chain_choice import FRAME_OPTION, REFERENCE, TRACKER, choose_chain
 from .chain_matrices import compare_chains, follow_chain
 from .pixel_frame import PixelFrame, find_pixel_frame, named_pixel_frame
@@ -40,7 +40,7 @@ class FramePoses:
         frame: the coordinate frame in which they lie, Reference unless another was asked for.
         pixels: the coordinate frame of the pixels.
         way: the transforms from the pixels to that frame, as a text.
-        remarks: what was decided, and why, as sentences for a user.
+        notes: what was decided, and why, as sentences for a user.
     """
 
     matrices: np.ndarray
@@ -49,7 +49,7 @@ class FramePoses:
     frame: str = REFERENCE
     pixels: PixelFrame = field(default_factory=lambda: PixelFrame(IMAGE_FRAME))
     way: str = ""
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         why = ", ".join(f"{count} for {reason}" for reason, count in self.rejections.items())
@@ -59,7 +59,7 @@ class FramePoses:
 
 def place_frames(
     sequence: TrackedSequence,
-    calibration: Calibration | None = None,
+    calibration: ProbeCalibration | None = None,
     reference: str = REFERENCE,
     image_frame: str | None = None,
     ignored: Collection[str] = (),
@@ -84,7 +84,7 @@ def place_frames(
             f"{FRAME_OPTION} {reference} is the frame of the pixels; expected one in mm, such as {REFERENCE}"
         )
     pixels = _pixel_frame(sequence, calibration, image_frame, reference)
-    sweep, remarks = join_transforms(sequence, calibration, pixels)
+    sweep, notes = join_transforms(sequence, calibration, pixels)
     chain, overruled = choose_chain(sweep, pixels, reference)
     _check_pairing(sequence, chain)
     matrices, reasons = follow_chain(sweep, chain, pixels)
@@ -100,11 +100,11 @@ def place_frames(
         reference,
         pixels,
         text_of(chain),
-        tuple(_remarks(sequence, calibration, chain, pixels, reference, [*remarks, *differing])),
+        tuple(_notes(sequence, calibration, chain, pixels, reference, [*notes, *differing])),
     )
     if not accepted.any():
         raise SweepError(f"no frame of {sequence.name} can be used: {found}; {_what_to_record(found)}")
-    return _with_pixel_remarks(found, sequence)
+    return _with_pixel_notes(found, sequence)
 
 
 def _what_to_record(found: FramePoses) -> str:
@@ -114,7 +114,7 @@ def _what_to_record(found: FramePoses) -> str:
 
 
 def _pixel_frame(
-    sequence: TrackedSequence, calibration: Calibration | None, named: str | None, reference: str
+    sequence: TrackedSequence, calibration: ProbeCalibration | None, named: str | None, reference: str
 ) -> PixelFrame:
     if named is not None:
         return named_pixel_frame(sequence, calibration, named, reference)
@@ -131,32 +131,32 @@ def _check_pairing(sequence: TrackedSequence, chain: Chain) -> None:
             )
 
 
-def _remarks(
+def _notes(
     sequence: TrackedSequence,
-    calibration: Calibration | None,
+    calibration: ProbeCalibration | None,
     chain: Chain,
     pixels: PixelFrame,
     reference: str,
-    remarks: list[str],
+    notes: list[str],
 ) -> Iterator[str]:
-    yield from sequence.remarks
-    yield from filter(None, [pixels.remark])
+    yield from sequence.notes
+    yield from filter(None, [pixels.note])
     by_text: dict[str, list[str]] = {}
     for name, _ in chain:
         pairing = sequence.pairings.get(name)
         if pairing is not None:
             by_text.setdefault(str(pairing), []).append(name)
     yield from (f"frames and {', '.join(names)} {text}" for text, names in by_text.items())
-    yield from remarks
+    yield from notes
     if calibration is None:
         return
-    yield from calibration.remarks
+    yield from calibration.notes
     if calibration.reference_frame not in (None, reference):
         frame = calibration.reference_frame
         yield f"the configuration reconstructs in {frame}, not {reference}; {FRAME_OPTION} {frame} follows it"
 
 
-def _with_pixel_remarks(poses: FramePoses, sequence: TrackedSequence) -> FramePoses:
+def _with_pixel_notes(poses: FramePoses, sequence: TrackedSequence) -> FramePoses:
     """Return the same poses, with remarks on the pixels.
 
     Raises:
@@ -166,15 +166,15 @@ def _with_pixel_remarks(poses: FramePoses, sequence: TrackedSequence) -> FramePo
     sizes_mm = np.linalg.norm(used[:, :3, :2], axis=1)
     for extreme in {int(sizes_mm.min(axis=1).argmin()), int(sizes_mm.max(axis=1).argmax())}:
         check_pixel_size(used[extreme], f"{poses.pixels.name}To{poses.frame} ({poses.way})")
-    remarks = list(poses.remarks)
+    notes = list(poses.notes)
     if np.linalg.det(used[0][:3, :3]) < 0:
-        remarks.append("the calibration is left-handed: make sure that left and right are not exchanged")
+        notes.append("the calibration is left-handed: make sure that left and right are not exchanged")
     if (np.ptp(sizes_mm, axis=0) > PIXEL_CHANGE * sizes_mm.min(axis=0)).any():
         low, high = sizes_mm.min(), sizes_mm.max()
-        remarks.append(f"the size of a pixel changes from frame to frame, from {low:.3g} to {high:.3g} mm")
+        notes.append(f"the size of a pixel changes from frame to frame, from {low:.3g} to {high:.3g} mm")
     if len(used) > 1 and _spread_mm(used, sequence) < PLANE_MM:
-        remarks.append(f"all {len(used)} frames lie in one place: the probe did not move, or its pose stood still")
-    return replace(poses, remarks=tuple(remarks))
+        notes.append(f"all {len(used)} frames lie in one place: the probe did not move, or its pose stood still")
+    return replace(poses, notes=tuple(notes))
 
 
 def _spread_mm(matrices: np.ndarray, sequence: TrackedSequence) -> float:

@@ -86,7 +86,7 @@ def _settings(element: ElementTree.Element) -> dict:
         "fill_holes": _switch(element, "FillHoles"),
         "image_frame": element.get("ImageCoordinateFrame") or None,
         "reference_frame": element.get("ReferenceCoordinateFrame") or None,
-        "remarks": tuple(_remarks(element)),
+        "remarks": tuple(_notes(element)),
     }
 
 
@@ -141,7 +141,7 @@ def _switch(element: ElementTree.Element, key: str) -> bool | None:
     return text.strip().upper() in ("ON", "TRUE")
 
 
-def _remarks(element: ElementTree.Element) -> Iterator[str]:
+def _notes(element: ElementTree.Element) -> Iterator[str]:
     settings = {key: element.attrib[key] for key in UNUSED_SETTINGS if key in element.attrib}
     changed = {key: text for key, text in settings.items() if text.upper() != UNUSED_SETTINGS[key]}
     unused = [f"{key} {text[:40]}" for key, text in changed.items()]

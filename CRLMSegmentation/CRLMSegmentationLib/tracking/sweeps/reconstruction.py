@@ -10,7 +10,7 @@ import numpy as np
 from ...core.errors import SweepError
 from ...core.geometry import transform_points
 from ...core.volume import Volume
-from .calibration import Calibration
+from .calibration import ProbeCalibration
 from .colours import grey
 from .hole_filling import DEFAULT_SIZE
 from .image_region import ImageRegion, image_region
@@ -48,7 +48,7 @@ def grid_of(poses: FramePoses, region: ImageRegion, spacing_mm: float | tuple[fl
 
 def reconstruct_sweep(
     sequence: TrackedSequence,
-    calibration: Calibration | None = None,
+    calibration: ProbeCalibration | None = None,
     spacing_mm: float | tuple[float, float, float] = 1.0,
     compounding: Compounding = Compounding.MEAN,
     fill_holes: bool = False,
@@ -71,7 +71,7 @@ def reconstruct_sweep(
         poses: of `place_frames`, for who wants to tell what was left out; by default it is called here.
 
     Returns:
-        Voxels of the frames' type (grey), `swept` where pixels fell, timestamp of the last accepted frame.
+        Voxels of the frames' type (grey), `insonified` where pixels fell, timestamp of the last accepted frame.
 
     Raises:
         SweepError: no frame can be used, no transform to Reference, a volume too large.
@@ -89,7 +89,7 @@ def reconstruct_sweep(
     return builder.volume(device, last_known_s(sequence.timestamps_s[numbers]), fill_holes, hole_size)
 
 
-def region_of(sequence: TrackedSequence, calibration: Calibration | None, poses: FramePoses) -> ImageRegion:
+def region_of(sequence: TrackedSequence, calibration: ProbeCalibration | None, poses: FramePoses) -> ImageRegion:
     """Return the pixels of the frames that are used.
 
     Raises:

@@ -62,7 +62,7 @@ class TrackedSequence:
         image_frame: the coordinate frame that the source names for its pixels.
         placed: the transform by which the sender itself has placed the pixels, empty where it has not.
         pairings: of a recording: by the name of a transform, how its poses were assigned to the frames.
-        remarks: what had to be assumed to read it, as sentences for a user.
+        notes: what had to be assumed to read it, as sentences for a user.
 
     Raises:
         SweepError: no frames, or their number is not that of timestamps, statuses or transforms.
@@ -78,7 +78,7 @@ class TrackedSequence:
     image_frame: str = IMAGE_FRAME
     placed: str = ""
     pairings: dict[str, Pairing] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.frames.ndim not in (3, 4) or 0 in self.frames.shape:

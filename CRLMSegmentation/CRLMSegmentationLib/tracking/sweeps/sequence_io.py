@@ -78,7 +78,7 @@ def read_sequence(path: Path | str) -> TrackedSequence:
         transforms=transforms,
         orientation=header.orientation,
         fields={**header.fields, **_other_fields(frames)},
-        remarks=(*_assumed(header), *_time_remark(frames, times_s), *unstated),
+        notes=(*_assumed(header), *_time_note(frames, times_s), *unstated),
     )
 
 
@@ -91,7 +91,7 @@ def _assumed(header: SequenceHeader) -> Iterator[str]:
         yield f"the file declares a pixel spacing of {spacing}, which is not used: a calibration counts in pixels"
 
 
-def _time_remark(frames: list[dict[str, str]], times_s: np.ndarray) -> Iterator[str]:
+def _time_note(frames: list[dict[str, str]], times_s: np.ndarray) -> Iterator[str]:
     missing = sum(TIMESTAMP not in fields for fields in frames)
     faults = f"{missing} of {len(frames)} frames have no time" if missing else time_faults(times_s)
     if faults:

@@ -10,7 +10,7 @@ import numpy as np
 from ...core.errors import SweepError
 from ...core.geometry import rigid_fault, transform_fault
 from ..transforms import STATUS_OK, frames_of
-from .calibration import IMAGE_TO_PROBE, Calibration
+from .calibration import IMAGE_TO_PROBE, ProbeCalibration
 from .pixel_frame import PixelFrame
 from .sequence import TrackedSequence, TransformTrack
 
@@ -68,8 +68,8 @@ def is_rigid(matrices: np.ndarray) -> np.ndarray:
 
 
 def without_transforms(
-    sequence: TrackedSequence, calibration: Calibration | None, ignored: Collection[str]
-) -> tuple[TrackedSequence, Calibration | None]:
+    sequence: TrackedSequence, calibration: ProbeCalibration | None, ignored: Collection[str]
+) -> tuple[TrackedSequence, ProbeCalibration | None]:
     """Remove the transforms that a user has excluded from sweep and calibration."""
     if not ignored:
         return sequence, calibration
@@ -86,13 +86,13 @@ def without_transforms(
 
 
 def join_transforms(
-    sequence: TrackedSequence, calibration: Calibration | None, pixels: PixelFrame
+    sequence: TrackedSequence, calibration: ProbeCalibration | None, pixels: PixelFrame
 ) -> tuple[SweepTransforms, list[str]]:
     """Join tracked and calibrated transforms, each name once; return them with remarks on names in both.
 
     A calibration decides where the image lies, the tracker where tools are.
     """
-    tracks, fixed, remarks = dict(sequence.transforms), dict(calibration.transforms if calibration else {}), []
+    tracks, fixed, notes = dict(sequence.transforms), dict(calibration.transforms if calibration else {}), []
     for name in sorted(set(tracks) & set(fixed)):
         is_tools = is_pose(name, pixels)
         valid = [m for m, status in zip(tracks[name].matrices, tracks[name].statuses) if status == STATUS_OK]
@@ -100,14 +100,14 @@ def join_transforms(
         corner = np.array([columns, rows, 0, 1])
         apart_mm = np.linalg.norm((fixed[name] - valid[0]) @ corner) if valid and not is_tools else 0.0
         if is_tools:
-            remarks.append(f"{name} of the configuration was not used: the sweep tracks it")
+            notes.append(f"{name} of the configuration was not used: the sweep tracks it")
         elif apart_mm > MAX_DISAGREEMENT_MM:
-            remarks.append(
+            notes.append(
                 f"{name} that was given differs from the {name} in the sweep by up to {apart_mm:.1f} mm; the given one "
                 "was used"
             )
         (fixed if is_tools else tracks).pop(name)
-    return SweepTransforms(sequence, tracks, fixed), remarks
+    return SweepTransforms(sequence, tracks, fixed), notes
 
 
 def is_pose(name: str, pixels: PixelFrame) -> bool:

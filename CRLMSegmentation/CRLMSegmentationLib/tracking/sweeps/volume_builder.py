@@ -232,7 +232,7 @@ class VolumeBuilder:
             holes: whether gaps between frames are filled, see `hole_filling`.
 
         Returns:
-            Voxels in Reference; `swept` are those that a pixel fell into, and filled ones.
+            Voxels in Reference; `insonified` are those that a pixel fell into, and filled ones.
         """
         array = np.zeros(len(self._values), self.voxel_type)
         hit = np.flatnonzero(self._weights)
@@ -241,10 +241,10 @@ class VolumeBuilder:
             found = found / self._weights[hit]
         array[hit] = np.round(found) if self.voxel_type.kind in "ui" else found
         shape = self.grid.shape_kji
-        array, swept = array.reshape(shape), (self._weights > 0).reshape(shape)
+        array, insonified = array.reshape(shape), (self._weights > 0).reshape(shape)
         if holes:
-            array, swept = fill_holes(array, swept, hole_size)
-        return Volume(array, self.grid.ijk_to_reference, device, timestamp_s, swept)
+            array, insonified = fill_holes(array, insonified, hole_size)
+        return Volume(array, self.grid.ijk_to_reference, device, timestamp_s, insonified)
 
 
 def _positions(image_to_ijk: np.ndarray, region: ImageRegion) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ MAX_SIGHTINGS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class LesionMeasurement:
     """A lesion in one volume.
 
     Attributes:
@@ -36,17 +36,17 @@ class Sighting:
     change: float | None = None
 
 
-class LesionHistory:
+class LesionFollowUp:
     """The sightings of one lesion, oldest first."""
 
     def __init__(self) -> None:
-        self._sightings: list[Sighting] = []
+        self._sightings: list[LesionMeasurement] = []
 
-    def add(self, mask: LesionMask, volume: VolumeIdentity, seen_s: float) -> Sighting | None:
+    def add(self, mask: LesionMask, volume: VolumeIdentity, seen_s: float) -> LesionMeasurement | None:
         """Add a segmentation; a second one in the same volume replaces the first.
 
         Returns:
-            The sighting; None for an empty outline, which says nothing of a lesion.
+            The sighting; None for an empty segmentation, which says nothing of a lesion.
         """
         if mask.is_empty:
             return None
@@ -55,7 +55,7 @@ class LesionHistory:
             seen.pop()
         before = seen[-1] if seen else None
         centre = centre_of(mask)
-        sighting = Sighting(
+        sighting = LesionMeasurement(
             volume,
             seen_s,
             mask.volume_ml,
@@ -70,7 +70,7 @@ class LesionHistory:
         return sighting
 
     @property
-    def sightings(self) -> tuple[Sighting, ...]:
+    def sightings(self) -> tuple[LesionMeasurement, ...]:
         """All that are remembered, oldest first."""
         return tuple(self._sightings)
 

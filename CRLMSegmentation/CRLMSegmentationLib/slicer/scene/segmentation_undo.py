@@ -11,7 +11,7 @@ import slicer
 
 DEPTH = 20
 MAX_BYTES = 200e6
-"""Of the outlines that one history remembers; those of the liver's largest tumours take about a megabyte each."""
+"""Of the segmentations that one history remembers; those of the liver's largest tumours take about a megabyte each."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ MAX_FINISHED_BYTES = 300e6
 """A case is made at once of what is read again in a second."""
 
 
-class Recording:
+class WorkspaceRecorder:
     """Subscribes to the events of a workspace and records them, from `begin` to `end`.
 
     Args:

@@ -1,4 +1,4 @@
-"""An outline looks current only in its volume, at its place, with its seed; and nothing is left behind by anybody."""
+"""A segmentation looks current only in its volume, at its place, with its seed; and nothing is left behind by anybody."""
 
 from collections import Counter
 from dataclasses import replace
@@ -69,7 +69,7 @@ def unset(workspace):
 
 
 @pytest.mark.parametrize("take_away", [unplace, unset])
-def test_outline_without_a_placed_seed_is_out_of_date(found, take_away):
+def test_segmentation_without_a_placed_seed_is_out_of_date(found, take_away):
     take_away(found)
     assert not is_current(found)
     seed_nodes(found.scene)[LESION].RemoveAllControlPoints()
@@ -77,7 +77,7 @@ def test_outline_without_a_placed_seed_is_out_of_date(found, take_away):
     assert is_current(found)
 
 
-def test_undo_and_redo_bring_back_no_current_outline_without_its_seed(found, engine):
+def test_undo_and_redo_bring_back_no_current_segmentation_without_its_seed(found, engine):
     seed_nodes(found.scene)[LESION].SetNthControlPointPositionWorld(0, 20.5, 20.0, 20.0)
     answer(found, engine)
     unplace(found)
@@ -88,7 +88,7 @@ def test_undo_and_redo_bring_back_no_current_outline_without_its_seed(found, eng
     assert not is_current(found)
 
 
-def test_new_volume_does_not_make_an_outline_without_its_seed_current(workspace, link, engine, tiny_volume):
+def test_new_volume_does_not_make_a_segmentation_without_its_seed_current(workspace, link, engine, tiny_volume):
     link.inbox = [image_of(tiny_volume)]
     workspace.tick()
     workspace.add_seed(SEED)
@@ -114,7 +114,7 @@ def test_lesion_that_undo_brings_back_has_its_own_colour(found, engine, tiny_vol
 # ---- its volume, and where that is
 
 
-def test_same_voxels_with_another_matrix_are_not_the_volume_of_the_outline(found):
+def test_same_voxels_with_another_matrix_are_not_the_volume_of_the_segmentation(found):
     found.volume.node.SetIJKToRASMatrix(to_vtk_matrix(shifted(9.0)))
     assert not is_current(found)
     found.segment()
@@ -125,7 +125,7 @@ def test_same_voxels_with_another_matrix_are_not_the_volume_of_the_outline(found
     assert not is_current(found)
 
 
-def test_volume_sent_again_at_another_place_makes_the_outline_old(workspace, link, engine, tiny_volume):
+def test_volume_sent_again_at_another_place_makes_the_segmentation_old(workspace, link, engine, tiny_volume):
     link.inbox = [image_of(tiny_volume)]
     workspace.tick()
     workspace.add_seed(SEED)
@@ -138,7 +138,7 @@ def test_volume_sent_again_at_another_place_makes_the_outline_old(workspace, lin
     assert is_current(workspace)
 
 
-def test_outlines_of_a_volume_that_is_not_current_are_old_also_when_it_comes_again(
+def test_segmentations_of_a_volume_that_is_not_current_are_old_also_when_it_comes_again(
     workspace, link, engine, tiny_volume
 ):
     link.inbox = [image_of(replace(tiny_volume, device="A"))]
@@ -154,7 +154,7 @@ def test_outlines_of_a_volume_that_is_not_current_are_old_also_when_it_comes_aga
     assert tag_of(of_a.GetSegmentation().GetSegment(LESION), STALE) == "1"
 
 
-def test_outline_follows_the_transform_above_its_volume_also_while_the_network_runs(with_volume, engine):
+def test_segmentation_follows_the_transform_above_its_volume_also_while_the_network_runs(with_volume, engine):
     place = add_place(with_volume)
     with_volume.volume.node.SetAndObserveTransformNodeID(place.GetID())
     with_volume.add_seed(SEED)
@@ -170,7 +170,7 @@ def test_outline_follows_the_transform_above_its_volume_also_while_the_network_r
 
 
 def move_above_volume(workspace, clock, mm):
-    """Put the volume and its outlines elsewhere, and let them rest there."""
+    """Put the volume and its segmentations elsewhere, and let them rest there."""
     parent = workspace.volume.node.GetParentTransformNode()
     parent.SetMatrixTransformToParent(to_vtk_matrix(shifted(mm)))
     workspace.tick()
@@ -205,7 +205,7 @@ def let_go_voxels(workspace):
     assert not entry.found.result.volume.has_voxels
 
 
-def test_consensus_surfaces_lie_at_their_outline_that_is_brought_back_after_a_move(two_lesions, clock):
+def test_consensus_surfaces_lie_at_their_segmentation_that_is_brought_back_after_a_move(two_lesions, clock):
     move_above_volume(two_lesions, clock, 15.0)
     two_lesions.lesion_store.undo()
     two_lesions.tick()
@@ -240,7 +240,7 @@ def test_seed_is_looked_for_where_the_volume_has_been_moved_to(with_volume, engi
 
 
 @pytest.mark.parametrize("which", ["volume", "outlines"])
-def test_outline_that_lies_under_another_transform_than_its_volume_is_old(found, which):
+def test_segmentation_that_lies_under_another_transform_than_its_volume_is_old(found, which):
     node = found.volume.node if which == "volume" else found.lesion_store.segmentation_node
     node.SetAndObserveTransformNodeID(add_place(found, 10.0).GetID())
     assert not is_current(found)

@@ -1,6 +1,6 @@
 """Which distance may be shown, decided once for all outputs: panel, 3D view, sound, recording and reports.
 
-The smallest distance of a trusted instrument to a reliable outline is shown, unless an outline that is not reliable
+The smallest distance of a trusted instrument to a reliable segmentation is shown, unless a segmentation that is not reliable
 may be nearer: then no number is shown anywhere, and the reason takes its place.
 """
 
@@ -48,16 +48,16 @@ class InstrumentLine:
 
 
 @dataclass(frozen=True, eq=False)
-class Displayed:
+class DisplayedDistance:
     """The distances that may be shown in a situation.
 
     Attributes:
         nearest: the instrument and its reading whose distance is shown; None while it is withheld.
         withheld: why no distance is shown; empty while one is.
         others: lesions that are withheld beside the distance that is shown.
-        cautions: what must be known beside the distance, or beside the reason why there is none.
+        warnings: what must be known beside the distance, or beside the reason why there is none.
         margin_mm: narrowest margin of any lesion that the tip of a trusted instrument is in: it is warned of, and
-            gives the distance its colour. An outline that is not reliable is warned of as well.
+            gives the distance its colour. A segmentation that is not reliable is warned of as well.
         focus: the instrument that is nearest to any lesion, reliable or not; None without one.
         lines: of each instrument.
     """
@@ -65,7 +65,7 @@ class Displayed:
     nearest: tuple[InstrumentState, Reading] | None = None
     withheld: tuple[Withheld, ...] = ()
     others: tuple[Withheld, ...] = ()
-    cautions: tuple[Status, ...] = ()
+    warnings: tuple[Status, ...] = ()
     margin_mm: float | None = None
     focus: InstrumentState | None = None
     lines: tuple[InstrumentLine, ...] = ()
@@ -84,7 +84,7 @@ class Displayed:
         return any(line.state.readings for line in self.lines)
 
 
-def displayed(situation: Situation) -> Displayed:
+def displayed_distance(situation: Situation) -> DisplayedDistance:
     """Decide what may be shown in a situation."""
     pairs = [(state, reading) for state in situation.instruments for reading in state.readings]
     nearest = _nearest_known(pairs)
@@ -94,22 +94,22 @@ def displayed(situation: Situation) -> Displayed:
     else:
         withheld = _reasons_of(situation, pairs) if nearest is None else ()
     shown = None if withheld else nearest
-    return Displayed(
+    return DisplayedDistance(
         nearest=shown,
         withheld=withheld,
         others=() if withheld else _unreliable_lesions(pairs),
-        cautions=_cautions_of(situation, shown is not None),
+        warnings=_warnings_of(situation, shown is not None),
         margin_mm=min((r.margin_mm for _, r in pairs if r.margin_mm is not None), default=None),
         focus=(shown or nearer or _nearest_unreliable(pairs) or (None, None))[0],
         lines=tuple(_line_of(state, shown is not None) for state in situation.instruments),
     )
 
 
-def _cautions_of(situation: Situation, is_shown: bool) -> tuple[Status, ...]:
+def _warnings_of(situation: Situation, is_shown: bool) -> tuple[Status, ...]:
     """Return the warnings to show; those about an interval only beside a distance, none without instruments."""
     if not situation.instruments:
         return ()
-    return tuple(c for c in situation.cautions if is_shown or c.reason is not Reason.UNCALIBRATED)
+    return tuple(c for c in situation.warnings if is_shown or c.reason is not Reason.UNCALIBRATED)
 
 
 def _nearest_known(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tuple[InstrumentState, Reading] | None:
