@@ -731,7 +731,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
 
     Attributes:
         workspace: the session in the scene, see `slicer.workspace.workspace.Workspace`; None before it is opened.
-        source: where it takes its volumes from, see `CRLMSegmentationLib.slicer.workspace.volume_source.Source`.
+        source: where it takes its volumes from, see `CRLMSegmentationLib.slicer.workspace.volume_source.VolumeSource`.
         publisher: offers results to others, see `CRLMSegmentationLib.slicer.workspace.publisher.Publisher`.
         session: records what happens, see `CRLMSegmentationLib.slicer.workspace.session_recording.SessionRecording`.
     """
@@ -757,7 +757,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
             self.library.SessionRecording(self.workspace),
             self.library.Publisher(self.workspace),
         )
-        self.source = self.library.Source(self.workspace, self.session.recording)
+        self.source = self.library.VolumeSource(self.workspace, self.session.recording)
 
     def closeWorkspace(self):
         """End the links and the worker with everything they have started."""

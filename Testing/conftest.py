@@ -6,6 +6,7 @@ which share a worker and a trained model. Whatever a test opens is its own: `tmp
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -134,6 +135,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item, file in file_of.items():
         if _place_in(SLOW, file) < len(SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Modules live as long as the process: the garbage collector, which takes half a second for them, skips them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

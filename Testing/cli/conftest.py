@@ -14,6 +14,9 @@ from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, model_or_default
 from helpers.cli_helpers import Done
+from helpers.undrawn import undrawn
+
+__all__ = ["undrawn"]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +23,13 @@ from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.messages import image_of
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import DropReason
-from CRLMSegmentationLib.recording.case import TrackingSample, append_tracking, load_case, save_case
+from CRLMSegmentationLib.recording.case import (
+    TrackingSample,
+    append_tracking,
+    load_case,
+    save_case,
+    save_volume_into_case,
+)
 from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
 from CRLMSegmentationLib.segmentation.incoming import VolumeArrived
 from CRLMSegmentationLib.segmentation.session import Session
@@ -29,12 +37,13 @@ from CRLMSegmentationLib.segmentation.wait import wait_for
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.tracking.interval import Interval
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, surface_of_mask
-from helpers.cli_helpers import Run, names_in, run
+from helpers.cli_helpers import DarkRun, Run, names_in, run
+from helpers.dark_worker import WAITS
 from helpers.stub_engine import StubEngine
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 
-REPLAY, WORKER = "CRLMSegmentationLib.recording", "engine.worker"
+REPLAY, DARK_WORKER = "CRLMSegmentationLib.recording", "helpers.dark_worker"
 STOPPED = "Error: stopped before the end"
 PREVIOUS = ("segmentation.previous.seg.nrrd", "scene.previous.mrb", "report.previous.json", "report.previous.html")
 
@@ -199,7 +208,7 @@ def navigated_case(tiny_case) -> Path:
     return tiny_case
 
 
-@pytest.mark.usefixtures("stub_model")
+@pytest.mark.usefixtures("stub_model", "undrawn")
 def test_thorough_demo_tells_how_stable_a_segmentation_is_and_for_how_long_distances_were_withheld(
     navigated_case, tmp_path
 ):
@@ -223,7 +232,7 @@ def test_thorough_demo_tells_how_stable_a_segmentation_is_and_for_how_long_dista
     assert "this model has no calibration" in page
 
 
-@pytest.mark.usefixtures("stub_model")
+@pytest.mark.usefixtures("stub_model", "undrawn")
 def test_volume_without_tracking_has_no_navigation(tiny_case, tmp_path):
     (summary,) = demo_run.run_demo(tiny_case / "volume.nrrd", tmp_path / "out", seeds=[(20.0, 20.0, 20.0)])
     entry = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -240,14 +249,28 @@ def test_seed_beside_the_volume_is_refused_with_its_reason(tiny_case, tmp_path):
 
 
 @pytest.fixture
-def playing(sample, model, tmp_path):
-    """A demo under way, over the outputs of an earlier one and a file of the user's."""
-    out = tmp_path / "out"
-    out.mkdir()
+def out(tmp_path) -> Path:
+    """Outputs of an earlier run and a file of the user's."""
+    folder = tmp_path / "out"
+    folder.mkdir()
     for name in (*OUTPUTS, "notes.txt"):
-        (out / name).write_text("of an earlier run")
-    with Run("-v", "demo", "--case", sample.folder, "--model", model.folder, "--out", out) as started:
+        (folder / name).write_text("of an earlier run")
+    return folder
+
+
+@pytest.fixture
+def playing(tiny_case, model, out) -> Iterator[Run]:
+    """A demo under way, of a worker that calls dark voxels tumour."""
+    with DarkRun("-v", "demo", "--case", tiny_case, "--model", model.folder, "--out", out) as started:
         yield started
+
+
+@pytest.fixture
+def late_volume(tiny_case, tiny_volume) -> None:
+    """The volume is played minutes after the tracking has begun: nobody comes too late to be before it."""
+    volume = replace(tiny_volume, timestamp_s=tiny_volume.timestamp_s + 240.0 * REPLAY_SPEED)
+    entry = save_volume_into_case(tiny_case, "late", volume)
+    save_case(replace(load_case(tiny_case, verify=False), volumes=(entry,)))
 
 
 def ends_with(started: Run, error: str, out) -> None:
@@ -261,24 +284,33 @@ def ends_with(started: Run, error: str, out) -> None:
     assert names_in(out) == sorted(["notes.txt", *PREVIOUS])
 
 
-def test_replay_that_dies_before_the_volume_ends_the_demo(playing, sample, tmp_path):
+@pytest.mark.usefixtures("late_volume")
+def test_replay_that_dies_before_the_volume_ends_the_demo(playing, out):
     playing.wait_for_line("err", "Playing")
-    assert (sample.volumes[0].timestamp_s - next(sample.tracking_samples()).timestamp_s) / REPLAY_SPEED > 0.5
     os.kill(playing.wait_for_child(REPLAY), signal.SIGKILL)
-    ends_with(playing, "Error: the replay server ended before the volume was here", tmp_path / "out")
+    ends_with(playing, "Error: the replay server ended before the volume was here", out)
 
 
-def test_worker_that_is_killed_ends_the_demo(playing, tmp_path):
-    playing.wait_for_line("err", "Segmenting")
-    os.kill(playing.wait_for_child(WORKER), signal.SIGKILL)
-    ends_with(playing, "Error: Tumour 1 was not segmented: the worker process was ended by SIGKILL", tmp_path / "out")
+def test_worker_that_is_killed_ends_the_demo(tiny_case, model, out):
+    arguments = ["-v", "demo", "--case", tiny_case, "--model", model.folder, "--out", out]
+    with DarkRun(*arguments, **{WAITS: "1"}) as started:
+        started.wait_for_line("err", "Segmenting")
+        os.kill(started.wait_for_child(DARK_WORKER), signal.SIGKILL)
+        ends_with(started, "Error: Tumour 1 was not segmented: the worker process was ended by SIGKILL", out)
 
 
-@pytest.mark.parametrize("moment", ["Starting the replay", "Playing", "Writing the report"])
-def test_ctrl_c_ends_the_demo_and_all_that_it_has_started(moment, playing, tmp_path):
+@pytest.mark.usefixtures("late_volume")
+@pytest.mark.parametrize("moment", ["Starting the replay", "Playing"])
+def test_ctrl_c_ends_the_demo_and_all_that_it_has_started(moment, playing, out):
     playing.wait_for_line("err", moment)
     playing.press_ctrl_c()
-    ends_with(playing, STOPPED, tmp_path / "out")
+    ends_with(playing, STOPPED, out)
+
+
+def test_ctrl_c_while_the_report_is_written_leaves_no_part_of_it(playing, out):
+    playing.wait_for_line("err", "Writing the report")
+    playing.press_ctrl_c()
+    ends_with(playing, STOPPED, out)
 
 
 class IdleEngine:

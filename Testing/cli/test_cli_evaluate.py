@@ -10,6 +10,8 @@ from CRLMSegmentationLib.recording.case import CASE_FILE
 from CRLMSegmentationLib.research.baselines.names import METHOD_NAMES
 from CRLMSegmentationLib.research.training import manifest
 
+pytestmark = pytest.mark.usefixtures("undrawn")  # test_cli_models draws the pages
+
 
 @pytest.mark.parametrize("name", ["grow-cut", "region-growing"])
 def test_method_is_evaluated_under_its_name(crlm_seg, sample, tmp_path, name):

@@ -6,7 +6,6 @@ import json
 import shutil
 
 import pytest
-from helpers.cli_helpers import run
 
 
 @pytest.fixture(autouse=True)
@@ -77,8 +76,9 @@ def test_what_is_no_model_is_refused_in_one_line(crlm_seg, tmp_path, command):
     assert len(done.error_lines) == 1
 
 
-def test_evaluation_of_the_shipped_model_on_a_shipped_case(sample, model, tmp_path):
-    done = run("evaluate", model.folder, sample.folder, "--out", tmp_path / "out", "--robustness", 0)
+def test_evaluation_of_the_shipped_model_on_a_shipped_case(crlm_seg, sample, model, tmp_path):
+    """Its worker is a process of its own."""
+    done = crlm_seg("evaluate", model.folder, sample.folder, "--out", tmp_path / "out", "--robustness", 0)
     assert done.code == 0, done
     assert "simulated patient" in done.out
     document = json.loads((tmp_path / "out" / "evaluation.json").read_text())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.research.training.manifest import verify_manifest
-from helpers.cli_helpers import Run, run, wait_until
+from helpers.cli_helpers import Run, wait_until
 
 SMALL = ("--crop-size", 24, "--spacing", 1, "--folds", 2)
 
@@ -86,7 +86,7 @@ def test_wrong_arguments_end_with_2(crlm_seg, pairs, tmp_path, wrong):
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_killed_run_leaves_no_process_and_no_dataset_and_the_next_one_finishes(pairs, tmp_path, sent):
+def test_killed_run_leaves_no_process_and_no_dataset_and_the_next_one_finishes(crlm_seg, pairs, tmp_path, sent):
     out = tmp_path / "out"
     arguments = ("prepare", pairs, "--out", out, *SMALL, "--crops", 200, "--processes", 2)
     with Run(*arguments) as started:
@@ -95,7 +95,7 @@ def test_killed_run_leaves_no_process_and_no_dataset_and_the_next_one_finishes(p
         started.process.wait(240)
         assert started.leaves_nothing()
     assert not (out / "manifest.json").exists()
-    done = run("prepare", pairs, "--out", out, *SMALL, "--crops", 1, "--processes", 2)
+    done = crlm_seg("prepare", pairs, "--out", out, *SMALL, "--crops", 1, "--processes", 1)
     assert (done.code, done.err) == (0, "")
     assert len(verify_manifest(out).images) == 3
     assert len(json.loads((out / "splits.json").read_text())) == 2

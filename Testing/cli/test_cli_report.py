@@ -45,6 +45,7 @@ def test_session_is_reported_and_the_summary_tells_where(crlm_seg, session: Path
     assert (out / "session.html").read_text().count("data:image/png") == 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_report_takes_the_place_of_an_earlier_one(crlm_seg, session: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -54,6 +55,7 @@ def test_report_takes_the_place_of_an_earlier_one(crlm_seg, session: Path, tmp_p
     assert sorted(path.name for path in out.iterdir()) == ["session.html", "session.json"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_earlier_report_is_kept_aside_where_the_new_one_fails(
     crlm_seg, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

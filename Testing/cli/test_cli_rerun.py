@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from CRLMSegmentationLib.cli.rerun import lines_of
+from CRLMSegmentationLib.core.crop import extract_crop
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.hashing import sha256_of
+from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.rerun import agreement_of, rerun_case
@@ -22,7 +25,7 @@ from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
 from helpers.inference_helpers import DATASET_JSON, random_weights, tiny_info, tiny_plans
-from helpers.stub_engine import StubEngine
+from helpers.stub_engine import SPACING_MM, StubEngine
 
 
 class AnsweringStub(StubEngine):
@@ -34,7 +37,23 @@ class AnsweringStub(StubEngine):
         return super().poll()
 
 
-def recorded_session(folder: Path, case: Case, engine, model: ModelPackage, corrects: bool = False) -> Path:
+class SmallStub(AnsweringStub):
+    """Calls a few voxels around the seed tumour, as another model might."""
+
+    def finish(self):
+        job = self.jobs[self.pending - 1]
+        super().finish()
+        crop = extract_crop(job.volume, np.array(job.request.seed_ras_mm), job.request.options.crop_size_mm, SPACING_MM)
+        few = np.zeros(crop.array.shape, np.float32)
+        few[tuple(slice(n // 2 - 2, n // 2 + 3) for n in few.shape)] = 1
+        self.events[-1] = replace(
+            self.events[-1], probability=few, lesion=lesion_from_probability(few, crop, job.volume)
+        )
+
+
+def recorded_session(
+    folder: Path, case: Case, engine, model: ModelPackage, crop_size_mm: float = 70.0, corrects: bool = False
+) -> Path:
     """What a module records of a case whose seeds are placed one after another."""
     recorder = SessionRecorder(folder)
     recorder.use_model(model)
@@ -44,7 +63,8 @@ def recorded_session(folder: Path, case: Case, engine, model: ModelPackage, corr
         recorder.take(wait_for_model(session))
         for lesion in case.lesions:
             recorder.seed(lesion.name, lesion.seed_ras_mm, volume)
-            session.segment(lesion.name, np.array(lesion.seed_ras_mm), Options(70.0, first_fold_only=True, flip=(1,)))
+            options = Options(crop_size_mm, first_fold_only=True, flip=(1,))
+            session.segment(lesion.name, np.array(lesion.seed_ras_mm), options)
             result = wait_for_lesion(session, lesion.name)
             recorder.take(LesionSegmented(result))
     if corrects:
@@ -55,8 +75,9 @@ def recorded_session(folder: Path, case: Case, engine, model: ModelPackage, corr
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory, sample: Case, model: ModelPackage) -> Path:
-    """Of the real model, the segmentation corrected by hand afterwards."""
-    return recorded_session(tmp_path_factory.mktemp("rerun") / "session", sample, WorkerEngine(model), model, True)
+    """Of the real model, which looks at a crop of one tile, the segmentation corrected by hand afterwards."""
+    folder = tmp_path_factory.mktemp("rerun") / "session"
+    return recorded_session(folder, sample, WorkerEngine(model), model, crop_size_mm=60.0, corrects=True)
 
 
 @pytest.fixture
@@ -88,16 +109,26 @@ def test_same_model_gives_the_same_voxels(crlm_seg, recorded: Path, tmp_path: Pa
     assert sha256_of(new) == sha256_of(old)
 
 
-def test_another_model_is_measured_against_the_recording(crlm_seg, recorded: Path, tmp_path: Path) -> None:
+def test_another_model_is_measured_against_the_recording(
+    crlm_seg, stubbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     write_model_package(tmp_path / "tiny", tiny_plans(), DATASET_JSON, {0: random_weights(1)}, tiny_info())
-    done = crlm_seg("rerun", recorded, "--model", tmp_path / "tiny", "--json", tmp_path / "r.json")
+    asked: list[str] = []
+
+    def session_of(engine: WorkerEngine, model: ModelPackage) -> Session:
+        asked.append(model.name)
+        return Session(SmallStub(), model)
+
+    monkeypatch.setattr("CRLMSegmentationLib.recording.rerun.Session", session_of)
+    done = crlm_seg("rerun", stubbed, "--model", tmp_path / "tiny", "--json", tmp_path / "r.json")
     assert done.code == 0, done.err
     assert "different, another model" in done.out
     assert "0 of 1 results are identical" in done.out
     assert "computed with tiny 1, which is not the model of the recording" in done.out
     row = json.loads((tmp_path / "r.json").read_text())["results"][0]
     assert (row["same_model"], row["identical"]) == (False, False)
-    assert row["dice"] < 0.5
+    assert 0 < row["dice"] < 0.5
+    assert asked == ["tiny"]
 
 
 def test_each_result_is_computed_with_the_size_and_the_seed_of_its_own(stubbed: Path) -> None:

@@ -15,13 +15,14 @@ from CRLMSegmentationLib.core.volume import read_volume, write_volume
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
 from CRLMSegmentationLib.segmentation.results import Options
-from helpers.cli_helpers import InstantEngine, Run, maps_of, names_in, run, seed_words, wait_until
+from helpers.cli_helpers import DarkRun, InstantEngine, Run, maps_of, names_in, run, seed_words, wait_until
+from helpers.dark_worker import WAITS
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 
 TILES = ": inference"
 """What `-v` says when the network has begun."""
-WORKER = "engine.worker"
+WORKER = "helpers.dark_worker"
 KEPT = (
     "; the earlier out.seg.nrrd is kept as out.previous.seg.nrrd"
     "; the earlier report.json is kept as report.previous.json"
@@ -124,12 +125,16 @@ def test_crop_size_for_a_model_of_whole_volumes_is_refused_before_anything_is_re
 
 @pytest.fixture
 def segmenting(sample, model, tmp_path):
-    """A run that has just begun to segment, over outputs of an earlier run; mirrored copies keep it busy for long."""
+    """A run that has just begun to segment, over outputs of an earlier run; its worker, a stub, does not end by itself.
+
+    That the real worker ends with its parent is shown by the tests of the engine.
+    """
     for name in ("out.seg.nrrd", "report.json"):
         (tmp_path / name).write_text("of an earlier run")
     seeds = seed_words([sample.lesions[0].seed_ras_mm])
-    arguments = ["--model", model.folder, "--mirroring", "--out", "out.seg.nrrd", "--report", "report.json"]
-    with Run("-v", "segment", sample.folder / "volume.nrrd", *seeds, *arguments, folder=tmp_path) as started:
+    arguments = ["--model", model.folder, "--out", "out.seg.nrrd", "--report", "report.json"]
+    words = ["-v", "segment", sample.folder / "volume.nrrd", *seeds, *arguments]
+    with DarkRun(*words, folder=tmp_path, **{WAITS: "1"}) as started:
         started.wait_for_line("err", TILES)
         yield started
 

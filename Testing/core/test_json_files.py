@@ -35,7 +35,6 @@ from helpers.paths import LIBRARY
 
 BORDERS = {
     "segmentation/models/importer.py": "options from the program, and the answer of its own process",
-    "recording/player_process.py": "events of its own process",
     "reports/page_process.py": "a file that the program writes for its own process",
 }
 """Who else may parse JSON: none of them reads a file from elsewhere."""

@@ -13,7 +13,8 @@ import pytest
 import typer.main
 from CRLMSegmentationLib.cli.commands import app
 from CRLMSegmentationLib.cli.main import join_seeds, main
-from helpers.paths import ROOT
+from CRLMSegmentationLib.segmentation.engine import worker_engine
+from helpers.paths import ROOT, TESTING
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "Documentation").glob("*.md"))]
 PROGRAM = "crlm-seg"
@@ -51,6 +52,9 @@ def test_command_of_the_documentation_has_valid_arguments(words):
 
 @pytest.mark.slow
 def test_commands_marked_as_executed_run(tmp_path, monkeypatch):
+    """With workers that call dark voxels tumour; the network itself is run by the tests of each command."""
+    monkeypatch.setattr(worker_engine, "WORKER_MODULE", "helpers.dark_worker")
+    monkeypatch.setenv("PYTHONPATH", str(TESTING))
     (tmp_path / "Resources").symlink_to(ROOT / "Resources")
     monkeypatch.chdir(tmp_path)
     shutil.copy("Resources/SampleCases/phantom-hypoechoic/volume.nrrd", ".")  # the page does it with cp

@@ -15,6 +15,7 @@ from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume, to_sitk
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.results import Options
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for_lesion
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
@@ -22,6 +23,8 @@ from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume, volume_from_node
 from scipy.spatial.transform import Rotation
 
+CROP_SIZE_MM = 60.0
+"""One tile of the network's, around a tumour of 32 mm."""
 STORAGES = list(itertools.product(itertools.permutations(range(3)), itertools.product([False, True], repeat=3)))
 
 
@@ -56,7 +59,7 @@ def expected(session, volume, case):
 
 def segment(session, volume, seed_ras_mm):
     session.use_volume(volume)
-    session.segment("Tumour", seed_ras_mm)
+    session.segment("Tumour", seed_ras_mm, Options(CROP_SIZE_MM))
     return wait_for_lesion(session, "Tumour").mask.mask
 
 

@@ -45,17 +45,19 @@ class Run:
     All that it starts inherits a mark in the environment, by which `left` finds it (Linux).
     """
 
-    def __init__(self, *arguments: object, folder: Path | None = None) -> None:
+    MODULE = "CRLMSegmentationLib.cli.main"
+
+    def __init__(self, *arguments: object, folder: Path | None = None, **environment: str) -> None:
         self.mark = uuid.uuid4().hex
         self.started_s = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "CRLMSegmentationLib.cli.main", *map(str, arguments)],
+            [sys.executable, "-m", self.MODULE, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=folder,
-            env={**os.environ, MARK: self.mark},
+            env={**os.environ, MARK: self.mark, **environment},
             start_new_session=True,
             preexec_fn=_heed_signals,
         )
@@ -80,9 +82,13 @@ class Run:
         raise AssertionError(f"no '{text}' in {self._early}, {self.finish()}")
 
     def wait_for_child(self, text: str) -> int:
-        """The process whose command line holds a text, once it is there."""
+        """The process whose command line holds a text, once it is there; fails where the run ends without it."""
         found: list[int] = []
-        wait_until(lambda: bool(found.extend(pid for pid in self.left() if text in command_of(pid)) or found))
+        has_ended = lambda: self.process.poll() is not None  # noqa: E731
+        wait_until(
+            lambda: bool(found.extend(pid for pid in self.left() if text in command_of(pid)) or found) or has_ended()
+        )
+        assert found, f"no process of '{text}'; {self.finish() if has_ended() else self._early}"
         return found[0]
 
     def seconds_so_far(self) -> float:
@@ -115,6 +121,16 @@ class Run:
         except OSError:
             return False
         return f"{MARK}={self.mark}".encode() in environment and state != "Z"
+
+
+class DarkRun(Run):
+    """A `Run` whose worker calls dark voxels tumour and starts without torch, see `dark_worker`."""
+
+    MODULE = "helpers.cli_with_dark_worker"
+
+    def __init__(self, *arguments: object, folder: Path | None = None, **environment: str) -> None:
+        here = str(Path(__file__).parents[1])
+        super().__init__(*arguments, folder=folder, PYTHONPATH=here, **environment)
 
 
 def run(*arguments: object, folder: Path | None = None) -> Done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def damage(package) -> None:
 
 
 def make_export(folder: Path, mark: Path | None = None) -> Path:
-    """Results of nnU-Net with two channels, of which nobody says what they are.
+    """Results of nnU-Net with two channels, of which nobody says what they are; too small for a network.
 
     Args:
         mark: a file that the checkpoint would create if it were loaded without care.
@@ -44,16 +45,40 @@ def make_export(folder: Path, mark: Path | None = None) -> Path:
     import torch
     from CRLMSegmentationLib.segmentation.models.package import export_nnunet, write_model_package
 
-    from .inference_helpers import DATASET_JSON, random_weights, tiny_info, tiny_plans
+    from .inference_helpers import DATASET_JSON, tiny_info, tiny_plans
 
-    package = write_model_package(
-        folder / "package", tiny_plans(), DATASET_JSON, {0: random_weights(0)}, tiny_info(), half=False
-    )
+    weights = {0: {"weight": torch.ones(2)}}
+    package = write_model_package(folder / "package", tiny_plans(), DATASET_JSON, weights, tiny_info(), half=False)
     exported = export_nnunet(package, folder / "Dataset001_Tiny" / "nnUNetTrainer__nnUNetPlans__3d_fullres")
     if mark is not None:
         path = exported / "fold_0" / "checkpoint_final.pth"
         torch.save({**torch.load(path, weights_only=False), "optimizer_state": CreatesFile(mark)}, path)
     return exported
+
+
+class ImportHere:
+    """In place of `ImportProcess`: the same import, in this process and without running the network."""
+
+    def __init__(self, path: Path, python: str = sys.executable, **options: object) -> None:
+        self._path, self._options, self._polls = path, options, 0
+
+    def poll(self):
+        from CRLMSegmentationLib.segmentation.models.importer import import_model
+
+        self._polls += 1
+        return import_model(self._path, **self._options) if self._polls > 1 else None
+
+    def stop(self) -> None:
+        """Nothing has begun."""
+
+
+def import_here(monkeypatch) -> None:
+    """Let the panel and its workspace import models in this process, whose torch is loaded."""
+    from CRLMSegmentationLib.segmentation.models import pack
+    from CRLMSegmentationLib.slicer.workspace import models
+
+    monkeypatch.setattr(models, "ImportProcess", ImportHere)
+    monkeypatch.setattr(pack, "_prove", lambda package: None)
 
 
 def wait_for_import(models, timeout_s: float = 240.0) -> str | None:

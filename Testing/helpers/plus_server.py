@@ -19,7 +19,8 @@ from CRLMSegmentationLib.recording.sweep_messages import RecordedSweep, messages
 from CRLMSegmentationLib.tracking.sweeps.calibration import ProbeCalibration
 from CRLMSegmentationLib.tracking.sweeps.sequence import TrackedSequence, TransformTrack
 
-FRAME_S, REST_FRAMES = 0.02, 40
+FRAME_S, REST_FRAMES = 0.04, 15
+"""As slow as the tests can wait for: server and panel share one processor here, and none may fall behind."""
 
 
 def sweep_over(volume: Volume) -> RecordedSweep:

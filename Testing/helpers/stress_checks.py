@@ -86,7 +86,7 @@ def _current_segmentation(workspace: StressedWorkspace, node, lesion: str, segme
 
 
 def _share_of_dark(volume_node, node, lesion: str) -> float:
-    """How much of a segmentation lies on dark voxels of the volume that the scene shows, each with all its transforms."""
+    """How much of a segmentation lies on dark voxels of the volume that is shown, each with all its transforms."""
     mask, ijk_to_local = mask_of_segment(node, lesion)
     image = volume_node.GetImageData()
     if not mask.any() or image is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from CRLMSegmentationLib.igtl.packing import HEADER_BYTES, pack, parse_header
-from CRLMSegmentationLib.recording.message_log import Frame, read_message
+from CRLMSegmentationLib.recording.message_log import PatientFrame, read_message
 from CRLMSegmentationLib.recording.session_events import EVENTS_FILE, read_events
 from CRLMSegmentationLib.slicer.workspace.workspace_recorder import WorkspaceRecorder
 
@@ -25,7 +25,7 @@ class TappedLink(StubLink):
         data = memoryview(pack(message, 2))
         header, body = data[:HEADER_BYTES], data[HEADER_BYTES:]
         self._recording.on_message(header, body)
-        return read_message(parse_header(bytes(header)), memoryview(np.frombuffer(body, np.uint8)), Frame.RAS)
+        return read_message(parse_header(bytes(header)), memoryview(np.frombuffer(body, np.uint8)), PatientFrame.RAS)
 
 
 def recorded(workspace, clock):

@@ -54,7 +54,7 @@ def test_case_comes_back_as_it_was_written(folder):
 )
 def test_swept_mask_that_lies_elsewhere_or_is_no_mask_is_refused(folder, change, words):
     case = load_case(folder)
-    name = case.volumes[0].insonified
+    name = case.volumes[0].swept
     mask = case.read_volume(name)
     write_volume(Volume(*change(mask.array, mask.ijk_to_ras)), folder / name)
     with pytest.raises(CaseError, match=words):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import LinkError
+from CRLMSegmentationLib.core.frames import Frame, FrameReader, encode
 from CRLMSegmentationLib.igtl.client import IgtlClient, LinkState
 from CRLMSegmentationLib.igtl.messages import ImageMessage, volume_of
 from CRLMSegmentationLib.igtl.server import IgtlServer
@@ -49,6 +49,24 @@ def wait_for(done: Callable[[], bool], timeout_s: float = 120.0) -> bool:
     return done()
 
 
+def frames_of(pipe: io.BufferedReader) -> Iterator[Frame]:
+    """Read frames until the pipe is closed."""
+    reader = FrameReader()
+    while count := pipe.readinto(reader.wanted()):
+        frame = reader.filled(count)
+        if frame is not None:
+            yield frame
+
+
+def child_that_writes(folder: Path, text: bytes) -> Path:
+    """Return a program that writes bytes to stdout and ends."""
+    (folder / "said").write_bytes(text)
+    child = folder / "child"
+    child.write_text(f"#!/bin/sh\ncat '{folder / 'said'}'\n")
+    child.chmod(0o755)
+    return child
+
+
 def test_case_arrives_from_another_process(tiny_case: Case) -> None:
     with ReplayProcess(tiny_case.folder, skip_sweep=True) as replay, IgtlClient("127.0.0.1", replay.port) as client:
         assert replay.is_running
@@ -73,28 +91,19 @@ def test_case_that_cannot_be_played_is_told_and_leaves_no_process(tiny_case: Cas
 
 
 def test_last_words_of_a_child_that_fails_in_mid_play_are_kept(tiny_case: Case, tmp_path: Path) -> None:
-    child = tmp_path / "child"
-    said = '{"kind": "listening", "port": 7}\n{"kind": "error", "text": "the volume is gone"}'
-    child.write_text(f"#!/bin/sh\ncat <<END\n{said}\nEND\n")
-    child.chmod(0o755)
+    said = [{"type": "listening", "port": 7}, {"type": "error", "text": "the volume is gone"}]
+    child = child_that_writes(tmp_path, b"".join(part for header in said for part in encode(header)))
     with ReplayProcess(tiny_case.folder, python=str(child)) as replay:
         assert wait_for(lambda: not replay.is_running)
         assert replay.last_error == "the volume is gone"
 
 
-def test_child_that_dies_in_the_middle_of_a_line_does_no_harm(
-    tiny_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    raised: list[object] = []
-    monkeypatch.setattr(threading, "excepthook", raised.append)
-    child = tmp_path / "child"
-    said = '{"kind": "listening", "port": 7}\n{"kind": "cli'
-    child.write_text(f"#!/bin/sh\nprintf '%s' '{said}'\n")
-    child.chmod(0o755)
+def test_child_that_dies_in_the_middle_of_a_message_does_no_harm(tiny_case: Case, tmp_path: Path) -> None:
+    whole, half = encode({"type": "listening", "port": 7}), encode({"type": "finished"})
+    child = child_that_writes(tmp_path, b"".join([*whole, bytes(half[0])[:-5]]))
     with ReplayProcess(tiny_case.folder, python=str(child)) as replay:
         assert wait_for(lambda: not replay.is_running)
-        assert replay.last_error == ""
-    assert raised == []
+        assert (replay.port, replay.last_error, replay.has_finished) == (7, "", False)
 
 
 def test_port_in_use_is_told(tiny_case: Case) -> None:
@@ -134,20 +143,20 @@ def test_ctrl_c_ends_the_process_quietly(tiny_case: Case) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    first = json.loads(process.stdout.readline())
-    assert first["kind"] == "listening"
+    frames = frames_of(process.stdout)
+    assert next(frame.type for frame in frames if frame.type != "note") == "listening"
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=120)
+    assert [frame.type for frame in frames][-1] == "stopped"
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 0
     assert errors == b""
-    assert json.loads(output.splitlines()[-1])["kind"] == "stopped"
 
 
 def test_end_of_stdin_ends_the_process(tiny_case: Case) -> None:
     with ReplayProcess(tiny_case.folder) as replay:
-        replay._process.stdin.close()
+        replay._child._stdin.close()
         assert wait_for(lambda: not replay.is_running)
-        assert replay._process.returncode == 0
+        assert replay._child.exit_code == 0
 
 
 def test_wrong_arguments_give_exit_code_2() -> None:

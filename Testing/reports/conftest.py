@@ -29,6 +29,12 @@ def lesion() -> DrawnLesion:
     return make_lesion(GEOMETRIES["oblique"])
 
 
+@pytest.fixture(scope="session")
+def shared_lesion() -> DrawnLesion:
+    """The same, for pictures that several tests look at."""
+    return make_lesion(GEOMETRIES["oblique"])
+
+
 @pytest.fixture
 def any_lesion(ijk_to_ras) -> DrawnLesion:
     return make_lesion(ijk_to_ras)

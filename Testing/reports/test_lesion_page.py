@@ -142,7 +142,7 @@ def test_without_warnings_there_is_no_warning_box(lesion, report_of, page_of):
 
 def test_without_truth_the_page_says_so(lesion, report_of, page_of):
     _, page = page_of(report_of(replace(lesion, truth=None)))
-    assert "The truth is not known" in page.text
+    assert "The ground truth is not known" in page.text
     assert "Dice" not in page.text
 
 

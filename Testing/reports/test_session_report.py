@@ -296,12 +296,18 @@ def test_plot_of_a_session_without_anything_to_draw_is_none(tmp_path: Path) -> N
     assert session_plot({**nothing, "session": {**nothing["session"], "seconds": 1.0}}) is None
 
 
-def test_child_process_that_finds_no_session_says_so_in_one_line(tmp_path: Path) -> None:
+def test_child_process_that_finds_no_session_says_so_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = tmp_path / "new folder" / "report.html"
-    done = subprocess.run(report_command(sys.executable, tmp_path, page), capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "holds no recorded session" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    _python, _m, module, *arguments = report_command(sys.executable, tmp_path, page)
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        session_report.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "holds no recorded session" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_folder_without_a_session_is_told(tmp_path: Path) -> None:

@@ -92,6 +92,12 @@ def test_close_up_of_a_network_that_saw_everything_may_hold_the_whole_volume(any
     assert field_of_view_mm(far_seed) < 100
 
 
+@pytest.fixture(scope="module")
+def drawn(shared_lesion) -> np.ndarray:
+    """The slices of a lesion in a small picture."""
+    return _pixels(three_slices(shared_lesion, dpi=50))
+
+
 def test_slices_of_a_network_that_saw_everything_show_no_crop_box(lesion):
     overviews = slice(300, None), slice(None)
     with_box = _pixels(three_slices(replace(lesion, crop_size_mm=24.0), dpi=50))[overviews]
@@ -99,21 +105,20 @@ def test_slices_of_a_network_that_saw_everything_show_no_crop_box(lesion):
     assert _count(with_box, CROP_COLOUR) > _count(without, CROP_COLOUR)
 
 
-def test_slices_show_prediction_truth_and_seed_in_their_colours(lesion):
-    pixels = _pixels(three_slices(lesion, dpi=50))
-    assert pixels.shape[1] > pixels.shape[0]
-    assert _count(pixels, PREDICTION_COLOUR) > 150
-    assert _count(pixels, TRUTH_COLOUR) > 50
-    assert _count(pixels, SEED_COLOUR) > 10
+def test_slices_show_prediction_truth_and_seed_in_their_colours(drawn):
+    assert drawn.shape[1] > drawn.shape[0]
+    assert _count(drawn, PREDICTION_COLOUR) > 150
+    assert _count(drawn, TRUTH_COLOUR) > 50
+    assert _count(drawn, SEED_COLOUR) > 10
 
 
-def test_slices_without_truth_show_none(lesion):
-    with_truth = _count(_pixels(three_slices(lesion, dpi=50)), TRUTH_COLOUR)
+def test_slices_without_truth_show_none(lesion, drawn):
+    with_truth = _count(drawn, TRUTH_COLOUR)
     assert _count(_pixels(three_slices(replace(lesion, truth=None), dpi=50)), TRUTH_COLOUR) < 0.05 * with_truth
 
 
-def test_slices_of_nothing_found_show_no_segmentation(lesion):
-    found = _count(_pixels(three_slices(lesion, dpi=50)), PREDICTION_COLOUR)
+def test_slices_of_nothing_found_show_no_segmentation(lesion, drawn):
+    found = _count(drawn, PREDICTION_COLOUR)
     nothing = replace(lesion, mask=lesion.mask & False)
     assert _count(_pixels(three_slices(nothing, dpi=50)), PREDICTION_COLOUR) < 0.3 * found
 

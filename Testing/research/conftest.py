@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from CRLMSegmentationLib.reports import slices
 from helpers.evaluation_helpers import DarkEngine, StubModel, write_case
-from matplotlib.figure import Figure
+from helpers.training_in_process import in_this_process
+from helpers.undrawn import undrawn
 
-PNG = b"\x89PNG\r\n\x1a\n"
+__all__ = ["in_this_process", "undrawn"]
 
 
 @pytest.fixture
@@ -26,17 +26,6 @@ def engines():
 
     make.made = made
     return make
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Figures are put together and not drawn, which takes the most time, where nobody looks at them."""
-
-    def save(figure, stream, *, format, **_more):
-        stream.write("<svg/>" if format == "svg" else PNG)
-
-    monkeypatch.setattr(Figure, "savefig", save)
-    monkeypatch.setattr(slices, "three_slices", lambda *_: PNG)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import LesionMask, measure
 from CRLMSegmentationLib.core.volume import VolumeIdentity
-from CRLMSegmentationLib.segmentation.history import MAX_SIGHTINGS, LesionFollowUp
+from CRLMSegmentationLib.segmentation.lesion_follow_up import MAX_SIGHTINGS, LesionFollowUp
 
 VOXEL = np.array([[0, 0, 2.0, 5], [1.0, 0, 0, 6], [0, 1.0, 0, 7], [0, 0, 0, 1]])
 """i runs along A, j along S, k along R in steps of 2 mm."""

@@ -24,18 +24,23 @@ class Table:
     names: frozenset[str]
 
     @cached_property
-    def _signal_names(self) -> frozenset[str]:
+    def _names_of_signals(self) -> frozenset[str]:
         return frozenset(map(base_name, self.signals))
 
     @cached_property
-    def _slot_names(self) -> frozenset[str]:
-        return frozenset(map(base_name, self.slots))
+    def _names_of_methods(self) -> frozenset[str]:
+        return self.names | frozenset(map(base_name, self.slots))
+
+    @cached_property
+    def has_own_properties(self) -> bool:
+        """Whether properties were read with their types, and not only names."""
+        return bool(self.properties.keys() - {"objectName"})
 
     def has_signal(self, name: str) -> bool:
-        return name in self._signal_names
+        return name in self._names_of_signals
 
     def has_method(self, name: str) -> bool:
-        return name in self.names or name in self._slot_names
+        return name in self._names_of_methods
 
     def __contains__(self, name: str) -> bool:
         return name in self.properties or self.has_signal(name) or self.has_method(name)

@@ -14,16 +14,22 @@ from .errors import HostGapError
 from .stand_in import StandIn
 
 _NUMBERS = {"int": int, "uint": int, "double": float, "bool": bool}
+_known_names: dict[tuple[int, type], dict[str, str]] = {}
 _GETTERS = {"focus": "hasFocus", "enabled": "isEnabled", "visible": "isVisible"}
 
 
 def names_of(table: Table, real: QtCore.QObject) -> dict[str, str]:
     """The properties of an object with their types; where only names were read, Qt tells which are properties."""
-    if table.properties.keys() - {"objectName"}:
+    if table.has_own_properties:
         return table.properties
-    meta = real.metaObject()
-    found = [meta.property(index) for index in range(meta.propertyCount())]
-    return {p.name(): p.typeName() + ("" if p.isWritable() else " (read-only)") for p in found if p.name() in table}
+    key = id(table), type(real)
+    if key not in _known_names:  # tables and classes live as long as the process
+        meta = real.metaObject()
+        found = [meta.property(index) for index in range(meta.propertyCount())]
+        _known_names[key] = {
+            p.name(): p.typeName() + ("" if p.isWritable() else " (read-only)") for p in found if p.name() in table
+        }
+    return _known_names[key]
 
 
 def real_name(table: Table, name: str) -> str:

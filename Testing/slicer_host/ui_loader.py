@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from xml.etree import ElementTree
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
@@ -36,12 +37,9 @@ def load_ui(text: bytes, stand_ins: dict[str, type]) -> Wrapper:
         HostError: a connection in it names a signal or slot that does not exist, or Qt cannot read it.
         HostGapError: it names a widget class that the host has no stand-in for.
     """
-    root = ElementTree.fromstring(text)
-    _check_classes(root, stand_ins)
-    connections = _taken_out(root, "connections")
-    later = list(_properties_of_stand_ins(root, stand_ins))
+    plain, later, connections = _taken_apart(text, tuple(stand_ins.items()))
     buffer = QtCore.QBuffer()
-    buffer.setData(ElementTree.tostring(root))
+    buffer.setData(plain)
     buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
     top = _loaded(_Loader(stand_ins), buffer)
     for widget_name, name, value in later:
@@ -49,6 +47,18 @@ def load_ui(text: bytes, stand_ins: dict[str, type]) -> Wrapper:
     for connection in connections:
         _connect(top, connection)
     return wrap(top)
+
+
+@cache
+def _taken_apart(
+    text: bytes, stand_ins: tuple[tuple[str, type], ...]
+) -> tuple[bytes, list[tuple[str, str, object]], list[ElementTree.Element]]:
+    """The file as Qt can read it, what it sets of stand-ins, and its connections."""
+    root = ElementTree.fromstring(text)
+    _check_classes(root, dict(stand_ins))
+    connections = _taken_out(root, "connections")
+    later = list(_properties_of_stand_ins(root, dict(stand_ins)))
+    return ElementTree.tostring(root), later, connections
 
 
 def _loaded(loader: _Loader, buffer: QtCore.QBuffer) -> QtWidgets.QWidget:

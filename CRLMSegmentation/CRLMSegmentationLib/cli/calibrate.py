@@ -61,7 +61,7 @@ def _accuracy_lines(checked: CalibratedAccuracy | None) -> Iterator[str]:
     )
     yield (
         f"  The confidence flags {checked.bad_flagged} of {checked.bad} segmentations with a Dice below 0.5, with "
-        f"{checked.flagged - checked.bad_flagged} false alarms; {100 * checked.held:.1f} % of the distances lie in "
-        f"their interval, of a median width of {checked.width_mm:.1f} mm ({100 * checked.held_alone:.1f} % and "
+        f"{checked.flagged - checked.bad_flagged} false alarms; {100 * checked.coverage:.1f} % of the distances lie in "
+        f"their interval, of a median width of {checked.width_mm:.1f} mm ({100 * checked.coverage_alone:.1f} % and "
         f"{checked.width_alone_mm:.1f} mm before the background refinement of a lesion)"
     )

@@ -1,4 +1,4 @@
-"""Values and support that every room shares: volumes and their geometry, files, texts, errors and child processes.
+"""Data types and utilities of all packages: volumes and their geometry, files, texts, errors, child processes.
 
 It needs numpy, scipy and SimpleITK, and knows neither 3D Slicer nor torch nor the network. Other rooms import names
 from the modules of `__all__`.
@@ -25,6 +25,7 @@ __all__ = [
     "metrics",
     "output_files",
     "parallel",
+    "parent_process",
     "plain_xml",
     "postprocessing",
     "progress",

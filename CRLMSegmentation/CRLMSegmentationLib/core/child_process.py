@@ -52,7 +52,7 @@ class ChildProcess:
             folder: its working directory.
 
         Raises:
-            WorkerError: there is no such program.
+            WorkerError: there is no such program, or it cannot be started.
         """
         try:
             self._process = subprocess.Popen(
@@ -67,9 +67,7 @@ class ChildProcess:
                 start_new_session=sys.platform != "win32",
             )
         except OSError as error:
-            raise WorkerError(
-                f"{command[0]!r} cannot be started: {error}; name a Python with torch and nnunetv2"
-            ) from error
+            raise WorkerError(f"{command[0]!r} cannot be started: {error}") from error
         self.pid = self._process.pid
         self.drained = False
         self._last_resort = weakref.finalize(self, _kill_tree, self._process)  # runs at exit as well
@@ -149,6 +147,17 @@ class ChildProcess:
         """Kill the process and all that it has started; return at once, before `exit_code` is known."""
         _kill_tree(self._process)
 
+    def stop(self, timeout_s: float) -> None:
+        """Close stdin, which asks a `parent_process` to end; kill what still runs after `timeout_s`.
+
+        Raises:
+            WorkerError: it cannot be killed.
+        """
+        self._stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        self.end(timeout_s)
+
     def end(self, timeout_s: float) -> None:
         """Kill the process, wait until it has ended, and close the pipes.
 
@@ -159,7 +168,7 @@ class ChildProcess:
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise WorkerError(f"the worker process {self.pid} does not end; end it by hand") from error
+            raise WorkerError(f"the process {self.pid} does not end; end it by hand") from error
         self.release()
 
     def release(self) -> None:

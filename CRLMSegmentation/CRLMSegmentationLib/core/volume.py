@@ -144,7 +144,7 @@ class Volume:
     def without_voxels(self) -> Volume:
         """Return the volume without its voxels, to free memory; its identity and its grid are kept."""
         identity, left = self.identity, copy(self)
-        left.__dict__.pop("unswept_blocks", None)
+        left.__dict__.pop("not_insonified_blocks", None)
         object.__setattr__(left, "array", np.broadcast_to(np.zeros((), self.array.dtype), self.array.shape))
         for mask in ("swept", "missing"):
             object.__setattr__(left, mask, None)
@@ -168,7 +168,7 @@ class Volume:
 
     @cached_property
     def contradicted_share(self) -> float:
-        """Share of `insonified` that is empty space outside the field of view, 0 to 1; 0 where it is too small to matter."""
+        """Share of `insonified` that is empty space outside the field of view, 0 to 1; 0 where too small to matter."""
         return (
             0.0
             if self.insonified is None
@@ -229,7 +229,7 @@ class Volume:
         part = cls(array, ijk_to_ras, insonified=insonified, missing=missing)
         part.__dict__.update(background=background, contradicted_share=0.0)
         if not_insonified_blocks is not None:
-            part.__dict__["unswept_blocks"] = not_insonified_blocks
+            part.__dict__["not_insonified_blocks"] = not_insonified_blocks
         return part
 
     def contains(self, point_ras_mm: np.ndarray) -> bool:

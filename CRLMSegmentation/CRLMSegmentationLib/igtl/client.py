@@ -241,7 +241,7 @@ class IgtlClient:
         """Send what is queued. An error ends the connection only after what the server has sent before is read."""
         before = self._queue.sent_bytes
         try:
-            while self._clock() < end_s and self._queue.send(sock, self._clock()):
+            while self._queue.send(sock, self._clock()) and self._clock() < end_s:  # once in any case
                 pass
         except OSError as error:
             self._queue.clear()

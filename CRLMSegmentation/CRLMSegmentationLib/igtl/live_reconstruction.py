@@ -30,6 +30,8 @@ REPLY_TIMEOUT_S = 10.0
 """Time to wait for the reply to a command; a snapshot of a large volume takes a second or two."""
 NO_VOLUME_TIMEOUT_S = 15.0
 """Time without a volume after which the reason is reported; until a sweep begins, a server has none."""
+CLOSE_BUDGET_S = 0.05
+"""Time to hand over the last command; it takes much less unless the program is held up in between."""
 LIVE_VOLUME = "recvol_Reference"
 IN_PROGRESS = "in progress"
 """Part of the reply of PLUS when a reconstruction has been started already."""
@@ -169,7 +171,7 @@ class LiveReconstruction:
         is_on = self.is_wanted or (self.live_state is LiveState.STOPPING and self._pending is None)
         if is_on and self.client.state is LinkState.CONNECTED:
             self._send_command(STOP)
-            self.client.poll()
+            self.client.poll(CLOSE_BUDGET_S)
         self.client.close()
 
     def _handle_replies(self, messages: list[Message]) -> list[Message]:

@@ -33,7 +33,7 @@ from .messages import STATUS_AMBIGUOUS, STATUS_OK, TRANSFORM_STATUS_KEY, ImageMe
 NOISE = 5.0
 """Apparent motion of a tool at rest, mm or degrees; several times the error of an electromagnetic sensor."""
 SPEED = 1000.0
-"""Highest speed of a tool that is held by hand, mm/s or degrees/s; as in `tracking.validity.Limits`."""
+"""Highest speed of a tool that is held by hand, mm/s or degrees/s; as in `tracking.validity.PoseLimits`."""
 NEARER = 4.0
 MAX_LAG = 6
 WINDOW, RETURNS, ALTERNATIONS, HOLD = 24, 3, 20, 48

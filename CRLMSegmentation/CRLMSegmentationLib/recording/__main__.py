@@ -1,21 +1,17 @@
 """The replay server as a process of its own: `python -m CRLMSegmentationLib.recording SOURCE`.
 
-Events go to stdout, one JSON object per line; the first that matters is {"kind": "listening", "port": ...}.
-The process ends with Ctrl-C, when its stdin reaches the end, and when its parent dies.
+Its reports go to the parent as frames, {"type", "text", "port", "clients"}, where the type is the kind of a
+`player.ReplayEvent`; the first that matters is "listening". It ends with Ctrl-C, when its stdin is closed, and with its
+parent.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import os
 import sys
-import threading
-from collections.abc import Callable
-from dataclasses import asdict
 
 from ..core.errors import CrlmError
+from ..core.parent_process import ParentProcess
 from .player import ReplayEvent, run_replay
 
 
@@ -31,6 +27,12 @@ def main() -> int:
     parser.add_argument("--calibration", help="of a sweep: 16 numbers, or a file")
     parser.add_argument("--await-reconstruction", action="store_true", help="begin when a client wants a volume of it")
     a = parser.parse_args()
+    parent = ParentProcess()
+    parent.watch()
+
+    def report(event: ReplayEvent) -> None:
+        parent.send({"type": event.kind, "text": event.text, "port": event.port, "clients": event.clients})
+
     try:
         run_replay(
             a.source,
@@ -38,41 +40,18 @@ def main() -> int:
             a.port,
             a.speed,
             a.loop,
-            _report,
+            report,
             a.skip_sweep,
-            _parent_gone(),
+            lambda: parent.has_ended,
             a.calibration,
             await_reconstruction=a.await_reconstruction,
         )
         return 0
-    except (BrokenPipeError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         return 0
     except CrlmError as error:
-        _print({"kind": "error", "text": str(error)})
+        parent.send({"type": "error", "text": str(error)})
         return 1
-
-
-def _report(event: ReplayEvent) -> None:
-    _print(asdict(event))
-
-
-def _print(entry: dict[str, object]) -> None:
-    print(json.dumps(entry), flush=True)
-
-
-def _parent_gone() -> Callable[[], bool]:
-    """Return a function that tells whether the parent process has ended: stdin is closed, or the parent is another."""
-    parent, ended = os.getppid(), threading.Event()
-
-    def read_to_the_end() -> None:
-        # os.read, since a daemon thread that holds the lock of sys.stdin breaks the interpreter's end.
-        with contextlib.suppress(OSError):
-            while os.read(0, 4096):
-                pass
-        ended.set()
-
-    threading.Thread(target=read_to_the_end, daemon=True).start()
-    return lambda: ended.is_set() or os.getppid() != parent
 
 
 if __name__ == "__main__":

@@ -52,12 +52,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CaseVolume:
-    """A volume of a case; `insonified` names the file of the mask of its insonified voxels, where there is one."""
+    """A volume of a case; `swept` names the file of its mask of insonified voxels, if there is one."""
 
     file: str
     device: str
     timestamp_s: float
-    insonified: str | None = None
+    swept: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,14 @@ class Case:
         """Read a volume with the mask of its insonified voxels.
 
         Raises:
-            CaseError: the case holds no volume, but only a recording; or its mask of insonified voxels lies elsewhere or is no mask.
+            CaseError: the case holds no volume, but only a recording; or its mask of insonified voxels lies elsewhere,
+                or is no mask.
         """
         if not self.volumes:
             raise CaseError(no_volume_in(self))
         entry = self.volumes[index]
         read = self.read_volume(entry.file)
-        insonified = self._insonified_of(entry.insonified, read) if entry.insonified else None
+        insonified = self._insonified_of(entry.swept, read) if entry.swept else None
         return Volume(read.array, read.ijk_to_ras, entry.device, entry.timestamp_s, insonified, read.missing)
 
     def _insonified_of(self, name: str, volume: Volume) -> np.ndarray:
@@ -133,12 +134,13 @@ class Case:
         mask = self.read_volume(name)
         if not _is_on_grid_of(mask, volume):
             raise CaseError(
-                f"the mask of insonified voxels {name} of {self.case_id} lies on another grid than its volume; resample it onto that"
+                f"the mask of insonified voxels {name} of {self.case_id} lies on another grid than its volume; "
+                "resample it onto that"
             )
         if mask.missing is not None or (mask.array.dtype.kind == "f" and (mask.array != np.rint(mask.array)).any()):
             raise CaseError(
-                f"the mask of insonified voxels {name} of {self.case_id} holds fractions or NaN; expected whole numbers, 0 where "
-                "nothing was imaged"
+                f"the mask of insonified voxels {name} of {self.case_id} holds fractions or NaN; expected whole "
+                "numbers, 0 where nothing was imaged"
             )
         return mask.array > 0
 
@@ -162,7 +164,7 @@ class Case:
     @property
     def named_files(self) -> list[str]:
         """Names of the files that the entries of `case.json` name."""
-        names = [n for v in self.volumes for n in (v.file, v.insonified)]
+        names = [n for v in self.volumes for n in (v.file, v.swept)]
         names += [self.truth, self.tracking, self.recording, self.arrivals, self.events, *self.results]
         return list(dict.fromkeys(name for name in names if name))
 
@@ -206,13 +208,13 @@ class Case:
             labels: in place of `truth_labels`, such as with other numbers.
 
         Raises:
-            CaseError: the truth lies on another grid than the volume, or does not hold the lesion.
+            CaseError: the ground truth lies on another grid than the volume, or does not hold the lesion.
         """
         labels = labels or self.truth_labels()
         if labels is None or lesion.label is None:
             return None
         if not _is_on_grid_of(labels, volume):
-            raise CaseError(f"the truth of {self.case_id} lies on another grid than its volume; resample it onto that")
+            raise CaseError(f"the ground truth of {self.case_id} lies on another grid than its volume; resample it")
         mask: np.ndarray = labels.array == lesion.label
         if not LABEL.holds(lesion.label) or not mask.any():
             raise CaseError(
@@ -366,11 +368,11 @@ def _verify_file(case: Case, name: str, expected: str | None) -> None:
 def save_volume_into_case(folder: Path, stem: str, volume: Volume) -> CaseVolume:
     """Write a volume, and the mask of its insonified voxels where it has one, into a case folder."""
     write_volume(volume, folder / f"{stem}.nrrd")
-    insonified = None
+    mask_file = None
     if volume.insonified is not None:
-        insonified = f"{stem}-swept.nrrd"
-        write_volume(Volume(volume.insonified.astype(np.uint8), volume.ijk_to_ras), folder / insonified)
-    return CaseVolume(f"{stem}.nrrd", volume.device, volume.timestamp_s, insonified)
+        mask_file = f"{stem}-swept.nrrd"
+        write_volume(Volume(volume.insonified.astype(np.uint8), volume.ijk_to_ras), folder / mask_file)
+    return CaseVolume(f"{stem}.nrrd", volume.device, volume.timestamp_s, mask_file)
 
 
 def append_tracking(path: Path, samples: Iterator[TrackingSample] | list[TrackingSample]) -> None:

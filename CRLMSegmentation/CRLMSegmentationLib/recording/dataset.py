@@ -48,7 +48,7 @@ class CheckedCase:
     """A case that can be evaluated.
 
     Attributes:
-        lesions: those with a truth and a seed in what was swept; their labels are those of `truth_labels`.
+        lesions: those with a ground truth and a seed in the field of view; their labels are those of `truth_labels`.
         sha256: changes when anything in the case does.
         labels_together: parts of a label that lie apart are one lesion.
         warnings: what is not wrong, but to be known, such as a label of which several lesions were made.
@@ -83,7 +83,7 @@ class CheckedCase:
         """Return the ground-truth mask of one of `lesions`: bool, shape (K, J, I) of the volume.
 
         Raises:
-            CaseError: the truth lies on another grid than the volume.
+            CaseError: the ground truth lies on another grid than the volume.
         """
         mask = self.case.truth_of(lesion, volume, self.truth_labels())
         if mask is None:  # each of `lesions` has a label

@@ -26,7 +26,7 @@ class SplitLabels:
 
     Attributes:
         labels: numbers as voxel values; the largest part of a label keeps its number, further ones have new numbers.
-        parts: for each label of the truth the numbers of its parts, the largest first.
+        parts: for each label of the ground truth the numbers of its parts, the largest first.
         warnings: what was done with which label, in plain words.
     """
 
@@ -142,6 +142,6 @@ def _warnings_on(number: int, sizes_ml: list[float], large: int) -> list[str]:
     if specks:
         warnings.append(
             f"the label {number} holds {len(specks)} specks of less than {SPECK_ML:g} ml apart from the rest, "
-            f"{sum(specks):.2g} ml in all: left out of the truth; {KEEP_TOGETHER} keeps them"
+            f"{sum(specks):.2g} ml in all: left out of the ground truth; {KEEP_TOGETHER} keeps them"
         )
     return warnings

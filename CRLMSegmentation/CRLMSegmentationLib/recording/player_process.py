@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import queue
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import Any
 
-from ..core.errors import LinkError
+from ..core.child_process import ChildProcess
+from ..core.errors import LinkError, WorkerError
 from ..core.resources import PACKAGE_ROOT
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
-ERROR, FINISHED = "error", "finished"
+POLL_S, POLL_BUDGET_S = 0.1, 0.01
+ERROR, FINISHED, LISTENING = "error", "finished", "listening"
 
 
 class ReplayProcess:
@@ -36,9 +31,6 @@ class ReplayProcess:
         python: the interpreter; inside Slicer that is PythonSlicer, not `sys.executable`.
         calibration: of the probe of a sweep, as text or the path of a file.
         await_reconstruction: begin to play a sweep when a client has it reconstructed.
-
-    Attributes:
-        has_finished: all was played once.
     """
 
     def __init__(
@@ -53,29 +45,33 @@ class ReplayProcess:
         await_reconstruction: bool = False,
     ) -> None:
         self.port = port
-        self._command = [python, "-m", "CRLMSegmentationLib.recording", str(Path(source).resolve())]
+        self._command = [python, "-m", __package__, str(Path(source).resolve())]
         self._command += ["--port", str(port), "--speed", str(speed)]
         self._command += ["--loop"] * loop + ["--skip-sweep"] * skip_sweep
-        self._command += [] if calibration is None else ["--calibration", str(calibration)]
+        self._command += [] if calibration is None else ["--calibration", _absolute(calibration)]
         self._command += ["--await-reconstruction"] * await_reconstruction
-        self.has_finished = False
-        self._process: subprocess.Popen[bytes] | None = None
-        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._child: ChildProcess | None = None
+        self._is_listening = self._has_finished = self._is_stopped = False
         self._last_error = ""
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._child.pid if self._child else None
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._child is not None and self._child.exit_code is None
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether all was played once."""
+        self._poll()
+        return self._has_finished
 
     @property
     def last_error(self) -> str:
         """The error that the child process has reported; empty without one."""
-        if self._process is not None and not self.is_running:
-            self._reader.join(STOP_TIMEOUT_S)  # its last line may be under way
+        self._poll()
         return self._last_error
 
     def start(self) -> None:
@@ -84,42 +80,22 @@ class ReplayProcess:
         Raises:
             LinkError: it cannot play the source or have the port; says why.
         """
-        path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the child)
         try:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                env={**os.environ, "PYTHONPATH": path},
-            )
-        except OSError as error:
-            raise LinkError(f"the replay cannot be started with {self._command[0]}: {error}") from error
-        assert self._process.stdin is not None  # both are pipes
-        assert self._process.stdout is not None
-        self._input, self._output = self._process.stdin, self._process.stdout
-        self._reader = threading.Thread(target=self._read_events, daemon=True)
-        self._reader.start()
+            self._child = ChildProcess(self._command, PACKAGE_ROOT)
+        except WorkerError as error:
+            raise LinkError(f"the replay cannot be started: {error}") from error
         try:
-            self.port = self._wait_for_port()
+            self._wait_for_port(self._child)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """End the child process and wait for it."""
-        if self._process is None:
-            return
-        self._input.close()
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join()
-        self._output.close()
-        self._errors.close()
+        if self._child is not None and not self._is_stopped:
+            self._poll()
+            self._is_stopped = True
+            self._child.stop(STOP_TIMEOUT_S)
 
     def __enter__(self) -> ReplayProcess:
         self.start()
@@ -128,35 +104,42 @@ class ReplayProcess:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _read_events(self) -> None:
-        try:
-            for line in self._output:
-                if not line.endswith(b"\n"):  # it was ended, as by Ctrl-C, while it spoke
-                    break
-                event = json.loads(line)
-                if event["kind"] == ERROR:
-                    self._last_error = event["text"]
-                self.has_finished = self.has_finished or event["kind"] == FINISHED
-                self._events.put(event)
-        finally:
-            self._events.put(None)
+    def _poll(self) -> None:
+        """Read what the child has reported; after its end, all of it."""
+        child = self._child
+        if child is None or self._is_stopped:
+            return
+        has_ended = child.exit_code is not None
+        child.read_stderr()
+        for frame in child.read(time.monotonic() + POLL_BUDGET_S):
+            if frame.type == ERROR:
+                self._last_error = frame.header["text"]
+            elif frame.type == LISTENING:
+                self._is_listening, self.port = True, int(frame.header["port"])
+            self._has_finished = self._has_finished or frame.type == FINISHED
+        if has_ended and not child.drained:
+            self._poll()
 
-    def _wait_for_port(self) -> int:
+    def _wait_for_port(self, child: ChildProcess) -> None:
         end_s = time.monotonic() + START_TIMEOUT_S
-        while True:
-            try:
-                event = self._events.get(timeout=max(0.0, end_s - time.monotonic()))
-            except queue.Empty:
-                raise LinkError(f"the replay has not started within {START_TIMEOUT_S:.0f} s; try again") from None
-            if event is None:
-                raise LinkError(f"the replay ended at once: {self._last_error_line()}")
-            if event["kind"] == ERROR:
-                raise LinkError(f"the replay cannot start: {event['text']}")
-            if event["kind"] == "listening":
-                return int(event["port"])
+        while time.monotonic() < end_s:
+            has_ended = not self.is_running
+            self._poll()
+            if self._is_listening:
+                return
+            if self._last_error:
+                raise LinkError(f"the replay cannot start: {self._last_error}")
+            if has_ended:
+                lines = child.stderr_tail.splitlines() or [f"exit code {child.exit_code}"]
+                raise LinkError(f"the replay ended at once: {lines[-1]}")
+            child.wait_readable(POLL_S)
+        raise LinkError(f"the replay has not started within {START_TIMEOUT_S:.0f} s; try again")
 
-    def _last_error_line(self) -> str:
-        code = self._process.wait(STOP_TIMEOUT_S) if self._process else None
-        self._errors.seek(0)
-        lines = self._errors.read().decode("utf8", "replace").strip().splitlines()
-        return lines[-1] if lines else f"exit code {code}"
+
+def _absolute(calibration: str | Path) -> str:
+    """Return the absolute path of a calibration file; numbers as they are."""
+    path = Path(calibration)
+    try:
+        return str(path.resolve()) if path.is_file() else str(calibration)
+    except OSError:  # text that is too long for a path
+        return str(calibration)

@@ -283,14 +283,14 @@ class SessionRecorder:
         bounds_mm: Bounds = None,
         warnings: Sequence[Status] = (),
     ) -> None:
-        """Record the distance that is shown, see `tracking.displayed_distance`, about once a second, for a curve over time.
+        """Record the distance that is shown (`tracking.displayed_distance`), about once a second, for its curve.
 
         Args:
             warnings: what is shown beside it.
         """
         if self._tips.is_due(lesion, distance_mm, instrument):
             about = {"lesion": lesion, "distance_mm": distance_mm, "bounds_mm": bounds_mm, "instrument": instrument}
-            self._storage.write(kinds.TIP, **about, warnings=[warning.to_json() for warning in warnings])
+            self._storage.write(kinds.TIP, **about, cautions=[warning.to_json() for warning in warnings])
 
     @_while_recording
     def distance_withheld(self, withheld: Sequence[Withheld] = (), warnings: Sequence[Status] = ()) -> None:
@@ -299,7 +299,7 @@ class SessionRecorder:
         if self._tips.is_withheld(tuple(reason.kind for reason in withheld), is_idle):
             reasons = [{"lesion": r.lesion, "instrument": r.instrument, **r.status.to_json()} for r in withheld]
             beside = [warning.to_json() for warning in warnings]
-            self._storage.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, warnings=beside)
+            self._storage.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, cautions=beside)
 
     @_while_recording
     def source(self, is_simulated: bool) -> None:

@@ -46,7 +46,7 @@ def write_report(
     if len(reports) == 1:
         figures = {**{f"{_name(reports[0], 1)}/{kind}": image for kind, image in figures.items()}, **figures}
     page = render(
-        "template.html",
+        "lesion.html",
         case_id=reports[0]["case_id"],
         first={"created": "", **reports[0]},
         lesions=[_lesion(entry, figures, number) for number, entry in enumerate(reports, 1)],
@@ -54,7 +54,7 @@ def write_report(
         any_truth=any(entry["metrics"] for entry in reports),
         models={entry["model"]["sha256"]: entry["model"] for entry in reports}.values(),
         model_card=model_card,
-        style=stylesheet("style.css"),
+        style=stylesheet("page.css"),
     )
     Path(path).write_text(page, encoding="utf-8")
 

@@ -56,7 +56,8 @@ NAVIGATION_KEYS = {
     "instrument": "frame of the tool whose tip came nearest, such as Stylus; it, and all of that moment, is null where "
     "no distance was trusted",
     "kind": "of that tool: pointer, dissector or probe",
-    "distance_mm": "smallest distance from its tip to the segmentation, negative inside, of all moments at which a distance "
+    "distance_mm": "smallest distance from its tip to the segmentation, negative inside, of all moments at which a "
+    "distance "
     "was shown",
     "low_mm": "lower end of what that distance may be in 95 of 100 cases, see tracking/interval.py",
     "high_mm": "upper end",
@@ -77,9 +78,9 @@ STABILITY_KEYS = {
     "runs": "how often the lesion was outlined, from seeds around the first and mirrored; null while refined only",
     "agreement": "volume that was tumour every time by the volume that was at any time, 0 to 1",
     "spread_mm": "mean distance between those two",
-    "confidence": "Dice with the truth that this agreement is worth, by the calibration of the model; null without one",
+    "confidence": "expected Dice at this agreement, by the calibration of the model; null without one",
     "calibration": "{lesions, patients, simulated} that this was measured on; null without a confidence",
-    "change": "{mean_mm, largest_mm}: how far the refined segmentation lies from the first; null where it was not refined",
+    "change": "{mean_mm, largest_mm}: how far the refined segmentation lies from the first; null where not refined",
 }
 
 

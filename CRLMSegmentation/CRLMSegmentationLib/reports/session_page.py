@@ -11,7 +11,7 @@ from .schema import TIMINGS
 from .templates import figure, render, stylesheet
 
 PLOT = "over time"
-STYLES = ("style.css", "session.css")
+STYLES = ("page.css", "session.css")
 
 
 def write_session_page(path: Path, document: Mapping[str, Any], figures: Mapping[str, bytes | str]) -> None:

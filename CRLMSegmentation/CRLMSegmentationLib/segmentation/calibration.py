@@ -1,7 +1,8 @@
 """Expected Dice of a segmentation by the agreement of its consensus surfaces, fitted on lesions with ground truth.
 
-A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the truth that
-lesions of the same agreement had on average; `residual_error` is q of `interval`.
+A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the ground truth
+that lesions of the same agreement had on average; `residual_error`, which packages call "unexplained", is
+q of `interval`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Observation:
     Attributes:
         agreement: of its consensus surfaces, see `consensus.Consensus`.
         probability: mean probability in the segmentation, what the network says of itself.
-        dice: of the segmentation with the truth.
+        dice: of the segmentation with the ground truth.
         misses_mm: for tips around it, how far the true distance lay outside the consensus surfaces', 0 where inside.
         errors_mm: for the same tips, how far it lay from that to the segmentation alone.
     """
@@ -76,8 +77,9 @@ class ModelCalibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return the calibration as plain JSON, with lists instead of tuples."""
-        curve = {name: list(getattr(self, name)) for name in ("agreements", "expected_dice")}
-        return {**asdict(self), **curve}
+        entry = {**asdict(self), **{name: list(getattr(self, name)) for name in ("agreements", "expected_dice")}}
+        entry["unexplained"] = entry.pop("residual_error")
+        return entry
 
 
 def calibration_from(entry: Mapping[str, Any]) -> ModelCalibration | None:

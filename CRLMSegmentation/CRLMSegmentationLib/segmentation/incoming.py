@@ -122,7 +122,7 @@ class Incoming:
     Attributes:
         transforms: the newest transform of each device, in the order of arrival.
         received: messages by type; none of those that the link has not understood, which are among the problems.
-        problems: what was refused or odd, counted.
+        problems: what was refused or suspicious, counted.
         volume_warning: what is to be known of the last volume that came, beside itself; mostly nothing.
     """
 
@@ -207,7 +207,7 @@ class Incoming:
         if isinstance(message, TransformMessage):
             yield from self._receive_transform(message)
         elif isinstance(message, ImageMessage) and message.is_volume:
-            yield from self._receive_image(message, receive_s)
+            yield from self._receive_volume(message, receive_s)
         elif isinstance(message, ImageMessage):
             yield from self._receive_image(message)
         elif isinstance(message, StatusMessage) and message.code != STATUS_OK_CODE:
@@ -227,7 +227,7 @@ class Incoming:
             yield from self._refuse_mixed(message, IMAGE)
         yield ImageArrived(message.device)
 
-    def _receive_image(self, message: ImageMessage, receive_s: float) -> Iterator[Arrival]:
+    def _receive_volume(self, message: ImageMessage, receive_s: float) -> Iterator[Arrival]:
         try:
             volume = volume_of(message)
         except CrlmError as error:

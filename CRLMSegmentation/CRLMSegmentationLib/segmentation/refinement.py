@@ -39,7 +39,7 @@ class Change:
 
 
 @dataclass(eq=False)
-class _Course:
+class _RefinementRuns:
     """The runs of one lesion so far: its newest request, and the masks that the consensus is made of."""
 
     request: Request
@@ -62,7 +62,7 @@ class Refinement:
 
     def __init__(self, can_refine: bool, repeat: bool = True) -> None:
         self.can_refine, self.repeat = can_refine, repeat
-        self._courses: dict[str, _Course] = {}
+        self._courses: dict[str, _RefinementRuns] = {}
 
     def store(self, request: Request, mask: LesionMask) -> list[Request]:
         """Store the result of a request, and return the requests that follow from it, in their order.
@@ -71,7 +71,7 @@ class Refinement:
         another.
         """
         if request.purpose is Purpose.ANSWER or request.lesion not in self._courses:
-            self._courses[request.lesion] = _Course(request)
+            self._courses[request.lesion] = _RefinementRuns(request)
         course = self._courses[request.lesion]
         if request.purpose in (Purpose.ANSWER, Purpose.GROWN):
             return self._answered(course, request, mask)
@@ -97,7 +97,7 @@ class Refinement:
         """Return the consensus surfaces; None before all repeats are done."""
         return self._courses[lesion].consensus if lesion in self._courses else None
 
-    def _answered(self, course: _Course, request: Request, mask: LesionMask) -> list[Request]:
+    def _answered(self, course: _RefinementRuns, request: Request, mask: LesionMask) -> list[Request]:
         course.request, course.masks, course.consensus, course.change = request, [mask], None, None
         grown = _grown(request, mask)
         if grown or mask.is_empty:
@@ -107,14 +107,14 @@ class Refinement:
             return [replace(request, purpose=Purpose.REFINED, options=full)]
         return self._repeats(course, mask)
 
-    def _repeats(self, course: _Course, mask: LesionMask) -> list[Request]:
+    def _repeats(self, course: _RefinementRuns, mask: LesionMask) -> list[Request]:
         if not self.repeat or mask.is_empty:
             return []
         course.waiting = repeats_of(np.array(course.request.seed_ras_mm), mask)
         return [self._next_repeat(course)]
 
     @staticmethod
-    def _next_repeat(course: _Course) -> Request:
+    def _next_repeat(course: _RefinementRuns) -> Request:
         """Return one repeat at a time, so that none has to be cancelled when a new seed is placed."""
         run = course.waiting.pop(0)
         options = replace(course.request.options, mirroring=False, first_fold_only=True, flip=run.flip)

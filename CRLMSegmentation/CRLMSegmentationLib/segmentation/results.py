@@ -62,7 +62,7 @@ DEFAULT_OPTIONS = Options()
 
 @dataclass(frozen=True)
 class Request:
-    """A request to segment one lesion, unchanged from the workspace to the worker and back, and recorded.
+    """A request to segment one lesion: unchanged from session to worker and back, and recorded with its result.
 
     Attributes:
         lesion: key of the lesion; a request replaces those made before for the same one.

@@ -132,7 +132,7 @@ class Session:
 
     @property
     def problems(self) -> Problems:
-        """Counts of the messages on this link that were refused or odd."""
+        """Counts of the messages on this link that were refused or suspicious."""
         return self._incoming.problems
 
     @property
@@ -190,7 +190,7 @@ class Session:
             The request, with the size of the crop that will be cut.
 
         Raises:
-            SeedError: no volume yet, or the seed is not in what was swept.
+            SeedError: no volume yet, or the seed is not in the field of view.
             ModelError: a crop size for a model that sees the whole volume.
         """
         volume = volume or self.volume

@@ -101,7 +101,8 @@ def wait_for_refinement(session: Session, refinement: Refinement, first: LesionR
     """Run all requests that follow from a first result, see `refinement`.
 
     Returns:
-        The last segmentation of the lesion: that of the grown crop, refined; the consensus surfaces are with `refinement`.
+        The last segmentation of the lesion: that of the grown crop, refined; the consensus surfaces are with
+        `refinement`.
 
     Raises:
         WorkerError: one of the runs has no answer.

@@ -6,7 +6,7 @@ Other rooms import names from the modules of `__all__`.
 __all__ = [
     "closest_approach",
     "colours",
-    "displayed",
+    "displayed_distance",
     "instruments",
     "interval",
     "margins",

@@ -43,7 +43,7 @@ class Approach:
 
 
 @dataclass(eq=False)
-class _Watched:
+class _LesionRecord:
     """Record of one lesion: its closest approach, and the narrowest margin that a tip was in."""
 
     nearest: Approach | None = None
@@ -64,7 +64,7 @@ class Approaches:
     """Records the closest approach to each lesion, and how long distances were withheld."""
 
     def __init__(self) -> None:
-        self._lesions: dict[str, _Watched] = {}
+        self._lesions: dict[str, _LesionRecord] = {}
         self._unreliable_reasons: dict[tuple, UnreliablePeriod] = {}
         self._warnings: dict[Reason, Status] = {}
         self._before: tuple[float, Situation] | None = None
@@ -115,7 +115,7 @@ class Approaches:
 
     def _store(self, seen: Approach) -> None:
         reading = seen.reading
-        watched = self._lesions.setdefault(reading.lesion, _Watched())
+        watched = self._lesions.setdefault(reading.lesion, _LesionRecord())
         if watched.nearest is None or seen.interval.distance_mm < watched.nearest.interval.distance_mm:
             watched.nearest = seen
         if reading.margin_mm is not None and (watched.margin_mm is None or reading.margin_mm < watched.margin_mm):
@@ -127,7 +127,7 @@ class Approaches:
             if state.unreliable_reason is not None:
                 _add(self._unreliable_reasons, state.instrument.frame, state.unreliable_reason, seconds)
         for lesion, unreliable_reason in _unreliable_by_lesion(situation).items():
-            _add(self._lesions.setdefault(lesion, _Watched()).unreliable_reasons, "", unreliable_reason, seconds)
+            _add(self._lesions.setdefault(lesion, _LesionRecord()).unreliable_reasons, "", unreliable_reason, seconds)
 
 
 def _unreliable_by_lesion(situation: Situation) -> dict[str, Status]:

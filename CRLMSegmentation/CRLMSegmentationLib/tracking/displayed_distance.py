@@ -1,7 +1,7 @@
 """Which distance may be shown, decided once for all outputs: panel, 3D view, sound, recording and reports.
 
-The smallest distance of a trusted instrument to a reliable segmentation is shown, unless a segmentation that is not reliable
-may be nearer: then no number is shown anywhere, and the reason takes its place.
+The smallest distance of a trusted instrument to a reliable segmentation is shown, unless a segmentation that is not
+reliable may be nearer: then no number is shown anywhere, and the reason takes its place.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Withheld:
 
 @dataclass(frozen=True, eq=False)
 class InstrumentLine:
-    """The line of one instrument: a reading with an interval, or why there is none; or neither."""
+    """What is shown of one instrument: its nearest distance, or why it is withheld; neither without a lesion."""
 
     state: InstrumentState
     reading: Reading | None = None

@@ -23,7 +23,7 @@ from .margins import DEFAULT_MARGINS_MM
 from .poses import Pose, Poses
 from .situation import InstrumentState, Reading, Situation
 from .targets import PreparedTarget, Target, prepare_targets
-from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, PoseLimits, staleness
+from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, PoseLimits, invalid_pose_reason
 
 __all__ = ["InstrumentState", "Navigator", "Reading", "Situation", "Target"]
 
@@ -35,7 +35,7 @@ HYSTERESIS_MM = 1.0
 
 
 @dataclass(eq=False)
-class _Watched:
+class _InstrumentTrack:
     """State of one instrument."""
 
     instrument: Instrument
@@ -72,11 +72,11 @@ class Navigator:
         self.warnings: tuple[Status, ...] = ()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
         self._limits = limits = limits or PoseLimits()
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, _InstrumentTrack] = {}
         self._targets: dict[str, PreparedTarget] = {}
         self._breath = BreathGuard(limits)
         self._late = LateGuard(limits) if is_live else None
-        self._sensor = _Watched(Instrument(REFERENCE), JumpGuard(limits))
+        self._sensor = _InstrumentTrack(Instrument(REFERENCE), JumpGuard(limits))
         self._usable: frozenset[str] = frozenset()
 
     def receive(self, message: TransformMessage, now_s: float) -> None:
@@ -134,9 +134,9 @@ class Navigator:
             self._breath.forget(frame)
         for frame, instrument in found.items():
             if frame not in self._watched:
-                self._watched[frame] = _Watched(instrument, JumpGuard(self._limits))
+                self._watched[frame] = _InstrumentTrack(instrument, JumpGuard(self._limits))
 
-    def _follow(self, watched: _Watched, now_s: float) -> None:
+    def _follow(self, watched: _InstrumentTrack, now_s: float) -> None:
         """Update the pose of an instrument after one of its transforms has come.
 
         The pose of the liver sensor, once it was sent, stays and grows old where no way leads to it any more: the
@@ -173,7 +173,7 @@ class Navigator:
         pose = self._sensor.pose
         if pose is None:
             return None
-        unreliable_reason = staleness(pose, now_s, self._limits) or self._jump_of(self._sensor, pose, now_s)
+        unreliable_reason = invalid_pose_reason(pose, now_s, self._limits) or self._jump_of(self._sensor, pose, now_s)
         return unreliable_reason.about_sensor() if unreliable_reason else self._breath.check(now_s)
 
     @property
@@ -181,18 +181,20 @@ class Navigator:
         """Whether the tracker sends the pose of the sensor on the liver, so that it can be guarded."""
         return self._sensor.pose is not None
 
-    def _jump_of(self, watched: _Watched, pose: Pose, now_s: float) -> Status | None:
+    def _jump_of(self, watched: _InstrumentTrack, pose: Pose, now_s: float) -> Status | None:
         watched.jump = watched.guard.check(pose, now_s)
         return watched.jump
 
-    def _state_of(self, watched: _Watched, sensor_unreliable_reason: Status | None, now_s: float) -> InstrumentState:
+    def _state_of(
+        self, watched: _InstrumentTrack, sensor_unreliable_reason: Status | None, now_s: float
+    ) -> InstrumentState:
         instrument, pose = watched.instrument, watched.pose
         if pose is None:
             unreliable_reason: Status | None = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
         else:
             late = self._late.check(pose.moving) if self._late is not None else None
             unreliable_reason = (
-                staleness(pose, now_s, self._limits)
+                invalid_pose_reason(pose, now_s, self._limits)
                 or late
                 or self._jump_of(watched, pose, now_s)
                 or sensor_unreliable_reason
@@ -203,11 +205,13 @@ class Navigator:
         readings = () if unreliable_reason or tip is None else self._readings(watched, tip)
         return InstrumentState(instrument, matrix, tip, unreliable_reason, readings)
 
-    def _readings(self, watched: _Watched, tip_ras_mm: np.ndarray) -> tuple[Reading, ...]:
+    def _readings(self, watched: _InstrumentTrack, tip_ras_mm: np.ndarray) -> tuple[Reading, ...]:
         made = [self._reading(watched, lesion, measured, tip_ras_mm) for lesion, measured in self._targets.items()]
         return tuple(sorted(made, key=lambda r: r.interval.distance_mm if r.interval else np.inf))
 
-    def _reading(self, watched: _Watched, lesion: str, measured: PreparedTarget, tip_ras_mm: np.ndarray) -> Reading:
+    def _reading(
+        self, watched: _InstrumentTrack, lesion: str, measured: PreparedTarget, tip_ras_mm: np.ndarray
+    ) -> Reading:
         name = measured.target.name
         if measured.surface is None:
             watched.margins.pop(lesion, None)
@@ -221,7 +225,7 @@ class Navigator:
         interval = measured.interval(nearest, tip_ras_mm, self._tracking)
         return Reading(lesion, name, interval, nearest.point_ras_mm, margin_mm, measured_mm=nearest.distance_mm)
 
-    def _margin_of(self, watched: _Watched, lesion: str, distance_mm: float) -> float | None:
+    def _margin_of(self, watched: _InstrumentTrack, lesion: str, distance_mm: float) -> float | None:
         """Return the narrowest margin that holds the tip, in mm, with a hysteresis; None outside all."""
         before = watched.margins.get(lesion)
         held = [

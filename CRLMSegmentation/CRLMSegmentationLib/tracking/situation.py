@@ -1,4 +1,4 @@
-"""Distances of all instruments to all lesions at one moment, as measured; `displayed` decides what may be shown."""
+"""Distances of all instruments to all lesions at a moment; `displayed_distance` decides what of them may be shown."""
 
 from __future__ import annotations
 

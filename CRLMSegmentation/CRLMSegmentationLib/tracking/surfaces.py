@@ -69,10 +69,11 @@ def _has_rim(surface: vtk.vtkPolyData) -> bool:
 
 
 def measured_surface(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
-    """Return the surface of a mask (K, J, I) to measure to, in the space of its matrix; empty for an empty mask.
+    """Return the closed, unsmoothed surface of a mask (K, J, I), in the space of its matrix, for measuring distances.
 
-    Where the distance from outside equals that from inside. Smoothing, as for display, draws a surface inwards: by
-    0.3 mm at a radius of 8 mm, by 1 mm at 2 mm. This one lies right on average, and within half a voxel.
+    It is the zero level of the signed distance map of the mask, and empty for an empty mask. Smoothing, as for
+    display, draws a surface inwards: by 0.3 mm at a radius of 8 mm, by 1 mm at 2 mm. This one lies right on average,
+    and within half a voxel.
     """
     if not mask.any():
         return vtk.vtkPolyData()

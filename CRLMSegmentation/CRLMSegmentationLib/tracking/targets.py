@@ -44,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class PreparedTarget:
-    """A target with its prepared surfaces.
+    """A lesion with the distance functions of its segmentation and its consensus surfaces.
 
     Attributes:
         surface: None where there is nothing to measure to, or where that cannot be done.
@@ -89,7 +89,7 @@ class PreparedTarget:
 
 
 def prepare_targets(targets: Mapping[str, Target], before: Mapping[str, PreparedTarget]) -> dict[str, PreparedTarget]:
-    """Prepare targets, by lesion; surfaces that were prepared before are used again.
+    """Build the distance functions of all lesions, by name; those of a mesh that is unchanged are used again.
 
     One that cannot be measured to says so by its reason, and leaves the others alone.
     """

@@ -243,7 +243,7 @@ class _Places:
         return float(np.linalg.norm(np.ptp(self._medians, axis=0))) if len(self._medians) > 1 else 0.0
 
 
-def staleness(pose: Pose, now_s: float, limits: PoseLimits) -> Status | None:
+def invalid_pose_reason(pose: Pose, now_s: float, limits: PoseLimits) -> Status | None:
     """Return why a single pose is invalid: not tracked, not rigid, or too old; else None."""
     if pose.status != STATUS_OK:
         return Status(REASONS_BY_STATUS.get(pose.status, Reason.NOT_TRACKED))

@@ -63,8 +63,8 @@ def test_what_was_measured_is_written_with_how_it_does_on_others(written, cohort
     assert made.lesions == 2
     assert accuracy.lesions == 1
     assert accuracy.before["gap"] > 0
-    assert accuracy.held > 0.9
-    assert (accuracy.held_alone, accuracy.width_alone_mm) == pytest.approx((accuracy.held, accuracy.width_mm))
+    assert accuracy.coverage > 0.9
+    assert (accuracy.coverage_alone, accuracy.width_alone_mm) == pytest.approx((accuracy.coverage, accuracy.width_mm))
     assert calibration_from(written[0]) == made
     report = json.loads((tmp_path / "calibration.json").read_text())
     assert report["checked"]["lesions"] == 1
@@ -98,7 +98,7 @@ def test_worth_by_hand():
         for n, (agreement, dice) in enumerate(lesions)
     ]
     accuracy = calibrated_accuracy_of(EXACT, observed)
-    assert accuracy.held == 1
+    assert accuracy.coverage == 1
     assert accuracy.gap == pytest.approx(np.mean([0.1, 0.1, -0.3, 0.4]))
     assert accuracy.error == pytest.approx(np.mean([0.1, 0.1, 0.3, 0.4]))
     assert accuracy.before["gap"] == pytest.approx(1 - np.mean([0.8, 0.4, 0.6, 0.3]))

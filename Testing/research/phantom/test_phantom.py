@@ -12,6 +12,7 @@ from CRLMSegmentationLib.research.phantom import cases, speckle
 from CRLMSegmentationLib.research.phantom.anatomy import DIAMETER_MM, ECHOGENICITY_SHARES, PATTERN_SHARES, draw_tumours
 from CRLMSegmentationLib.research.phantom.cases import simulate, write_phantom_case
 from CRLMSegmentationLib.research.phantom.sweep import draw_sweep
+from helpers.cli_helpers import names_in, run
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +65,22 @@ def test_cohort_has_the_published_mix():
     assert any(len(tumours) > 1 for tumours in patients)
 
 
-def test_same_seed_gives_the_same_patient(phantom):
-    again = simulate(seed=3, number=0)
-    assert phantom.volume.identity == again.volume.identity
-    assert phantom.truth.identity == again.truth.identity
+def test_command_writes_the_same_patient_for_the_same_seed(phantom, tmp_path):
+    """In a process of its own."""
+    done = run("phantom", "--cases", 1, "--seed", 3, "--out", tmp_path / "new" / "cohort")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"1 simulated case in {tmp_path / 'new' / 'cohort'}\n"
+    assert names_in(tmp_path / "new" / "cohort") == ["phantom-3-000"]
+    case = load_case(tmp_path / "new" / "cohort" / "phantom-3-000")
+    volume, truth = case.volume(), case.truth_labels()
+    np.testing.assert_array_equal(volume.array, phantom.volume.array)
+    np.testing.assert_array_equal(truth.array, phantom.truth.array)
+    np.testing.assert_allclose(volume.ijk_to_ras, phantom.volume.ijk_to_ras, atol=1e-9)
+    assert case.lesions
+    for lesion in case.lesions:
+        i, j, k = np.round(volume.ras_to_ijk @ [*lesion.seed_ras_mm, 1])[:3].astype(int)
+        assert truth.array[k, j, i] == lesion.label
+    assert len({sample.device for sample in case.tracking_samples()}) == 3
 
 
 def test_truth_lies_where_the_tumour_is(phantom):
@@ -109,7 +122,7 @@ def test_another_seed_or_number_is_another_patient(monkeypatch):
 
 
 def test_case_folder_is_complete_deterministic_and_verified(phantom, tmp_path, monkeypatch):
-    """That the same seed simulates the same patient is shown above; here it is written twice."""
+    """That the same seed simulates the same patient is shown above; here one is written twice."""
     monkeypatch.setattr(cases, "simulate", lambda seed, number: {(3, 0): phantom}[seed, number])
     case = write_phantom_case(tmp_path / "a", seed=3, number=0)
     write_phantom_case(tmp_path / "b", seed=3, number=0)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+from CRLMSegmentationLib.reports import slices
+from CRLMSegmentationLib.research.evaluation import page as evaluation_page
 from CRLMSegmentationLib.research.study import step_log, style
 from helpers.study_helpers import StubSteps
+from matplotlib.figure import Figure
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +20,13 @@ def versions_are_read_once(monkeypatch):
 
 @pytest.fixture
 def coarse(monkeypatch):
-    """Figures of few pixels, where nobody looks at them."""
+    """Figures of few pixels that are not laid out, where nobody looks at them."""
     monkeypatch.setattr(style, "DPI", 20)
     monkeypatch.setattr(style, "FIGURE_DPI", 20)
+    monkeypatch.setattr(evaluation_page, "FIGURE_DPI", 20)
+    monkeypatch.setattr(slices, "CLOSE_UP_PIXELS", 32)
+    monkeypatch.setattr(slices, "OVERVIEW_PIXELS", 32)
+    monkeypatch.setattr(Figure, "get_layout_engine", lambda figure: None)
 
 
 @pytest.fixture

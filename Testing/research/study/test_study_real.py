@@ -16,7 +16,7 @@ from CRLMSegmentationLib.segmentation.models.package import load_model_package
 from helpers.study_helpers import StubSteps
 
 METHODS = ["full", "grow-cut"]
-"""One network: each takes as long as it takes to load torch several times."""
+"""One network, which is evaluated in a process of its own."""
 TINY = replace(
     QUICK, plans="tinyPlans", small=SmallPlan((4, 8, 8), (16, 16, 16), 2), iterations=2, validation_iterations=1
 )
@@ -36,7 +36,7 @@ def train_tiny(dataset, study, device, processes, on_progress):
     return train_dataset(dataset, Training(TINY, epochs=study.epochs, device="cpu", resume=True), on_progress)
 
 
-@pytest.mark.usefixtures("coarse")
+@pytest.mark.usefixtures("coarse", "in_this_process")
 def test_study_of_seven_tiny_patients_from_nothing_to_its_page(tmp_path):
     out = tmp_path / "s"
     steps = replace(REAL_STEPS, simulate=StubSteps().simulate, train=train_tiny)

@@ -99,7 +99,7 @@ def test_page_and_figures_stand_missing_values(change, tmp_path):
     assert summary_of(found)
 
 
-@pytest.mark.usefixtures("coarse")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("methods", [("grow-cut",), ("crop",), ("full", "region-growing")])
 def test_page_and_figures_of_few_methods(methods, tmp_path):
     found = draw_results(tmp_path, methods=methods)
@@ -109,10 +109,14 @@ def test_page_and_figures_of_few_methods(methods, tmp_path):
     page_of(found, tmp_path, figures)
 
 
-def test_figures_are_wide_enough_to_be_read_and_the_same_each_time(results, figures):
-    assert figures == study_figures(results, [])
+def test_figures_are_wide_enough_to_be_read(figures):
     for name, image in figures.items():
         assert Image.open(io.BytesIO(image)).width >= 1000, name
+
+
+@pytest.mark.usefixtures("coarse")
+def test_figures_are_the_same_each_time(results):
+    assert study_figures(results, []) == study_figures(results, [])
 
 
 @pytest.mark.parametrize("name", ["dice-by-method", "dice-by-echogenicity", "roc", "volumes"])

@@ -49,7 +49,7 @@ def unlaunched(monkeypatch):
     def refuse(*arguments):
         raise AssertionError(f"started {arguments}")
 
-    monkeypatch.setattr(train, "Step", refuse)
+    monkeypatch.setattr(train, "StepProcess", refuse)
 
 
 def weights_of(layout: Layout) -> dict[str, torch.Tensor]:
@@ -88,6 +88,7 @@ def test_fold_leaves_checkpoint_progress_curve_and_log(trained):
     assert "Training done" in (folder / LOG).read_text()
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_killed_training_goes_on_to_the_same_weights(trained, planned):
     step = fold_until(planned, epoch=1)
     os.kill(step.pid, signal.SIGKILL)
@@ -141,6 +142,7 @@ def test_dataset_with_several_configurations_cannot_be_packed_as_a_whole(tmp_pat
         pack_model(dataset, tmp_path / "model")
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_network_of_nan_ends_the_training(planned):
     hot = replace(TINY, learning_rate=1e30)
     with pytest.raises(StepError, match="became NaN or infinite"):
@@ -184,6 +186,7 @@ def test_fold_without_validation_patients_is_refused(planned, unlaunched):
         train_dataset(planned.root, TRAINING)
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_device_that_does_not_work_is_refused_before_anything_is_planned(tmp_path):
     layout = write_dataset(tmp_path / "dataset")

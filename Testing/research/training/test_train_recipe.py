@@ -28,6 +28,7 @@ def write_boxes(out, seed, numbers, processes):
     return [load_case(folder) for folder in folders]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_recipe_trains_packs_and_measures_and_does_not_repeat_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "write_cohort", write_boxes)
     monkeypatch.setattr(recipe, "PRESET", replace(TINY, small=replace(TINY.small, patch_size=(32, 32, 32))))

@@ -16,17 +16,17 @@ from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, default_model_package, export_nnunet
 from helpers.inference_helpers import COLD_START_LIMIT_S, SPACING_MM, crop_array, wait_for
 
-CROPS = {"as_trained": ((30, 36, 26), SPACING_MM), "finer": ((34, 30, 38), 1.0)}
+CROPS = {"as_trained": ((24, 28, 20), SPACING_MM), "finer": ((27, 24, 30), 1.0)}
 """Shape and spacing in mm: one at the model's own spacing, one that nnU-Net has to resample."""
 RUN_COMMANDS = """
 import json, sys
-from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder
+from nnunetv2.inference.predict_from_raw_data import predict_entry_point
 if __name__ == "__main__":
     for sys.argv[1:] in json.loads(sys.argv[1]):
-        predict_entry_point_modelfolder()
+        predict_entry_point()
 """
-"""`nnUNetv2_predict_from_modelfolder` with each of several lists of arguments; importing it takes longest."""
-ONE_THREAD = {"nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
+"""`nnUNetv2_predict` with each of several lists of arguments; importing it takes longest."""
+IN_ONE_PROCESS = ("-npp", "0", "-nps", "0")
 
 Answers = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mask and probability of tumour, both (K, J, I), by name of the crop."""
@@ -36,23 +36,42 @@ def make_crops() -> dict[str, tuple[np.ndarray, float]]:
     return {name: (crop_array(shape), spacing_mm) for name, (shape, spacing_mm) in CROPS.items()}
 
 
-def nnunet_answers(package: ModelPackage, folder: Path, mirrorings: tuple[bool, ...]) -> dict[bool, Answers]:
-    """Let nnU-Net's own command predict the crops from files."""
-    ending = package.dataset()["file_ending"]
-    (folder / "images").mkdir()
+def nnunet_answers(
+    packages: dict[str, ModelPackage], wanted: list[tuple[str, bool]], folder: Path
+) -> dict[tuple[str, bool], Answers]:
+    """Let nnU-Net's own command predict the crops from files.
+
+    Args:
+        packages: by the name of a dataset, as nnU-Net wants it.
+        wanted: names of packages, each with or without mirroring.
+    """
+    for dataset, package in packages.items():
+        _write_images(folder / dataset, package.dataset()["file_ending"])
+        export_nnunet(package, folder / "results" / dataset / "nnUNetTrainer__nnUNetPlans__3d_fullres")
+    outputs = {(dataset, mirroring): folder / f"{dataset}-{mirroring}" for dataset, mirroring in wanted}
+    commands = [
+        _arguments(packages[dataset], folder / dataset, mirroring, out) for (dataset, mirroring), out in outputs.items()
+    ]
+    places = {f"nnUNet_{name}": str(folder / name) for name in ("raw", "preprocessed", "results")}
+    environment = {**os.environ, **places, "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)]
+    subprocess.run(command, check=True, capture_output=True, timeout=800, env=environment)
+    return {key: _read_answers(out, packages[key[0]].dataset()["file_ending"]) for key, out in outputs.items()}
+
+
+def _write_images(folder: Path, ending: str) -> None:
+    folder.mkdir()
     for name, (array, spacing_mm) in make_crops().items():
         for number, channel in enumerate(array):
             image = sitk.GetImageFromArray(channel)
             image.SetSpacing([spacing_mm] * 3)
-            sitk.WriteImage(image, str(folder / "images" / f"{name}_{number:04d}{ending}"))
-    model = export_nnunet(package, folder / "model")
-    common = ["-i", str(folder / "images"), "-m", str(model), "-f", *map(str, package.folds), "-device", "cpu"]
-    common += ["-npp", "1", "-nps", "1", "--save_probabilities", "--disable_progress_bar"]
-    answers = {mirroring: folder / f"mirroring_{mirroring}" for mirroring in mirrorings}
-    commands = [[*common, "-o", str(answers[m]), *([] if m else ["--disable_tta"])] for m in mirrorings]
-    command = [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)]
-    subprocess.run(command, check=True, capture_output=True, timeout=800, env={**os.environ, **ONE_THREAD})
-    return {mirroring: _read_answers(answers[mirroring], ending) for mirroring in mirrorings}
+            sitk.WriteImage(image, str(folder / f"{name}_{number:04d}{ending}"))
+
+
+def _arguments(package: ModelPackage, images: Path, mirroring: bool, out: Path) -> list[str]:
+    model = ["-d", images.name, "-c", "3d_fullres", "-f", *map(str, package.folds), "-device", "cpu"]
+    how = [*IN_ONE_PROCESS, "--save_probabilities", "--disable_progress_bar", *([] if mirroring else ["--disable_tta"])]
+    return ["-i", str(images), "-o", str(out), *model, *how]
 
 
 def _read_answers(folder: Path, ending: str) -> Answers:
@@ -79,24 +98,32 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
     return 2.0 * (one & other).sum() / (one.sum() + other.sum()) if one.any() or other.any() else 1.0
 
 
+TINY, SHIPPED = "Dataset001_Tiny", "Dataset002_Shipped"
+
+
 @pytest.fixture(scope="module")
-def tiny_answers(tiny_package: ModelPackage, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Answers]:
-    return nnunet_answers(tiny_package, tmp_path_factory.mktemp("nnunet"), (False, True))
+def answers_of_nnunet(
+    tiny_package: ModelPackage, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, bool], Answers]:
+    """By name of the dataset and mirroring, from one process."""
+    packages = {TINY: tiny_package, SHIPPED: default_model_package()}
+    wanted = [(TINY, False), (TINY, True), (SHIPPED, False)]
+    return nnunet_answers(packages, wanted, tmp_path_factory.mktemp("nnunet"))
 
 
 @pytest.mark.parametrize("mirroring", [False, True])
-def test_answer_equals_that_of_nnunetv2_predict(engine, tiny_answers, mirroring):
-    for mask, _ in tiny_answers[mirroring].values():
+def test_answer_equals_that_of_nnunetv2_predict(engine, answers_of_nnunet, mirroring):
+    for mask, _ in answers_of_nnunet[TINY, mirroring].values():
         assert 0.01 < mask.mean() < 0.99, "nearly all one label: the Dice would say little"
-    assert_equal_answers(engine, tiny_answers[mirroring], mirroring)
+    assert_equal_answers(engine, answers_of_nnunet[TINY, mirroring], mirroring)
 
 
-def test_answer_of_the_shipped_model_equals_that_of_nnunetv2_predict(tmp_path):
+def test_answer_of_the_shipped_model_equals_that_of_nnunetv2_predict(answers_of_nnunet):
     package = default_model_package()
     with WorkerEngine(package, device="cpu", cpu_threads=1) as engine:
         ready = wait_for(engine, Ready, COLD_START_LIMIT_S)
         assert ready.model_sha256 == package.sha256
-        assert_equal_answers(engine, nnunet_answers(package, tmp_path, (False,))[False], mirroring=False)
+        assert_equal_answers(engine, answers_of_nnunet[SHIPPED, False], mirroring=False)
 
 
 def test_mirroring_changes_the_answer(engine):

@@ -216,10 +216,10 @@ def test_prediction_that_failed_leaves_nothing_behind():
     def fails():
         raise RuntimeError("no memory")
 
-    assert kept.of(array, False, lambda: "first") == "first"
+    assert kept.get_or_predict(array, False, lambda: "first") == "first"
     with pytest.raises(RuntimeError, match="no memory"):
-        kept.of(array + 1, False, fails)
-    assert kept.of(array, False, lambda: "again") == "again"
+        kept.get_or_predict(array + 1, False, fails)
+    assert kept.get_or_predict(array, False, lambda: "again") == "again"
 
 
 def test_volume_too_large_for_the_model_is_refused_with_what_to_do(warm):

@@ -1,4 +1,7 @@
-"""The section Model: choosing, importing from a file, what old results say; real packages and import processes."""
+"""The section Model: choosing, importing from a file, what old results say; real packages and import processes.
+
+Exports, which need torch, are imported in this process; in one of its own they are in `test_model_import`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import shutil
 import sys
 
 import pytest
-from helpers.model_helpers import damage, make_export, make_package
+from helpers.model_helpers import damage, import_here, make_export, make_package
 from helpers.module_helpers import SIZE, STATE, Panel, card, check_everything, parameter_nodes, stub_engine
 
 PATIENCE_S = 90.0
@@ -324,7 +327,8 @@ def test_chooser_that_is_closed_without_a_file_does_nothing(panel):
     assert panel.message == ""
 
 
-def test_export_with_a_second_channel_is_asked_about_and_imported(panel, tmp_path, folder):
+def test_export_with_a_second_channel_is_asked_about_and_imported(panel, tmp_path, folder, monkeypatch):
+    import_here(monkeypatch)
     shutil.rmtree(folder / "tiny-1")  # the export has the same name
     import_from(panel, make_export(tmp_path / "results"))
     assert not shown(panel, "seedChannelCheckBox")
@@ -342,7 +346,8 @@ def test_export_with_a_second_channel_is_asked_about_and_imported(panel, tmp_pat
     assert not shown(panel, "importFrame")
 
 
-def test_export_that_runs_code_is_refused_and_the_model_stays(panel, tmp_path):
+def test_export_that_runs_code_is_refused_and_the_model_stays(panel, tmp_path, monkeypatch):
+    import_here(monkeypatch)
     mark = tmp_path / "code_ran"
     import_from(panel, make_export(tmp_path / "results", mark))
     wait_for_import(panel)
@@ -361,7 +366,8 @@ def test_file_that_is_no_model_is_told_with_what_to_do(panel, tmp_path):
     assert panel.message.endswith("copy it again")
 
 
-def test_question_can_be_left_unanswered_also_while_the_scene_is_closed(panel, tmp_path):
+def test_question_can_be_left_unanswered_also_while_the_scene_is_closed(panel, tmp_path, monkeypatch):
+    import_here(monkeypatch)
     import_from(panel, make_export(tmp_path / "results"))
     panel.host.close_scene()
     wait_for_import(panel)

@@ -125,7 +125,7 @@ def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tm
     shipped = running.workspace.session.model
     weights = {0: {name: value * 0.999 for name, value in shipped.weights(0).items()}}
     said = {"name": "shrunk", "version": "1", "channels": list(shipped.channels), "trained_on": {"simulated": True}}
-    said |= {"crop_size_mm": 60, "spacing_mm": shipped.spacing_mm, "intended_use": "this test"}
+    said |= {"crop_size_mm": 40, "spacing_mm": shipped.spacing_mm, "intended_use": "this test"}
     write_model_package(tmp_path / "shrunk", shipped.plans(), shipped.dataset(), weights, said)
     monkeypatch.setenv("CRLM_MODELS", str(tmp_path))
     pid = running.workspace.session.engine.worker_pid

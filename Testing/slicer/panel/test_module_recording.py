@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.module_helpers import BY_THEMSELVES, PATIENCE_S, Panel
+from helpers.page_helpers import without_figures
 from helpers.plus_server import PlusServer
 
 
@@ -146,7 +147,11 @@ def test_report_without_a_recording_says_what_to_do(with_volume):
     assert with_volume.message.startswith("nothing has been recorded yet")
 
 
-def test_report_is_written_while_the_session_goes_on(recorded, tmp_path):
+def test_report_is_written_while_the_session_goes_on(recorded, tmp_path, monkeypatch):
+    from CRLMSegmentationLib.slicer.workspace import workspace_recorder
+
+    command = workspace_recorder.report_command
+    monkeypatch.setattr(workspace_recorder, "report_command", lambda *arguments: without_figures(command(*arguments)))
     recorded.place()
     recorded.answer()
     recorded.press("sessionReportButton")
@@ -165,9 +170,10 @@ def test_report_is_written_while_the_session_goes_on(recorded, tmp_path):
 
 
 def test_report_that_fails_is_told(recorded, monkeypatch):
+    from CRLMSegmentationLib.slicer.workspace import workspace_recorder
 
     command = [recorded.workspace.python, "-c", "raise SystemExit('no space left')"]
-    monkeypatch.setattr(recording, "report_command", lambda *_: command)
+    monkeypatch.setattr(workspace_recorder, "report_command", lambda *_: command)
     recorded.press("sessionReportButton")
     recorded.wait(lambda: "The report was not written" in recorded.text("recordingLabel"), PATIENCE_S)
     assert "no space left" in log(recorded)

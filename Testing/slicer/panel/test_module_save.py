@@ -7,6 +7,7 @@ import json
 import pytest
 from CRLMSegmentationLib.core.volume import read_volume
 from helpers.module_helpers import NAME, SIZE, STATE, track
+from helpers.page_helpers import without_figures
 
 
 @pytest.fixture
@@ -36,7 +37,11 @@ def test_scene_segmentations_and_report_are_written(with_result, results):
     )
 
 
-def test_page_of_the_report_follows_while_the_panel_goes_on(with_result, results):
+def test_page_of_the_report_follows_while_the_panel_goes_on(with_result, results, monkeypatch):
+    from CRLMSegmentationLib.slicer.workspace import save
+
+    begin = save.ChildProcess
+    monkeypatch.setattr(save, "ChildProcess", lambda command, folder: begin(without_figures(command), folder))
     folder = saved(with_result, results)
     assert not (folder / "report.html").exists()
     turn = with_result.widget._turn

@@ -47,12 +47,16 @@ def test_several_lesions_have_names_and_colours_of_their_own(with_volume):
     assert all("up to date" in row[STATE] for row in with_volume.table())
 
 
-def test_dragged_seed_is_segmented_when_it_lies_still(with_result):
+def test_dragged_seed_is_segmented_when_it_lies_still(with_result, monkeypatch):
+    from CRLMSegmentationLib.slicer.workspace import workspace
+
     node = with_result.seed()
+    monkeypatch.setattr(workspace, "SETTLE_S", 1e9)  # however long a step takes here
     for step in range(10):
         node.SetNthControlPointPositionWorld(0, 20.0 + 0.2 * step, 20.0, 20.0)
         with_result.turns(2)
     assert len(with_result.engine.jobs) == 1
+    monkeypatch.setattr(workspace, "SETTLE_S", 0.0)  # no more steps follow
     with_result.answer()
     assert len(with_result.engine.jobs) == 2
     assert with_result.workspace.lesion_store.entries["Tumour 1"].found.result.request.seed_ras_mm[0] == pytest.approx(

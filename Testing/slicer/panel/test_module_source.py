@@ -33,7 +33,7 @@ def test_recorded_case_is_played_into_the_scene(case):
     assert case.workspace.volume.node.GetName() == "recvol_Reference"
     case.wait(lambda: case.text("playButton") == "Play")
     case.turns()
-    assert "stands still" in case.text("linkLabel")
+    assert "paused" in case.text("linkLabel")
     devices = [case.host.widget("deviceList").item(i).text() for i in range(case.host.widget("deviceList").count)]
     assert devices == ["ProbeToReference  (transform)", "recvol_Reference  (volume)"]
 

@@ -1,4 +1,4 @@
-"""A segmentation looks current only in its volume, at its place, with its seed; and nothing is left behind by anybody."""
+"""A segmentation looks current only in its volume, at its place, with its seed; and nothing is left behind."""
 
 from collections import Counter
 from dataclasses import replace

@@ -82,7 +82,7 @@ def test_refusals_are_one_line_each_in_the_log_and_a_count_in_the_strip(workspac
     assert workspace.problem_lines[1].startswith("'Video': ")
     assert workspace.problem_lines[1].endswith("(200 times)")
     receive(workspace, network, pose(2.0))
-    assert "400 refused or odd" in link_text(workspace)
+    assert "400 refused or suspicious" in link_text(workspace)
 
 
 def picture(number, device="Image_Reference", shape=(1, 6, 8)):
@@ -144,7 +144,7 @@ def test_forgotten_pose_of_a_device_takes_nothing_from_its_volumes(workspace, ne
 
 def test_a_volume_each_second_does_not_fill_the_log(workspace, network, tiny_volume, clock):
     workspace.note("what matters")
-    for second in range(1, 3600):
+    for second in range(1, 900):
         clock.now_s += 1
         receive(workspace, network, image_of(dataclasses.replace(tiny_volume, timestamp_s=float(second))))
     assert len(workspace.log) < 100

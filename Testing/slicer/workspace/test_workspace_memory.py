@@ -9,9 +9,9 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, im
 from CRLMSegmentationLib.igtl.packing import HEADER, pack
 from CRLMSegmentationLib.igtl.protocol import Decoder
 from CRLMSegmentationLib.igtl.statistics import DropReason
-from CRLMSegmentationLib.slicer.scene.history import History
 from CRLMSegmentationLib.slicer.scene.instruments import CLASS as TRANSFORM
 from CRLMSegmentationLib.slicer.scene.nodes import find_node, nodes_of_class
+from CRLMSegmentationLib.slicer.scene.segmentation_undo import UndoStack
 from CRLMSegmentationLib.slicer.scene.segmentations import CORRECTED
 from CRLMSegmentationLib.slicer.scene.staleness import tag_of
 from CRLMSegmentationLib.slicer.scene.volumes import CLASS, link_volumes, show_volume
@@ -101,7 +101,7 @@ def test_volume_for_which_there_is_no_room_is_refused_and_what_is_shown_stays(wo
     link.inbox = [image_of(replace(tiny_volume, array=large, device="A", timestamp_s=101.0))]
     workspace.tick()
     assert workspace.volume.identity == shown
-    assert "a volume of 0.3 MB is left out" in "\n".join(workspace.problem_lines)
+    assert "a volume of 0.3 MB was not loaded" in "\n".join(workspace.problem_lines)
     assert "raise 'Memory for volumes'" in "\n".join(workspace.log)
     link.inbox = [TransformMessage("StylusToReference", 0.0, np.eye(4))]
     workspace.tick()
@@ -184,7 +184,7 @@ def test_volume_of_another_device_with_the_same_first_letters_is_counted_once_it
     send(workspace, link, tiny_volume, "LiverReconstruction_B", number=1)
     assert workspace.memory.used_bytes <= workspace.memory.limit_bytes
     assert names(workspace) == ["LiverReconstruction_A"]
-    assert "'LiverReconstruction_B' cannot be used: a volume of 0.1 MB is left out" in "\n".join(workspace.log)
+    assert "'LiverReconstruction_B' cannot be used: a volume of 0.1 MB was not loaded" in "\n".join(workspace.log)
 
 
 def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(workspace, link, engine, tiny_volume):
@@ -203,7 +203,7 @@ def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(workspace, li
     assert not after.result.volume.has_voxels
     assert after.result.volume.identity == found.result.volume.identity
     assert (after.volume_ml, after.fingerprint) == (found.volume_ml, found.fingerprint)
-    assert "Tumour 1: the voxels of its earlier volume were let go" in "\n".join(workspace.log)
+    assert "Tumour 1: the voxels of its earlier volume were removed from memory" in "\n".join(workspace.log)
 
 
 def test_undo_holds_no_voxels_of_volumes_and_gives_them_back(with_volume, engine):
@@ -224,13 +224,13 @@ def test_undo_holds_no_voxels_of_volumes_and_gives_them_back(with_volume, engine
 def test_undo_is_bounded_in_bytes_and_keeps_the_last_state(with_volume, engine):
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
-    node, history = with_volume.lesion_store.segmentation_node, History(max_bytes=1)
+    node, history = with_volume.lesion_store.segmentation_node, UndoStack(max_bytes=1)
     for _ in range(5):
         history.remember(node, {})
     assert history.size_bytes > 1
     history.undo(node, {})
     assert not history.can_undo
-    generous = History()
+    generous = UndoStack()
     for _ in range(50):
         generous.remember(node, {})
     assert len(generous._past) == 20

@@ -86,7 +86,7 @@ def test_messages_that_are_all_not_understood_are_said_by_type(workspace, networ
 def test_messages_that_are_all_refused_are_said(workspace, network):
     receive_bytes(workspace, network, framed("TRANSFORM", b"short") * 2)
     assert NOTHING not in strip(workspace)
-    assert "2 refused or odd" in strip(workspace)
+    assert "2 refused or suspicious" in strip(workspace)
 
 
 def test_volume_that_is_on_its_way_is_not_nothing(workspace, network):

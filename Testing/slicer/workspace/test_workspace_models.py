@@ -1,4 +1,7 @@
-"""Models chosen, changed and imported around a workspace: stub engines, real packages, real import processes."""
+"""Models chosen, changed and imported around a workspace: stub engines, real packages, real import processes.
+
+Exports, which need torch, are imported in this process; in one of its own they are in `test_model_import`.
+"""
 
 import json
 import sys
@@ -18,7 +21,7 @@ from CRLMSegmentationLib.slicer.workspace.models import Models, beginning_of
 from CRLMSegmentationLib.slicer.workspace.preflight import Level, Preflight
 from CRLMSegmentationLib.slicer.workspace.save import PAGE_INPUT, REPORT_JSON, save
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
-from helpers.model_helpers import damage, make_export, make_package, wait_for_import
+from helpers.model_helpers import damage, import_here, make_export, make_package, wait_for_import
 from helpers.stub_engine import StubEngine
 from helpers.workspace_helpers import SEED, StubLink, answer
 
@@ -189,7 +192,7 @@ def test_self_check_is_not_claimed_for_another_model(engine, tmp_path, tiny_case
     workspace.tick()
     found = next(check for check in card.checks() if check.name == "Self-check case")
     assert found.level is Level.AMBER
-    assert "not the shipped model" in found.text
+    assert "known for the shipped model only" in found.text
     assert "Dice" not in found.text
     workspace.close()
 
@@ -294,7 +297,8 @@ def test_package_is_imported_by_a_process_and_listed(folder, tmp_path):
     assert [choice.key for choice in models.choices] == ["crlm-crop-phantom@2", "tiny@1"]
 
 
-def test_export_with_a_second_channel_asks_what_that_is(folder, tmp_path):
+def test_export_with_a_second_channel_asks_what_that_is(folder, tmp_path, monkeypatch):
+    import_here(monkeypatch)
     models, export = Models(), make_export(tmp_path / "results")
     models.begin_import(export, sys.executable)
     assert wait_for_import(models) is None
@@ -306,7 +310,8 @@ def test_export_with_a_second_channel_asks_what_that_is(folder, tmp_path):
     assert models.package().channels == ("ultrasound", "seed")
 
 
-def test_export_that_runs_code_is_refused_and_nothing_runs(folder, tmp_path):
+def test_export_that_runs_code_is_refused_and_nothing_runs(folder, tmp_path, monkeypatch):
+    import_here(monkeypatch)
     mark = tmp_path / "code_ran"
     models = Models()
     models.begin_import(make_export(tmp_path / "results", mark), sys.executable, has_seed_channel=True)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from helpers.sample_path import SAMPLE
-from slicer_host import HostError, SlicerHost
+from slicer_host import HostError, SlicerHost, leaks
 
 
 def test_an_opened_module_is_set_up_and_bound(host, sample, add_volume):
@@ -25,6 +25,13 @@ def test_an_opened_module_is_set_up_and_bound(host, sample, add_volume):
     assert sample._parameterNode.volume is volume
     sample._parameterNode.follow = False
     assert (sample.ui.followBox.checked, sample.ui.hostEdit.enabled) == (False, False)
+
+
+def test_a_new_scene_has_the_same_observers_each_time():
+    """They are counted once, with the first scene of the process."""
+    for _ in range(2):
+        with SlicerHost() as host:
+            assert leaks.observer_counts(host.scene) == host._before.observers
 
 
 def test_a_pressed_button_works_with_timers_and_processes(host, sample):

@@ -1,7 +1,7 @@
 """Region growing: the connected voxels around the seed whose smoothed grey values are close to those at the seed.
 
 SimpleITK's ConnectedThreshold in a smoothed volume: from the click on, voxels are added that touch and whose grey value
-lies within an interval around that of the click. Nothing of the truth is used.
+lies within an interval around that of the click. Nothing of the ground truth is used.
 
 The numbers of `Growth` were chosen on 20 simulated patients (0 to 19 of seed 1, 39 lesions): the best mean Dice, 0.41,
 out of some 250 combinations, those of ConfidenceConnected included, which leaked more. A weak baseline: smoothed as

@@ -37,8 +37,8 @@ class CalibratedAccuracy:
         rank_correlation: of confidence and Dice, Spearman's.
         before: gap, error and rank_correlation of the network's own mean probability, on the same lesions.
         bad: lesions with a Dice under `BAD_DICE`; flagged: with a confidence under `LOW_CONFIDENCE`; bad_flagged: both.
-        held: share of simulated distances that lie in their intervals; width_mm: their median width.
-        held_alone, width_alone_mm: the same before the background refinement of a lesion.
+        coverage: share of simulated distances that lie in their intervals; width_mm: their median width.
+        coverage_alone, width_alone_mm: the same before the background refinement of a lesion.
     """
 
     lesions: int
@@ -50,9 +50,9 @@ class CalibratedAccuracy:
     bad: int
     flagged: int
     bad_flagged: int
-    held: float
+    coverage: float
     width_mm: float
-    held_alone: float
+    coverage_alone: float
     width_alone_mm: float
 
 
@@ -103,8 +103,8 @@ def calibrated_accuracy_of(calibration: ModelCalibration, observed: Observed, se
     confidence = np.array([calibration.confidence_of(o.agreement) for o in observations])
     probability = np.array([o.probability for o in observations])
     approaches = [approach for _, approach in observed]
-    held, width_mm = coverage_of(approaches, calibration, TrackingError(), seed)
-    held_alone, width_alone_mm = coverage_of([a.alone for a in approaches], calibration, TrackingError(), seed)
+    coverage, width_mm = coverage_of(approaches, calibration, TrackingError(), seed)
+    coverage_alone, width_alone_mm = coverage_of([a.alone for a in approaches], calibration, TrackingError(), seed)
     bad, flagged = dice < BAD_DICE, confidence < LOW_CONFIDENCE
     return CalibratedAccuracy(
         len(observations),
@@ -114,9 +114,9 @@ def calibrated_accuracy_of(calibration: ModelCalibration, observed: Observed, se
         bad=int(bad.sum()),
         flagged=int(flagged.sum()),
         bad_flagged=int((bad & flagged).sum()),
-        held=held,
+        coverage=coverage,
         width_mm=width_mm,
-        held_alone=held_alone,
+        coverage_alone=coverage_alone,
         width_alone_mm=width_alone_mm,
     )
 

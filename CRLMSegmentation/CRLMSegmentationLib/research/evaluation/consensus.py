@@ -155,7 +155,7 @@ def coverage_of(
     The tracker's errors are simulated: each tip is seen where sensors of tool, liver and probe put it.
     """
     rng, residual_error = np.random.default_rng(seed), calibration.residual_error
-    held, widths_mm = [], []
+    are_covered, widths_mm = [], []
     for approach in approaches:
         for tip, true_mm in zip(approach.tips_ras_mm, approach.true_mm):
             to_sensor_mm = float(np.linalg.norm(tip))
@@ -164,9 +164,9 @@ def coverage_of(
             measured_mm = approach.to_segmentation.nearest(seen).distance_mm
             rest_mm = residual_error.with_shells_mm if approach.to_outer else residual_error.alone_mm
             interval = interval_of(measured_mm, low_mm, high_mm, to_sensor_mm, approach.voxel_mm, tracking, rest_mm)
-            held.append(interval.low_mm <= true_mm <= interval.high_mm)
+            are_covered.append(interval.low_mm <= true_mm <= interval.high_mm)
             widths_mm.append(interval.high_mm - interval.low_mm)
-    return float(np.mean(held)), float(np.median(widths_mm))
+    return float(np.mean(are_covered)), float(np.median(widths_mm))
 
 
 def _tracking_error_mm(rng: np.random.Generator, tracking: TrackingError, to_sensor_mm: float) -> np.ndarray:

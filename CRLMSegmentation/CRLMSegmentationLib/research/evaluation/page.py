@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FIGURE_DPI = 100
 METRICS = {key: METRIC_NAMES[key] for key in (*THOROUGH_METRICS, "seconds")}
-STYLES = ("style.css", "evaluation.css")
+STYLES = ("page.css", "evaluation.css")
 GROUP_METRICS = ("dice", "hausdorff95_mm", "mean_surface_mm", "rvd", "recall", "precision")
 LESION_METRICS = {
     "dice": "{:.2f}",
@@ -103,7 +103,7 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], figures: Sequ
         curves={kind: texts for kind, texts in CURVES.items() if document["robustness"][kind]},
         plots=_plots(document),
         worst=worst,
-        styles=stylesheet(*STYLES),
+        style=stylesheet(*STYLES),
     )
     path.write_text(page, encoding="utf-8")
 

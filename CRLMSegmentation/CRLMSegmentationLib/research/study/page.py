@@ -31,7 +31,7 @@ SHOWN_METRICS = (
     "auc_probability_volume",
     "seconds",
 )
-STYLES = ("style.css", "evaluation.css", "study.css")
+STYLES = ("page.css", "evaluation.css", "study.css")
 
 
 def study_figures(results: Mapping[str, Any], examples: list[Example]) -> dict[str, bytes]:
@@ -87,7 +87,7 @@ def write_study_page(path: Path, results: Mapping[str, Any], figures: Mapping[st
         every=_every_lesion(results),
         claim=[c for c in results["comparisons"] if {c["one"], c["other"]} == {"crop", "full"}],
         figures={name: plot(image, f"{name.replace('-', ' ')}, simulated data") for name, image in figures.items()},
-        styles=stylesheet(*STYLES),
+        style=stylesheet(*STYLES),
         label=label_of,
         colour=colour_of,
     )

@@ -4,6 +4,7 @@ Only `nnunet` imports torch, and only the worker imports `nnunet`.
 """
 
 __all__ = [
+    "deferred_import",
     "engine",
     "nnunet",
     "wire",

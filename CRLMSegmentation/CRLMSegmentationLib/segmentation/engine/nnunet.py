@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -24,6 +23,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from ...core.errors import ModelError, WorkerError
 from ...core.progress import OnProgress
 from ..models.package import CONFIGURATION, TRAINER, TUMOUR_LABEL, ModelPackage
+from .deferred_import import import_deferring
+
+# torch's compiler takes seconds to load, and no network is compiled here
+import_deferring("nnunetv2.inference.predict_from_raw_data", "torch._dynamo", "OptimizedModule")
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: E402  (imported above, without it)
 
 MAX_CPU_THREADS = 8
 """nnU-Net's own limit (default_num_processes)."""

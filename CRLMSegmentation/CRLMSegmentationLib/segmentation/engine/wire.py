@@ -26,9 +26,9 @@ def encode_job(job_id: int, job: Job) -> list[memoryview]:
     if volume.missing is not None:
         arrays["missing"] = volume.missing
     if volume.insonified is not None:
-        arrays["swept"] = volume.insonified_in()
+        arrays["insonified"] = volume.insonified_in()
     else:
-        arrays["unswept_blocks"] = volume.not_insonified_blocks
+        arrays["not_insonified_blocks"] = volume.not_insonified_blocks
         header["background"] = asdict(volume.background)
     header["ijk_to_ras"] = volume.ijk_to_ras.tolist()
     return encode({**header, **request_to_json(job.request), "volume": asdict(job.request.volume)}, arrays)
@@ -46,7 +46,9 @@ def decode_job(frame: Frame) -> Job:
     matrix = np.array(header["ijk_to_ras"])
     said = header.get("background", {})
     background = Background(**{**said, "values": tuple(said.get("values", ()))})
-    insonified, not_insonified_blocks, missing = (arrays.get(name) for name in ("swept", "unswept_blocks", "missing"))
+    insonified, not_insonified_blocks, missing = (
+        arrays.get(name) for name in ("insonified", "not_insonified_blocks", "missing")
+    )
     volume = Volume.of_part(arrays["voxels"], matrix, insonified, not_insonified_blocks, background, missing)
     return LesionJob(request_from_json(header, VolumeIdentity(**header["volume"])), volume)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
-import io
 import os
 import platform
 import signal
@@ -17,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,8 @@ import numpy as np
 
 from ...core.crop import Crop, extract_crop, network_input, whole_volume
 from ...core.errors import CrlmError, WorkerError
-from ...core.frames import Frame, FrameReader, encode
+from ...core.frames import Frame
+from ...core.parent_process import ParentProcess
 from ...core.postprocessing import lesion_from_probability
 from ...core.progress import OnProgress
 from ..models.package import ModelPackage, load_model_package
@@ -92,39 +92,6 @@ class Inbox:
         self._newest = frame
 
 
-class Outbox:
-    """Writes frames to the parent."""
-
-    def __init__(self, file: io.RawIOBase) -> None:
-        self._file = file
-
-    def send(self, header: dict) -> None:
-        self.write(encode(header))
-
-    def write(self, parts: Iterable[memoryview]) -> None:
-        try:
-            for part in parts:
-                while part:
-                    part = part[self._file.write(part) :]
-        except OSError:  # the parent no longer listens
-            os._exit(EXIT_PARENT_GONE)
-
-
-def read_frames(file: io.RawIOBase, inbox: Inbox) -> None:
-    """Feed the inbox until stdin closes, then end the process at once, whatever it is computing."""
-    reader = FrameReader()
-    try:
-        while True:
-            count = file.readinto(reader.wanted())
-            if not count:
-                break
-            frame = reader.filled(count)
-            if frame is not None:
-                inbox.put(frame)
-    finally:
-        os._exit(EXIT_PARENT_GONE)
-
-
 class PredictionCache:
     """Cache of the last prediction for a whole volume, from which each of its lesions is extracted.
 
@@ -136,7 +103,7 @@ class PredictionCache:
         self._options: object = None
         self._answer: Prediction | None = None
 
-    def of(self, array: np.ndarray, options: object, predict: Callable[[], Prediction]) -> Prediction:
+    def get_or_predict(self, array: np.ndarray, options: object, predict: Callable[[], Prediction]) -> Prediction:
         """Return the cached prediction where input and options are the same to the last bit, else predict."""
         kept = self._answer if options == self._options else None
         if kept is not None and self._array is not None and np.array_equal(array, self._array):
@@ -148,38 +115,40 @@ class PredictionCache:
         return answer
 
 
-def serve(network: NnUNet, inbox: Inbox, outbox: Outbox) -> None:
+def serve(network: NnUNet, inbox: Inbox, parent: ParentProcess) -> None:
     """Run jobs until the process ends."""
     kept = PredictionCache()
     while True:
         frame, dropped = inbox.next()
         for job_id in dropped:
-            outbox.send({"type": "cancelled", "job_id": job_id})
+            parent.send({"type": "cancelled", "job_id": job_id})
         if frame is not None:
-            _answer(frame, network, kept, inbox, outbox)
+            _answer(frame, network, kept, inbox, parent)
 
 
-def _answer(frame: Frame, network: NnUNet, kept: PredictionCache, inbox: Inbox, outbox: Outbox) -> None:
+def _answer(frame: Frame, network: NnUNet, kept: PredictionCache, inbox: Inbox, parent: ParentProcess) -> None:
     from .nnunet import CancelledError
 
     job_id = frame.header["job_id"]
     try:
-        outbox.write(encode_answer(_compute(job_id, decode_job(frame), network, kept, inbox, outbox)))
+        parent.write(encode_answer(_compute(job_id, decode_job(frame), network, kept, inbox, parent)))
     except CancelledError:
-        outbox.send({"type": "cancelled", "job_id": job_id})
+        parent.send({"type": "cancelled", "job_id": job_id})
     except CrlmError as error:
-        outbox.send({"type": "failed", "job_id": job_id, "reason": str(error)})
+        parent.send({"type": "failed", "job_id": job_id, "reason": str(error)})
     except MemoryError:
         reason = OUT_OF_MEMORY.format(region="volume" if frame.header.get("crop_size_mm", 0) is None else "crop")
-        outbox.send({"type": "failed", "job_id": job_id, "reason": reason})
+        parent.send({"type": "failed", "job_id": job_id, "reason": reason})
     except Exception as error:  # a bug or a limit of nnU-Net fails one job, not the worker
         traceback.print_exc()
-        outbox.send({"type": "failed", "job_id": job_id, "reason": f"nnU-Net failed: {type(error).__name__}: {error}"})
+        parent.send({"type": "failed", "job_id": job_id, "reason": f"nnU-Net failed: {type(error).__name__}: {error}"})
 
 
-def _compute(job_id: int, job: Job, network: NnUNet, kept: PredictionCache, inbox: Inbox, outbox: Outbox) -> Finished:
+def _compute(
+    job_id: int, job: Job, network: NnUNet, kept: PredictionCache, inbox: Inbox, parent: ParentProcess
+) -> Finished:
     def report(stage: str, done: int, total: int) -> None:
-        outbox.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
+        parent.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
 
     def is_cancelled() -> bool:
         return inbox.is_unwanted(job_id)
@@ -209,7 +178,7 @@ def _segment(
     crop = _crop_of(job, package.spacing_mm)
     array = _mirrored(network_input(crop, package.channels), options.flip)
     timings_s = {"crop": time.perf_counter() - started_s}
-    answer = kept.of(array, options, predict) if crop.is_whole_volume else predict()
+    answer = kept.get_or_predict(array, options, predict) if crop.is_whole_volume else predict()
     started_s = time.perf_counter()
     probability = _mirrored(answer.probability, options.flip)
     lesion = lesion_from_probability(probability, crop, job.volume)
@@ -259,18 +228,6 @@ def _ready(network: NnUNet, warnings: tuple[str, ...]) -> dict:
     return {**header, "model_name": package.name, "model_sha256": package.sha256}
 
 
-def _open_pipes() -> tuple[io.RawIOBase, io.RawIOBase]:
-    """Return raw stdin and stdout; whatever else is printed in this process goes to stderr from now on."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        for descriptor in (0, 1):
-            msvcrt.setmode(descriptor, os.O_BINARY)
-    answers = os.dup(1)
-    os.dup2(2, 1)
-    return io.FileIO(0, "r", closefd=False), io.FileIO(answers, "w")
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Inference process; started by the program, not by hand.")
     parser.add_argument("model_folder", type=Path)
@@ -282,17 +239,16 @@ def main(arguments: list[str] | None = None) -> None:
         os.nice(NICENESS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads halve the speed beside other programs
     faulthandler.enable()
-    requests, answers = _open_pipes()
-    inbox, outbox = Inbox(), Outbox(answers)
-    threading.Thread(target=read_frames, args=(requests, inbox), daemon=True).start()
+    parent, inbox = ParentProcess(), Inbox()
+    parent.read(inbox.put, on_end=lambda: os._exit(EXIT_PARENT_GONE))  # at once, whatever it is computing
     try:
         network, warnings = load(load_model_package(options.model_folder), options.device, options.threads)
     except CrlmError as error:
-        outbox.send({"type": "fatal", "reason": str(error)})
+        parent.send({"type": "fatal", "reason": str(error)})
         sys.stderr.flush()
         os._exit(EXIT_FATAL)
-    outbox.send(_ready(network, warnings))
-    serve(network, inbox, outbox)
+    parent.send(_ready(network, warnings))
+    serve(network, inbox, parent)
 
 
 if __name__ == "__main__":

@@ -157,8 +157,8 @@ class WorkerEngine:
         try:
             self._child = ChildProcess(self._command, PACKAGE_ROOT, self._env)
         except WorkerError as error:
-            self._state, self._failure = EngineState.FAILED, str(error)
-            raise
+            self._state, self._failure = EngineState.FAILED, f"{error}; name a Python with torch and nnunetv2"
+            raise WorkerError(self._failure) from error
         self._events.append(Started(self._child.pid, reason))
 
     def _cancel(self, pending: _Pending, deadline_s: float | None = None) -> None:

@@ -34,7 +34,12 @@ FREE_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class FoundModel:
-    """Attributes: path: of its folder inside the archive, "" for the top; is_package: of this program."""
+    """A model in an archive.
+
+    Attributes:
+        path: of its folder inside the archive, "" for the top.
+        is_package: it is a package of this program, not an export of nnU-Net.
+    """
 
     path: str
     is_package: bool

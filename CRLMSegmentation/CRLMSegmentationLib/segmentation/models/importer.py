@@ -8,12 +8,10 @@ A package is checked and copied. Results of nnU-Net become a package by `pack.pa
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,8 +21,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import CrlmError, ModelError, UnclearChannelsError
+from ...core.child_process import ChildProcess
+from ...core.errors import CrlmError, ModelError, UnclearChannelsError, WorkerError
 from ...core.hashing import sha256_of
+from ...core.parent_process import ParentProcess
 from ...core.resources import PACKAGE_ROOT
 from .archive import opened_model
 from .pack import About, pack_model
@@ -34,7 +34,8 @@ from .registry import RECORD, installed_models, models_folder
 SCRATCH_PREFIX = ".unfinished-"
 STALE_S = 86_400.0
 """What an import that was killed has left is deleted after a day."""
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S, POLL_BUDGET_S = 5.0, 0.01
+FAILED = "failed"
 
 
 def import_model(
@@ -88,20 +89,13 @@ class ImportProcess:
             ModelError: there is no such interpreter.
         """
         options["about"] = asdict(options.get("about", About()))
-        search = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
         command = [python, "-m", __name__, str(Path(path).resolve()), json.dumps(options)]
-        self._answer = tempfile.TemporaryFile()  # noqa: SIM115  (read when the child has ended)
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._answer: dict[str, Any] | None = None
+        self._exit_code: int | None = None
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=self._answer,
-                stderr=self._log,
-                env={**os.environ, "PYTHONPATH": search},
-            )
-        except OSError as error:
-            raise ModelError(f"{python} cannot be started: {error}") from error
+            self._child = ChildProcess(command, PACKAGE_ROOT)
+        except WorkerError as error:
+            raise ModelError(str(error)) from error
 
     def poll(self) -> ModelPackage | None:
         """Return None while it runs, then the installed model.
@@ -109,28 +103,32 @@ class ImportProcess:
         Raises:
             ModelError: why it was not installed; an `UnclearChannelsError` where `about` has to name the channels.
         """
-        if self._process.poll() is None:
+        if self._exit_code is None:
+            self._receive()
+        if self._exit_code is None:
             return None
-        self._answer.seek(0)
-        try:
-            answer = json.loads(self._answer.read().splitlines()[-1])
-        except (ValueError, IndexError) as error:
-            self._log.seek(0)
-            last = (self._log.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise ModelError(f"the import has ended with code {self._process.returncode}: {last}") from error
-        if "error" in answer:
-            raise (UnclearChannelsError if answer["unclear_channels"] else ModelError)(answer["error"])
-        return read_model_package(answer["folder"])
+        if self._answer is None:
+            last = (self._child.stderr_tail.splitlines() or ["no message"])[-1]
+            raise ModelError(f"the import has ended with code {self._exit_code}: {last}")
+        if self._answer["type"] == FAILED:
+            raise (UnclearChannelsError if self._answer["unclear_channels"] else ModelError)(self._answer["reason"])
+        return read_model_package(self._answer["folder"])
 
     def stop(self) -> None:
         """End the process and remove what it has begun."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        if self._exit_code is None:
+            self._child.stop(STOP_TIMEOUT_S)
+            self._exit_code = self._child.exit_code
+
+    def _receive(self) -> None:
+        """Read the pipes of the process; once it has ended and they are empty, keep its exit code."""
+        exit_code = self._child.exit_code  # asked before reading: the answer of a process that has ended is in the pipe
+        self._child.read_stderr()
+        for frame in self._child.read(time.monotonic() + POLL_BUDGET_S):
+            self._answer = frame.header
+        if exit_code is not None and self._child.drained:
+            self._exit_code = exit_code
+            self._child.release()
 
 
 def _copied(source: Path, made: Path) -> ModelPackage:
@@ -175,17 +173,20 @@ def _sweep(folder: Path) -> None:
 
 
 def main() -> None:
-    """Import the model that the arguments name; the last line of stdout is {"folder": ...} or {"error": ...}."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the scratch folders are removed
+    """Import the model that the arguments name, and send the parent {"type": "installed"} or {"type": "failed"}."""
     path, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     about = options.pop("about")
     about["channels"] = tuple(about["channels"]) if about["channels"] else None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the scratch folders are removed
+    parent = ParentProcess()  # nnU-Net prints
+    parent.watch(lambda: signal.raise_signal(signal.SIGTERM))
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # nnU-Net prints
-            answer: dict[str, str | bool] = {"folder": str(import_model(path, About(**about), **options).folder)}
+        package = import_model(path, About(**about), **options)
     except CrlmError as error:
-        answer = {"error": str(error), "unclear_channels": isinstance(error, UnclearChannelsError)}
-    print(json.dumps(answer))
+        is_unclear = isinstance(error, UnclearChannelsError)
+        parent.send({"type": FAILED, "reason": str(error), "unclear_channels": is_unclear})
+    else:
+        parent.send({"type": "installed", "folder": str(package.folder)})
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from .package import CONFIGURATION, DATASET, PLANS
 FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
 OWN_TRAINERS = ("BudgetTrainer", "CRLMTrainer")
 """Trainers of `training`, which build the network of the plans."""
+PLAIN_TRAINER = "nnUNetTrainer"
+"""The usual one; that it builds the network of the plans need not be seen, and importing it takes many seconds."""
 
 
 def folder_of_results(folder: Path) -> Path:
@@ -97,10 +99,10 @@ def check_trainer(name: str) -> None:
     nnU-Net finds a trainer by importing all it has, and whatever a user's environment names; here the one file
     that defines it is imported.
     """
+    if name in (*OWN_TRAINERS, PLAIN_TRAINER):
+        return
     from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as base
 
-    if name in OWN_TRAINERS or name == base.nnUNetTrainer.__name__:
-        return
     nnunet, folder = f"nnunetv2 {version('nnunetv2')}", Path(base.__file__).parent
     defines = re.compile(rf"^class {re.escape(name)}\(", re.MULTILINE)
     files = [path for path in folder.rglob("*.py") if defines.search(path.read_text(encoding="utf-8"))]

@@ -20,6 +20,7 @@ from ..workspace.preflight import Preflight
 from ..workspace.publisher import Publisher
 from ..workspace.save import save
 from ..workspace.session_recording import SessionRecording
+from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from . import model_texts, texts
 from .install import install_missing
@@ -31,8 +32,8 @@ __all__ = [
     "Preflight",
     "Publisher",
     "SessionRecording",
-    "Source",
     "ViewController",
+    "VolumeSource",
     "apply_settings",
     "beginning_of",
     "correct",

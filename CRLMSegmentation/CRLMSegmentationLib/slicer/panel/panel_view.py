@@ -20,7 +20,11 @@ from .recording_texts import recording_text
 
 @dataclass(frozen=True)
 class PanelView:
-    """Attributes: texts, visible, enabled: what to set, by the names of the widgets."""
+    """Texts and states of widgets, by their names.
+
+    Attributes:
+        texts, visible, enabled: what to set.
+    """
 
     texts: dict[str, str]
     visible: dict[str, bool]

@@ -51,7 +51,7 @@ def apply_settings(
     """Apply all settings; call it when the parameter node says that it was modified."""
     workspace.auto_segment, workspace.mirroring = settings.autoSegment, settings.mirroring
     workspace.crop_size_mm = settings.cropSize
-    workspace.show_outlines(settings.opacity, settings.outlineOnly)
+    workspace.set_segmentation_style(settings.opacity, settings.outlineOnly)
     workspace.background_refinement.enabled = settings.secondLooks
     workspace.resegmentation.enabled = settings.followVolumes
     workspace.memory.set_limit_gb(settings.memoryLimit)

@@ -71,7 +71,7 @@ def _link_text(workspace: Workspace | None) -> str:
             return dot(GREY, _("Recorded case, paused"))
         return dot(GREEN, _("Recorded case: {text}").format(text=text))
     if workspace.problem_count:
-        text += _(", {count} refused or odd").format(count=workspace.problem_count)
+        text += _(", {count} refused or suspicious").format(count=workspace.problem_count)
     unknown, mixed = _not_understood(workspace), _mixed_names(workspace)
     if unknown:
         text += _("; not understood: {types}").format(types=unknown)
@@ -104,7 +104,7 @@ def _nothing_usable_text(workspace: Workspace) -> str:
         return text.format(device=name, done=under_way.received_bytes / 1e6, total=under_way.total_bytes / 1e6)
     parts = [_counted(session.received)] if session.received else []
     if workspace.problem_count:
-        parts.append(_("{count} refused or odd").format(count=workspace.problem_count))
+        parts.append(_("{count} refused or suspicious").format(count=workspace.problem_count))
     unknown = _not_understood(workspace)
     if unknown:
         parts.append(_("not understood: {types}").format(types=unknown))

@@ -16,14 +16,20 @@ MAX_BYTES = 200e6
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Attributes: segmentation: a copy; notes: what belongs to it outside the scene; size_bytes: of the copy."""
+    """Copy of a segmentation for undo.
+
+    Attributes:
+        segmentation: the copy.
+        notes: what belongs to it outside the scene.
+        size_bytes: of the copy.
+    """
 
     segmentation: slicer.vtkSegmentation
     notes: dict[str, Any] = field(default_factory=dict)
     size_bytes: int = 0
 
 
-class History:
+class UndoStack:
     """The last states of one segmentation node, for undo and redo.
 
     Args:

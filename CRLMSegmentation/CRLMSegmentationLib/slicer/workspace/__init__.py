@@ -16,7 +16,6 @@ __all__ = [
     "navigation_targets",
     "preflight",
     "publisher",
-    "recording",
     "resegmentation",
     "result_handler",
     "run_all",
@@ -27,4 +26,5 @@ __all__ = [
     "volume_memory",
     "volume_source",
     "workspace",
+    "workspace_recorder",
 ]

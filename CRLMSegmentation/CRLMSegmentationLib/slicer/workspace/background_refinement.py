@@ -16,7 +16,7 @@ QUIET_S = 2.0
 
 
 class BackgroundRefinement:
-    """Hands the session what `segmentation.refinement` wants to have segmented again.
+    """Submits the requests that `segmentation.refinement` plans, once the volume no longer changes.
 
     A crop that was too small is grown at once, whether or not anything else is refined.
 

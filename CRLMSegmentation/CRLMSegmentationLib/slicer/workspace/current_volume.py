@@ -21,7 +21,11 @@ REST_S = 0.3
 
 
 class CurrentVolume:
-    """Attributes: arrived_s: by the clock, when the volume came; None without one."""
+    """The volume that is segmented in: its node, its voxels, and where it lies.
+
+    Attributes:
+        arrived_s: by the clock, when the volume came; None without one.
+    """
 
     def __init__(
         self, scene: slicer.vtkMRMLScene, session: Session, clock: Callable[[], float], events: Events

@@ -17,7 +17,7 @@ from .lesion import LesionSegmentation
 
 
 class Cause(Enum):
-    """Why another segmentation of a lesion stands in the scene, other than a result that was shown."""
+    """Why the segmentation of a lesion has changed other than by a new result."""
 
     EDITED = "edited"
     DELETED = "deleted"

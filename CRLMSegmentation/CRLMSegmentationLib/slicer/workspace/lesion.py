@@ -12,7 +12,7 @@ from ...core.i18n import tr as _
 from ...core.postprocessing import measure
 from ...core.status import Status, status_from_tag
 from ...core.volume import VolumeIdentity
-from ...segmentation.history import LesionFollowUp
+from ...segmentation.lesion_follow_up import LesionFollowUp
 from ...segmentation.refinement import Refinement
 from ...segmentation.results import LesionResult, Request
 from ..scene.masks import fingerprint, mask_of_segment
@@ -65,7 +65,7 @@ class LesionSegmentation:
 
 @dataclass(eq=False)
 class LesionRefinement:
-    """What is asked of the network about one lesion after its first result.
+    """State of the background refinement of one lesion.
 
     Attributes:
         course: says what to ask next.

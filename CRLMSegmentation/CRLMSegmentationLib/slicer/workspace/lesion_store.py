@@ -10,10 +10,10 @@ import slicer
 
 from ...core.volume import Volume
 from ...segmentation.results import LesionResult
-from ..scene.history import History
 from ..scene.nodes import KEY, local_to_world, nodes_of_class
 from ..scene.overlay import overlay
 from ..scene.seeds import seed_nodes, seeds_in, show_seed, shown_colour
+from ..scene.segmentation_undo import UndoStack
 from ..scene.segmentations import CORRECTED
 from ..scene.staleness import (
     CLASS,
@@ -54,7 +54,7 @@ class LesionStore:
         self.model_sha256 = ""
         self.on_removed: Callable[[str], object] = lambda lesion: None
         self._are_together = True
-        self._histories: dict[str, tuple[slicer.vtkMRMLSegmentationNode, History]] = {}
+        self._histories: dict[str, tuple[slicer.vtkMRMLSegmentationNode, UndoStack]] = {}
 
     @property
     def segmentation_node(self) -> slicer.vtkMRMLSegmentationNode | None:
@@ -288,13 +288,13 @@ class LesionStore:
         self._events.emit(LesionRemoved(lesion))
 
     @property
-    def _history(self) -> History | None:
+    def _history(self) -> UndoStack | None:
         node = self.segmentation_node
         if node is None:
             return None
         known, history = self._histories.get(node.GetID(), (None, None))
         if known is not node:  # another node of the same ID, once the scene has been cleared
-            history = History()
+            history = UndoStack()
             self._histories[node.GetID()] = node, history
         return history
 

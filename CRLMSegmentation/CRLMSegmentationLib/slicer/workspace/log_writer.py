@@ -1,7 +1,7 @@
 """Writes the events of a workspace into the recording of its session.
 
-Some events are written only once what they tell of has rested: a seed that is dragged, a segmentation that is painted, a
-volume that is chosen. `update` writes those that have.
+Some events are written only once what they tell of has rested: a seed that is dragged, a segmentation that is painted,
+a volume that is chosen. `update` writes those that have.
 """
 
 from __future__ import annotations

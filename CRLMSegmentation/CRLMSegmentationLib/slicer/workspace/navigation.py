@@ -1,8 +1,8 @@
 """Navigation: tools in the scene, distances to the nearest tumours, margins.
 
-`receive` gets the transforms, `update` the segmentations at each turn, and measures; margins and consensus surfaces in the
-scene follow. `prepare` makes the nodes of tools and of the line to the nearest tumour; `show` moves them, in turns that
-may change what the views draw.
+`receive` gets the transforms, `update` the segmentations at each turn, and measures; margins and consensus surfaces in
+the scene follow. `prepare` makes the nodes of tools and of the line to the nearest tumour; `show` moves them, in turns
+that may change what the views draw.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from .workspace import Workspace
 
 SAMPLE = "phantom-hypoechoic"
 KNOWN_DICE = 0.70
-"""Overlap with the truth of the shipped sample below which something is wrong."""
+"""Overlap with the ground truth of the shipped sample below which something is wrong."""
 FREE_MEMORY_GB, FREE_DISK_GB = (2.0, 4.0), (2.0, 10.0)
 """Red below the first, amber below the second."""
 SLOW_START_S = 30.0

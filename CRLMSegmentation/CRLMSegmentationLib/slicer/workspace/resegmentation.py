@@ -18,8 +18,8 @@ REMEMBERED = 64
 class Resegmentation:
     """Chooses the lesion to segment next: one at a time, in the newest volume, so that no queue forms.
 
-    Volumes that come while the network is at work are passed over, and the lesion whose segmentation is oldest is next. A
-    lesion that was corrected by hand is left alone: the network must not undo that.
+    Volumes that come while the network is at work are passed over, and the lesion whose segmentation is oldest is next.
+    A     lesion that was corrected by hand is left alone: the network must not undo that.
 
     Attributes:
         enabled: whether lesions are segmented again by themselves.

@@ -90,12 +90,12 @@ def _begin_page_if_possible(
 
 def _entry(workspace: Workspace, result: LesionResult) -> JsonObject:
     """Return the report's entry of a result, with its stability and the closest approach of instruments."""
-    lesion, looks, navigation = result.request.lesion, workspace.background_refinement, workspace.navigation
+    lesion, refinement, navigation = result.request.lesion, workspace.background_refinement, workspace.navigation
     stability = None
     entry = workspace.lesion_store.entries[lesion]
     if entry.refinement.is_about(entry.found):
-        consensus, change = looks.consensus_of(lesion), looks.change_of(lesion)
-        stability = stability_entry(consensus, change, looks.confidence_of(lesion), looks.calibration)
+        consensus, change = refinement.consensus_of(lesion), refinement.change_of(lesion)
+        stability = stability_entry(consensus, change, refinement.confidence_of(lesion), refinement.calibration)
     near = navigation_entry(navigation.approaches, lesion, navigation.margins_mm)
     ready, case_id = workspace.readies[result.model_sha256], result.volume.device
     return report_entry(result, ready, case_id, navigation=near, stability=stability)

@@ -1,8 +1,8 @@
-"""What users do to segmentations: corrected, undone, done again, taken over with a scene.
+"""Detects manual edits, undo, redo and loading of segmentations from changes in the scene.
 
-The Segment Editor's brushes and its undo look alike to the scene, but segmentations are told apart by their fingerprint and
-the result they are made of: one that a lesion has not had is a correction, one that it has had is an undo. A change
-counts when the segmentation has rested, so that a brush is not followed at each stroke.
+The Segment Editor's brushes and its undo look alike to the scene, but segmentations are told apart by their
+fingerprint and the result they are made of: one that a lesion has not had is a correction, one that it has had is an
+undo. A change counts when the segmentation has rested, so that a brush is not followed at each stroke.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .lesion import LesionSegmentation
 REST_S = 1.0
 ResultKey = tuple[object, ...]
 NOTHING: ResultKey = ()
-"""No segmentation; of another its fingerprint and what its result was asked by. Results themselves hold large volumes."""
+"""No segmentation; of another its fingerprint and what its result was asked by. Results themselves hold volumes."""
 MAX_SEGMENTATIONS = 50
 """Of a lesion that are known again; more than can be undone."""
 
@@ -39,7 +39,12 @@ class ChangeKind(Enum):
 
 @dataclass(frozen=True, eq=False)
 class SegmentationChange:
-    """Attributes: found: what stands now, or None; is_gone: it can no longer be read, something else stands there."""
+    """A changed segmentation of a lesion.
+
+    Attributes:
+        found: the segmentation that is there now, or None.
+        is_gone: it can no longer be read, since another is there.
+    """
 
     kind: ChangeKind
     lesion: str
@@ -57,7 +62,7 @@ class _Pending:
 
 
 @dataclass(eq=False)
-class _Course:
+class _EditHistory:
     """The segmentations that a lesion has had, `at` the one that stands, and one that has not rested yet."""
 
     had: list[ResultKey] = field(default_factory=lambda: [NOTHING])
@@ -93,7 +98,7 @@ class SegmentationChanges:
     """Keeps the segmentations that each lesion has had, and returns changes once they have rested."""
 
     def __init__(self) -> None:
-        self._courses: dict[str, _Course] = {}
+        self._courses: dict[str, _EditHistory] = {}
 
     def clear(self) -> None:
         """Forget all; another volume has other segmentations."""
@@ -109,7 +114,7 @@ class SegmentationChanges:
         Returns:
             A correction that the result has overwritten before it had rested; None where there is none.
         """
-        course = self._courses.setdefault(lesion, _Course())
+        course = self._courses.setdefault(lesion, _EditHistory())
         pending, course.pending = course.pending, None
         before = None if pending is None else pending.found
         is_lost = before is not None and course.find(before) is None
@@ -118,7 +123,7 @@ class SegmentationChanges:
 
     def add(self, lesion: str, found: LesionSegmentation | None, cause: Cause, now_s: float) -> None:
         """Note that another segmentation stands in the scene, or none."""
-        course = self._courses.setdefault(lesion, _Course())
+        course = self._courses.setdefault(lesion, _EditHistory())
         if course.pending is not None and course.pending.cause is Cause.LOADED:
             cause = Cause.LOADED  # nobody knows what it was before it was edited
         course.pending = _Pending(found, cause, now_s)

@@ -56,7 +56,7 @@ class TargetSurfaces:
 
     Attributes:
         margins_mm: widths, mm.
-        shows_margins, shows_shells: whether they are drawn.
+        shows_margins, shows_consensus: whether they are drawn.
         targets: to measure to, by lesion.
     """
 

@@ -118,7 +118,7 @@ class VolumeMemory:
         if self.used_bytes + needed <= self.limit_bytes:
             return ""
         text = _(
-            "a volume of {size} is left out: volumes take {used} of {limit}, and no other can be let go; "
+            "a volume of {size} was not loaded: volumes take {used} of {limit}, and no other can be removed; "
             "delete volumes that are not needed, or raise 'Memory for volumes'"
         )
         self.notice = text.format(size=_size(volume_bytes), used=_size(self.used_bytes), limit=_size(self.limit_bytes))

@@ -212,12 +212,12 @@ class Workspace:
 
     @property
     def problem_count(self) -> int:
-        """Number of messages of the link that were refused or odd."""
+        """Number of messages of the link that were refused or suspicious."""
         return self.session.problems.count
 
     @property
     def problem_lines(self) -> list[str]:
-        """A line for each kind of refused or odd message and its device, with its count."""
+        """A line for each kind of refused or suspicious message and its device, with its count."""
         return [str(problem) for problem in self.session.problems]
 
     def add_seed(self, seed_ras_mm: np.ndarray | None = None) -> slicer.vtkMRMLMarkupsFiducialNode:
@@ -253,8 +253,8 @@ class Workspace:
         if node is not None and name.strip():
             node.SetName(name.strip())
 
-    def show_segmentations(self, opacity: float, outline_only: bool) -> None:
-        """Set how segmentations are shown from now on: the opacity of surfaces from 0 to 1, and segmentations unfilled."""
+    def set_segmentation_style(self, opacity: float, outline_only: bool) -> None:
+        """Set how segmentations are shown from now on: the opacity of surfaces from 0 to 1, in 2D only their edge."""
         self._outline_style, self._styled_id = (opacity, outline_only), None
         self._style_outlines()
 
@@ -288,7 +288,7 @@ class Workspace:
         """Segment in a volume that is not shown; the result becomes `results.self_check`.
 
         Raises:
-            SeedError: the seed is not in what was swept.
+            SeedError: the seed is not in the field of view.
         """
         self.results.self_check, self.results.self_check_problem = None, ""
         self.session.segment(SELF_CHECK, seed_ras_mm, volume=volume)

@@ -17,7 +17,15 @@ from .calibrated_matrix import check_calibration, check_pixel_size, matrix_of, w
 from .image_region import ClipRectangle, Fan, ImageRegion, image_region
 from .plus_configuration import IMAGE_TO_PROBE, read_configuration
 
-__all__ = ["IMAGE_TO_PROBE", "Calibration", "ClipRectangle", "Fan", "ImageRegion", "image_region", "read_calibration"]
+__all__ = [
+    "IMAGE_TO_PROBE",
+    "ClipRectangle",
+    "Fan",
+    "ImageRegion",
+    "ProbeCalibration",
+    "image_region",
+    "read_calibration",
+]
 
 MAX_BYTES = 10 * 1024 * 1024
 

@@ -44,7 +44,7 @@ def compare_chains(
     """Compare the chain with all others that lead from the pixels to the frame.
 
     Returns:
-        By frame why it cannot be used, since two ways disagree; and remarks on ways that a calibration overrules.
+        By frame why it cannot be used, since two ways disagree; and notes on ways that a calibration overrules.
 
     Raises:
         SweepError: two ways disagree in more than half of the frames that both place.

@@ -157,7 +157,7 @@ def _notes(
 
 
 def _with_pixel_notes(poses: FramePoses, sequence: TrackedSequence) -> FramePoses:
-    """Return the same poses, with remarks on the pixels.
+    """Return the same poses, with notes on the pixels.
 
     Raises:
         SweepError: no ultrasound image has such pixels.

@@ -86,7 +86,7 @@ def _settings(element: ElementTree.Element) -> dict:
         "fill_holes": _switch(element, "FillHoles"),
         "image_frame": element.get("ImageCoordinateFrame") or None,
         "reference_frame": element.get("ReferenceCoordinateFrame") or None,
-        "remarks": tuple(_notes(element)),
+        "notes": tuple(_notes(element)),
     }
 
 

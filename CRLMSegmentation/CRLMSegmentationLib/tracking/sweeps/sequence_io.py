@@ -83,7 +83,7 @@ def read_sequence(path: Path | str) -> TrackedSequence:
 
 
 def _assumed(header: SequenceHeader) -> Iterator[str]:
-    """Return remarks on what the header leaves open, and what was assumed."""
+    """Return notes on what the header leaves open, and what was assumed."""
     if is_unknown(header.orientation):
         yield f"the file does not say how its frames lie on the probe; taken for {IN_MEMORY}, as PLUS does"
     if any(size != 1 for size in header.spacing):
@@ -182,7 +182,7 @@ def _image_status(fields: dict[str, str]) -> str:
 
 
 def _tracks(frames: list[dict[str, str]], name: str) -> tuple[dict[str, TransformTrack], list[str]]:
-    """Return the transforms of all frames by name, with remarks on what the file leaves out."""
+    """Return the transforms of all frames by name, with notes on what the file leaves out."""
     keys = dict.fromkeys(key.removesuffix(TRANSFORM) for f in frames for key in f if key.endswith(TRANSFORM))
     unstated = [key for key in keys if key and not any(key + STATUS in fields for fields in frames)]
     tracks = {key: _track(key, frames, STATUS_OK if key in unstated else UNSTATED, name) for key in keys if key}

@@ -88,7 +88,7 @@ def without_transforms(
 def join_transforms(
     sequence: TrackedSequence, calibration: ProbeCalibration | None, pixels: PixelFrame
 ) -> tuple[SweepTransforms, list[str]]:
-    """Join tracked and calibrated transforms, each name once; return them with remarks on names in both.
+    """Join tracked and calibrated transforms, each name once; return them with notes on names in both.
 
     A calibration decides where the image lies, the tracker where tools are.
     """
