@@ -33,7 +33,7 @@ LIBRARY = "CRLMSegmentationLib"
 TICK_MS = 10
 """Between two turns of the workspace; a turn takes a few milliseconds."""
 REFRESH_TURNS = 10
-"""The panel is redrawn every so many turns."""
+"""The panel is redrawn every so many turns, the distance at each."""
 TIP_KEY, SEGMENT_KEY = "F9", "F10"
 MODEL_SETTING = "CRLMSegmentation/model"  # of the application: key of the model that was chosen last
 STATE_BUTTONS = {
@@ -99,6 +99,7 @@ class CRLMSegmentationParameterNode:
         innerMargin, outerMargin: around each lesion, to be warned of, mm; 0 for none.
         diskBudget: of the recording, GB.
         memoryLimit: of all volumes together, GB; 0 for half of the machine's.
+        opacity: of lesions in space; below 1 their surfaces and margins take longer to draw.
         model: key of the model that was in use; the one to use is chosen in the application's settings.
     """
 
@@ -112,7 +113,7 @@ class CRLMSegmentationParameterNode:
     model: str
     autoSegment: Annotated[bool, Default(True)]
     mirroring: Annotated[bool, Default(False)]
-    opacity: Annotated[float, WithinRange(0.0, 1.0), Default(0.8)]
+    opacity: Annotated[float, WithinRange(0.0, 1.0), Default(1.0)]
     outlineOnly: Annotated[bool, Default(False)]
     outputFolder: Path
     sharePort: Annotated[int, WithinRange(1, 65535), Default(18945)]
@@ -402,7 +403,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if workspace is None:
             return None
         try:
-            return action(workspace)
+            with slicer.util.RenderBlocker():
+                return action(workspace)
         except Exception as error:
             self._showError(error)
             return None
@@ -412,15 +414,18 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         workspace = self.logic.workspace
         try:
             if workspace is not None:
-                self._restoreParameterNode()
-                self.logic.tick()
-                self._storeCropSize(workspace)
-                self._play(self._views.update())
+                with slicer.util.RenderBlocker():  # else each change of a node may render, here and now
+                    self._restoreParameterNode()
+                    self.logic.tick()
+                    self._storeCropSize(workspace)
+                    sound = self._views.update()
+                self._play(sound)
             self._shown["turnError"] = ""
         except Exception as error:  # one bad turn must not stop the tracking; a hundred a second are told once
             if self._shown.get("turnError") != str(error):
                 self._shown["turnError"] = str(error)
                 self._showError(error)
+        self._refreshDistance()
         self._turn += 1
         if self._turn % REFRESH_TURNS == 0:
             self._refresh()
@@ -691,8 +696,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Redraw what has changed."""
         workspace, logic, library = self.logic.workspace, self.logic, self.logic.library
         rows = workspace.rows() if workspace else []
-        if self._views is not None:
-            self._views.show_number()
+        self._refreshDistance()
         self._show(library.panel_view(workspace, logic.source, logic.publisher, logic.session, self._views, rows))
         self._refreshStrip(workspace)
         self._refreshDistanceWindow(workspace)
@@ -705,6 +709,16 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if problem and self._shown.get("problem") != problem:
             self._showMessage(problem)
         self._shown["problem"] = problem
+
+    def _refreshDistance(self):
+        """Show the newest distance; at each turn, since the rest of the panel may wait longer for the views."""
+        workspace = self.logic.workspace
+        situation = workspace.navigation.situation if workspace else None
+        if self._shown.get("situation", self) is not situation:
+            self._shown["situation"] = situation
+            self._show(self.logic.library.distance_view(workspace, self._views))
+            if self._distanceWindow is not None and self._distanceWindow.is_open:
+                self._distanceWindow.show(self.logic.library.distance_of(workspace))
 
     def _show(self, view):
         """Set texts, visibility and usability of widgets, by their names."""

@@ -101,6 +101,7 @@ SLOW = (
     "slicer/panel/test_module_network.py",
     "slicer/panel/test_module_real_worker.py",
     "slicer/panel/test_module_recording.py",
+    "slicer/panel/test_module_rendering.py",
     "slicer/panel/test_module_save.py",
     "slicer/panel/test_module_source.py",
     "slicer/panel/test_module_views.py",

@@ -131,11 +131,16 @@ class Application(StandIn, QtCore.QObject):
     def moduleDocumentationUrl(self, name: str) -> str:
         return f"{self.p_documentationBaseUrl}user_guide/modules/{name.lower()}.html"
 
+    def setRenderPaused(self, is_paused: bool) -> None:
+        """Views are counted, so that each pause needs a resume of its own."""
+        self._layouts.setRenderPaused(is_paused)
+        self.emit_own("renderPaused(bool)", is_paused)
+
     def pauseRender(self) -> None:
-        self.emit_own("renderPaused(bool)", True)
+        self.setRenderPaused(True)
 
     def resumeRender(self) -> None:
-        self.emit_own("renderPaused(bool)", False)
+        self.setRenderPaused(False)
 
     def openNodeModule(self, node: slicer.vtkMRMLNode, *_role: object) -> None:
         self.module_requests.append(node.GetClassName())

@@ -107,6 +107,13 @@ EXTRA: dict[str, dict] = {
         "others": "instance processEvents translate installTranslator removeTranslator postEvent sendEvent",
     },
     "QGuiApplication": {"base": "QCoreApplication", "others": "clipboard primaryScreen"},
+    "ctkVTKAbstractView": {
+        "base": "QWidget",
+        "properties": {"cornerAnnotationText": "QString", "renderEnabled": "bool", "maximumUpdateRate": "double"},
+        "slots": ["forceRender()", "isRenderPaused()", "pauseRender()", "requestRender()", "resumeRender()"]
+        + ["scheduleRender()", "setRenderPaused(bool)", "cornerAnnotation()", "renderWindow()"]
+        + ["setCornerAnnotationText(QString)"],
+    },
     "qSlicerWidget": {
         "base": "QWidget",
         "signals": ["mrmlSceneChanged(vtkMRMLScene*)"],

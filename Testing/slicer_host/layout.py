@@ -1,4 +1,4 @@
-"""Stand-ins for the layout manager and its views: real MRML view nodes and slice logics, nothing drawn."""
+"""Stand-ins for the layout manager and its views: real MRML view nodes and slice logics; nothing is really drawn."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
+from .displayable_manager import SPACE, DisplayableManager
 from .errors import HostError
-from .stand_in import StandIn, plain, through
+from .rendering import AbstractView, Rendering
+from .stand_in import StandIn, through
 
 SLICES = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
 
-class SliceView(StandIn, QtWidgets.QWidget):
+class SliceView(AbstractView):
     """Stand-in for qMRMLSliceView."""
 
     slicer_class = "qMRMLSliceView"
-    p_renderEnabled = plain(True)
 
-    def __init__(self, logic: slicer.vtkMRMLSliceLogic, parent: QtWidgets.QWidget) -> None:
-        super().__init__(parent)
+    def __init__(
+        self, name: str, logic: slicer.vtkMRMLSliceLogic, rendering: Rendering, parent: QtWidgets.QWidget
+    ) -> None:
+        super().__init__(name, rendering, parent)
         self._logic = logic
-        self.renders = 0
 
     def mrmlSliceNode(self) -> slicer.vtkMRMLSliceNode:
         return self._logic.GetSliceNode()
-
-    def forceRender(self) -> None:
-        self.renders += 1
-
-    scheduleRender = forceRender
 
 
 class SliceController(StandIn, QtWidgets.QWidget):
@@ -59,10 +56,12 @@ class SliceWidget(StandIn, QtWidgets.QWidget):
 
     slicer_class = "qMRMLSliceWidget"
 
-    def __init__(self, logic: slicer.vtkMRMLSliceLogic, parent: QtWidgets.QWidget) -> None:
+    def __init__(
+        self, name: str, logic: slicer.vtkMRMLSliceLogic, rendering: Rendering, parent: QtWidgets.QWidget
+    ) -> None:
         super().__init__(parent)
         self._logic = logic
-        self._view, self._controller = SliceView(logic, self), SliceController(logic, self)
+        self._view, self._controller = SliceView(name, logic, rendering, self), SliceController(logic, self)
 
     def sliceLogic(self) -> slicer.vtkMRMLSliceLogic:
         return self._logic
@@ -83,42 +82,24 @@ class SliceWidget(StandIn, QtWidgets.QWidget):
         self._logic.FitSliceToBackground()
 
 
-class ThreeDView(StandIn, QtWidgets.QWidget):
+class ThreeDView(AbstractView):
     """Stand-in for qMRMLThreeDView."""
 
     slicer_class = "qMRMLThreeDView"
 
-    def __init__(self, node: slicer.vtkMRMLViewNode, parent: QtWidgets.QWidget) -> None:
-        super().__init__(parent)
+    def __init__(self, node: slicer.vtkMRMLViewNode, rendering: Rendering, parent: QtWidgets.QWidget) -> None:
+        super().__init__(SPACE, rendering, parent)
         self._node = node
-        self._corner = vtk.vtkCornerAnnotation()
-        self.resets = self.renders = 0
-
-    p_cornerAnnotationText = through(
-        lambda self: self._corner.GetText(vtk.vtkCornerAnnotation.UpperLeft) or "",
-        lambda self, text: self.setCornerAnnotationText(text),
-    )
+        self.resets = 0
 
     def mrmlViewNode(self) -> slicer.vtkMRMLViewNode:
         return self._node
 
-    def cornerAnnotation(self) -> vtk.vtkCornerAnnotation:
-        return self._corner
-
-    def setCornerAnnotationText(self, text: str) -> None:
-        self._corner.ClearAllTexts()
-        self._corner.SetText(vtk.vtkCornerAnnotation.UpperLeft, text)
-
     def resetFocalPoint(self) -> None:
         self.resets += 1
+        self.scheduleRender()
 
     resetCamera = resetFocalPoint
-
-    def forceRender(self) -> None:
-        """Nothing is drawn, only counted."""
-        self.renders += 1
-
-    scheduleRender = forceRender
 
 
 class ThreeDWidget(StandIn, QtWidgets.QWidget):
@@ -126,9 +107,9 @@ class ThreeDWidget(StandIn, QtWidgets.QWidget):
 
     slicer_class = "qMRMLThreeDWidget"
 
-    def __init__(self, node: slicer.vtkMRMLViewNode, parent: QtWidgets.QWidget) -> None:
+    def __init__(self, node: slicer.vtkMRMLViewNode, rendering: Rendering, parent: QtWidgets.QWidget) -> None:
         super().__init__(parent)
-        self._view = ThreeDView(node, self)
+        self._view = ThreeDView(node, rendering, self)
 
     def threeDView(self) -> ThreeDView:
         return self._view
@@ -146,12 +127,17 @@ class LayoutManager(StandIn, QtCore.QObject):
     def __init__(self, scene: slicer.vtkMRMLScene, application_logic: slicer.vtkMRMLApplicationLogic) -> None:
         super().__init__()
         self._scene = scene
+        self.rendering = Rendering()
         self._viewport = QtWidgets.QWidget()
         self._layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
         self._logics = vtk.vtkCollection()
-        self._slices = {name: SliceWidget(self._slice_logic(name), self._viewport) for name in SLICES}
+        self._slices = {
+            name: SliceWidget(name, self._slice_logic(name), self.rendering, self._viewport) for name in SLICES
+        }
         application_logic.SetSliceLogics(self._logics)
-        self._three_d = ThreeDWidget(self._view_node(), self._viewport)
+        self._three_d = ThreeDWidget(self._view_node(), self.rendering, self._viewport)
+        nodes = {name: (one.mrmlSliceNode(), one.mrmlSliceCompositeNode()) for name, one in self._slices.items()}
+        self._manager = DisplayableManager(scene, self._schedule, nodes, self._three_d.mrmlViewNode())
         self._layout_logic = slicer.vtkMRMLLayoutLogic()
         self._layout_logic.SetMRMLScene(scene)
         self._layout_logic.GetLayoutNode().SetViewArrangement(self._layout)
@@ -181,6 +167,7 @@ class LayoutManager(StandIn, QtCore.QObject):
 
     def leave_scene(self) -> None:
         """Before the scene is cleared with its singletons, which the logic does not survive."""
+        self._manager.release()
         self._layout_logic.SetMRMLScene(None)
 
     def sliceViewNames(self) -> list[str]:
@@ -211,10 +198,20 @@ class LayoutManager(StandIn, QtCore.QObject):
         for widget in self._slices.values():
             widget.fitSliceToBackground()
 
-    def pauseRender(self) -> None:
-        """Nothing is drawn."""
+    def setRenderPaused(self, is_paused: bool) -> None:
+        for view in self.rendering.views:
+            view.setRenderPaused(is_paused)
 
-    resumeRender = pauseRender
+    def pauseRender(self) -> None:
+        self.setRenderPaused(True)
+
+    def resumeRender(self) -> None:
+        self.setRenderPaused(False)
+
+    def _schedule(self, views: frozenset[str]) -> None:
+        for view in self.rendering.views:
+            if view.name in views:
+                view.scheduleRender()
 
     def _slice_logic(self, name: str) -> slicer.vtkMRMLSliceLogic:
         logic = slicer.vtkMRMLSliceLogic()

@@ -1,4 +1,4 @@
-"""What a module leaves behind: timers, processes, sockets, shortcuts, observers, threads."""
+"""What a module leaves behind: timers, processes, sockets, shortcuts, observers, threads, paused views."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import slicer
 from PySide6 import QtCore, QtGui, QtNetwork
 
 from . import signals, wrappers
+from .rendering import AbstractView
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Leaks:
     observers: tuple[str, ...]
     threads: tuple[str, ...]
     connections: tuple[str, ...]
+    views: tuple[str, ...]
 
     def __bool__(self) -> bool:
         return any(getattr(self, one.name) for one in fields(self))
@@ -39,18 +41,19 @@ class Baseline:
     children: frozenset[int]
     threads: frozenset[int]
     connections: dict[QtCore.QObject, int]
+    views: tuple[AbstractView, ...]
 
 
 _of_new_scene: dict[str, int] = {}
 """Observers of a new scene of the host, which are the same each time; counting them makes VTK print 67 nodes."""
 
 
-def baseline(scene: slicer.vtkMRMLScene, lasting: list[QtCore.QObject]) -> Baseline:
-    """Lasting are Qt objects that outlive the module, such as the application; the scene is a new one."""
+def baseline(scene: slicer.vtkMRMLScene, lasting: list[QtCore.QObject], views: Iterable[AbstractView]) -> Baseline:
+    """Lasting are Qt objects that outlive the module, such as the application; scene and views are new ones."""
     threads = frozenset(t.ident for t in threading.enumerate())
     if not _of_new_scene:
         _of_new_scene.update(observer_counts(scene))
-    return Baseline(_of_new_scene, children(), threads, _connections(lasting))
+    return Baseline(_of_new_scene, children(), threads, _connections(lasting), tuple(views))
 
 
 def with_connections_of_now(before: Baseline) -> Baseline:
@@ -74,6 +77,7 @@ def look(scene: slicer.vtkMRMLScene, before: Baseline, widgets: list[object]) ->
         (*_more_observers(scene, before), *_mixin_observers(widgets)),
         tuple(t.name for t in threading.enumerate() if t.ident not in before.threads),
         tuple(_told(one) for one, count in before.connections.items() if signals.connection_count(one) > count),
+        (*_paused(before.views), *_observed(before.views)),
     )
 
 
@@ -110,6 +114,14 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def _paused(views: Iterable[AbstractView]) -> list[str]:
+    return [f"view {view.name} is paused" for view in views if view.isRenderPaused()]
+
+
+def _observed(views: Iterable[AbstractView]) -> list[str]:
+    return [f"the render window of view {view.name} is observed" for view in views if _observers(view.renderWindow())]
 
 
 def _observers(thing: object) -> int:

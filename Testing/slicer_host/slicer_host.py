@@ -23,6 +23,7 @@ from .installing import Patches, add_submodules, patch_slicer, patch_util, resto
 from .io_manager import read_scene, write_scene
 from .modules import LoadableModule, Modules, ScriptedModule
 from .qt_module import make_ctk, make_qt
+from .rendering import Rendering
 from .scenes import module_logics, new_scene
 from .settings import Settings
 from .wrappers import Wrapper, wrap
@@ -81,7 +82,8 @@ class SlicerHost:
         for name, module_logic in self._logics.items():
             self.add_module(name, module_logic)
         lasting = [self.application, self.application.moduleManager(), self.application.layoutManager()]
-        self._before = leaks.baseline(self.scene, [*lasting, self.application.coreIOManager(), self.main_window])
+        lasting += [self.application.coreIOManager(), self.main_window]
+        self._before = leaks.baseline(self.scene, lasting, self.rendering.views)
 
     def uninstall(self) -> None:
         """Unload the module, and leave sys.modules and the package slicer as they were."""
@@ -188,7 +190,17 @@ class SlicerHost:
         """Give slicer a class that slicer-core lacks, such as a stand-in for vtkMRMLIGTLConnectorNode."""
         self._patches.set(slicer, name, value)
 
+    @property
+    def rendering(self) -> Rendering:
+        """When the views render, what that costs, and by which clock."""
+        return self.application.layoutManager().rendering
+
     # The user
+
+    def turn_camera(self) -> None:
+        """Drag in the 3D view by one step: its interactor asks for a render."""
+        self.application.layoutManager().threeDWidget(0).threeDView().scheduleRender()
+        self.check()
 
     def widget(self, name: str) -> Wrapper:
         """A widget of the panel by its object name, as the module sees it.

@@ -11,7 +11,7 @@ from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.scene.segmentations import ShownLesion, lesion_surface, show_lesions
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.tracking.margins import MARGIN_LIMITS_MM, margin_steps, margin_surface
-from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance
+from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, measured_surface
 from helpers.navigation_helpers import sphere
 from scipy.spatial.transform import Rotation
 from vtk.util.numpy_support import vtk_to_numpy
@@ -30,6 +30,22 @@ def test_margin_of_a_ball_is_a_larger_ball(radius_mm, margin_mm):
     margin = margin_surface(sphere(radius_mm, CENTER), margin_mm)
     away_mm = np.linalg.norm(points_of(margin) - CENTER, axis=1) - radius_mm
     assert away_mm == pytest.approx(margin_mm, abs=0.2)
+
+
+def test_margin_of_a_lumpy_tumour_is_right_within_half_a_millimetre_and_quick_to_draw():
+    """At the corners and in the middle of its triangles, which are as large as that allows."""
+    grid = (np.indices((56,) * 3) - 28.0) * 0.6
+    radius_mm = np.sqrt((grid**2).sum(axis=0))
+    turned, tilted = np.arctan2(grid[1], grid[2]), np.arccos(np.clip(grid[0] / np.maximum(radius_mm, 1e-6), -1, 1))
+    lumps = 1 + 0.12 * np.sin(3 * turned) * np.sin(2 * tilted) + 0.08 * np.cos(5 * tilted)
+    surface = measured_surface(radius_mm < 12.0 * lumps, np.diag([0.6, 0.6, 0.6, 1.0]))
+    margin, distance = margin_surface(surface, 10.0), SurfaceDistance(surface)
+    corners = points_of(margin)
+    middles = corners[vtk_to_numpy(margin.GetPolys().GetConnectivityArray()).reshape(-1, 3)].mean(axis=1)
+    points = np.concatenate([corners[::3], middles[::3]])
+    away_mm = np.array([distance.nearest(point).distance_mm for point in points])
+    assert away_mm == pytest.approx(10.0, abs=0.4)
+    assert margin.GetNumberOfPolys() < 6000
 
 
 def test_margin_comes_in_steps_for_whoever_must_not_stand_still():

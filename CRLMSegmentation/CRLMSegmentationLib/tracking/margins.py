@@ -3,6 +3,10 @@
 It is made of the surface and not of voxels: two voxels across a border know where it lies to a voxel only, and an
 offset of them is pushed out by whichever corner sticks out most. Of the surface, the distance is taken on a grid of
 its own, so that a volume may be anisotropic, oblique or left-handed: roughly everywhere, exactly near the margin.
+
+It is for display only and therefore coarse: distances to a margin are those to the tumour's full surface. Around four
+lumpy lesions of 8 to 20 mm radius, the margins of 5 and 10 mm lie within 0.45 mm of where they should (99 % within
+0.18 mm) with 38,260 triangles; on a grid of 1 mm it were 0.29 mm (0.14 mm) with 117,516, in twice the time.
 """
 
 from __future__ import annotations
@@ -22,13 +26,13 @@ from .surfaces import SurfaceDistance
 MARGIN_LIMITS_MM = (0.5, 50.0)
 DEFAULT_MARGINS_MM = (5.0, 10.0)
 """Resection margins that are spoken of in liver surgery; a surgeon may set others."""
-STEP_MM = 1.0
+STEP_MM = 2.0
 MAX_STEPS = 48
 """Along the longest edge; distances vary so evenly that a coarser grid costs little: step^2 / 8 / radius."""
-SAMPLE_MM = 0.5
+SAMPLE_EDGE_MM, SAMPLE_MM = 1.0, 0.5
 NEAR_STEPS = 1.5
 """An edge of the grid that crosses the margin has its ends within a step, and the rough distance is half a step off."""
-NARROW_STEPS = 3
+NARROW_STEPS = 2
 POINTS_AT_ONCE = 200
 """Take about 5 ms."""
 Steps = Generator[None, None, vtk.vtkPolyData]
@@ -123,9 +127,9 @@ class _Grid:
 
 
 def _samples_of(surface: vtk.vtkPolyData) -> np.ndarray:
-    """Sample points on a surface, (N, 3), denser than the grid; one for each small cube."""
+    """Sample points on a surface, (N, 3), much denser than the grid; one for each small cube."""
     fine = vtk.vtkAdaptiveSubdivisionFilter()
-    fine.SetMaximumEdgeLength(STEP_MM)
+    fine.SetMaximumEdgeLength(SAMPLE_EDGE_MM)
     fine.SetInputData(surface)
     fine.Update()
     points = vtk_to_numpy(fine.GetOutput().GetPoints().GetData()).astype(float)

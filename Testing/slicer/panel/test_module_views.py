@@ -85,17 +85,28 @@ def test_layout_of_the_room_is_dark_and_shows_the_volume_as_a_slice_in_space(wit
     with_result.press("layoutButton")
     assert space(with_result).GetBackgroundColor() == space(with_result).GetBackgroundColor2() == (0.0, 0.0, 0.0)
     assert not space(with_result).GetBoxVisible()
+    assert not space(with_result).GetUseDepthPeeling(), "only margins are translucent"
     assert [bool(node.GetSliceVisible()) for node in slices(with_result).values()] == [True, False, False]
+
+
+def test_depth_is_peeled_while_lesions_are_translucent(with_result):
+    with_result.press("layoutButton")
+    with_result.host.widget("opacitySlider").value = 0.5
+    assert space(with_result).GetUseDepthPeeling()
+    with_result.host.widget("opacitySlider").value = 1.0
+    assert not space(with_result).GetUseDepthPeeling()
 
 
 def test_button_goes_back_to_the_layout_before(with_result):
     before = views(with_result).p_layout
     look = space(with_result).GetBackgroundColor(), space(with_result).GetBoxVisible()
+    assert space(with_result).GetUseDepthPeeling()
     with_result.press("layoutButton")
     with_result.wait(lambda: with_result.text("layoutButton") == "Views as before")
     with_result.press("layoutButton")
     assert views(with_result).p_layout == before
     assert (space(with_result).GetBackgroundColor(), space(with_result).GetBoxVisible()) == look
+    assert space(with_result).GetUseDepthPeeling()
     assert not any(node.GetSliceVisible() for node in slices(with_result).values())
     with_result.wait(lambda: with_result.text("layoutButton") == "Large 3D view")
 
@@ -187,7 +198,8 @@ def test_number_stands_in_the_view_of_space_in_its_colour(navigated, tracker):
 
 def test_view_is_drawn_anew_only_for_another_number(navigated):
     view = views(navigated).threeDWidget(0).threeDView()
-    navigated.turns()
+    navigated.wait(lambda: not navigated.workspace.navigation.is_at_work)
+    navigated.turns(30)
     drawn = view.renders
     navigated.turns(40)
     assert view.renders == drawn

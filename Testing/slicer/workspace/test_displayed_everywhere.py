@@ -208,6 +208,9 @@ def shown_in(workspace, case):
     """The workspace that has taken a turn in the situation."""
     workspace.navigation.navigator = Told(case.situation)
     workspace.navigation.update({})
+    for _ in range(4):  # a tool, or the line, each time
+        workspace.navigation.prepare()
+    workspace.navigation.show()
     assert workspace.navigation.situation is case.situation
     return workspace
 

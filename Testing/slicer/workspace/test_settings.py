@@ -36,8 +36,14 @@ def settings(tmp_path):
 
 
 @pytest.fixture
-def applied(settings, with_volume):
-    views, recording = SimpleNamespace(), SimpleNamespace()
+def depth():
+    """Whether the layout is to peel depth, each time it was told."""
+    return []
+
+
+@pytest.fixture
+def applied(settings, with_volume, depth):
+    views, recording = SimpleNamespace(layout=SimpleNamespace(peel_depth=depth.append)), SimpleNamespace()
     apply_settings(settings, with_volume, views, recording)
     return SimpleNamespace(workspace=with_volume, views=views, recording=recording)
 
@@ -49,8 +55,19 @@ def test_each_setting_reaches_its_place(applied, tmp_path):
     assert workspace.memory.limit_bytes == 2e9
     navigation = workspace.navigation
     assert (navigation.margins_mm, navigation.shows_margins, navigation.shows_consensus) == ((15.0,), False, True)
-    assert vars(applied.views) == {"follows_tip": False, "shows_number": False}
+    assert (applied.views.follows_tip, applied.views.shows_number) == (False, False)
     assert vars(applied.recording) == {"is_wanted": True, "budget_bytes": 3e9, "parent": Path(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("opacity", "shells", "is_needed"), [(1.0, False, False), (0.8, False, True), (1.0, True, True)]
+)
+def test_depth_is_peeled_only_where_more_than_margins_is_translucent(
+    applied, settings, depth, opacity, shells, is_needed
+):
+    settings.opacity, settings.showShells = opacity, shells
+    apply_settings(settings, applied.workspace, applied.views, applied.recording)
+    assert depth[-1] is is_needed
 
 
 def display_of(workspace):

@@ -308,7 +308,7 @@ def test_volume_without_voxels_is_the_same_volume_and_takes_no_memory(tiny_volum
 
 
 def test_links_that_send_ever_other_tools_fill_no_scene_and_keep_what_is_tracked_now(workspace, link, monkeypatch):
-    monkeypatch.setattr("CRLMSegmentationLib.slicer.workspace.workspace.MAX_TRANSFORM_NODES", 5)
+    monkeypatch.setattr("CRLMSegmentationLib.slicer.workspace.device_transforms.MAX_NODES", 5)
     for number in range(20):
         for device in ("StylusToReference", f"Tool{number}ToReference"):
             link.inbox.append(TransformMessage(device, 1_700_000_000.0 + number, np.eye(4)))

@@ -27,7 +27,7 @@ from ..workspace.workspace import Workspace
 from . import model_texts, texts
 from .install import install_missing
 from .lesion_table import TOUCH_PX, LesionTable
-from .panel_view import panel_view
+from .panel_view import distance_view, panel_view
 from .sections import Sections, checks_title
 from .settings import apply_settings
 from .status_strip import StripWidgets, status_strip
@@ -49,6 +49,7 @@ __all__ = [
     "checks_title",
     "correct",
     "distance_of",
+    "distance_view",
     "install_missing",
     "make_worker",
     "missing",

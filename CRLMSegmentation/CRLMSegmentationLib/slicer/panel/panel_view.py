@@ -41,12 +41,11 @@ def panel_view(
     views: ViewController | None,
     rows: Sequence[LesionRow],
 ) -> PanelView:
-    """Return what the panel shows now, except for tables, the section Model and the progress bar."""
+    """Return what the panel shows now, except for the distance, tables, the section Model and the progress bar."""
     is_connected = source is not None and source.is_network
     is_played = source is not None and source.recording is not None and source.recording.is_playing
     is_busy = workspace is not None and workspace.session.busy
     next_step = next_step_text(workspace, rows)
-    distance = distance_of(workspace)
     return PanelView(
         texts={
             **{name: dot(*state) for name, state in texts.status_texts(workspace, source).items()},
@@ -56,16 +55,12 @@ def panel_view(
             "playButton": _("Pause the case") if is_played else _("Play the case"),
             "shareButton": texts.share_text(publisher),
             "applyButton": _("Cancel") if is_busy else _("Segment"),
-            "distanceLabel": distance_text(distance),
-            "distanceWordsLabel": words_text(distance),
-            "instrumentsLabel": instruments_text(workspace, views.unreliable_reasons if views is not None else None),
             "layoutButton": _layout_text(views),
             "renderingButton": _rendering_text(views),
             "recordingLabel": recording_text(session),
             "memoryLabel": memory_text(workspace.memory if workspace is not None else None),
         },
         visible={
-            "distanceFrame": workspace is not None and bool(workspace.navigation.situation.instruments),
             "nextStepLabel": bool(next_step),
             "lesionTable": bool(rows),
             "detailsButton": bool(rows),
@@ -79,6 +74,20 @@ def panel_view(
             "progressBar": is_busy,
             "budgetSpinBox": session is None or session.recording is None or not session.recording.is_recording,
         },
+    )
+
+
+def distance_view(workspace: Workspace | None, views: ViewController | None) -> PanelView:
+    """Return the distance and the lines of the instruments; the panel shows them at each turn, so it is quick."""
+    distance = distance_of(workspace)
+    return PanelView(
+        texts={
+            "distanceLabel": distance_text(distance),
+            "distanceWordsLabel": words_text(distance),
+            "instrumentsLabel": instruments_text(workspace, views.unreliable_reasons if views is not None else None),
+        },
+        visible={"distanceFrame": workspace is not None and bool(workspace.navigation.situation.instruments)},
+        enabled={},
     )
 
 

@@ -58,6 +58,7 @@ def apply_settings(
     navigation = workspace.navigation
     navigation.margins_mm = margins_of(settings.innerMargin, settings.outerMargin)
     navigation.shows_margins, navigation.shows_consensus = settings.showMargins, settings.showShells
+    views.layout.peel_depth(settings.opacity < 1 or settings.showShells)
     views.follows_tip, views.shows_number = settings.followTip, settings.showNumber
     recording.is_wanted, recording.budget_bytes = settings.record, BYTES_PER_GB * settings.diskBudget
     recording.parent = Path(settings.outputFolder)

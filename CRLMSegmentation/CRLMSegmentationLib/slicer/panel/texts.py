@@ -45,7 +45,7 @@ StateText = tuple[str, str]
 def status_texts(workspace: Workspace | None, source: VolumeSource | None = None) -> dict[str, StateText]:
     """Return the colour and the text of each label about a state, by the label's name."""
     return {
-        "linkLabel": _link_text(workspace, source),
+        "linkLabel": _with_lag(_link_text(workspace, source), workspace),
         "workerLabel": _worker_text(workspace),
         "deviceLabel": _device_text(workspace),
         "modelLabel": _model_text(workspace),
@@ -90,6 +90,18 @@ def _connector_text(connector: slicer.vtkMRMLNode) -> StateText:
         return AMBER, _("OpenIGTLinkIF: {name} is not connected").format(name=connector.GetName())
     text = _("OpenIGTLinkIF: {name}, {count} device(s)")
     return GREEN, text.format(name=connector.GetName(), count=connector.GetNumberOfIncomingMRMLNodes())
+
+
+def _with_lag(state: StateText, workspace: Workspace | None) -> StateText:
+    """Add how many pictures a second there are to the state of the link, where these lag behind the distance."""
+    link = workspace.session.link if workspace is not None else None
+    per_s = workspace.render_limiter.lagging_per_s if workspace is not None else None
+    if link is None or per_s is None:
+        return state
+    colour, text = state
+    rate = f"{per_s:.0f}" if per_s >= 2 else f"{per_s:.1f}"
+    lag = _("pictures {rate} a second").format(rate=rate)
+    return colour if colour == RED else AMBER, f"{text}; {lag}"
 
 
 def _nothing_usable_text(workspace: Workspace) -> str:

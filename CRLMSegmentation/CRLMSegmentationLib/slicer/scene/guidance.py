@@ -7,9 +7,10 @@ from collections.abc import Container, Mapping
 import numpy as np
 import slicer
 import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from ...tracking.colours import CONSENSUS_COLOURS, INNER, OUTER, UNSAFE_COLOUR, margin_colour
-from .nodes import KEY, PREFIX, find_node, make_display, make_node, nodes_of_class, one_update, remove_node
+from .nodes import KEY, PREFIX, find_node, make_hidden_display, make_node, nodes_of_class, one_update, remove_node
 
 MODEL = "vtkMRMLModelNode"
 LINE = "Distance"
@@ -19,18 +20,28 @@ CONSENSUS_OF = PREFIX + "ShellOf"
 CONSENSUS_OPACITIES = {INNER: 0.6, OUTER: 0.22}
 
 
+def prepare_distance(scene: slicer.vtkMRMLScene) -> bool:
+    """Make what is missing of the distance line, hidden; returns whether anything was."""
+    node = find_node(scene, MODEL, LINE)
+    if node is not None and node.GetDisplayNode() is not None:
+        return False
+    _make_line_display(node or _make_line(scene))
+    return True
+
+
 def show_distance(
     scene: slicer.vtkMRMLScene, tip_ras_mm: np.ndarray, point_ras_mm: np.ndarray, colour: tuple[float, float, float]
 ) -> slicer.vtkMRMLModelNode:
     """Draw the line from a tip to the nearest point of a tumour, both RAS mm; it is moved in place."""
-    node = find_node(scene, MODEL, LINE) or _make_line(scene)
-    if node.GetDisplayNode() is None:
-        _make_line_display(node)
-    points = node.GetPolyData().GetPoints()
-    points.SetPoint(0, *map(float, tip_ras_mm))
-    points.SetPoint(1, *map(float, point_ras_mm))
-    points.Modified()
-    node.GetPolyData().Modified()
+    prepare_distance(scene)
+    node = find_node(scene, MODEL, LINE)
+    assert node is not None, "it was prepared"
+    points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
+    ends = np.array([tip_ras_mm, point_ras_mm], dtype=points.dtype)
+    if not np.array_equal(points, ends):
+        points[:] = ends
+        node.GetPolyData().GetPoints().Modified()
+        node.GetPolyData().Modified()
     display = node.GetDisplayNode()
     if display.GetColor() != colour or not display.GetVisibility():
         with one_update(display):
@@ -130,12 +141,14 @@ def _make_surface(scene: slicer.vtkMRMLScene, key: str) -> slicer.vtkMRMLModelNo
 
 
 def _make_surface_display(node: slicer.vtkMRMLModelNode, opacity: float) -> None:
-    display = make_display(node)
-    display.SetOpacity(opacity)
-    display.SetBackfaceCulling(True)
-    display.SetVisibility2D(True)
-    display.SetSliceIntersectionThickness(1)
-    display.SetSaveWithScene(False)
+    display = make_hidden_display(node)
+    with one_update(display):
+        display.SetOpacity(opacity)
+        display.SetBackfaceCulling(True)
+        display.SetVisibility(True)
+        display.SetVisibility2D(True)
+        display.SetSliceIntersectionThickness(1)
+        display.SetSaveWithScene(False)
 
 
 def _make_line(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLModelNode:
@@ -149,7 +162,7 @@ def _make_line(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLModelNode:
 
 
 def _make_line_display(node: slicer.vtkMRMLModelNode) -> None:
-    display = make_display(node)
+    display = make_hidden_display(node)
     display.SetLineWidth(4)
     display.SetLighting(False)
     display.SetVisibility2D(True)

@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 
 from ...core.errors import GeometryError
-from .nodes import DEVICE, PREFIX, find_node, make_node, one_update, to_vtk_matrix
+from .nodes import DEVICE, PREFIX, find_node, make_node, one_update, place
 
 CLASS = "vtkMRMLLinearTransformNode"
 STATUS = PREFIX + "TransformStatus"
@@ -34,7 +34,7 @@ def show_transform(
         node.SetAttribute(DEVICE, device)
         node.SetAttribute(STATUS, status)
         if placed is not None:
-            node.SetMatrixTransformToParent(to_vtk_matrix(placed))
+            place(node, placed)
     return node
 
 

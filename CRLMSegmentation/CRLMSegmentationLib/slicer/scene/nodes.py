@@ -28,12 +28,22 @@ IDENTITY = {"device": ANY_TEXT, "timestamp_s": NUMBER, "geometry_sha256": TEXT, 
 """What the text under this attribute holds; a scene file may come from anywhere."""
 
 
+_ids: dict[tuple[str, str], str] = {}
+"""Where a node was found last, by class and key: several are looked for at each turn, and a search reads them all."""
+MAX_IDS = 4096
+
+
 def find_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode | None:
     """Return the node of a class that this project made under a key, or None."""
-    for node in nodes_of_class(scene, class_name):
-        if node.GetClassName() == class_name and node.GetAttribute(KEY) == key:
-            return node
-    return None
+    known = scene.GetNodeByID(_ids.get((class_name, key), ""))
+    if known is not None and _is_made_as(known, class_name, key):
+        return known
+    found = next((node for node in nodes_of_class(scene, class_name) if _is_made_as(node, class_name, key)), None)
+    if found is not None:
+        if len(_ids) >= MAX_IDS:
+            _ids.clear()
+        _ids[class_name, key] = found.GetID()
+    return found
 
 
 def make_node(scene: slicer.vtkMRMLScene, class_name: str, key: str) -> slicer.vtkMRMLNode:
@@ -49,6 +59,16 @@ def make_display(node: slicer.vtkMRMLDisplayableNode) -> slicer.vtkMRMLDisplayNo
     for index in range(node.GetNumberOfDisplayNodes()):
         node.GetNthDisplayNode(index).SetAttribute(PART_OF, node.GetAttribute(KEY) or node.GetName())
     return node.GetDisplayNode()
+
+
+def make_hidden_display(node: slicer.vtkMRMLModelNode) -> slicer.vtkMRMLModelDisplayNode:
+    """Give a model a display node that shows nothing yet, so that no view is drawn for it; return the display node."""
+    display = slicer.vtkMRMLModelDisplayNode()
+    display.SetVisibility(False)
+    display.SetAttribute(PART_OF, node.GetAttribute(KEY) or node.GetName())
+    node.GetScene().AddNode(display)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    return display
 
 
 def make_storage(node: slicer.vtkMRMLStorableNode) -> None:
@@ -88,6 +108,10 @@ def is_referred_to(node: slicer.vtkMRMLNode) -> bool:
     return any(other is not None and not other.IsA("vtkMRMLSegmentationNode") for other in others)
 
 
+def _is_made_as(node: slicer.vtkMRMLNode, class_name: str, key: str) -> bool:
+    return bool(node.GetClassName() == class_name and node.GetAttribute(KEY) == key)
+
+
 def _owner_of(part: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode | None:
     return part.GetDisplayableNode() if part.IsA("vtkMRMLDisplayNode") else part.GetStorableNode()
 
@@ -105,6 +129,19 @@ def one_update(node: slicer.vtkMRMLNode) -> Iterator[None]:
 def put_under(node: slicer.vtkMRMLTransformableNode, parent: slicer.vtkMRMLTransformNode | None) -> None:
     """Make a transform the parent of a node; None puts it into the world."""
     node.SetAndObserveTransformNodeID(parent.GetID() if parent else None)
+
+
+def place(node: slicer.vtkMRMLTransformNode, matrix: np.ndarray) -> bool:
+    """Set a transform's matrix to its parent, a 4x4 in mm; returns whether it was another one.
+
+    MRML announces an equal matrix too, and each view that shows something below the transform would be drawn anew.
+    """
+    before = vtk.vtkMatrix4x4()
+    node.GetMatrixTransformToParent(before)
+    if np.array_equal(to_array(before), matrix):
+        return False
+    node.SetMatrixTransformToParent(to_vtk_matrix(matrix))
+    return True
 
 
 def local_to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:

@@ -153,7 +153,7 @@ def _make_segmentation(
     display = make_display(node)
     display.SetOpacity2DFill(0.2)
     display.SetOpacity2DOutline(1.0)
-    display.SetOpacity3D(0.8)
+    display.SetOpacity3D(1.0)
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     return node
 

@@ -9,18 +9,19 @@ import slicer
 
 from ...core.status import tag_of_status
 from ...tracking.colours import TOOL_COLOURS
+from ...tracking.instruments import Instrument
 from ...tracking.situation import InstrumentState
 from ...tracking.tool_meshes import mesh_of
 from .nodes import (
     PREFIX,
     find_node,
-    make_display,
+    make_hidden_display,
     make_node,
     nodes_of_class,
     one_update,
+    place,
     put_under,
     remove_node,
-    to_vtk_matrix,
 )
 
 MODEL, TRANSFORM = "vtkMRMLModelNode", "vtkMRMLLinearTransformNode"
@@ -30,25 +31,40 @@ UNRELIABLE_REASON = PREFIX + "Doubt"
 """Attribute of a tool's mesh: value of the reason why it is not valid for navigation; empty while it is."""
 
 
-def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode | None:
-    """Put a tool where it was seen last, grey while unreliable; nothing before it was first seen.
+def prepare_tool(scene: slicer.vtkMRMLScene, instrument: Instrument) -> bool:
+    """Make what is missing of a tool's nodes, hidden; returns whether anything was.
 
     What a user has deleted of it is made again. It is not saved with the scene: it would stand there unguarded.
+    """
+    frame = instrument.frame
+    model, placed = find_node(scene, MODEL, _key(frame)), find_node(scene, TRANSFORM, _place_key(frame))
+    if model is not None and placed is not None and model.GetDisplayNode() is not None:
+        return False
+    placed = placed or _make_place(scene, frame)
+    model = model or _make_tool(scene, instrument)
+    if model.GetDisplayNode() is None:
+        _make_display(model)
+    put_under(model, placed)
+    return True
+
+
+def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode | None:
+    """Put a tool where it was seen last, grey while unreliable; nothing before it was first seen.
 
     Returns:
         The node of its mesh, under the transform that places it.
     """
     if state.matrix is None:
         return None
+    prepare_tool(scene, state.instrument)
     frame = state.instrument.frame
-    model = find_node(scene, MODEL, _key(frame)) or _make_tool(scene, state)
-    placed = find_node(scene, TRANSFORM, _place_key(frame)) or _make_place(scene, frame)
+    model, placed = find_node(scene, MODEL, _key(frame)), find_node(scene, TRANSFORM, _place_key(frame))
+    assert model is not None, "it was prepared"
+    assert placed is not None, "it was prepared"
     if model.GetParentTransformNode() is not placed:
         put_under(model, placed)
-    if model.GetDisplayNode() is None:
-        _make_display(model)
     if state.unreliable_reason is None or model.GetAttribute(UNRELIABLE_REASON) is None:
-        placed.SetMatrixTransformToParent(to_vtk_matrix(state.matrix))
+        place(placed, state.matrix)
     if model.GetAttribute(UNRELIABLE_REASON) != tag_of_status(state.unreliable_reason):
         _look(model, state)
     return model
@@ -78,14 +94,14 @@ def _make_place(scene: slicer.vtkMRMLScene, frame: str) -> slicer.vtkMRMLLinearT
     return placed
 
 
-def _make_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode:
-    frame = state.instrument.frame
+def _make_tool(scene: slicer.vtkMRMLScene, instrument: Instrument) -> slicer.vtkMRMLModelNode:
+    frame = instrument.frame
     model = make_node(scene, MODEL, _key(frame))
     model.SetName(frame)
     model.SetAttribute(FRAME, frame)
-    mesh = mesh_of(state.instrument.kind)
+    mesh = mesh_of(instrument.kind)
     for point in range(mesh.GetNumberOfPoints()):
-        mesh.GetPoints().SetPoint(point, np.add(mesh.GetPoint(point), state.instrument.tip_mm))
+        mesh.GetPoints().SetPoint(point, np.add(mesh.GetPoint(point), instrument.tip_mm))
     model.SetAndObserveMesh(mesh)
     model.SetSelectable(False)
     model.SetSaveWithScene(False)
@@ -94,7 +110,7 @@ def _make_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtk
 
 def _make_display(model: slicer.vtkMRMLModelNode) -> None:
     model.RemoveAttribute(UNRELIABLE_REASON)
-    display = make_display(model)
+    display = make_hidden_display(model)
     display.SetVisibility2D(True)
     display.SetSliceIntersectionThickness(2)
     display.SetSaveWithScene(False)
@@ -105,4 +121,5 @@ def _look(model: slicer.vtkMRMLModelNode, state: InstrumentState) -> None:
     with one_update(display):
         display.SetColor(*(UNRELIABLE_COLOUR if state.unreliable_reason else TOOL_COLOURS[state.instrument.kind]))
         display.SetOpacity(UNRELIABLE_OPACITY if state.unreliable_reason else 1.0)
+        display.SetVisibility(True)
     model.SetAttribute(UNRELIABLE_REASON, tag_of_status(state.unreliable_reason))

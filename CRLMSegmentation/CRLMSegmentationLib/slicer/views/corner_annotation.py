@@ -7,6 +7,7 @@ from typing import Any
 
 import vtk
 
+from ...core.i18n import tr as _
 from .navigation_texts import Distance
 
 CORNER = vtk.vtkCornerAnnotation.UpperLeft
@@ -27,9 +28,13 @@ class CornerAnnotation:
         self._shown: tuple[object, ...] | None = None
         self._before: TextLook | None = None
 
-    def show(self, distance: Distance) -> None:
-        """Write the distance in the colour of its margin, and below it between what it is measured."""
-        shown = distance.text, distance.words, distance.colour, distance.short_warning
+    def show(self, distance: Distance, lags: bool = False) -> None:
+        """Write the distance in the colour of its margin, and below it between what it is measured.
+
+        Args:
+            lags: the view is drawn so seldom that the number in it may be old; the panel shows the present one.
+        """
+        shown = distance.text, distance.words, distance.colour, distance.short_warning, lags
         if shown == self._shown:
             return
         annotation = self._view.cornerAnnotation()
@@ -37,7 +42,8 @@ class CornerAnnotation:
             self._before = _look_of(annotation)
             _set_look(annotation, (LINE_HEIGHT, LINEAR_FONT_SCALE, NONLINEAR_FONT_SCALE, LARGEST_FONT, (1.0, 1.0, 1.0)))
         annotation.GetTextProperty().SetColor(*distance.colour)
-        words = [line for text in (distance.words, distance.short_warning) for line in textwrap.wrap(text, WIDTH)]
+        texts = distance.words, distance.short_warning, _("pictures lag") if lags else ""
+        words = [line for text in texts for line in textwrap.wrap(text, WIDTH)]
         annotation.SetText(CORNER, "\n".join([distance.text, *words]))
         self._shown = shown
         self._view.scheduleRender()

@@ -12,6 +12,7 @@ from .layout import Follower, RoomLayout
 from .lesion_focus import LesionFocus
 from .margin_alarm import MarginAlarm
 from .navigation_texts import UnreliableTimer, distance_of
+from .render_times import RenderTimes
 from .volume_rendering import VolumeRendering
 
 
@@ -40,6 +41,7 @@ class ViewController:
         self.layout, self.rendering = RoomLayout(layout_manager), VolumeRendering(rendering_logic)
         self.unreliable_reasons = UnreliableTimer(clock)
         self._alarm = MarginAlarm(workspace, clock)
+        self._render_times = RenderTimes(layout_manager, workspace.render_limiter.note_render, clock)
         self._follower = Follower(layout_manager, workspace.scene, clock)
         self._corner: CornerAnnotation | None = None
         self._focus = LesionFocus(workspace, layout_manager)
@@ -61,14 +63,23 @@ class ViewController:
             The margin that the tip has just come into, "outer" or "inner"; empty otherwise.
         """
         volume = self._workspace.volume.node
-        if self.follows_tip:
-            self._follower.follow(self._workspace.navigation.focus_ras_mm, volume)
+        self._render_times.update()
+        if self._workspace.may_draw:
+            if self.follows_tip:
+                self._follower.follow(self._workspace.navigation.focus_ras_mm, volume)
+            self._show_number()
         self._focus.update(self.is_navigating)
         self.rendering.update(volume)
         self.unreliable_reasons.update(self._workspace.navigation.situation)
         return self._alarm.update()
 
-    def show_number(self) -> None:
+    def end(self) -> None:
+        """Remove what was added to the views."""
+        if self._corner is not None:
+            self._corner.clear()
+        self._render_times.end()
+
+    def _show_number(self) -> None:
         """Update the distance in the 3D view; without instruments it shows none."""
         if self._manager.threeDViewCount == 0:
             self._corner = None
@@ -76,11 +87,7 @@ class ViewController:
         if self._corner is None:
             self._corner = CornerAnnotation(self._manager.threeDWidget(0).threeDView())
         if self.shows_number and self._workspace.navigation.situation.instruments:
-            self._corner.show(distance_of(self._workspace))
+            lags = self._workspace.render_limiter.lagging_per_s is not None
+            self._corner.show(distance_of(self._workspace), lags)
         else:
-            self._corner.clear()
-
-    def end(self) -> None:
-        """Remove what was added to the views."""
-        if self._corner is not None:
             self._corner.clear()

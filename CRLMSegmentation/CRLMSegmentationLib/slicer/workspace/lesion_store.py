@@ -133,6 +133,11 @@ class LesionStore:
         return {lesion for lesion, entry in self.entries.items() if entry.is_stale}
 
     @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for a segmentation that was asked for by hand."""
+        return any(entry.state in BUSY and not entry.is_automatic for entry in self.entries.values())
+
+    @property
     def is_volume_known(self) -> bool:
         """Whether the content of the current volume is known."""
         return self._volume.identity is not None

@@ -1,7 +1,8 @@
 """Navigation: tools in the scene, distances to the nearest tumours, margins.
 
-`receive` gets the transforms, `update` the segmentations at each turn; tools, the line to the nearest tumour, margins
-and consensus surfaces in the scene follow.
+`receive` gets the transforms, `update` the segmentations at each turn, and measures; margins and consensus surfaces in
+the scene follow. `prepare` makes the nodes of tools and of the line to the nearest tumour; `show` moves them, in turns
+that may change what the views draw.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from ...tracking.navigator import Navigator
 from ...tracking.situation import InstrumentState, Situation
 from ...tracking.targets import Target
 from ...tracking.transforms import frames_of
-from ..scene.guidance import hide_distance, show_distance
-from ..scene.tools import remove_tools_except, show_tool
+from ..scene.guidance import hide_distance, prepare_distance, show_distance
+from ..scene.tools import prepare_tool, remove_tools_except, show_tool
 from .events import DistancesUpdated, Events
 from .navigation_targets import LesionTarget
 from .surfaces import TargetSurfaces
@@ -57,6 +58,8 @@ class Navigation:
         self.approaches = Approaches()
         self._is_due, self._looked_at_s, self._sent_s = True, -np.inf, 0.0
         self._frames: frozenset[str] = frozenset()
+        self._shown: Situation | None = None
+        self._is_prepared = False
         remove_tools_except(scene, ())  # of a scene that has been opened
         hide_distance(scene)
 
@@ -147,6 +150,7 @@ class Navigation:
         self.navigator.margins_mm = margins_mm
         self.navigator.set_targets(self.targets)
         self.situation, self.approaches = Situation(), Approaches()
+        self._shown = None
         self._frames, self._is_due, self._sent_s = frozenset(), True, 0.0
         remove_tools_except(self._scene, ())
         hide_distance(self._scene)
@@ -180,7 +184,7 @@ class Navigation:
         self._is_due = True
 
     def update(self, lesion_targets: Mapping[str, LesionTarget]) -> None:
-        """Update targets, tools and distances; call it at each turn."""
+        """Update targets and distances; call it at each turn."""
         self.is_calibrated = all(lesion_target.residual_error is not None for lesion_target in lesion_targets.values())
         if self._targets.update(lesion_targets):
             self.navigator.set_targets(self.targets)
@@ -192,9 +196,21 @@ class Navigation:
         self.navigator.warnings = self._warnings
         self.situation = self.navigator.update(now_s)
         self.approaches.update(self.situation, now_s, self._sent_s)
-        self._show_tools(self.situation.instruments)
-        self._show_distance()
         self._events.emit(DistancesUpdated(self.situation))
+
+    def prepare(self) -> None:
+        """Make what is missing in the scene of one tool, or the line, hidden; one a turn, so that none takes long."""
+        seen = [state.instrument for state in self.situation.instruments if state.matrix is not None]
+        self._is_prepared = not any(prepare_tool(self._scene, instrument) for instrument in seen)
+        if self._is_prepared and seen:
+            self._is_prepared = not prepare_distance(self._scene)
+
+    def show(self) -> None:
+        """Put tools and the line to the nearest tumour where they were measured last, once all of them are made."""
+        if self._is_prepared and self._shown is not self.situation:
+            self._shown = self.situation
+            self._show_tools(self.situation.instruments)
+            self._show_distance()
 
     def _show_tools(self, states: tuple[InstrumentState, ...]) -> None:
         frames = frozenset(state.instrument.frame for state in states)

@@ -96,6 +96,7 @@ class SessionRecording:
 def _recording_of(workspace: Workspace) -> WorkspaceRecorder | None:
     if missing("connect"):
         return None
+    from ...recording import session_recorder  # noqa: F401 - imported now: a second that no turn is to take
     from .workspace_recorder import WorkspaceRecorder
 
     return WorkspaceRecorder(workspace)

@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from weakref import ref
 
@@ -25,6 +25,7 @@ from ...core.status import Status, translated
 from ...core.volume import Volume
 from ...igtl.limits import LimitedLog
 from ...igtl.link import Link, LinkState
+from ...igtl.messages import TransformMessage
 from ...igtl.statistics import DropReason
 from ...recording.recorded_link import RecordedLink
 from ...segmentation.calibration import ModelCalibration
@@ -43,15 +44,14 @@ from ...segmentation.incoming import (
 from ...segmentation.models.package import ModelPackage
 from ...segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady, Options
 from ...segmentation.session import Event, Session
-from ..scene.instruments import CLASS as TRANSFORM_CLASS
-from ..scene.instruments import NOT_A_POSE, show_transform
-from ..scene.nodes import DEVICE, find_node, is_referred_to, put_under, remove_leftovers, remove_node, tip_of
+from ..scene.nodes import DEVICE, find_node, put_under, remove_leftovers, remove_node, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
 from ..scene.volumes import CLASS as VOLUME_CLASS
 from ..scene.volumes import is_used_elsewhere, mark_as_from_link, show_volume
 from .background_refinement import BackgroundRefinement
 from .crop_box import ShownCrop
 from .current_volume import CurrentVolume
+from .device_transforms import DeviceTransforms
 from .events import Events, LesionAsked, ModelChanged, VolumeLeft
 from .lesion import Lesion, LesionRefinement, LesionRow, LesionState
 from .lesion_rows import rows_of
@@ -59,6 +59,7 @@ from .lesion_store import LesionStore
 from .message_rate import MessageRate
 from .navigation import Navigation
 from .navigation_targets import lesion_targets
+from .render_limiter import RenderLimiter
 from .resegmentation import Resegmentation
 from .result_handler import SELF_CHECK, ResultHandler
 from .run_all import run_all
@@ -73,8 +74,8 @@ LOG_LINES, LOG_CHARACTERS = 500, 2000
 LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
 """A link that comes and goes, or live volumes, must not drive everything else out of the log."""
 END_TIMEOUT_S = 10.0
-MAX_TRANSFORM_NODES = 512
-"""That links have made, one after the other: each may send as many other names."""
+DRAWN_AT_ONCE = (VolumeArrived, LesionSegmented)
+"""Come a few times a second at most, and are not to wait."""
 
 
 class Workspace:
@@ -104,6 +105,8 @@ class Workspace:
         background_refinement, resegmentation: what the network is asked for without anybody clicking.
         memory: bounds what volumes take together.
         navigation: tools, distances and margins.
+        render_limiter: is told by the views how long they render.
+        may_draw: whether this turn may change what the views show; poses that come in others wait for the next.
         children: processes at work for the workspace; they end with it.
     """
 
@@ -129,13 +132,14 @@ class Workspace:
         self.readies: dict[str, ModelReady] = {}
         self.engine_problem = ""
         self.devices: dict[str, str] = {}
-        self._transforms: dict[str, None] = {}
+        self._device_transforms = DeviceTransforms(scene, self._forget_transform)
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.background_refinement, self.resegmentation = (
             BackgroundRefinement(session, self.lesion_store, clock),
             Resegmentation(session, self.lesion_store, clock),
         )
         self.navigation = Navigation(scene, clock, self.events)
+        self.render_limiter, self.may_draw = RenderLimiter(clock), True
         self.results = ResultHandler(
             self.volume, self.lesion_store, self.background_refinement, clock, self.note, self.events
         )
@@ -165,6 +169,7 @@ class Workspace:
         self.session.use_link(link)
         self.resegmentation.leave_volume()
         self.devices, self.message_rate = {}, MessageRate(self._clock)
+        self._device_transforms.leave_link()
         self.navigation.forget_tools(is_live=not isinstance(link, RecordedLink))
         self.link_state, self.link_reason = (link.state, link.state_reason) if link else (LinkState.CLOSED, "")
         if link is not None and of_current_volume:
@@ -240,6 +245,7 @@ class Workspace:
         if isinstance(tip_ras_mm, Status):
             text = _("no seed can be placed with '{tool}' now: {reason}; hold it within the tracker's field")
             raise SeedError(text.format(tool=tool.GetName(), reason=translated(tip_ras_mm)))
+        self._device_transforms.show()  # a pose may be waiting for the views
         return self.add_seed(tip_of(tool) if tip_ras_mm is None else tip_ras_mm)
 
     def remove_seed(self, lesion: str) -> None:
@@ -310,17 +316,12 @@ class Workspace:
             Exception: of the first step that failed, after all others have been done.
         """
         events = self.session.poll(budget_s)
-        newest: dict[str, TransformArrived] = {}
-        for event in events:
-            if isinstance(event, TransformArrived):
-                newest[event.message.device] = event
-            elif isinstance(event, DeviceForgotten) and event.kind == TRANSFORM:
-                newest.pop(event.device, None)
+        is_drawn_anyway = any(isinstance(event, DRAWN_AT_ONCE) for event in events)
+        self.may_draw = self.render_limiter.allows(self.lesion_store.is_waited_for, is_drawn_anyway)
         run_all(
             [
                 *(partial(self._handle, event) for event in events),
                 self._update_link,
-                partial(self._show_transforms, newest.values()),
                 self._update_volume,
                 self._update_lesions,
                 self._remove_leftovers,
@@ -328,6 +329,8 @@ class Workspace:
                 *([self._segment_settled] if self.auto_segment else []),
                 self._segment_again,
                 self._navigate,
+                self.navigation.prepare,
+                *([self._device_transforms.show, self.navigation.show] if self.may_draw else []),
                 self._poll_children,
             ]
         )
@@ -365,7 +368,7 @@ class Workspace:
             self.events.emit(event)
         if isinstance(event, TransformArrived):
             self.message_rate.note()
-            self.navigation.receive(event.message)
+            self._receive_transform(event.message)
         elif isinstance(event, ImageArrived):
             self.message_rate.note()
             self.devices.setdefault(event.device, "image")
@@ -417,7 +420,7 @@ class Workspace:
         """Remove a silent device and its volume, unless that is in use, shown, or has lesions."""
         if event.kind == TRANSFORM:
             self.navigation.forget(event.device)
-            self._forget_transform(event.device)
+            self._device_transforms.forget(event.device)
             return
         if self.devices.get(event.device) == event.kind:
             del self.devices[event.device]
@@ -428,28 +431,19 @@ class Workspace:
             self._note_memory(f"'{node.GetName()}' was taken out of the scene: too many other devices have sent since")
             remove_node(self.scene, node)
 
-    def _show_transforms(self, events: Iterable[TransformArrived]) -> None:
-        for event in events:
-            message = event.message
-            self.devices[message.device] = "transform"
-            self._transforms.pop(message.device, None)
-            self._transforms[message.device] = None
-            fault = self.navigation.navigator.poses.fault_of(message.device)
-            if fault is not None:
-                text = f"{fault}: its transform stays where it was, and nothing is placed by it; check its calibration"
-                self.session.problems.note_once(DropReason.NOT_RIGID, message.device, text)
-            show_transform(self.scene, message.device, message.matrix, NOT_A_POSE if fault else message.status)
-        for device in list(self._transforms)[:-MAX_TRANSFORM_NODES]:
-            self._forget_transform(device)
+    def _receive_transform(self, message: TransformMessage) -> None:
+        """Receive a pose; navigation measures with it in this turn, the scene shows it when the views have time."""
+        self.devices[message.device] = TRANSFORM
+        self.navigation.receive(message)
+        fault = self.navigation.navigator.poses.fault_of(message.device)
+        if fault is not None:
+            text = f"{fault}: its transform stays where it was, and nothing is placed by it; check its calibration"
+            self.session.problems.note_once(DropReason.NOT_RIGID, message.device, text)
+        self._device_transforms.receive(message, fault is not None)
 
     def _forget_transform(self, device: str) -> None:
-        """Remove a silent device and its transform, unless another node refers to it."""
-        self._transforms.pop(device, None)
         if self.devices.get(device) == TRANSFORM:
             del self.devices[device]
-        node = find_node(self.scene, TRANSFORM_CLASS, device)
-        if node is not None and not is_referred_to(node):
-            remove_node(self.scene, node)
 
     def _handle_failure(self, event: LesionFailed) -> None:
         if event.lesion != SELF_CHECK:
