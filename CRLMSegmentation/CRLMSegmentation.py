@@ -230,6 +230,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         header = ui.lesionTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        header.setHighlightSections(False)
         ui.lesionTable.setWordWrap(False)
         ui.installButton.setVisible(False)
 

@@ -97,7 +97,7 @@ def test_chosen_model_answers_while_volume_seed_and_segmentation_stay(with_resul
     assert before.closed
     assert len(panel.engines) == 2
     assert panel.workspace.session.model.name == "tiny"
-    assert panel.text("modelLabel").startswith("● tiny ")
+    assert panel.text("modelLabel").startswith("▲ tiny ")
     assert panel.host.widget("cropSizeSlider").value == 50
     assert panel.workspace.volume.node.GetName() == "us"
     assert panel.cell(SIZE) == size
@@ -262,7 +262,7 @@ def test_card_before_the_incision_is_that_of_the_model_in_use(with_volume):
     panel.wait(lambda: card(panel)["Self-check case"][0] != "pending")
     level, text = card(panel)["Self-check case"]
     assert level == "amber"
-    assert "not the shipped model" in text
+    assert "known for the shipped model only" in text
 
 
 def test_same_weights_under_another_name_are_another_choice_and_make_no_other_segmentations(with_result, folder):

@@ -117,7 +117,7 @@ def test_recording_that_cannot_be_written_is_told_in_red_and_all_else_goes_on(wi
     assert "#ff7b72" in with_volume.host.widget("recordingLabel").text
     with_volume.place()
     with_volume.answer()
-    assert "up to date" in with_volume.table()[0][2]
+    assert "up to date" in with_volume.details()
     told = len(with_volume.workspace.log)
     with_volume.turns(30)
     assert len(with_volume.workspace.log) == told, "it is not tried again at each turn"

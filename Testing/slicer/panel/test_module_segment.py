@@ -75,9 +75,9 @@ def test_engine_that_has_given_up_is_told_once_and_shown_in_the_strip(running):
 
 
 def test_device_is_amber_on_the_cpu_and_green_on_a_card(with_volume):
-    for device, colour in (("cpu (2 threads)", "#e69f00"), ("NVIDIA H100", "#3fb950")):
+    for device, colour, sign in (("cpu (2 threads)", "#e69f00", "▲"), ("NVIDIA H100", "#3fb950", "●")):
         with_volume.engine.events.append(event("Ready", device, 1.0, "nnU-Net", "0" * 64))
-        with_volume.wait(lambda device=device: with_volume.text("deviceLabel") == f"● {device}")
+        with_volume.wait(lambda text=f"{sign} {device}": with_volume.text("deviceLabel") == text)
         assert colour in with_volume.host.widget("deviceLabel").text
 
 
