@@ -516,6 +516,8 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._do(lambda workspace: self._views.go_to_lesion(lesion))
 
     def onLesionRenamed(self, row, column):
+        if self.logic.workspace is None:  # a name being typed is stored when the table is hidden, at the end
+            return
         lesions = self._lesions.lesions
         if column == 0 and row < len(lesions) and not self._lesions.is_filling:
             name = self.ui.lesionTable.item(row, 0).text()
