@@ -39,7 +39,7 @@ def test_checks_stay_open_until_none_is_red_or_at_work(level):
         ((), "Checks before the incision"),
         ((Level.GREEN, Level.PENDING), "Checks before the incision: at work"),
         ((Level.GREEN, Level.GREEN), "Checks before the incision: ● all well"),
-        ((Level.GREEN, Level.AMBER), "Checks before the incision: ▲ 1 to be known"),
+        ((Level.GREEN, Level.AMBER), "Checks before the incision: ▲ warnings: 1"),
         ((Level.RED, Level.AMBER, Level.RED), "Checks before the incision: ■ 2 failed"),
     ],
 )

@@ -45,7 +45,7 @@ class Sections:
 
 
 def checks_title(checks: Sequence[Check]) -> str:
-    """Return the title of the section of the checks: how many have failed or need to be known."""
+    """Return the title of the section of the checks: how many have failed, or warn."""
     title = _("Checks before the incision")
     red, amber = (sum(check.level is level for check in checks) for level in (Level.RED, Level.AMBER))
     if any(check.level is Level.PENDING for check in checks):
@@ -53,7 +53,7 @@ def checks_title(checks: Sequence[Check]) -> str:
     if red:
         return _("{title}: {sign} {count} failed").format(title=title, sign=SIGNS[RED], count=red)
     if amber:
-        return _("{title}: {sign} {count} to be known").format(title=title, sign=SIGNS[AMBER], count=amber)
+        return _("{title}: {sign} warnings: {count}").format(title=title, sign=SIGNS[AMBER], count=amber)
     return _("{title}: {sign} all well").format(title=title, sign=SIGNS[GREEN]) if checks else title
 
 
