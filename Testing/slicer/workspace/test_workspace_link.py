@@ -30,8 +30,9 @@ def network(workspace):
     return link
 
 
-def link_text(workspace):
-    return status_texts(workspace)["linkLabel"]
+def link_text(workspace) -> str:
+    """Colour and text of the link in the strip, as one text."""
+    return " ".join(status_texts(workspace)["linkLabel"])
 
 
 def receive(workspace, link, *messages):

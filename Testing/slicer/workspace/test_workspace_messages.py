@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
-import re
 
 import numpy as np
 import pytest
@@ -37,7 +35,7 @@ def network(workspace):
 
 
 def strip(workspace) -> str:
-    return html.unescape(re.sub("<[^>]+>", "", status_texts(workspace)["linkLabel"]))
+    return status_texts(workspace)["linkLabel"][1]
 
 
 def receive(workspace, link, *messages):

@@ -20,7 +20,7 @@ sys.meta_path.insert(0, Blocker())
 MODULES = (
     "panel.panel",
     "panel.texts",
-    *(f"workspace.{name}" for name in ("workspace", "volume_source", "preflight", "recording")),
+    *(f"workspace.{name}" for name in ("workspace", "volume_source", "preflight", "workspace_recorder")),
 )
 
 
