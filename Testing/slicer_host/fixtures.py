@@ -57,11 +57,23 @@ def add_volume(host) -> Callable:
 
 
 @pytest.fixture(autouse=True)
-def english_afterwards(monkeypatch):
+def english_afterwards():
     """The library is shared by all tests; a module that was opened has given it Slicer's translations."""
+    yield
+    _speak_english()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def english_after_file():
+    """The same after a panel that all tests of a file share."""
+    yield
+    _speak_english()
+
+
+def _speak_english() -> None:
     from CRLMSegmentationLib.core import i18n
 
-    monkeypatch.setattr(i18n, "translator", str)
+    i18n.translator = str
 
 
 @pytest.fixture(autouse=True)

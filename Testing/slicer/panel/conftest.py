@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 from helpers.module_helpers import Panel, stub_engine
-from slicer_host.fixtures import add_volume, ctk, english_afterwards, home, host, qt, sample, slicer_api  # noqa: F401  (fixtures)
+from slicer_host.fixtures import (  # noqa: F401  (fixtures)
+    add_volume,
+    ctk,
+    english_after_file,
+    english_afterwards,
+    home,
+    host,
+    qt,
+    sample,
+    slicer_api,
+)
 
 
 @pytest.fixture

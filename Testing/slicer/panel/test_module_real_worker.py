@@ -7,18 +7,11 @@ import signal
 import time
 
 import pytest
-from CRLMSegmentationLib.core import i18n
 from CRLMSegmentationLib.recording.case import load_case
 from helpers.module_helpers import CASES, PATIENCE_S, SIZE, Panel, card, check_everything, track
 from slicer_host import SlicerHost
 
 CASE = CASES / "phantom-several"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def english_afterwards():
-    yield
-    i18n.translator = str
 
 
 @pytest.fixture(scope="module")

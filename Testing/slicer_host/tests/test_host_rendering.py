@@ -81,7 +81,7 @@ def test_many_changes_of_one_function_pay_again_and_again(host, clock):
     host.rendering.advance(1.0)
     host.rendering.forget()
     host.rendering.cost_s = {"1": 0.3}
-    for step in range(3):
+    for step in range(1, 5):
         for node in nodes:
             node.JumpSlice(step, step, step)
         host.rendering._now_s += 0.02  # something else in the same function

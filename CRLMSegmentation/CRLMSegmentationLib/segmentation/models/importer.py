@@ -61,7 +61,7 @@ def import_model(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH_PREFIX) as scratch:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=_scratch_prefix(os.getpid())) as scratch:
             made = Path(scratch) / "model"
             with opened_model(Path(path), wanted, folder) as (source, is_package):
                 if not is_package:
@@ -119,6 +119,8 @@ class ImportProcess:
         if self._exit_code is None:
             self._child.stop(STOP_TIMEOUT_S)
             self._exit_code = self._child.exit_code
+            for left in models_folder(must_exist=False).glob(f"{_scratch_prefix(self._child.pid)}*"):  # it was killed
+                shutil.rmtree(left, ignore_errors=True)
 
     def _receive(self) -> None:
         """Read the pipes of the process; once it has ended and they are empty, keep its exit code."""
@@ -129,6 +131,11 @@ class ImportProcess:
         if exit_code is not None and self._child.drained:
             self._exit_code = exit_code
             self._child.release()
+
+
+def _scratch_prefix(pid: int) -> str:
+    """Return how the names of the scratch folders of a process begin."""
+    return f"{SCRATCH_PREFIX}{pid}-"
 
 
 def _copied(source: Path, made: Path) -> ModelPackage:
