@@ -17,6 +17,7 @@ from CRLMSegmentationLib.reports.navigation_entry import navigation_entry
 from CRLMSegmentationLib.reports.session_document import document_of
 from CRLMSegmentationLib.reports.session_lesions import histories_of
 from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, NOT_INSONIFIED
+from CRLMSegmentationLib.slicer.panel.lesion_texts import lesion_distances
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
 from CRLMSegmentationLib.slicer.views.corner_annotation import CORNER, CornerAnnotation
 from CRLMSegmentationLib.slicer.views.margin_alarm import MarginAlarm
@@ -222,6 +223,16 @@ def test_rule(case):
     assert tuple(withheld.status.reason for withheld in shown.withheld) == case.reasons
     assert (shown.margin_mm, shown.warnings) == (case.margin_mm, case.warnings)
     assert (case.situation.nearest is None) == (case.shown is None)
+
+
+def test_lines_of_the_lesions(case):
+    distances = lesion_distances(case.situation)
+    assert bool(distances) == (case.shown is not None)
+    if case.shown is not None:
+        state, reading = distances[case.shown[1]]
+        assert (state.instrument.frame, reading.interval.distance_mm) == (case.shown[0], case.shown[2])
+    for withheld in (*case.situation.displayed.withheld, *case.situation.displayed.others):
+        assert withheld.lesion not in distances
 
 
 def test_panel(case, shown_in):

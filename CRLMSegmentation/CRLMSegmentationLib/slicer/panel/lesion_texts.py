@@ -145,13 +145,12 @@ def reliability_of(row: LesionRow) -> Reliability | None:
 
 
 def lesion_distances(situation: Situation) -> dict[str, tuple[InstrumentState, Reading]]:
-    """Return the nearest instrument of each lesion, of those whose distances `Situation.displayed` shows."""
+    """Return the nearest instrument of each lesion, of the readings that `Situation.displayed` lets be shown."""
     found: dict[str, tuple[InstrumentState, Reading]] = {}
-    for state in (line.state for line in situation.displayed.lines if line.reading is not None):
-        for reading in state.readings:
-            before = found.get(reading.lesion)
-            if reading.interval is not None and (before is None or _mm(reading) < _mm(before[1])):
-                found[reading.lesion] = state, reading
+    for state, reading in situation.displayed.readings:
+        before = found.get(reading.lesion)
+        if before is None or _mm(reading) < _mm(before[1]):
+            found[reading.lesion] = state, reading
     return found
 
 

@@ -119,8 +119,7 @@ class Navigation:
         """The tip to look at, RAS mm: that nearest to a tumour, else that of a pointer; None without a trusted one."""
         if self.displayed.focus is not None:
             return self.displayed.focus.tip_ras_mm
-        trusted = [s for s in self.situation.instruments if s.unreliable_reason is None and s.tip_ras_mm is not None]
-        first = min(trusted, key=lambda s: FOCUS_ORDER.index(s.instrument.kind), default=None)
+        first = min(self._trusted, key=lambda s: FOCUS_ORDER.index(s.instrument.kind), default=None)
         return None if first is None else first.tip_ras_mm
 
     def pointer_tip_ras_mm(self) -> np.ndarray:
@@ -129,8 +128,7 @@ class Navigation:
         Raises:
             SeedError: there is none, or there are several.
         """
-        trusted = [s for s in self.situation.instruments if s.unreliable_reason is None and s.tip_ras_mm is not None]
-        pointers = [state for state in trusted if state.instrument.kind is InstrumentKind.POINTER]
+        pointers = [state for state in self._trusted if state.instrument.kind is InstrumentKind.POINTER]
         if not pointers:
             raise SeedError(_("no tool is chosen; choose the transform of a tracked tool"))
         if len(pointers) > 1:
@@ -219,6 +217,11 @@ class Navigation:
             remove_tools_except(self._scene, set(frames))
         for state in states:
             show_tool(self._scene, state)
+
+    @property
+    def _trusted(self) -> list[InstrumentState]:
+        """The instruments that can be navigated by now."""
+        return [s for s in self.situation.instruments if s.unreliable_reason is None and s.tip_ras_mm is not None]
 
     @property
     def _warnings(self) -> tuple[Status, ...]:
