@@ -106,6 +106,13 @@ def test_child_that_dies_in_the_middle_of_a_message_does_no_harm(tiny_case: Case
         assert (replay.port, replay.last_error, replay.has_finished) == (7, "", False)
 
 
+def test_child_that_writes_no_reports_is_told_and_ended(tiny_case: Case, tmp_path: Path) -> None:
+    replay = ReplayProcess(tiny_case.folder, python=str(child_that_writes(tmp_path, b"please cite us\n" * 10)))
+    with pytest.raises(LinkError, match="no report"):
+        replay.start()
+    assert not replay.is_running
+
+
 def test_port_in_use_is_told(tiny_case: Case) -> None:
     with IgtlServer() as server, pytest.raises(LinkError, match=f"port {server.port} .* in use"):
         ReplayProcess(tiny_case.folder, port=server.port).start()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.child_process import ChildProcess
 from ..core.errors import LinkError, WorkerError
+from ..core.frames import Frame
 from ..core.resources import PACKAGE_ROOT
 
 START_TIMEOUT_S = 60.0
@@ -109,16 +111,22 @@ class ReplayProcess:
         child = self._child
         if child is None or self._is_stopped:
             return
-        has_ended = child.exit_code is not None
+        has_ended = child.exit_code is not None  # asked before reading: what a dead child had to say is in the pipe
         child.read_stderr()
-        for frame in child.read(time.monotonic() + POLL_BUDGET_S):
+        try:
+            self._receive(child.read(time.monotonic() + POLL_BUDGET_S))
+            while has_ended and not child.drained:
+                self._receive(child.read(time.monotonic() + POLL_BUDGET_S))
+        except WorkerError as error:
+            raise LinkError(f"the replay sent what is no report: {error}") from error
+
+    def _receive(self, frames: Iterable[Frame]) -> None:
+        for frame in frames:
             if frame.type == ERROR:
                 self._last_error = frame.header["text"]
             elif frame.type == LISTENING:
                 self._is_listening, self.port = True, int(frame.header["port"])
             self._has_finished = self._has_finished or frame.type == FINISHED
-        if has_ended and not child.drained:
-            self._poll()
 
     def _wait_for_port(self, child: ChildProcess) -> None:
         end_s = time.monotonic() + START_TIMEOUT_S

@@ -233,6 +233,17 @@ def test_import_in_a_process_of_its_own_installs_or_says_why_not(exports, models
         ImportProcess(exports / "seeded.zip", python="/no/such/python")
 
 
+def test_process_that_writes_no_answer_is_told_once_and_ended(exports, models, tmp_path):
+    child = tmp_path / "child"
+    child.write_text("#!/bin/sh\necho 'please cite us, please cite us'\nsleep 300\n")
+    child.chmod(0o755)
+    process = ImportProcess(exports / "seeded.zip", python=str(child))
+    with pytest.raises(ModelError, match="no answer"):
+        wait_until_imported(process)
+    with pytest.raises(ModelError, match="ended with code"):
+        process.poll()
+
+
 def test_import_that_is_stopped_leaves_nothing(exports, models):
     process = ImportProcess(exports / "seeded.zip", about=SEED)
     end_s = time.monotonic() + COLD_START_LIMIT_S

@@ -126,8 +126,12 @@ class ImportProcess:
         """Read the pipes of the process; once it has ended and they are empty, keep its exit code."""
         exit_code = self._child.exit_code  # asked before reading: the answer of a process that has ended is in the pipe
         self._child.read_stderr()
-        for frame in self._child.read(time.monotonic() + POLL_BUDGET_S):
-            self._answer = frame.header
+        try:
+            for frame in self._child.read(time.monotonic() + POLL_BUDGET_S):
+                self._answer = frame.header
+        except WorkerError as error:
+            self.stop()
+            raise ModelError(f"the import was ended, for it sent what is no answer: {error}") from error
         if exit_code is not None and self._child.drained:
             self._exit_code = exit_code
             self._child.release()
