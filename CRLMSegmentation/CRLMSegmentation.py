@@ -41,7 +41,7 @@ STATE_BUTTONS = {
     "deviceStateButton": "modelButton",
     "modelStateButton": "modelButton",
     "recordingStateButton": "recordingButton",
-}  # each opens the section in which its state is mended
+}  # each opens the section that its state belongs to
 SWATCH_PX = 16
 SAMPLES = ("phantom-hypoechoic", "phantom-isoechoic", "phantom-several")
 
@@ -443,7 +443,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # ---- the strip
 
     def onStateButton(self, name):
-        """Open the section in which a state is mended; pressed again, close it."""
+        """Open the section that a state belongs to, or close it when it is open."""
         section = getattr(self.ui, STATE_BUTTONS[name])
         section.collapsed = not section.collapsed
 
@@ -927,9 +927,9 @@ class CRLMSegmentationTest(ScriptedLoadableModuleTest):
 
     def runTest(self):
         slicer.mrmlScene.Clear(False)
-        self.test_recordedCaseBecomesAnOutline()
+        self.test_recordedCaseBecomesASegmentation()
 
-    def test_recordedCaseBecomesAnOutline(self):
+    def test_recordedCaseBecomesASegmentation(self):
         from CRLMSegmentationLib.slicer.self_test import dice_of_sample
 
         dice = dice_of_sample(CRLMSegmentationLogic(), slicer.app.processEvents)

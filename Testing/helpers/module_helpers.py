@@ -74,7 +74,7 @@ class Panel:
         return rows[row][column] if row < len(rows) else ""
 
     def details(self, row: int = 0) -> str:
-        """What is told of a lesion beyond its line; empty without it."""
+        """The details of a lesion; empty without it."""
         item = self.host.widget("lesionTable").item(row, SIZE)
         return item.toolTip() if item is not None else ""
 

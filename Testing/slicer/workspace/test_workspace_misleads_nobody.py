@@ -1,4 +1,4 @@
-"""What looks current must be current: segmentations, doubts, distances and histories after everything that users do.
+"""Whatever users do: segmentations, unreliable reasons, distances and histories that look current are current.
 
 The engine, the link and the clock are stubs; the scene and its surfaces are real.
 """

@@ -15,7 +15,7 @@ LIVE_TAB, CASE_TAB, SCENE_TAB = range(3)
 class Sections:
     """Says once what is to be folded away, so that what the user opens again stays open.
 
-    Nothing is ever opened by itself: a problem is told in the strip.
+    No section opens by itself: the strip shows problems.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """The strip at the top of the panel: whether link, graphics card, model and recording are well, without Qt.
 
-Each is a button that opens the section in which it is mended. What is not well is told below the buttons.
+Each is a button that opens its section. What is not well is listed below the buttons.
 """
 
 from __future__ import annotations

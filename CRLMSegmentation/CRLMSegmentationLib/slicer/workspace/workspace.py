@@ -105,7 +105,7 @@ class Workspace:
         background_refinement, resegmentation: what the network is asked for without anybody clicking.
         memory: bounds what volumes take together.
         navigation: tools, distances and margins.
-        render_limiter: is told by the views how long they render.
+        render_limiter: decides which turns may change what the views show.
         may_draw: whether this turn may change what the views show; poses that come in others wait for the next.
         children: processes at work for the workspace; they end with it.
     """
