@@ -6,13 +6,20 @@ which share a worker and a trained model. Whatever a test opens is its own: `tmp
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes, one core for each: their threads must not fight
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
         os.environ.setdefault(name, "1")
+
+if "CRLM_INFERENCE_CACHE" not in os.environ:  # of the processes of a run, the first; the others inherit it
+    os.environ["CRLM_INFERENCE_CACHE"] = tempfile.mkdtemp(prefix="crlm-inference-cache-")
+    atexit.register(shutil.rmtree, os.environ["CRLM_INFERENCE_CACHE"], ignore_errors=True)
 
 import numpy as np
 import pytest
@@ -32,6 +39,7 @@ settings.load_profile("any machine")
 FIRST = (
     "slicer/panel/test_module_network.py",
     "segmentation/engine",
+    "segmentation/inference",
     "segmentation/models",
     "research/study/test_study_real.py",
     "research/training/test_train.py",
@@ -90,7 +98,7 @@ SLOW = (
     "research/training/test_train_recipe.py",
     "segmentation/engine/test_engine_answers.py",
     "segmentation/engine/test_engine_lifecycle.py",
-    "segmentation/engine/test_nnunet.py",
+    "segmentation/inference/test_nnunet.py",
     "segmentation/models/test_model_import.py",
     "segmentation/models/test_model_packing.py",
     "segmentation/models/test_volume_model.py",
@@ -118,6 +126,10 @@ sessions that are recorded or recovered, and of the panel its life, models, netw
 views and sources. What it keeps: the units of all rooms, scenes, workspaces, and seeds, segmenting and results in the
 panel.
 """
+
+
+WITH_WORKER = ("engine", "inference", "models")
+"""Folders of tests that share a worker and a trained model."""
 
 
 def _place_in(names: tuple[str, ...], file: str) -> int:
@@ -151,7 +163,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "worker" if "/segmentation/engine/" in file or "/segmentation/models/" in file else file
+            return "worker" if any(f"/segmentation/{room}/" in file for room in WITH_WORKER) else file
 
     return ByFile(config, log)
 

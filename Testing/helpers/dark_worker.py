@@ -18,7 +18,7 @@ from CRLMSegmentationLib.segmentation.models.package import ModelPackage
 WAITS = "CRLM_TEST_WORKER_WAITS"
 """Where this is set in the environment, a prediction begins and goes on until it is cancelled or its process ends."""
 DARK = 80
-NNUNET = "CRLMSegmentationLib.segmentation.engine.nnunet"
+NNUNET = "CRLMSegmentationLib.segmentation.inference.nnunet"
 
 
 class CancelledError(Exception):

@@ -26,7 +26,7 @@ def tiny_package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 @pytest.fixture(scope="session")
 def warm_engine(tiny_package: ModelPackage) -> Iterator[WorkerEngine]:
     """One worker for all tests that leave it as they found it: loading torch takes many seconds."""
-    with WorkerEngine(tiny_package, device="cpu", cpu_threads=1) as engine:
+    with WorkerEngine(tiny_package, device="cpu", cpu_threads=1, precision="float32") as engine:
         wait_for(engine, Ready, COLD_START_LIMIT_S)
         yield engine
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from .. import __version__
 
-PACKAGES = ("nnunetv2", "torch", "numpy", "scipy", "SimpleITK", "vtk", "pyigtl", "slicer-core")
+PACKAGES = ("nnunetv2", "torch", "openvino", "numpy", "scipy", "SimpleITK", "vtk", "pyigtl", "slicer-core")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/gpus")
 """Where the Linux driver names its GPUs, at no cost; nvidia-smi may take seconds to wake one."""
+PROCESSORS = Path("/proc/cpuinfo")
 
 
 def versions() -> dict[str, str]:
@@ -29,10 +30,20 @@ def versions() -> dict[str, str]:
 
 def devices() -> list[str]:
     """Return the names of the GPUs, as their driver reports them, and the number of processor cores."""
-    return [*(_gpus_of_driver() or _gpus_of_nvidia_smi()), f"CPU with {os.cpu_count()} cores"]
+    return [*(gpus_of_driver() or _gpus_of_nvidia_smi()), f"CPU with {os.cpu_count()} cores"]
 
 
-def _gpus_of_driver() -> list[str]:
+def processor_name() -> str:
+    """Return the name of the processor; empty where the system does not tell."""
+    try:
+        lines = PROCESSORS.read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def gpus_of_driver() -> list[str]:
+    """Return the names of the NVIDIA GPUs, as their driver lists them at no cost; empty on Windows."""
     lines = [line for file in sorted(NVIDIA_DRIVER.glob("*/information")) for line in file.read_text().splitlines()]
     return [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
 

@@ -43,12 +43,15 @@ class Options:
         mirroring: average over mirrored copies as well; slower, a little more accurate.
         first_fold_only: run the first network of an ensemble alone; faster, a little less accurate.
         flip: array axes (0 is K) along which the network is shown the image mirrored; the result is mirrored back.
+        sliding_window: cover the crop with nnU-Net's own patches, as `nnUNetv2_predict` does, where the model would
+            pass it through the network as a whole.
     """
 
     crop_size_mm: float | None = None
     mirroring: bool = False
     first_fold_only: bool = False
     flip: tuple[int, ...] = ()
+    sliding_window: bool = False
 
     @property
     def is_full_ensemble(self) -> bool:
@@ -147,6 +150,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "mirroring": request.options.mirroring,
         "quick": request.options.first_fold_only,
         "flip": request.options.flip,
+        "sliding_window": request.options.sliding_window,
         "purpose": request.purpose.value,
     }
 
@@ -154,12 +158,14 @@ def request_to_json(request: Request) -> dict[str, Any]:
 def request_from_json(about: Mapping[str, Any], volume: VolumeIdentity) -> Request:
     """Return the request that `request_to_json` has described.
 
-    A purpose that is absent or unknown, as in a recording of another version, counts as `Purpose.ANSWER`.
+    A purpose that is absent or unknown, as in a recording of another version, counts as `Purpose.ANSWER`; earlier
+    versions, which do not say `sliding_window`, knew nothing else.
 
     Raises:
         KeyError, TypeError, ValueError: it is not described whole.
     """
     x, y, z = map(float, about["seed_ras_mm"])
-    options = Options(about["crop_size_mm"], about["mirroring"], about["quick"], tuple(about["flip"]))
+    manner = about["mirroring"], about["quick"], tuple(about["flip"]), bool(about.get("sliding_window", True))
+    options = Options(about["crop_size_mm"], *manner)
     purposes: dict[object, Purpose] = {purpose.value: purpose for purpose in Purpose}
     return Request(about["lesion"], (x, y, z), volume, options, purposes.get(about.get("purpose"), Purpose.ANSWER))

@@ -120,7 +120,7 @@ def test_answer_equals_that_of_nnunetv2_predict(engine, answers_of_nnunet, mirro
 
 def test_answer_of_the_shipped_model_equals_that_of_nnunetv2_predict(answers_of_nnunet):
     package = default_model_package()
-    with WorkerEngine(package, device="cpu", cpu_threads=1) as engine:
+    with WorkerEngine(package, device="cpu", cpu_threads=1, precision="float32") as engine:
         ready = wait_for(engine, Ready, COLD_START_LIMIT_S)
         assert ready.model_sha256 == package.sha256
         assert_equal_answers(engine, answers_of_nnunet[SHIPPED, False], mirroring=False)

@@ -156,7 +156,7 @@ from CRLMSegmentationLib.segmentation.engine.engine import *
 from CRLMSegmentationLib.segmentation.models.package import load_model_package
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 import numpy as np
-engine = WorkerEngine(load_model_package(sys.argv[1]), device="cpu", cpu_threads=1)
+engine = WorkerEngine(load_model_package(sys.argv[1]), device="cpu", cpu_threads=1, precision="float32")
 engine.start()
 engine.submit(CropJob(np.ones((2, 96, 96, 96), np.float32), 1.25, True))
 while True:

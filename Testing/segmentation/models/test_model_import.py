@@ -13,8 +13,8 @@ import torch
 from CRLMSegmentationLib.core.errors import ModelError
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.segmentation.engine.engine import Finished, Ready
-from CRLMSegmentationLib.segmentation.engine.nnunet import NnUNet
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.inference.nnunet import NnUNet
 from CRLMSegmentationLib.segmentation.models import archive as model_archive
 from CRLMSegmentationLib.segmentation.models.archive import zip_model_package
 from CRLMSegmentationLib.segmentation.models.importer import ImportProcess, import_model
@@ -61,7 +61,7 @@ def test_imported_export_answers_as_nnunets_own_predictor(exports, models, file,
 
 def test_model_without_seed_channel_segments_a_volume_around_a_seed(exports, models, tiny_volume):
     package = import_model(exports / "grey.zip", About(crop_size_mm=40.0))
-    with WorkerEngine(package, device="cpu", cpu_threads=1) as engine:
+    with WorkerEngine(package, device="cpu", cpu_threads=1, precision="float32") as engine:
         wait_for(engine, Ready, COLD_START_LIMIT_S)
         volume = Volume(tiny_volume.array, tiny_volume.ijk_to_ras, tiny_volume.device, tiny_volume.timestamp_s)
         engine.submit(lesion_job(volume, (20.0, 20.0, 20.0), package.crop_size_mm))

@@ -73,7 +73,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 @pytest.fixture(scope="module")
 def warm(package: ModelPackage) -> Iterator[WorkerEngine]:
-    with WorkerEngine(package, device="cpu", cpu_threads=1) as engine:
+    with WorkerEngine(package, device="cpu", cpu_threads=1, precision="float32") as engine:
         wait_for(engine, Ready, COLD_START_LIMIT_S)
         yield engine
 

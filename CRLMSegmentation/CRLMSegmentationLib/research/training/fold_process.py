@@ -93,7 +93,7 @@ def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -
     os.environ.update({**layout.environment(), **_nnunet_variables(settings.preset, device)})
     import torch
 
-    from ...segmentation.engine.nnunet import available_cpu_threads
+    from ...segmentation.inference.runtime_choice import available_cpu_threads
     from .trainer import CRLMTrainer
 
     torch.set_num_threads(available_cpu_threads())

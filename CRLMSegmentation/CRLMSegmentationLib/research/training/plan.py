@@ -85,7 +85,7 @@ def devices_for(wish: str) -> dict[str, Any]:
     """Return {"device": "cpu" or "cuda", "gpus": count, "warnings": [...]}; raise WorkerError if unavailable."""
     import torch
 
-    from ...segmentation.engine.nnunet import choose_device
+    from ...segmentation.inference.torch_devices import choose_device
 
     device, warnings = choose_device(wish)
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0

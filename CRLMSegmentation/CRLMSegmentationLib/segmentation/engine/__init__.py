@@ -1,12 +1,10 @@
-"""The worker process that runs nnU-Net, and the protocol between it and a session.
+"""The worker process that runs a model, and the protocol between it and a session.
 
-Only `nnunet` imports torch, and only the worker imports `nnunet`.
+Only `worker` imports what runs in it, `segmentation.inference`.
 """
 
 __all__ = [
-    "deferred_import",
     "engine",
-    "nnunet",
     "wire",
     "worker",
     "worker_engine",

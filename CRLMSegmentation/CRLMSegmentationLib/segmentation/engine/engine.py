@@ -79,9 +79,9 @@ class Ready:
     """The model is loaded and has made its first prediction.
 
     Attributes:
-        device: name of the GPU, or "cpu (N threads)".
+        device: runtime, precision and device, such as "OpenVINO bfloat16, 2 cores".
         cold_start_s: from starting the process to here.
-        versions: of python, torch and nnunetv2 in the worker.
+        versions: of python and, where they are installed, openvino, torch and nnunetv2 in the worker.
         warnings: for example, why a GPU that is there is not used.
     """
 

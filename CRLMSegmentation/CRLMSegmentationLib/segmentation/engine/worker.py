@@ -18,7 +18,6 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,12 +27,14 @@ from ...core.frames import Frame
 from ...core.parent_process import ParentProcess
 from ...core.postprocessing import lesion_from_probability
 from ...core.progress import OnProgress
+from ..inference.inference_cache import package_version
+from ..inference.loading import load_model
+from ..inference.prediction import CancelledError, LoadedModel, Prediction
+from ..inference.runtime_choice import Wish
 from ..models.package import ModelPackage, load_model_package
+from ..results import Options
 from .engine import Finished, Job, LesionJob
 from .wire import decode_job, encode_answer
-
-if TYPE_CHECKING:
-    from .nnunet import NnUNet, Prediction
 
 EXIT_PARENT_GONE = 0
 EXIT_FATAL = 3
@@ -115,7 +116,7 @@ class PredictionCache:
         return answer
 
 
-def serve(network: NnUNet, inbox: Inbox, parent: ParentProcess) -> None:
+def serve(network: LoadedModel, inbox: Inbox, parent: ParentProcess) -> None:
     """Run jobs until the process ends."""
     kept = PredictionCache()
     while True:
@@ -126,9 +127,7 @@ def serve(network: NnUNet, inbox: Inbox, parent: ParentProcess) -> None:
             _answer(frame, network, kept, inbox, parent)
 
 
-def _answer(frame: Frame, network: NnUNet, kept: PredictionCache, inbox: Inbox, parent: ParentProcess) -> None:
-    from .nnunet import CancelledError
-
+def _answer(frame: Frame, network: LoadedModel, kept: PredictionCache, inbox: Inbox, parent: ParentProcess) -> None:
     job_id = frame.header["job_id"]
     try:
         parent.write(encode_answer(_compute(job_id, decode_job(frame), network, kept, inbox, parent)))
@@ -139,13 +138,14 @@ def _answer(frame: Frame, network: NnUNet, kept: PredictionCache, inbox: Inbox, 
     except MemoryError:
         reason = OUT_OF_MEMORY.format(region="volume" if frame.header.get("crop_size_mm", 0) is None else "crop")
         parent.send({"type": "failed", "job_id": job_id, "reason": reason})
-    except Exception as error:  # a bug or a limit of nnU-Net fails one job, not the worker
+    except Exception as error:  # a bug or a limit of nnU-Net or a runtime fails one job, not the worker
         traceback.print_exc()
-        parent.send({"type": "failed", "job_id": job_id, "reason": f"nnU-Net failed: {type(error).__name__}: {error}"})
+        reason = f"the network failed: {type(error).__name__}: {error}"
+        parent.send({"type": "failed", "job_id": job_id, "reason": reason})
 
 
 def _compute(
-    job_id: int, job: Job, network: NnUNet, kept: PredictionCache, inbox: Inbox, parent: ParentProcess
+    job_id: int, job: Job, network: LoadedModel, kept: PredictionCache, inbox: Inbox, parent: ParentProcess
 ) -> Finished:
     def report(stage: str, done: int, total: int) -> None:
         parent.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
@@ -155,14 +155,15 @@ def _compute(
 
     if isinstance(job, LesionJob):
         return _segment(job_id, job, network, kept, report, is_cancelled)
-    answer = network.predict(job.array, job.spacing_mm, job.mirroring, report, is_cancelled)
+    options = Options(mirroring=job.mirroring, sliding_window=True)
+    answer = network.predict(job.array, job.spacing_mm, options, report, is_cancelled)
     return Finished(job_id, answer.probability, answer.timings_s, answer.device, answer.warnings)
 
 
 def _segment(
     job_id: int,
     job: LesionJob,
-    network: NnUNet,
+    network: LoadedModel,
     kept: PredictionCache,
     report: OnProgress,
     is_cancelled: Callable[[], bool],
@@ -170,8 +171,7 @@ def _segment(
     options, package = job.request.options, network.package
 
     def predict() -> Prediction:
-        mirroring, first_fold_only = options.mirroring, options.first_fold_only
-        return network.predict(array, package.spacing_mm, mirroring, report, is_cancelled, first_fold_only)
+        return network.predict(array, package.spacing_mm, options, report, is_cancelled)
 
     started_s = time.perf_counter()
     report("crop", 0, 1)
@@ -199,30 +199,21 @@ def _crop_of(job: LesionJob, spacing_mm: float) -> Crop:
     return extract_crop(job.volume, seed_ras_mm, size_mm, spacing_mm)
 
 
-def load(package: ModelPackage, device: str, cpu_threads: int | None) -> tuple[NnUNet, tuple[str, ...]]:
-    """Load and warm up the model; return it with warnings about the device.
+def load(package: ModelPackage, wish: Wish, cpu_threads: int | None) -> tuple[LoadedModel, tuple[str, ...]]:
+    """Load and warm up the model; return it with warnings about runtimes and devices.
 
     Raises:
-        WorkerError: torch or nnunetv2 cannot be imported.
+        WorkerError: a package that the model needs cannot be imported.
     """
     try:
-        import torch
-
-        from .nnunet import NnUNet, available_cpu_threads, choose_device
+        return load_model(package, wish, cpu_threads)
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
         raise WorkerError(MISSING.format(error=error, python=sys.executable)) from error
-    threads = cpu_threads or available_cpu_threads()
-    torch.set_num_threads(threads)
-    chosen, warnings = choose_device(device)
-    network = NnUNet(package, chosen, threads)
-    network.warm_up()
-    return network, warnings
 
 
-def _ready(network: NnUNet, warnings: tuple[str, ...]) -> dict:
-    from importlib.metadata import version
-
-    versions = {"python": platform.python_version(), "torch": version("torch"), "nnunetv2": version("nnunetv2")}
+def _ready(network: LoadedModel, warnings: tuple[str, ...]) -> dict:
+    found = {name: package_version(name) for name in ("openvino", "torch", "nnunetv2")}
+    versions = {"python": platform.python_version(), **{name: number for name, number in found.items() if number}}
     package = network.package
     header = {"type": "ready", "device": network.device_text, "versions": versions, "warnings": warnings}
     return {**header, "model_name": package.name, "model_sha256": package.sha256}
@@ -232,6 +223,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Inference process; started by the program, not by hand.")
     parser.add_argument("model_folder", type=Path)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "float32"), default="auto")
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides
@@ -239,10 +231,11 @@ def main(arguments: list[str] | None = None) -> None:
         os.nice(NICENESS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads halve the speed beside other programs
     faulthandler.enable()
+    wish = Wish(options.device, options.precision)
     parent, inbox = ParentProcess(), Inbox()
     parent.read(inbox.put, on_end=lambda: os._exit(EXIT_PARENT_GONE))  # at once, whatever it is computing
     try:
-        network, warnings = load(load_model_package(options.model_folder), options.device, options.threads)
+        network, warnings = load(load_model_package(options.model_folder), wish, options.threads)
     except CrlmError as error:
         parent.send({"type": "fatal", "reason": str(error)})
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""An engine that runs nnU-Net in a child process, which is started once and kept loaded.
+"""An engine that runs a model in a child process, which is started once and kept loaded.
 
 No threads and nothing that blocks: a QTimer calls `poll` in 3D Slicer, `wait` does on the command line.
 """
@@ -49,7 +49,8 @@ class WorkerEngine:
         package: the model.
         python: interpreter that has torch and nnunetv2; 3D Slicer has to name one, its own is hidden.
         device: "auto", "cpu" or "cuda".
-        cpu_threads: for torch; None for all cores, at most 8.
+        cpu_threads: None for all cores, at most 8.
+        precision: "auto" for the fastest that agrees with float32 on this machine, or "float32".
         env: environment of the worker; None to inherit.
     """
 
@@ -60,12 +61,14 @@ class WorkerEngine:
         device: str = "auto",
         cpu_threads: int | None = None,
         env: dict[str, str] | None = None,
+        precision: str = "auto",
     ) -> None:
         python = python or sys.executable
         if not python:
             raise WorkerError("no Python interpreter is known here; name one with torch and nnunetv2 (PythonSlicer)")
         threads = [] if cpu_threads is None else ["--threads", str(cpu_threads)]
-        self._command = [python, "-m", WORKER_MODULE, str(package.folder), "--device", device, *threads]
+        wish = ["--device", device, "--precision", precision]
+        self._command = [python, "-m", WORKER_MODULE, str(package.folder), *wish, *threads]
         self._env = env
         self._child: ChildProcess | None = None
         self._killed: list[ChildProcess] = []

@@ -216,7 +216,8 @@ def _prove(package: ModelPackage) -> None:
     import torch
 
     try:
-        from ..engine.nnunet import NnUNet, available_cpu_threads
+        from ..inference.nnunet import NnUNet
+        from ..inference.runtime_choice import available_cpu_threads
 
         NnUNet(package, torch.device("cpu"), available_cpu_threads()).warm_up()
     except CrlmError:

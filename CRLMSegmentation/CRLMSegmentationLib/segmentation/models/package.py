@@ -75,6 +75,7 @@ FIELDS = {
     "source": OBJECT.or_absent(),
     "calibration": OBJECT.or_absent(),
     "region": TEXT.or_absent(),
+    "one_pass": BOOLEAN.or_absent(),
     "files": OBJECT.or_absent(),
 }
 """Of `model.json`."""
@@ -98,6 +99,8 @@ class ModelPackage:
         source: of which checkpoints it was made, where that was written down.
         calibration: of its consensus surfaces, see `segmentation.calibration`; empty where not measured.
         region: how much of a volume it is shown, of `REGIONS`; "crop" where the manifest does not say.
+        one_pass: a crop of its own size goes through the network as a whole, instead of in nnU-Net's patches; measured
+            to be no worse for this model.
     """
 
     name: str
@@ -118,6 +121,7 @@ class ModelPackage:
     source: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     region: str = REGIONS[0]
+    one_pass: bool = False
 
     def plans(self) -> dict[str, Any]:
         return read_json(self.folder / PLANS)
@@ -210,7 +214,7 @@ def write_model_package(
     Args:
         plans, dataset_json: as nnU-Net wrote them beside the checkpoints.
         state_dicts: from the number of a fold to its `network_weights`.
-        info: the keys of `REQUIRED_INFO`, and optionally `channels`, `region`, `card`, `mirroring_axes`,
+        info: the keys of `REQUIRED_INFO`, and optionally `channels`, `region`, `one_pass`, `card`, `mirroring_axes`,
             `not_for_clinical_use`, `source`.
         half: store float16, half the size; probabilities change by about 0.001.
 
@@ -298,6 +302,7 @@ def _from_manifest(folder: Path, manifest: dict[str, Any], files: dict[str, str]
         source=dict(manifest.get("source", {})),
         calibration=dict(manifest.get("calibration", {})),
         region=check_region(manifest.get("region", REGIONS[0])),
+        one_pass=bool(manifest.get("one_pass", False)),
     )
 
 

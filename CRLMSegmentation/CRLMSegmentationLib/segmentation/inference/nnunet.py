@@ -9,58 +9,37 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
 from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from ...core.errors import ModelError, WorkerError
+from ...core.errors import WorkerError
 from ...core.progress import OnProgress
 from ..models.package import CONFIGURATION, TRAINER, TUMOUR_LABEL, ModelPackage
+from ..results import DEFAULT_OPTIONS, Options
 from .deferred_import import import_deferring
+from .networks import HEADS, build_networks
+from .prediction import CancelledError, IsCancelled, Prediction, Stopwatch, check_input, never, no_progress
+from .runtime import counted
+from .runtime_model import RAN_ON_CPU
 
 # torch's compiler takes seconds to load, and no network is compiled here
 import_deferring("nnunetv2.inference.predict_from_raw_data", "torch._dynamo", "OptimizedModule")
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # noqa: E402  (imported above, without it)
 
-MAX_CPU_THREADS = 8
-"""nnU-Net's own limit (default_num_processes)."""
 TILE_STEP = 0.5
-HEADS = 2
-"""Background and tumour; `load_model_package` has seen to that."""
 RESULTS_ON_CPU = "the GPU ran short of memory: tiles were gathered in main memory"
-RAN_ON_CPU = "the GPU ran out of memory: this lesion was computed on the CPU, slower; close what else uses the GPU"
-
-IsCancelled = Callable[[], bool]
-
-
-class CancelledError(Exception):
-    """The prediction was cancelled."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """Result of a prediction.
-
-    Attributes:
-        probability: of tumour, float32, shape (K, J, I).
-        timings_s, device, warnings: as in `engine.Finished`.
-    """
-
-    probability: np.ndarray
-    timings_s: dict[str, float]
-    device: str
-    warnings: tuple[str, ...]
 
 
 class NnUNet:
-    """A loaded model package; makes one prediction at a time."""
+    """A `prediction.LoadedModel` that nnU-Net's own predictor runs, in torch, on the patches of its plans.
+
+    It is what others are compared with, and runs models for which `preprocessing.reason_for_nnunet` names a reason.
+    """
 
     def __init__(self, package: ModelPackage, device: torch.device, cpu_threads: int) -> None:
         """Build the networks of all folds from plans and weights.
@@ -74,7 +53,7 @@ class NnUNet:
         self._configuration = self._plans.get_configuration(CONFIGURATION)
         self._dataset = package.dataset()
         self._preprocessor = self._configuration.preprocessor_class(verbose=False)
-        self._networks = [self._build_network(fold) for fold in package.folds]
+        self._networks = build_networks(package)
         self._asked = self._networks
         self._gate = _Gate()
         self._predictor = self._build_predictor(device)
@@ -93,30 +72,18 @@ class NnUNet:
         self,
         array: np.ndarray,
         spacing_mm: float,
-        mirroring: bool = False,
-        on_progress: OnProgress = lambda stage, done, total: None,
-        is_cancelled: IsCancelled = lambda: False,
-        first_fold_only: bool = False,
+        options: Options = DEFAULT_OPTIONS,
+        on_progress: OnProgress = no_progress,
+        is_cancelled: IsCancelled = never,
     ) -> Prediction:
-        """Predict the probability of tumour in a crop.
+        """Predict the probability of tumour in a crop; see `prediction.LoadedModel`.
 
-        Args:
-            array: float32, shape (C, K, J, I), the channels of the package.
-            spacing_mm: edge of its voxels; resampled by nnU-Net if it is not the model's.
-            is_cancelled: asked before every pass of the network.
-            first_fold_only: run the first network alone, where the package has several.
-
-        Raises:
-            CancelledError: `is_cancelled` said so.
-            WorkerError: the crop is not finite, or has other channels than the model.
+        A crop of another spacing than the model's is resampled by nnU-Net.
         """
-        if len(array) != len(self.package.channels):
-            raise WorkerError(f"{self.package.name} wants the channels {self.package.channels}, got {len(array)}")
-        if not np.isfinite(array).all():
-            raise WorkerError("the crop holds NaN or infinite values; repair the volume first")
-        self._predictor.use_mirroring = mirroring and bool(self.package.mirroring_axes)
-        self._asked = self._networks[:1] if first_fold_only else self._networks
-        clock = _Stopwatch()
+        check_input(array, self.package)
+        self._predictor.use_mirroring = options.mirroring and bool(self.package.mirroring_axes)
+        self._asked = self._networks[:1] if options.first_fold_only else self._networks
+        clock = Stopwatch()
         on_progress("preprocess", 0, 1)
         data, properties = self._preprocess(array, spacing_mm)
         clock.lap("preprocess")
@@ -126,22 +93,6 @@ class NnUNet:
         probability = self._export(logits, properties)
         clock.lap("postprocess")
         return Prediction(probability, clock.laps_s, device_text(device), warnings)
-
-    def _build_network(self, fold: int) -> torch.nn.Module:
-        network = get_network_from_plans(
-            self._configuration.network_arch_class_name,
-            self._configuration.network_arch_init_kwargs,
-            self._configuration.network_arch_init_kwargs_req_import,
-            len(self._dataset["channel_names"]),
-            self._plans.get_label_manager(self._dataset).num_segmentation_heads,
-            allow_init=False,
-            deep_supervision=False,
-        )
-        try:
-            network.load_state_dict(self.package.weights(fold))
-        except RuntimeError as error:
-            raise ModelError(f"fold {fold} of {self.package.name} does not fit its plans: {error}") from error
-        return network.eval()
 
     def _build_predictor(self, device: torch.device) -> nnUNetPredictor:
         os.environ.pop("nnUNet_compile", None)  # compiling costs minutes, here for one crop
@@ -233,7 +184,7 @@ class _Gate(torch.nn.Module):  # type: ignore[misc]  # torch is installed for th
     def __init__(self) -> None:
         super().__init__()
         self.network: torch.nn.Module | None = None
-        self.open(0, lambda stage, done, total: None, lambda: False)
+        self.open(0, no_progress, never)
 
     def open(self, passes: int, on_progress: OnProgress, is_cancelled: IsCancelled) -> None:
         self.done, self.passes, self.cancelled = 0, passes, False
@@ -268,58 +219,8 @@ class _Tiles(list):
         return itertools.takewhile(lambda _: not self._gate.cancelled, super().__iter__())
 
 
-class _Stopwatch:
-    def __init__(self) -> None:
-        self.laps_s: dict[str, float] = {}
-        self._last_s = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now_s = time.perf_counter()
-        self.laps_s[name] = now_s - self._last_s
-        self._last_s = now_s
-
-
-def choose_device(wish: str = "auto") -> tuple[torch.device, tuple[str, ...]]:
-    """Choose the device to compute on, and return it with warnings.
-
-    Args:
-        wish: "auto", "cpu" or "cuda".
-
-    Raises:
-        WorkerError: "cuda" was asked for and does not work.
-    """
-    if wish == "cpu":
-        return torch.device("cpu"), ()
-    trouble = _cuda_trouble()
-    if trouble is None:
-        return torch.device("cuda", 0), ()
-    if wish == "cuda":
-        raise WorkerError(f"CUDA cannot be used: {trouble}; choose the device 'cpu' or 'auto'")
-    return torch.device("cpu"), (f"the GPU is not used: {trouble}",) if torch.cuda.is_available() else ()
-
-
-def _cuda_trouble() -> str | None:
-    """Return why no kernel runs on the GPU, or None; `is_available()` accepts GPUs that torch was not built for."""
-    if not torch.cuda.is_available():
-        return "torch finds none"
-    try:
-        sample = torch.ones(1, 1, 8, 8, 8, device="cuda")
-        if float(torch.nn.functional.conv3d(sample, torch.ones(1, 1, 3, 3, 3, device="cuda")).sum()) != 27.0 * 6**3:
-            return "a test kernel gave a wrong answer"
-    except RuntimeError as error:
-        return str(error).strip().splitlines()[0]
-    return None
-
-
 def device_text(device: torch.device) -> str:
+    """Return what nnU-Net's own predictor computes with, for the user; on a GPU it uses torch's autocast."""
     if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    count = torch.get_num_threads()
-    return f"cpu ({count} thread{'s' if count > 1 else ''})"
-
-
-def available_cpu_threads() -> int:
-    """Count the cores that this process may use, at most nnU-Net's own limit and OMP_NUM_THREADS."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, MAX_CPU_THREADS, int(allowed) if allowed.isdecimal() and int(allowed) else cores)
+        return f"nnU-Net float16, {torch.cuda.get_device_name(device)}"
+    return f"nnU-Net float32, {counted(torch.get_num_threads(), 'core')}"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from CRLMSegmentationLib.core.errors import ModelError, WorkerError
-from CRLMSegmentationLib.segmentation.engine import nnunet
-from CRLMSegmentationLib.segmentation.engine.nnunet import (
+from CRLMSegmentationLib.segmentation.inference import nnunet
+from CRLMSegmentationLib.segmentation.inference.nnunet import (
     RAN_ON_CPU,
     CancelledError,
     NnUNet,

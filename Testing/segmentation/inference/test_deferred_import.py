@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.segmentation.engine.deferred_import import import_deferring
+from CRLMSegmentationLib.segmentation.inference.deferred_import import import_deferring
 
 SLOW = "slow_of_deferred_import"
 USER = "user_of_deferred_import"
@@ -73,7 +73,7 @@ def test_module_that_is_not_there_is_told_as_by_any_import(modules):
 def test_network_is_imported_without_the_compiler_of_torch():
     code = """
         import sys
-        import CRLMSegmentationLib.segmentation.engine.nnunet
+        import CRLMSegmentationLib.segmentation.inference.nnunet
         sys.exit("torch._dynamo" in sys.modules)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, timeout=240)

@@ -1,0 +1,63 @@
+"""Windows that cover an image, and how what a network says of each is put together: nnU-Net's rule, in numpy.
+
+An image that a single window holds is passed through the network once.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy import ndimage
+
+from ...core.box import Box, Shape, as_index
+
+STEP = 0.5
+"""Of a window's width: how far nnU-Net moves it at most."""
+SIGMA = 1 / 8
+"""Of a window's width: how fast the weight of a window falls towards its faces."""
+SCALE = 10
+"""By which nnU-Net multiplies the weights, which it holds in half precision."""
+
+
+def padded(image: np.ndarray, window: Shape) -> tuple[np.ndarray, Box]:
+    """Pad an image with zeros on both sides, as nnU-Net does, until it is no smaller than a window.
+
+    Args:
+        image: shape (C, K, J, I).
+
+    Returns:
+        The padded image, and the box of it that the image fills.
+    """
+    missing = [max(0, wanted - count) for wanted, count in zip(window, image.shape[1:])]
+    before = as_index(count // 2 for count in missing)
+    widths = [(0, 0), *((low, count - low) for low, count in zip(before, missing))]
+    return np.pad(image, widths), Box.of_part(before, image.shape[1:])
+
+
+def windows_in(shape: Sequence[int], window: Shape) -> list[Box]:
+    """Return the windows that cover an image of a shape (K, J, I), no smaller than one of them."""
+    starts = []
+    for count, width in zip(shape, window):
+        steps = int(np.ceil((count - width) / (width * STEP)))
+        starts.append([round(step * (count - width) / steps) for step in range(steps + 1)] if steps else [0])
+    return [Box.of_part(start, window) for start in itertools.product(*starts)]
+
+
+@lru_cache(maxsize=2)
+def window_weights(window: Shape) -> np.ndarray:
+    """Return the weight of each voxel of a window (K, J, I), float32: largest in the middle, nowhere 0."""
+    weights = np.zeros(window)
+    weights[tuple(count // 2 for count in window)] = 1
+    weights = ndimage.gaussian_filter(weights, [count * SIGMA for count in window], mode="constant")
+    half = (weights / (weights.max() / SCALE)).astype(np.float16)
+    half[half == 0] = half[half > 0].min()
+    return np.asarray(half, np.float32)
+
+
+def mirrorings(axes: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield every set of array axes (0 is K), the empty one first, along which an image can be mirrored."""
+    for count in range(len(axes) + 1):
+        yield from itertools.combinations(axes, count)
