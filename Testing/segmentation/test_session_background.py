@@ -119,3 +119,38 @@ def test_failure_and_progress_in_the_background_say_so(with_answer):
     with_answer.engine.finish()
     progress = [event for event in with_answer.poll() if isinstance(event, LesionProgress)]
     assert {event.purpose for event in progress} == {Purpose.REPEATED}
+
+
+def test_preview_goes_before_the_background_and_gives_way_to_what_is_asked_for(with_answer):
+    again(with_answer, flip=(1,))
+    with_answer.poll()
+    preview = with_answer.preview("Tumour 1", OTHER_SEED)
+    assert (preview.purpose, with_answer.is_previewing, with_answer.busy) == (Purpose.PREVIEW, True, False)
+    with_answer.poll()
+    assert with_answer.engine.jobs[-1].request is preview
+    answer = with_answer.segment("Tumour 1", OTHER_SEED)
+    with_answer.poll()
+    assert with_answer.engine.jobs[-1].request is answer
+    assert not with_answer.is_previewing
+    with_answer.engine.finish()
+    assert [result.request for result in segmented(with_answer)] == [answer], "no event comes of the preview"
+
+
+def test_newer_preview_takes_the_place_of_an_older_one(with_answer):
+    with_answer.preview("Tumour 1", SEED)
+    newest = with_answer.preview("Tumour 2", OTHER_SEED)
+    with_answer.poll()
+    with_answer.engine.finish()
+    assert [result.request for result in segmented(with_answer)] == [newest]
+    assert not with_answer.is_previewing
+
+
+def test_preempted_background_goes_on_after_a_preview(with_answer):
+    again(with_answer, flip=(1,))
+    with_answer.poll()
+    with_answer.preview("Tumour 2", OTHER_SEED)
+    with_answer.poll()
+    with_answer.engine.finish()
+    segmented(with_answer)
+    with_answer.poll()
+    assert with_answer.engine.jobs[-1].request.purpose is Purpose.REPEATED

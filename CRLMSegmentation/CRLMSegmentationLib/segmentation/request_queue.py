@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ..core.volume import Volume
-from .results import Request
+from .results import Purpose, Request
 
 
 @dataclass(eq=False)
@@ -52,6 +52,12 @@ class RequestQueue:
         return bool(self._background) or (self.running is not None and self.running.request.purpose.is_background)
 
     @property
+    def has_preview(self) -> bool:
+        """Whether a preview runs or waits."""
+        running = [self.running] if self.running else []
+        return any(queued.request.purpose is Purpose.PREVIEW for queued in (*running, *self._background))
+
+    @property
     def volumes(self) -> tuple[Volume, ...]:
         """Volumes of the requests that run or wait."""
         running = [self.running] if self.running else []
@@ -60,6 +66,12 @@ class RequestQueue:
     def add(self, queued: QueuedRequest) -> None:
         """Append a request, to the background by its purpose."""
         (self._background if queued.request.purpose.is_background else self._waiting).append(queued)
+
+    def add_preview(self, queued: QueuedRequest) -> None:
+        """Put a preview before all else in the background. There is one at a time: the newest."""
+        self.preempt_background()
+        others = [other for other in self._background if other.request.purpose is not Purpose.PREVIEW]
+        self._background = deque([queued, *others])
 
     def drop(self, lesion: str) -> None:
         """Drop all requests for a lesion; they do not count as cancelled."""
@@ -71,13 +83,14 @@ class RequestQueue:
             self.running = None  # the engine cancels it for the next job, or its result is ignored
 
     def preempt_background(self) -> None:
-        """Put a running background request back into its queue, to be started again later.
+        """Put a running background request back into its queue, to be started again later; a preview is dropped.
 
         The engine cancels it when the next job is submitted; it is not told to end it within a second, for a worker
         that is slow at a tile would be killed, and a new one takes longer to load than the tile takes.
         """
         if self.running and self.running.request.purpose.is_background:
-            self._background.appendleft(self.running)
+            if self.running.request.purpose is not Purpose.PREVIEW:
+                self._background.appendleft(self.running)
             self.running = None
 
     def cancel_waiting(self) -> None:

@@ -21,17 +21,19 @@ class Purpose(Enum):
         GROWN: the same in a larger crop, since the lesion touched the edge of the one before.
         REFINED: in the background, by all folds and mirrored copies.
         REPEATED: in the background, from another seed or mirrored, for the consensus surfaces.
+        PREVIEW: its seed is being moved; the result is shown, and neither measured nor recorded.
     """
 
     ANSWER = "answer"
     GROWN = "grown"
     REFINED = "refined"
     REPEATED = "repeated"
+    PREVIEW = "preview"
 
     @property
     def is_background(self) -> bool:
         """Whether nobody waits for the result, so that every other request goes first."""
-        return self in (Purpose.REFINED, Purpose.REPEATED)
+        return self in (Purpose.REFINED, Purpose.REPEATED, Purpose.PREVIEW)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ from .results import (
     LesionSegmented,
     ModelReady,
     Options,
+    Purpose,
     Request,
 )
 
@@ -193,20 +194,31 @@ class Session:
             SeedError: no volume yet, or the seed is not in the field of view.
             ModelError: a crop size for a model that sees the whole volume.
         """
-        volume = volume or self.volume
-        if volume is None:
-            raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
-        seed = check_seed(volume, seed_ras_mm)
-        options = replace(options, crop_size_mm=crop_size_of(self.model, options.crop_size_mm))
-        x, y, z = map(float, seed)
-        request = Request(lesion, (x, y, z), volume.identity, options)
+        queued = self._request(lesion, seed_ras_mm, options, volume or self.volume, Purpose.ANSWER)
         self.drop(lesion)
         self._queue.preempt_background()
-        queued = QueuedRequest(request, volume, time.monotonic())
-        if volume is self.volume and self._receive_s:
+        if queued.volume is self.volume and self._receive_s:
             queued.timings_s["receive"] = self._receive_s
         self._queue.add(queued)
-        return request
+        return queued.request
+
+    def preview(self, lesion: str, seed_ras_mm: np.ndarray, options: Options = DEFAULT_OPTIONS) -> Request:
+        """Queue a preview of the lesion at a seed that is being moved, in the current volume.
+
+        It runs before what is in the background, and is dropped when anything is asked for in earnest or a newer
+        preview is; its result follows as an event of `poll`, with the purpose `Purpose.PREVIEW`.
+
+        Raises:
+            SeedError, ModelError: as `segment`.
+        """
+        queued = self._request(lesion, seed_ras_mm, options, self.volume, Purpose.PREVIEW)
+        self._queue.add_preview(queued)
+        return queued.request
+
+    @property
+    def is_previewing(self) -> bool:
+        """Whether a preview runs or waits."""
+        return self._queue.has_preview
 
     def refine(self, request: Request, result: LesionResult) -> None:
         """Queue a request that follows from a result, in the volume of that result; see `segmentation.refinement`.
@@ -239,6 +251,16 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _request(
+        self, lesion: str, seed_ras_mm: np.ndarray, options: Options, volume: Volume | None, purpose: Purpose
+    ) -> QueuedRequest:
+        if volume is None:
+            raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
+        seed = check_seed(volume, seed_ras_mm)
+        options = replace(options, crop_size_mm=crop_size_of(self.model, options.crop_size_mm))
+        x, y, z = map(float, seed)
+        return QueuedRequest(Request(lesion, (x, y, z), volume.identity, options, purpose), volume, time.monotonic())
 
     def _poll_link(self, budget_s: float) -> list[Event]:
         events: list[Event] = []

@@ -1,8 +1,8 @@
 """Cache of what a model needs on this machine: its networks as OpenVINO reads them, and the runtime that was chosen.
 
-It lies beside the imported models, or where $CRLM_INFERENCE_CACHE says, one folder for each key: hashes and versions of all that its content was made of.
-So a changed model, program, torch or OpenVINO finds an empty cache, and nothing is read that was made of anything else.
-A cache that is damaged or cannot be written is passed over.
+It lies beside the imported models, or where $CRLM_INFERENCE_CACHE says, one folder for each key: hashes and versions
+of all that its content was made of. So a changed model, program, torch or OpenVINO finds an empty cache, and nothing
+is read that was made of anything else. A cache that is damaged or cannot be written is passed over.
 """
 
 from __future__ import annotations

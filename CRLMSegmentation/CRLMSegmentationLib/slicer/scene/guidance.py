@@ -1,4 +1,4 @@
-"""Margins and consensus surfaces around the tumours, and the line from the tip of an instrument to the nearest one."""
+"""Margins, consensus surfaces and previews of tumours, and the line from the tip of an instrument to the nearest."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ MODEL = "vtkMRMLModelNode"
 LINE = "Distance"
 MARGIN, MARGIN_OF = PREFIX + "MarginMm", PREFIX + "MarginOf"
 MARGIN_OPACITY = 0.18
+PREVIEW = "Preview"
+PREVIEW_OPACITY = 0.4
 CONSENSUS_OF = PREFIX + "ShellOf"
 CONSENSUS_OPACITIES = {INNER: 0.6, OUTER: 0.22}
 
@@ -110,6 +112,20 @@ def show_consensus(scene: slicer.vtkMRMLScene, lesion: str, surfaces: Mapping[st
 def consensus_of(scene: slicer.vtkMRMLScene, lesion: str) -> list[slicer.vtkMRMLModelNode]:
     """Return the nodes of the consensus surfaces of a lesion."""
     return [node for node in nodes_of_class(scene, MODEL) if node.GetAttribute(CONSENSUS_OF) == lesion]
+
+
+def show_preview(
+    scene: slicer.vtkMRMLScene, surface: vtk.vtkPolyData, colour: tuple[float, float, float]
+) -> slicer.vtkMRMLModelNode:
+    """Show the preview of a tumour whose seed is being moved, RAS mm: translucent in 3D, its outline in the slices."""
+    return _show_surface(scene, PREVIEW, surface, colour, PREVIEW_OPACITY)
+
+
+def remove_preview(scene: slicer.vtkMRMLScene) -> None:
+    """Take the preview away, if there is one."""
+    node = find_node(scene, MODEL, PREVIEW)
+    if node is not None:
+        remove_node(scene, node)
 
 
 def remove_guidance_except(scene: slicer.vtkMRMLScene, lesions: Container[str]) -> None:

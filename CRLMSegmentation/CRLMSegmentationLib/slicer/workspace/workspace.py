@@ -42,7 +42,7 @@ from ...segmentation.incoming import (
     VolumeArrived,
 )
 from ...segmentation.models.package import ModelPackage
-from ...segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady, Options
+from ...segmentation.results import LesionFailed, LesionProgress, LesionSegmented, ModelReady, Options, Purpose
 from ...segmentation.session import Event, Session
 from ..scene.nodes import DEVICE, find_node, put_under, remove_leftovers, remove_node, tip_of
 from ..scene.seeds import free_colour, free_lesion_name, seed_nodes, seeds_in, show_seed
@@ -63,6 +63,7 @@ from .render_limiter import RenderLimiter
 from .resegmentation import Resegmentation
 from .result_handler import SELF_CHECK, ResultHandler
 from .run_all import run_all
+from .seed_preview import SeedPreview
 from .volume_memory import VolumeMemory
 
 logger = logging.getLogger(__name__)
@@ -74,8 +75,6 @@ LOG_LINES, LOG_CHARACTERS = 500, 2000
 LINK_LINES, LINK_LINES_PER_S = 20, 1 / 60
 """A link that comes and goes, or live volumes, must not drive everything else out of the log."""
 END_TIMEOUT_S = 10.0
-DRAWN_AT_ONCE = (VolumeArrived, LesionSegmented)
-"""Come a few times a second at most, and are not to wait."""
 
 
 class Workspace:
@@ -138,6 +137,7 @@ class Workspace:
             BackgroundRefinement(session, self.lesion_store, clock),
             Resegmentation(session, self.lesion_store, clock),
         )
+        self._preview = SeedPreview(scene, session, self.lesion_store)
         self.navigation = Navigation(scene, clock, self.events)
         self.render_limiter, self.may_draw = RenderLimiter(clock), True
         self.results = ResultHandler(
@@ -316,7 +316,7 @@ class Workspace:
             Exception: of the first step that failed, after all others have been done.
         """
         events = self.session.poll(budget_s)
-        is_drawn_anyway = any(isinstance(event, DRAWN_AT_ONCE) for event in events)
+        is_drawn_anyway = any(_is_drawn_at_once(event) for event in events)
         self.may_draw = self.render_limiter.allows(self.lesion_store.is_waited_for, is_drawn_anyway)
         run_all(
             [
@@ -328,9 +328,11 @@ class Workspace:
                 self._update_crop_box,
                 *([self._segment_settled] if self.auto_segment else []),
                 self._segment_again,
+                self._ask_for_preview,
                 self._navigate,
                 self.navigation.prepare,
                 *([self._device_transforms.show, self.navigation.show] if self.may_draw else []),
+                *([self._preview.show] if self.may_draw else []),
                 self._poll_children,
             ]
         )
@@ -384,6 +386,8 @@ class Workspace:
             self.note(f"model ready on {event.device} after {event.cold_start_s:.1f} s")
         elif isinstance(event, LesionProgress):
             self.results.handle_progress(event)
+        elif isinstance(event, LesionSegmented) and event.result.request.purpose is Purpose.PREVIEW:
+            self._preview.handle_result(event.result)
         elif isinstance(event, LesionSegmented):
             self.results.handle_result(event.result)
             self._style_outlines()
@@ -446,6 +450,8 @@ class Workspace:
             del self.devices[device]
 
     def _handle_failure(self, event: LesionFailed) -> None:
+        if event.purpose is Purpose.PREVIEW:
+            return  # the seed is still being moved; what is wrong there is told when it is segmented
         if event.lesion != SELF_CHECK:
             self.events.emit(event)
         if event.lesion is not None:
@@ -535,6 +541,9 @@ class Workspace:
             self._ask_for(lesion, entry.seed_ras_mm, _sufficient_mm(entry))
         self.background_refinement.update(self.volume.arrived_s)
 
+    def _ask_for_preview(self) -> None:
+        self._preview.update(self.crop_size_mm, self.auto_segment and not self.sees_whole_volume)
+
     def _update_lesions(self) -> None:
         self.lesion_store.update()
 
@@ -583,6 +592,13 @@ class Workspace:
             entry.state, entry.reason = LesionState.WAITING, ""
         except CrlmError as error:
             self.results.fail(lesion, str(error))
+
+
+def _is_drawn_at_once(event: Event) -> bool:
+    """Return whether an event is not to wait for the views; a preview is, lest it take time from what moves."""
+    if isinstance(event, LesionSegmented):
+        return event.result.request.purpose is not Purpose.PREVIEW
+    return isinstance(event, VolumeArrived)
 
 
 def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
