@@ -9,6 +9,7 @@ import typer
 
 from ..research.baselines.names import METHOD_NAMES
 from .console import bars, print_text
+from .options import MirroringOption, SlidingWindowOption
 
 if TYPE_CHECKING:
     from ..research.evaluation.evaluate import HeldOut
@@ -26,9 +27,8 @@ def evaluate(
     ],
     out: Annotated[Path, typer.Option(help="Folder for tables and page; an interrupted run continues there.")],
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tables.")] = 0,
-    mirroring: Annotated[
-        bool, typer.Option("--mirroring", help="Test-time augmentation by mirroring: slower, a little better.")
-    ] = False,
+    mirroring: MirroringOption = False,
+    sliding_window: SlidingWindowOption = False,
     robustness: Annotated[
         int, typer.Option(min=0, metavar="N", help="Number of lesions with moved seeds and changed gain; 0 for none.")
     ] = 10,
@@ -53,7 +53,7 @@ def evaluate(
     from ..research.evaluation.evaluate import OUTPUTS, evaluate_method, evaluate_model
     from ..research.evaluation.settings import EvaluationSettings
 
-    settings = EvaluationSettings(seed=seed, mirroring=mirroring, robustness_lesions=robustness)
+    settings = EvaluationSettings(seed, mirroring, sliding_window, robustness_lesions=robustness)
     held_out = None if held_out_of is None else _held_out_of(held_out_of)
     if held_out is not None and held_out.labels_together and not keep_labels_together:
         print_text(f"As in {held_out_of}, unconnected parts of a label are one lesion.", err=True)

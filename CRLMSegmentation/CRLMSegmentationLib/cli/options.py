@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from pathlib import Path
 from typing import Annotated, Optional
@@ -25,6 +26,28 @@ FrameOption = Annotated[
 DeviceOption = Annotated[
     Optional[str],
     typer.Option(metavar="NAME", help="For a recorded case: device whose images are the ultrasound; info lists them."),
+]
+MirroringOption = Annotated[
+    bool, typer.Option("--mirroring", help="Test-time augmentation by mirroring: slower, a little better.")
+]
+SlidingWindowOption = Annotated[
+    bool,
+    typer.Option(
+        "--sliding-window", help="Cover the crop with nnU-Net's patches as nnUNetv2_predict does, not in one pass."
+    ),
+]
+
+
+class NetworkPrecision(str, enum.Enum):
+    """Precision in which a network is run: the fastest that agrees with float32 on this machine, or float32."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+
+
+PrecisionOption = Annotated[
+    NetworkPrecision,
+    typer.Option(help="Precision of the network: auto takes the fastest that agrees with float32 on this machine."),
 ]
 DialectOption = Annotated[
     str,

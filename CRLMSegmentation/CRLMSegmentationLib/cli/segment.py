@@ -11,7 +11,17 @@ import typer
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
 from .console import bars, print_text
-from .options import CalibrationOption, DeviceOption, FrameOption, ModelOption, seed_of
+from .options import (
+    CalibrationOption,
+    DeviceOption,
+    FrameOption,
+    MirroringOption,
+    ModelOption,
+    NetworkPrecision,
+    PrecisionOption,
+    SlidingWindowOption,
+    seed_of,
+)
 
 
 def segment(
@@ -32,9 +42,9 @@ def segment(
         ),
     ] = None,
     report: Annotated[Optional[Path], typer.Option(help="JSON report to write.")] = None,
-    mirroring: Annotated[
-        bool, typer.Option("--mirroring", help="Test-time augmentation by mirroring: slower, a little better.")
-    ] = False,
+    mirroring: MirroringOption = False,
+    sliding_window: SlidingWindowOption = False,
+    precision: PrecisionOption = NetworkPrecision.AUTO,
     calibration: CalibrationOption = None,
     frame: FrameOption = "Reference",
     device: DeviceOption = None,
@@ -50,12 +60,25 @@ def segment(
 ) -> None:
     """Segment one or several lesions in a volume file."""
     seeds = [seed_of(text) for text in seed]
+    from ..segmentation.results import Options
     from .segment_files import segment_file
 
+    options = Options(size, mirroring, sliding_window=sliding_window)
     notes: list[str] = []
     with bars() as on_progress:
         lesions = segment_file(
-            volume, seeds, out, model, size, report, mirroring, on_progress, calibration, frame, device, notes.append
+            volume,
+            seeds,
+            out,
+            model,
+            options,
+            report,
+            on_progress,
+            calibration,
+            frame,
+            device,
+            notes.append,
+            precision.value,
         )
     for note in notes:
         typer.echo(note)

@@ -19,7 +19,7 @@ from ..core.volume_reading import check_intensities, read_image
 from ..recording.reconstruct import Choices, ReconstructionSettings, load_sweep, reconstruct
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage, crop_size_of, model_or_default
-from ..segmentation.results import LesionResult, ModelReady, Options
+from ..segmentation.results import DEFAULT_OPTIONS, LesionResult, ModelReady, Options
 from ..segmentation.session import Session
 from ..segmentation.wait import wait_for_lesion, wait_for_model
 from ..tracking.sweeps.placement import REFERENCE
@@ -35,24 +35,25 @@ def segment_file(
     seeds: Sequence[Seed],
     out: Path,
     model_folder: Path | None = None,
-    crop_size_mm: float | None = None,
+    options: Options = DEFAULT_OPTIONS,
     report: Path | None = None,
-    mirroring: bool = False,
     on_progress: OnProgress = lambda *_: None,
     calibration: str | None = None,
     frame: str = REFERENCE,
     device: str | None = None,
     on_note: Callable[[str], None] = lambda line: None,
+    precision: str = "auto",
 ) -> list[LesionResult]:
     """Segment a volume file and write the segmentation, and a JSON report if a path is given.
 
     Args:
         path: of a volume, or of a tracked sweep, from which a volume is reconstructed first.
-        crop_size_mm: None for the model's own, as of a model that sees the whole volume.
+        options: of the network; its crop size is None for the model's own, as of one that sees the whole volume.
         calibration: of the sweep, see `sweeps.calibration.read_calibration`.
         frame: the coordinate frame in which a sweep is reconstructed, and the seeds are given.
         device: of a recorded case: whose images are the ultrasound; None finds it.
         on_note: gets what was decided to reconstruct a sweep, as lines for a terminal.
+        precision: "auto" or "float32", see `WorkerEngine`.
         out: .seg.nrrd for Slicer, another volume suffix for labels 1, 2, ... in the order of the seeds.
 
     Raises:
@@ -65,12 +66,12 @@ def segment_file(
     places = [out] if report is None else [out, report]
     check_output_paths(places, inputs=[path])
     model = model_or_default(model_folder)
-    crop_size_of(model, crop_size_mm)
+    crop_size_of(model, options.crop_size_mm)
     volume = _volume_of(path, calibration, frame, device, on_progress, on_note)
     for seed in seeds:
         check_seed(volume, np.array(seed))
     with atomic_files(places) as unfinished:
-        results, ready, failure = segment_volume(volume, seeds, model, crop_size_mm, mirroring, on_progress)
+        results, ready, failure = segment_volume(volume, seeds, model, options, on_progress, precision)
         results = with_overlaps(results, as_labels=not _is_for_slicer(out))
         _write_segmentation(unfinished[0], volume, results)
         if report is not None:
@@ -103,9 +104,9 @@ def segment_volume(
     volume: Volume,
     seeds: Sequence[Seed],
     model: ModelPackage,
-    crop_size_mm: float | None = None,
-    mirroring: bool = False,
+    options: Options = DEFAULT_OPTIONS,
     on_progress: OnProgress = lambda *_: None,
+    precision: str = "auto",
 ) -> tuple[list[LesionResult], ModelReady, WorkerError | None]:
     """Segment a lesion at each seed ("Tumour 1", "Tumour 2", ...).
 
@@ -116,14 +117,14 @@ def segment_volume(
         SeedError: a seed is outside the field of view.
         WorkerError: the worker cannot answer at the first seed.
     """
-    with Session(WorkerEngine(model), model) as session:
+    with Session(WorkerEngine(model, precision=precision), model) as session:
         session.use_volume(volume)
         on_progress(LOADING, 0, 1)
         ready = wait_for_model(session)
         on_progress(LOADING, 1, 1)
         results = []
         for number, seed in enumerate(seeds, 1):
-            session.segment(f"Tumour {number}", np.array(seed), Options(crop_size_mm, mirroring))
+            session.segment(f"Tumour {number}", np.array(seed), options)
             try:
                 results.append(wait_for_lesion(session, f"Tumour {number}", on_progress))
             except WorkerError as error:

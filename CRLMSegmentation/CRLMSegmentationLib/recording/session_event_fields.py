@@ -87,6 +87,7 @@ FIELDS = {
     "number": COUNT.or_absent(),
     "result": COUNT.or_null(),
     "mirroring": BOOLEAN.or_absent(),
+    "sliding_window": BOOLEAN.or_absent(),
     "quick": BOOLEAN.or_absent(),
     "simulated": BOOLEAN.or_null(),
     "flip": FieldKind("a list of array axes", is_list_of(in_range(0, 2, is_integer))).or_absent(),

@@ -40,7 +40,7 @@ ABOUT_KEYS = (
     "parameters",
 )
 """Of `Method.about`."""
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 """Raised when lesions of the same name may be others than before, such as by another rule for parts of a label."""
 
 
@@ -135,6 +135,7 @@ def header_of(sha256: str, crop_size_mm: float | None, settings: EvaluationSetti
         "schema_version": CACHE_VERSION,
         "model_sha256": sha256,
         "mirroring": settings.mirroring,
+        "sliding_window": settings.sliding_window,
         "crop_size_mm": None if crop_size_mm is None else float(crop_size_mm),
         "seed": settings.seed,
     }
@@ -177,7 +178,8 @@ class _ModelSegmenter:
     def answer(self, click: Click) -> Answer:
         if click.volume is not self.session.volume:
             self.session.use_volume(click.volume)
-        options = Options(self.settings.crop_size_mm, self.settings.mirroring)
+        settings = self.settings
+        options = Options(settings.crop_size_mm, settings.mirroring, sliding_window=settings.sliding_window)
         self.session.segment(click.lesion, click.seed_ras_mm, options)
         try:
             return _answer_of(wait_for_lesion(self.session, click.lesion))

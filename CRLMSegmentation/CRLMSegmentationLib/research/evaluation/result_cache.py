@@ -1,6 +1,6 @@
 """Cache of results, one JSON line each, from which an interrupted evaluation continues.
 
-The first line says of what: model, crop, mirroring, seed. Caches of several machines may be put one after the
+The first line says of what: model, crop, mirroring, windows, seed. Caches of several machines may be put one after the
 other into one file. Of two lines on the same measurement the later one counts.
 """
 

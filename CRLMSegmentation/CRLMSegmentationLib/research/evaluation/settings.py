@@ -24,6 +24,7 @@ class EvaluationSettings:
     Attributes:
         seed: of everything that is drawn; the same seed gives the same tables.
         mirroring: average over mirrored copies as well.
+        sliding_window: cover crops with nnU-Net's patches, see `results.Options`.
         crop_size_mm: edge of the crop; None for the model's.
         robustness_lesions: how many lesions are segmented again from moved seeds and with another gain; 0 for none.
         seed_shares: how far the seed is moved from the lesion's centre, in shares of its radius.
@@ -40,6 +41,7 @@ class EvaluationSettings:
 
     seed: int = 0
     mirroring: bool = False
+    sliding_window: bool = False
     crop_size_mm: float | None = None
     robustness_lesions: int = 10
     seed_shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
