@@ -274,6 +274,9 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def onReload(self):
+        """Reload the module with its library; what was made by the library's classes of before is given up first."""
+        self.onQuit()
+        self._strip = self._lesionTable = None
         for name in [name for name in sys.modules if name.split(".")[0] == LIBRARY]:
             del sys.modules[name]
         super().onReload()

@@ -6,6 +6,7 @@ __all__ = [
     "rich_text",
     "scene",
     "self_test",
+    "state",
     "views",
     "workspace",
 ]

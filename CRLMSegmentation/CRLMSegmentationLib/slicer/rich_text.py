@@ -4,22 +4,49 @@ from __future__ import annotations
 
 import html
 
+from .state import State
+
 Rgb = tuple[float, float, float]
 
-GREEN, AMBER, RED, GREY = "#3fb950", "#e69f00", "#ff7b72", "#a5adb8"
-"""Of states: as wanted, to be checked, wrong, none. Each has a contrast of 7 to 1 on `BACKGROUND`."""
 WHITE = "#e6edf3"
+_GREEN, _AMBER, _RED, _GREY = "#3fb950", "#e69f00", "#ff7b72", "#a5adb8"
+COLOURS = {
+    State.OK: _GREEN,
+    State.WARNING: _AMBER,
+    State.ERROR: _RED,
+    State.OFF: _GREY,
+    State.PENDING: _GREY,
+    State.BY_HAND: WHITE,
+}
+"""Each has a contrast of 7 to 1 on `BACKGROUND`."""
+SIGNS = {
+    State.OK: "●",
+    State.WARNING: "▲",
+    State.ERROR: "■",
+    State.OFF: "○",
+    State.PENDING: "○",
+    State.BY_HAND: "◆",
+}
 BACKGROUND = "#0d1117"
 """Behind what is read from two metres, whatever the style of the application; the .ui file sets it."""
-SIGNS = {GREEN: "●", AMBER: "▲", RED: "■", GREY: "○"}
 LEAST_CONTRAST = 7.0
 """Of text on its background, as WCAG 2 asks for at level AAA."""
 STEP = 0.05
 
 
-def dot(colour: str, text: str) -> str:
-    """Return rich text: the sign of a state in its colour, then the text."""
-    return f'<span style="color:{colour}">{SIGNS[colour]}</span> {html.escape(text)}'
+def plain_line(state: State, text: str) -> str:
+    """Return plain text: the sign of a state, then the text."""
+    return f"{SIGNS[state]} {text}"
+
+
+def rich_line(state: State, text: str) -> str:
+    """Return rich text: the sign of a state in its colour, then the plain text given."""
+    return f"{coloured(state, SIGNS[state])} {html.escape(text)}"
+
+
+def coloured(state: State, text: str) -> str:
+    """Return rich text: a plain text in the colour of a state."""
+    return f'<span style="color:{COLOURS[state]}">{html.escape(text)}</span>'
 
 
 def css(colour: Rgb) -> str:

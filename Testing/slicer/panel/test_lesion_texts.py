@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.slicer.panel.lesion_texts import badge_of, details_of, lesion_distances
+from CRLMSegmentationLib.slicer.rich_text import plain_line
 from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED, LesionRow, LesionState
 from CRLMSegmentationLib.tracking.instruments import Instrument, InstrumentKind
 from CRLMSegmentationLib.tracking.interval import Interval
@@ -61,7 +62,7 @@ CUT_OFF = Status(Reason.CUT_OFF)
     ],
 )
 def test_badge_says_how_reliable_a_segmentation_is(changes, badge):
-    assert badge_of(replace(ROW, **changes))[0] == badge
+    assert plain_line(*badge_of(replace(ROW, **changes))) == badge
 
 
 def test_details_say_what_the_line_leaves_out():

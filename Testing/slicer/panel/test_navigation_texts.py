@@ -12,6 +12,7 @@ from CRLMSegmentationLib.core.status import Reason, Status
 from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, Change
 from CRLMSegmentationLib.slicer.panel.lesion_texts import badge_of, details_of, lesion_cells
 from CRLMSegmentationLib.slicer.panel.panel_view import margins_of
+from CRLMSegmentationLib.slicer.state import State
 from CRLMSegmentationLib.slicer.views.navigation_texts import distance_of, distance_text_of, interval_text, number_text
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionRow, LesionState
 from CRLMSegmentationLib.tracking.instruments import Instrument
@@ -148,7 +149,7 @@ def test_confidence_says_on_whom_it_was_measured(is_simulated, words):
 def test_unreliable_reason_is_low_and_takes_the_place_of_what_the_mask_touches():
     row = replace(ROW, unreliable_reason=CUT_OFF, warnings=(TOUCHES_EDGE, "made with another model: old"))
     assert details_of(row).splitlines()[0] == f"{CUT_OFF}; made with another model: old"
-    assert badge_of(row)[0] == "■ low"
+    assert badge_of(row) == (State.ERROR, "low")
 
 
 def test_segmentation_that_is_being_renewed_is_not_called_old():

@@ -5,8 +5,16 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
-from CRLMSegmentationLib.slicer import rich_text
-from CRLMSegmentationLib.slicer.rich_text import BACKGROUND, LEAST_CONTRAST, contrast, css, readable
+from CRLMSegmentationLib.slicer.rich_text import (
+    BACKGROUND,
+    COLOURS,
+    LEAST_CONTRAST,
+    SIGNS,
+    contrast,
+    css,
+    readable,
+)
+from CRLMSegmentationLib.slicer.state import State
 from CRLMSegmentationLib.slicer.views.navigation_texts import WITHHELD_COLOUR
 from CRLMSegmentationLib.tracking.colours import CLEAR_COLOUR, INNER_COLOUR, OUTER_COLOUR
 from helpers.paths import ROOT
@@ -23,9 +31,9 @@ def test_contrast_is_that_of_wcag(one, other, ratio):
     assert contrast(one, other) == contrast(other, one) == pytest.approx(ratio, abs=0.01)
 
 
-@pytest.mark.parametrize("name", ["GREEN", "AMBER", "RED", "GREY", "WHITE"])
-def test_colours_of_states_are_readable(name):
-    assert contrast(getattr(rich_text, name), BACKGROUND) >= LEAST_CONTRAST
+@pytest.mark.parametrize("state", State)
+def test_colours_of_states_are_readable(state):
+    assert contrast(COLOURS[state], BACKGROUND) >= LEAST_CONTRAST
 
 
 @pytest.mark.parametrize("colour", [CLEAR_COLOUR, OUTER_COLOUR, INNER_COLOUR, WITHHELD_COLOUR, (0.0, 0.0, 0.4)])
@@ -37,8 +45,10 @@ def test_colour_that_is_readable_is_left_as_it_is():
     assert readable(OUTER_COLOUR) == OUTER_COLOUR
 
 
-def test_each_state_has_a_sign_of_its_own():
-    assert len(set(rich_text.SIGNS.values())) == len(rich_text.SIGNS) == 4
+def test_states_of_different_colour_differ_in_their_sign():
+    assert set(SIGNS) == set(COLOURS) == set(State)
+    looks = {(SIGNS[state], COLOURS[state]) for state in State}
+    assert len({sign for sign, _colour in looks}) == len({colour for _sign, colour in looks}) == len(looks) == 5
 
 
 def test_chosen_line_of_the_table_is_readable():

@@ -15,8 +15,9 @@ from CRLMSegmentationLib.segmentation.models.package import model_or_default
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer import dependencies
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
+from CRLMSegmentationLib.slicer.state import State
 from CRLMSegmentationLib.slicer.workspace import preflight
-from CRLMSegmentationLib.slicer.workspace.preflight import Level, Preflight
+from CRLMSegmentationLib.slicer.workspace.preflight import Preflight
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from helpers.workspace_helpers import StubLink
 
@@ -44,11 +45,11 @@ def finish(workspace, engine):
 
 def test_self_check_is_green_when_the_segmentation_is_the_true_one(workspace, engine, tmp_path, tiny_case):
     card = card_of(workspace, tmp_path, tiny_case)
-    assert line(card, "Self-check case").level is Level.PENDING
+    assert line(card, "Self-check case").state is State.PENDING
     assert not card.is_finished
     finish(workspace, engine)
     assert card.is_finished
-    assert line(card, "Self-check case").level is Level.GREEN
+    assert line(card, "Self-check case").state is State.OK
     assert "simulated case: Dice 0.9" in line(card, "Self-check case").text
     assert workspace.lesion_store.rows() == []
     assert workspace.volume.node is None
@@ -58,7 +59,7 @@ def test_self_check_is_red_when_the_segmentation_is_another(workspace, engine, t
     monkeypatch.setattr(preflight, "KNOWN_DICE", 0.999)
     card = card_of(workspace, tmp_path, tiny_case)
     finish(workspace, engine)
-    assert line(card, "Self-check case").level is Level.RED
+    assert line(card, "Self-check case").state is State.ERROR
     assert line(card, "Self-check case").action
 
 
@@ -68,49 +69,49 @@ def test_failed_job_and_failed_engine_are_red(workspace, engine, tmp_path, tiny_
     engine.fail("the GPU is on fire")
     workspace.tick()
     assert card.is_finished
-    assert (line(card, "Self-check case").level, line(card, "Self-check case").text) == (
-        Level.RED,
+    assert (line(card, "Self-check case").state, line(card, "Self-check case").text) == (
+        State.ERROR,
         "the GPU is on fire",
     )
     engine.events.append(Failed(None, "torch is missing"))
     workspace.tick()
-    assert line(card, "Graphics card").level is Level.RED
-    assert line(card, "Model warm").level is Level.RED
+    assert line(card, "Graphics card").state is State.ERROR
+    assert line(card, "Model warm").state is State.ERROR
 
 
-@pytest.mark.parametrize(("device", "level"), [("NVIDIA H100", Level.GREEN), ("cpu (2 threads)", Level.AMBER)])
-def test_processor_instead_of_graphics_card_is_amber(workspace, engine, tmp_path, tiny_case, device, level):
+@pytest.mark.parametrize(("device", "state"), [("NVIDIA H100", State.OK), ("cpu (2 threads)", State.WARNING)])
+def test_processor_instead_of_graphics_card_is_amber(workspace, engine, tmp_path, tiny_case, device, state):
     engine.events = [Ready(device, 3.0, "stub", "0" * 64, {}, ("the GPU is not used: too old",))]
     card = card_of(workspace, tmp_path, tiny_case)
     workspace.tick()
-    assert line(card, "Graphics card").level is level
-    assert ("too old" in line(card, "Graphics card").text) == (level is Level.AMBER)
+    assert line(card, "Graphics card").state is state
+    assert ("too old" in line(card, "Graphics card").text) == (state is State.WARNING)
 
 
 def test_missing_package_is_red_and_named(workspace, tmp_path, tiny_case, monkeypatch):
     lacking = dependencies.Package("no-such-package", "no_such_package", ">=1", "segment")
     monkeypatch.setattr(preflight, "PACKAGES", (*dependencies.PACKAGES, lacking))
     found = line(card_of(workspace, tmp_path, tiny_case), "Packages")
-    assert (found.level, found.text) == (Level.RED, "missing: no-such-package>=1")
+    assert (found.state, found.text) == (State.ERROR, "missing: no-such-package>=1")
 
 
 def test_shipped_model_is_amber_and_a_changed_one_red(workspace, tmp_path, tiny_case):
-    assert line(card_of(workspace, tmp_path, tiny_case), "Model").level is Level.AMBER
+    assert line(card_of(workspace, tmp_path, tiny_case), "Model").state is State.WARNING
     copy = tmp_path / "model"
     shutil.copytree(workspace.session.model.folder, copy)
     object.__setattr__(workspace.session.model, "folder", copy)
     (copy / "plans.json").write_text("{}")
     found = line(card_of(workspace, tmp_path, tiny_case), "Model")
-    assert found.level is Level.RED
+    assert found.state is State.ERROR
     assert "plans.json" in found.text
 
 
 @pytest.mark.parametrize(
-    ("free", "level"), [(1.0, Level.RED), (3.0, Level.AMBER), (30.0, Level.GREEN), (None, Level.AMBER)]
+    ("free", "state"), [(1.0, State.ERROR), (3.0, State.WARNING), (30.0, State.OK), (None, State.WARNING)]
 )
-def test_memory_is_judged(workspace, tmp_path, tiny_case, monkeypatch, free, level):
+def test_memory_is_judged(workspace, tmp_path, tiny_case, monkeypatch, free, state):
     monkeypatch.setattr(preflight, "free_memory_gb", lambda: free)
-    assert line(card_of(workspace, tmp_path, tiny_case), "Free memory").level is level
+    assert line(card_of(workspace, tmp_path, tiny_case), "Free memory").state is state
 
 
 def test_memory_is_measured():
@@ -119,16 +120,16 @@ def test_memory_is_measured():
 
 def test_folder_that_is_not_there_is_red(workspace, tmp_path, tiny_case):
     found = line(card_of(workspace, tmp_path / "nowhere", tiny_case), "Free disk space")
-    assert found.level is Level.RED
+    assert found.state is State.ERROR
 
 
 def test_link_is_judged(workspace, tmp_path, tiny_case):
-    assert line(card_of(workspace, tmp_path, tiny_case), "Link").level is Level.AMBER
+    assert line(card_of(workspace, tmp_path, tiny_case), "Link").state is State.WARNING
     link = StubLink()
     workspace.use_link(link)
     assert "silent" in line(card_of(workspace, tmp_path, tiny_case), "Link").action
     workspace.link_state, workspace.link_reason = LinkState.RETRYING, "refused"
-    assert (line(card_of(workspace, tmp_path, tiny_case), "Link").level) is Level.RED
+    assert (line(card_of(workspace, tmp_path, tiny_case), "Link").state) is State.ERROR
     workspace.use_link(RecordedLink(load_case(tiny_case)))
     workspace.tick()
     assert line(card_of(workspace, tmp_path, tiny_case), "Link").text == "a recorded case is open"
@@ -140,12 +141,12 @@ def test_what_was_refused_on_the_link_is_shown(workspace, tmp_path, tiny_case):
     workspace.use_link(link)
     link.inbox = [TransformMessage("ProbeToReference", 1.0, np.eye(4))]
     workspace.tick()
-    assert line(card_of(workspace, tmp_path, tiny_case), "Link").level is Level.GREEN
+    assert line(card_of(workspace, tmp_path, tiny_case), "Link").state is State.OK
     for number in range(5):
         link.problems.note(DropReason.CRC, f"recvol{number}", "checksum wrong", 7)
     workspace.tick()
     found = line(card_of(workspace, tmp_path, tiny_case), "Link")
-    assert found.level is Level.AMBER
+    assert found.state is State.WARNING
     assert "'recvol0': checksum wrong (7 times)" in found.text
     assert found.text.splitlines()[-1] == "and 2 more kinds"
     assert "Check sender" in found.action
@@ -154,4 +155,4 @@ def test_what_was_refused_on_the_link_is_shown(workspace, tmp_path, tiny_case):
 def test_sample_that_is_not_there_is_told(workspace, tmp_path):
     card = Preflight(workspace, tmp_path, Path("no-such-case"))
     assert card.is_finished
-    assert line(card, "Self-check case").level is Level.RED
+    assert line(card, "Self-check case").state is State.ERROR

@@ -13,8 +13,9 @@ from CRLMSegmentationLib.igtl.messages import ImageMessage, TransformMessage, im
 from CRLMSegmentationLib.igtl.packing import pack
 from CRLMSegmentationLib.igtl.statistics import MAX_PROBLEMS, DropReason, Problems
 from CRLMSegmentationLib.segmentation.incoming import MAX_IMAGE_DEVICES, MAX_TOOLS
-from CRLMSegmentationLib.slicer.panel.texts import AMBER, GREEN, RED, status_texts
+from CRLMSegmentationLib.slicer.panel.texts import status_texts
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
+from CRLMSegmentationLib.slicer.state import State
 from CRLMSegmentationLib.slicer.workspace.volume_source import VolumeSource
 from CRLMSegmentationLib.slicer.workspace.workspace import LOG_LINES
 from helpers.workspace_helpers import StubLink
@@ -31,8 +32,13 @@ def network(workspace):
 
 
 def link_text(workspace) -> str:
-    """Colour and text of the link in the strip, as one text."""
-    return " ".join(status_texts(workspace)["linkLabel"])
+    """Text of the link in the strip."""
+    return status_texts(workspace)["linkLabel"][1]
+
+
+def link_state(workspace) -> State:
+    """State of the link in the strip."""
+    return status_texts(workspace)["linkLabel"][0]
 
 
 def receive(workspace, link, *messages):
@@ -50,11 +56,11 @@ def test_silence_is_shown_with_its_length_and_logged_once(workspace, network):
         network.state_reason = f"nothing has come for {seconds} s"
         workspace.tick()
         assert f"Connected, but nothing has come for {seconds} s" in link_text(workspace)
-        assert AMBER in link_text(workspace)
+        assert link_state(workspace) is State.WARNING
     assert sum("nothing has come" in line for line in workspace.log) == 1
     network.state_reason = ""
     receive(workspace, network, pose(2.0))
-    assert GREEN in link_text(workspace)
+    assert link_state(workspace) is State.OK
 
 
 def test_link_that_comes_and_goes_does_not_drive_the_rest_out_of_the_log(workspace, network, clock):
@@ -63,7 +69,7 @@ def test_link_that_comes_and_goes_does_not_drive_the_rest_out_of_the_log(workspa
         network.state = (LinkState.RETRYING, LinkState.CONNECTED)[n % 2]
         network.state_reason = ("the server closed the connection", "")[n % 2]
         workspace.tick()
-        assert (RED in link_text(workspace)) == (n % 2 == 0), "what is shown is always the truth"
+        assert (link_state(workspace) is State.ERROR) == (n % 2 == 0), "what is shown is always the truth"
     assert len(workspace.log) < 30
     clock.now_s += 120
     network.state = LinkState.RETRYING
@@ -99,7 +105,7 @@ def test_live_pictures_are_listed_and_neither_odd_nor_told(workspace, network, t
     assert workspace.problem_count == 0
     assert list(workspace.log) == before
     assert "refused" not in link_text(workspace)
-    assert GREEN in link_text(workspace)
+    assert link_state(workspace) is State.OK
     assert workspace.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
     assert workspace.volume.node is None
     receive(workspace, network, image_of(tiny_volume), picture(100))
@@ -181,7 +187,7 @@ def test_late_volume_changes_nothing_that_is_shown_and_is_told(workspace, networ
     assert workspace.session.volume is shown
     assert node.GetImageData().GetScalarRange()[1] > 0
     assert "10.0 s older" in workspace.log[-1]
-    assert AMBER in link_text(workspace)
+    assert link_state(workspace) is State.WARNING
     assert "10.0 s older" in link_text(workspace)
 
 
@@ -189,7 +195,7 @@ def test_older_volume_that_is_taken_does_not_look_current(workspace, network, ti
     receive(workspace, network, image_of(tiny_volume))
     receive(workspace, network, image_of(dataclasses.replace(tiny_volume, timestamp_s=90.0)))
     assert workspace.session.volume.timestamp_s == 90.0
-    assert AMBER in link_text(workspace)
+    assert link_state(workspace) is State.WARNING
     assert "10.0 s older" in link_text(workspace)
     receive(workspace, network, image_of(dataclasses.replace(tiny_volume, timestamp_s=102.0)))
     assert "older" not in link_text(workspace)

@@ -17,8 +17,9 @@ from CRLMSegmentationLib.igtl.messages import (
 from CRLMSegmentationLib.igtl.protocol import Decoder, ReceiveProgress
 from CRLMSegmentationLib.igtl.statistics import DropReason, Problems
 from CRLMSegmentationLib.segmentation.incoming import MAX_TOOLS, MAX_VOLUME_DEVICES
-from CRLMSegmentationLib.slicer.panel.texts import AMBER, followable, status_texts
+from CRLMSegmentationLib.slicer.panel.texts import followable, status_texts
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
+from CRLMSegmentationLib.slicer.state import State
 from helpers.tracking_bodies import framed, tdata
 from helpers.workspace_helpers import StubLink
 
@@ -74,7 +75,7 @@ def test_messages_that_are_all_not_understood_are_said_by_type(workspace, networ
     receive_bytes(workspace, network, framed("SENSOR", b"123") * 3 + framed("NDARRAY", b"1", device="Other"))
     assert "not understood: 3 SENSOR, 1 NDARRAY" in strip(workspace)
     assert NOTHING not in strip(workspace)
-    assert AMBER in status_texts(workspace)["linkLabel"]
+    assert State.WARNING in status_texts(workspace)["linkLabel"]
     assert "'Tracker': SENSOR is not understood (3 times)" in workspace.problem_lines
     receive(workspace, network, pose(0, 1.0))
     assert "messages/s" in strip(workspace)

@@ -15,12 +15,12 @@ from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.panel.lesion_texts import badge_of, details_of
 from CRLMSegmentationLib.slicer.panel.model_texts import import_text, model_text, model_view
 from CRLMSegmentationLib.slicer.panel.texts import status_texts
-from CRLMSegmentationLib.slicer.rich_text import AMBER, GREY
 from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
+from CRLMSegmentationLib.slicer.state import State
 from CRLMSegmentationLib.slicer.workspace import save as saving
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
 from CRLMSegmentationLib.slicer.workspace.models import Models, beginning_of
-from CRLMSegmentationLib.slicer.workspace.preflight import Level, Preflight
+from CRLMSegmentationLib.slicer.workspace.preflight import Preflight
 from CRLMSegmentationLib.slicer.workspace.save import PAGE_INPUT, REPORT_JSON, save
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from helpers.model_helpers import damage, import_here, make_export, make_package, wait_for_import
@@ -86,12 +86,12 @@ def test_link_volume_seeds_and_segmentations_stay(with_result, engine, other):
 
 def test_segmentation_of_another_model_says_so_and_is_still_that_of_its_volume(with_result, other):
     assert state(with_result).startswith("up to date")
-    assert badge_of(with_result.lesion_store.rows()[0]) == ("○ not rated", GREY)
+    assert badge_of(with_result.lesion_store.rows()[0]) == (State.OFF, "not rated")
     change(with_result, other)
     row = with_result.lesion_store.rows()[0]
     assert state(with_result).startswith("made with another model: stub 00000000")
     assert "up to date" not in state(with_result)
-    assert badge_of(row) == ("▲ medium", AMBER)
+    assert badge_of(row) == (State.WARNING, "medium")
     assert row.is_current
 
 
@@ -191,7 +191,7 @@ def test_self_check_is_not_claimed_for_another_model(engine, tmp_path, tiny_case
     engine.finish()
     workspace.tick()
     found = next(check for check in card.checks() if check.name == "Self-check case")
-    assert found.level is Level.AMBER
+    assert found.state is State.WARNING
     assert "known for the shipped model only" in found.text
     assert "Dice" not in found.text
     workspace.close()
@@ -272,7 +272,7 @@ def test_what_it_was_trained_on_is_said_plainly(workspace, folder, trained_on, w
     text = model_text(workspace, Models())
     assert words in text
     assert "&lt;tests&gt;" in text, "what a package says is no markup"
-    assert (AMBER in status_texts(workspace)["modelLabel"]) == (trained_on["simulated"] is not False)
+    assert (State.WARNING in status_texts(workspace)["modelLabel"]) == (trained_on["simulated"] is not False)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from ...core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_E
 from ...core.status import translated
 from ...tracking.colours import distance_colour
 from ...tracking.situation import InstrumentState, Reading, Situation
-from ..rich_text import AMBER, GREEN, GREY, RED, SIGNS, WHITE, css, readable
+from ..rich_text import COLOURS, WHITE, css, plain_line, readable
+from ..state import State, StateText
 from ..views.navigation_texts import MINUS, WITHHELD, interval_of, interval_text, number_text
 from ..workspace.lesion import CORRECTED, LesionRow, LesionState
 from ..workspace.workspace import Workspace
@@ -22,7 +23,6 @@ TOUCHES = (TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE)
 HIGH_DICE, MEDIUM_DICE = 0.84, 0.70
 """Expected Dice from which on a segmentation is called of high and of medium reliability: 0.84 is what two raters reach
 with one another in 2D ultrasound of such lesions, 0.74 the published median of the method."""
-BY_HAND_SIGN = "◆"
 
 Cells = dict[tuple[int, int], tuple[str, str]]
 """Text and colour of each cell of a table, by line and column."""
@@ -41,12 +41,13 @@ class Reliability(Enum):
     OUT_OF_DATE = "out of date"
 
 
-_COLOURS = {
-    Reliability.HIGH: GREEN,
-    Reliability.MEDIUM: AMBER,
-    Reliability.LOW: RED,
-    Reliability.NOT_RATED: GREY,
-    Reliability.OUT_OF_DATE: GREY,
+_STATES = {
+    Reliability.HIGH: State.OK,
+    Reliability.MEDIUM: State.WARNING,
+    Reliability.LOW: State.ERROR,
+    Reliability.BY_HAND: State.BY_HAND,
+    Reliability.NOT_RATED: State.OFF,
+    Reliability.OUT_OF_DATE: State.OFF,
 }
 
 
@@ -56,11 +57,12 @@ def lesion_cells(rows: Sequence[LesionRow], workspace: Workspace | None = None) 
     margins_mm = workspace.navigation.margins_mm if workspace is not None else ()
     cells: Cells = {}
     for line, row in enumerate(rows):
+        state, word = badge_of(row)
         texts = (
             (row.name, WHITE),
             ("" if row.volume_ml is None else _("{volume:.1f} ml").format(volume=row.volume_ml), WHITE),
             (diameters_text(row), WHITE),
-            badge_of(row),
+            (plain_line(state, word), COLOURS[state]),
             _distance_cell(row, distances, margins_mm),
         )
         cells.update({(line, column): text for column, text in enumerate(texts)})
@@ -93,16 +95,15 @@ def details_of(row: LesionRow, is_simulated: bool | None = None) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def badge_of(row: LesionRow) -> tuple[str, str]:
-    """Return sign and word of a lesion's reliability, or what it is waiting for, and the colour of both."""
+def badge_of(row: LesionRow) -> StateText:
+    """Return how far a lesion's segmentation is to be relied on, as a state and a word; or what it is waiting for."""
     word = _WAITING_WORDS.get(row.state)
     if row.is_renewing or word is not None:
-        return f"{SIGNS[GREY]} {_('being renewed') if word is None or row.is_renewing else _(word)}", GREY
+        return State.PENDING, _("being renewed") if word is None or row.is_renewing else _(word)
     reliability = reliability_of(row)
     if reliability is None or row.state is LesionState.FAILED:
-        return f"{SIGNS[RED]} {_('failed')}", RED
-    colour = _COLOURS.get(reliability, WHITE)
-    return f"{SIGNS.get(colour, BY_HAND_SIGN)} {_(_RELIABILITY_WORDS[reliability])}", colour
+        return State.ERROR, _("failed")
+    return _STATES[reliability], _(_RELIABILITY_WORDS[reliability])
 
 
 def _waiting_words(_: Callable[[str], str]) -> dict[LesionState, str]:
@@ -176,11 +177,12 @@ def _mm(reading: Reading) -> float:
 def _distance_cell(row: LesionRow, distances: Distances, margins_mm: tuple[float, ...]) -> tuple[str, str]:
     """Return the distance to a lesion; inside a margin with the sign of that margin."""
     if row.lesion not in distances:
-        return WITHHELD, GREY
+        return WITHHELD, COLOURS[State.OFF]
     reading = distances[row.lesion][1]
     text, margin_mm = number_text(_mm(reading)), reading.margin_mm
     if margin_mm is not None:
-        text = f"{SIGNS[AMBER if margin_mm >= max(margins_mm, default=0.0) else RED]} {text}"
+        is_widest = margin_mm >= max(margins_mm, default=0.0)
+        text = plain_line(State.WARNING if is_widest else State.ERROR, text)
     return text, css(readable(distance_colour(margin_mm, margins_mm)))
 
 

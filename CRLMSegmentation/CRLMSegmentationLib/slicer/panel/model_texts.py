@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ...core.i18n import tr as _
 from ...segmentation.models.package import ModelPackage
-from ..rich_text import AMBER, GREEN, RED, dot
+from ..rich_text import rich_line
+from ..state import State
 from ..workspace.models import Models, key_of
 from ..workspace.workspace import Workspace
 
@@ -78,7 +79,7 @@ def model_text(workspace: Workspace | None, models: Models) -> str:
     """Describe the model in use, and say why others cannot be used."""
     lines = _lines_of(workspace.session.model) if workspace else [html.escape(_("No model is loaded yet."))]
     bad = [_("{name}: {reason}").format(name=c.text, reason=c.tooltip) for c in models.choices if not c.usable]
-    return "<br>".join([*lines, *(dot(RED, text) for text in bad)])
+    return "<br>".join([*lines, *(rich_line(State.ERROR, text) for text in bad)])
 
 
 def region_text(workspace: Workspace | None) -> str:
@@ -115,11 +116,11 @@ def _lines_of(model: ModelPackage) -> list[str]:
 
 def _data_text(model: ModelPackage) -> str:
     if model.simulated_only:
-        return dot(AMBER, _("Trained on simulated data only: not for decisions about patients"))
+        return rich_line(State.WARNING, _("Trained on simulated data only: not for decisions about patients"))
     facts = {key: value for key, value in model.trained_on.items() if isinstance(value, (str, int))}
     facts.pop("simulated", None)
     told = ", ".join(f"{key} {value}" for key, value in facts.items()) or _("unknown data")
     text = _("Trained on {data}").format(data=told)
     if model.trained_on.get("simulated") is None:
-        return dot(AMBER, _("{text}; nobody has stated whether it has seen patients").format(text=text))
-    return dot(GREEN, text)
+        return rich_line(State.WARNING, _("{text}; nobody has stated whether it has seen patients").format(text=text))
+    return rich_line(State.OK, text)

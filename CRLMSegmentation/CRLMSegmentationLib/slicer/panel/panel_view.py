@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.i18n import tr as _
-from ..rich_text import dot
+from ..rich_text import rich_line
 from ..views.navigation_texts import distance_of, distance_text, instruments_text, words_text
 from ..views.view_controller import ViewController
 from ..workspace.lesion import LesionRow
@@ -48,7 +48,7 @@ def panel_view(
     next_step = next_step_text(workspace, rows)
     return PanelView(
         texts={
-            **{name: dot(*state) for name, state in texts.status_texts(workspace, source).items()},
+            **{name: rich_line(*state) for name, state in texts.status_texts(workspace, source).items()},
             "nextStepLabel": next_step,
             "connectButton": _("Disconnect") if is_connected else _("Connect"),
             "liveButton": texts.live_text(source),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 
 from ...core.i18n import tr as _
-from ..rich_text import AMBER, GREEN, GREY, RED, dot
+from ..rich_text import rich_line
+from ..state import State, StateText
 from ..workspace.session_recording import SessionRecording
 
 GIGABYTE = 1e9
@@ -14,25 +15,25 @@ GIGABYTE = 1e9
 def recording_text(session: SessionRecording | None) -> str:
     """Say whether the session is recorded, how large the recording is, what is left out, and where the report is."""
     if session is None:
-        return dot(*recording_state(session))
-    return "<br>".join(line for line in (dot(*recording_state(session)), _report(session)) if line)
+        return rich_line(*recording_state(session))
+    return "<br>".join(line for line in (rich_line(*recording_state(session)), _report(session)) if line)
 
 
-def recording_state(session: SessionRecording | None) -> tuple[str, str]:
-    """Return colour and text of the state of the recording."""
+def recording_state(session: SessionRecording | None) -> StateText:
+    """Return how the recording is, and the text about it."""
     recording = session.recording if session is not None else None
     if session is None:
-        return GREY, _("Not recorded")
+        return State.OFF, _("Not recorded")
     if recording is None:
-        return AMBER if session.is_wanted else GREY, _("Not recorded: packages are missing; press Install")
+        return State.WARNING if session.is_wanted else State.OFF, _("Not recorded: packages are missing; press Install")
     if recording.problem:
-        return RED, recording.problem
+        return State.ERROR, recording.problem
     if not session.is_wanted:
-        return GREY, _("Not recorded")
+        return State.OFF, _("Not recorded")
     if not recording.is_recording or recording.folder is None:
-        return GREY, _("Begins with the first volume or link")
+        return State.OFF, _("Begins with the first volume or link")
     text = _("{name}: {size}").format(name=recording.folder.name, size=size_text(recording.used_bytes))
-    return (AMBER, f"{text}; {_(recording.notice)}") if recording.notice else (GREEN, text)
+    return (State.WARNING, f"{text}; {_(recording.notice)}") if recording.notice else (State.OK, text)
 
 
 def _report(session: SessionRecording) -> str:
@@ -40,10 +41,10 @@ def _report(session: SessionRecording) -> str:
     if page is None:
         return ""
     if session.is_reporting:
-        return dot(AMBER, _("The report is being written"))
+        return rich_line(State.WARNING, _("The report is being written"))
     if not page.is_file():
-        return dot(RED, _("The report was not written; Copy log tells why"))
-    return dot(GREEN, _("Report:")) + f' <a href="{html.escape(page.as_uri())}">{html.escape(page.name)}</a>'
+        return rich_line(State.ERROR, _("The report was not written; Copy log tells why"))
+    return rich_line(State.OK, _("Report:")) + f' <a href="{html.escape(page.as_uri())}">{html.escape(page.name)}</a>'
 
 
 def size_text(count: int) -> str:

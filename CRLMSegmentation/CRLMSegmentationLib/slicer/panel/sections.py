@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.i18n import tr as _
-from ..rich_text import AMBER, GREEN, RED, SIGNS
-from ..workspace.preflight import Check, Level
+from ..rich_text import SIGNS
+from ..state import State
+from ..workspace.preflight import Check
 from ..workspace.volume_source import VolumeSource
 
 LIVE_TAB, CASE_TAB, SCENE_TAB = range(3)
@@ -22,13 +23,16 @@ class Sections:
         self._had_volume = self._were_well = False
         self._tab: int | None = None
 
-    def to_fold(self, has_volume: bool, link_colour: str, checks: Sequence[Check]) -> list[str]:
+    def to_fold(self, has_volume: bool, link: State, checks: Sequence[Check]) -> list[str]:
         """Return the names of the sections that are to be folded now; call it at each turn.
 
-        The source is folded when a volume has come over a link that is well, the checks when none is red any more.
+        The source is folded when a volume has come over a link that is well, the checks when none fails any more.
+
+        Args:
+            link: how the link is.
         """
-        is_well = has_volume and link_colour != RED
-        are_well = has_volume and bool(checks) and all(c.level in (Level.GREEN, Level.AMBER) for c in checks)
+        is_well = has_volume and link is not State.ERROR
+        are_well = has_volume and bool(checks) and all(c.state in (State.OK, State.WARNING) for c in checks)
         folded = []
         if is_well and not self._had_volume:
             folded.append("sourceButton")
@@ -47,14 +51,14 @@ class Sections:
 def checks_title(checks: Sequence[Check]) -> str:
     """Return the title of the section of the checks: how many have failed, or warn."""
     title = _("Checks before the incision")
-    red, amber = (sum(check.level is level for check in checks) for level in (Level.RED, Level.AMBER))
-    if any(check.level is Level.PENDING for check in checks):
+    errors, warnings = (sum(check.state is state for check in checks) for state in (State.ERROR, State.WARNING))
+    if any(check.state is State.PENDING for check in checks):
         return _("{title}: at work").format(title=title)
-    if red:
-        return _("{title}: {sign} {count} failed").format(title=title, sign=SIGNS[RED], count=red)
-    if amber:
-        return _("{title}: {sign} warnings: {count}").format(title=title, sign=SIGNS[AMBER], count=amber)
-    return _("{title}: {sign} all well").format(title=title, sign=SIGNS[GREEN]) if checks else title
+    if errors:
+        return _("{title}: {sign} {count} failed").format(title=title, sign=SIGNS[State.ERROR], count=errors)
+    if warnings:
+        return _("{title}: {sign} warnings: {count}").format(title=title, sign=SIGNS[State.WARNING], count=warnings)
+    return _("{title}: {sign} all well").format(title=title, sign=SIGNS[State.OK]) if checks else title
 
 
 def _tab_of(source: VolumeSource | None) -> int | None:

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.i18n import tr as _
-from ..rich_text import AMBER, BACKGROUND, GREEN, GREY, RED, SIGNS, dot
-from ..workspace.preflight import Check, Level
+from ..rich_text import BACKGROUND, COLOURS, plain_line, rich_line
+from ..state import State, StateText
+from ..workspace.preflight import Check
 from ..workspace.session_recording import SessionRecording
 from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from .recording_texts import recording_state
-from .texts import StateText, status_texts
+from .texts import status_texts
 
 MAX_LINES = 3
 """Lines of problems; there is no space for more on one screen, and the buttons show the rest."""
-_BY_URGENCY = (GREEN, GREY, AMBER, RED)
+_BY_URGENCY = (State.OK, State.OFF, State.WARNING, State.ERROR)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class StatusStrip:
     """What the strip shows.
 
     Attributes:
-        states: colour and text of each state, by the name of its button.
+        states: each state with its text, by the name of its button.
         label: rich text of what is not well, a line for each; empty while all is well.
     """
 
@@ -43,7 +44,7 @@ class StatusStrip:
             "modelStateButton": _("Model"),
             "recordingStateButton": _("Recording"),
         }
-        return {name: f"{SIGNS[colour]} {words[name]}" for name, (colour, _text) in self.states.items()}
+        return {name: plain_line(state, words[name]) for name, (state, _text) in self.states.items()}
 
 
 class StripWidgets:
@@ -63,18 +64,19 @@ class StripWidgets:
         if strip == before:
             return
         for name, text in strip.button_texts().items():
-            colour, tip = strip.states[name]
+            state, tip = strip.states[name]
             button = getattr(self._ui, name)
             button.setToolTip(tip)
-            if before is None or before.states[name][0] != colour:
+            if before is None or before.states[name][0] is not state:
                 button.setText(text)
-                button.setStyleSheet(button_style(colour))
+                button.setStyleSheet(button_style(state))
         self._ui.stripLabel.setText(strip.label)
         self._ui.stripLabel.setVisible(bool(strip.label))
 
 
-def button_style(colour: str) -> str:
+def button_style(state: State) -> str:
     """Return the style sheet of a button of the strip, in the colour of its state."""
+    colour = COLOURS[state]
     return (
         f"QPushButton {{ background-color: {BACKGROUND}; color: {colour}; border: 1px solid {colour};"
         " border-radius: 6px; }"
@@ -96,17 +98,17 @@ def status_strip(
         "recordingStateButton": recording_state(session),
     }
     problems = [*texts.values(), states["recordingStateButton"], *_checks_text(checks)]
-    lines = [dot(colour, text) for wanted in (RED, AMBER) for colour, text in problems if colour == wanted]
+    lines = [rich_line(*told) for wanted in (State.ERROR, State.WARNING) for told in problems if told[0] is wanted]
     return StatusStrip(states, "<br>".join(lines[:MAX_LINES]))
 
 
 def _most_urgent(*states: StateText) -> StateText:
-    return max(states, key=lambda state: _BY_URGENCY.index(state[0]))
+    return max(states, key=lambda told: _BY_URGENCY.index(told[0]))
 
 
 def _checks_text(checks: Sequence[Check]) -> list[StateText]:
     """Return a line for the checks before the incision that have failed."""
-    failed = [check.name for check in checks if check.level is Level.RED]
+    failed = [check.name for check in checks if check.state is State.ERROR]
     if not failed:
         return []
-    return [(RED, _("Checks before the incision: {names}").format(names=", ".join(failed)))]
+    return [(State.ERROR, _("Checks before the incision: {names}").format(names=", ".join(failed)))]

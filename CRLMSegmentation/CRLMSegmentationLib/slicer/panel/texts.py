@@ -14,9 +14,10 @@ from ...igtl.link import LinkState
 from ...igtl.statistics import DropReason
 from ...recording.recorded_link import RecordedLink
 from ...segmentation.engine.engine import EngineState
-from ..rich_text import AMBER, GREEN, GREY, RED, SIGNS
+from ..rich_text import COLOURS, plain_line
+from ..state import State, StateText
 from ..workspace.lesion import LesionRow
-from ..workspace.preflight import Check, Level
+from ..workspace.preflight import Check
 from ..workspace.publisher import Publisher
 from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
@@ -38,12 +39,8 @@ class Receiving(Protocol):
     total_bytes: int
 
 
-StateText = tuple[str, str]
-"""Colour and text of a state."""
-
-
 def status_texts(workspace: Workspace | None, source: VolumeSource | None = None) -> dict[str, StateText]:
-    """Return the colour and the text of each label about a state, by the label's name."""
+    """Return the state and the text of each label, by the label's name."""
     return {
         "linkLabel": _with_lag(_link_text(workspace, source), workspace),
         "workerLabel": _worker_text(workspace),
@@ -57,20 +54,20 @@ def _link_text(workspace: Workspace | None, source: VolumeSource | None) -> Stat
     if source is not None and source.connector is not None:
         return _connector_text(source.connector)
     if workspace is None or link is None:
-        return GREY, _("Not connected")
+        return State.OFF, _("Not connected")
     if workspace.link_state is not LinkState.CONNECTED:
-        return RED if workspace.link_reason else AMBER, workspace.link_reason or _("Connecting ...")
+        return State.ERROR if workspace.link_reason else State.WARNING, workspace.link_reason or _("Connecting ...")
     warning = workspace.session.volume_warning or workspace.link_reason
     if warning:
-        return AMBER, _("Connected, but {warning}").format(warning=warning)
+        return State.WARNING, _("Connected, but {warning}").format(warning=warning)
     age_s = workspace.message_rate.age_s
     if age_s is None:
-        return AMBER, _nothing_usable_text(workspace)
+        return State.WARNING, _nothing_usable_text(workspace)
     text = _("{rate:.0f} messages/s, last {age:.1f} s ago").format(rate=workspace.message_rate.per_s, age=age_s)
     if isinstance(link, RecordedLink):
         if not link.is_playing:
-            return GREY, _("Recorded case, paused")
-        return GREEN, _("Recorded case: {text}").format(text=text)
+            return State.OFF, _("Recorded case, paused")
+        return State.OK, _("Recorded case: {text}").format(text=text)
     if workspace.problem_count:
         text += _(", {count} refused or suspicious").format(count=workspace.problem_count)
     unknown, mixed = _not_understood(workspace), _mixed_names(workspace)
@@ -81,15 +78,15 @@ def _link_text(workspace: Workspace | None, source: VolumeSource | None) -> Stat
     note = workspace.session.following_note
     if note:
         text += f"; {note}"
-    return GREEN if age_s < FRESH_LINK_S and not (mixed or note) else AMBER, text
+    return State.OK if age_s < FRESH_LINK_S and not (mixed or note) else State.WARNING, text
 
 
 def _connector_text(connector: slicer.vtkMRMLNode) -> StateText:
     """Say what a vtkMRMLIGTLConnectorNode of the module OpenIGTLinkIF is connected to."""
     if connector.GetState() != connector.StateConnected:
-        return AMBER, _("OpenIGTLinkIF: {name} is not connected").format(name=connector.GetName())
+        return State.WARNING, _("OpenIGTLinkIF: {name} is not connected").format(name=connector.GetName())
     text = _("OpenIGTLinkIF: {name}, {count} device(s)")
-    return GREEN, text.format(name=connector.GetName(), count=connector.GetNumberOfIncomingMRMLNodes())
+    return State.OK, text.format(name=connector.GetName(), count=connector.GetNumberOfIncomingMRMLNodes())
 
 
 def _with_lag(state: StateText, workspace: Workspace | None) -> StateText:
@@ -98,10 +95,10 @@ def _with_lag(state: StateText, workspace: Workspace | None) -> StateText:
     per_s = workspace.render_limiter.lagging_per_s if workspace is not None else None
     if link is None or per_s is None:
         return state
-    colour, text = state
+    link_state, text = state
     rate = f"{per_s:.0f}" if per_s >= 2 else f"{per_s:.1f}"
     lag = _("pictures {rate} a second").format(rate=rate)
-    return colour if colour == RED else AMBER, f"{text}; {lag}"
+    return link_state if link_state is State.ERROR else State.WARNING, f"{text}; {lag}"
 
 
 def _nothing_usable_text(workspace: Workspace) -> str:
@@ -147,20 +144,20 @@ def _mixed_names(workspace: Workspace) -> str:
 def _device_text(workspace: Workspace | None) -> StateText:
     ready = workspace.ready if workspace else None
     if ready is None:
-        return GREY, _("Device not known yet")
-    return AMBER if ready.device.startswith("cpu") else GREEN, ready.device
+        return State.OFF, _("Device not known yet")
+    return State.WARNING if ready.device.startswith("cpu") else State.OK, ready.device
 
 
 def _model_text(workspace: Workspace | None) -> StateText:
     if workspace is None:
-        return GREY, _("No model loaded")
+        return State.OFF, _("No model loaded")
     model = workspace.session.model
     text = f"{shorten(model.name, NAME_WIDTH)} {model.sha256[:8]}"
     if model.simulated_only:
-        return AMBER, _("{model}: simulated data only").format(model=text)
+        return State.WARNING, _("{model}: simulated data only").format(model=text)
     if model.trained_on.get("simulated") is None:
-        return AMBER, _("{model}: origin unknown").format(model=text)
-    return GREEN, text
+        return State.WARNING, _("{model}: origin unknown").format(model=text)
+    return State.OK, text
 
 
 def shorten(text: str, width: int) -> str:
@@ -169,21 +166,21 @@ def shorten(text: str, width: int) -> str:
 
 def _worker_text(workspace: Workspace | None) -> StateText:
     if workspace is None:
-        return GREY, _("Segmentation is not running")
+        return State.OFF, _("Segmentation is not running")
     if workspace.engine_problem:
-        return RED, _("Segmentation has failed")
+        return State.ERROR, _("Segmentation has failed")
     if (
         workspace.background_refinement.is_at_work
         and not workspace.session.busy
         and workspace.session.engine.state is EngineState.BUSY
     ):
-        return GREEN, _("Refining in the background")
+        return State.OK, _("Refining in the background")
     texts = {
-        EngineState.STARTING: (AMBER, _("Loading the model")),
-        EngineState.READY: (GREEN, _("Ready to segment")),
-        EngineState.BUSY: (GREEN, _("Segmenting")),
+        EngineState.STARTING: (State.WARNING, _("Loading the model")),
+        EngineState.READY: (State.OK, _("Ready to segment")),
+        EngineState.BUSY: (State.OK, _("Segmenting")),
     }
-    return texts.get(workspace.session.engine.state, (RED, _("Segmentation has stopped")))
+    return texts.get(workspace.session.engine.state, (State.ERROR, _("Segmentation has stopped")))
 
 
 def problem_text(workspace: Workspace | None, source: VolumeSource | None) -> str:
@@ -207,12 +204,11 @@ def followable(workspace: Workspace | None) -> tuple[list[str], int]:
 
 def check_cells(checks: Sequence[Check]) -> Cells:
     """Return the cells of the pre-flight table: name of each check; what was found and what to do next."""
-    colours = {Level.GREEN: GREEN, Level.AMBER: AMBER, Level.RED: RED, Level.PENDING: GREY}
     cells = {}
     for line, check in enumerate(checks):
         found = "\n".join(part for part in (check.text, check.action and f"→ {check.action}") if part)
-        cells[line, 0] = f"{SIGNS[colours[check.level]]} {check.name}", colours[check.level]
-        cells[line, 1] = found, colours[check.level]
+        cells[line, 0] = plain_line(check.state, check.name), COLOURS[check.state]
+        cells[line, 1] = found, COLOURS[check.state]
     return cells
 
 

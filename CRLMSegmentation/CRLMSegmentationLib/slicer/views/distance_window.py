@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rich_text import AMBER, WHITE, css, readable
+from ..rich_text import COLOURS, WHITE, css, readable
+from ..state import State
 from .navigation_texts import Distance
 
 NUMBER_SHARE, INTERVAL_SHARE, WORDS_SHARE, WARNING_SHARE = 0.42, 0.15, 0.09, 0.06
@@ -45,7 +46,8 @@ class DistanceWindow:
         self._write("intervalLabel", interval, interval_px, css(readable(distance.colour)))
         shorter_px = min(width, height)
         self._write("wordsLabel", distance.words, max(LEAST_PX, round(WORDS_SHARE * shorter_px)), WHITE)
-        self._write("warningLabel", distance.warning, max(LEAST_PX, round(WARNING_SHARE * shorter_px)), AMBER)
+        warning_px = max(LEAST_PX, round(WARNING_SHARE * shorter_px))
+        self._write("warningLabel", distance.warning, warning_px, COLOURS[State.WARNING])
 
     def close(self) -> None:
         """Close the window for good."""

@@ -16,7 +16,8 @@ from ...tracking.colours import distance_colour
 from ...tracking.displayed_distance import DisplayedDistance, InstrumentLine, Withheld
 from ...tracking.interval import Interval
 from ...tracking.situation import InstrumentState, Reading, Situation
-from ..rich_text import AMBER, GREEN, GREY, css, dot, readable
+from ..rich_text import coloured, css, readable, rich_line
+from ..state import State
 from ..workspace.workspace import Workspace
 
 Colour = tuple[float, float, float]
@@ -148,7 +149,7 @@ def words_text(distance: Distance) -> str:
     words = html.escape(distance.words)
     if not distance.warning:
         return words
-    return f'{words}<br><span style="color:{AMBER}">{html.escape(distance.warning)}</span>'
+    return f"{words}<br>{coloured(State.WARNING, distance.warning)}"
 
 
 def instruments_text(workspace: Workspace | None, unreliable_reasons: UnreliableTimer | None) -> str:
@@ -159,7 +160,7 @@ def instruments_text(workspace: Workspace | None, unreliable_reasons: Unreliable
     paused = paused_text(workspace) if workspace is not None else ""
     lines = [_instrument_line(line, unreliable_reasons, paused) for line in situation.displayed.lines]
     if situation.sensor_unreliable_reason is not None:
-        lines.insert(0, dot(AMBER, withheld_text(Withheld(situation.sensor_unreliable_reason), paused)))
+        lines.insert(0, rich_line(State.WARNING, withheld_text(Withheld(situation.sensor_unreliable_reason), paused)))
     return "<br>".join(lines)
 
 
@@ -186,17 +187,17 @@ def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) ->
 def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableTimer | None, paused: str) -> str:
     frame, reading, status = line.state.instrument.frame, line.reading, line.state.unreliable_reason
     if paused and status is not None and status.reason is Reason.NO_RECENT_POSE:
-        return dot(GREY, f"{frame}: {paused}")
+        return rich_line(State.OFF, f"{frame}: {paused}")
     if status is not None:
         reason = withheld_text(line.withheld or Withheld(status, frame))
-        return dot(AMBER, reason + _age_text(status, frame, unreliable_reasons))
+        return rich_line(State.WARNING, reason + _age_text(status, frame, unreliable_reasons))
     if line.withheld is not None:
-        return dot(AMBER, f"{frame}: {withheld_text(line.withheld)}")
+        return rich_line(State.WARNING, f"{frame}: {withheld_text(line.withheld)}")
     if reading is None:
-        return dot(GREEN, _("{instrument}: tracked").format(instrument=frame))
+        return rich_line(State.OK, _("{instrument}: tracked").format(instrument=frame))
     names = {"instrument": frame, "lesion": reading.name, "number": number_text(interval_of(reading).distance_mm)}
     text = _("{instrument}: {number} ({interval}) to {lesion}")
-    return dot(GREEN, text.format(**names, interval=interval_text(interval_of(reading))))
+    return rich_line(State.OK, text.format(**names, interval=interval_text(interval_of(reading))))
 
 
 def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableTimer | None) -> str:

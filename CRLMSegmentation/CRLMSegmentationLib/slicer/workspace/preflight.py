@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +18,16 @@ from ...recording.recorded_link import RecordedLink
 from ...segmentation.models.package import load_model_package
 from ...segmentation.models.registry import is_shipped
 from ..dependencies import PACKAGES
+from ..state import State
 from .workspace import Workspace
 
 SAMPLE = "phantom-hypoechoic"
 KNOWN_DICE = 0.70
 """Overlap with the ground truth of the shipped sample below which something is wrong."""
 FREE_MEMORY_GB, FREE_DISK_GB = (2.0, 4.0), (2.0, 10.0)
-"""Red below the first, amber below the second."""
+"""An error below the first, a warning below the second."""
 SLOW_START_S = 30.0
 PROBLEM_LINES = 3
-
-
-class Level(Enum):
-    PENDING = "pending"
-    GREEN = "green"
-    AMBER = "amber"
-    RED = "red"
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Check:
     """
 
     name: str
-    level: Level
+    state: State
     text: str
     action: str = ""
 
@@ -87,44 +80,44 @@ class Preflight:
     def _device(self) -> Check:
         name, ready, problem = _("Graphics card"), self._workspace.ready, self._workspace.engine_problem
         if problem:
-            return Check(name, Level.RED, problem, _("Install what is missing, then run this again"))
+            return Check(name, State.ERROR, problem, _("Install what is missing, then run this again"))
         if ready is None:
-            return Check(name, Level.PENDING, _("the worker is starting"))
+            return Check(name, State.PENDING, _("the worker is starting"))
         if ready.device.startswith("cpu"):
             why = "; ".join(ready.warnings) or _("no usable graphics card was found")
             action = _("Segmentation works but is slower. Install the PyTorch build for your graphics card")
-            return Check(name, Level.AMBER, f"{ready.device}: {why}", action)
-        return Check(name, Level.GREEN, _("{device} has computed a test kernel").format(device=ready.device))
+            return Check(name, State.WARNING, f"{ready.device}: {why}", action)
+        return Check(name, State.OK, _("{device} has computed a test kernel").format(device=ready.device))
 
     def _start(self) -> Check:
         name, ready = _("Model warm"), self._workspace.ready
         if ready is None:
-            level = Level.RED if self._workspace.engine_problem else Level.PENDING
-            return Check(name, level, _("not yet"))
-        level = Level.GREEN if ready.cold_start_s < SLOW_START_S else Level.AMBER
-        return Check(name, level, _("loaded and warm after {seconds:.1f} s").format(seconds=ready.cold_start_s))
+            state = State.ERROR if self._workspace.engine_problem else State.PENDING
+            return Check(name, state, _("not yet"))
+        state = State.OK if ready.cold_start_s < SLOW_START_S else State.WARNING
+        return Check(name, state, _("loaded and warm after {seconds:.1f} s").format(seconds=ready.cold_start_s))
 
     def _answer(self) -> Check:
         name, result = _("Self-check case"), self._workspace.results.self_check
         problem = self._workspace.results.self_check_problem or self._workspace.engine_problem
         if problem:
-            return Check(name, Level.RED, problem, _("Do not rely on results before this check passes"))
+            return Check(name, State.ERROR, problem, _("Do not rely on results before this check passes"))
         if result is None:
-            return Check(name, Level.PENDING, _("segmenting a simulated case with known ground truth"))
+            return Check(name, State.PENDING, _("segmenting a simulated case with known ground truth"))
         if not self._is_shipped:
             text = _("the right answer is known for the shipped model only; this one answered in {seconds:.1f} s")
             text = text.format(seconds=sum(result.timings_s.values()))
-            return Check(name, Level.AMBER, text, _("To prove the installation, choose the shipped model"))
+            return Check(name, State.WARNING, text, _("To prove the installation, choose the shipped model"))
         truth = self._sample.truth_of(self._sample.lesions[0], result.volume) if self._sample is not None else None
         if truth is None:
-            return Check(name, Level.RED, _("the shipped case is missing"), _("Install the extension again"))
+            return Check(name, State.ERROR, _("the shipped case is missing"), _("Install the extension again"))
         dice = 2 * (result.mask.mask & truth).sum() / max(1, result.mask.mask.sum() + truth.sum())
         seconds = sum(result.timings_s.values())
         text = _("simulated case: Dice {dice:.2f}, in {seconds:.1f} s").format(dice=dice, seconds=seconds)
         if dice >= KNOWN_DICE:
-            return Check(name, Level.GREEN, text)
+            return Check(name, State.OK, text)
         action = _("The installation is broken, or damaged: install it again before relying on results")
-        return Check(name, Level.RED, text, action)
+        return Check(name, State.ERROR, text, action)
 
 
 def _packages() -> Check:
@@ -132,10 +125,10 @@ def _packages() -> Check:
     absent = [package.requirement for package in PACKAGES if package.installed_version is None]
     if absent:
         text = _("missing: {names}").format(names=", ".join(absent))
-        return Check(name, Level.RED, text, _("Press Install"))
+        return Check(name, State.ERROR, text, _("Press Install"))
     torch, nnunet, *others = PACKAGES
     versions = f"{torch.name} {torch.installed_version}, {nnunet.name} {nnunet.installed_version}"
-    return Check(name, Level.GREEN, _("{versions} and {count} more").format(versions=versions, count=len(others)))
+    return Check(name, State.OK, _("{versions} and {count} more").format(versions=versions, count=len(others)))
 
 
 def _model(workspace: Workspace) -> Check:
@@ -143,20 +136,20 @@ def _model(workspace: Workspace) -> Check:
     try:
         load_model_package(model.folder)
     except CrlmError as error:
-        return Check(name, Level.RED, str(error), _("Copy the model again, or choose another"))
+        return Check(name, State.ERROR, str(error), _("Copy the model again, or choose another"))
     text = f"{model.name} {model.version}, SHA-256 {model.sha256[:12]}"
     if model.simulated_only:
-        return Check(name, Level.AMBER, text, _("Trained on simulated data only: not for decisions about patients"))
+        return Check(name, State.WARNING, text, _("Trained on simulated data only: not for decisions about patients"))
     if model.trained_on.get("simulated") is None:
-        return Check(name, Level.AMBER, text, _("Nobody has stated what it was trained on: ask its makers"))
-    return Check(name, Level.GREEN, text)
+        return Check(name, State.WARNING, text, _("Nobody has stated what it was trained on: ask its makers"))
+    return Check(name, State.OK, text)
 
 
 def _memory() -> Check:
     name = _("Free memory")
     free = free_memory_gb()
     if free is None:
-        return Check(name, Level.AMBER, _("unknown on this system"), _("Close other programs"))
+        return Check(name, State.WARNING, _("unknown on this system"), _("Close other programs"))
     return _enough(name, free, FREE_MEMORY_GB, _("Close other programs"))
 
 
@@ -165,35 +158,38 @@ def _disk(folder: Path) -> Check:
     try:
         free = shutil.disk_usage(folder).free / 1e9
     except OSError as error:
-        return Check(name, Level.RED, f"{folder}: {os_reason(error)}", _("Choose another folder for results"))
+        return Check(name, State.ERROR, f"{folder}: {os_reason(error)}", _("Choose another folder for results"))
     return _enough(name, free, FREE_DISK_GB, _("Delete what is not needed, or choose another folder"))
 
 
 def _enough(name: str, free_gb: float, limits_gb: tuple[float, float], action: str) -> Check:
     text = f"{free_gb:.1f} GB"
     if free_gb >= limits_gb[1]:
-        return Check(name, Level.GREEN, text)
-    return Check(name, Level.AMBER if free_gb >= limits_gb[0] else Level.RED, text, action)
+        return Check(name, State.OK, text)
+    return Check(name, State.WARNING if free_gb >= limits_gb[0] else State.ERROR, text, action)
 
 
 def _link(workspace: Workspace) -> Check:
     name = _("Link")
     if workspace.session.link is None:
-        return Check(name, Level.AMBER, _("no source is connected"), _("Connect to the tracker before the sweep"))
+        return Check(name, State.WARNING, _("no source is connected"), _("Connect to the tracker before the sweep"))
     if workspace.link_state is not LinkState.CONNECTED:
         return Check(
-            name, Level.RED, workspace.link_reason or workspace.link_state.value, _("Start the server, check the cable")
+            name,
+            State.ERROR,
+            workspace.link_reason or workspace.link_state.value,
+            _("Start the server, check the cable"),
         )
     if isinstance(workspace.session.link, RecordedLink):
-        return Check(name, Level.AMBER, _("a recorded case is open"), _("Connect to the tracker before the sweep"))
+        return Check(name, State.WARNING, _("a recorded case is open"), _("Connect to the tracker before the sweep"))
     rate = workspace.message_rate.per_s
     text = _("{rate:.0f} messages a second").format(rate=rate)
     if workspace.problem_lines:
         action = _("Check sender and network: what was refused is lost")
-        return Check(name, Level.AMBER, "\n".join([text, *_shortened(workspace.problem_lines)]), action)
+        return Check(name, State.WARNING, "\n".join([text, *_shortened(workspace.problem_lines)]), action)
     if rate > 0:
-        return Check(name, Level.GREEN, text)
-    return Check(name, Level.AMBER, text, _("Start the devices of the server: it is silent"))
+        return Check(name, State.OK, text)
+    return Check(name, State.WARNING, text, _("Start the devices of the server: it is silent"))
 
 
 def _shortened(lines: list[str]) -> list[str]:
