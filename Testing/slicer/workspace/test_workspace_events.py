@@ -1,4 +1,4 @@
-"""Session logs that subscribe to the events of a workspace."""
+"""Listeners that subscribe to the events of a workspace."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Log:
     def __init__(self):
         self.events = []
 
-    def write(self, event):
+    def handle(self, event):
         self.events.append(event)
 
     def kinds(self):

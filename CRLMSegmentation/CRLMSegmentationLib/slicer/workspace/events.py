@@ -1,4 +1,4 @@
-"""The events of a workspace, and the protocol of the session logs that receive them."""
+"""The events of a workspace, and the protocol of those that listen to them."""
 
 from __future__ import annotations
 
@@ -136,29 +136,29 @@ WorkspaceEvent = Union[
 ]
 
 
-class SessionLog(Protocol):
+class EventListener(Protocol):
     """Receives each event of a workspace at the moment at which it happens; must not raise."""
 
-    def write(self, event: WorkspaceEvent) -> None:
+    def handle(self, event: WorkspaceEvent) -> None:
         """Receive an event."""
 
 
 class Events:
-    """Passes events on to the session logs that have subscribed."""
+    """Passes events on to the listeners that have subscribed."""
 
     def __init__(self) -> None:
-        self._logs: tuple[SessionLog, ...] = ()
+        self._listeners: tuple[EventListener, ...] = ()
 
-    def subscribe(self, log: SessionLog) -> None:
-        """Pass all events on to a log from now on; to one that has subscribed already, only once."""
-        if log not in self._logs:
-            self._logs = (*self._logs, log)
+    def subscribe(self, listener: EventListener) -> None:
+        """Pass all events on to a listener from now on; to one that has subscribed already, only once."""
+        if listener not in self._listeners:
+            self._listeners = (*self._listeners, listener)
 
-    def unsubscribe(self, log: SessionLog) -> None:
-        """Pass no more events on to a log."""
-        self._logs = tuple(each for each in self._logs if each is not log)
+    def unsubscribe(self, listener: EventListener) -> None:
+        """Pass no more events on to a listener."""
+        self._listeners = tuple(each for each in self._listeners if each is not listener)
 
     def emit(self, event: WorkspaceEvent) -> None:
-        """Pass an event on to all logs."""
-        for log in self._logs:
-            log.write(event)
+        """Pass an event on to all listeners."""
+        for listener in self._listeners:
+            listener.handle(event)

@@ -99,7 +99,7 @@ class Workspace:
         engine_problem: why the engine has given up, empty otherwise.
         devices: what has arrived over the link, device name to "volume", "image" or "transform".
         log: what has happened, oldest first, for people.
-        events: tells session logs what happens.
+        events: tells listeners what happens.
         results: what has come of them; also that of `run_self_check`.
         background_refinement, resegmentation: what the network is asked for without anybody clicking.
         memory: bounds what volumes take together.

@@ -122,8 +122,8 @@ class WorkspaceRecorder:
         if self._recorder is not None and is_simulated is not None:
             self._recorder.source(is_simulated)
 
-    def write(self, event: WorkspaceEvent) -> None:
-        """Record an event of the workspace, as a `SessionLog`."""
+    def handle(self, event: WorkspaceEvent) -> None:
+        """Record an event of the workspace, as an `EventListener`."""
         if self._writer is not None and self.is_recording:
             self._guarded(self._writer.write, event)
 
