@@ -325,6 +325,19 @@ def test_views_stay_where_they_are_when_a_lesion_is_segmented_again(with_result)
     assert centres(with_result) == before
 
 
+def test_views_go_to_a_segmentation_that_is_brought_back(with_result):
+    found = centres(with_result)
+    with_result.press("removeButton")
+    with_result.wait(lambda: with_result.table() == [])
+    for node in slices(with_result).values():
+        node.JumpSliceByCentering(5.0, 6.0, 7.0)
+    with_result.turns()
+    assert centres(with_result) != found
+    with_result.press("undoButton")
+    with_result.turns()
+    assert centres(with_result) == [pytest.approx(place, abs=0.5) for place in found]
+
+
 def test_views_of_somebody_who_navigates_are_left_alone(camera, navigated, tracker):
     move(navigated, tracker, (30.0, 21.0, 25.0))
     before, focal = centres(navigated), camera.GetFocalPoint()

@@ -8,6 +8,15 @@ import numpy as np
 import slicer
 
 from ..scene.nodes import nodes_of_class, one_update
+from ..workspace.events import (
+    LesionRemoved,
+    ResultShown,
+    SegmentationChanged,
+    VolumeLeft,
+    VolumeShown,
+    WorkspaceEvent,
+)
+from ..workspace.lesion import LesionSegmentation
 from ..workspace.workspace import Workspace
 from .layout import is_placing
 
@@ -23,6 +32,8 @@ CAMERA_CLASS = "vtkMRMLCameraNode"
 class LesionFocus:
     """Moves the views to what is new; whoever navigates with slices that follow the tip is left alone.
 
+    It listens to the events of the workspace, and moves the views in `update`: once a turn, whatever has happened.
+
     Args:
         layout_manager: of the application (qSlicerLayoutManager).
     """
@@ -30,7 +41,25 @@ class LesionFocus:
     def __init__(self, workspace: Workspace, layout_manager: Any) -> None:
         self._workspace, self._manager = workspace, layout_manager
         self._found: set[str] = set()
-        self._volume_id: str | None = None
+        self._new_lesion: str | None = None
+        self._has_left_volume = True
+        self._has_new_volume = False
+        workspace.events.subscribe(self)
+
+    def handle(self, event: WorkspaceEvent) -> None:
+        """Note what is new, as an `EventListener`."""
+        if isinstance(event, VolumeLeft):
+            self._has_left_volume = True
+            self._found.clear()
+        elif isinstance(event, VolumeShown) and event.volume is not None:  # also one that has come again, or was moved
+            self._has_new_volume = self._has_new_volume or self._has_left_volume
+            self._has_left_volume = False
+        elif isinstance(event, ResultShown):
+            self._note_segmentation(event.result.request.lesion, event.found)
+        elif isinstance(event, SegmentationChanged):
+            self._note_segmentation(event.lesion, event.found)
+        elif isinstance(event, LesionRemoved):
+            self._note_segmentation(event.lesion, None)
 
     def update(self, is_navigating: bool) -> None:
         """Go to a lesion that was found for the first time, or to another volume; call it at each turn.
@@ -39,17 +68,18 @@ class LesionFocus:
             is_navigating: the slices follow a tip, and are not to be moved.
         """
         volume = self._workspace.volume.node
-        volume_id = volume.GetID() if volume is not None else None
-        if volume_id != self._volume_id:
-            self._volume_id = volume_id
-            if volume is not None and not is_navigating:
-                self._look_at(*_place_of(volume))
-        entries = self._workspace.lesion_store.entries
-        found = {lesion for lesion, entry in entries.items() if entry.found is not None}
-        new = [lesion for lesion in entries if lesion in found - self._found and _was_segmented_now(entries[lesion])]
-        self._found = found
-        if new and not is_navigating and not is_placing(self._workspace.scene):
-            self.go_to(new[-1])
+        lesion, self._new_lesion = self._new_lesion, None
+        has_new_volume, self._has_new_volume = self._has_new_volume, False
+        if is_navigating:
+            return
+        if has_new_volume and volume is not None:
+            self._look_at(*_place_of(volume))
+        if lesion is not None and not is_placing(self._workspace.scene):
+            self.go_to(lesion)
+
+    def end(self) -> None:
+        """Listen no longer."""
+        self._workspace.events.unsubscribe(self)
 
     def go_to(self, lesion: str) -> None:
         """Centre slices and 3D view on a lesion, or on its seed while it has no segmentation."""
@@ -61,6 +91,15 @@ class LesionFocus:
         for name in self._manager.sliceViewNames():
             _centre_slice(self._manager.sliceWidget(name).mrmlSliceNode(), centre_ras_mm, width_mm)
         self._look_at(centre_ras_mm, width_mm)
+
+    def _note_segmentation(self, lesion: str, found: LesionSegmentation | None) -> None:
+        """Note the segmentation of a lesion; what was loaded with a scene is nothing to go to."""
+        if found is None:
+            self._found.discard(lesion)
+            self._new_lesion = None if self._new_lesion == lesion else self._new_lesion
+        elif lesion not in self._found:
+            self._found.add(lesion)
+            self._new_lesion = lesion if found.result is not None else self._new_lesion
 
     def _place_of_lesion(self, lesion: str) -> tuple[np.ndarray, float] | None:
         """Return the centre of a lesion in world RAS, mm, and its largest diameter."""
@@ -82,11 +121,6 @@ class LesionFocus:
         for camera in nodes_of_class(self._workspace.scene, CAMERA_CLASS):
             if camera.GetLayoutName() == name:
                 _aim(camera, centre_ras_mm, width_mm)
-
-
-def _was_segmented_now(entry: Any) -> bool:
-    """Return whether a segmentation is a result, and was not loaded with a scene."""
-    return entry.found.result is not None
 
 
 def _place_of(volume: slicer.vtkMRMLScalarVolumeNode) -> tuple[np.ndarray, float]:

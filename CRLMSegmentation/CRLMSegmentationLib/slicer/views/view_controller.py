@@ -78,6 +78,7 @@ class ViewController:
         if self._corner is not None:
             self._corner.clear()
         self._render_times.end()
+        self._focus.end()
 
     def _show_number(self) -> None:
         """Update the distance in the 3D view; without instruments it shows none."""
