@@ -16,7 +16,8 @@ from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, Change
 from CRLMSegmentationLib.tracking.closest_approach import Approaches
 from CRLMSegmentationLib.tracking.instruments import Instrument, InstrumentKind
 from CRLMSegmentationLib.tracking.interval import Interval
-from CRLMSegmentationLib.tracking.situation import InstrumentState, Reading, Situation
+from CRLMSegmentationLib.tracking.readings import InstrumentState, Reading, ReliableReading
+from CRLMSegmentationLib.tracking.situation import Situation
 
 STYLUS = Instrument("Stylus", InstrumentKind.POINTER, (0.0, 0.0, 20.0))
 LOST = Status(Reason.NOT_TRACKED)
@@ -24,7 +25,7 @@ LOST = Status(Reason.NOT_TRACKED)
 
 def reading_of(distance_mm: float, lesion: str = "Tumour 1", margin_mm: float | None = None) -> Reading:
     interval = Interval(distance_mm, distance_mm - 2, distance_mm + 3)
-    return Reading(lesion, lesion, interval, np.array([distance_mm, 0.0, 0.0]), margin_mm)
+    return ReliableReading(lesion, lesion, interval, np.array([distance_mm, 0.0, 0.0]), margin_mm)
 
 
 def withheld(unreliable_reason: Status, lesion: str = "Tumour 1") -> Reading:

@@ -32,7 +32,7 @@ from CRLMSegmentationLib.tracking.colours import (
 from CRLMSegmentationLib.tracking.instruments import Instrument, InstrumentKind
 from CRLMSegmentationLib.tracking.interval import Interval
 from CRLMSegmentationLib.tracking.margins import margin_surface
-from CRLMSegmentationLib.tracking.navigator import InstrumentState, Reading
+from CRLMSegmentationLib.tracking.readings import InstrumentState, ReliableReading
 from CRLMSegmentationLib.tracking.surfaces import surface_of_mask
 from PIL import Image
 
@@ -73,7 +73,7 @@ def approach_of(
     matrix = np.eye(4)
     matrix[:3, :3] = side[:, [1, 2, 0]]
     matrix[:3, 3] = CENTER + (RADIUS_MM + distance_mm) * handle
-    reading = Reading(
+    reading = ReliableReading(
         "T", "Tumour 1", Interval(distance_mm, distance_mm - 2, distance_mm + 2), CENTER + RADIUS_MM * handle, margin_mm
     )
     return Approach(InstrumentState(Instrument("Stylus", kind), matrix, matrix[:3, 3], None, (reading,)), reading)

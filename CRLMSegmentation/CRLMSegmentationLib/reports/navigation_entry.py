@@ -14,7 +14,7 @@ from ..segmentation.refinement import Change
 from ..tracking.closest_approach import Approach, Approaches
 from ..tracking.instruments import Instrument, InstrumentKind
 from ..tracking.interval import Interval
-from ..tracking.situation import InstrumentState, Reading
+from ..tracking.readings import InstrumentState, ReliableReading
 
 _MOMENT = (
     "instrument",
@@ -78,7 +78,7 @@ def approach_from(entry: Mapping[str, Any] | None, lesion: str) -> Approach | No
     x, y, z = map(float, tip_mm)
     instrument = Instrument(entry["instrument"], InstrumentKind(entry["kind"]), (x, y, z))
     interval = Interval(*(float(entry[f"{name}_mm"]) for name in ("distance", "low", "high")))
-    reading = Reading(lesion, lesion, interval, np.array(entry["point_ras_mm"], float), entry["margin_mm"])
+    reading = ReliableReading(lesion, lesion, interval, np.array(entry["point_ras_mm"], float), entry["margin_mm"])
     return Approach(InstrumentState(instrument, pose, tip_ras_mm, None, (reading,)), reading, entry["time_s"] or 0.0)
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "margins",
     "navigator",
     "poses",
+    "readings",
     "situation",
     "surfaces",
     "sweeps",

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from ..core.status import Reason, Status
 from .displayed_distance import Withheld
 from .interval import Interval
-from .situation import InstrumentState, Reading, Situation
+from .readings import InstrumentState, ReliableReading
+from .situation import Situation
 
 MAX_UNRELIABLE_PERIODS = 512
 """Reasons that are remembered, one for each instrument; of more, the one that held longest ago goes."""
@@ -26,19 +27,17 @@ class Approach:
 
     Attributes:
         state: of the instrument then; it was trusted.
-        reading: of the lesion; it has an interval and a nearest point.
+        reading: of the lesion.
         time_s: the sender's, seconds since 1970; 0 where it does not say.
     """
 
     state: InstrumentState
-    reading: Reading
+    reading: ReliableReading
     time_s: float = 0.0
 
     @property
     def interval(self) -> Interval:
         """The distance at that moment."""
-        if self.reading.interval is None:
-            raise ValueError(f"the distance to {self.reading.lesion} was withheld, so it was no approach")
         return self.reading.interval
 
 

@@ -6,16 +6,19 @@ reliable may be nearer: then no number is shown anywhere, and the reason takes i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.status import Reason, Status
+from .readings import InstrumentState, Reading, ReliableReading
 
 if TYPE_CHECKING:
-    from .situation import InstrumentState, Reading, Situation
+    from .situation import Situation
+
+ReliablePair = tuple[InstrumentState, ReliableReading]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class InstrumentLine:
     """What is shown of one instrument: its nearest distance, or why it is withheld; neither without a lesion."""
 
     state: InstrumentState
-    reading: Reading | None = None
+    reading: ReliableReading | None = None
     withheld: Withheld | None = None
 
 
@@ -62,7 +65,7 @@ class DisplayedDistance:
         lines: of each instrument.
     """
 
-    nearest: tuple[InstrumentState, Reading] | None = None
+    nearest: ReliablePair | None = None
     withheld: tuple[Withheld, ...] = ()
     others: tuple[Withheld, ...] = ()
     warnings: tuple[Status, ...] = ()
@@ -71,12 +74,12 @@ class DisplayedDistance:
     lines: tuple[InstrumentLine, ...] = ()
 
     @property
-    def readings(self) -> tuple[tuple[InstrumentState, Reading], ...]:
-        """All readings that may be shown: they have an interval, and the line of their instrument is not withheld."""
+    def readings(self) -> tuple[ReliablePair, ...]:
+        """All readings that may be shown: they are reliable, and the line of their instrument is not withheld."""
         if self.nearest is None:
             return ()
         given = (line.state for line in self.lines if line.withheld is None)
-        return tuple((state, reading) for state in given for reading in state.readings if reading.interval is not None)
+        return tuple(_reliable((state, reading) for state in given for reading in state.readings))
 
     @property
     def measures(self) -> bool:
@@ -87,7 +90,7 @@ class DisplayedDistance:
 def displayed_distance(situation: Situation) -> DisplayedDistance:
     """Decide what may be shown in a situation."""
     pairs = [(state, reading) for state in situation.instruments for reading in state.readings]
-    nearest = _nearest_known(pairs)
+    nearest = _nearest_reliable(pairs)
     nearer = _nearer_unreliable(pairs, nearest)
     if nearer is not None:
         withheld: tuple[Withheld, ...] = (_of_lesion(nearer[1]),)
@@ -112,17 +115,16 @@ def _warnings_of(situation: Situation, is_shown: bool) -> tuple[Status, ...]:
     return tuple(c for c in situation.warnings if is_shown or c.reason is not Reason.UNCALIBRATED)
 
 
-def _nearest_known(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tuple[InstrumentState, Reading] | None:
-    known = (pair for pair in pairs if pair[1].interval is not None)
-    return min(known, key=lambda pair: _shown_mm(pair[1]), default=None)
+def _reliable(pairs: Iterable[tuple[InstrumentState, Reading]]) -> Iterator[ReliablePair]:
+    return ((state, reading) for state, reading in pairs if isinstance(reading, ReliableReading))
 
 
-def _shown_mm(reading: Reading) -> float:
-    return np.inf if reading.interval is None else reading.interval.distance_mm
+def _nearest_reliable(pairs: Iterable[tuple[InstrumentState, Reading]]) -> ReliablePair | None:
+    return min(_reliable(pairs), key=lambda pair: pair[1].interval.distance_mm, default=None)
 
 
 def _nearer_unreliable(
-    pairs: Iterable[tuple[InstrumentState, Reading]], nearest: tuple[InstrumentState, Reading] | None
+    pairs: Iterable[tuple[InstrumentState, Reading]], nearest: ReliablePair | None
 ) -> tuple[InstrumentState, Reading] | None:
     """Return the nearest lesion without a reliable surface that may be nearer than the distance to be shown."""
     if nearest is None:
@@ -130,13 +132,13 @@ def _nearer_unreliable(
     return _nearest_unreliable(pair for pair in pairs if _may_be_nearer(*pair, nearest[1]))
 
 
-def _may_be_nearer(state: InstrumentState, reading: Reading, shown: Reading) -> bool:
+def _may_be_nearer(state: InstrumentState, reading: Reading, shown: ReliableReading) -> bool:
     if reading.unreliable_reason is None:
         return False
     if reading.point_ras_mm is None:  # no surface, which is shown beside the number; or one whose distance is unknown
         return reading.unreliable_reason.reason is Reason.NOT_MEASURABLE
     is_deeper = reading.margin_mm is not None and (shown.margin_mm is None or reading.margin_mm < shown.margin_mm)
-    return is_deeper or _away_mm(state, reading) <= _shown_mm(shown)
+    return is_deeper or _away_mm(state, reading) <= shown.interval.distance_mm
 
 
 def _nearest_unreliable(
@@ -183,7 +185,7 @@ def _line_of(state: InstrumentState, is_shown: bool) -> InstrumentLine:
     if state.unreliable_reason is not None:
         return InstrumentLine(state, withheld=Withheld(state.unreliable_reason, state.instrument.frame))
     pairs = [(state, reading) for reading in state.readings]
-    nearest = _nearest_known(pairs)
+    nearest = _nearest_reliable(pairs)
     nearer = _nearer_unreliable(pairs, nearest)
     if nearer is None and nearest is None:
         nearer = _nearest_unreliable(pairs)

@@ -21,11 +21,12 @@ from .instruments import REFERENCE, TRACKERS, Instrument, instruments_in
 from .interval import TrackingError
 from .margins import DEFAULT_MARGINS_MM
 from .poses import Pose, Poses
-from .situation import InstrumentState, Reading, Situation
+from .readings import InstrumentState, Reading, ReliableReading
+from .situation import Situation
 from .targets import PreparedTarget, Target, prepare_targets
 from .validity import REASONS_BY_STATUS, BreathGuard, JumpGuard, LateGuard, PoseLimits, invalid_pose_reason
 
-__all__ = ["InstrumentState", "Navigator", "Reading", "Situation", "Target"]
+__all__ = ["Navigator", "Situation", "Target"]
 
 SENSORS = tuple(f"{REFERENCE}To{tracker}" for tracker in TRACKERS)
 """The pose of the sensor on the liver in the tracker, as configurations name it; the usual name first."""
@@ -223,7 +224,7 @@ class Navigator:
                 lesion, name, None, nearest.point_ras_mm, margin_mm, measured.unreliable_reason, nearest.distance_mm
             )
         interval = measured.interval(nearest, tip_ras_mm, self._tracking)
-        return Reading(lesion, name, interval, nearest.point_ras_mm, margin_mm, measured_mm=nearest.distance_mm)
+        return ReliableReading(lesion, name, interval, nearest.point_ras_mm, margin_mm, measured_mm=nearest.distance_mm)
 
     def _margin_of(self, watched: _InstrumentTrack, lesion: str, distance_mm: float) -> float | None:
         """Return the narrowest margin that holds the tip, in mm, with a hysteresis; None outside all."""

@@ -12,7 +12,8 @@ from CRLMSegmentationLib.slicer.rich_text import plain_line
 from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED, LesionRow, LesionState
 from CRLMSegmentationLib.tracking.instruments import Instrument, InstrumentKind
 from CRLMSegmentationLib.tracking.interval import Interval
-from CRLMSegmentationLib.tracking.situation import InstrumentState, Reading, Situation
+from CRLMSegmentationLib.tracking.readings import InstrumentState, Reading, ReliableReading
+from CRLMSegmentationLib.tracking.situation import Situation
 
 ROW = LesionRow(
     lesion="Tumour 1",
@@ -78,7 +79,8 @@ def test_details_say_what_the_line_leaves_out():
 
 def reading(lesion, distance_mm, reason=None):
     interval = None if reason is not None else Interval(distance_mm, distance_mm - 3, distance_mm + 3)
-    return Reading(lesion, lesion, interval, np.zeros(3), None, reason, distance_mm)
+    kind = Reading if interval is None else ReliableReading
+    return kind(lesion, lesion, interval, np.zeros(3), None, reason, distance_mm)
 
 
 def instrument(frame, *readings, reason=None):

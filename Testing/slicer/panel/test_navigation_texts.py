@@ -17,7 +17,8 @@ from CRLMSegmentationLib.slicer.views.navigation_texts import distance_of, dista
 from CRLMSegmentationLib.slicer.workspace.lesion import LesionRow, LesionState
 from CRLMSegmentationLib.tracking.instruments import Instrument
 from CRLMSegmentationLib.tracking.interval import Interval
-from CRLMSegmentationLib.tracking.situation import InstrumentState, Reading, Situation
+from CRLMSegmentationLib.tracking.readings import InstrumentState, Reading, ReliableReading
+from CRLMSegmentationLib.tracking.situation import Situation
 
 TIP = np.array([0.0, 0.0, 0.0])
 LOST, STILL = Status(Reason.NOT_TRACKED), Status(Reason.SENSOR_STILL, {"seconds": 6.0})
@@ -30,7 +31,8 @@ ROW = LesionRow(
 def reading(name, away_mm, unreliable_reason=None, margin_mm=None):
     """Of a lesion to the right of the tip; without a number where there is a doubt."""
     interval = None if unreliable_reason else Interval(away_mm, away_mm - 3.4, away_mm + 3.4)
-    return Reading(name, name, interval, TIP + (away_mm, 0.0, 0.0), margin_mm, unreliable_reason)
+    kind = Reading if interval is None else ReliableReading
+    return kind(name, name, interval, TIP + (away_mm, 0.0, 0.0), margin_mm, unreliable_reason)
 
 
 def tool(frame, *readings, unreliable_reason=None):

@@ -12,7 +12,7 @@ from CRLMSegmentationLib.slicer.scene.tools import UNRELIABLE_COLOUR, UNRELIABLE
 from CRLMSegmentationLib.tracking.colours import INNER_COLOUR, OUTER_COLOUR
 from CRLMSegmentationLib.tracking.instruments import Instrument, InstrumentKind
 from CRLMSegmentationLib.tracking.margins import margin_surface
-from CRLMSegmentationLib.tracking.navigator import InstrumentState
+from CRLMSegmentationLib.tracking.readings import InstrumentState
 from CRLMSegmentationLib.tracking.tool_meshes import mesh_of
 
 

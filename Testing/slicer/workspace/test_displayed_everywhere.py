@@ -28,7 +28,8 @@ from CRLMSegmentationLib.slicer.workspace.navigation_targets import NOTHING_FOUN
 from CRLMSegmentationLib.tracking.colours import distance_colour
 from CRLMSegmentationLib.tracking.instruments import Instrument
 from CRLMSegmentationLib.tracking.interval import Interval
-from CRLMSegmentationLib.tracking.situation import InstrumentState, Reading, Situation
+from CRLMSegmentationLib.tracking.readings import InstrumentState, Reading, ReliableReading
+from CRLMSegmentationLib.tracking.situation import Situation
 
 MARGINS_MM = (5.0, 10.0)
 STILL = Status(Reason.SENSOR_STILL, {"seconds": 6.0})
@@ -44,7 +45,9 @@ def reading(lesion, away_mm, unreliable_reason=None, has_surface=True):
     if not has_surface:
         return Reading(lesion, f"{lesion} named", None, None, None, unreliable_reason)
     point = np.array([abs(away_mm), 0.0, 0.0])
-    return Reading(lesion, f"{lesion} named", interval, point, margin_mm, unreliable_reason, away_mm)
+    return (Reading if interval is None else ReliableReading)(
+        lesion, f"{lesion} named", interval, point, margin_mm, unreliable_reason, away_mm
+    )
 
 
 def tool(frame, *readings, unreliable_reason=None, place=(0.0, 0.0, 0.0)):

@@ -12,10 +12,11 @@ from ...core.i18n import tr as _
 from ...core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE
 from ...core.status import translated
 from ...tracking.colours import distance_colour
-from ...tracking.situation import InstrumentState, Reading, Situation
+from ...tracking.readings import InstrumentState, ReliableReading
+from ...tracking.situation import Situation
 from ..rich_text import COLOURS, WHITE, css, plain_line, readable
 from ..state import State, StateText
-from ..views.navigation_texts import MINUS, WITHHELD, interval_of, interval_text, number_text
+from ..views.navigation_texts import MINUS, WITHHELD, interval_text, number_text
 from ..workspace.lesion import CORRECTED, LesionRow, LesionState
 from ..workspace.workspace import Workspace
 
@@ -26,7 +27,7 @@ with one another in 2D ultrasound of such lesions, 0.74 the published median of 
 
 Cells = dict[tuple[int, int], tuple[str, str]]
 """Text and colour of each cell of a table, by line and column."""
-Distances = Mapping[str, tuple[InstrumentState, Reading]]
+Distances = Mapping[str, tuple[InstrumentState, ReliableReading]]
 """The nearest instrument of each lesion whose distance is shown, by the key of the lesion."""
 
 
@@ -145,12 +146,12 @@ def reliability_of(row: LesionRow) -> Reliability | None:
     return Reliability.NOT_RATED if row.confidence is None else Reliability.HIGH
 
 
-def lesion_distances(situation: Situation) -> dict[str, tuple[InstrumentState, Reading]]:
+def lesion_distances(situation: Situation) -> dict[str, tuple[InstrumentState, ReliableReading]]:
     """Return the nearest instrument of each lesion, of the readings that `Situation.displayed` lets be shown."""
-    found: dict[str, tuple[InstrumentState, Reading]] = {}
+    found: dict[str, tuple[InstrumentState, ReliableReading]] = {}
     for state, reading in situation.displayed.readings:
         before = found.get(reading.lesion)
-        if before is None or _mm(reading) < _mm(before[1]):
+        if before is None or reading.interval.distance_mm < before[1].interval.distance_mm:
             found[reading.lesion] = state, reading
     return found
 
@@ -170,16 +171,12 @@ def confidence_text(confidence: float | None, is_simulated: bool | None) -> str:
     return _("expected Dice {dice:.2f}, {measured_on}").format(dice=confidence, measured_on=measured_on)
 
 
-def _mm(reading: Reading) -> float:
-    return interval_of(reading).distance_mm
-
-
 def _distance_cell(row: LesionRow, distances: Distances, margins_mm: tuple[float, ...]) -> tuple[str, str]:
     """Return the distance to a lesion; inside a margin with the sign of that margin."""
     if row.lesion not in distances:
         return WITHHELD, COLOURS[State.OFF]
     reading = distances[row.lesion][1]
-    text, margin_mm = number_text(_mm(reading)), reading.margin_mm
+    text, margin_mm = number_text(reading.interval.distance_mm), reading.margin_mm
     if margin_mm is not None:
         is_widest = margin_mm >= max(margins_mm, default=0.0)
         text = plain_line(State.WARNING if is_widest else State.ERROR, text)
@@ -192,8 +189,8 @@ def distance_details(lesion: str, workspace: Workspace | None) -> str:
     if found is None:
         return ""
     state, reading = found
-    names = {"number": number_text(_mm(reading)), "instrument": state.instrument.frame}
-    return _("{number} ({interval}) from {instrument}").format(**names, interval=interval_text(interval_of(reading)))
+    names = {"number": number_text(reading.interval.distance_mm), "instrument": state.instrument.frame}
+    return _("{number} ({interval}) from {instrument}").format(**names, interval=interval_text(reading.interval))
 
 
 def _change_text(row: LesionRow) -> str:

@@ -24,20 +24,14 @@ CONSENSUS_OPACITIES = {INNER: 0.6, OUTER: 0.22}
 
 def prepare_distance(scene: slicer.vtkMRMLScene) -> bool:
     """Make what is missing of the distance line, hidden; returns whether anything was."""
-    node = find_node(scene, MODEL, LINE)
-    if node is not None and node.GetDisplayNode() is not None:
-        return False
-    _make_line_display(node or _make_line(scene))
-    return True
+    return _prepared_line(scene)[1]
 
 
 def show_distance(
     scene: slicer.vtkMRMLScene, tip_ras_mm: np.ndarray, point_ras_mm: np.ndarray, colour: tuple[float, float, float]
 ) -> slicer.vtkMRMLModelNode:
     """Draw the line from a tip to the nearest point of a tumour, both RAS mm; it is moved in place."""
-    prepare_distance(scene)
-    node = find_node(scene, MODEL, LINE)
-    assert node is not None, "it was prepared"
+    node, _was_made = _prepared_line(scene)
     points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
     ends = np.array([tip_ras_mm, point_ras_mm], dtype=points.dtype)
     if not np.array_equal(points, ends):
@@ -165,6 +159,16 @@ def _make_surface_display(node: slicer.vtkMRMLModelNode, opacity: float) -> None
         display.SetVisibility2D(True)
         display.SetSliceIntersectionThickness(1)
         display.SetSaveWithScene(False)
+
+
+def _prepared_line(scene: slicer.vtkMRMLScene) -> tuple[slicer.vtkMRMLModelNode, bool]:
+    """Return the node of the distance line with its display node, and whether anything of it had to be made."""
+    node = find_node(scene, MODEL, LINE)
+    if node is not None and node.GetDisplayNode() is not None:
+        return node, False
+    node = node or _make_line(scene)
+    _make_line_display(node)
+    return node, True
 
 
 def _make_line(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLModelNode:

@@ -10,7 +10,7 @@ import slicer
 from ...core.status import tag_of_status
 from ...tracking.colours import TOOL_COLOURS
 from ...tracking.instruments import Instrument
-from ...tracking.situation import InstrumentState
+from ...tracking.readings import InstrumentState
 from ...tracking.tool_meshes import mesh_of
 from .nodes import (
     PREFIX,
@@ -36,16 +36,8 @@ def prepare_tool(scene: slicer.vtkMRMLScene, instrument: Instrument) -> bool:
 
     What a user has deleted of it is made again. It is not saved with the scene: it would stand there unguarded.
     """
-    frame = instrument.frame
-    model, placed = find_node(scene, MODEL, _key(frame)), find_node(scene, TRANSFORM, _place_key(frame))
-    if model is not None and placed is not None and model.GetDisplayNode() is not None:
-        return False
-    placed = placed or _make_place(scene, frame)
-    model = model or _make_tool(scene, instrument)
-    if model.GetDisplayNode() is None:
-        _make_display(model)
-    put_under(model, placed)
-    return True
+    _model, _transform, was_made = _prepared_tool(scene, instrument)
+    return was_made
 
 
 def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkMRMLModelNode | None:
@@ -56,11 +48,7 @@ def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkM
     """
     if state.matrix is None:
         return None
-    prepare_tool(scene, state.instrument)
-    frame = state.instrument.frame
-    model, placed = find_node(scene, MODEL, _key(frame)), find_node(scene, TRANSFORM, _place_key(frame))
-    assert model is not None, "it was prepared"
-    assert placed is not None, "it was prepared"
+    model, placed, _was_made = _prepared_tool(scene, state.instrument)
     if model.GetParentTransformNode() is not placed:
         put_under(model, placed)
     if state.unreliable_reason is None or model.GetAttribute(UNRELIABLE_REASON) is None:
@@ -76,6 +64,22 @@ def remove_tools_except(scene: slicer.vtkMRMLScene, frames: Container[str]) -> N
         frame = node.GetAttribute(FRAME)
         if frame and frame not in frames:
             remove_node(scene, node)
+
+
+def _prepared_tool(
+    scene: slicer.vtkMRMLScene, instrument: Instrument
+) -> tuple[slicer.vtkMRMLModelNode, slicer.vtkMRMLLinearTransformNode, bool]:
+    """Return the model of a tool, the transform that places it, and whether anything of them had to be made."""
+    frame = instrument.frame
+    model, placed = find_node(scene, MODEL, _key(frame)), find_node(scene, TRANSFORM, _place_key(frame))
+    if model is not None and placed is not None and model.GetDisplayNode() is not None:
+        return model, placed, False
+    placed = placed or _make_place(scene, frame)
+    model = model or _make_tool(scene, instrument)
+    if model.GetDisplayNode() is None:
+        _make_display(model)
+    put_under(model, placed)
+    return model, placed, True
 
 
 def _key(frame: str) -> str:

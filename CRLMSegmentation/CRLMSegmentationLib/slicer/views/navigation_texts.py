@@ -15,7 +15,8 @@ from ...recording.recorded_link import RecordedLink
 from ...tracking.colours import distance_colour
 from ...tracking.displayed_distance import DisplayedDistance, InstrumentLine, Withheld
 from ...tracking.interval import Interval
-from ...tracking.situation import InstrumentState, Reading, Situation
+from ...tracking.readings import InstrumentState, ReliableReading
+from ...tracking.situation import Situation
 from ..rich_text import coloured, css, readable, rich_line
 from ..state import State
 from ..workspace.workspace import Workspace
@@ -103,10 +104,9 @@ def distance_text_of(shown: DisplayedDistance, margins_mm: tuple[float, ...], pa
         reasons = "; ".join(dict.fromkeys(withheld_text(withheld, paused) for withheld in shown.withheld))
         return Distance(WITHHELD, "", reasons, "; ".join(warnings), WITHHELD_COLOUR, short)
     state, reading = shown.nearest
-    interval = interval_of(reading)
     return Distance(
-        number_text(interval.distance_mm),
-        interval_text(interval),
+        number_text(reading.interval.distance_mm),
+        interval_text(reading.interval),
         _words(state, reading, shown.margin_mm),
         "; ".join([*warnings, *(withheld_text(withheld, paused) for withheld in shown.others)]),
         distance_colour(shown.margin_mm, margins_mm),
@@ -169,15 +169,9 @@ def _whole(number_mm: float) -> str:
     return f"{MINUS}{-whole}" if whole < 0 else str(whole)
 
 
-def interval_of(reading: Reading) -> Interval:
-    """Return the interval of a reading that is shown, which always has one."""
-    assert reading.interval is not None
-    return reading.interval
-
-
-def _words(state: InstrumentState, reading: Reading, margin_mm: float | None) -> str:
+def _words(state: InstrumentState, reading: ReliableReading, margin_mm: float | None) -> str:
     names = {"lesion": reading.name, "instrument": state.instrument.frame}
-    if interval_of(reading).distance_mm < 0:
+    if reading.interval.distance_mm < 0:
         return _("{instrument} is inside {lesion}").format(**names)
     if margin_mm is None:
         return _("{instrument} to {lesion}").format(**names)
@@ -195,9 +189,9 @@ def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableTimer |
         return rich_line(State.WARNING, f"{frame}: {withheld_text(line.withheld)}")
     if reading is None:
         return rich_line(State.OK, _("{instrument}: tracked").format(instrument=frame))
-    names = {"instrument": frame, "lesion": reading.name, "number": number_text(interval_of(reading).distance_mm)}
+    names = {"instrument": frame, "lesion": reading.name, "number": number_text(reading.interval.distance_mm)}
     text = _("{instrument}: {number} ({interval}) to {lesion}")
-    return rich_line(State.OK, text.format(**names, interval=interval_text(interval_of(reading))))
+    return rich_line(State.OK, text.format(**names, interval=interval_text(reading.interval)))
 
 
 def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableTimer | None) -> str:

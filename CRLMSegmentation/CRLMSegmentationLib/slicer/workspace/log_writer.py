@@ -16,7 +16,8 @@ from ...core.volume import Volume
 from ...igtl.link import LinkState
 from ...segmentation.incoming import LinkChanged
 from ...segmentation.results import LesionResult, LesionSegmented
-from ...tracking.situation import InstrumentState, Reading, Situation
+from ...tracking.readings import InstrumentState, ReliableReading
+from ...tracking.situation import Situation
 from .events import (
     Cause,
     DistancesUpdated,
@@ -245,10 +246,9 @@ class LogWriter:
             self._recorder.unreliable_reason(name, status)
 
 
-def _distance_of(state: InstrumentState, reading: Reading) -> tuple[str, float, str, tuple[float, float]]:
-    """A distance that is shown, as the recorder takes it; it always has an interval."""
+def _distance_of(state: InstrumentState, reading: ReliableReading) -> tuple[str, float, str, tuple[float, float]]:
+    """A distance that is shown, as the recorder takes it."""
     interval = reading.interval
-    assert interval is not None
     return reading.lesion, interval.distance_mm, state.instrument.frame, (interval.low_mm, interval.high_mm)
 
 

@@ -23,7 +23,8 @@ from ...tracking.displayed_distance import DisplayedDistance
 from ...tracking.instruments import REFERENCE, InstrumentKind, tip_of
 from ...tracking.margins import DEFAULT_MARGINS_MM
 from ...tracking.navigator import Navigator
-from ...tracking.situation import InstrumentState, Situation
+from ...tracking.readings import InstrumentState
+from ...tracking.situation import Situation
 from ...tracking.targets import Target
 from ...tracking.transforms import frames_of
 from ..scene.guidance import hide_distance, prepare_distance, show_distance
@@ -119,8 +120,8 @@ class Navigation:
         """The tip to look at, RAS mm: that nearest to a tumour, else that of a pointer; None without a trusted one."""
         if self.displayed.focus is not None:
             return self.displayed.focus.tip_ras_mm
-        first = min(self._trusted, key=lambda s: FOCUS_ORDER.index(s.instrument.kind), default=None)
-        return None if first is None else first.tip_ras_mm
+        first = min(self._trusted_tips, key=lambda trusted: FOCUS_ORDER.index(trusted[0]), default=None)
+        return None if first is None else first[1]
 
     def pointer_tip_ras_mm(self) -> np.ndarray:
         """Return where the tip of the only pointer is that is tracked now, RAS mm.
@@ -128,14 +129,12 @@ class Navigation:
         Raises:
             SeedError: there is none, or there are several.
         """
-        pointers = [state for state in self._trusted if state.instrument.kind is InstrumentKind.POINTER]
-        if not pointers:
+        tips_ras_mm = [tip_ras_mm for kind, tip_ras_mm in self._trusted_tips if kind is InstrumentKind.POINTER]
+        if not tips_ras_mm:
             raise SeedError(_("no tool is chosen; choose the transform of a tracked tool"))
-        if len(pointers) > 1:
+        if len(tips_ras_mm) > 1:
             raise SeedError(_("several pointers are tracked; choose one under “How to segment”"))
-        tip_ras_mm = pointers[0].tip_ras_mm
-        assert tip_ras_mm is not None
-        return tip_ras_mm
+        return tips_ras_mm[0]
 
     def forget_tools(self, is_live: bool) -> None:
         """Forget all poses and tools, for the source of the messages is another.
@@ -219,9 +218,10 @@ class Navigation:
             show_tool(self._scene, state)
 
     @property
-    def _trusted(self) -> list[InstrumentState]:
-        """The instruments that can be navigated by now."""
-        return [s for s in self.situation.instruments if s.unreliable_reason is None and s.tip_ras_mm is not None]
+    def _trusted_tips(self) -> list[tuple[InstrumentKind, np.ndarray]]:
+        """The kinds of the instruments that can be navigated by now, and where their tips are, RAS mm."""
+        trusted = [state for state in self.situation.instruments if state.unreliable_reason is None]
+        return [(s.instrument.kind, s.tip_ras_mm) for s in trusted if s.tip_ras_mm is not None]
 
     @property
     def _warnings(self) -> tuple[Status, ...]:
@@ -230,11 +230,9 @@ class Navigation:
         return other if self.is_calibrated else (*other, Status(Reason.UNCALIBRATED))
 
     def _show_distance(self) -> None:
-        if self.displayed.nearest is None:
+        state, reading = self.displayed.nearest or (None, None)
+        if state is None or reading is None or state.tip_ras_mm is None:
             hide_distance(self._scene)
             return
-        state, reading = self.displayed.nearest
-        assert state.tip_ras_mm is not None, "a distance that is shown has a tip"
-        assert reading.point_ras_mm is not None, "and a nearest point"
         colour = distance_colour(self.displayed.margin_mm, self.margins_mm)
         show_distance(self._scene, state.tip_ras_mm, reading.point_ras_mm, colour)
