@@ -49,11 +49,11 @@ $(VENV)/torch: constraints.txt
 	touch $@
 
 $(VENV)/installed: $(VENV)/torch CRLMSegmentation/pyproject.toml
-	$(PIP) torchvision --editable CRLMSegmentation
+	$(PIP) torchvision --editable 'CRLMSegmentation[openvino]'
 	touch $@
 
 $(VENV)/tested: $(VENV)/installed
-	$(PIP) --editable 'CRLMSegmentation[test]'
+	$(PIP) --editable 'CRLMSegmentation[openvino,test]'
 	touch $@
 
 clean:

@@ -134,7 +134,7 @@ class Panel:
 def stub_engine():
     """A stub of the classes that the module has loaded; after a reload these are new ones."""
     sys.modules.pop("helpers.stub_engine", None)
-    return importlib.import_module("helpers.stub_engine").StubEngine()
+    return importlib.import_module("helpers.stub_engine").StubEngine(answers_previews=True)
 
 
 def card(panel) -> dict[str, tuple[str, str]]:

@@ -14,15 +14,21 @@ from CRLMSegmentationLib.segmentation.engine.engine import (
     Progress,
     Ready,
 )
+from CRLMSegmentationLib.segmentation.results import Purpose
 
 SPACING_MM = 1.0
 
 
 class StubEngine:
-    """Calls dark voxels tumour. Answers one job a poll; a newer job cancels the older, as in `Engine`."""
+    """Calls dark voxels tumour. Answers one job a poll; a newer job cancels the older, as in `Engine`.
 
-    def __init__(self):
-        self.jobs, self.pending, self.events, self.closed = [], None, [], False
+    Args:
+        answers_previews: previews of seeds that are moved are answered at once, and are not among the `jobs`.
+    """
+
+    def __init__(self, answers_previews=False):
+        self.jobs, self.previews, self.pending, self.events, self.closed = [], [], None, [], False
+        self.answers_previews = answers_previews
         self.state = EngineState.STOPPED
 
     def start(self):
@@ -31,6 +37,10 @@ class StubEngine:
 
     def submit(self, job: LesionJob) -> int:
         self.cancel()
+        if self.answers_previews and job.request.purpose is Purpose.PREVIEW:
+            self.previews.append(job)
+            self._answer(job, -len(self.previews))
+            return -len(self.previews)
         self.jobs.append(job)
         self.pending = len(self.jobs)
         self.state = EngineState.BUSY
@@ -47,7 +57,10 @@ class StubEngine:
 
     def finish(self):
         """Let the running job end."""
-        job = self.jobs[self.pending - 1]
+        self._answer(self.jobs[self.pending - 1], self.pending)
+        self.pending = None
+
+    def _answer(self, job, job_id):
         seed, size_mm = np.array(job.request.seed_ras_mm), job.request.options.crop_size_mm
         if size_mm is None:
             crop = whole_volume(job.volume, seed, SPACING_MM)
@@ -57,10 +70,9 @@ class StubEngine:
         lesion = lesion_from_probability(probability, crop, job.volume)
         timings_s = {"crop": 0.05, "preprocess": 0.1, "inference": 0.2, "postprocess": 0.3}
         self.events += [
-            Progress(self.pending, "inference", 1, 1),
-            Finished(self.pending, probability, timings_s, "stub", lesion=lesion),
+            Progress(job_id, "inference", 1, 1),
+            Finished(job_id, probability, timings_s, "stub", lesion=lesion),
         ]
-        self.pending = None
 
     def close(self):
         self.closed = True

@@ -11,6 +11,8 @@ from ..core.postprocessing import LesionMask
 from ..core.volume import Volume, VolumeIdentity
 
 CANCELLED = "cancelled"
+SLOW_PASS_S = 1.0
+"""A pass that takes longer keeps the user waiting for a first answer."""
 
 
 class Purpose(Enum):
@@ -112,12 +114,24 @@ class LesionResult:
 
 @dataclass(frozen=True)
 class ModelReady:
-    """The model is loaded; `cold_start_s` is the time from starting the process."""
+    """The model is loaded.
+
+    Attributes:
+        device: runtime, precision and device, for the user.
+        cold_start_s: from starting the process.
+        pass_s: time of one pass of the network; None where it was not measured.
+    """
 
     device: str
     cold_start_s: float
     versions: dict[str, str]
     warnings: tuple[str, ...] = ()
+    pass_s: float | None = None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a pass of the network takes so long that the user waits for a first answer."""
+        return self.pass_s is not None and self.pass_s > SLOW_PASS_S
 
 
 @dataclass(frozen=True)

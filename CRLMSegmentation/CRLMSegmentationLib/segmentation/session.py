@@ -306,7 +306,7 @@ class Session:
 
     def _answer(self, event: engine_events.Event) -> list[Event]:
         if isinstance(event, engine_events.Ready):
-            return [ModelReady(event.device, event.cold_start_s, event.versions, event.warnings)]
+            return [ModelReady(event.device, event.cold_start_s, event.versions, event.warnings, event.pass_s)]
         if isinstance(event, engine_events.Failed) and event.job_id is None:
             return [LesionFailed(None, event.reason)]
         queued = self._queue.running

@@ -19,7 +19,7 @@ class Package:
         name: on PyPI.
         module: what it is imported as.
         window: versions known to work, as pip wants them.
-        purpose: what does not work without it: "segment", "connect" or "report".
+        purpose: what does not work without it: "segment", "connect" or "report"; "speed" where all works, more slowly.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Package:
 
 TORCH = Package("torch", "torch", ">=2.6,<3", "segment")
 NNUNET = Package("nnunetv2", "nnunetv2", ">=2.6,<2.9", "segment")
+OPENVINO = Package("openvino", "openvino", ">=2024.4", "speed")
 SMALL_PACKAGES = (
     Package("safetensors", "safetensors", ">=0.4", "segment"),
     Package("pyigtl", "pyigtl", ">=0.3.3,<0.4", "connect"),
@@ -52,9 +53,9 @@ SMALL_PACKAGES = (
     Package("matplotlib", "matplotlib", ">=3.8", "report"),
 )
 """pip may install these into Slicer."""
-PACKAGES = (TORCH, NNUNET, *SMALL_PACKAGES)
-WITHOUT_DEPENDENCIES = ("pyigtl", "crcmod", "fastcrc", "filelock", "safetensors")
-"""They need nothing that Slicer lacks; pip is told so, lest it replace numpy."""
+PACKAGES = (TORCH, NNUNET, *SMALL_PACKAGES, OPENVINO)
+WITHOUT_DEPENDENCIES = ("pyigtl", "crcmod", "fastcrc", "filelock", "safetensors", "openvino")
+"""They need nothing that Slicer lacks; pip is told so, lest it replace numpy. OpenVINO would bring its telemetry."""
 
 
 def missing(purpose: str | None = None) -> list[Package]:

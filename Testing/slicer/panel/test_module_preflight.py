@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import types
 
@@ -10,7 +11,8 @@ import pytest
 from CRLMSegmentationLib.slicer import dependencies
 from helpers.module_helpers import card, check_everything
 
-EVERYTHING = ("torch", "nnunetv2", "safetensors", "pyigtl", "crcmod", "fastcrc", "filelock", "Jinja2", "matplotlib")
+SMALL = ("safetensors", "pyigtl", "crcmod", "fastcrc", "filelock", "Jinja2", "matplotlib")
+EVERYTHING = ("torch", "nnunetv2", *SMALL, "openvino")
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_card_lists_everything_and_ends(panel, installed):
     panel.wait(lambda: card(panel)["Self-check case"][0] != "pending")
     lines = card(panel)
     assert list(lines) == [
-        *("Packages", "Model", "Free memory", "Free disk space", "Link", "Graphics card", "Model warm"),
+        *("Packages", "Model", "Free memory", "Free disk space", "Link", "Computer", "Model warm"),
         "Self-check case",
     ]
     assert lines["Packages"][0] == "green"
@@ -93,7 +95,7 @@ def test_failed_worker_is_red(panel):
     panel.wait(lambda: panel.message)
     check_everything(panel)
     panel.engine.events.append(Failed(None, "torch cannot be imported"))
-    panel.wait(lambda: card(panel)["Graphics card"][0] == "red")
+    panel.wait(lambda: card(panel)["Computer"][0] == "red")
     assert card(panel)["Self-check case"][0] == "red"
 
 
@@ -127,13 +129,25 @@ def test_small_packages_come_by_pip_and_the_others_through_their_extensions(pane
     assert not any(
         word in text for text in panel.host.user.pip for word in ("SimpleITK", "requests", "torch", "nnunet")
     )
-    assert [text.endswith("--no-deps") for text in panel.host.user.pip] == [True, True, True, True, True, False, False]
+    assert [text.endswith("--no-deps") for text in panel.host.user.pip] == [*[True] * 5, False, False, True]
     assert extensions == [("torch", False, ">=2.6,<3"), ("nnunetv2", "nnunetv2>=2.6,<2.9")]
     assert panel.message.startswith("Installed.")
     assert not panel.host.widget("installButton").visible
     assert len(panel.engines) == 2
     assert panel.engines[0].closed
     panel.wait(lambda: "Self-check case" in card(panel))  # proves the installation
+
+
+def test_openvino_that_cannot_be_installed_is_done_without(panel, installed):
+    def no_wheel(text):
+        raise subprocess.CalledProcessError(1, "pip")
+
+    panel.host.user.pip_result = no_wheel
+    panel.host.answers.append(True)
+    offer_to_install(panel, installed, "openvino")
+    assert panel.host.user.pip == ["openvino>=2024.4 --no-deps"]
+    assert panel.message.startswith("Installed.")
+    assert panel.host.widget("installButton").visible
 
 
 def test_without_its_extension_torch_is_not_installed_and_the_extension_is_named(

@@ -74,10 +74,16 @@ def test_engine_that_has_given_up_is_told_once_and_shown_in_the_strip(running):
     assert running.message == ""
 
 
-def test_device_is_amber_on_the_cpu_and_green_on_a_card(with_volume):
-    for device, colour, sign in (("cpu (2 threads)", "#e69f00", "▲"), ("NVIDIA H100", "#3fb950", "●")):
-        with_volume.engine.events.append(event("Ready", device, 1.0, "nnU-Net", "0" * 64))
-        with_volume.wait(lambda text=f"{sign} {device}": with_volume.text("deviceLabel") == text)
+def test_device_is_amber_where_a_pass_is_slow_or_something_is_not_used(with_volume):
+    slow, unused = (3.0, ()), (0.05, ("the GPU is not used: too old",))
+    for (pass_s, warnings), colour, sign in (
+        (slow, "#e69f00", "▲"),
+        ((0.05, ()), "#3fb950", "●"),
+        (unused, "#e69f00", "▲"),
+    ):
+        ready = event("Ready", "torch float32, 2 cores", 1.0, "nnU-Net", "0" * 64, {}, warnings, pass_s)
+        with_volume.engine.events.append(ready)
+        with_volume.wait(lambda text=f"{sign} torch float32, 2 cores": with_volume.text("deviceLabel") == text)
         assert colour in with_volume.host.widget("deviceLabel").text
 
 

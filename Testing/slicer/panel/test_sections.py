@@ -52,4 +52,4 @@ def test_strip_tells_failed_checks_and_the_most_urgent_first():
     strip = status_strip(None, None, None, failed)
     assert strip.label == '<span style="color:#ff7b72">■</span> Checks before the incision: disk, link'
     assert strip.label.count("<br>") < MAX_LINES
-    assert set(strip.button_texts().values()) == {"○ Link", "○ GPU", "○ Model", "○ Recording"}
+    assert set(strip.button_texts().values()) == {"○ Link", "○ Computer", "○ Model", "○ Recording"}

@@ -75,17 +75,31 @@ def test_failed_job_and_failed_engine_are_red(workspace, engine, tmp_path, tiny_
     )
     engine.events.append(Failed(None, "torch is missing"))
     workspace.tick()
-    assert line(card, "Graphics card").state is State.ERROR
+    assert line(card, "Computer").state is State.ERROR
     assert line(card, "Model warm").state is State.ERROR
 
 
-@pytest.mark.parametrize(("device", "state"), [("NVIDIA H100", State.OK), ("cpu (2 threads)", State.WARNING)])
-def test_processor_instead_of_graphics_card_is_amber(workspace, engine, tmp_path, tiny_case, device, state):
-    engine.events = [Ready(device, 3.0, "stub", "0" * 64, {}, ("the GPU is not used: too old",))]
+@pytest.mark.parametrize(
+    ("pass_s", "warnings", "state"),
+    [(0.05, (), State.OK), (3.0, (), State.WARNING), (0.05, ("the GPU is not used: too old",), State.WARNING)],
+)
+def test_computer_is_judged_by_the_time_of_a_pass_and_by_what_is_not_used(
+    workspace, engine, tmp_path, tiny_case, pass_s, warnings, state
+):
+    engine.events = [Ready("OpenVINO bfloat16, 2 cores", 3.0, "stub", "0" * 64, {}, warnings, pass_s)]
     card = card_of(workspace, tmp_path, tiny_case)
     workspace.tick()
-    assert line(card, "Graphics card").state is state
-    assert ("too old" in line(card, "Graphics card").text) == (state is State.WARNING)
+    found = line(card, "Computer")
+    assert found.state is state
+    assert "OpenVINO bfloat16, 2 cores" in found.text
+    assert f"{pass_s:.2f} s" in found.text
+    assert all(warning in found.text for warning in warnings)
+
+
+def test_missing_package_that_only_saves_time_is_amber(workspace, tmp_path, tiny_case, monkeypatch):
+    lacking = dependencies.Package("no-such-package", "no_such_package", ">=1", "speed")
+    monkeypatch.setattr(preflight, "PACKAGES", (*dependencies.PACKAGES, lacking))
+    assert line(card_of(workspace, tmp_path, tiny_case), "Packages").state is State.WARNING
 
 
 def test_missing_package_is_red_and_named(workspace, tmp_path, tiny_case, monkeypatch):

@@ -83,6 +83,7 @@ class Ready:
         cold_start_s: from starting the process to here.
         versions: of python and, where they are installed, openvino, torch and nnunetv2 in the worker.
         warnings: for example, why a GPU that is there is not used.
+        pass_s: time of one pass of the network; None where it was not measured.
     """
 
     device: str
@@ -91,6 +92,7 @@ class Ready:
     model_sha256: str
     versions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    pass_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class StatusStrip:
         """Return sign and word of each button."""
         words = {
             "linkStateButton": _("Link"),
-            "deviceStateButton": _("GPU"),
+            "deviceStateButton": _("Computer"),
             "modelStateButton": _("Model"),
             "recordingStateButton": _("Recording"),
         }

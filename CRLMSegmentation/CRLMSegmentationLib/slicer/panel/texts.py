@@ -145,7 +145,7 @@ def _device_text(workspace: Workspace | None) -> StateText:
     ready = workspace.ready if workspace else None
     if ready is None:
         return State.OFF, _("Device not known yet")
-    return State.WARNING if ready.device.startswith("cpu") else State.OK, ready.device
+    return State.WARNING if ready.is_slow or ready.warnings else State.OK, ready.device
 
 
 def _model_text(workspace: Workspace | None) -> StateText:

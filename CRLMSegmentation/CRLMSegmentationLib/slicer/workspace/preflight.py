@@ -78,16 +78,22 @@ class Preflight:
         return [*self._at_once, self._device(), self._start(), self._answer()]
 
     def _device(self) -> Check:
-        name, ready, problem = _("Graphics card"), self._workspace.ready, self._workspace.engine_problem
+        name, ready, problem = _("Computer"), self._workspace.ready, self._workspace.engine_problem
         if problem:
             return Check(name, State.ERROR, problem, _("Install what is missing, then run this again"))
         if ready is None:
             return Check(name, State.PENDING, _("the worker is starting"))
-        if ready.device.startswith("cpu"):
-            why = "; ".join(ready.warnings) or _("no usable graphics card was found")
-            action = _("Segmentation works but is slower. Install the PyTorch build for your graphics card")
-            return Check(name, State.WARNING, f"{ready.device}: {why}", action)
-        return Check(name, State.OK, _("{device} has computed a test kernel").format(device=ready.device))
+        text = "; ".join([ready.device, *ready.warnings])
+        if ready.pass_s is not None:
+            text = _("{device}: one pass of the network takes {seconds:.2f} s").format(
+                device=text, seconds=ready.pass_s
+            )
+        if ready.is_slow:
+            action = _("Segmentation works but is slow here. Press Install for OpenVINO, or use a graphics card")
+            return Check(name, State.WARNING, text, action)
+        if ready.warnings:
+            return Check(name, State.WARNING, text, _("Segmentation works; look at what is not used, and why"))
+        return Check(name, State.OK, text)
 
     def _start(self) -> Check:
         name, ready = _("Model warm"), self._workspace.ready
@@ -122,10 +128,11 @@ class Preflight:
 
 def _packages() -> Check:
     name = _("Packages")
-    absent = [package.requirement for package in PACKAGES if package.installed_version is None]
+    absent = [package for package in PACKAGES if package.installed_version is None]
     if absent:
-        text = _("missing: {names}").format(names=", ".join(absent))
-        return Check(name, State.ERROR, text, _("Press Install"))
+        text = _("missing: {names}").format(names=", ".join(package.requirement for package in absent))
+        is_needed = any(package.purpose != "speed" for package in absent)
+        return Check(name, State.ERROR if is_needed else State.WARNING, text, _("Press Install"))
     torch, nnunet, *others = PACKAGES
     versions = f"{torch.name} {torch.installed_version}, {nnunet.name} {nnunet.installed_version}"
     return Check(name, State.OK, _("{versions} and {count} more").format(versions=versions, count=len(others)))
