@@ -1,5 +1,56 @@
-"""The engine of these tests is a real worker, kept warm."""
+"""Models and runtimes in this process; no worker is started."""
 
 from __future__ import annotations
 
-from helpers.warm_engine import engine  # noqa: F401  (a fixture)
+from collections.abc import Callable
+
+import pytest
+import torch
+from CRLMSegmentationLib.segmentation.inference.inference_cache import InferenceCache, package_version
+from CRLMSegmentationLib.segmentation.inference.nnunet import NnUNet
+from CRLMSegmentationLib.segmentation.inference.runtime import Device, Precision, Runtime, RuntimeChoice, RuntimeName
+from CRLMSegmentationLib.segmentation.inference.runtime_choice import open_runtime
+from CRLMSegmentationLib.segmentation.models.package import ModelPackage, default_model_package
+
+without_openvino = pytest.mark.skipif(
+    not package_version("openvino"), reason="OpenVINO is not installed: pip install 'CRLMSegmentation[openvino]'"
+)
+TORCH = RuntimeChoice(RuntimeName.TORCH, Device.CPU, Precision.FLOAT32)
+OPENVINO = RuntimeChoice(RuntimeName.OPENVINO, Device.CPU, Precision.FLOAT32)
+FLOAT32 = [pytest.param(TORCH, id="torch"), pytest.param(OPENVINO, id="OpenVINO", marks=without_openvino)]
+
+
+@pytest.fixture(scope="session")
+def shipped() -> ModelPackage:
+    return default_model_package()
+
+
+@pytest.fixture(scope="session")
+def nnunet_of() -> Callable[[ModelPackage], NnUNet]:
+    """Makes `NnUNet`, which runs nnU-Net's own predictor; once for each package."""
+    made: dict[str, NnUNet] = {}
+
+    def make(package: ModelPackage) -> NnUNet:
+        return made.setdefault(package.sha256, NnUNet(package, torch.device("cpu"), cpu_threads=1))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def runtime_of() -> Callable[[RuntimeChoice, ModelPackage], Runtime]:
+    """Opens runtimes with one thread; once for each package. Networks are exported to the cache of the whole run."""
+    made: dict[tuple[RuntimeChoice, str], Runtime] = {}
+
+    def make(choice: RuntimeChoice, package: ModelPackage) -> Runtime:
+        key = choice, package.sha256
+        if key not in made:
+            made[key] = open_runtime(choice, package, 1, InferenceCache(package))
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(params=FLOAT32)
+def float32_runtime_of(request: pytest.FixtureRequest, runtime_of) -> Callable[[ModelPackage], Runtime]:
+    """Opens torch and OpenVINO, one after the other, in float32."""
+    return lambda package: runtime_of(request.param, package)

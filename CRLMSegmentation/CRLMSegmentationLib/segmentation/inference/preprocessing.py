@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...core.box import Box
+from ...core.errors import ModelError
 from ..models.package import CONFIGURATION, ModelPackage
 
 EPSILON = 1e-8
@@ -21,15 +22,30 @@ PREPROCESSOR = "DefaultPreprocessor"
 
 
 def reason_for_nnunet(package: ModelPackage) -> str:
-    """Return why nnU-Net's own code must run a model, as a sentence; empty where `normalized` does what it would do."""
+    """Return why nnU-Net's own code must run a model, as a sentence; empty where `normalized` does what it would do.
+
+    Raises:
+        ModelError: its plans lack something that nnU-Net needs as well.
+    """
     plans = package.plans()
-    configuration: dict[str, Any] = plans["configurations"][CONFIGURATION]
-    if configuration.get("preprocessor_name") != PREPROCESSOR:
-        return f"its plans name the preprocessor {configuration.get('preprocessor_name')}"
+    try:
+        configuration = plans["configurations"][CONFIGURATION]
+        reason = _reason_in(plans, configuration, package.spacing_mm)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"the plans of {package.name} lack {error} of {CONFIGURATION}; pack it again") from error
+    count = len(configuration["normalization_schemes"])
+    if count != len(package.channels):
+        raise ModelError(f"the plans of {package.name} normalize {count} of {package.channels}; pack it again")
+    return reason
+
+
+def _reason_in(plans: dict[str, Any], configuration: dict[str, Any], spacing_mm: float) -> str:
+    if configuration["preprocessor_name"] != PREPROCESSOR:
+        return f"its plans name the preprocessor {configuration['preprocessor_name']}"
     others = sorted(set(configuration["normalization_schemes"]) - set(NORMALIZATIONS))
     if others or any(configuration["use_mask_for_norm"]):
         return f"its plans ask for {', '.join(others) or 'normalization within a mask'}"
-    if list(plans["transpose_forward"]) != [0, 1, 2] or not np.allclose(configuration["spacing"], package.spacing_mm):
+    if list(plans["transpose_forward"]) != [0, 1, 2] or not np.allclose(configuration["spacing"], spacing_mm):
         return "its voxels are no cubes, or its axes are permuted"
     return ""
 

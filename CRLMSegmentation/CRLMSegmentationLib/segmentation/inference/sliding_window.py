@@ -42,7 +42,8 @@ def windows_in(shape: Sequence[int], window: Shape) -> list[Box]:
     starts = []
     for count, width in zip(shape, window):
         steps = int(np.ceil((count - width) / (width * STEP)))
-        starts.append([round(step * (count - width) / steps) for step in range(steps + 1)] if steps else [0])
+        step_width = (count - width) / steps if steps else 0.0
+        starts.append([round(step_width * step) for step in range(steps + 1)])  # in this order, to round as nnU-Net
     return [Box.of_part(start, window) for start in itertools.product(*starts)]
 
 
@@ -52,7 +53,7 @@ def window_weights(window: Shape) -> np.ndarray:
     weights = np.zeros(window)
     weights[tuple(count // 2 for count in window)] = 1
     weights = ndimage.gaussian_filter(weights, [count * SIGMA for count in window], mode="constant")
-    half = (weights / (weights.max() / SCALE)).astype(np.float16)
+    half = (weights / (weights.max() / SCALE)).astype(np.float32).astype(np.float16)  # in two steps, as torch rounds
     half[half == 0] = half[half > 0].min()
     return np.asarray(half, np.float32)
 
