@@ -112,13 +112,13 @@ def grey_plans() -> dict[str, Any]:
     return plans
 
 
-def random_weights(seed: int, channels: int = len(CHANNELS)) -> dict[str, Any]:
-    """A state dict for `tiny_plans`."""
+def random_weights(seed: int, channels: int = len(CHANNELS), plans: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A state dict for plans, by default `tiny_plans`."""
     import torch
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     torch.manual_seed(seed)
-    architecture = tiny_plans()["configurations"]["3d_fullres"]["architecture"]
+    architecture = (plans or tiny_plans())["configurations"]["3d_fullres"]["architecture"]
     kwargs, imports = architecture["arch_kwargs"], architecture["_kw_requires_import"]
     network = get_network_from_plans(architecture["network_class_name"], kwargs, imports, channels, 2)
     return network.state_dict()
@@ -129,6 +129,11 @@ def crop_array(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
     noise = np.random.default_rng(seed).standard_normal(shape)
     array = 60 + 40 * ndimage.gaussian_filter(noise, 3) / 0.05 + 5 * noise + np.arange(shape[2]) * 0.5
     return np.stack([array, ndimage.gaussian_filter(noise, 4)]).astype(np.float32)
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    """Dice coefficient of two masks; 1 where both are empty."""
+    return 2.0 * (one & other).sum() / (one.sum() + other.sum()) if one.any() or other.any() else 1.0
 
 
 def wait_for(engine: WorkerEngine, kind: type, timeout_s: float = COLD_START_LIMIT_S) -> Any:

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from CRLMSegmentationLib.segmentation.engine.engine import CropJob, Finished, Ready
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, default_model_package, export_nnunet
-from helpers.inference_helpers import COLD_START_LIMIT_S, SPACING_MM, crop_array, wait_for
+from helpers.inference_helpers import COLD_START_LIMIT_S, SPACING_MM, crop_array, dice, wait_for
 
 CROPS = {"as_trained": ((24, 28, 20), SPACING_MM), "finer": ((27, 24, 30), 1.0)}
 """Shape and spacing in mm: one at the model's own spacing, one that nnU-Net has to resample."""
@@ -92,10 +92,6 @@ def assert_equal_answers(engine: WorkerEngine, expected: Answers, mirroring: boo
         assert expected_probability.std() > 1e-4, "the model says the same everywhere: nothing would be tested"
         np.testing.assert_allclose(probability, expected_probability, atol=2e-3)
         assert dice(probability > 0.5, mask) >= 0.9999, name
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2.0 * (one & other).sum() / (one.sum() + other.sum()) if one.any() or other.any() else 1.0
 
 
 TINY, SHIPPED = "Dataset001_Tiny", "Dataset002_Shipped"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,3 +55,14 @@ def runtime_of() -> Callable[[RuntimeChoice, ModelPackage], Runtime]:
 def float32_runtime_of(request: pytest.FixtureRequest, runtime_of) -> Callable[[ModelPackage], Runtime]:
     """Opens torch and OpenVINO, one after the other, in float32."""
     return lambda package: runtime_of(request.param, package)
+
+
+BFLOAT16 = [
+    pytest.param(replace(TORCH, precision=Precision.BFLOAT16), id="torch"),
+    pytest.param(replace(OPENVINO, precision=Precision.BFLOAT16), id="OpenVINO", marks=without_openvino),
+]
+
+
+@pytest.fixture(params=BFLOAT16)
+def bfloat16_choice(request: pytest.FixtureRequest) -> RuntimeChoice:
+    return request.param

@@ -1,4 +1,4 @@
-"""The model in this process: devices, memory, weights that do not fit."""
+"""nnU-Net's own predictor in this process: memory, cancelling, other spacings, weights that do not fit."""
 
 from __future__ import annotations
 
@@ -7,42 +7,48 @@ import pytest
 import torch
 from CRLMSegmentationLib.core.errors import ModelError, WorkerError
 from CRLMSegmentationLib.segmentation.inference import nnunet
-from CRLMSegmentationLib.segmentation.inference.nnunet import (
-    RAN_ON_CPU,
-    CancelledError,
-    NnUNet,
-    available_cpu_threads,
-    choose_device,
+from CRLMSegmentationLib.segmentation.inference.nnunet import NnUNet
+from CRLMSegmentationLib.segmentation.inference.prediction import CancelledError
+from CRLMSegmentationLib.segmentation.inference.runtime_model import RAN_ON_CPU
+from CRLMSegmentationLib.segmentation.inference.torch_devices import choose_device
+from CRLMSegmentationLib.segmentation.models.package import export_nnunet, write_model_package
+from CRLMSegmentationLib.segmentation.results import Options
+from helpers.inference_helpers import (
+    DATASET_JSON,
+    SPACING_MM,
+    crop_array,
+    dice,
+    random_weights,
+    tiny_info,
+    tiny_plans,
 )
-from CRLMSegmentationLib.segmentation.models.package import write_model_package
-from helpers.inference_helpers import DATASET_JSON, SPACING_MM, crop_array, random_weights, tiny_info, tiny_plans
 
 CPU = torch.device("cpu")
-without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
 with_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
+MIRRORING = Options(mirroring=True)
+
+
 @pytest.fixture(scope="module")
-def model(tiny_package) -> NnUNet:
-    return NnUNet(tiny_package, CPU, cpu_threads=1)
+def model(tiny_package, nnunet_of) -> NnUNet:
+    return nnunet_of(tiny_package)
 
 
-@without_cuda
-def test_cpu_is_chosen_where_there_is_no_gpu():
-    assert choose_device("auto") == (CPU, ())
-    with pytest.raises(WorkerError, match="CUDA cannot be used: torch finds none; choose the device"):
-        choose_device("cuda")
+@pytest.mark.parametrize("mirroring", [False, True])
+def test_crop_of_another_spacing_is_resampled_as_by_nnunet(tiny_package, model, tmp_path, mirroring):
+    """Only here: the worker's crops have the model's spacing, and runtimes refuse others."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-
-def test_gpu_that_runs_no_kernel_is_not_used_and_the_user_is_told(monkeypatch):
-    def no_kernel(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch, "ones", no_kernel)
-    device, warnings = choose_device("auto")
-    assert device == CPU
-    assert warnings == ("the GPU is not used: CUDA error: no kernel image is available for execution on the device",)
+    array, spacing_mm = crop_array((27, 24, 30)), 1.0
+    own = nnUNetPredictor(use_mirroring=mirroring, device=CPU, allow_tqdm=False)
+    folder = export_nnunet(tiny_package, tmp_path / "exported")
+    own.initialize_from_trained_model_folder(str(folder), tiny_package.folds, "checkpoint_final.pth")
+    _, expected = own.predict_single_npy_array(array, {"spacing": [spacing_mm] * 3}, None, None, True)
+    probability = model.predict(array, spacing_mm, Options(mirroring=mirroring)).probability
+    assert 0.01 < (expected[1] > 0.5).mean() < 0.99, "nearly all one label: the Dice would say little"
+    np.testing.assert_allclose(probability, expected[1], atol=2e-3)
+    assert dice(probability > 0.5, expected[1] > 0.5) >= 0.9999
 
 
 @with_cuda
@@ -51,14 +57,14 @@ def test_gpu_gives_the_answer_of_the_cpu(tiny_package, model):
     assert (device.type, warnings) == ("cuda", ())
     array = crop_array((24, 30, 36))
     on_gpu = NnUNet(tiny_package, device, cpu_threads=1).predict(array, SPACING_MM)
-    assert on_gpu.device == torch.cuda.get_device_name(0)
+    assert on_gpu.device == f"nnU-Net float16, {torch.cuda.get_device_name(0)}"
     np.testing.assert_allclose(on_gpu.probability, model.predict(array, SPACING_MM).probability, atol=0.02)
 
 
 def test_gpu_without_memory_is_replaced_by_the_cpu_and_the_user_is_told(model, monkeypatch):
     """The first tile meets an error as a full GPU raises it."""
     array = crop_array((24, 24, 24))
-    expected = model.predict(array, SPACING_MM, mirroring=True)
+    expected = model.predict(array, SPACING_MM, MIRRORING)
     forward = nnunet._Gate.forward
     calls = iter(range(1000))
 
@@ -68,10 +74,10 @@ def test_gpu_without_memory_is_replaced_by_the_cpu_and_the_user_is_told(model, m
         return forward(gate, tile)
 
     monkeypatch.setattr(nnunet._Gate, "forward", full_at_first)
-    prediction = model.predict(array, SPACING_MM, mirroring=True)
+    prediction = model.predict(array, SPACING_MM, MIRRORING)
     np.testing.assert_array_equal(prediction.probability, expected.probability)
     assert prediction.warnings == (RAN_ON_CPU,)
-    assert prediction.device == "cpu (1 thread)"
+    assert prediction.device == "nnU-Net float32, 1 core"
 
 
 def test_cancelled_prediction_ends_without_running_the_other_tiles(model):
@@ -112,11 +118,3 @@ def test_several_folds_are_averaged(tiny_package, tmp_path):
 def test_crop_with_other_channels_than_the_model_is_refused(model):
     with pytest.raises(WorkerError, match=r"wants the channels .* got 1"):
         model.predict(crop_array((16, 16, 16))[:1], SPACING_MM)
-
-
-def test_threads_are_no_more_than_the_environment_allows(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    cores = available_cpu_threads()
-    for allowed, expected in (("1", 1), ("1000", cores), ("0", cores), ("", cores), ("4,2", cores)):
-        monkeypatch.setenv("OMP_NUM_THREADS", allowed)
-        assert available_cpu_threads() == expected, allowed

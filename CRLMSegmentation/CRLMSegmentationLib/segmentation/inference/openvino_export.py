@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -22,7 +23,8 @@ def export_networks(package: ModelPackage, folder: Path) -> None:
     example = torch.zeros(1, len(package.channels), *patch)
     for fold in package.folds:
         network = build_network(package, fold)
-        with torch.inference_mode():
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of checks of the shape, which any image passes
             traced = torch.jit.trace(network, example, check_trace=False)
         model = openvino.convert_model(traced, example_input=example)
         openvino.save_model(model, folder / f"fold_{fold}.xml", compress_to_fp16=False)

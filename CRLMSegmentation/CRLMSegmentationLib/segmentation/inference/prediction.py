@@ -55,9 +55,6 @@ class LoadedModel(Protocol):
     def device_text(self) -> str:
         """Runtime, precision and device, for the user."""
 
-    def warm_up(self) -> None:
-        """Predict noise once: the first prediction loads code and chooses kernels."""
-
     def predict(
         self,
         array: np.ndarray,
@@ -76,7 +73,8 @@ class LoadedModel(Protocol):
 
         Raises:
             CancelledError: `is_cancelled` said so.
-            WorkerError: the crop is not finite, or has other channels or another spacing than the model.
+            WorkerError: the crop or the answer is not finite, or the crop has other channels or another spacing than
+                the model.
         """
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.special import expit
@@ -20,8 +21,9 @@ from ..results import DEFAULT_OPTIONS, Options
 from .prediction import CancelledError, IsCancelled, Prediction, Stopwatch, check_input, never, no_progress
 from .preprocessing import normalization_schemes, normalized
 from .runtime import DeviceMemoryError, Runtime
-from .sliding_window import mirrorings, padded, window_weights, windows_in
+from .sliding_window import merged, mirrorings, padded, windows_in
 
+NO_NUMBERS = "{device} gave values that are no finite numbers; start again with the precision 'float32'"
 RAN_ON_CPU = "the GPU ran out of memory: this lesion was computed on the CPU, slower; close what else uses the GPU"
 SPACING_TOLERANCE = 1e-6
 
@@ -44,10 +46,6 @@ class RuntimeModel:
     def device_text(self) -> str:
         return self._runtime.device_text
 
-    def warm_up(self) -> None:
-        """Pass noise through the first network: the first pass loads code and chooses kernels."""
-        self._runtime.logits(0, pass_image(self.package))
-
     def predict(
         self,
         array: np.ndarray,
@@ -65,6 +63,8 @@ class RuntimeModel:
         data, box = normalized(array, self._schemes)
         clock.lap("preprocess")
         logits, device, warnings = self._logits(data, options, on_progress, is_cancelled)
+        if not np.isfinite(logits).all():  # half precision ends at 65504
+            raise WorkerError(NO_NUMBERS.format(device=device))
         clock.lap("inference")
         on_progress("postprocess", 0, 1)
         probability = np.zeros(array.shape[1:], np.float32)
@@ -91,26 +91,29 @@ class RuntimeModel:
         return self.package.mirroring_axes if options.mirroring else ()
 
     def _over_windows(self, data: np.ndarray, options: Options, passes: _Passes) -> np.ndarray:
-        window = self._patch if options.sliding_window else self._window
+        """Return the mean of the networks' logits (2, K, J, I), as nnU-Net rounds it where the windows are its patches.
+
+        nnU-Net sums in half precision. That is rough where a voxel lies in the corner of a single window, with a weight
+        of 6e-8: logits are whole numbers there.
+        """
+        is_over_patches = options.sliding_window or self._window == self._patch
+        window = self._patch if is_over_patches else self._window
         image, box = padded(data, window)
         windows = windows_in(image.shape[1:], window)
         passes.begin(len(windows))
-        if len(windows) == 1:
-            logits = passes.logits(image)
+        if is_over_patches:
+            of_networks = [merged(windows, image, partial(passes.logits, n), np.float16) for n in passes.networks]
+        elif len(windows) == 1:
+            of_networks = [passes.logits(n, image) for n in passes.networks]
         else:
-            weights = window_weights(window)
-            logits, total = np.zeros((2, *image.shape[1:]), np.float32), np.zeros(image.shape[1:], np.float32)
-            for part in windows:
-                slices = (slice(None), *part.slices)
-                logits[slices] += passes.logits(image[slices]) * weights
-                total[part.slices] += weights
-            logits /= total
+            of_networks = [merged(windows, image, partial(passes.logits, n), np.float32) for n in passes.networks]
+        logits = sum(of_networks[1:], of_networks[0]) / len(of_networks)
         filled = (slice(None), *box.slices)
-        return logits[filled]
+        return np.asarray(logits[filled], np.float32)
 
 
 class _Passes:
-    """Runs all networks and mirrored copies on a window, averages their logits, and counts."""
+    """Runs a network on a window and its mirrored copies, averages their logits, and counts."""
 
     def __init__(
         self,
@@ -120,26 +123,27 @@ class _Passes:
         on_progress: OnProgress,
         is_cancelled: IsCancelled,
     ) -> None:
-        self._runtime, self._networks, self._mirrorings = runtime, networks, list(mirrorings(axes))
+        self.networks = networks
+        self._runtime, self._mirrorings = runtime, list(mirrorings(axes))
         self._on_progress, self._is_cancelled = on_progress, is_cancelled
         self._done = self._total = 0
 
     def begin(self, windows: int) -> None:
-        self._total = windows * len(self._networks) * len(self._mirrorings)
+        self._total = windows * len(self.networks) * len(self._mirrorings)
 
-    def logits(self, image: np.ndarray) -> np.ndarray:
-        """Return the mean of the logits (2, K, J, I) of an image (C, K, J, I)."""
+    def logits(self, network: int, image: np.ndarray) -> np.ndarray:
+        """Return a network's mean logits, float32, shape (2, K, J, I), a new array, for an image (C, K, J, I)."""
         total = np.zeros((2, *image.shape[1:]), np.float32)
-        for network in self._networks:
-            for axes in self._mirrorings:
-                if self._is_cancelled():
-                    raise CancelledError
-                flipped = tuple(axis + 1 for axis in axes)
-                mirrored = np.ascontiguousarray(np.flip(image, flipped))
-                total += np.flip(self._runtime.logits(network, mirrored), flipped)
-                self._done += 1
-                self._on_progress("inference", self._done, self._total)
-        return total / (len(self._networks) * len(self._mirrorings))
+        for axes in self._mirrorings:
+            if self._is_cancelled():
+                raise CancelledError
+            flipped = tuple(axis + 1 for axis in axes)
+            mirrored = np.ascontiguousarray(np.flip(image, flipped))
+            total += np.flip(self._runtime.logits(network, mirrored), flipped)
+            self._done += 1
+            self._on_progress("inference", self._done, self._total)
+        total /= len(self._mirrorings)
+        return total
 
 
 def window_of(package: ModelPackage) -> Shape:

@@ -1,15 +1,13 @@
-"""Windows that cover an image, and how what a network says of each is put together: nnU-Net's rule, in numpy.
-
-An image that a single window holds is passed through the network once.
-"""
+"""Windows that cover an image, and how what a network says of each is put together: nnU-Net's rule, in numpy."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy import ndimage
 
 from ...core.box import Box, Shape, as_index
@@ -56,6 +54,27 @@ def window_weights(window: Shape) -> np.ndarray:
     half = (weights / (weights.max() / SCALE)).astype(np.float32).astype(np.float16)  # in two steps, as torch rounds
     half[half == 0] = half[half > 0].min()
     return np.asarray(half, np.float32)
+
+
+def merged(
+    windows: Sequence[Box], image: np.ndarray, logits_of: Callable[[np.ndarray], np.ndarray], dtype: DTypeLike
+) -> np.ndarray:
+    """Return the weighted mean of the logits of windows, shape (2, K, J, I).
+
+    Args:
+        windows: of one shape; they cover the image.
+        image: shape (C, K, J, I).
+        logits_of: what a network says of the part of an image, float32, shape (2, K', J', I').
+        dtype: in which is summed; nnU-Net does so in half precision.
+    """
+    weights = window_weights(windows[0].shape)
+    logits, total = np.zeros((2, *image.shape[1:]), dtype), np.zeros(image.shape[1:], dtype)
+    for part in windows:
+        slices = (slice(None), *part.slices)
+        logits[slices] += logits_of(image[slices]) * weights
+        total[part.slices] += weights
+    logits /= total
+    return logits
 
 
 def mirrorings(axes: Sequence[int]) -> Iterator[tuple[int, ...]]:
