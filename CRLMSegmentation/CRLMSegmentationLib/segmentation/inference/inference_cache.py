@@ -2,14 +2,16 @@
 
 It lies beside the imported models, or where $CRLM_INFERENCE_CACHE says, one folder for each key: hashes and versions
 of all that its content was made of. So a changed model, program, torch or OpenVINO finds an empty cache, and nothing
-is read that was made of anything else. A cache that is damaged or cannot be written is passed over.
+is read that was made of anything else. A cache that is damaged or cannot be written to is passed over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,7 @@ from ..models.registry import models_folder
 FOLDER_VARIABLE = "CRLM_INFERENCE_CACHE"
 FOLDER = ".inference-cache"
 HASHES = "hashes.json"
+KEY = re.compile("[0-9a-f]{32}")
 KEPT_FOLDERS = 12
 """Of the most recently used ones; a network of the shipped model takes 14 MB."""
 MADE_BY = ("openvino", "torch", "nnunetv2", "dynamic-network-architectures")
@@ -66,12 +69,7 @@ class InferenceCache:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Store an object. Where the folder cannot be written to, nothing happens."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", encoding="utf-8", dir=self.folder, prefix=SCRATCH_PREFIX, delete=False
-            ) as file:
-                json.dump(content, file, indent=1)
-            os.replace(file.name, self.folder / name)
+            self._write({name: json.dumps(content, indent=1, allow_nan=False).encode()})
         except OSError:
             return
         self._prune()
@@ -81,35 +79,44 @@ class InferenceCache:
         hashes = self.read_json(HASHES)
         paths = [self.folder / name for name in names]
         try:
-            whole = hashes is not None and all(sha256_of(path) == hashes.get(path.name) for path in paths)
-            if whole:
-                os.utime(self.folder)  # it is in use, so not the first to be removed
+            if hashes is None or any(sha256_of(path) != hashes.get(path.name) for path in paths):
+                return None
         except OSError:
             return None
-        return paths if whole else None
+        with contextlib.suppress(OSError):
+            os.utime(self.folder)  # it is in use, so not the first to be removed
+        return paths
 
     def store(self, folder: Path) -> bool:
-        """Move the files of a folder into the cache. Where that cannot be written to, the folder stays as it is.
+        """Copy the files of a folder into the cache.
 
         Returns:
-            Whether they are in the cache.
+            Whether they are in it; False where it cannot be written to.
         """
         made = sorted(path for path in folder.iterdir() if path.is_file())
         try:
-            hashes = {path.name: sha256_of(path) for path in made}
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for path in made:
-                shutil.copyfile(path, self.folder / (SCRATCH_PREFIX + path.name))
-                os.replace(self.folder / (SCRATCH_PREFIX + path.name), self.folder / path.name)
+            self._write({path.name: path.read_bytes() for path in made})
         except OSError:
             return False
-        self.write_json(HASHES, hashes)
+        self.write_json(HASHES, {path.name: sha256_of(path) for path in made})
         return True
+
+    def _write(self, contents: Mapping[str, bytes]) -> None:
+        """Write files under names of their own, then move them into place; another process may do the same.
+
+        Raises:
+            OSError: the cache cannot be written to.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=SCRATCH_PREFIX) as scratch:
+            for name, content in contents.items():
+                (Path(scratch) / name).write_bytes(content)
+                os.replace(Path(scratch) / name, self.folder / name)
 
     def _prune(self) -> None:
         """Remove the caches that were not used for longest, of models and versions long gone."""
         try:
-            folders = [path for path in self.folder.parent.iterdir() if path.is_dir()]
+            folders = [path for path in self.folder.parent.iterdir() if KEY.fullmatch(path.name) and path.is_dir()]
             folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         except OSError:
             return
