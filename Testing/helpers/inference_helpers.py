@@ -12,6 +12,7 @@ from CRLMSegmentationLib.core.crop import CHANNELS
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.segmentation.engine.engine import Event, Failed, LesionJob
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.inference.inference_cache import package_version
 from CRLMSegmentationLib.segmentation.results import Options, Request
 from scipy import ndimage
 
@@ -31,6 +32,10 @@ DATASET_JSON = {
     "numTraining": 1,
     "file_ending": ".nrrd",
 }
+
+without_openvino = pytest.mark.skipif(
+    not package_version("openvino"), reason="OpenVINO is not installed: pip install 'CRLMSegmentation[openvino]'"
+)
 
 
 def tiny_plans(patch: int = PATCH) -> dict[str, Any]:

@@ -7,17 +7,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from CRLMSegmentationLib.segmentation.inference.inference_cache import InferenceCache, package_version
+from CRLMSegmentationLib.segmentation.inference.inference_cache import InferenceCache
 from CRLMSegmentationLib.segmentation.inference.nnunet import NnUNet
 from CRLMSegmentationLib.segmentation.inference.runtime import Device, Precision, Runtime, RuntimeChoice, RuntimeName
 from CRLMSegmentationLib.segmentation.inference.runtime_choice import open_runtime
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, default_model_package
+from helpers.inference_helpers import without_openvino
 
-without_openvino = pytest.mark.skipif(
-    not package_version("openvino"), reason="OpenVINO is not installed: pip install 'CRLMSegmentation[openvino]'"
-)
 TORCH = RuntimeChoice(RuntimeName.TORCH, Device.CPU, Precision.FLOAT32)
-OPENVINO = RuntimeChoice(RuntimeName.OPENVINO, Device.CPU, Precision.FLOAT32)
+OPENVINO = replace(TORCH, name=RuntimeName.OPENVINO)
 FLOAT32 = [pytest.param(TORCH, id="torch"), pytest.param(OPENVINO, id="OpenVINO", marks=without_openvino)]
 
 
@@ -32,7 +30,9 @@ def nnunet_of() -> Callable[[ModelPackage], NnUNet]:
     made: dict[str, NnUNet] = {}
 
     def make(package: ModelPackage) -> NnUNet:
-        return made.setdefault(package.sha256, NnUNet(package, torch.device("cpu"), cpu_threads=1))
+        if package.sha256 not in made:
+            made[package.sha256] = NnUNet(package, torch.device("cpu"), cpu_threads=1)
+        return made[package.sha256]
 
     return make
 

@@ -41,7 +41,7 @@ EXIT_FATAL = 3
 NICENESS = 5
 """On a processor that both need, tools that move go before a network that computes."""
 MISSING = "{error}; install torch and nnunetv2 for {python}, in 3D Slicer with the extensions PyTorch and NNUNet"
-
+NOT_LOADED = "the model {name} cannot be run here: {error}; look at `crlm-seg info`, or choose another model"
 OUT_OF_MEMORY = "not enough memory for this {region}; choose a smaller one, or close other programs"
 
 
@@ -203,12 +203,19 @@ def load(package: ModelPackage, wish: Wish, cpu_threads: int | None) -> tuple[Lo
     """Load and warm up the model; return it with warnings about runtimes and devices.
 
     Raises:
-        WorkerError: a package that the model needs cannot be imported.
+        ModelError: the package is damaged.
+        WorkerError: a package that the model needs cannot be imported, or its first pass fails.
     """
     try:
         return load_model(package, wish, cpu_threads)
+    except CrlmError:
+        raise
     except (ImportError, OSError) as error:  # OSError: a shared library that does not load
         raise WorkerError(MISSING.format(error=error, python=sys.executable)) from error
+    except Exception as error:  # it would fail in a fresh worker as well
+        traceback.print_exc()
+        said = f"{type(error).__name__}: {error}"
+        raise WorkerError(NOT_LOADED.format(name=package.name, error=said)) from error
 
 
 def _ready(network: LoadedModel, warnings: tuple[str, ...]) -> dict:

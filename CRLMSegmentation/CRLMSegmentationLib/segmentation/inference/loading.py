@@ -9,13 +9,11 @@ from ..models.package import ModelPackage
 from .inference_cache import InferenceCache
 from .prediction import LoadedModel
 from .preprocessing import reason_for_nnunet
-from .runtime import Device, Precision, Runtime, RuntimeChoice, RuntimeName
-from .runtime_choice import Wish, available_cpu_threads, choose_runtime, open_runtime
+from .runtime import Runtime
+from .runtime_choice import REFERENCE, Wish, available_cpu_threads, choose_runtime, open_runtime
 from .runtime_model import RuntimeModel, pass_image
 
 logger = logging.getLogger(__name__)
-
-ON_CPU = RuntimeChoice(RuntimeName.TORCH, Device.CPU, Precision.FLOAT32)
 
 
 def load_model(
@@ -40,11 +38,9 @@ def load_model(
     runtime, warnings = choose_runtime(package, pass_image(package), wish, threads, store)
 
     def on_cpu() -> Runtime:
-        return open_runtime(ON_CPU, package, threads, store)
+        return open_runtime(REFERENCE, package, threads, store)
 
-    model = RuntimeModel(package, runtime, on_cpu)
-    model.warm_up()
-    return model, warnings
+    return RuntimeModel(package, runtime, on_cpu), warnings
 
 
 def _load_nnunet(package: ModelPackage, wish: Wish, threads: int) -> tuple[LoadedModel, tuple[str, ...]]:
@@ -54,8 +50,9 @@ def _load_nnunet(package: ModelPackage, wish: Wish, threads: int) -> tuple[Loade
     from .torch_devices import choose_device
 
     torch.set_num_threads(threads)
-    device, warnings = choose_device(wish.device)
-    if device.type == "cuda" and wish.precision == "float32":
+    in_float32 = wish.precision == "float32"
+    device, warnings = choose_device("cpu" if in_float32 and wish.device == "auto" else wish.device)
+    if in_float32 and device.type == "cuda":
         raise WorkerError(f"{package.name} runs in float16 on a GPU; choose the device 'cpu' or the precision 'auto'")
     model = NnUNet(package, device, threads)
     model.warm_up()

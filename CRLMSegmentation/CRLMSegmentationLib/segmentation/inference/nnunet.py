@@ -189,7 +189,6 @@ class _Gate(torch.nn.Module):  # type: ignore[misc]  # torch is installed for th
     def open(self, passes: int, on_progress: OnProgress, is_cancelled: IsCancelled) -> None:
         self.done, self.passes, self.cancelled = 0, passes, False
         self._on_progress, self._is_cancelled = on_progress, is_cancelled
-        self._empty: torch.Tensor | None = None
 
     def forward(self, tile: torch.Tensor) -> torch.Tensor:
         self.cancelled = self.cancelled or self._is_cancelled()

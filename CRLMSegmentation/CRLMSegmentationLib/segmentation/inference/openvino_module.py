@@ -1,6 +1,7 @@
 """Import of OpenVINO without its telemetry: `import openvino` alone would report its use to its maker over the network.
 
-Every other module imports OpenVINO from here.
+Every other module imports OpenVINO from here. Where something else has imported it before, it has reported that, and
+nothing is changed here; nothing in the worker does.
 """
 
 from __future__ import annotations

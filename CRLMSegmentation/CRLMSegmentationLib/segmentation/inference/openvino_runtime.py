@@ -30,6 +30,7 @@ class OpenVinoRuntime:
         self.choice = RuntimeChoice(RuntimeName.OPENVINO, device, precision)
         self._cpu_threads = cpu_threads
         self._core = openvino.Core()
+        self._core.set_property({"ENABLE_MMAP": False})  # a file in use can be neither replaced nor removed on Windows
         self._networks = [self._core.read_model(path) for path in networks]
         self._requests: dict[tuple[int, tuple[int, ...]], Any] = {}
 

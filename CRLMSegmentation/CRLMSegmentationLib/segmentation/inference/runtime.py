@@ -40,7 +40,7 @@ class RuntimeChoice:
     precision: Precision
 
     def __str__(self) -> str:
-        return f"{self.name.value} {self.precision.value} on the {self.device.value}"
+        return f"{self.name.value} {self.precision.value} ({self.device.value})"
 
     def to_json(self) -> dict[str, str]:
         return {"runtime": self.name.value, "device": self.device.value, "precision": self.precision.value}

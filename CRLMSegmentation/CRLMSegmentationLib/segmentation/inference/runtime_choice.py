@@ -2,7 +2,7 @@
 
     exported networks in the cache? else export them with torch
     every runtime, device and precision that is there: one pass against torch's in float32, then a few timed ones
-    the fastest of those that agree is kept in the cache, with the machine that it was measured on
+    the fastest of those that agree is kept in the cache, with the machine that it was measured on, and the warnings
 
 torch is imported only to export, to measure, and where it is what was chosen.
 """
@@ -25,10 +25,10 @@ import numpy as np
 from scipy.special import expit
 
 from ...core.environment import gpus_of_driver, processor_name
-from ...core.errors import CrlmError, WorkerError
-from ..models.package import ModelPackage
+from ...core.errors import WorkerError
+from ..models.package import TUMOUR_LABEL, ModelPackage
 from .inference_cache import InferenceCache, package_version
-from .runtime import Device, Precision, Runtime, RuntimeChoice, RuntimeName
+from .runtime import Device, DeviceMemoryError, Precision, Runtime, RuntimeChoice, RuntimeName
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +36,15 @@ MAX_CPU_THREADS = 8
 """nnU-Net's own limit (default_num_processes)."""
 CHOICE_FILE = "choice.json"
 TIMED_PASSES = 3
+HOPELESS = 4.0
+"""Times the shortest pass so far: a runtime that needs as long is not timed again, since a large model takes long."""
 MAX_DIFFERENCE, MAX_MEAN_DIFFERENCE = 0.25, 0.01
 """Of the probability of a voxel, from torch in float32, above which a runtime is not used: bfloat16 lies at a fifth."""
+PLACES_IN_SOURCE = ("Exception from ", "Check ")
+REFERENCE = RuntimeChoice(RuntimeName.TORCH, Device.CPU, Precision.FLOAT32)
+"""What the others are compared with, and what takes over when a GPU runs out of memory."""
 NOT_USED = "{choice} is not used: {reason}"
+NO_NUMBERS = "its probabilities are no numbers"
 
 
 @dataclass(frozen=True)
@@ -65,14 +71,16 @@ class Measured:
 
     Attributes:
         pass_s: shortest time of a pass; None where it cannot be used.
-        difference: largest difference of a probability from torch's in float32.
+        difference: largest difference of a probability from torch's in float32; None where there is no number.
         problem: why it cannot be used; empty where it can.
+        is_passing: the problem may be gone at the next start.
     """
 
     choice: RuntimeChoice
     pass_s: float | None
     difference: float | None
     problem: str = ""
+    is_passing: bool = False
 
     def to_json(self) -> dict[str, Any]:
         numbers = {"pass_s": self.pass_s, "difference": self.difference}
@@ -87,25 +95,33 @@ def choose_runtime(
     cache: InferenceCache,
     seconds: Callable[[], float] = time.perf_counter,
 ) -> tuple[Runtime, tuple[str, ...]]:
-    """Return the loaded runtime that is fastest here, and warnings about those that should have been usable.
+    """Return the runtime that is fastest here, after its first pass, and warnings about others that cannot be used.
+
+    The first pass loads code and chooses kernels.
 
     Args:
         image: float32, shape (C, K, J, I), the size of a pass of this model; for the measurement.
         seconds: the clock.
 
     Raises:
+        ImportError, OSError: torch is needed for the measurement, and cannot be imported.
+        ModelError: the weights do not fit the plans.
         WorkerError: nothing that the wish allows can be used.
     """
-    machine = _machine(wish, cpu_threads)
+    machine = {**_machine(wish, cpu_threads), "image": list(image.shape)}
     kept = cache.read_json(CHOICE_FILE)
     if kept is not None and kept.get("machine") == machine:
         try:
-            return open_runtime(RuntimeChoice.from_json(kept["choice"]), package, cpu_threads, cache), ()
-        except (CrlmError, ImportError, OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            logger.warning("the runtime chosen earlier cannot be used any more: %s", error)
+            runtime = open_runtime(RuntimeChoice.from_json(kept["choice"]), package, cpu_threads, cache)
+            runtime.logits(0, image)
+            return runtime, tuple(map(str, kept["warnings"]))
+        except Exception:  # of a driver, a library or a file that is not what it was: it is measured anew
+            logger.warning("the runtime chosen earlier cannot be used any more", exc_info=True)
     runtime, measured, warnings = _fastest(package, image, wish, cpu_threads, cache, seconds)
-    table = [entry.to_json() for entry in measured]
-    cache.write_json(CHOICE_FILE, {"machine": machine, "choice": runtime.choice.to_json(), "measured": table})
+    if not any(entry.is_passing for entry in measured):
+        table = [entry.to_json() for entry in measured]
+        content = {"machine": machine, "choice": runtime.choice.to_json(), "warnings": warnings, "measured": table}
+        cache.write_json(CHOICE_FILE, content)
     return runtime, warnings
 
 
@@ -161,22 +177,20 @@ def _fastest(
     seconds: Callable[[], float],
 ) -> tuple[Runtime, list[Measured], tuple[str, ...]]:
     """Measure all runtimes, and return the fastest one that agrees with torch in float32."""
-    from .torch_runtime import TorchRuntime
-
-    reference = TorchRuntime(package, Device.CPU, Precision.FLOAT32, cpu_threads)
-    expected = expit(_tumour_logit(reference.logits(0, image)))
     choices, warnings = _choices(wish)
+    reference = open_runtime(REFERENCE, package, cpu_threads, cache)
+    expected = _probability(reference.logits(0, image))
     measured: list[Measured] = []
     best: Runtime | None = None
     best_s = float("inf")
     for choice in choices:
         runtime: Runtime | None = None
         try:
-            runtime = reference if choice == reference.choice else open_runtime(choice, package, cpu_threads, cache)
-            entry = _measure(runtime, image, expected, seconds)
+            runtime = reference if choice == REFERENCE else open_runtime(choice, package, cpu_threads, cache)
+            entry = _measure(runtime, image, expected, best_s, seconds)
         except Exception as error:  # of a driver or library that is broken: it is not used, and the user is told
             logger.warning("%s cannot be used", choice, exc_info=True)
-            entry = Measured(choice, None, None, _first_line(error))
+            entry = Measured(choice, None, None, _reason_of(error), isinstance(error, DeviceMemoryError))
         measured.append(entry)
         if entry.problem:
             warnings.append(NOT_USED.format(choice=choice, reason=entry.problem))
@@ -187,21 +201,33 @@ def _fastest(
     return best, measured, tuple(warnings)
 
 
-def _measure(runtime: Runtime, image: np.ndarray, expected: np.ndarray, seconds: Callable[[], float]) -> Measured:
-    difference = np.abs(expit(_tumour_logit(runtime.logits(0, image))) - expected)
+def _measure(
+    runtime: Runtime, image: np.ndarray, expected: np.ndarray, best_s: float, seconds: Callable[[], float]
+) -> Measured:
+    """Compare a pass with the expected probability, then time some.
+
+    Args:
+        best_s: the shortest pass so far.
+    """
+    difference = np.abs(_probability(runtime.logits(0, image)) - expected)
     largest = float(difference.max())
-    if not (largest <= MAX_DIFFERENCE and float(difference.mean()) <= MAX_MEAN_DIFFERENCE):  # NaN is refused too
+    if not np.isfinite(largest):
+        return Measured(runtime.choice, None, None, NO_NUMBERS)
+    if largest > MAX_DIFFERENCE or float(difference.mean()) > MAX_MEAN_DIFFERENCE:
         return Measured(runtime.choice, None, largest, f"its probabilities differ by up to {largest:.2f}")
-    times_s = []
+    pass_s = float("inf")
     for _ in range(TIMED_PASSES):
         started_s = seconds()
         runtime.logits(0, image)
-        times_s.append(seconds() - started_s)
-    return Measured(runtime.choice, min(times_s), largest)
+        pass_s = min(pass_s, seconds() - started_s)
+        if pass_s > HOPELESS * best_s:
+            break
+    return Measured(runtime.choice, pass_s, largest)
 
 
-def _tumour_logit(logits: np.ndarray) -> np.ndarray:
-    return np.asarray(logits[1] - logits[0])
+def _probability(logits: np.ndarray) -> np.ndarray:
+    """Return the probability of tumour, a new array (K, J, I), for logits (2, K, J, I)."""
+    return np.asarray(expit(logits[TUMOUR_LABEL] - logits[1 - TUMOUR_LABEL]))
 
 
 def _choices(wish: Wish) -> tuple[list[RuntimeChoice], list[str]]:
@@ -214,8 +240,9 @@ def _choices(wish: Wish) -> tuple[list[RuntimeChoice], list[str]]:
             from .openvino_runtime import openvino_choices
 
             found = [*openvino_choices(), *found]
-        except (ImportError, OSError, RuntimeError) as error:
-            warnings.append(NOT_USED.format(choice="OpenVINO", reason=_first_line(error)))
+        except Exception as error:  # it is broken, or of a version that is not known
+            logger.warning("OpenVINO cannot be used", exc_info=True)
+            warnings.append(NOT_USED.format(choice="OpenVINO", reason=_reason_of(error)))
     return [choice for choice in found if wish.allows(choice)], warnings
 
 
@@ -231,5 +258,7 @@ def _machine(wish: Wish, cpu_threads: int) -> dict[str, Any]:
     }
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _reason_of(error: Exception) -> str:
+    """Return the first line of an error that says something; OpenVINO begins with the places in its source."""
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith(PLACES_IN_SOURCE)]
+    return (lines or [type(error).__name__])[0]
