@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,16 +27,23 @@ class TorchRuntime:
         device: the CPU or an NVIDIA GPU.
         precision: of convolutions; what loses by it, torch's autocast computes in float32.
         cpu_threads: for the CPU.
+
+    Raises:
+        DeviceMemoryError: the networks do not fit into the memory of the GPU.
+        ModelError: the weights do not fit the plans.
     """
 
     def __init__(self, package: ModelPackage, device: Device, precision: Precision, cpu_threads: int) -> None:
         self.choice = RuntimeChoice(RuntimeName.TORCH, device, precision)
         self._cpu_threads = cpu_threads
         self._device = torch.device("cuda", 0) if device is Device.CUDA else torch.device("cpu")
-        self._networks = [
-            network.to(self._device, memory_format=torch.channels_last_3d) for network in build_networks(package)
-        ]
+        if device is Device.CUDA:
+            torch.backends.cudnn.allow_tf32 = False  # or float32 would be rounded to 10 bits
+        networks, layout = build_networks(package), torch.channels_last_3d
+        with _memory_errors():
+            self._networks = [network.to(self._device, memory_format=layout) for network in networks]
         self._graphs: dict[tuple[int, tuple[int, ...]], _CapturedPass] = {}
+        self._pool: Any = None
 
     @property
     def device_text(self) -> str:
@@ -57,13 +65,20 @@ class TorchRuntime:
     def _logits_of_gpu(self, network: int, image: np.ndarray) -> np.ndarray:
         key = network, image.shape
         try:
-            if key not in self._graphs:
-                self._graphs[key] = _CapturedPass(self._networks[network], image.shape, self._autocast)
-            return self._graphs[key].run(image)
-        except torch.cuda.OutOfMemoryError as error:
+            with _memory_errors():
+                if key not in self._graphs:
+                    self._graphs[key] = self._captured(self._networks[network], image.shape)
+                return self._graphs[key].run(image)
+        except DeviceMemoryError:
             self._graphs.clear()
+            self._pool = None
             torch.cuda.empty_cache()
-            raise DeviceMemoryError(str(error)) from error
+            raise
+
+    def _captured(self, network: torch.nn.Module, shape: Sequence[int]) -> _CapturedPass:
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        with self._autocast():
+            return _CapturedPass(network, shape, self._device, self._pool)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.choice.precision is Precision.FLOAT32:
@@ -75,25 +90,35 @@ class TorchRuntime:
         return context
 
 
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Turn torch's error for a full GPU into the one of the protocol."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise DeviceMemoryError(str(error)) from error
+
+
 class _CapturedPass:
     """A pass of a network on a GPU as a CUDA graph: one launch instead of one for each kernel.
 
-    Input and output lie in pinned memory, so that they are copied without the CPU.
+    Input and output lie in pinned memory, so that they are copied without the CPU. All graphs share one pool of memory,
+    which they may since each output is copied out before the next graph runs.
     """
 
-    def __init__(self, network: torch.nn.Module, shape: Sequence[int], autocast: Callable) -> None:
+    def __init__(self, network: torch.nn.Module, shape: Sequence[int], device: torch.device, pool: Any) -> None:
         self._pinned_input = torch.zeros((1, *shape), pin_memory=True)
         self._pinned_output = torch.zeros((1, HEADS, *shape[1:]), pin_memory=True)
-        self._input = self._pinned_input.to("cuda").contiguous(memory_format=torch.channels_last_3d)
+        self._input = torch.zeros((1, *shape), device=device).contiguous(memory_format=torch.channels_last_3d)
         self._graph = torch.cuda.CUDAGraph()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.inference_mode(), autocast():
+        with torch.inference_mode():
             with torch.cuda.stream(side):
                 for _ in range(PASSES_BEFORE_CAPTURE):
                     network(self._input)
             torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(self._graph):
+            with torch.cuda.graph(self._graph, pool=pool):
                 self._output = network(self._input).float()
 
     def run(self, image: np.ndarray) -> np.ndarray:
@@ -116,7 +141,8 @@ def torch_choices(device: str) -> tuple[list[RuntimeChoice], list[str]]:
         WorkerError: "cuda" was asked for and does not work.
     """
     chosen, warnings = choose_device(device)
-    on_cpu = [Precision.BFLOAT16] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else []
+    has_bfloat16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    on_cpu = [Precision.BFLOAT16] if has_bfloat16 else []
     found = [RuntimeChoice(RuntimeName.TORCH, Device.CPU, precision) for precision in (*on_cpu, Precision.FLOAT32)]
     if chosen.type == "cuda":
         precisions = (Precision.FLOAT16, Precision.FLOAT32)
