@@ -2,6 +2,7 @@
 
 __all__ = [
     "crop_box",
+    "drawn_surface",
     "guidance",
     "headless",
     "instruments",

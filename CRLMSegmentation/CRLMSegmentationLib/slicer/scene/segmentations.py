@@ -14,6 +14,7 @@ from ...core.box import Box
 from ...core.errors import VolumeError
 from ...core.status import Status, tag_of_status
 from ...core.volume import VolumeIdentity
+from .drawn_surface import CLOSED_SURFACE, thin_out
 from .nodes import (
     KEY,
     PREFIX,
@@ -39,8 +40,6 @@ from .staleness import (
     right_handed,
 )
 from .volumes import shown_identity
-
-CLOSED_SURFACE = "Closed surface"
 
 LIVER_METASTASIS = (
     "Segmentation category and type - DICOM master list"
@@ -118,6 +117,8 @@ def show_lesions(
             _describe(node.GetSegmentation().GetSegment(lesion.name), lesion, _place_of(lesion, volume_node))
         if not node.GetSegmentation().ContainsRepresentation(CLOSED_SURFACE) and any(m is not None for _, m in masks):
             node.CreateClosedSurfaceRepresentation()
+        for lesion, _ in masks:
+            thin_out(node.GetSegmentation().GetSegment(lesion.name))
     current = shown_identity(volume_node)
     if current is not None:
         mark_stale(node, current)
@@ -125,7 +126,9 @@ def show_lesions(
 
 
 def lesion_surface(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> vtk.vtkPolyData:
-    """Return the closed surface of a lesion in world RAS mm, through all parents; empty for an empty mask.
+    """Return the closed surface of a lesion as it is drawn, in world RAS mm, through all parents.
+
+    It is smoothed, has fewer triangles where there were many, and is empty for an empty mask.
 
     Raises:
         VolumeError: there is no such segment.

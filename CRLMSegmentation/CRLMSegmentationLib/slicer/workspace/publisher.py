@@ -10,12 +10,11 @@ from ...core.errors import LinkError
 from ...core.i18n import tr as _
 from ...core.volume import Volume
 from ...reports.igtl_results import ResultServer, SharedLesion
-from ...tracking.surfaces import triangles_of
+from ...tracking.surfaces import surface_of_mask, triangles_of
 from ..dependencies import missing
-from ..scene.masks import mask_in_volume
+from ..scene.masks import mask_in_volume, mask_of_segment
 from ..scene.nodes import local_to_world
 from ..scene.seeds import seed_nodes, seeds_in
-from ..scene.segmentations import lesion_surface
 from .lesion import Lesion, LesionSegmentation
 from .workspace import Workspace
 
@@ -121,7 +120,8 @@ class Publisher:
         self, shared: SharedLesion, lesion: str, found: LesionSegmentation, volume: Volume
     ) -> SharedLesion:
         node = self._workspace.lesion_store.segmentation_node
-        surface = triangles_of(lesion_surface(node, lesion))
+        mask_of_lesion, ijk_to_local = mask_of_segment(node, lesion)
+        surface = triangles_of(surface_of_mask(mask_of_lesion, local_to_world(node) @ ijk_to_local))
         if found.result is not None and not found.corrected and found.result.volume is volume:
             mask = found.result.mask
             return replace(shared, mask=mask.part, offset_kji=mask.offset_kji, surface=surface)
