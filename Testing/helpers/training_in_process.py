@@ -1,4 +1,4 @@
-"""Fixture: the steps of a training run inside this process, which loads torch once; nnU-Net's pools are threads.
+"""Fixture: the steps of a training run inside this process, which loads torch once.
 
 That a step is a process of its own, ends with its parent and can be killed is shown by `test_train.py`.
 """
@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -42,9 +39,6 @@ class StepInThisProcess:
         with (
             mock.patch.dict(os.environ, self._environment),
             mock.patch.object(self._module, "run_step", run_step),
-            mock.patch.object(multiprocessing, "get_context", _threads_for_spawn),
-            mock.patch("nnunetv2.utilities.utils.Pool", ThreadPool),
-            _fewer_samples(),
         ):
             try:
                 self._module.main(self._arguments)
@@ -53,22 +47,6 @@ class StepInThisProcess:
         return messages, True
 
     def end(self) -> None: ...
-
-
-_get_context = multiprocessing.get_context
-
-
-def _threads_for_spawn(method: str | None = None) -> Any:
-    return SimpleNamespace(Pool=ThreadPool) if method == "spawn" else _get_context(method)
-
-
-def _fewer_samples() -> Any:
-    """The fingerprint draws 100 million voxels of however small images."""
-    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
-
-    whole = DatasetFingerprintExtractor.analyze_case
-    few = staticmethod(lambda *arguments: whole(*arguments[:3], num_samples=1000))
-    return mock.patch.object(DatasetFingerprintExtractor, "analyze_case", few)
 
 
 @pytest.fixture

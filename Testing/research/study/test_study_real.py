@@ -33,7 +33,8 @@ CHANGES = {
 
 
 def train_tiny(dataset, study, device, processes, on_progress):
-    return train_dataset(dataset, Training(TINY, epochs=study.epochs, device="cpu", resume=True), on_progress)
+    training = Training(TINY, epochs=study.epochs, device="cpu", processes=processes, resume=True)
+    return train_dataset(dataset, training, on_progress)
 
 
 @pytest.mark.usefixtures("coarse", "in_this_process")

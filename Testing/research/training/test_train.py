@@ -8,12 +8,15 @@ import signal
 import time
 from dataclasses import replace
 
+import blosc2
+import numpy as np
 import pytest
 import torch
 from CRLMSegmentationLib.core.errors import CrlmError, ModelError, WorkerError
 from CRLMSegmentationLib.research.training import train
 from CRLMSegmentationLib.research.training.fold_process import FoldSettings
 from CRLMSegmentationLib.research.training.layout import CURVE, FINAL, LATEST, LOG, PROGRESS, Layout, locked
+from CRLMSegmentationLib.research.training.plan import plan_and_preprocess
 from CRLMSegmentationLib.research.training.progress import read_progress
 from CRLMSegmentationLib.research.training.step_queue import StepError, StepProcess
 from CRLMSegmentationLib.research.training.train import Training, train_dataset
@@ -28,9 +31,9 @@ TRAINING = Training(TINY, epochs=EPOCHS, device="cpu", processes=1)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Layout:
-    """A dataset of which fold 0 was trained without a break."""
+    """A dataset that two processes have preprocessed, and of which fold 0 was trained without a break."""
     layout = write_dataset(tmp_path_factory.mktemp("trained") / "dataset")
-    train_dataset(layout.root, TRAINING)
+    train_dataset(layout.root, replace(TRAINING, processes=2))
     return layout
 
 
@@ -86,6 +89,18 @@ def test_fold_leaves_checkpoint_progress_curve_and_log(trained):
     assert not (folder / LATEST).exists()
     assert (folder / CURVE).read_bytes().startswith(b"\x89PNG")
     assert "Training done" in (folder / LOG).read_text()
+
+
+def test_one_process_preprocesses_as_two_do(trained, tmp_path):
+    layout = write_dataset(tmp_path / "dataset")
+    plan_and_preprocess(layout, TINY, processes=1)
+    for name in ("dataset_fingerprint.json", f"{TINY.plans}.json"):
+        assert (layout.preprocessed / name).read_text() == (trained.preprocessed / name).read_text()
+    images = sorted(path.relative_to(layout.preprocessed) for path in layout.preprocessed.rglob("*.b2nd"))
+    assert len(images) == 2 * len(list(layout.raw.glob("labelsTr/*")))
+    for image in images:
+        one, two = (blosc2.open(str(d.preprocessed / image), mode="r")[:] for d in (layout, trained))
+        np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.usefixtures("in_this_process")

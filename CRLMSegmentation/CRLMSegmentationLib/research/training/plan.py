@@ -12,7 +12,11 @@ import argparse
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ...core.hashing import sha256_of
@@ -23,12 +27,21 @@ from .presets import CONFIGURATION, Preset, SmallPlan, preset_from
 from .step_process import Send, run_step
 
 GPU_MEMORY_GB = 8
+INTENSITY_SAMPLES = 1_000_000
+"""Voxels of all tumours together whose grey values the fingerprint describes.
+
+nnU-Net draws 100 million, repeatedly from however small images, for the normalization of CT, which no dataset of ours
+asks for.
+"""
 
 
 def plan_and_preprocess(layout: Layout, preset: Preset, processes: int = 2) -> None:
     """Plan and preprocess a dataset for a preset, unless it is done; incomplete work is repeated.
 
     A small plan replaces the network, patch and batch that nnU-Net has planned.
+
+    Args:
+        processes: that read and preprocess images at once; with 1 this process does it itself.
     """
     wanted = _mark(layout, preset)
     done = layout.planned_mark(preset)
@@ -36,18 +49,51 @@ def plan_and_preprocess(layout: Layout, preset: Preset, processes: int = 2) -> N
         return
     done.unlink(missing_ok=True)
     os.environ.update(layout.environment())
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments, preprocess
 
     layout.preprocessed.mkdir(parents=True, exist_ok=True)
     number = [layout.number]
-    extract_fingerprints(number, num_processes=processes)  # the manifest has vouched for the files
-    memory_gb = GPU_MEMORY_GB if preset.small else None
-    plan_experiments(number, preset.planner, memory_gb, overwrite_plans_name=preset.plans)
-    plans = _keep_one_configuration(layout.preprocessed / f"{preset.plans}.json", preset.small)
-    shutil.rmtree(layout.preprocessed / plans["configurations"][CONFIGURATION]["data_identifier"], ignore_errors=True)
-    preprocess(number, preset.plans, configurations=(CONFIGURATION,), num_processes=(processes,))
+    with _pools_of_threads() if processes == 1 else nullcontext():
+        _extract_fingerprint(layout, processes)  # the manifest has vouched for the files
+        memory_gb = GPU_MEMORY_GB if preset.small else None
+        plan_experiments(number, preset.planner, memory_gb, overwrite_plans_name=preset.plans)
+        plans = _keep_one_configuration(layout.preprocessed / f"{preset.plans}.json", preset.small)
+        identifier = plans["configurations"][CONFIGURATION]["data_identifier"]
+        shutil.rmtree(layout.preprocessed / identifier, ignore_errors=True)
+        preprocess(number, preset.plans, configurations=(CONFIGURATION,), num_processes=(processes,))
     shutil.copyfile(layout.splits, layout.preprocessed / "splits_final.json")
     write_json(done, wanted)
+
+
+def _extract_fingerprint(layout: Layout, processes: int) -> None:
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+
+    extractor = DatasetFingerprintExtractor(layout.number, processes)
+    extractor.num_foreground_voxels_for_intensitystats = INTENSITY_SAMPLES
+    extractor.run(overwrite_existing=True)
+
+
+@contextmanager
+def _pools_of_threads() -> Iterator[None]:
+    """Give nnU-Net a thread where it would start a process, which imports torch again to do the work of one."""
+    from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
+    from nnunetv2.preprocessing.preprocessors import default_preprocessor
+    from nnunetv2.utilities import utils
+
+    threads = SimpleNamespace(get_context=lambda method: SimpleNamespace(Pool=ThreadPool))
+    places: list[tuple[Any, str, object]] = [
+        (fingerprint_extractor, "multiprocessing", threads),
+        (default_preprocessor, "multiprocessing", threads),
+        (utils, "Pool", ThreadPool),
+    ]
+    before = [getattr(module, name) for module, name, _ in places]
+    try:
+        for module, name, replacement in places:
+            setattr(module, name, replacement)
+        yield
+    finally:
+        for (module, name, _), value in zip(places, before):
+            setattr(module, name, value)
 
 
 def _mark(layout: Layout, preset: Preset) -> dict[str, Any]:
