@@ -645,7 +645,7 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onPreflight(self, *_args):
         folder = Path(self.ui.outputDirectoryButton.directory)
         self._preflight = self._do(lambda workspace: self.logic.library.Preflight(workspace, folder))
-        if self.logic.library.missing():
+        if self.logic.library.lacks_needed_package():
             self._showMessage(_("Packages are missing; press Install."))
         self._refresh()
 

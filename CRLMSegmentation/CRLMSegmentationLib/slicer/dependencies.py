@@ -64,6 +64,11 @@ def missing(purpose: str | None = None) -> list[Package]:
     return [package for package in wanted if package.installed_version is None]
 
 
+def lacks_needed_package() -> bool:
+    """Whether a package is missing without which something does not work."""
+    return any(package.purpose != "speed" for package in missing())
+
+
 def pip_arguments(package: Package) -> str:
     """Return the arguments for `slicer.util.pip_install`."""
     alone = " --no-deps" if package.name in WITHOUT_DEPENDENCIES else ""

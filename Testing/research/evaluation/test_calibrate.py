@@ -91,7 +91,7 @@ def test_too_few_lesions_say_how_many_are_needed(written, cohorts):
 
 def test_worth_by_hand():
     ball = SurfaceDistance(surface_of_mask(box((16, 24)), np.eye(4)))
-    approach = SimulatedTips(np.array([[19.5, 19.5, 40.0]]), np.array([16.5]), ball, ball, ball, 1.0)
+    approach = SimulatedTips(np.array([[19.5, 19.5, 40.0]]), np.array([16.5]), ball, ball, ball, ball, 1.0)
     lesions = [(0.9, 0.8), (0.5, 0.4), (0.3, 0.6), (0.7, 0.3)]
     observed = [
         (calibration.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), approach)

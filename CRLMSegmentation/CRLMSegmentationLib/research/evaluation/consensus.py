@@ -19,7 +19,7 @@ from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage
 from ...segmentation.refinement import Refinement
-from ...segmentation.results import LesionResult
+from ...segmentation.results import LesionResult, Options
 from ...segmentation.session import Session
 from ...segmentation.wait import wait_for_lesion, wait_for_model, wait_for_refinement
 from ...tracking.interval import TrackingError, interval_of
@@ -35,12 +35,14 @@ TIP_RANGE_MM = (-3.0, 40.0)
 class SimulatedTips:
     """Simulated instrument tips around one lesion: measured and true distances, mm, shape (N,) each.
 
-    `to_outer` and `to_inner` are None before the background refinement, and where a consensus surface is empty.
+    `to_first` is the distance to the first answer, before the background refinement; `to_outer` and `to_inner` are None
+    before it, and where a consensus surface is empty.
     """
 
     tips_ras_mm: np.ndarray
     true_mm: np.ndarray
     to_segmentation: SurfaceDistance
+    to_first: SurfaceDistance
     to_outer: SurfaceDistance | None
     to_inner: SurfaceDistance | None
     voxel_mm: float
@@ -48,7 +50,7 @@ class SimulatedTips:
     @property
     def alone(self) -> SimulatedTips:
         """The same measurements without consensus surfaces, as before the background refinement."""
-        return replace(self, to_outer=None, to_inner=None)
+        return replace(self, to_segmentation=self.to_first, to_outer=None, to_inner=None)
 
 
 def observe(
@@ -57,14 +59,10 @@ def observe(
     seed: int = 0,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
     on_progress: OnProgress = lambda *_: None,
-    thorough: bool = False,
 ) -> list[tuple[Observation, SimulatedTips]]:
     """Segment every lesion as the workspace does, with background refinement, and compare with the ground truth.
 
     Lesions at which nothing is found are left out: there is neither a surface nor a distance.
-
-    Args:
-        thorough: refine each before it is repeated; several times slower.
     """
     lesions = [(checked, lesion) for checked in cases for lesion in checked.lesions]
     made: list[tuple[Observation, SimulatedTips]] = []
@@ -73,10 +71,11 @@ def observe(
         for number, (checked, lesion) in enumerate(lesions, 1):
             volume = checked.read_volume()
             session.use_volume(volume)
-            refinement = Refinement(can_refine=thorough)
+            refinement = Refinement(can_refine=True)
             try:
-                session.segment(lesion.name, np.array(lesion.seed_ras_mm))
-                result = wait_for_refinement(session, refinement, wait_for_lesion(session, lesion.name))
+                session.segment(lesion.name, np.array(lesion.seed_ras_mm), Options(first_fold_only=True))
+                first = wait_for_lesion(session, lesion.name)
+                result = wait_for_refinement(session, refinement, first)
             except (SeedError, WorkerError):
                 continue
             finally:
@@ -85,12 +84,13 @@ def observe(
             if consensus is not None and not result.mask.is_empty:
                 rng = generator_of(seed, checked.case_id, lesion.name, "tips")
                 truth = checked.truth_of(lesion, volume)
-                made.append(_observed(checked.patient, result, consensus, truth, volume, rng))
+                made.append(_observed(checked.patient, first, result, consensus, truth, volume, rng))
     return made
 
 
 def _observed(
     patient: str,
+    first: LesionResult,
     result: LesionResult,
     consensus: Consensus,
     truth: np.ndarray,
@@ -99,14 +99,19 @@ def _observed(
 ) -> tuple[Observation, SimulatedTips]:
     measured = overlap_and_surfaces(result.mask.mask, truth, volume.ijk_to_ras)
     dice = measured["dice"] or 0.0  # None only for an empty ground truth
-    approach = _approach(result, consensus, truth, volume, rng)
+    approach = _approach(first, result, consensus, truth, volume, rng)
     misses_mm, errors_mm = _misses_mm(approach), _misses_mm(approach.alone)
     observation = Observation(patient, consensus.agreement, result.mask.confidence, dice, misses_mm, errors_mm)
     return observation, approach
 
 
 def _approach(
-    result: LesionResult, consensus: Consensus, truth: np.ndarray, volume: Volume, rng: np.random.Generator
+    first: LesionResult,
+    result: LesionResult,
+    consensus: Consensus,
+    truth: np.ndarray,
+    volume: Volume,
+    rng: np.random.Generator,
 ) -> SimulatedTips:
     surface = measured_surface(truth, volume.ijk_to_ras)
     to_truth = SurfaceDistance(surface)
@@ -115,11 +120,15 @@ def _approach(
     directions = rng.normal(size=(TIPS, 3))
     away_mm = radius_mm + rng.uniform(*TIP_RANGE_MM, size=(TIPS, 1))
     tips = centre + away_mm * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    to_result, to_first = (
+        SurfaceDistance(measured_surface(found.mask.mask, volume.ijk_to_ras)) for found in (result, first)
+    )
     outer, inner = (_surface_in(volume, shell, consensus.offset_kji) for shell in (consensus.outer, consensus.inner))
     return SimulatedTips(
         tips,
         np.array([to_truth.nearest(tip).distance_mm for tip in tips]),
-        SurfaceDistance(measured_surface(result.mask.mask, volume.ijk_to_ras)),
+        to_result,
+        to_first,
         outer,
         inner,
         float(volume.spacing_mm.max()),

@@ -222,11 +222,8 @@ def _ready(network: LoadedModel, warnings: tuple[str, ...]) -> dict:
     found = {name: package_version(name) for name in ("openvino", "torch", "nnunetv2")}
     versions = {"python": platform.python_version(), **{name: number for name, number in found.items() if number}}
     package = network.package
-    started_s = time.perf_counter()
-    network.warm_up()
-    pass_s = time.perf_counter() - started_s
     header = {"type": "ready", "device": network.device_text, "versions": versions, "warnings": warnings}
-    return {**header, "model_name": package.name, "model_sha256": package.sha256, "pass_s": pass_s}
+    return {**header, "model_name": package.name, "model_sha256": package.sha256, "pass_s": network.measured_pass_s()}
 
 
 def main(arguments: list[str] | None = None) -> None:

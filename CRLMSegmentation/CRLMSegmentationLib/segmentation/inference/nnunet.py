@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -67,6 +68,12 @@ class NnUNet:
         shape = (len(self.package.channels), *self._configuration.patch_size)
         noise = np.random.default_rng(0).standard_normal(shape)
         self.predict(noise.astype(np.float32), self.package.spacing_mm)
+
+    def measured_pass_s(self) -> float:
+        """Pass noise through the networks once, and return how long that took for each, s."""
+        started_s = time.perf_counter()
+        self.warm_up()
+        return (time.perf_counter() - started_s) / len(self.package.folds)
 
     def predict(
         self,

@@ -55,6 +55,9 @@ class LoadedModel(Protocol):
     def device_text(self) -> str:
         """Runtime, precision and device, for the user."""
 
+    def measured_pass_s(self) -> float:
+        """Pass noise through the first network once, and return how long that took, s."""
+
     def predict(
         self,
         array: np.ndarray,

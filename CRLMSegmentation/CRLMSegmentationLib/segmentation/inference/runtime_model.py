@@ -7,6 +7,7 @@ network is good for that, a crop goes through the network in one pass, which is 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -45,6 +46,13 @@ class RuntimeModel:
     @property
     def device_text(self) -> str:
         return self._runtime.device_text
+
+    def measured_pass_s(self) -> float:
+        """Pass noise through the first network once, and return how long that took, s."""
+        noise = pass_image(self.package)
+        started_s = time.perf_counter()
+        self._runtime.logits(0, noise)
+        return time.perf_counter() - started_s
 
     def predict(
         self,

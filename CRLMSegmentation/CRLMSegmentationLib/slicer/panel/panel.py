@@ -11,7 +11,7 @@ from ...segmentation.engine import worker_engine
 from ...segmentation.engine.engine import Engine
 from ...segmentation.models.package import ModelPackage, model_or_default
 from ...segmentation.session import Session
-from ..dependencies import missing
+from ..dependencies import lacks_needed_package, missing
 from ..views.distance_window import DistanceWindow
 from ..views.margin_alarm import write_sound
 from ..views.navigation_texts import distance_of
@@ -51,6 +51,7 @@ __all__ = [
     "distance_of",
     "distance_view",
     "install_missing",
+    "lacks_needed_package",
     "make_worker",
     "missing",
     "model_texts",
