@@ -1,84 +1,214 @@
-"""From seed to mask: where the time goes, as ratios within one run.
+"""What a segmentation costs: runtimes and precisions, against nnU-Net, volume, number of lesions and crop.
 
-    cd Testing && python -m benchmarks.benchmark_segmentation
+    cd Testing && python -m benchmarks.benchmark_segmentation            # a few minutes
+    cd Testing && python -m benchmarks.benchmark_segmentation --quick    # without nnUNetv2_predict
 
-Compares the warm worker with a cold one, one tile more or less (mirroring), and crops of a small and of a
-27 MB volume. Absolute seconds depend on the machine and its load; the ratios much less.
+Ratios are of processor time within one run, which other programs on the machine change little. The baseline is
+nnU-Net's own predictor in torch float32 on the CPU, loaded and warm, over its patches. The case is a simulated one.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the worker does: threads that spin would count as work
+
 import numpy as np
+import SimpleITK as sitk
+import torch
 from CRLMSegmentationLib.cli.segment_files import model_or_default
-from CRLMSegmentationLib.core.crop import extract_crop
+from CRLMSegmentationLib.core.crop import extract_crop, network_input
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
+from CRLMSegmentationLib.segmentation.inference.inference_cache import InferenceCache
+from CRLMSegmentationLib.segmentation.inference.networks import build_network
+from CRLMSegmentationLib.segmentation.inference.nnunet import NnUNet
+from CRLMSegmentationLib.segmentation.inference.openvino_runtime import openvino_choices
+from CRLMSegmentationLib.segmentation.inference.runtime import Precision, RuntimeChoice
+from CRLMSegmentationLib.segmentation.inference.runtime_choice import available_cpu_threads, open_runtime
+from CRLMSegmentationLib.segmentation.inference.runtime_model import RuntimeModel, pass_image
+from CRLMSegmentationLib.segmentation.inference.torch_runtime import torch_choices
+from CRLMSegmentationLib.segmentation.models.package import ModelPackage, export_nnunet
 from CRLMSegmentationLib.segmentation.results import Options
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
+from torch.utils.flop_counter import FlopCounterMode
 
-STEPS = ("crop", "preprocess", "inference", "postprocess")
+PATCHES, ONE_PASS, MIRRORED = Options(sliding_window=True), Options(), Options(mirroring=True)
+EDGES = {27: 300, 108: 476, 216: 600}
+"""Of cubic volumes of 8-bit voxels, in voxels, by their size in MB."""
+THRESHOLD = 0.5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--quick", action="store_true", help="without nnUNetv2_predict")
     arguments = parser.parse_args()
     model = model_or_default(arguments.model)
     case = load_case(resource_path("SampleCases", "phantom-hypoechoic"))
-    volume, seed = case.volume(), case.lesions[0].seed_ras_mm
-    with Session(WorkerEngine(model), model) as session:
-        session.use_volume(volume)
-        ready = wait_for_model(session)
-        rows = {mirroring: measure(session, seed, mirroring, arguments.runs) for mirroring in (False, True)}
-    warm_s = sum(rows[False].values())
-    print(f"{model.name} on {ready.device}, median of {arguments.runs}, volume {volume.array.shape[::-1]}")
-    for step in STEPS:
-        print(f"  {step:12} {rows[False][step]:7.3f} s   {rows[False][step] / warm_s:5.0%} of a warm answer")
-    print(f"  cold start   {ready.cold_start_s:7.3f} s   {ready.cold_start_s / warm_s:5.1f} x a warm answer, once")
-    print(
-        f"  mirroring    {sum(rows[True].values()):7.3f} s   {sum(rows[True].values()) / warm_s:5.1f} x a warm answer"
-    )
-    small_mb = volume.array.nbytes / 1e6
-    large_s, small_s = crop_seconds(large_volume(volume), model.spacing_mm), crop_seconds(volume, model.spacing_mm)
-    print(f"  crop, 27 MB  {large_s:7.3f} s   {large_s / small_s:5.1f} x that of the {small_mb:.1f} MB volume")
-    print(
-        f"  memory       {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6:7.2f} GB in the worker at most"
-    )
+    volume, seed = case.volume(), np.array(case.lesions[0].seed_ras_mm)
+    crop = network_input(extract_crop(volume, seed, model.crop_size_mm, model.spacing_mm), model.channels)
+    print(f"{model.name} {model.version}, crop {crop.shape[1:]}, simulated case, {available_cpu_threads()} cores")
+    baseline_s = compare_runtimes(model, crop, arguments.runs)
+    if not arguments.quick:
+        compare_nnunet_commands(model, crop, volume, baseline_s)
+    measure_worker(model, volume, seed, arguments.runs)
 
 
-def measure(session: Session, seed: tuple, mirroring: bool, runs: int) -> dict[str, float]:
-    """Median seconds of each step."""
-    timings = []
+def compare_runtimes(model: ModelPackage, crop: np.ndarray, runs: int) -> float:
+    """Print time and agreement of each way to run the network; returns processor seconds of the baseline."""
+    threads = available_cpu_threads()
+    nnunet = NnUNet(model, torch.device("cpu"), threads)
+    expected = nnunet.predict(crop, model.spacing_mm).probability
+    ways: dict[str, Callable[[], object]] = {"nnU-Net": lambda: nnunet.predict(crop, model.spacing_mm)}
+    agreement = {"nnU-Net": "baseline"}
+    models = {choice: _loaded(model, choice, threads) for choice in [*openvino_choices(), *torch_choices("auto")[0]]}
+    for choice, loaded in models.items():
+        for name, options in (("patches", PATCHES), ("one pass", ONE_PASS), ("one pass, 8 mirrored", MIRRORED)):
+            probability = loaded.predict(crop, model.spacing_mm, options).probability
+            label = f"{choice}, {name}"
+            ways[label] = lambda loaded=loaded, options=options: loaded.predict(crop, model.spacing_mm, options)
+            same = dice(probability, expected)
+            agreement[label] = f"Dice to the baseline {same:.4f}"
+    seconds = interleaved(ways, runs)
+    flop = pass_flop(model)
+    peaks = {precision: peak_flop_per_s(precision) for precision in (Precision.FLOAT32, Precision.BFLOAT16)}
+    for label, way_s in seconds.items():
+        print(f"  {label:52} {way_s:7.3f} s   {way_s / seconds['nnU-Net']:6.3f}   {agreement[label]}")
+    image = pass_image(model)
+    passes = {str(c): (lambda m=m: m._runtime.logits(0, image)) for c, m in models.items()}
+    print(f"  a pass is {flop / 1e9:.0f} GFLOP; of the peak that torch's matrix product reaches on these cores:")
+    for choice, pass_s in zip(models, interleaved(passes, runs).values()):
+        peak = peaks.get(choice.precision)
+        share = "" if peak is None else f"{flop / pass_s / peak:6.0%}"
+        print(f"  {choice!s:52} {pass_s:7.3f} s   {share}   {flop / pass_s / 1e9:.0f} GFLOP for each core second")
+    return seconds["nnU-Net"]
+
+
+def _loaded(model: ModelPackage, choice: RuntimeChoice, threads: int) -> RuntimeModel:
+    runtime = open_runtime(choice, model, threads, InferenceCache(model))
+    return RuntimeModel(model, runtime, lambda: runtime)
+
+
+def interleaved(ways: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
+    """Run all ways in turn, several times; returns the median of the processor seconds of each."""
+    taken: dict[str, list[float]] = {label: [] for label in ways}
     for _ in range(runs):
-        session.segment("Tumour", seed, Options(mirroring=mirroring))
-        timings.append(wait_for_lesion(session, "Tumour").timings_s)
-    return {step: statistics.median(t[step] for t in timings) for step in STEPS}
+        for label, run in ways.items():
+            started_s = time.process_time()
+            run()
+            taken[label].append(time.process_time() - started_s)
+    return {label: statistics.median(times_s) for label, times_s in taken.items()}
 
 
-def large_volume(volume: Volume) -> Volume:
-    """The same tissue repeated to 300 voxels a side."""
-    repeats = [-(-300 // n) for n in volume.array.shape]
-    return Volume(np.tile(volume.array, repeats)[:300, :300, :300].copy(), volume.ijk_to_ras)
+def dice(probability: np.ndarray, expected: np.ndarray) -> float:
+    one, other = probability > THRESHOLD, expected > THRESHOLD
+    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
-def crop_seconds(volume: Volume, spacing_mm: float) -> float:
-    """Seconds to cut the first crop of a volume that has just arrived, its empty voxels recognised."""
-    fresh = Volume(volume.array, volume.ijk_to_ras)
-    kji = np.argwhere(volume.array[::7, ::7, ::7] > 0)
-    seed = volume.ijk_to_ras[:3, :3] @ (7 * kji[len(kji) // 2][::-1]) + volume.ijk_to_ras[:3, 3]
-    started_s = time.perf_counter()
-    extract_crop(fresh, seed, 80.0, spacing_mm)
-    return time.perf_counter() - started_s
+def pass_flop(model: ModelPackage) -> float:
+    """Operations of one pass, a multiplication and an addition counted as two, as torch counts them."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        build_network(model, model.folds[0])(torch.from_numpy(pass_image(model))[None])
+    return float(counter.get_total_flops())
+
+
+def peak_flop_per_s(precision: Precision, edge: int = 2048) -> float:
+    """Operations that a product of matrices does for each second of a core."""
+    dtype = {Precision.FLOAT32: torch.float32, Precision.BFLOAT16: torch.bfloat16}[precision]
+    one = torch.rand(edge, edge).to(dtype)
+    torch.mm(one, one)
+    started_s = time.process_time()
+    for _ in range(5):
+        torch.mm(one, one)
+    return 5 * 2 * edge**3 / (time.process_time() - started_s)
+
+
+def compare_nnunet_commands(model: ModelPackage, crop: np.ndarray, volume: Volume, baseline_s: float) -> None:
+    """Print what `nnUNetv2_predict` costs on the crop and on the whole volume, its start included."""
+    whole = np.stack([volume.array.astype(np.float32)] * len(model.channels))
+    inputs = {"the crop": (crop, model.spacing_mm), "the whole volume": (whole, float(volume.spacing_mm.mean()))}
+    for where, (array, spacing_mm) in inputs.items():
+        for name, extra in (("", ["--disable_tta"]), (", mirrored", [])):
+            seconds = nnunet_command_s(model, array, spacing_mm, extra)
+            print(f"  nnUNetv2_predict on {where + name:32} {seconds:7.3f} s   {seconds / baseline_s:6.3f}")
+
+
+def nnunet_command_s(model: ModelPackage, array: np.ndarray, spacing_mm: float, extra: list[str]) -> float:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "images").mkdir()
+        for number, channel in enumerate(array):
+            image = sitk.GetImageFromArray(channel)
+            image.SetSpacing([spacing_mm] * 3)
+            sitk.WriteImage(image, str(folder / "images" / f"case_{number:04d}.nrrd"))
+        export_nnunet(model, folder / "results" / "Dataset001_A" / "nnUNetTrainer__nnUNetPlans__3d_fullres")
+        environment = {**os.environ, **{f"nnUNet_{n}": str(folder / n) for n in ("raw", "preprocessed", "results")}}
+        entry = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point as run; run()"
+        where = ["-i", str(folder / "images"), "-o", str(folder / "out"), "-d", "Dataset001_A", "-c", "3d_fullres"]
+        how = ["-f", *map(str, model.folds), "-device", "cpu", "-npp", "1", "-nps", "1", *extra]
+        before_s = children_s()
+        subprocess.run([sys.executable, "-c", entry, *where, *how], check=True, capture_output=True, env=environment)
+        return children_s() - before_s
+
+
+def children_s() -> float:
+    """Processor seconds of the child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measure_worker(model: ModelPackage, volume: Volume, seed: np.ndarray, runs: int) -> None:
+    """Print start, memory and steps of the worker, and its cost against volume, number of lesions and crop."""
+    with Session(WorkerEngine(model), model) as session:
+        ready = wait_for_model(session)
+        session.use_volume(volume)
+        base = answer_s(session, [seed], runs)
+        print(f"worker: {ready.device}; ready after {ready.cold_start_s:.1f} s, a pass takes {ready.pass_s:.3f} s")
+        print(f"  from seed to mask: {base:.3f} s (median of {runs}; elapsed, as the user waits)")
+        for count in (5, 20):
+            print(f"  {count:3} lesions                {answer_s(session, [seed] * count, 1) / base:6.2f} x")
+        for size_mm in (60.0, 112.0, 160.0):
+            several_s = answer_s(session, [seed], runs, Options(size_mm))
+            print(f"  crop of {size_mm:3.0f} mm           {several_s / base:6.2f} x")
+        for megabytes, edge in EDGES.items():
+            large = large_volume(volume, edge)
+            session.use_volume(large)
+            first_s, again_s = answer_s(session, [seed], 1), answer_s(session, [seed], runs)
+            print(f"  volume of {megabytes:3} MB         {first_s / base:6.2f} x at first, then {again_s / base:.2f} x")
+    memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
+    print(f"  memory of the largest child process: {memory_mb:.0f} MB")
+
+
+def answer_s(session: Session, seeds: list[np.ndarray], runs: int, options: Options = ONE_PASS) -> float:
+    """Seconds until all lesions are segmented, one after the other; the median of some runs."""
+    taken = []
+    for _ in range(runs):
+        started_s = time.perf_counter()
+        for number, seed in enumerate(seeds):
+            session.segment(f"Tumour {number}", seed, options)
+            wait_for_lesion(session, f"Tumour {number}")
+        taken.append(time.perf_counter() - started_s)
+    return statistics.median(taken)
+
+
+def large_volume(volume: Volume, edge: int) -> Volume:
+    """The same tissue, repeated to a cube; the seed lies where it lay."""
+    repeats = [-(-edge // count) for count in volume.array.shape]
+    return Volume(np.tile(volume.array, repeats)[:edge, :edge, :edge].copy(), volume.ijk_to_ras)
 
 
 if __name__ == "__main__":

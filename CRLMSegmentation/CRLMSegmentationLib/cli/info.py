@@ -21,12 +21,15 @@ class Installation(TypedDict):
     Attributes:
         versions: of this program, Python and the packages that matter to a result; "missing" if so.
         devices: names, GPUs first.
+        runtime: that runs the model here, as measured at its first start: {runtime, device, precision, pass_s,
+            difference}, or None before that.
         model: {name, version, sha256, simulated_only} of the verified model package, or None.
         model_error: why there is no model, or None.
     """
 
     versions: dict[str, str]
     devices: list[str]
+    runtime: dict[str, Any] | None
     model: dict[str, Any] | None
     model_error: str | None
 
@@ -57,12 +60,20 @@ def describe_installation(model_folder: Path | None = None) -> Installation:
     """Return the content of `crlm-seg info --json`."""
     from ..core.environment import devices, versions
     from ..core.errors import CrlmError
+    from ..segmentation.inference.runtime_choice import measured_choice
     from ..segmentation.models.package import model_or_default
 
-    found: Installation = {"versions": versions(), "devices": devices(), "model": None, "model_error": None}
+    found: Installation = {
+        "versions": versions(),
+        "devices": devices(),
+        "runtime": None,
+        "model": None,
+        "model_error": None,
+    }
     try:
         package = model_or_default(model_folder)
         found["model"] = {key: getattr(package, key) for key in MODEL_KEYS}
+        found["runtime"] = measured_choice(package)
     except CrlmError as error:
         found["model_error"] = str(error)
     return found
@@ -71,6 +82,10 @@ def describe_installation(model_folder: Path | None = None) -> Installation:
 def _lines_of(found: Installation) -> Iterator[str]:
     yield f"crlm-seg {__version__}"
     yield "Device:   " + ", ".join(found["devices"])
+    if found["runtime"]:
+        yield "Runtime:  {runtime} {precision} on the {device}, {pass_s:.3f} s for a pass".format(**found["runtime"])
+    else:
+        yield "Runtime:  the fastest, found by measurement when the model is first started"
     if found["model"]:
         yield "Model:    {name} {version}, SHA-256 {sha256}".format(**found["model"])
         if found["model"]["simulated_only"]:

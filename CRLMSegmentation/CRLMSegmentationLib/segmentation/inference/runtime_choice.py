@@ -125,6 +125,20 @@ def choose_runtime(
     return runtime, warnings
 
 
+def measured_choice(package: ModelPackage) -> dict[str, Any] | None:
+    """Return what was measured of the runtime that is kept for a model on this machine; None before its first start.
+
+    Returns:
+        `runtime`, `device`, `precision`, `pass_s` and `difference`, see `Measured`.
+    """
+    kept = InferenceCache(package).read_json(CHOICE_FILE) or {}
+    choice, measured = kept.get("choice"), kept.get("measured")
+    if not isinstance(choice, dict) or not isinstance(measured, list):
+        return None
+    of_choice = [entry for entry in measured if isinstance(entry, dict) and choice.items() <= entry.items()]
+    return {key: value for key, value in of_choice[0].items() if key != "problem"} if of_choice else None
+
+
 def open_runtime(choice: RuntimeChoice, package: ModelPackage, cpu_threads: int, cache: InferenceCache) -> Runtime:
     """Load the networks of a model into a runtime.
 
