@@ -86,7 +86,7 @@ def main() -> None:
 def begin(panel: Panel) -> tuple[Bench, MovingTools]:
     """Prepare everything but the tracking, which begins with the next turn."""
     use_stub_engine(panel)
-    panel.widget._startWorkspace()
+    panel.widget.startWorkspace()
     bench = Bench(panel)
     tools = navigate(panel, lambda: bench.run(2 * TURN_S))
     panel.host.run_for(0.5)

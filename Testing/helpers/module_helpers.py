@@ -122,7 +122,7 @@ class Panel:
 
     def shortcut(self, key: str) -> None:
         """What pressing a key, or a foot pedal that sends one, does while the window is active."""
-        found = [s for s in self.widget._shortcuts if s.key.toString() == key]
+        found = [s for s in self.widget.shortcuts.installed if s.key.toString() == key]
         assert len(found) == 1, f"{len(found)} shortcuts for {key}"
         found[0]._real.activated.emit()
         self.host.check()

@@ -83,7 +83,7 @@ def use_stub_engine(panel: Panel) -> None:
         panel.engines.append(stub_engine())
         return panel.engines[-1]
 
-    panel.widget._endWorkspace()
+    panel.widget.endWorkspace()
     panel.widget.logic.makeEngine = make
 
 
@@ -92,15 +92,16 @@ def use_fake_clock(host: SlicerHost) -> Callable[[], float]:
     from functools import partial
 
     from CRLMSegmentationLib.segmentation.session import Session
-    from CRLMSegmentationLib.slicer.panel import panel as library
     from CRLMSegmentationLib.slicer.views.view_controller import ViewController
+    from CRLMSegmentationLib.slicer.widgets import library
+    from CRLMSegmentationLib.slicer.workspace.open_workspace import OpenWorkspace
     from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 
     clock = host.rendering.use_clock()
 
     def open_workspace(models, make_engine, wanted=None):
         model = models.package()
-        return Workspace(host.scene, Session(make_engine(model), model), clock=clock)
+        return OpenWorkspace.of(Workspace(host.scene, Session(make_engine(model), model), clock=clock))
 
     host._patches.set(library, "open_workspace", open_workspace)
     host._patches.set(library, "ViewController", partial(ViewController, clock=clock))

@@ -100,7 +100,7 @@ def take_distance_window(panel: Panel, path: Path) -> None:
     """The window for the screen on the wall."""
     panel.press("windowButton")
     panel.turns()
-    window = panel.widget._distanceWindow._window._real
+    window = panel.widget.distanceWindow.window._window._real
     window.resize(960, 540)
     panel.turns()
     window.grab().save(str(path))

@@ -26,7 +26,7 @@ def navigated(with_result, tracker) -> Panel:
 
 
 def window(panel):
-    return panel.widget._distanceWindow
+    return panel.widget.distanceWindow.window
 
 
 def label(panel, name="numberLabel"):

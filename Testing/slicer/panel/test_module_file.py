@@ -10,10 +10,11 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import pytest
-from helpers.module_helpers import MODULE
+from helpers.paths import LIBRARY, MODULE
 
 SLICERS_OWN = {"slicer", "qt", "ctk", "vtk", "numpy"}
-SHOWING = {"setText", "addItem", "setToolTip", "setFormat", "confirmYesNoDisplay", "showStatusMessage", "_showMessage"}
+WIDGETS = LIBRARY / "slicer" / "widgets"
+SHOWING = {"setText", "addItem", "setToolTip", "setFormat", "confirmYesNoDisplay", "showStatusMessage", "show"}
 """Functions whose first argument a user reads."""
 
 
@@ -59,8 +60,10 @@ def shown(tree):
 
 
 def test_every_text_for_people_can_be_translated(tree):
-    assert len(list(shown(tree))) > 8
-    assert [found for argument in shown(tree) for found in untranslated(argument)] == []
+    widgets = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(WIDGETS.glob("*.py"))]
+    arguments = [argument for each in (tree, *widgets) for argument in shown(each)]
+    assert len(arguments) > 15
+    assert [found for argument in arguments for found in untranslated(argument)] == []
 
 
 @pytest.mark.parametrize("line", ["b.setText('Go')", "b.setText(f'in {x}')", "b.setText('a' if c else _('b'))"])
@@ -68,11 +71,15 @@ def test_text_that_cannot_be_translated_is_found(line):
     assert [found for argument in shown(ast.parse(line)) for found in untranslated(argument)]
 
 
-def test_errors_of_the_room_can_be_translated():
-    for path in (MODULE.parent / "CRLMSegmentationLib" / "room").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-                assert [text for _line, text in untranslated(node.exc) if " " in text] == [], path.name
+def test_errors_of_the_workspace_can_be_translated():
+    raised = [
+        (path.name, node.exc)
+        for path in sorted((LIBRARY / "slicer" / "workspace").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+    ]
+    assert len(raised) > 10
+    assert [(name, text) for name, error in raised for _line, text in untranslated(error) if " " in text] == []
 
 
 def test_module_says_what_it_is(panel):

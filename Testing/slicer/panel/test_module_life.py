@@ -18,9 +18,9 @@ def running(with_volume):
 
 
 def test_shortcuts_work_only_while_the_module_is_shown(panel):
-    assert len(panel.widget._shortcuts) == 2
+    assert len(panel.widget.shortcuts.installed) == 2
     panel.host.leave_module()
-    assert panel.widget._shortcuts == []
+    assert panel.widget.shortcuts.installed == []
     assert not panel.host.leaks().shortcuts
     panel.host.enter_module()
     panel.host.enter_module()
@@ -110,7 +110,7 @@ def test_module_reloaded_twice_leaves_nothing_and_works(running, tiny_volume):
         assert "up to date" in running.details()
     assert len(running.engines) == 3
     running.host.widget("mirroringCheckBox").checked = True
-    assert running.widget._parameters.mirroring
+    assert running.widget.parameters.parameters.mirroring
     running.host.unload_module()
     assert not running.host.leaks(), running.host.leaks()
 
@@ -207,7 +207,7 @@ def test_texts_are_shown_in_the_users_language_and_one_without_its_place_is_not_
     assert "aktuell" in panel.details()
     panel.press("tipButton")
     assert panel.message == "Kein Instrument gewählt"
-    panel.widget._showMessage(sys.modules["CRLMSegmentation"]._("Saved to {folder}"))
+    panel.widget.messages.show(sys.modules["CRLMSegmentation"]._("Saved to {folder}"))
     assert panel.message == "Saved to {folder}"
     panel.host.application.translations.clear()
     panel.turns(25)

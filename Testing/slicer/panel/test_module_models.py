@@ -180,7 +180,7 @@ def test_choice_is_kept_by_the_application_and_recorded_in_the_scene(panel, tiny
     panel.turns()
     assert panel.workspace.session.model.name == "tiny"
     assert panel.host.widget("cropSizeSlider").value == 50
-    assert panel.widget._parameters.model == TINY
+    assert panel.widget.parameters.parameters.model == TINY
 
 
 def test_choice_survives_a_reload(panel):

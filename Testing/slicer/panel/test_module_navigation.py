@@ -191,7 +191,7 @@ def test_source_that_is_left_leaves_no_number(navigated):
 
 
 def played(panel):
-    sounds = panel.widget._sounds
+    sounds = panel.widget.sounds.effects
     return tuple(sounds[which]._real.played if which in sounds else 0 for which in ("outer", "inner"))
 
 

@@ -122,7 +122,7 @@ def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tm
     write_model_package(tmp_path / "shrunk", shipped.plans(), shipped.dataset(), weights, said)
     monkeypatch.setenv("CRLM_MODELS", str(tmp_path))
     pid = running.workspace.session.engine.worker_pid
-    running.widget._useModel("shrunk@1")
+    running.widget.model.use("shrunk@1")
     assert not worker_runs(pid)
     assert running.message.startswith("Tumour 1: cancelled")
     running.turns()
@@ -130,7 +130,7 @@ def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tm
     running.press("applyButton")
     running.wait(lambda: "up to date" in running.details(), PATIENCE_S)
     assert running.workspace.lesion_store.entries["Tumour 1"].found.model_name == "shrunk"
-    running.widget._useModel("crlm-crop-phantom@2")
+    running.widget.model.use("crlm-crop-phantom@2")
     assert "made with another model: shrunk" in running.workspace.lesion_store.rows()[0].warnings[0]
 
 

@@ -27,7 +27,7 @@ class Simulation:
         self.panel, self.rendering = panel, panel.host.rendering
         self.clock = use_fake_clock(panel.host)
         use_stub_engine(panel)
-        panel.widget._startWorkspace()
+        panel.widget.startWorkspace()
         panel.widget._timer.stop()
         self.renewed_s: list[float] = []
         self.in_turns: Counter = Counter()

@@ -146,7 +146,7 @@ def test_correct_opens_the_segment_editor_on_the_selected_lesion(with_result, mo
     assert with_result.host.application.module_requests[-1] == "SegmentEditor"
     assert editor.segment_id == "Tumour 2"
     assert editor.volume is with_result.workspace.volume.node
-    assert with_result.widget._shortcuts == []
+    assert with_result.widget.shortcuts.installed == []
     with_result.turns()
     paint(with_result, "Tumour 2")
     with_result.wait(lambda: "corrected by hand" in with_result.details(1))

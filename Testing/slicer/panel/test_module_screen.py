@@ -54,7 +54,7 @@ def test_all_that_navigation_needs_stands_on_one_screen_with_four_lesions(naviga
 
 
 def test_a_message_still_leaves_all_of_it_on_one_screen(navigated):
-    navigated.widget._showMessage("the model cannot be used, since a file of it was changed; import it again. " * 2)
+    navigated.widget.messages.show("the model cannot be used, since a file of it was changed; import it again. " * 2)
     navigated.turns()
     assert not navigated.host.widget("messageFrame").isHidden()
     assert height_of(navigated) <= HEIGHT

@@ -175,7 +175,7 @@ def test_crop_is_resized_by_the_slider_and_in_the_views(with_volume):
     assert with_volume.host.widget("cropSizeSlider").value == 52
     assert with_volume.workspace.crop_size_mm == pytest.approx(52)
     assert box.GetSize() == pytest.approx([52] * 3)
-    assert with_volume.widget._parameters.cropSize == 52
+    assert with_volume.widget.parameters.parameters.cropSize == 52
 
 
 def test_size_in_the_views_need_not_be_one_of_the_sliders(with_volume):

@@ -148,7 +148,7 @@ def test_slices_move_ten_times_a_second_at_most(navigated, tracker, monkeypatch)
     from CRLMSegmentationLib.slicer.views.layout import FOLLOW_S
 
     now_s, moved = [0.0], []
-    follower = navigated.widget._views._follower
+    follower = navigated.widget.views._follower
     monkeypatch.setattr(follower, "_clock", lambda: now_s[0])
     monkeypatch.setattr(follower, "_moved_s", float("-inf"))
     node = slices(navigated)["Yellow"]

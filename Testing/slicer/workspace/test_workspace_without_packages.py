@@ -8,7 +8,8 @@ import sys
 from CRLMSegmentationLib.slicer.dependencies import PACKAGES
 
 BLOCKED = f"""
-import importlib.abc, sys
+import importlib.abc, sys, types
+sys.modules["qt"] = types.ModuleType("qt")  # comes with Slicer
 class Blocker(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {sorted(package.module for package in PACKAGES)}:
@@ -18,7 +19,7 @@ sys.meta_path.insert(0, Blocker())
 
 
 MODULES = (
-    "panel.panel",
+    "widgets.library",
     "panel.texts",
     *(f"workspace.{name}" for name in ("workspace", "volume_source", "preflight", "workspace_recorder")),
 )

@@ -1,4 +1,4 @@
-"""Texts and states of the widgets of the module's panel, and what the panel calls."""
+"""Texts and states of the widgets of the module's panel, without Qt."""
 
 __all__ = [
     "install",
@@ -6,7 +6,6 @@ __all__ = [
     "lesion_texts",
     "model_texts",
     "next_step",
-    "panel",
     "panel_view",
     "recording_texts",
     "sections",

@@ -14,6 +14,7 @@ __all__ = [
     "models",
     "navigation",
     "navigation_targets",
+    "open_workspace",
     "preflight",
     "publisher",
     "resegmentation",

@@ -1,0 +1,67 @@
+"""What the module's file uses of this library, imported once the panel is made: that takes nearly a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import slicer
+
+from ...segmentation.engine import worker_engine
+from ...segmentation.engine.engine import Engine
+from ...segmentation.models.package import ModelPackage, model_or_default
+from ...segmentation.session import Session
+from ..views.view_controller import ViewController
+from ..workspace.application import slicers_python
+from ..workspace.models import Models
+from ..workspace.open_workspace import OpenWorkspace
+from ..workspace.workspace import Workspace
+from .actions import Actions
+from .appearance import prepare_tables, set_icons
+from .checks_section import ChecksSection
+from .display import Display
+from .distance_window_button import DistanceWindowButton
+from .messages import MessageArea
+from .model_section import ModelSection
+from .parameter_binding import ParameterBinding
+from .shortcuts import Shortcuts
+from .sounds import AlarmSounds
+
+__all__ = [
+    "Actions",
+    "AlarmSounds",
+    "ChecksSection",
+    "Display",
+    "DistanceWindowButton",
+    "MessageArea",
+    "ModelSection",
+    "Models",
+    "ParameterBinding",
+    "Shortcuts",
+    "ViewController",
+    "make_worker",
+    "open_workspace",
+    "prepare_tables",
+    "set_icons",
+]
+
+
+def make_worker(model: ModelPackage) -> Engine:
+    """Start nnU-Net in a process of its own, run by Slicer's Python."""
+    return worker_engine.WorkerEngine(model, python=slicers_python())
+
+
+def open_workspace(
+    models: Models, make_engine: Callable[[ModelPackage], Engine], wanted: Path | str | None = None
+) -> OpenWorkspace:
+    """Load a model, start its worker, and return a workspace that shows its results in Slicer's scene.
+
+    Args:
+        make_engine: makes an engine for a model package.
+        wanted: folder or key of a model; the chosen one by default.
+
+    Raises:
+        CrlmError: there is no model, or no Python.
+    """
+    model = models.package() if wanted is None else model_or_default(wanted)
+    return OpenWorkspace.of(Workspace(slicer.mrmlScene, Session(make_engine(model), model), slicers_python()))
