@@ -28,9 +28,10 @@ def panel(host, monkeypatch) -> Panel:
     monkeypatch.setattr(workspace, "SETTLE_S", 0.1)
     engines: list = []
 
-    def make(_model, python):
+    def make(_model, python, precision):
         assert Path(python).name.startswith("python")
         engines.append(stub_engine())
+        engines[-1].precision = precision
         return engines[-1]
 
     monkeypatch.setattr(worker_engine, "WorkerEngine", make)

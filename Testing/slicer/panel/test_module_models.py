@@ -425,3 +425,18 @@ def test_reload_ends_the_import_under_way(panel, new):
     import_from(panel, new.folder)
     wait_for_import(panel)
     assert chosen(panel) == "new@1"
+
+
+def test_precision_is_chosen_for_the_computer_and_starts_the_worker_again(panel):
+    panel.press("placeButton")
+    panel.turns()
+    box = panel.host.widget("fullPrecisionCheckBox")
+    assert not box.checked
+    box.checked = True
+    panel.turns()
+    assert [engine.precision for engine in panel.engines] == ["auto", "float32"]
+    assert panel.engines[0].closed
+    panel.widget.onReload()
+    panel.host.run_events()
+    panel.host.check()
+    assert panel.host.widget("fullPrecisionCheckBox").checked

@@ -22,7 +22,7 @@ from .checks_section import ChecksSection
 from .display import Display
 from .distance_window_button import DistanceWindowButton
 from .messages import MessageArea
-from .model_section import ModelSection
+from .model_section import ModelSection, wanted_precision
 from .parameter_binding import ParameterBinding
 from .shortcuts import Shortcuts
 from .sounds import AlarmSounds
@@ -47,8 +47,8 @@ __all__ = [
 
 
 def make_worker(model: ModelPackage) -> Engine:
-    """Start nnU-Net in a process of its own, run by Slicer's Python."""
-    return worker_engine.WorkerEngine(model, python=slicers_python())
+    """Start a model in a process of its own, run by Slicer's Python, in the precision of the application's settings."""
+    return worker_engine.WorkerEngine(model, python=slicers_python(), precision=wanted_precision())
 
 
 def open_workspace(

@@ -10,11 +10,19 @@ import qt
 from ...core.i18n import tr as _
 from ..panel.model_texts import ModelView, model_view
 from ..workspace.application import slicers_python
+from ..workspace.open_workspace import OpenWorkspace
 from ..workspace.workspace import Workspace
 from .module_widget import ModuleWidget
 
+FULL_PRECISION_KEY = "CRLMSegmentation/fullPrecision"
+"""In the application's settings: "1" to compute in float32 whatever is the fastest."""
 Choices = list[tuple[str, str, str, bool]]
 """Text, key, tooltip and usability of each entry of the combo box."""
+
+
+def wanted_precision() -> str:
+    """Return the precision that was chosen for this computer: "auto" or "float32", see `WorkerEngine`."""
+    return "float32" if qt.QSettings().value(FULL_PRECISION_KEY, "0") == "1" else "auto"
 
 
 class ModelSection:
@@ -29,6 +37,8 @@ class ModelSection:
         self._shown: tuple[Choices, str] | None = None
         ui = module.ui
         ui.modelComboBox.connect("activated(int)", self._choose)
+        ui.fullPrecisionCheckBox.checked = wanted_precision() == "float32"
+        ui.fullPrecisionCheckBox.connect("toggled(bool)", self._choose_precision)
         ui.seedChannelCheckBox.connect("toggled(bool)", lambda *_: module.refresh())
         ui.importFileButton.clicked.connect(self._import_file)
         ui.importFolderButton.clicked.connect(self._import_folder)
@@ -94,6 +104,17 @@ class ModelSection:
     def _choose(self, index: int) -> None:
         self.use(self._module.ui.modelComboBox.itemData(index))
         self._module.startWorkspace()
+
+    def _choose_precision(self, is_full: bool) -> None:
+        """Start the worker again in the other precision; what it computes at the moment is given up."""
+        qt.QSettings().setValue(FULL_PRECISION_KEY, "1" if is_full else "0")
+        if self._module.logic.workspace is not None:
+            self._module.do(self._restart_worker)
+        self._module.refresh()
+
+    def _restart_worker(self, opened: OpenWorkspace) -> None:
+        model = opened.workspace.session.model
+        opened.workspace.use_model(self._module.logic.makeEngine(model), model)
 
     def _import_file(self, *_args: object) -> None:
         kinds = _("Models (*.zip);;All files (*)")
