@@ -14,7 +14,7 @@ import pytest
 import torch
 from CRLMSegmentationLib.core.errors import CrlmError, ModelError, WorkerError
 from CRLMSegmentationLib.research.training import train
-from CRLMSegmentationLib.research.training.fold_process import FoldSettings
+from CRLMSegmentationLib.research.training.fold_process import KEEP_MEMORY, FoldSettings
 from CRLMSegmentationLib.research.training.layout import CURVE, FINAL, LATEST, LOG, PROGRESS, Layout, locked
 from CRLMSegmentationLib.research.training.plan import plan_and_preprocess
 from CRLMSegmentationLib.research.training.progress import read_progress
@@ -155,6 +155,23 @@ def test_dataset_with_several_configurations_cannot_be_packed_as_a_whole(tmp_pat
     shutil.rmtree(dataset / "results" / "Dataset511_X")
     with pytest.raises(ModelError, match="nothing is trained"):
         pack_model(dataset, tmp_path / "model")
+
+
+def test_fold_on_the_processor_keeps_the_memory_of_its_layers(planned, monkeypatch):
+    environments = {}
+
+    class Step:
+        def __init__(self, what, module, arguments, log, environment):
+            environments[module] = environment
+
+        def poll(self):
+            return [{"type": "device", "device": "cpu", "gpus": 0, "warnings": []}], True
+
+        def end(self): ...
+
+    monkeypatch.setattr(train, "StepProcess", Step)
+    train_dataset(planned.root, TRAINING)
+    assert environments == {"plan": {}, "fold_process": KEEP_MEMORY}
 
 
 @pytest.mark.usefixtures("in_this_process")

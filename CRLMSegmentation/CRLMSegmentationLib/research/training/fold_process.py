@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import CrlmError, JsonError
 from ...core.json_files import read_json_object
@@ -29,9 +29,21 @@ from .presets import CONFIGURATION, Preset, preset_from
 from .progress import append_progress, keep_progress, read_progress
 from .step_process import Send, run_step
 
+if TYPE_CHECKING:
+    from .trainer import CRLMTrainer
+
 CURVE_EVERY_S = 60.0
 MOST_PROCESSES = 8
 """To write the predictions of the validation images; nnU-Net's own default, on however few cores."""
+KEEP_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc's largest
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
+"""Environment of a training on the processor: glibc keeps the memory of a layer for the next one.
+
+By itself it gives large tensors back to the system, which must then clear each page again. Ignored by other systems.
+"""
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,30 @@ def train_fold(folder: Path, device: str, send: Send = lambda message: None) -> 
 
 
 def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -> None:
+    report = _Report(folder, settings, send)
+    trainer = make_trainer(folder, settings, device, report.on_step, report.on_epoch)
+    if (folder / LATEST).is_file():
+        trainer.go_on_from(folder / LATEST)
+    keep_progress(folder / PROGRESS, trainer.current_epoch)
+    send({"type": "started", "epoch": trainer.current_epoch, "epochs": settings.epochs})
+    trainer.run_training()
+    if settings.validation:
+        trainer.perform_actual_validation()
+
+
+def make_trainer(
+    folder: Path,
+    settings: FoldSettings,
+    device: str,
+    on_step: Callable[[int, int, int, float], None] = lambda epoch, iteration, iterations, loss: None,
+    on_epoch: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> CRLMTrainer:
+    """Return the trainer of a fold at its start; changes nnU-Net's environment variables and torch's threads.
+
+    Args:
+        folder: of the fold, in a dataset that is planned and preprocessed.
+        device, on_step, on_epoch: see `train_fold` and `trainer.CRLMTrainer`.
+    """
     layout = Layout.of_fold(folder)
     names = f"{settings.preset.plans}.json", "dataset.json"
     plans, dataset = (read_json_object(layout.preprocessed / name, advice="train again") for name in names)
@@ -99,16 +135,9 @@ def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -
     torch.set_num_threads(available_cpu_threads())
     plans["continue_training"] = False  # of nnU-Net's loggers for other services
     trainer = CRLMTrainer(plans, CONFIGURATION, settings.fold, dataset, torch.device(device))
-    report = _Report(folder, settings, send)
-    trainer.configure(settings.preset, settings.epochs, settings.seed, report.on_step, report.on_epoch)
+    trainer.configure(settings.preset, settings.epochs, settings.seed, on_step, on_epoch)
     trainer.initialize()
-    if (folder / LATEST).is_file():
-        trainer.go_on_from(folder / LATEST)
-    keep_progress(folder / PROGRESS, trainer.current_epoch)
-    send({"type": "started", "epoch": trainer.current_epoch, "epochs": settings.epochs})
-    trainer.run_training()
-    if settings.validation:
-        trainer.perform_actual_validation()
+    return trainer
 
 
 def _nnunet_variables(preset: Preset, device: str) -> Mapping[str, str]:

@@ -19,7 +19,7 @@ from ...core.errors import CrlmError
 from ...core.hashing import sha256_of
 from ...core.progress import OnProgress
 from ...core.volume_files import is_hidden, read_header
-from .fold_process import FoldSettings, is_begun, is_finished
+from .fold_process import KEEP_MEMORY, FoldSettings, is_begun, is_finished
 from .layout import LOG, Layout
 from .manifest import IMAGES, Manifest, verify_manifest
 from .presets import Preset, preset_named
@@ -215,7 +215,7 @@ def _train_all(
         folder = layout.fold_of(settings.preset, settings.fold)
         settings.write(folder)
         device = "cpu" if place == "cpu" else "cuda"
-        environment = {} if place == "cpu" else {"CUDA_VISIBLE_DEVICES": _visible(place)}
+        environment = KEEP_MEMORY if place == "cpu" else {"CUDA_VISIBLE_DEVICES": _visible(place)}
         arguments = [str(folder), "--device", device, "--child"]
         return StepProcess(
             f"the training of fold {settings.fold}", "fold_process", arguments, folder / LOG, environment
