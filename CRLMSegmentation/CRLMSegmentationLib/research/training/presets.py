@@ -41,7 +41,7 @@ class Preset:
         iterations, validation_iterations: of one epoch.
         optimizer: "adamw", which gets farther in few steps, or "sgd", nnU-Net's own.
         oversample: share of the patches of a batch that must hold tumour.
-        bfloat16_on_cpu: where the processor has it, in half the time.
+        bfloat16_on_cpu: where the processor has it, in about half the time; see `per_sample`.
         compile_on_gpu: torch.compile, minutes at the start for faster steps.
         checkpoint_mb: size of one, with the state of the optimizer.
         save_after_s: a checkpoint is written after the first epoch that ends so long after the last one.

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +21,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from ...core.errors import CrlmError
 from ...segmentation.models.checkpoints import load_safely
 from .layout import LATEST, replacing
+from .per_sample import run_per_sample
 from .presets import Preset
 
-Outputs = Union[torch.Tensor, list[torch.Tensor]]
-"""Of a network: one tensor, or one for each resolution of deep supervision."""
-Network = Callable[[torch.Tensor], Outputs]
 STEP_REPORT_S = 0.25
 NEVER = 1_000_000_000
 
@@ -69,7 +67,7 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         super().initialize()
         wanted = self.preset.bfloat16_on_cpu and self.device.type == "cpu"
         if wanted and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            self.network.forward = _in_bfloat16(self.network.forward)
+            run_per_sample(self.network, self.configuration_manager.batch_size)
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, object]:
         if self.preset.optimizer == "sgd":
@@ -146,19 +144,3 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _in_bfloat16(forward: Network) -> Network:
-    """Run a network in bfloat16 if the processor supports it, in half the time; losses stay in float32.
-
-    nnU-Net itself uses half precision on GPUs only.
-    """
-    quick = torch.autocast("cpu", torch.bfloat16)(forward)
-
-    def run(tiles: torch.Tensor) -> Outputs:
-        outputs = quick(tiles)
-        if isinstance(outputs, torch.Tensor):
-            return outputs.float()
-        return [output.float() for output in outputs]
-
-    return run
