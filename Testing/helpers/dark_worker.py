@@ -1,4 +1,4 @@
-"""The worker process with a stub in place of nnU-Net, so that it starts at once: dark voxels are tumour.
+"""The worker process with a stub in place of a model, so that it starts at once: dark voxels are tumour.
 
 `cli_with_dark_worker` starts it in place of the real one. Pipes, frames, queue and end are those of the real worker.
 """
@@ -6,27 +6,28 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
+from CRLMSegmentationLib.core.progress import OnProgress
 from CRLMSegmentationLib.segmentation.engine import worker
+from CRLMSegmentationLib.segmentation.inference.prediction import (
+    CancelledError,
+    IsCancelled,
+    Prediction,
+    never,
+    no_progress,
+)
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage
+from CRLMSegmentationLib.segmentation.results import DEFAULT_OPTIONS, Options
 
 WAITS = "CRLM_TEST_WORKER_WAITS"
 """Where this is set in the environment, a prediction begins and goes on until it is cancelled or its process ends."""
 DARK = 80
-NNUNET = "CRLMSegmentationLib.segmentation.inference.nnunet"
-
-
-class CancelledError(Exception):
-    """As in `nnunet`, which imports torch."""
 
 
 class DarkNetwork:
-    """In place of `nnunet.NnUNet`."""
+    """A `prediction.LoadedModel`."""
 
     device_text = "stub"
 
@@ -37,11 +38,10 @@ class DarkNetwork:
         self,
         array: np.ndarray,
         spacing_mm: float,
-        mirroring: bool,
-        on_progress: Callable[[str, int, int], None],
-        is_cancelled: Callable[[], bool],
-        first_fold_only: bool = False,
-    ) -> SimpleNamespace:
+        options: Options = DEFAULT_OPTIONS,
+        on_progress: OnProgress = no_progress,
+        is_cancelled: IsCancelled = never,
+    ) -> Prediction:
         on_progress("inference", 1, 2)
         while WAITS in os.environ:
             if is_cancelled():
@@ -49,16 +49,11 @@ class DarkNetwork:
             time.sleep(0.01)
         on_progress("inference", 2, 2)
         timings_s = {"preprocess": 0.1, "inference": 0.2, "postprocess": 0.3}
-        return SimpleNamespace(
-            probability=(array[0] < DARK).astype(np.float32), timings_s=timings_s, device="stub", warnings=()
-        )
+        return Prediction((array[0] < DARK).astype(np.float32), timings_s, "stub", ())
 
 
 def main() -> None:
-    nnunet = ModuleType(NNUNET)
-    nnunet.CancelledError = CancelledError
-    sys.modules[NNUNET] = nnunet
-    worker.load = lambda package, device, cpu_threads: (DarkNetwork(package), ())
+    worker.load = lambda package, wish, cpu_threads: (DarkNetwork(package), ())
     worker.main()
 
 

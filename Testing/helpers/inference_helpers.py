@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.crop import CHANNELS
+from CRLMSegmentationLib.core.crop import CHANNELS, extract_crop, network_input
+from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.segmentation.engine.engine import Event, Failed, LesionJob
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.inference.inference_cache import package_version
+from CRLMSegmentationLib.segmentation.models.package import ModelPackage
 from CRLMSegmentationLib.segmentation.results import Options, Request
 from scipy import ndimage
 
@@ -136,9 +139,29 @@ def crop_array(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
     return np.stack([array, ndimage.gaussian_filter(noise, 4)]).astype(np.float32)
 
 
+def sample_crop(package: ModelPackage) -> np.ndarray:
+    """The lesion of a sample case as the shipped model sees it; float32, shape (2, 48, 48, 60), two of its patches."""
+    case = load_case(resource_path("SampleCases", "phantom-hypoechoic"))
+    seed = np.array(case.lesions[0].seed_ras_mm)
+    crop = extract_crop(case.volume(), seed, package.crop_size_mm, package.spacing_mm)
+    return np.ascontiguousarray(network_input(crop, package.channels)[:, 8:56, 8:56, 2:62])
+
+
 def dice(one: np.ndarray, other: np.ndarray) -> float:
     """Dice coefficient of two masks; 1 where both are empty."""
     return 2.0 * (one & other).sum() / (one.sum() + other.sum()) if one.any() or other.any() else 1.0
+
+
+def assert_answer_of_nnunet(probability: np.ndarray, expected: np.ndarray) -> None:
+    """Check a probability against nnU-Net's own.
+
+    One voxel in a thousand may differ by more than 0.002: nnU-Net sums in half precision, so that in the edges of a
+    crop its logits have few digits, and two float32 numbers that differ in the last bit may be rounded apart.
+    """
+    assert 0.01 < (expected > 0.5).mean() < 0.99, "nearly all one label: the Dice would say little"
+    assert (probability.dtype, probability.shape) == (np.float32, expected.shape)
+    assert (np.abs(probability - expected) > 2e-3).mean() < 1e-3
+    assert dice(probability > 0.5, expected > 0.5) >= 0.9999
 
 
 def wait_for(engine: WorkerEngine, kind: type, timeout_s: float = COLD_START_LIMIT_S) -> Any:

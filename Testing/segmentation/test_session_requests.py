@@ -22,6 +22,7 @@ RECORDED = {
     "mirroring": False,
     "quick": True,
     "flip": [0, 2],
+    "sliding_window": False,
     "purpose": "repeated",
 }
 """A line of events.jsonl, whose keys stay as they are."""
@@ -29,7 +30,7 @@ RECORDED = {
 
 def test_request_of_a_recording_is_read():
     request = request_from_json(RECORDED, VOLUME)
-    options = Options(80.0, mirroring=False, first_fold_only=True, flip=(0, 2))
+    options = Options(80.0, mirroring=False, first_fold_only=True, flip=(0, 2), sliding_window=False)
     assert request == Request("Tumour 1", (1.0, 2.5, -3.0), VOLUME, options, Purpose.REPEATED)
 
 
@@ -49,7 +50,13 @@ def test_purpose_of_another_version_counts_as_an_answer(purpose):
     assert request_from_json(without, VOLUME).purpose is Purpose.ANSWER
 
 
-@pytest.mark.parametrize("key", [key for key in RECORDED if key != "purpose"])
+def test_request_of_an_earlier_version_was_answered_over_sliding_windows():
+    without = {key: value for key, value in RECORDED.items() if key != "sliding_window"}
+    assert request_from_json(without, VOLUME).options.sliding_window
+    assert request_from_json({**without, "sliding_window": True}, VOLUME).options.sliding_window
+
+
+@pytest.mark.parametrize("key", [key for key in RECORDED if key not in ("purpose", "sliding_window")])
 def test_request_that_is_not_whole_is_refused(key):
     with pytest.raises((KeyError, TypeError, ValueError)):
         request_from_json({name: value for name, value in RECORDED.items() if name != key}, VOLUME)

@@ -1,4 +1,4 @@
-"""nnU-Net's own predictor in this process: memory, cancelling, other spacings, weights that do not fit."""
+"""nnU-Net's own predictor in this process: memory, cancelling, weights that do not fit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from CRLMSegmentationLib.segmentation.inference.nnunet import NnUNet
 from CRLMSegmentationLib.segmentation.inference.prediction import CancelledError
 from CRLMSegmentationLib.segmentation.inference.runtime_model import RAN_ON_CPU
 from CRLMSegmentationLib.segmentation.inference.torch_devices import choose_device
-from CRLMSegmentationLib.segmentation.models.package import export_nnunet, write_model_package
+from CRLMSegmentationLib.segmentation.models.package import write_model_package
 from CRLMSegmentationLib.segmentation.results import Options
 from helpers.inference_helpers import (
     DATASET_JSON,
     SPACING_MM,
     crop_array,
-    dice,
     random_weights,
     tiny_info,
     tiny_plans,
@@ -33,22 +32,6 @@ MIRRORING = Options(mirroring=True)
 @pytest.fixture(scope="module")
 def model(tiny_package, nnunet_of) -> NnUNet:
     return nnunet_of(tiny_package)
-
-
-@pytest.mark.parametrize("mirroring", [False, True])
-def test_crop_of_another_spacing_is_resampled_as_by_nnunet(tiny_package, model, tmp_path, mirroring):
-    """Only here: the worker's crops have the model's spacing, and runtimes refuse others."""
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
-    array, spacing_mm = crop_array((27, 24, 30)), 1.0
-    own = nnUNetPredictor(use_mirroring=mirroring, device=CPU, allow_tqdm=False)
-    folder = export_nnunet(tiny_package, tmp_path / "exported")
-    own.initialize_from_trained_model_folder(str(folder), tiny_package.folds, "checkpoint_final.pth")
-    _, expected = own.predict_single_npy_array(array, {"spacing": [spacing_mm] * 3}, None, None, True)
-    probability = model.predict(array, spacing_mm, Options(mirroring=mirroring)).probability
-    assert 0.01 < (expected[1] > 0.5).mean() < 0.99, "nearly all one label: the Dice would say little"
-    np.testing.assert_allclose(probability, expected[1], atol=2e-3)
-    assert dice(probability > 0.5, expected[1] > 0.5) >= 0.9999
 
 
 @with_cuda

@@ -20,6 +20,7 @@ from CRLMSegmentationLib.segmentation.models.archive import zip_model_package
 from CRLMSegmentationLib.segmentation.models.importer import ImportProcess, import_model
 from CRLMSegmentationLib.segmentation.models.pack import About
 from CRLMSegmentationLib.segmentation.models.registry import find_model, installed_models
+from CRLMSegmentationLib.segmentation.results import Options
 from helpers.inference_helpers import COLD_START_LIMIT_S, crop_array, lesion_job, wait_for
 from helpers.model_import_helpers import CreatesFile, copied_results, edit_checkpoint, edit_json, rewritten_zip
 from helpers.nnunet_exports import FINER_MM, GREY, MODEL, SEEDED, SHAPE
@@ -47,13 +48,13 @@ def left_over(models: Path) -> list[str]:
 def test_imported_export_answers_as_nnunets_own_predictor(exports, models, file, dataset, configuration, about, wanted):
     """Two folds with a seed; one channel and thick slices; a configuration that inherits; a folder.
 
-    In this process: that a worker answers as the network does is shown elsewhere.
+    In this process, where nnU-Net resamples the crop; a worker's crops have the spacing of the model.
     """
     package = import_model(exports / file, about, wanted)
     array = crop_array(SHAPE)[: len(package.channels)]
     network = NnUNet(package, torch.device("cpu"), cpu_threads=1)
     for mirroring in (False, True):
-        probability = network.predict(array, FINER_MM, mirroring).probability
+        probability = network.predict(array, FINER_MM, Options(mirroring=mirroring)).probability
         expected = np.load(exports / f"{dataset}-{configuration}-{mirroring}.npy")
         assert expected.std() > 0.01, "the model says the same everywhere: nothing would be tested"
         np.testing.assert_allclose(probability, expected, atol=1e-5)
