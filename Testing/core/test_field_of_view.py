@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from CRLMSegmentationLib.core.background import ZERO
+from CRLMSegmentationLib.core.background_search import find_background
 from CRLMSegmentationLib.core.crop import check_seed, extract_crop
 from CRLMSegmentationLib.core.errors import SeedError, VolumeError
-from CRLMSegmentationLib.core.field_of_view import NOT_RECOGNISED, ZERO, find_background, infer_field_of_view
+from CRLMSegmentationLib.core.field_of_view import NOT_RECOGNISED, infer_field_of_view
 from CRLMSegmentationLib.core.frames import FrameReader
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 from CRLMSegmentationLib.core.volume_reading import check_intensities

@@ -6,6 +6,7 @@ from the modules of `__all__`.
 
 __all__ = [
     "arrays",
+    "background",
     "box",
     "child_process",
     "crop",

@@ -11,21 +11,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from .background import BLOCK, MARGIN, ZERO, Background, empty_values, outside_blocks
+from .background_search import find_background
 from .box import Box, Index, as_index
 from .errors import GeometryError, VolumeError
-from .field_of_view import (
-    BLOCK,
-    MARGIN,
-    ZERO,
-    Background,
-    contradiction,
-    empty_values,
-    find_background,
-    infer_field_of_view,
-    outside_blocks,
-    warnings_about,
-    without_missing,
-)
+from .field_of_view import contradiction, infer_field_of_view, warnings_about, without_missing
 from .geometry import MAX_EXTENT_MM, RAS_TO_LPS, check_ijk_to_ras, part_to_ras, spacing_of, transform_points
 from .volume_files import read_stored_volume, volume_stem
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .background import empty_values
 from .errors import VolumeError
-from .field_of_view import empty_values
 from .volume import Volume, read_volume
 from .volume_files import is_segmentation, read_segmentation, volume_stem
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from ..core.json_files import read_json
 from ..core.resources import PACKAGE_ROOT, resource_path
 
 SAMPLES = ("phantom-hypoechoic", "phantom-isoechoic", "phantom-several")
@@ -15,7 +14,7 @@ def register_sample_data() -> None:
 
     for name in SAMPLES:
         folder = resource_path("SampleCases", name)
-        case = json.loads((folder / "case.json").read_text("utf-8"))
+        case = read_json(folder / "case.json")
         volume = case["volumes"][0]["file"]
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category="CRLMSegmentation",

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ...core.field_of_view import Background
+from ...core.background import Background
 from ...core.frames import Frame, encode
 from ...core.postprocessing import LesionMask
 from ...core.volume import Volume, VolumeIdentity
