@@ -34,6 +34,9 @@ class DarkNetwork:
     def __init__(self, package: ModelPackage) -> None:
         self.package = package
 
+    def measured_pass_s(self) -> float:
+        return 0.01
+
     def predict(
         self,
         array: np.ndarray,
