@@ -65,7 +65,7 @@ def test_help_names_every_command_and_the_limits_of_use(crlm_seg):
 
 def test_info_tells_versions_devices_and_the_verified_model(crlm_seg, model):
     told = json.loads(crlm_seg("info", "--json", "--model", model.folder).out)
-    assert set(told) == {"versions", "devices", "model", "model_error"}
+    assert set(told) == {"versions", "devices", "runtime", "model", "model_error"}
     assert told["model"] == {
         "name": model.name,
         "version": model.version,
@@ -79,6 +79,24 @@ def test_info_tells_versions_devices_and_the_verified_model(crlm_seg, model):
     assert plain.code == 0
     assert model.sha256 in plain.out
     assert told["versions"]["torch"] in plain.out
+
+
+def test_info_tells_the_runtime_that_was_measured_at_the_first_start(crlm_seg, model, tmp_path, monkeypatch):
+    from CRLMSegmentationLib.segmentation.inference.inference_cache import CHOICE_FILE, InferenceCache
+
+    monkeypatch.setenv("CRLM_INFERENCE_CACHE", str(tmp_path))
+    assert json.loads(crlm_seg("info", "--json", "--model", model.folder).out)["runtime"] is None
+    assert "found by measurement when the model is first started" in crlm_seg("info", "--model", model.folder).out
+    fast = {"runtime": "OpenVINO", "device": "CPU", "precision": "bfloat16"}
+    slow = {"runtime": "torch", "device": "CPU", "precision": "float32"}
+    measured = [
+        {**slow, "pass_s": 0.5, "difference": 0.0, "problem": ""},
+        {**fast, "pass_s": 0.05, "difference": 0.02, "problem": ""},
+    ]
+    InferenceCache(model).write_json(CHOICE_FILE, {"choice": fast, "measured": measured})
+    told = json.loads(crlm_seg("info", "--json", "--model", model.folder).out)
+    assert told["runtime"] == {**fast, "pass_s": 0.05, "difference": 0.02}
+    assert "OpenVINO bfloat16 on the CPU, 0.050 s for a pass" in crlm_seg("info", "--model", model.folder).out
 
 
 def test_gpus_are_named_by_their_driver(tmp_path, monkeypatch):

@@ -190,7 +190,7 @@ def stub_model(monkeypatch) -> None:
         calibration={},
     )
     monkeypatch.setattr(demo_run, "model_or_default", lambda folder: model)
-    monkeypatch.setattr(demo_run, "WorkerEngine", lambda model: PromptEngine())
+    monkeypatch.setattr(demo_run, "WorkerEngine", lambda model, precision="auto": PromptEngine())
 
 
 @pytest.fixture

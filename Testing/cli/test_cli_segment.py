@@ -82,7 +82,7 @@ def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(crlm_seg, monke
     import slicer
     from CRLMSegmentationLib.cli import segment_files
 
-    monkeypatch.setattr(segment_files, "WorkerEngine", lambda model: InstantEngine())
+    monkeypatch.setattr(segment_files, "WorkerEngine", lambda model, precision="auto": InstantEngine())
     write_volume(tiny_volume, tmp_path / "volume.nrrd")
     out = tmp_path / "out" / "one.seg.nrrd"
     out.parent.mkdir()
@@ -169,10 +169,10 @@ def test_ctrl_c_or_a_signal_in_the_network_ends_everything_at_once(sent, segment
 
 @pytest.mark.parametrize(
     ("library", "sent"),
-    [("_multiarray_umath", signal.SIGINT), ("_SimpleITK", signal.SIGHUP), ("torch", signal.SIGINT)],
+    [("_multiarray_umath", signal.SIGINT), ("_SimpleITK", signal.SIGHUP), ("openvino", signal.SIGINT)],
 )
 def test_ctrl_c_or_a_signal_while_it_starts(library, sent, sample, model, tmp_path):
-    """While it loads numpy, SimpleITK, or in its worker torch."""
+    """While it loads numpy, SimpleITK, or in its worker OpenVINO."""
     seeds = seed_words([sample.lesions[0].seed_ras_mm])
     arguments = ["--model", model.folder, "--out", tmp_path / "out.seg.nrrd"]
     with Run("segment", sample.folder / "volume.nrrd", *seeds, *arguments) as started:

@@ -69,7 +69,7 @@ def test_lesion_in_a_sweep_is_the_lesion_in_its_volume(
     crlm_seg, monkeypatch, sweep, calibration, sample, seed, tmp_path
 ):
     """For a stub that calls dark voxels tumour."""
-    monkeypatch.setattr(segment_files, "WorkerEngine", lambda model: InstantEngine())
+    monkeypatch.setattr(segment_files, "WorkerEngine", lambda model, precision="auto": InstantEngine())
     labels = {}
     for name, source in {
         "volume": [sample.folder / "volume.nrrd"],
@@ -89,7 +89,7 @@ def test_demo_reconstructs_the_sweep_while_it_is_played(
     crlm_seg, monkeypatch, sweep, calibration, sample, seed, tmp_path
 ):
     """For the same stub; the network and the pictures are those of the demo of a case."""
-    monkeypatch.setattr(demo_run, "WorkerEngine", lambda model: InstantEngine())
+    monkeypatch.setattr(demo_run, "WorkerEngine", lambda model, precision="auto": InstantEngine())
     arguments = ["--seed", *seed, "--out"]
     done = crlm_seg("demo", "--case", sweep, "--calibration", calibration, *arguments, tmp_path / "sweep")
     assert done.code == 0, done

@@ -21,7 +21,7 @@ def segment(crlm_seg, monkeypatch, model, tiny_volume, tmp_path):
     write_volume(Volume(two, np.eye(4)), tmp_path / "two.nrrd")
 
     def run(out: str, *seeds: tuple[int, int, int], fails_from: int = 99):
-        monkeypatch.setattr(segment_files, "WorkerEngine", lambda model: InstantEngine(fails_from))
+        monkeypatch.setattr(segment_files, "WorkerEngine", lambda model, precision="auto": InstantEngine(fails_from))
         words = [word for seed in seeds for word in ("--seed", *seed)]
         rest = ["--model", model.folder, "--size", 30, "--out", tmp_path / out, "--report", tmp_path / "report.json"]
         return crlm_seg("segment", tmp_path / "two.nrrd", *words, *rest)

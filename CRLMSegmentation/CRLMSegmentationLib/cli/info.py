@@ -60,7 +60,7 @@ def describe_installation(model_folder: Path | None = None) -> Installation:
     """Return the content of `crlm-seg info --json`."""
     from ..core.environment import devices, versions
     from ..core.errors import CrlmError
-    from ..segmentation.inference.runtime_choice import measured_choice
+    from ..segmentation.inference.inference_cache import measured_choice
     from ..segmentation.models.package import model_or_default
 
     found: Installation = {

@@ -9,6 +9,7 @@ __all__ = [
     "engine",
     "followed_device",
     "incoming",
+    "inference",
     "lesion_follow_up",
     "models",
     "refinement",

@@ -13,4 +13,5 @@ __all__ = [
     "runtime",
     "runtime_choice",
     "runtime_model",
+    "torch_devices",
 ]

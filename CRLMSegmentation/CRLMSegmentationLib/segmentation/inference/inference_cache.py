@@ -30,6 +30,8 @@ from ..models.registry import models_folder
 FOLDER_VARIABLE = "CRLM_INFERENCE_CACHE"
 FOLDER = ".inference-cache"
 HASHES = "hashes.json"
+CHOICE_FILE = "choice.json"
+"""Which runtime was chosen, and what was measured; written by `runtime_choice`."""
 KEY = re.compile("[0-9a-f]{32}")
 KEPT_FOLDERS = 12
 """Of the most recently used ones; a network of the shipped model takes 14 MB."""
@@ -122,6 +124,20 @@ class InferenceCache:
             return
         for folder in folders[KEPT_FOLDERS:]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def measured_choice(package: ModelPackage) -> dict[str, Any] | None:
+    """Return what was measured of the runtime that is kept for a model on this machine; None before its first start.
+
+    Returns:
+        `runtime`, `device`, `precision`, `pass_s` and `difference`, see `runtime_choice.Measured`.
+    """
+    kept = InferenceCache(package).read_json(CHOICE_FILE) or {}
+    choice, measured = kept.get("choice"), kept.get("measured")
+    if not isinstance(choice, dict) or not isinstance(measured, list):
+        return None
+    of_choice = [entry for entry in measured if isinstance(entry, dict) and choice.items() <= entry.items()]
+    return {key: value for key, value in of_choice[0].items() if key != "problem"} if of_choice else None
 
 
 def _default_root() -> Path:

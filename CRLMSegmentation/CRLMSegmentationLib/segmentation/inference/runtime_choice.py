@@ -27,14 +27,13 @@ from scipy.special import expit
 from ...core.environment import gpus_of_driver, processor_name
 from ...core.errors import WorkerError
 from ..models.package import TUMOUR_LABEL, ModelPackage
-from .inference_cache import InferenceCache, package_version
+from .inference_cache import CHOICE_FILE, InferenceCache, package_version
 from .runtime import Device, DeviceMemoryError, Precision, Runtime, RuntimeChoice, RuntimeName
 
 logger = logging.getLogger(__name__)
 
 MAX_CPU_THREADS = 8
 """nnU-Net's own limit (default_num_processes)."""
-CHOICE_FILE = "choice.json"
 TIMED_PASSES = 3
 HOPELESS = 4.0
 """Times the shortest pass so far: a runtime that needs as long is not timed again, since a large model takes long."""
@@ -123,20 +122,6 @@ def choose_runtime(
         content = {"machine": machine, "choice": runtime.choice.to_json(), "warnings": warnings, "measured": table}
         cache.write_json(CHOICE_FILE, content)
     return runtime, warnings
-
-
-def measured_choice(package: ModelPackage) -> dict[str, Any] | None:
-    """Return what was measured of the runtime that is kept for a model on this machine; None before its first start.
-
-    Returns:
-        `runtime`, `device`, `precision`, `pass_s` and `difference`, see `Measured`.
-    """
-    kept = InferenceCache(package).read_json(CHOICE_FILE) or {}
-    choice, measured = kept.get("choice"), kept.get("measured")
-    if not isinstance(choice, dict) or not isinstance(measured, list):
-        return None
-    of_choice = [entry for entry in measured if isinstance(entry, dict) and choice.items() <= entry.items()]
-    return {key: value for key, value in of_choice[0].items() if key != "problem"} if of_choice else None
 
 
 def open_runtime(choice: RuntimeChoice, package: ModelPackage, cpu_threads: int, cache: InferenceCache) -> Runtime:
