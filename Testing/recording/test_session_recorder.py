@@ -189,7 +189,7 @@ def jump(mm: float) -> Status:
     return Status(Reason.JUMPED, {"mm": mm})
 
 
-def test_repeats_that_nobody_is_shown_are_not_recorded(recorder: SessionRecorder) -> None:
+def test_results_that_make_no_segmentation_are_not_recorded(recorder: SessionRecorder) -> None:
     result = result_in(ball())
     for purpose in Purpose:
         recorder.take(LesionSegmented(replace(result, request=replace(result.request, purpose=purpose))))

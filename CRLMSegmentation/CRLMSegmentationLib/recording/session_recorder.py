@@ -32,7 +32,7 @@ from ..igtl.dialects import PLUS, Dialect
 from ..igtl.link import LinkState
 from ..segmentation.incoming import LinkChanged, Noticed, Refused
 from ..segmentation.models.package import ModelPackage
-from ..segmentation.results import LesionFailed, LesionResult, LesionSegmented, ModelReady, Purpose
+from ..segmentation.results import LesionFailed, LesionResult, LesionSegmented, ModelReady
 from ..segmentation.session import Event
 from ..tracking.displayed_distance import Withheld
 from . import session_events as kinds
@@ -164,9 +164,9 @@ class SessionRecorder:
 
     @_while_recording
     def take(self, event: Event) -> None:
-        """Record an event of the session; repeated results, which are not shown, are left out."""
+        """Record an event of the session; results that make no segmentation are left out."""
         if isinstance(event, LesionSegmented):
-            if event.result.request.purpose is not Purpose.REPEATED:
+            if event.result.request.purpose.makes_segmentation:
                 self._record_result(event.result)
         elif isinstance(event, LesionFailed):
             self._storage.write(kinds.FAILED, lesion=event.lesion, reason=event.reason, purpose=event.purpose.value)

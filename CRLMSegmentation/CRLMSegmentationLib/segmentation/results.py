@@ -37,6 +37,11 @@ class Purpose(Enum):
         """Whether nobody waits for the result, so that every other request goes first."""
         return self in (Purpose.REFINED, Purpose.REPEATED, Purpose.PREVIEW)
 
+    @property
+    def makes_segmentation(self) -> bool:
+        """Whether the result becomes the segmentation of its lesion, and is recorded."""
+        return self not in (Purpose.REPEATED, Purpose.PREVIEW)
+
 
 @dataclass(frozen=True)
 class Options:

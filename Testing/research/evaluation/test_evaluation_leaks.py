@@ -120,7 +120,7 @@ def test_results_of_a_version_that_did_not_say_how_labels_were_split_are_not_gon
     old = {**json.loads(header), "schema_version": 2}
     del old["labels_together"]
     result_cache.write_text("".join([json.dumps(old) + "\n", *rows]))
-    with pytest.raises(CrlmError, match="schema_version 2 instead of 3"):
+    with pytest.raises(CrlmError, match="schema_version 2 instead of 4"):
         evaluate()
 
 
