@@ -151,7 +151,8 @@ def test_lesion_that_is_forgotten_has_nothing():
 
 
 def test_only_the_background_gives_way():
-    assert [purpose.is_background for purpose in Purpose] == [False, False, True, True]
+    background = {purpose for purpose in Purpose if purpose.is_background}
+    assert background == {Purpose.REFINED, Purpose.REPEATED, Purpose.PREVIEW}
 
 
 def test_change_to_nothing_has_no_distance():

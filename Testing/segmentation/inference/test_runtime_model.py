@@ -25,6 +25,8 @@ from CRLMSegmentationLib.segmentation.results import Options
 from helpers.inference_helpers import PATCH, SPACING_MM, assert_answer_of_nnunet, crop_array, dice, sample_crop
 from helpers.stub_runtime import StubRuntime, dark_is_tumour
 
+OVER_PATCHES = Options(sliding_window=True)
+"""As nnU-Net runs a model, where the package says one pass."""
 MARGIN = 3
 OWN_CROP = 40
 """Voxels along the edge of the tiny model's own crop, 50 mm."""
@@ -83,7 +85,8 @@ def answer_of_nnunet(shipped, nnunet_of, lesion) -> np.ndarray:
 
 
 def test_shipped_model_answers_as_nnunets_predictor(shipped, float32_runtime_of, lesion, answer_of_nnunet):
-    probability = loaded(shipped, float32_runtime_of(shipped)).predict(lesion, shipped.spacing_mm).probability
+    model = loaded(shipped, float32_runtime_of(shipped))
+    probability = model.predict(lesion, shipped.spacing_mm, OVER_PATCHES).probability
     assert_answer_of_nnunet(probability, answer_of_nnunet)
 
 
@@ -91,7 +94,7 @@ def test_shipped_model_in_bfloat16_finds_the_same_lesion(
     shipped, bfloat16_choice, runtime_of, lesion, answer_of_nnunet
 ):
     model = loaded(shipped, runtime_of(bfloat16_choice, shipped))
-    prediction = model.predict(lesion, shipped.spacing_mm)
+    prediction = model.predict(lesion, shipped.spacing_mm, OVER_PATCHES)
     assert prediction.device == f"{bfloat16_choice.name.value} bfloat16, 1 core"
     assert dice(prediction.probability > 0.5, answer_of_nnunet > 0.5) >= 0.999
 
@@ -118,7 +121,7 @@ def test_one_pass_is_the_bare_network_on_the_normalized_crop(tiny_package, float
     model = loaded(package, float32_runtime_of(tiny_package))
     expected = probability_of(mean_of_bare_networks(package, image))
     np.testing.assert_allclose(model.predict(array, SPACING_MM).probability, expected, atol=1e-4)
-    over_patches = model.predict(array, SPACING_MM, Options(sliding_window=True)).probability
+    over_patches = model.predict(array, SPACING_MM, OVER_PATCHES).probability
     assert np.abs(over_patches - expected).max() > 0.01, "one pass is another answer than patches"
     plain = loaded(tiny_package, float32_runtime_of(tiny_package)).predict(array, SPACING_MM).probability
     np.testing.assert_array_equal(over_patches, plain)
@@ -162,8 +165,8 @@ def test_crop_that_cannot_be_halved_is_padded_for_one_pass(tiny_package, float32
     np.testing.assert_allclose(probability, expected, atol=1e-4)
 
 
-def test_shipped_model_could_be_run_in_one_pass(shipped):
-    assert window_of(one_pass(shipped)) == (64, 64, 64)
+def test_shipped_model_passes_its_crop_as_a_whole(shipped):
+    assert window_of(shipped) == (64, 64, 64)
     assert window_of(replace(shipped, one_pass=False)) == (48, 48, 48)
 
 
