@@ -53,11 +53,7 @@ FIRST = (
     "research/evaluation/test_evaluation.py",
     "research/study/test_study_run.py",
 )
-"""Take longest, so they begin first: a process that is given one of them last would end alone.
-
-The tests of live volumes are among them since they hung twice late in a process that held gigabytes of earlier tests,
-and never in a young one; why is not known.
-"""
+"""Take longest, so they begin first: a process that is given one of them last would end alone."""
 SLOW = (
     "cli/test_cli_arguments.py",
     "cli/test_cli_demo.py",
