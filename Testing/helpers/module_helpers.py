@@ -46,6 +46,10 @@ class Panel:
         return self.host.python_widget
 
     @property
+    def _refresh_turns(self) -> int:
+        return sys.modules[type(self.widget).__module__].REFRESH_TURNS
+
+    @property
     def workspace(self):
         return self.widget.logic.workspace
 
@@ -81,10 +85,23 @@ class Panel:
     def wait(self, condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
         self.host.run_until(lambda: bool(condition()), timeout_s)
 
-    def turns(self, count: int = 12) -> None:
-        """Let the panel work for some turns; by default so many that it is redrawn."""
+    def turns(self, count: int) -> None:
+        """Let the panel work for some turns of its timer."""
         end = self.widget._turn + count
         self.wait(lambda: self.widget._turn >= end)
+
+    def redraw(self) -> None:
+        """Let the panel work until it is redrawn, with what has come by now."""
+        earliest = self.widget._turn + 2
+        self.work_until(lambda: self.widget._turn >= earliest and self.widget._turn % self._refresh_turns == 0)
+
+    def work_until(self, condition: Callable[[], object], turns: int = 1000) -> None:
+        """As `wait`, for what takes turns and no time: one comes right after the other, without the timer."""
+        while not condition():
+            assert (turns := turns - 1) >= 0, "the condition does not hold after so many turns"
+            self.host.run_events()
+            self.widget._timer._real.timeout.emit()
+            self.host.check()
 
     def press(self, name: str) -> None:
         """Press a button, after its section was opened, where it stands in one."""
@@ -115,10 +132,10 @@ class Panel:
 
     def answer(self) -> None:
         """Let the stub engine end what it was asked for, and wait until the panel shows it."""
-        self.wait(lambda: self.engine.pending)
+        self.work_until(lambda: self.engine.pending)
         self.engine.finish()
-        self.wait(lambda: not self.engine.events)
-        self.turns()
+        self.work_until(lambda: not self.engine.events)
+        self.redraw()
 
     def shortcut(self, key: str) -> None:
         """What pressing a key, or a foot pedal that sends one, does while the window is active."""

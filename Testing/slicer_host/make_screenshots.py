@@ -35,7 +35,7 @@ def main() -> None:
         (Path(folder) / "results").mkdir()
         host.widget("outputDirectoryButton").directory = str(Path(folder) / "results")
         host.widget("recordCheckBox").checked = True
-        panel.turns()
+        panel.redraw()
         take(panel, SCREENSHOTS / "panel-start.png")
         segment_case(panel)
         host.widget("detailsButton").collapsed = False
@@ -62,7 +62,7 @@ def segment_case(panel: Panel) -> None:
         panel.place(lesion.seed_ras_mm)
     rows = panel.workspace.lesion_store.rows
     panel.wait(lambda: len(rows()) == len(lesions) and all(row.is_current for row in rows()), PATIENCE_S)
-    panel.turns()
+    panel.redraw()
 
 
 def navigate(panel: Panel) -> None:
@@ -99,14 +99,14 @@ def take(panel: Panel, path: Path) -> None:
 def take_distance_window(panel: Panel, path: Path) -> None:
     """The window for the screen on the wall."""
     panel.press("windowButton")
-    panel.turns()
+    panel.redraw()
     window = panel.widget.distanceWindow.window._window._real
     window.resize(960, 540)
-    panel.turns()
+    panel.redraw()
     window.grab().save(str(path))
     panel.press("windowButton")
     panel.host.widget("navigationButton").collapsed = True
-    panel.turns()
+    panel.redraw()
 
 
 def check_before_incision(panel: Panel) -> None:
@@ -114,9 +114,9 @@ def check_before_incision(panel: Panel) -> None:
     panel.workspace.use_link(None)
     check_everything(panel)
     panel.wait(lambda: all(level != "pending" for level, _found in card(panel).values()), PATIENCE_S)
-    panel.turns()
+    panel.redraw()
     panel.host.widget("preflightButton").collapsed = False  # they are well, and have folded away
-    panel.turns()
+    panel.redraw()
 
 
 if __name__ == "__main__":

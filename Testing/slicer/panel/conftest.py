@@ -25,7 +25,7 @@ def panel(host, monkeypatch) -> Panel:
     from CRLMSegmentationLib.segmentation.engine import worker_engine
     from CRLMSegmentationLib.slicer.workspace import workspace
 
-    monkeypatch.setattr(workspace, "SETTLE_S", 0.1)
+    monkeypatch.setattr(workspace, "SETTLE_S", 0.0)
     engines: list = []
 
     def make(_model, python, precision):

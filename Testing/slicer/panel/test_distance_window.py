@@ -56,7 +56,7 @@ def test_window_stands_by_itself(navigated):
 @pytest.mark.parametrize("size", [(480, 270), (1920, 1080), (600, 1000)])
 def test_number_fills_the_window_and_fits_it(navigated, size):
     window(navigated)._window._real.resize(*size)
-    navigated.turns()
+    navigated.redraw()
     number = label(navigated)
     font = number.font()
     font.setBold(True)
@@ -79,7 +79,7 @@ def test_window_is_closed_by_its_button_by_its_user_and_with_the_module(navigate
     assert navigated.text("windowButton") == "Distance in its own window"
     navigated.press("windowButton")
     window(navigated)._window._real.close()
-    navigated.turns()
+    navigated.redraw()
     assert navigated.text("windowButton") == "Distance in its own window"
     navigated.press("windowButton")
     real = window(navigated)._window._real
@@ -92,5 +92,5 @@ def test_window_is_closed_by_its_button_by_its_user_and_with_the_module(navigate
 
 def test_window_of_a_closed_scene_shows_no_old_distance(navigated):
     navigated.host.close_scene()
-    navigated.turns() if navigated.workspace else None
+    navigated.redraw() if navigated.workspace else None
     assert written(navigated) == "–"

@@ -72,7 +72,7 @@ def test_scene_closed_while_another_module_is_shown(running):
     running.host.close_scene()
     assert running.workspace is None
     running.host.enter_module()
-    running.turns()
+    running.redraw()
     assert running.text("workerLabel") == "● Ready to segment"
     assert running.table() == []
 
@@ -146,7 +146,7 @@ def test_nothing_is_left_behind_after_closing_loading_and_reloading(with_result,
     with_result.host.load_scene(tmp_path / "scene.mrb")
     with_result.host.leave_module()
     with_result.host.enter_module()
-    with_result.turns()
+    with_result.redraw()
     with_result.host.unload_module()
     assert not with_result.host.leaks(), with_result.host.leaks()
 

@@ -57,7 +57,7 @@ def test_server_is_connected_its_devices_listed_and_left_again(panel, server):
     panel.wait(lambda: "messages/s" in panel.text("linkLabel"))
     panel.press("connectButton")
     assert panel.text("connectButton") == "Connect"
-    panel.turns()
+    panel.redraw()
     assert panel.text("linkLabel") == "○ Not connected"
     assert panel.workspace.volume.node is not None
     panel.host.unload_module()
@@ -81,7 +81,7 @@ def test_followed_device_is_still_shown_as_such_while_another_source_is_silent(p
     panel.wait(lambda: panel.host.widget("followedComboBox").count == 3)
     follow(panel, "recvol_B")
     panel.press("connectButton")
-    panel.turns()
+    panel.redraw()
     assert followed(panel) == "recvol_B"
     assert panel.workspace.session.followed_device == "recvol_B"
 
@@ -168,7 +168,7 @@ def test_newest_volume_of_a_connector_is_followed(panel, connector, tiny_volume)
     choose(panel, connector)
     panel.wait(lambda: panel.workspace.volume.node)
     assert panel.workspace.volume.node.GetName() == "second"
-    panel.turns()
+    panel.redraw()
     assert panel.host.widget("followedComboBox").count == 3
     overwrite_voxels(connector.incoming[0], 60)
     panel.wait(lambda: panel.workspace.volume.node.GetName() == "first")

@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def panel(folder, panel) -> Panel:
     panel.host.widget("modelButton").collapsed = False
-    panel.turns()
+    panel.redraw()
     return panel
 
 
@@ -37,7 +37,7 @@ def settle(panel) -> None:
     if panel.workspace is None:
         panel.host.run_for(0.05)
     else:
-        panel.turns()
+        panel.redraw()
 
 
 def entries(panel) -> dict[str, bool]:
@@ -177,7 +177,7 @@ def test_choice_is_kept_by_the_application_and_recorded_in_the_scene(panel, tiny
     panel.host.close_scene()
     assert chosen(panel) == TINY
     panel.show_volume(tiny_volume)
-    panel.turns()
+    panel.redraw()
     assert panel.workspace.session.model.name == "tiny"
     assert panel.host.widget("cropSizeSlider").value == 50
     assert panel.widget.parameters.parameters.model == TINY
@@ -190,7 +190,7 @@ def test_choice_survives_a_reload(panel):
     panel.host.check()
     panel.widget.logic.makeEngine = lambda _model: panel.engines.append(stub_engine()) or panel.engine
     panel.press("placeButton")
-    panel.turns()
+    panel.redraw()
     assert panel.workspace.session.model.name == "tiny"
     assert chosen(panel) == TINY
 
@@ -200,7 +200,7 @@ def test_vanished_model_falls_back_to_the_default_and_says_so(panel, folder):
     panel.host.close_scene()
     shutil.rmtree(folder / "tiny-1")
     panel.press("placeButton")
-    panel.turns()
+    panel.redraw()
     assert panel.message.startswith("The model tiny@1 cannot be used")
     assert "crlm-crop-phantom@2 is used instead" in panel.message
     assert panel.text("modelLabel").startswith("▲ crlm-crop-phantom")
@@ -213,7 +213,7 @@ def test_saved_crop_size_is_that_of_the_model_with_which_it_was_set(with_result,
     panel = with_result
     panel.host.save_scene(tmp_path / "scene.mrb")
     panel.host.load_scene(tmp_path / "scene.mrb")
-    panel.turns()
+    panel.redraw()
     assert panel.host.widget("cropSizeSlider").value == 30
     panel.host.close_scene()
     choose(panel, TINY)
@@ -382,7 +382,7 @@ def test_question_can_be_left_unanswered_also_while_the_scene_is_closed(panel, t
 def test_cancelled_import_installs_nothing_and_another_can_begin(panel, new, folder):
     import_from(panel, new.folder)
     panel.press("cancelImportButton")
-    panel.turns()
+    panel.redraw()
     assert not shown(panel, "importFrame")
     assert [path.name for path in folder.iterdir()] == ["tiny-1"]
     assert not panel.host.leaks().processes
@@ -401,7 +401,7 @@ def test_import_goes_on_while_the_scene_is_closed_and_its_model_is_used_next(pan
     assert not panel.host.leaks().timers
     assert chosen(panel) == "new@1"
     panel.show_volume(tiny_volume)
-    panel.turns()
+    panel.redraw()
     assert panel.workspace.session.model.name == "new"
 
 
@@ -429,11 +429,11 @@ def test_reload_ends_the_import_under_way(panel, new):
 
 def test_precision_is_chosen_for_the_computer_and_starts_the_worker_again(panel):
     panel.press("placeButton")
-    panel.turns()
+    panel.redraw()
     box = panel.host.widget("fullPrecisionCheckBox")
     assert not box.checked
     box.checked = True
-    panel.turns()
+    panel.redraw()
     assert [engine.precision for engine in panel.engines] == ["auto", "float32"]
     assert panel.engines[0].closed
     panel.widget.onReload()

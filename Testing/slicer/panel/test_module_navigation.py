@@ -106,7 +106,7 @@ def test_margins_are_those_that_are_set_and_are_saved_with_the_scene(navigated, 
     navigated.host.save_scene(tmp_path / "scene.mrb")
     navigated.host.close_scene()
     navigated.host.load_scene(tmp_path / "scene.mrb")
-    navigated.turns()
+    navigated.redraw()
     assert len(parameter_nodes(navigated.host.scene)) == 1
     assert navigated.workspace.navigation.margins_mm == (15.0,)
     assert not navigated.workspace.navigation.shows_margins
@@ -182,7 +182,7 @@ def test_lesion_that_is_gone_is_not_measured_to(navigated):
 
 def test_source_that_is_left_leaves_no_number(navigated):
     navigated.workspace.use_link(None)
-    navigated.turns()
+    navigated.redraw()
     assert navigated.host.widget("distanceFrame").isHidden()
     assert navigated.text("distanceLabel") == "–"
 
@@ -293,14 +293,14 @@ def test_second_look_is_called_what_it_is_and_tells_what_it_has_changed(navigate
     navigated.press("againButton")
     navigated.answer()
     navigated.wait(lambda: navigated.engine.pending)
-    navigated.turns()
+    navigated.redraw()
     assert navigated.text("workerLabel") == "● Refining in the background"
     assert navigated.text("applyButton") == "Segment"
     navigated.answer()
     navigated.wait(lambda: "the segmentation moved by 0.0 mm" in navigated.details())
     while navigated.workspace.background_refinement.is_at_work:
         navigated.answer()
-    navigated.turns()
+    navigated.redraw()
     assert navigated.text("workerLabel") != "● Refining in the background"
     tick(navigated, "consensusCheckBox", True)
     navigated.wait(lambda: navigated.host.scene.GetFirstNodeByName("Tumour 1: ever tumour"))
@@ -317,7 +317,7 @@ def test_lesion_is_renewed_in_a_newer_volume_and_tells_what_has_become_of_it(wit
     assert "moved" not in with_result.details()
     tracker.volumes.append(shifted)
     with_result.wait(lambda: with_result.engine.pending)
-    with_result.turns()
+    with_result.redraw()
     assert "being renewed" in with_result.details()
     with_result.answer()
     with_result.wait(lambda: "moved 2.0 mm, ±0 %" in with_result.details())

@@ -123,7 +123,7 @@ def test_live_volume_that_grows_makes_the_segmentation_old(panel, tiny_volume):
         panel.answer()
         server.sweep_on()
         panel.wait(lambda: voxels(panel.workspace.volume.node)[-1].any())
-        panel.turns()
+        panel.redraw()
         assert "OUT OF DATE" in panel.details()
 
 
@@ -169,7 +169,7 @@ def test_server_that_cannot_reconstruct_is_told_once_with_the_next_action(
         panel.wait(lambda: panel.message)
         assert why in panel.message
         assert "PLUS" in panel.message
-        panel.turns()
+        panel.redraw()
         assert panel.text("liveButton") == LIVE
         panel.press("dismissButton")
         panel.turns(60)
@@ -183,7 +183,7 @@ def test_server_that_cannot_reconstruct_is_told_once_with_the_next_action(
 
 def test_disconnecting_ends_live_volumes_at_the_server(live, plus):
     live.press("connectButton")
-    live.turns()
+    live.redraw()
     assert live.text("liveButton") == LIVE
     assert not live.host.widget("liveButton").enabled
     live.wait(lambda: STOP in plus.asked and plus.clients == 0)
@@ -274,7 +274,7 @@ def test_another_program_receives_the_segmentation(sharing, peer):
     expected = sharing.workspace.lesion_store.entries["Tumour 1"].found.result.mask.mask
     np.testing.assert_array_equal(got[SEGMENTATION].array, expected)
     assert peer.segmentations == [True]
-    sharing.turns()
+    sharing.redraw()
     assert sharing.text("shareButton") == "Stop offering results (1 connected)"
     assert sharing.message == ""
 

@@ -34,7 +34,7 @@ def panel(operation):
     """Without lesions, and the worker idle."""
     while operation.table():
         operation.press("removeButton")
-        operation.turns()
+        operation.redraw()
     operation.wait(lambda: operation.text("workerLabel") == "● Ready to segment", PATIENCE_S)
     return operation
 
@@ -85,7 +85,7 @@ def test_cancel_is_over_before_the_network_has_ended(running):
     assert running.text("applyButton") == "Cancel"
     running.press("applyButton")
     running.wait(lambda: not running.workspace.session.busy, PATIENCE_S)
-    running.turns()
+    running.redraw()
     assert running.text("applyButton") == "Segment"
     assert running.cell(SIZE) == ""
 
@@ -125,7 +125,7 @@ def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tm
     running.widget.model.use("shrunk@1")
     assert not worker_runs(pid)
     assert running.message.startswith("Tumour 1: cancelled")
-    running.turns()
+    running.redraw()
     assert running.text("workerLabel") == "▲ Loading the model"
     running.press("applyButton")
     running.wait(lambda: "up to date" in running.details(), PATIENCE_S)

@@ -20,7 +20,7 @@ def recorded(with_volume, tmp_path) -> Panel:
 def record(panel, folder):
     panel.host.widget("outputDirectoryButton").directory = str(folder)
     panel.host.widget("recordCheckBox").checked = True
-    panel.turns()
+    panel.redraw()
     return panel
 
 
@@ -47,7 +47,7 @@ def test_recording_begins_with_the_first_volume(panel, tmp_path, tiny_volume):
     assert sessions(tmp_path) == []
     panel.show_volume(tiny_volume)
     panel.wait(lambda: sessions(tmp_path))
-    panel.turns()
+    panel.redraw()
     assert panel.text("recordingLabel").startswith(f"● {sessions(tmp_path)[0].name}: ")
     panel.wait(lambda: panel.text("recordingLabel").endswith("0.1 MB"))
     assert panel.message == ""
@@ -58,7 +58,7 @@ def test_session_becomes_a_case_when_it_is_no_longer_recorded(recorded, tmp_path
     recorded.answer()
     recorded.host.widget("recordCheckBox").checked = False
     recorded.wait(lambda: "recorded into" in log(recorded), PATIENCE_S)
-    recorded.turns()
+    recorded.redraw()
     assert recorded.text("recordingLabel") == "○ Not recorded"
     case = json.loads((sessions(tmp_path)[0] / "case.json").read_text("utf-8"))
     assert [lesion["name"] for lesion in case["lesions"]] == ["Tumour 1"]
@@ -67,7 +67,7 @@ def test_session_becomes_a_case_when_it_is_no_longer_recorded(recorded, tmp_path
 def test_recording_that_is_wanted_again_has_a_folder_of_its_own(recorded, tmp_path):
     for on in (False, True):
         recorded.host.widget("recordCheckBox").checked = on
-        recorded.turns()
+        recorded.redraw()
     assert len(sessions(tmp_path)) == 2
     assert "Not recorded" not in recorded.text("recordingLabel")
 
@@ -105,7 +105,7 @@ def test_report_on_a_simulated_case_will_say_so(panel, tmp_path, tiny_case):
     panel.host.widget("casePathLineEdit").currentPath = str(tiny_case)
     panel.press("playButton")
     panel.wait(lambda: panel.workspace.volume.node)
-    panel.turns()
+    panel.redraw()
     events = (sessions(tmp_path / "sessions")[0] / "events.jsonl").read_text("utf-8")
     assert any(json.loads(line).get("simulated") for line in events.splitlines())
 
@@ -126,7 +126,7 @@ def test_recording_that_cannot_be_written_is_told_in_red_and_all_else_goes_on(wi
 def test_full_budget_is_told_in_amber(recorded, monkeypatch):
     recording = recorded.widget.logic.session.recording
     monkeypatch.setattr(type(recording), "notice", "live images are not recorded any more")
-    recorded.turns()
+    recorded.redraw()
     assert recorded.text("recordingLabel").endswith("MB; live images are not recorded any more")
     assert "#e69f00" in recorded.host.widget("recordingLabel").text
 
@@ -155,7 +155,7 @@ def test_report_is_written_while_the_session_goes_on(recorded, tmp_path, monkeyp
     recorded.place()
     recorded.answer()
     recorded.press("sessionReportButton")
-    recorded.turns()
+    recorded.redraw()
     assert "The report is being written" in recorded.text("recordingLabel")
     recorded.press("sessionReportButton")
     assert "already" in recorded.message

@@ -147,7 +147,7 @@ def test_correct_opens_the_segment_editor_on_the_selected_lesion(with_result, mo
     assert editor.segment_id == "Tumour 2"
     assert editor.volume is with_result.workspace.volume.node
     assert with_result.widget.shortcuts.installed == []
-    with_result.turns()
+    with_result.redraw()
     paint(with_result, "Tumour 2")
     with_result.wait(lambda: "corrected by hand" in with_result.details(1))
 
@@ -156,7 +156,7 @@ def test_correct_without_a_segmentation_says_what_to_do(with_volume, monkeypatch
     editor = with_segment_editor(monkeypatch)
     with_volume.host.widget("autoCheckBox").checked = False
     with_volume.place()
-    with_volume.turns()
+    with_volume.redraw()
     with_volume.press("correctButton")
     assert with_volume.message == "there is no segmentation to correct; segment the lesion first"
     assert editor.segmentation is None
@@ -175,7 +175,7 @@ def test_display_of_a_lesion_deleted_by_the_user_does_no_harm(with_result, node)
     segmentation, seed = with_result.workspace.lesion_store.segmentation_node, with_result.seed()
     found = {"segmentation": segmentation, "segmentation display": segmentation.GetDisplayNode()}
     with_result.host.scene.RemoveNode(found.get(node) or seed.GetDisplayNode())
-    with_result.turns()
+    with_result.redraw()
     with_result.press("againButton")
     with_result.answer()
     assert "up to date" in with_result.details()

@@ -62,7 +62,7 @@ def test_old_segmentation_is_saved_as_such(with_result, results):
 def test_without_a_segmentation_nothing_is_saved(with_volume, results):
     with_volume.host.widget("autoCheckBox").checked = False
     with_volume.place()
-    with_volume.turns()
+    with_volume.redraw()
     with_volume.host.widget("outputDirectoryButton").directory = str(results)
     with_volume.press("saveButton")
     assert with_volume.message == "there is no segmentation to save; segment a lesion first"
@@ -83,7 +83,7 @@ def test_saved_scene_opens_with_settings_and_segmentations_and_computes_nothing(
     panel.host.widget("hostLineEdit").text = "tracker.local"
     panel.host.widget("toolSelector").setCurrentNode(track(panel.host.scene))
     panel.host.widget("lesionTable").item(0, NAME).setText("segment VIII")
-    panel.turns()
+    panel.redraw()
     size = panel.cell(SIZE)
     folder = saved(panel, results)
     panel.host.close_scene()
@@ -140,7 +140,7 @@ def test_imported_seed_is_not_segmented_by_itself(with_result, tmp_path):
     with_result.place((22.0, 20.0, 20.0))
     with_result.host.save_scene(tmp_path / "scene.mrb")
     with_result.host.scene.RemoveNode(with_result.seed(1))
-    with_result.turns()
+    with_result.redraw()
     jobs = len(with_result.engine.jobs)
     with_result.host.load_scene(tmp_path / "scene.mrb", clear=False)
     with_result.turns(25)

@@ -25,7 +25,7 @@ def navigated(with_volume) -> Panel:
     use_tracker(with_volume.workspace, tracker)
     with_volume.wait(lambda: with_volume.text("distanceLabel").startswith("12 mm"))
     with_volume.host.main_window.resize(WIDTH, HEIGHT)
-    with_volume.turns()
+    with_volume.redraw()
     return with_volume
 
 
@@ -55,7 +55,7 @@ def test_all_that_navigation_needs_stands_on_one_screen_with_four_lesions(naviga
 
 def test_a_message_still_leaves_all_of_it_on_one_screen(navigated):
     navigated.widget.messages.show("the model cannot be used, since a file of it was changed; import it again. " * 2)
-    navigated.turns()
+    navigated.redraw()
     assert not navigated.host.widget("messageFrame").isHidden()
     assert height_of(navigated) <= HEIGHT
 
@@ -95,7 +95,7 @@ def test_lesion_has_a_square_of_its_colour(navigated):
 
 def test_details_are_those_of_the_chosen_lesion(navigated):
     navigated.host.widget("lesionTable").setCurrentCell(2, NAME)
-    navigated.turns()
+    navigated.redraw()
     assert navigated.text("detailsButton") == "Details of Tumour 3"
     details = navigated.text("lesionDetailsLabel")
     assert details.startswith(navigated.details(2))

@@ -7,7 +7,6 @@ import pytest
 from CRLMSegmentationLib.slicer.scene.crop_box import crop_box
 from CRLMSegmentationLib.slicer.scene.nodes import nodes_of_class
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, seed_of
-from CRLMSegmentationLib.slicer.workspace import workspace
 from helpers.module_helpers import NAME, SEED, track
 from helpers.scripted_tracker import ScriptedTracker, use_tracker
 from PySide6 import QtWidgets
@@ -19,10 +18,10 @@ def names(panel):
 
 def test_seed_is_placed_by_a_button_and_a_click(with_volume):
     with_volume.press("placeButton")
-    with_volume.turns()
+    with_volume.redraw()
     assert "click into the tumour" in with_volume.details()
     with_volume.host.place_point(SEED)
-    with_volume.turns()
+    with_volume.redraw()
     assert "click into the tumour" not in with_volume.details()
     assert seed_of(with_volume.seed()).tolist() == list(SEED)
     interaction = with_volume.host.scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
@@ -32,14 +31,14 @@ def test_seed_is_placed_by_a_button_and_a_click(with_volume):
 def test_button_pressed_twice_makes_one_seed(with_volume):
     with_volume.press("placeButton")
     with_volume.press("placeButton")
-    with_volume.turns()
+    with_volume.redraw()
     assert names(with_volume) == ["Tumour 1"]
 
 
 def test_several_lesions_have_names_and_colours_of_their_own(with_volume):
     for shift in range(3):
         with_volume.place((20.0 + shift, 20.0, 20.0))
-    with_volume.turns()
+    with_volume.redraw()
     assert names(with_volume) == ["Tumour 1", "Tumour 2", "Tumour 3"]
     table = with_volume.host.widget("lesionTable")
     assert (
@@ -69,7 +68,7 @@ def test_dragged_seed_is_segmented_when_it_lies_still(with_result, monkeypatch):
 
 def test_lesion_is_renamed_in_the_table(with_result):
     with_result.host.widget("lesionTable").item(0, NAME).setText("segment VIII")
-    with_result.turns()
+    with_result.redraw()
     assert names(with_result) == ["segment VIII"]
     assert with_result.seed().GetName() == "segment VIII"
     assert with_result.segment().GetName() == "segment VIII"
@@ -77,13 +76,13 @@ def test_lesion_is_renamed_in_the_table(with_result):
 
 def test_blank_name_is_not_taken(with_result):
     with_result.host.widget("lesionTable").item(0, NAME).setText("  ")
-    with_result.turns()
+    with_result.redraw()
     assert names(with_result) == ["Tumour 1"]
 
 
 def test_name_being_typed_is_not_disturbed_by_another_lesion(with_result):
     with_result.place((21.0, 20.0, 20.0))
-    with_result.turns()
+    with_result.redraw()
     table = with_result.host.widget("lesionTable")
     table.setCurrentCell(0, NAME)
     table.editItem(table.item(0, NAME))
@@ -99,7 +98,7 @@ def test_removed_lesion_takes_its_segmentation_along(with_result):
     with_result.answer()
     with_result.host.widget("lesionTable").setCurrentCell(1, NAME)
     with_result.press("removeButton")
-    with_result.turns()
+    with_result.redraw()
     assert names(with_result) == ["Tumour 1"]
     assert with_result.segment("Tumour 2") is None
     assert list(seed_nodes(with_result.host.scene)) == ["Tumour 1"]
@@ -107,7 +106,7 @@ def test_removed_lesion_takes_its_segmentation_along(with_result):
 
 def test_seed_deleted_by_the_user_is_gone_from_the_table(with_result):
     with_result.host.scene.RemoveNode(with_result.seed())
-    with_result.turns()
+    with_result.redraw()
     assert names(with_result) == []
     assert not with_result.host.widget("removeButton").enabled
 
@@ -197,7 +196,7 @@ def test_crop_box_deleted_by_the_user_comes_back(with_result):
 def test_seed_waits_for_the_setting_that_starts_by_itself(with_volume):
     with_volume.host.widget("autoCheckBox").checked = False
     with_volume.place()
-    with_volume.host.run_for(2 * workspace.SETTLE_S)
+    with_volume.turns(3)
     assert not with_volume.engine.jobs
     with_volume.host.widget("autoCheckBox").checked = True
     with_volume.answer()

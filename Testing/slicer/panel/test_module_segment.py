@@ -17,7 +17,7 @@ def running(with_volume):
     """A lesion is being segmented."""
     with_volume.place()
     with_volume.wait(lambda: with_volume.engine.pending)
-    with_volume.turns()
+    with_volume.redraw()
     return with_volume
 
 
@@ -128,7 +128,7 @@ def test_node_deleted_during_inference_does_no_harm(running, what):
     running.turns(3)
     if running.engine.pending:
         running.engine.finish()
-    running.turns()
+    running.redraw()
     assert running.message == ""
     assert (running.cell(SIZE) != "") == (what not in ("volume", "seed"))
 

@@ -17,7 +17,7 @@ def case(panel, tiny_case):
 
 
 def test_opened_panel_says_what_is_there_and_what_is_not(panel):
-    panel.turns()
+    panel.redraw()
     assert panel.text("linkLabel") == "○ Not connected"
     assert panel.text("deviceLabel") == "● stub"
     assert panel.text("modelLabel").endswith(": simulated data only")
@@ -32,7 +32,7 @@ def test_recorded_case_is_played_into_the_scene(case):
     case.wait(lambda: case.workspace.volume.node)
     assert case.workspace.volume.node.GetName() == "recvol_Reference"
     case.wait(lambda: case.text("playButton") == "Play the case")
-    case.turns()
+    case.redraw()
     assert "paused" in case.text("linkLabel")
     devices = [case.host.widget("deviceList").item(i).text() for i in range(case.host.widget("deviceList").count)]
     assert devices == ["ProbeToReference  (transform)", "recvol_Reference  (volume)"]
@@ -54,7 +54,7 @@ def test_recording_is_paused_and_goes_on_where_it_was(case):
     case.wait(lambda: case.text("playButton") == "Pause the case")
     case.press("playButton")
     stands_at_s = case.widget.logic.recording.position_s
-    case.turns()
+    case.redraw()
     assert case.widget.logic.recording.position_s == stands_at_s
     assert case.text("playButton") == "Play the case"
     case.press("playButton")
@@ -65,18 +65,18 @@ def test_recording_is_sought_by_the_user_only(case):
     case.host.widget("speedSpinBox").value = 0.1
     case.press("playButton")
     case.press("playButton")
-    case.turns()
+    case.redraw()
     assert case.widget.logic.recording.position_s < 0.6
     case.host.widget("positionSlider").value = 0.6
     assert case.widget.logic.recording.position_s == pytest.approx(0.6)
-    case.turns()
+    case.redraw()
     assert case.host.widget("positionSlider").value == pytest.approx(0.6)
 
 
 def test_shorter_recording_after_a_longer_one_begins_at_its_beginning(case, tmp_path, tiny_volume, monkeypatch):
     case.press("playButton")
     case.wait(lambda: case.text("playButton") == "Play the case")
-    case.turns()
+    case.redraw()
     assert case.host.widget("positionSlider").value == pytest.approx(case.widget.logic.recording.duration_s, abs=0.06)
     short = tmp_path / "short.nrrd"
     write_volume(tiny_volume, short)
@@ -85,7 +85,7 @@ def test_shorter_recording_after_a_longer_one_begins_at_its_beginning(case, tmp_
     monkeypatch.setattr(RecordedLink, "seek", lambda _recording, position_s: sought.append(position_s))
     case.press("playButton")
     case.wait(lambda: case.workspace.devices)
-    case.turns()
+    case.redraw()
     assert sought == []
 
 
@@ -154,7 +154,7 @@ def test_volume_chosen_after_the_scene_was_closed_is_taken(with_volume, tiny_vol
     with_volume.host.close_scene()
     assert with_volume.workspace is None
     with_volume.show_volume(tiny_volume, "second")
-    with_volume.turns()
+    with_volume.redraw()
     assert with_volume.workspace.volume.node.GetName() == "second"
 
 

@@ -210,10 +210,10 @@ def test_number_is_taken_out_of_the_view(navigated, how):
     view = views(navigated).threeDWidget(0).threeDView()
     if how == "untick":
         tick(navigated, "cornerCheckBox", False)
-        navigated.turns()
+        navigated.redraw()
     elif how == "no instrument":
         navigated.workspace.use_link(None)
-        navigated.turns()
+        navigated.redraw()
     else:
         getattr(navigated.host, how)()
     assert view.p_cornerAnnotationText == ""
@@ -261,14 +261,14 @@ def test_volume_rendering_follows_the_volume(with_result, tiny_volume):
     with_result.show_volume(replace(tiny_volume, timestamp_s=9.0), "another")
     with_result.wait(lambda: rendered(with_result) == ["another"])
     with_result.host.scene.RemoveNode(with_result.workspace.volume.node)
-    with_result.turns()
+    with_result.redraw()
     assert rendered(with_result) == []
     assert with_result.message == ""
 
 
 def test_volume_rendering_waits_for_a_volume(panel, tiny_volume):
     panel.press("renderingButton")
-    panel.turns()
+    panel.redraw()
     assert panel.message == ""
     panel.show_volume(tiny_volume)
     panel.wait(lambda: rendered(panel) == ["us"])
@@ -331,10 +331,10 @@ def test_views_go_to_a_segmentation_that_is_brought_back(with_result):
     with_result.wait(lambda: with_result.table() == [])
     for node in slices(with_result).values():
         node.JumpSliceByCentering(5.0, 6.0, 7.0)
-    with_result.turns()
+    with_result.redraw()
     assert centres(with_result) != found
     with_result.press("undoButton")
-    with_result.turns()
+    with_result.redraw()
     assert centres(with_result) == [pytest.approx(place, abs=0.5) for place in found]
 
 
@@ -344,7 +344,7 @@ def test_views_of_somebody_who_navigates_are_left_alone(camera, navigated, track
     navigated.place((22.0, 20.0, 20.0))
     navigated.answer()
     navigated.host.widget("lesionTable").setCurrentCell(1, 0)
-    navigated.turns()
+    navigated.redraw()
     assert centres(navigated) == before
     assert camera.GetFocalPoint() == focal
     tick(navigated, "followTipCheckBox", False)
@@ -357,7 +357,7 @@ def test_3d_view_goes_to_a_new_volume_once_and_not_when_it_is_renewed(camera, wi
     assert camera.GetFocalPoint() == pytest.approx((20.0, 20.0, 20.0), abs=1.0)
     camera.SetFocalPoint(1.0, 2.0, 3.0)
     with_volume.show_volume(replace(tiny_volume, array=tiny_volume.array + 1, timestamp_s=9.0))
-    with_volume.turns()
+    with_volume.redraw()
     assert camera.GetFocalPoint() == (1.0, 2.0, 3.0)
 
 

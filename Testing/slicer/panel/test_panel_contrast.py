@@ -71,7 +71,7 @@ def test_drawn_distance_and_lesions_are_readable(with_result, away_mm):
     tracker.stylus(away_mm)
     use_tracker(with_result.workspace, tracker)
     with_result.wait(lambda: with_result.text("distanceLabel").startswith(f"{away_mm:.0f} mm"))
-    with_result.turns()
+    with_result.redraw()
     for name in ("distanceLabel", "distanceWordsLabel", "lesionTable"):
         assert drawn_contrast(with_result, name) >= LEAST_CONTRAST, name
 
