@@ -27,7 +27,7 @@ lint: $(VENV)/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/vermin --target=3.9- --no-tips --quiet --violations CRLMSegmentation/CRLMSegmentation.py CRLMSegmentation/CRLMSegmentationLib
-	cd CRLMSegmentation && ../$(BIN)/lint-imports --no-cache && ../$(BIN)/mypy --cache-dir ../$(VENV)/mypy
+	cd CRLMSegmentation && ../$(BIN)/lint-imports --no-cache && ../$(BIN)/mypy --num-workers 2 --cache-dir ../$(VENV)/mypy
 
 benchmarks: $(VENV)/installed
 	cd Testing && for file in benchmarks/benchmark_*.py; do ../$(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
