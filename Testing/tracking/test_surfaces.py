@@ -62,9 +62,10 @@ def test_measured_surface_crosses_between_voxels_where_the_distance_transform_is
     signed_mm, expected = inside_mm - outside_mm, []
     for axis in range(3):
         here, there = (np.moveaxis(signed_mm, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
-        places = np.argwhere(np.moveaxis((here > 0) != (there > 0), 0, axis)).astype(float)
-        share = np.moveaxis(here / (here - there), 0, axis)[tuple(places.astype(int).T)]
-        places[:, axis] += share
+        crossed = np.moveaxis((here > 0) != (there > 0), 0, axis)
+        here, there = (np.moveaxis(part, 0, axis)[crossed] for part in (here, there))
+        places = np.argwhere(crossed).astype(float)
+        places[:, axis] += here / (here - there)
         expected.append(places[:, ::-1] * spacing_mm)
     found = vtk_to_numpy(measured_surface(mask, np.diag([*spacing_mm, 1.0])).GetPoints().GetData())
     expected_mm = np.concatenate(expected)
