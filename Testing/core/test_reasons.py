@@ -6,14 +6,14 @@ import string
 
 import pytest
 from CRLMSegmentationLib.core import i18n
-from CRLMSegmentationLib.core.status import (
+from CRLMSegmentationLib.core.reasons import (
     EARLIER_SENTENCES,
     ENGLISH,
     OF_SENSOR,
     Reason,
-    Status,
-    status_from_tag,
-    tag_of_status,
+    ReasonCode,
+    reason_from_tag,
+    tag_of_reason,
     translated,
 )
 
@@ -21,10 +21,10 @@ NUMBERS = {"seconds": 1.25, "mm": 44.6, "degrees": 90.0, "factor": 1.1, "cosine"
 NAMES = {"start": "Stylus", "goal": "Reference", "transform": "StylusToReference", "lesion": "Tumour 1", "text": "open"}
 
 
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", ReasonCode)
 def test_every_reason_has_a_sentence_that_its_parameters_fill(reason):
     places = {place for _, place, _, _ in string.Formatter().parse(ENGLISH[reason]) if place}
-    status = Status(reason, {place: {**NUMBERS, **NAMES}[place] for place in places})
+    status = Reason(reason, {place: {**NUMBERS, **NAMES}[place] for place in places})
     assert status.sentence
     assert "{" not in str(status)
     assert str(status.about_sensor()) == f"liver sensor: {status.sentence}"
@@ -32,41 +32,41 @@ def test_every_reason_has_a_sentence_that_its_parameters_fill(reason):
 
 
 def test_sentence_is_translated_before_it_is_filled(monkeypatch):
-    german = {ENGLISH[Reason.JUMPED]: "um {mm:.0f} mm gesprungen", OF_SENSOR: "Lebersensor: {sentence}"}
+    german = {ENGLISH[ReasonCode.JUMPED]: "um {mm:.0f} mm gesprungen", OF_SENSOR: "Lebersensor: {sentence}"}
     monkeypatch.setattr(i18n, "translator", lambda text: german.get(text, text))
-    status = Status(Reason.JUMPED, {"mm": 44.6})
+    status = Reason(ReasonCode.JUMPED, {"mm": 44.6})
     assert translated(status) == "um 45 mm gesprungen"
     assert translated(status.about_sensor()) == "Lebersensor: um 45 mm gesprungen"
     assert str(status) == "jumped by 45 mm"
 
 
 def test_numbers_make_another_status_of_the_same_kind():
-    one, other = (Status(Reason.JUMPED, {"mm": mm}) for mm in (12.0, 13.0))
+    one, other = (Reason(ReasonCode.JUMPED, {"mm": mm}) for mm in (12.0, 13.0))
     assert one != other
     assert one.kind == other.kind
     assert one.kind != one.about_sensor().kind
 
 
-@pytest.mark.parametrize("reason", [Reason.CUT_OFF, Reason.NOT_INSONIFIED])
+@pytest.mark.parametrize("reason", [ReasonCode.CUT_OFF, ReasonCode.NOT_INSONIFIED])
 def test_reason_comes_back_from_a_scene_also_of_one_that_holds_the_sentence(reason):
-    assert status_from_tag(tag_of_status(Status(reason))) == Status(reason)
-    assert status_from_tag(ENGLISH[reason]) == Status(reason)
+    assert reason_from_tag(tag_of_reason(Reason(reason))) == Reason(reason)
+    assert reason_from_tag(ENGLISH[reason]) == Reason(reason)
 
 
 @pytest.mark.parametrize("sentence", EARLIER_SENTENCES)
 def test_reason_comes_back_from_a_sentence_that_has_changed_since(sentence):
     assert sentence not in ENGLISH.values()
-    assert status_from_tag(sentence) == Status(EARLIER_SENTENCES[sentence])
+    assert reason_from_tag(sentence) == Reason(EARLIER_SENTENCES[sentence])
 
 
 def test_reason_of_a_scene_that_nobody_knows_is_still_one():
-    assert str(status_from_tag("the probe was upside down")) == "the probe was upside down"
-    assert status_from_tag(tag_of_status(None)) is None
+    assert str(reason_from_tag("the probe was upside down")) == "the probe was upside down"
+    assert reason_from_tag(tag_of_reason(None)) is None
 
 
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", ReasonCode)
 def test_every_reason_that_a_scene_holds_has_a_sentence(reason):
-    status = status_from_tag(reason.value)
+    status = reason_from_tag(reason.value)
     assert status.sentence
     assert "{" not in str(status) + translated(status)
-    assert status_from_tag(ENGLISH[reason]).sentence
+    assert reason_from_tag(ENGLISH[reason]).sentence

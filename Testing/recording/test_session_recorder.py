@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.cli.describe import describe_source
 from CRLMSegmentationLib.core.errors import CaseError
-from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.core.reasons import Reason, ReasonCode
 from CRLMSegmentationLib.core.volume import Volume, read_volume
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.dialects import PLUS, dialect_named
@@ -185,8 +185,8 @@ def test_what_befalls_a_session_is_told_in_its_order_and_time(tmp_path: Path) ->
     assert events[5].about == told
 
 
-def jump(mm: float) -> Status:
-    return Status(Reason.JUMPED, {"mm": mm})
+def jump(mm: float) -> Reason:
+    return Reason(ReasonCode.JUMPED, {"mm": mm})
 
 
 def test_results_that_make_no_segmentation_are_not_recorded(recorder: SessionRecorder) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.core.reasons import Reason, ReasonCode
 from CRLMSegmentationLib.reports.navigation_entry import approach_from, navigation_entry, stability_entry
 from CRLMSegmentationLib.reports.schema import NAVIGATION_KEYS, STABILITY_KEYS, write_json
 from CRLMSegmentationLib.segmentation.calibration import ModelCalibration
@@ -20,7 +20,7 @@ from CRLMSegmentationLib.tracking.readings import InstrumentState, Reading, Reli
 from CRLMSegmentationLib.tracking.situation import Situation
 
 STYLUS = Instrument("Stylus", InstrumentKind.POINTER, (0.0, 0.0, 20.0))
-LOST = Status(Reason.NOT_TRACKED)
+LOST = Reason(ReasonCode.NOT_TRACKED)
 
 
 def reading_of(distance_mm: float, lesion: str = "Tumour 1", margin_mm: float | None = None) -> Reading:
@@ -28,12 +28,12 @@ def reading_of(distance_mm: float, lesion: str = "Tumour 1", margin_mm: float | 
     return ReliableReading(lesion, lesion, interval, np.array([distance_mm, 0.0, 0.0]), margin_mm)
 
 
-def withheld(unreliable_reason: Status, lesion: str = "Tumour 1") -> Reading:
+def withheld(unreliable_reason: Reason, lesion: str = "Tumour 1") -> Reading:
     return Reading(lesion, lesion, None, np.zeros(3), 5.0, unreliable_reason)
 
 
 def situation_of(
-    *readings: Reading, unreliable_reason: Status | None = None, instrument: Instrument = STYLUS
+    *readings: Reading, unreliable_reason: Reason | None = None, instrument: Instrument = STYLUS
 ) -> Situation:
     matrix = np.eye(4)
     matrix[:3, 3] = [1, 2, 3]
@@ -95,7 +95,7 @@ def test_distance_that_was_not_shown_since_an_unreliable_lesion_was_nearer_count
     (unreliable_reason,) = entry["doubts"]
     assert (unreliable_reason["instrument"], unreliable_reason["code"], unreliable_reason["seconds"]) == (
         "",
-        Reason.NEARER_UNRELIABLE.value,
+        ReasonCode.NEARER_UNRELIABLE.value,
         1.0,
     )
     assert "Tumour 1" in unreliable_reason["doubt"]
@@ -104,7 +104,7 @@ def test_distance_that_was_not_shown_since_an_unreliable_lesion_was_nearer_count
 def test_reason_whose_number_grows_is_one_doubt(approaches):
     for tenth in range(6, 12):
         approaches.update(
-            situation_of(unreliable_reason=Status(Reason.NO_RECENT_POSE, {"seconds": tenth / 10})), tenth / 10
+            situation_of(unreliable_reason=Reason(ReasonCode.NO_RECENT_POSE, {"seconds": tenth / 10})), tenth / 10
         )
     (unreliable_reason,) = navigation_entry(approaches, "Tumour 1", ())["doubts"]
     assert (unreliable_reason["doubt"], unreliable_reason["code"], unreliable_reason["seconds"]) == (

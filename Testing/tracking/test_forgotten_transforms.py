@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.status import Reason
+from CRLMSegmentationLib.core.reasons import ReasonCode
 from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from helpers.navigation_helpers import Tracker, at, sphere
 
@@ -64,7 +64,7 @@ def test_sensor_that_comes_off_is_noticed_after_a_tool_was_forgotten(tracker):
     tracker.play(10, lambda t: poses(t, 4.0))
     tracker.navigator.forget("StylusToTracker", tracker.now_s)
     tracker.play(10, lambda t: poses(t, 0.0))
-    assert tracker.update().sensor_unreliable_reason.reason is Reason.SENSOR_STILL
+    assert tracker.update().sensor_unreliable_reason.code is ReasonCode.SENSOR_STILL
     assert tracker.update().nearest is None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import vtk
-from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.core.reasons import Reason, ReasonCode
 from CRLMSegmentationLib.tracking.interval import ResidualError
 from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from helpers.navigation_helpers import Tracker, at, sphere
@@ -56,12 +56,12 @@ def test_lesions_are_told_nearest_first_with_the_nearest_of_all():
 
 
 def test_segmentation_in_doubt_has_no_distance_but_the_others_have():
-    cut = Target("Cut", sphere(5.0, (0, 0, 30.0)), 1.0, unreliable_reason=Status(Reason.CUT_OFF))
+    cut = Target("Cut", sphere(5.0, (0, 0, 30.0)), 1.0, unreliable_reason=Reason(ReasonCode.CUT_OFF))
     tracker = tracker_to({"a": cut, "b": BALL})
     tracker.play(0.5, lambda t: {"StylusToReference": at(0, 0, 22.0)})
     near, other = sorted(tracker.state_of("Stylus").readings, key=lambda r: r.lesion)
     assert near.interval is None
-    assert near.unreliable_reason == Status(Reason.CUT_OFF)
+    assert near.unreliable_reason == Reason(ReasonCode.CUT_OFF)
     assert other.interval is not None
 
 
@@ -159,7 +159,7 @@ def test_surface_that_cannot_be_measured_to_spoils_its_own_lesion_only(part):
 
 
 def test_lesion_without_a_surface_is_told_with_its_doubt():
-    reading = reading_of(Target("a", None, 1.0, unreliable_reason=Status(Reason.NOTHING_FOUND)))
+    reading = reading_of(Target("a", None, 1.0, unreliable_reason=Reason(ReasonCode.NOTHING_FOUND)))
     assert (reading.interval, reading.point_ras_mm, reading.margin_mm) == (None, None, None)
     assert str(reading.unreliable_reason) == "nothing was found in this volume"
 
@@ -168,7 +168,7 @@ def test_lesion_that_loses_its_surface_is_in_no_margin_any_more():
     tracker = tracker_to()
     tracker.play(0.5, lambda t: {"StylusToReference": at(14.5)})
     tracker.navigator.set_targets(
-        {"Tumour 1": Target("Tumour 1", None, 1.0, unreliable_reason=Status(Reason.NO_SURFACE))}
+        {"Tumour 1": Target("Tumour 1", None, 1.0, unreliable_reason=Reason(ReasonCode.NO_SURFACE))}
     )
     assert tracker.state_of("Stylus").readings[0].margin_mm is None
     tracker.navigator.set_targets({"Tumour 1": BALL})

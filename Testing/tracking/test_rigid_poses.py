@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.geometry import is_rigid, rigid_fault
-from CRLMSegmentationLib.core.status import Reason
+from CRLMSegmentationLib.core.reasons import ReasonCode
 from CRLMSegmentationLib.igtl.messages import TransformMessage
 from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from helpers.navigation_helpers import Tracker, at, sphere
@@ -29,21 +29,21 @@ def with_entry(row: int, column: int, value: float) -> np.ndarray:
 
 
 NOT_RIGID = {
-    "scale 1.1": (scale(1.1), Reason.SCALED),
-    "scale 1.03": (scale(1.03), Reason.SCALED),
-    "scale 0.995": (scale(0.995), Reason.SCALED),
-    "scale along one axis": (scale(1.0, 1.0, 1.02), Reason.SCALED),
-    "metres for millimetres": (scale(0.001), Reason.SCALED),
-    "mirror": (scale(1.0, 1.0, -1.0), Reason.MIRRORED),
-    "point mirror": (scale(-1.0), Reason.MIRRORED),
-    "shear": (shear(0.05), Reason.SHEARED),
-    "small shear": (shear(0.004), Reason.SHEARED),
-    "zero": (np.zeros((4, 4)), Reason.NOT_A_TRANSFORM),
-    "flat": (scale(1.0, 1.0, 0.0), Reason.NOT_A_TRANSFORM),
-    "NaN": (with_entry(0, 3, np.nan), Reason.NOT_FINITE),
-    "infinity": (with_entry(1, 1, np.inf), Reason.NOT_FINITE),
-    "last row": (with_entry(3, 0, 0.5), Reason.NOT_A_TRANSFORM),
-    "projective": (with_entry(3, 3, 2.0), Reason.NOT_A_TRANSFORM),
+    "scale 1.1": (scale(1.1), ReasonCode.SCALED),
+    "scale 1.03": (scale(1.03), ReasonCode.SCALED),
+    "scale 0.995": (scale(0.995), ReasonCode.SCALED),
+    "scale along one axis": (scale(1.0, 1.0, 1.02), ReasonCode.SCALED),
+    "metres for millimetres": (scale(0.001), ReasonCode.SCALED),
+    "mirror": (scale(1.0, 1.0, -1.0), ReasonCode.MIRRORED),
+    "point mirror": (scale(-1.0), ReasonCode.MIRRORED),
+    "shear": (shear(0.05), ReasonCode.SHEARED),
+    "small shear": (shear(0.004), ReasonCode.SHEARED),
+    "zero": (np.zeros((4, 4)), ReasonCode.NOT_A_TRANSFORM),
+    "flat": (scale(1.0, 1.0, 0.0), ReasonCode.NOT_A_TRANSFORM),
+    "NaN": (with_entry(0, 3, np.nan), ReasonCode.NOT_FINITE),
+    "infinity": (with_entry(1, 1, np.inf), ReasonCode.NOT_FINITE),
+    "last row": (with_entry(3, 0, 0.5), ReasonCode.NOT_A_TRANSFORM),
+    "projective": (with_entry(3, 3, 2.0), ReasonCode.NOT_A_TRANSFORM),
 }
 WRONG = pytest.mark.parametrize(("part", "reason"), NOT_RIGID.values(), ids=NOT_RIGID.keys())
 
@@ -82,9 +82,9 @@ def test_rounding_of_the_wire_and_of_files_is_rigid(turned):
 
 @WRONG
 def test_what_is_no_pose_is_refused_however_it_is_turned(part, reason, turned):
-    assert rigid_fault(part).reason is reason
+    assert rigid_fault(part).code is reason
     if np.isfinite(part).all() and part[3].tolist() == [0, 0, 0, 1]:
-        assert {rigid_fault(matrix @ part).reason for matrix in turned} == {reason}
+        assert {rigid_fault(matrix @ part).code for matrix in turned} == {reason}
 
 
 @WRONG
@@ -97,7 +97,7 @@ def test_instrument_that_hangs_on_such_a_pose_has_no_distance(tracker, part, rea
     before = tracker.state_of("Stylus").tip_ras_mm
     tracker.play(0.5, lambda t: {**sound, device: moved(part, 25.0)})
     state = tracker.state_of("Stylus")
-    assert (state.unreliable_reason.reason, state.readings) == (reason, ())
+    assert (state.unreliable_reason.code, state.readings) == (reason, ())
     assert device in str(state.unreliable_reason)
     assert (state.tip_ras_mm == before).all()
     assert tracker.update().nearest is None
@@ -109,7 +109,7 @@ def test_instrument_that_hangs_on_such_a_pose_has_no_distance(tracker, part, rea
 def test_sensor_on_the_liver_of_which_such_a_pose_comes_withdraws_every_instrument(tracker, part, reason):
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0), "ReferenceToTracker": moved(part, 100.0)})
     situation = tracker.update()
-    assert situation.sensor_unreliable_reason.reason is reason
+    assert situation.sensor_unreliable_reason.code is reason
     assert str(situation.sensor_unreliable_reason).startswith("liver sensor: ")
     assert situation.nearest is None
 
@@ -143,7 +143,7 @@ def test_calibration_of_a_tip_may_scale_mirror_and_shear(tracker, tip, is_fixed)
 def test_calibration_that_is_not_finite_gives_no_tip(tracker, value):
     tracker.send(StylusTipToStylus=with_entry(2, 3, value))
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0)})
-    assert tracker.state_of("StylusTip").unreliable_reason.reason is Reason.NOT_FINITE
+    assert tracker.state_of("StylusTip").unreliable_reason.code is ReasonCode.NOT_FINITE
     assert tracker.update().nearest is None
 
 
@@ -166,7 +166,7 @@ def test_pose_of_an_image_scales_as_its_calibration_does(tracker, name):
     tracker.send(**{name: moved(scale(0.2), 5.0)})
     assert tracker.navigator.poses.fault_of(name) is None
     tracker.send(**{name: with_entry(0, 3, np.nan)})
-    assert tracker.navigator.poses.fault_of(name).reason is Reason.NOT_FINITE
+    assert tracker.navigator.poses.fault_of(name).code is ReasonCode.NOT_FINITE
 
 
 def test_tool_is_not_placed_by_way_of_an_image_whose_scale_stays(tracker):

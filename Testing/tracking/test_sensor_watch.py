@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from CRLMSegmentationLib.core.status import Reason
+from CRLMSegmentationLib.core.reasons import ReasonCode
 from CRLMSegmentationLib.tracking.navigator import Navigator, Target
 from helpers.navigation_helpers import Tracker, at, sphere
 
@@ -16,7 +16,7 @@ def tracker():
 
 
 def warnings(tracker):
-    return [warning.reason for warning in tracker.update().displayed.warnings]
+    return [warning.code for warning in tracker.update().displayed.warnings]
 
 
 def test_tracker_that_does_not_send_the_sensor_leaves_it_unwatched_and_that_is_told(tracker):
@@ -30,7 +30,7 @@ def test_tracker_that_does_not_send_the_sensor_leaves_it_unwatched_and_that_is_t
 def test_it_is_told_while_nothing_is_shown_as_well(tracker):
     tracker.send(StylusToReference="MISSING")
     assert tracker.update().nearest is None
-    assert warnings(tracker) == [Reason.SENSOR_NOT_SENT]
+    assert warnings(tracker) == [ReasonCode.SENSOR_NOT_SENT]
 
 
 @pytest.mark.parametrize("device", ["ReferenceToTracker", "TrackerToReference", "ReferenceToFieldGenerator"])
@@ -50,7 +50,7 @@ def test_tools_in_the_frame_of_a_field_generator_are_found(tracker):
 
 def test_sensor_under_a_name_that_nobody_knows_is_not_taken_for_that_on_the_liver(tracker):
     tracker.play(0.5, lambda t: {"StylusToReference": at(30.0), "LiverToTracker": at(100.0)})
-    assert warnings(tracker) == [Reason.SENSOR_NOT_SENT]
+    assert warnings(tracker) == [ReasonCode.SENSOR_NOT_SENT]
 
 
 @pytest.mark.parametrize("seconds", [1, 10])

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from .arrays import FloatArray
 from .errors import GeometryError
-from .status import Reason, Status
+from .reasons import Reason, ReasonCode
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Converts RAS to LPS, and LPS to RAS."""
@@ -80,7 +80,7 @@ def shear_of(matrix: np.ndarray) -> float:
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
 
-def rigid_fault(matrix: np.ndarray, name: str = "") -> Status | None:
+def rigid_fault(matrix: np.ndarray, name: str = "") -> Reason | None:
     """Return why a 4x4 matrix cannot be the pose of a tool, because it scales, mirrors or shears; None when it can.
 
     It calculates with plain numbers, which is faster than arrays, since it runs for each pose that arrives.
@@ -95,26 +95,26 @@ def rigid_fault(matrix: np.ndarray, name: str = "") -> Status | None:
     xx, yy, zz, xy, xz, yz = _dot(x, x), _dot(y, y), _dot(z, z), _dot(x, y), _dot(x, z), _dot(y, z)
     about = {"transform": name}
     if _dot(_cross(x, y), z) < 0:
-        return Status(Reason.MIRRORED, about)
+        return Reason(ReasonCode.MIRRORED, about)
     square = max((xx, yy, zz), key=lambda value: abs(value - 1))
     if abs(square - 1) > RIGID_TOLERANCE:
-        return Status(Reason.SCALED, {"factor": square**0.5, **about})
+        return Reason(ReasonCode.SCALED, {"factor": square**0.5, **about})
     shear = max(abs(xy), abs(xz), abs(yz))
-    return Status(Reason.SHEARED, {"cosine": shear, **about}) if shear > RIGID_TOLERANCE else None
+    return Reason(ReasonCode.SHEARED, {"cosine": shear, **about}) if shear > RIGID_TOLERANCE else None
 
 
-def transform_fault(matrix: np.ndarray, name: str = "") -> Status | None:
+def transform_fault(matrix: np.ndarray, name: str = "") -> Reason | None:
     """Return why a 4x4 matrix is not finite, affine and invertible, as a calibration must be; None when it is."""
     array = np.asarray(matrix)
     if array.shape != (4, 4):
-        return Status(Reason.NOT_A_TRANSFORM, {"transform": name})
+        return Reason(ReasonCode.NOT_A_TRANSFORM, {"transform": name})
     x, y, z, place = array.T.tolist()
     if not math.isfinite(sum(x) + sum(y) + sum(z) + sum(place)):
-        return Status(Reason.NOT_FINITE, {"transform": name})
+        return Reason(ReasonCode.NOT_FINITE, {"transform": name})
     volume = abs(_dot(_cross(x, y), z))
     edges = math.sqrt(_dot(x, x) * _dot(y, y) * _dot(z, z))
     is_affine = max(abs(x[3]), abs(y[3]), abs(z[3]), abs(place[3] - 1)) <= LAST_ROW_TOLERANCE
-    return None if is_affine and volume > SINGULAR * edges else Status(Reason.NOT_A_TRANSFORM, {"transform": name})
+    return None if is_affine and volume > SINGULAR * edges else Reason(ReasonCode.NOT_A_TRANSFORM, {"transform": name})
 
 
 def is_rigid(matrix: np.ndarray) -> bool:

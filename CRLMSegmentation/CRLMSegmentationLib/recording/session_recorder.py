@@ -26,7 +26,7 @@ import numpy as np
 from ..core.box import trimmed_mask
 from ..core.errors import CrlmError
 from ..core.progress import OnProgress
-from ..core.status import Reason, Status
+from ..core.reasons import Reason, ReasonCode
 from ..core.volume import Volume
 from ..igtl.dialects import PLUS, Dialect
 from ..igtl.link import LinkState
@@ -91,7 +91,7 @@ class SessionRecorder:
         self._seeds: dict[str, tuple[float, ...]] = {}
         self._versions: dict[str, str] = {}
         self._last_result: dict[str, int] = {}
-        self._unreliable_reasons: dict[str, Status | None] = {}
+        self._unreliable_reasons: dict[str, Reason | None] = {}
         self._was_connected = False
         self._claim = ExitStack()
         self._files: SessionStorage | None = None
@@ -259,13 +259,13 @@ class SessionRecorder:
         self._storage.write(kinds.RECALCULATED, lesion=lesion, why=why)
 
     @_while_recording
-    def unreliable_reason(self, name: str, status: Status | None) -> None:
+    def unreliable_reason(self, name: str, reason: Reason | None) -> None:
         """Record why a sensor or an instrument is unreliable, or None; written only when the reason changes."""
         before = self._unreliable_reasons.get(name)
-        self._unreliable_reasons[name] = status
-        if status is not None and (before is None or status.kind != before.kind):
-            self._storage.write(kinds.IN_DOUBT, name=name, **status.to_json())
-        elif before is not None and status is None:
+        self._unreliable_reasons[name] = reason
+        if reason is not None and (before is None or reason.kind != before.kind):
+            self._storage.write(kinds.IN_DOUBT, name=name, **reason.to_json())
+        elif before is not None and reason is None:
             self._storage.write(kinds.TRUSTED_AGAIN, name=name)
 
     @_while_recording
@@ -281,7 +281,7 @@ class SessionRecorder:
         distance_mm: float,
         instrument: str,
         bounds_mm: Bounds = None,
-        warnings: Sequence[Status] = (),
+        warnings: Sequence[Reason] = (),
     ) -> None:
         """Record the distance that is shown (`tracking.displayed_distance`), about once a second, for its curve.
 
@@ -293,11 +293,11 @@ class SessionRecorder:
             self._storage.write(kinds.TIP, **about, cautions=[warning.to_json() for warning in warnings])
 
     @_while_recording
-    def distance_withheld(self, withheld: Sequence[Withheld] = (), warnings: Sequence[Status] = ()) -> None:
+    def distance_withheld(self, withheld: Sequence[Withheld] = (), warnings: Sequence[Reason] = ()) -> None:
         """Record that no distance is shown, and why; written when that changes."""
-        is_idle = all(reason.status.reason is Reason.NO_INSTRUMENT for reason in withheld)
+        is_idle = all(each.reason.code is ReasonCode.NO_INSTRUMENT for each in withheld)
         if self._tips.is_withheld(tuple(reason.kind for reason in withheld), is_idle):
-            reasons = [{"lesion": r.lesion, "instrument": r.instrument, **r.status.to_json()} for r in withheld]
+            reasons = [{"lesion": r.lesion, "instrument": r.instrument, **r.reason.to_json()} for r in withheld]
             beside = [warning.to_json() for warning in warnings]
             self._storage.write(kinds.TIP, lesion=None, distance_mm=None, withheld=reasons, cautions=beside)
 

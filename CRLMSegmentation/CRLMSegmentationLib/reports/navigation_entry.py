@@ -39,8 +39,8 @@ def navigation_entry(approaches: Approaches, lesion: str, margins_mm: Sequence[f
     unreliable_reasons = [
         {
             "instrument": unreliable_reason.instrument,
-            "doubt": str(unreliable_reason.status),
-            "code": unreliable_reason.status.reason.value,
+            "doubt": str(unreliable_reason.reason),
+            "code": unreliable_reason.reason.code.value,
             "seconds": round(unreliable_reason.seconds, 2),
         }
         for unreliable_reason in approaches.unreliable_reasons_of(lesion)

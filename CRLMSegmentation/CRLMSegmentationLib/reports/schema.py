@@ -68,7 +68,7 @@ NAVIGATION_KEYS = {
     "margin_mm": "the narrowest margin that a tip was in while a distance was shown; null outside all",
     "margins_mm": "the margins that were shown and warned of",
     "doubts": "[{instrument, doubt, code, seconds}]: why a distance was withheld and for how long, by this machine's "
-    "clock; instrument is empty where a segmentation was in doubt; code is a value of core.status.Reason",
+    "clock; instrument is empty where a segmentation was in doubt; code is a value of core.reasons.ReasonCode",
     "cautions": "what had to be known beside any distance, such as that the liver sensor was not watched; absent in "
     "reports of earlier versions",
 }

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.metrics import symmetric_distances_mm
 from ..core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE, LesionMask
-from ..core.status import Reason, Status
+from ..core.reasons import Reason, ReasonCode
 from .consensus import Consensus, Repeat, consensus_of, on_one_grid, repeats_of
 from .results import Purpose, Request
 
@@ -24,7 +24,7 @@ GROWTH = 1.4
 """Of the crop's edge, when a tumour touches it: its volume grows to 2.7 times."""
 LARGEST_CROP_MM = 200.0
 """Longer than any metastasis, and than most volumes; beyond it a crop is mostly air."""
-CUT_OFF, NOT_INSONIFIED = Status(Reason.CUT_OFF), Status(Reason.NOT_INSONIFIED)
+CUT_OFF, NOT_INSONIFIED = Reason(ReasonCode.CUT_OFF), Reason(ReasonCode.NOT_INSONIFIED)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def change_of(before: LesionMask, after: LesionMask) -> Change | None:
     return Change(float(distances_mm.mean()), float(distances_mm.max()))
 
 
-def unreliable_reason_of(mask: LesionMask) -> Status | None:
+def unreliable_reason_of(mask: LesionMask) -> Reason | None:
     """Return why the border of a segmentation is unreliable, or None."""
     if TOUCHES_EDGE in mask.warnings:
         return CUT_OFF

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from ..core.status import Reason, Status
+from ..core.reasons import Reason, ReasonCode
 from .displayed_distance import Withheld
 from .interval import Interval
 from .readings import InstrumentState, ReliableReading
@@ -55,7 +55,7 @@ class UnreliablePeriod:
     """A reason to withhold distances, and how long it held; `instrument` is empty for reasons of a lesion."""
 
     instrument: str
-    status: Status
+    reason: Reason
     seconds: float = 0.0
 
 
@@ -65,7 +65,7 @@ class Approaches:
     def __init__(self) -> None:
         self._lesions: dict[str, _LesionRecord] = {}
         self._unreliable_reasons: dict[tuple, UnreliablePeriod] = {}
-        self._warnings: dict[Reason, Status] = {}
+        self._warnings: dict[ReasonCode, Reason] = {}
         self._before: tuple[float, Situation] | None = None
 
     def update(self, situation: Situation, now_s: float, time_s: float = 0.0) -> None:
@@ -79,12 +79,12 @@ class Approaches:
             self._count_unreliable(self._before[1], now_s - self._before[0])
         self._before = now_s, situation
         shown = situation.displayed
-        self._warnings.update({warning.reason: warning for warning in shown.warnings})
+        self._warnings.update({warning.code: warning for warning in shown.warnings})
         for state, reading in shown.readings:
             self._store(Approach(state, reading, time_s))
 
     @property
-    def warnings(self) -> tuple[Status, ...]:
+    def warnings(self) -> tuple[Reason, ...]:
         """Return each warning that was shown beside distances at any time."""
         return tuple(self._warnings.values())
 
@@ -129,7 +129,7 @@ class Approaches:
             _add(self._lesions.setdefault(lesion, _LesionRecord()).unreliable_reasons, "", unreliable_reason, seconds)
 
 
-def _unreliable_by_lesion(situation: Situation) -> dict[str, Status]:
+def _unreliable_by_lesion(situation: Situation) -> dict[str, Reason]:
     """Return why the distance to each lesion is withheld although the instruments are reliable."""
     shown = situation.displayed
     given = {reading.lesion for _, reading in shown.readings}
@@ -140,7 +140,7 @@ def _unreliable_by_lesion(situation: Situation) -> dict[str, Status]:
             if reading.unreliable_reason is not None:
                 found[reading.lesion] = reading.unreliable_reason
             elif nearer is not None and reading.lesion not in given:
-                found[reading.lesion] = Status(Reason.NEARER_UNRELIABLE, {"lesion": nearer.lesion})
+                found[reading.lesion] = Reason(ReasonCode.NEARER_UNRELIABLE, {"lesion": nearer.lesion})
     return found
 
 
@@ -149,10 +149,10 @@ def _nearer_lesion(withheld: Iterable[Withheld]) -> Withheld | None:
     return next((each for each in withheld if each.lesion), None)
 
 
-def _add(unreliable_reasons: dict[tuple, UnreliablePeriod], instrument: str, status: Status, seconds: float) -> None:
-    key = (instrument, status.kind)
-    unreliable_reason = unreliable_reasons.pop(key, None) or UnreliablePeriod(instrument, status)
+def _add(unreliable_reasons: dict[tuple, UnreliablePeriod], instrument: str, reason: Reason, seconds: float) -> None:
+    key = (instrument, reason.kind)
+    unreliable_reason = unreliable_reasons.pop(key, None) or UnreliablePeriod(instrument, reason)
     if len(unreliable_reasons) >= MAX_UNRELIABLE_PERIODS:
         del unreliable_reasons[next(iter(unreliable_reasons))]  # a peer chooses the names of its instruments
     unreliable_reasons[key] = unreliable_reason
-    unreliable_reason.status, unreliable_reason.seconds = status, unreliable_reason.seconds + seconds
+    unreliable_reason.reason, unreliable_reason.seconds = reason, unreliable_reason.seconds + seconds

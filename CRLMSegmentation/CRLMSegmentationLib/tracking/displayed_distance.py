@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.status import Reason, Status
+from ..core.reasons import Reason, ReasonCode
 from .readings import InstrumentState, Reading, ReliableReading
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Withheld:
         lesion, name: key and shown name of the lesion that it is about; empty where it is about none.
     """
 
-    status: Status
+    reason: Reason
     instrument: str = ""
     lesion: str = ""
     name: str = ""
@@ -38,7 +38,7 @@ class Withheld:
     @property
     def kind(self) -> tuple:
         """A key that stays the same while only numbers in the reason change."""
-        return self.status.kind, self.instrument, self.lesion
+        return self.reason.kind, self.instrument, self.lesion
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class DisplayedDistance:
     nearest: ReliablePair | None = None
     withheld: tuple[Withheld, ...] = ()
     others: tuple[Withheld, ...] = ()
-    warnings: tuple[Status, ...] = ()
+    warnings: tuple[Reason, ...] = ()
     margin_mm: float | None = None
     focus: InstrumentState | None = None
     lines: tuple[InstrumentLine, ...] = ()
@@ -108,11 +108,11 @@ def displayed_distance(situation: Situation) -> DisplayedDistance:
     )
 
 
-def _warnings_of(situation: Situation, is_shown: bool) -> tuple[Status, ...]:
+def _warnings_of(situation: Situation, is_shown: bool) -> tuple[Reason, ...]:
     """Return the warnings to show; those about an interval only beside a distance, none without instruments."""
     if not situation.instruments:
         return ()
-    return tuple(c for c in situation.warnings if is_shown or c.reason is not Reason.UNCALIBRATED)
+    return tuple(c for c in situation.warnings if is_shown or c.code is not ReasonCode.UNCALIBRATED)
 
 
 def _reliable(pairs: Iterable[tuple[InstrumentState, Reading]]) -> Iterator[ReliablePair]:
@@ -136,7 +136,7 @@ def _may_be_nearer(state: InstrumentState, reading: Reading, shown: ReliableRead
     if reading.unreliable_reason is None:
         return False
     if reading.point_ras_mm is None:  # no surface, which is shown beside the number; or one whose distance is unknown
-        return reading.unreliable_reason.reason is Reason.NOT_MEASURABLE
+        return reading.unreliable_reason.code is ReasonCode.NOT_MEASURABLE
     is_deeper = reading.margin_mm is not None and (shown.margin_mm is None or reading.margin_mm < shown.margin_mm)
     return is_deeper or _away_mm(state, reading) <= shown.interval.distance_mm
 
@@ -160,13 +160,13 @@ def _away_mm(state: InstrumentState, reading: Reading) -> float:
 def _reasons_of(situation: Situation, pairs: list[tuple[InstrumentState, Reading]]) -> tuple[Withheld, ...]:
     """Return why no distance can be shown."""
     if not situation.instruments:
-        return (Withheld(Status(Reason.NO_INSTRUMENT)),)
+        return (Withheld(Reason(ReasonCode.NO_INSTRUMENT)),)
     reasons = [(s.unreliable_reason, s.instrument.frame) for s in situation.instruments if s.unreliable_reason]
     if len(reasons) == len(situation.instruments):
         if situation.sensor_unreliable_reason is not None:
             return (Withheld(situation.sensor_unreliable_reason),)
         return tuple(Withheld(reason, frame) for reason, frame in reasons)
-    return _unreliable_lesions(pairs) or (Withheld(Status(Reason.NO_TARGET)),)
+    return _unreliable_lesions(pairs) or (Withheld(Reason(ReasonCode.NO_TARGET)),)
 
 
 def _unreliable_lesions(pairs: Iterable[tuple[InstrumentState, Reading]]) -> tuple[Withheld, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.errors import SweepError
 from ..core.geometry import rigid_fault, transform_points
-from ..core.status import Reason, Status
+from ..core.reasons import Reason, ReasonCode
 from ..igtl.messages import STATUS_OK, TransformMessage
 from .instruments import REFERENCE, TRACKERS, Instrument, instruments_in
 from .interval import TrackingError
@@ -43,7 +43,7 @@ class _InstrumentTrack:
     guard: JumpGuard
     pose: Pose | None = None
     last_tracked: np.ndarray | None = None
-    jump: Status | None = None
+    jump: Reason | None = None
     margins: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -70,7 +70,7 @@ class Navigator:
     ) -> None:
         self.poses = Poses()
         self.margins_mm: tuple[float, ...] = DEFAULT_MARGINS_MM
-        self.warnings: tuple[Status, ...] = ()
+        self.warnings: tuple[Reason, ...] = ()
         self._roles, self._tracking = dict(roles or {}), tracking or TrackingError()
         self._limits = limits = limits or PoseLimits()
         self._watched: dict[str, _InstrumentTrack] = {}
@@ -112,21 +112,23 @@ class Navigator:
     def update(self, now_s: float) -> Situation:
         """Return the distances of all instruments to all targets now, with the reasons that make them unreliable."""
         unreliable_reason = self._unreliable_reason_of_sensor(now_s)
-        unwatched = () if self.watches_sensor else (Status(Reason.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
+        unwatched = () if self.watches_sensor else (Reason(ReasonCode.SENSOR_NOT_SENT, {"transform": SENSORS[0]}),)
         states = tuple(self._state_of(w, unreliable_reason, now_s) for w in self._watched.values())
         return Situation(states, unreliable_reason, (*unwatched, *self.warnings))
 
-    def unreliable_reason_of(self, device: str, now_s: float) -> Status | None:
+    def unreliable_reason_of(self, device: str, now_s: float) -> Reason | None:
         """Return why the transform of a device cannot be used to place a point now, or None."""
         given = self.poses.given(device)
         if given is None:
-            return Status(Reason.NOT_TRACKED)
+            return Reason(ReasonCode.NOT_TRACKED)
         matrix, status, arrived_s = given
         if status != STATUS_OK:
-            return Status(REASONS_BY_STATUS.get(status, Reason.NOT_TRACKED))
+            return Reason(REASONS_BY_STATUS.get(status, ReasonCode.NOT_TRACKED))
         age_s = now_s - arrived_s
         is_old = age_s > self._limits.age_s
-        return rigid_fault(matrix, device) or (Status(Reason.NO_RECENT_POSE, {"seconds": age_s}) if is_old else None)
+        return rigid_fault(matrix, device) or (
+            Reason(ReasonCode.NO_RECENT_POSE, {"seconds": age_s}) if is_old else None
+        )
 
     def _find_instruments(self) -> None:
         found = {i.frame: i for i in instruments_in(self.poses.names, self._roles)}
@@ -169,7 +171,7 @@ class Navigator:
             if in_reference is not None and in_reference.is_tracked and device in in_reference.names:
                 self._breath.add_tool_pose(frame, sensor.matrix @ in_reference.matrix, now_s)
 
-    def _unreliable_reason_of_sensor(self, now_s: float) -> Status | None:
+    def _unreliable_reason_of_sensor(self, now_s: float) -> Reason | None:
         """Return why the liver sensor is unreliable, or None; also where its pose is not sent, see `watches_sensor`."""
         pose = self._sensor.pose
         if pose is None:
@@ -182,16 +184,18 @@ class Navigator:
         """Whether the tracker sends the pose of the sensor on the liver, so that it can be guarded."""
         return self._sensor.pose is not None
 
-    def _jump_of(self, watched: _InstrumentTrack, pose: Pose, now_s: float) -> Status | None:
+    def _jump_of(self, watched: _InstrumentTrack, pose: Pose, now_s: float) -> Reason | None:
         watched.jump = watched.guard.check(pose, now_s)
         return watched.jump
 
     def _state_of(
-        self, watched: _InstrumentTrack, sensor_unreliable_reason: Status | None, now_s: float
+        self, watched: _InstrumentTrack, sensor_unreliable_reason: Reason | None, now_s: float
     ) -> InstrumentState:
         instrument, pose = watched.instrument, watched.pose
         if pose is None:
-            unreliable_reason: Status | None = Status(Reason.NO_PATH, {"start": instrument.frame, "goal": REFERENCE})
+            unreliable_reason: Reason | None = Reason(
+                ReasonCode.NO_PATH, {"start": instrument.frame, "goal": REFERENCE}
+            )
         else:
             late = self._late.check(pose.moving) if self._late is not None else None
             unreliable_reason = (

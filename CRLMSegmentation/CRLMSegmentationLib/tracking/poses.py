@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.errors import SweepError
 from ..core.geometry import rigid_fault
-from ..core.status import Reason, Status
+from ..core.reasons import Reason, ReasonCode
 from ..igtl.messages import STATUS_OK, STATUS_POSITION_ONLY, TransformMessage
 from .instruments import PLACES, may_scale, tip_of
 from .transforms import Chain, find_chain, follow, frames_of, worst
@@ -21,7 +21,7 @@ from .transforms import Chain, find_chain, follow, frames_of, worst
 SET_BACK_S = 0.1
 """A sender's time that goes back farther was set; a little less may be two measurements in the wrong order."""
 
-NO_MATRIX = (Reason.NOT_FINITE, Reason.NOT_A_TRANSFORM)
+NO_MATRIX = (ReasonCode.NOT_FINITE, ReasonCode.NOT_A_TRANSFORM)
 """What not even a calibration may be."""
 
 
@@ -47,7 +47,7 @@ class Pose:
     sent_s: float
     names: tuple[str, ...]
     moving: tuple[str, ...]
-    fault: Status | None = None
+    fault: Reason | None = None
 
     @property
     def is_tracked(self) -> bool:
@@ -62,7 +62,7 @@ class Poses:
 
     def __init__(self) -> None:
         self._poses: dict[str, tuple[np.ndarray, str]] = {}
-        self._faults: dict[str, Status] = {}
+        self._faults: dict[str, Reason] = {}
         self._times_s: dict[str, tuple[float, float]] = {}
         self._clocks: dict[str, _SenderClock] = {}
         self._fixed: set[str] = set()
@@ -158,14 +158,14 @@ class Poses:
         arrived_s = min(times_s, default=(np.inf, 0.0))[0]
         return Pose(matrix, status, arrived_s, changed_s, sent_s, names, moving, fault)
 
-    def fault_of(self, name: str) -> Status | None:
+    def fault_of(self, name: str) -> Reason | None:
         """Return why the matrix of a transform is invalid, or None: a pose must be rigid, a calibration may scale.
 
         "ImageToReference" may scale as well: it is a pose with the calibration of the image. One whose name tells of
         no two frames is taken for a pose.
         """
         fault = self._faults.get(name)
-        if fault is None or fault.reason in NO_MATRIX:
+        if fault is None or fault.code in NO_MATRIX:
             return fault
         pair = _pair_of(name)
         is_pose = pair is None or (name in self._moving and not any(map(may_scale, pair)))

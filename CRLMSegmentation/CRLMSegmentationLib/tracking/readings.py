@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.status import Status
+from ..core.reasons import Reason
 from .instruments import Instrument
 from .interval import Interval
 
@@ -29,7 +29,7 @@ class Reading:
     interval: Interval | None
     point_ras_mm: np.ndarray | None
     margin_mm: float | None
-    unreliable_reason: Status | None = None
+    unreliable_reason: Reason | None = None
     measured_mm: float | None = None
 
 
@@ -55,5 +55,5 @@ class InstrumentState:
     instrument: Instrument
     matrix: np.ndarray | None
     tip_ras_mm: np.ndarray | None
-    unreliable_reason: Status | None = None
+    unreliable_reason: Reason | None = None
     readings: tuple[Reading, ...] = ()

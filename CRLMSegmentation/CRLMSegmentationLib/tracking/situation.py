@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..core.status import Status
+from ..core.reasons import Reason
 from .displayed_distance import DisplayedDistance, displayed_distance
 from .readings import InstrumentState, ReliableReading
 
@@ -21,8 +21,8 @@ class Situation:
     """
 
     instruments: tuple[InstrumentState, ...] = ()
-    sensor_unreliable_reason: Status | None = None
-    warnings: tuple[Status, ...] = ()
+    sensor_unreliable_reason: Reason | None = None
+    warnings: tuple[Reason, ...] = ()
 
     @cached_property
     def displayed(self) -> DisplayedDistance:

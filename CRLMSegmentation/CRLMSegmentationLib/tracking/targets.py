@@ -9,7 +9,7 @@ import numpy as np
 import vtk
 
 from ..core.errors import CrlmError
-from ..core.status import Reason, Status
+from ..core.reasons import Reason, ReasonCode
 from .interval import UNMEASURED, Interval, ResidualError, TrackingError, interval_of
 from .surfaces import Nearest, SurfaceDistance
 
@@ -33,13 +33,13 @@ class Target:
     voxel_mm: float
     outer: vtk.vtkPolyData | None = None
     inner: vtk.vtkPolyData | None = None
-    unreliable_reason: Status | None = None
+    unreliable_reason: Reason | None = None
     residual_error: ResidualError = UNMEASURED
 
     @property
-    def unreliable_or_missing(self) -> Status | None:
+    def unreliable_or_missing(self) -> Reason | None:
         """Return why the target is unreliable, also where only its surface is missing; else None."""
-        return self.unreliable_reason or (Status(Reason.NO_SURFACE) if self.surface is None else None)
+        return self.unreliable_reason or (Reason(ReasonCode.NO_SURFACE) if self.surface is None else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class PreparedTarget:
     surface: SurfaceDistance | None = None
     outer: SurfaceDistance | None = None
     inner: SurfaceDistance | None = None
-    unreliable_reason: Status | None = None
+    unreliable_reason: Reason | None = None
     depth_mm: float = 0.0
 
     def known(self, surface: vtk.vtkPolyData) -> SurfaceDistance | None:
@@ -106,7 +106,7 @@ def _prepared(target: Target, before: PreparedTarget | None) -> PreparedTarget:
     try:
         surface, outer, inner = (_distance_to(part, before) for part in (target.surface, target.outer, inner))
     except CrlmError as error:
-        return replace(made, unreliable_reason=Status(Reason.NOT_MEASURABLE, {"text": str(error)}))
+        return replace(made, unreliable_reason=Reason(ReasonCode.NOT_MEASURABLE, {"text": str(error)}))
     return replace(made, surface=surface, outer=outer, inner=inner, depth_mm=_depth_mm(target.surface))
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.status import Reason, Status
+from ..core.reasons import Reason, ReasonCode
 from ..igtl.messages import STATUS_AMBIGUOUS, STATUS_OK, STATUS_POSITION_ONLY
 from .poses import SET_BACK_S, Pose
 
-REASONS_BY_STATUS = {STATUS_AMBIGUOUS: Reason.AMBIGUOUS_NAME, STATUS_POSITION_ONLY: Reason.POSITION_ONLY}
+REASONS_BY_STATUS = {STATUS_AMBIGUOUS: ReasonCode.AMBIGUOUS_NAME, STATUS_POSITION_ONLY: ReasonCode.POSITION_ONLY}
 """Why a pose is not to be used although the tool was not lost."""
 
 
@@ -59,9 +59,9 @@ class JumpGuard:
         self._limits = limits
         self._last: Pose | None = None
         self._jumped_at_s: float | None = None
-        self._jump: Status | None = None
+        self._jump: Reason | None = None
 
-    def check(self, pose: Pose, now_s: float) -> Status | None:
+    def check(self, pose: Pose, now_s: float) -> Reason | None:
         """Return why a tracked pose is invalid, or None. Call it for each new pose."""
         last, self._last = self._last, pose
         if last is not None and last.changed_s != pose.changed_s:
@@ -79,9 +79,9 @@ class JumpGuard:
         moved_mm = float(np.linalg.norm(pose.matrix[:3, 3] - last.matrix[:3, 3]))
         turned_deg = _angle_deg(last.matrix, pose.matrix)
         if moved_mm > limits.noise_mm + limits.speed_mm_s * apart_s:
-            self._jumped_at_s, self._jump = now_s, Status(Reason.JUMPED, {"mm": moved_mm})
+            self._jumped_at_s, self._jump = now_s, Reason(ReasonCode.JUMPED, {"mm": moved_mm})
         elif turned_deg > limits.noise_deg + limits.turn_deg_s * apart_s:
-            self._jumped_at_s, self._jump = now_s, Status(Reason.TURNED, {"degrees": turned_deg})
+            self._jumped_at_s, self._jump = now_s, Reason(ReasonCode.TURNED, {"degrees": turned_deg})
 
 
 def _seconds_between(last: Pose, pose: Pose) -> float:
@@ -122,10 +122,10 @@ class LateGuard:
         """Remove a device."""
         self._delays.pop(device, None)
 
-    def check(self, devices: Iterable[str]) -> Status | None:
+    def check(self, devices: Iterable[str]) -> Reason | None:
         """Return why a pose that is composed of these devices is invalid, or None."""
         late_s = max((self._delays[device].late_s for device in devices if device in self._delays), default=0.0)
-        return Status(Reason.LATE, {"seconds": late_s}) if late_s > self._limits.late_s else None
+        return Reason(ReasonCode.LATE, {"seconds": late_s}) if late_s > self._limits.late_s else None
 
 
 class _Delay:
@@ -196,14 +196,14 @@ class BreathGuard:
         """Remove a tool."""
         self._tools.pop(name, None)
 
-    def check(self, now_s: float) -> Status | None:
+    def check(self, now_s: float) -> Reason | None:
         """Return why no pose in the frame of the liver is reliable, or None."""
         watched_s = self._sensor.watched_s(now_s)
         if not self.has_breathed or watched_s < self._limits.still_s or self._sensor.moved_mm >= self._limits.still_mm:
             return None
         seen = (tool for tool in self._tools.values() if tool.watched_s(now_s) > 0)
         moving = any(tool.moved_mm >= self._limits.others_mm for tool in seen)
-        return Status(Reason.SENSOR_STILL, {"seconds": self._limits.still_s}) if moving else None
+        return Reason(ReasonCode.SENSOR_STILL, {"seconds": self._limits.still_s}) if moving else None
 
 
 class _Places:
@@ -243,11 +243,11 @@ class _Places:
         return float(np.linalg.norm(np.ptp(self._medians, axis=0))) if len(self._medians) > 1 else 0.0
 
 
-def invalid_pose_reason(pose: Pose, now_s: float, limits: PoseLimits) -> Status | None:
+def invalid_pose_reason(pose: Pose, now_s: float, limits: PoseLimits) -> Reason | None:
     """Return why a single pose is invalid: not tracked, not rigid, or too old; else None."""
     if pose.status != STATUS_OK:
-        return Status(REASONS_BY_STATUS.get(pose.status, Reason.NOT_TRACKED))
+        return Reason(REASONS_BY_STATUS.get(pose.status, ReasonCode.NOT_TRACKED))
     if pose.fault is not None:
         return pose.fault
     age_s = now_s - pose.arrived_s
-    return Status(Reason.NO_RECENT_POSE, {"seconds": age_s}) if age_s > limits.age_s else None
+    return Reason(ReasonCode.NO_RECENT_POSE, {"seconds": age_s}) if age_s > limits.age_s else None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.core.reasons import Reason, ReasonCode
 from CRLMSegmentationLib.slicer.panel.lesion_texts import badge_of, details_of, lesion_distances
 from CRLMSegmentationLib.slicer.rich_text import plain_line
 from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED, LesionRow, LesionState
@@ -34,7 +34,7 @@ ROW = LesionRow(
     elapsed_s=0.0,
     confidence=0.9,
 )
-CUT_OFF = Status(Reason.CUT_OFF)
+CUT_OFF = Reason(ReasonCode.CUT_OFF)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_each_lesion_has_the_distance_of_its_nearest_instrument():
 
 
 def test_lost_instrument_gives_no_distance():
-    assert shown(instrument("Stylus", reason=Status(Reason.NOT_TRACKED))) == {}
+    assert shown(instrument("Stylus", reason=Reason(ReasonCode.NOT_TRACKED))) == {}
 
 
 def test_no_distance_is_shown_while_an_unreliable_lesion_may_be_nearer():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.postprocessing import TOUCHES_EDGE
-from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.core.reasons import Reason, ReasonCode
 from CRLMSegmentationLib.segmentation.refinement import CUT_OFF, Change
 from CRLMSegmentationLib.slicer.panel.lesion_texts import badge_of, details_of, lesion_cells
 from CRLMSegmentationLib.slicer.panel.panel_view import margins_of
@@ -21,7 +21,7 @@ from CRLMSegmentationLib.tracking.readings import InstrumentState, Reading, Reli
 from CRLMSegmentationLib.tracking.situation import Situation
 
 TIP = np.array([0.0, 0.0, 0.0])
-LOST, STILL = Status(Reason.NOT_TRACKED), Status(Reason.SENSOR_STILL, {"seconds": 6.0})
+LOST, STILL = Reason(ReasonCode.NOT_TRACKED), Reason(ReasonCode.SENSOR_STILL, {"seconds": 6.0})
 ROW = LesionRow(
     *("Tumour 1", "Segment VII", (1.0, 0.0, 0.0), LesionState.DONE, True, 2.14, (16.2, 15.9, 15.6)),
     *(1.24, 5.0, (), (), "", "", 0, 0, 0.0),
@@ -41,7 +41,7 @@ def tool(frame, *readings, unreliable_reason=None):
 
 def told(*instruments, sensor_unreliable_reason=None, warnings=()):
     """What the panel says in a situation."""
-    displayed = Situation(instruments, sensor_unreliable_reason, tuple(Status(reason) for reason in warnings)).displayed
+    displayed = Situation(instruments, sensor_unreliable_reason, tuple(Reason(reason) for reason in warnings)).displayed
     navigation = SimpleNamespace(displayed=displayed, margins_mm=(5.0, 10.0))
     return distance_of(SimpleNamespace(navigation=navigation, session=SimpleNamespace(link=None)))
 
@@ -68,8 +68,8 @@ def test_nearest_of_all_is_told():
 
 def test_number_that_lacks_the_error_of_the_model_or_of_which_volume_and_tools_differ_says_so():
     stylus = tool("Stylus", reading("A", 12.0))
-    assert "never measured" in told(stylus, warnings=[Reason.UNCALIBRATED]).warning
-    assert "do they belong together?" in told(stylus, warnings=[Reason.OTHER_SOURCE]).warning
+    assert "never measured" in told(stylus, warnings=[ReasonCode.UNCALIBRATED]).warning
+    assert "do they belong together?" in told(stylus, warnings=[ReasonCode.OTHER_SOURCE]).warning
 
 
 def test_lesion_that_is_withheld_is_told_beside_the_number_of_another():
@@ -98,7 +98,7 @@ def test_no_number_while_an_unsure_lesion_is_nearer(shown, away_mm, margin_mm):
             {
                 "instruments": (
                     tool("Stylus", unreliable_reason=LOST),
-                    tool("Knife", unreliable_reason=Status(Reason.JUMPED, {"mm": 40.2})),
+                    tool("Knife", unreliable_reason=Reason(ReasonCode.JUMPED, {"mm": 40.2})),
                 )
             },
             "Stylus: not tracked; Knife: jumped by 40 mm",
@@ -160,7 +160,7 @@ def test_segmentation_that_is_being_renewed_is_not_called_old():
 
 
 def test_recording_that_stands_still_is_no_fault_of_the_tracker():
-    silent = Status(Reason.NO_RECENT_POSE, {"seconds": 44.7})
+    silent = Reason(ReasonCode.NO_RECENT_POSE, {"seconds": 44.7})
     displayed = Situation((tool("Stylus", unreliable_reason=silent), tool("Probe", unreliable_reason=silent))).displayed
     assert distance_text_of(displayed, ()).words == "Stylus: no pose for 44.7 s; Probe: no pose for 44.7 s"
     assert distance_text_of(displayed, (), "the recorded case is paused").words == "the recorded case is paused"

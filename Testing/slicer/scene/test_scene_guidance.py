@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vtk
-from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.core.reasons import Reason, ReasonCode
 from CRLMSegmentationLib.slicer.scene.guidance import hide_distance, margins_of, show_distance, show_margins
 from CRLMSegmentationLib.slicer.scene.nodes import tip_of
 from CRLMSegmentationLib.slicer.scene.tools import UNRELIABLE_COLOUR, UNRELIABLE_REASON, remove_tools_except, show_tool
@@ -41,7 +41,7 @@ def test_tip_of_every_mesh_is_the_origin_and_its_handle_is_behind(kind):
 
 
 def test_tool_that_was_never_seen_is_not_shown(scene):
-    assert show_tool(scene, state(None, Status(Reason.NO_PATH, {"start": "Stylus", "goal": "Reference"}))) is None
+    assert show_tool(scene, state(None, Reason(ReasonCode.NO_PATH, {"start": "Stylus", "goal": "Reference"}))) is None
 
 
 def test_tool_moves_in_place(scene, rigid):
@@ -56,7 +56,7 @@ def test_tool_moves_in_place(scene, rigid):
 def test_tool_in_doubt_is_grey_where_it_was_trusted_last_and_comes_back(scene, rigid):
     model = show_tool(scene, state(rigid(0, (1, 2, 3))))
     colour = model.GetDisplayNode().GetColor()
-    show_tool(scene, state(rigid(0, (90, 2, 3)), Status(Reason.JUMPED, {"mm": 89.0})))
+    show_tool(scene, state(rigid(0, (90, 2, 3)), Reason(ReasonCode.JUMPED, {"mm": 89.0})))
     assert model.GetDisplayNode().GetColor() == UNRELIABLE_COLOUR
     assert model.GetDisplayNode().GetOpacity() < 0.5
     assert model.GetAttribute(UNRELIABLE_REASON) == "jumped"

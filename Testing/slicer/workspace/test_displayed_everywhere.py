@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import vtk
-from CRLMSegmentationLib.core.status import Reason, Status
+from CRLMSegmentationLib.core.reasons import Reason, ReasonCode
 from CRLMSegmentationLib.recording.session_reader import SessionReader
 from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.reports.navigation_entry import navigation_entry
@@ -32,10 +32,10 @@ from CRLMSegmentationLib.tracking.readings import InstrumentState, Reading, Reli
 from CRLMSegmentationLib.tracking.situation import Situation
 
 MARGINS_MM = (5.0, 10.0)
-STILL = Status(Reason.SENSOR_STILL, {"seconds": 6.0})
-SENSOR_LOST = Status(Reason.NOT_TRACKED).about_sensor()
-UNWATCHED = Status(Reason.SENSOR_NOT_SENT, {"transform": "ReferenceToTracker"})
-OTHER_SOURCE, UNCALIBRATED = Status(Reason.OTHER_SOURCE), Status(Reason.UNCALIBRATED)
+STILL = Reason(ReasonCode.SENSOR_STILL, {"seconds": 6.0})
+SENSOR_LOST = Reason(ReasonCode.NOT_TRACKED).about_sensor()
+UNWATCHED = Reason(ReasonCode.SENSOR_NOT_SENT, {"transform": "ReferenceToTracker"})
+OTHER_SOURCE, UNCALIBRATED = Reason(ReasonCode.OTHER_SOURCE), Reason(ReasonCode.UNCALIBRATED)
 
 
 def reading(lesion, away_mm, unreliable_reason=None, has_surface=True):
@@ -62,9 +62,9 @@ class Case:
 
     situation: Situation
     shown: tuple[str, str, float] | None = None
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[ReasonCode, ...] = ()
     margin_mm: float | None = None
-    warnings: tuple[Status, ...] = field(default=())
+    warnings: tuple[Reason, ...] = field(default=())
 
 
 def shows(*instruments, of, margin_mm=None, warnings=()):
@@ -77,7 +77,7 @@ def withholds(*instruments, reasons, margin_mm=None, sensor_unreliable_reason=No
 
 def alone(unreliable_reason):
     """The only instrument is in doubt."""
-    return withholds(tool("Stylus", unreliable_reason=unreliable_reason), reasons=(unreliable_reason.reason,))
+    return withholds(tool("Stylus", unreliable_reason=unreliable_reason), reasons=(unreliable_reason.code,))
 
 
 SIGHTS = {
@@ -87,16 +87,16 @@ SIGHTS = {
         tool("Stylus", reading("A", 4.0), reading("B", 12.0, CUT_OFF)), of=("Stylus", "A", 4.0), margin_mm=5.0
     ),
     "unreliable lesion nearer": withholds(
-        tool("Stylus", reading("A", 12.0), reading("B", 4.0, CUT_OFF)), reasons=(Reason.CUT_OFF,), margin_mm=5.0
+        tool("Stylus", reading("A", 12.0), reading("B", 4.0, CUT_OFF)), reasons=(ReasonCode.CUT_OFF,), margin_mm=5.0
     ),
     "unreliable lesion as near": withholds(
-        tool("Stylus", reading("A", 12.0), reading("B", 12.0, CUT_OFF)), reasons=(Reason.CUT_OFF,)
+        tool("Stylus", reading("A", 12.0), reading("B", 12.0, CUT_OFF)), reasons=(ReasonCode.CUT_OFF,)
     ),
     "unreliable lesion farther": shows(
         tool("Stylus", reading("A", 12.0), reading("B", 20.0, NOT_INSONIFIED)), of=("Stylus", "A", 12.0)
     ),
     "deep inside an unreliable lesion": withholds(
-        tool("Stylus", reading("A", 12.0), reading("B", -15.0, CUT_OFF)), reasons=(Reason.CUT_OFF,), margin_mm=5.0
+        tool("Stylus", reading("A", 12.0), reading("B", -15.0, CUT_OFF)), reasons=(ReasonCode.CUT_OFF,), margin_mm=5.0
     ),
     "inside a sound lesion": shows(tool("Stylus", reading("A", -4.0)), of=("Stylus", "A", -4.0), margin_mm=5.0),
     "inside a sound lesion, an unreliable one beside": shows(
@@ -104,57 +104,61 @@ SIGHTS = {
     ),
     "two unreliable lesions, the nearest is told": withholds(
         tool("Stylus", reading("A", 12.0), reading("B", 9.0, CUT_OFF), reading("C", 6.0, NOT_INSONIFIED)),
-        reasons=(Reason.NOT_INSONIFIED,),
+        reasons=(ReasonCode.NOT_INSONIFIED,),
         margin_mm=10.0,
     ),
     "stale segmentation nearer": withholds(
-        tool("Stylus", reading("A", 12.0), reading("B", 4.0, OUT_OF_DATE)), reasons=(Reason.OUT_OF_DATE,), margin_mm=5.0
+        tool("Stylus", reading("A", 12.0), reading("B", 4.0, OUT_OF_DATE)),
+        reasons=(ReasonCode.OUT_OF_DATE,),
+        margin_mm=5.0,
     ),
     "only a stale segmentation": withholds(
-        tool("Stylus", reading("A", 12.0, OUT_OF_DATE)), reasons=(Reason.OUT_OF_DATE,)
+        tool("Stylus", reading("A", 12.0, OUT_OF_DATE)), reasons=(ReasonCode.OUT_OF_DATE,)
     ),
     "nothing found": withholds(
-        tool("Stylus", reading("A", 0.0, NOTHING_FOUND, has_surface=False)), reasons=(Reason.NOTHING_FOUND,)
+        tool("Stylus", reading("A", 0.0, NOTHING_FOUND, has_surface=False)), reasons=(ReasonCode.NOTHING_FOUND,)
     ),
     "nothing found beside a sound lesion": shows(
         tool("Stylus", reading("A", 12.0), reading("B", 0.0, NOTHING_FOUND, has_surface=False)),
         of=("Stylus", "A", 12.0),
     ),
     "segmentation that cannot be measured to": withholds(
-        tool("Stylus", reading("A", 12.0), reading("B", 0.0, Status(Reason.NOT_MEASURABLE, {"text": "open"}), False)),
-        reasons=(Reason.NOT_MEASURABLE,),
+        tool(
+            "Stylus", reading("A", 12.0), reading("B", 0.0, Reason(ReasonCode.NOT_MEASURABLE, {"text": "open"}), False)
+        ),
+        reasons=(ReasonCode.NOT_MEASURABLE,),
     ),
-    "no instrument": withholds(reasons=(Reason.NO_INSTRUMENT,)),
-    "no target": withholds(tool("Stylus"), reasons=(Reason.NO_TARGET,)),
+    "no instrument": withholds(reasons=(ReasonCode.NO_INSTRUMENT,)),
+    "no target": withholds(tool("Stylus"), reasons=(ReasonCode.NO_TARGET,)),
     "sensor not tracked": withholds(
         tool("Stylus", unreliable_reason=SENSOR_LOST),
         sensor_unreliable_reason=SENSOR_LOST,
-        reasons=(Reason.NOT_TRACKED,),
+        reasons=(ReasonCode.NOT_TRACKED,),
     ),
     "sensor came off": withholds(
-        tool("Stylus", unreliable_reason=STILL), sensor_unreliable_reason=STILL, reasons=(Reason.SENSOR_STILL,)
+        tool("Stylus", unreliable_reason=STILL), sensor_unreliable_reason=STILL, reasons=(ReasonCode.SENSOR_STILL,)
     ),
-    "instrument jumped": alone(Status(Reason.JUMPED, {"mm": 40.0})),
-    "instrument not tracked": alone(Status(Reason.NOT_TRACKED)),
-    "no pose": alone(Status(Reason.NO_RECENT_POSE, {"seconds": 1.3})),
-    "two tools under one name": alone(Status(Reason.AMBIGUOUS_NAME)),
-    "position without an orientation": alone(Status(Reason.POSITION_ONLY)),
-    "late": alone(Status(Reason.LATE, {"seconds": 0.9})),
-    "not rigid": alone(Status(Reason.SCALED, {"factor": 1.1, "transform": "StylusToReference"})),
+    "instrument jumped": alone(Reason(ReasonCode.JUMPED, {"mm": 40.0})),
+    "instrument not tracked": alone(Reason(ReasonCode.NOT_TRACKED)),
+    "no pose": alone(Reason(ReasonCode.NO_RECENT_POSE, {"seconds": 1.3})),
+    "two tools under one name": alone(Reason(ReasonCode.AMBIGUOUS_NAME)),
+    "position without an orientation": alone(Reason(ReasonCode.POSITION_ONLY)),
+    "late": alone(Reason(ReasonCode.LATE, {"seconds": 0.9})),
+    "not rigid": alone(Reason(ReasonCode.SCALED, {"factor": 1.1, "transform": "StylusToReference"})),
     "two instruments, one invalid": shows(
-        tool("Stylus", unreliable_reason=Status(Reason.NOT_TRACKED)),
+        tool("Stylus", unreliable_reason=Reason(ReasonCode.NOT_TRACKED)),
         tool("Knife", reading("A", 12.0)),
         of=("Knife", "A", 12.0),
     ),
     "two instruments, both invalid": withholds(
-        tool("Stylus", unreliable_reason=Status(Reason.NOT_TRACKED)),
-        tool("Knife", unreliable_reason=Status(Reason.TURNED, {"degrees": 90.0})),
-        reasons=(Reason.NOT_TRACKED, Reason.TURNED),
+        tool("Stylus", unreliable_reason=Reason(ReasonCode.NOT_TRACKED)),
+        tool("Knife", unreliable_reason=Reason(ReasonCode.TURNED, {"degrees": 90.0})),
+        reasons=(ReasonCode.NOT_TRACKED, ReasonCode.TURNED),
     ),
     "two instruments, an unreliable lesion nearer to the other": withholds(
         tool("Stylus", reading("A", 12.0), reading("B", 60.0, CUT_OFF)),
         tool("Knife", reading("A", 40.0), reading("B", 8.0, CUT_OFF), place=(0.0, 9.0, 0.0)),
-        reasons=(Reason.CUT_OFF,),
+        reasons=(ReasonCode.CUT_OFF,),
         margin_mm=10.0,
     ),
     "two instruments, an unreliable lesion nearer to the one that is farther": shows(
@@ -170,7 +174,7 @@ SIGHTS = {
     ),
     "sensor not watched": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), warnings=(UNWATCHED,)),
     "sensor not watched and nothing shown": withholds(
-        tool("Stylus"), reasons=(Reason.NO_TARGET,), warnings=(UNWATCHED,)
+        tool("Stylus"), reasons=(ReasonCode.NO_TARGET,), warnings=(UNWATCHED,)
     ),
     "other source": shows(tool("Stylus", reading("A", 12.0)), of=("Stylus", "A", 12.0), warnings=(OTHER_SOURCE,)),
     "model without calibration": shows(
@@ -223,7 +227,7 @@ def test_rule(case):
     shown = case.situation.displayed
     nearest = shown.nearest and (shown.nearest[0].instrument.frame, shown.nearest[1].lesion)
     assert nearest == (case.shown and case.shown[:2])
-    assert tuple(withheld.status.reason for withheld in shown.withheld) == case.reasons
+    assert tuple(withheld.reason.code for withheld in shown.withheld) == case.reasons
     assert (shown.margin_mm, shown.warnings) == (case.margin_mm, case.warnings)
     assert (case.situation.nearest is None) == (case.shown is None)
 
@@ -243,7 +247,7 @@ def test_panel(case, shown_in):
     assert distance.number == ("–" if case.shown is None else f"{case.shown[2]:.0f} mm".replace("-", "−"))
     assert bool(distance.interval) == (case.shown is not None)
     for withheld in case.situation.displayed.withheld:
-        assert str(withheld.status) in distance.words
+        assert str(withheld.reason) in distance.words
     for warning in case.warnings:
         assert str(warning) in distance.warning
 
@@ -314,7 +318,7 @@ def test_recorder(case, recorded):
     else:
         assert tips == []
     for tip in tips:
-        assert [warning["code"] for warning in tip["cautions"]] == [warning.reason.value for warning in case.warnings]
+        assert [warning["code"] for warning in tip["cautions"]] == [warning.code.value for warning in case.warnings]
 
 
 def test_session_report(case, recorded):
@@ -354,7 +358,13 @@ def sound_readings(case):
 
 def test_table_holds_a_situation_of_each_reason_why_a_distance_is_withheld():
     told = {reason for case in SIGHTS.values() for reason in case.reasons}
-    of_poses = {Reason.NO_PATH, Reason.MIRRORED, Reason.SHEARED, Reason.NOT_FINITE, Reason.NOT_A_TRANSFORM}
-    elsewhere = {Reason.NO_SURFACE, Reason.NEARER_UNRELIABLE, Reason.OTHER}
-    warnings = {Reason.SENSOR_NOT_SENT, Reason.OTHER_SOURCE, Reason.UNCALIBRATED}
-    assert told == set(Reason) - of_poses - elsewhere - warnings
+    of_poses = {
+        ReasonCode.NO_PATH,
+        ReasonCode.MIRRORED,
+        ReasonCode.SHEARED,
+        ReasonCode.NOT_FINITE,
+        ReasonCode.NOT_A_TRANSFORM,
+    }
+    elsewhere = {ReasonCode.NO_SURFACE, ReasonCode.NEARER_UNRELIABLE, ReasonCode.OTHER}
+    warnings = {ReasonCode.SENSOR_NOT_SENT, ReasonCode.OTHER_SOURCE, ReasonCode.UNCALIBRATED}
+    assert told == set(ReasonCode) - of_poses - elsewhere - warnings

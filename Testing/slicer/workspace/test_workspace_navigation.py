@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.status import Reason
+from CRLMSegmentationLib.core.reasons import ReasonCode
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.recording.recorded_link import RecordedLink
 from CRLMSegmentationLib.recording.timeline import load_source
@@ -132,7 +132,7 @@ def test_lost_tool_turns_grey_withdraws_its_distance_and_comes_back(tracker, wor
     situation = tracker.send(0.1, StylusToReference=status)
     assert situation.nearest is None
     assert str(situation.instruments[0].unreliable_reason) == "not tracked"
-    assert tool(workspace, "Stylus").GetAttribute(UNRELIABLE_REASON) == Reason.NOT_TRACKED.value
+    assert tool(workspace, "Stylus").GetAttribute(UNRELIABLE_REASON) == ReasonCode.NOT_TRACKED.value
     assert not shows_line(workspace)
     assert nearest(tracker, StylusToReference=at(40.0))
     assert tool(workspace, "Stylus").GetAttribute(UNRELIABLE_REASON) == ""

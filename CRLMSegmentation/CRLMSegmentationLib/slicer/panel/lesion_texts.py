@@ -10,7 +10,7 @@ from enum import Enum
 
 from ...core.i18n import tr as _
 from ...core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE
-from ...core.status import translated
+from ...core.reasons import translated
 from ...tracking.colours import distance_colour
 from ...tracking.readings import InstrumentState, ReliableReading
 from ...tracking.situation import Situation

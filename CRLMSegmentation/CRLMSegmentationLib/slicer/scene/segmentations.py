@@ -12,7 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from ...core.box import Box
 from ...core.errors import VolumeError
-from ...core.status import Status, tag_of_status
+from ...core.reasons import Reason, tag_of_reason
 from ...core.volume import VolumeIdentity
 from .drawn_surface import CLOSED_SURFACE, thin_out
 from .nodes import (
@@ -92,7 +92,7 @@ class ShownLesion:
     shape: tuple[int, int, int] | None = None
     terminology: str = LIVER_METASTASIS
     model_name: str = ""
-    unreliable_reason: Status | None = None
+    unreliable_reason: Reason | None = None
 
 
 def show_lesions(
@@ -231,7 +231,7 @@ def _describe(segment: slicer.vtkSegment, lesion: ShownLesion, ijk_to_local: np.
     segment.SetTag(PLACE, place_to_text(ijk_to_local, (lesion.shape or lesion.mask.shape)[0]))
     segment.SetTag(MODEL, lesion.model_sha256)
     segment.SetTag(MODEL_NAME, lesion.model_name)
-    segment.SetTag(UNRELIABLE_REASON, tag_of_status(lesion.unreliable_reason))
+    segment.SetTag(UNRELIABLE_REASON, tag_of_reason(lesion.unreliable_reason))
     segment.SetTag(CORRECTED, "0")
     look_fresh(segment)
     segment.SetColor(*lesion.colour)

@@ -7,7 +7,7 @@ from collections.abc import Container
 import numpy as np
 import slicer
 
-from ...core.status import tag_of_status
+from ...core.reasons import tag_of_reason
 from ...tracking.colours import TOOL_COLOURS
 from ...tracking.instruments import Instrument
 from ...tracking.readings import InstrumentState
@@ -53,7 +53,7 @@ def show_tool(scene: slicer.vtkMRMLScene, state: InstrumentState) -> slicer.vtkM
         put_under(model, placed)
     if state.unreliable_reason is None or model.GetAttribute(UNRELIABLE_REASON) is None:
         place(placed, state.matrix)
-    if model.GetAttribute(UNRELIABLE_REASON) != tag_of_status(state.unreliable_reason):
+    if model.GetAttribute(UNRELIABLE_REASON) != tag_of_reason(state.unreliable_reason):
         _look(model, state)
     return model
 
@@ -126,4 +126,4 @@ def _look(model: slicer.vtkMRMLModelNode, state: InstrumentState) -> None:
         display.SetColor(*(UNRELIABLE_COLOUR if state.unreliable_reason else TOOL_COLOURS[state.instrument.kind]))
         display.SetOpacity(UNRELIABLE_OPACITY if state.unreliable_reason else 1.0)
         display.SetVisibility(True)
-    model.SetAttribute(UNRELIABLE_REASON, tag_of_status(state.unreliable_reason))
+    model.SetAttribute(UNRELIABLE_REASON, tag_of_reason(state.unreliable_reason))

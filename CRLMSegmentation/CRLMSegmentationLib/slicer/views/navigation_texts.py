@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...core.i18n import tr as _
-from ...core.status import Reason, Status, translated
+from ...core.reasons import Reason, ReasonCode, translated
 from ...recording.recorded_link import RecordedLink
 from ...tracking.colours import distance_colour
 from ...tracking.displayed_distance import DisplayedDistance, InstrumentLine, Withheld
@@ -97,7 +97,7 @@ def distance_text_of(shown: DisplayedDistance, margins_mm: tuple[float, ...], pa
         paused: takes the place of "no pose for ..."; empty unless a recording stands still.
     """
     warnings = [translated(warning) for warning in shown.warnings]
-    short = _("liver sensor not watched") if any(c.reason is Reason.SENSOR_NOT_SENT for c in shown.warnings) else ""
+    short = _("liver sensor not watched") if any(c.code is ReasonCode.SENSOR_NOT_SENT for c in shown.warnings) else ""
     if shown.nearest is None:
         if shown.margin_mm is not None:
             warnings.append(_("the tip is within {margin:g} mm of a segmentation").format(margin=shown.margin_mm))
@@ -116,9 +116,9 @@ def distance_text_of(shown: DisplayedDistance, margins_mm: tuple[float, ...], pa
 
 def withheld_text(withheld: Withheld, paused: str = "") -> str:
     """Return why a distance is withheld, with the name of the lesion or the instrument concerned."""
-    if paused and withheld.status.reason is Reason.NO_RECENT_POSE:
+    if paused and withheld.reason.code is ReasonCode.NO_RECENT_POSE:
         return paused
-    reason = translated(withheld.status)
+    reason = translated(withheld.reason)
     if withheld.lesion:
         return _("{lesion} withheld: {reason}").format(lesion=withheld.name, reason=reason)
     return f"{withheld.instrument}: {reason}" if withheld.instrument else reason
@@ -179,12 +179,12 @@ def _words(state: InstrumentState, reading: ReliableReading, margin_mm: float | 
 
 
 def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableTimer | None, paused: str) -> str:
-    frame, reading, status = line.state.instrument.frame, line.reading, line.state.unreliable_reason
-    if paused and status is not None and status.reason is Reason.NO_RECENT_POSE:
+    frame, reading, reason = line.state.instrument.frame, line.reading, line.state.unreliable_reason
+    if paused and reason is not None and reason.code is ReasonCode.NO_RECENT_POSE:
         return rich_line(State.OFF, f"{frame}: {paused}")
-    if status is not None:
-        reason = withheld_text(line.withheld or Withheld(status, frame))
-        return rich_line(State.WARNING, reason + _age_text(status, frame, unreliable_reasons))
+    if reason is not None:
+        text = withheld_text(line.withheld or Withheld(reason, frame))
+        return rich_line(State.WARNING, text + _age_text(reason, frame, unreliable_reasons))
     if line.withheld is not None:
         return rich_line(State.WARNING, f"{frame}: {withheld_text(line.withheld)}")
     if reading is None:
@@ -194,7 +194,7 @@ def _instrument_line(line: InstrumentLine, unreliable_reasons: UnreliableTimer |
     return rich_line(State.OK, text.format(**names, interval=interval_text(reading.interval)))
 
 
-def _age_text(status: Status, frame: str, unreliable_reasons: UnreliableTimer | None) -> str:
+def _age_text(reason: Reason, frame: str, unreliable_reasons: UnreliableTimer | None) -> str:
     """Say for how long an instrument has been unreliable, where the reason does not say it."""
     age_s = unreliable_reasons.age_s(frame) if unreliable_reasons is not None else 0.0
-    return "" if age_s < LONG_S or status.mentions_age else _(", for {seconds:.0f} s").format(seconds=age_s)
+    return "" if age_s < LONG_S or reason.mentions_age else _(", for {seconds:.0f} s").format(seconds=age_s)

@@ -10,7 +10,7 @@ import slicer
 
 from ...core.i18n import tr as _
 from ...core.postprocessing import measure
-from ...core.status import Status, status_from_tag
+from ...core.reasons import Reason, reason_from_tag
 from ...core.volume import VolumeIdentity
 from ...segmentation.lesion_follow_up import LesionFollowUp
 from ...segmentation.refinement import Refinement
@@ -60,7 +60,7 @@ class LesionSegmentation:
     corrected: bool = False
     model_sha256: str = ""
     model_name: str = ""
-    unreliable_reason: Status | None = None
+    unreliable_reason: Reason | None = None
 
 
 @dataclass(eq=False)
@@ -160,7 +160,7 @@ class LesionRow:
     total: int
     elapsed_s: float
     is_renewing: bool = False
-    unreliable_reason: Status | None = None
+    unreliable_reason: Reason | None = None
     refined: str = ""
     confidence: float | None = None
     shift_mm: float | None = None
@@ -191,7 +191,7 @@ def segmentation_of(
         corrected,
         tag_of(segment, MODEL) or "",
         tag_of(segment, MODEL_NAME) or "",
-        None if corrected else status_from_tag(tag_of(segment, UNRELIABLE_REASON) or ""),
+        None if corrected else reason_from_tag(tag_of(segment, UNRELIABLE_REASON) or ""),
     )
 
 

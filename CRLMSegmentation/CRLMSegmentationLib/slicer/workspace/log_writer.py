@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.status import Status
+from ...core.reasons import Reason
 from ...core.volume import Volume
 from ...igtl.link import LinkState
 from ...segmentation.incoming import LinkChanged
@@ -74,7 +74,7 @@ class LogWriter:
         self._new_volume: tuple[float, Volume] | None = None
         self._asked: dict[str, LesionAsked] = {}
         self._results: dict[ResultKey, int] = {}
-        self._unreliable_reasons: dict[str, Status | None] = {}
+        self._unreliable_reasons: dict[str, Reason | None] = {}
         self._writers: dict[type, Callable[..., None]] = {
             SeedMoved: self._write_seed_moved,
             LesionRemoved: self._write_removed,
@@ -240,10 +240,10 @@ class LogWriter:
         else:
             self._recorder.shown_distance(*_distance_of(*shown.nearest), shown.warnings)
 
-    def _write_unreliable(self, name: str, status: Status | None) -> None:
-        if self._unreliable_reasons.get(name) != status:
-            self._unreliable_reasons[name] = status
-            self._recorder.unreliable_reason(name, status)
+    def _write_unreliable(self, name: str, reason: Reason | None) -> None:
+        if self._unreliable_reasons.get(name) != reason:
+            self._unreliable_reasons[name] = reason
+            self._recorder.unreliable_reason(name, reason)
 
 
 def _distance_of(state: InstrumentState, reading: ReliableReading) -> tuple[str, float, str, tuple[float, float]]:

@@ -15,7 +15,7 @@ import vtk
 
 from ...core.errors import SeedError, SweepError
 from ...core.i18n import tr as _
-from ...core.status import Reason, Status
+from ...core.reasons import Reason, ReasonCode
 from ...igtl.messages import TransformMessage
 from ...tracking.closest_approach import Approaches
 from ...tracking.colours import distance_colour
@@ -152,7 +152,7 @@ class Navigation:
         remove_tools_except(self._scene, ())
         hide_distance(self._scene)
 
-    def tip_of_device(self, device: str) -> np.ndarray | Status | None:
+    def tip_of_device(self, device: str) -> np.ndarray | Reason | None:
         """Return where the tip of the tool that a device's transform moves is now, RAS mm.
 
         Returns:
@@ -165,7 +165,7 @@ class Navigation:
             return unreliable_reason
         states = [s for s in self.situation.instruments if start in (s.instrument.frame, tip_of(s.instrument.frame))]
         if unreliable_reason is None and not states and goal != REFERENCE:
-            return Status(Reason.NO_PATH, {"start": start, "goal": REFERENCE})
+            return Reason(ReasonCode.NO_PATH, {"start": start, "goal": REFERENCE})
         if unreliable_reason is not None or not states:
             return unreliable_reason
         return states[0].unreliable_reason or states[0].tip_ras_mm
@@ -224,10 +224,10 @@ class Navigation:
         return [(s.instrument.kind, s.tip_ras_mm) for s in trusted if s.tip_ras_mm is not None]
 
     @property
-    def _warnings(self) -> tuple[Status, ...]:
+    def _warnings(self) -> tuple[Reason, ...]:
         """The warnings that hold for any distance."""
-        other = (Status(Reason.OTHER_SOURCE),) if self.is_of_other_source else ()
-        return other if self.is_calibrated else (*other, Status(Reason.UNCALIBRATED))
+        other = (Reason(ReasonCode.OTHER_SOURCE),) if self.is_of_other_source else ()
+        return other if self.is_calibrated else (*other, Reason(ReasonCode.UNCALIBRATED))
 
     def _show_distance(self) -> None:
         state, reading = self.displayed.nearest or (None, None)

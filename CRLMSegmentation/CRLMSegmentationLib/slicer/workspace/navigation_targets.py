@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
-from ...core.status import Reason, Status
+from ...core.reasons import Reason, ReasonCode
 from ...segmentation.calibration import ModelCalibration
 from ...segmentation.consensus import Consensus
 from ...segmentation.session import Session
@@ -18,7 +18,7 @@ from ..scene.seeds import seed_nodes
 from .lesion import LesionSegmentation
 from .lesion_store import LesionStore
 
-OUT_OF_DATE, NOTHING_FOUND = Status(Reason.OUT_OF_DATE), Status(Reason.NOTHING_FOUND)
+OUT_OF_DATE, NOTHING_FOUND = Reason(ReasonCode.OUT_OF_DATE), Reason(ReasonCode.NOTHING_FOUND)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class LesionTarget:
     voxel_mm: float
     ijk_to_ras: np.ndarray
     consensus: Consensus | None
-    unreliable_reason: Status | None
+    unreliable_reason: Reason | None
     residual_error: ResidualError | None
 
 
@@ -88,7 +88,7 @@ def lesion_targets(
     return lesion_targets
 
 
-def _unreliable_reason_of(segmentation: LesionSegmentation, is_stale: bool) -> Status | None:
+def _unreliable_reason_of(segmentation: LesionSegmentation, is_stale: bool) -> Reason | None:
     if is_stale:
         return OUT_OF_DATE
     return NOTHING_FOUND if segmentation.volume_ml == 0 else segmentation.unreliable_reason

@@ -21,7 +21,7 @@ import slicer
 from ...core.child_process import ChildProcess
 from ...core.errors import CrlmError, SeedError
 from ...core.i18n import tr as _
-from ...core.status import Status, translated
+from ...core.reasons import Reason, translated
 from ...core.volume import Volume
 from ...igtl.limits import LimitedLog
 from ...igtl.link import Link, LinkState
@@ -242,7 +242,7 @@ class Workspace:
         if tool is None:
             return self.add_seed(self.navigation.pointer_tip_ras_mm())
         tip_ras_mm = self.navigation.tip_of_device(tool.GetAttribute(DEVICE) or "")
-        if isinstance(tip_ras_mm, Status):
+        if isinstance(tip_ras_mm, Reason):
             text = _("no seed can be placed with '{tool}' now: {reason}; hold it within the tracker's field")
             raise SeedError(text.format(tool=tool.GetName(), reason=translated(tip_ras_mm)))
         self._device_transforms.show()  # a pose may be waiting for the views
