@@ -96,7 +96,7 @@ def test_shells_that_lie_apart_widen_the_interval():
 
 
 def test_error_of_the_model_is_that_with_or_without_shells():
-    plain = Target("a", sphere(10.0), 1.0, residual_error=ResidualError(with_shells_mm=1.0, alone_mm=4.0))
+    plain = Target("a", sphere(10.0), 1.0, residual_error=ResidualError(with_consensus_mm=1.0, alone_mm=4.0))
     widths_mm = []
     for target in (plain, replace(plain, outer=plain.surface, inner=plain.surface)):
         tracker = tracker_to({"a": target})

@@ -45,7 +45,7 @@ def _calibration_line(package: ModelPackage, calibration: ModelCalibration) -> s
     kind, error = "simulated " if calibration.simulated else "", calibration.residual_error
     return (
         f"{package.name}@{package.version}: calibrated on {calibration.lesions} lesions of {calibration.patients} "
-        f"{kind}patients; {error.with_shells_mm:.1f} mm are added to both sides of a distance interval, "
+        f"{kind}patients; {error.with_consensus_mm:.1f} mm are added to both sides of a distance interval, "
         f"{error.alone_mm:.1f} mm before the background refinement of a lesion"
     )
 

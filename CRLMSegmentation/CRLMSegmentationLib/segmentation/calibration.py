@@ -78,7 +78,9 @@ class ModelCalibration:
     def to_json(self) -> dict[str, Any]:
         """Return the calibration as plain JSON, with lists instead of tuples."""
         entry = {**asdict(self), **{name: list(getattr(self, name)) for name in ("agreements", "expected_dice")}}
-        entry["unexplained"] = entry.pop("residual_error")
+        error = self.residual_error
+        entry["unexplained"] = {"with_shells_mm": error.with_consensus_mm, "alone_mm": error.alone_mm}
+        del entry["residual_error"]
         return entry
 
 
@@ -95,10 +97,10 @@ def calibration_from(entry: Mapping[str, Any]) -> ModelCalibration | None:
         raise ModelError(f"the calibration of this model cannot be read: {problem}; calibrate it again")
     try:
         agreements, expected_dice = (tuple(map(float, entry[name])) for name in ("agreements", "expected_dice"))
-        residual_error = ResidualError(**{name: float(mm) for name, mm in entry["unexplained"].items()})
+        residual_error = ResidualError(*(float(entry["unexplained"][name]) for name in ("with_shells_mm", "alone_mm")))
         counts = entry["lesions"], entry["patients"]
         made = ModelCalibration(agreements, expected_dice, residual_error, *counts, entry["simulated"])
-        rests_mm = [residual_error.with_shells_mm, residual_error.alone_mm]
+        rests_mm = [residual_error.with_consensus_mm, residual_error.alone_mm]
         good = len(made.agreements) == len(made.expected_dice) > 0 and np.all(np.diff(made.agreements) >= 0)
         good = good and np.isfinite([*made.agreements, *made.expected_dice, *rests_mm]).all()
     except (KeyError, TypeError, ValueError, AttributeError) as error:

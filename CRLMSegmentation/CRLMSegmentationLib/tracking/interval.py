@@ -53,7 +53,7 @@ class TrackingError:
 class ResidualError:
     """Residual error of a model in mm, with consensus surfaces and without them; 0 where it was not measured."""
 
-    with_shells_mm: float = 0.0
+    with_consensus_mm: float = 0.0
     alone_mm: float = 0.0
 
 

@@ -84,7 +84,7 @@ class PreparedTarget:
             float(np.linalg.norm(tip_ras_mm)),
             self.target.voxel_mm,
             tracking,
-            residual_error.with_shells_mm if self.outer is not None else residual_error.alone_mm,
+            residual_error.with_consensus_mm if self.outer is not None else residual_error.alone_mm,
         )
 
 

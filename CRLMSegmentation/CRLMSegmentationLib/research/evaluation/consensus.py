@@ -171,7 +171,7 @@ def coverage_of(
             seen = tip + _tracking_error_mm(rng, tracking, to_sensor_mm)
             low_mm, high_mm = _bracket(approach, seen)
             measured_mm = approach.to_segmentation.nearest(seen).distance_mm
-            rest_mm = residual_error.with_shells_mm if approach.to_outer else residual_error.alone_mm
+            rest_mm = residual_error.with_consensus_mm if approach.to_outer else residual_error.alone_mm
             interval = interval_of(measured_mm, low_mm, high_mm, to_sensor_mm, approach.voxel_mm, tracking, rest_mm)
             are_covered.append(interval.low_mm <= true_mm <= interval.high_mm)
             widths_mm.append(interval.high_mm - interval.low_mm)
