@@ -93,7 +93,7 @@ def test_mask_beside_empty_voxels_warns_and_does_not_cover_them():
 
 def test_hesitant_network_is_called_uncertain(volume, crop):
     lesion = lesion_from_probability(0.6 * ball(crop, (14, 14, 14), 8), crop, volume)
-    assert lesion.confidence == pytest.approx(0.6, abs=0.01)
+    assert lesion.mean_probability == pytest.approx(0.6, abs=0.01)
     assert any("low confidence" in w for w in lesion.warnings)
 
 
@@ -114,4 +114,4 @@ def test_lesion_too_small_for_the_voxels_of_its_volume_is_called_nothing():
     lesion = lesion_from_probability(probability, crop, coarse)
     assert not lesion.mask.any()
     assert "nothing found" in lesion.warnings[0]
-    assert lesion.confidence == 0
+    assert lesion.mean_probability == 0

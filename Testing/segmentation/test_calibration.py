@@ -24,13 +24,13 @@ def lesions(count=40, misses=(0.0, 1.0, 2.0, 3.0)):
 def test_confidence_is_the_dice_that_such_lesions_had():
     made = calibrate(lesions(), simulated=True)
     for agreement in (0.1, 0.5, 0.9):
-        assert made.confidence_of(agreement) == pytest.approx(0.4 + agreement / 2, abs=0.03)
+        assert made.expected_dice_of(agreement) == pytest.approx(0.4 + agreement / 2, abs=0.03)
     assert (made.lesions, made.patients, made.simulated) == (40, 20, True)
 
 
 def test_confidence_never_falls_with_agreement():
     made = calibrate(lesions(), simulated=True)
-    told = [made.confidence_of(a) for a in np.linspace(-0.5, 1.5, 100)]
+    told = [made.expected_dice_of(a) for a in np.linspace(-0.5, 1.5, 100)]
     assert (np.diff(told) >= 0).all()
 
 
@@ -72,7 +72,7 @@ def test_calibration_that_is_none_is_refused(change):
         "patients": 20,
         "simulated": True,
     }
-    assert calibration_from(entry).confidence_of(0.5) == pytest.approx(0.65)
+    assert calibration_from(entry).expected_dice_of(0.5) == pytest.approx(0.65)
     with pytest.raises(ModelError, match="calibrate it again"):
         calibration_from({**entry, **change})
 

@@ -246,7 +246,10 @@ def _reported(played: _Played, lesion: CaseLesion) -> tuple[Entry, Figures]:
         source.simulated,
         navigation_entry(navigation.approaches, lesion.name, navigation.margins_mm),
         stability_entry(
-            consensus, refinement.change_of(lesion.name), refinement.confidence_of(lesion.name), refinement.calibration
+            consensus,
+            refinement.change_of(lesion.name),
+            refinement.expected_dice_of(lesion.name),
+            refinement.calibration,
         ),
     )
     surface = lesion_surface(workspace.lesion_store.segmentation_node, lesion.name)

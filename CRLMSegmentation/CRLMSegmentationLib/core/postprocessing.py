@@ -17,7 +17,7 @@ from .volume import Volume
 THRESHOLD = 0.5
 SEED_DISTANCE_LIMIT_MM = 5.0
 """A component farther from the seed than this is not the lesion that was clicked."""
-LOW_CONFIDENCE = 0.75
+LOW_PROBABILITY = 0.75
 """Mean probability inside the mask below which the result is called uncertain."""
 FADE_VOXELS = 2
 """Margin around the mask in which probabilities are kept, so that the resampled surface stays smooth."""
@@ -31,7 +31,7 @@ SEED_OUTSIDE = "seed outside the mask by {distance:.1f} mm: check that the right
 TOUCHES_EDGE = "touches the crop edge: the tumour may be larger; segment again with a larger crop"
 TOUCHES_VOLUME_EDGE = "touches the edge of the volume: part of the tumour may lie beyond what was swept"
 TOUCHES_EMPTY = "touches empty voxels: part of the tumour may not have been swept"
-UNCERTAIN = "low confidence: mean probability {confidence:.2f} inside the mask; check the segmentation"
+UNCERTAIN = "low confidence: mean probability {probability:.2f} inside the mask; check the segmentation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class LesionMask:
         crop_to_ras: 4x4 of that grid.
         volume_ml: of the mask.
         diameters_mm: longest first, see `diameters`; zeros when nothing was found.
-        confidence: mean probability inside the mask.
+        mean_probability: inside the mask.
         warnings: what the user must know, in plain words.
     """
 
@@ -60,7 +60,7 @@ class LesionMask:
     crop_to_ras: np.ndarray
     volume_ml: float
     diameters_mm: tuple[float, float, float]
-    confidence: float
+    mean_probability: float
     warnings: tuple[str, ...]
 
     @property
@@ -116,7 +116,7 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
     shape = as_index(volume.array.shape)
     pasted, box = paste(cleaned, part_to_ras(crop.ijk_to_ras, near.start_kji), volume.ijk_to_ras, shape)
     part, offset_kji = trimmed_mask(_largest_part(pasted >= THRESHOLD), box.start_kji)
-    confidence = float(close[component].mean()) if part.any() else 0.0
+    mean_probability = float(close[component].mean()) if part.any() else 0.0
     volume_ml, diameters_mm = measure(part, volume.ijk_to_ras)
     return LesionMask(
         part=part,
@@ -127,8 +127,8 @@ def lesion_from_probability(probability: np.ndarray, crop: Crop, volume: Volume)
         crop_to_ras=crop.ijk_to_ras,
         volume_ml=volume_ml,
         diameters_mm=diameters_mm,
-        confidence=confidence,
-        warnings=tuple(_warnings(solid, insonified, distance_mm, confidence, crop) if part.any() else [NOTHING]),
+        mean_probability=mean_probability,
+        warnings=tuple(_warnings(solid, insonified, distance_mm, mean_probability, crop) if part.any() else [NOTHING]),
     )
 
 
@@ -172,7 +172,7 @@ def _largest_part(mask: np.ndarray) -> np.ndarray:
 
 
 def _warnings(
-    lesion: np.ndarray, insonified: np.ndarray, distance_mm: float, confidence: float, crop: Crop
+    lesion: np.ndarray, insonified: np.ndarray, distance_mm: float, mean_probability: float, crop: Crop
 ) -> list[str]:
     """Return the warnings about a lesion in a padded box, which ends right beside it only where the crop ends."""
     warnings = []
@@ -185,6 +185,6 @@ def _warnings(
     around = ndimage.binary_dilation(lesion) & ~lesion
     if around.any() and (around & ~insonified).sum() > EMPTY_CONTACT * around.sum():
         warnings.append(TOUCHES_EMPTY)
-    if confidence < LOW_CONFIDENCE:
-        warnings.append(UNCERTAIN.format(confidence=confidence))
+    if mean_probability < LOW_PROBABILITY:
+        warnings.append(UNCERTAIN.format(probability=mean_probability))
     return warnings

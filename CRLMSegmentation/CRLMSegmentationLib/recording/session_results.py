@@ -91,7 +91,7 @@ def line_of(result: LesionResult, model_version: str) -> dict[str, Any]:
         "volume_ml": mask.volume_ml,
         "diameters_mm": mask.diameters_mm,
         **_centre(mask.part, mask.offset_kji, mask.ijk_to_ras),
-        "confidence": mask.confidence,
+        "confidence": mask.mean_probability,
         "warnings": mask.warnings,
         "timings_s": result.timings_s,
     }

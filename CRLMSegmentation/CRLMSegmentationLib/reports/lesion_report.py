@@ -120,7 +120,7 @@ def sentence_of(result: LesionResult) -> str:
     sizes = " x ".join(f"{d:.0f}" for d in mask.diameters_mm)
     seconds = sum(result.timings_s.get(step, 0.0) for step in ("crop", "preprocess", "inference", "postprocess"))
     size = f"{mask.volume_ml:.1f} ml, {sizes} mm"
-    return f"{result.request.lesion}: {size}, confidence {mask.confidence:.2f}, in {seconds:.1f} s{warnings}"
+    return f"{result.request.lesion}: {size}, confidence {mask.mean_probability:.2f}, in {seconds:.1f} s{warnings}"
 
 
 def navigation_sentences(entry: Mapping[str, Any]) -> list[str]:

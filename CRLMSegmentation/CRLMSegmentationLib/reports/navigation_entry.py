@@ -85,13 +85,13 @@ def approach_from(entry: Mapping[str, Any] | None, lesion: str) -> Approach | No
 def stability_entry(
     consensus: Consensus | None,
     change: Change | None = None,
-    confidence: float | None = None,
+    expected_dice: float | None = None,
     calibration: ModelCalibration | None = None,
 ) -> dict[str, Any] | None:
     """Return `stability` of a lesion, see `schema.STABILITY_KEYS`; None where it was segmented only once.
 
     Args:
-        calibration: that the confidence comes from.
+        calibration: that the expected Dice comes from.
     """
     if consensus is None and change is None:
         return None
@@ -99,8 +99,8 @@ def stability_entry(
         "runs": None if consensus is None else consensus.runs,
         "agreement": None if consensus is None else consensus.agreement,
         "spread_mm": None if consensus is None else consensus.spread_mm,
-        "confidence": confidence,
-        "calibration": None if confidence is None or calibration is None else _measured_on(calibration),
+        "confidence": expected_dice,
+        "calibration": None if expected_dice is None or calibration is None else _measured_on(calibration),
         "change": None if change is None else {"mean_mm": change.mean_mm, "largest_mm": change.largest_mm},
     }
 

@@ -131,7 +131,7 @@ def lesion_report(
         "metrics_region": metrics_region,
         "volume_ml": result.volume_ml,
         "diameters_mm": list(result.diameters_mm),
-        "confidence": None if result.is_empty else result.confidence,
+        "confidence": None if result.is_empty else result.mean_probability,
         "warnings": list(result.warnings),
         "versions": dict(versions),
         "created": created,

@@ -1,6 +1,6 @@
 """Expected Dice of a segmentation by the agreement of its consensus surfaces, fitted on lesions with ground truth.
 
-A calibration belongs to one model and lies in its package. `confidence_of` is the Dice overlap with the ground truth
+A calibration belongs to one model and lies in its package. `expected_dice_of` is the Dice overlap with the ground truth
 that lesions of the same agreement had on average; `residual_error`, which packages call "unexplained", is
 q of `interval`.
 """
@@ -71,7 +71,7 @@ class ModelCalibration:
     patients: int
     simulated: bool | None
 
-    def confidence_of(self, agreement: float) -> float:
+    def expected_dice_of(self, agreement: float) -> float:
         """Return the expected Dice at an agreement, interpolated on the curve."""
         return float(np.interp(agreement, self.agreements, self.expected_dice))
 

@@ -32,7 +32,7 @@ ROW = LesionRow(
     done=0,
     total=0,
     elapsed_s=0.0,
-    confidence=0.9,
+    expected_dice=0.9,
 )
 CUT_OFF = Reason(ReasonCode.CUT_OFF)
 
@@ -41,15 +41,15 @@ CUT_OFF = Reason(ReasonCode.CUT_OFF)
     ("changes", "badge"),
     [
         ({}, "● high"),
-        ({"confidence": 0.84}, "● high"),
-        ({"confidence": 0.83}, "▲ medium"),
-        ({"confidence": 0.7}, "▲ medium"),
-        ({"confidence": 0.69}, "■ low"),
-        ({"confidence": None}, "○ not rated"),
+        ({"expected_dice": 0.84}, "● high"),
+        ({"expected_dice": 0.83}, "▲ medium"),
+        ({"expected_dice": 0.7}, "▲ medium"),
+        ({"expected_dice": 0.69}, "■ low"),
+        ({"expected_dice": None}, "○ not rated"),
         ({"warnings": ("the seed is not in it",)}, "▲ medium"),
-        ({"warnings": ("the seed is not in it",), "confidence": 0.5}, "■ low"),
+        ({"warnings": ("the seed is not in it",), "expected_dice": 0.5}, "■ low"),
         ({"unreliable_reason": CUT_OFF}, "■ low"),
-        ({"warnings": (CORRECTED,), "confidence": None}, "◆ by hand"),
+        ({"warnings": (CORRECTED,), "expected_dice": None}, "◆ by hand"),
         ({"is_current": False}, "○ out of date"),
         ({"is_current": False, "unreliable_reason": CUT_OFF}, "○ out of date"),
         ({"is_renewing": True}, "○ being renewed"),

@@ -123,7 +123,7 @@ def test_margins_that_are_off_are_left_out():
 
 def test_row_tells_what_has_become_of_the_lesion_and_what_its_segmentation_is_worth():
     change = str(Change(0.6, 2.1))
-    row = replace(ROW, shift_mm=1.24, change=0.031, refined=change, confidence=0.812)
+    row = replace(ROW, shift_mm=1.24, change=0.031, refined=change, expected_dice=0.812)
     cells = lesion_cells([row])
     assert [cells[0, column][0] for column in range(5)] == ["Segment VII", "2.1 ml", "16 × 16 × 16 mm", "▲ medium", "–"]
     assert details_of(row, True).splitlines() == [
@@ -144,7 +144,7 @@ def test_growth_has_its_sign(change, text):
     ("is_simulated", "words"), [(True, "simulated"), (False, "patients"), (None, "origin unknown")]
 )
 def test_confidence_says_on_whom_it_was_measured(is_simulated, words):
-    assert f"expected Dice 0.81, {words}" in details_of(replace(ROW, confidence=0.81), is_simulated)
+    assert f"expected Dice 0.81, {words}" in details_of(replace(ROW, expected_dice=0.81), is_simulated)
     assert "Dice" not in details_of(ROW, is_simulated)
 
 

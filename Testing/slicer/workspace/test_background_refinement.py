@@ -90,7 +90,7 @@ def test_segmentation_corrected_by_hand_is_not_refined(looking, engine, clock):
     finish_all(looking, engine, clock)
     assert row(looking).volume_ml == volume_ml
     assert row(looking).warnings == (CORRECTED,)
-    assert (row(looking).refined, row(looking).confidence) == ("", None)
+    assert (row(looking).refined, row(looking).expected_dice) == ("", None)
     assert looking.navigation.targets["Tumour 1"].outer is None
 
 
@@ -135,14 +135,14 @@ def test_live_volumes_are_not_looked_at_again(looking, link, engine, clock, tiny
 def test_confidence_is_what_the_calibration_of_the_model_says(looking, engine, clock, model):
     model.calibration = calibration(with_shells_mm=1.5, alone_mm=3.0)
     finish_all(looking, engine, clock)
-    assert row(looking).confidence == pytest.approx(
+    assert row(looking).expected_dice == pytest.approx(
         0.2 + 0.65 * looking.background_refinement.consensus_of("Tumour 1").agreement
     )
 
 
 def test_without_a_calibration_no_confidence_is_claimed(looking, engine, clock):
     finish_all(looking, engine, clock)
-    assert row(looking).confidence is None
+    assert row(looking).expected_dice is None
 
 
 def test_segmentation_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(

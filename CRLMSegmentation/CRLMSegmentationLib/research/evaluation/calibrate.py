@@ -100,7 +100,7 @@ def calibrated_accuracy_of(calibration: ModelCalibration, observed: Observed, se
     """Measure a calibration on lesions on which it was not made."""
     observations = [observation for observation, _ in observed]
     dice = np.array([o.dice for o in observations])
-    confidence = np.array([calibration.confidence_of(o.agreement) for o in observations])
+    confidence = np.array([calibration.expected_dice_of(o.agreement) for o in observations])
     probability = np.array([o.probability for o in observations])
     approaches = [approach for _, approach in observed]
     coverage, width_mm = coverage_of(approaches, calibration, TrackingError(), seed)

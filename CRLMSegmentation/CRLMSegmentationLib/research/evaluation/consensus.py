@@ -101,7 +101,7 @@ def _observed(
     dice = measured["dice"] or 0.0  # None only for an empty ground truth
     approach = _approach(first, result, consensus, truth, volume, rng)
     misses_mm, errors_mm = _misses_mm(approach), _misses_mm(approach.alone)
-    observation = Observation(patient, consensus.agreement, result.mask.confidence, dice, misses_mm, errors_mm)
+    observation = Observation(patient, consensus.agreement, result.mask.mean_probability, dice, misses_mm, errors_mm)
     return observation, approach
 
 

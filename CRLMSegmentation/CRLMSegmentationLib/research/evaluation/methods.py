@@ -199,6 +199,6 @@ def _answer_of(result: LesionResult) -> Answer:
         in_crop=None if size_mm is None else mask.in_crop,
         crop_size_mm=None if size_mm is None else float(size_mm),
         probability=mask.probability,
-        confidence=None if mask.is_empty else mask.confidence,
+        confidence=None if mask.is_empty else mask.mean_probability,
         warnings=tuple(mask.warnings),
     )

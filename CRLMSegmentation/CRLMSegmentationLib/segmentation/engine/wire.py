@@ -13,7 +13,7 @@ from ...core.volume import Volume, VolumeIdentity
 from ..results import request_from_json, request_to_json
 from .engine import CropJob, Finished, Job, LesionJob
 
-MASK_NUMBERS = ("volume_ml", "diameters_mm", "confidence")
+MASK_NUMBERS = ("volume_ml", "diameters_mm", "mean_probability")
 
 
 def encode_job(job_id: int, job: Job) -> list[memoryview]:
@@ -90,7 +90,7 @@ def decode_answer(frame: Frame) -> Finished:
             crop_to_ras=np.array(lesion["crop_to_ras"]),
             volume_ml=lesion["volume_ml"],
             diameters_mm=tuple(lesion["diameters_mm"]),
-            confidence=lesion["confidence"],
+            mean_probability=lesion["mean_probability"],
             warnings=tuple(lesion["warnings"]),
         )
     return Finished(probability=arrays["probability"], warnings=tuple(header["warnings"]), lesion=lesion, **finished)

@@ -78,10 +78,10 @@ def lesion_details(rows: Sequence[LesionRow], workspace: Workspace | None = None
 
 
 def details_of(row: LesionRow, is_simulated: bool | None = None) -> str:
-    """Return state, what refinement has changed, confidence, time taken and age, growth since the volume before.
+    """Return state, what refinement has changed, the expected Dice, time taken and age, growth since the volume before.
 
     Args:
-        is_simulated: whether the confidence was calibrated on simulated patients; None when nobody knows.
+        is_simulated: whether the expected Dice was calibrated on simulated patients; None when nobody knows.
     """
     took = "" if row.seconds is None else _("in {seconds:.1f} s").format(seconds=row.seconds)
     age = "" if row.volume_age_s is None else _("volume of {age}").format(age=_age(row.volume_age_s))
@@ -89,7 +89,7 @@ def details_of(row: LesionRow, is_simulated: bool | None = None) -> str:
     lines = (
         _state_text(row),
         _(row.refined),
-        confidence_text(row.confidence, is_simulated),
+        expected_dice_text(row.expected_dice, is_simulated),
         origin,
         _change_text(row),
     )
@@ -139,11 +139,11 @@ def reliability_of(row: LesionRow) -> Reliability | None:
         return Reliability.OUT_OF_DATE
     if CORRECTED in row.warnings:
         return Reliability.BY_HAND
-    if row.unreliable_reason is not None or (row.confidence is not None and row.confidence < MEDIUM_DICE):
+    if row.unreliable_reason is not None or (row.expected_dice is not None and row.expected_dice < MEDIUM_DICE):
         return Reliability.LOW
-    if row.warnings or (row.confidence is not None and row.confidence < HIGH_DICE):
+    if row.warnings or (row.expected_dice is not None and row.expected_dice < HIGH_DICE):
         return Reliability.MEDIUM
-    return Reliability.NOT_RATED if row.confidence is None else Reliability.HIGH
+    return Reliability.NOT_RATED if row.expected_dice is None else Reliability.HIGH
 
 
 def lesion_distances(situation: Situation) -> dict[str, tuple[InstrumentState, ReliableReading]]:
@@ -163,12 +163,12 @@ def diameters_text(row: LesionRow) -> str:
     return _("{diameters} mm").format(diameters=" × ".join(f"{diameter:.0f}" for diameter in row.diameters_mm))
 
 
-def confidence_text(confidence: float | None, is_simulated: bool | None) -> str:
+def expected_dice_text(expected_dice: float | None, is_simulated: bool | None) -> str:
     """Return the expected Dice and on what data it was calibrated; empty where it is not known."""
-    if confidence is None:
+    if expected_dice is None:
         return ""
     measured_on = {True: _("simulated"), False: _("patients"), None: _("origin unknown")}[is_simulated]
-    return _("expected Dice {dice:.2f}, {measured_on}").format(dice=confidence, measured_on=measured_on)
+    return _("expected Dice {dice:.2f}, {measured_on}").format(dice=expected_dice, measured_on=measured_on)
 
 
 def _distance_cell(row: LesionRow, distances: Distances, margins_mm: tuple[float, ...]) -> tuple[str, str]:

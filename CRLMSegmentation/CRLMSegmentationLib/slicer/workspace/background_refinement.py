@@ -79,7 +79,7 @@ class BackgroundRefinement:
         known = self._lesion_store.entries.get(lesion)
         return None if known is None else known.refinement.course.consensus_of(lesion)
 
-    def confidence_of(self, lesion: str) -> float | None:
+    def expected_dice_of(self, lesion: str) -> float | None:
         """The Dice to be expected of the segmentation of a lesion.
 
         None without consensus surfaces, or where their accuracy was never measured for this model.
@@ -91,4 +91,4 @@ class BackgroundRefinement:
             return None
         if latest.model_sha256 != self._session.model.sha256:
             return None
-        return calibration.confidence_of(consensus.agreement)
+        return calibration.expected_dice_of(consensus.agreement)

@@ -139,7 +139,7 @@ class LesionRow:
         is_renewing: the segmentation is of the volume before, and is being segmented again in this one.
         unreliable_reason: why the border is not to be relied on; else None.
         refined: what refinement has changed; empty before that.
-        confidence: Dice to be expected, as calibrated; None where that is not known.
+        expected_dice: Dice to be expected, as calibrated; None where that is not known.
         shift_mm, change: of the centre and (as a share) of the volume, since the volume before; None for the first.
     """
 
@@ -162,7 +162,7 @@ class LesionRow:
     is_renewing: bool = False
     unreliable_reason: Reason | None = None
     refined: str = ""
-    confidence: float | None = None
+    expected_dice: float | None = None
     shift_mm: float | None = None
     change: float | None = None
 

@@ -27,5 +27,5 @@ def _completed(row: LesionRow, lesion_store: LesionStore, background_refinement:
     return replace(
         row,
         refined=str(background_refinement.change_of(lesion) or ""),
-        confidence=background_refinement.confidence_of(lesion),
+        expected_dice=background_refinement.expected_dice_of(lesion),
     )

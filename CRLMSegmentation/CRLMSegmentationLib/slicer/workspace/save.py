@@ -95,7 +95,7 @@ def _entry(workspace: Workspace, result: LesionResult) -> JsonObject:
     entry = workspace.lesion_store.entries[lesion]
     if entry.refinement.is_about(entry.found):
         consensus, change = refinement.consensus_of(lesion), refinement.change_of(lesion)
-        stability = stability_entry(consensus, change, refinement.confidence_of(lesion), refinement.calibration)
+        stability = stability_entry(consensus, change, refinement.expected_dice_of(lesion), refinement.calibration)
     near = navigation_entry(navigation.approaches, lesion, navigation.margins_mm)
     ready, case_id = workspace.readies[result.model_sha256], result.volume.device
     return report_entry(result, ready, case_id, navigation=near, stability=stability)
