@@ -8,6 +8,7 @@ import pytest
 from CRLMSegmentationLib.igtl.client import IgtlClient
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.live_reconstruction import (
+    LONGEST_REPLY_S,
     NO_VOLUME_TIMEOUT_S,
     REPLY_TIMEOUT_S,
     LiveReconstruction,
@@ -230,6 +231,31 @@ def test_server_that_is_still_sending_is_not_given_up(bench, monkeypatch) -> Non
     for _ in range(5):
         bench.later(REPLY_TIMEOUT_S - 1)
     assert bench.live.live_state is LiveState.STARTING
+
+
+def test_server_that_is_always_still_sending_is_given_up_all_the_same(bench, monkeypatch) -> None:
+    bench.scripted.replies[START] = None
+    bench.live.start()
+    bench.until(lambda: bench.scripted.commands)
+    monkeypatch.setattr(IgtlClient, "receiving", "Image_Reference, 1 of 3 MB")
+    bench.later(LONGEST_REPLY_S - 1)
+    assert bench.live.live_state is LiveState.STARTING
+    bench.later(2)
+    assert bench.live.live_state is LiveState.FAILED
+    assert f"has not answered {START} within 60 s, in which it sent other messages" in bench.live.live_reason
+
+
+def test_snapshot_that_is_lost_on_a_link_that_lags_is_asked_for_again(bench, monkeypatch) -> None:
+    bench.run()
+    bench.scripted.replies[SNAPSHOT] = None
+    bench.later(1.0)
+    bench.until(lambda: SNAPSHOT in bench.scripted.names())
+    asked = bench.scripted.names().count(SNAPSHOT)
+    monkeypatch.setattr(IgtlClient, "receiving", "Image_Reference, 1 of 3 MB")
+    bench.later(LONGEST_REPLY_S + 1)
+    assert bench.live.live_state is LiveState.RUNNING
+    assert "has not answered" in bench.live.live_reason
+    bench.until(lambda: bench.scripted.names().count(SNAPSHOT) > asked)
 
 
 def test_server_that_comes_back_begins_again_by_itself(bench) -> None:

@@ -27,7 +27,10 @@ from .statistics import MessageProblem
 logger = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 10.0
-"""Time to wait for the reply to a command; a snapshot of a large volume takes a second or two."""
+"""Time to wait for the reply to a command while nothing is being received; a snapshot of a large volume takes a second
+or two."""
+LONGEST_REPLY_S = 60.0
+"""Time to wait for it in any case; on a link that lags, something is always being received."""
 NO_VOLUME_TIMEOUT_S = 15.0
 """Time without a volume after which the reason is reported; until a sweep begins, a server has none."""
 CLOSE_BUDGET_S = 0.05
@@ -106,7 +109,7 @@ class LiveReconstruction:
         # A server remembers the ids of a client's last commands, and answers each once.
         self._uids = count(int(time.time()) % 100_000 * 1000 + 1)
         self._pending: PlusCommand | None = None
-        self._sent_at_s = 0.0
+        self._sent_at_s = self._quiet_since_s = 0.0
         self._connections = 0
         self._next_at_s = self._volume_at_s = 0.0
 
@@ -193,9 +196,12 @@ class LiveReconstruction:
         now_s = self._clock()
         if self._pending is not None:
             if self.client.receiving is not None:  # it is busy sending, perhaps the very volume, over a slow network
-                self._sent_at_s = now_s
-            elif now_s - self._sent_at_s > REPLY_TIMEOUT_S:
-                self._give_up(self._pending)
+                self._quiet_since_s = now_s
+            if now_s - self._sent_at_s > LONGEST_REPLY_S:
+                text = f"within {LONGEST_REPLY_S:.0f} s, in which it sent other messages; have it send less"
+                self._give_up(self._pending, text)
+            elif now_s - self._quiet_since_s > REPLY_TIMEOUT_S:
+                self._give_up(self._pending, f"within {REPLY_TIMEOUT_S:.0f} s", "; is it PLUS?")
         elif self.live_state is LiveState.STARTING:
             self._send_command(START, self._region.attributes() if self._region else {})
         elif self.live_state is LiveState.STOPPING:
@@ -211,7 +217,8 @@ class LiveReconstruction:
         except LinkError as error:
             self._log(logging.INFO, f"{name} cannot be sent: {error}")
             return
-        self._pending, self._sent_at_s = command, self._clock()
+        self._pending = command
+        self._sent_at_s = self._quiet_since_s = self._clock()
 
     def _is_reply(self, message: Message) -> bool:
         """Return whether a message is a reply to a command; handle it if it answers the last one."""
@@ -245,14 +252,14 @@ class LiveReconstruction:
         if name == STOP:
             self.live_state, self.live_reason = LiveState.OFF, ""
 
-    def _give_up(self, command: PlusCommand) -> None:
+    def _give_up(self, command: PlusCommand, how_long: str, question: str = "") -> None:
         """Stop waiting for a reply. Only a missing snapshot is no failure: the network may have stalled."""
         self._pending = None
-        silence = f"the server has not answered {command.name} within {REPLY_TIMEOUT_S:.0f} s"
+        silence = f"the server has not answered {command.name} {how_long}"
         if command.name == SNAPSHOT:
             self._report_no_volume(silence)
         else:
-            self._fail(f"{silence}; is it PLUS?")
+            self._fail(f"{silence}{question}")
 
     def _report_no_volume(self, why: str) -> None:
         """Report that no volume arrives, once that has lasted for `NO_VOLUME_TIMEOUT_S`."""
