@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.module_helpers import Panel, stub_engine
+from helpers.scripted_tracker import ScriptedTracker, use_tracker
 from slicer_host.fixtures import (  # noqa: F401  (fixtures)
     add_volume,
     ctk,
@@ -50,8 +51,22 @@ def with_volume(panel, tiny_volume) -> Panel:
 
 
 @pytest.fixture
+def tracker() -> ScriptedTracker:
+    return ScriptedTracker()
+
+
+@pytest.fixture
 def with_result(with_volume) -> Panel:
     """One lesion has been segmented."""
     with_volume.place()
     with_volume.answer()
     return with_volume
+
+
+@pytest.fixture
+def navigated(with_result, tracker) -> Panel:
+    """One lesion, and a stylus 12 mm from it."""
+    tracker.stylus(12.0)
+    use_tracker(with_result.workspace, tracker)
+    with_result.wait(lambda: with_result.text("distanceLabel").startswith("12 mm ("))
+    return with_result

@@ -7,22 +7,15 @@ import re
 import pytest
 from CRLMSegmentationLib.slicer.views.distance_window import letters_px
 from helpers.module_helpers import Panel
-from helpers.scripted_tracker import ScriptedTracker, use_tracker
 from PySide6 import QtGui
 
 
 @pytest.fixture
-def tracker() -> ScriptedTracker:
-    return ScriptedTracker()
-
-
-@pytest.fixture
-def navigated(with_result, tracker) -> Panel:
-    tracker.stylus(12.0)
-    use_tracker(with_result.workspace, tracker)
-    with_result.press("windowButton")
-    with_result.wait(lambda: written(with_result) == "12 mm")
-    return with_result
+def navigated(navigated) -> Panel:
+    """The distance stands in its window."""
+    navigated.press("windowButton")
+    navigated.wait(lambda: written(navigated) == "12 mm")
+    return navigated
 
 
 def window(panel):

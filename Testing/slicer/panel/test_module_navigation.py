@@ -8,24 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.module_helpers import Panel, parameter_nodes
-from helpers.scripted_tracker import RADIUS_MM, ScriptedTracker, use_tracker
+from helpers.module_helpers import parameter_nodes
+from helpers.scripted_tracker import RADIUS_MM, use_tracker
 
 WHITE, AMBER, RED = "#ffffff", "#ffc733", "#ff7970"
-
-
-@pytest.fixture
-def tracker() -> ScriptedTracker:
-    return ScriptedTracker()
-
-
-@pytest.fixture
-def navigated(with_result, tracker) -> Panel:
-    """One lesion, and a stylus 12 mm from it."""
-    tracker.stylus(12.0)
-    use_tracker(with_result.workspace, tracker)
-    with_result.wait(lambda: number(with_result) == "12 mm")
-    return with_result
 
 
 def number(panel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from helpers.module_helpers import DIAMETERS, DISTANCE, NAME, RELIABILITY, SIZE, Panel
-from helpers.scripted_tracker import ScriptedTracker, use_tracker
+from helpers.scripted_tracker import use_tracker
 from PySide6 import QtCore, QtWidgets
 
 WIDTH, HEIGHT = 600, 900
@@ -15,12 +15,11 @@ SECTIONS = ("sourceButton", "preflightButton", "segmentButton", "navigationButto
 
 
 @pytest.fixture
-def navigated(with_volume) -> Panel:
+def navigated(with_volume, tracker) -> Panel:
     """Four lesions, and a stylus 12 mm from the nearest; in a panel as wide and high as in an operating room."""
     for seed in SEEDS:
         with_volume.place(seed)
         with_volume.answer()
-    tracker = ScriptedTracker()
     tracker.stylus(12.0)
     use_tracker(with_volume.workspace, tracker)
     with_volume.wait(lambda: with_volume.text("distanceLabel").startswith("12 mm"))
@@ -163,14 +162,13 @@ def test_problem_opens_nothing_and_is_told_in_the_strip(with_result):
     assert with_result.host.widget("workerLabel")._real.isVisibleTo(with_result.host.panel)
 
 
-def test_next_step_is_told_until_distances_are_shown(with_volume):
+def test_next_step_is_told_until_distances_are_shown(with_volume, tracker):
     with_volume.wait(lambda: with_volume.text("nextStepLabel").startswith("Press “Place seed”"))
     with_volume.press("placeButton")
     with_volume.wait(lambda: with_volume.text("nextStepLabel").startswith("Click into"))
     with_volume.host.place_point(SEEDS[0])
     with_volume.answer()
     with_volume.wait(lambda: with_volume.text("nextStepLabel").startswith("Bring a tracked instrument"))
-    tracker = ScriptedTracker()
     tracker.stylus(12.0)
     use_tracker(with_volume.workspace, tracker)
     with_volume.wait(lambda: with_volume.host.widget("nextStepLabel").isHidden())

@@ -8,20 +8,14 @@ from xml.etree import ElementTree
 import pytest
 import vtk
 from helpers.module_helpers import Panel
-from helpers.scripted_tracker import ScriptedTracker, use_tracker
 
 
 @pytest.fixture
-def tracker() -> ScriptedTracker:
-    return ScriptedTracker()
-
-
-@pytest.fixture
-def navigated(with_result, tracker) -> Panel:
+def navigated(navigated, tracker) -> Panel:
+    """The stylus is within the wider margin."""
     tracker.stylus(9.0)
-    use_tracker(with_result.workspace, tracker)
-    with_result.wait(lambda: with_result.text("distanceLabel").startswith("9 mm"))
-    return with_result
+    navigated.wait(lambda: navigated.text("distanceLabel").startswith("9 mm"))
+    return navigated
 
 
 def views(panel):

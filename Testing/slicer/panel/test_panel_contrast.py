@@ -18,7 +18,7 @@ from CRLMSegmentationLib.slicer.state import State
 from CRLMSegmentationLib.slicer.views.navigation_texts import WITHHELD_COLOUR
 from CRLMSegmentationLib.tracking.colours import CLEAR_COLOUR, INNER_COLOUR, OUTER_COLOUR
 from helpers.paths import ROOT
-from helpers.scripted_tracker import ScriptedTracker, use_tracker
+from helpers.scripted_tracker import use_tracker
 from PySide6 import QtCore, QtGui
 
 SELECTED, ON_SELECTED = "#1f3a5f", "#ffffff"
@@ -66,8 +66,7 @@ def test_panel_has_that_background_in_any_style_of_the_application(name):
 
 
 @pytest.mark.parametrize("away_mm", [12.0, 8.0, 3.0])
-def test_drawn_distance_and_lesions_are_readable(with_result, away_mm):
-    tracker = ScriptedTracker()
+def test_drawn_distance_and_lesions_are_readable(with_result, tracker, away_mm):
     tracker.stylus(away_mm)
     use_tracker(with_result.workspace, tracker)
     with_result.wait(lambda: with_result.text("distanceLabel").startswith(f"{away_mm:.0f} mm"))
