@@ -3,8 +3,10 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.crop import CHANNELS, extract_crop, network_input, paste, resample_labels
+from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.errors import SeedError
 from CRLMSegmentationLib.core.geometry import transform_points
+from CRLMSegmentationLib.core.points import CorrectionPoint, PointKind
 from CRLMSegmentationLib.core.volume import Volume
 
 
@@ -128,3 +130,23 @@ def test_seed_where_the_probe_has_not_been_is_refused():
 def test_absurd_crop_size_is_refused(size):
     with pytest.raises(SeedError, match="mm wide"):
         extract_crop(ball(), (20.0, 22.0, 24.0), size, 1.25)
+
+
+def test_points_and_the_previous_segmentation_are_channels(tiny_volume):
+    crop = extract_crop(tiny_volume, np.array([20.0, 20, 20]), 24.0, 1.0)
+    include = CorrectionPoint(PointKind.INCLUDE, (26.0, 20.0, 20.0))
+    exclude = CorrectionPoint(PointKind.EXCLUDE, (20.0, 14.0, 20.0))
+    previous = crop.array < 80
+    made = network_input(crop, CLICK_CHANNELS, [exclude, include], previous)
+    seed_map = network_input(crop, CHANNELS)[1]
+    place = {"include": (12, 12, 18), "exclude": (12, 6, 12)}  # k, j, i of voxels beside the points
+    np.testing.assert_array_equal(made[0], crop.array)
+    np.testing.assert_array_equal(made[3], previous)
+    assert (made[1] >= seed_map).all()
+    assert made[1][place["include"]] > 0.9 > seed_map[place["include"]]
+    assert np.unravel_index(made[2].argmax(), made[2].shape)[1] in (5, 6)
+    assert made[2][place["exclude"]] > 0.9
+    assert made[2][crop.seed_kji] < 0.5
+    before_the_first = network_input(crop, CLICK_CHANNELS)
+    np.testing.assert_array_equal(before_the_first[1], seed_map)
+    assert not before_the_first[2:].any()

@@ -28,6 +28,7 @@ __all__ = [
     "parallel",
     "parent_process",
     "plain_xml",
+    "points",
     "postprocessing",
     "progress",
     "reasons",

@@ -6,7 +6,7 @@ are R, A and S: the same tissue gives the same crop however the volume is stored
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from .box import Box, Index, Shape, as_index
 from .crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
 from .errors import SeedError, VolumeError
 from .geometry import box_around, part_to_ras, spacing_of, transform_points
+from .points import CorrectionPoint, PointKind, points_of_kind
 from .volume import Volume, to_sitk
 
 HOLE_SIGMA_VOXELS = 0.7
@@ -57,19 +58,45 @@ class Crop:
         return as_index(np.clip(np.round(ijk[::-1]), 0, np.array(self.array.shape) - 1))
 
 
-def network_input(crop: Crop, channels: tuple[str, ...] = CHANNELS) -> np.ndarray:
+def network_input(
+    crop: Crop,
+    channels: tuple[str, ...] = CHANNELS,
+    points: Sequence[CorrectionPoint] = (),
+    previous: np.ndarray | None = None,
+) -> np.ndarray:
     """Return the input of the network, float32, shape (C, K, J, I).
 
     Args:
-        channels: "ultrasound" are the grey values, "seed" is a Gaussian around the click that tells the
-            network which lesion is meant.
+        channels: one of `CHANNEL_SETS`. "ultrasound" are the grey values; "seed" is a Gaussian around the click that
+            tells the network which lesion is meant; "include" is the largest of the Gaussians around the seed and all
+            points that belong to the lesion, "exclude" around those that do not; "previous" is the segmentation that
+            the last of the points corrects.
+        points: with which the user has corrected the segmentation, in their order; outside the crop they have no effect
+            but for the fringe of their Gaussian.
+        previous: shape (K, J, I), bool or probability; None before the first segmentation, as 0 everywhere.
     """
-    made: dict[str, Callable[[], np.ndarray]] = {"ultrasound": lambda: crop.array, "seed": lambda: _seed_map(crop)}
+    included = [crop.seed_ras_mm, *map(np.array, points_of_kind(points, PointKind.INCLUDE))]
+    excluded = [np.array(point) for point in points_of_kind(points, PointKind.EXCLUDE)]
+    made: dict[str, Callable[[], np.ndarray]] = {
+        "ultrasound": lambda: crop.array,
+        "seed": lambda: _point_map(crop, [crop.seed_ras_mm]),
+        "include": lambda: _point_map(crop, included),
+        "exclude": lambda: _point_map(crop, excluded),
+        "previous": lambda: np.zeros(crop.array.shape) if previous is None else previous,
+    }
     return np.stack([made[name]() for name in channels]).astype(np.float32)
 
 
-def _seed_map(crop: Crop) -> FloatArray:
-    ijk = transform_points(np.linalg.inv(crop.ijk_to_ras), crop.seed_ras_mm)
+def _point_map(crop: Crop, points_ras_mm: Sequence[np.ndarray]) -> FloatArray:
+    """Return the largest of the Gaussians around some points, shape (K, J, I); 0 without any."""
+    largest: FloatArray = np.zeros(crop.array.shape)
+    for point_ras_mm in points_ras_mm:
+        np.maximum(largest, _gaussian_around(crop, point_ras_mm), out=largest)
+    return largest
+
+
+def _gaussian_around(crop: Crop, point_ras_mm: np.ndarray) -> FloatArray:
+    ijk = transform_points(np.linalg.inv(crop.ijk_to_ras), point_ras_mm)
     along: list[FloatArray] = [
         np.exp(-(((np.arange(n) - c) * crop.spacing_mm / SEED_SIGMA_MM) ** 2) / 2)
         for n, c in zip(crop.array.shape, ijk[::-1])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 CROP_SIZE_LIMITS_MM = (20.0, 400.0)
 CHANNELS = ("ultrasound", "seed")
-"""Channels that a network can take, see `core.crop.network_input`."""
+CLICK_CHANNELS = ("ultrasound", "include", "exclude", "previous")
+CHANNEL_SETS = (CHANNELS[:1], CHANNELS, CLICK_CHANNELS)
+"""Channels that a network can take, see `core.crop.network_input`. Only the last set can be corrected by points."""
 REGIONS = ("crop", "volume")
 """The part of a volume that a network takes: a cube around the seed, or the whole volume; see `core.crop`."""
