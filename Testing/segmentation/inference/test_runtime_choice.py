@@ -116,7 +116,7 @@ class Machine:
 @pytest.fixture
 def machine(tiny_package, tmp_path, monkeypatch) -> Machine:
     made = Machine(tiny_package, tmp_path / "caches", monkeypatch)
-    made.passes_s |= {TORCH_BF16: 0.3, OPENVINO: 0.4, OPENVINO_BF16: 0.1}
+    made.passes_s |= {TORCH_BF16: 0.15, OPENVINO: 0.4, OPENVINO_BF16: 0.1}
     return made
 
 
@@ -157,6 +157,20 @@ def test_fastest_is_chosen(machine, fastest):
         (c.name.value, c.device.value, c.precision.value, pytest.approx(pass_s))
         for c, pass_s in machine.passes_s.items()
     )
+
+
+@pytest.mark.parametrize(
+    ("reduced", "whole", "reduced_s", "chosen"),
+    [
+        (OPENVINO_BF16, OPENVINO, 0.06, OPENVINO),
+        (OPENVINO_BF16, OPENVINO, 0.04, OPENVINO_BF16),
+        (TORCH_BF16, OPENVINO, 0.06, OPENVINO),
+        (CUDA, OPENVINO, 0.06, CUDA),
+    ],
+)
+def test_reduced_precision_must_save_half_of_the_time_but_on_cuda(machine, reduced, whole, reduced_s, chosen):
+    machine.passes_s |= {OPENVINO_BF16: 0.9, TORCH_BF16: 0.9, whole: 0.1, reduced: reduced_s}
+    assert machine.choose() == (str(chosen), ())
 
 
 @pytest.mark.parametrize(
@@ -355,7 +369,7 @@ def test_nothing_that_can_be_used_is_told_with_the_reasons(machine):
 
 def test_runtime_that_is_much_slower_than_another_is_not_timed_again(machine):
     """A pass of a large model takes many seconds on a CPU."""
-    machine.passes_s = {OPENVINO_BF16: 0.1, OPENVINO: 0.19, TORCH_BF16: 0.45, TORCH: 9.0}
+    machine.passes_s = {OPENVINO_BF16: 0.1, OPENVINO: 0.19, TORCH_BF16: 0.9, TORCH: 9.0}
     machine.choose()
     counts = {runtime.choice: len(runtime.passes) for runtime in machine.runtimes}
     assert counts == {OPENVINO_BF16: 1 + TIMED_PASSES, OPENVINO: 1 + TIMED_PASSES, TORCH_BF16: 2, TORCH: 3}
