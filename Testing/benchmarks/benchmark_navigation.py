@@ -169,7 +169,7 @@ def running_room(speed: float, follows: bool) -> Iterator[Bench]:
             workspace.add_seed(np.array(lesion.seed_ras_mm))
         workspace.tick()
         workspace.segment()
-        bench.run_until(lambda: all(entry.found for entry in workspace.lesion_store.entries.values()))
+        bench.run_until(lambda: all(entry.segmentation for entry in workspace.lesion_store.entries.values()))
         workspace.resegmentation.enabled = follows
         yield bench
     finally:

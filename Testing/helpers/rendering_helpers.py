@@ -122,7 +122,7 @@ def navigate(panel: Panel, turn: Callable[[], None], clock: Callable[[], float] 
         panel.workspace.add_seed(np.array(seed))
     turn()
     panel.workspace.segment()
-    while not all(entry.found for entry in panel.workspace.lesion_store.entries.values()):
+    while not all(entry.segmentation for entry in panel.workspace.lesion_store.entries.values()):
         turn()
         if panel.engine.pending is not None:
             panel.engine.finish()

@@ -530,4 +530,6 @@ def model_of(number: int) -> SimpleNamespace:
 
 
 def fingerprints(lesion_store) -> dict[str, str]:
-    return {lesion: entry.found.fingerprint for lesion, entry in lesion_store.entries.items() if entry.found}
+    return {
+        lesion: entry.segmentation.fingerprint for lesion, entry in lesion_store.entries.items() if entry.segmentation
+    }

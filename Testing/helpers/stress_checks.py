@@ -78,7 +78,7 @@ def _current_segmentation(workspace: StressedWorkspace, node, lesion: str, segme
     if np.abs(seed - clicked).max() > 0.011:
         yield f"{lesion} looks current, but its seed has been moved from {clicked} to {seed}"
     entry = workspace.workspace.lesion_store.entries.get(lesion)
-    if entry is None or entry.found is None or entry.found.corrected or lesion in workspace.painted:
+    if entry is None or entry.segmentation is None or entry.segmentation.corrected or lesion in workspace.painted:
         return
     dark = _share_of_dark(workspace.workspace.volume.node, node, lesion)
     if dark < LEAST_DARK:

@@ -204,7 +204,7 @@ def _refine(workspace: Workspace, on_step: OnStep) -> None:
 
 def _result_of(workspace: Workspace, lesion: CaseLesion) -> LesionResult:
     """Return the result that the workspace shows for a lesion."""
-    found = workspace.lesion_store.entries[lesion.name].found
+    found = workspace.lesion_store.entries[lesion.name].segmentation
     if found is None or found.result is None:
         raise WorkerError(f"there is no segmentation of {lesion.name}; run the demo again with -v")
     return found.result

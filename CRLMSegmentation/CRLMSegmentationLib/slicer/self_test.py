@@ -44,7 +44,7 @@ def dice_of_sample(logic: Any, pause: Callable[[], None]) -> float:
                 raise CrlmError(problem)
             pause()
             time.sleep(PAUSE_S)
-        result = workspace.lesion_store.entries[lesion.name].found.result
+        result = workspace.lesion_store.entries[lesion.name].segmentation.result
         truth = case.truth_of(lesion, result.volume)
         if truth is None:
             raise CrlmError(_("the shipped case is missing its ground truth; install the extension again"))

@@ -271,7 +271,7 @@ def test_nothing_is_offered_until_the_button_is_pressed(with_result):
 def test_another_program_receives_the_segmentation(sharing, peer):
     assert sharing.text("shareButton").startswith(STOP_OFFER)
     got = peer.wait(lambda got: {STATE, SEGMENTATION, POINTS, device_of(1, "Tumour 1")} <= set(got))
-    expected = sharing.workspace.lesion_store.entries["Tumour 1"].found.result.mask.mask
+    expected = sharing.workspace.lesion_store.entries["Tumour 1"].segmentation.result.mask.mask
     np.testing.assert_array_equal(got[SEGMENTATION].array, expected)
     assert peer.segmentations == [True]
     sharing.redraw()

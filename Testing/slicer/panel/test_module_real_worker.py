@@ -129,7 +129,7 @@ def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tm
     assert running.text("workerLabel") == "▲ Loading the model"
     running.press("applyButton")
     running.wait(lambda: "up to date" in running.details(), PATIENCE_S)
-    assert running.workspace.lesion_store.entries["Tumour 1"].found.model_name == "shrunk"
+    assert running.workspace.lesion_store.entries["Tumour 1"].segmentation.model_name == "shrunk"
     running.widget.model.use("crlm-crop-phantom@2")
     assert "made with another model: shrunk" in running.workspace.lesion_store.rows()[0].warnings[0]
 

@@ -61,9 +61,9 @@ def test_dragged_seed_is_segmented_when_it_lies_still(with_result, monkeypatch):
     monkeypatch.setattr(workspace, "SETTLE_S", 0.0)  # no more steps follow
     with_result.answer()
     assert len(with_result.engine.jobs) == 2
-    assert with_result.workspace.lesion_store.entries["Tumour 1"].found.result.request.seed_ras_mm[0] == pytest.approx(
-        21.8
-    )
+    assert with_result.workspace.lesion_store.entries["Tumour 1"].segmentation.result.request.seed_ras_mm[
+        0
+    ] == pytest.approx(21.8)
 
 
 def test_lesion_is_renamed_in_the_table(with_result):

@@ -162,4 +162,4 @@ def test_mirrored_copies_are_asked_for(with_volume):
     with_volume.host.widget("mirroringCheckBox").checked = True
     with_volume.place(SEED)
     with_volume.answer()
-    assert with_volume.workspace.lesion_store.entries["Tumour 1"].found.result.request.options.mirroring
+    assert with_volume.workspace.lesion_store.entries["Tumour 1"].segmentation.result.request.options.mirroring

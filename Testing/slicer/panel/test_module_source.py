@@ -140,7 +140,9 @@ def test_volume_of_the_scene_is_segmented(with_volume):
     with_volume.place(SEED)
     with_volume.answer()
     assert with_volume.cell(SIZE).startswith("2.1 ml")
-    assert with_volume.workspace.lesion_store.entries["Tumour 1"].found.result.volume.device == "recvol_Reference"
+    assert (
+        with_volume.workspace.lesion_store.entries["Tumour 1"].segmentation.result.volume.device == "recvol_Reference"
+    )
 
 
 def test_volume_that_cannot_be_segmented_is_told(panel):

@@ -67,7 +67,7 @@ def test_refined_and_repeated_lesion_has_shells_and_says_what_has_changed(lookin
 
 
 def test_refined_segmentation_takes_the_place_of_the_first_and_undo_goes_before_both(looking, engine, clock):
-    before = looking.lesion_store.entries["Tumour 1"].found.result
+    before = looking.lesion_store.entries["Tumour 1"].segmentation.result
     looking.segment()
     finish(looking, engine)
     seconds = row(looking).seconds
@@ -75,11 +75,11 @@ def test_refined_segmentation_takes_the_place_of_the_first_and_undo_goes_before_
     turns(looking)
     engine.finish()
     looking.tick()
-    found = looking.lesion_store.entries["Tumour 1"].found
+    found = looking.lesion_store.entries["Tumour 1"].segmentation
     assert found.result.request.options.mirroring
     assert row(looking).seconds == seconds
     looking.lesion_store.undo()
-    assert looking.lesion_store.entries["Tumour 1"].found.result.requested_at_s == before.requested_at_s
+    assert looking.lesion_store.entries["Tumour 1"].segmentation.result.requested_at_s == before.requested_at_s
     assert row(looking).refined == ""
 
 
@@ -95,7 +95,7 @@ def test_segmentation_corrected_by_hand_is_not_refined(looking, engine, clock):
 
 
 def test_refined_answer_to_a_segmentation_that_was_taken_back_is_not_shown(looking, engine, clock):
-    before = looking.lesion_store.entries["Tumour 1"].found.result
+    before = looking.lesion_store.entries["Tumour 1"].segmentation.result
     looking.segment()
     finish(looking, engine)
     clock.now_s += QUIET_S
@@ -103,7 +103,7 @@ def test_refined_answer_to_a_segmentation_that_was_taken_back_is_not_shown(looki
     looking.lesion_store.undo()
     engine.finish()
     looking.tick()
-    assert looking.lesion_store.entries["Tumour 1"].found.result.requested_at_s == before.requested_at_s
+    assert looking.lesion_store.entries["Tumour 1"].segmentation.result.requested_at_s == before.requested_at_s
 
 
 def test_new_click_begins_anew_at_once(looking, engine, clock):

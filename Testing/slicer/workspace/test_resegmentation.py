@@ -39,7 +39,7 @@ def test_newer_volume_is_segmented_from_the_same_seed_by_itself(live, link, engi
     found = row(live)
     assert (found.is_current, found.is_renewing, found.state) == (True, False, LesionState.DONE)
     assert (found.name, found.colour) == ("Tumour 1", colour)
-    assert live.lesion_store.entries["Tumour 1"].found.result.volume.timestamp_s == 101.0
+    assert live.lesion_store.entries["Tumour 1"].segmentation.result.volume.timestamp_s == 101.0
 
 
 def test_without_following_a_newer_volume_makes_the_segmentation_old(live, link, engine, tiny_volume):
@@ -88,7 +88,7 @@ def test_results_follow_in_the_order_of_their_volumes(live, link, engine, tiny_v
         send_volume(live, link, tiny_volume, number)
         if number % 2:
             finish(live, engine)
-        seen.append(live.lesion_store.entries["Tumour 1"].found.result.volume.timestamp_s)
+        seen.append(live.lesion_store.entries["Tumour 1"].segmentation.result.volume.timestamp_s)
     assert seen == sorted(seen)
     assert len(set(seen)) > 4
 

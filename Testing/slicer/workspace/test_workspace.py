@@ -400,7 +400,9 @@ def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):
     with_volume.tick()
     assert box.GetCenterWorld() == pytest.approx((22, 20, 20))
     answer(with_volume, engine)
-    assert with_volume.lesion_store.entries["Tumour 1"].found.result.request.options.crop_size_mm == pytest.approx(40)
+    assert with_volume.lesion_store.entries[
+        "Tumour 1"
+    ].segmentation.result.request.options.crop_size_mm == pytest.approx(40)
     with_volume.crop_size_mm = 26.0
     with_volume.tick()
     assert box.GetSize() == pytest.approx([26] * 3)

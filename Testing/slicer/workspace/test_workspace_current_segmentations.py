@@ -202,7 +202,7 @@ def let_go_voxels(workspace):
     workspace.session.volume = replace(workspace.session.volume, array=workspace.session.volume.array.copy())
     workspace.memory.limit_bytes = 0
     workspace.memory.refusal_of("other", 1)
-    assert not entry.found.result.volume.has_voxels
+    assert not entry.segmentation.result.volume.has_voxels
 
 
 def test_consensus_surfaces_lie_at_their_segmentation_that_is_brought_back_after_a_move(two_lesions, clock):
@@ -223,9 +223,9 @@ def test_volume_whose_voxels_were_let_go_is_still_known_to_lie_where_it_was_take
     answer(with_volume, engine)
     move_above_volume(with_volume, clock, 20.0)
     entry = with_volume.lesion_store.entries[LESION]
-    before = with_volume.lesion_store.placed_now(entry.found.result.volume)
+    before = with_volume.lesion_store.placed_now(entry.segmentation.result.volume)
     let_go_voxels(with_volume)
-    np.testing.assert_allclose(with_volume.lesion_store.placed_now(entry.found.result.volume), before)
+    np.testing.assert_allclose(with_volume.lesion_store.placed_now(entry.segmentation.result.volume), before)
     np.testing.assert_allclose(before, shifted(20.0))
 
 

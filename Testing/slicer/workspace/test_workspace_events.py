@@ -53,7 +53,7 @@ def test_seed_request_and_result_are_told_in_this_order(log, with_volume, engine
     answer(with_volume, engine, ["Tumour 1"])
     assert log.kinds() == [SeedMoved, LesionAsked, ResultShown]
     (shown,) = log.of(ResultShown)
-    assert shown.found is with_volume.lesion_store.entries["Tumour 1"].found
+    assert shown.segmentation is with_volume.lesion_store.entries["Tumour 1"].segmentation
     assert shown.result.timings_s["overlay"] > 0
 
 

@@ -194,12 +194,12 @@ def test_voxels_of_an_old_volume_go_before_any_volume_of_the_scene(workspace, li
     answer(workspace, engine)
     send(workspace, link, tiny_volume, "B")
     send(workspace, link, replace(tiny_volume, array=tiny_volume.array + 1), "A", number=1)
-    found = workspace.lesion_store.entries["Tumour 1"].found
+    found = workspace.lesion_store.entries["Tumour 1"].segmentation
     assert found.result.volume.has_voxels
     workspace.memory.limit_bytes = workspace.memory.used_bytes + 0.5 * ONE
     send(workspace, link, replace(tiny_volume, array=tiny_volume.array + 2), "A", number=2)
     assert names(workspace) == ["A", "B"]
-    after = workspace.lesion_store.entries["Tumour 1"].found
+    after = workspace.lesion_store.entries["Tumour 1"].segmentation
     assert not after.result.volume.has_voxels
     assert after.result.volume.identity == found.result.volume.identity
     assert (after.volume_ml, after.fingerprint) == (found.volume_ml, found.fingerprint)
@@ -218,7 +218,7 @@ def test_undo_holds_no_voxels_of_volumes_and_gives_them_back(with_volume, engine
     assert volumes
     assert not any(volume.has_voxels for volume in volumes)
     with_volume.lesion_store.undo()
-    assert with_volume.lesion_store.entries["Tumour 1"].found.result.volume is with_volume.session.volume
+    assert with_volume.lesion_store.entries["Tumour 1"].segmentation.result.volume is with_volume.session.volume
 
 
 def test_undo_is_bounded_in_bytes_and_keeps_the_last_state(with_volume, engine):
@@ -293,7 +293,7 @@ def test_correction_is_remembered_while_another_volume_is_looked_at(with_volume,
     with_volume.tick()
     segment = with_volume.lesion_store.segmentation_node.GetSegmentation().GetSegment("Tumour 1")
     assert tag_of(segment, CORRECTED) == "1"
-    assert with_volume.lesion_store.entries["Tumour 1"].found.corrected
+    assert with_volume.lesion_store.entries["Tumour 1"].segmentation.corrected
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
@@ -324,8 +324,8 @@ def test_page_of_a_volume_whose_voxels_were_let_go_is_left_out_and_told(with_vol
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     entry = with_volume.lesion_store.entries["Tumour 1"]
-    result = entry.found.result
-    entry.found = replace(entry.found, result=replace(result, volume=result.volume.without_voxels()))
+    result = entry.segmentation.result
+    entry.segmentation = replace(entry.segmentation, result=replace(result, volume=result.volume.without_voxels()))
     begun = []
     monkeypatch.setattr(saving, "missing", lambda *_: [])
     monkeypatch.setattr(saving, "_begin_page", lambda workspace, folder, results, entries: begun.append(results))

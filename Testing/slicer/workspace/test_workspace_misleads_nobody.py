@@ -150,7 +150,7 @@ def test_lesions_keep_their_segmentations_when_another_is_answered_on_another_gr
     turns(workspace)
     after, _ = mask_of_segment(workspace.lesion_store.segmentation_node, "Tumour 2")
     assert np.array_equal(before, after)
-    assert not workspace.lesion_store.entries["Tumour 2"].found.corrected
+    assert not workspace.lesion_store.entries["Tumour 2"].segmentation.corrected
 
 
 # ---- where it stands
@@ -310,7 +310,7 @@ def test_renewal_asks_with_the_crop_that_was_large_enough(cut_off, workspace, li
     turns(workspace)
     while row(workspace).unreliable_reason:
         finish(workspace, engine)
-    size_mm = workspace.lesion_store.entries["Tumour 1"].found.result.request.options.crop_size_mm
+    size_mm = workspace.lesion_store.entries["Tumour 1"].segmentation.result.request.options.crop_size_mm
     assert size_mm > 20.0
     workspace.resegmentation.enabled = True
     send_volume(workspace, link, workspace.session.volume, 1)

@@ -139,7 +139,7 @@ def test_what_runs_and_what_waits_is_cancelled_and_a_late_answer_is_not_shown(wi
     assert with_volume.lesion_store.segmentation_node is None
     assert [line for line in with_volume.log if line.endswith("cancelled")]
     answer(with_volume, newer, ["Tumour 1"])
-    assert with_volume.lesion_store.entries["Tumour 1"].found.model_name == "other"
+    assert with_volume.lesion_store.entries["Tumour 1"].segmentation.model_name == "other"
 
 
 def test_engine_that_had_given_up_is_forgotten(with_volume, engine, other):

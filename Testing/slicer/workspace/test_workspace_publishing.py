@@ -69,7 +69,7 @@ def test_segmentation_surface_points_and_state_reach_a_peer(with_volume, peer):
     assert isinstance(labels, ImageMessage)
     assert labels.array.dtype == np.uint8
     assert labels.timestamp_s == pytest.approx(volume.timestamp_s)
-    expected = with_volume.lesion_store.entries["Tumour 1"].found.result.mask.mask
+    expected = with_volume.lesion_store.entries["Tumour 1"].segmentation.result.mask.mask
     np.testing.assert_array_equal(labels.array, expected.astype(np.uint8))
     np.testing.assert_allclose(labels.ijk_to_ras, volume.ijk_to_ras, atol=1e-4)
     assert isinstance(surface(got), PolyDataMessage)

@@ -173,7 +173,7 @@ def test_correction_after_a_move_is_recorded_in_the_voxels_it_was_painted_in(beg
     with_volume.add_seed(np.array(SEED))
     answer(with_volume, engine, ["Tumour 1"])
     wait(with_volume, clock, 2.5)
-    expected = with_volume.lesion_store.entries["Tumour 1"].found.result.mask.mask.copy()
+    expected = with_volume.lesion_store.entries["Tumour 1"].segmentation.result.mask.mask.copy()
     expected[4:8, 5:8, 6:8] = True
     moved = np.eye(4)
     moved[:3, 3] = 6.0, -4.0, 2.0
@@ -191,7 +191,7 @@ def test_segmentation_of_any_geometry_is_read_back_to_the_voxel(workspace, engin
     workspace.use_node(show_volume(workspace.scene, volume, "oblique"))
     workspace.add_seed(transform_points(OBLIQUE, np.array(SEED)))
     answer(workspace, engine, ["Tumour 1"])
-    expected = workspace.lesion_store.entries["Tumour 1"].found.result.mask.mask
+    expected = workspace.lesion_store.entries["Tumour 1"].segmentation.result.mask.mask
     part, offset_kji = segmentation_in(volume, workspace.lesion_store.segmentation_node, "Tumour 1")
     found = np.zeros_like(expected)
     found[tuple(slice(start, start + count) for start, count in zip(offset_kji, part.shape))] = part
@@ -444,7 +444,11 @@ def test_full_disk_ends_the_recording_and_not_the_room(begun, with_segmentation,
     wait(with_segmentation, clock, 2)
     assert not begun.is_recording
     assert "full" in begun.problem
-    assert with_segmentation.lesion_store.entries["Tumour 1"].found.result.request.seed_ras_mm == (22.0, 20.0, 20.0)
+    assert with_segmentation.lesion_store.entries["Tumour 1"].segmentation.result.request.seed_ras_mm == (
+        22.0,
+        20.0,
+        20.0,
+    )
     assert begun.end() == ""
 
 

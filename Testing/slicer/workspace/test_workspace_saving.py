@@ -68,7 +68,7 @@ def test_corrected_segmentation_is_saved_in_the_voxels_it_was_painted_in_after_a
     with_volume.tick()
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
-    found = with_volume.lesion_store.entries["Tumour 1"].found.result.mask.mask
+    found = with_volume.lesion_store.entries["Tumour 1"].segmentation.result.mask.mask
     expected = found.copy()
     expected[4:8, 5:8, 6:8] = True
     moved = np.eye(4)

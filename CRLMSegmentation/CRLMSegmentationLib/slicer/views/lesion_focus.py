@@ -55,9 +55,9 @@ class LesionFocus:
             self._has_new_volume = self._has_new_volume or self._has_left_volume
             self._has_left_volume = False
         elif isinstance(event, ResultShown):
-            self._note_segmentation(event.result.request.lesion, event.found)
+            self._note_segmentation(event.result.request.lesion, event.segmentation)
         elif isinstance(event, SegmentationChanged):
-            self._note_segmentation(event.lesion, event.found)
+            self._note_segmentation(event.lesion, event.segmentation)
         elif isinstance(event, LesionRemoved):
             self._note_segmentation(event.lesion, None)
 
@@ -107,10 +107,14 @@ class LesionFocus:
         entry, node = store.entries.get(lesion), store.segmentation_node
         if entry is None:
             return None
-        if entry.found is not None and node is not None and node.GetSegmentation().GetSegment(lesion) is not None:
+        if (
+            entry.segmentation is not None
+            and node is not None
+            and node.GetSegmentation().GetSegment(lesion) is not None
+        ):
             centre = node.GetSegmentCenterRAS(lesion)
             if centre is not None:
-                return np.array(centre), max(entry.found.diameters_mm)
+                return np.array(centre), max(entry.segmentation.diameters_mm)
         return None if entry.seed_ras_mm is None else (entry.seed_ras_mm, UNSEGMENTED_MM)
 
     def _look_at(self, centre_ras_mm: np.ndarray, width_mm: float) -> None:

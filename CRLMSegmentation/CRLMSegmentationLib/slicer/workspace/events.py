@@ -67,7 +67,7 @@ class ResultShown:
     """A result was drawn, the first one of a request or a refined one; its timings include the drawing."""
 
     result: LesionResult
-    found: LesionSegmentation
+    segmentation: LesionSegmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class SegmentationChanged:
     """Another segmentation of a lesion stands in the scene, or none (None), and it is not a new result."""
 
     lesion: str
-    found: LesionSegmentation | None
+    segmentation: LesionSegmentation | None
     cause: Cause
 
 

@@ -93,6 +93,7 @@ class Lesion:
         moved_at_s: when it was seen to move.
         is_asked: somebody has asked for the lesion at this seed, so it is not asked for by itself.
         is_automatic: the workspace has asked last, and nobody who clicked.
+        segmentation: as it stands in the scene; None before the first, and of another volume than the current one.
         asked_in: the volume in which it was asked for last; None where it was not asked for in this volume node.
         is_stale: its segmentation belongs to another volume or seed than what is shown now.
         is_renewing: its segmentation is of the volume before, and is being segmented again at this moment.
@@ -111,7 +112,7 @@ class Lesion:
     asked_at_s: float = 0.0
     is_asked: bool = False
     is_automatic: bool = False
-    found: LesionSegmentation | None = None
+    segmentation: LesionSegmentation | None = None
     asked_in: VolumeIdentity | None = None
     is_stale: bool = False
     is_renewing: bool = False
@@ -209,7 +210,7 @@ def row_of(
     model_sha256: str,
 ) -> LesionRow:
     """Return a lesion's row in the table, while the model of that hash is in use."""
-    found = entry.found
+    found = entry.segmentation
     arrived_s = found.volume_arrived_s if found else None
     busy = entry.state in (LesionState.WAITING, LesionState.RUNNING)
     return LesionRow(

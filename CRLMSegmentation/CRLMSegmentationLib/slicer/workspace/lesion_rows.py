@@ -16,13 +16,13 @@ def rows_of(lesion_store: LesionStore, background_refinement: BackgroundRefineme
 
 def _completed(row: LesionRow, lesion_store: LesionStore, background_refinement: BackgroundRefinement) -> LesionRow:
     lesion, entry = row.lesion, lesion_store.entries.get(row.lesion)
-    if entry is None or entry.found is None:
+    if entry is None or entry.segmentation is None:
         return row
-    row = replace(row, is_renewing=entry.is_renewing, unreliable_reason=entry.found.unreliable_reason)
+    row = replace(row, is_renewing=entry.is_renewing, unreliable_reason=entry.segmentation.unreliable_reason)
     seen = entry.history.sightings
-    if seen and not entry.found.corrected:
+    if seen and not entry.segmentation.corrected:
         row = replace(row, shift_mm=seen[-1].shift_mm, change=seen[-1].change)
-    if not entry.refinement.is_about(entry.found):
+    if not entry.refinement.is_about(entry.segmentation):
         return row
     return replace(
         row,

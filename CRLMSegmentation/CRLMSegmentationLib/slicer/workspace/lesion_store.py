@@ -103,12 +103,12 @@ class LesionStore:
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, **timings_s})
         entry = self.entries.setdefault(lesion, Lesion())
-        entry.found = segmentation_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
+        entry.segmentation = segmentation_of(node, lesion, result, timings_s["seed_to_overlay"], self._volume.arrived_s)
         entry.state, entry.reason = LesionState.DONE, ""
         self._rename_segments()
         self.refresh_staleness()
-        self._events.emit(ResultShown(result, entry.found))
-        return entry.found
+        self._events.emit(ResultShown(result, entry.segmentation))
+        return entry.segmentation
 
     def refine(self, result: LesionResult) -> None:
         """Replace the segmentation that is shown by a refined one; undo goes back to before the first."""
@@ -116,16 +116,16 @@ class LesionStore:
         entry, seed_node = self.entries[lesion], seed_nodes(self._scene).get(lesion)
         if seed_node is None:
             return
-        before = entry.found
+        before = entry.segmentation
         if before is None:
             return
         place = self._volume.place_of(result.volume)
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, "overlay": timings_s["overlay"]})
-        entry.found = segmentation_of(node, lesion, result, before.seconds, before.volume_arrived_s)
+        entry.segmentation = segmentation_of(node, lesion, result, before.seconds, before.volume_arrived_s)
         self._rename_segments()
         self.refresh_staleness()
-        self._events.emit(ResultShown(result, entry.found))
+        self._events.emit(ResultShown(result, entry.segmentation))
 
     @property
     def stale(self) -> set[str]:
@@ -160,7 +160,7 @@ class LesionStore:
         for lesion, entry in self.entries.items():
             entry.is_stale = lesion in stale
             if lesion in seeds:
-                mark_seed(seeds[lesion], entry.found is not None, entry.is_stale)
+                mark_seed(seeds[lesion], entry.segmentation is not None, entry.is_stale)
         mark_all_stale(self._scene, but=node)
 
     def adopt(self) -> None:
@@ -172,11 +172,11 @@ class LesionStore:
             node.SetReferenceImageGeometryParameterFromVolumeNode(self._volume.node)
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
             entry = self.entries.setdefault(lesion, Lesion())
-            if entry.found is None and node.GetSegmentation().GetSegment(lesion) is not None:
-                entry.found, entry.state = segmentation_of(node, lesion), LesionState.DONE
+            if entry.segmentation is None and node.GetSegmentation().GetSegment(lesion) is not None:
+                entry.segmentation, entry.state = segmentation_of(node, lesion), LesionState.DONE
                 entry.seed_ras_mm, entry.is_asked = seed_ras_mm, True
                 self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
-                self._events.emit(SegmentationChanged(lesion, entry.found, Cause.LOADED))
+                self._events.emit(SegmentationChanged(lesion, entry.segmentation, Cause.LOADED))
 
     def take_over_seeds(self) -> None:
         """Use seeds that the scene holds already, as after loading one, without segmenting them by themselves."""
@@ -189,7 +189,7 @@ class LesionStore:
         """Mark the segmentations of the volume before as out of date; they stay in the scene."""
         mark_all_stale(self._scene)
         for entry in self.entries.values():
-            entry.found = None
+            entry.segmentation = None
             if entry.state is LesionState.DONE:
                 entry.state = LesionState.NEW
             entry.is_stale = False
@@ -239,14 +239,14 @@ class LesionStore:
     def _update_segmentations(self) -> None:
         node = self.segmentation_node
         for lesion, entry in self.entries.items():
-            if entry.found is None:
+            if entry.segmentation is None:
                 continue
             if node is None or node.GetSegmentation().GetSegment(lesion) is None:
-                entry.found = None
+                entry.segmentation = None
                 entry.state = LesionState.NEW if entry.state is LesionState.DONE else entry.state
                 self._events.emit(SegmentationChanged(lesion, None, Cause.DELETED))
-            elif voxels_changed_at(node, lesion) != entry.found.changed_at:
-                self._measure_again(node, lesion, entry, entry.found)
+            elif voxels_changed_at(node, lesion) != entry.segmentation.changed_at:
+                self._measure_again(node, lesion, entry, entry.segmentation)
 
     def _update_places(self) -> None:
         """Notice when the user puts segmentation or volume under another transform."""
@@ -264,11 +264,11 @@ class LesionStore:
         corrected = before.corrected or after.fingerprint != before.fingerprint
         if corrected and not before.corrected:  # said in the scene, so that it holds when the volume is left or loaded
             node.GetSegmentation().GetSegment(lesion).SetTag(CORRECTED, "1")
-        entry.found = replace(
+        entry.segmentation = replace(
             after, corrected=corrected, unreliable_reason=None if corrected else before.unreliable_reason
         )
         if after.fingerprint != before.fingerprint:
-            self._events.emit(SegmentationChanged(lesion, entry.found, Cause.EDITED))
+            self._events.emit(SegmentationChanged(lesion, entry.segmentation, Cause.EDITED))
 
     def _rename_segments(self) -> None:
         node = self.segmentation_node
@@ -309,7 +309,11 @@ class LesionStore:
 
     def _segmentations(self) -> dict[str, LesionSegmentation]:
         """Return the segmentations to remember for undo, without the voxels of their volumes, to save memory."""
-        return {lesion: self._without_voxels(entry.found) for lesion, entry in self.entries.items() if entry.found}
+        return {
+            lesion: self._without_voxels(entry.segmentation)
+            for lesion, entry in self.entries.items()
+            if entry.segmentation
+        }
 
     def _without_voxels(self, found: LesionSegmentation) -> LesionSegmentation:
         if found.result is None:
@@ -342,11 +346,11 @@ class LesionStore:
         self._update_seeds()
         for lesion in seed_nodes(self._scene):
             entry, found = self.entries.setdefault(lesion, Lesion()), segmentations.get(lesion)
-            entry.found = None
+            entry.segmentation = None
             if found is not None and node.GetSegmentation().GetSegment(lesion) is not None:
-                entry.found = replace(self._with_voxels(found), changed_at=voxels_changed_at(node, lesion))
+                entry.segmentation = replace(self._with_voxels(found), changed_at=voxels_changed_at(node, lesion))
             if entry.state not in BUSY:
-                entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
-            self._events.emit(SegmentationChanged(lesion, entry.found, cause))
+                entry.state, entry.reason = (LesionState.DONE if entry.segmentation else LesionState.NEW), ""
+            self._events.emit(SegmentationChanged(lesion, entry.segmentation, cause))
             entry.is_asked = True  # whoever undoes does not want it computed again at once
         self.refresh_staleness()

@@ -108,8 +108,8 @@ class LogWriter:
             self.write(SeedMoved(lesion, entry.seed_ras_mm, is_settled=entry.is_asked))
         self.write(VolumeShown(workspace.session.volume))
         for lesion, entry in workspace.lesion_store.entries.items():
-            if entry.found is not None:
-                self.write(SegmentationChanged(lesion, entry.found, Cause.LOADED))
+            if entry.segmentation is not None:
+                self.write(SegmentationChanged(lesion, entry.segmentation, Cause.LOADED))
         self._write_distances(workspace.navigation.situation)
 
     def write(self, event: WorkspaceEvent) -> None:
@@ -161,7 +161,7 @@ class LogWriter:
 
     def _write_shown(self, event: ResultShown) -> None:
         self._write_result(event.result)
-        lost = self._segmentations.replace(event.result.request.lesion, event.found)
+        lost = self._segmentations.replace(event.result.request.lesion, event.segmentation)
         if lost is not None:
             self._write_segmentation(lost)
 
@@ -176,7 +176,7 @@ class LogWriter:
 
     def _write_changed(self, event: SegmentationChanged) -> None:
         """A result that is not in the recording yet, as one from before it began, is taken into it."""
-        found = event.found
+        found = event.segmentation
         if found is not None and found.result is not None and self._is_to_be_written(found.result):
             self._write_result(found.result)
             if not found.corrected:
@@ -193,7 +193,7 @@ class LogWriter:
         self._new_volume = None if volume is None else (self._clock(), volume)
 
     def _write_segmentation(self, change: SegmentationChange) -> None:
-        lesion, found = change.lesion, change.found
+        lesion, found = change.lesion, change.segmentation
         result = None if found is None else found.result
         number = None if result is None else self._results.get(key_of(result))
         if change.is_gone:

@@ -64,7 +64,9 @@ def lesion_targets(
         GeometryError: the segmentations lie under a transform that is not linear.
     """
     node = lesion_store.segmentation_node
-    found = [(lesion, entry, entry.found) for lesion, entry in lesion_store.entries.items() if entry.found]
+    found = [
+        (lesion, entry, entry.segmentation) for lesion, entry in lesion_store.entries.items() if entry.segmentation
+    ]
     if node is None or not found:
         return {}
     seeds, place, lesion_targets = seed_nodes(scene), local_to_world(node), {}

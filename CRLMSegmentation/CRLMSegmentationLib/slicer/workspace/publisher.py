@@ -132,4 +132,4 @@ class Publisher:
 
 def _current(lesion: Lesion) -> LesionSegmentation | None:
     """Return the segmentation of a lesion while it belongs to the volume and the seed that are shown."""
-    return None if lesion.is_stale else lesion.found
+    return None if lesion.is_stale else lesion.segmentation

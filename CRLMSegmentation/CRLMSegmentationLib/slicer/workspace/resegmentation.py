@@ -64,7 +64,7 @@ class Resegmentation:
         return asked_in.device == volume.device and not asked_in.is_same_image(volume.identity)
 
     def _is_renewed(self, entry: Lesion) -> bool:
-        found, volume = entry.found, self._session.volume
+        found, volume = entry.segmentation, self._session.volume
         if not self.enabled or volume is None or found is None or found.result is None or not self._may_follow(entry):
             return False
         of = found.result.volume
@@ -76,7 +76,11 @@ class Resegmentation:
 
     @staticmethod
     def _may_follow(entry: Lesion) -> bool:
-        return entry.is_asked and entry.seed_ras_mm is not None and not (entry.found and entry.found.corrected)
+        return (
+            entry.is_asked
+            and entry.seed_ras_mm is not None
+            and not (entry.segmentation and entry.segmentation.corrected)
+        )
 
     def _newer_since_s(self, identity: VolumeIdentity) -> float:
         """Return when the first volume after another one arrived; minus infinity where that is not known."""

@@ -110,12 +110,12 @@ class ResultHandler:
         """Set a lesion's state to done or new, for nothing is under way for it."""
         entry = self._lesion_store.entries.get(lesion)
         if entry is not None:
-            entry.state, entry.reason = (LesionState.DONE if entry.found else LesionState.NEW), ""
+            entry.state, entry.reason = (LesionState.DONE if entry.segmentation else LesionState.NEW), ""
 
     def _show_answer(self, result: LesionResult) -> bool:
         """Show the first result of a request; one that nobody clicked for replaces no correction by hand."""
         entry = self._lesion_store.entries.get(result.request.lesion)
-        if entry is not None and entry.is_automatic and entry.found and entry.found.corrected:
+        if entry is not None and entry.is_automatic and entry.segmentation and entry.segmentation.corrected:
             entry.state = LesionState.DONE
             self._note(f"{result.request.lesion}: corrected by hand meanwhile, so it stays as it is")
             return False
@@ -162,7 +162,7 @@ class ResultHandler:
     def _is_of_what_is_shown(self, result: LesionResult) -> bool:
         """Return whether a refined result is about the segmentation that is shown, of the same request and volume."""
         entry = self._lesion_store.entries.get(result.request.lesion)
-        found = entry.found if entry else None
+        found = entry.segmentation if entry else None
         if entry is None or found is None or found.result is None or not entry.refinement.is_about(found):
             return False
         if result.request.purpose.is_background and entry.is_stale:

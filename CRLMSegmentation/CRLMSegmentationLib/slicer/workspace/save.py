@@ -93,7 +93,7 @@ def _entry(workspace: Workspace, result: LesionResult) -> JsonObject:
     lesion, refinement, navigation = result.request.lesion, workspace.background_refinement, workspace.navigation
     stability = None
     entry = workspace.lesion_store.entries[lesion]
-    if entry.refinement.is_about(entry.found):
+    if entry.refinement.is_about(entry.segmentation):
         consensus, change = refinement.consensus_of(lesion), refinement.change_of(lesion)
         stability = stability_entry(consensus, change, refinement.expected_dice_of(lesion), refinement.calibration)
     near = navigation_entry(navigation.approaches, lesion, navigation.margins_mm)
@@ -104,7 +104,7 @@ def _entry(workspace: Workspace, result: LesionResult) -> JsonObject:
 def _consensus_of(workspace: Workspace, lesion: str) -> Consensus | None:
     """Return the consensus surfaces of a lesion; None for a segmentation that a user has corrected."""
     entry = workspace.lesion_store.entries[lesion]
-    return entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(entry.found) else None
+    return entry.refinement.course.consensus_of(lesion) if entry.refinement.is_about(entry.segmentation) else None
 
 
 def _begin_page(workspace: Workspace, folder: Path, results: list[LesionResult], entries: list[JsonObject]) -> None:
@@ -140,7 +140,7 @@ def _card(workspace: Workspace, results: list[LesionResult]) -> JsonObject:
 
 def _reported(workspace: Workspace, lesion: str) -> LesionResult | None:
     """Return the result of a lesion as it stands: corrected, and warned of when out of date. None if loaded."""
-    found = workspace.lesion_store.entries[lesion].found
+    found = workspace.lesion_store.entries[lesion].segmentation
     if found is None or found.result is None:
         return None
     mask = _corrected(workspace, lesion, found, found.result) if found.corrected else found.result.mask

@@ -42,13 +42,13 @@ class SegmentationChange:
     """A changed segmentation of a lesion.
 
     Attributes:
-        found: the segmentation that is there now, or None.
+        segmentation: that is there now, or None.
         is_gone: it can no longer be read, since another is there.
     """
 
     kind: ChangeKind
     lesion: str
-    found: LesionSegmentation | None
+    segmentation: LesionSegmentation | None
     is_gone: bool = False
 
 
@@ -56,7 +56,7 @@ class SegmentationChange:
 class _Pending:
     """A segmentation that has not rested since it was put into the scene."""
 
-    found: LesionSegmentation | None
+    segmentation: LesionSegmentation | None
     cause: Cause
     since_s: float
 
@@ -82,7 +82,7 @@ class _EditHistory:
 
     def settle(self, pending: _Pending) -> ChangeKind | None:
         """Let the segmentation that has rested stand; returns what has happened, None where it stood already."""
-        place = self.find(pending.found)
+        place = self.find(pending.segmentation)
         if place == self.at:
             return None
         if place is not None:
@@ -90,7 +90,7 @@ class _EditHistory:
             self.at = place
             return kind
         kind = _kind_of_unknown(pending)
-        self.add(pending.found)
+        self.add(pending.segmentation)
         return kind
 
 
@@ -116,7 +116,7 @@ class SegmentationChanges:
         """
         course = self._courses.setdefault(lesion, _EditHistory())
         pending, course.pending = course.pending, None
-        before = None if pending is None else pending.found
+        before = None if pending is None else pending.segmentation
         is_lost = before is not None and course.find(before) is None
         course.add(found)
         return SegmentationChange(ChangeKind.CORRECTED, lesion, before, is_gone=True) if is_lost else None
@@ -141,7 +141,7 @@ class SegmentationChanges:
                 course.pending = None
                 kind = course.settle(pending)
                 if kind is not None:
-                    changes.append(SegmentationChange(kind, lesion, pending.found))
+                    changes.append(SegmentationChange(kind, lesion, pending.segmentation))
         return changes
 
 
@@ -162,7 +162,9 @@ def _kind_of_unknown(pending: _Pending) -> ChangeKind:
         return ChangeKind.UNDONE
     if pending.cause is Cause.REDONE:
         return ChangeKind.REDONE
-    is_loaded = pending.cause is Cause.LOADED and pending.found is not None and pending.found.result is None
+    is_loaded = (
+        pending.cause is Cause.LOADED and pending.segmentation is not None and pending.segmentation.result is None
+    )
     return ChangeKind.TAKEN_OVER if is_loaded else ChangeKind.CORRECTED
 
 

@@ -140,13 +140,13 @@ class VolumeMemory:
         yield from [current] if current is not None else []
         yield from self._session.volumes_at_work
         for entry in self._lesion_store.entries.values():
-            if entry.found is not None and entry.found.result is not None:
-                yield entry.found.result.volume
+            if entry.segmentation is not None and entry.segmentation.result is not None:
+                yield entry.segmentation.result.volume
 
     def _let_go_voxels(self, needed: float) -> None:
         """Release voxels of volumes in which only outdated segmentations were found; the segmentations stay."""
         for lesion, entry in self._lesion_store.entries.items():
-            found, current = entry.found, self._session.volume
+            found, current = entry.segmentation, self._session.volume
             if found is None or found.result is None or not entry.is_stale:
                 continue
             volume = found.result.volume
@@ -154,7 +154,9 @@ class VolumeMemory:
                 continue
             if self.used_bytes + needed <= self.limit_bytes:
                 return
-            entry.found = replace(found, result=replace(found.result, volume=self._volume.without_voxels(volume)))
+            entry.segmentation = replace(
+                found, result=replace(found.result, volume=self._volume.without_voxels(volume))
+            )
             self._report(_("{lesion}: the voxels of its earlier volume were removed from memory").format(lesion=lesion))
 
     def _let_go_nodes(self, device: str, needed: float) -> None:

@@ -609,5 +609,5 @@ def _nodes_of(scene: slicer.vtkMRMLScene) -> tuple[int, str]:
 
 def _sufficient_mm(entry: Lesion) -> float:
     """Return the crop size that was large enough last time, mm; 0 where that is not known."""
-    request = entry.found.result.request if entry.found and entry.found.result else None
+    request = entry.segmentation.result.request if entry.segmentation and entry.segmentation.result else None
     return (request.options.crop_size_mm if request else None) or 0.0
