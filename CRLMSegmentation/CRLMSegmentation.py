@@ -323,7 +323,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
     Attributes:
         opened: the workspace with what was opened together with it, see
             `CRLMSegmentationLib.slicer.workspace.open_workspace.OpenWorkspace`; None before and after.
-        workspace, source, publisher, session: the same one by one.
+        workspace, source, publisher, recording: the same one by one.
     """
 
     def __init__(self, makeEngine: Optional[Callable] = None):
@@ -353,7 +353,7 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         if self.workspace.volume.node is not None and self.workspace.volume.node is not before:
             slicer.util.setSliceViewerLayers(background=self.workspace.volume.node, fit=True)
 
-    workspace, source, publisher, session = map(_ofOpened, ("workspace", "source", "publisher", "session"))
+    workspace, source, publisher, recording = map(_ofOpened, ("workspace", "source", "publisher", "recording"))
 
     @property
     def library(self):
@@ -374,9 +374,9 @@ class CRLMSegmentationLogic(ScriptedLoadableModuleLogic):
         return self._models
 
     @property
-    def recording(self):
+    def recordedLink(self):
         """The recorded case that is played, or None."""
-        return self.source.recording if self.source is not None else None
+        return self.source.recorded_link if self.source is not None else None
 
     def note(self, text: str):
         if self.workspace is not None:

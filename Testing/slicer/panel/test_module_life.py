@@ -82,7 +82,7 @@ def test_scene_closed_while_a_case_is_played(panel, tiny_case):
     panel.host.widget("casePathLineEdit").currentPath = str(tiny_case)
     panel.press("playButton")
     panel.host.close_scene()
-    assert panel.widget.logic.recording is None
+    assert panel.widget.logic.recordedLink is None
     assert panel.text("playButton") == "Play the case"
     assert panel.host.widget("deviceList").count == 0
     assert panel.message == ""
@@ -127,7 +127,7 @@ def test_module_shown_after_a_reload_still_has_its_settings(panel, tiny_case):
     panel.host.widget("sourceTabs").currentIndex = 1
     panel.press("playButton")
     assert panel.message == ""
-    assert panel.widget.logic.recording.speed == 3.0
+    assert panel.widget.logic.recordedLink.speed == 3.0
 
 
 @pytest.mark.parametrize("leave", ["quit", "unload_module"])

@@ -243,10 +243,10 @@ def test_connector_deleted_leaves_another_source_alone(panel, connector, tiny_ca
     panel.host.widget("sourceTabs").currentIndex = 1
     panel.host.widget("casePathLineEdit").currentPath = str(tiny_case)
     panel.press("playButton")
-    playing = panel.widget.logic.recording
+    playing = panel.widget.logic.recordedLink
     panel.host.scene.RemoveNode(connector)
     panel.turns(2)
-    assert panel.widget.logic.recording is playing
+    assert panel.widget.logic.recordedLink is playing
 
 
 def test_closing_the_scene_with_a_connector_starts_nothing(panel, connector):

@@ -124,7 +124,7 @@ def test_recording_that_cannot_be_written_is_told_in_red_and_all_else_goes_on(wi
 
 
 def test_full_budget_is_told_in_amber(recorded, monkeypatch):
-    recording = recorded.widget.logic.session.recording
+    recording = recorded.widget.logic.recording.recorder
     monkeypatch.setattr(type(recording), "notice", "live images are not recorded any more")
     recorded.redraw()
     assert recorded.text("recordingLabel").endswith("MB; live images are not recorded any more")
@@ -160,7 +160,7 @@ def test_report_is_written_while_the_session_goes_on(recorded, tmp_path, monkeyp
     recorded.press("sessionReportButton")
     assert "already" in recorded.message
     recorded.press("dismissButton")
-    page = recorded.widget.logic.session.report_page
+    page = recorded.widget.logic.recording.report_page
     recorded.wait(lambda: "Report:" in recorded.text("recordingLabel"), PATIENCE_S)
     assert page.is_file()
     assert page.as_uri() in recorded.host.widget("recordingLabel").text
@@ -177,4 +177,4 @@ def test_report_that_fails_is_told(recorded, monkeypatch):
     recorded.press("sessionReportButton")
     recorded.wait(lambda: "The report was not written" in recorded.text("recordingLabel"), PATIENCE_S)
     assert "no space left" in log(recorded)
-    assert Path(recorded.widget.logic.session.report_page).exists() is False
+    assert Path(recorded.widget.logic.recording.report_page).exists() is False

@@ -53,12 +53,12 @@ def test_recording_is_paused_and_goes_on_where_it_was(case):
     case.press("playButton")
     case.wait(lambda: case.text("playButton") == "Pause the case")
     case.press("playButton")
-    stands_at_s = case.widget.logic.recording.position_s
+    stands_at_s = case.widget.logic.recordedLink.position_s
     case.redraw()
-    assert case.widget.logic.recording.position_s == stands_at_s
+    assert case.widget.logic.recordedLink.position_s == stands_at_s
     assert case.text("playButton") == "Play the case"
     case.press("playButton")
-    case.wait(lambda: case.widget.logic.recording.position_s > stands_at_s)
+    case.wait(lambda: case.widget.logic.recordedLink.position_s > stands_at_s)
 
 
 def test_recording_is_sought_by_the_user_only(case):
@@ -66,9 +66,9 @@ def test_recording_is_sought_by_the_user_only(case):
     case.press("playButton")
     case.press("playButton")
     case.redraw()
-    assert case.widget.logic.recording.position_s < 0.6
+    assert case.widget.logic.recordedLink.position_s < 0.6
     case.host.widget("positionSlider").value = 0.6
-    assert case.widget.logic.recording.position_s == pytest.approx(0.6)
+    assert case.widget.logic.recordedLink.position_s == pytest.approx(0.6)
     case.redraw()
     assert case.host.widget("positionSlider").value == pytest.approx(0.6)
 
@@ -77,7 +77,9 @@ def test_shorter_recording_after_a_longer_one_begins_at_its_beginning(case, tmp_
     case.press("playButton")
     case.wait(lambda: case.text("playButton") == "Play the case")
     case.redraw()
-    assert case.host.widget("positionSlider").value == pytest.approx(case.widget.logic.recording.duration_s, abs=0.06)
+    assert case.host.widget("positionSlider").value == pytest.approx(
+        case.widget.logic.recordedLink.duration_s, abs=0.06
+    )
     short = tmp_path / "short.nrrd"
     write_volume(tiny_volume, short)
     case.host.widget("casePathLineEdit").currentPath = str(short)
@@ -92,9 +94,9 @@ def test_shorter_recording_after_a_longer_one_begins_at_its_beginning(case, tmp_
 def test_speed_is_changed_while_it_plays(case):
     case.host.widget("speedSpinBox").value = 0.1
     case.press("playButton")
-    assert case.widget.logic.recording.speed == pytest.approx(0.1)
+    assert case.widget.logic.recordedLink.speed == pytest.approx(0.1)
     case.host.widget("speedSpinBox").value = 5
-    assert case.widget.logic.recording.speed == 5
+    assert case.widget.logic.recordedLink.speed == 5
     case.wait(lambda: case.text("playButton") == "Play the case")
 
 
@@ -102,7 +104,7 @@ def test_wrong_path_is_told_and_breaks_nothing(case, tiny_case, tmp_path):
     case.host.widget("casePathLineEdit").currentPath = str(tmp_path / "nowhere")
     case.press("playButton")
     assert "nowhere" in case.message
-    assert case.widget.logic.recording is None
+    assert case.widget.logic.recordedLink is None
     case.press("dismissButton")
     assert case.message == ""
     case.host.widget("casePathLineEdit").currentPath = str(tiny_case)
@@ -121,11 +123,11 @@ def test_message_is_shown_as_it_is_written_and_never_as_markup(case, qt):
 def test_wrong_path_leaves_the_case_that_plays(case, tmp_path):
     case.host.widget("speedSpinBox").value = 0.1
     case.press("playButton")
-    playing = case.widget.logic.recording
+    playing = case.widget.logic.recordedLink
     case.host.widget("casePathLineEdit").currentPath = str(tmp_path)
     case.press("playButton")
     assert case.message
-    assert case.widget.logic.recording is playing
+    assert case.widget.logic.recordedLink is playing
 
 
 def test_log_is_copied(case):

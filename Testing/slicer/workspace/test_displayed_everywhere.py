@@ -22,8 +22,8 @@ from CRLMSegmentationLib.slicer.scene.nodes import find_node
 from CRLMSegmentationLib.slicer.views.corner_annotation import CORNER, CornerAnnotation
 from CRLMSegmentationLib.slicer.views.margin_alarm import MarginAlarm
 from CRLMSegmentationLib.slicer.views.navigation_texts import distance_of, instruments_text
+from CRLMSegmentationLib.slicer.workspace.event_writer import EventWriter
 from CRLMSegmentationLib.slicer.workspace.events import DistancesUpdated
-from CRLMSegmentationLib.slicer.workspace.log_writer import LogWriter
 from CRLMSegmentationLib.slicer.workspace.navigation_targets import NOTHING_FOUND, OUT_OF_DATE
 from CRLMSegmentationLib.tracking.colours import distance_colour
 from CRLMSegmentationLib.tracking.instruments import Instrument
@@ -301,7 +301,7 @@ def test_slices_follow_the_tip_that_the_number_or_its_reason_is_about(case, show
 def recorded(shown_in, clock, tmp_path):
     """The folder of a recording that has seen the situation."""
     recorder = SessionRecorder(tmp_path / "session", clock=clock)
-    LogWriter(shown_in, recorder, clock).write(DistancesUpdated(shown_in.navigation.situation))
+    EventWriter(shown_in, recorder, clock).write(DistancesUpdated(shown_in.navigation.situation))
     recorder.close()
     return tmp_path / "session"
 

@@ -24,7 +24,7 @@ from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace import workspace_recorder as recording_module
-from CRLMSegmentationLib.slicer.workspace.log_writer import ASKED_AGAIN, NEWER_VOLUME, SENSOR, LogWriter
+from CRLMSegmentationLib.slicer.workspace.event_writer import ASKED_AGAIN, NEWER_VOLUME, SENSOR, EventWriter
 from CRLMSegmentationLib.slicer.workspace.segmentation_changes import segmentation_in
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from helpers.navigation_scene_helpers import Tracker, at, finish_all, send_volume
@@ -453,7 +453,7 @@ def test_full_disk_ends_the_recording_and_not_the_room(begun, with_segmentation,
 
 
 def test_fault_of_the_recording_never_reaches_the_room(begun, with_segmentation, clock, monkeypatch):
-    monkeypatch.setattr(LogWriter, "update", lambda *_: 1 / 0)
+    monkeypatch.setattr(EventWriter, "update", lambda *_: 1 / 0)
     wait(with_segmentation, clock, 1)
     assert not begun.is_recording
     assert "ZeroDivisionError" in begun.problem

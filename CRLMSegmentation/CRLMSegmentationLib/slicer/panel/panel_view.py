@@ -11,7 +11,7 @@ from ..views.navigation_texts import distance_of, distance_text, instruments_tex
 from ..views.view_controller import ViewController
 from ..workspace.lesion import LesionRow
 from ..workspace.publisher import Publisher
-from ..workspace.session_recording import SessionRecording
+from ..workspace.recording_control import RecordingControl
 from ..workspace.volume_memory import memory_text
 from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
@@ -37,13 +37,13 @@ def panel_view(
     workspace: Workspace | None,
     source: VolumeSource | None,
     publisher: Publisher | None,
-    session: SessionRecording | None,
+    recording: RecordingControl | None,
     views: ViewController | None,
     rows: Sequence[LesionRow],
 ) -> PanelView:
     """Return what the panel shows now, except for the distance, tables, the section Model and the progress bar."""
     is_connected = source is not None and source.is_network
-    is_played = source is not None and source.recording is not None and source.recording.is_playing
+    is_played = source is not None and source.recorded_link is not None and source.recorded_link.is_playing
     is_busy = workspace is not None and workspace.session.busy
     next_step = next_step_text(workspace, rows)
     return PanelView(
@@ -57,7 +57,7 @@ def panel_view(
             "applyButton": _("Cancel") if is_busy else _("Segment"),
             "layoutButton": _layout_text(views),
             "renderingButton": _rendering_text(views),
-            "recordingLabel": recording_text(session),
+            "recordingLabel": recording_text(recording),
             "memoryLabel": memory_text(workspace.memory if workspace is not None else None),
         },
         visible={
@@ -72,7 +72,7 @@ def panel_view(
             "undoButton": workspace is not None and workspace.lesion_store.can_undo,
             "redoButton": workspace is not None and workspace.lesion_store.can_redo,
             "progressBar": is_busy,
-            "budgetSpinBox": session is None or session.recording is None or not session.recording.is_recording,
+            "budgetSpinBox": recording is None or recording.recorder is None or not recording.recorder.is_recording,
         },
     )
 

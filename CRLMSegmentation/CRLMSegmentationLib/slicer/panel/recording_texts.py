@@ -7,40 +7,40 @@ import html
 from ...core.i18n import tr as _
 from ..rich_text import rich_line
 from ..state import State, StateText
-from ..workspace.session_recording import SessionRecording
+from ..workspace.recording_control import RecordingControl
 
 GIGABYTE = 1e9
 
 
-def recording_text(session: SessionRecording | None) -> str:
+def recording_text(control: RecordingControl | None) -> str:
     """Say whether the session is recorded, how large the recording is, what is left out, and where the report is."""
-    if session is None:
-        return rich_line(*recording_state(session))
-    return "<br>".join(line for line in (rich_line(*recording_state(session)), _report(session)) if line)
+    if control is None:
+        return rich_line(*recording_state(control))
+    return "<br>".join(line for line in (rich_line(*recording_state(control)), _report(control)) if line)
 
 
-def recording_state(session: SessionRecording | None) -> StateText:
+def recording_state(control: RecordingControl | None) -> StateText:
     """Return how the recording is, and the text about it."""
-    recording = session.recording if session is not None else None
-    if session is None:
+    recorder = control.recorder if control is not None else None
+    if control is None:
         return State.OFF, _("Not recorded")
-    if recording is None:
-        return State.WARNING if session.is_wanted else State.OFF, _("Not recorded: packages are missing; press Install")
-    if recording.problem:
-        return State.ERROR, recording.problem
-    if not session.is_wanted:
+    if recorder is None:
+        return State.WARNING if control.is_wanted else State.OFF, _("Not recorded: packages are missing; press Install")
+    if recorder.problem:
+        return State.ERROR, recorder.problem
+    if not control.is_wanted:
         return State.OFF, _("Not recorded")
-    if not recording.is_recording or recording.folder is None:
+    if not recorder.is_recording or recorder.folder is None:
         return State.OFF, _("Begins with the first volume or link")
-    text = _("{name}: {size}").format(name=recording.folder.name, size=size_text(recording.used_bytes))
-    return (State.WARNING, f"{text}; {_(recording.notice)}") if recording.notice else (State.OK, text)
+    text = _("{name}: {size}").format(name=recorder.folder.name, size=size_text(recorder.used_bytes))
+    return (State.WARNING, f"{text}; {_(recorder.notice)}") if recorder.notice else (State.OK, text)
 
 
-def _report(session: SessionRecording) -> str:
-    page = session.report_page
+def _report(control: RecordingControl) -> str:
+    page = control.report_page
     if page is None:
         return ""
-    if session.is_reporting:
+    if control.is_reporting:
         return rich_line(State.WARNING, _("The report is being written"))
     if not page.is_file():
         return rich_line(State.ERROR, _("The report was not written; Copy log tells why"))

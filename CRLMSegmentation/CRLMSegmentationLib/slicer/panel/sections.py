@@ -64,7 +64,7 @@ def checks_title(checks: Sequence[Check]) -> str:
 def _tab_of(source: VolumeSource | None) -> int | None:
     if source is None:
         return None
-    if source.recording is not None:
+    if source.recorded_link is not None:
         return CASE_TAB
     if source.is_network or source.connector is not None:
         return LIVE_TAB

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..views.view_controller import ViewController
-from ..workspace.session_recording import SessionRecording
+from ..workspace.recording_control import RecordingControl
 from ..workspace.workspace import Workspace
 from .panel_view import margins_of
 
@@ -46,7 +46,7 @@ class ModuleSettings(Protocol):
 
 
 def apply_settings(
-    settings: ModuleSettings, workspace: Workspace, views: ViewController, recording: SessionRecording
+    settings: ModuleSettings, workspace: Workspace, views: ViewController, recording: RecordingControl
 ) -> None:
     """Apply all settings; call it when the parameter node says that it was modified."""
     workspace.auto_segment, workspace.mirroring = settings.autoSegment, settings.mirroring

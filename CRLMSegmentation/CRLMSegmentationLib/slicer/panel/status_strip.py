@@ -13,7 +13,7 @@ from ...core.i18n import tr as _
 from ..rich_text import BACKGROUND, COLOURS, plain_line, rich_line
 from ..state import State, StateText
 from ..workspace.preflight import Check
-from ..workspace.session_recording import SessionRecording
+from ..workspace.recording_control import RecordingControl
 from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from .recording_texts import recording_state
@@ -86,7 +86,7 @@ def button_style(state: State) -> str:
 def status_strip(
     workspace: Workspace | None,
     source: VolumeSource | None,
-    session: SessionRecording | None,
+    recording: RecordingControl | None,
     checks: Sequence[Check] = (),
 ) -> StatusStrip:
     """Return what the strip shows now."""
@@ -95,7 +95,7 @@ def status_strip(
         "linkStateButton": texts["linkLabel"],
         "deviceStateButton": texts["deviceLabel"],
         "modelStateButton": _most_urgent(texts["workerLabel"], texts["modelLabel"]),
-        "recordingStateButton": recording_state(session),
+        "recordingStateButton": recording_state(recording),
     }
     problems = [*texts.values(), states["recordingStateButton"], *_checks_text(checks)]
     lines = [rich_line(*told) for wanted in (State.ERROR, State.WARNING) for told in problems if told[0] is wanted]

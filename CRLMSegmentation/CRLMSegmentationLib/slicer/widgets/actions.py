@@ -77,7 +77,7 @@ class Actions:
             (ui.shareButton, self._share),
             (ui.layoutButton, self._toggling(lambda views: views.layout)),
             (ui.renderingButton, self._toggling(lambda views: views.rendering)),
-            (ui.sessionReportButton, self._doing(lambda opened: opened.session.begin_report())),
+            (ui.sessionReportButton, self._doing(lambda opened: opened.recording.begin_report())),
             (ui.copyLogButton, self._copy_log),
         ):
             button.clicked.connect(handler)
@@ -143,12 +143,12 @@ class Actions:
         self._do_and_refresh(lambda opened: opened.source.play_or_pause(Path(path.currentPath), speed.value))
 
     def _set_speed(self, speed: float) -> None:
-        if self._module.logic.recording is not None:
-            self._module.logic.recording.speed = speed
+        if self._module.logic.recordedLink is not None:
+            self._module.logic.recordedLink.speed = speed
 
     def _seek(self, position_s: float) -> None:
-        if self._module.logic.recording is not None:
-            self._module.logic.recording.seek(position_s)
+        if self._module.logic.recordedLink is not None:
+            self._module.logic.recordedLink.seek(position_s)
 
     def _follow(self, index: int) -> None:
         device = self._ui.followedComboBox.itemText(index) if index > 0 else None

@@ -54,7 +54,7 @@ class Display:
         workspace = logic.workspace
         rows = workspace.rows() if workspace is not None else []
         self.refresh_distance()
-        self._show(panel_view(workspace, logic.source, logic.publisher, logic.session, views, rows))
+        self._show(panel_view(workspace, logic.source, logic.publisher, logic.recording, views, rows))
         self._refresh_strip(workspace)
         self._window.refresh(workspace)
         self._refresh_source(workspace)
@@ -89,7 +89,7 @@ class Display:
     def _refresh_strip(self, workspace: Workspace | None) -> None:
         """Show what is well and what is not; fold the sections away whose work is done."""
         logic, ui, checks = self._module.logic, self._module.ui, self._checks.checks
-        strip = status_strip(workspace, logic.source, logic.session, checks)
+        strip = status_strip(workspace, logic.source, logic.recording, checks)
         self._strip.show(strip)
         if self._sections is None:
             return
@@ -101,11 +101,11 @@ class Display:
             ui.sourceTabs.currentIndex = tab
 
     def _refresh_source(self, workspace: Workspace | None) -> None:
-        ui, recording = self._module.ui, self._module.logic.recording
-        if recording is not None:
+        ui, recorded = self._module.ui, self._module.logic.recordedLink
+        if recorded is not None:
             was_blocked = ui.positionSlider.blockSignals(True)  # only the user seeks
-            ui.positionSlider.maximum = max(0.1, recording.duration_s)
-            ui.positionSlider.value = recording.position_s
+            ui.positionSlider.maximum = max(0.1, recorded.duration_s)
+            ui.positionSlider.value = recorded.position_s
             ui.positionSlider.blockSignals(was_blocked)
         devices = dict(workspace.devices) if workspace is not None else {}
         if devices != self._devices:

@@ -12,7 +12,7 @@ from ..views.view_controller import ViewController
 from ..workspace.models import Models
 from ..workspace.open_workspace import OpenWorkspace
 from ..workspace.publisher import Publisher
-from ..workspace.session_recording import SessionRecording
+from ..workspace.recording_control import RecordingControl
 from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from .messages import MessageArea
@@ -46,15 +46,15 @@ class ModuleLogic(Protocol):
         """Offers results to other programs."""
 
     @property
-    def session(self) -> SessionRecording | None:
-        """Records what happens."""
+    def recording(self) -> RecordingControl | None:
+        """Begins and ends the recording of what happens."""
 
     @property
     def models(self) -> Models:
         """The installed models and the chosen one."""
 
     @property
-    def recording(self) -> RecordedLink | None:
+    def recordedLink(self) -> RecordedLink | None:  # noqa: N802
         """The recorded case that is played, or None."""
 
     def note(self, text: str) -> None:

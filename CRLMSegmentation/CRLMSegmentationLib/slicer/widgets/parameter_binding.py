@@ -57,7 +57,7 @@ class ParameterBinding(VTKObservationMixin):  # type: ignore[misc]  # Slicer has
         """Apply the settings; called whenever the parameter node was modified, by the panel or by anybody else."""
         opened, views = self._module.logic.opened, self._module.views
         if self.parameters is not None and opened is not None and views is not None:
-            apply_settings(self.parameters, opened.workspace, views, opened.session)
+            apply_settings(self.parameters, opened.workspace, views, opened.recording)
 
     def use_models_crop_size(self) -> None:
         """Write into the parameter node which model is in use, and the crop size to begin with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .publisher import Publisher
-from .session_recording import SessionRecording
+from .recording_control import RecordingControl
 from .volume_source import VolumeSource
 from .workspace import Workspace
 
@@ -17,30 +17,30 @@ class OpenWorkspace:
     Attributes:
         source: where the workspace takes its volumes from.
         publisher: offers results to other programs.
-        session: records what happens.
+        recording: begins and ends the recording of what happens.
     """
 
     workspace: Workspace
     source: VolumeSource
     publisher: Publisher
-    session: SessionRecording
+    recording: RecordingControl
 
     @classmethod
     def of(cls, workspace: Workspace) -> OpenWorkspace:
         """Return a workspace with a source that is not connected, nothing offered and nothing recorded yet."""
-        session = SessionRecording(workspace)
-        return cls(workspace, VolumeSource(workspace, session.recording), Publisher(workspace), session)
+        recording = RecordingControl(workspace)
+        return cls(workspace, VolumeSource(workspace, recording.recorder), Publisher(workspace), recording)
 
     def tick(self) -> None:
         """Do one turn of work without blocking."""
         self.source.update()
-        self.session.prepare()
+        self.recording.prepare()
         self.workspace.tick()
-        self.session.update()
+        self.recording.update()
         self.publisher.update()
 
     def close(self) -> None:
         """End the links and the worker with everything they have started."""
         self.publisher.stop()
-        self.session.end()
+        self.recording.end()
         self.workspace.close()

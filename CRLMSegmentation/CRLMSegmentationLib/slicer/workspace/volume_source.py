@@ -25,16 +25,16 @@ class VolumeSource:
     """Chooses the source of the volumes of a workspace, one at a time.
 
     Args:
-        session_recording: gets what comes over a network as it came; None records nothing.
+        recorder: gets what comes over a network as it came; None records nothing.
 
     Attributes:
-        recording: the recorded case that is played, or None.
+        recorded_link: the recorded case that is played, or None.
         live: the server's link, which can ask for live volumes, or None.
     """
 
-    def __init__(self, workspace: Workspace, session_recording: WorkspaceRecorder | None = None) -> None:
-        self._workspace, self._session_recording = workspace, session_recording
-        self.recording: RecordedLink | None = None
+    def __init__(self, workspace: Workspace, recorder: WorkspaceRecorder | None = None) -> None:
+        self._workspace, self._recorder = workspace, recorder
+        self.recorded_link: RecordedLink | None = None
         self.live: LiveReconstruction | None = None
         self._recording_path: Path | None = None
         self._connector_id: str | None = None
@@ -44,7 +44,7 @@ class VolumeSource:
     @property
     def is_network(self) -> bool:
         """Whether the source is a server, connected or not."""
-        return self._workspace.session.link is not None and self.recording is None
+        return self._workspace.session.link is not None and self.recorded_link is None
 
     @property
     def connector(self) -> slicer.vtkMRMLNode | None:
@@ -63,7 +63,7 @@ class VolumeSource:
         from ...igtl.client import IgtlClient
         from ...igtl.live_reconstruction import LiveReconstruction
 
-        recorded = self._session_recording
+        recorded = self._recorder
         on_message = recorded.on_message if recorded is not None else None
         link = LiveReconstruction(
             IgtlClient(host, port, on_message=on_message, refusal=self._workspace.memory.refusal_of)
@@ -100,7 +100,7 @@ class VolumeSource:
 
     def stop(self) -> None:
         """Receive nothing more; what was received stays."""
-        self.recording, self._recording_path, self._connector_id, self.live = None, None, None, None
+        self.recorded_link, self._recording_path, self._connector_id, self.live = None, None, None, None
         self._set_simulated(None)
         self._workspace.use_link(None)
 
@@ -110,19 +110,19 @@ class VolumeSource:
         Raises:
             CaseError, VolumeError, GeometryError: it is no recording, or damaged.
         """
-        if self.recording is None or path != self._recording_path:
+        if self.recorded_link is None or path != self._recording_path:
             source = load_source(path)
             recording = RecordedLink(source, speed)
             self.stop()
             self._set_simulated(_is_simulated(source))
             self._workspace.use_link(recording)
-            self.recording, self._recording_path = recording, path
+            self.recorded_link, self._recording_path = recording, path
             if not recording.has_volumes:
                 self._workspace.note(_("This recording holds no volume, only poses and single images"))
-        elif self.recording.is_playing:
-            self.recording.pause()
+        elif self.recorded_link.is_playing:
+            self.recorded_link.pause()
         else:
-            self.recording.play()
+            self.recorded_link.play()
 
     def use_node(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Segment in a volume of the scene."""
@@ -147,8 +147,8 @@ class VolumeSource:
         self._noted_reason = reason
 
     def _set_simulated(self, is_simulated: bool | None) -> None:
-        if self._session_recording is not None:
-            self._session_recording.use_source(is_simulated)
+        if self._recorder is not None:
+            self._recorder.use_source(is_simulated)
 
     def _follow_connector(self) -> None:
         connector = self.connector

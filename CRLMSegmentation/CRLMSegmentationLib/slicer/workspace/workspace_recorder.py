@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.i18n import tr as _
 from ..dependencies import missing
+from .event_writer import EventWriter
 from .events import WorkspaceEvent
-from .log_writer import LogWriter
 from .workspace import Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
@@ -40,7 +40,7 @@ class WorkspaceRecorder:
         self._failure = ""
         self._address: tuple[str, int] | None = None
         self._is_simulated: bool | None = None
-        self._writer: LogWriter | None = None
+        self._writer: EventWriter | None = None
 
     @property
     def is_recording(self) -> bool:
@@ -77,7 +77,7 @@ class WorkspaceRecorder:
         from ...recording.session_recorder import SessionRecorder
 
         self._recorder = SessionRecorder(folder, budget_bytes, self._clock)
-        self._writer = LogWriter(self._workspace, self._recorder, self._clock)
+        self._writer = EventWriter(self._workspace, self._recorder, self._clock)
         if self._is_simulated is not None:
             self._recorder.source(self._is_simulated)
         self._guarded(self._writer.begin, self._address)

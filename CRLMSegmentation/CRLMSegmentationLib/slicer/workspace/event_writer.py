@@ -58,7 +58,7 @@ NEWER_VOLUME, OTHER_MODEL, OTHER_SIZE, ASKED_AGAIN = (
 )
 
 
-class LogWriter:
+class EventWriter:
     """Writes the events from the beginning of one recording to its end.
 
     Args:

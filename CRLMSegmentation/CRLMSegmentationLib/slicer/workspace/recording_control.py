@@ -22,11 +22,11 @@ if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
 NAME = "crlm-session-%Y%m%d-%H%M%S"
 
 
-class SessionRecording:
+class RecordingControl:
     """Begins and ends the `WorkspaceRecorder` of a workspace.
 
     Attributes:
-        recording: what writes; None without the packages for it.
+        recorder: what writes; None without the packages for it.
         is_wanted: whether to record.
         parent: where the folder of a recording is made.
         budget_bytes: of the disk.
@@ -35,7 +35,7 @@ class SessionRecording:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.recording = _recording_of(workspace)
+        self.recorder = _recorder_of(workspace)
         self.is_wanted, self.parent, self.budget_bytes = False, Path(), 20e9
         self._was_wanted = self._has_begun = False
         self._reporting: ChildProcess | None = None
@@ -52,19 +52,19 @@ class SessionRecording:
             self._was_wanted, self._has_begun = self.is_wanted, False
             if not self.is_wanted:
                 self.end()
-        if self.recording is not None and self.is_wanted and not self._has_begun and self._has_source():
+        if self.recorder is not None and self.is_wanted and not self._has_begun and self._has_source():
             self._has_begun = True  # one that cannot be written is not tried again at each turn
-            self.recording.begin(free_folder(self.parent), self.budget_bytes)
-            self._workspace.note(self.recording.problem or f"recording into {self.recording.folder}")
+            self.recorder.begin(free_folder(self.parent), self.budget_bytes)
+            self._workspace.note(self.recorder.problem or f"recording into {self.recorder.folder}")
 
     def update(self) -> None:
         """Record what has rested by now; call it after each turn of the workspace."""
-        if self.recording is not None:
-            self.recording.update()
+        if self.recorder is not None:
+            self.recorder.update()
 
     def end(self) -> None:
         """End the recording, and write into the log where it is."""
-        told = self.recording.end() if self.recording is not None else ""
+        told = self.recorder.end() if self.recorder is not None else ""
         if told:
             self._workspace.note(told)
 
@@ -74,7 +74,7 @@ class SessionRecording:
         Raises:
             CrlmError: nothing has been recorded, a page is being written already, or packages are missing.
         """
-        folder = self.recording.folder if self.recording is not None else None
+        folder = self.recorder.folder if self.recorder is not None else None
         if folder is None or not folder.is_dir():
             raise CrlmError(_("nothing has been recorded yet; tick Record the session, then open a volume or connect"))
         if self.is_reporting:
@@ -93,7 +93,7 @@ class SessionRecording:
         return self._workspace.session.link is not None or self._workspace.volume.node is not None
 
 
-def _recording_of(workspace: Workspace) -> WorkspaceRecorder | None:
+def _recorder_of(workspace: Workspace) -> WorkspaceRecorder | None:
     if missing("connect"):
         return None
     from ...recording import session_recorder  # noqa: F401 - imported now: a second that no turn is to take
