@@ -33,6 +33,8 @@ from .runtime import Device, DeviceMemoryError, Precision, Runtime, RuntimeChoic
 
 logger = logging.getLogger(__name__)
 
+RULE = 2
+"""Number of the rule by which is chosen; what another rule has chosen is measured anew."""
 MAX_CPU_THREADS = 8
 """nnU-Net's own limit (default_num_processes)."""
 TIMED_PASSES = 3
@@ -259,6 +261,7 @@ def _choices(wish: Wish) -> tuple[list[RuntimeChoice], list[str]]:
 def _machine(wish: Wish, cpu_threads: int) -> dict[str, Any]:
     """Return what the measurement depends on besides model and versions."""
     return {
+        "rule": RULE,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),
         "cores": cpu_threads,
