@@ -17,9 +17,12 @@ OF_SLICER = {"qt", "ctk", "SampleData", "PyTorchUtils", "SlicerNNUNetLib"}
 
 
 def declared() -> dict[str, str]:
-    """The packages that pyproject.toml asks for, and their versions."""
-    section = PYPROJECT.read_text().partition("\ndependencies = [")[2].partition("\n]")[0]
-    return {name.lower(): window for name, window in re.findall(r'^  "([A-Za-z0-9-]+)(.*)",$', section, re.MULTILINE)}
+    """The packages that pyproject.toml asks for, OpenVINO among them, which may be left out, and their versions."""
+    text = PYPROJECT.read_text()
+    section = text.partition("\ndependencies = [")[2].partition("\n]")[0]
+    found = re.findall(r'^  "([A-Za-z0-9-]+)(.*)",$', section, re.MULTILINE)
+    found += re.findall(r'^openvino = \["([A-Za-z0-9-]+)(.*)"\]$', text, re.MULTILINE)
+    return {name.lower(): window for name, window in found}
 
 
 def imported_modules() -> Iterator[tuple[str, Path]]:
