@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.metrics import METRICS
+from CRLMSegmentationLib.core.points import CorrectionPoint, PointKind
 from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS, check_report, write_json
 
 STABLE_KEYS = [
@@ -61,6 +62,17 @@ def test_values_are_those_of_the_lesion(lesion, report_of, tmp_path):
     assert written["metrics"]["dice"] == pytest.approx(7 / 8)
     np.testing.assert_allclose(written["seed_ras_mm"], lesion.seed_ras_mm)
     assert written["volume_identity"]["content_sha256"] == lesion.volume.identity.content_sha256
+
+
+def test_points_are_told_in_their_order_and_older_reports_have_none(lesion, report_of, tmp_path):
+    exclude, include = (CorrectionPoint(kind, (1.0, 2.5, -3.0)) for kind in (PointKind.EXCLUDE, PointKind.INCLUDE))
+    written = _written(tmp_path, report_of(lesion, points=(exclude, include)))
+    assert written["points"] == [
+        {"kind": "exclude", "ras_mm": [1.0, 2.5, -3.0]},
+        {"kind": "include", "ras_mm": [1.0, 2.5, -3.0]},
+    ]
+    del written["points"]
+    check_report(written)
 
 
 def test_several_lesions_are_a_list_with_names(lesion, report_of, tmp_path):

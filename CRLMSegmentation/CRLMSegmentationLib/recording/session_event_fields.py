@@ -34,6 +34,7 @@ from ..core.json_fields import (
     is_text,
 )
 from ..core.json_files import shown
+from ..core.points import PointKind
 
 MAX_SESSION_S = 1e8
 """Three years: longer than any session, short enough for every calendar."""
@@ -60,6 +61,8 @@ VOLUME = {
 """How a volume is found again. One that only says which volume it was has no shape and no matrix."""
 MASK = {"file": FILE_NAME, "sha256": TEXT, "offset_kji": INTEGERS_3}
 MODEL = {"name": TEXT, "version": ANY_TEXT.or_absent(), "sha256": TEXT}
+POINT_KIND = FieldKind("include or exclude", lambda value: value in [kind.value for kind in PointKind])
+CORRECTION_POINT = {"kind": POINT_KIND, "ras_mm": POINT}
 SECONDS = FieldKind("seconds from 0 on", in_range(0, MAX_SESSION_S)).or_null()
 TIMINGS = FieldKind("an object of seconds", is_object_of(SECONDS.holds))
 FIELDS = {
@@ -91,6 +94,9 @@ FIELDS = {
     "quick": BOOLEAN.or_absent(),
     "simulated": BOOLEAN.or_null(),
     "flip": FieldKind("a list of array axes", is_list_of(in_range(0, 2, is_integer))).or_absent(),
+    "points": FieldKind(
+        "a list of points with kind (include or exclude) and ras_mm", is_list_of(is_object_with(CORRECTION_POINT))
+    ).or_absent(),
     "warnings": TEXTS.or_null(),
     "versions": FieldKind("an object of texts", is_object_of(ANY_TEXT.or_null().holds)).or_null(),
     "timings_s": TIMINGS.or_null(),

@@ -68,6 +68,7 @@ def report_entry(
         volume_identity=result.volume.identity,
         navigation=navigation,
         stability=stability,
+        points=result.request.points,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.errors import CrlmError
 from ..core.metrics import METRICS
+from ..core.points import CorrectionPoint, points_to_json
 from ..core.postprocessing import LesionMask
 from ..core.volume import VolumeIdentity
 
@@ -34,6 +35,8 @@ KEYS = {
     "device": "processor or graphics card that did it",
     "model": "{name, sha256} of the model package",
     "seed_ras_mm": "the point that was clicked, [R, A, S]",
+    "points": "[{kind, ras_mm}]: the points that correct the segmentation, in their order; kind is include or exclude; "
+    "absent in reports of earlier versions",
     "crop_size_mm": "edge of the cube around the seed that the network saw; null where it saw the whole volume",
     "timings_s": "{" + ", ".join(TIMINGS) + "}, each seconds or null when it did not happen",
     "metrics": "{" + ", ".join(METRICS) + "}, or null where there is no truth",
@@ -72,7 +75,7 @@ NAVIGATION_KEYS = {
     "cautions": "what had to be known beside any distance, such as that the liver sensor was not watched; absent in "
     "reports of earlier versions",
 }
-LATER_KEYS = ("cautions",)
+LATER_KEYS = ("cautions", "points")
 """Absent in reports of earlier versions, which stay readable."""
 STABILITY_KEYS = {
     "runs": "how often the lesion was outlined, from seeds around the first and mirrored; null while refined only",
@@ -104,6 +107,7 @@ def lesion_report(
     volume_identity: VolumeIdentity | None = None,
     navigation: Mapping[str, Any] | None = None,
     stability: Mapping[str, Any] | None = None,
+    points: Sequence[CorrectionPoint] = (),
 ) -> dict[str, Any]:
     """Make the report of one lesion, for `write_json` and `write_report`.
 
@@ -125,6 +129,7 @@ def lesion_report(
         "device": device,
         "model": {"name": model_name, "sha256": model_sha256},
         "seed_ras_mm": [float(x) for x in seed_ras_mm],
+        "points": points_to_json(points),
         "crop_size_mm": crop_size_mm,
         "timings_s": {name: timings_s.get(name) for name in TIMINGS},
         "metrics": None if metrics is None else dict(metrics),

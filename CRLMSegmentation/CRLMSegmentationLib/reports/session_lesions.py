@@ -170,11 +170,16 @@ def _sighting(before: Outline | None, segmentation: Outline) -> LesionChange:
 
 
 def refined_pair(history: RecordedLesion) -> tuple[Outline, Outline] | None:
-    """Return the last result that was refined, and its refinement, in one volume and from one seed."""
+    """Return the last result that was refined, and its refinement, in one volume and from one seed and its points."""
     found = [segmentation for segmentation in history.segmentations if segmentation.about is segmentation.result]
     for place in range(len(found) - 1, 0, -1):
         before, after = found[place - 1], found[place]
-        same = before.volume_key == after.volume_key and before.about["seed_ras_mm"] == after.about["seed_ras_mm"]
+        same = before.volume_key == after.volume_key and _clicks_of(before) == _clicks_of(after)
         if after.how == REFINED and before.how != REFINED and same:
             return None if before.is_empty or after.is_empty else (before, after)
     return None
+
+
+def _clicks_of(segmentation: Outline) -> tuple[Any, Any]:
+    """Return the seed and the correction points, as recorded; earlier versions have recorded no points."""
+    return segmentation.about["seed_ras_mm"], segmentation.about.get("points", [])

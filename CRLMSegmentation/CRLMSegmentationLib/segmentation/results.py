@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ..core.points import CorrectionPoint, points_from_json, points_to_json
 from ..core.postprocessing import LesionMask
 from ..core.volume import Volume, VolumeIdentity
 
@@ -80,6 +81,8 @@ class Request:
         lesion: key of the lesion; a request replaces those made before for the same one.
         seed_ras_mm: a point in the lesion, RAS mm; the middle of the crop.
         volume: identity of the volume to be segmented, where it lay when the request was made.
+        points: with which the user has corrected the segmentation, in their order. The result is a function of volume,
+            seed, points, options and model: each point corrects what the network finds with those before it.
     """
 
     lesion: str
@@ -87,6 +90,7 @@ class Request:
     volume: VolumeIdentity
     options: Options = DEFAULT_OPTIONS
     purpose: Purpose = Purpose.ANSWER
+    points: tuple[CorrectionPoint, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +177,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "flip": request.options.flip,
         "sliding_window": request.options.sliding_window,
         "purpose": request.purpose.value,
+        "points": points_to_json(request.points),
     }
 
 
@@ -180,13 +185,14 @@ def request_from_json(about: Mapping[str, Any], volume: VolumeIdentity) -> Reque
     """Return the request that `request_to_json` has described.
 
     A purpose that is absent or unknown, as in a recording of another version, counts as `Purpose.ANSWER`; earlier
-    versions, which do not say `sliding_window`, knew nothing else.
+    versions, which do not say `sliding_window`, knew nothing else, and knew no points.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not described whole.
+        KeyError, TypeError, ValueError: it is not described whole, or a point is of an unknown kind.
     """
     x, y, z = map(float, about["seed_ras_mm"])
     manner = about["mirroring"], about["quick"], tuple(about["flip"]), bool(about.get("sliding_window", True))
     options = Options(about["crop_size_mm"], *manner)
     purposes: dict[object, Purpose] = {purpose.value: purpose for purpose in Purpose}
-    return Request(about["lesion"], (x, y, z), volume, options, purposes.get(about.get("purpose"), Purpose.ANSWER))
+    purpose = purposes.get(about.get("purpose"), Purpose.ANSWER)
+    return Request(about["lesion"], (x, y, z), volume, options, purpose, points_from_json(about.get("points", ())))
