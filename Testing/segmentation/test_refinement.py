@@ -9,11 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from CRLMSegmentationLib.core.crop_format import LARGEST_CROP_MM
+from CRLMSegmentationLib.core.point_checks import CROP_MARGIN_MM
+from CRLMSegmentationLib.core.points import CorrectionPoint, PointKind
 from CRLMSegmentationLib.core.postprocessing import NOTHING, TOUCHES_EDGE, TOUCHES_EMPTY, LesionMask, measure
 from CRLMSegmentationLib.core.volume import VolumeIdentity
 from CRLMSegmentationLib.segmentation.refinement import (
     CUT_OFF,
-    LARGEST_CROP_MM,
     NOT_INSONIFIED,
     Refinement,
     change_of,
@@ -127,6 +129,21 @@ def test_border_of_a_segmentation_is_in_doubt_by_what_it_touches():
     assert unreliable_reason_of(segmentation()) is None
     assert unreliable_reason_of(segmentation(warnings=[TOUCHES_EDGE, TOUCHES_EMPTY])) == CUT_OFF
     assert unreliable_reason_of(segmentation(warnings=[TOUCHES_EMPTY])) == NOT_INSONIFIED
+
+
+def test_points_go_with_every_request_and_crops_around_moved_seeds_hold_them():
+    near, far = ((10.0 + away, 10.0, 10.0) for away in (4.0, 29.0))
+    points = (CorrectionPoint(PointKind.EXCLUDE, near), CorrectionPoint(PointKind.INCLUDE, far))
+    first = replace(FIRST, options=Options(80.0), points=points)
+    requested = run(Refinement(can_refine=True), lambda request: segmentation(), first)
+    assert Purpose.REFINED in {request.purpose for request in requested}
+    repeats = [request for request in requested if request.purpose is Purpose.REPEATED]
+    assert {request.points for request in requested} == {points}
+    assert len({request.seed_ras_mm for request in repeats}) > 1
+    for request in repeats:
+        away_mm = np.abs(np.subtract(far, request.seed_ras_mm)).max()
+        assert request.options.crop_size_mm == max(80.0, np.ceil(2 * (away_mm + CROP_MARGIN_MM)))
+    assert max(request.options.crop_size_mm for request in repeats) > 80.0
 
 
 def test_nothing_found_is_not_repeated():

@@ -28,6 +28,7 @@ __all__ = [
     "parallel",
     "parent_process",
     "plain_xml",
+    "point_checks",
     "points",
     "postprocessing",
     "progress",

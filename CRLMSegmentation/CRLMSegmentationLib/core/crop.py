@@ -19,6 +19,7 @@ from .crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
 from .errors import SeedError, VolumeError
 from .geometry import box_around, part_to_ras, spacing_of, transform_points
 from .points import CorrectionPoint, PointKind, points_of_kind
+from .text import place_text
 from .volume import Volume, to_sitk
 
 HOLE_SIGMA_VOXELS = 0.7
@@ -110,23 +111,33 @@ def check_seed(volume: Volume, seed_ras_mm: np.ndarray) -> np.ndarray:
     Raises:
         SeedError: not three finite numbers, outside the volume, or in voxels that were never insonified.
     """
-    seed = np.asarray(seed_ras_mm, dtype=np.float64)
-    if seed.shape != (3,) or not np.isfinite(seed).all():
-        raise SeedError(f"a seed is three numbers R A S in mm, got {seed_ras_mm}")
-    place = f"({seed[0]:.1f}, {seed[1]:.1f}, {seed[2]:.1f})"
-    if not volume.contains(seed):
+    return check_insonified(volume, seed_ras_mm, "the seed", "place it in the tumour")
+
+
+def check_insonified(volume: Volume, point_ras_mm: np.ndarray, name: str, advice: str) -> np.ndarray:
+    """Return a point as float64 of shape (3,), after checking that it lies in insonified voxels.
+
+    Args:
+        name, advice: of the point, for the message.
+
+    Raises:
+        SeedError: not three finite numbers, outside the volume, or in voxels that were never insonified.
+    """
+    point = np.asarray(point_ras_mm, dtype=np.float64)
+    if point.shape != (3,) or not np.isfinite(point).all():
+        raise SeedError(f"{name} must be three numbers R A S in mm, got {point_ras_mm}")
+    if not volume.contains(point):
         corners = transform_points(volume.ijk_to_ras, Box.of_shape(volume.array.shape).corner_centers_ijk)
         low, high = np.round(corners.min(0), 1).tolist(), np.round(corners.max(0), 1).tolist()
         raise SeedError(
-            f"the seed {place} mm lies outside the volume, which spans {low} to {high} mm RAS; place it in the tumour"
+            f"{name} {place_text(point)} mm lies outside the volume, which spans {low} to {high} mm RAS; {advice}"
         )
-    ijk = np.clip(np.round(transform_points(volume.ras_to_ijk, seed)), 0, volume.shape_ijk - 1)
-    if not volume.insonified_in(Box.of_part(ijk[::-1], (1, 1, 1)).padded(1, volume.array.shape)).any():
+    near = Box.of_part(volume.voxel_at(point), (1, 1, 1)).padded(1, volume.array.shape)
+    if not volume.insonified_in(near).any():
         raise SeedError(
-            f"the seed {place} mm lies where the probe has not been (empty voxels); "
-            "place it in the tumour or sweep again"
+            f"{name} {place_text(point)} mm lies where the probe has not been (empty voxels); {advice} or sweep again"
         )
-    return seed
+    return point
 
 
 def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacing_mm: float) -> Crop:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 CROP_SIZE_LIMITS_MM = (20.0, 400.0)
+LARGEST_CROP_MM = 200.0
+"""To which a crop is enlarged without being asked: longer than any metastasis, and than most volumes; beyond it a crop
+is mostly air."""
 CHANNELS = ("ultrasound", "seed")
 CLICK_CHANNELS = ("ultrasound", "include", "exclude", "previous")
 CHANNEL_SETS = (CHANNELS[:1], CHANNELS, CLICK_CHANNELS)

@@ -18,7 +18,7 @@ class VolumeError(CrlmError):
 
 
 class SeedError(CrlmError):
-    """A seed outside the volume, or in voxels that were never insonified."""
+    """A seed or correction point outside the volume or in voxels never insonified, or points that contradict."""
 
 
 class SweepError(CrlmError):

@@ -6,6 +6,7 @@ direction marks, which reorder the text on the screen; or a megabyte.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 MAX_TEXT = 300
@@ -33,6 +34,11 @@ def printable(text: str, max_characters: int = MAX_TEXT) -> str:
 def quoted(text: object, max_characters: int = 60, marks: str = "'") -> str:
     """Return a value for an error message: printable, cut, and between quotation marks where it is a text."""
     return f"{marks}{printable(text, max_characters)}{marks}" if isinstance(text, str) else repr(text)[:max_characters]
+
+
+def place_text(point_ras_mm: Iterable[float]) -> str:
+    """Return a place, RAS mm, as messages show it."""
+    return f"({', '.join(f'{float(x):.1f}' for x in point_ras_mm)})"
 
 
 def bounded(value: Any, max_characters: int = MAX_TEXT, max_entries: int = MAX_ENTRIES, depth: int = MAX_DEPTH) -> Any:

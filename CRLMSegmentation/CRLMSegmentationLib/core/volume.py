@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from .background import BLOCK, MARGIN, ZERO, Background, empty_values, outside_blocks
@@ -221,6 +222,11 @@ class Volume:
         if not_insonified_blocks is not None:
             part.__dict__["not_insonified_blocks"] = not_insonified_blocks
         return part
+
+    def voxel_at(self, point_ras_mm: npt.ArrayLike) -> Index:
+        """Return the index (k, j, i) of the voxel that holds a point, or of the nearest one."""
+        ijk = np.floor(transform_points(self.ras_to_ijk, point_ras_mm) + 0.5)  # the same for a part of the volume
+        return as_index(np.clip(ijk, 0, self.shape_ijk - 1)[::-1])
 
     def contains(self, point_ras_mm: np.ndarray) -> bool:
         """Return whether a point lies within the volume, up to half a voxel beyond the outermost centres."""

@@ -1,7 +1,7 @@
 """Computes the results of a recorded session again and compares them.
 
-The same volume, seed, crop size and mirroring; the same model where it is installed, or another one. On the same kind
-of device the same model gives the same voxels.
+The same volume, seed, points, crop size and mirroring; the same model where it is installed, or another one. On the
+same kind of device the same model gives the same voxels.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def _rows_of(
 def _computed(recorded: RecordedResult, volume: Volume, session: Session) -> LesionResult:
     request = recorded.request
     options = request.options if session.model.region == "crop" else replace(request.options, crop_size_mm=None)
-    session.segment(request.lesion, np.array(request.seed_ras_mm), options, volume)
+    session.segment(request.lesion, np.array(request.seed_ras_mm), options, volume, request.points)
     return wait_for_lesion(session, request.lesion)
 
 

@@ -10,11 +10,14 @@ earlier ones void.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..core.crop_format import LARGEST_CROP_MM
 from ..core.metrics import symmetric_distances_mm
+from ..core.point_checks import crop_size_holding
 from ..core.postprocessing import TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE, LesionMask
 from ..core.reasons import Reason, ReasonCode
 from .consensus import Consensus, Repeat, consensus_of, on_one_grid, repeats_of
@@ -22,8 +25,6 @@ from .results import Purpose, Request
 
 GROWTH = 1.4
 """Of the crop's edge, when a tumour touches it: its volume grows to 2.7 times."""
-LARGEST_CROP_MM = 200.0
-"""Longer than any metastasis, and than most volumes; beyond it a crop is mostly air."""
 CUT_OFF, NOT_INSONIFIED = Reason(ReasonCode.CUT_OFF), Reason(ReasonCode.NOT_INSONIFIED)
 
 
@@ -115,9 +116,16 @@ class Refinement:
 
     @staticmethod
     def _next_repeat(course: _RefinementRuns) -> Request:
-        """Return one repeat at a time, so that none has to be cancelled when a new seed is placed."""
-        run = course.waiting.pop(0)
-        options = replace(course.request.options, mirroring=False, first_fold_only=True, flip=run.flip)
+        """Return one repeat at a time, so that none has to be cancelled when a new seed is placed.
+
+        The points stay where they are; the crop around a moved seed is as wide as they need.
+        """
+        run, size_mm = course.waiting.pop(0), course.request.options.crop_size_mm
+        if size_mm is not None:
+            size_mm = crop_size_holding(size_mm, run.seed_ras_mm, course.request.points, largest_mm=math.inf)
+        options = replace(
+            course.request.options, crop_size_mm=size_mm, mirroring=False, first_fold_only=True, flip=run.flip
+        )
         return replace(course.request, seed_ras_mm=run.seed_ras_mm, options=options, purpose=Purpose.REPEATED)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Union
 
@@ -18,6 +18,8 @@ import numpy as np
 
 from ..core.crop import check_seed, part_for_crop, whole_volume_grid
 from ..core.errors import CrlmError, SeedError
+from ..core.point_checks import check_points, crop_size_holding
+from ..core.points import CorrectionPoint
 from ..core.volume import Volume
 from ..igtl.link import Link
 from ..igtl.messages import TransformMessage
@@ -36,7 +38,7 @@ from .incoming import (
     TransformArrived,
     VolumeArrived,
 )
-from .models.package import ModelPackage, crop_size_of
+from .models.package import ModelPackage, check_takes_points, crop_size_of
 from .request_queue import QueuedRequest, RequestQueue
 from .results import (
     CANCELLED,
@@ -177,6 +179,7 @@ class Session:
         seed_ras_mm: np.ndarray,
         options: Options = DEFAULT_OPTIONS,
         volume: Volume | None = None,
+        points: Sequence[CorrectionPoint] = (),
     ) -> Request:
         """Queue the segmentation of the lesion at a seed; the result follows as an event of `poll`.
 
@@ -186,15 +189,17 @@ class Session:
             options: its `crop_size_mm` of None stands for the model's own; a model that is shown the whole volume
                 has no other.
             volume: to segment in; the current one by default.
+            points: that correct the segmentation, in their order. The crop is enlarged to hold those that are included.
 
         Returns:
             The request, with the size of the crop that will be cut.
 
         Raises:
-            SeedError: no volume yet, or the seed is not in the field of view.
-            ModelError: a crop size for a model that sees the whole volume.
+            SeedError: no volume yet, the seed or a point is not in the field of view, or points contradict each other
+                or the seed, see `core.point_checks`.
+            ModelError: a crop size for a model that sees the whole volume, or points for one that takes none.
         """
-        queued = self._request(lesion, seed_ras_mm, options, volume or self.volume, Purpose.ANSWER)
+        queued = self._request(lesion, seed_ras_mm, options, volume or self.volume, Purpose.ANSWER, points)
         self.drop(lesion)
         self._queue.preempt_background()
         if queued.volume is self.volume and self._receive_s:
@@ -253,14 +258,26 @@ class Session:
         self.close()
 
     def _request(
-        self, lesion: str, seed_ras_mm: np.ndarray, options: Options, volume: Volume | None, purpose: Purpose
+        self,
+        lesion: str,
+        seed_ras_mm: np.ndarray,
+        options: Options,
+        volume: Volume | None,
+        purpose: Purpose,
+        points: Sequence[CorrectionPoint] = (),
     ) -> QueuedRequest:
         if volume is None:
             raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
         seed = check_seed(volume, seed_ras_mm)
-        options = replace(options, crop_size_mm=crop_size_of(self.model, options.crop_size_mm))
         x, y, z = map(float, seed)
-        return QueuedRequest(Request(lesion, (x, y, z), volume.identity, options, purpose), volume, time.monotonic())
+        size_mm = crop_size_of(self.model, options.crop_size_mm)
+        if points:
+            check_takes_points(self.model)
+            check_points(volume, seed, points)
+            size_mm = None if size_mm is None else crop_size_holding(size_mm, (x, y, z), points)
+        options = replace(options, crop_size_mm=size_mm)
+        request = Request(lesion, (x, y, z), volume.identity, options, purpose, tuple(points))
+        return QueuedRequest(request, volume, time.monotonic())
 
     def _poll_link(self, budget_s: float) -> list[Event]:
         events: list[Event] = []

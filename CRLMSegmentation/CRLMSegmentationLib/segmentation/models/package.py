@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.crop_format import CHANNELS, REGIONS
+from ...core.crop_format import CHANNEL_SETS, CHANNELS, CLICK_CHANNELS, REGIONS
 from ...core.errors import ModelError, os_reason
 from ...core.hashing import sha256_of
 from ...core.json_fields import (
@@ -319,6 +319,19 @@ def crop_size_of(model: ModelPackage, wanted_mm: float | None = None) -> float |
     return None
 
 
+def check_takes_points(model: ModelPackage) -> None:
+    """Raise unless correction points can be shown to a model.
+
+    Raises:
+        ModelError: it has no channels for them.
+    """
+    if tuple(model.channels) != CLICK_CHANNELS:
+        raise ModelError(
+            f"the model {model.name} takes no correction points; correct its segmentations by hand in the Segment "
+            "Editor, or choose a model that takes points"
+        )
+
+
 def check_name(text: str) -> str:
     """Return the text if it can be the name or the version of a model.
 
@@ -400,10 +413,10 @@ def _check_plans(package: ModelPackage) -> None:
     labels.pop("ignore", None)  # not segmented: the network has no output for it
     if labels.get("background") != 0 or len(labels) != 2 or TUMOUR_LABEL not in labels.values():
         raise ModelError(f"expected the labels 0 and 1, {package.name} has {shown(labels)}")
-    if len(channels) != len(package.channels) or package.channels not in (CHANNELS[:1], CHANNELS):
+    if len(channels) != len(package.channels) or package.channels not in CHANNEL_SETS:
         raise ModelError(
             f"{MANIFEST} of {package.name} names the channels {package.channels}, its {DATASET} {channels}; expected "
-            f"{CHANNELS[:1]} or {CHANNELS}; pack it again"
+            f"{' or '.join(map(str, CHANNEL_SETS))}; pack it again"
         )
 
 
