@@ -29,6 +29,7 @@ __all__ = [
     "parent_process",
     "plain_xml",
     "point_checks",
+    "point_constraints",
     "points",
     "postprocessing",
     "progress",

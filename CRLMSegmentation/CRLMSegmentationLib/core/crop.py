@@ -58,6 +58,12 @@ class Crop:
         ijk = transform_points(np.linalg.inv(self.ijk_to_ras), self.seed_ras_mm)
         return as_index(np.clip(np.round(ijk[::-1]), 0, np.array(self.array.shape) - 1))
 
+    def kji_of(self, point_ras_mm: np.ndarray) -> Index | None:
+        """Return the index of the voxel that holds a point, RAS mm; None outside the crop."""
+        kji = np.floor(transform_points(np.linalg.inv(self.ijk_to_ras), point_ras_mm)[::-1] + 0.5)
+        is_inside = (kji >= 0).all() and (kji < self.array.shape).all()
+        return as_index(kji) if is_inside else None
+
 
 def network_input(
     crop: Crop,
@@ -256,13 +262,13 @@ def paste(values: np.ndarray, grid: np.ndarray, ijk_to_ras: np.ndarray, shape: S
         The values in a box of the volume, and the box itself; the network has no answer outside of it.
     """
     box = box_in_volume(ijk_to_ras, shape, grid, as_index(values.shape))
-    there = _on_grid(
-        to_sitk(values.astype(np.float32), grid),
-        box.shape,
-        part_to_ras(ijk_to_ras, box.start_kji),
-        sitk.sitkLinear,
-    )
-    return there, box
+    return paste_into(box, values, grid, ijk_to_ras), box
+
+
+def paste_into(box: Box, values: np.ndarray, grid: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
+    """Resample values on the grid of a crop onto a box of a volume; 0 outside the crop. Arguments as of `paste`."""
+    image = to_sitk(values.astype(np.float32), grid)
+    return _on_grid(image, box.shape, part_to_ras(ijk_to_ras, box.start_kji), sitk.sitkLinear)
 
 
 def box_in_volume(ijk_to_ras: np.ndarray, shape: Shape, grid: np.ndarray, grid_shape: Shape) -> Box:
