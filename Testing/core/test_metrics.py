@@ -10,6 +10,7 @@ from CRLMSegmentationLib.core.metrics import (
     roc_area_of_sparse,
     roc_curve_of,
     roc_curves,
+    share_changed_far_away,
     surface_distances,
 )
 
@@ -155,3 +156,14 @@ def test_without_probabilities_their_areas_are_missing_and_the_others_not():
     assert result["auc_probability_crop"] is None
     assert result["auc_probability_volume"] is None
     assert result["auc_hard_volume"] == pytest.approx(compare(mask, truth, np.eye(4))["auc_hard"])
+
+
+def test_share_of_changes_far_from_a_click_is_measured_in_space():
+    before = np.zeros((4, 4, 40), bool)
+    after = before.copy()
+    after[1, 2, [5, 10, 12, 30]] = True
+    matrix = np.diag([2.0, 3.0, -4.0, 1.0])
+    click = (10.0, 6.0, -4.0)  # at the first of them; the others lie 10, 14 and 50 mm away
+    assert share_changed_far_away(before, after, matrix, click) == 0.25
+    assert share_changed_far_away(after, before, matrix, click, far_mm=12.0) == 0.5
+    assert share_changed_far_away(before, before, matrix, click) is None

@@ -8,9 +8,11 @@ Overlaps and surface distances are SimpleITK's, ROC areas and curves are scikit-
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from .box import Box
+from .geometry import transform_points
 from .volume import to_sitk
 
 METRICS = ("dice", "hausdorff_mm", "hausdorff95_mm", "rvd", "recall", "precision", "auc_hard", "auc_probability")
@@ -106,6 +108,34 @@ def overlap_and_surfaces(mask: np.ndarray, reference: np.ndarray, ijk_to_ras: np
         "hausdorff95_mm": None if distances_mm is None else float(np.percentile(distances_mm, 95)),
         "mean_surface_mm": None if distances_mm is None else float(distances_mm.mean()),
     }
+
+
+FAR_FROM_CLICK_MM = 15.0
+"""Farther away, a click that corrects a segmentation should change nothing."""
+
+
+def share_changed_far_away(
+    before: np.ndarray,
+    after: np.ndarray,
+    ijk_to_ras: np.ndarray,
+    click_ras_mm: npt.ArrayLike,
+    far_mm: float = FAR_FROM_CLICK_MM,
+) -> float | None:
+    """Return the share of the changed voxels of a segmentation that lie far from the click that has changed it, 0 to 1.
+
+    Args:
+        before, after: bool, shape (K, J, I), without and with the newest click.
+        ijk_to_ras: 4x4 of both.
+        click_ras_mm: shape (3,), the newest point.
+
+    Returns:
+        The share of the voxels that differ whose centres are more than `far_mm` from the click; None where none differ.
+    """
+    changed = np.argwhere(before != after)
+    if not len(changed):
+        return None
+    away_mm = np.linalg.norm(transform_points(ijk_to_ras, changed[:, ::-1]) - np.asarray(click_ras_mm), axis=1)
+    return float((away_mm > far_mm).mean())
 
 
 def surface_distances(mask: np.ndarray, reference: np.ndarray, ijk_to_ras: np.ndarray) -> tuple[float, float]:
