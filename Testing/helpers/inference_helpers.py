@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.crop import CHANNELS, extract_crop, network_input
+from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.segmentation.engine.engine import Event, Failed, LesionJob
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.inference.inference_cache import package_version
-from CRLMSegmentationLib.segmentation.models.package import ModelPackage
+from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_model_package
 from CRLMSegmentationLib.segmentation.results import Options, Request
 from scipy import ndimage
 
@@ -23,25 +26,26 @@ SPACING_MM = 1.25
 PATCH = 16
 COLD_START_LIMIT_S = 240.0
 """After which something has gone wrong, on a busy machine too."""
-GREY_JSON = {
-    "channel_names": {"0": "ultrasound"},
-    "labels": {"background": 0, "tumour": 1},
-    "numTraining": 1,
-    "file_ending": ".nrrd",
-}
-DATASET_JSON = {
-    "channel_names": {"0": "ultrasound", "1": "noNorm"},
-    "labels": {"background": 0, "tumour": 1},
-    "numTraining": 1,
-    "file_ending": ".nrrd",
-}
+
+
+def dataset_json(channels: Sequence[str]) -> dict[str, Any]:
+    """What nnU-Net writes of a dataset of these channels; all but the ultrasound are left as they are."""
+    return {
+        "channel_names": {str(number): "noNorm" if number else "ultrasound" for number in range(len(channels))},
+        "labels": {"background": 0, "tumour": 1},
+        "numTraining": 1,
+        "file_ending": ".nrrd",
+    }
+
+
+GREY_JSON, DATASET_JSON = dataset_json(CHANNELS[:1]), dataset_json(CHANNELS)
 
 without_openvino = pytest.mark.skipif(
     not package_version("openvino"), reason="OpenVINO is not installed: pip install 'CRLMSegmentation[openvino]'"
 )
 
 
-def tiny_plans(patch: int = PATCH) -> dict[str, Any]:
+def tiny_plans(patch: int = PATCH, channels: Sequence[str] = CHANNELS) -> dict[str, Any]:
     """What nnUNetv2_plan_experiment (2.8) writes, for a network of three stages."""
     resampling = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
     architecture = {
@@ -71,8 +75,8 @@ def tiny_plans(patch: int = PATCH) -> dict[str, Any]:
         "patch_size": [patch] * 3,
         "median_image_size_in_voxels": [40.0] * 3,
         "spacing": [SPACING_MM] * 3,
-        "normalization_schemes": ["ZScoreNormalization", "NoNormalization"],
-        "use_mask_for_norm": [False, False],
+        "normalization_schemes": ["ZScoreNormalization", *["NoNormalization"] * (len(channels) - 1)],
+        "use_mask_for_norm": [False] * len(channels),
         "resampling_fn_data": "resample_data_or_seg_to_shape",
         "resampling_fn_seg": "resample_data_or_seg_to_shape",
         "resampling_fn_data_kwargs": resampling,
@@ -93,17 +97,19 @@ def tiny_plans(patch: int = PATCH) -> dict[str, Any]:
         "configurations": {"3d_fullres": configuration},
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {str(n): {"mean": 0.0, "std": 1.0} for n in range(2)},
+        "foreground_intensity_properties_per_channel": {
+            str(n): {"mean": 0.0, "std": 1.0} for n in range(len(channels))
+        },
     }
 
 
-def tiny_info() -> dict[str, Any]:
+def tiny_info(channels: Sequence[str] = CHANNELS) -> dict[str, Any]:
     return {
         "name": "tiny",
         "version": "1",
         "crop_size_mm": 50.0,
         "spacing_mm": SPACING_MM,
-        "channels": list(CHANNELS),
+        "channels": list(channels),
         "trained_on": {"simulated": True, "cases": 0},
         "intended_use": "tests of this project",
         "card": {"dice_median": None},
@@ -112,12 +118,7 @@ def tiny_info() -> dict[str, Any]:
 
 def grey_plans() -> dict[str, Any]:
     """`tiny_plans` for one channel."""
-    plans = tiny_plans()
-    plans["configurations"]["3d_fullres"] |= {
-        "normalization_schemes": ["ZScoreNormalization"],
-        "use_mask_for_norm": [False],
-    }
-    return plans
+    return tiny_plans(channels=CHANNELS[:1])
 
 
 def random_weights(seed: int, channels: int = len(CHANNELS), plans: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -130,6 +131,13 @@ def random_weights(seed: int, channels: int = len(CHANNELS), plans: dict[str, An
     kwargs, imports = architecture["arch_kwargs"], architecture["_kw_requires_import"]
     network = get_network_from_plans(architecture["network_class_name"], kwargs, imports, channels, 2)
     return network.state_dict()
+
+
+def click_package(folder: Path, folds: int = 1, **info: Any) -> ModelPackage:
+    """A real but tiny package that takes correction points, with random weights."""
+    weights = {fold: random_weights(fold, len(CLICK_CHANNELS)) for fold in range(folds)}
+    said = {**tiny_info(CLICK_CHANNELS), **info}
+    return write_model_package(folder, tiny_plans(channels=CLICK_CHANNELS), dataset_json(CLICK_CHANNELS), weights, said)
 
 
 def crop_array(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:

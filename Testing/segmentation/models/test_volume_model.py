@@ -17,8 +17,8 @@ from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.core.volume import Volume, read_volume, write_volume
 from CRLMSegmentationLib.segmentation.engine.engine import Failed, Finished, LesionJob, Progress, Ready
+from CRLMSegmentationLib.segmentation.engine.lesion_run import PredictionCache
 from CRLMSegmentationLib.segmentation.engine.wire import decode_job, encode_job
-from CRLMSegmentationLib.segmentation.engine.worker import PredictionCache
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, export_nnunet, write_model_package
 from CRLMSegmentationLib.segmentation.results import LesionSegmented

@@ -1,6 +1,6 @@
 """The worker process that runs a model, and the protocol between it and a session.
 
-Only `worker` imports what runs in it, `segmentation.inference`.
+Only `worker`, with `lesion_run` and `point_chain`, imports what runs in it, `segmentation.inference`.
 """
 
 __all__ = [

@@ -14,26 +14,20 @@ import platform
 import signal
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from ...core.crop import Crop, extract_crop, network_input, whole_volume
 from ...core.errors import CrlmError, WorkerError
 from ...core.frames import Frame
 from ...core.parent_process import ParentProcess
-from ...core.postprocessing import lesion_from_probability
-from ...core.progress import OnProgress
 from ..inference.inference_cache import package_version
 from ..inference.loading import load_model
-from ..inference.prediction import CancelledError, LoadedModel, Prediction
+from ..inference.prediction import CancelledError, LoadedModel
 from ..inference.runtime_choice import Wish
 from ..models.package import ModelPackage, load_model_package
 from ..results import Options
 from .engine import Finished, Job, LesionJob
+from .lesion_run import PredictionCache, run_lesion
 from .wire import decode_job, encode_answer
 
 EXIT_PARENT_GONE = 0
@@ -93,29 +87,6 @@ class Inbox:
         self._newest = frame
 
 
-class PredictionCache:
-    """Cache of the last prediction for a whole volume, from which each of its lesions is extracted.
-
-    One volume's input and answer are held, no more. Crops are not kept: each lesion has its own.
-    """
-
-    def __init__(self) -> None:
-        self._array: np.ndarray | None = None
-        self._options: object = None
-        self._answer: Prediction | None = None
-
-    def get_or_predict(self, array: np.ndarray, options: object, predict: Callable[[], Prediction]) -> Prediction:
-        """Return the cached prediction where input and options are the same to the last bit, else predict."""
-        kept = self._answer if options == self._options else None
-        if kept is not None and self._array is not None and np.array_equal(array, self._array):
-            return kept
-        kept = None
-        self._array = self._answer = None  # what is held is let go before as much again is needed
-        answer = predict()
-        self._array, self._options, self._answer = array, options, answer
-        return answer
-
-
 def serve(network: LoadedModel, inbox: Inbox, parent: ParentProcess) -> None:
     """Run jobs until the process ends."""
     kept = PredictionCache()
@@ -154,49 +125,10 @@ def _compute(
         return inbox.is_unwanted(job_id)
 
     if isinstance(job, LesionJob):
-        return _segment(job_id, job, network, kept, report, is_cancelled)
+        return run_lesion(job_id, job, network, kept, report, is_cancelled)
     options = Options(mirroring=job.mirroring, sliding_window=True)
     answer = network.predict(job.array, job.spacing_mm, options, report, is_cancelled)
     return Finished(job_id, answer.probability, answer.timings_s, answer.device, answer.warnings)
-
-
-def _segment(
-    job_id: int,
-    job: LesionJob,
-    network: LoadedModel,
-    kept: PredictionCache,
-    report: OnProgress,
-    is_cancelled: Callable[[], bool],
-) -> Finished:
-    options, package = job.request.options, network.package
-
-    def predict() -> Prediction:
-        return network.predict(array, package.spacing_mm, options, report, is_cancelled)
-
-    started_s = time.perf_counter()
-    report("crop", 0, 1)
-    crop = _crop_of(job, package.spacing_mm)
-    array = _mirrored(network_input(crop, package.channels), options.flip)
-    timings_s = {"crop": time.perf_counter() - started_s}
-    answer = kept.get_or_predict(array, options, predict) if crop.is_whole_volume else predict()
-    started_s = time.perf_counter()
-    probability = _mirrored(answer.probability, options.flip)
-    lesion = lesion_from_probability(probability, crop, job.volume)
-    timings_s |= answer.timings_s
-    timings_s["postprocess"] += time.perf_counter() - started_s
-    return Finished(job_id, probability, timings_s, answer.device, answer.warnings, lesion)
-
-
-def _mirrored(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """Mirror an array (..., K, J, I) along some of its last three axes; twice gives it back."""
-    return np.ascontiguousarray(np.flip(array, tuple(axis - 3 for axis in axes))) if axes else array
-
-
-def _crop_of(job: LesionJob, spacing_mm: float) -> Crop:
-    seed_ras_mm, size_mm = np.array(job.request.seed_ras_mm), job.request.options.crop_size_mm
-    if size_mm is None:
-        return whole_volume(job.volume, seed_ras_mm, spacing_mm)
-    return extract_crop(job.volume, seed_ras_mm, size_mm, spacing_mm)
 
 
 def load(package: ModelPackage, wish: Wish, cpu_threads: int | None) -> tuple[LoadedModel, tuple[str, ...]]:
