@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from CRLMSegmentationLib.cli.main import join_seeds
+from CRLMSegmentationLib.cli.clicks import LesionClicks
+from CRLMSegmentationLib.cli.main import join_points
+from helpers.point_helpers import exclude, include
 
 COMMANDS = (
     "demo",
@@ -120,11 +122,15 @@ def test_gpus_are_named_by_their_driver(tmp_path, monkeypatch):
         ("segment v --seed 1 2 3 4", ["segment", "v", "--seed=1 2 3 4"]),
         ("segment v --seed=1,2,3 --seed -1,2,3", ["segment", "v", "--seed=1,2,3", "--seed", "-1,2,3"]),
         ("segment v --seed", ["segment", "v", "--seed"]),
+        (
+            "segment v --seed 1 2 3 --exclude -4 5 6 --include 7 8 9 --out o",
+            ["segment", "v", "--seed=1 2 3", "--exclude=-4 5 6", "--include=7 8 9", "--out", "o"],
+        ),
         ("phantom --seed 4 --cases 2 --out segment", ["phantom", "--seed", "4", "--cases", "2", "--out", "segment"]),
     ],
 )
-def test_three_words_make_a_seed(given, joined):
-    assert join_seeds(given.split()) == joined
+def test_three_words_make_a_point(given, joined):
+    assert join_points(given.split()) == joined
 
 
 @pytest.mark.parametrize(
@@ -135,16 +141,45 @@ def test_every_way_to_write_a_seed_is_understood(crlm_seg, seed, monkeypatch, tm
 
     asked = []
 
-    def stop_here(volume, seeds, *rest):
-        asked.extend(seeds)
+    def stop_here(volume, lesions, *rest):
+        asked.extend(lesions)
         raise MemoryError
 
     monkeypatch.setattr(segment_files, "segment_file", stop_here)
     words = [seed] if seed.startswith("--seed=") else seed.split()
     done = crlm_seg("segment", "v.nrrd", "--seed", 7, 8, 9, *words, "--out", tmp_path / "o.nrrd")
-    assert asked == [(7.0, 8.0, 9.0), (-1.5, -20.0, 30.0)]
+    assert asked == [LesionClicks((7.0, 8.0, 9.0)), LesionClicks((-1.5, -20.0, 30.0))]
     assert done.code == 1
     assert done.error_lines == ["Error: not enough memory; close other programs or take a smaller volume"]
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_points_belong_to_the_seed_before_them_in_their_order(crlm_seg, monkeypatch, tmp_path, joined):
+    from CRLMSegmentationLib.cli import segment_files
+
+    asked = []
+
+    def stop_here(volume, lesions, *rest):
+        asked.extend(lesions)
+        raise MemoryError
+
+    monkeypatch.setattr(segment_files, "segment_file", stop_here)
+    said = [
+        ("seed", 1, 2, 3),
+        ("exclude", 1, 2, 9),
+        ("include", -4, 2, 3),
+        ("exclude", 1, 2, 8),
+        ("seed", 20, 2, 3),
+        ("seed", 40, 2, 3),
+        ("include", 41, 2, 5),
+    ]
+    first, *others = ([f"--{name}={','.join(map(str, ras))}"] if joined else [f"--{name}", *ras] for name, *ras in said)
+    crlm_seg("segment", *first, "v.nrrd", *(word for words in others for word in words), "--out", tmp_path / "o.nrrd")
+    assert asked == [
+        LesionClicks((1.0, 2.0, 3.0), (exclude(1, 2, 9), include(-4, 2, 3), exclude(1, 2, 8))),
+        LesionClicks((20.0, 2.0, 3.0)),
+        LesionClicks((40.0, 2.0, 3.0), (include(41, 2, 5),)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -155,6 +190,14 @@ def test_every_way_to_write_a_seed_is_understood(crlm_seg, seed, monkeypatch, tm
         ("segment v.nrrd --seed 1 2 nan --out o.nrrd", "got '1 2 nan'"),
         ("segment v.nrrd --seed left up 3 --out o.nrrd", "up 3"),
         ("segment v.nrrd --out o.nrrd --seed", "--seed"),
+        ("segment v.nrrd --seed 1 2 3 --include 1 2 --out o.nrrd", "--include: expected three numbers R A S in mm"),
+        ("segment v.nrrd --seed 1 2 3 --exclude 1 2 inf --out o.nrrd", "--exclude: expected three numbers R A S in mm"),
+        (
+            "segment v.nrrd --exclude 1 2 9 --seed 1 2 3 --out o.nrrd",
+            "--exclude: a point belongs to the --seed before it",
+        ),
+        ("segment v.nrrd --include 1 2 9 --out o.nrrd", "--seed"),
+        ("pack results --out model --with-seed --with-points", "not both"),
         ("segment v.nrrd --seed --out o.nrrd", "--out"),
         ("segment v.nrrd --out o.nrrd", "--seed"),
         ("segment v.nrrd --seed 1 2 3", "--out"),

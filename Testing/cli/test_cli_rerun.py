@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from CRLMSegmentationLib.cli.rerun import lines_of
 from CRLMSegmentationLib.core.crop import extract_crop
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.hashing import sha256_of
+from CRLMSegmentationLib.core.points import CorrectionPoint
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.recording.recorded_images import RecordedImages
@@ -24,7 +26,8 @@ from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_
 from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
-from helpers.inference_helpers import DATASET_JSON, random_weights, tiny_info, tiny_plans
+from helpers.inference_helpers import DATASET_JSON, click_package, random_weights, tiny_info, tiny_plans
+from helpers.point_helpers import exclude, include
 from helpers.stub_engine import SPACING_MM, StubEngine
 
 
@@ -52,7 +55,13 @@ class SmallStub(AnsweringStub):
 
 
 def recorded_session(
-    folder: Path, case: Case, engine, model: ModelPackage, crop_size_mm: float = 70.0, corrects: bool = False
+    folder: Path,
+    case: Case,
+    engine,
+    model: ModelPackage,
+    crop_size_mm: float = 70.0,
+    corrects: bool = False,
+    points: Sequence[CorrectionPoint] = (),
 ) -> Path:
     """What a module records of a case whose seeds are placed one after another."""
     recorder = SessionRecorder(folder)
@@ -64,7 +73,7 @@ def recorded_session(
         for lesion in case.lesions:
             recorder.seed(lesion.name, lesion.seed_ras_mm, volume)
             options = Options(crop_size_mm, first_fold_only=True, flip=(1,))
-            session.segment(lesion.name, np.array(lesion.seed_ras_mm), options)
+            session.segment(lesion.name, np.array(lesion.seed_ras_mm), options, points=points)
             result = wait_for_lesion(session, lesion.name)
             recorder.take(LesionSegmented(result))
     if corrects:
@@ -138,6 +147,28 @@ def test_each_result_is_computed_with_the_size_and_the_seed_of_its_own(stubbed: 
     (job,), (result,) = engine.jobs, recorded_results(load_case(stubbed))
     assert job.request == result.request
     assert job.request.options == Options(70.0, first_fold_only=True, flip=(1,))
+
+
+def test_corrected_result_is_computed_again_with_its_points(tmp_path: Path, sample: Case) -> None:
+    package = click_package(tmp_path / "clicks")
+    (lesion,) = sample.lesions
+    points = (exclude(*np.add(lesion.seed_ras_mm, (0, 4, 0))), include(*np.add(lesion.seed_ras_mm, (0, -30, 0))))
+    folder = recorded_session(tmp_path / "session", sample, AnsweringStub(), package, points=points)
+    (result,) = recorded_results(load_case(folder))
+    assert result.request.points == points
+    engine = AnsweringStub()
+    rows = rerun_case(folder, package.folder, engine_of=lambda package: engine)
+    assert [row.identical for row in rows] == [True]
+    assert engine.jobs[0].request.points == points
+
+
+def test_model_that_takes_no_points_computes_no_corrected_result(tmp_path: Path, sample: Case, model) -> None:
+    (lesion,) = sample.lesions
+    points = [include(*np.add(lesion.seed_ras_mm, (0, 4, 0)))]
+    package = click_package(tmp_path / "clicks")
+    folder = recorded_session(tmp_path / "session", sample, AnsweringStub(), package, points=points)
+    (row,) = rerun_case(folder, model.folder, engine_of=lambda package: AnsweringStub())
+    assert "takes no correction points" in row.problem
 
 
 def test_result_whose_volume_is_lost_fails_and_the_others_are_computed(stubbed: Path) -> None:

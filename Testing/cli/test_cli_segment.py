@@ -17,6 +17,7 @@ from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
 from CRLMSegmentationLib.segmentation.results import Options
 from helpers.cli_helpers import DarkRun, InstantEngine, Run, maps_of, names_in, run, seed_words, wait_until
 from helpers.dark_worker import WAITS
+from helpers.inference_helpers import click_package
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 
@@ -96,6 +97,46 @@ def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(crlm_seg, monke
     assert storage.ReadData(node)
     assert node.GetSegmentation().GetNumberOfSegments() == 1
     assert node.GetSegmentation().GetNthSegment(0).GetName() == "Tumour 1"
+
+
+def test_points_correct_the_lesion_of_their_seed_and_are_reported(crlm_seg, monkeypatch, tiny_volume, tmp_path):
+    from CRLMSegmentationLib.cli import segment_files
+
+    monkeypatch.setattr(segment_files, "WorkerEngine", lambda model, precision="auto": InstantEngine())
+    write_volume(tiny_volume, tmp_path / "volume.nrrd")
+    model = click_package(tmp_path / "clicks")
+    outputs = ["--model", model.folder, "--size", 30, "--out", "labels.nrrd", "--report", "report.json"]
+    points = ["--include", 20, 20, 31, "--exclude", 20, 17, 20]
+    monkeypatch.chdir(tmp_path)
+    done = crlm_seg("segment", "volume.nrrd", "--seed", 20, 20, 20, *points, "--seed", 21, 20, 20, *outputs)
+    assert done.code == 0, done
+    first, second = json.loads((tmp_path / "report.json").read_text())
+    assert first["points"] == [
+        {"kind": "include", "ras_mm": [20.0, 20.0, 31.0]},
+        {"kind": "exclude", "ras_mm": [20.0, 17.0, 20.0]},
+    ]
+    assert (second["points"], first["crop_size_mm"], second["crop_size_mm"]) == ([], 42.0, 30.0)
+    labels = read_volume(tmp_path / "labels.nrrd").array
+    assert labels[31, 20, 20] == 1
+    assert labels[20, 17, 20] == 2, "the other lesion at that place is not corrected"
+
+
+def test_points_that_cannot_be_are_refused_before_the_worker_starts(
+    crlm_seg, monkeypatch, tiny_volume, model, tmp_path
+):
+    from CRLMSegmentationLib.cli import segment_files
+
+    monkeypatch.setattr(segment_files, "WorkerEngine", None)
+    write_volume(tiny_volume, tmp_path / "volume.nrrd")
+    seeds = ["--seed", 21, 20, 20, "--seed", 20, 20, 20]
+    out = ["--out", tmp_path / "o.nrrd"]
+    done = crlm_seg("segment", "absent.nrrd", *seeds, "--include", 20, 20, 25, "--model", model.folder, *out)
+    assert done.error_lines[0].startswith(f"Error: the model {model.name} takes no correction points; correct its")
+    clicks = ["--model", click_package(tmp_path / "clicks").folder, *out]
+    done = crlm_seg("segment", tmp_path / "volume.nrrd", *seeds, "--exclude", 20, 21, 20, *clicks)
+    assert "the exclude point (20.0, 21.0, 20.0) mm lies 1.0 mm from the seed (20.0, 20.0, 20.0) mm" in done.err
+    assert done.code == 1
+    assert not (tmp_path / "o.nrrd").exists()
 
 
 def test_no_tumour_at_any_seed_is_written_down_and_told_as_a_failure(crlm_seg, monkeypatch, tmp_path):

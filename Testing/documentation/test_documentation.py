@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from CRLMSegmentationLib.cli.commands import app
-from CRLMSegmentationLib.cli.main import join_seeds, main
+from CRLMSegmentationLib.cli.main import join_points, main
 from CRLMSegmentationLib.segmentation.engine import worker_engine
 from helpers.paths import ROOT, TESTING
 
@@ -42,7 +42,7 @@ ALL_COMMANDS = [
 @pytest.mark.parametrize("words", ALL_COMMANDS)
 def test_command_of_the_documentation_has_valid_arguments(words):
     command, context = typer.main.get_command(app), None
-    words = join_seeds(words)
+    words = join_points(words)
     while words and hasattr(command, "commands"):
         context = command.make_context(PROGRAM, [], parent=context, resilient_parsing=True)
         assert words[0] in command.commands, f"there is no command '{words[0]}'"

@@ -67,7 +67,7 @@ class StubEngine:
         else:
             crop = extract_crop(job.volume, seed, size_mm, SPACING_MM)
         probability = (crop.array < 80).astype(np.float32)
-        lesion = lesion_from_probability(probability, crop, job.volume)
+        lesion = lesion_from_probability(probability, crop, job.volume, job.request.points)
         timings_s = {"crop": 0.05, "preprocess": 0.1, "inference": 0.2, "postprocess": 0.3}
         self.events += [
             Progress(job_id, "inference", 1, 1),

@@ -2,6 +2,7 @@
 
 from .app import app
 from .calibrate import calibrate
+from .clicks import OrderedCommand
 from .demo import demo
 from .evaluate import evaluate
 from .info import info
@@ -29,7 +30,6 @@ for _command in (
     reconstruct,
     rerun,
     report,
-    segment,
     phantom,
     prepare,
     train,
@@ -40,4 +40,5 @@ for _command in (
     info,
 ):
     app.command()(_command)
+app.command(cls=OrderedCommand)(segment)
 app.add_typer(model, name="model")

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from .console import print_text, steps
-from .options import CalibrationOption, ModelOption, seed_of
+from .options import CalibrationOption, ModelOption, point_of
 
 
 def demo(
@@ -43,7 +43,7 @@ def demo(
     from .demo_run import REPORT, run_demo
 
     path = case or resource_path("SampleCases", "phantom-hypoechoic")
-    seeds = [seed_of(text) for text in seed or ()]
+    seeds = [point_of(text) for text in seed or ()]
     with steps() as on_step:
         summary = run_demo(path, out, model, on_step, seeds, calibration, thorough)
     for line in summary:

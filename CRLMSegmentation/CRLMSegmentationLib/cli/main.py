@@ -19,6 +19,7 @@ STOPPED = "stopped before the end"
 ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
 MAX_ERROR_CHARACTERS = 3000
 """Of the line that tells of an error; what it quotes of a file is cut to much less."""
+POINT_OPTIONS = ("--seed", "--include", "--exclude")
 FAULT = "a fault of this program, not of your data"
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     try:
         from .commands import app  # not earlier, so that Ctrl-C is answered from the start
 
-        app(join_seeds(sys.argv[1:]))
+        app(join_points(sys.argv[1:]))
     except CrlmError as error:
         _fail(str(error), error)
     except OSError as error:
@@ -75,16 +76,19 @@ def _end_like_ctrl_c() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def join_seeds(arguments: Sequence[str]) -> list[str]:
-    """Turn `--seed R A S` into `"--seed=R A S"`, since no option parser repeats an option of three words."""
+def join_points(arguments: Sequence[str]) -> list[str]:
+    """Turn `--seed R A S` into `"--seed=R A S"`, since no option parser repeats an option of three words.
+
+    The same with `--include` and `--exclude`.
+    """
     if next((word for word in arguments if not word.startswith("-")), None) not in ("segment", "demo"):
         return list(arguments)
     joined: list[str] = []
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
-        numbers = list(takewhile(_is_number, rest)) if word == "--seed" else []
-        joined.append(f"--seed={' '.join(numbers)}" if numbers else word)
+        numbers = list(takewhile(_is_number, rest)) if word in POINT_OPTIONS else []
+        joined.append(f"{word}={' '.join(numbers)}" if numbers else word)
         del rest[: len(numbers)]
     return joined
 

@@ -15,6 +15,7 @@ from .model_options import (
     CropOption,
     FoldOption,
     NameOption,
+    PointsOption,
     RegionOption,
     SeedOption,
     UseOption,
@@ -80,6 +81,7 @@ def import_(
     region: RegionOption = None,
     crop_size: CropOption = None,
     with_seed: SeedOption = False,
+    with_points: PointsOption = False,
     intended_use: UseOption = None,
     card: CardOption = None,
     fold: FoldOption = None,
@@ -91,7 +93,7 @@ def import_(
     """
     from ..segmentation.models.importer import import_model
 
-    about = about_of(name, version, crop_size, with_seed, intended_use, card, region)
+    about = about_of(name, version, crop_size, with_seed, with_points, intended_use, card, region)
     with steps() as on_step:
         on_step("Reading the model, and trying the network once")
         package = import_model(file, about, which, fold, checkpoint)

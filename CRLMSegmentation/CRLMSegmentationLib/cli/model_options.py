@@ -30,6 +30,14 @@ RegionOption = Annotated[
 SeedOption = Annotated[
     bool, typer.Option("--with-seed", help="The second input channel is the seed, as in the shipped model.")
 ]
+PointsOption = Annotated[
+    bool,
+    typer.Option(
+        "--with-points",
+        help="The input channels are ultrasound, include points (the seed among them), exclude points, previous "
+        "segmentation.",
+    ),
+]
 UseOption = Annotated[Optional[str], typer.Option("--intended-use", help="Intended use, in a sentence.")]
 CardOption = Annotated[Optional[Path], typer.Option("--card", help="JSON file with the content of the model card.")]
 FoldOption = Annotated[
@@ -43,15 +51,22 @@ def about_of(
     version: str | None,
     crop_size_mm: float | None,
     with_seed: bool,
+    with_points: bool,
     intended_use: str | None,
     card: Path | None,
     region: str | None,
 ) -> About:
-    """Return the description of a model from its options."""
-    from ..core.crop_format import CHANNELS
+    """Return the description of a model from its options.
+
+    Raises:
+        typer.BadParameter: its channels are described in two ways.
+    """
+    from ..core.crop_format import CHANNELS, CLICK_CHANNELS
     from ..segmentation.models.pack import About
 
-    channels = tuple(CHANNELS) if with_seed else None
+    if with_seed and with_points:
+        raise typer.BadParameter("give --with-seed or --with-points, not both", param_hint="--with-points")
+    channels = CHANNELS if with_seed else CLICK_CHANNELS if with_points else None
     facts = None if card is None else _card(card)
     return About(name, version, crop_size_mm, channels, intended_use, card=facts, region=region)
 

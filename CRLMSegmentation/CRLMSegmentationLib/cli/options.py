@@ -55,8 +55,11 @@ DialectOption = Annotated[
 ]
 
 
-def seed_of(text: str) -> tuple[float, float, float]:
+def point_of(text: str, option: str = "--seed") -> tuple[float, float, float]:
     """Parse `R A S` in mm.
+
+    Args:
+        option: to which it was given, for the message.
 
     Raises:
         typer.BadParameter: the text is not three finite numbers.
@@ -66,5 +69,5 @@ def seed_of(text: str) -> tuple[float, float, float]:
         if not all(map(math.isfinite, (r, a, s))):
             raise ValueError
     except ValueError:
-        raise typer.BadParameter(f"expected three numbers R A S in mm, got '{text}'", param_hint="--seed") from None
+        raise typer.BadParameter(f"expected three numbers R A S in mm, got '{text}'", param_hint=option) from None
     return r, a, s

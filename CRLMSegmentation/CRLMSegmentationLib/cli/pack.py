@@ -14,6 +14,7 @@ from .model_options import (
     CropOption,
     FoldOption,
     NameOption,
+    PointsOption,
     RegionOption,
     SeedOption,
     UseOption,
@@ -32,6 +33,7 @@ def pack(
     region: RegionOption = None,
     crop_size: CropOption = None,
     with_seed: SeedOption = False,
+    with_points: PointsOption = False,
     intended_use: UseOption = None,
     card: CardOption = None,
     fold: FoldOption = None,
@@ -44,7 +46,7 @@ def pack(
     """
     from ..segmentation.models.pack import pack_model
 
-    about = about_of(name, version, crop_size, with_seed, intended_use, card, region)
+    about = about_of(name, version, crop_size, with_seed, with_points, intended_use, card, region)
     with steps() as on_step:
         on_step("Reading checkpoints, and trying the network once")
         package = pack_model(results, out, about, fold, checkpoint, half)

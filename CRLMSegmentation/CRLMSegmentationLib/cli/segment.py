@@ -10,6 +10,7 @@ import typer
 
 from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
+from .clicks import clicks_of, option_order
 from .console import bars, print_text
 from .options import (
     CalibrationOption,
@@ -20,11 +21,11 @@ from .options import (
     NetworkPrecision,
     PrecisionOption,
     SlidingWindowOption,
-    seed_of,
 )
 
 
 def segment(
+    context: typer.Context,
     volume: Annotated[Path, typer.Argument(help="3D volume (.nrrd .mha .nii.gz), or a tracked sweep (.igs.mha).")],
     seed: Annotated[
         list[str], typer.Option(help="R A S of a point in the tumour, mm; once for each lesion.", metavar="R A S")
@@ -32,6 +33,21 @@ def segment(
     out: Annotated[
         Path, typer.Option(help="Segmentation to write: .seg.nrrd for Slicer, .nrrd .nii.gz .mha as labels.")
     ],
+    include: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            help="R A S of a point that belongs to the tumour too, mm; corrects the lesion of the --seed before it. "
+            "May be repeated, among --exclude: the order counts.",
+            metavar="R A S",
+        ),
+    ] = None,
+    exclude: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            help="R A S of a point that does not belong to the tumour of the --seed before it, mm; may be repeated.",
+            metavar="R A S",
+        ),
+    ] = None,
     model: ModelOption = None,
     size: Annotated[
         Optional[float],
@@ -58,8 +74,12 @@ def segment(
         ),
     ] = None,
 ) -> None:
-    """Segment one or several lesions in a volume file."""
-    seeds = [seed_of(text) for text in seed]
+    """Segment one or several lesions in a volume file.
+
+    Points correct a lesion, if the model takes points: --seed 12 -30 41 --include 15 -30 45 --exclude 12 -20 41.
+    """
+    given = {"seed": seed, "include": include or [], "exclude": exclude or []}
+    lesions_to_find = clicks_of(option_order(context), given)
     from ..segmentation.results import Options
     from .segment_files import segment_file
 
@@ -68,7 +88,7 @@ def segment(
     with bars() as on_progress:
         lesions = segment_file(
             volume,
-            seeds,
+            lesions_to_find,
             out,
             model,
             options,

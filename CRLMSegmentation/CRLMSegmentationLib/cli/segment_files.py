@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.crop import check_seed
 from ..core.errors import CrlmError, WorkerError
 from ..core.output_files import atomic_files, check_output_paths
 from ..core.progress import OnProgress
@@ -18,21 +17,21 @@ from ..core.volume_files import VOLUME_SUFFIXES
 from ..core.volume_reading import check_intensities, read_image
 from ..recording.reconstruct import Choices, ReconstructionSettings, load_sweep, reconstruct
 from ..segmentation.engine.worker_engine import WorkerEngine
-from ..segmentation.models.package import ModelPackage, crop_size_of, model_or_default
+from ..segmentation.models.package import ModelPackage, check_takes_points, crop_size_of, model_or_default
 from ..segmentation.results import DEFAULT_OPTIONS, LesionResult, ModelReady, Options
-from ..segmentation.session import Session
+from ..segmentation.session import Session, checked_request
 from ..segmentation.wait import wait_for_lesion, wait_for_model
 from ..tracking.sweeps.placement import REFERENCE
 from ..tracking.sweeps.sequence_io import is_sequence
+from .clicks import LesionClicks
 
-Seed = tuple[float, float, float]
 SEGMENTATION_SUFFIX = ".seg.nrrd"
 LOADING = "Loading the model"
 
 
 def segment_file(
     path: Path,
-    seeds: Sequence[Seed],
+    lesions: Sequence[LesionClicks],
     out: Path,
     model_folder: Path | None = None,
     options: Options = DEFAULT_OPTIONS,
@@ -48,6 +47,7 @@ def segment_file(
 
     Args:
         path: of a volume, or of a tracked sweep, from which a volume is reconstructed first.
+        lesions: their seeds and points.
         options: of the network; its crop size is None for the model's own, as of one that sees the whole volume.
         calibration: of the sweep, see `sweeps.calibration.read_calibration`.
         frame: the coordinate frame in which a sweep is reconstructed, and the seeds are given.
@@ -67,11 +67,13 @@ def segment_file(
     check_output_paths(places, inputs=[path])
     model = model_or_default(model_folder)
     crop_size_of(model, options.crop_size_mm)
+    if any(lesion.points for lesion in lesions):
+        check_takes_points(model)
     volume = _volume_of(path, calibration, frame, device, on_progress, on_note)
-    for seed in seeds:
-        check_seed(volume, np.array(seed))
+    for lesion in lesions:
+        checked_request(model, volume, "", np.array(lesion.seed_ras_mm), options, points=lesion.points)
     with atomic_files(places) as unfinished:
-        results, ready, failure = segment_volume(volume, seeds, model, options, on_progress, precision)
+        results, ready, failure = segment_volume(volume, lesions, model, options, on_progress, precision)
         results = with_overlaps(results, as_labels=not _is_for_slicer(out))
         _write_segmentation(unfinished[0], volume, results)
         if report is not None:
@@ -102,7 +104,7 @@ def _volume_of(
 
 def segment_volume(
     volume: Volume,
-    seeds: Sequence[Seed],
+    lesions: Sequence[LesionClicks],
     model: ModelPackage,
     options: Options = DEFAULT_OPTIONS,
     on_progress: OnProgress = lambda *_: None,
@@ -114,7 +116,8 @@ def segment_volume(
         The lesions, the model, and why there is no answer at the seed after the last lesion, if so.
 
     Raises:
-        SeedError: a seed is outside the field of view.
+        SeedError: a seed or a point is outside the field of view, or points contradict each other.
+        ModelError: points for a model that takes none.
         WorkerError: the worker cannot answer at the first seed.
     """
     with Session(WorkerEngine(model, precision=precision), model) as session:
@@ -123,8 +126,8 @@ def segment_volume(
         ready = wait_for_model(session)
         on_progress(LOADING, 1, 1)
         results = []
-        for number, seed in enumerate(seeds, 1):
-            session.segment(f"Tumour {number}", np.array(seed), options)
+        for number, lesion in enumerate(lesions, 1):
+            session.segment(f"Tumour {number}", np.array(lesion.seed_ras_mm), options, points=lesion.points)
             try:
                 results.append(wait_for_lesion(session, f"Tumour {number}", on_progress))
             except WorkerError as error:

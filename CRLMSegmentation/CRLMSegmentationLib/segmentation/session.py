@@ -68,6 +68,32 @@ Event = Union[
 ]
 
 
+def checked_request(
+    model: ModelPackage,
+    volume: Volume,
+    lesion: str,
+    seed_ras_mm: np.ndarray,
+    options: Options = DEFAULT_OPTIONS,
+    purpose: Purpose = Purpose.ANSWER,
+    points: Sequence[CorrectionPoint] = (),
+) -> Request:
+    """Return the request to segment a lesion, with the size of the crop that will be cut; see `Session.segment`.
+
+    Raises:
+        SeedError: the seed or a point is not in the field of view, or they contradict each other.
+        ModelError: a crop size for a model that sees the whole volume, or points for one that takes none.
+    """
+    seed = check_seed(volume, seed_ras_mm)
+    x, y, z = map(float, seed)
+    size_mm = crop_size_of(model, options.crop_size_mm)
+    if points:
+        check_takes_points(model)
+        check_points(volume, seed, points)
+        size_mm = None if size_mm is None else crop_size_holding(size_mm, (x, y, z), points)
+    options = replace(options, crop_size_mm=size_mm)
+    return Request(lesion, (x, y, z), volume.identity, options, purpose, tuple(points))
+
+
 class Session:
     """Connects a link, the current volume and an engine.
 
@@ -268,15 +294,7 @@ class Session:
     ) -> QueuedRequest:
         if volume is None:
             raise SeedError("there is no volume yet; connect to a source or load one, then place the seed")
-        seed = check_seed(volume, seed_ras_mm)
-        x, y, z = map(float, seed)
-        size_mm = crop_size_of(self.model, options.crop_size_mm)
-        if points:
-            check_takes_points(self.model)
-            check_points(volume, seed, points)
-            size_mm = None if size_mm is None else crop_size_holding(size_mm, (x, y, z), points)
-        options = replace(options, crop_size_mm=size_mm)
-        request = Request(lesion, (x, y, z), volume.identity, options, purpose, tuple(points))
+        request = checked_request(self.model, volume, lesion, seed_ras_mm, options, purpose, points)
         return QueuedRequest(request, volume, time.monotonic())
 
     def _poll_link(self, budget_s: float) -> list[Event]:

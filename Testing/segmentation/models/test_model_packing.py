@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from CRLMSegmentationLib.core.errors import ModelError
+from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
+from CRLMSegmentationLib.core.errors import ModelError, UnclearChannelsError
 from CRLMSegmentationLib.core.hashing import sha256_of
 from CRLMSegmentationLib.segmentation.models.checkpoints import read_checkpoint
 from CRLMSegmentationLib.segmentation.models.nnunet_results import OWN_TRAINERS
 from CRLMSegmentationLib.segmentation.models.pack import About, pack_model
-from CRLMSegmentationLib.segmentation.models.package import default_model_package, export_nnunet, load_model_package
+from CRLMSegmentationLib.segmentation.models.package import (
+    check_takes_points,
+    default_model_package,
+    export_nnunet,
+    load_model_package,
+)
+from helpers.inference_helpers import click_package
 from helpers.model_import_helpers import CreatesFile, copied_results, edit_checkpoint, edit_configuration, edit_json
 from helpers.nnunet_exports import GREY, MODEL, SEEDED
 
@@ -104,6 +111,31 @@ def test_two_channels_that_nobody_has_named_are_not_taken_for_a_seed(results, tm
     with pytest.raises(ModelError, match=r"which cannot be ultrasound;"):
         pack_model(results, tmp_path / "model", About(channels=("ultrasound",)))
     assert not (tmp_path / "model").exists()
+
+
+def test_network_that_takes_points_is_packed_where_its_channels_are_named(tmp_path):
+    package = click_package(tmp_path / "made")
+    results = export_nnunet(package, tmp_path / "Dataset003_Clicks" / MODEL)
+    with pytest.raises(UnclearChannelsError, match="ultrasound, include, exclude, previous"):
+        pack_model(results, tmp_path / "model")
+    with pytest.raises(ModelError, match="the network sees 4 channels"):
+        pack_model(results, tmp_path / "model", SEED)
+    packed = pack_model(results, tmp_path / "model", About(channels=CLICK_CHANNELS))
+    assert packed.channels == CLICK_CHANNELS
+    check_takes_points(packed)
+
+
+@pytest.mark.parametrize("order", [("ultrasound", "exclude", "include", "previous"), ("ultrasound", "a", "b", "c")])
+def test_channels_in_another_order_are_refused(tmp_path, order):
+    package = click_package(tmp_path / "made")
+    results = export_nnunet(package, tmp_path / "Dataset003_Clicks" / MODEL)
+    with pytest.raises(
+        ModelError, match="known are ultrasound; ultrasound, seed; ultrasound, include, exclude, previous"
+    ):
+        pack_model(results, tmp_path / "model", About(channels=order))
+    edit_json(package.folder / "model.json", channels=list(order))
+    with pytest.raises(ModelError, match="names the channels"):
+        load_model_package(package.folder)
 
 
 def test_half_precision_is_refused_where_weights_do_not_fit(results, tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from CRLMSegmentationLib.cli.clicks import LesionClicks
 from CRLMSegmentationLib.cli.segment_files import segment_file
 from CRLMSegmentationLib.core.crop import whole_volume
 from CRLMSegmentationLib.core.frames import FrameReader
@@ -36,6 +38,7 @@ from helpers.inference_helpers import (
     tiny_info,
     wait_for,
 )
+from helpers.point_helpers import exclude, include
 
 TURN = np.radians(20)
 OBLIQUE = np.array(
@@ -173,7 +176,7 @@ def test_session_takes_a_volume_model_as_any_other(warm, package):
 def test_file_is_segmented_and_its_report_speaks_of_no_crop(package, tmp_path):
     volume = speckle()
     write_volume(volume, tmp_path / "volume.nrrd")
-    seeds = [middle(volume), tuple(np.add(middle(volume), (4.0, -3.0, 2.0)))]
+    seeds = [LesionClicks(middle(volume)), LesionClicks(tuple(np.add(middle(volume), (4.0, -3.0, 2.0))))]
     results = segment_file(
         tmp_path / "volume.nrrd", seeds, tmp_path / "out.nrrd", package.folder, report=tmp_path / "report.json"
     )
@@ -229,8 +232,9 @@ def test_volume_too_large_for_the_model_is_refused_with_what_to_do(warm):
 
 
 @pytest.mark.parametrize("size_mm", [None, 35.0])
-def test_job_travels_with_its_region(size_mm):
+def test_job_travels_with_its_region_and_points(size_mm):
     reader, job = FrameReader(), lesion_job(speckle(), (1.0, 2.0, 3.0), size_mm)
+    job = replace(job, request=replace(job.request, points=(exclude(1, 2, 9), include(4, 5, 6))))
     frame, data = None, b"".join(map(bytes, encode_job(7, job)))
     while data:
         count = len(reader.wanted()[: len(data)])

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...core.crop_format import CHANNELS, CROP_SIZE_LIMITS_MM, REGIONS
+from ...core.crop_format import CHANNEL_SETS, CHANNELS, CLICK_CHANNELS, CROP_SIZE_LIMITS_MM, REGIONS
 from ...core.errors import CrlmError, ModelError, UnclearChannelsError
 from ...core.hashing import sha256_of
 from ...core.volume_files import is_hidden
@@ -52,7 +52,7 @@ class About:
         name: from the name of the dataset, where not given.
         crop_size_mm: edge of the cubes it was trained on; where not given, the median size of its training images.
             Of a model that is shown whole volumes always that median: no size can be chosen.
-        channels: see `core.crop_format.CHANNELS`; one channel is the ultrasound.
+        channels: one of `core.crop_format.CHANNEL_SETS`; one channel is the ultrasound.
         trained_on: with the key `simulated`, None where that is not known.
         card: figures and facts, as JSON can hold them.
         region: see `core.crop_format.REGIONS`; where not given, "crop".
@@ -177,12 +177,13 @@ def _channels(said: Sequence[str] | None, names: Sequence[str]) -> list[str]:
     if channels is None:
         raise UnclearChannelsError(
             f"the network sees {len(names)} channels ({', '.join(names)}), and nobody says what they are; where the "
-            f"second is the map of the seed, say so: channels {', '.join(CHANNELS)}"
+            f"second is the map of the seed, say so: channels {', '.join(CHANNELS)}; where it takes correction points: "
+            f"{', '.join(CLICK_CHANNELS)}"
         )
-    if len(channels) != len(names) or channels not in (CHANNELS[:1], CHANNELS):
+    if len(channels) != len(names) or channels not in CHANNEL_SETS:
         raise ModelError(
             f"the network sees {len(names)} channels ({', '.join(names)}), which cannot be {', '.join(channels)}; "
-            f"known are {CHANNELS[0]}, or {' and '.join(CHANNELS)}"
+            f"known are {'; '.join(map(', '.join, CHANNEL_SETS))}"
         )
     return list(channels)
 
