@@ -22,7 +22,8 @@ def prepare(
         str,
         typer.Option(
             metavar="|".join(NAMES),
-            help="Input of the network: whole volumes, crops with all lesions, or crops with the seed and its lesion.",
+            help="Input of the network: whole volumes, crops with all lesions, crops with the seed and its lesion, or "
+            "the same with correcting clicks.",
         ),
     ] = CROP_SEED,
     crop_size: Annotated[

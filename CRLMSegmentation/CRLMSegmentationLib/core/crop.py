@@ -18,7 +18,7 @@ from .box import Box, Index, Shape, as_index
 from .crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
 from .errors import SeedError, VolumeError
 from .geometry import box_around, part_to_ras, spacing_of, transform_points
-from .points import CorrectionPoint, PointKind, points_of_kind
+from .points import CorrectionPoint, PointKind, PointRas, points_of_kind
 from .text import place_text
 from .volume import Volume, to_sitk
 
@@ -82,33 +82,37 @@ def network_input(
             but for the fringe of their Gaussian.
         previous: shape (K, J, I), bool or probability; None before the first segmentation, as 0 everywhere.
     """
-    included = [crop.seed_ras_mm, *map(np.array, points_of_kind(points, PointKind.INCLUDE))]
-    excluded = [np.array(point) for point in points_of_kind(points, PointKind.EXCLUDE)]
+    included = [tuple(crop.seed_ras_mm), *points_of_kind(points, PointKind.INCLUDE)]
+    excluded = points_of_kind(points, PointKind.EXCLUDE)
     made: dict[str, Callable[[], np.ndarray]] = {
         "ultrasound": lambda: crop.array,
-        "seed": lambda: _point_map(crop, [crop.seed_ras_mm]),
-        "include": lambda: _point_map(crop, included),
-        "exclude": lambda: _point_map(crop, excluded),
+        "seed": lambda: _map_of(crop, included[:1]),
+        "include": lambda: _map_of(crop, included),
+        "exclude": lambda: _map_of(crop, excluded),
         "previous": lambda: np.zeros(crop.array.shape) if previous is None else previous,
     }
     return np.stack([made[name]() for name in channels]).astype(np.float32)
 
 
-def _point_map(crop: Crop, points_ras_mm: Sequence[np.ndarray]) -> FloatArray:
-    """Return the largest of the Gaussians around some points, shape (K, J, I); 0 without any."""
-    largest: FloatArray = np.zeros(crop.array.shape)
-    for point_ras_mm in points_ras_mm:
-        np.maximum(largest, _gaussian_around(crop, point_ras_mm), out=largest)
+def _map_of(crop: Crop, points_ras_mm: Sequence[PointRas]) -> FloatArray:
+    ijk = transform_points(np.linalg.inv(crop.ijk_to_ras), np.reshape(points_ras_mm, (-1, 3)))
+    return point_map(as_index(crop.array.shape), ijk[:, ::-1], crop.spacing_mm)
+
+
+def point_map(shape: Shape, points_kji: np.ndarray, spacing_mm: float) -> FloatArray:
+    """Return the largest of the Gaussians around some points, in the shape (K, J, I) of an image; 0 without any.
+
+    Args:
+        points_kji: shape (N, 3), in voxels, also between them or outside the image.
+        spacing_mm: edge of a voxel.
+    """
+    largest: FloatArray = np.zeros(shape)
+    for point_kji in points_kji:
+        k, j, i = (
+            np.exp(-(((np.arange(n) - c) * spacing_mm / SEED_SIGMA_MM) ** 2) / 2) for n, c in zip(shape, point_kji)
+        )
+        np.maximum(largest, k[:, None, None] * j[:, None] * i, out=largest)
     return largest
-
-
-def _gaussian_around(crop: Crop, point_ras_mm: np.ndarray) -> FloatArray:
-    ijk = transform_points(np.linalg.inv(crop.ijk_to_ras), point_ras_mm)
-    along: list[FloatArray] = [
-        np.exp(-(((np.arange(n) - c) * crop.spacing_mm / SEED_SIGMA_MM) ** 2) / 2)
-        for n, c in zip(crop.array.shape, ijk[::-1])
-    ]
-    return along[0][:, None, None] * along[1][:, None] * along[2]
 
 
 def check_seed(volume: Volume, seed_ras_mm: np.ndarray) -> np.ndarray:

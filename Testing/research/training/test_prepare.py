@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from CRLMSegmentationLib.core.crop_format import CHANNELS
+from CRLMSegmentationLib.core.crop_format import CHANNELS, CLICK_CHANNELS
 from CRLMSegmentationLib.core.volume import Volume, from_sitk, write_volume
 from CRLMSegmentationLib.research.training.manifest import raw_folder, read_manifest
 from CRLMSegmentationLib.research.training.preparation import Preparation
@@ -131,18 +131,35 @@ def test_pairs_of_volume_and_label_are_prepared_each_as_a_patient(tmp_path):
     assert {case.simulated for case in manifest.cases} == {None}
 
 
-@pytest.mark.parametrize("variant", ["full", "crop", "crop+seed"])
+@pytest.mark.parametrize("variant", ["full", "crop", "crop+seed", "crop+clicks"])
 def test_description_says_all_that_packing_a_model_must_know(cohort, tmp_path, variant):
     manifest = prepare(cohort, tmp_path / "out", variant=variant, held_out_share=0.0)
     text = (raw_folder(tmp_path / "out", manifest.dataset_name) / "dataset.json").read_text()
     described = json.loads(text)
     about = About(**described["crlm"])
     assert described["numTraining"] == len(manifest.images)
-    assert about.channels == list(CHANNELS if variant == "crop+seed" else CHANNELS[:1])
-    assert len(described["channel_names"]) == len(about.channels)
+    expected = {"crop+seed": CHANNELS, "crop+clicks": CLICK_CHANNELS}.get(variant, CHANNELS[:1])
+    assert about.channels == list(expected)
+    names = ["ultrasound"] + ["noNorm"] * (len(expected) - 1)
+    assert described["channel_names"] == {str(number): name for number, name in enumerate(names)}
     assert (about.region, about.crop_size_mm) == (("volume", None) if variant == "full" else ("crop", 24.0))
     assert about.trained_on["simulated"] is True
     assert about.trained_on["cases"] == sorted(case.sha256[:16] for case in manifest.cases)
+
+
+def test_clicks_are_left_to_training(cohort, tmp_path):
+    images = {}
+    for variant in ("crop+seed", "crop+clicks"):
+        manifest = prepare(cohort, tmp_path / variant, variant=variant)
+        raw = raw_folder(tmp_path / variant, manifest.dataset_name)
+        name = manifest.images[0].name
+        paths = [*sorted((raw / "imagesTr").glob(f"{name}_*")), raw / "labelsTr" / f"{name}.nii.gz"]
+        images[variant] = [sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in paths]
+    ultrasound, include, exclude, previous, label = images["crop+clicks"]
+    for expected, found in zip(images["crop+seed"], (ultrasound, include, label)):
+        np.testing.assert_array_equal(expected, found)
+    assert not exclude.any()
+    assert not previous.any()
 
 
 def test_one_real_case_ends_the_claim_that_all_are_simulated(cohort, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...core.crop import network_input
+from ...core.crop_format import CHANNELS
 from ...core.hashing import sha256_of
 from ...core.volume import to_sitk
 from ...recording.case import CaseLesion
@@ -47,10 +48,9 @@ def _write(sample: Sample, case_id: str, preparation: Preparation, raw: Path) ->
 
 def dataset_json(manifest: Manifest, preparation: Preparation) -> dict[str, Any]:
     """Return dataset.json, with what `crlm-seg pack` needs under "crlm"; see `models.pack.About`."""
-    normalisation = {"ultrasound": "ultrasound", "seed": "noNorm"}
     crop_size = {} if preparation.variant == FULL else {"crop_size_mm": preparation.crop_size_mm}
     return {
-        "channel_names": {str(n): normalisation[name] for n, name in enumerate(preparation.channels)},
+        "channel_names": {str(n): _normalisation(name) for n, name in enumerate(preparation.channels)},
         "labels": {"background": 0, "tumour": 1},
         "numTraining": len(manifest.images),
         "file_ending": FILE_ENDING,
@@ -69,6 +69,11 @@ def dataset_json(manifest: Manifest, preparation: Preparation) -> dict[str, Any]
             },
         },
     }
+
+
+def _normalisation(channel: str) -> str:
+    """Return nnU-Net's name for how a channel is normalised: z-score for the ultrasound, nothing for the others."""
+    return channel if channel == CHANNELS[0] else "noNorm"
 
 
 def _simulated(cases: Sequence[CaseEntry]) -> bool | None:

@@ -7,14 +7,14 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...core.crop_format import CHANNELS, CROP_SIZE_LIMITS_MM
+from ...core.crop_format import CHANNELS, CLICK_CHANNELS, CROP_SIZE_LIMITS_MM
 from ...core.errors import CrlmError
 from ...core.json_fields import FieldKind, is_name
 
 DATASET_ID = 511
 CROP_SIZE_MM, SPACING_MM = 80.0, 1.25
-FULL, CROP, CROP_SEED = "full", "crop", "crop+seed"
-NAMES = {FULL: "CRLMFull", CROP: "CRLMCrop", CROP_SEED: "CRLMCropSeed"}
+FULL, CROP, CROP_SEED, CROP_CLICKS = "full", "crop", "crop+seed", "crop+clicks"
+NAMES = {FULL: "CRLMFull", CROP: "CRLMCrop", CROP_SEED: "CRLMCropSeed", CROP_CLICKS: "CRLMCropClicks"}
 """Of the variants, and what their datasets are called where nothing else is said."""
 SPACING_LIMITS_MM = (0.1, 10.0)
 CROP_LIMITS_VOXELS = (16, 320)
@@ -41,8 +41,10 @@ class Preparation:
 
     Attributes:
         variant: "full", whole volumes in which all lesions are to be found; "crop", cubes around seeds, all lesions
-            in them; "crop+seed", the same cubes with the seed as second channel, the clicked lesion alone.
-        crop_size_mm, crops_per_lesion: of the two variants with cubes.
+            in them; "crop+seed", the same cubes with the seed as second channel, the clicked lesion alone;
+            "crop+clicks", the same with channels for correcting clicks, which stay empty until they are simulated in
+            training (see `clicks`).
+        crop_size_mm, crops_per_lesion: of the variants with cubes.
         folds: each validates on other patients.
         held_out_share: of the patients, who are in no image.
         name: of the dataset; by the variant where None.
@@ -94,7 +96,12 @@ class Preparation:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        return CHANNELS if self.variant == CROP_SEED else CHANNELS[:1]
+        return {CROP_SEED: CHANNELS, CROP_CLICKS: CLICK_CHANNELS}.get(self.variant, CHANNELS[:1])
+
+    @property
+    def has_seed(self) -> bool:
+        """Whether the network is told which lesion is meant, so that this one alone is foreground."""
+        return len(self.channels) > 1
 
     @property
     def region(self) -> str:

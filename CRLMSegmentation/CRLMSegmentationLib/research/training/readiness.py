@@ -21,7 +21,7 @@ from ...recording.case import CaseLesion
 from ...recording.dataset import CaseProblem, CheckedCase
 from ..evaluation.statistics import UNKNOWN
 from ..evaluation.variations import equivalent_radius_mm
-from .preparation import CROP_SEED, FULL, Preparation
+from .preparation import FULL, Preparation
 from .samples import image_name
 from .split import Patient, held_out_count, too_few
 
@@ -97,8 +97,8 @@ def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
     checked, preparation = job
     volume, labels = checked.read_volume(), checked.truth_labels().array
     unmatched = list(_unmatched_labels(checked, labels, preparation))
-    whole = list(_of_volume(volume, preparation)) + (unmatched if preparation.variant != CROP_SEED else [])
-    warnings = unmatched if preparation.variant == CROP_SEED else []
+    whole = list(_of_volume(volume, preparation)) + ([] if preparation.has_seed else unmatched)
+    warnings = unmatched if preparation.has_seed else []
     checks = [_check_lesion(checked, lesion, volume, labels, preparation) for lesion in checked.lesions]
     good = [check for check in checks if check.is_usable and not whole]
     bad = [CaseProblem(checked.case_id, "", text) for text in whole]
@@ -192,8 +192,8 @@ def _unmatched_labels(checked: CheckedCase, labels: np.ndarray, preparation: Pre
     there = {float(number) for number in np.unique(labels[labels != 0])}
     unlisted = sorted(there - {lesion.label for lesion in checked.case.lesions})
     untrue = [lesion.name for lesion in checked.case.lesions if lesion.label not in there]
-    taught = "no crop is cut around" if preparation.variant == CROP_SEED else "the network would be taught that"
-    end = "it" if preparation.variant == CROP_SEED else "it is background"
+    taught = "no crop is cut around" if preparation.has_seed else "the network would be taught that"
+    end = "it" if preparation.has_seed else "it is background"
     if unlisted:
         numbers = ", ".join(f"{number:g}" for number in unlisted)
         yield f"has the label {numbers} in its reference, which no lesion has; {taught} {end}; list it, or remove it"

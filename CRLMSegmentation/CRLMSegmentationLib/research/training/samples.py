@@ -17,7 +17,7 @@ from ...core.volume import Volume
 from ...recording.case import CaseLesion
 from ...recording.dataset import CheckedCase
 from ..evaluation.variations import generator_of
-from .preparation import CROP_SEED, FULL, Preparation
+from .preparation import FULL, Preparation
 
 LEAST_DEPTH = 0.3
 """A jittered seed lies at least this share of the greatest depth inside its lesion."""
@@ -55,7 +55,7 @@ def samples_of(checked: CheckedCase, lesions: Sequence[CaseLesion], preparation:
         return
     for lesion in lesions:
         clicked = labels == lesion.label
-        foreground = clicked if preparation.variant == CROP_SEED else every_lesion
+        foreground = clicked if preparation.has_seed else every_lesion
         deep_ijk = deep_voxels(clicked, volume)
         for number in range(preparation.crops_per_lesion):
             rng = generator_of(preparation.seed, case.case_id, lesion.name, number)
