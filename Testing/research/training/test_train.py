@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from dataclasses import replace
 
 import blosc2
@@ -23,6 +22,7 @@ from CRLMSegmentationLib.research.training.train import Training, train_dataset
 from CRLMSegmentationLib.segmentation.models.checkpoints import read_checkpoint
 from CRLMSegmentationLib.segmentation.models.pack import pack_model
 from CRLMSegmentationLib.segmentation.models.package import load_model_package
+from helpers.fold_helpers import fold_until, poll_to_the_end
 from helpers.training_helpers import TINY, write_dataset
 
 EPOCHS = 4
@@ -59,26 +59,6 @@ def weights_of(layout: Layout) -> dict[str, torch.Tensor]:
     return read_checkpoint(layout.fold_of(TINY, 0) / FINAL).weights
 
 
-def poll_to_the_end(step: StepProcess) -> None:
-    try:
-        while not step.poll()[1]:
-            time.sleep(0.02)
-    finally:
-        step.end()
-
-
-def fold_until(layout: Layout, epoch: int) -> StepProcess:
-    """A fold that is trained in a process, until it has told of an epoch."""
-    folder = layout.fold_of(TINY, 0)
-    train._settings(layout, train.verify_manifest(layout.root), TRAINING, TINY)[0].write(folder)
-    step = StepProcess("the training", "fold_process", [str(folder), "--child"], folder / LOG, {})
-    while True:
-        messages, _ = step.poll()
-        if any(message["type"] == "epoch" and message["epoch"] >= epoch for message in messages):
-            return step
-        time.sleep(0.002)
-
-
 def test_fold_leaves_checkpoint_progress_curve_and_log(trained):
     folder = trained.fold_of(TINY, 0)
     lines = read_progress(folder / PROGRESS)
@@ -105,7 +85,7 @@ def test_one_process_preprocesses_as_two_do(trained, tmp_path):
 
 @pytest.mark.usefixtures("in_this_process")
 def test_killed_training_goes_on_to_the_same_weights(trained, planned):
-    step = fold_until(planned, epoch=1)
+    step = fold_until(planned, TRAINING, epoch=1)
     os.kill(step.pid, signal.SIGKILL)
     with pytest.raises(StepError, match=r"signal 9.*last lines of"):
         poll_to_the_end(step)
@@ -193,7 +173,7 @@ def test_child_that_dies_is_quoted(planned):
 
 def test_fold_is_trained_by_one_process_at_a_time(planned):
     with locked(planned.fold_of(TINY, 0)), pytest.raises(StepError, match=r"another process works in .*fold_0"):
-        fold_until(planned, epoch=0)
+        fold_until(planned, TRAINING, epoch=0)
 
 
 def test_no_hour_is_spent_on_what_cannot_work(planned, unlaunched, monkeypatch):

@@ -45,6 +45,8 @@ class Preset:
         compile_on_gpu: torch.compile, minutes at the start for faster steps.
         checkpoint_mb: size of one, with the state of the optimizer.
         save_after_s: a checkpoint is written after the first epoch that ends so long after the last one.
+        clicks: whose errors are clicked at where the network takes clicks: "network", its own, or "deformed", those of
+            a deformed ground truth; see `clicks`.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Preset:
     compile_on_gpu: bool
     checkpoint_mb: int
     save_after_s: float = 20.0
+    clicks: str = "network"
 
     def as_json(self) -> dict[str, Any]:
         """Return the preset as JSON, for `preset_from`."""

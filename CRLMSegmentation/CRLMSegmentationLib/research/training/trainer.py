@@ -1,7 +1,8 @@
 """nnU-Net's trainer with a seed for every epoch and checkpoints that appear whole. Imports torch and nnunetv2.
 
 An epoch is drawn from (seed, fold, epoch) alone, so that a training that was ended and goes on gives the weights of
-one that was not: on the CPU, with nnU-Net's augmentation in the same process.
+one that was not: on the CPU, with nnU-Net's augmentation in the same process. The simulated clicks of a sample are
+drawn from (seed, fold, epoch, step, number in the batch).
 """
 
 from __future__ import annotations
@@ -9,23 +10,28 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from ...core.crop_format import CLICK_CHANNELS
 from ...core.errors import CrlmError
 from ...segmentation.models.checkpoints import load_safely
+from . import clicks
 from .layout import LATEST, replacing
 from .per_sample import run_per_sample
 from .presets import Preset
 
 STEP_REPORT_S = 0.25
 NEVER = 1_000_000_000
+CLICKS = 1
+"""In the seeds of what is drawn for clicks, so that nothing else is drawn from the same."""
 
 
 class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
@@ -65,6 +71,7 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     def initialize(self) -> None:
         self._seed_all(0)
         super().initialize()
+        self._takes_clicks = tuple(self.dataset_json.get("crlm", {}).get("channels", ())) == CLICK_CHANNELS
         wanted = self.preset.bfloat16_on_cpu and self.device.type == "cpu"
         if wanted and torch.ops.mkldnn._is_mkldnn_bf16_supported():
             run_per_sample(self.network, self.configuration_manager.batch_size)
@@ -79,20 +86,31 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
     def go_on_from(self, path: Path) -> None:
         """Restore the state of an interrupted training; nnU-Net's own loader would run code from the file."""
         content = load_safely(path)
-        network: torch.nn.Module = getattr(self.network, "_orig_mod", self.network)  # that torch.compile has wrapped
-        network.load_state_dict(content["network_weights"])
+        self._plain_network.load_state_dict(content["network_weights"])
         self.optimizer.load_state_dict(content["optimizer_state"])
         if self.grad_scaler is not None and content["grad_scaler_state"]:
             self.grad_scaler.load_state_dict(content["grad_scaler_state"])
         self.logger.load_checkpoint(content["logging"])
         self._best_ema, self.current_epoch = content["_best_ema"], content["current_epoch"]
 
+    @property
+    def _plain_network(self) -> torch.nn.Module:
+        """The network that torch.compile may have wrapped."""
+        network: torch.nn.Module = getattr(self.network, "_orig_mod", self.network)
+        return network
+
     def on_epoch_start(self) -> None:
         self._seed_all(self.current_epoch + 1)
         self._iteration = 0
         super().on_epoch_start()
 
+    def get_training_transforms(self, *arguments: Any, **keywords: Any) -> BasicTransform:
+        transforms: BasicTransform = super().get_training_transforms(*arguments, **keywords)
+        return _MapsUnlikeGreyValues(transforms) if self._takes_clicks else transforms
+
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if self._takes_clicks:
+            self._simulate_clicks(batch)
         answer: dict[str, Any] = super().train_step(batch)
         self._iteration += 1
         now_s = time.monotonic()
@@ -100,6 +118,25 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             self._reported_s = now_s
             self.on_step(self.current_epoch, self._iteration, self.num_iterations_per_epoch, float(answer["loss"]))
         return answer
+
+    def _simulate_clicks(self, batch: dict[str, Any]) -> None:
+        """Bring the samples of a batch into a state of correction, see `clicks`; validation is of first clicks."""
+        target = batch["target"][0] if isinstance(batch["target"], list) else batch["target"]
+        patches, truths = batch["data"].numpy(), target[:, 0].numpy() > 0
+        spacing_mm = float(self.configuration_manager.spacing[0])
+        place = self.seed, int(self.fold), self.current_epoch, self._iteration
+        generators = [np.random.default_rng([CLICKS, *place, sample]) for sample in range(len(patches))]
+        of_deformed = self.preset.clicks == clicks.DEFORMED
+        segment = clicks.deformed_truths(truths, spacing_mm, generators) if of_deformed else self._segment
+        clicks.correct_by_clicks(patches, truths, spacing_mm, generators, segment)
+
+    def _segment(self, patches: np.ndarray, samples: Sequence[int]) -> np.ndarray:
+        """Return the masks that the network gives now, see `clicks.Segment`."""
+        on_gpu = self.device.type == "cuda"
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=on_gpu):
+            outputs = self.network(torch.from_numpy(patches).to(self.device))
+        logits = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+        return (logits[:, 1] >= logits[:, 0]).cpu().numpy()
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """Raise if weights are NaN or infinite, so that no usable checkpoint is replaced."""
@@ -140,6 +177,19 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         random.seed(int(drawn))
         np.random.seed(drawn)
         torch.manual_seed(int(drawn))
+
+
+class _MapsUnlikeGreyValues(BasicTransform):  # type: ignore[misc]  # batchgeneratorsv2 has no types
+    """Applies transforms of which those of grey values, such as noise and gamma, leave all channels but the first."""
+
+    def __init__(self, transforms: BasicTransform) -> None:
+        super().__init__()
+        self._transforms = transforms
+
+    def apply(self, data_dict: dict[str, Any], **_: Any) -> dict[str, Any]:
+        image = data_dict.pop("image")
+        made: dict[str, Any] = self._transforms(image=image[:1], regression_target=image[1:], **data_dict)
+        return {**made, "image": torch.cat([made["image"], made.pop("regression_target")])}
 
 
 def _number(value: float) -> float | None:
