@@ -38,13 +38,19 @@ def train(
         bool, typer.Option("--validation", help="Also predict the validation images at the end, as nnU-Net does.")
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
+    start_from: Annotated[
+        Optional[str],
+        typer.Option(metavar="MODEL", help="Start at the weights of this model; channels that it lacks start at 0."),
+    ] = None,
 ) -> None:
     """Train nnU-Net on prepared cases."""
     from ..research.training.train import Training, train_dataset
+    from ..segmentation.models.registry import find_model
 
     if device not in ("auto", "cpu", "cuda"):
         raise CrlmError(f"there is no device {device!r}; choose auto, cpu or cuda")
-    training = Training(preset, _folds(fold), epochs, seed, device, resume, validation, processes)
+    start = None if start_from is None else find_model(start_from)
+    training = Training(preset, _folds(fold), epochs, seed, device, resume, validation, processes, start)
     with _noting_how_to_resume(dataset, training), training_bars() as (on_progress, on_state):
         results = train_dataset(dataset, training, on_progress, on_state, lambda text: print_text(text, err=True))
     print_text(f"Results: {results}")
@@ -96,6 +102,8 @@ def _words_of(training: Training) -> list[str]:
         words += ["--fold", str(fold)]
     if training.epochs is not None:
         words += ["--epochs", str(training.epochs)]
+    if training.start_from is not None:
+        words += ["--start-from", str(training.start_from.folder)]
     return [*words, "--validation"] if training.validation else words
 
 

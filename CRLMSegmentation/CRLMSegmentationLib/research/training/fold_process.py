@@ -6,7 +6,7 @@
 
     DATASET/preprocessed/DatasetNNN_NAME                       plans, images, splits_final.json
     DATASET/results/DatasetNNN_NAME/.../fold_N/training.json   which preset, epochs, seed; see `FoldSettings`
-    DATASET/results/DatasetNNN_NAME/.../fold_N/*               of a training that goes on
+    DATASET/results/DatasetNNN_NAME/.../fold_N/*               of a training that goes on, or starts from a model
 
 and writes into the folder of the fold and the one above it; nothing else is needed there, nothing else is to be
 copied back. Imports torch and nnunetv2, but only when called.
@@ -27,6 +27,7 @@ from .layout import CURVE, FINAL, LATEST, LOG, PROGRESS, SETTINGS, Layout, locke
 from .manifest import write_json
 from .presets import CONFIGURATION, Preset, preset_from
 from .progress import append_progress, keep_progress, read_progress
+from .start import START_WEIGHTS, Start
 from .step_process import Send, run_step
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class FoldSettings:
         manifest: SHA-256 of the manifest of the dataset.
         simulated: whether all patients are simulated; None if some are, or if it is unknown.
         title: of the learning curve.
+        start: the model at whose weights it starts, which lie beside these settings; None for random ones.
     """
 
     fold: int
@@ -64,6 +66,7 @@ class FoldSettings:
     simulated: bool | None
     title: str
     validation: bool = False
+    start: Start | None = None
 
     def write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +81,9 @@ class FoldSettings:
         """
         try:
             fields = read_json_object(folder / SETTINGS, JsonError)
-            return replace(cls(**fields), preset=preset_from(fields["preset"]))
+            start = fields.get("start")
+            start = None if start is None else Start(**start)
+            return replace(cls(**fields), preset=preset_from(fields["preset"]), start=start)
         except (JsonError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CrlmError(
                 f"{folder} does not say how it was trained ({error}); move it away and train again"
@@ -103,6 +108,8 @@ def _train_fold(folder: Path, settings: FoldSettings, device: str, send: Send) -
     trainer = make_trainer(folder, settings, device, report.on_step, report.on_epoch)
     if (folder / LATEST).is_file():
         trainer.go_on_from(folder / LATEST)
+    elif settings.start:
+        trainer.start_at(folder / START_WEIGHTS, settings.start)
     keep_progress(folder / PROGRESS, trainer.current_epoch)
     send({"type": "started", "epoch": trainer.current_epoch, "epochs": settings.epochs})
     trainer.run_training()
@@ -127,6 +134,8 @@ def make_trainer(
     names = f"{settings.preset.plans}.json", "dataset.json"
     plans, dataset = (read_json_object(layout.preprocessed / name, advice="train again") for name in names)
     os.environ.update({**layout.environment(), **_nnunet_variables(settings.preset, device)})
+    if settings.start:
+        dataset = settings.start.described_in(dataset)
     import torch
 
     from ...segmentation.inference.runtime_choice import available_cpu_threads

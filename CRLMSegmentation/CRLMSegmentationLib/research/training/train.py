@@ -19,11 +19,13 @@ from ...core.errors import CrlmError
 from ...core.hashing import sha256_of
 from ...core.progress import OnProgress
 from ...core.volume_files import is_hidden, read_header
+from ...segmentation.models.package import ModelPackage
 from .fold_process import KEEP_MEMORY, FoldSettings, is_begun, is_finished
 from .layout import LOG, Layout
 from .manifest import IMAGES, Manifest, verify_manifest
 from .presets import Preset, preset_named
 from .progress import FoldProgress, OnState
+from .start import Start, copy_start_weights
 from .step_queue import Running, StepProcess, run_queue
 
 CHECKPOINTS = 4
@@ -44,6 +46,7 @@ class Training:
         resume: go on with folds that were begun; without it they are refused.
         validation: predict the validation images of each fold at its end, as nnU-Net does.
         processes: to preprocess with.
+        start_from: a model at whose weights the folds start, see `start`; None for random ones.
     """
 
     preset: str | Preset = "standard"
@@ -54,6 +57,7 @@ class Training:
     resume: bool = False
     validation: bool = False
     processes: int = 2
+    start_from: ModelPackage | None = None
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.epochs < 1:
@@ -97,6 +101,9 @@ def train_dataset(
     if waiting:
         _check_space(layout, preset, len(waiting))
         places = _plan(layout, preset, training, on_progress, on_warning)
+        if training.start_from is not None:
+            for fold in waiting:
+                copy_start_weights(training.start_from, fold.fold, layout.fold_of(preset, fold.fold))
         _train_all(layout, waiting, places, on_progress, on_state)
     return layout.results_of(preset)
 
@@ -118,6 +125,7 @@ def _settings(layout: Layout, manifest: Manifest, training: Training, preset: Pr
             simulated=next(iter(kinds)) if len(kinds) == 1 else None,
             title=f"{manifest.preparation['name']}, {preset.name}, fold {fold}",
             validation=training.validation,
+            start=None if training.start_from is None else Start.of_package(training.start_from),
         )
         for fold in folds
     ]
@@ -150,6 +158,7 @@ def _differences(before: FoldSettings, now: FoldSettings) -> str:
     told = [f"{name} {was}" for name in ("epochs", "seed") if (was := getattr(before, name)) != getattr(now, name)]
     told += ["other settings of the preset"] if before.preset != now.preset else []
     told += ["other images"] if before.manifest != now.manifest else []
+    told += ["another model to start from"] if before.start != now.start else []
     return " and ".join(told)
 
 

@@ -23,10 +23,12 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from ...core.crop_format import CLICK_CHANNELS
 from ...core.errors import CrlmError
 from ...segmentation.models.checkpoints import load_safely
+from ...segmentation.models.weights import load_weights
 from . import clicks
 from .layout import LATEST, replacing
 from .per_sample import run_per_sample
 from .presets import Preset
+from .start import Start, start_weights
 
 STEP_REPORT_S = 0.25
 NEVER = 1_000_000_000
@@ -82,6 +84,16 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
             return optimizers
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, weight_decay=1e-4)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def start_at(self, path: Path, start: Start) -> None:
+        """Take over the weights of a model, see `start`.
+
+        Raises:
+            CrlmError: its network is another one.
+        """
+        network = self._plain_network
+        channels = self.dataset_json["crlm"]["channels"]
+        network.load_state_dict(start_weights(load_weights(path), start.channels, network.state_dict(), channels))
 
     def go_on_from(self, path: Path) -> None:
         """Restore the state of an interrupted training; nnU-Net's own loader would run code from the file."""
