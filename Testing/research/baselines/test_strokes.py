@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.research.baselines.strokes import BACKGROUND, LESION, Painter, paint
+from CRLMSegmentationLib.research.baselines.strokes import BACKGROUND, LESION, Painter, paint, paint_correction
 from helpers.ball_helpers import GRIDS, STRAIGHT, ball
 from scipy import ndimage
 
@@ -117,3 +117,25 @@ def test_strokes_are_the_same_wherever_the_volume_lies():
     assert patterns[0].any()
     assert (patterns[0] == patterns[1]).all()
     assert (patterns[0] == patterns[2]).all()
+
+
+def test_correction_is_one_stroke_along_the_error_on_the_slice_that_shows_most_of_it():
+    volume, _, _ = ball(STRAIGHT)
+    error = np.zeros((50, 50, 50), bool)
+    error[20:24, 15:25, 10:40] = True
+    strokes = np.zeros(error.shape, np.uint8)
+    paint_correction(strokes, volume, error, BACKGROUND, np.array([25.0, 20, 22]), np.random.default_rng(0), NO_ERROR)
+    k, _, i = np.nonzero(strokes)
+    assert set(np.unique(strokes)) == {0, BACKGROUND}
+    assert set(k) == {22}
+    assert error[strokes > 0].all()
+    assert np.ptp(i) > 12
+
+
+def test_correction_beside_an_error_is_a_dab():
+    volume, _, _ = ball(STRAIGHT)
+    strokes = np.zeros((50, 50, 50), np.uint8)
+    nothing = np.zeros(strokes.shape, bool)
+    paint_correction(strokes, volume, nothing, LESION, np.array([25.0, 20, 22]), np.random.default_rng(0), NO_ERROR)
+    assert strokes[22, 20, 25] == LESION
+    assert 0 < np.count_nonzero(strokes) <= 9

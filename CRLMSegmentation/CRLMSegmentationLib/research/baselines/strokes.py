@@ -4,7 +4,7 @@ The user is simulated, and sees the ground truth: an oracle, which favours the m
 the eye takes in: on each slice the cross-section of the lesion as an ellipse (of equal moments, not its contour),
 seen with an error of centre and size, and followed by a hand that wobbles. So a stroke may leave an irregular lesion,
 as strokes do. Of each section the user paints the middle (along its longer axis, and a loop around that), and a loop
-around the lesion as background. He paints once: strokes that correct a first result are not simulated.
+around the lesion as background. A correction is one more stroke, along the longer axis of the section of an error.
 
 All numbers of `Painter` are assumptions; none was measured on users. Where 3D Slicer has a default it is taken: a round
 brush of 3 % of the view (`BrushRelativeDiameter`), flat on the slice (`BrushSphere` off), is 3 mm where a view shows
@@ -99,6 +99,45 @@ def paint(
                 strokes[place], _perceived(_ellipse_of(section, spacing_mm), painter, rng), spacing_mm, painter, rng
             )
     return strokes
+
+
+def paint_correction(
+    strokes: np.ndarray,
+    volume: Volume,
+    error: np.ndarray,
+    label: int,
+    point_ras_mm: np.ndarray,
+    rng: np.random.Generator,
+    painter: Painter | None = None,
+) -> None:
+    """Paint one stroke more, into an error of what was grown.
+
+    It lies on the slice through a point on which the error is largest; a dab at the point where no slice shows it.
+
+    Args:
+        strokes: uint8, shape (K, J, I), changed in place.
+        error: bool, same shape: what is missing, or too much.
+        label: `LESION` for what is missing, else `BACKGROUND`.
+        point_ras_mm: in the error or near it, shape (3,).
+    """
+    painter = painter or Painter()
+    point_kji = np.round(transform_points(volume.ras_to_ijk, point_ras_mm)[::-1]).astype(int)
+    point_kji = np.clip(point_kji, 0, np.array(error.shape) - 1)
+    spacing_mm = volume.spacing_mm[::-1]
+    places = [tuple(point_kji[axis] if n == axis else slice(None) for n in range(3)) for axis in range(3)]
+    sections = [
+        _section_at(error[place], np.delete(point_kji, axis), np.delete(spacing_mm, axis))
+        for axis, place in enumerate(places)
+    ]
+    areas_mm2 = [section.sum() * np.delete(spacing_mm, axis).prod() for axis, section in enumerate(sections)]
+    axis = int(np.argmax(areas_mm2))
+    section, in_slice_mm = sections[axis], np.delete(spacing_mm, axis)
+    if section.any():
+        seen = _perceived(_ellipse_of(section, in_slice_mm), painter, rng)
+        way_mm, width_mm = _line(seen, painter.inside, painter, rng), painter.brush_share * seen.half_mm[1]
+    else:
+        way_mm, width_mm = (np.delete(point_kji, axis) * in_slice_mm)[None], painter.brush_mm
+    strokes[places[axis]][_brushed(way_mm, section.shape, in_slice_mm, min(painter.brush_mm, width_mm))] = label
 
 
 def _section_at(shown: np.ndarray, click: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
