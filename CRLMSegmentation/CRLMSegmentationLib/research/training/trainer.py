@@ -148,7 +148,8 @@ class CRLMTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnunetv2 has no types
         with torch.no_grad(), torch.autocast(self.device.type, enabled=on_gpu):
             outputs = self.network(torch.from_numpy(patches).to(self.device))
         logits = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
-        return (logits[:, 1] >= logits[:, 0]).cpu().numpy()
+        masks: np.ndarray = (logits[:, 1] >= logits[:, 0]).cpu().numpy()
+        return masks
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """Raise if weights are NaN or infinite, so that no usable checkpoint is replaced."""
