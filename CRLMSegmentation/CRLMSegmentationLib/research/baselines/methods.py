@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import CrlmError
+from ...core.points import PointKind
 from ...core.postprocessing import NOTHING, measure
 from ...core.progress import OnProgress
+from ...core.volume import Volume
 from ...segmentation.models.package import NOT_FOR_CLINICAL_USE
 from ..evaluation.methods import ABOUT_KEYS, SEMIAUTOMATIC, Answer, Click, header_of
 from ..evaluation.result_cache import Row
@@ -27,7 +29,7 @@ from ..evaluation.settings import EvaluationSettings
 from .grow_cut import DISTANCE_PENALTY, LEAST_MARGIN, MARGIN_SHARE, grow_from_strokes
 from .names import GROW_CUT, REGION_GROWING
 from .region_growing import Growth, grow_region
-from .strokes import LESION, Painter, paint
+from .strokes import BACKGROUND, LESION, Painter, paint, paint_correction
 
 ALGORITHM_VERSION = "1"
 """To be raised when a method gives other segmentations with the same parameters."""
@@ -45,6 +47,7 @@ class Baseline:
         parameters: all on which the segmentation depends.
         trained_on: where the parameters come from; `cases` empty where they come from no case.
         strokes: who paints them; None where there are none.
+        takes_points: each point is a stroke of the user more, into the error at which it lies.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Baseline:
     strokes: str | None = None
     not_for_clinical_use: str = field(default=NOT_FOR_CLINICAL_USE)
     versions: Mapping[str, str] = field(default_factory=dict)
+    takes_points: bool = False
 
     @property
     def sha256(self) -> str:
@@ -115,9 +119,14 @@ def grow_cut(painter: Painter | None = None) -> Baseline:
         strokes = paint(click.volume, click.truth, click.seed_ras_mm, click.rng, painter)
         if not strokes.any():
             return np.zeros(strokes.shape, bool), (NO_STROKE,), 0.0
-        started_s = time.perf_counter()
-        labels = grow_from_strokes(click.volume, strokes)
-        return labels == LESION, (), time.perf_counter() - started_s
+        found, seconds = _grown(click.volume, strokes)
+        for point in click.points:
+            is_missing = point.kind is PointKind.INCLUDE
+            error = click.truth & ~found if is_missing else found & ~click.truth
+            label = LESION if is_missing else BACKGROUND
+            paint_correction(strokes, click.volume, error, label, np.array(point.ras_mm), click.rng, painter)
+            found, seconds = _grown(click.volume, strokes)
+        return found, (), seconds
 
     growing = {"margin_share": MARGIN_SHARE, "least_margin": LEAST_MARGIN, "distance_penalty": DISTANCE_PENALTY}
     return Baseline(
@@ -127,7 +136,15 @@ def grow_cut(painter: Painter | None = None) -> Baseline:
         {**growing, **{f"stroke_{name}": value for name, value in asdict(painter).items()}},
         {"cases": [], "parameters": "3D Slicer's defaults; those of the strokes are assumptions"},
         SIMULATED_USER,
+        takes_points=True,
     )
+
+
+def _grown(volume: Volume, strokes: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the lesion that grows from strokes, bool, (K, J, I), and the seconds that it took."""
+    started_s = time.perf_counter()
+    labels = grow_from_strokes(volume, strokes)
+    return labels == LESION, time.perf_counter() - started_s
 
 
 def region_growing(growth: Growth | None = None) -> Baseline:

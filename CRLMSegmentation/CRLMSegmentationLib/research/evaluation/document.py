@@ -16,6 +16,7 @@ from ...core.errors import CrlmError
 from ...core.metrics import ROC_FALSE_POSITIVES, THOROUGH_METRICS
 from ...recording.dataset import CaseProblem, CheckedCase
 from . import statistics
+from .click_series import TARGET_DICE, click_figures, clicks_to
 from .data_leakage import trained_on
 from .methods import ABOUT_KEYS, SEMIAUTOMATIC, Method
 from .result_cache import Row
@@ -43,6 +44,10 @@ KEYS = {
     "roc_false_positives": "the rates at which the curves `roc` of the lesions are kept",
     "figures": "{all, echogenicity, size}: name of the group to {lesions, patients, each metric and seconds: {count, "
     "mean, median, quartiles, range, interval}, detection_rate and share_under_0.3: {count, share, interval}}",
+    "clicks": "null without --clicks, else {target: of Dice, most: clicks, shown: [clicks], groups: {all, "
+    "echogenicity, size: name to {lesions, dice, share_under_0.3, reached: each a list for `shown`, of values as in "
+    "figures; reached: share with the target by then, clicks_to_target: median, null where it is above most, seconds, "
+    "changed_far: of each correction, see the rows}}}",
     "calibration": "{bins: [{low, high, lesions, confidence, dice_mean, dice_median, detected}], nothing_found, gap, "
     "rank_correlation}",
     "robustness": "{sample: number of lesions, 'seed share', 'seed mm', 'gain dB', 'grey factor'}: [{amount, measured, "
@@ -60,8 +65,19 @@ REGIONS = {
 }
 CSV_ABOUT = ("echogenicity", "pattern")
 CSV_ROW = ("diameter_mm", "truth_ml", "volume_ml")
+CSV_CLICKS = ("dice_by_click", "clicks_to_target")
 CSV_LAST = ("detected", "confidence", "seconds", "device", "strokes", "trained_on", "warnings", "mask", "error")
-CSV_COLUMNS = ("case_id", "patient", "lesion", "simulated", *CSV_ABOUT, *CSV_ROW, *THOROUGH_METRICS, *CSV_LAST)
+CSV_COLUMNS = (
+    "case_id",
+    "patient",
+    "lesion",
+    "simulated",
+    *CSV_ABOUT,
+    *CSV_ROW,
+    *THOROUGH_METRICS,
+    *CSV_CLICKS,
+    *CSV_LAST,
+)
 
 
 def document_of(
@@ -106,6 +122,7 @@ def document_of(
         "regions": REGIONS,
         "roc_false_positives": ROC_FALSE_POSITIVES,
         "figures": statistics.summarise(measured, settings.seed, settings.bootstrap_draws),
+        "clicks": click_figures(measured, settings.clicks, settings.seed, settings.bootstrap_draws),
         "calibration": statistics.calibration(measured),
         "robustness": _robustness(measured, varied, settings),
         "worst": [[row["case_id"], row["lesion"]] for row in ranked[: settings.worst]],
@@ -179,9 +196,17 @@ def write_csv(path: Path, document: Mapping[str, Any]) -> None:
         writer.writeheader()
         for row in document["lesions"]:
             known = {**{name: row["about"].get(name) for name in CSV_ABOUT}, **row, **(row["metrics"] or {})}
+            known.update(_clicks_of(row, document["settings"]["clicks"]))
             known["warnings"] = "; ".join(row["warnings"] or ())
             known["trained_on"] = None if leaked is None else row["case_id"] in leaked
             writer.writerow({name: _plain(known.get(name)) for name in CSV_COLUMNS})
+
+
+def _clicks_of(row: Row, most: int) -> dict[str, Any]:
+    if row["clicks"] is None:
+        return {}
+    dice = "; ".join(f"{entry['dice']:.3f}" for entry in row["clicks"])
+    return {"dice_by_click": dice, "clicks_to_target": clicks_to(row, TARGET_DICE, most)}
 
 
 def _plain(value: Any) -> Any:
@@ -204,8 +229,21 @@ def summary_of(document: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"  Hausdorff 95 % {distance['median']:.1f} mm, largest {figures['hausdorff_mm']['median']:.1f} mm"
         )
+    lines += _click_lines(document["clicks"])
     lines.append(f"  {seconds['median']:.2g} s of computing for each lesion on {', '.join(document['devices'])}")
     return lines + [f"  ! {warning}" for warning in warnings_of(document)]
+
+
+def _click_lines(clicks: Mapping[str, Any] | None) -> list[str]:
+    if clicks is None:
+        return []
+    figures = clicks["groups"]["all"]["all"]
+    after = ", ".join(f"{n}: {dice['median']:.3f}" for n, dice in zip(clicks["shown"], figures["dice"]))
+    share = 100 * figures["reached"][-1]["share"]
+    return [
+        f"  Dice after clicks, median: {after}",
+        f"  {share:.0f} % reach {clicks['target']} within {clicks['most']} clicks",
+    ]
 
 
 def warnings_of(document: Mapping[str, Any]) -> list[str]:
@@ -219,8 +257,11 @@ def warnings_of(document: Mapping[str, Any]) -> list[str]:
         )
     if model["strokes"]:
         warnings.append(
-            f"strokes painted by {model['strokes']}, which favours the method; the user makes no corrections"
+            f"strokes painted by {model['strokes']}, which favours the method"
+            + ("" if document["clicks"] else "; the user makes no corrections")
         )
+    if document["clicks"]:
+        warnings.append("the clicks that correct are made by a simulated user who sees the reference segmentation")
     if model["kind"] == SEMIAUTOMATIC:
         warnings.append("the working time of a user is not simulated, and is in no figure")
     if data["held_out_of"] and len(data["cases"]) < data["held_out_of"]["listed"]:

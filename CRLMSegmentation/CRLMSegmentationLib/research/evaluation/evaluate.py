@@ -127,9 +127,15 @@ def run_method(
     Raises:
         CaseError: there is no case, or one of them cannot be evaluated.
         CrlmError: the folder holds the results of something else or of other settings, or the dataset was prepared
-            with the parts of labels as lesions of their own, which shall be one here.
+            with the parts of labels as lesions of their own, which shall be one here; or there are corrections to be
+            made, and the method takes none.
     """
     settings = settings or EvaluationSettings()
+    if settings.clicks > 1 and not method.takes_points:
+        raise CrlmError(
+            f"{method.about()['name']} takes no clicks that correct; measure it with --clicks 1, or take a model of "
+            "the variant crop+clicks, or grow-cut"
+        )
     labels_together = _labels_together(held_out, labels_together)
     header = {**method.header(settings), "labels_together": labels_together}
     cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together)

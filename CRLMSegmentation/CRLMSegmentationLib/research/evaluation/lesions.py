@@ -23,6 +23,7 @@ from ...recording.dataset import CheckedCase, check_cases, table_of
 from ...segmentation.engine.engine import Engine
 from ...segmentation.engine.worker_engine import WorkerEngine
 from ...segmentation.models.package import ModelPackage, load_model_package
+from .click_series import click_series
 from .methods import Answer, Click, Method, ModelMethod, NoAnswerError, Segmenter
 from .result_cache import Key, ResultCache, Row, key_of
 from .rows import row_before, with_answer, with_refusal
@@ -157,13 +158,16 @@ def measure(
     if seed is None:
         return row
     click = Click(lesion.name, shown, seed, truth, generator_of(settings.seed, checked.case_id, lesion.name))
+    is_series = settings.clicks > 1 and variation.kind == AS_RECORDED
     try:
         answer = segmenter.answer(click)
     except SeedError as error:
-        return with_refusal(row, click, str(error))
+        return {**with_refusal(row, click, str(error)), "clicks": [] if is_series else None}
     except NoAnswerError as error:
         return {**row, "error": str(error)}
     row = with_answer(row, answer, click)
+    if is_series:
+        row["clicks"] = click_series(segmenter, click, answer, settings.clicks, settings.seed, checked.case_id)
     if out is not None and variation.kind == AS_RECORDED:
         row["mask"] = _save_mask(out, checked.case_id, lesion.name, answer, volume.ijk_to_ras)
     return row

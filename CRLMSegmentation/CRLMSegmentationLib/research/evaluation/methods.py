@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...core.crop_format import CLICK_CHANNELS
 from ...core.errors import CrlmError, WorkerError
+from ...core.points import CorrectionPoint
 from ...core.progress import OnProgress
 from ...core.volume import Volume
 from ...segmentation.engine.engine import Engine, EngineState
@@ -57,6 +59,7 @@ class Click:
         seed_ras_mm: shape (3,).
         truth: of the lesion, bool, shape (K, J, I); for simulated users alone.
         rng: of all that the answer draws.
+        points: with which the user has corrected the answers before, in their order.
     """
 
     lesion: str
@@ -64,6 +67,7 @@ class Click:
     seed_ras_mm: np.ndarray
     truth: np.ndarray
     rng: np.random.Generator
+    points: tuple[CorrectionPoint, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +106,7 @@ class Segmenter(Protocol):
         """Segment the lesion at a seed.
 
         Raises:
-            SeedError: the click is not taken; the user has nothing.
+            SeedError: the click, or the last of the points, is not taken; the user has what he had before.
             NoAnswerError: says why.
             WorkerError: there will be no more answers.
         """
@@ -114,6 +118,10 @@ class Method(Protocol):
     @property
     def not_for_clinical_use(self) -> str:
         """The statement of the method about clinical use."""
+
+    @property
+    def takes_points(self) -> bool:
+        """Whether a segmentation can be corrected by points."""
 
     def about(self) -> dict[str, Any]:
         """Return what the tables state about the method, by `ABOUT_KEYS`; None where a key does not apply."""
@@ -138,6 +146,7 @@ def header_of(sha256: str, crop_size_mm: float | None, settings: EvaluationSetti
         "sliding_window": settings.sliding_window,
         "crop_size_mm": None if crop_size_mm is None else float(crop_size_mm),
         "seed": settings.seed,
+        "clicks": settings.clicks,
     }
 
 
@@ -151,6 +160,10 @@ class ModelMethod:
     @property
     def not_for_clinical_use(self) -> str:
         return self.model.not_for_clinical_use
+
+    @property
+    def takes_points(self) -> bool:
+        return self.model.channels == CLICK_CHANNELS
 
     def about(self) -> dict[str, Any]:
         return {**{name: getattr(self.model, name, None) for name in ABOUT_KEYS}, "kind": MODEL}
@@ -180,7 +193,8 @@ class _ModelSegmenter:
             self.session.use_volume(click.volume)
         settings = self.settings
         options = Options(settings.crop_size_mm, settings.mirroring, sliding_window=settings.sliding_window)
-        self.session.segment(click.lesion, click.seed_ras_mm, options)
+        corrections: dict[str, Any] = {"points": click.points} if click.points else {}
+        self.session.segment(click.lesion, click.seed_ras_mm, options, **corrections)
         try:
             return _answer_of(wait_for_lesion(self.session, click.lesion))
         except WorkerError as error:

@@ -12,9 +12,10 @@ from markupsafe import Markup
 from ...core.metrics import THOROUGH_METRICS
 from ...reports.metric_names import METRIC_NAMES, RATES
 from ...reports.templates import data_uri, plot, render, stylesheet
+from .click_series import FAR_MM
 from .document import warnings_of
 from .methods import SEMIAUTOMATIC
-from .plots import box_plot, calibration_plot, curve_plot
+from .plots import box_plot, calibration_plot, clicks_plot, curve_plot
 
 if TYPE_CHECKING:
     from ...recording.dataset import CheckedCase
@@ -103,6 +104,7 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], figures: Sequ
         curves={kind: texts for kind, texts in CURVES.items() if document["robustness"][kind]},
         plots=_plots(document),
         worst=worst,
+        far_mm=FAR_MM,
         style=stylesheet(*STYLES),
     )
     path.write_text(page, encoding="utf-8")
@@ -117,6 +119,8 @@ def _plots(document: Mapping[str, Any]) -> dict[str, Markup]:
             "HD95 by group",
         ),
     }
+    if document["clicks"]:
+        plots["clicks"] = _svg_plot(clicks_plot(document["clicks"]), "Dice against the number of clicks")
     for kind, (_, label) in CURVES.items():
         if document["robustness"][kind]:
             plots[kind] = _svg_plot(curve_plot(document["robustness"][kind], label), f"Dice against: {label}")

@@ -20,6 +20,13 @@ DETECTED_COLOUR = "#b45309"
 STYLE = {**PLOT_STYLE, "svg.hashsalt": "crlm-seg", "ytick.color": INK}
 """The font that matplotlib brings, drawn as segmentations: the same picture on every machine."""
 
+GROUP_STYLES: Sequence[Mapping[str, Any]] = (
+    {"linestyle": "--", "marker": "^", "ms": 4.5},
+    {"linestyle": "-.", "marker": "s", "ms": 4.5},
+    {"linestyle": ":", "marker": "D", "ms": 4.5},
+    {"linestyle": "-", "marker": "x", "ms": 4.5},
+)
+"""Told apart without colour."""
 WIDTH = 6.0
 """Inches, of every plot, so that their texts come out equally large."""
 Groups = Sequence[tuple[str, Sequence[float]]]
@@ -57,6 +64,29 @@ def curve_plot(points: Sequence[Mapping[str, Any]], label: str) -> str:
         _unit_axis(axes)
         axes.set_xlabel(label)
         axes.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
+        figure.legend(frameon=False, loc="outside upper center", ncols=3, fontsize=9.5)
+        return _svg(figure)
+
+
+def clicks_plot(clicks: Mapping[str, Any]) -> str:
+    """Median Dice after each number of clicks, of all lesions with their quartiles, and of each echogenicity."""
+    shown, groups = clicks["shown"], clicks["groups"]
+    everything = groups["all"]["all"]["dice"]
+    quartiles = np.array([spread["quartiles"] for spread in everything])
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure(WIDTH, 3.6)
+        axes.fill_between(shown, quartiles[:, 0], quartiles[:, 1], color=PALE, label="all, quartiles")
+        medians = [spread["median"] for spread in everything]
+        axes.plot(shown, medians, color=ACCENT, linewidth=2.4, marker="o", label="all, median")
+        for (name, group), style in zip(groups["echogenicity"].items(), GROUP_STYLES):
+            axes.plot(
+                shown, [spread["median"] for spread in group["dice"]], color=INK, linewidth=1.3, label=name, **style
+            )
+        axes.axhline(clicks["target"], color=SOFT, linewidth=1, linestyle=":")
+        _unit_axis(axes)
+        axes.set_xlabel("clicks, the first included")
+        axes.set_ylabel("Dice")
+        axes.set_xticks(shown)
         figure.legend(frameon=False, loc="outside upper center", ncols=3, fontsize=9.5)
         return _svg(figure)
 

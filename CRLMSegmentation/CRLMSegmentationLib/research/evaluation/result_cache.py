@@ -42,6 +42,10 @@ MAX_BYTES = 1 << 30
 METRIC = NUMBER.or_null().required()
 NUMBERS = FieldKind("an object of numbers", is_object_of(NUMBER.or_null().holds))
 CURVE = FieldKind("a list of numbers", is_list_of(is_number)).or_null()
+CLICKS = FieldKind(
+    "a list of clicks with kind and dice",
+    is_list_of(is_object_with({"kind": TEXT, "dice": NUMBER, "seconds": NUMBER, "changed_far": NUMBER.or_null()})),
+)
 FIELDS = {
     "kind": TEXT,
     "amount": NUMBER,
@@ -66,6 +70,7 @@ FIELDS = {
     "timings_s": NUMBERS.or_null(),
     "seconds": NUMBER.or_null(),
     "device": ANY_TEXT.or_null(),
+    "clicks": CLICKS.or_null(),
     "strokes": ANY_TEXT.or_null(),
     "mask": FILE.or_null(),
     "error": ANY_TEXT.or_null(),

@@ -8,6 +8,7 @@ from ...core.metrics import THOROUGH_METRICS, compare_thoroughly, roc_curves
 from ...core.volume import Volume
 from ...recording.case import CaseLesion
 from ...recording.dataset import CheckedCase
+from .click_series import SERIES_KEYS
 from .methods import Answer, Click
 from .result_cache import Row
 from .settings import AS_RECORDED, Variation
@@ -42,6 +43,10 @@ ROW_KEYS = {
     "timings_s": "{crop, preprocess, inference, postprocess} of a model, {grow} of a semi-automatic method",
     "seconds": "their sum: of computing alone, not of the user's work",
     "device": "that computed it; null of a click that was refused",
+    "clicks": "[{"
+    + ", ".join(SERIES_KEYS)
+    + "}] of each click of a simulated user, the recorded seed first; null where "
+    "none was simulated, and when varied",
     "strokes": "by whom the strokes of a semi-automatic method were painted; null where there are none",
     "mask": "file of the mask as recorded, below the folder of the evaluation, or null",
     "error": "why there is no answer, or null",

@@ -15,6 +15,7 @@ AS_RECORDED, SEED_SHARE, SEED_MM, GAIN_DB, GREY_FACTOR = (
     "gain dB",
     "grey factor",
 )
+MOST_CLICKS = 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class EvaluationSettings:
         mirroring: average over mirrored copies as well.
         sliding_window: cover crops with nnU-Net's patches, see `results.Options`.
         crop_size_mm: edge of the crop; None for the model's.
+        clicks: of a simulated user who corrects each segmentation, the first included; 1 for the recorded seed alone.
         robustness_lesions: how many lesions are segmented again from moved seeds and with another gain; 0 for none.
         seed_shares: how far the seed is moved from the lesion's centre, in shares of its radius.
         seed_offsets_mm: the same in mm.
@@ -51,12 +53,15 @@ class EvaluationSettings:
     grey_factors: tuple[float, ...] = (0.25, 0.5, 2.0)
     bootstrap_draws: int = 2000
     worst: int = 4
+    clicks: int = 1
 
     def __post_init__(self) -> None:
         counts = ("seed", "robustness_lesions", "seed_draws", "bootstrap_draws", "worst")
         for name in counts:
             if getattr(self, name) < 0:
                 raise CrlmError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if not 1 <= self.clicks <= MOST_CLICKS:
+            raise CrlmError(f"the clicks on a lesion are 1 to {MOST_CLICKS}, got {self.clicks}")
         low, high = CROP_SIZE_LIMITS_MM
         if self.crop_size_mm is not None and not low <= self.crop_size_mm <= high:
             raise CrlmError(f"the crop must be {low:.0f} to {high:.0f} mm wide, got {self.crop_size_mm}")

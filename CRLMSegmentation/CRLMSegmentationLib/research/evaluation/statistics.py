@@ -44,16 +44,21 @@ def summarise(rows: Sequence[Row], seed: int, draws: int) -> dict[str, dict[str,
     Returns:
         {"all": {"all": figures}, "echogenicity": {name: figures}, "size": {name: figures}}, see `figures_of`.
     """
+    return {
+        kind: {name: figures_of(members, seed, draws) for name, members in group.items()}
+        for kind, group in groups_of(rows).items()
+    }
+
+
+def groups_of(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    """Return {"all": {"all": rows}, "echogenicity": {name: rows}, "size": {name: rows}}, without empty groups."""
     by_echo: dict[str, list[Row]] = {name: [] for name in (*ECHOGENICITIES, UNKNOWN)}
     by_size: dict[str, list[Row]] = {size_class(low): [] for low, _ in SIZE_CLASSES_MM}
     for row in rows:
         by_echo.setdefault(str(row["about"].get("echogenicity", UNKNOWN)), []).append(row)
         by_size[size_class(row["diameter_mm"])].append(row)
     groups = {"all": {"all": list(rows)}, "echogenicity": by_echo, "size": by_size}
-    return {
-        kind: {name: figures_of(members, seed, draws) for name, members in group.items() if members}
-        for kind, group in groups.items()
-    }
+    return {kind: {name: found for name, found in group.items() if found} for kind, group in groups.items()}
 
 
 def figures_of(rows: Sequence[Row], seed: int, draws: int) -> Figures:
