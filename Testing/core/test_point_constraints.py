@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.box import Box
-from CRLMSegmentationLib.core.crop import Crop, extract_crop
+from CRLMSegmentationLib.core.crop import Crop, extract_crop, part_for_crop
 from CRLMSegmentationLib.core.errors import SeedError
 from CRLMSegmentationLib.core.geometry import transform_points
-from CRLMSegmentationLib.core.point_checks import check_points
+from CRLMSegmentationLib.core.point_checks import check_points, crop_size_holding
 from CRLMSegmentationLib.core.point_constraints import EXCLUDE_MARGIN_MM, constrained, region_of_points
 from CRLMSegmentationLib.core.points import CorrectionPoint, PointKind
 from CRLMSegmentationLib.core.postprocessing import (
@@ -209,7 +209,10 @@ def places(draw, volume: Volume, count: int) -> list[tuple[float, float, float]]
 
 @st.composite
 def situations(draw):
-    """A volume of any kind, a seed, points that contradict nothing, and a network that says anything."""
+    """A volume of any kind, a seed, points that contradict nothing, and the lesion of a network that says anything.
+
+    As in a session, it is found in the part of the volume that the crop shows.
+    """
     matrix = GRIDS[draw(st.sampled_from(sorted(GRIDS)))] @ np.diag([*draw(st.sampled_from([(1, 1, 1), (2, 1, 2)])), 1])
     spacing_mm = np.linalg.norm(matrix[:3, :3], axis=0)
     shape = tuple(np.round(32 / spacing_mm[::-1]).astype(int))
@@ -227,21 +230,23 @@ def situations(draw):
         except SeedError:
             continue
         points.append(point)
-    crop = extract_crop(volume, np.array(seed), 40.0, 1.25)
+    size_mm = crop_size_holding(draw(st.sampled_from([20.0, 26.0, 40.0])), seed, points)
+    part, offset_kji = part_for_crop(volume, np.array(seed), size_mm, 1.25)
+    crop = extract_crop(part, np.array(seed), size_mm, 1.25)
     noise = ndimage.gaussian_filter(rng.standard_normal(crop.array.shape), draw(st.sampled_from([1.0, 2.0, 4.0])))
     probability = 1 / (1 + np.exp(-(noise / noise.std() + draw(st.floats(-2, 2)))))
-    return volume, crop, probability.astype(np.float32), points
+    lesion = lesion_from_probability(probability.astype(np.float32), crop, part, points)
+    return volume, seed, points, lesion.moved_into(volume, offset_kji)
 
 
 @given(situations())
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_mask_obeys_every_point_and_is_one_piece_whatever_the_network_says(situation):
-    volume, crop, probability, points = situation
-    lesion = lesion_from_probability(probability, crop, volume, points)
+    volume, seed, points, lesion = situation
     for point in points:
         assert at(lesion, volume, point) is (point.kind is PointKind.INCLUDE)
     assert pieces(lesion) == (0 if lesion.is_empty else 1)
     if any(point.kind is PointKind.INCLUDE for point in points):
         near = np.argwhere(lesion.mask)[:, ::-1]
-        away_mm = np.linalg.norm(transform_points(volume.ijk_to_ras, near) - crop.seed_ras_mm, axis=1).min()
+        away_mm = np.linalg.norm(transform_points(volume.ijk_to_ras, near) - seed, axis=1).min()
         assert away_mm <= 5.0 + 1.5 * np.linalg.norm(volume.spacing_mm), "it is joined to the seed"
