@@ -12,7 +12,7 @@ from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.metrics import share_changed_far_away
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability, lesion_in_crop
 from CRLMSegmentationLib.segmentation.engine.engine import Finished, LesionJob, Ready
-from CRLMSegmentationLib.segmentation.engine.lesion_run import PredictionCache, run_lesion
+from CRLMSegmentationLib.segmentation.engine.lesion_run import Kept, run_lesion
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.inference.inference_cache import InferenceCache
 from CRLMSegmentationLib.segmentation.inference.loading import load_model
@@ -86,7 +86,7 @@ def points_in(volume):
 
 
 def run(network, job, report=lambda *_: None, is_cancelled=lambda: False, kept=None) -> Finished:
-    return run_lesion(7, job, network, kept or PredictionCache(), report, is_cancelled)
+    return run_lesion(7, job, network, kept or Kept(), report, is_cancelled)
 
 
 def test_each_pass_is_shown_one_point_more_and_the_lesion_that_it_corrects(package, volume):
@@ -163,7 +163,7 @@ def test_cancel_ends_the_chain_at_any_pass(package, volume):
 
 
 def test_answer_that_is_kept_of_a_whole_volume_is_not_taken_for_other_points(package, volume):
-    network, kept = Network(replace(package, region="volume"), marked), PredictionCache()
+    network, kept = Network(replace(package, region="volume"), marked), Kept()
     points = points_in(volume)
     first, second, again = (
         run(network, job_of(volume, those, whole=True), kept=kept) for those in (points[:1], points, points)
@@ -171,6 +171,42 @@ def test_answer_that_is_kept_of_a_whole_volume_is_not_taken_for_other_points(pac
     assert not np.array_equal(first.probability, second.probability)
     np.testing.assert_array_equal(again.probability, second.probability)
     assert len(network.seen) == 2 + 4 + 3, "the last pass of the same points is kept"
+
+
+@pytest.mark.parametrize(("folds", "predictions"), [(1, [1, 1, 1, 1, 1, 1]), (2, [1, 2, 2, 2, 1, 1])])
+def test_one_point_more_or_fewer_costs_no_pass_for_those_before(package, volume, folds, predictions):
+    """Of a single network the answer itself is what the next point corrects; of several, that of the first."""
+    network, kept = Network(replace(package, folds=tuple(range(folds))), marked), Kept()
+    points = points_in(volume)
+    other = (*points[:2], exclude(*beside(volume, 3, 3, 3)))
+    counts, told = [], []
+    for those in ((), points[:1], points[:2], points, points[:2], other):
+        network.seen.clear()
+        answer = run(network, job_of(volume, those), lambda *said: told.append(said), kept=kept)
+        expected = run(Network(network.package, marked), job_of(volume, those))
+        np.testing.assert_array_equal(answer.lesion.mask, expected.lesion.mask)
+        np.testing.assert_array_equal(answer.probability, expected.probability)
+        counts.append(len(network.seen))
+        done, total = [said[1:] for said in told if said[0] == "inference"][-1]
+        assert done == total
+    assert counts == predictions
+
+
+def test_what_is_remembered_is_not_taken_for_another_seed_volume_or_option(package, volume):
+    network, kept, points = Network(package, marked), Kept(), points_in(volume)
+    job = job_of(volume, points)
+    run(network, job, kept=kept)
+    other = replace(volume, array=np.roll(volume.array, 1, axis=0).copy())
+    moved = replace(job.request, seed_ras_mm=beside(volume, 1, 0, 0))
+    flipped = replace(job.request, options=replace(job.request.options, flip=(0,)))
+    for changed in (LesionJob(job.request, other), LesionJob(moved, volume), LesionJob(flipped, volume)):
+        network.seen.clear()
+        answer = run(network, changed, kept=kept)
+        assert len(network.seen) == 4
+        np.testing.assert_array_equal(answer.lesion.mask, run(Network(package, marked), changed).lesion.mask)
+    network.seen.clear()
+    run(network, job_of(volume, points, mirroring=True), kept=kept)
+    assert len(network.seen) == 1, "the refinement, in the first of the crops that are remembered"
 
 
 def test_correction_changes_the_neighbourhood_of_its_point(package, volume):

@@ -116,9 +116,9 @@ class Finished:
 
     Attributes:
         probability: of tumour, float32, shape (K, J, I) of the crop.
-        timings_s: preprocess, inference, postprocess, of all passes; for a lesion also crop. An answer to the whole
-            volume that the worker has kept from an earlier lesion counts with what it took then, so that no lesion
-            looks cheaper than it is when it is the first.
+        timings_s: preprocess, inference, postprocess, of all passes that were made; for a lesion also crop. An answer
+            to the whole volume that the worker has kept from an earlier lesion counts with what it took then, so that
+            no lesion looks cheaper than it is when it is the first.
         device: that computed it; may differ from `Ready.device` when memory ran out.
         warnings: in plain words.
         lesion: in the volume of a `LesionJob`, None for a `CropJob`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from ...core.crop import Crop, extract_crop, whole_volume
 from ...core.postprocessing import lesion_from_probability
 from ...core.progress import OnProgress
 from ..inference.prediction import IsCancelled, LoadedModel, Prediction
+from ..models.package import takes_points
 from ..results import Options
 from .engine import Finished, LesionJob
-from .point_chain import predict_chain
+from .point_chain import ChainMemory, predict_chain
 
 
 class PredictionCache:
@@ -42,18 +44,23 @@ class PredictionCache:
         return answer
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What a worker keeps from one job to the next, to compute less; it changes no answer."""
+
+    volume: PredictionCache = field(default_factory=PredictionCache)
+    chains: ChainMemory = field(default_factory=ChainMemory)
+
+
 def run_lesion(
     job_id: int,
     job: LesionJob,
     network: LoadedModel,
-    kept: PredictionCache,
+    kept: Kept,
     report: OnProgress,
     is_cancelled: IsCancelled,
 ) -> Finished:
     """Return the answer to the job of a lesion.
-
-    Args:
-        kept: for models that are shown whole volumes.
 
     Raises:
         CancelledError: `is_cancelled` said so.
@@ -65,14 +72,16 @@ def run_lesion(
         return network.predict(array, package.spacing_mm, options, on_progress, is_cancelled)
 
     def predict_volume(array: np.ndarray, options: Options, on_progress: OnProgress) -> Prediction:
-        return kept.get_or_predict(array, options, lambda: predict(array, options, on_progress))
+        return kept.volume.get_or_predict(array, options, lambda: predict(array, options, on_progress))
 
     started_s = time.perf_counter()
     report("crop", 0, 1)
     crop = _crop_of(job, package.spacing_mm)
     crop_s = time.perf_counter() - started_s
     predict_last = predict_volume if crop.is_whole_volume else predict
-    answer = predict_chain(request, crop, package, predict, predict_last, report)
+    is_corrected_next = request.purpose.makes_segmentation and takes_points(package) and not crop.is_whole_volume
+    chains = kept.chains if is_corrected_next else None
+    answer = predict_chain(request, crop, package, predict, predict_last, report, chains)
     started_s = time.perf_counter()
     lesion = lesion_from_probability(answer.probability, crop, job.volume, request.points)
     timings_s = dict(answer.timings_s)

@@ -27,7 +27,7 @@ from ..inference.runtime_choice import Wish
 from ..models.package import ModelPackage, load_model_package
 from ..results import Options
 from .engine import Finished, Job, LesionJob
-from .lesion_run import PredictionCache, run_lesion
+from .lesion_run import Kept, run_lesion
 from .wire import decode_job, encode_answer
 
 EXIT_PARENT_GONE = 0
@@ -89,7 +89,7 @@ class Inbox:
 
 def serve(network: LoadedModel, inbox: Inbox, parent: ParentProcess) -> None:
     """Run jobs until the process ends."""
-    kept = PredictionCache()
+    kept = Kept()
     while True:
         frame, dropped = inbox.next()
         for job_id in dropped:
@@ -98,7 +98,7 @@ def serve(network: LoadedModel, inbox: Inbox, parent: ParentProcess) -> None:
             _answer(frame, network, kept, inbox, parent)
 
 
-def _answer(frame: Frame, network: LoadedModel, kept: PredictionCache, inbox: Inbox, parent: ParentProcess) -> None:
+def _answer(frame: Frame, network: LoadedModel, kept: Kept, inbox: Inbox, parent: ParentProcess) -> None:
     job_id = frame.header["job_id"]
     try:
         parent.write(encode_answer(_compute(job_id, decode_job(frame), network, kept, inbox, parent)))
@@ -115,9 +115,7 @@ def _answer(frame: Frame, network: LoadedModel, kept: PredictionCache, inbox: In
         parent.send({"type": "failed", "job_id": job_id, "reason": reason})
 
 
-def _compute(
-    job_id: int, job: Job, network: LoadedModel, kept: PredictionCache, inbox: Inbox, parent: ParentProcess
-) -> Finished:
+def _compute(job_id: int, job: Job, network: LoadedModel, kept: Kept, inbox: Inbox, parent: ParentProcess) -> Finished:
     def report(stage: str, done: int, total: int) -> None:
         parent.send({"type": "progress", "job_id": job_id, "stage": stage, "done": done, "total": total})
 

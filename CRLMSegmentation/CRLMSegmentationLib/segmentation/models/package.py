@@ -319,13 +319,18 @@ def crop_size_of(model: ModelPackage, wanted_mm: float | None = None) -> float |
     return None
 
 
+def takes_points(model: ModelPackage) -> bool:
+    """Return whether correction points can be shown to a model."""
+    return tuple(model.channels) == CLICK_CHANNELS
+
+
 def check_takes_points(model: ModelPackage) -> None:
     """Raise unless correction points can be shown to a model.
 
     Raises:
         ModelError: it has no channels for them.
     """
-    if tuple(model.channels) != CLICK_CHANNELS:
+    if not takes_points(model):
         raise ModelError(
             f"the model {model.name} takes no correction points; correct its segmentations by hand in the Segment "
             "Editor, or choose a model that takes points"
