@@ -15,12 +15,14 @@ from CRLMSegmentationLib.core.metrics import ROC_FALSE_POSITIVES, THOROUGH_METRI
 from CRLMSegmentationLib.core.volume import Volume, write_volume
 from CRLMSegmentationLib.recording.case import Case, CaseLesion, save_case, save_volume_into_case
 from CRLMSegmentationLib.recording.dataset import check_cases
+from CRLMSegmentationLib.research.evaluation.click_series import click_figures
 from CRLMSegmentationLib.research.study.results import Network, results_of
 from CRLMSegmentationLib.research.study.settings import BASELINES, METHODS, study_named
 from CRLMSegmentationLib.research.study.steps import Steps
+from CRLMSegmentationLib.research.training.preparation import Preparation
 
-SKILL = {"full": -0.9, "crop": 0.6, "crop+seed": 1.2, "grow-cut": 0.9, "region-growing": -0.2}
-SECONDS = {"full": 6.0, "crop": 1.1, "crop+seed": 1.2, "grow-cut": 3.0, "region-growing": 0.6}
+SKILL = {"full": -0.9, "crop": 0.6, "crop+seed": 1.2, "crop+clicks": 1.3, "grow-cut": 0.9, "region-growing": -0.2}
+SECONDS = {"full": 6.0, "crop": 1.1, "crop+seed": 1.2, "crop+clicks": 1.3, "grow-cut": 3.0, "region-growing": 0.6}
 FIGURE_NAMES = ("dice-by-method", "distance-by-method", "dice-by-echogenicity", "roc", "volumes")
 ECHO_SKILL = {"hypoechoic": 0.6, "isoechoic": -0.8, "hyperechoic": 0.3}
 
@@ -102,6 +104,7 @@ def draw_curve(method: str, epochs: int, seed: int = 0) -> list[dict]:
 
 def draw_document(method: str, lesions: list[dict], cases: list, sha256: str = "0" * 64) -> dict:
     """What of evaluation.json a study reads."""
+    rows = [{**row, "clicks": draw_clicks(method, row)} for row in draw_rows(method, lesions)]
     places = [{"case_id": c.case_id, "patient": c.patient, "sha256": c.sha256, "simulated": True} for c in cases]
     return {
         "model": {"name": method, "sha256": sha256, "strokes": "an oracle" if method == "grow-cut" else None},
@@ -109,8 +112,20 @@ def draw_document(method: str, lesions: list[dict], cases: list, sha256: str = "
         "versions": {"crlm-seg": "0.1.0", "torch": "2.13.0+cpu"},
         "regions": {"auc_hard_crop": "the mask, over the crop"},
         "data": {"cases": places, "left_out": [], "failed": []},
-        "lesions": draw_rows(method, lesions),
+        "clicks": click_figures(rows, 5, 0, 20),
+        "lesions": rows,
     }
+
+
+def draw_clicks(method: str, row: dict) -> list[dict] | None:
+    """Clicks that each take away a third of what is missing to a Dice of 1; None of a method that takes none."""
+    if method not in ("crop+clicks", "grow-cut"):
+        return None
+    missing = 1 - row["metrics"]["dice"]
+    later = [
+        {"kind": "include", "dice": 1 - missing * (2 / 3) ** n, "seconds": 1.0, "changed_far": 0.0} for n in range(5)
+    ]
+    return [{**later[0], "kind": "seed", "changed_far": None}, *later[1:]]
 
 
 class Killed(BaseException):
@@ -197,7 +212,7 @@ class StubSteps:
             version="1",
             sha256=hashlib.sha256((folder / "model.json").read_bytes()).hexdigest(),
             region="volume" if known["variant"] == "full" else "crop",
-            channels=("ultrasound", "seed")[: 1 + (known["variant"] == "crop+seed")],
+            channels=Preparation(known["variant"]).channels,
             crop_size_mm=80.0,
             spacing_mm=2.0,
             trained_on={"simulated": True, "cases": known["cases"]},

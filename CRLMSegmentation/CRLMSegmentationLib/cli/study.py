@@ -40,16 +40,19 @@ def study(
     device: Annotated[str, typer.Option(help="Device for training: auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tables.")] = 0,
     methods: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Methods among full, crop, crop+seed, grow-cut, region-growing.")
+        str,
+        typer.Option(
+            metavar="NAME,...", help="Methods among full, crop, crop+seed, crop+clicks, grow-cut, region-growing."
+        ),
     ] = "full,crop,crop+seed,grow-cut,region-growing",
     publish: Annotated[
         Optional[Path],
         typer.Option(metavar="FOLDER", help="Folder for a copy of results, page and figures, 2 MB at most."),
     ] = None,
 ) -> None:
-    """Compare five methods on simulated patients.
+    """Compare methods on simulated patients.
 
-    Simulates patients, trains three networks, and measures them and two semi-automatic methods on other patients.
+    Simulates patients, trains the networks, and measures them and the semi-automatic methods on other patients.
     """
     from ..core.errors import CrlmError
     from ..research.study.run import OUTPUTS, run_study

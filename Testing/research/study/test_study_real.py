@@ -46,6 +46,8 @@ def test_study_of_seven_tiny_patients_from_nothing_to_its_page(tmp_path):
     assert all(len(results["lesions"][method]) == 3 for method in METHODS)
     assert results["failed"] == {method: [] for method in METHODS}
     assert len(results["trainings"]["full"]["curve"]) == 2
+    assert results["clicks"]["full"] is None
+    assert results["clicks"]["grow-cut"]["shown"] == [1, 2, 3, 5]
     assert results["trainings"]["full"]["patients"] == {"train": 2, "val": 2}
     assert results["roc"]["volume"]["methods"]["full"]["lesions"] == 3
     assert results["strokes"]["grow-cut"]

@@ -114,6 +114,17 @@ def test_figures_are_wide_enough_to_be_read(figures):
         assert Image.open(io.BytesIO(image)).width >= 1000, name
 
 
+def test_page_shows_what_clicks_gain(results, tmp_path):
+    page = page_of(results, tmp_path)
+    assert "After more clicks" in page
+    for method in ("crop+clicks", "grow-cut"):
+        after = [f"{spread['median']:.3f}" for spread in results["clicks"][method]["groups"]["all"]["all"]["dice"]]
+        assert after == sorted(after)
+        assert all(value in page for value in after)
+    without = {**results, "clicks": dict.fromkeys(results["clicks"])}
+    assert "After more clicks" not in page_of(without, tmp_path)
+
+
 @pytest.mark.usefixtures("coarse")
 def test_figures_are_the_same_each_time(results):
     assert study_figures(results, []) == study_figures(results, [])

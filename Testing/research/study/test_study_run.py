@@ -25,7 +25,7 @@ ALL_CALLS = [
     *(f"{step} {method}" for method in NETWORKS for step in ("prepare", "train", "pack")),
     *(f"evaluate {method}" for method in METHODS),
 ]
-ALL_CALLS = [call.replace("train crop+seed", "train crop-seed") for call in ALL_CALLS]
+ALL_CALLS = [call.replace("train crop+", "train crop-") for call in ALL_CALLS]
 
 
 @pytest.fixture(scope="module")

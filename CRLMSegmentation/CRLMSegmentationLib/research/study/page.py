@@ -83,6 +83,7 @@ def write_study_page(path: Path, results: Mapping[str, Any], figures: Mapping[st
         names=METRIC_NAMES,
         shown_metrics=SHOWN_METRICS,
         rates=RATES,
+        clicked={method: clicks for method, clicks in results["clicks"].items() if clicks},
         groups=_groups(results),
         every=_every_lesion(results),
         claim=[c for c in results["comparisons"] if {c["one"], c["other"]} == {"crop", "full"}],

@@ -43,6 +43,7 @@ KEYS = {
     "figures": "method to {all, echogenicity, size}: group to {lesions, patients, each metric and seconds: {count, "
     "mean, median, quartiles, range, interval}, detection_rate and share_under_0.3: {count, share, interval}}; "
     "all.all has rvd_absolute as well",
+    "clicks": "method to `clicks` of its evaluation.json, see `evaluation.document.KEYS`; null of one that takes none",
     "failed": "method to [{case, lesion, text}]: lesions without an answer, in no figure",
     "plan": "{primary, claim, measures, correction, unit, test, effect}: the comparisons as they were planned",
     "comparisons": "[{measure, one, other, lesions, only_one, only_other, neither, patients, unequal, difference, "
@@ -160,6 +161,7 @@ def results_of(
         "strokes": {method: document["model"].get("strokes") for method, document in documents.items()},
         "regions": next(iter(documents.values()))["regions"],
         "figures": {method: _figures(measured[method], seed, draws) for method in methods},
+        "clicks": {method: document["clicks"] for method, document in documents.items()},
         "failed": {method: document["data"]["failed"] for method, document in documents.items()},
         "plan": PLAN,
         "comparisons": compare(planned(methods, PRIMARY, CLAIM, MEASURES), measured, seed, draws),

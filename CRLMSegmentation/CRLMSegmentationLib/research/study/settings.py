@@ -15,7 +15,7 @@ from ...core.output_files import atomic_files, make_folder
 from ..phantom.cases import PHANTOM_VERSION
 from ..training.presets import preset_named
 
-NETWORKS = ("full", "crop", "crop+seed")
+NETWORKS = ("full", "crop", "crop+seed", "crop+clicks")
 BASELINES = ("grow-cut", "region-growing")
 METHODS = (*NETWORKS, *BASELINES)
 SETTINGS_FILE = "study.json"

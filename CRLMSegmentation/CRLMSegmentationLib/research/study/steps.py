@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ...segmentation.models.package import ModelPackage
 
 Document = dict[str, Any]
+CLICKS = 5
+"""On each lesion, the first included, with the methods that can be corrected."""
 INTENDED_USE = "A network of a study on simulated patients; segments liver metastases in simulated ultrasound."
 STATEMENT = (
     "Trained on simulated data only; it has never seen a patient. Research software. Not a medical device; "
@@ -99,23 +101,32 @@ def load(folder: Path) -> ModelPackage:
     return load_model_package(folder)
 
 
-def settings_of(study: Study) -> EvaluationSettings:
-    """Return the settings of the evaluations: every lesion from its recorded seed, without variations."""
-    return EvaluationSettings(seed=study.seed, robustness_lesions=0, bootstrap_draws=study.bootstrap_draws)
+def settings_of(study: Study, takes_points: bool) -> EvaluationSettings:
+    """Return the settings of the evaluations: every lesion from its recorded seed, without variations.
+
+    Args:
+        takes_points: whether a simulated user can correct what the method finds.
+    """
+    draws, clicks = study.bootstrap_draws, CLICKS if takes_points else 1
+    return EvaluationSettings(seed=study.seed, robustness_lesions=0, bootstrap_draws=draws, clicks=clicks)
 
 
 def evaluate_network(model: Path, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
     """Evaluate a model package on the held-out patients."""
     from ..evaluation.evaluate import evaluate_model
+    from ..evaluation.methods import ModelMethod
 
-    return evaluate_model(model, cases, out, settings_of(study), on_progress=on_progress)
+    takes_points = ModelMethod(load(model)).takes_points
+    return evaluate_model(model, cases, out, settings_of(study, takes_points), on_progress=on_progress)
 
 
 def evaluate_baseline(method: str, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
     """Evaluate a semi-automatic method on the held-out patients."""
+    from ..baselines.methods import baseline_named
     from ..evaluation.evaluate import evaluate_method
 
-    return evaluate_method(method, cases, out, settings_of(study), on_progress=on_progress)
+    takes_points = baseline_named(method).takes_points
+    return evaluate_method(method, cases, out, settings_of(study, takes_points), on_progress=on_progress)
 
 
 def draw(

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from PIL import Image
+from PIL import Image, ImageColor
 
 from ...reports.plots import INK, LINE, PLOT_STYLE, SOFT
 
@@ -18,15 +18,17 @@ COLOURS = {
     "full": "#56B4E9",
     "crop": "#E69F00",
     "crop+seed": "#009E73",
+    "crop+clicks": "#0072B2",
     "grow-cut": "#CC79A7",
     "region-growing": "#D55E00",
 }
 """Of Okabe and Ito: told apart with every kind of colour vision, on white and on ultrasound."""
-MARKERS = {"full": "s", "crop": "^", "crop+seed": "o", "grow-cut": "D", "region-growing": "v"}
+MARKERS = {"full": "s", "crop": "^", "crop+seed": "o", "crop+clicks": "P", "grow-cut": "D", "region-growing": "v"}
 LABELS = {
     "full": "full volume",
     "crop": "crop",
     "crop+seed": "crop + seed",
+    "crop+clicks": "crop + clicks",
     "grow-cut": "grow-cut*",
     "region-growing": "region growing",
 }
@@ -49,7 +51,7 @@ DPI, FIGURE_DPI = 130, 100
 STRIP = 0.42
 """Inches, of title and badge."""
 PALETTE = 256
-"""Colours of a plot's PNG: enough that those of the methods stay as they are, in a smaller file."""
+"""Colours of a plot's PNG, in a smaller file."""
 
 
 def styled() -> AbstractContextManager[None]:
@@ -80,9 +82,17 @@ def png_of(figure: Figure, palette: bool = True) -> bytes:
     if not palette:
         return stream.getvalue()
     small = io.BytesIO()
-    image = Image.open(stream).convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
-    image.save(small, format="png", optimize=True)
+    _of_few_colours(Image.open(stream).convert("RGB")).save(small, format="png", optimize=True)
     return small.getvalue()
+
+
+def _of_few_colours(image: Image.Image) -> Image.Image:
+    """Return an image of `PALETTE` colours, those of the methods among them as they are."""
+    kept = [part for colour in COLOURS.values() for part in ImageColor.getrgb(colour)]
+    others = image.quantize(PALETTE - len(COLOURS), dither=Image.Dither.NONE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*kept, *others[: 3 * PALETTE - len(kept)]])
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def any_oracle(methods: Sequence[str]) -> bool:
