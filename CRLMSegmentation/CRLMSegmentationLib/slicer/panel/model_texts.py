@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass
 
 from ...core.i18n import tr as _
-from ...segmentation.models.package import ModelPackage
+from ...segmentation.models.package import ModelPackage, takes_points
 from ..rich_text import rich_line
 from ..state import State
 from ..workspace.models import Models, key_of
@@ -105,12 +105,15 @@ def _lines_of(model: ModelPackage) -> list[str]:
         region = _("Looks at the whole volume")
     else:
         region = _("Looks at a cube of {size:.0f} mm around the seed").format(size=model.crop_size_mm)
-    seed = _("and at the map of the seed") if len(model.channels) > 1 else _("and at the ultrasound alone")
+    if takes_points(model):
+        shown = _("and at points that correct it")
+    else:
+        shown = _("and at the map of the seed") if len(model.channels) > 1 else _("and at the ultrasound alone")
     return [
         f"<b>{html.escape(model.name)}</b> {html.escape(model.version)}, {model.sha256[:HASH_DIGITS]}",
         _data_text(model),
         html.escape(_("Intended use: {text}").format(text=model.intended_use)),
-        html.escape(f"{region}, {seed}."),
+        html.escape(f"{region}, {shown}."),
     ]
 
 
