@@ -73,7 +73,7 @@ class DarkEngine:
         crop = whole_volume(job.volume, seed, 1.0) if size_mm is None else extract_crop(job.volume, seed, size_mm, 1.0)
         dark = job.volume.array < (DARK + BRIGHT) / 2
         probability = resample_labels(dark, job.volume.ijk_to_ras, crop).astype(np.float32)
-        lesion = lesion_from_probability(probability, crop, job.volume)
+        lesion = lesion_from_probability(probability, crop, job.volume, job.request.points)
         timings_s = {"crop": 0.1, "preprocess": 0.1, "inference": 0.2, "postprocess": 0.1}
         return Finished(number, probability, timings_s, "stub", lesion=lesion)
 

@@ -10,23 +10,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.errors import CrlmError, SeedError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.points import PointKind
+from CRLMSegmentationLib.research import evaluation
 from CRLMSegmentationLib.research.evaluation.click_series import (
     SERIES_KEYS,
-    changed_far,
     click_figures,
     click_series,
     clicks_to,
     dice_after,
 )
 from CRLMSegmentationLib.research.evaluation.document import summary_of
-from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_method, run_method
+from CRLMSegmentationLib.research.evaluation.evaluate import evaluate_method, evaluate_model, run_method
 from CRLMSegmentationLib.research.evaluation.methods import ABOUT_KEYS, Answer, Click, NoAnswerError, header_of
 from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
 from helpers.ball_helpers import OBLIQUE, STRAIGHT, ball
-from helpers.evaluation_helpers import row_of
+from helpers.evaluation_helpers import StubModel, row_of
 
 CLICKS = EvaluationSettings(robustness_lesions=0, bootstrap_draws=20, worst=1, clicks=5)
 
@@ -114,17 +115,6 @@ def test_series_ends_where_no_click_is_answered(error):
             raise error("no")
 
     assert len(series_of(Obedient(refuses=refuse), click_on())) == 1
-
-
-def test_change_far_from_the_click_is_a_share_of_the_lesion():
-    click = click_on()
-    before, after = np.zeros((2, 50, 50, 50), bool)
-    before[25, 25, 0:10] = True
-    after[25, 25, 0:5] = True
-    after[25, 25, 40:45] = True
-    assert changed_far(before, after, np.array([0.0, 25, 25]), click) == pytest.approx(5 / 15)
-    assert changed_far(before, before, np.array([0.0, 25, 25]), click) == 0
-    assert changed_far(before, after, np.array([25.0, 25, 25]), click) == pytest.approx((5 + 4) / 15)
 
 
 def clicked_row(patient, *dice, **about):
@@ -216,6 +206,25 @@ def test_clicks_are_kept_in_the_cache_and_drawn_from_the_seed(cases_folder, tmp_
 def test_method_that_takes_no_points_is_not_clicked_at(cases_folder, tmp_path):
     with pytest.raises(CrlmError, match="region-growing takes no clicks that correct"):
         evaluate_method("region-growing", cases_folder, tmp_path / "out", CLICKS)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_model_gets_the_points_through_the_session(cases_folder, tmp_path, engines, monkeypatch):
+    model = StubModel(channels=CLICK_CHANNELS)
+    monkeypatch.setattr(evaluation.evaluate, "model_or_default", lambda folder: model)
+    document = evaluate_model(None, cases_folder, tmp_path / "out", CLICKS, engine_of=engines)
+    series = {row["case_id"]: row["clicks"] for row in document["lesions"]}
+    points = [job.request.points for job in engines.made[0].jobs if job.request.points]
+    assert max(map(len, points)) == 4
+    assert {entry["kind"] for entry in series["half"][1:]} == {"exclude"}
+    assert series["half"][-1]["dice"] > series["half"][0]["dice"]
+    assert series["missed"][1]["dice"] > 0  # a ball around the include point, joined to the seed
+
+
+def test_model_without_the_channels_is_not_clicked_at(cases_folder, tmp_path, engines, monkeypatch):
+    monkeypatch.setattr(evaluation.evaluate, "model_or_default", lambda folder: StubModel())
+    with pytest.raises(CrlmError, match="stub takes no clicks that correct"):
+        evaluate_model(None, cases_folder, tmp_path / "out", CLICKS, engine_of=engines)
 
 
 @pytest.mark.parametrize("clicks", [0, 21])

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.errors import SeedError
 from ...core.geometry import transform_points
+from ...core.metrics import FAR_FROM_CLICK_MM, share_changed_far_away
 from ...core.points import CorrectionPoint
 from .methods import Answer, Click, NoAnswerError, Segmenter
 from .result_cache import Row
@@ -24,8 +25,6 @@ from .variations import generator_of
 TARGET_DICE = 0.85
 SHOWN = (1, 2, 3, 5)
 """Numbers of clicks after which the tables show figures, as far as they were made."""
-FAR_MM = 15.0
-"""From the click: what changes there was not meant by it."""
 PLACINGS = 10
 """Of a click, until it is taken."""
 SEED = "seed"
@@ -34,8 +33,8 @@ SERIES_KEYS = {
     "ras_mm": "where the click landed",
     "dice": "after it",
     "seconds": "of computing its answer",
-    "changed_far": f"share of the lesion, before or after it, that it changed farther than {FAR_MM:.0f} mm away; null "
-    "of the first",
+    "changed_far": f"of the voxels that it changed, the share that lies farther than {FAR_FROM_CLICK_MM:.0f} mm away; "
+    "null of the first, and where it changed none",
 }
 """Of each click of a row."""
 
@@ -93,20 +92,17 @@ def _entry(kind: str, ras_mm: np.ndarray, answer: Answer, click: Click, before: 
         "ras_mm": [round(float(x), 3) for x in ras_mm],
         "dice": dice_of(answer.mask, click.truth),
         "seconds": sum(answer.timings_s.values()),
-        "changed_far": None if before is None else changed_far(before.mask, answer.mask, ras_mm, click),
+        "changed_far": None if before is None else _changed_far(before, answer, ras_mm, click),
     }
+
+
+def _changed_far(before: Answer, answer: Answer, ras_mm: np.ndarray, click: Click) -> float | None:
+    return share_changed_far_away(before.mask, answer.mask, click.volume.ijk_to_ras, ras_mm)
 
 
 def dice_of(mask: np.ndarray, truth: np.ndarray) -> float:
     """Return the Dice coefficient of two masks, of which the second is not empty."""
     return float(2 * np.count_nonzero(mask & truth) / (np.count_nonzero(mask) + np.count_nonzero(truth)))
-
-
-def changed_far(before: np.ndarray, after: np.ndarray, ras_mm: np.ndarray, click: Click) -> float:
-    """Return the share of the voxels of two masks in which they differ farther than `FAR_MM` from a point."""
-    kji = np.argwhere(before ^ after)
-    away_mm = np.linalg.norm(transform_points(click.volume.ijk_to_ras, kji[:, ::-1]) - ras_mm, axis=1)
-    return int(np.count_nonzero(away_mm > FAR_MM)) / (int(np.count_nonzero(before | after)) or 1)
 
 
 def dice_after(row: Row, clicks: int) -> float:

@@ -12,14 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ...core.crop_format import CLICK_CHANNELS
 from ...core.errors import CrlmError, WorkerError
 from ...core.points import CorrectionPoint
 from ...core.progress import OnProgress
 from ...core.volume import Volume
 from ...segmentation.engine.engine import Engine, EngineState
 from ...segmentation.engine.worker_engine import WorkerEngine
-from ...segmentation.models.package import ModelPackage, crop_size_of
+from ...segmentation.models.package import ModelPackage, crop_size_of, takes_points
 from ...segmentation.results import LesionResult, Options
 from ...segmentation.session import Session
 from ...segmentation.wait import wait_for_lesion, wait_for_model
@@ -163,7 +162,7 @@ class ModelMethod:
 
     @property
     def takes_points(self) -> bool:
-        return self.model.channels == CLICK_CHANNELS
+        return takes_points(self.model)
 
     def about(self) -> dict[str, Any]:
         return {**{name: getattr(self.model, name, None) for name in ABOUT_KEYS}, "kind": MODEL}
@@ -193,8 +192,7 @@ class _ModelSegmenter:
             self.session.use_volume(click.volume)
         settings = self.settings
         options = Options(settings.crop_size_mm, settings.mirroring, sliding_window=settings.sliding_window)
-        corrections: dict[str, Any] = {"points": click.points} if click.points else {}
-        self.session.segment(click.lesion, click.seed_ras_mm, options, **corrections)
+        self.session.segment(click.lesion, click.seed_ras_mm, options, points=click.points)
         try:
             return _answer_of(wait_for_lesion(self.session, click.lesion))
         except WorkerError as error:

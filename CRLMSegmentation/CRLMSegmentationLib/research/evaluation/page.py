@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from ...core.metrics import THOROUGH_METRICS
+from ...core.metrics import FAR_FROM_CLICK_MM, THOROUGH_METRICS
 from ...reports.metric_names import METRIC_NAMES, RATES
 from ...reports.templates import data_uri, plot, render, stylesheet
-from .click_series import FAR_MM
 from .document import warnings_of
 from .methods import SEMIAUTOMATIC
 from .plots import box_plot, calibration_plot, clicks_plot, curve_plot
@@ -104,7 +103,7 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any], figures: Sequ
         curves={kind: texts for kind, texts in CURVES.items() if document["robustness"][kind]},
         plots=_plots(document),
         worst=worst,
-        far_mm=FAR_MM,
+        far_mm=FAR_FROM_CLICK_MM,
         style=stylesheet(*STYLES),
     )
     path.write_text(page, encoding="utf-8")

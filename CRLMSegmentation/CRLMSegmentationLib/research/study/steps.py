@@ -113,11 +113,11 @@ def settings_of(study: Study, takes_points: bool) -> EvaluationSettings:
 
 def evaluate_network(model: Path, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
     """Evaluate a model package on the held-out patients."""
+    from ...segmentation.models.package import takes_points
     from ..evaluation.evaluate import evaluate_model
-    from ..evaluation.methods import ModelMethod
 
-    takes_points = ModelMethod(load(model)).takes_points
-    return evaluate_model(model, cases, out, settings_of(study, takes_points), on_progress=on_progress)
+    settings = settings_of(study, takes_points(load(model)))
+    return evaluate_model(model, cases, out, settings, on_progress=on_progress)
 
 
 def evaluate_baseline(method: str, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
