@@ -34,7 +34,8 @@ from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.inference.inference_cache import InferenceCache
 from CRLMSegmentationLib.segmentation.inference.networks import build_network
 from CRLMSegmentationLib.segmentation.inference.nnunet import NnUNet
-from CRLMSegmentationLib.segmentation.inference.openvino_runtime import openvino_choices
+from CRLMSegmentationLib.segmentation.inference.openvino_module import openvino
+from CRLMSegmentationLib.segmentation.inference.openvino_runtime import ELEMENT_TYPES, openvino_choices
 from CRLMSegmentationLib.segmentation.inference.runtime import Precision, RuntimeChoice
 from CRLMSegmentationLib.segmentation.inference.runtime_choice import available_cpu_threads, open_runtime
 from CRLMSegmentationLib.segmentation.inference.runtime_model import RuntimeModel, pass_image
@@ -90,7 +91,7 @@ def compare_runtimes(model: ModelPackage, crop: np.ndarray, runs: int) -> float:
         print(f"  {label:52} {way_s:7.3f} s   {way_s / seconds['nnU-Net']:6.3f}   {agreement[label]}")
     image = pass_image(model)
     passes = {str(c): (lambda m=m: m._runtime.logits(0, image)) for c, m in models.items()}
-    print(f"  a pass is {flop / 1e9:.0f} GFLOP; of the peak that torch's matrix product reaches on these cores:")
+    print(f"  a pass is {flop / 1e9:.0f} GFLOP; of the peak that a product of matrices reaches on these cores:")
     for choice, pass_s in zip(models, interleaved(passes, runs).values()):
         peak = peaks.get(choice.precision)
         share = "" if peak is None else f"{flop / pass_s / peak:6.0%}"
@@ -127,13 +128,21 @@ def pass_flop(model: ModelPackage) -> float:
 
 
 def peak_flop_per_s(precision: Precision, edge: int = 2048) -> float:
-    """Operations that a product of matrices does for each second of a core."""
-    dtype = {Precision.FLOAT32: torch.float32, Precision.BFLOAT16: torch.bfloat16}[precision]
-    one = torch.rand(edge, edge).to(dtype)
-    torch.mm(one, one)
+    """Operations that a product of matrices does for each second of a core, in OpenVINO, which uses all of AVX-512."""
+    one = openvino.opset13.parameter([edge, edge], np.float32)
+    other = openvino.opset13.constant(np.random.default_rng(0).random((edge, edge), np.float32))
+    model = openvino.Model([openvino.opset13.matmul(one, other, False, False)], [one])
+    hints = {
+        "INFERENCE_PRECISION_HINT": ELEMENT_TYPES[precision],
+        "INFERENCE_NUM_THREADS": available_cpu_threads(),
+        "ENABLE_CPU_PINNING": False,
+    }
+    request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
+    image = np.random.default_rng(1).random((edge, edge), np.float32)
+    request.infer([image])
     started_s = time.process_time()
     for _ in range(5):
-        torch.mm(one, one)
+        request.infer([image])
     return 5 * 2 * edge**3 / (time.process_time() - started_s)
 
 
@@ -154,7 +163,7 @@ def nnunet_command_s(model: ModelPackage, array: np.ndarray, spacing_mm: float, 
         for number, channel in enumerate(array):
             image = sitk.GetImageFromArray(channel)
             image.SetSpacing([spacing_mm] * 3)
-            sitk.WriteImage(image, str(folder / "images" / f"case_{number:04d}.nrrd"))
+            sitk.WriteImage(image, str(folder / "images" / f"case_{number:04d}{model.dataset()['file_ending']}"))
         export_nnunet(model, folder / "results" / "Dataset001_A" / "nnUNetTrainer__nnUNetPlans__3d_fullres")
         environment = {**os.environ, **{f"nnUNet_{n}": str(folder / n) for n in ("raw", "preprocessed", "results")}}
         entry = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point as run; run()"
@@ -162,6 +171,8 @@ def nnunet_command_s(model: ModelPackage, array: np.ndarray, spacing_mm: float, 
         how = ["-f", *map(str, model.folds), "-device", "cpu", "-npp", "1", "-nps", "1", *extra]
         before_s = children_s()
         subprocess.run([sys.executable, "-c", entry, *where, *how], check=True, capture_output=True, env=environment)
+        if not any(path.name.startswith("case") for path in (folder / "out").iterdir()):
+            raise RuntimeError("nnUNetv2_predict found no image")
         return children_s() - before_s
 
 
@@ -179,6 +190,7 @@ def measure_worker(model: ModelPackage, volume: Volume, seed: np.ndarray, runs: 
         base = answer_s(session, [seed], runs)
         print(f"worker: {ready.device}; ready after {ready.cold_start_s:.1f} s, a pass takes {ready.pass_s:.3f} s")
         print(f"  from seed to mask: {base:.3f} s (median of {runs}; elapsed, as the user waits)")
+        print(f"  memory of the worker: {largest_memory_mb(session.engine.worker_pid)} MB at most")
         for count in (5, 20):
             print(f"  {count:3} lesions                {answer_s(session, [seed] * count, 1) / base:6.2f} x")
         for size_mm in (60.0, 112.0, 160.0):
@@ -189,8 +201,13 @@ def measure_worker(model: ModelPackage, volume: Volume, seed: np.ndarray, runs: 
             session.use_volume(large)
             first_s, again_s = answer_s(session, [seed], 1), answer_s(session, [seed], runs)
             print(f"  volume of {megabytes:3} MB         {first_s / base:6.2f} x at first, then {again_s / base:.2f} x")
-    memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
-    print(f"  memory of the largest child process: {memory_mb:.0f} MB")
+
+
+def largest_memory_mb(pid: int) -> str:
+    """The largest memory that a process has held, in MB; Linux alone tells."""
+    status = Path(f"/proc/{pid}/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    return next((str(int(line.split()[1]) // 1024) for line in lines if line.startswith("VmHWM")), "unknown")
 
 
 def answer_s(session: Session, seeds: list[np.ndarray], runs: int, options: Options = ONE_PASS) -> float:
