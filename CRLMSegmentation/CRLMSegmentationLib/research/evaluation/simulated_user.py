@@ -1,7 +1,7 @@
 """A simulated user who corrects a segmentation by clicks. He sees the reference segmentation: an oracle.
 
-The rule is the one of evaluations of interactive segmentation (RITM, Sofiiuk et al. 2022; nnInteractive, Isensee et al.
-2025): the next click goes to the deepest point of the largest error, there with an error of placing.
+As in evaluations of interactive segmentation, the next click goes to the deepest point of the largest error; here it
+misses that by an error of placing.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 A sample is shown as a first click leaves it, or after one to three corrections. Each correction is made as at
 inference: a segmentation, a click into its largest error, and that segmentation as the channel `previous`. The
-segmentation is the network's own (RITM's iterative sampling; DeepEdit and nnInteractive do alike), or the ground truth
-deformed.
+segmentation is the network's own, as in the trainings of RITM and DeepEdit, or the ground truth deformed.
 """
 
 from __future__ import annotations
