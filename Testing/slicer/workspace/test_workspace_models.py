@@ -10,6 +10,7 @@ from copy import copy
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import ModelError
+from CRLMSegmentationLib.segmentation.models.importer import import_model
 from CRLMSegmentationLib.segmentation.models.package import model_or_default
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.panel.lesion_texts import badge_of, details_of
@@ -329,6 +330,14 @@ def test_cancelled_import_installs_nothing(folder, tmp_path):
     assert (models.is_importing, models.importing, models.poll_import()) == (False, None, None)
     assert [path for path in folder.iterdir() if not path.name.startswith(".")] == []
     models.cancel_import()
+
+
+def test_import_that_is_cancelled_when_all_is_ready_installs_nothing(folder, tmp_path):
+    asked = []
+    with pytest.raises(ModelError, match="the import was cancelled"):
+        import_model(make_package(tmp_path / "elsewhere").folder, may_install=lambda: asked.append(True))
+    assert asked == [True]
+    assert list(folder.iterdir()) == []
 
 
 def test_interpreter_that_is_not_there_is_told(folder, tmp_path):

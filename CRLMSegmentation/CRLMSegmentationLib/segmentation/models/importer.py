@@ -14,8 +14,9 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -44,6 +45,7 @@ def import_model(
     wanted: str | None = None,
     folds: Sequence[str | int] | None = None,
     checkpoint: str = "final",
+    may_install: Callable[[], bool] = lambda: True,
 ) -> ModelPackage:
     """Install a model.
 
@@ -52,6 +54,7 @@ def import_model(
         about: of an export of nnU-Net, which has no such metadata; a package has its own.
         wanted: which, where the file holds several; see `archive.opened_model`.
         folds, checkpoint: of an export, see `pack_model`.
+        may_install: asked when all is ready to be moved into place; False where the import was cancelled meanwhile.
 
     Raises:
         ModelError: see `opened_model` and `pack_model`; or a model of that name and version is installed already.
@@ -70,7 +73,7 @@ def import_model(
                     package = _copied(source, made)
                 else:
                     raise ModelError(f"{Path(path).name} is a model package, which tells its name and crop itself")
-            return _install(package, folder, Path(path).name)
+            return _install(package, folder, Path(path).name, may_install)
     except OSError as error:
         raise ModelError(f"{Path(path).name} cannot be installed in {folder}: {error}; choose another place") from error
 
@@ -151,7 +154,7 @@ def _copied(source: Path, made: Path) -> ModelPackage:
     return load_model_package(made)
 
 
-def _install(package: ModelPackage, folder: Path, origin: str) -> ModelPackage:
+def _install(package: ModelPackage, folder: Path, origin: str, may_install: Callable[[], bool]) -> ModelPackage:
     _check_free(package)
     record = {
         "from": origin,
@@ -162,6 +165,8 @@ def _install(package: ModelPackage, folder: Path, origin: str) -> ModelPackage:
     place = folder / f"{package.name}-{package.version}"
     if place.exists():
         raise ModelError(f"{place} is there already; delete it, or give the model another version")
+    if not may_install():
+        raise ModelError("the import was cancelled")
     os.rename(package.folder, place)
     return load_model_package(place)
 
@@ -188,15 +193,29 @@ def main() -> None:
     path, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     about = options.pop("about")
     about["channels"] = tuple(about["channels"]) if about["channels"] else None
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the scratch folders are removed
+    is_over, is_installing = threading.Event(), threading.Event()
+
+    def end() -> None:
+        is_over.set()
+        signal.raise_signal(signal.SIGTERM)
+
+    def may_install() -> bool:
+        is_installing.set()
+        return not is_over.is_set()
+
+    # an exception, so that the scratch folders are removed; none once the model is being moved into place
+    signal.signal(signal.SIGTERM, lambda *_: None if is_installing.is_set() else sys.exit(1))
     parent = ParentProcess()  # nnU-Net prints
-    parent.watch(lambda: signal.raise_signal(signal.SIGTERM))
+    parent.watch(end)
     try:
-        package = import_model(path, About(**about), **options)
+        package = import_model(path, About(**about), may_install=may_install, **options)
     except CrlmError as error:
         is_unclear = isinstance(error, UnclearChannelsError)
         parent.send({"type": FAILED, "reason": str(error), "unclear_channels": is_unclear})
     else:
+        if is_over.is_set():  # cancelled while it was moved into place
+            shutil.rmtree(package.folder, ignore_errors=True)
+            sys.exit(1)
         parent.send({"type": "installed", "folder": str(package.folder)})
 
 
