@@ -15,6 +15,7 @@ from .model_options import (
     CropOption,
     FoldOption,
     NameOption,
+    OnePassOption,
     PointsOption,
     RegionOption,
     SeedOption,
@@ -82,6 +83,7 @@ def import_(
     crop_size: CropOption = None,
     with_seed: SeedOption = False,
     with_points: PointsOption = False,
+    one_pass: OnePassOption = False,
     intended_use: UseOption = None,
     card: CardOption = None,
     fold: FoldOption = None,
@@ -93,7 +95,7 @@ def import_(
     """
     from ..segmentation.models.importer import import_model
 
-    about = about_of(name, version, crop_size, with_seed, with_points, intended_use, card, region)
+    about = about_of(name, version, crop_size, with_seed, with_points, intended_use, card, region, one_pass)
     with steps() as on_step:
         on_step("Reading the model, and trying the network once")
         package = import_model(file, about, which, fold, checkpoint)

@@ -38,6 +38,13 @@ PointsOption = Annotated[
         "segmentation.",
     ),
 ]
+OnePassOption = Annotated[
+    bool,
+    typer.Option(
+        "--one-pass",
+        help="A crop goes through the network as a whole, not in nnU-Net's patches; see evaluate --sliding-window.",
+    ),
+]
 UseOption = Annotated[Optional[str], typer.Option("--intended-use", help="Intended use, in a sentence.")]
 CardOption = Annotated[Optional[Path], typer.Option("--card", help="JSON file with the content of the model card.")]
 FoldOption = Annotated[
@@ -55,6 +62,7 @@ def about_of(
     intended_use: str | None,
     card: Path | None,
     region: str | None,
+    one_pass: bool,
 ) -> About:
     """Return the description of a model from its options.
 
@@ -68,7 +76,9 @@ def about_of(
         raise typer.BadParameter("give --with-seed or --with-points, not both", param_hint="--with-points")
     channels = CHANNELS if with_seed else CLICK_CHANNELS if with_points else None
     facts = None if card is None else _card(card)
-    return About(name, version, crop_size_mm, channels, intended_use, card=facts, region=region)
+    return About(
+        name, version, crop_size_mm, channels, intended_use, card=facts, region=region, one_pass=one_pass or None
+    )
 
 
 def _card(path: Path) -> dict[str, Any]:

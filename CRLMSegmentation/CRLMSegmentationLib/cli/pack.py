@@ -14,6 +14,7 @@ from .model_options import (
     CropOption,
     FoldOption,
     NameOption,
+    OnePassOption,
     PointsOption,
     RegionOption,
     SeedOption,
@@ -34,6 +35,7 @@ def pack(
     crop_size: CropOption = None,
     with_seed: SeedOption = False,
     with_points: PointsOption = False,
+    one_pass: OnePassOption = False,
     intended_use: UseOption = None,
     card: CardOption = None,
     fold: FoldOption = None,
@@ -46,7 +48,7 @@ def pack(
     """
     from ..segmentation.models.pack import pack_model
 
-    about = about_of(name, version, crop_size, with_seed, with_points, intended_use, card, region)
+    about = about_of(name, version, crop_size, with_seed, with_points, intended_use, card, region, one_pass)
     with steps() as on_step:
         on_step("Reading checkpoints, and trying the network once")
         package = pack_model(results, out, about, fold, checkpoint, half)

@@ -50,9 +50,11 @@ def test_package_holds_all_folds_with_their_own_weights(exports, tmp_path):
 def test_package_says_what_the_caller_says_and_of_what_it_was_made(exports, tmp_path):
     results = exports / "results" / SEEDED / MODEL
     about = About("liver", "3", 60.0, ("ultrasound", "seed"), "studies", None, {"patients": 5}, {"dice": 0.8})
+    about = replace(about, one_pass=True)
     package = pack_model(results, tmp_path / "model", about, folds=[1])
     assert (package.name, package.version, package.crop_size_mm, package.folds) == ("liver", "3", 60.0, (1,))
     assert package.intended_use == "studies"
+    assert package.one_pass
     assert "Not a medical device" in package.not_for_clinical_use
     assert package.trained_on == {"simulated": None, "patients": 5}
     assert not package.simulated_only
@@ -73,6 +75,7 @@ def test_what_the_dataset_states_of_its_crops_is_used(results, tmp_path):
     package = pack_model(results, tmp_path / "model")
     assert (package.channels, package.crop_size_mm) == (("ultrasound", "seed"), 44.0)
     assert package.simulated_only
+    assert not package.one_pass
     assert pack_model(results, tmp_path / "other", About(crop_size_mm=55.0)).crop_size_mm == 55.0
 
 

@@ -116,6 +116,7 @@ def _about(recipe: Recipe, manifest: Manifest, results: Path) -> About:
         not_for_clinical_use=STATEMENT,
         trained_on=trained_on,
         card=card,
+        one_pass=True,
     )
 
 

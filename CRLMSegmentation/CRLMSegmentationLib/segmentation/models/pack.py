@@ -56,6 +56,7 @@ class About:
         trained_on: with the key `simulated`, None where that is not known.
         card: figures and facts, as JSON can hold them.
         region: see `core.crop_format.REGIONS`; where not given, "crop".
+        one_pass: see `ModelPackage`; False where not given.
     """
 
     name: str | None = None
@@ -67,6 +68,7 @@ class About:
     trained_on: Mapping[str, Any] | None = None
     card: Mapping[str, Any] | None = None
     region: str | None = None
+    one_pass: bool | None = None
 
 
 def pack_model(
@@ -135,6 +137,7 @@ def _info(
             "name": _checked(check_name, said["name"] or default_name),
             "version": _checked(check_name, str(said["version"] or 1)),
             "region": region,
+            "one_pass": bool(said["one_pass"]),
             "crop_size_mm": _crop_size_mm(region, said["crop_size_mm"], about.crop_size_mm, configuration),
             "spacing_mm": spacing_mm,
             "channels": _channels(said["channels"], list(dataset["channel_names"].values())),
