@@ -66,7 +66,7 @@ def import_model(
         _sweep(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=_scratch_prefix(os.getpid())) as scratch:
             made = Path(scratch) / "model"
-            with opened_model(Path(path), wanted, folder) as (source, is_package):
+            with opened_model(Path(path), wanted, Path(scratch)) as (source, is_package):
                 if not is_package:
                     package = pack_model(source, made, about, folds, checkpoint)
                 elif about == About() and folds is None:
