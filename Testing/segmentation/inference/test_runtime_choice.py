@@ -1,4 +1,4 @@
-"""The fastest runtime that agrees is chosen, the choice is kept, and what is not used is told.
+"""The fastest runtime that agrees is chosen, the choice is kept, and a warning names what is not used.
 
 Runtimes are stubs with a clock of their own, but for the tests at the end.
 """
