@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -220,7 +221,15 @@ def test_ctrl_c_or_a_signal_while_it_starts(library, sent, sample, model, tmp_pa
         assert wait_until(lambda: any(library in maps_of(pid) for pid in started.left()))
         os.killpg(started.process.pid, sent)
         done = started.finish()
-        assert (done.code, done.out) == (1, "")
-        assert done.error_lines == ["Error: stopped before the end"]
+        assert (done.code, done.out, done.error_lines) == (1, "", ["Error: stopped before the end"])
         assert started.leaves_nothing()
     assert names_in(tmp_path) == []
+
+
+def test_ctrl_c_while_python_runs_a_text_gives_the_exit_code_as_well():
+    class InterruptedRun(Run):
+        MODULE = "helpers.cli_interrupted_in_exec"
+
+    with InterruptedRun("info", PYTHONPATH=str(Path(__file__).parents[1])) as started:
+        done = started.finish()
+    assert (done.code, done.out, done.error_lines) == (1, "", ["Error: stopped before the end"])

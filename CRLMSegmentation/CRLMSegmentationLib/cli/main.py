@@ -40,9 +40,11 @@ def main() -> None:
     except MemoryError as error:
         _fail("not enough memory; close other programs or take a smaller volume", error)
     except KeyboardInterrupt as error:
+        _forget_interrupt()
         _fail(STOPPED, error)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
+            _forget_interrupt()
             _fail(STOPPED, ended)
         raise
     except Exception as error:
@@ -74,6 +76,15 @@ def _end_like_ctrl_c() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
+
+
+def _forget_interrupt() -> None:
+    """Let the exit code stand where the program runs as `python -m`.
+
+    CPython notes a KeyboardInterrupt that leaves a text run by `exec`, as `dataclass` and `namedtuple` run some, and
+    then ends by SIGINT whatever has caught it; it forgets it when it runs the next text.
+    """
+    exec("")
 
 
 def join_points(arguments: Sequence[str]) -> list[str]:
