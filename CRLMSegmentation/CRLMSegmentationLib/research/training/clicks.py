@@ -81,17 +81,17 @@ def _correct(
 
 
 def _at_clicks(mask: np.ndarray, patch: np.ndarray) -> np.ndarray:
-    """Return the parts of a mask at the seed and at include points, which postprocessing leaves of it.
+    """Return the parts of a mask at the seed and at include points, their holes closed, as postprocessing does.
 
-    A patch that holds none of them is of a part of the lesion; there all is left.
+    A patch that holds none of them is of a part of the lesion; there all parts are left.
     """
-    near = patch[INCLUDE] > NEAR
-    if not near.any():
-        return mask
-    labels, _ = ndimage.label(mask)
-    reached = np.unique(labels[near])
-    at_clicks: np.ndarray = np.isin(labels, reached[reached > 0])
-    return at_clicks
+    near, at_clicks = patch[INCLUDE] > NEAR, mask
+    if near.any():
+        labels, _ = ndimage.label(mask)
+        reached = np.unique(labels[near])
+        at_clicks = np.isin(labels, reached[reached > 0])
+    solid: np.ndarray = ndimage.binary_fill_holes(at_clicks)
+    return solid
 
 
 def deformed_truths(truths: np.ndarray, spacing_mm: float, generators: Sequence[np.random.Generator]) -> Segment:
