@@ -35,6 +35,10 @@ def evaluate(
     clicks: Annotated[
         int, typer.Option(min=1, metavar="N", help="Clicks of a simulated user who corrects; 1: the seed alone.")
     ] = 1,
+    brush: Annotated[
+        bool,
+        typer.Option("--brush", help="Correct with the sphere brush of the Segment Editor, and not by points."),
+    ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be evaluated.")] = False,
     keep_labels_together: Annotated[
         bool, typer.Option("--keep-labels-together", help="Unconnected parts of a label are one lesion.")
@@ -49,15 +53,18 @@ def evaluate(
     MODEL is the name of a model, the folder of a package, or, for a method that needs no model, one of the names
     grow-cut and region-growing (a model of that name: NAME@VERSION). The strokes for grow-cut are painted by a
     simulated user who sees the reference. With --clicks 5 a simulated user corrects each segmentation by four more
-    clicks, with an error of 2 mm at the deepest point of the largest error; for grow-cut by as many strokes. CASES is a
-    folder of cases with a reference segmentation, or of pairs NAME.nrrd, NAME-label.nrrd.
+    clicks, with an error of 2 mm at the deepest point of the largest error; for grow-cut by as many strokes. With
+    --brush he paints and erases balls as in the Segment Editor. CASES is a folder of cases with a reference
+    segmentation, or of pairs NAME.nrrd, NAME-label.nrrd.
     """
     from ..recording.dataset import table_of
     from ..research.evaluation.document import summary_of
     from ..research.evaluation.evaluate import OUTPUTS, evaluate_method, evaluate_model
     from ..research.evaluation.settings import EvaluationSettings
 
-    settings = EvaluationSettings(seed, mirroring, sliding_window, robustness_lesions=robustness, clicks=clicks)
+    settings = EvaluationSettings(
+        seed, mirroring, sliding_window, robustness_lesions=robustness, clicks=clicks, brush=brush
+    )
     held_out = None if held_out_of is None else _held_out_of(held_out_of)
     if held_out is not None and held_out.labels_together and not keep_labels_together:
         print_text(f"As in {held_out_of}, unconnected parts of a label are one lesion.", err=True)

@@ -26,6 +26,7 @@ from ...segmentation.models.package import NOT_FOR_CLINICAL_USE
 from ..evaluation.methods import ABOUT_KEYS, SEMIAUTOMATIC, Answer, Click, header_of
 from ..evaluation.result_cache import Row
 from ..evaluation.settings import EvaluationSettings
+from .brush import SIMULATED_USER
 from .grow_cut import DISTANCE_PENALTY, LEAST_MARGIN, MARGIN_SHARE, grow_from_strokes
 from .names import GROW_CUT, REGION_GROWING
 from .region_growing import Growth, grow_region
@@ -33,7 +34,6 @@ from .strokes import BACKGROUND, LESION, Painter, paint, paint_correction
 
 ALGORITHM_VERSION = "1"
 """To be raised when a method gives other segmentations with the same parameters."""
-SIMULATED_USER = "a simulated user who sees the reference segmentation"
 NO_STROKE = "nothing was painted: none of the three slices through the click shows the lesion"
 
 

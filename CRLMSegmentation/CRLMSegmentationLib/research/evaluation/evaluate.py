@@ -131,10 +131,14 @@ def run_method(
             made, and the method takes none.
     """
     settings = settings or EvaluationSettings()
+    if settings.brush:
+        from ..baselines.brush import BrushCorrected
+
+        method = BrushCorrected(method)
     if settings.clicks > 1 and not method.takes_points:
         raise CrlmError(
             f"{method.about()['name']} takes no clicks that correct; measure it with --clicks 1, or take a model of "
-            "the variant crop+clicks, or grow-cut"
+            "the variant crop+clicks, or grow-cut, or correct with --brush"
         )
     labels_together = _labels_together(held_out, labels_together)
     header = {**method.header(settings), "labels_together": labels_together}

@@ -28,6 +28,7 @@ class EvaluationSettings:
         sliding_window: cover crops with nnU-Net's patches, see `results.Options`.
         crop_size_mm: edge of the crop; None for the model's.
         clicks: of a simulated user who corrects each segmentation, the first included; 1 for the recorded seed alone.
+        brush: correct with the sphere brush of the Segment Editor, see `baselines.brush`, and not by points.
         robustness_lesions: how many lesions are segmented again from moved seeds and with another gain; 0 for none.
         seed_shares: how far the seed is moved from the lesion's centre, in shares of its radius.
         seed_offsets_mm: the same in mm.
@@ -54,6 +55,7 @@ class EvaluationSettings:
     bootstrap_draws: int = 2000
     worst: int = 4
     clicks: int = 1
+    brush: bool = False
 
     def __post_init__(self) -> None:
         counts = ("seed", "robustness_lesions", "seed_draws", "bootstrap_draws", "worst")
