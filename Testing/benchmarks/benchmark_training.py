@@ -67,7 +67,7 @@ def main() -> None:
 
 def write_fold(folder: Path, patients: int) -> Path:
     """A planned dataset of simulated patients, cut as for the shipped model; returns the folder of fold 0."""
-    write_cohort(folder / "cases", 1, range(patients), 2)
+    write_cohort(folder / "cases", 1, range(patients), 2, version=1)
     cases, problems = check_cases(folder / "cases")
     preparation = Preparation(crops_per_lesion=2, folds=2, seed=1)
     manifest = prepare_dataset(cases, folder / "dataset", preparation, problems=problems, skip_bad=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -15,6 +15,17 @@ def phantom(
     cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same patients.")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
+    phantom_version: Annotated[
+        int, typer.Option(min=1, max=2, help="1: one probe and one kind of sweep. 2: many, and more kinds of lesions.")
+    ] = 2,
+    vary: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="Of version 2, vary only these and leave all else as in version 1: probe, motion, spacing, gaps, "
+            "clutter, display, speckle, tissue, lesions.  [default: all]",
+        ),
+    ] = None,
 ) -> None:
     """Simulate patients with liver metastases and ground truth.
 
@@ -22,7 +33,14 @@ def phantom(
     """
     from ..core.output_files import make_folder
     from ..research.phantom.cases import write_cohort
+    from ..research.phantom.variation import ALL_FACTORS, factors_of
 
+    if vary is not None and phantom_version == 1:
+        raise typer.BadParameter("version 1 varies nothing of it; leave it out, or take version 2", param_hint="--vary")
+    try:
+        factors = ALL_FACTORS if vary is None else factors_of(vary)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--vary") from error
     make_folder(out)
     with bars() as on_progress:
         written: list[object] = []
@@ -31,5 +49,5 @@ def phantom(
             written.append(case)
             on_progress("Simulating", len(written), cases)
 
-        write_cohort(out, seed, range(cases), min(processes, cases), on_written=count)
+        write_cohort(out, seed, range(cases), min(processes, cases), count, phantom_version, factors)
     print_text(f"{cases} simulated case{'s' if cases > 1 else ''} in {out}")

@@ -18,7 +18,7 @@ from helpers.training_helpers import TINY
 MODEL = ROOT / "Resources" / "Models" / "crlm-crop-phantom"
 
 
-def write_boxes(out, seed, numbers, processes):
+def write_boxes(out, seed, numbers, processes, version):
     """In place of simulated patients: dark boxes of different sizes."""
     folders = [out / f"patient-{seed}-{number}" for number in numbers]
     for number, folder in enumerate(folders):

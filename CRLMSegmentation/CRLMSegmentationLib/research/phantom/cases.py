@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -24,115 +23,55 @@ from ...recording.case import (
     save_case,
     save_volume_into_case,
 )
-from ...tracking.sweeps.volume_builder import Grid, VolumeBuilder
-from .anatomy import Anatomy, draw_anatomy, random_rotation
-from .speckle import ScanConverter, draw_scanner, image_beams, make_fan
-from .sweep import SimulatedSweep, draw_sweep
+from .simulation import EPOCH_S, PHANTOM_VERSION, Phantom, simulate
+from .variation import ALL_FACTORS, Factor
 
-PHANTOM_VERSION = 1
-SPACING_MM = 1.0
-"""Default of SlicerIGSIO's volume reconstruction."""
-LOCAL_TO_NOMINAL = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
-"""Probe's face along R, sweep along S, beams towards P."""
 SEED_JITTER = 0.25
 """How far a user's click misses the centre, as a share of the radius."""
-MIN_VISIBLE_VOXELS = 40
-EPOCH_S = 1_700_000_000.0
-"""Time of the first frame: fixed, so that a seed always gives the same files."""
+CLICK_STREAM = 1000
+"""Number of the random stream of the clicks; attempts to simulate have lower ones."""
 
 
-@lru_cache(maxsize=1)
-def _fan() -> ScanConverter:
-    return make_fan()
+def write_phantom_case(
+    folder: Path,
+    seed: int,
+    number: int,
+    version: int = PHANTOM_VERSION,
+    factors: Collection[Factor] = ALL_FACTORS,
+) -> Case:
+    """Simulate one patient into a case folder; the same numbers always give the same files.
 
-
-@dataclass(frozen=True, eq=False)
-class Phantom:
-    """One simulated patient.
-
-    Attributes:
-        volume: reconstructed from the sweep, in Reference, with the mask of its field of view.
-        truth: uint8 numbers of the tumours (from 1) on the same grid.
-        local_to_reference: 4x4, from the anatomy's frame, mm.
+    Args:
+        factors: what varies in version 2, see `simulate`.
     """
-
-    volume: Volume
-    truth: Volume
-    anatomy: Anatomy
-    sweep: SimulatedSweep
-    local_to_reference: np.ndarray
-
-    @property
-    def visible(self) -> list[int]:
-        """Return the numbers of the tumours of which enough lies in the field of view."""
-        voxels = np.bincount(self.truth.array.ravel(), minlength=len(self.anatomy.tumours) + 1)
-        return [n for n in range(1, len(voxels)) if voxels[n] >= MIN_VISIBLE_VOXELS]
-
-
-def simulate(seed: int, number: int) -> Phantom:
-    """Simulate patient `number` of the cohort `seed`; drawn again if the sweep missed every tumour."""
-    for attempt in range(20):
-        phantom = _simulate_once(np.random.default_rng([PHANTOM_VERSION, seed, number, attempt]))
-        if phantom.visible:
-            return phantom
-    raise RuntimeError(f"no visible tumour in 20 draws of patient {number}, seed {seed}")
-
-
-def _simulate_once(rng: np.random.Generator) -> Phantom:
-    anatomy, sweep = draw_anatomy(rng), draw_sweep(rng)
-    local_to_reference = np.eye(4)
-    local_to_reference[:3, :3] = random_rotation(rng, np.radians(25)) @ LOCAL_TO_NOMINAL
-    local_to_reference[:3, 3] = rng.uniform(-40, 40, 3)
-    beams = image_beams(anatomy, sweep, draw_scanner(rng, len(sweep.times_s)), rng)
-    poses = local_to_reference @ sweep.tracked_poses
-    fan = _fan()
-    hull = fan.points_mm[:: max(1, len(fan.points_mm) // 400)]
-    reached = np.concatenate([transform_points(pose, hull) for pose in poses[::4]])
-    grid = Grid.around(np.floor(reached.min(0)), np.ceil(reached.max(0)), SPACING_MM)
-    builder = VolumeBuilder(grid, pixel_type=np.float32, voxel_type=np.uint8)
-    for beam, pose in zip(beams, poses):
-        builder.insert_points(fan.weights @ beam.reshape(-1).astype(np.float32), transform_points(pose, fan.points_mm))
-    volume = builder.volume(timestamp_s=EPOCH_S + sweep.times_s[-1])
-    return Phantom(volume, _truth(volume, anatomy, local_to_reference), anatomy, sweep, local_to_reference)
-
-
-def _truth(volume: Volume, anatomy: Anatomy, local_to_reference: np.ndarray) -> Volume:
-    """Return the lesion numbers on the grid of the volume, 0 outside the field of view."""
-    ijk = np.indices(volume.array.shape[::-1]).reshape(3, -1).T
-    local = transform_points(np.linalg.inv(local_to_reference) @ volume.ijk_to_ras, ijk)
-    flat = np.zeros(len(ijk), np.uint8)
-    for number, tumour in enumerate(anatomy.tumours, 1):
-        near = np.flatnonzero((np.abs(local - tumour.center_mm) < 1.6 * tumour.axes_mm.max()).all(1))
-        flat[near[tumour.signed_distance_mm(local[near]) < 0]] = number
-    labels = flat.reshape(volume.array.shape[::-1]).transpose(2, 1, 0).copy()
-    labels[~ndimage.binary_closing(volume.insonified, iterations=2)] = 0
-    return Volume(labels, volume.ijk_to_ras)
-
-
-def write_phantom_case(folder: Path, seed: int, number: int) -> Case:
-    """Simulate one patient into a case folder; the same numbers always give the same files."""
     folder.mkdir(parents=True, exist_ok=True)
-    phantom = simulate(seed, number)
+    phantom = simulate(seed, number, version, factors)
     entry = save_volume_into_case(folder, "volume", phantom.volume)
     write_volume(phantom.truth, folder / "truth.nrrd")
     (folder / TRACKING_FILE).unlink(missing_ok=True)
     append_tracking(folder / TRACKING_FILE, _tracking(phantom))
-    rng = np.random.default_rng([PHANTOM_VERSION, seed, number, 1000])
+    rng = np.random.default_rng([version, seed, number, CLICK_STREAM])
     case = Case(
         folder=folder,
         case_id=f"phantom-{seed}-{number:03d}",
         volumes=(entry,),
-        lesions=tuple(_lesion(rng, phantom, n) for n in phantom.visible),
+        lesions=tuple(_lesion(rng, phantom, n, version) for n in phantom.visible),
         truth="truth.nrrd",
         tracking=TRACKING_FILE,
         devices={"probe": "ProbeToReference", "pointer": "StylusToReference", "liver_sensor": "ReferenceToTracker"},
-        source={"kind": "simulated", "phantom_version": PHANTOM_VERSION, "seed": seed, "number": number},
+        source={**_source(seed, number, version, factors), **phantom.imaging},
     )
     save_case(case)
     return case
 
 
-def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> CaseLesion:
+def _source(seed: int, number: int, version: int, factors: Collection[Factor]) -> dict[str, Any]:
+    """Return what a patient is simulated from."""
+    source = {"kind": "simulated", "phantom_version": version, "seed": seed, "number": number}
+    return source if version == 1 else {**source, "varied": [factor.value for factor in Factor if factor in factors]}
+
+
+def _lesion(rng: np.random.Generator, phantom: Phantom, label: int, version: int) -> CaseLesion:
     tumour = phantom.anatomy.tumours[label - 1]
     about = {
         "echogenicity": tumour.echogenicity,
@@ -141,6 +80,8 @@ def _lesion(rng: np.random.Generator, phantom: Phantom, label: int) -> CaseLesio
         "halo_mm": round(tumour.halo_mm, 2),
         "diameter_mm": round(tumour.diameter_mm, 1),
     }
+    if version > 1:
+        about |= {"shape": tumour.kind, "touches_vessel": tumour.touches_vessel}
     r, a, s = _click(rng, phantom.truth.array == label, phantom.volume)
     return CaseLesion(f"Tumour {label}", (r, a, s), label, about)
 
@@ -178,23 +119,31 @@ def write_cohort(
     numbers: Iterable[int],
     processes: int = 1,
     on_written: Callable[[Case], None] = lambda case: None,
+    version: int = PHANTOM_VERSION,
+    factors: Collection[Factor] = ALL_FACTORS,
 ) -> list[Case]:
     """Simulate many patients in parallel, each into a folder below `out`; complete ones are kept.
 
     See `core.parallel` for the processes that do it.
 
+    Args:
+        version: of the phantom, 1 or 2.
+        factors: what varies in version 2; all else stays as in version 1.
+
     Returns:
         The cases in the order of their numbers.
     """
-    jobs = [(out / f"phantom-{seed}-{number:03d}", seed, number) for number in numbers]
+    names = ((number, out / f"phantom-{seed}-{number:03d}") for number in numbers)
+    jobs = [(folder, seed, number, version, frozenset(factors)) for number, folder in names]
     return map_in_processes(_write_unless_there, jobs, processes, on_written)
 
 
-def _write_unless_there(job: tuple[Path, int, int]) -> Case:
-    folder, seed, number = job
+def _write_unless_there(job: tuple[Path, int, int, int, frozenset[Factor]]) -> Case:
+    folder, seed, number, version, factors = job
     try:
         case = load_case(folder)
     except CaseError:
-        return write_phantom_case(folder, seed, number)
-    made_alike = case.source.get("phantom_version") == PHANTOM_VERSION
-    return case if made_alike else write_phantom_case(folder, seed, number)
+        return write_phantom_case(folder, seed, number, version, factors)
+    wanted = _source(seed, number, version, factors)
+    made_alike = {name: case.source.get(name) for name in wanted} == wanted
+    return case if made_alike else write_phantom_case(folder, seed, number, version, factors)

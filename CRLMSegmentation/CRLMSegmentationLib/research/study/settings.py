@@ -12,7 +12,6 @@ from ...core.errors import CrlmError
 from ...core.json_fields import listed
 from ...core.json_files import read_json_object, shown
 from ...core.output_files import atomic_files, make_folder
-from ..phantom.cases import PHANTOM_VERSION
 from ..training.presets import preset_named
 
 NETWORKS = ("full", "crop", "crop+seed", "crop+clicks")
@@ -20,6 +19,8 @@ BASELINES = ("grow-cut", "region-growing")
 METHODS = (*NETWORKS, *BASELINES)
 SETTINGS_FILE = "study.json"
 LEAST_PATIENTS = 2
+PHANTOM_VERSION = 1
+"""Of the patients: the published study was run on version 1, and goes on with it."""
 FIRST_PHANTOM_SEED = 1000
 """Of the patients of seed 0: none of them is among those on whom the shipped model was trained (phantom seed 1), or
 the parameters of region growing were chosen (the same)."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.progress import OnProgress
 from ...recording.dataset import CheckedCase, check_cases, table_of
 from ..evaluation.settings import EvaluationSettings
-from .settings import Study, folder_name
+from .settings import PHANTOM_VERSION, Study, folder_name
 
 if TYPE_CHECKING:
     from ...segmentation.models.package import ModelPackage
@@ -43,7 +43,7 @@ def simulate(folder: Path, study: Study, numbers: range, processes: int, on_prog
         written.append(case)
         on_progress("Simulating patients", len(written), len(numbers))
 
-    write_cohort(folder, study.phantom_seed, numbers, processes, count)
+    write_cohort(folder, study.phantom_seed, numbers, processes, count, PHANTOM_VERSION)
     cases, problems = check_cases(folder, on_progress)
     if problems:
         raise CrlmError(f"some simulated patients cannot be used:\n{table_of(problems)}")

@@ -21,7 +21,7 @@ from ...core.json_files import read_json
 from ...recording.dataset import check_cases
 from ...segmentation.models.pack import About, pack_model
 from ...segmentation.models.package import ModelPackage
-from ..phantom.cases import PHANTOM_VERSION, write_cohort
+from ..phantom.cases import write_cohort
 from .card import evaluate, summarise
 from .layout import PROGRESS
 from .manifest import Manifest
@@ -47,7 +47,11 @@ CROPS_PER_LESION = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the training of the shipped model. One fold is trained, and validated on its other patients."""
+    """Sizes of the training of the shipped model. One fold is trained, and validated on its other patients.
+
+    Attributes:
+        phantom_version: of the patients. The shipped weights were trained on version 1.
+    """
 
     patients: int = 320
     held_out: int = 40
@@ -55,6 +59,7 @@ class Recipe:
     epochs: int = 97
     device: str = "cpu"
     processes: int = 2
+    phantom_version: int = 1
 
 
 def run(recipe: Recipe, work: Path, out: Path) -> ModelPackage:
@@ -64,7 +69,9 @@ def run(recipe: Recipe, work: Path, out: Path) -> ModelPackage:
         CrlmError: the work folder holds the results of another recipe.
     """
     _check_same_recipe(recipe, work)
-    write_cohort(work / "cases", TRAINING_SEED, range(recipe.patients), recipe.processes)
+    write_cohort(
+        work / "cases", TRAINING_SEED, range(recipe.patients), recipe.processes, version=recipe.phantom_version
+    )
     cases, problems = check_cases(work / "cases")
     preparation = Preparation(
         crops_per_lesion=CROPS_PER_LESION, folds=recipe.folds, seed=TRAINING_SEED, processes=recipe.processes
@@ -74,7 +81,9 @@ def run(recipe: Recipe, work: Path, out: Path) -> ModelPackage:
     results = train_dataset(work / "dataset", replace(training, processes=recipe.processes))
     about = _about(recipe, manifest, results)
     package = pack_model(results, out, about, folds=[0], half=True)
-    held_out = write_cohort(work / "held-out", HELD_OUT_SEED, range(recipe.held_out), recipe.processes)
+    held_out = write_cohort(
+        work / "held-out", HELD_OUT_SEED, range(recipe.held_out), recipe.processes, version=recipe.phantom_version
+    )
     rows = evaluate(package, [case.folder for case in held_out])
     figures = {"phantom_seed": HELD_OUT_SEED, "patients": recipe.held_out, "figures": summarise(rows)}
     about = replace(about, card={**(about.card or {}), "held_out": figures})
@@ -85,7 +94,7 @@ def run(recipe: Recipe, work: Path, out: Path) -> ModelPackage:
 
 def _check_same_recipe(recipe: Recipe, work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    path, wanted = work / "recipe.json", {**asdict(recipe), "phantom_version": PHANTOM_VERSION}
+    path, wanted = work / "recipe.json", asdict(recipe)
     del wanted["processes"]
     if path.is_file() and read_json(path) != wanted:
         raise CrlmError(f"{work} holds the work of another recipe, see {path.name}; choose another folder with --work")
@@ -97,7 +106,7 @@ def _about(recipe: Recipe, manifest: Manifest, results: Path) -> About:
     split = manifest.splits[0]
     trained_on: dict[str, Any] = {
         "simulated": True,
-        "phantom_version": PHANTOM_VERSION,
+        "phantom_version": recipe.phantom_version,
         "phantom_seed": TRAINING_SEED,
         "patients": recipe.patients,
         "crops": {name: len(crops) for name, crops in split.items()},
@@ -124,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the shipped model on simulated patients.")
     parser.add_argument("--work", type=Path, default=Path("training-work"), help="folder for cases and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("Resources/Models") / NAME, help="model package to write")
-    for field in ("patients", "held_out", "folds", "epochs", "processes"):
+    for field in ("patients", "held_out", "folds", "epochs", "processes", "phantom_version"):
         parser.add_argument(f"--{field.replace('_', '-')}", type=int, default=getattr(Recipe, field))
     parser.add_argument("--device", choices=("cpu", "cuda"), default=Recipe.device)
     arguments = vars(parser.parse_args())
