@@ -50,7 +50,7 @@ def _draw_loss(rng: np.random.Generator, frames: int, lines: int) -> np.ndarray:
     grain = (rng.uniform(8, 35), rng.uniform(5, 20))
     coarse = ndimage.gaussian_filter(rng.normal(size=(frames, lines)), grain, mode="nearest")
     depth_db, threshold = rng.uniform(6, 20), rng.uniform(1.2, 3.0)
-    loss = -depth_db * np.clip(coarse / coarse.std() - threshold, 0, 1)
+    loss: np.ndarray = -depth_db * np.clip(coarse / coarse.std() - threshold, 0, 1)
     share = np.linspace(0, 1, lines)
     for side in (share, 1 - share):
         lifted, reach = rng.random() < 0.2, rng.uniform(0.03, 0.12)

@@ -59,47 +59,48 @@ class Display:
             level_db: amplitude against the parenchyma.
             range_db: dynamic range.
         """
+        share: np.ndarray = self.middle + level_db / range_db
         if self.curve is Curve.POWER:
-            exponent = np.float32(self.exponent / 20)
-            return np.float32(self.middle) * np.power(np.float32(10), exponent * level_db)
-        share = self.middle + level_db / range_db
-        if self.curve is Curve.LOGARITHMIC:
-            return share
-        share = np.clip(share, 0, 1)
-        if self.curve is Curve.GAMMA:
-            return self.middle * np.power(share / self.middle, np.float32(self.exponent))
-        centred = (share - self.middle) * self.exponent
-        if self.curve is Curve.CLIPPED:
-            return self.middle + centred
-        return 0.5 + 0.5 * np.tanh(centred) / np.tanh(0.5 * self.exponent)
+            share = np.float32(self.middle) * np.power(np.float32(10), np.float32(self.exponent / 20) * level_db)
+        elif self.curve is Curve.GAMMA:
+            share = self.middle * np.power(np.clip(share, 0, 1) / self.middle, np.float32(self.exponent))
+        elif self.curve is Curve.CLIPPED:
+            share = self.middle + (np.clip(share, 0, 1) - self.middle) * self.exponent
+        elif self.curve is Curve.S_SHAPED:
+            centred = (np.clip(share, 0, 1) - self.middle) * self.exponent
+            share = 0.5 + 0.5 * np.tanh(centred) / np.tanh(0.5 * self.exponent)
+        return share
 
     def show(self, share: np.ndarray) -> np.ndarray:
         """Return filtered grey values, uint8, from those that `compress` returns, shape (frames, lines, samples)."""
+        grey: np.ndarray
         if self == DISPLAY_1:
-            return np.clip(255 * share, 0, 255).astype(np.uint8)
+            grey = np.clip(255 * share, 0, 255).astype(np.uint8)
+            return grey
         share = np.clip(share, 0, 1).astype(np.float32)
         if self.persistence:
             kept = np.float32(self.persistence)
-            start = kept * share[:1]
-            share, _ = signal.lfilter([1 - kept], [1, -kept], share, axis=0, zi=start)
+            share, _ = signal.lfilter([1 - kept], [1, -kept], share, axis=0, zi=kept * share[:1])
         share = self._smoothed(share.astype(np.float32, copy=False))
         if self.sharpening:
             share = share + np.float32(self.sharpening) * (share - _blurred(share, (2.0, 2.0)))
         share = np.round(np.clip(share, 0, 1) * (self.levels - 1)) / (self.levels - 1)
-        grey: np.ndarray = (self.black + (255 - self.black) * share).astype(np.uint8)
+        grey = (self.black + (255 - self.black) * share).astype(np.uint8)
         return grey
 
     def _smoothed(self, share: np.ndarray) -> np.ndarray:
-        if self.smoothing is Smoothing.MEDIAN:
-            return ndimage.median_filter(share, (1, 3, 3))
+        smoothed: np.ndarray
         if self.smoothing is Smoothing.NONE:
-            return share
-        blurred = _blurred(share, self.blur)
-        if self.smoothing is Smoothing.BLUR:
-            return blurred
-        edges = np.abs(_blurred(share - blurred, (1.5, 1.5)))
-        weight = np.float32(1) / (1 + (edges / np.float32(0.03)) ** 2)
-        return share + weight * (blurred - share)
+            smoothed = share
+        elif self.smoothing is Smoothing.MEDIAN:
+            smoothed = ndimage.median_filter(share, (1, 3, 3))
+        else:
+            smoothed = _blurred(share, self.blur)
+        if self.smoothing is Smoothing.ADAPTIVE:
+            edges = np.abs(_blurred(share - smoothed, (1.5, 1.5)))
+            weight = np.float32(1) / (1 + (edges / np.float32(0.03)) ** 2)
+            smoothed = share + weight * (smoothed - share)
+        return smoothed
 
 
 DISPLAY_1 = Display()

@@ -39,20 +39,21 @@ def _pattern_db(
 ) -> np.ndarray | float:
     """Return what the pattern adds to the level of each point of the lesion's box."""
     radius_mm = tumour.axes_mm.mean()
+    level_db: np.ndarray | float = 0.0
     if tumour.pattern == "target":
-        return rng.choice([-5.0, 5.0]) * soft(distance_mm + 0.55 * radius_mm, 0.8)
-    if tumour.pattern == "necrotic":
-        depth, level_db = rng.uniform(0.3, 0.6), rng.uniform(-18.0, -8.0)
+        level_db = rng.choice([-5.0, 5.0]) * soft(distance_mm + 0.55 * radius_mm, 0.8)
+    elif tumour.pattern == "necrotic":
+        depth, dark_db = rng.uniform(0.3, 0.6), rng.uniform(-18.0, -8.0)
         ragged_mm = 0.15 * radius_mm * np.sin(points @ rng.normal(size=3) * 3 / radius_mm)
-        return level_db * soft(distance_mm + depth * radius_mm + ragged_mm, 0.8)
-    if tumour.pattern == "graded":
+        level_db = dark_db * soft(distance_mm + depth * radius_mm + ragged_mm, 0.8)
+    elif tumour.pattern == "graded":
         direction = rng.normal(size=3)
         along = (points - tumour.center_mm) @ (direction / np.linalg.norm(direction)) / radius_mm
-        return np.clip(rng.uniform(1.5, 3.5) * along, -4, 4).astype(np.float32)
-    if tumour.pattern == "bright rim":
+        level_db = np.clip(rng.uniform(1.5, 3.5) * along, -4, 4).astype(np.float32)
+    elif tumour.pattern == "bright rim":
         width_mm = min(rng.uniform(1.0, 2.0), 0.3 * radius_mm)
-        return rng.uniform(3.0, 6.0) * np.exp(-(((distance_mm + width_mm) / width_mm) ** 2)).astype(np.float32)
-    return 0.0
+        level_db = rng.uniform(3.0, 6.0) * np.exp(-(((distance_mm + width_mm) / width_mm) ** 2)).astype(np.float32)
+    return level_db
 
 
 def _add_calcifications(

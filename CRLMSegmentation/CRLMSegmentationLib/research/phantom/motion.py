@@ -51,7 +51,8 @@ def _progress(rng: np.random.Generator, count: int) -> np.ndarray:
     back, part = rng.random() < BACK_SHARE, rng.uniform(0.4, 0.9)
     if back:
         share = np.where(share < 0.65, share / 0.65, 1 - part * (share - 0.65) / 0.35)
-    return (share - 0.5) * rng.choice([-1, 1])
+    centred: np.ndarray = (share - 0.5) * rng.choice([-1, 1])
+    return centred
 
 
 def _extent(rng: np.random.Generator, kind: str) -> tuple[float, float, float]:

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from .anatomy import Anatomy
 from .clutter import Clutter, add_clutter
-from .display import Display
+from .display import DISPLAY_1, Display
 from .probe import Probe
-from .speckle import Statistics, envelope
+from .speckle import RAYLEIGH, Statistics, envelope
 from .sweep import SimulatedSweep
 
 
@@ -56,28 +56,41 @@ def draw_scanner(rng: np.random.Generator, contact_rng: np.random.Generator, fra
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Imaging:
+    """What turns tissue into grey values; the defaults are those of version 1.
+
+    Attributes:
+        frame_spacing_mm: mean distance between frames, one or at each depth.
+        clutter: None for none.
+    """
+
+    probe: Probe
+    scanner: Scanner
+    frame_spacing_mm: float | np.ndarray
+    statistics: Statistics = RAYLEIGH
+    display: Display = DISPLAY_1
+    clutter: Clutter | None = None
+
+
 def image_beams(
     anatomy: Anatomy,
     sweep: SimulatedSweep,
-    scanner: Scanner,
+    imaging: Imaging,
     rng: np.random.Generator,
-    frame_spacing_mm: float | np.ndarray,
-    probe: Probe,
-    statistics: Statistics,
-    display: Display,
-    clutter: tuple[Clutter, np.random.Generator] | None,
+    clutter_rng: np.random.Generator | None = None,
 ) -> np.ndarray:
     """Return grey values along the beams, uint8, shape (frames, lines, samples).
 
     Args:
         rng: of speckle and electronic noise.
-        frame_spacing_mm: mean distance between frames, one or at each depth.
-        clutter: and the generator of its speckle; None for none.
+        clutter_rng: of the speckle of clutter, where there is any.
     """
+    probe, scanner, display = imaging.probe, imaging.scanner, imaging.display
     scattering, attenuation = _fields_on_beams(anatomy, sweep, probe)
-    signal = envelope(scattering, frame_spacing_mm, rng, probe, statistics)
+    signal = envelope(scattering, imaging.frame_spacing_mm, rng, probe, imaging.statistics)
     for _ in range(1, display.looks):
-        signal += envelope(scattering, frame_spacing_mm, rng, probe, statistics)
+        signal += envelope(scattering, imaging.frame_spacing_mm, rng, probe, imaging.statistics)
     if display.looks > 1:
         signal /= display.looks
     depth_cm = probe.depths_mm / 10
@@ -87,8 +100,8 @@ def image_beams(
     noise_db = scanner.noise_db + scanner.noise_slope_db_cm * depth_cm + scanner.slope_db_cm * (depth_cm - 4)
     noise = rng.rayleigh(np.sqrt(0.5), signal.shape).astype(np.float32) * 10 ** (noise_db / 20)
     received = signal * 10 ** (gain_db / 20) + noise + 1e-4
-    if clutter is not None:
-        add_clutter(received, *clutter, depths_mm=probe.depths_mm)
+    if imaging.clutter is not None and clutter_rng is not None:
+        add_clutter(received, imaging.clutter, clutter_rng, probe.depths_mm)
     return display.show(display.compress(20 * np.log10(received), scanner.range_db))
 
 

@@ -27,6 +27,10 @@ class Statistics:
     coherent: float = 0.0
 
 
+RAYLEIGH = Statistics()
+"""Of version 1."""
+
+
 def draw_statistics(rng: np.random.Generator) -> Statistics:
     """Draw Rayleigh, K-like or Rician statistics, or a mixture. Measured in liver: Nakagami's m of 0.81 to 1.00."""
     kind = rng.choice(3, p=(0.3, 0.4, 0.3))

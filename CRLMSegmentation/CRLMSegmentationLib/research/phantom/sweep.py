@@ -66,7 +66,8 @@ class SimulatedSweep:
         lines = probe.beam_points_mm()[[probe.lines // 5, probe.lines // 2, -1 - probe.lines // 5]]
         placed = np.einsum("nij,lsj->nlsi", self.true_poses[:, :3, :3], lines) + self.true_poses[:, None, None, :3, 3]
         across = np.einsum("nlsi,ni->nls", np.diff(placed, axis=0), self.true_poses[:-1, :3, 1])
-        return np.maximum(np.abs(across).mean((0, 1)), LEAST_SPACING_MM)
+        spacing_mm: np.ndarray = np.maximum(np.abs(across).mean((0, 1)), LEAST_SPACING_MM)
+        return spacing_mm
 
 
 def draw_sweep(rng: np.random.Generator) -> SimulatedSweep:

@@ -5,7 +5,7 @@ Each factor has a random stream of its own: whether one is varied does not chang
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -15,11 +15,12 @@ import numpy as np
 from .anatomy import Tissue, draw_tissue
 from .clutter import Clutter, draw_clutter
 from .display import DISPLAY_1, Display, draw_display
+from .gaps import Gaps, draw_gaps
 from .motion import draw_varied_sweep
 from .probe import Probe, draw_probe
-from .scanner import Scanner, draw_scanner
+from .scanner import Imaging, Scanner, draw_scanner
 from .space import Space, random_rotation
-from .speckle import Statistics, draw_statistics
+from .speckle import RAYLEIGH, draw_statistics
 from .sweep import SimulatedSweep, draw_sweep
 
 SPACING_MM, PIXEL_MM = 1.0, 0.5
@@ -27,7 +28,6 @@ SPACING_MM, PIXEL_MM = 1.0, 0.5
 SPACING_LIMITS_MM = (0.5, 1.2)
 PIXELS_A_VOXEL = 0.6
 """Size of a pixel against a voxel: dense enough that no voxel within a frame stays empty."""
-MAX_FRAME_SPACING_MM = 1.0
 MAX_PIXELS, MAX_VOXELS = 50_000, 6_000_000
 """Of a frame and of a volume: they bound the time and the size of the files. A volume of 6 million voxels takes
 about 2 MB on disk."""
@@ -73,70 +73,23 @@ def factors_of(names: str) -> frozenset[Factor]:
     return frozenset(map(Factor, wanted))
 
 
-@dataclass(frozen=True)
-class Gaps:
-    """Frames that the volume lacks; the defaults are none.
-
-    Attributes:
-        step: one of so many frames was recorded.
-        dropped_share: of single frames that were lost.
-        runs: first frame and number of frames of longer losses, both as shares of the sweep.
-        fill_holes: whether the reconstruction fills gaps of up to four voxels, as SlicerIGSIO does when it is told to.
-    """
-
-    step: int = 1
-    dropped_share: float = 0.0
-    runs: tuple[tuple[float, float], ...] = ()
-    fill_holes: bool = False
-
-    def affordable_step(self, frame_spacing_mm: float) -> int:
-        """Return the step with which frames do not lie farther apart than `MAX_FRAME_SPACING_MM`."""
-        return max(1, min(self.step, int(MAX_FRAME_SPACING_MM / frame_spacing_mm)))
-
-    def kept(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """Return which of the recorded frames were not lost, bool, shape (frames,)."""
-        kept = rng.random(frames) >= self.dropped_share
-        for first, length in self.runs:
-            start = int(first * frames)
-            kept[start : start + max(1, round(length * frames))] = False
-        return kept
-
-
-def draw_gaps(rng: np.random.Generator) -> Gaps:
-    """Draw lost frames: of 40 % of the patients single ones, of half of them longer runs."""
-    runs = tuple((float(rng.uniform(0.05, 0.9)), float(rng.uniform(0.015, 0.07))) for _ in range(rng.binomial(3, 0.2)))
-    return Gaps(
-        step=int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1])),
-        dropped_share=float(rng.uniform(0.02, 0.2)) * bool(rng.random() < 0.4),
-        runs=runs,
-        fill_holes=bool(rng.random() < 0.5),
-    )
-
-
 @dataclass(frozen=True, eq=False)
-class ImagingSettings:
+class Settings:
     """Everything but the anatomy that a simulated volume depends on.
 
     Attributes:
-        local_rotation: 3x3, from the anatomy's frame to Reference.
-        frame_spacing_mm: mean distance between frames at each depth, shape (samples,).
+        local_to_reference: 4x4, from the anatomy's frame, mm.
+        spacing_mm: of the voxels.
         kept: which frames of the sweep went into the volume, bool, shape (frames,).
-        clutter: None for none.
     """
 
     factors: frozenset[Factor]
-    probe: Probe
     sweep: SimulatedSweep
-    local_rotation: np.ndarray
-    local_origin_mm: np.ndarray
-    frame_spacing_mm: np.ndarray
+    imaging: Imaging
+    local_to_reference: np.ndarray
     spacing_mm: float
     gaps: Gaps
     kept: np.ndarray
-    scanner: Scanner
-    clutter: Clutter | None
-    display: Display
-    statistics: Statistics
     tissue: Tissue
     space: Space
 
@@ -144,33 +97,34 @@ class ImagingSettings:
     def pixel_mm(self) -> float:
         """Return the size of a frame's pixels."""
         wanted = PIXEL_MM if self.spacing_mm == SPACING_MM else PIXELS_A_VOXEL * self.spacing_mm
-        return float(max(wanted, (self.probe.area_mm2 / MAX_PIXELS) ** 0.5))
+        return float(max(wanted, (self.imaging.probe.area_mm2 / MAX_PIXELS) ** 0.5))
 
     @property
     def closing(self) -> int:
         """Return by how many voxels gaps between recorded frames count as part of the field of view."""
-        return max(TRUTH_CLOSING, int(np.ceil(0.75 * self.frame_spacing_mm.max() / self.spacing_mm)))
+        return max(TRUTH_CLOSING, int(np.ceil(0.75 * np.max(self.imaging.frame_spacing_mm) / self.spacing_mm)))
 
     def summary(self) -> dict[str, Any]:
         """Return what a case says of its settings."""
+        probe, display, statistics = self.imaging.probe, self.imaging.display, self.imaging.statistics
         return {
-            "probe": self.probe.geometry.value,
-            "frequency_mhz": round(self.probe.frequency_mhz, 2),
-            "depth_mm": round(self.probe.depth_mm, 1),
+            "probe": probe.geometry.value,
+            "frequency_mhz": round(probe.frequency_mhz, 2),
+            "depth_mm": round(probe.depth_mm, 1),
             "motion": self.sweep.kind,
             "spacing_mm": round(self.spacing_mm, 3),
             "frames": int(self.kept.sum()),
             "frames_lost": int((~self.kept).sum()),
             "holes_filled": self.gaps.fill_holes,
-            "display": self.display.curve.value,
-            "smoothing": self.display.smoothing.value,
-            "looks": self.display.looks,
-            "scatterer_density": round(self.statistics.density, 3),
-            "coherent_share": round(self.statistics.coherent, 3),
+            "display": display.curve.value,
+            "smoothing": display.smoothing.value,
+            "looks": display.looks,
+            "scatterer_density": round(statistics.density, 3),
+            "coherent_share": round(statistics.coherent, 3),
         }
 
 
-def draw_settings(stream: tuple[int, ...], factors: Collection[Factor]) -> ImagingSettings:
+def draw_settings(stream: tuple[int, ...], factors: Collection[Factor]) -> Settings:
     """Draw the settings of one patient; factors that are not among those given stay as in version 1.
 
     Args:
@@ -180,46 +134,50 @@ def draw_settings(stream: tuple[int, ...], factors: Collection[Factor]) -> Imagi
     def rng_of(factor: Factor, part: int = 0) -> np.random.Generator:
         return stream_of(stream, factor, part)
 
-    motion, clutter_rng, display_rng = rng_of(Factor.MOTION), rng_of(Factor.CLUTTER), rng_of(Factor.DISPLAY)
     probe = draw_probe(rng_of(Factor.PROBE)) if Factor.PROBE in factors else Probe()
     gaps = draw_gaps(rng_of(Factor.GAPS)) if Factor.GAPS in factors else Gaps()
-    varied = Factor.MOTION in factors
-    sweep = draw_varied_sweep(motion) if varied else draw_sweep(motion)
+    motion_rng, is_varied = rng_of(Factor.MOTION), Factor.MOTION in factors
+    sweep = draw_varied_sweep(motion_rng) if is_varied else draw_sweep(motion_rng)
     sweep = sweep.every(gaps.affordable_step(sweep.frame_spacing_mm(probe).mean()))
-    nominal = random_rotation(motion, np.pi if varied else NOMINAL_TILT_RAD) @ LOCAL_TO_NOMINAL
-    frames = len(sweep.times_s)
-    scanner = draw_scanner(rng_of(Factor.DISPLAY, 1), rng_of(Factor.CLUTTER, 2), frames, probe.lines)
-    clutter = None
-    if Factor.CLUTTER in factors:
-        scanner = _with_noise(scanner, clutter_rng, probe)
-        clutter = draw_clutter(clutter_rng, frames, probe.lines)
-        scanner = replace(scanner, contact=clutter.loss_db)
-    display = DISPLAY_1
-    if Factor.DISPLAY in factors:
-        display = draw_display(display_rng)
-        scanner = _with_gain(scanner, display_rng)
-    reached, frame_spacing_mm = _imaged_points(sweep, probe), sweep.frame_spacing_mm(probe)
+    rotation = random_rotation(motion_rng, np.pi if is_varied else NOMINAL_TILT_RAD) @ LOCAL_TO_NOMINAL
+    local_to_reference = placed(rotation, motion_rng.uniform(-40, 40, 3))
+    imaged_mm, frame_spacing_mm = _imaged_points(sweep, probe), sweep.frame_spacing_mm(probe)
     wanted_mm = SPACING_MM
     if Factor.SPACING in factors:
         low, high = np.log(SPACING_LIMITS_MM)
         wanted_mm = float(np.exp(rng_of(Factor.SPACING).uniform(low, high)))
-    return ImagingSettings(
+    frames = len(sweep.times_s)
+    scanner, clutter, display = _draw_scanner(rng_of, factors, frames, probe)
+    statistics = draw_statistics(rng_of(Factor.SPECKLE)) if Factor.SPECKLE in factors else RAYLEIGH
+    return Settings(
         factors=frozenset(factors),
-        probe=probe,
         sweep=sweep,
-        local_rotation=nominal,
-        local_origin_mm=motion.uniform(-40, 40, 3),
-        frame_spacing_mm=frame_spacing_mm,
-        spacing_mm=_affordable_spacing(wanted_mm, probe, reached @ nominal.T, frame_spacing_mm.mean()),
+        imaging=Imaging(probe, scanner, frame_spacing_mm, statistics, display, clutter),
+        local_to_reference=local_to_reference,
+        spacing_mm=_affordable_spacing(wanted_mm, probe, imaged_mm @ rotation.T, frame_spacing_mm.mean()),
         gaps=gaps,
         kept=gaps.kept(frames, rng_of(Factor.GAPS, 1)),
-        scanner=scanner,
-        clutter=clutter,
-        display=display,
-        statistics=draw_statistics(rng_of(Factor.SPECKLE)) if Factor.SPECKLE in factors else Statistics(),
         tissue=draw_tissue(rng_of(Factor.TISSUE)) if Factor.TISSUE in factors else Tissue(),
-        space=Space.around(reached),
+        space=Space.around(imaged_mm),
     )
+
+
+def _draw_scanner(
+    rng_of: Callable[..., np.random.Generator], factors: Collection[Factor], frames: int, probe: Probe
+) -> tuple[Scanner, Clutter | None, Display]:
+    """Draw the scanner of version 1 first: whatever does not vary is taken from it."""
+    scanner = draw_scanner(rng_of(Factor.DISPLAY, 1), rng_of(Factor.CLUTTER, 2), frames, probe.lines)
+    clutter, display = None, DISPLAY_1
+    if Factor.CLUTTER in factors:
+        rng = rng_of(Factor.CLUTTER)
+        scanner = _with_noise(scanner, rng, probe)
+        clutter = draw_clutter(rng, frames, probe.lines)
+        scanner = replace(scanner, contact=clutter.loss_db)
+    if Factor.DISPLAY in factors:
+        rng = rng_of(Factor.DISPLAY)
+        display = draw_display(rng)
+        scanner = _with_gain(scanner, rng)
+    return scanner, clutter, display
 
 
 def stream_of(stream: tuple[int, ...], factor: Factor, part: int = 0) -> np.random.Generator:
@@ -227,12 +185,19 @@ def stream_of(stream: tuple[int, ...], factor: Factor, part: int = 0) -> np.rand
     return np.random.default_rng([*stream, factor.number, part])
 
 
+def placed(rotation: np.ndarray, origin_mm: np.ndarray) -> np.ndarray:
+    """Return the 4x4 matrix of a rotation, 3x3, and the place of the origin, shape (3,)."""
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation, origin_mm
+    return matrix
+
+
 def _imaged_points(sweep: SimulatedSweep, probe: Probe) -> np.ndarray:
     """Return points on the border of what the frames show, local frame, shape (N, 3)."""
     border = probe.border_points_mm()
     poses = np.concatenate([sweep.true_poses[::4], sweep.true_poses[-1:]])
-    placed = np.einsum("nij,pj->npi", poses[:, :3, :3], border) + poses[:, None, :3, 3]
-    return placed.reshape(-1, 3)
+    points_mm: np.ndarray = np.einsum("nij,pj->npi", poses[:, :3, :3], border) + poses[:, None, :3, 3]
+    return points_mm.reshape(-1, 3)
 
 
 def _affordable_spacing(wanted_mm: float, probe: Probe, imaged_mm: np.ndarray, frame_spacing_mm: float) -> float:
