@@ -1,4 +1,4 @@
-"""The phantom against the published figures that it is built from, and against itself."""
+"""Version 1 of the phantom against the published figures that it is built from, and against itself."""
 
 from collections import Counter
 from types import SimpleNamespace
@@ -8,23 +8,28 @@ import pytest
 from CRLMSegmentationLib.core.field_of_view import infer_field_of_view
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.recording.case import load_case
-from CRLMSegmentationLib.research.phantom import cases, speckle
-from CRLMSegmentationLib.research.phantom.anatomy import DIAMETER_MM, ECHOGENICITY_SHARES, PATTERN_SHARES, draw_tumours
-from CRLMSegmentationLib.research.phantom.cases import simulate, write_phantom_case
+from CRLMSegmentationLib.research.phantom import cases, simulation
+from CRLMSegmentationLib.research.phantom.cases import write_phantom_case
+from CRLMSegmentationLib.research.phantom.lesions import DIAMETER_MM, ECHOGENICITY_SHARES, PATTERN_SHARES, draw_tumours
+from CRLMSegmentationLib.research.phantom.probe import Probe
+from CRLMSegmentationLib.research.phantom.simulation import simulate
+from CRLMSegmentationLib.research.phantom.speckle import RAYLEIGH, envelope
 from CRLMSegmentationLib.research.phantom.sweep import draw_sweep
 from helpers.cli_helpers import names_in, run
+
+PROBE = Probe()
 
 
 @pytest.fixture(scope="module")
 def phantom():
-    return simulate(seed=3, number=0)
+    return simulate(seed=3, number=0, version=1)
 
 
 @pytest.fixture(scope="module")
 def even_tissue():
     """Envelope of tissue without structure; the ends along the sweep and the sides are left off."""
-    scattering = np.zeros((60, speckle.LINES, speckle.SAMPLES), np.float32)
-    return speckle.envelope(scattering, 0.55, np.random.default_rng(0))
+    scattering = np.zeros((60, PROBE.lines, PROBE.samples), np.float32)
+    return envelope(scattering, 0.55, np.random.default_rng(0), PROBE, RAYLEIGH)
 
 
 def test_speckle_before_compression_is_rayleigh(even_tissue):
@@ -34,19 +39,18 @@ def test_speckle_before_compression_is_rayleigh(even_tissue):
 
 def test_point_spread_widens_away_from_the_focus(even_tissue):
     def lateral_correlation(depth_mm):
-        sample = int(depth_mm / speckle.DEPTH_MM * speckle.SAMPLES)
+        sample = int(depth_mm / PROBE.depth_mm * PROBE.samples)
         lines = even_tissue[:, :, sample - 3 : sample + 3] - even_tissue[:, :, sample - 3 : sample + 3].mean()
         shifted = (lines[:, 1:] * lines[:, :-1]).mean() / (lines**2).mean()
-        step_mm = (speckle.PROBE_RADIUS_MM + depth_mm) * 2 * speckle.HALF_ANGLE_RAD / (speckle.LINES - 1)
-        return step_mm / np.sqrt(-np.log(shifted))
+        return PROBE.line_spacing_mm[sample] / np.sqrt(-np.log(shifted))
 
     assert lateral_correlation(85) > 1.3 * lateral_correlation(40)
 
 
 def test_scattering_level_is_what_was_asked_for():
-    scattering = np.full((40, speckle.LINES, speckle.SAMPLES), -6.0, np.float32)
-    envelope = speckle.envelope(scattering, 0.55, np.random.default_rng(1))
-    assert 10 * np.log10((envelope**2).mean()) == pytest.approx(-6, abs=0.3)
+    scattering = np.full((40, PROBE.lines, PROBE.samples), -6.0, np.float32)
+    amplitude = envelope(scattering, 0.55, np.random.default_rng(1), PROBE, RAYLEIGH)
+    assert 10 * np.log10((amplitude**2).mean()) == pytest.approx(-6, abs=0.3)
 
 
 def test_cohort_has_the_published_mix():
@@ -67,7 +71,7 @@ def test_cohort_has_the_published_mix():
 
 def test_command_writes_the_same_patient_for_the_same_seed(phantom, tmp_path):
     """In a process of its own."""
-    done = run("phantom", "--cases", 1, "--seed", 3, "--out", tmp_path / "new" / "cohort")
+    done = run("phantom", "--phantom-version", 1, "--seed", 3, "--out", tmp_path / "new" / "cohort")
     assert (done.code, done.err) == (0, "")
     assert done.out == f"1 simulated case in {tmp_path / 'new' / 'cohort'}\n"
     assert names_in(tmp_path / "new" / "cohort") == ["phantom-3-000"]
@@ -113,9 +117,12 @@ def test_tracked_poses_differ_from_the_true_ones_by_the_noise_of_the_tracker():
 
 
 def test_another_seed_or_number_is_another_patient(monkeypatch):
-    monkeypatch.setattr(cases, "_simulate_once", lambda rng: SimpleNamespace(visible=[1], drawn=draw_tumours(rng)))
+    monkeypatch.setattr(
+        simulation, "_simulate_version_1", lambda rng: SimpleNamespace(visible=[1], drawn=draw_tumours(rng))
+    )
     diameters = [
-        tuple(tumour.diameter_mm for tumour in simulate(*numbers).drawn) for numbers in ((3, 0), (3, 0), (3, 1), (5, 0))
+        tuple(tumour.diameter_mm for tumour in simulate(*numbers, version=1).drawn)
+        for numbers in ((3, 0), (3, 0), (3, 1), (5, 0))
     ]
     assert diameters[0] == diameters[1]
     assert len(set(diameters)) == 3
@@ -123,9 +130,11 @@ def test_another_seed_or_number_is_another_patient(monkeypatch):
 
 def test_case_folder_is_complete_deterministic_and_verified(phantom, tmp_path, monkeypatch):
     """That the same seed simulates the same patient is shown above; here one is written twice."""
-    monkeypatch.setattr(cases, "simulate", lambda seed, number: {(3, 0): phantom}[seed, number])
-    case = write_phantom_case(tmp_path / "a", seed=3, number=0)
-    write_phantom_case(tmp_path / "b", seed=3, number=0)
+    monkeypatch.setattr(
+        cases, "simulate", lambda seed, number, version, factors: {(3, 0, 1): phantom}[seed, number, version]
+    )
+    case = write_phantom_case(tmp_path / "a", seed=3, number=0, version=1)
+    write_phantom_case(tmp_path / "b", seed=3, number=0, version=1)
     assert (tmp_path / "a" / "case.json").read_text() == (tmp_path / "b" / "case.json").read_text()
     read = load_case(tmp_path / "a")
     assert read.source["kind"] == "simulated"
