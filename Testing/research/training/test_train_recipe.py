@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.research.training import recipe
@@ -20,10 +21,10 @@ MODEL = ROOT / "Resources" / "Models" / "crlm-crop-phantom"
 
 def write_boxes(out, seed, numbers, processes, version):
     """In place of simulated patients: dark boxes of different sizes."""
-    folders = [out / f"patient-{seed}-{number}" for number in numbers]
+    folders = [out / f"patient-{version}-{seed}-{number}" for number in numbers]
     for number, folder in enumerate(folders):
         if not folder.exists():
-            box = (16 - number, 24 + seed)
+            box = (16 - number, 22 + seed + version)
             write_case(folder, dark=box, truth=box)
     return [load_case(folder) for folder in folders]
 
@@ -32,19 +33,31 @@ def write_boxes(out, seed, numbers, processes, version):
 def test_recipe_trains_packs_and_measures_and_does_not_repeat_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "write_cohort", write_boxes)
     monkeypatch.setattr(recipe, "PRESET", replace(TINY, small=replace(TINY.small, patch_size=(32, 32, 32))))
-    small = recipe.Recipe(patients=4, held_out=1, folds=2, epochs=1, processes=1)
+    stages = (
+        recipe.Stage("seed", "crop+seed", (recipe.Cohort(1, 1, 4),), 1, 1e-3),
+        recipe.Stage("clicks", "crop+clicks", (recipe.Cohort(1, 1, 3), recipe.Cohort(2, 1, 2)), 2, 5e-4),
+    )
+    held_out = (recipe.Cohort(1, 2, 1), recipe.Cohort(2, 2, 1))
+    small = recipe.Recipe(stages, held_out, folds=2, processes=1)
     package = recipe.run(small, tmp_path / "work", tmp_path / "model")
     assert load_model_package(tmp_path / "model") == package
     assert package.simulated_only
-    assert package.card["held_out"]["figures"]["all"]["lesions"] == 1
-    assert (package.card["epochs"], package.card["iterations"]) == (1, TINY.iterations)
-    assert len(package.trained_on["cases"]) == 4
+    assert package.channels == CLICK_CHANNELS
+    figures = package.card["held_out"]
+    assert [(entry["phantom_version"], entry["figures"]["all"]["lesions"]) for entry in figures] == [(1, 1), (2, 1)]
+    assert figures[0]["clicks"]["after"] == [1, 2, 3, 5]
+    assert figures[0]["clicks"]["all"]["dice_median"][0] == figures[0]["figures"]["all"]["dice_median"]
+    assert (package.card["epochs"], package.card["iterations"]) == (2, 2 * TINY.iterations)
+    assert package.trained_on["started_from"]["name"].endswith("-seed")
+    assert len(package.trained_on["cases"]) == 6, "four of them in the stage before"
     rows = json.loads((tmp_path / "model" / "held-out.json").read_text())
-    monkeypatch.setattr(recipe, "evaluate", lambda package, folders: rows)
+    assert [row["phantom_version"] for row in rows] == [1, 2]
+    answers = [[row] for row in rows for _ in range(2)]
+    monkeypatch.setattr(recipe, "evaluate", lambda *_: answers.pop(0))
     again = recipe.run(small, tmp_path / "work", tmp_path / "again")
     assert again.sha256 == package.sha256
     with pytest.raises(CrlmError, match="another recipe"):
-        recipe.run(recipe.Recipe(patients=5), tmp_path / "work", tmp_path / "other")
+        recipe.run(recipe.Recipe(), tmp_path / "work", tmp_path / "other")
 
 
 def test_summary_counts_by_echogenicity_by_hand():

@@ -10,6 +10,7 @@ from ...core.errors import CaseError
 from ...recording.dataset import check_cases, table_of
 from ...segmentation.models.package import ModelPackage
 from ..evaluation import statistics
+from ..evaluation.click_series import click_figures
 from ..evaluation.lesions import measure_model
 from ..evaluation.result_cache import Row
 from ..evaluation.settings import EvaluationSettings
@@ -42,6 +43,37 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """Return figures for the card, of all rows and by echogenicity: Dice quartiles, share under 0.3, ..."""
     figures = statistics.summarise(rows, seed=0, draws=0)
     return {name: _short(group) for name, group in {**figures["all"], **figures["echogenicity"]}.items()}
+
+
+def summarise_clicks(rows: Sequence[Row], most: int) -> dict[str, Any]:
+    """Return figures for the card after each number of clicks, of all rows and by echogenicity and size.
+
+    Args:
+        most: clicks that the rows were measured with, 2 or more.
+    """
+    figures = click_figures(rows, most, seed=0, draws=0)
+    assert figures is not None
+    return {
+        "after": figures["shown"],
+        **{name: _short_of_clicks(group) for groups in figures["groups"].values() for name, group in groups.items()},
+    }
+
+
+def _short_of_clicks(figures: statistics.Figures) -> dict[str, Any]:
+    far = figures["changed_far"]["mean"]
+    return {
+        "lesions": figures["lesions"],
+        "dice_median": [round(spread["median"], 3) for spread in figures["dice"]],
+        "dice_mean": [round(spread["mean"], 3) for spread in figures["dice"]],
+        "share_under_0.3": [round(rate["share"], 3) for rate in figures["share_under_0.3"]],
+        "share_that_reached_0.85": [round(rate["share"], 3) for rate in figures["reached"]],
+        "changed_far_mean": None if far is None else round(far, 3),
+    }
+
+
+def without_curves(row: Row) -> Row:
+    """Return a row without its long lists of rates, and with short Dice."""
+    return {name: value for name, value in row.items() if name not in ("roc", "timings_s")}
 
 
 def _short(figures: statistics.Figures) -> dict[str, Any]:
