@@ -97,6 +97,7 @@ FIELDS = {
     "points": FieldKind(
         "a list of points with kind (include or exclude) and ras_mm", is_list_of(is_object_with(CORRECTION_POINT))
     ).or_absent(),
+    "point": FieldKind("a point with kind and ras_mm", is_object_with(CORRECTION_POINT)).or_absent(),
     "warnings": TEXTS.or_null(),
     "versions": FieldKind("an object of texts", is_object_of(ANY_TEXT.or_null().holds)).or_null(),
     "timings_s": TIMINGS.or_null(),
@@ -110,6 +111,9 @@ REQUIRED = {
     "result": ("number", "lesion", "seed_ras_mm", "volume"),
     "seed placed": ("lesion", "seed_ras_mm"),
     "seed moved": ("lesion", "seed_ras_mm"),
+    "point placed": ("lesion", "number", "point", "points"),
+    "point moved": ("lesion", "number", "point", "points"),
+    "point removed": ("lesion", "number", "point", "points"),
 }
 
 

@@ -28,6 +28,7 @@ from .session_event_fields import ENVELOPE, problem_of
 EVENTS_FILE = "events.jsonl"
 STARTED, ENDED = "started", "ended"
 SEED_PLACED, SEED_MOVED, SEED_REMOVED = "seed placed", "seed moved", "seed removed"
+POINT_PLACED, POINT_MOVED, POINT_REMOVED = "point placed", "point moved", "point removed"
 RESULT, CORRECTED, RECALCULATED = "result", "corrected by hand", "recalculated"
 UNDONE, REDONE, TAKEN_OVER = "undone", "done again", "taken over"
 SEGMENTATIONS = (CORRECTED, UNDONE, REDONE, TAKEN_OVER)
@@ -39,6 +40,7 @@ TIP_DISTANCE, TIP = "smallest tip distance", "tip distance"
 FAILED, NOTE = "failed", "note"
 LESS_RECORDED = "less is recorded"
 SEEDS = (SEED_PLACED, SEED_MOVED)
+POINTS = (POINT_PLACED, POINT_MOVED, POINT_REMOVED)
 logger = logging.getLogger(__name__)
 
 

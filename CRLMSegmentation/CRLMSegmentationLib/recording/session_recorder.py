@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ import numpy as np
 
 from ..core.box import trimmed_mask
 from ..core.errors import CrlmError
+from ..core.points import CorrectionPoint, points_to_json
 from ..core.progress import OnProgress
 from ..core.reasons import Reason, ReasonCode
 from ..core.volume import Volume
@@ -89,6 +90,7 @@ class SessionRecorder:
         self._failure = ""
         self._tips = TipDistances(clock)
         self._seeds: dict[str, tuple[float, ...]] = {}
+        self._points: dict[str, dict[int, CorrectionPoint]] = {}
         self._versions: dict[str, str] = {}
         self._last_result: dict[str, int] = {}
         self._unreliable_reasons: dict[str, Reason | None] = {}
@@ -194,7 +196,31 @@ class SessionRecorder:
         self._seeds[lesion] = seed
 
     @_while_recording
+    def points(self, lesion: str, points: Mapping[int, CorrectionPoint]) -> None:
+        """Record which correction points of a lesion have been placed, moved or removed since they were told last.
+
+        Args:
+            points: all that it has now, by their numbers, ascending.
+        """
+        before, now = self._points.get(lesion, {}), dict(points)
+        self._points[lesion] = now
+        recorded = dict(before)
+        for number, point in {**before, **now}.items():
+            if before.get(number) == now.get(number):
+                continue
+            if number not in now:
+                kind = kinds.POINT_REMOVED
+                del recorded[number]
+            else:
+                kind = kinds.POINT_MOVED if number in before else kinds.POINT_PLACED
+                recorded[number] = point
+            about = points_to_json([point, *dict(sorted(recorded.items())).values()])
+            self._storage.write(kind, lesion=lesion, number=number, point=about[0], points=about[1:])
+
+    @_while_recording
     def seed_removed(self, lesion: str) -> None:
+        """Record that a lesion was removed, with its points."""
+        self._points.pop(lesion, None)
         if self._seeds.pop(lesion, None) is not None:
             self._storage.write(kinds.SEED_REMOVED, lesion=lesion)
 

@@ -151,6 +151,7 @@ def _outline(segmentation: Outline, volumes: Volumes) -> dict[str, Any]:
         "diameters_mm": segmentation.about.get("diameters_mm"),
         "confidence": result.get("confidence") if is_as_found and not segmentation.is_empty else None,
         "warnings": list(result.get("warnings") or ()) if is_as_found else [],
+        "points": list(result.get("points") or ()),
         "crop_size_mm": result.get("crop_size_mm"),
         "model": result.get("model"),
         "device": result.get("device"),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..core.points import PointKind
 from ..igtl.link import reason_kind
 from ..recording import session_events as kinds
 from ..recording.session_events import SessionEvent
@@ -176,9 +177,13 @@ def _detail(event: SessionEvent, number_of: NumberOf) -> str:
     if kind in (kinds.RESULT, *kinds.SEGMENTATIONS):
         size = "" if about.get("volume_ml") is None else f"{about['volume_ml']:.1f} ml"
         seconds = f"in {seconds_of(about):.1f} s" if about.get("timings_s") else ""
-        return ", ".join(filter(None, (" ".join(filter(None, (size, seconds))), volume)))
+        points = f"with {counted(about)}" if about.get("points") else ""
+        return ", ".join(filter(None, (" ".join(filter(None, (size, seconds))), points, volume)))
     if kind in kinds.SEEDS:
         return "R A S " + " ".join(f"{x:.1f}" for x in about.get("seed_ras_mm") or ()) + " mm"
+    if kind in kinds.POINTS:
+        point = about["point"]
+        return f"{point['kind']}, R A S " + " ".join(f"{x:.1f}" for x in point["ras_mm"]) + f" mm; {counted(about)}"
     if kind == kinds.MODEL:
         return f"{about.get('name')} {about.get('version')} {str(about.get('sha256'))[:8]}"
     if kind == kinds.READY:
@@ -190,6 +195,13 @@ def _detail(event: SessionEvent, number_of: NumberOf) -> str:
         return text.replace(device, "the device") if device else text
     texts = (about.get(name) for name in ("what", "why", "reason"))
     return ": ".join(str(text) for text in texts if text) or volume
+
+
+def counted(about: Mapping[str, Any]) -> str:
+    """Return how many correction points there are in an event, by their kinds, in words."""
+    points = about.get("points") or []
+    counts = [(sum(point["kind"] == kind.value for point in points), kind.value) for kind in PointKind]
+    return " and ".join(f"{count} {kind}" for count, kind in counts if count) or "no points"
 
 
 def seconds_of(result: Mapping[str, Any]) -> float:
