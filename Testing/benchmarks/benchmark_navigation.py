@@ -162,7 +162,7 @@ def running_room(speed: float, follows: bool) -> Iterator[Bench]:
     workspace = Workspace(new_scene(), Session(WorkerEngine(model), model))
     bench = Bench(workspace)
     try:
-        workspace.auto_segment = False
+        workspace.requests.auto_segment = False
         workspace.use_link(IgtlClient("127.0.0.1", int(sender.stdout.readline())))
         bench.run_until(lambda: workspace.ready is not None and workspace.volume.node is not None)
         for lesion in load_case(resource_path("SampleCases", CASE)).lesions[:LESIONS]:

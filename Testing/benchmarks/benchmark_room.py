@@ -100,7 +100,7 @@ def main() -> None:
     volumes = (large_volume(case.volume(), number) for number in range(4 * runs + 5))
     link, bench = Streaming(next(volumes)), Bench(workspace)
     workspace.use_link(link)
-    workspace.auto_segment = False
+    workspace.requests.auto_segment = False
     bench.run_until(lambda: workspace.ready is not None)
     found = {offered: [] for offered in (False, True)}
     for _ in range(runs + 1):

@@ -38,7 +38,7 @@ class RecordedRoom:
     def __init__(self, folder: Path, budget_bytes: float = 20e9) -> None:
         self.folder, self.engine, self.clock = folder, StubEngine(), Clock()
         self.workspace = Workspace(new_scene(), Session(self.engine, MODEL), clock=self.clock)
-        self.workspace.auto_segment = False
+        self.workspace.requests.auto_segment = False
         self.recording = recorded(self.workspace, self.clock)
         self.recording.use_source(True)
         self.recording.begin(folder, budget_bytes)
@@ -83,7 +83,7 @@ def play(folder: Path, volume: Volume) -> RecordedRoom:
     made.send(volume)
     made.segment("Tumour 1")
     made.segment("Tumour 2", (23.0, 20.0, 20.0))
-    made.workspace.rename_lesion("Tumour 1", TYPED)
+    made.workspace.clicks.rename_lesion("Tumour 1", TYPED)
     for x in (44.0, 36.0, 44.0):
         made.tracker.send(2.0, StylusToReference=at(x))
     for _ in range(3):

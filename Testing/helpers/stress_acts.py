@@ -17,16 +17,20 @@ from types import SimpleNamespace
 import numpy as np
 import slicer
 import vtk
+from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.errors import CrlmError
+from CRLMSegmentationLib.core.points import PointKind
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.link import LinkState
 from CRLMSegmentationLib.igtl.messages import TransformMessage, image_of
 from CRLMSegmentationLib.segmentation.engine.engine import Failed, Progress
+from CRLMSegmentationLib.segmentation.models.package import takes_points
 from CRLMSegmentationLib.segmentation.results import LesionSegmented
 from CRLMSegmentationLib.segmentation.session import Session
+from CRLMSegmentationLib.slicer.scene.correction_points import point_node, point_nodes
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.scene.nodes import nodes_of_class, to_vtk_matrix
-from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes
+from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, seeds_in
 from CRLMSegmentationLib.slicer.scene.staleness import CLASS as SEGMENTATION
 from CRLMSegmentationLib.slicer.scene.volumes import CLASS as VOLUME
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
@@ -104,9 +108,9 @@ class StressedWorkspace:
 
     def open(self) -> None:
         """A workspace in the scene, as when the panel is opened."""
-        self.engine = StubEngine()
+        self.engine = StubEngine(takes_points=True)
         self.workspace = Workspace(self.scene, Session(self.engine, model_of(0)), clock=self.clock)
-        self.workspace.auto_segment = False
+        self.workspace.requests.auto_segment = False
         self.source, self.publisher = VolumeSource(self.workspace), Publisher(self.workspace)
         self.recording = WorkspaceRecorder(self.workspace, self.clock)
         self.link: StubLink | None = None
@@ -200,7 +204,53 @@ class StressedWorkspace:
     def act_rename(self, rng: random.Random) -> None:
         lesion = self.lesion(rng)
         if lesion is not None:
-            self.workspace.rename_lesion(lesion, rng.choice(("A", "B", "Tumour 1", " ")))
+            self.workspace.clicks.rename_lesion(lesion, rng.choice(("A", "B", "Tumour 1", " ")))
+
+    # ---- points
+
+    def act_place_point(self, rng: random.Random) -> None:
+        """Through the panel, or as a click into a view that places it without asking anybody."""
+        lesion = self.lesion(rng)
+        if lesion is None:
+            return
+        seed = seeds_in(self.scene).get(lesion, np.zeros(3))
+        kind = rng.choice(list(PointKind))
+        reach_mm = 1.5 if kind is PointKind.INCLUDE else 6.0
+        place = seed + [rng.uniform(-reach_mm, reach_mm) for _ in range(3)]
+        if rng.random() < 0.5:
+            self.workspace.lesion_store.active_lesion = lesion
+            self.workspace.clicks.add_point(kind, place)
+        else:
+            point_node(self.scene, lesion, kind).AddControlPointWorld(place.tolist())
+
+    def act_undo_point(self, rng: random.Random) -> None:
+        self.workspace.lesion_store.active_lesion = self.lesion(rng)
+        self.workspace.clicks.undo_point()
+
+    def point_of(self, rng: random.Random):
+        """A node with points, and the index of one; None without any."""
+        nodes = [node for _lesion, _kind, node in point_nodes(self.scene) if node.GetNumberOfControlPoints()]
+        if not nodes:
+            return None
+        node = rng.choice(nodes)
+        return node, rng.randrange(node.GetNumberOfControlPoints())
+
+    def act_move_point(self, rng: random.Random) -> None:
+        found = self.point_of(rng)
+        if found is not None:
+            node, index = found
+            place = np.array(node.GetNthControlPointPositionWorld(index)) + [rng.uniform(-3, 3) for _ in range(3)]
+            node.SetNthControlPointPositionWorld(index, place.tolist())
+
+    def act_delete_point(self, rng: random.Random) -> None:
+        found = self.point_of(rng)
+        if found is not None:
+            found[0].RemoveNthControlPoint(found[1])
+
+    def act_delete_point_node(self, rng: random.Random) -> None:
+        nodes = [node for _lesion, _kind, node in point_nodes(self.scene)]
+        if nodes:
+            self.scene.RemoveNode(rng.choice(nodes))
 
     # ---- undo
 
@@ -382,8 +432,9 @@ class StressedWorkspace:
         self.workspace.restart_engine()
 
     def act_use_model(self, rng: random.Random) -> None:
-        self.engine = StubEngine()
-        self.workspace.use_model(self.engine, model_of(rng.randrange(3)))
+        model = model_of(rng.randrange(3))
+        self.engine = StubEngine(takes_points=takes_points(model))
+        self.workspace.use_model(self.engine, model)
 
     # ---- settings
 
@@ -401,9 +452,9 @@ class StressedWorkspace:
         elif what == 4:
             workspace.resegmentation.enabled = not workspace.resegmentation.enabled
         elif what == 5:
-            workspace.auto_segment = not workspace.auto_segment
+            workspace.requests.auto_segment = not workspace.requests.auto_segment
         else:
-            workspace.crop_size_mm = rng.choice((20.0, 30.0))
+            workspace.requests.crop_size_mm = rng.choice((20.0, 30.0))
 
     # ---- link and tools
 
@@ -511,7 +562,7 @@ def random_acts(seed: int, count: int) -> list[Act]:
 
 
 def model_of(number: int) -> SimpleNamespace:
-    """A stub of a model package; the second sees whole volumes."""
+    """A stub of a model package; the second sees whole volumes and takes no points."""
     return SimpleNamespace(
         name=f"stub {number}",
         version="0",
@@ -519,7 +570,7 @@ def model_of(number: int) -> SimpleNamespace:
         region="volume" if number == 1 else "crop",
         crop_size_mm=30.0,
         spacing_mm=1.0,
-        channels=("ultrasound", "seed"),
+        channels=("ultrasound", "seed") if number == 1 else CLICK_CHANNELS,
         not_for_clinical_use="A stub.",
         intended_use="Tests.",
         trained_on={"simulated": True},

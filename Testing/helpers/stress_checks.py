@@ -9,13 +9,15 @@ from collections.abc import Iterator
 import numpy as np
 import slicer
 from CRLMSegmentationLib.core.geometry import transform_points
+from CRLMSegmentationLib.core.points import PointKind, points_of_kind
 from CRLMSegmentationLib.core.volume import Volume
+from CRLMSegmentationLib.slicer.scene.correction_points import are_same_points, points_from_text, points_in
 from CRLMSegmentationLib.slicer.scene.guidance import MARGIN_OF
 from CRLMSegmentationLib.slicer.scene.masks import mask_of_segment
 from CRLMSegmentationLib.slicer.scene.nodes import VOLUME_IDENTITY, nodes_of_class, to_array
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, seeds_in
 from CRLMSegmentationLib.slicer.scene.staleness import CLASS as SEGMENTATION
-from CRLMSegmentationLib.slicer.scene.staleness import FRESH, OLD, SEED, STALE, STALE_COLOUR, SUFFIXES, tag_of
+from CRLMSegmentationLib.slicer.scene.staleness import FRESH, OLD, POINTS, SEED, STALE, STALE_COLOUR, SUFFIXES, tag_of
 from CRLMSegmentationLib.tracking.colours import UNSAFE_COLOUR
 from vtk import vtkGeneralTransform, vtkMatrix4x4
 from vtk.util.numpy_support import vtk_to_numpy
@@ -77,8 +79,13 @@ def _current_segmentation(workspace: StressedWorkspace, node, lesion: str, segme
     clicked = np.array(tag_of(segment, SEED).split(), float)
     if np.abs(seed - clicked).max() > 0.011:
         yield f"{lesion} looks current, but its seed has been moved from {clicked} to {seed}"
+    made_with, points = points_from_text(tag_of(segment, POINTS)), points_in(workspace.scene).get(lesion, ())
+    if not are_same_points(made_with, points):
+        yield f"{lesion} looks current, but was made with other points: {made_with}, now {points}"
     entry = workspace.workspace.lesion_store.entries.get(lesion)
     if entry is None or entry.segmentation is None or entry.segmentation.corrected or lesion in workspace.painted:
+        return
+    if points_of_kind(made_with, PointKind.INCLUDE):  # what the user has included may be bright
         return
     dark = _share_of_dark(workspace.workspace.volume.node, node, lesion)
     if dark < LEAST_DARK:
@@ -148,7 +155,7 @@ def _nodes(workspace: StressedWorkspace) -> Iterator[str]:
     lesions = len(seed_nodes(scene))
     for name, most in {
         "vtkMRMLModelNode": len(TOOLS) + 1 + MAX_LESIONS * (MAX_MARGINS + 2),
-        "vtkMRMLMarkupsFiducialNode": MAX_LESIONS + lesions,
+        "vtkMRMLMarkupsFiducialNode": MAX_LESIONS + 3 * lesions,
         "vtkMRMLMarkupsROINode": 1,
         "vtkMRMLLinearTransformNode": 2 * len(TOOLS) + 2,
         "vtkMRMLScalarVolumeNode": VOLUMES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from CRLMSegmentationLib.core.crop import extract_crop, whole_volume
+from CRLMSegmentationLib.core.points import CorrectionPoint, PointKind
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.segmentation.engine.engine import (
     Cancelled,
@@ -24,9 +25,12 @@ class StubEngine:
 
     Args:
         answers_previews: previews of seeds that are moved are answered at once, and are not among the `jobs`.
+        takes_points: of a model with channels for correction points; otherwise a job that has any is an error, as one
+            is whose points are no points, lie outside of its volume, or are in the same voxel.
     """
 
-    def __init__(self, answers_previews=False):
+    def __init__(self, answers_previews=False, takes_points=False):
+        self.takes_points = takes_points
         self.jobs, self.previews, self.pending, self.events, self.closed = [], [], None, [], False
         self.answers_previews = answers_previews
         self.state = EngineState.STOPPED
@@ -36,6 +40,7 @@ class StubEngine:
         self.events.append(Ready("stub", 0.0, "stub", "0" * 64))
 
     def submit(self, job: LesionJob) -> int:
+        self._check_points(job)
         self.cancel()
         if self.answers_previews and job.request.purpose is Purpose.PREVIEW:
             self.previews.append(job)
@@ -45,6 +50,18 @@ class StubEngine:
         self.pending = len(self.jobs)
         self.state = EngineState.BUSY
         return self.pending
+
+    def _check_points(self, job):
+        points = job.request.points
+        assert isinstance(points, tuple)
+        assert self.takes_points or not points, "points for a model that takes none"
+        assert all(type(point) is CorrectionPoint and type(point.kind) is PointKind for point in points)
+        assert all(type(x) is float for point in points for x in point.ras_mm)
+        voxels = [job.volume.voxel_at(point.ras_mm) for point in points]
+        included = {voxel for voxel, point in zip(voxels, points) if point.kind is PointKind.INCLUDE}
+        assert included.isdisjoint(voxel for voxel, point in zip(voxels, points) if point.kind is PointKind.EXCLUDE), (
+            "a voxel is to be in the lesion and not"
+        )
 
     def cancel(self):
         if self.pending is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.segmentation.session import Session
 
 from .stub_engine import StubEngine
@@ -36,6 +37,13 @@ def model():
         card={},
         calibration={},
     )
+
+
+@pytest.fixture
+def click_model(model, engine):
+    """The same model with channels for correction points, and its engine."""
+    model.channels, engine.takes_points = CLICK_CHANNELS, True
+    return model
 
 
 @pytest.fixture

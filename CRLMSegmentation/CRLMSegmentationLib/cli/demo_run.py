@@ -110,7 +110,7 @@ def _play(source: DemoSource, model: ModelPackage, on_step: OnStep, thorough: bo
     with replay:
         link = LiveReconstruction(IgtlClient("127.0.0.1", replay.port))
         with closing(Workspace(new_scene(), Session(WorkerEngine(model), model, link))) as workspace:
-            workspace.auto_segment, workspace.background_refinement.enabled = False, thorough
+            workspace.requests.auto_segment, workspace.background_refinement.enabled = False, thorough
             on_step(f"Playing {case.case_id} at {REPLAY_SPEED:.0f} times its speed over OpenIGTLink port {replay.port}")
             check = _live_check(link, volume_check(workspace.session, link.client, replay))
             if source.is_sweep:

@@ -233,8 +233,14 @@ class Session:
         self._queue.add(queued)
         return queued.request
 
-    def preview(self, lesion: str, seed_ras_mm: np.ndarray, options: Options = DEFAULT_OPTIONS) -> Request:
-        """Queue a preview of the lesion at a seed that is being moved, in the current volume.
+    def preview(
+        self,
+        lesion: str,
+        seed_ras_mm: np.ndarray,
+        options: Options = DEFAULT_OPTIONS,
+        points: Sequence[CorrectionPoint] = (),
+    ) -> Request:
+        """Queue a preview of the lesion while its seed or a point is being moved, in the current volume.
 
         It runs before what is in the background, and is dropped when anything is asked for in earnest or a newer
         preview is; its result follows as an event of `poll`, with the purpose `Purpose.PREVIEW`.
@@ -242,7 +248,7 @@ class Session:
         Raises:
             SeedError, ModelError: as `segment`.
         """
-        queued = self._request(lesion, seed_ras_mm, options, self.volume, Purpose.PREVIEW)
+        queued = self._request(lesion, seed_ras_mm, options, self.volume, Purpose.PREVIEW, points)
         self._queue.add_preview(queued)
         return queued.request
 

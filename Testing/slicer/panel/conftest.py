@@ -24,9 +24,9 @@ from slicer_host.fixtures import (  # noqa: F401  (fixtures)
 def panel(host, monkeypatch) -> Panel:
     """The module, opened with a stub in place of the worker process."""
     from CRLMSegmentationLib.segmentation.engine import worker_engine
-    from CRLMSegmentationLib.slicer.workspace import workspace
+    from CRLMSegmentationLib.slicer.workspace import lesion
 
-    monkeypatch.setattr(workspace, "SETTLE_S", 0.0)
+    monkeypatch.setattr(lesion, "SETTLE_S", 0.0)
     engines: list = []
 
     def make(_model, python, precision):

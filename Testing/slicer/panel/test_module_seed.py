@@ -50,15 +50,15 @@ def test_several_lesions_have_names_and_colours_of_their_own(with_volume):
 
 
 def test_dragged_seed_is_segmented_when_it_lies_still(with_result, monkeypatch):
-    from CRLMSegmentationLib.slicer.workspace import workspace
+    from CRLMSegmentationLib.slicer.workspace import lesion
 
     node = with_result.seed()
-    monkeypatch.setattr(workspace, "SETTLE_S", 1e9)  # however long a step takes here
+    monkeypatch.setattr(lesion, "SETTLE_S", 1e9)  # however long a step takes here
     for step in range(10):
         node.SetNthControlPointPositionWorld(0, 20.0 + 0.2 * step, 20.0, 20.0)
         with_result.turns(2)
     assert len(with_result.engine.jobs) == 1
-    monkeypatch.setattr(workspace, "SETTLE_S", 0.0)  # no more steps follow
+    monkeypatch.setattr(lesion, "SETTLE_S", 0.0)  # no more steps follow
     with_result.answer()
     assert len(with_result.engine.jobs) == 2
     assert with_result.workspace.lesion_store.entries["Tumour 1"].segmentation.result.request.seed_ras_mm[
@@ -172,7 +172,7 @@ def test_crop_is_resized_by_the_slider_and_in_the_views(with_volume):
     box.SetSize([52.0, 40.0, 40.0])
     with_volume.turns(3)
     assert with_volume.host.widget("cropSizeSlider").value == 52
-    assert with_volume.workspace.crop_size_mm == pytest.approx(52)
+    assert with_volume.workspace.requests.crop_size_mm == pytest.approx(52)
     assert box.GetSize() == pytest.approx([52] * 3)
     assert with_volume.widget.parameters.parameters.cropSize == 52
 
@@ -182,7 +182,7 @@ def test_size_in_the_views_need_not_be_one_of_the_sliders(with_volume):
     with_volume.turns(2)
     crop_box(with_volume.host.scene).SetSize([33.4, 30.0, 30.0])
     with_volume.turns(5)
-    assert with_volume.workspace.crop_size_mm == pytest.approx(33.4)
+    assert with_volume.workspace.requests.crop_size_mm == pytest.approx(33.4)
     assert with_volume.host.widget("cropSizeSlider").value == 33
 
 

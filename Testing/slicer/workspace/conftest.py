@@ -6,14 +6,14 @@ import pytest
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.scene.volumes import show_volume
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
-from helpers.stub_session import clock, engine, model, session  # noqa: F401  (fixtures)
+from helpers.stub_session import click_model, clock, engine, model, session  # noqa: F401  (fixtures)
 from helpers.workspace_helpers import StubLink
 
 
 @pytest.fixture
 def workspace(engine, model, clock, make_scene):
     made = Workspace(make_scene(), Session(engine, model), clock=clock)
-    made.auto_segment = False
+    made.requests.auto_segment = False
     yield made
     made.close()
 

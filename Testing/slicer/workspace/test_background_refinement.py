@@ -148,7 +148,7 @@ def test_without_a_calibration_no_confidence_is_claimed(looking, engine, clock):
 def test_segmentation_cut_off_by_the_crop_is_unsafe_until_a_larger_crop_has_answered(
     workspace, link, engine, clock, tiny_volume
 ):
-    workspace.crop_size_mm = 20.0
+    workspace.requests.crop_size_mm = 20.0
     dark = replace(tiny_volume, array=np.where(tiny_volume.array < 80, tiny_volume.array, np.uint8(120)))
     dark.array[14:27, 14:27, 4:37] = 40
     with_lesion(workspace, link, engine, dark)
@@ -192,7 +192,7 @@ def test_failure_in_the_background_is_logged_and_the_segmentation_stays(looking,
 
 
 def test_mirroring_at_once_needs_no_refining(workspace, link, engine, clock, tiny_volume):
-    workspace.background_refinement.enabled = workspace.mirroring = True
+    workspace.background_refinement.enabled = workspace.requests.mirroring = True
     with_lesion(workspace, link, engine, tiny_volume)
     assert (engine.jobs[0].request.options.mirroring, engine.jobs[0].request.options.first_fold_only) == (True, False)
     finish_all(workspace, engine, clock)

@@ -10,8 +10,7 @@ from CRLMSegmentationLib.igtl.messages import image_of
 from CRLMSegmentationLib.segmentation.results import Purpose
 from CRLMSegmentationLib.slicer.scene.guidance import MODEL, PREVIEW
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
-from CRLMSegmentationLib.slicer.workspace.lesion import LesionState
-from CRLMSegmentationLib.slicer.workspace.workspace import SETTLE_S
+from CRLMSegmentationLib.slicer.workspace.lesion import SETTLE_S, LesionState
 from helpers.workspace_helpers import SEED
 
 OUTSIDE = (500.0, 20.0, 20.0)
@@ -19,7 +18,7 @@ OUTSIDE = (500.0, 20.0, 20.0)
 
 @pytest.fixture
 def workspace_with_seeds(with_volume):
-    with_volume.auto_segment = True
+    with_volume.requests.auto_segment = True
     return with_volume
 
 
@@ -95,7 +94,7 @@ def test_preview_that_comes_after_its_segmentation_was_asked_for_is_not_shown(wo
 
 
 def test_preview_goes_when_its_volume_does(workspace, link, engine, tiny_volume):
-    workspace.auto_segment = True
+    workspace.requests.auto_segment = True
     link.inbox = [image_of(tiny_volume)]
     workspace.tick()
     workspace.add_seed(SEED)
@@ -150,7 +149,7 @@ def test_failed_preview_is_no_failure_of_the_lesion(workspace_with_seeds, engine
 
 
 def test_no_preview_where_seeds_are_segmented_by_hand(with_volume, engine):
-    with_volume.auto_segment = False
+    with_volume.requests.auto_segment = False
     with_volume.add_seed(SEED)
     for _ in range(3):
         with_volume.tick()

@@ -50,7 +50,11 @@ def applied(settings, with_volume, depth):
 
 def test_each_setting_reaches_its_place(applied, tmp_path):
     workspace = applied.workspace
-    assert (workspace.auto_segment, workspace.mirroring, workspace.crop_size_mm) == (True, True, 44.0)
+    assert (workspace.requests.auto_segment, workspace.requests.mirroring, workspace.requests.crop_size_mm) == (
+        True,
+        True,
+        44.0,
+    )
     assert (workspace.background_refinement.enabled, workspace.resegmentation.enabled) == (True, True)
     assert workspace.memory.limit_bytes == 2e9
     navigation = workspace.navigation
@@ -75,7 +79,7 @@ def display_of(workspace):
 
 
 def test_segmentation_that_appears_later_looks_as_set(applied, engine):
-    applied.workspace.auto_segment = False
+    applied.workspace.requests.auto_segment = False
     applied.workspace.add_seed(np.array(SEED))
     answer(applied.workspace, engine, ["Tumour 1"])
     assert display_of(applied.workspace).GetOpacity3D() == pytest.approx(0.25)
@@ -83,7 +87,7 @@ def test_segmentation_that_appears_later_looks_as_set(applied, engine):
 
 
 def test_look_that_a_user_changes_in_the_scene_stays_until_it_is_set_again(applied, engine, settings):
-    applied.workspace.auto_segment = False
+    applied.workspace.requests.auto_segment = False
     applied.workspace.add_seed(np.array(SEED))
     answer(applied.workspace, engine, ["Tumour 1"])
     display_of(applied.workspace).SetOpacity3D(0.5)

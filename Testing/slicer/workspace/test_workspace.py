@@ -13,8 +13,8 @@ from CRLMSegmentationLib.slicer.scene.instruments import is_tracked
 from CRLMSegmentationLib.slicer.scene.masks import mask_in_volume, mask_of_segment
 from CRLMSegmentationLib.slicer.scene.nodes import DEVICE, nodes_of_class
 from CRLMSegmentationLib.slicer.scene.seeds import seed_nodes, show_seed
-from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED, LesionState
-from CRLMSegmentationLib.slicer.workspace.workspace import SETTLE_S, Workspace
+from CRLMSegmentationLib.slicer.workspace.lesion import CORRECTED, SETTLE_S, LesionState
+from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
 from helpers.workspace_helpers import SEED, answer, paint
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -38,7 +38,7 @@ def test_seed_in_a_volume_of_the_scene_becomes_a_segmentation(with_volume, engin
 
 
 def test_seed_that_lies_still_is_segmented_by_itself_and_only_once(with_volume, engine, clock):
-    with_volume.auto_segment = True
+    with_volume.requests.auto_segment = True
     node = with_volume.add_seed(SEED)
     with_volume.tick()
     clock.now_s += SETTLE_S / 2
@@ -193,7 +193,7 @@ def test_undo_and_redo_go_through_corrections_too(with_volume, engine):
 
 
 def test_undo_does_not_compute_again_by_itself(with_volume, engine, clock):
-    with_volume.auto_segment = True
+    with_volume.requests.auto_segment = True
     with_volume.add_seed(SEED)
     answer(with_volume, engine)
     answer(with_volume, engine)
@@ -290,13 +290,13 @@ def test_seed_from_a_tool_lies_at_its_tip(workspace, link):
     link.inbox = [TransformMessage("StylusToReference", 1.0, matrix)]
     workspace.tick()
     tool = workspace.scene.GetFirstNodeByName("StylusToReference")
-    assert workspace.add_seed_at_tip(tool).GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 5))
+    assert workspace.clicks.add_seed_at_tip(tool).GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 5))
     link.inbox = [TransformMessage("StylusToReference", 2.0, matrix, {"TransformStatus": "MISSING"})]
     workspace.tick()
     with pytest.raises(SeedError, match="not tracked"):
-        workspace.add_seed_at_tip(tool)
+        workspace.clicks.add_seed_at_tip(tool)
     with pytest.raises(SeedError, match="choose the transform"):
-        workspace.add_seed_at_tip(None)
+        workspace.clicks.add_seed_at_tip(None)
 
 
 def scaled(factor):
@@ -318,7 +318,7 @@ def test_no_seed_is_placed_by_a_pose_that_is_none_of_a_tool(workspace, link, dev
     workspace.tick()
     tool = workspace.scene.GetFirstNodeByName(device)
     with pytest.raises(SeedError, match=reason):
-        workspace.add_seed_at_tip(tool)
+        workspace.clicks.add_seed_at_tip(tool)
     assert seed_nodes(workspace.scene) == {}
 
 
@@ -329,10 +329,10 @@ def test_no_seed_is_placed_by_a_pose_that_is_old(workspace, link, clock, device)
     tool = workspace.scene.GetFirstNodeByName(device)
     clock.now_s += 2.0
     with pytest.raises(SeedError, match=r"no pose for 2\.0 s"):
-        workspace.add_seed_at_tip(tool)
+        workspace.clicks.add_seed_at_tip(tool)
     workspace.use_link(None)
     with pytest.raises(SeedError, match="not tracked"):
-        workspace.add_seed_at_tip(tool)
+        workspace.clicks.add_seed_at_tip(tool)
 
 
 def test_seed_is_placed_by_a_tool_whose_name_tells_of_no_frames(workspace, link):
@@ -340,12 +340,12 @@ def test_seed_is_placed_by_a_tool_whose_name_tells_of_no_frames(workspace, link)
     pose[:3, 3] = [3, 4, 5]
     link.inbox = [TransformMessage("Stylus", 1.0, pose)]
     workspace.tick()
-    seed = workspace.add_seed_at_tip(workspace.scene.GetFirstNodeByName("Stylus"))
+    seed = workspace.clicks.add_seed_at_tip(workspace.scene.GetFirstNodeByName("Stylus"))
     assert seed.GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 5))
     link.inbox = [TransformMessage("Stylus", 2.0, np.eye(4), {"TransformStatus": "MISSING"})]
     workspace.tick()
     with pytest.raises(SeedError, match="not tracked"):
-        workspace.add_seed_at_tip(workspace.scene.GetFirstNodeByName("Stylus"))
+        workspace.clicks.add_seed_at_tip(workspace.scene.GetFirstNodeByName("Stylus"))
 
 
 def test_seed_from_a_tool_whose_tip_is_calibrated_lies_at_that_tip(workspace, link):
@@ -353,7 +353,7 @@ def test_seed_from_a_tool_whose_tip_is_calibrated_lies_at_that_tip(workspace, li
     tip[2, 3], pose[:3, 3] = 150.0, [3, 4, 5]
     link.inbox = [TransformMessage("StylusTipToStylus", 1.0, tip), TransformMessage("StylusToReference", 1.0, pose)]
     workspace.tick()
-    seed = workspace.add_seed_at_tip(workspace.scene.GetFirstNodeByName("StylusToReference"))
+    seed = workspace.clicks.add_seed_at_tip(workspace.scene.GetFirstNodeByName("StylusToReference"))
     assert seed.GetNthControlPointPositionWorld(0) == pytest.approx((3, 4, 155))
 
 
@@ -394,7 +394,7 @@ def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):
     assert box.GetSize() == pytest.approx([30] * 3)
     box.SetSize([24.0, 40.0, 24.0])
     with_volume.tick()
-    assert with_volume.crop_size_mm == pytest.approx(40)
+    assert with_volume.requests.crop_size_mm == pytest.approx(40)
     assert box.GetSize() == pytest.approx([40] * 3)
     node.SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
     with_volume.tick()
@@ -403,7 +403,7 @@ def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):
     assert with_volume.lesion_store.entries[
         "Tumour 1"
     ].segmentation.result.request.options.crop_size_mm == pytest.approx(40)
-    with_volume.crop_size_mm = 26.0
+    with_volume.requests.crop_size_mm = 26.0
     with_volume.tick()
     assert box.GetSize() == pytest.approx([26] * 3)
 

@@ -276,7 +276,7 @@ def bent(scene):
 def test_automatic_segmentation_that_cannot_be_is_told_once(with_volume, clock):
     with_volume.volume.node.SetAndObserveImageData(None)
     with_volume.tick()
-    with_volume.auto_segment = True
+    with_volume.requests.auto_segment = True
     with_volume.add_seed(SEED)
     for _ in range(20):
         clock.now_s += 0.2

@@ -17,7 +17,7 @@ from CRLMSegmentationLib.slicer.panel.texts import status_texts
 from CRLMSegmentationLib.slicer.scene.nodes import find_node
 from CRLMSegmentationLib.slicer.state import State
 from CRLMSegmentationLib.slicer.workspace.volume_source import VolumeSource
-from CRLMSegmentationLib.slicer.workspace.workspace import LOG_LINES
+from CRLMSegmentationLib.slicer.workspace.workspace_log import LOG_LINES
 from helpers.workspace_helpers import StubLink
 
 

@@ -212,7 +212,9 @@ def test_undo_holds_no_voxels_of_volumes_and_gives_them_back(with_volume, engine
     node.SetNthControlPointPositionWorld(0, 20.5, 20.0, 20.0)
     answer(with_volume, engine)
     held = [
-        snapshot.notes for _node, history in with_volume.lesion_store._histories.values() for snapshot in history._past
+        snapshot.notes
+        for _node, history in with_volume.lesion_store._history._stacks.values()
+        for snapshot in history._past
     ]
     volumes = [found.result.volume for notes in held for found in notes.values()]
     assert volumes
@@ -244,7 +246,7 @@ def test_undo_history_goes_with_its_segmentations(with_volume, engine):
     assert with_volume.lesion_store.can_undo
     with_volume.scene.RemoveNode(with_volume.lesion_store.segmentation_node)
     with_volume.tick()
-    assert not with_volume.lesion_store._histories
+    assert not with_volume.lesion_store._history._stacks
 
 
 def test_links_that_send_ever_other_names_fill_no_scene(workspace, link, tiny_volume):

@@ -46,7 +46,7 @@ def tracker(workspace, link, engine, clock, tiny_volume):
 @pytest.fixture
 def cut_off(workspace, link, engine, clock, tiny_volume):
     """A tracker beside a long tumour that a crop of 20 mm has cut off; the larger crop has not answered yet."""
-    workspace.crop_size_mm = 20.0
+    workspace.requests.crop_size_mm = 20.0
     array = np.where(tiny_volume.array < 80, tiny_volume.array, np.uint8(120))
     array[14:27, 14:27, 4:37] = 40
     with_lesion(workspace, link, engine, replace(tiny_volume, array=array))

@@ -93,7 +93,7 @@ def test_who_comes_later_gets_everything(with_volume, publisher, peer):
 
 def test_segmentation_of_a_moved_seed_is_withdrawn(with_volume, peer):
     peer.wait(lambda got: STATE in got)
-    with_volume.auto_segment = False
+    with_volume.requests.auto_segment = False
     with_volume.scene.GetFirstNodeByName("Tumour 1").SetNthControlPointPositionWorld(0, 25.0, 20.0, 20.0)
     got = peer.wait(lambda got: not json.loads(got[STATE].text)["lesions"][0]["has_outline"])
     assert not got[SEGMENTATION].array.any()

@@ -138,7 +138,7 @@ def test_recorded_session_gives_identical_masks_when_it_is_computed_again(clock,
     for shift in (0, 3):
         workspace.add_seed(np.array(SEED) + [shift, 0, 0])
     wait(workspace, clock, 2)
-    workspace.crop_size_mm = 46.0
+    workspace.requests.crop_size_mm = 46.0
     workspace.segment(["Tumour 1"])
     wait(workspace, clock, 2)
     recording.end()
@@ -361,7 +361,7 @@ def test_volume_of_the_scene_is_recorded_when_it_stays_and_without_its_name(
 
 
 def test_typed_name_of_a_lesion_is_nowhere(begun, with_segmentation, clock, folder):
-    with_segmentation.rename_lesion("Tumour 1", TYPED)
+    with_segmentation.clicks.rename_lesion("Tumour 1", TYPED)
     seed_nodes(with_segmentation.scene)["Tumour 1"].SetNthControlPointPositionWorld(0, 22.0, 20.0, 20.0)
     wait(with_segmentation, clock, 1)
     paint(with_segmentation, "Tumour 1", np.s_[0:6, 0:6, 0:6])
@@ -399,7 +399,7 @@ def test_segmentation_that_was_loaded_is_taken_over(with_volume, engine, clock, 
     with_volume.add_seed(np.array(SEED))
     answer(with_volume, engine, ["Tumour 1"])
     again = Workspace(with_volume.scene, Session(StubEngine(), model), clock=clock)
-    again.auto_segment = False
+    again.requests.auto_segment = False
     recording = recorded(again, clock)
     recording.begin(folder)
     again.use_node(again.lesion_store.volume_of_segmentations())

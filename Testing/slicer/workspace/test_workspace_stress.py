@@ -68,7 +68,7 @@ def test_a_violation_is_found_and_shortened(tmp_path, monkeypatch):
     """Where the check of seeds is broken, the stress finds it, and needs three acts to show it."""
     from CRLMSegmentationLib.slicer.scene import staleness
 
-    monkeypatch.setattr(staleness, "_is_clicked_there", lambda segment, seed: True)
+    monkeypatch.setattr(staleness, "_is_clicked_there", lambda segment, seed, points: True)
     acts = [Act(name, 4) for name in ("pause", "next_volume_of_the_current_device", "new_volume", "pause")]
     acts += [Act(name, 4) for name in ("place_seed", "rename", "segment_and_answer", "pause", "unplace_seed")]
     number, what = first_violation(acts, tmp_path)

@@ -84,7 +84,7 @@ def model_text(workspace: Workspace | None, models: Models) -> str:
 
 def region_text(workspace: Workspace | None) -> str:
     """Return the text in place of the crop size where the model sees the whole volume; else empty."""
-    if workspace is None or not workspace.sees_whole_volume:
+    if workspace is None or not workspace.requests.sees_whole_volume:
         return ""
     return _("The model looks at the whole volume; the lesion at the seed is taken from its answer.")
 

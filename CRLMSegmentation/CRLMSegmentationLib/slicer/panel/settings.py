@@ -49,9 +49,9 @@ def apply_settings(
     settings: ModuleSettings, workspace: Workspace, views: ViewController, recording: RecordingControl
 ) -> None:
     """Apply all settings; call it when the parameter node says that it was modified."""
-    workspace.auto_segment, workspace.mirroring = settings.autoSegment, settings.mirroring
-    workspace.crop_size_mm = settings.cropSize
-    workspace.set_segmentation_style(settings.opacity, settings.outlineOnly)
+    workspace.requests.auto_segment, workspace.requests.mirroring = settings.autoSegment, settings.mirroring
+    workspace.requests.crop_size_mm = settings.cropSize
+    workspace.style.set(settings.opacity, settings.outlineOnly)
     workspace.background_refinement.enabled = settings.secondLooks
     workspace.resegmentation.enabled = settings.followVolumes
     workspace.memory.set_limit_gb(settings.memoryLimit)

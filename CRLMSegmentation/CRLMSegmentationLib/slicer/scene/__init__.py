@@ -1,11 +1,13 @@
-"""MRML nodes for volumes, seeds, segmentations, tools and guidance; the scene always comes as an argument."""
+"""MRML nodes for volumes, seeds, points, segmentations, tools and guidance; the scene always comes as an argument."""
 
 __all__ = [
+    "correction_points",
     "crop_box",
     "drawn_surface",
     "guidance",
     "headless",
     "instruments",
+    "leftovers",
     "masks",
     "nodes",
     "overlay",

@@ -46,6 +46,7 @@ def overlay(
         offset_kji=result.mask.offset_kji,
         shape=result.mask.shape,
         unreliable_reason=unreliable_reason_of(result.mask),
+        points=result.request.points,
     )
     node = show_lesions(scene, volume_node, [lesion])
     done_s = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,43 @@ class UndoStack:
         """Restore the state that was undone last; returns its notes."""
         self._past.append(_snapshot(node, notes))
         return _restore(node, self._future.pop())
+
+    def take_back(
+        self,
+        node: slicer.vtkMRMLSegmentationNode,
+        notes: Mapping[str, Any],
+        segment_id: str,
+        is_wanted: Callable[[slicer.vtkSegment], bool],
+    ) -> dict[str, Any] | None:
+        """Restore one segment from the newest state in which it is wanted; redo brings the present state back.
+
+        Returns:
+            The notes of that state; None where it is remembered in none, and nothing has changed.
+        """
+        for snapshot in reversed(self._past):
+            found = snapshot.segmentation.GetSegment(segment_id)
+            if found is not None and is_wanted(found):
+                self._future.append(_snapshot(node, notes))
+                if snapshot is self._past[-1]:
+                    self._past.pop()
+                restored = _with_segment(node.GetSegmentation(), segment_id, found)
+                node.GetSegmentation().DeepCopy(restored)
+                return dict(snapshot.notes)
+        return None
+
+
+def _with_segment(
+    segmentation: slicer.vtkSegmentation, segment_id: str, segment: slicer.vtkSegment
+) -> slicer.vtkSegmentation:
+    """Return a copy of a segmentation with another segment in the place of one."""
+    copy, other = slicer.vtkSegmentation(), slicer.vtkSegment()
+    copy.DeepCopy(segmentation)
+    other.DeepCopy(segment)
+    ids = list(copy.GetSegmentIDs())
+    following = ids[ids.index(segment_id) + 1] if segment_id in ids[:-1] else ""
+    copy.RemoveSegment(segment_id)
+    copy.AddSegment(other, segment_id, following)
+    return copy
 
 
 def _snapshot(node: slicer.vtkMRMLSegmentationNode, notes: Mapping[str, Any]) -> Snapshot:

@@ -1,18 +1,20 @@
-"""Marking of lesions that are out of date: of another volume than is shown, or of another seed.
+"""Marking of lesions that are out of date: of another volume than is shown, of another seed, or of other points.
 
 All that tells is in the scene, so that it also holds for a scene that has been saved and opened again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 import numpy as np
 import slicer
 import vtk
 
 from ...core.errors import GeometryError
+from ...core.points import CorrectionPoint
 from ...core.volume import VolumeIdentity
+from .correction_points import are_same_points, points_from_text, points_in
 from .nodes import (
     KEY,
     PREFIX,
@@ -35,6 +37,9 @@ VOLUME_KEY = PREFIX + "VolumeKey"
 """Attribute of a segmentation: key of the volume in which its lesions were found."""
 SEED = PREFIX + "SeedRasMm"
 """Tag: where the lesion was clicked, world RAS, as three numbers."""
+POINTS = PREFIX + "Points"
+"""Tag: the points that have corrected the lesion, see `correction_points.points_to_text`; absent in earlier scenes,
+which knew none."""
 SEED_MOVED_MM = 0.01
 """The tag holds thousandths."""
 PLACE = PREFIX + "IjkToLocal"
@@ -67,7 +72,7 @@ def mark_stale(
     renewed: Container[str] = (),
     needs_seed: bool = False,
 ) -> list[str]:
-    """Mark lesions of another volume than the current one, or of another seed, as out of date.
+    """Mark lesions of another volume than the current one, of another seed or of other points, as out of date.
 
     An old lesion is grey, its name says so, and so does the tag `CRLMSegmentation.Stale`. A lesion is old too where
     the matrix of its volume is another than when it was found, where segmentations and volume lie under different
@@ -83,7 +88,7 @@ def mark_stale(
         IDs of the segments that are old. Segments made by a user carry no identity and are left alone.
     """
     stale_ids = []
-    seeds, nodes = seeds_in(node.GetScene()), seed_nodes(node.GetScene())
+    seeds, nodes, points = seeds_in(node.GetScene()), seed_nodes(node.GetScene()), points_in(node.GetScene())
     volume_node = volume_of(node)
     is_together = volume_node is not None and lies_together(node, volume_node)
     with one_update(node):
@@ -93,7 +98,7 @@ def mark_stale(
             if source is None:
                 continue
             is_seed_left = segment_id not in nodes and not needs_seed
-            has_seed = is_seed_left or _is_clicked_there(segment, seeds.get(segment_id))
+            has_seed = is_seed_left or _is_clicked_there(segment, seeds.get(segment_id), points.get(segment_id, ()))
             same_image = current is not None and source.is_same_image(current) and _is_in_place(segment, volume_node)
             if has_seed and is_together and (same_image or segment_id in renewed):
                 _look(segment, FRESH if same_image else RENEWED_NOW)
@@ -166,12 +171,27 @@ def _is_in_place(segment: slicer.vtkSegment, volume_node: slicer.vtkMRMLScalarVo
     return bool(off[:, :3].max() * 1000 < SAME_PLACE_MM and off[:, 3].max() < SAME_PLACE_MM)
 
 
-def _is_clicked_there(segment: slicer.vtkSegment, seed_ras_mm: np.ndarray | None) -> bool:
-    """Whether the seed is placed, and where it was when the lesion was found."""
-    clicked = tag_of(segment, SEED)
-    if seed_ras_mm is None or clicked is None:
-        return seed_ras_mm is not None
-    return bool(np.abs(seed_ras_mm - np.array(clicked.split(), float)).max() <= SEED_MOVED_MM)
+def is_made_of(
+    segment: slicer.vtkSegment,
+    volume_node: slicer.vtkMRMLScalarVolumeNode | None,
+    current: VolumeIdentity | None,
+    seed_ras_mm: np.ndarray | None,
+    points: Sequence[CorrectionPoint],
+) -> bool:
+    """Return whether a segment is what was found in a volume as it is now, at a seed and with these points."""
+    source = identity_from_text(tag_of(segment, VOLUME_IDENTITY))
+    is_of_volume = source is not None and current is not None and source.is_same_image(current)
+    return is_of_volume and _is_in_place(segment, volume_node) and _is_clicked_there(segment, seed_ras_mm, points)
+
+
+def _is_clicked_there(
+    segment: slicer.vtkSegment, seed_ras_mm: np.ndarray | None, points: Sequence[CorrectionPoint]
+) -> bool:
+    """Whether the seed is placed, and seed and points are where they were when the lesion was found."""
+    clicked, corrected_by = tag_of(segment, SEED), points_from_text(tag_of(segment, POINTS) or "")
+    if seed_ras_mm is None or corrected_by is None or not are_same_points(corrected_by, points):
+        return False
+    return clicked is None or bool(np.abs(seed_ras_mm - np.array(clicked.split(), float)).max() <= SEED_MOVED_MM)
 
 
 def tag_of(segment: slicer.vtkSegment, name: str) -> str | None:

@@ -42,7 +42,7 @@ class Actions:
 
     def seed_at_tip(self, *_args: object) -> None:
         """Put a seed at the tip of the chosen tool."""
-        self._module.do(lambda opened: opened.workspace.add_seed_at_tip(self._ui.toolSelector.currentNode()))
+        self._module.do(lambda opened: opened.workspace.clicks.add_seed_at_tip(self._ui.toolSelector.currentNode()))
 
     def segment_or_cancel(self, *_args: object) -> None:
         """Segment all lesions that have a seed, or cancel what is being segmented."""
@@ -170,7 +170,7 @@ class Actions:
         lesions = self._lesions.lesions
         if column == 0 and row < len(lesions) and not self._lesions.is_filling:
             name = self._ui.lesionTable.item(row, 0).text()
-            self._module.do(lambda opened: opened.workspace.rename_lesion(lesions[row], name))
+            self._module.do(lambda opened: opened.workspace.clicks.rename_lesion(lesions[row], name))
             self._lesions.set_again(row)
 
     def _remove(self, *_args: object) -> None:

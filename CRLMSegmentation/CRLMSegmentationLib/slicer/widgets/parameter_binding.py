@@ -72,5 +72,5 @@ class ParameterBinding(VTKObservationMixin):  # type: ignore[misc]  # Slicer has
 
     def store_crop_size(self, workspace: Workspace) -> None:
         """Write the crop size into the parameter node where a user has resized the box in the views."""
-        if self.parameters is not None and self.parameters.cropSize != workspace.crop_size_mm:
-            self.parameters.cropSize = workspace.crop_size_mm
+        if self.parameters is not None and self.parameters.cropSize != workspace.requests.crop_size_mm:
+            self.parameters.cropSize = workspace.requests.crop_size_mm

@@ -97,13 +97,19 @@ class CurrentVolume:
             self._places[left] = place
         return left
 
-    def notice_change(self) -> bool:
-        """Return once whether somebody has written voxels into the node since it was read."""
+    def notice_change(self) -> str:
+        """Return once what makes its segmentations be out of date: somebody has written voxels into the node since it
+        was read, or no matrix can say any more where it lies. Where it was only moved, so is the session's volume.
+        """
         node = self.node
-        if node is None or self._stamp is None or content_stamp(node) == self._stamp:
-            return False
-        self._stamp = None
-        return True
+        if node is not None and self._stamp is not None and content_stamp(node) != self._stamp:
+            self._stamp = None
+            return f"'{node.GetName()}' has changed"
+        try:
+            self.notice_move()
+        except GeometryError as error:
+            return str(error)
+        return ""
 
     def notice_move(self) -> None:
         """Move the volume of the session to where the transforms above the node place it.

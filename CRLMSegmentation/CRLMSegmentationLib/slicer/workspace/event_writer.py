@@ -1,7 +1,7 @@
 """Writes the events of a workspace into the recording of its session.
 
-Some events are written only once what they tell of has rested: a seed that is dragged, a segmentation that is painted,
-a volume that is chosen. `update` writes those that have.
+Some events are written only once what they tell of has rested: a seed or a point that is dragged, a segmentation that
+is painted, a volume that is chosen. `update` writes those that have.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from ...segmentation.incoming import LinkChanged
 from ...segmentation.results import LesionResult, LesionSegmented
 from ...tracking.readings import InstrumentState, ReliableReading
 from ...tracking.situation import Situation
+from ..scene.correction_points import NumberedPoints
 from .events import (
     Cause,
     DistancesUpdated,
     LesionAsked,
     LesionRemoved,
     ModelChanged,
+    PointRefused,
+    PointsChanged,
     ResultShown,
     ResultWithheld,
     SeedMoved,
@@ -32,7 +35,7 @@ from .events import (
     VolumeShown,
     WorkspaceEvent,
 )
-from .lesion import LesionSegmentation
+from .lesion import SETTLE_S, LesionSegmentation
 from .segmentation_changes import (
     ChangeKind,
     ResultKey,
@@ -41,7 +44,7 @@ from .segmentation_changes import (
     key_of,
     segmentation_in,
 )
-from .workspace import SETTLE_S, Workspace
+from .workspace import Workspace
 
 if TYPE_CHECKING:  # needs pyigtl, which Slicer may lack
     from ...recording.session_recorder import SessionRecorder
@@ -71,12 +74,15 @@ class EventWriter:
         self._workspace, self._recorder, self._clock = workspace, recorder, clock
         self._segmentations = SegmentationChanges()
         self._moved_seeds: dict[str, tuple[float, np.ndarray | None]] = {}
+        self._moved_points: dict[str, tuple[float, NumberedPoints]] = {}
         self._new_volume: tuple[float, Volume] | None = None
         self._asked: dict[str, LesionAsked] = {}
         self._results: dict[ResultKey, int] = {}
         self._unreliable_reasons: dict[str, Reason | None] = {}
         self._writers: dict[type, Callable[..., None]] = {
             SeedMoved: self._write_seed_moved,
+            PointsChanged: self._write_points_changed,
+            PointRefused: lambda event: recorder.note(event.reason, lesion=event.lesion),
             LesionRemoved: self._write_removed,
             LesionAsked: self._write_asked,
             ResultShown: self._write_shown,
@@ -104,8 +110,10 @@ class EventWriter:
             self._recorder.take(LinkChanged(LinkState.CONNECTED, ""))
         for lesion, entry in workspace.lesion_store.entries.items():
             if entry.asked_at_s and entry.seed_ras_mm is not None:
-                self._asked[lesion] = workspace.request_of(lesion, entry.seed_ras_mm)
+                self._asked[lesion] = workspace.requests.event_of(lesion, entry.seed_ras_mm)
             self.write(SeedMoved(lesion, entry.seed_ras_mm, is_settled=entry.is_asked))
+            if entry.points:
+                self.write(PointsChanged(lesion, entry.points, is_settled=entry.is_asked))
         self.write(VolumeShown(workspace.session.volume))
         for lesion, entry in workspace.lesion_store.entries.items():
             if entry.segmentation is not None:
@@ -125,6 +133,8 @@ class EventWriter:
         now_s = self._clock()
         for lesion in [a for a, (since_s, _) in self._moved_seeds.items() if is_last or now_s - since_s >= SETTLE_S]:
             self._write_seed(lesion)
+        for lesion in [a for a, (since_s, _) in self._moved_points.items() if is_last or now_s - since_s >= SETTLE_S]:
+            self._write_points(lesion)
         if self._new_volume is not None and (is_last or now_s - self._new_volume[0] >= VOLUME_REST_S):
             self._recorder.use_volume(self._new_volume[1])
             self._new_volume = None
@@ -146,8 +156,24 @@ class EventWriter:
         else:
             self._recorder.seed(lesion, seed_ras_mm, self._workspace.session.volume)
 
+    def _write_points_changed(self, event: PointsChanged) -> None:
+        self._moved_points[event.lesion] = self._clock(), event.points
+        if event.is_settled:
+            self._write_points(event.lesion)
+
+    def _write_points(self, lesion: str) -> None:
+        """Which points of a lesion there are now, unless that is recorded already."""
+        if lesion in self._moved_points:
+            _, points = self._moved_points.pop(lesion)
+            self._recorder.points(lesion, points)
+
+    def _write_clicks(self, lesion: str) -> None:
+        self._write_seed(lesion)
+        self._write_points(lesion)
+
     def _write_removed(self, event: LesionRemoved) -> None:
         self._moved_seeds.pop(event.lesion, None)
+        self._moved_points.pop(event.lesion, None)
         self._asked.pop(event.lesion, None)
         self._segmentations.remove(event.lesion)
         self._recorder.seed_removed(event.lesion)
@@ -155,8 +181,10 @@ class EventWriter:
     def _write_asked(self, event: LesionAsked) -> None:
         before = self._asked.get(event.lesion)
         self._asked[event.lesion] = event
-        self._write_seed(event.lesion)
-        if before is not None and np.array_equal(before.seed_ras_mm, event.seed_ras_mm):
+        self._write_clicks(event.lesion)
+        if before is None or before.points != event.points:
+            return
+        if np.array_equal(before.seed_ras_mm, event.seed_ras_mm):
             self._recorder.recalculated(event.lesion, _why(before, event))
 
     def _write_shown(self, event: ResultShown) -> None:
@@ -167,7 +195,7 @@ class EventWriter:
 
     def _write_result(self, result: LesionResult) -> None:
         before = self._recorder.results
-        self._write_seed(result.request.lesion)
+        self._write_clicks(result.request.lesion)
         self._recorder.take(LesionSegmented(result))
         if self._recorder.results > before:
             self._results[key_of(result)] = self._recorder.results

@@ -8,11 +8,13 @@ from typing import Protocol, Union
 
 import numpy as np
 
+from ...core.points import CorrectionPoint
 from ...core.volume import Volume, VolumeIdentity
 from ...segmentation.incoming import LinkChanged, Noticed, Refused
 from ...segmentation.models.package import ModelPackage
 from ...segmentation.results import LesionFailed, LesionResult, ModelReady
 from ...tracking.situation import Situation
+from ..scene.correction_points import NumberedPoints
 from .lesion import LesionSegmentation
 
 
@@ -39,6 +41,29 @@ class SeedMoved:
     is_settled: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class PointsChanged:
+    """The correction points of a lesion were placed, moved or removed. A dragged point moves many times.
+
+    Attributes:
+        points: all that the lesion has now, by their numbers.
+        is_settled: they will not be dragged any further, as those that were loaded with a scene.
+    """
+
+    lesion: str
+    points: NumberedPoints
+    is_settled: bool = False
+
+
+@dataclass(frozen=True)
+class PointRefused:
+    """A correction point was removed at once, or put back to where it had been dragged from, for a reason."""
+
+    lesion: str
+    point: CorrectionPoint
+    reason: str
+
+
 @dataclass(frozen=True)
 class LesionRemoved:
     """A lesion was removed together with its seed."""
@@ -60,6 +85,7 @@ class LesionAsked:
     volume: VolumeIdentity | None
     model_sha256: str
     crop_size_mm: float
+    points: tuple[CorrectionPoint, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +145,8 @@ class DistancesUpdated:
 
 WorkspaceEvent = Union[
     SeedMoved,
+    PointsChanged,
+    PointRefused,
     LesionRemoved,
     LesionAsked,
     ResultShown,

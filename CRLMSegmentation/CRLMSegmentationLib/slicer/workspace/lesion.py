@@ -15,6 +15,7 @@ from ...core.volume import VolumeIdentity
 from ...segmentation.lesion_follow_up import LesionFollowUp
 from ...segmentation.refinement import Refinement
 from ...segmentation.results import LesionResult, Request
+from ..scene.correction_points import NumberedPoints
 from ..scene.masks import fingerprint, mask_of_segment
 from ..scene.seeds import shown_colour
 from ..scene.segmentations import CORRECTED as CORRECTED_TAG
@@ -22,6 +23,8 @@ from ..scene.segmentations import MODEL, MODEL_NAME, UNRELIABLE_REASON
 from ..scene.staleness import tag_of
 
 CORRECTED = "corrected by hand"
+SETTLE_S = 0.3
+"""A seed or point that has lain still for so long has been placed; a dragged one is not segmented at every step."""
 
 
 class LesionState(Enum):
@@ -90,7 +93,9 @@ class Lesion:
 
     Attributes:
         seed_ras_mm: where the seed was when last looked at.
-        moved_at_s: when it was seen to move.
+        moved_at_s: when it, or one of the points, was seen to move.
+        points: that correct its segmentation, when last looked at, by their numbers.
+        accepted_points: the same where they lay before they were dragged; there they go back to if need be.
         is_asked: somebody has asked for the lesion at this seed, so it is not asked for by itself.
         is_automatic: the workspace has asked last, and nobody who clicked.
         segmentation: as it stands in the scene; None before the first, and of another volume than the current one.
@@ -118,6 +123,12 @@ class Lesion:
     is_renewing: bool = False
     refinement: LesionRefinement = field(default_factory=LesionRefinement)
     history: LesionFollowUp = field(default_factory=LesionFollowUp)
+    points: NumberedPoints = field(default_factory=dict)
+    accepted_points: NumberedPoints = field(default_factory=dict)
+
+    def has_settled(self, now_s: float) -> bool:
+        """Return whether its seed and points have lain still for so long that they have been placed."""
+        return now_s - self.moved_at_s >= SETTLE_S
 
     def has_moved_to(self, seed_ras_mm: np.ndarray | None) -> bool:
         if self.seed_ras_mm is None or seed_ras_mm is None:
@@ -141,6 +152,7 @@ class LesionRow:
         unreliable_reason: why the border is not to be relied on; else None.
         refined: what refinement has changed; empty before that.
         expected_dice: Dice to be expected, as calibrated; None where that is not known.
+        points: that correct it, by their numbers.
         shift_mm, change: of the centre and (as a share) of the volume, since the volume before; None for the first.
     """
 
@@ -166,6 +178,7 @@ class LesionRow:
     expected_dice: float | None = None
     shift_mm: float | None = None
     change: float | None = None
+    points: NumberedPoints = field(default_factory=dict)
 
 
 def segmentation_of(
@@ -230,6 +243,7 @@ def row_of(
         done=entry.done,
         total=entry.total,
         elapsed_s=now_s - entry.asked_at_s if busy else 0.0,
+        points=entry.points,
     )
 
 

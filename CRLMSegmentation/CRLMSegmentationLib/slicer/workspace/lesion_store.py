@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +10,17 @@ import slicer
 
 from ...core.volume import Volume
 from ...segmentation.results import LesionResult
+from ..scene.correction_points import NumberedPoints, number_points, points_from_text, remove_points_of, set_points
 from ..scene.nodes import KEY, local_to_world, nodes_of_class
 from ..scene.overlay import overlay
 from ..scene.seeds import mark_seed, seed_nodes, seeds_in, show_seed, shown_colour
-from ..scene.segmentation_undo import UndoStack
 from ..scene.segmentations import CORRECTED
 from ..scene.staleness import (
     CLASS,
     KEY_OF_LESIONS,
+    POINTS,
     SEED,
+    is_made_of,
     lesions_of,
     lies_together,
     mark_all_stale,
@@ -29,8 +31,18 @@ from ..scene.staleness import (
     volume_of,
 )
 from .current_volume import CurrentVolume
-from .events import Cause, Events, LesionRemoved, ResultShown, SeedMoved, SegmentationChanged
-from .lesion import Lesion, LesionRow, LesionSegmentation, LesionState, row_of, segmentation_of, voxels_changed_at
+from .events import Cause, Events, LesionRemoved, PointsChanged, ResultShown, SeedMoved, SegmentationChanged
+from .lesion import (
+    Lesion,
+    LesionRefinement,
+    LesionRow,
+    LesionSegmentation,
+    LesionState,
+    row_of,
+    segmentation_of,
+    voxels_changed_at,
+)
+from .segmentation_history import SegmentationHistory, Segmentations
 
 BUSY = (LesionState.WAITING, LesionState.RUNNING)
 
@@ -54,7 +66,7 @@ class LesionStore:
         self.model_sha256 = ""
         self.on_removed: Callable[[str], object] = lambda lesion: None
         self._are_together = True
-        self._histories: dict[str, tuple[slicer.vtkMRMLSegmentationNode, UndoStack]] = {}
+        self._history = SegmentationHistory(scene, volume, lambda: self.segmentation_node, self.entries)
 
     @property
     def segmentation_node(self) -> slicer.vtkMRMLSegmentationNode | None:
@@ -82,10 +94,10 @@ class LesionStore:
 
     def update(self) -> None:
         """Read what the user has changed in the scene since the last turn."""
-        self._update_seeds()
+        self.update_seeds()
         self._update_segmentations()
         self._update_places()
-        self._forget_histories()
+        self._history.forget_deleted()
 
     def show(self, result: LesionResult, is_undoable: bool = True) -> LesionSegmentation | None:
         """Show a result; returns None when its lesion has been removed meanwhile.
@@ -98,7 +110,7 @@ class LesionStore:
         if seed_node is None:
             return None
         if is_undoable:
-            self._remember()
+            self._history.remember()
         place = self._volume.place_of(result.volume)
         node, timings_s = overlay(self._scene, self._volume.node, result, shown_colour(seed_node), place)
         result = replace(result, timings_s={**result.timings_s, **timings_s})
@@ -179,11 +191,48 @@ class LesionStore:
                 self._events.emit(SegmentationChanged(lesion, entry.segmentation, Cause.LOADED))
 
     def take_over_seeds(self) -> None:
-        """Use seeds that the scene holds already, as after loading one, without segmenting them by themselves."""
+        """Use seeds and points that the scene holds already, as after loading one, without segmenting them."""
         for lesion, seed_ras_mm in seeds_in(self._scene).items():
             if lesion not in self.entries:
                 self.entries[lesion] = Lesion(seed_ras_mm, state=LesionState.NEW, is_asked=True)
                 self._events.emit(SeedMoved(lesion, seed_ras_mm, is_settled=True))
+        self._take_over_points()
+
+    def name_of(self, lesion: str) -> str:
+        """Return how the user calls a lesion."""
+        node = seed_nodes(self._scene).get(lesion)
+        return lesion if node is None else str(node.GetName())
+
+    def use_points(self, lesion: str, points: NumberedPoints, are_accepted: bool = False) -> None:
+        """Note the points that a lesion has now.
+
+        Args:
+            are_accepted: they are not being dragged; otherwise those that were there before may still go back.
+        """
+        entry = self.entries[lesion]
+        entry.points = points
+        accepted = {} if are_accepted else entry.accepted_points
+        entry.accepted_points = {number: accepted.get(number, point) for number, point in points.items()}
+        self._events.emit(PointsChanged(lesion, points, is_settled=are_accepted))
+
+    def is_of_clicks(self, lesion: str) -> bool:
+        """Return whether the segmentation is that of seed and points as they are, in the current volume."""
+        node, entry = self.segmentation_node, self.entries[lesion]
+        segment = None if node is None or entry.segmentation is None else node.GetSegmentation().GetSegment(lesion)
+        return segment is not None and self._is_made_of_clicks(lesion, segment)
+
+    def bring_back(self, lesion: str) -> bool:
+        """Restore the segmentation of seed and points as they are, where it is remembered; returns whether it was."""
+        entry = self.entries[lesion]
+        found = self._history.take_back(lesion, lambda segment: self._is_made_of_clicks(lesion, segment))
+        if found is None:
+            return False
+        entry.segmentation, entry.refinement = found, LesionRefinement()
+        entry.state, entry.reason = LesionState.DONE, ""
+        self._rename_segments()
+        self._events.emit(SegmentationChanged(lesion, found, Cause.UNDONE))
+        self.refresh_staleness()
+        return True
 
     def leave_volume(self) -> None:
         """Mark the segmentations of the volume before as out of date; they stay in the scene."""
@@ -196,27 +245,24 @@ class LesionStore:
 
     @property
     def can_undo(self) -> bool:
-        history = self._history
-        return history is not None and history.can_undo
+        return self._history.can_undo
 
     @property
     def can_redo(self) -> bool:
-        history = self._history
-        return history is not None and history.can_redo
+        return self._history.can_redo
 
     def undo(self) -> None:
-        """Restore the segmentation as it was before the last change."""
-        history = self._history
-        if history is not None and history.can_undo:
-            self._restore(history.undo(self.segmentation_node, self._segmentations()), Cause.UNDONE)
+        """Restore the segmentation as it was before the last change, with the points that it was made with."""
+        before = self._points_of_segments()
+        self._adapt(self._history.undo(), Cause.UNDONE, before)
 
     def redo(self) -> None:
         """Restore what was undone last."""
-        history = self._history
-        if history is not None and history.can_redo:
-            self._restore(history.redo(self.segmentation_node, self._segmentations()), Cause.REDONE)
+        before = self._points_of_segments()
+        self._adapt(self._history.redo(), Cause.REDONE, before)
 
-    def _update_seeds(self) -> None:
+    def update_seeds(self) -> None:
+        """Read the seeds that the user has placed, moved or removed since the last turn."""
         nodes, seeds = seed_nodes(self._scene), seeds_in(self._scene)
         for lesion in [lesion for lesion in self.entries if lesion not in nodes]:
             self._remove(lesion)
@@ -282,73 +328,60 @@ class LesionStore:
     def _remove(self, lesion: str) -> None:
         node = self.segmentation_node
         if node is not None and node.GetSegmentation().GetSegment(lesion) is not None:
-            self._remember()
+            self._history.remember()
             node.GetSegmentation().RemoveSegment(lesion)
+        remove_points_of(self._scene, lesion)
         del self.entries[lesion]
         if self.active_lesion == lesion:
             self.active_lesion = next(iter(self.entries), None)
         self.on_removed(lesion)
         self._events.emit(LesionRemoved(lesion))
 
-    @property
-    def _history(self) -> UndoStack | None:
+    def _is_made_of_clicks(self, lesion: str, segment: slicer.vtkSegment) -> bool:
+        entry = self.entries[lesion]
+        points = tuple(entry.points.values())
+        return is_made_of(segment, self._volume.node, self._volume.identity, entry.seed_ras_mm, points)
+
+    def _points_of_segments(self) -> dict[str, str]:
+        """Return with which points each segment was made, as its tag says it."""
         node = self.segmentation_node
         if node is None:
-            return None
-        known, history = self._histories.get(node.GetID(), (None, None))
-        if known is not node:  # another node of the same ID, once the scene has been cleared
-            history = UndoStack()
-            self._histories[node.GetID()] = node, history
-        return history
-
-    def _forget_histories(self) -> None:
-        """Drop the undo history of segmentations that were deleted."""
-        gone = [key for key, (node, _history) in self._histories.items() if node.GetScene() is not self._scene]
-        for key in gone:
-            del self._histories[key]
-
-    def _segmentations(self) -> dict[str, LesionSegmentation]:
-        """Return the segmentations to remember for undo, without the voxels of their volumes, to save memory."""
+            return {}
+        segmentation = node.GetSegmentation()
         return {
-            lesion: self._without_voxels(entry.segmentation)
-            for lesion, entry in self.entries.items()
-            if entry.segmentation
+            lesion: tag_of(segmentation.GetSegment(lesion), POINTS) or "" for lesion in segmentation.GetSegmentIDs()
         }
 
-    def _without_voxels(self, found: LesionSegmentation) -> LesionSegmentation:
-        if found.result is None:
-            return found
-        volume = self._volume.without_voxels(found.result.volume)
-        return replace(found, result=replace(found.result, volume=volume))
+    def _take_over_points(self) -> None:
+        """Use points that the scene holds already, of lesions that are known."""
+        for lesion, points in number_points(self._scene).items():
+            if lesion in self.entries and self.entries[lesion].points != points:
+                self.use_points(lesion, points, are_accepted=True)
 
-    def _with_voxels(self, found: LesionSegmentation) -> LesionSegmentation:
-        """Return a segmentation with the voxels of its volume again, where that is the current one."""
-        current = self._volume.volume
-        if found.result is None or current is None or found.result.volume.identity != current.identity:
-            return found
-        return replace(found, result=replace(found.result, volume=current))
+    def _adapt(self, restored: Segmentations | None, cause: Cause, points_before: Mapping[str, str]) -> None:
+        """Adapt seeds, points and lesions to a segmentation that `undo` or `redo` has restored.
 
-    def _remember(self) -> None:
-        history = self._history
-        if history is not None:
-            history.remember(self.segmentation_node, self._segmentations())
-
-    def _restore(self, segmentations: dict[str, LesionSegmentation], cause: Cause) -> None:
-        """Adapt seeds and lesions to a segmentation that `undo` or `redo` has restored."""
+        Args:
+            restored: what is known of its lesions; None where nothing was restored.
+            points_before: with which the segments before were made; points of the others stay as they are.
+        """
         node, nodes = self.segmentation_node, seed_nodes(self._scene)
-        if node is None:
+        if node is None or restored is None:
             return
         for lesion in node.GetSegmentation().GetSegmentIDs():
             segment = node.GetSegmentation().GetSegment(lesion)
             place = tag_of(segment, SEED)
             if place and lesion not in nodes:
                 show_seed(self._scene, lesion, np.array(place.split(), float), own_colour(segment))
-        self._update_seeds()
+        self.update_seeds()
+        for lesion, text in self._points_of_segments().items():
+            points = points_from_text(text)
+            if lesion in self.entries and text != points_before.get(lesion) and points is not None:
+                set_points(self._scene, lesion, points)
+                self.use_points(lesion, number_points(self._scene).get(lesion, {}), are_accepted=True)
         for lesion in seed_nodes(self._scene):
-            entry, found = self.entries.setdefault(lesion, Lesion()), segmentations.get(lesion)
-            entry.segmentation = None
-            if found is not None and node.GetSegmentation().GetSegment(lesion) is not None:
-                entry.segmentation = replace(self._with_voxels(found), changed_at=voxels_changed_at(node, lesion))
+            entry = self.entries.setdefault(lesion, Lesion())
+            entry.segmentation = restored.get(lesion)
             if entry.state not in BUSY:
                 entry.state, entry.reason = (LesionState.DONE if entry.segmentation else LesionState.NEW), ""
             self._events.emit(SegmentationChanged(lesion, entry.segmentation, cause))

@@ -1,4 +1,4 @@
-"""Preview of the segmentation at a seed that is being moved: one pass of the network, shown and not measured."""
+"""Preview of the segmentation while a seed or a point is moved: one pass of the network, shown and not measured."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...core.volume import Volume
 from ...segmentation.results import LesionResult, Options
 from ...segmentation.session import Session
 from ...tracking.surfaces import surface_of_mask
+from ..scene.correction_points import NumberedPoints
 from ..scene.guidance import remove_preview, show_preview
 from ..scene.seeds import seed_nodes, shown_colour
 from .lesion import Lesion
@@ -20,19 +21,19 @@ from .lesion_store import BUSY, LesionStore
 class SeedPreview:
     """Asks for previews and shows them, until the segmentation itself has come.
 
-    One preview is asked for at a time, at the place where the seed is then: none queue up behind a hand that is faster
-    than the network. What the user waits for goes first.
+    One preview is asked for at a time, with seed and points where they are then: none queue up behind a hand that is
+    faster than the network. What the user waits for goes first.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene, session: Session, lesion_store: LesionStore) -> None:
         self._scene, self._session, self._lesion_store = scene, session, lesion_store
-        self._asked: tuple[str, np.ndarray, Volume] | None = None
+        self._asked: tuple[str, np.ndarray, NumberedPoints, Volume] | None = None
         self._result: LesionResult | None = None
         self._shown: LesionResult | None = None
         remove_preview(scene)  # of a workspace that was in this scene before
 
     def update(self, crop_size_mm: float, is_wanted: bool) -> None:
-        """Ask for the next preview where a seed has moved. Call it at each turn.
+        """Ask for the next preview where a seed or a point has moved. Call it at each turn.
 
         Args:
             crop_size_mm: edge of the crop.
@@ -43,7 +44,7 @@ class SeedPreview:
             return
         for lesion, entry in self._lesion_store.entries.items():
             if _is_moving(entry) and not self._has_asked(lesion, entry):
-                self._ask(lesion, np.array(entry.seed_ras_mm), volume, crop_size_mm)
+                self._ask(lesion, np.array(entry.seed_ras_mm), entry.points, volume, crop_size_mm)
                 return
 
     def handle_result(self, result: LesionResult) -> None:
@@ -75,15 +76,18 @@ class SeedPreview:
     def _has_asked(self, lesion: str, entry: Lesion) -> bool:
         if self._asked is None or entry.seed_ras_mm is None:
             return False
-        asked_lesion, seed_ras_mm, volume = self._asked
+        asked_lesion, seed_ras_mm, points, volume = self._asked
         is_same_place = lesion == asked_lesion and np.array_equal(seed_ras_mm, entry.seed_ras_mm)
-        return is_same_place and volume is self._session.volume
+        return is_same_place and points == entry.points and volume is self._session.volume
 
-    def _ask(self, lesion: str, seed_ras_mm: np.ndarray, volume: Volume, crop_size_mm: float) -> None:
-        self._asked = lesion, seed_ras_mm, volume
+    def _ask(
+        self, lesion: str, seed_ras_mm: np.ndarray, points: NumberedPoints, volume: Volume, crop_size_mm: float
+    ) -> None:
+        self._asked = lesion, seed_ras_mm, points, volume
+        options = Options(crop_size_mm, first_fold_only=True)
         try:
-            self._session.preview(lesion, seed_ras_mm, Options(crop_size_mm, first_fold_only=True))
-        except CrlmError:  # dragged out of the volume: nothing to be seen there, and told when the seed is let go
+            self._session.preview(lesion, seed_ras_mm, options, tuple(points.values()))
+        except CrlmError:  # dragged out of the volume: nothing to be seen there, and told when it is let go
             self._result = None
 
 

@@ -159,7 +159,7 @@ class VolumeSource:
         nodes = [connector.GetIncomingMRMLNode(index) for index in range(count)]
         followed = self._workspace.session.followed_device
         volumes = [node for node in nodes if node is not None and _is_volume(node)]
-        self._workspace.devices = {node.GetName(): "volume" for node in volumes}
+        self._workspace.link_devices.kinds = {node.GetName(): "volume" for node in volumes}
         wanted = [node for node in volumes if followed in (None, node.GetName())]
         newest = max(wanted, key=lambda node: node.GetImageData().GetMTime(), default=None)
         if newest is not None and newest is not self._workspace.volume.node:
