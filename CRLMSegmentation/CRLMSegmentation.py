@@ -31,7 +31,7 @@ TICK_MS = 10
 """Between two turns of the workspace; a turn takes a few milliseconds."""
 REFRESH_TURNS = 10
 """The panel is redrawn every so many turns, the distance at each."""
-TIP_KEY, SEGMENT_KEY = "F9", "F10"
+UNDO_POINT_KEY, EXCLUDE_KEY, INCLUDE_KEY, TIP_KEY, SEGMENT_KEY = "F6", "F7", "F8", "F9", "F10"
 MODEL_SETTING = "CRLMSegmentation/model"  # of the application: key of the model that was chosen last
 
 
@@ -154,7 +154,13 @@ class CRLMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.actions = library.Actions(self, self.display.lesions)
         self.sounds = library.AlarmSounds()
         self.shortcuts = library.Shortcuts(
-            {TIP_KEY: self.actions.seed_at_tip, SEGMENT_KEY: self.actions.segment_or_cancel}
+            {
+                UNDO_POINT_KEY: self.display.points.undo,
+                EXCLUDE_KEY: self.display.points.exclude_at_tip,
+                INCLUDE_KEY: self.display.points.include_at_tip,
+                TIP_KEY: self.actions.seed_at_tip,
+                SEGMENT_KEY: self.actions.segment_or_cancel,
+            }
         )
 
     def enter(self):

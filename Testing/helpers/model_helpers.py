@@ -17,16 +17,18 @@ class CreatesFile:
         return Path.touch, (self.path,)
 
 
-def make_package(folder: Path, name: str = "tiny", version: str = "1", **info):
+def make_package(folder: Path, name: str = "tiny", version: str = "1", channels: tuple[str, ...] = (), **info):
     """A package of this name and version in a folder; another name gives other weights, so another hash."""
     import torch
     from CRLMSegmentationLib.segmentation.models.package import write_model_package
 
-    from .inference_helpers import DATASET_JSON, tiny_info, tiny_plans
+    from .inference_helpers import CHANNELS, dataset_json, tiny_info, tiny_plans
 
+    channels = channels or CHANNELS
     weights = {0: {"weight": torch.full((2,), float(sum(map(ord, name + version)) % 1000))}}
-    said = {**tiny_info(), "name": name, "version": version, **info}
-    return write_model_package(folder / f"{name}-{version}", tiny_plans(), DATASET_JSON, weights, said)
+    said = {**tiny_info(channels), "name": name, "version": version, **info}
+    plans, dataset = tiny_plans(channels=channels), dataset_json(channels)
+    return write_model_package(folder / f"{name}-{version}", plans, dataset, weights, said)
 
 
 def damage(package) -> None:
@@ -36,19 +38,21 @@ def damage(package) -> None:
     path.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))  # of the size that its header tells
 
 
-def make_export(folder: Path, mark: Path | None = None) -> Path:
+def make_export(folder: Path, mark: Path | None = None, channels: tuple[str, ...] = ()) -> Path:
     """Results of nnU-Net with two channels, of which nobody says what they are; too small for a network.
 
     Args:
+        channels: others than ultrasound and seed.
         mark: a file that the checkpoint would create if it were loaded without care.
     """
     import torch
     from CRLMSegmentationLib.segmentation.models.package import export_nnunet, write_model_package
 
-    from .inference_helpers import DATASET_JSON, tiny_info, tiny_plans
+    from .inference_helpers import CHANNELS, dataset_json, tiny_info, tiny_plans
 
-    weights = {0: {"weight": torch.ones(2)}}
-    package = write_model_package(folder / "package", tiny_plans(), DATASET_JSON, weights, tiny_info(), half=False)
+    channels = channels or CHANNELS
+    weights, plans, said = {0: {"weight": torch.ones(2)}}, tiny_plans(channels=channels), tiny_info(channels)
+    package = write_model_package(folder / "package", plans, dataset_json(channels), weights, said, half=False)
     exported = export_nnunet(package, folder / "Dataset001_Tiny" / "nnUNetTrainer__nnUNetPlans__3d_fullres")
     if mark is not None:
         path = exported / "fold_0" / "checkpoint_final.pth"

@@ -148,10 +148,10 @@ class Panel:
         return self.workspace.lesion_store.segmentation_node.GetSegmentation().GetSegment(lesion)
 
 
-def stub_engine():
+def stub_engine(takes_points: bool = False):
     """A stub of the classes that the module has loaded; after a reload these are new ones."""
     sys.modules.pop("helpers.stub_engine", None)
-    return importlib.import_module("helpers.stub_engine").StubEngine(answers_previews=True)
+    return importlib.import_module("helpers.stub_engine").StubEngine(True, takes_points)
 
 
 def card(panel) -> dict[str, tuple[str, str]]:

@@ -34,7 +34,15 @@ class ModelError(CrlmError):
 
 
 class UnclearChannelsError(ModelError):
-    """A network with several input channels whose meaning was not given."""
+    """A network with several input channels whose meaning was not given.
+
+    Args:
+        count: number of the channels.
+    """
+
+    def __init__(self, text: str, count: int) -> None:
+        super().__init__(text)
+        self.count = count
 
 
 class JsonError(CrlmError):

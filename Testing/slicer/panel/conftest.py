@@ -24,14 +24,15 @@ from slicer_host.fixtures import (  # noqa: F401  (fixtures)
 def panel(host, monkeypatch) -> Panel:
     """The module, opened with a stub in place of the worker process."""
     from CRLMSegmentationLib.segmentation.engine import worker_engine
+    from CRLMSegmentationLib.segmentation.models.package import takes_points
     from CRLMSegmentationLib.slicer.workspace import lesion
 
     monkeypatch.setattr(lesion, "SETTLE_S", 0.0)
     engines: list = []
 
-    def make(_model, python, precision):
+    def make(model, python, precision):
         assert Path(python).name.startswith("python")
-        engines.append(stub_engine())
+        engines.append(stub_engine(takes_points(model)))
         engines[-1].precision = precision
         return engines[-1]
 

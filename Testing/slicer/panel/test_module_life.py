@@ -9,6 +9,9 @@ from helpers.module_helpers import MODULE, Panel, stub_engine, track
 from helpers.paths import TESTING
 from slicer_host import HostError
 
+KEYS = 5
+"""F6 to F10."""
+
 
 @pytest.fixture
 def running(with_volume):
@@ -18,13 +21,13 @@ def running(with_volume):
 
 
 def test_shortcuts_work_only_while_the_module_is_shown(panel):
-    assert len(panel.widget.shortcuts.installed) == 2
+    assert len(panel.widget.shortcuts.installed) == KEYS
     panel.host.leave_module()
     assert panel.widget.shortcuts.installed == []
     assert not panel.host.leaks().shortcuts
     panel.host.enter_module()
     panel.host.enter_module()
-    assert len(panel.host.leaks().shortcuts) == 2
+    assert len(panel.host.leaks().shortcuts) == KEYS
 
 
 def test_inference_goes_on_when_the_module_is_left(running):

@@ -345,13 +345,13 @@ def test_export_with_a_second_channel_is_asked_about_and_imported(panel, tmp_pat
     import_here(monkeypatch)
     shutil.rmtree(folder / "tiny-1")  # the export has the same name
     import_from(panel, make_export(tmp_path / "results"))
-    assert not shown(panel, "seedChannelCheckBox")
+    assert not shown(panel, "channelsCheckBox")
     wait_for_import(panel)
-    assert shown(panel, "seedChannelCheckBox")
+    assert shown(panel, "channelsCheckBox")
     assert "two channels" in panel.text("importLabel")
     with pytest.raises(Exception, match="disabled"):
         panel.press("importAgainButton")
-    panel.host.widget("seedChannelCheckBox").checked = True
+    panel.host.widget("channelsCheckBox").checked = True
     panel.press("importAgainButton")
     wait_for_import(panel)
     assert chosen(panel) == "Tiny@1"
@@ -386,7 +386,7 @@ def test_question_can_be_left_unanswered_also_while_the_scene_is_closed(panel, t
     panel.host.close_scene()
     wait_for_import(panel)
     assert not panel.host.leaks().timers
-    panel.host.widget("seedChannelCheckBox").checked = True
+    panel.host.widget("channelsCheckBox").checked = True
     assert panel.host.widget("importAgainButton").enabled
     panel.press("cancelImportButton")
     assert not shown(panel, "importFrame")

@@ -187,7 +187,7 @@ def test_rendering_gives_way_while_somebody_waits_for_the_network(simulation):
 def test_no_view_stays_paused(panel, how, monkeypatch):
     panel.turns(2)
     if how == "turn fails":
-        monkeypatch.setattr(panel.workspace, "_update_lesions", lambda: 1 / 0)
+        monkeypatch.setattr(panel.workspace.lesion_store, "update", lambda: 1 / 0)
         panel.turns(2)
         assert "division" in panel.message
     else:

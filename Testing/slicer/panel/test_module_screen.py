@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from helpers.module_helpers import DIAMETERS, DISTANCE, NAME, RELIABILITY, SIZE, Panel
 from helpers.scripted_tracker import use_tracker
 from PySide6 import QtCore, QtWidgets
 
 WIDTH, HEIGHT = 600, 900
 SEEDS = ((20.0, 20.0, 20.0), (22.0, 20.0, 20.0), (20.0, 22.0, 20.0), (20.0, 20.0, 22.0))
-DURING = ("placeButton", "applyButton", "undoButton", "redoButton", "tipButton", "progressBar")
+DURING = (
+    *("placeButton", "applyButton", "undoButton", "redoButton", "tipButton", "progressBar"),
+    *("includeButton", "excludeButton", "includeTipButton", "excludeTipButton", "undoPointButton"),
+)
 STRIP = ("linkStateButton", "deviceStateButton", "modelStateButton", "recordingStateButton")
 SECTIONS = ("sourceButton", "preflightButton", "segmentButton", "navigationButton", "recordingButton", "modelButton")
 
 
 @pytest.fixture
 def navigated(with_volume, tracker) -> Panel:
-    """Four lesions, and a stylus 12 mm from the nearest; in a panel as wide and high as in an operating room."""
+    """Four lesions, and a stylus 12 mm from the nearest; in a panel as wide and high as in an operating room.
+
+    The model takes correction points, which has more buttons.
+    """
+    session = with_volume.workspace.session
+    session.model, with_volume.engine.takes_points = replace(session.model, channels=CLICK_CHANNELS), True
     for seed in SEEDS:
         with_volume.place(seed)
         with_volume.answer()

@@ -303,9 +303,9 @@ def test_export_with_a_second_channel_asks_what_that_is(folder, tmp_path, monkey
     models, export = Models(), make_export(tmp_path / "results")
     models.begin_import(export, sys.executable)
     assert wait_for_import(models) is None
-    assert models.is_unclear
+    assert models.asked_channels == ("ultrasound", "seed")
     assert "Is it the map of the seed?" in import_text(models)
-    models.begin_import(models.importing, sys.executable, has_seed_channel=True)
+    models.begin_import(models.importing, sys.executable, channels=("ultrasound", "seed"))
     assert wait_for_import(models) == "Tiny@1"
     models.use("Tiny@1", None, StubEngine)
     assert models.package().channels == ("ultrasound", "seed")
@@ -315,7 +315,7 @@ def test_export_that_runs_code_is_refused_and_nothing_runs(folder, tmp_path, mon
     import_here(monkeypatch)
     mark = tmp_path / "code_ran"
     models = Models()
-    models.begin_import(make_export(tmp_path / "results", mark), sys.executable, has_seed_channel=True)
+    models.begin_import(make_export(tmp_path / "results", mark), sys.executable, channels=("ultrasound", "seed"))
     with pytest.raises(ModelError, match="not opened"):
         wait_for_import(models)
     assert models.importing is None

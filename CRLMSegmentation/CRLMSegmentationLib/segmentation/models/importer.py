@@ -114,7 +114,8 @@ class ImportProcess:
             last = (self._child.stderr_tail.splitlines() or ["no message"])[-1]
             raise ModelError(f"the import has ended with code {self._exit_code}: {last}")
         if self._answer["type"] == FAILED:
-            raise (UnclearChannelsError if self._answer["unclear_channels"] else ModelError)(self._answer["reason"])
+            count = int(self._answer["unclear_channels"])
+            raise UnclearChannelsError(self._answer["reason"], count) if count else ModelError(self._answer["reason"])
         return read_model_package(self._answer["folder"])
 
     def stop(self) -> None:
@@ -210,8 +211,8 @@ def main() -> None:
     try:
         package = import_model(path, About(**about), may_install=may_install, **options)
     except CrlmError as error:
-        is_unclear = isinstance(error, UnclearChannelsError)
-        parent.send({"type": FAILED, "reason": str(error), "unclear_channels": is_unclear})
+        unclear = error.count if isinstance(error, UnclearChannelsError) else 0
+        parent.send({"type": FAILED, "reason": str(error), "unclear_channels": unclear})
     else:
         if is_over.is_set():  # cancelled while it was moved into place
             shutil.rmtree(package.folder, ignore_errors=True)

@@ -177,15 +177,17 @@ def _crop_size_mm(
 def _channels(said: Sequence[str] | None, names: Sequence[str]) -> list[str]:
     """Return the channels of this program for those that nnU-Net names by normalisation."""
     channels = tuple(said) if said else CHANNELS[: len(names)] if len(names) == 1 else None
-    if channels is None:
+    if channels is None and len(names) in map(len, CHANNEL_SETS):
         raise UnclearChannelsError(
             f"the network sees {len(names)} channels ({', '.join(names)}), and nobody says what they are; where the "
             f"second is the map of the seed, say so: channels {', '.join(CHANNELS)}; where it takes correction points: "
-            f"{', '.join(CLICK_CHANNELS)}"
+            f"{', '.join(CLICK_CHANNELS)}",
+            len(names),
         )
-    if len(channels) != len(names) or channels not in CHANNEL_SETS:
+    if channels is None or len(channels) != len(names) or channels not in CHANNEL_SETS:
+        said_text = "unknown" if channels is None else ", ".join(channels)
         raise ModelError(
-            f"the network sees {len(names)} channels ({', '.join(names)}), which cannot be {', '.join(channels)}; "
+            f"the network sees {len(names)} channels ({', '.join(names)}), which cannot be {said_text}; "
             f"known are {'; '.join(map(', '.join, CHANNEL_SETS))}"
         )
     return list(channels)

@@ -7,6 +7,7 @@ __all__ = [
     "model_texts",
     "next_step",
     "panel_view",
+    "point_texts",
     "recording_texts",
     "sections",
     "settings",

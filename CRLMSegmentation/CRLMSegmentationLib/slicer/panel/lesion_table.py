@@ -58,6 +58,7 @@ class LesionTable:
             self.is_filling = True
             self._fill(shown, before[2] if before is not None else [])
             self.is_filling = False
+        self._select_active(workspace)
         self._show_details(rows, details, workspace)
 
     def set_again(self, line: int) -> None:
@@ -80,6 +81,14 @@ class LesionTable:
         self._cells = dict(cells)
         height = self._table.horizontalHeader().height + 2 * self._table.frameWidth
         self._table.setFixedHeight(height + TOUCH_PX * min(len(details), MAX_LINES))
+
+    def _select_active(self, workspace: Workspace | None) -> None:
+        """Select the lesion that was touched last: points go to it."""
+        active = None if workspace is None else workspace.lesion_store.active_lesion
+        if active in self.lesions and self._table.currentRow() != self.lesions.index(active):
+            was_filling, self.is_filling = self.is_filling, True
+            self._table.setCurrentCell(self.lesions.index(active), NAME)
+            self.is_filling = was_filling
 
     def _show_details(self, rows: Sequence[LesionRow], details: list[str], workspace: Workspace | None) -> None:
         """Show all that is known of the chosen lesion."""

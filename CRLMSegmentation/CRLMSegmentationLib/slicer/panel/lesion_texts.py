@@ -19,6 +19,7 @@ from ..state import State, StateText
 from ..views.navigation_texts import MINUS, WITHHELD, interval_text, number_text
 from ..workspace.lesion import CORRECTED, LesionRow, LesionState
 from ..workspace.workspace import Workspace
+from .point_texts import points_text
 
 TOUCHES = (TOUCHES_EDGE, TOUCHES_EMPTY, TOUCHES_VOLUME_EDGE)
 HIGH_DICE, MEDIUM_DICE = 0.84, 0.70
@@ -78,7 +79,8 @@ def lesion_details(rows: Sequence[LesionRow], workspace: Workspace | None = None
 
 
 def details_of(row: LesionRow, is_simulated: bool | None = None) -> str:
-    """Return state, what refinement has changed, the expected Dice, time taken and age, growth since the volume before.
+    """Return state, what refinement has changed, expected Dice, points, time taken and age, growth since the volume
+    before.
 
     Args:
         is_simulated: whether the expected Dice was calibrated on simulated patients; None when nobody knows.
@@ -90,6 +92,7 @@ def details_of(row: LesionRow, is_simulated: bool | None = None) -> str:
         _state_text(row),
         _(row.refined),
         expected_dice_text(row.expected_dice, is_simulated),
+        points_text(row.points),
         origin,
         _change_text(row),
     )
@@ -203,7 +206,7 @@ def _change_text(row: LesionRow) -> str:
 
 
 def _state_text(row: LesionRow) -> str:
-    old = [] if row.is_current or row.volume_ml is None else [_("OUT OF DATE: volume or seed has changed")]
+    old = [] if row.is_current or row.volume_ml is None else [_("OUT OF DATE: volume, seed or points have changed")]
     if row.reason:
         return "; ".join([*old, row.reason])
     if row.is_renewing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
+from ...core.crop_format import CLICK_CHANNELS
 from ...core.i18n import tr as _
 from ...segmentation.models.package import ModelPackage, takes_points
 from ..rich_text import rich_line
@@ -35,7 +36,7 @@ def model_view(workspace: Workspace | None, models: Models, is_answered: bool) -
     """Return what the section Model shows now.
 
     Args:
-        is_answered: the user has said what the second channel is.
+        is_answered: the user has said what the channels are.
     """
     region = region_text(workspace)
     return ModelView(
@@ -45,14 +46,15 @@ def model_view(workspace: Workspace | None, models: Models, is_answered: bool) -
             "modelInfoLabel": model_text(workspace, models),
             "importLabel": import_text(models),
             "regionLabel": region,
+            "channelsCheckBox": _answer_text(models.asked_channels),
         },
         visible={
             "cropSizeLabel": not region,
             "cropSizeSlider": not region,
             "regionLabel": bool(region),
             "importFrame": models.importing is not None,
-            "seedChannelCheckBox": models.is_unclear,
-            "importAgainButton": models.is_unclear,
+            "channelsCheckBox": bool(models.asked_channels),
+            "importAgainButton": bool(models.asked_channels),
         },
         enabled={
             "importFileButton": not models.is_importing,
@@ -93,11 +95,21 @@ def import_text(models: Models) -> str:
     """Describe how far an import is, or what it has to ask; empty without one."""
     if models.importing is None:
         return ""
-    if models.is_unclear:
+    if models.asked_channels == CLICK_CHANNELS:
+        text = _("{name} sees four channels, and does not say what they are. Is it corrected by points?")
+        return text.format(name=models.importing.name)
+    if models.asked_channels:
         text = _("{name} sees two channels, and does not say what the second is. Is it the map of the seed?")
         return text.format(name=models.importing.name)
     text = _("Importing {name}, {seconds:.0f} s")
     return text.format(name=models.importing.name, seconds=models.import_s)
+
+
+def _answer_text(channels: tuple[str, ...]) -> str:
+    """Return the answer that the user may tick."""
+    if channels == CLICK_CHANNELS:
+        return _("They are ultrasound, include, exclude, previous segmentation")
+    return _("The second channel is the map of the seed")
 
 
 def _lines_of(model: ModelPackage) -> list[str]:

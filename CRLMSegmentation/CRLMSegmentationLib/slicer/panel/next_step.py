@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 
 from ...core.i18n import tr
+from ...core.points import PointKind
 from ...igtl.link import LinkState
 from ...segmentation.engine.engine import EngineState
+from ..scene.correction_points import kind_being_placed
 from ..workspace.lesion import LesionRow, LesionState
 from ..workspace.workspace import Workspace
 
@@ -22,6 +24,8 @@ class Step(Enum):
     SWEEP = "sweep"
     SEED = "seed"
     CLICK = "click"
+    INCLUDE = "include"
+    EXCLUDE = "exclude"
     SEGMENT = "segment"
     LOADING = "loading"
     WAIT = "wait"
@@ -45,6 +49,9 @@ def next_step(workspace: Workspace | None, rows: Sequence[LesionRow]) -> Step:
         return Step.RESTART
     if workspace.volume.node is None:
         return _step_to_volume(workspace)
+    placing = kind_being_placed(workspace.scene)
+    if placing is not None:
+        return Step.INCLUDE if placing[1] is PointKind.INCLUDE else Step.EXCLUDE
     if not rows:
         return Step.SEED
     return _step_with_lesions(workspace, rows)
@@ -82,11 +89,13 @@ def _sentences(_: Callable[[str], str]) -> dict[Step, str]:
         Step.SWEEP: _("Sweep the probe over the liver: the volume appears by itself."),
         Step.SEED: _("Press “Place seed” and click into the middle of a tumour."),
         Step.CLICK: _("Click into the middle of the tumour, in one of the slices."),
+        Step.INCLUDE: _("Click what belongs to the tumour too, in one of the slices."),
+        Step.EXCLUDE: _("Click what does not belong to the tumour, in one of the slices."),
         Step.SEGMENT: _("Press “Segment”."),
         Step.LOADING: _("The network is being loaded; the segmentation follows by itself."),
         Step.WAIT: _("The tumour is being segmented; tracking goes on meanwhile."),
         Step.FAILED: _("No segmentation: move the seed into the tumour, or press “Segment” again."),
-        Step.RENEW: _("The volume or a seed has changed: press “Segment” to renew."),
+        Step.RENEW: _("The volume, a seed or a point has changed: press “Segment” to renew."),
         Step.INSTRUMENT: _("Bring a tracked instrument near, or place the next seed."),
         Step.NONE: "",
     }

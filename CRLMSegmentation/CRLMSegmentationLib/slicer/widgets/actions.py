@@ -158,10 +158,10 @@ class Actions:
 
     def _select_lesion(self) -> None:
         lesion, workspace, views = self._lesions.chosen, self._module.logic.workspace, self._module.views
-        if workspace is None or not lesion:
+        if workspace is None or not lesion or self._lesions.is_filling:
             return
         workspace.lesion_store.active_lesion = lesion
-        if views is not None and not self._lesions.is_filling:
+        if views is not None:
             self._module.do(lambda opened: views.go_to_lesion(lesion))
 
     def _rename_lesion(self, row: int, column: int) -> None:

@@ -17,6 +17,7 @@ from .checks_section import ChecksSection
 from .distance_window_button import DistanceWindowButton
 from .model_section import ModelSection
 from .module_widget import ModuleWidget
+from .points_section import PointsSection
 
 
 class Display:
@@ -24,6 +25,7 @@ class Display:
 
     Attributes:
         lesions: the table of lesions.
+        points: the buttons for correction points.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Display:
     ) -> None:
         self._module, self._model, self._checks, self._window = module, model, checks, window
         self.lesions = LesionTable(module.ui, make_item, make_swatch)
+        self.points = PointsSection(module, self.lesions)
         self._strip = StripWidgets(module.ui)
         self._sections: Sections | None = None
         self.forget()
@@ -47,6 +50,9 @@ class Display:
         """Begin with another workspace: its sections may fold away by themselves."""
         self.forget()
         self._sections = Sections()
+        workspace = self._module.logic.workspace
+        if workspace is not None:
+            self.points.begin(workspace)
 
     def refresh(self) -> None:
         """Redraw what has changed."""
@@ -60,6 +66,7 @@ class Display:
         self._refresh_source(workspace)
         self._refresh_progress(workspace, rows)
         self.lesions.show(rows, workspace)
+        self.points.refresh(workspace, rows)
         self._show(self._model.refresh(workspace))
         self._checks.refresh()
         problem = problem_text(workspace, logic.source)

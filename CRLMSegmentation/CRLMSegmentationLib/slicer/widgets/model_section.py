@@ -39,10 +39,10 @@ class ModelSection:
         ui.modelComboBox.connect("activated(int)", self._choose)
         ui.fullPrecisionCheckBox.checked = wanted_precision() == "float32"
         ui.fullPrecisionCheckBox.connect("toggled(bool)", self._choose_precision)
-        ui.seedChannelCheckBox.connect("toggled(bool)", lambda *_: module.refresh())
+        ui.channelsCheckBox.connect("toggled(bool)", lambda *_: module.refresh())
         ui.importFileButton.clicked.connect(self._import_file)
         ui.importFolderButton.clicked.connect(self._import_folder)
-        ui.importAgainButton.clicked.connect(lambda *_: self._begin_import(module.logic.models.importing, True))
+        ui.importAgainButton.clicked.connect(self._import_again)
         ui.cancelImportButton.clicked.connect(self._cancel_import)
 
     def use(self, key: str) -> None:
@@ -85,7 +85,7 @@ class ModelSection:
 
     def refresh(self, workspace: Workspace | None) -> ModelView:
         """Fill the combo box where its entries have changed; returns what the other widgets are to show."""
-        view = model_view(workspace, self._module.logic.models, self._module.ui.seedChannelCheckBox.checked)
+        view = model_view(workspace, self._module.logic.models, self._module.ui.channelsCheckBox.checked)
         if self._shown != (view.choices, view.chosen):
             self._shown = view.choices, view.chosen
             self._fill(view.choices, view.chosen)
@@ -123,18 +123,22 @@ class ModelSection:
     def _import_folder(self, *_args: object) -> None:
         self._begin_import(qt.QFileDialog.getExistingDirectory(self._module.parent, _("Import a model")))
 
+    def _import_again(self, *_args: object) -> None:
+        models = self._module.logic.models
+        self._begin_import(models.importing, models.asked_channels)
+
     def _cancel_import(self, *_args: object) -> None:
         self._module.logic.models.cancel_import()
         self._module.updateTimer()
         self._module.refresh()
 
-    def _begin_import(self, path: Path | str | None, has_seed_channel: bool = False) -> None:
+    def _begin_import(self, path: Path | str | None, channels: tuple[str, ...] = ()) -> None:
         if not path:
             return
         try:
-            self._module.logic.models.begin_import(Path(path), slicers_python(), has_seed_channel)
+            self._module.logic.models.begin_import(Path(path), slicers_python(), channels)
         except Exception as error:
             self._module.messages.show_error(error)
-        self._module.ui.seedChannelCheckBox.checked = False
+        self._module.ui.channelsCheckBox.checked = False
         self._module.updateTimer()
         self._module.refresh()

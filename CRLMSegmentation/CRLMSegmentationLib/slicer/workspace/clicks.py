@@ -59,6 +59,7 @@ class Clicks:
             SeedError: no lesion is selected, or the point cannot be obeyed, see `core.point_checks`.
             ModelError: the model takes no points.
         """
+        self._points.check_model()
         r, a, s = map(float, ras_mm)
         self._points.add(self.selected_lesion(), CorrectionPoint(kind, (r, a, s)))
 
@@ -68,8 +69,20 @@ class Clicks:
         Raises:
             SeedError, ModelError: as there.
         """
-        self.selected_lesion()  # said first
+        self.lesion_to_correct()
         self.add_point(kind, self._tip_of(tool, _("no point can be placed with '{tool}' now: {reason}")))
+
+    def lesion_to_correct(self) -> str:
+        """Return the lesion that the next point goes to.
+
+        Raises:
+            SeedError: no lesion is selected, or its seed has not been placed.
+            ModelError: the model takes no points.
+        """
+        self._points.check_model()
+        lesion = self.selected_lesion()
+        self._points.check_seed(lesion)
+        return lesion
 
     def undo_point(self) -> None:
         """Remove the point of the selected lesion that was placed last.

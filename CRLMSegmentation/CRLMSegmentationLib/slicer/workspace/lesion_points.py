@@ -9,6 +9,7 @@ import slicer
 from ...core.errors import CrlmError, SeedError
 from ...core.i18n import tr as _
 from ...core.points import CorrectionPoint
+from ...segmentation.models.package import check_takes_points
 from ...segmentation.session import Session, checked_request
 from ..scene.correction_points import (
     NumberedPoints,
@@ -53,6 +54,16 @@ class LesionPoints:
             self._notice(lesion, entry, found.get(lesion, {}))
         if found:
             name_points(self._scene, {lesion: node.GetName() for lesion, node in seed_nodes(self._scene).items()})
+
+    def check_model(self) -> None:
+        """Raise ModelError unless the model in use takes points."""
+        check_takes_points(self._session.model)
+
+    def check_seed(self, lesion: str) -> None:
+        """Raise SeedError unless the seed of a lesion has been placed."""
+        if self._lesion_store.entries[lesion].seed_ras_mm is None:
+            text = _("place the seed of '{lesion}' first; points correct what is found there")
+            raise SeedError(text.format(lesion=self._lesion_store.name_of(lesion)))
 
     def add(self, lesion: str, point: CorrectionPoint) -> None:
         """Add a point to a lesion.
@@ -153,10 +164,8 @@ class LesionPoints:
 
     def _check(self, lesion: str, entry: Lesion, points: Mapping[int, CorrectionPoint]) -> None:
         """Raise CrlmError unless a lesion can be segmented with these points."""
-        if entry.seed_ras_mm is None:
-            text = _("place the seed of '{lesion}' first; points correct what is found there")
-            raise SeedError(text.format(lesion=self._lesion_store.name_of(lesion)))
+        self.check_seed(lesion)
         volume = self._session.volume
-        if volume is None:
+        if volume is None or entry.seed_ras_mm is None:
             raise SeedError(_("there is no volume yet; connect to a source or load one, then place points"))
         checked_request(self._session.model, volume, lesion, entry.seed_ras_mm, points=tuple(points.values()))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ...core.crop_format import CHANNELS
+from ...core.crop_format import CHANNEL_SETS
 from ...core.errors import ModelError, UnclearChannelsError
 from ...core.i18n import tr as _
 from ...segmentation.engine.engine import Engine
@@ -38,7 +38,8 @@ class Models:
         choices: what a combo box offers.
         notice: what the user has to be told once, mostly nothing; whoever tells it empties it.
         importing: what is being imported, or waits for an answer; None for nothing.
-        is_unclear: `importing` has a second channel, and the user has to say whether that is the seed's.
+        asked_channels: what the channels of `importing` must be if it is to be used, which only the user knows; empty
+            where nothing has to be asked.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Models:
         self.wanted, self.notice, self._remember, self._clock = wanted, "", remember, clock
         self.choices: list[ModelChoice] = []
         self.importing: Path | None = None
-        self.is_unclear = False
+        self.asked_channels: tuple[str, ...] = ()
         self._process: ImportProcess | None = None
         self._began_s = 0.0
         self._damaged: dict[str, str] = {}
@@ -111,20 +112,20 @@ class Models:
         """Seconds since the import began."""
         return self._clock() - self._began_s
 
-    def begin_import(self, path: Path, python: str, has_seed_channel: bool = False) -> None:
+    def begin_import(self, path: Path, python: str, channels: tuple[str, ...] = ()) -> None:
         """Import a model package or an export of nnU-Net, a zip file or a folder, in a process of its own.
 
         Args:
-            has_seed_channel: the second channel of an export is the map of the seed.
+            channels: of an export of nnU-Net, as the user has said; empty where nobody has.
 
         Raises:
             ModelError: another import runs, or there is no such interpreter.
         """
         if self.importing is not None and self.is_importing:
             raise ModelError(_("{name} is still being imported; wait, or cancel that").format(name=self.importing.name))
-        about = About(channels=CHANNELS) if has_seed_channel else About()
+        about = About(channels=channels) if channels else About()
         self._process = ImportProcess(path, python=python, about=about)
-        self.importing, self.is_unclear, self._began_s = path, False, self._clock()
+        self.importing, self.asked_channels, self._began_s = path, (), self._clock()
 
     def poll_import(self) -> str | None:
         """Return the key of a model that was imported, once; None otherwise.
@@ -136,8 +137,9 @@ class Models:
             return None
         try:
             package = self._process.poll()
-        except UnclearChannelsError:
-            self._process, self.is_unclear = None, True
+        except UnclearChannelsError as error:
+            self._process = None
+            self.asked_channels = next(names for names in CHANNEL_SETS if len(names) == error.count)
             return None
         except ModelError:
             self._process, self.importing = None, None
@@ -152,7 +154,7 @@ class Models:
         """Cancel the import, if there is one; nothing is installed then."""
         if self._process is not None:
             self._process.stop()
-        self._process, self.importing, self.is_unclear = None, None, False
+        self._process, self.importing, self.asked_channels = None, None, ()
 
     def _loaded(self, key: str) -> ModelPackage:
         try:
