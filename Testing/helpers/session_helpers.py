@@ -7,8 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.igtl.messages import image_of
+from CRLMSegmentationLib.segmentation.models.package import takes_points
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
@@ -32,12 +34,16 @@ MODEL = SimpleNamespace(
 )
 
 
+CLICK_MODEL = SimpleNamespace(**{**vars(MODEL), "channels": CLICK_CHANNELS})
+"""The same with channels for correction points."""
+
+
 class RecordedRoom:
     """A workspace whose recording has begun, with all that drives it."""
 
-    def __init__(self, folder: Path, budget_bytes: float = 20e9) -> None:
-        self.folder, self.engine, self.clock = folder, StubEngine(), Clock()
-        self.workspace = Workspace(new_scene(), Session(self.engine, MODEL), clock=self.clock)
+    def __init__(self, folder: Path, budget_bytes: float = 20e9, model: SimpleNamespace = MODEL) -> None:
+        self.folder, self.engine, self.clock = folder, StubEngine(takes_points=takes_points(model)), Clock()
+        self.workspace = Workspace(new_scene(), Session(self.engine, model), clock=self.clock)
         self.workspace.requests.auto_segment = False
         self.recording = recorded(self.workspace, self.clock)
         self.recording.use_source(True)

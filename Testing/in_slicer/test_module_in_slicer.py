@@ -111,6 +111,60 @@ class ModuleInSlicer(unittest.TestCase):
         panel().enter()
         assert len(parameter_nodes()) == 1
 
+    def test_points_are_drawn_as_their_kinds_and_saved_with_the_scene(self):
+        points = importlib.import_module(f"{LIBRARY}.slicer.scene.correction_points")
+        core = importlib.import_module(f"{LIBRARY}.core.points")
+        scene, placed = slicer.mrmlScene, {}
+        for number, kind in enumerate(core.PointKind, 1):
+            placed[number] = core.CorrectionPoint(kind, (float(number), 2.0, 3.0))
+            assert points.add_point(scene, "Tumour 1", placed[number]) == number
+        slicer.app.processEvents()
+        for kind in core.PointKind:
+            display = points.point_node(scene, "Tumour 1", kind).GetDisplayNode()
+            assert display.GetGlyphTypeAsString(display.GetGlyphType()) == points.GLYPHS[kind]
+        with tempfile.TemporaryDirectory() as folder:
+            saved = str(Path(folder) / "scene.mrb")
+            assert slicer.util.saveScene(saved), "the scene was not saved"
+            close_scene()
+            assert points.number_points(scene) == {}
+            slicer.util.loadScene(saved)
+        assert points.number_points(scene) == {"Tumour 1": placed}
+
+    def test_point_is_placed_by_a_click_in_place_mode(self):
+        """As `application.start_placing_point` does; the click itself is what Slicer's own widget makes of it."""
+        points = importlib.import_module(f"{LIBRARY}.slicer.scene.correction_points")
+        core = importlib.import_module(f"{LIBRARY}.core.points")
+        application = importlib.import_module(f"{LIBRARY}.slicer.workspace.application")
+        node = points.point_node(slicer.mrmlScene, "Tumour 1", core.PointKind.EXCLUDE)
+        application.place_into(node)
+        assert points.kind_being_placed(slicer.mrmlScene) == ("Tumour 1", core.PointKind.EXCLUDE)
+        index = node.AddControlPoint([1.0, 2.0, 3.0])
+        node.SetNthControlPointPosition(index, 1.0, 2.0, 3.0, node.PositionPreview)
+        assert points.points_in(slicer.mrmlScene) == {}, "it follows the mouse"
+        node.SetNthControlPointPosition(index, 1.0, 2.0, 3.0, node.PositionDefined)
+        (placed,) = points.points_in(slicer.mrmlScene)["Tumour 1"]
+        assert placed == core.CorrectionPoint(core.PointKind.EXCLUDE, (1.0, 2.0, 3.0))
+        slicer.app.applicationLogic().GetInteractionNode().SwitchToViewTransformMode()
+
+    def test_buttons_for_points_tell_that_the_shipped_model_takes_none(self):
+        panel().enter()
+        if panel().logic.workspace is None:
+            self.skipTest("no workspace could be opened; the panel says why")
+        panel().refresh()
+        ui = panel().ui
+        assert not ui.includeButton.enabled
+        assert "takes no correction points" in ui.includeButton.toolTip
+        assert not ui.byHandButton.isHidden()
+        assert ui.includeTipButton.isHidden()
+
+    def test_keys_of_the_points_are_there_while_the_module_is_shown(self):
+        if slicer.util.mainWindow() is None:
+            self.skipTest("started without a main window")
+        panel().enter()
+        assert [each.key.toString() for each in panel().shortcuts.installed] == ["F6", "F7", "F8", "F9", "F10"]
+        panel().exit()
+        assert panel().shortcuts.installed == []
+
     def test_deleted_parameter_node_is_replaced(self):
         panel().enter()
         (old,) = parameter_nodes()

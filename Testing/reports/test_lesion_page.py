@@ -11,6 +11,7 @@ from CRLMSegmentationLib.reports import page_process as report_page
 from CRLMSegmentationLib.reports.lesion_page import write_report
 from CRLMSegmentationLib.reports.metric_names import METRIC_NAMES
 from CRLMSegmentationLib.reports.schema import TIMINGS
+from helpers.point_helpers import exclude, include
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
 IMAGES = {"slices": PNG, "view3d": PNG}
@@ -54,6 +55,12 @@ def page_of(tmp_path):
         return source, page
 
     return render
+
+
+def test_provenance_lists_the_points_that_have_corrected_a_lesion(lesion, report_of, page_of):
+    _, page = page_of(report_of(lesion, points=(include(1, 2, 3), exclude(4, 5, -6))))
+    assert "Points, R A S include 1.0 2.0 3.0 mm exclude 4.0 5.0 -6.0 mm" in page.text
+    assert "Points" not in page_of(report_of(lesion))[1].text
 
 
 def test_page_of_a_network_that_saw_everything_speaks_of_no_crop(lesion, report_of, page_of):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError
 from CRLMSegmentationLib.core.hashing import sha256_of
+from CRLMSegmentationLib.core.points import PointKind
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.recording import session_events as kinds
 from CRLMSegmentationLib.recording.case import load_case
@@ -25,7 +26,7 @@ from CRLMSegmentationLib.reports.session_plot import session_plot
 from CRLMSegmentationLib.reports.session_report import make_report, summary_of
 from CRLMSegmentationLib.reports.session_table import rows_of
 from CRLMSegmentationLib.slicer.workspace.workspace_recorder import report_command
-from helpers.session_helpers import TYPED, RecordedRoom, play
+from helpers.session_helpers import CLICK_MODEL, TYPED, RecordedRoom, play
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -58,6 +59,27 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without drawing lesions; their volumes and masks are read all the same."""
     monkeypatch.setattr(session_report, "three_slices", lambda lesion: PNG)
     monkeypatch.setattr(session_report, "lesion_in_space", lambda *_: PNG)
+
+
+def test_page_tells_the_points_of_a_lesion(tmp_path: Path, quick: None) -> None:
+    made = RecordedRoom(tmp_path / "session", model=CLICK_MODEL)
+    made.send(ball())
+    made.segment("Tumour 1")
+    for kind, place in ((PointKind.EXCLUDE, (26.0, 20.0, 20.0)), (PointKind.INCLUDE, (20.0, 28.0, 20.0))):
+        made.workspace.clicks.add_point(kind, np.array(place))
+        made.segment("Tumour 1")
+    made.recording.end()
+    made.leave()
+    document, page = report_of(tmp_path / "session", tmp_path / "report")
+    assert lesion_of(document, "Tumour 1")["outline"]["points"] == [
+        {"kind": "exclude", "ras_mm": [26.0, 20.0, 20.0]},
+        {"kind": "include", "ras_mm": [20.0, 28.0, 20.0]},
+    ]
+    assert "exclude <code>26.0  20.0  20.0</code> mm<br>include <code>20.0  28.0  20.0</code> mm" in page
+    told = [(row["what"], row["detail"]) for row in document["events"] if row["of"] == "Tumour 1"]
+    assert ("point placed", "exclude, R A S 26.0 20.0 20.0 mm; 1 exclude") in told
+    assert ("point placed", "include, R A S 20.0 28.0 20.0 mm; 1 include and 1 exclude") in told
+    assert any(what == "segmented" and "with 1 include and 1 exclude" in detail for what, detail in told)
 
 
 def contents_of(folder: Path) -> dict[str, tuple[str, int]]:

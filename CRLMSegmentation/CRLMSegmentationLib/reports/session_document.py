@@ -35,7 +35,8 @@ KEYS = {
     "statement": STATEMENT,
     "simulated": "whether the source said that its data are simulated; null where it said nothing",
     "session": "{started, ended, seconds, ended_by, is_case, size_bytes, events, results}; what is not known is null",
-    "lesions": "of each: lesion, seed_ras_mm, removed, segmentation, failure, nearest_tip, refined, history",
+    "lesions": "of each: lesion, seed_ras_mm, removed, segmentation (with the points that it was made with), failure, "
+    "nearest_tip, refined, history",
     "events": "rows of a table, see `session_table.rows_of`; moments are {time, elapsed_s}",
     "tip_distances": "[elapsed_s, lesion, instrument, distance_mm, low_mm, high_mm], about one each second, of the "
     "lesion that was nearest; lesion and all after it null: withheld from here on, for the reason in events",

@@ -59,9 +59,7 @@ def is_shown(panel, name):
 # ---- placed
 
 
-@pytest.mark.parametrize(
-    ("button", "kind"), [("includeButton", PointKind.INCLUDE), ("excludeButton", PointKind.EXCLUDE)]
-)
+@pytest.mark.parametrize("kind", list(PointKind))
 def test_point_is_placed_by_a_button_and_a_click(clicks, kind):
     clicks.press(f"{kind.value}Button")
     clicks.redraw()

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from CRLMSegmentationLib.core.geometry import transform_points
+from CRLMSegmentationLib.core.points import PointKind
 from CRLMSegmentationLib.recording import session_events as kinds
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.recorded_images import RecordedImages
@@ -18,6 +19,7 @@ from CRLMSegmentationLib.segmentation.models.package import model_or_default
 from CRLMSegmentationLib.segmentation.results import Purpose
 from CRLMSegmentationLib.segmentation.session import Session
 from CRLMSegmentationLib.slicer.dependencies import SMALL_PACKAGES
+from CRLMSegmentationLib.slicer.scene.correction_points import point_node
 from CRLMSegmentationLib.slicer.scene.headless import new_scene
 from CRLMSegmentationLib.slicer.scene.masks import mask_in_volume
 from CRLMSegmentationLib.slicer.scene.nodes import to_vtk_matrix
@@ -27,7 +29,9 @@ from CRLMSegmentationLib.slicer.workspace import workspace_recorder as recording
 from CRLMSegmentationLib.slicer.workspace.event_writer import ASKED_AGAIN, NEWER_VOLUME, SENSOR, EventWriter
 from CRLMSegmentationLib.slicer.workspace.segmentation_changes import segmentation_in
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
+from helpers.inference_helpers import click_package
 from helpers.navigation_scene_helpers import Tracker, at, finish_all, send_volume
+from helpers.point_helpers import exclude, include
 from helpers.stub_engine import StubEngine
 from helpers.workspace_helpers import SEED, answer, paint
 from helpers.workspace_recording_helpers import TappedLink, events_in, everything_in, names_in, recorded, wait
@@ -35,6 +39,8 @@ from slicer import vtkOrientedImageData, vtkSlicerSegmentationsModuleLogic
 from vtk.util.numpy_support import vtk_to_numpy
 
 TYPED = "Mustermann Erika"
+EDGE = (26.0, 20.0, 20.0)
+"""Within the dark ball around the seed, near its border."""
 OBLIQUE = np.array([[0.8, -0.48, 0.3, 12.5], [0.6, 0.64, -0.3, -30.25], [0, 0.6, 1.2, 71.0], [0, 0, 0, 1]])
 OBLIQUE[:3, 2] = -1.4 * np.cross(OBLIQUE[:3, 0], OBLIQUE[:3, 1])
 """Left-handed, oblique and anisotropic."""
@@ -500,3 +506,137 @@ def test_simulated_source_is_told_in_the_case(recording, with_volume, engine, fo
     answer(with_volume, engine, ["Tumour 1"])
     recording.end()
     assert load_case(folder).source["simulated"] is True
+
+
+# ---- correction points
+
+
+def test_points_are_recorded_when_they_are_placed_moved_and_removed(
+    begun, click_model, with_segmentation, engine, clock, folder
+):
+    with_segmentation.clicks.add_point(PointKind.EXCLUDE, np.array(EDGE))
+    wait(with_segmentation, clock, 1)
+    node = point_node(with_segmentation.scene, "Tumour 1", PointKind.EXCLUDE)
+    for step in range(1, 11):
+        node.SetNthControlPointPositionWorld(0, 26.0, 20.0 + step / 10, 20.0)
+        wait(with_segmentation, clock, 0.1)
+    wait(with_segmentation, clock, 1)
+    with_segmentation.clicks.add_point(PointKind.INCLUDE, np.array((20.0, 22.0, 20.0)))
+    wait(with_segmentation, clock, 1)
+    with_segmentation.points.remove("Tumour 1", 1)
+    begun.end()
+    told = [
+        (e.event, e.about["number"], e.about["point"]["kind"], e.about["point"]["ras_mm"], len(e.about["points"]))
+        for e in events_in(folder, *kinds.POINTS)
+    ]
+    assert told == [
+        (kinds.POINT_PLACED, 1, "exclude", list(EDGE), 1),
+        (kinds.POINT_MOVED, 1, "exclude", [26.0, 21.0, 20.0], 1),
+        (kinds.POINT_PLACED, 2, "include", [20.0, 22.0, 20.0], 2),
+        (kinds.POINT_REMOVED, 1, "exclude", [26.0, 21.0, 20.0], 1),
+    ]
+
+
+def test_point_that_was_refused_is_a_note_and_no_point(begun, click_model, with_segmentation, clock, folder):
+    point_node(with_segmentation.scene, "Tumour 1", PointKind.EXCLUDE).AddControlPointWorld([21.0, 20.0, 20.0])
+    wait(with_segmentation, clock, 1)
+    begun.end()
+    assert events_in(folder, *kinds.POINTS) == []
+    (note,) = events_in(folder, kinds.NOTE)
+    assert "contradict each other" in note.about["text"]
+    assert note.about["lesion"] == "Tumour 1"
+
+
+def test_point_is_recorded_before_its_result_and_is_no_recalculation(
+    begun, click_model, with_segmentation, engine, clock, folder
+):
+    with_segmentation.clicks.add_point(PointKind.EXCLUDE, np.array(EDGE))
+    answer(with_segmentation, engine, ["Tumour 1"])
+    wait(with_segmentation, clock, 1)
+    begun.end()
+    assert names_in(folder, *kinds.POINTS, kinds.RESULT, kinds.RECALCULATED) == [
+        kinds.RESULT,
+        kinds.POINT_PLACED,
+        kinds.RESULT,
+    ]
+    first, second = recorded_results(load_case(folder))
+    assert (first.request.points, second.request.points) == ((), (exclude(*EDGE),))
+
+
+def test_undone_point_says_which_segmentation_stands_again(
+    begun, click_model, with_segmentation, engine, clock, folder
+):
+    with_segmentation.clicks.add_point(PointKind.EXCLUDE, np.array(EDGE))
+    answer(with_segmentation, engine, ["Tumour 1"])
+    wait(with_segmentation, clock, 2)
+    with_segmentation.clicks.undo_point()
+    wait(with_segmentation, clock, 2)
+    with_segmentation.lesion_store.redo()
+    wait(with_segmentation, clock, 2)
+    begun.end()
+    told = [(e.event, e.about["result"]) for e in events_in(folder, *kinds.SEGMENTATIONS)]
+    assert told == [(kinds.UNDONE, 1), (kinds.REDONE, 2)]
+    assert names_in(folder, *kinds.POINTS) == [kinds.POINT_PLACED, kinds.POINT_REMOVED, kinds.POINT_PLACED]
+
+
+def test_points_that_were_there_before_the_recording_are_in_it(
+    recording, click_model, with_volume, engine, clock, folder
+):
+    with_volume.add_seed(np.array(SEED))
+    with_volume.tick()
+    with_volume.clicks.add_point(PointKind.EXCLUDE, np.array(EDGE))
+    answer(with_volume, engine, ["Tumour 1"])
+    recording.begin(folder)
+    wait(with_volume, clock, 2)
+    recording.end()
+    assert names_in(folder, *kinds.POINTS) == [kinds.POINT_PLACED]
+
+
+def test_removed_lesion_takes_its_points_out_of_the_recording(
+    begun, click_model, with_segmentation, engine, clock, folder
+):
+    with_segmentation.clicks.add_point(PointKind.EXCLUDE, np.array(EDGE))
+    answer(with_segmentation, engine, ["Tumour 1"])
+    wait(with_segmentation, clock, 2)
+    with_segmentation.remove_seed("Tumour 1")
+    wait(with_segmentation, clock, 2)
+    with_segmentation.lesion_store.undo()
+    wait(with_segmentation, clock, 2)
+    begun.end()
+    told = names_in(folder, kinds.SEED_PLACED, kinds.SEED_REMOVED, *kinds.POINTS)
+    assert told[-4:] == [kinds.POINT_PLACED, kinds.SEED_REMOVED, kinds.SEED_PLACED, kinds.POINT_PLACED]
+
+
+def test_session_with_points_gives_identical_masks_when_it_is_computed_again(clock, folder, tmp_path, tiny_volume):
+    """Points placed, moved, removed and undone; what a lesion has had in between is computed again as well."""
+    model = click_package(tmp_path / "model")
+    workspace = Workspace(new_scene(), Session(AnsweringStub(takes_points=True), model), clock=clock)
+    recording = recorded(workspace, clock)
+    recording.begin(folder)
+    workspace.use_node(show_volume(workspace.scene, tiny_volume, TYPED))
+    workspace.add_seed(np.array(SEED))
+    wait(workspace, clock, 2)
+    for kind, place in ((PointKind.EXCLUDE, EDGE), (PointKind.INCLUDE, (20.0, 29.0, 20.0))):
+        workspace.clicks.add_point(kind, np.array(place))
+        wait(workspace, clock, 2)
+    workspace.clicks.undo_point()
+    wait(workspace, clock, 2)
+    workspace.lesion_store.redo()
+    wait(workspace, clock, 2)
+    point_node(workspace.scene, "Tumour 1", PointKind.EXCLUDE).SetNthControlPointPositionWorld(0, 25.0, 22.0, 20.0)
+    wait(workspace, clock, 2)
+    workspace.points.remove("Tumour 1", 1)
+    wait(workspace, clock, 2)
+    recording.end()
+    workspace.close()
+    results = recorded_results(load_case(folder))
+    assert [result.request.points for result in results] == [
+        (),
+        (exclude(*EDGE),),
+        (exclude(*EDGE), include(20, 29, 20)),
+        (exclude(25, 22, 20), include(20, 29, 20)),
+        (include(20, 29, 20),),
+    ]
+    rows = rerun_case(folder, tmp_path / "model", engine_of=lambda package: AnsweringStub(takes_points=True))
+    assert [(row.identical, row.problem) for row in rows] == [(True, "")] * len(results)
+    assert len({row.recorded_ml for row in rows}) == len(rows), "each is another mask"

@@ -19,7 +19,7 @@ from .workspace import Workspace
 def start_placing(workspace: Workspace) -> None:
     """Let the user click the next seed into the views; one that was not placed yet is used first."""
     waiting = [node for node in seed_nodes(workspace.scene).values() if seed_of(node) is None]
-    _place_into(waiting[0] if waiting else workspace.add_seed())
+    place_into(waiting[0] if waiting else workspace.add_seed())
 
 
 def start_placing_point(workspace: Workspace, kind: PointKind) -> None:
@@ -29,10 +29,10 @@ def start_placing_point(workspace: Workspace, kind: PointKind) -> None:
         SeedError: no lesion is selected, or its seed has not been placed.
         ModelError: the model takes no points.
     """
-    _place_into(point_node(workspace.scene, workspace.clicks.lesion_to_correct(), kind))
+    place_into(point_node(workspace.scene, workspace.clicks.lesion_to_correct(), kind))
 
 
-def _place_into(node: slicer.vtkMRMLMarkupsFiducialNode) -> None:
+def place_into(node: slicer.vtkMRMLMarkupsFiducialNode) -> None:
     """Let the next click in a view place a point of a node."""
     logic = slicer.app.applicationLogic()
     selection, interaction = logic.GetSelectionNode(), logic.GetInteractionNode()

@@ -159,7 +159,7 @@ class EventWriter:
     def _write_points_changed(self, event: PointsChanged) -> None:
         self._moved_points[event.lesion] = self._clock(), event.points
         if event.is_settled:
-            self._write_points(event.lesion)
+            self._write_clicks(event.lesion)
 
     def _write_points(self, lesion: str) -> None:
         """Which points of a lesion there are now, unless that is recorded already."""
