@@ -153,10 +153,10 @@ def test_corrected_result_is_computed_again_with_its_points(tmp_path: Path, samp
     package = click_package(tmp_path / "clicks")
     (lesion,) = sample.lesions
     points = (exclude(*np.add(lesion.seed_ras_mm, (0, 4, 0))), include(*np.add(lesion.seed_ras_mm, (0, -30, 0))))
-    folder = recorded_session(tmp_path / "session", sample, AnsweringStub(), package, points=points)
+    folder = recorded_session(tmp_path / "session", sample, AnsweringStub(takes_points=True), package, points=points)
     (result,) = recorded_results(load_case(folder))
     assert result.request.points == points
-    engine = AnsweringStub()
+    engine = AnsweringStub(takes_points=True)
     rows = rerun_case(folder, package.folder, engine_of=lambda package: engine)
     assert [row.identical for row in rows] == [True]
     assert engine.jobs[0].request.points == points
@@ -166,7 +166,7 @@ def test_model_that_takes_no_points_computes_no_corrected_result(tmp_path: Path,
     (lesion,) = sample.lesions
     points = [include(*np.add(lesion.seed_ras_mm, (0, 4, 0)))]
     package = click_package(tmp_path / "clicks")
-    folder = recorded_session(tmp_path / "session", sample, AnsweringStub(), package, points=points)
+    folder = recorded_session(tmp_path / "session", sample, AnsweringStub(takes_points=True), package, points=points)
     (row,) = rerun_case(folder, model.folder, engine_of=lambda package: AnsweringStub())
     assert "takes no correction points" in row.problem
 

@@ -13,7 +13,7 @@ from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_model_package
 from helpers.inference_helpers import COLD_START_LIMIT_S, DATASET_JSON, random_weights, tiny_info, tiny_plans, wait_for
 from helpers.paths import TESTING
-from helpers.stub_session import clock, engine, model, session  # noqa: F401  (fixtures)
+from helpers.stub_session import click_model, clock, engine, model, session  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.errors import ModelError, SeedError
 from CRLMSegmentationLib.core.volume import Volume
-from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
+from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options, Purpose
 from helpers.point_helpers import exclude, include
 
 SEED = (20.0, 20.0, 20.0)
@@ -15,9 +14,8 @@ POINTS = (include(26, 20, 20), exclude(20, 12, 20))
 
 
 @pytest.fixture
-def clicked(session, model, tiny_volume):
+def clicked(session, click_model, tiny_volume):
     """A session whose model takes points."""
-    model.channels = CLICK_CHANNELS
     session.use_volume(tiny_volume)
     return session
 
@@ -51,6 +49,15 @@ def test_model_without_channels_for_points_refuses_them_and_names_the_segment_ed
     with pytest.raises(ModelError, match=r"stub takes no correction points; .* by hand in the Segment Editor"):
         session.segment("Tumour 1", np.array(SEED), points=POINTS)
     assert not session.busy
+
+
+def test_preview_has_the_points_and_refuses_what_a_request_refuses(clicked, engine):
+    request = clicked.preview("Tumour 1", np.array(SEED), points=POINTS)
+    clicked.poll()
+    assert (engine.jobs[-1].request, request.points, request.purpose) == (request, POINTS, Purpose.PREVIEW)
+    with pytest.raises(SeedError, match="contradict each other"):
+        clicked.preview("Tumour 1", np.array(SEED), points=[exclude(20, 21, 20)])
+    assert clicked.is_previewing, "the one before goes on"
 
 
 def test_contradiction_leaves_what_runs_alone(clicked, engine):

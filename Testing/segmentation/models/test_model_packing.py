@@ -119,8 +119,9 @@ def test_two_channels_that_nobody_has_named_are_not_taken_for_a_seed(results, tm
 def test_network_that_takes_points_is_packed_where_its_channels_are_named(tmp_path):
     package = click_package(tmp_path / "made")
     results = export_nnunet(package, tmp_path / "Dataset003_Clicks" / MODEL)
-    with pytest.raises(UnclearChannelsError, match="ultrasound, include, exclude, previous"):
+    with pytest.raises(UnclearChannelsError, match="ultrasound, include, exclude, previous") as unclear:
         pack_model(results, tmp_path / "model")
+    assert unclear.value.count == 4
     with pytest.raises(ModelError, match="the network sees 4 channels"):
         pack_model(results, tmp_path / "model", SEED)
     packed = pack_model(results, tmp_path / "model", About(channels=CLICK_CHANNELS))

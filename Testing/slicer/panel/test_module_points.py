@@ -245,6 +245,13 @@ def test_any_point_is_removed_in_the_details(clicks):
     assert not is_shown(clicks, "pointComboBox")
 
 
+def test_details_that_are_opened_show_no_empty_list_of_points(clicks):
+    clicks.redraw()
+    clicks.host.widget("detailsButton").collapsed = False
+    for name in ("pointComboBox", "removePointButton"):
+        assert not is_shown(clicks, name), name
+
+
 def test_point_deleted_in_a_view_is_gone(clicks):
     clicks.press("excludeButton")
     clicks.host.place_point(EDGE)
@@ -289,7 +296,7 @@ def test_model_that_takes_none_says_so_and_offers_the_segment_editor(with_result
         widget = with_result.host.widget(name)
         assert not widget.enabled
         assert "takes no correction points; correct its segmentations by hand in the Segment Editor" in widget.toolTip
-    assert with_result.text("byHandButton") == "No points: correct by hand …"
+    assert with_result.text("byHandButton") == "Model takes no points: by hand …"
     assert is_shown(with_result, "byHandButton")
     assert not is_shown(with_result, "includeTipButton")
     with_result.press("byHandButton")

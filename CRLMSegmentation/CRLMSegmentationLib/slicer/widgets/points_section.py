@@ -33,6 +33,7 @@ class PointsSection:
         ui.excludeTipButton.clicked.connect(self.exclude_at_tip)
         ui.undoPointButton.clicked.connect(self.undo)
         ui.removePointButton.clicked.connect(self._remove)
+        ui.detailsButton.connect("contentsCollapsed(bool)", lambda *_: module.refresh())  # CTK shows what was hidden
         ui.byHandButton.clicked.connect(lambda *_: module.do(lambda opened: correct(opened.workspace, lesions.chosen)))
 
     def begin(self, workspace: Workspace) -> None:
@@ -72,9 +73,9 @@ class PointsSection:
             for text, number in view.points:
                 ui.pointComboBox.addItem(text, number)
             ui.pointComboBox.setCurrentIndex(len(view.points) - 1)
-        if self._refusals:
-            self._module.messages.show(self._refusals[-1])
-            self._refusals.clear()
+        refusals, self._refusals = self._refusals, []  # showing one lets other events happen
+        if refusals:
+            self._module.messages.show(refusals[-1])
 
     def _place(self, kind: PointKind) -> None:
         self._do(lambda opened: start_placing_point(opened.workspace, kind))
