@@ -127,6 +127,11 @@ class Problems:
         return _others(problem)
 
     @property
+    def lines(self) -> list[str]:
+        """A line for each kind of problem and its device, with its count."""
+        return [str(problem) for problem in self]
+
+    @property
     def count(self) -> int:
         return sum(problem.count for problem in self)
 

@@ -136,7 +136,7 @@ def test_live_pictures_are_listed_as_such_and_nothing_is_odd(live):
     ]
     before = received(live)
     live.wait(lambda: received(live) > before + 3)
-    assert live.workspace.problem_lines == []
+    assert live.workspace.session.problems.lines == []
     assert "refused" not in live.text("linkLabel")
     assert live.message == ""
 

@@ -373,7 +373,7 @@ def test_node_of_an_image_scales_as_its_calibration_does(workspace, link):
     node = workspace.scene.GetFirstNodeByName("ImageToReference")
     assert is_tracked(node)
     assert node.GetMatrixTransformToParent().GetElement(0, 0) == 0.2
-    assert workspace.problem_lines == []
+    assert workspace.session.problems.lines == []
 
 
 @pytest.mark.parametrize("device", ["PhantomToReference", "StylusToTracker"])
@@ -381,9 +381,9 @@ def test_pose_that_is_not_rigid_is_told_once_among_the_problems(workspace, link,
     for number in range(3):
         link.inbox = [TransformMessage(device, 1.0 + number, scaled(1.1))]
         workspace.tick()
-    (line,) = workspace.problem_lines
+    (line,) = workspace.session.problems.lines
     assert f"pose is not rigid: scales by 1.1 ({device})" in line
-    assert workspace.problem_count == 1
+    assert workspace.session.problems.count == 1
 
 
 def test_crop_box_follows_the_seed_and_gives_its_size(with_volume, engine):

@@ -84,10 +84,10 @@ def test_refusals_are_one_line_each_in_the_log_and_a_count_in_the_strip(workspac
         receive(workspace, network, ImageMessage("Video", float(n), np.zeros((2, 4, 4, 3), np.uint8), np.eye(4)))
     assert sum("checksum" in line for line in workspace.log) == 1
     assert sum("'Video' cannot be used" in line for line in workspace.log) == 1
-    assert workspace.problem_count == 400
-    assert workspace.problem_lines[0] == "checksum wrong: IMAGE 'recvol', 0 bytes (200 times)"
-    assert workspace.problem_lines[1].startswith("'Video': ")
-    assert workspace.problem_lines[1].endswith("(200 times)")
+    assert workspace.session.problems.count == 400
+    assert workspace.session.problems.lines[0] == "checksum wrong: IMAGE 'recvol', 0 bytes (200 times)"
+    assert workspace.session.problems.lines[1].startswith("'Video': ")
+    assert workspace.session.problems.lines[1].endswith("(200 times)")
     receive(workspace, network, pose(2.0))
     assert "400 refused or suspicious" in link_text(workspace)
 
@@ -102,7 +102,7 @@ def test_live_pictures_are_listed_and_neither_odd_nor_told(workspace, network, t
     for number in range(1, 100):
         receive(workspace, network, pose(number), picture(number), picture(number, "Camera", (1, 6, 8, 3)))
     assert workspace.devices == {"ProbeToReference": "transform", "Image_Reference": "image", "Camera": "image"}
-    assert workspace.problem_count == 0
+    assert workspace.session.problems.count == 0
     assert list(workspace.log) == before
     assert "refused" not in link_text(workspace)
     assert link_state(workspace) is State.OK
@@ -163,7 +163,7 @@ def test_live_volume_that_comes_again_while_the_probe_rests_is_not_odd(workspace
     network.repeats_volumes = True
     for _ in range(5):
         receive(workspace, network, image_of(tiny_volume))
-    assert workspace.problem_count == 0
+    assert workspace.session.problems.count == 0
     network.repeats_volumes = False
     receive(workspace, network, image_of(tiny_volume))
     assert workspace.session.problems.of(DropReason.REPEATED) == 1

@@ -101,7 +101,7 @@ def test_volume_for_which_there_is_no_room_is_refused_and_what_is_shown_stays(wo
     link.inbox = [image_of(replace(tiny_volume, array=large, device="A", timestamp_s=101.0))]
     workspace.tick()
     assert workspace.volume.identity == shown
-    assert "a volume of 0.3 MB was not loaded" in "\n".join(workspace.problem_lines)
+    assert "a volume of 0.3 MB was not loaded" in "\n".join(workspace.session.problems.lines)
     assert "raise 'Memory for volumes'" in "\n".join(workspace.log)
     link.inbox = [TransformMessage("StylusToReference", 0.0, np.eye(4))]
     workspace.tick()

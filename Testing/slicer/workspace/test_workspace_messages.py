@@ -76,7 +76,7 @@ def test_messages_that_are_all_not_understood_are_said_by_type(workspace, networ
     assert "not understood: 3 SENSOR, 1 NDARRAY" in strip(workspace)
     assert NOTHING not in strip(workspace)
     assert State.WARNING in status_texts(workspace)["linkLabel"]
-    assert "'Tracker': SENSOR is not understood (3 times)" in workspace.problem_lines
+    assert "'Tracker': SENSOR is not understood (3 times)" in workspace.session.problems.lines
     receive(workspace, network, pose(0, 1.0))
     assert "messages/s" in strip(workspace)
     assert "not understood: 3 SENSOR, 1 NDARRAY" in strip(workspace)
@@ -112,7 +112,7 @@ def test_error_that_the_sender_reports_is_told_once_and_a_sign_of_life_is_not(wo
     assert sum("STATUS 13.-5: NoSensor probe lost" in line for line in workspace.log) == 1
     assert workspace.session.problems.of(DropReason.SENDER_ERROR) == 5
     receive(workspace, network, StatusMessage("Tracker", 9.0, 2, 0, "Unplugged"))
-    assert any("STATUS 2.0: Unplugged" in line for line in workspace.problem_lines)
+    assert any("STATUS 2.0: Unplugged" in line for line in workspace.session.problems.lines)
 
 
 def test_two_tools_under_one_name_are_withheld_and_named(workspace, network, clock):
@@ -124,7 +124,7 @@ def test_two_tools_under_one_name_are_withheld_and_named(workspace, network, clo
     assert not state.readings
     assert "two streams under one name: StylusToReference" in strip(workspace)
     assert workspace.session.mixed_devices == ["StylusToReference"]
-    assert any("500 mm or degrees apart" in line for line in workspace.problem_lines)
+    assert any("500 mm or degrees apart" in line for line in workspace.session.problems.lines)
     assert workspace.session.transforms["StylusToReference"].status == "AMBIGUOUS"
 
 
@@ -141,7 +141,7 @@ def test_position_alone_places_a_tip_but_turns_nothing(workspace, network):
 
 def test_transform_whose_name_tells_of_no_frames_is_told(workspace, network):
     receive(workspace, network, pose(0, 1.0, "Stylus"))
-    assert any("'Stylus': the name does not say from which frame" in line for line in workspace.problem_lines)
+    assert any("'Stylus': the name does not say from which frame" in line for line in workspace.session.problems.lines)
     assert not workspace.navigation.situation.instruments
 
 
@@ -254,7 +254,7 @@ def test_two_volumes_under_one_name_are_withheld(workspace, network, tiny_volume
 def test_texts_are_not_taken_for_nothing_and_cost_no_word(workspace, network):
     receive(workspace, network, StringMessage("Text", 1.0, "hello"))
     assert "1 STRING" in strip(workspace)
-    assert workspace.problem_count == 0
+    assert workspace.session.problems.count == 0
 
 
 def test_volume_that_a_view_shows_stays_when_its_device_is_forgotten(workspace, network, tiny_volume):

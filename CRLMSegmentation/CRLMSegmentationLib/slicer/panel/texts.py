@@ -68,8 +68,8 @@ def _link_text(workspace: Workspace | None, source: VolumeSource | None) -> Stat
         if not link.is_playing:
             return State.OFF, _("Recorded case, paused")
         return State.OK, _("Recorded case: {text}").format(text=text)
-    if workspace.problem_count:
-        text += _(", {count} refused or suspicious").format(count=workspace.problem_count)
+    if workspace.session.problems.count:
+        text += _(", {count} refused or suspicious").format(count=workspace.session.problems.count)
     unknown, mixed = _not_understood(workspace), _mixed_names(workspace)
     if unknown:
         text += _("; not understood: {types}").format(types=unknown)
@@ -105,14 +105,14 @@ def _nothing_usable_text(workspace: Workspace) -> str:
     """Describe what was received while neither an image nor a pose has arrived."""
     session = workspace.session
     under_way = session.link.receiving if session.link is not None else None
-    is_first = not session.received and not workspace.problem_count
+    is_first = not session.received and not workspace.session.problems.count
     if isinstance(under_way, Receiving) and under_way.total_bytes and is_first:
         text = _("Connected, receiving '{device}': {done:.0f} of {total:.0f} MB")
         name = shorten(under_way.device, NAME_WIDTH)
         return text.format(device=name, done=under_way.received_bytes / 1e6, total=under_way.total_bytes / 1e6)
     parts = [_counted(session.received)] if session.received else []
-    if workspace.problem_count:
-        parts.append(_("{count} refused or suspicious").format(count=workspace.problem_count))
+    if workspace.session.problems.count:
+        parts.append(_("{count} refused or suspicious").format(count=workspace.session.problems.count))
     unknown = _not_understood(workspace)
     if unknown:
         parts.append(_("not understood: {types}").format(types=unknown))

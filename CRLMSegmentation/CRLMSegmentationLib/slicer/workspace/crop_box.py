@@ -7,12 +7,14 @@ import slicer
 
 from ...core.crop_format import CROP_SIZE_LIMITS_MM
 from ..scene.crop_box import crop_box, crop_box_size_mm, remove_crop_box, set_crop_box_visibility, show_crop_box
+from .lesion_requests import LesionRequests
+from .lesion_store import LesionStore
 
 SAME_MM = 0.01
 
 
 class ShownCrop:
-    """Keeps the crop in the scene; `update` or `hide` is called at each turn.
+    """Keeps the crop in the scene; `follow` is called at each turn.
 
     Attributes:
         is_visible: whether it is seen in the views, with its handles; else it is there and hidden.
@@ -22,6 +24,14 @@ class ShownCrop:
         self._scene = scene
         self._size_mm: float | None = None
         self.is_visible = False
+
+    def follow(self, requests: LesionRequests, lesion_store: LesionStore) -> None:
+        """Show the crop of the active lesion; its size becomes that of requests where the user has resized it."""
+        entry = lesion_store.entries.get(lesion_store.active_lesion or "")
+        if requests.sees_whole_volume:
+            self.hide()
+        else:
+            requests.crop_size_mm = self.update(requests.crop_size_mm, entry.seed_ras_mm if entry else None)
 
     def update(self, size_mm: float, seed_ras_mm: np.ndarray | None) -> float:
         """Make the box a cube around a seed; returns its size in mm, another one if the user has resized it."""

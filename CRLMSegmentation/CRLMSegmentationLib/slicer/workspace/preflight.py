@@ -191,9 +191,9 @@ def _link(workspace: Workspace) -> Check:
         return Check(name, State.WARNING, _("a recorded case is open"), _("Connect to the tracker before the sweep"))
     rate = workspace.message_rate.per_s
     text = _("{rate:.0f} messages a second").format(rate=rate)
-    if workspace.problem_lines:
+    if workspace.session.problems.lines:
         action = _("Check sender and network: what was refused is lost")
-        return Check(name, State.WARNING, "\n".join([text, *_shortened(workspace.problem_lines)]), action)
+        return Check(name, State.WARNING, "\n".join([text, *_shortened(workspace.session.problems.lines)]), action)
     if rate > 0:
         return Check(name, State.OK, text)
     return Check(name, State.WARNING, text, _("Start the devices of the server: it is silent"))

@@ -219,16 +219,6 @@ class Workspace:
         """Show the cube around the active seed in the views, with its handles, or hide it."""
         self._crop.is_visible = is_visible
 
-    @property
-    def problem_count(self) -> int:
-        """Number of messages of the link that were refused or suspicious."""
-        return self.session.problems.count
-
-    @property
-    def problem_lines(self) -> list[str]:
-        """A line for each kind of refused or suspicious message and its device, with its count."""
-        return [str(problem) for problem in self.session.problems]
-
     def add_seed(self, seed_ras_mm: np.ndarray | None = None) -> slicer.vtkMRMLMarkupsFiducialNode:
         """Add a lesion with its seed; without a position the user places it."""
         return self.clicks.add_seed(seed_ras_mm)
@@ -281,7 +271,7 @@ class Workspace:
                 self.lesion_store.update,
                 self.points.update,
                 self._leftovers.update,
-                self._update_crop_box,
+                partial(self._crop.follow, self.requests, self.lesion_store),
                 self.requests.segment_settled,
                 self.requests.segment_again,
                 self.requests.ask_for_preview,
@@ -398,15 +388,6 @@ class Workspace:
             if change:
                 self.note(f"{change}; its segmentations are out of date")
                 self.lesion_store.refresh_staleness()
-
-    def _update_crop_box(self) -> None:
-        entry = self.lesion_store.entries.get(self.lesion_store.active_lesion or "")
-        if self.requests.sees_whole_volume:
-            self._crop.hide()
-        else:
-            self.requests.crop_size_mm = self._crop.update(
-                self.requests.crop_size_mm, entry.seed_ras_mm if entry else None
-            )
 
     def _handle_removed(self, lesion: str) -> None:
         """Drop what is under way for a lesion that was removed; another may be called the same."""
