@@ -38,6 +38,8 @@ def main() -> None:
         panel.redraw()
         take(panel, SCREENSHOTS / "panel-start.png")
         segment_case(panel)
+        host.widget("lesionTable").setCurrentCell(0, 0)
+        panel.redraw()
         host.widget("detailsButton").collapsed = False
         take(panel, SCREENSHOTS / "panel-result.png")
         host.widget("detailsButton").collapsed = True

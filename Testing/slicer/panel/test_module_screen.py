@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
+from CRLMSegmentationLib.slicer.rich_text import css
 from helpers.module_helpers import DIAMETERS, DISTANCE, NAME, RELIABILITY, SIZE, Panel
 from helpers.scripted_tracker import use_tracker
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 WIDTH, HEIGHT = 600, 900
 SEEDS = ((20.0, 20.0, 20.0), (22.0, 20.0, 20.0), (20.0, 22.0, 20.0), (20.0, 20.0, 22.0))
@@ -101,6 +102,17 @@ def test_lesion_has_a_square_of_its_colour(navigated):
     table = navigated.host.widget("lesionTable")._real
     colours = {table.item(row, NAME).icon().pixmap(16).toImage().pixelColor(8, 8).name() for row in range(4)}
     assert len(colours) == 4
+
+
+def test_square_of_the_chosen_lesion_has_the_colour_of_its_contours(navigated):
+    table = navigated.host.widget("lesionTable")._real
+    icon = table.item(3, NAME).icon()
+    drawn = [
+        icon.pixmap(QtCore.QSize(16, 16), mode).toImage().pixelColor(8, 8).name()
+        for mode in (QtGui.QIcon.Mode.Normal, QtGui.QIcon.Mode.Selected)
+    ]
+    assert table.currentRow() == 3
+    assert drawn == [css(navigated.workspace.rows()[3].colour)] * 2
 
 
 def test_details_are_those_of_the_chosen_lesion(navigated):

@@ -50,10 +50,12 @@ def segment_icon(style: Any, is_busy: bool) -> Any:
 
 
 def make_swatch(colour: str) -> Any:
-    """Return a square icon of a lesion's colour."""
+    """Return a square icon of a lesion's colour, the same in the chosen line, where Qt would tint it."""
     pixmap = qt.QPixmap(SWATCH_PX, SWATCH_PX)
     pixmap.fill(qt.QColor(colour))
-    return qt.QIcon(pixmap)
+    icon = qt.QIcon(pixmap)
+    icon.addPixmap(pixmap, qt.QIcon.Selected)
+    return icon
 
 
 def make_item(text: str, colour: str, is_editable: bool = False) -> Any:
