@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 MAX_LINE = 4000
 """Characters."""
+SPEED_PERIOD_S = 600.0
+"""The time left is estimated from the tasks of so long; some take minutes."""
 LINES_OF_A_TRAINING = 100
 """At most, where stderr is no terminal."""
 
@@ -63,12 +65,20 @@ def steps() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def bars() -> Iterator[OnProgress]:
-    """Show a progress bar for each name while the block lasts; nothing if stderr is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    """Show a progress bar and the time left for each name while the block lasts; nothing if stderr is no terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = terminal()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    console, is_hidden = terminal(), not terminal().is_terminal
+    with Progress(*columns, console=console, disable=is_hidden, speed_estimate_period=SPEED_PERIOD_S) as progress:
         tasks = {}
 
         def show(name: str, done: int, total: int) -> None:

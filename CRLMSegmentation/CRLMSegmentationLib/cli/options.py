@@ -55,6 +55,28 @@ DialectOption = Annotated[
 ]
 
 
+ClusterOption = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="local|ray://HOST:PORT",
+        help="Where the tasks run: in processes of this machine, or on a Ray cluster that sees the same folders.",
+    ),
+]
+ProcessesOption = Annotated[
+    Optional[int],
+    typer.Option(
+        min=1, help="Number of parallel processes on this machine; default: its cores, as far as the memory allows."
+    ),
+]
+TaskMemoryOption = Annotated[
+    Optional[float],
+    typer.Option(
+        min=0.1, metavar="GB", help="Memory for each task: it decides how many run at once; default: by the step."
+    ),
+]
+
+
 def point_of(text: str, option: str = "--seed") -> tuple[float, float, float]:
     """Parse `R A S` in mm.
 

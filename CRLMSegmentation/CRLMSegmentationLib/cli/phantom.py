@@ -8,13 +8,17 @@ from typing import Annotated, Optional
 import typer
 
 from .console import bars, print_text
+from .options import ClusterOption, ProcessesOption, TaskMemoryOption
+from .task_runner import LOCAL, place_for, task_runner
 
 
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder for the case folders, one for each patient.")],
     cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same patients.")] = 0,
-    processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
+    processes: ProcessesOption = None,
+    cluster: ClusterOption = LOCAL,
+    task_memory: TaskMemoryOption = None,
     phantom_version: Annotated[
         int, typer.Option(min=1, max=2, help="1: one probe and one kind of sweep. 2: many, and more kinds of lesions.")
     ] = 2,
@@ -42,12 +46,13 @@ def phantom(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--vary") from error
     make_folder(out)
-    with bars() as on_progress:
+    with task_runner(cluster, processes, task_memory) as runner, bars() as on_progress:
         written: list[object] = []
 
         def count(case: object) -> None:
             written.append(case)
             on_progress("Simulating", len(written), cases)
 
-        write_cohort(out, seed, range(cases), min(processes, cases), count, phantom_version, factors)
+        place, numbers = place_for(runner, out), range(cases)
+        write_cohort(place, seed, numbers, 1, count, phantom_version, factors, runner)
     print_text(f"{cases} simulated case{'s' if cases > 1 else ''} in {out}")

@@ -11,11 +11,16 @@ from ..core.crop_format import CROP_SIZE_LIMITS_MM
 from ..core.errors import CrlmError
 from ..research.training.preparation import CROP_SEED, CROP_SIZE_MM, FULL, NAMES, SPACING_MM, Preparation
 from .console import bars, print_text
+from .options import ClusterOption, ProcessesOption, TaskMemoryOption
+from .task_runner import LOCAL, cases_at, place_for, task_runner
 
 
 def prepare(
     cases: Annotated[
-        Path, typer.Argument(help="Cases with a reference segmentation, or pairs NAME.nrrd, NAME-label.nrrd.")
+        str,
+        typer.Argument(
+            help="Cases with a reference segmentation, or pairs NAME.nrrd, NAME-label.nrrd; or s3://BUCKET/FOLDER."
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder of the dataset to create.")],
     variant: Annotated[
@@ -47,7 +52,9 @@ def prepare(
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same files.")] = 0,
     name: Annotated[Optional[str], typer.Option(help="Name of the dataset; default: by the variant.")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Number of parallel processes.")] = 2,
+    processes: ProcessesOption = None,
+    cluster: ClusterOption = LOCAL,
+    task_memory: TaskMemoryOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases that cannot be trained on.")] = False,
     keep_labels_together: Annotated[
         bool, typer.Option("--keep-labels-together", help="Unconnected parts of a label are one lesion.")
@@ -66,24 +73,25 @@ def prepare(
         seed=seed,
         name=name,
         labels_together=keep_labels_together,
-        processes=processes,
     )
     from ..recording.dataset import check_cases, table_of
     from ..research.training.prepare import prepare_dataset, prepared_before
     from ..research.training.summary import summary_of
 
-    with bars() as on_progress:
-        found, problems = check_cases(cases, on_progress, labels_together=keep_labels_together)
+    with task_runner(cluster, processes, task_memory) as runner, bars() as on_progress:
+        source, together = cases_at(runner, cases), keep_labels_together
+        found, problems = check_cases(source, on_progress, labels_together=together, runner=runner)
         is_there = (skip_bad or not problems) and prepared_before(found, out, preparation) is not None
         manifest = prepare_dataset(
             found,
-            out,
+            place_for(runner, out),
             preparation,
             on_progress,
             problems=problems,
             skip_bad=skip_bad,
             on_problems=lambda bad: print_text(table_of(bad), err=True),
             on_warnings=lambda warnings: print_text("Warnings:\n" + table_of(warnings), err=True),
+            runner=runner,
         )
     print_text(f"{'Already prepared' if is_there else 'Prepared'}: {out}")
     for line in summary_of(manifest):

@@ -35,6 +35,7 @@ __all__ = [
     "progress",
     "reasons",
     "resources",
+    "tasks",
     "text",
     "volume",
     "volume_files",

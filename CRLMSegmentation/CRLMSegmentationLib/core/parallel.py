@@ -1,70 +1,169 @@
-"""Jobs in several processes, which end at once when the parent process is interrupted or has died."""
+"""Tasks in this process, or in several, which end at once when the parent process is interrupted or has died."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Protocol
 
-from .errors import CrlmError
+from .free_memory import free_memory_bytes
+from .tasks import Job, OnOutcome, Outcome, TaskFailure, TaskNeeds, run_one
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+ENDED_FROM_OUTSIDE = (
+    "its process was ended from outside, as happens where memory runs out; try again with fewer processes, or with "
+    "more memory for each (--task-memory)"
+)
+TRIES_ALONE = 2
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def map_in_processes(
-    function: Callable[[Job], Result],
-    jobs: Iterable[Job],
-    processes: int,
-    on_result: Callable[[Result], None] = lambda result: None,
-) -> list[Result]:
-    """Call a module-level function with each job, in this process or, from the main thread only, in several.
+class InProcess:
+    """Runs one task after the other in this process (a `tasks.TaskRunner`)."""
 
-    Args:
-        on_result: called with each result, in the order of the jobs.
+    is_remote = False
 
-    Returns:
-        The results in the order of their jobs.
+    def workers_for(self, needs: TaskNeeds, jobs: int) -> int:
+        return 1
 
-    Raises:
-        CrlmError: a process was ended from outside. Errors that the function raises are passed on.
+    def run(self, function: Callable[[Job], Any], jobs: Sequence[Job], needs: TaskNeeds, on_outcome: OnOutcome) -> None:
+        for number, job in enumerate(jobs):
+            on_outcome(number, run_one(function, job, None))
+
+    def check_folder(self, folder: Path) -> None:
+        """Nothing to check: it is this machine."""
+
+
+@dataclass(frozen=True)
+class LocalPool:
+    """Runs tasks in processes of this machine (a `tasks.TaskRunner`); from the main thread only.
+
+    A process that is ended from outside costs the tasks that were running: each is tried again alone, so that the one
+    at fault is known; all others go on.
+
+    A task may allocate its share of the free memory, and at least what it is said to need.
+
+    Attributes:
+        processes: None for as many as there are cores, if the free memory suffices for their tasks.
+        memory_gb: that each task needs and may take at most; None for what the step says.
     """
-    results: list[Result] = []
 
-    def store(result: Result) -> None:
-        results.append(result)
-        on_result(result)
+    processes: int | None = None
+    memory_gb: float | None = None
+    is_remote = False
 
-    if processes == 1:
-        for job in jobs:
-            store(function(job))
-        return results
+    def workers_for(self, needs: TaskNeeds, jobs: int) -> int:
+        return max(1, min(self.processes or _affordable(needs.of_memory(self.memory_gb)), jobs))
+
+    def run(self, function: Callable[[Job], Any], jobs: Sequence[Job], needs: TaskNeeds, on_outcome: OnOutcome) -> None:
+        workers = self.workers_for(needs, len(jobs))
+        if workers == 1 and self.processes == 1:
+            InProcess().run(function, jobs, needs, on_outcome)
+            return
+        task = _Task(function, self._allowed_bytes(needs, workers))
+        waiting = deque(enumerate(jobs))
+        threads = max(1, cores() // workers)
+        while waiting:
+            suspects = _run_until_broken(task, waiting, workers, threads, on_outcome)
+            for suspect in suspects:
+                if all(_run_until_broken(task, deque([suspect]), 1, threads, on_outcome) for _ in range(TRIES_ALONE)):
+                    on_outcome(suspect[0], TaskFailure(ENDED_FROM_OUTSIDE))
+
+    def check_folder(self, folder: Path) -> None:
+        """Nothing to check: it is this machine."""
+
+    def _allowed_bytes(self, needs: TaskNeeds, workers: int) -> int | None:
+        if not needs.is_limited:
+            return None
+        if self.memory_gb is not None:
+            return needs.of_memory(self.memory_gb).memory_bytes
+        return max(needs.memory_bytes, (free_memory_bytes() or 0) // workers)
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _affordable(needs: TaskNeeds) -> int:
+    """Return the number of cores, or fewer where the free memory does not suffice for a task on each."""
+    free = free_memory_bytes()
+    return cores() if free is None else max(1, min(cores(), free // max(1, needs.memory_bytes)))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Carries out a job in a process of the pool."""
+
+    function: Callable[[Any], Any]
+    memory_bytes: int | None
+
+    def __call__(self, job: Any) -> Outcome[Any]:
+        outcome = run_one(self.function, job, self.memory_bytes)
+        if isinstance(outcome, TaskFailure) and not _survives_pickling(outcome):
+            return TaskFailure(outcome.reason)
+        return outcome
+
+
+def _survives_pickling(failure: TaskFailure) -> bool:
+    """Return whether an error can be sent to another process; not all can, by the arguments of their class."""
+    try:
+        return bool(pickle.loads(pickle.dumps(failure)).reason == failure.reason)
+    except Exception:
+        return False
+
+
+def _run_until_broken(
+    task: _Task, waiting: deque[tuple[int, Any]], workers: int, threads: int, on_outcome: OnOutcome
+) -> list[tuple[int, Any]]:
+    """Run jobs in a pool until none is left, or until a process has died; return those that were running then.
+
+    No more jobs are handed over than there are processes, so that those are known, however many wait.
+    """
+    running: dict[Future[Outcome[Any]], tuple[int, Any]] = {}
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
     try:
-        with theirs, ProcessPoolExecutor(processes, context, _end_with, (theirs,)) as pool, ours:
-            with _ctrl_c_deferred():
-                waiting = [pool.submit(function, job) for job in jobs]
-            for future in waiting:
-                store(future.result())
-    except BrokenProcessPool as error:
-        raise CrlmError(
-            "a process was ended from outside, as happens where memory runs out; try again with fewer processes"
-        ) from error
-    return results
+        with theirs, ProcessPoolExecutor(workers, context, _begin, (theirs,)) as pool, ours:
+            while waiting or running:
+                with _ctrl_c_deferred(), _threads_of_children(threads):
+                    while waiting and len(running) < workers:
+                        running[pool.submit(task, waiting[0][1])] = waiting[0]
+                        waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    on_outcome(running.pop(future)[0], outcome)
+    except BrokenProcessPool:
+        return sorted(running.values(), key=lambda entry: entry[0])
+    return []
 
 
 class _Pipe(Protocol):
     """The end of a pipe between processes, whose class differs on Windows."""
 
     def recv_bytes(self) -> bytes: ...
+
+
+@contextmanager
+def _threads_of_children(threads: int) -> Iterator[None]:
+    """Tell processes that are started in the block how many threads each may use, unless the user has said it."""
+    added = [name for name in THREAD_VARIABLES if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, str(threads)))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 @contextmanager
@@ -87,14 +186,14 @@ def _ctrl_c_deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def _end_with(pipe: _Pipe) -> None:
+def _begin(pipe: _Pipe) -> None:
     """End this process when the parent closes the other end of a pipe, or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, see `_ctrl_c_deferred`
 
-    def wait() -> None:
+    def wait_for_parent() -> None:
         try:
             pipe.recv_bytes()
         finally:
             os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=wait_for_parent, daemon=True).start()

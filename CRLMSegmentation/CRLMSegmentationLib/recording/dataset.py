@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 from scipy import ndimage
@@ -22,16 +24,21 @@ from ..core.errors import CaseError, CrlmError
 from ..core.field_of_view import is_uniform
 from ..core.geometry import transform_points
 from ..core.hashing import sha256_of
+from ..core.parallel import InProcess
 from ..core.progress import OnProgress
+from ..core.tasks import Done, Outcome, TaskFailure, TaskNeeds, TaskRunner, run_tasks
 from ..core.volume import Volume
 from ..core.volume_files import data_files_of, is_hidden, volume_stem, volume_suffix
 from ..core.volume_reading import check_intensities, read_labels, segment_names
 from .case import CASE_FILE, RECORDING_FILE, Case, CaseLesion, CaseVolume, load_case
+from .case_storage import RemoteCase, RemoteCases
 from .label_components import SplitLabels, numbers_of, split_labels
 
 LABEL_MARK = "-label"
 SHORT_HASH = 16
 """Hexadecimal digits of a case's SHA-256 by which a model says what it was trained on."""
+CHECKING = TaskNeeds(memory_gb=1.0)
+"""What reading and checking a case needs."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class CheckedCase:
         sha256: changes when anything in the case does.
         labels_together: parts of a label that lie apart are one lesion.
         warnings: what is not wrong, but to be known, such as a label of which several lesions were made.
+        remote: where the case is stored, if it is not on a file system; see `at_hand`.
     """
 
     case: Case
@@ -59,6 +67,22 @@ class CheckedCase:
     sha256: str
     labels_together: bool = False
     warnings: tuple[CaseProblem, ...] = ()
+    remote: RemoteCase | None = None
+
+    @contextmanager
+    def at_hand(self) -> Iterator[CheckedCase]:
+        """Return this case with its files on this machine while the block lasts.
+
+        Raises:
+            CaseError: the storage cannot be read, or holds another case than the one that was checked.
+        """
+        if self.remote is None:
+            yield self
+            return
+        with self.remote.at_hand() as folder:
+            if _folder_sha256(folder) != self.sha256:
+                raise CaseError(f"{self.remote} has changed since it was checked; run the same command again")
+            yield replace(self, case=replace(self.case, folder=folder))
 
     @property
     def case_id(self) -> str:
@@ -107,16 +131,19 @@ def without_insonified_mask(volume: Volume) -> Volume:
 
 
 def check_cases(
-    path: Path,
+    path: Path | RemoteCases,
     on_progress: OnProgress = lambda *_: None,
     only: Collection[str] | None = None,
     labels_together: bool = False,
+    runner: TaskRunner | None = None,
 ) -> tuple[list[CheckedCase], list[CaseProblem]]:
     """Find the cases below a folder and read all of each once.
 
     Args:
+        path: a folder, or a storage of case folders.
         only: hashes of cases, whole or `SHORT_HASH` digits; others are passed over unread. None for all.
         labels_together: parts of a label that lie apart are one lesion.
+        runner: reads the cases; None for this process.
 
     Returns:
         The cases that can be evaluated, by name, and what is wrong with the others.
@@ -124,31 +151,57 @@ def check_cases(
     Raises:
         CaseError: there is no case at all.
     """
-    sources = _sources_in(path)
+    runner = runner or InProcess()
+    sources: list[Path | RemoteCase] = []
+    if isinstance(path, RemoteCases):
+        sources += path.cases()
+    else:
+        sources += _sources_in(path)
+        runner.check_folder(path)
     if not sources:
         raise CaseError(
             f"no case in {path}; give a case folder, a folder of them, or pairs NAME.nrrd and NAME{LABEL_MARK}.nrrd"
         )
     cases: dict[str, CheckedCase] = {}
     problems: list[CaseProblem] = []
-    wanted = None if only is None else set(short_hashes(only))
-    for number, source in enumerate(sources, 1):
-        try:
-            checked, found = _checked(source, wanted, labels_together)
-            if checked is not None and checked.case_id in cases:
-                raise CaseError(_same_name(source, cases[checked.case_id].case))
-        except CrlmError as error:
-            checked, found = None, [CaseProblem(source.name, "", str(error))]
+    wanted = None if only is None else frozenset(short_hashes(only))
+    jobs = [(source, wanted, labels_together) for source in sources]
+    done = itertools.count(1)
+
+    def tell(_: int, outcome: Outcome[_Found]) -> None:
+        on_progress("Checking the cases", next(done), len(sources))
+
+    for source, outcome in zip(sources, run_tasks(runner, _check_source, jobs, CHECKING, tell)):
+        if isinstance(outcome, TaskFailure):
+            problems.append(CaseProblem(source.name, "", outcome.reason))
+        if not isinstance(outcome, Done):
+            continue
+        checked, found = outcome.value
+        if checked is not None and checked.case_id in cases:
+            text = _same_name(source, cases[checked.case_id].case)
+            checked, found = None, [CaseProblem(source.name, "", text)]
         problems += found
         if checked is not None:
             cases[checked.case_id] = checked
-        on_progress("Checking the cases", number, len(sources))
     return [cases[name] for name in sorted(cases)], problems
 
 
-def _same_name(source: Path, other: Case) -> str:
+_Found = tuple[Optional[CheckedCase], list[CaseProblem]]
+
+
+def _check_source(job: tuple[Path | RemoteCase, frozenset[str] | None, bool]) -> _Found:
+    """Read and check the case at a place, as a task."""
+    source, wanted, labels_together = job
+    if isinstance(source, Path):
+        return _checked(source, wanted, labels_together)
+    with source.at_hand() as folder:
+        checked, problems = _checked(folder, wanted, labels_together)
+    return checked and replace(checked, remote=source), problems
+
+
+def _same_name(source: Path | RemoteCase, other: Case) -> str:
     """Return the error about two cases of one name; a folder is named by its case_id, a volume by its file."""
-    if source.is_dir():
+    if isinstance(source, RemoteCase) or source.is_dir():
         return f"has the name {other.case_id} as well as {other.folder}; give each case its own case_id"
     is_pair = other.folder == source.parent
     place = other.folder / other.volumes[0].file if is_pair else other.folder
@@ -188,11 +241,11 @@ def _is_label(path: Path) -> bool:
 
 
 def _checked(
-    source: Path, wanted: set[str] | None, labels_together: bool
+    source: Path, wanted: Collection[str] | None, labels_together: bool
 ) -> tuple[CheckedCase | None, list[CaseProblem]]:
     """Read and check a case; return it, or None, and its problems."""
     if source.is_dir():
-        sha256 = sha256_of(source / CASE_FILE) if (source / CASE_FILE).is_file() else ""
+        sha256 = _folder_sha256(source)
     elif _is_label(source):
         stem = volume_stem(source)[: -len(LABEL_MARK)]
         raise CaseError(f"is a label without a volume; expected {stem}.nrrd beside it")
@@ -283,6 +336,10 @@ def _check_lesion(case: Case, lesion: CaseLesion, volume: Volume, labels: Volume
         raise CaseError(f"has no label in {case.truth}; add its number as label in case.json")
     case.truth_of(lesion, volume, labels)
     check_seed(volume, np.array(lesion.seed_ras_mm))
+
+
+def _folder_sha256(folder: Path) -> str:
+    return sha256_of(folder / CASE_FILE) if (folder / CASE_FILE).is_file() else ""
 
 
 def _label_beside(path: Path) -> Path:

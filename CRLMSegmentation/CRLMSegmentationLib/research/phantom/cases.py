@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from ...core.errors import CaseError
 from ...core.geometry import transform_points
-from ...core.parallel import map_in_processes
+from ...core.parallel import LocalPool
+from ...core.tasks import Done, Outcome, TaskNeeds, TaskRunner, results_of, run_tasks
 from ...core.volume import Volume, write_volume
 from ...recording.case import (
     TRACKING_FILE,
@@ -28,6 +29,8 @@ from .variation import ALL_FACTORS, Factor
 
 SEED_JITTER = 0.25
 """How far a user's click misses the centre, as a share of the radius."""
+NEEDS = TaskNeeds(memory_gb=1.0)
+"""Of simulating one patient."""
 CLICK_STREAM = 1000
 """Number of the random stream of the clicks; attempts to simulate have lower ones."""
 
@@ -121,21 +124,33 @@ def write_cohort(
     on_written: Callable[[Case], None] = lambda case: None,
     version: int = PHANTOM_VERSION,
     factors: Collection[Factor] = ALL_FACTORS,
+    runner: TaskRunner | None = None,
 ) -> list[Case]:
     """Simulate many patients in parallel, each into a folder below `out`; complete ones are kept.
 
-    See `core.parallel` for the processes that do it.
-
     Args:
+        on_written: receives each case when it is there, in the order in which they are finished.
         version: of the phantom, 1 or 2.
         factors: what varies in version 2; all else stays as in version 1.
+        runner: carries out the tasks; None for a pool of `processes` on this machine.
 
     Returns:
         The cases in the order of their numbers.
+
+    Raises:
+        TasksFailedError: some patients could not be written; the others are.
     """
+    runner = runner or LocalPool(processes)
+    runner.check_folder(out)
     names = ((number, out / f"phantom-{seed}-{number:03d}") for number in numbers)
     jobs = [(folder, seed, number, version, frozenset(factors)) for number, folder in names]
-    return map_in_processes(_write_unless_there, jobs, processes, on_written)
+
+    def tell(_: int, outcome: Outcome[Case]) -> None:
+        if isinstance(outcome, Done):
+            on_written(outcome.value)
+
+    outcomes = run_tasks(runner, _write_unless_there, jobs, NEEDS, tell)
+    return results_of(outcomes, [folder.name for folder, *_ in jobs])
 
 
 def _write_unless_there(job: tuple[Path, int, int, int, frozenset[Factor]]) -> Case:

@@ -28,9 +28,11 @@ Job = tuple[CheckedCase, tuple[CaseLesion, ...], Preparation, Path]
 
 
 def write_case_images(job: Job) -> list[ImageEntry]:
-    """Write the images and labels of one case."""
-    checked, lesions, preparation, raw = job
-    return [_write(sample, checked.case_id, preparation, raw) for sample in samples_of(checked, lesions, preparation)]
+    """Write the images and labels of one case, as a task."""
+    stored, lesions, preparation, raw = job
+    with stored.at_hand() as checked:
+        samples = samples_of(checked, lesions, preparation)
+        return [_write(sample, checked.case_id, preparation, raw) for sample in samples]
 
 
 def _write(sample: Sample, case_id: str, preparation: Preparation, raw: Path) -> ImageEntry:

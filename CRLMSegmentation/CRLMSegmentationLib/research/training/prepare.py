@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from ...core.environment import versions
@@ -17,8 +18,9 @@ from ...core.errors import CaseError, CrlmError
 from ...core.hashing import sha256_of
 from ...core.json_files import read_json
 from ...core.output_files import make_folder
-from ...core.parallel import map_in_processes
+from ...core.parallel import LocalPool
 from ...core.progress import OnProgress
+from ...core.tasks import Outcome, TaskNeeds, TaskRunner, results_of, run_tasks
 from ...recording.dataset import CaseProblem, CheckedCase
 from .manifest import (
     DATASET_JSON,
@@ -42,6 +44,8 @@ from .readiness import Readiness, check_for_training
 from .split import Split, split_patients
 
 OnProblems = Callable[[Sequence[CaseProblem]], None]
+NEEDS = TaskNeeds(memory_gb=1.0)
+"""Of writing the images of one case."""
 
 
 def prepare_dataset(
@@ -54,6 +58,7 @@ def prepare_dataset(
     skip_bad: bool = False,
     on_problems: OnProblems = lambda problems: None,
     on_warnings: OnProblems = lambda warnings: None,
+    runner: TaskRunner | None = None,
 ) -> Manifest:
     """Write a dataset, unless the same one exists already.
 
@@ -62,6 +67,7 @@ def prepare_dataset(
         skip_bad: leave out the cases and lesions that cannot be trained on.
         on_problems: told all that is bad, once, before anything is written; see `dataset.table_of`.
         on_warnings: receives the problems that exclude nothing.
+        runner: carries out the tasks; None for a pool of `preparation.processes` on this machine.
 
     Raises:
         CaseError: a case cannot be trained on, or there are too few patients.
@@ -72,7 +78,8 @@ def prepare_dataset(
         if there is not None:
             return there
     _check_place(out)
-    readiness = check_for_training(cases, preparation, on_progress)
+    runner = runner or LocalPool(preparation.processes)
+    readiness = check_for_training(cases, preparation, on_progress, runner)
     bad = [*problems, *readiness.bad, *readiness.unsolvable]
     if bad:
         on_problems(bad)
@@ -82,7 +89,7 @@ def prepare_dataset(
         raise CaseError(_refusal(bad, skip_bad, bool(readiness.unsolvable)))
     split = split_patients(readiness.patients, preparation.folds, preparation.held_out_share, preparation.seed)
     _begin(out, preparation)
-    images = _write_images(readiness, split, out, preparation, on_progress)
+    images = _write_images(readiness, split, out, preparation, on_progress, runner)
     manifest = _manifest(readiness, split, images, sorted(checked.sha256 for checked in cases), bad, preparation)
     return _finish(manifest, out, preparation)
 
@@ -143,18 +150,24 @@ def _begin(out: Path, preparation: Preparation) -> None:
 
 
 def _write_images(
-    readiness: Readiness, split: Split, out: Path, preparation: Preparation, on_progress: OnProgress
+    readiness: Readiness,
+    split: Split,
+    out: Path,
+    preparation: Preparation,
+    on_progress: OnProgress,
+    runner: TaskRunner,
 ) -> list[ImageEntry]:
     raw = raw_folder(out, preparation.dataset_name)
     learned = [(c, found.lesions, preparation, raw) for c, found in readiness.cases if c.patient not in split.held_out]
-    done: list[list[ImageEntry]] = []
+    done = count(1)
 
-    def take(entries: list[ImageEntry]) -> None:
-        done.append(entries)
-        on_progress("Writing images", len(done), len(learned))
+    def tell(_: int, outcome: Outcome[list[ImageEntry]]) -> None:
+        on_progress("Writing images", next(done), len(learned))
 
-    map_in_processes(write_case_images, learned, preparation.processes, take)
-    return [entry for entries in done for entry in entries]
+    runner.check_folder(raw)
+    outcomes = run_tasks(runner, write_case_images, learned, NEEDS, tell)
+    written = results_of(outcomes, [checked.case_id for checked, *_ in learned])
+    return [entry for entries in written for entry in entries]
 
 
 def _manifest(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from math import isfinite
 
 import numpy as np
@@ -14,8 +15,9 @@ import numpy as np
 from ...core.box import Box
 from ...core.crop import whole_volume_grid
 from ...core.errors import VolumeError
-from ...core.parallel import map_in_processes
+from ...core.parallel import LocalPool
 from ...core.progress import OnProgress
+from ...core.tasks import Outcome, TaskNeeds, TaskRunner, results_of, run_tasks
 from ...core.volume import Volume
 from ...recording.case import CaseLesion
 from ...recording.dataset import CaseProblem, CheckedCase
@@ -32,6 +34,8 @@ SPACING_LIMITS_MM = (0.02, 10.0)
 LEAST_INSONIFIED_SHARE = 0.5
 ALL_CASES = "all"
 """In place of the name of a case."""
+NEEDS = TaskNeeds(memory_gb=1.0)
+"""Of checking one case."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +71,25 @@ class Readiness:
 
 
 def check_for_training(
-    cases: Sequence[CheckedCase], preparation: Preparation, on_progress: OnProgress = lambda *_: None
+    cases: Sequence[CheckedCase],
+    preparation: Preparation,
+    on_progress: OnProgress = lambda *_: None,
+    runner: TaskRunner | None = None,
 ) -> Readiness:
-    """Check every volume and every lesion, and the cases against each other."""
-    seen: list[Findings] = []
+    """Check every volume and every lesion, and the cases against each other.
 
-    def take(findings: Findings) -> None:
-        seen.append(findings)
-        on_progress("Checking for training", len(seen), len(cases))
+    Args:
+        runner: carries out the tasks; None for a pool of `preparation.processes` on this machine.
+    """
+    done = count(1)
+
+    def tell(_: int, outcome: Outcome[Findings]) -> None:
+        on_progress("Checking for training", next(done), len(cases))
 
     ordered = sorted(cases, key=lambda checked: checked.case_id)
-    map_in_processes(check_case, [(checked, preparation) for checked in ordered], preparation.processes, take)
+    jobs = [(checked, preparation) for checked in ordered]
+    outcomes = run_tasks(runner or LocalPool(preparation.processes), check_case, jobs, NEEDS, tell)
+    seen = results_of(outcomes, [checked.case_id for checked in ordered])
     pairs = list(zip(ordered, seen))
     usable = [(checked, findings) for checked, findings in pairs if findings.lesions]
     conflicts, of_one_patient = _conflicts(usable)
@@ -93,8 +105,12 @@ def check_for_training(
 
 
 def check_case(job: tuple[CheckedCase, Preparation]) -> Findings:
-    """Check one case by itself."""
-    checked, preparation = job
+    """Check one case by itself, as a task."""
+    with job[0].at_hand() as checked:
+        return _check_case(checked, job[1])
+
+
+def _check_case(checked: CheckedCase, preparation: Preparation) -> Findings:
     volume, labels = checked.read_volume(), checked.truth_labels().array
     unmatched = list(_unmatched_labels(checked, labels, preparation))
     whole = list(_of_volume(volume, preparation)) + ([] if preparation.has_seed else unmatched)
