@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .console import bars, print_text
+from .options import ClusterOption, ProcessesOption, TaskMemoryOption
+from .task_runner import LOCAL, cases_at, task_runner
 
 if TYPE_CHECKING:
     from ..research.evaluation.calibrate import CalibratedAccuracy
@@ -19,15 +21,25 @@ if TYPE_CHECKING:
 def calibrate(
     model: Annotated[str, typer.Argument(help="Name of a model, or folder of a package.")],
     cases: Annotated[
-        Path, typer.Argument(help="Cases with a reference segmentation, none of which the model was trained on.")
+        str,
+        typer.Argument(
+            help="Cases with a reference segmentation, none of which the model was trained on; or s3://BUCKET/FOLDER."
+        ),
     ],
     check: Annotated[
-        Optional[Path], typer.Option(help="Cases of other patients, on which the calibration is checked.")
+        Optional[str], typer.Option(help="Cases of other patients, on which the calibration is checked.")
     ] = None,
     report: Annotated[Optional[Path], typer.Option(help="JSON file to write all figures to.")] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed of the positions from which distances are measured.")
     ] = 0,
+    work: Annotated[
+        Optional[Path],
+        typer.Option(help="Folder for the results of finished cases; an interrupted calibration continues there."),
+    ] = None,
+    processes: ProcessesOption = None,
+    cluster: ClusterOption = LOCAL,
+    task_memory: TaskMemoryOption = None,
 ) -> None:
     """Calibrate a model's confidence and distance intervals.
 
@@ -35,8 +47,11 @@ def calibrate(
     """
     from ..research.evaluation.calibrate import calibrate_model
 
-    with bars() as on_progress:
-        package, calibration, accuracy = calibrate_model(model, cases, check, report, seed, on_progress)
+    with task_runner(cluster, processes, task_memory) as runner, bars() as on_progress:
+        made_on, tried_on = cases_at(runner, cases), None if check is None else cases_at(runner, check)
+        package, calibration, accuracy = calibrate_model(
+            model, made_on, tried_on, report, seed, on_progress, runner, work
+        )
     for line in (_calibration_line(package, calibration), *_accuracy_lines(accuracy)):
         print_text(line)
 

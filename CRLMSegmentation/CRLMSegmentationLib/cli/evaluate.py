@@ -9,7 +9,8 @@ import typer
 
 from ..research.baselines.names import METHOD_NAMES
 from .console import bars, print_text
-from .options import MirroringOption, SlidingWindowOption
+from .options import ClusterOption, MirroringOption, ProcessesOption, SlidingWindowOption, TaskMemoryOption
+from .task_runner import LOCAL, cases_at, task_runner
 
 if TYPE_CHECKING:
     from ..research.evaluation.evaluate import HeldOut
@@ -20,9 +21,10 @@ def evaluate(
         str, typer.Argument(metavar="MODEL", help="Name of a model or a method, or folder of a model package.")
     ],
     cases: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="CASES", help="Cases with a reference segmentation, or pairs NAME.nrrd, NAME-label.nrrd."
+            metavar="CASES",
+            help="Cases with a reference segmentation, or pairs NAME.nrrd, NAME-label.nrrd; or s3://BUCKET/FOLDER.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for tables and page; an interrupted run continues there.")],
@@ -47,6 +49,9 @@ def evaluate(
         Optional[Path],
         typer.Option(metavar="DATASET", help="Only the held-out cases of this dataset, with labels split as in it."),
     ] = None,
+    processes: ProcessesOption = None,
+    cluster: ClusterOption = LOCAL,
+    task_memory: TaskMemoryOption = None,
 ) -> None:
     """Measure the accuracy of a model or a semi-automatic method.
 
@@ -69,10 +74,10 @@ def evaluate(
     if held_out is not None and held_out.labels_together and not keep_labels_together:
         print_text(f"As in {held_out_of}, unconnected parts of a label are one lesion.", err=True)
     measure = evaluate_method if model in METHOD_NAMES else evaluate_model
-    with bars() as on_progress:
+    with task_runner(cluster, processes, task_memory) as runner, bars() as on_progress:
         document = measure(
             model,
-            cases,
+            cases_at(runner, cases),
             out,
             settings,
             skip_bad,
@@ -80,6 +85,7 @@ def evaluate(
             lambda bad: print_text(table_of(bad), err=True),
             held_out=held_out,
             labels_together=keep_labels_together,
+            runner=runner,
         )
     for line in summary_of(document):
         print_text(line)

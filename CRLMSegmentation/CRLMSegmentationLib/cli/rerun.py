@@ -8,17 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from ..core.errors import WorkerError
+from ..core.tasks import TasksFailedError, failures_text
 from .console import bars, print_text
+from .options import ClusterOption, ProcessesOption, TaskMemoryOption
+from .task_runner import LOCAL, cases_at, place_for, task_runner
 
 if TYPE_CHECKING:
+    from ..core.tasks import TaskRunner
     from ..recording.rerun import Row
+    from ..recording.rerun_cases import RerunCase
 
 IDENTICAL, DIFFERENT, CORRECTED = "identical", "different", "corrected by hand"
 HEAD = ("lesion", "recorded ml", "new ml", "Dice", "largest mm", "mean mm", "recorded s", "new s", "")
 
 
 def rerun(
-    case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder with recorded results.")],
+    case: Annotated[
+        str,
+        typer.Argument(
+            metavar="CASE", help="Case folder with recorded results, or a folder of them; or s3://BUCKET/FOLDER."
+        ),
+    ],
     model: Annotated[
         Optional[Path],
         typer.Option(help="Model folder or name; default: the model of the recording, if it is installed."),
@@ -27,18 +38,54 @@ def rerun(
     as_json: Annotated[
         Optional[Path], typer.Option("--json", metavar="FILE", help="JSON file to write the comparison to.")
     ] = None,
+    processes: ProcessesOption = None,
+    cluster: ClusterOption = LOCAL,
+    task_memory: TaskMemoryOption = None,
 ) -> None:
-    """Segment a recorded session again, and print the differences.
+    """Segment a recorded session again, or a folder of them, and print the differences.
 
-    Differences do not change the exit code.
+    Differences do not change the exit code. Of a folder, each case is a task, and those that are finished in --out are
+    not computed again.
     """
-    from ..core.errors import WorkerError
+    from ..recording.case import is_case_folder
     from ..recording.rerun import rerun_case
+    from ..recording.rerun_cases import rerun_cases
 
-    with bars() as on_progress:
-        rows = rerun_case(case, model, out, as_json, on_progress, on_note=lambda text: print_text(text, err=True))
-    for line in lines_of(rows):
+    with task_runner(cluster, processes, task_memory) as runner, bars() as on_progress:
+        place = cases_at(runner, case)
+        if isinstance(place, Path) and not runner.is_remote and (not place.is_dir() or is_case_folder(place)):
+            rows = rerun_case(place, model, out, as_json, on_progress, on_note=lambda text: print_text(text, err=True))
+            cases = None
+        else:
+            cases = rerun_cases(place, _model_for(runner, model), out, as_json, on_progress, runner)
+            rows = [row for computed in cases for row in computed.rows]
+    for line in lines_of(rows) if cases is None else _lines_of_cases(cases):
         print_text(line)
+    _raise_for_failures(rows, cases or ())
+
+
+def _model_for(runner: TaskRunner, model: Path | None) -> str | None:
+    """Return the folder of a model, by which other machines find it as well, or its name."""
+    if model is None or not model.is_dir():
+        return None if model is None else str(model)
+    runner.check_folder(model)
+    return str(place_for(runner, model))
+
+
+def _lines_of_cases(cases: Sequence[RerunCase]) -> Iterator[str]:
+    for case in cases:
+        yield f"{case.name}:"
+        yield from case.notes
+        yield from [f"failed: {case.problem}"] if case.problem else lines_of(case.rows)
+    failed = sum(bool(case.problem) for case in cases)
+    yield f"{len(cases) - failed} of {len(cases)} cases computed"
+
+
+def _raise_for_failures(rows: Sequence[Row], cases: Sequence[RerunCase]) -> None:
+    failed_cases = [(case.name, case.problem) for case in cases if case.problem]
+    if failed_cases:
+        again = "run the same command again, which with --out computes only the missing ones"
+        raise TasksFailedError(failures_text(failed_cases, len(cases), again))
     failed = [row for row in rows if row.problem]
     if failed:
         raise WorkerError(f"{len(failed)} of {len(rows)} could not be computed or compared; the table says why")

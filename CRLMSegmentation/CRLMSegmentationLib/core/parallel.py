@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
+from .environment import gpus_of_driver
 from .free_memory import free_memory_bytes
 from .tasks import Job, OnOutcome, Outcome, TaskFailure, TaskNeeds, run_one
 
@@ -25,6 +26,8 @@ ENDED_FROM_OUTSIDE = (
     "more memory for each (--task-memory)"
 )
 TRIES_ALONE = 2
+PROCESSES_PER_GPU = 2
+"""With a network: while one computes on the GPU, the other reads and measures."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -71,12 +74,11 @@ class LocalPool:
             InProcess().run(function, jobs, needs, on_outcome)
             return
         task = _Task(function, self._allowed_bytes(needs, workers))
+        pool = _Pool(task, max(1, cores() // workers), needs.first_alone, on_outcome)
         waiting = deque(enumerate(jobs))
-        threads = max(1, cores() // workers)
         while waiting:
-            suspects = _run_until_broken(task, waiting, workers, threads, on_outcome)
-            for suspect in suspects:
-                if all(_run_until_broken(task, deque([suspect]), 1, threads, on_outcome) for _ in range(TRIES_ALONE)):
+            for suspect in pool.run_until_broken(waiting, workers):
+                if all(pool.run_until_broken(deque([suspect]), 1) for _ in range(TRIES_ALONE)):
                     on_outcome(suspect[0], TaskFailure(ENDED_FROM_OUTSIDE))
 
     def check_folder(self, folder: Path) -> None:
@@ -96,9 +98,10 @@ def cores() -> int:
 
 
 def _affordable(needs: TaskNeeds) -> int:
-    """Return the number of cores, or fewer where the free memory does not suffice for a task on each."""
-    free = free_memory_bytes()
-    return cores() if free is None else max(1, min(cores(), free // max(1, needs.memory_bytes)))
+    """Return the number of cores, or fewer where the free memory or the GPUs do not suffice for a task on each."""
+    gpus, free = len(gpus_of_driver()), free_memory_bytes()
+    most = min(cores(), PROCESSES_PER_GPU * gpus) if gpus and needs.is_network else cores()
+    return most if free is None else max(1, min(most, free // max(1, needs.memory_bytes)))
 
 
 @dataclass(frozen=True)
@@ -123,29 +126,42 @@ def _survives_pickling(failure: TaskFailure) -> bool:
         return False
 
 
-def _run_until_broken(
-    task: _Task, waiting: deque[tuple[int, Any]], workers: int, threads: int, on_outcome: OnOutcome
-) -> list[tuple[int, Any]]:
-    """Run jobs in a pool until none is left, or until a process has died; return those that were running then.
+@dataclass
+class _Pool:
+    """Runs jobs in processes, in a new pool after one of them has died.
 
-    No more jobs are handed over than there are processes, so that those are known, however many wait.
+    Attributes:
+        threads: that each process may use.
+        first_alone: the next job runs alone.
     """
-    running: dict[Future[Outcome[Any]], tuple[int, Any]] = {}
-    context = get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    try:
-        with theirs, ProcessPoolExecutor(workers, context, _begin, (theirs,)) as pool, ours:
-            while waiting or running:
-                with _ctrl_c_deferred(), _threads_of_children(threads):
-                    while waiting and len(running) < workers:
-                        running[pool.submit(task, waiting[0][1])] = waiting[0]
-                        waiting.popleft()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    outcome = future.result()
-                    on_outcome(running.pop(future)[0], outcome)
-    except BrokenProcessPool:
-        return sorted(running.values(), key=lambda entry: entry[0])
-    return []
+
+    task: _Task
+    threads: int
+    first_alone: bool
+    on_outcome: OnOutcome
+
+    def run_until_broken(self, waiting: deque[tuple[int, Any]], workers: int) -> list[tuple[int, Any]]:
+        """Run jobs until none is left, or until a process has died; return those that were running then.
+
+        No more jobs are handed over than there are processes, so that those are known, however many wait.
+        """
+        running: dict[Future[Outcome[Any]], tuple[int, Any]] = {}
+        context = get_context("spawn")
+        theirs, ours = context.Pipe(duplex=False)
+        try:
+            with theirs, ProcessPoolExecutor(workers, context, _begin, (theirs,)) as pool, ours:
+                while waiting or running:
+                    with _ctrl_c_deferred(), _threads_of_children(self.threads):
+                        while waiting and len(running) < (1 if self.first_alone else workers):
+                            running[pool.submit(self.task, waiting[0][1])] = waiting[0]
+                            waiting.popleft()
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        outcome = future.result()
+                        self.first_alone = False
+                        self.on_outcome(running.pop(future)[0], outcome)
+        except BrokenProcessPool:
+            return sorted(running.values(), key=lambda entry: entry[0])
+        return []
 
 
 class _Pipe(Protocol):

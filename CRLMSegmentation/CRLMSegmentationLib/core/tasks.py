@@ -11,7 +11,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, Union
@@ -36,16 +36,23 @@ class TaskNeeds:
         is_limited: memory beyond what a task is allowed is refused (Linux), so that it fails alone; not for tasks that
             start a network, since the libraries of GPUs reserve more than they use.
         cpus, gpus: on a cluster; a pool on this machine runs a task for each core.
+        first_alone: the others wait for the first task, which measures and stores what they read.
     """
 
     memory_gb: float = 1.0
     is_limited: bool = True
     cpus: float = 1.0
     gpus: float = 0.0
+    first_alone: bool = False
 
     @property
     def memory_bytes(self) -> int:
         return int(self.memory_gb * GIGABYTE)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether a task starts a network, which runs on a GPU where there is one."""
+        return not self.is_limited
 
     def of_memory(self, memory_gb: float | None) -> TaskNeeds:
         """Return the same needs with another amount of memory; None leaves them as they are."""
@@ -102,6 +109,26 @@ class TaskRunner(Protocol):
     def check_folder(self, folder: Path) -> None:
         """Raise CrlmError unless every machine that runs tasks sees a folder of this one at the same path."""
         ...
+
+
+class KeptInProcess(Generic[Result]):
+    """A value that a process keeps from one task to the next, such as a network that takes seconds to load."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._stack = ExitStack()
+        self._value: Result | None = None
+
+    def get(self, key: object, opened: Callable[[], AbstractContextManager[Result]]) -> Result:
+        """Return the value of a key, opened unless it is there; one of another key is closed."""
+        if self._value is None or key != self._key:
+            self.close()
+            self._value, self._key = self._stack.enter_context(opened()), key
+        return self._value
+
+    def close(self) -> None:
+        self._value = None
+        self._stack.close()
 
 
 def run_tasks(

@@ -293,6 +293,11 @@ def _sample_or_problem(entry: Any) -> tuple[TrackingSample | None, str]:
     return TrackingSample(float(entry["timestamp_s"]), entry["device"], entry["status"], matrix), ""
 
 
+def is_case_folder(path: Path) -> bool:
+    """Return whether a path is a case folder, or a recording that was killed and can be recovered to one."""
+    return (path / CASE_FILE).is_file() or (path / RECORDING_FILE).is_file()
+
+
 def load_case(folder: Path | str, verify: bool = True, verify_recording: bool = True) -> Case:
     """Read and check a case.
 

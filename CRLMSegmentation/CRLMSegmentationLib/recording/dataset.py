@@ -30,7 +30,7 @@ from ..core.tasks import Done, Outcome, TaskFailure, TaskNeeds, TaskRunner, run_
 from ..core.volume import Volume
 from ..core.volume_files import data_files_of, is_hidden, volume_stem, volume_suffix
 from ..core.volume_reading import check_intensities, read_labels, segment_names
-from .case import CASE_FILE, RECORDING_FILE, Case, CaseLesion, CaseVolume, load_case
+from .case import CASE_FILE, Case, CaseLesion, CaseVolume, is_case_folder, load_case
 from .case_storage import RemoteCase, RemoteCases
 from .label_components import SplitLabels, numbers_of, split_labels
 
@@ -103,13 +103,16 @@ class CheckedCase:
         """Return the ground truth with a number of its own for each lesion."""
         return split_labels(_labels_of(self.case), self.labels_together).labels
 
-    def truth_of(self, lesion: CaseLesion, volume: Volume) -> np.ndarray:
+    def truth_of(self, lesion: CaseLesion, volume: Volume, labels: Volume | None = None) -> np.ndarray:
         """Return the ground-truth mask of one of `lesions`: bool, shape (K, J, I) of the volume.
+
+        Args:
+            labels: those of `truth_labels`, where they are read already.
 
         Raises:
             CaseError: the ground truth lies on another grid than the volume.
         """
-        mask = self.case.truth_of(lesion, volume, self.truth_labels())
+        mask = self.case.truth_of(lesion, volume, labels or self.truth_labels())
         if mask is None:  # each of `lesions` has a label
             raise CaseError(f"{lesion.name} of {self.case_id} has no label")
         return mask
@@ -224,10 +227,10 @@ def _sources_in(path: Path) -> list[Path]:
     """Return the case folders and the volumes with a label file beside them; volumes that lack one are listed too."""
     if not path.is_dir():
         raise CaseError(f"{path} is no folder; give a case folder, or a folder of cases")
-    if (path / CASE_FILE).is_file() or (path / RECORDING_FILE).is_file():
+    if is_case_folder(path):
         return [path]
     inside = sorted(entry for entry in path.iterdir() if not is_hidden(entry))
-    folders = [p for p in inside if p.is_dir() and ((p / CASE_FILE).is_file() or (p / RECORDING_FILE).is_file())]
+    folders = [p for p in inside if is_case_folder(p)]
     files = [p for p in inside if p.is_file() and volume_suffix(p)]
     labels = [p for p in files if _is_label(p)]
     volumes = [p for p in files if p not in labels]

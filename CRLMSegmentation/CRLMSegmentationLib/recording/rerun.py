@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..core.json_files import Damage
 from ..core.metrics import symmetric_distances_mm
 from ..core.output_files import atomic_files, check_output_paths, make_folder
 from ..core.progress import OnProgress
+from ..core.tasks import KeptInProcess
 from ..core.volume import Volume
 from ..segmentation.engine.engine import Engine
 from ..segmentation.engine.worker_engine import WorkerEngine
@@ -84,6 +85,7 @@ def rerun_case(
     on_progress: OnProgress = lambda *_: None,
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
     on_note: Callable[[str], None] = lambda text: None,
+    sessions: KeptInProcess[Session] | None = None,
 ) -> list[Row]:
     """Compute all recorded results of a case again, without a window.
 
@@ -93,6 +95,7 @@ def rerun_case(
         out: folder for the new masks and `DOCUMENT`.
         report: the same document as another file.
         on_note: told of recorded results that cannot be used, once.
+        sessions: keeps the session for the next case; None to end it here.
 
     Returns:
         A row for each result, and one more for each that was corrected by hand.
@@ -117,9 +120,16 @@ def rerun_case(
     places = [*([out / DOCUMENT] if out else []), *([report] if report else [])]
     check_output_paths(places)
     models = _models_for(results, model_folder)
+    kept = sessions or KeptInProcess()
     with ExitStack() as stack:
+        if sessions is None:
+            stack.callback(kept.close)
         unfinished = stack.enter_context(atomic_files(places)) if places else []
-        rows = list(_rows(RecordedImages(folder), results, models, out, on_progress, engine_of))
+
+        def session_of(model: ModelPackage) -> Session:
+            return kept.get((model.sha256, model.folder), lambda: _ready_session(model, engine_of))
+
+        rows = list(_rows(RecordedImages(folder), results, models, out, on_progress, session_of))
         for path in unfinished:
             path.write_text(json.dumps(document_of(case, rows, damage), indent=1) + "\n", encoding="utf-8")
     return rows
@@ -164,25 +174,24 @@ def _rows(
     models: dict[str, ModelPackage],
     out: Path | None,
     on_progress: OnProgress,
-    engine_of: Callable[[ModelPackage], Engine],
+    session_of: Callable[[ModelPackage], Session],
 ) -> Iterator[Row]:
     """Yield the results in their order; a model is loaded only where it differs from the one before."""
     masks = SavedMasks(out, lambda path: None) if out else None
-    session: Session | None = None
+    for number, recorded in enumerate(results, 1):
+        on_progress("Results", number - 1, len(results))
+        yield from _rows_of(images, recorded, session_of(models[recorded.model_sha256]), masks)
+        on_progress("Results", number, len(results))
+
+
+@contextmanager
+def _ready_session(model: ModelPackage, engine_of: Callable[[ModelPackage], Engine]) -> Iterator[Session]:
+    session = Session(engine_of(model), model)
     try:
-        for number, recorded in enumerate(results, 1):
-            on_progress("Results", number - 1, len(results))
-            model = models[recorded.model_sha256]
-            if session is None or session.model is not model:
-                if session is not None:
-                    session.close()
-                session = Session(engine_of(model), model)
-                wait_for_model(session)
-            yield from _rows_of(images, recorded, session, masks)
-            on_progress("Results", number, len(results))
+        wait_for_model(session)
+        yield session
     finally:
-        if session is not None:
-            session.close()
+        session.close()
 
 
 def _rows_of(

@@ -126,7 +126,7 @@ class RayCluster:
         self._check_size(needs)
         task = _Task(function, needs.memory_bytes if needs.is_limited else None)
         remote = self._ray.remote(_carry_out).options(
-            name=getattr(function, "__name__", "task"),
+            name=getattr(getattr(function, "func", function), "__name__", "task"),
             num_cpus=needs.cpus,
             num_gpus=needs.gpus,
             memory=needs.memory_bytes,
@@ -135,15 +135,18 @@ class RayCluster:
         )
         waiting, running = deque(enumerate(jobs)), dict[Any, int]()
         with _lost_cluster_told(), self._cancelling(running):
-            limit = self._handed_over(needs)
+            shared = self._ray.put(task)  # what all jobs have in common goes to each node once
+            first_alone = needs.first_alone
+            limit = 1 if first_alone else self._handed_over(needs)
             while waiting or running:
                 while waiting and len(running) < limit:
                     number, job = waiting.popleft()
-                    running[remote.remote(task, job)] = number
+                    running[remote.remote(shared, job)] = number
                 ended, _ = self._ray.wait(list(running), num_returns=1, timeout=POLL_S)
                 for reference in ended:
                     on_outcome(running.pop(reference), self._outcome(reference))
-                if not ended:
+                first_alone = first_alone and not ended
+                if not first_alone and (not ended or limit == 1):
                     limit = self._handed_over(needs)  # the autoscaler may have started nodes meanwhile
 
     def _outcome(self, reference: Any) -> Outcome[Any]:

@@ -10,12 +10,12 @@ from CRLMSegmentationLib.core.errors import CaseError, ModelError
 from CRLMSegmentationLib.recording.dataset import check_cases, short_hashes
 from CRLMSegmentationLib.research.evaluation import calibrate, consensus
 from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, calibrated_accuracy_of
-from CRLMSegmentationLib.research.evaluation.consensus import SimulatedTips
+from CRLMSegmentationLib.research.evaluation.consensus import simulated_tips
 from CRLMSegmentationLib.segmentation import calibration
 from CRLMSegmentationLib.segmentation.calibration import ModelCalibration, calibration_from
 from CRLMSegmentationLib.tracking.interval import ResidualError
 from CRLMSegmentationLib.tracking.surfaces import SurfaceDistance, surface_of_mask
-from helpers.evaluation_helpers import StubModel, box, write_case
+from helpers.evaluation_helpers import StubModel, box, tiny_volume, write_case
 
 EXACT = ModelCalibration((0.0, 1.0), (0.0, 1.0), ResidualError(0.5, 0.5), 20, 20, True)
 
@@ -91,10 +91,11 @@ def test_too_few_lesions_say_how_many_are_needed(written, cohorts):
 
 def test_worth_by_hand():
     ball = SurfaceDistance(surface_of_mask(box((16, 24)), np.eye(4)))
-    approach = SimulatedTips(np.array([[19.5, 19.5, 40.0]]), np.array([16.5]), ball, ball, ball, ball, 1.0)
+    tip, volume = np.array([[19.5, 19.5, 40.0]]), tiny_volume((16, 24))
+    tips = simulated_tips(tip, np.array([16.5]), ball, ball, [ball] * 3, True, volume, np.random.default_rng(0))
     lesions = [(0.9, 0.8), (0.5, 0.4), (0.3, 0.6), (0.7, 0.3)]
     observed = [
-        (calibration.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), approach)
+        (calibration.Observation(f"P{n}", agreement, 1.0, dice, np.zeros(1), np.zeros(1)), tips)
         for n, (agreement, dice) in enumerate(lesions)
     ]
     accuracy = calibrated_accuracy_of(EXACT, observed)

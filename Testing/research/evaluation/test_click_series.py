@@ -14,6 +14,7 @@ from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.errors import CrlmError, SeedError
 from CRLMSegmentationLib.core.geometry import transform_points
 from CRLMSegmentationLib.core.points import PointKind
+from CRLMSegmentationLib.core.tasks import TaskNeeds
 from CRLMSegmentationLib.research import evaluation
 from CRLMSegmentationLib.research.evaluation.click_series import (
     SERIES_KEYS,
@@ -156,6 +157,7 @@ class ObedientMethod:
 
     takes_points = True
     not_for_clinical_use = "A stub."
+    needs = TaskNeeds()
 
     def about(self):
         return {**dict.fromkeys(ABOUT_KEYS), "kind": "model", "name": "stub", "version": "0", "sha256": "0" * 64}

@@ -20,6 +20,7 @@ from ...core.geometry import transform_points
 from ...core.points import CorrectionPoint, PointKind
 from ...core.postprocessing import measure
 from ...core.progress import OnProgress
+from ...core.tasks import TaskNeeds
 from ...core.volume import Volume
 from ..evaluation.methods import Answer, Click, Method, Segmenter
 from ..evaluation.result_cache import Row
@@ -44,6 +45,10 @@ class BrushCorrected:
     @property
     def not_for_clinical_use(self) -> str:
         return self.method.not_for_clinical_use
+
+    @property
+    def needs(self) -> TaskNeeds:
+        return self.method.needs
 
     def about(self) -> dict[str, Any]:
         about = self.method.about()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ...core.errors import CrlmError
 from ...core.points import PointKind
 from ...core.postprocessing import NOTHING, measure
 from ...core.progress import OnProgress
+from ...core.tasks import TaskNeeds
 from ...core.volume import Volume
 from ...segmentation.models.package import NOT_FOR_CLINICAL_USE
 from ..evaluation.methods import ABOUT_KEYS, SEMIAUTOMATIC, Answer, Click, header_of
@@ -34,6 +36,8 @@ from .strokes import BACKGROUND, LESION, Painter, paint, paint_correction
 
 ALGORITHM_VERSION = "1"
 """To be raised when a method gives other segmentations with the same parameters."""
+NEEDS = TaskNeeds(memory_gb=1.0)
+"""Of one segmentation."""
 NO_STROKE = "nothing was painted: none of the three slices through the click shows the lesion"
 
 
@@ -80,6 +84,10 @@ class Baseline:
             "parameters": dict(self.parameters),
         }
 
+    @property
+    def needs(self) -> TaskNeeds:
+        return NEEDS
+
     def header(self, settings: EvaluationSettings) -> Row:
         return header_of(self.sha256, None, settings)
 
@@ -114,30 +122,30 @@ def baseline_named(name: str) -> Baseline:
 def grow_cut(painter: Painter | None = None) -> Baseline:
     """Return 3D Slicer's grow from seeds, with the strokes of a simulated user."""
     painter = painter or Painter()
-
-    def segment(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
-        strokes = paint(click.volume, click.truth, click.seed_ras_mm, click.rng, painter)
-        if not strokes.any():
-            return np.zeros(strokes.shape, bool), (NO_STROKE,), 0.0
-        found, seconds = _grown(click.volume, strokes)
-        for point in click.points:
-            is_missing = point.kind is PointKind.INCLUDE
-            error = click.truth & ~found if is_missing else found & ~click.truth
-            label = LESION if is_missing else BACKGROUND
-            paint_correction(strokes, click.volume, error, label, np.array(point.ras_mm), click.rng, painter)
-            found, seconds = _grown(click.volume, strokes)
-        return found, (), seconds
-
     growing = {"margin_share": MARGIN_SHARE, "least_margin": LEAST_MARGIN, "distance_penalty": DISTANCE_PENALTY}
     return Baseline(
         GROW_CUT,
         "Baseline: 3D Slicer's grow from seeds, with scripted strokes on three slices that imitate a user.",
-        segment,
+        partial(_grow_cut, painter),
         {**growing, **{f"stroke_{name}": value for name, value in asdict(painter).items()}},
         {"cases": [], "parameters": "3D Slicer's defaults; those of the strokes are assumptions"},
         SIMULATED_USER,
         takes_points=True,
     )
+
+
+def _grow_cut(painter: Painter, click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
+    strokes = paint(click.volume, click.truth, click.seed_ras_mm, click.rng, painter)
+    if not strokes.any():
+        return np.zeros(strokes.shape, bool), (NO_STROKE,), 0.0
+    found, seconds = _grown(click.volume, strokes)
+    for point in click.points:
+        is_missing = point.kind is PointKind.INCLUDE
+        error = click.truth & ~found if is_missing else found & ~click.truth
+        label = LESION if is_missing else BACKGROUND
+        paint_correction(strokes, click.volume, error, label, np.array(point.ras_mm), click.rng, painter)
+        found, seconds = _grown(click.volume, strokes)
+    return found, (), seconds
 
 
 def _grown(volume: Volume, strokes: np.ndarray) -> tuple[np.ndarray, float]:
@@ -150,19 +158,19 @@ def _grown(volume: Volume, strokes: np.ndarray) -> tuple[np.ndarray, float]:
 def region_growing(growth: Growth | None = None) -> Baseline:
     """Return region growing from the seed alone."""
     growth = growth or Growth()
-
-    def segment(click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
-        started_s = time.perf_counter()
-        mask = grow_region(click.volume, click.seed_ras_mm, growth)
-        return mask, () if mask.any() else (NOTHING,), time.perf_counter() - started_s
-
     return Baseline(
         REGION_GROWING,
         "Baseline: region growing from the click.",
-        segment,
+        partial(_region_growing, growth),
         asdict(growth),
         {"simulated": True, "parameters": "chosen on 20 simulated patients, numbers 0 to 19 of seed 1"},
     )
+
+
+def _region_growing(growth: Growth, click: Click) -> tuple[np.ndarray, tuple[str, ...], float]:
+    started_s = time.perf_counter()
+    mask = grow_region(click.volume, click.seed_ras_mm, growth)
+    return mask, () if mask.any() else (NOTHING,), time.perf_counter() - started_s
 
 
 BASELINES: Mapping[str, Callable[[], Baseline]] = {GROW_CUT: grow_cut, REGION_GROWING: region_growing}

@@ -6,6 +6,7 @@ Confidence and distances are calibrated on some patients, and checked on others 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,19 @@ import numpy as np
 
 from ...core.errors import CaseError
 from ...core.output_files import atomic_files, check_output_paths
+from ...core.parallel import InProcess
 from ...core.progress import OnProgress
+from ...core.tasks import TaskRunner
+from ...recording.case_storage import RemoteCases
 from ...recording.dataset import CheckedCase, check_cases, short_hashes, table_of
-from ...segmentation.calibration import ModelCalibration, Observation, calibrate
+from ...segmentation.calibration import ModelCalibration, calibrate
 from ...segmentation.models.package import ModelPackage, add_calibration, model_or_default
-from ...tracking.interval import TrackingError
-from .consensus import SimulatedTips, coverage_of, observe
+from .consensus import Observed, coverage_of, observe
 from .document import simulated_of
+from .observation_store import ObservationStore
 
 BAD_DICE, LOW_CONFIDENCE = 0.5, 0.6
 """A segmentation with a Dice below the first would mislead; a confidence below the second is a warning of that."""
-Observed = list[tuple[Observation, SimulatedTips]]
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,13 @@ class CalibratedAccuracy:
 
 def calibrate_model(
     wanted: Path | str | None,
-    cases: Path,
-    check: Path | None = None,
+    cases: Path | RemoteCases,
+    check: Path | RemoteCases | None = None,
     report: Path | None = None,
     seed: int = 0,
     on_progress: OnProgress = lambda *_: None,
+    runner: TaskRunner | None = None,
+    work: Path | None = None,
 ) -> tuple[ModelPackage, ModelCalibration, CalibratedAccuracy | None]:
     """Calibrate a model and write the calibration into its package.
 
@@ -71,24 +76,32 @@ def calibrate_model(
         cases: with ground truth; simulated or not.
         check: other patients, on whom the calibration is checked.
         report: JSON file for all figures.
+        runner: carries out a task for each case; None for this process.
+        work: folder for the results of finished cases, with which an interrupted calibration goes on; None for none.
 
     Raises:
+        TasksFailedError: some cases failed.
         CaseError: cases cannot be used, or were trained on.
         ModelError: too few lesions, or the package cannot be written to.
     """
     model = model_or_default(wanted)
     if report is not None:
         check_output_paths([report])
-    made_on = _cases_in(cases, model)
-    tried_on = _cases_in(check, model) if check is not None else []
+    runner = runner or InProcess()
+    if runner.is_remote:
+        runner.check_folder(model.folder)
+    made_on = _cases_in(cases, model, runner, on_progress)
+    tried_on = _cases_in(check, model, runner, on_progress) if check is not None else []
     both = {case.patient for case in made_on} & {case.patient for case in tried_on}
     if both:
         raise CaseError(f"{', '.join(sorted(both))} is in both sets of patients; check on other patients")
-    observed = observe(model, made_on, seed, on_progress=on_progress)
+    store = None if work is None else ObservationStore(work, model.sha256)
+    how: dict[str, Any] = {"on_progress": on_progress, "runner": runner, "store": store}
+    observed = observe(model, made_on, seed, **how)
     calibration = calibrate([observation for observation, _ in observed], _simulated(made_on))
     accuracy = None
     if tried_on:
-        accuracy = calibrated_accuracy_of(calibration, observe(model, tried_on, seed, on_progress=on_progress), seed)
+        accuracy = calibrated_accuracy_of(calibration, observe(model, tried_on, seed, **how))
     entry = {**calibration.to_json(), "checked": None if accuracy is None else vars(accuracy)}
     if report is not None:
         with atomic_files([report]) as (unfinished,):
@@ -96,15 +109,15 @@ def calibrate_model(
     return add_calibration(model, entry), calibration, accuracy
 
 
-def calibrated_accuracy_of(calibration: ModelCalibration, observed: Observed, seed: int = 0) -> CalibratedAccuracy:
+def calibrated_accuracy_of(calibration: ModelCalibration, observed: Sequence[Observed]) -> CalibratedAccuracy:
     """Measure a calibration on lesions on which it was not made."""
     observations = [observation for observation, _ in observed]
     dice = np.array([o.dice for o in observations])
     confidence = np.array([calibration.expected_dice_of(o.agreement) for o in observations])
     probability = np.array([o.probability for o in observations])
-    approaches = [approach for _, approach in observed]
-    coverage, width_mm = coverage_of(approaches, calibration, TrackingError(), seed)
-    coverage_alone, width_alone_mm = coverage_of([a.alone for a in approaches], calibration, TrackingError(), seed)
+    tips = [of_lesion for _, of_lesion in observed]
+    coverage, width_mm = coverage_of(tips, calibration)
+    coverage_alone, width_alone_mm = coverage_of(tips, calibration, alone=True)
     bad, flagged = dice < BAD_DICE, confidence < LOW_CONFIDENCE
     return CalibratedAccuracy(
         len(observations),
@@ -132,8 +145,10 @@ def _agreement(said: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _cases_in(path: Path, model: ModelPackage) -> list[CheckedCase]:
-    cases, problems = check_cases(path)
+def _cases_in(
+    path: Path | RemoteCases, model: ModelPackage, runner: TaskRunner, on_progress: OnProgress
+) -> list[CheckedCase]:
+    cases, problems = check_cases(path, on_progress, runner=runner)
     if problems:
         raise CaseError(f"some cases cannot be used:\n{table_of(problems)}")
     known = set(short_hashes(model.trained_on.get("cases") or ()))

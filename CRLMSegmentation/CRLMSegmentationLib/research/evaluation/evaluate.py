@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import CaseError, CrlmError
+from ...core.errors import CaseError, CrlmError, WorkerError
 from ...core.output_files import atomic_files, make_folder
+from ...core.parallel import InProcess
 from ...core.progress import OnProgress
+from ...core.tasks import TaskRunner
+from ...recording.case_storage import RemoteCases
 from ...recording.dataset import CaseProblem, CheckedCase, check_cases
 from ...recording.label_components import KEEP_TOGETHER
 from ...segmentation.engine.engine import Engine
@@ -49,7 +52,7 @@ class HeldOut:
 
 def evaluate_model(
     model_folder: Path | str | None,
-    cases_path: Path,
+    cases_path: Path | RemoteCases,
     out: Path,
     settings: EvaluationSettings | None = None,
     skip_bad: bool = False,
@@ -58,6 +61,7 @@ def evaluate_model(
     engine_of: Callable[[ModelPackage], Engine] = WorkerEngine,
     held_out: HeldOut | None = None,
     labels_together: bool = False,
+    runner: TaskRunner | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model package and write `OUTPUTS` into a folder.
 
@@ -71,13 +75,13 @@ def evaluate_model(
         WorkerError: the worker has given up; what was measured is kept, and the next run goes on.
     """
     method = ModelMethod(model_or_default(model_folder), engine_of)
-    how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)
+    how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together, runner)
     return run_method(method, cases_path, out, *how)
 
 
 def evaluate_method(
     name: str,
-    cases_path: Path,
+    cases_path: Path | RemoteCases,
     out: Path,
     settings: EvaluationSettings | None = None,
     skip_bad: bool = False,
@@ -85,6 +89,7 @@ def evaluate_method(
     on_problems: OnProblems = lambda problems: None,
     held_out: HeldOut | None = None,
     labels_together: bool = False,
+    runner: TaskRunner | None = None,
 ) -> dict[str, Any]:
     """Evaluate a semi-automatic method, see `baselines.methods.BASELINES`, and write `OUTPUTS` into a folder.
 
@@ -96,13 +101,13 @@ def evaluate_method(
     from ..baselines.methods import baseline_named  # brings VTK, which a model needs not
 
     method = baseline_named(name)
-    how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together)
+    how = (settings, skip_bad, on_progress, on_problems, held_out, labels_together, runner)
     return run_method(method, cases_path, out, *how)
 
 
 def run_method(
     method: Method,
-    cases_path: Path,
+    cases_path: Path | RemoteCases,
     out: Path,
     settings: EvaluationSettings | None,
     skip_bad: bool,
@@ -110,6 +115,7 @@ def run_method(
     on_problems: OnProblems,
     held_out: HeldOut | None = None,
     labels_together: bool = False,
+    runner: TaskRunner | None = None,
 ) -> dict[str, Any]:
     """Measure a method on all cases and write `OUTPUTS` into a folder.
 
@@ -120,6 +126,7 @@ def run_method(
         held_out: to measure only what a dataset has kept from training; None for all cases.
         labels_together: parts of a label that lie apart are one lesion, see `recording.label_components`; taken
             from the dataset where that says so.
+        runner: carries out the measurements; None for this process.
 
     Returns:
         The content of evaluation.json.
@@ -129,6 +136,8 @@ def run_method(
         CrlmError: the folder holds the results of something else or of other settings, or the dataset was prepared
             with the parts of labels as lesions of their own, which shall be one here; or there are corrections to be
             made, and the method takes none.
+        WorkerError: lesions could not be measured; the others are in the result cache. `OUTPUTS` are there only with
+            `skip_bad`.
     """
     settings = settings or EvaluationSettings()
     if settings.brush:
@@ -142,18 +151,38 @@ def run_method(
         )
     labels_together = _labels_together(held_out, labels_together)
     header = {**method.header(settings), "labels_together": labels_together}
-    cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together)
+    runner = runner or InProcess()
+    if isinstance(method, ModelMethod) and runner.is_remote:
+        runner.check_folder(method.model.folder)
+    cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together, runner)
     make_folder(out)
     result_cache = ResultCache(out / RESULT_CACHE, header)
     if result_cache.damage.is_any:
         on_problems(
             [CaseProblem(RESULT_CACHE, "", f"{result_cache.damage.sentence(RESULT_CACHE)}; they are measured again")]
         )
-    rows, versions = measure_method(method, cases, settings, result_cache, out, on_progress)
+    measured = measure_method(method, cases, settings, result_cache, out, on_progress, runner)
+    if measured.failed:
+        on_problems(measured.failed)
     of = None if held_out is None else {"dataset": held_out.dataset, "listed": len(held_out.hashes)}
-    document = document_of(method, cases, problems, settings, rows, versions, of)
-    _write(document, cases, out, on_progress)
+    if skip_bad or not measured.failed:
+        problems = [*problems, *measured.failed]
+        document = document_of(method, cases, problems, settings, measured.rows, measured.versions, of)
+        _write(document, cases, out, on_progress)
+    if measured.failed:
+        raise WorkerError(_told(measured.failed, skip_bad))
     return document
+
+
+def _told(failed: Sequence[CaseProblem], skip_bad: bool) -> str:
+    """Return one sentence about measurements that could not be made."""
+    first = failed[0]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    end = "the tables leave them out" if skip_bad else "or leave them out with --skip-bad"
+    return (
+        f"some lesions could not be measured: {first.case} {first.lesion}: {first.text}{more}; the others are kept: "
+        f"run the same command again, {end}"
+    )
 
 
 def _labels_together(held_out: HeldOut | None, wanted: bool) -> bool:
@@ -169,15 +198,16 @@ def _labels_together(held_out: HeldOut | None, wanted: bool) -> bool:
 
 
 def _cases_in(
-    path: Path,
+    path: Path | RemoteCases,
     skip_bad: bool,
     on_progress: OnProgress,
     on_problems: OnProblems,
     held_out: HeldOut | None,
     labels_together: bool,
+    runner: TaskRunner,
 ) -> tuple[list[CheckedCase], list[CaseProblem]]:
     only: Collection[str] | None = None if held_out is None else held_out.hashes
-    cases, problems = check_cases(path, on_progress, only, labels_together)
+    cases, problems = check_cases(path, on_progress, only, labels_together, runner)
     if problems:
         on_problems(problems)
     if problems and not (skip_bad and cases):

@@ -5,6 +5,7 @@ A method is started once for all measurements, and segments seed after seed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import numpy as np
 from ...core.errors import CrlmError, WorkerError
 from ...core.points import CorrectionPoint
 from ...core.progress import OnProgress
+from ...core.tasks import KeptInProcess, TaskNeeds
 from ...core.volume import Volume
 from ...segmentation.engine.engine import Engine, EngineState
 from ...segmentation.engine.worker_engine import WorkerEngine
@@ -41,6 +43,8 @@ ABOUT_KEYS = (
     "parameters",
 )
 """Of `Method.about`."""
+NETWORK_NEEDS = TaskNeeds(memory_gb=3.0, is_limited=False, first_alone=True)
+"""Of segmenting one lesion with a model; the first task chooses the runtime (`inference.runtime_choice`)."""
 CACHE_VERSION = 4
 """Raised when lesions of the same name may be others than before, such as by another rule for parts of a label."""
 
@@ -122,6 +126,10 @@ class Method(Protocol):
     def takes_points(self) -> bool:
         """Whether a segmentation can be corrected by points."""
 
+    @property
+    def needs(self) -> TaskNeeds:
+        """What segmenting one lesion needs."""
+
     def about(self) -> dict[str, Any]:
         """Return what the tables state about the method, by `ABOUT_KEYS`; None where a key does not apply."""
 
@@ -164,6 +172,10 @@ class ModelMethod:
     def takes_points(self) -> bool:
         return takes_points(self.model)
 
+    @property
+    def needs(self) -> TaskNeeds:
+        return NETWORK_NEEDS
+
     def about(self) -> dict[str, Any]:
         return {**{name: getattr(self.model, name, None) for name in ABOUT_KEYS}, "kind": MODEL}
 
@@ -199,6 +211,20 @@ class _ModelSegmenter:
             if self.session.engine.state is EngineState.FAILED:
                 raise
             raise NoAnswerError(str(error)) from error
+
+
+_STARTED: KeptInProcess[Segmenter] = KeptInProcess()
+
+
+def started(method: Method, settings: EvaluationSettings, on_progress: OnProgress = lambda *_: None) -> Segmenter:
+    """Return a segmenter that runs in this process, started unless it is; one of another method ends."""
+    key = (type(method), json.dumps(method.header(settings), sort_keys=True), settings)
+    return _STARTED.get(key, lambda: method.opened(settings, on_progress))
+
+
+def stop_started() -> None:
+    """End the method that runs in this process."""
+    _STARTED.close()
 
 
 def _answer_of(result: LesionResult) -> Answer:

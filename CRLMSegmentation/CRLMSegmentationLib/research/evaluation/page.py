@@ -70,11 +70,12 @@ def worst_figures(
         if not row["mask"] or not (out / row["mask"]).is_file():
             figures.append(None)
             continue
-        volume = checked.case.volume()
         lesion = next(lesion for lesion in checked.lesions if lesion.name == key[1])
         seed = np.array(row["seed_ras_mm"])
         mask = read_mask(out / row["mask"])
-        shown = DrawnLesion(volume, mask, seed, row["crop_size_mm"], checked.truth_of(lesion, volume))
+        with checked.at_hand() as local:
+            volume = local.case.volume()
+            shown = DrawnLesion(volume, mask, seed, row["crop_size_mm"], local.truth_of(lesion, volume))
         figures.append(three_slices(shown, FIGURE_DPI))
     return figures
 
