@@ -162,7 +162,7 @@ class StubSteps:
         if name == self.dies_in:
             raise Killed(name)
 
-    def simulate(self, folder, study, numbers, processes, on_progress):
+    def simulate(self, folder, study, numbers, runner, on_progress):
         for number in numbers:
             if number == numbers[len(numbers) // 2]:
                 self._called(f"simulate {folder.name}")
@@ -170,7 +170,7 @@ class StubSteps:
                 write_tiny_case(folder / f"phantom-{number:03d}", number)
         return check_cases(folder)[0]
 
-    def prepare(self, variant, cases, dataset, study, processes, on_progress):
+    def prepare(self, variant, cases, dataset, study, runner, on_progress):
         assert dataset.parent.is_dir()
         if (dataset / "manifest.json").is_file():
             return
@@ -182,7 +182,7 @@ class StubSteps:
         manifest = {"cases": hashes, "folds": folds, "left_out": [["x", "Tumour 1", "tiny"]]}
         (dataset / "manifest.json").write_text(json.dumps(manifest))
 
-    def train(self, dataset, study, device, processes, on_progress):
+    def train(self, dataset, study, device, runner, on_progress):
         assert (dataset / "manifest.json").is_file()
         results = dataset / "results" / "Dataset511" / "Trainer__Plans__3d_fullres"
         fold = results / "fold_0"
@@ -218,11 +218,11 @@ class StubSteps:
             trained_on={"simulated": True, "cases": known["cases"]},
         )
 
-    def evaluate_network(self, model, cases, out, study, on_progress):
+    def evaluate_network(self, model, cases, out, study, runner, on_progress):
         assert out.is_dir()
         self._evaluate(out.name.replace("crop-", "crop+"), cases, out, self.load(model).sha256)
 
-    def evaluate_baseline(self, method, cases, out, study, on_progress):
+    def evaluate_baseline(self, method, cases, out, study, runner, on_progress):
         assert out.is_dir()
         self._evaluate(method, cases, out, "1" * 64)
 

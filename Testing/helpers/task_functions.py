@@ -65,3 +65,12 @@ def wait_for_file(job: tuple[Path | None, Path | None]) -> str:
     if written is not None:
         written.touch()
     return "waited" if written is None else "wrote"
+
+
+def note_and_wait(job: tuple[int, Path, Path | None]) -> int:
+    """Note in a folder that a job was begun, and on which process; then wait for a file, if one is named."""
+    number, folder, wanted = job
+    with (folder / f"begun-{number}").open("a") as file:
+        file.write(f"{os.getppid()} {os.getpid()}\n")
+    wait_for_file((wanted, None))
+    return number

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .console import bars, print_text
+from .options import ClusterOption, ProcessesOption, TaskMemoryOption
+from .task_runner import LOCAL, place_for, task_runner
 
 if TYPE_CHECKING:
     from ..core.progress import OnProgress
@@ -49,6 +51,9 @@ def study(
         Optional[Path],
         typer.Option(metavar="FOLDER", help="Folder for a copy of results, page and figures, 2 MB at most."),
     ] = None,
+    processes: ProcessesOption = None,
+    cluster: ClusterOption = LOCAL,
+    task_memory: TaskMemoryOption = None,
 ) -> None:
     """Compare methods on simulated patients.
 
@@ -62,8 +67,9 @@ def study(
         raise CrlmError(f"there is no device {device!r}; choose auto, cpu or cuda")
     names = [name.strip() for name in methods.split(",") if name.strip()]
     changes = {"patients": patients, "held_out": held_out, "training": training, "epochs": epochs, "seed": seed}
-    with _bars_or_lines() as on_progress:
-        results = run_study(preset, out, changes, names, device, publish=publish, on_progress=on_progress)
+    with task_runner(cluster, processes, task_memory) as runner, _bars_or_lines() as on_progress:
+        place = place_for(runner, out)
+        results = run_study(preset, place, changes, names, device, runner, publish, on_progress=on_progress)
     for line in summary_of(results):
         print_text(line)
     print_text(f"Page: {out / OUTPUTS[-1]}")

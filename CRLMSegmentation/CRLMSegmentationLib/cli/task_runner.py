@@ -14,6 +14,7 @@ from ..core.parallel import LocalPool
 if TYPE_CHECKING:
     from ..core.tasks import TaskRunner
     from ..recording.case_storage import RemoteCases
+    from ..research.ray_cluster import RayCluster
 
 LOCAL = "local"
 
@@ -31,10 +32,24 @@ def task_runner(cluster: str, processes: int | None = None, task_memory: float |
         return
     if processes is not None:
         raise typer.BadParameter("a cluster has its own processes; leave out --processes", param_hint="--processes")
+    with cluster_or_none(cluster, task_memory) as nodes:
+        yield nodes or LocalPool(None, task_memory)
+
+
+@contextmanager
+def cluster_or_none(cluster: str, task_memory: float | None) -> Iterator[RayCluster | None]:
+    """Provide the cluster of --cluster, None where it is this machine.
+
+    Raises:
+        CrlmError: the cluster cannot be used; says why.
+    """
+    if cluster == LOCAL:
+        yield None
+        return
     from ..research.ray_cluster import RayCluster
 
-    with RayCluster(cluster, task_memory) as runner:
-        yield runner
+    with RayCluster(cluster, task_memory) as nodes:
+        yield nodes
 
 
 def place_for(runner: TaskRunner, path: Path) -> Path:

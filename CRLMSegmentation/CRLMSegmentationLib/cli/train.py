@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -12,6 +13,8 @@ import typer
 
 from ..core.errors import CrlmError
 from .console import print_text, training_bars
+from .options import ClusterOption, TaskMemoryOption
+from .task_runner import LOCAL, cluster_or_none
 
 if TYPE_CHECKING:
     from ..research.training.train import Training
@@ -42,6 +45,8 @@ def train(
         Optional[str],
         typer.Option(metavar="MODEL", help="Start at the weights of this model; channels that it lacks start at 0."),
     ] = None,
+    cluster: ClusterOption = LOCAL,
+    task_memory: TaskMemoryOption = None,
 ) -> None:
     """Train nnU-Net on prepared cases."""
     from ..research.training.train import Training, train_dataset
@@ -51,8 +56,10 @@ def train(
         raise CrlmError(f"there is no device {device!r}; choose auto, cpu or cuda")
     start = None if start_from is None else find_model(start_from)
     training = Training(preset, _folds(fold), epochs, seed, device, resume, validation, processes, start)
-    with _noting_how_to_resume(dataset, training), training_bars() as (on_progress, on_state):
-        results = train_dataset(dataset, training, on_progress, on_state, lambda text: print_text(text, err=True))
+    warn = partial(print_text, err=True)
+    resumable = _noting_how_to_resume(dataset, training)
+    with cluster_or_none(cluster, task_memory) as nodes, resumable, training_bars() as (on_progress, on_state):
+        results = train_dataset(dataset, training, on_progress, on_state, warn, nodes)
     print_text(f"Results: {results}")
     print_text(f"Next: {_command('pack', results, *_fold_words(results, training), '--out', dataset / 'model')}")
 

@@ -19,13 +19,14 @@ from typing import Any, Protocol
 
 from .environment import gpus_of_driver
 from .free_memory import free_memory_bytes
-from .tasks import Job, OnOutcome, Outcome, TaskFailure, TaskNeeds, run_one
+from .tasks import Job, OnIdle, OnOutcome, Outcome, TaskFailure, TaskNeeds, run_one
 
 ENDED_FROM_OUTSIDE = (
     "its process was ended from outside, as happens where memory runs out; try again with fewer processes, or with "
     "more memory for each (--task-memory)"
 )
 TRIES_ALONE = 2
+POLL_S = 2.0
 PROCESSES_PER_GPU = 2
 """With a network: while one computes on the GPU, the other reads and measures."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -39,7 +40,14 @@ class InProcess:
     def workers_for(self, needs: TaskNeeds, jobs: int) -> int:
         return 1
 
-    def run(self, function: Callable[[Job], Any], jobs: Sequence[Job], needs: TaskNeeds, on_outcome: OnOutcome) -> None:
+    def run(
+        self,
+        function: Callable[[Job], Any],
+        jobs: Sequence[Job],
+        needs: TaskNeeds,
+        on_outcome: OnOutcome,
+        on_idle: OnIdle = lambda: None,
+    ) -> None:
         for number, job in enumerate(jobs):
             on_outcome(number, run_one(function, job, None))
 
@@ -68,13 +76,20 @@ class LocalPool:
     def workers_for(self, needs: TaskNeeds, jobs: int) -> int:
         return max(1, min(self.processes or _affordable(needs.of_memory(self.memory_gb)), jobs))
 
-    def run(self, function: Callable[[Job], Any], jobs: Sequence[Job], needs: TaskNeeds, on_outcome: OnOutcome) -> None:
+    def run(
+        self,
+        function: Callable[[Job], Any],
+        jobs: Sequence[Job],
+        needs: TaskNeeds,
+        on_outcome: OnOutcome,
+        on_idle: OnIdle = lambda: None,
+    ) -> None:
         workers = self.workers_for(needs, len(jobs))
         if workers == 1 and self.processes == 1:
-            InProcess().run(function, jobs, needs, on_outcome)
+            InProcess().run(function, jobs, needs, on_outcome, on_idle)
             return
         task = _Task(function, self._allowed_bytes(needs, workers))
-        pool = _Pool(task, max(1, cores() // workers), needs.first_alone, on_outcome)
+        pool = _Pool(task, max(1, cores() // workers), needs.first_alone, on_outcome, on_idle)
         waiting = deque(enumerate(jobs))
         while waiting:
             for suspect in pool.run_until_broken(waiting, workers):
@@ -99,6 +114,8 @@ def cores() -> int:
 
 def _affordable(needs: TaskNeeds) -> int:
     """Return the number of cores, or fewer where the free memory or the GPUs do not suffice for a task on each."""
+    if needs.whole_machine:
+        return 1
     gpus, free = len(gpus_of_driver()), free_memory_bytes()
     most = min(cores(), PROCESSES_PER_GPU * gpus) if gpus and needs.is_network else cores()
     return most if free is None else max(1, min(most, free // max(1, needs.memory_bytes)))
@@ -139,6 +156,7 @@ class _Pool:
     threads: int
     first_alone: bool
     on_outcome: OnOutcome
+    on_idle: OnIdle
 
     def run_until_broken(self, waiting: deque[tuple[int, Any]], workers: int) -> list[tuple[int, Any]]:
         """Run jobs until none is left, or until a process has died; return those that were running then.
@@ -155,7 +173,10 @@ class _Pool:
                         while waiting and len(running) < (1 if self.first_alone else workers):
                             running[pool.submit(self.task, waiting[0][1])] = waiting[0]
                             waiting.popleft()
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    ended = wait(running, POLL_S, FIRST_COMPLETED).done
+                    if not ended:
+                        self.on_idle()
+                    for future in ended:
                         outcome = future.result()
                         self.first_alone = False
                         self.on_outcome(running.pop(future)[0], outcome)

@@ -21,6 +21,8 @@ from .errors import CrlmError, os_reason
 logger = logging.getLogger(__name__)
 
 GIGABYTE = 10**9
+MOST_CORES = 8
+"""Of a task that has a machine alone; more threads do not make a network faster."""
 LISTED_FAILURES = 20
 """Of failed tasks, how many are printed one by one."""
 Job = TypeVar("Job")
@@ -35,14 +37,17 @@ class TaskNeeds:
         memory_gb: by which is decided how many tasks run at the same time on a machine.
         is_limited: memory beyond what a task is allowed is refused (Linux), so that it fails alone; not for tasks that
             start a network, since the libraries of GPUs reserve more than they use.
-        cpus, gpus: on a cluster; a pool on this machine runs a task for each core.
+        cpus: on a cluster; a pool on this machine runs a task for each core.
+        gpus: on a cluster; None for a share of one where there are any and the task starts a network.
+        whole_machine: the task uses the cores of a machine, `MOST_CORES` at most, alone.
         first_alone: the others wait for the first task, which measures and stores what they read.
     """
 
     memory_gb: float = 1.0
     is_limited: bool = True
     cpus: float = 1.0
-    gpus: float = 0.0
+    gpus: float | None = None
+    whole_machine: bool = False
     first_alone: bool = False
 
     @property
@@ -80,6 +85,7 @@ class Done(Generic[Result]):
 
 
 Outcome = Union[Done[Result], TaskFailure]
+OnIdle = Callable[[], None]
 OnOutcome = Callable[[int, Outcome[Any]], None]
 """Called with the number of a job and how it has ended, in the order in which they end."""
 
@@ -98,8 +104,18 @@ class TaskRunner(Protocol):
         """Return how many tasks with these needs run at the same time, for a number of jobs."""
         ...
 
-    def run(self, function: Callable[[Job], Any], jobs: Sequence[Job], needs: TaskNeeds, on_outcome: OnOutcome) -> None:
+    def run(
+        self,
+        function: Callable[[Job], Any],
+        jobs: Sequence[Job],
+        needs: TaskNeeds,
+        on_outcome: OnOutcome,
+        on_idle: OnIdle = lambda: None,
+    ) -> None:
         """Call a module-level function with each job, and report each outcome once.
+
+        Args:
+            on_idle: called every few seconds while tasks run elsewhere, to look at what they write.
 
         Raises:
             CrlmError: no task can be run at all; what was reported stays done.
@@ -137,6 +153,7 @@ def run_tasks(
     jobs: Sequence[Job],
     needs: TaskNeeds,
     on_outcome: Callable[[int, Outcome[Result]], None] = lambda number, outcome: None,
+    on_idle: OnIdle = lambda: None,
 ) -> list[Outcome[Result]]:
     """Carry out tasks, and return their outcomes in the order of the jobs, in whatever order they end."""
     outcomes: list[Outcome[Result] | None] = [None] * len(jobs)
@@ -145,7 +162,7 @@ def run_tasks(
         outcomes[number] = outcome
         on_outcome(number, outcome)
 
-    runner.run(function, jobs, needs, store)
+    runner.run(function, jobs, needs, store, on_idle)
     lost = [number for number, outcome in enumerate(outcomes) if outcome is None]
     if lost:
         raise RuntimeError(f"a runner has not told how {len(lost)} of {len(jobs)} tasks ended")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "case",
+    "case_storage",
     "dataset",
     "folder",
     "frame_pairing",
@@ -21,6 +22,7 @@ __all__ = [
     "recorded_sweep",
     "recovery",
     "rerun",
+    "rerun_cases",
     "saved_images",
     "session_events",
     "session_reader",

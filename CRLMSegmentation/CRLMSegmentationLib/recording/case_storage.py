@@ -56,11 +56,13 @@ class RemoteCases:
         url = self.url.rstrip("/")
         with _told(url):
             system, root = _system(url)
-            found = {PurePosixPath(name) for name in system.find(root, maxdepth=2)}
-        marks = [path for path in found if path.name in (CASE_FILE, RECORDING_FILE)]
-        if any(path.parent == PurePosixPath(root) for path in marks):
+            found = [PurePosixPath(name) for name in system.find(root)]
+        folders = {path.parent for path in found if path.name in (CASE_FILE, RECORDING_FILE)}
+        if PurePosixPath(root) in folders:
             return [RemoteCase(url)]
-        return [RemoteCase(f"{url}/{name}") for name in sorted({path.parent.name for path in marks})]
+        return [
+            RemoteCase(f"{url}/{folder.name}") for folder in sorted(folders) if folder.parent == PurePosixPath(root)
+        ]
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,14 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..core.errors import CrlmError
-from ..core.tasks import Job, OnOutcome, Outcome, TaskFailure, TaskNeeds, run_one
+from ..core.parallel import PROCESSES_PER_GPU
+from ..core.tasks import MOST_CORES, Job, OnIdle, OnOutcome, Outcome, TaskFailure, TaskNeeds, run_one
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ WAITING_PER_CORE = 2
 """Tasks that are handed to the cluster for each of its cores: enough to keep it busy, however many cases there are."""
 LEAST_WAITING = 16
 POLL_S = 2.0
-CONNECT_S = 60
 NOT_INSTALLED = (
     "a cluster needs Ray, which is not installed; install it with: pip install 'crlm-segmentation[cluster]' (80 MB), "
     "or leave out --cluster"
@@ -104,7 +104,7 @@ class RayCluster:
         self._ray.shutdown()
 
     def workers_for(self, needs: TaskNeeds, jobs: int) -> int:
-        return max(1, min(jobs, int(self._cores() / needs.cpus)))
+        return max(1, min(jobs, int(self._cores() / self._resolved(needs).cpus)))
 
     def check_folder(self, folder: Path) -> None:
         """Raise CrlmError unless every node sees a folder at the same path."""
@@ -121,8 +121,19 @@ class RayCluster:
             if not is_there:
                 raise CrlmError(NOT_SHARED.format(folder=folder, node=node["NodeManagerAddress"]))
 
-    def run(self, function: Callable[[Job], Any], jobs: Sequence[Job], needs: TaskNeeds, on_outcome: OnOutcome) -> None:
-        needs = needs.of_memory(self._memory_gb)
+    def has_gpus(self) -> bool:
+        """Return whether a node of the cluster has a GPU."""
+        return any(node["Resources"].get("GPU", 0.0) >= 1 for node in self._nodes())
+
+    def run(
+        self,
+        function: Callable[[Job], Any],
+        jobs: Sequence[Job],
+        needs: TaskNeeds,
+        on_outcome: OnOutcome,
+        on_idle: OnIdle = lambda: None,
+    ) -> None:
+        needs = self._resolved(needs)
         self._check_size(needs)
         task = _Task(function, needs.memory_bytes if needs.is_limited else None)
         remote = self._ray.remote(_carry_out).options(
@@ -145,6 +156,8 @@ class RayCluster:
                 ended, _ = self._ray.wait(list(running), num_returns=1, timeout=POLL_S)
                 for reference in ended:
                     on_outcome(running.pop(reference), self._outcome(reference))
+                if not ended:
+                    on_idle()
                 first_alone = first_alone and not ended
                 if not first_alone and (not ended or limit == 1):
                     limit = self._handed_over(needs)  # the autoscaler may have started nodes meanwhile
@@ -184,14 +197,25 @@ class RayCluster:
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"]]
 
+    def _resolved(self, needs: TaskNeeds) -> TaskNeeds:
+        """Return needs in numbers for the nodes of this cluster."""
+        needs = needs.of_memory(self._memory_gb)
+        if needs.gpus is None:
+            needs = replace(needs, gpus=1 / PROCESSES_PER_GPU if needs.is_network and self.has_gpus() else 0.0)
+        if needs.whole_machine:
+            fitting = [node["Resources"] for node in self._nodes() if node["Resources"].get("GPU", 0.0) >= needs.gpus]
+            cores = max((node.get("CPU", 0.0) for node in fitting), default=1.0)
+            needs = replace(needs, cpus=max(1.0, min(float(MOST_CORES), cores)))
+        return needs
+
     def _check_size(self, needs: TaskNeeds) -> None:
-        wanted = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": float(needs.memory_bytes)}
+        wanted = {"CPU": needs.cpus, "GPU": needs.gpus or 0.0, "memory": float(needs.memory_bytes)}
         have = [node["Resources"] for node in self._nodes()]
         if any(all(node.get(name, 0.0) >= amount for name, amount in wanted.items()) for node in have):
             return
         largest: dict[str, float] = max(have, key=lambda node: node.get("memory", 0.0), default={})
         told = f"{largest.get('CPU', 0):g}, {largest.get('memory', 0) / 1e9:.1f} and {largest.get('GPU', 0):g}"
-        raise CrlmError(TOO_SMALL.format(cpus=needs.cpus, memory=needs.memory_gb, gpus=needs.gpus, largest=told))
+        raise CrlmError(TOO_SMALL.format(cpus=needs.cpus, memory=needs.memory_gb, gpus=needs.gpus or 0.0, largest=told))
 
     def _check_versions(self) -> None:
         with _lost_cluster_told():

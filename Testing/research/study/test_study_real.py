@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from CRLMSegmentationLib.core.parallel import InProcess
 from CRLMSegmentationLib.recording.dataset import check_cases
 from CRLMSegmentationLib.research.evaluation.data_leakage import trained_on
 from CRLMSegmentationLib.research.study.run import run_study
@@ -32,8 +33,8 @@ CHANGES = {
 }
 
 
-def train_tiny(dataset, study, device, processes, on_progress):
-    training = Training(TINY, epochs=study.epochs, device="cpu", processes=processes, resume=True)
+def train_tiny(dataset, study, device, runner, on_progress):
+    training = Training(TINY, epochs=study.epochs, device="cpu", processes=1, resume=True)
     return train_dataset(dataset, training, on_progress)
 
 
@@ -41,7 +42,7 @@ def train_tiny(dataset, study, device, processes, on_progress):
 def test_study_of_seven_tiny_patients_from_nothing_to_its_page(tmp_path):
     out = tmp_path / "s"
     steps = replace(REAL_STEPS, simulate=StubSteps().simulate, train=train_tiny)
-    results = run_study("demo", out, CHANGES, METHODS, "cpu", processes=1, steps=steps)
+    results = run_study("demo", out, CHANGES, METHODS, "cpu", InProcess(), steps=steps)
     assert results["methods"] == METHODS
     assert all(len(results["lesions"][method]) == 3 for method in METHODS)
     assert results["failed"] == {method: [] for method in METHODS}
@@ -57,6 +58,6 @@ def test_study_of_seven_tiny_patients_from_nothing_to_its_page(tmp_path):
     assert len(trained_on({"trained_on": package.trained_on}, cases)) == 4
     assert str(tmp_path) not in (out / "results.json").read_text()
     before = {path: path.stat().st_mtime_ns for folder in ("models", "datasets") for path in (out / folder).rglob("*")}
-    again = run_study("demo", out, CHANGES, METHODS, "cpu", processes=1, steps=steps)
+    again = run_study("demo", out, CHANGES, METHODS, "cpu", InProcess(), steps=steps)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert json.dumps(again["figures"]) == json.dumps(results["figures"])

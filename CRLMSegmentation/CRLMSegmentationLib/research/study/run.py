@@ -23,7 +23,9 @@ from typing import Any
 
 from ...core.errors import CrlmError
 from ...core.output_files import atomic_files, make_folder
+from ...core.parallel import LocalPool
 from ...core.progress import OnProgress
+from ...core.tasks import TaskRunner
 from ...recording.case import CASE_FILE
 from ...recording.dataset import CheckedCase, short_hashes
 from ...segmentation.models.package import MANIFEST
@@ -46,7 +48,7 @@ class _Run:
     study: Study
     out: Path
     device: str
-    processes: int
+    runner: TaskRunner
     steps: Steps
     on_progress: OnProgress
 
@@ -73,7 +75,7 @@ def run_study(
     changes: Mapping[str, Any] | None = None,
     methods: Sequence[str] = METHODS,
     device: str = "auto",
-    processes: int = 2,
+    runner: TaskRunner | None = None,
     publish: Path | None = None,
     steps: Steps = REAL_STEPS,
     on_progress: OnProgress = lambda *_: None,
@@ -84,6 +86,7 @@ def run_study(
         preset: "demo" or "paper".
         changes: fields of `Study` that are other than the preset says; None as a value changes nothing.
         device: to train on, "auto", "cpu" or "cuda".
+        runner: carries out the tasks of each step; None for a pool on this machine.
         publish: folder for a copy of what is small: results, page, figures.
 
     Returns:
@@ -93,7 +96,7 @@ def run_study(
         CrlmError: the folder holds another study, or a step has failed; what was done before is kept.
     """
     study, methods = study_named(preset, changes or {}), check_methods(methods)
-    run = _Run(study, out, device, processes, steps, on_progress)
+    run = _Run(study, out, device, runner or LocalPool(), steps, on_progress)
     claim_folder(study, out)
     trained_on, held_out = _simulate(run)
     trainings = {method: _train(run, method, trained_on, held_out) for method in methods if method in NETWORKS}
@@ -111,7 +114,7 @@ def _simulate(run: _Run) -> tuple[list[CheckedCase], list[CheckedCase]]:
     for name, those in numbers.items():
         missing = len(list(run.patients(name).glob(f"*/{CASE_FILE}"))) < len(those)
         with logged_step(run.out, f"simulate {name}") if missing else nullcontext():
-            found.append(run.steps.simulate(run.patients(name), study, those, run.processes, run.progress_of(name)))
+            found.append(run.steps.simulate(run.patients(name), study, those, run.runner, run.progress_of(name)))
     check_apart([case.sha256 for case in found[0]], found[1], "every network")
     return found[0], found[1]
 
@@ -152,9 +155,9 @@ def _train(run: _Run, variant: str, trained_on: Sequence[CheckedCase], held_out:
     make_folder(dataset.parent)
     if not (model / MANIFEST).is_file():
         with logged_step(run.out, f"prepare {variant}"):
-            run.steps.prepare(variant, trained_on, dataset, run.study, run.processes, run.progress_of(variant))
+            run.steps.prepare(variant, trained_on, dataset, run.study, run.runner, run.progress_of(variant))
         with logged_step(run.out, f"train {variant}"):
-            results = run.steps.train(dataset, run.study, run.device, run.processes, run.progress_of(variant))
+            results = run.steps.train(dataset, run.study, run.device, run.runner, run.progress_of(variant))
         with logged_step(run.out, f"pack {variant}"):
             shutil.rmtree(run.evaluation(variant), ignore_errors=True)  # of a model that is no more
             make_folder(model.parent)
@@ -173,11 +176,12 @@ def _evaluate(run: _Run, method: str, held_out: Sequence[CheckedCase]) -> Docume
     document = _evaluated(run, method)
     if document is None:
         make_folder(out)
+        how = (cases, out, run.study, run.runner, run.progress_of(method))
         with logged_step(run.out, f"evaluate {method}"):
             if method in NETWORKS:
-                run.steps.evaluate_network(run.model(method), cases, out, run.study, run.progress_of(method))
+                run.steps.evaluate_network(run.model(method), *how)
             else:
-                run.steps.evaluate_baseline(method, cases, out, run.study, run.progress_of(method))
+                run.steps.evaluate_baseline(method, *how)
         document = read_evaluation(out)
     if document is None:
         raise CrlmError(f"{out} holds no {EVALUATION}; {REMOVE}")

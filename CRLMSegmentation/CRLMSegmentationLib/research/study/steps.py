@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...core.output_files import make_folder
 from ...core.progress import OnProgress
+from ...core.tasks import TaskNeeds, TaskRunner
 from ...recording.dataset import CheckedCase, check_cases, table_of
 from ..evaluation.settings import EvaluationSettings
+from ..ray_cluster import RayCluster
 from .settings import PHANTOM_VERSION, Study, folder_name
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 CLICKS = 5
 """On each lesion, the first included, with the methods that can be corrected."""
+PREPROCESSING = 8
+"""Processes that preprocess the images of a training, at most."""
 INTENDED_USE = "A network of a study on simulated patients; segments liver metastases in simulated ultrasound."
 STATEMENT = (
     "Trained on simulated data only; it has never seen a patient. Research software. Not a medical device; "
@@ -28,7 +33,9 @@ STATEMENT = (
 )
 
 
-def simulate(folder: Path, study: Study, numbers: range, processes: int, on_progress: OnProgress) -> list[CheckedCase]:
+def simulate(
+    folder: Path, study: Study, numbers: range, runner: TaskRunner, on_progress: OnProgress
+) -> list[CheckedCase]:
     """Simulate the patients of these numbers into a folder, and check them.
 
     Raises:
@@ -43,15 +50,16 @@ def simulate(folder: Path, study: Study, numbers: range, processes: int, on_prog
         written.append(case)
         on_progress("Simulating patients", len(written), len(numbers))
 
-    write_cohort(folder, study.phantom_seed, numbers, processes, count, PHANTOM_VERSION)
-    cases, problems = check_cases(folder, on_progress)
+    make_folder(folder)
+    write_cohort(folder, study.phantom_seed, numbers, 1, count, PHANTOM_VERSION, runner=runner)
+    cases, problems = check_cases(folder, on_progress, runner=runner)
     if problems:
         raise CrlmError(f"some simulated patients cannot be used:\n{table_of(problems)}")
     return cases
 
 
 def prepare(
-    variant: str, cases: Sequence[CheckedCase], dataset: Path, study: Study, processes: int, on_progress: OnProgress
+    variant: str, cases: Sequence[CheckedCase], dataset: Path, study: Study, runner: TaskRunner, on_progress: OnProgress
 ) -> None:
     """Write the dataset of a variant; lesions too small for training are listed in its manifest."""
     from ..training.preparation import Preparation
@@ -65,13 +73,12 @@ def prepare(
         folds=study.used_folds,
         held_out_share=0.0,
         seed=study.seed,
-        processes=processes,
     )
-    prepare_dataset(cases, dataset, preparation, on_progress, skip_bad=True)
+    prepare_dataset(cases, dataset, preparation, on_progress, skip_bad=True, runner=runner)
 
 
-def train(dataset: Path, study: Study, device: str, processes: int, on_progress: OnProgress) -> Path:
-    """Train one fold, and return nnU-Net's results folder of the configuration."""
+def train(dataset: Path, study: Study, device: str, runner: TaskRunner, on_progress: OnProgress) -> Path:
+    """Train one fold, on a node if the runner is a cluster; return nnU-Net's results folder of the configuration."""
     from ..training.train import Training, train_dataset
 
     training = Training(
@@ -81,9 +88,9 @@ def train(dataset: Path, study: Study, device: str, processes: int, on_progress:
         seed=study.seed,
         device=device,
         resume=True,
-        processes=processes,
+        processes=min(PREPROCESSING, runner.workers_for(TaskNeeds(), PREPROCESSING)),
     )
-    return train_dataset(dataset, training, on_progress)
+    return train_dataset(dataset, training, on_progress, cluster=runner if isinstance(runner, RayCluster) else None)
 
 
 def pack(results: Path, out: Path, variant: str) -> None:
@@ -111,22 +118,27 @@ def settings_of(study: Study, takes_points: bool) -> EvaluationSettings:
     return EvaluationSettings(seed=study.seed, robustness_lesions=0, bootstrap_draws=draws, clicks=clicks)
 
 
-def evaluate_network(model: Path, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
+def evaluate_network(
+    model: Path, cases: Path, out: Path, study: Study, runner: TaskRunner, on_progress: OnProgress
+) -> Document:
     """Evaluate a model package on the held-out patients."""
     from ...segmentation.models.package import takes_points
     from ..evaluation.evaluate import evaluate_model
 
     settings = settings_of(study, takes_points(load(model)))
-    return evaluate_model(model, cases, out, settings, on_progress=on_progress)
+    return evaluate_model(model, cases, out, settings, on_progress=on_progress, runner=runner)
 
 
-def evaluate_baseline(method: str, cases: Path, out: Path, study: Study, on_progress: OnProgress) -> Document:
+def evaluate_baseline(
+    method: str, cases: Path, out: Path, study: Study, runner: TaskRunner, on_progress: OnProgress
+) -> Document:
     """Evaluate a semi-automatic method on the held-out patients."""
     from ..baselines.methods import baseline_named
     from ..evaluation.evaluate import evaluate_method
 
     takes_points = baseline_named(method).takes_points
-    return evaluate_method(method, cases, out, settings_of(study, takes_points), on_progress=on_progress)
+    settings = settings_of(study, takes_points)
+    return evaluate_method(method, cases, out, settings, on_progress=on_progress, runner=runner)
 
 
 def draw(

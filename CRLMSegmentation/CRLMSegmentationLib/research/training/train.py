@@ -10,24 +10,30 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import CrlmError
 from ...core.hashing import sha256_of
 from ...core.progress import OnProgress
+from ...core.tasks import TaskNeeds, results_of, run_tasks
 from ...core.volume_files import is_hidden, read_header
 from ...segmentation.models.package import ModelPackage
 from .fold_process import KEEP_MEMORY, FoldSettings, is_begun, is_finished
-from .layout import LOG, Layout
+from .layout import LOG, PROGRESS, Layout
 from .manifest import IMAGES, Manifest, verify_manifest
 from .presets import Preset, preset_named
-from .progress import FoldProgress, OnState
+from .progress import FoldProgress, OnState, read_progress
 from .start import Start, copy_start_weights
-from .step_queue import Running, StepProcess, run_queue
+from .step_queue import Running, StepError, StepProcess, run_queue
 
+if TYPE_CHECKING:
+    from ..ray_cluster import RayCluster
+
+TRAINING_NEEDS = TaskNeeds(memory_gb=8.0, is_limited=False, whole_machine=True)
+"""Of a fold on a node of a cluster; the standard preset takes about this much, quick a third."""
 CHECKPOINTS = 4
 """Of a fold at the same time, at most: latest, best, final, and one that is being written."""
 
@@ -72,16 +78,53 @@ class Training:
         return self.preset if isinstance(self.preset, Preset) else preset_named(self.preset)
 
 
+@dataclass(frozen=True)
+class Step:
+    """A step of a training, which runs in a process of its own, here or on a node of a cluster.
+
+    Attributes:
+        what: it does, for errors.
+        module, arguments, log, environment: see `StepProcess`.
+    """
+
+    what: str
+    module: str
+    arguments: tuple[str, ...]
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def launch(self) -> Running:
+        return StepProcess(self.what, self.module, self.arguments, self.log, self.environment)
+
+
+def run_step_task(step: Step) -> list[Mapping[str, Any]]:
+    """Run a step to its end, as a task; return its messages but for those of single iterations.
+
+    Raises:
+        StepError: it has failed.
+    """
+    messages: list[Mapping[str, Any]] = []
+
+    def take(_: Step, message: Mapping[str, Any]) -> None:
+        if message["type"] not in ("step", "epoch"):
+            messages.append(message)
+
+    run_queue([step], ["here"], lambda step, _: step.launch(), take)
+    return messages
+
+
 def train_dataset(
     dataset: Path,
     training: Training = Training(),
     on_progress: OnProgress = lambda name, done, total: None,
     on_state: OnState = lambda state: None,
     on_warning: Callable[[str], None] = lambda text: None,
+    cluster: RayCluster | None = None,
 ) -> Path:
     """Train folds of a prepared dataset, each in its own process; several GPUs train one each at a time.
 
     Args:
+        cluster: trains each fold on a node; None for this machine.
         on_progress: told "Planning" (0 of 1, 1 of 1), then "Fold N" with epochs.
         on_state: told more of each fold, see `progress.FoldState`.
 
@@ -100,11 +143,16 @@ def train_dataset(
     waiting = [fold for fold in wanted if not is_finished(layout.fold_of(preset, fold.fold))]
     if waiting:
         _check_space(layout, preset, len(waiting))
-        places = _plan(layout, preset, training, on_progress, on_warning)
+        if cluster is not None:
+            cluster.check_folder(layout.root)
+        places = _plan(layout, preset, training, on_progress, on_warning, cluster)
         if training.start_from is not None:
             for fold in waiting:
                 copy_start_weights(training.start_from, fold.fold, layout.fold_of(preset, fold.fold))
-        _train_all(layout, waiting, places, on_progress, on_state)
+        if cluster is None:
+            _train_all(layout, waiting, places, on_progress, on_state)
+        else:
+            _train_on(cluster, layout, waiting, places[0], on_progress, on_state)
     return layout.results_of(preset)
 
 
@@ -182,7 +230,12 @@ def _preprocessed_mb(images: Sequence[Path]) -> float:
 
 
 def _plan(
-    layout: Layout, preset: Preset, training: Training, on_progress: OnProgress, on_warning: Callable[[str], None]
+    layout: Layout,
+    preset: Preset,
+    training: Training,
+    on_progress: OnProgress,
+    on_warning: Callable[[str], None],
+    cluster: RayCluster | None,
 ) -> list[str]:
     """Plan and preprocess the dataset, and return the devices: ["cpu"], or the numbers of the GPUs."""
     arguments = [str(layout.root), "--preset", json.dumps(preset.as_json()), "--device", training.device]
@@ -196,13 +249,21 @@ def _plan(
             for warning in [*message["warnings"], *slow]:
                 on_warning(warning)
 
-    def launch(what: str, _: str) -> Running:
-        return StepProcess(what, "plan", arguments, layout.planning_log, {})
-
+    step = Step("planning and preprocessing", "plan", tuple(arguments), layout.planning_log)
     on_progress("Planning", 0, 1)
-    run_queue(["planning and preprocessing"], ["here"], launch, take)
+    if cluster is None:
+        run_queue([step], ["here"], lambda step, _: step.launch(), lambda step, message: take("", message))
+    else:
+        needs = replace(TRAINING_NEEDS, gpus=_gpus_for(training.device, cluster))
+        for message in results_of(run_tasks(cluster, run_step_task, [step], needs), [step.what])[0]:
+            take("", message)
     on_progress("Planning", 1, 1)
     return places
+
+
+def _gpus_for(device: str, cluster: RayCluster) -> float:
+    """Return the GPUs that a fold needs on a cluster: one, where it has any and the device is not the processor."""
+    return 0.0 if device == "cpu" or (device == "auto" and not cluster.has_gpus()) else 1.0
 
 
 def _train_all(
@@ -221,16 +282,56 @@ def _train_all(
             on_progress(f"Fold {state.fold}", state.epoch, state.epochs)
 
     def launch(settings: FoldSettings, place: str) -> Running:
-        folder = layout.fold_of(settings.preset, settings.fold)
-        settings.write(folder)
-        device = "cpu" if place == "cpu" else "cuda"
         environment = KEEP_MEMORY if place == "cpu" else {"CUDA_VISIBLE_DEVICES": _visible(place)}
-        arguments = [str(folder), "--device", device, "--child"]
-        return StepProcess(
-            f"the training of fold {settings.fold}", "fold_process", arguments, folder / LOG, environment
-        )
+        return _fold_step(layout, settings, "cpu" if place == "cpu" else "cuda", environment).launch()
 
     run_queue(wanted, places, launch, take)
+
+
+def _fold_step(layout: Layout, settings: FoldSettings, device: str, environment: Mapping[str, str]) -> Step:
+    """Write the settings of a fold, and return the step that trains it."""
+    folder = layout.fold_of(settings.preset, settings.fold)
+    settings.write(folder)
+    arguments = (str(folder), "--device", device, "--child")
+    return Step(f"the training of fold {settings.fold}", "fold_process", arguments, folder / LOG, environment)
+
+
+def _train_on(
+    cluster: RayCluster,
+    layout: Layout,
+    wanted: Sequence[FoldSettings],
+    place: str,
+    on_progress: OnProgress,
+    on_state: OnState,
+) -> None:
+    """Train each fold on a node of a cluster, and follow the epochs in their progress files.
+
+    A fold whose node is lost goes on elsewhere from its last checkpoint. One that fails does not stop the others.
+    """
+    is_cpu = place == "cpu"
+    steps = [_fold_step(layout, settings, *(("cpu", KEEP_MEMORY) if is_cpu else ("cuda", {}))) for settings in wanted]
+    followed = {settings.fold: FoldProgress(settings.fold) for settings in wanted}
+    shown: dict[int, int] = {}
+
+    def look() -> None:
+        for settings in wanted:
+            progress, folder = followed[settings.fold], layout.fold_of(settings.preset, settings.fold)
+            lines = read_progress(folder / PROGRESS)
+            if not lines or len(lines) == shown.get(settings.fold):
+                continue
+            if settings.fold not in shown:
+                on_state(progress.take({"type": "started", "epoch": 0, "epochs": settings.epochs}))
+            for line in lines[min(shown.get(settings.fold, 0), len(lines) - 1) :]:
+                on_state(progress.take({"type": "epoch", **line}))
+            shown[settings.fold] = len(lines)
+            on_progress(f"Fold {settings.fold}", progress.state.epoch, progress.state.epochs)
+
+    needs = replace(TRAINING_NEEDS, gpus=0.0 if is_cpu else 1.0)
+    outcomes = run_tasks(cluster, run_step_task, steps, needs, lambda number, outcome: look(), look)
+    try:
+        results_of(outcomes, [f"fold {settings.fold}" for settings in wanted], "the folds that failed can be resumed")
+    except CrlmError as error:
+        raise StepError(str(error)) from error
 
 
 def _visible(place: str) -> str:
