@@ -12,7 +12,7 @@ TORCH_INDEX ?=
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check lint benchmarks fuzz clean
+.PHONY: demo test test-cluster check lint benchmarks fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/crlm-seg demo --out $(OUT)
@@ -22,6 +22,10 @@ test: $(VENV)/tested lint
 
 check: $(VENV)/tested lint
 	$(PYTEST) -m "not slow"
+
+# Ray and an S3 server, 110 MB more, for the tests of --cluster and of cases in a storage
+test-cluster: $(VENV)/clustered
+	RAY_USAGE_STATS_ENABLED=0 $(BIN)/python -m pytest -m cluster
 
 lint: $(VENV)/tested
 	$(BIN)/ruff check .
@@ -54,6 +58,13 @@ $(VENV)/installed: $(VENV)/torch CRLMSegmentation/pyproject.toml
 
 $(VENV)/tested: $(VENV)/installed
 	$(PIP) --editable 'CRLMSegmentation[openvino,test]'
+	touch $@
+
+# botocore, of s3fs, needs an older python-dateutil than the one of constraints.txt
+$(VENV)/clustered: $(VENV)/tested
+	grep -v python-dateutil constraints.txt > $(VENV)/constraints-cluster.txt
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(VENV)/constraints-cluster.txt \
+	  --editable 'CRLMSegmentation[openvino,test,cluster,storage]' 'moto[server]>=5'
 	touch $@
 
 clean:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,30 +13,19 @@ from CRLMSegmentationLib.cli.rerun import lines_of
 from CRLMSegmentationLib.core.crop import extract_crop
 from CRLMSegmentationLib.core.errors import CaseError
 from CRLMSegmentationLib.core.hashing import sha256_of
-from CRLMSegmentationLib.core.points import CorrectionPoint
 from CRLMSegmentationLib.core.postprocessing import lesion_from_probability
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.recording.recorded_images import RecordedImages
 from CRLMSegmentationLib.recording.rerun import agreement_of, rerun_case
-from CRLMSegmentationLib.recording.session_recorder import SessionRecorder
 from CRLMSegmentationLib.recording.session_results import recorded_results
 from CRLMSegmentationLib.segmentation.engine.worker_engine import WorkerEngine
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_model_package
-from CRLMSegmentationLib.segmentation.results import LesionSegmented, Options
+from CRLMSegmentationLib.segmentation.results import Options
 from CRLMSegmentationLib.segmentation.session import Session
-from CRLMSegmentationLib.segmentation.wait import wait_for_lesion, wait_for_model
 from helpers.inference_helpers import DATASET_JSON, click_package, random_weights, tiny_info, tiny_plans
 from helpers.point_helpers import exclude, include
-from helpers.stub_engine import SPACING_MM, StubEngine
-
-
-class AnsweringStub(StubEngine):
-    """Answers at the next poll."""
-
-    def poll(self):
-        if self.pending is not None:
-            self.finish()
-        return super().poll()
+from helpers.recorded_sessions import recorded_session
+from helpers.stub_engine import SPACING_MM, AnsweringStub
 
 
 class SmallStub(AnsweringStub):
@@ -52,34 +40,6 @@ class SmallStub(AnsweringStub):
         self.events[-1] = replace(
             self.events[-1], probability=few, lesion=lesion_from_probability(few, crop, job.volume)
         )
-
-
-def recorded_session(
-    folder: Path,
-    case: Case,
-    engine,
-    model: ModelPackage,
-    crop_size_mm: float = 70.0,
-    corrects: bool = False,
-    points: Sequence[CorrectionPoint] = (),
-) -> Path:
-    """What a module records of a case whose seeds are placed one after another."""
-    recorder = SessionRecorder(folder)
-    recorder.use_model(model)
-    volume = case.volume()
-    with Session(engine, model) as session:
-        session.use_volume(volume)
-        recorder.take(wait_for_model(session))
-        for lesion in case.lesions:
-            recorder.seed(lesion.name, lesion.seed_ras_mm, volume)
-            options = Options(crop_size_mm, first_fold_only=True, flip=(1,))
-            session.segment(lesion.name, np.array(lesion.seed_ras_mm), options, points=points)
-            result = wait_for_lesion(session, lesion.name)
-            recorder.take(LesionSegmented(result))
-    if corrects:
-        recorder.corrected(lesion.name, result.mask.mask & np.roll(result.mask.mask, 2, axis=0), volume)
-    assert recorder.finish().results == len(case.lesions)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A Ray cluster for the tests of this folder; they are skipped where Ray is missing (`make test-cluster` installs it)."""
+"""A Ray cluster for the tests of this folder, which are skipped where Ray is missing (see `make test-cluster`)."""
 
 from __future__ import annotations
 

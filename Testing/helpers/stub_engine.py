@@ -98,3 +98,12 @@ class StubEngine:
         """Let the running job end without an answer."""
         self.events.append(Failed(self.pending, reason))
         self.pending = None
+
+
+class AnsweringStub(StubEngine):
+    """Answers at the next poll."""
+
+    def poll(self):
+        if self.pending is not None:
+            self.finish()
+        return super().poll()

@@ -11,6 +11,7 @@ from CRLMSegmentationLib.recording.dataset import check_cases, short_hashes
 from CRLMSegmentationLib.research.evaluation import calibrate, consensus
 from CRLMSegmentationLib.research.evaluation.calibrate import calibrate_model, calibrated_accuracy_of
 from CRLMSegmentationLib.research.evaluation.consensus import simulated_tips
+from CRLMSegmentationLib.research.evaluation.observation_store import ObservationStore
 from CRLMSegmentationLib.segmentation import calibration
 from CRLMSegmentationLib.segmentation.calibration import ModelCalibration, calibration_from
 from CRLMSegmentationLib.tracking.interval import ResidualError
@@ -69,6 +70,32 @@ def test_what_was_measured_is_written_with_how_it_does_on_others(written, cohort
     report = json.loads((tmp_path / "calibration.json").read_text())
     assert report["checked"]["lesions"] == 1
     assert report["model"] == StubModel().sha256
+
+
+@pytest.mark.parametrize("dies_after", [0, 9, 12])
+def test_calibration_that_was_killed_goes_on_with_the_next_case(cohorts, engines, tmp_path, dies_after):
+    """A case takes nine jobs: the first answer, its refinement, and seven repetitions."""
+    cases, _ = check_cases(cohorts[0])
+    store = ObservationStore(tmp_path / "work", StubModel().sha256)
+    with pytest.raises(KeyboardInterrupt):
+        observe_with(lambda model: engines(model, dies_after=dies_after), cases, store)
+    observed = observe_with(engines, cases, store)
+    assert len(engines.made[-1].jobs) == 18 - dies_after // 9 * 9
+    again = observe_with(engines, cases, store)
+    assert len(engines.made) == 2
+    assert [as_plain(one) for one in again] == [as_plain(one) for one in observed]
+    assert [as_plain(one) for one in observed] == [as_plain(one) for one in observe_with(engines, cases, None)]
+    for path in (tmp_path / "work").iterdir():
+        path.write_text('{"lesions": [{"patient": 3}]}')
+    assert len(observe_with(engines, cases, store)) == 2  # what is damaged is made again
+
+
+def observe_with(engine_of, cases, store):
+    return consensus.observe(StubModel(), cases, engine_of=engine_of, store=store)
+
+
+def as_plain(observed):
+    return [{name: np.asarray(value).tolist() for name, value in vars(part).items()} for part in observed]
 
 
 def test_patients_cannot_be_calibrated_and_checked_on(written, cohorts):

@@ -1,0 +1,216 @@
+"""Cost of many cases: linear in their number, less with more workers; what a cluster adds; memory of each step.
+
+    python -m benchmarks.benchmark_cluster [--cases 8] [--skip-ray]
+
+Ratios within one run count; seconds are those of this machine and of what else runs on it. The nodes of the simulated
+cluster share this machine, so that tasks which compute get no faster than its cores: whether anything serialises is
+measured with tasks that only wait.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from CRLMSegmentationLib.core.parallel import LocalPool, cores
+from CRLMSegmentationLib.core.tasks import TaskNeeds, TaskRunner, results_of, run_tasks
+from CRLMSegmentationLib.recording.dataset import check_cases
+from CRLMSegmentationLib.research.baselines.methods import baseline_named
+from CRLMSegmentationLib.research.evaluation.lesions import measure_method
+from CRLMSegmentationLib.research.evaluation.methods import ModelMethod, started
+from CRLMSegmentationLib.research.evaluation.result_cache import ResultCache
+from CRLMSegmentationLib.research.evaluation.settings import EvaluationSettings
+from CRLMSegmentationLib.research.phantom.cases import write_cohort, write_phantom_case
+from CRLMSegmentationLib.research.training.nnunet_raw import write_case_images
+from CRLMSegmentationLib.research.training.preparation import Preparation
+from CRLMSegmentationLib.research.training.readiness import check_case
+from CRLMSegmentationLib.segmentation.models.package import model_or_default
+
+PLAIN = EvaluationSettings(robustness_lesions=0)
+WAIT_S = 0.5
+"""Of a task that only waits: as a short case."""
+TASKS_OF_A_NODE = 12
+SMALL = 2000
+"""Tasks that do nothing, to measure what the head node can hand out."""
+ROW_BYTES = 20_000
+"""Of the result of a measurement: a row, and the mask as a compressed file."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--cases", type=int, default=8, help="of the largest cohort; a quarter and half are measured too"
+    )
+    parser.add_argument("--skip-ray", action="store_true")
+    options = parser.parse_args(arguments)
+    print(f"{cores()} cores; load {os.getloadavg()[0]:.1f} before the run")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        cases = measure_phantoms(folder, options.cases)
+        measure_evaluation(cases)
+        measure_memory(folder, cases)
+    if not options.skip_ray:
+        measure_ray()
+
+
+def measure_phantoms(folder: Path, most: int) -> Path:
+    print("\nSimulating patients")
+    times: dict[tuple[int, int], float] = {}
+    for workers in (1, 2):
+        for count in (most // 4, most // 2, most):
+            out = folder / f"{workers}-{count}"
+            out.mkdir()
+            times[workers, count] = seconds(lambda o=out, c=count, w=workers: write_cohort(o, 1, range(c), w))
+            print(
+                f"  {workers} workers, {count:3d} cases: {times[workers, count]:6.1f} s, "
+                f"{times[workers, count] / count:5.2f} s a case"
+            )
+    print(
+        f"  twice the cases take {times[1, most] / times[1, most // 2]:.2f} times as long with one worker, "
+        f"{times[2, most] / times[2, most // 2]:.2f} with two"
+    )
+    print(f"  two workers take {times[2, most] / times[1, most]:.2f} of the time of one")
+    return folder / f"1-{most}"
+
+
+def measure_evaluation(folder: Path) -> None:
+    print("\nMeasuring lesions, after the start of the first worker")
+    cases, _ = check_cases(folder)
+    for name, method in (
+        ("region-growing", baseline_named("region-growing")),
+        ("model", ModelMethod(model_or_default(None))),
+    ):
+        taken = {workers: evaluation_seconds(method, cases, LocalPool(workers)) for workers in (1, 2)}
+        lesions = sum(len(checked.lesions) for checked in cases)
+        told = ", ".join(f"{workers} workers {s / lesions:.2f} s a lesion" for workers, s in taken.items())
+        print(f"  {name}: {told}; two take {taken[2] / taken[1]:.2f} of the time of one")
+
+
+def evaluation_seconds(method: Any, cases: Sequence[Any], runner: TaskRunner) -> float:
+    """Seconds from the first result to the last, for all lesions but the first."""
+    ends: list[float] = []
+    cache = ResultCache(None, method.header(PLAIN))
+    measure_method(method, cases, PLAIN, cache, None, lambda name, *_: ends.append(time.perf_counter()), runner)
+    ends = ends[-sum(len(checked.lesions) for checked in cases) :]
+    return (ends[-1] - ends[0]) * len(ends) / (len(ends) - 1)
+
+
+def measure_memory(folder: Path, cohort: Path) -> None:
+    """Most memory of a process, and of those that it has started, after one task of each step."""
+    print("\nMost memory of one task, with all that its process has loaded")
+    cases, _ = check_cases(cohort)
+    raw = folder / "raw"
+    for name in ("imagesTr", "labelsTr"):
+        (raw / name).mkdir(parents=True)
+    preparation, model = Preparation(), ModelMethod(model_or_default(None))
+    steps: dict[str, Callable[[], Any]] = {
+        "phantom": partial(write_phantom_case, folder / "one", 1, 0),
+        "prepare, check": partial(check_case, (cases[0], preparation)),
+        "prepare, write": partial(write_case_images, (cases[0], cases[0].lesions, preparation, raw)),
+        "evaluate region-growing": partial(_measure_one, baseline_named("region-growing"), cases[:1]),
+        "evaluate model": partial(_measure_one, model, cases[:1]),
+    }
+    for name, step in steps.items():
+        (outcome,) = run_tasks(LocalPool(2), _peak_after, [step], TaskNeeds(is_limited=False))
+        print(f"  {name}: {results_of([outcome], [name])[0] / 1e9:.2f} GB")
+
+
+def _measure_one(method: Any, cases: Sequence[Any]) -> None:
+    from CRLMSegmentationLib.research.evaluation.lesions import _tasks_of, measure_task
+
+    measure_task(method, PLAIN, True, _tasks_of(cases, PLAIN)[0])
+    started(method, PLAIN)  # which keeps the worker process alive
+
+
+def _peak_after(step: Callable[[], Any]) -> int:
+    step()
+    mine = [os.getpid(), *_descendants(os.getpid())]
+    return sum(_peak_bytes(pid) for pid in mine)
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(child), *_descendants(int(child))]
+    return found
+
+
+def _peak_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def measure_ray() -> None:
+    try:
+        from CRLMSegmentationLib.research.ray_cluster import RayCluster
+        from helpers.ray_helpers import LocalRay
+
+        cluster = LocalRay(1)
+    except ImportError:
+        print("\nRay is not installed; make test-cluster installs it")
+        return
+    needs = TaskNeeds(memory_gb=0.1)
+    print(f"\nRay: nodes of one core, tasks that wait {WAIT_S} s, {TASKS_OF_A_NODE} for each node")
+    try:
+        one_s = 0.0
+        for count in (1, 2, 4, 8):
+            while len(cluster.nodes) < count:
+                cluster.nodes.append(cluster.add_node())
+            with RayCluster(cluster.address) as runner:
+                run_tasks(runner, _wait, [0.0] * 2 * count, needs)  # starts the processes of the nodes
+                taken_s = seconds(lambda c=count, r=runner: run_tasks(r, _wait, [WAIT_S] * TASKS_OF_A_NODE * c, needs))
+                one_s = one_s or taken_s
+                rate = TASKS_OF_A_NODE * count / taken_s
+                print(
+                    f"  {count} nodes: {taken_s:5.1f} s, {rate:5.1f} tasks/s, {100 * one_s / taken_s:.0f} % of linear"
+                )
+        with RayCluster(cluster.address) as runner:
+            small_s = seconds(lambda: run_tasks(runner, abs, list(range(SMALL)), needs))
+            rows_s = seconds(lambda: run_tasks(runner, bytes, [ROW_BYTES] * SMALL, needs))
+        print(
+            f"  tasks that do nothing: {SMALL / small_s:.0f} a second; with results of {ROW_BYTES // 1000} kB "
+            f"{SMALL / rows_s:.0f} a second, {SMALL * ROW_BYTES / rows_s / 1e6:.1f} MB/s through the head"
+        )
+    finally:
+        cluster.close()
+    with tempfile.TemporaryDirectory() as scratch:
+        print("\nRay: simulating patients (the nodes share the cores of this machine)")
+        measure_ray_phantoms(Path(scratch))
+
+
+def measure_ray_phantoms(folder: Path) -> None:
+    from CRLMSegmentationLib.research.ray_cluster import RayCluster
+    from helpers.ray_helpers import LocalRay
+
+    taken = {}
+    for nodes in (1, 2):
+        cluster, out = LocalRay(nodes), folder / str(nodes)
+        out.mkdir()
+        try:
+            with RayCluster(cluster.address) as runner:
+                run_tasks(runner, _wait, [0.0] * 2 * nodes, TaskNeeds())
+                taken[nodes] = seconds(lambda o=out, r=runner: write_cohort(o, 1, range(4), runner=r))
+        finally:
+            cluster.close()
+        print(f"  {nodes} nodes: {taken[nodes] / 4:.2f} s a case")
+    print(f"  two nodes take {taken[2] / taken[1]:.2f} of the time of one")
+
+
+def _wait(wait_s: float) -> None:
+    time.sleep(wait_s)
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    started_s = time.perf_counter()
+    function()
+    return time.perf_counter() - started_s
+
+
+if __name__ == "__main__":
+    main()
