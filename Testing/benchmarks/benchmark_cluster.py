@@ -1,6 +1,6 @@
 """Cost of many cases: linear in their number, less with more workers; what a cluster adds; memory of each step.
 
-    python -m benchmarks.benchmark_cluster [--cases 8] [--skip-ray]
+    python -m benchmarks.benchmark_cluster [--cases 8] [--only local|ray]
 
 Ratios within one run count; seconds are those of this machine and of what else runs on it. The nodes of the simulated
 cluster share this machine, so that tasks which compute get no faster than its cores: whether anything serialises is
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from CRLMSegmentationLib.core.parallel import LocalPool, cores
-from CRLMSegmentationLib.core.tasks import TaskNeeds, TaskRunner, results_of, run_tasks
+from CRLMSegmentationLib.core.tasks import TaskNeeds, results_of, run_tasks
 from CRLMSegmentationLib.recording.dataset import check_cases
 from CRLMSegmentationLib.research.baselines.methods import baseline_named
 from CRLMSegmentationLib.research.evaluation.lesions import measure_method
@@ -32,6 +33,7 @@ from CRLMSegmentationLib.research.training.preparation import Preparation
 from CRLMSegmentationLib.research.training.readiness import check_case
 from CRLMSegmentationLib.segmentation.models.package import model_or_default
 
+ROUNDS = 2
 PLAIN = EvaluationSettings(robustness_lesions=0)
 WAIT_S = 0.5
 """Of a task that only waits: as a short case."""
@@ -47,58 +49,81 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--cases", type=int, default=8, help="of the largest cohort; a quarter and half are measured too"
     )
-    parser.add_argument("--skip-ray", action="store_true")
+    parser.add_argument("--only", choices=("local", "ray"), help="one half of the measurements")
     options = parser.parse_args(arguments)
     print(f"{cores()} cores; load {os.getloadavg()[0]:.1f} before the run")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        cases = measure_phantoms(folder, options.cases)
-        measure_evaluation(cases)
-        measure_memory(folder, cases)
-    if not options.skip_ray:
+    if options.only != "ray":
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            cases = measure_phantoms(folder, options.cases)
+            measure_evaluation(cases)
+            measure_memory(folder, cases)
+    if options.only != "local":
         measure_ray()
 
 
 def measure_phantoms(folder: Path, most: int) -> Path:
+    """Processor time of cohorts of three sizes, and the pace of one and two workers, in turn."""
     print("\nSimulating patients")
-    times: dict[tuple[int, int], float] = {}
-    for workers in (1, 2):
-        for count in (most // 4, most // 2, most):
-            out = folder / f"{workers}-{count}"
-            out.mkdir()
-            times[workers, count] = seconds(lambda o=out, c=count, w=workers: write_cohort(o, 1, range(c), w))
-            print(
-                f"  {workers} workers, {count:3d} cases: {times[workers, count]:6.1f} s, "
-                f"{times[workers, count] / count:5.2f} s a case"
-            )
-    print(
-        f"  twice the cases take {times[1, most] / times[1, most // 2]:.2f} times as long with one worker, "
-        f"{times[2, most] / times[2, most // 2]:.2f} with two"
-    )
-    print(f"  two workers take {times[2, most] / times[1, most]:.2f} of the time of one")
-    return folder / f"1-{most}"
+    costs: dict[int, float] = {}
+    for count in (most // 4, most // 2, most):
+        out = new_folder(folder)
+        before_s = processor_seconds()
+        write_cohort(out, 1, range(count), runner=LocalPool(1))
+        costs[count] = processor_seconds() - before_s
+        print(f"  {count:3d} cases: {costs[count]:6.1f} s of processor time, {costs[count] / count:5.2f} s a case")
+    half, quarter = most // 2, most // 4
+    first, second = (costs[half] - costs[quarter]) / (half - quarter), (costs[most] - costs[half]) / (most - half)
+    print(f"  one case more costs {first:.2f} s from {quarter} to {half}, {second:.2f} s from {half} to {most}")
+
+    def pace(workers: int) -> float:
+        ends: list[float] = []
+        note = lambda case: ends.append(time.perf_counter())  # noqa: E731
+        write_cohort(new_folder(folder), 1, range(most), on_written=note, runner=LocalPool(workers))
+        return seconds_each(ends, workers)
+
+    print_paces("case", [(pace(1), pace(2)) for _ in range(ROUNDS)])
+    return out
 
 
 def measure_evaluation(folder: Path) -> None:
-    print("\nMeasuring lesions, after the start of the first worker")
+    print("\nMeasuring lesions")
     cases, _ = check_cases(folder)
-    for name, method in (
-        ("region-growing", baseline_named("region-growing")),
-        ("model", ModelMethod(model_or_default(None))),
-    ):
-        taken = {workers: evaluation_seconds(method, cases, LocalPool(workers)) for workers in (1, 2)}
-        lesions = sum(len(checked.lesions) for checked in cases)
-        told = ", ".join(f"{workers} workers {s / lesions:.2f} s a lesion" for workers, s in taken.items())
-        print(f"  {name}: {told}; two take {taken[2] / taken[1]:.2f} of the time of one")
+    model = ModelMethod(model_or_default(None))
+    for name, method in (("region-growing", baseline_named("region-growing")), ("model", model)):
+        print(f"  {name}")
+        print_paces(
+            "lesion", [tuple(evaluation_pace(method, cases, workers) for workers in (1, 2)) for _ in range(ROUNDS)]
+        )
 
 
-def evaluation_seconds(method: Any, cases: Sequence[Any], runner: TaskRunner) -> float:
-    """Seconds from the first result to the last, for all lesions but the first."""
+def evaluation_pace(method: Any, cases: Sequence[Any], workers: int) -> float:
     ends: list[float] = []
     cache = ResultCache(None, method.header(PLAIN))
-    measure_method(method, cases, PLAIN, cache, None, lambda name, *_: ends.append(time.perf_counter()), runner)
-    ends = ends[-sum(len(checked.lesions) for checked in cases) :]
-    return (ends[-1] - ends[0]) * len(ends) / (len(ends) - 1)
+    note = lambda name, *_: ends.append(time.perf_counter())  # noqa: E731
+    measure_method(method, cases, PLAIN, cache, None, note, LocalPool(workers))
+    return seconds_each(ends, workers + 1)
+
+
+def seconds_each(ends: Sequence[float], first: int) -> float:
+    """Seconds for each result, without the first ones, for which the processes had to be started."""
+    return (ends[-1] - ends[first - 1]) / (len(ends) - first)
+
+
+def print_paces(what: str, rounds: Sequence[Sequence[float]]) -> None:
+    """Print the seconds of one and of two workers in each round, and their ratio."""
+    for one_s, two_s in rounds:
+        print(f"    1 worker {one_s:.2f} s a {what}, 2 workers {two_s:.2f} s: {two_s / one_s:.2f} of the time")
+
+
+def processor_seconds() -> float:
+    """Processor time of the processes that have ended, which does not depend on what else runs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def new_folder(folder: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=folder))
 
 
 def measure_memory(folder: Path, cohort: Path) -> None:

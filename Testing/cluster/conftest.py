@@ -24,12 +24,3 @@ def ray_cluster() -> Iterator[LocalRay]:
     cluster = LocalRay()
     yield cluster
     cluster.close()
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """Nodes of one core compute with one thread, and so does what they are compared with."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            patch.setenv(name, "1")
-        yield

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.core.hashing import sha256_of
-from CRLMSegmentationLib.core.parallel import InProcess, LocalPool
+from CRLMSegmentationLib.core.parallel import LocalPool
 from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.recording.dataset import check_cases
@@ -33,8 +33,8 @@ TIMES = ("seconds", "timings_s", "created", "device")
 HOW = ["one process", "pool", "cluster"]
 
 
-def crlm_seg(*arguments: object, code: int = 0) -> Any:
-    with Run(*arguments) as run:
+def crlm_seg(*arguments: object, code: int = 0, folder: Path | None = None) -> Any:
+    with Run(*arguments, folder=folder) as run:
         done = run.finish()
     assert done.code == code, done
     return done
@@ -81,11 +81,12 @@ def without_times(value: Any) -> Any:
 
 @pytest.mark.parametrize("method", ["region-growing", "the shipped model"])
 def test_evaluations_are_the_same_but_for_their_times(cohorts, ray_cluster, tmp_path, method):
-    """Masks to the byte, and every figure that is not a time."""
-    name = method if method == "region-growing" else model_or_default(None).folder
+    """Masks to the byte, and every figure that is not a time; paths may be relative."""
+    name = method if method == "region-growing" else os.path.relpath(model_or_default(None).folder, tmp_path)
+    cases = os.path.relpath(cohorts["pool"], tmp_path)
     for how in HOW:
         few = ["--robustness", 1 if method == "region-growing" else 0]
-        crlm_seg("evaluate", name, cohorts["pool"], "--out", tmp_path / how, *few, *options(how, ray_cluster))
+        crlm_seg("evaluate", name, cases, "--out", how, *few, *options(how, ray_cluster), folder=tmp_path)
     masks = [files_of(tmp_path / how / "masks") for how in HOW]
     assert masks[0]
     assert masks[0] == masks[1] == masks[2]
@@ -99,7 +100,7 @@ def test_observations_of_a_calibration_are_the_same_to_the_byte(cohorts, ray_clu
     model = model_or_default(None)
     cases = check_cases(cohorts["pool"])[0][:2]
     with RayCluster(ray_cluster.address) as cluster:
-        found = [observe(model, cases, runner=runner) for runner in (InProcess(), LocalPool(2), cluster)]
+        found = [observe(model, cases, runner=runner) for runner in (LocalPool(1), LocalPool(2), cluster)]
     store = ObservationStore(tmp_path, model.sha256)
     observe(model, cases, runner=LocalPool(2), store=store)
     found.append(observe(model, cases, engine_of=never, store=store))
@@ -116,8 +117,11 @@ def plain_bytes(value: Any) -> dict[str, Any]:
     return {name: item.tobytes() if isinstance(item, np.ndarray) else item for name, item in vars(value).items()}
 
 
-def test_folds_trained_on_a_cluster_have_the_same_weights(ray_cluster, tmp_path):
+def test_folds_trained_on_a_cluster_have_the_same_weights(ray_cluster, tmp_path, monkeypatch):
+    """As those trained with as many threads as a node has cores."""
     import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     weights, told = [], []
     for how in ("here", "cluster"):

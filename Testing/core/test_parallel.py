@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from CRLMSegmentationLib.core import parallel
 from CRLMSegmentationLib.core.errors import CaseError, CrlmError
-from CRLMSegmentationLib.core.parallel import ENDED_FROM_OUTSIDE, InProcess, LocalPool
+from CRLMSegmentationLib.core.parallel import ENDED_FROM_OUTSIDE, InProcess, LocalPool, local_runner
 from CRLMSegmentationLib.core.tasks import (
     LISTED_FAILURES,
     Done,
@@ -116,14 +116,21 @@ def test_pool_takes_all_cores_as_far_as_the_memory_allows(monkeypatch):
     assert LocalPool().workers_for(TaskNeeds(memory_gb=20), 100) == 16
 
 
-def test_processes_share_the_cores_among_their_threads(monkeypatch):
-    monkeypatch.setattr(parallel, "cores", lambda: 8)
+def test_processes_have_one_thread_however_many_they_are(monkeypatch):
+    """Or as many as the user says."""
     for name in parallel.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert [outcome.value for outcome in run_tasks(LocalPool(2), threads_allowed, [0, 1], NEEDS)] == ["4", "4"]
+    for processes in (1, 2):
+        outcomes = run_tasks(LocalPool(processes), threads_allowed, [0, 1], NEEDS)
+        assert [outcome.value for outcome in outcomes] == ["1", "1"]
     assert "OMP_NUM_THREADS" not in os.environ
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert [outcome.value for outcome in run_tasks(LocalPool(2), threads_allowed, [0, 1], NEEDS)] == ["3", "3"]
+
+
+def test_one_process_is_this_one_for_callers_of_the_library():
+    assert isinstance(local_runner(1), InProcess)
+    assert local_runner(3) == LocalPool(3)
 
 
 def test_ctrl_c_ends_the_processes_and_comes_through(tmp_path):
@@ -147,8 +154,8 @@ def test_arrays_come_back_as_they_were():
 
 def test_runner_that_loses_a_task_is_found_out():
     class Forgetful(InProcess):
-        def run(self, function, jobs, needs, on_outcome):
-            super().run(function, jobs[1:], needs, on_outcome)
+        def run(self, function, jobs, *others):
+            super().run(function, jobs[1:], *others)
 
     with pytest.raises(RuntimeError, match="has not told how 1 of 2 tasks ended"):
         run_tasks(Forgetful(), abs, [1, 2], NEEDS)

@@ -29,7 +29,14 @@ TRIES_ALONE = 2
 POLL_S = 2.0
 PROCESSES_PER_GPU = 2
 """With a network: while one computes on the GPU, the other reads and measures."""
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+"""Each process has one thread: the last digits of a network's output depend on the number, and must not on that of
+the processes; besides, processes use the cores better than threads."""
 
 
 class InProcess:
@@ -85,11 +92,8 @@ class LocalPool:
         on_idle: OnIdle = lambda: None,
     ) -> None:
         workers = self.workers_for(needs, len(jobs))
-        if workers == 1 and self.processes == 1:
-            InProcess().run(function, jobs, needs, on_outcome, on_idle)
-            return
         task = _Task(function, self._allowed_bytes(needs, workers))
-        pool = _Pool(task, max(1, cores() // workers), needs.first_alone, on_outcome, on_idle)
+        pool = _Pool(task, needs.first_alone, on_outcome, on_idle)
         waiting = deque(enumerate(jobs))
         while waiting:
             for suspect in pool.run_until_broken(waiting, workers):
@@ -105,6 +109,11 @@ class LocalPool:
         if self.memory_gb is not None:
             return needs.of_memory(self.memory_gb).memory_bytes
         return max(needs.memory_bytes, (free_memory_bytes() or 0) // workers)
+
+
+def local_runner(processes: int) -> InProcess | LocalPool:
+    """Return the runner for a number of processes: for one, this process, without the time to start another."""
+    return InProcess() if processes == 1 else LocalPool(processes)
 
 
 def cores() -> int:
@@ -148,12 +157,10 @@ class _Pool:
     """Runs jobs in processes, in a new pool after one of them has died.
 
     Attributes:
-        threads: that each process may use.
         first_alone: the next job runs alone.
     """
 
     task: _Task
-    threads: int
     first_alone: bool
     on_outcome: OnOutcome
     on_idle: OnIdle
@@ -169,7 +176,7 @@ class _Pool:
         try:
             with theirs, ProcessPoolExecutor(workers, context, _begin, (theirs,)) as pool, ours:
                 while waiting or running:
-                    with _ctrl_c_deferred(), _threads_of_children(self.threads):
+                    with _ctrl_c_deferred(), _one_thread_for_children():
                         while waiting and len(running) < (1 if self.first_alone else workers):
                             running[pool.submit(self.task, waiting[0][1])] = waiting[0]
                             waiting.popleft()
@@ -192,10 +199,10 @@ class _Pipe(Protocol):
 
 
 @contextmanager
-def _threads_of_children(threads: int) -> Iterator[None]:
-    """Tell processes that are started in the block how many threads each may use, unless the user has said it."""
+def _one_thread_for_children() -> Iterator[None]:
+    """Let processes that are started in the block use one thread each, unless the user has said how many."""
     added = [name for name in THREAD_VARIABLES if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, str(threads)))
+    os.environ.update(dict.fromkeys(added, "1"))
     try:
         yield
     finally:

@@ -24,6 +24,7 @@ from ...segmentation.calibration import ModelCalibration, calibrate
 from ...segmentation.models.package import ModelPackage, add_calibration, model_or_default
 from .consensus import Observed, coverage_of, observe
 from .document import simulated_of
+from .methods import on_all_machines
 from .observation_store import ObservationStore
 
 BAD_DICE, LOW_CONFIDENCE = 0.5, 0.6
@@ -89,7 +90,7 @@ def calibrate_model(
         check_output_paths([report])
     runner = runner or InProcess()
     if runner.is_remote:
-        runner.check_folder(model.folder)
+        model = on_all_machines(model, runner)
     made_on = _cases_in(cases, model, runner, on_progress)
     tried_on = _cases_in(check, model, runner, on_progress) if check is not None else []
     both = {case.patient for case in made_on} & {case.patient for case in tried_on}

@@ -10,7 +10,7 @@ DIR/evaluation.html  the page
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from ...segmentation.models.package import ModelPackage, model_or_default
 from .data_leakage import check_held_out
 from .document import document_of, write_csv, write_json
 from .lesions import measure_method
-from .methods import Method, ModelMethod
+from .methods import Method, ModelMethod, on_all_machines
 from .result_cache import ResultCache
 from .settings import EvaluationSettings
 
@@ -153,7 +153,7 @@ def run_method(
     header = {**method.header(settings), "labels_together": labels_together}
     runner = runner or InProcess()
     if isinstance(method, ModelMethod) and runner.is_remote:
-        runner.check_folder(method.model.folder)
+        method = replace(method, model=on_all_machines(method.model, runner))
     cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together, runner)
     make_folder(out)
     result_cache = ResultCache(out / RESULT_CACHE, header)

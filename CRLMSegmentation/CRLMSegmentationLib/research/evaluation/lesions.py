@@ -169,6 +169,7 @@ def measure_method(
         run_tasks(runner, function, missing, method.needs, take)
     finally:
         stop_started()
+        _last_loaded.clear()
     rows = [result_cache.get(_key(task), task.checked.sha256) or result_cache.failed(_key(task)) for task in tasks]
     return Measurements([row for row in rows if row], versions, failed)
 

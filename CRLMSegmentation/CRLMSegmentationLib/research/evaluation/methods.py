@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ...core.errors import CrlmError, WorkerError
 from ...core.points import CorrectionPoint
 from ...core.progress import OnProgress
-from ...core.tasks import KeptInProcess, TaskNeeds
+from ...core.tasks import KeptInProcess, TaskNeeds, TaskRunner
 from ...core.volume import Volume
 from ...segmentation.engine.engine import Engine, EngineState
 from ...segmentation.engine.worker_engine import WorkerEngine
@@ -211,6 +211,16 @@ class _ModelSegmenter:
             if self.session.engine.state is EngineState.FAILED:
                 raise
             raise NoAnswerError(str(error)) from error
+
+
+def on_all_machines(model: ModelPackage, runner: TaskRunner) -> ModelPackage:
+    """Return a model with a path by which other machines find it.
+
+    Raises:
+        CrlmError: a machine does not see its folder.
+    """
+    runner.check_folder(model.folder)
+    return replace(model, folder=model.folder.absolute())
 
 
 _STARTED: KeptInProcess[Segmenter] = KeptInProcess()

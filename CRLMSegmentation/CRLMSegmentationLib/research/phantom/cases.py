@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ...core.errors import CaseError
 from ...core.geometry import transform_points
-from ...core.parallel import LocalPool
+from ...core.parallel import local_runner
 from ...core.tasks import Done, Outcome, TaskNeeds, TaskRunner, results_of, run_tasks
 from ...core.volume import Volume, write_volume
 from ...recording.case import (
@@ -140,7 +140,7 @@ def write_cohort(
     Raises:
         TasksFailedError: some patients could not be written; the others are.
     """
-    runner = runner or LocalPool(processes)
+    runner = runner or local_runner(processes)
     runner.check_folder(out)
     names = ((number, out / f"phantom-{seed}-{number:03d}") for number in numbers)
     jobs = [(folder, seed, number, version, frozenset(factors)) for number, folder in names]

@@ -18,7 +18,7 @@ from ...core.errors import CaseError, CrlmError
 from ...core.hashing import sha256_of
 from ...core.json_files import read_json
 from ...core.output_files import make_folder
-from ...core.parallel import LocalPool
+from ...core.parallel import local_runner
 from ...core.progress import OnProgress
 from ...core.tasks import Outcome, TaskNeeds, TaskRunner, results_of, run_tasks
 from ...recording.dataset import CaseProblem, CheckedCase
@@ -78,7 +78,7 @@ def prepare_dataset(
         if there is not None:
             return there
     _check_place(out)
-    runner = runner or LocalPool(preparation.processes)
+    runner = runner or local_runner(preparation.processes)
     readiness = check_for_training(cases, preparation, on_progress, runner)
     bad = [*problems, *readiness.bad, *readiness.unsolvable]
     if bad:

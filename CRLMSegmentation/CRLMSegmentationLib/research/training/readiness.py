@@ -15,7 +15,7 @@ import numpy as np
 from ...core.box import Box
 from ...core.crop import whole_volume_grid
 from ...core.errors import VolumeError
-from ...core.parallel import LocalPool
+from ...core.parallel import local_runner
 from ...core.progress import OnProgress
 from ...core.tasks import Outcome, TaskNeeds, TaskRunner, results_of, run_tasks
 from ...core.volume import Volume
@@ -88,7 +88,7 @@ def check_for_training(
 
     ordered = sorted(cases, key=lambda checked: checked.case_id)
     jobs = [(checked, preparation) for checked in ordered]
-    outcomes = run_tasks(runner or LocalPool(preparation.processes), check_case, jobs, NEEDS, tell)
+    outcomes = run_tasks(runner or local_runner(preparation.processes), check_case, jobs, NEEDS, tell)
     seen = results_of(outcomes, [checked.case_id for checked in ordered])
     pairs = list(zip(ordered, seen))
     usable = [(checked, findings) for checked, findings in pairs if findings.lesions]
