@@ -35,9 +35,9 @@ from CRLMSegmentationLib.segmentation.models.package import model_or_default
 
 ROUNDS = 2
 PLAIN = EvaluationSettings(robustness_lesions=0)
-WAIT_S = 0.5
-"""Of a task that only waits: as a short case."""
-TASKS_OF_A_NODE = 12
+WAIT_S, WARM_UP_S = 2.0, 5.0
+"""Of a task that only waits: as a case."""
+TASKS_OF_A_NODE = 8
 SMALL = 2000
 """Tasks that do nothing, to measure what the head node can hand out."""
 ROW_BYTES = 20_000
@@ -183,18 +183,18 @@ def measure_ray() -> None:
     needs = TaskNeeds(memory_gb=0.1)
     print(f"\nRay: nodes of one core, tasks that wait {WAIT_S} s, {TASKS_OF_A_NODE} for each node")
     try:
-        one_s = 0.0
+        alone = 0.0
         for count in (1, 2, 4, 8):
             while len(cluster.nodes) < count:
                 cluster.nodes.append(cluster.add_node())
             with RayCluster(cluster.address) as runner:
-                run_tasks(runner, _wait, [0.0] * 2 * count, needs)  # starts the processes of the nodes
-                taken_s = seconds(lambda c=count, r=runner: run_tasks(r, _wait, [WAIT_S] * TASKS_OF_A_NODE * c, needs))
-                one_s = one_s or taken_s
-                rate = TASKS_OF_A_NODE * count / taken_s
-                print(
-                    f"  {count} nodes: {taken_s:5.1f} s, {rate:5.1f} tasks/s, {100 * one_s / taken_s:.0f} % of linear"
-                )
+                run_tasks(runner, _wait, [WARM_UP_S] * count, needs)  # starts a process on each node
+                ends: list[float] = []
+                note = lambda *_, ends=ends: ends.append(time.perf_counter())  # noqa: E731
+                run_tasks(runner, _wait, [WAIT_S] * TASKS_OF_A_NODE * count, needs, note)
+            rate = 1 / seconds_each(ends, count)
+            alone = alone or rate
+            print(f"  {count} nodes: {rate:5.2f} tasks/s, {100 * rate / alone / count:.0f} % of linear")
         with RayCluster(cluster.address) as runner:
             small_s = seconds(lambda: run_tasks(runner, abs, list(range(SMALL)), needs))
             rows_s = seconds(lambda: run_tasks(runner, bytes, [ROW_BYTES] * SMALL, needs))
