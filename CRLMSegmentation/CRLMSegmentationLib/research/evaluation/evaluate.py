@@ -139,7 +139,9 @@ def run_method(
         WorkerError: lesions could not be measured; the others are in the result cache. `OUTPUTS` are there only with
             `skip_bad`.
     """
-    settings = settings or EvaluationSettings()
+    settings, runner = settings or EvaluationSettings(), runner or InProcess()
+    if isinstance(method, ModelMethod) and runner.is_remote:
+        method = replace(method, model=on_all_machines(method.model, runner))
     if settings.brush:
         from ..baselines.brush import BrushCorrected
 
@@ -151,9 +153,6 @@ def run_method(
         )
     labels_together = _labels_together(held_out, labels_together)
     header = {**method.header(settings), "labels_together": labels_together}
-    runner = runner or InProcess()
-    if isinstance(method, ModelMethod) and runner.is_remote:
-        method = replace(method, model=on_all_machines(method.model, runner))
     cases, problems = _cases_in(cases_path, skip_bad, on_progress, on_problems, held_out, labels_together, runner)
     make_folder(out)
     result_cache = ResultCache(out / RESULT_CACHE, header)
