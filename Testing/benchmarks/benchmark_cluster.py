@@ -1,6 +1,6 @@
 """Cost of many cases: linear in their number, less with more workers; what a cluster adds; memory of each step.
 
-    python -m benchmarks.benchmark_cluster [--cases 8] [--only local|ray]
+    python -m benchmarks.benchmark_cluster [--cases 8] [--only cohorts|steps|ray]
 
 Ratios within one run count; seconds are those of this machine and of what else runs on it. The nodes of the simulated
 cluster share this machine, so that tasks which compute get no faster than its cores: whether anything serialises is
@@ -49,16 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--cases", type=int, default=8, help="of the largest cohort; a quarter and half are measured too"
     )
-    parser.add_argument("--only", choices=("local", "ray"), help="one half of the measurements")
+    parser.add_argument("--only", choices=("cohorts", "steps", "ray"), help="a part of the measurements")
     options = parser.parse_args(arguments)
     print(f"{cores()} cores; load {os.getloadavg()[0]:.1f} before the run")
-    if options.only != "ray":
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            cases = measure_phantoms(folder, options.cases)
-            measure_evaluation(cases)
-            measure_memory(folder, cases)
-    if options.only != "local":
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if options.only in (None, "cohorts"):
+            cohort = measure_phantoms(folder, options.cases)
+            measure_evaluation(cohort)
+        if options.only in (None, "steps"):
+            cohort = new_folder(folder)
+            write_cohort(cohort, 1, range(1))
+            measure_steps(folder, cohort)
+    if options.only in (None, "ray"):
         measure_ray()
 
 
@@ -126,24 +129,26 @@ def new_folder(folder: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=folder))
 
 
-def measure_memory(folder: Path, cohort: Path) -> None:
-    """Most memory of a process, and of those that it has started, after one task of each step."""
-    print("\nMost memory of one task, with all that its process has loaded")
+def measure_steps(folder: Path, cohort: Path) -> None:
+    """Processor time of a task once its process has started, and most memory; both with the processes it starts."""
+    print("\nOne task: processor time for the start and the first, for the next; most memory with all that is loaded")
     cases, _ = check_cases(cohort)
     raw = folder / "raw"
     for name in ("imagesTr", "labelsTr"):
         (raw / name).mkdir(parents=True)
     preparation, model = Preparation(), ModelMethod(model_or_default(None))
     steps: dict[str, Callable[[], Any]] = {
-        "phantom": partial(write_phantom_case, folder / "one", 1, 0),
+        "phantom, version 1": partial(write_phantom_case, folder / "one", 1, 0, 1),
+        "phantom, version 2": partial(write_phantom_case, folder / "two", 1, 0, 2),
         "prepare, check": partial(check_case, (cases[0], preparation)),
         "prepare, write": partial(write_case_images, (cases[0], cases[0].lesions, preparation, raw)),
         "evaluate region-growing": partial(_measure_one, baseline_named("region-growing"), cases[:1]),
         "evaluate model": partial(_measure_one, model, cases[:1]),
     }
     for name, step in steps.items():
-        (outcome,) = run_tasks(LocalPool(2), _peak_after, [step], TaskNeeds(is_limited=False))
-        print(f"  {name}: {results_of([outcome], [name])[0] / 1e9:.2f} GB")
+        outcomes = run_tasks(LocalPool(1), _cost_of, [step], TaskNeeds(is_limited=False))
+        first_s, next_s, peak = results_of(outcomes, [name])[0]
+        print(f"  {name}: {first_s:.1f} s, {next_s:.2f} s; {peak / 1e9:.2f} GB")
 
 
 def _measure_one(method: Any, cases: Sequence[Any]) -> None:
@@ -153,10 +158,22 @@ def _measure_one(method: Any, cases: Sequence[Any]) -> None:
     started(method, PLAIN)  # which keeps the worker process alive
 
 
-def _peak_after(step: Callable[[], Any]) -> int:
+def _cost_of(step: Callable[[], Any]) -> tuple[float, float, int]:
+    """Processor seconds until a step has run once, and for the second time; most memory in bytes."""
+    step()
+    first_s = _processor_seconds()
     step()
     mine = [os.getpid(), *_descendants(os.getpid())]
-    return sum(_peak_bytes(pid) for pid in mine)
+    return first_s, _processor_seconds() - first_s, sum(_peak_bytes(pid) for pid in mine)
+
+
+def _processor_seconds() -> float:
+    """Processor time of this process and of all below it that run."""
+    ticks = 0
+    for pid in (os.getpid(), *_descendants(os.getpid())):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _descendants(pid: int) -> list[int]:
