@@ -15,10 +15,12 @@ from CRLMSegmentationLib.core.resources import resource_path
 from CRLMSegmentationLib.core.volume import read_volume, write_volume
 from CRLMSegmentationLib.recording.case import Case, load_case
 from CRLMSegmentationLib.reports.schema import FURTHER_KEYS, KEYS, TIMINGS
+from CRLMSegmentationLib.segmentation.models.package import takes_points
 from CRLMSegmentationLib.segmentation.results import Options
 from helpers.cli_helpers import DarkRun, InstantEngine, Run, maps_of, names_in, run, seed_words, wait_until
 from helpers.dark_worker import WAITS
 from helpers.inference_helpers import click_package
+from helpers.model_helpers import make_package
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 
@@ -103,7 +105,9 @@ def test_slicer_segmentation_holds_a_named_segment_on_the_tumour(crlm_seg, monke
 def test_points_correct_the_lesion_of_their_seed_and_are_reported(crlm_seg, monkeypatch, tiny_volume, tmp_path):
     from CRLMSegmentationLib.cli import segment_files
 
-    monkeypatch.setattr(segment_files, "WorkerEngine", lambda model, precision="auto": InstantEngine())
+    monkeypatch.setattr(
+        segment_files, "WorkerEngine", lambda model, precision="auto": InstantEngine(takes_points=takes_points(model))
+    )
     write_volume(tiny_volume, tmp_path / "volume.nrrd")
     model = click_package(tmp_path / "clicks")
     outputs = ["--model", model.folder, "--size", 30, "--out", "labels.nrrd", "--report", "report.json"]
@@ -122,17 +126,16 @@ def test_points_correct_the_lesion_of_their_seed_and_are_reported(crlm_seg, monk
     assert labels[20, 17, 20] == 2, "the other lesion at that place is not corrected"
 
 
-def test_points_that_cannot_be_are_refused_before_the_worker_starts(
-    crlm_seg, monkeypatch, tiny_volume, model, tmp_path
-):
+def test_points_that_cannot_be_are_refused_before_the_worker_starts(crlm_seg, monkeypatch, tiny_volume, tmp_path):
     from CRLMSegmentationLib.cli import segment_files
 
     monkeypatch.setattr(segment_files, "WorkerEngine", None)
     write_volume(tiny_volume, tmp_path / "volume.nrrd")
     seeds = ["--seed", 21, 20, 20, "--seed", 20, 20, 20]
     out = ["--out", tmp_path / "o.nrrd"]
-    done = crlm_seg("segment", "absent.nrrd", *seeds, "--include", 20, 20, 25, "--model", model.folder, *out)
-    assert done.error_lines[0].startswith(f"Error: the model {model.name} takes no correction points; correct its")
+    seeded = make_package(tmp_path, "seeded").folder
+    done = crlm_seg("segment", "absent.nrrd", *seeds, "--include", 20, 20, 25, "--model", seeded, *out)
+    assert done.error_lines[0].startswith("Error: the model seeded takes no correction points; correct its")
     clicks = ["--model", click_package(tmp_path / "clicks").folder, *out]
     done = crlm_seg("segment", tmp_path / "volume.nrrd", *seeds, "--exclude", 20, 21, 20, *clicks)
     assert "the exclude point (20.0, 21.0, 20.0) mm lies 1.0 mm from the seed (20.0, 20.0, 20.0) mm" in done.err

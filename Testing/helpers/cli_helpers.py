@@ -144,8 +144,8 @@ def run(*arguments: object, folder: Path | None = None) -> Done:
 class InstantEngine(StubEngine):
     """Answers at once; from the given job on it fails."""
 
-    def __init__(self, fails_from: int = 99) -> None:
-        super().__init__()
+    def __init__(self, fails_from: int = 99, takes_points: bool = False) -> None:
+        super().__init__(takes_points=takes_points)
         self.fails_from = fails_from
 
     def poll(self) -> list:

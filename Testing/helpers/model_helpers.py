@@ -7,6 +7,18 @@ import time
 from pathlib import Path
 
 
+def shipped_model():
+    """The package that comes with the program."""
+    from CRLMSegmentationLib.segmentation.models.package import default_model_package
+
+    return default_model_package()
+
+
+def shipped_key() -> str:
+    """The text by which the shipped model is found."""
+    return f"{shipped_model().name}@{shipped_model().version}"
+
+
 class CreatesFile:
     """A pickle of this runs code when it is loaded."""
 

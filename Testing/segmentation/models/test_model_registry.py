@@ -22,9 +22,10 @@ from CRLMSegmentationLib.segmentation.models.registry import (
     verify_models,
 )
 from helpers.inference_helpers import DATASET_JSON, random_weights, tiny_info, tiny_plans
+from helpers.model_helpers import shipped_key, shipped_model
 from helpers.model_import_helpers import edit_json
 
-SHIPPED = "crlm-crop-phantom@2"
+SHIPPED = shipped_key()
 
 
 @pytest.fixture
@@ -194,10 +195,10 @@ def test_models_lie_where_each_system_has_the_data_of_programs(monkeypatch, tmp_
 def test_list_and_choices_say_what_a_user_must_know(tiny):
     set_default("tiny")
     lines = list(list_lines(installed_models()))
-    assert lines[0] == f"  {SHIPPED}  shipped   ultrasound + seed, crop 80 mm, simulated data only"
+    assert lines[0] == f"  {SHIPPED}  shipped   {' + '.join(shipped_model().channels)}, crop 80 mm, simulated data only"
     assert lines[1] == "* tiny@1               imported  ultrasound + seed, crop 50 mm, simulated data only"
     shown = [(choice.text, choice.key, choice.usable, choice.is_default) for choice in model_choices()]
-    assert shown == [("crlm-crop-phantom 2", SHIPPED, True, False), ("tiny 1 (default)", "tiny@1", True, True)]
+    assert shown == [(SHIPPED.replace("@", " "), SHIPPED, True, False), ("tiny 1 (default)", "tiny@1", True, True)]
 
 
 def test_info_is_plain_data(tiny):

@@ -10,11 +10,12 @@ import sys
 
 import pytest
 from CRLMSegmentationLib.segmentation.models.package import load_model_package
-from helpers.model_helpers import damage, import_here, make_export, make_package
+from helpers.model_helpers import damage, import_here, make_export, make_package, shipped_key, shipped_model
 from helpers.module_helpers import SIZE, Panel, card, check_everything, parameter_nodes, stub_engine
 
 PATIENCE_S = 90.0
-SHIPPED, TINY = "crlm-crop-phantom@2", "tiny@1"
+SHIPPED, TINY = shipped_key(), "tiny@1"
+SHORT_HASH = shipped_model().sha256[:8]
 
 
 @pytest.fixture
@@ -96,7 +97,12 @@ def test_installed_models_are_offered_and_the_one_in_use_is_described(panel):
     assert entries(panel) == {SHIPPED: True, TINY: True}
     assert chosen(panel) == SHIPPED
     text = panel.text("modelInfoLabel")
-    for words in ("crlm-crop-phantom 2, 6159c67b", "simulated data only", "Intended use: Shows", "cube of 80 mm"):
+    for words in (
+        f"{SHIPPED.replace('@', ' ')}, {SHORT_HASH}",
+        "simulated data only",
+        "Intended use: Shows",
+        "cube of 80 mm",
+    ):
         assert words in text
     assert shown(panel, "cropSizeSlider")
     assert not shown(panel, "regionLabel")
@@ -115,7 +121,7 @@ def test_chosen_model_answers_while_volume_seed_and_segmentation_stay(with_resul
     assert panel.host.widget("cropSizeSlider").value == 50
     assert panel.workspace.volume.node.GetName() == "us"
     assert panel.cell(SIZE) == size
-    assert panel.details().startswith("made with another model: crlm-crop-phantom 6159c67b")
+    assert panel.details().startswith(f"made with another model: crlm-crop-phantom {SHORT_HASH}")
     assert panel.engine.jobs == []
     panel.press("againButton")
     panel.answer()
@@ -216,7 +222,7 @@ def test_vanished_model_falls_back_to_the_default_and_says_so(panel, folder):
     panel.press("placeButton")
     panel.redraw()
     assert panel.message.startswith("The model tiny@1 cannot be used")
-    assert "crlm-crop-phantom@2 is used instead" in panel.message
+    assert f"{SHIPPED} is used instead" in panel.message
     assert panel.text("modelLabel").startswith("▲ crlm-crop-phantom")
     panel.host.leave_module()
     panel.host.enter_module()
@@ -234,7 +240,7 @@ def test_saved_crop_size_is_that_of_the_model_with_which_it_was_set(with_result,
     panel.host.load_scene(tmp_path / "scene.mrb")
     panel.turns(25)
     assert panel.host.widget("cropSizeSlider").value == 50
-    assert "made with another model: crlm-crop-phantom 6159c67b" in panel.details()
+    assert f"made with another model: crlm-crop-phantom {SHORT_HASH}" in panel.details()
 
 
 def test_model_chosen_while_the_scene_is_closed_is_loaded(panel):
@@ -290,7 +296,7 @@ def test_same_weights_under_another_name_are_another_choice_and_make_no_other_se
     with_result.host.enter_module()
     choose(with_result, key)
     assert chosen(with_result) == key
-    assert with_result.text("modelLabel").startswith("▲ copy 6159c67b")
+    assert with_result.text("modelLabel").startswith(f"▲ copy {SHORT_HASH}")
     assert with_result.details().startswith("up to date")
 
 

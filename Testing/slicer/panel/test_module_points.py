@@ -16,14 +16,15 @@ from slicer_host import HostError
 INSIDE, EDGE = (23.0, 20.0, 20.0), (26.0, 20.0, 20.0)
 PLACING = ("includeButton", "excludeButton", "includeTipButton", "excludeTipButton")
 KEYS = {"F8": PointKind.INCLUDE, "F7": PointKind.EXCLUDE}
-CLICKS = "clicks@1"
+CLICKS, SEEDS = "clicks@1", "seeds@1"
 
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    """Where models are installed: one that takes points beside the shipped one."""
+    """Where models are installed: one that takes points, and one that takes none."""
     path = tmp_path / "models"
     make_package(path, "clicks", channels=CLICK_CHANNELS)
+    make_package(path, "seeds")
     monkeypatch.setenv("CRLM_MODELS", str(path))
     return path
 
@@ -41,6 +42,13 @@ def clicks(with_result):
     with_result.turns(2)
     with_result.workspace.segment()
     with_result.answer()
+    return with_result
+
+
+@pytest.fixture
+def seeds(with_result):
+    """One lesion, segmented; the model in use takes no points."""
+    with_result.widget.model.use(SEEDS)
     return with_result
 
 
@@ -289,26 +297,26 @@ def test_renewed_scene_takes_points_over(clicks):
 # ---- models that take none
 
 
-def test_model_that_takes_none_says_so_and_offers_the_segment_editor(with_result, monkeypatch):
+def test_model_that_takes_none_says_so_and_offers_the_segment_editor(seeds, monkeypatch):
     editor = with_segment_editor(monkeypatch)
-    with_result.redraw()
+    seeds.redraw()
     for name in PLACING:
-        widget = with_result.host.widget(name)
+        widget = seeds.host.widget(name)
         assert not widget.enabled
         assert "takes no correction points; correct its segmentations by hand in the Segment Editor" in widget.toolTip
-    assert with_result.text("byHandButton") == "Model takes no points: by hand …"
-    assert is_shown(with_result, "byHandButton")
-    assert not is_shown(with_result, "includeTipButton")
-    with_result.press("byHandButton")
-    assert editor.segmentation is with_result.workspace.lesion_store.segmentation_node
+    assert seeds.text("byHandButton") == "Model takes no points: by hand …"
+    assert is_shown(seeds, "byHandButton")
+    assert not is_shown(seeds, "includeTipButton")
+    seeds.press("byHandButton")
+    assert editor.segmentation is seeds.workspace.lesion_store.segmentation_node
     assert editor.segment_id == "Tumour 1"
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_key_of_a_point_tells_why_this_model_takes_none(with_result, key):
-    with_result.shortcut(key)
-    assert "takes no correction points" in with_result.message
-    assert points_of(with_result) == ()
+def test_key_of_a_point_tells_why_this_model_takes_none(seeds, key):
+    seeds.shortcut(key)
+    assert "takes no correction points" in seeds.message
+    assert points_of(seeds) == ()
 
 
 def test_buttons_follow_the_model_that_is_chosen(clicks):
@@ -319,7 +327,7 @@ def test_buttons_follow_the_model_that_is_chosen(clicks):
     clicks.press("excludeButton")
     clicks.host.place_point(EDGE)
     clicks.answer()
-    clicks.widget.model.use("crlm-crop-phantom@2")
+    clicks.widget.model.use(SEEDS)
     clicks.redraw()
     with pytest.raises(HostError, match="disabled"):
         clicks.press("includeButton")

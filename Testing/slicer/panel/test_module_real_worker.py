@@ -8,6 +8,7 @@ import time
 
 import pytest
 from CRLMSegmentationLib.recording.case import load_case
+from helpers.model_helpers import shipped_key
 from helpers.module_helpers import CASES, PATIENCE_S, SIZE, Panel, card, check_everything, track
 from slicer_host import SlicerHost
 
@@ -141,7 +142,7 @@ def test_another_model_in_mid_inference_ends_the_process_and_answers(running, tm
     running.press("applyButton")
     running.wait(lambda: "up to date" in running.details(), PATIENCE_S)
     assert running.workspace.lesion_store.entries["Tumour 1"].segmentation.model_name == "shrunk"
-    running.widget.model.use("crlm-crop-phantom@2")
+    running.widget.model.use(shipped_key())
     assert "made with another model: shrunk" in running.workspace.lesion_store.rows()[0].warnings[0]
 
 

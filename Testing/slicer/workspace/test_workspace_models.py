@@ -24,7 +24,7 @@ from CRLMSegmentationLib.slicer.workspace.models import Models, beginning_of
 from CRLMSegmentationLib.slicer.workspace.preflight import Preflight
 from CRLMSegmentationLib.slicer.workspace.save import PAGE_INPUT, REPORT_JSON, save
 from CRLMSegmentationLib.slicer.workspace.workspace import Workspace
-from helpers.model_helpers import damage, import_here, make_export, make_package, wait_for_import
+from helpers.model_helpers import damage, import_here, make_export, make_package, shipped_key, wait_for_import
 from helpers.stub_engine import StubEngine
 from helpers.workspace_helpers import SEED, StubLink, answer
 
@@ -211,7 +211,7 @@ def test_choice_is_remembered_and_a_model_that_is_gone_is_told_once(folder):
     gone = Models("tiny@7")
     assert gone.package().sha256 == model_or_default(None).sha256
     assert gone.notice.startswith("The model tiny@7 cannot be used: no model tiny@7 is installed")
-    assert "crlm-crop-phantom@2 is used instead" in gone.notice
+    assert f"{shipped_key()} is used instead" in gone.notice
     gone.notice = ""
     gone.package()
     assert (gone.notice, gone.wanted) == ("", "")
@@ -295,7 +295,7 @@ def test_package_is_imported_by_a_process_and_listed(folder, tmp_path):
         models.begin_import(tmp_path, sys.executable)
     assert wait_for_import(models) == "tiny@1"
     assert models.importing is None
-    assert [choice.key for choice in models.choices] == ["crlm-crop-phantom@2", "tiny@1"]
+    assert [choice.key for choice in models.choices] == [shipped_key(), "tiny@1"]
 
 
 def test_export_with_a_second_channel_asks_what_that_is(folder, tmp_path, monkeypatch):

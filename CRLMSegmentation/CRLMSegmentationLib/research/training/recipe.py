@@ -33,7 +33,7 @@ from .presets import QUICK
 from .progress import read_progress
 from .train import Training, train_dataset
 
-NAME, VERSION = "crlm-crop-phantom", "4"
+NAME, VERSION = "crlm-crop-phantom", "3"
 INTENDED_USE = (
     "Shows that the whole path works, and is a start for a group's own training. Segmentations one clicked lesion in "
     "a crop of a simulated intraoperative ultrasound volume of the liver, and corrects it by further clicks."
