@@ -57,7 +57,7 @@ $(VENV)/installed: $(VENV)/torch CRLMSegmentation/pyproject.toml
 	touch $@
 
 $(VENV)/tested: $(VENV)/installed
-	$(PIP) --editable 'CRLMSegmentation[openvino,test]'
+	$(PIP) --editable 'CRLMSegmentation[openvino,server,test]'
 	touch $@
 
 # botocore, of s3fs, needs an older python-dateutil than the one of constraints.txt

@@ -17,6 +17,7 @@ from .replay import replay
 from .report import report
 from .rerun import rerun
 from .segment import segment
+from .serve import serve
 from .study import study
 from .train import train
 
@@ -37,6 +38,7 @@ for _command in (
     calibrate,
     pack,
     study,
+    serve,
     info,
 ):
     app.command()(_command)

@@ -163,7 +163,7 @@ def extract_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spacin
         SeedError: see `check_seed`; or the size is out of range.
     """
     seed = check_seed(volume, seed_ras_mm)
-    grid, shape = _crop_grid(seed, size_mm, spacing_mm)
+    grid, shape = crop_grid(seed, size_mm, spacing_mm)
     return Crop(*_on_network_grid(volume, _box_for_grid(volume, grid, shape), grid, shape), grid, seed)
 
 
@@ -230,10 +230,15 @@ def part_for_crop(volume: Volume, seed_ras_mm: np.ndarray, size_mm: float, spaci
         SeedError: as `extract_crop`.
     """
     seed = check_seed(volume, seed_ras_mm)
-    return volume.part_around(_box_for_grid(volume, *_crop_grid(seed, size_mm, spacing_mm)))
+    return volume.part_around(_box_for_grid(volume, *crop_grid(seed, size_mm, spacing_mm)))
 
 
-def _crop_grid(seed: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[np.ndarray, Shape]:
+def crop_grid(seed: np.ndarray, size_mm: float, spacing_mm: float) -> tuple[np.ndarray, Shape]:
+    """Return the ijk_to_ras, 4x4, and the shape (K, J, I) of the crop around a seed, RAS mm.
+
+    Raises:
+        SeedError: no crop is so small or so large.
+    """
     low, high = CROP_SIZE_LIMITS_MM
     if not low <= size_mm <= high:
         raise SeedError(f"the crop must be {low:.0f} to {high:.0f} mm wide, got {size_mm} mm")

@@ -61,6 +61,10 @@ class WorkerError(CrlmError):
     """The inference process failed, ended unexpectedly, or was given a job that it cannot do."""
 
 
+class ServerError(CrlmError):
+    """A segmentation server, its address, or a setting of one that cannot be used."""
+
+
 OS_REASONS = {
     errno.EACCES: "permission is denied",
     errno.EPERM: "permission is denied",

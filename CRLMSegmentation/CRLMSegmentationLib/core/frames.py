@@ -71,13 +71,33 @@ def encode(header: dict[str, Any], arrays: Mapping[str, np.ndarray] | None = Non
     return [memoryview(PREFIX.pack(MAGIC, len(text), sum(map(len, payload))) + text), *payload]
 
 
+def decode(data: bytes | memoryview) -> Frame:
+    """Return the frame that some bytes are, no more and no fewer.
+
+    Raises:
+        WorkerError: they are none.
+    """
+    whole = memoryview(data)
+    if len(whole) < PREFIX.size:
+        raise WorkerError(f"expected a frame, got {len(whole)} bytes")
+    magic, header_bytes, payload_bytes = PREFIX.unpack(whole[: PREFIX.size])
+    start = PREFIX.size + header_bytes
+    if magic != MAGIC or not 0 < header_bytes <= MAX_HEADER_BYTES or start + payload_bytes != len(whole):
+        raise WorkerError(f"expected a frame of {len(whole)} bytes, got the bytes {bytes(whole[: PREFIX.size])!r}")
+    return Frame(_parse_header(bytes(whole[PREFIX.size : start])), whole[start:])
+
+
 class FrameReader:
     """Assembles frames from bytes that arrive in pieces of any size.
 
     Write the next bytes into the buffer `wanted()`, and call `filled(n)` with their number.
+
+    Args:
+        max_payload_bytes: a frame that announces more is refused before memory is taken for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+        self._max_payload_bytes = max_payload_bytes
         self._begin()
 
     def wanted(self) -> memoryview:
@@ -110,7 +130,11 @@ class FrameReader:
     def _next_part(self) -> Frame | None:
         if self._part == "prefix":
             magic, header_bytes, self._payload_bytes = PREFIX.unpack(self._target)
-            if magic != MAGIC or not 0 < header_bytes <= MAX_HEADER_BYTES or self._payload_bytes > MAX_PAYLOAD_BYTES:
+            if (
+                magic != MAGIC
+                or not 0 < header_bytes <= MAX_HEADER_BYTES
+                or self._payload_bytes > self._max_payload_bytes
+            ):
                 raise WorkerError(f"expected a frame, got the bytes {bytes(self._target)!r}")
             self._part = "header"
             self._want(header_bytes)

@@ -13,6 +13,7 @@ __all__ = [
     "lesion_follow_up",
     "models",
     "refinement",
+    "remote",
     "request_queue",
     "results",
     "session",

@@ -134,10 +134,15 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A job has no answer, or (job_id None) the engine cannot go on; `reason` says what to do next."""
+    """A job has no answer, or (job_id None) the engine cannot go on; `reason` says what to do next.
+
+    Attributes:
+        is_lost: the worker or the server was lost on the way, so that another one may answer the same job.
+    """
 
     job_id: int | None
     reason: str
+    is_lost: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,14 @@ def encode_job(job_id: int, job: Job) -> list[memoryview]:
     header = {"type": "job", "job_id": job_id}
     if isinstance(job, CropJob):
         return encode({**header, "mirroring": job.mirroring, "spacing_mm": job.spacing_mm}, {"crop": job.array})
-    volume = job.volume
+    placed, arrays = part_to_json(job.volume)
+    about = {**request_to_json(job.request), "volume": asdict(job.request.volume)}
+    return encode({**header, **placed, **about}, arrays)
+
+
+def part_to_json(volume: Volume) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what describes the part of a volume that is to be segmented, and its arrays."""
+    placed: dict[str, Any] = {"ijk_to_ras": volume.ijk_to_ras.tolist()}
     arrays = {"voxels": volume.array}
     if volume.missing is not None:
         arrays["missing"] = volume.missing
@@ -29,9 +38,23 @@ def encode_job(job_id: int, job: Job) -> list[memoryview]:
         arrays["insonified"] = volume.insonified_in()
     else:
         arrays["not_insonified_blocks"] = volume.not_insonified_blocks
-        header["background"] = asdict(volume.background)
-    header["ijk_to_ras"] = volume.ijk_to_ras.tolist()
-    return encode({**header, **request_to_json(job.request), "volume": asdict(job.request.volume)}, arrays)
+        placed["background"] = asdict(volume.background)
+    return placed, arrays
+
+
+def part_from_json(placed: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Volume:
+    """Return the part of a volume that `part_to_json` has described.
+
+    Raises:
+        VolumeError, GeometryError: it is none.
+    """
+    matrix = np.array(placed["ijk_to_ras"])
+    said = placed.get("background", {})
+    background = Background(**{**said, "values": tuple(said.get("values", ()))})
+    insonified, not_insonified_blocks, missing = (
+        arrays.get(name) for name in ("insonified", "not_insonified_blocks", "missing")
+    )
+    return Volume.of_part(arrays["voxels"], matrix, insonified, not_insonified_blocks, background, missing)
 
 
 def decode_job(frame: Frame) -> Job:
@@ -43,14 +66,7 @@ def decode_job(frame: Frame) -> Job:
     header, arrays = frame.header, frame.arrays()
     if "crop" in arrays:
         return CropJob(arrays["crop"], header["spacing_mm"], header["mirroring"])
-    matrix = np.array(header["ijk_to_ras"])
-    said = header.get("background", {})
-    background = Background(**{**said, "values": tuple(said.get("values", ()))})
-    insonified, not_insonified_blocks, missing = (
-        arrays.get(name) for name in ("insonified", "not_insonified_blocks", "missing")
-    )
-    volume = Volume.of_part(arrays["voxels"], matrix, insonified, not_insonified_blocks, background, missing)
-    return LesionJob(request_from_json(header, VolumeIdentity(**header["volume"])), volume)
+    return LesionJob(request_from_json(header, VolumeIdentity(**header["volume"])), part_from_json(header, arrays))
 
 
 def encode_answer(answer: Finished) -> list[memoryview]:
@@ -60,7 +76,12 @@ def encode_answer(answer: Finished) -> list[memoryview]:
     arrays, lesion = {"probability": answer.probability}, answer.lesion
     if lesion is None:
         return encode(header, arrays)
-    header["lesion"] = {
+    return encode({**header, "lesion": lesion_to_json(lesion)}, {**arrays, "part": lesion.part})
+
+
+def lesion_to_json(lesion: LesionMask) -> dict[str, Any]:
+    """Return all of a lesion but its arrays."""
+    return {
         **{name: getattr(lesion, name) for name in MASK_NUMBERS},
         "warnings": lesion.warnings,
         "offset_kji": lesion.offset_kji,
@@ -68,7 +89,6 @@ def encode_answer(answer: Finished) -> list[memoryview]:
         "ijk_to_ras": lesion.ijk_to_ras.tolist(),
         "crop_to_ras": lesion.crop_to_ras.tolist(),
     }
-    return encode(header, {**arrays, "part": lesion.part})
 
 
 def decode_answer(frame: Frame) -> Finished:
@@ -79,18 +99,21 @@ def decode_answer(frame: Frame) -> Finished:
     """
     header, arrays = frame.header, frame.arrays()
     finished = {name: header[name] for name in ("job_id", "timings_s", "device")}
-    lesion = header.get("lesion")
-    if lesion is not None:
-        lesion = LesionMask(
-            part=arrays["part"],
-            offset_kji=tuple(lesion["offset_kji"]),
-            shape=tuple(lesion["shape"]),
-            ijk_to_ras=np.array(lesion["ijk_to_ras"]),
-            crop_probability=arrays["probability"],
-            crop_to_ras=np.array(lesion["crop_to_ras"]),
-            volume_ml=lesion["volume_ml"],
-            diameters_mm=tuple(lesion["diameters_mm"]),
-            mean_probability=lesion["mean_probability"],
-            warnings=tuple(lesion["warnings"]),
-        )
+    lesion = None if header.get("lesion") is None else lesion_from_json(header["lesion"], arrays)
     return Finished(probability=arrays["probability"], warnings=tuple(header["warnings"]), lesion=lesion, **finished)
+
+
+def lesion_from_json(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> LesionMask:
+    """Return the lesion that `lesion_to_json` has described, with its arrays "part" and "probability"."""
+    return LesionMask(
+        part=arrays["part"],
+        offset_kji=tuple(about["offset_kji"]),
+        shape=tuple(about["shape"]),
+        ijk_to_ras=np.array(about["ijk_to_ras"]),
+        crop_probability=arrays["probability"],
+        crop_to_ras=np.array(about["crop_to_ras"]),
+        volume_ml=about["volume_ml"],
+        diameters_mm=tuple(about["diameters_mm"]),
+        mean_probability=about["mean_probability"],
+        warnings=tuple(about["warnings"]),
+    )

@@ -1,4 +1,4 @@
-"""An engine that runs a model in a child process, which is started once and kept loaded.
+"""Engines whose jobs are answered by a child process; and the one that runs a model in it, kept loaded.
 
 No threads and nothing that blocks: a QTimer calls `poll` in 3D Slicer, `wait` does on the command line.
 """
@@ -10,7 +10,9 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ...core.child_process import ChildProcess
 from ...core.errors import WorkerError
@@ -28,6 +30,7 @@ CANCEL_GRACE_S = 0.8
 MAX_CRASHES = 3
 """Deaths in a row without a single answer in between, after which the engine gives up."""
 END_TIMEOUT_S = 10.0
+Entered = TypeVar("Entered", bound="ProcessEngine")
 WORKER_MODULE = f"{__package__}.worker"
 GIVEN_UP = "the worker died {count} times in a row and is not started again: {reason}. Look at `crlm-seg info`"
 
@@ -42,34 +45,16 @@ class _Pending:
     cancel_deadline_s: float | None = None
 
 
-class WorkerEngine:
-    """An `engine.Engine` whose jobs run in a worker process.
+class ProcessEngine:
+    """An `engine.Engine` whose jobs are answered by a child process, through the frames of `wire`.
 
     Args:
-        package: the model.
-        python: interpreter that has torch and nnunetv2; 3D Slicer has to name one, its own is hidden.
-        device: "auto", "cpu" or "cuda".
-        cpu_threads: None for all cores, at most 8.
-        precision: "auto" for the fastest that agrees with float32 on this machine, or "float32".
-        env: environment of the worker; None to inherit.
+        command: of the child.
+        env: its environment; None to inherit.
     """
 
-    def __init__(
-        self,
-        package: ModelPackage,
-        python: str | None = None,
-        device: str = "auto",
-        cpu_threads: int | None = None,
-        env: dict[str, str] | None = None,
-        precision: str = "auto",
-    ) -> None:
-        python = python or sys.executable
-        if not python:
-            raise WorkerError("no Python interpreter is known here; name one with torch and nnunetv2 (PythonSlicer)")
-        threads = [] if cpu_threads is None else ["--threads", str(cpu_threads)]
-        wish = ["--device", device, "--precision", precision]
-        self._command = [python, "-m", WORKER_MODULE, str(package.folder), *wish, *threads]
-        self._env = env
+    def __init__(self, command: Sequence[str], env: dict[str, str] | None = None) -> None:
+        self._command, self._env = list(command), env
         self._child: ChildProcess | None = None
         self._killed: list[ChildProcess] = []
         self._state = EngineState.STOPPED
@@ -80,7 +65,7 @@ class WorkerEngine:
         self._started_s = 0.0
         self._failure = ""
 
-    def __enter__(self) -> WorkerEngine:
+    def __enter__(self: Entered) -> Entered:
         self.start()
         return self
 
@@ -122,10 +107,15 @@ class WorkerEngine:
         self._pending[job_id] = _Pending(job_id, encode_job(job_id, job))
         return job_id
 
-    def cancel(self) -> None:
-        """Cancel every unanswered job; `Cancelled` follows within 1 s."""
+    def cancel(self, timeout_s: float | None = None) -> None:
+        """Cancel every unanswered job; `Cancelled` follows within 1 s.
+
+        Args:
+            timeout_s: after which a worker that has not stopped is killed; `CANCEL_GRACE_S` by default.
+        """
+        deadline_s = time.monotonic() + (CANCEL_GRACE_S if timeout_s is None else timeout_s)
         for pending in list(self._pending.values()):
-            self._cancel(pending, time.monotonic() + CANCEL_GRACE_S)
+            self._cancel(pending, deadline_s)
 
     def poll(self) -> list[Event]:
         """Return the events since the last call; takes at most about 5 ms, plus a process start after a crash."""
@@ -257,14 +247,14 @@ class WorkerEngine:
         """Fail the jobs that were sent to the lost worker; those not sent yet go to the next."""
         for pending in [p for p in self._pending.values() if p.handed_over]:
             job_id, cancelled = pending.job_id, pending.cancel_deadline_s is not None
-            self._end_job(job_id, Cancelled(job_id) if cancelled else Failed(job_id, reason))
+            self._end_job(job_id, Cancelled(job_id) if cancelled else Failed(job_id, reason, is_lost=True))
 
     def _give_up(self, reason: str) -> None:
         logger.error("%s", reason)
         self._discard_child()
         self._state, self._failure = EngineState.FAILED, reason
         for job_id in list(self._pending):
-            self._end_job(job_id, Failed(job_id, reason))
+            self._end_job(job_id, Failed(job_id, reason, is_lost=True))
         self._events.append(Failed(None, reason))
 
     def _discard_child(self) -> None:
@@ -281,6 +271,35 @@ class WorkerEngine:
     def _next_deadline_s(self) -> float:
         deadlines = [p.cancel_deadline_s for p in self._pending.values() if p.cancel_deadline_s is not None]
         return min([*deadlines, float("inf")])
+
+
+class WorkerEngine(ProcessEngine):
+    """An `engine.Engine` whose jobs run in a worker process on this computer.
+
+    Args:
+        package: the model.
+        python: interpreter that has torch and nnunetv2; 3D Slicer has to name one, its own is hidden.
+        device: "auto", "cpu" or "cuda".
+        cpu_threads: None for all cores, at most 8.
+        precision: "auto" for the fastest that agrees with float32 on this machine, or "float32".
+        env: environment of the worker; None to inherit.
+    """
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        python: str | None = None,
+        device: str = "auto",
+        cpu_threads: int | None = None,
+        env: dict[str, str] | None = None,
+        precision: str = "auto",
+    ) -> None:
+        python = python or sys.executable
+        if not python:
+            raise WorkerError("no Python interpreter is known here; name one with torch and nnunetv2 (PythonSlicer)")
+        threads = [] if cpu_threads is None else ["--threads", str(cpu_threads)]
+        wish = ["--device", device, "--precision", precision]
+        super().__init__([python, "-m", WORKER_MODULE, str(package.folder), *wish, *threads], env)
 
 
 def _cause_of_death(exit_code: int) -> str:
