@@ -98,6 +98,8 @@ SLOW = (
     "segmentation/models/test_model_import.py",
     "segmentation/models/test_model_packing.py",
     "segmentation/models/test_volume_model.py",
+    "server/test_cli_server.py",
+    "server/test_same_answer.py",
     "server/test_server_faults.py",
     "server/test_server_http.py",
     "slicer/panel/test_module_life.py",

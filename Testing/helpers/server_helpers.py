@@ -53,11 +53,13 @@ PATIENT_S = 60.0
 class RunningServer:
     """`crlm-seg serve` in a process group of its own, with a gate for its workers; see `gated_worker`."""
 
-    def __init__(self, folder: Path, *arguments: object, port: int = 0, module: str = "cli_with_gated_worker") -> None:
+    def __init__(
+        self, folder: Path, *arguments: object, port: int = 0, module: str = "helpers.cli_with_gated_worker"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.gate = folder / "gate"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"helpers.{module}", "serve", "--port", str(port), *map(str, arguments)],
+            [sys.executable, "-m", module, "serve", "--port", str(port), *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=(folder / "server.log").open("ab"),
             text=True,

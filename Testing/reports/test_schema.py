@@ -26,6 +26,8 @@ STABLE_KEYS = [
 ]
 STABLE_TIMINGS = [
     "receive",
+    "network",
+    "queue",
     "crop",
     "preprocess",
     "inference",

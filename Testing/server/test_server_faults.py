@@ -96,12 +96,12 @@ def test_session_on_a_server(server, model, volume, engines):
     engine = RemoteEngine(ServerEngine(model, plain(server), silence_s=PATIENT_S))
     with Session(engine, model) as session:
         session.use_volume(volume)
-        assert wait_for_model(session).device == f"stub on 127.0.0.1:{server.port}"
+        assert wait_for_model(session).device == f"stub (server 127.0.0.1:{server.port})"
         for number in range(3):
             session.segment(f"Tumour {number}", np.array([20.0, 20.0, 20.0]))
             result = wait_for_lesion(session, f"Tumour {number}")
             assert result.volume is volume
-            assert result.device == f"stub on 127.0.0.1:{server.port}"
+            assert result.device == f"stub (server 127.0.0.1:{server.port})"
 
 
 def test_newest_job_wins_and_cancel_is_quick(gate, model, volume, engines):
@@ -154,7 +154,7 @@ def test_network_that_stalls_in_the_middle(gate, network, model, volume, engines
     back = events_until(engine, lambda events: any(isinstance(event, Ready) for event in events))
     assert not [event for event in back if isinstance(event, (Finished, Failed, Cancelled))]  # not answered twice
     on_server = engine.submit(job_in(volume))
-    assert end_of(engine, on_server).device == f"stub on 127.0.0.1:{network.port}"
+    assert end_of(engine, on_server).device == f"stub (server 127.0.0.1:{network.port})"
 
 
 def test_connection_that_is_cut_in_the_middle_is_asked_again_and_computed_once(gate, network, model, volume, engines):
@@ -186,9 +186,9 @@ def test_server_that_is_killed_and_started_again(tmp_path, model, volume, engine
     assert isinstance(end_of(engine, job_id), Finished)
     first.let_go()
     with RunningServer(tmp_path, port=port):
-        events_until(engine, lambda events: any(isinstance(e, Ready) and "stub on" in e.device for e in events))
+        events_until(engine, lambda events: any(isinstance(e, Ready) and "stub (server" in e.device for e in events))
         again = engine.submit(job_in(volume))
-        assert end_of(engine, again).device == f"stub on 127.0.0.1:{port}"
+        assert end_of(engine, again).device == f"stub (server 127.0.0.1:{port})"
 
 
 def test_server_that_is_restarted_without_this_computer(tmp_path, model, volume, engines):
@@ -401,9 +401,9 @@ def test_a_client_whose_process_is_killed_goes_on(server, model, volume, engines
     pid = engine._server.worker_pid
     os.kill(pid, signal.SIGKILL)
     events_until(engine, lambda events: any(isinstance(e, Ready) and "this computer" in e.device for e in events))
-    events_until(engine, lambda events: any(isinstance(e, Ready) and "stub on" in e.device for e in events))
+    events_until(engine, lambda events: any(isinstance(e, Ready) and "stub (server" in e.device for e in events))
     answer = end_of(engine, engine.submit(job_in(volume)))
-    assert answer.device.startswith("stub on")
+    assert answer.device.startswith("stub (server")
 
 
 def test_a_volume_that_came_later_gets_no_earlier_answer(gate, model, engines):

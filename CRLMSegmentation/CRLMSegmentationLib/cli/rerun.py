@@ -12,6 +12,7 @@ from ..core.errors import WorkerError
 from ..core.tasks import TasksFailedError, failures_text
 from .console import bars, print_text
 from .options import ClusterOption, ProcessesOption, TaskMemoryOption
+from .server_options import ServerCaOption, ServerOnlyOption, ServerOption, ServerTokenOption, engine_maker
 from .task_runner import LOCAL, cases_at, place_for, task_runner
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def rerun(
     processes: ProcessesOption = None,
     cluster: ClusterOption = LOCAL,
     task_memory: TaskMemoryOption = None,
+    server: ServerOption = None,
+    server_token_file: ServerTokenOption = None,
+    server_ca: ServerCaOption = None,
+    server_only: ServerOnlyOption = False,
 ) -> None:
     """Segment a recorded session again, or a folder of them, and print the differences.
 
@@ -50,13 +55,18 @@ def rerun(
     from ..recording.case import is_case_folder
     from ..recording.rerun import rerun_case
     from ..recording.rerun_cases import rerun_cases
+    from ..segmentation.engine.worker_engine import WorkerEngine
 
+    make_engine = engine_maker(server, server_token_file, server_ca, server_only)
     with task_runner(cluster, processes, task_memory) as runner, bars() as on_progress:
         place = cases_at(runner, case)
         if isinstance(place, Path) and not runner.is_remote and (not place.is_dir() or is_case_folder(place)):
-            rows = rerun_case(place, model, out, as_json, on_progress, on_note=lambda text: print_text(text, err=True))
+            engine_of, on_note = make_engine or WorkerEngine, lambda text: print_text(text, err=True)
+            rows = rerun_case(place, model, out, as_json, on_progress, engine_of, on_note)
             cases = None
         else:
+            if make_engine is not None:
+                raise typer.BadParameter("a server computes a single case; leave it out for a folder of cases")
             cases = rerun_cases(place, _model_for(runner, model), out, as_json, on_progress, runner)
             rows = [row for computed in cases for row in computed.rows]
     for line in lines_of(rows) if cases is None else _lines_of_cases(cases):

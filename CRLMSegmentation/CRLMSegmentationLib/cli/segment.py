@@ -22,6 +22,7 @@ from .options import (
     PrecisionOption,
     SlidingWindowOption,
 )
+from .server_options import ServerCaOption, ServerOnlyOption, ServerOption, ServerTokenOption, engine_maker
 
 
 def segment(
@@ -64,6 +65,10 @@ def segment(
     calibration: CalibrationOption = None,
     frame: FrameOption = "Reference",
     device: DeviceOption = None,
+    server: ServerOption = None,
+    server_token_file: ServerTokenOption = None,
+    server_ca: ServerCaOption = None,
+    server_only: ServerOnlyOption = False,
     serve: Annotated[
         Optional[int],
         typer.Option(
@@ -83,6 +88,7 @@ def segment(
     from ..segmentation.results import Options
     from .segment_files import segment_file
 
+    make_engine = engine_maker(server, server_token_file, server_ca, server_only)
     options = Options(size, mirroring, sliding_window=sliding_window)
     notes: list[str] = []
     with bars() as on_progress:
@@ -99,6 +105,7 @@ def segment(
             device,
             notes.append,
             precision.value,
+            make_engine,
         )
     for note in notes:
         typer.echo(note)

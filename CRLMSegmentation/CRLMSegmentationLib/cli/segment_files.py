@@ -16,6 +16,7 @@ from ..core.volume import Volume, write_volume
 from ..core.volume_files import VOLUME_SUFFIXES
 from ..core.volume_reading import check_intensities, read_image
 from ..recording.reconstruct import Choices, ReconstructionSettings, load_sweep, reconstruct
+from ..segmentation.engine.engine import Engine
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage, check_takes_points, crop_size_of, model_or_default
 from ..segmentation.results import DEFAULT_OPTIONS, LesionResult, ModelReady, Options
@@ -42,6 +43,7 @@ def segment_file(
     device: str | None = None,
     on_note: Callable[[str], None] = lambda line: None,
     precision: str = "auto",
+    make_engine: Callable[..., Engine] | None = None,
 ) -> list[LesionResult]:
     """Segment a volume file and write the segmentation, and a JSON report if a path is given.
 
@@ -54,6 +56,7 @@ def segment_file(
         device: of a recorded case: whose images are the ultrasound; None finds it.
         on_note: gets what was decided to reconstruct a sweep, as lines for a terminal.
         precision: "auto" or "float32", see `WorkerEngine`.
+        make_engine: makes the engine of a model and a precision; None for a worker on this computer.
         out: .seg.nrrd for Slicer, another volume suffix for labels 1, 2, ... in the order of the seeds.
 
     Raises:
@@ -73,7 +76,7 @@ def segment_file(
     for lesion in lesions:
         checked_request(model, volume, "", np.array(lesion.seed_ras_mm), options, points=lesion.points)
     with atomic_files(places) as unfinished:
-        results, ready, failure = segment_volume(volume, lesions, model, options, on_progress, precision)
+        results, ready, failure = segment_volume(volume, lesions, model, options, on_progress, precision, make_engine)
         results = with_overlaps(results, as_labels=not _is_for_slicer(out))
         _write_segmentation(unfinished[0], volume, results)
         if report is not None:
@@ -109,6 +112,7 @@ def segment_volume(
     options: Options = DEFAULT_OPTIONS,
     on_progress: OnProgress = lambda *_: None,
     precision: str = "auto",
+    make_engine: Callable[..., Engine] | None = None,
 ) -> tuple[list[LesionResult], ModelReady, WorkerError | None]:
     """Segment a lesion at each seed ("Tumour 1", "Tumour 2", ...).
 
@@ -120,7 +124,8 @@ def segment_volume(
         ModelError: points for a model that takes none.
         WorkerError: the worker cannot answer at the first seed.
     """
-    with Session(WorkerEngine(model, precision=precision), model) as session:
+    engine = (make_engine or WorkerEngine)(model, precision=precision)
+    with Session(engine, model) as session:
         session.use_volume(volume)
         on_progress(LOADING, 0, 1)
         ready = wait_for_model(session)

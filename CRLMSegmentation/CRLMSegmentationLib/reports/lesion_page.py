@@ -118,7 +118,7 @@ def _times(timings_s: Mapping[str, float | None]) -> list[dict[str, Any]]:
     longest = max(steps, default=0.0) or 1.0
     rows = []
     for key, about in TIMINGS.items():
-        seconds = None if is_missing(timings_s[key]) else timings_s[key]
+        seconds = None if is_missing(timings_s.get(key)) else timings_s[key]
         percent = None if seconds is None or key == "cold_start" else round(100 * seconds / longest, 1)
         kind = {"seed_to_overlay": "total", "cold_start": "once"}.get(key, "step")
         rows.append(

@@ -21,6 +21,8 @@ from ..core.volume import VolumeIdentity
 
 TIMINGS = {
     "receive": "from the first to the last byte of the volume",
+    "network": "to a segmentation server and back; null where this computer has segmented",
+    "queue": "waiting on that server for others",
     "crop": "cutting out and resampling around the seed, or resampling the whole volume",
     "preprocess": "nnU-Net's normalisation and padding",
     "inference": "the network itself; what is kept of a whole volume from an earlier lesion counts as it did then",
@@ -75,7 +77,7 @@ NAVIGATION_KEYS = {
     "cautions": "what had to be known beside any distance, such as that the liver sensor was not watched; absent in "
     "reports of earlier versions",
 }
-LATER_KEYS = ("cautions", "points")
+LATER_KEYS = ("cautions", "network", "points", "queue")
 """Absent in reports of earlier versions, which stay readable."""
 STABILITY_KEYS = {
     "runs": "how often the lesion was outlined, from seeds around the first and mirrored; null while refined only",

@@ -74,12 +74,12 @@ def test_server_answers_while_it_is_there(with_local):
     server, engine = with_local.server, with_local.engine
     server.come()
     (ready,) = engine.poll()
-    assert ready.device == "H200 on gpu:8443"
+    assert ready.device == "H200 (server gpu:8443)"
     job_id = engine.submit(JOB)
     server.finish()
     progress, answer = engine.poll()
     assert isinstance(progress, Progress)
-    assert (answer.job_id, answer.device, answer.warnings) == (job_id, "stub on gpu:8443", ())
+    assert (answer.job_id, answer.device, answer.warnings) == (job_id, "stub (server gpu:8443)", ())
     assert with_local.local.jobs == []
 
 
@@ -121,7 +121,7 @@ def test_a_job_that_the_server_loses_is_answered_here_and_says_so(with_local):
     answers = [event for event in with_local.engine.poll() if isinstance(event, Finished)]
     assert [answer.job_id for answer in answers] == [job_id]
     assert "computed on this computer, since the server gpu:8443 was not used" in answers[0].warnings[-1]
-    assert answers[0].device == "stub, this computer"
+    assert answers[0].device == "stub (this computer)"
 
 
 def test_a_late_answer_of_the_server_is_dropped(with_local):
@@ -139,10 +139,12 @@ def test_a_late_answer_of_the_server_is_dropped(with_local):
 def test_the_server_is_used_again_when_it_comes_back(with_local):
     for _ in range(3):
         with_local.server.come()
-        assert [event.device for event in with_local.engine.poll() if isinstance(event, Ready)] == ["H200 on gpu:8443"]
+        assert [event.device for event in with_local.engine.poll() if isinstance(event, Ready)] == [
+            "H200 (server gpu:8443)"
+        ]
         with_local.server.go()
         ready = [event for event in with_local.engine.poll() if isinstance(event, Ready)]
-        assert [event.device for event in ready] == ["stub, this computer"]
+        assert [event.device for event in ready] == ["stub (this computer)"]
     with_local.server.come()
     with_local.engine.submit(JOB)
     assert len(with_local.server.jobs) == 1

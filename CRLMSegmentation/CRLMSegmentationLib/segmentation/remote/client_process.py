@@ -278,8 +278,9 @@ class Client:
             job.connection = connection
         is_whole = False
         try:
+            asked_s = time.monotonic()
             response = connection.post(PATH, self._headers_of(job), body, self._note_sign)
-            self._read_answer(job, body, response)
+            self._read_answer(job, body, response, asked_s)
             is_whole = not response.read(1)  # the end of the stream: the connection can be used again
         finally:
             with self._lock:
@@ -304,7 +305,7 @@ class Client:
     def _note_sign(self) -> None:
         self._sign_s = time.monotonic()
 
-    def _read_answer(self, job: Job, body: bytes, response: http.client.HTTPResponse) -> None:
+    def _read_answer(self, job: Job, body: bytes, response: http.client.HTTPResponse, asked_s: float) -> None:
         reader = FrameReader(MAX_ANSWER_BYTES)
         while True:
             count = response.readinto(reader.wanted())
@@ -322,8 +323,10 @@ class Client:
             elif frame.type == "finished":
                 sent = decode_request(body)
                 answer = decode_answer(frame, job.request_id, body, sent, self._spacing_mm)
+                network_s = max(0.0, time.monotonic() - asked_s - header["server_s"])
+                timings_s = {**answer.timings_s, "network": network_s, "queue": header["queue_s"]}
                 if self._end_kept(job):
-                    self._parent.write(encode_answer(replace(answer, job_id=job.job_id)))
+                    self._parent.write(encode_answer(replace(answer, job_id=job.job_id, timings_s=timings_s)))
                 return
             elif frame.type in ("failed", "cancelled"):
                 self._fail_by_server(job, header)

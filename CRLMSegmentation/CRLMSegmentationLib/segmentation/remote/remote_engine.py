@@ -28,8 +28,7 @@ CONNECT_PATIENCE_S = 5.0
 COMPUTED_HERE = "computed on this computer, since the server {host} was not used: {reason}"
 IN_USE_HERE = "the server {host} cannot be used: {reason}; segmentations are computed on this computer meanwhile"
 GONE = "the server {host} cannot be used: {reason}. It is tried again by itself"
-ON_SERVER = "{device} on {host}"
-HERE = "{device}, this computer"
+ON_SERVER, HERE = "{device} (server {host})", "{device} (this computer)"
 NOT_HEARD_OF = "nothing has been heard of it yet"
 
 
