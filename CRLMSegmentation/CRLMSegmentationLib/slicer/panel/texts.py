@@ -22,6 +22,7 @@ from ..workspace.publisher import Publisher
 from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace
 from .lesion_texts import Cells
+from .server_texts import server_text
 
 FRESH_LINK_S = 1.0
 NAME_WIDTH = 24
@@ -142,6 +143,9 @@ def _mixed_names(workspace: Workspace) -> str:
 
 
 def _device_text(workspace: Workspace | None) -> StateText:
+    of_server = server_text(workspace) if workspace is not None else None
+    if of_server is not None:
+        return of_server
     ready = workspace.ready if workspace else None
     if ready is None:
         return State.OFF, _("Device not known yet")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import slicer
 
-from ...segmentation.engine import worker_engine
 from ...segmentation.engine.engine import Engine
 from ...segmentation.models.package import ModelPackage, model_or_default
 from ...segmentation.session import Session
@@ -24,6 +23,7 @@ from .distance_window_button import DistanceWindowButton
 from .messages import MessageArea
 from .model_section import ModelSection, wanted_precision
 from .parameter_binding import ParameterBinding
+from .server_section import make_chosen_engine
 from .shortcuts import Shortcuts
 from .sounds import AlarmSounds
 
@@ -47,8 +47,8 @@ __all__ = [
 
 
 def make_worker(model: ModelPackage) -> Engine:
-    """Start a model in a process of its own, run by Slicer's Python, in the precision of the application's settings."""
-    return worker_engine.WorkerEngine(model, python=slicers_python(), precision=wanted_precision())
+    """Return the engine of a model by the application's settings: a process of its own here, or a server."""
+    return make_chosen_engine(model, wanted_precision())
 
 
 def open_workspace(

@@ -13,6 +13,7 @@ from ..workspace.application import slicers_python
 from ..workspace.open_workspace import OpenWorkspace
 from ..workspace.workspace import Workspace
 from .module_widget import ModuleWidget
+from .server_section import ServerSection
 
 FULL_PRECISION_KEY = "CRLMSegmentation/fullPrecision"
 """In the application's settings: "1" to compute in float32 whatever is the fastest."""
@@ -40,6 +41,7 @@ class ModelSection:
         ui.fullPrecisionCheckBox.checked = wanted_precision() == "float32"
         ui.fullPrecisionCheckBox.connect("toggled(bool)", self._choose_precision)
         ui.channelsCheckBox.connect("toggled(bool)", lambda *_: module.refresh())
+        self._server = ServerSection(module, self._use_engine_again)
         ui.importFileButton.clicked.connect(self._import_file)
         ui.importFolderButton.clicked.connect(self._import_folder)
         ui.importAgainButton.clicked.connect(self._import_again)
@@ -108,6 +110,10 @@ class ModelSection:
     def _choose_precision(self, is_full: bool) -> None:
         """Start the worker again in the other precision; what it computes at the moment is given up."""
         qt.QSettings().setValue(FULL_PRECISION_KEY, "1" if is_full else "0")
+        self._use_engine_again()
+
+    def _use_engine_again(self) -> None:
+        """Make the engine anew, by the settings as they are now."""
         if self._module.logic.workspace is not None:
             self._module.do(self._restart_worker)
         self._module.refresh()

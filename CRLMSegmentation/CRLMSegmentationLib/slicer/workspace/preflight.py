@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,8 @@ from ...segmentation.models.package import load_model_package
 from ...segmentation.models.registry import is_shipped
 from ..dependencies import PACKAGES
 from ..state import State
+from .check import Check
+from .server_checks import server_checks
 from .workspace import Workspace
 
 SAMPLE = "phantom-hypoechoic"
@@ -28,22 +29,6 @@ FREE_MEMORY_GB, FREE_DISK_GB = (2.0, 4.0), (2.0, 10.0)
 """An error below the first, a warning below the second."""
 SLOW_START_S = 30.0
 PROBLEM_LINES = 3
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check with its result and the next action.
-
-    Attributes:
-        name: what was tried.
-        text: what was found.
-        action: what to do next, empty when nothing.
-    """
-
-    name: str
-    state: State
-    text: str
-    action: str = ""
 
 
 class Preflight:
@@ -75,7 +60,8 @@ class Preflight:
 
     def checks(self) -> list[Check]:
         """Return the checks with their results so far."""
-        return [*self._at_once, self._device(), self._start(), self._answer()]
+        of_server = server_checks(self._workspace)
+        return [*self._at_once, *of_server, self._device(), self._start(), self._answer()]
 
     def _device(self) -> Check:
         name, ready, problem = _("Computer"), self._workspace.ready, self._workspace.engine_problem
