@@ -56,6 +56,13 @@ def serve(
     header_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for the headers of a request.")] = 5,
     body_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for the body of a request.")] = 30,
     job_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for the answer to a request.")] = 120,
+    ray: Annotated[
+        Optional[str],
+        typer.Option(metavar="ADDRESS", help="Run the workers on a Ray cluster: auto for that of this node, or local."),
+    ] = None,
+    min_replicas: Annotated[int, typer.Option(min=1, help="With --ray: workers of each model that always run.")] = 1,
+    max_replicas: Annotated[int, typer.Option(min=1, help="With --ray: workers of each model at most.")] = 4,
+    gpus_per_replica: Annotated[float, typer.Option(min=0, help="With --ray: GPUs of each worker.")] = 0,
 ) -> None:
     """Serve segmentations to other computers, over HTTP; see Documentation/server.md.
 
@@ -89,5 +96,12 @@ def serve(
         if settings.tokens:
             print_text(f"Clients: {', '.join(settings.tokens.values())}")
 
+    cluster = None
+    if ray is not None:
+        from ..server.ray_serve import Cluster
+
+        cluster = Cluster(
+            None if ray == "local" else ray, min_replicas, max(min_replicas, max_replicas), gpus_per_replica
+        )
     with suppress(KeyboardInterrupt):
-        run_server(settings, models, workers, device.value, precision.value, threads, show)
+        run_server(settings, models, workers, device.value, precision.value, threads, cluster, show)

@@ -8,7 +8,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -19,7 +19,6 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from .. import __version__
 from ..segmentation.engine.engine import EngineState
-from ..segmentation.models.package import ModelPackage
 from ..segmentation.remote.messages import (
     BACKGROUND_HEADER,
     CLIENT_HEADER,
@@ -36,12 +35,11 @@ from ..segmentation.remote.messages import (
     check_is_part,
     decode_request,
 )
-from .dispatcher import Dispatcher, RefusalError, ServedRequest, Ticket
+from .dispatcher import Dispatcher, OnEvent, RefusalError, ServedRequest, Ticket, Worker
 from .fair_queue import ClientKey
 from .guard import CLIENT_NAME, Application, Guard
 from .rate_limit import retry_after
 from .settings import ServerSettings
-from .worker_thread import OnEvent, WorkerThread
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +48,6 @@ NUMBER = re.compile(r"[0-9]{1,10}")
 DECODERS = 2
 """Threads that check and decode bodies."""
 STOP_TIMEOUT_S = 15.0
-MakeWorker = Callable[[ModelPackage, OnEvent], WorkerThread]
 
 
 class Service:
@@ -60,12 +57,12 @@ class Service:
         make_workers: makes the workers; they are started and stopped with the service.
     """
 
-    def __init__(self, settings: ServerSettings, make_workers: Callable[[OnEvent], list[WorkerThread]]) -> None:
+    def __init__(self, settings: ServerSettings, make_workers: Callable[[OnEvent], Sequence[Worker]]) -> None:
         self.settings, self._make_workers = settings, make_workers
         self.instance = secrets.token_hex(8)
         self.dispatcher: Dispatcher | None = None
         self.decoders = ThreadPoolExecutor(DECODERS, "decoder")
-        self.workers: list[WorkerThread] = []
+        self.workers: Sequence[Worker] = []
 
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:

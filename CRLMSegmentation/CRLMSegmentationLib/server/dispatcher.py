@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from ..core.errors import ServerError
-from ..segmentation.engine.engine import Cancelled, Event, Failed, Finished, LesionJob, Progress, Ready
+from ..segmentation.engine.engine import Cancelled, EngineState, Event, Failed, Finished, LesionJob, Progress, Ready
 from ..segmentation.models.package import ModelPackage
 from ..segmentation.remote.messages import Code, SegmentRequest, encode_answer, encode_ended, encode_update
 from .fair_queue import ClientKey, FairQueue, Waiting
@@ -21,6 +21,8 @@ from .settings import Limits
 
 logger = logging.getLogger(__name__)
 
+OnEvent = Callable[["Worker", Event], None]
+"""Told each event of a worker, with the number that `Worker.submit` was given in place of the job's."""
 MAX_LOSSES = 2
 """Workers that a request may lose before it is given up: it may be what kills them."""
 MAX_INTERRUPTIONS = 3
@@ -48,7 +50,14 @@ class RefusalError(ServerError):
 
 
 class Worker(Protocol):
-    """What computes; `on_event` of the dispatcher is called from any thread."""
+    """What computes; it tells its events from any thread."""
+
+    @property
+    def state(self) -> EngineState: ...
+
+    def start(self) -> None: ...
+
+    def stop(self, timeout_s: float) -> None: ...
 
     @property
     def package(self) -> ModelPackage: ...

@@ -5,14 +5,19 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ..core.errors import ServerError
 from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage
 from .application import Service, make_application
 from .connections import bounded_server
+from .dispatcher import OnEvent, Worker
 from .settings import ServerSettings
-from .worker_thread import OnEvent, WorkerThread
+from .worker_thread import WorkerThread
+
+if TYPE_CHECKING:
+    from .ray_serve import Cluster
 
 
 def run_server(
@@ -22,6 +27,7 @@ def run_server(
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
+    cluster: Cluster | None = None,
     on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
@@ -30,6 +36,7 @@ def run_server(
         models: to be held warm; they must take crops.
         workers: processes of each model.
         device, precision, threads: of each worker, see `WorkerEngine`.
+        cluster: where Ray runs the workers, and how many; None for processes of this server.
         on_listening: called with the address when the server can be reached; the models are loaded meanwhile.
 
     Raises:
@@ -39,15 +46,21 @@ def run_server(
     if whole:
         raise ServerError(f"{', '.join(whole)}: a server is sent crops, and this model sees whole volumes")
 
-    def make_workers(on_event: OnEvent) -> list[WorkerThread]:
+    def make_workers(on_event: OnEvent) -> Sequence[Worker]:
         return [
             WorkerThread(model, _maker(model, device, precision, threads), on_event)
             for model in models
             for _ in range(workers)
         ]
 
-    service = Service(settings, make_workers)
     with _listening(settings) as listening:
+        service = Service(settings, make_workers)
+        if cluster is not None:
+            from .ray_serve import deploy, ray_workers
+
+            options = {"device": device, "precision": precision, "cpu_threads": threads}
+            handles = deploy(models, cluster, options)  # here: it waits for the replicas, as no event loop may
+            service = Service(settings, lambda on_event: ray_workers(models, handles, cluster, on_event))
         try:
             server = bounded_server(make_application(service), settings, listening)
         except (ssl.SSLError, OSError) as error:

@@ -24,6 +24,7 @@ from ..segmentation.engine.engine import (
     Started,
 )
 from ..segmentation.models.package import ModelPackage
+from .dispatcher import OnEvent
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,6 @@ class _Stop:
 
 
 _Command = Union[_Submit, _Cancel, _Stop]
-OnEvent = Callable[["WorkerThread", Event], None]
 
 
 class WorkerThread:

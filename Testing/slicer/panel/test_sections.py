@@ -6,7 +6,7 @@ import pytest
 from CRLMSegmentationLib.slicer.panel.sections import Sections, checks_title
 from CRLMSegmentationLib.slicer.panel.status_strip import MAX_LINES, status_strip
 from CRLMSegmentationLib.slicer.state import State
-from CRLMSegmentationLib.slicer.workspace.preflight import Check
+from CRLMSegmentationLib.slicer.workspace.check import Check
 
 WELL = [Check("packages", State.OK, ""), Check("model", State.WARNING, "")]
 

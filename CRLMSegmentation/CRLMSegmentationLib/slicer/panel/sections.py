@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...core.i18n import tr as _
 from ..rich_text import SIGNS
 from ..state import State
-from ..workspace.preflight import Check
+from ..workspace.check import Check
 from ..workspace.volume_source import VolumeSource
 
 LIVE_TAB, CASE_TAB, SCENE_TAB = range(3)

@@ -12,7 +12,7 @@ from typing import Any
 from ...core.i18n import tr as _
 from ..rich_text import BACKGROUND, COLOURS, plain_line, rich_line
 from ..state import State, StateText
-from ..workspace.preflight import Check
+from ..workspace.check import Check
 from ..workspace.recording_control import RecordingControl
 from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace

@@ -16,8 +16,8 @@ from ...recording.recorded_link import RecordedLink
 from ...segmentation.engine.engine import EngineState
 from ..rich_text import COLOURS, plain_line
 from ..state import State, StateText
+from ..workspace.check import Check
 from ..workspace.lesion import LesionRow
-from ..workspace.preflight import Check
 from ..workspace.publisher import Publisher
 from ..workspace.volume_source import VolumeSource
 from ..workspace.workspace import Workspace

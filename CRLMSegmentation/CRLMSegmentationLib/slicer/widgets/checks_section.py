@@ -13,7 +13,8 @@ from ..panel.install import install_missing
 from ..panel.lesion_texts import Cells
 from ..panel.sections import checks_title
 from ..panel.texts import check_cells
-from ..workspace.preflight import Check, Preflight
+from ..workspace.check import Check
+from ..workspace.preflight import Preflight
 from .appearance import make_item
 from .module_widget import ModuleWidget
 
