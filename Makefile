@@ -20,11 +20,6 @@ demo: $(VENV)/installed
 test: $(VENV)/tested lint
 	$(PYTEST)
 
-# what needs Ray, which takes 230 MB more and is not installed for the rest
-test-cluster: $(VENV)/tested
-	$(PIP) 'ray[serve]'
-	$(BIN)/python -m pytest Testing/server/test_ray_serve.py
-
 check: $(VENV)/tested lint
 	$(PYTEST) -m "not slow"
 

@@ -183,7 +183,6 @@ class Dispatcher:
             lambda: len(self._queue),
             lambda: sum(not served.has_ended for served in self._running.values()),
             lambda: sum(worker.ready is not None for worker in self.workers),
-            lambda: 0,
             lambda: sum(self._bytes.values()),
         )
 

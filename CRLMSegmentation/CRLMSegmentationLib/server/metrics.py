@@ -13,7 +13,7 @@ class Metrics:
     """Counters and gauges of one server.
 
     Args:
-        waiting, running, ready, connections, bytes_in_flight: read when the metrics are asked for.
+        waiting, running, ready, bytes_in_flight: read when the metrics are asked for.
     """
 
     def __init__(
@@ -21,7 +21,6 @@ class Metrics:
         waiting: Callable[[], float],
         running: Callable[[], float],
         ready: Callable[[], float],
-        connections: Callable[[], float],
         bytes_in_flight: Callable[[], float],
     ) -> None:
         self._registry = registry = CollectorRegistry()
@@ -40,7 +39,6 @@ class Metrics:
             ("crlm_requests_waiting", "Requests that wait for a worker", waiting),
             ("crlm_requests_running", "Requests that a worker computes", running),
             ("crlm_workers_ready", "Worker processes that can compute", ready),
-            ("crlm_connections", "Open connections", connections),
             ("crlm_request_bytes_in_flight", "Bodies of requests in memory", bytes_in_flight),
         ):
             Gauge(name, about, registry=registry).set_function(read)

@@ -49,8 +49,8 @@ from .messages import (
 from .status import ServerProblem, ServerState, ServerStatus
 
 HEARTBEAT_S = 0.1
-SILENCE_LIMIT_S = 0.35
-"""Without any sign of the server; with a heartbeat's interval this is less than the promised 0.5 s."""
+SILENCE_LIMIT_S = 0.28
+"""Without any sign of the server; with the intervals of heartbeat and panel within the promised 0.5 s."""
 STATUS_S = 1.0
 """How often the round-trip time is told."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0

@@ -68,7 +68,7 @@ class Connections:
             except (ssl.SSLError, OSError) as error:
                 raise ServerError(f"{address.ca_file} holds no certificate that can be read: {error}") from error
             self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._headers = {"Host": f"{address.host}:{address.port}", "User-Agent": "crlm-seg"}
+        self._headers = {"Host": str(address).partition("//")[2], "User-Agent": "crlm-seg"}
         if address.token_file is not None:
             self._headers["Authorization"] = f"Bearer {read_token(address.token_file)}"
 
