@@ -6,6 +6,7 @@ modules of `__all__`.
 """
 
 __all__ = [
+    "ray_serve",
     "run",
     "settings",
 ]

@@ -46,7 +46,7 @@ def body(job: LesionJob) -> bytes:
 
 
 def answer_to(job: LesionJob) -> Finished:
-    engine = StubEngine()
+    engine = StubEngine(takes_points=True)
     engine.submit(job)
     engine.finish()
     return next(event for event in engine.poll() if isinstance(event, Finished))
