@@ -23,7 +23,7 @@ test: $(VENV)/tested lint
 check: $(VENV)/tested lint
 	$(PYTEST) -m "not slow"
 
-# Ray and an S3 server, 110 MB more, for the tests of --cluster and of cases in a storage
+# Ray and an S3 server, 240 MB more, for the tests of --cluster, of serve --ray and of cases in a storage
 test-cluster: $(VENV)/clustered
 	RAY_USAGE_STATS_ENABLED=0 $(BIN)/python -m pytest -m cluster
 
@@ -64,7 +64,7 @@ $(VENV)/tested: $(VENV)/installed
 $(VENV)/clustered: $(VENV)/tested
 	grep -v python-dateutil constraints.txt > $(VENV)/constraints-cluster.txt
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(VENV)/constraints-cluster.txt \
-	  --editable 'CRLMSegmentation[openvino,test,cluster,storage]' 'moto[server]>=5'
+	  --editable 'CRLMSegmentation[openvino,server,test,cluster,storage]' 'moto[server]>=5'
 	touch $@
 
 clean:
