@@ -1,3 +1,3 @@
 """Simulated patients: a liver with metastases, swept by a tracked probe and reconstructed into a volume."""
 
-__all__ = ["cases"]
+__all__ = ["cases", "variation"]
