@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from CRLMSegmentationLib.core.crop_format import CLICK_CHANNELS
 from CRLMSegmentationLib.core.errors import CrlmError
 from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.research.training import recipe
-from CRLMSegmentationLib.research.training.card import summarise
+from CRLMSegmentationLib.research.training.card import summarise, summarise_clicks
 from CRLMSegmentationLib.segmentation.models.package import load_model_package
 from helpers.evaluation_helpers import row_of, write_case
 from helpers.paths import ROOT
@@ -73,10 +73,19 @@ def test_summary_counts_by_echogenicity_by_hand():
 
 
 def test_held_out_figures_of_the_shipped_model_come_from_its_rows():
-    """The rows beside the weights are flat, as an earlier version wrote them."""
     package = load_model_package(MODEL)
-    rows = [
-        row_of(row["case_id"], row["dice"], row, hausdorff95_mm=row["hausdorff95_mm"], recall=row["recall"])
-        for row in json.loads((MODEL / "held-out.json").read_text())
-    ]
-    assert summarise(rows) == package.card["held_out"]["figures"]
+    rows = json.loads((MODEL / "held-out.json").read_text())
+    for of_cohort in package.card["held_out"]:
+        lesions = [row for row in rows if row["phantom_version"] == of_cohort["phantom_version"]]
+        assert len(lesions) > 50
+        assert summarise(lesions) == of_cohort["figures"]
+        assert summarise_clicks(lesions, recipe.CLICKS) == of_cohort["clicks"]
+
+
+def test_the_recipe_makes_the_shipped_model():
+    package, last = load_model_package(MODEL), recipe.STAGES[-1]
+    assert (package.name, package.version) == (recipe.NAME, recipe.VERSION)
+    assert package.trained_on["cohorts"] == [asdict(cohort) for cohort in last.cohorts]
+    assert package.card["epochs"] == last.epochs
+    measured = [{name: of[name] for name in ("phantom_version", "seed", "patients")} for of in package.card["held_out"]]
+    assert measured == [asdict(cohort) for cohort in recipe.HELD_OUT]
