@@ -189,6 +189,10 @@ def test_model_card_is_shown_as_it_is(lesion, report_of, page_of):
     _, page = page_of(report_of(lesion))
     for text in ("Trained on", "simulated", "120", "never saw a patient"):
         assert text in page.text
+    nested = {"trained_on": {"started_from": {"name": "older", "trained_on": {"patients": 77}}}, "sizes": [1, 2]}
+    _, page = page_of(report_of(lesion), card=nested)
+    for text in ("Started from", "older", "Patients 77", "1, 2"):
+        assert text in page.text
     _, page = page_of(report_of(lesion), card={})
     assert "came without a card" in page.text
 

@@ -165,12 +165,17 @@ def flat(values: Sequence[Any]) -> bool:
     return all(isinstance(v, (int, float)) for v in values)
 
 
+def plain(entries: Mapping[str, Any]) -> bool:
+    """Return whether an object holds no other object and no list of texts or objects."""
+    return all(not isinstance(v, Mapping) and (not isinstance(v, (list, tuple)) or flat(v)) for v in entries.values())
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         number, pattern, metric, metric_span, metric_difference, signed, change, percent, percents, p_value,
         ratio, sizes, point, bounds, width, widths, date, moment, clock, elapsed, lasting, shortened, words, sentence,
-        flat,
+        flat, plain,
     )
 }  # fmt: skip
 """By the names that the templates use."""

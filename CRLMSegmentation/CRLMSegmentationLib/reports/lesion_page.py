@@ -10,7 +10,7 @@ from ..core.metrics import METRICS
 from ..tracking.interval import Interval
 from .filters import is_missing
 from .metric_names import METRIC_NAMES
-from .schema import TIMINGS, as_list, check_report
+from .schema import SERVER_TIMINGS, TIMINGS, as_list, check_report
 from .templates import figure, render, stylesheet
 
 SLICES = "slices"
@@ -113,12 +113,17 @@ def _agreement(metrics: Mapping[str, float | None] | None, region: str) -> list[
 
 
 def _times(timings_s: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    """Return the rows of the bar chart of timings; the cold start, which would dwarf the others, has no bar."""
+    """Return the rows of the bar chart of timings; the cold start, which would dwarf the others, has no bar.
+
+    The steps of a segmentation server are left out where there was none.
+    """
     steps = [s for name, s in timings_s.items() if name != "cold_start" and s is not None and not is_missing(s)]
     longest = max(steps, default=0.0) or 1.0
     rows = []
     for key, about in TIMINGS.items():
         seconds = None if is_missing(timings_s.get(key)) else timings_s[key]
+        if seconds is None and key in SERVER_TIMINGS:
+            continue
         percent = None if seconds is None or key == "cold_start" else round(100 * seconds / longest, 1)
         kind = {"seed_to_overlay": "total", "cold_start": "once"}.get(key, "step")
         rows.append(

@@ -31,6 +31,8 @@ TIMINGS = {
     "seed_to_overlay": "from placing the seed to seeing the result; what the surgeon waits",
     "cold_start": "starting the worker and loading the model; once, before the first seed",
 }
+SERVER_TIMINGS = ("network", "queue")
+"""Of `TIMINGS`, those of a segmentation server."""
 KEYS = {
     "case_id": "name of the case, or of the volume's file",
     "engine": "what computed the probabilities, such as nnU-Net",
