@@ -156,7 +156,13 @@ def _withheld_lesions(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _kind_of(event: SessionEvent, detail: str) -> str:
-    """Return the code of a reason, which stays while its numbers change; early recordings have none."""
+    """Return what tells an event from others of the same name, so that it has a row of its own.
+
+    Of a reason it is the code, which stays while its numbers change (early recordings have none); of a point its
+    number.
+    """
+    if event.event in kinds.POINTS:
+        return str(event.about.get("number"))
     if event.event == kinds.TIP:
         return ",".join(str(reason.get("code")) for reason in _withheld_lesions(event.about))
     code = event.about.get("code")
