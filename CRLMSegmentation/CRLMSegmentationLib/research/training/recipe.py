@@ -35,7 +35,7 @@ from .train import Training, train_dataset
 
 NAME, VERSION = "crlm-crop-phantom", "3"
 INTENDED_USE = (
-    "Shows that the whole path works, and is a start for a group's own training. Segmentations one clicked lesion in "
+    "Shows that the whole path works, and is a start for a group's own training. Segments one clicked lesion in "
     "a crop of a simulated intraoperative ultrasound volume of the liver, and corrects it by further clicks."
 )
 STATEMENT = (
