@@ -23,6 +23,7 @@ from CRLMSegmentationLib.segmentation.models.package import ModelPackage, write_
 from CRLMSegmentationLib.segmentation.results import Options
 from CRLMSegmentationLib.segmentation.session import Session
 from helpers.inference_helpers import DATASET_JSON, click_package, random_weights, tiny_info, tiny_plans
+from helpers.model_helpers import make_package
 from helpers.point_helpers import exclude, include
 from helpers.recorded_sessions import recorded_session
 from helpers.stub_engine import SPACING_MM, AnsweringStub
@@ -122,12 +123,13 @@ def test_corrected_result_is_computed_again_with_its_points(tmp_path: Path, samp
     assert engine.jobs[0].request.points == points
 
 
-def test_model_that_takes_no_points_computes_no_corrected_result(tmp_path: Path, sample: Case, model) -> None:
+def test_model_that_takes_no_points_computes_no_corrected_result(tmp_path: Path, sample: Case) -> None:
     (lesion,) = sample.lesions
     points = [include(*np.add(lesion.seed_ras_mm, (0, 4, 0)))]
     package = click_package(tmp_path / "clicks")
     folder = recorded_session(tmp_path / "session", sample, AnsweringStub(takes_points=True), package, points=points)
-    (row,) = rerun_case(folder, model.folder, engine_of=lambda package: AnsweringStub())
+    seeded = make_package(tmp_path, "seeded")
+    (row,) = rerun_case(folder, seeded.folder, engine_of=lambda package: AnsweringStub())
     assert "takes no correction points" in row.problem
 
 

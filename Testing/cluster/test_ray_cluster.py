@@ -154,9 +154,13 @@ def test_folder_that_a_node_does_not_see_is_told(runner, tmp_path):
         runner.check_folder(tmp_path / "absent")
 
 
-def test_cluster_that_cannot_be_reached_is_told():
+def test_address_that_is_none_is_told():
     with pytest.raises(CrlmError, match="a cluster is local or ray://HOST:PORT"):
         RayCluster("10.0.0.1:10001")
+
+
+def test_cluster_that_cannot_be_reached_is_told():
+    pytest.importorskip("ray", reason="Ray is not installed; make test-cluster installs it")
     with pytest.raises(CrlmError, match=r"cannot be reached .*; check the address"):
         RayCluster(f"ray://127.0.0.1:{free_port()}")
 

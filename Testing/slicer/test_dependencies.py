@@ -25,6 +25,13 @@ def declared() -> dict[str, str]:
     return {name.lower(): window for name, window in found}
 
 
+def declared_for_extras() -> set[str]:
+    """The packages of the extras that only the command line needs."""
+    text = PYPROJECT.read_text()
+    lists = re.findall(r"^(?:cluster|server|storage) = \[(.*)\]$", text, re.MULTILINE)
+    return {name.lower() for names in lists for name in re.findall(r'"([A-Za-z0-9-]+)', names)}
+
+
 def imported_modules() -> Iterator[tuple[str, Path]]:
     """The outermost names of what the extension imports, wherever an import stands."""
     for path in PYPROJECT.parent.rglob("*.py"):
@@ -36,12 +43,13 @@ def imported_modules() -> Iterator[tuple[str, Path]]:
 
 
 def test_every_package_that_is_imported_is_declared():
-    distributions, known = packages_distributions(), declared()
+    distributions, known = packages_distributions(), set(declared()) | declared_for_extras()
     ours = {"CRLMSegmentationLib", *sys.stdlib_module_names, *OF_SLICER}
     undeclared = {
         f"{module} in {path.name}"
         for module, path in imported_modules()
-        if module not in ours and not {name.lower() for name in distributions.get(module, ())} & set(known)
+        if module not in ours
+        and not {name.lower().replace("_", "-") for name in distributions.get(module, (module,))} & known
     }
     assert undeclared == set()
 

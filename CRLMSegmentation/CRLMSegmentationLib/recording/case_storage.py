@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..core.errors import CaseError, CrlmError
+from ..core.errors import CaseError, CrlmError, JsonError
 from ..core.folder_lock import FolderLockedError, folder_lock
+from ..core.json_files import read_json
 from .case import CASE_FILE, RECORDING_FILE
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://.+")
@@ -103,7 +104,7 @@ class RemoteCase:
                 raise CaseError(f"there is no case at {self.url}; check the name")
             listing = {name: _version_of(entry) for name, entry in sorted(listed.items())}
             known = place / LISTING
-            if known.is_file() and json.loads(known.read_text("utf-8")) == listing:
+            if known.is_file() and _listing_in(known) == listing:
                 return
             known.unlink(missing_ok=True)
             shutil.rmtree(place / FILES, ignore_errors=True)
@@ -115,6 +116,14 @@ class RemoteCase:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 system.get_file(name, str(target))
             known.write_text(json.dumps(listing), "utf-8")
+
+
+def _listing_in(path: Path) -> object:
+    """Return the listing of which a case was copied; None where it cannot be read, so that the case is copied again."""
+    try:
+        return read_json(path)
+    except JsonError:
+        return None
 
 
 def make_room() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..core.errors import CaseError, JsonError
 from ..core.hashing import sha256_of
-from ..core.json_files import read_json_object
+from ..core.json_files import parse_json, read_json_object
 from ..core.output_files import atomic_files, check_output_paths, make_folder
 from ..core.parallel import InProcess
 from ..core.progress import OnProgress
@@ -142,7 +142,7 @@ def rerun_task(model: str | None, keeps_files: bool, job: tuple[Path | RemoteCas
             rows = rerun_case(case, model, out, on_note=notes.append, sessions=_SESSIONS)
             files = {path.relative_to(scratch).as_posix(): path.read_bytes() for path in _files_in(Path(scratch))}
     if keeps_files:
-        document = {**json.loads(files[DOCUMENT]), "made_of": made_of}
+        document = {**parse_json(files[DOCUMENT]), "made_of": made_of}
         files[DOCUMENT] = (json.dumps(document, indent=1) + "\n").encode()
     return _Computed(tuple(rows), tuple(notes), files, made_of)
 

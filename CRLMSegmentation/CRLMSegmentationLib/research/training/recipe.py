@@ -18,7 +18,7 @@ from typing import Any
 
 from ...core.environment import devices, versions
 from ...core.errors import CrlmError
-from ...core.json_files import read_json
+from ...core.json_files import parse_json, read_json
 from ...recording.case import Case
 from ...recording.dataset import check_cases
 from ...segmentation.models.pack import About, pack_model
@@ -157,7 +157,7 @@ def _measured(recipe: Recipe, package: ModelPackage, work: Path) -> tuple[list[d
 
 def _check_same_recipe(recipe: Recipe, work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    path, wanted = work / "recipe.json", json.loads(json.dumps(asdict(recipe)))
+    path, wanted = work / "recipe.json", parse_json(json.dumps(asdict(recipe)))
     del wanted["processes"]
     if path.is_file() and read_json(path) != wanted:
         raise CrlmError(f"{work} holds the work of another recipe, see {path.name}; choose another folder with --work")

@@ -1,4 +1,4 @@
-"""The process that speaks to a segmentation server: `python -m ...client_process URL --model-sha256 ... --spacing ...`.
+"""The process that speaks to a segmentation server: `python -m ...client_process URL --model-hash ... --spacing ...`.
 
 To its parent it looks like a worker: it reads the same frames (job, cancel) from stdin and writes the same ones (ready,
 progress, finished, failed, cancelled) to stdout, and in addition "server", the `ServerStatus`. The main thread keeps a
@@ -379,7 +379,7 @@ def _texts(value: object) -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Client of a segmentation server; started by the program.")
     parser.add_argument("url")
-    parser.add_argument("--model-sha256", required=True)
+    parser.add_argument("--model-hash", required=True)
     parser.add_argument("--spacing", type=float, required=True)
     parser.add_argument("--token-file", type=Path)
     parser.add_argument("--ca-file", type=Path)
@@ -394,7 +394,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.flush()
         os._exit(3)
     host = f"{address.host}:{address.port}"
-    Client(connections, host, options.model_sha256, options.spacing, options.silence).run()
+    Client(connections, host, options.model_hash, options.spacing, options.silence).run()
 
 
 if __name__ == "__main__":

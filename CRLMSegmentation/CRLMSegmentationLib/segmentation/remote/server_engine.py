@@ -40,7 +40,7 @@ class ServerEngine(ProcessEngine):
         if not python:
             raise WorkerError("no Python interpreter is known here; name one (PythonSlicer)")
         command = [python, "-m", CLIENT_MODULE, str(address)]
-        command += ["--model-sha256", package.sha256, "--spacing", repr(package.spacing_mm)]
+        command += ["--model-hash", package.sha256, "--spacing", repr(package.spacing_mm)]
         files = (("--token-file", address.token_file), ("--ca-file", address.ca_file), ("--silence", silence_s))
         for option, value in files:
             command += [] if value is None else [option, str(value)]
