@@ -60,11 +60,14 @@ $(VENV)/tested: $(VENV)/installed
 	$(PIP) --editable 'CRLMSegmentation[openvino,server,test]'
 	touch $@
 
-# botocore, of s3fs, needs an older python-dateutil than the one of constraints.txt
+# botocore, of s3fs, needs an older python-dateutil than the one of constraints.txt, and s3fs its own fsspec; with moto in
+# the same command pip finds no versions for all, and alone moto would replace botocore
 $(VENV)/clustered: $(VENV)/tested
-	grep -v python-dateutil constraints.txt > $(VENV)/constraints-cluster.txt
+	grep -v -e python-dateutil -e fsspec constraints.txt > $(VENV)/constraints-cluster.txt
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(VENV)/constraints-cluster.txt \
-	  --editable 'CRLMSegmentation[openvino,server,test,cluster,storage]' 'moto[server]>=5'
+	  --editable 'CRLMSegmentation[openvino,server,test,cluster,storage]'
+	$(BIN)/python -m pip --disable-pip-version-check freeze | grep '^botocore==' >> $(VENV)/constraints-cluster.txt
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(VENV)/constraints-cluster.txt 'moto[server]>=5'
 	touch $@
 
 clean:
