@@ -28,17 +28,15 @@ from CRLMSegmentationLib.recording.case import load_case
 from CRLMSegmentationLib.segmentation.engine.engine import LesionJob
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage, model_or_default
 from CRLMSegmentationLib.segmentation.remote.http_connection import Connections, wait_for_sign
-from CRLMSegmentationLib.segmentation.remote.messages import (
+from CRLMSegmentationLib.segmentation.remote.message_format import (
     CLIENT_HEADER,
     LESION_HEADER,
     MEDIA_TYPE,
     PATH,
     REQUEST_HEADER,
     SEQUENCE_HEADER,
-    decode_answer,
-    decode_request,
-    encode_request,
 )
+from CRLMSegmentationLib.segmentation.remote.messages import decode_answer, decode_request, encode_request
 from CRLMSegmentationLib.segmentation.results import Options, Request
 from helpers.cli_helpers import cpu_seconds_of
 from helpers.server_helpers import RunningServer, plain

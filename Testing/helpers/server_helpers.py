@@ -27,7 +27,7 @@ from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.segmentation.engine.engine import Cancelled, Engine, Event, Failed, Finished, LesionJob
 from CRLMSegmentationLib.segmentation.models.package import ModelPackage
 from CRLMSegmentationLib.segmentation.remote.address import ServerAddress, server_address
-from CRLMSegmentationLib.segmentation.remote.messages import (
+from CRLMSegmentationLib.segmentation.remote.message_format import (
     BACKGROUND_HEADER,
     CLIENT_HEADER,
     LESION_HEADER,
@@ -35,8 +35,8 @@ from CRLMSegmentationLib.segmentation.remote.messages import (
     PATH,
     REQUEST_HEADER,
     SEQUENCE_HEADER,
-    encode_request,
 )
+from CRLMSegmentationLib.segmentation.remote.messages import encode_request
 from CRLMSegmentationLib.segmentation.results import Options, Purpose, Request
 
 from .cli_helpers import TIMEOUT_S, wait_until

@@ -10,7 +10,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from CRLMSegmentationLib.segmentation.remote.messages import CLIENT_HEADER, MEDIA_TYPE, PATH, Wanted, encode_request
+from CRLMSegmentationLib.segmentation.remote.message_format import CLIENT_HEADER, MEDIA_TYPE, PATH, Wanted
+from CRLMSegmentationLib.segmentation.remote.messages import encode_request
 from helpers.cli_helpers import wait_until
 from helpers.server_helpers import TOKEN, Asked, RunningServer, connect, job_in
 

@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from .. import __version__
 from ..segmentation.engine.engine import EngineState
-from ..segmentation.remote.messages import (
+from ..segmentation.remote.message_format import (
     BACKGROUND_HEADER,
     CLIENT_HEADER,
     FORMAT,
@@ -30,15 +30,13 @@ from ..segmentation.remote.messages import (
     REQUEST_HEADER,
     SEQUENCE_HEADER,
     Code,
-    SegmentRequest,
-    WireError,
-    check_is_part,
-    decode_request,
 )
-from .dispatcher import Dispatcher, OnEvent, RefusalError, ServedRequest, Ticket, Worker
+from ..segmentation.remote.messages import SegmentRequest, WireError, check_is_part, decode_request
+from .dispatcher import Dispatcher
 from .fair_queue import ClientKey
 from .guard import CLIENT_NAME, Application, Guard
 from .rate_limit import retry_after
+from .served_request import OnEvent, RefusalError, ServedRequest, Ticket, Worker
 from .settings import ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -164,7 +162,7 @@ def make_application(service: Service) -> Application:
             loop = asyncio.get_running_loop()
             spacings = {worker.package.sha256: worker.package.spacing_mm for worker in there.workers}
             body_sha256, decoded = await loop.run_in_executor(service.decoders, _decode, body, spacings)
-            served = _known_or_taken(there, ticket, known, body_sha256, decoded)
+            served = _known_or_accepted(there, ticket, known, body_sha256, decoded)
         finally:
             there.release(ticket)
         return StreamingResponse(_stream(there, served), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
@@ -186,13 +184,13 @@ def make_application(service: Service) -> Application:
     return Guard(app, settings, service.health, note_refused, time.monotonic)
 
 
-def _known_or_taken(
+def _known_or_accepted(
     dispatcher: Dispatcher, ticket: Ticket, known: ServedRequest | None, body_sha256: str, decoded: SegmentRequest
 ) -> ServedRequest:
     """Return the request that was sent before, or a new one; it may have been sent again while this body came."""
     known = known or dispatcher.admit(ticket)
     if known is None:
-        return dispatcher.take(ticket, body_sha256, decoded)
+        return dispatcher.accept(ticket, body_sha256, decoded)
     if known.body_sha256 != body_sha256:
         raise RefusalError(HTTPStatus.CONFLICT, Code.CONFLICT, "another request was sent under the same id")
     return known

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from ..segmentation.remote.messages import PATH, Code
+from ..segmentation.remote.message_format import PATH, Code
 from .rate_limit import RateLimit, retry_after
 from .settings import ServerSettings
 

@@ -30,7 +30,7 @@ from ..segmentation.engine.engine import (
     Ready,
 )
 from ..segmentation.models.package import ModelPackage
-from .dispatcher import OnEvent
+from .served_request import OnEvent
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from ..segmentation.engine.worker_engine import WorkerEngine
 from ..segmentation.models.package import ModelPackage
 from .application import Service, make_application
 from .connections import bounded_server
-from .dispatcher import OnEvent, Worker
+from .served_request import OnEvent, Worker
 from .settings import ServerSettings
 from .worker_thread import WorkerThread
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..core.errors import ServerError
 from ..segmentation.remote.address import DEFAULT_PORT, is_loopback, read_tokens
-from ..segmentation.remote.messages import MAX_REQUEST_BYTES
+from ..segmentation.remote.message_format import MAX_REQUEST_BYTES
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ..segmentation.engine.engine import (
     Started,
 )
 from ..segmentation.models.package import ModelPackage
-from .dispatcher import OnEvent
+from .served_request import OnEvent
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,8 @@ from CRLMSegmentationLib.core.frames import MAGIC, PREFIX, FrameReader, decode, 
 from CRLMSegmentationLib.core.points import CorrectionPoint, PointKind
 from CRLMSegmentationLib.core.volume import Volume
 from CRLMSegmentationLib.segmentation.engine.engine import Finished, LesionJob
+from CRLMSegmentationLib.segmentation.remote.message_format import FORMAT, Code, Wanted
 from CRLMSegmentationLib.segmentation.remote.messages import (
-    FORMAT,
-    Code,
-    Wanted,
     WireError,
     check_is_part,
     check_update,

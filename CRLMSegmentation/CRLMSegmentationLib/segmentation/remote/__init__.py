@@ -6,6 +6,7 @@ needs no further packages.
 
 __all__ = [
     "address",
+    "message_format",
     "messages",
     "remote_engine",
     "server_engine",

@@ -29,7 +29,7 @@ from ..engine.engine import LesionJob
 from ..engine.wire import decode_job, encode_answer
 from .address import server_address
 from .http_connection import Connections, HttpConnection, RefusedError, UnusableError, unusable, wait_for_sign
-from .messages import (
+from .message_format import (
     BACKGROUND_HEADER,
     CLIENT_HEADER,
     FORMAT,
@@ -40,12 +40,8 @@ from .messages import (
     REQUEST_HEADER,
     SEQUENCE_HEADER,
     Code,
-    WireError,
-    check_update,
-    decode_answer,
-    decode_request,
-    encode_request,
 )
+from .messages import WireError, check_update, decode_answer, decode_request, encode_request
 from .status import ServerProblem, ServerState, ServerStatus
 
 HEARTBEAT_S = 0.1

@@ -16,7 +16,7 @@ from ...core.errors import JsonError, ServerError
 from ...core.json_files import JsonLimits, parse_json
 from ...core.text import printable
 from .address import ServerAddress, read_token
-from .messages import Code
+from .message_format import Code
 from .status import ServerProblem
 
 CONNECT_TIMEOUT_S = 2.0
