@@ -1,4 +1,4 @@
-"""The runner of tasks that a command is told to use: --cluster, --processes and --task-memory."""
+"""The runner of the tasks of a command: --cluster, --processes and --task-memory."""
 
 from __future__ import annotations
 

@@ -104,14 +104,14 @@ def rerun_cases(
     jobs = [(source, _made_of_before(folders[source.name])) for source in sources]
     done = count(1)
 
-    def take(number: int, outcome: Outcome[_Computed]) -> None:
+    def handle_outcome(number: int, outcome: Outcome[_Computed]) -> None:
         folder = folders[sources[number].name]
         if isinstance(outcome, Done) and folder is not None and outcome.value.files is not None:
             _write(folder, outcome.value.files)
         on_progress("Cases", next(done), len(sources))
 
     try:
-        outcomes = run_tasks(runner, partial(rerun_task, model, out is not None), jobs, NEEDS, take)
+        outcomes = run_tasks(runner, partial(rerun_task, model, out is not None), jobs, NEEDS, handle_outcome)
     finally:
         _SESSIONS.close()
     cases = [_case_of(source.name, outcome, folders[source.name]) for source, outcome in zip(sources, outcomes)]

@@ -90,14 +90,14 @@ def observe(
     missing = [checked for checked in cases if found.get(checked.case_id) is None]
     done = count(len(cases) - len(missing) + 1)
 
-    def take(number: int, outcome: Outcome[list[Observed]]) -> None:
+    def handle_outcome(number: int, outcome: Outcome[list[Observed]]) -> None:
         if isinstance(outcome, Done) and store is not None:
             store.add(missing[number], seed, outcome.value)
         on_progress("Repeating", next(done), len(cases))
 
     try:
         task = partial(observe_case, model, seed, engine_of)
-        outcomes = run_tasks(runner or InProcess(), task, missing, NETWORK_NEEDS, take)
+        outcomes = run_tasks(runner or InProcess(), task, missing, NETWORK_NEEDS, handle_outcome)
     finally:
         _SESSION.close()
     keeping = "run the same command again" if store else "correct them, or name a folder with --work to keep them"

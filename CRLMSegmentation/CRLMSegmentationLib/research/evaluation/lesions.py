@@ -151,7 +151,7 @@ def measure_method(
     failed: list[CaseProblem] = []
     ended, known = itertools.count(1), len(tasks) - len(missing)
 
-    def take(number: int, outcome: Outcome[Measured]) -> None:
+    def handle_outcome(number: int, outcome: Outcome[Measured]) -> None:
         count = next(ended)
         if isinstance(outcome, Done):
             versions.update(outcome.value.versions)
@@ -166,7 +166,7 @@ def measure_method(
         if missing and isinstance(runner, InProcess):
             started(method, settings, on_progress)
         function = partial(measure_task, method, settings, out is not None)
-        run_tasks(runner, function, missing, method.needs, take)
+        run_tasks(runner, function, missing, method.needs, handle_outcome)
     finally:
         stop_started()
         _last_loaded.clear()

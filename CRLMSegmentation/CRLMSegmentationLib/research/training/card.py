@@ -49,10 +49,14 @@ def summarise_clicks(rows: Sequence[Row], most: int) -> dict[str, Any]:
     """Return figures for the card after each number of clicks, of all rows and by echogenicity and size.
 
     Args:
-        most: clicks that the rows were measured with, 2 or more.
+        most: clicks that the rows were measured with.
+
+    Raises:
+        ValueError: nobody has corrected.
     """
     figures = click_figures(rows, most, seed=0, draws=0)
-    assert figures is not None
+    if figures is None:
+        raise ValueError("the rows were measured with the first click alone")
     return {
         "after": figures["shown"],
         **{name: _short_of_clicks(group) for groups in figures["groups"].values() for name, group in groups.items()},

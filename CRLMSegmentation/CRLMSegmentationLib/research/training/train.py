@@ -105,11 +105,11 @@ def run_step_task(step: Step) -> list[Mapping[str, Any]]:
     """
     messages: list[Mapping[str, Any]] = []
 
-    def take(_: Step, message: Mapping[str, Any]) -> None:
+    def receive(_: Step, message: Mapping[str, Any]) -> None:
         if message["type"] not in ("step", "epoch"):
             messages.append(message)
 
-    run_queue([step], ["here"], lambda step, _: step.launch(), take)
+    run_queue([step], ["here"], lambda step, _: step.launch(), receive)
     return messages
 
 

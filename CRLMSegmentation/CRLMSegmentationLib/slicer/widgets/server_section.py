@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import qt
 
+from ...core.errors import ServerError
 from ...core.i18n import tr as _
 from ...segmentation.engine import worker_engine
 from ...segmentation.engine.engine import Engine
@@ -39,11 +41,11 @@ def make_chosen_engine(model: ModelPackage, precision: str) -> Engine:
         ServerError: the address of the server, or a file that belongs to it, cannot be used.
     """
     address, python = wanted_server(), slicers_python()
-    is_only = address is not None and qt.QSettings().value(ONLY_KEY, "0") == "1"
-    local = None if is_only else worker_engine.WorkerEngine(model, python=python, precision=precision)
+    make_local = partial(worker_engine.WorkerEngine, model, python=python, precision=precision)
     if address is None:
-        return local  # type: ignore[return-value]
-    return RemoteEngine(ServerEngine(model, address, python=python), local)
+        return make_local()
+    is_only = qt.QSettings().value(ONLY_KEY, "0") == "1"
+    return RemoteEngine(ServerEngine(model, address, python=python), None if is_only else make_local())
 
 
 class ServerSection:
@@ -56,7 +58,6 @@ class ServerSection:
     def __init__(self, module: ModuleWidget, restart: Callable[[], None]) -> None:
         self._module, self._restart = module, restart
         ui, settings = module.ui, qt.QSettings()
-        ui.serverEdit.text = str(settings.value(URL_KEY, "") or "")
         ui.serverFallbackCheckBox.checked = settings.value(ONLY_KEY, "0") != "1"
         ui.serverEdit.connect("editingFinished()", self._choose_url)
         ui.serverTokenButton.clicked.connect(lambda *_args: self._choose_file(TOKEN_KEY, _("Token of this room")))
@@ -84,7 +85,7 @@ class ServerSection:
         settings.setValue(key, value)
         try:
             wanted_server()
-        except Exception as error:
+        except ServerError as error:
             settings.setValue(key, before)
             self._module.messages.show_error(error)
         else:
